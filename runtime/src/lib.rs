@@ -1,0 +1,1 @@
+//! Godwit: a portable runtime for Llama-architecture language models on any GPU.

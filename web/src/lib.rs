@@ -1,0 +1,1 @@
+//! Godwit in the browser: the same core over WebGPU.
