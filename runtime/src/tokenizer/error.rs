@@ -1,0 +1,132 @@
+//! What can be wrong with a vocabulary, or with a text for it.
+
+use thiserror::Error;
+
+/// A tokenizer that can't be built, or a text it can't encode.
+#[derive(Clone, Debug, PartialEq, Error)]
+pub enum TokenizerError {
+    /// A key the tokenizer can't do without.
+    #[error(
+        "the tokenizer has no `{key}`: the file was made without a tokenizer; convert it again, or use its tokenizer.json"
+    )]
+    Missing {
+        /// The metadata key, or the path in a `tokenizer.json`.
+        key: String,
+    },
+    /// A kind of tokenizer that Godwit has no code for.
+    #[error("`{key}` is `{value}`, which is not supported; known: {known}")]
+    Unsupported {
+        /// The metadata key, or the path in a `tokenizer.json`.
+        key: String,
+        /// What the file says.
+        value: String,
+        /// What it could say.
+        known: String,
+    },
+    /// Two lists that must be equally long aren't.
+    #[error("`{key}` has {len} entries, but there are {tokens} tokens")]
+    Length {
+        /// The list.
+        key: &'static str,
+        /// Its length.
+        len: usize,
+        /// The number of tokens.
+        tokens: usize,
+    },
+    /// A token type that the format doesn't define.
+    #[error("token {id} has type {kind}, but types are 1 to 6")]
+    Kind {
+        /// The token.
+        id: usize,
+        /// Its type.
+        kind: i32,
+    },
+    /// One text for two ids.
+    #[error("tokens {first} and {second} are both {text:?}")]
+    Duplicate {
+        /// The lower id.
+        first: u32,
+        /// The higher id.
+        second: u32,
+        /// The text of both.
+        text: String,
+    },
+    /// One id for two texts.
+    #[error("id {id} is given to both {first:?} and {second:?}")]
+    DuplicateId {
+        /// The id.
+        id: u32,
+        /// One text.
+        first: String,
+        /// The other text.
+        second: String,
+    },
+    /// An id beyond the vocabulary.
+    #[error("`{key}` is {id}, but there are {tokens} tokens")]
+    IdOutOfRange {
+        /// What names the id.
+        key: String,
+        /// The id.
+        id: u64,
+        /// The number of tokens.
+        tokens: usize,
+    },
+    /// A token too long to be one.
+    #[error("token {id} is {len} bytes long; at most {max} are supported")]
+    TokenTooLong {
+        /// The token.
+        id: u32,
+        /// Its length in bytes.
+        len: usize,
+        /// The longest allowed.
+        max: usize,
+    },
+    /// More control and user-defined tokens than a matcher is built for.
+    #[error(
+        "control and user-defined tokens have {bytes} bytes together; at most {max} are supported"
+    )]
+    SpecialsTooLong {
+        /// Their length together.
+        bytes: usize,
+        /// The most allowed.
+        max: usize,
+    },
+    /// A merge that doesn't fit the vocabulary.
+    #[error("merge {index} ({merge:?}): {fault}")]
+    Merge {
+        /// Its place in the list, from 0.
+        index: usize,
+        /// The merge.
+        merge: String,
+        /// What is wrong with it.
+        fault: String,
+    },
+    /// A splitting pattern that doesn't compile.
+    #[error("the splitting pattern {pattern:?} can't be used: {fault}")]
+    Pattern {
+        /// The pattern.
+        pattern: String,
+        /// What the compiler says.
+        fault: String,
+    },
+    /// A `tokenizer.json` that isn't one.
+    #[error("tokenizer.json: {fault}")]
+    Json {
+        /// What the parser says.
+        fault: String,
+    },
+    /// Text that the vocabulary has no tokens for.
+    #[error("the vocabulary has no token for byte {byte:#04X} of {character:?} (U+{:04X}); leave the character out", *character as u32)]
+    NoToken {
+        /// The character.
+        character: char,
+        /// Its first byte without a token.
+        byte: u8,
+    },
+    /// The byte-pair encoder refused or broke.
+    #[error("the byte-pair encoder failed: {fault}")]
+    Encoder {
+        /// What it said.
+        fault: String,
+    },
+}
