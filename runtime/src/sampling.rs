@@ -53,11 +53,7 @@ impl Default for Sampling {
 impl Sampling {
     /// Always the most likely token.
     pub fn greedy() -> Self {
-        Self {
-            temperature: 0.0,
-            top_p: 1.0,
-            ..Self::default()
-        }
+        Self { temperature: 0.0, top_p: 1.0, ..Self::default() }
     }
 
     /// Whether the choice needs no random number.
@@ -68,9 +64,7 @@ impl Sampling {
     /// Whether any penalty is on, so that the tokens seen so far matter.
     pub fn has_penalties(&self) -> bool {
         self.penalty_window > 0
-            && (self.repetition_penalty != 1.0
-                || self.presence_penalty != 0.0
-                || self.frequency_penalty != 0.0)
+            && (self.repetition_penalty != 1.0 || self.presence_penalty != 0.0 || self.frequency_penalty != 0.0)
     }
 
     /// Checks every parameter, and the ids of `logit_bias` against a vocabulary of `vocab_size` tokens.
@@ -79,42 +73,12 @@ impl Sampling {
     /// Names the first parameter that is out of its range, its value, and the range.
     pub fn validate(&self, vocab_size: u32) -> Result<(), SamplingError> {
         let checks = [
-            (
-                "temperature",
-                self.temperature,
-                self.temperature >= 0.0,
-                "at least 0",
-            ),
-            (
-                "top_p",
-                self.top_p,
-                self.top_p > 0.0 && self.top_p <= 1.0,
-                "above 0 and at most 1",
-            ),
-            (
-                "min_p",
-                self.min_p,
-                (0.0..=1.0).contains(&self.min_p),
-                "between 0 and 1",
-            ),
-            (
-                "repetition_penalty",
-                self.repetition_penalty,
-                self.repetition_penalty > 0.0,
-                "above 0 (1 is off)",
-            ),
-            (
-                "presence_penalty",
-                self.presence_penalty,
-                self.presence_penalty.abs() <= 2.0,
-                "between -2 and 2",
-            ),
-            (
-                "frequency_penalty",
-                self.frequency_penalty,
-                self.frequency_penalty.abs() <= 2.0,
-                "between -2 and 2",
-            ),
+            ("temperature", self.temperature, self.temperature >= 0.0, "at least 0"),
+            ("top_p", self.top_p, self.top_p > 0.0 && self.top_p <= 1.0, "above 0 and at most 1"),
+            ("min_p", self.min_p, (0.0..=1.0).contains(&self.min_p), "between 0 and 1"),
+            ("repetition_penalty", self.repetition_penalty, self.repetition_penalty > 0.0, "above 0 (1 is off)"),
+            ("presence_penalty", self.presence_penalty, self.presence_penalty.abs() <= 2.0, "between -2 and 2"),
+            ("frequency_penalty", self.frequency_penalty, self.frequency_penalty.abs() <= 2.0, "between -2 and 2"),
         ];
         for (name, value, in_range, range) in checks {
             if !(in_range && value.is_finite()) {
@@ -155,9 +119,7 @@ pub enum SamplingError {
         vocab_size: u32,
     },
     /// A bias that is not a number, or plus infinity.
-    #[error(
-        "logit_bias for token {id} is {bias}, but it must be a number (minus infinity forbids the token)"
-    )]
+    #[error("logit_bias for token {id} is {bias}, but it must be a number (minus infinity forbids the token)")]
     Bias {
         /// The token.
         id: u32,
@@ -185,26 +147,11 @@ mod tests {
             change(&mut s);
             s.validate(10).unwrap_err().to_string()
         };
-        assert_eq!(
-            error(|s| s.temperature = -0.1),
-            "temperature is -0.1, but it must be a number at least 0"
-        );
-        assert_eq!(
-            error(|s| s.temperature = f32::INFINITY),
-            "temperature is inf, but it must be a number at least 0"
-        );
-        assert_eq!(
-            error(|s| s.top_p = 0.0),
-            "top_p is 0, but it must be a number above 0 and at most 1"
-        );
-        assert_eq!(
-            error(|s| s.top_p = f32::NAN),
-            "top_p is NaN, but it must be a number above 0 and at most 1"
-        );
-        assert_eq!(
-            error(|s| s.min_p = 1.5),
-            "min_p is 1.5, but it must be a number between 0 and 1"
-        );
+        assert_eq!(error(|s| s.temperature = -0.1), "temperature is -0.1, but it must be a number at least 0");
+        assert_eq!(error(|s| s.temperature = f32::INFINITY), "temperature is inf, but it must be a number at least 0");
+        assert_eq!(error(|s| s.top_p = 0.0), "top_p is 0, but it must be a number above 0 and at most 1");
+        assert_eq!(error(|s| s.top_p = f32::NAN), "top_p is NaN, but it must be a number above 0 and at most 1");
+        assert_eq!(error(|s| s.min_p = 1.5), "min_p is 1.5, but it must be a number between 0 and 1");
         assert_eq!(
             error(|s| s.repetition_penalty = 0.0),
             "repetition_penalty is 0, but it must be a number above 0 (1 is off)"

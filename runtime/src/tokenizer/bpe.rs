@@ -16,30 +16,16 @@ pub(super) struct Bpe(BPE);
 impl Bpe {
     /// Builds the merger of a checked vocabulary. Control tokens are kept out of it, so no text can become one.
     pub(super) fn new(vocab: &Vocab, parts: VocabParts) -> Result<Self, TokenizerError> {
-        let ids: HashMap<&str, (u32, Kind)> = vocab
-            .iter()
-            .map(|(id, text, kind)| (text, (id, kind)))
-            .collect();
+        let ids: HashMap<&str, (u32, Kind)> = vocab.iter().map(|(id, text, kind)| (text, (id, kind))).collect();
         let merges = check(&ids, parts.merges)?;
         let sentence_piece = matches!(parts.scheme, Scheme::SentencePiece(_));
-        let unknown = vocab
-            .iter()
-            .find(|(.., kind)| *kind == Kind::Unknown)
-            .filter(|_| sentence_piece);
+        let unknown = vocab.iter().find(|(.., kind)| *kind == Kind::Unknown).filter(|_| sentence_piece);
         let texts: BpeVocab = vocab
             .iter()
-            .filter(|(id, _, kind)| {
-                !kind.is_control() || unknown.is_some_and(|(unknown, ..)| unknown == *id)
-            })
+            .filter(|(id, _, kind)| !kind.is_control() || unknown.is_some_and(|(unknown, ..)| unknown == *id))
             .map(|(id, text, _)| (text.to_owned(), id))
             .collect();
-        let ignore_merges = matches!(
-            parts.scheme,
-            Scheme::ByteLevel {
-                ignore_merges: true,
-                ..
-            }
-        );
+        let ignore_merges = matches!(parts.scheme, Scheme::ByteLevel { ignore_merges: true, .. });
         let mut builder = BPE::builder()
             .vocab_and_merges(texts, merges)
             .byte_fallback(sentence_piece)
@@ -88,11 +74,7 @@ fn check(
         joined.push_str(&left);
         joined.push_str(&right);
         let mut control = false;
-        for (role, text) in [
-            ("left side", &left),
-            ("right side", &right),
-            ("result", &joined),
-        ] {
+        for (role, text) in [("left side", &left), ("right side", &right), ("result", &joined)] {
             let Some((_, kind)) = ids.get(text.as_str()) else {
                 let text: String = text.chars().take(64).collect();
                 return Err(TokenizerError::Merge {
@@ -114,11 +96,7 @@ fn check(
 ///
 /// SentencePiece itself joins the pair whose result scores best, the leftmost of equals. As merges have one rank each,
 /// two ways to make one token are put in the order `transformers` puts them, longer left side first.
-pub(super) fn merges_from_scores(
-    tokens: &[String],
-    kinds: &[Kind],
-    scores: &[f32],
-) -> Vec<(String, String)> {
+pub(super) fn merges_from_scores(tokens: &[String], kinds: &[Kind], scores: &[f32]) -> Vec<(String, String)> {
     let text = |id: usize| tokens[id].as_str();
     let ids: HashMap<&str, usize> = (0..tokens.len().min(kinds.len()))
         .filter(|&id| matches!(kinds[id], Kind::Normal | Kind::Unused))
@@ -140,12 +118,7 @@ pub(super) fn merges_from_scores(
     }
     let chars = |id: usize| text(id).chars().count();
     pairs.sort_by(|a, b| {
-        scores[b.0]
-            .total_cmp(&scores[a.0])
-            .then_with(|| (chars(b.1), chars(b.2)).cmp(&(chars(a.1), chars(a.2))))
+        scores[b.0].total_cmp(&scores[a.0]).then_with(|| (chars(b.1), chars(b.2)).cmp(&(chars(a.1), chars(a.2))))
     });
-    pairs
-        .into_iter()
-        .map(|(_, left, right)| (tokens[left].clone(), tokens[right].clone()))
-        .collect()
+    pairs.into_iter().map(|(_, left, right)| (tokens[left].clone(), tokens[right].clone())).collect()
 }

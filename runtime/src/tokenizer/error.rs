@@ -82,9 +82,7 @@ pub enum TokenizerError {
         max: usize,
     },
     /// More control and user-defined tokens than a matcher is built for.
-    #[error(
-        "control and user-defined tokens have {bytes} bytes together; at most {max} are supported"
-    )]
+    #[error("control and user-defined tokens have {bytes} bytes together; at most {max} are supported")]
     SpecialsTooLong {
         /// Their length together.
         bytes: usize,

@@ -57,11 +57,9 @@ impl TryFrom<GgufVocab> for VocabParts {
     fn try_from(vocab: GgufVocab) -> Result<Self, TokenizerError> {
         let tokens = required(TOKENS, vocab.tokens)?;
         let kinds = match vocab.types {
-            Some(types) => types
-                .iter()
-                .enumerate()
-                .map(|(id, &kind)| Kind::from_gguf(id, kind))
-                .collect::<Result<_, _>>()?,
+            Some(types) => {
+                types.iter().enumerate().map(|(id, &kind)| Kind::from_gguf(id, kind)).collect::<Result<_, _>>()?
+            }
             None => vec![Kind::Normal; tokens.len()],
         };
         for (key, id) in [
@@ -78,42 +76,23 @@ impl TryFrom<GgufVocab> for VocabParts {
         let (scheme, merges, default_add_bos) = match required(MODEL, vocab.model)?.as_str() {
             "gpt2" => {
                 let pre = vocab.pre.unwrap_or_else(|| guess_pre(&tokens).into());
-                let splitter =
-                    Splitter::named(&pre).ok_or_else(|| TokenizerError::Unsupported {
-                        key: PRE.into(),
-                        value: pre.clone(),
-                        known: Splitter::KNOWN.into(),
-                    })??;
+                let splitter = Splitter::named(&pre).ok_or_else(|| TokenizerError::Unsupported {
+                    key: PRE.into(),
+                    value: pre.clone(),
+                    known: Splitter::KNOWN.into(),
+                })??;
                 let llama3 = matches!(pre.as_str(), "llama-bpe" | "llama3" | "llama-v3");
                 let merges = required(MERGES, vocab.merges)?;
-                let merges = merges
-                    .iter()
-                    .enumerate()
-                    .map(|(index, m)| split_merge(index, m));
+                let merges = merges.iter().enumerate().map(|(index, m)| split_merge(index, m));
                 let merges = merges.collect::<Result<_, _>>()?;
                 let nfc = pre == "qwen2";
-                (
-                    Scheme::ByteLevel {
-                        splitter,
-                        nfc,
-                        ignore_merges: llama3,
-                    },
-                    merges,
-                    llama3,
-                )
+                (Scheme::ByteLevel { splitter, nfc, ignore_merges: llama3 }, merges, llama3)
             }
             "llama" => {
                 let scores = required(SCORES, vocab.scores)?;
-                for (key, len) in [
-                    (SCORES, scores.len()),
-                    ("tokenizer.ggml.token_type", kinds.len()),
-                ] {
+                for (key, len) in [(SCORES, scores.len()), ("tokenizer.ggml.token_type", kinds.len())] {
                     if len != tokens.len() {
-                        return Err(TokenizerError::Length {
-                            key,
-                            len,
-                            tokens: tokens.len(),
-                        });
+                        return Err(TokenizerError::Length { key, len, tokens: tokens.len() });
                     }
                 }
                 let prefix = match vocab.add_space_prefix {
@@ -138,10 +117,7 @@ impl TryFrom<GgufVocab> for VocabParts {
             kinds,
             bos: vocab.bos,
             adds_bos: vocab.add_bos.unwrap_or(default_add_bos),
-            ends: [vocab.eos, vocab.eot, vocab.eom]
-                .into_iter()
-                .flatten()
-                .collect(),
+            ends: [vocab.eos, vocab.eot, vocab.eom].into_iter().flatten().collect(),
         })
     }
 }

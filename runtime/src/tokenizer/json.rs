@@ -103,9 +103,7 @@ impl Tokenizer {
 }
 
 fn parse<'a, T: Deserialize<'a>>(name: &str, bytes: &'a [u8]) -> Result<T, TokenizerError> {
-    serde_json::from_slice(bytes).map_err(|e| TokenizerError::Json {
-        fault: format!("{name}: {e}"),
-    })
+    serde_json::from_slice(bytes).map_err(|e| TokenizerError::Json { fault: format!("{name}: {e}") })
 }
 
 fn unsupported(key: &str, value: impl ToString, known: &str) -> TokenizerError {
@@ -123,40 +121,19 @@ fn parts(file: File, config: &Config) -> Result<VocabParts, TokenizerError> {
     }
     for (key, set) in [
         ("model.dropout", model.dropout.is_some_and(|p| p != 0.0)),
-        (
-            "model.continuing_subword_prefix",
-            model
-                .continuing_subword_prefix
-                .is_some_and(|s| !s.is_empty()),
-        ),
-        (
-            "model.end_of_word_suffix",
-            model.end_of_word_suffix.is_some_and(|s| !s.is_empty()),
-        ),
+        ("model.continuing_subword_prefix", model.continuing_subword_prefix.is_some_and(|s| !s.is_empty())),
+        ("model.end_of_word_suffix", model.end_of_word_suffix.is_some_and(|s| !s.is_empty())),
     ] {
         if set {
             return Err(unsupported(key, "set", "not set"));
         }
     }
-    let scheme = scheme(
-        file.normalizer.as_ref(),
-        file.pre_tokenizer.as_ref(),
-        model.ignore_merges,
-    )?;
-    let (tokens, kinds) = tokens(
-        &model.vocab,
-        file.added_tokens,
-        model.byte_fallback,
-        model.unk_token.as_deref(),
-    )?;
-    let merges = model
-        .merges
-        .into_iter()
-        .enumerate()
-        .map(|(index, merge)| match merge {
-            Merge::Pair(left, right) => Ok((left, right)),
-            Merge::Joined(merge) => split_merge(index, &merge),
-        });
+    let scheme = scheme(file.normalizer.as_ref(), file.pre_tokenizer.as_ref(), model.ignore_merges)?;
+    let (tokens, kinds) = tokens(&model.vocab, file.added_tokens, model.byte_fallback, model.unk_token.as_deref())?;
+    let merges = model.merges.into_iter().enumerate().map(|(index, merge)| match merge {
+        Merge::Pair(left, right) => Ok((left, right)),
+        Merge::Joined(merge) => split_merge(index, &merge),
+    });
     let id = |text: &str| tokens.iter().position(|t| t == text).map(|id| id as u32);
     let bos = match &config.bos_token {
         Some(text) => id(text.as_str()),
@@ -167,15 +144,9 @@ fn parts(file: File, config: &Config) -> Result<VocabParts, TokenizerError> {
         processor.is_some_and(|p| template_begins_with(p, &tokens[bos as usize]))
     };
     Ok(VocabParts {
-        adds_bos: config
-            .add_bos_token
-            .unwrap_or_else(|| bos.is_some_and(begins)),
+        adds_bos: config.add_bos_token.unwrap_or_else(|| bos.is_some_and(begins)),
         bos,
-        ends: config
-            .eos_token
-            .iter()
-            .filter_map(|text| id(text.as_str()))
-            .collect(),
+        ends: config.eos_token.iter().filter_map(|text| id(text.as_str())).collect(),
         merges: merges.collect::<Result<_, _>>()?,
         scheme,
         tokens,
@@ -208,11 +179,7 @@ fn tokens(
 ) -> Result<Tokens, TokenizerError> {
     let entries = vocab.len() + added.len();
     let most = 2 * entries + 1024;
-    let largest = vocab
-        .values()
-        .copied()
-        .chain(added.iter().map(|t| t.id))
-        .max();
+    let largest = vocab.values().copied().chain(added.iter().map(|t| t.id)).max();
     let size = largest.map_or(0, |id| id as usize + 1);
     if size > most {
         return Err(TokenizerError::IdOutOfRange {
@@ -240,10 +207,7 @@ fn tokens(
             let known = "added tokens without single_word, lstrip and rstrip";
             return Err(unsupported("added_tokens", token.content, known));
         }
-        let (slot, kind) = (
-            &mut tokens[token.id as usize],
-            &mut kinds[token.id as usize],
-        );
+        let (slot, kind) = (&mut tokens[token.id as usize], &mut kinds[token.id as usize]);
         if !slot.is_empty() && *slot != token.content {
             return Err(duplicate(token.id, slot, &token.content));
         }
@@ -258,21 +222,16 @@ fn tokens(
 }
 
 fn duplicate(id: u32, first: &str, second: &str) -> TokenizerError {
-    TokenizerError::DuplicateId {
-        id,
-        first: first.into(),
-        second: second.into(),
-    }
+    TokenizerError::DuplicateId { id, first: first.into(), second: second.into() }
 }
 
 /// The members of a `Sequence`, or the one thing itself; nothing where there is nothing.
 fn members<'a>(value: Option<&'a Value>, list: &str) -> Vec<&'a Value> {
     match value {
         None | Some(Value::Null) => Vec::new(),
-        Some(value) if kind(value) == "Sequence" => value[list]
-            .as_array()
-            .map(|all| all.iter().collect())
-            .unwrap_or_default(),
+        Some(value) if kind(value) == "Sequence" => {
+            value[list].as_array().map(|all| all.iter().collect()).unwrap_or_default()
+        }
         Some(value) => vec![value],
     }
 }
@@ -295,11 +254,7 @@ fn scheme(
                 low_lines = true;
             }
             _ => {
-                return Err(unsupported(
-                    "normalizer",
-                    step,
-                    "NFC, Prepend and Replace of a space by \u{2581}",
-                ));
+                return Err(unsupported("normalizer", step, "NFC, Prepend and Replace of a space by \u{2581}"));
             }
         }
     }
@@ -333,11 +288,9 @@ fn scheme(
         }
     }
     match (byte_level, low_lines) {
-        (true, false) if prefix == SpacePrefix::Never => Ok(Scheme::ByteLevel {
-            splitter: Splitter::new(&patterns)?,
-            nfc,
-            ignore_merges,
-        }),
+        (true, false) if prefix == SpacePrefix::Never => {
+            Ok(Scheme::ByteLevel { splitter: Splitter::new(&patterns)?, nfc, ignore_merges })
+        }
         (false, true) if patterns.is_empty() && !nfc => Ok(Scheme::SentencePiece(prefix)),
         _ => Err(unsupported(
             "pre_tokenizer",
@@ -349,7 +302,7 @@ fn scheme(
 
 /// Whether a `TemplateProcessing` puts this token in front of every text.
 fn template_begins_with(processor: &Value, token: &str) -> bool {
-    members(Some(processor), "processors").iter().any(|step| {
-        kind(step) == "TemplateProcessing" && step["single"][0]["SpecialToken"]["id"] == token
-    })
+    members(Some(processor), "processors")
+        .iter()
+        .any(|step| kind(step) == "TemplateProcessing" && step["single"][0]["SpecialToken"]["id"] == token)
 }

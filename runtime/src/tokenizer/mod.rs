@@ -67,16 +67,9 @@ impl Tokenizer {
     pub(crate) fn new(mut parts: VocabParts) -> Result<Self, TokenizerError> {
         let vocab = Vocab::take(&mut parts)?;
         let of_kind = |wanted: fn(Kind) -> bool| -> Vec<_> {
-            vocab
-                .iter()
-                .filter(|(.., kind)| wanted(*kind))
-                .map(|(id, text, _)| (id, text))
-                .collect()
+            vocab.iter().filter(|(.., kind)| wanted(*kind)).map(|(id, text, _)| (id, text)).collect()
         };
-        let specials = Specials::new(
-            &of_kind(Kind::is_control),
-            &of_kind(|kind| kind == Kind::UserDefined),
-        )?;
+        let specials = Specials::new(&of_kind(Kind::is_control), &of_kind(|kind| kind == Kind::UserDefined))?;
         let byte_level = matches!(parts.scheme, Scheme::ByteLevel { .. });
         let mut has = [!byte_level; 256];
         for (_, text, kind) in vocab.iter() {
@@ -117,11 +110,7 @@ impl Tokenizer {
     }
 
     /// The ids of `text`, with control tokens only where they may begin. User-defined tokens are found everywhere.
-    pub(crate) fn encode_at(
-        &self,
-        text: &str,
-        openings: Openings<'_>,
-    ) -> Result<Vec<u32>, TokenizerError> {
+    pub(crate) fn encode_at(&self, text: &str, openings: Openings<'_>) -> Result<Vec<u32>, TokenizerError> {
         self.check_bytes(text)?;
         let mut ids = Vec::with_capacity(text.len() / 3);
         let mut done = 0;
@@ -150,12 +139,7 @@ impl Tokenizer {
         Ok(ids)
     }
 
-    fn without_control(
-        &self,
-        text: &str,
-        range: Range<usize>,
-        ids: &mut Vec<u32>,
-    ) -> Result<(), TokenizerError> {
+    fn without_control(&self, text: &str, range: Range<usize>, ids: &mut Vec<u32>) -> Result<(), TokenizerError> {
         let mut done = range.start;
         while let Some((found, id)) = self.specials.find_user(text, done..range.end) {
             self.plain(text, done..found.start, ids)?;
@@ -166,12 +150,7 @@ impl Tokenizer {
     }
 
     /// Encodes a stretch without any special token in it.
-    fn plain(
-        &self,
-        text: &str,
-        range: Range<usize>,
-        ids: &mut Vec<u32>,
-    ) -> Result<(), TokenizerError> {
+    fn plain(&self, text: &str, range: Range<usize>, ids: &mut Vec<u32>) -> Result<(), TokenizerError> {
         if range.is_empty() {
             return Ok(());
         }
@@ -207,10 +186,7 @@ impl Tokenizer {
             return Ok(());
         }
         let carries_text = |c: char| !c.is_control() && c < '\u{40000}';
-        for character in text
-            .chars()
-            .filter(|&c| carries_text(c) || c.is_whitespace())
-        {
+        for character in text.chars().filter(|&c| carries_text(c) || c.is_whitespace()) {
             let mut buffer = [0; 4];
             for byte in character.encode_utf8(&mut buffer).bytes() {
                 if self.no_token.contains(&byte) {
@@ -231,10 +207,7 @@ impl Tokenizer {
 
     /// Starts decoding a new text token by token.
     pub fn stream(&self) -> TokenStream {
-        let strip = !matches!(
-            self.scheme,
-            Scheme::ByteLevel { .. } | Scheme::SentencePiece(SpacePrefix::Never)
-        );
+        let strip = !matches!(self.scheme, Scheme::ByteLevel { .. } | Scheme::SentencePiece(SpacePrefix::Never));
         TokenStream::new(Arc::clone(&self.vocab), strip)
     }
 
@@ -293,9 +266,7 @@ impl Tokenizer {
 
     /// The control token that starts at byte `at` of `text`; the longest of several.
     pub(crate) fn control_at(&self, text: &str, at: usize) -> Option<(Range<usize>, u32)> {
-        self.specials
-            .at(text, at)
-            .filter(|&(_, id)| self.is_control(id))
+        self.specials.at(text, at).filter(|&(_, id)| self.is_control(id))
     }
 }
 
@@ -307,9 +278,7 @@ fn compose(text: &str) -> Result<Cow<'_, str>, TokenizerError> {
     let mut normal = NormalizedString::from(text);
     match NFC.normalize(&mut normal) {
         Ok(()) => Ok(normal.get().to_owned().into()),
-        Err(e) => Err(TokenizerError::Encoder {
-            fault: e.to_string(),
-        }),
+        Err(e) => Err(TokenizerError::Encoder { fault: e.to_string() }),
     }
 }
 

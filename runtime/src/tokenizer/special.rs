@@ -29,30 +29,17 @@ impl Matcher {
     fn new(tokens: &[(u32, &str)]) -> Result<Self, TokenizerError> {
         let bytes = tokens.iter().map(|(_, text)| text.len()).sum();
         if bytes > MAX_BYTES {
-            return Err(TokenizerError::SpecialsTooLong {
-                bytes,
-                max: MAX_BYTES,
-            });
+            return Err(TokenizerError::SpecialsTooLong { bytes, max: MAX_BYTES });
         }
         let automaton = AhoCorasick::builder()
             .match_kind(MatchKind::LeftmostLongest)
             .start_kind(StartKind::Both)
             .build(tokens.iter().map(|(_, text)| text))
-            .map_err(|e| TokenizerError::Encoder {
-                fault: e.to_string(),
-            })?;
-        Ok(Self {
-            automaton,
-            ids: tokens.iter().map(|&(id, _)| id).collect(),
-        })
+            .map_err(|e| TokenizerError::Encoder { fault: e.to_string() })?;
+        Ok(Self { automaton, ids: tokens.iter().map(|&(id, _)| id).collect() })
     }
 
-    fn find(
-        &self,
-        text: &str,
-        range: Range<usize>,
-        anchored: Anchored,
-    ) -> Option<(Range<usize>, u32)> {
+    fn find(&self, text: &str, range: Range<usize>, anchored: Anchored) -> Option<(Range<usize>, u32)> {
         let input = Input::new(text).range(range).anchored(anchored);
         // Errors only where the automaton was built without the kind of start asked for.
         let found = self.automaton.try_find(input).ok()??;
@@ -63,14 +50,8 @@ impl Matcher {
 
 impl Specials {
     /// From the texts of the control and of the user-defined tokens. Empty texts must have been left out.
-    pub(super) fn new(
-        control: &[(u32, &str)],
-        user: &[(u32, &str)],
-    ) -> Result<Self, TokenizerError> {
-        Ok(Self {
-            all: Matcher::new(&[control, user].concat())?,
-            user: Matcher::new(user)?,
-        })
+    pub(super) fn new(control: &[(u32, &str)], user: &[(u32, &str)]) -> Result<Self, TokenizerError> {
+        Ok(Self { all: Matcher::new(&[control, user].concat())?, user: Matcher::new(user)? })
     }
 
     /// The first token of any kind in `range`.

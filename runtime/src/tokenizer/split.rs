@@ -12,7 +12,8 @@ const GPT2: &str = r"'s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]
 /// The cut of Llama 3: contractions in any case, numbers in threes, line ends kept with what comes before.
 const LLAMA3: &str = r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+";
 /// The cut of Qwen 2: Llama 3's, each digit alone.
-const QWEN2: &str = r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+";
+const QWEN2: &str =
+    r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+";
 const DIGIT: &str = r"\p{N}";
 const DIGITS: &str = r"\p{N}+";
 
@@ -46,14 +47,12 @@ impl Step {
             Some(body) => vec![body, r"\s+"],
             None => vec![pattern],
         };
-        let regex = Regex::builder()
-            .syntax(syntax::Config::new().nest_limit(64))
-            .build_many(&patterns)
-            .map_err(|e| TokenizerError::Pattern {
-                pattern: pattern.chars().take(200).collect(),
-                fault: e
-                    .syntax_error()
-                    .map_or_else(|| e.to_string(), ToString::to_string),
+        let regex =
+            Regex::builder().syntax(syntax::Config::new().nest_limit(64)).build_many(&patterns).map_err(|e| {
+                TokenizerError::Pattern {
+                    pattern: pattern.chars().take(200).collect(),
+                    fault: e.syntax_error().map_or_else(|| e.to_string(), ToString::to_string),
+                }
             })?;
         Ok(Self { regex })
     }
@@ -100,9 +99,7 @@ impl Splitter {
             });
         }
         let steps = patterns.iter().map(|p| Step::new(p.as_ref()));
-        Ok(Self {
-            steps: steps.collect::<Result<_, _>>()?,
-        })
+        Ok(Self { steps: steps.collect::<Result<_, _>>()? })
     }
 
     /// The patterns of `ByteLevel` and `Digits` in a `tokenizer.json`.
@@ -116,20 +113,12 @@ impl Splitter {
     }
 
     /// Hands out the pieces of `text` in order. Together they are `text`; none is empty.
-    pub(super) fn each<E>(
-        &self,
-        text: &str,
-        piece: &mut dyn FnMut(&str) -> Result<(), E>,
-    ) -> Result<(), E> {
+    pub(super) fn each<E>(&self, text: &str, piece: &mut dyn FnMut(&str) -> Result<(), E>) -> Result<(), E> {
         split(&self.steps, text, piece)
     }
 }
 
-fn split<E>(
-    steps: &[Step],
-    text: &str,
-    piece: &mut dyn FnMut(&str) -> Result<(), E>,
-) -> Result<(), E> {
+fn split<E>(steps: &[Step], text: &str, piece: &mut dyn FnMut(&str) -> Result<(), E>) -> Result<(), E> {
     let Some((step, rest)) = steps.split_first() else {
         return if text.is_empty() { Ok(()) } else { piece(text) };
     };
@@ -170,18 +159,12 @@ mod tests {
         assert_eq!(pieces("gpt-2", "a   b"), ["a", "  ", " b"]);
         assert_eq!(pieces("gpt-2", "a\n\nb  "), ["a", "\n", "\n", "b", "  "]);
         assert_eq!(pieces("llama-bpe", "a\n \n  b"), ["a", "\n \n", " ", " b"]);
-        assert_eq!(
-            pieces("llama-bpe", "a\t\tb\u{a0}"),
-            ["a", "\t", "\tb", "\u{a0}"]
-        );
+        assert_eq!(pieces("llama-bpe", "a\t\tb\u{a0}"), ["a", "\t", "\tb", "\u{a0}"]);
     }
 
     #[test]
     fn numbers_and_contractions() {
-        assert_eq!(
-            pieces("llama-bpe", "I'M 12345"),
-            ["I", "'M", " ", "123", "45"]
-        );
+        assert_eq!(pieces("llama-bpe", "I'M 12345"), ["I", "'M", " ", "123", "45"]);
         assert_eq!(pieces("smollm", "I'm 123"), ["I", "'m", " ", "1", "2", "3"]);
         assert_eq!(pieces("qwen2", "x12"), ["x", "1", "2"]);
         assert_eq!(pieces("default", "a12345.6"), ["a", "123", "45", ".", "6"]);
@@ -203,11 +186,6 @@ mod tests {
     #[test]
     fn patterns_that_need_backtracking_are_refused() {
         let error = Splitter::new(&[r"(?<=a)b"]).expect_err("look-behind");
-        assert!(
-            error
-                .to_string()
-                .starts_with(r#"the splitting pattern "(?<=a)b" can't be used: "#),
-            "{error}"
-        );
+        assert!(error.to_string().starts_with(r#"the splitting pattern "(?<=a)b" can't be used: "#), "{error}");
     }
 }

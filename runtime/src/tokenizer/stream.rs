@@ -18,11 +18,7 @@ pub struct TokenStream {
 
 impl TokenStream {
     pub(super) fn new(vocab: Arc<Vocab>, strip: bool) -> Self {
-        Self {
-            vocab,
-            pending: Vec::new(),
-            strip,
-        }
+        Self { vocab, pending: Vec::new(), strip }
     }
 
     /// Takes the next token; returns the characters that are whole by now, which may be none. Control tokens, and ids

@@ -120,32 +120,20 @@ impl Vocab {
         let mut kinds = std::mem::take(&mut parts.kinds);
         let len = kinds.len();
         if len != tokens.len() {
-            return Err(TokenizerError::Length {
-                key: "tokenizer.ggml.token_type",
-                len,
-                tokens: tokens.len(),
-            });
+            return Err(TokenizerError::Length { key: "tokenizer.ggml.token_type", len, tokens: tokens.len() });
         }
         let mut seen = HashMap::with_capacity(tokens.len());
         for (id, text) in (0u32..).zip(&tokens) {
             if text.len() > MAX_TOKEN {
                 let len = text.len();
-                return Err(TokenizerError::TokenTooLong {
-                    id,
-                    len,
-                    max: MAX_TOKEN,
-                });
+                return Err(TokenizerError::TokenTooLong { id, len, max: MAX_TOKEN });
             }
             if text.is_empty() {
                 continue;
             }
             if let Some(first) = seen.insert(text.as_str(), id) {
                 let text = text.clone();
-                return Err(TokenizerError::Duplicate {
-                    first,
-                    second: id,
-                    text,
-                });
+                return Err(TokenizerError::Duplicate { first, second: id, text });
             }
         }
         for (text, kind) in tokens.iter().zip(&mut kinds) {
@@ -154,11 +142,7 @@ impl Vocab {
             }
         }
         let byte_level = matches!(parts.scheme, Scheme::ByteLevel { .. });
-        let vocab = Self {
-            tokens,
-            kinds,
-            byte_level,
-        };
+        let vocab = Self { tokens, kinds, byte_level };
         for id in parts.bos.iter().chain(&parts.ends) {
             if vocab.text(*id).is_none() {
                 return Err(TokenizerError::IdOutOfRange {
@@ -193,10 +177,7 @@ impl Vocab {
 
     /// The ids that end a turn or the text: `named` by the file, and those with a well-known text. In order, each once.
     pub(super) fn ends(&self, named: &[u32]) -> Vec<u32> {
-        let known = self
-            .iter()
-            .filter(|(_, text, kind)| kind.is_control() && ENDS.contains(text))
-            .map(|(id, ..)| id);
+        let known = self.iter().filter(|(_, text, kind)| kind.is_control() && ENDS.contains(text)).map(|(id, ..)| id);
         let mut ends: Vec<u32> = known.chain(named.iter().copied()).collect();
         ends.sort_unstable();
         ends.dedup();
