@@ -1,0 +1,373 @@
+//! The metadata of a GGUF file: ordered keys and values.
+
+use std::collections::HashMap;
+use std::fmt;
+
+use super::error::{Fault, FormatError};
+
+/// One value of the metadata.
+#[derive(Clone, Debug, PartialEq)]
+#[allow(missing_docs, reason = "the variants are named after what they hold")]
+pub enum Value {
+    U8(u8),
+    I8(i8),
+    U16(u16),
+    I16(i16),
+    U32(u32),
+    I32(i32),
+    U64(u64),
+    I64(i64),
+    F32(f32),
+    F64(f64),
+    Bool(bool),
+    String(String),
+    Array(Array),
+}
+
+/// Values of one type.
+#[derive(Clone, Debug, PartialEq)]
+#[allow(missing_docs, reason = "the variants are named after what they hold")]
+pub enum Array {
+    U8(Vec<u8>),
+    I8(Vec<i8>),
+    U16(Vec<u16>),
+    I16(Vec<i16>),
+    U32(Vec<u32>),
+    I32(Vec<i32>),
+    U64(Vec<u64>),
+    I64(Vec<i64>),
+    F32(Vec<f32>),
+    F64(Vec<f64>),
+    Bool(Vec<bool>),
+    String(Vec<String>),
+    Nested(Vec<Array>),
+}
+
+/// The same expression for the list in any kind of array.
+macro_rules! each {
+    ($array:expr, $list:ident => $value:expr) => {
+        match $array {
+            Array::U8($list) => $value,
+            Array::I8($list) => $value,
+            Array::U16($list) => $value,
+            Array::I16($list) => $value,
+            Array::U32($list) => $value,
+            Array::I32($list) => $value,
+            Array::U64($list) => $value,
+            Array::I64($list) => $value,
+            Array::F32($list) => $value,
+            Array::F64($list) => $value,
+            Array::Bool($list) => $value,
+            Array::String($list) => $value,
+            Array::Nested($list) => $value,
+        }
+    };
+}
+
+impl Array {
+    /// How many values there are.
+    pub fn len(&self) -> usize {
+        each!(self, list => list.len())
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// What it is, in words.
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Array::U8(_) => "an array of u8",
+            Array::I8(_) => "an array of i8",
+            Array::U16(_) => "an array of u16",
+            Array::I16(_) => "an array of i16",
+            Array::U32(_) => "an array of u32",
+            Array::I32(_) => "an array of i32",
+            Array::U64(_) => "an array of u64",
+            Array::I64(_) => "an array of i64",
+            Array::F32(_) => "an array of f32",
+            Array::F64(_) => "an array of f64",
+            Array::Bool(_) => "an array of bool",
+            Array::String(_) => "an array of strings",
+            Array::Nested(_) => "an array of arrays",
+        }
+    }
+
+    /// The integers, where all of them fit.
+    fn integers<T: TryFrom<i128>>(&self) -> Option<Vec<T>> {
+        fn all<T: TryFrom<i128>, I: Copy + Into<i128>>(list: &[I]) -> Option<Vec<T>> {
+            list.iter().map(|&value| T::try_from(value.into()).ok()).collect()
+        }
+        match self {
+            Array::U8(list) => all(list),
+            Array::I8(list) => all(list),
+            Array::U16(list) => all(list),
+            Array::I16(list) => all(list),
+            Array::U32(list) => all(list),
+            Array::I32(list) => all(list),
+            Array::U64(list) => all(list),
+            Array::I64(list) => all(list),
+            _ => None,
+        }
+    }
+}
+
+/// How many values of an array are printed.
+const SHOWN: usize = 8;
+
+impl fmt::Display for Array {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fn some<T>(
+            f: &mut fmt::Formatter<'_>,
+            list: &[T],
+            show: impl Fn(&T, &mut fmt::Formatter<'_>) -> fmt::Result,
+        ) -> fmt::Result {
+            f.write_str("[")?;
+            for (i, value) in list.iter().take(SHOWN).enumerate() {
+                f.write_str(if i == 0 { "" } else { ", " })?;
+                show(value, f)?;
+            }
+            match list.len() {
+                0..=SHOWN => f.write_str("]"),
+                len => write!(f, ", …] ({len} values)"),
+            }
+        }
+        match self {
+            Array::String(list) => some(f, list, |value, f| write!(f, "{value:?}")),
+            Array::Nested(list) => some(f, list, fmt::Display::fmt),
+            other => {
+                // The numbers and bools print themselves; `Debug` of a float keeps its point.
+                each!(other, list => some(f, list, fmt::Debug::fmt))
+            }
+        }
+    }
+}
+
+impl Value {
+    /// What it is, in words.
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Value::U8(_) => "a u8",
+            Value::I8(_) => "an i8",
+            Value::U16(_) => "a u16",
+            Value::I16(_) => "an i16",
+            Value::U32(_) => "a u32",
+            Value::I32(_) => "an i32",
+            Value::U64(_) => "a u64",
+            Value::I64(_) => "an i64",
+            Value::F32(_) => "an f32",
+            Value::F64(_) => "an f64",
+            Value::Bool(_) => "a bool",
+            Value::String(_) => "a string",
+            Value::Array(array) => array.kind(),
+        }
+    }
+
+    /// The integer, whatever its width.
+    fn integer(&self) -> Option<i128> {
+        Some(match *self {
+            Value::U8(value) => value.into(),
+            Value::I8(value) => value.into(),
+            Value::U16(value) => value.into(),
+            Value::I16(value) => value.into(),
+            Value::U32(value) => value.into(),
+            Value::I32(value) => value.into(),
+            Value::U64(value) => value.into(),
+            Value::I64(value) => value.into(),
+            _ => return None,
+        })
+    }
+
+    /// The float, or the integer as one.
+    fn float(&self) -> Option<f64> {
+        match *self {
+            Value::F32(value) => Some(value.into()),
+            Value::F64(value) => Some(value),
+            _ => self.integer().map(|value| value as f64),
+        }
+    }
+}
+
+impl fmt::Display for Value {
+    /// Strings are printed as they are, arrays with their first values.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Value::U8(value) => value.fmt(f),
+            Value::I8(value) => value.fmt(f),
+            Value::U16(value) => value.fmt(f),
+            Value::I16(value) => value.fmt(f),
+            Value::U32(value) => value.fmt(f),
+            Value::I32(value) => value.fmt(f),
+            Value::U64(value) => value.fmt(f),
+            Value::I64(value) => value.fmt(f),
+            Value::F32(value) => write!(f, "{value:?}"),
+            Value::F64(value) => write!(f, "{value:?}"),
+            Value::Bool(value) => value.fmt(f),
+            Value::String(value) => value.fmt(f),
+            Value::Array(value) => value.fmt(f),
+        }
+    }
+}
+
+/// The metadata of a model: keys and their values, in the file's order.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Metadata {
+    file: String,
+    entries: Vec<(String, Value)>,
+    index: HashMap<String, usize>,
+}
+
+impl Metadata {
+    /// No keys yet; `file` is named in errors.
+    pub fn new(file: impl Into<String>) -> Self {
+        Self { file: file.into(), ..Self::default() }
+    }
+
+    /// Adds a key. Returns `false`, and changes nothing, where it is there already.
+    pub fn insert(&mut self, key: String, value: Value) -> bool {
+        if self.index.contains_key(&key) {
+            return false;
+        }
+        self.index.insert(key.clone(), self.entries.len());
+        self.entries.push((key, value));
+        true
+    }
+
+    /// The file that the metadata is from.
+    pub fn file(&self) -> &str {
+        &self.file
+    }
+
+    /// How many keys there are.
+    pub fn len(&self) -> usize {
+        self.entries.len()
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.entries.is_empty()
+    }
+
+    /// A key's value.
+    pub fn get(&self, key: &str) -> Option<&Value> {
+        self.index.get(key).and_then(|&at| self.entries.get(at)).map(|(_, value)| value)
+    }
+
+    /// All keys and values, in the file's order.
+    pub fn iter(&self) -> impl Iterator<Item = (&str, &Value)> {
+        self.entries.iter().map(|(key, value)| (key.as_str(), value))
+    }
+
+    /// An error about a key's value.
+    pub fn fault(&self, key: &str, fault: Fault) -> FormatError {
+        FormatError::key(self.file.as_str(), key, fault)
+    }
+
+    fn convert<'a, T>(
+        &'a self,
+        key: &str,
+        expected: &'static str,
+        convert: impl FnOnce(&'a Value) -> Option<T>,
+    ) -> Result<Option<T>, FormatError> {
+        let Some(value) = self.get(key) else { return Ok(None) };
+        match convert(value) {
+            Some(value) => Ok(Some(value)),
+            None => {
+                let found = match value.integer() {
+                    Some(number) => format!("{} ({number})", value.kind()),
+                    None => value.kind().into(),
+                };
+                Err(self.fault(key, Fault::ValueKind { expected, found }))
+            }
+        }
+    }
+
+    /// A string, if the key is there.
+    ///
+    /// # Errors
+    /// When the value has another type; the same goes for all functions here.
+    pub fn string(&self, key: &str) -> Result<Option<&str>, FormatError> {
+        self.convert(key, "a string", |value| match value {
+            Value::String(text) => Some(text.as_str()),
+            _ => None,
+        })
+    }
+
+    /// An integer of any width that fits.
+    ///
+    /// # Errors
+    /// When the value has another type or doesn't fit.
+    pub fn u32(&self, key: &str) -> Result<Option<u32>, FormatError> {
+        self.convert(key, "an integer of 32 bits, 0 or more", |value| u32::try_from(value.integer()?).ok())
+    }
+
+    /// An integer of any width that fits.
+    ///
+    /// # Errors
+    /// When the value has another type or is negative.
+    pub fn u64(&self, key: &str) -> Result<Option<u64>, FormatError> {
+        self.convert(key, "an integer, 0 or more", |value| u64::try_from(value.integer()?).ok())
+    }
+
+    /// A number as an `f32`.
+    ///
+    /// # Errors
+    /// When the value isn't a number.
+    pub fn f32(&self, key: &str) -> Result<Option<f32>, FormatError> {
+        self.convert(key, "a number", |value| value.float().map(|value| value as f32))
+    }
+
+    /// A number as an `f64`.
+    ///
+    /// # Errors
+    /// When the value isn't a number.
+    pub fn f64(&self, key: &str) -> Result<Option<f64>, FormatError> {
+        self.convert(key, "a number", Value::float)
+    }
+
+    /// A bool.
+    ///
+    /// # Errors
+    /// When the value has another type.
+    pub fn bool(&self, key: &str) -> Result<Option<bool>, FormatError> {
+        self.convert(key, "a bool", |value| match *value {
+            Value::Bool(value) => Some(value),
+            _ => None,
+        })
+    }
+
+    /// An array of strings.
+    ///
+    /// # Errors
+    /// When the value has another type.
+    pub fn strings(&self, key: &str) -> Result<Option<&[String]>, FormatError> {
+        self.convert(key, "an array of strings", |value| match value {
+            Value::Array(Array::String(list)) => Some(list.as_slice()),
+            _ => None,
+        })
+    }
+
+    /// An array of integers that fit.
+    ///
+    /// # Errors
+    /// When the value has another type or one of them doesn't fit.
+    pub fn i32s(&self, key: &str) -> Result<Option<Vec<i32>>, FormatError> {
+        self.convert(key, "an array of 32-bit integers", |value| match value {
+            Value::Array(array) => array.integers(),
+            _ => None,
+        })
+    }
+
+    /// An array of floats.
+    ///
+    /// # Errors
+    /// When the value has another type.
+    pub fn f32s(&self, key: &str) -> Result<Option<Vec<f32>>, FormatError> {
+        self.convert(key, "an array of floats", |value| match value {
+            Value::Array(Array::F32(list)) => Some(list.clone()),
+            Value::Array(Array::F64(list)) => Some(list.iter().map(|&value| value as f32).collect()),
+            _ => None,
+        })
+    }
+}

@@ -1,0 +1,164 @@
+//! Model files from the file system.
+
+use std::fs::File;
+use std::io::{ErrorKind, Read, Seek, SeekFrom};
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
+
+use memmap2::Mmap;
+
+use crate::format::{Fault, FormatError, Source, copy_from};
+
+/// How a file's bytes get into memory.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Access {
+    /// Mapped: fast, and only what is used is read. A file that shrinks while it is in use ends the process, and one that
+    /// changes gives other weights.
+    #[default]
+    Mapped,
+    /// Read piece by piece, for files that may change and for network drives: a file that shrinks is an error.
+    Plain,
+}
+
+/// Opens a model file, memory-mapped; of a model in several files, all parts.
+///
+/// The path may be of any part: `name-00002-of-00003.gguf` opens the three files of that pattern in its folder.
+///
+/// # Errors
+/// Names the file that is missing, empty, a folder, or can't be read.
+pub fn open_parts(path: &Path) -> Result<Vec<Box<dyn Source>>, FormatError> {
+    open_parts_with(path, Access::Mapped)
+}
+
+/// [`open_parts`], with a choice of how the files are read.
+///
+/// # Errors
+/// Names the file that is missing, empty, a folder, or can't be read.
+pub fn open_parts_with(path: &Path, access: Access) -> Result<Vec<Box<dyn Source>>, FormatError> {
+    let Some(pattern) = path.file_name().and_then(|name| Pattern::of(name.to_str()?)) else {
+        return Ok(vec![open(path, access)?]);
+    };
+    let part_path = |part| path.with_file_name(pattern.name(part));
+    // The named file's own fault comes first: its name may have been mistyped.
+    check(path)?;
+    (1..=pattern.parts)
+        .map(|part| {
+            let path = part_path(part);
+            if !path.exists() {
+                let fault = Fault::PartMissing { part, parts: pattern.parts };
+                return Err(FormatError::file(path.display().to_string(), fault));
+            }
+            open(&path, access)
+        })
+        .collect()
+}
+
+/// `stem-00001-of-00003.gguf`, taken apart.
+struct Pattern<'a> {
+    stem: &'a str,
+    parts: u64,
+}
+
+impl<'a> Pattern<'a> {
+    fn of(name: &'a str) -> Option<Self> {
+        let number = |text: &str| {
+            let digits = text.len() == 5 && text.bytes().all(|byte| byte.is_ascii_digit());
+            if digits { text.parse::<u64>().ok() } else { None }
+        };
+        let (rest, parts) = name.strip_suffix(".gguf")?.rsplit_once("-of-")?;
+        let (stem, part) = rest.rsplit_once('-')?;
+        let (part, parts) = (number(part)?, number(parts)?);
+        (1..=parts).contains(&part).then_some(Self { stem, parts })
+    }
+
+    fn name(&self, part: u64) -> String {
+        format!("{}-{part:05}-of-{:05}.gguf", self.stem, self.parts)
+    }
+}
+
+fn io(path: &Path, doing: &'static str, error: &std::io::Error) -> FormatError {
+    let fault = match error.kind() {
+        ErrorKind::NotFound => Fault::Missing,
+        _ => Fault::Io { doing, message: error.to_string() },
+    };
+    FormatError::file(path.display().to_string(), fault)
+}
+
+/// The length of a regular file. Asked before opening: opening a pipe would wait for its writer.
+fn check(path: &Path) -> Result<u64, FormatError> {
+    let metadata = std::fs::metadata(path).map_err(|error| io(path, "look at the file", &error))?;
+    let fault = if metadata.is_dir() {
+        Fault::Folder
+    } else if !metadata.is_file() {
+        Fault::NotRegular
+    } else if metadata.len() == 0 {
+        Fault::Empty
+    } else {
+        return Ok(metadata.len());
+    };
+    Err(FormatError::file(path.display().to_string(), fault))
+}
+
+fn open(path: &Path, access: Access) -> Result<Box<dyn Source>, FormatError> {
+    let len = check(path)?;
+    let file = File::open(path).map_err(|error| io(path, "open the file", &error))?;
+    let name = path.display().to_string();
+    match access {
+        Access::Mapped => {
+            // SAFETY: The map is read-only. The bytes may change if another process writes to the file: they are only ever
+            // copied or read as plain numbers, so other bytes mean other weights. Everything that is trusted (offsets,
+            // lengths) was copied out of the map before it was checked. A file that is cut short raises a signal, as
+            // `Access::Mapped` says; `Access::Plain` is there for such files.
+            let map = unsafe { Mmap::map(&file) }.map_err(|error| io(path, "map the file", &error))?;
+            Ok(Box::new(Mapped { name, map }))
+        }
+        Access::Plain => Ok(Box::new(Plain { name, path: path.into(), len, file: Mutex::new(file) })),
+    }
+}
+
+struct Mapped {
+    name: String,
+    map: Mmap,
+}
+
+impl Source for Mapped {
+    fn name(&self) -> &str {
+        &self.name
+    }
+
+    fn len(&self) -> u64 {
+        self.map.len() as u64
+    }
+
+    fn read(&self, offset: u64, into: &mut [u8]) -> Result<(), FormatError> {
+        copy_from(&self.name, &self.map, offset, into)
+    }
+
+    fn mapped(&self) -> Option<&[u8]> {
+        Some(&self.map)
+    }
+}
+
+struct Plain {
+    name: String,
+    path: PathBuf,
+    len: u64,
+    file: Mutex<File>,
+}
+
+impl Source for Plain {
+    fn name(&self) -> &str {
+        &self.name
+    }
+
+    fn len(&self) -> u64 {
+        self.len
+    }
+
+    fn read(&self, offset: u64, into: &mut [u8]) -> Result<(), FormatError> {
+        // A poisoned lock holds no broken state: each read seeks first.
+        let mut file = self.file.lock().unwrap_or_else(PoisonError::into_inner);
+        let done = file.seek(SeekFrom::Start(offset)).and_then(|_| file.read_exact(into));
+        done.map_err(|error| io(&self.path, "read the file", &error).at(offset))
+    }
+}
