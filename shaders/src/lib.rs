@@ -1,5 +1,44 @@
 //! Godwit's kernels: WGSL, the plan that strings them together, and a naive reference for each. No GPU types.
+//!
+//! [`KERNELS`] is the one table that pipelines, validation, tests and benchmarks are driven from.
 
+pub mod adjust;
+pub mod argmax;
+pub mod attend;
+pub mod attend_merge;
+pub mod caps;
+pub mod compose;
+pub mod embed;
 pub mod format;
+pub mod kernel;
+pub mod kv;
+pub mod matmul;
+pub mod plan;
+pub mod rms_norm;
+pub mod rope_append;
+pub mod sample;
+pub mod swiglu;
+pub mod testing;
+pub mod weights;
 
+pub use caps::Caps;
+pub use compose::{Dialect, compose};
 pub use format::Format;
+pub use kernel::{Access, Case, Contents, Kernel, Scene, Step, Variant};
+pub use kv::{Heads, Segment};
+pub use plan::{BufferRef, Buffers, Dispatch, Plan};
+pub use weights::{Matrix, Shard};
+
+/// Every kernel.
+pub static KERNELS: [&Kernel; 10] = [
+    &embed::EMBED,
+    &rms_norm::RMS_NORM,
+    &matmul::MATMUL,
+    &rope_append::ROPE_APPEND,
+    &attend::ATTEND,
+    &attend_merge::ATTEND_MERGE,
+    &swiglu::SWIGLU,
+    &adjust::ADJUST,
+    &argmax::ARGMAX,
+    &sample::SAMPLE,
+];

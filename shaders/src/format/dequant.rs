@@ -11,4 +11,19 @@ impl Format {
         }
         (weights / block).checked_mul(self.block_bytes() as u64)
     }
+
+    /// Dequantises whole blocks.
+    pub fn dequantize(self, bytes: &[u8], out: &mut [f32]) {
+        let half = |b: &[u8], i: usize| half::f16::from_le_bytes([b[i], b[i + 1]]).to_f32();
+        let blocks = bytes.chunks_exact(self.block_bytes()).zip(out.chunks_exact_mut(self.block_len()));
+        for (b, o) in blocks {
+            match self {
+                Format::Q8_0 => (0..32).for_each(|i| o[i] = half(b, 0) * f32::from(b[2 + i] as i8)),
+                Format::Q4_1 => (0..32).for_each(|i| {
+                    o[i] = half(b, 0) * f32::from(b[4 + i % 16] >> (4 * (i / 16)) & 15) + half(b, 2);
+                }),
+                _ => o[0] = f32::from_le_bytes([b[0], b[1], b[2], b[3]]),
+            }
+        }
+    }
 }

@@ -3,6 +3,10 @@
 //! The storage layouts are those of the GGUF format (ggml's `block_*` structures). [`dequant`] gives their meaning on the CPU.
 
 pub mod dequant;
+mod planes;
+mod unpack;
+
+pub use planes::{GROUP, TILE};
 
 /// How the weights of one tensor are stored.
 ///

@@ -1,0 +1,96 @@
+//! Causal attention over the KV cache, one segment at a time, and the merge of what its parts found.
+
+mod cases;
+mod reference;
+
+use crate::caps::Caps;
+use crate::kernel::{Kernel, Variant, read, write};
+use crate::kv::{Heads, Segment};
+use crate::params;
+use crate::plan::{BufferRef, Dispatch, Plan};
+
+params! {
+    /// Query heads.
+    heads: u32,
+    /// KV heads.
+    kv_heads: u32,
+    /// Floats in a head.
+    head_dim: u32,
+    /// Workgroups that share a row's positions.
+    splits: u32,
+    /// Position that the segment begins with.
+    first: u32,
+    /// Positions in the segment.
+    len: u32,
+    /// What scores are multiplied by: `1 / sqrt(head_dim)`.
+    scale: f32,
+    /// 1: states begin here; 0: they go on from the segment before.
+    fresh: u32,
+}
+
+/// Positions that a workgroup looks at together; splits take multiples of it.
+pub const LANES: u32 = 64;
+/// Rows of a workgroup of the `few` variant, and of the `tile` variant.
+pub const ROWS: [u32; 2] = [4, 16];
+
+/// The kernel.
+pub static ATTEND: Kernel = Kernel {
+    name: "attend",
+    summary: "running softmax(q k^T) v over one segment of the KV cache",
+    wgsl: include_str!("attend.wgsl"),
+    weights: false,
+    params: Params::FIELDS,
+    params_bytes: size_of::<Params>(),
+    bindings: &[read("q"), read("k_cache"), read("v_cache"), write("states")],
+    overrides: &[],
+    variants: &[Variant::base("few", &[]), Variant::base("tile", &["TILE"])],
+    reference: reference::attend,
+    cases: cases::cases,
+};
+
+/// Workgroups that share a row's positions: enough to fill a GPU when there is one token only.
+pub fn splits(caps: &Caps, heads: Heads, capacity: u32) -> u32 {
+    if capacity > 1 || caps.cpu { 1 } else { (256 / heads.kv_heads).clamp(1, 64) }
+}
+
+/// Bytes of the states of `capacity` tokens.
+pub fn state_bytes(caps: &Caps, heads: Heads, capacity: u32) -> u64 {
+    let rows = u64::from(splits(caps, heads, capacity)) * u64::from(capacity) * u64::from(heads.heads);
+    rows * u64::from(heads.head_dim + 2) * 4
+}
+
+/// Records attention of `q` `[tokens, heads, head_dim]` over `segments`, in order of positions. `states` takes
+/// [`state_bytes`]; [`attend_merge`](crate::attend_merge::attend_merge) makes the result of it.
+pub fn attend(
+    plan: &mut Plan,
+    caps: &Caps,
+    heads: Heads,
+    q: BufferRef,
+    segments: &[Segment],
+    states: BufferRef,
+    capacity: u32,
+) {
+    let tile = usize::from(capacity > 1);
+    for (i, segment) in segments.iter().enumerate() {
+        let params = Params {
+            heads: heads.heads,
+            kv_heads: heads.kv_heads,
+            head_dim: heads.head_dim,
+            splits: splits(caps, heads, capacity),
+            first: segment.first,
+            len: segment.len,
+            scale: 1.0 / (heads.head_dim as f32).sqrt(),
+            fresh: u32::from(i == 0),
+        };
+        let rows = capacity * (heads.heads / heads.kv_heads);
+        plan.push(Dispatch {
+            kernel: &ATTEND,
+            variant: &ATTEND.variants[tile],
+            format: None,
+            overrides: Vec::new(),
+            params: bytemuck::bytes_of(&params).to_vec(),
+            buffers: vec![q, segment.k, segment.v, states],
+            workgroups: [rows.div_ceil(ROWS[tile]), heads.kv_heads, params.splits],
+        });
+    }
+}

@@ -1,0 +1,52 @@
+//! The end of attention: what the splits of each row found, put together.
+
+mod cases;
+mod reference;
+
+use crate::attend::splits;
+use crate::caps::Caps;
+use crate::kernel::{Kernel, Variant, read, write};
+use crate::kv::Heads;
+use crate::params;
+use crate::plan::{BufferRef, Dispatch, Plan};
+
+params! {
+    /// Query heads.
+    heads: u32,
+    /// KV heads.
+    kv_heads: u32,
+    /// Floats in a head.
+    head_dim: u32,
+    /// Workgroups that shared a row's positions.
+    splits: u32,
+}
+
+/// The kernel.
+pub static ATTEND_MERGE: Kernel = Kernel {
+    name: "attend_merge",
+    summary: "merges the states that attend left",
+    wgsl: include_str!("attend_merge.wgsl"),
+    weights: false,
+    params: Params::FIELDS,
+    params_bytes: size_of::<Params>(),
+    bindings: &[read("states"), write("y")],
+    overrides: &[],
+    variants: &[Variant::base("base", &[])],
+    reference: reference::attend_merge,
+    cases: cases::cases,
+};
+
+/// Records `y = ` the attention that `states` hold. `y` is `[tokens, heads, head_dim]`.
+pub fn attend_merge(plan: &mut Plan, caps: &Caps, heads: Heads, states: BufferRef, y: BufferRef, capacity: u32) {
+    let Heads { heads: query_heads, kv_heads, head_dim } = heads;
+    let params = Params { heads: query_heads, kv_heads, head_dim, splits: splits(caps, heads, capacity) };
+    plan.push(Dispatch {
+        kernel: &ATTEND_MERGE,
+        variant: &ATTEND_MERGE.variants[0],
+        format: None,
+        overrides: Vec::new(),
+        params: bytemuck::bytes_of(&params).to_vec(),
+        buffers: vec![states, y],
+        workgroups: [(query_heads * head_dim).div_ceil(64), capacity, 1],
+    });
+}

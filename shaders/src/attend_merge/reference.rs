@@ -1,0 +1,25 @@
+use super::Params;
+use crate::kernel::Scene;
+
+/// The weighted mean of the splits, in f64.
+pub fn attend_merge(scene: &mut Scene) {
+    let p: Params = scene.params();
+    let dim = p.head_dim as usize;
+    let ratio = p.heads / p.kv_heads;
+    let rows = scene.step.count * ratio;
+    for token in 0..scene.step.count {
+        for head in 0..p.heads {
+            let state = |split: u32| {
+                let row = (split * p.kv_heads + head / ratio) * rows + token * ratio + head % ratio;
+                row as usize * (dim + 2)
+            };
+            let at = |split: u32, i: usize| f64::from(scene.floats(0)[state(split) + i]);
+            let peak = (0..p.splits).map(|s| at(s, dim)).fold(-1e30, f64::max);
+            let weights: Vec<f64> = (0..p.splits).map(|s| (at(s, dim) - peak).exp()).collect();
+            let sum = |i: usize| (0..p.splits).map(|s| weights[s as usize] * at(s, i)).sum::<f64>();
+            let total = sum(dim + 1);
+            let row: Vec<f32> = (0..dim).map(|d| (sum(d) / total) as f32).collect();
+            scene.floats_mut(1)[(token * p.heads + head) as usize * dim..][..dim].copy_from_slice(&row);
+        }
+    }
+}

@@ -1,0 +1,23 @@
+//! What a device can do, as far as kernels care. Resolved once, when the device is opened.
+
+/// Features and limits that decide which variants run and in which shape.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Caps {
+    /// Subgroup operations.
+    pub subgroups: bool,
+    /// Largest storage buffer binding, in bytes.
+    pub max_binding: u64,
+    /// Largest buffer, in bytes.
+    pub max_buffer: u64,
+    /// Workgroups in one dimension of a dispatch.
+    pub max_workgroups: u32,
+    /// Whether the device is a CPU: few wide cores, no latency to hide.
+    pub cpu: bool,
+}
+
+/// The limits every WebGPU device has.
+pub const WEBGPU: Caps =
+    Caps { subgroups: false, max_binding: 128 << 20, max_buffer: 256 << 20, max_workgroups: 65_535, cpu: false };
+
+/// Bindings begin at multiples of this many bytes in every buffer.
+pub const BINDING_ALIGNMENT: u64 = 256;

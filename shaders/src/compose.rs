@@ -1,0 +1,87 @@
+//! Puts a kernel's WGSL together: `#import` for shared code and the weight format, `#ifdef` for variants.
+
+use thiserror::Error;
+
+use crate::format::Format;
+use crate::kernel::{Kernel, Variant};
+
+/// Who compiles the WGSL. They differ in which `enable` lines they want.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Dialect {
+    /// naga, in native wgpu.
+    Naga,
+    /// A browser.
+    Browser,
+}
+
+/// Shared pieces, by the name `#import` takes.
+const SHARED: &[(&str, &str)] = &[
+    ("step", include_str!("shared/step.wgsl")),
+    ("reduce", include_str!("shared/reduce.wgsl")),
+    ("group", include_str!("shared/group.wgsl")),
+    ("scale_min", include_str!("shared/scale_min.wgsl")),
+    ("choice", include_str!("shared/choice.wgsl")),
+    ("iq4", include_str!("shared/iq4.wgsl")),
+];
+
+/// A kernel source that does not compose.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+#[error("{kernel}: {fault}")]
+pub struct ComposeError {
+    /// The kernel.
+    pub kernel: &'static str,
+    /// What is wrong, and in which line.
+    pub fault: String,
+}
+
+/// The WGSL of one variant of a kernel.
+///
+/// # Errors
+/// An unknown directive or import, an `#ifdef` without end, a missing format.
+pub fn compose(
+    kernel: &'static Kernel,
+    variant: &Variant,
+    format: Option<Format>,
+    dialect: Dialect,
+) -> Result<String, ComposeError> {
+    let mut out = String::new();
+    if variant.subgroups && dialect == Dialect::Browser {
+        out.push_str("enable subgroups;\n");
+    }
+    let fault = |fault: String| ComposeError { kernel: kernel.name, fault };
+    append(kernel.wgsl, variant.defines, format, &mut out).map_err(fault)?;
+    Ok(out)
+}
+
+fn append(source: &str, defines: &[&str], format: Option<Format>, out: &mut String) -> Result<(), String> {
+    // For each open #ifdef, whether its lines are taken.
+    let mut open: Vec<bool> = Vec::new();
+    for (number, line) in source.lines().enumerate() {
+        let at = |what: &str| format!("line {}: {what}: {line}", number + 1);
+        let mut words = line.split_whitespace();
+        match words.next() {
+            Some("#ifdef") => open.push(words.next().is_some_and(|name| defines.contains(&name))),
+            Some("#else") => match open.last_mut() {
+                Some(taken) => *taken = !*taken,
+                None => return Err(at("no #ifdef is open")),
+            },
+            Some("#endif") => drop(open.pop().ok_or_else(|| at("no #ifdef is open"))?),
+            _ if open.contains(&false) => {}
+            Some("#import") => {
+                let name = words.next().unwrap_or_default();
+                let piece = match (name, format) {
+                    ("format", Some(format)) => format.wgsl(),
+                    ("format", None) => return Err(at("the dispatch has no format")),
+                    _ => SHARED.iter().find(|(known, _)| *known == name).ok_or_else(|| at("unknown import"))?.1,
+                };
+                append(piece, defines, format, out)?;
+            }
+            Some(word) if word.starts_with('#') => return Err(at("unknown directive")),
+            _ => {
+                out.push_str(line);
+                out.push('\n');
+            }
+        }
+    }
+    if open.is_empty() { Ok(()) } else { Err("an #ifdef has no #endif".into()) }
+}

@@ -1,0 +1,33 @@
+use super::Params;
+use crate::format::{Format, GROUP};
+use crate::kernel::{Case, Scene, Step};
+use crate::testing::{Random, words};
+
+pub fn cases() -> Vec<Case> {
+    // The shard holds rows 100 to 169 of the matrix; some tokens lie outside it.
+    let (rows, first, width) = (70, 100, 512);
+    let case = |format: Format| {
+        let mut random = Random::new(3);
+        let params =
+            Params { groups: width / GROUP as u32, rows, first, row_words: format.row_words(width as usize) as u32 };
+        let tokens = vec![100, 169, 99, 170, 133, 0, u32::MAX, 140];
+        let x = words(&random.activations(tokens.len() * width as usize));
+        let bytes = 5 * (u64::from(params.row_words) + u64::from(width)) * 4;
+        Case {
+            name: format!("{format} {rows}x{width}"),
+            variant: 0,
+            overrides: Vec::new(),
+            scene: Scene {
+                params: bytemuck::bytes_of(&params).to_vec(),
+                step: Step::new(0, 7),
+                format: Some(format),
+                buffers: vec![random.matrix(format, rows as usize, width as usize), tokens, x],
+                workgroups: [1, 8, 1],
+            },
+            nmse: 1e-12,
+            flops: 0,
+            bytes,
+        }
+    };
+    Format::ALL.map(case).to_vec()
+}

@@ -1,0 +1,56 @@
+//! Token embedding: rows of a stored matrix, dequantised.
+
+mod cases;
+mod reference;
+
+use crate::kernel::{Kernel, Variant, read, write};
+use crate::params;
+use crate::plan::{BufferRef, Dispatch, Plan};
+use crate::weights::Matrix;
+
+params! {
+    /// Groups of 32 weights in a row.
+    groups: u32,
+    /// Rows in the shard.
+    rows: u32,
+    /// Row of the matrix that the shard begins with.
+    first: u32,
+    /// Words in a packed row.
+    row_words: u32,
+}
+
+/// The kernel.
+pub static EMBED: Kernel = Kernel {
+    name: "embed",
+    summary: "x[t] = W[token[t]]",
+    wgsl: include_str!("embed.wgsl"),
+    weights: true,
+    params: Params::FIELDS,
+    params_bytes: size_of::<Params>(),
+    bindings: &[read("weights"), read("tokens"), write("x")],
+    overrides: &[],
+    variants: &[Variant::base("base", &[])],
+    reference: reference::embed,
+    cases: cases::cases,
+};
+
+/// Records `x[t] = table[tokens[t]]` for the tokens of the step, `capacity` at most. `x` is `[tokens, table.width]`.
+pub fn embed(plan: &mut Plan, table: &Matrix, tokens: BufferRef, x: BufferRef, capacity: u32) {
+    for shard in &table.shards {
+        let params = Params {
+            groups: table.groups(),
+            rows: shard.rows,
+            first: shard.first,
+            row_words: table.format.row_words(table.width as usize) as u32,
+        };
+        plan.push(Dispatch {
+            kernel: &EMBED,
+            variant: &EMBED.variants[0],
+            format: Some(table.format),
+            overrides: Vec::new(),
+            params: bytemuck::bytes_of(&params).to_vec(),
+            buffers: vec![shard.buffer, tokens, x],
+            workgroups: [table.groups().div_ceil(64), capacity, 1],
+        });
+    }
+}

@@ -1,0 +1,68 @@
+//! Root mean square normalisation (Zhang and Sennrich 2019).
+
+mod cases;
+mod reference;
+
+use crate::kernel::{Kernel, Variant, read, write};
+use crate::params;
+use crate::plan::{BufferRef, Dispatch, Plan};
+
+params! {
+    /// Length of a vector.
+    width: u32,
+    /// Added to the mean square.
+    eps: f32,
+    /// 1: only the step's last token, into the first row of `y`.
+    last: u32,
+    /// Padding.
+    reserved: u32,
+}
+
+/// The kernel.
+pub static RMS_NORM: Kernel = Kernel {
+    name: "rms_norm",
+    summary: "y = x / sqrt(mean(x^2) + eps) * weight",
+    wgsl: include_str!("rms_norm.wgsl"),
+    weights: false,
+    params: Params::FIELDS,
+    params_bytes: size_of::<Params>(),
+    bindings: &[read("x"), read("weight"), write("y")],
+    overrides: &[],
+    variants: &[Variant::base("base", &[])],
+    reference: reference::rms_norm,
+    cases: cases::cases,
+};
+
+/// A normalisation's weight vector.
+#[derive(Clone, Copy, Debug)]
+pub struct Norm {
+    /// `[width]` floats.
+    pub weight: BufferRef,
+    /// Length of a vector.
+    pub width: u32,
+    /// Added to the mean square.
+    pub eps: f32,
+}
+
+/// Records `y[t] = norm(x[t])` for all tokens of the step, `capacity` at most.
+pub fn rms_norm(plan: &mut Plan, norm: &Norm, x: BufferRef, y: BufferRef, capacity: u32) {
+    record(plan, norm, x, y, capacity, false);
+}
+
+/// Records `y[0] = norm(x[last])` for the last token of the step.
+pub fn rms_norm_last(plan: &mut Plan, norm: &Norm, x: BufferRef, y: BufferRef) {
+    record(plan, norm, x, y, 1, true);
+}
+
+fn record(plan: &mut Plan, norm: &Norm, x: BufferRef, y: BufferRef, capacity: u32, last: bool) {
+    let params = Params { width: norm.width, eps: norm.eps, last: last.into(), reserved: 0 };
+    plan.push(Dispatch {
+        kernel: &RMS_NORM,
+        variant: &RMS_NORM.variants[0],
+        format: None,
+        overrides: Vec::new(),
+        params: bytemuck::bytes_of(&params).to_vec(),
+        buffers: vec![x, norm.weight, y],
+        workgroups: [capacity, 1, 1],
+    });
+}

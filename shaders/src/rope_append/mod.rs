@@ -1,0 +1,93 @@
+//! Rotary position embedding (Su et al. 2021) of queries and keys, and the KV cache's growth.
+
+mod cases;
+mod reference;
+mod tables;
+
+use crate::kernel::{Contents, Kernel, Variant, read, write};
+use crate::kv::{Heads, Segment};
+use crate::params;
+use crate::plan::{BufferRef, Dispatch, Plan};
+
+pub use tables::RopeTables;
+
+params! {
+    /// Query heads.
+    heads: u32,
+    /// KV heads.
+    kv_heads: u32,
+    /// Floats in a head.
+    head_dim: u32,
+    /// Floats of a head that are rotated.
+    rotary_dim: u32,
+    /// Position that the segment begins with.
+    first: u32,
+    /// Positions in the segment.
+    len: u32,
+    /// Padding to 16 bytes.
+    reserved0: u32,
+    /// Padding.
+    reserved1: u32,
+}
+
+/// The kernel.
+pub static ROPE_APPEND: Kernel = Kernel {
+    name: "rope_append",
+    summary: "rotates q and k by their positions, appends k and v to the KV cache",
+    wgsl: include_str!("rope_append.wgsl"),
+    weights: false,
+    params: Params::FIELDS,
+    params_bytes: size_of::<Params>(),
+    bindings: &[
+        read("tables"),
+        read("k"),
+        read("v"),
+        write("q"),
+        write("k_cache").of(Contents::Halves),
+        write("v_cache").of(Contents::Halves),
+    ],
+    overrides: &[],
+    variants: &[Variant::base("base", &[])],
+    reference: reference::rope_append,
+    cases: cases::cases,
+};
+
+/// The rotation tables of a model on the GPU.
+#[derive(Clone, Copy, Debug)]
+pub struct Rope {
+    /// [`RopeTables`]' floats.
+    pub tables: BufferRef,
+    /// Floats of a head that are rotated.
+    pub rotary_dim: u32,
+}
+
+/// Records the rotation of `q` `[tokens, heads, head_dim]` in place and of `k` `[tokens, kv_heads, head_dim]` on its way to
+/// the cache, and `v`'s way there. All positions of the step must lie in `segment`.
+pub fn rope_append(
+    plan: &mut Plan,
+    heads: Heads,
+    rope: &Rope,
+    [q, k, v]: [BufferRef; 3],
+    segment: &Segment,
+    capacity: u32,
+) {
+    let params = Params {
+        heads: heads.heads,
+        kv_heads: heads.kv_heads,
+        head_dim: heads.head_dim,
+        rotary_dim: rope.rotary_dim,
+        first: segment.first,
+        len: segment.len,
+        reserved0: 0,
+        reserved1: 0,
+    };
+    plan.push(Dispatch {
+        kernel: &ROPE_APPEND,
+        variant: &ROPE_APPEND.variants[0],
+        format: None,
+        overrides: Vec::new(),
+        params: bytemuck::bytes_of(&params).to_vec(),
+        buffers: vec![rope.tables, k, v, q, segment.k, segment.v],
+        workgroups: [((heads.heads + heads.kv_heads) * heads.head_dim / 2).div_ceil(64), capacity, 1],
+    });
+}

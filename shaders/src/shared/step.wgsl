@@ -1,0 +1,7 @@
+// What changes from one replay of a plan to the next.
+struct Step {
+    position: u32, // of the first token of this pass
+    count: u32,    // tokens in this pass
+    reserved: vec2<u32>,
+}
+@group(0) @binding(1) var<uniform> step_: Step;

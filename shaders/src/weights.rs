@@ -1,0 +1,81 @@
+//! Weight matrices as kernels see them: row shards of one format, none larger than a binding.
+
+use crate::format::{Format, GROUP, TILE};
+use crate::plan::BufferRef;
+
+/// Consecutive rows of a matrix in one buffer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Shard {
+    /// Where the words are: whole tiles of [`TILE`] rows, the last padded with zeros.
+    pub buffer: BufferRef,
+    /// First row.
+    pub first: u32,
+    /// Rows.
+    pub rows: u32,
+}
+
+/// A weight matrix `[rows, width]` on the GPU.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Matrix {
+    /// How weights are stored.
+    pub format: Format,
+    /// Rows: the length of the product.
+    pub rows: u32,
+    /// Columns: the length of the vectors it multiplies. A multiple of [`GROUP`].
+    pub width: u32,
+    /// Its parts, in order of rows.
+    pub shards: Vec<Shard>,
+}
+
+impl Matrix {
+    /// Bytes on the GPU of a tile of [`TILE`] rows.
+    pub fn tile_bytes(format: Format, width: u32) -> u64 {
+        (format.row_words(width as usize) * TILE * 4) as u64
+    }
+
+    /// Row ranges `(first, rows)` of the shards of a matrix, each at most `max_binding` bytes.
+    pub fn shard_rows(format: Format, rows: u32, width: u32, max_binding: u64) -> Vec<(u32, u32)> {
+        let tiles = (max_binding / Self::tile_bytes(format, width)).max(1);
+        let most = u32::try_from(tiles * TILE as u64).unwrap_or(u32::MAX / TILE as u32 * TILE as u32);
+        (0..rows).step_by(most as usize).map(|first| (first, most.min(rows - first))).collect()
+    }
+
+    /// Groups in a row.
+    pub fn groups(&self) -> u32 {
+        self.width / GROUP as u32
+    }
+}
+
+/// The GPU words of up to [`TILE`] stored rows, one after the other in `rows`; missing rows become zeros.
+pub fn pack_tile(format: Format, width: usize, rows: &[u8], out: &mut [u32]) {
+    let row_bytes = width / format.block_len() * format.block_bytes();
+    let mut words = vec![0; format.row_words(width)];
+    out.fill(0);
+    for (r, row) in rows.chunks_exact(row_bytes).enumerate() {
+        format.pack_row(row, &mut words);
+        for (slot, word) in out[r..].iter_mut().step_by(TILE).zip(&words) {
+            *slot = *word;
+        }
+    }
+}
+
+/// The GPU words of a whole matrix, row by row in `stored`.
+pub fn pack(format: Format, width: usize, stored: &[u8]) -> Vec<u32> {
+    let tile_bytes = TILE * (width / format.block_len() * format.block_bytes());
+    let tile_words = TILE * format.row_words(width);
+    let mut out = vec![0; stored.len().div_ceil(tile_bytes) * tile_words];
+    for (tile, rows) in out.chunks_exact_mut(tile_words).zip(stored.chunks(tile_bytes)) {
+        pack_tile(format, width, rows, tile);
+    }
+    out
+}
+
+/// Row `row` of packed words, dequantised.
+pub fn unpack_row(format: Format, width: usize, words: &[u32], row: usize) -> Vec<f32> {
+    let len = format.row_words(width);
+    let tile = &words[row / TILE * TILE * len..];
+    let own: Vec<u32> = (0..len).map(|w| tile[w * TILE + row % TILE]).collect();
+    let mut out = vec![0.0; width];
+    format.dequantize(&format.unpack_row(&own, width), &mut out);
+    out
+}
