@@ -1,0 +1,190 @@
+//! Which GPUs there are, and which one is meant.
+
+use std::fmt;
+use std::str::FromStr;
+
+use super::GpuError;
+
+/// A graphics interface.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Backend {
+    /// Vulkan: Linux, Windows, Android.
+    Vulkan,
+    /// Metal: macOS, iOS.
+    Metal,
+    /// Direct3D 12: Windows.
+    Dx12,
+    /// OpenGL ES 3.1.
+    Gl,
+    /// A browser's WebGPU.
+    WebGpu,
+}
+
+impl Backend {
+    const ALL: [(Backend, &'static str, wgpu::Backends); 5] = [
+        (Backend::Vulkan, "vulkan", wgpu::Backends::VULKAN),
+        (Backend::Metal, "metal", wgpu::Backends::METAL),
+        (Backend::Dx12, "dx12", wgpu::Backends::DX12),
+        (Backend::Gl, "gl", wgpu::Backends::GL),
+        (Backend::WebGpu, "webgpu", wgpu::Backends::BROWSER_WEBGPU),
+    ];
+
+    fn flag(self) -> wgpu::Backends {
+        Self::ALL.into_iter().filter(|(backend, ..)| *backend == self).map(|(.., flag)| flag).collect()
+    }
+
+    fn of(backend: wgpu::Backend) -> Self {
+        match backend {
+            wgpu::Backend::Metal => Backend::Metal,
+            wgpu::Backend::Dx12 => Backend::Dx12,
+            wgpu::Backend::Gl => Backend::Gl,
+            wgpu::Backend::BrowserWebGpu => Backend::WebGpu,
+            _ => Backend::Vulkan,
+        }
+    }
+}
+
+impl fmt::Display for Backend {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let name = Self::ALL.into_iter().find(|(backend, ..)| backend == self).map_or("", |(_, name, _)| name);
+        f.pad(name)
+    }
+}
+
+impl FromStr for Backend {
+    type Err = GpuError;
+
+    fn from_str(name: &str) -> Result<Self, GpuError> {
+        let found = Self::ALL.into_iter().find(|(_, known, _)| known.eq_ignore_ascii_case(name));
+        found.map(|(backend, ..)| backend).ok_or_else(|| GpuError::UnknownBackend(name.into()))
+    }
+}
+
+/// Which adapter to open, and how.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct GpuOptions {
+    /// Part of the adapter's name (any case), or its index in [`list`]. None: the fastest kind there is.
+    pub adapter: Option<String>,
+    /// Only adapters of this backend. None: any, the native ones first.
+    pub backend: Option<Backend>,
+    /// Ask for no more than every WebGPU device has: no optional features, the default limits.
+    pub webgpu_limits: bool,
+}
+
+/// An adapter, as people see it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AdapterSummary {
+    /// Its place in [`list`].
+    pub index: usize,
+    /// Its name.
+    pub name: String,
+    /// The driver's name and version.
+    pub driver: String,
+    /// The interface it is reached by.
+    pub backend: Backend,
+    /// `discrete GPU`, `integrated GPU`, `virtual GPU`, `CPU`, `other`.
+    pub kind: &'static str,
+    /// Bytes of the largest storage binding.
+    pub max_binding: u64,
+    /// Bytes of the largest buffer.
+    pub max_buffer: u64,
+    /// Optional features that kernels may use.
+    pub features: Vec<&'static str>,
+}
+
+impl AdapterSummary {
+    fn new(index: usize, adapter: &wgpu::Adapter) -> Self {
+        let (info, limits, features) = (adapter.get_info(), adapter.limits(), adapter.features());
+        let known = [
+            (wgpu::Features::SUBGROUP, "subgroups"),
+            (wgpu::Features::SHADER_F16, "f16"),
+            (wgpu::Features::TIMESTAMP_QUERY, "timestamps"),
+        ];
+        Self {
+            index,
+            driver: format!("{} {}", info.driver, info.driver_info).trim().to_owned(),
+            backend: Backend::of(info.backend),
+            kind: kind(info.device_type),
+            max_binding: limits.max_storage_buffer_binding_size,
+            max_buffer: limits.max_buffer_size,
+            features: known.into_iter().filter(|(f, _)| features.contains(*f)).map(|(_, name)| name).collect(),
+            name: info.name,
+        }
+    }
+
+    /// Whether it computes on a CPU.
+    pub fn is_cpu(&self) -> bool {
+        self.kind == kind(wgpu::DeviceType::Cpu)
+    }
+}
+
+impl fmt::Display for AdapterSummary {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} ({}, {})", self.name, self.backend, self.kind)
+    }
+}
+
+fn kind(kind: wgpu::DeviceType) -> &'static str {
+    match kind {
+        wgpu::DeviceType::DiscreteGpu => "discrete GPU",
+        wgpu::DeviceType::IntegratedGpu => "integrated GPU",
+        wgpu::DeviceType::VirtualGpu => "virtual GPU",
+        wgpu::DeviceType::Cpu => "CPU",
+        wgpu::DeviceType::Other => "other",
+    }
+}
+
+/// All adapters of the backend that `options` names (or of all), the fastest kinds first.
+pub async fn list(options: &GpuOptions) -> Vec<AdapterSummary> {
+    enumerate(options).await.into_iter().map(|(summary, _)| summary).collect()
+}
+
+async fn enumerate(options: &GpuOptions) -> Vec<(AdapterSummary, wgpu::Adapter)> {
+    let backends = options.backend.map_or(wgpu::Backends::all(), Backend::flag);
+    let descriptor = wgpu::InstanceDescriptor { backends, ..wgpu::InstanceDescriptor::new_without_display_handle() };
+    let instance = wgpu::Instance::new(descriptor);
+    #[cfg(not(target_arch = "wasm32"))]
+    let mut adapters = instance.enumerate_adapters(backends).await;
+    #[cfg(target_arch = "wasm32")]
+    let mut adapters: Vec<_> = {
+        let request = wgpu::RequestAdapterOptions {
+            power_preference: wgpu::PowerPreference::HighPerformance,
+            ..Default::default()
+        };
+        instance.request_adapter(&request).await.into_iter().collect()
+    };
+    let rank = |adapter: &wgpu::Adapter| {
+        let info = adapter.get_info();
+        let by_kind = match info.device_type {
+            wgpu::DeviceType::DiscreteGpu => 0,
+            wgpu::DeviceType::IntegratedGpu => 1,
+            wgpu::DeviceType::VirtualGpu => 2,
+            wgpu::DeviceType::Other => 3,
+            wgpu::DeviceType::Cpu => 4,
+        };
+        (by_kind, info.backend == wgpu::Backend::Gl)
+    };
+    adapters.sort_by_key(rank);
+    adapters.into_iter().enumerate().map(|(i, adapter)| (AdapterSummary::new(i, &adapter), adapter)).collect()
+}
+
+/// The adapter that `options` mean.
+pub(super) async fn choose(options: &GpuOptions) -> Result<(AdapterSummary, wgpu::Adapter), GpuError> {
+    let all = enumerate(options).await;
+    let names: Vec<String> = all.iter().map(|(summary, _)| format!("{}: {summary}", summary.index)).collect();
+    let wanted = options.adapter.as_deref();
+    let found = all.into_iter().find(|(summary, _)| match wanted {
+        None => true,
+        Some(wanted) => {
+            wanted.parse() == Ok(summary.index) || summary.name.to_lowercase().contains(&wanted.to_lowercase())
+        }
+    });
+    found.ok_or_else(|| GpuError::NoAdapter {
+        asked: match (wanted, options.backend) {
+            (Some(name), _) => format!(" that is called `{name}`"),
+            (None, Some(backend)) => format!(" for the backend {backend}"),
+            (None, None) => String::new(),
+        },
+        found: if names.is_empty() { String::new() } else { format!("; there are {}", names.join(", ")) },
+    })
+}

@@ -1,0 +1,149 @@
+//! An opened device: its capabilities, its faults, and waiting for it.
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use godwit_shaders::Caps;
+use godwit_shaders::caps::{BINDING_ALIGNMENT, WEBGPU};
+
+use super::adapters::{self, AdapterSummary, GpuOptions};
+use super::pipelines::Pipelines;
+use super::{GpuError, list};
+
+/// An opened GPU. Cheap to clone; all clones are the same device.
+#[derive(Clone)]
+pub struct Gpu {
+    pub(super) inner: Arc<Inner>,
+}
+
+pub(super) struct Inner {
+    pub device: wgpu::Device,
+    pub queue: wgpu::Queue,
+    pub pipelines: Pipelines,
+    summary: AdapterSummary,
+    caps: Caps,
+    fault: Arc<Mutex<Option<String>>>,
+}
+
+impl Gpu {
+    /// The adapters there are, the fastest kinds first.
+    pub async fn list(options: &GpuOptions) -> Vec<AdapterSummary> {
+        list(options).await
+    }
+
+    /// Opens the adapter that `options` mean.
+    ///
+    /// # Errors
+    /// There is no such adapter, or it refuses, or it is below the WebGPU defaults.
+    pub async fn open(options: &GpuOptions) -> Result<Self, GpuError> {
+        let (summary, adapter) = adapters::choose(options).await?;
+        let limits = limits(&summary, &adapter.limits(), options.webgpu_limits)?;
+        let wanted = wgpu::Features::SUBGROUP | wgpu::Features::TIMESTAMP_QUERY;
+        let features =
+            if options.webgpu_limits { wgpu::Features::empty() } else { adapter.features().intersection(wanted) };
+        let descriptor = wgpu::DeviceDescriptor {
+            label: Some("godwit"),
+            required_features: features,
+            required_limits: limits.clone(),
+            ..Default::default()
+        };
+        let opened = adapter.request_device(&descriptor).await;
+        let (device, queue) =
+            opened.map_err(|e| GpuError::Device { adapter: summary.to_string(), fault: e.to_string() })?;
+        let fault: Arc<Mutex<Option<String>>> = Arc::default();
+        let note = |fault: &Mutex<Option<String>>, text: String| {
+            fault.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(text);
+        };
+        let slot = Arc::clone(&fault);
+        device.on_uncaptured_error(Arc::new(move |error: wgpu::Error| note(&slot, error.to_string())));
+        let slot = Arc::clone(&fault);
+        device.set_device_lost_callback(move |reason, message| {
+            if reason != wgpu::DeviceLostReason::Destroyed {
+                note(&slot, format!("the device was lost: {message}"));
+            }
+        });
+        let caps = Caps {
+            subgroups: features.contains(wgpu::Features::SUBGROUP),
+            // Bindings of the whole limit can't begin at an aligned offset past 2^31.
+            max_binding: limits.max_storage_buffer_binding_size / BINDING_ALIGNMENT * BINDING_ALIGNMENT,
+            max_buffer: limits.max_buffer_size,
+            max_workgroups: limits.max_compute_workgroups_per_dimension,
+            cpu: summary.is_cpu(),
+        };
+        tracing::info!(adapter = %summary, ?caps, "opened");
+        Ok(Self { inner: Arc::new(Inner { device, queue, pipelines: Pipelines::default(), summary, caps, fault }) })
+    }
+
+    /// What was opened.
+    pub fn summary(&self) -> &AdapterSummary {
+        &self.inner.summary
+    }
+
+    /// What it can do.
+    pub fn caps(&self) -> &Caps {
+        &self.inner.caps
+    }
+
+    /// The wgpu device, for those who draw with it too.
+    pub fn device(&self) -> &wgpu::Device {
+        &self.inner.device
+    }
+
+    /// The wgpu queue.
+    pub fn queue(&self) -> &wgpu::Queue {
+        &self.inner.queue
+    }
+
+    /// Lets callbacks of finished work run. Natively that means waiting for all submitted work; a browser calls them itself.
+    pub(super) fn wait(&self, submission: Option<wgpu::SubmissionIndex>) -> Result<(), GpuError> {
+        let poll = wgpu::PollType::Wait { submission_index: submission, timeout: None };
+        self.inner.device.poll(poll).map_err(|e| GpuError::Failed { fault: e.to_string() })?;
+        self.check()
+    }
+
+    /// Waits until everything submitted is done.
+    ///
+    /// # Errors
+    /// The device failed.
+    pub async fn finish(&self) -> Result<(), GpuError> {
+        let (sender, receiver) = futures_channel::oneshot::channel();
+        self.inner.queue.on_submitted_work_done(move || {
+            // The receiver is gone where nobody waits any more.
+            let _ = sender.send(());
+        });
+        self.wait(None)?;
+        receiver.await.map_err(|_| GpuError::Failed { fault: "the device gave no answer".into() })?;
+        self.check()
+    }
+
+    /// The first fault that the driver reported, if it did.
+    pub(super) fn check(&self) -> Result<(), GpuError> {
+        match &*self.inner.fault.lock().unwrap_or_else(PoisonError::into_inner) {
+            Some(fault) => Err(GpuError::Failed { fault: fault.clone() }),
+            None => Ok(()),
+        }
+    }
+}
+
+/// The limits to ask for: the WebGPU defaults, raised to the adapter's where more is of use.
+fn limits(adapter: &AdapterSummary, has: &wgpu::Limits, webgpu: bool) -> Result<wgpu::Limits, GpuError> {
+    let mut limits = wgpu::Limits::default();
+    let needs = [
+        ("max_storage_buffers_per_shader_stage", u64::from(has.max_storage_buffers_per_shader_stage), 8),
+        ("max_compute_workgroup_storage_size", u64::from(has.max_compute_workgroup_storage_size), 16 << 10),
+        ("max_compute_invocations_per_workgroup", u64::from(has.max_compute_invocations_per_workgroup), 256),
+        ("max_storage_buffer_binding_size", has.max_storage_buffer_binding_size, WEBGPU.max_binding),
+    ];
+    for (limit, has, needs) in needs {
+        if has < needs {
+            return Err(GpuError::Limit { adapter: adapter.to_string(), limit, has, needs });
+        }
+    }
+    // Rendering limits are of no use here, and some adapters are below the defaults.
+    limits = limits.or_worse_values_from(has);
+    if !webgpu {
+        limits.max_buffer_size = has.max_buffer_size;
+        limits.max_storage_buffer_binding_size = has.max_storage_buffer_binding_size;
+        limits.max_compute_workgroups_per_dimension = has.max_compute_workgroups_per_dimension;
+    }
+    Ok(limits)
+}

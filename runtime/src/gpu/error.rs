@@ -1,0 +1,75 @@
+//! What can go wrong with a device.
+
+use thiserror::Error;
+
+/// A GPU that can't be opened, or that failed.
+#[derive(Clone, Debug, PartialEq, Error)]
+pub enum GpuError {
+    /// No adapter at all, or none of those asked for.
+    #[error(
+        "no GPU adapter found{asked}; install a driver (on Debian, mesa-vulkan-drivers has one that runs on the CPU){found}"
+    )]
+    NoAdapter {
+        /// What was asked for, or empty.
+        asked: String,
+        /// Which there are, or empty.
+        found: String,
+    },
+    /// The adapter refused to become a device.
+    #[error("{adapter} can't be opened: {fault}")]
+    Device {
+        /// The adapter.
+        adapter: String,
+        /// What the driver said.
+        fault: String,
+    },
+    /// A limit below what every WebGPU device has.
+    #[error("{adapter} is too small: {limit} is {has}, but {needs} is the least that works")]
+    Limit {
+        /// The adapter.
+        adapter: String,
+        /// The limit's name.
+        limit: &'static str,
+        /// What the adapter has.
+        has: u64,
+        /// What is needed.
+        needs: u64,
+    },
+    /// Memory ran out.
+    #[error(
+        "the GPU has no memory left for {what} ({bytes} bytes); try a smaller --context, a smaller model, or close what else uses the GPU"
+    )]
+    OutOfMemory {
+        /// The buffer.
+        what: String,
+        /// Its size.
+        bytes: u64,
+    },
+    /// A buffer larger than the device allows.
+    #[error("{what} takes {bytes} bytes, but a buffer of this GPU holds {most} at most")]
+    BufferTooLarge {
+        /// The buffer.
+        what: String,
+        /// Its size.
+        bytes: u64,
+        /// The device's limit.
+        most: u64,
+    },
+    /// A kernel that the driver does not compile.
+    #[error("kernel {kernel} does not compile: {fault}; please report it with the output of `godwit doctor`")]
+    Kernel {
+        /// Kernel and variant.
+        kernel: String,
+        /// What the compiler said.
+        fault: String,
+    },
+    /// The device went away or broke.
+    #[error("the GPU failed: {fault}")]
+    Failed {
+        /// What the driver said.
+        fault: String,
+    },
+    /// A backend by a name that is none.
+    #[error("`{0}` is no backend; known: vulkan, metal, dx12, gl, webgpu")]
+    UnknownBackend(String),
+}

@@ -1,0 +1,124 @@
+//! The buffers that plans speak of, on a device.
+
+use godwit_shaders::{BufferRef, Buffers};
+
+use super::{Gpu, GpuError};
+
+/// Buffers on a GPU, in the order of a [`Buffers`] table.
+pub struct GpuMemory {
+    gpu: Gpu,
+    buffers: Vec<wgpu::Buffer>,
+}
+
+impl GpuMemory {
+    /// No buffers yet.
+    pub fn new(gpu: &Gpu) -> Self {
+        Self { gpu: gpu.clone(), buffers: Vec::new() }
+    }
+
+    /// Allocates what `table` has and this doesn't, filled with zeros.
+    ///
+    /// # Errors
+    /// A buffer is larger than the device allows, or memory runs out; what was allocated before stays.
+    pub async fn allocate(&mut self, table: &Buffers) -> Result<(), GpuError> {
+        for id in self.buffers.len()..table.len() {
+            let Some((name, bytes)) = table.get(id as u32) else { break };
+            let most = self.gpu.caps().max_buffer;
+            if bytes > most {
+                return Err(GpuError::BufferTooLarge { what: name.into(), bytes, most });
+            }
+            let usage = wgpu::BufferUsages::STORAGE
+                | wgpu::BufferUsages::UNIFORM
+                | wgpu::BufferUsages::COPY_SRC
+                | wgpu::BufferUsages::COPY_DST;
+            self.buffers.push(create(&self.gpu, name, bytes, usage).await?);
+        }
+        Ok(())
+    }
+
+    /// Frees all buffers from `len` on.
+    pub fn truncate(&mut self, len: usize) {
+        for buffer in self.buffers.drain(len.min(self.buffers.len())..) {
+            buffer.destroy();
+        }
+    }
+
+    /// Writes bytes (a multiple of 4) before whatever is submitted next.
+    pub fn write(&self, to: BufferRef, offset: u64, bytes: &[u8]) {
+        if let Some(buffer) = self.buffers.get(to.id as usize) {
+            self.gpu.inner.queue.write_buffer(buffer, to.offset + offset, bytes);
+        }
+    }
+
+    pub(super) fn buffer(&self, id: u32) -> &wgpu::Buffer {
+        &self.buffers[id as usize]
+    }
+
+    /// Starts copying `from` to where the CPU can read it, after all that was submitted.
+    pub async fn start_read(&self, from: BufferRef) -> Result<Readback, GpuError> {
+        let usage = wgpu::BufferUsages::MAP_READ | wgpu::BufferUsages::COPY_DST;
+        let staging = create(&self.gpu, "readback", from.bytes, usage).await?;
+        let mut encoder = self.gpu.inner.device.create_command_encoder(&Default::default());
+        encoder.copy_buffer_to_buffer(self.buffer(from.id), from.offset, &staging, 0, from.bytes);
+        let submission = self.gpu.inner.queue.submit([encoder.finish()]);
+        let (sender, receiver) = futures_channel::oneshot::channel();
+        staging.map_async(wgpu::MapMode::Read, .., move |result| {
+            // The receiver is gone where nobody waits any more.
+            let _ = sender.send(result);
+        });
+        Ok(Readback { gpu: self.gpu.clone(), staging, submission, receiver })
+    }
+
+    /// Reads bytes back, after all that was submitted.
+    ///
+    /// # Errors
+    /// The device failed.
+    pub async fn read(&self, from: BufferRef) -> Result<Vec<u8>, GpuError> {
+        self.start_read(from).await?.finish().await
+    }
+}
+
+/// Bytes on their way from the GPU.
+pub struct Readback {
+    gpu: Gpu,
+    staging: wgpu::Buffer,
+    submission: wgpu::SubmissionIndex,
+    receiver: futures_channel::oneshot::Receiver<Result<(), wgpu::BufferAsyncError>>,
+}
+
+impl Readback {
+    /// Waits for the bytes, not for what was submitted after them.
+    ///
+    /// # Errors
+    /// The device failed.
+    pub async fn finish(self) -> Result<Vec<u8>, GpuError> {
+        self.gpu.wait(Some(self.submission))?;
+        let failed = |fault: String| GpuError::Failed { fault };
+        match self.receiver.await {
+            Ok(Ok(())) => {}
+            Ok(Err(e)) => return Err(failed(e.to_string())),
+            Err(_) => return Err(failed("the device gave no answer".into())),
+        }
+        let bytes = self.staging.get_mapped_range(..).map_err(|e| failed(e.to_string()))?.to_vec();
+        self.gpu.check()?;
+        Ok(bytes)
+    }
+}
+
+async fn create(gpu: &Gpu, name: &str, bytes: u64, usage: wgpu::BufferUsages) -> Result<wgpu::Buffer, GpuError> {
+    let device = &gpu.inner.device;
+    let memory = device.push_error_scope(wgpu::ErrorFilter::OutOfMemory);
+    let validation = device.push_error_scope(wgpu::ErrorFilter::Validation);
+    let buffer = device.create_buffer(&wgpu::BufferDescriptor {
+        label: Some(name),
+        size: bytes,
+        usage,
+        mapped_at_creation: false,
+    });
+    let faults = (validation.pop().await, memory.pop().await);
+    match faults {
+        (None, None) => Ok(buffer),
+        (Some(error), _) => Err(GpuError::Failed { fault: error.to_string() }),
+        (None, Some(_)) => Err(GpuError::OutOfMemory { what: name.into(), bytes }),
+    }
+}
