@@ -1,12 +1,20 @@
 //! Godwit: a portable runtime for Llama-architecture language models on any GPU.
 
 pub mod cpu;
+mod engine;
+mod error;
 pub mod format;
 pub mod gpu;
+pub mod model;
 #[cfg(not(target_arch = "wasm32"))]
 pub mod native;
 pub mod sampling;
+mod session;
 pub mod tokenizer;
 
+pub use engine::{Engine, EngineOptions, MemoryUse};
+pub use error::Error;
 pub use gpu::{AdapterSummary, Backend, Gpu, GpuError, GpuOptions};
+pub use model::{Config, Model, Progress};
 pub use sampling::{Sampling, SamplingError};
+pub use session::Session;

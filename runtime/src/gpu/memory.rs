@@ -4,7 +4,8 @@ use godwit_shaders::{BufferRef, Buffers};
 
 use super::{Gpu, GpuError};
 
-/// Buffers on a GPU, in the order of a [`Buffers`] table.
+/// Buffers on a GPU, in the order of a [`Buffers`] table. A clone shares the buffers that there are.
+#[derive(Clone)]
 pub struct GpuMemory {
     gpu: Gpu,
     buffers: Vec<wgpu::Buffer>,
@@ -36,11 +37,9 @@ impl GpuMemory {
         Ok(())
     }
 
-    /// Frees all buffers from `len` on.
+    /// Lets go of all buffers from `len` on.
     pub fn truncate(&mut self, len: usize) {
-        for buffer in self.buffers.drain(len.min(self.buffers.len())..) {
-            buffer.destroy();
-        }
+        self.buffers.truncate(len);
     }
 
     /// Writes bytes (a multiple of 4) before whatever is submitted next.

@@ -5,6 +5,9 @@ use thiserror::Error;
 /// A tokenizer that can't be built, or a text it can't encode.
 #[derive(Clone, Debug, PartialEq, Error)]
 pub enum TokenizerError {
+    /// A key of the model file that is not what it should be.
+    #[error(transparent)]
+    Format(#[from] crate::format::FormatError),
     /// A key the tokenizer can't do without.
     #[error(
         "the tokenizer has no `{key}`: the file was made without a tokenizer; convert it again, or use its tokenizer.json"

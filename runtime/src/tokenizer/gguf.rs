@@ -3,6 +3,8 @@
 use super::bpe::merges_from_scores;
 use super::json::split_merge;
 use super::split::Splitter;
+use crate::format::Metadata;
+
 use super::vocab::{Kind, Scheme, SpacePrefix, VocabParts};
 use super::{Tokenizer, TokenizerError};
 
@@ -42,6 +44,29 @@ pub struct GgufVocab {
 }
 
 impl Tokenizer {
+    /// Builds the tokenizer from a GGUF file's `tokenizer.ggml.*` keys.
+    ///
+    /// # Errors
+    /// A key has the wrong type; or as [`Tokenizer::from_gguf_vocab`].
+    pub fn from_gguf(metadata: &Metadata) -> Result<Self, TokenizerError> {
+        let m = metadata;
+        let token = |name: &str| m.u32(&format!("tokenizer.ggml.{name}_token_id"));
+        Self::from_gguf_vocab(GgufVocab {
+            model: m.string(MODEL)?.map(str::to_owned),
+            pre: m.string(PRE)?.map(str::to_owned),
+            tokens: m.strings(TOKENS)?.map(<[String]>::to_vec),
+            types: m.i32s("tokenizer.ggml.token_type")?,
+            scores: m.f32s(SCORES)?,
+            merges: m.strings(MERGES)?.map(<[String]>::to_vec),
+            bos: token("bos")?,
+            eos: token("eos")?,
+            eot: token("eot")?,
+            eom: token("eom")?,
+            add_bos: m.bool("tokenizer.ggml.add_bos_token")?,
+            add_space_prefix: m.bool("tokenizer.ggml.add_space_prefix")?,
+        })
+    }
+
     /// Builds the tokenizer that a GGUF file's metadata describes.
     ///
     /// # Errors

@@ -1,0 +1,151 @@
+//! The Llama forward pass (Touvron et al. 2023), recorded as plans.
+
+use godwit_shaders::attend::{attend, state_bytes};
+use godwit_shaders::attend_merge::attend_merge;
+use godwit_shaders::embed::embed;
+use godwit_shaders::matmul::{Tokens, matmul};
+use godwit_shaders::rms_norm::{Norm, rms_norm, rms_norm_last};
+use godwit_shaders::rope_append::{Rope, rope_append};
+use godwit_shaders::swiglu::swiglu;
+use godwit_shaders::{BufferRef, Buffers, Caps, Heads, Matrix, Plan};
+
+use super::{Config, Kv};
+
+/// A model's weights on the GPU.
+#[derive(Clone, Debug)]
+pub(crate) struct Llama {
+    pub heads: Heads,
+    pub embed: Matrix,
+    pub layers: Vec<Layer>,
+    pub norm: Norm,
+    /// The output head; the embedding again where they are tied.
+    pub head: Matrix,
+    pub rope: Rope,
+}
+
+/// One transformer block.
+#[derive(Clone, Debug)]
+pub(crate) struct Layer {
+    pub attn_norm: Norm,
+    pub q: Matrix,
+    pub k: Matrix,
+    pub v: Matrix,
+    pub o: Matrix,
+    pub ffn_norm: Norm,
+    pub gate: Matrix,
+    pub up: Matrix,
+    pub down: Matrix,
+}
+
+/// What a pass works on, for `capacity` tokens at most. Its size does not depend on the context.
+#[derive(Clone, Debug)]
+pub(crate) struct Scratch {
+    pub step: BufferRef,
+    pub tokens: BufferRef,
+    pub x: BufferRef,
+    pub h: BufferRef,
+    pub q: BufferRef,
+    pub k: BufferRef,
+    pub v: BufferRef,
+    pub states: BufferRef,
+    pub attended: BufferRef,
+    pub gate: BufferRef,
+    pub up: BufferRef,
+    pub logits: BufferRef,
+    /// Logits of several tokens at once, for scoring.
+    pub scores: BufferRef,
+    pub weights: BufferRef,
+    pub choice: BufferRef,
+    pub adjustments: BufferRef,
+}
+
+/// Tokens whose logits are computed together when a text is scored.
+pub(crate) const SCORED: u32 = godwit_shaders::matmul::TOKENS;
+
+impl Scratch {
+    pub fn declare(table: &mut Buffers, config: &Config, heads: Heads, caps: &Caps, capacity: u32) -> Self {
+        let queries = heads.heads * heads.head_dim;
+        let keys = heads.kv_heads * heads.head_dim;
+        let states = state_bytes(caps, heads, 1).max(state_bytes(caps, heads, capacity));
+        let mut floats =
+            |name: &str, width: u32, rows: u32| table.declare(name, 4 * u64::from(width) * u64::from(rows));
+        Self {
+            step: floats("step", 4, 1),
+            tokens: floats("tokens", 1, capacity),
+            x: floats("x", config.width, capacity),
+            h: floats("h", config.width, capacity),
+            q: floats("q", queries, capacity),
+            k: floats("k", keys, capacity),
+            v: floats("v", keys, capacity),
+            attended: floats("attended", queries, capacity),
+            gate: floats("gate", config.ffn, capacity),
+            up: floats("up", config.ffn, capacity),
+            logits: floats("logits", config.vocab, 1),
+            scores: floats("scores", config.vocab, SCORED),
+            weights: floats("weights", config.vocab, 1),
+            choice: floats("choice", 12, 1),
+            adjustments: floats("adjustments", 4, config.vocab),
+            states: table.declare("states", states),
+        }
+    }
+}
+
+/// One run of the transformer: how many tokens at most, and over how much of the KV cache.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct Pass {
+    pub capacity: u32,
+    /// Segments of the KV cache; the pass's positions lie in the last.
+    pub segments: usize,
+}
+
+impl Llama {
+    /// From token ids to the last layer's output, in `x`; appends to the KV cache.
+    pub fn transformer(&self, caps: &Caps, kv: &Kv, s: &Scratch, pass: Pass) -> Plan {
+        let mut plan = Plan::default();
+        let p = &mut plan;
+        let n = pass.capacity;
+        let all = Tokens::Step { capacity: n };
+        embed(p, &self.embed, s.tokens, s.x, n);
+        for (i, layer) in self.layers.iter().enumerate() {
+            let segments = kv.layer(i, pass.segments);
+            rms_norm(p, &layer.attn_norm, s.x, s.h, n);
+            matmul(p, caps, &layer.q, s.h, s.q, all, false);
+            matmul(p, caps, &layer.k, s.h, s.k, all, false);
+            matmul(p, caps, &layer.v, s.h, s.v, all, false);
+            if let Some(tail) = segments.last() {
+                rope_append(p, self.heads, &self.rope, [s.q, s.k, s.v], tail, n);
+            }
+            attend(p, caps, self.heads, s.q, &segments, s.states, n);
+            attend_merge(p, caps, self.heads, s.states, s.attended, n);
+            matmul(p, caps, &layer.o, s.attended, s.x, all, true);
+            rms_norm(p, &layer.ffn_norm, s.x, s.h, n);
+            matmul(p, caps, &layer.gate, s.h, s.gate, all, false);
+            matmul(p, caps, &layer.up, s.h, s.up, all, false);
+            swiglu(p, s.up, s.gate, layer.gate.rows, n);
+            matmul(p, caps, &layer.down, s.gate, s.x, all, true);
+        }
+        plan
+    }
+
+    /// The last token's logits.
+    pub fn logits(&self, caps: &Caps, s: &Scratch) -> Plan {
+        let mut plan = Plan::default();
+        rms_norm_last(&mut plan, &self.norm, s.x, s.h);
+        matmul(&mut plan, caps, &self.head, s.h, s.logits, Tokens::Rows { first: 0, count: 1 }, false);
+        plan
+    }
+
+    /// The normalised output of all tokens, in `h`: what [`Llama::scores`] reads.
+    pub fn outputs(&self, s: &Scratch, capacity: u32) -> Plan {
+        let mut plan = Plan::default();
+        rms_norm(&mut plan, &self.norm, s.x, s.h, capacity);
+        plan
+    }
+
+    /// The logits of [`SCORED`] tokens from the pass's token `first` on, in `scores`.
+    pub fn scores(&self, caps: &Caps, s: &Scratch, first: u32) -> Plan {
+        let mut plan = Plan::default();
+        matmul(&mut plan, caps, &self.head, s.h, s.scores, Tokens::Rows { first, count: SCORED }, false);
+        plan
+    }
+}

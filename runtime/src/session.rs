@@ -1,0 +1,324 @@
+//! A conversation: tokens, their KV cache, and the next token.
+
+use std::collections::HashMap;
+use std::ops::ControlFlow;
+
+use godwit_shaders::adjust::{Adjustment, FORBID, adjust};
+use godwit_shaders::argmax::argmax;
+use godwit_shaders::sample::{Choice, sample};
+use godwit_shaders::{BufferRef, Buffers, Plan, Step};
+
+use crate::engine::{Engine, MemoryUse, heads};
+use crate::error::Error;
+use crate::gpu::{GpuMemory, Prepared};
+use crate::model::{Kv, Pass, SCORED, Scratch};
+use crate::sampling::Sampling;
+
+/// Tokens of a prefill pass on a GPU, and on a CPU, which answers to Ctrl-C only between passes.
+const PREFILL: u32 = 256;
+const PREFILL_CPU: u32 = 64;
+
+/// What a prepared plan does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+enum Work {
+    Transformer(Pass),
+    Logits,
+    Outputs,
+    Scores { first: u32 },
+    Choose { greedy: bool, adjusted: bool },
+}
+
+/// A sequence of tokens on the GPU, and what follows it.
+pub struct Session {
+    engine: Engine,
+    table: Buffers,
+    memory: GpuMemory,
+    kv: Kv,
+    scratch: Scratch,
+    /// Tokens of a prefill pass.
+    chunk: u32,
+    tokens: Vec<u32>,
+    /// Whether the logits on the GPU are those after the last token.
+    has_logits: bool,
+    prepared: HashMap<Work, Prepared>,
+}
+
+impl Session {
+    pub(crate) async fn new(engine: Engine) -> Result<Self, Error> {
+        let inner = &engine.inner;
+        let (config, caps) = (inner.model.config(), inner.gpu.caps());
+        let mut table = inner.table.clone();
+        let chunk = if caps.cpu { PREFILL_CPU } else { PREFILL };
+        let scratch = Scratch::declare(&mut table, config, heads(config), caps, chunk);
+        let mut memory = inner.memory.clone();
+        memory.allocate(&table).await?;
+        let kv = Kv::new(heads(config), config.layers, inner.context, inner.segment_tokens, caps);
+        let (tokens, prepared) = (Vec::new(), HashMap::new());
+        Ok(Self { engine, table, memory, kv, scratch, chunk, tokens, has_logits: false, prepared })
+    }
+
+    /// The tokens so far.
+    pub fn tokens(&self) -> &[u32] {
+        &self.tokens
+    }
+
+    /// Tokens that fit at most.
+    pub fn context(&self) -> u32 {
+        self.engine.context()
+    }
+
+    /// The engine that the session runs on.
+    pub fn engine(&self) -> &Engine {
+        &self.engine
+    }
+
+    /// What the session takes now, the weights included.
+    pub fn memory(&self) -> MemoryUse {
+        let all: u64 = (0..self.table.len()).filter_map(|id| self.table.get(id as u32)).map(|(_, bytes)| bytes).sum();
+        let (weights, kv) = (self.engine.memory().weights, self.kv.bytes());
+        MemoryUse { weights, kv, scratch: all.saturating_sub(weights + kv) }
+    }
+
+    /// Forgets all tokens from `len` on. What is left needs no computing again, but for the last token's logits.
+    pub fn truncate(&mut self, len: usize) {
+        if len < self.tokens.len() {
+            self.tokens.truncate(len);
+            self.has_logits = false;
+        }
+    }
+
+    /// Appends tokens. `progress` hears how many are done, of how many, after each pass, and may stop the work.
+    ///
+    /// # Errors
+    /// A token does not exist, they do not fit (then none is appended), the GPU fails, or `progress` said
+    /// [`ControlFlow::Break`]: then the tokens done so far stay.
+    pub async fn prefill(
+        &mut self,
+        tokens: &[u32],
+        progress: &mut dyn FnMut(usize, usize) -> ControlFlow<()>,
+    ) -> Result<(), Error> {
+        self.check_room(tokens)?;
+        let mut done = 0;
+        while done < tokens.len() {
+            let count = self.pass(&tokens[done..]).await?;
+            done += count;
+            if done == tokens.len() {
+                self.submit(Work::Logits, Step::new(0, count as u32)).await?;
+                self.has_logits = true;
+            }
+            self.engine.gpu().finish().await?;
+            if progress(done, tokens.len()).is_break() && done < tokens.len() {
+                return Err(Error::Stopped);
+            }
+        }
+        Ok(())
+    }
+
+    /// Appends tokens as [`Session::prefill`] does, and hands over the logits after each: `(index into tokens, logits)`.
+    ///
+    /// # Errors
+    /// As [`Session::prefill`].
+    pub async fn score(&mut self, tokens: &[u32], each: &mut dyn FnMut(usize, &[f32])) -> Result<(), Error> {
+        self.check_room(tokens)?;
+        let vocab = self.engine.model().config().vocab as usize;
+        let mut done = 0;
+        while done < tokens.len() {
+            let count = self.pass(&tokens[done..]).await?;
+            let step = Step::new(0, count as u32);
+            self.submit(Work::Outputs, step).await?;
+            for first in (0..count).step_by(SCORED as usize) {
+                self.submit(Work::Scores { first: first as u32 }, step).await?;
+                let bytes = self.memory.read(self.scratch.scores).await?;
+                let floats: Vec<f32> = bytemuck::pod_collect_to_vec(&bytes);
+                for (i, logits) in floats.chunks_exact(vocab).take(count - first).enumerate() {
+                    each(done + first + i, logits);
+                }
+            }
+            done += count;
+        }
+        Ok(())
+    }
+
+    /// The logits after the last token, one for each token of the vocabulary.
+    ///
+    /// # Errors
+    /// There are no tokens yet, or the GPU fails.
+    pub async fn logits(&mut self) -> Result<Vec<f32>, Error> {
+        self.ensure_logits().await?;
+        let vocab = self.engine.model().config().vocab as usize;
+        let bytes = self.memory.read(self.scratch.logits).await?;
+        let mut logits: Vec<f32> = bytemuck::pod_collect_to_vec(&bytes);
+        logits.truncate(vocab);
+        Ok(logits)
+    }
+
+    /// Chooses the next token, and appends it.
+    ///
+    /// The choice is made on the GPU, and the pass for the chosen token starts there without waiting for the CPU to hear of
+    /// it.
+    ///
+    /// # Errors
+    /// There are no tokens yet, no room for another, a parameter is out of range, or the GPU fails.
+    pub async fn next(&mut self, sampling: &Sampling) -> Result<u32, Error> {
+        sampling.validate(self.engine.model().config().vocab)?;
+        self.check_room(&[0])?;
+        self.ensure_logits().await?;
+        let position = self.tokens.len() as u32;
+        let pass = self.reserve(position, 1).await?;
+        let adjusted = self.write_choice(sampling);
+        // What follows overwrites the logits; should the caller give up on this future, they are computed again.
+        self.has_logits = false;
+        self.submit(Work::Choose { greedy: sampling.is_greedy(), adjusted }, Step::default()).await?;
+        let chosen = BufferRef { bytes: 4, ..self.scratch.tokens };
+        let chosen = self.memory.start_read(chosen).await?;
+        self.submit(Work::Transformer(pass), Step::new(position, 1)).await?;
+        self.submit(Work::Logits, Step::new(0, 1)).await?;
+        let token: u32 = bytemuck::pod_read_unaligned(&chosen.finish().await?);
+        self.tokens.push(token);
+        self.has_logits = true;
+        Ok(token)
+    }
+
+    /// The plan of the next decode step, a line for each launch.
+    ///
+    /// # Errors
+    /// The GPU has no memory for another token.
+    pub async fn plan_text(&mut self) -> Result<String, Error> {
+        let pass = self.reserve(self.tokens.len() as u32, 1).await?;
+        let mut text = self.record(Work::Transformer(pass)).display(&self.table).to_string();
+        text.push_str(&self.record(Work::Logits).display(&self.table).to_string());
+        text.push_str(&self.record(Work::Choose { greedy: true, adjusted: false }).display(&self.table).to_string());
+        Ok(text)
+    }
+
+    fn check_room(&self, tokens: &[u32]) -> Result<(), Error> {
+        let (used, context) = (self.tokens.len(), self.context());
+        if used + tokens.len() > context as usize {
+            return Err(Error::ContextFull { tokens: tokens.len(), used, context });
+        }
+        let vocab = self.engine.model().config().vocab;
+        tokens.iter().find(|&&id| id >= vocab).map_or(Ok(()), |&id| Err(Error::NoSuchToken { id, vocab }))
+    }
+
+    /// Runs the transformer on as many of `tokens` as one pass takes, and appends them. Returns how many.
+    async fn pass(&mut self, tokens: &[u32]) -> Result<usize, Error> {
+        let position = self.tokens.len() as u32;
+        let wanted = tokens.len().min(self.chunk as usize) as u32;
+        let pass = self.reserve(position, wanted).await?;
+        // A pass appends to one segment only.
+        let count = wanted.min(self.kv.end_of(pass.segments - 1) - position);
+        let tokens = &tokens[..count as usize];
+        self.has_logits = false;
+        self.memory.write(self.scratch.tokens, 0, bytemuck::cast_slice(tokens));
+        self.submit(Work::Transformer(pass), Step::new(position, count)).await?;
+        self.tokens.extend_from_slice(tokens);
+        Ok(count as usize)
+    }
+
+    /// Makes room in the KV cache for the token at `position`; the pass for up to `wanted` tokens from there.
+    async fn reserve(&mut self, position: u32, wanted: u32) -> Result<Pass, Error> {
+        while self.kv.capacity() <= position {
+            let before = self.table.len();
+            self.kv.grow(&mut self.table);
+            if let Err(error) = self.memory.allocate(&self.table).await {
+                self.kv.shrink();
+                self.table.truncate(before);
+                self.memory.truncate(before);
+                return Err(error.into());
+            }
+        }
+        let capacity = if wanted > 1 { self.chunk } else { 1 };
+        Ok(Pass { capacity, segments: self.kv.segments_to(position + 1) })
+    }
+
+    async fn ensure_logits(&mut self) -> Result<(), Error> {
+        if !self.has_logits {
+            let last = self.tokens.pop().ok_or(Error::Empty)?;
+            if let Err(error) = self.prefill(&[last], &mut |_, _| ControlFlow::Continue(())).await {
+                if self.tokens.len() < self.context() as usize {
+                    self.tokens.push(last);
+                }
+                return Err(error);
+            }
+        }
+        Ok(())
+    }
+
+    /// Tells the GPU how to choose. Returns whether any logit is to be adjusted.
+    fn write_choice(&self, sampling: &Sampling) -> bool {
+        let mut adjustments: HashMap<u32, Adjustment> = HashMap::new();
+        let entry = |token| Adjustment { token, seen: 0, bias: 0.0, reserved: 0 };
+        if sampling.has_penalties() {
+            let window = self.tokens.len().saturating_sub(sampling.penalty_window as usize);
+            for &token in &self.tokens[window..] {
+                adjustments.entry(token).or_insert_with(|| entry(token)).seen += 1;
+            }
+        }
+        for &(token, bias) in &sampling.logit_bias {
+            let slot = adjustments.entry(token).or_insert_with(|| entry(token));
+            slot.bias = (slot.bias + bias).max(FORBID);
+        }
+        let choice = Choice {
+            temperature: sampling.temperature,
+            top_k: sampling.top_k,
+            top_p: sampling.top_p,
+            min_p: sampling.min_p,
+            uniform: uniform(sampling.seed, self.tokens.len() as u64),
+            repetition: sampling.repetition_penalty,
+            presence: sampling.presence_penalty,
+            frequency: sampling.frequency_penalty,
+            entries: adjustments.len() as u32,
+            reserved: [0; 3],
+        };
+        let adjustments: Vec<Adjustment> = adjustments.into_values().collect();
+        self.memory.write(self.scratch.choice, 0, bytemuck::bytes_of(&choice));
+        self.memory.write(self.scratch.adjustments, 0, bytemuck::cast_slice(&adjustments));
+        !adjustments.is_empty()
+    }
+
+    async fn submit(&mut self, work: Work, step: Step) -> Result<(), Error> {
+        if !self.prepared.contains_key(&work) {
+            if let Work::Transformer(pass) = work {
+                // Plans over fewer segments won't come again, but after a truncation.
+                self.prepared.retain(|old, _| !matches!(old, Work::Transformer(p) if p.capacity == pass.capacity));
+            }
+            let plan = self.record(work);
+            let prepared = Prepared::new(self.engine.gpu(), &self.memory, &plan, self.scratch.step).await?;
+            self.prepared.insert(work, prepared);
+        }
+        if let Some(prepared) = self.prepared.get(&work) {
+            prepared.submit(&self.memory, step);
+        }
+        Ok(())
+    }
+
+    fn record(&self, work: Work) -> Plan {
+        let inner = &self.engine.inner;
+        let (llama, caps, s, vocab) = (&inner.llama, inner.gpu.caps(), &self.scratch, inner.model.config().vocab);
+        match work {
+            Work::Transformer(pass) => llama.transformer(caps, &self.kv, s, pass),
+            Work::Logits => llama.logits(caps, s),
+            Work::Outputs => llama.outputs(s, self.chunk),
+            Work::Scores { first } => llama.scores(caps, s, first),
+            Work::Choose { greedy, adjusted } => {
+                let mut plan = Plan::default();
+                if adjusted {
+                    adjust(&mut plan, s.choice, s.adjustments, s.logits, vocab);
+                }
+                match greedy {
+                    true => argmax(&mut plan, s.logits, s.tokens, vocab),
+                    false => sample(&mut plan, s.choice, s.logits, s.weights, s.tokens, vocab),
+                }
+                plan
+            }
+        }
+    }
+}
+
+/// Random in `[0, 1)`, the same for the same seed and place in the text (SplitMix64, Steele et al. 2014).
+fn uniform(seed: u64, place: u64) -> f32 {
+    let mut z = seed.wrapping_add(place.wrapping_add(1).wrapping_mul(0x9e37_79b9_7f4a_7c15));
+    z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    ((z ^ (z >> 31)) >> 40) as f32 / (1 << 24) as f32
+}
