@@ -184,12 +184,12 @@ fn copy_words(bytes: &[u8], out: &mut [u32]) {
 }
 
 /// Weight `l` of group `g` in a K-quant's plane of two-bit codes.
-fn two_bits(plane: &[u8], g: usize, l: usize) -> u8 {
+pub(super) fn two_bits(plane: &[u8], g: usize, l: usize) -> u8 {
     plane[32 * (g / 4) + l] >> (2 * (g % 4)) & 3
 }
 
 /// Weight `l` of group `g` in a K-quant's plane of four-bit codes.
-fn four_bits(plane: &[u8], g: usize, l: usize) -> u8 {
+pub(super) fn four_bits(plane: &[u8], g: usize, l: usize) -> u8 {
     plane[32 * (g / 2) + l] >> (4 * (g % 2)) & 15
 }
 

@@ -1,0 +1,174 @@
+//! Every kernel variant and format: valid for naga with only the capabilities it asks for, translated to SPIR-V (which
+//! `spirv-val` then checks), MSL and HLSL; its layout equal to the Rust side's; inside the WebGPU defaults.
+
+use std::io::Write as _;
+use std::process::{Command, Stdio};
+
+use godwit_shaders::{Access, Dialect, Format, KERNELS, Kernel, Variant, compose};
+use libtest_mimic::{Arguments, Failed, Trial};
+use naga::back::{PipelineConstants, hlsl, msl, pipeline_constants, spv};
+use naga::valid::{Capabilities, ModuleInfo, ValidationFlags, Validator};
+use naga::{AddressSpace, Module, ShaderStage, StorageAccess, TypeInner};
+
+fn main() {
+    let arguments = Arguments::from_args();
+    let mut trials = Vec::new();
+    for &kernel in &KERNELS {
+        for variant in kernel.variants {
+            let formats = if kernel.weights { Format::ALL.map(Some).to_vec() } else { vec![None] };
+            for format in formats {
+                let label = format.map_or(String::new(), |f| format!(" {f}"));
+                let name = format!("{}.{}{label}", kernel.name, variant.name);
+                trials.push(Trial::test(name, move || check(kernel, variant, format).map_err(Failed::from)));
+            }
+        }
+    }
+    libtest_mimic::run(&arguments, trials).exit();
+}
+
+fn check(kernel: &'static Kernel, variant: &'static Variant, format: Option<Format>) -> Result<(), String> {
+    let source = compose(kernel, variant, format, Dialect::Naga).map_err(|e| e.to_string())?;
+    let module = naga::front::wgsl::parse_str(&source).map_err(|e| e.emit_to_string(&source))?;
+    // WebGPU has `unpack2x16float` everywhere; naga counts it as a capability.
+    let base = Capabilities::SHADER_FLOAT16_IN_FLOAT32;
+    let capabilities = if variant.subgroups { base | Capabilities::SUBGROUP } else { base };
+    let info = Validator::new(ValidationFlags::all(), capabilities)
+        .subgroup_stages(naga::valid::ShaderStages::COMPUTE)
+        .subgroup_operations(naga::valid::SubgroupOperationSet::all())
+        .validate(&module)
+        .map_err(|e| e.emit_to_string(&source))?;
+    layout(kernel, &module)?;
+    for constants in override_sets(kernel, variant) {
+        let (module, info) = pipeline_constants::process_overrides(
+            &module,
+            &info,
+            Some((ShaderStage::Compute, kernel.name)),
+            &constants,
+        )
+        .map_err(|e| e.to_string())?;
+        limits(&module)?;
+        translate(kernel, &module, &info)?;
+    }
+    Ok(())
+}
+
+/// Each set of override values that some case uses, and the defaults.
+fn override_sets(kernel: &Kernel, variant: &Variant) -> Vec<PipelineConstants> {
+    let mut sets = vec![PipelineConstants::default()];
+    for case in (kernel.cases)() {
+        let set = case.overrides.iter().map(|&(name, value)| (name.to_owned(), f64::from(value))).collect();
+        if kernel.variants[case.variant].name == variant.name && !sets.contains(&set) {
+            sets.push(set);
+        }
+    }
+    sets
+}
+
+/// Parameters and bindings are where the Rust side thinks they are.
+fn layout(kernel: &Kernel, module: &Module) -> Result<(), String> {
+    let mut bound: Vec<_> = Vec::new();
+    for (_, global) in module.global_variables.iter() {
+        let Some(binding) = &global.binding else { continue };
+        bound.push(binding.binding);
+        match (binding.binding, global.space) {
+            (0, AddressSpace::Uniform) => {
+                let TypeInner::Struct { members, span } = &module.types[global.ty].inner else {
+                    return Err("the parameters are no struct".into());
+                };
+                let found: Vec<_> =
+                    members.iter().map(|m| (m.name.as_deref().unwrap_or(""), m.offset as usize)).collect();
+                if found != kernel.params || *span as usize != kernel.params_bytes {
+                    return Err(format!("parameters lie at {found:?} in {span} bytes, not {:?}", kernel.params));
+                }
+            }
+            (1, AddressSpace::Uniform) => {}
+            (index, AddressSpace::Storage { access }) => {
+                let binding = kernel.bindings.get(index as usize - 2).ok_or(format!("binding {index} is unknown"))?;
+                let writes = access.contains(StorageAccess::STORE);
+                if global.name.as_deref() != Some(binding.name) || writes != (binding.access == Access::Write) {
+                    return Err(format!("binding {index} is {:?}, not `{}`", global.name, binding.name));
+                }
+            }
+            other => return Err(format!("binding {other:?} should not be")),
+        }
+    }
+    bound.sort_unstable();
+    if bound.iter().filter(|&&b| b > 1).count() != kernel.bindings.len() {
+        return Err(format!("bindings {bound:?} are not the {} of the kernel", kernel.bindings.len()));
+    }
+    Ok(())
+}
+
+/// What every WebGPU device allows.
+fn limits(module: &Module) -> Result<(), String> {
+    let storage =
+        module.global_variables.iter().filter(|(_, g)| matches!(g.space, AddressSpace::Storage { .. })).count();
+    if storage > 8 {
+        return Err(format!("{storage} storage buffers; 8 are allowed"));
+    }
+    let size = |ty| module.types[ty].inner.size(module.to_ctx());
+    let workgroup = module.global_variables.iter().filter(|(_, g)| g.space == AddressSpace::WorkGroup);
+    let bytes: u32 = workgroup.map(|(_, g)| size(g.ty).next_multiple_of(16)).sum();
+    if bytes > 16 << 10 {
+        return Err(format!("{bytes} bytes of workgroup memory; 16384 are allowed"));
+    }
+    let [x, y, z] = module.entry_points[0].workgroup_size;
+    if x * y * z > 256 || z > 64 {
+        return Err(format!("a workgroup of {x}x{y}x{z}; 256 invocations are allowed"));
+    }
+    Ok(())
+}
+
+fn translate(kernel: &'static Kernel, module: &Module, info: &ModuleInfo) -> Result<(), String> {
+    let options = spv::Options { lang_version: (1, 3), ..Default::default() };
+    let words = spv::write_vec(module, info, &options, None).map_err(|e| e.to_string())?;
+    validate_spirv(&words)?;
+
+    // As wgpu does it: every binding gets a slot of its own.
+    let mut resources = msl::EntryPointResources { sizes_buffer: Some(20), ..Default::default() };
+    let mut bindings = hlsl::BindingMap::default();
+    for (_, global) in module.global_variables.iter() {
+        let Some(binding) = global.binding else { continue };
+        let slot = binding.binding;
+        let mutable = matches!(global.space, AddressSpace::Storage { access } if access.contains(StorageAccess::STORE));
+        resources
+            .resources
+            .insert(binding, msl::BindTarget { buffer: Some(slot as u8), mutable, ..Default::default() });
+        bindings.insert(binding, hlsl::BindTarget { register: slot, ..Default::default() });
+    }
+    let options = msl::Options {
+        lang_version: (2, 4),
+        per_entry_point_map: [(kernel.name.to_owned(), resources)].into(),
+        fake_missing_bindings: false,
+        ..Default::default()
+    };
+    msl::write_string(module, info, &options, &msl::PipelineOptions::default()).map_err(|e| e.to_string())?;
+
+    let options = hlsl::Options {
+        shader_model: hlsl::ShaderModel::V6_0,
+        binding_map: bindings,
+        fake_missing_bindings: false,
+        ..Default::default()
+    };
+    let mut text = String::new();
+    let pipeline = hlsl::PipelineOptions::default();
+    hlsl::Writer::new(&mut text, &options, &pipeline).write(module, info, None).map_err(|e| e.to_string())?;
+    Ok(())
+}
+
+fn validate_spirv(words: &[u32]) -> Result<(), String> {
+    let mut child = Command::new("spirv-val")
+        .args(["--target-env", "vulkan1.1", "-"])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .map_err(|e| format!("spirv-val does not start ({e}); tests/fetch.sh --tests installs it"))?;
+    let bytes: &[u8] = bytemuck::cast_slice(words);
+    child.stdin.take().ok_or("no input")?.write_all(bytes).map_err(|e| e.to_string())?;
+    let output = child.wait_with_output().map_err(|e| e.to_string())?;
+    match output.status.success() {
+        true => Ok(()),
+        false => Err(String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned()),
+    }
+}
