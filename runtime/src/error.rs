@@ -2,6 +2,7 @@
 
 use thiserror::Error;
 
+use crate::chat::ChatError;
 use crate::format::FormatError;
 use crate::gpu::GpuError;
 use crate::model::ConfigError;
@@ -26,6 +27,9 @@ pub enum Error {
     /// A sampling parameter.
     #[error(transparent)]
     Sampling(#[from] SamplingError),
+    /// The chat template.
+    #[error(transparent)]
+    Chat(#[from] ChatError),
     /// A tensor that the model needs.
     #[error("the model has no tensor `{name}`; the file is incomplete or not a Llama model")]
     TensorMissing {

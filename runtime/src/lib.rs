@@ -1,5 +1,6 @@
 //! Godwit: a portable runtime for Llama-architecture language models on any GPU.
 
+pub mod chat;
 pub mod cpu;
 mod engine;
 mod error;
@@ -12,6 +13,7 @@ pub mod sampling;
 mod session;
 pub mod tokenizer;
 
+pub use chat::{ChatError, ChatTemplate, Message};
 pub use engine::{Engine, EngineOptions, MemoryUse};
 pub use error::Error;
 pub use gpu::{AdapterSummary, Backend, Gpu, GpuError, GpuOptions};

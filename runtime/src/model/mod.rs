@@ -9,6 +9,7 @@ mod weights;
 use std::fmt;
 use std::sync::Arc;
 
+use crate::chat::{ChatError, ChatTemplate};
 use crate::error::Error;
 use crate::format::{Gguf, Source};
 use crate::sampling::Sampling;
@@ -69,6 +70,14 @@ impl Model {
     /// The tokenizer.
     pub fn tokenizer(&self) -> &Tokenizer {
         &self.inner.tokenizer
+    }
+
+    /// The chat template: the file's own, or a built-in one.
+    ///
+    /// # Errors
+    /// The file's is no good, or it has none and none fits.
+    pub fn chat(&self) -> Result<ChatTemplate, ChatError> {
+        ChatTemplate::for_model(self.gguf().metadata(), self.tokenizer())
     }
 
     /// How tokens are chosen where the caller doesn't say. GGUF files carry no `generation_config`: Llama 3's setting.
