@@ -16,6 +16,7 @@ pub mod tokenizer;
 pub use chat::{ChatError, ChatTemplate, Message};
 pub use engine::{Engine, EngineOptions, MemoryUse};
 pub use error::Error;
+pub use godwit_shaders::Format;
 pub use gpu::{AdapterSummary, Backend, Gpu, GpuError, GpuOptions};
 pub use model::{Config, Model, Progress};
 pub use sampling::{Sampling, SamplingError};

@@ -79,6 +79,17 @@ impl Session {
         MemoryUse { weights, kv, scratch: all.saturating_sub(weights + kv) }
     }
 
+    /// Tokens that a prefill pass takes.
+    pub fn pass_tokens(&self) -> u32 {
+        self.chunk
+    }
+
+    /// Bytes of KV cache that a token takes.
+    pub fn kv_bytes_per_token(&self) -> u64 {
+        let config = self.engine.model().config();
+        heads(config).kv_bytes() * 2 * u64::from(config.layers)
+    }
+
     /// Forgets all tokens from `len` on. What is left needs no computing again, but for the last token's logits.
     pub fn truncate(&mut self, len: usize) {
         if len < self.tokens.len() {

@@ -1,6 +1,7 @@
 //! The GPU: which there are, one opened, its memory, and plans run on it.
 
 mod adapters;
+mod bandwidth;
 mod device;
 mod error;
 mod execute;

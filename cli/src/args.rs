@@ -1,0 +1,308 @@
+//! The command line: what clap parses, and what help says.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand};
+use clap_complete::Shell;
+use godwit::{Backend, GpuOptions, Sampling};
+
+/// Runs Llama-architecture language models on any GPU.
+#[derive(Debug, Parser)]
+#[command(name = "godwit", version, about, arg_required_else_help = true, after_help = EXIT_CODES)]
+pub struct Cli {
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+const EXIT_CODES: &str = "\
+Exit codes:
+  0    done
+  1    the command failed
+  2    the command line makes no sense
+  3    the model or another input file can't be used
+  4    no GPU, or not enough of it
+  5    the prompt does not fit the context
+  130  stopped by Ctrl-C";
+
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Answers one prompt and ends.
+    #[command(after_help = "Examples:
+  godwit run model.gguf -p 'Why is the sky blue?'
+  git diff | godwit run model.gguf --system 'Write a commit message.'
+  godwit run model.gguf --raw -p 'Once upon a time' -n 64 --temp 0 --json")]
+    Run(RunArgs),
+    /// Talks: a conversation on the terminal.
+    Chat(ChatArgs),
+    /// Shows what is in a model file: hyperparameters, metadata, tensors.
+    Inspect(InspectArgs),
+    /// Shows the tokens of a text.
+    Tokenize(TokenizeArgs),
+    /// Shows the GPUs, what they can do, and whether a model fits.
+    Doctor(DoctorArgs),
+    /// Measures prefill and decode speed.
+    Bench(BenchArgs),
+    /// Measures how well the model predicts a text: lower is better.
+    Perplexity(PerplexityArgs),
+    /// Prints a shell completion script.
+    Completions {
+        /// The shell.
+        shell: Shell,
+    },
+    /// Prints the manual page, in roff.
+    Man,
+}
+
+/// What every command understands.
+#[derive(Args, Clone, Debug, Default)]
+pub struct Common {
+    /// Print one JSON object instead of text.
+    #[arg(long)]
+    pub json: bool,
+    /// GPU to use: part of its name, or its number in `godwit doctor`.
+    #[arg(long, value_name = "NAME")]
+    pub adapter: Option<String>,
+    /// Interface to use: vulkan, metal, dx12, gl.
+    #[arg(long, value_name = "NAME")]
+    pub backend: Option<Backend>,
+    /// Use no more than every browser allows: the WebGPU default limits, no optional features.
+    #[arg(long)]
+    pub webgpu_limits: bool,
+    /// Say more on stderr; twice, even more.
+    #[arg(short, long, action = clap::ArgAction::Count)]
+    pub verbose: u8,
+}
+
+impl Common {
+    pub fn gpu(&self) -> GpuOptions {
+        GpuOptions { adapter: self.adapter.clone(), backend: self.backend, webgpu_limits: self.webgpu_limits }
+    }
+}
+
+/// The model, and how much it is to hold.
+#[derive(Args, Clone, Debug)]
+pub struct ModelArgs {
+    /// GGUF file; of a split model, the first part.
+    pub model: PathBuf,
+    /// Tokens the context holds at most [default: the model's window].
+    #[arg(long, value_name = "TOKENS", value_parser = clap::value_parser!(u32).range(1..))]
+    pub context: Option<u32>,
+}
+
+/// How tokens are chosen. What is not given, the model's defaults decide.
+#[derive(Args, Clone, Debug, Default)]
+pub struct SamplingArgs {
+    /// Temperature; 0 always takes the most likely token.
+    #[arg(long, value_name = "T")]
+    pub temp: Option<f32>,
+    /// Only the K most likely tokens; 0: all.
+    #[arg(long, value_name = "K")]
+    pub top_k: Option<u32>,
+    /// Only the most likely tokens that make up this share.
+    #[arg(long, value_name = "P")]
+    pub top_p: Option<f32>,
+    /// Only tokens at least this fraction as likely as the best.
+    #[arg(long, value_name = "P")]
+    pub min_p: Option<f32>,
+    /// Penalty on tokens seen lately; 1: none.
+    #[arg(long, value_name = "X")]
+    pub repetition_penalty: Option<f32>,
+    /// Penalty once for each token seen lately; 0: none.
+    #[arg(long, value_name = "X", allow_negative_numbers = true)]
+    pub presence_penalty: Option<f32>,
+    /// Penalty for each time a token was seen lately; 0: none.
+    #[arg(long, value_name = "X", allow_negative_numbers = true)]
+    pub frequency_penalty: Option<f32>,
+    /// Added to a token's logit, `ID=BIAS`; -inf forbids it. May be repeated.
+    #[arg(long, value_name = "ID=BIAS", value_parser = logit_bias)]
+    pub logit_bias: Vec<(u32, f32)>,
+    /// Start of the random numbers: the same seed gives the same text [default: from the clock].
+    #[arg(long)]
+    pub seed: Option<u64>,
+}
+
+impl SamplingArgs {
+    /// The parameters, on top of the model's defaults.
+    pub fn over(&self, defaults: Sampling) -> Sampling {
+        let clock =
+            || std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).map_or(0, |t| t.as_nanos() as u64);
+        Sampling {
+            temperature: self.temp.unwrap_or(defaults.temperature),
+            top_k: self.top_k.unwrap_or(defaults.top_k),
+            top_p: self.top_p.unwrap_or(defaults.top_p),
+            min_p: self.min_p.unwrap_or(defaults.min_p),
+            repetition_penalty: self.repetition_penalty.unwrap_or(defaults.repetition_penalty),
+            presence_penalty: self.presence_penalty.unwrap_or(defaults.presence_penalty),
+            frequency_penalty: self.frequency_penalty.unwrap_or(defaults.frequency_penalty),
+            penalty_window: defaults.penalty_window,
+            logit_bias: self.logit_bias.clone(),
+            seed: self.seed.unwrap_or_else(clock),
+        }
+    }
+}
+
+fn logit_bias(text: &str) -> Result<(u32, f32), String> {
+    let (id, bias) = text.split_once('=').ok_or("write ID=BIAS, such as 13=-1.5")?;
+    let id = id.trim().parse().map_err(|_| format!("`{id}` is no token id"))?;
+    let bias = bias.trim().parse().map_err(|_| format!("`{bias}` is no number"))?;
+    Ok((id, bias))
+}
+
+#[derive(Args, Debug)]
+pub struct RunArgs {
+    #[command(flatten)]
+    pub model: ModelArgs,
+    /// The prompt. Without -p and -f it is read from stdin.
+    #[arg(short, long, value_name = "TEXT", conflicts_with = "file")]
+    pub prompt: Option<String>,
+    /// File that holds the prompt.
+    #[arg(short, long, value_name = "FILE")]
+    pub file: Option<PathBuf>,
+    /// Tokens to generate at most.
+    #[arg(short = 'n', long, value_name = "N", default_value_t = 256)]
+    pub tokens: usize,
+    /// System message.
+    #[arg(long, value_name = "TEXT", conflicts_with = "raw")]
+    pub system: Option<String>,
+    /// Continue the prompt as it is, without the chat template.
+    #[arg(long)]
+    pub raw: bool,
+    #[command(flatten)]
+    pub sampling: SamplingArgs,
+    #[command(flatten)]
+    pub common: Common,
+}
+
+#[derive(Args, Debug)]
+pub struct ChatArgs {
+    #[command(flatten)]
+    pub model: ModelArgs,
+    /// Tokens of an answer at most.
+    #[arg(short = 'n', long, value_name = "N", default_value_t = 2048)]
+    pub tokens: usize,
+    /// System message.
+    #[arg(long, value_name = "TEXT")]
+    pub system: Option<String>,
+    #[command(flatten)]
+    pub sampling: SamplingArgs,
+    #[command(flatten)]
+    pub common: Common,
+}
+
+#[derive(Args, Debug)]
+pub struct InspectArgs {
+    /// GGUF file; of a split model, the first part.
+    pub model: PathBuf,
+    #[command(flatten)]
+    pub common: Common,
+}
+
+#[derive(Args, Debug)]
+pub struct TokenizeArgs {
+    /// GGUF file.
+    pub model: PathBuf,
+    /// The text. Without -p and -f it is read from stdin.
+    #[arg(short, long, value_name = "TEXT", conflicts_with = "file")]
+    pub prompt: Option<String>,
+    /// File that holds the text.
+    #[arg(short, long, value_name = "FILE")]
+    pub file: Option<PathBuf>,
+    /// Read control tokens such as <|im_end|> in the text as what they stand for.
+    #[arg(long)]
+    pub special: bool,
+    #[command(flatten)]
+    pub common: Common,
+}
+
+#[derive(Args, Debug)]
+pub struct DoctorArgs {
+    /// GGUF file to check against the GPU's memory.
+    pub model: Option<PathBuf>,
+    #[command(flatten)]
+    pub common: Common,
+}
+
+#[derive(Args, Debug)]
+pub struct BenchArgs {
+    #[command(flatten)]
+    pub model: ModelArgs,
+    /// Prompt lengths for prefill, in tokens.
+    #[arg(short, long, value_name = "N,…", value_delimiter = ',', default_value = "512")]
+    pub prompt: Vec<u32>,
+    /// Tokens to decode.
+    #[arg(short = 'n', long, value_name = "N,…", value_delimiter = ',', default_value = "128")]
+    pub tokens: Vec<u32>,
+    /// Tokens already in the context.
+    #[arg(short, long, value_name = "N,…", value_delimiter = ',', default_value = "0")]
+    pub depth: Vec<u32>,
+    /// Runs of each test, after a warm-up.
+    #[arg(short, long, default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..))]
+    pub repetitions: u32,
+    #[command(flatten)]
+    pub common: Common,
+}
+
+#[derive(Args, Debug)]
+pub struct PerplexityArgs {
+    #[command(flatten)]
+    pub model: PerplexityModel,
+    #[command(flatten)]
+    pub common: Common,
+}
+
+#[derive(Args, Debug)]
+pub struct PerplexityModel {
+    /// GGUF file.
+    pub model: PathBuf,
+    /// The text.
+    #[arg(short, long, value_name = "FILE")]
+    pub file: PathBuf,
+    /// Tokens of a chunk; the second half of each is scored.
+    #[arg(long, default_value_t = 512, value_parser = clap::value_parser!(u32).range(4..))]
+    pub context: u32,
+    /// Chunks at most [default: all].
+    #[arg(long, value_name = "N")]
+    pub chunks: Option<usize>,
+}
+
+impl Command {
+    /// The options that all commands share.
+    pub fn common(&self) -> Common {
+        match self {
+            Command::Run(a) => a.common.clone(),
+            Command::Chat(a) => a.common.clone(),
+            Command::Inspect(a) => a.common.clone(),
+            Command::Tokenize(a) => a.common.clone(),
+            Command::Doctor(a) => a.common.clone(),
+            Command::Bench(a) => a.common.clone(),
+            Command::Perplexity(a) => a.common.clone(),
+            Command::Completions { .. } | Command::Man => Common::default(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    use super::*;
+
+    #[test]
+    fn is_consistent() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn parses_biases() {
+        assert_eq!(logit_bias("13=-1.5"), Ok((13, -1.5)));
+        assert_eq!(logit_bias("7=-inf"), Ok((7, f32::NEG_INFINITY)));
+        assert!(logit_bias("x=1").is_err() && logit_bias("13").is_err() && logit_bias("1=y").is_err());
+    }
+
+    #[test]
+    fn what_is_given_wins() {
+        let args = SamplingArgs { temp: Some(0.0), seed: Some(3), ..SamplingArgs::default() };
+        let sampling = args.over(Sampling::default());
+        assert_eq!((sampling.temperature, sampling.top_p, sampling.seed), (0.0, 0.9, 3));
+    }
+}

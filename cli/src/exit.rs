@@ -1,0 +1,70 @@
+//! How the program ends: exit codes, and what is said about failures.
+
+use std::process::ExitCode;
+
+use godwit::{ChatError, Error};
+
+/// Ctrl-C, before anything that could be called a result.
+#[derive(Debug, thiserror::Error)]
+#[error("stopped")]
+pub struct Interrupted;
+
+/// A text file that can't be used.
+#[derive(Debug, thiserror::Error)]
+#[error("{file}: {fault}")]
+pub struct BadInput {
+    /// The file, or `stdin`.
+    pub file: String,
+    /// What is wrong with it.
+    pub fault: String,
+}
+
+/// An order that can't be followed.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub struct Usage(pub String);
+
+/// Reports a failure on stderr; the exit code is documented in `--help`.
+pub fn report(result: anyhow::Result<()>) -> ExitCode {
+    let Err(error) = result else { return ExitCode::SUCCESS };
+    if is_broken_pipe(&error) {
+        // Whoever read our output has enough, as `head` does. That is no failure.
+        return ExitCode::SUCCESS;
+    }
+    let code = code(&error);
+    if code != 130 {
+        eprintln!("error: {error:#}");
+    }
+    ExitCode::from(code)
+}
+
+fn is_broken_pipe(error: &anyhow::Error) -> bool {
+    let io = error.chain().filter_map(|cause| cause.downcast_ref::<std::io::Error>());
+    io.into_iter().any(|e| e.kind() == std::io::ErrorKind::BrokenPipe)
+}
+
+fn code(error: &anyhow::Error) -> u8 {
+    if error.is::<Interrupted>() {
+        return 130;
+    }
+    if error.is::<Usage>() {
+        return 2;
+    }
+    if error.is::<BadInput>() {
+        return 3;
+    }
+    if error.is::<godwit::GpuError>() {
+        return 4;
+    }
+    if error.is::<ChatError>() {
+        return 3;
+    }
+    match error.downcast_ref::<Error>() {
+        Some(Error::Stopped) => 130,
+        Some(Error::Gpu(_)) => 4,
+        Some(Error::ContextFull { .. }) => 5,
+        Some(Error::Sampling(_) | Error::Window { .. }) => 2,
+        Some(_) => 3,
+        None => 1,
+    }
+}

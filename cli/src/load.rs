@@ -1,0 +1,72 @@
+//! From a path to a session, with progress bars on a terminal.
+
+use std::ops::ControlFlow;
+use std::path::Path;
+use std::time::Instant;
+
+use godwit::{Engine, EngineOptions, Gpu, Model, Progress, Session};
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+
+use crate::args::{Common, ModelArgs};
+use crate::exit::Interrupted;
+use crate::stop::Stop;
+
+/// A model ready to run, and how long that took in seconds.
+pub struct Loaded {
+    pub model: Model,
+    pub engine: Engine,
+    pub load_s: f64,
+}
+
+/// Opens the model file.
+pub fn open(path: &Path) -> anyhow::Result<Model> {
+    Ok(Model::open(path)?)
+}
+
+/// Loads a model onto the GPU.
+pub async fn load(args: &ModelArgs, common: &Common, stop: &Stop) -> anyhow::Result<Loaded> {
+    let begin = Instant::now();
+    let model = open(&args.model)?;
+    let gpu = Gpu::open(&common.gpu()).await?;
+    if gpu.summary().is_cpu() {
+        tracing::warn!("{} computes on the CPU", gpu.summary());
+    }
+    let options = EngineOptions { context: args.context, segment_tokens: None };
+    let bar = bar("loading", "{bytes}/{total_bytes}");
+    let mut show = |progress: Progress| {
+        if stop.pressed() {
+            bar.finish_and_clear();
+            std::process::exit(130);
+        }
+        bar.set_length(progress.total);
+        bar.set_position(progress.done);
+    };
+    let engine = Engine::load(gpu, &model, &options, &mut show).await?;
+    bar.finish_and_clear();
+    Ok(Loaded { model, engine, load_s: begin.elapsed().as_secs_f64() })
+}
+
+/// Prefills with a progress bar. Stops at Ctrl-C.
+pub async fn prefill(session: &mut Session, tokens: &[u32], stop: &Stop) -> anyhow::Result<()> {
+    let bar = bar("reading", "{pos}/{len} tokens");
+    bar.set_length(tokens.len() as u64);
+    let mut show = |done: usize, _| {
+        bar.set_position(done as u64);
+        if stop.pressed() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+    };
+    let result = session.prefill(tokens, &mut show).await;
+    bar.finish_and_clear();
+    match result {
+        Err(godwit::Error::Stopped) => Err(Interrupted.into()),
+        other => Ok(other?),
+    }
+}
+
+/// A bar on stderr, shown on a terminal only, and only once the work has taken a moment.
+pub fn bar(what: &'static str, counts: &str) -> ProgressBar {
+    let bar = ProgressBar::with_draw_target(Some(0), ProgressDrawTarget::stderr_with_hz(10));
+    let template = format!("{{msg}} {{bar:30}} {counts} {{eta}}");
+    bar.set_style(ProgressStyle::with_template(&template).unwrap_or_else(|_| ProgressStyle::default_bar()));
+    bar.set_message(what);
+    bar
+}

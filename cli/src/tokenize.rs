@@ -1,0 +1,29 @@
+//! `godwit tokenize`: the tokens of a text.
+
+use godwit::tokenizer::Special;
+use serde_json::json;
+
+use crate::args::TokenizeArgs;
+use crate::output::{Output, printable};
+use crate::{input, load};
+
+pub fn run(args: &TokenizeArgs) -> anyhow::Result<()> {
+    let text = input::text(args.prompt.as_deref(), args.file.as_deref())?;
+    let model = load::open(&args.model)?;
+    let tokenizer = model.tokenizer();
+    let ids = tokenizer.encode(&text, if args.special { Special::Parse } else { Special::Text })?;
+    let mut out = Output::new();
+    if args.common.json {
+        let tokens: Vec<_> = ids.iter().map(|&id| tokenizer.token(id)).collect();
+        return out.json(&json!({ "ids": ids, "tokens": tokens, "count": ids.len() }));
+    }
+    for id in &ids {
+        let shown = match tokenizer.is_control(*id) {
+            true => printable(tokenizer.token(*id).unwrap_or_default()),
+            false => format!("{:?}", String::from_utf8_lossy(&tokenizer.token_bytes(*id))),
+        };
+        out.line(&format!("{id:>7}  {shown}"))?;
+    }
+    eprintln!("{} tokens", ids.len());
+    Ok(())
+}
