@@ -117,7 +117,7 @@ impl fmt::Display for Printed<'_> {
             }
             let [x, y, z] = d.workgroups;
             write!(f, " [{x}x{y}x{z}]")?;
-            for (name, offset) in d.kernel.params {
+            for (name, offset) in d.kernel.params.iter().filter(|(name, _)| !name.starts_with("reserved")) {
                 let word: [u8; 4] = d.params[*offset..offset + 4].try_into().unwrap_or_default();
                 let (integer, float) = (u32::from_le_bytes(word), f32::from_le_bytes(word));
                 // Integers here are small; the words of ordinary floats are huge.

@@ -1,3 +1,4 @@
 //! Helpers that the whole-system tests share.
 
 pub mod compare;
+pub mod model;

@@ -139,8 +139,16 @@ pub async fn list(options: &GpuOptions) -> Vec<AdapterSummary> {
     enumerate(options).await.into_iter().map(|(summary, _)| summary).collect()
 }
 
+/// The adapters of the asked-for backend; else of all, OpenGL only where there is nothing better.
 async fn enumerate(options: &GpuOptions) -> Vec<(AdapterSummary, wgpu::Adapter)> {
-    let backends = options.backend.map_or(wgpu::Backends::all(), Backend::flag);
+    if let Some(backend) = options.backend {
+        return enumerate_backends(backend.flag()).await;
+    }
+    let found = enumerate_backends(wgpu::Backends::all() - wgpu::Backends::GL).await;
+    if found.is_empty() { enumerate_backends(wgpu::Backends::GL).await } else { found }
+}
+
+async fn enumerate_backends(backends: wgpu::Backends) -> Vec<(AdapterSummary, wgpu::Adapter)> {
     let descriptor = wgpu::InstanceDescriptor { backends, ..wgpu::InstanceDescriptor::new_without_display_handle() };
     let instance = wgpu::Instance::new(descriptor);
     #[cfg(not(target_arch = "wasm32"))]
@@ -162,7 +170,7 @@ async fn enumerate(options: &GpuOptions) -> Vec<(AdapterSummary, wgpu::Adapter)>
             wgpu::DeviceType::Other => 3,
             wgpu::DeviceType::Cpu => 4,
         };
-        (by_kind, info.backend == wgpu::Backend::Gl)
+        by_kind
     };
     adapters.sort_by_key(rank);
     adapters.into_iter().enumerate().map(|(i, adapter)| (AdapterSummary::new(i, &adapter), adapter)).collect()

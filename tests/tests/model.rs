@@ -1,0 +1,113 @@
+//! The session's promises on the test model: what must not change the answer doesn't.
+
+use std::ops::ControlFlow;
+
+use godwit::tokenizer::Special;
+use godwit::{Engine, EngineOptions, Error, Message, Sampling, Session};
+use godwit_tests::model::{engine, smollm2};
+use pollster::block_on;
+
+fn go(_: usize, _: usize) -> ControlFlow<()> {
+    ControlFlow::Continue(())
+}
+
+fn session(engine: &Engine) -> Session {
+    block_on(engine.session()).expect("a session")
+}
+
+fn prompt(engine: &Engine) -> Vec<u32> {
+    let messages = [Message::system("Be brief."), Message::user("Name three birds that fly far.")];
+    let model = engine.model();
+    model.chat().and_then(|chat| chat.encode(model.tokenizer(), &messages, true)).expect("a prompt")
+}
+
+fn continued(session: &mut Session, prompt: &[u32], sampling: &Sampling, count: usize) -> Vec<u32> {
+    block_on(session.prefill(prompt, &mut go)).expect("the prompt fits");
+    (0..count).map(|_| block_on(session.next(sampling)).expect("a token")).collect()
+}
+
+#[test]
+fn segments_and_limits_do_not_change_the_answer() {
+    let model = smollm2();
+    let whole = engine(&model, &EngineOptions::default(), false);
+    let prompt = prompt(&whole);
+    let expected = continued(&mut session(&whole), &prompt, &Sampling::greedy(), 40);
+    // Segments so short that prompt and answer cross several, under the limits of a browser.
+    let options = EngineOptions { context: Some(256), segment_tokens: Some(64) };
+    let cut = engine(&model, &options, true);
+    assert_eq!(continued(&mut session(&cut), &prompt, &Sampling::greedy(), 40), expected);
+}
+
+#[test]
+fn what_was_truncated_leaves_no_trace() {
+    let engine = engine(&smollm2(), &EngineOptions::default(), false);
+    let prompt = prompt(&engine);
+    let mut fresh = session(&engine);
+    let expected = continued(&mut fresh, &prompt, &Sampling::greedy(), 8);
+    let logits = block_on(fresh.logits()).expect("logits");
+
+    let mut used = session(&engine);
+    let other = engine.model().tokenizer().encode("Something else altogether, and longer than that.", Special::Text);
+    continued(&mut used, &other.expect("ids"), &Sampling::greedy(), 5);
+    used.truncate(0);
+    assert_eq!(continued(&mut used, &prompt, &Sampling::greedy(), 8), expected);
+    assert_eq!(block_on(used.logits()).expect("logits"), logits);
+    // Back to the end of the prompt: the same tokens come again.
+    used.truncate(prompt.len());
+    let again: Vec<u32> = (0..8).map(|_| block_on(used.next(&Sampling::greedy())).expect("a token")).collect();
+    assert_eq!(again, expected);
+}
+
+#[test]
+fn the_seed_decides() {
+    let engine = engine(&smollm2(), &EngineOptions::default(), false);
+    let prompt = prompt(&engine);
+    let with = |seed: u64| {
+        let sampling = Sampling { temperature: 1.0, top_k: 50, repetition_penalty: 1.1, seed, ..Sampling::default() };
+        continued(&mut session(&engine), &prompt, &sampling, 12)
+    };
+    assert_eq!(with(1), with(1));
+    assert_ne!(with(1), with(2));
+    let forbidden = continued(&mut session(&engine), &prompt, &Sampling::greedy(), 1)[0];
+    let sampling = Sampling { logit_bias: vec![(forbidden, f32::NEG_INFINITY)], ..Sampling::greedy() };
+    assert_ne!(continued(&mut session(&engine), &prompt, &sampling, 1)[0], forbidden);
+}
+
+#[test]
+fn refuses_what_does_not_fit() {
+    let model = smollm2();
+    let options = EngineOptions { context: Some(16), segment_tokens: None };
+    let engine = engine(&model, &options, false);
+    let mut session = session(&engine);
+    assert_eq!(block_on(session.next(&Sampling::greedy())), Err(Error::Empty));
+    assert_eq!(
+        block_on(session.prefill(&[1; 17], &mut go)),
+        Err(Error::ContextFull { tokens: 17, used: 0, context: 16 })
+    );
+    assert_eq!(block_on(session.prefill(&[49_152], &mut go)), Err(Error::NoSuchToken { id: 49_152, vocab: 49_152 }));
+    let hot = Sampling { temperature: -1.0, ..Sampling::default() };
+    block_on(session.prefill(&[1; 15], &mut go)).expect("room for 15");
+    assert!(matches!(block_on(session.next(&hot)), Err(Error::Sampling(_))));
+    block_on(session.next(&Sampling::greedy())).expect("room for one more");
+    assert!(matches!(block_on(session.next(&Sampling::greedy())), Err(Error::ContextFull { .. })));
+
+    session.truncate(0);
+    let stopped = block_on(session.prefill(&[1; 16], &mut |_, _| ControlFlow::Break(())));
+    assert_eq!((stopped, session.tokens().len()), (Ok(()), 16), "the last pass is not stopped");
+    let window = model.config().context;
+    let options = EngineOptions { context: Some(window + 1), segment_tokens: None };
+    let too_large = block_on(Engine::load(engine.gpu().clone(), &model, &options, &mut |_| ()));
+    assert_eq!(too_large.err(), Some(Error::Window { asked: window + 1, window }));
+}
+
+#[test]
+fn the_plan_reads_as_it_did() {
+    let engine = engine(&smollm2(), &EngineOptions::default(), true);
+    let text = block_on(session(&engine).plan_text()).expect("a plan");
+    // Layers are all alike: the embedding, the first layer, the second's beginning, and the end.
+    let lines: Vec<&str> = text.lines().collect();
+    let shown = [&lines[..16], &["..."], &lines[lines.len() - 4..]].concat().join("\n");
+    // Splits differ between CPUs and GPUs.
+    let shown = shown.replace("SPLITS=8", "SPLITS=n").replace("SPLITS=1", "SPLITS=n");
+    insta::assert_snapshot!("decode_plan", shown);
+}
