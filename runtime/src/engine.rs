@@ -127,9 +127,14 @@ impl Engine {
     pub fn variants(&self) -> Vec<(&'static str, String)> {
         let caps = self.gpu().caps();
         let splits = splits(caps, self.inner.llama.heads, 1);
-        let rows = if caps.cpu { 1 } else { 8 };
         vec![
-            ("matmul", format!("decode: vector, {rows} invocations a row; prefill: tile of 8 tokens")),
+            (
+                "matmul",
+                format!(
+                    "decode: {}; prefill: block of 8 rows and 4 tokens",
+                    if caps.cpu { "8 rows" } else { "vector, 8 invocations a row" }
+                ),
+            ),
             ("attend", format!("decode: few rows, {splits} splits; prefill: tile of 16 rows")),
         ]
     }

@@ -47,11 +47,10 @@ impl Gpu {
         let source = compose(kernel, variant, *format, DIALECT).map_err(|e| fault(e.to_string()))?;
         let device = &self.inner.device;
         let scope = device.push_error_scope(wgpu::ErrorFilter::Validation);
-        let descriptor =
-            wgpu::ShaderModuleDescriptor { label: Some(&label), source: wgpu::ShaderSource::Wgsl(source.into()) };
-        // SAFETY: the kernels are this project's own: every loop ends, and every index is inside its binding for the
-        // parameters that the host wrappers record. Tests run every case between guard words.
-        let module = unsafe { device.create_shader_module_trusted(descriptor, wgpu::ShaderRuntimeChecks::unchecked()) };
+        let module = device.create_shader_module(wgpu::ShaderModuleDescriptor {
+            label: Some(&label),
+            source: wgpu::ShaderSource::Wgsl(source.into()),
+        });
         let layout = device.create_bind_group_layout(&wgpu::BindGroupLayoutDescriptor {
             label: Some(kernel.name),
             entries: &layout_entries(kernel),

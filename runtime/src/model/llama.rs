@@ -60,7 +60,7 @@ pub(crate) struct Scratch {
 }
 
 /// Tokens whose logits are computed together when a text is scored.
-pub(crate) const SCORED: u32 = godwit_shaders::matmul::TOKENS;
+pub(crate) const SCORED: u32 = 8;
 
 impl Scratch {
     pub fn declare(table: &mut Buffers, config: &Config, heads: Heads, caps: &Caps, capacity: u32) -> Self {

@@ -24,7 +24,7 @@ params! {
     tokens: u32,
     /// 1: add to `y`.
     add: u32,
-    /// Row tiles in the first dispatch dimension.
+    /// Workgroups in the first dispatch dimension.
     tiles: u32,
     /// Words in a packed row.
     row_words: u32,
@@ -36,20 +36,26 @@ params! {
     reserved2: u32,
 }
 
-/// Tokens that the `tile` variant computes at a time.
-pub const TOKENS: u32 = 8;
+/// Tokens that an invocation of the `block` variant computes.
+pub const TOKENS: u32 = 4;
+/// Tiles of rows that an invocation of each variant computes a row of.
+pub const TILES: [u32; 3] = [1, 8, 8];
 
 /// The kernel.
 pub static MATMUL: Kernel = Kernel {
     name: "matmul",
-    summary: "y (+)= W x for stored weights W, one token or tiles of eight",
+    summary: "y (+)= W x for stored weights W",
     wgsl: include_str!("matmul.wgsl"),
     weights: true,
     params: Params::FIELDS,
     params_bytes: size_of::<Params>(),
     bindings: &[read("weights"), read("x"), write("y")],
     overrides: &["SPLITS"],
-    variants: &[Variant::base("vector", &[]), Variant::base("tile", &["TILE"])],
+    variants: &[
+        Variant::base("vector", &["VECTOR"]),
+        Variant::base("rows", &["MANY_ROWS", "ROWS"]),
+        Variant::base("block", &["MANY_ROWS", "BLOCK"]),
+    ],
     reference: reference::matmul,
     cases: cases::cases,
 };
@@ -77,11 +83,14 @@ pub fn matmul(plan: &mut Plan, caps: &Caps, w: &Matrix, x: BufferRef, y: BufferR
         Tokens::Step { capacity } => (0, 0, capacity),
         Tokens::Rows { first, count } => (first, count, count),
     };
-    let tile = capacity > 1;
-    // A CPU has no latency to hide: splitting a row would only cost the reduction.
-    let splits = if tile || caps.cpu { 1 } else { 8 };
+    // A GPU wants many invocations for one token; a CPU has no latency to hide, and pays for every load.
+    let (variant, splits) = match (capacity, caps.cpu) {
+        (1, false) => (0, 8),
+        (1, true) => (1, 1),
+        _ => (2, 1),
+    };
     for shard in &w.shards {
-        let tiles = shard.rows.div_ceil(crate::format::TILE as u32);
+        let tiles = shard.rows.div_ceil(crate::format::TILE as u32 * TILES[variant]);
         let across = tiles.min(caps.max_workgroups);
         let params = Params {
             groups: w.groups(),
@@ -99,12 +108,12 @@ pub fn matmul(plan: &mut Plan, caps: &Caps, w: &Matrix, x: BufferRef, y: BufferR
         };
         plan.push(Dispatch {
             kernel: &MATMUL,
-            variant: &MATMUL.variants[usize::from(tile)],
+            variant: &MATMUL.variants[variant],
             format: Some(w.format),
             overrides: vec![("SPLITS", splits)],
             params: bytemuck::bytes_of(&params).to_vec(),
             buffers: vec![shard.buffer, x, y],
-            workgroups: [across, tiles.div_ceil(across), if tile { capacity.div_ceil(TOKENS) } else { 1 }],
+            workgroups: [across, tiles.div_ceil(across), if variant == 2 { capacity.div_ceil(TOKENS) } else { 1 }],
         });
     }
 }
