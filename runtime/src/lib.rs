@@ -5,6 +5,8 @@ pub mod cpu;
 mod engine;
 mod error;
 pub mod format;
+#[doc(hidden)]
+pub mod fuzzing;
 pub mod gpu;
 pub mod model;
 #[cfg(not(target_arch = "wasm32"))]

@@ -145,7 +145,7 @@ mod tests {
         let error = |change: fn(&mut Sampling)| {
             let mut s = Sampling::default();
             change(&mut s);
-            s.validate(10).unwrap_err().to_string()
+            s.validate(10).expect_err("out of range").to_string()
         };
         assert_eq!(error(|s| s.temperature = -0.1), "temperature is -0.1, but it must be a number at least 0");
         assert_eq!(error(|s| s.temperature = f32::INFINITY), "temperature is inf, but it must be a number at least 0");

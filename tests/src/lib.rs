@@ -1,4 +1,5 @@
 //! Helpers that the whole-system tests share.
 
 pub mod compare;
+pub mod gguf;
 pub mod model;

@@ -13,5 +13,6 @@ mod source;
 pub use error::{Fault, FormatError, Subject};
 pub use gguf::{Gguf, Tensor};
 pub use metadata::{Array, Metadata, Value};
+#[cfg(not(target_arch = "wasm32"))]
 pub(crate) use source::copy_from;
 pub use source::{Bytes, Source};

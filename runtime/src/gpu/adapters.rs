@@ -161,16 +161,12 @@ async fn enumerate_backends(backends: wgpu::Backends) -> Vec<(AdapterSummary, wg
         };
         instance.request_adapter(&request).await.into_iter().collect()
     };
-    let rank = |adapter: &wgpu::Adapter| {
-        let info = adapter.get_info();
-        let by_kind = match info.device_type {
-            wgpu::DeviceType::DiscreteGpu => 0,
-            wgpu::DeviceType::IntegratedGpu => 1,
-            wgpu::DeviceType::VirtualGpu => 2,
-            wgpu::DeviceType::Other => 3,
-            wgpu::DeviceType::Cpu => 4,
-        };
-        by_kind
+    let rank = |adapter: &wgpu::Adapter| match adapter.get_info().device_type {
+        wgpu::DeviceType::DiscreteGpu => 0,
+        wgpu::DeviceType::IntegratedGpu => 1,
+        wgpu::DeviceType::VirtualGpu => 2,
+        wgpu::DeviceType::Other => 3,
+        wgpu::DeviceType::Cpu => 4,
     };
     adapters.sort_by_key(rank);
     adapters.into_iter().enumerate().map(|(i, adapter)| (AdapterSummary::new(i, &adapter), adapter)).collect()

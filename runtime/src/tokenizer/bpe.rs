@@ -103,10 +103,9 @@ pub(super) fn merges_from_scores(tokens: &[String], kinds: &[Kind], scores: &[f3
         .map(|id| (text(id), id))
         .collect();
     let mut pairs = Vec::new();
-    for id in 0..tokens.len().min(kinds.len()).min(scores.len()) {
-        if kinds[id] != Kind::Normal || text(id).len() > super::vocab::MAX_TOKEN {
-            continue;
-        }
+    let known = tokens.len().min(scores.len());
+    let normal = kinds.iter().take(known).enumerate().filter(|(_, kind)| **kind == Kind::Normal);
+    for id in normal.map(|(id, _)| id).filter(|&id| text(id).len() <= super::vocab::MAX_TOKEN) {
         let first = pairs.len();
         for (at, _) in text(id).char_indices().skip(1) {
             let (left, right) = text(id).split_at(at);

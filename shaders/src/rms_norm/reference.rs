@@ -11,9 +11,9 @@ pub fn rms_norm(scene: &mut Scene) {
         let x: Vec<f64> = scene.floats(0)[source * width..][..width].iter().map(|&x| x.into()).collect();
         let mean = x.iter().map(|x| x * x).sum::<f64>() / width as f64;
         let scale = 1.0 / (mean + f64::from(p.eps)).sqrt();
-        for i in 0..width {
+        for (i, x) in x.iter().enumerate() {
             let weight = f64::from(scene.floats(1)[i]);
-            scene.floats_mut(2)[t * width + i] = (x[i] * scale * weight) as f32;
+            scene.floats_mut(2)[t * width + i] = (x * scale * weight) as f32;
         }
     }
 }

@@ -1,0 +1,210 @@
+//! The command as a person or a script meets it: outputs, exit codes, pipes, and what goes wrong.
+
+use std::io::{BufRead as _, BufReader, Write as _};
+use std::path::PathBuf;
+use std::process::{Command, Output, Stdio};
+
+use serde_json::Value;
+
+fn model() -> String {
+    let path = PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../models/SmolLM2-135M-Instruct.Q4_1.gguf"));
+    assert!(path.exists(), "{} is missing; run tests/fetch.sh --tests", path.display());
+    path.display().to_string()
+}
+
+fn command(args: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_godwit"));
+    command.args(args).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    command
+}
+
+fn godwit(args: &[&str]) -> Output {
+    command(args).output().expect("the command starts")
+}
+
+fn with_input(args: &[&str], input: &[u8]) -> Output {
+    let mut child = command(args).stdin(Stdio::piped()).spawn().expect("the command starts");
+    child.stdin.take().expect("a pipe").write_all(input).expect("it reads");
+    child.wait_with_output().expect("it ends")
+}
+
+fn stdout(output: &Output) -> String {
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8(output.stdout.clone()).expect("UTF-8")
+}
+
+#[track_caller]
+fn fails(output: &Output, code: i32, says: &str) {
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(code), "{stderr}");
+    assert!(stderr.contains(says), "{stderr:?} does not say {says:?}");
+    assert!(output.stdout.is_empty(), "errors are for stderr");
+    assert!(!stderr.contains("panicked"), "{stderr}");
+}
+
+#[test]
+fn run_answers() {
+    let output = godwit(&["run", &model(), "-p", "What is the capital of France?", "--temp", "0", "-n", "20"]);
+    assert_eq!(stdout(&output), "The capital of France is Paris.\n");
+}
+
+#[test]
+fn run_reads_stdin_and_files_and_reports_json() {
+    let file = tempfile::NamedTempFile::new().expect("a file");
+    std::fs::write(file.path(), "What is the capital of France?\n").expect("a written file");
+    let path = file.path().to_str().expect("a path");
+    let options = ["--temp", "0", "-n", "3", "--json"];
+    let from_file = stdout(&godwit(&[&["run", &model(), "-f", path][..], &options].concat()));
+    let from_stdin =
+        stdout(&with_input(&[&["run", &model()][..], &options].concat(), b"What is the capital of France?\n"));
+    let [a, b] = [from_file, from_stdin].map(|text| serde_json::from_str::<Value>(&text).expect("one JSON object"));
+    assert_eq!(a["ids"], b["ids"]);
+    assert_eq!(a["ids"].as_array().map(Vec::len), Some(3));
+    assert_eq!(
+        (&a["text"], &a["generated_tokens"], &a["stop_reason"]),
+        (&"The capital of".into(), &3.into(), &"length".into())
+    );
+    for field in ["prompt_tokens", "prefill_tokens_per_s", "decode_tokens_per_s", "load_s"] {
+        assert!(a[field].as_f64().is_some_and(|n| n > 0.0), "{field}: {}", a[field]);
+    }
+    assert!(a["adapter"].is_string() && a["backend"].is_string());
+}
+
+#[test]
+fn the_same_seed_gives_the_same_text() {
+    let with =
+        |seed: &str| stdout(&godwit(&["run", &model(), "-p", "Hello", "-n", "8", "--temp", "1.5", "--seed", seed]));
+    assert_eq!(with("7"), with("7"));
+    assert_ne!(with("7"), with("8"));
+}
+
+#[test]
+fn raw_continues_the_prompt() {
+    let output = godwit(&[
+        "run",
+        &model(),
+        "--raw",
+        "-p",
+        "The capital of France is",
+        "--temp",
+        "0",
+        "-n",
+        "2",
+        "--webgpu-limits",
+    ]);
+    assert_eq!(stdout(&output), " Paris.\n");
+}
+
+#[test]
+fn a_closed_pipe_ends_quietly() {
+    let mut child = command(&["run", &model(), "-p", "Count to one hundred.", "-n", "200", "--temp", "0"])
+        .spawn()
+        .expect("it starts");
+    let mut reader = BufReader::new(child.stdout.take().expect("a pipe"));
+    let mut line = String::new();
+    reader.read_line(&mut line).expect("a line");
+    drop(reader);
+    let output = child.wait_with_output().expect("it ends");
+    assert!(output.status.success(), "{:?}", output.status);
+    assert!(
+        !String::from_utf8_lossy(&output.stderr).contains("rror: Broken"),
+        "{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
+}
+
+#[test]
+fn what_is_wrong_is_said() {
+    let model = model();
+    fails(&godwit(&["run", "nowhere.gguf", "-p", "x"]), 3, "nowhere.gguf");
+    fails(&godwit(&["run", env!("CARGO_MANIFEST_DIR"), "-p", "x"]), 3, "folder");
+    fails(&godwit(&["run", concat!(env!("CARGO_MANIFEST_DIR"), "/Cargo.toml"), "-p", "x"]), 3, "not a GGUF file");
+    fails(&godwit(&["run", &model, "-p", ""]), 2, "prompt is empty");
+    fails(&with_input(&["run", &model], b""), 2, "prompt is empty");
+    fails(&with_input(&["run", &model], b"\xff\xfe"), 3, "UTF-8");
+    fails(&godwit(&["run", &model, "-f", "no-such-file"]), 3, "no-such-file");
+    fails(&godwit(&["run", &model, "-p", "x", "--temp", "-1"]), 2, "unexpected argument");
+    fails(&godwit(&["run", &model, "-p", "x", "--temp=-1"]), 2, "temperature");
+    fails(&godwit(&["run", &model, "-p", "x", "--top-p", "1.5"]), 2, "top_p");
+    fails(&godwit(&["run", &model, "-p", "x", "--context", "9000000"]), 2, "window of 8192");
+    fails(&godwit(&["run", &model, "-p", "one two three four", "--context", "8"]), 5, "do not fit");
+    fails(&godwit(&["run", &model, "-p", "x", "--adapter", "Voodoo 2"]), 4, "Voodoo 2");
+    fails(&godwit(&["run", &model, "-p", "x", "--backend", "glide"]), 2, "vulkan");
+    fails(&godwit(&["frobnicate"]), 2, "frobnicate");
+}
+
+#[test]
+fn no_driver_is_no_riddle() {
+    let mut command = command(&["run", &model(), "-p", "x", "--backend", "vulkan"]);
+    command.env("VK_DRIVER_FILES", "/nonexistent").env("VK_ICD_FILENAMES", "/nonexistent");
+    fails(&command.output().expect("it starts"), 4, "mesa-vulkan-drivers");
+}
+
+#[test]
+fn chat_talks_over_a_pipe() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let saved = folder.path().join("saved.json");
+    let saved = saved.to_str().expect("a path");
+    let input =
+        format!("What is the capital of France?\n/save {saved}\n/frob\n/stats\nAnd of\\\nItaly?\n/exit\nnever\n");
+    let output =
+        with_input(&["chat", &model(), "--temp", "0", "-n", "24", "--json", "--system", "Be brief."], input.as_bytes());
+    let text = stdout(&output);
+    let turns: Vec<Value> = text.lines().map(|line| serde_json::from_str(line).expect("JSON")).collect();
+    assert_eq!(turns.len(), 2, "{text}");
+    assert!(turns[0]["text"].as_str().is_some_and(|t| t.contains("Paris")), "{text}");
+    // The second turn computes its own tokens only.
+    let prompt = |turn: usize, what: &str| turns[turn][what].as_u64().unwrap_or_default();
+    assert!(prompt(1, "reused_tokens") >= prompt(0, "prompt_tokens") + prompt(0, "generated_tokens") - 1, "{text}");
+    assert!(prompt(1, "prompt_tokens") < 20, "{text}");
+    let stderr = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(stderr.contains("/frob is no command") && stderr.contains("tokens computed"), "{stderr}");
+    let saved: Value = serde_json::from_slice(&std::fs::read(saved).expect("the saved file")).expect("JSON");
+    assert_eq!(saved["messages"].as_array().map(Vec::len), Some(3));
+}
+
+#[test]
+fn inspect_tokenize_and_doctor() {
+    let model = model();
+    let text = stdout(&godwit(&["inspect", &model]));
+    for part in ["30 layers of width 576", "general.architecture = \"llama\"", "token_embd.weight", "Q4_1"] {
+        assert!(text.contains(part), "{part} is missing");
+    }
+    let json: Value = serde_json::from_str(&stdout(&godwit(&["inspect", &model, "--json"]))).expect("JSON");
+    assert_eq!((&json["config"]["head_dim"], &json["tensors"].as_array().map(Vec::len)), (&64.into(), &Some(272)));
+
+    let json = |args: &[&str]| serde_json::from_str::<Value>(&stdout(&godwit(args))).expect("JSON");
+    let plain = json(&["tokenize", &model, "-p", "<|im_end|>", "--json"]);
+    let special = json(&["tokenize", &model, "-p", "<|im_end|>", "--json", "--special"]);
+    assert_eq!(special["ids"], serde_json::json!([2]));
+    assert!(plain["count"].as_u64() > Some(1), "typed control tokens are text: {plain}");
+
+    let doctor = json(&["doctor", &model, "--json"]);
+    assert!(doctor["bandwidth_bytes_per_s"].as_f64() > Some(1e6), "{doctor}");
+    assert!(!doctor["adapters"].as_array().expect("a list").is_empty());
+}
+
+#[test]
+fn bench_and_perplexity_report() {
+    let model = model();
+    let bench = stdout(&godwit(&["bench", &model, "-p", "8", "-n", "2", "-d", "0,4", "-r", "1", "--json"]));
+    let bench: Value = serde_json::from_str(&bench).expect("JSON");
+    let tests: Vec<_> =
+        bench["results"].as_array().expect("rows").iter().map(|r| (r["test"].clone(), r["depth"].clone())).collect();
+    let expected = [("pp8", 0), ("tg2", 0), ("pp8", 4), ("tg2", 4)].map(|(test, depth)| (test.into(), depth.into()));
+    assert_eq!(tests, expected);
+
+    let text = concat!(env!("CARGO_MANIFEST_DIR"), "/../tests/golden/perplexity.txt");
+    let output = stdout(&godwit(&["perplexity", &model, "-f", text, "--context", "64", "--chunks", "1", "--json"]));
+    let report: Value = serde_json::from_str(&output).expect("JSON");
+    assert!(report["perplexity"].as_f64().is_some_and(|p| p > 1.0 && p < 100.0), "{report}");
+    fails(&godwit(&["perplexity", &model, "-f", text, "--context", "8192", "--chunks", "0"]), 3, "less than one chunk");
+}
+
+#[test]
+fn completions_and_manual() {
+    for shell in ["bash", "zsh", "fish"] {
+        assert!(stdout(&godwit(&["completions", shell])).contains("perplexity"));
+    }
+    assert!(stdout(&godwit(&["man"])).starts_with(".ie"));
+}

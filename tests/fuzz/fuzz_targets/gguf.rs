@@ -1,0 +1,6 @@
+//! Any bytes as a model file: metadata, tensor table, hyperparameters, tokenizer.
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| {
+    godwit::fuzzing::gguf(data);
+});
