@@ -6,6 +6,7 @@ use godwit_shaders::Caps;
 use godwit_shaders::caps::{BINDING_ALIGNMENT, WEBGPU};
 
 use super::adapters::{self, AdapterSummary, GpuOptions};
+use super::memory::Staging;
 use super::pipelines::Pipelines;
 use super::{GpuError, list};
 
@@ -19,6 +20,7 @@ pub(super) struct Inner {
     pub device: wgpu::Device,
     pub queue: wgpu::Queue,
     pub pipelines: Pipelines,
+    pub staging: Staging,
     summary: AdapterSummary,
     caps: Caps,
     fault: Arc<Mutex<Option<String>>>,
@@ -70,7 +72,8 @@ impl Gpu {
             cpu: summary.is_cpu(),
         };
         tracing::info!(adapter = %summary, ?caps, "opened");
-        Ok(Self { inner: Arc::new(Inner { device, queue, pipelines: Pipelines::default(), summary, caps, fault }) })
+        let (pipelines, staging) = Default::default();
+        Ok(Self { inner: Arc::new(Inner { device, queue, pipelines, staging, summary, caps, fault }) })
     }
 
     /// What was opened.

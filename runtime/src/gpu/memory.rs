@@ -1,5 +1,7 @@
 //! The buffers that plans speak of, on a device.
 
+use std::sync::{Mutex, PoisonError};
+
 use godwit_shaders::{BufferRef, Buffers};
 
 use super::{Gpu, GpuError};
@@ -55,17 +57,22 @@ impl GpuMemory {
 
     /// Starts copying `from` to where the CPU can read it, after all that was submitted.
     pub async fn start_read(&self, from: BufferRef) -> Result<Readback, GpuError> {
-        let usage = wgpu::BufferUsages::MAP_READ | wgpu::BufferUsages::COPY_DST;
-        let staging = create(&self.gpu, "readback", from.bytes, usage).await?;
+        let staging = match self.gpu.inner.staging.take(from.bytes) {
+            Some(staging) => staging,
+            None => {
+                let usage = wgpu::BufferUsages::MAP_READ | wgpu::BufferUsages::COPY_DST;
+                create(&self.gpu, "readback", from.bytes, usage).await?
+            }
+        };
         let mut encoder = self.gpu.inner.device.create_command_encoder(&Default::default());
         encoder.copy_buffer_to_buffer(self.buffer(from.id), from.offset, &staging, 0, from.bytes);
         let submission = self.gpu.inner.queue.submit([encoder.finish()]);
         let (sender, receiver) = futures_channel::oneshot::channel();
-        staging.map_async(wgpu::MapMode::Read, .., move |result| {
+        staging.map_async(wgpu::MapMode::Read, ..from.bytes, move |result| {
             // The receiver is gone where nobody waits any more.
             let _ = sender.send(result);
         });
-        Ok(Readback { gpu: self.gpu.clone(), staging, submission, receiver })
+        Ok(Readback { gpu: self.gpu.clone(), staging, bytes: from.bytes, submission, receiver })
     }
 
     /// Reads bytes back, after all that was submitted.
@@ -77,10 +84,35 @@ impl GpuMemory {
     }
 }
 
+/// Buffers to read back through, for use again: one is needed for every token.
+#[derive(Default)]
+pub(super) struct Staging {
+    idle: Mutex<Vec<wgpu::Buffer>>,
+}
+
+impl Staging {
+    /// How many are kept.
+    const MOST: usize = 4;
+
+    fn take(&self, bytes: u64) -> Option<wgpu::Buffer> {
+        let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
+        let fits = idle.iter().position(|buffer| buffer.size() >= bytes)?;
+        Some(idle.swap_remove(fits))
+    }
+
+    fn give(&self, buffer: wgpu::Buffer) {
+        let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
+        if idle.len() < Self::MOST {
+            idle.push(buffer);
+        }
+    }
+}
+
 /// Bytes on their way from the GPU.
 pub struct Readback {
     gpu: Gpu,
     staging: wgpu::Buffer,
+    bytes: u64,
     submission: wgpu::SubmissionIndex,
     receiver: futures_channel::oneshot::Receiver<Result<(), wgpu::BufferAsyncError>>,
 }
@@ -98,7 +130,9 @@ impl Readback {
             Ok(Err(e)) => return Err(failed(e.to_string())),
             Err(_) => return Err(failed("the device gave no answer".into())),
         }
-        let bytes = self.staging.get_mapped_range(..).map_err(|e| failed(e.to_string()))?.to_vec();
+        let bytes = self.staging.get_mapped_range(..self.bytes).map_err(|e| failed(e.to_string()))?.to_vec();
+        self.staging.unmap();
+        self.gpu.inner.staging.give(self.staging);
         self.gpu.check()?;
         Ok(bytes)
     }
