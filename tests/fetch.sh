@@ -92,11 +92,13 @@ golden() {
   python
   .venv/bin/python -c 'import numpy, gguf' 2>/dev/null ||
     .venv/bin/python -m pip install --quiet --disable-pip-version-check numpy gguf
-  [ -f target/golden/complete ] && return
+  local complete=target/golden/complete
+  [ $complete -nt tests/golden/reference.py ] && [ $complete -nt tests/golden/shapes.py ] && return
   say "computing the golden logits (about a minute)"
   mkdir -p target/golden
   .venv/bin/python tests/golden/reference.py logits >/dev/null
-  touch target/golden/complete
+  .venv/bin/python tests/golden/shapes.py >/dev/null
+  touch $complete
 }
 
 case "${1-}" in

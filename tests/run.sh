@@ -28,8 +28,8 @@ cargo test --quiet --workspace
 
 step "kernels on SwiftShader"
 VK_DRIVER_FILES=$SWIFTSHADER cargo test --quiet -p godwit-tests --test kernels
-step "model on SwiftShader"
-VK_DRIVER_FILES=$SWIFTSHADER cargo test --quiet -p godwit-tests --test model
+step "models on SwiftShader"
+VK_DRIVER_FILES=$SWIFTSHADER cargo test --quiet -p godwit-tests --test model --test shapes
 
 step "shaders, runtime and web for wasm32"
 web/build.sh --check

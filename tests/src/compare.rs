@@ -14,8 +14,8 @@ pub fn numbers(words: &[u32], contents: Contents) -> Vec<f64> {
     }
 }
 
-/// Checks `found` against `expected` by the normalised mean square error `sum (a - b)^2 / sum b^2`, and that the largest
-/// single error is no outlier: at most a thousandth of the root mean square of `expected`.
+/// Checks `found` against `expected` by the normalised mean square error `sum (a - b)^2 / sum b^2`, which may be `most`, and
+/// that no single error is an outlier: more than ten times the root mean square error that `most` allows.
 ///
 /// # Errors
 /// Says by how much, and where first.
@@ -27,7 +27,7 @@ pub fn compare(found: &[f64], expected: &[f64], most: f64) -> Result<(), String>
     let errors = || found.iter().zip(expected).map(|(f, e)| (f - e).abs());
     let nmse = errors().map(|e| e * e).sum::<f64>() / squares.max(f64::MIN_POSITIVE);
     let largest = errors().fold(0.0, f64::max);
-    let bound = if most == 0.0 { 0.0 } else { 1e-3 * (squares / expected.len() as f64).sqrt() };
+    let bound = 10.0 * (most * squares / expected.len() as f64).sqrt();
     if nmse <= most && largest <= bound {
         return Ok(());
     }

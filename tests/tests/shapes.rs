@@ -1,0 +1,40 @@
+//! Small random models of every shape that Godwit claims, against the reference (`tests/golden/shapes.py`): query heads for
+//! each KV head, head dimensions, tied and untied heads, RoPE scalings.
+
+use godwit::{EngineOptions, Model};
+use godwit_tests::compare::compare;
+use godwit_tests::model::{engine, fixture};
+use pollster::block_on;
+
+const VOCAB: usize = 96;
+
+fn check(name: &str) {
+    let model = Model::open(&fixture(&format!("target/golden/shapes/{name}.gguf"))).expect("it opens");
+    let golden = std::fs::read(fixture(&format!("target/golden/shapes/{name}.f32"))).expect("readable logits");
+    let golden: Vec<f32> = bytemuck::pod_collect_to_vec(&golden);
+    let ids: Vec<u32> = (0..90).map(|i| (7 * i * i + 3 * i + 1) % VOCAB as u32).collect();
+    assert_eq!(golden.len(), ids.len() * VOCAB);
+    // Several passes and segments; positions up to 90.
+    let options = EngineOptions { context: None, segment_tokens: Some(64) };
+    let mut session = block_on(engine(&model, &options, true).session()).expect("a session");
+    let mut found = Vec::new();
+    block_on(session.score(&ids, &mut |_, logits| found.extend_from_slice(logits))).expect("it scores");
+    let wide = |floats: &[f32]| floats.iter().map(|&f| f64::from(f)).collect::<Vec<_>>();
+    // Keys and values are halves: about 1e-7 of their square.
+    compare(&wide(&found), &wide(&golden), 1e-6).expect(name);
+
+    // One by one, as decode does it, the last logits are the same within that bound.
+    session.truncate(0);
+    let mut last = Vec::new();
+    for id in &ids[..70] {
+        block_on(session.prefill(&[*id], &mut |_, _| std::ops::ControlFlow::Continue(()))).expect("a token");
+        last = block_on(session.logits()).expect("logits");
+    }
+    compare(&wide(&last), &wide(&golden[69 * VOCAB..70 * VOCAB]), 1e-6).expect(name);
+}
+
+macro_rules! shapes {
+    ($($name:ident),*) => { $(#[test] fn $name() { check(stringify!($name)); })* };
+}
+
+shapes!(llama2, llama3, llama3_1, linear, yarn, long);
