@@ -68,6 +68,9 @@ pub struct Common {
     /// Use no more than every browser allows: the WebGPU default limits, no optional features.
     #[arg(long)]
     pub webgpu_limits: bool,
+    /// GPU memory to take at most, such as 6G or 500M; the KV cache grows no further [default: what there is].
+    #[arg(long, value_name = "BYTES", value_parser = bytes)]
+    pub gpu_memory: Option<u64>,
     /// Say more on stderr; twice, even more.
     #[arg(short, long, action = clap::ArgAction::Count)]
     pub verbose: u8,
@@ -75,7 +78,12 @@ pub struct Common {
 
 impl Common {
     pub fn gpu(&self) -> GpuOptions {
-        GpuOptions { adapter: self.adapter.clone(), backend: self.backend, webgpu_limits: self.webgpu_limits }
+        GpuOptions {
+            adapter: self.adapter.clone(),
+            backend: self.backend,
+            webgpu_limits: self.webgpu_limits,
+            memory: self.gpu_memory,
+        }
     }
 }
 
@@ -139,6 +147,23 @@ impl SamplingArgs {
             seed: self.seed.unwrap_or_else(clock),
         }
     }
+}
+
+/// A number of bytes: 123, 4K, 5M, 6G, 7T in powers of 1024, with or without `B` or `iB`.
+fn bytes(text: &str) -> Result<u64, String> {
+    let number = text.trim().trim_end_matches(['B', 'b']).trim_end_matches('i');
+    let digits = number.trim_end_matches(|c: char| c.is_ascii_alphabetic());
+    let shift = match number[digits.len()..].to_ascii_lowercase().as_str() {
+        "" => 0,
+        "k" => 10,
+        "m" => 20,
+        "g" => 30,
+        "t" => 40,
+        _ => return Err("write a number of bytes such as 500M or 6G".into()),
+    };
+    let value: f64 = digits.trim().parse().map_err(|_| format!("`{digits}` is no number"))?;
+    let bytes = value * (1_u64 << shift) as f64;
+    if (0.0..9e18).contains(&bytes) { Ok(bytes as u64) } else { Err(format!("`{text}` is no amount of memory")) }
 }
 
 fn logit_bias(text: &str) -> Result<(u32, f32), String> {
@@ -297,6 +322,14 @@ mod tests {
         assert_eq!(logit_bias("13=-1.5"), Ok((13, -1.5)));
         assert_eq!(logit_bias("7=-inf"), Ok((7, f32::NEG_INFINITY)));
         assert!(logit_bias("x=1").is_err() && logit_bias("13").is_err() && logit_bias("1=y").is_err());
+    }
+
+    #[test]
+    fn parses_amounts_of_memory() {
+        assert_eq!(bytes("1000"), Ok(1000));
+        assert_eq!(bytes("1.5G"), Ok(3 << 29));
+        assert_eq!(bytes("64 MiB"), Ok(64 << 20));
+        assert!(["", "G", "1X", "-1", "inf", "nan", "1e30"].iter().all(|text| bytes(text).is_err()));
     }
 
     #[test]

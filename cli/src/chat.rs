@@ -172,7 +172,11 @@ async fn converse(args: &ChatArgs) -> anyhow::Result<()> {
 fn is_about_the_turn(error: &anyhow::Error) -> bool {
     error.is::<godwit::ChatError>()
         || error.is::<crate::exit::Interrupted>()
-        || matches!(error.downcast_ref(), Some(Error::ContextFull { .. }))
+        || match error.downcast_ref() {
+            Some(Error::ContextFull { .. }) => true,
+            Some(Error::Gpu(fault)) => fault.is_out_of_memory(),
+            _ => false,
+        }
 }
 
 impl Chat {
@@ -223,6 +227,7 @@ impl Chat {
             StopReason::Interrupted => eprintln!("(stopped)"),
             StopReason::Context => eprintln!("(the context is full; /clear begins anew)"),
             StopReason::Length => eprintln!("(stopped after {} tokens; -n allows more)", args.tokens),
+            StopReason::Memory => eprintln!("(the GPU's memory is full; /clear begins anew)"),
             StopReason::EndOfTurn => {}
         }
         self.messages.push(Message::assistant(answer.text));

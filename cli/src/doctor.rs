@@ -46,10 +46,9 @@ async fn examine(args: &DoctorArgs) -> anyhow::Result<()> {
     if chosen.is_cpu() {
         out.line("  It computes on the CPU. A GPU's own driver is many times as fast.")?;
     }
-    let splits = if caps.cpu { 1 } else { 8 };
-    out.line(&format!(
-        "  matmul: vector with {splits} invocations a row, tile of 8 tokens; attend: few, tile of 16 rows"
-    ))?;
+    for (kernel, variants) in gpu.variants() {
+        out.line(&format!("  {kernel}: {variants}"))?;
+    }
     if let Some(model) = &model {
         fit_text(model, &gpu, bandwidth, &mut out)?;
     }

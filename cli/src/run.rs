@@ -22,6 +22,8 @@ pub enum StopReason {
     Length,
     /// No room for another token.
     Context,
+    /// No GPU memory for another token.
+    Memory,
     /// Ctrl-C.
     Interrupted,
 }
@@ -147,6 +149,10 @@ pub async fn generate(
         let id = match session.next(sampling).await {
             Ok(id) => id,
             Err(Error::ContextFull { .. }) => break StopReason::Context,
+            Err(Error::Gpu(fault)) if fault.is_out_of_memory() && !ids.is_empty() => {
+                tracing::error!("the answer ends here: {fault}");
+                break StopReason::Memory;
+            }
             Err(error) => return Err(error.into()),
         };
         ids.push(id);

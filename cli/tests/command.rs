@@ -133,6 +133,25 @@ fn what_is_wrong_is_said() {
     fails(&godwit(&["frobnicate"]), 2, "frobnicate");
 }
 
+/// SmolLM2 takes 98 MB of weights, and 24 MB of KV cache for 1,024 positions.
+#[test]
+fn too_little_memory_is_said() {
+    let model = model();
+    fails(&godwit(&["run", &model, "-p", "x", "--gpu-memory", "50M"]), 4, "of GPU memory that are allowed");
+    fails(&godwit(&["run", &model, "-p", "x", "--gpu-memory", "110M"]), 4, "smaller context");
+    fails(&godwit(&["run", &model, "-p", "x", "--gpu-memory", "much"]), 2, "6G");
+
+    // What was generated before memory ran out is not lost.
+    let prompt = "word ".repeat(1010);
+    let args = ["run", &model, "--raw", "-p", &prompt, "-n", "40", "--temp", "0", "--json", "--logit-bias", "2=-inf"];
+    let output = godwit(&[&args[..], &["--gpu-memory", "130M"]].concat());
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let report: serde_json::Value = serde_json::from_str(&stdout(&output)).expect("JSON");
+    assert_eq!(report["stop_reason"], "memory", "{report}");
+    assert!(report["generated_tokens"].as_u64().is_some_and(|n| n > 0), "{report}");
+    assert!(String::from_utf8_lossy(&output.stderr).contains("answer ends here"));
+}
+
 #[test]
 fn no_driver_is_no_riddle() {
     let mut command = command(&["run", &model(), "-p", "x", "--backend", "vulkan"]);

@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 
-use godwit_shaders::attend::splits;
 use godwit_shaders::{Buffers, Heads};
 
 use crate::error::Error;
@@ -121,21 +120,5 @@ impl Engine {
         let table = &self.inner.table;
         let bytes = (0..table.len()).filter_map(|id| table.get(id as u32)).map(|(_, bytes)| bytes).sum();
         MemoryUse { weights: bytes, ..MemoryUse::default() }
-    }
-
-    /// Which variant of each kernel decode and prefill use on this GPU, for people.
-    pub fn variants(&self) -> Vec<(&'static str, String)> {
-        let caps = self.gpu().caps();
-        let splits = splits(caps, self.inner.llama.heads, 1);
-        vec![
-            (
-                "matmul",
-                format!(
-                    "decode: {}; prefill: block of 8 rows and 4 tokens",
-                    if caps.cpu { "8 rows" } else { "vector, 8 invocations a row" }
-                ),
-            ),
-            ("attend", format!("decode: few rows, {splits} splits; prefill: tile of 16 rows")),
-        ]
     }
 }

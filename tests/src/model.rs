@@ -27,7 +27,7 @@ pub fn smollm2() -> Model {
 /// # Panics
 /// There is none.
 pub fn gpu(webgpu_limits: bool) -> Gpu {
-    let options = GpuOptions { adapter: std::env::var("GODWIT_ADAPTER").ok(), backend: None, webgpu_limits };
+    let options = GpuOptions { adapter: std::env::var("GODWIT_ADAPTER").ok(), webgpu_limits, ..GpuOptions::default() };
     pollster::block_on(Gpu::open(&options)).expect("a GPU, or the software driver that tests/fetch.sh installs")
 }
 

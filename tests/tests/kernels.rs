@@ -20,7 +20,8 @@ fn main() {
     let arguments = Arguments::from_args();
     let mut trials = Vec::new();
     for webgpu_limits in [false, true] {
-        let options = GpuOptions { adapter: std::env::var("GODWIT_ADAPTER").ok(), backend: None, webgpu_limits };
+        let options =
+            GpuOptions { adapter: std::env::var("GODWIT_ADAPTER").ok(), webgpu_limits, ..GpuOptions::default() };
         let gpu = match block_on(Gpu::open(&options)) {
             Ok(gpu) => Arc::new(gpu),
             Err(error) => {

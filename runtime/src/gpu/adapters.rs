@@ -69,6 +69,8 @@ pub struct GpuOptions {
     pub backend: Option<Backend>,
     /// Ask for no more than every WebGPU device has: no optional features, the default limits.
     pub webgpu_limits: bool,
+    /// Bytes of GPU memory to take at most, for those who share the GPU with something else. None: what there is.
+    pub memory: Option<u64>,
 }
 
 /// An adapter, as people see it.

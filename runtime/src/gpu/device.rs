@@ -6,7 +6,7 @@ use godwit_shaders::Caps;
 use godwit_shaders::caps::{BINDING_ALIGNMENT, WEBGPU};
 
 use super::adapters::{self, AdapterSummary, GpuOptions};
-use super::memory::Staging;
+use super::memory::{Budget, Staging};
 use super::pipelines::Pipelines;
 use super::{GpuError, list};
 
@@ -23,6 +23,7 @@ pub(super) struct Inner {
     pub staging: Staging,
     summary: AdapterSummary,
     caps: Caps,
+    pub budget: Budget,
     fault: Arc<Mutex<Option<String>>>,
 }
 
@@ -73,7 +74,8 @@ impl Gpu {
         };
         tracing::info!(adapter = %summary, ?caps, "opened");
         let (pipelines, staging) = Default::default();
-        Ok(Self { inner: Arc::new(Inner { device, queue, pipelines, staging, summary, caps, fault }) })
+        let budget = Budget::new(options.memory);
+        Ok(Self { inner: Arc::new(Inner { device, queue, pipelines, staging, summary, caps, budget, fault }) })
     }
 
     /// What was opened.
@@ -84,6 +86,20 @@ impl Gpu {
     /// What it can do.
     pub fn caps(&self) -> &Caps {
         &self.inner.caps
+    }
+
+    /// Bytes of GPU memory in use.
+    pub fn memory_used(&self) -> u64 {
+        self.inner.budget.used()
+    }
+
+    /// Which variant of each kernel decode and prefill use on this GPU, for people.
+    pub fn variants(&self) -> Vec<(&'static str, String)> {
+        let one_token = if self.caps().cpu { "rows (8 of them)" } else { "vector (8 invocations a row)" };
+        vec![
+            ("matmul", format!("decode: {one_token}; prefill: block (8 rows, 4 tokens)")),
+            ("attend", "decode: few (4 rows); prefill: tile (16 rows)".into()),
+        ]
     }
 
     /// The wgpu device, for those who draw with it too.

@@ -37,13 +37,27 @@ pub enum GpuError {
     },
     /// Memory ran out.
     #[error(
-        "the GPU has no memory left for {what} ({bytes} bytes); try a smaller --context, a smaller model, or close what else uses the GPU"
+        "the GPU has no memory left for {what} ({bytes} bytes); try a smaller context, a smaller model, or close what else uses the GPU"
     )]
     OutOfMemory {
         /// The buffer.
         what: String,
         /// Its size.
         bytes: u64,
+    },
+    /// More memory than the caller allows.
+    #[error(
+        "{what} takes {bytes} bytes, but of the {budget} bytes of GPU memory that are allowed {used} are in use; allow more, or try a smaller context or a smaller model"
+    )]
+    OverBudget {
+        /// The buffer.
+        what: String,
+        /// Its size.
+        bytes: u64,
+        /// What is in use.
+        used: u64,
+        /// What may be.
+        budget: u64,
     },
     /// A buffer larger than the device allows.
     #[error("{what} takes {bytes} bytes, but a buffer of this GPU holds {most} at most")]
@@ -72,4 +86,11 @@ pub enum GpuError {
     /// A backend by a name that is none.
     #[error("`{0}` is no backend; known: vulkan, metal, dx12, gl, webgpu")]
     UnknownBackend(String),
+}
+
+impl GpuError {
+    /// Whether there is too little memory: with less to hold, the same work may succeed.
+    pub fn is_out_of_memory(&self) -> bool {
+        matches!(self, Self::OutOfMemory { .. } | Self::OverBudget { .. })
+    }
 }

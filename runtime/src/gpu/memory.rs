@@ -1,6 +1,7 @@
 //! The buffers that plans speak of, on a device.
 
-use std::sync::{Mutex, PoisonError};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use godwit_shaders::{BufferRef, Buffers};
 
@@ -10,7 +11,7 @@ use super::{Gpu, GpuError};
 #[derive(Clone)]
 pub struct GpuMemory {
     gpu: Gpu,
-    buffers: Vec<wgpu::Buffer>,
+    buffers: Vec<Arc<Counted>>,
 }
 
 impl GpuMemory {
@@ -22,7 +23,7 @@ impl GpuMemory {
     /// Allocates what `table` has and this doesn't, filled with zeros.
     ///
     /// # Errors
-    /// A buffer is larger than the device allows, or memory runs out; what was allocated before stays.
+    /// A buffer is larger than the device allows, or memory or the budget runs out; what was allocated before stays.
     pub async fn allocate(&mut self, table: &Buffers) -> Result<(), GpuError> {
         for id in self.buffers.len()..table.len() {
             let Some((name, bytes)) = table.get(id as u32) else { break };
@@ -34,7 +35,9 @@ impl GpuMemory {
                 | wgpu::BufferUsages::UNIFORM
                 | wgpu::BufferUsages::COPY_SRC
                 | wgpu::BufferUsages::COPY_DST;
-            self.buffers.push(create(&self.gpu, name, bytes, usage).await?);
+            let share = self.gpu.inner.budget.take(name, bytes)?;
+            let buffer = create(&self.gpu, name, bytes, usage).await?;
+            self.buffers.push(Arc::new(Counted { buffer, _share: share }));
         }
         Ok(())
     }
@@ -47,12 +50,12 @@ impl GpuMemory {
     /// Writes bytes (a multiple of 4) before whatever is submitted next.
     pub fn write(&self, to: BufferRef, offset: u64, bytes: &[u8]) {
         if let Some(buffer) = self.buffers.get(to.id as usize) {
-            self.gpu.inner.queue.write_buffer(buffer, to.offset + offset, bytes);
+            self.gpu.inner.queue.write_buffer(&buffer.buffer, to.offset + offset, bytes);
         }
     }
 
     pub(super) fn buffer(&self, id: u32) -> &wgpu::Buffer {
-        &self.buffers[id as usize]
+        &self.buffers[id as usize].buffer
     }
 
     /// Starts copying `from` to where the CPU can read it, after all that was submitted.
@@ -81,6 +84,48 @@ impl GpuMemory {
     /// The device failed.
     pub async fn read(&self, from: BufferRef) -> Result<Vec<u8>, GpuError> {
         self.start_read(from).await?.finish().await
+    }
+}
+
+/// A buffer, and what it takes of the budget.
+struct Counted {
+    buffer: wgpu::Buffer,
+    _share: Share,
+}
+
+/// How much memory may be taken, and how much is.
+pub(super) struct Budget {
+    most: u64,
+    used: Arc<AtomicU64>,
+}
+
+impl Budget {
+    pub fn new(most: Option<u64>) -> Self {
+        Self { most: most.unwrap_or(u64::MAX), used: Arc::default() }
+    }
+
+    pub fn used(&self) -> u64 {
+        self.used.load(Ordering::Relaxed)
+    }
+
+    fn take(&self, what: &str, bytes: u64) -> Result<Share, GpuError> {
+        let fits = |used: u64| used.checked_add(bytes).filter(|&sum| sum <= self.most);
+        match self.used.fetch_update(Ordering::Relaxed, Ordering::Relaxed, fits) {
+            Ok(_) => Ok(Share { bytes, used: Arc::clone(&self.used) }),
+            Err(used) => Err(GpuError::OverBudget { what: what.into(), bytes, used, budget: self.most }),
+        }
+    }
+}
+
+/// Memory that was taken; given back when dropped.
+struct Share {
+    bytes: u64,
+    used: Arc<AtomicU64>,
+}
+
+impl Drop for Share {
+    fn drop(&mut self) {
+        self.used.fetch_sub(self.bytes, Ordering::Relaxed);
     }
 }
 
