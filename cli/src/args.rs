@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 use clap_complete::Shell;
-use godwit::{Backend, GpuOptions, Sampling};
+use godwit::{Backend, GpuOptions, KvFormat, Sampling};
 
 /// Runs Llama-architecture language models on any GPU.
 #[derive(Debug, Parser)]
@@ -95,6 +95,26 @@ pub struct ModelArgs {
     /// Tokens the context holds at most [default: the model's window].
     #[arg(long, value_name = "TOKENS", value_parser = clap::value_parser!(u32).range(1..))]
     pub context: Option<u32>,
+    #[command(flatten)]
+    pub kv: KvArgs,
+}
+
+/// How the KV cache is stored.
+#[derive(Args, Clone, Copy, Debug)]
+pub struct KvArgs {
+    /// How the KV cache is stored: f32, f16, q8_0 or q4_0; KEYS/VALUES where they differ.
+    #[arg(long, value_name = "TYPE", default_value = "f16")]
+    pub kv: KvFormat,
+    /// Don't rotate keys and values before they are quantised to q8_0 or q4_0.
+    #[arg(long)]
+    pub no_kv_rotation: bool,
+}
+
+impl KvArgs {
+    /// How the KV cache is to be stored.
+    pub fn format(&self) -> KvFormat {
+        KvFormat { hadamard: !self.no_kv_rotation, ..self.kv }
+    }
 }
 
 /// How tokens are chosen. What is not given, the model's defaults decide.
@@ -288,6 +308,8 @@ pub struct PerplexityModel {
     /// Chunks at most [default: all].
     #[arg(long, value_name = "N")]
     pub chunks: Option<usize>,
+    #[command(flatten)]
+    pub kv: KvArgs,
 }
 
 impl Command {

@@ -1,6 +1,6 @@
 //! `godwit doctor`: the GPUs, what they can do, and whether a model fits.
 
-use godwit::{Gpu, GpuError, MemoryUse, Model};
+use godwit::{Gpu, GpuError, KvFormat, MemoryUse, Model};
 use serde_json::json;
 
 use crate::args::DoctorArgs;
@@ -74,7 +74,7 @@ fn fit_json(model: &Model, gpu: &Gpu) -> serde_json::Value {
     let sizes: Vec<_> = contexts(model)
         .into_iter()
         .map(|context| {
-            let memory = MemoryUse::estimate(model.config(), model.gguf(), context);
+            let memory = MemoryUse::estimate(model.config(), model.gguf(), context, KvFormat::default());
             json!({"context": context, "weights": memory.weights, "kv": memory.kv, "scratch": memory.scratch})
         })
         .collect();
@@ -83,7 +83,7 @@ fn fit_json(model: &Model, gpu: &Gpu) -> serde_json::Value {
 
 /// Whether the memory can be had is known only by asking for it; that its pieces are small enough is known now.
 fn fits(model: &Model, gpu: &Gpu) -> Result<bool, String> {
-    let largest = MemoryUse::estimate(model.config(), model.gguf(), 1).scratch;
+    let largest = MemoryUse::estimate(model.config(), model.gguf(), 1, KvFormat::default()).scratch;
     if largest > gpu.caps().max_buffer {
         let what = "activations".to_owned();
         return Err(GpuError::BufferTooLarge { what, bytes: largest, most: gpu.caps().max_buffer }.to_string());
@@ -97,7 +97,7 @@ fn fit_text(model: &Model, gpu: &Gpu, bandwidth: f64, out: &mut Output) -> anyho
         out.line(&format!("  does not fit: {fault}"))?;
     }
     for context in contexts(model) {
-        let memory = MemoryUse::estimate(model.config(), model.gguf(), context);
+        let memory = MemoryUse::estimate(model.config(), model.gguf(), context, KvFormat::default());
         let full = (memory.weights + memory.kv) as f64 / bandwidth;
         out.line(&format!(
             "  context {context:>8}: {:>9} (weights {}, KV cache {}), at most {:.1} tokens/s when full",

@@ -31,7 +31,7 @@ pub async fn load(args: &ModelArgs, common: &Common, stop: &Stop) -> anyhow::Res
     if gpu.summary().is_cpu() {
         tracing::warn!("{} computes on the CPU", gpu.summary());
     }
-    let options = EngineOptions { context: args.context, segment_tokens: None };
+    let options = EngineOptions { context: args.context, kv: args.kv.format(), ..EngineOptions::default() };
     let bar = bar("loading", "{bytes}/{total_bytes}");
     let mut show = |progress: Progress| {
         if stop.pressed() {

@@ -19,7 +19,8 @@ pub fn run(args: &PerplexityArgs) -> anyhow::Result<()> {
 async fn measure(args: &PerplexityArgs) -> anyhow::Result<()> {
     let stop = Stop::listen()?;
     let text = input::text(None, Some(&args.model.file))?;
-    let model_args = ModelArgs { model: args.model.model.clone(), context: Some(args.model.context) };
+    let model_args =
+        ModelArgs { model: args.model.model.clone(), context: Some(args.model.context), kv: args.model.kv };
     let Loaded { model, engine, .. } = load::load(&model_args, &args.common, &stop).await?;
     let tokenizer = model.tokenizer();
     let ids = tokenizer.encode(&text, Special::Text)?;

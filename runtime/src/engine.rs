@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use godwit_shaders::{Buffers, Heads};
+use godwit_shaders::{Buffers, Heads, KvFormat};
 
 use crate::error::Error;
 use crate::format::Gguf;
@@ -17,6 +17,8 @@ pub struct EngineOptions {
     pub context: Option<u32>,
     /// Positions in a segment of the KV cache. None: doubling segments, as large as bindings may be.
     pub segment_tokens: Option<u32>,
+    /// How the KV cache is stored.
+    pub kv: KvFormat,
 }
 
 /// GPU memory in bytes, by use.
@@ -32,12 +34,12 @@ pub struct MemoryUse {
 
 impl MemoryUse {
     /// What a session of `context` tokens will take.
-    pub fn estimate(config: &Config, gguf: &Gguf, context: u32) -> Self {
+    pub fn estimate(config: &Config, gguf: &Gguf, context: u32, kv: KvFormat) -> Self {
         let heads = heads(config);
         let per_token = 4 * u64::from(2 * config.width + 2 * config.ffn + 2 * heads.heads * heads.head_dim);
         Self {
             weights: gguf.tensors().iter().map(|tensor| tensor.bytes).sum(),
-            kv: u64::from(context.next_multiple_of(64)) * heads.kv_bytes() * 2 * u64::from(config.layers),
+            kv: u64::from(context.next_multiple_of(64)) * kv_bytes(config, kv),
             scratch: 256 * per_token + 4 * 14 * u64::from(config.vocab),
         }
     }
@@ -46,6 +48,11 @@ impl MemoryUse {
     pub fn total(&self) -> u64 {
         self.weights + self.kv + self.scratch
     }
+}
+
+/// Bytes of KV cache that a token takes.
+pub(crate) fn kv_bytes(config: &Config, kv: KvFormat) -> u64 {
+    kv.bytes(heads(config)).iter().sum::<u64>() * u64::from(config.layers)
 }
 
 pub(crate) fn heads(config: &Config) -> Heads {
@@ -85,7 +92,7 @@ impl Engine {
             return Err(Error::Window { asked: context, window });
         }
         let mut loader = Loader::new(model, &gpu, progress);
-        let llama = loader.llama(context).await?;
+        let llama = loader.llama(context, options.kv).await?;
         let Loader { table, memory, .. } = loader;
         let segment_tokens = options.segment_tokens;
         let model = model.clone();

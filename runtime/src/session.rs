@@ -8,7 +8,7 @@ use godwit_shaders::argmax::argmax;
 use godwit_shaders::sample::{Choice, sample};
 use godwit_shaders::{BufferRef, Buffers, Plan, Step};
 
-use crate::engine::{Engine, MemoryUse, heads};
+use crate::engine::{Engine, MemoryUse, heads, kv_bytes};
 use crate::error::Error;
 use crate::gpu::{GpuMemory, Prepared};
 use crate::model::{Kv, Pass, SCORED, Scratch};
@@ -52,7 +52,7 @@ impl Session {
         let scratch = Scratch::declare(&mut table, config, heads(config), caps, chunk);
         let mut memory = inner.memory.clone();
         memory.allocate(&table).await?;
-        let kv = Kv::new(heads(config), config.layers, inner.context, inner.segment_tokens, caps);
+        let kv = Kv::new(heads(config), inner.llama.kv, config.layers, inner.context, inner.segment_tokens, caps);
         let (tokens, prepared) = (Vec::new(), HashMap::new());
         Ok(Self { engine, table, memory, kv, scratch, chunk, tokens, has_logits: false, prepared })
     }
@@ -87,7 +87,7 @@ impl Session {
     /// Bytes of KV cache that a token takes.
     pub fn kv_bytes_per_token(&self) -> u64 {
         let config = self.engine.model().config();
-        heads(config).kv_bytes() * 2 * u64::from(config.layers)
+        kv_bytes(config, self.engine.inner.llama.kv)
     }
 
     /// Forgets all tokens from `len` on. What is left needs no computing again, but for the last token's logits.

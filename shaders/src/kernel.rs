@@ -24,14 +24,14 @@ pub struct Binding {
 }
 
 /// What the 32-bit words of a buffer are: how tests compare them.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug)]
 pub enum Contents {
     /// A float each.
     Floats,
-    /// Two halves each.
-    Halves,
     /// An integer each, such as a token id.
     Integers,
+    /// Floats that are packed in a way that depends on the parameters; gives them back from the buffer's words.
+    Packed(fn(&Scene, &[u32]) -> Vec<f64>),
 }
 
 /// A storage buffer that a kernel reads.

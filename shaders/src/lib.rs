@@ -25,7 +25,7 @@ pub use caps::Caps;
 pub use compose::{Dialect, compose};
 pub use format::Format;
 pub use kernel::{Access, Case, Contents, Kernel, Scene, Step, Variant};
-pub use kv::{Heads, Segment};
+pub use kv::{Heads, KvFormat, KvType, Segment};
 pub use plan::{BufferRef, Buffers, Dispatch, Plan};
 pub use weights::{Matrix, Shard};
 

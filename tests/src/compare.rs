@@ -1,16 +1,13 @@
 //! How close two buffers are.
 
-use godwit_shaders::Contents;
-use half::f16;
+use godwit_shaders::{Contents, Scene};
 
 /// A buffer's words as numbers.
-pub fn numbers(words: &[u32], contents: Contents) -> Vec<f64> {
+pub fn numbers(scene: &Scene, words: &[u32], contents: Contents) -> Vec<f64> {
     match contents {
         Contents::Floats => words.iter().map(|&w| f32::from_bits(w).into()).collect(),
         Contents::Integers => words.iter().map(|&w| w.into()).collect(),
-        Contents::Halves => {
-            words.iter().flat_map(|&w| [w as u16, (w >> 16) as u16]).map(|half| f16::from_bits(half).to_f64()).collect()
-        }
+        Contents::Packed(unpack) => unpack(scene, words),
     }
 }
 

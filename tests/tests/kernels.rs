@@ -109,9 +109,9 @@ fn run(gpu: &Gpu, kernel: &'static Kernel, case: &Case) -> Result<(), String> {
             }
             continue;
         }
-        let most = if binding.contents == Contents::Integers { 0.0 } else { case.nmse };
-        compare(&numbers(body, binding.contents), &numbers(wanted, binding.contents), most)
-            .map_err(|e| format!("`{}`: {e}", binding.name))?;
+        let most = if matches!(binding.contents, Contents::Integers) { 0.0 } else { case.nmse };
+        let numbers = |words: &[u32]| numbers(&case.scene, words, binding.contents);
+        compare(&numbers(body), &numbers(wanted), most).map_err(|e| format!("`{}`: {e}", binding.name))?;
         // What the reference leaves alone, the kernel must leave alone to the bit.
         let strayed = (0..before.len()).find(|&w| wanted[w] == before[w] && body[w] != before[w] && most == 0.0);
         if let Some(at) = strayed {

@@ -33,9 +33,42 @@ fn segments_and_limits_do_not_change_the_answer() {
     let prompt = prompt(&whole);
     let expected = continued(&mut session(&whole), &prompt, &Sampling::greedy(), 40);
     // Segments so short that prompt and answer cross several, under the limits of a browser.
-    let options = EngineOptions { context: Some(256), segment_tokens: Some(64) };
+    let options = EngineOptions { context: Some(256), segment_tokens: Some(64), ..EngineOptions::default() };
     let cut = engine(&model, &options, true);
     assert_eq!(continued(&mut session(&cut), &prompt, &Sampling::greedy(), 40), expected);
+}
+
+/// Cosine of the angle between two models' logits.
+fn cosine(a: &[f32], b: &[f32]) -> f64 {
+    let dot = |a: &[f32], b: &[f32]| a.iter().zip(b).map(|(&a, &b)| f64::from(a) * f64::from(b)).sum::<f64>();
+    dot(a, b) / (dot(a, a) * dot(b, b)).sqrt()
+}
+
+#[test]
+fn every_type_of_kv_cache_answers_alike() {
+    let model = smollm2();
+    let logits = |kv: &str| {
+        let kv = kv.parse().expect("a type");
+        let options = EngineOptions { segment_tokens: Some(64), kv, ..EngineOptions::default() };
+        let engine = engine(&model, &options, true);
+        let mut session = session(&engine);
+        let text =
+            "The godwit flies from Alaska to New Zealand without a rest, eleven thousand kilometres in nine days. ";
+        let ids = model.tokenizer().encode(&text.repeat(5), Special::Text).expect("ids");
+        block_on(session.prefill(&ids[..100], &mut go)).expect("room");
+        // One by one from here: decode appends and reads what prefill wrote.
+        for id in &ids[100..105] {
+            block_on(session.prefill(&[*id], &mut go)).expect("room");
+        }
+        block_on(session.logits()).expect("logits")
+    };
+    let exact = logits("f32");
+    for (kv, least) in
+        [("f16", 0.999_999), ("q8_0", 0.999_9), ("q4_0", 0.95), ("q8_0/q4_0", 0.95), ("f16/q8_0", 0.999_9)]
+    {
+        let found = cosine(&logits(kv), &exact);
+        assert!(found >= least, "{kv}: {found}");
+    }
 }
 
 #[test]
@@ -76,7 +109,7 @@ fn the_seed_decides() {
 #[test]
 fn refuses_what_does_not_fit() {
     let model = smollm2();
-    let options = EngineOptions { context: Some(16), segment_tokens: None };
+    let options = EngineOptions { context: Some(16), ..EngineOptions::default() };
     let engine = engine(&model, &options, false);
     let mut session = session(&engine);
     assert_eq!(block_on(session.next(&Sampling::greedy())), Err(Error::Empty));
@@ -95,7 +128,7 @@ fn refuses_what_does_not_fit() {
     let stopped = block_on(session.prefill(&[1; 16], &mut |_, _| ControlFlow::Break(())));
     assert_eq!((stopped, session.tokens().len()), (Ok(()), 16), "the last pass is not stopped");
     let window = model.config().context;
-    let options = EngineOptions { context: Some(window + 1), segment_tokens: None };
+    let options = EngineOptions { context: Some(window + 1), ..EngineOptions::default() };
     let too_large = block_on(Engine::load(engine.gpu().clone(), &model, &options, &mut |_| ()));
     assert_eq!(too_large.err(), Some(Error::Window { asked: window + 1, window }));
 }

@@ -15,7 +15,7 @@ fn check(name: &str) {
     let ids: Vec<u32> = (0..90).map(|i| (7 * i * i + 3 * i + 1) % VOCAB as u32).collect();
     assert_eq!(golden.len(), ids.len() * VOCAB);
     // Several passes and segments; positions up to 90.
-    let options = EngineOptions { context: None, segment_tokens: Some(64) };
+    let options = EngineOptions { segment_tokens: Some(64), ..EngineOptions::default() };
     let mut session = block_on(engine(&model, &options, true).session()).expect("a session");
     let mut found = Vec::new();
     block_on(session.score(&ids, &mut |_, logits| found.extend_from_slice(logits))).expect("it scores");

@@ -1,14 +1,17 @@
 //! The KV cache: segments of positions that are allocated as the context grows.
 
-use godwit_shaders::{Buffers, Caps, Heads, Segment};
+use godwit_shaders::{Buffers, Caps, Heads, KvFormat, Segment};
 
-/// Positions of the first segment. The later ones double, so that few are needed and little is empty.
+/// Positions of the first segment. The later ones double, so that few are needed and little is empty, up to
+/// [`MOST_BYTES`] for a segment's keys or values.
 const FIRST_SEGMENT: u32 = 1024;
+const MOST_BYTES: u64 = 64 << 20;
 
 /// The KV caches of all layers.
 #[derive(Clone, Debug)]
 pub(crate) struct Kv {
     heads: Heads,
+    format: KvFormat,
     layers: u32,
     context: u32,
     /// Positions of every segment, where they are all to be the same.
@@ -21,10 +24,19 @@ pub(crate) struct Kv {
 
 impl Kv {
     /// An empty cache for `context` positions at most.
-    pub fn new(heads: Heads, layers: u32, context: u32, fixed: Option<u32>, caps: &Caps) -> Self {
-        let most = caps.max_binding.min(caps.max_buffer) / heads.kv_bytes() / 64 * 64;
+    pub fn new(heads: Heads, format: KvFormat, layers: u32, context: u32, fixed: Option<u32>, caps: &Caps) -> Self {
+        let bytes = format.bytes(heads).into_iter().fold(1, u64::max);
+        let most = caps.max_binding.min(caps.max_buffer).min(MOST_BYTES) / bytes / 64 * 64;
         let most = u32::try_from(most).unwrap_or(1 << 30);
-        Self { heads, layers, context, fixed: fixed.map(|len| len.next_multiple_of(64)), most, segments: Vec::new() }
+        Self {
+            heads,
+            format,
+            layers,
+            context,
+            fixed: fixed.map(|len| len.next_multiple_of(64)),
+            most,
+            segments: Vec::new(),
+        }
     }
 
     /// Positions that there is memory for.
@@ -38,11 +50,11 @@ impl Kv {
         let len = self.fixed.unwrap_or(first.max(FIRST_SEGMENT)).min(self.most);
         // Whole tiles, and no more than the context needs.
         let len = len.min((self.context - first).next_multiple_of(64));
-        let bytes = u64::from(len) * self.heads.kv_bytes();
+        let [k, v] = self.format.bytes(self.heads).map(|bytes| u64::from(len) * bytes);
         let number = self.segments.len();
         let segment = |layer: u32| Segment {
-            k: table.declare(format!("k{layer}.{number}"), bytes),
-            v: table.declare(format!("v{layer}.{number}"), bytes),
+            k: table.declare(format!("k{layer}.{number}"), k),
+            v: table.declare(format!("v{layer}.{number}"), v),
             first,
             len,
         };
@@ -72,6 +84,6 @@ impl Kv {
 
     /// Bytes allocated.
     pub fn bytes(&self) -> u64 {
-        u64::from(self.capacity()) * self.heads.kv_bytes() * 2 * u64::from(self.layers)
+        u64::from(self.capacity()) * self.format.bytes(self.heads).iter().sum::<u64>() * u64::from(self.layers)
     }
 }

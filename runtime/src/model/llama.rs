@@ -7,7 +7,7 @@ use godwit_shaders::matmul::{Tokens, matmul};
 use godwit_shaders::rms_norm::{Norm, rms_norm, rms_norm_last};
 use godwit_shaders::rope_append::{Rope, rope_append};
 use godwit_shaders::swiglu::swiglu;
-use godwit_shaders::{BufferRef, Buffers, Caps, Heads, Matrix, Plan};
+use godwit_shaders::{BufferRef, Buffers, Caps, Heads, KvFormat, Matrix, Plan};
 
 use super::{Config, Kv};
 
@@ -15,6 +15,8 @@ use super::{Config, Kv};
 #[derive(Clone, Debug)]
 pub(crate) struct Llama {
     pub heads: Heads,
+    /// How the KV cache is stored.
+    pub kv: KvFormat,
     pub embed: Matrix,
     pub layers: Vec<Layer>,
     pub norm: Norm,
@@ -113,10 +115,10 @@ impl Llama {
             matmul(p, caps, &layer.k, s.h, s.k, all, false);
             matmul(p, caps, &layer.v, s.h, s.v, all, false);
             if let Some(tail) = segments.last() {
-                rope_append(p, self.heads, &self.rope, [s.q, s.k, s.v], tail, n);
+                rope_append(p, self.heads, self.kv, &self.rope, [s.q, s.k, s.v], tail, n);
             }
-            attend(p, caps, self.heads, s.q, &segments, s.states, n);
-            attend_merge(p, caps, self.heads, s.states, s.attended, n);
+            attend(p, caps, self.heads, self.kv, s.q, &segments, s.states, n);
+            attend_merge(p, caps, self.heads, self.kv, s.states, s.attended, n);
             matmul(p, caps, &layer.o, s.attended, s.x, all, true);
             rms_norm(p, &layer.ffn_norm, s.x, s.h, n);
             matmul(p, caps, &layer.gate, s.h, s.gate, all, false);

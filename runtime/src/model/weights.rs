@@ -4,7 +4,7 @@ use godwit_shaders::format::TILE;
 use godwit_shaders::rms_norm::Norm;
 use godwit_shaders::rope_append::{Rope, RopeTables};
 use godwit_shaders::weights::pack_tile;
-use godwit_shaders::{BufferRef, Buffers, Heads, Matrix, Shard};
+use godwit_shaders::{BufferRef, Buffers, Heads, KvFormat, Matrix, Shard};
 
 use super::llama::{Layer, Llama};
 use super::{Config, Model};
@@ -51,7 +51,7 @@ impl<'a> Loader<'a> {
     }
 
     /// Loads all weights, and makes the rotation tables for `context` positions.
-    pub async fn llama(&mut self, context: u32) -> Result<Llama, Error> {
+    pub async fn llama(&mut self, context: u32, kv: KvFormat) -> Result<Llama, Error> {
         let config = self.model.config().clone();
         let Config { width, ffn, heads, kv_heads, head_dim, vocab, .. } = config;
         let (queries, keys) = (heads * head_dim, kv_heads * head_dim);
@@ -82,7 +82,7 @@ impl<'a> Loader<'a> {
         self.gpu.finish().await?;
         (self.progress)(Progress { done: self.done.total, ..self.done });
         let rope = Rope { tables, rotary_dim: config.rotary_dim };
-        Ok(Llama { heads: Heads { heads, kv_heads, head_dim }, embed, layers, norm, head, rope })
+        Ok(Llama { heads: Heads { heads, kv_heads, head_dim }, kv, embed, layers, norm, head, rope })
     }
 
     fn tensor(&self, name: &str, shape: &[u32]) -> Result<&'a Tensor, Error> {

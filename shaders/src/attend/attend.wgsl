@@ -15,26 +15,84 @@ struct Params {
     len: u32,      // positions in the segment
     scale: f32,    // of the scores
     fresh: u32,    // 1: the first segment; states begin here
+    k_words: u32,  // of a cached vector
+    v_words: u32,
+    reserved0: u32, reserved1: u32,
 }
 @group(0) @binding(0) var<uniform> p: Params;
-@group(0) @binding(2) var<storage, read> q: array<f32>;
+@group(0) @binding(2) var<storage, read> q: array<vec4<f32>>;
 @group(0) @binding(3) var<storage, read> k_cache: array<u32>;
 @group(0) @binding(4) var<storage, read> v_cache: array<u32>;
 @group(0) @binding(5) var<storage, read_write> states: array<f32>;
 
-#ifdef TILE
+#import kv
+
+override K_VALUES: u32 = 2; // floats in a word
+override V_VALUES: u32 = 2;
+
+#ifdef ROWS_16
 const ROWS = 16u;
-#else
+#endif
+#ifdef ROWS_8
+const ROWS = 8u;
+#endif
+#ifdef ROWS_4
 const ROWS = 4u;
 #endif
 const LANES = 64u;              // invocations, and positions looked at together
 const PARTS = LANES / ROWS;     // invocations for a row's maximum and sum
 const NEVER = -1e30;            // the score of what may not be seen
 
-var<workgroup> queries: array<f32, ROWS * 128u>;
+var<workgroup> queries: array<vec4<f32>, ROWS * 32u>;
 var<workgroup> scores: array<f32, ROWS * LANES>;
 var<workgroup> parts: array<f32, LANES>;
 var<workgroup> rescale: array<f32, ROWS>;
+
+fn k_word(base: u32, w: u32) -> u32 {
+    return k_cache[base + w * 32u];
+}
+
+// Floats 4 i to 4 i + 3 of a key, whose words begin at `base`, 32 apart; not scaled yet.
+fn k_quad(base: u32, i: u32) -> vec4<f32> {
+    if K_VALUES == 1u {
+        return bitcast<vec4<f32>>(vec4<u32>(
+            k_word(base, 4u * i), k_word(base, 4u * i + 1u), k_word(base, 4u * i + 2u), k_word(base, 4u * i + 3u),
+        ));
+    }
+    if K_VALUES == 2u {
+        return vec4<f32>(unpack2x16float(k_word(base, 2u * i)), unpack2x16float(k_word(base, 2u * i + 1u)));
+    }
+    if K_VALUES == 4u {
+        return bytes_of(k_word(base, i));
+    }
+    return nibbles_of(k_word(base, i / 2u), (i & 1u) * 16u);
+}
+
+fn k_scale(base: u32, i: u32) -> f32 {
+    if K_VALUES < 4u {
+        return 1.0;
+    }
+    let group = 4u * i / scale_group(p.head_dim);
+    return half_of(k_word(base, p.head_dim / K_VALUES + group / 2u), group);
+}
+
+// The same of a value, whose words lie together.
+fn v_quad(base: u32, i: u32) -> vec4<f32> {
+    if V_VALUES == 1u {
+        let at = base + 4u * i;
+        return bitcast<vec4<f32>>(vec4<u32>(v_cache[at], v_cache[at + 1u], v_cache[at + 2u], v_cache[at + 3u]));
+    }
+    if V_VALUES == 2u {
+        let at = base + 2u * i;
+        return vec4<f32>(unpack2x16float(v_cache[at]), unpack2x16float(v_cache[at + 1u]));
+    }
+    let group = 4u * i / scale_group(p.head_dim);
+    let scale = half_of(v_cache[base + p.head_dim / V_VALUES + group / 2u], group);
+    if V_VALUES == 4u {
+        return bytes_of(v_cache[base + i]) * scale;
+    }
+    return nibbles_of(v_cache[base + i / 2u], (i & 1u) * 16u) * scale;
+}
 
 @compute @workgroup_size(64)
 fn attend(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
@@ -52,23 +110,22 @@ fn attend(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_ind
     let visible = step_.position + last_row / ratio + 1u;
     let length = select(0u, min(visible - p.first, p.len), visible > p.first);
     let share = ((length + p.splits - 1u) / p.splits + LANES - 1u) / LANES * LANES;
-    let begin = split * share;
+    let begin = min(split * share, length);
     let end = min(begin + share, length);
 
-    for (var i = lane; i < ROWS * p.head_dim; i += LANES) {
-        let row = min(row0 + i / p.head_dim, last_row);
+    let quads = p.head_dim / 4u;
+    for (var i = lane; i < ROWS * quads; i += LANES) {
+        let row = min(row0 + i / quads, last_row);
         let head = kv_head * ratio + row % ratio;
-        queries[i] = q[((row / ratio) * p.heads + head) * p.head_dim + i % p.head_dim] * p.scale;
+        queries[i] = q[((row / ratio) * p.heads + head) * quads + i % quads] * p.scale;
     }
 
-    // An invocation owns words (pairs of floats) of the outputs: word `own` of rows `turn + j * turns`;
-    // sums[j] is that row's, so that the index is a constant once the loops are unrolled.
-    let words = p.head_dim / 2u;
-    let turns = LANES / words;
-    let own = lane % words;
-    let turn = lane / words;
-    var sums: array<vec2<f32>, ROWS>;
-    // And shares in one row's maximum and sum of weights.
+    // An invocation sums quad `own` of the values of each `turns`th position, for all rows.
+    let turns = LANES / quads;
+    let own = lane % quads;
+    let turn = lane / quads;
+    var sums: array<vec4<f32>, ROWS>;
+    // And it shares in one row's maximum and sum of weights.
     let my_row = lane / PARTS;
     let my_part = lane % PARTS;
     var largest = NEVER;
@@ -76,12 +133,11 @@ fn attend(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_ind
     let stride = p.head_dim + 2u;
     let state0 = ((split * p.kv_heads + kv_head) * step_.count * ratio + row0) * stride;
     if p.fresh == 0u {
-        if turn < turns {
-            for (var j = 0u; j < ROWS; j++) {
-                let r = turn + j * turns;
-                if r < ROWS && row0 + r < rows {
-                    let at = state0 + r * stride + own * 2u;
-                    sums[j] = vec2<f32>(states[at], states[at + 1u]);
+        if turn == 0u {
+            for (var r = 0u; r < ROWS; r++) {
+                if row0 + r < rows {
+                    let at = state0 + r * stride + own * 4u;
+                    sums[r] = vec4<f32>(states[at], states[at + 1u], states[at + 2u], states[at + 3u]);
                 }
             }
         }
@@ -97,13 +153,17 @@ fn attend(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_ind
         let slot = tile + lane;
         var score: array<f32, ROWS>;
         if slot < end {
-            var at = ((slot / 32u * p.kv_heads + kv_head) * words) * 32u + slot % 32u;
-            for (var w = 0u; w < words; w++) {
-                let k = unpack2x16float(k_cache[at]);
-                at += 32u;
+            let base = ((slot / 32u * p.kv_heads + kv_head) * p.k_words) * 32u + slot % 32u;
+            for (var i = 0u; i < quads; i += 4u) {
+                let scale = k_scale(base, i);
+                let a = k_quad(base, i) * scale;
+                let b = k_quad(base, i + 1u) * scale;
+                let c = k_quad(base, i + 2u) * scale;
+                let d = k_quad(base, i + 3u) * scale;
                 for (var r = 0u; r < ROWS; r++) {
-                    let i = r * p.head_dim + w * 2u;
-                    score[r] = fma(k.x, queries[i], fma(k.y, queries[i + 1u], score[r]));
+                    let at = r * quads + i;
+                    let sum = fma(queries[at], a, fma(queries[at + 1u], b, fma(queries[at + 2u], c, queries[at + 3u] * d)));
+                    score[r] += (sum.x + sum.y) + (sum.z + sum.w);
                 }
             }
         }
@@ -145,33 +205,38 @@ fn attend(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_ind
 
         // Values, weighted.
         if turn < turns {
-            for (var j = 0u; j < ROWS; j++) {
-                sums[j] *= rescale[min(turn + j * turns, ROWS - 1u)];
+            for (var r = 0u; r < ROWS; r++) {
+                sums[r] *= rescale[r];
             }
             let count = min(LANES, end - tile);
-            var at = (tile * p.kv_heads + kv_head) * words + own;
-            for (var i = 0u; i < count; i++) {
-                let v = unpack2x16float(v_cache[at]);
-                at += p.kv_heads * words;
-                for (var j = 0u; j < ROWS; j++) {
-                    let r = turn + j * turns;
-                    if r < ROWS {
-                        sums[j] = fma(vec2<f32>(scores[r * LANES + i]), v, sums[j]);
-                    }
+            for (var i = turn; i < count; i += turns) {
+                let v = v_quad(((tile + i) * p.kv_heads + kv_head) * p.v_words, own);
+                for (var r = 0u; r < ROWS; r++) {
+                    sums[r] = fma(vec4<f32>(scores[r * LANES + i]), v, sums[r]);
                 }
             }
         }
         workgroupBarrier();
     }
 
-    if turn < turns {
-        for (var j = 0u; j < ROWS; j++) {
-            let r = turn + j * turns;
-            if r < ROWS && row0 + r < rows {
-                let at = state0 + r * stride + own * 2u;
-                states[at] = sums[j].x;
-                states[at + 1u] = sums[j].y;
+    // The turns' sums, added where the queries were.
+    for (var t = 0u; t < turns; t++) {
+        if turn == t {
+            for (var r = 0u; r < ROWS; r++) {
+                let at = r * quads + own;
+                queries[at] = select(queries[at], vec4<f32>(), t == 0u) + sums[r];
             }
+        }
+        workgroupBarrier();
+    }
+    for (var i = lane; i < ROWS * quads; i += LANES) {
+        let r = i / quads;
+        if row0 + r < rows {
+            let at = state0 + r * stride + i % quads * 4u;
+            states[at] = queries[i].x;
+            states[at + 1u] = queries[i].y;
+            states[at + 2u] = queries[i].z;
+            states[at + 3u] = queries[i].w;
         }
     }
     if my_part == 0u && row0 + my_row < rows {

@@ -1,54 +1,153 @@
-use half::f16;
-
 use super::{Params, ROWS};
 use crate::kernel::{Case, Scene, Step};
+use crate::kv::{KvFormat, KvType, Layout};
 use crate::testing::{Random, words};
 
+/// What the scores of a case do from position to position.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Scores {
+    Random,
+    /// Keys are zero: all positions weigh the same.
+    Uniform,
+    /// From -80 up to 80.
+    Rising,
+    /// From 80 down to -80.
+    Falling,
+    /// 80 at the first and last position of each tile of 64, else -80.
+    Spikes,
+}
+
+#[derive(Clone, Copy)]
+struct Shape {
+    heads: u32,
+    kv_heads: u32,
+    head_dim: u32,
+    position: u32,
+    count: u32,
+    first: u32,
+    len: u32,
+    splits: u32,
+    fresh: u32,
+}
+
 pub fn cases() -> Vec<Case> {
-    // (heads, kv heads, head dim, position, tokens, segment's first position, its length, splits, fresh)
-    [
-        (9, 3, 64, 0, 1, 0, 64, 1, 1),
-        (9, 3, 64, 150, 1, 0, 256, 4, 1),
-        (9, 3, 64, 40, 7, 0, 96, 1, 1),
-        (32, 8, 128, 300, 1, 256, 128, 2, 0),
-        (8, 1, 80, 100, 3, 64, 64, 1, 0),
-        (4, 4, 96, 31, 5, 0, 64, 1, 1),
+    let shape = |[heads, kv_heads, head_dim, position, count, first, len, splits, fresh]: [u32; 9]| Shape {
+        heads,
+        kv_heads,
+        head_dim,
+        position,
+        count,
+        first,
+        len,
+        splits,
+        fresh,
+    };
+    let plain = KvFormat::default();
+    // Heads, KV heads, head dim, position, tokens, the segment's first position, its length, splits, fresh.
+    let mut cases: Vec<Case> = [
+        [9, 3, 64, 0, 1, 0, 64, 1, 1],
+        [9, 3, 64, 150, 1, 0, 256, 4, 1],
+        [9, 3, 64, 40, 7, 0, 96, 1, 1],
+        [32, 8, 128, 300, 1, 256, 128, 2, 0],
+        [8, 1, 80, 100, 3, 64, 64, 1, 0],
+        [4, 4, 96, 31, 5, 0, 64, 1, 1],
+        [14, 2, 64, 500, 1, 0, 512, 2, 1],
+        [32, 2, 64, 100, 1, 64, 64, 1, 1],
         // A segment that lies wholly after some of the tokens.
-        (4, 2, 64, 60, 8, 64, 64, 1, 0),
-        (9, 3, 64, 480, 32, 0, 512, 1, 1),
+        [4, 2, 64, 60, 8, 64, 64, 1, 0],
+        [9, 3, 64, 480, 32, 0, 512, 1, 1],
     ]
-    .map(|(heads, kv_heads, head_dim, position, count, first, len, splits, fresh)| {
-        let mut random = Random::new(u64::from(position + count));
-        let params =
-            Params { heads, kv_heads, head_dim, splits, first, len, scale: 1.0 / (head_dim as f32).sqrt(), fresh };
-        let mut halves = |count: u32| -> Vec<u32> {
-            let mut half = || u32::from(f16::from_f32(random.normal()).to_bits());
-            (0..count / 2).map(|_| half() | half() << 16).collect()
-        };
-        let (k, v) = (halves(len * kv_heads * head_dim), halves(len * kv_heads * head_dim));
-        let variant = usize::from(count > 1);
-        let rows = count * (heads / kv_heads);
-        let seen = (position + count).saturating_sub(first).min(len);
-        let mut states = random.activations((splits * count * heads * (head_dim + 2)) as usize);
-        for state in states.chunks_exact_mut(head_dim as usize + 2) {
-            state[head_dim as usize + 1] = state[head_dim as usize + 1].abs() + 1.0;
+    .map(|numbers| case(shape(numbers), plain, Scores::Random))
+    .to_vec();
+    for k in KvType::ALL {
+        for v in KvType::ALL {
+            let kv = KvFormat { k, v, hadamard: true };
+            cases.push(case(shape([4, 1, 128, 190, 1, 0, 192, 2, 1]), kv, Scores::Random));
         }
-        let q = random.activations((count * heads * head_dim) as usize);
-        Case {
-            name: format!("{heads}/{kv_heads} heads of {head_dim} at {position} tokens {count} segment {first}+{len} splits {splits}"),
-            variant,
-            overrides: Vec::new(),
-            scene: Scene {
-                params: bytemuck::bytes_of(&params).to_vec(),
-                step: Step::new(position, count),
-                format: None,
-                buffers: vec![words(&q), k, v, words(&states)],
-                workgroups: [rows.div_ceil(ROWS[variant]), kv_heads, splits],
-            },
-            nmse: 1e-10,
-            flops: 4 * u64::from(seen) * u64::from(count * heads * head_dim),
-            bytes: 4 * u64::from(seen * kv_heads * head_dim) + 8 * u64::from(count * heads * head_dim),
+    }
+    for kind in KvType::ALL {
+        let kv = KvFormat { k: kind, v: kind, hadamard: true };
+        cases.push(case(shape([4, 2, 80, 90, 9, 32, 128, 1, 0]), kv, Scores::Random));
+        cases.push(case(shape([8, 1, 96, 63, 1, 0, 64, 1, 1]), kv, Scores::Random));
+    }
+    // Scores of all magnitudes, at positions either side of tiles and of the segment's end, in 1 to 64 splits.
+    for scores in [Scores::Uniform, Scores::Rising, Scores::Falling, Scores::Spikes] {
+        for splits in [1, 2, 7, 64] {
+            cases.push(case(shape([4, 2, 64, 1000, 1, 0, 1024, splits, 1]), plain, scores));
         }
-    })
-    .to_vec()
+        for position in [62, 63, 64, 191, 192] {
+            cases.push(case(shape([4, 2, 64, position, 1, 64, 128, 2, 0]), plain, scores));
+            cases.push(case(shape([4, 2, 64, position, 17, 64, 128, 1, 0]), plain, scores));
+        }
+    }
+    cases
+}
+
+fn case(shape: Shape, kv: KvFormat, scores: Scores) -> Case {
+    let Shape { heads, kv_heads, head_dim, position, count, first, len, splits, fresh } = shape;
+    let mut random = Random::new(u64::from(position + count));
+    let scale = 1.0 / (head_dim as f32).sqrt();
+    let [k_words, v_words] = kv.words(head_dim);
+    let (reserved0, reserved1) = (0, 0);
+    let params =
+        Params { heads, kv_heads, head_dim, splits, first, len, scale, fresh, k_words, v_words, reserved0, reserved1 };
+    let mut q = random.activations((count * heads * head_dim) as usize);
+    if scores != Scores::Random {
+        // The first float of a query is 1 before scaling, the others are 0: a key's first float is its score.
+        q.iter_mut()
+            .enumerate()
+            .for_each(|(i, q)| *q = if (i as u32).is_multiple_of(head_dim) { 1.0 / scale } else { 0.0 });
+    }
+    let mut k = vec![0; (len * kv_heads * k_words) as usize];
+    let mut v = vec![0; (len * kv_heads * v_words) as usize];
+    for slot in 0..len {
+        let ramp = 160.0 * slot as f32 / (len - 1) as f32 - 80.0;
+        for head in 0..kv_heads {
+            let mut key: Vec<f32> = (0..head_dim).map(|_| random.normal()).collect();
+            key[0] = match scores {
+                Scores::Random => key[0],
+                Scores::Uniform => 0.0,
+                Scores::Rising => ramp,
+                Scores::Falling => -ramp,
+                Scores::Spikes => {
+                    if matches!(slot % 64, 0 | 63) {
+                        80.0
+                    } else {
+                        -80.0
+                    }
+                }
+            };
+            Layout { keys: true, kv_heads, words: k_words }.write(&mut k, slot, head, &key);
+            // Where all weigh the same, the mean of the positions' bits is known.
+            let value: Vec<f32> = match scores {
+                Scores::Uniform => (0..head_dim).map(|d| (slot >> (d % 10) & 1) as f32).collect(),
+                _ => (0..head_dim).map(|_| random.normal()).collect(),
+            };
+            Layout { keys: false, kv_heads, words: v_words }.write(&mut v, slot, head, &value);
+        }
+    }
+    let rows = count * (heads / kv_heads);
+    let variant = super::variant(rows);
+    let seen = (position + count).saturating_sub(first).min(len);
+    let mut states = random.activations((splits * count * heads * (head_dim + 2)) as usize);
+    for state in states.chunks_exact_mut(head_dim as usize + 2) {
+        state[head_dim as usize + 1] = state[head_dim as usize + 1].abs() + 1.0;
+    }
+    Case {
+        name: format!(
+            "{heads}/{kv_heads} heads of {head_dim} at {position} tokens {count} segment {first}+{len} splits {splits} {kv} {scores:?}"
+        ),
+        variant,
+        overrides: kv.overrides(),
+        scene: Scene {
+            params: bytemuck::bytes_of(&params).to_vec(),
+            step: Step::new(position, count),
+            format: None,
+            buffers: vec![words(&q), k, v, words(&states)],
+            workgroups: [rows.div_ceil(ROWS[variant]), kv_heads, splits],
+        },
+        nmse: 1e-10,
+        flops: 4 * u64::from(seen) * u64::from(count * heads * head_dim),
+        bytes: 4 * u64::from(seen * kv_heads * (k_words + v_words)) + 8 * u64::from(count * heads * head_dim),
+    }
 }

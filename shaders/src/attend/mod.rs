@@ -5,7 +5,7 @@ mod reference;
 
 use crate::caps::Caps;
 use crate::kernel::{Kernel, Variant, read, write};
-use crate::kv::{Heads, Segment};
+use crate::kv::{Heads, KvFormat, Segment};
 use crate::params;
 use crate::plan::{BufferRef, Dispatch, Plan};
 
@@ -26,12 +26,20 @@ params! {
     scale: f32,
     /// 1: states begin here; 0: they go on from the segment before.
     fresh: u32,
+    /// Words of a cached key.
+    k_words: u32,
+    /// Words of a cached value.
+    v_words: u32,
+    /// Padding to 16 bytes.
+    reserved0: u32,
+    /// Padding.
+    reserved1: u32,
 }
 
 /// Positions that a workgroup looks at together; splits take multiples of it.
 pub const LANES: u32 = 64;
-/// Rows of a workgroup of the `few` variant, and of the `tile` variant.
-pub const ROWS: [u32; 2] = [4, 16];
+/// Rows of a workgroup of each variant.
+pub const ROWS: [u32; 3] = [4, 8, 16];
 
 /// The kernel.
 pub static ATTEND: Kernel = Kernel {
@@ -42,15 +50,30 @@ pub static ATTEND: Kernel = Kernel {
     params: Params::FIELDS,
     params_bytes: size_of::<Params>(),
     bindings: &[read("q"), read("k_cache"), read("v_cache"), write("states")],
-    overrides: &[],
-    variants: &[Variant::base("few", &[]), Variant::base("tile", &["TILE"])],
+    overrides: &["K_VALUES", "V_VALUES"],
+    variants: &[
+        Variant::base("rows4", &["ROWS_4"]),
+        Variant::base("rows8", &["ROWS_8"]),
+        Variant::base("rows16", &["ROWS_16"]),
+    ],
     reference: reference::attend,
     cases: cases::cases,
 };
 
 /// Workgroups that share a row's positions: enough to fill a GPU when there is one token only.
 pub fn splits(caps: &Caps, heads: Heads, capacity: u32) -> u32 {
-    if capacity > 1 || caps.cpu { 1 } else { (256 / heads.kv_heads).clamp(1, 64) }
+    if capacity > 1 || caps.cpu { 1 } else { 512_u32.div_ceil(heads.kv_heads) }
+}
+
+/// The variant for this many rows of a KV head: as few tiles as can be, each as small as can be, so that what is cached is
+/// read once.
+fn variant(rows: u32) -> usize {
+    ROWS.iter().position(|&tile| rows <= tile).unwrap_or(ROWS.len() - 1)
+}
+
+/// The rows of a tile, by how many tiles the rows of a KV head are cut into.
+fn rows_of(rows: u32, tiles: u32) -> u32 {
+    ROWS.into_iter().find(|tile| rows.div_ceil(*tile) == tiles).unwrap_or(ROWS[0])
 }
 
 /// Bytes of the states of `capacity` tokens.
@@ -65,12 +88,15 @@ pub fn attend(
     plan: &mut Plan,
     caps: &Caps,
     heads: Heads,
+    kv: KvFormat,
     q: BufferRef,
     segments: &[Segment],
     states: BufferRef,
     capacity: u32,
 ) {
-    let tile = usize::from(capacity > 1);
+    let rows = capacity * (heads.heads / heads.kv_heads);
+    let variant = variant(rows);
+    let [k_words, v_words] = kv.words(heads.head_dim);
     for (i, segment) in segments.iter().enumerate() {
         let params = Params {
             heads: heads.heads,
@@ -81,16 +107,19 @@ pub fn attend(
             len: segment.len,
             scale: 1.0 / (heads.head_dim as f32).sqrt(),
             fresh: u32::from(i == 0),
+            k_words,
+            v_words,
+            reserved0: 0,
+            reserved1: 0,
         };
-        let rows = capacity * (heads.heads / heads.kv_heads);
         plan.push(Dispatch {
             kernel: &ATTEND,
-            variant: &ATTEND.variants[tile],
+            variant: &ATTEND.variants[variant],
             format: None,
-            overrides: Vec::new(),
+            overrides: kv.overrides(),
             params: bytemuck::bytes_of(&params).to_vec(),
             buffers: vec![q, segment.k, segment.v, states],
-            workgroups: [rows.div_ceil(ROWS[tile]), heads.kv_heads, params.splits],
+            workgroups: [rows.div_ceil(ROWS[variant]), heads.kv_heads, params.splits],
         });
     }
 }

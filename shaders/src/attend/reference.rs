@@ -1,18 +1,24 @@
-use half::f16;
-
-use super::{LANES, Params, ROWS};
+use super::{LANES, Params, rows_of};
 use crate::kernel::Scene;
+use crate::kv::Layout;
 
 /// Each row's scores, weights and sums over the split's positions, in f64.
 pub fn attend(scene: &mut Scene) {
     let p: Params = scene.params();
-    let (dim, words) = (p.head_dim as usize, p.head_dim as usize / 2);
+    let dim = p.head_dim as usize;
     let ratio = p.heads / p.kv_heads;
     let rows = scene.step.count * ratio;
-    // As the kernel cuts them: by the tile of rows it works on, the smaller one where that gives these workgroups.
-    let tile_rows = ROWS.into_iter().find(|&t| rows.div_ceil(t) == scene.workgroups[0]).unwrap_or(ROWS[1]);
-    let half = |word: u32, i: usize| f64::from(f16::from_bits((word >> (16 * i)) as u16).to_f32());
+    // As the kernel cuts them: by the tile of rows it works on.
+    let tile_rows = rows_of(rows, scene.workgroups[0]);
+    let keys = Layout { keys: true, kv_heads: p.kv_heads, words: p.k_words };
+    let values = Layout { keys: false, kv_heads: p.kv_heads, words: p.v_words };
     for kv_head in 0..p.kv_heads {
+        let cached: Vec<_> = (0..p.len)
+            .map(|slot| {
+                let k = keys.read(&scene.buffers[1], slot, kv_head, p.head_dim);
+                (k, values.read(&scene.buffers[2], slot, kv_head, p.head_dim))
+            })
+            .collect();
         for row in 0..rows {
             let position = scene.step.position + row / ratio;
             let last = (row / tile_rows * tile_rows + tile_rows).min(rows) - 1;
@@ -37,14 +43,11 @@ pub fn attend(scene: &mut Scene) {
                     if p.first + slot > position {
                         continue;
                     }
-                    let k = ((slot / 32 * p.kv_heads + kv_head) as usize * words) * 32 + (slot % 32) as usize;
-                    let score: f64 = (0..dim).map(|d| q[d] * half(scene.buffers[1][k + d / 2 * 32], d % 2)).sum();
+                    let (k, v) = &cached[slot as usize];
+                    let score: f64 = q.iter().zip(k).map(|(q, &k)| q * f64::from(k)).sum();
                     let peak = largest.max(score);
                     let (shrink, weight) = ((largest - peak).exp(), (score - peak).exp());
-                    let v = (slot * p.kv_heads + kv_head) as usize * words;
-                    for (d, sum) in sums.iter_mut().enumerate() {
-                        *sum = *sum * shrink + weight * half(scene.buffers[2][v + d / 2], d % 2);
-                    }
+                    sums.iter_mut().zip(v).for_each(|(sum, &v)| *sum = *sum * shrink + weight * f64::from(v));
                     total = total * shrink + weight;
                     largest = peak;
                 }

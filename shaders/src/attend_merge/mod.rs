@@ -6,7 +6,7 @@ mod reference;
 use crate::attend::splits;
 use crate::caps::Caps;
 use crate::kernel::{Kernel, Variant, read, write};
-use crate::kv::Heads;
+use crate::kv::{Heads, KvFormat};
 use crate::params;
 use crate::plan::{BufferRef, Dispatch, Plan};
 
@@ -19,6 +19,14 @@ params! {
     head_dim: u32,
     /// Workgroups that shared a row's positions.
     splits: u32,
+    /// Block of the Hadamard transform that the cached values went through; 1: none.
+    block: u32,
+    /// Padding to 16 bytes.
+    reserved0: u32,
+    /// Padding.
+    reserved1: u32,
+    /// Padding.
+    reserved2: u32,
 }
 
 /// The kernel.
@@ -37,9 +45,20 @@ pub static ATTEND_MERGE: Kernel = Kernel {
 };
 
 /// Records `y = ` the attention that `states` hold. `y` is `[tokens, heads, head_dim]`.
-pub fn attend_merge(plan: &mut Plan, caps: &Caps, heads: Heads, states: BufferRef, y: BufferRef, capacity: u32) {
+pub fn attend_merge(
+    plan: &mut Plan,
+    caps: &Caps,
+    heads: Heads,
+    kv: KvFormat,
+    states: BufferRef,
+    y: BufferRef,
+    capacity: u32,
+) {
     let Heads { heads: query_heads, kv_heads, head_dim } = heads;
-    let params = Params { heads: query_heads, kv_heads, head_dim, splits: splits(caps, heads, capacity) };
+    let [_, block] = kv.blocks(head_dim);
+    let splits = splits(caps, heads, capacity);
+    let (reserved0, reserved1, reserved2) = (0, 0, 0);
+    let params = Params { heads: query_heads, kv_heads, head_dim, splits, block, reserved0, reserved1, reserved2 };
     plan.push(Dispatch {
         kernel: &ATTEND_MERGE,
         variant: &ATTEND_MERGE.variants[0],
@@ -47,6 +66,6 @@ pub fn attend_merge(plan: &mut Plan, caps: &Caps, heads: Heads, states: BufferRe
         overrides: Vec::new(),
         params: bytemuck::bytes_of(&params).to_vec(),
         buffers: vec![states, y],
-        workgroups: [(query_heads * head_dim).div_ceil(64), capacity, 1],
+        workgroups: [query_heads, capacity, 1],
     });
 }

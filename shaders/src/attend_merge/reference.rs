@@ -1,5 +1,6 @@
 use super::Params;
 use crate::kernel::Scene;
+use crate::kv::hadamard;
 
 /// The weighted mean of the splits, in f64.
 pub fn attend_merge(scene: &mut Scene) {
@@ -18,7 +19,8 @@ pub fn attend_merge(scene: &mut Scene) {
             let weights: Vec<f64> = (0..p.splits).map(|s| (at(s, dim) - peak).exp()).collect();
             let sum = |i: usize| (0..p.splits).map(|s| weights[s as usize] * at(s, i)).sum::<f64>();
             let total = sum(dim + 1);
-            let row: Vec<f32> = (0..dim).map(|d| (sum(d) / total) as f32).collect();
+            let mut row: Vec<f32> = (0..dim).map(|d| (sum(d) / total) as f32).collect();
+            hadamard(&mut row, p.block);
             scene.floats_mut(1)[(token * p.heads + head) as usize * dim..][..dim].copy_from_slice(&row);
         }
     }

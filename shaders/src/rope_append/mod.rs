@@ -5,7 +5,7 @@ mod reference;
 mod tables;
 
 use crate::kernel::{Contents, Kernel, Variant, read, write};
-use crate::kv::{Heads, Segment};
+use crate::kv::{Heads, KvFormat, Segment};
 use crate::params;
 use crate::plan::{BufferRef, Dispatch, Plan};
 
@@ -24,6 +24,14 @@ params! {
     first: u32,
     /// Positions in the segment.
     len: u32,
+    /// Words of a cached key.
+    k_words: u32,
+    /// Words of a cached value.
+    v_words: u32,
+    /// Block of the Hadamard transform of queries and keys; 1: none.
+    k_block: u32,
+    /// Block of the transform of values.
+    v_block: u32,
     /// Padding to 16 bytes.
     reserved0: u32,
     /// Padding.
@@ -43,10 +51,10 @@ pub static ROPE_APPEND: Kernel = Kernel {
         read("k"),
         read("v"),
         write("q"),
-        write("k_cache").of(Contents::Halves),
-        write("v_cache").of(Contents::Halves),
+        write("k_cache").of(Contents::Packed(reference::cached_keys)),
+        write("v_cache").of(Contents::Packed(reference::cached_values)),
     ],
-    overrides: &[],
+    overrides: &["K_VALUES", "V_VALUES"],
     variants: &[Variant::base("base", &[])],
     reference: reference::rope_append,
     cases: cases::cases,
@@ -66,11 +74,13 @@ pub struct Rope {
 pub fn rope_append(
     plan: &mut Plan,
     heads: Heads,
+    kv: KvFormat,
     rope: &Rope,
     [q, k, v]: [BufferRef; 3],
     segment: &Segment,
     capacity: u32,
 ) {
+    let ([k_words, v_words], [k_block, v_block]) = (kv.words(heads.head_dim), kv.blocks(heads.head_dim));
     let params = Params {
         heads: heads.heads,
         kv_heads: heads.kv_heads,
@@ -78,6 +88,10 @@ pub fn rope_append(
         rotary_dim: rope.rotary_dim,
         first: segment.first,
         len: segment.len,
+        k_words,
+        v_words,
+        k_block,
+        v_block,
         reserved0: 0,
         reserved1: 0,
     };
@@ -85,9 +99,9 @@ pub fn rope_append(
         kernel: &ROPE_APPEND,
         variant: &ROPE_APPEND.variants[0],
         format: None,
-        overrides: Vec::new(),
+        overrides: kv.overrides(),
         params: bytemuck::bytes_of(&params).to_vec(),
         buffers: vec![rope.tables, k, v, q, segment.k, segment.v],
-        workgroups: [((heads.heads + heads.kv_heads) * heads.head_dim / 2).div_ceil(64), capacity, 1],
+        workgroups: [heads.heads + 2 * heads.kv_heads, capacity, 1],
     });
 }

@@ -1,41 +1,58 @@
-use half::f16;
-
 use super::Params;
 use crate::kernel::Scene;
+use crate::kv::{Layout, hadamard};
 
 /// Rotates pair by pair in f64, from the tables.
 pub fn rope_append(scene: &mut Scene) {
     let p: Params = scene.params();
-    let (pairs, words) = ((p.rotary_dim / 2) as usize, (p.head_dim / 2) as usize);
-    let (heads, kv_heads) = (p.heads as usize, p.kv_heads as usize);
+    let pairs = (p.rotary_dim / 2) as usize;
+    let (heads, kv_heads, dim) = (p.heads as usize, p.kv_heads as usize, p.head_dim as usize);
     let tables: Vec<f64> = scene.floats(0).iter().map(|&f| f.into()).collect();
-    let rotate = |pair: [f32; 2], position: usize, i: usize| -> [f32; 2] {
-        if i >= pairs {
-            return pair;
+    let rotate = |vector: &mut [f32], position: usize| {
+        for (i, pair) in vector.chunks_exact_mut(2).take(pairs).enumerate() {
+            let at = |row: usize| (tables[(row * pairs + i) * 2], tables[(row * pairs + i) * 2 + 1]);
+            let ((c0, s0), (c1, s1)) = (at(position % 1024), at(1024 + position / 1024));
+            let (cos, sin) = (c0 * c1 - s0 * s1, c0 * s1 + s0 * c1);
+            let (x, y) = (f64::from(pair[0]), f64::from(pair[1]));
+            pair.copy_from_slice(&[(x * cos - y * sin) as f32, (x * sin + y * cos) as f32]);
         }
-        let at = |row: usize| (tables[(row * pairs + i) * 2], tables[(row * pairs + i) * 2 + 1]);
-        let ((c0, s0), (c1, s1)) = (at(position % 1024), at(1024 + position / 1024));
-        let (cos, sin) = (c0 * c1 - s0 * s1, c0 * s1 + s0 * c1);
-        let [x, y] = pair.map(f64::from);
-        [(x * cos - y * sin) as f32, (x * sin + y * cos) as f32]
     };
-    let pack = |[x, y]: [f32; 2]| u32::from(f16::from_f32(x).to_bits()) | u32::from(f16::from_f32(y).to_bits()) << 16;
     for t in 0..scene.step.count as usize {
         let position = scene.step.position as usize + t;
-        for i in 0..heads * words {
-            let at = 2 * (t * heads * words + i);
-            let q = scene.floats_mut(3);
-            let turned = rotate([q[at], q[at + 1]], position, i % words);
-            q[at..at + 2].copy_from_slice(&turned);
+        for q in scene.floats_mut(3)[t * heads * dim..][..heads * dim].chunks_exact_mut(dim) {
+            rotate(q, position);
+            hadamard(q, p.k_block);
         }
-        let Some(slot) = position.checked_sub(p.first as usize).filter(|&s| s < p.len as usize) else { continue };
-        for i in 0..kv_heads * words {
-            let at = 2 * (t * kv_heads * words + i);
-            let (head, word) = (i / words, i % words);
-            let k = rotate([scene.floats(1)[at], scene.floats(1)[at + 1]], position, word);
-            let v = [scene.floats(2)[at], scene.floats(2)[at + 1]];
-            scene.buffers[4][((slot / 32 * kv_heads + head) * words + word) * 32 + slot % 32] = pack(k);
-            scene.buffers[5][slot * kv_heads * words + i] = pack(v);
+        let Some(slot) = (position as u32).checked_sub(p.first).filter(|&s| s < p.len) else { continue };
+        for head in 0..p.kv_heads {
+            let at = (t * kv_heads + head as usize) * dim;
+            let mut k = scene.floats(1)[at..at + dim].to_vec();
+            rotate(&mut k, position);
+            hadamard(&mut k, p.k_block);
+            keys(&p).write(&mut scene.buffers[4], slot, head, &k);
+            let mut v = scene.floats(2)[at..at + dim].to_vec();
+            hadamard(&mut v, p.v_block);
+            values(&p).write(&mut scene.buffers[5], slot, head, &v);
         }
     }
+}
+
+fn keys(p: &Params) -> Layout {
+    Layout { keys: true, kv_heads: p.kv_heads, words: p.k_words }
+}
+
+fn values(p: &Params) -> Layout {
+    Layout { keys: false, kv_heads: p.kv_heads, words: p.v_words }
+}
+
+/// The cached keys that `words` hold.
+pub fn cached_keys(scene: &Scene, words: &[u32]) -> Vec<f64> {
+    let p: Params = scene.params();
+    keys(&p).read_all(words, p.head_dim)
+}
+
+/// The cached values.
+pub fn cached_values(scene: &Scene, words: &[u32]) -> Vec<f64> {
+    let p: Params = scene.params();
+    values(&p).read_all(words, p.head_dim)
 }

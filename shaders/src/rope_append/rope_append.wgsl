@@ -1,4 +1,5 @@
-// Rotates q and k by their positions (Su et al. 2021, neighbouring pairs), and appends k and v to the KV cache as halves.
+// Rotates q and k by their positions (Su et al. 2021, neighbouring pairs), and appends k and v to the KV cache. A workgroup
+// takes one head of one token: of q, then of k, then of v.
 //
 // A position is 1024 a + b: its rotation is the product of row a of one table and row b of another, both made in f64.
 // No cosine is taken here: drivers are far off for large angles.
@@ -11,6 +12,10 @@ struct Params {
     rotary_dim: u32, // floats of a head that are rotated
     first: u32,      // position that the segment begins with
     len: u32,        // positions in the segment
+    k_words: u32,    // of a cached vector
+    v_words: u32,
+    k_block: u32,    // of the Hadamard transform of q and k; 1: none
+    v_block: u32,
     reserved0: u32, reserved1: u32,
 }
 @group(0) @binding(0) var<uniform> p: Params;
@@ -21,6 +26,12 @@ struct Params {
 @group(0) @binding(5) var<storage, read_write> q: array<vec2<f32>>;
 @group(0) @binding(6) var<storage, read_write> k_cache: array<u32>;
 @group(0) @binding(7) var<storage, read_write> v_cache: array<u32>;
+
+#import kv
+#import hadamard
+
+override K_VALUES: u32 = 2; // floats in a word
+override V_VALUES: u32 = 2;
 
 fn turn(a: vec2<f32>, b: vec2<f32>) -> vec2<f32> {
     return vec2<f32>(a.x * b.x - a.y * b.y, a.x * b.y + a.y * b.x);
@@ -36,30 +47,92 @@ fn rotated(pair: vec2<f32>, position: u32, i: u32) -> vec2<f32> {
     return turn(pair, turn(fine, coarse));
 }
 
+// The scale of a group of the vector, as it is stored: the largest magnitude is 127, or -8.
+fn scale_of(group: u32, len: u32, values: u32) -> f32 {
+    var largest = 0.0;
+    for (var i = group * len; i < (group + 1u) * len; i++) {
+        if abs(vector[i]) > abs(largest) {
+            largest = vector[i];
+        }
+    }
+    let scale = select(abs(largest) / 127.0, largest / -8.0, values == 8u);
+    return unpack2x16float(pack2x16float(vec2<f32>(scale, 0.0))).x;
+}
+
+// Word `w` of the vector, `values` floats in each.
+fn encoded(w: u32, values: u32) -> u32 {
+    if values == 1u {
+        return bitcast<u32>(vector[w]);
+    }
+    if values == 2u {
+        return pack2x16float(vec2<f32>(vector[2u * w], vector[2u * w + 1u]));
+    }
+    let len = scale_group(p.head_dim);
+    let codes = p.head_dim / values;
+    if w >= codes {
+        let group = 2u * (w - codes);
+        let next = min(group + 1u, p.head_dim / len - 1u);
+        return pack2x16float(vec2<f32>(scale_of(group, len, values), scale_of(next, len, values)));
+    }
+    let scale = scale_of(w * values / len, len, values);
+    let inverse = select(0.0, 1.0 / scale, scale != 0.0);
+    let bits = 32u / values;
+    let most = f32((1u << (bits - 1u)) - 1u);
+    var word = 0u;
+    for (var i = 0u; i < values; i++) {
+        let code = i32(clamp(round(vector[w * values + i] * inverse), -most - 1.0, most));
+        // Bytes are signed, nibbles count from -8.
+        word |= (bitcast<u32>(select(code, code + 8, values == 8u)) & ((1u << bits) - 1u)) << (i * bits);
+    }
+    return word;
+}
+
 @compute @workgroup_size(64)
-fn rope_append(@builtin(global_invocation_id) id: vec3<u32>) {
-    let words = p.head_dim / 2u;
-    let queries = p.heads * words;
-    let keys = p.kv_heads * words;
-    let token = id.y;
-    if token >= step_.count || id.x >= queries + keys {
+fn rope_append(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
+    let token = group.y;
+    if token >= step_.count {
         return;
     }
     let position = step_.position + token;
-    if id.x < queries {
-        let at = token * queries + id.x;
-        q[at] = rotated(q[at], position, id.x % words);
+    let pairs = p.head_dim / 2u;
+    let is_q = group.x < p.heads;
+    let is_v = group.x >= p.heads + p.kv_heads;
+    let head = select(select(group.x - p.heads, group.x - p.heads - p.kv_heads, is_v), group.x, is_q);
+    let at = (token * select(p.kv_heads, p.heads, is_q) + head) * pairs + lane;
+    if lane < pairs {
+        var pair: vec2<f32>;
+        if is_v {
+            pair = v[at];
+        } else if is_q {
+            pair = rotated(q[at], position, lane);
+        } else {
+            pair = rotated(k[at], position, lane);
+        }
+        vector[2u * lane] = pair.x;
+        vector[2u * lane + 1u] = pair.y;
+    }
+    workgroupBarrier();
+    let block = select(p.k_block, p.v_block, is_v);
+    if block > 1u {
+        hadamard(lane, p.head_dim, block);
+    }
+    if is_q {
+        if lane < pairs {
+            q[at] = vec2<f32>(vector[2u * lane], vector[2u * lane + 1u]);
+        }
         return;
     }
     let slot = position - p.first;
     if slot >= p.len {
         return;
     }
-    let i = id.x - queries;
-    let head = i / words;
-    let word = i % words;
-    let at = token * keys + i;
-    k_cache[((slot / 32u * p.kv_heads + head) * words + word) * 32u + slot % 32u] =
-        pack2x16float(rotated(k[at], position, word));
-    v_cache[slot * keys + i] = pack2x16float(v[at]);
+    if is_v {
+        for (var w = lane; w < p.v_words; w += 64u) {
+            v_cache[(slot * p.kv_heads + head) * p.v_words + w] = encoded(w, V_VALUES);
+        }
+    } else {
+        for (var w = lane; w < p.k_words; w += 64u) {
+            k_cache[((slot / 32u * p.kv_heads + head) * p.k_words + w) * 32u + slot % 32u] = encoded(w, K_VALUES);
+        }
+    }
 }
