@@ -17,10 +17,10 @@ step "lints"
 cargo clippy --quiet --workspace --all-targets -- -D warnings
 
 if command -v cargo-deny >/dev/null; then
-  step "licences and advisories of dependencies"
-  cargo deny --log-level error check
+  step "licences, sources and bans of dependencies (advisories need a network: cargo deny check)"
+  cargo deny --log-level error check bans licenses sources
 else
-  step "cargo-deny is not installed: licences and advisories are left to those who have it (cargo install cargo-deny)"
+  step "cargo-deny is not installed: licences are left to those who have it (cargo install cargo-deny)"
 fi
 
 step "tests on this machine's GPU, or lavapipe"
