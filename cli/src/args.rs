@@ -263,6 +263,11 @@ pub struct TokenizeArgs {
 pub struct DoctorArgs {
     /// GGUF file to check against the GPU's memory.
     pub model: Option<PathBuf>,
+    /// Context to check, in tokens [default: powers of two up to the model's window].
+    #[arg(long, value_name = "TOKENS", value_parser = clap::value_parser!(u32).range(1..))]
+    pub context: Option<u32>,
+    #[command(flatten)]
+    pub kv: KvArgs,
     #[command(flatten)]
     pub common: Common,
 }

@@ -1,6 +1,6 @@
 //! `godwit doctor`: the GPUs, what they can do, and whether a model fits.
 
-use godwit::{Gpu, GpuError, KvFormat, MemoryUse, Model};
+use godwit::{Gpu, KvFormat, KvType, MemoryUse, Model};
 use serde_json::json;
 
 use crate::args::DoctorArgs;
@@ -28,7 +28,7 @@ async fn examine(args: &DoctorArgs) -> anyhow::Result<()> {
             "max_binding": caps.max_binding,
             "max_buffer": caps.max_buffer,
             "subgroups": caps.subgroups,
-            "model": model.as_ref().map(|m| fit_json(m, &gpu)),
+            "model": model.as_ref().map(|m| fit_json(m, args, &gpu)),
         }));
     }
     out.line("Adapters")?;
@@ -50,7 +50,7 @@ async fn examine(args: &DoctorArgs) -> anyhow::Result<()> {
         out.line(&format!("  {kernel}: {variants}"))?;
     }
     if let Some(model) = &model {
-        fit_text(model, &gpu, bandwidth, &mut out)?;
+        fit_text(model, args, &gpu, bandwidth, &mut out)?;
     }
     Ok(())
 }
@@ -62,50 +62,93 @@ fn adapter_json(a: &godwit::AdapterSummary) -> serde_json::Value {
     })
 }
 
-/// Context sizes to speak of: powers of two up to the model's window.
-fn contexts(model: &Model) -> Vec<u32> {
+/// Context sizes to speak of: the one asked for, or powers of two up to the model's window.
+fn contexts(model: &Model, asked: Option<u32>) -> Vec<u32> {
     let window = model.config().context;
+    if let Some(context) = asked {
+        return vec![context];
+    }
     let mut sizes: Vec<u32> = (11..32).map(|bit| 1 << bit).take_while(|&size| size < window).collect();
     sizes.push(window);
     sizes
 }
 
-fn fit_json(model: &Model, gpu: &Gpu) -> serde_json::Value {
-    let sizes: Vec<_> = contexts(model)
+/// Memory that a model may take: what was allowed, or, where the CPU computes, what the machine has left. What a GPU has left,
+/// no interface tells portably.
+fn available(args: &DoctorArgs, gpu: &Gpu) -> Option<u64> {
+    args.common.gpu_memory.or_else(|| if gpu.summary().is_cpu() { host_memory() } else { None })
+}
+
+/// Linux's estimate of the memory that programs can still get, in bytes.
+fn host_memory() -> Option<u64> {
+    let text = std::fs::read_to_string("/proc/meminfo").ok()?;
+    let line = text.lines().find_map(|line| line.strip_prefix("MemAvailable:"))?;
+    Some(line.trim().trim_end_matches("kB").trim().parse::<u64>().ok()? << 10)
+}
+
+/// The longest context, up to the model's window, that `bytes` are enough for.
+fn longest(model: &Model, kv: KvFormat, bytes: u64) -> u32 {
+    let fits = |context: u32| MemoryUse::estimate(model.config(), model.gguf(), context, kv).total() <= bytes;
+    let (mut fitting, mut beyond) = (0, model.config().context + 1);
+    while beyond - fitting > 1 {
+        let middle = fitting + (beyond - fitting) / 2;
+        if fits(middle) { fitting = middle } else { beyond = middle }
+    }
+    fitting
+}
+
+/// The longest context for each type of KV cache.
+fn longest_by_type(model: &Model, bytes: u64) -> Vec<(KvType, u32)> {
+    let each = |kind: KvType| (kind, longest(model, KvFormat { k: kind, v: kind, hadamard: true }, bytes));
+    KvType::ALL.into_iter().map(each).collect()
+}
+
+fn fit_json(model: &Model, args: &DoctorArgs, gpu: &Gpu) -> serde_json::Value {
+    let kv = args.kv.format();
+    let sizes: Vec<_> = contexts(model, args.context)
         .into_iter()
         .map(|context| {
-            let memory = MemoryUse::estimate(model.config(), model.gguf(), context, KvFormat::default());
+            let memory = MemoryUse::estimate(model.config(), model.gguf(), context, kv);
             json!({"context": context, "weights": memory.weights, "kv": memory.kv, "scratch": memory.scratch})
         })
         .collect();
-    json!({"name": model.name(), "contexts": sizes, "fits": fits(model, gpu)})
+    let available = available(args, gpu);
+    let longest: Option<serde_json::Map<_, _>> = available
+        .map(|bytes| longest_by_type(model, bytes).into_iter().map(|(kind, n)| (kind.to_string(), n.into())).collect());
+    json!({
+        "name": model.name(), "kv_type": kv.to_string(), "contexts": sizes,
+        "available_bytes": available, "longest_context": longest,
+    })
 }
 
-/// Whether the memory can be had is known only by asking for it; that its pieces are small enough is known now.
-fn fits(model: &Model, gpu: &Gpu) -> Result<bool, String> {
-    let largest = MemoryUse::estimate(model.config(), model.gguf(), 1, KvFormat::default()).scratch;
-    if largest > gpu.caps().max_buffer {
-        let what = "activations".to_owned();
-        return Err(GpuError::BufferTooLarge { what, bytes: largest, most: gpu.caps().max_buffer }.to_string());
-    }
-    Ok(true)
-}
-
-fn fit_text(model: &Model, gpu: &Gpu, bandwidth: f64, out: &mut Output) -> anyhow::Result<()> {
-    out.line(&format!("\n{}", output::printable(&model.name())))?;
-    if let Err(fault) = fits(model, gpu) {
-        out.line(&format!("  does not fit: {fault}"))?;
-    }
-    for context in contexts(model) {
-        let memory = MemoryUse::estimate(model.config(), model.gguf(), context, KvFormat::default());
+fn fit_text(model: &Model, args: &DoctorArgs, gpu: &Gpu, bandwidth: f64, out: &mut Output) -> anyhow::Result<()> {
+    let (kv, available, window) = (args.kv.format(), available(args, gpu), model.config().context);
+    out.line(&format!("\n{}, KV cache {kv}", output::printable(&model.name())))?;
+    for context in contexts(model, args.context) {
+        let memory = MemoryUse::estimate(model.config(), model.gguf(), context, kv);
         let full = (memory.weights + memory.kv) as f64 / bandwidth;
+        let verdict = match available {
+            _ if context > window => format!("; more than the model's window of {window}"),
+            Some(bytes) if memory.total() > bytes => "; does not fit".into(),
+            _ => String::new(),
+        };
         out.line(&format!(
-            "  context {context:>8}: {:>9} (weights {}, KV cache {}), at most {:.1} tokens/s when full",
+            "  context {context:>8}: {:>9} (weights {}, KV cache {}, scratch {}), at most {:.1} tokens/s when full{verdict}",
             output::bytes(memory.total()),
             output::bytes(memory.weights),
             output::bytes(memory.kv),
+            output::bytes(memory.scratch),
             1.0 / full
         ))?;
+    }
+    let Some(bytes) = available else {
+        return out
+            .line("  What the GPU has left, its driver does not tell; --gpu-memory BYTES shows which context fits.");
+    };
+    out.line(&format!("Longest context in {}", output::bytes(bytes)))?;
+    for (kind, context) in longest_by_type(model, bytes) {
+        let note = if context == window { " (the model's window)" } else { "" };
+        out.line(&format!("  {kind:>4}: {context}{note}"))?;
     }
     Ok(())
 }

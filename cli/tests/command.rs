@@ -201,6 +201,16 @@ fn inspect_tokenize_and_doctor() {
     let doctor = json(&["doctor", &model, "--json"]);
     assert!(doctor["bandwidth_bytes_per_s"].as_f64() > Some(1e6), "{doctor}");
     assert!(!doctor["adapters"].as_array().expect("a list").is_empty());
+
+    // A smaller KV cache has room for a longer context, up to the window.
+    let doctor = json(&["doctor", &model, "--json", "--gpu-memory", "150M", "--context", "4096", "--kv", "q8_0"]);
+    let longest = |kind: &str| doctor["model"]["longest_context"][kind].as_u64().expect("a number");
+    assert!(0 < longest("f32") && longest("f32") < longest("f16") && longest("f16") < longest("q8_0"), "{doctor}");
+    assert_eq!(longest("q4_0"), 8192);
+    // 4,096 positions of 30 layers, 3 heads, keys and values of 16 words of codes and one of scales.
+    assert_eq!(doctor["model"]["contexts"][0]["kv"], 4096 * 30 * 3 * 2 * 17 * 4);
+    let text = stdout(&godwit(&["doctor", &model, "--gpu-memory", "100M", "--context", "8192"]));
+    assert!(text.contains("does not fit"), "{text}");
 }
 
 #[test]

@@ -98,7 +98,7 @@ impl Gpu {
         let one_token = if self.caps().cpu { "rows (8 of them)" } else { "vector (8 invocations a row)" };
         vec![
             ("matmul", format!("decode: {one_token}; prefill: block (8 rows, 4 tokens)")),
-            ("attend", "decode: few (4 rows); prefill: tile (16 rows)".into()),
+            ("attend", "tiles of 4, 8 or 16 rows, the smallest that hold a KV head's queries; prefill: 16".into()),
         ]
     }
 
