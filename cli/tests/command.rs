@@ -203,7 +203,7 @@ fn inspect_tokenize_and_doctor() {
     assert!(!doctor["adapters"].as_array().expect("a list").is_empty());
 
     // A smaller KV cache has room for a longer context, up to the window.
-    let doctor = json(&["doctor", &model, "--json", "--gpu-memory", "150M", "--context", "4096", "--kv", "q8_0"]);
+    let doctor = json(&["doctor", &model, "--json", "--gpu-memory", "170M", "--context", "4096", "--kv", "q8_0"]);
     let longest = |kind: &str| doctor["model"]["longest_context"][kind].as_u64().expect("a number");
     assert!(0 < longest("f32") && longest("f32") < longest("f16") && longest("f16") < longest("q8_0"), "{doctor}");
     assert_eq!(longest("q4_0"), 8192);
