@@ -1,6 +1,6 @@
 //! `godwit doctor`: the GPUs, what they can do, and whether a model fits.
 
-use godwit::{Gpu, KvFormat, KvType, MemoryUse, Model};
+use godwit::{Gpu, GpuOptions, KvFormat, KvType, MemoryUse, Model};
 use serde_json::json;
 
 use crate::args::DoctorArgs;
@@ -12,7 +12,8 @@ pub fn run(args: &DoctorArgs) -> anyhow::Result<()> {
 }
 
 async fn examine(args: &DoctorArgs) -> anyhow::Result<()> {
-    let options = args.common.gpu();
+    // The budget is what a model would have; measuring the bandwidth takes its own memory.
+    let options = GpuOptions { memory: None, ..args.common.gpu() };
     let adapters = Gpu::list(&options).await;
     let gpu = Gpu::open(&options).await?;
     let bandwidth = gpu.measure_bandwidth().await?;
