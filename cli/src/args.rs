@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 use clap_complete::Shell;
-use godwit::{Backend, GpuOptions, KvFormat, Sampling};
+use godwit::{Backend, ContextSize, GpuOptions, KvFormat, RopeOverride, RopeStretch, Sampling, Synthetic};
 
 /// Runs Llama-architecture language models on any GPU.
 #[derive(Debug, Parser)]
@@ -90,13 +90,56 @@ impl Common {
 /// The model, and how much it is to hold.
 #[derive(Args, Clone, Debug)]
 pub struct ModelArgs {
-    /// GGUF file; of a split model, the first part.
-    pub model: PathBuf,
-    /// Tokens the context holds at most [default: the model's window].
-    #[arg(long, value_name = "TOKENS", value_parser = clap::value_parser!(u32).range(1..))]
-    pub context: Option<u32>,
+    #[command(flatten)]
+    pub source: ModelSource,
+    /// Tokens the context holds at most, such as 8192, 128k or 1m; max: as many as the memory has room for [default: the
+    /// model's window].
+    #[arg(long, value_name = "TOKENS")]
+    pub context: Option<ContextSize>,
     #[command(flatten)]
     pub kv: KvArgs,
+}
+
+/// Where the model comes from.
+#[derive(Args, Clone, Debug)]
+pub struct ModelSource {
+    /// GGUF file; of a split model, the first part.
+    #[arg(required_unless_present = "synthetic")]
+    pub model: Option<PathBuf>,
+    /// Instead of a file, weights of noise in the shape of a real model, for measuring: SHAPE[:FORMAT][,KEY=N...], such as
+    /// llama3-8b:q4_k.
+    #[arg(long, value_name = "SHAPE", conflicts_with = "model")]
+    pub synthetic: Option<Synthetic>,
+    #[command(flatten)]
+    pub rope: RopeArgs,
+}
+
+/// Another rotary embedding than the file's.
+#[derive(Args, Clone, Copy, Debug)]
+pub struct RopeArgs {
+    /// Base of the rotary frequencies, for the file's.
+    #[arg(long, value_name = "THETA")]
+    pub rope_theta: Option<f64>,
+    /// Scaling of the rotary frequencies, for the file's: none, linear:FACTOR, llama3:FACTOR or yarn:FACTOR. The window grows
+    /// by the factor.
+    #[arg(long, value_name = "TYPE")]
+    pub rope_scaling: Option<RopeStretch>,
+    /// The model's window in tokens, for the file's.
+    #[arg(long, value_name = "TOKENS", value_parser = tokens)]
+    pub window: Option<u32>,
+}
+
+impl RopeArgs {
+    /// What is to be changed, if anything is.
+    pub fn change(&self) -> Option<RopeOverride> {
+        let change = RopeOverride { theta: self.rope_theta, stretch: self.rope_scaling, window: self.window };
+        (change != RopeOverride::default()).then_some(change)
+    }
+}
+
+/// A number of tokens: 4096, 128k, 1m.
+fn tokens(text: &str) -> Result<u32, String> {
+    godwit::tokens(text).ok_or_else(|| "write a number of tokens such as 4096, 128k or 1m".into())
 }
 
 /// How the KV cache is stored.
@@ -236,16 +279,16 @@ pub struct ChatArgs {
 
 #[derive(Args, Debug)]
 pub struct InspectArgs {
-    /// GGUF file; of a split model, the first part.
-    pub model: PathBuf,
+    #[command(flatten)]
+    pub source: ModelSource,
     #[command(flatten)]
     pub common: Common,
 }
 
 #[derive(Args, Debug)]
 pub struct TokenizeArgs {
-    /// GGUF file.
-    pub model: PathBuf,
+    #[command(flatten)]
+    pub source: ModelSource,
     /// The text. Without -p and -f it is read from stdin.
     #[arg(short, long, value_name = "TEXT", conflicts_with = "file")]
     pub prompt: Option<String>,
@@ -263,9 +306,14 @@ pub struct TokenizeArgs {
 pub struct DoctorArgs {
     /// GGUF file to check against the GPU's memory.
     pub model: Option<PathBuf>,
+    /// Instead of a file, the shape of a model, such as llama3-8b:q4_k.
+    #[arg(long, value_name = "SHAPE", conflicts_with = "model")]
+    pub synthetic: Option<Synthetic>,
     /// Context to check, in tokens [default: powers of two up to the model's window].
-    #[arg(long, value_name = "TOKENS", value_parser = clap::value_parser!(u32).range(1..))]
-    pub context: Option<u32>,
+    #[arg(long, value_name = "TOKENS")]
+    pub context: Option<ContextSize>,
+    #[command(flatten)]
+    pub rope: RopeArgs,
     #[command(flatten)]
     pub kv: KvArgs,
     #[command(flatten)]
@@ -277,14 +325,17 @@ pub struct BenchArgs {
     #[command(flatten)]
     pub model: ModelArgs,
     /// Prompt lengths for prefill, in tokens.
-    #[arg(short, long, value_name = "N,…", value_delimiter = ',', default_value = "512")]
+    #[arg(short, long, value_name = "N,…", value_delimiter = ',', default_value = "512", value_parser = tokens)]
     pub prompt: Vec<u32>,
     /// Tokens to decode.
     #[arg(short = 'n', long, value_name = "N,…", value_delimiter = ',', default_value = "128")]
     pub tokens: Vec<u32>,
     /// Tokens already in the context.
-    #[arg(short, long, value_name = "N,…", value_delimiter = ',', default_value = "0")]
+    #[arg(short, long, value_name = "N,…", value_delimiter = ',', default_value = "0", value_parser = tokens)]
     pub depth: Vec<u32>,
+    /// Compute the tokens already in the context; otherwise noise stands for them where they are more than 4,096.
+    #[arg(long)]
+    pub real_depth: bool,
     /// Runs of each test, after a warm-up.
     #[arg(short, long, default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..))]
     pub repetitions: u32,
@@ -302,13 +353,13 @@ pub struct PerplexityArgs {
 
 #[derive(Args, Debug)]
 pub struct PerplexityModel {
-    /// GGUF file.
-    pub model: PathBuf,
+    #[command(flatten)]
+    pub source: ModelSource,
     /// The text.
     #[arg(short, long, value_name = "FILE")]
     pub file: PathBuf,
     /// Tokens of a chunk; the second half of each is scored.
-    #[arg(long, default_value_t = 512, value_parser = clap::value_parser!(u32).range(4..))]
+    #[arg(long, value_name = "TOKENS", default_value = "512", value_parser = tokens)]
     pub context: u32,
     /// Chunks at most [default: all].
     #[arg(long, value_name = "N")]
@@ -357,6 +408,20 @@ mod tests {
         assert_eq!(bytes("1.5G"), Ok(3 << 29));
         assert_eq!(bytes("64 MiB"), Ok(64 << 20));
         assert!(["", "G", "1X", "-1", "inf", "nan", "1e30"].iter().all(|text| bytes(text).is_err()));
+    }
+
+    #[test]
+    fn rope_is_changed_where_asked() {
+        let cli = |args: &[&str]| Cli::try_parse_from([&["godwit", "inspect", "m.gguf"], args].concat());
+        let change = |args: &[&str]| match cli(args).map(|cli| cli.command) {
+            Ok(Command::Inspect(args)) => args.source.rope.change(),
+            other => panic!("{other:?}"),
+        };
+        assert_eq!(change(&[]), None);
+        let found = change(&["--rope-theta", "2.8e9", "--rope-scaling", "yarn:4", "--window", "1m"]);
+        let wanted = RopeOverride { theta: Some(2.8e9), stretch: Some(RopeStretch::Yarn(4.0)), window: Some(1 << 20) };
+        assert_eq!(found, Some(wanted));
+        assert!(cli(&["--synthetic", "tiny"]).is_err() && cli(&["--rope-scaling", "yarn"]).is_err());
     }
 
     #[test]

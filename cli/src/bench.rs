@@ -23,6 +23,9 @@ struct Row {
     repetitions: u32,
 }
 
+/// Depth up to which the context is computed; deeper ones are noise, or the wait would be for nothing.
+const MOST_COMPUTED: u32 = 4096;
+
 /// What a test measures.
 #[derive(Clone, Copy)]
 enum Test {
@@ -61,7 +64,7 @@ async fn bench(args: &BenchArgs) -> anyhow::Result<()> {
             // One run more than is counted: the first compiles kernels and touches memory.
             let mut rates = Vec::new();
             for run in 0..=args.repetitions {
-                let seconds = once(&mut session, depth, test, &stop).await?;
+                let seconds = once(&mut session, args, depth, test, &stop).await?;
                 if run > 0 {
                     rates.push(f64::from(count) / seconds);
                 }
@@ -84,12 +87,15 @@ async fn bench(args: &BenchArgs) -> anyhow::Result<()> {
 }
 
 /// Seconds that one run took.
-async fn once(session: &mut Session, depth: u32, test: Test, stop: &Stop) -> anyhow::Result<f64> {
+async fn once(session: &mut Session, args: &BenchArgs, depth: u32, test: Test, stop: &Stop) -> anyhow::Result<f64> {
     let vocab = session.engine().model().config().vocab;
     let text = |count: u32| -> Vec<u32> { (0..count).map(|i| (i * 7919 + 13) % vocab).collect() };
     let mut go = |_, _| if stop.pressed() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) };
     let stopped = |e: Error| if e == Error::Stopped { Interrupted.into() } else { anyhow::Error::from(e) };
     session.truncate(depth as usize);
+    if !args.real_depth && depth > MOST_COMPUTED {
+        session.fill_with_noise(depth as usize).await?;
+    }
     let missing = depth - session.tokens().len() as u32;
     session.prefill(&text(missing), &mut go).await.map_err(stopped)?;
     let begin = Instant::now();

@@ -1,9 +1,9 @@
 //! `godwit doctor`: the GPUs, what they can do, and whether a model fits.
 
-use godwit::{Gpu, GpuOptions, KvFormat, KvType, MemoryUse, Model};
+use godwit::{ContextSize, Gpu, GpuOptions, KvFormat, KvType, MemoryUse, Model};
 use serde_json::json;
 
-use crate::args::DoctorArgs;
+use crate::args::{DoctorArgs, ModelSource};
 use crate::load;
 use crate::output::{self, Output};
 
@@ -17,7 +17,9 @@ async fn examine(args: &DoctorArgs) -> anyhow::Result<()> {
     let adapters = Gpu::list(&options).await;
     let gpu = Gpu::open(&options).await?;
     let bandwidth = gpu.measure_bandwidth().await?;
-    let model = args.model.as_deref().map(load::open).transpose()?;
+    let source = ModelSource { model: args.model.clone(), synthetic: args.synthetic.clone(), rope: args.rope };
+    let asked = source.model.is_some() || source.synthetic.is_some();
+    let model = if asked { Some(load::open(&source)?) } else { None };
     let mut out = Output::new();
     let (chosen, caps) = (gpu.summary(), gpu.caps());
     if args.common.json {
@@ -64,58 +66,45 @@ fn adapter_json(a: &godwit::AdapterSummary) -> serde_json::Value {
 }
 
 /// Context sizes to speak of: the one asked for, or powers of two up to the model's window.
-fn contexts(model: &Model, asked: Option<u32>) -> Vec<u32> {
+fn contexts(model: &Model, args: &DoctorArgs, gpu: &Gpu, available: Option<u64>) -> Vec<u32> {
     let window = model.config().context;
-    if let Some(context) = asked {
-        return vec![context];
+    match (args.context, available) {
+        (Some(ContextSize::Tokens(context)), _) => return vec![context],
+        (Some(ContextSize::Max), Some(bytes)) => {
+            return vec![MemoryUse::longest_context(model, args.kv.format(), gpu.caps(), bytes)];
+        }
+        (Some(ContextSize::Max | ContextSize::Window), _) => return vec![window],
+        (None, _) => {}
     }
     let mut sizes: Vec<u32> = (11..32).map(|bit| 1 << bit).take_while(|&size| size < window).collect();
     sizes.push(window);
     sizes
 }
 
-/// Memory that a model may take: what was allowed, or, where the CPU computes, what the machine has left. What a GPU has left,
-/// no interface tells portably.
+/// Memory that the model may take: what was allowed, or what there is.
 fn available(args: &DoctorArgs, gpu: &Gpu) -> Option<u64> {
-    args.common.gpu_memory.or_else(|| if gpu.summary().is_cpu() { host_memory() } else { None })
-}
-
-/// Linux's estimate of the memory that programs can still get, in bytes.
-fn host_memory() -> Option<u64> {
-    let text = std::fs::read_to_string("/proc/meminfo").ok()?;
-    let line = text.lines().find_map(|line| line.strip_prefix("MemAvailable:"))?;
-    Some(line.trim().trim_end_matches("kB").trim().parse::<u64>().ok()? << 10)
-}
-
-/// The longest context, up to the model's window, that `bytes` are enough for.
-fn longest(model: &Model, kv: KvFormat, bytes: u64) -> u32 {
-    let fits = |context: u32| MemoryUse::estimate(model.config(), model.gguf(), context, kv).total() <= bytes;
-    let (mut fitting, mut beyond) = (0, model.config().context + 1);
-    while beyond - fitting > 1 {
-        let middle = fitting + (beyond - fitting) / 2;
-        if fits(middle) { fitting = middle } else { beyond = middle }
-    }
-    fitting
+    args.common.gpu_memory.or_else(|| gpu.available_memory())
 }
 
 /// The longest context for each type of KV cache.
-fn longest_by_type(model: &Model, bytes: u64) -> Vec<(KvType, u32)> {
-    let each = |kind: KvType| (kind, longest(model, KvFormat { k: kind, v: kind, hadamard: true }, bytes));
+fn longest_by_type(model: &Model, gpu: &Gpu, bytes: u64) -> Vec<(KvType, u32)> {
+    let format = |kind: KvType| KvFormat { k: kind, v: kind, hadamard: true };
+    let each = |kind| (kind, MemoryUse::longest_context(model, format(kind), gpu.caps(), bytes));
     KvType::ALL.into_iter().map(each).collect()
 }
 
 fn fit_json(model: &Model, args: &DoctorArgs, gpu: &Gpu) -> serde_json::Value {
     let kv = args.kv.format();
-    let sizes: Vec<_> = contexts(model, args.context)
+    let available = available(args, gpu);
+    let sizes: Vec<_> = contexts(model, args, gpu, available)
         .into_iter()
         .map(|context| {
-            let memory = MemoryUse::estimate(model.config(), model.gguf(), context, kv);
+            let memory = MemoryUse::estimate(model, context, kv, gpu.caps());
             json!({"context": context, "weights": memory.weights, "kv": memory.kv, "scratch": memory.scratch})
         })
         .collect();
-    let available = available(args, gpu);
     let longest: Option<serde_json::Map<_, _>> = available
-        .map(|bytes| longest_by_type(model, bytes).into_iter().map(|(kind, n)| (kind.to_string(), n.into())).collect());
+        .map(|bytes| longest_by_type(model, gpu, bytes).into_iter().map(|(kind, n)| (kind.to_string(), n.into())).collect());
     json!({
         "name": model.name(), "kv_type": kv.to_string(), "contexts": sizes,
         "available_bytes": available, "longest_context": longest,
@@ -125,8 +114,8 @@ fn fit_json(model: &Model, args: &DoctorArgs, gpu: &Gpu) -> serde_json::Value {
 fn fit_text(model: &Model, args: &DoctorArgs, gpu: &Gpu, bandwidth: f64, out: &mut Output) -> anyhow::Result<()> {
     let (kv, available, window) = (args.kv.format(), available(args, gpu), model.config().context);
     out.line(&format!("\n{}, KV cache {kv}", output::printable(&model.name())))?;
-    for context in contexts(model, args.context) {
-        let memory = MemoryUse::estimate(model.config(), model.gguf(), context, kv);
+    for context in contexts(model, args, gpu, available) {
+        let memory = MemoryUse::estimate(model, context, kv, gpu.caps());
         let full = (memory.weights + memory.kv) as f64 / bandwidth;
         let verdict = match available {
             _ if context > window => format!("; more than the model's window of {window}"),
@@ -147,7 +136,7 @@ fn fit_text(model: &Model, args: &DoctorArgs, gpu: &Gpu, bandwidth: f64, out: &m
             .line("  What the GPU has left, its driver does not tell; --gpu-memory BYTES shows which context fits.");
     };
     out.line(&format!("Longest context in {}", output::bytes(bytes)))?;
-    for (kind, context) in longest_by_type(model, bytes) {
+    for (kind, context) in longest_by_type(model, gpu, bytes) {
         let note = if context == window { " (the model's window)" } else { "" };
         out.line(&format!("  {kind:>4}: {context}{note}"))?;
     }

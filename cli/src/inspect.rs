@@ -13,7 +13,7 @@ const LONGEST: usize = 60;
 const ELEMENTS: usize = 6;
 
 pub fn run(args: &InspectArgs) -> anyhow::Result<()> {
-    let model = load::open(&args.model)?;
+    let model = load::open(&args.source)?;
     match args.common.json {
         true => as_json(&model),
         false => as_text(&model),

@@ -1,14 +1,13 @@
 //! From a path to a session, with progress bars on a terminal.
 
 use std::ops::ControlFlow;
-use std::path::Path;
 use std::time::Instant;
 
 use godwit::{Engine, EngineOptions, Gpu, Model, Progress, Session};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
-use crate::args::{Common, ModelArgs};
-use crate::exit::Interrupted;
+use crate::args::{Common, ModelArgs, ModelSource};
+use crate::exit::{Interrupted, Usage};
 use crate::stop::Stop;
 
 /// A model ready to run, and how long that took in seconds.
@@ -18,20 +17,28 @@ pub struct Loaded {
     pub load_s: f64,
 }
 
-/// Opens the model file.
-pub fn open(path: &Path) -> anyhow::Result<Model> {
-    Ok(Model::open(path)?)
+/// Opens the model file, or makes the synthetic model.
+pub fn open(source: &ModelSource) -> anyhow::Result<Model> {
+    let model = match (&source.model, &source.synthetic) {
+        (_, Some(shape)) => shape.model()?,
+        (Some(path), None) => Model::open(path)?,
+        (None, None) => return Err(Usage("no model is given".into()).into()),
+    };
+    Ok(match source.rope.change() {
+        Some(change) => model.with_rope(&change)?,
+        None => model,
+    })
 }
 
 /// Loads a model onto the GPU.
 pub async fn load(args: &ModelArgs, common: &Common, stop: &Stop) -> anyhow::Result<Loaded> {
     let begin = Instant::now();
-    let model = open(&args.model)?;
+    let model = open(&args.source)?;
     let gpu = Gpu::open(&common.gpu()).await?;
     if gpu.summary().is_cpu() {
         tracing::warn!("{} computes on the CPU", gpu.summary());
     }
-    let options = EngineOptions { context: args.context, kv: args.kv.format(), ..EngineOptions::default() };
+    let options = EngineOptions { context: args.context.unwrap_or_default(), kv: args.kv.format(), ..EngineOptions::default() };
     let bar = bar("loading", "{bytes}/{total_bytes}");
     let mut show = |progress: Progress| {
         if stop.pressed() {

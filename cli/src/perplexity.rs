@@ -2,11 +2,12 @@
 //!
 //! The text is cut into chunks; each begins a fresh context, and the second half of it is scored.
 
+use godwit::ContextSize;
 use godwit::tokenizer::Special;
 use serde_json::json;
 
 use crate::args::{ModelArgs, PerplexityArgs};
-use crate::exit::{BadInput, Interrupted};
+use crate::exit::{BadInput, Interrupted, Usage};
 use crate::load::{self, Loaded};
 use crate::output::Output;
 use crate::stop::Stop;
@@ -18,9 +19,12 @@ pub fn run(args: &PerplexityArgs) -> anyhow::Result<()> {
 
 async fn measure(args: &PerplexityArgs) -> anyhow::Result<()> {
     let stop = Stop::listen()?;
+    if args.model.context < 4 {
+        return Err(Usage("a chunk needs 4 tokens at least".into()).into());
+    }
     let text = input::text(None, Some(&args.model.file))?;
     let model_args =
-        ModelArgs { model: args.model.model.clone(), context: Some(args.model.context), kv: args.model.kv };
+        ModelArgs { source: args.model.source.clone(), context: Some(ContextSize::Tokens(args.model.context)), kv: args.model.kv };
     let Loaded { model, engine, .. } = load::load(&model_args, &args.common, &stop).await?;
     let tokenizer = model.tokenizer();
     let ids = tokenizer.encode(&text, Special::Text)?;

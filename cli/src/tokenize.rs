@@ -9,7 +9,7 @@ use crate::{input, load};
 
 pub fn run(args: &TokenizeArgs) -> anyhow::Result<()> {
     let text = input::text(args.prompt.as_deref(), args.file.as_deref())?;
-    let model = load::open(&args.model)?;
+    let model = load::open(&args.source)?;
     let tokenizer = model.tokenizer();
     let ids = tokenizer.encode(&text, if args.special { Special::Parse } else { Special::Text })?;
     let mut out = Output::new();

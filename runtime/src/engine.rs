@@ -2,61 +2,23 @@
 
 use std::sync::Arc;
 
-use godwit_shaders::{Buffers, Heads, KvFormat};
+use godwit_shaders::{Buffers, KvFormat};
 
 use crate::error::Error;
-use crate::format::Gguf;
 use crate::gpu::{Gpu, GpuMemory};
-use crate::model::{Config, Llama, Loader, Model, Progress};
+use crate::memory::{ContextSize, MemoryUse, heads};
+use crate::model::{Kv, Llama, Loader, Model, Progress};
 use crate::session::Session;
 
 /// How a model is loaded.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct EngineOptions {
-    /// Tokens that a session holds at most. None: the model's whole window; memory is taken as it fills.
-    pub context: Option<u32>,
+    /// Tokens that a session holds at most.
+    pub context: ContextSize,
     /// Positions in a segment of the KV cache. None: doubling segments, as large as bindings may be.
     pub segment_tokens: Option<u32>,
     /// How the KV cache is stored.
     pub kv: KvFormat,
-}
-
-/// GPU memory in bytes, by use.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct MemoryUse {
-    /// Weights and rotation tables.
-    pub weights: u64,
-    /// The KV cache.
-    pub kv: u64,
-    /// Activations and logits.
-    pub scratch: u64,
-}
-
-impl MemoryUse {
-    /// What a session of `context` tokens will take.
-    pub fn estimate(config: &Config, gguf: &Gguf, context: u32, kv: KvFormat) -> Self {
-        let heads = heads(config);
-        let per_token = 4 * u64::from(2 * config.width + 2 * config.ffn + 2 * heads.heads * heads.head_dim);
-        Self {
-            weights: gguf.tensors().iter().map(|tensor| tensor.bytes).sum(),
-            kv: u64::from(context.next_multiple_of(64)) * kv_bytes(config, kv),
-            scratch: 256 * per_token + 4 * 14 * u64::from(config.vocab),
-        }
-    }
-
-    /// All of it.
-    pub fn total(&self) -> u64 {
-        self.weights + self.kv + self.scratch
-    }
-}
-
-/// Bytes of KV cache that a token takes.
-pub(crate) fn kv_bytes(config: &Config, kv: KvFormat) -> u64 {
-    kv.bytes(heads(config)).iter().sum::<u64>() * u64::from(config.layers)
-}
-
-pub(crate) fn heads(config: &Config) -> Heads {
-    Heads { heads: config.heads, kv_heads: config.kv_heads, head_dim: config.head_dim }
 }
 
 /// A model's weights on a GPU. Cheap to clone; all clones are the same weights.
@@ -75,6 +37,28 @@ pub(crate) struct Inner {
     pub segment_tokens: Option<u32>,
 }
 
+impl Inner {
+    /// An empty KV cache for a session.
+    pub fn kv(&self) -> Kv {
+        let config = self.model.config();
+        Kv::new(heads(config), self.llama.kv, config.layers, self.context, self.segment_tokens, self.gpu.caps())
+    }
+
+    /// The longest context whose KV cache can be allocated, found by allocating it.
+    async fn context_by_trial(&self) -> u32 {
+        let (mut kv, mut table, mut memory) = (self.kv(), self.table.clone(), self.memory.clone());
+        while kv.capacity() < self.context {
+            let before = kv.capacity();
+            kv.grow(&mut table);
+            if memory.allocate(&table).await.is_err() {
+                // The activations take the place of what was allocated of this segment.
+                return before.max(1);
+            }
+        }
+        self.context
+    }
+}
+
 impl Engine {
     /// Loads the model's weights; `progress` hears how far it is.
     ///
@@ -87,16 +71,26 @@ impl Engine {
         progress: &mut dyn FnMut(Progress),
     ) -> Result<Self, Error> {
         let window = model.config().context;
-        let context = options.context.unwrap_or(window);
-        if context > window {
-            return Err(Error::Window { asked: context, window });
-        }
+        let known = gpu.available_memory();
+        let context = match (options.context, known) {
+            (ContextSize::Tokens(asked), _) if asked > window => return Err(Error::Window { asked, window }),
+            (ContextSize::Tokens(tokens), _) => tokens,
+            (ContextSize::Max, Some(bytes)) => {
+                // Where nothing fits, loading says what is missing.
+                MemoryUse::longest_context(model, options.kv, gpu.caps(), bytes).max(1)
+            }
+            (ContextSize::Max, None) | (ContextSize::Window, _) => window,
+        };
         let mut loader = Loader::new(model, &gpu, progress);
         let llama = loader.llama(context, options.kv).await?;
         let Loader { table, memory, .. } = loader;
         let segment_tokens = options.segment_tokens;
         let model = model.clone();
-        Ok(Self { inner: Arc::new(Inner { gpu, model, llama, table, memory, context, segment_tokens }) })
+        let mut inner = Inner { gpu, model, llama, table, memory, context, segment_tokens };
+        if (options.context, known) == (ContextSize::Max, None) {
+            inner.context = inner.context_by_trial().await;
+        }
+        Ok(Self { inner: Arc::new(inner) })
     }
 
     /// A new conversation.
@@ -124,8 +118,6 @@ impl Engine {
 
     /// What the weights take; a session adds to it.
     pub fn memory(&self) -> MemoryUse {
-        let table = &self.inner.table;
-        let bytes = (0..table.len()).filter_map(|id| table.get(id as u32)).map(|(_, bytes)| bytes).sum();
-        MemoryUse { weights: bytes, ..MemoryUse::default() }
+        MemoryUse { weights: self.inner.table.bytes(), ..MemoryUse::default() }
     }
 }

@@ -8,19 +8,23 @@ pub mod format;
 #[doc(hidden)]
 pub mod fuzzing;
 pub mod gpu;
+mod memory;
 pub mod model;
 #[cfg(not(target_arch = "wasm32"))]
 pub mod native;
 pub mod sampling;
 mod session;
+mod synthetic;
 pub mod tokenizer;
 
 pub use chat::{ChatError, ChatTemplate, Message};
-pub use engine::{Engine, EngineOptions, MemoryUse};
+pub use engine::{Engine, EngineOptions};
 pub use error::Error;
 pub use godwit_shaders::kv::UnknownKvType;
 pub use godwit_shaders::{Format, KvFormat, KvType};
 pub use gpu::{AdapterSummary, Backend, Gpu, GpuError, GpuOptions};
-pub use model::{Config, Model, Progress};
+pub use memory::{BadContextSize, ContextSize, MemoryUse, tokens};
+pub use model::{Config, Model, Progress, RopeOverride, RopeStretch};
 pub use sampling::{Sampling, SamplingError};
 pub use session::Session;
+pub use synthetic::{BadSynthetic, Synthetic};

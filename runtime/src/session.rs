@@ -5,10 +5,12 @@ use std::ops::ControlFlow;
 
 use godwit_shaders::adjust::{Adjustment, FORBID, adjust};
 use godwit_shaders::argmax::argmax;
+use godwit_shaders::kv::noise;
 use godwit_shaders::sample::{Choice, sample};
-use godwit_shaders::{BufferRef, Buffers, Plan, Step};
+use godwit_shaders::{BufferRef, Buffers, Caps, Plan, Step};
 
-use crate::engine::{Engine, MemoryUse, heads, kv_bytes};
+use crate::engine::Engine;
+use crate::memory::{MemoryUse, heads, kv_bytes};
 use crate::error::Error;
 use crate::gpu::{GpuMemory, Prepared};
 use crate::model::{Kv, Pass, SCORED, Scratch};
@@ -17,6 +19,11 @@ use crate::sampling::Sampling;
 /// Tokens of a prefill pass on a GPU, and on a CPU, which answers to Ctrl-C only between passes.
 const PREFILL: u32 = 256;
 const PREFILL_CPU: u32 = 64;
+
+/// Tokens of a prefill pass on such a device.
+pub(crate) fn pass_tokens(caps: &Caps) -> u32 {
+    if caps.cpu { PREFILL_CPU } else { PREFILL }
+}
 
 /// What a prepared plan does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -48,11 +55,11 @@ impl Session {
         let inner = &engine.inner;
         let (config, caps) = (inner.model.config(), inner.gpu.caps());
         let mut table = inner.table.clone();
-        let chunk = if caps.cpu { PREFILL_CPU } else { PREFILL };
+        let chunk = pass_tokens(caps);
         let scratch = Scratch::declare(&mut table, config, heads(config), caps, chunk);
         let mut memory = inner.memory.clone();
         memory.allocate(&table).await?;
-        let kv = Kv::new(heads(config), inner.llama.kv, config.layers, inner.context, inner.segment_tokens, caps);
+        let kv = inner.kv();
         let (tokens, prepared) = (Vec::new(), HashMap::new());
         Ok(Self { engine, table, memory, kv, scratch, chunk, tokens, has_logits: false, prepared })
     }
@@ -74,9 +81,8 @@ impl Session {
 
     /// What the session takes now, the weights included.
     pub fn memory(&self) -> MemoryUse {
-        let all: u64 = (0..self.table.len()).filter_map(|id| self.table.get(id as u32)).map(|(_, bytes)| bytes).sum();
         let (weights, kv) = (self.engine.memory().weights, self.kv.bytes());
-        MemoryUse { weights, kv, scratch: all.saturating_sub(weights + kv) }
+        MemoryUse { weights, kv, scratch: self.table.bytes().saturating_sub(weights + kv) }
     }
 
     /// Tokens that a prefill pass takes.
@@ -147,6 +153,36 @@ impl Session {
             }
             done += count;
         }
+        Ok(())
+    }
+
+    /// Fills the context up to `len` tokens with noise, as if they had been computed: for measuring what a step takes at that
+    /// depth. What follows makes no sense.
+    ///
+    /// # Errors
+    /// They do not fit the context, or the GPU's memory.
+    pub async fn fill_with_noise(&mut self, len: usize) -> Result<(), Error> {
+        self.check_room(&vec![0; len.saturating_sub(self.tokens.len())])?;
+        let config = self.engine.model().config();
+        let noise = noise(heads(config), self.engine.inner.llama.kv, 1);
+        // Whole tiles of 32 positions, enough of them that a write is worth its while.
+        let noise = noise.map(|tile| tile.repeat((1 << 18) / tile.len() + 1));
+        while self.tokens.len() < len {
+            let end = self.tokens.len();
+            let filled = self.kv.segments_to(end as u32);
+            self.reserve(end as u32, 1).await?;
+            for segment in self.kv.all().skip(filled.saturating_sub(1)).flatten() {
+                for (buffer, words) in [segment.k, segment.v].into_iter().zip(&noise) {
+                    let bytes: &[u8] = bytemuck::cast_slice(words);
+                    for at in (0..buffer.bytes).step_by(bytes.len()) {
+                        self.memory.write(buffer, at, &bytes[..bytes.len().min((buffer.bytes - at) as usize)]);
+                    }
+                }
+                self.engine.gpu().finish().await?;
+            }
+            self.tokens.resize(len.min(self.kv.capacity() as usize), 0);
+        }
+        self.has_logits = false;
         Ok(())
     }
 

@@ -6,6 +6,7 @@ use std::str::FromStr;
 use half::f16;
 
 use crate::plan::BufferRef;
+use crate::testing::Random;
 
 /// Positions of a layer's KV cache in one segment.
 ///
@@ -264,6 +265,26 @@ impl Layout {
     }
 }
 
+/// The words of 32 positions' keys, and of their values, all of them noise: for measuring at a depth that nobody computed. A
+/// segment is as many of these as fit.
+pub fn noise(heads: Heads, format: KvFormat, seed: u64) -> [Vec<u32>; 2] {
+    let mut random = Random::new(seed);
+    let Heads { kv_heads, head_dim, .. } = heads;
+    let [keys, values] = format.words(head_dim).map(|words| (words, vec![0; (32 * kv_heads * words) as usize]));
+    [(true, keys), (false, values)].map(|(keys, (words, mut cache))| {
+        let (kind, layout) = (if keys { format.k } else { format.v }, Layout { keys, kv_heads, words });
+        for slot in 0..32 {
+            for head in 0..kv_heads {
+                let vector: Vec<f32> = (0..head_dim).map(|_| random.normal()).collect();
+                for (w, word) in (0..).zip(kind.encode(&vector)) {
+                    cache[layout.at(slot, head, w)] = word;
+                }
+            }
+        }
+        cache
+    })
+}
+
 /// The orthonormal Walsh-Hadamard transform of each block of a vector.
 pub(crate) fn hadamard(vector: &mut [f32], block: u32) {
     let block = block as usize;
@@ -279,7 +300,6 @@ pub(crate) fn hadamard(vector: &mut [f32], block: u32) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::testing::Random;
 
     #[test]
     fn vectors_come_back() {

@@ -47,6 +47,11 @@ impl Buffers {
         self.entries.is_empty()
     }
 
+    /// Bytes of all of them.
+    pub fn bytes(&self) -> u64 {
+        self.entries.iter().map(|(_, bytes)| bytes).sum()
+    }
+
     /// Forgets all buffers from `len` on.
     pub fn truncate(&mut self, len: usize) {
         self.entries.truncate(len);

@@ -42,9 +42,14 @@ impl Random {
         (0..len).map(|_| self.normal() * if self.bits().is_multiple_of(100) { 30.0 } else { 1.0 }).collect()
     }
 
-    /// A packed matrix `[rows, width]` of random blocks whose scales are those of a trained model.
+    /// A packed matrix `[rows, width]` of [`Random::stored`] blocks.
     pub fn matrix(&mut self, format: Format, rows: usize, width: usize) -> Vec<u32> {
-        let mut stored = vec![0; rows * width / format.block_len() * format.block_bytes()];
+        pack(format, width, &self.stored(format, rows * width / format.block_len()))
+    }
+
+    /// Random blocks of weights, as a file stores them, whose scales are those of a trained model.
+    pub fn stored(&mut self, format: Format, blocks: usize) -> Vec<u8> {
+        let mut stored = vec![0; blocks * format.block_bytes()];
         self.fill_bytes(&mut stored);
         for block in stored.chunks_exact_mut(format.block_bytes()) {
             for (at, size) in scale_fields(format) {
@@ -56,7 +61,7 @@ impl Random {
                 }
             }
         }
-        pack(format, width, &stored)
+        stored
     }
 }
 

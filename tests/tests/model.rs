@@ -3,7 +3,7 @@
 use std::ops::ControlFlow;
 
 use godwit::tokenizer::Special;
-use godwit::{Engine, EngineOptions, Error, Message, Sampling, Session};
+use godwit::{ContextSize, Engine, EngineOptions, Error, Message, Sampling, Session};
 use godwit_tests::model::{engine, smollm2};
 use pollster::block_on;
 
@@ -33,7 +33,7 @@ fn segments_and_limits_do_not_change_the_answer() {
     let prompt = prompt(&whole);
     let expected = continued(&mut session(&whole), &prompt, &Sampling::greedy(), 40);
     // Segments so short that prompt and answer cross several, under the limits of a browser.
-    let options = EngineOptions { context: Some(256), segment_tokens: Some(64), ..EngineOptions::default() };
+    let options = EngineOptions { context: ContextSize::Tokens(256), segment_tokens: Some(64), ..EngineOptions::default() };
     let cut = engine(&model, &options, true);
     assert_eq!(continued(&mut session(&cut), &prompt, &Sampling::greedy(), 40), expected);
 }
@@ -109,7 +109,7 @@ fn the_seed_decides() {
 #[test]
 fn refuses_what_does_not_fit() {
     let model = smollm2();
-    let options = EngineOptions { context: Some(16), ..EngineOptions::default() };
+    let options = EngineOptions { context: ContextSize::Tokens(16), ..EngineOptions::default() };
     let engine = engine(&model, &options, false);
     let mut session = session(&engine);
     assert_eq!(block_on(session.next(&Sampling::greedy())), Err(Error::Empty));
@@ -128,7 +128,7 @@ fn refuses_what_does_not_fit() {
     let stopped = block_on(session.prefill(&[1; 16], &mut |_, _| ControlFlow::Break(())));
     assert_eq!((stopped, session.tokens().len()), (Ok(()), 16), "the last pass is not stopped");
     let window = model.config().context;
-    let options = EngineOptions { context: Some(window + 1), ..EngineOptions::default() };
+    let options = EngineOptions { context: ContextSize::Tokens(window + 1), ..EngineOptions::default() };
     let too_large = block_on(Engine::load(engine.gpu().clone(), &model, &options, &mut |_| ()));
     assert_eq!(too_large.err(), Some(Error::Window { asked: window + 1, window }));
 }

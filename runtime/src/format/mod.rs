@@ -9,6 +9,7 @@ mod gguf;
 mod metadata;
 mod reader;
 mod source;
+mod write;
 
 pub use error::{Fault, FormatError, Subject};
 pub use gguf::{Gguf, Tensor};
@@ -16,3 +17,4 @@ pub use metadata::{Array, Metadata, Value};
 #[cfg(not(target_arch = "wasm32"))]
 pub(crate) use source::copy_from;
 pub use source::{Bytes, Source};
+pub use write::GgufWriter;

@@ -93,6 +93,11 @@ impl Gpu {
         self.inner.budget.used()
     }
 
+    /// Bytes of GPU memory that may be used at most, where that was said.
+    pub fn memory_budget(&self) -> Option<u64> {
+        self.inner.budget.most()
+    }
+
     /// Which variant of each kernel decode and prefill use on this GPU, for people.
     pub fn variants(&self) -> Vec<(&'static str, String)> {
         let one_token = if self.caps().cpu { "rows (8 of them)" } else { "vector (8 invocations a row)" };

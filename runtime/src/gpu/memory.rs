@@ -104,6 +104,10 @@ impl Budget {
         Self { most: most.unwrap_or(u64::MAX), used: Arc::default() }
     }
 
+    pub fn most(&self) -> Option<u64> {
+        Some(self.most).filter(|&most| most != u64::MAX)
+    }
+
     pub fn used(&self) -> u64 {
         self.used.load(Ordering::Relaxed)
     }

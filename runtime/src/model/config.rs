@@ -16,7 +16,7 @@ const MAX_WIDTH: u32 = 1 << 16;
 const MAX_HEADS: u32 = 1_024;
 const MAX_FFN: u32 = 1 << 20;
 const MAX_VOCAB: u32 = 1 << 22;
-const MAX_CONTEXT: u32 = 1 << 27;
+pub(super) const MAX_CONTEXT: u32 = 1 << 27;
 /// The head sizes that the attention kernels are made for.
 const HEAD_DIMS: [u32; 4] = [64, 80, 96, 128];
 

@@ -82,6 +82,11 @@ impl Kv {
         self.segments.iter().take(count).map(|layers| layers[layer]).collect()
     }
 
+    /// All segments, each with one for every layer.
+    pub fn all(&self) -> impl Iterator<Item = &[Segment]> {
+        self.segments.iter().map(Vec::as_slice)
+    }
+
     /// Bytes allocated.
     pub fn bytes(&self) -> u64 {
         u64::from(self.capacity()) * self.format.bytes(self.heads).iter().sum::<u64>() * u64::from(self.layers)

@@ -18,6 +18,7 @@ use crate::tokenizer::Tokenizer;
 pub use config::{Config, ConfigError, RopeScaling};
 pub(crate) use kv::Kv;
 pub(crate) use llama::{Llama, Pass, SCORED, Scratch};
+pub use rope::{RopeOverride, RopeStretch};
 pub(crate) use weights::Loader;
 pub use weights::Progress;
 
@@ -28,9 +29,9 @@ pub struct Model {
 }
 
 struct Inner {
-    gguf: Gguf,
+    gguf: Arc<Gguf>,
     config: Config,
-    tokenizer: Tokenizer,
+    tokenizer: Arc<Tokenizer>,
 }
 
 impl Model {
@@ -54,7 +55,17 @@ impl Model {
         if tokenizer.vocab_size() > config.vocab {
             return Err(Error::VocabSize { tokens: tokenizer.vocab_size(), rows: config.vocab });
         }
-        Ok(Self { inner: Arc::new(Inner { gguf, config, tokenizer }) })
+        Ok(Self { inner: Arc::new(Inner { gguf: Arc::new(gguf), config, tokenizer: Arc::new(tokenizer) }) })
+    }
+
+    /// The same model with another rotary embedding than its file says.
+    ///
+    /// # Errors
+    /// A number is out of range, or the frequencies make no sense.
+    pub fn with_rope(&self, rope: &RopeOverride) -> Result<Self, Error> {
+        let Inner { gguf, config, tokenizer } = &*self.inner;
+        let inner = Inner { gguf: gguf.clone(), config: config.with_rope(rope)?, tokenizer: tokenizer.clone() };
+        Ok(Self { inner: Arc::new(inner) })
     }
 
     /// The file's metadata and tensors.

@@ -3,9 +3,91 @@
 
 use std::f64::consts::TAU;
 
-use super::config::{Config, ConfigError, RopeScaling};
+use std::str::FromStr;
+
+use super::config::{Config, ConfigError, MAX_CONTEXT, RopeScaling};
+
+/// What to change of a model's rotary embedding, to stretch its window.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct RopeOverride {
+    /// The base of the frequencies, for the file's.
+    pub theta: Option<f64>,
+    /// How the frequencies are scaled, for the file's way.
+    pub stretch: Option<RopeStretch>,
+    /// The window in tokens, for the file's times the stretch.
+    pub window: Option<u32>,
+}
+
+/// A way to scale rotary frequencies, with the usual settings of each.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum RopeStretch {
+    /// As trained.
+    None,
+    /// All of them divided by a number.
+    Linear(f64),
+    /// Llama 3.1's way: the long waves divided, the short kept.
+    Llama3(f64),
+    /// YaRN.
+    Yarn(f64),
+}
+
+/// A text that is no [`RopeStretch`].
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("`{0}` is no way to scale rotary frequencies; write none, linear:FACTOR, llama3:FACTOR or yarn:FACTOR")]
+pub struct BadStretch(String);
+
+impl FromStr for RopeStretch {
+    type Err = BadStretch;
+
+    fn from_str(text: &str) -> Result<Self, BadStretch> {
+        let bad = || BadStretch(text.into());
+        let (name, factor) = text.split_once(':').unwrap_or((text, ""));
+        if (name, factor) == ("none", "") {
+            return Ok(Self::None);
+        }
+        let factor = factor.parse().ok().filter(|factor| (1.0..=1e6).contains(factor)).ok_or_else(bad)?;
+        match name {
+            "linear" => Ok(Self::Linear(factor)),
+            "llama3" => Ok(Self::Llama3(factor)),
+            "yarn" => Ok(Self::Yarn(factor)),
+            _ => Err(bad()),
+        }
+    }
+}
 
 impl Config {
+    /// The same hyperparameters with another rotary embedding.
+    pub(super) fn with_rope(&self, rope: &RopeOverride) -> Result<Self, ConfigError> {
+        let original = f64::from(self.context);
+        let mut config = self.clone();
+        if let Some(theta) = rope.theta {
+            if !(2.0..=1e15).contains(&theta) {
+                return Err(ConfigError::Rope(format!("theta is {theta}, but must be from 2 to 1e15")));
+            }
+            config.theta = theta;
+        }
+        let factor = match rope.stretch {
+            None | Some(RopeStretch::None) => 1.0,
+            Some(RopeStretch::Linear(factor) | RopeStretch::Llama3(factor) | RopeStretch::Yarn(factor)) => factor,
+        };
+        config.scaling = match rope.stretch {
+            None => config.scaling,
+            Some(RopeStretch::None) => RopeScaling::None,
+            Some(RopeStretch::Linear(_)) => RopeScaling::Linear { factor },
+            Some(RopeStretch::Llama3(_)) => RopeScaling::Llama3 { factor, low: 1.0, high: 4.0, original },
+            Some(RopeStretch::Yarn(_)) => {
+                RopeScaling::Yarn { factor, original, beta_fast: 32.0, beta_slow: 1.0, attn_factor: 1.0 }
+            }
+        };
+        config.context = match rope.window {
+            Some(0) => return Err(ConfigError::Rope("a window of 0 tokens".into())),
+            Some(window) => window.min(MAX_CONTEXT),
+            None => (original * factor).min(f64::from(MAX_CONTEXT)) as u32,
+        };
+        config.frequencies()?;
+        Ok(config)
+    }
+
     /// The angle per position of each pair of numbers (`rotary_dim / 2` of them, in radians), and the number that rotated
     /// vectors are multiplied by (1 but for YaRN).
     ///
@@ -53,5 +135,19 @@ impl Config {
             return Err(ConfigError::Rope(detail));
         }
         Ok((frequencies, scale as f32))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn stretches_are_read() {
+        assert_eq!("none".parse(), Ok(RopeStretch::None));
+        assert_eq!("yarn:4".parse(), Ok(RopeStretch::Yarn(4.0)));
+        for bad in ["", "yarn", "yarn:", "yarn:0.5", "yarn:nan", "none:2", "ntk:2", "linear:x"] {
+            assert!(bad.parse::<RopeStretch>().is_err(), "{bad}");
+        }
     }
 }

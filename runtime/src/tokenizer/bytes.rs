@@ -39,7 +39,7 @@ const fn prints(byte: u8) -> bool {
 }
 
 /// The letter of a byte.
-pub(super) const fn letter(byte: u8) -> char {
+pub(crate) const fn letter(byte: u8) -> char {
     LETTERS[byte as usize]
 }
 

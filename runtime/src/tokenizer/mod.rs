@@ -7,7 +7,7 @@
 //! What people write is encoded with [`Special::Text`]: then no text, whatever it says, becomes a control token.
 
 mod bpe;
-mod bytes;
+pub(crate) mod bytes;
 mod error;
 mod gguf;
 mod json;

@@ -9,6 +9,11 @@ pub struct RopeTables {
 }
 
 impl RopeTables {
+    /// Bytes of the tables for `window` positions of heads of which `rotary_dim` floats are rotated.
+    pub fn bytes(rotary_dim: u32, window: u32) -> u64 {
+        4 * u64::from(rotary_dim) * u64::from(1024 + window.div_ceil(1024))
+    }
+
     /// Tables for `window` positions and these frequencies (radians per position, one for each rotated pair). Every
     /// rotation is also scaled by `scale` (yarn's attention factor; 1 otherwise).
     pub fn new(frequencies: &[f64], scale: f64, window: u32) -> Self {

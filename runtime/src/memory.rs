@@ -1,0 +1,151 @@
+//! What a model will take of a GPU's memory, and the longest context that fits.
+
+use std::fmt;
+use std::str::FromStr;
+
+use godwit_shaders::rope_append::RopeTables;
+use godwit_shaders::{Buffers, Caps, Heads, KvFormat, Matrix};
+
+use crate::gpu::Gpu;
+use crate::model::{Config, Kv, Model, Scratch};
+use crate::session::pass_tokens;
+
+/// GPU memory in bytes, by use.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct MemoryUse {
+    /// Weights and rotation tables.
+    pub weights: u64,
+    /// The KV cache.
+    pub kv: u64,
+    /// Activations and logits.
+    pub scratch: u64,
+}
+
+impl MemoryUse {
+    /// What a session of `context` tokens will take when it is full, on a device with these caps.
+    pub fn estimate(model: &Model, context: u32, kv: KvFormat, caps: &Caps) -> Self {
+        let config = model.config();
+        let stored = |tensor: &crate::format::Tensor| match tensor.shape[..] {
+            [width, rows] => rows.div_ceil(32) * Matrix::tile_bytes(tensor.format, width as u32),
+            _ => 4 * tensor.shape.iter().product::<u64>(),
+        };
+        let weights = model.gguf().tensors().iter().map(stored).sum::<u64>();
+        let mut table = Buffers::default();
+        Scratch::declare(&mut table, config, heads(config), caps, pass_tokens(caps));
+        let scratch = table.bytes();
+        let mut cache = Kv::new(heads(config), kv, config.layers, context, None, caps);
+        while cache.capacity() < context {
+            cache.grow(&mut table);
+        }
+        let tables = RopeTables::bytes(config.rotary_dim, context);
+        Self { weights: weights + tables, kv: cache.bytes(), scratch }
+    }
+
+    /// All of it.
+    pub fn total(&self) -> u64 {
+        self.weights + self.kv + self.scratch
+    }
+
+    /// The longest context, up to the model's window, that `bytes` are enough for; 0 where not even one token is.
+    pub fn longest_context(model: &Model, kv: KvFormat, caps: &Caps, bytes: u64) -> u32 {
+        let fits = |context: u32| Self::estimate(model, context, kv, caps).total() <= bytes;
+        let (mut fitting, mut beyond) = (0, model.config().context + 1);
+        while beyond - fitting > 1 {
+            let middle = fitting + (beyond - fitting) / 2;
+            if fits(middle) { fitting = middle } else { beyond = middle }
+        }
+        fitting
+    }
+}
+
+/// Bytes of KV cache that a token takes.
+pub(crate) fn kv_bytes(config: &Config, kv: KvFormat) -> u64 {
+    kv.bytes(heads(config)).iter().sum::<u64>() * u64::from(config.layers)
+}
+
+pub(crate) fn heads(config: &Config) -> Heads {
+    Heads { heads: config.heads, kv_heads: config.kv_heads, head_dim: config.head_dim }
+}
+
+impl Gpu {
+    /// Memory that a model may take, where that is known: what was allowed, or, where the CPU computes, what the machine has
+    /// left. What a GPU has left, no portable interface tells.
+    pub fn available_memory(&self) -> Option<u64> {
+        let host = || if self.summary().is_cpu() { host_memory() } else { None };
+        self.memory_budget().or_else(host)
+    }
+}
+
+/// Linux's estimate of the memory that programs can still get, in bytes.
+fn host_memory() -> Option<u64> {
+    let text = std::fs::read_to_string("/proc/meminfo").ok()?;
+    let line = text.lines().find_map(|line| line.strip_prefix("MemAvailable:"))?;
+    Some(line.trim().trim_end_matches("kB").trim().parse::<u64>().ok()? << 10)
+}
+
+/// How many tokens a context is to hold.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum ContextSize {
+    /// The model's whole window. Memory is taken as it fills.
+    #[default]
+    Window,
+    /// As many as there is memory for, up to the window.
+    Max,
+    /// This many.
+    Tokens(u32),
+}
+
+/// A text that is no [`ContextSize`].
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("`{0}` is no number of tokens; write one such as 8192, 128k, 1m, or max for what fits the memory")]
+pub struct BadContextSize(String);
+
+impl FromStr for ContextSize {
+    type Err = BadContextSize;
+
+    fn from_str(text: &str) -> Result<Self, BadContextSize> {
+        if text.eq_ignore_ascii_case("max") {
+            return Ok(Self::Max);
+        }
+        tokens(text).filter(|&tokens| tokens > 0).map(Self::Tokens).ok_or_else(|| BadContextSize(text.into()))
+    }
+}
+
+/// A number of tokens: 4096, 128k (times 1,024), 1m (times 1,048,576).
+pub fn tokens(text: &str) -> Option<u32> {
+    let (digits, unit) = match text.char_indices().last()? {
+        (at, 'k' | 'K') => (&text[..at], 1 << 10),
+        (at, 'm' | 'M') => (&text[..at], 1 << 20),
+        _ => (text, 1),
+    };
+    if !digits.bytes().all(|byte| byte.is_ascii_digit()) {
+        return None;
+    }
+    digits.parse::<u32>().ok()?.checked_mul(unit)
+}
+
+impl fmt::Display for ContextSize {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Window => f.pad("window"),
+            Self::Max => f.pad("max"),
+            Self::Tokens(tokens) => tokens.fmt(f),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sizes_are_read() {
+        assert_eq!("max".parse(), Ok(ContextSize::Max));
+        assert_eq!("1m".parse(), Ok(ContextSize::Tokens(1 << 20)));
+        assert_eq!("128K".parse(), Ok(ContextSize::Tokens(128 << 10)));
+        assert_eq!("4096".parse(), Ok(ContextSize::Tokens(4096)));
+        for bad in ["", "0", "k", "-1", "+1", "1.5k", "5000m", "12 k", "é"] {
+            assert!(bad.parse::<ContextSize>().is_err(), "{bad}");
+        }
+    }
+}

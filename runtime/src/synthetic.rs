@@ -1,0 +1,252 @@
+//! Models without a file: the shape of a real one, weights of noise. What they answer is noise too, but they take the memory
+//! and the time of the real ones.
+
+use std::str::FromStr;
+
+use godwit_shaders::Format;
+use godwit_shaders::testing::Random;
+
+use crate::error::Error;
+use crate::format::{Array, FormatError, Fault, GgufWriter, Source, Tensor, Value};
+use crate::memory::tokens;
+use crate::model::Model;
+use crate::tokenizer::bytes::letter;
+
+/// The shape of a synthetic model.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Synthetic {
+    name: String,
+    format: Format,
+    layers: u32,
+    width: u32,
+    heads: u32,
+    kv_heads: u32,
+    head_dim: u32,
+    ffn: u32,
+    vocab: u32,
+    context: u32,
+    theta: f64,
+    /// Whether the embedding is the output head too.
+    tied: bool,
+}
+
+/// A text that names no synthetic model.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("`{text}` names no synthetic model: {fault}; write SHAPE[:FORMAT][,KEY=N…], such as llama3-8b:q4_k,layers=4; shapes: {}; keys: {}", SHAPES.map(|(name, _)| name).join(", "), KEYS.join(", "))]
+pub struct BadSynthetic {
+    text: String,
+    fault: String,
+}
+
+const KEYS: [&str; 9] = ["layers", "width", "heads", "kv_heads", "head_dim", "ffn", "vocab", "context", "tied"];
+
+/// Known shapes: the numbers of [`KEYS`].
+const SHAPES: [(&str, [u32; 9]); 5] = [
+    ("llama3-8b", [32, 4096, 32, 8, 128, 14_336, 128_256, 1 << 20, 0]),
+    ("llama3.2-3b", [28, 3072, 24, 8, 128, 8192, 128_256, 1 << 17, 1]),
+    ("llama3.2-1b", [16, 2048, 32, 8, 64, 8192, 128_256, 1 << 17, 1]),
+    ("smollm2-135m", [30, 576, 9, 3, 64, 1536, 49_152, 8192, 1]),
+    ("tiny", [2, 256, 4, 2, 64, 512, 1024, 1 << 20, 1]),
+];
+
+impl FromStr for Synthetic {
+    type Err = BadSynthetic;
+
+    fn from_str(text: &str) -> Result<Self, BadSynthetic> {
+        let bad = |fault: String| BadSynthetic { text: text.into(), fault };
+        let mut parts = text.split(',');
+        let head = parts.next().unwrap_or_default();
+        let (shape, format) = head.split_once(':').unwrap_or((head, "q4_k"));
+        let known = SHAPES.iter().find(|(name, _)| name.eq_ignore_ascii_case(shape));
+        let Some((_, mut numbers)) = known.copied() else { return Err(bad(format!("no shape is called `{shape}`"))) };
+        let format = Format::ALL.into_iter().find(|known| known.name().eq_ignore_ascii_case(format));
+        let format = format.ok_or_else(|| bad("its format is none of GGUF's that Godwit reads".into()))?;
+        for part in parts {
+            let (key, value) = part.split_once('=').ok_or_else(|| bad(format!("`{part}` is not KEY=N")))?;
+            let at = KEYS.iter().position(|&known| known == key).ok_or_else(|| bad(format!("no key is `{key}`")))?;
+            numbers[at] = tokens(value).ok_or_else(|| bad(format!("`{value}` is no number")))?;
+        }
+        let [layers, width, heads, kv_heads, head_dim, ffn, vocab, context, tied] = numbers;
+        let block = format.block_len() as u32;
+        for (what, n) in [("width", width), ("ffn", ffn), ("heads × head_dim", heads.saturating_mul(head_dim))] {
+            if n == 0 || !n.is_multiple_of(block.max(32)) {
+                return Err(bad(format!("{what} must be a multiple of {}", block.max(32))));
+            }
+        }
+        // Sizes stay countable; what else is wrong, the loader says.
+        if [layers, width, ffn, vocab].iter().any(|&n| n > 1 << 22) || layers > 1024 || heads > 1024 || kv_heads > 1024 {
+            return Err(bad("that is too large".into()));
+        }
+        let theta = 3_580_165_449.0;
+        let (name, tied) = (text.to_owned(), tied != 0);
+        Ok(Self { name, format, layers, width, heads, kv_heads, head_dim, ffn, vocab, context, theta, tied })
+    }
+}
+
+impl Synthetic {
+    /// The model, ready to be loaded. Its weights are made as they are read.
+    ///
+    /// # Errors
+    /// The shape is not one that Godwit runs.
+    pub fn model(&self) -> Result<Model, Error> {
+        Model::from_sources(vec![Box::new(Noise::new(self))])
+    }
+
+    fn writer(&self) -> GgufWriter {
+        let mut writer = GgufWriter::default();
+        let int = Value::U32;
+        for (key, value) in [
+            ("general.architecture", Value::String("llama".into())),
+            ("general.name", Value::String(format!("synthetic {}", self.name))),
+            ("llama.block_count", int(self.layers)),
+            ("llama.embedding_length", int(self.width)),
+            ("llama.feed_forward_length", int(self.ffn)),
+            ("llama.attention.head_count", int(self.heads)),
+            ("llama.attention.head_count_kv", int(self.kv_heads)),
+            ("llama.attention.key_length", int(self.head_dim)),
+            ("llama.attention.value_length", int(self.head_dim)),
+            ("llama.attention.layer_norm_rms_epsilon", Value::F32(1e-5)),
+            ("llama.context_length", int(self.context)),
+            ("llama.rope.dimension_count", int(self.head_dim)),
+            ("llama.rope.freq_base", Value::F64(self.theta)),
+            ("tokenizer.ggml.model", Value::String("gpt2".into())),
+            ("tokenizer.ggml.pre", Value::String("llama-bpe".into())),
+            ("tokenizer.ggml.tokens", Value::Array(Array::String(self.tokens()))),
+            ("tokenizer.ggml.merges", Value::Array(Array::String(Vec::new()))),
+            ("tokenizer.chat_template", Value::String("{% for m in messages %}{{ m.content }}\n{% endfor %}".into())),
+        ] {
+            writer.key(key, value);
+        }
+        let [width, ffn, vocab] = [self.width, self.ffn, self.vocab].map(u64::from);
+        let [queries, keys] = [self.heads, self.kv_heads].map(|heads| u64::from(heads * self.head_dim));
+        writer.tensor("token_embd.weight", self.format, &[width, vocab]);
+        for layer in 0..self.layers {
+            let mut tensor = |part: &str, format, shape: &[u64]| {
+                writer.tensor(format!("blk.{layer}.{part}.weight"), format, shape);
+            };
+            tensor("attn_norm", Format::F32, &[width]);
+            tensor("attn_q", self.format, &[width, queries]);
+            tensor("attn_k", self.format, &[width, keys]);
+            tensor("attn_v", self.format, &[width, keys]);
+            tensor("attn_output", self.format, &[queries, width]);
+            tensor("ffn_norm", Format::F32, &[width]);
+            tensor("ffn_gate", self.format, &[width, ffn]);
+            tensor("ffn_up", self.format, &[width, ffn]);
+            tensor("ffn_down", self.format, &[ffn, width]);
+        }
+        writer.tensor("output_norm.weight", Format::F32, &[width]);
+        if !self.tied {
+            writer.tensor("output.weight", self.format, &[width, vocab]);
+        }
+        writer
+    }
+
+    /// A token for each byte, then tokens with numbers.
+    fn tokens(&self) -> Vec<String> {
+        let token = |id: u32| match u8::try_from(id) {
+            Ok(byte) => letter(byte).to_string(),
+            Err(_) => format!("<{id}>"),
+        };
+        (0..self.vocab).map(token).collect()
+    }
+}
+
+/// Blocks of noise before it repeats: a prime number, so that no two rows of a matrix begin alike.
+const BLOCKS: usize = 4093;
+
+/// A GGUF file that exists only where it is read: every matrix is the same noise, every norm is 1.
+struct Noise {
+    name: String,
+    header: Vec<u8>,
+    /// Offsets count from the end of the header.
+    tensors: Vec<Tensor>,
+    bytes: u64,
+    noise: Vec<u8>,
+}
+
+impl Noise {
+    fn new(shape: &Synthetic) -> Self {
+        let writer = shape.writer();
+        let header = writer.header();
+        let bytes = header.len() as u64 + writer.data_bytes();
+        let noise = Random::new(1).stored(shape.format, BLOCKS);
+        Self { name: format!("synthetic {}", shape.name), header, tensors: writer.tensors().to_vec(), bytes, noise }
+    }
+
+    /// Fills with what lies at `offset` behind the header.
+    fn data(&self, mut offset: u64, mut into: &mut [u8]) {
+        let one = 1.0_f32.to_le_bytes();
+        while !into.is_empty() {
+            let at = self.tensors.partition_point(|tensor| tensor.offset <= offset).saturating_sub(1);
+            let tensor = &self.tensors[at];
+            let next = self.tensors.get(at + 1).map_or(u64::MAX, |next| next.offset);
+            let count = usize::try_from(next - offset).unwrap_or(usize::MAX).min(into.len());
+            let (part, rest) = into.split_at_mut(count);
+            let pattern: &[u8] = if tensor.shape.len() == 1 { &one } else { &self.noise };
+            let begin = (offset - tensor.offset) as usize % pattern.len();
+            let (first, repeats) = part.split_at_mut((pattern.len() - begin).min(count));
+            first.copy_from_slice(&pattern[begin..][..first.len()]);
+            for chunk in repeats.chunks_mut(pattern.len()) {
+                chunk.copy_from_slice(&pattern[..chunk.len()]);
+            }
+            offset += count as u64;
+            into = rest;
+        }
+    }
+}
+
+impl Source for Noise {
+    fn name(&self) -> &str {
+        &self.name
+    }
+
+    fn len(&self) -> u64 {
+        self.bytes
+    }
+
+    fn read(&self, offset: u64, into: &mut [u8]) -> Result<(), FormatError> {
+        let (needed, remaining) = (into.len() as u64, self.bytes.saturating_sub(offset));
+        if needed > remaining {
+            let fault = Fault::Truncated { what: "a read", needed, remaining };
+            return Err(FormatError::file(&self.name, fault).at(offset));
+        }
+        let header = self.header.get(offset as usize..).unwrap_or_default();
+        let (head, data) = into.split_at_mut(header.len().min(into.len()));
+        head.copy_from_slice(&header[..head.len()]);
+        if !data.is_empty() {
+            self.data((offset + head.len() as u64).saturating_sub(self.header.len() as u64), data);
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn shapes_are_read() {
+        let shape: Synthetic = "llama3-8b:q4_k,layers=4,context=128k".parse().expect("a shape");
+        assert_eq!((shape.layers, shape.width, shape.context, shape.format), (4, 4096, 1 << 17, Format::Q4_K));
+        for bad in ["", "llama9", "tiny:q9", "tiny,layers", "tiny,depth=3", "tiny,width=100", "tiny,layers=1m"] {
+            assert!(bad.parse::<Synthetic>().is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn every_read_sees_the_same_file() {
+        let shape: Synthetic = "tiny:q8_0,vocab=300".parse().expect("a shape");
+        let noise = Noise::new(&shape);
+        let mut all = vec![0; noise.len() as usize];
+        noise.read(0, &mut all).expect("all of it");
+        for (from, len) in [(0, 5), (noise.header.len() - 3, 7), (noise.header.len() + 1_000_001, 300_000)] {
+            let mut part = vec![0; len];
+            noise.read(from as u64, &mut part).expect("a part");
+            assert_eq!(part, all[from..from + len], "{len} bytes at {from}");
+        }
+        assert!(noise.read(noise.len() - 1, &mut [0; 2]).is_err());
+        let model = shape.model().expect("a model");
+        let norm = model.gguf().tensor("output_norm.weight").expect("a norm");
+        assert_eq!(model.gguf().data(norm, 0..8).expect("its data")[..], [0, 0, 128, 63, 0, 0, 128, 63]);
+    }
+}
