@@ -30,6 +30,8 @@ pub enum Command {
     #[command(after_help = "Examples:
   godwit run model.gguf -p 'Why is the sky blue?'
   git diff | godwit run model.gguf --system 'Write a commit message.'
+  godwit run model.gguf -f book.txt -p 'Who is the narrator?' --save book.kv
+  godwit run model.gguf --resume book.kv -p 'And where does she live?'
   godwit run model.gguf --raw -p 'Once upon a time' -n 64 --temp 0 --json")]
     Run(RunArgs),
     /// Talks: a conversation on the terminal.
@@ -236,14 +238,38 @@ fn logit_bias(text: &str) -> Result<(u32, f32), String> {
     Ok((id, bias))
 }
 
+/// Contexts on disk.
+#[derive(Args, Clone, Debug)]
+pub struct SavedArgs {
+    /// Save the context to this file at the end; what was there is replaced.
+    #[arg(long, value_name = "FILE")]
+    pub save: Option<PathBuf>,
+    /// Go on from a context that --save wrote.
+    #[arg(long, value_name = "FILE")]
+    pub resume: Option<PathBuf>,
+    /// Folder for the beginnings of prompts over 4,096 tokens, which are then never computed twice [default: godwit in the
+    /// user's cache folder].
+    #[arg(long, value_name = "FOLDER", conflicts_with = "no_cache")]
+    pub cache_dir: Option<PathBuf>,
+    /// Disk space for it; what was not used for the longest time goes first.
+    #[arg(long, value_name = "BYTES", value_parser = bytes, default_value = "16G")]
+    pub cache_size: u64,
+    /// Keep no prompts on disk.
+    #[arg(long)]
+    pub no_cache: bool,
+    /// Where the context is full, go on by forgetting the older half of it.
+    #[arg(long)]
+    pub context_shift: bool,
+}
+
 #[derive(Args, Debug)]
 pub struct RunArgs {
     #[command(flatten)]
     pub model: ModelArgs,
     /// The prompt. Without -p and -f it is read from stdin.
-    #[arg(short, long, value_name = "TEXT", conflicts_with = "file")]
+    #[arg(short, long, value_name = "TEXT")]
     pub prompt: Option<String>,
-    /// File that holds the prompt.
+    /// File that holds the prompt; with -p, a text that the prompt is about.
     #[arg(short, long, value_name = "FILE")]
     pub file: Option<PathBuf>,
     /// Tokens to generate at most.
@@ -255,6 +281,8 @@ pub struct RunArgs {
     /// Continue the prompt as it is, without the chat template.
     #[arg(long)]
     pub raw: bool,
+    #[command(flatten)]
+    pub saved: SavedArgs,
     #[command(flatten)]
     pub sampling: SamplingArgs,
     #[command(flatten)]
@@ -271,6 +299,8 @@ pub struct ChatArgs {
     /// System message.
     #[arg(long, value_name = "TEXT")]
     pub system: Option<String>,
+    #[command(flatten)]
+    pub saved: SavedArgs,
     #[command(flatten)]
     pub sampling: SamplingArgs,
     #[command(flatten)]

@@ -9,6 +9,7 @@ use rustyline::error::ReadlineError;
 use serde::Serialize;
 
 use crate::args::ChatArgs;
+use crate::context::Contexts;
 use crate::exit::BadInput;
 use crate::load::{self, Loaded};
 use crate::output::{self, Output};
@@ -115,7 +116,8 @@ fn history_file() -> Option<PathBuf> {
 }
 
 /// A conversation and what it took.
-struct Chat {
+struct Chat<'a> {
+    contexts: Contexts<'a>,
     session: Session,
     sampling: Sampling,
     messages: Vec<Message>,
@@ -132,10 +134,18 @@ async fn converse(args: &ChatArgs) -> anyhow::Result<()> {
     sampling.validate(model.config().vocab).map_err(Error::from)?;
     // A model without a template is found out now, not after the first message.
     model.chat()?;
+    let contexts = Contexts::new(&args.saved, &stop);
+    let mut session = engine.session().await?;
+    let mut messages = contexts.resume(&mut session).await?.unwrap_or_default();
+    if let Some(system) = &args.system {
+        messages.retain(|message| message.role != "system");
+        messages.insert(0, Message::system(system));
+    }
     let mut chat = Chat {
-        session: engine.session().await?,
+        contexts,
+        session,
         sampling,
-        messages: args.system.as_deref().map(Message::system).into_iter().collect(),
+        messages,
         prompt_tokens: 0,
         reused_tokens: 0,
         generated_tokens: 0,
@@ -163,10 +173,14 @@ async fn converse(args: &ChatArgs) -> anyhow::Result<()> {
             Ok(()) => {}
             // What was said can't be answered, but the conversation goes on.
             Err(error) if is_about_the_turn(&error) => eprintln!("error: {error:#}\n/clear begins anew."),
-            Err(error) => return Err(error),
+            Err(error) => {
+                // The conversation is worth more than the order of messages about its end.
+                let _ = chat.contexts.save(&chat.session, &chat.messages).await;
+                return Err(error);
+            }
         }
     }
-    Ok(())
+    chat.contexts.save(&chat.session, &chat.messages).await
 }
 
 fn is_about_the_turn(error: &anyhow::Error) -> bool {
@@ -179,34 +193,33 @@ fn is_about_the_turn(error: &anyhow::Error) -> bool {
         }
 }
 
-impl Chat {
+impl Chat<'_> {
     /// Answers one message. The KV cache keeps all tokens that are the same as before.
     async fn turn(&mut self, text: &str, args: &ChatArgs, stop: &Stop) -> anyhow::Result<()> {
-        let model = self.session.engine().model().clone();
         self.messages.push(Message::user(text));
-        let encoded = model.chat().and_then(|chat| chat.encode(model.tokenizer(), &self.messages, true));
-        let ids = match encoded {
+        let ids = match self.prompt(args) {
             Ok(ids) => ids,
             Err(error) => {
                 self.messages.pop();
-                return Err(error.into());
+                return Err(error);
             }
         };
-        let known = self.session.tokens().iter().zip(&ids).take_while(|(old, new)| old == new).count();
-        // One token at least is computed, for its logits.
-        let known = known.min(ids.len().saturating_sub(1));
-        self.session.truncate(known);
-        if let Err(error) = load::prefill(&mut self.session, &ids[known..], stop).await {
-            self.messages.pop();
-            return Err(error);
-        }
+        let reuse = match self.contexts.prefill(&mut self.session, &ids).await {
+            Ok(reuse) => reuse,
+            Err(error) => {
+                self.messages.pop();
+                return Err(error);
+            }
+        };
+        let known = reuse.kept + reuse.loaded;
         self.prompt_tokens += ids.len() - known;
         self.reused_tokens += known;
 
         let mut output = Output::new();
         let streams = !args.common.json;
+        let shift = args.saved.context_shift.then_some(0);
         let mut each = |piece: &str| if streams { output.text(piece) } else { Ok(()) };
-        let answer = generate(&mut self.session, &self.sampling, args.tokens, stop, &mut each).await?;
+        let answer = generate(&mut self.session, &self.sampling, args.tokens, shift, stop, &mut each).await?;
         // The next turn draws other numbers.
         self.sampling.seed = self.sampling.seed.wrapping_add(1);
         self.generated_tokens += answer.ids.len();
@@ -225,13 +238,33 @@ impl Chat {
         }
         match answer.reason {
             StopReason::Interrupted => eprintln!("(stopped)"),
-            StopReason::Context => eprintln!("(the context is full; /clear begins anew)"),
+            StopReason::Context => eprintln!("(the context is full; /clear begins anew, --context-shift forgets the oldest)"),
             StopReason::Length => eprintln!("(stopped after {} tokens; -n allows more)", args.tokens),
             StopReason::Memory => eprintln!("(the GPU's memory is full; /clear begins anew)"),
             StopReason::EndOfTurn => {}
         }
         self.messages.push(Message::assistant(answer.text));
         Ok(())
+    }
+
+    /// The conversation as tokens. Where it may be shifted, its oldest messages go until an answer has room.
+    fn prompt(&mut self, args: &ChatArgs) -> anyhow::Result<Vec<u32>> {
+        let model = self.session.engine().model().clone();
+        let chat = model.chat()?;
+        loop {
+            let ids = chat.encode(model.tokenizer(), &self.messages, true)?;
+            let context = self.session.context() as usize;
+            let room = args.tokens.min(context / 4);
+            let oldest = self.messages.iter().position(|message| message.role != "system");
+            let (true, Some(oldest)) = (args.saved.context_shift && ids.len() + room > context, oldest) else {
+                return Ok(ids);
+            };
+            // A question goes with its answer; the last question stays.
+            if oldest + 2 >= self.messages.len() {
+                return Ok(ids);
+            }
+            self.messages.drain(oldest..oldest + 2);
+        }
     }
 
     fn command(&mut self, name: &str, rest: &str) {

@@ -2,7 +2,7 @@
 
 use std::process::ExitCode;
 
-use godwit::{ChatError, Error};
+use godwit::{ChatError, Error, SavedError};
 
 /// Ctrl-C, before anything that could be called a result.
 #[derive(Debug, thiserror::Error)]
@@ -63,6 +63,7 @@ fn code(error: &anyhow::Error) -> u8 {
         Some(Error::Stopped) => 130,
         Some(Error::Gpu(_)) => 4,
         Some(Error::ContextFull { .. }) => 5,
+        Some(Error::Saved(SavedError::Io(_))) => 1,
         Some(Error::Sampling(_) | Error::Window { .. }) => 2,
         Some(_) => 3,
         None => 1,

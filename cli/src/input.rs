@@ -5,11 +5,16 @@ use std::path::Path;
 
 use crate::exit::BadInput;
 
-/// The text of `-p`, else of `-f`, else of stdin. A file's last line end is no part of a prompt.
+/// The text of `-f` and then of `-p`, else of stdin. A file's last line end is no part of a prompt.
 pub fn text(prompt: Option<&str>, file: Option<&Path>) -> anyhow::Result<String> {
-    if let Some(prompt) = prompt {
-        return Ok(prompt.to_owned());
+    match (prompt, file) {
+        (Some(prompt), None) => Ok(prompt.to_owned()),
+        (None, file) => read(file),
+        (Some(prompt), Some(_)) => Ok(format!("{}\n\n{prompt}", read(file)?)),
     }
+}
+
+fn read(file: Option<&Path>) -> anyhow::Result<String> {
     let (name, read) = match file {
         Some(path) => (path.display().to_string(), std::fs::read(path)),
         None => {

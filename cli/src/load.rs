@@ -1,13 +1,12 @@
-//! From a path to a session, with progress bars on a terminal.
+//! From a path to a model on the GPU, with a progress bar on a terminal.
 
-use std::ops::ControlFlow;
 use std::time::Instant;
 
-use godwit::{Engine, EngineOptions, Gpu, Model, Progress, Session};
+use godwit::{Engine, EngineOptions, Gpu, Model, Progress};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use crate::args::{Common, ModelArgs, ModelSource};
-use crate::exit::{Interrupted, Usage};
+use crate::exit::Usage;
 use crate::stop::Stop;
 
 /// A model ready to run, and how long that took in seconds.
@@ -53,26 +52,10 @@ pub async fn load(args: &ModelArgs, common: &Common, stop: &Stop) -> anyhow::Res
     Ok(Loaded { model, engine, load_s: begin.elapsed().as_secs_f64() })
 }
 
-/// Prefills with a progress bar. Stops at Ctrl-C.
-pub async fn prefill(session: &mut Session, tokens: &[u32], stop: &Stop) -> anyhow::Result<()> {
-    let bar = bar("reading", "{pos}/{len} tokens");
-    bar.set_length(tokens.len() as u64);
-    let mut show = |done: usize, _| {
-        bar.set_position(done as u64);
-        if stop.pressed() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
-    };
-    let result = session.prefill(tokens, &mut show).await;
-    bar.finish_and_clear();
-    match result {
-        Err(godwit::Error::Stopped) => Err(Interrupted.into()),
-        other => Ok(other?),
-    }
-}
-
 /// A bar on stderr, shown on a terminal only, and only once the work has taken a moment.
 pub fn bar(what: &'static str, counts: &str) -> ProgressBar {
     let bar = ProgressBar::with_draw_target(Some(0), ProgressDrawTarget::stderr_with_hz(10));
-    let template = format!("{{msg}} {{bar:30}} {counts} {{eta}}");
+    let template = format!("{{msg}} {{bar:30}} {counts}, {{eta}} left");
     bar.set_style(ProgressStyle::with_template(&template).unwrap_or_else(|_| ProgressStyle::default_bar()));
     bar.set_message(what);
     bar

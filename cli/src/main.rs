@@ -3,6 +3,7 @@
 mod args;
 mod bench;
 mod chat;
+mod context;
 mod doctor;
 mod exit;
 mod input;

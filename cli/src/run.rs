@@ -7,6 +7,7 @@ use godwit::{Error, Message, Model, Sampling, Session};
 use serde::Serialize;
 
 use crate::args::RunArgs;
+use crate::context::{Contexts, shift};
 use crate::exit::Usage;
 use crate::output::Output;
 use crate::stop::Stop;
@@ -28,12 +29,16 @@ pub enum StopReason {
     Interrupted,
 }
 
+/// Contexts of fewer tokens are not shifted: next to nothing would be left.
+const LEAST_SHIFTED: u32 = 8;
+
 /// What `--json` prints.
 #[derive(Debug, Serialize)]
 struct Report<'a> {
     ids: &'a [u32],
     text: &'a str,
     prompt_tokens: usize,
+    reused_tokens: usize,
     generated_tokens: usize,
     prefill_tokens_per_s: f64,
     decode_tokens_per_s: f64,
@@ -68,26 +73,39 @@ pub fn run(args: &RunArgs) -> anyhow::Result<()> {
 async fn answer_prompt(args: &RunArgs, prompt: &str) -> anyhow::Result<()> {
     let stop = Stop::listen()?;
     let loaded = load::load(&args.model, &args.common, &stop).await?;
-    let ids = encode(&loaded.model, prompt, args)?;
+    let contexts = Contexts::new(&args.saved, &stop);
     let sampling = args.sampling.over(loaded.model.sampling());
     sampling.validate(loaded.model.config().vocab).map_err(Error::from)?;
     let mut session = loaded.engine.session().await?;
+    let resumed = contexts.resume(&mut session).await?;
+    let Prompt { ids, mut messages, keep } = encode(&loaded.model, prompt, args, resumed, session.tokens())?;
     let begin = Instant::now();
-    load::prefill(&mut session, &ids, &stop).await?;
+    let reuse = match contexts.prefill(&mut session, &ids).await {
+        Ok(reuse) => reuse,
+        Err(error) => {
+            // What was read is not lost: the same prompt goes on from here.
+            if error.is::<crate::exit::Interrupted>() {
+                contexts.save(&session, &[]).await?;
+            }
+            return Err(error);
+        }
+    };
     let prefill_s = begin.elapsed().as_secs_f64();
 
     let mut output = Output::new();
     let streams = !args.common.json;
     let mut each = |piece: &str| if streams { output.text(piece) } else { Ok(()) };
-    let answer = generate(&mut session, &sampling, args.tokens, &stop, &mut each).await?;
+    let shift = args.saved.context_shift.then_some(keep);
+    let answer = generate(&mut session, &sampling, args.tokens, shift, &stop, &mut each).await?;
     if args.common.json {
         let adapter = loaded.engine.gpu().summary();
         output.json(&Report {
             ids: &answer.ids,
             text: &answer.text,
             prompt_tokens: ids.len(),
+            reused_tokens: reuse.kept + reuse.loaded,
             generated_tokens: answer.ids.len(),
-            prefill_tokens_per_s: rate(ids.len(), prefill_s),
+            prefill_tokens_per_s: rate(reuse.computed, prefill_s),
             decode_tokens_per_s: answer.tokens_per_s(),
             load_s: loaded.load_s,
             adapter: &adapter.name,
@@ -98,40 +116,82 @@ async fn answer_prompt(args: &RunArgs, prompt: &str) -> anyhow::Result<()> {
         output.text("\n")?;
     }
     tracing::info!(
-        "{} prompt tokens at {:.1}/s, {} generated at {:.1}/s",
-        ids.len(),
-        rate(ids.len(), prefill_s),
+        "{} prompt tokens at {:.1}/s ({} kept, {} from disk), {} generated at {:.1}/s",
+        reuse.computed,
+        rate(reuse.computed, prefill_s),
+        reuse.kept,
+        reuse.loaded,
         answer.ids.len(),
         answer.tokens_per_s()
     );
+    if answer.reason == StopReason::Context {
+        eprintln!("(the context of {} tokens is full; --context-shift would go on without the oldest)", session.context());
+    }
+    if !args.raw {
+        messages.push(Message::assistant(answer.text));
+    }
+    contexts.save(&session, &messages).await?;
     match answer.reason {
         StopReason::Interrupted => Err(crate::exit::Interrupted.into()),
         _ => Ok(()),
     }
 }
 
-fn encode(model: &Model, prompt: &str, args: &RunArgs) -> anyhow::Result<Vec<u32>> {
+/// What goes into the session.
+struct Prompt {
+    ids: Vec<u32>,
+    /// The conversation; empty for a raw prompt.
+    messages: Vec<Message>,
+    /// Tokens that stay whatever is forgotten: the system message.
+    keep: usize,
+}
+
+/// The prompt's tokens, after those of a resumed context.
+fn encode(
+    model: &Model,
+    prompt: &str,
+    args: &RunArgs,
+    resumed: Option<Vec<Message>>,
+    before: &[u32],
+) -> anyhow::Result<Prompt> {
     let tokenizer = model.tokenizer();
     if args.raw {
         // Who asks for the raw prompt writes control tokens on purpose.
         let mut ids = tokenizer.encode(prompt, Special::Parse)?;
-        if let (true, Some(bos)) = (tokenizer.adds_bos(), tokenizer.bos())
+        if resumed.is_some() && !ids.starts_with(before) {
+            ids = [before, &ids].concat();
+        } else if let (true, Some(bos)) = (tokenizer.adds_bos(), tokenizer.bos())
             && ids.first() != Some(&bos)
         {
             ids.insert(0, bos);
         }
-        return Ok(ids);
+        return Ok(Prompt { ids, messages: Vec::new(), keep: 0 });
     }
-    let system = args.system.as_deref().map(Message::system);
-    let messages: Vec<Message> = system.into_iter().chain([Message::user(prompt)]).collect();
-    Ok(model.chat()?.encode(tokenizer, &messages, true)?)
+    let chat = model.chat()?;
+    let mut messages = resumed.unwrap_or_default();
+    if let Some(system) = &args.system {
+        messages.retain(|message| message.role != "system");
+        messages.insert(0, Message::system(system));
+    }
+    let keep = match messages.first() {
+        // A template may refuse a system message alone; then nothing is kept.
+        Some(first) if first.role == "system" => {
+            chat.encode(tokenizer, &messages[..1], false).map_or(0, |ids| ids.len())
+        }
+        _ => 0,
+    };
+    messages.push(Message::user(prompt));
+    let ids = chat.encode(tokenizer, &messages, true)?;
+    Ok(Prompt { ids, messages, keep })
 }
 
-/// Generates up to `most` tokens; `each` gets the text as it becomes whole.
+/// Generates up to `most` tokens; `each` gets the text as it becomes whole. A full context ends the answer, or, with
+/// `shift_keep`, is shifted behind as many tokens.
 pub async fn generate(
     session: &mut Session,
     sampling: &Sampling,
     most: usize,
+    shift_keep: Option<usize>,
     stop: &Stop,
     each: &mut dyn FnMut(&str) -> anyhow::Result<()>,
 ) -> anyhow::Result<Answer> {
@@ -148,7 +208,16 @@ pub async fn generate(
         }
         let id = match session.next(sampling).await {
             Ok(id) => id,
-            Err(Error::ContextFull { .. }) => break StopReason::Context,
+            Err(Error::ContextFull { .. }) => match shift_keep {
+                Some(keep) if session.context() >= LEAST_SHIFTED => {
+                    match shift(session, keep, stop).await {
+                        Ok(()) => continue,
+                        Err(error) if error.is::<crate::exit::Interrupted>() => break StopReason::Interrupted,
+                        Err(error) => return Err(error),
+                    }
+                }
+                _ => break StopReason::Context,
+            },
             Err(Error::Gpu(fault)) if fault.is_out_of_memory() && !ids.is_empty() => {
                 tracing::error!("the answer ends here: {fault}");
                 break StopReason::Memory;

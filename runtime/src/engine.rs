@@ -106,6 +106,11 @@ impl Engine {
         self.inner.context
     }
 
+    /// How the KV cache is stored.
+    pub fn kv_format(&self) -> KvFormat {
+        self.inner.llama.kv
+    }
+
     /// The GPU.
     pub fn gpu(&self) -> &Gpu {
         &self.inner.gpu

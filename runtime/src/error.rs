@@ -7,6 +7,7 @@ use crate::format::FormatError;
 use crate::gpu::GpuError;
 use crate::model::ConfigError;
 use crate::sampling::SamplingError;
+use crate::saved::SavedError;
 use crate::tokenizer::TokenizerError;
 
 /// Any failure of this library.
@@ -27,6 +28,9 @@ pub enum Error {
     /// A sampling parameter.
     #[error(transparent)]
     Sampling(#[from] SamplingError),
+    /// A saved context.
+    #[error(transparent)]
+    Saved(#[from] SavedError),
     /// The chat template.
     #[error(transparent)]
     Chat(#[from] ChatError),

@@ -12,7 +12,10 @@ mod memory;
 pub mod model;
 #[cfg(not(target_arch = "wasm32"))]
 pub mod native;
+#[cfg(not(target_arch = "wasm32"))]
+pub mod prefix_cache;
 pub mod sampling;
+pub mod saved;
 mod session;
 mod synthetic;
 pub mod tokenizer;
@@ -25,6 +28,9 @@ pub use godwit_shaders::{Format, KvFormat, KvType};
 pub use gpu::{AdapterSummary, Backend, Gpu, GpuError, GpuOptions};
 pub use memory::{BadContextSize, ContextSize, MemoryUse, tokens};
 pub use model::{Config, Model, Progress, RopeOverride, RopeStretch};
+#[cfg(not(target_arch = "wasm32"))]
+pub use prefix_cache::{PrefixCache, Reuse};
 pub use sampling::{Sampling, SamplingError};
+pub use saved::{SavedError, SavedHeader};
 pub use session::Session;
 pub use synthetic::{BadSynthetic, Synthetic};

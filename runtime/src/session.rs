@@ -156,6 +156,34 @@ impl Session {
         Ok(())
     }
 
+    /// Keeps as many tokens as `tokens` begins with, and forgets the others; at least one of `tokens` is left to compute, for
+    /// its logits. Returns how many are kept.
+    pub fn keep_prefix(&mut self, tokens: &[u32]) -> usize {
+        let same = self.tokens.iter().zip(tokens).take_while(|(old, new)| old == new).count();
+        let kept = same.min(tokens.len().saturating_sub(1));
+        self.truncate(kept);
+        kept
+    }
+
+    /// Makes room in the KV cache for positions up to `end`.
+    pub(crate) async fn reserve_to(&mut self, end: u32) -> Result<(), Error> {
+        self.reserve(end.saturating_sub(1), 1).await.map(drop)
+    }
+
+    /// Appends tokens whose keys and values were written by other means.
+    pub(crate) fn append_computed(&mut self, ids: &[u32]) {
+        self.tokens.extend_from_slice(ids);
+        self.has_logits = false;
+    }
+
+    pub(crate) fn kv(&self) -> &Kv {
+        &self.kv
+    }
+
+    pub(crate) fn buffers(&self) -> &GpuMemory {
+        &self.memory
+    }
+
     /// Fills the context up to `len` tokens with noise, as if they had been computed: for measuring what a step takes at that
     /// depth. What follows makes no sense.
     ///

@@ -1,6 +1,8 @@
 //! The KV cache: segments of positions that are allocated as the context grows.
 
-use godwit_shaders::{Buffers, Caps, Heads, KvFormat, Segment};
+use std::ops::Range;
+
+use godwit_shaders::{BufferRef, Buffers, Caps, Heads, KvFormat, Segment};
 
 /// Positions of the first segment. The later ones double, so that few are needed and little is empty, up to
 /// [`MOST_BYTES`] for a segment's keys or values.
@@ -80,6 +82,27 @@ impl Kv {
     /// The first `count` segments of a layer.
     pub fn layer(&self, layer: usize, count: usize) -> Vec<Segment> {
         self.segments.iter().take(count).map(|layers| layers[layer]).collect()
+    }
+
+    /// Where keys and values of positions are: for each layer, keys then values, cut at the ends of segments. The range is
+    /// whole tiles of 32 positions, all of them allocated.
+    pub fn parts(&self, range: Range<u32>) -> Vec<BufferRef> {
+        let mut parts = Vec::new();
+        for layer in 0..self.layers as usize {
+            for keys in [true, false] {
+                for segment in self.segments.iter().map(|layers| &layers[layer]) {
+                    let begin = range.start.max(segment.first);
+                    let end = range.end.min(segment.first + segment.len);
+                    if begin < end {
+                        let whole = if keys { segment.k } else { segment.v };
+                        let each = whole.bytes / u64::from(segment.len);
+                        let offset = whole.offset + u64::from(begin - segment.first) * each;
+                        parts.push(BufferRef { offset, bytes: u64::from(end - begin) * each, ..whole });
+                    }
+                }
+            }
+        }
+        parts
     }
 
     /// All segments, each with one for every layer.

@@ -1,0 +1,134 @@
+//! What a session holds: prompts that go into it, by way of the cache on disk, and contexts that are saved and resumed.
+
+use std::fs::File;
+use std::io::BufReader;
+use std::ops::ControlFlow;
+use std::path::{Path, PathBuf};
+
+use anyhow::Context as _;
+use godwit::{Error, Message, PrefixCache, Reuse, Session};
+use indicatif::ProgressBar;
+use serde::{Deserialize, Serialize};
+
+use crate::args::SavedArgs;
+use crate::exit::Interrupted;
+use crate::load::bar;
+use crate::stop::Stop;
+
+/// What goes along with a saved context.
+#[derive(Debug, Default, Serialize, Deserialize)]
+pub struct Note {
+    /// The conversation, where it is one.
+    pub messages: Vec<Message>,
+}
+
+/// The folders and files that contexts are in.
+pub struct Contexts<'a> {
+    args: &'a SavedArgs,
+    cache: Option<PrefixCache>,
+    stop: &'a Stop,
+}
+
+impl<'a> Contexts<'a> {
+    pub fn new(args: &'a SavedArgs, stop: &'a Stop) -> Self {
+        let folder = args.cache_dir.clone().or_else(|| Some(cache_folder()?.join("godwit").join("prompts")));
+        let cache = folder.filter(|_| !args.no_cache).map(|folder| PrefixCache::new(folder, args.cache_size));
+        Self { args, cache, stop }
+    }
+
+    fn step(&self, bar: &ProgressBar, done: usize) -> ControlFlow<()> {
+        bar.set_position(done as u64);
+        if self.stop.pressed() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+    }
+
+    /// Brings the session to hold exactly these tokens, with a progress bar. Stops at Ctrl-C.
+    pub async fn prefill(&self, session: &mut Session, tokens: &[u32]) -> anyhow::Result<Reuse> {
+        let bar = bar("reading", "{pos}/{len} tokens, {per_sec}");
+        bar.set_length(tokens.len() as u64);
+        let mut show = |done: usize, _: usize| self.step(&bar, done);
+        let result = match &self.cache {
+            Some(cache) => cache.prefill(session, tokens, &mut show).await,
+            None => {
+                let kept = session.keep_prefix(tokens);
+                let mut show = |done: usize, all: usize| show(kept + done, all);
+                let computed = tokens.len() - kept;
+                let done = session.prefill(&tokens[kept..], &mut show).await;
+                done.map(|()| Reuse { kept, computed, ..Reuse::default() })
+            }
+        };
+        bar.finish_and_clear();
+        result.map_err(stopped)
+    }
+
+    /// Resumes from the file that was named, if one was. Returns the conversation in it.
+    pub async fn resume(&self, session: &mut Session) -> anyhow::Result<Option<Vec<Message>>> {
+        let Some(path) = &self.args.resume else { return Ok(None) };
+        let name = || path.display().to_string();
+        let file = open(path)?;
+        let bar = bar("resuming", "{pos}/{len} tokens");
+        let mut show = |done: usize, all: usize| {
+            bar.set_length(all as u64);
+            self.step(&bar, done)
+        };
+        let result = session.resume(&mut BufReader::with_capacity(1 << 20, file), None, &mut show).await;
+        bar.finish_and_clear();
+        let header = result.map_err(stopped).with_context(name)?;
+        let note: Note = serde_json::from_value(header.note).unwrap_or_default();
+        Ok(Some(note.messages))
+    }
+
+    /// Saves to the file that was named, if one was.
+    pub async fn save(&self, session: &Session, messages: &[Message]) -> anyhow::Result<()> {
+        let Some(path) = &self.args.save else { return Ok(()) };
+        if session.tokens().is_empty() {
+            return Ok(());
+        }
+        // A first Ctrl-C has ended the answer; the next one ends this.
+        self.stop.clear();
+        let bar = bar("saving", "{pos}/{len} tokens");
+        bar.set_length(session.tokens().len() as u64);
+        let note = serde_json::to_value(Note { messages: messages.to_vec() })?;
+        let mut show = |done: usize, _: usize| self.step(&bar, done);
+        let written = godwit::prefix_cache::write_atomically(path, async |file| {
+            session.save(file, 0..session.tokens().len(), note, &mut show).await
+        });
+        let result = written.await;
+        bar.finish_and_clear();
+        result.map_err(stopped)
+    }
+}
+
+fn stopped(error: Error) -> anyhow::Error {
+    if error == Error::Stopped { Interrupted.into() } else { error.into() }
+}
+
+fn open(path: &Path) -> anyhow::Result<File> {
+    let bad = |fault: String| crate::exit::BadInput { file: path.display().to_string(), fault };
+    // Opening a pipe would wait for its writer.
+    let metadata = std::fs::metadata(path).map_err(|error| bad(error.to_string()))?;
+    if !metadata.is_file() {
+        return Err(bad("it is no regular file".into()).into());
+    }
+    Ok(File::open(path).map_err(|error| bad(error.to_string()))?)
+}
+
+/// Where programs keep what they could make again.
+fn cache_folder() -> Option<PathBuf> {
+    let named = |variable| std::env::var_os(variable).map(PathBuf::from).filter(|path| path.is_absolute());
+    if cfg!(windows) {
+        return named("LOCALAPPDATA");
+    }
+    let home = |folder: &str| std::env::home_dir().map(|home| home.join(folder));
+    named("XDG_CACHE_HOME").or_else(|| home(if cfg!(target_os = "macos") { "Library/Caches" } else { ".cache" }))
+}
+
+/// Makes room in a full context: forgets the older half of what follows the first `keep` tokens, and computes the rest
+/// anew, so that what is left is exactly as if the rest had never been there.
+pub async fn shift(session: &mut Session, keep: usize, stop: &Stop) -> anyhow::Result<()> {
+    let tokens = session.tokens().to_vec();
+    let keep = keep.min(tokens.len() / 2);
+    let rest = &tokens[keep + (tokens.len() - keep).div_ceil(2)..];
+    session.truncate(keep);
+    let mut go = |_, _| if stop.pressed() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) };
+    session.prefill(rest, &mut go).await.map_err(stopped)
+}
