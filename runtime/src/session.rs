@@ -117,7 +117,7 @@ impl Session {
         self.check_room(tokens)?;
         let mut done = 0;
         while done < tokens.len() {
-            let count = self.pass(&tokens[done..]).await?;
+            let count = self.pass(&tokens[done..], false).await?;
             done += count;
             if done == tokens.len() {
                 self.submit(Work::Logits, Step::new(0, count as u32)).await?;
@@ -140,7 +140,7 @@ impl Session {
         let vocab = self.engine.model().config().vocab as usize;
         let mut done = 0;
         while done < tokens.len() {
-            let count = self.pass(&tokens[done..]).await?;
+            let count = self.pass(&tokens[done..], true).await?;
             let step = Step::new(0, count as u32);
             self.submit(Work::Outputs, step).await?;
             for first in (0..count).step_by(SCORED as usize) {
@@ -275,13 +275,15 @@ impl Session {
         tokens.iter().find(|&&id| id >= vocab).map_or(Ok(()), |&id| Err(Error::NoSuchToken { id, vocab }))
     }
 
-    /// Runs the transformer on as many of `tokens` as one pass takes, and appends them. Returns how many.
-    async fn pass(&mut self, tokens: &[u32]) -> Result<usize, Error> {
+    /// Runs the transformer on as many of `tokens` as one pass takes, and appends them. Returns how many. What comes out is
+    /// there where `outputs` says so, and after the last token.
+    async fn pass(&mut self, tokens: &[u32], outputs: bool) -> Result<usize, Error> {
         let position = self.tokens.len() as u32;
         let wanted = tokens.len().min(self.chunk as usize) as u32;
         let pass = self.reserve(position, wanted).await?;
         // A pass appends to one segment only.
         let count = wanted.min(self.kv.end_of(pass.segments - 1) - position);
+        let pass = Pass { outputs: outputs || count as usize == tokens.len(), ..pass };
         let tokens = &tokens[..count as usize];
         self.has_logits = false;
         self.memory.write(self.scratch.tokens, 0, bytemuck::cast_slice(tokens));
@@ -303,7 +305,7 @@ impl Session {
             }
         }
         let capacity = if wanted > 1 { self.chunk } else { 1 };
-        Ok(Pass { capacity, segments: self.kv.segments_to(position + 1) })
+        Ok(Pass { capacity, segments: self.kv.segments_to(position + 1), outputs: true })
     }
 
     async fn ensure_logits(&mut self) -> Result<(), Error> {
@@ -355,7 +357,7 @@ impl Session {
         if !self.prepared.contains_key(&work) {
             if let Work::Transformer(pass) = work {
                 // Plans over fewer segments won't come again, but after a truncation.
-                self.prepared.retain(|old, _| !matches!(old, Work::Transformer(p) if p.capacity == pass.capacity));
+                self.prepared.retain(|old, _| !matches!(old, Work::Transformer(p) if Pass { segments: p.segments, ..pass } == *p));
             }
             let plan = self.record(work);
             let prepared = Prepared::new(self.engine.gpu(), &self.memory, &plan, self.scratch.step).await?;

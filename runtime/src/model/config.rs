@@ -18,7 +18,7 @@ const MAX_FFN: u32 = 1 << 20;
 const MAX_VOCAB: u32 = 1 << 22;
 pub(super) const MAX_CONTEXT: u32 = 1 << 27;
 /// The head sizes that the attention kernels are made for.
-const HEAD_DIMS: [u32; 4] = [64, 80, 96, 128];
+const HEAD_DIMS: [u32; 5] = [32, 64, 80, 96, 128];
 
 /// Keys that change the forward pass in ways Godwit has no code for, and the value at which they change nothing.
 const NEUTRAL: [(&str, &[f64]); 9] = [

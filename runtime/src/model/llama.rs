@@ -98,6 +98,8 @@ pub(crate) struct Pass {
     pub capacity: u32,
     /// Segments of the KV cache; the pass's positions lie in the last.
     pub segments: usize,
+    /// Whether anyone asks what comes out: else the last layer only appends to its KV cache.
+    pub outputs: bool,
 }
 
 impl Llama {
@@ -116,6 +118,9 @@ impl Llama {
             matmul(p, caps, &layer.v, s.h, s.v, all, false);
             if let Some(tail) = segments.last() {
                 rope_append(p, self.heads, self.kv, &self.rope, [s.q, s.k, s.v], tail, n);
+            }
+            if !pass.outputs && i + 1 == self.layers.len() {
+                break;
             }
             attend(p, caps, self.heads, self.kv, s.q, &segments, s.states, n);
             attend_merge(p, caps, self.heads, self.kv, s.states, s.attended, n);

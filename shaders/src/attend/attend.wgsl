@@ -94,6 +94,30 @@ fn v_quad(base: u32, i: u32) -> vec4<f32> {
     return nibbles_of(v_cache[base + i / 2u], (i & 1u) * 16u) * scale;
 }
 
+// Where the words of a key begin.
+fn key_base(kv_head: u32, slot: u32) -> u32 {
+    return ((slot / 32u * p.kv_heads + kv_head) * p.k_words) * 32u + slot % 32u;
+}
+
+// How many of the segment's positions a row may see.
+fn seen_by(row: u32) -> u32 {
+    let visible = step_.position + row / (p.heads / p.kv_heads) + 1u;
+    return select(0u, visible - p.first, visible > p.first);
+}
+
+#ifdef ROWS_16
+// A row's scores of the tile's positions `column` and 16, 32, 48 on, of which those below `end` count.
+fn put_scores(row: u32, tile: u32, column: u32, end: u32, s: vec4<f32>) {
+    let slots = vec4<u32>(tile + column) + vec4<u32>(0u, 16u, 32u, 48u);
+    let known = select(vec4<f32>(NEVER), s, slots < vec4<u32>(end));
+    let at = row * LANES + column;
+    scores[at] = known.x;
+    scores[at + 16u] = known.y;
+    scores[at + 32u] = known.z;
+    scores[at + 48u] = known.w;
+}
+#endif
+
 @compute @workgroup_size(64)
 fn attend(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
     let ratio = p.heads / p.kv_heads;
@@ -107,8 +131,7 @@ fn attend(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_ind
 
     // Positions of this split: [begin, end), whole tiles of LANES counted from the segment's begin.
     let last_row = min(row0 + ROWS, rows) - 1u;
-    let visible = step_.position + last_row / ratio + 1u;
-    let length = select(0u, min(visible - p.first, p.len), visible > p.first);
+    let length = min(seen_by(last_row), p.len);
     let share = ((length + p.splits - 1u) / p.splits + LANES - 1u) / LANES * LANES;
     let begin = min(split * share, length);
     let end = min(begin + share, length);
@@ -120,6 +143,10 @@ fn attend(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_ind
         queries[i] = q[((row / ratio) * p.heads + head) * quads + i % quads] * p.scale;
     }
 
+#ifdef ROWS_16
+    let column = lane % 16u;
+    let high = lane / 16u * 4u;
+#endif
     // An invocation sums quad `own` of the values of each `turns`th position, for all rows.
     let turns = LANES / quads;
     let own = lane % quads;
@@ -149,11 +176,41 @@ fn attend(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_ind
     workgroupBarrier();
 
     for (var tile = begin; tile < end; tile += LANES) {
-        // Scores: each invocation one position, all rows.
+#ifdef ROWS_16
+        // Scores: each invocation four rows of four positions, for many rows are bound by the loads of queries.
+        let last = end - 1u;
+        let b0 = key_base(kv_head, min(tile + column, last));
+        let b1 = key_base(kv_head, min(tile + column + 16u, last));
+        let b2 = key_base(kv_head, min(tile + column + 32u, last));
+        let b3 = key_base(kv_head, min(tile + column + 48u, last));
+        var s0 = vec4<f32>();
+        var s1 = vec4<f32>();
+        var s2 = vec4<f32>();
+        var s3 = vec4<f32>();
+        for (var i = 0u; i < quads; i++) {
+            let k0 = k_quad(b0, i) * k_scale(b0, i);
+            let k1 = k_quad(b1, i) * k_scale(b1, i);
+            let k2 = k_quad(b2, i) * k_scale(b2, i);
+            let k3 = k_quad(b3, i) * k_scale(b3, i);
+            let q0 = queries[high * quads + i];
+            let q1 = queries[(high + 1u) * quads + i];
+            let q2 = queries[(high + 2u) * quads + i];
+            let q3 = queries[(high + 3u) * quads + i];
+            s0 += vec4<f32>(dot(q0, k0), dot(q0, k1), dot(q0, k2), dot(q0, k3));
+            s1 += vec4<f32>(dot(q1, k0), dot(q1, k1), dot(q1, k2), dot(q1, k3));
+            s2 += vec4<f32>(dot(q2, k0), dot(q2, k1), dot(q2, k2), dot(q2, k3));
+            s3 += vec4<f32>(dot(q3, k0), dot(q3, k1), dot(q3, k2), dot(q3, k3));
+        }
+        put_scores(high, tile, column, min(end, seen_by(row0 + high)), s0);
+        put_scores(high + 1u, tile, column, min(end, seen_by(row0 + high + 1u)), s1);
+        put_scores(high + 2u, tile, column, min(end, seen_by(row0 + high + 2u)), s2);
+        put_scores(high + 3u, tile, column, min(end, seen_by(row0 + high + 3u)), s3);
+#else
+        // Scores: each invocation one position, all rows, for few rows are bound by the loads of keys.
         let slot = tile + lane;
         var score: array<f32, ROWS>;
         if slot < end {
-            let base = ((slot / 32u * p.kv_heads + kv_head) * p.k_words) * 32u + slot % 32u;
+            let base = key_base(kv_head, slot);
             for (var i = 0u; i < quads; i += 4u) {
                 let scale = k_scale(base, i);
                 let a = k_quad(base, i) * scale;
@@ -168,9 +225,9 @@ fn attend(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_ind
             }
         }
         for (var r = 0u; r < ROWS; r++) {
-            let seen = slot < end && p.first + slot <= step_.position + (row0 + r) / ratio;
-            scores[r * LANES + lane] = select(NEVER, score[r], seen);
+            scores[r * LANES + lane] = select(NEVER, score[r], slot < min(end, seen_by(row0 + r)));
         }
+#endif
         workgroupBarrier();
 
         // The row's maximum so far, and the weights relative to it.

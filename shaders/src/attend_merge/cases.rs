@@ -3,7 +3,7 @@ use crate::kernel::{Case, Scene, Step};
 use crate::testing::{Random, words};
 
 pub fn cases() -> Vec<Case> {
-    [(9, 3, 64, 1, 1, 1), (9, 3, 64, 5, 1, 64), (32, 8, 128, 1, 7, 128), (4, 1, 80, 3, 2, 16), (4, 2, 96, 2, 64, 32)]
+    [(9, 3, 64, 1, 1, 1), (2, 1, 32, 3, 2, 32), (9, 3, 64, 5, 1, 64), (32, 8, 128, 1, 7, 128), (4, 1, 80, 3, 2, 16), (4, 2, 96, 2, 64, 32)]
         .map(|(heads, kv_heads, head_dim, count, splits, block)| {
             let mut random = Random::new(u64::from(heads + splits));
             let params = Params { heads, kv_heads, head_dim, splits, block, reserved0: 0, reserved1: 0, reserved2: 0 };

@@ -22,7 +22,7 @@ pub fn cases() -> Vec<Case> {
             cases.push(case([4, 2, 64, 64, 35, 5, 32, 32], KvFormat { k, v, hadamard: true }));
         }
     }
-    for head_dim in [80, 96, 128] {
+    for head_dim in [32, 80, 96, 128] {
         for kind in [KvType::F32, KvType::Q8_0, KvType::Q4_0] {
             for hadamard in [false, true] {
                 let format = KvFormat { k: kind, v: kind, hadamard };
