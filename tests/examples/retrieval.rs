@@ -1,0 +1,54 @@
+//! Needles in a haystack of any length: `cargo run --release -p godwit-tests --example retrieval -- 1m q8_0`.
+//!
+//! What is read is kept in `target/retrieval`: an interrupted run goes on where it stopped.
+
+use std::ops::ControlFlow;
+use std::time::Instant;
+
+use godwit::format::Bytes;
+use godwit::{ContextSize, EngineOptions, Model, PrefixCache, Sampling};
+use godwit_tests::model::engine;
+use godwit_tests::retrieval::{KEYS, gguf, haystack, value_of};
+use pollster::block_on;
+
+fn main() {
+    let mut arguments = std::env::args().skip(1);
+    let len = arguments.next().and_then(|text| godwit::tokens(&text)).unwrap_or(1 << 16);
+    let kv = arguments.next().map_or(Ok(Default::default()), |text| text.parse()).expect("a KV type");
+    // Room for the question and its answer, at the window's very end.
+    let hay = haystack(len - 2);
+    let file = Bytes { name: "retrieval".into(), data: gguf(len) };
+    let model = Model::from_sources(vec![Box::new(file)]).expect("a model");
+    let options = EngineOptions { context: ContextSize::Tokens(len), kv, ..Default::default() };
+    let engine = engine(&model, &options, false);
+    let mut session = block_on(engine.session()).expect("a session");
+    let begin = Instant::now();
+    let mut shown = 0;
+    let mut progress = |done: usize, all: usize| {
+        if done * 32 / all > shown {
+            shown = done * 32 / all;
+            eprintln!("{done} of {all} tokens after {:.0} s", begin.elapsed().as_secs_f64());
+        }
+        ControlFlow::Continue(())
+    };
+    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../target/retrieval");
+    let cache = PrefixCache::new(folder, 16 << 30);
+    let reuse = block_on(cache.prefill(&mut session, &hay, &mut progress)).expect("the haystack is read");
+    let read = begin.elapsed();
+    let asked = Instant::now();
+    let mut recalled = 0;
+    for key in 0..KEYS {
+        session.truncate(hay.len());
+        block_on(session.prefill(&[key], &mut |_, _| ControlFlow::Continue(()))).expect("the question");
+        let answer = block_on(session.next(&Sampling::greedy())).expect("the answer");
+        recalled += u32::from(answer == value_of(key));
+    }
+    println!(
+        "{recalled} of {KEYS} needles recalled at {len} tokens, {kv} KV cache, on {}: {} read in {:.0} s, asked in {:.1} s",
+        engine.gpu().summary(),
+        reuse.computed,
+        read.as_secs_f64(),
+        asked.elapsed().as_secs_f64()
+    );
+    assert_eq!(recalled, KEYS);
+}
