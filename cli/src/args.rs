@@ -100,6 +100,12 @@ pub struct ModelArgs {
     pub context: Option<ContextSize>,
     #[command(flatten)]
     pub kv: KvArgs,
+    /// Host memory for what the GPU has no room for of the KV cache; beyond that it goes to a file.
+    #[arg(long, value_name = "BYTES", value_parser = bytes, default_value = "8G")]
+    pub spill_memory: u64,
+    /// Keep all of the KV cache on the GPU, and stop where it is full.
+    #[arg(long)]
+    pub no_spill: bool,
 }
 
 /// Where the model comes from.

@@ -13,6 +13,7 @@ use serde::{Deserialize, Serialize};
 use crate::args::SavedArgs;
 use crate::exit::Interrupted;
 use crate::load::bar;
+use crate::output::bytes;
 use crate::stop::Stop;
 
 /// What goes along with a saved context.
@@ -43,6 +44,7 @@ impl<'a> Contexts<'a> {
 
     /// Brings the session to hold exactly these tokens, with a progress bar. Stops at Ctrl-C.
     pub async fn prefill(&self, session: &mut Session, tokens: &[u32]) -> anyhow::Result<Reuse> {
+        let spilled = session.spilled_bytes();
         let bar = bar("reading", "{pos}/{len} tokens, {per_sec}");
         bar.set_length(tokens.len() as u64);
         let mut show = |done: usize, _: usize| self.step(&bar, done);
@@ -57,6 +59,10 @@ impl<'a> Contexts<'a> {
             }
         };
         bar.finish_and_clear();
+        if session.spilled_bytes() > spilled {
+            let bytes = bytes(session.spilled_bytes());
+            eprintln!("({bytes} of the KV cache are on the host, for want of GPU memory: exact, but slower)");
+        }
         result.map_err(stopped)
     }
 

@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use godwit::{Engine, EngineOptions, Gpu, Model, Progress};
+use godwit::{Engine, EngineOptions, Gpu, Model, Progress, Spilling};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use crate::args::{Common, ModelArgs, ModelSource};
@@ -37,7 +37,9 @@ pub async fn load(args: &ModelArgs, common: &Common, stop: &Stop) -> anyhow::Res
     if gpu.summary().is_cpu() {
         tracing::warn!("{} computes on the CPU", gpu.summary());
     }
-    let options = EngineOptions { context: args.context.unwrap_or_default(), kv: args.kv.format(), ..EngineOptions::default() };
+    let spill = if args.no_spill { Spilling::Never } else { Spilling::Host { memory: args.spill_memory } };
+    let context = args.context.unwrap_or_default();
+    let options = EngineOptions { context, kv: args.kv.format(), spill, ..EngineOptions::default() };
     let bar = bar("loading", "{bytes}/{total_bytes}");
     let mut show = |progress: Progress| {
         if stop.pressed() {

@@ -144,12 +144,19 @@ fn too_little_memory_is_said() {
     // What was generated before memory ran out is not lost.
     let prompt = "word ".repeat(1010);
     let args = ["run", &model, "--raw", "-p", &prompt, "-n", "40", "--temp", "0", "--json", "--logit-bias", "2=-inf"];
-    let output = godwit(&[&args[..], &["--gpu-memory", "130M"]].concat());
+    let output = godwit(&[&args[..], &["--gpu-memory", "130M", "--no-spill"]].concat());
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     let report: serde_json::Value = serde_json::from_str(&stdout(&output)).expect("JSON");
     assert_eq!(report["stop_reason"], "memory", "{report}");
     assert!(report["generated_tokens"].as_u64().is_some_and(|n| n > 0), "{report}");
     assert!(String::from_utf8_lossy(&output.stderr).contains("answer ends here"));
+
+    // Or the KV cache goes to the host, and the answer goes on as if there were room.
+    let roomy = stdout(&godwit(&args));
+    let spilled = stdout(&godwit(&[&args[..], &["--gpu-memory", "130M"]].concat()));
+    let ids = |text: &str| serde_json::from_str::<Value>(text).expect("JSON")["ids"].clone();
+    assert_eq!(ids(&roomy), ids(&spilled));
+    assert_eq!(ids(&roomy).as_array().map(Vec::len), Some(40));
 }
 
 #[test]
@@ -180,6 +187,62 @@ fn chat_talks_over_a_pipe() {
     assert!(stderr.contains("/frob is no command") && stderr.contains("tokens computed"), "{stderr}");
     let saved: Value = serde_json::from_slice(&std::fs::read(saved).expect("the saved file")).expect("JSON");
     assert_eq!(saved["messages"].as_array().map(Vec::len), Some(3));
+}
+
+#[test]
+fn contexts_are_saved_and_resumed() {
+    let (model, folder) = (model(), tempfile::tempdir().expect("a folder"));
+    let path = |name: &str| folder.path().join(name).display().to_string();
+    let (text, saved) = (path("text.txt"), path("saved.kv"));
+    std::fs::write(&text, "The godwit flies from Alaska to New Zealand without a rest.\n").expect("a file");
+    let json = |args: &[&str]| {
+        let common = ["--temp", "0", "-n", "8", "--json", "--no-cache"];
+        serde_json::from_str::<Value>(&stdout(&godwit(&[&["run", &model], args, &common].concat()))).expect("JSON")
+    };
+    let first = json(&["-f", &text, "-p", "Where does it fly to?", "--save", &saved]);
+    assert_eq!(first["reused_tokens"], 0, "{first}");
+    // All but the new question is there.
+    let second = json(&["--resume", &saved, "-p", "And from where?"]);
+    let held = first["prompt_tokens"].as_u64().expect("a number") + 7;
+    assert!(second["reused_tokens"].as_u64() >= Some(held), "{first} {second}");
+    assert!(second["prompt_tokens"].as_u64() > Some(held + 8), "{second}");
+
+    fails(&godwit(&["run", &model, "-p", "x", "--resume", &text]), 3, "no saved context");
+    fails(&godwit(&["run", &model, "-p", "x", "--resume", &saved, "--kv", "q8_0"]), 3, "another type");
+    fails(&godwit(&["run", &model, "-p", "x", "--resume", &saved, "--rope-theta", "5e5"]), 3, "rotary");
+    fails(&godwit(&["run", &model, "-p", "x", "--resume", &path("none")]), 3, "none");
+    let mut bytes = std::fs::read(&saved).expect("the file");
+    let middle = bytes.len() / 2;
+    bytes[middle] ^= 1;
+    std::fs::write(&saved, bytes).expect("a damaged file");
+    fails(&godwit(&["run", &model, "-p", "x", "--resume", &saved]), 3, "damaged");
+    fails(&godwit(&["run", &model, "-p", "x", "-n", "1", "--json", "--save", "/nonexistent/x.kv"]), 1, "/nonexistent");
+}
+
+#[test]
+fn a_full_context_is_said_or_shifted() {
+    let model = model();
+    let args = ["run", &model, "-p", "Count to a hundred.", "-n", "120", "--temp", "0", "--context", "64", "--logit-bias"];
+    let full = godwit(&[&args[..], &["2=-inf"]].concat());
+    assert!(full.status.success() && String::from_utf8_lossy(&full.stderr).contains("--context-shift"));
+    let shifted = stdout(&godwit(&[&args[..], &["2=-inf", "--context-shift", "--json"]].concat()));
+    let shifted: Value = serde_json::from_str(&shifted).expect("JSON");
+    assert_eq!((&shifted["generated_tokens"], &shifted["stop_reason"]), (&120.into(), &"length".into()));
+}
+
+#[test]
+fn synthetic_models_run() {
+    let bench = ["bench", "--synthetic", "tiny:q4_0", "-p", "16", "-n", "2", "-d", "0,8k", "-r", "1", "--json"];
+    let bench: Value = serde_json::from_str(&stdout(&godwit(&bench))).expect("JSON");
+    assert_eq!(bench["results"].as_array().map(Vec::len), Some(4));
+    let max = ["doctor", "--synthetic", "llama3-8b:q4_k", "--context", "max", "--gpu-memory", "8G", "--json", "--kv", "q4_0"];
+    let doctor: Value = serde_json::from_str(&stdout(&godwit(&max))).expect("JSON");
+    let context = &doctor["model"]["contexts"][0];
+    let total: u64 = ["weights", "kv", "scratch"].iter().filter_map(|part| context[part].as_u64()).sum();
+    // The longest that fits: more than half a segment of 64 MiB for each layer's keys and values can't be left.
+    assert!(total <= 8 << 30 && total > 7 << 30, "{doctor}");
+    fails(&godwit(&["bench", "--synthetic", "llama9"]), 2, "llama3-8b");
+    fails(&godwit(&["bench"]), 2, "MODEL");
 }
 
 #[test]

@@ -19,6 +19,27 @@ pub struct EngineOptions {
     pub segment_tokens: Option<u32>,
     /// How the KV cache is stored.
     pub kv: KvFormat,
+    /// What happens to a KV cache that the GPU has no room for.
+    pub spill: Spilling,
+}
+
+/// What happens to a KV cache that the GPU has no room for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Spilling {
+    /// Growing fails.
+    Never,
+    /// Its oldest segments move to host memory, as many bytes as this, and then to a file. Each step then brings them to the
+    /// GPU and back out: exact, and slower.
+    Host {
+        /// Bytes of host memory at most.
+        memory: u64,
+    },
+}
+
+impl Default for Spilling {
+    fn default() -> Self {
+        Self::Host { memory: 8 << 30 }
+    }
 }
 
 /// A model's weights on a GPU. Cheap to clone; all clones are the same weights.
@@ -35,6 +56,7 @@ pub(crate) struct Inner {
     pub memory: GpuMemory,
     pub context: u32,
     pub segment_tokens: Option<u32>,
+    pub spill: Spilling,
 }
 
 impl Inner {
@@ -49,7 +71,7 @@ impl Inner {
         let (mut kv, mut table, mut memory) = (self.kv(), self.table.clone(), self.memory.clone());
         while kv.capacity() < self.context {
             let before = kv.capacity();
-            kv.grow(&mut table);
+            kv.grow(&mut table, None);
             if memory.allocate(&table).await.is_err() {
                 // The activations take the place of what was allocated of this segment.
                 return before.max(1);
@@ -86,7 +108,7 @@ impl Engine {
         let Loader { table, memory, .. } = loader;
         let segment_tokens = options.segment_tokens;
         let model = model.clone();
-        let mut inner = Inner { gpu, model, llama, table, memory, context, segment_tokens };
+        let mut inner = Inner { gpu, model, llama, table, memory, context, segment_tokens, spill: options.spill };
         if (options.context, known) == (ContextSize::Max, None) {
             inner.context = inner.context_by_trial().await;
         }

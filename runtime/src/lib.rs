@@ -8,6 +8,7 @@ pub mod format;
 #[doc(hidden)]
 pub mod fuzzing;
 pub mod gpu;
+mod growth;
 mod memory;
 pub mod model;
 #[cfg(not(target_arch = "wasm32"))]
@@ -17,11 +18,12 @@ pub mod prefix_cache;
 pub mod sampling;
 pub mod saved;
 mod session;
+mod spill;
 mod synthetic;
 pub mod tokenizer;
 
 pub use chat::{ChatError, ChatTemplate, Message};
-pub use engine::{Engine, EngineOptions};
+pub use engine::{Engine, EngineOptions, Spilling};
 pub use error::Error;
 pub use godwit_shaders::kv::UnknownKvType;
 pub use godwit_shaders::{Format, KvFormat, KvType};

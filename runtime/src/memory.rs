@@ -35,7 +35,7 @@ impl MemoryUse {
         let scratch = table.bytes();
         let mut cache = Kv::new(heads(config), kv, config.layers, context, None, caps);
         while cache.capacity() < context {
-            cache.grow(&mut table);
+            cache.grow(&mut table, None);
         }
         let tables = RopeTables::bytes(config.rotary_dim, context);
         Self { weights: weights + tables, kv: cache.bytes(), scratch }

@@ -8,12 +8,12 @@
 use std::io::{self, Read, Write};
 use std::ops::{ControlFlow, Range};
 
-use godwit_shaders::BufferRef;
 use serde::{Deserialize, Serialize};
 use thiserror::Error as ThisError;
 
 use crate::engine::Inner;
 use crate::error::Error;
+use crate::model::Part;
 use crate::session::Session;
 
 const MAGIC: &[u8; 8] = b"GODWITKV";
@@ -202,10 +202,21 @@ impl Session {
             // All of a run are on their way before the first is waited for.
             let mut readbacks = Vec::new();
             for part in self.cached(run.clone()) {
-                readbacks.push(self.buffers().start_read(part).await?);
+                readbacks.push(match (part.host, &self.spill) {
+                    (Some((piece, from)), Some(spill)) => {
+                        let mut bytes = vec![0; part.gpu.bytes as usize];
+                        spill.read(piece, from, &mut bytes)?;
+                        Err(bytes)
+                    }
+                    _ => Ok(self.memory.start_read(part.gpu).await?),
+                });
             }
             for readback in readbacks {
-                out.put(&readback.finish().await?)?;
+                let bytes = match readback {
+                    Ok(readback) => readback.finish().await?,
+                    Err(bytes) => bytes,
+                };
+                out.put(&bytes)?;
             }
             if progress((run.end - first) as usize, count as usize).is_break() {
                 return Err(Error::Stopped);
@@ -263,13 +274,16 @@ impl Session {
         if ids.iter().any(|&id| id >= vocab) {
             return Err(SavedError::Damaged("a token does not exist").into());
         }
-        self.reserve_to(end as u32).await?;
         let mut bytes = Vec::new();
         for run in runs(header.first, header.count) {
+            self.reserve_to(run.end).await?;
             for part in self.cached(run.clone()) {
-                bytes.resize(part.bytes as usize, 0);
+                bytes.resize(part.gpu.bytes as usize, 0);
                 input.take(&mut bytes)?;
-                self.buffers().write(part, 0, &bytes);
+                match (part.host, &mut self.spill) {
+                    (Some((piece, from)), Some(spill)) => spill.write(piece, from, &bytes)?,
+                    _ => self.memory.write(part.gpu, 0, &bytes),
+                }
             }
             // Copies on their way to the GPU don't pile up.
             self.engine().gpu().finish().await?;
@@ -299,8 +313,8 @@ impl Session {
     }
 
     /// Where positions' keys and values are, in the order of a file: whole tiles of 32, layer by layer.
-    fn cached(&self, run: Range<u32>) -> Vec<BufferRef> {
-        self.kv().parts(run.start..run.end.next_multiple_of(32))
+    fn cached(&self, run: Range<u32>) -> Vec<Part> {
+        self.kv.parts(run.start..run.end.next_multiple_of(32))
     }
 }
 

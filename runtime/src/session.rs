@@ -9,12 +9,13 @@ use godwit_shaders::kv::noise;
 use godwit_shaders::sample::{Choice, sample};
 use godwit_shaders::{BufferRef, Buffers, Caps, Plan, Step};
 
-use crate::engine::Engine;
+use crate::engine::{Engine, Spilling};
 use crate::memory::{MemoryUse, heads, kv_bytes};
 use crate::error::Error;
 use crate::gpu::{GpuMemory, Prepared};
 use crate::model::{Kv, Pass, SCORED, Scratch};
 use crate::sampling::Sampling;
+use crate::spill::Spill;
 
 /// Tokens of a prefill pass on a GPU, and on a CPU, which answers to Ctrl-C only between passes.
 const PREFILL: u32 = 256;
@@ -27,7 +28,7 @@ pub(crate) fn pass_tokens(caps: &Caps) -> u32 {
 
 /// What a prepared plan does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-enum Work {
+pub(crate) enum Work {
     Transformer(Pass),
     Logits,
     Outputs,
@@ -38,16 +39,18 @@ enum Work {
 /// A sequence of tokens on the GPU, and what follows it.
 pub struct Session {
     engine: Engine,
-    table: Buffers,
-    memory: GpuMemory,
-    kv: Kv,
+    pub(crate) table: Buffers,
+    pub(crate) memory: GpuMemory,
+    pub(crate) kv: Kv,
+    /// Segments that the GPU has no room for; none where they may not leave it.
+    pub(crate) spill: Option<Spill>,
     scratch: Scratch,
     /// Tokens of a prefill pass.
-    chunk: u32,
-    tokens: Vec<u32>,
+    pub(crate) chunk: u32,
+    pub(crate) tokens: Vec<u32>,
     /// Whether the logits on the GPU are those after the last token.
     has_logits: bool,
-    prepared: HashMap<Work, Prepared>,
+    pub(crate) prepared: HashMap<Work, Prepared>,
 }
 
 impl Session {
@@ -60,8 +63,12 @@ impl Session {
         let mut memory = inner.memory.clone();
         memory.allocate(&table).await?;
         let kv = inner.kv();
+        let spill = match inner.spill {
+            Spilling::Never => None,
+            Spilling::Host { memory } => Some(Spill::new(memory)),
+        };
         let (tokens, prepared) = (Vec::new(), HashMap::new());
-        Ok(Self { engine, table, memory, kv, scratch, chunk, tokens, has_logits: false, prepared })
+        Ok(Self { engine, table, memory, kv, spill, scratch, chunk, tokens, has_logits: false, prepared })
     }
 
     /// The tokens so far.
@@ -83,6 +90,11 @@ impl Session {
     pub fn memory(&self) -> MemoryUse {
         let (weights, kv) = (self.engine.memory().weights, self.kv.bytes());
         MemoryUse { weights, kv, scratch: self.table.bytes().saturating_sub(weights + kv) }
+    }
+
+    /// Bytes of the KV cache that the GPU has no room for, and that every step reads from the host.
+    pub fn spilled_bytes(&self) -> u64 {
+        self.spill.as_ref().map_or(0, Spill::bytes)
     }
 
     /// Tokens that a prefill pass takes.
@@ -176,14 +188,6 @@ impl Session {
         self.has_logits = false;
     }
 
-    pub(crate) fn kv(&self) -> &Kv {
-        &self.kv
-    }
-
-    pub(crate) fn buffers(&self) -> &GpuMemory {
-        &self.memory
-    }
-
     /// Fills the context up to `len` tokens with noise, as if they had been computed: for measuring what a step takes at that
     /// depth. What follows makes no sense.
     ///
@@ -199,7 +203,7 @@ impl Session {
             let end = self.tokens.len();
             let filled = self.kv.segments_to(end as u32);
             self.reserve(end as u32, 1).await?;
-            for segment in self.kv.all().skip(filled.saturating_sub(1)).flatten() {
+            for segment in self.kv.all().skip(filled.saturating_sub(1)).flatten().filter(|s| s.host.is_none()) {
                 for (buffer, words) in [segment.k, segment.v].into_iter().zip(&noise) {
                     let bytes: &[u8] = bytemuck::cast_slice(words);
                     for at in (0..buffer.bytes).step_by(bytes.len()) {
@@ -292,22 +296,6 @@ impl Session {
         Ok(count as usize)
     }
 
-    /// Makes room in the KV cache for the token at `position`; the pass for up to `wanted` tokens from there.
-    async fn reserve(&mut self, position: u32, wanted: u32) -> Result<Pass, Error> {
-        while self.kv.capacity() <= position {
-            let before = self.table.len();
-            self.kv.grow(&mut self.table);
-            if let Err(error) = self.memory.allocate(&self.table).await {
-                self.kv.shrink();
-                self.table.truncate(before);
-                self.memory.truncate(before);
-                return Err(error.into());
-            }
-        }
-        let capacity = if wanted > 1 { self.chunk } else { 1 };
-        Ok(Pass { capacity, segments: self.kv.segments_to(position + 1), outputs: true })
-    }
-
     async fn ensure_logits(&mut self) -> Result<(), Error> {
         if !self.has_logits {
             let last = self.tokens.pop().ok_or(Error::Empty)?;
@@ -363,10 +351,17 @@ impl Session {
             let prepared = Prepared::new(self.engine.gpu(), &self.memory, &plan, self.scratch.step).await?;
             self.prepared.insert(work, prepared);
         }
-        if let Some(prepared) = self.prepared.get(&work) {
-            prepared.submit(&self.memory, step);
+        match (self.prepared.get(&work), &self.spill) {
+            (Some(prepared), Some(spill)) if prepared.has_uploads() => {
+                let host = &|piece, from, into: &mut [u8]| spill.read(piece, from, into).map_err(Error::from);
+                prepared.stream(&self.memory, step, host).await
+            }
+            (Some(prepared), _) => {
+                prepared.submit(&self.memory, step);
+                Ok(())
+            }
+            (None, _) => Ok(()),
         }
-        Ok(())
     }
 
     fn record(&self, work: Work) -> Plan {

@@ -22,6 +22,9 @@ pub struct Segment {
     pub first: u32,
     /// Positions; a multiple of 32.
     pub len: u32,
+    /// Where keys and values are while they are not on the GPU: a number that the executor knows. `k` and `v` are then where
+    /// they are put before they are read, keys first.
+    pub host: Option<u32>,
 }
 
 /// The shape of attention.

@@ -26,7 +26,7 @@ pub use compose::{Dialect, compose};
 pub use format::Format;
 pub use kernel::{Access, Case, Contents, Kernel, Scene, Step, Variant};
 pub use kv::{Heads, KvFormat, KvType, Segment};
-pub use plan::{BufferRef, Buffers, Dispatch, Plan};
+pub use plan::{BufferRef, Buffers, Dispatch, Plan, Upload};
 pub use weights::{Matrix, Shard};
 
 /// Every kernel.

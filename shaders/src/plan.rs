@@ -52,6 +52,13 @@ impl Buffers {
         self.entries.iter().map(|(_, bytes)| bytes).sum()
     }
 
+    /// Says that a buffer takes no memory any more.
+    pub fn release(&mut self, id: u32) {
+        if let Some((_, bytes)) = self.entries.get_mut(id as usize) {
+            *bytes = 0;
+        }
+    }
+
     /// Forgets all buffers from `len` on.
     pub fn truncate(&mut self, len: usize) {
         self.entries.truncate(len);
@@ -82,6 +89,19 @@ pub struct Dispatch {
 pub struct Plan {
     /// The launches.
     pub dispatches: Vec<Dispatch>,
+    /// What comes from the host in between, in order.
+    pub uploads: Vec<Upload>,
+}
+
+/// Bytes that the host writes before a launch.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Upload {
+    /// The launch, as an index.
+    pub before: usize,
+    /// What is written: a number that the executor knows.
+    pub host: u32,
+    /// Where it goes, one part after the other.
+    pub to: [BufferRef; 2],
 }
 
 impl Plan {

@@ -29,7 +29,7 @@ fn rotations(theta: f64, positions: &[u32]) -> Vec<Vec<[f64; 2]>> {
     let cos = table.declare("tables", 4 * tables.floats.len() as u64);
     let [q, k, v] = ["q", "k", "v"].map(|name| table.declare(name, 4 * u64::from(HEAD)));
     let [keys, values] = kv.bytes(heads).map(|bytes| table.declare("cache", 32 * bytes));
-    let segment = Segment { k: keys, v: values, first: 0, len: 32 };
+    let segment = Segment { k: keys, v: values, first: 0, len: 32, host: None };
     let mut plan = Plan::default();
     let rope = Rope { tables: cos, rotary_dim: HEAD };
     rope_append(&mut plan, heads, kv, &rope, [q, k, v], &segment, 1);

@@ -1,18 +1,23 @@
 //! Plans on a device: prepared once, submitted as often as wanted.
 
+use std::ops::Range;
 use std::sync::Arc;
 
 use godwit_shaders::caps::BINDING_ALIGNMENT;
-use godwit_shaders::{BufferRef, Plan, Step};
+use godwit_shaders::{BufferRef, Plan, Step, Upload};
 
 use super::pipelines::Compiled;
 use super::{Gpu, GpuError, GpuMemory};
+
+/// Bytes on their way to the GPU before they are waited for.
+const IN_FLIGHT: u64 = 64 << 20;
 
 /// A plan with its pipelines and bindings.
 pub struct Prepared {
     gpu: Gpu,
     step: BufferRef,
     launches: Vec<Launch>,
+    uploads: Vec<Upload>,
 }
 
 struct Launch {
@@ -50,10 +55,11 @@ impl Prepared {
                     size: wgpu::BufferSize::new(bytes),
                 })
             };
-            let whole = |of: &BufferRef| bind(memory.buffer(of.id), of.offset, of.bytes);
-            let resources = [bind(&uniform, (i * slot) as u64, dispatch.params.len() as u64), whole(&step)]
-                .into_iter()
-                .chain(dispatch.buffers.iter().map(whole));
+            let whole = |of: &BufferRef| Ok::<_, GpuError>(bind(memory.buffer(of.id)?, of.offset, of.bytes));
+            let mut resources = vec![bind(&uniform, (i * slot) as u64, dispatch.params.len() as u64), whole(&step)?];
+            for buffer in &dispatch.buffers {
+                resources.push(whole(buffer)?);
+            }
             let entries: Vec<_> =
                 (0..).zip(resources).map(|(binding, resource)| wgpu::BindGroupEntry { binding, resource }).collect();
             let bindings = device.create_bind_group(&wgpu::BindGroupDescriptor {
@@ -64,16 +70,59 @@ impl Prepared {
             launches.push(Launch { compiled, bindings, workgroups: dispatch.workgroups });
         }
         gpu.check()?;
-        Ok(Self { gpu: gpu.clone(), step, launches })
+        Ok(Self { gpu: gpu.clone(), step, launches, uploads: plan.uploads.clone() })
+    }
+
+    /// Whether the plan reads from the host: then [`Prepared::stream`] runs it.
+    pub fn has_uploads(&self) -> bool {
+        !self.uploads.is_empty()
+    }
+
+    /// Runs a plan that reads from the host. `host` fills bytes of a piece, from an offset on.
+    ///
+    /// # Errors
+    /// The device fails, or `host` does.
+    pub async fn stream<E: From<GpuError>>(
+        &self,
+        memory: &GpuMemory,
+        step: Step,
+        host: &dyn Fn(u32, u64, &mut [u8]) -> Result<(), E>,
+    ) -> Result<(), E> {
+        memory.write(self.step, 0, bytemuck::bytes_of(&step));
+        let (mut done, mut in_flight, mut bytes) = (0, 0, Vec::new());
+        for upload in &self.uploads {
+            // What ran before may still read where this goes; the queue keeps the order.
+            self.encode(done..upload.before);
+            done = upload.before;
+            let mut from = 0;
+            for to in upload.to {
+                bytes.resize(to.bytes as usize, 0);
+                host(upload.host, from, &mut bytes)?;
+                memory.write(to, 0, &bytes);
+                from += to.bytes;
+                in_flight += to.bytes;
+            }
+            // Each write is a copy on its way; they don't pile up.
+            if in_flight >= IN_FLIGHT {
+                self.gpu.finish().await?;
+                in_flight = 0;
+            }
+        }
+        self.encode(done..self.launches.len());
+        Ok(())
     }
 
     /// Runs the plan for `step`, after all that was submitted before.
     pub fn submit(&self, memory: &GpuMemory, step: Step) {
         memory.write(self.step, 0, bytemuck::bytes_of(&step));
+        self.encode(0..self.launches.len());
+    }
+
+    fn encode(&self, launches: Range<usize>) {
         let mut encoder = self.gpu.inner.device.create_command_encoder(&Default::default());
         {
             let mut pass = encoder.begin_compute_pass(&Default::default());
-            for launch in &self.launches {
+            for launch in &self.launches[launches] {
                 pass.set_pipeline(&launch.compiled.pipeline);
                 pass.set_bind_group(0, &launch.bindings, &[]);
                 let [x, y, z] = launch.workgroups;

@@ -11,7 +11,8 @@ use super::{Gpu, GpuError};
 #[derive(Clone)]
 pub struct GpuMemory {
     gpu: Gpu,
-    buffers: Vec<Arc<Counted>>,
+    /// None: released.
+    buffers: Vec<Option<Arc<Counted>>>,
 }
 
 impl GpuMemory {
@@ -37,7 +38,7 @@ impl GpuMemory {
                 | wgpu::BufferUsages::COPY_DST;
             let share = self.gpu.inner.budget.take(name, bytes)?;
             let buffer = create(&self.gpu, name, bytes, usage).await?;
-            self.buffers.push(Arc::new(Counted { buffer, _share: share }));
+            self.buffers.push(Some(Arc::new(Counted { buffer, _share: share })));
         }
         Ok(())
     }
@@ -47,15 +48,23 @@ impl GpuMemory {
         self.buffers.truncate(len);
     }
 
+    /// Lets go of one buffer. No plan that names it may run any more.
+    pub fn release(&mut self, id: u32) {
+        if let Some(slot) = self.buffers.get_mut(id as usize) {
+            *slot = None;
+        }
+    }
+
     /// Writes bytes (a multiple of 4) before whatever is submitted next.
     pub fn write(&self, to: BufferRef, offset: u64, bytes: &[u8]) {
-        if let Some(buffer) = self.buffers.get(to.id as usize) {
+        if let Some(Some(buffer)) = self.buffers.get(to.id as usize) {
             self.gpu.inner.queue.write_buffer(&buffer.buffer, to.offset + offset, bytes);
         }
     }
 
-    pub(super) fn buffer(&self, id: u32) -> &wgpu::Buffer {
-        &self.buffers[id as usize].buffer
+    pub(super) fn buffer(&self, id: u32) -> Result<&wgpu::Buffer, GpuError> {
+        let buffer = self.buffers.get(id as usize).and_then(Option::as_ref);
+        buffer.map(|counted| &counted.buffer).ok_or_else(|| GpuError::Failed { fault: format!("no buffer {id}") })
     }
 
     /// Starts copying `from` to where the CPU can read it, after all that was submitted.
@@ -68,7 +77,7 @@ impl GpuMemory {
             }
         };
         let mut encoder = self.gpu.inner.device.create_command_encoder(&Default::default());
-        encoder.copy_buffer_to_buffer(self.buffer(from.id), from.offset, &staging, 0, from.bytes);
+        encoder.copy_buffer_to_buffer(self.buffer(from.id)?, from.offset, &staging, 0, from.bytes);
         let submission = self.gpu.inner.queue.submit([encoder.finish()]);
         let (sender, receiver) = futures_channel::oneshot::channel();
         staging.map_async(wgpu::MapMode::Read, ..from.bytes, move |result| {

@@ -9,6 +9,15 @@ use godwit_shaders::{BufferRef, Buffers, Caps, Heads, KvFormat, Segment};
 const FIRST_SEGMENT: u32 = 1024;
 const MOST_BYTES: u64 = 64 << 20;
 
+/// Keys or values of some positions of a layer.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Part {
+    /// Where they are on the GPU, unless they are on the host.
+    pub gpu: BufferRef,
+    /// Their place on the host: a piece, and the first byte in it.
+    pub host: Option<(u32, u64)>,
+}
+
 /// The KV caches of all layers.
 #[derive(Clone, Debug)]
 pub(crate) struct Kv {
@@ -22,6 +31,8 @@ pub(crate) struct Kv {
     most: u32,
     /// By segment, then by layer.
     segments: Vec<Vec<Segment>>,
+    /// Where keys and values of segments on the host are put when they are read, one layer at a time.
+    pub window: Option<[BufferRef; 2]>,
 }
 
 impl Kv {
@@ -38,6 +49,7 @@ impl Kv {
             fixed: fixed.map(|len| len.next_multiple_of(64)),
             most,
             segments: Vec::new(),
+            window: None,
         }
     }
 
@@ -46,10 +58,10 @@ impl Kv {
         self.segments.last().map_or(0, |layers| layers[0].first + layers[0].len)
     }
 
-    /// Declares the next segment's buffers.
-    pub fn grow(&mut self, table: &mut Buffers) {
+    /// Declares the next segment's buffers, for `most` positions where that is said.
+    pub fn grow(&mut self, table: &mut Buffers, most: Option<u32>) {
         let first = self.capacity();
-        let len = self.fixed.unwrap_or(first.max(FIRST_SEGMENT)).min(self.most);
+        let len = self.fixed.unwrap_or(first.max(FIRST_SEGMENT)).min(self.most).min(most.unwrap_or(u32::MAX));
         // Whole tiles, and no more than the context needs.
         let len = len.min((self.context - first).next_multiple_of(64));
         let [k, v] = self.format.bytes(self.heads).map(|bytes| u64::from(len) * bytes);
@@ -59,9 +71,64 @@ impl Kv {
             v: table.declare(format!("v{layer}.{number}"), v),
             first,
             len,
+            host: None,
         };
         let layers = (0..self.layers).map(segment).collect();
         self.segments.push(layers);
+    }
+
+    /// Layers.
+    pub fn layers(&self) -> usize {
+        self.layers as usize
+    }
+
+    /// A segment of a layer.
+    pub fn segment(&self, number: usize, layer: usize) -> Segment {
+        self.segments[number][layer]
+    }
+
+    /// Positions of a segment.
+    pub fn len_of(&self, number: usize) -> u32 {
+        self.segments[number][0].len
+    }
+
+    /// Where a segment of a layer is on the host, if it is there.
+    pub fn host_piece(&self, number: usize, layer: usize) -> Option<u32> {
+        self.segments.get(number)?.get(layer)?.host
+    }
+
+    /// Where a segment's layers are on the host.
+    pub fn pieces(&self, number: usize) -> Vec<u32> {
+        self.segments[number].iter().filter_map(|segment| segment.host).collect()
+    }
+
+    /// The first segment that is on the GPU.
+    pub fn oldest_resident(&self) -> Option<usize> {
+        self.segments.iter().position(|layers| layers[0].host.is_none())
+    }
+
+    /// Positions of a new segment once others have to leave for it: an eighth of what is on the GPU, so that little leaves at
+    /// a time.
+    pub fn spilling_len(&self) -> u32 {
+        let resident: u32 = self.segments.iter().filter(|s| s[0].host.is_none()).map(|s| s[0].len).sum();
+        (resident / 8).next_multiple_of(64).clamp(64, FIRST_SEGMENT.max(self.most))
+    }
+
+    /// Declares buffers that any segment's layer fits in.
+    pub fn declare_window(&self, table: &mut Buffers) -> [BufferRef; 2] {
+        let len = self.segments.iter().map(|layers| layers[0].len).max().unwrap_or(64);
+        let [k, v] = self.format.bytes(self.heads).map(|bytes| u64::from(len) * bytes);
+        [table.declare("k window", k), table.declare("v window", v)]
+    }
+
+    /// Says that a segment of a layer is on the host now.
+    pub fn moved(&mut self, number: usize, layer: usize, piece: u32) {
+        self.segments[number][layer].host = Some(piece);
+    }
+
+    /// Takes out all segments after this one.
+    pub fn cut(&mut self, number: usize) -> Vec<Segment> {
+        self.segments.split_off(number + 1).into_iter().flatten().collect()
     }
 
     /// Takes the last growth back: its buffers could not be had.
@@ -81,12 +148,20 @@ impl Kv {
 
     /// The first `count` segments of a layer.
     pub fn layer(&self, layer: usize, count: usize) -> Vec<Segment> {
-        self.segments.iter().take(count).map(|layers| layers[layer]).collect()
+        let shown = |segment: Segment| match (segment.host, self.window) {
+            (Some(_), Some([k, v])) => Segment {
+                k: BufferRef { bytes: segment.k.bytes, ..k },
+                v: BufferRef { bytes: segment.v.bytes, ..v },
+                ..segment
+            },
+            _ => segment,
+        };
+        self.segments.iter().take(count).map(|layers| shown(layers[layer])).collect()
     }
 
     /// Where keys and values of positions are: for each layer, keys then values, cut at the ends of segments. The range is
     /// whole tiles of 32 positions, all of them allocated.
-    pub fn parts(&self, range: Range<u32>) -> Vec<BufferRef> {
+    pub fn parts(&self, range: Range<u32>) -> Vec<Part> {
         let mut parts = Vec::new();
         for layer in 0..self.layers as usize {
             for keys in [true, false] {
@@ -97,7 +172,9 @@ impl Kv {
                         let whole = if keys { segment.k } else { segment.v };
                         let each = whole.bytes / u64::from(segment.len);
                         let offset = whole.offset + u64::from(begin - segment.first) * each;
-                        parts.push(BufferRef { offset, bytes: u64::from(end - begin) * each, ..whole });
+                        let gpu = BufferRef { offset, bytes: u64::from(end - begin) * each, ..whole };
+                        let values = if keys { 0 } else { segment.k.bytes };
+                        parts.push(Part { gpu, host: segment.host.map(|piece| (piece, values + offset)) });
                     }
                 }
             }
@@ -110,8 +187,10 @@ impl Kv {
         self.segments.iter().map(Vec::as_slice)
     }
 
-    /// Bytes allocated.
+    /// Bytes allocated on the GPU.
     pub fn bytes(&self) -> u64 {
-        u64::from(self.capacity()) * self.format.bytes(self.heads).iter().sum::<u64>() * u64::from(self.layers)
+        let resident = self.segments.iter().flatten().filter(|segment| segment.host.is_none());
+        let window = self.window.iter().flatten().map(|buffer| buffer.bytes).sum::<u64>();
+        resident.map(|segment| segment.k.bytes + segment.v.bytes).sum::<u64>() + window
     }
 }

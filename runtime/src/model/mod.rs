@@ -16,7 +16,7 @@ use crate::sampling::Sampling;
 use crate::tokenizer::Tokenizer;
 
 pub use config::{Config, ConfigError, RopeScaling};
-pub(crate) use kv::Kv;
+pub(crate) use kv::{Kv, Part};
 pub(crate) use llama::{Llama, Pass, SCORED, Scratch};
 pub use rope::{RopeOverride, RopeStretch};
 pub(crate) use weights::Loader;

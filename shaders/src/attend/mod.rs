@@ -7,7 +7,7 @@ use crate::caps::Caps;
 use crate::kernel::{Kernel, Variant, read, write};
 use crate::kv::{Heads, KvFormat, Segment};
 use crate::params;
-use crate::plan::{BufferRef, Dispatch, Plan};
+use crate::plan::{BufferRef, Dispatch, Plan, Upload};
 
 params! {
     /// Query heads.
@@ -112,6 +112,9 @@ pub fn attend(
             reserved0: 0,
             reserved1: 0,
         };
+        if let Some(host) = segment.host {
+            plan.uploads.push(Upload { before: plan.dispatches.len(), host, to: [segment.k, segment.v] });
+        }
         plan.push(Dispatch {
             kernel: &ATTEND,
             variant: &ATTEND.variants[variant],

@@ -1,0 +1,191 @@
+//! What must not change the answer: segments, saving and resuming, prompts read from disk, and a KV cache that left the GPU.
+
+use std::ops::ControlFlow;
+
+use godwit::saved::SavedError;
+use godwit::tokenizer::Special;
+use godwit::{Engine, EngineOptions, Error, Gpu, GpuOptions, KvFormat, Model, PrefixCache, Sampling, Session, Spilling};
+use godwit_tests::model::{engine, gpu, smollm2};
+use pollster::block_on;
+
+fn go(_: usize, _: usize) -> ControlFlow<()> {
+    ControlFlow::Continue(())
+}
+
+fn session(engine: &Engine) -> Session {
+    block_on(engine.session()).expect("a session")
+}
+
+fn continued(session: &mut Session, count: usize) -> Vec<u32> {
+    (0..count).map(|_| block_on(session.next(&Sampling::greedy())).expect("a token")).collect()
+}
+
+fn text(model: &Model, count: usize) -> Vec<u32> {
+    let text = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/golden/perplexity.txt")).expect("a text");
+    let mut ids = model.tokenizer().encode(&text[..6 * count], Special::Text).expect("ids");
+    ids.truncate(count);
+    ids
+}
+
+fn saved(session: &Session) -> Vec<u8> {
+    let mut file = Vec::new();
+    let note = serde_json::json!({"what": "a test"});
+    block_on(session.save(&mut file, 0..session.tokens().len(), note, &mut go)).expect("it is saved");
+    file
+}
+
+/// A GPU with room for the model and for this much KV cache.
+fn small_gpu(engine: &Engine, kv: u64) -> Gpu {
+    let memory = session(engine).memory();
+    let options = GpuOptions {
+        adapter: std::env::var("GODWIT_ADAPTER").ok(),
+        memory: Some(memory.weights + memory.scratch + kv),
+        ..GpuOptions::default()
+    };
+    block_on(Gpu::open(&options)).expect("a GPU")
+}
+
+#[test]
+fn a_kv_cache_that_left_the_gpu_gives_the_same_tokens() {
+    let model = smollm2();
+    let options = EngineOptions { segment_tokens: Some(64), ..EngineOptions::default() };
+    let roomy = engine(&model, &options, false);
+    let prompt = text(&model, 300);
+    let mut whole = session(&roomy);
+    block_on(whole.prefill(&prompt, &mut go)).expect("room");
+    let file = saved(&whole);
+    let expected = continued(&mut whole, 30);
+
+    // A segment takes 1.5 MB; two or three of the six stay. Of the others, one is in memory, the rest in a file.
+    let options = EngineOptions { spill: Spilling::Host { memory: 1 << 20 }, ..options };
+    let load = |options: &EngineOptions| {
+        block_on(Engine::load(small_gpu(&roomy, 5 << 20), &model, options, &mut |_| ())).expect("it loads")
+    };
+    let small = load(&options);
+    let mut spilled = session(&small);
+    block_on(spilled.prefill(&prompt, &mut go)).expect("room");
+    assert_eq!(continued(&mut spilled, 30), expected);
+    assert!(spilled.spilled_bytes() > 3 << 20, "{}", spilled.spilled_bytes());
+    assert!(spilled.memory().kv <= 5 << 20);
+
+    // Back to a position that is on the host, and on from there.
+    spilled.truncate(70);
+    block_on(spilled.prefill(&prompt[70..], &mut go)).expect("room");
+    assert_eq!(continued(&mut spilled, 30), expected);
+
+    // Saved from there it is the same; resumed there, too.
+    spilled.truncate(prompt.len());
+    let mut fresh = session(&roomy);
+    block_on(fresh.resume(&mut &saved(&spilled)[..], Some(&prompt), &mut go)).expect("it resumes");
+    assert_eq!(continued(&mut fresh, 30), expected);
+    let mut again = session(&load(&options));
+    let header = block_on(again.resume(&mut &file[..], None, &mut go)).expect("it resumes");
+    assert_eq!((header.count, header.note["what"].as_str()), (300, Some("a test")));
+    assert!(again.spilled_bytes() > 0);
+    assert_eq!(continued(&mut again, 30), expected);
+
+    // Where nothing may leave, growing fails, and what is there stays.
+    let mut strict = session(&load(&EngineOptions { spill: Spilling::Never, ..options }));
+    let fault = block_on(strict.prefill(&prompt, &mut go)).expect_err("no room");
+    assert!(matches!(&fault, Error::Gpu(fault) if fault.is_out_of_memory()), "{fault}");
+    assert!(strict.tokens().len() >= 128);
+}
+
+#[test]
+fn saved_contexts_know_where_they_belong() {
+    let model = smollm2();
+    for kv in ["f16", "q8_0", "q4_0/q8_0"] {
+        let kv: KvFormat = kv.parse().expect("a type");
+        let first = engine(&model, &EngineOptions { segment_tokens: Some(128), kv, ..Default::default() }, false);
+        let mut whole = session(&first);
+        block_on(whole.prefill(&text(&model, 200), &mut go)).expect("room");
+        let file = saved(&whole);
+        let expected = continued(&mut whole, 10);
+        // Other segments, the same tokens.
+        let other = engine(&model, &EngineOptions { segment_tokens: Some(64), kv, ..Default::default() }, true);
+        let mut resumed = session(&other);
+        block_on(resumed.resume(&mut &file[..], None, &mut go)).expect("it resumes");
+        assert_eq!(continued(&mut resumed, 10), expected, "{kv}");
+    }
+
+    let plain = engine(&model, &EngineOptions::default(), false);
+    let prompt = text(&model, 40);
+    let mut whole = session(&plain);
+    block_on(whole.prefill(&prompt, &mut go)).expect("room");
+    let file = saved(&whole);
+    let mut other = session(&plain);
+    let mut resume = |file: &[u8], expected: Option<&[u32]>| block_on(other.resume(&mut &*file, expected, &mut go)).err();
+    // A change anywhere is found, and so is every shortening.
+    for at in (0..file.len()).step_by(file.len() / 40) {
+        let mut bad = file.clone();
+        bad[at] ^= 0x10;
+        assert!(matches!(resume(&bad, None), Some(Error::Saved(_))), "byte {at}");
+        assert!(matches!(resume(&file[..at], None), Some(Error::Saved(_))), "cut at {at}");
+    }
+    assert_eq!(resume(&[&file[..], &[0]].concat(), None), Some(SavedError::Damaged("something follows its end").into()));
+    let mut others = prompt.clone();
+    others[7] ^= 1;
+    assert_eq!(resume(&file, Some(&others)), Some(SavedError::Tokens(7).into()));
+    assert_eq!(resume(&file, Some(&prompt[..39])), Some(SavedError::Tokens(39).into()));
+    assert_eq!(resume(&file, Some(&prompt)), None);
+    let kv = "q8_0".parse().expect("a type");
+    let mut foreign = session(&engine(&model, &EngineOptions { kv, ..Default::default() }, false));
+    let error = block_on(foreign.resume(&mut &file[..], None, &mut go));
+    assert!(matches!(error, Err(Error::Saved(SavedError::Foreign { .. }))), "{error:?}");
+}
+
+#[test]
+fn prompts_on_disk_save_the_work_and_change_nothing() {
+    let shape: godwit::Synthetic = "tiny:q8_0,vocab=512".parse().expect("a shape");
+    let model = shape.model().expect("a model");
+    let engine = block_on(Engine::load(gpu(false), &model, &EngineOptions::default(), &mut |_| ())).expect("it loads");
+    let folder = tempfile::tempdir().expect("a folder");
+    let cache = PrefixCache::new(folder.path(), 1 << 30);
+    let prompt: Vec<u32> = (0..8300_u32).map(|i| i.wrapping_mul(i) % 509).collect();
+    let mut first = session(&engine);
+    let reuse = block_on(cache.prefill(&mut first, &prompt, &mut go)).expect("room");
+    assert_eq!((reuse.kept, reuse.loaded, reuse.computed), (0, 0, 8300));
+    let expected = block_on(first.logits()).expect("logits");
+    let files = || std::fs::read_dir(folder.path()).expect("a folder").map(|e| e.expect("a file").path()).collect::<Vec<_>>();
+    assert_eq!(files().len(), 2);
+
+    // The same prompt, in another session: two blocks come from disk.
+    let mut second = session(&engine);
+    let reuse = block_on(cache.prefill(&mut second, &prompt, &mut go)).expect("room");
+    assert_eq!((reuse.kept, reuse.loaded, reuse.computed), (0, 8192, 108));
+    assert_eq!(block_on(second.logits()).expect("logits"), expected);
+
+    // Another second half: one block.
+    let mut changed = prompt.clone();
+    changed[5000] = 3;
+    let reuse = block_on(cache.prefill(&mut session(&engine), &changed, &mut go)).expect("room");
+    assert_eq!((reuse.loaded, reuse.computed), (4096, 4204));
+    assert_eq!(files().len(), 3);
+
+    // An interrupted prompt goes on where it stopped.
+    let other: Vec<u32> = prompt.iter().rev().copied().collect();
+    let mut stop = |done: usize, _: usize| if done > 5000 { ControlFlow::Break(()) } else { ControlFlow::Continue(()) };
+    assert_eq!(block_on(cache.prefill(&mut session(&engine), &other, &mut stop)), Err(Error::Stopped));
+    let reuse = block_on(cache.prefill(&mut session(&engine), &other, &mut go)).expect("room");
+    assert_eq!((reuse.loaded, reuse.computed), (4096, 4204));
+
+    // A damaged block costs time, not the answer.
+    for path in files() {
+        let mut bytes = std::fs::read(&path).expect("a block");
+        let at = bytes.len() - 1000;
+        bytes[at] ^= 1;
+        std::fs::write(&path, bytes).expect("a damaged block");
+    }
+    let mut third = session(&engine);
+    let reuse = block_on(cache.prefill(&mut third, &prompt, &mut go)).expect("room");
+    assert_eq!((reuse.loaded, reuse.computed), (0, 8300));
+    assert_eq!(block_on(third.logits()).expect("logits"), expected);
+
+    // A small cache keeps what was used last.
+    let small = PrefixCache::new(folder.path(), 2 * std::fs::metadata(&files()[0]).expect("a file").len());
+    block_on(small.prefill(&mut session(&engine), &prompt[1..], &mut go)).expect("room");
+    assert!(files().len() <= 2, "{:?}", files());
+    // A folder that can't be is no reason to stop.
+    let nowhere = PrefixCache::new("/dev/null/cache", 1 << 30);
+    block_on(nowhere.prefill(&mut session(&engine), &prompt[..4100], &mut go)).expect("it goes on");
+}
