@@ -129,12 +129,12 @@ struct Chat<'a> {
 
 async fn converse(args: &ChatArgs) -> anyhow::Result<()> {
     let stop = Stop::listen()?;
+    let contexts = Contexts::new(&args.saved, &stop)?;
     let Loaded { model, engine, .. } = load::load(&args.model, &args.common, &stop).await?;
     let sampling = args.sampling.over(model.sampling());
     sampling.validate(model.config().vocab).map_err(Error::from)?;
     // A model without a template is found out now, not after the first message.
     model.chat()?;
-    let contexts = Contexts::new(&args.saved, &stop);
     let mut session = engine.session().await?;
     let mut messages = contexts.resume(&mut session).await?.unwrap_or_default();
     if let Some(system) = &args.system {
@@ -238,7 +238,9 @@ impl Chat<'_> {
         }
         match answer.reason {
             StopReason::Interrupted => eprintln!("(stopped)"),
-            StopReason::Context => eprintln!("(the context is full; /clear begins anew, --context-shift forgets the oldest)"),
+            StopReason::Context => {
+                eprintln!("(the context is full; /clear begins anew, --context-shift forgets the oldest)")
+            }
             StopReason::Length => eprintln!("(stopped after {} tokens; -n allows more)", args.tokens),
             StopReason::Memory => eprintln!("(the GPU's memory is full; /clear begins anew)"),
             StopReason::EndOfTurn => {}

@@ -31,10 +31,18 @@ pub struct Contexts<'a> {
 }
 
 impl<'a> Contexts<'a> {
-    pub fn new(args: &'a SavedArgs, stop: &'a Stop) -> Self {
+    /// Fails where nothing could be saved: now, not after the work.
+    pub fn new(args: &'a SavedArgs, stop: &'a Stop) -> anyhow::Result<Self> {
+        if let Some(path) = &args.save {
+            let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+            if !folder.is_dir() || path.is_dir() {
+                let fault = "can't be saved there: name a file in a folder that exists".into();
+                return Err(crate::exit::BadInput { file: path.display().to_string(), fault }.into());
+            }
+        }
         let folder = args.cache_dir.clone().or_else(|| Some(cache_folder()?.join("godwit").join("prompts")));
         let cache = folder.filter(|_| !args.no_cache).map(|folder| PrefixCache::new(folder, args.cache_size));
-        Self { args, cache, stop }
+        Ok(Self { args, cache, stop })
     }
 
     fn step(&self, bar: &ProgressBar, done: usize) -> ControlFlow<()> {

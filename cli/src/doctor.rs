@@ -103,8 +103,9 @@ fn fit_json(model: &Model, args: &DoctorArgs, gpu: &Gpu) -> serde_json::Value {
             json!({"context": context, "weights": memory.weights, "kv": memory.kv, "scratch": memory.scratch})
         })
         .collect();
-    let longest: Option<serde_json::Map<_, _>> = available
-        .map(|bytes| longest_by_type(model, gpu, bytes).into_iter().map(|(kind, n)| (kind.to_string(), n.into())).collect());
+    let longest: Option<serde_json::Map<_, _>> = available.map(|bytes| {
+        longest_by_type(model, gpu, bytes).into_iter().map(|(kind, n)| (kind.to_string(), n.into())).collect()
+    });
     json!({
         "name": model.name(), "kv_type": kv.to_string(), "contexts": sizes,
         "available_bytes": available, "longest_context": longest,

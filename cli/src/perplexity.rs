@@ -23,14 +23,13 @@ async fn measure(args: &PerplexityArgs) -> anyhow::Result<()> {
         return Err(Usage("a chunk needs 4 tokens at least".into()).into());
     }
     let text = input::text(None, Some(&args.model.file))?;
-    let model_args =
-        ModelArgs {
-            source: args.model.source.clone(),
-            context: Some(ContextSize::Tokens(args.model.context)),
-            kv: args.model.kv,
-            spill_memory: 0,
-            no_spill: true,
-        };
+    let model_args = ModelArgs {
+        source: args.model.source.clone(),
+        context: Some(ContextSize::Tokens(args.model.context)),
+        kv: args.model.kv,
+        spill_memory: 0,
+        no_spill: true,
+    };
     let Loaded { model, engine, .. } = load::load(&model_args, &args.common, &stop).await?;
     let tokenizer = model.tokenizer();
     let ids = tokenizer.encode(&text, Special::Text)?;

@@ -72,8 +72,8 @@ pub fn run(args: &RunArgs) -> anyhow::Result<()> {
 
 async fn answer_prompt(args: &RunArgs, prompt: &str) -> anyhow::Result<()> {
     let stop = Stop::listen()?;
+    let contexts = Contexts::new(&args.saved, &stop)?;
     let loaded = load::load(&args.model, &args.common, &stop).await?;
-    let contexts = Contexts::new(&args.saved, &stop);
     let sampling = args.sampling.over(loaded.model.sampling());
     sampling.validate(loaded.model.config().vocab).map_err(Error::from)?;
     let mut session = loaded.engine.session().await?;
@@ -125,7 +125,10 @@ async fn answer_prompt(args: &RunArgs, prompt: &str) -> anyhow::Result<()> {
         answer.tokens_per_s()
     );
     if answer.reason == StopReason::Context {
-        eprintln!("(the context of {} tokens is full; --context-shift would go on without the oldest)", session.context());
+        eprintln!(
+            "(the context of {} tokens is full; --context-shift would go on without the oldest)",
+            session.context()
+        );
     }
     if !args.raw {
         messages.push(Message::assistant(answer.text));
@@ -209,13 +212,11 @@ pub async fn generate(
         let id = match session.next(sampling).await {
             Ok(id) => id,
             Err(Error::ContextFull { .. }) => match shift_keep {
-                Some(keep) if session.context() >= LEAST_SHIFTED => {
-                    match shift(session, keep, stop).await {
-                        Ok(()) => continue,
-                        Err(error) if error.is::<crate::exit::Interrupted>() => break StopReason::Interrupted,
-                        Err(error) => return Err(error),
-                    }
-                }
+                Some(keep) if session.context() >= LEAST_SHIFTED => match shift(session, keep, stop).await {
+                    Ok(()) => continue,
+                    Err(error) if error.is::<crate::exit::Interrupted>() => break StopReason::Interrupted,
+                    Err(error) => return Err(error),
+                },
                 _ => break StopReason::Context,
             },
             Err(Error::Gpu(fault)) if fault.is_out_of_memory() && !ids.is_empty() => {

@@ -58,9 +58,7 @@ impl PrefixCache {
         fs::create_dir_all(&self.folder).map_err(io)?;
         self.make_room(bytes).map_err(io)?;
         write_atomically(path, async |file| {
-            session
-                .save(file, end - BLOCK..end, serde_json::Value::Null, &mut |_, _| ControlFlow::Continue(()))
-                .await
+            session.save(file, end - BLOCK..end, serde_json::Value::Null, &mut |_, _| ControlFlow::Continue(())).await
         })
         .await
     }

@@ -153,7 +153,8 @@ fn read_header(input: &mut Hashed<&mut dyn Read>) -> Result<SavedHeader, SavedEr
         json.resize((at + (1 << 16)).min(len as usize), 0);
         input.take(&mut json[at..])?;
     }
-    let header: SavedHeader = serde_json::from_slice(&json).map_err(|_| SavedError::Damaged("its header is no JSON"))?;
+    let header: SavedHeader =
+        serde_json::from_slice(&json).map_err(|_| SavedError::Damaged("its header is no JSON"))?;
     if !header.first.is_multiple_of(32) || header.first.checked_add(header.count).is_none() || header.count == 0 {
         return Err(SavedError::Damaged("its header contradicts itself"));
     }

@@ -10,9 +10,9 @@ use godwit_shaders::sample::{Choice, sample};
 use godwit_shaders::{BufferRef, Buffers, Caps, Plan, Step};
 
 use crate::engine::{Engine, Spilling};
-use crate::memory::{MemoryUse, heads, kv_bytes};
 use crate::error::Error;
 use crate::gpu::{GpuMemory, Prepared};
+use crate::memory::{MemoryUse, heads, kv_bytes};
 use crate::model::{Kv, Pass, SCORED, Scratch};
 use crate::sampling::Sampling;
 use crate::spill::Spill;
@@ -345,7 +345,9 @@ impl Session {
         if !self.prepared.contains_key(&work) {
             if let Work::Transformer(pass) = work {
                 // Plans over fewer segments won't come again, but after a truncation.
-                self.prepared.retain(|old, _| !matches!(old, Work::Transformer(p) if Pass { segments: p.segments, ..pass } == *p));
+                self.prepared.retain(
+                    |old, _| !matches!(old, Work::Transformer(p) if Pass { segments: p.segments, ..pass } == *p),
+                );
             }
             let plan = self.record(work);
             let prepared = Prepared::new(self.engine.gpu(), &self.memory, &plan, self.scratch.step).await?;

@@ -7,7 +7,7 @@ use godwit_shaders::Format;
 use godwit_shaders::testing::Random;
 
 use crate::error::Error;
-use crate::format::{Array, FormatError, Fault, GgufWriter, Source, Tensor, Value};
+use crate::format::{Array, Fault, FormatError, GgufWriter, Source, Tensor, Value};
 use crate::memory::tokens;
 use crate::model::Model;
 use crate::tokenizer::bytes::letter;
@@ -74,7 +74,8 @@ impl FromStr for Synthetic {
             }
         }
         // Sizes stay countable; what else is wrong, the loader says.
-        if [layers, width, ffn, vocab].iter().any(|&n| n > 1 << 22) || layers > 1024 || heads > 1024 || kv_heads > 1024 {
+        if [layers, width, ffn, vocab].iter().any(|&n| n > 1 << 22) || layers > 1024 || heads > 1024 || kv_heads > 1024
+        {
             return Err(bad("that is too large".into()));
         }
         let theta = 3_580_165_449.0;

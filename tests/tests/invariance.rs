@@ -4,7 +4,9 @@ use std::ops::ControlFlow;
 
 use godwit::saved::SavedError;
 use godwit::tokenizer::Special;
-use godwit::{Engine, EngineOptions, Error, Gpu, GpuOptions, KvFormat, Model, PrefixCache, Sampling, Session, Spilling};
+use godwit::{
+    Engine, EngineOptions, Error, Gpu, GpuOptions, KvFormat, Model, PrefixCache, Sampling, Session, Spilling,
+};
 use godwit_tests::model::{engine, gpu, smollm2};
 use pollster::block_on;
 
@@ -114,7 +116,8 @@ fn saved_contexts_know_where_they_belong() {
     block_on(whole.prefill(&prompt, &mut go)).expect("room");
     let file = saved(&whole);
     let mut other = session(&plain);
-    let mut resume = |file: &[u8], expected: Option<&[u32]>| block_on(other.resume(&mut &*file, expected, &mut go)).err();
+    let mut resume =
+        |file: &[u8], expected: Option<&[u32]>| block_on(other.resume(&mut &*file, expected, &mut go)).err();
     // A change anywhere is found, and so is every shortening.
     for at in (0..file.len()).step_by(file.len() / 40) {
         let mut bad = file.clone();
@@ -122,7 +125,10 @@ fn saved_contexts_know_where_they_belong() {
         assert!(matches!(resume(&bad, None), Some(Error::Saved(_))), "byte {at}");
         assert!(matches!(resume(&file[..at], None), Some(Error::Saved(_))), "cut at {at}");
     }
-    assert_eq!(resume(&[&file[..], &[0]].concat(), None), Some(SavedError::Damaged("something follows its end").into()));
+    assert_eq!(
+        resume(&[&file[..], &[0]].concat(), None),
+        Some(SavedError::Damaged("something follows its end").into())
+    );
     let mut others = prompt.clone();
     others[7] ^= 1;
     assert_eq!(resume(&file, Some(&others)), Some(SavedError::Tokens(7).into()));
@@ -146,7 +152,8 @@ fn prompts_on_disk_save_the_work_and_change_nothing() {
     let reuse = block_on(cache.prefill(&mut first, &prompt, &mut go)).expect("room");
     assert_eq!((reuse.kept, reuse.loaded, reuse.computed), (0, 0, 8300));
     let expected = block_on(first.logits()).expect("logits");
-    let files = || std::fs::read_dir(folder.path()).expect("a folder").map(|e| e.expect("a file").path()).collect::<Vec<_>>();
+    let files =
+        || std::fs::read_dir(folder.path()).expect("a folder").map(|e| e.expect("a file").path()).collect::<Vec<_>>();
     assert_eq!(files().len(), 2);
 
     // The same prompt, in another session: two blocks come from disk.

@@ -33,7 +33,8 @@ fn segments_and_limits_do_not_change_the_answer() {
     let prompt = prompt(&whole);
     let expected = continued(&mut session(&whole), &prompt, &Sampling::greedy(), 40);
     // Segments so short that prompt and answer cross several, under the limits of a browser.
-    let options = EngineOptions { context: ContextSize::Tokens(256), segment_tokens: Some(64), ..EngineOptions::default() };
+    let options =
+        EngineOptions { context: ContextSize::Tokens(256), segment_tokens: Some(64), ..EngineOptions::default() };
     let cut = engine(&model, &options, true);
     assert_eq!(continued(&mut session(&cut), &prompt, &Sampling::greedy(), 40), expected);
 }

@@ -23,8 +23,12 @@ fn needles_are_recalled() {
     let model = Model::from_sources(vec![Box::new(file)]).expect("a model");
     for kv in ["f32", "f16", "q8_0", "q4_0"] {
         let kv = kv.parse().expect("a type");
-        let options =
-            EngineOptions { context: ContextSize::Tokens(len + 8), segment_tokens: Some(512), kv, ..Default::default() };
+        let options = EngineOptions {
+            context: ContextSize::Tokens(len + 8),
+            segment_tokens: Some(512),
+            kv,
+            ..Default::default()
+        };
         let mut session = block_on(engine(&model, &options, true).session()).expect("a session");
         let mut go = |_, _| ControlFlow::Continue(());
         block_on(session.prefill(&haystack(len), &mut go)).expect("room");

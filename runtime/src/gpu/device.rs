@@ -47,6 +47,8 @@ impl Gpu {
             label: Some("godwit"),
             required_features: features,
             required_limits: limits.clone(),
+            // Weights are large buffers of their own: shared blocks would leave gaps between them.
+            memory_hints: wgpu::MemoryHints::MemoryUsage,
             ..Default::default()
         };
         let opened = adapter.request_device(&descriptor).await;
