@@ -355,7 +355,7 @@ impl Session {
         }
         match (self.prepared.get(&work), &self.spill) {
             (Some(prepared), Some(spill)) if prepared.has_uploads() => {
-                let host = &|piece, from, into: &mut [u8]| spill.read(piece, from, into).map_err(Error::from);
+                let host = |piece, from, into: &mut [u8]| spill.read(piece, from, into).map_err(Error::from);
                 prepared.stream(&self.memory, step, host).await
             }
             (Some(prepared), _) => {

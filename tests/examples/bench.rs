@@ -37,7 +37,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
                 buffers: buffers.clone(),
                 workgroups: case.scene.workgroups,
             };
-            let plan = Plan { dispatches: vec![dispatch; DISPATCHES] };
+            let plan = Plan { dispatches: vec![dispatch; DISPATCHES], uploads: Vec::new() };
             let seconds = block_on(async {
                 let mut memory = GpuMemory::new(&gpu);
                 memory.allocate(&table).await?;

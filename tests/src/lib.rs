@@ -1,6 +1,9 @@
 //! Helpers that the whole-system tests share.
 
+pub mod browser;
+pub mod cases;
 pub mod compare;
 pub mod gguf;
 pub mod model;
+pub mod phases;
 pub mod retrieval;

@@ -86,7 +86,7 @@ impl Prepared {
         &self,
         memory: &GpuMemory,
         step: Step,
-        host: &dyn Fn(u32, u64, &mut [u8]) -> Result<(), E>,
+        host: impl Fn(u32, u64, &mut [u8]) -> Result<(), E>,
     ) -> Result<(), E> {
         memory.write(self.step, 0, bytemuck::bytes_of(&step));
         let (mut done, mut in_flight, mut bytes) = (0, 0, Vec::new());

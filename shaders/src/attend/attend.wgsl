@@ -46,6 +46,9 @@ const NEVER = -1e30;            // the score of what may not be seen
 var<workgroup> queries: array<vec4<f32>, ROWS * 32u>;
 var<workgroup> scores: array<f32, ROWS * LANES>;
 var<workgroup> parts: array<f32, LANES>;
+// A row's largest score so far, its sum of weights, and what the last tile made of what was summed before.
+var<workgroup> peaks: array<f32, ROWS>;
+var<workgroup> totals: array<f32, ROWS>;
 var<workgroup> rescale: array<f32, ROWS>;
 
 fn k_word(base: u32, w: u32) -> u32 {
@@ -155,8 +158,6 @@ fn attend(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_ind
     // And it shares in one row's maximum and sum of weights.
     let my_row = lane / PARTS;
     let my_part = lane % PARTS;
-    var largest = NEVER;
-    var total = 0.0;
     let stride = p.head_dim + 2u;
     let state0 = ((split * p.kv_heads + kv_head) * step_.count * ratio + row0) * stride;
     if p.fresh == 0u {
@@ -168,10 +169,12 @@ fn attend(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_ind
                 }
             }
         }
-        if row0 + my_row < rows {
-            largest = states[state0 + my_row * stride + p.head_dim];
-            total = states[state0 + my_row * stride + p.head_dim + 1u];
-        }
+    }
+    if my_part == 0u {
+        let known = p.fresh == 0u && row0 + my_row < rows;
+        let at = state0 + select(0u, my_row * stride, known) + p.head_dim;
+        peaks[my_row] = select(NEVER, states[at], known);
+        totals[my_row] = select(0.0, states[at + 1u], known);
     }
     workgroupBarrier();
 
@@ -208,7 +211,8 @@ fn attend(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_ind
 #else
         // Scores: each invocation one position, all rows, for few rows are bound by the loads of keys.
         let slot = tile + lane;
-        var score: array<f32, ROWS>;
+        // Said, though WGSL promises it: one browser's compiler keeps the sums of the tile before.
+        var score = array<f32, ROWS>();
         if slot < end {
             let base = key_base(kv_head, slot);
             for (var i = 0u; i < quads; i += 4u) {
@@ -231,7 +235,8 @@ fn attend(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_ind
         workgroupBarrier();
 
         // The row's maximum so far, and the weights relative to it.
-        var peak = largest;
+        let before = peaks[my_row];
+        var peak = before;
         for (var i = my_part; i < LANES; i += PARTS) {
             peak = max(peak, scores[my_row * LANES + i]);
         }
@@ -247,17 +252,19 @@ fn attend(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_ind
             scores[my_row * LANES + i] = e;
             weight += e;
         }
-        let shrink = exp(largest - peak);
-        largest = peak;
-        if my_part == 0u {
-            rescale[my_row] = shrink;
-        }
         workgroupBarrier();
         parts[lane] = weight;
+        if my_part == 0u {
+            rescale[my_row] = exp(before - peak);
+            peaks[my_row] = peak;
+        }
         workgroupBarrier();
-        total *= shrink;
-        for (var i = 0u; i < PARTS; i++) {
-            total += parts[my_row * PARTS + i];
+        if my_part == 0u {
+            var total = totals[my_row] * rescale[my_row];
+            for (var i = 0u; i < PARTS; i++) {
+                total += parts[lane + i];
+            }
+            totals[my_row] = total;
         }
 
         // Values, weighted.
@@ -297,7 +304,7 @@ fn attend(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_ind
         }
     }
     if my_part == 0u && row0 + my_row < rows {
-        states[state0 + my_row * stride + p.head_dim] = largest;
-        states[state0 + my_row * stride + p.head_dim + 1u] = total;
+        states[state0 + my_row * stride + p.head_dim] = peaks[my_row];
+        states[state0 + my_row * stride + p.head_dim + 1u] = totals[my_row];
     }
 }

@@ -1,0 +1,105 @@
+//! Kernel cases on a device: guard words around every buffer, and what must hold afterwards.
+
+use godwit::gpu::{Gpu, GpuMemory, Prepared};
+use godwit_shaders::{Access, BufferRef, Buffers, Case, Contents, Dispatch, Kernel, Plan};
+use pollster::block_on;
+
+use crate::compare::{compare, numbers};
+
+/// Words before and after each buffer: what a binding's offset must be a multiple of.
+pub const GUARD: usize = 64;
+/// A quiet NaN with a pattern: read by mistake it spoils the result, written over it is missed.
+const POISON: u32 = 0x7fc0_dead;
+
+/// A buffer between guards.
+pub fn guarded(words: &[u32]) -> Vec<u32> {
+    let mut guarded = vec![POISON; words.len() + 2 * GUARD];
+    guarded[GUARD..][..words.len()].copy_from_slice(words);
+    guarded
+}
+
+/// All buffers of a case, guards included, after it ran on this device: twice, with the same result to the bit.
+///
+/// # Errors
+/// The device fails, or the runs differ.
+pub fn run(gpu: &Gpu, kernel: &'static Kernel, case: &Case) -> Result<Vec<Vec<u32>>, String> {
+    let mut table = Buffers::default();
+    let step = table.declare("step", 16);
+    let whole: Vec<BufferRef> = kernel
+        .bindings
+        .iter()
+        .zip(&case.scene.buffers)
+        .map(|(binding, words)| table.declare(binding.name, 4 * (words.len() + 2 * GUARD) as u64))
+        .collect();
+    let inner: Vec<BufferRef> = whole
+        .iter()
+        .zip(&case.scene.buffers)
+        .map(|(whole, words)| BufferRef { offset: 4 * GUARD as u64, bytes: 4 * words.len() as u64, ..*whole })
+        .collect();
+    let mut plan = Plan::default();
+    plan.push(Dispatch {
+        kernel,
+        variant: &kernel.variants[case.variant],
+        format: case.scene.format,
+        overrides: case.overrides.clone(),
+        params: case.scene.params.clone(),
+        buffers: inner,
+        workgroups: case.scene.workgroups,
+    });
+    let outcomes = block_on(async {
+        let mut memory = GpuMemory::new(gpu);
+        memory.allocate(&table).await?;
+        let prepared = Prepared::new(gpu, &memory, &plan, step).await?;
+        let mut outcomes = Vec::new();
+        for _ in 0..2 {
+            for (whole, words) in whole.iter().zip(&case.scene.buffers) {
+                memory.write(*whole, 0, bytemuck::cast_slice(&guarded(words)));
+            }
+            prepared.submit(&memory, case.scene.step);
+            let mut outcome: Vec<Vec<u32>> = Vec::new();
+            for whole in &whole {
+                outcome.push(bytemuck::pod_collect_to_vec(&memory.read(*whole).await?));
+            }
+            outcomes.push(outcome);
+        }
+        Ok::<_, godwit::GpuError>(outcomes)
+    });
+    let mut outcomes = outcomes.map_err(|e| e.to_string())?;
+    if outcomes[0] != outcomes[1] {
+        return Err("two runs differ".into());
+    }
+    Ok(outcomes.swap_remove(0))
+}
+
+/// Checks a case's buffers, guards included, against the kernel's reference.
+///
+/// # Errors
+/// Says which buffer is wrong, and how.
+pub fn check(kernel: &Kernel, case: &Case, outcome: &[Vec<u32>]) -> Result<(), String> {
+    let mut expected = case.scene.clone();
+    (kernel.reference)(&mut expected);
+    for (i, binding) in kernel.bindings.iter().enumerate() {
+        let (found, before, wanted) = (&outcome[i], &case.scene.buffers[i], &expected.buffers[i]);
+        let (head, rest) = found.split_at(GUARD);
+        let (body, tail) = rest.split_at(before.len());
+        // Buffers are rounded up to 16 bytes: what lies behind the guard was never written.
+        if head.iter().chain(&tail[..GUARD]).any(|&word| word != POISON) {
+            return Err(format!("`{}` was written outside its binding", binding.name));
+        }
+        if binding.access == Access::Read {
+            if body != before {
+                return Err(format!("`{}` was written, but is only to be read", binding.name));
+            }
+            continue;
+        }
+        let most = if matches!(binding.contents, Contents::Integers) { 0.0 } else { case.nmse };
+        let numbers = |words: &[u32]| numbers(&case.scene, words, binding.contents);
+        compare(&numbers(body), &numbers(wanted), most).map_err(|e| format!("`{}`: {e}", binding.name))?;
+        // What the reference leaves alone, the kernel must leave alone to the bit.
+        let strayed = (0..before.len()).find(|&w| wanted[w] == before[w] && body[w] != before[w] && most == 0.0);
+        if let Some(at) = strayed {
+            return Err(format!("`{}`[{at}] was written", binding.name));
+        }
+    }
+    Ok(())
+}
