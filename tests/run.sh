@@ -28,6 +28,8 @@ cargo test --quiet --workspace
 
 step "kernels on SwiftShader"
 VK_DRIVER_FILES=$SWIFTSHADER cargo test --quiet -p godwit-tests --test kernels
+step "rotary phases on SwiftShader"
+VK_DRIVER_FILES=$SWIFTSHADER cargo test --quiet -p godwit-tests --test phases
 step "models on SwiftShader"
 VK_DRIVER_FILES=$SWIFTSHADER cargo test --quiet -p godwit-tests --test model --test shapes
 

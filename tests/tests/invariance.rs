@@ -5,7 +5,8 @@ use std::ops::ControlFlow;
 use godwit::saved::SavedError;
 use godwit::tokenizer::Special;
 use godwit::{
-    Engine, EngineOptions, Error, Gpu, GpuOptions, KvFormat, Model, PrefixCache, Sampling, Session, Spilling,
+    ContextSize, Engine, EngineOptions, Error, Gpu, GpuOptions, KvFormat, MemoryUse, Model, PrefixCache, Sampling,
+    Session, Spilling,
 };
 use godwit_tests::model::{engine, gpu, smollm2};
 use pollster::block_on;
@@ -195,4 +196,24 @@ fn prompts_on_disk_save_the_work_and_change_nothing() {
     // A folder that can't be is no reason to stop.
     let nowhere = PrefixCache::new("/dev/null/cache", 1 << 30);
     block_on(nowhere.prefill(&mut session(&engine), &prompt[..4100], &mut go)).expect("it goes on");
+}
+
+#[test]
+fn the_memory_plan_is_what_is_taken() {
+    let gpu = gpu(false);
+    for shape in ["tiny:q4_k", "smollm2-135m:q4_0,layers=3"] {
+        let model = shape.parse::<godwit::Synthetic>().expect("a shape").model().expect("a model");
+        for kv in ["f16", "q4_0"] {
+            let (kv, context) = (kv.parse().expect("a type"), ContextSize::Tokens(5000));
+            let options = EngineOptions { context, kv, ..EngineOptions::default() };
+            let engine = block_on(Engine::load(gpu.clone(), &model, &options, &mut |_| ())).expect("it loads");
+            let mut session = session(&engine);
+            block_on(session.fill_with_noise(5000)).expect("room");
+            let (plan, found) = (MemoryUse::estimate(&model, 5000, kv, gpu.caps()), session.memory());
+            for (plan, found) in [(plan.weights, found.weights), (plan.kv, found.kv), (plan.scratch, found.scratch)] {
+                let ratio = plan as f64 / found as f64;
+                assert!((0.9..1.1).contains(&ratio), "{shape}, {kv}: {plan} planned, {found} taken");
+            }
+        }
+    }
 }

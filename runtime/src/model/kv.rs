@@ -194,3 +194,39 @@ impl Kv {
         resident.map(|segment| segment.k.bytes + segment.v.bytes).sum::<u64>() + window
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use godwit_shaders::KvType;
+    use godwit_shaders::caps::WEBGPU;
+
+    use super::*;
+
+    /// Llama-3-8B at 1,048,576 tokens: one layer's f16 keys alone pass 2^31 bytes, all together 2^37. No buffer, and no
+    /// word's index in it, comes near a limit.
+    #[test]
+    fn a_million_tokens_stay_inside_every_limit() {
+        let heads = Heads { heads: 32, kv_heads: 8, head_dim: 128 };
+        for (kind, gib) in [(KvType::F32, 256), (KvType::F16, 128), (KvType::Q8_0, 68), (KvType::Q4_0, 36)] {
+            let format = KvFormat { k: kind, v: kind, hadamard: true };
+            let (mut kv, mut table) = (Kv::new(heads, format, 32, 1 << 20, None, &WEBGPU), Buffers::default());
+            while kv.capacity() < 1 << 20 {
+                kv.grow(&mut table, None);
+            }
+            assert_eq!((kv.capacity(), kv.bytes()), (1 << 20, gib << 30), "{kind}");
+            let mut next = 0;
+            for segment in kv.layer(31, usize::MAX) {
+                assert_eq!(segment.first, next);
+                next += segment.len;
+                for buffer in [segment.k, segment.v] {
+                    assert!(buffer.bytes <= WEBGPU.max_binding, "{kind}");
+                }
+            }
+            // Either side of a segment's end, wherever it lies, is in the right segment and whole tiles long.
+            for position in [(1 << 20) - 64, 1024, 65_536, 1 << 19] {
+                let bytes: u64 = kv.parts(position - 32..position + 32).iter().map(|part| part.gpu.bytes).sum();
+                assert_eq!(bytes, 64 * kv.bytes() / (1 << 20), "{kind} around {position}");
+            }
+        }
+    }
+}
