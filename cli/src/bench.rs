@@ -89,7 +89,7 @@ async fn bench(args: &BenchArgs) -> anyhow::Result<()> {
 /// Seconds that one run took.
 async fn once(session: &mut Session, args: &BenchArgs, depth: u32, test: Test, stop: &Stop) -> anyhow::Result<f64> {
     let vocab = session.engine().model().config().vocab;
-    let text = |count: u32| -> Vec<u32> { (0..count).map(|i| (i * 7919 + 13) % vocab).collect() };
+    let text = |count: u32| -> Vec<u32> { (0..count).map(|i| (i.wrapping_mul(7919) + 13) % vocab).collect() };
     let mut go = |_, _| if stop.pressed() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) };
     let stopped = |e: Error| if e == Error::Stopped { Interrupted.into() } else { anyhow::Error::from(e) };
     session.truncate(depth as usize);
