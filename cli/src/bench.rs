@@ -1,12 +1,12 @@
 //! `godwit bench`: prefill and decode speed.
 
-use std::ops::ControlFlow;
 use std::time::Instant;
 
-use godwit::{Error, Sampling, Session};
+use godwit::{Sampling, Session};
 use serde::Serialize;
 
 use crate::args::BenchArgs;
+use crate::context::stopped;
 use crate::exit::{Interrupted, Usage};
 use crate::load::{self, Loaded};
 use crate::output::Output;
@@ -90,8 +90,7 @@ async fn bench(args: &BenchArgs) -> anyhow::Result<()> {
 async fn once(session: &mut Session, args: &BenchArgs, depth: u32, test: Test, stop: &Stop) -> anyhow::Result<f64> {
     let vocab = session.engine().model().config().vocab;
     let text = |count: u32| -> Vec<u32> { (0..count).map(|i| (i.wrapping_mul(7919) + 13) % vocab).collect() };
-    let mut go = |_, _| if stop.pressed() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) };
-    let stopped = |e: Error| if e == Error::Stopped { Interrupted.into() } else { anyhow::Error::from(e) };
+    let mut go = |_, _| stop.flow();
     session.truncate(depth as usize);
     if !args.real_depth && depth > MOST_COMPUTED {
         session.fill_with_noise(depth as usize).await?;

@@ -9,7 +9,7 @@ use rustyline::error::ReadlineError;
 use serde::Serialize;
 
 use crate::args::ChatArgs;
-use crate::context::Contexts;
+use crate::context::{Contexts, set_system};
 use crate::exit::BadInput;
 use crate::load::{self, Loaded};
 use crate::output::{self, Output};
@@ -137,10 +137,7 @@ async fn converse(args: &ChatArgs) -> anyhow::Result<()> {
     model.chat()?;
     let mut session = engine.session().await?;
     let mut messages = contexts.resume(&mut session).await?.unwrap_or_default();
-    if let Some(system) = &args.system {
-        messages.retain(|message| message.role != "system");
-        messages.insert(0, Message::system(system));
-    }
+    set_system(&mut messages, args.system.as_deref());
     let mut chat = Chat {
         contexts,
         session,

@@ -6,12 +6,13 @@ use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
+use godwit::native::{folder_of, write_atomically};
 use godwit::{Error, Message, PrefixCache, Reuse, Session};
 use indicatif::ProgressBar;
 use serde::{Deserialize, Serialize};
 
 use crate::args::SavedArgs;
-use crate::exit::Interrupted;
+use crate::exit::{BadInput, Interrupted};
 use crate::load::bar;
 use crate::output::bytes;
 use crate::stop::Stop;
@@ -33,12 +34,11 @@ pub struct Contexts<'a> {
 impl<'a> Contexts<'a> {
     /// Fails where nothing could be saved: now, not after the work.
     pub fn new(args: &'a SavedArgs, stop: &'a Stop) -> anyhow::Result<Self> {
-        if let Some(path) = &args.save {
-            let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-            if !folder.is_dir() || path.is_dir() {
-                let fault = "can't be saved there: name a file in a folder that exists".into();
-                return Err(crate::exit::BadInput { file: path.display().to_string(), fault }.into());
-            }
+        if let Some(path) = &args.save
+            && (!folder_of(path).is_dir() || path.is_dir())
+        {
+            let fault = "can't be saved there: name a file in a folder that exists".into();
+            return Err(BadInput { file: path.display().to_string(), fault }.into());
         }
         let folder = args.cache_dir.clone().or_else(|| Some(cache_folder()?.join("godwit").join("prompts")));
         let cache = folder.filter(|_| !args.no_cache).map(|folder| PrefixCache::new(folder, args.cache_size));
@@ -47,7 +47,7 @@ impl<'a> Contexts<'a> {
 
     fn step(&self, bar: &ProgressBar, done: usize) -> ControlFlow<()> {
         bar.set_position(done as u64);
-        if self.stop.pressed() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+        self.stop.flow()
     }
 
     /// Brings the session to hold exactly these tokens, with a progress bar. Stops at Ctrl-C.
@@ -103,21 +103,21 @@ impl<'a> Contexts<'a> {
         bar.set_length(session.tokens().len() as u64);
         let note = serde_json::to_value(Note { messages: messages.to_vec() })?;
         let mut show = |done: usize, _: usize| self.step(&bar, done);
-        let written = godwit::prefix_cache::write_atomically(path, async |file| {
-            session.save(file, 0..session.tokens().len(), note, &mut show).await
-        });
+        let written =
+            write_atomically(path, async |file| session.save(file, 0..session.tokens().len(), note, &mut show).await);
         let result = written.await;
         bar.finish_and_clear();
         result.map_err(stopped)
     }
 }
 
-fn stopped(error: Error) -> anyhow::Error {
+/// A library's error as the command reports it: being stopped is what Ctrl-C asked for.
+pub fn stopped(error: Error) -> anyhow::Error {
     if error == Error::Stopped { Interrupted.into() } else { error.into() }
 }
 
 fn open(path: &Path) -> anyhow::Result<File> {
-    let bad = |fault: String| crate::exit::BadInput { file: path.display().to_string(), fault };
+    let bad = |fault: String| BadInput { file: path.display().to_string(), fault };
     // Opening a pipe would wait for its writer.
     let metadata = std::fs::metadata(path).map_err(|error| bad(error.to_string()))?;
     if !metadata.is_file() {
@@ -136,6 +136,14 @@ fn cache_folder() -> Option<PathBuf> {
     named("XDG_CACHE_HOME").or_else(|| home(if cfg!(target_os = "macos") { "Library/Caches" } else { ".cache" }))
 }
 
+/// Puts the system message, if there is one, in place of the conversation's.
+pub fn set_system(messages: &mut Vec<Message>, system: Option<&str>) {
+    if let Some(system) = system {
+        messages.retain(|message| message.role != "system");
+        messages.insert(0, Message::system(system));
+    }
+}
+
 /// Makes room in a full context: forgets the older half of what follows the first `keep` tokens, and computes the rest
 /// anew, so that what is left is exactly as if the rest had never been there.
 pub async fn shift(session: &mut Session, keep: usize, stop: &Stop) -> anyhow::Result<()> {
@@ -143,6 +151,5 @@ pub async fn shift(session: &mut Session, keep: usize, stop: &Stop) -> anyhow::R
     let keep = keep.min(tokens.len() / 2);
     let rest = &tokens[keep + (tokens.len() - keep).div_ceil(2)..];
     session.truncate(keep);
-    let mut go = |_, _| if stop.pressed() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) };
-    session.prefill(rest, &mut go).await.map_err(stopped)
+    session.prefill(rest, &mut |_, _| stop.flow()).await.map_err(stopped)
 }

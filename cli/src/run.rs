@@ -7,7 +7,7 @@ use godwit::{Error, Message, Model, Sampling, Session};
 use serde::Serialize;
 
 use crate::args::RunArgs;
-use crate::context::{Contexts, shift};
+use crate::context::{Contexts, set_system, shift};
 use crate::exit::Usage;
 use crate::output::Output;
 use crate::stop::Stop;
@@ -172,10 +172,7 @@ fn encode(
     }
     let chat = model.chat()?;
     let mut messages = resumed.unwrap_or_default();
-    if let Some(system) = &args.system {
-        messages.retain(|message| message.role != "system");
-        messages.insert(0, Message::system(system));
-    }
+    set_system(&mut messages, args.system.as_deref());
     let keep = match messages.first() {
         // A template may refuse a system message alone; then nothing is kept.
         Some(first) if first.role == "system" => {

@@ -1,5 +1,6 @@
 //! Ctrl-C: once, to stop what is being done; twice, to end at once.
 
+use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -23,6 +24,11 @@ impl Stop {
     /// Whether it was pressed.
     pub fn pressed(&self) -> bool {
         self.0.load(Ordering::SeqCst)
+    }
+
+    /// The same as an answer to progress.
+    pub fn flow(&self) -> ControlFlow<()> {
+        if self.pressed() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
     }
 
     /// Forgets that it was pressed.

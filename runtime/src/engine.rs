@@ -1,6 +1,6 @@
 //! A model on a GPU.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use godwit_shaders::{Buffers, KvFormat};
 
@@ -57,6 +57,8 @@ pub(crate) struct Inner {
     pub context: u32,
     pub segment_tokens: Option<u32>,
     pub spill: Spilling,
+    /// [`Session::fingerprint`], once somebody has asked.
+    pub fingerprint: OnceLock<String>,
 }
 
 impl Inner {
@@ -108,7 +110,8 @@ impl Engine {
         let Loader { table, memory, .. } = loader;
         let segment_tokens = options.segment_tokens;
         let model = model.clone();
-        let mut inner = Inner { gpu, model, llama, table, memory, context, segment_tokens, spill: options.spill };
+        let (spill, fingerprint) = (options.spill, OnceLock::new());
+        let mut inner = Inner { gpu, model, llama, table, memory, context, segment_tokens, spill, fingerprint };
         if (options.context, known) == (ContextSize::Max, None) {
             inner.context = inner.context_by_trial().await;
         }

@@ -1,6 +1,5 @@
 //! What a model will take of a GPU's memory, and the longest context that fits.
 
-use std::fmt;
 use std::str::FromStr;
 
 use godwit_shaders::rope_append::RopeTables;
@@ -122,16 +121,6 @@ pub fn tokens(text: &str) -> Option<u32> {
         return None;
     }
     digits.parse::<u32>().ok()?.checked_mul(unit)
-}
-
-impl fmt::Display for ContextSize {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Window => f.pad("window"),
-            Self::Max => f.pad("max"),
-            Self::Tokens(tokens) => tokens.fmt(f),
-        }
-    }
 }
 
 #[cfg(test)]

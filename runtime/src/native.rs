@@ -1,13 +1,15 @@
-//! Model files from the file system.
+//! Files: model files from the file system, and files that are written whole or not at all.
 
 use std::fs::File;
-use std::io::{ErrorKind, Read, Seek, SeekFrom};
+use std::io::{self, BufWriter, ErrorKind, Read, Seek, SeekFrom, Write as _};
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
 use memmap2::Mmap;
 
+use crate::error::Error;
 use crate::format::{Fault, FormatError, Source, copy_from};
+use crate::saved::SavedError;
 
 /// How a file's bytes get into memory.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -161,4 +163,29 @@ impl Source for Plain {
         let done = file.seek(SeekFrom::Start(offset)).and_then(|_| file.read_exact(into));
         done.map_err(|error| io(&self.path, "read the file", &error).at(offset))
     }
+}
+
+/// The folder that a file is in, or will be.
+pub fn folder_of(path: &Path) -> &Path {
+    path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."))
+}
+
+/// Writes a file that is there whole or not at all: under another name first, in the same folder.
+///
+/// # Errors
+/// What `write` says, or the file can't be written.
+pub async fn write_atomically(
+    path: &Path,
+    write: impl AsyncFnOnce(&mut BufWriter<&mut File>) -> Result<(), Error>,
+) -> Result<(), Error> {
+    let io = |error: io::Error| SavedError::Io(format!("{}: {error}", path.display()));
+    let mut part =
+        tempfile::Builder::new().prefix(".godwit-").suffix(".part").tempfile_in(folder_of(path)).map_err(io)?;
+    let mut out = BufWriter::with_capacity(1 << 20, part.as_file_mut());
+    write(&mut out).await?;
+    out.flush().map_err(io)?;
+    drop(out);
+    part.as_file().sync_all().map_err(io)?;
+    part.persist(path).map_err(|error| io(error.error))?;
+    Ok(())
 }

@@ -2,12 +2,13 @@
 //! where that one's beginning ends. An interrupted prefill leaves its finished blocks here too.
 
 use std::fs::{self, File, FileTimes};
-use std::io::{self, BufReader, BufWriter, Write as _};
+use std::io::{self, BufReader};
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
 use crate::error::Error;
+use crate::native::write_atomically;
 use crate::saved::SavedError;
 use crate::session::Session;
 
@@ -41,11 +42,11 @@ impl PrefixCache {
     }
 
     /// The file that the block ending with the last of `tokens` has.
-    fn path(&self, fingerprint: &str, tokens: &[u32]) -> PathBuf {
+    fn path(&self, session: &Session, tokens: &[u32]) -> Result<PathBuf, Error> {
         let mut hash = blake3::Hasher::new();
-        hash.update(fingerprint.as_bytes());
+        hash.update(session.fingerprint()?.as_bytes());
         hash.update(bytemuck::cast_slice(tokens));
-        self.folder.join(format!("{}.{EXTENSION}", hash.finalize().to_hex()))
+        Ok(self.folder.join(format!("{}.{EXTENSION}", hash.finalize().to_hex())))
     }
 
     /// Writes a block. Older ones make room; a block larger than the whole cache is not kept.
@@ -98,7 +99,6 @@ impl PrefixCache {
         tokens: &[u32],
         progress: &mut dyn FnMut(usize, usize) -> ControlFlow<()>,
     ) -> Result<Reuse, Error> {
-        let fingerprint = session.fingerprint()?;
         let mut reuse = Reuse { kept: session.keep_prefix(tokens), ..Reuse::default() };
         // Later blocks are touched first: where room is needed, a chain loses its end, not its beginning.
         let mut used = Vec::new();
@@ -109,7 +109,7 @@ impl PrefixCache {
             if end >= tokens.len() {
                 break;
             }
-            let path = self.path(&fingerprint, &tokens[..end]);
+            let path = self.path(session, &tokens[..end])?;
             let Ok(file) = File::open(&path) else { break };
             let mut show = |done: usize, _: usize| progress(end - BLOCK + done.min(BLOCK), tokens.len());
             match session.resume(&mut BufReader::with_capacity(1 << 20, &file), Some(&tokens[..end]), &mut show).await {
@@ -138,7 +138,7 @@ impl PrefixCache {
             session.prefill(&tokens[held..end], &mut show).await?;
             reuse.computed += end - held;
             if writable && end.is_multiple_of(BLOCK) {
-                let path = self.path(&fingerprint, &tokens[..end]);
+                let path = self.path(session, &tokens[..end])?;
                 match if path.exists() { Ok(()) } else { self.store(session, &path, end).await } {
                     Err(Error::Saved(fault)) => {
                         tracing::warn!("prompts are not kept on disk: {fault}");
@@ -150,24 +150,4 @@ impl PrefixCache {
         }
         Ok(reuse)
     }
-}
-
-/// Writes a file that is there whole or not at all: under another name first, in the same folder.
-///
-/// # Errors
-/// What `write` says, or the file can't be written.
-pub async fn write_atomically(
-    path: &Path,
-    write: impl AsyncFnOnce(&mut BufWriter<&mut File>) -> Result<(), Error>,
-) -> Result<(), Error> {
-    let io = |error: io::Error| SavedError::Io(format!("{}: {error}", path.display()));
-    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    let mut part = tempfile::Builder::new().prefix(".godwit-").suffix(".part").tempfile_in(folder).map_err(io)?;
-    let mut out = BufWriter::with_capacity(1 << 20, part.as_file_mut());
-    write(&mut out).await?;
-    out.flush().map_err(io)?;
-    drop(out);
-    part.as_file().sync_all().map_err(io)?;
-    part.persist(path).map_err(|error| io(error.error))?;
-    Ok(())
 }

@@ -119,7 +119,10 @@ impl<T: Write> Hashed<T> {
 impl Inner {
     /// A hash of everything that decides what a KV cache holds: hyperparameters, rotary embedding, weights (their table, and
     /// the beginning of each), and how keys and values are stored.
-    pub fn fingerprint(&self) -> Result<String, Error> {
+    pub fn fingerprint(&self) -> Result<&str, Error> {
+        if let Some(known) = self.fingerprint.get() {
+            return Ok(known);
+        }
         let (config, gguf) = (self.model.config(), self.model.gguf());
         let mut hash = blake3::Hasher::new();
         hash.update(format!("{config:?} {:?}", self.llama.kv).as_bytes());
@@ -127,7 +130,7 @@ impl Inner {
             hash.update(format!("{} {} {:?}", tensor.name, tensor.format, tensor.shape).as_bytes());
             hash.update(&gguf.data(tensor, 0..tensor.bytes.min(256))?);
         }
-        Ok(hash.finalize().to_hex().to_string())
+        Ok(self.fingerprint.get_or_init(|| hash.finalize().to_hex().to_string()))
     }
 }
 
@@ -186,7 +189,7 @@ impl Session {
         }
         let (first, count) = (start as u32, (end - start) as u32);
         let (model, kv) = (self.engine().model().name(), self.engine().kv_format().to_string());
-        let header = SavedHeader { fingerprint: self.fingerprint()?, model, kv, first, count, note };
+        let header = SavedHeader { fingerprint: self.fingerprint()?.into(), model, kv, first, count, note };
         let json = serde_json::to_vec(&header).map_err(|error| SavedError::Io(error.to_string()))?;
         if json.len() > MOST_HEADER as usize {
             return Err(SavedError::Io("the conversation is too long to be saved".into()).into());
@@ -199,24 +202,23 @@ impl Session {
         for ids in self.tokens()[..end].chunks(1 << 14) {
             out.put(&ids.iter().flat_map(|id| id.to_le_bytes()).collect::<Vec<u8>>())?;
         }
+        let mut bytes = Vec::new();
         for run in runs(first, count) {
             // All of a run are on their way before the first is waited for.
-            let mut readbacks = Vec::new();
+            let mut parts = Vec::new();
             for part in self.cached(run.clone()) {
-                readbacks.push(match (part.host, &self.spill) {
-                    (Some((piece, from)), Some(spill)) => {
-                        let mut bytes = vec![0; part.gpu.bytes as usize];
-                        spill.read(piece, from, &mut bytes)?;
-                        Err(bytes)
-                    }
-                    _ => Ok(self.memory.start_read(part.gpu).await?),
-                });
+                let readback = if part.host.is_none() { Some(self.memory.start_read(part.gpu).await?) } else { None };
+                parts.push((part, readback));
             }
-            for readback in readbacks {
-                let bytes = match readback {
-                    Ok(readback) => readback.finish().await?,
-                    Err(bytes) => bytes,
-                };
+            for (part, readback) in parts {
+                match (readback, part.host, &self.spill) {
+                    (Some(readback), ..) => bytes = readback.finish().await?,
+                    (None, Some((piece, from)), Some(spill)) => {
+                        bytes.resize(part.gpu.bytes as usize, 0);
+                        spill.read(piece, from, &mut bytes)?;
+                    }
+                    _ => return Err(SavedError::Truncated.into()),
+                }
                 out.put(&bytes)?;
             }
             if progress((run.end - first) as usize, count as usize).is_break() {
@@ -254,10 +256,9 @@ impl Session {
         if end > self.context() as usize {
             return Err(Error::ContextFull { tokens: end - first, used: first, context: self.context() });
         }
-        let mut ids = vec![0; end];
-        for id in &mut ids {
-            *id = input.u32()?;
-        }
+        let mut bytes = vec![0; 4 * end];
+        input.take(&mut bytes)?;
+        let ids: Vec<u32> = bytes.as_chunks().0.iter().map(|&id| u32::from_le_bytes(id)).collect();
         let differs = |known: &[u32]| ids.iter().zip(known).position(|(a, b)| a != b);
         if let Some(expected) = expected
             && let Some(at) = differs(expected).or((expected.len() < end).then_some(expected.len()))
@@ -275,9 +276,8 @@ impl Session {
         if ids.iter().any(|&id| id >= vocab) {
             return Err(SavedError::Damaged("a token does not exist").into());
         }
-        let mut bytes = Vec::new();
         for run in runs(header.first, header.count) {
-            self.reserve_to(run.end).await?;
+            self.reserve(run.end - 1, 1).await?;
             for part in self.cached(run.clone()) {
                 bytes.resize(part.gpu.bytes as usize, 0);
                 input.take(&mut bytes)?;
@@ -309,7 +309,7 @@ impl Session {
     ///
     /// # Errors
     /// The model's file can't be read.
-    pub fn fingerprint(&self) -> Result<String, Error> {
+    pub fn fingerprint(&self) -> Result<&str, Error> {
         self.engine().inner.fingerprint()
     }
 
@@ -319,17 +319,13 @@ impl Session {
     }
 }
 
-/// Reads no more of a saved context than its header.
-///
-/// # Errors
-/// It is no saved context, or of another version.
-pub fn peek(input: &mut dyn Read) -> Result<SavedHeader, SavedError> {
-    read_header(&mut Hashed::new(input))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn peek(mut input: &[u8]) -> Result<SavedHeader, SavedError> {
+        read_header(&mut Hashed::new(&mut input))
+    }
 
     #[test]
     fn damaged_headers_are_refused() {
@@ -346,15 +342,15 @@ mod tests {
         good.extend(VERSION.to_le_bytes());
         good.extend((json.len() as u32).to_le_bytes());
         good.extend(&json);
-        assert_eq!(peek(&mut &good[..]), Ok(header));
+        assert_eq!(peek(&good), Ok(header));
         for len in 0..good.len() {
-            let error = peek(&mut &good[..len]).expect_err("cut short");
+            let error = peek(&good[..len]).expect_err("cut short");
             assert!(matches!(error, SavedError::Magic | SavedError::Truncated), "{len}: {error}");
         }
         let with = |at: usize, byte: u8| {
             let mut bad = good.clone();
             bad[at] = byte;
-            peek(&mut &bad[..]).expect_err("changed")
+            peek(&bad).expect_err("changed")
         };
         assert_eq!(with(0, b'g'), SavedError::Magic);
         assert_eq!(with(8, 9), SavedError::Version(9));

@@ -105,7 +105,7 @@ impl Session {
     /// Bytes of KV cache that a token takes.
     pub fn kv_bytes_per_token(&self) -> u64 {
         let config = self.engine.model().config();
-        kv_bytes(config, self.engine.inner.llama.kv)
+        kv_bytes(config, self.engine.kv_format())
     }
 
     /// Forgets all tokens from `len` on. What is left needs no computing again, but for the last token's logits.
@@ -126,7 +126,7 @@ impl Session {
         tokens: &[u32],
         progress: &mut dyn FnMut(usize, usize) -> ControlFlow<()>,
     ) -> Result<(), Error> {
-        self.check_room(tokens)?;
+        self.check(tokens)?;
         let mut done = 0;
         while done < tokens.len() {
             let count = self.pass(&tokens[done..], false).await?;
@@ -148,7 +148,7 @@ impl Session {
     /// # Errors
     /// As [`Session::prefill`].
     pub async fn score(&mut self, tokens: &[u32], each: &mut dyn FnMut(usize, &[f32])) -> Result<(), Error> {
-        self.check_room(tokens)?;
+        self.check(tokens)?;
         let vocab = self.engine.model().config().vocab as usize;
         let mut done = 0;
         while done < tokens.len() {
@@ -177,11 +177,6 @@ impl Session {
         kept
     }
 
-    /// Makes room in the KV cache for positions up to `end`.
-    pub(crate) async fn reserve_to(&mut self, end: u32) -> Result<(), Error> {
-        self.reserve(end.saturating_sub(1), 1).await.map(drop)
-    }
-
     /// Appends tokens whose keys and values were written by other means.
     pub(crate) fn append_computed(&mut self, ids: &[u32]) {
         self.tokens.extend_from_slice(ids);
@@ -194,16 +189,13 @@ impl Session {
     /// # Errors
     /// They do not fit the context, or the GPU's memory.
     pub async fn fill_with_noise(&mut self, len: usize) -> Result<(), Error> {
-        self.check_room(&vec![0; len.saturating_sub(self.tokens.len())])?;
-        let config = self.engine.model().config();
-        let noise = noise(heads(config), self.engine.inner.llama.kv, 1);
+        self.check_room(len.saturating_sub(self.tokens.len()))?;
+        let noise = noise(heads(self.engine.model().config()), self.engine.kv_format(), 1);
         // Whole tiles of 32 positions, enough of them that a write is worth its while.
         let noise = noise.map(|tile| tile.repeat((1 << 18) / tile.len() + 1));
         while self.tokens.len() < len {
-            let end = self.tokens.len();
-            let filled = self.kv.segments_to(end as u32);
-            self.reserve(end as u32, 1).await?;
-            for segment in self.kv.all().skip(filled.saturating_sub(1)).flatten().filter(|s| s.host.is_none()) {
+            let last = self.reserve(self.tokens.len() as u32, 1).await?.segments - 1;
+            for segment in self.kv.segment(last) {
                 for (buffer, words) in [segment.k, segment.v].into_iter().zip(&noise) {
                     let bytes: &[u8] = bytemuck::cast_slice(words);
                     for at in (0..buffer.bytes).step_by(bytes.len()) {
@@ -212,7 +204,7 @@ impl Session {
                 }
                 self.engine.gpu().finish().await?;
             }
-            self.tokens.resize(len.min(self.kv.capacity() as usize), 0);
+            self.tokens.resize(len.min(self.kv.end_of(last) as usize), 0);
         }
         self.has_logits = false;
         Ok(())
@@ -240,7 +232,7 @@ impl Session {
     /// There are no tokens yet, no room for another, a parameter is out of range, or the GPU fails.
     pub async fn next(&mut self, sampling: &Sampling) -> Result<u32, Error> {
         sampling.validate(self.engine.model().config().vocab)?;
-        self.check_room(&[0])?;
+        self.check_room(1)?;
         self.ensure_logits().await?;
         let position = self.tokens.len() as u32;
         let pass = self.reserve(position, 1).await?;
@@ -270,11 +262,14 @@ impl Session {
         Ok(text)
     }
 
-    fn check_room(&self, tokens: &[u32]) -> Result<(), Error> {
+    fn check_room(&self, tokens: usize) -> Result<(), Error> {
         let (used, context) = (self.tokens.len(), self.context());
-        if used + tokens.len() > context as usize {
-            return Err(Error::ContextFull { tokens: tokens.len(), used, context });
-        }
+        if used + tokens > context as usize { Err(Error::ContextFull { tokens, used, context }) } else { Ok(()) }
+    }
+
+    /// Checks that tokens exist, and that there is room for them.
+    fn check(&self, tokens: &[u32]) -> Result<(), Error> {
+        self.check_room(tokens.len())?;
         let vocab = self.engine.model().config().vocab;
         tokens.iter().find(|&&id| id >= vocab).map_or(Ok(()), |&id| Err(Error::NoSuchToken { id, vocab }))
     }

@@ -7,9 +7,9 @@ use godwit_shaders::Format;
 use godwit_shaders::testing::Random;
 
 use crate::error::Error;
-use crate::format::{Array, Fault, FormatError, GgufWriter, Source, Tensor, Value};
+use crate::format::{Fault, FormatError, GgufWriter, Source, Tensor, Value};
 use crate::memory::tokens;
-use crate::model::Model;
+use crate::model::{Config, Model, RopeScaling};
 use crate::tokenizer::bytes::letter;
 
 /// The shape of a synthetic model.
@@ -17,15 +17,7 @@ use crate::tokenizer::bytes::letter;
 pub struct Synthetic {
     name: String,
     format: Format,
-    layers: u32,
-    width: u32,
-    heads: u32,
-    kv_heads: u32,
-    head_dim: u32,
-    ffn: u32,
-    vocab: u32,
-    context: u32,
-    theta: f64,
+    config: Config,
     /// Whether the embedding is the output head too.
     tied: bool,
 }
@@ -78,9 +70,10 @@ impl FromStr for Synthetic {
         {
             return Err(bad("that is too large".into()));
         }
-        let theta = 3_580_165_449.0;
-        let (name, tied) = (text.to_owned(), tied != 0);
-        Ok(Self { name, format, layers, width, heads, kv_heads, head_dim, ffn, vocab, context, theta, tied })
+        let (theta, scaling, eps, rotary_dim) = (3_580_165_449.0, RopeScaling::None, 1e-5, head_dim);
+        let config =
+            Config { layers, width, heads, kv_heads, head_dim, rotary_dim, ffn, vocab, context, eps, theta, scaling };
+        Ok(Self { name: text.into(), format, config, tied: tied != 0 })
     }
 }
 
@@ -94,51 +87,10 @@ impl Synthetic {
     }
 
     fn writer(&self) -> GgufWriter {
-        let mut writer = GgufWriter::default();
-        let int = Value::U32;
-        for (key, value) in [
-            ("general.architecture", Value::String("llama".into())),
-            ("general.name", Value::String(format!("synthetic {}", self.name))),
-            ("llama.block_count", int(self.layers)),
-            ("llama.embedding_length", int(self.width)),
-            ("llama.feed_forward_length", int(self.ffn)),
-            ("llama.attention.head_count", int(self.heads)),
-            ("llama.attention.head_count_kv", int(self.kv_heads)),
-            ("llama.attention.key_length", int(self.head_dim)),
-            ("llama.attention.value_length", int(self.head_dim)),
-            ("llama.attention.layer_norm_rms_epsilon", Value::F32(1e-5)),
-            ("llama.context_length", int(self.context)),
-            ("llama.rope.dimension_count", int(self.head_dim)),
-            ("llama.rope.freq_base", Value::F64(self.theta)),
-            ("tokenizer.ggml.model", Value::String("gpt2".into())),
-            ("tokenizer.ggml.pre", Value::String("llama-bpe".into())),
-            ("tokenizer.ggml.tokens", Value::Array(Array::String(self.tokens()))),
-            ("tokenizer.ggml.merges", Value::Array(Array::String(Vec::new()))),
-            ("tokenizer.chat_template", Value::String("{% for m in messages %}{{ m.content }}\n{% endfor %}".into())),
-        ] {
-            writer.key(key, value);
-        }
-        let [width, ffn, vocab] = [self.width, self.ffn, self.vocab].map(u64::from);
-        let [queries, keys] = [self.heads, self.kv_heads].map(|heads| u64::from(heads * self.head_dim));
-        writer.tensor("token_embd.weight", self.format, &[width, vocab]);
-        for layer in 0..self.layers {
-            let mut tensor = |part: &str, format, shape: &[u64]| {
-                writer.tensor(format!("blk.{layer}.{part}.weight"), format, shape);
-            };
-            tensor("attn_norm", Format::F32, &[width]);
-            tensor("attn_q", self.format, &[width, queries]);
-            tensor("attn_k", self.format, &[width, keys]);
-            tensor("attn_v", self.format, &[width, keys]);
-            tensor("attn_output", self.format, &[queries, width]);
-            tensor("ffn_norm", Format::F32, &[width]);
-            tensor("ffn_gate", self.format, &[width, ffn]);
-            tensor("ffn_up", self.format, &[width, ffn]);
-            tensor("ffn_down", self.format, &[ffn, width]);
-        }
-        writer.tensor("output_norm.weight", Format::F32, &[width]);
-        if !self.tied {
-            writer.tensor("output.weight", self.format, &[width, vocab]);
-        }
+        let name = format!("synthetic {}", self.name);
+        let mut writer = GgufWriter::llama(name, &self.config, self.tokens(), self.format, self.tied);
+        let template = "{% for m in messages %}{{ m.content }}\n{% endfor %}";
+        writer.key("tokenizer.chat_template", Value::String(template.into()));
         writer
     }
 
@@ -148,7 +100,7 @@ impl Synthetic {
             Ok(byte) => letter(byte).to_string(),
             Err(_) => format!("<{id}>"),
         };
-        (0..self.vocab).map(token).collect()
+        (0..self.config.vocab).map(token).collect()
     }
 }
 
@@ -228,7 +180,8 @@ mod tests {
     #[test]
     fn shapes_are_read() {
         let shape: Synthetic = "llama3-8b:q4_k,layers=4,context=128k".parse().expect("a shape");
-        assert_eq!((shape.layers, shape.width, shape.context, shape.format), (4, 4096, 1 << 17, Format::Q4_K));
+        let Config { layers, width, context, .. } = shape.config;
+        assert_eq!((layers, width, context, shape.format), (4, 4096, 1 << 17, Format::Q4_K));
         for bad in ["", "llama9", "tiny:q9", "tiny,layers", "tiny,depth=3", "tiny,width=100", "tiny,layers=1m"] {
             assert!(bad.parse::<Synthetic>().is_err(), "{bad}");
         }

@@ -14,7 +14,7 @@ pub enum Dialect {
     Browser,
 }
 
-/// Shared pieces, by the name `#import` takes.
+/// Pieces that are shared, or a file of their own for the reader's sake, by the name `#import` takes.
 const SHARED: &[(&str, &str)] = &[
     ("step", include_str!("shared/step.wgsl")),
     ("reduce", include_str!("shared/reduce.wgsl")),
@@ -24,6 +24,8 @@ const SHARED: &[(&str, &str)] = &[
     ("kv", include_str!("shared/kv.wgsl")),
     ("hadamard", include_str!("shared/hadamard.wgsl")),
     ("iq4", include_str!("shared/iq4.wgsl")),
+    ("attend_cached", include_str!("attend/cached.wgsl")),
+    ("attend_scores", include_str!("attend/scores.wgsl")),
 ];
 
 /// A kernel source that does not compose.

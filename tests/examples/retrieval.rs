@@ -5,10 +5,9 @@
 use std::ops::ControlFlow;
 use std::time::Instant;
 
-use godwit::format::Bytes;
-use godwit::{ContextSize, EngineOptions, Model, PrefixCache, Sampling};
-use godwit_tests::model::engine;
-use godwit_tests::retrieval::{KEYS, gguf, haystack, value_of};
+use godwit::{ContextSize, EngineOptions, PrefixCache};
+use godwit_tests::model::{engine, session};
+use godwit_tests::retrieval::{KEYS, ask, haystack, model, value_of};
 use pollster::block_on;
 
 fn main() {
@@ -17,11 +16,10 @@ fn main() {
     let kv = arguments.next().map_or(Ok(Default::default()), |text| text.parse()).expect("a KV type");
     // Room for the question and its answer, at the window's very end.
     let hay = haystack(len - 2);
-    let file = Bytes { name: "retrieval".into(), data: gguf(len) };
-    let model = Model::from_sources(vec![Box::new(file)]).expect("a model");
+    let model = model(len);
     let options = EngineOptions { context: ContextSize::Tokens(len), kv, ..Default::default() };
     let engine = engine(&model, &options, false);
-    let mut session = block_on(engine.session()).expect("a session");
+    let mut session = session(&engine);
     let begin = Instant::now();
     let mut shown = 0;
     let mut progress = |done: usize, all: usize| {
@@ -36,13 +34,7 @@ fn main() {
     let reuse = block_on(cache.prefill(&mut session, &hay, &mut progress)).expect("the haystack is read");
     let read = begin.elapsed();
     let asked = Instant::now();
-    let mut recalled = 0;
-    for key in 0..KEYS {
-        session.truncate(hay.len());
-        block_on(session.prefill(&[key], &mut |_, _| ControlFlow::Continue(()))).expect("the question");
-        let answer = block_on(session.next(&Sampling::greedy())).expect("the answer");
-        recalled += u32::from(answer == value_of(key));
-    }
+    let recalled = (0..KEYS).filter(|&key| ask(&mut session, hay.len(), key) == value_of(key)).count();
     println!(
         "{recalled} of {KEYS} needles recalled at {len} tokens, {kv} KV cache, on {}: {} read in {:.0} s, asked in {:.1} s",
         engine.gpu().summary(),
@@ -50,5 +42,5 @@ fn main() {
         read.as_secs_f64(),
         asked.elapsed().as_secs_f64()
     );
-    assert_eq!(recalled, KEYS);
+    assert_eq!(recalled, KEYS as usize);
 }

@@ -1,8 +1,9 @@
 //! The test model, and engines on it.
 
+use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 
-use godwit::{Engine, EngineOptions, Gpu, GpuOptions, Model};
+use godwit::{Engine, EngineOptions, Gpu, GpuOptions, Model, Session};
 
 /// A file below the repository's root.
 ///
@@ -29,6 +30,19 @@ pub fn smollm2() -> Model {
 pub fn gpu(webgpu_limits: bool) -> Gpu {
     let options = GpuOptions { adapter: std::env::var("GODWIT_ADAPTER").ok(), webgpu_limits, ..GpuOptions::default() };
     pollster::block_on(Gpu::open(&options)).expect("a GPU, or the software driver that tests/fetch.sh installs")
+}
+
+/// Progress that nobody stops.
+pub fn go(_: usize, _: usize) -> ControlFlow<()> {
+    ControlFlow::Continue(())
+}
+
+/// A session.
+///
+/// # Panics
+/// The GPU has no memory for it.
+pub fn session(engine: &Engine) -> Session {
+    pollster::block_on(engine.session()).expect("a session")
 }
 
 /// A model on that GPU.

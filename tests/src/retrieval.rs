@@ -6,8 +6,12 @@
 //! what came before, in the planes so slow that a million positions hardly turn them, and copies the value it finds.
 //! (Olsson et al. 2022 describe the circuit in trained models.)
 
-use godwit::Format;
-use godwit::format::{Array, GgufWriter, Value};
+use godwit::format::{Bytes, GgufWriter};
+use godwit::model::RopeScaling;
+use godwit::{Config, Format, Model, Sampling, Session};
+use pollster::block_on;
+
+use crate::model::go;
 
 /// Key tokens are `0..KEYS`, value tokens `KEYS..2 * KEYS`, fillers the rest.
 pub const KEYS: u32 = 16;
@@ -68,7 +72,7 @@ pub fn margin(distance: u32) -> f64 {
 }
 
 /// The model as a GGUF file, for this window.
-pub fn gguf(window: u32) -> Vec<u8> {
+fn gguf(window: u32) -> Vec<u8> {
     // What RMS norm multiplies a token by: the constant and one more float of 1.
     let norm = (WIDTH as f64 / 2.0).sqrt();
     let root = (HEAD as f64).sqrt();
@@ -105,54 +109,61 @@ pub fn gguf(window: u32) -> Vec<u8> {
         o2.set(ANSWER + c, c, 4.0);
     }
 
-    let mut writer = GgufWriter::default();
-    let tokens = (0..VOCAB).map(|id| format!("<{id}>")).collect();
-    for (key, value) in [
-        ("general.architecture", Value::String("llama".into())),
-        ("general.name", Value::String("retrieval".into())),
-        ("llama.block_count", Value::U32(2)),
-        ("llama.embedding_length", Value::U32(WIDTH as u32)),
-        ("llama.feed_forward_length", Value::U32(32)),
-        ("llama.attention.head_count", Value::U32(1)),
-        ("llama.attention.head_count_kv", Value::U32(1)),
-        ("llama.attention.key_length", Value::U32(HEAD as u32)),
-        ("llama.attention.value_length", Value::U32(HEAD as u32)),
-        ("llama.rope.dimension_count", Value::U32(HEAD as u32)),
-        ("llama.attention.layer_norm_rms_epsilon", Value::F32(1e-6)),
-        ("llama.context_length", Value::U32(window)),
-        ("llama.rope.freq_base", Value::F64(THETA)),
-        ("tokenizer.ggml.model", Value::String("gpt2".into())),
-        ("tokenizer.ggml.tokens", Value::Array(Array::String(tokens))),
-        ("tokenizer.ggml.merges", Value::Array(Array::String(Vec::new()))),
-    ] {
-        writer.key(key, value);
-    }
-    let mut data: Vec<u8> = Vec::new();
-    let mut tensor = |name: String, shape: &[u64], floats: &[f32]| {
-        let at = writer.tensor(name, Format::F32, shape);
-        data.resize(at as usize, 0);
-        data.extend(floats.iter().flat_map(|f| f.to_le_bytes()));
+    let config = Config {
+        layers: 2,
+        width: WIDTH as u32,
+        heads: 1,
+        kv_heads: 1,
+        head_dim: HEAD as u32,
+        rotary_dim: HEAD as u32,
+        ffn: 32,
+        vocab: VOCAB,
+        context: window,
+        eps: 1e-6,
+        theta: THETA,
+        scaling: RopeScaling::None,
     };
-    let (width, inner, ones) = (WIDTH as u64, HEAD as u64, [1.0; WIDTH]);
-    tensor("token_embd.weight".into(), &[width, VOCAB.into()], &embed.floats);
-    for (i, [q, k, v, o]) in layers.iter().enumerate() {
-        let name = |part: &str| format!("blk.{i}.{part}.weight");
-        tensor(name("attn_norm"), &[width], &ones);
-        tensor(name("attn_q"), &[width, inner], &q.floats);
-        tensor(name("attn_k"), &[width, inner], &k.floats);
-        tensor(name("attn_v"), &[width, inner], &v.floats);
-        tensor(name("attn_output"), &[inner, width], &o.floats);
-        tensor(name("ffn_norm"), &[width], &ones);
-        for part in ["ffn_gate", "ffn_up", "ffn_down"] {
-            let shape = if part == "ffn_down" { [32, width] } else { [width, 32] };
-            tensor(name(part), &shape, &[0.0; 32 * WIDTH]);
-        }
-    }
-    tensor("output_norm.weight".into(), &[width], &ones);
-    tensor("output.weight".into(), &[width, VOCAB.into()], &head.floats);
+    let tokens = (0..VOCAB).map(|id| format!("<{id}>")).collect();
+    let writer = GgufWriter::llama("retrieval", &config, tokens, Format::F32, false);
     let mut file = writer.header();
-    file.extend(data);
+    let start = file.len();
+    for tensor in writer.tensors() {
+        let part: Vec<&str> = tensor.name.split('.').collect();
+        let [q, k, v, o] = &layers[usize::from(part[1] == "1")];
+        let floats = match part[..] {
+            ["token_embd", ..] => embed.floats.clone(),
+            ["output", ..] => head.floats.clone(),
+            [_, _, "attn_q", _] => q.floats.clone(),
+            [_, _, "attn_k", _] => k.floats.clone(),
+            [_, _, "attn_v", _] => v.floats.clone(),
+            [_, _, "attn_output", _] => o.floats.clone(),
+            // The feed-forward network adds nothing; norms keep what they get.
+            [_, _, "ffn_gate" | "ffn_up" | "ffn_down", _] => vec![0.0; tensor.bytes as usize / 4],
+            _ => vec![1.0; tensor.bytes as usize / 4],
+        };
+        file.resize(start + tensor.offset as usize, 0);
+        file.extend(floats.iter().flat_map(|f| f.to_le_bytes()));
+    }
     file
+}
+
+/// The model for this window.
+///
+/// # Panics
+/// It does not open.
+pub fn model(window: u32) -> Model {
+    let file = Bytes { name: "retrieval".into(), data: gguf(window) };
+    Model::from_sources(vec![Box::new(file)]).expect("a model")
+}
+
+/// What the model says after a key, asked behind the session's first `len` tokens.
+///
+/// # Panics
+/// The session has no room for question and answer.
+pub fn ask(session: &mut Session, len: usize, key: u32) -> u32 {
+    session.truncate(len);
+    block_on(session.prefill(&[key], &mut go)).expect("room for the question");
+    block_on(session.next(&Sampling::greedy())).expect("room for the answer")
 }
 
 /// A text of `len` tokens: fillers, and each key once, followed by its value, from the beginning to the end.

@@ -8,16 +8,8 @@ use godwit::{
     ContextSize, Engine, EngineOptions, Error, Gpu, GpuOptions, KvFormat, MemoryUse, Model, PrefixCache, Sampling,
     Session, Spilling,
 };
-use godwit_tests::model::{engine, gpu, smollm2};
+use godwit_tests::model::{engine, go, gpu, session, smollm2};
 use pollster::block_on;
-
-fn go(_: usize, _: usize) -> ControlFlow<()> {
-    ControlFlow::Continue(())
-}
-
-fn session(engine: &Engine) -> Session {
-    block_on(engine.session()).expect("a session")
-}
 
 fn continued(session: &mut Session, count: usize) -> Vec<u32> {
     (0..count).map(|_| block_on(session.next(&Sampling::greedy())).expect("a token")).collect()

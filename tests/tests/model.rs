@@ -4,16 +4,8 @@ use std::ops::ControlFlow;
 
 use godwit::tokenizer::Special;
 use godwit::{ContextSize, Engine, EngineOptions, Error, Message, Sampling, Session};
-use godwit_tests::model::{engine, smollm2};
+use godwit_tests::model::{engine, go, session, smollm2};
 use pollster::block_on;
-
-fn go(_: usize, _: usize) -> ControlFlow<()> {
-    ControlFlow::Continue(())
-}
-
-fn session(engine: &Engine) -> Session {
-    block_on(engine.session()).expect("a session")
-}
 
 fn prompt(engine: &Engine) -> Vec<u32> {
     let messages = [Message::system("Be brief."), Message::user("Name three birds that fly far.")];

@@ -77,29 +77,14 @@ impl Kv {
         self.segments.push(layers);
     }
 
-    /// Layers.
-    pub fn layers(&self) -> usize {
-        self.layers as usize
+    /// A segment, for every layer.
+    pub fn segment(&self, number: usize) -> Vec<Segment> {
+        self.segments[number].clone()
     }
 
-    /// A segment of a layer.
-    pub fn segment(&self, number: usize, layer: usize) -> Segment {
-        self.segments[number][layer]
-    }
-
-    /// Positions of a segment.
-    pub fn len_of(&self, number: usize) -> u32 {
-        self.segments[number][0].len
-    }
-
-    /// Where a segment of a layer is on the host, if it is there.
-    pub fn host_piece(&self, number: usize, layer: usize) -> Option<u32> {
-        self.segments.get(number)?.get(layer)?.host
-    }
-
-    /// Where a segment's layers are on the host.
-    pub fn pieces(&self, number: usize) -> Vec<u32> {
-        self.segments[number].iter().filter_map(|segment| segment.host).collect()
+    /// Whether a segment is on the host.
+    pub fn is_on_host(&self, number: usize) -> bool {
+        self.segments[number][0].host.is_some()
     }
 
     /// The first segment that is on the GPU.
@@ -126,9 +111,9 @@ impl Kv {
         self.segments[number][layer].host = Some(piece);
     }
 
-    /// Takes out all segments after this one.
-    pub fn cut(&mut self, number: usize) -> Vec<Segment> {
-        self.segments.split_off(number + 1).into_iter().flatten().collect()
+    /// Takes out all segments from this one on, each with one for every layer.
+    pub fn cut(&mut self, number: usize) -> Vec<Vec<Segment>> {
+        self.segments.split_off(number)
     }
 
     /// Takes the last growth back: its buffers could not be had.
@@ -180,11 +165,6 @@ impl Kv {
             }
         }
         parts
-    }
-
-    /// All segments, each with one for every layer.
-    pub fn all(&self) -> impl Iterator<Item = &[Segment]> {
-        self.segments.iter().map(Vec::as_slice)
     }
 
     /// Bytes allocated on the GPU.

@@ -51,75 +51,8 @@ var<workgroup> peaks: array<f32, ROWS>;
 var<workgroup> totals: array<f32, ROWS>;
 var<workgroup> rescale: array<f32, ROWS>;
 
-fn k_word(base: u32, w: u32) -> u32 {
-    return k_cache[base + w * 32u];
-}
-
-// Floats 4 i to 4 i + 3 of a key, whose words begin at `base`, 32 apart; not scaled yet.
-fn k_quad(base: u32, i: u32) -> vec4<f32> {
-    if K_VALUES == 1u {
-        return bitcast<vec4<f32>>(vec4<u32>(
-            k_word(base, 4u * i), k_word(base, 4u * i + 1u), k_word(base, 4u * i + 2u), k_word(base, 4u * i + 3u),
-        ));
-    }
-    if K_VALUES == 2u {
-        return vec4<f32>(unpack2x16float(k_word(base, 2u * i)), unpack2x16float(k_word(base, 2u * i + 1u)));
-    }
-    if K_VALUES == 4u {
-        return bytes_of(k_word(base, i));
-    }
-    return nibbles_of(k_word(base, i / 2u), (i & 1u) * 16u);
-}
-
-fn k_scale(base: u32, i: u32) -> f32 {
-    if K_VALUES < 4u {
-        return 1.0;
-    }
-    let group = 4u * i / scale_group(p.head_dim);
-    return half_of(k_word(base, p.head_dim / K_VALUES + group / 2u), group);
-}
-
-// The same of a value, whose words lie together.
-fn v_quad(base: u32, i: u32) -> vec4<f32> {
-    if V_VALUES == 1u {
-        let at = base + 4u * i;
-        return bitcast<vec4<f32>>(vec4<u32>(v_cache[at], v_cache[at + 1u], v_cache[at + 2u], v_cache[at + 3u]));
-    }
-    if V_VALUES == 2u {
-        let at = base + 2u * i;
-        return vec4<f32>(unpack2x16float(v_cache[at]), unpack2x16float(v_cache[at + 1u]));
-    }
-    let group = 4u * i / scale_group(p.head_dim);
-    let scale = half_of(v_cache[base + p.head_dim / V_VALUES + group / 2u], group);
-    if V_VALUES == 4u {
-        return bytes_of(v_cache[base + i]) * scale;
-    }
-    return nibbles_of(v_cache[base + i / 2u], (i & 1u) * 16u) * scale;
-}
-
-// Where the words of a key begin.
-fn key_base(kv_head: u32, slot: u32) -> u32 {
-    return ((slot / 32u * p.kv_heads + kv_head) * p.k_words) * 32u + slot % 32u;
-}
-
-// How many of the segment's positions a row may see.
-fn seen_by(row: u32) -> u32 {
-    let visible = step_.position + row / (p.heads / p.kv_heads) + 1u;
-    return select(0u, visible - p.first, visible > p.first);
-}
-
-#ifdef ROWS_16
-// A row's scores of the tile's positions `column` and 16, 32, 48 on, of which those below `end` count.
-fn put_scores(row: u32, tile: u32, column: u32, end: u32, s: vec4<f32>) {
-    let slots = vec4<u32>(tile + column) + vec4<u32>(0u, 16u, 32u, 48u);
-    let known = select(vec4<f32>(NEVER), s, slots < vec4<u32>(end));
-    let at = row * LANES + column;
-    scores[at] = known.x;
-    scores[at + 16u] = known.y;
-    scores[at + 32u] = known.z;
-    scores[at + 48u] = known.w;
-}
-#endif
+#import attend_cached
+#import attend_scores
 
 @compute @workgroup_size(64)
 fn attend(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
@@ -146,10 +79,6 @@ fn attend(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_ind
         queries[i] = q[((row / ratio) * p.heads + head) * quads + i % quads] * p.scale;
     }
 
-#ifdef ROWS_16
-    let column = lane % 16u;
-    let high = lane / 16u * 4u;
-#endif
     // An invocation sums quad `own` of the values of each `turns`th position, for all rows.
     let turns = LANES / quads;
     let own = lane % quads;
@@ -160,78 +89,27 @@ fn attend(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_ind
     let my_part = lane % PARTS;
     let stride = p.head_dim + 2u;
     let state0 = ((split * p.kv_heads + kv_head) * step_.count * ratio + row0) * stride;
-    if p.fresh == 0u {
-        if turn == 0u {
-            for (var r = 0u; r < ROWS; r++) {
-                if row0 + r < rows {
-                    let at = state0 + r * stride + own * 4u;
-                    sums[r] = vec4<f32>(states[at], states[at + 1u], states[at + 2u], states[at + 3u]);
-                }
+    if p.fresh == 0u && turn == 0u {
+        for (var r = 0u; r < ROWS; r++) {
+            if row0 + r < rows {
+                let at = state0 + r * stride + own * 4u;
+                sums[r] = vec4<f32>(states[at], states[at + 1u], states[at + 2u], states[at + 3u]);
             }
         }
     }
     if my_part == 0u {
-        let known = p.fresh == 0u && row0 + my_row < rows;
-        let at = state0 + select(0u, my_row * stride, known) + p.head_dim;
-        peaks[my_row] = select(NEVER, states[at], known);
-        totals[my_row] = select(0.0, states[at + 1u], known);
+        peaks[my_row] = NEVER;
+        totals[my_row] = 0.0;
+        if p.fresh == 0u && row0 + my_row < rows {
+            let at = state0 + my_row * stride + p.head_dim;
+            peaks[my_row] = states[at];
+            totals[my_row] = states[at + 1u];
+        }
     }
     workgroupBarrier();
 
     for (var tile = begin; tile < end; tile += LANES) {
-#ifdef ROWS_16
-        // Scores: each invocation four rows of four positions, for many rows are bound by the loads of queries.
-        let last = end - 1u;
-        let b0 = key_base(kv_head, min(tile + column, last));
-        let b1 = key_base(kv_head, min(tile + column + 16u, last));
-        let b2 = key_base(kv_head, min(tile + column + 32u, last));
-        let b3 = key_base(kv_head, min(tile + column + 48u, last));
-        var s0 = vec4<f32>();
-        var s1 = vec4<f32>();
-        var s2 = vec4<f32>();
-        var s3 = vec4<f32>();
-        for (var i = 0u; i < quads; i++) {
-            let k0 = k_quad(b0, i) * k_scale(b0, i);
-            let k1 = k_quad(b1, i) * k_scale(b1, i);
-            let k2 = k_quad(b2, i) * k_scale(b2, i);
-            let k3 = k_quad(b3, i) * k_scale(b3, i);
-            let q0 = queries[high * quads + i];
-            let q1 = queries[(high + 1u) * quads + i];
-            let q2 = queries[(high + 2u) * quads + i];
-            let q3 = queries[(high + 3u) * quads + i];
-            s0 += vec4<f32>(dot(q0, k0), dot(q0, k1), dot(q0, k2), dot(q0, k3));
-            s1 += vec4<f32>(dot(q1, k0), dot(q1, k1), dot(q1, k2), dot(q1, k3));
-            s2 += vec4<f32>(dot(q2, k0), dot(q2, k1), dot(q2, k2), dot(q2, k3));
-            s3 += vec4<f32>(dot(q3, k0), dot(q3, k1), dot(q3, k2), dot(q3, k3));
-        }
-        put_scores(high, tile, column, min(end, seen_by(row0 + high)), s0);
-        put_scores(high + 1u, tile, column, min(end, seen_by(row0 + high + 1u)), s1);
-        put_scores(high + 2u, tile, column, min(end, seen_by(row0 + high + 2u)), s2);
-        put_scores(high + 3u, tile, column, min(end, seen_by(row0 + high + 3u)), s3);
-#else
-        // Scores: each invocation one position, all rows, for few rows are bound by the loads of keys.
-        let slot = tile + lane;
-        // Said, though WGSL promises it: one browser's compiler keeps the sums of the tile before.
-        var score = array<f32, ROWS>();
-        if slot < end {
-            let base = key_base(kv_head, slot);
-            for (var i = 0u; i < quads; i += 4u) {
-                let scale = k_scale(base, i);
-                let a = k_quad(base, i) * scale;
-                let b = k_quad(base, i + 1u) * scale;
-                let c = k_quad(base, i + 2u) * scale;
-                let d = k_quad(base, i + 3u) * scale;
-                for (var r = 0u; r < ROWS; r++) {
-                    let at = r * quads + i;
-                    let sum = fma(queries[at], a, fma(queries[at + 1u], b, fma(queries[at + 2u], c, queries[at + 3u] * d)));
-                    score[r] += (sum.x + sum.y) + (sum.z + sum.w);
-                }
-            }
-        }
-        for (var r = 0u; r < ROWS; r++) {
-            scores[r * LANES + lane] = select(NEVER, score[r], slot < min(end, seen_by(row0 + r)));
-        }
-#endif
+        score_tile(tile, end, kv_head, row0, lane);
         workgroupBarrier();
 
         // The row's maximum so far, and the weights relative to it.
