@@ -24,6 +24,10 @@ const SHARED: &[(&str, &str)] = &[
     ("kv", include_str!("shared/kv.wgsl")),
     ("hadamard", include_str!("shared/hadamard.wgsl")),
     ("iq4", include_str!("shared/iq4.wgsl")),
+    ("matmul_vector", include_str!("matmul/vector.wgsl")),
+    ("matmul_rows", include_str!("matmul/rows.wgsl")),
+    ("matmul_block", include_str!("matmul/block.wgsl")),
+    ("matmul_tile", include_str!("matmul/tile.wgsl")),
     ("attend_cached", include_str!("attend/cached.wgsl")),
     ("attend_scores", include_str!("attend/scores.wgsl")),
 ];

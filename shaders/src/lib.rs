@@ -17,7 +17,6 @@ pub mod plan;
 pub mod rms_norm;
 pub mod rope_append;
 pub mod sample;
-pub mod swiglu;
 pub mod testing;
 pub mod weights;
 
@@ -30,14 +29,13 @@ pub use plan::{BufferRef, Buffers, Dispatch, Plan, Upload};
 pub use weights::{Matrix, Shard};
 
 /// Every kernel.
-pub static KERNELS: [&Kernel; 10] = [
+pub static KERNELS: [&Kernel; 9] = [
     &embed::EMBED,
     &rms_norm::RMS_NORM,
     &matmul::MATMUL,
     &rope_append::ROPE_APPEND,
     &attend::ATTEND,
     &attend_merge::ATTEND_MERGE,
-    &swiglu::SWIGLU,
     &adjust::ADJUST,
     &argmax::ARGMAX,
     &sample::SAMPLE,

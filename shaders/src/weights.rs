@@ -1,4 +1,4 @@
-//! Weight matrices as kernels see them: row shards of one format, none larger than a binding.
+//! Weight matrices as kernels see them: row shards, each of one format, none larger than a binding.
 
 use crate::format::{Format, GROUP, TILE};
 use crate::plan::BufferRef;
@@ -6,6 +6,8 @@ use crate::plan::BufferRef;
 /// Consecutive rows of a matrix in one buffer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Shard {
+    /// How weights are stored.
+    pub format: Format,
     /// Where the words are: whole tiles of [`TILE`] rows, the last padded with zeros.
     pub buffer: BufferRef,
     /// First row.
@@ -14,11 +16,9 @@ pub struct Shard {
     pub rows: u32,
 }
 
-/// A weight matrix `[rows, width]` on the GPU.
+/// A weight matrix `[rows, width]` on the GPU. Its shards may differ in format: projections of the same vector are one matrix.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Matrix {
-    /// How weights are stored.
-    pub format: Format,
     /// Rows: the length of the product.
     pub rows: u32,
     /// Columns: the length of the vectors it multiplies. A multiple of [`GROUP`].
@@ -35,7 +35,8 @@ impl Matrix {
 
     /// Row ranges `(first, rows)` of the shards of a matrix, each at most `max_binding` bytes.
     pub fn shard_rows(format: Format, rows: u32, width: u32, max_binding: u64) -> Vec<(u32, u32)> {
-        let tiles = (max_binding / Self::tile_bytes(format, width)).max(1);
+        // Pairs of tiles stay together: see `matmul::Put::Pairs`.
+        let tiles = (max_binding / Self::tile_bytes(format, width) / 2 * 2).max(2);
         let most = u32::try_from(tiles * TILE as u64).unwrap_or(u32::MAX / TILE as u32 * TILE as u32);
         (0..rows).step_by(most as usize).map(|first| (first, most.min(rows - first))).collect()
     }
@@ -84,7 +85,7 @@ pub fn unpack_row(format: Format, width: usize, words: &[u32], row: usize) -> Ve
 mod tests {
     use super::*;
     use crate::caps::WEBGPU;
-    use crate::matmul::{Tokens, matmul};
+    use crate::matmul::{Put, Tokens, matmul};
     use crate::plan::{Buffers, Plan};
 
     /// Llama-3-8B's output head: 282 MiB, and more rows than a dispatch has workgroups in one dimension.
@@ -94,7 +95,7 @@ mod tests {
         let mut table = Buffers::default();
         let shard = |(first, rows): (u32, u32)| {
             let bytes = u64::from(rows.div_ceil(TILE as u32)) * Matrix::tile_bytes(format, width);
-            Shard { buffer: table.declare("shard", bytes), first, rows }
+            Shard { format, buffer: table.declare("shard", bytes), first, rows }
         };
         let shards: Vec<Shard> =
             Matrix::shard_rows(format, rows, width, WEBGPU.max_binding).into_iter().map(shard).collect();
@@ -106,11 +107,11 @@ mod tests {
         assert!(shards.iter().all(|s| s.buffer.bytes <= WEBGPU.max_binding && s.first.is_multiple_of(TILE as u32)));
 
         let (x, y) = (table.declare("x", 4 * u64::from(width)), table.declare("y", 4 * u64::from(rows)));
-        let head = Matrix { format, rows, width, shards };
+        let head = Matrix { rows, width, shards };
         let mut plan = Plan::default();
         // As if a dispatch had 100 workgroups in a dimension.
         let caps = crate::Caps { max_workgroups: 100, ..WEBGPU };
-        matmul(&mut plan, &caps, &head, x, y, Tokens::Rows { first: 0, count: 1 }, false);
+        matmul(&mut plan, &caps, &head, x, y, Tokens::Rows { first: 0, count: 1 }, Put::Store);
         for dispatch in &plan.dispatches {
             assert!(dispatch.workgroups.iter().all(|&n| n <= 100), "{:?}", dispatch.workgroups);
         }

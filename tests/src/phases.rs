@@ -10,8 +10,8 @@ use crate::cases::GUARD;
 /// The bases of both 1048k models.
 pub const THETAS: [f64; 2] = [2_804_339_835.0, 3_580_165_449.0];
 const HEAD: u32 = 128;
-/// Where the rotated queries are among the kernel's buffers.
-const QUERIES: usize = 3;
+/// Where the queries are among the kernel's buffers.
+const QKV: usize = 1;
 
 /// For each power of two up to `2^bits`, a case of the positions just below it, at it, and just above it.
 pub fn cases(theta: f64, bits: u32) -> Vec<Case> {
@@ -20,15 +20,16 @@ pub fn cases(theta: f64, bits: u32) -> Vec<Case> {
     let (heads, kv) = (Heads { heads: 1, kv_heads: 1, head_dim: HEAD }, KvFormat::default());
     let mut table = Buffers::default();
     let cos = table.declare("tables", 4 * tables.floats.len() as u64);
-    let [q, k, v] = ["q", "k", "v"].map(|name| table.declare(name, 12 * u64::from(HEAD)));
+    // Of each token a query, a key and a value.
+    let qkv = table.declare("qkv", 36 * u64::from(HEAD));
     let cache = kv.bytes(heads).map(|bytes| 32 * bytes);
     let [keys, values] = cache.map(|bytes| table.declare("cache", bytes));
     // No position lies in it.
     let segment = Segment { k: keys, v: values, first: u32::MAX - 32, len: 32, host: None };
     let mut plan = Plan::default();
-    rope_append(&mut plan, heads, kv, &Rope { tables: cos, rotary_dim: HEAD }, [q, k, v], &segment, 3);
+    rope_append(&mut plan, heads, kv, &Rope { tables: cos, rotary_dim: HEAD }, qkv, &segment, 3);
     let dispatch = &plan.dispatches[0];
-    let zeros = || vec![0; 3 * HEAD as usize];
+    let (ones, zeros) = ([1.0, 0.0].repeat(HEAD as usize / 2), vec![0.0; 2 * HEAD as usize]);
     let empty = cache.map(|bytes| vec![0; bytes as usize / 4]);
     let case = |bit: u32| Case {
         name: format!("phases at 2^{bit}, theta {theta}"),
@@ -40,9 +41,7 @@ pub fn cases(theta: f64, bits: u32) -> Vec<Case> {
             format: None,
             buffers: vec![
                 words(&tables.floats),
-                zeros(),
-                zeros(),
-                words(&[1.0, 0.0].repeat(3 * HEAD as usize / 2)),
+                words(&[ones.clone(), zeros.clone()].concat().repeat(3)),
                 empty[0].clone(),
                 empty[1].clone(),
             ],
@@ -59,9 +58,9 @@ pub fn cases(theta: f64, bits: u32) -> Vec<Case> {
 pub fn worst(theta: f64, cases: &[Case], outcomes: &[Vec<Vec<u32>>]) -> f64 {
     let mut points: Vec<(f64, Vec<[f64; 2]>)> = Vec::new();
     for (case, outcome) in cases.iter().zip(outcomes) {
-        let floats = &outcome[QUERIES][GUARD..][..3 * HEAD as usize];
+        let floats = &outcome[QKV][GUARD..][..9 * HEAD as usize];
         let floats: Vec<f64> = floats.iter().map(|&w| f32::from_bits(w).into()).collect();
-        for (i, vector) in floats.chunks_exact(HEAD as usize).enumerate() {
+        for (i, vector) in floats.chunks_exact(HEAD as usize).step_by(3).enumerate() {
             let position = f64::from(case.scene.step.position) + i as f64;
             points.push((position, vector.chunks_exact(2).map(|pair| [pair[0], pair[1]]).collect()));
         }

@@ -1,6 +1,6 @@
 //! How fast a GPU reads its memory: the floor of decode.
 
-use godwit_shaders::matmul::{Tokens, matmul};
+use godwit_shaders::matmul::{Put, Tokens, matmul};
 use godwit_shaders::{Buffers, Format, Matrix, Plan, Shard, Step};
 use web_time::Instant;
 
@@ -24,10 +24,10 @@ impl Gpu {
         let step = table.declare("step", 16);
         let weights = table.declare("weights", bytes);
         let (x, y) = (table.declare("x", 4 * u64::from(width)), table.declare("y", 4 * u64::from(rows)));
-        let matrix =
-            Matrix { format: Format::Q8_0, rows, width, shards: vec![Shard { buffer: weights, first: 0, rows }] };
+        let shard = Shard { format: Format::Q8_0, buffer: weights, first: 0, rows };
+        let matrix = Matrix { rows, width, shards: vec![shard] };
         let mut plan = Plan::default();
-        matmul(&mut plan, self.caps(), &matrix, x, y, Tokens::Rows { first: 0, count: 1 }, false);
+        matmul(&mut plan, self.caps(), &matrix, x, y, Tokens::Rows { first: 0, count: 1 }, Put::Store);
         let mut memory = GpuMemory::new(self);
         memory.allocate(&table).await?;
         // Memory that was never written may have no pages behind it, and reads far too fast.

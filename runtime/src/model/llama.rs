@@ -3,10 +3,9 @@
 use godwit_shaders::attend::{attend, state_bytes};
 use godwit_shaders::attend_merge::attend_merge;
 use godwit_shaders::embed::embed;
-use godwit_shaders::matmul::{Tokens, matmul};
+use godwit_shaders::matmul::{Put, Tokens, matmul};
 use godwit_shaders::rms_norm::{Norm, rms_norm, rms_norm_last};
 use godwit_shaders::rope_append::{Rope, rope_append};
-use godwit_shaders::swiglu::swiglu;
 use godwit_shaders::{BufferRef, Buffers, Caps, Heads, KvFormat, Matrix, Plan};
 
 use super::{Config, Kv};
@@ -29,13 +28,13 @@ pub(crate) struct Llama {
 #[derive(Clone, Debug)]
 pub(crate) struct Layer {
     pub attn_norm: Norm,
-    pub q: Matrix,
-    pub k: Matrix,
-    pub v: Matrix,
+    /// Queries, keys and values, one behind the other.
+    pub qkv: Matrix,
     pub o: Matrix,
     pub ffn_norm: Norm,
+    /// The gate; the up projection's tiles lie in between where `up` is missing.
     pub gate: Matrix,
-    pub up: Matrix,
+    pub up: Option<Matrix>,
     pub down: Matrix,
 }
 
@@ -46,13 +45,10 @@ pub(crate) struct Scratch {
     pub tokens: BufferRef,
     pub x: BufferRef,
     pub h: BufferRef,
-    pub q: BufferRef,
-    pub k: BufferRef,
-    pub v: BufferRef,
+    pub qkv: BufferRef,
     pub states: BufferRef,
     pub attended: BufferRef,
     pub gate: BufferRef,
-    pub up: BufferRef,
     pub logits: BufferRef,
     /// Logits of several tokens at once, for scoring.
     pub scores: BufferRef,
@@ -76,12 +72,9 @@ impl Scratch {
             tokens: floats("tokens", 1, capacity),
             x: floats("x", config.width, capacity),
             h: floats("h", config.width, capacity),
-            q: floats("q", queries, capacity),
-            k: floats("k", keys, capacity),
-            v: floats("v", keys, capacity),
+            qkv: floats("qkv", queries + 2 * keys, capacity),
             attended: floats("attended", queries, capacity),
             gate: floats("gate", config.ffn, capacity),
-            up: floats("up", config.ffn, capacity),
             logits: floats("logits", config.vocab, 1),
             scores: floats("scores", config.vocab, SCORED),
             weights: floats("weights", config.vocab, 1),
@@ -113,23 +106,25 @@ impl Llama {
         for (i, layer) in self.layers.iter().enumerate() {
             let segments = kv.layer(i, pass.segments);
             rms_norm(p, &layer.attn_norm, s.x, s.h, n);
-            matmul(p, caps, &layer.q, s.h, s.q, all, false);
-            matmul(p, caps, &layer.k, s.h, s.k, all, false);
-            matmul(p, caps, &layer.v, s.h, s.v, all, false);
+            matmul(p, caps, &layer.qkv, s.h, s.qkv, all, Put::Store);
             if let Some(tail) = segments.last() {
-                rope_append(p, self.heads, self.kv, &self.rope, [s.q, s.k, s.v], tail, n);
+                rope_append(p, self.heads, self.kv, &self.rope, s.qkv, tail, n);
             }
             if !pass.outputs && i + 1 == self.layers.len() {
                 break;
             }
-            attend(p, caps, self.heads, self.kv, s.q, &segments, s.states, n);
+            attend(p, caps, self.heads, self.kv, s.qkv, &segments, s.states, n);
             attend_merge(p, caps, self.heads, self.kv, s.states, s.attended, n);
-            matmul(p, caps, &layer.o, s.attended, s.x, all, true);
+            matmul(p, caps, &layer.o, s.attended, s.x, all, Put::Add);
             rms_norm(p, &layer.ffn_norm, s.x, s.h, n);
-            matmul(p, caps, &layer.gate, s.h, s.gate, all, false);
-            matmul(p, caps, &layer.up, s.h, s.up, all, false);
-            swiglu(p, s.up, s.gate, layer.gate.rows, n);
-            matmul(p, caps, &layer.down, s.gate, s.x, all, true);
+            match &layer.up {
+                None => matmul(p, caps, &layer.gate, s.h, s.gate, all, Put::Pairs),
+                Some(up) => {
+                    matmul(p, caps, &layer.gate, s.h, s.gate, all, Put::Store);
+                    matmul(p, caps, up, s.h, s.gate, all, Put::Gated);
+                }
+            }
+            matmul(p, caps, &layer.down, s.gate, s.x, all, Put::Add);
         }
         plan
     }
@@ -138,7 +133,7 @@ impl Llama {
     pub fn logits(&self, caps: &Caps, s: &Scratch) -> Plan {
         let mut plan = Plan::default();
         rms_norm_last(&mut plan, &self.norm, s.x, s.h);
-        matmul(&mut plan, caps, &self.head, s.h, s.logits, Tokens::Rows { first: 0, count: 1 }, false);
+        matmul(&mut plan, caps, &self.head, s.h, s.logits, Tokens::Rows { first: 0, count: 1 }, Put::Store);
         plan
     }
 
@@ -152,7 +147,7 @@ impl Llama {
     /// The logits of [`SCORED`] tokens from the pass's token `first` on, in `scores`.
     pub fn scores(&self, caps: &Caps, s: &Scratch, first: u32) -> Plan {
         let mut plan = Plan::default();
-        matmul(&mut plan, caps, &self.head, s.h, s.scores, Tokens::Rows { first, count: SCORED }, false);
+        matmul(&mut plan, caps, &self.head, s.h, s.scores, Tokens::Rows { first, count: SCORED }, Put::Store);
         plan
     }
 }

@@ -1,10 +1,13 @@
 //! Weights from the file to the GPU.
 
+use std::collections::VecDeque;
+use std::ops::Range;
+
 use godwit_shaders::format::TILE;
 use godwit_shaders::rms_norm::Norm;
 use godwit_shaders::rope_append::{Rope, RopeTables};
 use godwit_shaders::weights::pack_tile;
-use godwit_shaders::{BufferRef, Buffers, Heads, KvFormat, Matrix, Shard};
+use godwit_shaders::{BufferRef, Buffers, Format, Heads, KvFormat, Matrix, Shard};
 
 use super::llama::{Layer, Llama};
 use super::{Config, Model};
@@ -59,15 +62,16 @@ impl<'a> Loader<'a> {
         let mut layers = Vec::new();
         for i in 0..config.layers {
             let name = |part: &str| format!("blk.{i}.{part}.weight");
+            let (gate, up) = self.gate_and_up(&name("ffn_gate"), &name("ffn_up"), ffn, width).await?;
             layers.push(Layer {
                 attn_norm: self.norm(&name("attn_norm"), &config).await?,
-                q: self.matrix(&name("attn_q"), queries, width).await?,
-                k: self.matrix(&name("attn_k"), keys, width).await?,
-                v: self.matrix(&name("attn_v"), keys, width).await?,
+                qkv: self
+                    .stack(&[(&name("attn_q"), queries), (&name("attn_k"), keys), (&name("attn_v"), keys)], width)
+                    .await?,
                 o: self.matrix(&name("attn_output"), width, queries).await?,
                 ffn_norm: self.norm(&name("ffn_norm"), &config).await?,
-                gate: self.matrix(&name("ffn_gate"), ffn, width).await?,
-                up: self.matrix(&name("ffn_up"), ffn, width).await?,
+                gate,
+                up,
                 down: self.matrix(&name("ffn_down"), width, ffn).await?,
             });
         }
@@ -111,37 +115,112 @@ impl<'a> Loader<'a> {
     }
 
     async fn matrix(&mut self, name: &str, rows: u32, width: u32) -> Result<Matrix, Error> {
+        self.stack(&[(name, rows)], width).await
+    }
+
+    /// One matrix of several tensors' rows, one behind the other. Neighbours that are stored alike share shards.
+    async fn stack(&mut self, parts: &[(&str, u32)], width: u32) -> Result<Matrix, Error> {
+        let rows = parts.iter().map(|(_, rows)| rows).sum();
+        let mut matrix = Matrix { rows, width, shards: Vec::new() };
+        let mut alike: Vec<Rows<'a>> = Vec::new();
+        for &(name, rows) in parts {
+            let part = self.rows(name, rows, width)?;
+            if alike
+                .last()
+                .is_some_and(|last| last.format() != part.format() || !last.count.is_multiple_of(TILE as u32))
+            {
+                self.shards(&mut matrix, &std::mem::take(&mut alike)).await?;
+            }
+            alike.push(part);
+        }
+        self.shards(&mut matrix, &alike).await?;
+        Ok(matrix)
+    }
+
+    /// The gate and the up projection: one matrix whose tiles alternate where that can be.
+    async fn gate_and_up(
+        &mut self,
+        gate: &str,
+        up: &str,
+        rows: u32,
+        width: u32,
+    ) -> Result<(Matrix, Option<Matrix>), Error> {
+        let parts = [self.rows(gate, rows, width)?, self.rows(up, rows, width)?];
+        if parts[0].format() != parts[1].format() || !rows.is_multiple_of(TILE as u32) {
+            return Ok((self.matrix(gate, rows, width).await?, Some(self.matrix(up, rows, width).await?)));
+        }
+        let tiles = (0..rows).step_by(TILE).flat_map(|first| parts.map(|part| part.part(first, TILE as u32)));
+        let mut matrix = Matrix { rows: 2 * rows, width, shards: Vec::new() };
+        self.shards(&mut matrix, &tiles.collect::<Vec<_>>()).await?;
+        Ok((matrix, None))
+    }
+
+    /// A tensor's rows, checked.
+    fn rows(&self, name: &str, rows: u32, width: u32) -> Result<Rows<'a>, Error> {
         let tensor = self.tensor(name, &[width, rows])?;
-        let format = tensor.format;
-        let row_bytes = format.bytes(width.into()).filter(|_| width.is_multiple_of(32));
-        let row_bytes = row_bytes.ok_or_else(|| Error::TensorWidth { name: name.into(), width })?;
-        let tile_bytes = Matrix::tile_bytes(format, width);
+        let bytes = tensor.format.bytes(width.into()).filter(|_| width.is_multiple_of(32));
+        let bytes = bytes.ok_or_else(|| Error::TensorWidth { name: name.into(), width })?;
+        Ok(Rows { tensor, bytes, first: 0, count: rows })
+    }
+
+    /// Writes rows of one format to the GPU, and appends their shards to `matrix`. All parts but the last are whole tiles.
+    async fn shards(&mut self, matrix: &mut Matrix, parts: &[Rows<'a>]) -> Result<(), Error> {
+        let Some(format) = parts.first().map(Rows::format) else { return Ok(()) };
+        let tile_bytes = Matrix::tile_bytes(format, matrix.width);
         let caps = self.gpu.caps();
-        let mut shards = Vec::new();
-        for (first, rows) in Matrix::shard_rows(format, rows, width, caps.max_binding.min(caps.max_buffer)) {
+        // An even number of tiles: pairs of them stay together.
+        let most = caps.max_binding.min(caps.max_buffer);
+        let first = matrix.shards.last().map_or(0, |shard| shard.first + shard.rows);
+        let name = parts[0].tensor.name.as_str();
+        let mut queue: VecDeque<Rows<'a>> = parts.iter().copied().collect();
+        for (offset, rows) in Matrix::shard_rows(format, parts.iter().map(|p| p.count).sum(), matrix.width, most) {
             let tiles = rows.div_ceil(TILE as u32);
-            let buffer = self.table.declare(format!("{name}[{first}]"), u64::from(tiles) * tile_bytes);
+            let buffer = self.table.declare(format!("{name}[{}]", first + offset), u64::from(tiles) * tile_bytes);
             self.memory.allocate(&self.table).await?;
-            // Tiles at a time: the packed copy stays small, however large the matrix.
-            let at_once = (CHUNK / tile_bytes).max(1);
-            let mut words = Vec::new();
-            let mut row = 0;
-            while row < u64::from(rows) {
-                let count = (at_once * TILE as u64).min(u64::from(rows) - row);
-                let begin = (u64::from(first) + row) * row_bytes;
-                let stored = self.model.gguf().data(tensor, begin..begin + count * row_bytes)?;
-                words.resize((count.div_ceil(TILE as u64) * tile_bytes / 4) as usize, 0);
-                let packed = words.chunks_exact_mut(tile_bytes as usize / 4);
-                for (tile, rows) in packed.zip(stored.chunks(TILE * row_bytes as usize)) {
+            self.pack(format, matrix.width, buffer, rows, &mut queue).await?;
+            matrix.shards.push(Shard { format, buffer, first: first + offset, rows });
+        }
+        Ok(())
+    }
+
+    /// Packs `rows` rows from the front of `queue` into a buffer, a few tiles at a time: the packed copy stays small, however
+    /// large the matrix.
+    async fn pack(
+        &mut self,
+        format: Format,
+        width: u32,
+        buffer: BufferRef,
+        rows: u32,
+        queue: &mut VecDeque<Rows<'a>>,
+    ) -> Result<(), Error> {
+        let tile_bytes = Matrix::tile_bytes(format, width);
+        let at_once = (CHUNK / tile_bytes).max(1) as u32 * TILE as u32;
+        let mut words = Vec::new();
+        let mut row = 0;
+        while row < rows {
+            let chunk = at_once.min(rows - row);
+            words.clear();
+            let mut missing = chunk;
+            while missing > 0 {
+                let Some(next) = queue.pop_front() else { break };
+                let own = next.part(0, next.count.min(missing));
+                if own.count < next.count {
+                    queue.push_front(next.part(own.count, next.count - own.count));
+                }
+                let stored = self.model.gguf().data(own.tensor, own.range())?;
+                let begin = words.len();
+                words.resize(begin + (own.count.div_ceil(TILE as u32) as usize * tile_bytes as usize / 4), 0);
+                let packed = words[begin..].chunks_exact_mut(tile_bytes as usize / 4);
+                for (tile, rows) in packed.zip(stored.chunks(TILE * own.bytes as usize)) {
                     pack_tile(format, width as usize, rows, tile);
                 }
-                self.memory.write(buffer, row / TILE as u64 * tile_bytes, bytemuck::cast_slice(&words));
-                row += count;
-                self.advance(count * row_bytes).await?;
+                missing -= own.count;
+                self.advance(u64::from(own.count) * own.bytes).await?;
             }
-            shards.push(Shard { buffer, first, rows });
+            self.memory.write(buffer, u64::from(row) / TILE as u64 * tile_bytes, bytemuck::cast_slice(&words));
+            row += chunk;
         }
-        Ok(Matrix { format, rows, width, shards })
+        Ok(())
     }
 
     /// Counts bytes as loaded; waits for the GPU now and then, so that copies don't pile up.
@@ -154,5 +233,32 @@ impl<'a> Loader<'a> {
         }
         (self.progress)(self.done);
         Ok(())
+    }
+}
+
+/// Consecutive rows of a tensor.
+#[derive(Clone, Copy)]
+struct Rows<'a> {
+    tensor: &'a Tensor,
+    /// Bytes of a stored row.
+    bytes: u64,
+    first: u32,
+    count: u32,
+}
+
+impl Rows<'_> {
+    fn format(&self) -> Format {
+        self.tensor.format
+    }
+
+    /// `count` of these rows, from `first` on.
+    fn part(self, first: u32, count: u32) -> Self {
+        Self { first: self.first + first, count, ..self }
+    }
+
+    /// Where they are in the tensor's bytes.
+    fn range(&self) -> Range<u64> {
+        let begin = u64::from(self.first) * self.bytes;
+        begin..begin + u64::from(self.count) * self.bytes
     }
 }

@@ -17,7 +17,8 @@ struct Params {
     fresh: u32,    // 1: the first segment; states begin here
     k_words: u32,  // of a cached vector
     v_words: u32,
-    reserved0: u32, reserved1: u32,
+    q_width: u32,  // floats from one token's queries to the next's
+    reserved: u32,
 }
 @group(0) @binding(0) var<uniform> p: Params;
 @group(0) @binding(2) var<storage, read> q: array<vec4<f32>>;
@@ -76,7 +77,7 @@ fn attend(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_ind
     for (var i = lane; i < ROWS * quads; i += LANES) {
         let row = min(row0 + i / quads, last_row);
         let head = kv_head * ratio + row % ratio;
-        queries[i] = q[((row / ratio) * p.heads + head) * quads + i % quads] * p.scale;
+        queries[i] = q[(row / ratio) * (p.q_width / 4u) + head * quads + i % quads] * p.scale;
     }
 
     // An invocation sums quad `own` of the values of each `turns`th position, for all rows.

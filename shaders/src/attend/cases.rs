@@ -89,10 +89,10 @@ fn case(shape: Shape, kv: KvFormat, scores: Scores) -> Case {
     let mut random = Random::new(u64::from(position + count));
     let scale = 1.0 / (head_dim as f32).sqrt();
     let [k_words, v_words] = kv.words(head_dim);
-    let (reserved0, reserved1) = (0, 0);
+    let (q_width, reserved) = ((heads + 2 * kv_heads) * head_dim, 0);
     let params =
-        Params { heads, kv_heads, head_dim, splits, first, len, scale, fresh, k_words, v_words, reserved0, reserved1 };
-    let mut q = random.activations((count * heads * head_dim) as usize);
+        Params { heads, kv_heads, head_dim, splits, first, len, scale, fresh, k_words, v_words, q_width, reserved };
+    let mut q = random.activations((count * q_width) as usize);
     if scores != Scores::Random {
         // The first float of a query is 1 before scaling, the others are 0: a key's first float is its score.
         q.iter_mut()

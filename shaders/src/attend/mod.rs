@@ -30,10 +30,10 @@ params! {
     k_words: u32,
     /// Words of a cached value.
     v_words: u32,
+    /// Floats from one token's queries to the next's.
+    q_width: u32,
     /// Padding to 16 bytes.
-    reserved0: u32,
-    /// Padding.
-    reserved1: u32,
+    reserved: u32,
 }
 
 /// Positions that a workgroup looks at together; splits take multiples of it.
@@ -82,14 +82,14 @@ pub fn state_bytes(caps: &Caps, heads: Heads, capacity: u32) -> u64 {
     rows * u64::from(heads.head_dim + 2) * 4
 }
 
-/// Records attention of `q` `[tokens, heads, head_dim]` over `segments`, in order of positions. `states` takes
+/// Records attention of the queries that `qkv` `[tokens, heads + 2 kv_heads, head_dim]` begins with over `segments`, in order of positions. `states` takes
 /// [`state_bytes`]; [`attend_merge`](crate::attend_merge::attend_merge) makes the result of it.
 pub fn attend(
     plan: &mut Plan,
     caps: &Caps,
     heads: Heads,
     kv: KvFormat,
-    q: BufferRef,
+    qkv: BufferRef,
     segments: &[Segment],
     states: BufferRef,
     capacity: u32,
@@ -109,8 +109,8 @@ pub fn attend(
             fresh: u32::from(i == 0),
             k_words,
             v_words,
-            reserved0: 0,
-            reserved1: 0,
+            q_width: (heads.heads + 2 * heads.kv_heads) * heads.head_dim,
+            reserved: 0,
         };
         if let Some(host) = segment.host {
             plan.uploads.push(Upload { before: plan.dispatches.len(), host, to: [segment.k, segment.v] });
@@ -121,7 +121,7 @@ pub fn attend(
             format: None,
             overrides: kv.overrides(),
             params: bytemuck::bytes_of(&params).to_vec(),
-            buffers: vec![q, segment.k, segment.v, states],
+            buffers: vec![qkv, segment.k, segment.v, states],
             workgroups: [rows.div_ceil(ROWS[variant]), heads.kv_heads, params.splits],
         });
     }

@@ -26,7 +26,7 @@ pub fn attend(scene: &mut Scene) {
             let length = visible.saturating_sub(p.first).min(p.len);
             let share = length.div_ceil(p.splits).next_multiple_of(LANES);
             let head = kv_head * ratio + row % ratio;
-            let q: Vec<f64> = scene.floats(0)[((row / ratio * p.heads + head) * p.head_dim) as usize..][..dim]
+            let q: Vec<f64> = scene.floats(0)[(row / ratio * p.q_width + head * p.head_dim) as usize..][..dim]
                 .iter()
                 .map(|&q| f64::from(q) * f64::from(p.scale))
                 .collect();

@@ -41,12 +41,12 @@ pub fn embed(plan: &mut Plan, table: &Matrix, tokens: BufferRef, x: BufferRef, c
             groups: table.groups(),
             rows: shard.rows,
             first: shard.first,
-            row_words: table.format.row_words(table.width as usize) as u32,
+            row_words: shard.format.row_words(table.width as usize) as u32,
         };
         plan.push(Dispatch {
             kernel: &EMBED,
             variant: &EMBED.variants[0],
-            format: Some(table.format),
+            format: Some(shard.format),
             overrides: Vec::new(),
             params: bytemuck::bytes_of(&params).to_vec(),
             buffers: vec![shard.buffer, tokens, x],

@@ -1,38 +1,49 @@
-use super::{Params, TILES, TOKENS};
-use crate::format::{Format, GROUP, TILE};
+use super::{BLOCK, Params, Put, ROWS, Shape, TILES, VECTOR};
+use crate::format::{Format, GROUP};
 use crate::kernel::{Case, Scene, Step};
 use crate::testing::{Random, words};
 
-pub fn cases() -> Vec<Case> {
-    let mut cases = Vec::new();
-    for format in Format::ALL {
-        for (variant, tokens, splits) in [(0, 1, 1), (0, 1, 8), (1, 1, 1), (2, 8, 1), (2, 13, 1)] {
-            cases.push(case(variant, format, 300, 768, tokens, splits, 0, false));
-        }
-    }
-    // Rows of a shard in the middle of y, added; the shapes of a small model; a fixed token count.
-    cases.push(case(1, Format::Q4_1, 576, 576, 1, 1, 64, true));
-    cases.push(case(0, Format::Q4_1, 1536, 576, 1, 8, 0, false));
-    cases.push(case(2, Format::Q4_1, 1536, 576, 32, 1, 0, false));
-    cases.push(case(2, Format::Q4_1, 576, 1536, 32, 1, 32, true));
-    cases.push(case(1, Format::Q8_0, 4096, 576, 1, 1, 0, false));
-    cases
-}
-
-fn case(
-    variant: usize,
+/// A product: rows and width of the shard, tokens, and the row of `y` that it begins with.
+struct Product {
     format: Format,
     rows: u32,
     width: u32,
     tokens: u32,
-    splits: u32,
     first: u32,
-    add: bool,
-) -> Case {
-    let mut random = Random::new(u64::from(rows * 31 + width * 7 + tokens + splits));
-    let tiles = rows.div_ceil(TILE as u32 * TILES[variant]);
-    let y_width = first + rows + 3;
-    let row_words = format.row_words(width as usize) as u32;
+    put: Put,
+}
+
+pub fn cases() -> Vec<Case> {
+    let mut cases = Vec::new();
+    let thin = Shape { rows: 64, overrides: &[("LANES", 32), ("SPLITS", 1)], ..VECTOR };
+    for format in Format::ALL {
+        for (shape, tokens) in [(VECTOR, 1), (thin, 1), (ROWS, 1), (BLOCK, 8), (BLOCK, 13), (TILES, 13)] {
+            cases.push(case(shape, Product { format, rows: 300, width: 768, tokens, first: 0, put: Put::Store }));
+        }
+    }
+    for (shape, tokens) in [(VECTOR, 1), (ROWS, 1), (BLOCK, 7), (TILES, 70)] {
+        // Rows of a shard in the middle of y, added; gated ones; the shapes of small models.
+        for (format, rows, width, first, put) in [
+            (Format::Q4_1, 576, 576, 64, Put::Add),
+            (Format::Q4_K, 640, 512, 32, Put::Pairs),
+            (Format::Q5_K, 320, 512, 32, Put::Gated),
+            (Format::Q4_1, 1536, 576, 0, Put::Store),
+            (Format::Q4_1, 576, 1536, 32, Put::Add),
+            (Format::Q8_0, 4096, 576, 0, Put::Store),
+        ] {
+            cases.push(case(shape, Product { format, rows, width, tokens, first, put }));
+        }
+    }
+    cases
+}
+
+fn case(shape: Shape, product: Product) -> Case {
+    let Product { format, rows, width, tokens, first, put } = product;
+    let mut random = Random::new(u64::from(rows * 31 + width * 7 + tokens));
+    // The first dispatch dimension is too short for all.
+    let workgroups = shape.workgroups(rows, tokens, 3);
+    let own = if put == Put::Pairs { rows / 2 } else { rows };
+    let y_width = first + own + 3;
     let params = Params {
         groups: width / GROUP as u32,
         rows,
@@ -40,9 +51,9 @@ fn case(
         y_width,
         x_first: 0,
         tokens: 0,
-        add: add.into(),
-        tiles: tiles.min(3),
-        row_words,
+        put: put as u32,
+        across: workgroups[0],
+        row_words: format.row_words(width as usize) as u32,
         reserved0: 0,
         reserved1: 0,
         reserved2: 0,
@@ -50,17 +61,19 @@ fn case(
     let weights = random.matrix(format, rows as usize, width as usize);
     let x = random.activations((tokens * width) as usize);
     let y = random.activations((tokens * y_width) as usize);
-    let bytes = 4 * (weights.len() + x.len() + (tokens * rows) as usize);
+    let bytes = 4 * (weights.len() + x.len() + (tokens * own) as usize);
+    let splits = shape.overrides.iter().find(|(name, _)| *name == "SPLITS");
+    let splits = splits.map_or(String::new(), |(_, splits)| format!(" splits {splits}"));
     Case {
-        name: format!("{format} {rows}x{width} tokens {tokens} splits {splits}{}", if add { " add" } else { "" }),
-        variant,
-        overrides: vec![("SPLITS", splits)],
+        name: format!("{format} {rows}x{width} tokens {tokens}{splits} {put:?}"),
+        variant: shape.variant,
+        overrides: shape.overrides.to_vec(),
         scene: Scene {
             params: bytemuck::bytes_of(&params).to_vec(),
             step: Step::new(5, tokens),
             format: Some(format),
             buffers: vec![weights, words(&x), words(&y)],
-            workgroups: [tiles.min(3), tiles.div_ceil(3), if variant == 2 { tokens.div_ceil(TOKENS) } else { 1 }],
+            workgroups,
         },
         nmse: 1e-11,
         flops: 2 * u64::from(rows) * u64::from(width) * u64::from(tokens),

@@ -4,6 +4,7 @@ mod cases;
 mod reference;
 
 use crate::caps::Caps;
+use crate::format::TILE;
 use crate::kernel::{Kernel, Variant, read, write};
 use crate::params;
 use crate::plan::{BufferRef, Dispatch, Plan};
@@ -14,7 +15,7 @@ params! {
     groups: u32,
     /// Rows in the shard.
     rows: u32,
-    /// Row of the matrix that the shard begins with.
+    /// Row of `y` that the shard begins with.
     first: u32,
     /// Floats from one token's `y` to the next's.
     y_width: u32,
@@ -22,10 +23,10 @@ params! {
     x_first: u32,
     /// Tokens at most; 0: as many as the step says.
     tokens: u32,
-    /// 1: add to `y`.
-    add: u32,
+    /// What becomes of the product: [`Put`] as a number.
+    put: u32,
     /// Workgroups in the first dispatch dimension.
-    tiles: u32,
+    across: u32,
     /// Words in a packed row.
     row_words: u32,
     /// Padding to 16 bytes.
@@ -36,10 +37,44 @@ params! {
     reserved2: u32,
 }
 
-/// Tokens that an invocation of the `block` variant computes.
-pub const TOKENS: u32 = 4;
-/// Tiles of rows that an invocation of each variant computes a row of.
-pub const TILES: [u32; 3] = [1, 8, 8];
+/// How a variant shares the work out: rows and tokens of a workgroup, and its own overrides.
+#[derive(Clone, Copy, Debug)]
+struct Shape {
+    variant: usize,
+    rows: u32,
+    tokens: u32,
+    overrides: &'static [(&'static str, u32)],
+}
+
+/// One token on a GPU: 32 invocations for each of 16 rows.
+const VECTOR: Shape = Shape { variant: 0, rows: 16, tokens: 1, overrides: &[("LANES", 8), ("SPLITS", 32)] };
+/// One token on a CPU.
+const ROWS: Shape = Shape { variant: 1, rows: 256, tokens: 1, overrides: &[] };
+/// Many tokens on a CPU.
+const BLOCK: Shape = Shape { variant: 2, rows: 256, tokens: 4, overrides: &[] };
+/// Many tokens on a GPU.
+const TILES: Shape = Shape { variant: 3, rows: 64, tokens: 64, overrides: &[] };
+
+impl Shape {
+    /// The shape for products of up to `capacity` tokens.
+    fn of(caps: &Caps, capacity: u32) -> Self {
+        match (capacity, caps.cpu) {
+            (1, false) => VECTOR,
+            (1, true) => ROWS,
+            (_, false) => TILES,
+            (_, true) => BLOCK,
+        }
+    }
+
+    /// Workgroups for this many rows and tokens; the first dimension holds `most` at most.
+    fn workgroups(self, rows: u32, tokens: u32, most: u32) -> [u32; 3] {
+        let pair = 2 * TILE as u32;
+        let pairs = rows.div_ceil(pair);
+        let units = if self.rows < pair { pairs * (pair / self.rows) } else { pairs.div_ceil(self.rows / pair) };
+        let across = units.min(most);
+        [across, units.div_ceil(across), tokens.div_ceil(self.tokens)]
+    }
+}
 
 /// The kernel.
 pub static MATMUL: Kernel = Kernel {
@@ -50,11 +85,12 @@ pub static MATMUL: Kernel = Kernel {
     params: Params::FIELDS,
     params_bytes: size_of::<Params>(),
     bindings: &[read("weights"), read("x"), write("y")],
-    overrides: &["SPLITS"],
+    overrides: &["LANES", "SPLITS"],
     variants: &[
         Variant::base("vector", &["VECTOR"]),
-        Variant::base("rows", &["MANY_ROWS", "ROWS"]),
-        Variant::base("block", &["MANY_ROWS", "BLOCK"]),
+        Variant::base("rows", &["ROWS"]),
+        Variant::base("block", &["BLOCK"]),
+        Variant::base("tile", &["TILE"]),
     ],
     reference: reference::matmul,
     cases: cases::cases,
@@ -77,43 +113,52 @@ pub enum Tokens {
     },
 }
 
-/// Records `y = W x` (or `y += W x`): `x` is `[tokens, W.width]`, `y` is `[tokens, W.rows]`.
-pub fn matmul(plan: &mut Plan, caps: &Caps, w: &Matrix, x: BufferRef, y: BufferRef, tokens: Tokens, add: bool) {
+/// What becomes of a product.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Put {
+    /// It is stored.
+    Store,
+    /// It is added to what is there.
+    Add,
+    /// Tiles of [`TILE`] rows alternate between a gate and what it is for: `silu(gate) * up` is stored, half as long.
+    Pairs,
+    /// What is there is the gate: `silu(y) * product` takes its place.
+    Gated,
+}
+
+/// Records `y = W x` (or what `put` says): `x` is `[tokens, W.width]`, `y` is `[tokens, W.rows]`, or half of that for
+/// [`Put::Pairs`].
+pub fn matmul(plan: &mut Plan, caps: &Caps, w: &Matrix, x: BufferRef, y: BufferRef, tokens: Tokens, put: Put) {
     let (x_first, count, capacity) = match tokens {
         Tokens::Step { capacity } => (0, 0, capacity),
         Tokens::Rows { first, count } => (first, count, count),
     };
-    // A GPU wants many invocations for one token; a CPU has no latency to hide, and pays for every load.
-    let (variant, splits) = match (capacity, caps.cpu) {
-        (1, false) => (0, 8),
-        (1, true) => (1, 1),
-        _ => (2, 1),
-    };
+    let shape = Shape::of(caps, capacity);
+    let halves = if put == Put::Pairs { 2 } else { 1 };
     for shard in &w.shards {
-        let tiles = shard.rows.div_ceil(crate::format::TILE as u32 * TILES[variant]);
-        let across = tiles.min(caps.max_workgroups);
+        let workgroups = shape.workgroups(shard.rows, capacity, caps.max_workgroups);
         let params = Params {
             groups: w.groups(),
             rows: shard.rows,
-            first: shard.first,
-            y_width: w.rows,
+            first: shard.first / halves,
+            y_width: w.rows / halves,
             x_first,
             tokens: count,
-            add: add.into(),
-            tiles: across,
-            row_words: w.format.row_words(w.width as usize) as u32,
+            put: put as u32,
+            across: workgroups[0],
+            row_words: shard.format.row_words(w.width as usize) as u32,
             reserved0: 0,
             reserved1: 0,
             reserved2: 0,
         };
         plan.push(Dispatch {
             kernel: &MATMUL,
-            variant: &MATMUL.variants[variant],
-            format: Some(w.format),
-            overrides: vec![("SPLITS", splits)],
+            variant: &MATMUL.variants[shape.variant],
+            format: Some(shard.format),
+            overrides: shape.overrides.to_vec(),
             params: bytemuck::bytes_of(&params).to_vec(),
             buffers: vec![shard.buffer, x, y],
-            workgroups: [across, tiles.div_ceil(across), if variant == 2 { capacity.div_ceil(TOKENS) } else { 1 }],
+            workgroups,
         });
     }
 }

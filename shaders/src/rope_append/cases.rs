@@ -70,9 +70,7 @@ fn case(shape: [u32; 8], kv: KvFormat) -> Case {
             format: None,
             buffers: vec![
                 words(&tables.floats),
-                vector(kv_heads * head_dim * count),
-                vector(kv_heads * head_dim * count),
-                vector(heads * head_dim * count),
+                vector((heads + 2 * kv_heads) * head_dim * count),
                 cache(k_words),
                 cache(v_words),
             ],

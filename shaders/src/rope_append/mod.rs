@@ -48,9 +48,7 @@ pub static ROPE_APPEND: Kernel = Kernel {
     params_bytes: size_of::<Params>(),
     bindings: &[
         read("tables"),
-        read("k"),
-        read("v"),
-        write("q"),
+        write("qkv"),
         write("k_cache").of(Contents::Packed(reference::cached_keys)),
         write("v_cache").of(Contents::Packed(reference::cached_values)),
     ],
@@ -69,14 +67,14 @@ pub struct Rope {
     pub rotary_dim: u32,
 }
 
-/// Records the rotation of `q` `[tokens, heads, head_dim]` in place and of `k` `[tokens, kv_heads, head_dim]` on its way to
-/// the cache, and `v`'s way there. All positions of the step must lie in `segment`.
+/// Records the rotation of the queries of `qkv` `[tokens, heads + 2 kv_heads, head_dim]` in place, and of the keys behind them
+/// on their way to the cache, and the values' way there. All positions of the step must lie in `segment`.
 pub fn rope_append(
     plan: &mut Plan,
     heads: Heads,
     kv: KvFormat,
     rope: &Rope,
-    [q, k, v]: [BufferRef; 3],
+    qkv: BufferRef,
     segment: &Segment,
     capacity: u32,
 ) {
@@ -101,7 +99,7 @@ pub fn rope_append(
         format: None,
         overrides: kv.overrides(),
         params: bytemuck::bytes_of(&params).to_vec(),
-        buffers: vec![rope.tables, k, v, q, segment.k, segment.v],
+        buffers: vec![rope.tables, qkv, segment.k, segment.v],
         workgroups: [heads.heads + 2 * heads.kv_heads, capacity, 1],
     });
 }

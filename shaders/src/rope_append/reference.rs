@@ -19,20 +19,21 @@ pub fn rope_append(scene: &mut Scene) {
     };
     for t in 0..scene.step.count as usize {
         let position = scene.step.position as usize + t;
-        for q in scene.floats_mut(3)[t * heads * dim..][..heads * dim].chunks_exact_mut(dim) {
+        let own = t * (heads + 2 * kv_heads) * dim;
+        for q in scene.floats_mut(1)[own..][..heads * dim].chunks_exact_mut(dim) {
             rotate(q, position);
             hadamard(q, p.k_block);
         }
         let Some(slot) = (position as u32).checked_sub(p.first).filter(|&s| s < p.len) else { continue };
         for head in 0..p.kv_heads {
-            let at = (t * kv_heads + head as usize) * dim;
+            let at = own + (heads + head as usize) * dim;
             let mut k = scene.floats(1)[at..at + dim].to_vec();
             rotate(&mut k, position);
             hadamard(&mut k, p.k_block);
-            keys(&p).write(&mut scene.buffers[4], slot, head, &k);
-            let mut v = scene.floats(2)[at..at + dim].to_vec();
+            keys(&p).write(&mut scene.buffers[2], slot, head, &k);
+            let mut v = scene.floats(1)[at + kv_heads * dim..][..dim].to_vec();
             hadamard(&mut v, p.v_block);
-            values(&p).write(&mut scene.buffers[5], slot, head, &v);
+            values(&p).write(&mut scene.buffers[3], slot, head, &v);
         }
     }
 }

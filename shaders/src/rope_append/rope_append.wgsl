@@ -21,11 +21,10 @@ struct Params {
 @group(0) @binding(0) var<uniform> p: Params;
 // 1024 rows for b, then the rows for a; a row is (cos, sin) for each rotated pair.
 @group(0) @binding(2) var<storage, read> tables: array<vec2<f32>>;
-@group(0) @binding(3) var<storage, read> k: array<vec2<f32>>;
-@group(0) @binding(4) var<storage, read> v: array<vec2<f32>>;
-@group(0) @binding(5) var<storage, read_write> q: array<vec2<f32>>;
-@group(0) @binding(6) var<storage, read_write> k_cache: array<u32>;
-@group(0) @binding(7) var<storage, read_write> v_cache: array<u32>;
+// Of each token the query heads, then the keys, then the values.
+@group(0) @binding(3) var<storage, read_write> qkv: array<vec2<f32>>;
+@group(0) @binding(4) var<storage, read_write> k_cache: array<u32>;
+@group(0) @binding(5) var<storage, read_write> v_cache: array<u32>;
 
 #import kv
 #import hadamard
@@ -97,16 +96,12 @@ fn rope_append(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocatio
     let pairs = p.head_dim / 2u;
     let is_q = group.x < p.heads;
     let is_v = group.x >= p.heads + p.kv_heads;
-    let head = select(select(group.x - p.heads, group.x - p.heads - p.kv_heads, is_v), group.x, is_q);
-    let at = (token * select(p.kv_heads, p.heads, is_q) + head) * pairs + lane;
+    let head = group.x - select(p.heads, p.heads + p.kv_heads, is_v); // of keys or values
+    let at = (token * (p.heads + 2u * p.kv_heads) + group.x) * pairs + lane;
     if lane < pairs {
-        var pair: vec2<f32>;
-        if is_v {
-            pair = v[at];
-        } else if is_q {
-            pair = rotated(q[at], position, lane);
-        } else {
-            pair = rotated(k[at], position, lane);
+        var pair = qkv[at];
+        if !is_v {
+            pair = rotated(pair, position, lane);
         }
         vector[2u * lane] = pair.x;
         vector[2u * lane + 1u] = pair.y;
@@ -118,7 +113,7 @@ fn rope_append(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocatio
     }
     if is_q {
         if lane < pairs {
-            q[at] = vec2<f32>(vector[2u * lane], vector[2u * lane + 1u]);
+            qkv[at] = vec2<f32>(vector[2u * lane], vector[2u * lane + 1u]);
         }
         return;
     }

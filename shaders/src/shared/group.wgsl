@@ -62,18 +62,30 @@ fn with_bits(q: Group, bits: u32, worth: f32) -> Group {
     );
 }
 
-// scale * q + shift, one scale and shift for each half of the group.
-fn scaled2(q: Group, scale: f32, shift: f32, scale2: f32, shift2: f32) -> Group {
-    let s = vec4<f32>(scale);
-    let t = vec4<f32>(shift);
-    let s2 = vec4<f32>(scale2);
-    let t2 = vec4<f32>(shift2);
-    return Group(
-        fma(q.a, s, t), fma(q.b, s, t), fma(q.c, s, t), fma(q.d, s, t),
-        fma(q.e, s2, t2), fma(q.f, s2, t2), fma(q.g, s2, t2), fma(q.h, s2, t2),
-    );
+// A group as it is stored: a weight is scale * code + shift, one scale and shift for each half of the group.
+struct Stored {
+    q: Group,
+    scale: vec2<f32>,
+    shift: vec2<f32>,
 }
 
-fn scaled(q: Group, scale: f32, shift: f32) -> Group {
-    return scaled2(q, scale, shift, scale, shift);
+fn stored2(q: Group, scale: f32, shift: f32, scale2: f32, shift2: f32) -> Stored {
+    return Stored(q, vec2<f32>(scale, scale2), vec2<f32>(shift, shift2));
+}
+
+fn stored(q: Group, scale: f32, shift: f32) -> Stored {
+    return stored2(q, scale, shift, scale, shift);
+}
+
+// The group's weights. A kernel's format says `load_stored`.
+fn load_group(base: u32, g: u32) -> Group {
+    let s = load_stored(base, g);
+    let a = vec4<f32>(s.scale.x);
+    let b = vec4<f32>(s.shift.x);
+    let c = vec4<f32>(s.scale.y);
+    let d = vec4<f32>(s.shift.y);
+    return Group(
+        fma(s.q.a, a, b), fma(s.q.b, a, b), fma(s.q.c, a, b), fma(s.q.d, a, b),
+        fma(s.q.e, c, d), fma(s.q.f, c, d), fma(s.q.g, c, d), fma(s.q.h, c, d),
+    );
 }

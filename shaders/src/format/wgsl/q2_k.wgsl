@@ -1,10 +1,10 @@
 // Q2_K: d * s * q - dmin * m for every 16 weights; s and m are the halves of a byte.
 // Codes 2 words a group, then 5 words for 8 groups: 16 bytes of s and m, then d and dmin.
-fn load_group(base: u32, g: u32) -> Group {
+fn load_stored(base: u32, g: u32) -> Stored {
     let block = p.groups * 2u + (g / 8u) * 5u;
     let dm = unpack2x16float(word(base, block + 4u));
     let sm = word(base, block + (g % 8u) / 2u) >> (16u * (g & 1u));
     let first = vec2<f32>(f32(sm & 15u), f32((sm >> 4u) & 15u)) * dm;
     let second = vec2<f32>(f32((sm >> 8u) & 15u), f32((sm >> 12u) & 15u)) * dm;
-    return scaled2(pairs(base, g * 2u), first.x, -first.y, second.x, -second.y);
+    return stored2(pairs(base, g * 2u), first.x, -first.y, second.x, -second.y);
 }

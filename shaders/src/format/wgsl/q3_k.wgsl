@@ -6,7 +6,7 @@ fn scale_of(low: vec2<u32>, high: u32, i: u32) -> f32 {
     return f32(nibble | (pair << 4u)) - 32.0;
 }
 
-fn load_group(base: u32, g: u32) -> Group {
+fn load_stored(base: u32, g: u32) -> Stored {
     let block = p.groups * 3u + (g / 8u) * 4u;
     let low = vec2<u32>(word(base, block), word(base, block + 1u));
     let high = word(base, block + 2u);
@@ -15,5 +15,5 @@ fn load_group(base: u32, g: u32) -> Group {
     let first = d * scale_of(low, high, i);
     let second = d * scale_of(low, high, i + 1u);
     let q = with_bits(pairs(base, g * 2u), word(base, p.groups * 2u + g), 4.0);
-    return scaled2(q, first, -4.0 * first, second, -4.0 * second);
+    return stored2(q, first, -4.0 * first, second, -4.0 * second);
 }
