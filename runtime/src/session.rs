@@ -18,7 +18,7 @@ use crate::sampling::Sampling;
 use crate::spill::Spill;
 
 /// Tokens of a prefill pass on a GPU, and on a CPU, which answers to Ctrl-C only between passes.
-const PREFILL: u32 = 256;
+const PREFILL: u32 = 512;
 const PREFILL_CPU: u32 = 64;
 
 /// Tokens of a prefill pass on such a device.

@@ -5,6 +5,9 @@
 pub struct Caps {
     /// Subgroup operations.
     pub subgroups: bool,
+    /// Matrix units: products of 16 x 16 halves with sums in f32, by subgroups of 32, and [`MATRIX_WORKGROUP`] bytes of
+    /// workgroup memory.
+    pub matrices: bool,
     /// Largest storage buffer binding, in bytes.
     pub max_binding: u64,
     /// Largest buffer, in bytes.
@@ -17,7 +20,10 @@ pub struct Caps {
 
 /// The limits every WebGPU device has.
 pub const WEBGPU: Caps =
-    Caps { subgroups: false, max_binding: 128 << 20, max_buffer: 256 << 20, max_workgroups: 65_535, cpu: false };
+    Caps { subgroups: false, matrices: false, max_binding: 128 << 20, max_buffer: 256 << 20, max_workgroups: 65_535, cpu: false };
+
+/// Bytes of workgroup memory that kernels for matrix units take at most.
+pub const MATRIX_WORKGROUP: u32 = 36 << 10;
 
 /// Bindings begin at multiples of this many bytes in every buffer.
 pub const BINDING_ALIGNMENT: u64 = 256;

@@ -27,7 +27,9 @@ const SHARED: &[(&str, &str)] = &[
     ("matmul_vector", include_str!("matmul/vector.wgsl")),
     ("matmul_rows", include_str!("matmul/rows.wgsl")),
     ("matmul_block", include_str!("matmul/block.wgsl")),
+    ("matmul_matrix", include_str!("matmul/matrix.wgsl")),
     ("matmul_tile", include_str!("matmul/tile.wgsl")),
+    ("attend_splits", include_str!("attend/splits.wgsl")),
     ("attend_cached", include_str!("attend/cached.wgsl")),
     ("attend_scores", include_str!("attend/scores.wgsl")),
 ];
@@ -55,6 +57,9 @@ pub fn compose(
     let mut out = String::new();
     if variant.subgroups && dialect == Dialect::Browser {
         out.push_str("enable subgroups;\n");
+    }
+    if variant.matrices {
+        out.push_str("enable f16;\nenable wgpu_cooperative_matrix;\n");
     }
     let fault = |fault: String| ComposeError { kernel: kernel.name, fault };
     append(kernel.wgsl, variant.defines, format, &mut out).map_err(fault)?;

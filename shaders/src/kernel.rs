@@ -60,22 +60,29 @@ pub struct Variant {
     pub defines: &'static [&'static str],
     /// Whether it needs subgroup operations.
     pub subgroups: bool,
+    /// Whether it needs matrix units: [`Caps::matrices`].
+    pub matrices: bool,
 }
 
 impl Variant {
     /// A variant inside the WebGPU defaults.
     pub const fn base(name: &'static str, defines: &'static [&'static str]) -> Self {
-        Self { name, defines, subgroups: false }
+        Self { name, defines, subgroups: false, matrices: false }
     }
 
     /// A variant that uses subgroup operations.
     pub const fn subgroups(name: &'static str, defines: &'static [&'static str]) -> Self {
-        Self { name, defines, subgroups: true }
+        Self { name, defines, subgroups: true, matrices: false }
+    }
+
+    /// A variant that uses matrix units.
+    pub const fn matrices(name: &'static str, defines: &'static [&'static str]) -> Self {
+        Self { name, defines, subgroups: false, matrices: true }
     }
 
     /// Whether a device with `caps` can run it.
     pub fn runs_on(&self, caps: &Caps) -> bool {
-        !self.subgroups || caps.subgroups
+        (!self.subgroups || caps.subgroups) && (!self.matrices || caps.matrices)
     }
 }
 

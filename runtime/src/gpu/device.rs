@@ -3,7 +3,7 @@
 use std::sync::{Arc, Mutex, PoisonError};
 
 use godwit_shaders::Caps;
-use godwit_shaders::caps::{BINDING_ALIGNMENT, WEBGPU};
+use godwit_shaders::caps::{BINDING_ALIGNMENT, MATRIX_WORKGROUP, WEBGPU};
 
 use super::adapters::{self, AdapterSummary, GpuOptions};
 use super::memory::{Budget, Staging};
@@ -40,13 +40,25 @@ impl Gpu {
     pub async fn open(options: &GpuOptions) -> Result<Self, GpuError> {
         let (summary, adapter) = adapters::choose(options).await?;
         let limits = limits(&summary, &adapter.limits(), options.webgpu_limits)?;
-        let wanted = wgpu::Features::SUBGROUP | wgpu::Features::TIMESTAMP_QUERY;
+        let matrices = !options.webgpu_limits && has_matrices(&adapter);
+        let mut wanted = wgpu::Features::SUBGROUP | wgpu::Features::TIMESTAMP_QUERY;
+        if matrices {
+            wanted |= MATRIX_FEATURES;
+        }
         let features =
             if options.webgpu_limits { wgpu::Features::empty() } else { adapter.features().intersection(wanted) };
+        let experimental_features = match matrices {
+            // SAFETY: the only experimental feature asked for is that of cooperative matrices. Kernels load and store them
+            // inside their own workgroup arrays, by subgroups that are whole; their cases test them. Prefill is several
+            // times as fast for it (docs/PERFORMANCE.md).
+            true => unsafe { wgpu::ExperimentalFeatures::enabled() },
+            false => wgpu::ExperimentalFeatures::disabled(),
+        };
         let descriptor = wgpu::DeviceDescriptor {
             label: Some("godwit"),
             required_features: features,
             required_limits: limits.clone(),
+            experimental_features,
             // Weights are large buffers of their own: shared blocks would leave gaps between them.
             memory_hints: wgpu::MemoryHints::MemoryUsage,
             ..Default::default()
@@ -68,6 +80,7 @@ impl Gpu {
         });
         let caps = Caps {
             subgroups: features.contains(wgpu::Features::SUBGROUP),
+            matrices,
             // Bindings of the whole limit can't begin at an aligned offset past 2^31.
             max_binding: limits.max_storage_buffer_binding_size / BINDING_ALIGNMENT * BINDING_ALIGNMENT,
             max_buffer: limits.max_buffer_size,
@@ -150,6 +163,23 @@ impl Gpu {
     }
 }
 
+/// What kernels for matrix units use.
+const MATRIX_FEATURES: wgpu::Features =
+    wgpu::Features::EXPERIMENTAL_COOPERATIVE_MATRIX.union(wgpu::Features::SHADER_F16).union(wgpu::Features::SUBGROUP);
+
+/// Whether an adapter is what [`Caps::matrices`] says.
+fn has_matrices(adapter: &wgpu::Adapter) -> bool {
+    use wgpu::CooperativeScalarType::{F16, F32};
+    let info = adapter.get_info();
+    adapter.features().contains(MATRIX_FEATURES)
+        && (info.subgroup_min_size, info.subgroup_max_size) == (32, 32)
+        && adapter.limits().max_compute_workgroup_storage_size >= MATRIX_WORKGROUP
+        && adapter.cooperative_matrix_properties().iter().any(|properties| {
+            (properties.m_size, properties.n_size, properties.k_size) == (16, 16, 16)
+                && (properties.ab_type, properties.cr_type) == (F16, F32)
+        })
+}
+
 /// The limits to ask for: the WebGPU defaults, raised to the adapter's where more is of use.
 fn limits(adapter: &AdapterSummary, has: &wgpu::Limits, webgpu: bool) -> Result<wgpu::Limits, GpuError> {
     let mut limits = wgpu::Limits::default();
@@ -170,6 +200,7 @@ fn limits(adapter: &AdapterSummary, has: &wgpu::Limits, webgpu: bool) -> Result<
         limits.max_buffer_size = has.max_buffer_size;
         limits.max_storage_buffer_binding_size = has.max_storage_buffer_binding_size;
         limits.max_compute_workgroups_per_dimension = has.max_compute_workgroups_per_dimension;
+        limits.max_compute_workgroup_storage_size = has.max_compute_workgroup_storage_size;
     }
     Ok(limits)
 }

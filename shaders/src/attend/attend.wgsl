@@ -52,6 +52,7 @@ var<workgroup> peaks: array<f32, ROWS>;
 var<workgroup> totals: array<f32, ROWS>;
 var<workgroup> rescale: array<f32, ROWS>;
 
+#import attend_splits
 #import attend_cached
 #import attend_scores
 
@@ -62,7 +63,7 @@ fn attend(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_ind
     let row0 = group.x * ROWS;
     let kv_head = group.y;
     let split = group.z;
-    if row0 >= rows {
+    if row0 >= rows || split >= splits_in_use(p.splits) {
         return;
     }
 
@@ -72,6 +73,9 @@ fn attend(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_ind
     let share = ((length + p.splits - 1u) / p.splits + LANES - 1u) / LANES * LANES;
     let begin = min(split * share, length);
     let end = min(begin + share, length);
+    if begin >= end && p.fresh == 0u {
+        return;
+    }
 
     let quads = p.head_dim / 4u;
     for (var i = lane; i < ROWS * quads; i += LANES) {

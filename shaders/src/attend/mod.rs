@@ -4,7 +4,7 @@ mod cases;
 mod reference;
 
 use crate::caps::Caps;
-use crate::kernel::{Kernel, Variant, read, write};
+use crate::kernel::{Kernel, Step, Variant, read, write};
 use crate::kv::{Heads, KvFormat, Segment};
 use crate::params;
 use crate::plan::{BufferRef, Dispatch, Plan, Upload};
@@ -60,9 +60,19 @@ pub static ATTEND: Kernel = Kernel {
     cases: cases::cases,
 };
 
-/// Workgroups that share a row's positions: enough to fill a GPU when there is one token only.
+/// Workgroups that fill a GPU.
+const FILLED: u32 = 2048;
+
+/// Workgroups that share a row's positions: enough to fill a GPU, however few rows there are.
 pub fn splits(caps: &Caps, heads: Heads, capacity: u32) -> u32 {
-    if capacity > 1 || caps.cpu { 1 } else { 512_u32.div_ceil(heads.kv_heads) }
+    let rows = capacity * (heads.heads / heads.kv_heads);
+    let tiles = rows.div_ceil(ROWS[variant(rows)]);
+    if caps.cpu { 1 } else { FILLED.div_ceil(tiles * heads.kv_heads) }
+}
+
+/// The splits that write their states: `splits_in_use` of the WGSL.
+pub(crate) fn splits_in_use(step: Step, splits: u32) -> u32 {
+    (step.position + step.count).div_ceil(LANES).clamp(1, splits)
 }
 
 /// The variant for this many rows of a KV head: as few tiles as can be, each as small as can be, so that what is cached is

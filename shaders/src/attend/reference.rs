@@ -1,4 +1,4 @@
-use super::{LANES, Params, rows_of};
+use super::{LANES, Params, rows_of, splits_in_use};
 use crate::kernel::Scene;
 use crate::kv::Layout;
 
@@ -30,7 +30,7 @@ pub fn attend(scene: &mut Scene) {
                 .iter()
                 .map(|&q| f64::from(q) * f64::from(p.scale))
                 .collect();
-            for split in 0..p.splits {
+            for split in 0..splits_in_use(scene.step, p.splits) {
                 let state = ((split * p.kv_heads + kv_head) * rows + row) as usize * (dim + 2);
                 let mut sums = vec![0.0; dim];
                 let (mut largest, mut total) = (-1e30_f64, 0.0);

@@ -1,5 +1,5 @@
 // The result of attention: the states of a row's splits, weighted by their largest scores, over the sum of weights. A
-// workgroup for one head of one token.
+// workgroup for one head of one token; PARTS rows of invocations share the splits.
 #import step
 
 struct Params {
@@ -14,9 +14,16 @@ struct Params {
 @group(0) @binding(2) var<storage, read> states: array<f32>;
 @group(0) @binding(3) var<storage, read_write> y: array<f32>;
 
+#import attend_splits
 #import hadamard
 
-@compute @workgroup_size(64)
+override PARTS: u32 = 2;
+
+const QUADS = 32u; // vectors of four that a part's invocations hold
+var<workgroup> sums: array<vec4<f32>, QUADS * PARTS>;
+var<workgroup> totals: array<f32, QUADS * PARTS>;
+
+@compute @workgroup_size(QUADS, PARTS)
 fn attend_merge(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
     let head = group.x;
     let token = group.y;
@@ -28,29 +35,58 @@ fn attend_merge(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocati
     let stride = p.head_dim + 2u;
     let row = ((head / ratio) * rows + token * ratio + head % ratio) * stride;
     let next = p.kv_heads * rows * stride; // from one split to the next
+    let splits = splits_in_use(p.splits);
 
     var peak = -1e30;
-    for (var s = 0u; s < p.splits; s++) {
+    for (var s = lane; s < splits; s += QUADS * PARTS) {
         peak = max(peak, states[row + s * next + p.head_dim]);
     }
-    let pairs = p.head_dim / 2u;
-    if lane < pairs {
-        var sum = vec2<f32>();
-        var total = 0.0;
-        for (var s = 0u; s < p.splits; s++) {
+    totals[lane] = peak;
+    for (var half = QUADS * PARTS / 2u; half > 0u; half >>= 1u) {
+        workgroupBarrier();
+        if lane < half {
+            totals[lane] = max(totals[lane], totals[lane + half]);
+        }
+    }
+    workgroupBarrier();
+    peak = totals[0];
+    workgroupBarrier();
+
+    let quad = lane % QUADS;
+    let own = quad < p.head_dim / 4u;
+    var sum = vec4<f32>();
+    var total = 0.0;
+    if own {
+        for (var s = lane / QUADS; s < splits; s += PARTS) {
             let at = row + s * next;
             let weight = exp(states[at + p.head_dim] - peak);
-            sum = fma(vec2<f32>(weight), vec2<f32>(states[at + 2u * lane], states[at + 2u * lane + 1u]), sum);
+            let from_ = at + 4u * quad;
+            let state = vec4<f32>(states[from_], states[from_ + 1u], states[from_ + 2u], states[from_ + 3u]);
+            sum = fma(vec4<f32>(weight), state, sum);
             total = fma(weight, states[at + p.head_dim + 1u], total);
         }
-        vector[2u * lane] = sum.x / total;
-        vector[2u * lane + 1u] = sum.y / total;
+    }
+    sums[lane] = sum;
+    totals[lane] = total;
+    for (var half = PARTS / 2u; half > 0u; half >>= 1u) {
+        workgroupBarrier();
+        if lane < half * QUADS {
+            sums[lane] += sums[lane + half * QUADS];
+            totals[lane] += totals[lane + half * QUADS];
+        }
+    }
+    if lane < QUADS && own {
+        let mean = sums[lane] / totals[lane];
+        vector[4u * lane] = mean.x;
+        vector[4u * lane + 1u] = mean.y;
+        vector[4u * lane + 2u] = mean.z;
+        vector[4u * lane + 3u] = mean.w;
     }
     workgroupBarrier();
     if p.block > 1u {
         hadamard(lane, p.head_dim, p.block);
     }
-    if lane < pairs {
+    if lane < p.head_dim / 2u {
         let at = (token * p.heads + head) * p.head_dim + 2u * lane;
         y[at] = vector[2u * lane];
         y[at + 1u] = vector[2u * lane + 1u];

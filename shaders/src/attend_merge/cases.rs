@@ -10,6 +10,7 @@ pub fn cases() -> Vec<Case> {
         (32, 8, 128, 1, 7, 128),
         (4, 1, 80, 3, 2, 16),
         (4, 2, 96, 2, 64, 32),
+        (8, 8, 128, 1, 256, 128),
     ]
     .map(|(heads, kv_heads, head_dim, count, splits, block)| {
         let mut random = Random::new(u64::from(heads + splits));
@@ -28,10 +29,11 @@ pub fn cases() -> Vec<Case> {
         Case {
             name: format!("{heads}/{kv_heads} heads of {head_dim} tokens {count} splits {splits} block {block}"),
             variant: 0,
-            overrides: Vec::new(),
+            overrides: vec![("PARTS", if splits > 4 { 8 } else { 2 })],
             scene: Scene {
                 params: bytemuck::bytes_of(&params).to_vec(),
-                step: Step::new(20, count),
+                // All splits but those of the longest case are in use.
+                step: Step::new(2000, count),
                 format: None,
                 buffers: vec![words(&states), words(&y)],
                 workgroups: [heads, count + 1, 1],

@@ -38,7 +38,7 @@ pub static ATTEND_MERGE: Kernel = Kernel {
     params: Params::FIELDS,
     params_bytes: size_of::<Params>(),
     bindings: &[read("states"), write("y")],
-    overrides: &[],
+    overrides: &["PARTS"],
     variants: &[Variant::base("base", &[])],
     reference: reference::attend_merge,
     cases: cases::cases,
@@ -63,7 +63,8 @@ pub fn attend_merge(
         kernel: &ATTEND_MERGE,
         variant: &ATTEND_MERGE.variants[0],
         format: None,
-        overrides: Vec::new(),
+        // One part would be enough for few splits, but the transform takes the invocations of two.
+        overrides: vec![("PARTS", if splits > 4 { 8 } else { 2 })],
         params: bytemuck::bytes_of(&params).to_vec(),
         buffers: vec![states, y],
         workgroups: [query_heads, capacity, 1],

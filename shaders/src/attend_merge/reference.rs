@@ -1,4 +1,5 @@
 use super::Params;
+use crate::attend::splits_in_use;
 use crate::kernel::Scene;
 use crate::kv::hadamard;
 
@@ -8,6 +9,7 @@ pub fn attend_merge(scene: &mut Scene) {
     let dim = p.head_dim as usize;
     let ratio = p.heads / p.kv_heads;
     let rows = scene.step.count * ratio;
+    let splits = splits_in_use(scene.step, p.splits);
     for token in 0..scene.step.count {
         for head in 0..p.heads {
             let state = |split: u32| {
@@ -15,9 +17,9 @@ pub fn attend_merge(scene: &mut Scene) {
                 row as usize * (dim + 2)
             };
             let at = |split: u32, i: usize| f64::from(scene.floats(0)[state(split) + i]);
-            let peak = (0..p.splits).map(|s| at(s, dim)).fold(-1e30, f64::max);
-            let weights: Vec<f64> = (0..p.splits).map(|s| (at(s, dim) - peak).exp()).collect();
-            let sum = |i: usize| (0..p.splits).map(|s| weights[s as usize] * at(s, i)).sum::<f64>();
+            let peak = (0..splits).map(|s| at(s, dim)).fold(-1e30, f64::max);
+            let weights: Vec<f64> = (0..splits).map(|s| (at(s, dim) - peak).exp()).collect();
+            let sum = |i: usize| (0..splits).map(|s| weights[s as usize] * at(s, i)).sum::<f64>();
             let total = sum(dim + 1);
             let mut row: Vec<f32> = (0..dim).map(|d| (sum(d) / total) as f32).collect();
             hadamard(&mut row, p.block);

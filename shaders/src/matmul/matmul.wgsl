@@ -99,6 +99,9 @@ fn put_pair(token: u32, tokens: u32, pair: u32, lane: u32, a: f32, b: f32) {
 #ifdef BLOCK
 #import matmul_block
 #endif
+#ifdef MATRIX
+#import matmul_matrix
+#endif
 #ifdef TILE
 #import matmul_tile
 #endif

@@ -55,12 +55,16 @@ const BLOCK: Shape = Shape { variant: 2, rows: 256, tokens: 4, overrides: &[] };
 /// Many tokens on a GPU.
 const TILES: Shape = Shape { variant: 3, rows: 64, tokens: 64, overrides: &[] };
 
+/// Many tokens on a GPU with matrix units.
+const MATRIX: Shape = Shape { variant: 4, rows: 128, tokens: 128, overrides: &[] };
+
 impl Shape {
     /// The shape for products of up to `capacity` tokens.
     fn of(caps: &Caps, capacity: u32) -> Self {
         match (capacity, caps.cpu) {
             (1, false) => VECTOR,
             (1, true) => ROWS,
+            (_, false) if caps.matrices => MATRIX,
             (_, false) => TILES,
             (_, true) => BLOCK,
         }
@@ -91,6 +95,7 @@ pub static MATMUL: Kernel = Kernel {
         Variant::base("rows", &["ROWS"]),
         Variant::base("block", &["BLOCK"]),
         Variant::base("tile", &["TILE"]),
+        Variant::matrices("matrix", &["MATRIX"]),
     ],
     reference: reference::matmul,
     cases: cases::cases,

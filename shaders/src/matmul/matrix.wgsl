@@ -1,0 +1,121 @@
+// Many tokens, for GPUs with matrix units: 128 rows of 128 tokens a workgroup of eight subgroups. Group by group, weights and x
+// become halves in workgroup memory; products are exact, sums in f32. A subgroup has 32 tokens of a pair of tiles.
+//
+// Halves of x beyond 65504 would be infinite: they are cut there.
+
+// Blocks of 16 columns, each of 128 rows of weights, then 128 of tokens. A row takes six vectors, four of them used: 48 bytes
+// from row to row keep neighbours out of each other's banks.
+const PITCH = 6u;
+const BLOCK = 256u * PITCH;
+var<workgroup> tiles: array<vec4<f16>, 2u * BLOCK>;
+// A subgroup's results on their way out.
+var<workgroup> results: array<f32, 8u * 256u>;
+
+alias Left = coop_mat16x16<f16, A>;
+alias Right = coop_mat16x16<f16, B>;
+alias Sums = coop_mat16x16<f32, C>;
+
+fn halves(v: vec4<f32>) -> vec4<f16> {
+    return vec4<f16>(clamp(v, vec4<f32>(-65504.0), vec4<f32>(65504.0)));
+}
+
+// Group g of what this invocation brings: a row of weights, or a token's x.
+fn fetch(lane: u32, base: u32, token: u32, g: u32) -> Group {
+    if lane < 128u {
+        return load_group(base, g);
+    }
+    return load_x(((p.x_first + token) * p.groups + g) * 8u);
+}
+
+// Four results of a subgroup's 16 x 16: those of token `i / 4` of the 16, rows `4 (i % 4)` on.
+fn result4(subgroup: u32, i: u32) -> vec4<f32> {
+    let at = subgroup * 256u + i * 4u;
+    return vec4<f32>(results[at], results[at + 1u], results[at + 2u], results[at + 3u]);
+}
+
+@compute @workgroup_size(256)
+fn matmul(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
+    let tokens = token_count();
+    let token0 = group.z * 128u;
+    if token0 >= tokens {
+        return;
+    }
+    let unit = group.x + group.y * p.across;
+    let base = base_of(4u * unit + lane / 32u % 4u, lane % 32u);
+    let token = min(token0 + lane % 128u, tokens - 1u);
+
+    let subgroup = lane / 32u;
+    let rows = subgroup / 4u * 64u;           // of the workgroup's rows of weights
+    let own_tokens = subgroup % 4u * 32u;     // of its tokens
+    let left = (128u + own_tokens) * PITCH;
+    let right = rows * PITCH;
+    var c00 = Sums();
+    var c01 = Sums();
+    var c02 = Sums();
+    var c03 = Sums();
+    var c10 = Sums();
+    var c11 = Sums();
+    var c12 = Sums();
+    var c13 = Sums();
+    var next = fetch(lane, base, token, 0u);
+    for (var g = 0u; g < p.groups; g++) {
+        workgroupBarrier();
+        let at = lane * PITCH;
+        tiles[at] = halves(next.a);
+        tiles[at + 1u] = halves(next.b);
+        tiles[at + 2u] = halves(next.c);
+        tiles[at + 3u] = halves(next.d);
+        tiles[at + BLOCK] = halves(next.e);
+        tiles[at + BLOCK + 1u] = halves(next.f);
+        tiles[at + BLOCK + 2u] = halves(next.g);
+        tiles[at + BLOCK + 3u] = halves(next.h);
+        workgroupBarrier();
+        // On its way while the matrix units work.
+        next = fetch(lane, base, token, min(g + 1u, p.groups - 1u));
+        for (var block = 0u; block < 2u * BLOCK; block += BLOCK) {
+            let a0 = coopLoadT<Left>(&tiles[left + block], PITCH);
+            let a1 = coopLoadT<Left>(&tiles[left + block + 16u * PITCH], PITCH);
+            let b0 = coopLoad<Right>(&tiles[right + block], PITCH);
+            let b1 = coopLoad<Right>(&tiles[right + block + 16u * PITCH], PITCH);
+            let b2 = coopLoad<Right>(&tiles[right + block + 32u * PITCH], PITCH);
+            let b3 = coopLoad<Right>(&tiles[right + block + 48u * PITCH], PITCH);
+            c00 = coopMultiplyAdd(a0, b0, c00);
+            c01 = coopMultiplyAdd(a0, b1, c01);
+            c02 = coopMultiplyAdd(a0, b2, c02);
+            c03 = coopMultiplyAdd(a0, b3, c03);
+            c10 = coopMultiplyAdd(a1, b0, c10);
+            c11 = coopMultiplyAdd(a1, b1, c11);
+            c12 = coopMultiplyAdd(a1, b2, c12);
+            c13 = coopMultiplyAdd(a1, b3, c13);
+        }
+    }
+
+    let pair = 2u * unit + subgroup / 4u;
+    for (var quarter = 0u; quarter < 4u; quarter++) {
+        // The same 16 tokens and 16 rows of both tiles of the pair.
+        var first = c00;
+        var second = c02;
+        switch quarter {
+            case 1u: { first = c01; second = c03; }
+            case 2u: { first = c10; second = c12; }
+            case 3u: { first = c11; second = c13; }
+            default: {}
+        }
+        workgroupBarrier();
+        coopStoreT(first, &results[subgroup * 256u], 16u);
+        workgroupBarrier();
+        let a0 = result4(subgroup, lane % 32u);
+        let a1 = result4(subgroup, lane % 32u + 32u);
+        workgroupBarrier();
+        coopStoreT(second, &results[subgroup * 256u], 16u);
+        workgroupBarrier();
+        let b0 = result4(subgroup, lane % 32u);
+        let b1 = result4(subgroup, lane % 32u + 32u);
+        let to_token = token0 + own_tokens + quarter / 2u * 16u + lane % 32u / 4u;
+        let to_lane = quarter % 2u * 16u + lane % 4u * 4u;
+        for (var i = 0u; i < 4u; i++) {
+            put_pair(to_token, tokens, pair, to_lane + i, a0[i], b0[i]);
+            put_pair(to_token + 8u, tokens, pair, to_lane + i, a1[i], b1[i]);
+        }
+    }
+}
