@@ -19,8 +19,14 @@ pub struct Caps {
 }
 
 /// The limits every WebGPU device has.
-pub const WEBGPU: Caps =
-    Caps { subgroups: false, matrices: false, max_binding: 128 << 20, max_buffer: 256 << 20, max_workgroups: 65_535, cpu: false };
+pub const WEBGPU: Caps = Caps {
+    subgroups: false,
+    matrices: false,
+    max_binding: 128 << 20,
+    max_buffer: 256 << 20,
+    max_workgroups: 65_535,
+    cpu: false,
+};
 
 /// Bytes of workgroup memory that kernels for matrix units take at most.
 pub const MATRIX_WORKGROUP: u32 = 36 << 10;

@@ -54,8 +54,8 @@ pub fn pack_tile(format: Format, width: usize, rows: &[u8], out: &mut [u32]) {
     out.fill(0);
     for (r, row) in rows.chunks_exact(row_bytes).enumerate() {
         format.pack_row(row, &mut words);
-        for (slot, word) in out[r..].iter_mut().step_by(TILE).zip(&words) {
-            *slot = *word;
+        for (four, words) in out[4 * r..].chunks_mut(4 * TILE).zip(words.chunks_exact(4)) {
+            four[..4].copy_from_slice(words);
         }
     }
 }
@@ -75,7 +75,7 @@ pub fn pack(format: Format, width: usize, stored: &[u8]) -> Vec<u32> {
 pub fn unpack_row(format: Format, width: usize, words: &[u32], row: usize) -> Vec<f32> {
     let len = format.row_words(width);
     let tile = &words[row / TILE * TILE * len..];
-    let own: Vec<u32> = (0..len).map(|w| tile[w * TILE + row % TILE]).collect();
+    let own: Vec<u32> = (0..len).map(|w| tile[Format::at(w, row % TILE)]).collect();
     let mut out = vec![0.0; width];
     format.dequantize(&format.unpack_row(&own, width), &mut out);
     out

@@ -10,6 +10,7 @@ pub fn cases() -> Vec<Case> {
         let mut random = Random::new(3);
         let params =
             Params { groups: width / GROUP as u32, rows, first, row_words: format.row_words(width as usize) as u32 };
+        let weights = random.matrix(format, rows as usize, width as usize);
         let tokens = vec![100, 169, 99, 170, 133, 0, u32::MAX, 140];
         let x = words(&random.activations(tokens.len() * width as usize));
         let bytes = 5 * (u64::from(params.row_words) + u64::from(width)) * 4;
@@ -21,7 +22,7 @@ pub fn cases() -> Vec<Case> {
                 params: bytemuck::bytes_of(&params).to_vec(),
                 step: Step::new(0, 7),
                 format: Some(format),
-                buffers: vec![random.matrix(format, rows as usize, width as usize), tokens, x],
+                buffers: vec![weights.clone(), weights, tokens, x],
                 workgroups: [1, 8, 1],
             },
             nmse: 1e-12,

@@ -10,8 +10,9 @@ struct Params {
 }
 @group(0) @binding(0) var<uniform> p: Params;
 @group(0) @binding(2) var<storage, read> weights: array<u32>;
-@group(0) @binding(3) var<storage, read> tokens: array<u32>;
-@group(0) @binding(4) var<storage, read_write> x: array<vec4<f32>>;
+@group(0) @binding(3) var<storage, read> quads: array<vec4<u32>>; // the same
+@group(0) @binding(4) var<storage, read> tokens: array<u32>;
+@group(0) @binding(5) var<storage, read_write> x: array<vec4<f32>>;
 
 #import format
 
@@ -27,7 +28,7 @@ fn embed(@builtin(global_invocation_id) id: vec3<u32>) {
     if row >= p.rows {
         return;
     }
-    let w = load_group((row / 32u) * p.row_words * 32u + row % 32u, g);
+    let w = weights_of(load_stored(row_base(row, p.row_words), g));
     let at = (t * p.groups + g) * 8u;
     x[at] = w.a;
     x[at + 1u] = w.b;

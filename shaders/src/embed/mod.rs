@@ -27,7 +27,7 @@ pub static EMBED: Kernel = Kernel {
     weights: true,
     params: Params::FIELDS,
     params_bytes: size_of::<Params>(),
-    bindings: &[read("weights"), read("tokens"), write("x")],
+    bindings: &[read("weights"), read("quads"), read("tokens"), write("x")],
     overrides: &[],
     variants: &[Variant::base("base", &[])],
     reference: reference::embed,
@@ -49,7 +49,7 @@ pub fn embed(plan: &mut Plan, table: &Matrix, tokens: BufferRef, x: BufferRef, c
             format: Some(shard.format),
             overrides: Vec::new(),
             params: bytemuck::bytes_of(&params).to_vec(),
-            buffers: vec![shard.buffer, tokens, x],
+            buffers: vec![shard.buffer, shard.buffer, tokens, x],
             workgroups: [table.groups().div_ceil(64), capacity, 1],
         });
     }

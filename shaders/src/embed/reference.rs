@@ -9,10 +9,10 @@ pub fn embed(scene: &mut Scene) {
     let Some(format) = scene.format else { return };
     let width = p.groups as usize * GROUP;
     for t in 0..scene.step.count as usize {
-        let row = scene.buffers[1][t].wrapping_sub(p.first);
+        let row = scene.buffers[2][t].wrapping_sub(p.first);
         if row < p.rows {
             let weights = unpack_row(format, width, &scene.buffers[0], row as usize);
-            scene.floats_mut(2)[t * width..][..width].copy_from_slice(&weights);
+            scene.floats_mut(3)[t * width..][..width].copy_from_slice(&weights);
         }
     }
 }

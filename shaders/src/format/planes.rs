@@ -2,7 +2,8 @@
 //!
 //! Nothing is lost or rounded: the words hold the same codes, scales and minima as the file. Within a row come first the
 //! codes of all groups (32 weights each), then high bits, then scales; `wgsl/<format>.wgsl` reads them back. Word `w` of row
-//! `r` of a tile of [`TILE`] rows lies at `w * TILE + r`, so that neighbouring invocations read neighbouring words.
+//! `r` of a tile of [`TILE`] rows lies at `(w / 4 * TILE + r) * 4 + w % 4`: four words are one load, and neighbouring
+//! invocations read neighbouring ones.
 
 use super::Format;
 
@@ -13,10 +14,11 @@ pub const TILE: usize = 32;
 pub const GROUP: usize = 32;
 
 impl Format {
-    /// 32-bit words that a row of `weights` weights (a multiple of the block and of [`GROUP`]) takes on the GPU.
+    /// 32-bit words that a row of `weights` weights (a multiple of the block and of [`GROUP`]) takes on the GPU: a
+    /// multiple of four.
     pub fn row_words(self, weights: usize) -> usize {
         let (groups, blocks) = (weights / GROUP, weights / self.block_len());
-        match self {
+        let words = match self {
             Format::F32 => groups * 32,
             Format::F16 | Format::BF16 => groups * 16,
             Format::Q4_0 | Format::IQ4_NL => groups * 4 + groups.div_ceil(2),
@@ -30,7 +32,13 @@ impl Format {
             Format::Q5_K => groups * 5 + blocks * 4,
             Format::Q6_K => groups * 6 + blocks * 5,
             Format::IQ4_XS => groups * 4 + blocks * 2,
-        }
+        };
+        words.next_multiple_of(4)
+    }
+
+    /// Where word `w` of row `r` of a tile lies.
+    pub(crate) fn at(w: usize, r: usize) -> usize {
+        (w / 4 * TILE + r) * 4 + w % 4
     }
 
     /// Sorts the bytes of one stored row into its words, [`Format::row_words`] of them.

@@ -1,4 +1,4 @@
-use super::{BLOCK, MATRIX, Params, Put, ROWS, Shape, TILES, VECTOR};
+use super::{BLOCK, MATRIX, NARROW, Params, Put, ROWS, Shape, TILES, VECTOR};
 use crate::format::{Format, GROUP};
 use crate::kernel::{Case, Scene, Step};
 use crate::testing::{Random, words};
@@ -15,13 +15,14 @@ struct Product {
 
 pub fn cases() -> Vec<Case> {
     let mut cases = Vec::new();
-    let thin = Shape { rows: 64, overrides: &[("LANES", 32), ("SPLITS", 1)], ..VECTOR };
+    let whole = Shape { lanes: 32, overrides: &[("LANES", 32), ("SPLITS", 1)], ..VECTOR };
     for format in Format::ALL {
-        for (shape, tokens) in [(VECTOR, 1), (thin, 1), (ROWS, 1), (BLOCK, 8), (BLOCK, 13), (TILES, 13), (MATRIX, 13)] {
+        for (shape, tokens) in [(VECTOR, 1), (whole, 1), (ROWS, 1), (BLOCK, 8), (BLOCK, 13), (TILES, 13), (MATRIX, 13)]
+        {
             cases.push(case(shape, Product { format, rows: 300, width: 768, tokens, first: 0, put: Put::Store }));
         }
     }
-    for (shape, tokens) in [(VECTOR, 1), (ROWS, 1), (BLOCK, 7), (TILES, 70), (MATRIX, 140)] {
+    for (shape, tokens) in [(VECTOR, 1), (NARROW, 1), (ROWS, 1), (BLOCK, 7), (TILES, 70), (MATRIX, 140)] {
         // Rows of a shard in the middle of y, added; gated ones; the shapes of small models.
         for (format, rows, width, first, put) in [
             (Format::Q4_1, 576, 576, 64, Put::Add),
@@ -72,7 +73,7 @@ fn case(shape: Shape, product: Product) -> Case {
             params: bytemuck::bytes_of(&params).to_vec(),
             step: Step::new(5, tokens),
             format: Some(format),
-            buffers: vec![weights, words(&x), words(&y)],
+            buffers: vec![weights.clone(), weights, words(&x), words(&y)],
             workgroups,
         },
         // Matrix units take halves: each factor is off by up to 2^-12 of itself.

@@ -21,8 +21,9 @@ struct Params {
 }
 @group(0) @binding(0) var<uniform> p: Params;
 @group(0) @binding(2) var<storage, read> weights: array<u32>;
-@group(0) @binding(3) var<storage, read> x: array<vec4<f32>>;
-@group(0) @binding(4) var<storage, read_write> y: array<f32>;
+@group(0) @binding(3) var<storage, read> quads: array<vec4<u32>>; // the same
+@group(0) @binding(4) var<storage, read> x: array<vec4<f32>>;
+@group(0) @binding(5) var<storage, read_write> y: array<f32>;
 
 #import format
 
@@ -30,9 +31,9 @@ fn token_count() -> u32 {
     return select(p.tokens, step_.count, p.tokens == 0u);
 }
 
-// First word of row `lane` of a tile; a tile beyond the end reads what is last there, and stores nothing.
+// Where row `lane` of a tile begins; a tile beyond the end reads what is last there, and stores nothing.
 fn base_of(tile: u32, lane: u32) -> u32 {
-    return min(tile, (p.rows - 1u) / 32u) * p.row_words * 32u + lane;
+    return row_base(min(tile, (p.rows - 1u) / 32u) * 32u + lane, p.row_words);
 }
 
 fn load_x(at: u32) -> Group {

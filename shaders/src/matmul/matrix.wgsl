@@ -19,12 +19,17 @@ fn halves(v: vec4<f32>) -> vec4<f16> {
     return vec4<f16>(clamp(v, vec4<f32>(-65504.0), vec4<f32>(65504.0)));
 }
 
-// Group g of what this invocation brings: a row of weights, or a token's x.
-fn fetch(lane: u32, base: u32, token: u32, g: u32) -> Group {
-    if lane < 128u {
-        return load_group(base, g);
-    }
-    return load_x(((p.x_first + token) * p.groups + g) * 8u);
+// Puts a group into this invocation's row.
+fn bring(lane: u32, v: Group) {
+    let at = lane * PITCH;
+    tiles[at] = halves(v.a);
+    tiles[at + 1u] = halves(v.b);
+    tiles[at + 2u] = halves(v.c);
+    tiles[at + 3u] = halves(v.d);
+    tiles[at + BLOCK] = halves(v.e);
+    tiles[at + BLOCK + 1u] = halves(v.f);
+    tiles[at + BLOCK + 2u] = halves(v.g);
+    tiles[at + BLOCK + 3u] = halves(v.h);
 }
 
 // Four results of a subgroup's 16 x 16: those of token `i / 4` of the 16, rows `4 (i % 4)` on.
@@ -42,7 +47,7 @@ fn matmul(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_ind
     }
     let unit = group.x + group.y * p.across;
     let base = base_of(4u * unit + lane / 32u % 4u, lane % 32u);
-    let token = min(token0 + lane % 128u, tokens - 1u);
+    let from_ = (p.x_first + min(token0 + lane % 128u, tokens - 1u)) * p.groups;
 
     let subgroup = lane / 32u;
     let rows = subgroup / 4u * 64u;           // of the workgroup's rows of weights
@@ -57,21 +62,30 @@ fn matmul(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_ind
     var c11 = Sums();
     var c12 = Sums();
     var c13 = Sums();
-    var next = fetch(lane, base, token, 0u);
+    // Half of the invocations bring weights, half x. The next group is on its way while the matrix units work, and taken apart
+    // after them.
+    let weighs = lane < 128u;
+    var packed: Packed;
+    var input: Group;
+    if weighs {
+        packed = load_packed(base, 0u);
+    } else {
+        input = load_x(from_ * 8u);
+    }
     for (var g = 0u; g < p.groups; g++) {
         workgroupBarrier();
-        let at = lane * PITCH;
-        tiles[at] = halves(next.a);
-        tiles[at + 1u] = halves(next.b);
-        tiles[at + 2u] = halves(next.c);
-        tiles[at + 3u] = halves(next.d);
-        tiles[at + BLOCK] = halves(next.e);
-        tiles[at + BLOCK + 1u] = halves(next.f);
-        tiles[at + BLOCK + 2u] = halves(next.g);
-        tiles[at + BLOCK + 3u] = halves(next.h);
+        if weighs {
+            bring(lane, weights_of(unpack(packed, g)));
+        } else {
+            bring(lane, input);
+        }
         workgroupBarrier();
-        // On its way while the matrix units work.
-        next = fetch(lane, base, token, min(g + 1u, p.groups - 1u));
+        let next = min(g + 1u, p.groups - 1u);
+        if weighs {
+            packed = load_packed(base, next);
+        } else {
+            input = load_x((from_ + next) * 8u);
+        }
         for (var block = 0u; block < 2u * BLOCK; block += BLOCK) {
             let a0 = coopLoadT<Left>(&tiles[left + block], PITCH);
             let a1 = coopLoadT<Left>(&tiles[left + block + 16u * PITCH], PITCH);

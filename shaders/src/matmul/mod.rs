@@ -37,31 +37,39 @@ params! {
     reserved2: u32,
 }
 
-/// How a variant shares the work out: rows and tokens of a workgroup, and its own overrides.
+/// How a variant shares the work out.
 #[derive(Clone, Copy, Debug)]
 struct Shape {
     variant: usize,
-    rows: u32,
+    /// Tiles that a workgroup has rows of.
+    tiles: u32,
+    /// Rows of each tile in a workgroup.
+    lanes: u32,
+    /// Tokens of a workgroup.
     tokens: u32,
     overrides: &'static [(&'static str, u32)],
 }
 
-/// One token on a GPU: 32 invocations for each of 16 rows.
-const VECTOR: Shape = Shape { variant: 0, rows: 16, tokens: 1, overrides: &[("LANES", 8), ("SPLITS", 32)] };
+/// One token on a GPU.
+const VECTOR: Shape = Shape { variant: 0, tiles: 4, lanes: 8, tokens: 1, overrides: &[("LANES", 8), ("SPLITS", 32)] };
+/// The same for fewer rows than fill a GPU.
+const NARROW: Shape = Shape { lanes: 4, overrides: &[("LANES", 4), ("SPLITS", 64)], ..VECTOR };
+/// Rows from which on there are enough workgroups with more of them each.
+const MANY_ROWS: u32 = 16_384;
 /// One token on a CPU.
-const ROWS: Shape = Shape { variant: 1, rows: 256, tokens: 1, overrides: &[] };
+const ROWS: Shape = Shape { variant: 1, tiles: 8, lanes: 32, tokens: 1, overrides: &[] };
 /// Many tokens on a CPU.
-const BLOCK: Shape = Shape { variant: 2, rows: 256, tokens: 4, overrides: &[] };
+const BLOCK: Shape = Shape { variant: 2, tiles: 8, lanes: 32, tokens: 4, overrides: &[] };
 /// Many tokens on a GPU.
-const TILES: Shape = Shape { variant: 3, rows: 64, tokens: 64, overrides: &[] };
-
+const TILES: Shape = Shape { variant: 3, tiles: 2, lanes: 32, tokens: 64, overrides: &[] };
 /// Many tokens on a GPU with matrix units.
-const MATRIX: Shape = Shape { variant: 4, rows: 128, tokens: 128, overrides: &[] };
+const MATRIX: Shape = Shape { variant: 4, tiles: 4, lanes: 32, tokens: 128, overrides: &[] };
 
 impl Shape {
-    /// The shape for products of up to `capacity` tokens.
-    fn of(caps: &Caps, capacity: u32) -> Self {
+    /// The shape for products of this many rows and up to `capacity` tokens.
+    fn of(caps: &Caps, rows: u32, capacity: u32) -> Self {
         match (capacity, caps.cpu) {
+            (1, false) if rows < MANY_ROWS => NARROW,
             (1, false) => VECTOR,
             (1, true) => ROWS,
             (_, false) if caps.matrices => MATRIX,
@@ -72,9 +80,7 @@ impl Shape {
 
     /// Workgroups for this many rows and tokens; the first dimension holds `most` at most.
     fn workgroups(self, rows: u32, tokens: u32, most: u32) -> [u32; 3] {
-        let pair = 2 * TILE as u32;
-        let pairs = rows.div_ceil(pair);
-        let units = if self.rows < pair { pairs * (pair / self.rows) } else { pairs.div_ceil(self.rows / pair) };
+        let units = rows.div_ceil(self.tiles * TILE as u32) * (TILE as u32 / self.lanes);
         let across = units.min(most);
         [across, units.div_ceil(across), tokens.div_ceil(self.tokens)]
     }
@@ -88,7 +94,7 @@ pub static MATMUL: Kernel = Kernel {
     weights: true,
     params: Params::FIELDS,
     params_bytes: size_of::<Params>(),
-    bindings: &[read("weights"), read("x"), write("y")],
+    bindings: &[read("weights"), read("quads"), read("x"), write("y")],
     overrides: &["LANES", "SPLITS"],
     variants: &[
         Variant::base("vector", &["VECTOR"]),
@@ -138,9 +144,9 @@ pub fn matmul(plan: &mut Plan, caps: &Caps, w: &Matrix, x: BufferRef, y: BufferR
         Tokens::Step { capacity } => (0, 0, capacity),
         Tokens::Rows { first, count } => (first, count, count),
     };
-    let shape = Shape::of(caps, capacity);
     let halves = if put == Put::Pairs { 2 } else { 1 };
     for shard in &w.shards {
+        let shape = Shape::of(caps, shard.rows, capacity);
         let workgroups = shape.workgroups(shard.rows, capacity, caps.max_workgroups);
         let params = Params {
             groups: w.groups(),
@@ -162,7 +168,7 @@ pub fn matmul(plan: &mut Plan, caps: &Caps, w: &Matrix, x: BufferRef, y: BufferR
             format: Some(shard.format),
             overrides: shape.overrides.to_vec(),
             params: bytemuck::bytes_of(&params).to_vec(),
-            buffers: vec![shard.buffer, x, y],
+            buffers: vec![shard.buffer, shard.buffer, x, y],
             workgroups,
         });
     }

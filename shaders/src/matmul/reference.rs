@@ -15,7 +15,7 @@ pub fn matmul(scene: &mut Scene) {
         .map(|row| {
             let weights = unpack_row(format, width, &scene.buffers[0], row);
             let product = |token: usize| {
-                let x = &scene.floats(1)[(p.x_first as usize + token) * width..][..width];
+                let x = &scene.floats(2)[(p.x_first as usize + token) * width..][..width];
                 weights.iter().zip(x).map(|(&w, &x)| f64::from(w) * f64::from(x)).sum()
             };
             (0..tokens).map(product).collect()
@@ -25,7 +25,7 @@ pub fn matmul(scene: &mut Scene) {
     for row in 0..rows {
         for token in 0..tokens {
             let product = |tile: usize| products[tile * TILE + row % TILE][token];
-            let y = &mut scene.floats_mut(2)[token * p.y_width as usize + p.first as usize + row];
+            let y = &mut scene.floats_mut(3)[token * p.y_width as usize + p.first as usize + row];
             let value = match p.put {
                 put if put == Put::Add as u32 => f64::from(*y) + product(row / TILE),
                 put if put == Put::Pairs as u32 => gated(product(row / TILE * 2), product(row / TILE * 2 + 1)),

@@ -45,7 +45,7 @@ fn matmul(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_ind
     for (var g = 0u; g < p.groups; g++) {
         workgroupBarrier();
         if lane < 64u {
-            put_weights(lane, load_group(base, g));
+            put_weights(lane, weights_of(load_stored(base, g)));
         } else {
             for (var i = lane - 64u; i < QUADS * 64u; i += 192u) {
                 let from_ = min(token + i / QUADS, tokens - 1u);

@@ -1,22 +1,33 @@
-// One token, for GPUs, which want many invocations: each has a row of two tiles, SPLITS of them share the rows' groups.
-override LANES: u32 = 32;  // rows of a tile in a workgroup
-override SPLITS: u32 = 8;
+// One token, for GPUs, which want many invocations and few loads: each has the same row of four tiles, SPLITS of them share the
+// rows' groups.
+override LANES: u32 = 8;   // rows of a tile in a workgroup
+override SPLITS: u32 = 32;
 
-var<workgroup> partial: array<vec2<f32>, LANES * SPLITS>;
+var<workgroup> partial: array<vec4<f32>, LANES * SPLITS>;
 
 @compute @workgroup_size(LANES, SPLITS, 1)
 fn matmul(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_id) local: vec3<u32>) {
     let unit = group.x + group.y * p.across;
-    let pair = unit / (32u / LANES);
+    let four = unit / (32u / LANES);
     let lane = unit % (32u / LANES) * LANES + local.x;
-    let b0 = base_of(2u * pair, lane);
-    let b1 = base_of(2u * pair + 1u, lane);
+    let b0 = base_of(4u * four, lane);
+    let b1 = base_of(4u * four + 1u, lane);
+    let b2 = base_of(4u * four + 2u, lane);
+    let b3 = base_of(4u * four + 3u, lane);
     let at = p.x_first * p.groups * 8u;
-    var sum = vec2<f32>();
+    var sum = vec4<f32>();
     for (var g = local.y; g < p.groups; g += SPLITS) {
+        // All loads before the first use: they are on their way together.
+        let w0 = load_packed(b0, g);
+        let w1 = load_packed(b1, g);
+        let w2 = load_packed(b2, g);
+        let w3 = load_packed(b3, g);
         let v = load_x(at + g * 8u);
         let sums = sums_of(v);
-        sum += vec2<f32>(dot_stored(load_stored(b0, g), v, sums), dot_stored(load_stored(b1, g), v, sums));
+        sum += vec4<f32>(
+            dot_stored(unpack(w0, g), v, sums), dot_stored(unpack(w1, g), v, sums),
+            dot_stored(unpack(w2, g), v, sums), dot_stored(unpack(w3, g), v, sums),
+        );
     }
     let own = local.y * LANES + local.x;
     partial[own] = sum;
@@ -27,6 +38,8 @@ fn matmul(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_id)
         }
     }
     if local.y == 0u {
-        put_pair(0u, token_count(), pair, lane, partial[own].x, partial[own].y);
+        sum = partial[own];
+        put_pair(0u, token_count(), 2u * four, lane, sum.x, sum.y);
+        put_pair(0u, token_count(), 2u * four + 1u, lane, sum.z, sum.w);
     }
 }

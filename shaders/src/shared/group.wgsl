@@ -14,37 +14,45 @@ fn signed4(word: u32) -> vec4<f32> {
     return vec4<f32>((vec4<i32>(i32(word)) << vec4<u32>(24u, 16u, 8u, 0u)) >> vec4<u32>(24u));
 }
 
-// Word `w` of the row whose first word is at `base`: the words of 32 rows are interleaved.
+// Word `w` of the row that begins at `base`. Four words of each of 32 rows lie together.
 fn word(base: u32, w: u32) -> u32 {
-    return weights[base + w * 32u];
+    return weights[base + w / 4u * 128u + w % 4u];
 }
 
-// Half `i` of a plane of halves that begins at word `plane`.
-fn half_at(base: u32, plane: u32, i: u32) -> f32 {
-    return unpack2x16float(word(base, plane + i / 2u))[i & 1u];
+// The four words from `w` on, a multiple of four.
+fn quad(base: u32, w: u32) -> vec4<u32> {
+    return quads[(base + w * 32u) / 4u];
 }
 
-// 32 codes of four bits in 4 words.
-fn nibbles(base: u32, w: u32) -> Group {
-    let i = word(base, w);
-    let j = word(base, w + 1u);
-    let k = word(base, w + 2u);
-    let l = word(base, w + 3u);
-    let mask = 0x0f0f0f0fu;
+// Where row `row` of a shard begins.
+fn row_base(row: u32, row_words: u32) -> u32 {
+    return row / 32u * row_words * 32u + row % 32u * 4u;
+}
+
+// The half that has this index in `word`.
+fn half_of(word: u32, index: u32) -> f32 {
+    let halves = unpack2x16float(word);
+    return select(halves.x, halves.y, (index & 1u) == 1u);
+}
+
+// 32 codes of four bits.
+fn nibbles(words: vec4<u32>) -> Group {
+    let low = words & vec4<u32>(0x0f0f0f0fu);
+    let high = (words >> vec4<u32>(4u)) & vec4<u32>(0x0f0f0f0fu);
     return Group(
-        bytes4(i & mask), bytes4(j & mask), bytes4(k & mask), bytes4(l & mask),
-        bytes4((i >> 4u) & mask), bytes4((j >> 4u) & mask), bytes4((k >> 4u) & mask), bytes4((l >> 4u) & mask),
+        bytes4(low.x), bytes4(low.y), bytes4(low.z), bytes4(low.w),
+        bytes4(high.x), bytes4(high.y), bytes4(high.z), bytes4(high.w),
     );
 }
 
-// 32 codes of two bits in 2 words.
-fn pairs(base: u32, w: u32) -> Group {
-    let i = word(base, w);
-    let j = word(base, w + 1u);
-    let mask = 0x03030303u;
+// 32 codes of two bits.
+fn pairs(words: vec2<u32>) -> Group {
+    let a = words & vec2<u32>(0x03030303u);
+    let b = (words >> vec2<u32>(2u)) & vec2<u32>(0x03030303u);
+    let c = (words >> vec2<u32>(4u)) & vec2<u32>(0x03030303u);
+    let d = (words >> vec2<u32>(6u)) & vec2<u32>(0x03030303u);
     return Group(
-        bytes4(i & mask), bytes4((i >> 2u) & mask), bytes4((i >> 4u) & mask), bytes4((i >> 6u) & mask),
-        bytes4(j & mask), bytes4((j >> 2u) & mask), bytes4((j >> 4u) & mask), bytes4((j >> 6u) & mask),
+        bytes4(a.x), bytes4(b.x), bytes4(c.x), bytes4(d.x), bytes4(a.y), bytes4(b.y), bytes4(c.y), bytes4(d.y),
     );
 }
 
@@ -77,9 +85,13 @@ fn stored(q: Group, scale: f32, shift: f32) -> Stored {
     return stored2(q, scale, shift, scale, shift);
 }
 
-// The group's weights. A kernel's format says `load_stored`.
-fn load_group(base: u32, g: u32) -> Group {
-    let s = load_stored(base, g);
+// A format says what `Packed` is, its `load_packed` loads group `g` of a row, and its `unpack` takes that apart.
+fn load_stored(base: u32, g: u32) -> Stored {
+    return unpack(load_packed(base, g), g);
+}
+
+// The group's weights.
+fn weights_of(s: Stored) -> Group {
     let a = vec4<f32>(s.scale.x);
     let b = vec4<f32>(s.shift.x);
     let c = vec4<f32>(s.scale.y);

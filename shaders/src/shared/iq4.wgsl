@@ -10,13 +10,10 @@ fn value4(codes: u32) -> vec4<f32> {
     );
 }
 
-fn looked_up(base: u32, w: u32) -> Group {
-    let i = word(base, w);
-    let j = word(base, w + 1u);
-    let k = word(base, w + 2u);
-    let l = word(base, w + 3u);
+fn looked_up(codes: vec4<u32>) -> Group {
+    let high = codes >> vec4<u32>(4u);
     return Group(
-        value4(i), value4(j), value4(k), value4(l),
-        value4(i >> 4u), value4(j >> 4u), value4(k >> 4u), value4(l >> 4u),
+        value4(codes.x), value4(codes.y), value4(codes.z), value4(codes.w),
+        value4(high.x), value4(high.y), value4(high.z), value4(high.w),
     );
 }

@@ -1,11 +1,7 @@
-// Scale and minimum of group i of a block, six bits each, in three words.
-fn scale_min(low: u32, middle: u32, high: u32, i: u32) -> vec2<f32> {
-    let shift = 8u * (i & 3u);
-    let l = low >> shift;
-    let m = middle >> shift;
-    let h = high >> shift;
-    if i < 4u {
-        return vec2<f32>(f32(l & 63u), f32(m & 63u));
-    }
-    return vec2<f32>(f32((h & 15u) | ((l >> 2u) & 48u)), f32(((h >> 4u) & 15u) | ((m >> 2u) & 48u)));
+// d * s and dmin * m of group i of a block: d and dmin, then eight s and m of six bits in three words.
+fn scale_min(block: vec4<u32>, i: u32) -> vec2<f32> {
+    let bytes = (block.yzw >> vec3<u32>(8u * (i & 3u))) & vec3<u32>(255u);
+    let low = bytes.xy & vec2<u32>(63u);
+    let high = (vec2<u32>(bytes.z, bytes.z >> 4u) & vec2<u32>(15u)) | ((bytes.xy >> vec2<u32>(2u)) & vec2<u32>(48u));
+    return unpack2x16float(block.x) * vec2<f32>(select(high, low, i < 4u));
 }

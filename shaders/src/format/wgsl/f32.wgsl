@@ -1,12 +1,20 @@
 // F32: 32 words a group.
-fn four(base: u32, w: u32) -> vec4<f32> {
-    return bitcast<vec4<f32>>(vec4<u32>(word(base, w), word(base, w + 1u), word(base, w + 2u), word(base, w + 3u)));
+struct Packed {
+    a: vec4<u32>, b: vec4<u32>, c: vec4<u32>, d: vec4<u32>,
+    e: vec4<u32>, f: vec4<u32>, g: vec4<u32>, h: vec4<u32>,
 }
 
-fn load_stored(base: u32, g: u32) -> Stored {
+fn load_packed(base: u32, g: u32) -> Packed {
     let w = g * 32u;
+    return Packed(
+        quad(base, w), quad(base, w + 4u), quad(base, w + 8u), quad(base, w + 12u),
+        quad(base, w + 16u), quad(base, w + 20u), quad(base, w + 24u), quad(base, w + 28u),
+    );
+}
+
+fn unpack(own: Packed, g: u32) -> Stored {
     return stored(Group(
-        four(base, w), four(base, w + 4u), four(base, w + 8u), four(base, w + 12u),
-        four(base, w + 16u), four(base, w + 20u), four(base, w + 24u), four(base, w + 28u),
+        bitcast<vec4<f32>>(own.a), bitcast<vec4<f32>>(own.b), bitcast<vec4<f32>>(own.c), bitcast<vec4<f32>>(own.d),
+        bitcast<vec4<f32>>(own.e), bitcast<vec4<f32>>(own.f), bitcast<vec4<f32>>(own.g), bitcast<vec4<f32>>(own.h),
     ), 1.0, 0.0);
 }

@@ -1,6 +1,12 @@
 // IQ4_NL: d * VALUES[q]. Codes 4 words a group, then scales, two to a word.
 #import iq4
 
-fn load_stored(base: u32, g: u32) -> Stored {
-    return stored(looked_up(base, g * 4u), half_at(base, p.groups * 4u, g), 0.0);
+struct Packed { codes: vec4<u32>, scale: u32 }
+
+fn load_packed(base: u32, g: u32) -> Packed {
+    return Packed(quad(base, g * 4u), word(base, p.groups * 4u + g / 2u));
+}
+
+fn unpack(own: Packed, g: u32) -> Stored {
+    return stored(looked_up(own.codes), half_of(own.scale, g), 0.0);
 }

@@ -2,10 +2,15 @@
 // Codes 4 words a group, then 2 words for 8 groups: d and the scales' high pairs of bits, then their low nibbles.
 #import iq4
 
-fn load_stored(base: u32, g: u32) -> Stored {
+struct Packed { codes: vec4<u32>, block: vec2<u32> }
+
+fn load_packed(base: u32, g: u32) -> Packed {
     let block = p.groups * 4u + (g / 8u) * 2u;
-    let head = word(base, block);
+    return Packed(quad(base, g * 4u), vec2<u32>(word(base, block), word(base, block + 1u)));
+}
+
+fn unpack(own: Packed, g: u32) -> Stored {
     let i = g % 8u;
-    let s = ((word(base, block + 1u) >> (4u * i)) & 15u) | (((head >> (16u + 2u * i)) & 3u) << 4u);
-    return stored(looked_up(base, g * 4u), unpack2x16float(head).x * (f32(s) - 32.0), 0.0);
+    let s = ((own.block.y >> (4u * i)) & 15u) | (((own.block.x >> (16u + 2u * i)) & 3u) << 4u);
+    return stored(looked_up(own.codes), unpack2x16float(own.block.x).x * (f32(s) - 32.0), 0.0);
 }

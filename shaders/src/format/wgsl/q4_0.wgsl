@@ -1,5 +1,11 @@
 // Q4_0: d * (q - 8). Codes 4 words a group, then scales, two to a word.
-fn load_stored(base: u32, g: u32) -> Stored {
-    let d = half_at(base, p.groups * 4u, g);
-    return stored(nibbles(base, g * 4u), d, -8.0 * d);
+struct Packed { codes: vec4<u32>, scale: u32 }
+
+fn load_packed(base: u32, g: u32) -> Packed {
+    return Packed(quad(base, g * 4u), word(base, p.groups * 4u + g / 2u));
+}
+
+fn unpack(own: Packed, g: u32) -> Stored {
+    let d = half_of(own.scale, g);
+    return stored(nibbles(own.codes), d, -8.0 * d);
 }

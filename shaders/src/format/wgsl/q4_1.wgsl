@@ -1,5 +1,11 @@
 // Q4_1: d * q + m. Codes 4 words a group, then a word of scale and minimum for each.
-fn load_stored(base: u32, g: u32) -> Stored {
-    let dm = unpack2x16float(word(base, p.groups * 4u + g));
-    return stored(nibbles(base, g * 4u), dm.x, dm.y);
+struct Packed { codes: vec4<u32>, scale: u32 }
+
+fn load_packed(base: u32, g: u32) -> Packed {
+    return Packed(quad(base, g * 4u), word(base, p.groups * 4u + g));
+}
+
+fn unpack(own: Packed, g: u32) -> Stored {
+    let dm = unpack2x16float(own.scale);
+    return stored(nibbles(own.codes), dm.x, dm.y);
 }

@@ -2,9 +2,13 @@
 // Codes 4 words a group, then 4 words for 8 groups: d and dmin, then s and m.
 #import scale_min
 
-fn load_stored(base: u32, g: u32) -> Stored {
-    let block = p.groups * 4u + (g / 8u) * 4u;
-    let dm = unpack2x16float(word(base, block));
-    let sm = dm * scale_min(word(base, block + 1u), word(base, block + 2u), word(base, block + 3u), g % 8u);
-    return stored(nibbles(base, g * 4u), sm.x, -sm.y);
+struct Packed { codes: vec4<u32>, block: vec4<u32> }
+
+fn load_packed(base: u32, g: u32) -> Packed {
+    return Packed(quad(base, g * 4u), quad(base, p.groups * 4u + g / 8u * 4u));
+}
+
+fn unpack(own: Packed, g: u32) -> Stored {
+    let sm = scale_min(own.block, g % 8u);
+    return stored(nibbles(own.codes), sm.x, -sm.y);
 }

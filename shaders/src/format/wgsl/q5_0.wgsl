@@ -1,6 +1,11 @@
 // Q5_0: d * (q - 16). Codes 4 words a group, then a word of fifth bits for each, then scales, two to a word.
-fn load_stored(base: u32, g: u32) -> Stored {
-    let d = half_at(base, p.groups * 5u, g);
-    let q = with_bits(nibbles(base, g * 4u), word(base, p.groups * 4u + g), 16.0);
-    return stored(q, d, -16.0 * d);
+struct Packed { codes: vec4<u32>, high: u32, scale: u32 }
+
+fn load_packed(base: u32, g: u32) -> Packed {
+    return Packed(quad(base, g * 4u), word(base, p.groups * 4u + g), word(base, p.groups * 5u + g / 2u));
+}
+
+fn unpack(own: Packed, g: u32) -> Stored {
+    let d = half_of(own.scale, g);
+    return stored(with_bits(nibbles(own.codes), own.high, 16.0), d, -16.0 * d);
 }

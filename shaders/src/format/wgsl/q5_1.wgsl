@@ -1,6 +1,11 @@
 // Q5_1: d * q + m. Codes 4 words a group, then a word of fifth bits for each, then a word of scale and minimum.
-fn load_stored(base: u32, g: u32) -> Stored {
-    let dm = unpack2x16float(word(base, p.groups * 5u + g));
-    let q = with_bits(nibbles(base, g * 4u), word(base, p.groups * 4u + g), 16.0);
-    return stored(q, dm.x, dm.y);
+struct Packed { codes: vec4<u32>, high: u32, scale: u32 }
+
+fn load_packed(base: u32, g: u32) -> Packed {
+    return Packed(quad(base, g * 4u), word(base, p.groups * 4u + g), word(base, p.groups * 5u + g));
+}
+
+fn unpack(own: Packed, g: u32) -> Stored {
+    let dm = unpack2x16float(own.scale);
+    return stored(with_bits(nibbles(own.codes), own.high, 16.0), dm.x, dm.y);
 }

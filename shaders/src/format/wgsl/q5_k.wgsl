@@ -2,9 +2,15 @@
 // Codes 4 words a group, then a word of fifth bits for each, then 4 words for 8 groups: d and dmin, then s and m.
 #import scale_min
 
-fn load_stored(base: u32, g: u32) -> Stored {
-    let block = p.groups * 5u + (g / 8u) * 4u;
-    let dm = unpack2x16float(word(base, block));
-    let sm = dm * scale_min(word(base, block + 1u), word(base, block + 2u), word(base, block + 3u), g % 8u);
-    return stored(with_bits(nibbles(base, g * 4u), word(base, p.groups * 4u + g), 16.0), sm.x, -sm.y);
+struct Packed { codes: vec4<u32>, high: u32, block: vec4<u32> }
+
+fn load_packed(base: u32, g: u32) -> Packed {
+    return Packed(
+        quad(base, g * 4u), word(base, p.groups * 4u + g), quad(base, p.groups * 5u + g / 8u * 4u),
+    );
+}
+
+fn unpack(own: Packed, g: u32) -> Stored {
+    let sm = scale_min(own.block, g % 8u);
+    return stored(with_bits(nibbles(own.codes), own.high, 16.0), sm.x, -sm.y);
 }
