@@ -1,4 +1,4 @@
-use super::{Params, ROWS};
+use super::{DECODE, Params, ROWS, tile};
 use crate::kernel::{Case, Scene, Step};
 use crate::kv::{KvFormat, KvType, Layout};
 use crate::testing::{Random, words};
@@ -58,33 +58,41 @@ pub fn cases() -> Vec<Case> {
         [4, 2, 64, 60, 8, 64, 64, 1, 0],
         [9, 3, 64, 480, 32, 0, 512, 1, 1],
     ]
-    .map(|numbers| case(shape(numbers), plain, Scores::Random))
-    .to_vec();
+    .into_iter()
+    .flat_map(|numbers| case(shape(numbers), plain, Scores::Random))
+    .collect();
     for k in KvType::ALL {
         for v in KvType::ALL {
             let kv = KvFormat { k, v, hadamard: true };
-            cases.push(case(shape([4, 1, 128, 190, 1, 0, 192, 2, 1]), kv, Scores::Random));
+            cases.extend(case(shape([4, 1, 128, 190, 1, 0, 192, 2, 1]), kv, Scores::Random));
         }
     }
     for kind in KvType::ALL {
         let kv = KvFormat { k: kind, v: kind, hadamard: true };
-        cases.push(case(shape([4, 2, 80, 90, 9, 32, 128, 1, 0]), kv, Scores::Random));
-        cases.push(case(shape([8, 1, 96, 63, 1, 0, 64, 1, 1]), kv, Scores::Random));
+        cases.extend(case(shape([4, 2, 80, 90, 9, 32, 128, 1, 0]), kv, Scores::Random));
+        cases.extend(case(shape([8, 1, 96, 63, 1, 0, 64, 1, 1]), kv, Scores::Random));
     }
     // Scores of all magnitudes, at positions either side of tiles and of the segment's end, in 1 to 64 splits.
     for scores in [Scores::Uniform, Scores::Rising, Scores::Falling, Scores::Spikes] {
         for splits in [1, 2, 7, 64] {
-            cases.push(case(shape([4, 2, 64, 1000, 1, 0, 1024, splits, 1]), plain, scores));
+            cases.extend(case(shape([4, 2, 64, 1000, 1, 0, 1024, splits, 1]), plain, scores));
         }
         for position in [62, 63, 64, 191, 192] {
-            cases.push(case(shape([4, 2, 64, position, 1, 64, 128, 2, 0]), plain, scores));
-            cases.push(case(shape([4, 2, 64, position, 17, 64, 128, 1, 0]), plain, scores));
+            cases.extend(case(shape([4, 2, 64, position, 1, 64, 128, 2, 0]), plain, scores));
+            cases.extend(case(shape([4, 2, 64, position, 17, 64, 128, 1, 0]), plain, scores));
         }
     }
     cases
 }
 
-fn case(shape: Shape, kv: KvFormat, scores: Scores) -> Case {
+/// The case on the variant for its rows; where there is one token, on the one for GPUs too.
+fn case(shape: Shape, kv: KvFormat, scores: Scores) -> Vec<Case> {
+    let rows = tile(shape.count * (shape.heads / shape.kv_heads));
+    let variants = if shape.count == 1 { vec![rows, DECODE] } else { vec![rows] };
+    variants.into_iter().map(|variant| on(variant, shape, kv, scores)).collect()
+}
+
+fn on(variant: usize, shape: Shape, kv: KvFormat, scores: Scores) -> Case {
     let Shape { heads, kv_heads, head_dim, position, count, first, len, splits, fresh } = shape;
     let mut random = Random::new(u64::from(position + count));
     let scale = 1.0 / (head_dim as f32).sqrt();
@@ -128,7 +136,6 @@ fn case(shape: Shape, kv: KvFormat, scores: Scores) -> Case {
         }
     }
     let rows = count * (heads / kv_heads);
-    let variant = super::variant(rows);
     let seen = (position + count).saturating_sub(first).min(len);
     let mut states = random.activations((splits * count * heads * (head_dim + 2)) as usize);
     for state in states.chunks_exact_mut(head_dim as usize + 2) {

@@ -39,7 +39,9 @@ params! {
 /// Positions that a workgroup looks at together; splits take multiples of it.
 pub const LANES: u32 = 64;
 /// Rows of a workgroup of each variant.
-pub const ROWS: [u32; 3] = [4, 8, 16];
+pub const ROWS: [u32; 4] = [4, 8, 16, 4];
+/// The variant for one token on a GPU.
+const DECODE: usize = 3;
 
 /// The kernel.
 pub static ATTEND: Kernel = Kernel {
@@ -55,18 +57,19 @@ pub static ATTEND: Kernel = Kernel {
         Variant::base("rows4", &["ROWS_4"]),
         Variant::base("rows8", &["ROWS_8"]),
         Variant::base("rows16", &["ROWS_16"]),
+        Variant::base("decode", &["DECODE"]),
     ],
     reference: reference::attend,
     cases: cases::cases,
 };
 
 /// Workgroups that fill a GPU.
-const FILLED: u32 = 2048;
+const FILLED: u32 = 1024;
 
 /// Workgroups that share a row's positions: enough to fill a GPU, however few rows there are.
 pub fn splits(caps: &Caps, heads: Heads, capacity: u32) -> u32 {
     let rows = capacity * (heads.heads / heads.kv_heads);
-    let tiles = rows.div_ceil(ROWS[variant(rows)]);
+    let tiles = rows.div_ceil(ROWS[variant(caps, rows, capacity)]);
     if caps.cpu { 1 } else { FILLED.div_ceil(tiles * heads.kv_heads) }
 }
 
@@ -77,8 +80,12 @@ pub(crate) fn splits_in_use(step: Step, splits: u32) -> u32 {
 
 /// The variant for this many rows of a KV head: as few tiles as can be, each as small as can be, so that what is cached is
 /// read once.
-fn variant(rows: u32) -> usize {
-    ROWS.iter().position(|&tile| rows <= tile).unwrap_or(ROWS.len() - 1)
+fn variant(caps: &Caps, rows: u32, capacity: u32) -> usize {
+    if capacity == 1 && !caps.cpu { DECODE } else { tile(rows) }
+}
+
+fn tile(rows: u32) -> usize {
+    ROWS[..DECODE].iter().position(|&tile| rows <= tile).unwrap_or(DECODE - 1)
 }
 
 /// The rows of a tile, by how many tiles the rows of a KV head are cut into.
@@ -105,7 +112,7 @@ pub fn attend(
     capacity: u32,
 ) {
     let rows = capacity * (heads.heads / heads.kv_heads);
-    let variant = variant(rows);
+    let variant = variant(caps, rows, capacity);
     let [k_words, v_words] = kv.words(heads.head_dim);
     for (i, segment) in segments.iter().enumerate() {
         let params = Params {

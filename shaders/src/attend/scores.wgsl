@@ -1,11 +1,5 @@
 // The scores of a tile's positions, from `tile` on and below `end`, for all rows of the workgroup from `row0` on.
 
-// How many of the segment's positions a row may see.
-fn seen_by(row: u32) -> u32 {
-    let visible = step_.position + row / (p.heads / p.kv_heads) + 1u;
-    return select(0u, visible - p.first, visible > p.first);
-}
-
 #ifdef ROWS_16
 // A row's scores of the tile's positions `column` and 16, 32, 48 on, of which those below `end` count.
 fn put_scores(row: u32, tile: u32, column: u32, end: u32, s: vec4<f32>) {

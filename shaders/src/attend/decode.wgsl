@@ -1,0 +1,175 @@
+// One token, for GPUs: four rows, whose scores are the members of a vector; 256 positions at a time, one an invocation. Then an
+// invocation sums one quad of the values of every so many positions.
+const ROWS = 4u;
+const LANES = 256u;
+
+var<workgroup> queries: array<vec4<f32>, ROWS * 32u>; // [quad, row]
+var<workgroup> weights: array<vec4<f32>, LANES>;      // of the positions looked at
+var<workgroup> lanes: array<vec4<f32>, LANES>;
+
+fn max_all(value: vec4<f32>, lane: u32) -> vec4<f32> {
+    lanes[lane] = value;
+    for (var half = LANES / 2u; half > 0u; half >>= 1u) {
+        workgroupBarrier();
+        if lane < half {
+            lanes[lane] = max(lanes[lane], lanes[lane + half]);
+        }
+    }
+    workgroupBarrier();
+    let all = lanes[0];
+    workgroupBarrier();
+    return all;
+}
+
+fn sum_all(value: vec4<f32>, lane: u32) -> vec4<f32> {
+    lanes[lane] = value;
+    for (var half = LANES / 2u; half > 0u; half >>= 1u) {
+        workgroupBarrier();
+        if lane < half {
+            lanes[lane] += lanes[lane + half];
+        }
+    }
+    workgroupBarrier();
+    let all = lanes[0];
+    workgroupBarrier();
+    return all;
+}
+
+// The four rows' products of quad i with a piece of a key.
+fn dots(i: u32, k: vec4<f32>) -> vec4<f32> {
+    let at = i * ROWS;
+    return vec4<f32>(dot(queries[at], k), dot(queries[at + 1u], k), dot(queries[at + 2u], k), dot(queries[at + 3u], k));
+}
+
+fn scores_at(base: u32) -> vec4<f32> {
+    var scores = vec4<f32>();
+    // A scale is good for 16 floats at least.
+    for (var i = 0u; i < p.head_dim / 4u; i += 4u) {
+        let a = k_quad(base, i);
+        let b = k_quad(base, i + 1u);
+        let c = k_quad(base, i + 2u);
+        let d = k_quad(base, i + 3u);
+        let scale = k_scale(base, i);
+        scores = fma((dots(i, a) + dots(i + 1u, b)) + (dots(i + 2u, c) + dots(i + 3u, d)), vec4<f32>(scale), scores);
+    }
+    return scores;
+}
+
+// Four floats of a row's state.
+fn state4(at: u32) -> vec4<f32> {
+    return vec4<f32>(states[at], states[at + 1u], states[at + 2u], states[at + 3u]);
+}
+
+// One row's sums over all turns, to its state.
+fn put_sums(sum: vec4<f32>, lane: u32, quads: u32, at: u32, known: bool) {
+    lanes[lane] = sum;
+    workgroupBarrier();
+    if lane < quads && known {
+        var all = lanes[lane];
+        for (var i = lane + quads; i < LANES / quads * quads; i += quads) {
+            all += lanes[i];
+        }
+        let to_ = at + lane * 4u;
+        states[to_] = all.x;
+        states[to_ + 1u] = all.y;
+        states[to_ + 2u] = all.z;
+        states[to_ + 3u] = all.w;
+    }
+    workgroupBarrier();
+}
+
+@compute @workgroup_size(LANES)
+fn attend(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
+    let ratio = p.heads / p.kv_heads;
+    let rows = step_.count * ratio;
+    let row0 = group.x * ROWS;
+    let kv_head = group.y;
+    let split = group.z;
+    if row0 >= rows || split >= splits_in_use(p.splits) {
+        return;
+    }
+    let last_row = min(row0 + ROWS, rows) - 1u;
+    let length = min(seen_by(last_row), p.len);
+    let share = ((length + p.splits - 1u) / p.splits + 63u) / 64u * 64u;
+    let begin = min(split * share, length);
+    let end = min(begin + share, length);
+    if begin >= end && p.fresh == 0u {
+        return;
+    }
+
+    let quads = p.head_dim / 4u;
+    for (var i = lane; i < ROWS * quads; i += LANES) {
+        let row = min(row0 + i % ROWS, last_row);
+        let head = kv_head * ratio + row % ratio;
+        queries[i] = q[(row / ratio) * (p.q_width / 4u) + head * quads + i / ROWS] * p.scale;
+    }
+
+    let seen = vec4<u32>(seen_by(row0), seen_by(row0 + 1u), seen_by(row0 + 2u), seen_by(row0 + 3u));
+    let stride = p.head_dim + 2u;
+    let state0 = ((split * p.kv_heads + kv_head) * rows + row0) * stride;
+    let known = vec4<u32>(row0) + vec4<u32>(0u, 1u, 2u, 3u) < vec4<u32>(rows);
+    let own = lane % quads;
+    let turn = lane / quads;
+    let turns = LANES / quads;
+    var s0 = vec4<f32>();
+    var s1 = vec4<f32>();
+    var s2 = vec4<f32>();
+    var s3 = vec4<f32>();
+    var peak = vec4<f32>(NEVER);
+    var total = vec4<f32>(); // this invocation's part of it
+    if p.fresh == 0u {
+        let at = vec4<u32>(state0) + min(vec4<u32>(0u, 1u, 2u, 3u), vec4<u32>(last_row - row0)) * stride;
+        let d = p.head_dim;
+        peak = vec4<f32>(states[at.x + d], states[at.y + d], states[at.z + d], states[at.w + d]);
+        if lane == 0u {
+            total = vec4<f32>(states[at.x + d + 1u], states[at.y + d + 1u], states[at.z + d + 1u], states[at.w + d + 1u]);
+        }
+        if turn == 0u {
+            s0 = state4(at.x + own * 4u);
+            s1 = state4(at.y + own * 4u);
+            s2 = state4(at.z + own * 4u);
+            s3 = state4(at.w + own * 4u);
+        }
+    }
+    workgroupBarrier();
+
+    for (var first = begin; first < end; first += LANES) {
+        let slot = first + lane;
+        var scores = vec4<f32>(NEVER);
+        if slot < end {
+            scores = select(scores, scores_at(key_base(kv_head, slot)), vec4<u32>(slot) < seen);
+        }
+        let before = peak;
+        peak = max(peak, max_all(scores, lane));
+        let weight = select(vec4<f32>(), exp(scores - peak), scores > vec4<f32>(NEVER));
+        weights[lane] = weight;
+        let rescale = exp(before - peak);
+        total = fma(total, rescale, weight);
+        s0 *= rescale.x;
+        s1 *= rescale.y;
+        s2 *= rescale.z;
+        s3 *= rescale.w;
+        workgroupBarrier();
+        if turn < turns {
+            let count = min(LANES, end - first);
+            for (var i = turn; i < count; i += turns) {
+                let v = v_quad(((first + i) * p.kv_heads + kv_head) * p.v_words, own);
+                let w = weights[i];
+                s0 = fma(vec4<f32>(w.x), v, s0);
+                s1 = fma(vec4<f32>(w.y), v, s1);
+                s2 = fma(vec4<f32>(w.z), v, s2);
+                s3 = fma(vec4<f32>(w.w), v, s3);
+            }
+        }
+    }
+
+    put_sums(s0, lane, quads, state0, known.x);
+    put_sums(s1, lane, quads, state0 + stride, known.y);
+    put_sums(s2, lane, quads, state0 + 2u * stride, known.z);
+    put_sums(s3, lane, quads, state0 + 3u * stride, known.w);
+    let sum = sum_all(total, lane);
+    if lane < ROWS && known[lane] {
+        states[state0 + lane * stride + p.head_dim] = peak[lane];
+        states[state0 + lane * stride + p.head_dim + 1u] = sum[lane];
+    }
+}
