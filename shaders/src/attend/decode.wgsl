@@ -43,14 +43,26 @@ fn dots(i: u32, k: vec4<f32>) -> vec4<f32> {
 
 fn scores_at(base: u32) -> vec4<f32> {
     var scores = vec4<f32>();
-    // A scale is good for 16 floats at least.
-    for (var i = 0u; i < p.head_dim / 4u; i += 4u) {
-        let a = k_quad(base, i);
-        let b = k_quad(base, i + 1u);
-        let c = k_quad(base, i + 2u);
-        let d = k_quad(base, i + 3u);
-        let scale = k_scale(base, i);
+    // A scale is good for 16 floats at least. Loads are on their way while the floats before them are worked on.
+    let last = p.head_dim / 4u - 4u;
+    var a = k_quad(base, 0u);
+    var b = k_quad(base, 1u);
+    var c = k_quad(base, 2u);
+    var d = k_quad(base, 3u);
+    var scale = k_scale(base, 0u);
+    for (var i = 0u; i <= last; i += 4u) {
+        let next = min(i + 4u, last);
+        let a1 = k_quad(base, next);
+        let b1 = k_quad(base, next + 1u);
+        let c1 = k_quad(base, next + 2u);
+        let d1 = k_quad(base, next + 3u);
+        let scale1 = k_scale(base, next);
         scores = fma((dots(i, a) + dots(i + 1u, b)) + (dots(i + 2u, c) + dots(i + 3u, d)), vec4<f32>(scale), scores);
+        a = a1;
+        b = b1;
+        c = c1;
+        d = d1;
+        scale = scale1;
     }
     return scores;
 }
@@ -152,13 +164,26 @@ fn attend(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_ind
         workgroupBarrier();
         if turn < turns {
             let count = min(LANES, end - first);
-            for (var i = turn; i < count; i += turns) {
-                let v = v_quad(((first + i) * p.kv_heads + kv_head) * p.v_words, own);
-                let w = weights[i];
-                s0 = fma(vec4<f32>(w.x), v, s0);
-                s1 = fma(vec4<f32>(w.y), v, s1);
-                s2 = fma(vec4<f32>(w.z), v, s2);
-                s3 = fma(vec4<f32>(w.w), v, s3);
+            let step = p.kv_heads * p.v_words;
+            let base = (first * p.kv_heads + kv_head) * p.v_words;
+            let last = count - 1u;
+            // Four positions' loads are on their way together.
+            for (var i = turn; i < count; i += 4u * turns) {
+                let j = i + turns;
+                let k = i + 2u * turns;
+                let l = i + 3u * turns;
+                let vi = v_quad(base + i * step, own);
+                let vj = v_quad(base + min(j, last) * step, own);
+                let vk = v_quad(base + min(k, last) * step, own);
+                let vl = v_quad(base + min(l, last) * step, own);
+                let wi = weights[i];
+                let wj = select(vec4<f32>(), weights[min(j, last)], j < count);
+                let wk = select(vec4<f32>(), weights[min(k, last)], k < count);
+                let wl = select(vec4<f32>(), weights[min(l, last)], l < count);
+                s0 += (wi.x * vi + wj.x * vj) + (wk.x * vk + wl.x * vl);
+                s1 += (wi.y * vi + wj.y * vj) + (wk.y * vk + wl.y * vl);
+                s2 += (wi.z * vi + wj.z * vj) + (wk.z * vk + wl.z * vl);
+                s3 += (wi.w * vi + wj.w * vj) + (wk.w * vk + wl.w * vl);
             }
         }
     }

@@ -19,9 +19,9 @@ fn halves(v: vec4<f32>) -> vec4<f16> {
     return vec4<f16>(clamp(v, vec4<f32>(-65504.0), vec4<f32>(65504.0)));
 }
 
-// Puts a group into this invocation's row.
-fn bring(lane: u32, v: Group) {
-    let at = lane * PITCH;
+// Puts a row's group into its place.
+fn bring_weights(row: u32, v: Group) {
+    let at = row * PITCH;
     tiles[at] = halves(v.a);
     tiles[at + 1u] = halves(v.b);
     tiles[at + 2u] = halves(v.c);
@@ -30,6 +30,30 @@ fn bring(lane: u32, v: Group) {
     tiles[at + BLOCK + 1u] = halves(v.f);
     tiles[at + BLOCK + 2u] = halves(v.g);
     tiles[at + BLOCK + 3u] = halves(v.h);
+}
+
+// Eight invocations read one token's group, so that what they load lies together; each takes that part of every sixteenth token.
+fn load_tokens(token: u32, last: u32, part: u32) -> Group {
+    let width = p.groups * 8u;
+    let at = p.x_first * width + part;
+    return Group(
+        x[at + min(token, last) * width], x[at + min(token + 16u, last) * width],
+        x[at + min(token + 32u, last) * width], x[at + min(token + 48u, last) * width],
+        x[at + min(token + 64u, last) * width], x[at + min(token + 80u, last) * width],
+        x[at + min(token + 96u, last) * width], x[at + min(token + 112u, last) * width],
+    );
+}
+
+fn bring_tokens(row: u32, quad: u32, v: Group) {
+    let at = row * PITCH + quad / 4u * BLOCK + quad % 4u;
+    tiles[at] = halves(v.a);
+    tiles[at + 16u * PITCH] = halves(v.b);
+    tiles[at + 32u * PITCH] = halves(v.c);
+    tiles[at + 48u * PITCH] = halves(v.d);
+    tiles[at + 64u * PITCH] = halves(v.e);
+    tiles[at + 80u * PITCH] = halves(v.f);
+    tiles[at + 96u * PITCH] = halves(v.g);
+    tiles[at + 112u * PITCH] = halves(v.h);
 }
 
 // Four results of a subgroup's 16 x 16: those of token `i / 4` of the 16, rows `4 (i % 4)` on.
@@ -47,7 +71,8 @@ fn matmul(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_ind
     }
     let unit = group.x + group.y * p.across;
     let base = base_of(4u * unit + lane / 32u % 4u, lane % 32u);
-    let from_ = (p.x_first + min(token0 + lane % 128u, tokens - 1u)) * p.groups;
+    let quad = lane % 8u;
+    let line = lane / 8u % 16u;
 
     let subgroup = lane / 32u;
     let rows = subgroup / 4u * 64u;           // of the workgroup's rows of weights
@@ -62,30 +87,41 @@ fn matmul(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_ind
     var c11 = Sums();
     var c12 = Sums();
     var c13 = Sums();
-    // Half of the invocations bring weights, half x. The next group is on its way while the matrix units work, and taken apart
-    // after them.
+    // Half of the invocations bring weights, half x.
     let weighs = lane < 128u;
+#ifdef PREFETCH
     var packed: Packed;
     var input: Group;
     if weighs {
         packed = load_packed(base, 0u);
     } else {
-        input = load_x(from_ * 8u);
+        input = load_tokens(token0 + line, tokens - 1u, quad);
     }
+#endif
     for (var g = 0u; g < p.groups; g++) {
+#ifdef PREFETCH
         workgroupBarrier();
         if weighs {
-            bring(lane, weights_of(unpack(packed, g)));
+            bring_weights(lane, weights_of(unpack(packed, g)));
         } else {
-            bring(lane, input);
+            bring_tokens(128u + line, quad, input);
         }
         workgroupBarrier();
         let next = min(g + 1u, p.groups - 1u);
         if weighs {
             packed = load_packed(base, next);
         } else {
-            input = load_x((from_ + next) * 8u);
+            input = load_tokens(token0 + line, tokens - 1u, next * 8u + quad);
         }
+#else
+        workgroupBarrier();
+        if weighs {
+            bring_weights(lane, weights_of(load_stored(base, g)));
+        } else {
+            bring_tokens(128u + line, quad, load_tokens(token0 + line, tokens - 1u, g * 8u + quad));
+        }
+        workgroupBarrier();
+#endif
         for (var block = 0u; block < 2u * BLOCK; block += BLOCK) {
             let a0 = coopLoadT<Left>(&tiles[left + block], PITCH);
             let a1 = coopLoadT<Left>(&tiles[left + block + 16u * PITCH], PITCH);

@@ -102,6 +102,7 @@ pub static MATMUL: Kernel = Kernel {
         Variant::base("block", &["BLOCK"]),
         Variant::base("tile", &["TILE"]),
         Variant::matrices("matrix", &["MATRIX"]),
+        Variant::matrices("matrix2", &["MATRIX", "PREFETCH"]),
     ],
     reference: reference::matmul,
     cases: cases::cases,

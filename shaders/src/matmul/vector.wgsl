@@ -16,18 +16,28 @@ fn matmul(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_id)
     let b3 = base_of(4u * four + 3u, lane);
     let at = p.x_first * p.groups * 8u;
     var sum = vec4<f32>();
+    // Loads are on their way together, and while the group before them is worked on.
+    let last = p.groups - 1u;
+    var w0 = load_packed(b0, min(local.y, last));
+    var w1 = load_packed(b1, min(local.y, last));
+    var w2 = load_packed(b2, min(local.y, last));
+    var w3 = load_packed(b3, min(local.y, last));
     for (var g = local.y; g < p.groups; g += SPLITS) {
-        // All loads before the first use: they are on their way together.
-        let w0 = load_packed(b0, g);
-        let w1 = load_packed(b1, g);
-        let w2 = load_packed(b2, g);
-        let w3 = load_packed(b3, g);
         let v = load_x(at + g * 8u);
+        let next = min(g + SPLITS, last);
+        let n0 = load_packed(b0, next);
+        let n1 = load_packed(b1, next);
+        let n2 = load_packed(b2, next);
+        let n3 = load_packed(b3, next);
         let sums = sums_of(v);
         sum += vec4<f32>(
             dot_stored(unpack(w0, g), v, sums), dot_stored(unpack(w1, g), v, sums),
             dot_stored(unpack(w2, g), v, sums), dot_stored(unpack(w3, g), v, sums),
         );
+        w0 = n0;
+        w1 = n1;
+        w2 = n2;
+        w3 = n3;
     }
     let own = local.y * LANES + local.x;
     partial[own] = sum;

@@ -4,14 +4,26 @@ struct Group {
     e: vec4<f32>, f: vec4<f32>, g: vec4<f32>, h: vec4<f32>,
 }
 
-// The four bytes of a word, lowest first.
-fn bytes4(word: u32) -> vec4<f32> {
-    return vec4<f32>((vec4<u32>(word) >> vec4<u32>(0u, 8u, 16u, 24u)) & vec4<u32>(255u));
+// Integers become floats where they lie: below 2^23 they are the last bits of 2^23 + n. That takes no conversion, which GPUs have
+// few units for. `unit` is what the last bit of such a number is worth.
+fn placed(bits: vec4<u32>, unit: vec4<f32>, less: vec4<f32>) -> vec4<f32> {
+    return fma(bitcast<vec4<f32>>(bits | vec4<u32>(0x4b000000u)), unit, fma(unit, vec4<f32>(-8388608.0), -less));
 }
 
-// The same, as signed bytes.
+// Every second byte of a word's halves is 256 times what it should be.
+const BYTES = vec4<f32>(1.0, 0.00390625, 1.0, 0.00390625);
+
+// The bits of `mask` in each byte of a word, lowest byte first; `unit` is what the mask's lowest bit is worth less than 1.
+fn masked4(word: u32, mask: u32, unit: f32) -> vec4<f32> {
+    let halves = vec4<u32>(word, word, word >> 16u, word >> 16u);
+    return placed(halves & vec4<u32>(mask, mask << 8u, mask, mask << 8u), BYTES * unit, vec4<f32>());
+}
+
+// The four signed bytes of a word, lowest first.
 fn signed4(word: u32) -> vec4<f32> {
-    return vec4<f32>((vec4<i32>(i32(word)) << vec4<u32>(24u, 16u, 8u, 0u)) >> vec4<u32>(24u));
+    let positive = word ^ 0x80808080u;
+    let halves = vec4<u32>(positive, positive, positive >> 16u, positive >> 16u);
+    return placed(halves & vec4<u32>(0xffu, 0xff00u, 0xffu, 0xff00u), BYTES, vec4<f32>(128.0));
 }
 
 // Word `w` of the row that begins at `base`. Four words of each of 32 rows lie together.
@@ -37,27 +49,28 @@ fn half_of(word: u32, index: u32) -> f32 {
 
 // 32 codes of four bits.
 fn nibbles(words: vec4<u32>) -> Group {
-    let low = words & vec4<u32>(0x0f0f0f0fu);
-    let high = (words >> vec4<u32>(4u)) & vec4<u32>(0x0f0f0f0fu);
     return Group(
-        bytes4(low.x), bytes4(low.y), bytes4(low.z), bytes4(low.w),
-        bytes4(high.x), bytes4(high.y), bytes4(high.z), bytes4(high.w),
+        masked4(words.x, 0x0fu, 1.0), masked4(words.y, 0x0fu, 1.0),
+        masked4(words.z, 0x0fu, 1.0), masked4(words.w, 0x0fu, 1.0),
+        masked4(words.x, 0xf0u, 0.0625), masked4(words.y, 0xf0u, 0.0625),
+        masked4(words.z, 0xf0u, 0.0625), masked4(words.w, 0xf0u, 0.0625),
     );
 }
 
 // 32 codes of two bits.
 fn pairs(words: vec2<u32>) -> Group {
-    let a = words & vec2<u32>(0x03030303u);
-    let b = (words >> vec2<u32>(2u)) & vec2<u32>(0x03030303u);
-    let c = (words >> vec2<u32>(4u)) & vec2<u32>(0x03030303u);
-    let d = (words >> vec2<u32>(6u)) & vec2<u32>(0x03030303u);
     return Group(
-        bytes4(a.x), bytes4(b.x), bytes4(c.x), bytes4(d.x), bytes4(a.y), bytes4(b.y), bytes4(c.y), bytes4(d.y),
+        masked4(words.x, 0x03u, 1.0), masked4(words.x, 0x0cu, 0.25),
+        masked4(words.x, 0x30u, 0.0625), masked4(words.x, 0xc0u, 0.015625),
+        masked4(words.y, 0x03u, 1.0), masked4(words.y, 0x0cu, 0.25),
+        masked4(words.y, 0x30u, 0.0625), masked4(words.y, 0xc0u, 0.015625),
     );
 }
 
+// Bits `first` to `first` + 3, each worth as much.
 fn bits4(bits: u32, first: u32, worth: f32) -> vec4<f32> {
-    return worth * vec4<f32>((vec4<u32>(bits >> first) >> vec4<u32>(0u, 1u, 2u, 3u)) & vec4<u32>(1u));
+    let units = vec4<f32>(1.0, 0.5, 0.25, 0.125) * worth;
+    return placed(vec4<u32>(bits >> first) & vec4<u32>(1u, 2u, 4u, 8u), units, vec4<f32>());
 }
 
 // Adds `worth` to the codes whose bit is set.
