@@ -50,7 +50,6 @@ fn case(
     let weights = random.matrix(format, rows as usize, width as usize);
     let x = random.activations((tokens * width) as usize);
     let y = random.activations((tokens * y_width) as usize);
-    let bytes = 4 * (weights.len() + x.len() + (tokens * rows) as usize);
     Case {
         name: format!("{format} {rows}x{width} tokens {tokens} splits {splits}{}", if add { " add" } else { "" }),
         variant,
@@ -63,7 +62,5 @@ fn case(
             workgroups: [tiles.min(3), tiles.div_ceil(3), if variant == 2 { tokens.div_ceil(TOKENS) } else { 1 }],
         },
         nmse: 1e-11,
-        flops: 2 * u64::from(rows) * u64::from(width) * u64::from(tokens),
-        bytes: bytes as u64,
     }
 }

@@ -4,7 +4,8 @@ mod cases;
 mod reference;
 
 use crate::caps::Caps;
-use crate::kernel::{Kernel, Variant, read, write};
+use crate::format::GROUP;
+use crate::kernel::{Kernel, Step, Variant, Work, read, write};
 use crate::params;
 use crate::plan::{BufferRef, Dispatch, Plan};
 use crate::weights::Matrix;
@@ -56,6 +57,7 @@ pub static MATMUL: Kernel = Kernel {
         Variant::base("rows", &["MANY_ROWS", "ROWS"]),
         Variant::base("block", &["MANY_ROWS", "BLOCK"]),
     ],
+    work,
     reference: reference::matmul,
     cases: cases::cases,
 };
@@ -115,5 +117,16 @@ pub fn matmul(plan: &mut Plan, caps: &Caps, w: &Matrix, x: BufferRef, y: BufferR
             buffers: vec![shard.buffer, x, y],
             workgroups: [across, tiles.div_ceil(across), if variant == 2 { capacity.div_ceil(TOKENS) } else { 1 }],
         });
+    }
+}
+
+fn work(d: &Dispatch, step: Step) -> Work {
+    let p: Params = d.params();
+    let (width, tokens) = (p.groups * GROUP as u32, if p.tokens == 0 { step.count } else { p.tokens });
+    let (rows, floats) = (u64::from(p.rows), u64::from(tokens) * u64::from(width + p.rows));
+    Work {
+        shape: [p.rows, width, tokens],
+        bytes: 4 * (rows * u64::from(p.row_words) + floats),
+        flops: 2 * rows * u64::from(width) * u64::from(tokens),
     }
 }

@@ -22,8 +22,6 @@ pub fn cases() -> Vec<Case> {
                     workgroups: [params.width.div_ceil(64), count + 1, 1],
                 },
                 nmse: 1e-12,
-                flops: 5 * len as u64,
-                bytes: 12 * len as u64,
             }
         })
         .to_vec()

@@ -3,7 +3,7 @@
 mod cases;
 mod reference;
 
-use crate::kernel::{Kernel, Variant, read, write};
+use crate::kernel::{Kernel, Step, Variant, Work, read, write};
 use crate::params;
 use crate::plan::{BufferRef, Dispatch, Plan};
 
@@ -29,6 +29,7 @@ pub static SWIGLU: Kernel = Kernel {
     bindings: &[read("up"), write("gate")],
     overrides: &[],
     variants: &[Variant::base("base", &[])],
+    work,
     reference: reference::swiglu,
     cases: cases::cases,
 };
@@ -45,4 +46,10 @@ pub fn swiglu(plan: &mut Plan, up: BufferRef, gate: BufferRef, width: u32, capac
         buffers: vec![up, gate],
         workgroups: [params.width.div_ceil(64), capacity, 1],
     });
+}
+
+fn work(d: &Dispatch, step: Step) -> Work {
+    let width = 4 * d.params::<Params>().width;
+    let floats = u64::from(width) * u64::from(step.count);
+    Work { shape: [width, step.count, 0], bytes: 12 * floats, flops: 5 * floats }
 }
