@@ -357,6 +357,7 @@ pub struct DoctorArgs {
 }
 
 #[derive(Args, Debug)]
+#[command(mut_arg("model", |arg| arg.required_unless_present_any(["synthetic", "compare"])))]
 pub struct BenchArgs {
     #[command(flatten)]
     pub model: ModelArgs,
@@ -375,6 +376,12 @@ pub struct BenchArgs {
     /// Runs of each test, after a warm-up.
     #[arg(short, long, default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..))]
     pub repetitions: u32,
+    /// Time every kernel, in a run of its own.
+    #[arg(long)]
+    pub profile: bool,
+    /// Run nothing; compare two files that --json wrote.
+    #[arg(long, num_args = 2, value_names = ["BEFORE", "AFTER"])]
+    pub compare: Option<Vec<PathBuf>>,
     #[command(flatten)]
     pub common: Common,
 }

@@ -16,7 +16,8 @@ async fn examine(args: &DoctorArgs) -> anyhow::Result<()> {
     let options = GpuOptions { memory: None, ..args.common.gpu() };
     let adapters = Gpu::list(&options).await;
     let gpu = Gpu::open(&options).await?;
-    let bandwidth = gpu.measure_bandwidth().await?;
+    let rates = gpu.measure_rates().await?;
+    let bandwidth = rates.bytes_per_s;
     let source = ModelSource { model: args.model.clone(), synthetic: args.synthetic.clone(), rope: args.rope };
     let asked = source.model.is_some() || source.synthetic.is_some();
     let model = if asked { Some(load::open(&source)?) } else { None };
@@ -28,6 +29,7 @@ async fn examine(args: &DoctorArgs) -> anyhow::Result<()> {
             "adapters": adapters,
             "chosen": chosen.index,
             "bandwidth_bytes_per_s": bandwidth,
+            "flops_per_s": rates.flops_per_s,
             "max_binding": caps.max_binding,
             "max_buffer": caps.max_buffer,
             "subgroups": caps.subgroups,
@@ -45,7 +47,11 @@ async fn examine(args: &DoctorArgs) -> anyhow::Result<()> {
             if a.features.is_empty() { "none".into() } else { a.features.join(", ") }
         ))?;
     }
-    out.line(&format!("\nChosen: {chosen}, reads {:.1} GB/s", bandwidth / 1e9))?;
+    out.line(&format!(
+        "\nChosen: {chosen}, reads {:.1} GB/s, computes {:.1} GFLOP/s",
+        bandwidth / 1e9,
+        rates.flops_per_s / 1e9
+    ))?;
     if chosen.is_cpu() {
         out.line("  It computes on the CPU. A GPU's own driver is many times as fast.")?;
     }

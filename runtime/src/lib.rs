@@ -26,8 +26,8 @@ pub use chat::{ChatError, ChatTemplate, Message};
 pub use engine::{Engine, EngineOptions, Spilling};
 pub use error::Error;
 pub use godwit_shaders::kv::UnknownKvType;
-pub use godwit_shaders::{Format, KvFormat, KvType};
-pub use gpu::{AdapterSummary, Backend, Gpu, GpuError, GpuOptions};
+pub use godwit_shaders::{Format, KvFormat, KvType, Work};
+pub use gpu::{AdapterSummary, Backend, Gpu, GpuError, GpuOptions, HostWork, Launched, Rates};
 pub use memory::{BadContextSize, ContextSize, MemoryUse, tokens};
 pub use model::{Config, Model, Progress, RopeOverride, RopeStretch};
 #[cfg(not(target_arch = "wasm32"))]

@@ -2,6 +2,7 @@
 
 use crate::caps::Caps;
 use crate::format::Format;
+use crate::plan::{BufferRef, Dispatch};
 
 /// How a kernel uses a storage buffer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -107,10 +108,23 @@ pub struct Kernel {
     pub overrides: &'static [&'static str],
     /// Its variants. The first runs everywhere.
     pub variants: &'static [Variant],
+    /// What a dispatch of it has to do, for a step.
+    pub work: fn(&Dispatch, Step) -> Work,
     /// Computes the same naively, sums in f64.
     pub reference: fn(&mut Scene),
     /// Shapes and inputs to test and time it with.
     pub cases: fn() -> Vec<Case>,
+}
+
+/// What a dispatch has to do at least: what its time is held against.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Work {
+    /// What sets dispatches of a kernel apart, such as rows, width and tokens of a product. Zeros at the end mean nothing.
+    pub shape: [u32; 3],
+    /// Bytes read and written, each once.
+    pub bytes: u64,
+    /// Floating-point operations; a multiply-add is two.
+    pub flops: u64,
 }
 
 /// What changes from one replay of a plan to the next. Uniform, 16 bytes.
@@ -195,8 +209,19 @@ pub struct Case {
     pub scene: Scene,
     /// Largest normalised mean square error allowed of each written buffer: `sum (a-b)^2 / sum b^2`.
     pub nmse: f64,
-    /// Floating-point operations of one dispatch.
-    pub flops: u64,
-    /// Bytes it must read and write at least.
-    pub bytes: u64,
+}
+
+impl Case {
+    /// The case as a launch of its kernel on `buffers`.
+    pub fn dispatch(&self, kernel: &'static Kernel, buffers: Vec<BufferRef>) -> Dispatch {
+        Dispatch {
+            kernel,
+            variant: &kernel.variants[self.variant],
+            format: self.scene.format,
+            overrides: self.overrides.clone(),
+            params: self.scene.params.clone(),
+            buffers,
+            workgroups: self.scene.workgroups,
+        }
+    }
 }

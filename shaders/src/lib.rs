@@ -9,11 +9,13 @@ pub mod attend_merge;
 pub mod caps;
 pub mod compose;
 pub mod embed;
+pub mod fma_rate;
 pub mod format;
 pub mod kernel;
 pub mod kv;
 pub mod matmul;
 pub mod plan;
+pub mod read_rate;
 pub mod rms_norm;
 pub mod rope_append;
 pub mod sample;
@@ -23,13 +25,13 @@ pub mod weights;
 pub use caps::Caps;
 pub use compose::{Dialect, compose};
 pub use format::Format;
-pub use kernel::{Access, Case, Contents, Kernel, Scene, Step, Variant};
+pub use kernel::{Access, Case, Contents, Kernel, Scene, Step, Variant, Work};
 pub use kv::{Heads, KvFormat, KvType, Segment};
 pub use plan::{BufferRef, Buffers, Dispatch, Plan, Upload};
 pub use weights::{Matrix, Shard};
 
 /// Every kernel.
-pub static KERNELS: [&Kernel; 9] = [
+pub static KERNELS: [&Kernel; 11] = [
     &embed::EMBED,
     &rms_norm::RMS_NORM,
     &matmul::MATMUL,
@@ -39,4 +41,6 @@ pub static KERNELS: [&Kernel; 9] = [
     &adjust::ADJUST,
     &argmax::ARGMAX,
     &sample::SAMPLE,
+    &read_rate::READ_RATE,
+    &fma_rate::FMA_RATE,
 ];

@@ -5,7 +5,7 @@
 use std::fmt;
 
 use crate::format::Format;
-use crate::kernel::{Kernel, Variant};
+use crate::kernel::{Kernel, Step, Variant, Work};
 
 /// Part of a buffer, in bytes. What the buffer is, the executor knows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -82,6 +82,27 @@ pub struct Dispatch {
     pub buffers: Vec<BufferRef>,
     /// Workgroups in x, y and z.
     pub workgroups: [u32; 3],
+}
+
+impl Dispatch {
+    /// The parameters as the kernel's struct.
+    pub fn params<P: bytemuck::Pod>(&self) -> P {
+        bytemuck::pod_read_unaligned(&self.params)
+    }
+
+    /// Kernel, variant and weight format, for people.
+    pub fn label(&self) -> String {
+        let (kernel, variant) = (self.kernel.name, self.variant.name);
+        match self.format {
+            Some(format) => format!("{kernel}.{variant} {format}"),
+            None => format!("{kernel}.{variant}"),
+        }
+    }
+
+    /// What it has to do for a step.
+    pub fn work(&self, step: Step) -> Work {
+        (self.kernel.work)(self, step)
+    }
 }
 
 /// Kernel launches in order; each sees what the ones before it wrote.

@@ -1,7 +1,7 @@
 //! Kernel cases on a device: guard words around every buffer, and what must hold afterwards.
 
 use godwit::gpu::{Gpu, GpuMemory, Prepared};
-use godwit_shaders::{Access, BufferRef, Buffers, Case, Contents, Dispatch, Kernel, Plan};
+use godwit_shaders::{Access, BufferRef, Buffers, Case, Contents, Kernel, Plan};
 use pollster::block_on;
 
 use crate::compare::{compare, numbers};
@@ -37,15 +37,7 @@ pub fn run(gpu: &Gpu, kernel: &'static Kernel, case: &Case) -> Result<Vec<Vec<u3
         .map(|(whole, words)| BufferRef { offset: 4 * GUARD as u64, bytes: 4 * words.len() as u64, ..*whole })
         .collect();
     let mut plan = Plan::default();
-    plan.push(Dispatch {
-        kernel,
-        variant: &kernel.variants[case.variant],
-        format: case.scene.format,
-        overrides: case.overrides.clone(),
-        params: case.scene.params.clone(),
-        buffers: inner,
-        workgroups: case.scene.workgroups,
-    });
+    plan.push(case.dispatch(kernel, inner));
     let outcomes = block_on(async {
         let mut memory = GpuMemory::new(gpu);
         memory.allocate(&table).await?;

@@ -48,8 +48,6 @@ pub fn cases(theta: f64, bits: u32) -> Vec<Case> {
             workgroups: dispatch.workgroups,
         },
         nmse: 1e-13,
-        flops: 0,
-        bytes: 0,
     };
     (0..=bits).map(case).collect()
 }

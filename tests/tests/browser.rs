@@ -1,5 +1,6 @@
 //! Every kernel case, and the rotary phases, in Chromium: through Tint instead of naga, with the same bounds.
 
+use godwit_shaders::caps::WEBGPU;
 use godwit_shaders::rope_append::ROPE_APPEND;
 use godwit_shaders::{Case, KERNELS, Kernel};
 use godwit_tests::{browser, cases, phases};

@@ -8,6 +8,7 @@ use godwit_shaders::caps::{BINDING_ALIGNMENT, MATRIX_WORKGROUP, WEBGPU};
 use super::adapters::{self, AdapterSummary, GpuOptions};
 use super::memory::{Budget, Staging};
 use super::pipelines::Pipelines;
+use super::profile::Profiler;
 use super::{GpuError, list};
 
 /// An opened GPU. Cheap to clone; all clones are the same device.
@@ -21,6 +22,7 @@ pub(super) struct Inner {
     pub queue: wgpu::Queue,
     pub pipelines: Pipelines,
     pub staging: Staging,
+    pub profiler: Profiler,
     summary: AdapterSummary,
     caps: Caps,
     pub budget: Budget,
@@ -88,9 +90,10 @@ impl Gpu {
             cpu: summary.is_cpu(),
         };
         tracing::info!(adapter = %summary, ?caps, "opened");
-        let (pipelines, staging) = Default::default();
+        let (pipelines, staging, profiler) = Default::default();
         let budget = Budget::new(options.memory);
-        Ok(Self { inner: Arc::new(Inner { device, queue, pipelines, staging, summary, caps, budget, fault }) })
+        let inner = Inner { device, queue, pipelines, staging, profiler, summary, caps, budget, fault };
+        Ok(Self { inner: Arc::new(inner) })
     }
 
     /// What was opened.

@@ -4,7 +4,8 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use godwit_shaders::caps::BINDING_ALIGNMENT;
-use godwit_shaders::{BufferRef, Plan, Step, Upload};
+use godwit_shaders::{BufferRef, Dispatch, Plan, Step, Upload};
+use web_time::Instant;
 
 use super::pipelines::Compiled;
 use super::{Gpu, GpuError, GpuMemory};
@@ -20,10 +21,20 @@ pub struct Prepared {
     uploads: Vec<Upload>,
 }
 
-struct Launch {
+/// A dispatch, ready to run.
+pub(super) struct Launch {
+    pub dispatch: Dispatch,
     compiled: Arc<Compiled>,
     bindings: wgpu::BindGroup,
-    workgroups: [u32; 3],
+}
+
+impl Launch {
+    pub fn encode(&self, pass: &mut wgpu::ComputePass<'_>) {
+        pass.set_pipeline(&self.compiled.pipeline);
+        pass.set_bind_group(0, &self.bindings, &[]);
+        let [x, y, z] = self.dispatch.workgroups;
+        pass.dispatch_workgroups(x, y, z);
+    }
 }
 
 impl Prepared {
@@ -67,7 +78,7 @@ impl Prepared {
                 layout: &compiled.layout,
                 entries: &entries,
             });
-            launches.push(Launch { compiled, bindings, workgroups: dispatch.workgroups });
+            launches.push(Launch { dispatch: dispatch.clone(), compiled, bindings });
         }
         gpu.check()?;
         Ok(Self { gpu: gpu.clone(), step, launches, uploads: plan.uploads.clone() })
@@ -92,7 +103,7 @@ impl Prepared {
         let (mut done, mut in_flight, mut bytes) = (0, 0, Vec::new());
         for upload in &self.uploads {
             // What ran before may still read where this goes; the queue keeps the order.
-            self.encode(done..upload.before);
+            self.encode(done..upload.before, step);
             done = upload.before;
             let mut from = 0;
             for to in upload.to {
@@ -108,27 +119,21 @@ impl Prepared {
                 in_flight = 0;
             }
         }
-        self.encode(done..self.launches.len());
+        self.encode(done..self.launches.len(), step);
         Ok(())
     }
 
     /// Runs the plan for `step`, after all that was submitted before.
     pub fn submit(&self, memory: &GpuMemory, step: Step) {
         memory.write(self.step, 0, bytemuck::bytes_of(&step));
-        self.encode(0..self.launches.len());
+        self.encode(0..self.launches.len(), step);
     }
 
-    fn encode(&self, launches: Range<usize>) {
-        let mut encoder = self.gpu.inner.device.create_command_encoder(&Default::default());
-        {
-            let mut pass = encoder.begin_compute_pass(&Default::default());
-            for launch in &self.launches[launches] {
-                pass.set_pipeline(&launch.compiled.pipeline);
-                pass.set_bind_group(0, &launch.bindings, &[]);
-                let [x, y, z] = launch.workgroups;
-                pass.dispatch_workgroups(x, y, z);
-            }
-        }
-        self.gpu.inner.queue.submit([encoder.finish()]);
+    fn encode(&self, launches: Range<usize>, step: Step) {
+        let (begin, gpu, count) = (Instant::now(), &self.gpu.inner, launches.len());
+        let mut encoder = gpu.device.create_command_encoder(&Default::default());
+        gpu.profiler.encode(&self.gpu, &mut encoder, &self.launches[launches], step);
+        gpu.queue.submit([encoder.finish()]);
+        gpu.profiler.count(count, begin.elapsed());
     }
 }

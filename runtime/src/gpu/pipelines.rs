@@ -39,10 +39,7 @@ impl Gpu {
 
     async fn compile(&self, dispatch: &Dispatch) -> Result<Compiled, GpuError> {
         let Dispatch { kernel, variant, format, overrides, .. } = dispatch;
-        let label = match format {
-            Some(format) => format!("{}.{} {format}", kernel.name, variant.name),
-            None => format!("{}.{}", kernel.name, variant.name),
-        };
+        let label = dispatch.label();
         let fault = |fault: String| GpuError::Kernel { kernel: label.clone(), fault };
         let source = compose(kernel, variant, *format, DIALECT).map_err(|e| fault(e.to_string()))?;
         let device = &self.inner.device;

@@ -3,7 +3,7 @@
 mod cases;
 mod reference;
 
-use crate::kernel::{Contents, Kernel, Variant, read, write};
+use crate::kernel::{Contents, Kernel, Step, Variant, Work, read, write};
 use crate::params;
 use crate::plan::{BufferRef, Dispatch, Plan};
 
@@ -29,6 +29,7 @@ pub static ARGMAX: Kernel = Kernel {
     bindings: &[read("logits"), write("token").of(Contents::Integers)],
     overrides: &[],
     variants: &[Variant::base("base", &[])],
+    work,
     reference: reference::argmax,
     cases: cases::cases,
 };
@@ -45,4 +46,9 @@ pub fn argmax(plan: &mut Plan, logits: BufferRef, token: BufferRef, vocab: u32) 
         buffers: vec![logits, token],
         workgroups: [1, 1, 1],
     });
+}
+
+fn work(d: &Dispatch, _: Step) -> Work {
+    let vocab = d.params::<Params>().vocab;
+    Work { shape: [vocab, 0, 0], bytes: 4 * u64::from(vocab), flops: 0 }
 }

@@ -136,7 +136,6 @@ fn on(variant: usize, shape: Shape, kv: KvFormat, scores: Scores) -> Case {
         }
     }
     let rows = count * (heads / kv_heads);
-    let seen = (position + count).saturating_sub(first).min(len);
     let mut states = random.activations((splits * count * heads * (head_dim + 2)) as usize);
     for state in states.chunks_exact_mut(head_dim as usize + 2) {
         state[head_dim as usize + 1] = state[head_dim as usize + 1].abs() + 1.0;
@@ -155,7 +154,5 @@ fn on(variant: usize, shape: Shape, kv: KvFormat, scores: Scores) -> Case {
             workgroups: [rows.div_ceil(ROWS[variant]), kv_heads, splits],
         },
         nmse: 1e-10,
-        flops: 4 * u64::from(seen) * u64::from(count * heads * head_dim),
-        bytes: 4 * u64::from(seen * kv_heads * (k_words + v_words)) + 8 * u64::from(count * heads * head_dim),
     }
 }

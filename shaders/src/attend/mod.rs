@@ -4,7 +4,7 @@ mod cases;
 mod reference;
 
 use crate::caps::Caps;
-use crate::kernel::{Kernel, Step, Variant, read, write};
+use crate::kernel::{Kernel, Step, Variant, Work, read, write};
 use crate::kv::{Heads, KvFormat, Segment};
 use crate::params;
 use crate::plan::{BufferRef, Dispatch, Plan, Upload};
@@ -59,6 +59,7 @@ pub static ATTEND: Kernel = Kernel {
         Variant::base("rows16", &["ROWS_16"]),
         Variant::base("decode", &["DECODE"]),
     ],
+    work,
     reference: reference::attend,
     cases: cases::cases,
 };
@@ -141,5 +142,19 @@ pub fn attend(
             buffers: vec![qkv, segment.k, segment.v, states],
             workgroups: [rows.div_ceil(ROWS[variant]), heads.kv_heads, params.splits],
         });
+    }
+}
+
+/// Each cached key and value that some token sees is read once; a score and a value are a multiply-add for each float.
+fn work(d: &Dispatch, step: Step) -> Work {
+    let p: Params = d.params();
+    // Positions of the segment that the step's token `t` sees.
+    let seen = |t: u32| u64::from((step.position + t + 1).saturating_sub(p.first).min(p.len));
+    let cached = step.count.checked_sub(1).map_or(0, seen) * u64::from(p.kv_heads * (p.k_words + p.v_words));
+    let floats = u64::from(step.count) * u64::from(p.heads * p.head_dim);
+    Work {
+        shape: [p.heads, p.kv_heads, p.head_dim],
+        bytes: 4 * (cached + 2 * floats),
+        flops: 4 * (0..step.count).map(seen).sum::<u64>() * u64::from(p.heads * p.head_dim),
     }
 }

@@ -39,8 +39,6 @@ pub fn cases() -> Vec<Case> {
                 workgroups: [heads, count + 1, 1],
             },
             nmse: 1e-11,
-            flops: 4 * states.len() as u64,
-            bytes: 4 * (states.len() + y.len()) as u64,
         }
     })
     .to_vec()

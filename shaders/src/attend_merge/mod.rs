@@ -5,7 +5,7 @@ mod reference;
 
 use crate::attend::splits;
 use crate::caps::Caps;
-use crate::kernel::{Kernel, Variant, read, write};
+use crate::kernel::{Kernel, Step, Variant, Work, read, write};
 use crate::kv::{Heads, KvFormat};
 use crate::params;
 use crate::plan::{BufferRef, Dispatch, Plan};
@@ -40,6 +40,7 @@ pub static ATTEND_MERGE: Kernel = Kernel {
     bindings: &[read("states"), write("y")],
     overrides: &["PARTS"],
     variants: &[Variant::base("base", &[])],
+    work,
     reference: reference::attend_merge,
     cases: cases::cases,
 };
@@ -69,4 +70,15 @@ pub fn attend_merge(
         buffers: vec![states, y],
         workgroups: [query_heads, capacity, 1],
     });
+}
+
+fn work(d: &Dispatch, step: Step) -> Work {
+    let p: Params = d.params();
+    let rows = u64::from(step.count) * u64::from(p.heads);
+    let states = rows * u64::from(p.splits) * u64::from(p.head_dim + 2);
+    Work {
+        shape: [p.heads, p.head_dim, p.splits],
+        bytes: 4 * (states + rows * u64::from(p.head_dim)),
+        flops: 4 * states,
+    }
 }

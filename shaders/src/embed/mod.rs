@@ -3,7 +3,8 @@
 mod cases;
 mod reference;
 
-use crate::kernel::{Kernel, Variant, read, write};
+use crate::format::GROUP;
+use crate::kernel::{Kernel, Step, Variant, Work, read, write};
 use crate::params;
 use crate::plan::{BufferRef, Dispatch, Plan};
 use crate::weights::Matrix;
@@ -30,6 +31,7 @@ pub static EMBED: Kernel = Kernel {
     bindings: &[read("weights"), read("quads"), read("tokens"), write("x")],
     overrides: &[],
     variants: &[Variant::base("base", &[])],
+    work,
     reference: reference::embed,
     cases: cases::cases,
 };
@@ -53,4 +55,12 @@ pub fn embed(plan: &mut Plan, table: &Matrix, tokens: BufferRef, x: BufferRef, c
             workgroups: [table.groups().div_ceil(64), capacity, 1],
         });
     }
+}
+
+/// As if all tokens were in this shard.
+fn work(d: &Dispatch, step: Step) -> Work {
+    let p: Params = d.params();
+    let width = p.groups * GROUP as u32;
+    let words = u64::from(step.count) * u64::from(p.row_words + width);
+    Work { shape: [p.rows, width, step.count], bytes: 4 * words, flops: 0 }
 }

@@ -62,7 +62,6 @@ fn case(shape: Shape, product: Product) -> Case {
     let weights = random.matrix(format, rows as usize, width as usize);
     let x = random.activations((tokens * width) as usize);
     let y = random.activations((tokens * y_width) as usize);
-    let bytes = 4 * (weights.len() + x.len() + (tokens * own) as usize);
     let splits = shape.overrides.iter().find(|(name, _)| *name == "SPLITS");
     let splits = splits.map_or(String::new(), |(_, splits)| format!(" splits {splits}"));
     Case {
@@ -78,7 +77,5 @@ fn case(shape: Shape, product: Product) -> Case {
         },
         // Matrix units take halves: each factor is off by up to 2^-12 of itself.
         nmse: if shape.variant == MATRIX.variant { 1e-6 } else { 1e-11 },
-        flops: 2 * u64::from(rows) * u64::from(width) * u64::from(tokens),
-        bytes: bytes as u64,
     }
 }

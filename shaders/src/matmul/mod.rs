@@ -4,8 +4,8 @@ mod cases;
 mod reference;
 
 use crate::caps::Caps;
-use crate::format::TILE;
-use crate::kernel::{Kernel, Variant, read, write};
+use crate::format::{GROUP, TILE};
+use crate::kernel::{Kernel, Step, Variant, Work, read, write};
 use crate::params;
 use crate::plan::{BufferRef, Dispatch, Plan};
 use crate::weights::Matrix;
@@ -104,6 +104,7 @@ pub static MATMUL: Kernel = Kernel {
         Variant::matrices("matrix", &["MATRIX"]),
         Variant::matrices("matrix2", &["MATRIX", "PREFETCH"]),
     ],
+    work,
     reference: reference::matmul,
     cases: cases::cases,
 };
@@ -172,5 +173,16 @@ pub fn matmul(plan: &mut Plan, caps: &Caps, w: &Matrix, x: BufferRef, y: BufferR
             buffers: vec![shard.buffer, shard.buffer, x, y],
             workgroups,
         });
+    }
+}
+
+fn work(d: &Dispatch, step: Step) -> Work {
+    let p: Params = d.params();
+    let (width, tokens) = (p.groups * GROUP as u32, if p.tokens == 0 { step.count } else { p.tokens });
+    let (rows, floats) = (u64::from(p.rows), u64::from(tokens) * u64::from(width + p.rows));
+    Work {
+        shape: [p.rows, width, tokens],
+        bytes: 4 * (rows * u64::from(p.row_words) + floats),
+        flops: 2 * rows * u64::from(width) * u64::from(tokens),
     }
 }

@@ -7,7 +7,6 @@ pub fn cases() -> Vec<Case> {
         .map(|(width, count, last)| {
             let mut random = Random::new(width);
             let params = Params { width: width as u32, eps: 1e-5, last: u32::from(last), reserved: 0 };
-            let rows = if last { 1 } else { count };
             let len = (width as usize) * count as usize;
             Case {
                 name: format!("{width} tokens {count}{}", if last { " last" } else { "" }),
@@ -26,8 +25,6 @@ pub fn cases() -> Vec<Case> {
                     workgroups: [if last { 1 } else { count + 1 }, 1, 1],
                 },
                 nmse: 1e-12,
-                flops: 4 * width * u64::from(rows),
-                bytes: 4 * width * (2 * u64::from(rows) + 1),
             }
         })
         .to_vec()

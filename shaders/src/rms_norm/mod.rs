@@ -3,7 +3,7 @@
 mod cases;
 mod reference;
 
-use crate::kernel::{Kernel, Variant, read, write};
+use crate::kernel::{Kernel, Step, Variant, Work, read, write};
 use crate::params;
 use crate::plan::{BufferRef, Dispatch, Plan};
 
@@ -29,6 +29,7 @@ pub static RMS_NORM: Kernel = Kernel {
     bindings: &[read("x"), read("weight"), write("y")],
     overrides: &[],
     variants: &[Variant::base("base", &[])],
+    work,
     reference: reference::rms_norm,
     cases: cases::cases,
 };
@@ -65,4 +66,11 @@ fn record(plan: &mut Plan, norm: &Norm, x: BufferRef, y: BufferRef, capacity: u3
         buffers: vec![x, norm.weight, y],
         workgroups: [capacity, 1, 1],
     });
+}
+
+fn work(d: &Dispatch, step: Step) -> Work {
+    let p: Params = d.params();
+    let tokens = if p.last == 1 { 1 } else { step.count };
+    let (width, floats) = (u64::from(p.width), u64::from(p.width) * u64::from(tokens));
+    Work { shape: [p.width, tokens, 0], bytes: 4 * (2 * floats + width), flops: 4 * floats }
 }

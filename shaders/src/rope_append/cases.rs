@@ -57,7 +57,6 @@ fn case(shape: [u32; 8], kv: KvFormat) -> Case {
     };
     let mut vector = |floats: u32| words(&random.activations(floats as usize));
     let cache = |words: u32| vec![0x3c00_3c00; (len * kv_heads * words) as usize];
-    let floats = (heads + kv_heads) * head_dim * count;
     Case {
         name: format!(
             "{heads}/{kv_heads} heads of {head_dim} ({rotary_dim} rotated) at {position} tokens {count} {kv}"
@@ -78,8 +77,6 @@ fn case(shape: [u32; 8], kv: KvFormat) -> Case {
         },
         // What is stored is rounded: a last bit may go the other way, or a code.
         nmse: [kv.k, kv.v].map(rounding).into_iter().fold(1e-7, f64::max),
-        flops: 6 * u64::from(floats),
-        bytes: 8 * u64::from(floats),
     }
 }
 

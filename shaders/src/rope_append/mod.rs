@@ -4,7 +4,7 @@ mod cases;
 mod reference;
 mod tables;
 
-use crate::kernel::{Contents, Kernel, Variant, read, write};
+use crate::kernel::{Contents, Kernel, Step, Variant, Work, read, write};
 use crate::kv::{Heads, KvFormat, Segment};
 use crate::params;
 use crate::plan::{BufferRef, Dispatch, Plan};
@@ -54,6 +54,7 @@ pub static ROPE_APPEND: Kernel = Kernel {
     ],
     overrides: &["K_VALUES", "V_VALUES"],
     variants: &[Variant::base("base", &[])],
+    work,
     reference: reference::rope_append,
     cases: cases::cases,
 };
@@ -102,4 +103,15 @@ pub fn rope_append(
         buffers: vec![rope.tables, qkv, segment.k, segment.v],
         workgroups: [heads.heads + 2 * heads.kv_heads, capacity, 1],
     });
+}
+
+fn work(d: &Dispatch, step: Step) -> Work {
+    let p: Params = d.params();
+    let rotated = (p.heads + p.kv_heads) * p.rotary_dim;
+    let words = p.head_dim * (2 * p.heads + 2 * p.kv_heads) + p.kv_heads * (p.k_words + p.v_words) + 2 * p.rotary_dim;
+    Work {
+        shape: [p.heads, p.kv_heads, p.head_dim],
+        bytes: 4 * u64::from(step.count) * u64::from(words),
+        flops: 3 * u64::from(step.count) * u64::from(rotated),
+    }
 }

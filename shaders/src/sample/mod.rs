@@ -3,7 +3,7 @@
 mod cases;
 mod reference;
 
-use crate::kernel::{Contents, Kernel, Variant, read, write};
+use crate::kernel::{Contents, Kernel, Step, Variant, Work, read, write};
 use crate::params;
 use crate::plan::{BufferRef, Dispatch, Plan};
 
@@ -55,6 +55,7 @@ pub static SAMPLE: Kernel = Kernel {
     bindings: &[read("choice"), read("logits"), write("weights"), write("token").of(Contents::Integers)],
     overrides: &[],
     variants: &[Variant::base("base", &[])],
+    work,
     reference: reference::sample,
     cases: cases::cases,
 };
@@ -71,4 +72,10 @@ pub fn sample(plan: &mut Plan, choice: BufferRef, logits: BufferRef, weights: Bu
         buffers: vec![choice, logits, weights, token],
         workgroups: [1, 1, 1],
     });
+}
+
+/// Logits are read, weights written and read.
+fn work(d: &Dispatch, _: Step) -> Work {
+    let vocab = d.params::<Params>().vocab;
+    Work { shape: [vocab, 0, 0], bytes: 12 * u64::from(vocab), flops: 0 }
 }

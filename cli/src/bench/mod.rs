@@ -1,0 +1,174 @@
+//! `godwit bench`: prefill and decode speed, against what the GPU can do at most.
+
+mod compare;
+mod report;
+
+use std::time::Instant;
+
+use godwit::{Launched, Sampling, Session};
+
+use crate::args::BenchArgs;
+use crate::context::stopped;
+use crate::exit::{Interrupted, Usage};
+use crate::load::{self, Loaded};
+use crate::output::Output;
+use crate::stop::Stop;
+use report::{Report, Row, Speed};
+
+/// Depth up to which the context is computed; deeper ones are noise, or the wait would be for nothing.
+const MOST_COMPUTED: u32 = 4096;
+/// Tokens decoded while a profile is taken, at most.
+const PROFILED: u32 = 16;
+
+/// What a test measures.
+#[derive(Clone, Copy)]
+enum Test {
+    Prefill(u32),
+    Decode(u32),
+}
+
+/// One run of a test.
+struct Run {
+    seconds: f64,
+    /// Seconds in which the host encoded and submitted.
+    host: f64,
+    /// Tokens that were computed.
+    tokens: u32,
+}
+
+pub fn run(args: &BenchArgs) -> anyhow::Result<()> {
+    match args.compare.as_deref() {
+        Some([before, after]) => compare::run(before, after, args.common.json),
+        _ => pollster::block_on(bench(args)),
+    }
+}
+
+async fn bench(args: &BenchArgs) -> anyhow::Result<()> {
+    let stop = Stop::listen()?;
+    let Loaded { engine, load_s, .. } = load::load(&args.model, &args.common, &stop).await?;
+    let gpu = engine.gpu();
+    if args.profile && !gpu.has_timestamps() {
+        tracing::warn!("{} has no timestamps: kernels are counted, but not timed", gpu.summary());
+    }
+    let mut report = Report::new(&engine, load_s, gpu.measure_rates().await?);
+    let (mut out, json) = (Output::new(), args.common.json);
+    if !json {
+        out.text(&report.head())?;
+    }
+    let tests: Vec<Test> =
+        args.prompt.iter().map(|&n| Test::Prefill(n)).chain(args.tokens.iter().map(|&n| Test::Decode(n))).collect();
+    let mut session = engine.session().await?;
+    for &depth in &args.depth {
+        for &test in &tests {
+            let (Test::Prefill(count) | Test::Decode(count)) = test;
+            if count == 0 {
+                continue;
+            }
+            let needs = u64::from(depth) + u64::from(count);
+            if needs > u64::from(session.context()) {
+                let context = session.context();
+                return Err(Usage(format!("{needs} tokens do not fit the context of {context}")).into());
+            }
+            let row = measure(&mut session, args, depth, test, &report, &stop).await?;
+            if !json {
+                out.text(&row.text(args.profile))?;
+            }
+            report.results.push(row);
+        }
+    }
+    if json { out.json(&report) } else { Ok(()) }
+}
+
+/// All runs of a test: one that compiles kernels and touches memory, those that count, and one that is profiled.
+async fn measure(
+    session: &mut Session,
+    args: &BenchArgs,
+    depth: u32,
+    test: Test,
+    report: &Report,
+    stop: &Stop,
+) -> anyhow::Result<Row> {
+    let (mut rates, mut host) = (Vec::new(), 0.0);
+    let mut launched = Vec::new();
+    let (Test::Prefill(count) | Test::Decode(count)) = test;
+    for run in 0..=args.repetitions {
+        // Without --profile the first run's launches are counted; with it they are timed in a run of their own.
+        let count_launches = run == 0 && !args.profile;
+        let (found, launches) = once(session, args, depth, test, count_launches, stop).await?;
+        match run {
+            0 => launched = launches,
+            _ => {
+                rates.push(f64::from(found.tokens) / found.seconds);
+                host += found.host / found.seconds / f64::from(args.repetitions);
+            }
+        }
+    }
+    let mut tokens = count;
+    if args.profile {
+        let test = match test {
+            Test::Decode(count) => Test::Decode(count.min(PROFILED)),
+            prefill => prefill,
+        };
+        let (found, launches) = once(session, args, depth, test, true, stop).await?;
+        (launched, tokens) = (launches, found.tokens);
+    }
+    let name = match test {
+        Test::Prefill(n) => format!("pp{n}"),
+        Test::Decode(n) => format!("tg{n}"),
+    };
+    let kv = session.kv_bytes_per_token() * u64::from(depth + tokens / 2);
+    Ok(Row::new(name, depth, Speed::of(&rates), host, &launched, tokens, kv, report))
+}
+
+/// One run, and the launches in it where they are asked for.
+async fn once(
+    session: &mut Session,
+    args: &BenchArgs,
+    depth: u32,
+    test: Test,
+    profile: bool,
+    stop: &Stop,
+) -> anyhow::Result<(Run, Vec<Launched>)> {
+    let vocab = session.engine().model().config().vocab;
+    let text = |count: u32| -> Vec<u32> { (0..count).map(|i| (i.wrapping_mul(7919) + 13) % vocab).collect() };
+    let mut go = |_, _| stop.flow();
+    session.truncate(depth as usize);
+    if !args.real_depth && depth > MOST_COMPUTED {
+        session.fill_with_noise(depth as usize).await?;
+    }
+    let missing = depth - session.tokens().len() as u32;
+    session.prefill(&text(missing), &mut go).await.map_err(stopped)?;
+    if let Test::Decode(_) = test {
+        if session.tokens().is_empty() {
+            session.prefill(&text(1), &mut go).await.map_err(stopped)?;
+        }
+        // Decode begins with logits to choose by.
+        session.logits().await?;
+    }
+    let gpu = session.engine().gpu().clone();
+    if profile {
+        gpu.start_profile();
+    }
+    let (host, begin) = (gpu.host_work(), Instant::now());
+    let tokens = match test {
+        Test::Prefill(count) => {
+            session.prefill(&text(count), &mut go).await.map_err(stopped)?;
+            count
+        }
+        Test::Decode(count) => {
+            let sampling = Sampling::greedy();
+            for _ in 0..count {
+                if stop.pressed() {
+                    return Err(Interrupted.into());
+                }
+                session.next(&sampling).await?;
+            }
+            gpu.finish().await?;
+            count
+        }
+    };
+    let seconds = begin.elapsed().as_secs_f64();
+    let host = (gpu.host_work().time - host.time).as_secs_f64();
+    let launched = if profile { gpu.finish_profile().await? } else { Vec::new() };
+    Ok((Run { seconds, host, tokens }, launched))
+}

@@ -1,0 +1,266 @@
+//! What a benchmark found: as JSON, which `--compare` reads again, and as text.
+
+use std::collections::HashMap;
+use std::fmt::Write as _;
+
+use godwit::{Engine, Launched, Rates, Work};
+use serde::{Deserialize, Serialize};
+
+use crate::output::printable;
+
+/// A whole benchmark. A second is one of wall time, a byte or operation what the forward pass can't do without.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct Report {
+    /// Godwit's.
+    pub version: String,
+    pub model: String,
+    pub adapter: String,
+    pub driver: String,
+    pub backend: String,
+    pub load_s: f64,
+    /// Weights that were loaded in a second.
+    pub load_gb_per_s: f64,
+    pub rates: Measured,
+    /// Bytes of weights that every pass reads.
+    weight_bytes: u64,
+    pub results: Vec<Row>,
+}
+
+/// What the GPU did at most, in this process.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct Measured {
+    pub gb_per_s: f64,
+    pub gflops_per_s: f64,
+}
+
+/// One test at one depth.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct Row {
+    pub test: String,
+    pub depth: u32,
+    pub tokens_per_s: f64,
+    /// Standard deviation of the runs.
+    pub deviation: f64,
+    pub best: f64,
+    pub repetitions: u32,
+    pub gb_per_s: f64,
+    pub gflops_per_s: f64,
+    /// Tokens a second if each launch took only what its bytes or its arithmetic take at the measured rates.
+    pub limit_tokens_per_s: f64,
+    /// Share of the time in which the host encoded and submitted.
+    pub host_share: f64,
+    pub dispatches_per_token: f64,
+    pub bytes_per_token: f64,
+    /// The weights, once a pass, and the KV cache.
+    pub least_bytes_per_token: f64,
+    pub kernels: Vec<KernelRow>,
+}
+
+/// All launches of a kernel in one shape.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct KernelRow {
+    pub kernel: String,
+    pub shape: String,
+    pub count: u32,
+    /// Of all of them; null where the GPU has no timestamps.
+    pub seconds: Option<f64>,
+    /// Of all kernels' time.
+    pub share: Option<f64>,
+    pub gb_per_s: Option<f64>,
+    pub gflops_per_s: Option<f64>,
+    /// How near it is to what the GPU can do.
+    pub of_limit: Option<f64>,
+}
+
+/// Tokens a second of several runs.
+pub struct Speed {
+    mean: f64,
+    deviation: f64,
+    best: f64,
+    runs: u32,
+}
+
+impl Speed {
+    pub fn of(rates: &[f64]) -> Self {
+        let mean = rates.iter().sum::<f64>() / rates.len() as f64;
+        let variance = rates.iter().map(|r| (r - mean).powi(2)).sum::<f64>() / rates.len() as f64;
+        let best = rates.iter().copied().fold(0.0, f64::max);
+        Self { mean, deviation: variance.sqrt(), best, runs: rates.len() as u32 }
+    }
+}
+
+impl Report {
+    /// A report without results.
+    pub fn new(engine: &Engine, load_s: f64, rates: Rates) -> Self {
+        let (summary, weights) = (engine.gpu().summary(), engine.memory().weights);
+        // Of an embedding that is not the output head too, a pass reads a row for each token only.
+        let gguf = engine.model().gguf();
+        let embedding = gguf.tensor("token_embd.weight").filter(|_| gguf.tensor("output.weight").is_some());
+        Self {
+            version: env!("CARGO_PKG_VERSION").into(),
+            model: engine.model().name(),
+            adapter: summary.name.clone(),
+            driver: summary.driver.clone(),
+            backend: summary.backend.to_string(),
+            load_s,
+            load_gb_per_s: weights as f64 / load_s / 1e9,
+            rates: Measured { gb_per_s: rates.bytes_per_s / 1e9, gflops_per_s: rates.flops_per_s / 1e9 },
+            weight_bytes: weights.saturating_sub(embedding.map_or(0, |tensor| tensor.bytes)),
+            results: Vec::new(),
+        }
+    }
+
+    /// What comes before the results.
+    pub fn head(&self) -> String {
+        let Measured { gb_per_s, gflops_per_s } = self.rates;
+        format!(
+            "{} on {} ({}), loaded in {:.2} s ({:.2} GB/s)\nreads {gb_per_s:.1} GB/s, computes {gflops_per_s:.1} GFLOP/s\n{:>8} {:>8} {:>20} {:>8} {:>9} {:>6} {:>6}\n",
+            printable(&self.model),
+            self.adapter,
+            self.backend,
+            self.load_s,
+            self.load_gb_per_s,
+            "test",
+            "depth",
+            "tokens/s",
+            "GB/s",
+            "GFLOP/s",
+            "limit",
+            "host",
+        )
+    }
+}
+
+impl Measured {
+    fn rates(&self) -> Rates {
+        Rates { bytes_per_s: self.gb_per_s * 1e9, flops_per_s: self.gflops_per_s * 1e9 }
+    }
+}
+
+impl Row {
+    /// The result of a test. `launched` are the launches of a run over `tokens` tokens, `kv` the bytes of KV cache that a pass
+    /// of it reads.
+    pub fn new(
+        test: String,
+        depth: u32,
+        speed: Speed,
+        host_share: f64,
+        launched: &[Launched],
+        tokens: u32,
+        kv: u64,
+        report: &Report,
+    ) -> Self {
+        let rates = report.rates.rates();
+        let each = |sum: f64| sum / f64::from(tokens);
+        let bytes = each(launched.iter().map(|l| l.work.bytes as f64).sum());
+        let flops = each(launched.iter().map(|l| l.work.flops as f64).sum());
+        let least = each(launched.iter().map(|l| rates.least_seconds(l.work)).sum());
+        // Every pass embeds its tokens first.
+        let passes = launched.iter().filter(|l| l.kernel.starts_with("embed")).count();
+        Self {
+            test,
+            depth,
+            tokens_per_s: speed.mean,
+            deviation: speed.deviation,
+            best: speed.best,
+            repetitions: speed.runs,
+            gb_per_s: bytes * speed.mean / 1e9,
+            gflops_per_s: flops * speed.mean / 1e9,
+            limit_tokens_per_s: 1.0 / least,
+            host_share,
+            dispatches_per_token: each(launched.len() as f64),
+            bytes_per_token: bytes,
+            least_bytes_per_token: each(passes as f64 * (report.weight_bytes + kv) as f64),
+            kernels: kernels(launched, rates),
+        }
+    }
+
+    /// The result as lines.
+    pub fn text(&self, profile: bool) -> String {
+        let speed = format!("{:.2} ± {:.2}", self.tokens_per_s, self.deviation);
+        let limit = 100.0 * self.tokens_per_s / self.limit_tokens_per_s;
+        let mut text = format!(
+            "{:>8} {:>8} {speed:>20} {:>8.2} {:>9.2} {limit:>5.0}% {:>5.1}%\n",
+            self.test,
+            self.depth,
+            self.gb_per_s,
+            self.gflops_per_s,
+            100.0 * self.host_share
+        );
+        // Writing to a String doesn't fail.
+        let _ = writeln!(
+            text,
+            "         a token: {:.1} dispatches, {:.2} MB of {:.2} MB that must be read",
+            self.dispatches_per_token,
+            self.bytes_per_token / 1e6,
+            self.least_bytes_per_token / 1e6
+        );
+        if profile {
+            self.table(&mut text);
+        }
+        text
+    }
+
+    fn table(&self, text: &mut String) {
+        let total: Option<f64> = self.kernels.iter().map(|row| row.seconds).sum();
+        let _ = writeln!(
+            text,
+            "    {:>6} {:>10} {:>9} {:>6} {:>9} {:>9} {:>6}  kernel and shape",
+            "count", "total ms", "us", "share", "GB/s", "GFLOP/s", "limit"
+        );
+        for row in &self.kernels {
+            let number = |value: Option<f64>, factor: f64, digits: usize| {
+                value.map_or("-".into(), |value| format!("{:.digits$}", value * factor))
+            };
+            let _ = writeln!(
+                text,
+                "    {:>6} {:>10} {:>9} {:>5}% {:>9} {:>9} {:>5}%  {} {}",
+                row.count,
+                number(row.seconds, 1e3, 3),
+                number(row.seconds, 1e6 / f64::from(row.count), 1),
+                number(row.share, 1e2, 1),
+                number(row.gb_per_s, 1.0, 1),
+                number(row.gflops_per_s, 1.0, 1),
+                number(row.of_limit, 1e2, 0),
+                row.kernel,
+                row.shape
+            );
+        }
+        if let Some(total) = total {
+            let _ = writeln!(text, "           {:>10.3} in kernels", total * 1e3);
+        }
+    }
+}
+
+/// Launches by kernel and shape, those that take longest first.
+fn kernels(launched: &[Launched], rates: Rates) -> Vec<KernelRow> {
+    let mut groups: HashMap<(&str, [u32; 3]), Vec<&Launched>> = HashMap::new();
+    for one in launched {
+        groups.entry((&one.kernel, one.work.shape)).or_default().push(one);
+    }
+    let all: Option<f64> = launched.iter().map(|one| one.seconds).sum();
+    let row = |((kernel, shape), group): ((&str, [u32; 3]), Vec<&Launched>)| {
+        let sum = |of: fn(&Work) -> u64| group.iter().map(|one| of(&one.work) as f64).sum::<f64>();
+        let seconds: Option<f64> = group.iter().map(|one| one.seconds).sum();
+        let least: f64 = group.iter().map(|one| rates.least_seconds(one.work)).sum();
+        let shape: Vec<String> = shape.iter().take_while(|&&n| n > 0).map(u32::to_string).collect();
+        KernelRow {
+            kernel: kernel.into(),
+            shape: shape.join("x"),
+            count: group.len() as u32,
+            seconds,
+            share: seconds.zip(all).map(|(seconds, all)| seconds / all),
+            gb_per_s: seconds.map(|seconds| sum(|work| work.bytes) / seconds / 1e9),
+            gflops_per_s: seconds.map(|seconds| sum(|work| work.flops) / seconds / 1e9),
+            of_limit: seconds.map(|seconds| least / seconds),
+        }
+    };
+    let mut rows: Vec<KernelRow> = groups.into_iter().map(row).collect();
+    rows.sort_by(|a, b| {
+        b.seconds
+            .unwrap_or(0.0)
+            .total_cmp(&a.seconds.unwrap_or(0.0))
+            .then_with(|| (b.count, &a.kernel, &a.shape).cmp(&(a.count, &b.kernel, &b.shape)))
+    });
+    rows
+}

@@ -1,0 +1,169 @@
+//! What a device does with its time: timestamps around each launch, and the host's share.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use godwit_shaders::{Step, Work};
+
+use super::execute::Launch;
+use super::{Gpu, GpuError};
+
+/// A launch that ran while a profile was taken.
+#[derive(Clone, Debug)]
+pub struct Launched {
+    /// Kernel, variant and weight format.
+    pub kernel: String,
+    /// What it had to do.
+    pub work: Work,
+    /// Seconds that it took on the GPU; none where the GPU has no timestamps.
+    pub seconds: Option<f64>,
+}
+
+/// What the host has done for the GPU since it was opened.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct HostWork {
+    /// Submissions of plans.
+    pub submits: u64,
+    /// Launches in them.
+    pub launches: u64,
+    /// Time it took to write parameters, encode and submit.
+    pub time: Duration,
+}
+
+#[derive(Default)]
+pub(super) struct Profiler {
+    /// None: nobody asks.
+    running: Mutex<Option<Vec<Recorded>>>,
+    submits: AtomicU64,
+    launches: AtomicU64,
+    nanoseconds: AtomicU64,
+}
+
+/// Launches of one submission, and where their timestamps end up.
+struct Recorded {
+    launched: Vec<Launched>,
+    timestamps: Option<wgpu::Buffer>,
+}
+
+/// Launches whose two timestamps fit a query set.
+const MOST: usize = wgpu::QUERY_SET_MAX_QUERIES as usize / 2;
+
+impl Profiler {
+    /// Encodes launches, each between timestamps while a profile is taken.
+    pub fn encode(&self, gpu: &Gpu, encoder: &mut wgpu::CommandEncoder, launches: &[Launch], step: Step) {
+        let mut running = self.running.lock().unwrap_or_else(PoisonError::into_inner);
+        let Some(recorded) = running.as_mut() else {
+            let mut pass = encoder.begin_compute_pass(&Default::default());
+            launches.iter().for_each(|launch| launch.encode(&mut pass));
+            return;
+        };
+        for launches in launches.chunks(MOST) {
+            let queries = gpu.has_timestamps().then(|| {
+                gpu.inner.device.create_query_set(&wgpu::QuerySetDescriptor {
+                    label: Some("timestamps"),
+                    ty: wgpu::QueryType::Timestamp,
+                    count: 2 * launches.len() as u32,
+                })
+            });
+            for (first, launch) in (0..).step_by(2).zip(launches) {
+                let timestamp_writes = queries.as_ref().map(|query_set| wgpu::ComputePassTimestampWrites {
+                    query_set,
+                    beginning_of_pass_write_index: Some(first),
+                    end_of_pass_write_index: Some(first + 1),
+                });
+                launch.encode(
+                    &mut encoder.begin_compute_pass(&wgpu::ComputePassDescriptor { label: None, timestamp_writes }),
+                );
+            }
+            let launched = launches
+                .iter()
+                .map(|Launch { dispatch, .. }| Launched {
+                    kernel: dispatch.label(),
+                    work: dispatch.work(step),
+                    seconds: None,
+                })
+                .collect();
+            let timestamps = queries.map(|queries| resolve(&gpu.inner.device, encoder, &queries));
+            recorded.push(Recorded { launched, timestamps });
+        }
+    }
+
+    /// Counts a submission.
+    pub fn count(&self, launches: usize, time: Duration) {
+        self.submits.fetch_add(1, Ordering::Relaxed);
+        self.launches.fetch_add(launches as u64, Ordering::Relaxed);
+        self.nanoseconds.fetch_add(time.as_nanos() as u64, Ordering::Relaxed);
+    }
+}
+
+/// Has timestamps copied to where the host can read them.
+fn resolve(device: &wgpu::Device, encoder: &mut wgpu::CommandEncoder, queries: &wgpu::QuerySet) -> wgpu::Buffer {
+    let size = 8 * u64::from(queries.count());
+    let buffer = |usage| {
+        device.create_buffer(&wgpu::BufferDescriptor {
+            label: Some("timestamps"),
+            size,
+            usage: wgpu::BufferUsages::COPY_DST | usage,
+            mapped_at_creation: false,
+        })
+    };
+    let resolved = buffer(wgpu::BufferUsages::QUERY_RESOLVE | wgpu::BufferUsages::COPY_SRC);
+    let readable = buffer(wgpu::BufferUsages::MAP_READ);
+    encoder.resolve_query_set(queries, 0..queries.count(), &resolved, 0);
+    encoder.copy_buffer_to_buffer(&resolved, 0, &readable, 0, size);
+    readable
+}
+
+impl Gpu {
+    /// Whether a profile has times.
+    pub fn has_timestamps(&self) -> bool {
+        self.inner.device.features().contains(wgpu::Features::TIMESTAMP_QUERY)
+    }
+
+    /// From now on every launch is noted, and timed where the GPU has timestamps. Launches then no longer overlap.
+    pub fn start_profile(&self) {
+        *self.inner.profiler.running.lock().unwrap_or_else(PoisonError::into_inner) = Some(Vec::new());
+    }
+
+    /// The launches since [`Gpu::start_profile`], in order.
+    ///
+    /// # Errors
+    /// The device failed.
+    pub async fn finish_profile(&self) -> Result<Vec<Launched>, GpuError> {
+        let recorded = self.inner.profiler.running.lock().unwrap_or_else(PoisonError::into_inner).take();
+        self.finish().await?;
+        let failed = |fault: String| GpuError::Failed { fault };
+        let nanoseconds = f64::from(self.inner.queue.get_timestamp_period());
+        let mut all = Vec::new();
+        for Recorded { mut launched, timestamps } in recorded.unwrap_or_default() {
+            if let Some(timestamps) = timestamps {
+                let (sender, receiver) = futures_channel::oneshot::channel();
+                timestamps.map_async(wgpu::MapMode::Read, .., move |result| {
+                    // The receiver is gone where nobody waits any more.
+                    let _ = sender.send(result);
+                });
+                self.wait(None)?;
+                let mapped = receiver.await.map_err(|_| failed("the device gave no answer".into()))?;
+                mapped.map_err(|e| failed(e.to_string()))?;
+                let bytes = timestamps.get_mapped_range(..).map_err(|e| failed(e.to_string()))?;
+                let ticks: Vec<u64> = bytemuck::pod_collect_to_vec(&bytes);
+                for (launched, times) in launched.iter_mut().zip(ticks.chunks_exact(2)) {
+                    launched.seconds = Some(times[1].saturating_sub(times[0]) as f64 * nanoseconds * 1e-9);
+                }
+            }
+            all.append(&mut launched);
+        }
+        Ok(all)
+    }
+
+    /// What the host has done for the GPU so far.
+    pub fn host_work(&self) -> HostWork {
+        let profiler = &self.inner.profiler;
+        HostWork {
+            submits: profiler.submits.load(Ordering::Relaxed),
+            launches: profiler.launches.load(Ordering::Relaxed),
+            time: Duration::from_nanos(profiler.nanoseconds.load(Ordering::Relaxed)),
+        }
+    }
+}
