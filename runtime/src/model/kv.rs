@@ -2,12 +2,14 @@
 
 use std::ops::Range;
 
+use godwit_shaders::caps::WEBGPU;
 use godwit_shaders::{BufferRef, Buffers, Caps, Heads, KvFormat, Segment};
 
-/// Positions of the first segment. The later ones double, so that few are needed and little is empty, up to
-/// [`MOST_BYTES`] for a segment's keys or values.
+/// Positions of the first segment, and on a GPU that has room for more. The later ones double, so that few are needed and
+/// little is empty, up to [`MOST_BYTES`] for a segment's keys or values, and half of a binding.
 const FIRST_SEGMENT: u32 = 1024;
-const MOST_BYTES: u64 = 64 << 20;
+const FIRST_SEGMENT_GPU: u32 = 4096;
+const MOST_BYTES: u64 = 256 << 20;
 
 /// Keys or values of some positions of a layer.
 #[derive(Clone, Copy, Debug)]
@@ -27,7 +29,8 @@ pub(crate) struct Kv {
     context: u32,
     /// Positions of every segment, where they are all to be the same.
     fixed: Option<u32>,
-    /// The most positions that one binding holds.
+    /// Positions of the first segment, and of the largest.
+    first: u32,
     most: u32,
     /// By segment, then by layer.
     segments: Vec<Vec<Segment>>,
@@ -39,7 +42,8 @@ impl Kv {
     /// An empty cache for `context` positions at most.
     pub fn new(heads: Heads, format: KvFormat, layers: u32, context: u32, fixed: Option<u32>, caps: &Caps) -> Self {
         let bytes = format.bytes(heads).into_iter().fold(1, u64::max);
-        let most = caps.max_binding.min(caps.max_buffer).min(MOST_BYTES) / bytes / 64 * 64;
+        let most = (caps.max_binding.min(caps.max_buffer) / 2).min(MOST_BYTES) / bytes / 64 * 64;
+        let roomy = !caps.cpu && caps.max_binding > WEBGPU.max_binding;
         let most = u32::try_from(most).unwrap_or(1 << 30);
         Self {
             heads,
@@ -47,6 +51,7 @@ impl Kv {
             layers,
             context,
             fixed: fixed.map(|len| len.next_multiple_of(64)),
+            first: if roomy { FIRST_SEGMENT_GPU } else { FIRST_SEGMENT },
             most,
             segments: Vec::new(),
             window: None,
@@ -61,7 +66,7 @@ impl Kv {
     /// Declares the next segment's buffers, for `most` positions where that is said.
     pub fn grow(&mut self, table: &mut Buffers, most: Option<u32>) {
         let first = self.capacity();
-        let len = self.fixed.unwrap_or(first.max(FIRST_SEGMENT)).min(self.most).min(most.unwrap_or(u32::MAX));
+        let len = self.fixed.unwrap_or(first.max(self.first)).min(self.most).min(most.unwrap_or(u32::MAX));
         // Whole tiles, and no more than the context needs.
         let len = len.min((self.context - first).next_multiple_of(64));
         let [k, v] = self.format.bytes(self.heads).map(|bytes| u64::from(len) * bytes);
@@ -178,7 +183,6 @@ impl Kv {
 #[cfg(test)]
 mod tests {
     use godwit_shaders::KvType;
-    use godwit_shaders::caps::WEBGPU;
 
     use super::*;
 

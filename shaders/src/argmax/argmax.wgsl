@@ -5,24 +5,45 @@ struct Params {
     reserved0: u32, reserved1: u32, reserved2: u32,
 }
 @group(0) @binding(0) var<uniform> p: Params;
-@group(0) @binding(2) var<storage, read> logits: array<f32>;
+@group(0) @binding(2) var<storage, read> logits: array<vec4<f32>>;
 @group(0) @binding(3) var<storage, read_write> token: array<u32>;
 
 var<workgroup> values: array<f32, 256>;
 var<workgroup> places: array<u32, 256>;
 
+// Takes over what is larger in vector `i`, but for what lies beyond the vocabulary.
+fn take(found: vec4<f32>, i: u32, value: ptr<function, vec4<f32>>, place: ptr<function, vec4<u32>>) {
+    let ids = vec4<u32>(4u * i) + vec4<u32>(0u, 1u, 2u, 3u);
+    let larger = (found > *value) & (ids < vec4<u32>(p.vocab));
+    *value = select(*value, found, larger);
+    *place = select(*place, ids, larger);
+}
+
 @compute @workgroup_size(256)
 fn argmax(@builtin(local_invocation_index) lane: u32) {
-    var value = -3.0e38;
-    var place = 0xffffffffu;
-    for (var i = lane; i < p.vocab; i += 256u) {
-        if logits[i] > value {
-            value = logits[i];
-            place = i;
+    // Each member of the vectors for itself; four loads on their way at once.
+    var value = vec4<f32>(-3.0e38);
+    var place = vec4<u32>(0xffffffffu);
+    let last = (p.vocab - 1u) / 4u;
+    for (var i = lane; i <= last; i += 1024u) {
+        let at = vec4<u32>(i, i + 256u, i + 512u, i + 768u);
+        let a = logits[at.x];
+        let b = logits[min(at.y, last)];
+        let c = logits[min(at.z, last)];
+        let d = logits[min(at.w, last)];
+        take(a, at.x, &value, &place);
+        take(b, at.y, &value, &place);
+        take(c, at.z, &value, &place);
+        take(d, at.w, &value, &place);
+    }
+    values[lane] = value.x;
+    places[lane] = place.x;
+    for (var i = 1u; i < 4u; i++) {
+        if value[i] > values[lane] || (value[i] == values[lane] && place[i] < places[lane]) {
+            values[lane] = value[i];
+            places[lane] = place[i];
         }
     }
-    values[lane] = value;
-    places[lane] = place;
     for (var half = 128u; half > 0u; half >>= 1u) {
         workgroupBarrier();
         if lane < half {

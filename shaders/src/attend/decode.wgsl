@@ -43,26 +43,23 @@ fn dots(i: u32, k: vec4<f32>) -> vec4<f32> {
 
 fn scores_at(base: u32) -> vec4<f32> {
     var scores = vec4<f32>();
-    // A scale is good for 16 floats at least. Loads are on their way while the floats before them are worked on.
+    // Eight loads on their way together. A scale is good for 16 floats at least, and so is a head's length a multiple.
     let last = p.head_dim / 4u - 4u;
-    var a = k_quad(base, 0u);
-    var b = k_quad(base, 1u);
-    var c = k_quad(base, 2u);
-    var d = k_quad(base, 3u);
-    var scale = k_scale(base, 0u);
-    for (var i = 0u; i <= last; i += 4u) {
-        let next = min(i + 4u, last);
-        let a1 = k_quad(base, next);
-        let b1 = k_quad(base, next + 1u);
-        let c1 = k_quad(base, next + 2u);
-        let d1 = k_quad(base, next + 3u);
-        let scale1 = k_scale(base, next);
-        scores = fma((dots(i, a) + dots(i + 1u, b)) + (dots(i + 2u, c) + dots(i + 3u, d)), vec4<f32>(scale), scores);
-        a = a1;
-        b = b1;
-        c = c1;
-        d = d1;
-        scale = scale1;
+    for (var i = 0u; i <= last; i += 8u) {
+        let j = min(i + 4u, last);
+        let a = k_quad(base, i);
+        let b = k_quad(base, i + 1u);
+        let c = k_quad(base, i + 2u);
+        let d = k_quad(base, i + 3u);
+        let e = k_quad(base, j);
+        let f = k_quad(base, j + 1u);
+        let g = k_quad(base, j + 2u);
+        let h = k_quad(base, j + 3u);
+        let scale = k_scale(base, i);
+        let scale2 = select(0.0, k_scale(base, j), j > i);
+        let low = (dots(i, a) + dots(i + 1u, b)) + (dots(i + 2u, c) + dots(i + 3u, d));
+        let high = (dots(j, e) + dots(j + 1u, f)) + (dots(j + 2u, g) + dots(j + 3u, h));
+        scores += low * scale + high * scale2;
     }
     return scores;
 }

@@ -19,41 +19,19 @@ fn halves(v: vec4<f32>) -> vec4<f16> {
     return vec4<f16>(clamp(v, vec4<f32>(-65504.0), vec4<f32>(65504.0)));
 }
 
-// Puts a row's group into its place.
-fn bring_weights(row: u32, v: Group) {
-    let at = row * PITCH;
-    tiles[at] = halves(v.a);
-    tiles[at + 1u] = halves(v.b);
-    tiles[at + 2u] = halves(v.c);
-    tiles[at + 3u] = halves(v.d);
-    tiles[at + BLOCK] = halves(v.e);
-    tiles[at + BLOCK + 1u] = halves(v.f);
-    tiles[at + BLOCK + 2u] = halves(v.g);
-    tiles[at + BLOCK + 3u] = halves(v.h);
+// Puts half a group of weights, scaled, into its row.
+fn bring_weights(at: u32, a: vec4<f32>, b: vec4<f32>, c: vec4<f32>, d: vec4<f32>, scale: f32, shift: f32) {
+    let s = vec4<f32>(scale);
+    let t = vec4<f32>(shift);
+    tiles[at] = vec4<f16>(fma(a, s, t));
+    tiles[at + 1u] = vec4<f16>(fma(b, s, t));
+    tiles[at + 2u] = vec4<f16>(fma(c, s, t));
+    tiles[at + 3u] = vec4<f16>(fma(d, s, t));
 }
 
-// Eight invocations read one token's group, so that what they load lies together; each takes that part of every sixteenth token.
-fn load_tokens(token: u32, last: u32, part: u32) -> Group {
-    let width = p.groups * 8u;
-    let at = p.x_first * width + part;
-    return Group(
-        x[at + min(token, last) * width], x[at + min(token + 16u, last) * width],
-        x[at + min(token + 32u, last) * width], x[at + min(token + 48u, last) * width],
-        x[at + min(token + 64u, last) * width], x[at + min(token + 80u, last) * width],
-        x[at + min(token + 96u, last) * width], x[at + min(token + 112u, last) * width],
-    );
-}
-
-fn bring_tokens(row: u32, quad: u32, v: Group) {
-    let at = row * PITCH + quad / 4u * BLOCK + quad % 4u;
-    tiles[at] = halves(v.a);
-    tiles[at + 16u * PITCH] = halves(v.b);
-    tiles[at + 32u * PITCH] = halves(v.c);
-    tiles[at + 48u * PITCH] = halves(v.d);
-    tiles[at + 64u * PITCH] = halves(v.e);
-    tiles[at + 80u * PITCH] = halves(v.f);
-    tiles[at + 96u * PITCH] = halves(v.g);
-    tiles[at + 112u * PITCH] = halves(v.h);
+// A vector of group g of a token's x.
+fn load_token(token: u32, last: u32, g: u32, quad: u32) -> vec4<f32> {
+    return x[((p.x_first + min(token, last)) * p.groups + g) * 8u + quad];
 }
 
 // Four results of a subgroup's 16 x 16: those of token `i / 4` of the 16, rows `4 (i % 4)` on.
@@ -71,8 +49,14 @@ fn matmul(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_ind
     }
     let unit = group.x + group.y * p.across;
     let base = base_of(4u * unit + lane / 32u % 4u, lane % 32u);
+    // An invocation brings half of a row's group, and one vector of every 32nd token's: eight of them read a token's group, so
+    // that what they load lies together.
+    let high = lane >= 128u;
+    let row = lane % 128u * PITCH;
     let quad = lane % 8u;
-    let line = lane / 8u % 16u;
+    let line = token0 + lane / 8u;
+    let last = tokens - 1u;
+    let to_ = (128u + lane / 8u) * PITCH + quad / 4u * BLOCK + quad % 4u;
 
     let subgroup = lane / 32u;
     let rows = subgroup / 4u * 64u;           // of the workgroup's rows of weights
@@ -87,41 +71,32 @@ fn matmul(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_ind
     var c11 = Sums();
     var c12 = Sums();
     var c13 = Sums();
-    // Half of the invocations bring weights, half x.
-    let weighs = lane < 128u;
-#ifdef PREFETCH
-    var packed: Packed;
-    var input: Group;
-    if weighs {
-        packed = load_packed(base, 0u);
-    } else {
-        input = load_tokens(token0 + line, tokens - 1u, quad);
-    }
-#endif
+    // The next group is on its way while the matrix units work, and taken apart after them.
+    var packed = load_packed(base, 0u);
+    var x0 = load_token(line, last, 0u, quad);
+    var x1 = load_token(line + 32u, last, 0u, quad);
+    var x2 = load_token(line + 64u, last, 0u, quad);
+    var x3 = load_token(line + 96u, last, 0u, quad);
     for (var g = 0u; g < p.groups; g++) {
-#ifdef PREFETCH
         workgroupBarrier();
-        if weighs {
-            bring_weights(lane, weights_of(unpack(packed, g)));
+        if high {
+            let w = unpack(packed, g);
+            bring_weights(row + BLOCK, w.q.e, w.q.f, w.q.g, w.q.h, w.scale.y, w.shift.y);
         } else {
-            bring_tokens(128u + line, quad, input);
+            let w = unpack(packed, g);
+            bring_weights(row, w.q.a, w.q.b, w.q.c, w.q.d, w.scale.x, w.shift.x);
         }
+        tiles[to_] = halves(x0);
+        tiles[to_ + 32u * PITCH] = halves(x1);
+        tiles[to_ + 64u * PITCH] = halves(x2);
+        tiles[to_ + 96u * PITCH] = halves(x3);
         workgroupBarrier();
         let next = min(g + 1u, p.groups - 1u);
-        if weighs {
-            packed = load_packed(base, next);
-        } else {
-            input = load_tokens(token0 + line, tokens - 1u, next * 8u + quad);
-        }
-#else
-        workgroupBarrier();
-        if weighs {
-            bring_weights(lane, weights_of(load_stored(base, g)));
-        } else {
-            bring_tokens(128u + line, quad, load_tokens(token0 + line, tokens - 1u, g * 8u + quad));
-        }
-        workgroupBarrier();
-#endif
+        packed = load_packed(base, next);
+        x0 = load_token(line, last, next, quad);
+        x1 = load_token(line + 32u, last, next, quad);
+        x2 = load_token(line + 64u, last, next, quad);
+        x3 = load_token(line + 96u, last, next, quad);
         for (var block = 0u; block < 2u * BLOCK; block += BLOCK) {
             let a0 = coopLoadT<Left>(&tiles[left + block], PITCH);
             let a1 = coopLoadT<Left>(&tiles[left + block + 16u * PITCH], PITCH);

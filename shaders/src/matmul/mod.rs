@@ -102,7 +102,6 @@ pub static MATMUL: Kernel = Kernel {
         Variant::base("block", &["BLOCK"]),
         Variant::base("tile", &["TILE"]),
         Variant::matrices("matrix", &["MATRIX"]),
-        Variant::matrices("matrix2", &["MATRIX", "PREFETCH"]),
     ],
     work,
     reference: reference::matmul,
