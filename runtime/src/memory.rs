@@ -30,7 +30,7 @@ impl MemoryUse {
         };
         let weights = model.gguf().tensors().iter().map(stored).sum::<u64>();
         let mut table = Buffers::default();
-        Scratch::declare(&mut table, config, heads(config), caps, pass_tokens(caps));
+        Scratch::declare(&mut table, config, heads(config), kv, caps, pass_tokens(caps));
         let scratch = table.bytes();
         let mut cache = Kv::new(heads(config), kv, config.layers, context, None, caps);
         while cache.capacity() < context {

@@ -17,7 +17,8 @@ struct Params {
     fresh: u32,    // 1: the first segment; states begin here
     k_words: u32,  // of a cached vector
     v_words: u32,
-    reserved0: u32, reserved1: u32,
+    page: u32,     // positions that another kernel sees to: those of a row's own page; 1: none
+    reserved0: u32,
 }
 @group(0) @binding(0) var<uniform> p: Params;
 @group(0) @binding(2) var<storage, read> q: array<vec4<f32>>;

@@ -71,6 +71,12 @@ pub fn cases() -> Vec<Case> {
         cases.push(case(shape([4, 2, 80, 90, 9, 32, 128, 1, 0]), kv, Scores::Random));
         cases.push(case(shape([8, 1, 96, 63, 1, 0, 64, 1, 1]), kv, Scores::Random));
     }
+    // Pages that end before, at and after a segment's begin and end, and within a pass.
+    let paged = KvFormat { k: KvType::Q4_0, v: KvType::Q8_0, hadamard: true };
+    for position in [0, 63, 64, 127, 128, 191, 192, 255] {
+        cases.push(case(shape([4, 2, 64, position, 1, 64, 128, 2, 0]), paged, Scores::Random));
+        cases.push(case(shape([4, 2, 64, position, 17, 64, 128, 1, 1]), paged, Scores::Random));
+    }
     // Scores of all magnitudes, at positions either side of tiles and of the segment's end, in 1 to 64 splits.
     for scores in [Scores::Uniform, Scores::Rising, Scores::Falling, Scores::Spikes] {
         for splits in [1, 2, 7, 64] {
@@ -89,9 +95,9 @@ fn case(shape: Shape, kv: KvFormat, scores: Scores) -> Case {
     let mut random = Random::new(u64::from(position + count));
     let scale = 1.0 / (head_dim as f32).sqrt();
     let [k_words, v_words] = kv.words(head_dim);
-    let (reserved0, reserved1) = (0, 0);
+    let (page, reserved0) = (kv.page(), 0);
     let params =
-        Params { heads, kv_heads, head_dim, splits, first, len, scale, fresh, k_words, v_words, reserved0, reserved1 };
+        Params { heads, kv_heads, head_dim, splits, first, len, scale, fresh, k_words, v_words, page, reserved0 };
     let mut q = random.activations((count * heads * head_dim) as usize);
     if scores != Scores::Random {
         // The first float of a query is 1 before scaling, the others are 0: a key's first float is its score.

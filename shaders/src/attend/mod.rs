@@ -30,10 +30,10 @@ params! {
     k_words: u32,
     /// Words of a cached value.
     v_words: u32,
+    /// Positions of a page: a row sees those before its own page. 1: a row sees its own position too.
+    page: u32,
     /// Padding to 16 bytes.
     reserved0: u32,
-    /// Padding.
-    reserved1: u32,
 }
 
 /// Positions that a workgroup looks at together; splits take multiples of it.
@@ -82,7 +82,8 @@ pub fn state_bytes(caps: &Caps, heads: Heads, capacity: u32) -> u64 {
     rows * u64::from(heads.head_dim + 2) * 4
 }
 
-/// Records attention of `q` `[tokens, heads, head_dim]` over `segments`, in order of positions. `states` takes
+/// Records attention of `q` `[tokens, heads, head_dim]` over `segments`, in order of positions; but for each token's own page,
+/// where `kv` keeps it as halves: [`attend_recent`](crate::attend_recent::attend_recent) sees to that. `states` takes
 /// [`state_bytes`]; [`attend_merge`](crate::attend_merge::attend_merge) makes the result of it.
 pub fn attend(
     plan: &mut Plan,
@@ -109,8 +110,8 @@ pub fn attend(
             fresh: u32::from(i == 0),
             k_words,
             v_words,
+            page: kv.page(),
             reserved0: 0,
-            reserved1: 0,
         };
         if let Some(host) = segment.host {
             plan.uploads.push(Upload { before: plan.dispatches.len(), host, to: [segment.k, segment.v] });

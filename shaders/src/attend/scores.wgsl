@@ -1,8 +1,9 @@
 // The scores of a tile's positions, from `tile` on and below `end`, for all rows of the workgroup from `row0` on.
 
-// How many of the segment's positions a row may see.
+// How many of the segment's positions a row may see: up to its own, or, with pages, up to where its own page begins.
 fn seen_by(row: u32) -> u32 {
-    let visible = step_.position + row / (p.heads / p.kv_heads) + 1u;
+    let position = step_.position + row / (p.heads / p.kv_heads);
+    let visible = select(position + 1u, position / p.page * p.page, p.page > 1u);
     return select(0u, visible - p.first, visible > p.first);
 }
 

@@ -51,6 +51,12 @@ fn dot_group(w: Group, v: Group) -> f32 {
     return (sum.x + sum.y) + (sum.z + sum.w);
 }
 
+// Groups in a row. Lavapipe compiles a kernel anew for each value of a uniform that ends a loop or decides a branch, at every
+// dispatch, and keeps them all; it does not know this one.
+fn row_groups() -> u32 {
+    return min(p.groups, arrayLength(&weights));
+}
+
 fn store(token: u32, tokens: u32, row: u32, value: f32) {
     if token < tokens && row < p.rows {
         let at = token * p.y_width + p.first + row;
@@ -86,6 +92,7 @@ fn matmul(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_id)
     let row = tile * 32u + local.x;
     let tokens = select(p.tokens, step_.count, p.tokens == 0u);
     let width = p.groups * 8u;
+    let groups = row_groups();
 #ifdef MANY_ROWS
     let b0 = base_of(tile, local.x);
     let b1 = base_of(tile + 1u, local.x);
@@ -100,7 +107,7 @@ fn matmul(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_id)
     let at = p.x_first * width;
     var low = vec4<f32>();
     var high = vec4<f32>();
-    for (var g = 0u; g < p.groups; g++) {
+    for (var g = 0u; g < groups; g++) {
         let v = load_x(at + g * 8u);
         low += vec4<f32>(
             dot_group(load_group(b0, g), v), dot_group(load_group(b1, g), v),
@@ -138,7 +145,7 @@ fn matmul(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_id)
     var a5 = vec4<f32>();
     var a6 = vec4<f32>();
     var a7 = vec4<f32>();
-    for (var g = 0u; g < p.groups; g++) {
+    for (var g = 0u; g < groups; g++) {
         let v0 = load_x(x0 + g * 8u);
         let v1 = load_x(x1 + g * 8u);
         let v2 = load_x(x2 + g * 8u);
@@ -165,7 +172,7 @@ fn matmul(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_id)
     let base = base_of(tile, local.x);
     let at = p.x_first * width;
     var sum = 0.0;
-    for (var g = local.y; g < p.groups; g += SPLITS) {
+    for (var g = local.y; g < groups; g += SPLITS) {
         sum += dot_group(load_group(base, g), load_x(at + g * 8u));
     }
     if SPLITS > 1u {

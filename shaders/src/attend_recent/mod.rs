@@ -1,0 +1,67 @@
+//! Causal attention of each token over its own page, whose keys and values are kept as halves.
+
+mod cases;
+mod reference;
+
+use crate::kernel::{Kernel, Variant, read, write};
+use crate::kv::{Heads, PAGE, Recent};
+use crate::params;
+use crate::plan::{BufferRef, Dispatch, Plan};
+
+params! {
+    /// Query heads.
+    heads: u32,
+    /// KV heads.
+    kv_heads: u32,
+    /// Floats in a head.
+    head_dim: u32,
+    /// Positions of a page.
+    page: u32,
+    /// Positions in a ring; a multiple of `page`.
+    ring: u32,
+    /// What scores are multiplied by: `1 / sqrt(head_dim)`.
+    scale: f32,
+    /// Padding to 16 bytes.
+    reserved0: u32,
+    /// Padding.
+    reserved1: u32,
+}
+
+/// The kernel.
+pub static ATTEND_RECENT: Kernel = Kernel {
+    name: "attend_recent",
+    summary: "goes on from attend's states over each token's own page",
+    wgsl: include_str!("attend_recent.wgsl"),
+    weights: false,
+    params: Params::FIELDS,
+    params_bytes: size_of::<Params>(),
+    bindings: &[read("q"), read("recent"), write("states")],
+    overrides: &[],
+    variants: &[Variant::base("base", &[])],
+    reference: reference::attend_recent,
+    cases: cases::cases,
+};
+
+/// Records attention of `q` `[tokens, heads, head_dim]` over each token's own page, in the first split of the `states` that
+/// [`attend`](crate::attend::attend) left; nothing where the cache keeps no halves.
+pub fn attend_recent(plan: &mut Plan, heads: Heads, q: BufferRef, recent: Recent, states: BufferRef, capacity: u32) {
+    if recent.len == 0 {
+        return;
+    }
+    let params = params(heads, recent.len);
+    plan.push(Dispatch {
+        kernel: &ATTEND_RECENT,
+        variant: &ATTEND_RECENT.variants[0],
+        format: None,
+        overrides: Vec::new(),
+        params: bytemuck::bytes_of(&params).to_vec(),
+        buffers: vec![q, recent.buffer, states],
+        workgroups: [capacity, heads.kv_heads, 1],
+    });
+}
+
+fn params(heads: Heads, ring: u32) -> Params {
+    let Heads { heads, kv_heads, head_dim } = heads;
+    let scale = 1.0 / (head_dim as f32).sqrt();
+    Params { heads, kv_heads, head_dim, page: PAGE, ring, scale, reserved0: 0, reserved1: 0 }
+}
