@@ -2,14 +2,14 @@
 
 use std::time::Instant;
 
-use godwit::{Sampling, Session};
+use godwit::{Sampling, Session, peak_process_memory};
 use serde::Serialize;
 
 use crate::args::BenchArgs;
 use crate::context::stopped;
 use crate::exit::{Interrupted, Usage};
 use crate::load::{self, Loaded};
-use crate::output::Output;
+use crate::output::{Output, bytes};
 use crate::stop::Stop;
 
 #[derive(Debug, Serialize)]
@@ -77,10 +77,15 @@ async fn bench(args: &BenchArgs) -> anyhow::Result<()> {
             rows.push(row);
         }
     }
+    let (planned, peak) = (session.memory(), peak_process_memory().filter(|_| summary.is_cpu()));
+    if !args.common.json {
+        let took = peak.map(|peak| format!("; the process took {} at most, its driver's share with it", bytes(peak)));
+        out.line(&format!("memory: {} planned{}", bytes(planned.total()), took.unwrap_or_default()))?;
+    }
     if args.common.json {
         out.json(&serde_json::json!({
             "model": model.name(), "adapter": summary.name, "backend": summary.backend.to_string(), "load_s": load_s,
-            "results": rows,
+            "results": rows, "planned_bytes": planned.total(), "process_peak_bytes": peak,
         }))?;
     }
     Ok(())

@@ -29,15 +29,18 @@ fn attend_merge(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocati
     let row = ((head / ratio) * rows + token * ratio + head % ratio) * stride;
     let next = p.kv_heads * rows * stride; // from one split to the next
 
+    // Bounds that are not of uniforms alone: see matmul's row_groups.
+    let splits = min(p.splits, arrayLength(&states));
+    let block = min(p.block, arrayLength(&y));
     var peak = -1e30;
-    for (var s = 0u; s < p.splits; s++) {
+    for (var s = 0u; s < splits; s++) {
         peak = max(peak, states[row + s * next + p.head_dim]);
     }
     let pairs = p.head_dim / 2u;
     if lane < pairs {
         var sum = vec2<f32>();
         var total = 0.0;
-        for (var s = 0u; s < p.splits; s++) {
+        for (var s = 0u; s < splits; s++) {
             let at = row + s * next;
             let weight = exp(states[at + p.head_dim] - peak);
             sum = fma(vec2<f32>(weight), vec2<f32>(states[at + 2u * lane], states[at + 2u * lane + 1u]), sum);
@@ -47,8 +50,8 @@ fn attend_merge(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocati
         vector[2u * lane + 1u] = sum.y / total;
     }
     workgroupBarrier();
-    if p.block > 1u {
-        hadamard(lane, p.head_dim, p.block);
+    if block > 1u {
+        hadamard(lane, p.head_dim, block);
     }
     if lane < pairs {
         let at = (token * p.heads + head) * p.head_dim + 2u * lane;

@@ -34,8 +34,9 @@ fn attend_recent(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocat
     if token >= step_.count {
         return;
     }
-    let ratio = p.heads / p.kv_heads;
-    let quads = p.head_dim / 4u;
+    // Bounds that are not of uniforms alone: see matmul's row_groups.
+    let ratio = min(p.heads / p.kv_heads, arrayLength(&states));
+    let quads = min(p.head_dim / 4u, arrayLength(&q));
     let pairs = p.head_dim / 2u;
     let stride = p.head_dim + 2u;
     let position = step_.position + token;

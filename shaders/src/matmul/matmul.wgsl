@@ -51,8 +51,8 @@ fn dot_group(w: Group, v: Group) -> f32 {
     return (sum.x + sum.y) + (sum.z + sum.w);
 }
 
-// Groups in a row. Lavapipe compiles a kernel anew for each value of a uniform that ends a loop or decides a branch, at every
-// dispatch, and keeps them all; it does not know this one.
+// Groups in a row. Lavapipe specialises a kernel to uniforms that alone end a loop or decide a branch, and where that changes the
+// code much it compiles anew at every dispatch and keeps it all. A bound that is not of uniforms alone is left be.
 fn row_groups() -> u32 {
     return min(p.groups, arrayLength(&weights));
 }
@@ -60,11 +60,8 @@ fn row_groups() -> u32 {
 fn store(token: u32, tokens: u32, row: u32, value: f32) {
     if token < tokens && row < p.rows {
         let at = token * p.y_width + p.first + row;
-        if p.add == 1u {
-            y[at] += value;
-        } else {
-            y[at] = value;
-        }
+        // No branch: see row_groups.
+        y[at] = value + select(0.0, y[at], p.add == 1u);
     }
 }
 
