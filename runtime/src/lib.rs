@@ -28,7 +28,7 @@ pub use error::Error;
 pub use godwit_shaders::kv::UnknownKvType;
 pub use godwit_shaders::{Format, KvFormat, KvType, Work};
 pub use gpu::{AdapterSummary, Backend, Gpu, GpuError, GpuOptions, HostWork, Launched, Rates};
-pub use memory::{BadContextSize, ContextSize, MemoryUse, tokens};
+pub use memory::{BadContextSize, ContextSize, MemoryUse, peak_process_memory, tokens};
 pub use model::{Config, Model, Progress, RopeOverride, RopeStretch};
 #[cfg(not(target_arch = "wasm32"))]
 pub use prefix_cache::{PrefixCache, Reuse};

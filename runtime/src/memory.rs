@@ -30,7 +30,7 @@ impl MemoryUse {
         };
         let weights = model.gguf().tensors().iter().map(stored).sum::<u64>();
         let mut table = Buffers::default();
-        Scratch::declare(&mut table, config, heads(config), caps, pass_tokens(caps));
+        Scratch::declare(&mut table, config, heads(config), kv, caps, pass_tokens(caps));
         let scratch = table.bytes();
         let mut cache = Kv::new(heads(config), kv, config.layers, context, None, caps);
         while cache.capacity() < context {
@@ -77,8 +77,19 @@ impl Gpu {
 
 /// Linux's estimate of the memory that programs can still get, in bytes.
 fn host_memory() -> Option<u64> {
-    let text = std::fs::read_to_string("/proc/meminfo").ok()?;
-    let line = text.lines().find_map(|line| line.strip_prefix("MemAvailable:"))?;
+    kilobytes("/proc/meminfo", "MemAvailable:")
+}
+
+/// The most memory that this process ever took, in bytes, where the system tells. Where the CPU computes it is what a model
+/// took, and the driver and the program besides.
+pub fn peak_process_memory() -> Option<u64> {
+    kilobytes("/proc/self/status", "VmHWM:")
+}
+
+/// The bytes that a line of one of Linux's files gives in kilobytes.
+fn kilobytes(file: &str, key: &str) -> Option<u64> {
+    let text = std::fs::read_to_string(file).ok()?;
+    let line = text.lines().find_map(|line| line.strip_prefix(key))?;
     Some(line.trim().trim_end_matches("kB").trim().parse::<u64>().ok()? << 10)
 }
 

@@ -125,7 +125,7 @@ impl Inner {
         }
         let (config, gguf) = (self.model.config(), self.model.gguf());
         let mut hash = blake3::Hasher::new();
-        hash.update(format!("{config:?} {:?}", self.llama.kv).as_bytes());
+        hash.update(format!("{config:?} {:?} {}", self.llama.kv, self.llama.kv.page()).as_bytes());
         for tensor in gguf.tensors() {
             hash.update(format!("{} {} {:?}", tensor.name, tensor.format, tensor.shape).as_bytes());
             hash.update(&gguf.data(tensor, 0..tensor.bytes.min(256))?);

@@ -48,6 +48,8 @@ pub struct Session {
     /// Tokens of a prefill pass.
     pub(crate) chunk: u32,
     pub(crate) tokens: Vec<u32>,
+    /// The first position from which on all tokens' keys and values are in the rings of [`Recent`](godwit_shaders::Recent).
+    recent_from: usize,
     /// Whether the logits on the GPU are those after the last token.
     has_logits: bool,
     pub(crate) prepared: HashMap<Work, Prepared>,
@@ -59,7 +61,7 @@ impl Session {
         let (config, caps) = (inner.model.config(), inner.gpu.caps());
         let mut table = inner.table.clone();
         let chunk = pass_tokens(caps);
-        let scratch = Scratch::declare(&mut table, config, heads(config), caps, chunk);
+        let scratch = Scratch::declare(&mut table, config, heads(config), inner.llama.kv, caps, chunk);
         let mut memory = inner.memory.clone();
         memory.allocate(&table).await?;
         let kv = inner.kv();
@@ -68,7 +70,8 @@ impl Session {
             Spilling::Host { memory } => Some(Spill::new(memory)),
         };
         let (tokens, prepared) = (Vec::new(), HashMap::new());
-        Ok(Self { engine, table, memory, kv, spill, scratch, chunk, tokens, has_logits: false, prepared })
+        let (recent_from, has_logits) = (0, false);
+        Ok(Self { engine, table, memory, kv, spill, scratch, chunk, tokens, recent_from, has_logits, prepared })
     }
 
     /// The tokens so far.
@@ -112,6 +115,7 @@ impl Session {
     pub fn truncate(&mut self, len: usize) {
         if len < self.tokens.len() {
             self.tokens.truncate(len);
+            self.recent_from = self.recent_from.min(len);
             self.has_logits = false;
         }
     }
@@ -127,6 +131,7 @@ impl Session {
         progress: &mut dyn FnMut(usize, usize) -> ControlFlow<()>,
     ) -> Result<(), Error> {
         self.check(tokens)?;
+        self.restore_page().await?;
         let mut done = 0;
         while done < tokens.len() {
             let count = self.pass(&tokens[done..], false).await?;
@@ -149,6 +154,7 @@ impl Session {
     /// As [`Session::prefill`].
     pub async fn score(&mut self, tokens: &[u32], each: &mut dyn FnMut(usize, &[f32])) -> Result<(), Error> {
         self.check(tokens)?;
+        self.restore_page().await?;
         let vocab = self.engine.model().config().vocab as usize;
         let mut done = 0;
         while done < tokens.len() {
@@ -180,6 +186,7 @@ impl Session {
     /// Appends tokens whose keys and values were written by other means.
     pub(crate) fn append_computed(&mut self, ids: &[u32]) {
         self.tokens.extend_from_slice(ids);
+        self.recent_from = self.tokens.len();
         self.has_logits = false;
     }
 
@@ -246,6 +253,7 @@ impl Session {
         self.submit(Work::Logits, Step::new(0, 1)).await?;
         let token: u32 = bytemuck::pod_read_unaligned(&chosen.finish().await?);
         self.tokens.push(token);
+        self.note_recent();
         self.has_logits = true;
         Ok(token)
     }
@@ -288,7 +296,38 @@ impl Session {
         self.memory.write(self.scratch.tokens, 0, bytemuck::cast_slice(tokens));
         self.submit(Work::Transformer(pass), Step::new(position, count)).await?;
         self.tokens.extend_from_slice(tokens);
+        self.note_recent();
         Ok(count as usize)
+    }
+
+    /// Computes the last page's tokens again where the next ones are to see their keys and values as halves, and only the cache
+    /// has them: after a truncation far back, and in a context that was read from a file.
+    async fn restore_page(&mut self) -> Result<(), Error> {
+        let page = self.engine.kv_format().page() as usize;
+        let begin = self.tokens.len() / page * page;
+        if page == 1 || self.recent_from <= begin {
+            return Ok(());
+        }
+        let tail = self.tokens.split_off(begin);
+        self.recent_from = begin;
+        let mut done = 0;
+        while done < tail.len() {
+            match self.pass(&tail[done..], false).await {
+                Ok(count) => done += count,
+                Err(error) => {
+                    self.truncate(begin);
+                    self.append_computed(&tail);
+                    return Err(error);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// After a pass: its tokens took the place of the oldest in the rings.
+    fn note_recent(&mut self) {
+        let len = self.scratch.recent.first().map_or(0, |recent| recent.len as usize);
+        self.recent_from = self.recent_from.max(self.tokens.len().saturating_sub(len));
     }
 
     async fn ensure_logits(&mut self) -> Result<(), Error> {

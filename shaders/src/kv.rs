@@ -48,8 +48,22 @@ pub enum KvType {
     F16,
     /// 8 bits, and a half as scale for each group of up to 32.
     Q8_0,
-    /// 4 bits, and a half as scale for each group of up to 32.
+    /// 4 bits, and a half as scale for each group of up to 32. Queries see those of their own [`PAGE`] as halves.
     Q4_0,
+}
+
+/// Positions of a page. Where a cache has a side of 4 bits, a query sees keys and values of its own page, which weigh most, as
+/// halves, and of all pages before as they are cached. So what a token sees does not depend on how tokens came in.
+pub const PAGE: u32 = 64;
+
+/// The newest positions' keys and values as halves, after their transforms: two rings `[len, kv_heads, head_dim]`, keys then
+/// values; position `p` is at `p % len`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Recent {
+    /// Where they are.
+    pub buffer: BufferRef,
+    /// Positions in a ring, a multiple of [`PAGE`]; 0 where the cache needs none.
+    pub len: u32,
 }
 
 /// A name that is no [`KvType`].
@@ -202,6 +216,26 @@ impl KvFormat {
     /// Bytes of a position's keys, and of its values, in one layer.
     pub fn bytes(&self, heads: Heads) -> [u64; 2] {
         self.words(heads.head_dim).map(|words| 4 * u64::from(words) * u64::from(heads.kv_heads))
+    }
+
+    /// Whether the newest positions are kept as halves too: [`PAGE`].
+    pub fn keeps_recent(&self) -> bool {
+        self.k == KvType::Q4_0 || self.v == KvType::Q4_0
+    }
+
+    /// Positions that are seen as halves together; 1: none, the cache is all that is seen.
+    pub fn page(&self) -> u32 {
+        if self.keeps_recent() { PAGE } else { 1 }
+    }
+
+    /// Positions in the rings of [`Recent`] for passes of up to `capacity` tokens: theirs, and the page that the first begins in.
+    pub fn recent_len(&self, capacity: u32) -> u32 {
+        if self.keeps_recent() { capacity.next_multiple_of(PAGE) + PAGE } else { 0 }
+    }
+
+    /// Bytes of the rings of one layer.
+    pub fn recent_bytes(&self, heads: Heads, capacity: u32) -> u64 {
+        4 * u64::from(self.recent_len(capacity)) * u64::from(heads.kv_heads) * u64::from(heads.head_dim)
     }
 
     /// The overrides by which kernels know the types.

@@ -6,6 +6,7 @@ pub mod adjust;
 pub mod argmax;
 pub mod attend;
 pub mod attend_merge;
+pub mod attend_recent;
 pub mod caps;
 pub mod compose;
 pub mod embed;
@@ -26,17 +27,18 @@ pub use caps::Caps;
 pub use compose::{Dialect, compose};
 pub use format::Format;
 pub use kernel::{Access, Case, Contents, Kernel, Scene, Step, Variant, Work};
-pub use kv::{Heads, KvFormat, KvType, Segment};
+pub use kv::{Heads, KvFormat, KvType, Recent, Segment};
 pub use plan::{BufferRef, Buffers, Dispatch, Plan, Upload};
 pub use weights::{Matrix, Shard};
 
 /// Every kernel.
-pub static KERNELS: [&Kernel; 11] = [
+pub static KERNELS: [&Kernel; 12] = [
     &embed::EMBED,
     &rms_norm::RMS_NORM,
     &matmul::MATMUL,
     &rope_append::ROPE_APPEND,
     &attend::ATTEND,
+    &attend_recent::ATTEND_RECENT,
     &attend_merge::ATTEND_MERGE,
     &adjust::ADJUST,
     &argmax::ARGMAX,

@@ -3,7 +3,7 @@
 
 use godwit_shaders::rope_append::{Rope, RopeTables, rope_append};
 use godwit_shaders::testing::words;
-use godwit_shaders::{Buffers, Case, Heads, KvFormat, Plan, Scene, Segment, Step};
+use godwit_shaders::{Buffers, Case, Heads, KvFormat, Plan, Recent, Scene, Segment, Step};
 
 use crate::cases::GUARD;
 
@@ -26,8 +26,9 @@ pub fn cases(theta: f64, bits: u32) -> Vec<Case> {
     let [keys, values] = cache.map(|bytes| table.declare("cache", bytes));
     // No position lies in it.
     let segment = Segment { k: keys, v: values, first: u32::MAX - 32, len: 32, host: None };
+    let recent = Recent { buffer: table.declare("recent", 16), len: 0 };
     let mut plan = Plan::default();
-    rope_append(&mut plan, heads, kv, &Rope { tables: cos, rotary_dim: HEAD }, qkv, &segment, 3);
+    rope_append(&mut plan, heads, kv, &Rope { tables: cos, rotary_dim: HEAD }, qkv, &segment, recent, 3);
     let dispatch = &plan.dispatches[0];
     let (ones, zeros) = ([1.0, 0.0].repeat(HEAD as usize / 2), vec![0.0; 2 * HEAD as usize]);
     let empty = cache.map(|bytes| vec![0; bytes as usize / 4]);
@@ -44,6 +45,7 @@ pub fn cases(theta: f64, bits: u32) -> Vec<Case> {
                 words(&[ones.clone(), zeros.clone()].concat().repeat(3)),
                 empty[0].clone(),
                 empty[1].clone(),
+                vec![0; 4],
             ],
             workgroups: dispatch.workgroups,
         },

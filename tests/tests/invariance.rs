@@ -86,6 +86,34 @@ fn a_kv_cache_that_left_the_gpu_gives_the_same_tokens() {
     assert!(strict.tokens().len() >= 128);
 }
 
+/// With 4 bits a token sees its own page's keys as halves: they have to be there whatever came before.
+#[test]
+fn pages_of_halves_give_the_same_tokens() {
+    let model = smollm2();
+    let options = EngineOptions { kv: "q4_0".parse().expect("a type"), ..EngineOptions::default() };
+    let engine = engine(&model, &options, false);
+    let prompt = text(&model, 150);
+    let mut whole = session(&engine);
+    block_on(whole.prefill(&prompt, &mut go)).expect("room");
+    let file = saved(&whole);
+    let expected = continued(&mut whole, 60);
+
+    let mut pieces = session(&engine);
+    for piece in prompt.chunks(41) {
+        block_on(pieces.prefill(piece, &mut go)).expect("room");
+    }
+    assert_eq!(continued(&mut pieces, 60), expected);
+    // Back to where the rings have gone on since, and to where they have not.
+    for back in [70, 149] {
+        whole.truncate(back);
+        block_on(whole.prefill(&prompt[back..], &mut go)).expect("room");
+        assert_eq!(continued(&mut whole, 60), expected, "from {back}");
+    }
+    let mut resumed = session(&engine);
+    block_on(resumed.resume(&mut &file[..], Some(&prompt), &mut go)).expect("it resumes");
+    assert_eq!(continued(&mut resumed, 60), expected);
+}
+
 #[test]
 fn saved_contexts_know_where_they_belong() {
     let model = smollm2();

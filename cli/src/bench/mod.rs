@@ -5,15 +5,15 @@ mod report;
 
 use std::time::Instant;
 
-use godwit::{Launched, Sampling, Session};
+use godwit::{Launched, Sampling, Session, peak_process_memory};
 
 use crate::args::BenchArgs;
 use crate::context::stopped;
 use crate::exit::{Interrupted, Usage};
 use crate::load::{self, Loaded};
-use crate::output::Output;
+use crate::output::{Output, bytes};
 use crate::stop::Stop;
-use report::{Report, Row, Speed};
+use report::{Memory, Report, Row, Speed};
 
 /// Depth up to which the context is computed; deeper ones are noise, or the wait would be for nothing.
 const MOST_COMPUTED: u32 = 4096;
@@ -76,7 +76,13 @@ async fn bench(args: &BenchArgs) -> anyhow::Result<()> {
             report.results.push(row);
         }
     }
-    if json { out.json(&report) } else { Ok(()) }
+    let (planned, peak) = (session.memory().total(), peak_process_memory().filter(|_| gpu.summary().is_cpu()));
+    report.memory = Some(Memory { planned_bytes: planned, process_peak_bytes: peak });
+    if json {
+        return out.json(&report);
+    }
+    let took = peak.map(|peak| format!("; the process took {} at most, its driver's share with it", bytes(peak)));
+    out.line(&format!("memory: {} planned{}", bytes(planned), took.unwrap_or_default()))
 }
 
 /// All runs of a test: one that compiles kernels and touches memory, those that count, and one that is profiled.

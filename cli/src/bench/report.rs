@@ -24,6 +24,9 @@ pub struct Report {
     /// Bytes of weights that every pass reads.
     weight_bytes: u64,
     pub results: Vec<Row>,
+    /// Of the session at the end.
+    #[serde(default)]
+    pub memory: Option<Memory>,
 }
 
 /// What the GPU did at most, in this process.
@@ -72,6 +75,13 @@ pub struct KernelRow {
     pub of_limit: Option<f64>,
 }
 
+/// What was planned of the GPU's memory, and what the process took where that is a CPU's.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct Memory {
+    pub planned_bytes: u64,
+    pub process_peak_bytes: Option<u64>,
+}
+
 /// Tokens a second of several runs.
 pub struct Speed {
     mean: f64,
@@ -107,6 +117,7 @@ impl Report {
             rates: Measured { gb_per_s: rates.bytes_per_s / 1e9, gflops_per_s: rates.flops_per_s / 1e9 },
             weight_bytes: weights.saturating_sub(embedding.map_or(0, |tensor| tensor.bytes)),
             results: Vec::new(),
+            memory: None,
         }
     }
 

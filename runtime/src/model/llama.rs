@@ -2,11 +2,12 @@
 
 use godwit_shaders::attend::{attend, state_bytes};
 use godwit_shaders::attend_merge::attend_merge;
+use godwit_shaders::attend_recent::attend_recent;
 use godwit_shaders::embed::embed;
 use godwit_shaders::matmul::{Put, Tokens, matmul};
 use godwit_shaders::rms_norm::{Norm, rms_norm, rms_norm_last};
 use godwit_shaders::rope_append::{Rope, rope_append};
-use godwit_shaders::{BufferRef, Buffers, Caps, Heads, KvFormat, Matrix, Plan};
+use godwit_shaders::{BufferRef, Buffers, Caps, Heads, KvFormat, Matrix, Plan, Recent};
 
 use super::{Config, Kv};
 
@@ -55,13 +56,22 @@ pub(crate) struct Scratch {
     pub weights: BufferRef,
     pub choice: BufferRef,
     pub adjustments: BufferRef,
+    /// For each layer, the newest keys and values as halves, where the KV cache keeps such.
+    pub recent: Vec<Recent>,
 }
 
 /// Tokens whose logits are computed together when a text is scored.
 pub(crate) const SCORED: u32 = 8;
 
 impl Scratch {
-    pub fn declare(table: &mut Buffers, config: &Config, heads: Heads, caps: &Caps, capacity: u32) -> Self {
+    pub fn declare(
+        table: &mut Buffers,
+        config: &Config,
+        heads: Heads,
+        kv: KvFormat,
+        caps: &Caps,
+        capacity: u32,
+    ) -> Self {
         let queries = heads.heads * heads.head_dim;
         let keys = heads.kv_heads * heads.head_dim;
         let states = state_bytes(caps, heads, 1).max(state_bytes(caps, heads, capacity));
@@ -81,8 +91,17 @@ impl Scratch {
             choice: floats("choice", 12, 1),
             adjustments: floats("adjustments", 4, config.vocab),
             states: table.declare("states", states),
+            recent: recent(table, config.layers, heads, kv, capacity),
         }
     }
+}
+
+/// Declares the rings of all layers; a cache that keeps none shares one that nothing is written to.
+fn recent(table: &mut Buffers, layers: u32, heads: Heads, kv: KvFormat, capacity: u32) -> Vec<Recent> {
+    let (len, bytes) = (kv.recent_len(capacity), kv.recent_bytes(heads, capacity));
+    let first = table.declare("recent", bytes);
+    let more = (1..layers).map(|_| if len > 0 { table.declare("recent", bytes) } else { first });
+    std::iter::once(first).chain(more).map(|buffer| Recent { buffer, len }).collect()
 }
 
 /// One run of the transformer: how many tokens at most, and over how much of the KV cache.
@@ -108,12 +127,13 @@ impl Llama {
             rms_norm(p, &layer.attn_norm, s.x, s.h, n);
             matmul(p, caps, &layer.qkv, s.h, s.qkv, all, Put::Store);
             if let Some(tail) = segments.last() {
-                rope_append(p, self.heads, self.kv, &self.rope, s.qkv, tail, n);
+                rope_append(p, self.heads, self.kv, &self.rope, s.qkv, tail, s.recent[i], n);
             }
             if !pass.outputs && i + 1 == self.layers.len() {
                 break;
             }
             attend(p, caps, self.heads, self.kv, s.qkv, &segments, s.states, n);
+            attend_recent(p, self.heads, s.qkv, s.recent[i], s.states, n);
             attend_merge(p, caps, self.heads, self.kv, s.states, s.attended, n);
             matmul(p, caps, &layer.o, s.attended, s.x, all, Put::Add);
             rms_norm(p, &layer.ffn_norm, s.x, s.h, n);

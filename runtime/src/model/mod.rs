@@ -1,5 +1,7 @@
 //! A model: what its file says, and its forward pass.
 
+#[cfg(test)]
+mod addresses;
 mod config;
 mod kv;
 mod llama;

@@ -18,7 +18,7 @@ struct Params {
     k_words: u32,  // of a cached vector
     v_words: u32,
     q_width: u32,  // floats from one token's queries to the next's
-    reserved: u32,
+    page: u32,     // positions that another kernel sees to: those of a row's own page; 1: none
 }
 @group(0) @binding(0) var<uniform> p: Params;
 @group(0) @binding(2) var<storage, read> q: array<vec4<f32>>;
@@ -36,14 +36,15 @@ override V_VALUES: u32 = 2;
 
 const NEVER = -1e30; // the score of what may not be seen
 
-// How many of the segment's positions a row may see.
+// How many of the segment's positions a row may see: up to its own, or, with pages, up to where its own page begins.
 fn seen_by(row: u32) -> u32 {
-    let visible = step_.position + row / (p.heads / p.kv_heads) + 1u;
+    let position = step_.position + row / (p.heads / p.kv_heads);
+    let visible = select(position + 1u, position / p.page * p.page, p.page > 1u);
     return select(0u, visible - p.first, visible > p.first);
 }
 
-#ifdef DECODE
-#import attend_decode
+#ifdef WIDE
+#import attend_wide
 #else
 #import attend_tiles
 #endif

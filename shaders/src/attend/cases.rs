@@ -1,4 +1,4 @@
-use super::{DECODE, Params, ROWS, tile};
+use super::{DECODE, PREFILL, Params, ROWS, tile};
 use crate::kernel::{Case, Scene, Step};
 use crate::kv::{KvFormat, KvType, Layout};
 use crate::testing::{Random, words};
@@ -72,6 +72,12 @@ pub fn cases() -> Vec<Case> {
         cases.extend(case(shape([4, 2, 80, 90, 9, 32, 128, 1, 0]), kv, Scores::Random));
         cases.extend(case(shape([8, 1, 96, 63, 1, 0, 64, 1, 1]), kv, Scores::Random));
     }
+    // Pages that end before, at and after a segment's begin and end, and within a pass.
+    let paged = KvFormat { k: KvType::Q4_0, v: KvType::Q8_0, hadamard: true };
+    for position in [0, 63, 64, 127, 128, 191, 192, 255] {
+        cases.extend(case(shape([4, 2, 64, position, 1, 64, 128, 2, 0]), paged, Scores::Random));
+        cases.extend(case(shape([4, 2, 64, position, 17, 64, 128, 1, 1]), paged, Scores::Random));
+    }
     // Scores of all magnitudes, at positions either side of tiles and of the segment's end, in 1 to 64 splits.
     for scores in [Scores::Uniform, Scores::Rising, Scores::Falling, Scores::Spikes] {
         for splits in [1, 2, 7, 64] {
@@ -85,11 +91,11 @@ pub fn cases() -> Vec<Case> {
     cases
 }
 
-/// The case on the variant for its rows; where there is one token, on the one for GPUs too.
+/// The case on the variants for CPUs and for GPUs.
 fn case(shape: Shape, kv: KvFormat, scores: Scores) -> Vec<Case> {
     let rows = tile(shape.count * (shape.heads / shape.kv_heads));
-    let variants = if shape.count == 1 { vec![rows, DECODE] } else { vec![rows] };
-    variants.into_iter().map(|variant| on(variant, shape, kv, scores)).collect()
+    let variants = [rows, if shape.count == 1 { DECODE } else { PREFILL }];
+    variants.map(|variant| on(variant, shape, kv, scores)).to_vec()
 }
 
 fn on(variant: usize, shape: Shape, kv: KvFormat, scores: Scores) -> Case {
@@ -97,9 +103,9 @@ fn on(variant: usize, shape: Shape, kv: KvFormat, scores: Scores) -> Case {
     let mut random = Random::new(u64::from(position + count));
     let scale = 1.0 / (head_dim as f32).sqrt();
     let [k_words, v_words] = kv.words(head_dim);
-    let (q_width, reserved) = ((heads + 2 * kv_heads) * head_dim, 0);
+    let (q_width, page) = ((heads + 2 * kv_heads) * head_dim, kv.page());
     let params =
-        Params { heads, kv_heads, head_dim, splits, first, len, scale, fresh, k_words, v_words, q_width, reserved };
+        Params { heads, kv_heads, head_dim, splits, first, len, scale, fresh, k_words, v_words, q_width, page };
     let mut q = random.activations((count * q_width) as usize);
     if scores != Scores::Random {
         // The first float of a query is 1 before scaling, the others are 0: a key's first float is its score.

@@ -32,16 +32,17 @@ params! {
     v_words: u32,
     /// Floats from one token's queries to the next's.
     q_width: u32,
-    /// Padding to 16 bytes.
-    reserved: u32,
+    /// Positions of a page: a row sees those before its own page. 1: a row sees its own position too.
+    page: u32,
 }
 
 /// Positions that a workgroup looks at together; splits take multiples of it.
 pub const LANES: u32 = 64;
 /// Rows of a workgroup of each variant.
-pub const ROWS: [u32; 4] = [4, 8, 16, 4];
-/// The variant for one token on a GPU.
+pub const ROWS: [u32; 5] = [4, 8, 16, 4, 16];
+/// The variants for one token, and for many, on a GPU.
 const DECODE: usize = 3;
+const PREFILL: usize = 4;
 
 /// The kernel.
 pub static ATTEND: Kernel = Kernel {
@@ -57,7 +58,8 @@ pub static ATTEND: Kernel = Kernel {
         Variant::base("rows4", &["ROWS_4"]),
         Variant::base("rows8", &["ROWS_8"]),
         Variant::base("rows16", &["ROWS_16"]),
-        Variant::base("decode", &["DECODE"]),
+        Variant::base("decode", &["WIDE", "ONE_BAND"]),
+        Variant::base("prefill", &["WIDE"]),
     ],
     work,
     reference: reference::attend,
@@ -82,7 +84,11 @@ pub(crate) fn splits_in_use(step: Step, splits: u32) -> u32 {
 /// The variant for this many rows of a KV head: as few tiles as can be, each as small as can be, so that what is cached is
 /// read once.
 fn variant(caps: &Caps, rows: u32, capacity: u32) -> usize {
-    if capacity == 1 && !caps.cpu { DECODE } else { tile(rows) }
+    match (caps.cpu, capacity) {
+        (true, _) => tile(rows),
+        (false, 1) => DECODE,
+        (false, _) => PREFILL,
+    }
 }
 
 fn tile(rows: u32) -> usize {
@@ -100,7 +106,9 @@ pub fn state_bytes(caps: &Caps, heads: Heads, capacity: u32) -> u64 {
     rows * u64::from(heads.head_dim + 2) * 4
 }
 
-/// Records attention of the queries that `qkv` `[tokens, heads + 2 kv_heads, head_dim]` begins with over `segments`, in order of positions. `states` takes
+/// Records attention of the queries that `qkv` `[tokens, heads + 2 kv_heads, head_dim]` begins with over `segments`, in order of
+/// positions; but for each token's own page, where `kv` keeps it as halves:
+/// [`attend_recent`](crate::attend_recent::attend_recent) sees to that. `states` takes
 /// [`state_bytes`]; [`attend_merge`](crate::attend_merge::attend_merge) makes the result of it.
 pub fn attend(
     plan: &mut Plan,
@@ -128,7 +136,7 @@ pub fn attend(
             k_words,
             v_words,
             q_width: (heads.heads + 2 * heads.kv_heads) * heads.head_dim,
-            reserved: 0,
+            page: kv.page(),
         };
         if let Some(host) = segment.host {
             plan.uploads.push(Upload { before: plan.dispatches.len(), host, to: [segment.k, segment.v] });

@@ -20,10 +20,13 @@ pub fn attend(scene: &mut Scene) {
             })
             .collect();
         for row in 0..rows {
-            let position = scene.step.position + row / ratio;
+            let seen = |row: u32| match (scene.step.position + row / ratio, p.page) {
+                (position, 1) => position + 1,
+                (position, page) => position / page * page,
+            };
+            let visible = seen(row);
             let last = (row / tile_rows * tile_rows + tile_rows).min(rows) - 1;
-            let visible = scene.step.position + last / ratio + 1;
-            let length = visible.saturating_sub(p.first).min(p.len);
+            let length = seen(last).saturating_sub(p.first).min(p.len);
             let share = length.div_ceil(p.splits).next_multiple_of(LANES);
             let head = kv_head * ratio + row % ratio;
             let q: Vec<f64> = scene.floats(0)[(row / ratio * p.q_width + head * p.head_dim) as usize..][..dim]
@@ -40,7 +43,7 @@ pub fn attend(scene: &mut Scene) {
                     (largest, total) = (old[dim].into(), old[dim + 1].into());
                 }
                 for slot in split * share..((split + 1) * share).min(length) {
-                    if p.first + slot > position {
+                    if p.first + slot >= visible {
                         continue;
                     }
                     let (k, v) = &cached[slot as usize];

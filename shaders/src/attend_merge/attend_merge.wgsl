@@ -35,8 +35,9 @@ fn attend_merge(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocati
     let stride = p.head_dim + 2u;
     let row = ((head / ratio) * rows + token * ratio + head % ratio) * stride;
     let next = p.kv_heads * rows * stride; // from one split to the next
-    let splits = splits_in_use(p.splits);
-
+    // Bounds that are not of uniforms alone: see matmul's row_groups.
+    let splits = min(splits_in_use(p.splits), arrayLength(&states));
+    let block = min(p.block, arrayLength(&y));
     var peak = -1e30;
     for (var s = lane; s < splits; s += QUADS * PARTS) {
         peak = max(peak, states[row + s * next + p.head_dim]);
@@ -83,8 +84,8 @@ fn attend_merge(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocati
         vector[4u * lane + 3u] = mean.w;
     }
     workgroupBarrier();
-    if p.block > 1u {
-        hadamard(lane, p.head_dim, p.block);
+    if block > 1u {
+        hadamard(lane, p.head_dim, block);
     }
     if lane < p.head_dim / 2u {
         let at = (token * p.heads + head) * p.head_dim + 2u * lane;

@@ -45,7 +45,8 @@ fn matmul(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_ind
     var a5 = vec4<f32>();
     var a6 = vec4<f32>();
     var a7 = vec4<f32>();
-    for (var g = 0u; g < p.groups; g++) {
+    let groups = row_groups();
+    for (var g = 0u; g < groups; g++) {
         let v0 = load_x(x0 + g * 8u);
         let v1 = load_x(x1 + g * 8u);
         let v2 = load_x(x2 + g * 8u);

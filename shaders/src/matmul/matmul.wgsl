@@ -27,6 +27,12 @@ struct Params {
 
 #import format
 
+// Groups in a row. Lavapipe specialises a kernel to uniforms that alone end a loop or decide a branch, and where that changes the
+// code much it compiles anew at every dispatch and keeps it all. A bound that is not of uniforms alone is left be.
+fn row_groups() -> u32 {
+    return min(p.groups, arrayLength(&weights));
+}
+
 fn token_count() -> u32 {
     return select(p.tokens, step_.count, p.tokens == 0u);
 }

@@ -77,7 +77,8 @@ fn matmul(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_ind
     var x1 = load_token(line + 32u, last, 0u, quad);
     var x2 = load_token(line + 64u, last, 0u, quad);
     var x3 = load_token(line + 96u, last, 0u, quad);
-    for (var g = 0u; g < p.groups; g++) {
+    let groups = row_groups();
+    for (var g = 0u; g < groups; g++) {
         workgroupBarrier();
         if high {
             let w = unpack(packed, g);

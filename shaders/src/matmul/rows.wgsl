@@ -13,7 +13,8 @@ fn matmul(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_ind
     let at = p.x_first * p.groups * 8u;
     var low = vec4<f32>();
     var high = vec4<f32>();
-    for (var g = 0u; g < p.groups; g++) {
+    let groups = row_groups();
+    for (var g = 0u; g < groups; g++) {
         let v = load_x(at + g * 8u);
         let sums = sums_of(v);
         low += vec4<f32>(

@@ -42,7 +42,8 @@ fn matmul(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_ind
     var a1 = vec4<f32>();
     var a2 = vec4<f32>();
     var a3 = vec4<f32>();
-    for (var g = 0u; g < p.groups; g++) {
+    let groups = row_groups();
+    for (var g = 0u; g < groups; g++) {
         workgroupBarrier();
         if lane < 64u {
             put_weights(lane, weights_of(load_stored(base, g)));

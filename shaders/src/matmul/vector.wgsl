@@ -22,7 +22,8 @@ fn matmul(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_id)
     var w1 = load_packed(b1, min(local.y, last));
     var w2 = load_packed(b2, min(local.y, last));
     var w3 = load_packed(b3, min(local.y, last));
-    for (var g = local.y; g < p.groups; g += SPLITS) {
+    let groups = row_groups();
+    for (var g = local.y; g < groups; g += SPLITS) {
         let v = load_x(at + g * 8u);
         let next = min(g + SPLITS, last);
         let n0 = load_packed(b0, next);

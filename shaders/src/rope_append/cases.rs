@@ -1,6 +1,6 @@
 use super::{Params, RopeTables};
 use crate::kernel::{Case, Scene, Step};
-use crate::kv::{KvFormat, KvType};
+use crate::kv::{Heads, KvFormat, KvType};
 use crate::testing::{Random, words};
 
 pub fn cases() -> Vec<Case> {
@@ -36,11 +36,12 @@ pub fn cases() -> Vec<Case> {
 fn case(shape: [u32; 8], kv: KvFormat) -> Case {
     let [heads, kv_heads, head_dim, rotary_dim, position, count, first, len] = shape;
     let mut random = Random::new(u64::from(position + head_dim));
+    let shape = Heads { heads, kv_heads, head_dim };
     let frequencies: Vec<f64> =
         (0..rotary_dim / 2).map(|i| 1e6_f64.powf(-2.0 * f64::from(i) / f64::from(rotary_dim))).collect();
     let tables = RopeTables::new(&frequencies, 1.0, position + count);
     let ([k_words, v_words], [k_block, v_block]) = (kv.words(head_dim), kv.blocks(head_dim));
-    let (reserved0, reserved1) = (0, 0);
+    let (ring, reserved0) = (kv.recent_len(count), 0);
     let params = Params {
         heads,
         kv_heads,
@@ -52,8 +53,8 @@ fn case(shape: [u32; 8], kv: KvFormat) -> Case {
         v_words,
         k_block,
         v_block,
+        ring,
         reserved0,
-        reserved1,
     };
     let mut vector = |floats: u32| words(&random.activations(floats as usize));
     let cache = |words: u32| vec![0x3c00_3c00; (len * kv_heads * words) as usize];
@@ -72,6 +73,7 @@ fn case(shape: [u32; 8], kv: KvFormat) -> Case {
                 vector((heads + 2 * kv_heads) * head_dim * count),
                 cache(k_words),
                 cache(v_words),
+                vec![0x3c00_3c00; (kv.recent_bytes(shape, count) / 4).max(4) as usize],
             ],
             workgroups: [heads + 2 * kv_heads, count + 1, 1],
         },

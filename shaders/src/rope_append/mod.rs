@@ -5,7 +5,7 @@ mod reference;
 mod tables;
 
 use crate::kernel::{Contents, Kernel, Step, Variant, Work, read, write};
-use crate::kv::{Heads, KvFormat, Segment};
+use crate::kv::{Heads, KvFormat, Recent, Segment};
 use crate::params;
 use crate::plan::{BufferRef, Dispatch, Plan};
 
@@ -32,10 +32,10 @@ params! {
     k_block: u32,
     /// Block of the transform of values.
     v_block: u32,
+    /// Positions in the rings of what is kept as halves; 0: none.
+    ring: u32,
     /// Padding to 16 bytes.
     reserved0: u32,
-    /// Padding.
-    reserved1: u32,
 }
 
 /// The kernel.
@@ -51,6 +51,7 @@ pub static ROPE_APPEND: Kernel = Kernel {
         write("qkv"),
         write("k_cache").of(Contents::Packed(reference::cached_keys)),
         write("v_cache").of(Contents::Packed(reference::cached_values)),
+        write("recent").of(Contents::Packed(reference::halves)),
     ],
     overrides: &["K_VALUES", "V_VALUES"],
     variants: &[Variant::base("base", &[])],
@@ -69,7 +70,8 @@ pub struct Rope {
 }
 
 /// Records the rotation of the queries of `qkv` `[tokens, heads + 2 kv_heads, head_dim]` in place, and of the keys behind them
-/// on their way to the cache, and the values' way there. All positions of the step must lie in `segment`.
+/// on their way to the cache, and the values' way there. All positions of the step must lie in `segment`, and fit the rings of
+/// `recent`.
 pub fn rope_append(
     plan: &mut Plan,
     heads: Heads,
@@ -77,6 +79,7 @@ pub fn rope_append(
     rope: &Rope,
     qkv: BufferRef,
     segment: &Segment,
+    recent: Recent,
     capacity: u32,
 ) {
     let ([k_words, v_words], [k_block, v_block]) = (kv.words(heads.head_dim), kv.blocks(heads.head_dim));
@@ -91,8 +94,8 @@ pub fn rope_append(
         v_words,
         k_block,
         v_block,
+        ring: recent.len,
         reserved0: 0,
-        reserved1: 0,
     };
     plan.push(Dispatch {
         kernel: &ROPE_APPEND,
@@ -100,7 +103,7 @@ pub fn rope_append(
         format: None,
         overrides: kv.overrides(),
         params: bytemuck::bytes_of(&params).to_vec(),
-        buffers: vec![rope.tables, qkv, segment.k, segment.v],
+        buffers: vec![rope.tables, qkv, segment.k, segment.v, recent.buffer],
         workgroups: [heads.heads + 2 * heads.kv_heads, capacity, 1],
     });
 }

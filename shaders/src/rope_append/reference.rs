@@ -1,6 +1,6 @@
 use super::Params;
 use crate::kernel::Scene;
-use crate::kv::{Layout, hadamard};
+use crate::kv::{KvType, Layout, hadamard};
 
 /// Rotates pair by pair in f64, from the tables.
 pub fn rope_append(scene: &mut Scene) {
@@ -24,16 +24,23 @@ pub fn rope_append(scene: &mut Scene) {
             rotate(q, position);
             hadamard(q, p.k_block);
         }
-        let Some(slot) = (position as u32).checked_sub(p.first).filter(|&s| s < p.len) else { continue };
+        let slot = (position as u32).checked_sub(p.first).filter(|&s| s < p.len);
         for head in 0..p.kv_heads {
             let at = own + (heads + head as usize) * dim;
             let mut k = scene.floats(1)[at..at + dim].to_vec();
             rotate(&mut k, position);
             hadamard(&mut k, p.k_block);
-            keys(&p).write(&mut scene.buffers[2], slot, head, &k);
             let mut v = scene.floats(1)[at + kv_heads * dim..][..dim].to_vec();
             hadamard(&mut v, p.v_block);
-            values(&p).write(&mut scene.buffers[3], slot, head, &v);
+            for (of, vector) in [(0, &k), (p.ring, &v)].into_iter().filter(|_| p.ring > 0) {
+                let row = (of + position as u32 % p.ring) * p.kv_heads + head;
+                let packed = KvType::F16.encode(vector);
+                scene.buffers[4][row as usize * dim / 2..][..dim / 2].copy_from_slice(&packed);
+            }
+            if let Some(slot) = slot {
+                keys(&p).write(&mut scene.buffers[2], slot, head, &k);
+                values(&p).write(&mut scene.buffers[3], slot, head, &v);
+            }
         }
     }
 }
@@ -50,6 +57,11 @@ fn values(p: &Params) -> Layout {
 pub fn cached_keys(scene: &Scene, words: &[u32]) -> Vec<f64> {
     let p: Params = scene.params();
     keys(&p).read_all(words, p.head_dim)
+}
+
+/// The floats that `words` of halves hold.
+pub fn halves(_: &Scene, words: &[u32]) -> Vec<f64> {
+    KvType::F16.decode(words, 2 * words.len() as u32).into_iter().map(f64::from).collect()
 }
 
 /// The cached values.

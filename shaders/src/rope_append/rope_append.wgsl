@@ -1,5 +1,6 @@
 // Rotates q and k by their positions (Su et al. 2021, neighbouring pairs), and appends k and v to the KV cache. A workgroup
 // takes one head of one token: of q, then of k, then of v.
+// The newest keys and values may be kept as halves too, in rings.
 //
 // A position is 1024 a + b: its rotation is the product of row a of one table and row b of another, both made in f64.
 // No cosine is taken here: drivers are far off for large angles.
@@ -16,7 +17,8 @@ struct Params {
     v_words: u32,
     k_block: u32,    // of the Hadamard transform of q and k; 1: none
     v_block: u32,
-    reserved0: u32, reserved1: u32,
+    ring: u32,       // positions in the rings; 0: none
+    reserved0: u32,
 }
 @group(0) @binding(0) var<uniform> p: Params;
 // 1024 rows for b, then the rows for a; a row is (cos, sin) for each rotated pair.
@@ -25,6 +27,7 @@ struct Params {
 @group(0) @binding(3) var<storage, read_write> qkv: array<vec2<f32>>;
 @group(0) @binding(4) var<storage, read_write> k_cache: array<u32>;
 @group(0) @binding(5) var<storage, read_write> v_cache: array<u32>;
+@group(0) @binding(6) var<storage, read_write> recent: array<u32>; // keys, then values, [ring, kv_heads, head_dim] each
 
 #import kv
 #import hadamard
@@ -116,6 +119,11 @@ fn rope_append(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocatio
             qkv[at] = vec2<f32>(vector[2u * lane], vector[2u * lane + 1u]);
         }
         return;
+    }
+    if p.ring > 0u && lane < pairs {
+        let row = select(0u, p.ring, is_v) + position % p.ring;
+        recent[(row * p.kv_heads + head) * pairs + lane] =
+            pack2x16float(vec2<f32>(vector[2u * lane], vector[2u * lane + 1u]));
     }
     let slot = position - p.first;
     if slot >= p.len {

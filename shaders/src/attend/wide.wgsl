@@ -1,47 +1,55 @@
-// One token, for GPUs: four rows, whose scores are the members of a vector; 256 positions at a time, one an invocation. Then an
-// invocation sums one quad of the values of every so many positions.
-const ROWS = 4u;
+// For GPUs: 256 invocations in one band or four. A band has four rows, whose scores are the members of a vector; each of its
+// invocations looks at one position, then sums one quad of the values of every so many positions.
+#ifdef ONE_BAND
+const BANDS = 1u;
+#else
+const BANDS = 4u;
+#endif
 const LANES = 256u;
+const WIDTH = LANES / BANDS; // positions looked at together
+const ROWS = 4u * BANDS;
 
 var<workgroup> queries: array<vec4<f32>, ROWS * 32u>; // [quad, row]
-var<workgroup> weights: array<vec4<f32>, LANES>;      // of the positions looked at
+var<workgroup> weights: array<vec4<f32>, LANES>;      // [band, position]
 var<workgroup> lanes: array<vec4<f32>, LANES>;
 
+// The largest of a band's values.
 fn max_all(value: vec4<f32>, lane: u32) -> vec4<f32> {
     lanes[lane] = value;
-    for (var half = LANES / 2u; half > 0u; half >>= 1u) {
+    for (var half = WIDTH / 2u; half > 0u; half >>= 1u) {
         workgroupBarrier();
-        if lane < half {
+        if lane % WIDTH < half {
             lanes[lane] = max(lanes[lane], lanes[lane + half]);
         }
     }
     workgroupBarrier();
-    let all = lanes[0];
+    let all = lanes[lane / WIDTH * WIDTH];
     workgroupBarrier();
     return all;
 }
 
+// Their sum.
 fn sum_all(value: vec4<f32>, lane: u32) -> vec4<f32> {
     lanes[lane] = value;
-    for (var half = LANES / 2u; half > 0u; half >>= 1u) {
+    for (var half = WIDTH / 2u; half > 0u; half >>= 1u) {
         workgroupBarrier();
-        if lane < half {
+        if lane % WIDTH < half {
             lanes[lane] += lanes[lane + half];
         }
     }
     workgroupBarrier();
-    let all = lanes[0];
+    let all = lanes[lane / WIDTH * WIDTH];
     workgroupBarrier();
     return all;
 }
 
-// The four rows' products of quad i with a piece of a key.
-fn dots(i: u32, k: vec4<f32>) -> vec4<f32> {
-    let at = i * ROWS;
+// The products of a band's four rows' quad i with a piece of a key.
+fn dots(band: u32, i: u32, k: vec4<f32>) -> vec4<f32> {
+    let at = i * ROWS + 4u * band;
     return vec4<f32>(dot(queries[at], k), dot(queries[at + 1u], k), dot(queries[at + 2u], k), dot(queries[at + 3u], k));
 }
 
-fn scores_at(base: u32) -> vec4<f32> {
+fn scores_at(band: u32, base: u32) -> vec4<f32> {
     var scores = vec4<f32>();
     // Eight loads on their way together. A scale is good for 16 floats at least, and so is a head's length a multiple.
     let last = p.head_dim / 4u - 4u;
@@ -57,8 +65,8 @@ fn scores_at(base: u32) -> vec4<f32> {
         let h = k_quad(base, j + 3u);
         let scale = k_scale(base, i);
         let scale2 = select(0.0, k_scale(base, j), j > i);
-        let low = (dots(i, a) + dots(i + 1u, b)) + (dots(i + 2u, c) + dots(i + 3u, d));
-        let high = (dots(j, e) + dots(j + 1u, f)) + (dots(j + 2u, g) + dots(j + 3u, h));
+        let low = (dots(band, i, a) + dots(band, i + 1u, b)) + (dots(band, i + 2u, c) + dots(band, i + 3u, d));
+        let high = (dots(band, j, e) + dots(band, j + 1u, f)) + (dots(band, j + 2u, g) + dots(band, j + 3u, h));
         scores += low * scale + high * scale2;
     }
     return scores;
@@ -73,12 +81,13 @@ fn state4(at: u32) -> vec4<f32> {
 fn put_sums(sum: vec4<f32>, lane: u32, quads: u32, at: u32, known: bool) {
     lanes[lane] = sum;
     workgroupBarrier();
-    if lane < quads && known {
+    let place = lane % WIDTH;
+    if place < quads && known {
         var all = lanes[lane];
-        for (var i = lane + quads; i < LANES / quads * quads; i += quads) {
-            all += lanes[i];
+        for (var i = quads; i < WIDTH / quads * quads; i += quads) {
+            all += lanes[lane + i];
         }
-        let to_ = at + lane * 4u;
+        let to_ = at + place * 4u;
         states[to_] = all.x;
         states[to_ + 1u] = all.y;
         states[to_ + 2u] = all.z;
@@ -97,6 +106,8 @@ fn attend(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_ind
     if row0 >= rows || split >= splits_in_use(p.splits) {
         return;
     }
+    let band = lane / WIDTH;
+    let place = lane % WIDTH;
     let last_row = min(row0 + ROWS, rows) - 1u;
     let length = min(seen_by(last_row), p.len);
     let share = ((length + p.splits - 1u) / p.splits + 63u) / 64u * 64u;
@@ -113,13 +124,14 @@ fn attend(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_ind
         queries[i] = q[(row / ratio) * (p.q_width / 4u) + head * quads + i / ROWS] * p.scale;
     }
 
-    let seen = vec4<u32>(seen_by(row0), seen_by(row0 + 1u), seen_by(row0 + 2u), seen_by(row0 + 3u));
+    let four = vec4<u32>(row0 + 4u * band) + vec4<u32>(0u, 1u, 2u, 3u);
+    let known = four < vec4<u32>(rows);
+    let seen = vec4<u32>(seen_by(four.x), seen_by(four.y), seen_by(four.z), seen_by(four.w));
     let stride = p.head_dim + 2u;
-    let state0 = ((split * p.kv_heads + kv_head) * rows + row0) * stride;
-    let known = vec4<u32>(row0) + vec4<u32>(0u, 1u, 2u, 3u) < vec4<u32>(rows);
-    let own = lane % quads;
-    let turn = lane / quads;
-    let turns = LANES / quads;
+    let at = ((split * p.kv_heads + kv_head) * rows + min(four, vec4<u32>(last_row))) * stride; // the rows' states
+    let own = place % quads;
+    let turn = place / quads;
+    let turns = WIDTH / quads;
     var s0 = vec4<f32>();
     var s1 = vec4<f32>();
     var s2 = vec4<f32>();
@@ -127,10 +139,9 @@ fn attend(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_ind
     var peak = vec4<f32>(NEVER);
     var total = vec4<f32>(); // this invocation's part of it
     if p.fresh == 0u {
-        let at = vec4<u32>(state0) + min(vec4<u32>(0u, 1u, 2u, 3u), vec4<u32>(last_row - row0)) * stride;
         let d = p.head_dim;
         peak = vec4<f32>(states[at.x + d], states[at.y + d], states[at.z + d], states[at.w + d]);
-        if lane == 0u {
+        if place == 0u {
             total = vec4<f32>(states[at.x + d + 1u], states[at.y + d + 1u], states[at.z + d + 1u], states[at.w + d + 1u]);
         }
         if turn == 0u {
@@ -142,11 +153,11 @@ fn attend(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_ind
     }
     workgroupBarrier();
 
-    for (var first = begin; first < end; first += LANES) {
-        let slot = first + lane;
+    for (var first = begin; first < end; first += WIDTH) {
+        let slot = first + place;
         var scores = vec4<f32>(NEVER);
         if slot < end {
-            scores = select(scores, scores_at(key_base(kv_head, slot)), vec4<u32>(slot) < seen);
+            scores = select(scores, scores_at(band, key_base(kv_head, slot)), vec4<u32>(slot) < seen);
         }
         let before = peak;
         peak = max(peak, max_all(scores, lane));
@@ -160,7 +171,7 @@ fn attend(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_ind
         s3 *= rescale.w;
         workgroupBarrier();
         if turn < turns {
-            let count = min(LANES, end - first);
+            let count = min(WIDTH, end - first);
             let step = p.kv_heads * p.v_words;
             let base = (first * p.kv_heads + kv_head) * p.v_words;
             let last = count - 1u;
@@ -173,10 +184,11 @@ fn attend(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_ind
                 let vj = v_quad(base + min(j, last) * step, own);
                 let vk = v_quad(base + min(k, last) * step, own);
                 let vl = v_quad(base + min(l, last) * step, own);
-                let wi = weights[i];
-                let wj = select(vec4<f32>(), weights[min(j, last)], j < count);
-                let wk = select(vec4<f32>(), weights[min(k, last)], k < count);
-                let wl = select(vec4<f32>(), weights[min(l, last)], l < count);
+                let own_weights = band * WIDTH;
+                let wi = weights[own_weights + i];
+                let wj = select(vec4<f32>(), weights[own_weights + min(j, last)], j < count);
+                let wk = select(vec4<f32>(), weights[own_weights + min(k, last)], k < count);
+                let wl = select(vec4<f32>(), weights[own_weights + min(l, last)], l < count);
                 s0 += (wi.x * vi + wj.x * vj) + (wk.x * vk + wl.x * vl);
                 s1 += (wi.y * vi + wj.y * vj) + (wk.y * vk + wl.y * vl);
                 s2 += (wi.z * vi + wj.z * vj) + (wk.z * vk + wl.z * vl);
@@ -185,13 +197,13 @@ fn attend(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_ind
         }
     }
 
-    put_sums(s0, lane, quads, state0, known.x);
-    put_sums(s1, lane, quads, state0 + stride, known.y);
-    put_sums(s2, lane, quads, state0 + 2u * stride, known.z);
-    put_sums(s3, lane, quads, state0 + 3u * stride, known.w);
+    put_sums(s0, lane, quads, at.x, known.x);
+    put_sums(s1, lane, quads, at.y, known.y);
+    put_sums(s2, lane, quads, at.z, known.z);
+    put_sums(s3, lane, quads, at.w, known.w);
     let sum = sum_all(total, lane);
-    if lane < ROWS && known[lane] {
-        states[state0 + lane * stride + p.head_dim] = peak[lane];
-        states[state0 + lane * stride + p.head_dim + 1u] = sum[lane];
+    if place < 4u && known[place] {
+        states[at[place] + p.head_dim] = peak[place];
+        states[at[place] + p.head_dim + 1u] = sum[place];
     }
 }
