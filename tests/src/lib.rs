@@ -6,4 +6,5 @@ pub mod compare;
 pub mod gguf;
 pub mod model;
 pub mod phases;
+pub mod repository;
 pub mod retrieval;

@@ -38,7 +38,7 @@ pub(crate) struct Loader<'a> {
 
 impl<'a> Loader<'a> {
     pub fn new(model: &'a Model, gpu: &'a Gpu, progress: &'a mut dyn FnMut(Progress)) -> Self {
-        let total = model.gguf().tensors().iter().map(|tensor| tensor.bytes).sum();
+        let total = model.checkpoint().tensors().iter().map(|tensor| tensor.bytes).sum();
         Self {
             model,
             gpu,
@@ -72,7 +72,7 @@ impl<'a> Loader<'a> {
             });
         }
         let norm = self.norm("output_norm.weight", &config).await?;
-        let head = match self.model.gguf().tensor("output.weight") {
+        let head = match self.model.checkpoint().tensor("output.weight") {
             Some(_) => self.matrix("output.weight", vocab, width).await?,
             None => embed.clone(),
         };
@@ -86,7 +86,7 @@ impl<'a> Loader<'a> {
     }
 
     fn tensor(&self, name: &str, shape: &[u32]) -> Result<&'a Tensor, Error> {
-        let tensor = self.model.gguf().tensor(name).ok_or_else(|| Error::TensorMissing { name: name.into() })?;
+        let tensor = self.model.checkpoint().tensor(name).ok_or_else(|| Error::TensorMissing { name: name.into() })?;
         let expected: Vec<u64> = shape.iter().map(|&n| n.into()).collect();
         if tensor.shape != expected {
             return Err(Error::TensorShape { name: name.into(), found: tensor.shape.clone(), expected });
@@ -96,7 +96,7 @@ impl<'a> Loader<'a> {
 
     async fn norm(&mut self, name: &str, config: &Config) -> Result<Norm, Error> {
         let tensor = self.tensor(name, &[config.width])?;
-        let stored = self.model.gguf().data(tensor, 0..tensor.bytes)?;
+        let stored = self.model.checkpoint().data(tensor, 0..tensor.bytes)?;
         let mut weight = vec![0.0; config.width as usize];
         tensor.format.dequantize(&stored, &mut weight);
         self.advance(tensor.bytes).await?;
@@ -129,7 +129,7 @@ impl<'a> Loader<'a> {
             while row < u64::from(rows) {
                 let count = (at_once * TILE as u64).min(u64::from(rows) - row);
                 let begin = (u64::from(first) + row) * row_bytes;
-                let stored = self.model.gguf().data(tensor, begin..begin + count * row_bytes)?;
+                let stored = self.model.checkpoint().data(tensor, begin..begin + count * row_bytes)?;
                 words.resize((count.div_ceil(TILE as u64) * tile_bytes / 4) as usize, 0);
                 let packed = words.chunks_exact_mut(tile_bytes as usize / 4);
                 for (tile, rows) in packed.zip(stored.chunks(TILE * row_bytes as usize)) {
