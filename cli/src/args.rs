@@ -442,6 +442,9 @@ pub struct QuantizeArgs {
     /// Another format for the tensors whose names match. May be repeated; the first that matches counts.
     #[arg(long = "tensor", value_name = "REGEX=FORMAT")]
     pub overrides: Vec<Override>,
+    /// Importance matrix, as llama.cpp's llama-imatrix writes it (GGUF): which columns' errors count most.
+    #[arg(long, value_name = "FILE")]
+    pub imatrix: Option<PathBuf>,
     /// Replace the output file if it exists.
     #[arg(long)]
     pub force: bool,

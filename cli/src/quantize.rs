@@ -3,9 +3,9 @@
 use std::path::Path;
 use std::time::Instant;
 
-use godwit::native::{folder_of, write_atomically};
-use godwit::quantize::{Quantized, Recipe, write_gguf};
-use godwit::{Model, Progress};
+use godwit::native::{folder_of, open_file, write_atomically};
+use godwit::quantize::{Importance, Quantized, Recipe, write_gguf};
+use godwit::{Error, Model, Progress};
 use serde_json::json;
 
 use crate::args::QuantizeArgs;
@@ -20,7 +20,9 @@ pub fn run(args: &QuantizeArgs) -> anyhow::Result<()> {
     let stop = Stop::listen()?;
     let begin = Instant::now();
     let model = Model::open(&args.model)?;
-    let recipe = Recipe { mix: args.mix, overrides: args.overrides.clone() };
+    let importance = args.imatrix.as_deref().map(|path| Importance::read(open_file(path)?)).transpose();
+    let importance = importance.map_err(Error::from)?;
+    let recipe = Recipe { mix: args.mix, overrides: args.overrides.clone(), importance };
     let quantized = Quantized::new(model.shared_checkpoint(), &recipe);
     let bar = bar("quantising", "{bytes}/{total_bytes}");
     let mut show = |progress: Progress| {

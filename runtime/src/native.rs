@@ -96,6 +96,14 @@ pub fn open_parts_with(path: &Path, access: Access) -> Result<Vec<Box<dyn Source
         .collect()
 }
 
+/// Opens one file, memory-mapped.
+///
+/// # Errors
+/// The file is missing, empty, a folder, or can't be read.
+pub fn open_file(path: &Path) -> Result<Box<dyn Source>, FormatError> {
+    open(path, Access::Mapped)
+}
+
 /// `stem-00001-of-00003.gguf`, taken apart.
 struct Pattern<'a> {
     stem: &'a str,

@@ -4,8 +4,8 @@ use std::ops::ControlFlow;
 use std::path::Path;
 use std::process::Command;
 
-use godwit::format::FormatError;
-use godwit::quantize::{Mix, Quantized, Recipe, write_gguf};
+use godwit::format::{Bytes, FormatError, GgufWriter};
+use godwit::quantize::{Importance, Mix, Quantized, Recipe, write_gguf};
 use godwit::{EngineOptions, Error, Format, Model, Progress};
 use godwit_tests::compare::compare;
 use godwit_tests::model::{engine, fixture, session};
@@ -95,6 +95,7 @@ fn overrides_count() {
     let recipe = Recipe {
         mix: Mix::Q4_0,
         overrides: vec!["attn_v=q8_0".parse().expect("valid"), r"^blk\.1\.attn=f16".parse().expect("valid")],
+        importance: None,
     };
     let quantized = repository("untied").as_quantized(&recipe);
     let format = |name: &str| quantized.checkpoint().tensor(name).expect("a tensor").format;
@@ -176,5 +177,48 @@ fn weights_that_are_no_numbers_are_refused() {
         let folder = tempfile::tempdir().expect("a folder");
         assert!(block_on(model.quantized(&Mix::Q4_0.into(), folder.path(), &mut go)).is_err());
         assert_eq!(std::fs::read_dir(folder.path()).expect("a folder").count(), 0);
+    }
+}
+
+/// An importance file of one matrix.
+fn importance(kind: &str, sums: &[f32], count: f32) -> Bytes {
+    let mut writer = GgufWriter::default();
+    writer.key("general.type", godwit::format::Value::String(kind.into()));
+    writer.tensor("blk.0.attn_q.weight.in_sum2", Format::F32, &[sums.len() as u64]);
+    let at = writer.tensor("blk.0.attn_q.weight.counts", Format::F32, &[1]);
+    let mut data = writer.header();
+    let start = data.len();
+    data.extend(sums.iter().flat_map(|sum| sum.to_le_bytes()));
+    data.resize(start + at as usize, 0);
+    data.extend(count.to_le_bytes());
+    data.resize(start + writer.data_bytes() as usize, 0);
+    Bytes { name: "importance.gguf".into(), data }
+}
+
+#[test]
+fn importance_matrices_count() {
+    let model = repository("untied");
+    let sums: Vec<f32> = (0..128).map(|i| if i % 2 == 0 { 4000.0 } else { 1.0 }).collect();
+    let read = |file: Bytes| Importance::read(Box::new(file));
+    let recipe = |importance| Recipe { mix: Mix::Q4_0, overrides: Vec::new(), importance };
+    let known = read(importance("imatrix", &sums, 10.0)).expect("it is read");
+    let error = |recipe: &Recipe, parity: usize| {
+        let quantized = model.as_quantized(recipe);
+        let name = "blk.0.attn_q.weight";
+        let pairs = weights(&model, name).into_iter().zip(weights(&quantized, name)).enumerate();
+        pairs.filter(|(i, _)| i % 2 == parity).map(|(_, (a, b))| f64::from(a - b).powi(2)).sum::<f64>()
+    };
+    let (with, without) = (recipe(Some(known)), recipe(None));
+    assert!(error(&with, 0) < 0.8 * error(&without, 0), "{} for {}", error(&with, 0), error(&without, 0));
+    assert_ne!(with.key(), without.key());
+
+    for (file, says) in [
+        (importance("model", &sums, 10.0), "`imatrix`"),
+        (importance("imatrix", &[-1.0; 128], 10.0), "weight 0 is -0.1"),
+        (importance("imatrix", &[f32::NAN; 128], 10.0), "weight 0 is NaN"),
+        (Bytes { name: "x".into(), data: b"GGUF".to_vec() }, "cut short"),
+    ] {
+        let error = read(file).expect_err(says).to_string();
+        assert!(error.contains(says), "{error}");
     }
 }

@@ -18,7 +18,7 @@ pub struct Quantized {
     inner: Arc<dyn Checkpoint>,
     tensors: Vec<Tensor>,
     index: HashMap<String, usize>,
-    name: String,
+    recipe: Recipe,
 }
 
 impl Quantized {
@@ -34,7 +34,7 @@ impl Quantized {
         };
         let tensors: Vec<Tensor> = inner.tensors().iter().map(change).collect();
         let index = tensors.iter().enumerate().map(|(at, tensor)| (tensor.name.clone(), at)).collect();
-        Self { tensors, index, name: recipe.mix.name().into(), inner }
+        Self { tensors, index, recipe: recipe.clone(), inner }
     }
 
     /// Quantises whole rows from `first` on.
@@ -53,7 +53,11 @@ impl Quantized {
             if let Some(at) = weights.iter().position(|weight| !weight.is_finite()) {
                 return Err(fault(Fault::NotFinite { index: row * width + at as u64, value: weights[at] }));
             }
-            to.format.quantize(&weights, None, out).map_err(|error| fault(Fault::NoQuantizer(error)))
+            let importance = self.recipe.importance.as_ref().and_then(|importance| importance.of(to));
+            let rows = weights.chunks_exact(width as usize).zip(out.chunks_exact_mut(to_row as usize));
+            rows.map(|(weights, out)| to.format.quantize(weights, importance, out))
+                .collect::<Result<(), _>>()
+                .map_err(|error| fault(Fault::NoQuantizer(error)))
         })
     }
 }
@@ -76,7 +80,7 @@ fn each_chunk<E>(out: &mut [u8], len: usize, each: impl Fn(usize, &mut [u8]) -> 
 
 impl Checkpoint for Quantized {
     fn kind(&self) -> String {
-        format!("{} as {}", self.inner.kind(), self.name)
+        format!("{} as {}", self.inner.kind(), self.recipe.mix)
     }
 
     fn metadata(&self) -> &Metadata {

@@ -7,6 +7,7 @@ use godwit_shaders::Format;
 use regex_automata::meta::Regex;
 use thiserror::Error;
 
+use super::imatrix::Importance;
 use crate::checkpoint::Checkpoint;
 use crate::format::Tensor;
 
@@ -194,11 +195,13 @@ pub struct Recipe {
     pub mix: Mix,
     /// Where to depart from it; the first that matches counts.
     pub overrides: Vec<Override>,
+    /// How much each column of the matrices counts, where that was measured.
+    pub importance: Option<Importance>,
 }
 
 impl From<Mix> for Recipe {
     fn from(mix: Mix) -> Self {
-        Self { mix, overrides: Vec::new() }
+        Self { mix, overrides: Vec::new(), importance: None }
     }
 }
 
@@ -206,7 +209,8 @@ impl Recipe {
     /// A text that two recipes share only if they are the same.
     pub fn key(&self) -> String {
         let overrides: Vec<&str> = self.overrides.iter().map(|o| o.text.as_str()).collect();
-        format!("{} {overrides:?}", self.mix)
+        let importance = self.importance.as_ref().map_or("", Importance::key);
+        format!("{} {overrides:?} {importance}", self.mix)
     }
 
     /// The format of a tensor of this checkpoint. Vectors stay as they are, and so does every tensor whose rows no format of
