@@ -93,11 +93,16 @@ golden() {
   .venv/bin/python -c 'import numpy, gguf' 2>/dev/null ||
     .venv/bin/python -m pip install --quiet --disable-pip-version-check numpy gguf
   local complete=target/golden/complete
-  [ $complete -nt tests/golden/reference.py ] && [ $complete -nt tests/golden/shapes.py ] && return
+  local script newer=
+  for script in reference shapes repositories; do
+    [ $complete -nt "tests/golden/$script.py" ] || newer=yes
+  done
+  [ -n "$newer" ] || return 0
   say "computing the golden logits (about a minute)"
   mkdir -p target/golden
   .venv/bin/python tests/golden/reference.py logits >/dev/null
   .venv/bin/python tests/golden/shapes.py >/dev/null
+  .venv/bin/python tests/golden/repositories.py >/dev/null
   touch $complete
 }
 

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 use clap_complete::Shell;
+use godwit::quantize::{Mix, Override};
 use godwit::{Backend, ContextSize, GpuOptions, KvFormat, RopeOverride, RopeStretch, Sampling, Synthetic};
 
 /// Runs Llama-architecture language models on any GPU.
@@ -46,6 +47,11 @@ pub enum Command {
     Bench(BenchArgs),
     /// Measures how well the model predicts a text: lower is better.
     Perplexity(PerplexityArgs),
+    /// Writes a model as a GGUF file with smaller weights.
+    #[command(after_help = "Examples:
+  godwit quantize Llama-3-8B-Instruct model.gguf --type q4_k_m
+  godwit quantize big.gguf small.gguf --type q4_k_s --tensor attn_v=q8_0 --tensor 'blk\\.[01]\\.=q6_k'")]
+    Quantize(QuantizeArgs),
     /// Prints a shell completion script.
     Completions {
         /// The shell.
@@ -94,6 +100,8 @@ impl Common {
 pub struct ModelArgs {
     #[command(flatten)]
     pub source: ModelSource,
+    #[command(flatten)]
+    pub quant: QuantArgs,
     /// Tokens the context holds at most, such as 8192, 128k or 1m; max: as many as the memory has room for [default: the
     /// model's window].
     #[arg(long, value_name = "TOKENS")]
@@ -111,7 +119,7 @@ pub struct ModelArgs {
 /// Where the model comes from.
 #[derive(Args, Clone, Debug)]
 pub struct ModelSource {
-    /// GGUF file; of a split model, the first part.
+    /// GGUF file (of a split model, the first part), or folder of a model with safetensors.
     #[arg(required_unless_present = "synthetic")]
     pub model: Option<PathBuf>,
     /// Instead of a file, weights of noise in the shape of a real model, for measuring: SHAPE[:FORMAT][,KEY=N...], such as
@@ -120,6 +128,18 @@ pub struct ModelSource {
     pub synthetic: Option<Synthetic>,
     #[command(flatten)]
     pub rope: RopeArgs,
+}
+
+/// Weights smaller than the model's own.
+#[derive(Args, Clone, Debug, Default)]
+pub struct QuantArgs {
+    /// Quantise the weights first: q4_0, q4_k, q5_k, q6_k, q8_0 and so on, as `godwit quantize --help` has them. The result is
+    /// kept on disk for the next time.
+    #[arg(long, value_name = "TYPE", conflicts_with = "synthetic")]
+    pub quant: Option<Mix>,
+    /// Folder for quantised weights [default: godwit in the user's cache folder].
+    #[arg(long, value_name = "FOLDER", requires = "quant")]
+    pub quant_dir: Option<PathBuf>,
 }
 
 /// Another rotary embedding than the file's.
@@ -340,8 +360,11 @@ pub struct TokenizeArgs {
 
 #[derive(Args, Debug)]
 pub struct DoctorArgs {
-    /// GGUF file to check against the GPU's memory.
+    /// Model to check against the GPU's memory: GGUF file, or folder of a model with safetensors.
     pub model: Option<PathBuf>,
+    /// How its weights would be quantised, such as q4_k.
+    #[arg(long, value_name = "TYPE", conflicts_with = "synthetic")]
+    pub quant: Option<Mix>,
     /// Instead of a file, the shape of a model, such as llama3-8b:q4_k.
     #[arg(long, value_name = "SHAPE", conflicts_with = "model")]
     pub synthetic: Option<Synthetic>,
@@ -398,6 +421,8 @@ pub struct PerplexityArgs {
 pub struct PerplexityModel {
     #[command(flatten)]
     pub source: ModelSource,
+    #[command(flatten)]
+    pub quant: QuantArgs,
     /// The text.
     #[arg(short, long, value_name = "FILE")]
     pub file: PathBuf,
@@ -411,6 +436,29 @@ pub struct PerplexityModel {
     pub kv: KvArgs,
 }
 
+#[derive(Args, Debug)]
+pub struct QuantizeArgs {
+    /// GGUF file (of a split model, the first part), or folder of a model with safetensors.
+    pub model: PathBuf,
+    /// The GGUF file to write.
+    pub output: PathBuf,
+    /// What to quantise to: F32, F16, BF16, Q4_0, Q4_1, Q5_0, Q5_1, Q8_0, Q2_K_S, Q2_K, Q3_K_S, Q3_K_M, Q3_K_L, Q4_K_S,
+    /// Q4_K_M, Q5_K_S, Q5_K_M or Q6_K.
+    #[arg(short, long = "type", value_name = "TYPE")]
+    pub mix: Mix,
+    /// Another format for the tensors whose names match. May be repeated; the first that matches counts.
+    #[arg(long = "tensor", value_name = "REGEX=FORMAT")]
+    pub overrides: Vec<Override>,
+    /// Importance matrix, as llama.cpp's llama-imatrix writes it (GGUF): which columns' errors count most.
+    #[arg(long, value_name = "FILE")]
+    pub imatrix: Option<PathBuf>,
+    /// Replace the output file if it exists.
+    #[arg(long)]
+    pub force: bool,
+    #[command(flatten)]
+    pub common: Common,
+}
+
 impl Command {
     /// The options that all commands share.
     pub fn common(&self) -> Common {
@@ -422,6 +470,7 @@ impl Command {
             Command::Doctor(a) => a.common.clone(),
             Command::Bench(a) => a.common.clone(),
             Command::Perplexity(a) => a.common.clone(),
+            Command::Quantize(a) => a.common.clone(),
             Command::Completions { .. } | Command::Man => Common::default(),
         }
     }

@@ -127,7 +127,7 @@ fn open(path: &Path) -> anyhow::Result<File> {
 }
 
 /// Where programs keep what they could make again.
-fn cache_folder() -> Option<PathBuf> {
+pub fn cache_folder() -> Option<PathBuf> {
     let named = |variable| std::env::var_os(variable).map(PathBuf::from).filter(|path| path.is_absolute());
     if cfg!(windows) {
         return named("LOCALAPPDATA");

@@ -21,6 +21,10 @@ async fn examine(args: &DoctorArgs) -> anyhow::Result<()> {
     let source = ModelSource { model: args.model.clone(), synthetic: args.synthetic.clone(), rope: args.rope };
     let asked = source.model.is_some() || source.synthetic.is_some();
     let model = if asked { Some(load::open(&source)?) } else { None };
+    let model = match args.quant {
+        Some(mix) => model.map(|model| model.as_quantized(&mix.into())),
+        None => model,
+    };
     let mut out = Output::new();
     let (chosen, caps) = (gpu.summary(), gpu.caps());
     if args.common.json {

@@ -1,6 +1,7 @@
 //! `godwit inspect`: what is in a model file.
 
-use godwit::format::{Array, Gguf, Value};
+use godwit::checkpoint::Checkpoint;
+use godwit::format::{Array, Value};
 use godwit::{Config, Model};
 use serde_json::json;
 
@@ -21,15 +22,18 @@ pub fn run(args: &InspectArgs) -> anyhow::Result<()> {
 }
 
 fn as_text(model: &Model) -> anyhow::Result<()> {
-    let (gguf, c, mut out) = (model.gguf(), model.config(), Output::new());
+    let (checkpoint, c, mut out) = (model.checkpoint(), model.config(), Output::new());
     out.line(&format!(
-        "{} (GGUF v{}, {})",
+        "{} ({}, {})",
         printable(&model.name()),
-        gguf.version(),
-        output::bytes(gguf.file_bytes())
+        checkpoint.kind(),
+        output::bytes(checkpoint.file_bytes())
     ))?;
-    for part in gguf.part_names() {
-        out.line(&format!("  {}", printable(part)))?;
+    for file in checkpoint.files() {
+        out.line(&format!("  {}", printable(file)))?;
+    }
+    for note in checkpoint.notes() {
+        out.line(&format!("note: {}", printable(note)))?;
     }
     out.line(&format!(
         "\n{} layers of width {}, feed-forward {}\n{} query heads and {} KV heads of {}\n\
@@ -37,40 +41,41 @@ fn as_text(model: &Model) -> anyhow::Result<()> {
         c.layers, c.width, c.ffn, c.heads, c.kv_heads, c.head_dim, c.vocab, c.context, c.theta, c.scaling
     ))?;
     out.line("\nMetadata")?;
-    for (key, value) in gguf.metadata().iter() {
+    for (key, value) in checkpoint.metadata().iter() {
         out.line(&format!("  {} = {}", printable(key), shown(value)))?;
     }
     out.line("\nTensors")?;
-    for tensor in gguf.tensors() {
+    for tensor in checkpoint.tensors() {
         let shape: Vec<String> = tensor.shape.iter().map(u64::to_string).collect();
         let (name, format) = (printable(&tensor.name), tensor.format.name());
         out.line(&format!("  {name:<30} {format:<7} {:<16} {}", shape.join(" x "), output::bytes(tensor.bytes)))?;
     }
     out.line("\nBy format")?;
-    for (format, count, bytes) in by_format(gguf) {
+    for (format, count, bytes) in by_format(checkpoint) {
         out.line(&format!("  {format:<7} {count:>5} tensors {:>10}", output::bytes(bytes)))?;
     }
     Ok(())
 }
 
 fn as_json(model: &Model) -> anyhow::Result<()> {
-    let gguf = model.gguf();
+    let checkpoint = model.checkpoint();
     let metadata: serde_json::Map<String, serde_json::Value> =
-        gguf.metadata().iter().map(|(key, value)| (key.to_owned(), to_json(value))).collect();
-    let tensors: Vec<_> = gguf
+        checkpoint.metadata().iter().map(|(key, value)| (key.to_owned(), to_json(value))).collect();
+    let tensors: Vec<_> = checkpoint
         .tensors()
         .iter()
         .map(|t| json!({"name": t.name, "format": t.format.name(), "shape": t.shape, "bytes": t.bytes, "offset": t.offset, "part": t.part}))
         .collect();
-    let formats: Vec<_> = by_format(gguf)
+    let formats: Vec<_> = by_format(checkpoint)
         .into_iter()
         .map(|(format, tensors, bytes)| json!({"format": format, "tensors": tensors, "bytes": bytes}))
         .collect();
     Output::new().json(&json!({
         "name": model.name(),
-        "version": gguf.version(),
-        "files": gguf.part_names(),
-        "file_bytes": gguf.file_bytes(),
+        "kind": checkpoint.kind(),
+        "files": checkpoint.files(),
+        "notes": checkpoint.notes(),
+        "file_bytes": checkpoint.file_bytes(),
         "config": config(model.config()),
         "metadata": metadata,
         "tensors": tensors,
@@ -86,9 +91,9 @@ fn config(c: &Config) -> serde_json::Value {
     })
 }
 
-fn by_format(gguf: &Gguf) -> Vec<(&'static str, usize, u64)> {
+fn by_format(checkpoint: &dyn Checkpoint) -> Vec<(&'static str, usize, u64)> {
     let sum = |format: godwit::Format| {
-        let of = || gguf.tensors().iter().filter(|t| t.format == format);
+        let of = || checkpoint.tensors().iter().filter(|t| t.format == format);
         (format.name(), of().count(), of().map(|t| t.bytes).sum())
     };
     godwit::Format::ALL.into_iter().map(sum).filter(|(_, count, _)| *count > 0).collect()

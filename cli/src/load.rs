@@ -1,11 +1,14 @@
 //! From a path to a model on the GPU, with a progress bar on a terminal.
 
+use std::path::Path;
 use std::time::Instant;
 
+use godwit::quantize::Mix;
 use godwit::{Engine, EngineOptions, Gpu, Model, Progress, Spilling};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use crate::args::{Common, ModelArgs, ModelSource};
+use crate::context::{cache_folder, stopped};
 use crate::exit::Usage;
 use crate::stop::Stop;
 
@@ -32,7 +35,10 @@ pub fn open(source: &ModelSource) -> anyhow::Result<Model> {
 /// Loads a model onto the GPU.
 pub async fn load(args: &ModelArgs, common: &Common, stop: &Stop) -> anyhow::Result<Loaded> {
     let begin = Instant::now();
-    let model = open(&args.source)?;
+    let mut model = open(&args.source)?;
+    if let Some(mix) = args.quant.quant {
+        model = quantized(&model, mix, args.quant.quant_dir.as_deref(), stop).await?;
+    }
     let gpu = Gpu::open(&common.gpu()).await?;
     if gpu.summary().is_cpu() {
         tracing::warn!("{} computes on the CPU", gpu.summary());
@@ -52,6 +58,21 @@ pub async fn load(args: &ModelArgs, common: &Common, stop: &Stop) -> anyhow::Res
     let engine = Engine::load(gpu, &model, &options, &mut show).await?;
     bar.finish_and_clear();
     Ok(Loaded { model, engine, load_s: begin.elapsed().as_secs_f64() })
+}
+
+/// The model with quantised weights, from the disk where they are there from an earlier time.
+async fn quantized(model: &Model, mix: Mix, folder: Option<&Path>, stop: &Stop) -> anyhow::Result<Model> {
+    let folder = folder.map(Path::to_path_buf).or_else(|| Some(cache_folder()?.join("godwit").join("weights")));
+    let folder = folder.ok_or_else(|| Usage("there is no cache folder; name one with --quant-dir".into()))?;
+    let bar = bar("quantising", "{bytes}/{total_bytes}");
+    let mut show = |progress: Progress| {
+        bar.set_length(progress.total);
+        bar.set_position(progress.done);
+        stop.flow()
+    };
+    let result = model.quantized(&mix.into(), &folder, &mut show).await;
+    bar.finish_and_clear();
+    result.map_err(stopped)
 }
 
 /// A bar on stderr, shown on a terminal only, and only once the work has taken a moment.

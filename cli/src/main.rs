@@ -11,6 +11,7 @@ mod inspect;
 mod load;
 mod output;
 mod perplexity;
+mod quantize;
 mod run;
 mod stop;
 mod tokenize;
@@ -39,6 +40,7 @@ fn main() -> ExitCode {
         Command::Doctor(args) => doctor::run(args),
         Command::Bench(args) => bench::run(args),
         Command::Perplexity(args) => perplexity::run(args),
+        Command::Quantize(args) => quantize::run(args),
         Command::Completions { shell } => {
             let mut script = Vec::new();
             clap_complete::generate(*shell, &mut Cli::command(), "godwit", &mut script);

@@ -25,6 +25,7 @@ async fn measure(args: &PerplexityArgs) -> anyhow::Result<()> {
     let text = input::text(None, Some(&args.model.file))?;
     let model_args = ModelArgs {
         source: args.model.source.clone(),
+        quant: args.model.quant.clone(),
         context: Some(ContextSize::Tokens(args.model.context)),
         kv: args.model.kv,
         spill_memory: 0,

@@ -92,6 +92,9 @@ pub enum Error {
         /// The size of the vocabulary.
         vocab: u32,
     },
+    /// A file that can't be written.
+    #[error("can't write: {0}")]
+    Write(String),
     /// Nothing to continue: no token was given yet.
     #[error("the session has no tokens to continue from; give it a prompt first")]
     Empty,

@@ -3,17 +3,44 @@
 //! Nothing here can fail but by a panic, a hang, or memory in proportion to a lie.
 
 use crate::chat::{ChatTemplate, Message};
-use crate::format::Bytes;
+use crate::format::{Bytes, Source};
 use crate::model::Model;
 use crate::tokenizer::{Special, Tokenizer};
 
 /// Bytes as a model file; where it opens, its tensors' first bytes and its tokenizer are used.
 pub fn gguf(data: &[u8]) {
     let source = Bytes { name: "fuzz.gguf".into(), data: data.to_vec() };
-    let Ok(model) = Model::from_sources(vec![Box::new(source)]) else { return };
-    for tensor in model.gguf().tensors() {
+    if let Ok(model) = Model::from_sources(vec![Box::new(source)]) {
+        use_model(&model);
+    }
+}
+
+/// Bytes as a repository: files that each follow their name, a line end, their length in decimal digits, and a line end.
+pub fn repository(mut data: &[u8]) {
+    fn line<'a>(data: &mut &'a [u8]) -> Option<&'a str> {
+        let end = data.iter().position(|&byte| byte == b'\n')?;
+        let (line, rest) = data.split_at(end);
+        *data = &rest[1..];
+        std::str::from_utf8(line).ok()
+    }
+    let mut files: Vec<Box<dyn Source>> = Vec::new();
+    while let (Some(name), Some(len)) = (line(&mut data).map(str::to_owned), line(&mut data)) {
+        let len = len.parse().unwrap_or(usize::MAX).min(data.len());
+        let (content, rest) = data.split_at(len);
+        files.push(Box::new(Bytes { name, data: content.to_vec() }));
+        data = rest;
+    }
+    if let Ok(model) = Model::from_repository("fuzz", files) {
+        use_model(&model);
+    }
+}
+
+fn use_model(model: &Model) {
+    let checkpoint = model.checkpoint();
+    for tensor in checkpoint.tensors() {
         // Both outcomes are fine.
-        let _ = model.gguf().data(tensor, 0..tensor.bytes.min(64));
+        let _ = checkpoint.data(tensor, 0..tensor.bytes.min(64));
+        let _ = checkpoint.data(tensor, tensor.bytes.saturating_sub(7)..tensor.bytes);
     }
     encode(model.tokenizer());
     if let Ok(chat) = model.chat() {

@@ -1,6 +1,7 @@
 //! Godwit: a portable runtime for Llama-architecture language models on any GPU.
 
 pub mod chat;
+pub mod checkpoint;
 pub mod cpu;
 mod engine;
 mod error;
@@ -15,6 +16,7 @@ pub mod model;
 pub mod native;
 #[cfg(not(target_arch = "wasm32"))]
 pub mod prefix_cache;
+pub mod quantize;
 pub mod sampling;
 pub mod saved;
 mod session;

@@ -28,7 +28,7 @@ impl MemoryUse {
             [width, rows] => rows.div_ceil(32) * Matrix::tile_bytes(tensor.format, width as u32),
             _ => 4 * tensor.shape.iter().product::<u64>(),
         };
-        let weights = model.gguf().tensors().iter().map(stored).sum::<u64>();
+        let weights = model.checkpoint().tensors().iter().map(stored).sum::<u64>();
         let mut table = Buffers::default();
         Scratch::declare(&mut table, config, heads(config), kv, caps, pass_tokens(caps));
         let scratch = table.bytes();

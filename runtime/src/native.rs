@@ -3,12 +3,13 @@
 use std::fs::File;
 use std::io::{self, BufWriter, ErrorKind, Read, Seek, SeekFrom, Write as _};
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use memmap2::Mmap;
 
+use crate::checkpoint::{Checkpoint, Repository, is_part};
 use crate::error::Error;
-use crate::format::{Fault, FormatError, Source, copy_from};
+use crate::format::{Fault, FormatError, Gguf, Source, copy_from};
 use crate::saved::SavedError;
 
 /// How a file's bytes get into memory.
@@ -20,6 +21,46 @@ pub enum Access {
     Mapped,
     /// Read piece by piece, for files that may change and for network drives: a file that shrinks is an error.
     Plain,
+}
+
+/// Opens a model, memory-mapped: a GGUF file, or the folder of a repository with safetensors, which may also be given by its
+/// `config.json` or one of its weight files.
+///
+/// # Errors
+/// Names the file that is missing, or what is wrong with it.
+pub fn open_checkpoint(path: &Path) -> Result<Arc<dyn Checkpoint>, Error> {
+    let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+    let folder = match path.is_dir() {
+        true => path,
+        false if path.is_file() && is_part(name) => folder_of(path),
+        false => return Ok(Arc::new(Gguf::read(open_parts(path)?)?)),
+    };
+    if !folder.join("config.json").exists() {
+        return Err(FormatError::file(folder.display().to_string(), Fault::Folder).into());
+    }
+    Ok(Arc::new(Repository::read(&folder.display().to_string(), open_folder(folder)?)?))
+}
+
+/// Opens the files of a repository that matter. A link is followed where it stays in the folder, or leads to the blobs of the
+/// hub's cache that the folder is a snapshot of (`models--OWNER--NAME/snapshots/REVISION`).
+fn open_folder(folder: &Path) -> Result<Vec<Box<dyn Source>>, FormatError> {
+    let read = |error: io::Error| io(folder, "read the folder", &error);
+    let home = folder.canonicalize().map_err(read)?;
+    let blobs = home.parent().filter(|parent| parent.ends_with("snapshots")).and_then(Path::parent);
+    let blobs = blobs.map(|model| model.join("blobs"));
+    let mut files = Vec::new();
+    for entry in std::fs::read_dir(folder).map_err(read)? {
+        let path = entry.map_err(read)?.path();
+        if !path.file_name().and_then(|name| name.to_str()).is_some_and(is_part) {
+            continue;
+        }
+        let real = path.canonicalize().map_err(|error| io(&path, "follow the link", &error))?;
+        if !real.starts_with(&home) && !blobs.as_ref().is_some_and(|blobs| real.starts_with(blobs)) {
+            return Err(FormatError::file(path.display().to_string(), Fault::Link));
+        }
+        files.push(open(&path, Access::Mapped)?);
+    }
+    Ok(files)
 }
 
 /// Opens a model file, memory-mapped; of a model in several files, all parts.
@@ -53,6 +94,14 @@ pub fn open_parts_with(path: &Path, access: Access) -> Result<Vec<Box<dyn Source
             open(&path, access)
         })
         .collect()
+}
+
+/// Opens one file, memory-mapped.
+///
+/// # Errors
+/// The file is missing, empty, a folder, or can't be read.
+pub fn open_file(path: &Path) -> Result<Box<dyn Source>, FormatError> {
+    open(path, Access::Mapped)
 }
 
 /// `stem-00001-of-00003.gguf`, taken apart.

@@ -2,6 +2,8 @@
 
 use thiserror::Error;
 
+use crate::format::{FormatError, Metadata};
+
 /// How the next token is chosen.
 ///
 /// In the order of use: the penalties and the bias change the logits, `temperature` divides them, then `top_k`, `top_p`
@@ -51,6 +53,20 @@ impl Default for Sampling {
 }
 
 impl Sampling {
+    /// What the metadata of a checkpoint recommends (`general.sampling.*`), on top of the default.
+    pub(crate) fn of_metadata(metadata: &Metadata) -> Result<Self, FormatError> {
+        let float = |key: &str| metadata.f32(&format!("general.sampling.{key}"));
+        let default = Self::default();
+        Ok(Self {
+            temperature: float("temp")?.unwrap_or(default.temperature),
+            top_k: metadata.u32("general.sampling.top_k")?.unwrap_or(default.top_k),
+            top_p: float("top_p")?.unwrap_or(default.top_p),
+            min_p: float("min_p")?.unwrap_or(default.min_p),
+            repetition_penalty: float("penalty_repeat")?.unwrap_or(default.repetition_penalty),
+            ..default
+        })
+    }
+
     /// Always the most likely token.
     pub fn greedy() -> Self {
         Self { temperature: 0.0, top_p: 1.0, ..Self::default() }

@@ -123,12 +123,12 @@ impl Inner {
         if let Some(known) = self.fingerprint.get() {
             return Ok(known);
         }
-        let (config, gguf) = (self.model.config(), self.model.gguf());
+        let (config, checkpoint) = (self.model.config(), self.model.checkpoint());
         let mut hash = blake3::Hasher::new();
         hash.update(format!("{config:?} {:?} {}", self.llama.kv, self.llama.kv.page()).as_bytes());
-        for tensor in gguf.tensors() {
+        for tensor in checkpoint.tensors() {
             hash.update(format!("{} {} {:?}", tensor.name, tensor.format, tensor.shape).as_bytes());
-            hash.update(&gguf.data(tensor, 0..tensor.bytes.min(256))?);
+            hash.update(&checkpoint.data(tensor, 0..tensor.bytes.min(256))?);
         }
         Ok(self.fingerprint.get_or_init(|| hash.finalize().to_hex().to_string()))
     }

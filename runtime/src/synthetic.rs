@@ -200,7 +200,7 @@ mod tests {
         }
         assert!(noise.read(noise.len() - 1, &mut [0; 2]).is_err());
         let model = shape.model().expect("a model");
-        let norm = model.gguf().tensor("output_norm.weight").expect("a norm");
-        assert_eq!(model.gguf().data(norm, 0..8).expect("its data")[..], [0, 0, 128, 63, 0, 0, 128, 63]);
+        let norm = model.checkpoint().tensor("output_norm.weight").expect("a norm");
+        assert_eq!(model.checkpoint().data(norm, 0..8).expect("its data")[..], [0, 0, 128, 63, 0, 0, 128, 63]);
     }
 }

@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use godwit_tests::gguf::{Builder, string, u32};
+use godwit_tests::repository::{Files, safetensors, tiny_tensors};
 
 const TOKENIZER: &str = r#"{"version":"1.0","added_tokens":[{"id":4,"content":"<|im_end|>","special":true}],
 "pre_tokenizer":{"type":"ByteLevel","add_prefix_space":false},"decoder":{"type":"ByteLevel"},
@@ -28,6 +29,25 @@ fn main() -> std::io::Result<()> {
     write("gguf", "one_tensor", &header.build())?;
     write("gguf", "split", &header.clone().with("split.count", u32(1)).build())?;
     write("gguf", "template", &header.with("tokenizer.chat_template", string(TEMPLATES[0])).build())?;
+    // Two tensors are enough to open; with the settings and the template that the tiny repository leaves out.
+    let tensors = &tiny_tensors()[..2];
+    let whole = Files::tiny().with("model.safetensors", safetensors(tensors));
+    let map = r#"{"weight_map": {"model.embed_tokens.weight": "a.safetensors", "model.norm.weight": "b.safetensors"}}"#;
+    let sharded = Files::tiny()
+        .without("model.safetensors")
+        .with("a.safetensors", safetensors(&tensors[..1]))
+        .with("b.safetensors", safetensors(&tensors[1..]))
+        .with("model.safetensors.index.json", map)
+        .with("generation_config.json", r#"{"eos_token_id": [1, 2], "temperature": 0.6, "top_k": 50}"#);
+    for (name, files) in [("tiny", whole), ("sharded", sharded)] {
+        let settings = r#"{"eos_token": "t1", "chat_template": "{{ messages[0].content }}"}"#;
+        let mut all = Vec::new();
+        for (name, content) in &files.with("tokenizer_config.json", settings).files {
+            all.extend(format!("{name}\n{}\n", content.len()).bytes());
+            all.extend(content);
+        }
+        write("repository", name, &all)?;
+    }
     write("tokenizer_json", "byte_level", TOKENIZER.as_bytes())?;
     for (i, template) in TEMPLATES.iter().enumerate() {
         write("chat_template", &format!("seed{i}"), template.as_bytes())?;

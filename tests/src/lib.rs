@@ -6,5 +6,6 @@ pub mod compare;
 pub mod gguf;
 pub mod model;
 pub mod phases;
+pub mod repository;
 pub mod retrieval;
 pub mod safetensors;

@@ -17,6 +17,11 @@ fn gguf() {
 }
 
 #[test]
+fn repository() {
+    replay("repository", godwit::fuzzing::repository);
+}
+
+#[test]
 fn tokenizer_json() {
     replay("tokenizer_json", godwit::fuzzing::tokenizer_json);
 }

@@ -104,8 +104,8 @@ impl Report {
     pub fn new(engine: &Engine, load_s: f64, rates: Rates) -> Self {
         let (summary, weights) = (engine.gpu().summary(), engine.memory().weights);
         // Of an embedding that is not the output head too, a pass reads a row for each token only.
-        let gguf = engine.model().gguf();
-        let embedding = gguf.tensor("token_embd.weight").filter(|_| gguf.tensor("output.weight").is_some());
+        let checkpoint = engine.model().checkpoint();
+        let embedding = checkpoint.tensor("token_embd.weight").filter(|_| checkpoint.tensor("output.weight").is_some());
         Self {
             version: env!("CARGO_PKG_VERSION").into(),
             model: engine.model().name(),

@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use godwit_shaders::format::NoQuantizer;
 use thiserror::Error;
 
 /// A model file that can't be read: which file, where in it, what it was about, and what to do.
@@ -98,7 +99,7 @@ pub enum Fault {
     #[error("there is no such file; check the path")]
     Missing,
     /// A folder where a file is wanted.
-    #[error("this is a folder; name the .gguf file in it")]
+    #[error("this is a folder without config.json; name a .gguf file in it, or a folder with a safetensors model")]
     Folder,
     /// A pipe, a device or a socket.
     #[error("this is not a regular file; copy the model to a file first")]
@@ -267,4 +268,49 @@ pub enum Fault {
         /// The tensor's size.
         bytes: u64,
     },
+    /// A JSON file that isn't one.
+    #[error("it can't be used: {0}; download it again")]
+    Json(String),
+    /// A safetensors header that isn't one.
+    #[error("this is not a safetensors file: {0}; download it again")]
+    Safetensors(String),
+    /// A safetensors header that describes another number of bytes.
+    #[error(
+        "the header describes {described} bytes, but {found} follow; the file is cut short or damaged: download it again"
+    )]
+    DataLength {
+        /// Bytes of the tensors in the header.
+        described: u64,
+        /// Bytes behind the header.
+        found: u64,
+    },
+    /// A type of number that weights are not stored in.
+    #[error("its type is {0}, which is not supported; supported: F32, F16, BF16")]
+    Dtype(String),
+    /// An index that names a file which isn't there.
+    #[error("it is said to be in {0:?}, but the folder has no such file; download the missing shards")]
+    Shard(String),
+    /// An index that is wrong about a tensor.
+    #[error("the index says that it is here, but it is not; download the shard and the index again")]
+    NotInShard,
+    /// A repository without weights.
+    #[error("there are no .safetensors files; convert the weights to safetensors, or give a GGUF file")]
+    NoWeights,
+    /// Several weight files, and nothing that says what belongs together.
+    #[error("model.safetensors.index.json is missing; download it")]
+    NoIndex,
+    /// A link out of the folder.
+    #[error("this is a link that leads out of the folder; copy the file instead")]
+    Link,
+    /// A weight that is no number.
+    #[error("weight {index} is {value}; the model is damaged: download it again")]
+    NotFinite {
+        /// Its place in the tensor.
+        index: u64,
+        /// What it is.
+        value: f32,
+    },
+    /// A format that is read only.
+    #[error(transparent)]
+    NoQuantizer(NoQuantizer),
 }

@@ -11,7 +11,7 @@ use godwit_shaders::Format;
 use super::error::{Fault, FormatError, Subject};
 use super::metadata::Metadata;
 use super::reader::Reader;
-use super::source::Source;
+use super::source::{Source, slice};
 
 const ALIGNMENT: &str = "general.alignment";
 const ARCHITECTURE: &str = "general.architecture";
@@ -114,38 +114,15 @@ impl Gguf {
         self.index.get(name).and_then(|&at| self.tensors.get(at))
     }
 
-    /// The name of the file a tensor is in.
-    pub fn file_of(&self, tensor: &Tensor) -> &str {
-        self.parts.get(tensor.part).map_or("model", |part| part.name())
-    }
-
     /// Bytes of a tensor: borrowed where the file is mapped or in memory, else read.
     ///
     /// # Errors
     /// When the range goes beyond the tensor's end or the file can't be read.
     pub fn data(&self, tensor: &Tensor, range: Range<u64>) -> Result<Cow<'_, [u8]>, FormatError> {
-        let Range { start, end } = range;
-        let fault = || {
-            let fault = Fault::Range { start, end, bytes: tensor.bytes };
-            FormatError::tensor(self.file_of(tensor), &tensor.name, fault)
-        };
-        if start > end || end > tensor.bytes {
-            return Err(fault());
+        match self.parts.get(tensor.part) {
+            Some(source) => slice(source.as_ref(), tensor, range),
+            None => Err(FormatError::tensor("model", &tensor.name, Fault::NoParts)),
         }
-        let source = self.parts.get(tensor.part).ok_or_else(fault)?;
-        let from = tensor.offset.checked_add(start).ok_or_else(fault)?;
-        let to = tensor.offset.checked_add(end).filter(|&to| to <= source.len()).ok_or_else(fault)?;
-        let len = usize::try_from(to - from).map_err(|_| fault())?;
-        if let Some(all) = source.mapped() {
-            let from = usize::try_from(from).map_err(|_| fault())?;
-            return all.get(from..).and_then(|rest| rest.get(..len)).map(Cow::Borrowed).ok_or_else(fault);
-        }
-        let mut bytes = vec![0; len];
-        source.read(from, &mut bytes).map_err(|mut error| {
-            error.subject = Subject::Tensor(tensor.name.clone());
-            error
-        })?;
-        Ok(Cow::Owned(bytes))
     }
 }
 

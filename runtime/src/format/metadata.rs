@@ -216,6 +216,8 @@ pub struct Metadata {
     file: String,
     entries: Vec<(String, Value)>,
     index: HashMap<String, usize>,
+    /// What the file itself calls a key, where that is something else.
+    origins: HashMap<String, String>,
 }
 
 impl Metadata {
@@ -232,6 +234,16 @@ impl Metadata {
         self.index.insert(key.clone(), self.entries.len());
         self.entries.push((key, value));
         true
+    }
+
+    /// Says what the file itself calls a key, which is what messages name.
+    pub(crate) fn set_origin(&mut self, key: &str, origin: &str) {
+        self.origins.insert(key.into(), origin.into());
+    }
+
+    /// What the file calls a key.
+    pub(crate) fn origin<'a>(&'a self, key: &'a str) -> &'a str {
+        self.origins.get(key).map_or(key, String::as_str)
     }
 
     /// The file that the metadata is from.
@@ -261,7 +273,7 @@ impl Metadata {
 
     /// An error about a key's value.
     pub fn fault(&self, key: &str, fault: Fault) -> FormatError {
-        FormatError::key(self.file.as_str(), key, fault)
+        FormatError::key(self.file.as_str(), self.origin(key), fault)
     }
 
     fn convert<'a, T>(

@@ -16,5 +16,6 @@ pub use gguf::{Gguf, Tensor};
 pub use metadata::{Array, Metadata, Value};
 #[cfg(not(target_arch = "wasm32"))]
 pub(crate) use source::copy_from;
+pub(crate) use source::slice;
 pub use source::{Bytes, Source};
 pub use write::GgufWriter;

@@ -1,6 +1,10 @@
 //! Where the bytes of a file come from.
 
-use super::error::{Fault, FormatError};
+use std::borrow::Cow;
+use std::ops::Range;
+
+use super::error::{Fault, FormatError, Subject};
+use super::gguf::Tensor;
 
 /// The bytes of one file: mapped, read piece by piece, or in memory.
 pub trait Source: Send + Sync {
@@ -64,4 +68,30 @@ pub(crate) fn copy_from(name: &str, data: &[u8], offset: u64, into: &mut [u8]) -
     };
     into.copy_from_slice(found);
     Ok(())
+}
+
+/// Bytes of a tensor that lies in this file: borrowed where the file is mapped or in memory, else read.
+pub(crate) fn slice<'a>(
+    source: &'a dyn Source,
+    tensor: &Tensor,
+    range: Range<u64>,
+) -> Result<Cow<'a, [u8]>, FormatError> {
+    let Range { start, end } = range;
+    let fault = || FormatError::tensor(source.name(), &tensor.name, Fault::Range { start, end, bytes: tensor.bytes });
+    if start > end || end > tensor.bytes {
+        return Err(fault());
+    }
+    let from = tensor.offset.checked_add(start).ok_or_else(fault)?;
+    let to = tensor.offset.checked_add(end).filter(|&to| to <= source.len()).ok_or_else(fault)?;
+    let len = usize::try_from(to - from).map_err(|_| fault())?;
+    if let Some(all) = source.mapped() {
+        let from = usize::try_from(from).map_err(|_| fault())?;
+        return all.get(from..).and_then(|rest| rest.get(..len)).map(Cow::Borrowed).ok_or_else(fault);
+    }
+    let mut bytes = vec![0; len];
+    source.read(from, &mut bytes).map_err(|mut error| {
+        error.subject = Subject::Tensor(tensor.name.clone());
+        error
+    })?;
+    Ok(Cow::Owned(bytes))
 }

@@ -3,7 +3,7 @@
 use godwit_shaders::fma_rate::{self, fma_rate};
 use godwit_shaders::read_rate::{self, read_rate};
 use godwit_shaders::{BufferRef, Buffers, Plan, Step, Work};
-use web_time::Instant;
+use web_time::{Duration, Instant};
 
 use super::{Gpu, GpuError, GpuMemory, Prepared};
 
@@ -29,6 +29,9 @@ impl Rates {
         (work.bytes as f64 / self.bytes_per_s).max(work.flops as f64 / self.flops_per_s)
     }
 }
+
+/// For how long a GPU works before anything is measured.
+const WARM_UP: Duration = Duration::from_millis(300);
 
 impl Gpu {
     /// Measures both rates, by kernels that do nothing else.
@@ -96,6 +99,12 @@ impl Gpu {
         let dispatches = std::iter::repeat_n(&plan.dispatches, RUNS).flatten().cloned().collect();
         let prepared = Prepared::new(self, memory, &Plan { dispatches, ..Plan::default() }, step).await?;
         let mut best = 0.0_f64;
+        // A GPU that was idle takes its time to run at full speed.
+        let warming = Instant::now();
+        while !self.caps().cpu && warming.elapsed() < WARM_UP {
+            prepared.submit(memory, Step::default());
+            self.finish().await?;
+        }
         for _ in 0..=SUBMITS {
             self.finish().await?;
             self.start_profile();

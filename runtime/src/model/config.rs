@@ -1,11 +1,12 @@
-//! Hyperparameters: the `llama.*` keys of a GGUF file, each checked before anything is computed from it.
+//! Hyperparameters: GGUF's `llama.*` keys of a checkpoint, each checked before anything is computed from it.
 
 use std::ops::RangeInclusive;
 
 use godwit_shaders::Format;
 use thiserror::Error;
 
-use crate::format::{FormatError, Gguf, Metadata};
+use crate::checkpoint::Checkpoint;
+use crate::format::{FormatError, Metadata};
 
 /// The name of the tensor that holds one divisor per rotary frequency.
 pub const ROPE_FACTORS: &str = "rope_freqs.weight";
@@ -164,8 +165,8 @@ impl Config {
     ///
     /// # Errors
     /// Names the key that is missing, out of range, not supported, or in contradiction with another or with a tensor.
-    pub fn read(gguf: &Gguf) -> Result<Config, ConfigError> {
-        let keys = Keys { meta: gguf.metadata() };
+    pub fn read(checkpoint: &dyn Checkpoint) -> Result<Config, ConfigError> {
+        let keys = Keys { meta: checkpoint.metadata() };
         match keys.meta.string("general.architecture")? {
             Some("llama") => {}
             Some(other) => {
@@ -193,13 +194,13 @@ impl Config {
             head_dim,
             rotary_dim,
             ffn: keys.count("feed_forward_length", MAX_FFN, None)?,
-            vocab: keys.vocab(gguf, width)?,
+            vocab: keys.vocab(checkpoint, width)?,
             context: keys.count("context_length", MAX_CONTEXT, None)?,
             eps: keys.float("attention.layer_norm_rms_epsilon", 1e-12..=0.1, None)? as f32,
             theta: keys.float("rope.freq_base", 2.0..=1e15, Some(10_000.0))?,
             scaling: RopeScaling::None,
         };
-        config.scaling = keys.scaling(gguf, &config)?;
+        config.scaling = keys.scaling(checkpoint, &config)?;
         config.frequencies()?;
         Ok(config)
     }
@@ -219,8 +220,13 @@ impl Keys<'_> {
         format!("llama.{key}")
     }
 
+    /// What the file itself calls the key.
+    fn shown(&self, key: &str) -> String {
+        self.meta.origin(&Self::name(key)).to_owned()
+    }
+
     fn range(&self, key: &str, value: impl ToString, must: impl Into<String>) -> ConfigError {
-        ConfigError::Range { file: self.file(), key: Self::name(key), value: value.to_string(), must: must.into() }
+        ConfigError::Range { file: self.file(), key: self.shown(key), value: value.to_string(), must: must.into() }
     }
 
     fn contradiction(&self, detail: String) -> ConfigError {
@@ -231,7 +237,7 @@ impl Keys<'_> {
     fn count(&self, key: &str, most: u32, default: Option<u32>) -> Result<u32, ConfigError> {
         let name = Self::name(key);
         let value = self.meta.u64(&name)?.or(default.map(u64::from));
-        let Some(value) = value else { return Err(ConfigError::Missing { file: self.file(), key: name }) };
+        let Some(value) = value else { return Err(ConfigError::Missing { file: self.file(), key: self.shown(key) }) };
         match u32::try_from(value) {
             Ok(value) if (1..=most).contains(&value) => Ok(value),
             _ => Err(self.range(key, value, format!("from 1 to {most}"))),
@@ -245,13 +251,13 @@ impl Keys<'_> {
             // NaN is in no range.
             Some(value) if range.contains(&value) => Ok(value),
             Some(value) => Err(self.range(key, value, format!("from {} to {}", range.start(), range.end()))),
-            None => Err(ConfigError::Missing { file: self.file(), key: name }),
+            None => Err(ConfigError::Missing { file: self.file(), key: self.shown(key) }),
         }
     }
 
     fn check_neutral(&self) -> Result<(), ConfigError> {
         let unsupported = |key: &str, value: String, known: String| {
-            Err(ConfigError::Unsupported { file: self.file(), key: Self::name(key), value, known })
+            Err(ConfigError::Unsupported { file: self.file(), key: self.shown(key), value, known })
         };
         for (key, neutral) in NEUTRAL {
             if let Some(value) = self.meta.f64(&Self::name(key))?.filter(|value| !neutral.contains(value)) {
@@ -274,7 +280,7 @@ impl Keys<'_> {
         };
         if !HEAD_DIMS.contains(&head_dim) {
             let known = HEAD_DIMS.map(|dim| dim.to_string()).join(", ");
-            let (key, value) = (format!("head size ({})", Self::name(key)), head_dim.to_string());
+            let (key, value) = (format!("head size ({})", self.shown(key)), head_dim.to_string());
             return Err(ConfigError::Unsupported { file: self.file(), key, value, known });
         }
         match self.meta.u32(&Self::name("attention.value_length"))? {
@@ -286,26 +292,27 @@ impl Keys<'_> {
     }
 
     /// The size of the vocabulary: the embedding's, or what the metadata says where there is none.
-    fn vocab(&self, gguf: &Gguf, width: u32) -> Result<u32, ConfigError> {
+    fn vocab(&self, checkpoint: &dyn Checkpoint, width: u32) -> Result<u32, ConfigError> {
         let key = "vocab_size";
         let tokens = self.meta.strings("tokenizer.ggml.tokens")?.map(|tokens| tokens.len() as u64);
         let given = self.meta.u64(&Self::name(key))?;
         let mut vocab = given.or(tokens);
-        if let Some(embedding) = gguf.tensor(EMBEDDING) {
+        if let Some(embedding) = checkpoint.tensor(EMBEDDING) {
             let [row, rows] = embedding.shape[..] else {
                 return Err(self.contradiction(format!("`{EMBEDDING}` has the shape {:?}", embedding.shape)));
             };
             if row != u64::from(width) {
-                let detail = format!("`{EMBEDDING}` has rows of {row}, but `llama.embedding_length` is {width}");
+                let detail =
+                    format!("`{EMBEDDING}` has rows of {row}, but `{}` is {width}", self.shown("embedding_length"));
                 return Err(self.contradiction(detail));
             }
             if let Some(given) = given.filter(|&given| given != rows) {
-                let detail = format!("`{EMBEDDING}` has {rows} rows, but `llama.{key}` is {given}");
+                let detail = format!("`{EMBEDDING}` has {rows} rows, but `{}` is {given}", self.shown(key));
                 return Err(self.contradiction(detail));
             }
             vocab = Some(rows);
         }
-        let Some(vocab) = vocab else { return Err(ConfigError::Missing { file: self.file(), key: Self::name(key) }) };
+        let Some(vocab) = vocab else { return Err(ConfigError::Missing { file: self.file(), key: self.shown(key) }) };
         if let Some(tokens) = tokens.filter(|&tokens| tokens > vocab) {
             return Err(self.contradiction(format!("there are {tokens} tokens, but the vocabulary has {vocab}")));
         }
@@ -315,7 +322,7 @@ impl Keys<'_> {
         }
     }
 
-    fn scaling(&self, gguf: &Gguf, config: &Config) -> Result<RopeScaling, ConfigError> {
+    fn scaling(&self, checkpoint: &dyn Checkpoint, config: &Config) -> Result<RopeScaling, ConfigError> {
         const FACTOR: RangeInclusive<f64> = 1e-3..=1e6;
         let key = "rope.scaling.type";
         let linear = self.meta.f64(&Self::name("rope.scale_linear"))?;
@@ -349,12 +356,12 @@ impl Keys<'_> {
                 attn_factor: self.float("rope.scaling.attn_factor", FACTOR, Some(1.0))?,
             },
             other => {
-                let (key, value) = (Self::name(key), format!("`{}`", other.escape_debug()));
+                let (key, value) = (self.shown(key), format!("`{}`", other.escape_debug()));
                 let known = "none, linear, llama3, yarn".into();
                 return Err(ConfigError::Unsupported { file: self.file(), key, value, known });
             }
         };
-        let Some(factors) = self.factors(gguf, config)? else { return Ok(scaling) };
+        let Some(factors) = self.factors(checkpoint, config)? else { return Ok(scaling) };
         match scaling {
             // The tensor is Llama 3's scaling, already worked out.
             RopeScaling::None | RopeScaling::Llama3 { .. } => Ok(RopeScaling::Factors(factors)),
@@ -369,8 +376,8 @@ impl Keys<'_> {
     }
 
     /// The divisors in `rope_freqs.weight`, if the tensor is there.
-    fn factors(&self, gguf: &Gguf, config: &Config) -> Result<Option<Vec<f64>>, ConfigError> {
-        let Some(tensor) = gguf.tensor(ROPE_FACTORS) else { return Ok(None) };
+    fn factors(&self, checkpoint: &dyn Checkpoint, config: &Config) -> Result<Option<Vec<f64>>, ConfigError> {
+        let Some(tensor) = checkpoint.tensor(ROPE_FACTORS) else { return Ok(None) };
         let wanted = u64::from(config.rotary_dim / 2);
         if tensor.shape[..] != [wanted] || tensor.format != Format::F32 {
             let detail = format!(
@@ -381,7 +388,7 @@ impl Keys<'_> {
             );
             return Err(self.contradiction(detail));
         }
-        let bytes = gguf.data(tensor, 0..tensor.bytes)?;
+        let bytes = checkpoint.data(tensor, 0..tensor.bytes)?;
         let factors: Vec<f64> =
             bytes.as_chunks::<4>().0.iter().map(|&bytes| f64::from(f32::from_le_bytes(bytes))).collect();
         match factors.iter().find(|factor| !(1e-6..=1e6).contains(*factor)) {

@@ -12,11 +12,14 @@ use std::fmt;
 use std::sync::Arc;
 
 use crate::chat::{ChatError, ChatTemplate};
+use crate::checkpoint::{Checkpoint, Repository};
 use crate::error::Error;
 use crate::format::{Gguf, Source};
+use crate::quantize::{Quantized, Recipe};
 use crate::sampling::Sampling;
 use crate::tokenizer::Tokenizer;
 
+pub(crate) use config::ROPE_FACTORS;
 pub use config::{Config, ConfigError, RopeScaling};
 pub(crate) use kv::{Kv, Part};
 pub(crate) use llama::{Llama, Pass, SCORED, Scratch};
@@ -24,26 +27,29 @@ pub use rope::{RopeOverride, RopeStretch};
 pub(crate) use weights::Loader;
 pub use weights::Progress;
 
-/// An opened model file: hyperparameters and tokenizer, checked; the weights still in the file. Cheap to clone.
+/// An opened model: hyperparameters and tokenizer, checked; the weights still in their files. Cheap to clone.
 #[derive(Clone)]
 pub struct Model {
     inner: Arc<Inner>,
 }
 
+#[derive(Clone)]
 struct Inner {
-    gguf: Arc<Gguf>,
+    checkpoint: Arc<dyn Checkpoint>,
     config: Config,
     tokenizer: Arc<Tokenizer>,
+    sampling: Sampling,
 }
 
 impl Model {
-    /// Opens a GGUF file, memory-mapped; of a split model, the first part.
+    /// Opens a model, memory-mapped: a GGUF file (of a split model, the first part), or the folder of a repository with
+    /// safetensors.
     ///
     /// # Errors
-    /// The file can't be read, or is not a model that Godwit runs.
+    /// A file can't be read, or it is not a model that Godwit runs.
     #[cfg(not(target_arch = "wasm32"))]
     pub fn open(path: &std::path::Path) -> Result<Self, Error> {
-        Self::from_sources(crate::native::open_parts(path)?)
+        Self::from_checkpoint(crate::native::open_checkpoint(path)?)
     }
 
     /// Reads a GGUF model from its parts, in order.
@@ -51,13 +57,30 @@ impl Model {
     /// # Errors
     /// As [`Model::open`].
     pub fn from_sources(parts: Vec<Box<dyn Source>>) -> Result<Self, Error> {
-        let gguf = Gguf::read(parts)?;
-        let config = Config::read(&gguf)?;
-        let tokenizer = Tokenizer::from_gguf(gguf.metadata())?;
+        Self::from_checkpoint(Arc::new(Gguf::read(parts)?))
+    }
+
+    /// Reads a model from the files of a Hugging Face repository of this name.
+    ///
+    /// # Errors
+    /// As [`Model::open`].
+    pub fn from_repository(name: &str, files: Vec<Box<dyn Source>>) -> Result<Self, Error> {
+        Self::from_checkpoint(Arc::new(Repository::read(name, files)?))
+    }
+
+    /// A model from whatever it is stored in.
+    ///
+    /// # Errors
+    /// As [`Model::open`].
+    pub fn from_checkpoint(checkpoint: Arc<dyn Checkpoint>) -> Result<Self, Error> {
+        let config = Config::read(checkpoint.as_ref())?;
+        let tokenizer = checkpoint.tokenizer()?;
         if tokenizer.vocab_size() > config.vocab {
             return Err(Error::VocabSize { tokens: tokenizer.vocab_size(), rows: config.vocab });
         }
-        Ok(Self { inner: Arc::new(Inner { gguf: Arc::new(gguf), config, tokenizer: Arc::new(tokenizer) }) })
+        let sampling = Sampling::of_metadata(checkpoint.metadata())?;
+        sampling.validate(config.vocab)?;
+        Ok(Self { inner: Arc::new(Inner { checkpoint, config, tokenizer: Arc::new(tokenizer), sampling }) })
     }
 
     /// The same model with another rotary embedding than its file says.
@@ -65,14 +88,29 @@ impl Model {
     /// # Errors
     /// A number is out of range, or the frequencies make no sense.
     pub fn with_rope(&self, rope: &RopeOverride) -> Result<Self, Error> {
-        let Inner { gguf, config, tokenizer } = &*self.inner;
-        let inner = Inner { gguf: gguf.clone(), config: config.with_rope(rope)?, tokenizer: tokenizer.clone() };
+        let inner = Inner { config: self.config().with_rope(rope)?, ..(*self.inner).clone() };
         Ok(Self { inner: Arc::new(inner) })
     }
 
-    /// The file's metadata and tensors.
-    pub fn gguf(&self) -> &Gguf {
-        &self.inner.gguf
+    /// The model with its weights quantised by this recipe, each time they are read. `Model::quantized` keeps them.
+    #[must_use]
+    pub fn as_quantized(&self, recipe: &Recipe) -> Self {
+        self.with_checkpoint(Arc::new(Quantized::new(self.shared_checkpoint(), recipe)))
+    }
+
+    /// The same model with its weights from elsewhere.
+    pub(crate) fn with_checkpoint(&self, checkpoint: Arc<dyn Checkpoint>) -> Self {
+        Self { inner: Arc::new(Inner { checkpoint, ..(*self.inner).clone() }) }
+    }
+
+    /// [`Model::checkpoint`], to be kept.
+    pub fn shared_checkpoint(&self) -> Arc<dyn Checkpoint> {
+        self.inner.checkpoint.clone()
+    }
+
+    /// What the model is stored in: its metadata and tensors.
+    pub fn checkpoint(&self) -> &dyn Checkpoint {
+        &*self.inner.checkpoint
     }
 
     /// The hyperparameters.
@@ -90,19 +128,19 @@ impl Model {
     /// # Errors
     /// The file's is no good, or it has none and none fits.
     pub fn chat(&self) -> Result<ChatTemplate, ChatError> {
-        ChatTemplate::for_model(self.gguf().metadata(), self.tokenizer())
+        ChatTemplate::for_model(self.checkpoint().metadata(), self.tokenizer())
     }
 
-    /// How tokens are chosen where the caller doesn't say. GGUF files carry no `generation_config`: Llama 3's setting.
+    /// How tokens are chosen where the caller doesn't say: what the files recommend, on top of Llama 3's setting.
     pub fn sampling(&self) -> Sampling {
-        Sampling::default()
+        self.inner.sampling.clone()
     }
 
     /// The name that the file gives the model, else the file's.
     pub fn name(&self) -> String {
-        let gguf = self.gguf();
-        let named = gguf.metadata().string("general.name").ok().flatten().map(str::to_owned);
-        named.or_else(|| gguf.part_names().first().map(|name| (*name).to_owned())).unwrap_or_default()
+        let checkpoint = self.checkpoint();
+        let named = checkpoint.metadata().string("general.name").ok().flatten().map(str::to_owned);
+        named.or_else(|| checkpoint.files().first().map(|name| (*name).to_owned())).unwrap_or_default()
     }
 }
 

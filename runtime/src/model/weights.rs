@@ -41,7 +41,7 @@ pub(crate) struct Loader<'a> {
 
 impl<'a> Loader<'a> {
     pub fn new(model: &'a Model, gpu: &'a Gpu, progress: &'a mut dyn FnMut(Progress)) -> Self {
-        let total = model.gguf().tensors().iter().map(|tensor| tensor.bytes).sum();
+        let total = model.checkpoint().tensors().iter().map(|tensor| tensor.bytes).sum();
         Self {
             model,
             gpu,
@@ -76,7 +76,7 @@ impl<'a> Loader<'a> {
             });
         }
         let norm = self.norm("output_norm.weight", &config).await?;
-        let head = match self.model.gguf().tensor("output.weight") {
+        let head = match self.model.checkpoint().tensor("output.weight") {
             Some(_) => self.matrix("output.weight", vocab, width).await?,
             None => embed.clone(),
         };
@@ -90,7 +90,7 @@ impl<'a> Loader<'a> {
     }
 
     fn tensor(&self, name: &str, shape: &[u32]) -> Result<&'a Tensor, Error> {
-        let tensor = self.model.gguf().tensor(name).ok_or_else(|| Error::TensorMissing { name: name.into() })?;
+        let tensor = self.model.checkpoint().tensor(name).ok_or_else(|| Error::TensorMissing { name: name.into() })?;
         let expected: Vec<u64> = shape.iter().map(|&n| n.into()).collect();
         if tensor.shape != expected {
             return Err(Error::TensorShape { name: name.into(), found: tensor.shape.clone(), expected });
@@ -100,7 +100,7 @@ impl<'a> Loader<'a> {
 
     async fn norm(&mut self, name: &str, config: &Config) -> Result<Norm, Error> {
         let tensor = self.tensor(name, &[config.width])?;
-        let stored = self.model.gguf().data(tensor, 0..tensor.bytes)?;
+        let stored = self.model.checkpoint().data(tensor, 0..tensor.bytes)?;
         let mut weight = vec![0.0; config.width as usize];
         tensor.format.dequantize(&stored, &mut weight);
         self.advance(tensor.bytes).await?;
@@ -199,24 +199,22 @@ impl<'a> Loader<'a> {
         let mut row = 0;
         while row < rows {
             let chunk = at_once.min(rows - row);
-            words.clear();
-            let mut missing = chunk;
+            let mut stored = Vec::new();
+            let (mut missing, mut row_bytes) = (chunk, 0);
             while missing > 0 {
                 let Some(next) = queue.pop_front() else { break };
                 let own = next.part(0, next.count.min(missing));
                 if own.count < next.count {
                     queue.push_front(next.part(own.count, next.count - own.count));
                 }
-                let stored = self.model.gguf().data(own.tensor, own.range())?;
-                let begin = words.len();
-                words.resize(begin + (own.count.div_ceil(TILE as u32) as usize * tile_bytes as usize / 4), 0);
-                let packed = words[begin..].chunks_exact_mut(tile_bytes as usize / 4);
-                for (tile, rows) in packed.zip(stored.chunks(TILE * own.bytes as usize)) {
-                    pack_tile(format, width as usize, rows, tile);
-                }
-                missing -= own.count;
-                self.advance(u64::from(own.count) * own.bytes).await?;
+                stored.push(self.model.checkpoint().data(own.tensor, own.range())?);
+                (missing, row_bytes) = (missing - own.count, own.bytes);
             }
+            words.resize((u64::from(chunk.div_ceil(TILE as u32)) * tile_bytes / 4) as usize, 0);
+            let packed = words.chunks_exact_mut(tile_bytes as usize / 4);
+            let tiles = stored.iter().flat_map(|stored| stored.chunks(TILE * row_bytes as usize));
+            for_each(packed.zip(tiles), |(tile, rows)| pack_tile(format, width as usize, rows, tile));
+            self.advance(u64::from(chunk) * row_bytes).await?;
             self.memory.write(buffer, u64::from(row) / TILE as u64 * tile_bytes, bytemuck::cast_slice(&words));
             row += chunk;
         }
@@ -234,6 +232,18 @@ impl<'a> Loader<'a> {
         (self.progress)(self.done);
         Ok(())
     }
+}
+
+/// Does something with every item, on all cores where there are threads.
+#[cfg(not(target_arch = "wasm32"))]
+fn for_each<T: Send>(items: impl Iterator<Item = T>, each: impl Fn(T) + Sync + Send) {
+    use rayon::prelude::*;
+    items.collect::<Vec<_>>().into_par_iter().for_each(each);
+}
+
+#[cfg(target_arch = "wasm32")]
+fn for_each<T>(items: impl Iterator<Item = T>, each: impl Fn(T)) {
+    items.for_each(each);
 }
 
 /// Consecutive rows of a tensor.

@@ -13,6 +13,7 @@ pub(super) const PRE: &str = "tokenizer.ggml.pre";
 pub(super) const TOKENS: &str = "tokenizer.ggml.tokens";
 pub(super) const SCORES: &str = "tokenizer.ggml.scores";
 pub(super) const MERGES: &str = "tokenizer.ggml.merges";
+pub(super) const TYPES: &str = "tokenizer.ggml.token_type";
 
 /// What a GGUF file's metadata says about its tokenizer, key by key, before anything is checked.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -55,7 +56,7 @@ impl Tokenizer {
             model: m.string(MODEL)?.map(str::to_owned),
             pre: m.string(PRE)?.map(str::to_owned),
             tokens: m.strings(TOKENS)?.map(<[String]>::to_vec),
-            types: m.i32s("tokenizer.ggml.token_type")?,
+            types: m.i32s(TYPES)?,
             scores: m.f32s(SCORES)?,
             merges: m.strings(MERGES)?.map(<[String]>::to_vec),
             bos: token("bos")?,
@@ -115,7 +116,7 @@ impl TryFrom<GgufVocab> for VocabParts {
             }
             "llama" => {
                 let scores = required(SCORES, vocab.scores)?;
-                for (key, len) in [(SCORES, scores.len()), ("tokenizer.ggml.token_type", kinds.len())] {
+                for (key, len) in [(SCORES, scores.len()), (TYPES, kinds.len())] {
                     if len != tokens.len() {
                         return Err(TokenizerError::Length { key, len, tokens: tokens.len() });
                     }

@@ -93,13 +93,17 @@ impl Tokenizer {
     /// # Errors
     /// Says what is missing, contradictory, or not supported.
     pub fn from_json(tokenizer: &[u8], config: Option<&[u8]>) -> Result<Self, TokenizerError> {
-        let file: File = parse("tokenizer.json", tokenizer)?;
-        let config = match config {
-            Some(config) => parse("tokenizer_config.json", config)?,
-            None => Config::default(),
-        };
-        Self::new(parts(file, &config)?)
+        Self::new(read_parts(tokenizer, config)?)
     }
+}
+
+pub(super) fn read_parts(tokenizer: &[u8], config: Option<&[u8]>) -> Result<VocabParts, TokenizerError> {
+    let file: File = parse("tokenizer.json", tokenizer)?;
+    let config = match config {
+        Some(config) => parse("tokenizer_config.json", config)?,
+        None => Config::default(),
+    };
+    parts(file, &config)
 }
 
 fn parse<'a, T: Deserialize<'a>>(name: &str, bytes: &'a [u8]) -> Result<T, TokenizerError> {

@@ -9,6 +9,7 @@
 mod bpe;
 pub(crate) mod bytes;
 mod error;
+mod export;
 mod gguf;
 mod json;
 mod special;
@@ -90,6 +91,21 @@ impl Tokenizer {
             specials,
             vocab: Arc::new(vocab),
         })
+    }
+
+    /// The same tokenizer, where these tokens end a turn or the text too.
+    ///
+    /// # Errors
+    /// One of them is beyond the vocabulary.
+    pub fn with_ends(mut self, ids: &[u32]) -> Result<Self, TokenizerError> {
+        let tokens = self.vocab.len();
+        if let Some(&id) = ids.iter().find(|&&id| id as usize >= tokens) {
+            return Err(TokenizerError::IdOutOfRange { key: "eos_token_id".into(), id: id.into(), tokens });
+        }
+        self.ends.extend(ids);
+        self.ends.sort_unstable();
+        self.ends.dedup();
+        Ok(self)
     }
 
     /// The ids of `text`. The begin-of-text token is not added.

@@ -27,6 +27,7 @@ const MAX_STEPS: usize = 16;
 #[derive(Clone, Debug, Default)]
 pub(super) struct Splitter {
     steps: Vec<Step>,
+    patterns: Vec<String>,
 }
 
 /// One cut. What its pattern matches is a piece, and so is what lies between two matches.
@@ -99,7 +100,20 @@ impl Splitter {
             });
         }
         let steps = patterns.iter().map(|p| Step::new(p.as_ref()));
-        Ok(Self { steps: steps.collect::<Result<_, _>>()? })
+        let patterns = patterns.iter().map(|p| p.as_ref().to_owned()).collect();
+        Ok(Self { steps: steps.collect::<Result<_, _>>()?, patterns })
+    }
+
+    /// The patterns.
+    pub(super) fn patterns(&self) -> &[String] {
+        &self.patterns
+    }
+
+    /// The name in `tokenizer.ggml.pre` of these patterns.
+    pub(super) fn name(&self) -> Option<&'static str> {
+        let named: [(&str, &[&str]); 4] =
+            [("llama-bpe", &[LLAMA3]), ("smollm", &[DIGIT, GPT2]), ("gpt-2", &[GPT2]), ("qwen2", &[QWEN2])];
+        named.into_iter().find(|(_, patterns)| self.patterns == *patterns).map(|(name, _)| name)
     }
 
     /// The patterns of `ByteLevel` and `Digits` in a `tokenizer.json`.

@@ -4,9 +4,13 @@
 
 pub mod dequant;
 mod planes;
+mod quantize;
+mod quantize_k;
+mod search;
 mod unpack;
 
 pub use planes::{GROUP, TILE};
+pub use quantize::NoQuantizer;
 
 /// How the weights of one tensor are stored.
 ///

@@ -1,0 +1,97 @@
+//! Models as they are stored, whatever they are stored in.
+//!
+//! A [`Checkpoint`] speaks GGUF's language: hyperparameters under GGUF's keys, tensors by GGUF's names and in GGUF's row
+//! order. GGUF files are one; a Hugging Face repository is read as one. Whoever uses a model never asks which it is.
+
+mod config_json;
+mod repository;
+mod safetensors;
+
+use std::borrow::Cow;
+use std::ops::Range;
+
+use crate::format::{FormatError, Gguf, Metadata, Tensor};
+use crate::tokenizer::{Tokenizer, TokenizerError};
+
+pub use repository::Repository;
+pub(crate) use repository::is_part;
+
+/// A stored model: what it says of itself, and its weights.
+pub trait Checkpoint: Send + Sync {
+    /// What kind of files it is, for people.
+    fn kind(&self) -> String;
+
+    /// Hyperparameters and descriptions, under GGUF's keys.
+    fn metadata(&self) -> &Metadata;
+
+    /// All tensors, by GGUF's names.
+    fn tensors(&self) -> &[Tensor];
+
+    /// The tensor of this name.
+    fn tensor(&self, name: &str) -> Option<&Tensor>;
+
+    /// Bytes of a tensor in its format, rows in GGUF's order: borrowed where that is possible.
+    ///
+    /// # Errors
+    /// When the range goes beyond the tensor's end or the file can't be read.
+    fn data(&self, tensor: &Tensor, range: Range<u64>) -> Result<Cow<'_, [u8]>, FormatError>;
+
+    /// The names of the files.
+    fn files(&self) -> Vec<&str>;
+
+    /// The size of all files together.
+    fn file_bytes(&self) -> u64;
+
+    /// The tokenizer.
+    ///
+    /// # Errors
+    /// There is none, or it is not one that Godwit knows.
+    fn tokenizer(&self) -> Result<Tokenizer, TokenizerError>;
+
+    /// The `tokenizer.ggml.*` keys that the metadata lacks, for a GGUF file.
+    ///
+    /// # Errors
+    /// GGUF has no words for the tokenizer.
+    fn tokenizer_keys(&self) -> Result<Metadata, TokenizerError> {
+        Ok(Metadata::default())
+    }
+
+    /// Where the files contradict themselves, and what was made of it.
+    fn notes(&self) -> &[String] {
+        &[]
+    }
+}
+
+impl Checkpoint for Gguf {
+    fn kind(&self) -> String {
+        format!("GGUF v{}", self.version())
+    }
+
+    fn metadata(&self) -> &Metadata {
+        self.metadata()
+    }
+
+    fn tensors(&self) -> &[Tensor] {
+        self.tensors()
+    }
+
+    fn tensor(&self, name: &str) -> Option<&Tensor> {
+        self.tensor(name)
+    }
+
+    fn data(&self, tensor: &Tensor, range: Range<u64>) -> Result<Cow<'_, [u8]>, FormatError> {
+        self.data(tensor, range)
+    }
+
+    fn files(&self) -> Vec<&str> {
+        self.part_names()
+    }
+
+    fn file_bytes(&self) -> u64 {
+        self.file_bytes()
+    }
+
+    fn tokenizer(&self) -> Result<Tokenizer, TokenizerError> {
+        Tokenizer::from_gguf(self.metadata())
+    }
+}

@@ -1,0 +1,67 @@
+//! The header of a safetensors file: its length (u64), JSON that says where each tensor lies, then the tensors' bytes.
+
+use godwit_shaders::Format;
+use safetensors::Dtype;
+use safetensors::tensor::Metadata;
+
+use crate::format::{Fault, FormatError, Source, Tensor};
+
+/// The largest header: a model of 100,000 tensors stays below.
+const MOST_HEADER: u64 = 32 << 20;
+const LENGTH: u64 = 8;
+
+/// The tensors of one file, by its own names and in its own row order, shapes with the length of a row first. `part` is the
+/// file's number.
+///
+/// # Errors
+/// The header is no header, or does not describe exactly the bytes behind it.
+pub(super) fn tensors(source: &dyn Source, part: usize) -> Result<Vec<Tensor>, FormatError> {
+    let file = |fault| FormatError::file(source.name(), fault);
+    let truncated = |needed, remaining| file(Fault::Truncated { what: "the header", needed, remaining });
+    if source.len() < LENGTH {
+        return Err(truncated(LENGTH, source.len()));
+    }
+    let mut length = [0; LENGTH as usize];
+    source.read(0, &mut length)?;
+    let header = u64::from_le_bytes(length);
+    let remaining = source.len() - LENGTH;
+    // Text that is no safetensors file gives absurd lengths, so what it is matters more than that it is short.
+    if header > MOST_HEADER {
+        let found = format!("its header would have {header} bytes, and at most {MOST_HEADER} are supported");
+        return Err(file(Fault::Safetensors(found)));
+    }
+    if header > remaining {
+        return Err(truncated(header, remaining));
+    }
+    let mut json = vec![0; header as usize];
+    source.read(LENGTH, &mut json)?;
+    let table: Metadata = serde_json::from_slice(&json).map_err(|e| file(Fault::Safetensors(e.to_string())))?;
+    let (start, described) = (LENGTH + header, table.data_len() as u64);
+    if described != source.len() - start {
+        return Err(file(Fault::DataLength { described, found: source.len() - start }));
+    }
+    let mut tensors = Vec::new();
+    // In the order of their bytes, not of a hash table.
+    for name in table.offset_keys() {
+        let Some(info) = table.info(&name) else { continue };
+        let tensor = |fault| FormatError::tensor(source.name(), &name, fault);
+        let format = match info.dtype {
+            Dtype::F32 => Format::F32,
+            Dtype::F16 => Format::F16,
+            Dtype::BF16 => Format::BF16,
+            other => return Err(tensor(Fault::Dtype(format!("{other:?}")))),
+        };
+        let mut shape: Vec<u64> = info.shape.iter().map(|&n| n as u64).collect();
+        shape.reverse();
+        if shape.is_empty() || shape.len() > 4 {
+            return Err(tensor(Fault::Dimensions(u32::try_from(shape.len()).unwrap_or(u32::MAX))));
+        }
+        if shape.contains(&0) {
+            return Err(tensor(Fault::ZeroDimension(shape)));
+        }
+        let (begin, end) = info.data_offsets;
+        let (offset, bytes) = (start + begin as u64, (end - begin) as u64);
+        tensors.push(Tensor { name, format, shape, part, offset, bytes });
+    }
+    Ok(tensors)
+}

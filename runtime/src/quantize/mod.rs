@@ -1,0 +1,13 @@
+//! Quantising whole models: which tensor gets which format, on all cores, streamed.
+
+#[cfg(not(target_arch = "wasm32"))]
+mod cache;
+mod file;
+mod imatrix;
+mod quantized;
+mod recipe;
+
+pub use file::write_gguf;
+pub use imatrix::Importance;
+pub use quantized::Quantized;
+pub use recipe::{BadMix, BadOverride, Mix, Override, Recipe};

@@ -1,0 +1,133 @@
+//! A checkpoint whose weights are quantised as they are read.
+
+use std::borrow::Cow;
+use std::collections::HashMap;
+use std::ops::Range;
+use std::sync::Arc;
+
+use super::recipe::Recipe;
+use crate::checkpoint::Checkpoint;
+use crate::format::{Fault, FormatError, Metadata, Tensor};
+use crate::tokenizer::{Tokenizer, TokenizerError};
+
+/// Weights that one task quantises at a time: half a megabyte of floats.
+const AT_ONCE: u64 = 1 << 17;
+
+/// Another checkpoint in other formats. Nothing is kept: who reads twice, quantises twice.
+pub struct Quantized {
+    inner: Arc<dyn Checkpoint>,
+    tensors: Vec<Tensor>,
+    index: HashMap<String, usize>,
+    recipe: Recipe,
+}
+
+impl Quantized {
+    /// The checkpoint by this recipe.
+    pub fn new(inner: Arc<dyn Checkpoint>, recipe: &Recipe) -> Self {
+        let change = |tensor: &Tensor| {
+            let format = recipe.format(tensor, inner.as_ref());
+            let weights = tensor.shape.iter().product();
+            match format.bytes(weights) {
+                Some(bytes) => Tensor { format, bytes, ..tensor.clone() },
+                None => tensor.clone(),
+            }
+        };
+        let tensors: Vec<Tensor> = inner.tensors().iter().map(change).collect();
+        let index = tensors.iter().enumerate().map(|(at, tensor)| (tensor.name.clone(), at)).collect();
+        Self { tensors, index, recipe: recipe.clone(), inner }
+    }
+
+    /// Quantises whole rows from `first` on.
+    fn rows(&self, from: &Tensor, to: &Tensor, first: u64, out: &mut [u8]) -> Result<(), FormatError> {
+        let width = to.shape.first().copied().unwrap_or(1);
+        let row_bytes = |tensor: &Tensor| tensor.format.bytes(width).unwrap_or(tensor.bytes);
+        let (from_row, to_row) = (row_bytes(from), row_bytes(to));
+        let at_once = (AT_ONCE / width).max(1);
+        each_chunk(out, (at_once * to_row) as usize, |number, out| {
+            let row = first + number as u64 * at_once;
+            let rows = out.len() as u64 / to_row;
+            let stored = self.inner.data(from, row * from_row..(row + rows) * from_row)?;
+            let mut weights = vec![0.0; (rows * width) as usize];
+            from.format.dequantize(&stored, &mut weights);
+            let fault = |fault| FormatError::tensor(self.inner.files().first().copied().unwrap_or(""), &to.name, fault);
+            if let Some(at) = weights.iter().position(|weight| !weight.is_finite()) {
+                return Err(fault(Fault::NotFinite { index: row * width + at as u64, value: weights[at] }));
+            }
+            let importance = self.recipe.importance.as_ref().and_then(|importance| importance.of(to));
+            let rows = weights.chunks_exact(width as usize).zip(out.chunks_exact_mut(to_row as usize));
+            rows.map(|(weights, out)| to.format.quantize(weights, importance, out))
+                .collect::<Result<(), _>>()
+                .map_err(|error| fault(Fault::NoQuantizer(error)))
+        })
+    }
+}
+
+/// Calls `each` with every chunk of `out` and its number, on all cores.
+#[cfg(not(target_arch = "wasm32"))]
+fn each_chunk<E: Send>(
+    out: &mut [u8],
+    len: usize,
+    each: impl Fn(usize, &mut [u8]) -> Result<(), E> + Sync,
+) -> Result<(), E> {
+    use rayon::prelude::*;
+    out.par_chunks_mut(len).enumerate().try_for_each(|(number, chunk)| each(number, chunk))
+}
+
+#[cfg(target_arch = "wasm32")]
+fn each_chunk<E>(out: &mut [u8], len: usize, each: impl Fn(usize, &mut [u8]) -> Result<(), E>) -> Result<(), E> {
+    out.chunks_mut(len).enumerate().try_for_each(|(number, chunk)| each(number, chunk))
+}
+
+impl Checkpoint for Quantized {
+    fn kind(&self) -> String {
+        format!("{} as {}", self.inner.kind(), self.recipe.mix)
+    }
+
+    fn metadata(&self) -> &Metadata {
+        self.inner.metadata()
+    }
+
+    fn tensors(&self) -> &[Tensor] {
+        &self.tensors
+    }
+
+    fn tensor(&self, name: &str) -> Option<&Tensor> {
+        self.index.get(name).and_then(|&at| self.tensors.get(at))
+    }
+
+    fn data(&self, tensor: &Tensor, range: Range<u64>) -> Result<Cow<'_, [u8]>, FormatError> {
+        let from = self.inner.tensor(&tensor.name).unwrap_or(tensor);
+        let Range { start, end } = range;
+        if from.format == tensor.format || start >= end || end > tensor.bytes {
+            return self.inner.data(from, range);
+        }
+        let width = tensor.shape.first().copied().unwrap_or(1);
+        let row_bytes = tensor.format.bytes(width).unwrap_or(tensor.bytes);
+        let (first, last) = (start / row_bytes, end.div_ceil(row_bytes));
+        let mut out = vec![0; ((last - first) * row_bytes) as usize];
+        self.rows(from, tensor, first, &mut out)?;
+        out.truncate((end - first * row_bytes) as usize);
+        out.drain(..(start - first * row_bytes) as usize);
+        Ok(Cow::Owned(out))
+    }
+
+    fn files(&self) -> Vec<&str> {
+        self.inner.files()
+    }
+
+    fn file_bytes(&self) -> u64 {
+        self.inner.file_bytes()
+    }
+
+    fn tokenizer(&self) -> Result<Tokenizer, TokenizerError> {
+        self.inner.tokenizer()
+    }
+
+    fn tokenizer_keys(&self) -> Result<Metadata, TokenizerError> {
+        self.inner.tokenizer_keys()
+    }
+
+    fn notes(&self) -> &[String] {
+        self.inner.notes()
+    }
+}

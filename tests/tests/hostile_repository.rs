@@ -1,0 +1,272 @@
+//! Repositories that lie, are cut, or make no sense: an error that names the fault, never a panic, never memory for a lie.
+
+use std::fmt::Write as _;
+
+use godwit::Model;
+use godwit_tests::repository::{Files, safetensors, tiny_tensors, tokenizer, with_header};
+use serde_json::{Value, json};
+
+const WEIGHTS: &str = "model.safetensors";
+const INDEX: &str = "model.safetensors.index.json";
+const SECOND: &str = "model.embed_tokens.weight";
+
+/// The header of the tiny repository's weight file, changed; the data stays.
+fn header(change: impl FnOnce(&mut Value)) -> Vec<u8> {
+    let file = safetensors(&tiny_tensors());
+    let end = 8 + u64::from_le_bytes(file[..8].try_into().expect("8 bytes")) as usize;
+    let mut json: Value = serde_json::from_slice(&file[8..end]).expect("valid JSON");
+    change(&mut json);
+    [with_header(&json.to_string()), file[end..].to_vec()].concat()
+}
+
+/// One tensor's entry set to something else.
+fn entry(key: &str, value: Value) -> Vec<u8> {
+    header(|json| json[SECOND][key] = value)
+}
+
+fn cases() -> Vec<(&'static str, Files)> {
+    let tiny = Files::tiny;
+    let weights = |bytes: Vec<u8>| tiny().with(WEIGHTS, bytes);
+    let scaling = |json: Value| tiny().set("rope_scaling", json);
+    let index = |json: Value| Files::sharded().with(INDEX, json.to_string());
+    let raw = |text: &str| tiny().with("config.json", text);
+    let shard = |name: &str| index(json!({"weight_map": {SECOND: name}}));
+    vec![
+        ("no config.json", tiny().without("config.json")),
+        ("an empty config.json", raw("")),
+        ("a config.json that is a list", raw("[]")),
+        ("a config.json with NaN", raw(r#"{"model_type": "llama", "rope_theta": NaN}"#)),
+        ("a config.json with 1e999", raw(r#"{"model_type": "llama", "rope_theta": 1e999}"#)),
+        ("a config.json that is cut", raw(r#"{"model_type": "lla"#)),
+        ("a config.json nested 100,000 deep", raw(&format!(r#"{{"x": {}"#, "[".repeat(100_000)))),
+        ("a config.json that is not UTF-8", tiny().with("config.json", vec![b'{', b'"', 0xff, b'"'])),
+        ("no model_type", tiny().set("model_type", Value::Null)),
+        ("another model_type", tiny().set("model_type", json!("mamba"))),
+        ("a model_type that is a number", tiny().set("model_type", json!(7))),
+        ("no layers", tiny().set("num_hidden_layers", Value::Null)),
+        ("0 layers", tiny().set("num_hidden_layers", json!(0))),
+        ("-1 layers", tiny().set("num_hidden_layers", json!(-1))),
+        ("2^63 layers", tiny().set("num_hidden_layers", json!(1_u64 << 63))),
+        ("half a layer", tiny().set("num_hidden_layers", json!(0.5))),
+        ("layers in words", tiny().set("num_hidden_layers", json!("two"))),
+        ("no width", tiny().set("hidden_size", json!(0))),
+        ("a width that is not the embedding's", tiny().set("hidden_size", json!(128))),
+        ("3 KV heads for 2 heads", tiny().set("num_key_value_heads", json!(3))),
+        ("a head of 33", tiny().set("head_dim", json!(33))),
+        ("a window of 0", tiny().set("max_position_embeddings", json!(0))),
+        ("a vocabulary larger than the embedding", tiny().set("vocab_size", json!(33))),
+        ("epsilon 0", tiny().set("rms_norm_eps", json!(0))),
+        ("theta 0", tiny().set("rope_theta", json!(0))),
+        ("theta negative", tiny().set("rope_theta", json!(-1e6))),
+        ("theta in words", tiny().set("rope_theta", json!("1e6"))),
+        ("biases", tiny().set("attention_bias", json!(true))),
+        ("another activation", tiny().set("hidden_act", json!("gelu"))),
+        ("part of each head rotated", tiny().set("partial_rotary_factor", json!(0.5))),
+        ("weights quantised in an unknown way", tiny().set("quantization_config", json!({"quant_method": "magic"}))),
+        ("a scaling block that is a number", scaling(json!(4))),
+        ("a scaling block without a type", scaling(json!({"factor": 2}))),
+        ("a scaling block of unknown type", scaling(json!({"rope_type": "magic", "factor": 2}))),
+        ("a scaling factor of 0", scaling(json!({"type": "linear", "factor": 0}))),
+        ("a scaling factor in words", scaling(json!({"type": "linear", "factor": "2"}))),
+        ("no scaling factor", scaling(json!({"type": "linear"}))),
+        (
+            "low waves above high waves",
+            scaling(json!({"rope_type": "llama3", "factor": 8, "low_freq_factor": 4, "high_freq_factor": 1})),
+        ),
+        ("an end beyond the vocabulary", tiny().set("eos_token_id", json!([1, 32]))),
+        ("a negative end", tiny().set("eos_token_id", json!(-1))),
+        ("a generation_config.json that is a word", tiny().with("generation_config.json", "true")),
+        ("a negative temperature", tiny().with("generation_config.json", r#"{"temperature": -1}"#)),
+        ("a top_p of 7", tiny().with("generation_config.json", r#"{"top_p": 7}"#)),
+        ("no tokenizer.json", tiny().without("tokenizer.json")),
+        ("a tokenizer.json that is empty", tiny().with("tokenizer.json", "{}")),
+        ("more tokens than embeddings", tiny().with("tokenizer.json", tokenizer(33).to_string())),
+        ("a template that is no text", tiny().with("chat_template.jinja", vec![0xff, 0xfe])),
+        ("a template that is a number", tiny().with("tokenizer_config.json", r#"{"chat_template": 7}"#)),
+        ("no weights", tiny().without(WEIGHTS)),
+        ("weights of 7 bytes", weights(vec![0; 7])),
+        ("a header of u64::MAX bytes", weights(u64::MAX.to_le_bytes().to_vec())),
+        ("a header of 100 MB", weights(100_000_000_u64.to_le_bytes().to_vec())),
+        ("a header that ends behind the file", weights([&1000_u64.to_le_bytes()[..], b"{}"].concat())),
+        ("a header of 0 bytes", weights(vec![0; 8])),
+        ("a header that is no JSON", weights(with_header("weights"))),
+        ("a header that is a list", weights(with_header("[1, 2]"))),
+        ("a header nested 100,000 deep", weights(with_header(&format!(r#"{{"x": {}"#, "[".repeat(100_000))))),
+        ("an unknown type of number", weights(entry("dtype", json!("F7")))),
+        ("weights of 8-bit floats", {
+            let mut tensors = tiny_tensors();
+            (tensors[0].1, tensors[0].2) = ("F8_E4M3", vec![32 * 4, 64]);
+            weights(safetensors(&tensors))
+        }),
+        ("a shape that is larger than its bytes", weights(entry("shape", json!([33, 64])))),
+        ("a shape whose product overflows", weights(entry("shape", json!([1_u64 << 62, 1_u64 << 62])))),
+        ("a negative dimension", weights(entry("shape", json!([-32, -64])))),
+        (
+            "a dimension of 0",
+            weights(header(|json| json["x"] = json!({"dtype": "F32", "shape": [0], "data_offsets": [0, 0]}))),
+        ),
+        ("no dimensions", {
+            let mut tensors = tiny_tensors();
+            tensors.push(("x".into(), "F32", vec![], vec![0; 4]));
+            weights(safetensors(&tensors))
+        }),
+        ("five dimensions", {
+            let mut tensors = tiny_tensors();
+            tensors[0].2 = vec![1, 1, 1, 32, 64];
+            weights(safetensors(&tensors))
+        }),
+        ("offsets beyond the end", weights(entry("data_offsets", json!([1_u64 << 40, (1_u64 << 40) + 8192])))),
+        ("offsets that run backwards", weights(entry("data_offsets", json!([8192, 0])))),
+        ("offsets of u64::MAX", weights(entry("data_offsets", json!([u64::MAX, u64::MAX])))),
+        ("overlapping tensors", weights(header(|json| json["model.norm.weight"]["data_offsets"] = json!([0, 256])))),
+        ("a hole in the data", weights(header(|json| json[SECOND] = Value::Null))),
+        (
+            "a tensor that is missing from the data",
+            weights(header(|json| {
+                json.as_object_mut().map(|table| table.remove(SECOND));
+            })),
+        ),
+        ("bytes behind the data", weights([safetensors(&tiny_tensors()), vec![0; 4]].concat())),
+        ("data that is cut", {
+            let mut file = safetensors(&tiny_tensors());
+            file.truncate(file.len() - 1);
+            weights(file)
+        }),
+        ("a bias", {
+            let mut tensors = tiny_tensors();
+            tensors.push(("model.layers.0.self_attn.q_proj.bias".into(), "F32", vec![64], vec![0; 256]));
+            weights(safetensors(&tensors))
+        }),
+        ("an untied head that is missing", tiny().set("tie_word_embeddings", json!(false))),
+        ("shards without an index", Files::sharded().without(INDEX)),
+        ("an index that is a list", index(json!([]))),
+        ("an index without a map", index(json!({"metadata": {}}))),
+        ("an index of numbers", index(json!({"weight_map": {SECOND: 7}}))),
+        ("an index that is empty", index(json!({"weight_map": {}}))),
+        ("a shard above the folder", shard("../b.safetensors")),
+        ("a shard in the root", shard("/etc/passwd")),
+        ("a shard on a drive", shard("C:\\b.safetensors")),
+        ("a shard in a folder", shard("x/b.safetensors")),
+        ("a shard without a name", shard("")),
+        ("a shard that is the index itself", shard(INDEX)),
+        ("a shard that is not there", shard("c.safetensors")),
+        ("a shard without the tensor", shard("b.safetensors")),
+    ]
+}
+
+#[test]
+fn every_lie_is_named() {
+    let mut messages = String::new();
+    let mut accepted = Vec::new();
+    for (name, files) in cases() {
+        match files.open() {
+            Ok(_) => accepted.push(name),
+            Err(error) => {
+                let _ = writeln!(messages, "{name}\n    {error}");
+            }
+        }
+    }
+    assert!(accepted.is_empty(), "accepted: {accepted:?}");
+    insta::assert_snapshot!("repository", messages);
+}
+
+#[test]
+fn honest_repositories_open() {
+    for files in [Files::tiny(), Files::sharded()] {
+        let model = files.open().expect("a valid repository");
+        assert_eq!((model.config().width, model.checkpoint().tensors().len()), (64, 11));
+        assert_eq!(model.tokenizer().ends(), [31]);
+    }
+}
+
+/// What is odd but clear enough is said, and the model opens.
+#[test]
+fn contradictions_are_reported() {
+    let notes = |files: Files| files.open().expect("a valid repository").checkpoint().notes().join("\n");
+    assert_eq!(notes(Files::tiny()), "");
+    let long = Files::tiny().set("rope_theta", json!(45218125210.0_f64)).set("max_position_embeddings", json!(1234));
+    assert!(notes(long).contains("max_position_embeddings is 1234"));
+    let two = Files::tiny().set("rope_parameters", json!({"rope_type": "default", "rope_theta": 5e5}));
+    assert!(notes(two.clone()).contains("500000 counts"));
+    assert_eq!(two.open().expect("it opens").config().theta, 5e5);
+    let types = Files::tiny().set("rope_scaling", json!({"rope_type": "linear", "type": "yarn", "factor": 2.0}));
+    assert!(notes(types).contains("rope_type counts"));
+    let mut tensors = tiny_tensors();
+    tensors.push(("lm_head.weight".into(), "F32", vec![32, 64], vec![1; 4 * 32 * 64]));
+    tensors.push(("model.extra.weight".into(), "F32", vec![1], vec![0; 4]));
+    let files = Files::tiny().with(WEIGHTS, safetensors(&tensors));
+    let said = notes(files.clone());
+    assert!(said.contains("lm_head.weight is not used") && said.contains("model.extra.weight"), "{said}");
+    assert!(files.open().expect("it opens").checkpoint().tensor("output.weight").is_none());
+}
+
+#[test]
+fn weights_cut_at_every_byte() {
+    let file = safetensors(&tiny_tensors());
+    for len in 0..file.len() {
+        // Every byte of the header, then some of the data: all are the same there.
+        if len < 2000 || len % 997 == 0 {
+            let cut = Files::tiny().with(WEIGHTS, &file[..len]);
+            assert!(cut.open().is_err(), "a file of {len} of {} bytes opened", file.len());
+        }
+    }
+}
+
+#[test]
+fn any_flipped_byte_is_survived() {
+    let file = safetensors(&tiny_tensors());
+    let header = 8 + u64::from_le_bytes(file[..8].try_into().expect("8 bytes")) as usize;
+    for at in 0..header {
+        for flip in [0x01, 0x80, 0xff] {
+            let mut bad = file.clone();
+            bad[at] ^= flip;
+            // Whether it is still a model is not the question.
+            let _ = Files::tiny().with(WEIGHTS, bad).open();
+        }
+    }
+}
+
+fn in_folder(files: &Files) -> tempfile::TempDir {
+    let folder = tempfile::tempdir().expect("a folder");
+    for (name, content) in &files.files {
+        std::fs::write(folder.path().join(name), content).expect("a written file");
+    }
+    folder
+}
+
+#[test]
+fn folders_open_by_any_of_their_files() {
+    let folder = in_folder(&Files::sharded());
+    for name in ["", "config.json", INDEX, "a.safetensors"] {
+        Model::open(&folder.path().join(name)).expect("it opens");
+    }
+    let empty = tempfile::tempdir().expect("a folder");
+    let said = Model::open(empty.path()).expect_err("no model").to_string();
+    assert!(said.contains("without config.json"), "{said}");
+}
+
+#[cfg(unix)]
+#[test]
+fn links_do_not_lead_out_of_the_folder() {
+    use std::os::unix::fs::symlink;
+    let outside = in_folder(&Files::tiny());
+    let folder = in_folder(&Files::tiny().without(WEIGHTS));
+    symlink(outside.path().join(WEIGHTS), folder.path().join(WEIGHTS)).expect("a link");
+    let said = Model::open(folder.path()).expect_err("a link").to_string();
+    assert!(said.contains("leads out of the folder"), "{said}");
+
+    // A link to itself.
+    let circle = in_folder(&Files::tiny().without(WEIGHTS));
+    symlink(circle.path().join(WEIGHTS), circle.path().join(WEIGHTS)).expect("a link");
+    assert!(Model::open(circle.path()).is_err());
+
+    // The hub's cache: a snapshot's files are links to blobs beside it.
+    let cache = tempfile::tempdir().expect("a folder");
+    let (blobs, snapshot) = (cache.path().join("blobs"), cache.path().join("snapshots/abc"));
+    std::fs::create_dir_all(&blobs).and_then(|()| std::fs::create_dir_all(&snapshot)).expect("folders");
+    for (number, (name, content)) in Files::tiny().files.iter().enumerate() {
+        std::fs::write(blobs.join(number.to_string()), content).expect("a blob");
+        symlink(format!("../../blobs/{number}"), snapshot.join(name)).expect("a link");
+    }
+    Model::open(&snapshot).expect("a snapshot opens");
+}
