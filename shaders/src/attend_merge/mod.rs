@@ -75,7 +75,9 @@ pub fn attend_merge(
 fn work(d: &Dispatch, step: Step) -> Work {
     let p: Params = d.params();
     let rows = u64::from(step.count) * u64::from(p.heads);
-    let states = rows * u64::from(p.splits) * u64::from(p.head_dim + 2);
+    // As `splits_in_use` in the WGSL.
+    let splits = (step.position + step.count).div_ceil(64).clamp(1, p.splits.max(1));
+    let states = rows * u64::from(splits) * u64::from(p.head_dim + 2);
     Work {
         shape: [p.heads, p.head_dim, p.splits],
         bytes: 4 * (states + rows * u64::from(p.head_dim)),

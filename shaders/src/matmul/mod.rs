@@ -178,7 +178,8 @@ pub fn matmul(plan: &mut Plan, caps: &Caps, w: &Matrix, x: BufferRef, y: BufferR
 fn work(d: &Dispatch, step: Step) -> Work {
     let p: Params = d.params();
     let (width, tokens) = (p.groups * GROUP as u32, if p.tokens == 0 { step.count } else { p.tokens });
-    let (rows, floats) = (u64::from(p.rows), u64::from(tokens) * u64::from(width + p.rows));
+    let halves = if p.put == Put::Pairs as u32 { 2 } else { 1 };
+    let (rows, floats) = (u64::from(p.rows), u64::from(tokens) * u64::from(width + p.rows / halves));
     Work {
         shape: [p.rows, width, tokens],
         bytes: 4 * (rows * u64::from(p.row_words) + floats),
