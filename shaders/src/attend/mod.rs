@@ -67,7 +67,7 @@ pub static ATTEND: Kernel = Kernel {
 };
 
 /// Workgroups that fill a GPU.
-const FILLED: u32 = 1024;
+const FILLED: u32 = 512;
 
 /// Workgroups that share a row's positions: enough to fill a GPU, however few rows there are.
 pub fn splits(caps: &Caps, heads: Heads, capacity: u32) -> u32 {

@@ -49,6 +49,13 @@ fn rotated(pair: vec2<f32>, position: u32, i: u32) -> vec2<f32> {
     return turn(pair, turn(fine, coarse));
 }
 
+// To the nearest number with 11 significant bits, ties to even. Packing and unpacking would do, but one vendor's compiler leaves
+// both out.
+fn rounded_to_half(x: f32) -> f32 {
+    let bits = bitcast<u32>(x);
+    return bitcast<f32>((bits + 0xfffu + ((bits >> 13u) & 1u)) & 0xffffe000u);
+}
+
 // The scale of a group of the vector, as it is stored: the largest magnitude is 127, or -8.
 fn scale_of(group: u32, len: u32, values: u32) -> f32 {
     var largest = 0.0;
@@ -58,7 +65,7 @@ fn scale_of(group: u32, len: u32, values: u32) -> f32 {
         }
     }
     let scale = select(abs(largest) / 127.0, largest / -8.0, values == 8u);
-    return unpack2x16float(pack2x16float(vec2<f32>(scale, 0.0))).x;
+    return rounded_to_half(scale);
 }
 
 // Word `w` of the vector, `values` floats in each.
