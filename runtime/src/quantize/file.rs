@@ -46,7 +46,7 @@ pub fn write_gguf(
         _ => None,
     };
     for (key, value) in checkpoint.metadata().iter().chain(checkpoint.tokenizer_keys()?.iter()) {
-        if !LAYOUT.contains(&key) && !(factors.is_some() && key.starts_with("llama.rope.scaling.")) {
+        if !(LAYOUT.contains(&key) || factors.is_some() && key.starts_with("llama.rope.scaling.")) {
             writer.key(key, narrowed(key, value));
         }
     }

@@ -54,9 +54,8 @@ impl Quantized {
                 return Err(fault(Fault::NotFinite { index: row * width + at as u64, value: weights[at] }));
             }
             let importance = self.recipe.importance.as_ref().and_then(|importance| importance.of(to));
-            let rows = weights.chunks_exact(width as usize).zip(out.chunks_exact_mut(to_row as usize));
-            rows.map(|(weights, out)| to.format.quantize(weights, importance, out))
-                .collect::<Result<(), _>>()
+            let mut rows = weights.chunks_exact(width as usize).zip(out.chunks_exact_mut(to_row as usize));
+            rows.try_for_each(|(weights, out)| to.format.quantize(weights, importance, out))
                 .map_err(|error| fault(Fault::NoQuantizer(error)))
         })
     }

@@ -22,17 +22,15 @@ pub fn matmul(scene: &mut Scene) {
         })
         .collect();
     let rows = if pairs { products.len() / 2 } else { products.len() };
-    for row in 0..rows {
-        for token in 0..tokens {
-            let product = |tile: usize| products[tile * TILE + row % TILE][token];
-            let y = &mut scene.floats_mut(3)[token * p.y_width as usize + p.first as usize + row];
-            let value = match p.put {
-                put if put == Put::Add as u32 => f64::from(*y) + product(row / TILE),
-                put if put == Put::Pairs as u32 => gated(product(row / TILE * 2), product(row / TILE * 2 + 1)),
-                put if put == Put::Gated as u32 => gated((*y).into(), product(row / TILE)),
-                _ => product(row / TILE),
-            };
-            *y = value as f32;
-        }
+    let product = |tile: usize, row: usize, token: usize| products[tile * TILE + row % TILE][token];
+    for (row, token) in (0..rows).flat_map(|row| (0..tokens).map(move |token| (row, token))) {
+        let (tile, y) = (row / TILE, &mut scene.floats_mut(3)[token * p.y_width as usize + p.first as usize + row]);
+        let value = match p.put {
+            put if put == Put::Add as u32 => f64::from(*y) + product(tile, row, token),
+            put if put == Put::Pairs as u32 => gated(product(2 * tile, row, token), product(2 * tile + 1, row, token)),
+            put if put == Put::Gated as u32 => gated((*y).into(), product(tile, row, token)),
+            _ => product(tile, row, token),
+        };
+        *y = value as f32;
     }
 }
