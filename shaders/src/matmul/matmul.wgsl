@@ -34,7 +34,12 @@ fn row_groups() -> u32 {
 }
 
 fn token_count() -> u32 {
-    return select(p.tokens, step_.count, p.tokens == 0u);
+    return min(select(p.tokens, step_.count, p.tokens == 0u), arrayLength(&y));
+}
+
+// What becomes of the product; of no uniform alone either.
+fn put_kind() -> u32 {
+    return min(p.put, arrayLength(&y));
 }
 
 // Where row `lane` of a tile begins; a tile beyond the end reads what is last there, and stores nothing.
@@ -69,7 +74,7 @@ fn gated(gate: f32, up: f32) -> f32 {
 
 fn put(token: u32, row: u32, value: f32) {
     let at = token * p.y_width + p.first + row;
-    switch p.put {
+    switch put_kind() {
         case 1u: { y[at] += value; }
         case 3u: { y[at] = gated(y[at], value); }
         default: { y[at] = value; }
@@ -81,7 +86,7 @@ fn put_pair(token: u32, tokens: u32, pair: u32, lane: u32, a: f32, b: f32) {
     if token >= tokens {
         return;
     }
-    if p.put == 2u {
+    if put_kind() == 2u {
         let row = pair * 32u + lane;
         if row < p.rows / 2u {
             put(token, row, gated(a, b));
