@@ -1,6 +1,7 @@
 //! Checks that no kernel of a plan can form an address that its bindings don't have: Llama-3-8B, 1,048,576 tokens.
 
 use godwit_shaders::caps::{BINDING_ALIGNMENT, WEBGPU};
+use godwit_shaders::matmul::Put;
 use godwit_shaders::rms_norm::Norm;
 use godwit_shaders::rope_append::{Rope, RopeTables};
 use godwit_shaders::{Buffers, Caps, Dispatch, Format, KvFormat, KvType, Matrix, Shard};
@@ -68,11 +69,14 @@ fn words_named(dispatch: &Dispatch, capacity: u64) -> Vec<(usize, u64)> {
             let slots = of("len") * of("kv_heads");
             // Rows of the tables: 1024 fine ones, and one for each 1024 positions.
             let rows = 1024 + u64::from(WINDOW / 1024);
-            vec![(0, rows * of("rotary_dim")), (4, slots * of("k_words")), (5, slots * of("v_words"))]
+            let floats = capacity * (of("heads") + 2 * of("kv_heads")) * of("head_dim");
+            vec![(0, rows * of("rotary_dim")), (1, floats), (2, slots * of("k_words")), (3, slots * of("v_words"))]
         }
         "matmul" => {
-            let tiles = of("rows").div_ceil(32);
-            vec![(0, tiles * of("row_words") * 32), (2, (capacity - 1) * of("y_width") + of("first") + of("rows"))]
+            let words = of("rows").div_ceil(32) * of("row_words") * 32;
+            let rows = if of("put") == Put::Pairs as u64 { of("rows") / 2 } else { of("rows") };
+            let floats = (capacity - 1) * of("y_width") + of("first") + rows;
+            vec![(0, words), (1, words), (2, capacity * of("groups") * 32), (3, floats)]
         }
         _ => Vec::new(),
     }
