@@ -97,8 +97,15 @@ impl Checkpoint for Quantized {
     fn data(&self, tensor: &Tensor, range: Range<u64>) -> Result<Cow<'_, [u8]>, FormatError> {
         let from = self.inner.tensor(&tensor.name).unwrap_or(tensor);
         let Range { start, end } = range;
-        if from.format == tensor.format || start >= end || end > tensor.bytes {
+        if from.format == tensor.format {
             return self.inner.data(from, range);
+        }
+        if start > end || end > tensor.bytes {
+            let (needed, remaining) = (end.saturating_sub(start), tensor.bytes.saturating_sub(start));
+            return Err(FormatError::file(&tensor.name, Fault::Truncated { what: "a read", needed, remaining }).at(start));
+        }
+        if start == end {
+            return Ok(Cow::Owned(Vec::new()));
         }
         let width = tensor.shape.first().copied().unwrap_or(1);
         let row_bytes = tensor.format.bytes(width).unwrap_or(tensor.bytes);
