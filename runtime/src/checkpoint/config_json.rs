@@ -257,6 +257,7 @@ impl Settings {
         let kind = if kind == "default" { "none".into() } else { kind };
         self.insert("llama.rope.scaling.type", "rope_scaling.rope_type", Value::String(kind.clone()));
         for (key, ours) in STRETCHES {
+            self.metadata.set_origin(ours, &format!("rope_scaling.{key}"));
             if let Some(value) = scaling.f64(key)? {
                 self.insert(ours, &format!("rope_scaling.{key}"), Value::F64(value));
             }
