@@ -8,6 +8,8 @@ pub struct Caps {
     /// Matrix units: products of 16 x 16 halves with sums in f32, by subgroups of 32, and [`MATRIX_WORKGROUP`] bytes of
     /// workgroup memory.
     pub matrices: bool,
+    /// Subgroups of eight and more, and 64-bit integers: what kernels for CPUs use.
+    pub spread: bool,
     /// Largest storage buffer binding, in bytes.
     pub max_binding: u64,
     /// Largest buffer, in bytes.
@@ -22,6 +24,7 @@ pub struct Caps {
 pub const WEBGPU: Caps = Caps {
     subgroups: false,
     matrices: false,
+    spread: false,
     max_binding: 128 << 20,
     max_buffer: 256 << 20,
     max_workgroups: 65_535,

@@ -27,6 +27,8 @@ const SHARED: &[(&str, &str)] = &[
     ("matmul_vector", include_str!("matmul/vector.wgsl")),
     ("matmul_rows", include_str!("matmul/rows.wgsl")),
     ("matmul_block", include_str!("matmul/block.wgsl")),
+    ("matmul_rows_spread", include_str!("matmul/rows_spread.wgsl")),
+    ("matmul_block_spread", include_str!("matmul/block_spread.wgsl")),
     ("matmul_matrix", include_str!("matmul/matrix.wgsl")),
     ("matmul_tile", include_str!("matmul/tile.wgsl")),
     ("attend_splits", include_str!("attend/splits.wgsl")),

@@ -63,27 +63,34 @@ pub struct Variant {
     pub subgroups: bool,
     /// Whether it needs matrix units: [`Caps::matrices`].
     pub matrices: bool,
+    /// Whether it needs subgroups of eight and 64-bit integers: [`Caps::spread`].
+    pub spread: bool,
 }
 
 impl Variant {
     /// A variant inside the WebGPU defaults.
     pub const fn base(name: &'static str, defines: &'static [&'static str]) -> Self {
-        Self { name, defines, subgroups: false, matrices: false }
+        Self { name, defines, subgroups: false, matrices: false, spread: false }
     }
 
     /// A variant that uses subgroup operations.
     pub const fn subgroups(name: &'static str, defines: &'static [&'static str]) -> Self {
-        Self { name, defines, subgroups: true, matrices: false }
+        Self { subgroups: true, ..Self::base(name, defines) }
     }
 
     /// A variant that uses matrix units.
     pub const fn matrices(name: &'static str, defines: &'static [&'static str]) -> Self {
-        Self { name, defines, subgroups: false, matrices: true }
+        Self { matrices: true, ..Self::base(name, defines) }
+    }
+
+    /// A variant that spreads what lanes load over subgroups of eight and more, and loads 64 bits at a time.
+    pub const fn spread(name: &'static str, defines: &'static [&'static str]) -> Self {
+        Self { spread: true, ..Self::base(name, defines) }
     }
 
     /// Whether a device with `caps` can run it.
     pub fn runs_on(&self, caps: &Caps) -> bool {
-        (!self.subgroups || caps.subgroups) && (!self.matrices || caps.matrices)
+        (!self.subgroups || caps.subgroups) && (!self.matrices || caps.matrices) && (!self.spread || caps.spread)
     }
 }
 

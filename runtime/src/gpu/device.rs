@@ -47,6 +47,10 @@ impl Gpu {
         if matrices {
             wanted |= MATRIX_FEATURES;
         }
+        let spread = !options.webgpu_limits && has_spread(&adapter);
+        if spread {
+            wanted |= SPREAD_FEATURES;
+        }
         let features =
             if options.webgpu_limits { wgpu::Features::empty() } else { adapter.features().intersection(wanted) };
         let experimental_features = match matrices {
@@ -83,6 +87,7 @@ impl Gpu {
         let caps = Caps {
             subgroups: features.contains(wgpu::Features::SUBGROUP),
             matrices,
+            spread,
             // Bindings of the whole limit can't begin at an aligned offset past 2^31.
             max_binding: limits.max_storage_buffer_binding_size / BINDING_ALIGNMENT * BINDING_ALIGNMENT,
             max_buffer: limits.max_buffer_size,
@@ -118,9 +123,14 @@ impl Gpu {
 
     /// Which variant of each kernel decode and prefill use on this GPU, for people.
     pub fn variants(&self) -> Vec<(&'static str, String)> {
-        let one_token = if self.caps().cpu { "rows (8 of them)" } else { "vector (8 invocations a row)" };
+        let matmul = match self.caps() {
+            Caps { cpu: false, matrices: true, .. } => "decode: vector; prefill: matrix",
+            Caps { cpu: false, .. } => "decode: vector; prefill: tile",
+            Caps { spread: true, .. } => "decode: rows_spread; prefill: block_spread (8 rows, 8 tokens)",
+            _ => "decode: rows (8 of them); prefill: block (8 rows, 4 tokens)",
+        };
         vec![
-            ("matmul", format!("decode: {one_token}; prefill: block (8 rows, 4 tokens)")),
+            ("matmul", matmul.into()),
             ("attend", "tiles of 4, 8 or 16 rows, the smallest that hold a KV head's queries; prefill: 16".into()),
         ]
     }
@@ -181,6 +191,14 @@ fn has_matrices(adapter: &wgpu::Adapter) -> bool {
             (properties.m_size, properties.n_size, properties.k_size) == (16, 16, 16)
                 && (properties.ab_type, properties.cr_type) == (F16, F32)
         })
+}
+
+/// What kernels for CPUs use.
+const SPREAD_FEATURES: wgpu::Features = wgpu::Features::SUBGROUP.union(wgpu::Features::SHADER_INT64);
+
+/// Whether an adapter is what [`Caps::spread`] says.
+fn has_spread(adapter: &wgpu::Adapter) -> bool {
+    adapter.features().contains(SPREAD_FEATURES) && adapter.get_info().subgroup_min_size >= 8
 }
 
 /// The limits to ask for: the WebGPU defaults, raised to the adapter's where more is of use.

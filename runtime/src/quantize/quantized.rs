@@ -102,7 +102,9 @@ impl Checkpoint for Quantized {
         }
         if start > end || end > tensor.bytes {
             let (needed, remaining) = (end.saturating_sub(start), tensor.bytes.saturating_sub(start));
-            return Err(FormatError::file(&tensor.name, Fault::Truncated { what: "a read", needed, remaining }).at(start));
+            return Err(
+                FormatError::file(&tensor.name, Fault::Truncated { what: "a read", needed, remaining }).at(start)
+            );
         }
         if start == end {
             return Ok(Cow::Owned(Vec::new()));

@@ -1,4 +1,4 @@
-use super::{BLOCK, MATRIX, NARROW, Params, Put, ROWS, Shape, TILES, VECTOR};
+use super::{BLOCK, BLOCK_SPREAD, MATRIX, NARROW, Params, Put, ROWS, ROWS_SPREAD, Shape, TILES, VECTOR};
 use crate::format::{Format, GROUP};
 use crate::kernel::{Case, Scene, Step};
 use crate::testing::{Random, words};
@@ -17,12 +17,30 @@ pub fn cases() -> Vec<Case> {
     let mut cases = Vec::new();
     let whole = Shape { lanes: 32, overrides: &[("LANES", 32), ("SPLITS", 1)], ..VECTOR };
     for format in Format::ALL {
-        for (shape, tokens) in [(VECTOR, 1), (whole, 1), (ROWS, 1), (BLOCK, 8), (BLOCK, 13), (TILES, 13), (MATRIX, 13)]
-        {
+        for (shape, tokens) in [
+            (VECTOR, 1),
+            (whole, 1),
+            (ROWS, 1),
+            (ROWS_SPREAD, 1),
+            (BLOCK, 8),
+            (BLOCK, 13),
+            (BLOCK_SPREAD, 13),
+            (TILES, 13),
+            (MATRIX, 13),
+        ] {
             cases.push(case(shape, Product { format, rows: 300, width: 768, tokens, first: 0, put: Put::Store }));
         }
     }
-    for (shape, tokens) in [(VECTOR, 1), (NARROW, 1), (ROWS, 1), (BLOCK, 7), (TILES, 70), (MATRIX, 140)] {
+    for (shape, tokens) in [
+        (VECTOR, 1),
+        (NARROW, 1),
+        (ROWS, 1),
+        (ROWS_SPREAD, 1),
+        (BLOCK, 7),
+        (BLOCK_SPREAD, 7),
+        (TILES, 70),
+        (MATRIX, 140),
+    ] {
         // Rows of a shard in the middle of y, added; gated ones; the shapes of small models.
         for (format, rows, width, first, put) in [
             (Format::Q4_1, 576, 576, 64, Put::Add),

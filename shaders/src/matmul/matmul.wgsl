@@ -21,7 +21,11 @@ struct Params {
 }
 @group(0) @binding(0) var<uniform> p: Params;
 @group(0) @binding(2) var<storage, read> weights: array<u32>;
+#ifdef INT64
+@group(0) @binding(3) var<storage, read> quads: array<vec2<u64>>; // the same
+#else
 @group(0) @binding(3) var<storage, read> quads: array<vec4<u32>>; // the same
+#endif
 @group(0) @binding(4) var<storage, read> x: array<vec4<f32>>;
 @group(0) @binding(5) var<storage, read_write> y: array<f32>;
 
@@ -110,6 +114,12 @@ fn put_pair(token: u32, tokens: u32, pair: u32, lane: u32, a: f32, b: f32) {
 #endif
 #ifdef BLOCK
 #import matmul_block
+#endif
+#ifdef ROWS_SPREAD
+#import matmul_rows_spread
+#endif
+#ifdef BLOCK_SPREAD
+#import matmul_block_spread
 #endif
 #ifdef MATRIX
 #import matmul_matrix

@@ -60,6 +60,10 @@ const MANY_ROWS: u32 = 16_384;
 const ROWS: Shape = Shape { variant: 1, tiles: 8, lanes: 32, tokens: 1, overrides: &[] };
 /// Many tokens on a CPU.
 const BLOCK: Shape = Shape { variant: 2, tiles: 8, lanes: 32, tokens: 4, overrides: &[] };
+/// One token on a CPU with subgroups.
+const ROWS_SPREAD: Shape = Shape { variant: 5, tiles: 2, lanes: 32, tokens: 1, overrides: &[] };
+/// Many tokens on a CPU with subgroups.
+const BLOCK_SPREAD: Shape = Shape { variant: 6, tiles: 2, lanes: 32, tokens: 8, overrides: &[] };
 /// Many tokens on a GPU.
 const TILES: Shape = Shape { variant: 3, tiles: 2, lanes: 32, tokens: 64, overrides: &[] };
 /// Many tokens on a GPU with matrix units.
@@ -71,9 +75,11 @@ impl Shape {
         match (capacity, caps.cpu) {
             (1, false) if rows < MANY_ROWS => NARROW,
             (1, false) => VECTOR,
+            (1, true) if caps.spread => ROWS_SPREAD,
             (1, true) => ROWS,
             (_, false) if caps.matrices => MATRIX,
             (_, false) => TILES,
+            (_, true) if caps.spread => BLOCK_SPREAD,
             (_, true) => BLOCK,
         }
     }
@@ -102,6 +108,8 @@ pub static MATMUL: Kernel = Kernel {
         Variant::base("block", &["BLOCK"]),
         Variant::base("tile", &["TILE"]),
         Variant::matrices("matrix", &["MATRIX"]),
+        Variant::spread("rows_spread", &["ROWS_SPREAD", "INT64"]),
+        Variant::spread("block_spread", &["BLOCK_SPREAD", "INT64"]),
     ],
     work,
     reference: reference::matmul,

@@ -33,7 +33,13 @@ fn word(base: u32, w: u32) -> u32 {
 
 // The four words from `w` on, a multiple of four.
 fn quad(base: u32, w: u32) -> vec4<u32> {
+#ifdef INT64
+    // Drivers on CPUs take as long for a load of 64 bits as for one of 32.
+    let pairs = quads[(base + w * 32u) / 4u];
+    return vec4<u32>(u32(pairs.x), u32(pairs.x >> 32u), u32(pairs.y), u32(pairs.y >> 32u));
+#else
     return quads[(base + w * 32u) / 4u];
+#endif
 }
 
 // Where row `row` of a shard begins.

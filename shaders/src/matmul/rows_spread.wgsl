@@ -1,0 +1,43 @@
+// One token, for CPUs with subgroups of 8 and more: rows 8 apart, four of a tile, an invocation. The lanes load x's quads, one
+// each, and tell the others: a broadcast is cheaper than a load.
+fn spread_x(at: u32, lane: u32) -> Group {
+    let own = x[at + lane % 8u];
+    return Group(
+        subgroupBroadcast(own, 0u), subgroupBroadcast(own, 1u), subgroupBroadcast(own, 2u), subgroupBroadcast(own, 3u),
+        subgroupBroadcast(own, 4u), subgroupBroadcast(own, 5u), subgroupBroadcast(own, 6u), subgroupBroadcast(own, 7u),
+    );
+}
+
+fn dot_tile(tile: u32, own: u32, lane: u32) -> vec4<f32> {
+    let b0 = base_of(tile, own);
+    let b1 = base_of(tile, own + 8u);
+    let b2 = base_of(tile, own + 16u);
+    let b3 = base_of(tile, own + 24u);
+    let groups = row_groups();
+    let at = p.x_first * groups * 8u;
+    var sum = vec4<f32>();
+    for (var g = 0u; g < groups; g++) {
+        let v = spread_x(at + g * 8u, lane);
+        let sums = sums_of(v);
+        sum += vec4<f32>(
+            dot_stored(load_stored(b0, g), v, sums), dot_stored(load_stored(b1, g), v, sums),
+            dot_stored(load_stored(b2, g), v, sums), dot_stored(load_stored(b3, g), v, sums),
+        );
+    }
+    return sum;
+}
+
+@compute @workgroup_size(8)
+fn matmul(
+    @builtin(workgroup_id) group: vec3<u32>,
+    @builtin(local_invocation_index) own: u32,
+    @builtin(subgroup_invocation_id) lane: u32,
+) {
+    let pair = group.x + group.y * p.across;
+    let a = dot_tile(2u * pair, own, lane);
+    let b = dot_tile(2u * pair + 1u, own, lane);
+    let tokens = token_count();
+    for (var i = 0u; i < 4u; i++) {
+        put_pair(0u, tokens, pair, own + 8u * i, a[i], b[i]);
+    }
+}
