@@ -38,12 +38,12 @@ fn row_groups() -> u32 {
 }
 
 fn token_count() -> u32 {
-    return min(select(p.tokens, step_.count, p.tokens == 0u), arrayLength(&y));
+    return min(select(p.tokens, step_.count, p.tokens == 0u), arrayLength(&x));
 }
 
 // What becomes of the product; of no uniform alone either.
 fn put_kind() -> u32 {
-    return min(p.put, arrayLength(&y));
+    return min(p.put, arrayLength(&x));
 }
 
 // Where row `lane` of a tile begins; a tile beyond the end reads what is last there, and stores nothing.

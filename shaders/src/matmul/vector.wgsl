@@ -3,7 +3,7 @@
 override LANES: u32 = 8;   // rows of a tile in a workgroup
 override SPLITS: u32 = 32;
 
-var<workgroup> partial: array<vec4<f32>, LANES * SPLITS>;
+var<workgroup> parts: array<vec4<f32>, LANES * SPLITS>;
 
 @compute @workgroup_size(LANES, SPLITS, 1)
 fn matmul(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_id) local: vec3<u32>) {
@@ -41,15 +41,15 @@ fn matmul(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_id)
         w3 = n3;
     }
     let own = local.y * LANES + local.x;
-    partial[own] = sum;
+    parts[own] = sum;
     for (var half = SPLITS / 2u; half > 0u; half >>= 1u) {
         workgroupBarrier();
         if local.y < half {
-            partial[own] += partial[own + half * LANES];
+            parts[own] += parts[own + half * LANES];
         }
     }
     if local.y == 0u {
-        sum = partial[own];
+        sum = parts[own];
         put_pair(0u, token_count(), 2u * four, lane, sum.x, sum.y);
         put_pair(0u, token_count(), 2u * four + 1u, lane, sum.z, sum.w);
     }
