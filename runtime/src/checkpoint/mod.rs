@@ -14,6 +14,7 @@ use crate::format::{FormatError, Gguf, Metadata, Tensor};
 use crate::tokenizer::{Tokenizer, TokenizerError};
 
 pub use repository::Repository;
+#[cfg(not(target_arch = "wasm32"))]
 pub(crate) use repository::is_part;
 
 /// A stored model: what it says of itself, and its weights.
