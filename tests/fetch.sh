@@ -20,8 +20,25 @@ packages() {
   local sudo=
   [ "$(id -u)" = 0 ] || { has sudo || fail "installing $* needs root: run this as root, or install sudo"; sudo=sudo; }
   say "installing $*"
-  $sudo env DEBIAN_FRONTEND=noninteractive apt-get update -qq
-  $sudo env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "$@" >/dev/null
+  local apt=($sudo env DEBIAN_FRONTEND=noninteractive apt-get -qq ${SOURCES:+-o "Dir::Etc::SourceParts=$SOURCES"})
+  "${apt[@]}" update
+  "${apt[@]}" install -y --no-install-recommends ${RELEASE:+-t "$RELEASE"} "$@" >/dev/null
+}
+
+# The same from Debian 12's backports, whose lavapipe runs more than twice as fast. The machine's own sources stay as they are.
+newer() {
+  local sources=/etc/apt/sources.list.d/debian.sources
+  if ! grep -qs '^VERSION_CODENAME=bookworm' /etc/os-release || [ ! -f $sources ]; then
+    packages "$@"
+    return
+  fi
+  local SOURCES RELEASE=bookworm-backports
+  SOURCES=$(mktemp -d)
+  chmod 755 "$SOURCES"
+  cp $sources "$SOURCES"
+  awk -v RS= -v ORS='\n\n' 'NR == 1' $sources | sed "s/^Suites:.*/Suites: $RELEASE/" >"$SOURCES/backports.sources"
+  packages "$@"
+  rm -r "$SOURCES"
 }
 
 driver() {
@@ -31,7 +48,7 @@ driver() {
   for icd in /usr/share/vulkan/icd.d /etc/vulkan/icd.d; do
     if compgen -G "$icd/*.json" >/dev/null && ldconfig -p | grep -q 'libvulkan\.so\.1'; then return; fi
   done
-  packages mesa-vulkan-drivers libvulkan1
+  newer mesa-vulkan-drivers libvulkan1
 }
 
 python() {

@@ -91,6 +91,7 @@ impl Common {
             backend: self.backend,
             webgpu_limits: self.webgpu_limits,
             memory: self.gpu_memory,
+            tuning: None,
         }
     }
 }

@@ -27,6 +27,7 @@ pub mod tokenizer;
 pub use chat::{ChatError, ChatTemplate, Message};
 pub use engine::{Engine, EngineOptions, Spilling};
 pub use error::Error;
+pub use godwit_shaders::caps::Tuning;
 pub use godwit_shaders::kv::UnknownKvType;
 pub use godwit_shaders::{Format, KvFormat, KvType, Work};
 pub use gpu::{AdapterSummary, Backend, Gpu, GpuError, GpuOptions, HostWork, Launched, Rates};

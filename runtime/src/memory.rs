@@ -7,7 +7,6 @@ use godwit_shaders::{Buffers, Caps, Heads, KvFormat, Matrix};
 
 use crate::gpu::Gpu;
 use crate::model::{Config, Kv, Model, Scratch};
-use crate::session::pass_tokens;
 
 /// GPU memory in bytes, by use.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -30,7 +29,7 @@ impl MemoryUse {
         };
         let weights = model.checkpoint().tensors().iter().map(stored).sum::<u64>();
         let mut table = Buffers::default();
-        Scratch::declare(&mut table, config, heads(config), kv, caps, pass_tokens(caps));
+        Scratch::declare(&mut table, config, heads(config), kv, caps, caps.tuning.pass_tokens);
         let scratch = table.bytes();
         let mut cache = Kv::new(heads(config), kv, config.layers, context, None, caps);
         while cache.capacity() < context {

@@ -7,7 +7,7 @@ use godwit_shaders::adjust::{Adjustment, FORBID, adjust};
 use godwit_shaders::argmax::argmax;
 use godwit_shaders::kv::noise;
 use godwit_shaders::sample::{Choice, sample};
-use godwit_shaders::{BufferRef, Buffers, Caps, Plan, Step};
+use godwit_shaders::{BufferRef, Buffers, Plan, Step};
 
 use crate::engine::{Engine, Spilling};
 use crate::error::Error;
@@ -16,15 +16,6 @@ use crate::memory::{MemoryUse, heads, kv_bytes};
 use crate::model::{Kv, Pass, SCORED, Scratch};
 use crate::sampling::Sampling;
 use crate::spill::Spill;
-
-/// Tokens of a prefill pass on a GPU, and on a CPU, which answers to Ctrl-C only between passes.
-const PREFILL: u32 = 512;
-const PREFILL_CPU: u32 = 64;
-
-/// Tokens of a prefill pass on such a device.
-pub(crate) fn pass_tokens(caps: &Caps) -> u32 {
-    if caps.cpu { PREFILL_CPU } else { PREFILL }
-}
 
 /// What a prepared plan does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -60,7 +51,7 @@ impl Session {
         let inner = &engine.inner;
         let (config, caps) = (inner.model.config(), inner.gpu.caps());
         let mut table = inner.table.clone();
-        let chunk = pass_tokens(caps);
+        let chunk = caps.tuning.pass_tokens;
         let scratch = Scratch::declare(&mut table, config, heads(config), inner.llama.kv, caps, chunk);
         let mut memory = inner.memory.clone();
         memory.allocate(&table).await?;

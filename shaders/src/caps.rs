@@ -18,7 +18,24 @@ pub struct Caps {
     pub max_workgroups: u32,
     /// Whether the device is a CPU: few wide cores, no latency to hide.
     pub cpu: bool,
+    /// How work is cut up. Any value gives the same answers.
+    pub tuning: Tuning,
 }
+
+/// How work is cut up for a device.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Tuning {
+    /// Tokens of a prefill pass.
+    pub pass_tokens: u32,
+    /// Workgroups that keep the device busy: attention shares positions out until there are as many.
+    pub workgroups: u32,
+}
+
+/// What suits GPUs.
+pub const GPU: Tuning = Tuning { pass_tokens: 512, workgroups: 512 };
+
+/// What suits CPUs: a workgroup keeps a core busy, and between passes is the only time to stop.
+pub const CPU: Tuning = Tuning { pass_tokens: 64, workgroups: 1 };
 
 /// The limits every WebGPU device has.
 pub const WEBGPU: Caps = Caps {
@@ -29,6 +46,7 @@ pub const WEBGPU: Caps = Caps {
     max_buffer: 256 << 20,
     max_workgroups: 65_535,
     cpu: false,
+    tuning: GPU,
 };
 
 /// Bytes of workgroup memory that kernels for matrix units take at most.

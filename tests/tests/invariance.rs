@@ -6,7 +6,7 @@ use godwit::saved::SavedError;
 use godwit::tokenizer::Special;
 use godwit::{
     ContextSize, Engine, EngineOptions, Error, Gpu, GpuOptions, KvFormat, MemoryUse, Model, PrefixCache, Sampling,
-    Session, Spilling,
+    Session, Spilling, Tuning,
 };
 use godwit_tests::model::{engine, go, gpu, session, smollm2};
 use pollster::block_on;
@@ -84,6 +84,29 @@ fn a_kv_cache_that_left_the_gpu_gives_the_same_tokens() {
     let fault = block_on(strict.prefill(&prompt, &mut go)).expect_err("no room");
     assert!(matches!(&fault, Error::Gpu(fault) if fault.is_out_of_memory()), "{fault}");
     assert!(strict.tokens().len() >= 128);
+}
+
+/// However a prompt is cut into passes, and each row's positions into splits.
+#[test]
+fn passes_and_splits_of_any_size_give_the_same_tokens() {
+    let model = smollm2();
+    let prompt = text(&model, 300);
+    for kv in ["f16", "q8_0", "q4_0"] {
+        let options = EngineOptions { kv: kv.parse().expect("a type"), ..EngineOptions::default() };
+        let mut expected = None;
+        // The model has 3 KV heads: in decode this many workgroups are 1, 2, 7 and 64 splits.
+        for (pass_tokens, workgroups) in [(64, 1), (7, 5), (37, 21), (512, 192)] {
+            let tuning = Some(Tuning { pass_tokens, workgroups });
+            let adapter = std::env::var("GODWIT_ADAPTER").ok();
+            let gpu = block_on(Gpu::open(&GpuOptions { adapter, tuning, ..GpuOptions::default() })).expect("a GPU");
+            let engine = block_on(Engine::load(gpu, &model, &options, &mut |_| ())).expect("it loads");
+            let mut session = session(&engine);
+            assert_eq!(session.pass_tokens(), pass_tokens);
+            block_on(session.prefill(&prompt, &mut go)).expect("room");
+            let tokens = continued(&mut session, 16);
+            assert_eq!(&tokens, expected.get_or_insert(tokens.clone()), "{kv}, {tuning:?}");
+        }
+    }
 }
 
 /// With 4 bits a token sees its own page's keys as halves: they have to be there whatever came before.

@@ -3,6 +3,8 @@
 use std::fmt;
 use std::str::FromStr;
 
+use godwit_shaders::caps::Tuning;
+
 use super::GpuError;
 
 /// A graphics interface.
@@ -71,6 +73,8 @@ pub struct GpuOptions {
     pub webgpu_limits: bool,
     /// Bytes of GPU memory to take at most, for those who share the GPU with something else. None: what there is.
     pub memory: Option<u64>,
+    /// How work is cut up. None: what suits the adapter.
+    pub tuning: Option<Tuning>,
 }
 
 /// An adapter, as people see it.

@@ -3,7 +3,7 @@
 use std::sync::{Arc, Mutex, PoisonError};
 
 use godwit_shaders::Caps;
-use godwit_shaders::caps::{BINDING_ALIGNMENT, MATRIX_WORKGROUP, WEBGPU};
+use godwit_shaders::caps::{BINDING_ALIGNMENT, CPU, GPU, MATRIX_WORKGROUP, WEBGPU};
 
 use super::adapters::{self, AdapterSummary, GpuOptions};
 use super::memory::{Budget, Staging};
@@ -93,6 +93,7 @@ impl Gpu {
             max_buffer: limits.max_buffer_size,
             max_workgroups: limits.max_compute_workgroups_per_dimension,
             cpu: summary.is_cpu(),
+            tuning: options.tuning.unwrap_or(if summary.is_cpu() { CPU } else { GPU }),
         };
         tracing::info!(adapter = %summary, ?caps, "opened");
         let (pipelines, staging, profiler) = Default::default();

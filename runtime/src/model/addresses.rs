@@ -9,7 +9,6 @@ use godwit_shaders::{Buffers, Caps, Dispatch, Format, KvFormat, KvType, Matrix, 
 use super::llama::Layer;
 use super::{Config, Kv, Llama, Pass, Scratch};
 use crate::memory::{MemoryUse, heads};
-use crate::session::pass_tokens;
 use crate::synthetic::Synthetic;
 
 const WINDOW: u32 = 1 << 20;
@@ -91,7 +90,7 @@ fn no_address_of_a_million_tokens_leaves_its_binding() {
             let format = KvFormat { k: kind, v: kind, hadamard: true };
             let mut table = Buffers::default();
             let llama = declared(&mut table, config, format, &caps);
-            let chunk = pass_tokens(&caps);
+            let chunk = caps.tuning.pass_tokens;
             let scratch = Scratch::declare(&mut table, config, heads(config), format, &caps, chunk);
             let mut kv = Kv::new(heads(config), format, config.layers, WINDOW, None, &caps);
             while kv.capacity() < WINDOW {

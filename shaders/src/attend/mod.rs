@@ -66,14 +66,11 @@ pub static ATTEND: Kernel = Kernel {
     cases: cases::cases,
 };
 
-/// Workgroups that fill a GPU.
-const FILLED: u32 = 512;
-
-/// Workgroups that share a row's positions: enough to fill a GPU, however few rows there are.
+/// Workgroups that share a row's positions: enough to keep the device busy, however few rows there are.
 pub fn splits(caps: &Caps, heads: Heads, capacity: u32) -> u32 {
     let rows = capacity * (heads.heads / heads.kv_heads);
     let tiles = rows.div_ceil(ROWS[variant(caps, rows, capacity)]);
-    if caps.cpu { 1 } else { FILLED.div_ceil(tiles * heads.kv_heads) }
+    caps.tuning.workgroups.div_ceil(tiles * heads.kv_heads)
 }
 
 /// The splits that write their states: `splits_in_use` of the WGSL.
