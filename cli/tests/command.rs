@@ -293,6 +293,15 @@ fn bench_and_perplexity_report() {
     let report: Value = serde_json::from_str(&output).expect("JSON");
     assert!(report["perplexity"].as_f64().is_some_and(|p| p > 1.0 && p < 100.0), "{report}");
     fails(&godwit(&["perplexity", &model, "-f", text, "--context", "8192", "--chunks", "0"]), 3, "less than one chunk");
+
+    let folder = tempfile::tempdir().expect("a folder");
+    let matrix = folder.path().join("imatrix.gguf").display().to_string();
+    let measure = ["imatrix", &model, "-f", text, "--context", "32", "--chunks", "2", "-o", &matrix];
+    assert!(stdout(&godwit(&measure)).contains("64 tokens"));
+    fails(&godwit(&measure), 2, "--force replaces it");
+    let quantised = folder.path().join("q.gguf").display().to_string();
+    stdout(&godwit(&["quantize", &model, &quantised, "--type", "q4_0", "--imatrix", &matrix]));
+    fails(&godwit(&["quantize", &model, &quantised, "--type", "q4_0", "--imatrix", &model, "--force"]), 3, "imatrix");
 }
 
 #[test]

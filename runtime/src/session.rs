@@ -14,6 +14,7 @@ use crate::error::Error;
 use crate::gpu::{GpuMemory, Prepared};
 use crate::memory::{MemoryUse, heads, kv_bytes};
 use crate::model::{Kv, Pass, SCORED, Scratch};
+use crate::observe::{Input, observed};
 use crate::sampling::Sampling;
 use crate::spill::Spill;
 
@@ -21,10 +22,17 @@ use crate::spill::Spill;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum Work {
     Transformer(Pass),
+    /// The same, with inputs' squares summed up.
+    Observed(Pass),
     Logits,
     Outputs,
-    Scores { first: u32 },
-    Choose { greedy: bool, adjusted: bool },
+    Scores {
+        first: u32,
+    },
+    Choose {
+        greedy: bool,
+        adjusted: bool,
+    },
 }
 
 /// A sequence of tokens on the GPU, and what follows it.
@@ -44,6 +52,8 @@ pub struct Session {
     /// Whether the logits on the GPU are those after the last token.
     has_logits: bool,
     pub(crate) prepared: HashMap<Work, Prepared>,
+    /// What [`Session::observe`] sums up, once it was asked to.
+    pub(crate) observed: Vec<Input>,
 }
 
 impl Session {
@@ -61,8 +71,21 @@ impl Session {
             Spilling::Host { memory } => Some(Spill::new(memory)),
         };
         let (tokens, prepared) = (Vec::new(), HashMap::new());
-        let (recent_from, has_logits) = (0, false);
-        Ok(Self { engine, table, memory, kv, spill, scratch, chunk, tokens, recent_from, has_logits, prepared })
+        let (recent_from, has_logits, observed) = (0, false, Vec::new());
+        Ok(Self {
+            engine,
+            table,
+            memory,
+            kv,
+            spill,
+            scratch,
+            chunk,
+            tokens,
+            recent_from,
+            has_logits,
+            prepared,
+            observed,
+        })
     }
 
     /// The tokens so far.
@@ -125,7 +148,7 @@ impl Session {
         self.restore_page().await?;
         let mut done = 0;
         while done < tokens.len() {
-            let count = self.pass(&tokens[done..], false).await?;
+            let count = self.pass(&tokens[done..], false, Work::Transformer).await?;
             done += count;
             if done == tokens.len() {
                 self.submit(Work::Logits, Step::new(0, count as u32)).await?;
@@ -149,7 +172,7 @@ impl Session {
         let vocab = self.engine.model().config().vocab as usize;
         let mut done = 0;
         while done < tokens.len() {
-            let count = self.pass(&tokens[done..], true).await?;
+            let count = self.pass(&tokens[done..], true, Work::Transformer).await?;
             let step = Step::new(0, count as u32);
             self.submit(Work::Outputs, step).await?;
             for first in (0..count).step_by(SCORED as usize) {
@@ -267,7 +290,7 @@ impl Session {
     }
 
     /// Checks that tokens exist, and that there is room for them.
-    fn check(&self, tokens: &[u32]) -> Result<(), Error> {
+    pub(crate) fn check(&self, tokens: &[u32]) -> Result<(), Error> {
         self.check_room(tokens.len())?;
         let vocab = self.engine.model().config().vocab;
         tokens.iter().find(|&&id| id >= vocab).map_or(Ok(()), |&id| Err(Error::NoSuchToken { id, vocab }))
@@ -275,7 +298,7 @@ impl Session {
 
     /// Runs the transformer on as many of `tokens` as one pass takes, and appends them. Returns how many. What comes out is
     /// there where `outputs` says so, and after the last token.
-    async fn pass(&mut self, tokens: &[u32], outputs: bool) -> Result<usize, Error> {
+    pub(crate) async fn pass(&mut self, tokens: &[u32], outputs: bool, work: fn(Pass) -> Work) -> Result<usize, Error> {
         let position = self.tokens.len() as u32;
         let wanted = tokens.len().min(self.chunk as usize) as u32;
         let pass = self.reserve(position, wanted).await?;
@@ -285,7 +308,7 @@ impl Session {
         let tokens = &tokens[..count as usize];
         self.has_logits = false;
         self.memory.write(self.scratch.tokens, 0, bytemuck::cast_slice(tokens));
-        self.submit(Work::Transformer(pass), Step::new(position, count)).await?;
+        self.submit(work(pass), Step::new(position, count)).await?;
         self.tokens.extend_from_slice(tokens);
         self.note_recent();
         Ok(count as usize)
@@ -303,7 +326,7 @@ impl Session {
         self.recent_from = begin;
         let mut done = 0;
         while done < tail.len() {
-            match self.pass(&tail[done..], false).await {
+            match self.pass(&tail[done..], false, Work::Transformer).await {
                 Ok(count) => done += count,
                 Err(error) => {
                     self.truncate(begin);
@@ -396,6 +419,7 @@ impl Session {
         let (llama, caps, s, vocab) = (&inner.llama, inner.gpu.caps(), &self.scratch, inner.model.config().vocab);
         match work {
             Work::Transformer(pass) => llama.transformer(caps, &self.kv, s, pass),
+            Work::Observed(pass) => observed(llama.transformer(caps, &self.kv, s, pass), &self.observed),
             Work::Logits => llama.logits(caps, s),
             Work::Outputs => llama.outputs(s, self.chunk),
             Work::Scores { first } => llama.scores(caps, s, first),
