@@ -1,6 +1,7 @@
 //! The command line: what clap parses, and what help says.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
 use clap_complete::Shell;
@@ -84,6 +85,9 @@ pub struct Common {
     /// GPU memory to take at most, such as 6G or 500M; the KV cache grows no further [default: what there is].
     #[arg(long, value_name = "BYTES", value_parser = bytes)]
     pub gpu_memory: Option<u64>,
+    /// Milliseconds that one submission to the GPU may take, about: less keeps a desktop on the same GPU smoother [default: 100].
+    #[arg(long, value_name = "MS", value_parser = clap::value_parser!(u64).range(1..))]
+    pub submit_budget: Option<u64>,
     /// Say more on stderr; twice, even more.
     #[arg(short, long, action = clap::ArgAction::Count)]
     pub verbose: u8,
@@ -97,6 +101,7 @@ impl Common {
             webgpu_limits: self.webgpu_limits,
             memory: self.gpu_memory,
             tuning: None,
+            submit_budget: self.submit_budget.map(Duration::from_millis),
         }
     }
 }

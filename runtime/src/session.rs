@@ -303,12 +303,13 @@ impl Session {
         let wanted = tokens.len().min(self.chunk as usize) as u32;
         let pass = self.reserve(position, wanted).await?;
         // A pass appends to one segment only.
-        let count = wanted.min(self.kv.end_of(pass.segments - 1) - position);
-        let pass = Pass { outputs: outputs || count as usize == tokens.len(), ..pass };
+        let most = wanted.min(self.kv.end_of(pass.segments - 1) - position);
+        let work = work(Pass { outputs: outputs || most as usize == tokens.len(), ..pass });
+        let count = self.prepare(work).await?.tokens(position, most);
         let tokens = &tokens[..count as usize];
         self.has_logits = false;
         self.memory.write(self.scratch.tokens, 0, bytemuck::cast_slice(tokens));
-        self.submit(work(pass), Step::new(position, count)).await?;
+        self.submit(work, Step::new(position, count)).await?;
         self.tokens.extend_from_slice(tokens);
         self.note_recent();
         Ok(count as usize)
@@ -389,7 +390,8 @@ impl Session {
         !adjustments.is_empty()
     }
 
-    async fn submit(&mut self, work: Work, step: Step) -> Result<(), Error> {
+    /// The plan of some work, ready to be submitted.
+    async fn prepare(&mut self, work: Work) -> Result<&Prepared, Error> {
         if !self.prepared.contains_key(&work) {
             if let Work::Transformer(pass) = work {
                 // Plans over fewer segments won't come again, but after a truncation.
@@ -399,18 +401,23 @@ impl Session {
             }
             let plan = self.record(work);
             let prepared = Prepared::new(self.engine.gpu(), &self.memory, &plan, self.scratch.step).await?;
-            self.prepared.insert(work, prepared);
+            return Ok(self.prepared.entry(work).or_insert(prepared));
         }
-        match (self.prepared.get(&work), &self.spill) {
-            (Some(prepared), Some(spill)) if prepared.has_uploads() => {
+        Ok(&self.prepared[&work])
+    }
+
+    async fn submit(&mut self, work: Work, step: Step) -> Result<(), Error> {
+        self.prepare(work).await?;
+        let prepared = &self.prepared[&work];
+        match &self.spill {
+            Some(spill) if prepared.has_uploads() => {
                 let host = |piece, from, into: &mut [u8]| spill.read(piece, from, into).map_err(Error::from);
                 prepared.stream(&self.memory, step, host).await
             }
-            (Some(prepared), _) => {
+            _ => {
                 prepared.submit(&self.memory, step);
                 Ok(())
             }
-            (None, _) => Ok(()),
         }
     }
 

@@ -7,6 +7,7 @@ use godwit_shaders::caps::{BINDING_ALIGNMENT, CPU, GPU, MATRIX_WORKGROUP, WEBGPU
 
 use super::adapters::{self, AdapterSummary, GpuOptions};
 use super::memory::{Budget, Staging};
+use super::pace::{Pace, SUBMIT_BUDGET};
 use super::pipelines::Pipelines;
 use super::profile::Profiler;
 use super::{GpuError, list};
@@ -23,6 +24,7 @@ pub(super) struct Inner {
     pub pipelines: Pipelines,
     pub staging: Staging,
     pub profiler: Profiler,
+    pub pace: Pace,
     summary: AdapterSummary,
     caps: Caps,
     pub budget: Budget,
@@ -98,7 +100,8 @@ impl Gpu {
         tracing::info!(adapter = %summary, ?caps, "opened");
         let (pipelines, staging, profiler) = Default::default();
         let budget = Budget::new(options.memory);
-        let inner = Inner { device, queue, pipelines, staging, profiler, summary, caps, budget, fault };
+        let pace = Pace::new(options.submit_budget.unwrap_or(SUBMIT_BUDGET), &caps);
+        let inner = Inner { device, queue, pipelines, staging, profiler, pace, summary, caps, budget, fault };
         Ok(Self { inner: Arc::new(inner) })
     }
 
@@ -159,12 +162,14 @@ impl Gpu {
     /// The device failed.
     pub async fn finish(&self) -> Result<(), GpuError> {
         let (sender, receiver) = futures_channel::oneshot::channel();
+        let submitted = self.inner.pace.submitted();
         self.inner.queue.on_submitted_work_done(move || {
             // The receiver is gone where nobody waits any more.
             let _ = sender.send(());
         });
         self.wait(None)?;
         receiver.await.map_err(|_| GpuError::Failed { fault: "the device gave no answer".into() })?;
+        self.inner.pace.done(submitted);
         self.check()
     }
 

@@ -129,11 +129,23 @@ impl Prepared {
         self.encode(0..self.launches.len(), step);
     }
 
+    /// How many of `most` tokens from `position` on a pass may have so that no launch takes longer than a submission may.
+    pub fn tokens(&self, position: u32, most: u32) -> u32 {
+        let work = |step| self.launches.iter().map(|launch| launch.dispatch.work(step)).collect();
+        self.gpu.inner.pace.tokens(work, position, most)
+    }
+
+    /// Submits launches, in as many parts as the budget of a submission asks for.
     fn encode(&self, launches: Range<usize>, step: Step) {
-        let (begin, gpu, count) = (Instant::now(), &self.gpu.inner, launches.len());
-        let mut encoder = gpu.device.create_command_encoder(&Default::default());
-        gpu.profiler.encode(&self.gpu, &mut encoder, &self.launches[launches], step);
-        gpu.queue.submit([encoder.finish()]);
-        gpu.profiler.count(count, begin.elapsed());
+        let (mut begin, gpu, mut first) = (Instant::now(), &self.gpu.inner, launches.start);
+        let work = self.launches[launches.clone()].iter().map(|launch| launch.dispatch.work(step));
+        for end in gpu.pace.cut(work, step) {
+            let part = &self.launches[first..launches.start + end];
+            let mut encoder = gpu.device.create_command_encoder(&Default::default());
+            gpu.profiler.encode(&self.gpu, &mut encoder, part, step);
+            gpu.queue.submit([encoder.finish()]);
+            gpu.profiler.count(part.len(), begin.elapsed());
+            (begin, first) = (Instant::now(), launches.start + end);
+        }
     }
 }

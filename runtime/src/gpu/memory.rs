@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use godwit_shaders::{BufferRef, Buffers};
 
+use super::pace::Seconds;
 use super::{Gpu, GpuError};
 
 /// Buffers on a GPU, in the order of a [`Buffers`] table. A clone shares the buffers that there are.
@@ -84,7 +85,8 @@ impl GpuMemory {
             // The receiver is gone where nobody waits any more.
             let _ = sender.send(result);
         });
-        Ok(Readback { gpu: self.gpu.clone(), staging, bytes: from.bytes, submission, receiver })
+        let submitted = self.gpu.inner.pace.submitted();
+        Ok(Readback { gpu: self.gpu.clone(), staging, bytes: from.bytes, submission, submitted, receiver })
     }
 
     /// Reads bytes back, after all that was submitted.
@@ -172,6 +174,8 @@ pub struct Readback {
     staging: wgpu::Buffer,
     bytes: u64,
     submission: wgpu::SubmissionIndex,
+    /// What was submitted before it.
+    submitted: Seconds,
     receiver: futures_channel::oneshot::Receiver<Result<(), wgpu::BufferAsyncError>>,
 }
 
@@ -184,7 +188,7 @@ impl Readback {
         self.gpu.wait(Some(self.submission))?;
         let failed = |fault: String| GpuError::Failed { fault };
         match self.receiver.await {
-            Ok(Ok(())) => {}
+            Ok(Ok(())) => self.gpu.inner.pace.done(self.submitted),
             Ok(Err(e)) => return Err(failed(e.to_string())),
             Err(_) => return Err(failed("the device gave no answer".into())),
         }
