@@ -88,6 +88,9 @@ pub struct Common {
     /// Milliseconds that one submission to the GPU may take, about: less keeps a desktop on the same GPU smoother [default: 100].
     #[arg(long, value_name = "MS", value_parser = clap::value_parser!(u64).range(1..))]
     pub submit_budget: Option<u64>,
+    /// Use what suits most GPUs, instead of measuring once what suits this one.
+    #[arg(long)]
+    pub no_tune: bool,
     /// Say more on stderr; twice, even more.
     #[arg(short, long, action = clap::ArgAction::Count)]
     pub verbose: u8,

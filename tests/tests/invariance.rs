@@ -96,7 +96,7 @@ fn passes_and_splits_of_any_size_give_the_same_tokens() {
         let mut expected = None;
         // The model has 3 KV heads: in decode this many workgroups are 1, 2, 7 and 64 splits.
         for (pass_tokens, workgroups) in [(64, 1), (7, 5), (37, 21), (512, 192)] {
-            let tuning = Some(Tuning { pass_tokens, workgroups });
+            let tuning = Some(Tuning { pass_tokens, workgroups, one: None, many: None });
             let adapter = std::env::var("GODWIT_ADAPTER").ok();
             let gpu = block_on(Gpu::open(&GpuOptions { adapter, tuning, ..GpuOptions::default() })).expect("a GPU");
             let engine = block_on(Engine::load(gpu, &model, &options, &mut |_| ())).expect("it loads");

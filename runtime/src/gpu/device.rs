@@ -4,6 +4,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use godwit_shaders::Caps;
 use godwit_shaders::caps::{BINDING_ALIGNMENT, CPU, GPU, MATRIX_WORKGROUP, WEBGPU};
+use godwit_shaders::matmul::Method;
 
 use super::adapters::{self, AdapterSummary, GpuOptions};
 use super::memory::{Budget, Staging};
@@ -26,7 +27,7 @@ pub(super) struct Inner {
     pub profiler: Profiler,
     pub pace: Pace,
     summary: AdapterSummary,
-    caps: Caps,
+    pub caps: Caps,
     pub budget: Budget,
     fault: Arc<Mutex<Option<String>>>,
 }
@@ -127,14 +128,10 @@ impl Gpu {
 
     /// Which variant of each kernel decode and prefill use on this GPU, for people.
     pub fn variants(&self) -> Vec<(&'static str, String)> {
-        let matmul = match self.caps() {
-            Caps { cpu: false, matrices: true, .. } => "decode: vector; prefill: matrix",
-            Caps { cpu: false, .. } => "decode: vector; prefill: tile",
-            Caps { spread: true, .. } => "decode: rows_spread; prefill: block_spread (8 rows, 8 tokens)",
-            _ => "decode: rows (8 of them); prefill: block (8 rows, 4 tokens)",
-        };
+        let method = |capacity| Method::of(self.caps(), capacity).name();
+        let matmul = format!("decode: {}; prefill: {}", method(1), method(2));
         vec![
-            ("matmul", matmul.into()),
+            ("matmul", matmul),
             ("attend", "tiles of 4, 8 or 16 rows, the smallest that hold a KV head's queries; prefill: 16".into()),
         ]
     }

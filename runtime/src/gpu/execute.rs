@@ -57,8 +57,8 @@ impl Prepared {
         });
         gpu.inner.queue.write_buffer(&uniform, 0, &params);
         let mut launches = Vec::with_capacity(plan.dispatches.len());
-        for (i, dispatch) in plan.dispatches.iter().enumerate() {
-            let compiled = gpu.compiled(dispatch).await?;
+        let compiled = gpu.compiled(&plan.dispatches).await?;
+        for (i, (dispatch, compiled)) in plan.dispatches.iter().zip(compiled).enumerate() {
             let bind = |buffer, offset, bytes| {
                 wgpu::BindingResource::Buffer(wgpu::BufferBinding {
                     buffer,

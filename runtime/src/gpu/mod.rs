@@ -9,6 +9,8 @@ mod pace;
 mod pipelines;
 mod profile;
 mod rates;
+#[cfg(not(target_arch = "wasm32"))]
+mod tune;
 
 pub use adapters::{AdapterSummary, Backend, GpuOptions, list};
 pub use device::Gpu;
