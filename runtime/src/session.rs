@@ -3,19 +3,19 @@
 use std::collections::HashMap;
 use std::ops::ControlFlow;
 
-use godwit_shaders::adjust::{Adjustment, FORBID, adjust};
+use godwit_shaders::adjust::adjust;
 use godwit_shaders::argmax::argmax;
 use godwit_shaders::kv::noise;
-use godwit_shaders::sample::{Choice, sample};
-use godwit_shaders::{BufferRef, Buffers, Plan, Step};
+use godwit_shaders::sample::sample;
+use godwit_shaders::{Buffers, Plan, Step};
 
+use crate::decode::Ahead;
 use crate::engine::{Engine, Spilling};
 use crate::error::Error;
 use crate::gpu::{GpuMemory, Prepared};
 use crate::memory::{MemoryUse, heads, kv_bytes};
 use crate::model::{Kv, Pass, SCORED, Scratch};
 use crate::observe::{Input, observed};
-use crate::sampling::Sampling;
 use crate::spill::Spill;
 
 /// What a prepared plan does.
@@ -43,14 +43,16 @@ pub struct Session {
     pub(crate) kv: Kv,
     /// Segments that the GPU has no room for; none where they may not leave it.
     pub(crate) spill: Option<Spill>,
-    scratch: Scratch,
+    pub(crate) scratch: Scratch,
     /// Tokens of a prefill pass.
     pub(crate) chunk: u32,
     pub(crate) tokens: Vec<u32>,
     /// The first position from which on all tokens' keys and values are in the rings of [`Recent`](godwit_shaders::Recent).
-    recent_from: usize,
-    /// Whether the logits on the GPU are those after the last token.
-    has_logits: bool,
+    pub(crate) recent_from: usize,
+    /// Whether the logits on the GPU are those after the last token, and those that are ahead of it.
+    pub(crate) has_logits: bool,
+    /// Tokens that were chosen, and run through the transformer, before anyone has asked for them.
+    pub(crate) ahead: Ahead,
     pub(crate) prepared: HashMap<Work, Prepared>,
     /// What [`Session::observe`] sums up, once it was asked to.
     pub(crate) observed: Vec<Input>,
@@ -71,7 +73,7 @@ impl Session {
             Spilling::Host { memory } => Some(Spill::new(memory)),
         };
         let (tokens, prepared) = (Vec::new(), HashMap::new());
-        let (recent_from, has_logits, observed) = (0, false, Vec::new());
+        let (recent_from, has_logits, ahead, observed) = (0, false, Ahead::default(), Vec::new());
         Ok(Self {
             engine,
             table,
@@ -83,6 +85,7 @@ impl Session {
             tokens,
             recent_from,
             has_logits,
+            ahead,
             prepared,
             observed,
         })
@@ -128,6 +131,7 @@ impl Session {
     /// Forgets all tokens from `len` on. What is left needs no computing again, but for the last token's logits.
     pub fn truncate(&mut self, len: usize) {
         if len < self.tokens.len() {
+            self.forget_ahead();
             self.tokens.truncate(len);
             self.recent_from = self.recent_from.min(len);
             self.has_logits = false;
@@ -199,6 +203,7 @@ impl Session {
 
     /// Appends tokens whose keys and values were written by other means.
     pub(crate) fn append_computed(&mut self, ids: &[u32]) {
+        self.forget_ahead();
         self.tokens.extend_from_slice(ids);
         self.recent_from = self.tokens.len();
         self.has_logits = false;
@@ -244,34 +249,6 @@ impl Session {
         Ok(logits)
     }
 
-    /// Chooses the next token, and appends it.
-    ///
-    /// The choice is made on the GPU, and the pass for the chosen token starts there without waiting for the CPU to hear of
-    /// it.
-    ///
-    /// # Errors
-    /// There are no tokens yet, no room for another, a parameter is out of range, or the GPU fails.
-    pub async fn next(&mut self, sampling: &Sampling) -> Result<u32, Error> {
-        sampling.validate(self.engine.model().config().vocab)?;
-        self.check_room(1)?;
-        self.ensure_logits().await?;
-        let position = self.tokens.len() as u32;
-        let pass = self.reserve(position, 1).await?;
-        let adjusted = self.write_choice(sampling);
-        // What follows overwrites the logits; should the caller give up on this future, they are computed again.
-        self.has_logits = false;
-        self.submit(Work::Choose { greedy: sampling.is_greedy(), adjusted }, Step::default()).await?;
-        let chosen = BufferRef { bytes: 4, ..self.scratch.tokens };
-        let chosen = self.memory.start_read(chosen).await?;
-        self.submit(Work::Transformer(pass), Step::new(position, 1)).await?;
-        self.submit(Work::Logits, Step::new(0, 1)).await?;
-        let token: u32 = bytemuck::pod_read_unaligned(&chosen.finish().await?);
-        self.tokens.push(token);
-        self.note_recent();
-        self.has_logits = true;
-        Ok(token)
-    }
-
     /// The plan of the next decode step, a line for each launch.
     ///
     /// # Errors
@@ -284,7 +261,7 @@ impl Session {
         Ok(text)
     }
 
-    fn check_room(&self, tokens: usize) -> Result<(), Error> {
+    pub(crate) fn check_room(&self, tokens: usize) -> Result<(), Error> {
         let (used, context) = (self.tokens.len(), self.context());
         if used + tokens > context as usize { Err(Error::ContextFull { tokens, used, context }) } else { Ok(()) }
     }
@@ -311,7 +288,7 @@ impl Session {
         self.memory.write(self.scratch.tokens, 0, bytemuck::cast_slice(tokens));
         self.submit(work, Step::new(position, count)).await?;
         self.tokens.extend_from_slice(tokens);
-        self.note_recent();
+        self.note_recent(self.tokens.len());
         Ok(count as usize)
     }
 
@@ -339,13 +316,15 @@ impl Session {
         Ok(())
     }
 
-    /// After a pass: its tokens took the place of the oldest in the rings.
-    fn note_recent(&mut self) {
+    /// After a pass that ends at this position: its tokens took the place of the oldest in the rings.
+    pub(crate) fn note_recent(&mut self, end: usize) {
         let len = self.scratch.recent.first().map_or(0, |recent| recent.len as usize);
-        self.recent_from = self.recent_from.max(self.tokens.len().saturating_sub(len));
+        self.recent_from = self.recent_from.max(end.saturating_sub(len));
     }
 
-    async fn ensure_logits(&mut self) -> Result<(), Error> {
+    /// Sees to it that the logits on the GPU are those after the last token.
+    pub(crate) async fn ensure_logits(&mut self) -> Result<(), Error> {
+        self.forget_ahead();
         if !self.has_logits {
             let last = self.tokens.pop().ok_or(Error::Empty)?;
             if let Err(error) = self.prefill(&[last], &mut |_, _| ControlFlow::Continue(())).await {
@@ -358,40 +337,8 @@ impl Session {
         Ok(())
     }
 
-    /// Tells the GPU how to choose. Returns whether any logit is to be adjusted.
-    fn write_choice(&self, sampling: &Sampling) -> bool {
-        let mut adjustments: HashMap<u32, Adjustment> = HashMap::new();
-        let entry = |token| Adjustment { token, seen: 0, bias: 0.0, reserved: 0 };
-        if sampling.has_penalties() {
-            let window = self.tokens.len().saturating_sub(sampling.penalty_window as usize);
-            for &token in &self.tokens[window..] {
-                adjustments.entry(token).or_insert_with(|| entry(token)).seen += 1;
-            }
-        }
-        for &(token, bias) in &sampling.logit_bias {
-            let slot = adjustments.entry(token).or_insert_with(|| entry(token));
-            slot.bias = (slot.bias + bias).max(FORBID);
-        }
-        let choice = Choice {
-            temperature: sampling.temperature,
-            top_k: sampling.top_k,
-            top_p: sampling.top_p,
-            min_p: sampling.min_p,
-            uniform: uniform(sampling.seed, self.tokens.len() as u64),
-            repetition: sampling.repetition_penalty,
-            presence: sampling.presence_penalty,
-            frequency: sampling.frequency_penalty,
-            entries: adjustments.len() as u32,
-            reserved: [0; 3],
-        };
-        let adjustments: Vec<Adjustment> = adjustments.into_values().collect();
-        self.memory.write(self.scratch.choice, 0, bytemuck::bytes_of(&choice));
-        self.memory.write(self.scratch.adjustments, 0, bytemuck::cast_slice(&adjustments));
-        !adjustments.is_empty()
-    }
-
     /// The plan of some work, ready to be submitted.
-    async fn prepare(&mut self, work: Work) -> Result<&Prepared, Error> {
+    pub(crate) async fn prepare(&mut self, work: Work) -> Result<&Prepared, Error> {
         if !self.prepared.contains_key(&work) {
             if let Work::Transformer(pass) = work {
                 // Plans over fewer segments won't come again, but after a truncation.
@@ -406,7 +353,7 @@ impl Session {
         Ok(&self.prepared[&work])
     }
 
-    async fn submit(&mut self, work: Work, step: Step) -> Result<(), Error> {
+    pub(crate) async fn submit(&mut self, work: Work, step: Step) -> Result<(), Error> {
         self.prepare(work).await?;
         let prepared = &self.prepared[&work];
         match &self.spill {
@@ -443,12 +390,4 @@ impl Session {
             }
         }
     }
-}
-
-/// Random in `[0, 1)`, the same for the same seed and place in the text (SplitMix64, Steele et al. 2014).
-fn uniform(seed: u64, place: u64) -> f32 {
-    let mut z = seed.wrapping_add(place.wrapping_add(1).wrapping_mul(0x9e37_79b9_7f4a_7c15));
-    z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-    z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-    ((z ^ (z >> 31)) >> 40) as f32 / (1 << 24) as f32
 }

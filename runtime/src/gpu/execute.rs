@@ -135,6 +135,11 @@ impl Prepared {
         self.gpu.inner.pace.tokens(work, position, most)
     }
 
+    /// What the plan is expected to take on the GPU.
+    pub fn expected_seconds(&self, step: Step) -> f64 {
+        self.gpu.inner.pace.seconds(self.launches.iter().map(|launch| launch.dispatch.work(step)), step)
+    }
+
     /// Submits launches, in as many parts as the budget of a submission asks for.
     fn encode(&self, launches: Range<usize>, step: Step) {
         let (mut begin, gpu, mut first) = (Instant::now(), &self.gpu.inner, launches.start);

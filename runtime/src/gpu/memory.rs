@@ -152,7 +152,7 @@ pub(super) struct Staging {
 
 impl Staging {
     /// How many are kept.
-    const MOST: usize = 4;
+    const MOST: usize = 8;
 
     fn take(&self, bytes: u64) -> Option<wgpu::Buffer> {
         let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);

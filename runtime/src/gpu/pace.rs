@@ -68,6 +68,11 @@ impl Pace {
         cut_evenly(&seconds, total, self.budget)
     }
 
+    /// What launches are expected to take.
+    pub fn seconds(&self, work: impl Iterator<Item = Work>, step: Step) -> f64 {
+        work.map(|work| self.nominal(work)).sum::<f64>() * self.state().scale[kind(step)]
+    }
+
     /// How many of `most` tokens from `position` on a pass may have so that none of its launches is over the budget.
     pub fn tokens(&self, work: impl Fn(Step) -> Vec<Work>, position: u32, most: u32) -> u32 {
         let mut count = most;

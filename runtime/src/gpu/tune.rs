@@ -46,7 +46,7 @@ fn identity(summary: &AdapterSummary, caps: &Caps) -> String {
 impl Kept {
     fn new(adapter: String, tuning: Tuning) -> Self {
         let name = |method: Option<Method>| method.map(|method| method.name().to_owned());
-        let Tuning { pass_tokens, workgroups, one, many } = tuning;
+        let Tuning { pass_tokens, workgroups, one, many, .. } = tuning;
         Self { adapter, pass_tokens, workgroups, one: name(one), many: name(many) }
     }
 
@@ -64,7 +64,7 @@ impl Kept {
         let fine = self.adapter == adapter
             && candidates(caps).0.contains(&self.pass_tokens)
             && candidates(caps).1.contains(&self.workgroups);
-        fine.then_some(Tuning { pass_tokens: self.pass_tokens, workgroups: self.workgroups, one, many })
+        fine.then_some(Tuning { pass_tokens: self.pass_tokens, workgroups: self.workgroups, one, many, ..caps.tuning })
     }
 }
 
@@ -161,7 +161,7 @@ impl Gpu {
         }
         let workgroups = fastest(&speeds, self.caps().tuning.workgroups);
         progress(total, total);
-        Ok(Tuning { pass_tokens, workgroups, one: Some(one), many: Some(many) })
+        Ok(Tuning { pass_tokens, workgroups, one: Some(one), many: Some(many), ..self.caps().tuning })
     }
 
     /// Floating-point operations a second of a product with this many tokens.
@@ -230,7 +230,7 @@ mod tests {
 
     #[test]
     fn what_is_kept_counts_only_where_it_makes_sense() {
-        let tuning = Tuning { pass_tokens: 256, workgroups: 128, one: Some(Method::Rows), many: None };
+        let tuning = Tuning { pass_tokens: 256, workgroups: 128, one: Some(Method::Rows), many: None, ..WEBGPU.tuning };
         let kept = || Kept::new("this one".into(), tuning);
         assert_eq!(kept().tuning("this one", &WEBGPU), Some(tuning));
         assert_eq!(kept().tuning("another", &WEBGPU), None);
