@@ -192,10 +192,11 @@ impl Gpu {
         let segment = Segment { k, v, first: 0, len: positions, host: None };
         let qkv = table.declare("qkv", 4 * u64::from((heads.heads + 2 * heads.kv_heads) * heads.head_dim));
         let states = table.declare("states", state_bytes(caps, heads, 1));
+        let y = table.declare("y", 4 * u64::from(heads.heads * heads.head_dim));
         let mut memory = GpuMemory::new(self);
         memory.allocate(&table).await?;
         let mut plan = Plan::default();
-        attend(&mut plan, caps, heads, kv, qkv, &[segment], states, 1);
+        attend(&mut plan, caps, heads, kv, qkv, &[segment], states, y, 1);
         self.time(&memory, &plan, step, Step::new(positions - 1, 1), |work: &Work| work.bytes).await
     }
 }
