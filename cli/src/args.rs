@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use crate::hub::args::{ListArgs, PullArgs, RmArgs, ShowArgs};
 use clap::{Args, Parser, Subcommand};
 use clap_complete::Shell;
 use godwit::quantize::{Mix, Override};
@@ -52,6 +53,20 @@ pub enum Command {
   godwit quantize Llama-3-8B-Instruct model.gguf --type q4_k_m
   godwit quantize big.gguf small.gguf --type q4_k_s --tensor attn_v=q8_0 --tensor 'blk\\.[01]\\.=q6_k'")]
     Quantize(QuantizeArgs),
+    /// Downloads a model by its name, and prints where it is.
+    #[command(after_help = "Examples:
+  godwit pull llama3.2-1b
+  godwit pull bartowski/Llama-3.2-1B-Instruct-GGUF:Q8_0
+  godwit pull gradientai/Llama-3-8B-Instruct-Gradient-1048k@main
+
+Variables: HF_HOME, HF_HUB_CACHE, HF_ENDPOINT, HF_TOKEN, HF_HUB_OFFLINE")]
+    Pull(PullArgs),
+    /// Shows the models that are downloaded, or good ones that could be.
+    List(ListArgs),
+    /// Shows which models a name offers, and which one it means.
+    Show(ShowArgs),
+    /// Removes a downloaded model.
+    Rm(RmArgs),
     /// Prints a shell completion script.
     Completions {
         /// The shell.
@@ -120,7 +135,7 @@ pub struct ModelArgs {
 /// Where the model comes from.
 #[derive(Args, Clone, Debug)]
 pub struct ModelSource {
-    /// GGUF file (of a split model, the first part), or folder of a model with safetensors.
+    /// GGUF file (of a split model, the first part), folder of a model with safetensors, or name as `godwit pull` has it.
     #[arg(required_unless_present = "synthetic")]
     pub model: Option<PathBuf>,
     /// Instead of a file, weights of noise in the shape of a real model, for measuring: SHAPE[:FORMAT][,KEY=N...], such as
@@ -361,7 +376,7 @@ pub struct TokenizeArgs {
 
 #[derive(Args, Debug)]
 pub struct DoctorArgs {
-    /// Model to check against the GPU's memory: GGUF file, or folder of a model with safetensors.
+    /// Model to check against the GPU's memory: GGUF file, folder of a model with safetensors, or name.
     pub model: Option<PathBuf>,
     /// How its weights would be quantised, such as q4_k.
     #[arg(long, value_name = "TYPE", conflicts_with = "synthetic")]
@@ -439,7 +454,7 @@ pub struct PerplexityModel {
 
 #[derive(Args, Debug)]
 pub struct QuantizeArgs {
-    /// GGUF file (of a split model, the first part), or folder of a model with safetensors.
+    /// GGUF file (of a split model, the first part), folder of a model with safetensors, or name.
     pub model: PathBuf,
     /// The GGUF file to write.
     pub output: PathBuf,
@@ -472,6 +487,10 @@ impl Command {
             Command::Bench(a) => a.common.clone(),
             Command::Perplexity(a) => a.common.clone(),
             Command::Quantize(a) => a.common.clone(),
+            Command::Pull(a) => a.plain.common(),
+            Command::List(a) => a.plain.common(),
+            Command::Show(a) => a.plain.common(),
+            Command::Rm(a) => a.plain.common(),
             Command::Completions { .. } | Command::Man => Common::default(),
         }
     }

@@ -6,6 +6,7 @@ mod chat;
 mod context;
 mod doctor;
 mod exit;
+mod hub;
 mod input;
 mod inspect;
 mod load;
@@ -41,6 +42,10 @@ fn main() -> ExitCode {
         Command::Bench(args) => bench::run(args),
         Command::Perplexity(args) => perplexity::run(args),
         Command::Quantize(args) => quantize::run(args),
+        Command::Pull(args) => hub::run_pull(args),
+        Command::List(args) => hub::run_list(args),
+        Command::Show(args) => hub::run_show(args),
+        Command::Rm(args) => hub::run_rm(args),
         Command::Completions { shell } => {
             let mut script = Vec::new();
             clap_complete::generate(*shell, &mut Cli::command(), "godwit", &mut script);
