@@ -192,8 +192,7 @@ fn is_detail(word: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use proptest::prelude::*;
-
+    use super::super::name::texts;
     use super::*;
 
     fn files(paths: &[&str]) -> Vec<File> {
@@ -285,17 +284,25 @@ mod tests {
         assert!(chosen(&both[..2], Some("q4_k_m")).is_err_and(|e| e.contains("  safetensors")));
     }
 
-    proptest! {
-        #[test]
-        fn any_list_gives_a_model_or_an_error(
-            paths in proptest::collection::vec("[ab]?[-_./]?(Q[48]_[0K]|f16|-0000[12]-of-0000[0-2])?(\\.gguf|\\.safetensors)|config.json", 0..8),
-            quant in proptest::option::of("[-_./Q48Kf16]{0,6}"),
-        ) {
-            let files: Vec<File> = paths.into_iter().map(|path| File { path, bytes: u64::MAX }).collect();
+    #[test]
+    fn any_list_gives_a_model_or_an_error() {
+        let pieces =
+            ["a-Q4_K", "b.q8-0", "-00001-of-00002", "-00002-of-00002", "-00000-of-00000", "f16", "/", ".", "", ".gguf"];
+        let ends = [".gguf", ".safetensors", "/config.json", ""];
+        let mut chosen = 0;
+        for text in texts("0123456789", 50_000) {
+            let digits: Vec<usize> = text.bytes().map(|byte| usize::from(byte - b'0')).collect();
+            let path = |d: &[usize]| format!("{}{}{}", pieces[d[0]], pieces[d[1]], ends[d[2] % 4]);
+            let paths = digits.chunks_exact(3).map(path).chain(["config.json".to_owned()]);
+            let files: Vec<File> = paths.map(|path| File { path, bytes: u64::MAX }).collect();
             let all = candidates(&files);
-            if let Ok(one) = choose("a/b", quant.as_deref(), &all) {
-                prop_assert!(!one.files.is_empty() && one.files.iter().all(|file| files.contains(file)));
+            let quant = digits.first().map(|&digit| pieces[digit]).filter(|piece| !piece.is_empty());
+            if let Ok(one) = choose("a/b", quant, &all) {
+                assert!(!one.files.is_empty() && one.files.iter().all(|file| files.contains(file)), "{files:?}");
+                assert!(one.bytes() == u64::MAX);
+                chosen += 1;
             }
         }
+        assert!(chosen > 1000, "{chosen} were chosen");
     }
 }

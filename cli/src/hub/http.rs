@@ -113,6 +113,11 @@ impl Client {
         self.get(&format!("/{}/resolve/{commit}/{}", name.repo, escaped(path, true)), start, &what, name)
     }
 
+    /// Ends all requests, also those that wait for a server.
+    pub fn shutdown(&self) {
+        self.agent.clone().shutdown();
+    }
+
     fn get(&self, path: &str, start: u64, what: &str, name: &Name) -> Result<Response<Body>, Failure> {
         let mut uri: Uri = format!("{}{path}", self.endpoint.to_string().trim_end_matches('/'))
             .parse()

@@ -7,6 +7,8 @@ pub mod args;
 mod cache;
 mod choose;
 mod error;
+#[cfg(test)]
+mod fuzzed;
 mod http;
 mod listing;
 mod name;
@@ -132,4 +134,20 @@ pub fn run_show(args: &ShowArgs) -> anyhow::Result<()> {
     }
     let settings = Settings::from_env()?;
     show::show(&named(&args.name, &settings)?, &settings, args.plain.json)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    #[test]
+    fn the_fuzzer_s_corpus_is_survived() {
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/fuzz/corpus/hub");
+        let inputs: Vec<_> =
+            std::fs::read_dir(&folder).expect("a corpus").map(|e| e.expect("an entry").path()).collect();
+        assert!(!inputs.is_empty());
+        for input in inputs {
+            super::fuzzed::hub(&std::fs::read(&input).expect("a readable input"));
+        }
+    }
 }

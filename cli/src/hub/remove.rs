@@ -5,7 +5,7 @@ use std::fs;
 use std::path::Path;
 
 use super::cache::{Cached, entries};
-use super::choose::choose;
+use super::choose::{Candidate, choose};
 use super::error::HubError;
 use super::name::Name;
 
@@ -39,12 +39,12 @@ fn remove_files(name: &Name, cached: &Cached) -> Result<(), HubError> {
         Some(_) => cached.commit().filter(|commit| cached.snapshot(commit).is_dir()).into_iter().collect(),
         None => cached.commits(),
     };
-    let mut result = Err(HubError::NotHere(name.to_string()));
+    let (mut removed, mut others) = (false, Vec::<Candidate>::new());
     for commit in commits {
         let (snapshot, models) = (cached.snapshot(&commit), cached.models(&commit));
         let Some(quant) = name.quant.as_deref() else {
             remove_folder(&snapshot)?;
-            result = Ok(());
+            removed = true;
             continue;
         };
         match choose(&name.repo, Some(quant), &models) {
@@ -54,14 +54,21 @@ fn remove_files(name: &Name, cached: &Cached) -> Result<(), HubError> {
                     fs::remove_file(&link).map_err(HubError::io("remove", &link))?;
                 }
                 remove_empty(&snapshot);
-                result = Ok(());
+                removed = true;
             }
             Err(error @ HubError::Ambiguous { .. }) => return Err(error),
-            Err(error @ HubError::NoQuant { .. }) if result.is_err() => result = Err(error),
-            Err(_) => {}
+            Err(_) => others.extend(models),
         }
     }
-    result
+    if removed {
+        return Ok(());
+    }
+    others.sort_by(|a, b| a.path().cmp(b.path()));
+    others.dedup_by(|a, b| a.path() == b.path());
+    match choose(&name.repo, name.quant.as_deref(), &others) {
+        Err(error @ HubError::NoQuant { .. }) => Err(error),
+        _ => Err(HubError::NotHere(name.to_string())),
+    }
 }
 
 /// Removes blobs that no snapshot links to, and references to commits that are gone. Parts of downloads stay: nothing says

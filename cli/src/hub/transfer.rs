@@ -5,6 +5,7 @@ use std::io::Read as _;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::thread;
+use std::time::Duration;
 
 use indicatif::ProgressBar;
 use ureq::Body;
@@ -24,6 +25,8 @@ use crate::stop::Stop;
 const WORKERS: usize = 4;
 /// Bytes after which a failure counts as the first again.
 const PROGRESS: u64 = 1 << 20;
+/// How often Ctrl-C is looked for.
+const TICK: Duration = Duration::from_millis(20);
 /// Space on the disk that is to stay free.
 const MARGIN: u64 = 64 << 20;
 
@@ -69,10 +72,14 @@ impl<'a> Transfer<'a> {
             }
         };
         thread::scope(|scope| {
-            for _ in 1..WORKERS.min(files.len()) {
-                scope.spawn(work);
+            let workers: Vec<_> = (0..WORKERS.min(files.len())).map(|_| scope.spawn(work)).collect();
+            while !workers.iter().all(|worker| worker.is_finished()) {
+                // A silent server must not keep anyone waiting who wants to go.
+                if self.stopped() {
+                    self.client.shutdown();
+                }
+                thread::sleep(TICK);
             }
-            work();
         });
         error.into_inner().unwrap_or_else(PoisonError::into_inner).map_or(Ok(()), Err)
     }
