@@ -51,6 +51,9 @@ pub enum HubError {
     /// A file of the cache can't be written or read.
     #[error("can't {doing} {path}: {error}")]
     Io { doing: &'static str, path: String, error: io::Error },
+    /// A MODEL that is no file, and can't be had as a name either.
+    #[error("there is no file {path}, and as the name of a model: {cause}")]
+    NoFile { path: String, cause: Box<HubError> },
     /// Ctrl-C.
     #[error("stopped")]
     Stopped,
@@ -67,6 +70,7 @@ impl HubError {
         match self {
             Self::Name { .. } | Self::Setting { .. } => 2,
             Self::Network { .. } | Self::Space { .. } | Self::Io { .. } => 1,
+            Self::NoFile { cause, .. } => cause.code(),
             Self::Stopped => 130,
             _ => 3,
         }

@@ -3,6 +3,7 @@
 use std::hash::{BuildHasher as _, RandomState};
 use std::io::Read as _;
 use std::net::IpAddr;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use ureq::http::{Response, StatusCode, Uri, header};
@@ -50,6 +51,8 @@ pub struct Client {
     agent: Agent,
     endpoint: Uri,
     token: Option<String>,
+    /// Whether a server has answered: there is a network.
+    reached: AtomicBool,
 }
 
 impl Client {
@@ -73,7 +76,7 @@ impl Client {
             .timeout_per_read(Some(SILENCE))
             .timeout_per_write(Some(SILENCE))
             .build();
-        Ok(Self { agent: config.into(), endpoint, token: settings.token.clone() })
+        Ok(Self { agent: config.into(), endpoint, token: settings.token.clone(), reached: AtomicBool::new(false) })
     }
 
     /// The list of a repository's files.
@@ -131,7 +134,8 @@ impl Client {
             if start > 0 {
                 request = request.header(header::RANGE, format!("bytes={start}-"));
             }
-            let response = request.call().map_err(|error| failed(error, what, &uri))?;
+            let response = request.call().map_err(|error| self.failed(error, what, &uri))?;
+            self.reached.store(true, Ordering::Relaxed);
             if !response.status().is_redirection() {
                 return self.judged(response, at_home, what, name);
             }
@@ -180,6 +184,29 @@ impl Client {
         }
     }
 
+    /// What it means that there was no answer.
+    fn failed(&self, error: ureq::Error, what: &str, uri: &Uri) -> Failure {
+        use std::io::ErrorKind as Kind;
+        let host = uri.host().unwrap_or_default();
+        let fault = format!("{host}: {error}");
+        match error {
+            ureq::Error::Timeout(_) | ureq::Error::ConnectionFailed | ureq::Error::Protocol(_) => {
+                Failure::passing(fault)
+            }
+            ureq::Error::Io(_) if self.reached.load(Ordering::Relaxed) => Failure::passing(fault),
+            ureq::Error::Io(io)
+                if [Kind::ConnectionRefused, Kind::ConnectionReset, Kind::ConnectionAborted].contains(&io.kind())
+                    || [Kind::UnexpectedEof, Kind::BrokenPipe, Kind::TimedOut].contains(&io.kind()) =>
+            {
+                Failure::passing(fault)
+            }
+            // No name server, no route, or no trust.
+            _ => {
+                HubError::Network { what: what.into(), fault: format!("{fault}; is there a network?"), tries: 1 }.into()
+            }
+        }
+    }
+
     fn gated(&self, what: &str, name: &Name) -> HubError {
         let page = format!("{}/{}", self.endpoint.to_string().trim_end_matches('/'), name.repo);
         let token = match self.token {
@@ -187,18 +214,6 @@ impl Client {
             None => "set HF_TOKEN to a token of that account",
         };
         HubError::Gated { what: what.into(), page, token }
-    }
-}
-
-fn failed(error: ureq::Error, what: &str, uri: &Uri) -> Failure {
-    let host = uri.host().unwrap_or_default();
-    let last = |fault: String| HubError::Network { what: what.into(), fault, tries: 1 }.into();
-    match error {
-        ureq::Error::Io(_) | ureq::Error::Timeout(_) | ureq::Error::ConnectionFailed | ureq::Error::Protocol(_) => {
-            Failure::passing(format!("{host}: {error}"))
-        }
-        ureq::Error::HostNotFound => last(format!("{host} is not found; is there a network?")),
-        other => last(format!("{host}: {other}")),
     }
 }
 

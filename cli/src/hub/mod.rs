@@ -53,7 +53,14 @@ pub fn locate(model: &Path, stop: &Stop) -> Result<PathBuf, HubError> {
     if let Some(path) = Cached::new(&settings.cache, &name).find(&name)? {
         return Ok(path);
     }
-    Ok(pull(&name, &settings, stop)?.path)
+    match pull(&name, &settings, stop) {
+        Ok(pulled) => Ok(pulled.path),
+        // It may have been meant as a path, and mistyped.
+        Err(cause @ (HubError::Missing(_) | HubError::Network { .. } | HubError::Offline(_))) if !is_url => {
+            Err(HubError::NoFile { path: text.into(), cause: Box::new(cause) })
+        }
+        Err(error) => Err(error),
+    }
 }
 
 /// The model that a text names.

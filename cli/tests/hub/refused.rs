@@ -154,6 +154,9 @@ fn variables_that_make_no_sense_are_named() {
     let hub = Hub::start(REPO, &two_quants());
     Person::at(&hub).with("HF_ENDPOINT", "hub.example").fails(&["pull", REPO], 2, &["HF_ENDPOINT", "hub.example"]);
     Person::at(&hub).with("HF_TOKEN", "a b").fails(&["list"], 2, &["HF_TOKEN"]);
+    // No such host, for certain; and a path that was mistyped looks like a name.
+    let nowhere = Person::at(&hub).with("HF_ENDPOINT", "http://hub.invalid");
+    nowhere.fails(&["inspect", "models/typo"], 1, &["no file models/typo", "hub.invalid", "is there a network?"]);
     // Nobody listens there.
     Person::at(&hub).with("HF_ENDPOINT", "http://127.0.0.1:1").fails(
         &["pull", REPO],
