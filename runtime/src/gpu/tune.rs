@@ -18,9 +18,9 @@ use super::{AdapterSummary, Gpu, GpuError, GpuMemory, GpuOptions};
 /// Methods that are tried. On a CPU those for GPUs, with their workgroup memory and barriers, take too long even to be tried.
 const METHODS: [Method; 5] = [Method::Vector, Method::Rows, Method::Tile, Method::Matrix, Method::Block];
 const METHODS_CPU: [Method; 4] = [Method::Rows, Method::RowsSpread, Method::Block, Method::BlockSpread];
-/// Tokens of a pass that are tried, the built-in ones among them; fewer are better where they are as fast.
+/// Tokens of a pass that are tried.
 const PASSES: [u32; 3] = [128, 256, 512];
-const PASSES_CPU: [u32; 2] = [32, 64];
+const PASSES_CPU: [u32; 2] = [64, 128];
 /// Workgroups of attention that are tried.
 const WORKGROUPS: [u32; 4] = [128, 256, 512, 1024];
 const WORKGROUPS_CPU: [u32; 3] = [1, 8, 32];
@@ -149,9 +149,7 @@ impl Gpu {
             each(self);
             speeds.push((pass, self.time_product(&caps, pass).await?));
         }
-        let best = speeds.iter().map(|(_, speed)| *speed).fold(0.0, f64::max);
-        let as_fast = speeds.iter().find(|(_, speed)| speed * CLEARLY >= best);
-        let pass_tokens = as_fast.map_or(caps.tuning.pass_tokens, |(pass, _)| *pass);
+        let pass_tokens = fastest(&speeds, self.caps().tuning.pass_tokens);
 
         speeds.clear();
         for &workgroups in workgroups {
