@@ -1,0 +1,219 @@
+//! The arguments of each command.
+
+use std::path::PathBuf;
+
+use clap::Args;
+use godwit::quantize::{Mix, Override};
+use godwit::{ContextSize, Synthetic};
+
+use super::{Common, KvArgs, ModelArgs, ModelSource, QuantArgs, RopeArgs, SamplingArgs, bytes, tokens};
+
+/// Contexts on disk.
+#[derive(Args, Clone, Debug)]
+pub struct SavedArgs {
+    /// Save the context to this file at the end; what was there is replaced.
+    #[arg(long, value_name = "FILE")]
+    pub save: Option<PathBuf>,
+    /// Go on from a context that --save wrote.
+    #[arg(long, value_name = "FILE")]
+    pub resume: Option<PathBuf>,
+    /// Folder for the beginnings of prompts over 4,096 tokens, which are then never computed twice [default: godwit in the
+    /// user's cache folder].
+    #[arg(long, value_name = "FOLDER", conflicts_with = "no_cache")]
+    pub cache_dir: Option<PathBuf>,
+    /// Disk space for it; what was not used for the longest time goes first.
+    #[arg(long, value_name = "BYTES", value_parser = bytes, default_value = "16G")]
+    pub cache_size: u64,
+    /// Keep no prompts on disk.
+    #[arg(long)]
+    pub no_cache: bool,
+    /// Where the context is full, go on by forgetting the older half of it.
+    #[arg(long)]
+    pub context_shift: bool,
+}
+
+#[derive(Args, Debug)]
+pub struct RunArgs {
+    #[command(flatten)]
+    pub model: ModelArgs,
+    /// The prompt. Without -p and -f it is read from stdin.
+    #[arg(short, long, value_name = "TEXT")]
+    pub prompt: Option<String>,
+    /// File that holds the prompt; with -p, a text that the prompt is about.
+    #[arg(short, long, value_name = "FILE")]
+    pub file: Option<PathBuf>,
+    /// Tokens to generate at most.
+    #[arg(short = 'n', long, value_name = "N", default_value_t = 256)]
+    pub tokens: usize,
+    /// System message.
+    #[arg(long, value_name = "TEXT", conflicts_with = "raw")]
+    pub system: Option<String>,
+    /// Continue the prompt as it is, without the chat template.
+    #[arg(long)]
+    pub raw: bool,
+    #[command(flatten)]
+    pub saved: SavedArgs,
+    #[command(flatten)]
+    pub sampling: SamplingArgs,
+    #[command(flatten)]
+    pub common: Common,
+}
+
+#[derive(Args, Debug)]
+pub struct ChatArgs {
+    #[command(flatten)]
+    pub model: ModelArgs,
+    /// Tokens of an answer at most.
+    #[arg(short = 'n', long, value_name = "N", default_value_t = 2048)]
+    pub tokens: usize,
+    /// System message.
+    #[arg(long, value_name = "TEXT")]
+    pub system: Option<String>,
+    #[command(flatten)]
+    pub saved: SavedArgs,
+    #[command(flatten)]
+    pub sampling: SamplingArgs,
+    #[command(flatten)]
+    pub common: Common,
+}
+
+#[derive(Args, Debug)]
+pub struct InspectArgs {
+    #[command(flatten)]
+    pub source: ModelSource,
+    #[command(flatten)]
+    pub common: Common,
+}
+
+#[derive(Args, Debug)]
+pub struct TokenizeArgs {
+    #[command(flatten)]
+    pub source: ModelSource,
+    /// The text. Without -p and -f it is read from stdin.
+    #[arg(short, long, value_name = "TEXT", conflicts_with = "file")]
+    pub prompt: Option<String>,
+    /// File that holds the text.
+    #[arg(short, long, value_name = "FILE")]
+    pub file: Option<PathBuf>,
+    /// Read control tokens such as <|im_end|> in the text as what they stand for.
+    #[arg(long)]
+    pub special: bool,
+    #[command(flatten)]
+    pub common: Common,
+}
+
+#[derive(Args, Debug)]
+pub struct DoctorArgs {
+    /// Model to check against the GPU's memory: GGUF file, folder of a model with safetensors, or name.
+    pub model: Option<PathBuf>,
+    /// How its weights would be quantised, such as q4_k.
+    #[arg(long, value_name = "TYPE", conflicts_with = "synthetic")]
+    pub quant: Option<Mix>,
+    /// Instead of a file, the shape of a model, such as llama3-8b:q4_k.
+    #[arg(long, value_name = "SHAPE", conflicts_with = "model")]
+    pub synthetic: Option<Synthetic>,
+    /// Context to check, in tokens [default: powers of two up to the model's window].
+    #[arg(long, value_name = "TOKENS")]
+    pub context: Option<ContextSize>,
+    #[command(flatten)]
+    pub rope: RopeArgs,
+    #[command(flatten)]
+    pub kv: KvArgs,
+    #[command(flatten)]
+    pub common: Common,
+}
+
+#[derive(Args, Debug)]
+#[command(mut_arg("model", |arg| arg.required_unless_present_any(["synthetic", "compare"])))]
+pub struct BenchArgs {
+    #[command(flatten)]
+    pub model: ModelArgs,
+    /// Prompt lengths for prefill, in tokens.
+    #[arg(short, long, value_name = "N,…", value_delimiter = ',', default_value = "512", value_parser = tokens)]
+    pub prompt: Vec<u32>,
+    /// Tokens to decode.
+    #[arg(short = 'n', long, value_name = "N,…", value_delimiter = ',', default_value = "128")]
+    pub tokens: Vec<u32>,
+    /// Tokens already in the context.
+    #[arg(short, long, value_name = "N,…", value_delimiter = ',', default_value = "0", value_parser = tokens)]
+    pub depth: Vec<u32>,
+    /// Compute the tokens already in the context; otherwise noise stands for them where they are more than 4,096.
+    #[arg(long)]
+    pub real_depth: bool,
+    /// Runs of each test, after a warm-up.
+    #[arg(short, long, default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..))]
+    pub repetitions: u32,
+    /// Time every kernel, in a run of its own.
+    #[arg(long)]
+    pub profile: bool,
+    /// Run nothing; compare two files that --json wrote.
+    #[arg(long, num_args = 2, value_names = ["BEFORE", "AFTER"])]
+    pub compare: Option<Vec<PathBuf>>,
+    #[command(flatten)]
+    pub common: Common,
+}
+
+#[derive(Args, Debug)]
+pub struct PerplexityArgs {
+    #[command(flatten)]
+    pub text: TextArgs,
+    #[command(flatten)]
+    pub common: Common,
+}
+
+#[derive(Args, Debug)]
+pub struct ImatrixArgs {
+    #[command(flatten)]
+    pub text: TextArgs,
+    /// The file to write.
+    #[arg(short, long, value_name = "FILE", default_value = "imatrix.gguf")]
+    pub output: PathBuf,
+    /// Replace the output file if it exists.
+    #[arg(long)]
+    pub force: bool,
+    #[command(flatten)]
+    pub common: Common,
+}
+
+/// A model that reads a text in chunks, each in a context of its own.
+#[derive(Args, Debug)]
+pub struct TextArgs {
+    #[command(flatten)]
+    pub source: ModelSource,
+    #[command(flatten)]
+    pub quant: QuantArgs,
+    /// The text.
+    #[arg(short, long, value_name = "FILE")]
+    pub file: PathBuf,
+    /// Tokens of a chunk.
+    #[arg(long, value_name = "TOKENS", default_value = "512", value_parser = tokens)]
+    pub context: u32,
+    /// Chunks at most [default: all].
+    #[arg(long, value_name = "N")]
+    pub chunks: Option<usize>,
+    #[command(flatten)]
+    pub kv: KvArgs,
+}
+
+#[derive(Args, Debug)]
+pub struct QuantizeArgs {
+    /// GGUF file (of a split model, the first part), folder of a model with safetensors, or name.
+    pub model: PathBuf,
+    /// The GGUF file to write.
+    pub output: PathBuf,
+    /// What to quantise to: F32, F16, BF16, Q4_0, Q4_1, Q5_0, Q5_1, Q8_0, Q2_K_S, Q2_K, Q3_K_S, Q3_K_M, Q3_K_L, Q4_K_S,
+    /// Q4_K_M, Q5_K_S, Q5_K_M or Q6_K.
+    #[arg(short, long = "type", value_name = "TYPE")]
+    pub mix: Mix,
+    /// Another format for the tensors whose names match. May be repeated; the first that matches counts.
+    #[arg(long = "tensor", value_name = "REGEX=FORMAT")]
+    pub overrides: Vec<Override>,
+    /// Importance matrix, as `godwit imatrix` and llama.cpp's llama-imatrix write it: which columns' errors count most.
+    #[arg(long, value_name = "FILE")]
+    pub imatrix: Option<PathBuf>,
+    /// Replace the output file if it exists.
+    #[arg(long)]
+    pub force: bool,
+    #[command(flatten)]
+    pub common: Common,
+}

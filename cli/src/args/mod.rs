@@ -1,0 +1,191 @@
+//! The command line: what clap parses, and what help says.
+
+mod commands;
+mod model;
+mod sampling;
+
+use std::time::Duration;
+
+use clap::{Args, Parser, Subcommand};
+use clap_complete::Shell;
+use godwit::{Backend, GpuOptions};
+
+use crate::hub::args::{ListArgs, PullArgs, RmArgs, ShowArgs};
+
+pub use commands::*;
+pub use model::*;
+pub use sampling::*;
+
+/// Runs Llama-architecture language models on any GPU.
+#[derive(Debug, Parser)]
+#[command(name = "godwit", version, about, arg_required_else_help = true, after_help = EXIT_CODES)]
+pub struct Cli {
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+const EXIT_CODES: &str = "\
+Exit codes:
+  0    done
+  1    the command failed
+  2    the command line makes no sense
+  3    the model or another input file can't be used
+  4    no GPU, or not enough of it
+  5    the prompt does not fit the context
+  130  stopped by Ctrl-C";
+
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Answers one prompt and ends.
+    #[command(after_help = "Examples:
+  godwit run model.gguf -p 'Why is the sky blue?'
+  git diff | godwit run model.gguf --system 'Write a commit message.'
+  godwit run model.gguf -f book.txt -p 'Who is the narrator?' --save book.kv
+  godwit run model.gguf --resume book.kv -p 'And where does she live?'
+  godwit run model.gguf --raw -p 'Once upon a time' -n 64 --temp 0 --json")]
+    Run(RunArgs),
+    /// Talks: a conversation on the terminal.
+    Chat(ChatArgs),
+    /// Shows what is in a model file: hyperparameters, metadata, tensors.
+    Inspect(InspectArgs),
+    /// Shows the tokens of a text.
+    Tokenize(TokenizeArgs),
+    /// Shows the GPUs, what they can do, and whether a model fits.
+    Doctor(DoctorArgs),
+    /// Measures prefill and decode speed.
+    Bench(BenchArgs),
+    /// Measures how well the model predicts a text: lower is better. The second half of each chunk counts.
+    Perplexity(PerplexityArgs),
+    /// Writes a model as a GGUF file with smaller weights.
+    #[command(after_help = "Examples:
+  godwit quantize Llama-3-8B-Instruct model.gguf --type q4_k_m
+  godwit quantize big.gguf small.gguf --type q4_k_s --tensor attn_v=q8_0 --tensor 'blk\\.[01]\\.=q6_k'")]
+    Quantize(QuantizeArgs),
+    /// Measures on a text which inputs of each matrix are large, for `godwit quantize --imatrix`.
+    #[command(after_help = "Example:
+  godwit imatrix Llama-3-8B-Instruct -f text.txt -o imatrix.gguf
+  godwit quantize Llama-3-8B-Instruct model.gguf --type q4_k_m --imatrix imatrix.gguf")]
+    Imatrix(ImatrixArgs),
+    /// Downloads a model by its name, and prints where it is.
+    #[command(after_help = "Examples:
+  godwit pull llama3.2-1b
+  godwit pull bartowski/Llama-3.2-1B-Instruct-GGUF:Q8_0
+  godwit pull gradientai/Llama-3-8B-Instruct-Gradient-1048k@main
+
+Variables: HF_HOME, HF_HUB_CACHE, HF_ENDPOINT, HF_TOKEN, HF_HUB_OFFLINE")]
+    Pull(PullArgs),
+    /// Shows the models that are downloaded, or good ones that could be.
+    List(ListArgs),
+    /// Shows which models a name offers, and which one it means.
+    Show(ShowArgs),
+    /// Removes a downloaded model.
+    Rm(RmArgs),
+    /// Prints a shell completion script.
+    Completions {
+        /// The shell.
+        shell: Shell,
+    },
+    /// Prints the manual page, in roff.
+    Man,
+}
+
+/// What every command understands.
+#[derive(Args, Clone, Debug, Default)]
+pub struct Common {
+    /// Print one JSON object instead of text.
+    #[arg(long)]
+    pub json: bool,
+    /// GPU to use: part of its name, or its number in `godwit doctor`.
+    #[arg(long, value_name = "NAME")]
+    pub adapter: Option<String>,
+    /// Interface to use: vulkan, metal, dx12, gl.
+    #[arg(long, value_name = "NAME")]
+    pub backend: Option<Backend>,
+    /// Use no more than every browser allows: the WebGPU default limits, no optional features.
+    #[arg(long)]
+    pub webgpu_limits: bool,
+    /// GPU memory to take at most, such as 6G or 500M; the KV cache grows no further [default: what there is].
+    #[arg(long, value_name = "BYTES", value_parser = bytes)]
+    pub gpu_memory: Option<u64>,
+    /// Milliseconds that one submission to the GPU may take, about: less keeps a desktop on the same GPU smoother [default: 100].
+    #[arg(long, value_name = "MS", value_parser = clap::value_parser!(u64).range(1..))]
+    pub submit_budget: Option<u64>,
+    /// Use what suits most GPUs, instead of measuring once what suits this one.
+    #[arg(long)]
+    pub no_tune: bool,
+    /// Say more on stderr; twice, even more.
+    #[arg(short, long, action = clap::ArgAction::Count)]
+    pub verbose: u8,
+}
+
+impl Common {
+    pub fn gpu(&self) -> GpuOptions {
+        GpuOptions {
+            adapter: self.adapter.clone(),
+            backend: self.backend,
+            webgpu_limits: self.webgpu_limits,
+            memory: self.gpu_memory,
+            tuning: None,
+            submit_budget: self.submit_budget.map(Duration::from_millis),
+        }
+    }
+}
+
+/// A number of bytes: 123, 4K, 5M, 6G, 7T in powers of 1024, with or without `B` or `iB`.
+fn bytes(text: &str) -> Result<u64, String> {
+    let number = text.trim().trim_end_matches(['B', 'b']).trim_end_matches('i');
+    let digits = number.trim_end_matches(|c: char| c.is_ascii_alphabetic());
+    let shift = match number[digits.len()..].to_ascii_lowercase().as_str() {
+        "" => 0,
+        "k" => 10,
+        "m" => 20,
+        "g" => 30,
+        "t" => 40,
+        _ => return Err("write a number of bytes such as 500M or 6G".into()),
+    };
+    let value: f64 = digits.trim().parse().map_err(|_| format!("`{digits}` is no number"))?;
+    let bytes = value * (1_u64 << shift) as f64;
+    if (0.0..9e18).contains(&bytes) { Ok(bytes as u64) } else { Err(format!("`{text}` is no amount of memory")) }
+}
+
+impl Command {
+    /// The options that all commands share.
+    pub fn common(&self) -> Common {
+        match self {
+            Command::Run(a) => a.common.clone(),
+            Command::Chat(a) => a.common.clone(),
+            Command::Inspect(a) => a.common.clone(),
+            Command::Tokenize(a) => a.common.clone(),
+            Command::Doctor(a) => a.common.clone(),
+            Command::Bench(a) => a.common.clone(),
+            Command::Perplexity(a) => a.common.clone(),
+            Command::Quantize(a) => a.common.clone(),
+            Command::Imatrix(a) => a.common.clone(),
+            Command::Pull(a) => a.plain.common(),
+            Command::List(a) => a.plain.common(),
+            Command::Show(a) => a.plain.common(),
+            Command::Rm(a) => a.plain.common(),
+            Command::Completions { .. } | Command::Man => Common::default(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    use super::*;
+
+    #[test]
+    fn is_consistent() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn parses_amounts_of_memory() {
+        assert_eq!(bytes("1000"), Ok(1000));
+        assert_eq!(bytes("1.5G"), Ok(3 << 29));
+        assert_eq!(bytes("64 MiB"), Ok(64 << 20));
+        assert!(["", "G", "1X", "-1", "inf", "nan", "1e30"].iter().all(|text| bytes(text).is_err()));
+    }
+}

@@ -1,0 +1,82 @@
+//! Arguments that say how tokens are chosen.
+
+use clap::Args;
+use godwit::Sampling;
+
+/// How tokens are chosen. What is not given, the model's defaults decide.
+#[derive(Args, Clone, Debug, Default)]
+pub struct SamplingArgs {
+    /// Temperature; 0 always takes the most likely token.
+    #[arg(long, value_name = "T")]
+    pub temp: Option<f32>,
+    /// Only the K most likely tokens; 0: all.
+    #[arg(long, value_name = "K")]
+    pub top_k: Option<u32>,
+    /// Only the most likely tokens that make up this share.
+    #[arg(long, value_name = "P")]
+    pub top_p: Option<f32>,
+    /// Only tokens at least this fraction as likely as the best.
+    #[arg(long, value_name = "P")]
+    pub min_p: Option<f32>,
+    /// Penalty on tokens seen lately; 1: none.
+    #[arg(long, value_name = "X")]
+    pub repetition_penalty: Option<f32>,
+    /// Penalty once for each token seen lately; 0: none.
+    #[arg(long, value_name = "X", allow_negative_numbers = true)]
+    pub presence_penalty: Option<f32>,
+    /// Penalty for each time a token was seen lately; 0: none.
+    #[arg(long, value_name = "X", allow_negative_numbers = true)]
+    pub frequency_penalty: Option<f32>,
+    /// Added to a token's logit, `ID=BIAS`; -inf forbids it. May be repeated.
+    #[arg(long, value_name = "ID=BIAS", value_parser = logit_bias)]
+    pub logit_bias: Vec<(u32, f32)>,
+    /// Start of the random numbers: the same seed gives the same text [default: from the clock].
+    #[arg(long)]
+    pub seed: Option<u64>,
+}
+
+impl SamplingArgs {
+    /// The parameters, on top of the model's defaults.
+    pub fn over(&self, defaults: Sampling) -> Sampling {
+        let clock =
+            || std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).map_or(0, |t| t.as_nanos() as u64);
+        Sampling {
+            temperature: self.temp.unwrap_or(defaults.temperature),
+            top_k: self.top_k.unwrap_or(defaults.top_k),
+            top_p: self.top_p.unwrap_or(defaults.top_p),
+            min_p: self.min_p.unwrap_or(defaults.min_p),
+            repetition_penalty: self.repetition_penalty.unwrap_or(defaults.repetition_penalty),
+            presence_penalty: self.presence_penalty.unwrap_or(defaults.presence_penalty),
+            frequency_penalty: self.frequency_penalty.unwrap_or(defaults.frequency_penalty),
+            penalty_window: defaults.penalty_window,
+            logit_bias: self.logit_bias.clone(),
+            seed: self.seed.unwrap_or_else(clock),
+        }
+    }
+}
+
+fn logit_bias(text: &str) -> Result<(u32, f32), String> {
+    let (id, bias) = text.split_once('=').ok_or("write ID=BIAS, such as 13=-1.5")?;
+    let id = id.trim().parse().map_err(|_| format!("`{id}` is no token id"))?;
+    let bias = bias.trim().parse().map_err(|_| format!("`{bias}` is no number"))?;
+    Ok((id, bias))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn parses_biases() {
+        assert_eq!(logit_bias("13=-1.5"), Ok((13, -1.5)));
+        assert_eq!(logit_bias("7=-inf"), Ok((7, f32::NEG_INFINITY)));
+        assert!(logit_bias("x=1").is_err() && logit_bias("13").is_err() && logit_bias("1=y").is_err());
+    }
+
+    #[test]
+    fn what_is_given_wins() {
+        let args = SamplingArgs { temp: Some(0.0), seed: Some(3), ..SamplingArgs::default() };
+        let sampling = args.over(Sampling::default());
+        assert_eq!((sampling.temperature, sampling.top_p, sampling.seed), (0.0, 0.9, 3));
+    }
+}
