@@ -5,6 +5,7 @@
 use crate::chat::{ChatTemplate, Message};
 use crate::format::{Bytes, Source};
 use crate::model::Model;
+use crate::quantize::Importance;
 use crate::tokenizer::{Special, Tokenizer};
 
 /// Bytes as a model file; where it opens, its tensors' first bytes and its tokenizer are used.
@@ -33,6 +34,12 @@ pub fn repository(mut data: &[u8]) {
     if let Ok(model) = Model::from_repository("fuzz", files) {
         use_model(&model);
     }
+}
+
+/// Bytes as an importance matrix, in the newer format or the older.
+pub fn imatrix(data: &[u8]) {
+    // Both outcomes are fine.
+    let _ = Importance::read(Box::new(Bytes { name: "fuzz.imatrix".into(), data: data.to_vec() }));
 }
 
 fn use_model(model: &Model) {

@@ -2,6 +2,8 @@
 
 use std::path::Path;
 
+use godwit::Format;
+use godwit::format::{GgufWriter, Value};
 use godwit_tests::gguf::{Builder, string, u32};
 use godwit_tests::repository::{Files, safetensors, tiny_tensors};
 
@@ -48,6 +50,16 @@ fn main() -> std::io::Result<()> {
         }
         write("repository", name, &all)?;
     }
+    let mut matrix = GgufWriter::default();
+    matrix.key("general.type", Value::String("imatrix".into()));
+    matrix.tensor("a.in_sum2", Format::F32, &[2]);
+    matrix.tensor("a.counts", Format::F32, &[1]);
+    let mut newer = matrix.header();
+    newer.resize(newer.len() + matrix.data_bytes() as usize, 63);
+    write("imatrix", "newer", &newer)?;
+    // One matrix `a` of two columns.
+    let older: [&[u8]; 7] = [&[1, 0, 0, 0], &[1, 0, 0, 0], b"a", &[1, 0, 0, 0], &[2, 0, 0, 0], &[63; 8], &[0; 8]];
+    write("imatrix", "older", &older.concat())?;
     write("tokenizer_json", "byte_level", TOKENIZER.as_bytes())?;
     for (i, template) in TEMPLATES.iter().enumerate() {
         write("chat_template", &format!("seed{i}"), template.as_bytes())?;

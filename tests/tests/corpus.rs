@@ -22,6 +22,11 @@ fn repository() {
 }
 
 #[test]
+fn imatrix() {
+    replay("imatrix", godwit::fuzzing::imatrix);
+}
+
+#[test]
 fn tokenizer_json() {
     replay("tokenizer_json", godwit::fuzzing::tokenizer_json);
 }

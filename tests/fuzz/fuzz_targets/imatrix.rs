@@ -1,0 +1,6 @@
+//! Any bytes as an importance matrix.
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| {
+    godwit::fuzzing::imatrix(data);
+});
