@@ -11,6 +11,7 @@ const ROUNDABLE: f32 = 4_194_304.0;
 
 /// To the nearest integer, halves to even, for magnitudes up to [`ROUNDABLE`]: in the sum the last bit is worth 1. Unlike
 /// `round_ties_even` that is two additions on every processor, also of vectors.
+#[inline(always)]
 fn rounded(x: f32) -> f32 {
     const SHIFT: f32 = 12_582_912.0;
     (x + SHIFT) - SHIFT
@@ -21,7 +22,8 @@ const MOST: usize = 32;
 /// Sums that grow side by side.
 const LANES: usize = 8;
 
-/// The sums of what `each` makes of the elements, a multiple of [`LANES`] of them.
+/// The sums of what `each` makes of the elements, a multiple of [`LANES`] of them. A call for each would take most of the time.
+#[inline(always)]
 fn sums<const N: usize>(len: usize, each: impl Fn(usize) -> [f32; N]) -> [f32; N] {
     let mut lanes = [[0.0; LANES]; N];
     for first in (0..len).step_by(LANES) {
