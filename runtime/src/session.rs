@@ -223,30 +223,49 @@ impl Session {
 
     /// Chooses the next token, and appends it.
     ///
-    /// The choice is made on the GPU, and the pass for the chosen token starts there without waiting for the CPU to hear of
-    /// it.
+    /// # Errors
+    /// As [`Session::next_many`].
+    pub async fn next(&mut self, sampling: &Sampling) -> Result<u32, Error> {
+        self.next_many(sampling, 1).await?.first().copied().ok_or(Error::Empty)
+    }
+
+    /// Chooses up to `most` tokens and appends them: fewer where the context ends, or where penalties make the choice depend
+    /// on the tokens before, at least one. They are those that as many calls of [`Session::next`] give, whatever they mean:
+    /// what follows the end of a turn is for the caller to truncate.
+    ///
+    /// The choices are made on the GPU, and the pass for a chosen token starts there without waiting for the CPU to hear of
+    /// it. The CPU waits once for all of them.
     ///
     /// # Errors
     /// There are no tokens yet, no room for another, a parameter is out of range, or the GPU fails.
-    pub async fn next(&mut self, sampling: &Sampling) -> Result<u32, Error> {
+    pub async fn next_many(&mut self, sampling: &Sampling, most: usize) -> Result<Vec<u32>, Error> {
         sampling.validate(self.engine.model().config().vocab)?;
         self.check_room(1)?;
         self.ensure_logits().await?;
-        let position = self.tokens.len() as u32;
-        let pass = self.reserve(position, 1).await?;
-        let adjusted = self.write_choice(sampling);
-        // What follows overwrites the logits; should the caller give up on this future, they are computed again.
-        self.has_logits = false;
-        self.submit(Work::Choose { greedy: sampling.is_greedy(), adjusted }, Step::default()).await?;
-        let chosen = BufferRef { bytes: 4, ..self.scratch.tokens };
-        let chosen = self.memory.start_read(chosen).await?;
-        self.submit(Work::Transformer(pass), Step::new(position, 1)).await?;
-        self.submit(Work::Logits, Step::new(0, 1)).await?;
-        let token: u32 = bytemuck::pod_read_unaligned(&chosen.finish().await?);
-        self.tokens.push(token);
+        let room = self.context() as usize - self.tokens.len();
+        let count = if sampling.has_penalties() { 1 } else { most.clamp(1, room) };
+        // Those that a pass is under way for; they become tokens when all are known.
+        let mut gathered = self.memory.readback(4 * count as u64).await?;
+        let begin = self.tokens.len() as u32;
+        for position in begin..begin + count as u32 {
+            let pass = self.reserve(position, 1).await?;
+            let adjusted = self.write_choice(sampling, position);
+            // What follows overwrites the logits; should the caller give up on this future, they are computed again.
+            self.has_logits = false;
+            self.submit(Work::Choose { greedy: sampling.is_greedy(), adjusted }, Step::default()).await?;
+            self.memory.copy(BufferRef { bytes: 4, ..self.scratch.tokens }, &mut gathered)?;
+            if position + 1 == begin + count as u32 {
+                // The last choice is heard of while the pass for it runs.
+                gathered.map();
+            }
+            self.submit(Work::Transformer(pass), Step::new(position, 1)).await?;
+            self.submit(Work::Logits, Step::new(0, 1)).await?;
+        }
+        let chosen: Vec<u32> = bytemuck::pod_collect_to_vec(&gathered.finish().await?);
+        self.tokens.extend_from_slice(&chosen);
         self.note_recent();
         self.has_logits = true;
-        Ok(token)
+        Ok(chosen)
     }
 
     /// The plan of the next decode step, a line for each launch.
@@ -334,8 +353,8 @@ impl Session {
         Ok(())
     }
 
-    /// Tells the GPU how to choose. Returns whether any logit is to be adjusted.
-    fn write_choice(&self, sampling: &Sampling) -> bool {
+    /// Tells the GPU how to choose the token at `position`. Returns whether any logit is to be adjusted.
+    fn write_choice(&self, sampling: &Sampling, position: u32) -> bool {
         let mut adjustments: HashMap<u32, Adjustment> = HashMap::new();
         let entry = |token| Adjustment { token, seen: 0, bias: 0.0, reserved: 0 };
         if sampling.has_penalties() {
@@ -353,7 +372,7 @@ impl Session {
             top_k: sampling.top_k,
             top_p: sampling.top_p,
             min_p: sampling.min_p,
-            uniform: uniform(sampling.seed, self.tokens.len() as u64),
+            uniform: uniform(sampling.seed, position.into()),
             repetition: sampling.repetition_penalty,
             presence: sampling.presence_penalty,
             frequency: sampling.frequency_penalty,

@@ -6,9 +6,10 @@ use godwit_shaders::Caps;
 use godwit_shaders::caps::{BINDING_ALIGNMENT, CPU, GPU, MATRIX_WORKGROUP, WEBGPU};
 
 use super::adapters::{self, AdapterSummary, GpuOptions};
-use super::memory::{Budget, Staging};
+use super::memory::Budget;
 use super::pipelines::Pipelines;
 use super::profile::Profiler;
+use super::readback::Staging;
 use super::{GpuError, list};
 
 /// An opened GPU. Cheap to clone; all clones are the same device.
@@ -26,7 +27,7 @@ pub(super) struct Inner {
     summary: AdapterSummary,
     caps: Caps,
     pub budget: Budget,
-    fault: Arc<Mutex<Option<String>>>,
+    fault: Arc<Mutex<Option<GpuError>>>,
 }
 
 impl Gpu {
@@ -72,18 +73,16 @@ impl Gpu {
         let opened = adapter.request_device(&descriptor).await;
         let (device, queue) =
             opened.map_err(|e| GpuError::Device { adapter: summary.to_string(), fault: e.to_string() })?;
-        let fault: Arc<Mutex<Option<String>>> = Arc::default();
-        let note = |fault: &Mutex<Option<String>>, text: String| {
-            fault.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(text);
+        let fault: Arc<Mutex<Option<GpuError>>> = Arc::default();
+        let note = |fault: &Mutex<Option<GpuError>>, error: GpuError| {
+            fault.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(error);
         };
         let slot = Arc::clone(&fault);
-        device.on_uncaptured_error(Arc::new(move |error: wgpu::Error| note(&slot, error.to_string())));
+        device.on_uncaptured_error(Arc::new(move |error: wgpu::Error| {
+            note(&slot, GpuError::Failed { fault: error.to_string() });
+        }));
         let slot = Arc::clone(&fault);
-        device.set_device_lost_callback(move |reason, message| {
-            if reason != wgpu::DeviceLostReason::Destroyed {
-                note(&slot, format!("the device was lost: {message}"));
-            }
-        });
+        device.set_device_lost_callback(move |_, fault| note(&slot, GpuError::Lost { fault }));
         let caps = Caps {
             subgroups: features.contains(wgpu::Features::SUBGROUP),
             matrices,
@@ -171,9 +170,14 @@ impl Gpu {
     /// The first fault that the driver reported, if it did.
     pub(super) fn check(&self) -> Result<(), GpuError> {
         match &*self.inner.fault.lock().unwrap_or_else(PoisonError::into_inner) {
-            Some(fault) => Err(GpuError::Failed { fault: fault.clone() }),
+            Some(fault) => Err(fault.clone()),
             None => Ok(()),
         }
+    }
+
+    /// The first fault that the driver reported, else this.
+    pub(super) fn fault_or(&self, error: GpuError) -> GpuError {
+        self.check().err().unwrap_or(error)
     }
 }
 

@@ -66,40 +66,20 @@ impl GpuMemory {
         let buffer = self.buffers.get(id as usize).and_then(Option::as_ref);
         buffer.map(|counted| &counted.buffer).ok_or_else(|| GpuError::Failed { fault: format!("no buffer {id}") })
     }
-
-    /// Starts copying `from` to where the CPU can read it, after all that was submitted.
-    pub async fn start_read(&self, from: BufferRef) -> Result<Readback, GpuError> {
-        let staging = match self.gpu.inner.staging.take(from.bytes) {
-            Some(staging) => staging,
-            None => {
-                let usage = wgpu::BufferUsages::MAP_READ | wgpu::BufferUsages::COPY_DST;
-                create(&self.gpu, "readback", from.bytes, usage).await?
-            }
-        };
-        let mut encoder = self.gpu.inner.device.create_command_encoder(&Default::default());
-        encoder.copy_buffer_to_buffer(self.buffer(from.id)?, from.offset, &staging, 0, from.bytes);
-        let submission = self.gpu.inner.queue.submit([encoder.finish()]);
-        let (sender, receiver) = futures_channel::oneshot::channel();
-        staging.map_async(wgpu::MapMode::Read, ..from.bytes, move |result| {
-            // The receiver is gone where nobody waits any more.
-            let _ = sender.send(result);
-        });
-        Ok(Readback { gpu: self.gpu.clone(), staging, bytes: from.bytes, submission, receiver })
-    }
-
-    /// Reads bytes back, after all that was submitted.
-    ///
-    /// # Errors
-    /// The device failed.
-    pub async fn read(&self, from: BufferRef) -> Result<Vec<u8>, GpuError> {
-        self.start_read(from).await?.finish().await
-    }
 }
 
 /// A buffer, and what it takes of the budget.
 struct Counted {
     buffer: wgpu::Buffer,
     _share: Share,
+}
+
+/// A browser frees a buffer when it collects garbage, of which it sees little: it must be told.
+#[cfg(target_arch = "wasm32")]
+impl Drop for Counted {
+    fn drop(&mut self) {
+        self.buffer.destroy();
+    }
 }
 
 /// How much memory may be taken, and how much is.
@@ -142,61 +122,7 @@ impl Drop for Share {
     }
 }
 
-/// Buffers to read back through, for use again: one is needed for every token.
-#[derive(Default)]
-pub(super) struct Staging {
-    idle: Mutex<Vec<wgpu::Buffer>>,
-}
-
-impl Staging {
-    /// How many are kept.
-    const MOST: usize = 4;
-
-    fn take(&self, bytes: u64) -> Option<wgpu::Buffer> {
-        let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
-        let fits = idle.iter().position(|buffer| buffer.size() >= bytes)?;
-        Some(idle.swap_remove(fits))
-    }
-
-    fn give(&self, buffer: wgpu::Buffer) {
-        let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
-        if idle.len() < Self::MOST {
-            idle.push(buffer);
-        }
-    }
-}
-
-/// Bytes on their way from the GPU.
-pub struct Readback {
-    gpu: Gpu,
-    staging: wgpu::Buffer,
-    bytes: u64,
-    submission: wgpu::SubmissionIndex,
-    receiver: futures_channel::oneshot::Receiver<Result<(), wgpu::BufferAsyncError>>,
-}
-
-impl Readback {
-    /// Waits for the bytes, not for what was submitted after them.
-    ///
-    /// # Errors
-    /// The device failed.
-    pub async fn finish(self) -> Result<Vec<u8>, GpuError> {
-        self.gpu.wait(Some(self.submission))?;
-        let failed = |fault: String| GpuError::Failed { fault };
-        match self.receiver.await {
-            Ok(Ok(())) => {}
-            Ok(Err(e)) => return Err(failed(e.to_string())),
-            Err(_) => return Err(failed("the device gave no answer".into())),
-        }
-        let bytes = self.staging.get_mapped_range(..self.bytes).map_err(|e| failed(e.to_string()))?.to_vec();
-        self.staging.unmap();
-        self.gpu.inner.staging.give(self.staging);
-        self.gpu.check()?;
-        Ok(bytes)
-    }
-}
-
-async fn create(gpu: &Gpu, name: &str, bytes: u64, usage: wgpu::BufferUsages) -> Result<wgpu::Buffer, GpuError> {
+pub(super) async fn create(gpu: &Gpu, name: &str, bytes: u64, usage: wgpu::BufferUsages) -> Result<wgpu::Buffer, GpuError> {
     let device = &gpu.inner.device;
     let memory = device.push_error_scope(wgpu::ErrorFilter::OutOfMemory);
     let validation = device.push_error_scope(wgpu::ErrorFilter::Validation);
