@@ -57,7 +57,7 @@ esbuild() { node_modules/.bin/esbuild --log-level=warning --bundle --format=esm 
 $tsc -p .
 rm dist/npm/{worker,files,obtain,download,request}.d.ts
 esbuild js/index.ts --outfile=dist/npm/index.js
-esbuild js/worker.ts --outfile=dist/npm/worker.js
+esbuild js/worker.ts --outfile=dist/npm/worker.js --alias:godwit-wasm="$PWD/../$BOUND/godwit.js"
 cp npm.json dist/npm/package.json
 cp npm.md dist/npm/README.md
 cp ../LICENSE-* dist/npm/

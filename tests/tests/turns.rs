@@ -55,7 +55,7 @@ fn two_turns_agree() {
 fn tokens_at_once_are_those_one_by_one() {
     let model = smollm2();
     let engine = engine(&model, &EngineOptions { segment_tokens: Some(32), ..EngineOptions::default() }, false);
-    let prompt = model.tokenizer().encode("The birds flew", godwit::tokenizer::Special::AsText).expect("ids");
+    let prompt = model.tokenizer().encode("The birds flew", godwit::tokenizer::Special::Text).expect("ids");
     for sampling in [Sampling::greedy(), Sampling { seed: 7, ..Sampling::default() }] {
         let (mut single, mut many) = (session(&engine), session(&engine));
         block_on(single.prefill(&prompt, &mut go)).expect("it fits");

@@ -88,7 +88,7 @@ const handlers: Handlers = {
 
 const send = (message: FromWorker) => postMessage(message);
 const running = new Map<number, AbortController>();
-let before: Promise<unknown> = init();
+let before: Promise<unknown> = init({ module_or_path: new URL("./godwit_bg.wasm", import.meta.url) });
 
 async function answer(id: number, name: keyof Calls, rest: unknown[], controller: AbortController): Promise<void> {
   const call: Call = { tell: (event) => send({ id, event }), signal: controller.signal };

@@ -114,7 +114,7 @@ impl WebModel {
     /// # Errors
     /// The vocabulary has no tokens for the text.
     pub fn tokenize(&self, text: &str, special: bool) -> Result<Vec<u32>, Fault> {
-        let special = if special { Special::Parse } else { Special::AsText };
+        let special = if special { Special::Parse } else { Special::Text };
         Ok(self.model.tokenizer().encode(text, special)?)
     }
 

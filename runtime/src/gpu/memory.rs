@@ -1,7 +1,7 @@
 //! The buffers that plans speak of, on a device.
 
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 use godwit_shaders::{BufferRef, Buffers};
 
@@ -10,7 +10,7 @@ use super::{Gpu, GpuError};
 /// Buffers on a GPU, in the order of a [`Buffers`] table. A clone shares the buffers that there are.
 #[derive(Clone)]
 pub struct GpuMemory {
-    gpu: Gpu,
+    pub(super) gpu: Gpu,
     /// None: released.
     buffers: Vec<Option<Arc<Counted>>>,
 }
