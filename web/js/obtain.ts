@@ -60,6 +60,12 @@ export async function obtain(
   }
 }
 
+/** Forgets a model that turned out to be none: the next time it is downloaded again. */
+export async function discard(source: Source, base: string): Promise<void> {
+  const model = remote(source, base);
+  if (model) await deleteCached(model.source);
+}
+
 const isComplete = (manifest: Manifest) => manifest.files.every((file) => file.pieces === true);
 
 function local(source: File | File[]): Obtained {

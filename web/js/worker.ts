@@ -3,7 +3,7 @@
 import init, { Sha256, WebEngine, WebModel } from "godwit-wasm";
 import { Aborted, BadRequest, toWire } from "./errors.js";
 import { BlobFile } from "./files.js";
-import { type Obtained, obtain, peek } from "./obtain.js";
+import { type Obtained, discard, obtain, peek } from "./obtain.js";
 import type { Calls, EngineOptions, Estimate, Event, FromWorker, ModelInfo, ToWorker } from "./protocol.js";
 
 /** The context where nobody says, unless the model's window is smaller. */
@@ -50,14 +50,19 @@ const handlers: Handlers = {
   async load({ tell, signal }, source, base, options) {
     const report = (phase: "download" | "verify" | "gpu", done: number, total: number) =>
       tell({ kind: "progress", phase, done, total });
-    const [found, info] = open(await obtain(source, base, () => new Sha256(), report, signal));
-    signal.throwIfAborted();
-    engine = await WebEngine.load(found, { ...options, context: contextOf(info, options) }, (done: number, total: number) => {
-      report("gpu", done, total);
-      return !signal.aborted;
-    });
-    model = found;
-    return info;
+    try {
+      const [found, info] = open(await obtain(source, base, () => new Sha256(), report, signal));
+      signal.throwIfAborted();
+      engine = await WebEngine.load(found, { ...options, context: contextOf(info, options) }, (done: number, total: number) => {
+        report("gpu", done, total);
+        return !signal.aborted;
+      });
+      model = found;
+      return info;
+    } catch (error) {
+      if (error instanceof Error && error.name === "BadModel") await discard(source, base);
+      throw error;
+    }
   },
 
   info: () => loaded().info(),

@@ -186,7 +186,7 @@ test("broken addresses and files are errors that say what is wrong", async () =>
   const at = (name) => `${browser.server.url}/models/${name}`;
   assert.match(await load(at("missing.gguf")), /^NetworkError: .*the server answers 404/);
   assert.match(await load("gguf://x"), /^BadRequest: /);
-  assert.match(await load(at("cut.gguf")), /^BadModel: cut.gguf, tensor .*cut short or damaged/);
+  assert.match(await load(at("cut.gguf")), /^BadModel: cut.gguf, byte .*cut short or damaged/);
   assert.match(await load(at("none.gguf")), /^BadModel: none.gguf.*not a GGUF file/);
   assert.match(await load(at("empty.gguf")), /^BadModel: empty.gguf/);
   const wrong = sha256.replace(/^./, (digit) => (digit === "0" ? "1" : "0"));
@@ -200,6 +200,8 @@ test("broken addresses and files are errors that say what is wrong", async () =>
   assert.match(await busy, /^Aborted/);
   assert.ok(browser.server.requests.filter(({ path }) => path.endsWith("none.gguf")).length > 3, "it is tried again");
   browser.server.rules = undefined;
+  const kept = await page.evaluate(() => godwit.Engine.cached());
+  assert.deepEqual(kept.filter(({ complete }) => complete).map(({ name }) => name), [MODEL], "nothing broken is kept");
   await page.evaluate(async () => {
     for (const { source } of await godwit.Engine.cached()) await godwit.Engine.deleteCached(source);
   });

@@ -26,7 +26,7 @@ export async function serve(folders) {
     const [, first, last] = (rule.ranges !== false && /^bytes=(\d+)-(\d*)$/.exec(request.headers.range ?? "")) || [];
     const [start, end] = first ? [Number(first), Math.min(Number(last || size - 1), size - 1)] : [0, size - 1];
     const headers = {
-      "Content-Type": TYPES[extname(path)] ?? "application/octet-stream", "Content-Length": end - start + 1, "Cache-Control": "no-store",
+      "Content-Type": TYPES[extname(file ?? path)] ?? "application/octet-stream", "Content-Length": end - start + 1, "Cache-Control": "no-store",
     };
     if (first) headers["Content-Range"] = `bytes ${start}-${end}/${size}`;
     response.writeHead(first ? 206 : 200, headers);
