@@ -3,6 +3,7 @@
 pub mod chat;
 pub mod checkpoint;
 pub mod cpu;
+mod decode;
 mod engine;
 mod error;
 pub mod format;

@@ -8,6 +8,7 @@ use std::task::Poll;
 use godwit::{
     ContextSize, Engine, EngineOptions, Error, Gpu, GpuOptions, KvFormat, Progress, Session, Spilling, Tuning,
 };
+use godwit_shaders::caps::GPU;
 use js_sys::{Array, Function};
 use serde::{Deserialize, Serialize};
 use wasm_bindgen::prelude::*;
@@ -16,8 +17,8 @@ use crate::error::Fault;
 use crate::model::{Memory, WebModel, from_js, kv_format, to_js};
 use crate::source::{ByteFile, Cursor, Sink};
 
-/// Tokens of a prefill pass in a browser: short dispatches on the smallest GPUs, whose watchdogs bite after some seconds.
-const PASS_TOKENS: u32 = 128;
+/// Passes in a browser: dispatches that are short on the smallest GPUs, whose watchdogs bite after some seconds.
+pub const PASSES: Tuning = Tuning { pass_tokens: 128, ..GPU };
 
 #[derive(Deserialize)]
 #[serde(default, rename_all = "camelCase", deny_unknown_fields)]
@@ -71,7 +72,7 @@ impl WebEngine {
         let mut gpu = GpuOptions { memory, webgpu_limits: options.webgpu_limits, ..GpuOptions::default() };
         let adapters = Gpu::list(&gpu).await;
         if adapters.first().is_some_and(|adapter| !adapter.is_cpu()) {
-            gpu.tuning = Some(Tuning { pass_tokens: PASS_TOKENS, ..godwit_shaders::caps::GPU });
+            gpu.tuning = Some(PASSES);
         }
         let gpu = Gpu::open(&gpu).await?;
         let kv = kv_format(&options.kv)?;

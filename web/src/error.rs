@@ -33,7 +33,14 @@ impl<E: Into<Error>> From<E> for Fault {
             Error::Sampling(_) | Error::Window { .. } | Error::NoSuchToken { .. } | Error::Empty => "BadRequest",
             _ => "BadModel",
         };
-        Self { name, message: error.to_string() }
+        let message = match &error {
+            // Drivers are the browser's matter here.
+            Error::Gpu(GpuError::NoAdapter { .. }) => {
+                "this browser offers no GPU; on Linux WebGPU may have to be switched on in its settings".into()
+            }
+            _ => error.to_string(),
+        };
+        Self { name, message }
     }
 }
 

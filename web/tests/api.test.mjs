@@ -3,8 +3,8 @@ import assert from "node:assert/strict";
 import { createHash } from "node:crypto";
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
-import { after, before, test } from "node:test";
-import { GOLDEN, MODEL, MODEL_FILE, library, start } from "./browser.mjs";
+import { after, before } from "node:test";
+import { GOLDEN, MODEL, MODEL_FILE, library, start, step } from "./browser.mjs";
 
 const { turns } = JSON.parse(readFileSync(join(GOLDEN, "turns.json"), "utf8"));
 const model = readFileSync(MODEL_FILE);
@@ -24,7 +24,7 @@ function ranges() {
   return browser.server.requests.splice(0).filter(({ path }) => path.endsWith(".gguf")).map(({ range }) => range);
 }
 
-test("a download that breaks off is gone on with, and the greedy ids of two turns are the native ones", async () => {
+step("a download that breaks off is gone on with, and the greedy ids of two turns are the native ones", async () => {
   browser.server.rules = ({ path }) => (path.endsWith(".gguf") ? { cut: 1_500_000 } : {});
   const first = await page.evaluate(async (source) => {
     const stop = new AbortController();
@@ -66,7 +66,7 @@ test("a download that breaks off is gone on with, and the greedy ids of two turn
   assert.ok(result.info.wasmBytes < 100 << 20, `wasm takes ${result.info.wasmBytes} bytes`);
 });
 
-test("a reply is stopped in its middle, by a signal and by leaving the loop, and the engine goes on", async () => {
+step("a reply is stopped in its middle, by a signal and by leaving the loop, and the engine goes on", async () => {
   const result = await page.evaluate(async ([user, ids]) => {
     const messages = [{ role: "user", content: user }];
     const stop = new AbortController();
@@ -88,7 +88,7 @@ test("a reply is stopped in its middle, by a signal and by leaving the loop, and
   assert.equal(result.ended.text, expected);
 });
 
-test("contexts are saved and resumed, texts become tokens and text again", async () => {
+step("contexts are saved and resumed, texts become tokens and text again", async () => {
   const result = await page.evaluate(async () => {
     const before = await engine.session.tokens();
     const saved = await engine.session.save({ chat: 7 });
@@ -107,7 +107,7 @@ test("contexts are saved and resumed, texts become tokens and text again", async
   assert.equal(result.back, result.text);
 });
 
-test("bad requests are told apart", async () => {
+step("bad requests are told apart", async () => {
   const [range, full, role] = await page.evaluate(async () => {
     const ask = (params) => thrown(replied(engine, { messages: [{ role: "user", content: "Hi" }], ...params }));
     return [
@@ -121,7 +121,7 @@ test("bad requests are told apart", async () => {
   assert.match(role, /^BadRequest: missing field `content`/);
 });
 
-test("a lost device is a DeviceLost, and a new engine works", async () => {
+step("a lost device is a DeviceLost, and a new engine works", async () => {
   await page.workers()[0].evaluate(() => {
     const { createCommandEncoder } = GPUDevice.prototype;
     GPUDevice.prototype.createCommandEncoder = function (...rest) {
@@ -145,7 +145,7 @@ test("a lost device is a DeviceLost, and a new engine works", async () => {
   assert.deepEqual(result.reply.ids, turns[0].ids.slice(0, 4));
 });
 
-test("a file that a person picks is loaded where it is", async () => {
+step("a file that a person picks is loaded where it is", async () => {
   await page.evaluate(() => engine.destroy());
   await page.setInputFiles("#file", MODEL_FILE);
   const result = await page.evaluate(async (user) => {
@@ -163,7 +163,7 @@ test("a file that a person picks is loaded where it is", async () => {
   assert.match(result.after, /^DeviceLost: the engine was destroyed/);
 });
 
-test("an estimate costs a few requests for the model's beginning", async () => {
+step("an estimate costs a few requests for the model's beginning", async () => {
   ranges();
   const other = `${url}?other`;
   const result = await page.evaluate((source) => godwit.Engine.estimate(source, { context: 2048 }), other);
@@ -175,7 +175,40 @@ test("an estimate costs a few requests for the model's beginning", async () => {
   assert.ok(asked.length < 12, `${asked.length} requests`);
 });
 
-test("broken addresses and files are errors that say what is wrong", async () => {
+step("a sharded repository is loaded by its config.json, and its files are kept", async () => {
+  const source = `${browser.server.url}/golden/repositories/untied/config.json`;
+  const load = () => page.evaluate(async (source) => {
+    const engine = await godwit.Engine.load(source, { context: 64 });
+    const kept = (await godwit.Engine.cached()).find((model) => model.source === source);
+    engine.destroy();
+    return { model: engine.model, kept };
+  }, source);
+  const { model, kept } = await load();
+  assert.match(model.kind, /safetensors/);
+  assert.deepEqual([kept.name, kept.complete], ["untied", true]);
+  browser.server.rules = ({ path }) => (path.startsWith("/golden/") ? { status: 500 } : {});
+  assert.deepEqual((await load()).model, model);
+  browser.server.rules = undefined;
+});
+
+step("where the disk is full the model is read from the server, and a server without ranges serves a whole file", async () => {
+  const source = `${browser.server.url}/golden/shapes/llama3.gguf`;
+  const load = (source) => page.evaluate(async (source) => {
+    const engine = await godwit.Engine.load(source, { context: 64 });
+    engine.destroy();
+    return (await godwit.Engine.cached()).some((model) => model.source === source);
+  }, source);
+  const storage = await browser.context.newCDPSession(page);
+  const quota = (quotaSize) => storage.send("Storage.overrideQuotaForOrigin", { origin: browser.server.url, quotaSize });
+  await quota(1000);
+  assert.equal(await load(source), false);
+  await quota(undefined);
+  browser.server.rules = () => ({ ranges: false });
+  assert.equal(await load(`${source}?whole`), true);
+  browser.server.rules = undefined;
+});
+
+step("broken addresses and files are errors that say what is wrong", async () => {
   const bodies = {
     "/models/cut.gguf": model.subarray(0, 8_000_000),
     "/models/none.gguf": Buffer.from("<html>this is a page</html>"),
@@ -201,7 +234,8 @@ test("broken addresses and files are errors that say what is wrong", async () =>
   assert.ok(browser.server.requests.filter(({ path }) => path.endsWith("none.gguf")).length > 3, "it is tried again");
   browser.server.rules = undefined;
   const kept = await page.evaluate(() => godwit.Engine.cached());
-  assert.deepEqual(kept.filter(({ complete }) => complete).map(({ name }) => name), [MODEL], "nothing broken is kept");
+  const whole = kept.filter(({ complete }) => complete).map(({ name }) => name).sort();
+  assert.deepEqual(whole, [MODEL, "llama3.gguf", "untied"], "nothing broken is kept");
   await page.evaluate(async () => {
     for (const { source } of await godwit.Engine.cached()) await godwit.Engine.deleteCached(source);
   });

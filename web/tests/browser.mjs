@@ -1,7 +1,9 @@
 // Chromium with WebGPU on SwiftShader, the page, and the npm package served beside the test model.
+import assert from "node:assert/strict";
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { test } from "node:test";
 import { chromium } from "playwright-core";
 import { serve } from "./server.mjs";
 
@@ -12,10 +14,23 @@ export const GOLDEN = join(root, "tests/golden");
 /** Milliseconds that a step on SwiftShader may take. */
 export const PATIENCE = 180_000;
 
-/** A server and a browser whose profile is fresh. */
-export async function start() {
+let broken = false;
+
+/** A test that goes on where the one before ended; after one that failed, all fail at once. */
+export function step(name, run) {
+  test(name, async () => {
+    assert.ok(!broken, "a step before this one failed");
+    broken = true;
+    await run();
+    broken = false;
+  });
+}
+
+/** A server, of other folders too, and a browser whose profile is fresh. */
+export async function start(folders = {}) {
   const server = await serve({
-    "/npm/": join(root, "web/dist/npm"), "/models/": join(root, "models"), "/tests/": join(root, "web/tests"), "/": join(root, "web/dist/page"),
+    ...folders, "/npm/": join(root, "web/dist/npm"), "/models/": join(root, "models"),
+    "/golden/": join(root, "target/golden"), "/tests/": join(root, "web/tests"), "/": join(root, "web/dist/page"),
   });
   const profile = mkdtempSync(join(tmpdir(), "godwit-browser-"));
   const context = await chromium.launchPersistentContext(profile, {

@@ -3,8 +3,8 @@ import assert from "node:assert/strict";
 import { readFileSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { after, before, test } from "node:test";
-import { MODEL_FILE, PATIENCE, start } from "./browser.mjs";
+import { after, before } from "node:test";
+import { MODEL_FILE, PATIENCE, start, step } from "./browser.mjs";
 
 let browser, page;
 
@@ -20,9 +20,10 @@ const replies = () => page.locator("#messages .assistant .body").allTextContents
 const idle = () => page.locator("#send:enabled").waitFor();
 const setting = (name, value) => page.locator(`#settings [name=${name}]`).fill(String(value));
 
-test("a model is looked at, downloaded, and answers, by keyboard alone", async () => {
+step("a model is looked at, downloaded, and answers, by keyboard alone", async () => {
   await page.goto(browser.server.url);
   await page.getByRole("button", { name: "Settings" }).press("Enter");
+  await setting("system", "Be brief.");
   await setting("max_tokens", 8);
   await setting("temperature", 0);
   await setting("context", 512);
@@ -40,7 +41,7 @@ test("a model is looked at, downloaded, and answers, by keyboard alone", async (
   assert.match((await replies())[0], /^The capital of France is Paris/);
 });
 
-test("a reply is stopped, regenerated, and follows an edited question", async () => {
+step("a reply is stopped, regenerated, and follows an edited question", async () => {
   await page.getByRole("button", { name: "Settings" }).click();
   await setting("max_tokens", 200);
   await page.keyboard.press("Escape");
@@ -66,7 +67,7 @@ test("a reply is stopped, regenerated, and follows an edited question", async ()
   assert.equal((await replies()).length, 1);
 });
 
-test("what a model writes stays text", async () => {
+step("what a model writes stays text", async () => {
   const hostile = [
     '<img src="/stolen?1" onerror="globalThis.pwned = 1"><script>globalThis.pwned = 2</script>',
     "[click](javascript:globalThis.pwned=3) ![x](/stolen?4) <svg onload=globalThis.pwned=5>",
@@ -96,7 +97,7 @@ test("what a model writes stays text", async () => {
   assert.equal(await page.locator("#messages .user .body").textContent(), "<b>Hi</b>");
 });
 
-test("chats are exported as they are, and nonsense is not imported", async () => {
+step("chats are exported as they are, and nonsense is not imported", async () => {
   const download = page.waitForEvent("download");
   await page.getByRole("button", { name: "Export" }).click();
   const { chats } = JSON.parse(readFileSync(await (await download).path(), "utf8"));
@@ -107,7 +108,7 @@ test("chats are exported as they are, and nonsense is not imported", async () =>
   await page.getByRole("button", { name: "Dismiss" }).click();
 });
 
-test("without a network the page opens, the model loads from this device, and the chats are there", async () => {
+step("without a network the page opens, the model loads from this device, and the chats are there", async () => {
   await page.evaluate(() => navigator.serviceWorker.ready);
   browser.server.rules = () => ({ status: 500 });
   browser.server.requests.length = 0;
@@ -120,7 +121,7 @@ test("without a network the page opens, the model loads from this device, and th
   browser.server.rules = undefined;
 });
 
-test("a lost device is told, and the model loads again with the chat kept", async () => {
+step("a lost device is told, and the model loads again with the chat kept", async () => {
   await page.workers()[0].evaluate(() => {
     const { createCommandEncoder } = GPUDevice.prototype;
     GPUDevice.prototype.createCommandEncoder = function (...rest) {
@@ -140,7 +141,7 @@ test("a lost device is told, and the model loads again with the chat kept", asyn
   assert.ok((await replies()).at(-1).length > 0);
 });
 
-test("a phone's width holds all of it", async () => {
+step("a phone's width holds all of it", async () => {
   await page.setViewportSize({ width: 360, height: 640 });
   const wide = () => page.evaluate(() => document.documentElement.scrollWidth > innerWidth);
   assert.equal(await wide(), false);
@@ -152,7 +153,7 @@ test("a phone's width holds all of it", async () => {
   await page.keyboard.press("Escape");
 });
 
-test("a browser without WebGPU says so", async () => {
+step("a browser without WebGPU says so", async () => {
   const other = await browser.context.newPage();
   await other.addInitScript(() => Object.defineProperty(navigator, "gpu", { value: undefined }));
   await other.goto(browser.server.url);

@@ -14,4 +14,4 @@ try {
   await page.getByRole("button", { name: "Load", exact: true }).click();
   await page.locator("#send:enabled").waitFor();
   await page.screenshot({ path: "/tmp/ui3.png" });
-} catch (e) { console.log(e.message); } finally { await b.stop(); }
+} catch (e) { console.log(e.message); await b.context.pages().at(-1).screenshot({ path: "/tmp/ui4.png" }); console.log(await b.context.pages().at(-1).evaluate(() => document.querySelector("main").innerText)); } finally { await b.stop(); }

@@ -1,7 +1,7 @@
 //! The buffers that plans speak of, on a device.
 
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use godwit_shaders::{BufferRef, Buffers};
 
@@ -122,7 +122,12 @@ impl Drop for Share {
     }
 }
 
-pub(super) async fn create(gpu: &Gpu, name: &str, bytes: u64, usage: wgpu::BufferUsages) -> Result<wgpu::Buffer, GpuError> {
+pub(super) async fn create(
+    gpu: &Gpu,
+    name: &str,
+    bytes: u64,
+    usage: wgpu::BufferUsages,
+) -> Result<wgpu::Buffer, GpuError> {
     let device = &gpu.inner.device;
     let memory = device.push_error_scope(wgpu::ErrorFilter::OutOfMemory);
     let validation = device.push_error_scope(wgpu::ErrorFilter::Validation);
