@@ -1,6 +1,7 @@
 //! The command line: what clap parses, and what help says.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
 use clap_complete::Shell;
@@ -45,13 +46,18 @@ pub enum Command {
     Doctor(DoctorArgs),
     /// Measures prefill and decode speed.
     Bench(BenchArgs),
-    /// Measures how well the model predicts a text: lower is better.
+    /// Measures how well the model predicts a text: lower is better. The second half of each chunk counts.
     Perplexity(PerplexityArgs),
     /// Writes a model as a GGUF file with smaller weights.
     #[command(after_help = "Examples:
   godwit quantize Llama-3-8B-Instruct model.gguf --type q4_k_m
   godwit quantize big.gguf small.gguf --type q4_k_s --tensor attn_v=q8_0 --tensor 'blk\\.[01]\\.=q6_k'")]
     Quantize(QuantizeArgs),
+    /// Measures on a text which inputs of each matrix are large, for `godwit quantize --imatrix`.
+    #[command(after_help = "Example:
+  godwit imatrix Llama-3-8B-Instruct -f text.txt -o imatrix.gguf
+  godwit quantize Llama-3-8B-Instruct model.gguf --type q4_k_m --imatrix imatrix.gguf")]
+    Imatrix(ImatrixArgs),
     /// Prints a shell completion script.
     Completions {
         /// The shell.
@@ -79,6 +85,12 @@ pub struct Common {
     /// GPU memory to take at most, such as 6G or 500M; the KV cache grows no further [default: what there is].
     #[arg(long, value_name = "BYTES", value_parser = bytes)]
     pub gpu_memory: Option<u64>,
+    /// Milliseconds that one submission to the GPU may take, about: less keeps a desktop on the same GPU smoother [default: 100].
+    #[arg(long, value_name = "MS", value_parser = clap::value_parser!(u64).range(1..))]
+    pub submit_budget: Option<u64>,
+    /// Use what suits most GPUs, instead of measuring once what suits this one.
+    #[arg(long)]
+    pub no_tune: bool,
     /// Say more on stderr; twice, even more.
     #[arg(short, long, action = clap::ArgAction::Count)]
     pub verbose: u8,
@@ -92,6 +104,7 @@ impl Common {
             webgpu_limits: self.webgpu_limits,
             memory: self.gpu_memory,
             tuning: None,
+            submit_budget: self.submit_budget.map(Duration::from_millis),
         }
     }
 }
@@ -413,13 +426,28 @@ pub struct BenchArgs {
 #[derive(Args, Debug)]
 pub struct PerplexityArgs {
     #[command(flatten)]
-    pub model: PerplexityModel,
+    pub text: TextArgs,
     #[command(flatten)]
     pub common: Common,
 }
 
 #[derive(Args, Debug)]
-pub struct PerplexityModel {
+pub struct ImatrixArgs {
+    #[command(flatten)]
+    pub text: TextArgs,
+    /// The file to write.
+    #[arg(short, long, value_name = "FILE", default_value = "imatrix.gguf")]
+    pub output: PathBuf,
+    /// Replace the output file if it exists.
+    #[arg(long)]
+    pub force: bool,
+    #[command(flatten)]
+    pub common: Common,
+}
+
+/// A model that reads a text in chunks, each in a context of its own.
+#[derive(Args, Debug)]
+pub struct TextArgs {
     #[command(flatten)]
     pub source: ModelSource,
     #[command(flatten)]
@@ -427,7 +455,7 @@ pub struct PerplexityModel {
     /// The text.
     #[arg(short, long, value_name = "FILE")]
     pub file: PathBuf,
-    /// Tokens of a chunk; the second half of each is scored.
+    /// Tokens of a chunk.
     #[arg(long, value_name = "TOKENS", default_value = "512", value_parser = tokens)]
     pub context: u32,
     /// Chunks at most [default: all].
@@ -450,7 +478,7 @@ pub struct QuantizeArgs {
     /// Another format for the tensors whose names match. May be repeated; the first that matches counts.
     #[arg(long = "tensor", value_name = "REGEX=FORMAT")]
     pub overrides: Vec<Override>,
-    /// Importance matrix, as llama.cpp's llama-imatrix writes it (GGUF): which columns' errors count most.
+    /// Importance matrix, as `godwit imatrix` and llama.cpp's llama-imatrix write it: which columns' errors count most.
     #[arg(long, value_name = "FILE")]
     pub imatrix: Option<PathBuf>,
     /// Replace the output file if it exists.
@@ -472,6 +500,7 @@ impl Command {
             Command::Bench(a) => a.common.clone(),
             Command::Perplexity(a) => a.common.clone(),
             Command::Quantize(a) => a.common.clone(),
+            Command::Imatrix(a) => a.common.clone(),
             Command::Completions { .. } | Command::Man => Common::default(),
         }
     }

@@ -3,7 +3,7 @@
 use godwit::{ContextSize, Gpu, GpuOptions, KvFormat, KvType, MemoryUse, Model};
 use serde_json::json;
 
-use crate::args::{DoctorArgs, ModelSource};
+use crate::args::{Common, DoctorArgs, ModelSource};
 use crate::load;
 use crate::output::{self, Output};
 
@@ -15,7 +15,7 @@ async fn examine(args: &DoctorArgs) -> anyhow::Result<()> {
     // The budget is what a model would have; measuring the bandwidth takes its own memory.
     let options = GpuOptions { memory: None, ..args.common.gpu() };
     let adapters = Gpu::list(&options).await;
-    let gpu = Gpu::open(&options).await?;
+    let gpu = load::open_gpu(&Common { gpu_memory: None, ..args.common.clone() }).await?;
     let rates = gpu.measure_rates().await?;
     let bandwidth = rates.bytes_per_s;
     let source = ModelSource { model: args.model.clone(), synthetic: args.synthetic.clone(), rope: args.rope };

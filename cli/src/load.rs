@@ -32,6 +32,20 @@ pub fn open(source: &ModelSource) -> anyhow::Result<Model> {
     })
 }
 
+/// Opens the GPU; measures what suits it where nobody has.
+pub async fn open_gpu(common: &Common) -> anyhow::Result<Gpu> {
+    let options = common.gpu();
+    let Some(folder) = cache_folder().filter(|_| !common.no_tune) else { return Ok(Gpu::open(&options).await?) };
+    let bar = bar("measuring this GPU, once", "{pos}/{len}");
+    let mut show = |done: usize, total: usize| {
+        bar.set_length(total as u64);
+        bar.set_position(done as u64);
+    };
+    let gpu = Gpu::open_tuned(&options, &folder.join("godwit").join("gpus"), &mut show).await;
+    bar.finish_and_clear();
+    Ok(gpu?)
+}
+
 /// Loads a model onto the GPU.
 pub async fn load(args: &ModelArgs, common: &Common, stop: &Stop) -> anyhow::Result<Loaded> {
     let begin = Instant::now();
@@ -39,7 +53,7 @@ pub async fn load(args: &ModelArgs, common: &Common, stop: &Stop) -> anyhow::Res
     if let Some(mix) = args.quant.quant {
         model = quantized(&model, mix, args.quant.quant_dir.as_deref(), stop).await?;
     }
-    let gpu = Gpu::open(&common.gpu()).await?;
+    let gpu = open_gpu(common).await?;
     if gpu.summary().is_cpu() {
         tracing::warn!("{} computes on the CPU", gpu.summary());
     }

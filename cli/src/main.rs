@@ -6,6 +6,7 @@ mod chat;
 mod context;
 mod doctor;
 mod exit;
+mod imatrix;
 mod input;
 mod inspect;
 mod load;
@@ -14,6 +15,7 @@ mod perplexity;
 mod quantize;
 mod run;
 mod stop;
+mod text;
 mod tokenize;
 
 use std::process::ExitCode;
@@ -41,6 +43,7 @@ fn main() -> ExitCode {
         Command::Bench(args) => bench::run(args),
         Command::Perplexity(args) => perplexity::run(args),
         Command::Quantize(args) => quantize::run(args),
+        Command::Imatrix(args) => imatrix::run(args),
         Command::Completions { shell } => {
             let mut script = Vec::new();
             clap_complete::generate(*shell, &mut Cli::command(), "godwit", &mut script);

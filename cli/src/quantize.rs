@@ -16,7 +16,8 @@ use crate::output::{self, Output};
 use crate::stop::Stop;
 
 pub fn run(args: &QuantizeArgs) -> anyhow::Result<()> {
-    check(&args.model, &args.output, args.force)?;
+    check_other(&args.model, &args.output)?;
+    check_output(&args.output, args.force)?;
     let stop = Stop::listen()?;
     let begin = Instant::now();
     let model = Model::open(&args.model)?;
@@ -51,19 +52,27 @@ pub fn run(args: &QuantizeArgs) -> anyhow::Result<()> {
     ))
 }
 
+fn usage(output: &Path, fault: &str) -> anyhow::Result<()> {
+    Err(Usage(format!("{}: {fault}", output.display())).into())
+}
+
 /// Fails where nothing could be written, or what is there would be lost: now, not after the work.
-fn check(input: &Path, output: &Path, force: bool) -> anyhow::Result<()> {
-    let usage = |fault: String| Err(Usage(format!("{}: {fault}", output.display())).into());
+pub fn check_output(output: &Path, force: bool) -> anyhow::Result<()> {
     if output.is_dir() || !folder_of(output).is_dir() {
-        return usage("can't be written there: name a file in a folder that exists".into());
+        return usage(output, "can't be written there: name a file in a folder that exists");
     }
+    if output.exists() && !force {
+        return usage(output, "it exists already; --force replaces it");
+    }
+    Ok(())
+}
+
+/// Fails where the output is the model, or part of it.
+fn check_other(input: &Path, output: &Path) -> anyhow::Result<()> {
     if let (Ok(from), Ok(to)) = (input.canonicalize(), output.canonicalize())
         && (from == to || from == to.parent().unwrap_or(&to) && to.extension().is_some_and(|e| e == "safetensors"))
     {
-        return usage("that is the model itself; write to another file".into());
-    }
-    if output.exists() && !force {
-        return usage("it exists already; --force replaces it".into());
+        return usage(output, "that is the model itself; write to another file");
     }
     Ok(())
 }

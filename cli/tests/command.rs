@@ -293,6 +293,15 @@ fn bench_and_perplexity_report() {
     let report: Value = serde_json::from_str(&output).expect("JSON");
     assert!(report["perplexity"].as_f64().is_some_and(|p| p > 1.0 && p < 100.0), "{report}");
     fails(&godwit(&["perplexity", &model, "-f", text, "--context", "8192", "--chunks", "0"]), 3, "less than one chunk");
+
+    let folder = tempfile::tempdir().expect("a folder");
+    let matrix = folder.path().join("imatrix.gguf").display().to_string();
+    let measure = ["imatrix", &model, "-f", text, "--context", "32", "--chunks", "2", "-o", &matrix];
+    assert!(stdout(&godwit(&measure)).contains("64 tokens"));
+    fails(&godwit(&measure), 2, "--force replaces it");
+    let quantised = folder.path().join("q.gguf").display().to_string();
+    stdout(&godwit(&["quantize", &model, &quantised, "--type", "q4_0", "--imatrix", &matrix]));
+    fails(&godwit(&["quantize", &model, &quantised, "--type", "q4_0", "--imatrix", &model, "--force"]), 3, "imatrix");
 }
 
 #[test]
@@ -301,4 +310,39 @@ fn completions_and_manual() {
         assert!(stdout(&godwit(&["completions", shell])).contains("perplexity"));
     }
     assert!(stdout(&godwit(&["man"])).starts_with(".ie"));
+}
+
+#[test]
+fn what_suits_the_gpu_is_measured_once() {
+    let home = tempfile::tempdir().expect("a folder");
+    let doctor = |more: &[&str]| {
+        let mut command = command(&[&["doctor"], more].concat());
+        command.env("XDG_CACHE_HOME", home.path()).env("LOCALAPPDATA", home.path()).env("HOME", home.path());
+        stdout(&command.output().expect("the command starts"))
+    };
+    let kept = || -> Vec<std::path::PathBuf> {
+        let folder = walk(home.path(), "gpus");
+        folder
+            .into_iter()
+            .flat_map(|folder| std::fs::read_dir(folder).expect("a folder"))
+            .map(|f| f.expect("a file").path())
+            .collect()
+    };
+    assert!(doctor(&["--no-tune"]).contains("matmul") && kept().is_empty());
+    assert!(doctor(&[]).contains("matmul"));
+    let [file] = &kept()[..] else { panic!("{:?}", kept()) };
+    let found = std::fs::read(file).expect("a file");
+    // What is there is used; what makes no sense is measured again.
+    doctor(&[]);
+    assert_eq!(std::fs::read(file).expect("a file"), found);
+    std::fs::write(file, &found[..found.len() / 2]).expect("a written file");
+    assert!(doctor(&[]).contains("matmul"));
+    assert!(serde_json::from_slice::<Value>(&std::fs::read(file).expect("a file")).is_ok());
+}
+
+/// The folder of this name below another, wherever the platform's cache is.
+fn walk(below: &std::path::Path, name: &str) -> Option<std::path::PathBuf> {
+    let folders =
+        std::fs::read_dir(below).ok()?.filter_map(|entry| Some(entry.ok()?.path())).filter(|path| path.is_dir());
+    folders.into_iter().find_map(|path| if path.ends_with(name) { Some(path) } else { walk(&path, name) })
 }

@@ -1,64 +1,91 @@
-//! The next tokens of a session: chosen on the GPU, and heard of by the CPU afterwards.
+//! One token after the other: chosen on the GPU, and run through the transformer before the host has heard of it.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 
 use godwit_shaders::adjust::{Adjustment, FORBID};
 use godwit_shaders::sample::Choice;
 use godwit_shaders::{BufferRef, Step};
 
 use crate::error::Error;
+use crate::gpu::Readback;
 use crate::sampling::Sampling;
 use crate::session::{Session, Work};
+
+/// Seconds of steps that are in flight at most: what is lost where a reply ends. A browser takes as long to hear of a token.
+const IN_FLIGHT: f64 = 0.1;
+
+/// Tokens that are ahead of what the host knows.
+#[derive(Default)]
+pub(crate) struct Ahead {
+    chosen: VecDeque<Readback>,
+    /// How they were chosen.
+    sampling: Option<Sampling>,
+    /// Tokens in a row that were asked for with it. No more than that are chosen ahead: who changes how with every token loses
+    /// nothing.
+    asked: u32,
+}
 
 impl Session {
     /// Chooses the next token, and appends it.
     ///
-    /// # Errors
-    /// As [`Session::next_many`].
-    pub async fn next(&mut self, sampling: &Sampling) -> Result<u32, Error> {
-        self.next_many(sampling, 1).await?.first().copied().ok_or(Error::Empty)
-    }
-
-    /// Chooses up to `most` tokens and appends them: fewer where the context ends, or where penalties make the choice depend
-    /// on the tokens before, at least one. They are those that as many calls of [`Session::next`] give, whatever they mean:
-    /// what follows the end of a turn is for the caller to truncate.
-    ///
-    /// The choices are made on the GPU, and the pass for a chosen token starts there without waiting for the CPU to hear of
-    /// it. The CPU waits once for all of them.
+    /// The choice is made on the GPU, and the pass for the chosen token starts there without waiting for the CPU to hear of
+    /// it; and so do the next ones, as long as they are chosen the same way. What is ahead when something else is asked for is
+    /// forgotten.
     ///
     /// # Errors
     /// There are no tokens yet, no room for another, a parameter is out of range, or the GPU fails.
-    pub async fn next_many(&mut self, sampling: &Sampling, most: usize) -> Result<Vec<u32>, Error> {
-        sampling.validate(self.engine.model().config().vocab)?;
+    pub async fn next(&mut self, sampling: &Sampling) -> Result<u32, Error> {
+        sampling.validate(self.engine().model().config().vocab)?;
         self.check_room(1)?;
-        self.ensure_logits().await?;
-        let room = self.context() as usize - self.tokens.len();
-        let count = if sampling.has_penalties() { 1 } else { most.clamp(1, room) };
-        // Those that a pass is under way for; they become tokens when all are known.
-        let mut gathered = self.memory.readback(4 * count as u64).await?;
-        let begin = self.tokens.len() as u32;
-        for position in begin..begin + count as u32 {
-            let pass = self.reserve(position, 1).await?;
-            let adjusted = self.write_choice(sampling, position);
-            // What follows overwrites the logits; should the caller give up on this future, they are computed again.
-            self.has_logits = false;
-            self.submit(Work::Choose { greedy: sampling.is_greedy(), adjusted }, Step::default()).await?;
-            self.memory.copy(BufferRef { bytes: 4, ..self.scratch.tokens }, &mut gathered)?;
-            if position + 1 == begin + count as u32 {
-                // The last choice is heard of while the pass for it runs.
-                gathered.map();
-            }
-            self.submit(Work::Transformer(pass), Step::new(position, 1)).await?;
-            self.submit(Work::Logits, Step::new(0, 1)).await?;
+        if !self.has_logits || self.ahead.sampling.as_ref() != Some(sampling) {
+            self.ensure_logits().await?;
+            self.ahead.sampling = Some(sampling.clone());
         }
-        let chosen: Vec<u32> = bytemuck::pod_collect_to_vec(&gathered.finish().await?);
-        self.tokens.extend_from_slice(&chosen);
-        self.note_recent();
+        self.ahead.asked += 1;
+        // Should the caller give up on this future, it begins with new logits.
+        self.has_logits = false;
+        let first = self.tokens().len() as u32;
+        let mut most = 1;
+        while (self.ahead.chosen.len() as u32) < most.min(self.ahead.asked).min(self.context() - first) {
+            most = self.step_ahead(sampling, first + self.ahead.chosen.len() as u32).await?;
+        }
+        let Some(chosen) = self.ahead.chosen.pop_front() else { return Err(Error::Empty) };
+        let token: u32 = bytemuck::pod_read_unaligned(&chosen.finish().await?);
+        self.tokens.push(token);
         self.has_logits = true;
-        Ok(chosen)
+        Ok(token)
     }
 
-    /// Tells the GPU how to choose the token at `position`. Returns whether any logit is to be adjusted.
+    /// Has the token of this position chosen and run through the transformer. Returns how many such steps may be in flight.
+    async fn step_ahead(&mut self, sampling: &Sampling, position: u32) -> Result<u32, Error> {
+        let pass = self.reserve(position, 1).await?;
+        let adjusted = self.write_choice(sampling, position);
+        self.submit(Work::Choose { greedy: sampling.is_greedy(), adjusted }, Step::default()).await?;
+        let chosen = BufferRef { bytes: 4, ..self.scratch.tokens };
+        let chosen = self.memory.start_read(chosen).await?;
+        let (work, step) = (Work::Transformer(pass), Step::new(position, 1));
+        self.submit(work, step).await?;
+        self.submit(Work::Logits, Step::new(0, 1)).await?;
+        self.note_recent(position as usize + 1);
+        self.ahead.chosen.push_back(chosen);
+        // Penalties count the tokens so far, and what comes from the host is waited for.
+        if sampling.has_penalties() || self.spilled_bytes() > 0 {
+            return Ok(1);
+        }
+        let fit = IN_FLIGHT / self.prepare(work).await?.expected_seconds(step).max(1e-6);
+        Ok((fit as u32).clamp(1, self.engine().gpu().caps().tuning.steps_in_flight))
+    }
+
+    /// Forgets what was chosen ahead, and with it the logits after that.
+    pub(crate) fn forget_ahead(&mut self) {
+        (self.ahead.sampling, self.ahead.asked) = (None, 0);
+        if !self.ahead.chosen.is_empty() {
+            self.ahead.chosen.clear();
+            self.has_logits = false;
+        }
+    }
+
+    /// Tells the GPU how to choose the token of this position. Returns whether any logit is to be adjusted.
     fn write_choice(&self, sampling: &Sampling, position: u32) -> bool {
         let mut adjustments: HashMap<u32, Adjustment> = HashMap::new();
         let entry = |token| Adjustment { token, seen: 0, bias: 0.0, reserved: 0 };

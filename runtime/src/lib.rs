@@ -15,6 +15,7 @@ mod memory;
 pub mod model;
 #[cfg(not(target_arch = "wasm32"))]
 pub mod native;
+mod observe;
 #[cfg(not(target_arch = "wasm32"))]
 pub mod prefix_cache;
 pub mod quantize;

@@ -9,26 +9,35 @@ use godwit_shaders::kv::noise;
 use godwit_shaders::sample::sample;
 use godwit_shaders::{Buffers, Plan, Step};
 
+use crate::decode::Ahead;
 use crate::engine::{Engine, Spilling};
 use crate::error::Error;
 use crate::gpu::{GpuMemory, Prepared};
 use crate::memory::{MemoryUse, heads, kv_bytes};
 use crate::model::{Kv, Pass, SCORED, Scratch};
+use crate::observe::{Input, observed};
 use crate::spill::Spill;
 
 /// What a prepared plan does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum Work {
     Transformer(Pass),
+    /// The same, with inputs' squares summed up.
+    Observed(Pass),
     Logits,
     Outputs,
-    Scores { first: u32 },
-    Choose { greedy: bool, adjusted: bool },
+    Scores {
+        first: u32,
+    },
+    Choose {
+        greedy: bool,
+        adjusted: bool,
+    },
 }
 
 /// A sequence of tokens on the GPU, and what follows it.
 pub struct Session {
-    pub(crate) engine: Engine,
+    engine: Engine,
     pub(crate) table: Buffers,
     pub(crate) memory: GpuMemory,
     pub(crate) kv: Kv,
@@ -39,10 +48,14 @@ pub struct Session {
     pub(crate) chunk: u32,
     pub(crate) tokens: Vec<u32>,
     /// The first position from which on all tokens' keys and values are in the rings of [`Recent`](godwit_shaders::Recent).
-    recent_from: usize,
-    /// Whether the logits on the GPU are those after the last token.
+    pub(crate) recent_from: usize,
+    /// Whether the logits on the GPU are those after the last token, and those that are ahead of it.
     pub(crate) has_logits: bool,
+    /// Tokens that were chosen, and run through the transformer, before anyone has asked for them.
+    pub(crate) ahead: Ahead,
     pub(crate) prepared: HashMap<Work, Prepared>,
+    /// What [`Session::observe`] sums up, once it was asked to.
+    pub(crate) observed: Vec<Input>,
 }
 
 impl Session {
@@ -60,8 +73,22 @@ impl Session {
             Spilling::Host { memory } => Some(Spill::new(memory)),
         };
         let (tokens, prepared) = (Vec::new(), HashMap::new());
-        let (recent_from, has_logits) = (0, false);
-        Ok(Self { engine, table, memory, kv, spill, scratch, chunk, tokens, recent_from, has_logits, prepared })
+        let (recent_from, has_logits, ahead, observed) = (0, false, Ahead::default(), Vec::new());
+        Ok(Self {
+            engine,
+            table,
+            memory,
+            kv,
+            spill,
+            scratch,
+            chunk,
+            tokens,
+            recent_from,
+            has_logits,
+            ahead,
+            prepared,
+            observed,
+        })
     }
 
     /// The tokens so far.
@@ -104,6 +131,7 @@ impl Session {
     /// Forgets all tokens from `len` on. What is left needs no computing again, but for the last token's logits.
     pub fn truncate(&mut self, len: usize) {
         if len < self.tokens.len() {
+            self.forget_ahead();
             self.tokens.truncate(len);
             self.recent_from = self.recent_from.min(len);
             self.has_logits = false;
@@ -124,7 +152,7 @@ impl Session {
         self.restore_page().await?;
         let mut done = 0;
         while done < tokens.len() {
-            let count = self.pass(&tokens[done..], false).await?;
+            let count = self.pass(&tokens[done..], false, Work::Transformer).await?;
             done += count;
             if done == tokens.len() {
                 self.submit(Work::Logits, Step::new(0, count as u32)).await?;
@@ -148,7 +176,7 @@ impl Session {
         let vocab = self.engine.model().config().vocab as usize;
         let mut done = 0;
         while done < tokens.len() {
-            let count = self.pass(&tokens[done..], true).await?;
+            let count = self.pass(&tokens[done..], true, Work::Transformer).await?;
             let step = Step::new(0, count as u32);
             self.submit(Work::Outputs, step).await?;
             for first in (0..count).step_by(SCORED as usize) {
@@ -175,6 +203,7 @@ impl Session {
 
     /// Appends tokens whose keys and values were written by other means.
     pub(crate) fn append_computed(&mut self, ids: &[u32]) {
+        self.forget_ahead();
         self.tokens.extend_from_slice(ids);
         self.recent_from = self.tokens.len();
         self.has_logits = false;
@@ -238,7 +267,7 @@ impl Session {
     }
 
     /// Checks that tokens exist, and that there is room for them.
-    fn check(&self, tokens: &[u32]) -> Result<(), Error> {
+    pub(crate) fn check(&self, tokens: &[u32]) -> Result<(), Error> {
         self.check_room(tokens.len())?;
         let vocab = self.engine.model().config().vocab;
         tokens.iter().find(|&&id| id >= vocab).map_or(Ok(()), |&id| Err(Error::NoSuchToken { id, vocab }))
@@ -246,19 +275,20 @@ impl Session {
 
     /// Runs the transformer on as many of `tokens` as one pass takes, and appends them. Returns how many. What comes out is
     /// there where `outputs` says so, and after the last token.
-    async fn pass(&mut self, tokens: &[u32], outputs: bool) -> Result<usize, Error> {
+    pub(crate) async fn pass(&mut self, tokens: &[u32], outputs: bool, work: fn(Pass) -> Work) -> Result<usize, Error> {
         let position = self.tokens.len() as u32;
         let wanted = tokens.len().min(self.chunk as usize) as u32;
         let pass = self.reserve(position, wanted).await?;
         // A pass appends to one segment only.
-        let count = wanted.min(self.kv.end_of(pass.segments - 1) - position);
-        let pass = Pass { outputs: outputs || count as usize == tokens.len(), ..pass };
+        let most = wanted.min(self.kv.end_of(pass.segments - 1) - position);
+        let work = work(Pass { outputs: outputs || most as usize == tokens.len(), ..pass });
+        let count = self.prepare(work).await?.tokens(position, most);
         let tokens = &tokens[..count as usize];
         self.has_logits = false;
         self.memory.write(self.scratch.tokens, 0, bytemuck::cast_slice(tokens));
-        self.submit(Work::Transformer(pass), Step::new(position, count)).await?;
+        self.submit(work, Step::new(position, count)).await?;
         self.tokens.extend_from_slice(tokens);
-        self.note_recent();
+        self.note_recent(self.tokens.len());
         Ok(count as usize)
     }
 
@@ -274,7 +304,7 @@ impl Session {
         self.recent_from = begin;
         let mut done = 0;
         while done < tail.len() {
-            match self.pass(&tail[done..], false).await {
+            match self.pass(&tail[done..], false, Work::Transformer).await {
                 Ok(count) => done += count,
                 Err(error) => {
                     self.truncate(begin);
@@ -286,13 +316,15 @@ impl Session {
         Ok(())
     }
 
-    /// After a pass: its tokens took the place of the oldest in the rings.
-    pub(crate) fn note_recent(&mut self) {
+    /// After a pass that ends at this position: its tokens took the place of the oldest in the rings.
+    pub(crate) fn note_recent(&mut self, end: usize) {
         let len = self.scratch.recent.first().map_or(0, |recent| recent.len as usize);
-        self.recent_from = self.recent_from.max(self.tokens.len().saturating_sub(len));
+        self.recent_from = self.recent_from.max(end.saturating_sub(len));
     }
 
+    /// Sees to it that the logits on the GPU are those after the last token.
     pub(crate) async fn ensure_logits(&mut self) -> Result<(), Error> {
+        self.forget_ahead();
         if !self.has_logits {
             let last = self.tokens.pop().ok_or(Error::Empty)?;
             if let Err(error) = self.prefill(&[last], &mut |_, _| ControlFlow::Continue(())).await {
@@ -305,7 +337,8 @@ impl Session {
         Ok(())
     }
 
-    pub(crate) async fn submit(&mut self, work: Work, step: Step) -> Result<(), Error> {
+    /// The plan of some work, ready to be submitted.
+    pub(crate) async fn prepare(&mut self, work: Work) -> Result<&Prepared, Error> {
         if !self.prepared.contains_key(&work) {
             if let Work::Transformer(pass) = work {
                 // Plans over fewer segments won't come again, but after a truncation.
@@ -315,18 +348,23 @@ impl Session {
             }
             let plan = self.record(work);
             let prepared = Prepared::new(self.engine.gpu(), &self.memory, &plan, self.scratch.step).await?;
-            self.prepared.insert(work, prepared);
+            return Ok(self.prepared.entry(work).or_insert(prepared));
         }
-        match (self.prepared.get(&work), &self.spill) {
-            (Some(prepared), Some(spill)) if prepared.has_uploads() => {
+        Ok(&self.prepared[&work])
+    }
+
+    pub(crate) async fn submit(&mut self, work: Work, step: Step) -> Result<(), Error> {
+        self.prepare(work).await?;
+        let prepared = &self.prepared[&work];
+        match &self.spill {
+            Some(spill) if prepared.has_uploads() => {
                 let host = |piece, from, into: &mut [u8]| spill.read(piece, from, into).map_err(Error::from);
                 prepared.stream(&self.memory, step, host).await
             }
-            (Some(prepared), _) => {
+            _ => {
                 prepared.submit(&self.memory, step);
                 Ok(())
             }
-            (None, _) => Ok(()),
         }
     }
 
@@ -335,6 +373,7 @@ impl Session {
         let (llama, caps, s, vocab) = (&inner.llama, inner.gpu.caps(), &self.scratch, inner.model.config().vocab);
         match work {
             Work::Transformer(pass) => llama.transformer(caps, &self.kv, s, pass),
+            Work::Observed(pass) => observed(llama.transformer(caps, &self.kv, s, pass), &self.observed),
             Work::Logits => llama.logits(caps, s),
             Work::Outputs => llama.outputs(s, self.chunk),
             Work::Scores { first } => llama.scores(caps, s, first),

@@ -86,6 +86,11 @@ impl Synthetic {
         Model::from_sources(vec![Box::new(Noise::new(self))])
     }
 
+    /// What its matrices are stored in.
+    pub fn format(&self) -> Format {
+        self.format
+    }
+
     fn writer(&self) -> GgufWriter {
         let name = format!("synthetic {}", self.name);
         let mut writer = GgufWriter::llama(name, &self.config, self.tokens(), self.format, self.tied);

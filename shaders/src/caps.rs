@@ -1,5 +1,7 @@
 //! What a device can do, as far as kernels care. Resolved once, when the device is opened.
 
+use crate::matmul::Method;
+
 /// Features and limits that decide which variants run and in which shape.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Caps {
@@ -29,13 +31,19 @@ pub struct Tuning {
     pub pass_tokens: u32,
     /// Workgroups that keep the device busy: attention shares positions out until there are as many.
     pub workgroups: u32,
+    /// Decode steps that are submitted before the host has heard of the first one's token, at most.
+    pub steps_in_flight: u32,
+    /// How products with one token are computed. None: by the built-in table.
+    pub one: Option<Method>,
+    /// How products with many tokens are computed. None: by the built-in table.
+    pub many: Option<Method>,
 }
 
 /// What suits GPUs.
-pub const GPU: Tuning = Tuning { pass_tokens: 512, workgroups: 512 };
+pub const GPU: Tuning = Tuning { pass_tokens: 512, workgroups: 512, steps_in_flight: 8, one: None, many: None };
 
 /// What suits CPUs: a workgroup keeps a core busy, and between passes is the only time to stop.
-pub const CPU: Tuning = Tuning { pass_tokens: 64, workgroups: 1 };
+pub const CPU: Tuning = Tuning { pass_tokens: 64, workgroups: 1, steps_in_flight: 1, one: None, many: None };
 
 /// The limits every WebGPU device has.
 pub const WEBGPU: Caps = Caps {

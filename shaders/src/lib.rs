@@ -8,6 +8,7 @@ pub mod attend;
 pub mod attend_merge;
 pub mod attend_recent;
 pub mod caps;
+pub mod column_squares;
 pub mod compose;
 pub mod embed;
 pub mod fma_rate;
@@ -32,7 +33,7 @@ pub use plan::{BufferRef, Buffers, Dispatch, Plan, Upload};
 pub use weights::{Matrix, Shard};
 
 /// Every kernel.
-pub static KERNELS: [&Kernel; 12] = [
+pub static KERNELS: [&Kernel; 13] = [
     &embed::EMBED,
     &rms_norm::RMS_NORM,
     &matmul::MATMUL,
@@ -43,6 +44,7 @@ pub static KERNELS: [&Kernel; 12] = [
     &adjust::ADJUST,
     &argmax::ARGMAX,
     &sample::SAMPLE,
+    &column_squares::COLUMN_SQUARES,
     &read_rate::READ_RATE,
     &fma_rate::FMA_RATE,
 ];

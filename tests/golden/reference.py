@@ -166,6 +166,9 @@ def softmax(x: np.ndarray) -> np.ndarray:
 class Llama:
     """A GGUF model, dequantised to float32 and held in memory."""
 
+    squares: dict | None = None
+    """The sums of squares of each matrix's inputs, where somebody wants them."""
+
     def __init__(self, path: Path):
         reader = GGUFReader(path)
         self.metadata = {key: field.contents() for key, field in reader.fields.items()}
@@ -216,6 +219,8 @@ class Llama:
         tokens = x.shape[0]
 
         def linear(name: str, h: np.ndarray) -> np.ndarray:
+            if self.squares is not None:
+                self.squares[f"blk.{layer}.{name}.weight"] = np.sum(h.astype(np.float64) ** 2, axis=0)
             y = h @ self.weights[f"blk.{layer}.{name}.weight"].T
             bias = self.weights.get(f"blk.{layer}.{name}.bias")
             return y if bias is None else y + bias
@@ -298,10 +303,13 @@ def command_ids(model: Llama, _args) -> None:
 
 
 def command_logits(model: Llama, args) -> None:
-    """Writes OUT/TEXT.f32 for each committed text: logits [positions, vocabulary], little-endian float32."""
+    """Writes OUT/TEXT.f32 for each committed text: logits [positions, vocabulary], little-endian float32; and OUT/TEXT.squares,
+    the sums of squares of each matrix's inputs, in the order of the forward pass."""
     args.out.mkdir(parents=True, exist_ok=True)
     for name, ids in read_json("ids.json")["texts"].items():
+        model.squares = {}
         model.logits(ids).astype("<f4").tofile(args.out / f"{name}.f32")
+        np.concatenate([*model.squares.values()]).astype("<f4").tofile(args.out / f"{name}.squares")
         print(f"{args.out / name}.f32: {len(ids)} x {model.vocab}")
     (args.out / "model.sha256").write_text(hashlib.sha256(args.model.read_bytes()).hexdigest() + "\n")
 

@@ -33,6 +33,14 @@ REPOSITORIES = {
     }),
 }
 
+# Matrices of 4 bits. name: what quantization_config says
+PACKED = {
+    "gptq": {"quant_method": "gptq", "bits": 4, "group_size": 128, "desc_act": False, "sym": False},
+    "gptq_act": {"quant_method": "gptq", "bits": 4, "group_size": 32, "desc_act": True, "checkpoint_format": "gptq_v2"},
+    "awq": {"quant_method": "awq", "bits": 4, "group_size": 32, "zero_point": True, "version": "gemm"},
+}
+PACKED_SHAPE = (4, 2, False, "F16", 2, {"rope_theta": 10000.0})
+
 
 def stored(weights: np.ndarray, kind: str) -> tuple[bytes, np.ndarray]:
     """The bytes of the weights in a safetensors file, and the float32 numbers that they stand for."""
@@ -101,12 +109,54 @@ TOKENIZER = {
 }
 
 
+def words(codes: np.ndarray, order=range(8)) -> np.ndarray:
+    """Eight codes of the last axis a word: code `order[i]` in nibble `i`."""
+    eights = codes.reshape(*codes.shape[:-1], -1, 8).astype(np.uint32)
+    packed = np.zeros(eights.shape[:-1], dtype=np.uint32)
+    for nibble, code in enumerate(order):
+        packed |= eights[..., code] << np.uint32(4 * nibble)
+    return packed.view(np.int32)
+
+
+def pack(tensor: str, values: np.ndarray, config: dict) -> tuple[list, np.ndarray]:
+    """The parts of a matrix [outputs, inputs] in 4 bits, and the numbers that they stand for."""
+    outputs, inputs = values.shape
+    size = config["group_size"]
+    groups = np.arange(inputs) // size
+    if config.get("desc_act"):
+        groups = np.random.default_rng(inputs + outputs).permutation(groups)
+    count = inputs // size
+    scales, zeros = np.zeros((count, outputs), dtype=np.float16), np.zeros((count, outputs), dtype=np.int64)
+    for group in range(count):
+        own = values[:, groups == group]
+        low, high = np.minimum(own.min(axis=1), 0), own.max(axis=1)
+        scales[group] = (high - low) / 15
+        # Not 0: the older files of GPTQ have no word for that.
+        zeros[group] = np.clip(np.round(-low / scales[group].astype(np.float32)), 1, 15)
+    wide, offset = scales.astype(np.float32)[groups].T, zeros[groups].T
+    codes = np.clip(np.round(values / wide) + offset, 0, 15).astype(np.int64)
+    meant = (wide * (codes - offset)).astype(np.float32)
+    if config["quant_method"] == "awq":
+        shuffled = [0, 2, 4, 6, 1, 3, 5, 7]
+        parts = {"qweight": words(codes.T, shuffled), "qzeros": words(zeros, shuffled), "scales": scales}
+    else:
+        less = 0 if config.get("checkpoint_format") == "gptq_v2" else 1
+        parts = {"qweight": words(codes).T, "qzeros": words(zeros - less), "scales": scales, "g_idx": groups.astype(np.int32)}
+    kinds = {"scales": "F16"}
+    base = tensor.removesuffix("weight")
+    return [(base + part, kinds.get(part, "I32"), array, np.ascontiguousarray(array).tobytes()) for part, array in parts.items()], meant
+
+
 def write(name: str, heads, kv_heads, tied, kind, shards, rope) -> dict[str, np.ndarray]:
     """Writes a repository; returns the numbers that its weights stand for."""
     folder = OUT / name
     folder.mkdir(parents=True, exist_ok=True)
     tensors, meant = [], {}
     for tensor, values in weights(heads, kv_heads, tied, seed=len(name) * 100 + heads).items():
+        if name in PACKED and "_proj" in tensor:
+            parts, meant[tensor] = pack(tensor, values, PACKED[name])
+            tensors += parts
+            continue
         data, meant[tensor] = stored(values, kind)
         tensors.append((tensor, kind, values, data))
     files = {
@@ -116,7 +166,7 @@ def write(name: str, heads, kv_heads, tied, kind, shards, rope) -> dict[str, np.
             "num_attention_heads": heads, "num_key_value_heads": kv_heads, "rms_norm_eps": 1e-5, "vocab_size": VOCAB,
             "max_position_embeddings": WINDOW, "tie_word_embeddings": tied, "attention_bias": False, "mlp_bias": False,
             "bos_token_id": VOCAB - 2, "eos_token_id": VOCAB - 1,
-        } | rope,
+        } | rope | ({"quantization_config": PACKED[name]} if name in PACKED else {}),
         "generation_config.json": {"eos_token_id": [VOCAB - 1, 5], "do_sample": True, "temperature": 0.7, "top_p": 0.8},
         "tokenizer.json": TOKENIZER,
         "tokenizer_config.json": {
@@ -198,10 +248,11 @@ def main() -> None:
     check = "--transformers" in sys.argv
     OUT.mkdir(parents=True, exist_ok=True)
     golden = {}
-    for name, shape in REPOSITORIES.items():
+    for name, shape in (REPOSITORIES | dict.fromkeys(PACKED, PACKED_SHAPE)).items():
         logits = reference_logits(name, write(name, *shape), *shape)
         np.asarray(logits, dtype="<f4").tofile(OUT / f"{name}.f32")
-        if check:
+        # transformers runs packed matrices only with other packages, on GPUs.
+        if check and name in REPOSITORIES:
             theirs = transformers_logits(name)
             nmse = np.sum((logits - theirs) ** 2) / np.sum(theirs**2)
             print(f"{name}: the reference differs from transformers by {np.abs(logits - theirs).max():.1e} at most, NMSE {nmse:.1e}")

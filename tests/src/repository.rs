@@ -1,9 +1,12 @@
 //! Hugging Face repositories in the making: safetensors files byte by byte, as tests want them, and models exported to them.
 
 use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::{BufWriter, Write as _};
 use std::path::Path;
 
-use godwit::format::{Array, Bytes, Source, Value};
+use godwit::checkpoint::Checkpoint;
+use godwit::format::{Array, Bytes, Source, Tensor, Value};
 use godwit::{Format, Model};
 use half::{bf16, f16};
 use serde_json::{Map, Value as Json, json};
@@ -136,11 +139,11 @@ pub fn tokenizer(tokens: u32) -> Json {
     })
 }
 
-/// Writes a model's weights, hyperparameters and tokenizer as a repository, the rows of queries and keys in transformers'
-/// order, into `shards` files.
+/// Writes a model's weights in F32, F16 or BF16, hyperparameters and tokenizer as a repository, the rows of queries and keys in
+/// transformers' order, into `shards` files.
 ///
 /// # Panics
-/// The model's tokenizer is not SmolLM2's, or the folder can't be written.
+/// The model's tokenizer is neither SmolLM2's nor a synthetic one, or the folder can't be written.
 pub fn export(model: &Model, folder: &Path, format: Format, shards: usize) {
     let (c, checkpoint) = (model.config(), model.checkpoint());
     let write = |name: &str, content: &[u8]| std::fs::write(folder.join(name), content).expect("a written file");
@@ -156,54 +159,53 @@ pub fn export(model: &Model, folder: &Path, format: Format, shards: usize) {
     write("tokenizer_config.json", tokenizer_config.to_string().as_bytes());
 
     let half = c.head_dim as usize / 2;
-    let stored: Vec<Stored> = checkpoint
-        .tensors()
-        .iter()
-        .map(|tensor| {
-            let bytes = checkpoint.data(tensor, 0..tensor.bytes).expect("its data");
-            let mut weights = vec![0.0; tensor.shape.iter().product::<u64>() as usize];
-            tensor.format.dequantize(&bytes, &mut weights);
-            let width = tensor.shape[0] as usize;
-            if tensor.name.contains("attn_q.") || tensor.name.contains("attn_k.") {
-                let paired = weights.clone();
-                for (row, out) in weights.chunks_exact_mut(width).enumerate() {
-                    let (head, within) = (row / (2 * half), row % (2 * half));
-                    let from = head * 2 * half + 2 * (within % half) + within / half;
-                    out.copy_from_slice(&paired[from * width..][..width]);
-                }
-            }
-            let data = match format {
-                Format::F32 => bytemuck::cast_slice(&weights).to_vec(),
-                Format::F16 => weights.iter().flat_map(|&w| f16::from_f32(w).to_le_bytes()).collect(),
-                _ => weights.iter().flat_map(|&w| bf16::from_f32(w).to_le_bytes()).collect(),
-            };
-            let shape = tensor.shape.iter().rev().copied().collect();
-            (
-                hugging_face_name(&tensor.name),
-                if format == Format::F16 {
-                    "F16"
-                } else if format == Format::F32 {
-                    "F32"
-                } else {
-                    "BF16"
-                },
-                shape,
-                data,
-            )
-        })
-        .collect();
-    if shards == 1 {
-        return write("model.safetensors", &safetensors(&stored));
-    }
     let mut map = Map::new();
     for part in 0..shards {
-        let name = format!("model-{:05}-of-{shards:05}.safetensors", part + 1);
+        let name = match shards {
+            1 => "model.safetensors".to_owned(),
+            _ => format!("model-{:05}-of-{shards:05}.safetensors", part + 1),
+        };
         // Neighbours come to lie in different files.
-        let own: Vec<Stored> = stored.iter().skip(part).step_by(shards).cloned().collect();
-        write(&name, &safetensors(&own));
-        map.extend(own.into_iter().map(|(tensor, ..)| (tensor, name.clone().into())));
+        let own = || checkpoint.tensors().iter().skip(part).step_by(shards);
+        let (mut table, mut offset) = (Map::new(), 0);
+        for tensor in own() {
+            let shape: Vec<u64> = tensor.shape.iter().rev().copied().collect();
+            let end = offset + format.bytes(shape.iter().product()).expect("floats");
+            let stored = hugging_face_name(&tensor.name);
+            table
+                .insert(stored.clone(), json!({"dtype": format.name(), "shape": shape, "data_offsets": [offset, end]}));
+            map.insert(stored, name.clone().into());
+            offset = end;
+        }
+        let mut file = BufWriter::new(File::create(folder.join(&name)).expect("a file"));
+        file.write_all(&with_header(&Json::Object(table).to_string())).expect("a written header");
+        own().for_each(|tensor| file.write_all(&floats(checkpoint, tensor, format, half)).expect("written weights"));
+        file.flush().expect("a written file");
     }
-    write("model.safetensors.index.json", json!({"weight_map": map}).to_string().as_bytes());
+    if shards > 1 {
+        write("model.safetensors.index.json", json!({"weight_map": map}).to_string().as_bytes());
+    }
+}
+
+/// A tensor's bytes in a format of floats, the rows of queries and keys in transformers' order.
+fn floats(checkpoint: &dyn Checkpoint, tensor: &Tensor, format: Format, half: usize) -> Vec<u8> {
+    let bytes = checkpoint.data(tensor, 0..tensor.bytes).expect("its data");
+    let mut weights = vec![0.0; tensor.shape.iter().product::<u64>() as usize];
+    tensor.format.dequantize(&bytes, &mut weights);
+    let width = tensor.shape[0] as usize;
+    if tensor.name.contains("attn_q.") || tensor.name.contains("attn_k.") {
+        let paired = weights.clone();
+        for (row, out) in weights.chunks_exact_mut(width).enumerate() {
+            let (head, within) = (row / (2 * half), row % (2 * half));
+            let from = head * 2 * half + 2 * (within % half) + within / half;
+            out.copy_from_slice(&paired[from * width..][..width]);
+        }
+    }
+    match format {
+        Format::F32 => bytemuck::cast_slice(&weights).to_vec(),
+        Format::F16 => weights.iter().flat_map(|&w| f16::from_f32(w).to_le_bytes()).collect(),
+        _ => weights.iter().flat_map(|&w| bf16::from_f32(w).to_le_bytes()).collect(),
+    }
 }
 
 fn hugging_face_name(name: &str) -> String {

@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 
 use godwit::Model;
-use godwit_tests::repository::{Files, safetensors, tiny_tensors, tokenizer, with_header};
+use godwit_tests::repository::{Files, Stored, safetensors, tiny_tensors, tokenizer, with_header};
 use serde_json::{Value, json};
 
 const WEIGHTS: &str = "model.safetensors";
@@ -137,6 +137,14 @@ fn cases() -> Vec<(&'static str, Files)> {
             tensors.push(("model.layers.0.self_attn.q_proj.bias".into(), "F32", vec![64], vec![0; 256]));
             weights(safetensors(&tensors))
         }),
+        ("GPTQ of 3 bits", packed(json!({"quant_method": "gptq", "bits": 3}), |_| {})),
+        ("groups of 33", packed(json!({"quant_method": "gptq", "bits": 4, "group_size": 33}), |_| {})),
+        ("a group of 0", packed(json!({"quant_method": "gptq", "bits": 4, "group_size": 0}), |_| {})),
+        ("AWQ in another layout", packed(json!({"quant_method": "awq", "bits": 4, "version": "gemv"}), |_| {})),
+        ("no scales", packed(gptq(), |parts| drop(parts.remove(2)))),
+        ("scales of F32", packed(gptq(), |parts| (parts[2].1, parts[2].2) = ("F32", vec![2, 32]))),
+        ("codes for more inputs than there are scales", packed(gptq(), |parts| parts[0].2 = vec![16, 32])),
+        ("a group that does not exist", packed(gptq(), |parts| parts[3].3[4] = 7)),
         ("an untied head that is missing", tiny().set("tie_word_embeddings", json!(false))),
         ("shards without an index", Files::sharded().without(INDEX)),
         ("an index that is a list", index(json!([]))),
@@ -152,6 +160,29 @@ fn cases() -> Vec<(&'static str, Files)> {
         ("a shard that is not there", shard("c.safetensors")),
         ("a shard without the tensor", shard("b.safetensors")),
     ]
+}
+
+fn gptq() -> Value {
+    json!({"quant_method": "gptq", "bits": 4, "group_size": 32})
+}
+
+/// The tiny repository with one matrix by GPTQ, its parts changed: codes, zeros, scales, groups.
+fn packed(config: Value, change: impl FnOnce(&mut Vec<Stored>)) -> Files {
+    let mut tensors = tiny_tensors();
+    tensors.retain(|(name, ..)| !name.ends_with("q_proj.weight"));
+    let part = |name: &str, dtype, shape: &[u64], size: u64| {
+        let bytes = vec![0; (size * shape.iter().product::<u64>()) as usize];
+        (format!("model.layers.0.self_attn.q_proj.{name}"), dtype, shape.to_vec(), bytes)
+    };
+    let mut parts = vec![
+        part("qweight", "I32", &[8, 64], 4),
+        part("qzeros", "I32", &[2, 8], 4),
+        part("scales", "F16", &[2, 64], 2),
+        part("g_idx", "I32", &[64], 4),
+    ];
+    change(&mut parts);
+    tensors.extend(parts);
+    Files::tiny().with(WEIGHTS, safetensors(&tensors)).set("quantization_config", config)
 }
 
 #[test]
@@ -172,7 +203,7 @@ fn every_lie_is_named() {
 
 #[test]
 fn honest_repositories_open() {
-    for files in [Files::tiny(), Files::sharded()] {
+    for files in [Files::tiny(), Files::sharded(), packed(gptq(), |_| {})] {
         let model = files.open().expect("a valid repository");
         assert_eq!((model.config().width, model.checkpoint().tensors().len()), (64, 11));
         assert_eq!(model.tokenizer().ends(), [31]);

@@ -86,25 +86,63 @@ fn a_kv_cache_that_left_the_gpu_gives_the_same_tokens() {
     assert!(strict.tokens().len() >= 128);
 }
 
+/// An engine whose work is cut up like this.
+fn tuned(model: &Model, options: &EngineOptions, pass_tokens: u32, workgroups: u32, steps_in_flight: u32) -> Engine {
+    let tuning = Some(Tuning { pass_tokens, workgroups, steps_in_flight, one: None, many: None });
+    let adapter = std::env::var("GODWIT_ADAPTER").ok();
+    let gpu = block_on(Gpu::open(&GpuOptions { adapter, tuning, ..GpuOptions::default() })).expect("a GPU");
+    block_on(Engine::load(gpu, model, options, &mut |_| ())).expect("it loads")
+}
+
 /// However a prompt is cut into passes, and each row's positions into splits.
 #[test]
 fn passes_and_splits_of_any_size_give_the_same_tokens() {
     let model = smollm2();
-    let prompt = text(&model, 300);
-    for kv in ["f16", "q8_0", "q4_0"] {
+    let prompt = text(&model, 200);
+    for kv in ["f16", "q4_0"] {
         let options = EngineOptions { kv: kv.parse().expect("a type"), ..EngineOptions::default() };
         let mut expected = None;
         // The model has 3 KV heads: in decode this many workgroups are 1, 2, 7 and 64 splits.
         for (pass_tokens, workgroups) in [(64, 1), (7, 5), (37, 21), (512, 192)] {
-            let tuning = Some(Tuning { pass_tokens, workgroups });
-            let adapter = std::env::var("GODWIT_ADAPTER").ok();
-            let gpu = block_on(Gpu::open(&GpuOptions { adapter, tuning, ..GpuOptions::default() })).expect("a GPU");
-            let engine = block_on(Engine::load(gpu, &model, &options, &mut |_| ())).expect("it loads");
-            let mut session = session(&engine);
+            let mut session = session(&tuned(&model, &options, pass_tokens, workgroups, 1));
             assert_eq!(session.pass_tokens(), pass_tokens);
             block_on(session.prefill(&prompt, &mut go)).expect("room");
             let tokens = continued(&mut session, 16);
-            assert_eq!(&tokens, expected.get_or_insert(tokens.clone()), "{kv}, {tuning:?}");
+            assert_eq!(&tokens, expected.get_or_insert(tokens.clone()), "{kv}, {pass_tokens}, {workgroups}");
+        }
+    }
+}
+
+/// What was chosen ahead does not stay: neither where the text goes on differently, nor where others choose.
+#[test]
+fn steps_in_flight_give_the_same_tokens() {
+    let shape: godwit::Synthetic = "tiny:q8_0,vocab=512,context=256".parse().expect("a shape");
+    let model = shape.model().expect("a model");
+    let prompt: Vec<u32> = (0..40_u32).map(|i| i * i % 509).collect();
+    let warm = Sampling { temperature: 1.5, top_p: 1.0, ..Sampling::default() };
+    for (kv, sampling) in [("f16", Sampling::greedy()), ("q4_0", Sampling::greedy()), ("q8_0", warm)] {
+        let options = EngineOptions { kv: kv.parse().expect("a type"), ..EngineOptions::default() };
+        let mut expected = None;
+        for steps in [1, 2, 8] {
+            let mut session = session(&tuned(&model, &options, 64, 1, steps));
+            let more = |session: &mut Session, count: usize| -> Vec<u32> {
+                (0..count).map(|_| block_on(session.next(&sampling)).expect("a token")).collect()
+            };
+            block_on(session.prefill(&prompt, &mut go)).expect("room");
+            // To the last token that fits: nothing is ahead of that.
+            let tokens = more(&mut session, 216);
+            assert_eq!(&tokens, expected.get_or_insert(tokens.clone()), "{kv}, {steps}");
+            assert_eq!(block_on(session.next(&sampling)).map_err(|fault| fault.to_string().contains("256")), Err(true));
+
+            session.truncate(60);
+            more(&mut session, 20);
+            session.truncate(70);
+            block_on(session.prefill(&tokens[30..35], &mut go)).expect("room");
+            assert_eq!(more(&mut session, 12), tokens[35..47], "{kv}, {steps}");
+            let other = Sampling { seed: 7, temperature: 3.0, top_p: 1.0, ..Sampling::default() };
+            block_on(session.next(&other)).expect("a token");
+            session.truncate(87);
+            assert_eq!(more(&mut session, 12), tokens[47..59], "{kv}, {steps}");
         }
     }
 }

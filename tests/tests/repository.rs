@@ -19,29 +19,47 @@ fn logits(model: &Model, ids: &[u32]) -> Vec<f64> {
     found
 }
 
-fn check(name: &str) {
+/// Keys and values are halves: about 1e-7 of their square.
+const HALVES: f64 = 1e-6;
+
+fn check(name: &str, bound: f64) -> (Model, Vec<f64>) {
     let model = Model::open(&fixture(&format!("target/golden/repositories/{name}"))).expect("it opens");
     let golden = std::fs::read(fixture(&format!("target/golden/repositories/{name}.f32"))).expect("readable logits");
     let golden: Vec<f64> = bytemuck::pod_collect_to_vec::<u8, f32>(&golden).into_iter().map(f64::from).collect();
     let ids: Vec<u32> = (0..90).map(|i| (7 * i * i + 3 * i + 1) % VOCAB as u32).collect();
     let found = logits(&model, &ids);
-    // Keys and values are halves: about 1e-7 of their square.
-    compare(&found, &golden, 1e-6).expect("the reference's logits");
+    compare(&found, &golden, bound).expect("the reference's logits");
+    assert_eq!(model.tokenizer().ends(), [5, 95]);
+    assert_eq!(model.sampling(), Sampling { temperature: 0.7, top_p: 0.8, ..Sampling::default() });
+    let rendered = model.chat().and_then(|chat| chat.render(&[Message::user("ab")], false));
+    assert_eq!(rendered.as_deref(), Ok("ab<|stop|>"));
+    assert_eq!(model.checkpoint().notes(), &[] as &[String]);
+    (model, found)
+}
+
+/// The same, and against `transformers`.
+fn check_both(name: &str) {
+    let (_, found) = check(name, HALVES);
     let text = std::fs::read_to_string(fixture("tests/golden/transformers.json")).expect("a readable file");
     let positions: BTreeMap<String, BTreeMap<usize, Vec<f64>>> = serde_json::from_str(&text).expect("valid JSON");
     assert_eq!(positions[name].len(), 4);
     for (at, golden) in &positions[name] {
         compare(&found[at * VOCAB..][..VOCAB], golden, 2e-6).expect("transformers' logits");
     }
-    assert_eq!(model.tokenizer().ends(), [5, 95]);
-    assert_eq!(model.sampling(), Sampling { temperature: 0.7, top_p: 0.8, ..Sampling::default() });
-    let rendered = model.chat().and_then(|chat| chat.render(&[Message::user("ab")], false));
-    assert_eq!(rendered.as_deref(), Ok("ab<|stop|>"));
-    assert_eq!(model.checkpoint().notes(), &[] as &[String]);
+}
+
+/// Matrices of GPTQ and AWQ, against the reference with what they stand for: groups of 128 and 32, with and without act-order.
+#[test]
+fn packed_matrices() {
+    for (name, format) in [("gptq", Format::Q4_1), ("gptq_act", Format::F16), ("awq", Format::Q4_1)] {
+        // Offsets of groups, or all weights, are rounded to halves: 3e-4 of a weight, alike in a whole group.
+        let (model, _) = check(name, 4.0 * HALVES);
+        assert_eq!(model.checkpoint().tensor("blk.0.attn_q.weight").map(|tensor| tensor.format), Some(format));
+    }
 }
 
 macro_rules! repositories {
-    ($($name:ident),*) => { $(#[test] fn $name() { check(stringify!($name)); })* };
+    ($($name:ident),*) => { $(#[test] fn $name() { check_both(stringify!($name)); })* };
 }
 
 repositories!(untied, tied, plain, linear, yarn);

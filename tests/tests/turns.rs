@@ -49,26 +49,3 @@ fn two_turns_agree() {
         messages.push(Message::assistant(text));
     }
 }
-
-/// Several tokens at once are those that come one by one, and what follows a truncation is unchanged.
-#[test]
-fn tokens_at_once_are_those_one_by_one() {
-    let model = smollm2();
-    let engine = engine(&model, &EngineOptions { segment_tokens: Some(32), ..EngineOptions::default() }, false);
-    let prompt = model.tokenizer().encode("The birds flew", godwit::tokenizer::Special::Text).expect("ids");
-    for sampling in [Sampling::greedy(), Sampling { seed: 7, ..Sampling::default() }] {
-        let (mut single, mut many) = (session(&engine), session(&engine));
-        block_on(single.prefill(&prompt, &mut go)).expect("it fits");
-        block_on(many.prefill(&prompt, &mut go)).expect("it fits");
-        let one_by_one: Vec<u32> = (0..45).map(|_| block_on(single.next(&sampling)).expect("a token")).collect();
-        let mut at_once = Vec::new();
-        for most in [1, 7, 16, 16, 5] {
-            at_once.extend(block_on(many.next_many(&sampling, most)).expect("tokens"));
-        }
-        assert_eq!(at_once, one_by_one);
-        many.truncate(prompt.len() + 20);
-        assert_eq!(block_on(many.next_many(&sampling, 4)).expect("tokens"), one_by_one[20..24]);
-        let penalised = Sampling { repetition_penalty: 1.1, ..sampling };
-        assert_eq!(block_on(many.next_many(&penalised, 4)).expect("tokens").len(), 1);
-    }
-}

@@ -5,10 +5,7 @@ use std::ops::ControlFlow;
 use std::pin::pin;
 use std::task::Poll;
 
-use godwit::{
-    ContextSize, Engine, EngineOptions, Error, Gpu, GpuOptions, KvFormat, Progress, Session, Spilling, Tuning,
-};
-use godwit_shaders::caps::GPU;
+use godwit::{ContextSize, Engine, EngineOptions, Error, Gpu, GpuOptions, KvFormat, Progress, Session, Spilling};
 use js_sys::{Array, Function};
 use serde::{Deserialize, Serialize};
 use wasm_bindgen::prelude::*;
@@ -16,9 +13,6 @@ use wasm_bindgen::prelude::*;
 use crate::error::Fault;
 use crate::model::{Memory, WebModel, from_js, kv_format, to_js};
 use crate::source::{ByteFile, Cursor, Sink};
-
-/// Passes in a browser: dispatches that are short on the smallest GPUs, whose watchdogs bite after some seconds.
-pub const PASSES: Tuning = Tuning { pass_tokens: 128, ..GPU };
 
 #[derive(Deserialize)]
 #[serde(default, rename_all = "camelCase", deny_unknown_fields)]
@@ -55,8 +49,6 @@ struct EngineInfo {
 #[wasm_bindgen]
 pub struct WebEngine {
     pub(crate) session: Session,
-    /// Tokens that are asked for at once.
-    pub(crate) batch: usize,
 }
 
 #[wasm_bindgen]
@@ -69,11 +61,7 @@ impl WebEngine {
         let model = model.model.clone();
         let options: LoadOptions = from_js(&options)?;
         let memory = options.memory.map(|bytes| bytes as u64);
-        let mut gpu = GpuOptions { memory, webgpu_limits: options.webgpu_limits, ..GpuOptions::default() };
-        let adapters = Gpu::list(&gpu).await;
-        if adapters.first().is_some_and(|adapter| !adapter.is_cpu()) {
-            gpu.tuning = Some(PASSES);
-        }
+        let gpu = GpuOptions { memory, webgpu_limits: options.webgpu_limits, ..GpuOptions::default() };
         let gpu = Gpu::open(&gpu).await?;
         let kv = kv_format(&options.kv)?;
         let context = options.context.map_or(ContextSize::Window, ContextSize::Tokens);
@@ -86,7 +74,7 @@ impl WebEngine {
         let loaded = unless(&stopped, loading).await;
         // Buffers live until the browser collects them, unless their device ends.
         let session = loaded.inspect_err(|_| device.device().destroy())?;
-        Ok(Self { session, batch: 1 })
+        Ok(Self { session })
     }
 
     /// What the engine runs on and takes.

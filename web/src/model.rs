@@ -2,13 +2,11 @@
 
 use godwit::tokenizer::Special;
 use godwit::{KvFormat, MemoryUse, Message, Model};
-use godwit_shaders::Caps;
 use godwit_shaders::caps::WEBGPU;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use wasm_bindgen::prelude::*;
 
-use crate::engine::PASSES;
 use crate::error::Fault;
 use crate::source::{ByteFile, FileSource};
 
@@ -108,8 +106,7 @@ impl WebModel {
     /// There is no such type.
     pub fn memory(&self, context: u32, kv: &str) -> Result<JsValue, Fault> {
         let context = context.clamp(1, self.model.config().context);
-        let caps = Caps { tuning: PASSES, ..WEBGPU };
-        to_js(&Memory::from(MemoryUse::estimate(&self.model, context, kv_format(kv)?, &caps)))
+        to_js(&Memory::from(MemoryUse::estimate(&self.model, context, kv_format(kv)?, &WEBGPU)))
     }
 
     /// A text's tokens. With `special`, control tokens that the text spells out count as such.

@@ -13,11 +13,6 @@ use crate::error::Fault;
 use crate::model::{from_js, to_js};
 use crate::stops::Stops;
 
-/// Tokens that are asked for at once, at most.
-const MOST_BATCH: usize = 16;
-/// A batch in which a person sees the text flow, in seconds.
-const FLOWING: f64 = 0.06;
-
 #[derive(Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 struct ReplyOptions {
@@ -99,42 +94,35 @@ impl WebEngine {
             let arguments = Array::of2(&text.into(), &Uint32Array::from(ids));
             each.apply(&JsValue::NULL, &arguments).is_ok_and(|answer| answer != JsValue::FALSE)
         };
-        let finish_reason = 'reply: loop {
+        let finish_reason = loop {
             if completion_tokens >= most {
                 break "length";
             }
-            let (asked, len) = (Instant::now(), self.session.tokens().len());
-            let ids = match self.session.next_many(&sampling, self.batch.min(most - completion_tokens)).await {
-                Ok(ids) => ids,
+            let id = match self.session.next(&sampling).await {
+                Ok(id) => id,
                 Err(Error::ContextFull { .. }) => break "length",
                 Err(error) => return Err(error.into()),
             };
-            self.adapt(ids.len(), asked.elapsed().as_secs_f64());
-            let mut text = String::new();
-            for (i, &id) in ids.iter().enumerate() {
-                let ends = model.tokenizer().is_end(id);
-                let (certain, stopped) = if ends { Default::default() } else { stops.push(&stream.push(id)) };
-                text.push_str(&certain);
-                if ends || stopped {
-                    self.session.truncate(len + i + 1);
-                    completion_tokens += i + 1;
-                    if ends {
-                        text.push_str(&stops.push(&stream.finish()).0);
-                        text.push_str(&stops.finish());
-                    }
-                    tell(&text, &ids[..=i]);
-                    break 'reply "stop";
-                }
+            completion_tokens += 1;
+            if model.tokenizer().is_end(id) {
+                let mut text = stops.push(&stream.finish()).0;
+                text.push_str(&stops.finish());
+                tell(&text, &[id]);
+                break "stop";
             }
-            completion_tokens += ids.len();
-            if !tell(&text, &ids) {
+            let (text, stopped) = stops.push(&stream.push(id));
+            let goes_on = tell(&text, &[id]);
+            if stopped {
+                break "stop";
+            }
+            if !goes_on {
                 return Err(Error::Stopped.into());
             }
         };
         if finish_reason == "length" {
-            let mut rest = stops.push(&stream.finish()).0;
-            rest.push_str(&stops.finish());
-            tell(&rest, &[]);
+            let mut text = stops.push(&stream.finish()).0;
+            text.push_str(&stops.finish());
+            tell(&text, &[]);
         }
         to_js(&Finish {
             finish_reason,
@@ -144,14 +132,5 @@ impl WebEngine {
             prefill_seconds,
             decode_seconds: begin.elapsed().as_secs_f64(),
         })
-    }
-
-    /// As many tokens at once as make the wait for them short beside the work, and the text flow still.
-    fn adapt(&mut self, tokens: usize, seconds: f64) {
-        if tokens == self.batch && seconds < FLOWING {
-            self.batch = (self.batch * 2).min(MOST_BATCH);
-        } else if seconds > 3.0 * FLOWING {
-            self.batch = (self.batch / 2).max(1);
-        }
     }
 }

@@ -2,6 +2,7 @@
 
 use std::f64::consts::TAU;
 
+use super::packed::{Layout, Packing};
 use serde_json::{Map, Value as Json};
 
 use crate::chat::TEMPLATE;
@@ -138,6 +139,8 @@ pub(super) struct Settings {
     pub metadata: Metadata,
     /// Whether the embedding is the output head too.
     pub tied: bool,
+    /// How matrices are quantised in the files, if they are.
+    pub packing: Option<Packing>,
     /// Where the files contradict themselves, and what was made of it.
     pub notes: Vec<String>,
 }
@@ -148,6 +151,7 @@ impl Settings {
         let mut all = Self {
             metadata: Metadata::new(config.name.as_str()),
             tied: config.bool("tie_word_embeddings")?.unwrap_or(false),
+            packing: None,
             notes: Vec::new(),
         };
         match config.string("model_type")?.as_deref() {
@@ -159,6 +163,7 @@ impl Settings {
             None => return Err(ConfigError::Missing { file: config.name.clone(), key: "model_type".into() }),
         }
         all.refuse_variations(config)?;
+        all.packing = packing(config)?;
         all.metadata.insert("general.architecture".into(), Value::String("llama".into()));
         for (key, ours) in COUNTS {
             all.metadata.set_origin(ours, key);
@@ -196,11 +201,6 @@ impl Settings {
         }
         if let Some(part) = config.f64("partial_rotary_factor")?.filter(|&part| part != 1.0) {
             return refuse("partial_rotary_factor", part.to_string(), "1");
-        }
-        if let Some(quantised) = config.object("quantization_config")? {
-            let method = quantised.string("quant_method")?.unwrap_or_else(|| "unnamed".into());
-            let known = "BF16, F16 and F32 weights; use the original repository, or a GGUF file";
-            return refuse("quantization_config", format!("`{}`", method.escape_debug()), known);
         }
         Ok(())
     }
@@ -337,5 +337,38 @@ impl Settings {
             self.insert(TEMPLATE, "chat_template", Value::String(template));
         }
         Ok(())
+    }
+}
+
+/// What `quantization_config` says: 4 bits, by GPTQ or AWQ.
+fn packing(config: &JsonFile) -> Result<Option<Packing>, ConfigError> {
+    let Some(quantised) = config.object("quantization_config")? else { return Ok(None) };
+    let refuse = |key: &str, value: String, known: &str| {
+        let (file, key, known) = (config.name.clone(), format!("quantization_config.{key}"), known.into());
+        Err(ConfigError::Unsupported { file, key, value, known })
+    };
+    let text = |key: &str| Ok::<_, FormatError>(quantised.string(key)?.unwrap_or_default().to_ascii_lowercase());
+    let (method, format, version) = (text("quant_method")?, text("checkpoint_format")?, text("version")?);
+    let quoted = |text: &str| format!("`{}`", text.escape_debug());
+    let layout = match (method.as_str(), format.as_str(), version.as_str()) {
+        ("gptq", "" | "gptq", _) => Layout::Gptq { zeros_less_one: true },
+        ("gptq", "gptq_v2", _) => Layout::Gptq { zeros_less_one: false },
+        ("gptq", other, _) => return refuse("checkpoint_format", quoted(other), "gptq, gptq_v2"),
+        ("awq", _, "" | "gemm") => Layout::Awq,
+        ("awq", _, other) => return refuse("version", quoted(other), "gemm"),
+        (other, ..) => {
+            return refuse("quant_method", quoted(other), "gptq, awq; or use the original repository, or a GGUF file");
+        }
+    };
+    if let Some(bits) = quantised.u64("bits")?.or(quantised.u64("w_bit")?).filter(|&bits| bits != 4) {
+        return refuse("bits", bits.to_string(), "4");
+    }
+    let group = quantised.get("group_size", "an integer", Json::as_i64)?.unwrap_or(128);
+    match u64::try_from(group) {
+        Ok(group) if group > 0 && group.is_multiple_of(32) && group <= 1 << 20 => {
+            Ok(Some(Packing { layout, group: Some(group) }))
+        }
+        _ if group == -1 => Ok(Some(Packing { layout, group: None })),
+        _ => refuse("group_size", group.to_string(), "a multiple of 32, or -1"),
     }
 }

@@ -4,6 +4,7 @@
 //! order. GGUF files are one; a Hugging Face repository is read as one. Whoever uses a model never asks which it is.
 
 mod config_json;
+mod packed;
 mod repository;
 mod safetensors;
 

@@ -1,11 +1,13 @@
 //! A Hugging Face repository: a folder with `config.json`, weights in safetensors files, and `tokenizer.json`.
 
 use std::borrow::Cow;
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::ops::Range;
 
+use super::Checkpoint;
 use super::config_json::{JsonFile, Settings};
-use super::{Checkpoint, safetensors};
+use super::packed::{self, Packed, Packing};
+use super::safetensors::{self, Stored};
 use crate::chat::TEMPLATE;
 use crate::error::Error;
 use crate::format::{Fault, FormatError, Metadata, Source, Tensor, Value, slice};
@@ -42,6 +44,8 @@ pub struct Repository {
     shards: Vec<Box<dyn Source>>,
     tensors: Vec<Tensor>,
     index: HashMap<String, usize>,
+    /// Matrices that are quantised in the files, by GGUF's names.
+    packed: HashMap<String, Packed>,
     heads: u64,
     kv_heads: u64,
 }
@@ -84,18 +88,22 @@ impl Repository {
             }
         }
         let (shards, stored) = shards(name, weights, json(INDEX)?)?;
-        let Settings { metadata, tied, mut notes } = settings;
+        let Settings { metadata, tied, packing, mut notes } = settings;
         let count = |key| metadata.u64(key).map(|n| n.unwrap_or(0));
         let heads = count("llama.attention.head_count")?;
         let kv_heads = metadata.u64("llama.attention.head_count_kv")?.unwrap_or(heads);
-        let tensors = renamed(&shards, stored, tied, &mut notes)?;
+        let (stored, packed) = packed_matrices(&shards, stored, packing)?;
+        let mut tensors = renamed(&shards, stored, tied, &mut notes)?;
+        tensors.extend(packed.iter().map(|packed| packed.tensor.clone()));
+        let packed = packed.into_iter().map(|packed| (packed.tensor.name.clone(), packed)).collect();
         let index: HashMap<String, usize> =
             tensors.iter().enumerate().map(|(at, tensor)| (tensor.name.clone(), at)).collect();
         if !tied && index.contains_key(EMBEDDING) && !index.contains_key(HEAD) {
             let detail = "tie_word_embeddings is false, but there is no lm_head.weight".into();
             return Err(ConfigError::Contradiction { file: path(CONFIG), detail }.into());
         }
-        let mut all = Self { name: name.into(), metadata, notes, small, ends, shards, tensors, index, heads, kv_heads };
+        let mut all =
+            Self { name: name.into(), metadata, notes, small, ends, shards, tensors, index, packed, heads, kv_heads };
         all.describe()?;
         Ok(all)
     }
@@ -133,22 +141,32 @@ impl Repository {
         (heads > 0 && rows.is_multiple_of(2 * heads)).then_some(heads)
     }
 
-    /// Rows of a query or key matrix in GGUF's order: transformers rotates row `i` of a head with row `i + half`, GGUF puts
-    /// the two side by side.
-    fn paired(&self, tensor: &Tensor, range: Range<u64>, heads: u64) -> Result<Vec<u8>, FormatError> {
+    /// Where a row of a tensor is in the files: transformers rotates row `i` of a head with row `i + half`, GGUF puts the two
+    /// side by side.
+    fn stored_row(row: u64, rows: u64, heads: Option<u64>) -> u64 {
+        let Some(heads) = heads else { return row };
+        let half = rows / heads / 2;
+        let (head, within) = (row / (2 * half), row % (2 * half));
+        head * 2 * half + within / 2 + within % 2 * half
+    }
+
+    /// Bytes of a tensor whose rows are not in the files as they are wanted.
+    fn gathered(&self, tensor: &Tensor, range: Range<u64>) -> Result<Vec<u8>, FormatError> {
         let rows = tensor.shape.get(1).copied().unwrap_or(1);
-        let (row_bytes, half) = (tensor.bytes / rows, rows / heads / 2);
+        let (row_bytes, heads) = (tensor.bytes / rows, self.rotated_heads(tensor));
         let (first, end) = (range.start / row_bytes, range.end.div_ceil(row_bytes));
+        let order: Vec<u64> = (first..end).map(|row| Self::stored_row(row, rows, heads)).collect();
         let mut out = Vec::with_capacity(((end - first) * row_bytes) as usize);
-        for row in first..end {
-            let (head, within) = (row / (2 * half), row % (2 * half));
-            let from = head * 2 * half + within / 2 + within % 2 * half;
-            out.extend_from_slice(&self.stored(tensor, from * row_bytes..(from + 1) * row_bytes)?);
+        match self.packed.get(&tensor.name) {
+            Some(packed) => packed.rows(&self.shards, &order, &mut out)?,
+            None => {
+                for row in order {
+                    out.extend_from_slice(&self.stored(tensor, row * row_bytes..(row + 1) * row_bytes)?);
+                }
+            }
         }
-        let skip = (range.start - first * row_bytes) as usize;
-        let len = (range.end - range.start) as usize;
-        out.drain(..skip);
-        out.truncate(len);
+        out.truncate((range.end - first * row_bytes) as usize);
+        out.drain(..(range.start - first * row_bytes) as usize);
         Ok(out)
     }
 
@@ -178,12 +196,11 @@ impl Checkpoint for Repository {
     }
 
     fn data(&self, tensor: &Tensor, range: Range<u64>) -> Result<Cow<'_, [u8]>, FormatError> {
-        match self.rotated_heads(tensor) {
-            Some(heads) if range.start < range.end && range.end <= tensor.bytes => {
-                self.paired(tensor, range, heads).map(Cow::Owned)
-            }
-            _ => self.stored(tensor, range),
+        let elsewhere = self.packed.contains_key(&tensor.name) || self.rotated_heads(tensor).is_some();
+        if elsewhere && range.start < range.end && range.end <= tensor.bytes {
+            return self.gathered(tensor, range).map(Cow::Owned);
         }
+        self.stored(tensor, range)
     }
 
     fn files(&self) -> Vec<&str> {
@@ -220,7 +237,7 @@ fn all(file: &dyn Source) -> Result<Vec<u8>, FormatError> {
     Ok(bytes)
 }
 
-type Shards = (Vec<Box<dyn Source>>, Vec<Tensor>);
+type Shards = (Vec<Box<dyn Source>>, Vec<Stored>);
 
 /// The weight files that count, and their tensors: `model.safetensors`, or those that the index names.
 fn shards(
@@ -278,32 +295,53 @@ fn shards(
     Ok((shards, tensors))
 }
 
+/// Takes what belongs to quantised matrices out of the tensors.
+fn packed_matrices(
+    shards: &[Box<dyn Source>],
+    stored: Vec<Stored>,
+    packing: Option<Packing>,
+) -> Result<(Vec<Stored>, Vec<Packed>), FormatError> {
+    let Some(packing) = packing else { return Ok((stored, Vec::new())) };
+    let mut parts: BTreeMap<String, HashMap<&'static str, Stored>> = BTreeMap::new();
+    let mut others = Vec::new();
+    for tensor in stored {
+        let part = packed::PARTS.into_iter().find_map(|part| Some((part, tensor.name.strip_suffix(part)?.to_owned())));
+        let named = part.and_then(|(part, base)| Some((part, gguf_name(&format!("{base}weight"))?)));
+        match named {
+            Some((part, name)) => {
+                parts.entry(name).or_default().insert(part, tensor);
+            }
+            None => others.push(tensor),
+        }
+    }
+    let packed = parts.into_iter().map(|(name, parts)| Packed::new(packing, name, parts, shards));
+    Ok((others, packed.collect::<Result<_, _>>()?))
+}
+
 /// The tensors by GGUF's names; those that mean nothing to the model left out.
 fn renamed(
     shards: &[Box<dyn Source>],
-    stored: Vec<Tensor>,
+    stored: Vec<Stored>,
     tied: bool,
     notes: &mut Vec<String>,
 ) -> Result<Vec<Tensor>, ConfigError> {
     let mut tensors = Vec::new();
     let mut others = Vec::new();
-    for mut tensor in stored {
+    for tensor in stored {
+        let file = || shards.get(tensor.part).map_or_else(String::new, |shard| shard.name().into());
         match gguf_name(&tensor.name) {
             Some(name) if name == HEAD && tied => {
                 notes.push("tie_word_embeddings is true: lm_head.weight is not used".into());
             }
             Some(name) => {
-                tensor.name = name;
-                tensors.push(tensor);
+                let file = file();
+                tensors.push(tensor.floats(name, &file)?);
             }
             None if tensor.name.ends_with("rotary_emb.inv_freq") => {}
             None if tensor.name.ends_with(".bias") => {
-                return Err(ConfigError::Unsupported {
-                    file: shards.get(tensor.part).map_or_else(String::new, |shard| shard.name().into()),
-                    key: tensor.name.escape_debug().to_string(),
-                    value: "there".into(),
-                    known: "models without biases".into(),
-                });
+                let key = tensor.name.escape_debug().to_string();
+                let (value, known) = ("there".into(), "models without biases".into());
+                return Err(ConfigError::Unsupported { file: file(), key, value, known });
             }
             None => others.push(tensor.name),
         }

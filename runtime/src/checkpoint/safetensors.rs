@@ -10,12 +10,35 @@ use crate::format::{Fault, FormatError, Source, Tensor};
 const MOST_HEADER: u64 = 32 << 20;
 const LENGTH: u64 = 8;
 
-/// The tensors of one file, by its own names and in its own row order, shapes with the length of a row first. `part` is the
-/// file's number.
+/// A tensor as the file has it: its own name and row order, the shape with the length of a row first.
+pub(super) struct Stored {
+    pub name: String,
+    pub dtype: Dtype,
+    pub shape: Vec<u64>,
+    pub part: usize,
+    pub offset: u64,
+    pub bytes: u64,
+}
+
+impl Stored {
+    /// The tensor under another name, where it is of floats.
+    pub(super) fn floats(self, name: String, file: &str) -> Result<Tensor, FormatError> {
+        let format = match self.dtype {
+            Dtype::F32 => Format::F32,
+            Dtype::F16 => Format::F16,
+            Dtype::BF16 => Format::BF16,
+            other => return Err(FormatError::tensor(file, self.name, Fault::Dtype(format!("{other:?}")))),
+        };
+        let Self { shape, part, offset, bytes, .. } = self;
+        Ok(Tensor { name, format, shape, part, offset, bytes })
+    }
+}
+
+/// The tensors of one file. `part` is the file's number.
 ///
 /// # Errors
 /// The header is no header, or does not describe exactly the bytes behind it.
-pub(super) fn tensors(source: &dyn Source, part: usize) -> Result<Vec<Tensor>, FormatError> {
+pub(super) fn tensors(source: &dyn Source, part: usize) -> Result<Vec<Stored>, FormatError> {
     let file = |fault| FormatError::file(source.name(), fault);
     let truncated = |needed, remaining| file(Fault::Truncated { what: "the header", needed, remaining });
     if source.len() < LENGTH {
@@ -45,12 +68,6 @@ pub(super) fn tensors(source: &dyn Source, part: usize) -> Result<Vec<Tensor>, F
     for name in table.offset_keys() {
         let Some(info) = table.info(&name) else { continue };
         let tensor = |fault| FormatError::tensor(source.name(), &name, fault);
-        let format = match info.dtype {
-            Dtype::F32 => Format::F32,
-            Dtype::F16 => Format::F16,
-            Dtype::BF16 => Format::BF16,
-            other => return Err(tensor(Fault::Dtype(format!("{other:?}")))),
-        };
         let mut shape: Vec<u64> = info.shape.iter().map(|&n| n as u64).collect();
         shape.reverse();
         if shape.is_empty() || shape.len() > 4 {
@@ -61,7 +78,7 @@ pub(super) fn tensors(source: &dyn Source, part: usize) -> Result<Vec<Tensor>, F
         }
         let (begin, end) = info.data_offsets;
         let (offset, bytes) = (start + begin as u64, (end - begin) as u64);
-        tensors.push(Tensor { name, format, shape, part, offset, bytes });
+        tensors.push(Stored { name, dtype: info.dtype, shape, part, offset, bytes });
     }
     Ok(tensors)
 }

@@ -293,6 +293,9 @@ pub enum Fault {
     /// An index that is wrong about a tensor.
     #[error("the index says that it is here, but it is not; download the shard and the index again")]
     NotInShard,
+    /// A matrix of GPTQ or AWQ that makes no sense.
+    #[error("{0}; download the model again")]
+    Packed(String),
     /// A repository without weights.
     #[error("there are no .safetensors files; convert the weights to safetensors, or give a GGUF file")]
     NoWeights,

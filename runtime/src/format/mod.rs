@@ -14,6 +14,7 @@ mod write;
 pub use error::{Fault, FormatError, Subject};
 pub use gguf::{Gguf, Tensor};
 pub use metadata::{Array, Metadata, Value};
+pub(crate) use reader::Reader;
 #[cfg(not(target_arch = "wasm32"))]
 pub(crate) use source::copy_from;
 pub(crate) use source::slice;

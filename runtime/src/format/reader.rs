@@ -17,7 +17,7 @@ const MAX_NESTING: u32 = 4;
 const CHUNK: u64 = 64 << 10;
 
 /// A place in a file.
-pub(super) struct Reader<'a> {
+pub(crate) struct Reader<'a> {
     source: &'a dyn Source,
     at: u64,
     end: u64,
@@ -116,6 +116,19 @@ impl<'a> Reader<'a> {
         Ok(bytes)
     }
 
+    /// `count` floats.
+    pub fn floats(&mut self, what: &'static str, count: u64) -> Result<Vec<f32>, FormatError> {
+        let bytes = self.bytes(what, count.saturating_mul(4))?;
+        Ok(bytes.as_chunks::<4>().0.iter().map(|&bytes| f32::from_le_bytes(bytes)).collect())
+    }
+
+    /// `len` bytes of text.
+    pub fn utf8(&mut self, what: &'static str, len: u64) -> Result<String, FormatError> {
+        let offset = self.at;
+        let bytes = self.bytes(what, len)?;
+        String::from_utf8(bytes).map_err(|_| self.error(offset, Fault::Utf8 { what }))
+    }
+
     fn string(&mut self, what: &'static str, most: u64) -> Result<String, FormatError> {
         let offset = self.at;
         let len = self.u64(what)?;
@@ -126,8 +139,7 @@ impl<'a> Reader<'a> {
         if len > most {
             return Err(self.error(offset, Fault::TooMuch { what, count: len, most }));
         }
-        let bytes = self.bytes(what, len)?;
-        String::from_utf8(bytes).map_err(|_| self.error(offset, Fault::Utf8 { what }))
+        self.utf8(what, len)
     }
 
     pub fn key(&mut self) -> Result<String, FormatError> {

@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::str::FromStr;
+use std::time::Duration;
 
 use godwit_shaders::caps::Tuning;
 
@@ -75,6 +76,8 @@ pub struct GpuOptions {
     pub memory: Option<u64>,
     /// How work is cut up. None: what suits the adapter.
     pub tuning: Option<Tuning>,
+    /// What one submission may take on the GPU, about. None: [`SUBMIT_BUDGET`](super::SUBMIT_BUDGET).
+    pub submit_budget: Option<Duration>,
 }
 
 /// An adapter, as people see it.

@@ -4,12 +4,13 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use godwit_shaders::Caps;
 use godwit_shaders::caps::{BINDING_ALIGNMENT, CPU, GPU, MATRIX_WORKGROUP, WEBGPU};
+use godwit_shaders::matmul::Method;
 
 use super::adapters::{self, AdapterSummary, GpuOptions};
-use super::memory::Budget;
+use super::memory::{Budget, Staging};
+use super::pace::{Pace, SUBMIT_BUDGET};
 use super::pipelines::Pipelines;
 use super::profile::Profiler;
-use super::readback::Staging;
 use super::{GpuError, list};
 
 /// An opened GPU. Cheap to clone; all clones are the same device.
@@ -24,8 +25,9 @@ pub(super) struct Inner {
     pub pipelines: Pipelines,
     pub staging: Staging,
     pub profiler: Profiler,
+    pub pace: Pace,
     summary: AdapterSummary,
-    caps: Caps,
+    pub caps: Caps,
     pub budget: Budget,
     fault: Arc<Mutex<Option<GpuError>>>,
 }
@@ -97,7 +99,8 @@ impl Gpu {
         tracing::info!(adapter = %summary, ?caps, "opened");
         let (pipelines, staging, profiler) = Default::default();
         let budget = Budget::new(options.memory);
-        let inner = Inner { device, queue, pipelines, staging, profiler, summary, caps, budget, fault };
+        let pace = Pace::new(options.submit_budget.unwrap_or(SUBMIT_BUDGET), &caps);
+        let inner = Inner { device, queue, pipelines, staging, profiler, pace, summary, caps, budget, fault };
         Ok(Self { inner: Arc::new(inner) })
     }
 
@@ -123,14 +126,10 @@ impl Gpu {
 
     /// Which variant of each kernel decode and prefill use on this GPU, for people.
     pub fn variants(&self) -> Vec<(&'static str, String)> {
-        let matmul = match self.caps() {
-            Caps { cpu: false, matrices: true, .. } => "decode: vector; prefill: matrix",
-            Caps { cpu: false, .. } => "decode: vector; prefill: tile",
-            Caps { spread: true, .. } => "decode: rows_spread; prefill: block_spread (8 rows, 8 tokens)",
-            _ => "decode: rows (8 of them); prefill: block (8 rows, 4 tokens)",
-        };
+        let method = |capacity| Method::of(self.caps(), capacity).name();
+        let matmul = format!("decode: {}; prefill: {}", method(1), method(2));
         vec![
-            ("matmul", matmul.into()),
+            ("matmul", matmul),
             ("attend", "tiles of 4, 8 or 16 rows, the smallest that hold a KV head's queries; prefill: 16".into()),
         ]
     }
@@ -158,12 +157,14 @@ impl Gpu {
     /// The device failed.
     pub async fn finish(&self) -> Result<(), GpuError> {
         let (sender, receiver) = futures_channel::oneshot::channel();
+        let submitted = self.inner.pace.submitted();
         self.inner.queue.on_submitted_work_done(move || {
             // The receiver is gone where nobody waits any more.
             let _ = sender.send(());
         });
         self.wait(None)?;
         receiver.await.map_err(|_| GpuError::Failed { fault: "the device gave no answer".into() })?;
+        self.inner.pace.done(submitted);
         self.check()
     }
 

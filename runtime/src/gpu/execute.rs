@@ -57,8 +57,8 @@ impl Prepared {
         });
         gpu.inner.queue.write_buffer(&uniform, 0, &params);
         let mut launches = Vec::with_capacity(plan.dispatches.len());
-        for (i, dispatch) in plan.dispatches.iter().enumerate() {
-            let compiled = gpu.compiled(dispatch).await?;
+        let compiled = gpu.compiled(&plan.dispatches).await?;
+        for (i, (dispatch, compiled)) in plan.dispatches.iter().zip(compiled).enumerate() {
             let bind = |buffer, offset, bytes| {
                 wgpu::BindingResource::Buffer(wgpu::BufferBinding {
                     buffer,
@@ -129,11 +129,28 @@ impl Prepared {
         self.encode(0..self.launches.len(), step);
     }
 
+    /// How many of `most` tokens from `position` on a pass may have so that no launch takes longer than a submission may.
+    pub fn tokens(&self, position: u32, most: u32) -> u32 {
+        let work = |step| self.launches.iter().map(|launch| launch.dispatch.work(step)).collect();
+        self.gpu.inner.pace.tokens(work, position, most)
+    }
+
+    /// What the plan is expected to take on the GPU.
+    pub fn expected_seconds(&self, step: Step) -> f64 {
+        self.gpu.inner.pace.seconds(self.launches.iter().map(|launch| launch.dispatch.work(step)), step)
+    }
+
+    /// Submits launches, in as many parts as the budget of a submission asks for.
     fn encode(&self, launches: Range<usize>, step: Step) {
-        let (begin, gpu, count) = (Instant::now(), &self.gpu.inner, launches.len());
-        let mut encoder = gpu.device.create_command_encoder(&Default::default());
-        gpu.profiler.encode(&self.gpu, &mut encoder, &self.launches[launches], step);
-        gpu.queue.submit([encoder.finish()]);
-        gpu.profiler.count(count, begin.elapsed());
+        let (mut begin, gpu, mut first) = (Instant::now(), &self.gpu.inner, launches.start);
+        let work = self.launches[launches.clone()].iter().map(|launch| launch.dispatch.work(step));
+        for end in gpu.pace.cut(work, step) {
+            let part = &self.launches[first..launches.start + end];
+            let mut encoder = gpu.device.create_command_encoder(&Default::default());
+            gpu.profiler.encode(&self.gpu, &mut encoder, part, step);
+            gpu.queue.submit([encoder.finish()]);
+            gpu.profiler.count(part.len(), begin.elapsed());
+            (begin, first) = (Instant::now(), launches.start + end);
+        }
     }
 }

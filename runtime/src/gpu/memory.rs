@@ -1,16 +1,17 @@
 //! The buffers that plans speak of, on a device.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use godwit_shaders::{BufferRef, Buffers};
 
+use super::pace::Seconds;
 use super::{Gpu, GpuError};
 
 /// Buffers on a GPU, in the order of a [`Buffers`] table. A clone shares the buffers that there are.
 #[derive(Clone)]
 pub struct GpuMemory {
-    pub(super) gpu: Gpu,
+    gpu: Gpu,
     /// None: released.
     buffers: Vec<Option<Arc<Counted>>>,
 }
@@ -65,6 +66,35 @@ impl GpuMemory {
     pub(super) fn buffer(&self, id: u32) -> Result<&wgpu::Buffer, GpuError> {
         let buffer = self.buffers.get(id as usize).and_then(Option::as_ref);
         buffer.map(|counted| &counted.buffer).ok_or_else(|| GpuError::Failed { fault: format!("no buffer {id}") })
+    }
+
+    /// Starts copying `from` to where the CPU can read it, after all that was submitted.
+    pub async fn start_read(&self, from: BufferRef) -> Result<Readback, GpuError> {
+        let staging = match self.gpu.inner.staging.take(from.bytes) {
+            Some(staging) => staging,
+            None => {
+                let usage = wgpu::BufferUsages::MAP_READ | wgpu::BufferUsages::COPY_DST;
+                create(&self.gpu, "readback", from.bytes, usage).await?
+            }
+        };
+        let mut encoder = self.gpu.inner.device.create_command_encoder(&Default::default());
+        encoder.copy_buffer_to_buffer(self.buffer(from.id)?, from.offset, &staging, 0, from.bytes);
+        let submission = self.gpu.inner.queue.submit([encoder.finish()]);
+        let (sender, receiver) = futures_channel::oneshot::channel();
+        staging.map_async(wgpu::MapMode::Read, ..from.bytes, move |result| {
+            // The receiver is gone where nobody waits any more.
+            let _ = sender.send(result);
+        });
+        let submitted = self.gpu.inner.pace.submitted();
+        Ok(Readback { gpu: self.gpu.clone(), staging, bytes: from.bytes, submission, submitted, receiver })
+    }
+
+    /// Reads bytes back, after all that was submitted.
+    ///
+    /// # Errors
+    /// The device failed.
+    pub async fn read(&self, from: BufferRef) -> Result<Vec<u8>, GpuError> {
+        self.start_read(from).await?.finish().await
     }
 }
 
@@ -122,12 +152,63 @@ impl Drop for Share {
     }
 }
 
-pub(super) async fn create(
-    gpu: &Gpu,
-    name: &str,
+/// Buffers to read back through, for use again: one is needed for every token.
+#[derive(Default)]
+pub(super) struct Staging {
+    idle: Mutex<Vec<wgpu::Buffer>>,
+}
+
+impl Staging {
+    /// How many are kept.
+    const MOST: usize = 8;
+
+    fn take(&self, bytes: u64) -> Option<wgpu::Buffer> {
+        let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
+        let fits = idle.iter().position(|buffer| buffer.size() >= bytes)?;
+        Some(idle.swap_remove(fits))
+    }
+
+    fn give(&self, buffer: wgpu::Buffer) {
+        let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
+        if idle.len() < Self::MOST {
+            idle.push(buffer);
+        }
+    }
+}
+
+/// Bytes on their way from the GPU.
+pub struct Readback {
+    gpu: Gpu,
+    staging: wgpu::Buffer,
     bytes: u64,
-    usage: wgpu::BufferUsages,
-) -> Result<wgpu::Buffer, GpuError> {
+    submission: wgpu::SubmissionIndex,
+    /// What was submitted before it.
+    submitted: Seconds,
+    receiver: futures_channel::oneshot::Receiver<Result<(), wgpu::BufferAsyncError>>,
+}
+
+impl Readback {
+    /// Waits for the bytes, not for what was submitted after them.
+    ///
+    /// # Errors
+    /// The device failed.
+    pub async fn finish(self) -> Result<Vec<u8>, GpuError> {
+        self.gpu.wait(Some(self.submission))?;
+        let failed = |fault: String| GpuError::Failed { fault };
+        match self.receiver.await {
+            Ok(Ok(())) => self.gpu.inner.pace.done(self.submitted),
+            Ok(Err(e)) => return Err(self.gpu.fault_or(failed(e.to_string()))),
+            Err(_) => return Err(self.gpu.fault_or(failed("the device gave no answer".into()))),
+        }
+        let bytes = self.staging.get_mapped_range(..self.bytes).map_err(|e| failed(e.to_string()))?.to_vec();
+        self.staging.unmap();
+        self.gpu.inner.staging.give(self.staging);
+        self.gpu.check()?;
+        Ok(bytes)
+    }
+}
+
+async fn create(gpu: &Gpu, name: &str, bytes: u64, usage: wgpu::BufferUsages) -> Result<wgpu::Buffer, GpuError> {
     let device = &gpu.inner.device;
     let memory = device.push_error_scope(wgpu::ErrorFilter::OutOfMemory);
     let validation = device.push_error_scope(wgpu::ErrorFilter::Validation);

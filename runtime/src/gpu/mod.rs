@@ -5,16 +5,18 @@ mod device;
 mod error;
 mod execute;
 mod memory;
+mod pace;
 mod pipelines;
 mod profile;
 mod rates;
-mod readback;
+#[cfg(not(target_arch = "wasm32"))]
+mod tune;
 
 pub use adapters::{AdapterSummary, Backend, GpuOptions, list};
 pub use device::Gpu;
 pub use error::GpuError;
 pub use execute::Prepared;
-pub use memory::GpuMemory;
+pub use memory::{GpuMemory, Readback};
+pub use pace::SUBMIT_BUDGET;
 pub use profile::{HostWork, Launched};
 pub use rates::Rates;
-pub use readback::Readback;

@@ -24,24 +24,34 @@ pub(super) struct Pipelines {
 const DIALECT: Dialect = if cfg!(target_arch = "wasm32") { Dialect::Browser } else { Dialect::Naga };
 
 impl Gpu {
-    /// The compiled kernel of a dispatch.
-    pub(super) async fn compiled(&self, dispatch: &Dispatch) -> Result<Arc<Compiled>, GpuError> {
-        let Dispatch { kernel, variant, format, overrides, .. } = dispatch;
-        let key = (kernel.name, variant.name, *format, overrides.clone());
-        let cache = &self.inner.pipelines.compiled;
-        if let Some(known) = cache.lock().unwrap_or_else(PoisonError::into_inner).get(&key) {
-            return Ok(Arc::clone(known));
+    /// The compiled kernels of dispatches, in their order. Those that are new are compiled side by side.
+    pub(super) async fn compiled(&self, dispatches: &[Dispatch]) -> Result<Vec<Arc<Compiled>>, GpuError> {
+        let lock = || self.inner.pipelines.compiled.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut new: HashMap<Key, &Dispatch> = HashMap::new();
+        {
+            let known = lock();
+            new.extend(dispatches.iter().map(|d| (key(d), d)).filter(|(key, _)| !known.contains_key(key)));
         }
-        let compiled = Arc::new(self.compile(dispatch).await?);
-        cache.lock().unwrap_or_else(PoisonError::into_inner).insert(key, Arc::clone(&compiled));
-        Ok(compiled)
+        for (key, begun) in side_by_side(new, |dispatch| self.compile(dispatch)) {
+            let (compiled, label, fault) = begun?;
+            match fault.await {
+                Some(fault) => return Err(GpuError::Kernel { kernel: label, fault: fault.to_string() }),
+                None => lock().insert(key, Arc::new(compiled)),
+            };
+        }
+        let known = lock();
+        Ok(dispatches.iter().map(|dispatch| Arc::clone(&known[&key(dispatch)])).collect())
     }
 
-    async fn compile(&self, dispatch: &Dispatch) -> Result<Compiled, GpuError> {
+    /// A kernel, its label, and what the driver has to say against it.
+    fn compile(
+        &self,
+        dispatch: &Dispatch,
+    ) -> Result<(Compiled, String, impl Future<Output = Option<wgpu::Error>> + use<>), GpuError> {
         let Dispatch { kernel, variant, format, overrides, .. } = dispatch;
         let label = dispatch.label();
-        let fault = |fault: String| GpuError::Kernel { kernel: label.clone(), fault };
-        let source = compose(kernel, variant, *format, DIALECT).map_err(|e| fault(e.to_string()))?;
+        let source = compose(kernel, variant, *format, DIALECT)
+            .map_err(|e| GpuError::Kernel { kernel: label.clone(), fault: e.to_string() })?;
         let device = &self.inner.device;
         let scope = device.push_error_scope(wgpu::ErrorFilter::Validation);
         let module = device.create_shader_module(wgpu::ShaderModuleDescriptor {
@@ -70,11 +80,24 @@ impl Gpu {
             },
             cache: None,
         });
-        match scope.pop().await {
-            Some(error) => Err(fault(error.to_string())),
-            None => Ok(Compiled { pipeline, layout }),
-        }
+        Ok((Compiled { pipeline, layout }, label, scope.pop()))
     }
+}
+
+fn key(dispatch: &Dispatch) -> Key {
+    (dispatch.kernel.name, dispatch.variant.name, dispatch.format, dispatch.overrides.clone())
+}
+
+/// Does something with every value, on all cores where there are threads. A browser compiles behind our back anyway.
+#[cfg(not(target_arch = "wasm32"))]
+fn side_by_side<K: Send, V: Send, T: Send>(items: HashMap<K, V>, each: impl Fn(V) -> T + Sync + Send) -> Vec<(K, T)> {
+    use rayon::prelude::*;
+    items.into_par_iter().map(|(key, value)| (key, each(value))).collect()
+}
+
+#[cfg(target_arch = "wasm32")]
+fn side_by_side<K, V, T>(items: HashMap<K, V>, each: impl Fn(V) -> T) -> Vec<(K, T)> {
+    items.into_iter().map(|(key, value)| (key, each(value))).collect()
 }
 
 fn layout_entries(kernel: &Kernel) -> Vec<wgpu::BindGroupLayoutEntry> {

@@ -70,7 +70,7 @@ impl Gpu {
             }
             let mut plan = Plan::default();
             data.iter().for_each(|part| read_rate(&mut plan, self.caps(), *part, sums));
-            return self.time(&memory, &plan, step, |work| work.bytes).await;
+            return self.time(&memory, &plan, step, Step::default(), |work| work.bytes).await;
         }
         result
     }
@@ -83,33 +83,34 @@ impl Gpu {
         memory.allocate(&table).await?;
         let mut plan = Plan::default();
         fma_rate(&mut plan, self.caps(), y);
-        self.time(&memory, &plan, step, |work| work.flops).await
+        self.time(&memory, &plan, step, Step::default(), |work| work.flops).await
     }
 
     /// Units of work a second: the best of several runs in several submissions, the time on the GPU where it tells, else the
     /// submission's.
-    async fn time(
+    pub(super) async fn time(
         &self,
         memory: &GpuMemory,
         plan: &Plan,
-        step: BufferRef,
+        buffer: BufferRef,
+        step: Step,
         units: impl Fn(&Work) -> u64,
     ) -> Result<f64, GpuError> {
         let once = plan.dispatches.len();
         let dispatches = std::iter::repeat_n(&plan.dispatches, RUNS).flatten().cloned().collect();
-        let prepared = Prepared::new(self, memory, &Plan { dispatches, ..Plan::default() }, step).await?;
+        let prepared = Prepared::new(self, memory, &Plan { dispatches, ..Plan::default() }, buffer).await?;
         let mut best = 0.0_f64;
         // A GPU that was idle takes its time to run at full speed.
         let warming = Instant::now();
         while !self.caps().cpu && warming.elapsed() < WARM_UP {
-            prepared.submit(memory, Step::default());
+            prepared.submit(memory, step);
             self.finish().await?;
         }
         for _ in 0..=SUBMITS {
             self.finish().await?;
             self.start_profile();
             let begin = Instant::now();
-            prepared.submit(memory, Step::default());
+            prepared.submit(memory, step);
             self.finish().await?;
             let elapsed = begin.elapsed().as_secs_f64() / RUNS as f64;
             for run in self.finish_profile().await?.chunks(once) {

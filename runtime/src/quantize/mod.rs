@@ -8,6 +8,6 @@ mod quantized;
 mod recipe;
 
 pub use file::write_gguf;
-pub use imatrix::Importance;
+pub use imatrix::{Importance, InputSquares};
 pub use quantized::Quantized;
 pub use recipe::{BadMix, BadOverride, Mix, Override, Recipe};

@@ -1,4 +1,5 @@
-use super::{BLOCK, BLOCK_SPREAD, MATRIX, NARROW, Params, Put, ROWS, ROWS_SPREAD, Shape, TILES, VECTOR};
+use super::shape::{BLOCK, BLOCK_SPREAD, MATRIX, NARROW, ROWS, ROWS_SPREAD, Shape, TILES, VECTOR};
+use super::{Params, Put};
 use crate::format::{Format, GROUP};
 use crate::kernel::{Case, Scene, Step};
 use crate::testing::{Random, words};

@@ -2,13 +2,16 @@
 
 mod cases;
 mod reference;
+mod shape;
 
 use crate::caps::Caps;
-use crate::format::{GROUP, TILE};
+use crate::format::GROUP;
 use crate::kernel::{Kernel, Step, Variant, Work, read, write};
 use crate::params;
 use crate::plan::{BufferRef, Dispatch, Plan};
 use crate::weights::Matrix;
+
+pub use shape::Method;
 
 params! {
     /// Groups of 32 weights in a row.
@@ -35,61 +38,6 @@ params! {
     reserved1: u32,
     /// Padding.
     reserved2: u32,
-}
-
-/// How a variant shares the work out.
-#[derive(Clone, Copy, Debug)]
-struct Shape {
-    variant: usize,
-    /// Tiles that a workgroup has rows of.
-    tiles: u32,
-    /// Rows of each tile in a workgroup.
-    lanes: u32,
-    /// Tokens of a workgroup.
-    tokens: u32,
-    overrides: &'static [(&'static str, u32)],
-}
-
-/// One token on a GPU.
-const VECTOR: Shape = Shape { variant: 0, tiles: 4, lanes: 8, tokens: 1, overrides: &[("LANES", 8), ("SPLITS", 32)] };
-/// The same for fewer rows than fill a GPU.
-const NARROW: Shape = Shape { lanes: 4, overrides: &[("LANES", 4), ("SPLITS", 64)], ..VECTOR };
-/// Rows from which on there are enough workgroups with more of them each.
-const MANY_ROWS: u32 = 16_384;
-/// One token on a CPU.
-const ROWS: Shape = Shape { variant: 1, tiles: 8, lanes: 32, tokens: 1, overrides: &[] };
-/// Many tokens on a CPU.
-const BLOCK: Shape = Shape { variant: 2, tiles: 8, lanes: 32, tokens: 4, overrides: &[] };
-/// One token on a CPU with subgroups.
-const ROWS_SPREAD: Shape = Shape { variant: 5, tiles: 2, lanes: 32, tokens: 1, overrides: &[] };
-/// Many tokens on a CPU with subgroups.
-const BLOCK_SPREAD: Shape = Shape { variant: 6, tiles: 2, lanes: 32, tokens: 8, overrides: &[] };
-/// Many tokens on a GPU.
-const TILES: Shape = Shape { variant: 3, tiles: 2, lanes: 32, tokens: 64, overrides: &[] };
-/// Many tokens on a GPU with matrix units.
-const MATRIX: Shape = Shape { variant: 4, tiles: 4, lanes: 32, tokens: 128, overrides: &[] };
-
-impl Shape {
-    /// The shape for products of this many rows and up to `capacity` tokens.
-    fn of(caps: &Caps, rows: u32, capacity: u32) -> Self {
-        match (capacity, caps.cpu) {
-            (1, false) if rows < MANY_ROWS => NARROW,
-            (1, false) => VECTOR,
-            (1, true) if caps.spread => ROWS_SPREAD,
-            (1, true) => ROWS,
-            (_, false) if caps.matrices => MATRIX,
-            (_, false) => TILES,
-            (_, true) if caps.spread => BLOCK_SPREAD,
-            (_, true) => BLOCK,
-        }
-    }
-
-    /// Workgroups for this many rows and tokens; the first dimension holds `most` at most.
-    fn workgroups(self, rows: u32, tokens: u32, most: u32) -> [u32; 3] {
-        let units = rows.div_ceil(self.tiles * TILE as u32) * (TILE as u32 / self.lanes);
-        let across = units.min(most);
-        [across, units.div_ceil(across), tokens.div_ceil(self.tokens)]
-    }
 }
 
 /// The kernel.
@@ -154,8 +102,9 @@ pub fn matmul(plan: &mut Plan, caps: &Caps, w: &Matrix, x: BufferRef, y: BufferR
         Tokens::Rows { first, count } => (first, count, count),
     };
     let halves = if put == Put::Pairs { 2 } else { 1 };
+    let method = Method::of(caps, capacity);
     for shard in &w.shards {
-        let shape = Shape::of(caps, shard.rows, capacity);
+        let shape = method.shape(shard.rows);
         let workgroups = shape.workgroups(shard.rows, capacity, caps.max_workgroups);
         let params = Params {
             groups: w.groups(),

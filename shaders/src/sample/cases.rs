@@ -15,7 +15,9 @@ pub fn cases() -> Vec<Case> {
     ]
     .map(|(vocab, choice)| {
         let mut random = Random::new(vocab.into());
-        let logits: Vec<f32> = (0..vocab).map(|_| 3.0 * random.normal()).collect();
+        let mut logits: Vec<f32> = (0..vocab).map(|_| 3.0 * random.normal()).collect();
+        // What fills the last four up is no token.
+        logits.resize(logits.len().next_multiple_of(4), 1e9);
         let params = Params { vocab, reserved0: 0, reserved1: 0, reserved2: 0 };
         Case {
             name: format!(
@@ -31,7 +33,7 @@ pub fn cases() -> Vec<Case> {
                 buffers: vec![
                     bytemuck::cast_slice(bytemuck::bytes_of(&choice)).to_vec(),
                     words(&logits),
-                    vec![0; vocab as usize],
+                    vec![0; logits.len()],
                     vec![0; 4],
                 ],
                 workgroups: [1, 1, 1],

@@ -21,7 +21,9 @@ pub fn sample(scene: &mut Scene) {
         choice.top_p >= 1.0 || before < wanted
     });
     let least = kept.last().copied().unwrap_or(1.0).max(f64::from(choice.min_p));
-    let order = || (0..256).flat_map(|lane| (lane..weights.len()).step_by(256)).filter(|&i| weights[i] >= least);
+    let quads = |lane: usize| (4 * lane..weights.len()).step_by(1024);
+    let ids = |first: usize| first..(first + 4).min(weights.len());
+    let order = || (0..256).flat_map(quads).flat_map(ids).filter(|&i| weights[i] >= least);
     let mut rest = f64::from(choice.uniform) * order().map(|i| weights[i]).sum::<f64>();
     let drawn = order().find(|&i| {
         rest -= weights[i];

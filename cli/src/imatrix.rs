@@ -1,0 +1,51 @@
+//! `godwit imatrix`: which inputs of a model's matrices are large, measured on a text.
+
+use godwit::native::write_atomically;
+use godwit::quantize::InputSquares;
+use serde_json::json;
+
+use crate::args::ImatrixArgs;
+use crate::context::stopped;
+use crate::exit::Interrupted;
+use crate::load;
+use crate::output::Output;
+use crate::quantize::check_output;
+use crate::run::rate;
+use crate::stop::Stop;
+use crate::text::Text;
+
+pub fn run(args: &ImatrixArgs) -> anyhow::Result<()> {
+    check_output(&args.output, args.force)?;
+    pollster::block_on(measure(args))
+}
+
+async fn measure(args: &ImatrixArgs) -> anyhow::Result<()> {
+    let stop = Stop::listen()?;
+    let text = Text::load(&args.text, &args.common, &stop).await?;
+    let mut session = text.loaded.engine.session().await?;
+    let mut squares = InputSquares::default();
+    let bar = load::bar("measuring", "{pos}/{len} chunks");
+    let begin = std::time::Instant::now();
+    let chunks = text.chunks();
+    bar.set_length(chunks.len() as u64);
+    for (_, read) in chunks {
+        if stop.pressed() {
+            bar.finish_and_clear();
+            return Err(Interrupted.into());
+        }
+        session.observe(&read, &mut squares).await?;
+        bar.inc(1);
+    }
+    bar.finish_and_clear();
+    let name = args.text.file.display().to_string();
+    let size = text.size as u32;
+    write_atomically(&args.output, async |file| squares.write(vec![name], size, file)).await.map_err(stopped)?;
+    let (tokens, seconds) = (squares.tokens(), begin.elapsed().as_secs_f64());
+    let mut out = Output::new();
+    match args.common.json {
+        true => out.json(&json!({
+            "output": args.output, "tokens": tokens, "seconds": seconds, "tokens_per_s": rate(tokens as usize, seconds),
+        })),
+        false => out.line(&format!("{}: {tokens} tokens, in {seconds:.1} s", args.output.display())),
+    }
+}

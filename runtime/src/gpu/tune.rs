@@ -1,0 +1,248 @@
+//! Finds out how work is best cut up for an adapter, once, and keeps it on disk.
+
+use std::io::Write as _;
+use std::path::Path;
+use std::sync::Arc;
+
+use godwit_shaders::attend::{attend, state_bytes};
+use godwit_shaders::caps::{self, Tuning};
+use godwit_shaders::matmul::{Method, Put, Tokens, matmul};
+use godwit_shaders::{Buffers, Caps, Format, Heads, KvFormat, Matrix, Plan, Segment, Shard, Step, Work};
+use serde::{Deserialize, Serialize};
+
+use crate::error::Error;
+use crate::native::{folder_of, write_atomically};
+
+use super::{AdapterSummary, Gpu, GpuError, GpuMemory, GpuOptions};
+
+/// Methods that are tried. On a CPU those for GPUs, with their workgroup memory and barriers, take too long even to be tried.
+const METHODS: [Method; 5] = [Method::Vector, Method::Rows, Method::Tile, Method::Matrix, Method::Block];
+const METHODS_CPU: [Method; 4] = [Method::Rows, Method::RowsSpread, Method::Block, Method::BlockSpread];
+/// Tokens of a pass that are tried, the built-in ones among them; fewer are better where they are as fast.
+const PASSES: [u32; 3] = [128, 256, 512];
+const PASSES_CPU: [u32; 2] = [32, 64];
+/// Workgroups of attention that are tried.
+const WORKGROUPS: [u32; 4] = [128, 256, 512, 1024];
+const WORKGROUPS_CPU: [u32; 3] = [1, 8, 32];
+/// Another choice than the built-in one has to be faster by this factor.
+const CLEARLY: f64 = 1.05;
+
+/// What is kept on disk: for which adapter, and what was found.
+#[derive(Debug, PartialEq, Serialize, Deserialize)]
+struct Kept {
+    adapter: String,
+    pass_tokens: u32,
+    workgroups: u32,
+    one: Option<String>,
+    many: Option<String>,
+}
+
+/// The adapter with all that may change what suits it.
+fn identity(summary: &AdapterSummary, caps: &Caps) -> String {
+    let caps = Caps { tuning: caps::GPU, ..*caps };
+    format!("{summary}, {}, {caps:?}, godwit {}", summary.driver, env!("CARGO_PKG_VERSION"))
+}
+
+impl Kept {
+    fn new(adapter: String, tuning: Tuning) -> Self {
+        let name = |method: Option<Method>| method.map(|method| method.name().to_owned());
+        let Tuning { pass_tokens, workgroups, one, many, .. } = tuning;
+        Self { adapter, pass_tokens, workgroups, one: name(one), many: name(many) }
+    }
+
+    /// The tuning, where it is this adapter's and makes sense.
+    fn tuning(&self, adapter: &str, caps: &Caps) -> Option<Tuning> {
+        let method = |name: &Option<String>, capacity| match name {
+            None => Some(None),
+            Some(name) => {
+                let known =
+                    Method::ALL.into_iter().find(|method| method.name() == name && method.suits(caps, capacity));
+                known.map(Some)
+            }
+        };
+        let (one, many) = (method(&self.one, 1)?, method(&self.many, 2)?);
+        let fine = self.adapter == adapter
+            && candidates(caps).0.contains(&self.pass_tokens)
+            && candidates(caps).1.contains(&self.workgroups);
+        fine.then_some(Tuning { pass_tokens: self.pass_tokens, workgroups: self.workgroups, one, many, ..caps.tuning })
+    }
+}
+
+fn candidates(caps: &Caps) -> (&'static [u32], &'static [u32]) {
+    if caps.cpu { (&PASSES_CPU, &WORKGROUPS_CPU) } else { (&PASSES, &WORKGROUPS) }
+}
+
+impl Gpu {
+    /// As [`Gpu::open`], and tuned to the adapter: some ways to cut work up are timed, a second or a few of work, and what is
+    /// fastest is kept in the folder `cache` for the next time. `progress` hears how many are timed, of how many. What
+    /// [`GpuOptions::tuning`] says goes before; a file that can't be read or written costs time only.
+    ///
+    /// # Errors
+    /// As [`Gpu::open`], or the device fails.
+    pub async fn open_tuned(
+        options: &GpuOptions,
+        cache: &Path,
+        progress: &mut dyn FnMut(usize, usize),
+    ) -> Result<Self, GpuError> {
+        let mut gpu = Self::open(options).await?;
+        if options.tuning.is_some() {
+            return Ok(gpu);
+        }
+        let adapter = identity(gpu.summary(), gpu.caps());
+        let file = cache.join(format!("{}.json", &blake3::hash(adapter.as_bytes()).to_hex()[..16]));
+        let kept = std::fs::read(&file).ok().and_then(|json| serde_json::from_slice::<Kept>(&json).ok());
+        let tuning = match kept.and_then(|kept| kept.tuning(&adapter, gpu.caps())) {
+            Some(tuning) => tuning,
+            None => match gpu.measure_tuning(progress).await {
+                Ok(tuning) => {
+                    if let Err(fault) = keep(&file, &Kept::new(adapter, tuning)).await {
+                        tracing::warn!(%fault, "what was measured is not kept");
+                    }
+                    tuning
+                }
+                // The model may still fit.
+                Err(fault) if fault.is_out_of_memory() => gpu.caps().tuning,
+                Err(fault) => return Err(fault),
+            },
+        };
+        tracing::info!(?tuning, "tuned");
+        // Nobody else has the GPU yet.
+        if let Some(inner) = Arc::get_mut(&mut gpu.inner) {
+            inner.caps.tuning = tuning;
+        }
+        Ok(gpu)
+    }
+
+    /// Times the candidates.
+    ///
+    /// # Errors
+    /// The device fails, or has no memory for it.
+    pub async fn measure_tuning(&self, progress: &mut dyn FnMut(usize, usize)) -> Result<Tuning, GpuError> {
+        let (passes, workgroups) = candidates(self.caps());
+        let methods = if self.caps().cpu { &METHODS_CPU[..] } else { &METHODS };
+        let of = |capacity| methods.iter().copied().filter(move |method| method.suits(self.caps(), capacity));
+        let total = of(1).count() + of(2).count() + passes.len() + workgroups.len();
+        let mut done = 0;
+        let mut each = |gpu: &Self| {
+            progress(done, total);
+            done += 1;
+            gpu.caps().tuning
+        };
+        let mut caps = *self.caps();
+
+        let mut found = Vec::new();
+        for method in of(1) {
+            caps.tuning = Tuning { one: Some(method), ..each(self) };
+            found.push((method, self.time_product(&caps, 1).await?));
+        }
+        let one = fastest(&found, Method::built_in(&caps, 1));
+        found.clear();
+        for method in of(2) {
+            caps.tuning = Tuning { many: Some(method), ..each(self) };
+            found.push((method, self.time_product(&caps, caps.tuning.pass_tokens).await?));
+        }
+        let many = fastest(&found, Method::built_in(&caps, 2));
+        caps.tuning = Tuning { one: Some(one), many: Some(many), ..caps.tuning };
+
+        let mut speeds = Vec::new();
+        for &pass in passes {
+            each(self);
+            speeds.push((pass, self.time_product(&caps, pass).await?));
+        }
+        let best = speeds.iter().map(|(_, speed)| *speed).fold(0.0, f64::max);
+        let as_fast = speeds.iter().find(|(_, speed)| speed * CLEARLY >= best);
+        let pass_tokens = as_fast.map_or(caps.tuning.pass_tokens, |(pass, _)| *pass);
+
+        speeds.clear();
+        for &workgroups in workgroups {
+            each(self);
+            caps.tuning.workgroups = workgroups;
+            speeds.push((workgroups, self.time_attention(&caps).await?));
+        }
+        let workgroups = fastest(&speeds, self.caps().tuning.workgroups);
+        progress(total, total);
+        Ok(Tuning { pass_tokens, workgroups, one: Some(one), many: Some(many), ..self.caps().tuning })
+    }
+
+    /// Floating-point operations a second of a product with this many tokens.
+    async fn time_product(&self, caps: &Caps, tokens: u32) -> Result<f64, GpuError> {
+        let (rows, width) = if caps.cpu { (1024, 1024) } else { (8192, 4096) };
+        let mut table = Buffers::default();
+        let step = table.declare("step", 16);
+        let bytes = u64::from(rows) / 32 * Matrix::tile_bytes(Format::Q4_K, width);
+        let shard = Shard { format: Format::Q4_K, buffer: table.declare("weights", bytes), first: 0, rows };
+        let matrix = Matrix { rows, width, shards: vec![shard] };
+        let x = table.declare("x", 4 * u64::from(width * tokens));
+        let y = table.declare("y", 4 * u64::from(rows * tokens));
+        let mut memory = GpuMemory::new(self);
+        memory.allocate(&table).await?;
+        let mut plan = Plan::default();
+        matmul(&mut plan, caps, &matrix, x, y, Tokens::Rows { first: 0, count: tokens }, Put::Store);
+        self.time(&memory, &plan, step, Step::default(), |work| work.flops).await
+    }
+
+    /// Bytes of keys and values a second that a decode step's attention reads.
+    async fn time_attention(&self, caps: &Caps) -> Result<f64, GpuError> {
+        let positions: u32 = if caps.cpu { 2048 } else { 16_384 };
+        let (heads, kv) = (Heads { heads: 32, kv_heads: 8, head_dim: 128 }, KvFormat::default());
+        let mut table = Buffers::default();
+        let step = table.declare("step", 16);
+        let [k, v] = kv.words(heads.head_dim).map(|words| 4 * u64::from(positions * heads.kv_heads * words));
+        let (k, v) = (table.declare("k", k), table.declare("v", v));
+        let segment = Segment { k, v, first: 0, len: positions, host: None };
+        let qkv = table.declare("qkv", 4 * u64::from((heads.heads + 2 * heads.kv_heads) * heads.head_dim));
+        let states = table.declare("states", state_bytes(caps, heads, 1));
+        let mut memory = GpuMemory::new(self);
+        memory.allocate(&table).await?;
+        let mut plan = Plan::default();
+        attend(&mut plan, caps, heads, kv, qkv, &[segment], states, 1);
+        self.time(&memory, &plan, step, Step::new(positions - 1, 1), |work: &Work| work.bytes).await
+    }
+}
+
+async fn keep(file: &Path, kept: &Kept) -> Result<(), Error> {
+    let io = |fault: std::io::Error| Error::Write(format!("{}: {fault}", file.display()));
+    std::fs::create_dir_all(folder_of(file)).map_err(io)?;
+    let json = serde_json::to_vec_pretty(kept).unwrap_or_default();
+    write_atomically(file, async |out| out.write_all(&json).map_err(io)).await
+}
+
+/// The fastest; the built-in one unless another is clearly faster.
+fn fastest<T: Copy + PartialEq>(found: &[(T, f64)], built_in: T) -> T {
+    let base = found.iter().find(|(choice, _)| *choice == built_in).map_or(0.0, |(_, speed)| *speed);
+    let best = found.iter().max_by(|(_, a), (_, b)| a.total_cmp(b));
+    best.filter(|(_, speed)| *speed > base * CLEARLY).map_or(built_in, |(choice, _)| *choice)
+}
+
+#[cfg(test)]
+mod tests {
+    use godwit_shaders::caps::WEBGPU;
+
+    use super::*;
+
+    #[test]
+    fn the_built_in_choice_stays_unless_another_is_clearly_faster() {
+        assert_eq!(fastest(&[(1, 10.0), (2, 10.4), (3, 9.0)], 1), 1);
+        assert_eq!(fastest(&[(1, 10.0), (2, 10.4), (3, 12.0)], 1), 3);
+        assert_eq!(fastest(&[(1, 10.0)], 7), 1);
+        assert_eq!(fastest(&[], 7), 7);
+    }
+
+    #[test]
+    fn what_is_kept_counts_only_where_it_makes_sense() {
+        let tuning = Tuning { pass_tokens: 256, workgroups: 128, one: Some(Method::Rows), many: None, ..WEBGPU.tuning };
+        let kept = || Kept::new("this one".into(), tuning);
+        assert_eq!(kept().tuning("this one", &WEBGPU), Some(tuning));
+        assert_eq!(kept().tuning("another", &WEBGPU), None);
+        // Not among the candidates, not for one token, not there on this device, unknown.
+        for bad in [
+            Kept { pass_tokens: 0, ..kept() },
+            Kept { workgroups: u32::MAX, ..kept() },
+            Kept { one: Some("tile".into()), ..kept() },
+            Kept { many: Some("matrix".into()), ..kept() },
+            Kept { many: Some("magic".into()), ..kept() },
+        ] {
+            assert_eq!(bad.tuning("this one", &WEBGPU), None, "{bad:?}");
+        }
+    }
+}

@@ -1,0 +1,110 @@
+//! Which variant computes a product, and how it shares the work out.
+
+use crate::caps::Caps;
+use crate::format::TILE;
+
+use super::MATMUL;
+
+/// A way to compute products. Some are for one token, the others for many.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Method {
+    /// One token: lanes share rows out.
+    Vector,
+    /// One token: a row for each lane.
+    Rows,
+    /// One token: a row for each lane, inputs told by broadcast.
+    RowsSpread,
+    /// Many tokens: tiles in workgroup memory.
+    Tile,
+    /// Many tokens: matrix units.
+    Matrix,
+    /// Many tokens: a row and some tokens for each lane.
+    Block,
+    /// Many tokens: a row and some tokens for each lane, inputs told by broadcast.
+    BlockSpread,
+}
+
+/// How a variant shares the work out.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Shape {
+    pub variant: usize,
+    /// Tiles that a workgroup has rows of.
+    pub tiles: u32,
+    /// Rows of each tile in a workgroup.
+    pub lanes: u32,
+    /// Tokens of a workgroup.
+    pub tokens: u32,
+    pub overrides: &'static [(&'static str, u32)],
+}
+
+pub(super) const VECTOR: Shape =
+    Shape { variant: 0, tiles: 4, lanes: 8, tokens: 1, overrides: &[("LANES", 8), ("SPLITS", 32)] };
+/// The same for fewer rows than fill a GPU.
+pub(super) const NARROW: Shape = Shape { lanes: 4, overrides: &[("LANES", 4), ("SPLITS", 64)], ..VECTOR };
+/// Rows from which on there are enough workgroups with more of them each.
+const MANY_ROWS: u32 = 16_384;
+pub(super) const ROWS: Shape = Shape { variant: 1, tiles: 8, lanes: 32, tokens: 1, overrides: &[] };
+pub(super) const BLOCK: Shape = Shape { variant: 2, tiles: 8, lanes: 32, tokens: 4, overrides: &[] };
+pub(super) const TILES: Shape = Shape { variant: 3, tiles: 2, lanes: 32, tokens: 64, overrides: &[] };
+pub(super) const MATRIX: Shape = Shape { variant: 4, tiles: 4, lanes: 32, tokens: 128, overrides: &[] };
+pub(super) const ROWS_SPREAD: Shape = Shape { variant: 5, tiles: 2, lanes: 32, tokens: 1, overrides: &[] };
+pub(super) const BLOCK_SPREAD: Shape = Shape { variant: 6, tiles: 2, lanes: 32, tokens: 8, overrides: &[] };
+
+impl Method {
+    /// All of them.
+    pub const ALL: [Self; 7] =
+        [Self::Vector, Self::Rows, Self::RowsSpread, Self::Tile, Self::Matrix, Self::Block, Self::BlockSpread];
+
+    /// For products of up to `capacity` tokens: what the device is tuned to, where it runs, else what suits such devices.
+    pub fn of(caps: &Caps, capacity: u32) -> Self {
+        let tuned = if capacity == 1 { caps.tuning.one } else { caps.tuning.many };
+        tuned.filter(|method| method.suits(caps, capacity)).unwrap_or_else(|| Self::built_in(caps, capacity))
+    }
+
+    /// What suits such devices, as measured on some.
+    pub fn built_in(caps: &Caps, capacity: u32) -> Self {
+        match (capacity, caps.cpu) {
+            (1, false) => Self::Vector,
+            (1, true) if caps.spread => Self::RowsSpread,
+            (1, true) => Self::Rows,
+            (_, false) if caps.matrices => Self::Matrix,
+            (_, false) => Self::Tile,
+            (_, true) if caps.spread => Self::BlockSpread,
+            (_, true) => Self::Block,
+        }
+    }
+
+    /// Whether it is for so many tokens, and the device can run it.
+    pub fn suits(self, caps: &Caps, capacity: u32) -> bool {
+        let one = matches!(self, Self::Vector | Self::Rows | Self::RowsSpread);
+        one == (capacity == 1) && MATMUL.variants[self.shape(0).variant].runs_on(caps)
+    }
+
+    /// The variant's name.
+    pub fn name(self) -> &'static str {
+        MATMUL.variants[self.shape(0).variant].name
+    }
+
+    /// The shape for this many rows.
+    pub(super) fn shape(self, rows: u32) -> Shape {
+        match self {
+            Self::Vector if rows < MANY_ROWS => NARROW,
+            Self::Vector => VECTOR,
+            Self::Rows => ROWS,
+            Self::RowsSpread => ROWS_SPREAD,
+            Self::Tile => TILES,
+            Self::Matrix => MATRIX,
+            Self::Block => BLOCK,
+            Self::BlockSpread => BLOCK_SPREAD,
+        }
+    }
+}
+
+impl Shape {
+    /// Workgroups for this many rows and tokens; the first dimension holds `most` at most.
+    pub fn workgroups(self, rows: u32, tokens: u32, most: u32) -> [u32; 3] {
+        let units = rows.div_ceil(self.tiles * TILE as u32) * (TILE as u32 / self.lanes);
+        let across = units.min(most);
+        [across, units.div_ceil(across), tokens.div_ceil(self.tokens)]
+    }
+}
