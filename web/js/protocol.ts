@@ -5,7 +5,7 @@ import type { Source } from "./sources.js";
 
 /** How a model is loaded. */
 export interface EngineOptions {
-  /** Tokens that the conversation holds at most. The model's window, or 8,192 if that is less. */
+  /** Tokens that the conversation holds at most, 8,192 where nobody says; never more than the model's window. */
   context?: number;
   /** How the KV cache is stored: `f32`, `f16`, `q8_0`, `q4_0`, or two of them as `keys/values`. `f16`. */
   kv?: string;

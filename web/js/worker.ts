@@ -6,7 +6,7 @@ import { BlobFile } from "./files.js";
 import { type Obtained, discard, obtain, peek } from "./obtain.js";
 import type { Calls, EngineOptions, Estimate, Event, FromWorker, ModelInfo, ToWorker } from "./protocol.js";
 
-/** The context where nobody says, unless the model's window is smaller. */
+/** The context where nobody says. */
 const USUAL_CONTEXT = 8192;
 
 /** A call's way to tell of itself, and to hear that it should end. */
@@ -30,7 +30,7 @@ function loaded(): WebEngine {
   return engine;
 }
 
-const contextOf = (info: ModelInfo, options: EngineOptions) => options.context ?? Math.min(info.window, USUAL_CONTEXT);
+const contextOf = (info: ModelInfo, options: EngineOptions) => Math.min(options.context ?? USUAL_CONTEXT, info.window);
 
 function open({ name, files }: Obtained): [WebModel, ModelInfo] {
   const model = WebModel.open(name, files);
@@ -41,7 +41,7 @@ const handlers: Handlers = {
   async estimate({ signal }, source, base, options): Promise<Estimate> {
     const obtained = await peek(source, base, signal);
     const [model, info] = open(obtained);
-    const context = Math.min(contextOf(info, options), info.window);
+    const context = contextOf(info, options);
     const memory = model.memory(context, options.kv ?? "f16");
     model.free();
     return { model: info, context, memory, cached: obtained.files.every((file) => file instanceof BlobFile) };

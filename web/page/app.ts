@@ -34,8 +34,7 @@ async function load(source: Source, name: string): Promise<void> {
   refresh();
   try {
     const { context, kv } = settings;
-    const { window } = (await Engine.estimate(source, { kv, signal: stop.signal })).model;
-    engine = await Engine.load(source, { context: Math.min(context, window), kv, onProgress: progress, signal: stop.signal });
+    engine = await Engine.load(source, { context, kv, onProgress: progress, signal: stop.signal });
     byId("model-name").textContent = engine.model.name || name;
     if (typeof source === "string" || "url" in source) {
       await rememberModel(typeof source === "string" ? source : new URL(source.url, document.baseURI).href);
