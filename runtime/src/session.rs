@@ -373,7 +373,11 @@ impl Session {
         let (llama, caps, s, vocab) = (&inner.llama, inner.gpu.caps(), &self.scratch, inner.model.config().vocab);
         match work {
             Work::Transformer(pass) => llama.transformer(caps, &self.kv, s, pass),
-            Work::Observed(pass) => observed(llama.transformer(caps, &self.kv, s, pass), &self.observed),
+            Work::Observed(pass) => {
+                // For more than one token, norms are steps of their own, whose results are what is observed.
+                let pass = Pass { capacity: pass.capacity.max(2), ..pass };
+                observed(llama.transformer(caps, &self.kv, s, pass), &self.observed)
+            }
             Work::Logits => llama.logits(caps, s),
             Work::Outputs => llama.outputs(s, self.chunk),
             Work::Scores { first } => llama.scores(caps, s, first),

@@ -18,9 +18,9 @@ use super::{AdapterSummary, Gpu, GpuError, GpuMemory, GpuOptions};
 /// Methods that are tried. On a CPU those for GPUs, with their workgroup memory and barriers, take too long even to be tried.
 const METHODS: [Method; 5] = [Method::Vector, Method::Rows, Method::Tile, Method::Matrix, Method::Block];
 const METHODS_CPU: [Method; 4] = [Method::Rows, Method::RowsSpread, Method::Block, Method::BlockSpread];
-/// Tokens of a pass that are tried, the built-in ones among them; fewer are better where they are as fast.
+/// Tokens of a pass that are tried.
 const PASSES: [u32; 3] = [128, 256, 512];
-const PASSES_CPU: [u32; 2] = [32, 64];
+const PASSES_CPU: [u32; 2] = [64, 128];
 /// Workgroups of attention that are tried.
 const WORKGROUPS: [u32; 4] = [128, 256, 512, 1024];
 const WORKGROUPS_CPU: [u32; 3] = [1, 8, 32];
@@ -149,9 +149,7 @@ impl Gpu {
             each(self);
             speeds.push((pass, self.time_product(&caps, pass).await?));
         }
-        let best = speeds.iter().map(|(_, speed)| *speed).fold(0.0, f64::max);
-        let as_fast = speeds.iter().find(|(_, speed)| speed * CLEARLY >= best);
-        let pass_tokens = as_fast.map_or(caps.tuning.pass_tokens, |(pass, _)| *pass);
+        let pass_tokens = fastest(&speeds, self.caps().tuning.pass_tokens);
 
         speeds.clear();
         for &workgroups in workgroups {
@@ -192,10 +190,11 @@ impl Gpu {
         let segment = Segment { k, v, first: 0, len: positions, host: None };
         let qkv = table.declare("qkv", 4 * u64::from((heads.heads + 2 * heads.kv_heads) * heads.head_dim));
         let states = table.declare("states", state_bytes(caps, heads, 1));
+        let y = table.declare("y", 4 * u64::from(heads.heads * heads.head_dim));
         let mut memory = GpuMemory::new(self);
         memory.allocate(&table).await?;
         let mut plan = Plan::default();
-        attend(&mut plan, caps, heads, kv, qkv, &[segment], states, 1);
+        attend(&mut plan, caps, heads, kv, qkv, &[segment], states, y, 1);
         self.time(&memory, &plan, step, Step::new(positions - 1, 1), |work: &Work| work.bytes).await
     }
 }

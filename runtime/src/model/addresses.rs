@@ -75,7 +75,8 @@ fn words_named(dispatch: &Dispatch, capacity: u64) -> Vec<(usize, u64)> {
             let words = of("rows").div_ceil(32) * of("row_words") * 32;
             let rows = if of("put") == Put::Pairs as u64 { of("rows") / 2 } else { of("rows") };
             let floats = (capacity - 1) * of("y_width") + of("first") + rows;
-            vec![(0, words), (1, words), (2, capacity * of("groups") * 32), (3, floats)]
+            let width = of("groups") * 32;
+            vec![(0, words), (1, words), (2, capacity * width), (3, width), (4, floats)]
         }
         _ => Vec::new(),
     }

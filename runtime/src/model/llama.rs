@@ -4,7 +4,7 @@ use godwit_shaders::attend::{attend, state_bytes};
 use godwit_shaders::attend_merge::attend_merge;
 use godwit_shaders::attend_recent::attend_recent;
 use godwit_shaders::embed::embed;
-use godwit_shaders::matmul::{Put, Tokens, matmul};
+use godwit_shaders::matmul::{Put, Tokens, matmul, normed_matmul};
 use godwit_shaders::rms_norm::{Norm, rms_norm, rms_norm_last};
 use godwit_shaders::rope_append::{Rope, rope_append};
 use godwit_shaders::{BufferRef, Buffers, Caps, Heads, KvFormat, Matrix, Plan, Recent};
@@ -124,22 +124,21 @@ impl Llama {
         embed(p, &self.embed, s.tokens, s.x, n);
         for (i, layer) in self.layers.iter().enumerate() {
             let segments = kv.layer(i, pass.segments);
-            rms_norm(p, &layer.attn_norm, s.x, s.h, n);
-            matmul(p, caps, &layer.qkv, s.h, s.qkv, all, Put::Store);
+            normed_matmul(p, caps, &layer.qkv, &layer.attn_norm, s.x, s.h, s.qkv, n, Put::Store);
             if let Some(tail) = segments.last() {
                 rope_append(p, self.heads, self.kv, &self.rope, s.qkv, tail, s.recent[i], n);
             }
             if !pass.outputs && i + 1 == self.layers.len() {
                 break;
             }
-            attend(p, caps, self.heads, self.kv, s.qkv, &segments, s.states, n);
+            attend(p, caps, self.heads, self.kv, s.qkv, &segments, s.states, s.attended, n);
             attend_recent(p, self.heads, s.qkv, s.recent[i], s.states, n);
             attend_merge(p, caps, self.heads, self.kv, s.states, s.attended, n);
             matmul(p, caps, &layer.o, s.attended, s.x, all, Put::Add);
-            rms_norm(p, &layer.ffn_norm, s.x, s.h, n);
             match &layer.up {
-                None => matmul(p, caps, &layer.gate, s.h, s.gate, all, Put::Pairs),
+                None => normed_matmul(p, caps, &layer.gate, &layer.ffn_norm, s.x, s.h, s.gate, n, Put::Pairs),
                 Some(up) => {
+                    rms_norm(p, &layer.ffn_norm, s.x, s.h, n);
                     matmul(p, caps, &layer.gate, s.h, s.gate, all, Put::Store);
                     matmul(p, caps, up, s.h, s.gate, all, Put::Gated);
                 }
