@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use crate::hub::args::{ListArgs, PullArgs, RmArgs, ShowArgs};
 use clap::{Args, Parser, Subcommand};
 use clap_complete::Shell;
 use godwit::quantize::{Mix, Override};
@@ -58,6 +59,20 @@ pub enum Command {
   godwit imatrix Llama-3-8B-Instruct -f text.txt -o imatrix.gguf
   godwit quantize Llama-3-8B-Instruct model.gguf --type q4_k_m --imatrix imatrix.gguf")]
     Imatrix(ImatrixArgs),
+    /// Downloads a model by its name, and prints where it is.
+    #[command(after_help = "Examples:
+  godwit pull llama3.2-1b
+  godwit pull bartowski/Llama-3.2-1B-Instruct-GGUF:Q8_0
+  godwit pull gradientai/Llama-3-8B-Instruct-Gradient-1048k@main
+
+Variables: HF_HOME, HF_HUB_CACHE, HF_ENDPOINT, HF_TOKEN, HF_HUB_OFFLINE")]
+    Pull(PullArgs),
+    /// Shows the models that are downloaded, or good ones that could be.
+    List(ListArgs),
+    /// Shows which models a name offers, and which one it means.
+    Show(ShowArgs),
+    /// Removes a downloaded model.
+    Rm(RmArgs),
     /// Prints a shell completion script.
     Completions {
         /// The shell.
@@ -133,7 +148,7 @@ pub struct ModelArgs {
 /// Where the model comes from.
 #[derive(Args, Clone, Debug)]
 pub struct ModelSource {
-    /// GGUF file (of a split model, the first part), or folder of a model with safetensors.
+    /// GGUF file (of a split model, the first part), folder of a model with safetensors, or name as `godwit pull` has it.
     #[arg(required_unless_present = "synthetic")]
     pub model: Option<PathBuf>,
     /// Instead of a file, weights of noise in the shape of a real model, for measuring: SHAPE[:FORMAT][,KEY=N...], such as
@@ -374,7 +389,7 @@ pub struct TokenizeArgs {
 
 #[derive(Args, Debug)]
 pub struct DoctorArgs {
-    /// Model to check against the GPU's memory: GGUF file, or folder of a model with safetensors.
+    /// Model to check against the GPU's memory: GGUF file, folder of a model with safetensors, or name.
     pub model: Option<PathBuf>,
     /// How its weights would be quantised, such as q4_k.
     #[arg(long, value_name = "TYPE", conflicts_with = "synthetic")]
@@ -467,7 +482,7 @@ pub struct TextArgs {
 
 #[derive(Args, Debug)]
 pub struct QuantizeArgs {
-    /// GGUF file (of a split model, the first part), or folder of a model with safetensors.
+    /// GGUF file (of a split model, the first part), folder of a model with safetensors, or name.
     pub model: PathBuf,
     /// The GGUF file to write.
     pub output: PathBuf,
@@ -501,6 +516,10 @@ impl Command {
             Command::Perplexity(a) => a.common.clone(),
             Command::Quantize(a) => a.common.clone(),
             Command::Imatrix(a) => a.common.clone(),
+            Command::Pull(a) => a.plain.common(),
+            Command::List(a) => a.plain.common(),
+            Command::Show(a) => a.plain.common(),
+            Command::Rm(a) => a.plain.common(),
             Command::Completions { .. } | Command::Man => Common::default(),
         }
     }

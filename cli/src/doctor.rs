@@ -6,6 +6,7 @@ use serde_json::json;
 use crate::args::{Common, DoctorArgs, ModelSource};
 use crate::load;
 use crate::output::{self, Output};
+use crate::stop::Stop;
 
 pub fn run(args: &DoctorArgs) -> anyhow::Result<()> {
     pollster::block_on(examine(args))
@@ -20,7 +21,7 @@ async fn examine(args: &DoctorArgs) -> anyhow::Result<()> {
     let bandwidth = rates.bytes_per_s;
     let source = ModelSource { model: args.model.clone(), synthetic: args.synthetic.clone(), rope: args.rope };
     let asked = source.model.is_some() || source.synthetic.is_some();
-    let model = if asked { Some(load::open(&source)?) } else { None };
+    let model = if asked { Some(load::open(&source, &Stop::default())?) } else { None };
     let model = match args.quant {
         Some(mix) => model.map(|model| model.as_quantized(&mix.into())),
         None => model,

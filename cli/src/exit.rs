@@ -4,6 +4,8 @@ use std::process::ExitCode;
 
 use godwit::{ChatError, Error, SavedError};
 
+use crate::hub::HubError;
+
 /// Ctrl-C, before anything that could be called a result.
 #[derive(Debug, thiserror::Error)]
 #[error("stopped")]
@@ -58,6 +60,9 @@ fn code(error: &anyhow::Error) -> u8 {
     }
     if error.is::<ChatError>() {
         return 3;
+    }
+    if let Some(error) = error.downcast_ref::<HubError>() {
+        return error.code();
     }
     match error.downcast_ref::<Error>() {
         Some(Error::Stopped) => 130,

@@ -8,17 +8,19 @@ use serde_json::json;
 use crate::args::InspectArgs;
 use crate::load;
 use crate::output::{self, Output, printable};
+use crate::stop::Stop;
 
 /// Characters of a value, and elements of an array, that are shown.
 const LONGEST: usize = 60;
 const ELEMENTS: usize = 6;
 
 pub fn run(args: &InspectArgs) -> anyhow::Result<()> {
-    let model = load::open(&args.source)?;
-    match args.common.json {
-        true => as_json(&model),
-        false => as_text(&model),
-    }
+    show(&load::open(&args.source, &Stop::default())?, args.common.json)
+}
+
+/// Shows an open model.
+pub fn show(model: &Model, json: bool) -> anyhow::Result<()> {
+    if json { as_json(model) } else { as_text(model) }
 }
 
 fn as_text(model: &Model) -> anyhow::Result<()> {

@@ -1,4 +1,4 @@
-//! From a path to a model on the GPU, with a progress bar on a terminal.
+//! From a path or a name to a model on the GPU, with a progress bar on a terminal.
 
 use std::path::Path;
 use std::time::Instant;
@@ -10,6 +10,7 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use crate::args::{Common, ModelArgs, ModelSource};
 use crate::context::{cache_folder, stopped};
 use crate::exit::Usage;
+use crate::hub;
 use crate::stop::Stop;
 
 /// A model ready to run, and how long that took in seconds.
@@ -19,11 +20,11 @@ pub struct Loaded {
     pub load_s: f64,
 }
 
-/// Opens the model file, or makes the synthetic model.
-pub fn open(source: &ModelSource) -> anyhow::Result<Model> {
+/// Opens the model, which is downloaded first if need be, or makes the synthetic one.
+pub fn open(source: &ModelSource, stop: &Stop) -> anyhow::Result<Model> {
     let model = match (&source.model, &source.synthetic) {
         (_, Some(shape)) => shape.model()?,
-        (Some(path), None) => Model::open(path)?,
+        (Some(path), None) => Model::open(&hub::locate(path, stop)?)?,
         (None, None) => return Err(Usage("no model is given".into()).into()),
     };
     Ok(match source.rope.change() {
@@ -49,7 +50,7 @@ pub async fn open_gpu(common: &Common) -> anyhow::Result<Gpu> {
 /// Loads a model onto the GPU.
 pub async fn load(args: &ModelArgs, common: &Common, stop: &Stop) -> anyhow::Result<Loaded> {
     let begin = Instant::now();
-    let mut model = open(&args.source)?;
+    let mut model = open(&args.source, stop)?;
     if let Some(mix) = args.quant.quant {
         model = quantized(&model, mix, args.quant.quant_dir.as_deref(), stop).await?;
     }

@@ -6,6 +6,7 @@ mod chat;
 mod context;
 mod doctor;
 mod exit;
+mod hub;
 mod imatrix;
 mod input;
 mod inspect;
@@ -44,6 +45,10 @@ fn main() -> ExitCode {
         Command::Perplexity(args) => perplexity::run(args),
         Command::Quantize(args) => quantize::run(args),
         Command::Imatrix(args) => imatrix::run(args),
+        Command::Pull(args) => hub::run_pull(args),
+        Command::List(args) => hub::run_list(args),
+        Command::Show(args) => hub::run_show(args),
+        Command::Rm(args) => hub::run_rm(args),
         Command::Completions { shell } => {
             let mut script = Vec::new();
             clap_complete::generate(*shell, &mut Cli::command(), "godwit", &mut script);

@@ -11,6 +11,7 @@ use serde_json::json;
 use crate::args::QuantizeArgs;
 use crate::context::stopped;
 use crate::exit::Usage;
+use crate::hub;
 use crate::load::bar;
 use crate::output::{self, Output};
 use crate::stop::Stop;
@@ -19,8 +20,9 @@ pub fn run(args: &QuantizeArgs) -> anyhow::Result<()> {
     check_other(&args.model, &args.output)?;
     check_output(&args.output, args.force)?;
     let stop = Stop::listen()?;
+    let path = hub::locate(&args.model, &stop)?;
     let begin = Instant::now();
-    let model = Model::open(&args.model)?;
+    let model = Model::open(&path)?;
     let importance = args.imatrix.as_deref().map(|path| Importance::read(open_file(path)?)).transpose();
     let importance = importance.map_err(Error::from)?;
     let recipe = Recipe { mix: args.mix, overrides: args.overrides.clone(), importance };

@@ -5,11 +5,12 @@ use serde_json::json;
 
 use crate::args::TokenizeArgs;
 use crate::output::{Output, printable};
+use crate::stop::Stop;
 use crate::{input, load};
 
 pub fn run(args: &TokenizeArgs) -> anyhow::Result<()> {
     let text = input::text(args.prompt.as_deref(), args.file.as_deref())?;
-    let model = load::open(&args.source)?;
+    let model = load::open(&args.source, &Stop::default())?;
     let tokenizer = model.tokenizer();
     let ids = tokenizer.encode(&text, if args.special { Special::Parse } else { Special::Text })?;
     let mut out = Output::new();

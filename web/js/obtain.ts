@@ -42,12 +42,12 @@ export async function obtain(
   const model = remote(source, base);
   if (!model) return local(source as File | File[]);
   if (!canStore()) return onServer(model, await filesOf(model, signal));
-  const folder = await folderOf(model.source);
-  let manifest = await readManifest(folder);
-  if (!manifest || (model.sha256 && manifest.files.some((file) => file.sha256 && file.sha256 !== model.sha256))) {
-    manifest = { source: model.source, name: model.name, files: await filesOf(model, signal), used: 0 };
-  }
   try {
+    const folder = await folderOf(model.source);
+    let manifest = await readManifest(folder);
+    if (!manifest || (model.sha256 && manifest.files.some((file) => file.sha256 && file.sha256 !== model.sha256))) {
+      manifest = { source: model.source, name: model.name, files: await filesOf(model, signal), used: 0 };
+    }
     if (!isComplete(manifest)) await complete(folder, manifest, hash, report, signal);
     manifest.used = Date.now();
     await writeManifest(folder, manifest);
@@ -55,8 +55,8 @@ export async function obtain(
   } catch (error) {
     // The disk is full: the model still runs, read from the server.
     if (!(error instanceof DOMException && error.name === "QuotaExceededError")) throw error;
-    await deleteCached(model.source);
-    return onServer(model, manifest.files);
+    await deleteCached(model.source).catch(() => undefined);
+    return onServer(model, await filesOf(model, signal));
   }
 }
 
@@ -86,8 +86,15 @@ async function kept(manifest: Manifest): Promise<Obtained> {
 }
 
 function onServer(model: Remote, files: StoredFile[]): Obtained {
-  const needed = files.filter((file) => !file.optional || file.pieces === true || file.size);
-  return { name: model.name, files: needed.map((file) => HttpFile.open(file.name, file.url)) };
+  const there = files.flatMap((file) => {
+    try {
+      return [HttpFile.open(file.name, file.url)];
+    } catch (error) {
+      if (file.optional) return [];
+      throw error;
+    }
+  });
+  return { name: model.name, files: there };
 }
 
 /** Downloads and verifies what is missing. */

@@ -28,6 +28,8 @@ struct Shape {
     len: u32,
     splits: u32,
     fresh: u32,
+    /// Whether the result is stored instead of states; only the variants for CPUs do that.
+    finish: bool,
 }
 
 pub fn cases() -> Vec<Case> {
@@ -41,6 +43,7 @@ pub fn cases() -> Vec<Case> {
         len,
         splits,
         fresh,
+        finish: false,
     };
     let plain = KvFormat::default();
     // Heads, KV heads, head dim, position, tokens, the segment's first position, its length, splits, fresh.
@@ -61,6 +64,15 @@ pub fn cases() -> Vec<Case> {
     .into_iter()
     .flat_map(|numbers| case(shape(numbers), plain, Scores::Random))
     .collect();
+    // Tiles of each size; a segment that lies wholly after some of the tokens; one after another.
+    for numbers in [
+        [9, 3, 64, 150, 1, 0, 256, 1, 1],
+        [8, 1, 80, 100, 1, 64, 64, 1, 0],
+        [4, 2, 64, 60, 8, 64, 64, 1, 0],
+        [9, 3, 64, 40, 7, 0, 96, 1, 1],
+    ] {
+        cases.extend(case(Shape { finish: true, ..shape(numbers) }, plain, Scores::Random));
+    }
     for k in KvType::ALL {
         for v in KvType::ALL {
             let kv = KvFormat { k, v, hadamard: true };
@@ -95,17 +107,34 @@ pub fn cases() -> Vec<Case> {
 fn case(shape: Shape, kv: KvFormat, scores: Scores) -> Vec<Case> {
     let rows = tile(shape.count * (shape.heads / shape.kv_heads));
     let variants = [rows, if shape.count == 1 { DECODE } else { PREFILL }];
-    variants.map(|variant| on(variant, shape, kv, scores)).to_vec()
+    let variants = variants.into_iter().filter(|&variant| variant < DECODE || !shape.finish);
+    variants.map(|variant| on(variant, shape, kv, scores)).collect()
 }
 
 fn on(variant: usize, shape: Shape, kv: KvFormat, scores: Scores) -> Case {
-    let Shape { heads, kv_heads, head_dim, position, count, first, len, splits, fresh } = shape;
+    let Shape { heads, kv_heads, head_dim, position, count, first, len, splits, fresh, finish } = shape;
     let mut random = Random::new(u64::from(position + count));
     let scale = 1.0 / (head_dim as f32).sqrt();
     let [k_words, v_words] = kv.words(head_dim);
     let (q_width, page) = ((heads + 2 * kv_heads) * head_dim, kv.page());
-    let params =
-        Params { heads, kv_heads, head_dim, splits, first, len, scale, fresh, k_words, v_words, q_width, page };
+    let params = Params {
+        heads,
+        kv_heads,
+        head_dim,
+        splits,
+        first,
+        len,
+        scale,
+        fresh,
+        k_words,
+        v_words,
+        q_width,
+        page,
+        finish: finish.into(),
+        reserved0: 0,
+        reserved1: 0,
+        reserved2: 0,
+    };
     let mut q = random.activations((count * q_width) as usize);
     if scores != Scores::Random {
         // The first float of a query is 1 before scaling, the others are 0: a key's first float is its score.
@@ -148,7 +177,8 @@ fn on(variant: usize, shape: Shape, kv: KvFormat, scores: Scores) -> Case {
     }
     Case {
         name: format!(
-            "{heads}/{kv_heads} heads of {head_dim} at {position} tokens {count} segment {first}+{len} splits {splits} {kv} {scores:?}"
+            "{heads}/{kv_heads} heads of {head_dim} at {position} tokens {count} segment {first}+{len} splits {splits} {kv} {scores:?}{}",
+            if finish { " finish" } else { "" }
         ),
         variant,
         overrides: kv.overrides(),
@@ -156,7 +186,13 @@ fn on(variant: usize, shape: Shape, kv: KvFormat, scores: Scores) -> Case {
             params: bytemuck::bytes_of(&params).to_vec(),
             step: Step::new(position, count),
             format: None,
-            buffers: vec![words(&q), k, v, words(&states)],
+            buffers: vec![
+                words(&q),
+                k,
+                v,
+                words(&states),
+                words(&random.activations((count * heads * head_dim) as usize)),
+            ],
             workgroups: [rows.div_ceil(ROWS[variant]), kv_heads, splits],
         },
         nmse: 1e-10,

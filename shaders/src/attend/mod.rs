@@ -34,6 +34,14 @@ params! {
     q_width: u32,
     /// Positions of a page: a row sees those before its own page. 1: a row sees its own position too.
     page: u32,
+    /// 1: nothing comes after this: the result is stored, and no states.
+    finish: u32,
+    /// Padding to 16 bytes.
+    reserved0: u32,
+    /// Padding.
+    reserved1: u32,
+    /// Padding.
+    reserved2: u32,
 }
 
 /// Positions that a workgroup looks at together; splits take multiples of it.
@@ -52,7 +60,7 @@ pub static ATTEND: Kernel = Kernel {
     weights: false,
     params: Params::FIELDS,
     params_bytes: size_of::<Params>(),
-    bindings: &[read("q"), read("k_cache"), read("v_cache"), write("states")],
+    bindings: &[read("q"), read("k_cache"), read("v_cache"), write("states"), write("y")],
     overrides: &["K_VALUES", "V_VALUES"],
     variants: &[
         Variant::base("rows4", &["ROWS_4"]),
@@ -97,6 +105,12 @@ fn rows_of(rows: u32, tiles: u32) -> u32 {
     ROWS.into_iter().find(|tile| rows.div_ceil(*tile) == tiles).unwrap_or(ROWS[0])
 }
 
+/// Whether attention is done after the last segment: the variants for CPUs divide by the sums themselves where no other split, no
+/// page of halves and no transform is left to see to.
+pub(crate) fn finishes(caps: &Caps, heads: Heads, kv: KvFormat, capacity: u32) -> bool {
+    caps.cpu && splits(caps, heads, capacity) == 1 && kv.page() == 1 && kv.blocks(heads.head_dim)[1] == 1
+}
+
 /// Bytes of the states of `capacity` tokens.
 pub fn state_bytes(caps: &Caps, heads: Heads, capacity: u32) -> u64 {
     let rows = u64::from(splits(caps, heads, capacity)) * u64::from(capacity) * u64::from(heads.heads);
@@ -106,7 +120,8 @@ pub fn state_bytes(caps: &Caps, heads: Heads, capacity: u32) -> u64 {
 /// Records attention of the queries that `qkv` `[tokens, heads + 2 kv_heads, head_dim]` begins with over `segments`, in order of
 /// positions; but for each token's own page, where `kv` keeps it as halves:
 /// [`attend_recent`](crate::attend_recent::attend_recent) sees to that. `states` takes
-/// [`state_bytes`]; [`attend_merge`](crate::attend_merge::attend_merge) makes the result of it.
+/// [`state_bytes`]; [`attend_merge`](crate::attend_merge::attend_merge) makes the result of it, `y` `[tokens, heads, head_dim]`,
+/// where that is not stored at once.
 pub fn attend(
     plan: &mut Plan,
     caps: &Caps,
@@ -115,10 +130,12 @@ pub fn attend(
     qkv: BufferRef,
     segments: &[Segment],
     states: BufferRef,
+    y: BufferRef,
     capacity: u32,
 ) {
     let rows = capacity * (heads.heads / heads.kv_heads);
     let variant = variant(caps, rows, capacity);
+    let finish = finishes(caps, heads, kv, capacity);
     let [k_words, v_words] = kv.words(heads.head_dim);
     for (i, segment) in segments.iter().enumerate() {
         let params = Params {
@@ -134,6 +151,10 @@ pub fn attend(
             v_words,
             q_width: (heads.heads + 2 * heads.kv_heads) * heads.head_dim,
             page: kv.page(),
+            finish: u32::from(finish && i + 1 == segments.len()),
+            reserved0: 0,
+            reserved1: 0,
+            reserved2: 0,
         };
         if let Some(host) = segment.host {
             plan.uploads.push(Upload { before: plan.dispatches.len(), host, to: [segment.k, segment.v] });
@@ -144,7 +165,7 @@ pub fn attend(
             format: None,
             overrides: kv.overrides(),
             params: bytemuck::bytes_of(&params).to_vec(),
-            buffers: vec![qkv, segment.k, segment.v, states],
+            buffers: vec![qkv, segment.k, segment.v, states, y],
             workgroups: [rows.div_ceil(ROWS[variant]), heads.kv_heads, params.splits],
         });
     }

@@ -54,6 +54,11 @@ pub fn attend(scene: &mut Scene) {
                     total = total * shrink + weight;
                     largest = peak;
                 }
+                if p.finish == 1 {
+                    let out = &mut scene.floats_mut(4)[(row / ratio * p.heads + head) as usize * dim..][..dim];
+                    out.iter_mut().zip(sums).for_each(|(out, sum)| *out = (sum / total) as f32);
+                    continue;
+                }
                 sums.extend([largest, total]);
                 let out = &mut scene.floats_mut(3)[state..][..dim + 2];
                 out.iter_mut().zip(sums).for_each(|(out, value)| *out = value as f32);

@@ -38,7 +38,7 @@ fn attend(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_ind
     let share = ((length + p.splits - 1u) / p.splits + LANES - 1u) / LANES * LANES;
     let begin = min(split * share, length);
     let end = min(begin + share, length);
-    if begin >= end && p.fresh == 0u {
+    if begin >= end && p.fresh == 0u && p.finish == 0u {
         return;
     }
 
@@ -143,7 +143,11 @@ fn attend(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_ind
     }
     for (var i = lane; i < ROWS * quads; i += LANES) {
         let r = i / quads;
-        if row0 + r < rows {
+        let row = row0 + r;
+        if row < rows && p.finish == 1u {
+            let head = kv_head * ratio + row % ratio;
+            y[((row / ratio) * p.heads + head) * quads + i % quads] = queries[i] / totals[r];
+        } else if row < rows {
             let at = state0 + r * stride + i % quads * 4u;
             states[at] = queries[i].x;
             states[at + 1u] = queries[i].y;
@@ -151,7 +155,7 @@ fn attend(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_ind
             states[at + 3u] = queries[i].w;
         }
     }
-    if my_part == 0u && row0 + my_row < rows {
+    if my_part == 0u && row0 + my_row < rows && p.finish == 0u {
         states[state0 + my_row * stride + p.head_dim] = peaks[my_row];
         states[state0 + my_row * stride + p.head_dim + 1u] = totals[my_row];
     }

@@ -3,7 +3,7 @@
 mod cases;
 mod reference;
 
-use crate::attend::splits;
+use crate::attend::{finishes, splits};
 use crate::caps::Caps;
 use crate::kernel::{Kernel, Step, Variant, Work, read, write};
 use crate::kv::{Heads, KvFormat};
@@ -45,7 +45,8 @@ pub static ATTEND_MERGE: Kernel = Kernel {
     cases: cases::cases,
 };
 
-/// Records `y = ` the attention that `states` hold. `y` is `[tokens, heads, head_dim]`.
+/// Records `y = ` the attention that `states` hold, where [`attend`](crate::attend::attend) has not stored it already. `y` is
+/// `[tokens, heads, head_dim]`.
 pub fn attend_merge(
     plan: &mut Plan,
     caps: &Caps,
@@ -55,6 +56,9 @@ pub fn attend_merge(
     y: BufferRef,
     capacity: u32,
 ) {
+    if finishes(caps, heads, kv, capacity) {
+        return;
+    }
     let Heads { heads: query_heads, kv_heads, head_dim } = heads;
     let [_, block] = kv.blocks(head_dim);
     let splits = splits(caps, heads, capacity);

@@ -12,6 +12,7 @@ struct Product {
     tokens: u32,
     first: u32,
     put: Put,
+    normed: bool,
 }
 
 pub fn cases() -> Vec<Case> {
@@ -29,7 +30,10 @@ pub fn cases() -> Vec<Case> {
             (TILES, 13),
             (MATRIX, 13),
         ] {
-            cases.push(case(shape, Product { format, rows: 300, width: 768, tokens, first: 0, put: Put::Store }));
+            cases.push(case(
+                shape,
+                Product { format, rows: 300, width: 768, tokens, first: 0, put: Put::Store, normed: false },
+            ));
         }
     }
     for (shape, tokens) in [
@@ -51,14 +55,19 @@ pub fn cases() -> Vec<Case> {
             (Format::Q4_1, 576, 1536, 32, Put::Add),
             (Format::Q8_0, 4096, 576, 0, Put::Store),
         ] {
-            cases.push(case(shape, Product { format, rows, width, tokens, first, put }));
+            cases.push(case(shape, Product { format, rows, width, tokens, first, put, normed: false }));
+        }
+    }
+    for shape in [ROWS, ROWS_SPREAD] {
+        for (format, rows, width, put) in [(Format::Q4_1, 960, 576, Put::Store), (Format::Q6_K, 640, 512, Put::Pairs)] {
+            cases.push(case(shape, Product { format, rows, width, tokens: 1, first: 0, put, normed: true }));
         }
     }
     cases
 }
 
 fn case(shape: Shape, product: Product) -> Case {
-    let Product { format, rows, width, tokens, first, put } = product;
+    let Product { format, rows, width, tokens, first, put, normed } = product;
     let mut random = Random::new(u64::from(rows * 31 + width * 7 + tokens));
     // The first dispatch dimension is too short for all.
     let workgroups = shape.workgroups(rows, tokens, 3);
@@ -74,24 +83,28 @@ fn case(shape: Shape, product: Product) -> Case {
         put: put as u32,
         across: workgroups[0],
         row_words: format.row_words(width as usize) as u32,
-        reserved0: 0,
-        reserved1: 0,
-        reserved2: 0,
+        normed: normed.into(),
+        eps: 1e-5,
+        reserved: 0,
     };
     let weights = random.matrix(format, rows as usize, width as usize);
     let x = random.activations((tokens * width) as usize);
     let y = random.activations((tokens * y_width) as usize);
+    let norm = if normed { random.activations(width as usize) } else { x.clone() };
+    let mut overrides = shape.overrides.to_vec();
+    overrides.extend(normed.then_some(("NORMED", 1)));
+    let normed = if normed { " normed" } else { "" };
     let splits = shape.overrides.iter().find(|(name, _)| *name == "SPLITS");
     let splits = splits.map_or(String::new(), |(_, splits)| format!(" splits {splits}"));
     Case {
-        name: format!("{format} {rows}x{width} tokens {tokens}{splits} {put:?}"),
+        name: format!("{format} {rows}x{width} tokens {tokens}{splits} {put:?}{normed}"),
         variant: shape.variant,
-        overrides: shape.overrides.to_vec(),
+        overrides,
         scene: Scene {
             params: bytemuck::bytes_of(&params).to_vec(),
             step: Step::new(5, tokens),
             format: Some(format),
-            buffers: vec![weights.clone(), weights, words(&x), words(&y)],
+            buffers: vec![weights.clone(), weights, words(&x), words(&norm), words(&y)],
             workgroups,
         },
         // Matrix units take halves: each factor is off by up to 2^-12 of itself.

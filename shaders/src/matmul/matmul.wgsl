@@ -17,7 +17,9 @@ struct Params {
     put: u32,      // 0: y = product, 1: y += product, 2: tiles alternate, 3: y = silu(y) * product
     across: u32,   // workgroups in the first dispatch dimension
     row_words: u32,
-    reserved0: u32, reserved1: u32, reserved2: u32,
+    normed: u32,   // 1: NORMED is set
+    eps: f32,      // of the norm
+    reserved: u32,
 }
 @group(0) @binding(0) var<uniform> p: Params;
 @group(0) @binding(2) var<storage, read> weights: array<u32>;
@@ -27,7 +29,11 @@ struct Params {
 @group(0) @binding(3) var<storage, read> quads: array<vec4<u32>>; // the same
 #endif
 @group(0) @binding(4) var<storage, read> x: array<vec4<f32>>;
-@group(0) @binding(5) var<storage, read_write> y: array<f32>;
+@group(0) @binding(5) var<storage, read> norm: array<vec4<f32>>;
+@group(0) @binding(6) var<storage, read_write> y: array<f32>;
+
+// Whether x is still to be normalised: by the root of its mean square, and `norm`. Some variants for one token do it as they go.
+override NORMED: bool = false;
 
 #import format
 
@@ -53,6 +59,11 @@ fn base_of(tile: u32, lane: u32) -> u32 {
 
 fn load_x(at: u32) -> Group {
     return Group(x[at], x[at + 1u], x[at + 2u], x[at + 3u], x[at + 4u], x[at + 5u], x[at + 6u], x[at + 7u]);
+}
+
+// What products with a normalised x are multiplied with, once the squares are known.
+fn norm_scale(squares: vec4<f32>) -> f32 {
+    return 1.0 / sqrt(horizontal(squares) / f32(p.groups * 32u) + p.eps);
 }
 
 fn horizontal(v: vec4<f32>) -> f32 {

@@ -9,6 +9,7 @@ use crate::format::GROUP;
 use crate::kernel::{Kernel, Step, Variant, Work, read, write};
 use crate::params;
 use crate::plan::{BufferRef, Dispatch, Plan};
+use crate::rms_norm::{Norm, rms_norm};
 use crate::weights::Matrix;
 
 pub use shape::Method;
@@ -32,12 +33,12 @@ params! {
     across: u32,
     /// Words in a packed row.
     row_words: u32,
+    /// 1: `x` is still to be normalised.
+    normed: u32,
+    /// Added to the mean square then.
+    eps: f32,
     /// Padding to 16 bytes.
-    reserved0: u32,
-    /// Padding.
-    reserved1: u32,
-    /// Padding.
-    reserved2: u32,
+    reserved: u32,
 }
 
 /// The kernel.
@@ -48,8 +49,8 @@ pub static MATMUL: Kernel = Kernel {
     weights: true,
     params: Params::FIELDS,
     params_bytes: size_of::<Params>(),
-    bindings: &[read("weights"), read("quads"), read("x"), write("y")],
-    overrides: &["LANES", "SPLITS"],
+    bindings: &[read("weights"), read("quads"), read("x"), read("norm"), write("y")],
+    overrides: &["LANES", "SPLITS", "NORMED"],
     variants: &[
         Variant::base("vector", &["VECTOR"]),
         Variant::base("rows", &["ROWS"]),
@@ -97,6 +98,40 @@ pub enum Put {
 /// Records `y = W x` (or what `put` says): `x` is `[tokens, W.width]`, `y` is `[tokens, W.rows]`, or half of that for
 /// [`Put::Pairs`].
 pub fn matmul(plan: &mut Plan, caps: &Caps, w: &Matrix, x: BufferRef, y: BufferRef, tokens: Tokens, put: Put) {
+    record(plan, caps, w, x, None, y, tokens, put);
+}
+
+/// Records `y = W norm(x)` (or what `put` says) for all tokens of the step, `capacity` at most. Where the norm is a step of its
+/// own, `h` takes its result: `[tokens, W.width]`.
+pub fn normed_matmul(
+    plan: &mut Plan,
+    caps: &Caps,
+    w: &Matrix,
+    norm: &Norm,
+    x: BufferRef,
+    h: BufferRef,
+    y: BufferRef,
+    capacity: u32,
+    put: Put,
+) {
+    let tokens = Tokens::Step { capacity };
+    if Method::of(caps, capacity).normalises() {
+        return record(plan, caps, w, x, Some(norm), y, tokens, put);
+    }
+    rms_norm(plan, norm, x, h, capacity);
+    record(plan, caps, w, h, None, y, tokens, put);
+}
+
+fn record(
+    plan: &mut Plan,
+    caps: &Caps,
+    w: &Matrix,
+    x: BufferRef,
+    norm: Option<&Norm>,
+    y: BufferRef,
+    tokens: Tokens,
+    put: Put,
+) {
     let (x_first, count, capacity) = match tokens {
         Tokens::Step { capacity } => (0, 0, capacity),
         Tokens::Rows { first, count } => (first, count, count),
@@ -116,17 +151,22 @@ pub fn matmul(plan: &mut Plan, caps: &Caps, w: &Matrix, x: BufferRef, y: BufferR
             put: put as u32,
             across: workgroups[0],
             row_words: shard.format.row_words(w.width as usize) as u32,
-            reserved0: 0,
-            reserved1: 0,
-            reserved2: 0,
+            normed: norm.is_some().into(),
+            eps: norm.map_or(0.0, |norm| norm.eps),
+            reserved: 0,
         };
+        let mut overrides = shape.overrides.to_vec();
+        if norm.is_some() {
+            overrides.push(("NORMED", 1));
+        }
         plan.push(Dispatch {
             kernel: &MATMUL,
             variant: &MATMUL.variants[shape.variant],
             format: Some(shard.format),
-            overrides: shape.overrides.to_vec(),
+            overrides,
             params: bytemuck::bytes_of(&params).to_vec(),
-            buffers: vec![shard.buffer, shard.buffer, x, y],
+            // What is not normalised binds x once more.
+            buffers: vec![shard.buffer, shard.buffer, x, norm.map_or(x, |norm| norm.weight), y],
             workgroups,
         });
     }

@@ -1,7 +1,6 @@
 // One token, for CPUs with subgroups of 8 and more: rows 8 apart, four of a tile, an invocation. The lanes load x's quads, one
 // each, and tell the others: a broadcast is cheaper than a load.
-fn spread_x(at: u32, lane: u32) -> Group {
-    let own = x[at + lane % 8u];
+fn spread_x(own: vec4<f32>) -> Group {
     return Group(
         subgroupBroadcast(own, 0u), subgroupBroadcast(own, 1u), subgroupBroadcast(own, 2u), subgroupBroadcast(own, 3u),
         subgroupBroadcast(own, 4u), subgroupBroadcast(own, 5u), subgroupBroadcast(own, 6u), subgroupBroadcast(own, 7u),
@@ -16,13 +15,23 @@ fn dot_tile(tile: u32, own: u32, lane: u32) -> vec4<f32> {
     let groups = row_groups();
     let at = p.x_first * groups * 8u;
     var sum = vec4<f32>();
+    var squares = vec4<f32>();
     for (var g = 0u; g < groups; g++) {
-        let v = spread_x(at + g * 8u, lane);
+        var own_x = x[at + g * 8u + lane % 8u];
+        if NORMED {
+            squares = fma(own_x, own_x, squares);
+            own_x *= norm[g * 8u + lane % 8u];
+        }
+        let v = spread_x(own_x);
         let sums = sums_of(v);
         sum += vec4<f32>(
             dot_stored(load_stored(b0, g), v, sums), dot_stored(load_stored(b1, g), v, sums),
             dot_stored(load_stored(b2, g), v, sums), dot_stored(load_stored(b3, g), v, sums),
         );
+    }
+    if NORMED {
+        let all = spread_x(squares);
+        sum *= norm_scale(((all.a + all.b) + (all.c + all.d)) + ((all.e + all.f) + (all.g + all.h)));
     }
     return sum;
 }

@@ -80,6 +80,11 @@ impl Method {
         one == (capacity == 1) && MATMUL.variants[self.shape(0).variant].runs_on(caps)
     }
 
+    /// Whether it can normalise what it multiplies. What reads all of `x` in every invocation has the squares for nothing.
+    pub fn normalises(self) -> bool {
+        matches!(self, Self::Rows | Self::RowsSpread)
+    }
+
     /// The variant's name.
     pub fn name(self) -> &'static str {
         MATMUL.variants[self.shape(0).variant].name

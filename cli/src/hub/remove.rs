@@ -1,0 +1,134 @@
+//! `godwit rm`: models off the disk.
+
+use std::collections::HashSet;
+use std::fs;
+use std::path::Path;
+
+use super::cache::{Cached, entries};
+use super::choose::{Candidate, choose};
+use super::error::HubError;
+use super::name::Name;
+
+/// Removes a repository, or one of its models. Returns the bytes that were freed.
+///
+/// # Errors
+/// It is not there, more than one is meant, or the disk refuses.
+pub fn remove(name: &Name, cache: &Path) -> Result<u64, HubError> {
+    let cached = Cached::new(cache, name);
+    let folder = cached.folder();
+    if !folder.is_dir() {
+        return Err(HubError::NotHere(name.to_string()));
+    }
+    let before = size(folder);
+    if name.quant.is_some() || name.revision.is_some() {
+        remove_files(name, &cached)?;
+        prune(&cached)?;
+    }
+    let nothing_left = cached.commits().is_empty();
+    if nothing_left || name.quant.is_none() && name.revision.is_none() {
+        remove_folder(folder)?;
+        remove_folder(cached.locks())?;
+        return Ok(before);
+    }
+    Ok(before.saturating_sub(size(folder)))
+}
+
+/// Removes the links of a model, or of a whole commit where no QUANT is named.
+fn remove_files(name: &Name, cached: &Cached) -> Result<(), HubError> {
+    let commits = match name.revision {
+        Some(_) => cached.commit().filter(|commit| cached.snapshot(commit).is_dir()).into_iter().collect(),
+        None => cached.commits(),
+    };
+    let (mut removed, mut others) = (false, Vec::<Candidate>::new());
+    for commit in commits {
+        let (snapshot, models) = (cached.snapshot(&commit), cached.models(&commit));
+        let Some(quant) = name.quant.as_deref() else {
+            remove_folder(&snapshot)?;
+            removed = true;
+            continue;
+        };
+        match choose(&name.repo, Some(quant), &models) {
+            Ok(model) => {
+                for file in &model.files {
+                    let link = snapshot.join(&file.path);
+                    fs::remove_file(&link).map_err(HubError::io("remove", &link))?;
+                }
+                remove_empty(&snapshot);
+                removed = true;
+            }
+            Err(error @ HubError::Ambiguous { .. }) => return Err(error),
+            Err(_) => others.extend(models),
+        }
+    }
+    if removed {
+        return Ok(());
+    }
+    others.sort_by(|a, b| a.path().cmp(b.path()));
+    others.dedup_by(|a, b| a.path() == b.path());
+    match choose(&name.repo, name.quant.as_deref(), &others) {
+        Err(error @ HubError::NoQuant { .. }) => Err(error),
+        _ => Err(HubError::NotHere(name.to_string())),
+    }
+}
+
+/// Removes blobs that no snapshot links to, and references to commits that are gone. Parts of downloads stay: nothing says
+/// whose they are.
+fn prune(cached: &Cached) -> Result<(), HubError> {
+    let mut used = HashSet::new();
+    links(&cached.folder().join("snapshots"), &mut used);
+    for blob in entries(&cached.folder().join("blobs")) {
+        let name = blob.file_name().to_string_lossy().into_owned();
+        if !used.contains(&name) && !name.ends_with(".incomplete") {
+            fs::remove_file(blob.path()).map_err(HubError::io("remove", &blob.path()))?;
+        }
+    }
+    prune_refs(&cached.folder().join("refs"), &cached.commits())
+}
+
+fn prune_refs(folder: &Path, commits: &[String]) -> Result<(), HubError> {
+    for entry in entries(folder) {
+        let path = entry.path();
+        if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
+            prune_refs(&path, commits)?;
+        } else if !fs::read_to_string(&path).is_ok_and(|commit| commits.iter().any(|there| there == commit.trim())) {
+            fs::remove_file(&path).map_err(HubError::io("remove", &path))?;
+        }
+    }
+    Ok(())
+}
+
+/// The names of the blobs that links below a folder lead to.
+fn links(folder: &Path, used: &mut HashSet<String>) {
+    for entry in entries(folder) {
+        if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
+            links(&entry.path(), used);
+        } else if let Ok(target) = fs::read_link(entry.path())
+            && let Some(name) = target.file_name()
+        {
+            used.insert(name.to_string_lossy().into_owned());
+        }
+    }
+}
+
+/// The bytes of the files below a folder, links not followed.
+fn size(folder: &Path) -> u64 {
+    let each = |entry: fs::DirEntry| match entry.metadata() {
+        Ok(data) if data.is_dir() => size(&entry.path()),
+        Ok(data) if data.is_file() => data.len(),
+        _ => 0,
+    };
+    entries(folder).into_iter().map(each).sum()
+}
+
+/// Removes folders that hold nothing, this one too.
+fn remove_empty(folder: &Path) {
+    for entry in entries(folder).into_iter().filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir())) {
+        remove_empty(&entry.path());
+    }
+    // It fails where something is left, as it should.
+    let _ = fs::remove_dir(folder);
+}
+
+fn remove_folder(folder: &Path) -> Result<(), HubError> {
+    if folder.exists() { fs::remove_dir_all(folder).map_err(HubError::io("remove", folder)) } else { Ok(()) }
+}

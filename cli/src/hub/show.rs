@@ -1,0 +1,179 @@
+//! `godwit list` and `godwit show`: what is there, here and on the hub.
+
+use std::collections::HashMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use indicatif::HumanDuration;
+use serde_json::json;
+
+use super::cache::{Cached, entries};
+use super::choose::{Candidate, candidates, choose};
+use super::error::HubError;
+use super::http::Client;
+use super::name::{MAIN, Name};
+use super::settings::Settings;
+use super::table::KNOWN;
+use crate::output::{self, Output, printable};
+
+/// A model in the cache.
+struct Entry {
+    name: Name,
+    model: Candidate,
+    path: PathBuf,
+    commit: String,
+    modified: SystemTime,
+}
+
+/// The models of the table.
+pub fn known(json: bool) -> anyhow::Result<()> {
+    let mut out = Output::new();
+    if json {
+        let all: Vec<_> = KNOWN.iter().map(|k| json!({ "alias": k.alias, "name": k.name, "about": k.about })).collect();
+        return out.json(&json!({ "known": all }));
+    }
+    for known in &KNOWN {
+        out.line(&format!("{:<22} {:<62} {}", known.alias, known.name, known.about))?;
+    }
+    Ok(())
+}
+
+/// The models in the cache.
+pub fn list(cache: &Path, json: bool) -> anyhow::Result<()> {
+    let mut all: Vec<Entry> = repositories(cache).iter().flat_map(|repo| models(cache, repo)).collect();
+    all.sort_by_key(|entry| entry.name.to_string());
+    let mut out = Output::new();
+    if json {
+        let each = |e: &Entry| {
+            json!({
+                "name": e.name.to_string(), "kind": kind(&e.model), "quant": e.model.label, "bytes": e.model.bytes(),
+                "path": e.path, "commit": e.commit,
+                "modified": e.modified.duration_since(UNIX_EPOCH).map_or(0, |age| age.as_secs()),
+            })
+        };
+        return out.json(&json!({ "cache": cache, "models": all.iter().map(each).collect::<Vec<_>>() }));
+    }
+    if all.is_empty() {
+        eprintln!("nothing in {}; `godwit list --known` shows what could be", cache.display());
+    }
+    let width = all.iter().map(|entry| entry.name.to_string().len()).max().unwrap_or(0);
+    for entry in &all {
+        let age = HumanDuration(entry.modified.elapsed().unwrap_or_default());
+        let (name, size) = (printable(&entry.name.to_string()), output::bytes(entry.model.bytes()));
+        out.line(&format!("{name:<width$}  {:<11} {size:>10}  {age} ago", kind(&entry.model)))?;
+    }
+    Ok(())
+}
+
+/// The repositories of models in the cache.
+fn repositories(cache: &Path) -> Vec<Name> {
+    let name = |folder: String| {
+        let (owner, repo) = folder.strip_prefix("models--")?.split_once("--")?;
+        Name::parse(&format!("{owner}/{repo}")).ok()
+    };
+    entries(cache).into_iter().filter_map(|entry| name(entry.file_name().into_string().ok()?)).collect()
+}
+
+/// The models of a repository that are here, whole, with the names that mean each of them.
+fn models(cache: &Path, repo: &Name) -> Vec<Entry> {
+    let cached = Cached::new(cache, repo);
+    let mut revisions = HashMap::new();
+    references(&cached.folder().join("refs"), "", &mut revisions);
+    let mut all = Vec::new();
+    for commit in cached.commits() {
+        let revision = match revisions.get(&commit) {
+            Some(revision) if revision == MAIN => None,
+            Some(revision) => Some(revision.clone()),
+            None => Some(commit.clone()),
+        };
+        let models = cached.models(&commit);
+        for model in &models {
+            let same = models.iter().filter(|other| other.label == model.label).count();
+            let quant = if same == 1 { model.handle() } else { model.path() };
+            let alone = model.is_folder() && models.len() == 1;
+            let name = Name {
+                repo: repo.repo.clone(),
+                quant: Some(quant.to_owned()).filter(|_| !alone),
+                revision: revision.clone(),
+            };
+            let first = cached.snapshot(&commit).join(model.path());
+            let modified = fs::metadata(first).and_then(|data| data.modified()).unwrap_or(UNIX_EPOCH);
+            let path = cached.path(&commit, model);
+            all.push(Entry { name, path, model: model.clone(), commit: commit.clone(), modified });
+        }
+    }
+    all
+}
+
+/// Which commit each reference names; `main` where more than one does.
+fn references(folder: &Path, prefix: &str, revisions: &mut HashMap<String, String>) {
+    for entry in entries(folder) {
+        let Ok(name) = entry.file_name().into_string() else { continue };
+        let name = if prefix.is_empty() { name } else { format!("{prefix}/{name}") };
+        if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
+            references(&entry.path(), &name, revisions);
+        } else if let Ok(commit) = fs::read_to_string(entry.path()) {
+            let known = revisions.entry(commit.trim().to_owned()).or_insert_with(|| name.clone());
+            if name == MAIN {
+                *known = name;
+            }
+        }
+    }
+}
+
+fn kind(model: &Candidate) -> &'static str {
+    if model.is_folder() { "safetensors" } else { "GGUF" }
+}
+
+/// The models of a repository: on the hub, or, where that can't be asked, here.
+pub fn show(name: &Name, settings: &Settings, json: bool) -> anyhow::Result<()> {
+    let cached = Cached::new(&settings.cache, name);
+    let listing = match settings.offline {
+        true => Err(HubError::Offline(name.to_string())),
+        false => Client::new(settings).and_then(|client| client.listing(name, &|| false)),
+    };
+    let here = cached.commit();
+    let (from, commit, all) = match listing {
+        Ok(listing) => ("hub", listing.commit.clone(), candidates(&listing.names())),
+        Err(error @ (HubError::Offline(_) | HubError::Network { .. })) => {
+            let there = here.clone().map(|commit| (cached.models(&commit), commit)).filter(|(all, _)| !all.is_empty());
+            let (all, commit) = there.ok_or(error)?;
+            ("cache", commit, all)
+        }
+        Err(error) => return Err(error.into()),
+    };
+    let chosen = match choose(&name.repo, name.quant.as_deref(), &all) {
+        Ok(model) => Some(model.clone()),
+        // All of them are shown below, none as the one.
+        Err(HubError::Ambiguous { .. }) => None,
+        Err(error) => return Err(error.into()),
+    };
+    let downloaded = cached.models(&commit);
+    let is_here = |model: &Candidate| downloaded.iter().any(|there| there.path() == model.path());
+    let is_chosen = |model: &Candidate| chosen.as_ref() == Some(model);
+    let mut out = Output::new();
+    if json {
+        let each = |model: &Candidate| {
+            let files = model.files.iter().map(|f| json!({ "path": f.path, "bytes": f.bytes })).collect::<Vec<_>>();
+            json!({
+                "kind": kind(model), "quant": model.label, "bytes": model.bytes(), "files": files,
+                "downloaded": is_here(model), "chosen": is_chosen(model),
+            })
+        };
+        let models: Vec<_> = all.iter().map(each).collect();
+        return out.json(&json!({ "repo": name.repo, "commit": commit, "from": from, "models": models }));
+    }
+    out.line(&format!("{} at {commit}, from the {from}", name.repo))?;
+    for model in &all {
+        let mark = if is_chosen(model) { '*' } else { ' ' };
+        let here = if is_here(model) { ", downloaded" } else { "" };
+        let files = match model.files.len() {
+            1 => printable(model.path()),
+            count => format!("{} and {} more", printable(model.path()), count - 1),
+        };
+        let label = if model.label.is_empty() { "-" } else { &model.label };
+        out.line(&format!("{mark} {label:<12} {:>10}  {files}{here}", output::bytes(model.bytes())))?;
+    }
+    Ok(())
+}
