@@ -12,7 +12,7 @@ export const MODEL = "SmolLM2-135M-Instruct.Q4_1.gguf";
 export const MODEL_FILE = join(root, "models", MODEL);
 export const GOLDEN = join(root, "tests/golden");
 /** Milliseconds that a step on SwiftShader may take. */
-export const PATIENCE = 180_000;
+export const PATIENCE = 400_000;
 
 let broken = false;
 
