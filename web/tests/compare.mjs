@@ -47,7 +47,7 @@ const measure = async ({ kind, url, params }) => {
   return result;
 };
 
-for (const kind of [{ name: "godwit" }, { name: "wllama", gpu: true }, { name: "wllama", gpu: false }]) {
+for (const kind of [{ name: "wllama", gpu: false }, { name: "wllama", gpu: true }, { name: "godwit" }]) {
   const browser = await start({ "/wllama/": resolve(folder) });
   try {
     const page = await browser.context.newPage();
