@@ -144,6 +144,7 @@ step("a lost device is told, and the model loads again with the chat kept", asyn
 });
 
 step("a phone's width holds all of it", async () => {
+  await page.goto(browser.server.url);
   await page.setViewportSize({ width: 360, height: 640 });
   /** What sticks out of the page, where anything does. */
   const wide = () => page.evaluate(() => {
@@ -152,7 +153,8 @@ step("a phone's width holds all of it", async () => {
     return all.filter((one) => one.getBoundingClientRect().right > innerWidth).map((one) => `${one.localName}#${one.id}`);
   });
   assert.deepEqual(await wide(), []);
-  assert.equal(await page.getByRole("button", { name: "New chat" }).isVisible(), false);
+  // The list of chats slides away.
+  await page.locator("#new-chat").waitFor({ state: "hidden" });
   await page.getByRole("button", { name: "Chats" }).click();
   await page.getByRole("button", { name: "New chat" }).click();
   await page.getByRole("button", { name: "Settings" }).click();
