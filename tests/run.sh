@@ -33,7 +33,9 @@ VK_DRIVER_FILES=$SWIFTSHADER cargo test --quiet -p godwit-tests --test phases
 step "models on SwiftShader"
 VK_DRIVER_FILES=$SWIFTSHADER cargo test --quiet -p godwit-tests --test model --test shapes
 
-step "shaders, runtime and web for wasm32"
-web/build.sh --check
+step "the web page and package"
+web/build.sh
+step "the web page and package in Chromium"
+node --test --test-concurrency=1 web/tests/*.test.mjs
 
 step "all passed"

@@ -1,1 +1,34 @@
-//! Godwit in the browser: the same core over WebGPU.
+//! Godwit in the browser: the same core over WebGPU, for a worker of its own.
+//!
+//! `web/js` wraps what is here for pages. Files are read at once, which only workers can; everything that waits for the GPU
+//! is a promise. Errors are JavaScript errors whose `name` is a class of `web/js/errors.ts`.
+
+mod stops;
+
+#[cfg(target_arch = "wasm32")]
+mod engine;
+#[cfg(target_arch = "wasm32")]
+mod error;
+#[cfg(target_arch = "wasm32")]
+mod hash;
+#[cfg(target_arch = "wasm32")]
+mod model;
+#[cfg(target_arch = "wasm32")]
+mod reply;
+#[cfg(target_arch = "wasm32")]
+mod source;
+
+pub use stops::Stops;
+
+/// Messages of panics go to the console: a panic in wasm says nothing else.
+#[cfg(target_arch = "wasm32")]
+#[wasm_bindgen::prelude::wasm_bindgen(start)]
+fn start() {
+    use wasm_bindgen::prelude::*;
+    #[wasm_bindgen]
+    extern "C" {
+        #[wasm_bindgen(js_namespace = console, js_name = error)]
+        fn console_error(text: &str);
+    }
+    std::panic::set_hook(Box::new(|info| console_error(&info.to_string())));
+}

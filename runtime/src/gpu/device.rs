@@ -29,7 +29,7 @@ pub(super) struct Inner {
     summary: AdapterSummary,
     pub caps: Caps,
     pub budget: Budget,
-    fault: Arc<Mutex<Option<String>>>,
+    fault: Arc<Mutex<Option<GpuError>>>,
 }
 
 impl Gpu {
@@ -75,18 +75,16 @@ impl Gpu {
         let opened = adapter.request_device(&descriptor).await;
         let (device, queue) =
             opened.map_err(|e| GpuError::Device { adapter: summary.to_string(), fault: e.to_string() })?;
-        let fault: Arc<Mutex<Option<String>>> = Arc::default();
-        let note = |fault: &Mutex<Option<String>>, text: String| {
-            fault.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(text);
+        let fault: Arc<Mutex<Option<GpuError>>> = Arc::default();
+        let note = |fault: &Mutex<Option<GpuError>>, error: GpuError| {
+            fault.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(error);
         };
         let slot = Arc::clone(&fault);
-        device.on_uncaptured_error(Arc::new(move |error: wgpu::Error| note(&slot, error.to_string())));
+        device.on_uncaptured_error(Arc::new(move |error: wgpu::Error| {
+            note(&slot, GpuError::Failed { fault: error.to_string() });
+        }));
         let slot = Arc::clone(&fault);
-        device.set_device_lost_callback(move |reason, message| {
-            if reason != wgpu::DeviceLostReason::Destroyed {
-                note(&slot, format!("the device was lost: {message}"));
-            }
-        });
+        device.set_device_lost_callback(move |_, fault| note(&slot, GpuError::Lost { fault }));
         let caps = Caps {
             subgroups: features.contains(wgpu::Features::SUBGROUP),
             matrices,
@@ -173,9 +171,14 @@ impl Gpu {
     /// The first fault that the driver reported, if it did.
     pub(super) fn check(&self) -> Result<(), GpuError> {
         match &*self.inner.fault.lock().unwrap_or_else(PoisonError::into_inner) {
-            Some(fault) => Err(GpuError::Failed { fault: fault.clone() }),
+            Some(fault) => Err(fault.clone()),
             None => Ok(()),
         }
+    }
+
+    /// The first fault that the driver reported, else this.
+    pub(super) fn fault_or(&self, error: GpuError) -> GpuError {
+        self.check().err().unwrap_or(error)
     }
 }
 

@@ -83,6 +83,12 @@ pub enum GpuError {
         /// What the driver said.
         fault: String,
     },
+    /// The device is gone, and all that was on it.
+    #[error("the GPU was lost: {fault}; load the model again")]
+    Lost {
+        /// What the driver said.
+        fault: String,
+    },
     /// A backend by a name that is none.
     #[error("`{0}` is no backend; known: vulkan, metal, dx12, gl, webgpu")]
     UnknownBackend(String),

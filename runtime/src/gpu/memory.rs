@@ -104,6 +104,14 @@ struct Counted {
     _share: Share,
 }
 
+/// A browser frees a buffer when it collects garbage, of which it sees little: it must be told.
+#[cfg(target_arch = "wasm32")]
+impl Drop for Counted {
+    fn drop(&mut self) {
+        self.buffer.destroy();
+    }
+}
+
 /// How much memory may be taken, and how much is.
 pub(super) struct Budget {
     most: u64,
@@ -189,8 +197,8 @@ impl Readback {
         let failed = |fault: String| GpuError::Failed { fault };
         match self.receiver.await {
             Ok(Ok(())) => self.gpu.inner.pace.done(self.submitted),
-            Ok(Err(e)) => return Err(failed(e.to_string())),
-            Err(_) => return Err(failed("the device gave no answer".into())),
+            Ok(Err(e)) => return Err(self.gpu.fault_or(failed(e.to_string()))),
+            Err(_) => return Err(self.gpu.fault_or(failed("the device gave no answer".into()))),
         }
         let bytes = self.staging.get_mapped_range(..self.bytes).map_err(|e| failed(e.to_string()))?.to_vec();
         self.staging.unmap();

@@ -1,0 +1,8 @@
+/** Godwit: language models on the GPU of whoever opens the page. */
+
+export { Engine, Session, type LoadOptions, type LoadProgress } from "./engine.js";
+export { Completions, type Completion, type CompletionChunk, type CompletionParams, type Usage } from "./completions.js";
+export * from "./errors.js";
+export type { EngineInfo, EngineOptions, Estimate, Memory, Message, ModelInfo, SamplingOptions } from "./protocol.js";
+export type { Source } from "./sources.js";
+export type { CachedModel } from "./store.js";

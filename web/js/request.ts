@@ -1,0 +1,65 @@
+/** Requests that are tried again. */
+
+import { Aborted, NetworkError } from "./errors.js";
+
+/** Waits before each further try, in milliseconds. */
+const WAITS = [300, 1000, 3000, 9000];
+
+/** Whether the same request may succeed later. */
+const passes = (status: number) => status === 408 || status === 429 || status >= 500;
+
+/** Waits, unless the signal says stop. */
+export function pause(ms: number, signal: AbortSignal): Promise<void> {
+  return new Promise((resolve, reject) => {
+    const stop = () => (clearTimeout(timer), reject(new Aborted("stopped")));
+    const timer = setTimeout(() => (signal.removeEventListener("abort", stop), resolve()), ms);
+    if (signal.aborted) stop();
+    else signal.addEventListener("abort", stop, { once: true });
+  });
+}
+
+/** Does `work` again while it fails with what may pass. */
+export async function retried<T>(signal: AbortSignal, work: () => Promise<T>): Promise<T> {
+  for (let tries = 0; ; tries++) {
+    try {
+      return await work();
+    } catch (error) {
+      if (signal.aborted) throw new Aborted("stopped");
+      const wait = WAITS[tries];
+      if (wait === undefined || !(error instanceof Passing)) throw error;
+      await pause(wait, signal);
+    }
+  }
+}
+
+/** A network error that may pass. */
+export class Passing extends NetworkError {}
+
+/** Fetches; throws a NetworkError where the answer is neither a success nor one of the `expected` codes. */
+export async function fetched(
+  url: string,
+  headers: Record<string, string>,
+  signal: AbortSignal,
+  expected: number[] = [],
+): Promise<Response> {
+  let response: Response;
+  try {
+    response = await fetch(url, { headers, signal });
+  } catch {
+    if (signal.aborted) throw new Aborted("stopped");
+    throw new Passing(`${url} can't be reached; check the address and the network`);
+  }
+  if (response.ok || expected.includes(response.status)) return response;
+  const Kind = passes(response.status) ? Passing : NetworkError;
+  throw new Kind(`${url}: the server answers ${response.status} ${response.statusText}`);
+}
+
+/** [`fetched`], tried again. */
+export function request(
+  url: string,
+  headers: Record<string, string>,
+  signal: AbortSignal,
+  expected: number[] = [],
+): Promise<Response> {
+  return retried(signal, () => fetched(url, headers, signal, expected));
+}

@@ -1,0 +1,67 @@
+/** Where a model comes from, and which files it has. */
+
+import { BadRequest } from "./errors.js";
+import { request } from "./request.js";
+import type { StoredFile } from "./store.js";
+
+/**
+ * A model: the URL of a GGUF file (of a split one, of its first part) or of a repository's `config.json`; files that a person
+ * picked; or a URL with the SHA-256 of its file in hexadecimal.
+ */
+export type Source = string | File | File[] | { url: string; sha256?: string; name?: string };
+
+/** A model on a server. */
+export interface Remote {
+  source: string;
+  name: string;
+  sha256?: string;
+}
+
+/** The remote model that a source means; none where it is local. */
+export function remote(source: Source, base: string): Remote | undefined {
+  if (source instanceof File || Array.isArray(source)) return undefined;
+  const { url, sha256, name } = typeof source === "string" ? { url: source, sha256: undefined, name: undefined } : source;
+  let absolute: URL;
+  try {
+    absolute = new URL(url, base);
+  } catch {
+    throw new BadRequest(`${JSON.stringify(url)} is no URL`);
+  }
+  if (!/^https?:$/.test(absolute.protocol)) throw new BadRequest(`${absolute.href} is no http or https URL`);
+  const parts = decodeURIComponent(absolute.pathname).split("/");
+  const last = parts.pop() ?? "";
+  const folder = parts.filter((part) => !["resolve", "main", ""].includes(part)).pop();
+  return { source: absolute.href, name: name ?? (last === "config.json" && folder ? folder : last || absolute.host), sha256 };
+}
+
+const SMALL = ["tokenizer_config.json", "generation_config.json", "chat_template.jinja"];
+
+/** The files of a remote model: all parts of a split one; of a repository, those that matter. */
+export async function filesOf(remote: Remote, signal: AbortSignal): Promise<StoredFile[]> {
+  const url = new URL(remote.source);
+  const name = decodeURIComponent(url.pathname.split("/").pop() ?? "") || "model.gguf";
+  const sibling = (name: string, optional = false): StoredFile => {
+    const other = new URL(url);
+    other.pathname = other.pathname.replace(/[^/]*$/, encodeURIComponent(name));
+    return { name, url: other.href, optional, pieces: [] };
+  };
+  const split = /^(.*)-\d{5}-of-(\d{5})\.gguf$/.exec(name);
+  if (split) {
+    const [, stem, count] = split;
+    return Array.from({ length: Number(count) }, (_, i) =>
+      sibling(`${stem}-${String(i + 1).padStart(5, "0")}-of-${count}.gguf`),
+    );
+  }
+  if (name !== "config.json") return [{ name, url: url.href, sha256: remote.sha256, pieces: [] }];
+  const index = sibling("model.safetensors.index.json", true);
+  const answer = await request(index.url, {}, signal, [404]);
+  const weights = answer.ok ? shards(await answer.json()) : ["model.safetensors"];
+  const needed = ["config.json", "tokenizer.json", ...weights].map((name) => sibling(name));
+  return [...needed, ...SMALL.map((name) => sibling(name, true)), ...(answer.ok ? [index] : [])];
+}
+
+/** The names in an index of shards. */
+function shards(index: { weight_map?: Record<string, string> }): string[] {
+  const names = [...new Set(Object.values(index.weight_map ?? {}))];
+  return names.filter((name) => /^[\w.-]+\.safetensors$/.test(name)).sort();
+}

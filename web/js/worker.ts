@@ -1,0 +1,120 @@
+/** The worker: holds the wasm, the model and the conversation, and answers calls one after the other. */
+
+import init, { Sha256, WebEngine, WebModel } from "godwit-wasm";
+import { Aborted, BadRequest, toWire } from "./errors.js";
+import { BlobFile } from "./files.js";
+import { type Obtained, discard, obtain, peek } from "./obtain.js";
+import type { Calls, EngineOptions, Estimate, Event, FromWorker, ModelInfo, ToWorker } from "./protocol.js";
+
+/** The context where nobody says. */
+const USUAL_CONTEXT = 8192;
+
+/** A call's way to tell of itself, and to hear that it should end. */
+interface Call {
+  tell(event: Event): void;
+  signal: AbortSignal;
+}
+
+type Handlers = { [Name in keyof Calls]: (call: Call, ...rest: Parameters<Calls[Name]>) => unknown };
+
+let model: WebModel | undefined;
+let engine: WebEngine | undefined;
+
+function opened(): WebModel {
+  if (!model) throw new BadRequest("no model is loaded");
+  return model;
+}
+
+function loaded(): WebEngine {
+  if (!engine) throw new BadRequest("no model is loaded");
+  return engine;
+}
+
+const contextOf = (info: ModelInfo, options: EngineOptions) => Math.min(options.context ?? USUAL_CONTEXT, info.window);
+
+function open({ name, files }: Obtained): [WebModel, ModelInfo] {
+  const model = WebModel.open(name, files);
+  return [model, model.info() as ModelInfo];
+}
+
+const handlers: Handlers = {
+  async estimate({ signal }, source, base, options): Promise<Estimate> {
+    const obtained = await peek(source, base, signal);
+    const [model, info] = open(obtained);
+    const context = contextOf(info, options);
+    const memory = model.memory(context, options.kv ?? "f16");
+    model.free();
+    return { model: info, context, memory, cached: obtained.files.every((file) => file instanceof BlobFile) };
+  },
+
+  async load({ tell, signal }, source, base, options) {
+    const report = (phase: "download" | "verify" | "gpu", done: number, total: number) =>
+      tell({ kind: "progress", phase, done, total });
+    try {
+      const [found, info] = open(await obtain(source, base, () => new Sha256(), report, signal));
+      signal.throwIfAborted();
+      engine = await WebEngine.load(found, { ...options, context: contextOf(info, options) }, (done: number, total: number) => {
+        report("gpu", done, total);
+        return !signal.aborted;
+      });
+      model = found;
+      return info;
+    } catch (error) {
+      if (error instanceof Error && error.name === "BadModel") await discard(source, base);
+      throw error;
+    }
+  },
+
+  info: () => loaded().info(),
+  tokenize: (_, text, special) => Array.from(opened().tokenize(text, special)),
+  detokenize: (_, ids) => opened().detokenize(Uint32Array.from(ids)),
+  tokens: () => Array.from(loaded().tokens()),
+
+  async reply({ tell, signal }, prompt, options) {
+    const messages = prompt.length > 0 && typeof prompt[0] === "object";
+    const ids = messages ? opened().prompt(prompt) : Uint32Array.from(prompt as number[]);
+    return loaded().reply(
+      ids,
+      options,
+      (done: number, total: number) => (tell({ kind: "progress", phase: "prompt", done, total }), !signal.aborted),
+      (text: string, ids: Uint32Array) => (tell({ kind: "text", text, ids: Array.from(ids) }), !signal.aborted),
+    );
+  },
+
+  async save(_, note) {
+    // Each piece becomes a Blob, which browsers may move out of memory.
+    const pieces: Blob[] = [];
+    await loaded().save((bytes: Uint8Array<ArrayBuffer>) => void pieces.push(new Blob([bytes])), note ?? null);
+    return new Blob(pieces);
+  },
+
+  resume: (_, context) => loaded().resume(new BlobFile("context", context)),
+};
+
+const send = (message: FromWorker) => postMessage(message);
+const running = new Map<number, AbortController>();
+let before: Promise<unknown> = init({ module_or_path: new URL("./godwit_bg.wasm", import.meta.url) });
+
+async function answer(id: number, name: keyof Calls, rest: unknown[], controller: AbortController): Promise<void> {
+  const call: Call = { tell: (event) => send({ id, event }), signal: controller.signal };
+  try {
+    if (controller.signal.aborted) throw new Aborted("stopped");
+    const handler = handlers[name] as (call: Call, ...rest: unknown[]) => unknown;
+    send({ id, value: await handler(call, ...rest) });
+  } catch (error) {
+    send({ id, error: toWire(error) });
+  } finally {
+    running.delete(id);
+  }
+}
+
+addEventListener("message", ({ data }: MessageEvent<ToWorker>) => {
+  if ("abort" in data) {
+    running.get(data.id)?.abort();
+    return;
+  }
+  const controller = new AbortController();
+  running.set(data.id, controller);
+  const run = () => answer(data.id, data.call, data.arguments, controller);
+  before = before.then(run, (error) => send({ id: data.id, error: toWire(error) }));
+});

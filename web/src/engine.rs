@@ -1,0 +1,155 @@
+//! A model on the GPU, and its conversation.
+
+use std::cell::Cell;
+use std::ops::ControlFlow;
+use std::pin::pin;
+use std::task::Poll;
+
+use godwit::{ContextSize, Engine, EngineOptions, Error, Gpu, GpuOptions, KvFormat, Progress, Session, Spilling};
+use js_sys::{Array, Function};
+use serde::{Deserialize, Serialize};
+use wasm_bindgen::prelude::*;
+
+use crate::error::Fault;
+use crate::model::{Memory, WebModel, from_js, kv_format, to_js};
+use crate::source::{ByteFile, Cursor, Sink};
+
+#[derive(Deserialize)]
+#[serde(default, rename_all = "camelCase", deny_unknown_fields)]
+struct LoadOptions {
+    context: Option<u32>,
+    kv: String,
+    memory: Option<f64>,
+    webgpu_limits: bool,
+}
+
+impl Default for LoadOptions {
+    fn default() -> Self {
+        Self { context: None, kv: KvFormat::default().to_string(), memory: None, webgpu_limits: false }
+    }
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct EngineInfo {
+    adapter: String,
+    driver: String,
+    features: Vec<&'static str>,
+    max_binding: u64,
+    max_buffer: u64,
+    context: u32,
+    kv: String,
+    used_tokens: usize,
+    kv_bytes_per_token: u64,
+    memory: Memory,
+    wasm_bytes: f64,
+}
+
+/// A model on the GPU with one conversation.
+#[wasm_bindgen]
+pub struct WebEngine {
+    pub(crate) session: Session,
+}
+
+#[wasm_bindgen]
+impl WebEngine {
+    /// Brings a model onto the GPU. `progress` hears the bytes done, and of how many; should it return false, loading ends.
+    ///
+    /// # Errors
+    /// There is no WebGPU, too little memory, a file that can't be read, or `progress` ended it.
+    pub async fn load(model: &WebModel, options: JsValue, progress: Function) -> Result<WebEngine, Fault> {
+        let model = model.model.clone();
+        let options: LoadOptions = from_js(&options)?;
+        let memory = options.memory.map(|bytes| bytes as u64);
+        let gpu = GpuOptions { memory, webgpu_limits: options.webgpu_limits, ..GpuOptions::default() };
+        let gpu = Gpu::open(&gpu).await?;
+        let kv = kv_format(&options.kv)?;
+        let context = options.context.map_or(ContextSize::Window, ContextSize::Tokens);
+        // What leaves the GPU would have to fit wasm's memory.
+        let options = EngineOptions { context, kv, spill: Spilling::Never, ..EngineOptions::default() };
+        let stopped = Cell::new(false);
+        let mut report = |now: Progress| stopped.set(!goes_on(&progress, now.done as f64, now.total as f64));
+        let device = gpu.clone();
+        let loading = async { Engine::load(gpu, &model, &options, &mut report).await?.session().await };
+        let loaded = unless(&stopped, loading).await;
+        // Buffers live until the browser collects them, unless their device ends.
+        let session = loaded.inspect_err(|_| device.device().destroy())?;
+        Ok(Self { session })
+    }
+
+    /// What the engine runs on and takes.
+    ///
+    /// # Errors
+    /// None that is known.
+    pub fn info(&self) -> Result<JsValue, Fault> {
+        let (session, engine) = (&self.session, self.session.engine());
+        let (adapter, wasm) = (engine.gpu().summary(), wasm_bindgen::memory());
+        let buffer = js_sys::Reflect::get(&wasm, &"buffer".into()).unwrap_or_default();
+        to_js(&EngineInfo {
+            adapter: adapter.to_string(),
+            driver: adapter.driver.clone(),
+            features: adapter.features.clone(),
+            max_binding: adapter.max_binding,
+            max_buffer: adapter.max_buffer,
+            context: engine.context(),
+            kv: engine.kv_format().to_string(),
+            used_tokens: session.tokens().len(),
+            kv_bytes_per_token: session.kv_bytes_per_token(),
+            memory: session.memory().into(),
+            wasm_bytes: buffer.dyn_ref::<js_sys::ArrayBuffer>().map_or(0.0, |buffer| buffer.byte_length().into()),
+        })
+    }
+
+    /// The conversation's tokens.
+    pub fn tokens(&self) -> Vec<u32> {
+        self.session.tokens().to_vec()
+    }
+
+    /// Forgets all tokens from `len` on.
+    pub fn truncate(&mut self, len: usize) {
+        self.session.truncate(len);
+    }
+
+    /// Hands the conversation's tokens and KV cache to `write`, a piece at a time, with a note that comes back when they are
+    /// read.
+    ///
+    /// # Errors
+    /// There are no tokens, `write` throws, or the GPU fails.
+    pub async fn save(&self, write: Function, note: JsValue) -> Result<(), Fault> {
+        let end = self.session.tokens().len();
+        let mut go_on = |_, _| ControlFlow::Continue(());
+        Ok(self.session.save(&mut Sink(&write), 0..end, from_js(&note)?, &mut go_on).await?)
+    }
+
+    /// Goes on from what [`WebEngine::save`] wrote; the conversation until now is forgotten. Returns the note.
+    ///
+    /// # Errors
+    /// The file is damaged, of another model, or does not fit.
+    pub async fn resume(&mut self, file: ByteFile) -> Result<JsValue, Fault> {
+        self.session.truncate(0);
+        let mut go_on = |_, _| ControlFlow::Continue(());
+        let header = self.session.resume(&mut Cursor::from(file), None, &mut go_on).await?;
+        to_js(&header.note)
+    }
+
+    /// Gives the GPU's memory back. Nothing else may be called after it.
+    pub fn destroy(self) {
+        self.session.engine().gpu().device().destroy();
+    }
+}
+
+/// Tells a callback two numbers; whether it wants to go on. A callback that throws does not.
+pub fn goes_on(callback: &Function, done: f64, total: f64) -> bool {
+    let arguments = Array::of2(&done.into(), &total.into());
+    callback.apply(&JsValue::NULL, &arguments).is_ok_and(|answer| answer != JsValue::FALSE)
+}
+
+/// Waits for work, or until it is to stop.
+async fn unless<T>(stopped: &Cell<bool>, work: impl Future<Output = Result<T, Error>>) -> Result<T, Error> {
+    let mut work = pin!(work);
+    std::future::poll_fn(|context| match work.as_mut().poll(context) {
+        Poll::Pending if stopped.get() => Poll::Ready(Err(Error::Stopped)),
+        state => state,
+    })
+    .await
+}
