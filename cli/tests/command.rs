@@ -330,7 +330,9 @@ fn what_suits_the_gpu_is_measured_once() {
     };
     assert!(doctor(&["--no-tune"]).contains("matmul") && kept().is_empty());
     assert!(doctor(&[]).contains("matmul"));
-    let [file] = &kept()[..] else { panic!("{:?}", kept()) };
+    let all = kept();
+    let (file, count) = (all.first().expect("a file"), all.len());
+    assert_eq!(count, 1, "{all:?}");
     let found = std::fs::read(file).expect("a file");
     // What is there is used; what makes no sense is measured again.
     doctor(&[]);

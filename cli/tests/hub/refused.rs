@@ -52,10 +52,12 @@ fn busy_servers_are_asked_again_but_not_for_ever() {
 
 #[test]
 fn wrong_bytes_are_refused_and_removed() {
-    let wrong = |change: fn(Answer) -> Answer| {
+    /// What goes wrong with an answer.
+    type Change = fn(Answer) -> Answer;
+    let wrong = |change: Change| {
         Hub::with(REPO, &two_quants(), move |request, answer| if request.cdn { change(answer) } else { answer })
     };
-    let cases: [(fn(Answer) -> Answer, &str); 4] = [
+    let cases: [(Change, &str); 4] = [
         (|answer| answer.body(noise(300_000, 9)), "checksum"),
         (|answer| answer.body(noise(299_999, 1)), "299999 bytes long, and should be 300000"),
         (|answer| answer.body(noise(300_001, 1)), "300001 bytes long"),
