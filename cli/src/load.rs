@@ -33,18 +33,21 @@ pub fn open(source: &ModelSource, stop: &Stop) -> anyhow::Result<Model> {
     })
 }
 
-/// Opens the GPU; measures what suits it where nobody has.
+/// Opens the GPU; measures what suits it where nobody has. What suits CPUs is known.
 pub async fn open_gpu(common: &Common) -> anyhow::Result<Gpu> {
-    let options = common.gpu();
-    let Some(folder) = cache_folder().filter(|_| !common.no_tune) else { return Ok(Gpu::open(&options).await?) };
-    let bar = bar("measuring this GPU, once", "{pos}/{len}");
-    let mut show = |done: usize, total: usize| {
-        bar.set_length(total as u64);
-        bar.set_position(done as u64);
-    };
-    let gpu = Gpu::open_tuned(&options, &folder.join("godwit").join("gpus"), &mut show).await;
-    bar.finish_and_clear();
-    Ok(gpu?)
+    let mut gpu = Gpu::open(&common.gpu()).await?;
+    let wanted = !common.no_tune && !gpu.summary().is_cpu();
+    if let Some(folder) = cache_folder().filter(|_| wanted) {
+        let bar = bar("measuring this GPU, once", "{pos}/{len}");
+        let mut show = |done: usize, total: usize| {
+            bar.set_length(total as u64);
+            bar.set_position(done as u64);
+        };
+        let tuned = gpu.tune(&folder.join("godwit").join("gpus"), &mut show).await;
+        bar.finish_and_clear();
+        tuned?;
+    }
+    Ok(gpu)
 }
 
 /// Loads a model onto the GPU.

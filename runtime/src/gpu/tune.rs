@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 use crate::error::Error;
 use crate::native::{folder_of, write_atomically};
 
-use super::{AdapterSummary, Gpu, GpuError, GpuMemory, GpuOptions};
+use super::{AdapterSummary, Gpu, GpuError, GpuMemory};
 
 /// Methods that are tried. On a CPU those for GPUs, with their workgroup memory and barriers, take too long even to be tried.
 const METHODS: [Method; 5] = [Method::Vector, Method::Rows, Method::Tile, Method::Matrix, Method::Block];
@@ -73,27 +73,19 @@ fn candidates(caps: &Caps) -> (&'static [u32], &'static [u32]) {
 }
 
 impl Gpu {
-    /// As [`Gpu::open`], and tuned to the adapter: some ways to cut work up are timed, a second or a few of work, and what is
-    /// fastest is kept in the folder `cache` for the next time. `progress` hears how many are timed, of how many. What
-    /// [`GpuOptions::tuning`] says goes before; a file that can't be read or written costs time only.
+    /// Tunes a GPU that nobody else has yet: some ways to cut work up are timed, for a second or a few, and what is fastest is kept
+    /// in the folder `cache` for the next time. `progress` hears how many are timed, of how many. A file that can't be read or
+    /// written costs time only; where somebody else has the GPU, it stays as it is.
     ///
     /// # Errors
-    /// As [`Gpu::open`], or the device fails.
-    pub async fn open_tuned(
-        options: &GpuOptions,
-        cache: &Path,
-        progress: &mut dyn FnMut(usize, usize),
-    ) -> Result<Self, GpuError> {
-        let mut gpu = Self::open(options).await?;
-        if options.tuning.is_some() {
-            return Ok(gpu);
-        }
-        let adapter = identity(gpu.summary(), gpu.caps());
+    /// The device fails.
+    pub async fn tune(&mut self, cache: &Path, progress: &mut dyn FnMut(usize, usize)) -> Result<(), GpuError> {
+        let adapter = identity(self.summary(), self.caps());
         let file = cache.join(format!("{}.json", &blake3::hash(adapter.as_bytes()).to_hex()[..16]));
         let kept = std::fs::read(&file).ok().and_then(|json| serde_json::from_slice::<Kept>(&json).ok());
-        let tuning = match kept.and_then(|kept| kept.tuning(&adapter, gpu.caps())) {
+        let tuning = match kept.and_then(|kept| kept.tuning(&adapter, self.caps())) {
             Some(tuning) => tuning,
-            None => match gpu.measure_tuning(progress).await {
+            None => match self.measure_tuning(progress).await {
                 Ok(tuning) => {
                     if let Err(fault) = keep(&file, &Kept::new(adapter, tuning)).await {
                         tracing::warn!(%fault, "what was measured is not kept");
@@ -101,16 +93,15 @@ impl Gpu {
                     tuning
                 }
                 // The model may still fit.
-                Err(fault) if fault.is_out_of_memory() => gpu.caps().tuning,
+                Err(fault) if fault.is_out_of_memory() => return Ok(()),
                 Err(fault) => return Err(fault),
             },
         };
         tracing::info!(?tuning, "tuned");
-        // Nobody else has the GPU yet.
-        if let Some(inner) = Arc::get_mut(&mut gpu.inner) {
+        if let Some(inner) = Arc::get_mut(&mut self.inner) {
             inner.caps.tuning = tuning;
         }
-        Ok(gpu)
+        Ok(())
     }
 
     /// Times the candidates.
