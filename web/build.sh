@@ -38,7 +38,7 @@ if [ "${1-}" = --check ]; then
 fi
 
 (wasm build)
-cargo run --quiet --release -p godwit-bindgen -- $BUILT/godwit_web.wasm $BOUND
+cargo run --quiet -p godwit-bindgen -- $BUILT/godwit_web.wasm $BOUND
 
 cd web
 [ node_modules -nt package-lock.json ] || { npm ci --silent && touch node_modules; }
