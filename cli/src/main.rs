@@ -1,66 +1,7 @@
 //! The `godwit` command.
 
-mod args;
-mod bench;
-mod chat;
-mod context;
-mod doctor;
-mod exit;
-mod hub;
-mod imatrix;
-mod input;
-mod inspect;
-mod load;
-mod output;
-mod perplexity;
-mod quantize;
-mod run;
-mod stop;
-mod text;
-mod tokenize;
-
 use std::process::ExitCode;
 
-use clap::{CommandFactory as _, Parser as _};
-
-use args::{Cli, Command};
-use output::Output;
-
 fn main() -> ExitCode {
-    let cli = Cli::parse();
-    let common = cli.command.common();
-    let level = match common.verbose {
-        0 => tracing::Level::ERROR,
-        1 => tracing::Level::INFO,
-        _ => tracing::Level::DEBUG,
-    };
-    tracing_subscriber::fmt().with_max_level(level).with_writer(std::io::stderr).with_target(false).init();
-    let result = match &cli.command {
-        Command::Run(args) => run::run(args),
-        Command::Chat(args) => chat::run(args),
-        Command::Inspect(args) => inspect::run(args),
-        Command::Tokenize(args) => tokenize::run(args),
-        Command::Doctor(args) => doctor::run(args),
-        Command::Bench(args) => bench::run(args),
-        Command::Perplexity(args) => perplexity::run(args),
-        Command::Quantize(args) => quantize::run(args),
-        Command::Imatrix(args) => imatrix::run(args),
-        Command::Pull(args) => hub::run_pull(args),
-        Command::List(args) => hub::run_list(args),
-        Command::Show(args) => hub::run_show(args),
-        Command::Rm(args) => hub::run_rm(args),
-        Command::Completions { shell } => {
-            let mut script = Vec::new();
-            clap_complete::generate(*shell, &mut Cli::command(), "godwit", &mut script);
-            Output::new().bytes(&script)
-        }
-        Command::Man => {
-            let mut page = Vec::new();
-            clap_mangen::Man::new(Cli::command())
-                .render(&mut page)
-                .map_err(Into::into)
-                .and_then(|()| Output::new().bytes(&page))
-        }
-    };
-    exit::report(result)
+    godwit_cli::main()
 }

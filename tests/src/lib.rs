@@ -3,6 +3,7 @@
 pub mod browser;
 pub mod cases;
 pub mod compare;
+pub mod corpus;
 pub mod gguf;
 pub mod model;
 pub mod phases;

@@ -1,15 +1,6 @@
 //! Replays the fuzz corpus: every input once, as the fuzz targets do (`tests/fuzz`).
 
-use std::path::Path;
-
-fn replay(target: &str, run: fn(&[u8])) {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz/corpus").join(target);
-    let inputs: Vec<_> = std::fs::read_dir(&folder).expect("a corpus").map(|e| e.expect("an entry").path()).collect();
-    assert!(!inputs.is_empty(), "{} is empty", folder.display());
-    for input in inputs {
-        run(&std::fs::read(&input).expect("a readable input"));
-    }
-}
+use godwit_tests::corpus::replay;
 
 #[test]
 fn gguf() {

@@ -7,8 +7,7 @@ pub mod args;
 mod cache;
 mod choose;
 mod error;
-#[cfg(test)]
-mod fuzzed;
+pub mod fuzzed;
 mod http;
 mod listing;
 mod name;
@@ -145,16 +144,8 @@ pub fn run_show(args: &ShowArgs) -> anyhow::Result<()> {
 
 #[cfg(test)]
 mod tests {
-    use std::path::Path;
-
     #[test]
     fn the_fuzzer_s_corpus_is_survived() {
-        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/fuzz/corpus/hub");
-        let inputs: Vec<_> =
-            std::fs::read_dir(&folder).expect("a corpus").map(|e| e.expect("an entry").path()).collect();
-        assert!(!inputs.is_empty());
-        for input in inputs {
-            super::fuzzed::hub(&std::fs::read(&input).expect("a readable input"));
-        }
+        godwit_tests::corpus::replay("hub", super::fuzzed::hub);
     }
 }

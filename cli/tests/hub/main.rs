@@ -1,19 +1,13 @@
 //! Models by name, against a hub on this machine: what is pulled and how, what is refused, what is listed and removed.
 
-// Depending on the crate of the whole-system tests would build the GPU's layers once more, with its features.
-#[allow(dead_code)]
-#[path = "../../../tests/src/gguf.rs"]
-mod gguf;
 mod refused;
-#[allow(dead_code)]
-#[path = "../../../tests/src/repository.rs"]
-mod repository;
 mod server;
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
+use godwit_tests::{gguf, repository};
 use serde_json::Value;
 
 use server::{Answer, Hub, MAIN, V1, sha256};

@@ -78,7 +78,7 @@ fn wrong_bytes_are_refused_and_removed() {
         person.fails(&["inspect", REPO], 3, &[fault]);
     }
     // Small files are checked as git knows them.
-    let repository = super::repository::Files::tiny();
+    let repository = godwit_tests::repository::Files::tiny();
     let files: Vec<_> = repository.files.iter().map(|(path, bytes)| (path.as_str(), bytes.clone())).collect();
     let hub = Hub::with(REPO, &files, |request, mut answer| {
         if request.path.ends_with("config.json") {
