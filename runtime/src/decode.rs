@@ -68,12 +68,13 @@ impl Session {
         self.submit(Work::Logits, Step::new(0, 1)).await?;
         self.note_recent(position as usize + 1);
         self.ahead.chosen.push_back(chosen);
+        let most = self.engine().gpu().caps().tuning.steps_in_flight;
         // Penalties count the tokens so far, and what comes from the host is waited for.
-        if sampling.has_penalties() || self.spilled_bytes() > 0 {
+        if most <= 1 || sampling.has_penalties() || self.spilled_bytes() > 0 {
             return Ok(1);
         }
         let fit = IN_FLIGHT / self.prepare(work).await?.expected_seconds(step).max(1e-6);
-        Ok((fit as u32).clamp(1, self.engine().gpu().caps().tuning.steps_in_flight))
+        Ok((fit as u32).clamp(1, most))
     }
 
     /// Forgets what was chosen ahead, and with it the logits after that.

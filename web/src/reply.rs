@@ -94,35 +94,33 @@ impl WebEngine {
             let arguments = Array::of2(&text.into(), &Uint32Array::from(ids));
             each.apply(&JsValue::NULL, &arguments).is_ok_and(|answer| answer != JsValue::FALSE)
         };
-        let finish_reason = loop {
+        // Why it ends, and the last ids, where a text may still be held back.
+        let (finish_reason, last) = loop {
             if completion_tokens >= most {
-                break "length";
+                break ("length", Some(Vec::new()));
             }
             let id = match self.session.next(&sampling).await {
                 Ok(id) => id,
-                Err(Error::ContextFull { .. }) => break "length",
+                Err(Error::ContextFull { .. }) => break ("length", Some(Vec::new())),
                 Err(error) => return Err(error.into()),
             };
             completion_tokens += 1;
             if model.tokenizer().is_end(id) {
-                let mut text = stops.push(&stream.finish()).0;
-                text.push_str(&stops.finish());
-                tell(&text, &[id]);
-                break "stop";
+                break ("stop", Some(vec![id]));
             }
             let (text, stopped) = stops.push(&stream.push(id));
             let goes_on = tell(&text, &[id]);
             if stopped {
-                break "stop";
+                break ("stop", None);
             }
             if !goes_on {
                 return Err(Error::Stopped.into());
             }
         };
-        if finish_reason == "length" {
+        if let Some(ids) = last {
             let mut text = stops.push(&stream.finish()).0;
             text.push_str(&stops.finish());
-            tell(&text, &[]);
+            tell(&text, &ids);
         }
         to_js(&Finish {
             finish_reason,

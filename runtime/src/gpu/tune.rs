@@ -105,10 +105,7 @@ impl Gpu {
     }
 
     /// Times the candidates.
-    ///
-    /// # Errors
-    /// The device fails, or has no memory for it.
-    pub async fn measure_tuning(&self, progress: &mut dyn FnMut(usize, usize)) -> Result<Tuning, GpuError> {
+    async fn measure_tuning(&self, progress: &mut dyn FnMut(usize, usize)) -> Result<Tuning, GpuError> {
         let (passes, workgroups) = candidates(self.caps());
         let methods = if self.caps().cpu { &METHODS_CPU[..] } else { &METHODS };
         let of = |capacity| methods.iter().copied().filter(move |method| method.suits(self.caps(), capacity));
