@@ -1,4 +1,5 @@
-//! Puts a kernel's WGSL together: `#import` for shared code and the weight format, `#ifdef` for variants.
+//! Puts a kernel's WGSL together: `#import` for shared code and the weight format, `#ifdef` for variants
+//! and formats.
 
 use thiserror::Error;
 
@@ -78,7 +79,11 @@ fn append(source: &str, defines: &[&str], format: Option<Format>, out: &mut Stri
         let at = |what: &str| format!("line {}: {what}: {line}", number + 1);
         let mut words = line.split_whitespace();
         match words.next() {
-            Some("#ifdef") => open.push(words.next().is_some_and(|name| defines.contains(&name))),
+            Some("#ifdef") => {
+                let name = words.next().unwrap_or_default();
+                let defined = defines.contains(&name) || format.is_some_and(|format| format.defines().contains(&name));
+                open.push(defined);
+            }
             Some("#else") => match open.last_mut() {
                 Some(taken) => *taken = !*taken,
                 None => return Err(at("no #ifdef is open")),

@@ -1,5 +1,6 @@
 #!/usr/bin/env python3
-"""Small random models of every shape that Godwit claims, and their logits by the reference: target/golden/shapes/NAME.{gguf,f32}.
+"""Small random models of every shape that Godwit claims, and their logits by the reference: target/golden/shapes/NAME.{gguf,f32}; one
+of them in parts as well.
 
 `tests/tests/shapes.rs` scores the same ids, IDS, with each.
 """
@@ -36,10 +37,14 @@ def llama3_factors(head_dim: int, theta: float) -> np.ndarray:
     return (1 / (kept + (1 - kept) / factor)).astype(np.float32)
 
 
-def write(path, heads, kv_heads, head_dim, tied, theta, kind, scaling) -> None:
+# The shape that is written in parts of so many tensors too: NAME-00001-of-0000N.gguf.
+SPLIT, PART = "llama3_1", 8
+
+
+def write(path, heads, kv_heads, head_dim, tied, theta, kind, scaling, part=0) -> None:
     width = heads * head_dim
     random = np.random.default_rng(len(path.stem) * 1000 + width)
-    w = GGUFWriter(path, "llama")
+    w = GGUFWriter(path, "llama", split_max_tensors=part)
     w.add_block_count(LAYERS)
     w.add_embedding_length(width)
     w.add_feed_forward_length(FFN)
@@ -95,6 +100,8 @@ def main() -> None:
     for name, shape in SHAPES.items():
         path = OUT / f"{name}.gguf"
         write(path, *shape)
+        if name == SPLIT:
+            write(path, *shape, part=PART)
         logits = reference.Llama(path).logits(IDS)
         np.asarray(logits, dtype="<f4").tofile(OUT / f"{name}.f32")
 

@@ -9,7 +9,11 @@ use pollster::block_on;
 const VOCAB: usize = 96;
 
 fn check(name: &str) {
-    let model = Model::open(&fixture(&format!("target/golden/shapes/{name}.gguf"))).expect("it opens");
+    check_file(name, &format!("{name}.gguf"));
+}
+
+fn check_file(name: &str, file: &str) {
+    let model = Model::open(&fixture(&format!("target/golden/shapes/{file}"))).expect("it opens");
     let golden = std::fs::read(fixture(&format!("target/golden/shapes/{name}.f32"))).expect("readable logits");
     let golden: Vec<f32> = bytemuck::pod_collect_to_vec(&golden);
     let ids: Vec<u32> = (0..90).map(|i| (7 * i * i + 3 * i + 1) % VOCAB as u32).collect();
@@ -38,3 +42,11 @@ macro_rules! shapes {
 }
 
 shapes!(llama2, llama3, llama3_1, linear, yarn, long);
+
+#[test]
+fn parts_are_one_model() {
+    check_file("llama3_1", "llama3_1-00001-of-00003.gguf");
+    // Any part names all of them.
+    let last = Model::open(&fixture("target/golden/shapes/llama3_1-00003-of-00003.gguf")).expect("it opens");
+    assert_eq!(last.checkpoint().files().len(), 3);
+}

@@ -111,6 +111,14 @@ impl Format {
         self.row().3
     }
 
+    /// What an `#ifdef` in a kernel may ask of it: `TWO_SCALES`, whether a group's halves have scales of their own.
+    pub(crate) const fn defines(self) -> &'static [&'static str] {
+        match self {
+            Format::Q2_K | Format::Q3_K | Format::Q6_K => &["TWO_SCALES"],
+            _ => &[],
+        }
+    }
+
     /// The format a `ggml_type` number stands for, where it is one that Godwit reads.
     pub fn from_gguf_type(number: u32) -> Option<Format> {
         Format::ALL.into_iter().find(|f| f.gguf_type() == number)

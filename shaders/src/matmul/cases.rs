@@ -85,14 +85,13 @@ fn case(shape: Shape, product: Product) -> Case {
         row_words: format.row_words(width as usize) as u32,
         normed: normed.into(),
         eps: 1e-5,
-        reserved: 0,
+        zero: 0,
     };
     let weights = random.matrix(format, rows as usize, width as usize);
     let x = random.activations((tokens * width) as usize);
     let y = random.activations((tokens * y_width) as usize);
     let norm = if normed { random.activations(width as usize) } else { x.clone() };
-    let mut overrides = shape.overrides.to_vec();
-    overrides.extend(normed.then_some(("NORMED", 1)));
+    let overrides = shape.overrides(put, normed);
     let normed = if normed { " normed" } else { "" };
     let splits = shape.overrides.iter().find(|(name, _)| *name == "SPLITS");
     let splits = splits.map_or(String::new(), |(_, splits)| format!(" splits {splits}"));

@@ -14,24 +14,27 @@ struct Params {
     y_width: u32,  // floats from one token's y to the next's
     x_first: u32,  // the first token's row in x
     tokens: u32,   // at most; 0: as many as the step says
-    put: u32,      // 0: y = product, 1: y += product, 2: tiles alternate, 3: y = silu(y) * product
+    put: u32,      // PUT
     across: u32,   // workgroups in the first dispatch dimension
     row_words: u32,
     normed: u32,   // 1: NORMED is set
     eps: f32,      // of the norm
-    reserved: u32,
+    zero: u32,     // 0, which no compiler knows
 }
 @group(0) @binding(0) var<uniform> p: Params;
 @group(0) @binding(2) var<storage, read> weights: array<u32>;
 #ifdef INT64
 @group(0) @binding(3) var<storage, read> quads: array<vec2<u64>>; // the same
+@group(0) @binding(4) var<storage, read> x: array<vec2<u64>>;
 #else
 @group(0) @binding(3) var<storage, read> quads: array<vec4<u32>>; // the same
-#endif
 @group(0) @binding(4) var<storage, read> x: array<vec4<f32>>;
+#endif
 @group(0) @binding(5) var<storage, read> norm: array<vec4<f32>>;
 @group(0) @binding(6) var<storage, read_write> y: array<f32>;
 
+// What becomes of the product. 0: y = product, 1: y += product, 2: tiles alternate, 3: y = silu(y) * product.
+override PUT: u32 = 0u;
 // Whether x is still to be normalised: by the root of its mean square, and `norm`. Some variants for one token do it as they go.
 override NORMED: bool = false;
 
@@ -47,18 +50,23 @@ fn token_count() -> u32 {
     return min(select(p.tokens, step_.count, p.tokens == 0u), arrayLength(&x));
 }
 
-// What becomes of the product; of no uniform alone either.
-fn put_kind() -> u32 {
-    return min(p.put, arrayLength(&x));
-}
-
 // Where row `lane` of a tile begins; a tile beyond the end reads what is last there, and stores nothing.
 fn base_of(tile: u32, lane: u32) -> u32 {
     return row_base(min(tile, (p.rows - 1u) / 32u) * 32u + lane, p.row_words);
 }
 
+fn x_quad(at: u32) -> vec4<f32> {
+#ifdef INT64
+    return bitcast<vec4<f32>>(halves_of(x[at]));
+#else
+    return x[at];
+#endif
+}
+
 fn load_x(at: u32) -> Group {
-    return Group(x[at], x[at + 1u], x[at + 2u], x[at + 3u], x[at + 4u], x[at + 5u], x[at + 6u], x[at + 7u]);
+    return Group(
+        x_quad(at), x_quad(at + 1u), x_quad(at + 2u), x_quad(at + 3u), x_quad(at + 4u), x_quad(at + 5u), x_quad(at + 6u), x_quad(at + 7u),
+    );
 }
 
 // What products with a normalised x are multiplied with, once the squares are known.
@@ -89,7 +97,7 @@ fn gated(gate: f32, up: f32) -> f32 {
 
 fn put(token: u32, row: u32, value: f32) {
     let at = token * p.y_width + p.first + row;
-    switch put_kind() {
+    switch PUT {
         case 1u: { y[at] += value; }
         case 3u: { y[at] = gated(y[at], value); }
         default: { y[at] = value; }
@@ -101,7 +109,7 @@ fn put_pair(token: u32, tokens: u32, pair: u32, lane: u32, a: f32, b: f32) {
     if token >= tokens {
         return;
     }
-    if put_kind() == 2u {
+    if PUT == 2u {
         let row = pair * 32u + lane;
         if row < p.rows / 2u {
             put(token, row, gated(a, b));

@@ -37,8 +37,8 @@ params! {
     normed: u32,
     /// Added to the mean square then.
     eps: f32,
-    /// Padding to 16 bytes.
-    reserved: u32,
+    /// 0, which no compiler knows.
+    zero: u32,
 }
 
 /// The kernel.
@@ -50,7 +50,7 @@ pub static MATMUL: Kernel = Kernel {
     params: Params::FIELDS,
     params_bytes: size_of::<Params>(),
     bindings: &[read("weights"), read("quads"), read("x"), read("norm"), write("y")],
-    overrides: &["LANES", "SPLITS", "NORMED"],
+    overrides: &["LANES", "SPLITS", "PUT", "NORMED"],
     variants: &[
         Variant::base("vector", &["VECTOR"]),
         Variant::base("rows", &["ROWS"]),
@@ -153,12 +153,9 @@ fn record(
             row_words: shard.format.row_words(w.width as usize) as u32,
             normed: norm.is_some().into(),
             eps: norm.map_or(0.0, |norm| norm.eps),
-            reserved: 0,
+            zero: 0,
         };
-        let mut overrides = shape.overrides.to_vec();
-        if norm.is_some() {
-            overrides.push(("NORMED", 1));
-        }
+        let overrides = shape.overrides(put, norm.is_some());
         plan.push(Dispatch {
             kernel: &MATMUL,
             variant: &MATMUL.variants[shape.variant],

@@ -17,7 +17,7 @@ fn dot_tile(tile: u32, own: u32, lane: u32) -> vec4<f32> {
     var sum = vec4<f32>();
     var squares = vec4<f32>();
     for (var g = 0u; g < groups; g++) {
-        var own_x = x[at + g * 8u + lane % 8u];
+        var own_x = x_quad(at + g * 8u + lane % 8u);
         if NORMED {
             squares = fma(own_x, own_x, squares);
             own_x *= norm[g * 8u + lane % 8u];

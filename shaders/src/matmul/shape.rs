@@ -3,7 +3,7 @@
 use crate::caps::Caps;
 use crate::format::TILE;
 
-use super::MATMUL;
+use super::{MATMUL, Put};
 
 /// A way to compute products. Some are for one token, the others for many.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -106,6 +106,16 @@ impl Method {
 }
 
 impl Shape {
+    /// The overrides of a product of which this becomes.
+    pub fn overrides(self, put: Put, normed: bool) -> Vec<(&'static str, u32)> {
+        let mut overrides = self.overrides.to_vec();
+        overrides.push(("PUT", put as u32));
+        if normed {
+            overrides.push(("NORMED", 1));
+        }
+        overrides
+    }
+
     /// Workgroups for this many rows and tokens; the first dimension holds `most` at most.
     pub fn workgroups(self, rows: u32, tokens: u32, most: u32) -> [u32; 3] {
         let units = rows.div_ceil(self.tiles * TILE as u32) * (TILE as u32 / self.lanes);

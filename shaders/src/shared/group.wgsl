@@ -5,9 +5,13 @@ struct Group {
 }
 
 // Integers become floats where they lie: below 2^23 they are the last bits of 2^23 + n. That takes no conversion, which GPUs have
-// few units for. `unit` is what the last bit of such a number is worth.
+// few units for, and CPUs as many as for anything. `unit` is what the last bit of such a number is worth.
 fn placed(bits: vec4<u32>, unit: vec4<f32>, less: vec4<f32>) -> vec4<f32> {
+#ifdef INT64
+    return vec4<f32>(bitcast<vec4<i32>>(bits)) * unit - less;
+#else
     return fma(bitcast<vec4<f32>>(bits | vec4<u32>(0x4b000000u)), unit, fma(unit, vec4<f32>(-8388608.0), -less));
+#endif
 }
 
 // Every second byte of a word's halves is 256 times what it should be.
@@ -31,12 +35,17 @@ fn word(base: u32, w: u32) -> u32 {
     return weights[base + w / 4u * 128u + w % 4u];
 }
 
+#ifdef INT64
+// Four words. Drivers on CPUs take as long for a load of 64 bits as for one of 32.
+fn halves_of(pairs: vec2<u64>) -> vec4<u32> {
+    return vec4<u32>(u32(pairs.x), u32(pairs.x >> 32u), u32(pairs.y), u32(pairs.y >> 32u));
+}
+#endif
+
 // The four words from `w` on, a multiple of four.
 fn quad(base: u32, w: u32) -> vec4<u32> {
 #ifdef INT64
-    // Drivers on CPUs take as long for a load of 64 bits as for one of 32.
-    let pairs = quads[(base + w * 32u) / 4u];
-    return vec4<u32>(u32(pairs.x), u32(pairs.x >> 32u), u32(pairs.y), u32(pairs.y >> 32u));
+    return halves_of(quads[(base + w * 32u) / 4u]);
 #else
     return quads[(base + w * 32u) / 4u];
 #endif
