@@ -3,15 +3,14 @@
 import { Completions } from "./completions.js";
 import { Aborted, DeviceLost, NoWebGPU, fromWire } from "./errors.js";
 import type {
-  Calls, EngineInfo, EngineOptions, Estimate, Event, FromWorker, ModelInfo, ToWorker,
+  Calls, EngineInfo, EngineOptions, Estimate, Event, FromWorker, ModelInfo, Phase, ToWorker,
 } from "./protocol.js";
 import type { Source } from "./sources.js";
 import { type CachedModel, cachedModels, deleteCached } from "./store.js";
 
 /** How far loading is. */
 export interface LoadProgress {
-  /** What is being done: the download, checking its hash, or bringing weights to the GPU. */
-  phase: "download" | "verify" | "gpu";
+  phase: Phase;
   /** Bytes done. */
   done: number;
   /** Bytes in all. */

@@ -4,11 +4,9 @@ import type { ByteFile } from "godwit-wasm";
 import { type Hash, PIECE, download, measure, verify } from "./download.js";
 import { BadModel, BadRequest } from "./errors.js";
 import { BlobFile, HttpFile } from "./files.js";
-import { type Remote, type Source, filesOf, remote } from "./sources.js";
+import type { Phase } from "./protocol.js";
+import { type Remote, type Source, filesOf, localSource, remote } from "./sources.js";
 import { type Manifest, type StoredFile, canStore, deleteCached, folderOf, readManifest, writeManifest } from "./store.js";
-
-/** What is being done while a model is loaded. */
-export type Phase = "download" | "verify" | "gpu";
 
 /** Hears how far a phase is, in bytes. */
 export type Report = (phase: Phase, done: number, total: number) => void;
@@ -31,16 +29,20 @@ export async function peek(source: Source, base: string, signal: AbortSignal): P
   return onServer(model, await filesOf(model, signal));
 }
 
-/** A model's files; those on a server are downloaded first, and kept. */
+/** A model's files; those on a server are downloaded first, and kept. Picked ones are kept where `keep` says so. */
 export async function obtain(
   source: Source,
   base: string,
+  keep: boolean,
   hash: () => Hash,
   report: Report,
   signal: AbortSignal,
 ): Promise<Obtained> {
   const model = remote(source, base);
-  if (!model) return local(source as File | File[]);
+  if (!model) {
+    const picked = local(source as File | File[]);
+    return keep && canStore() ? copy(picked, report, signal) : picked;
+  }
   if (!canStore()) return onServer(model, await filesOf(model, signal));
   try {
     const folder = await folderOf(model.source);
@@ -54,25 +56,67 @@ export async function obtain(
     return await kept(manifest);
   } catch (error) {
     // The disk is full: the model still runs, read from the server.
-    if (!(error instanceof DOMException && error.name === "QuotaExceededError")) throw error;
+    if (!isFull(error)) throw error;
     await deleteCached(model.source).catch(() => undefined);
     return onServer(model, await filesOf(model, signal));
   }
 }
 
 /** Forgets a model that turned out to be none: the next time it is downloaded again. */
-export async function discard(source: Source, base: string): Promise<void> {
+export async function discard(source: Source, base: string, keep: boolean): Promise<void> {
   const model = remote(source, base);
   if (model) await deleteCached(model.source);
+  else if (keep) await deleteCached(localSource(local(source as File | File[]).name));
 }
+
+const isFull = (error: unknown) => error instanceof DOMException && error.name === "QuotaExceededError";
 
 const isComplete = (manifest: Manifest) => manifest.files.every((file) => file.pieces === true);
 
-function local(source: File | File[]): Obtained {
+interface Picked extends Obtained {
+  files: BlobFile[];
+}
+
+function local(source: File | File[]): Picked {
   const files = [source].flat().sort((a, b) => (a.name < b.name ? -1 : 1));
   const [first] = files;
   if (!first) throw new BadRequest("no file was given");
   return { name: first.name, files: files.map((file) => new BlobFile(file.name, file)) };
+}
+
+/** Copies picked files to where models are kept. Where there is no room they are used as they are. */
+async function copy(picked: Picked, report: Report, signal: AbortSignal): Promise<Obtained> {
+  const source = localSource(picked.name);
+  const total = picked.files.reduce((sum, { size }) => sum + size, 0);
+  try {
+    await checkRoom(total);
+    await deleteCached(source);
+    const folder = await folderOf(source);
+    let done = 0;
+    for (const { name, blob } of picked.files) {
+      const handle = await (await folder.getFileHandle(name, { create: true })).createSyncAccessHandle();
+      try {
+        for (let at = 0; at < blob.size; at += PIECE) {
+          signal.throwIfAborted();
+          const piece = new Uint8Array(await blob.slice(at, at + PIECE).arrayBuffer());
+          handle.write(piece, { at });
+          report("copy", (done += piece.length), total);
+        }
+        handle.flush();
+      } finally {
+        handle.close();
+      }
+    }
+    // Written last: without it the folder is no model.
+    const files = picked.files.map(({ name, size }) => ({ name, url: "", size, pieces: true as const }));
+    const manifest = { source, name: picked.name, files, used: Date.now() };
+    await writeManifest(folder, manifest);
+    return await kept(manifest);
+  } catch (error) {
+    await deleteCached(source).catch(() => undefined);
+    if (isFull(error)) return picked;
+    throw error;
+  }
 }
 
 async function kept(manifest: Manifest): Promise<Obtained> {

@@ -3,6 +3,9 @@
 import type { WireError } from "./errors.js";
 import type { Source } from "./sources.js";
 
+/** What is done while a model is loaded: the download, copying picked files, checking a hash, bringing weights to the GPU. */
+export type Phase = "download" | "copy" | "verify" | "gpu";
+
 /** How a model is loaded. */
 export interface EngineOptions {
   /** Tokens that the conversation holds at most, 8,192 where nobody says; never more than the model's window. */
@@ -11,6 +14,8 @@ export interface EngineOptions {
   kv?: string;
   /** Bytes of GPU memory to take at most. What there is. */
   memory?: number;
+  /** Copies picked files to where downloaded models are kept, if there is room: then they need not be picked again. */
+  keep?: boolean;
   /** Asks for no more than every WebGPU device has. */
   webgpuLimits?: boolean;
 }
@@ -116,7 +121,7 @@ export interface Calls {
 
 /** What a call tells before it is done. */
 export type Event =
-  | { kind: "progress"; phase: "download" | "verify" | "gpu" | "prompt"; done: number; total: number }
+  | { kind: "progress"; phase: Phase | "prompt"; done: number; total: number }
   | { kind: "text"; text: string; ids: number[] };
 
 /** To the worker. */

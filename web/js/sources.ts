@@ -6,18 +6,24 @@ import type { StoredFile } from "./store.js";
 
 /**
  * A model: the URL of a GGUF file (of a split one, of its first part) or of a repository's `config.json`; files that a person
- * picked; or a URL with the SHA-256 of its file in hexadecimal.
+ * picked; a URL with the SHA-256 of its file in hexadecimal; or what the list of kept models calls one.
  */
 export type Source = string | File | File[] | { url: string; sha256?: string; name?: string };
 
-/** A model on a server. */
+/** Begins what picked files are called when they are kept. */
+const LOCAL = "local:";
+
+/** What these picked files are called when they are kept. */
+export const localSource = (name: string) => LOCAL + encodeURIComponent(name);
+
+/** A model that is on a server or kept. */
 export interface Remote {
   source: string;
   name: string;
   sha256?: string;
 }
 
-/** The remote model that a source means; none where it is local. */
+/** The model that a source names; none where it is picked files. */
 export function remote(source: Source, base: string): Remote | undefined {
   if (source instanceof File || Array.isArray(source)) return undefined;
   const { url, sha256, name } = typeof source === "string" ? { url: source, sha256: undefined, name: undefined } : source;
@@ -27,7 +33,7 @@ export function remote(source: Source, base: string): Remote | undefined {
   } catch {
     throw new BadRequest(`${JSON.stringify(url)} is no URL`);
   }
-  if (!/^https?:$/.test(absolute.protocol)) throw new BadRequest(`${absolute.href} is no http or https URL`);
+  if (!["http:", "https:", LOCAL].includes(absolute.protocol)) throw new BadRequest(`${absolute.href} is no http or https URL`);
   const parts = decodeURIComponent(absolute.pathname).split("/");
   const last = parts.pop() ?? "";
   const folder = parts.filter((part) => !["resolve", "main", ""].includes(part)).pop();
@@ -40,6 +46,7 @@ const SMALL = ["tokenizer_config.json", "generation_config.json", "chat_template
 export async function filesOf(remote: Remote, signal: AbortSignal): Promise<StoredFile[]> {
   const url = new URL(remote.source);
   const name = decodeURIComponent(url.pathname.split("/").pop() ?? "") || "model.gguf";
+  if (url.protocol === LOCAL) throw new BadRequest(`${name} is not kept here any more; pick its files again`);
   const sibling = (name: string, optional = false): StoredFile => {
     const other = new URL(url);
     other.pathname = other.pathname.replace(/[^/]*$/, encodeURIComponent(name));

@@ -3,7 +3,7 @@
 import init, { Sha256, WebEngine, WebModel } from "godwit-wasm";
 import { Aborted, BadRequest, toWire } from "./errors.js";
 import { BlobFile } from "./files.js";
-import { type Obtained, discard, obtain, peek } from "./obtain.js";
+import { type Obtained, type Report, discard, obtain, peek } from "./obtain.js";
 import type { Calls, EngineOptions, Estimate, Event, FromWorker, ModelInfo, ToWorker } from "./protocol.js";
 
 /** The context where nobody says. */
@@ -47,11 +47,10 @@ const handlers: Handlers = {
     return { model: info, context, memory, cached: obtained.files.every((file) => file instanceof BlobFile) };
   },
 
-  async load({ tell, signal }, source, base, options) {
-    const report = (phase: "download" | "verify" | "gpu", done: number, total: number) =>
-      tell({ kind: "progress", phase, done, total });
+  async load({ tell, signal }, source, base, { keep = false, ...options }) {
+    const report: Report = (phase, done, total) => tell({ kind: "progress", phase, done, total });
     try {
-      const [found, info] = open(await obtain(source, base, () => new Sha256(), report, signal));
+      const [found, info] = open(await obtain(source, base, keep, () => new Sha256(), report, signal));
       signal.throwIfAborted();
       engine = await WebEngine.load(found, { ...options, context: contextOf(info, options) }, (done: number, total: number) => {
         report("gpu", done, total);
@@ -60,7 +59,7 @@ const handlers: Handlers = {
       model = found;
       return info;
     } catch (error) {
-      if (error instanceof Error && error.name === "BadModel") await discard(source, base);
+      if (error instanceof Error && error.name === "BadModel") await discard(source, base, keep);
       throw error;
     }
   },

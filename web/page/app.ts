@@ -22,7 +22,7 @@ let replying: AbortController | undefined;
 
 // The model.
 
-async function load(source: Source, name: string): Promise<void> {
+async function load(source: Source, name: string, keep = false): Promise<void> {
   replying?.abort();
   engine?.destroy();
   [engine, model] = [undefined, { source, name }];
@@ -34,13 +34,9 @@ async function load(source: Source, name: string): Promise<void> {
   refresh();
   try {
     const { context, kv } = settings;
-    engine = await Engine.load(source, { context, kv, onProgress: progress, signal: stop.signal });
+    engine = await Engine.load(source, { context, kv, keep, onProgress: progress, signal: stop.signal });
     byId("model-name").textContent = engine.model.name || name;
-    if (typeof source === "string" || "url" in source) {
-      await rememberModel(typeof source === "string" ? source : new URL(source.url, document.baseURI).href);
-      // Without it a browser may delete models when the disk fills.
-      void navigator.storage?.persist?.();
-    }
+    await remember(source, keep);
     await about(engine);
   } catch (error) {
     if (!(error instanceof Aborted)) say(message(error), error instanceof NoWebGPU ? undefined : again);
@@ -51,11 +47,26 @@ async function load(source: Source, name: string): Promise<void> {
   }
 }
 
+/** Has the model loaded at the next visit, if it is kept. */
+async function remember(source: Source, keep: boolean): Promise<void> {
+  if (typeof source === "object" && "url" in source) source = new URL(source.url, document.baseURI).href;
+  if (typeof source !== "string") {
+    if (!keep) return;
+    const names = [source].flat().map(({ name }) => name);
+    const kept = (await Engine.cached()).find((model) => names.includes(model.name));
+    if (!kept) return say("There was no room to keep a copy: at the next visit pick the files again.");
+    source = kept.source;
+  }
+  await rememberModel(source);
+  // Without it a browser may delete models when the disk fills.
+  void navigator.storage?.persist?.();
+}
+
 const again = (): [string, () => void] | undefined =>
   model && ["Load the model again", () => model && void load(model.source, model.name)];
 
 function progress({ phase, done, total, seconds }: LoadProgress): void {
-  const what = { download: "Downloading", verify: "Checking", gpu: "To the GPU:" }[phase];
+  const what = { download: "Downloading", copy: "Keeping a copy:", verify: "Checking", gpu: "To the GPU:" }[phase];
   byId<HTMLProgressElement>("loading-bar").value = total > 0 ? done / total : 0;
   byId("loading-text").textContent = `${what} ${bytes(done)} of ${bytes(total)}, ${seconds.toFixed(0)} s`;
 }
@@ -241,7 +252,7 @@ byId("reload").onclick = () => {
 
 // The beginning.
 
-models.setUp(() => settings, (source, name) => void load(source, name));
+models.setUp(() => settings, (source, name, keep) => void load(source, name, keep));
 settingsDialog.setUp(settings);
 refresh();
 if ("serviceWorker" in navigator) void navigator.serviceWorker.register("sw.js").catch(() => undefined);

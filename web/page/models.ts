@@ -11,29 +11,36 @@ interface Suggested {
   sha256?: string;
 }
 
+/** What can be looked at before it is loaded. */
+type Looked = { url: string; sha256?: string; name?: string } | File[];
+
 const dialog = byId<HTMLDialogElement>("models");
 const chosen = byId("chosen");
 
 /** Sets the dialog up. `load` is called with what a person decided for. */
-export function setUp(settings: () => Settings, load: (source: Source, name: string) => void): void {
-  const decide = (source: Source, name: string) => {
+export function setUp(settings: () => Settings, load: (source: Source, name: string, keep: boolean) => void): void {
+  const decide = (source: Source, name: string, keep = false) => {
     dialog.close();
-    load(source, name);
+    load(source, name, keep);
   };
-  // Before anything is downloaded: how much it is, and what it will take.
-  const look = async (source: { url: string; sha256?: string; name?: string }) => {
+  // Before anything is downloaded or copied: how much it is, and what it will take.
+  const look = async (source: Looked) => {
+    if (!dialog.open) dialog.showModal();
     chosen.hidden = false;
     chosen.replaceChildren(make("p", {}, "Looking…"));
     try {
       const { context, kv } = settings();
       const { model, memory, context: tokens, cached } = await Engine.estimate(source, { context, kv });
-      const name = model.name || source.name || source.url;
-      const download = cached ? "on this device" : `${bytes(model.fileBytes)} to download`;
+      const picked = Array.isArray(source);
+      const name = model.name || (picked ? (source[0]?.name ?? "") : source.name || source.url);
+      const download = cached ? `${bytes(model.fileBytes)} on this device` : `${bytes(model.fileBytes)} to download`;
+      const keep = make("input", { type: "checkbox" });
       chosen.replaceChildren(
         make("p", {}, make("strong", {}, name), ` · ${model.kind} · window of ${number(model.window)} tokens`),
         make("p", {}, `${download} · ${bytes(memory.total)} of GPU memory with ${number(tokens)} tokens of context`),
         ...model.notes.map((note) => make("p", { className: "hint" }, note)),
-        button("Load", () => decide({ ...source, name }, name), { className: "primary" }),
+        ...(picked ? [make("label", { className: "check" }, keep, "Keep a copy in this browser for the next visit")] : []),
+        button("Load", () => decide(picked ? source : { ...source, name }, name, keep.checked), { className: "primary" }),
       );
       chosen.querySelector("button")?.focus();
     } catch (error) {
@@ -51,14 +58,14 @@ export function setUp(settings: () => Settings, load: (source: Source, name: str
   file.onchange = () => {
     const files = [...(file.files ?? [])];
     file.value = "";
-    if (files[0]) decide(files, files[0].name);
+    if (files.length > 0) void look(files);
   };
-  acceptDrops((files) => files[0] && decide(files, files[0].name));
+  acceptDrops((files) => files.length > 0 && void open(look, decide).then(() => look(files)));
   byId("show-models").onclick = () => void open(look, decide);
 }
 
 async function open(
-  look: (source: { url: string; sha256?: string; name?: string }) => void,
+  look: (source: Looked) => void,
   decide: (source: Source, name: string) => void,
 ): Promise<void> {
   chosen.hidden = true;

@@ -5,7 +5,7 @@ import { closeSync, mkdtempSync, openSync, readFileSync, rmSync, writeSync } fro
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, before } from "node:test";
-import { GOLDEN, MODEL, MODEL_FILE, library, start, step } from "./browser.mjs";
+import { GOLDEN, MODEL, MODEL_FILE, TARGET, library, start, step } from "./browser.mjs";
 
 const { turns } = JSON.parse(readFileSync(join(GOLDEN, "turns.json"), "utf8"));
 const model = readFileSync(MODEL_FILE);
@@ -219,6 +219,37 @@ step("a sharded repository is loaded by its config.json, and its files are kept"
   browser.server.rules = ({ path }) => (path.startsWith("/golden/") ? { status: 500 } : {});
   assert.deepEqual((await load()).model, model);
   browser.server.rules = undefined;
+});
+
+step("a split model is loaded by its first part's URL, and from its parts, which are kept where that is asked for", async () => {
+  const file = (name) => `golden/shapes/llama3_1${name}.gguf`;
+  const names = [3, 1, 2].map((part) => file(`-0000${part}-of-00003`));
+  await page.setInputFiles("#file", names.map((name) => join(TARGET, name)));
+  const load = (source, options) => page.evaluate(async ([source, options]) => {
+    const phases = new Set();
+    const onProgress = ({ phase }) => phases.add(phase);
+    const picked = [...document.querySelector("#file").files];
+    const engine = await godwit.Engine.load(source ?? picked, { context: 64, onProgress, ...options });
+    const { memory } = await engine.info();
+    engine.destroy();
+    return { phases: [...phases], bytes: engine.model.fileBytes, weights: memory.weights, cached: await godwit.Engine.cached() };
+  }, [source, options]);
+  const whole = await load(`${browser.server.url}/${file("")}`);
+  const remote = await load(`${browser.server.url}/${names[1]}`);
+  const picked = await load();
+  const copied = await load(undefined, { keep: true });
+  const [{ source, name, complete }] = copied.cached;
+  const kept = await load(source);
+  assert.deepEqual([remote, picked, copied, kept].map(({ weights }) => weights), Array(4).fill(whole.weights));
+  assert.deepEqual([picked, copied, kept].map(({ bytes }) => bytes), Array(3).fill(remote.bytes));
+  assert.deepEqual([picked, copied, kept].map(({ phases }) => phases), [["gpu"], ["copy", "gpu"], ["gpu"]]);
+  assert.deepEqual([name, complete], [names[1].split("/").pop(), true]);
+  assert.equal(picked.cached.some((model) => model.source === source), false);
+  const gone = await page.evaluate(async (source) => {
+    await godwit.Engine.deleteCached(source);
+    return thrown(godwit.Engine.load(source));
+  }, source);
+  assert.match(gone, /^BadRequest: .*is not kept here any more; pick its files again/);
 });
 
 step("where the disk is full the model is read from the server, and a server without ranges serves a whole file", async () => {

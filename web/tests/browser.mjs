@@ -11,6 +11,7 @@ const root = new URL("../..", import.meta.url).pathname;
 export const MODEL = "SmolLM2-135M-Instruct.Q4_1.gguf";
 export const MODEL_FILE = join(root, "models", MODEL);
 export const GOLDEN = join(root, "tests/golden");
+export const TARGET = join(root, "target");
 /** Milliseconds that a step on SwiftShader may take. */
 export const PATIENCE = 400_000;
 
@@ -30,7 +31,7 @@ export function step(name, run) {
 export async function start(folders = {}) {
   const server = await serve({
     ...folders, "/npm/": join(root, "web/dist/npm"), "/models/": join(root, "models"),
-    "/golden/": join(root, "target/golden"), "/tests/": join(root, "web/tests"), "/": join(root, "web/dist/page"),
+    "/golden/": join(TARGET, "golden"), "/tests/": join(root, "web/tests"), "/": join(root, "web/dist/page"),
   });
   const profile = mkdtempSync(join(tmpdir(), "godwit-browser-"));
   const context = await chromium.launchPersistentContext(profile, {

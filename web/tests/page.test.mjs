@@ -4,7 +4,7 @@ import { readFileSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, before } from "node:test";
-import { MODEL_FILE, PATIENCE, start, step } from "./browser.mjs";
+import { MODEL_FILE, PATIENCE, TARGET, start, step } from "./browser.mjs";
 
 let browser, page;
 
@@ -141,6 +141,28 @@ step("a lost device is told, and the model loads again with the chat kept", asyn
   await idle();
   assert.equal((await page.locator("#messages > .user").count()), 2);
   assert.ok((await replies()).at(-1).length > 0);
+});
+
+step("what is dropped on the page is looked at", async () => {
+  await page.evaluate(async () => {
+    const files = new DataTransfer();
+    files.items.add(new File([await (await fetch("/golden/shapes/long.gguf")).arrayBuffer()], "long.gguf"));
+    document.body.dispatchEvent(new DragEvent("drop", { bubbles: true, dataTransfer: files }));
+  });
+  await page.getByText(/3\.0 MB on this device/).waitFor();
+  await page.keyboard.press("Escape");
+});
+
+step("a picked file is looked at, and with a copy kept it is there at the next visit", async () => {
+  await page.locator("#show-models").click();
+  await page.setInputFiles("#file", join(TARGET, "golden/shapes/llama3_1.gguf"));
+  await page.getByText(/1\.8 MB on this device · .* of GPU memory with 128 tokens/).waitFor();
+  await page.getByLabel("Keep a copy in this browser").check();
+  await page.locator("#chosen").getByRole("button", { name: "Load" }).click();
+  await idle();
+  await page.reload();
+  await idle();
+  assert.equal(await page.locator("#model-name").textContent(), "llama3_1.gguf");
 });
 
 step("a phone's width holds all of it", async () => {
