@@ -54,7 +54,8 @@ for (const kind of [{ name: "wllama", gpu: false }, { name: "wllama", gpu: true 
     page.on("console", (message) => message.type() === "error" && console.error(message.text()));
     await page.goto(`${browser.server.url}/tests/blank.html`);
     const run = page.evaluate(measure, { kind, url: `${browser.server.url}/models/${MODEL}`, params });
-    const result = await Promise.race([run, new Promise((_, reject) => setTimeout(() => reject(new Error("too long")), 400_000))]);
+    const tooLong = new Promise((_, reject) => setTimeout(() => reject(new Error("too long")), 400_000).unref());
+    const result = await Promise.race([run, tooLong]);
     const session = await browser.context.browser()?.newBrowserCDPSession();
     const { processInfo = [] } = (await session?.send("SystemInfo.getProcessInfo")) ?? {};
     const peak = (id) => Number(/VmHWM:\s*(\d+)/.exec(readFileSync(join("/proc", String(id), "status"), "utf8"))?.[1]) / 1024;
