@@ -66,13 +66,14 @@ export async function obtain(
 export async function discard(source: Source, base: string, keep: boolean): Promise<void> {
   const model = remote(source, base);
   if (model) await deleteCached(model.source);
-  else if (keep) await deleteCached(localSource(local(source as File | File[]).name));
+  else if (keep) await deleteCached(localSource(local(source as File | File[]).files));
 }
 
 const isFull = (error: unknown) => error instanceof DOMException && error.name === "QuotaExceededError";
 
 const isComplete = (manifest: Manifest) => manifest.files.every((file) => file.pieces === true);
 
+/** Files that a person picked. */
 interface Picked extends Obtained {
   files: BlobFile[];
 }
@@ -86,7 +87,7 @@ function local(source: File | File[]): Picked {
 
 /** Copies picked files to where models are kept. Where there is no room they are used as they are. */
 async function copy(picked: Picked, report: Report, signal: AbortSignal): Promise<Obtained> {
-  const source = localSource(picked.name);
+  const source = localSource(picked.files);
   const total = picked.files.reduce((sum, { size }) => sum + size, 0);
   try {
     await checkRoom(total);

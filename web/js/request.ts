@@ -18,22 +18,31 @@ export function pause(ms: number, signal: AbortSignal): Promise<void> {
   });
 }
 
-/** Does `work` again while it fails with what may pass. */
+/** Does `work` again while it fails with what may pass: some times, or for as long as it gets on. */
 export async function retried<T>(signal: AbortSignal, work: () => Promise<T>): Promise<T> {
   for (let tries = 0; ; tries++) {
     try {
       return await work();
     } catch (error) {
       if (signal.aborted) throw new Aborted("stopped");
+      if (!(error instanceof Passing)) throw error;
+      if (error.progress) tries = 0;
       const wait = WAITS[tries];
-      if (wait === undefined || !(error instanceof Passing)) throw error;
+      if (wait === undefined) throw error;
       await pause(wait, signal);
     }
   }
 }
 
-/** A network error that may pass. */
-export class Passing extends NetworkError {}
+/** A network error that may pass; `progress` says that something was achieved before. */
+export class Passing extends NetworkError {
+  constructor(
+    message: string,
+    readonly progress = false,
+  ) {
+    super(message);
+  }
+}
 
 /** Fetches; throws a NetworkError where the answer is neither a success nor one of the `expected` codes. */
 export async function fetched(

@@ -13,8 +13,11 @@ export type Source = string | File | File[] | { url: string; sha256?: string; na
 /** Begins what picked files are called when they are kept. */
 const LOCAL = "local:";
 
-/** What these picked files are called when they are kept. */
-export const localSource = (name: string) => LOCAL + encodeURIComponent(name);
+/** What picked files are called when they are kept: all repositories begin with a `config.json`, so their size counts. */
+export function localSource(files: { name: string; size: number }[]): string {
+  const bytes = files.reduce((sum, { size }) => sum + size, 0);
+  return `${LOCAL}${encodeURIComponent(files[0]?.name ?? "")}?${bytes}`;
+}
 
 /** A model that is on a server or kept. */
 export interface Remote {
