@@ -26,6 +26,8 @@ SHAPES = {
     "yarn": (4, 2, 80, False, 1e4, "F32", {"type": "yarn", "factor": 4.0, "original": 32}),
     "long": (4, 1, 96, True, 2804339835.0, "BF16", {}),
 }
+# The one that is written in parts of so many tensors too: NAME-00001-of-0000N.gguf.
+SPLIT, PART = "llama3_1", 8
 
 
 def llama3_factors(head_dim: int, theta: float) -> np.ndarray:
@@ -35,10 +37,6 @@ def llama3_factors(head_dim: int, theta: float) -> np.ndarray:
     turns = original * frequencies / (2 * np.pi)
     kept = np.clip((turns - low) / (high - low), 0, 1)
     return (1 / (kept + (1 - kept) / factor)).astype(np.float32)
-
-
-# The shape that is written in parts of so many tensors too: NAME-00001-of-0000N.gguf.
-SPLIT, PART = "llama3_1", 8
 
 
 def write(path, heads, kv_heads, head_dim, tied, theta, kind, scaling, part=0) -> None:

@@ -18,11 +18,11 @@ fn main() {
     let arguments = Arguments::from_args();
     let mut trials = Vec::new();
     let mut elsewhere = 0;
+    // Software drivers compile one kernel at a time on each device, and compiling is most of the work.
+    let devices = std::thread::available_parallelism().map_or(1, |threads| threads.get().min(DEVICES));
     for webgpu_limits in [false, true] {
         let options =
             GpuOptions { adapter: std::env::var("GODWIT_ADAPTER").ok(), webgpu_limits, ..GpuOptions::default() };
-        // Software drivers compile one kernel at a time on each device, and compiling is most of the work.
-        let devices = std::thread::available_parallelism().map_or(1, |threads| threads.get().min(DEVICES));
         let gpus: Vec<Arc<Gpu>> = (0..devices)
             .map(|_| match block_on(Gpu::open(&options)) {
                 Ok(gpu) => Arc::new(gpu),

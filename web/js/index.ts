@@ -4,5 +4,5 @@ export { Engine, Session, type LoadOptions, type LoadProgress } from "./engine.j
 export { Completions, type Completion, type CompletionChunk, type CompletionParams, type Usage } from "./completions.js";
 export * from "./errors.js";
 export type { EngineInfo, EngineOptions, Estimate, Memory, Message, ModelInfo, Phase, SamplingOptions } from "./protocol.js";
-export type { Source } from "./sources.js";
+export { type Source, keptSource } from "./sources.js";
 export type { CachedModel } from "./store.js";

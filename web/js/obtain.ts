@@ -5,7 +5,7 @@ import { type Hash, PIECE, download, measure, verify } from "./download.js";
 import { BadModel, BadRequest } from "./errors.js";
 import { BlobFile, HttpFile } from "./files.js";
 import type { Phase } from "./protocol.js";
-import { type Remote, type Source, filesOf, localSource, remote } from "./sources.js";
+import { type Remote, type Source, filesOf, keptSource, remote } from "./sources.js";
 import { type Manifest, type StoredFile, canStore, deleteCached, folderOf, readManifest, writeManifest } from "./store.js";
 
 /** Hears how far a phase is, in bytes. */
@@ -66,7 +66,7 @@ export async function obtain(
 export async function discard(source: Source, base: string, keep: boolean): Promise<void> {
   const model = remote(source, base);
   if (model) await deleteCached(model.source);
-  else if (keep) await deleteCached(localSource(local(source as File | File[]).files));
+  else if (keep) await deleteCached(keptSource([source as File | File[]].flat()));
 }
 
 const isFull = (error: unknown) => error instanceof DOMException && error.name === "QuotaExceededError";
@@ -87,7 +87,7 @@ function local(source: File | File[]): Picked {
 
 /** Copies picked files to where models are kept. Where there is no room they are used as they are. */
 async function copy(picked: Picked, report: Report, signal: AbortSignal): Promise<Obtained> {
-  const source = localSource(picked.files);
+  const source = keptSource(picked.files);
   const total = picked.files.reduce((sum, { size }) => sum + size, 0);
   try {
     await checkRoom(total);

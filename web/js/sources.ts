@@ -13,10 +13,11 @@ export type Source = string | File | File[] | { url: string; sha256?: string; na
 /** Begins what picked files are called when they are kept. */
 const LOCAL = "local:";
 
-/** What picked files are called when they are kept: all repositories begin with a `config.json`, so their size counts. */
-export function localSource(files: { name: string; size: number }[]): string {
+/** The source of picked files once they are kept. All repositories begin with a `config.json`, so their size counts. */
+export function keptSource(files: { name: string; size: number }[]): string {
+  const [first] = files.map(({ name }) => name).sort();
   const bytes = files.reduce((sum, { size }) => sum + size, 0);
-  return `${LOCAL}${encodeURIComponent(files[0]?.name ?? "")}?${bytes}`;
+  return `${LOCAL}${encodeURIComponent(first ?? "")}?${bytes}`;
 }
 
 /** A model that is on a server or kept. */

@@ -2,6 +2,7 @@
 
 import {
   Aborted, BadRequest, ContextFull, DeviceLost, Engine, GodwitError, type LoadProgress, type Message, NoWebGPU, type Source,
+  keptSource,
 } from "../js/index.js";
 import { button, byId, bytes, make, number } from "./dom.js";
 import * as messages from "./messages.js";
@@ -52,10 +53,11 @@ async function remember(source: Source, keep: boolean): Promise<void> {
   if (typeof source === "object" && "url" in source) source = new URL(source.url, document.baseURI).href;
   if (typeof source !== "string") {
     if (!keep) return;
-    const names = [source].flat().map(({ name }) => name);
-    const kept = (await Engine.cached()).find((model) => names.includes(model.name));
-    if (!kept) return say("There was no room to keep a copy: at the next visit pick the files again.");
-    source = kept.source;
+    const kept = keptSource([source].flat());
+    if (!(await Engine.cached()).some((model) => model.source === kept)) {
+      return say("There was no room to keep a copy: at the next visit pick the files again.");
+    }
+    source = kept;
   }
   await rememberModel(source);
   // Without it a browser may delete models when the disk fills.

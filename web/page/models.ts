@@ -25,7 +25,6 @@ export function setUp(settings: () => Settings, load: (source: Source, name: str
   };
   // Before anything is downloaded or copied: how much it is, and what it will take.
   const look = async (source: Looked) => {
-    if (!dialog.open) dialog.showModal();
     chosen.hidden = false;
     chosen.replaceChildren(make("p", {}, "Looking…"));
     try {

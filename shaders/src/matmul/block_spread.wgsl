@@ -103,10 +103,6 @@ fn put_tiles(token: u32, tokens: u32, pair: u32, row: u32, s: Tile, t: Tile) {
     put_tokens(token, tokens, pair, row + 24u, s.d, t.d);
 }
 
-fn bases_of(tile: u32, own: u32) -> vec4<u32> {
-    return vec4<u32>(base_of(tile, own), base_of(tile, own + 8u), base_of(tile, own + 16u), base_of(tile, own + 24u));
-}
-
 @compute @workgroup_size(8)
 fn matmul(
     @builtin(workgroup_id) group: vec3<u32>,

@@ -55,6 +55,11 @@ fn base_of(tile: u32, lane: u32) -> u32 {
     return row_base(min(tile, (p.rows - 1u) / 32u) * 32u + lane, p.row_words);
 }
 
+// Where four rows of a tile begin, 8 apart.
+fn bases_of(tile: u32, lane: u32) -> vec4<u32> {
+    return vec4<u32>(base_of(tile, lane), base_of(tile, lane + 8u), base_of(tile, lane + 16u), base_of(tile, lane + 24u));
+}
+
 fn x_quad(at: u32) -> vec4<f32> {
 #ifdef INT64
     return bitcast<vec4<f32>>(halves_of(x[at]));

@@ -8,10 +8,7 @@ fn spread_x(own: vec4<f32>) -> Group {
 }
 
 fn dot_tile(tile: u32, own: u32, lane: u32) -> vec4<f32> {
-    let b0 = base_of(tile, own);
-    let b1 = base_of(tile, own + 8u);
-    let b2 = base_of(tile, own + 16u);
-    let b3 = base_of(tile, own + 24u);
+    let b = bases_of(tile, own);
     let groups = row_groups();
     let at = p.x_first * groups * 8u;
     var sum = vec4<f32>();
@@ -25,8 +22,8 @@ fn dot_tile(tile: u32, own: u32, lane: u32) -> vec4<f32> {
         let v = spread_x(own_x);
         let sums = sums_of(v);
         sum += vec4<f32>(
-            dot_stored(load_stored(b0, g), v, sums), dot_stored(load_stored(b1, g), v, sums),
-            dot_stored(load_stored(b2, g), v, sums), dot_stored(load_stored(b3, g), v, sums),
+            dot_stored(load_stored(b.x, g), v, sums), dot_stored(load_stored(b.y, g), v, sums),
+            dot_stored(load_stored(b.z, g), v, sums), dot_stored(load_stored(b.w, g), v, sums),
         );
     }
     if NORMED {
