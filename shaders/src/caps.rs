@@ -12,6 +12,8 @@ pub struct Caps {
     pub matrices: bool,
     /// Subgroups of eight and more, and 64-bit integers: what kernels for CPUs use.
     pub spread: bool,
+    /// Dot products of four bytes are an instruction.
+    pub dots: bool,
     /// Largest storage buffer binding, in bytes.
     pub max_binding: u64,
     /// Largest buffer, in bytes.
@@ -50,6 +52,7 @@ pub const WEBGPU: Caps = Caps {
     subgroups: false,
     matrices: false,
     spread: false,
+    dots: false,
     max_binding: 128 << 20,
     max_buffer: 256 << 20,
     max_workgroups: 65_535,

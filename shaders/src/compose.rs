@@ -26,6 +26,7 @@ const SHARED: &[(&str, &str)] = &[
     ("hadamard", include_str!("shared/hadamard.wgsl")),
     ("iq4", include_str!("shared/iq4.wgsl")),
     ("matmul_vector", include_str!("matmul/vector.wgsl")),
+    ("matmul_vector_dot", include_str!("matmul/vector_dot.wgsl")),
     ("matmul_rows", include_str!("matmul/rows.wgsl")),
     ("matmul_block", include_str!("matmul/block.wgsl")),
     ("matmul_rows_spread", include_str!("matmul/rows_spread.wgsl")),

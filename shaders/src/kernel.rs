@@ -65,12 +65,14 @@ pub struct Variant {
     pub matrices: bool,
     /// Whether it needs subgroups of eight and 64-bit integers: [`Caps::spread`].
     pub spread: bool,
+    /// Whether it needs weights that are integer codes: [`Format::has_codes`].
+    pub codes: bool,
 }
 
 impl Variant {
     /// A variant inside the WebGPU defaults.
     pub const fn base(name: &'static str, defines: &'static [&'static str]) -> Self {
-        Self { name, defines, subgroups: false, matrices: false, spread: false }
+        Self { name, defines, subgroups: false, matrices: false, spread: false, codes: false }
     }
 
     /// A variant that uses subgroup operations.
@@ -86,6 +88,16 @@ impl Variant {
     /// A variant that spreads what lanes load over subgroups of eight and more, and loads 64 bits at a time.
     pub const fn spread(name: &'static str, defines: &'static [&'static str]) -> Self {
         Self { spread: true, ..Self::base(name, defines) }
+    }
+
+    /// A variant that computes with the codes of weights as they are.
+    pub const fn codes(name: &'static str, defines: &'static [&'static str]) -> Self {
+        Self { codes: true, ..Self::base(name, defines) }
+    }
+
+    /// Whether it computes with weights of this format.
+    pub fn takes(&self, format: Option<Format>) -> bool {
+        !self.codes || format.is_some_and(Format::has_codes)
     }
 
     /// Whether a device with `caps` can run it.

@@ -17,7 +17,7 @@ fn main() {
     for &kernel in &KERNELS {
         for variant in kernel.variants {
             let formats = if kernel.weights { Format::ALL.map(Some).to_vec() } else { vec![None] };
-            for format in formats {
+            for format in formats.into_iter().filter(|&format| variant.takes(format)) {
                 let label = format.map_or(String::new(), |f| format!(" {f}"));
                 let name = format!("{}.{}{label}", kernel.name, variant.name);
                 trials.push(Trial::test(name, move || check(kernel, variant, format).map_err(Failed::from)));

@@ -89,6 +89,7 @@ impl Gpu {
             subgroups: features.contains(wgpu::Features::SUBGROUP),
             matrices,
             spread,
+            dots: has_dots(&adapter),
             // Bindings of the whole limit can't begin at an aligned offset past 2^31.
             max_binding: limits.max_storage_buffer_binding_size / BINDING_ALIGNMENT * BINDING_ALIGNMENT,
             max_buffer: limits.max_buffer_size,
@@ -205,6 +206,12 @@ const SPREAD_FEATURES: wgpu::Features = wgpu::Features::SUBGROUP.union(wgpu::Fea
 /// Whether an adapter is what [`Caps::spread`] says.
 fn has_spread(adapter: &wgpu::Adapter) -> bool {
     adapter.features().contains(SPREAD_FEATURES) && adapter.get_info().subgroup_min_size >= 8
+}
+
+/// Whether an adapter has dot products of bytes. wgpu doesn't say; naga makes an instruction of them for these backends alone.
+fn has_dots(adapter: &wgpu::Adapter) -> bool {
+    let info = adapter.get_info();
+    info.device_type != wgpu::DeviceType::Cpu && matches!(info.backend, wgpu::Backend::Vulkan | wgpu::Backend::Dx12)
 }
 
 /// The limits to ask for: the WebGPU defaults, raised to the adapter's where more is of use.

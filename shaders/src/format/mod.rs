@@ -111,12 +111,20 @@ impl Format {
         self.row().3
     }
 
-    /// What an `#ifdef` in a kernel may ask of it: `TWO_SCALES`, whether a group's halves have scales of their own.
+    /// What an `#ifdef` in a kernel may ask of it: `CODES`, whether weights are integer codes, scaled; `SIGNED`, whether those
+    /// are signed; `TWO_SCALES`, whether a group's halves have scales of their own.
     pub(crate) const fn defines(self) -> &'static [&'static str] {
         match self {
-            Format::Q2_K | Format::Q3_K | Format::Q6_K => &["TWO_SCALES"],
-            _ => &[],
+            Format::F32 | Format::F16 | Format::BF16 => &[],
+            Format::Q8_0 | Format::IQ4_NL | Format::IQ4_XS => &["CODES", "SIGNED"],
+            Format::Q2_K | Format::Q3_K | Format::Q6_K => &["CODES", "TWO_SCALES"],
+            _ => &["CODES"],
         }
+    }
+
+    /// Whether weights are integer codes of a byte at most, scaled.
+    pub fn has_codes(self) -> bool {
+        self.defines().contains(&"CODES")
     }
 
     /// The format a `ggml_type` number stands for, where it is one that Godwit reads.

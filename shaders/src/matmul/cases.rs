@@ -1,5 +1,5 @@
-use super::shape::{BLOCK, BLOCK_SPREAD, MATRIX, NARROW, ROWS, ROWS_SPREAD, Shape, TILES, VECTOR};
-use super::{Params, Put};
+use super::shape::{BLOCK, BLOCK_SPREAD, MATRIX, NARROW, NARROW_DOT, ROWS, ROWS_SPREAD, Shape, TILES, VECTOR, VECTOR_DOT};
+use super::{MATMUL, Params, Put};
 use crate::format::{Format, GROUP};
 use crate::kernel::{Case, Scene, Step};
 use crate::testing::{Random, words};
@@ -22,6 +22,7 @@ pub fn cases() -> Vec<Case> {
         for (shape, tokens) in [
             (VECTOR, 1),
             (whole, 1),
+            (VECTOR_DOT, 1),
             (ROWS, 1),
             (ROWS_SPREAD, 1),
             (BLOCK, 8),
@@ -30,6 +31,9 @@ pub fn cases() -> Vec<Case> {
             (TILES, 13),
             (MATRIX, 13),
         ] {
+            if !MATMUL.variants[shape.variant].takes(Some(format)) {
+                continue;
+            }
             cases.push(case(
                 shape,
                 Product { format, rows: 300, width: 768, tokens, first: 0, put: Put::Store, normed: false },
@@ -39,6 +43,8 @@ pub fn cases() -> Vec<Case> {
     for (shape, tokens) in [
         (VECTOR, 1),
         (NARROW, 1),
+        (VECTOR_DOT, 1),
+        (NARROW_DOT, 1),
         (ROWS, 1),
         (ROWS_SPREAD, 1),
         (BLOCK, 7),
@@ -54,11 +60,12 @@ pub fn cases() -> Vec<Case> {
             (Format::Q4_1, 1536, 576, 0, Put::Store),
             (Format::Q4_1, 576, 1536, 32, Put::Add),
             (Format::Q8_0, 4096, 576, 0, Put::Store),
+            (Format::Q4_0, 64, 8_320, 0, Put::Store),
         ] {
             cases.push(case(shape, Product { format, rows, width, tokens, first, put, normed: false }));
         }
     }
-    for shape in [ROWS, ROWS_SPREAD] {
+    for shape in [ROWS, ROWS_SPREAD, VECTOR, VECTOR_DOT, NARROW_DOT] {
         for (format, rows, width, put) in [(Format::Q4_1, 960, 576, Put::Store), (Format::Q6_K, 640, 512, Put::Pairs)] {
             cases.push(case(shape, Product { format, rows, width, tokens: 1, first: 0, put, normed: true }));
         }

@@ -35,7 +35,7 @@ struct Params {
 
 // What becomes of the product. 0: y = product, 1: y += product, 2: tiles alternate, 3: y = silu(y) * product.
 override PUT: u32 = 0u;
-// Whether x is still to be normalised: by the root of its mean square, and `norm`. Some variants for one token do it as they go.
+// Whether x is still to be normalised: by the root of its mean square, and `norm`. Variants for one token do it as they go.
 override NORMED: bool = false;
 
 #import format
@@ -75,8 +75,20 @@ fn load_x(at: u32) -> Group {
 }
 
 // What products with a normalised x are multiplied with, once the squares are known.
-fn norm_scale(squares: vec4<f32>) -> f32 {
-    return 1.0 / sqrt(horizontal(squares) / f32(p.groups * 32u) + p.eps);
+fn norm_scale(squares: f32) -> f32 {
+    return 1.0 / sqrt(squares / f32(p.groups * 32u) + p.eps);
+}
+
+fn squares_of(v: Group) -> f32 {
+    let low = fma(v.d, v.d, fma(v.c, v.c, fma(v.b, v.b, v.a * v.a)));
+    return horizontal(low + fma(v.h, v.h, fma(v.g, v.g, fma(v.f, v.f, v.e * v.e))));
+}
+
+fn times_norm(v: Group, at: u32) -> Group {
+    return Group(
+        v.a * norm[at], v.b * norm[at + 1u], v.c * norm[at + 2u], v.d * norm[at + 3u],
+        v.e * norm[at + 4u], v.f * norm[at + 5u], v.g * norm[at + 6u], v.h * norm[at + 7u],
+    );
 }
 
 fn horizontal(v: vec4<f32>) -> f32 {
@@ -132,6 +144,9 @@ fn put_pair(token: u32, tokens: u32, pair: u32, lane: u32, a: f32, b: f32) {
 
 #ifdef VECTOR
 #import matmul_vector
+#endif
+#ifdef VECTOR_DOT
+#import matmul_vector_dot
 #endif
 #ifdef ROWS
 #import matmul_rows

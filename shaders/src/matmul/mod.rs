@@ -59,6 +59,7 @@ pub static MATMUL: Kernel = Kernel {
         Variant::matrices("matrix", &["MATRIX"]),
         Variant::spread("rows_spread", &["ROWS_SPREAD", "INT64"]),
         Variant::spread("block_spread", &["BLOCK_SPREAD", "INT64"]),
+        Variant::codes("vector_dot", &["VECTOR_DOT"]),
     ],
     work,
     reference: reference::matmul,
@@ -115,7 +116,7 @@ pub fn normed_matmul(
     put: Put,
 ) {
     let tokens = Tokens::Step { capacity };
-    if Method::of(caps, capacity).normalises() {
+    if capacity == 1 {
         return record(plan, caps, w, x, Some(norm), y, tokens, put);
     }
     rms_norm(plan, norm, x, h, capacity);
@@ -139,7 +140,7 @@ fn record(
     let halves = if put == Put::Pairs { 2 } else { 1 };
     let method = Method::of(caps, capacity);
     for shard in &w.shards {
-        let shape = method.shape(shard.rows);
+        let shape = method.of_format(shard.format).shape(shard.rows);
         let workgroups = shape.workgroups(shard.rows, capacity, caps.max_workgroups);
         let params = Params {
             groups: w.groups(),

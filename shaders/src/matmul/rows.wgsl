@@ -1,16 +1,4 @@
 // One token, for CPUs, which pay for loads: eight rows an invocation, x loaded once for all of them.
-fn squares_of(v: Group) -> vec4<f32> {
-    let low = fma(v.d, v.d, fma(v.c, v.c, fma(v.b, v.b, v.a * v.a)));
-    return low + fma(v.h, v.h, fma(v.g, v.g, fma(v.f, v.f, v.e * v.e)));
-}
-
-fn times_norm(v: Group, at: u32) -> Group {
-    return Group(
-        v.a * norm[at], v.b * norm[at + 1u], v.c * norm[at + 2u], v.d * norm[at + 3u],
-        v.e * norm[at + 4u], v.f * norm[at + 5u], v.g * norm[at + 6u], v.h * norm[at + 7u],
-    );
-}
-
 @compute @workgroup_size(32)
 fn matmul(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
     let tile = (group.x + group.y * p.across) * 8u;
@@ -25,7 +13,7 @@ fn matmul(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_ind
     let at = p.x_first * p.groups * 8u;
     var low = vec4<f32>();
     var high = vec4<f32>();
-    var squares = vec4<f32>();
+    var squares = 0.0;
     let groups = row_groups();
     for (var g = 0u; g < groups; g++) {
         var v = load_x(at + g * 8u);

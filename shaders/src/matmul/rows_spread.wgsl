@@ -28,7 +28,7 @@ fn dot_tile(tile: u32, own: u32, lane: u32) -> vec4<f32> {
     }
     if NORMED {
         let all = spread_x(squares);
-        sum *= norm_scale(((all.a + all.b) + (all.c + all.d)) + ((all.e + all.f) + (all.g + all.h)));
+        sum *= norm_scale(horizontal(((all.a + all.b) + (all.c + all.d)) + ((all.e + all.f) + (all.g + all.h))));
     }
     return sum;
 }

@@ -1,7 +1,7 @@
 //! Which variant computes a product, and how it shares the work out.
 
 use crate::caps::Caps;
-use crate::format::TILE;
+use crate::format::{Format, TILE};
 
 use super::{MATMUL, Put};
 
@@ -10,6 +10,8 @@ use super::{MATMUL, Put};
 pub enum Method {
     /// One token: lanes share rows out.
     Vector,
+    /// One token: the same by dot products of bytes, for formats that have such.
+    VectorDot,
     /// One token: a row for each lane.
     Rows,
     /// One token: a row for each lane, inputs told by broadcast.
@@ -43,6 +45,8 @@ pub(super) const VECTOR: Shape =
 pub(super) const NARROW: Shape = Shape { lanes: 4, overrides: &[("LANES", 4), ("SPLITS", 64)], ..VECTOR };
 /// Rows from which on there are enough workgroups with more of them each.
 const MANY_ROWS: u32 = 16_384;
+pub(super) const VECTOR_DOT: Shape = Shape { variant: 7, ..VECTOR };
+pub(super) const NARROW_DOT: Shape = Shape { variant: 7, ..NARROW };
 pub(super) const ROWS: Shape = Shape { variant: 1, tiles: 8, lanes: 32, tokens: 1, overrides: &[] };
 pub(super) const BLOCK: Shape = Shape { variant: 2, tiles: 8, lanes: 32, tokens: 4, overrides: &[] };
 pub(super) const TILES: Shape = Shape { variant: 3, tiles: 2, lanes: 32, tokens: 64, overrides: &[] };
@@ -52,8 +56,8 @@ pub(super) const BLOCK_SPREAD: Shape = Shape { variant: 6, tiles: 2, lanes: 32, 
 
 impl Method {
     /// All of them.
-    pub const ALL: [Self; 7] =
-        [Self::Vector, Self::Rows, Self::RowsSpread, Self::Tile, Self::Matrix, Self::Block, Self::BlockSpread];
+    pub const ALL: [Self; 8] =
+        [Self::Vector, Self::VectorDot, Self::Rows, Self::RowsSpread, Self::Tile, Self::Matrix, Self::Block, Self::BlockSpread];
 
     /// For products of up to `capacity` tokens: what the device is tuned to, where it runs, else what suits such devices.
     pub fn of(caps: &Caps, capacity: u32) -> Self {
@@ -64,6 +68,7 @@ impl Method {
     /// What suits such devices, as measured on some.
     pub fn built_in(caps: &Caps, capacity: u32) -> Self {
         match (capacity, caps.cpu) {
+            (1, false) if caps.dots => Self::VectorDot,
             (1, false) => Self::Vector,
             (1, true) if caps.spread => Self::RowsSpread,
             (1, true) => Self::Rows,
@@ -76,13 +81,13 @@ impl Method {
 
     /// Whether it is for so many tokens, and the device can run it.
     pub fn suits(self, caps: &Caps, capacity: u32) -> bool {
-        let one = matches!(self, Self::Vector | Self::Rows | Self::RowsSpread);
+        let one = matches!(self, Self::Vector | Self::VectorDot | Self::Rows | Self::RowsSpread);
         one == (capacity == 1) && MATMUL.variants[self.shape(0).variant].runs_on(caps)
     }
 
-    /// Whether it can normalise what it multiplies. What reads all of `x` in every invocation has the squares for nothing.
-    pub fn normalises(self) -> bool {
-        matches!(self, Self::Rows | Self::RowsSpread)
+    /// The one for weights of this format.
+    pub(super) fn of_format(self, format: Format) -> Self {
+        if MATMUL.variants[self.shape(0).variant].takes(Some(format)) { self } else { Self::Vector }
     }
 
     /// The variant's name.
@@ -95,6 +100,8 @@ impl Method {
         match self {
             Self::Vector if rows < MANY_ROWS => NARROW,
             Self::Vector => VECTOR,
+            Self::VectorDot if rows < MANY_ROWS => NARROW_DOT,
+            Self::VectorDot => VECTOR_DOT,
             Self::Rows => ROWS,
             Self::RowsSpread => ROWS_SPREAD,
             Self::Tile => TILES,

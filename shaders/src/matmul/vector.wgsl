@@ -4,6 +4,7 @@ override LANES: u32 = 8;   // rows of a tile in a workgroup
 override SPLITS: u32 = 32;
 
 var<workgroup> parts: array<vec4<f32>, LANES * SPLITS>;
+var<workgroup> squares: array<f32, LANES * SPLITS>;
 
 @compute @workgroup_size(LANES, SPLITS, 1)
 fn matmul(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_id) local: vec3<u32>) {
@@ -16,6 +17,7 @@ fn matmul(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_id)
     let b3 = base_of(4u * four + 3u, lane);
     let at = p.x_first * p.groups * 8u;
     var sum = vec4<f32>();
+    var square = 0.0;
     // Loads are on their way together, and while the group before them is worked on.
     let last = p.groups - 1u;
     var w0 = load_packed(b0, min(local.y, last));
@@ -24,12 +26,16 @@ fn matmul(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_id)
     var w3 = load_packed(b3, min(local.y, last));
     let groups = row_groups();
     for (var g = local.y; g < groups; g += SPLITS) {
-        let v = load_x(at + g * 8u);
+        var v = load_x(at + g * 8u);
         let next = min(g + SPLITS, last);
         let n0 = load_packed(b0, next);
         let n1 = load_packed(b1, next);
         let n2 = load_packed(b2, next);
         let n3 = load_packed(b3, next);
+        if NORMED {
+            square += squares_of(v);
+            v = times_norm(v, g * 8u);
+        }
         let sums = sums_of(v);
         sum += vec4<f32>(
             dot_stored(unpack(w0, g), v, sums), dot_stored(unpack(w1, g), v, sums),
@@ -42,14 +48,20 @@ fn matmul(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_id)
     }
     let own = local.y * LANES + local.x;
     parts[own] = sum;
+    squares[own] = square;
     for (var half = SPLITS / 2u; half > 0u; half >>= 1u) {
         workgroupBarrier();
         if local.y < half {
             parts[own] += parts[own + half * LANES];
+            squares[own] += squares[own + half * LANES];
         }
     }
     if local.y == 0u {
         sum = parts[own];
+        if NORMED {
+            // Every lane has seen all of x.
+            sum *= norm_scale(squares[own]);
+        }
         put_pair(0u, token_count(), 2u * four, lane, sum.x, sum.y);
         put_pair(0u, token_count(), 2u * four + 1u, lane, sum.z, sum.w);
     }

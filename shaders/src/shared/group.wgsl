@@ -17,17 +17,17 @@ fn placed(bits: vec4<u32>, unit: vec4<f32>, less: vec4<f32>) -> vec4<f32> {
 // Every second byte of a word's halves is 256 times what it should be.
 const BYTES = vec4<f32>(1.0, 0.00390625, 1.0, 0.00390625);
 
-// The bits of `mask` in each byte of a word, lowest byte first; `unit` is what the mask's lowest bit is worth less than 1.
-fn masked4(word: u32, mask: u32, unit: f32) -> vec4<f32> {
-    let halves = vec4<u32>(word, word, word >> 16u, word >> 16u);
-    return placed(halves & vec4<u32>(mask, mask << 8u, mask, mask << 8u), BYTES * unit, vec4<f32>());
-}
-
-// The four signed bytes of a word, lowest first.
-fn signed4(word: u32) -> vec4<f32> {
+// The four bytes of a word, lowest first: from 0 on, or signed.
+fn bytes4(word: u32) -> vec4<f32> {
+#ifdef SIGNED
     let positive = word ^ 0x80808080u;
+    let less = 128.0;
+#else
+    let positive = word;
+    let less = 0.0;
+#endif
     let halves = vec4<u32>(positive, positive, positive >> 16u, positive >> 16u);
-    return placed(halves & vec4<u32>(0xffu, 0xff00u, 0xffu, 0xff00u), BYTES, vec4<f32>(128.0));
+    return placed(halves & vec4<u32>(0xffu, 0xff00u, 0xffu, 0xff00u), BYTES, vec4<f32>(less));
 }
 
 // Word `w` of the row that begins at `base`. Four words of each of 32 rows lie together.
@@ -62,58 +62,69 @@ fn half_of(word: u32, index: u32) -> f32 {
     return select(halves.x, halves.y, (index & 1u) == 1u);
 }
 
+// 32 integer codes of a byte each, four to a word: 16 and 16.
+struct Codes { a: vec4<u32>, b: vec4<u32> }
+
 // 32 codes of four bits.
-fn nibbles(words: vec4<u32>) -> Group {
-    return Group(
-        masked4(words.x, 0x0fu, 1.0), masked4(words.y, 0x0fu, 1.0),
-        masked4(words.z, 0x0fu, 1.0), masked4(words.w, 0x0fu, 1.0),
-        masked4(words.x, 0xf0u, 0.0625), masked4(words.y, 0xf0u, 0.0625),
-        masked4(words.z, 0xf0u, 0.0625), masked4(words.w, 0xf0u, 0.0625),
-    );
+fn nibbles(words: vec4<u32>) -> Codes {
+    return Codes(words & vec4<u32>(0x0f0f0f0fu), (words >> vec4<u32>(4u)) & vec4<u32>(0x0f0f0f0fu));
 }
 
 // 32 codes of two bits.
-fn pairs(words: vec2<u32>) -> Group {
-    return Group(
-        masked4(words.x, 0x03u, 1.0), masked4(words.x, 0x0cu, 0.25),
-        masked4(words.x, 0x30u, 0.0625), masked4(words.x, 0xc0u, 0.015625),
-        masked4(words.y, 0x03u, 1.0), masked4(words.y, 0x0cu, 0.25),
-        masked4(words.y, 0x30u, 0.0625), masked4(words.y, 0xc0u, 0.015625),
-    );
+fn pairs(words: vec2<u32>) -> Codes {
+    let shifts = vec4<u32>(0u, 2u, 4u, 6u);
+    let mask = vec4<u32>(0x03030303u);
+    return Codes((vec4<u32>(words.x) >> shifts) & mask, (vec4<u32>(words.y) >> shifts) & mask);
 }
 
-// Bits `first` to `first` + 3, each worth as much.
-fn bits4(bits: u32, first: u32, worth: f32) -> vec4<f32> {
-    let units = vec4<f32>(1.0, 0.5, 0.25, 0.125) * worth;
-    return placed(vec4<u32>(bits >> first) & vec4<u32>(1u, 2u, 4u, 8u), units, vec4<f32>());
+// Sixteen bits as the lowest of 16 bytes.
+fn spread_bits(bits: u32) -> vec4<u32> {
+    let four = (vec4<u32>(bits) >> vec4<u32>(0u, 4u, 8u, 12u)) & vec4<u32>(15u);
+    // A copy for each byte, where the bit that is wanted comes to lie.
+    return (four * vec4<u32>(0x00204081u)) & vec4<u32>(0x01010101u);
 }
 
-// Adds `worth` to the codes whose bit is set.
-fn with_bits(q: Group, bits: u32, worth: f32) -> Group {
-    return Group(
-        q.a + bits4(bits, 0u, worth), q.b + bits4(bits, 4u, worth),
-        q.c + bits4(bits, 8u, worth), q.d + bits4(bits, 12u, worth),
-        q.e + bits4(bits, 16u, worth), q.f + bits4(bits, 20u, worth),
-        q.g + bits4(bits, 24u, worth), q.h + bits4(bits, 28u, worth),
-    );
+// The codes with a bit more each, `place` bits from the right.
+fn with_bits(q: Codes, bits: u32, place: u32) -> Codes {
+    return Codes(q.a | (spread_bits(bits) << vec4<u32>(place)), q.b | (spread_bits(bits >> 16u) << vec4<u32>(place)));
 }
 
 // A group as it is stored: a weight is scale * code + shift, one scale and shift for each half of the group.
+struct Coded {
+    q: Codes,
+    scale: vec2<f32>,
+    shift: vec2<f32>,
+}
+
+fn coded2(q: Codes, scale: f32, shift: f32, scale2: f32, shift2: f32) -> Coded {
+    return Coded(q, vec2<f32>(scale, scale2), vec2<f32>(shift, shift2));
+}
+
+fn coded1(q: Codes, scale: f32, shift: f32) -> Coded {
+    return coded2(q, scale, shift, scale, shift);
+}
+
+// The same with codes as floats.
 struct Stored {
     q: Group,
     scale: vec2<f32>,
     shift: vec2<f32>,
 }
 
-fn stored2(q: Group, scale: f32, shift: f32, scale2: f32, shift2: f32) -> Stored {
-    return Stored(q, vec2<f32>(scale, scale2), vec2<f32>(shift, shift2));
+#ifdef CODES
+fn unpack(own: Packed, g: u32) -> Stored {
+    let c = unpack_codes(own, g);
+    let a = c.q.a;
+    let b = c.q.b;
+    let q = Group(
+        bytes4(a.x), bytes4(a.y), bytes4(a.z), bytes4(a.w), bytes4(b.x), bytes4(b.y), bytes4(b.z), bytes4(b.w),
+    );
+    return Stored(q, c.scale, c.shift);
 }
+#endif
 
-fn stored(q: Group, scale: f32, shift: f32) -> Stored {
-    return stored2(q, scale, shift, scale, shift);
-}
-
-// A format says what `Packed` is, its `load_packed` loads group `g` of a row, and its `unpack` takes that apart.
+// A format says what `Packed` is, and its `load_packed` loads group `g` of a row. Its `unpack_codes` takes that apart, or, where
+// weights are floats, its `unpack`.
 fn load_stored(base: u32, g: u32) -> Stored {
     return unpack(load_packed(base, g), g);
 }

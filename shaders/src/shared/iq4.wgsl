@@ -1,19 +1,19 @@
-// The 16 values that IQ4 codes stand for (ggml's kvalues_iq4nl).
-const VALUES = array<f32, 16>(
-    -127.0, -104.0, -83.0, -65.0, -49.0, -35.0, -22.0, -10.0, 1.0, 13.0, 25.0, 38.0, 53.0, 69.0, 89.0, 113.0,
+// The 16 values that IQ4 codes stand for (ggml's kvalues_iq4nl), as signed bytes:
+// -127, -104, -83, -65, -49, -35, -22, -10, 1, 13, 25, 38, 53, 69, 89, 113.
+const VALUES = array<u32, 16>(
+    0x81u, 0x98u, 0xadu, 0xbfu, 0xcfu, 0xddu, 0xeau, 0xf6u, 0x01u, 0x0du, 0x19u, 0x26u, 0x35u, 0x45u, 0x59u, 0x71u,
 );
 
-fn value4(codes: u32) -> vec4<f32> {
+fn value4(codes: u32) -> u32 {
     var values = VALUES;
-    return vec4<f32>(
-        values[codes & 15u], values[(codes >> 8u) & 15u], values[(codes >> 16u) & 15u], values[(codes >> 24u) & 15u],
-    );
+    return values[codes & 15u] | (values[(codes >> 8u) & 15u] << 8u) | (values[(codes >> 16u) & 15u] << 16u)
+        | (values[(codes >> 24u) & 15u] << 24u);
 }
 
-fn looked_up(codes: vec4<u32>) -> Group {
-    let high = codes >> vec4<u32>(4u);
-    return Group(
-        value4(codes.x), value4(codes.y), value4(codes.z), value4(codes.w),
-        value4(high.x), value4(high.y), value4(high.z), value4(high.w),
-    );
+fn values16(codes: vec4<u32>) -> vec4<u32> {
+    return vec4<u32>(value4(codes.x), value4(codes.y), value4(codes.z), value4(codes.w));
+}
+
+fn looked_up(codes: vec4<u32>) -> Codes {
+    return Codes(values16(codes), values16(codes >> vec4<u32>(4u)));
 }

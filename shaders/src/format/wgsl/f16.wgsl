@@ -11,7 +11,7 @@ fn load_packed(base: u32, g: u32) -> Packed {
 }
 
 fn unpack(own: Packed, g: u32) -> Stored {
-    return stored(Group(
+    return Stored(Group(
         four(own.a.xy), four(own.a.zw), four(own.b.xy), four(own.b.zw), four(own.c.xy), four(own.c.zw), four(own.d.xy), four(own.d.zw),
-    ), 1.0, 0.0);
+    ), vec2<f32>(1.0), vec2<f32>());
 }

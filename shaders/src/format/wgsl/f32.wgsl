@@ -13,8 +13,8 @@ fn load_packed(base: u32, g: u32) -> Packed {
 }
 
 fn unpack(own: Packed, g: u32) -> Stored {
-    return stored(Group(
+    return Stored(Group(
         bitcast<vec4<f32>>(own.a), bitcast<vec4<f32>>(own.b), bitcast<vec4<f32>>(own.c), bitcast<vec4<f32>>(own.d),
         bitcast<vec4<f32>>(own.e), bitcast<vec4<f32>>(own.f), bitcast<vec4<f32>>(own.g), bitcast<vec4<f32>>(own.h),
-    ), 1.0, 0.0);
+    ), vec2<f32>(1.0), vec2<f32>());
 }

@@ -7,6 +7,6 @@ fn load_packed(base: u32, g: u32) -> Packed {
     return Packed(quad(base, g * 4u), word(base, p.groups * 4u + g / 2u));
 }
 
-fn unpack(own: Packed, g: u32) -> Stored {
-    return stored(looked_up(own.codes), half_of(own.scale, g), 0.0);
+fn unpack_codes(own: Packed, g: u32) -> Coded {
+    return coded1(looked_up(own.codes), half_of(own.scale, g), 0.0);
 }

@@ -9,10 +9,10 @@ fn load_packed(base: u32, g: u32) -> Packed {
     );
 }
 
-fn unpack(own: Packed, g: u32) -> Stored {
+fn unpack_codes(own: Packed, g: u32) -> Coded {
     let dm = unpack2x16float(own.dm);
     let sm = own.scales >> (16u * (g & 1u));
     let first = vec2<f32>(f32(sm & 15u), f32((sm >> 4u) & 15u)) * dm;
     let second = vec2<f32>(f32((sm >> 8u) & 15u), f32((sm >> 12u) & 15u)) * dm;
-    return stored2(pairs(own.codes), first.x, -first.y, second.x, -second.y);
+    return coded2(pairs(own.codes), first.x, -first.y, second.x, -second.y);
 }

@@ -15,10 +15,10 @@ fn scale_of(block: vec4<u32>, i: u32) -> f32 {
     return f32(nibble | (pair << 4u)) - 32.0;
 }
 
-fn unpack(own: Packed, g: u32) -> Stored {
+fn unpack_codes(own: Packed, g: u32) -> Coded {
     let d = unpack2x16float(own.block.w).x;
     let i = (g % 8u) * 2u;
     let first = d * scale_of(own.block, i);
     let second = d * scale_of(own.block, i + 1u);
-    return stored2(with_bits(pairs(own.codes), own.high, 4.0), first, -4.0 * first, second, -4.0 * second);
+    return coded2(with_bits(pairs(own.codes), own.high, 2u), first, -4.0 * first, second, -4.0 * second);
 }

@@ -5,7 +5,7 @@ fn load_packed(base: u32, g: u32) -> Packed {
     return Packed(quad(base, g * 4u), word(base, p.groups * 4u + g / 2u));
 }
 
-fn unpack(own: Packed, g: u32) -> Stored {
+fn unpack_codes(own: Packed, g: u32) -> Coded {
     let d = half_of(own.scale, g);
-    return stored(nibbles(own.codes), d, -8.0 * d);
+    return coded1(nibbles(own.codes), d, -8.0 * d);
 }

@@ -8,7 +8,7 @@ fn load_packed(base: u32, g: u32) -> Packed {
     return Packed(quad(base, g * 4u), quad(base, p.groups * 4u + g / 8u * 4u));
 }
 
-fn unpack(own: Packed, g: u32) -> Stored {
+fn unpack_codes(own: Packed, g: u32) -> Coded {
     let sm = scale_min(own.block, g % 8u);
-    return stored(nibbles(own.codes), sm.x, -sm.y);
+    return coded1(nibbles(own.codes), sm.x, -sm.y);
 }

@@ -5,7 +5,7 @@ fn load_packed(base: u32, g: u32) -> Packed {
     return Packed(quad(base, g * 4u), word(base, p.groups * 4u + g), word(base, p.groups * 5u + g));
 }
 
-fn unpack(own: Packed, g: u32) -> Stored {
+fn unpack_codes(own: Packed, g: u32) -> Coded {
     let dm = unpack2x16float(own.scale);
-    return stored(with_bits(nibbles(own.codes), own.high, 16.0), dm.x, dm.y);
+    return coded1(with_bits(nibbles(own.codes), own.high, 4u), dm.x, dm.y);
 }

@@ -10,7 +10,7 @@ fn load_packed(base: u32, g: u32) -> Packed {
     );
 }
 
-fn unpack(own: Packed, g: u32) -> Stored {
+fn unpack_codes(own: Packed, g: u32) -> Coded {
     let sm = scale_min(own.block, g % 8u);
-    return stored(with_bits(nibbles(own.codes), own.high, 16.0), sm.x, -sm.y);
+    return coded1(with_bits(nibbles(own.codes), own.high, 4u), sm.x, -sm.y);
 }

@@ -11,13 +11,15 @@ fn load_packed(base: u32, g: u32) -> Packed {
     );
 }
 
-fn unpack(own: Packed, g: u32) -> Stored {
-    let s = unpack2x16float(own.d).x * signed4(own.scales >> (16u * (g & 1u)));
+fn unpack_codes(own: Packed, g: u32) -> Coded {
+    let s = unpack2x16float(own.d).x * vec2<f32>(signed_byte(own.scales, g % 2u * 16u), signed_byte(own.scales, g % 2u * 16u + 8u));
     let low = nibbles(own.codes);
     let high = pairs(own.high);
-    let q = Group(
-        low.a + 16.0 * high.a, low.b + 16.0 * high.b, low.c + 16.0 * high.c, low.d + 16.0 * high.d,
-        low.e + 16.0 * high.e, low.f + 16.0 * high.f, low.g + 16.0 * high.g, low.h + 16.0 * high.h,
-    );
-    return stored2(q, s.x, -32.0 * s.x, s.y, -32.0 * s.y);
+    let q = Codes(low.a | (high.a << vec4<u32>(4u)), low.b | (high.b << vec4<u32>(4u)));
+    return coded2(q, s.x, -32.0 * s.x, s.y, -32.0 * s.y);
+}
+
+// The signed byte that begins `place` bits from the right.
+fn signed_byte(word: u32, place: u32) -> f32 {
+    return f32(extractBits(bitcast<i32>(word), place, 8u));
 }

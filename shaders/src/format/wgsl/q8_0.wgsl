@@ -5,10 +5,6 @@ fn load_packed(base: u32, g: u32) -> Packed {
     return Packed(quad(base, g * 8u), quad(base, g * 8u + 4u), word(base, p.groups * 8u + g / 2u));
 }
 
-fn unpack(own: Packed, g: u32) -> Stored {
-    let q = Group(
-        signed4(own.low.x), signed4(own.low.y), signed4(own.low.z), signed4(own.low.w),
-        signed4(own.high.x), signed4(own.high.y), signed4(own.high.z), signed4(own.high.w),
-    );
-    return stored(q, half_of(own.scale, g), 0.0);
+fn unpack_codes(own: Packed, g: u32) -> Coded {
+    return coded1(Codes(own.low, own.high), half_of(own.scale, g), 0.0);
 }
