@@ -7,6 +7,8 @@ use crate::matmul::Method;
 pub struct Caps {
     /// Subgroup operations.
     pub subgroups: bool,
+    /// They are of 32 invocations, neighbours in their workgroup, no more and no fewer.
+    pub subgroups32: bool,
     /// Matrix units: products of 16 x 16 halves with sums in f32, by subgroups of 32, and [`MATRIX_WORKGROUP`] bytes of
     /// workgroup memory.
     pub matrices: bool,
@@ -50,6 +52,7 @@ pub const CPU: Tuning = Tuning { pass_tokens: 64, workgroups: 1, steps_in_flight
 /// The limits every WebGPU device has.
 pub const WEBGPU: Caps = Caps {
     subgroups: false,
+    subgroups32: false,
     matrices: false,
     spread: false,
     dots: false,

@@ -35,6 +35,7 @@ const SHARED: &[(&str, &str)] = &[
     ("matmul_tile", include_str!("matmul/tile.wgsl")),
     ("attend_splits", include_str!("attend/splits.wgsl")),
     ("attend_wide", include_str!("attend/wide.wgsl")),
+    ("attend_decode", include_str!("attend/decode.wgsl")),
     ("attend_band", include_str!("attend/band.wgsl")),
     ("attend_tiles", include_str!("attend/tiles.wgsl")),
     ("attend_cached", include_str!("attend/cached.wgsl")),

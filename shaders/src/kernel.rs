@@ -61,6 +61,8 @@ pub struct Variant {
     pub defines: &'static [&'static str],
     /// Whether it needs subgroup operations.
     pub subgroups: bool,
+    /// Whether it needs subgroups of 32: [`Caps::subgroups32`].
+    pub subgroups32: bool,
     /// Whether it needs matrix units: [`Caps::matrices`].
     pub matrices: bool,
     /// Whether it needs subgroups of eight and 64-bit integers: [`Caps::spread`].
@@ -72,12 +74,17 @@ pub struct Variant {
 impl Variant {
     /// A variant inside the WebGPU defaults.
     pub const fn base(name: &'static str, defines: &'static [&'static str]) -> Self {
-        Self { name, defines, subgroups: false, matrices: false, spread: false, codes: false }
+        Self { name, defines, subgroups: false, subgroups32: false, matrices: false, spread: false, codes: false }
     }
 
     /// A variant that uses subgroup operations.
     pub const fn subgroups(name: &'static str, defines: &'static [&'static str]) -> Self {
         Self { subgroups: true, ..Self::base(name, defines) }
+    }
+
+    /// A variant for subgroups of 32.
+    pub const fn subgroups32(name: &'static str, defines: &'static [&'static str]) -> Self {
+        Self { subgroups32: true, ..Self::subgroups(name, defines) }
     }
 
     /// A variant that uses matrix units.
@@ -102,7 +109,10 @@ impl Variant {
 
     /// Whether a device with `caps` can run it.
     pub fn runs_on(&self, caps: &Caps) -> bool {
-        (!self.subgroups || caps.subgroups) && (!self.matrices || caps.matrices) && (!self.spread || caps.spread)
+        (!self.subgroups || caps.subgroups)
+            && (!self.subgroups32 || caps.subgroups32)
+            && (!self.matrices || caps.matrices)
+            && (!self.spread || caps.spread)
     }
 }
 

@@ -87,6 +87,7 @@ impl Gpu {
         device.set_device_lost_callback(move |_, fault| note(&slot, GpuError::Lost { fault }));
         let caps = Caps {
             subgroups: features.contains(wgpu::Features::SUBGROUP),
+            subgroups32: features.contains(wgpu::Features::SUBGROUP) && has_subgroups32(&adapter),
             matrices,
             spread,
             dots: has_dots(&adapter),
@@ -190,14 +191,19 @@ const MATRIX_FEATURES: wgpu::Features =
 /// Whether an adapter is what [`Caps::matrices`] says.
 fn has_matrices(adapter: &wgpu::Adapter) -> bool {
     use wgpu::CooperativeScalarType::{F16, F32};
-    let info = adapter.get_info();
     adapter.features().contains(MATRIX_FEATURES)
-        && (info.subgroup_min_size, info.subgroup_max_size) == (32, 32)
+        && has_subgroups32(adapter)
         && adapter.limits().max_compute_workgroup_storage_size >= MATRIX_WORKGROUP
         && adapter.cooperative_matrix_properties().iter().any(|properties| {
             (properties.m_size, properties.n_size, properties.k_size) == (16, 16, 16)
                 && (properties.ab_type, properties.cr_type) == (F16, F32)
         })
+}
+
+/// Whether subgroups are of 32.
+fn has_subgroups32(adapter: &wgpu::Adapter) -> bool {
+    let info = adapter.get_info();
+    (info.subgroup_min_size, info.subgroup_max_size) == (32, 32)
 }
 
 /// What kernels for CPUs use.

@@ -46,8 +46,12 @@ fn seen_by(row: u32) -> u32 {
     return select(0u, visible - p.first, visible > p.first);
 }
 
+#ifdef TILES
+#import attend_tiles
+#endif
 #ifdef WIDE
 #import attend_wide
-#else
-#import attend_tiles
+#endif
+#ifdef DECODE
+#import attend_decode
 #endif

@@ -44,13 +44,14 @@ params! {
     reserved2: u32,
 }
 
-/// Positions that a workgroup looks at together; splits take multiples of it.
-pub const LANES: u32 = 64;
+/// A split takes a multiple of so many positions.
+const SHARE: u32 = 256;
 /// Rows of a workgroup of each variant.
-pub const ROWS: [u32; 5] = [4, 8, 16, 4, 16];
-/// The variants for one token, and for many, on a GPU.
-const DECODE: usize = 3;
-const PREFILL: usize = 4;
+pub const ROWS: [u32; 6] = [4, 8, 16, 16, 4, 4];
+/// The variants for many tokens on a GPU, and for one, with subgroups of 32 and without.
+const PREFILL: usize = 3;
+const DECODE: usize = 4;
+const DECODE32: usize = 5;
 
 /// The kernel.
 pub static ATTEND: Kernel = Kernel {
@@ -61,13 +62,14 @@ pub static ATTEND: Kernel = Kernel {
     params: Params::FIELDS,
     params_bytes: size_of::<Params>(),
     bindings: &[read("q"), read("k_cache"), read("v_cache"), write("states"), write("y")],
-    overrides: &["K_VALUES", "V_VALUES"],
+    overrides: &["K_VALUES", "V_VALUES", "HEAD_DIM"],
     variants: &[
-        Variant::base("rows4", &["ROWS_4"]),
-        Variant::base("rows8", &["ROWS_8"]),
-        Variant::base("rows16", &["ROWS_16"]),
-        Variant::base("decode", &["WIDE", "ONE_BAND"]),
+        Variant::base("rows4", &["TILES", "ROWS_4"]),
+        Variant::base("rows8", &["TILES", "ROWS_8"]),
+        Variant::base("rows16", &["TILES", "ROWS_16"]),
         Variant::base("prefill", &["WIDE"]),
+        Variant::base("decode", &["DECODE"]),
+        Variant::subgroups32("decode32", &["DECODE", "SUBGROUPS"]),
     ],
     work,
     reference: reference::attend,
@@ -83,7 +85,7 @@ pub fn splits(caps: &Caps, heads: Heads, capacity: u32) -> u32 {
 
 /// The splits that write their states: `splits_in_use` of the WGSL.
 pub(crate) fn splits_in_use(step: Step, splits: u32) -> u32 {
-    (step.position + step.count).div_ceil(LANES).clamp(1, splits)
+    (step.position + step.count).div_ceil(SHARE).clamp(1, splits)
 }
 
 /// The variant for this many rows of a KV head: as few tiles as can be, each as small as can be, so that what is cached is
@@ -91,13 +93,23 @@ pub(crate) fn splits_in_use(step: Step, splits: u32) -> u32 {
 fn variant(caps: &Caps, rows: u32, capacity: u32) -> usize {
     match (caps.cpu, capacity) {
         (true, _) => tile(rows),
+        (false, 1) if caps.subgroups32 => DECODE32,
         (false, 1) => DECODE,
         (false, _) => PREFILL,
     }
 }
 
 fn tile(rows: u32) -> usize {
-    ROWS[..DECODE].iter().position(|&tile| rows <= tile).unwrap_or(DECODE - 1)
+    ROWS[..PREFILL].iter().position(|&tile| rows <= tile).unwrap_or(PREFILL - 1)
+}
+
+/// The overrides of a variant: some are compiled for the length of a head.
+fn overrides(variant: usize, kv: KvFormat, head_dim: u32) -> Vec<(&'static str, u32)> {
+    let mut overrides = kv.overrides();
+    if variant >= DECODE {
+        overrides.push(("HEAD_DIM", head_dim));
+    }
+    overrides
 }
 
 /// The rows of a tile, by how many tiles the rows of a KV head are cut into.
@@ -163,7 +175,7 @@ pub fn attend(
             kernel: &ATTEND,
             variant: &ATTEND.variants[variant],
             format: None,
-            overrides: kv.overrides(),
+            overrides: overrides(variant, kv, heads.head_dim),
             params: bytemuck::bytes_of(&params).to_vec(),
             buffers: vec![qkv, segment.k, segment.v, states, y],
             workgroups: [rows.div_ceil(ROWS[variant]), heads.kv_heads, params.splits],

@@ -1,4 +1,4 @@
-use super::{LANES, Params, rows_of, splits_in_use};
+use super::{SHARE, Params, rows_of, splits_in_use};
 use crate::kernel::Scene;
 use crate::kv::Layout;
 
@@ -27,7 +27,7 @@ pub fn attend(scene: &mut Scene) {
             let visible = seen(row);
             let last = (row / tile_rows * tile_rows + tile_rows).min(rows) - 1;
             let length = seen(last).saturating_sub(p.first).min(p.len);
-            let share = length.div_ceil(p.splits).next_multiple_of(LANES);
+            let share = length.div_ceil(p.splits).next_multiple_of(SHARE);
             let head = kv_head * ratio + row % ratio;
             let q: Vec<f64> = scene.floats(0)[(row / ratio * p.q_width + head * p.head_dim) as usize..][..dim]
                 .iter()

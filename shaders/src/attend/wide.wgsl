@@ -1,10 +1,6 @@
-// For GPUs: 256 invocations in one band or four. A band has four rows, whose scores are the members of a vector; each of its
+// Many tokens, for GPUs: 256 invocations in four bands. A band has four rows, whose scores are the members of a vector; each of its
 // invocations looks at one position, then sums one quad of the values of every so many positions.
-#ifdef ONE_BAND
-const BANDS = 1u;
-#else
 const BANDS = 4u;
-#endif
 const LANES = 256u;
 const WIDTH = LANES / BANDS; // positions looked at together
 const ROWS = 4u * BANDS;
@@ -29,7 +25,7 @@ fn attend(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_ind
     let place = lane % WIDTH;
     let last_row = min(row0 + ROWS, rows) - 1u;
     let length = min(seen_by(last_row), p.len);
-    let share = ((length + p.splits - 1u) / p.splits + 63u) / 64u * 64u;
+    let share = share_of(length, p.splits);
     let begin = min(split * share, length);
     let end = min(begin + share, length);
     if begin >= end && p.fresh == 0u {

@@ -3,7 +3,7 @@
 mod cases;
 mod reference;
 
-use crate::attend::{finishes, splits};
+use crate::attend::{finishes, splits, splits_in_use};
 use crate::caps::Caps;
 use crate::kernel::{Kernel, Step, Variant, Work, read, write};
 use crate::kv::{Heads, KvFormat};
@@ -79,8 +79,7 @@ pub fn attend_merge(
 fn work(d: &Dispatch, step: Step) -> Work {
     let p: Params = d.params();
     let rows = u64::from(step.count) * u64::from(p.heads);
-    // As `splits_in_use` in the WGSL.
-    let splits = (step.position + step.count).div_ceil(64).clamp(1, p.splits.max(1));
+    let splits = splits_in_use(step, p.splits);
     let states = rows * u64::from(splits) * u64::from(p.head_dim + 2);
     Work {
         shape: [p.heads, p.head_dim, p.splits],
