@@ -56,6 +56,11 @@ impl Session {
         Ok(token)
     }
 
+    /// Tokens that were chosen, and run through the transformer, before anyone asked for them.
+    pub fn tokens_ahead(&self) -> u32 {
+        self.ahead.chosen.len() as u32
+    }
+
     /// Has the token of this position chosen and run through the transformer. Returns how many such steps may be in flight.
     async fn step_ahead(&mut self, sampling: &Sampling, position: u32) -> Result<u32, Error> {
         let pass = self.reserve(position, 1).await?;

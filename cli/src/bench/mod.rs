@@ -34,6 +34,8 @@ struct Run {
     host: f64,
     /// Tokens that were computed.
     tokens: u32,
+    /// The same with those that are ahead of what is known.
+    steps: u32,
 }
 
 pub fn run(args: &BenchArgs) -> anyhow::Result<()> {
@@ -64,7 +66,7 @@ async fn bench(args: &BenchArgs) -> anyhow::Result<()> {
             if count == 0 {
                 continue;
             }
-            let needs = u64::from(depth) + u64::from(count);
+            let needs = u64::from(depth) + u64::from(count) + u64::from(matches!(test, Test::Decode(_)));
             if needs > u64::from(session.context()) {
                 let context = session.context();
                 return Err(Usage(format!("{needs} tokens do not fit the context of {context}")).into());
@@ -96,27 +98,26 @@ async fn measure(
 ) -> anyhow::Result<Row> {
     let (mut rates, mut host) = (Vec::new(), 0.0);
     let mut launched = Vec::new();
-    let (Test::Prefill(count) | Test::Decode(count)) = test;
+    let mut tokens = 0;
     for run in 0..=args.repetitions {
         // Without --profile the first run's launches are counted; with it they are timed in a run of their own.
         let count_launches = run == 0 && !args.profile;
         let (found, launches) = once(session, args, depth, test, count_launches, stop).await?;
         match run {
-            0 => launched = launches,
+            0 => (launched, tokens) = (launches, found.steps),
             _ => {
                 rates.push(f64::from(found.tokens) / found.seconds);
                 host += found.host / found.seconds / f64::from(args.repetitions);
             }
         }
     }
-    let mut tokens = count;
     if args.profile {
         let test = match test {
             Test::Decode(count) => Test::Decode(count.min(PROFILED)),
             prefill => prefill,
         };
         let (found, launches) = once(session, args, depth, test, true, stop).await?;
-        (launched, tokens) = (launches, found.tokens);
+        (launched, tokens) = (launches, found.steps);
     }
     let name = match test {
         Test::Prefill(n) => format!("pp{n}"),
@@ -162,19 +163,25 @@ async fn once(
             count
         }
         Test::Decode(count) => {
+            // Another token is known once `count` have been through the model.
             let sampling = Sampling::greedy();
-            for _ in 0..count {
+            for _ in 0..=count {
                 if stop.pressed() {
                     return Err(Interrupted.into());
                 }
                 session.next(&sampling).await?;
             }
-            gpu.finish().await?;
             count
         }
     };
     let seconds = begin.elapsed().as_secs_f64();
     let host = (gpu.host_work().time - host.time).as_secs_f64();
+    // Each token that is known has been through the model, or is on its way; and so are those nobody has asked for.
+    let steps = match test {
+        Test::Prefill(_) => tokens,
+        Test::Decode(_) => tokens + 1 + session.tokens_ahead(),
+    };
+    gpu.finish().await?;
     let launched = if profile { gpu.finish_profile().await? } else { Vec::new() };
-    Ok((Run { seconds, host, tokens }, launched))
+    Ok((Run { seconds, host, tokens, steps }, launched))
 }

@@ -1,15 +1,17 @@
-// One token, for GPUs. 32 invocations make a team, of which a workgroup has eight: a team looks at 64 positions at a time, two an
-// invocation, then sums their values, eight floats an invocation. Teams go by their own largest scores until the end.
+// One token, for GPUs. 32 invocations make a team, of which a workgroup has eight: each has its own part of the positions, and goes
+// by its own largest scores until the end. A team looks at 32 positions at a time: first a quarter of four keys an invocation, so
+// that all of them are on their way at once, then eight floats of every so many values.
 //
 // The four rows of a workgroup are the members of vectors.
 const ROWS = 4u;
 const TEAM = 32u;
 const TEAMS = 8u;
-const LANES = TEAM * TEAMS; // also positions that a team's two are apart
+const LANES = TEAM * TEAMS;
 
 override HEAD_DIM: u32 = 128u;
-override EIGHTS: u32 = HEAD_DIM / 8u;  // invocations that hold a value
-override VALUES: u32 = TEAM / EIGHTS;  // values that a team holds at a time
+override QUADS: u32 = HEAD_DIM / 16u;  // of a quarter of a key
+override EIGHTHS: u32 = HEAD_DIM / 8u; // invocations that hold a value
+override VALUES: u32 = TEAM / EIGHTHS; // values that a team holds at a time
 
 var<workgroup> queries: array<vec4<f32>, HEAD_DIM>; // [quad, row]
 var<workgroup> parts: array<vec4<f32>, 2u * LANES>;
@@ -26,14 +28,24 @@ fn total_of(v: vec4<f32>, lane: u32) -> vec4<f32> {
     return subgroupAdd(v);
 }
 
-// Tells a team's other invocations.
-fn tell(a: vec4<f32>, b: vec4<f32>, lane: u32) {}
+// What a team's quarters found of four keys, put together: each quarter has one key's.
+fn gathered(a: Two, b: Two, lane: u32) -> vec4<f32> {
+    let upper = (lane & 16u) != 0u;
+    let s = select(a.a, b.a, upper) + subgroupShuffleXor(select(b.a, a.a, upper), 16u);
+    let t = select(a.b, b.b, upper) + subgroupShuffleXor(select(b.b, a.b, upper), 16u);
+    let odd = (lane & 8u) != 0u;
+    return select(s, t, odd) + subgroupShuffleXor(select(t, s, odd), 8u);
+}
 
-fn told(own: vec4<f32>, from_: u32, lane: u32, second: u32) -> vec4<f32> {
+// Tells a team's other invocations.
+fn tell(own: vec4<f32>, lane: u32) {}
+
+fn told(own: vec4<f32>, from_: u32, lane: u32) -> vec4<f32> {
     return subgroupShuffle(own, from_);
 }
 #else
 fn largest(v: vec4<f32>, lane: u32) -> vec4<f32> {
+    workgroupBarrier();
     parts[lane] = v;
     for (var half = TEAM / 2u; half > 0u; half >>= 1u) {
         workgroupBarrier();
@@ -42,12 +54,11 @@ fn largest(v: vec4<f32>, lane: u32) -> vec4<f32> {
         }
     }
     workgroupBarrier();
-    let all = parts[lane / TEAM * TEAM];
-    workgroupBarrier();
-    return all;
+    return parts[lane / TEAM * TEAM];
 }
 
 fn total_of(v: vec4<f32>, lane: u32) -> vec4<f32> {
+    workgroupBarrier();
     parts[lane] = v;
     for (var half = TEAM / 2u; half > 0u; half >>= 1u) {
         workgroupBarrier();
@@ -56,47 +67,96 @@ fn total_of(v: vec4<f32>, lane: u32) -> vec4<f32> {
         }
     }
     workgroupBarrier();
-    let all = parts[lane / TEAM * TEAM];
+    return parts[lane / TEAM * TEAM];
+}
+
+// What a team's quarters found of two keys, put together.
+fn gathered_two(s: Two, lane: u32, second: bool) -> vec4<f32> {
     workgroupBarrier();
-    return all;
+    parts[lane] = s.a;
+    parts[LANES + lane] = s.b;
+    workgroupBarrier();
+    let at = select(0u, LANES, second) + lane / TEAM * TEAM + lane % 8u;
+    return (parts[at] + parts[at + 8u]) + (parts[at + 16u] + parts[at + 24u]);
+}
+
+// The same of four keys: each quarter has one key's.
+fn gathered(a: Two, b: Two, lane: u32) -> vec4<f32> {
+    let odd = (lane & 8u) != 0u;
+    let s = gathered_two(a, lane, odd);
+    let t = gathered_two(b, lane, odd);
+    return select(s, t, (lane & 16u) != 0u);
 }
 
 // Tells a team's other invocations.
-fn tell(a: vec4<f32>, b: vec4<f32>, lane: u32) {
+fn tell(own: vec4<f32>, lane: u32) {
     workgroupBarrier();
-    parts[lane] = a;
-    parts[LANES + lane] = b;
+    parts[lane] = own;
     workgroupBarrier();
 }
 
-fn told(own: vec4<f32>, from_: u32, lane: u32, second: u32) -> vec4<f32> {
-    return parts[second * LANES + lane / TEAM * TEAM + from_];
+fn told(own: vec4<f32>, from_: u32, lane: u32) -> vec4<f32> {
+    return parts[lane / TEAM * TEAM + from_];
 }
 #endif
 
-// The products of the rows' quad i with a piece of a key.
-fn dots(i: u32, k: vec4<f32>) -> vec4<f32> {
-    let at = i * ROWS;
-    return vec4<f32>(dot(queries[at], k), dot(queries[at + 1u], k), dot(queries[at + 2u], k), dot(queries[at + 3u], k));
-}
-
+// Scores of two keys.
 struct Two { a: vec4<f32>, b: vec4<f32> }
 
-// Scores of two keys.
-fn scores_at(a: u32, b: u32) -> Two {
+// The products of the rows' quad i with pieces of two keys.
+fn dots(i: u32, a: vec4<f32>, b: vec4<f32>) -> Two {
+    let at = i * ROWS;
+    let q0 = queries[at];
+    let q1 = queries[at + 1u];
+    let q2 = queries[at + 2u];
+    let q3 = queries[at + 3u];
+    return Two(
+        vec4<f32>(dot(q0, a), dot(q1, a), dot(q2, a), dot(q3, a)), vec4<f32>(dot(q0, b), dot(q1, b), dot(q2, b), dot(q3, b)),
+    );
+}
+
+fn scaled(base: u32, i: u32, k: vec4<f32>) -> vec4<f32> {
+    return k * k_scale(base, i);
+}
+
+// What quads `first` on, QUADS of them, of two keys add to their scores.
+fn scores_at(a: u32, b: u32, first: u32) -> Two {
     var s = Two();
-    // A scale is good for 16 floats at least, and so is a head's length a multiple.
-    for (var i = 0u; i < HEAD_DIM / 4u; i += 4u) {
-        let a0 = k_quad(a, i);
-        let a1 = k_quad(a, i + 1u);
-        let a2 = k_quad(a, i + 2u);
-        let a3 = k_quad(a, i + 3u);
-        let b0 = k_quad(b, i);
-        let b1 = k_quad(b, i + 1u);
-        let b2 = k_quad(b, i + 2u);
-        let b3 = k_quad(b, i + 3u);
-        s.a += k_scale(a, i) * ((dots(i, a0) + dots(i + 1u, a1)) + (dots(i + 2u, a2) + dots(i + 3u, a3)));
-        s.b += k_scale(b, i) * ((dots(i, b0) + dots(i + 1u, b1)) + (dots(i + 2u, b2) + dots(i + 3u, b3)));
+    // All quads of a quarter have one scale where a scale's floats are a multiple of a quarter's.
+    let one_scale = scale_group(HEAD_DIM) % (4u * QUADS) == 0u;
+    for (var i = first; i < first + QUADS; i += 4u) {
+        // Four quads of each key on their way together; a quarter may have fewer.
+        let last = first + QUADS - 1u;
+        let j = min(vec4<u32>(i) + vec4<u32>(0u, 1u, 2u, 3u), vec4<u32>(last));
+        var a0 = k_quad(a, j.x);
+        var a1 = k_quad(a, j.y);
+        var a2 = k_quad(a, j.z);
+        var a3 = k_quad(a, j.w);
+        var b0 = k_quad(b, j.x);
+        var b1 = k_quad(b, j.y);
+        var b2 = k_quad(b, j.z);
+        var b3 = k_quad(b, j.w);
+        if !one_scale {
+            a0 = scaled(a, j.x, a0);
+            a1 = scaled(a, j.y, a1);
+            a2 = scaled(a, j.z, a2);
+            a3 = scaled(a, j.w, a3);
+            b0 = scaled(b, j.x, b0);
+            b1 = scaled(b, j.y, b1);
+            b2 = scaled(b, j.z, b2);
+            b3 = scaled(b, j.w, b3);
+        }
+        let d0 = dots(j.x, a0, b0);
+        let d1 = dots(j.y, a1, b1);
+        let d2 = dots(j.z, a2, b2);
+        let d3 = dots(j.w, a3, b3);
+        let counts = vec4<f32>(vec4<u32>(i) + vec4<u32>(0u, 1u, 2u, 3u) <= vec4<u32>(last));
+        s.a += (d0.a * counts.x + d1.a * counts.y) + (d2.a * counts.z + d3.a * counts.w);
+        s.b += (d0.b * counts.x + d1.b * counts.y) + (d2.b * counts.z + d3.b * counts.w);
+    }
+    if one_scale {
+        s.a *= k_scale(a, first);
+        s.b *= k_scale(b, first);
     }
     return s;
 }
@@ -118,31 +178,31 @@ fn add_value(s: Sums, w: vec4<f32>, v: vec4<f32>, u: vec4<f32>) -> Sums {
     );
 }
 
-// Adds a team's values from slot `first` on, below `end`; `own` are this invocation's weights.
-fn add_values(sum: Sums, own: vec4<f32>, second: u32, first: u32, end: u32, kv_head: u32, lane: u32) -> Sums {
-    let eighth = 2u * (lane % TEAM % EIGHTS);
-    let turn = lane % TEAM / EIGHTS;
-    let last = end - 1u;
+// Adds a team's `count` values from slot `first` on; `own` is this invocation's weight.
+fn add_values(sum: Sums, own: vec4<f32>, first: u32, count: u32, kv_head: u32, lane: u32) -> Sums {
+    let quad = 2u * (lane % TEAM % EIGHTHS);
+    let turn = lane % TEAM / EIGHTHS;
+    let last = first + count - 1u;
     var s = sum;
     // Four values' loads are on their way together.
-    for (var j = 0u; j < TEAM; j += 4u * VALUES) {
+    for (var j = 0u; j < count; j += 4u * VALUES) {
         let four = vec4<u32>(j + turn) + vec4<u32>(0u, VALUES, 2u * VALUES, 3u * VALUES);
         let at = (min(vec4<u32>(first) + four, vec4<u32>(last)) * p.kv_heads + kv_head) * p.v_words;
-        let v0 = v_quad(at.x, eighth);
-        let u0 = v_quad(at.x, eighth + 1u);
-        let v1 = v_quad(at.y, eighth);
-        let u1 = v_quad(at.y, eighth + 1u);
-        let v2 = v_quad(at.z, eighth);
-        let u2 = v_quad(at.z, eighth + 1u);
-        let v3 = v_quad(at.w, eighth);
-        let u3 = v_quad(at.w, eighth + 1u);
+        let v0 = v_quad(at.x, quad);
+        let u0 = v_quad(at.x, quad + 1u);
+        let v1 = v_quad(at.y, quad);
+        let u1 = v_quad(at.y, quad + 1u);
+        let v2 = v_quad(at.z, quad);
+        let u2 = v_quad(at.z, quad + 1u);
+        let v3 = v_quad(at.w, quad);
+        let u3 = v_quad(at.w, quad + 1u);
         // What is beyond the end has no weight; what is beyond the team is another turn's.
         let from_ = min(four, vec4<u32>(TEAM - 1u));
-        let counts = four < vec4<u32>(TEAM);
-        s = add_value(s, told(own, from_.x, lane, second) * f32(counts.x), v0, u0);
-        s = add_value(s, told(own, from_.y, lane, second) * f32(counts.y), v1, u1);
-        s = add_value(s, told(own, from_.z, lane, second) * f32(counts.z), v2, u2);
-        s = add_value(s, told(own, from_.w, lane, second) * f32(counts.w), v3, u3);
+        let counts = vec4<f32>(four < vec4<u32>(TEAM));
+        s = add_value(s, told(own, from_.x, lane) * counts.x, v0, u0);
+        s = add_value(s, told(own, from_.y, lane) * counts.y, v1, u1);
+        s = add_value(s, told(own, from_.z, lane) * counts.z, v2, u2);
+        s = add_value(s, told(own, from_.w, lane) * counts.w, v3, u3);
     }
     return s;
 }
@@ -153,16 +213,16 @@ fn put_sums(a: vec4<f32>, b: vec4<f32>, i: u32, lane: u32, at: vec4<u32>, known:
     parts[lane] = a;
     parts[LANES + lane] = b;
     workgroupBarrier();
-    if lane < 2u * EIGHTS {
-        let second = lane / EIGHTS;
-        let own = second * LANES + lane % EIGHTS;
+    if lane < 2u * EIGHTHS {
+        let second = lane / EIGHTHS;
+        let own = second * LANES + lane % EIGHTHS;
         var all = vec4<f32>();
         for (var team = 0u; team < LANES; team += TEAM) {
             for (var turn = 0u; turn < VALUES; turn++) {
-                all += parts[own + team + turn * EIGHTS];
+                all += parts[own + team + turn * EIGHTHS];
             }
         }
-        put_rows(at + vec4<u32>(lane % EIGHTS * 8u + i + second), known, all);
+        put_rows(at + vec4<u32>(lane % EIGHTHS * 8u + i + second), known, all);
     }
 }
 
@@ -214,7 +274,7 @@ fn attend(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_ind
     var s = Sums();
     var peak = vec4<f32>(NEVER);
     var total = vec4<f32>(); // this invocation's part of it
-    if p.fresh == 0u && lane < EIGHTS {
+    if p.fresh == 0u && lane < EIGHTHS {
         let own = at + vec4<u32>(8u * lane);
         s = Sums(
             rows_at(own), rows_at(own + 1u), rows_at(own + 2u), rows_at(own + 3u),
@@ -227,24 +287,27 @@ fn attend(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_ind
     }
     workgroupBarrier();
 
-    let last = end - 1u;
-    for (var round = begin; round < end; round += 2u * LANES) {
-        let slot = round + lane;
-        let two = scores_at(key_base(kv_head, min(slot, last)), key_base(kv_head, min(slot + LANES, last)));
-        let a = select(vec4<f32>(NEVER), two.a, slot < end);
-        let b = select(vec4<f32>(NEVER), two.b, slot + LANES < end);
+    // A team's part is whole groups of eight positions.
+    let part = (end - begin + 8u * TEAMS - 1u) / (8u * TEAMS) * 8u;
+    let own_begin = begin + lane / TEAM * part;
+    let own_end = min(own_begin + part, end);
+    let quarter = lane % TEAM / 8u * QUADS;
+    for (var done = 0u; done < part; done += TEAM) {
+        let first = own_begin + done;
+        let keys = min(vec4<u32>(first + lane % 8u) + vec4<u32>(0u, 8u, 16u, 24u), vec4<u32>(end - 1u));
+        let low = scores_at(key_base(kv_head, keys.x), key_base(kv_head, keys.y), quarter);
+        let high = scores_at(key_base(kv_head, keys.z), key_base(kv_head, keys.w), quarter);
+        let is_known = first + lane % TEAM < own_end;
+        let scores = select(vec4<f32>(NEVER), gathered(low, high, lane), is_known);
         let before = peak;
-        peak = max(peak, largest(max(a, b), lane));
-        let weight_a = select(vec4<f32>(), exp(a - peak), slot < end);
-        let weight_b = select(vec4<f32>(), exp(b - peak), slot + LANES < end);
+        peak = max(peak, largest(scores, lane));
+        let weight = select(vec4<f32>(), exp(scores - peak), is_known);
         let rescale = exp(before - peak);
-        total = fma(total, rescale, weight_a + weight_b);
+        total = fma(total, rescale, weight);
         s = times(s, rescale);
-        tell(weight_a, weight_b, lane);
-        let first = round + lane / TEAM * TEAM;
-        s = add_values(s, weight_a, 0u, first, end, kv_head, lane);
-        if round + LANES < end {
-            s = add_values(s, weight_b, 1u, first + LANES, end, kv_head, lane);
+        tell(weight, lane);
+        if first < own_end {
+            s = add_values(s, weight, first, min(own_end - first, TEAM), kv_head, lane);
         }
     }
 

@@ -14,6 +14,10 @@ struct Params {
 @group(0) @binding(4) var<storage, read> tokens: array<u32>;
 @group(0) @binding(5) var<storage, read_write> x: array<vec4<f32>>;
 
+fn groups_in_row() -> u32 {
+    return p.groups;
+}
+
 #import format
 
 @compute @workgroup_size(64)

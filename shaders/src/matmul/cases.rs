@@ -1,4 +1,4 @@
-use super::shape::{BLOCK, BLOCK_SPREAD, MATRIX, NARROW, NARROW_DOT, ROWS, ROWS_SPREAD, Shape, TILES, VECTOR, VECTOR_DOT};
+use super::shape::{BLOCK, BLOCK_SPREAD, MATRIX, NARROW, ROWS, ROWS_SPREAD, Shape, TILES, VECTOR, VECTOR_DOT};
 use super::{MATMUL, Params, Put};
 use crate::format::{Format, GROUP};
 use crate::kernel::{Case, Scene, Step};
@@ -44,7 +44,6 @@ pub fn cases() -> Vec<Case> {
         (VECTOR, 1),
         (NARROW, 1),
         (VECTOR_DOT, 1),
-        (NARROW_DOT, 1),
         (ROWS, 1),
         (ROWS_SPREAD, 1),
         (BLOCK, 7),
@@ -65,7 +64,7 @@ pub fn cases() -> Vec<Case> {
             cases.push(case(shape, Product { format, rows, width, tokens, first, put, normed: false }));
         }
     }
-    for shape in [ROWS, ROWS_SPREAD, VECTOR, VECTOR_DOT, NARROW_DOT] {
+    for shape in [ROWS, ROWS_SPREAD, VECTOR, VECTOR_DOT] {
         for (format, rows, width, put) in [(Format::Q4_1, 960, 576, Put::Store), (Format::Q6_K, 640, 512, Put::Pairs)] {
             cases.push(case(shape, Product { format, rows, width, tokens: 1, first: 0, put, normed: true }));
         }
@@ -98,7 +97,7 @@ fn case(shape: Shape, product: Product) -> Case {
     let x = random.activations((tokens * width) as usize);
     let y = random.activations((tokens * y_width) as usize);
     let norm = if normed { random.activations(width as usize) } else { x.clone() };
-    let overrides = shape.overrides(put, normed);
+    let overrides = shape.overrides(put, normed, format, rows, width);
     let normed = if normed { " normed" } else { "" };
     let splits = shape.overrides.iter().find(|(name, _)| *name == "SPLITS");
     let splits = splits.map_or(String::new(), |(_, splits)| format!(" splits {splits}"));

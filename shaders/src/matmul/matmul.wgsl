@@ -38,6 +38,15 @@ override PUT: u32 = 0u;
 // Whether x is still to be normalised: by the root of its mean square, and `norm`. Variants for one token do it as they go.
 override NORMED: bool = false;
 
+// Some variants are compiled for a shape: then loops unroll, and no address waits for parameters. 0: it is the parameters'.
+override GROUPS: u32 = 0u;
+override ROWS: u32 = 0u;
+override ROW_WORDS: u32 = 0u;
+
+fn groups_in_row() -> u32 {
+    return select(GROUPS, p.groups, GROUPS == 0u);
+}
+
 #import format
 
 // Groups in a row. Lavapipe specialises a kernel to uniforms that alone end a loop or decide a branch, and where that changes the
@@ -52,7 +61,9 @@ fn token_count() -> u32 {
 
 // Where row `lane` of a tile begins; a tile beyond the end reads what is last there, and stores nothing.
 fn base_of(tile: u32, lane: u32) -> u32 {
-    return row_base(min(tile, (p.rows - 1u) / 32u) * 32u + lane, p.row_words);
+    let rows = select(ROWS, p.rows, ROWS == 0u);
+    let row_words = select(ROW_WORDS, p.row_words, ROW_WORDS == 0u);
+    return row_base(min(tile, (rows - 1u) / 32u) * 32u + lane, row_words);
 }
 
 // Where four rows of a tile begin, 8 apart.
@@ -76,7 +87,7 @@ fn load_x(at: u32) -> Group {
 
 // What products with a normalised x are multiplied with, once the squares are known.
 fn norm_scale(squares: f32) -> f32 {
-    return 1.0 / sqrt(squares / f32(p.groups * 32u) + p.eps);
+    return 1.0 / sqrt(squares / f32(groups_in_row() * 32u) + p.eps);
 }
 
 fn squares_of(v: Group) -> f32 {

@@ -50,7 +50,7 @@ pub static MATMUL: Kernel = Kernel {
     params: Params::FIELDS,
     params_bytes: size_of::<Params>(),
     bindings: &[read("weights"), read("quads"), read("x"), read("norm"), write("y")],
-    overrides: &["LANES", "SPLITS", "PUT", "NORMED"],
+    overrides: &["LANES", "SPLITS", "PUT", "NORMED", "GROUPS", "ROWS", "ROW_WORDS"],
     variants: &[
         Variant::base("vector", &["VECTOR"]),
         Variant::base("rows", &["ROWS"]),
@@ -74,7 +74,7 @@ pub enum Tokens {
         /// The most that the plan can be replayed with.
         capacity: u32,
     },
-    /// `count` rows from `first` on.
+    /// `count` rows from `first` on; a single one is the first.
     Rows {
         /// The first row of `x`.
         first: u32,
@@ -137,6 +137,7 @@ fn record(
         Tokens::Step { capacity } => (0, 0, capacity),
         Tokens::Rows { first, count } => (first, count, count),
     };
+    debug_assert!(capacity > 1 || x_first == 0, "products of one token are of the first");
     let halves = if put == Put::Pairs { 2 } else { 1 };
     let method = Method::of(caps, capacity);
     for shard in &w.shards {
@@ -156,7 +157,7 @@ fn record(
             eps: norm.map_or(0.0, |norm| norm.eps),
             zero: 0,
         };
-        let overrides = shape.overrides(put, norm.is_some());
+        let overrides = shape.overrides(put, norm.is_some(), shard.format, shard.rows, w.width);
         plan.push(Dispatch {
             kernel: &MATMUL,
             variant: &MATMUL.variants[shape.variant],

@@ -1,7 +1,7 @@
 //! Which variant computes a product, and how it shares the work out.
 
 use crate::caps::Caps;
-use crate::format::{Format, TILE};
+use crate::format::{Format, GROUP, TILE};
 
 use super::{MATMUL, Put};
 
@@ -45,8 +45,7 @@ pub(super) const VECTOR: Shape =
 pub(super) const NARROW: Shape = Shape { lanes: 4, overrides: &[("LANES", 4), ("SPLITS", 64)], ..VECTOR };
 /// Rows from which on there are enough workgroups with more of them each.
 const MANY_ROWS: u32 = 16_384;
-pub(super) const VECTOR_DOT: Shape = Shape { variant: 7, ..VECTOR };
-pub(super) const NARROW_DOT: Shape = Shape { variant: 7, ..NARROW };
+pub(super) const VECTOR_DOT: Shape = Shape { variant: 7, tiles: 2, ..VECTOR };
 pub(super) const ROWS: Shape = Shape { variant: 1, tiles: 8, lanes: 32, tokens: 1, overrides: &[] };
 pub(super) const BLOCK: Shape = Shape { variant: 2, tiles: 8, lanes: 32, tokens: 4, overrides: &[] };
 pub(super) const TILES: Shape = Shape { variant: 3, tiles: 2, lanes: 32, tokens: 64, overrides: &[] };
@@ -100,7 +99,6 @@ impl Method {
         match self {
             Self::Vector if rows < MANY_ROWS => NARROW,
             Self::Vector => VECTOR,
-            Self::VectorDot if rows < MANY_ROWS => NARROW_DOT,
             Self::VectorDot => VECTOR_DOT,
             Self::Rows => ROWS,
             Self::RowsSpread => ROWS_SPREAD,
@@ -113,12 +111,16 @@ impl Method {
 }
 
 impl Shape {
-    /// The overrides of a product of which this becomes.
-    pub fn overrides(self, put: Put, normed: bool) -> Vec<(&'static str, u32)> {
+    /// The overrides of a product with a shard, of which this becomes.
+    pub fn overrides(self, put: Put, normed: bool, format: Format, rows: u32, width: u32) -> Vec<(&'static str, u32)> {
         let mut overrides = self.overrides.to_vec();
         overrides.push(("PUT", put as u32));
         if normed {
             overrides.push(("NORMED", 1));
+        }
+        if [VECTOR.variant, VECTOR_DOT.variant].contains(&self.variant) {
+            let row_words = format.row_words(width as usize) as u32;
+            overrides.extend([("GROUPS", width / GROUP as u32), ("ROWS", rows), ("ROW_WORDS", row_words)]);
         }
         overrides
     }

@@ -1,5 +1,5 @@
 // One token, for GPUs, which want many invocations and few loads: each has the same row of four tiles, SPLITS of them share the
-// rows' groups.
+// rows' groups. x and y are the first token's.
 override LANES: u32 = 8;   // rows of a tile in a workgroup
 override SPLITS: u32 = 32;
 
@@ -15,18 +15,17 @@ fn matmul(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_id)
     let b1 = base_of(4u * four + 1u, lane);
     let b2 = base_of(4u * four + 2u, lane);
     let b3 = base_of(4u * four + 3u, lane);
-    let at = p.x_first * p.groups * 8u;
     var sum = vec4<f32>();
     var square = 0.0;
     // Loads are on their way together, and while the group before them is worked on.
-    let last = p.groups - 1u;
+    let last = groups_in_row() - 1u;
     var w0 = load_packed(b0, min(local.y, last));
     var w1 = load_packed(b1, min(local.y, last));
     var w2 = load_packed(b2, min(local.y, last));
     var w3 = load_packed(b3, min(local.y, last));
-    let groups = row_groups();
+    let groups = groups_in_row();
     for (var g = local.y; g < groups; g += SPLITS) {
-        var v = load_x(at + g * 8u);
+        var v = load_x(g * 8u);
         let next = min(g + SPLITS, last);
         let n0 = load_packed(b0, next);
         let n1 = load_packed(b1, next);
@@ -62,7 +61,7 @@ fn matmul(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_id)
             // Every lane has seen all of x.
             sum *= norm_scale(squares[own]);
         }
-        put_pair(0u, token_count(), 2u * four, lane, sum.x, sum.y);
-        put_pair(0u, token_count(), 2u * four + 1u, lane, sum.z, sum.w);
+        put_pair(0u, 1u, 2u * four, lane, sum.x, sum.y);
+        put_pair(0u, 1u, 2u * four + 1u, lane, sum.z, sum.w);
     }
 }

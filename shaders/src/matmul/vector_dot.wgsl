@@ -1,15 +1,19 @@
-// One token, for GPUs with dot products of bytes: as `vector`, but weights' codes are not made floats. x is brought to workgroup
-// memory as whole numbers of 24 bits, as fine as an f32's own, and cut into three signed bytes; products and their sums are then exact.
+// One token, for GPUs with dot products of bytes: weights' codes are not made floats. x is brought to workgroup memory as whole
+// numbers of 24 bits, as fine as an f32's own, cut into three signed bytes; products and their sums are then exact.
+//
+// What counts is how soon how much is on its way: an invocation loads its groups of two tiles' row, four each, all at once, while
+// x is brought. y is the first token's.
 override LANES: u32 = 8;   // rows of a tile in a workgroup
 override SPLITS: u32 = 32; // invocations that share a row's groups
+override PIECE: u32 = 4 * SPLITS; // groups that they look at together
+override INVOCATIONS: u32 = LANES * SPLITS;
 
-// x is brought piece by piece; a half is 16 floats, which share a scale.
-const PIECE = 128u; // groups
-// The bytes of a half: lowest ones, middle ones, highest ones. In the end, sums.
-var<workgroup> digits: array<vec4<u32>, 6u * PIECE>;
+// A half is 16 floats, which share a scale. Its bytes: the lowest ones, the middle ones, the highest ones.
+var<workgroup> digits: array<vec4<u32>, 6 * PIECE>;
 // What a half's whole numbers are multiplied by, and the sum of its floats.
-var<workgroup> halves: array<vec2<f32>, 2u * PIECE>;
-var<workgroup> squares: array<f32, LANES * SPLITS>;
+var<workgroup> halves: array<vec2<f32>, 2 * PIECE>;
+// An invocation's sums, of each tile's row and of squares.
+var<workgroup> parts: array<vec3<f32>, INVOCATIONS>;
 
 // Almost the largest whole number with three signed bytes, 8355711: dividing may round upwards.
 const MOST = 8355584.0;
@@ -26,44 +30,46 @@ fn whole(v: vec4<f32>, inverse: f32) -> vec4<u32> {
     return bitcast<vec4<u32>>(vec4<i32>(round(v * inverse)) + BIAS);
 }
 
-fn peak_of(v: vec4<f32>) -> f32 {
-    let a = abs(v);
-    return max(max(a.x, a.y), max(a.z, a.w));
+// 16 floats of x.
+struct Sixteen { a: vec4<f32>, b: vec4<f32>, c: vec4<f32>, d: vec4<f32> }
+
+fn load_half(i: u32) -> Sixteen {
+    let at = 4u * min(i, 2u * groups_in_row() - 1u);
+    return Sixteen(x[at], x[at + 1u], x[at + 2u], x[at + 3u]);
 }
 
-// Brings half `at` of x to place `to_`; the sum of its squares.
-fn bring(at: u32, to_: u32) -> f32 {
-    let from_ = p.x_first * p.groups * 8u + at * 4u;
-    var a = x[from_];
-    var b = x[from_ + 1u];
-    var c = x[from_ + 2u];
-    var d = x[from_ + 3u];
-    var sum = 0.0;
+fn largest_of(v: Sixteen) -> f32 {
+    let m = max(max(abs(v.a), abs(v.b)), max(abs(v.c), abs(v.d)));
+    return max(max(m.x, m.y), max(m.z, m.w));
+}
+
+// Brings half `i` of x, which is `v`, to place `to_`; the sum of its squares.
+fn bring(v: Sixteen, i: u32, to_: u32) -> f32 {
+    var own = v;
+    var squares = 0.0;
     if NORMED {
-        sum = horizontal(fma(a, a, b * b) + fma(c, c, d * d));
-        a *= norm[at * 4u];
-        b *= norm[at * 4u + 1u];
-        c *= norm[at * 4u + 2u];
-        d *= norm[at * 4u + 3u];
+        squares = horizontal(fma(v.a, v.a, v.b * v.b) + fma(v.c, v.c, v.d * v.d));
+        let at = 4u * i;
+        own = Sixteen(v.a * norm[at], v.b * norm[at + 1u], v.c * norm[at + 2u], v.d * norm[at + 3u]);
     }
-    let scale = max(max(max(peak_of(a), peak_of(b)), max(peak_of(c), peak_of(d))), 1e-30) / MOST;
+    let scale = max(largest_of(own), 1e-30) / MOST;
     let inverse = 1.0 / scale;
-    let i = whole(a, inverse);
-    let j = whole(b, inverse);
-    let k = whole(c, inverse);
-    let l = whole(d, inverse);
-    digits[3u * to_] = vec4<u32>(gathered(i, 0u), gathered(j, 0u), gathered(k, 0u), gathered(l, 0u));
-    digits[3u * to_ + 1u] = vec4<u32>(gathered(i, 8u), gathered(j, 8u), gathered(k, 8u), gathered(l, 8u));
-    digits[3u * to_ + 2u] = vec4<u32>(gathered(i, 16u), gathered(j, 16u), gathered(k, 16u), gathered(l, 16u));
-    halves[to_] = vec2<f32>(scale, horizontal((a + b) + (c + d)));
-    return sum;
+    let a = whole(own.a, inverse);
+    let b = whole(own.b, inverse);
+    let c = whole(own.c, inverse);
+    let d = whole(own.d, inverse);
+    digits[3u * to_] = vec4<u32>(gathered(a, 0u), gathered(b, 0u), gathered(c, 0u), gathered(d, 0u));
+    digits[3u * to_ + 1u] = vec4<u32>(gathered(a, 8u), gathered(b, 8u), gathered(c, 8u), gathered(d, 8u));
+    digits[3u * to_ + 2u] = vec4<u32>(gathered(a, 16u), gathered(b, 16u), gathered(c, 16u), gathered(d, 16u));
+    halves[to_] = vec2<f32>(scale, horizontal((own.a + own.b) + (own.c + own.d)));
+    return squares;
 }
 
 fn dot16(q: vec4<u32>, x: vec4<u32>) -> i32 {
     return (dot4I8Packed(q.x, x.x) + dot4I8Packed(q.y, x.y)) + (dot4I8Packed(q.z, x.z) + dot4I8Packed(q.w, x.w));
 }
 
-// A half of a group of x.
+// A half in workgroup memory.
 struct Half { low: vec4<u32>, middle: vec4<u32>, high: vec4<u32>, scale: f32, sum: f32 }
 
 fn half_at(i: u32) -> Half {
@@ -82,6 +88,24 @@ fn dot_coded(w: Coded, a: Half, b: Half) -> f32 {
     return dot(codes, w.scale) + dot(vec2<f32>(a.sum, b.sum), w.shift);
 }
 
+// A group of both rows.
+struct Both { a: Packed, b: Packed }
+
+fn load_both(base: vec2<u32>, g: u32) -> Both {
+    let known = min(g, groups_in_row() - 1u);
+    return Both(load_packed(base.x, known), load_packed(base.y, known));
+}
+
+// Group g of x is at place `at`; beyond the row there is none.
+fn dot_both(w: Both, g: u32, at: u32) -> vec2<f32> {
+    if g >= groups_in_row() {
+        return vec2<f32>();
+    }
+    let a = half_at(2u * at);
+    let b = half_at(2u * at + 1u);
+    return vec2<f32>(dot_coded(unpack_codes(w.a, g), a, b), dot_coded(unpack_codes(w.b, g), a, b));
+}
+
 @compute @workgroup_size(LANES, SPLITS, 1)
 fn matmul(
     @builtin(workgroup_id) group: vec3<u32>,
@@ -89,68 +113,56 @@ fn matmul(
     @builtin(local_invocation_index) own: u32,
 ) {
     let unit = group.x + group.y * p.across;
-    let four = unit / (32u / LANES);
+    let pair = unit / (32u / LANES);
     let lane = unit % (32u / LANES) * LANES + local.x;
-    let b0 = base_of(4u * four, lane);
-    let b1 = base_of(4u * four + 1u, lane);
-    let b2 = base_of(4u * four + 2u, lane);
-    let b3 = base_of(4u * four + 3u, lane);
-    // Loads are on their way together, and while the group before them is worked on.
-    let last = p.groups - 1u;
-    var g = local.y;
-    var w0 = load_packed(b0, min(g, last));
-    var w1 = load_packed(b1, min(g, last));
-    var w2 = load_packed(b2, min(g, last));
-    var w3 = load_packed(b3, min(g, last));
-    var sum = vec4<f32>();
-    var square = 0.0;
-    let groups = row_groups();
-    for (var first = 0u; first < groups; first += PIECE) {
-        workgroupBarrier();
-        for (var i = own; i < min(2u * (groups - first), 2u * PIECE); i += LANES * SPLITS) {
-            square += bring(2u * first + i, i);
+    let base = vec2<u32>(base_of(2u * pair, lane), base_of(2u * pair + 1u, lane));
+    var sum = vec2<f32>();
+    var squares = 0.0;
+    var next = load_half(own);
+    for (var first = 0u; first < groups_in_row(); first += PIECE) {
+        let g = first + 4u * local.y;
+        let w0 = load_both(base, g);
+        let w1 = load_both(base, g + 1u);
+        let w2 = load_both(base, g + 2u);
+        let w3 = load_both(base, g + 3u);
+        for (var i = own; i < 2u * PIECE; i += INVOCATIONS) {
+            let v = next;
+            let half = 2u * first + i;
+            next = load_half(half + INVOCATIONS);
+            if half < 2u * groups_in_row() {
+                squares += bring(v, half, i);
+            }
         }
         workgroupBarrier();
-        for (; g < min(groups, first + PIECE); g += SPLITS) {
-            let next = min(g + SPLITS, last);
-            let n0 = load_packed(b0, next);
-            let n1 = load_packed(b1, next);
-            let n2 = load_packed(b2, next);
-            let n3 = load_packed(b3, next);
-            let a = half_at(2u * (g - first));
-            let b = half_at(2u * (g - first) + 1u);
-            sum += vec4<f32>(
-                dot_coded(unpack_codes(w0, g), a, b), dot_coded(unpack_codes(w1, g), a, b),
-                dot_coded(unpack_codes(w2, g), a, b), dot_coded(unpack_codes(w3, g), a, b),
-            );
-            w0 = n0;
-            w1 = n1;
-            w2 = n2;
-            w3 = n3;
+        sum += (dot_both(w0, g, 4u * local.y) + dot_both(w1, g + 1u, 4u * local.y + 1u))
+            + (dot_both(w2, g + 2u, 4u * local.y + 2u) + dot_both(w3, g + 3u, 4u * local.y + 3u));
+        workgroupBarrier();
+    }
+
+    // In two steps: eight splits' sums, then those.
+    parts[own] = vec3<f32>(sum, squares);
+    workgroupBarrier();
+    var all = parts[own];
+    if local.y < 8u {
+        for (var i = own + 8u * LANES; i < INVOCATIONS; i += 8u * LANES) {
+            all += parts[i];
         }
     }
     workgroupBarrier();
-    digits[own] = bitcast<vec4<u32>>(sum);
-    squares[own] = square;
-    for (var half = SPLITS / 2u; half > 0u; half >>= 1u) {
-        workgroupBarrier();
-        if local.y < half {
-            let other = own + half * LANES;
-            digits[own] = bitcast<vec4<u32>>(bitcast<vec4<f32>>(digits[own]) + bitcast<vec4<f32>>(digits[other]));
-            squares[own] += squares[other];
-        }
-    }
+    parts[own] = all;
     workgroupBarrier();
     if local.y == 0u {
-        sum = bitcast<vec4<f32>>(digits[own]);
-        if NORMED {
-            square = 0.0;
-            for (var i = 0u; i < LANES; i++) {
-                square += squares[i];
-            }
-            sum *= norm_scale(square);
+        for (var i = own + LANES; i < 8u * LANES; i += LANES) {
+            all += parts[i];
         }
-        put_pair(0u, token_count(), 2u * four, lane, sum.x, sum.y);
-        put_pair(0u, token_count(), 2u * four + 1u, lane, sum.z, sum.w);
+        if NORMED {
+            // A lane has seen the squares of what it brought: all of x is all lanes'.
+            squares = 0.0;
+            for (var i = 0u; i < 8u * LANES; i++) {
+                squares += parts[i].z;
+            }
+            all *= norm_scale(squares);
+        }
+        put_pair(0u, 1u, pair, lane, all.x, all.y);
     }
 }

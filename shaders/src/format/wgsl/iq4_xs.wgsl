@@ -5,7 +5,7 @@
 struct Packed { codes: vec4<u32>, block: vec2<u32> }
 
 fn load_packed(base: u32, g: u32) -> Packed {
-    let block = p.groups * 4u + (g / 8u) * 2u;
+    let block = groups_in_row() * 4u + (g / 8u) * 2u;
     return Packed(quad(base, g * 4u), vec2<u32>(word(base, block), word(base, block + 1u)));
 }
 

@@ -4,8 +4,8 @@ struct Packed { codes: vec2<u32>, high: u32, block: vec4<u32> }
 
 fn load_packed(base: u32, g: u32) -> Packed {
     return Packed(
-        vec2<u32>(word(base, g * 2u), word(base, g * 2u + 1u)), word(base, p.groups * 2u + g),
-        quad(base, p.groups * 3u + g / 8u * 4u),
+        vec2<u32>(word(base, g * 2u), word(base, g * 2u + 1u)), word(base, groups_in_row() * 2u + g),
+        quad(base, groups_in_row() * 3u + g / 8u * 4u),
     );
 }
 

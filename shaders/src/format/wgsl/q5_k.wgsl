@@ -6,7 +6,7 @@ struct Packed { codes: vec4<u32>, high: u32, block: vec4<u32> }
 
 fn load_packed(base: u32, g: u32) -> Packed {
     return Packed(
-        quad(base, g * 4u), word(base, p.groups * 4u + g), quad(base, p.groups * 5u + g / 8u * 4u),
+        quad(base, g * 4u), word(base, groups_in_row() * 4u + g), quad(base, groups_in_row() * 5u + g / 8u * 4u),
     );
 }
 

@@ -3,8 +3,8 @@
 struct Packed { codes: vec4<u32>, high: vec2<u32>, scales: u32, d: u32 }
 
 fn load_packed(base: u32, g: u32) -> Packed {
-    let high = p.groups * 4u + g * 2u;
-    let block = p.groups * 6u + (g / 8u) * 5u;
+    let high = groups_in_row() * 4u + g * 2u;
+    let block = groups_in_row() * 6u + (g / 8u) * 5u;
     return Packed(
         quad(base, g * 4u), vec2<u32>(word(base, high), word(base, high + 1u)),
         word(base, block + (g % 8u) / 2u), word(base, block + 4u),
