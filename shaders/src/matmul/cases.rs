@@ -1,4 +1,4 @@
-use super::shape::{BLOCK, BLOCK_SPREAD, MATRIX, NARROW, ROWS, ROWS_SPREAD, Shape, TILES, VECTOR, VECTOR_DOT};
+use super::shape::{BLOCK, BLOCK_SPREAD, MATRIX, NARROW, NARROW_DOT, ROWS, ROWS_SPREAD, Shape, TILES, VECTOR, VECTOR_DOT};
 use super::{MATMUL, Params, Put};
 use crate::format::{Format, GROUP};
 use crate::kernel::{Case, Scene, Step};
@@ -44,6 +44,7 @@ pub fn cases() -> Vec<Case> {
         (VECTOR, 1),
         (NARROW, 1),
         (VECTOR_DOT, 1),
+        (NARROW_DOT, 1),
         (ROWS, 1),
         (ROWS_SPREAD, 1),
         (BLOCK, 7),

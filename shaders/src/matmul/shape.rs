@@ -45,7 +45,10 @@ pub(super) const VECTOR: Shape =
 pub(super) const NARROW: Shape = Shape { lanes: 4, overrides: &[("LANES", 4), ("SPLITS", 64)], ..VECTOR };
 /// Rows from which on there are enough workgroups with more of them each.
 const MANY_ROWS: u32 = 16_384;
-pub(super) const VECTOR_DOT: Shape = Shape { variant: 7, tiles: 2, ..VECTOR };
+pub(super) const VECTOR_DOT: Shape =
+    Shape { variant: 7, tiles: 2, lanes: 32, tokens: 1, overrides: &[("LANES", 4)] };
+/// The same for fewer rows than fill a GPU.
+pub(super) const NARROW_DOT: Shape = Shape { lanes: 16, overrides: &[("LANES", 2)], ..VECTOR_DOT };
 pub(super) const ROWS: Shape = Shape { variant: 1, tiles: 8, lanes: 32, tokens: 1, overrides: &[] };
 pub(super) const BLOCK: Shape = Shape { variant: 2, tiles: 8, lanes: 32, tokens: 4, overrides: &[] };
 pub(super) const TILES: Shape = Shape { variant: 3, tiles: 2, lanes: 32, tokens: 64, overrides: &[] };
@@ -99,6 +102,7 @@ impl Method {
         match self {
             Self::Vector if rows < MANY_ROWS => NARROW,
             Self::Vector => VECTOR,
+            Self::VectorDot if rows < MANY_ROWS => NARROW_DOT,
             Self::VectorDot => VECTOR_DOT,
             Self::Rows => ROWS,
             Self::RowsSpread => ROWS_SPREAD,

@@ -1,18 +1,19 @@
 // One token, for GPUs with dot products of bytes: weights' codes are not made floats. x is brought to workgroup memory as whole
 // numbers of 24 bits, as fine as an f32's own, cut into three signed bytes; products and their sums are then exact.
 //
-// What counts is how soon how much is on its way: an invocation loads its groups of two tiles' row, four each, all at once, while
-// x is brought. y is the first token's.
-override LANES: u32 = 8;   // rows of a tile in a workgroup
-override SPLITS: u32 = 32; // invocations that share a row's groups
-override PIECE: u32 = 4 * SPLITS; // groups that they look at together
-override INVOCATIONS: u32 = LANES * SPLITS;
+// 32 invocations make a team, of which a workgroup has eight: a team goes through rows of a pair of tiles by itself, LANES of each,
+// and its invocations share the rows' groups. So loads never stop, but for x. x and y are the first token's.
+override LANES: u32 = 4;
+
+const TEAM = 32u;
+const INVOCATIONS = 256u;
+const PIECE = 128u; // groups of x that are brought together
 
 // A half is 16 floats, which share a scale. Its bytes: the lowest ones, the middle ones, the highest ones.
-var<workgroup> digits: array<vec4<u32>, 6 * PIECE>;
+var<workgroup> digits: array<vec4<u32>, 6u * PIECE>;
 // What a half's whole numbers are multiplied by, and the sum of its floats.
-var<workgroup> halves: array<vec2<f32>, 2 * PIECE>;
-// An invocation's sums, of each tile's row and of squares.
+var<workgroup> halves: array<vec2<f32>, 2u * PIECE>;
+// An invocation's sums: of each tile's row, and of squares.
 var<workgroup> parts: array<vec3<f32>, INVOCATIONS>;
 
 // Almost the largest whole number with three signed bytes, 8355711: dividing may round upwards.
@@ -96,69 +97,56 @@ fn load_both(base: vec2<u32>, g: u32) -> Both {
     return Both(load_packed(base.x, known), load_packed(base.y, known));
 }
 
-// Group g of x is at place `at`; beyond the row there is none.
+// Group g of both rows times that of x, which is at place `at`.
 fn dot_both(w: Both, g: u32, at: u32) -> vec2<f32> {
-    if g >= groups_in_row() {
-        return vec2<f32>();
-    }
     let a = half_at(2u * at);
     let b = half_at(2u * at + 1u);
     return vec2<f32>(dot_coded(unpack_codes(w.a, g), a, b), dot_coded(unpack_codes(w.b, g), a, b));
 }
 
-@compute @workgroup_size(LANES, SPLITS, 1)
-fn matmul(
-    @builtin(workgroup_id) group: vec3<u32>,
-    @builtin(local_invocation_id) local: vec3<u32>,
-    @builtin(local_invocation_index) own: u32,
-) {
-    let unit = group.x + group.y * p.across;
+@compute @workgroup_size(INVOCATIONS)
+fn matmul(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) own: u32) {
+    let unit = (group.x + group.y * p.across) * (INVOCATIONS / TEAM) + own / TEAM;
     let pair = unit / (32u / LANES);
-    let lane = unit % (32u / LANES) * LANES + local.x;
+    let lane = unit % (32u / LANES) * LANES + own % LANES;
     let base = vec2<u32>(base_of(2u * pair, lane), base_of(2u * pair + 1u, lane));
+    let splits = TEAM / LANES;
+    var g = own % TEAM / LANES;
+    // Two groups are on their way while one is worked on.
+    var w0 = load_both(base, g);
+    var w1 = load_both(base, g + splits);
     var sum = vec2<f32>();
     var squares = 0.0;
     var next = load_half(own);
     for (var first = 0u; first < groups_in_row(); first += PIECE) {
-        let g = first + 4u * local.y;
-        let w0 = load_both(base, g);
-        let w1 = load_both(base, g + 1u);
-        let w2 = load_both(base, g + 2u);
-        let w3 = load_both(base, g + 3u);
-        for (var i = own; i < 2u * PIECE; i += INVOCATIONS) {
-            let v = next;
-            let half = 2u * first + i;
-            next = load_half(half + INVOCATIONS);
-            if half < 2u * groups_in_row() {
-                squares += bring(v, half, i);
-            }
+        workgroupBarrier();
+        let half = 2u * first + own;
+        let v = next;
+        next = load_half(half + INVOCATIONS);
+        if half < 2u * groups_in_row() {
+            squares += bring(v, half, own);
         }
         workgroupBarrier();
-        sum += (dot_both(w0, g, 4u * local.y) + dot_both(w1, g + 1u, 4u * local.y + 1u))
-            + (dot_both(w2, g + 2u, 4u * local.y + 2u) + dot_both(w3, g + 3u, 4u * local.y + 3u));
-        workgroupBarrier();
+        let end = min(first + PIECE, groups_in_row());
+        for (; g < end; g += splits) {
+            let w2 = load_both(base, g + 2u * splits);
+            sum += dot_both(w0, g, g - first);
+            w0 = w1;
+            w1 = w2;
+        }
     }
 
-    // In two steps: eight splits' sums, then those.
     parts[own] = vec3<f32>(sum, squares);
     workgroupBarrier();
-    var all = parts[own];
-    if local.y < 8u {
-        for (var i = own + 8u * LANES; i < INVOCATIONS; i += 8u * LANES) {
-            all += parts[i];
-        }
-    }
-    workgroupBarrier();
-    parts[own] = all;
-    workgroupBarrier();
-    if local.y == 0u {
-        for (var i = own + LANES; i < 8u * LANES; i += LANES) {
-            all += parts[i];
+    if own % TEAM < LANES {
+        var all = sum;
+        for (var i = LANES; i < TEAM; i += LANES) {
+            all += parts[own + i].xy;
         }
         if NORMED {
-            // A lane has seen the squares of what it brought: all of x is all lanes'.
+            // Each invocation has seen what it brought: all of them have seen x.
             squares = 0.0;
-            for (var i = 0u; i < 8u * LANES; i++) {
+            for (var i = 0u; i < INVOCATIONS; i++) {
                 squares += parts[i].z;
             }
             all *= norm_scale(squares);
