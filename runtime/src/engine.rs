@@ -15,7 +15,7 @@ use crate::session::Session;
 pub struct EngineOptions {
     /// Tokens that a session holds at most.
     pub context: ContextSize,
-    /// Positions in a segment of the KV cache. None: doubling segments, as large as bindings may be.
+    /// Positions in a segment of the KV cache. None: one segment that grows, as large as bindings may be, then more of them.
     pub segment_tokens: Option<u32>,
     /// How the KV cache is stored.
     pub kv: KvFormat,

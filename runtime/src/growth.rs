@@ -6,16 +6,22 @@ use crate::error::Error;
 use crate::model::Pass;
 use crate::session::Session;
 
+/// Bytes of buffers that were let go of, and that the GPU may still need, before it is waited for.
+const LET_GO: u64 = 64 << 20;
+
 impl Session {
     /// Makes room in the KV cache for the token at `position`; the pass for up to `wanted` tokens from there.
     pub(crate) async fn reserve(&mut self, position: u32, wanted: u32) -> Result<Pass, Error> {
-        while self.kv.capacity() <= position {
-            match self.grow(None).await {
-                Err(Error::Gpu(fault)) if fault.is_out_of_memory() && self.spill.is_some() => {
-                    self.grow_by_spilling(fault.into()).await?;
+        if self.kv.capacity() <= position {
+            while self.kv.capacity() <= position {
+                match self.grow(None).await {
+                    Err(Error::Gpu(fault)) if fault.is_out_of_memory() && self.spill.is_some() => {
+                        self.grow_by_spilling(fault.into()).await?;
+                    }
+                    other => other?,
                 }
-                other => other?,
             }
+            self.unite().await?;
         }
         let segments = self.kv.segments_to(position + 1);
         if self.kv.is_on_host(segments - 1) {
@@ -46,18 +52,63 @@ impl Session {
         Ok(allocated?)
     }
 
+    /// Makes one segment of all, after growth, as long as it is none too large: attention is then one launch a layer. Where
+    /// there is no room for a layer's keys and values twice, segments stay as they are: that is slower, and nothing else.
+    async fn unite(&mut self) -> Result<(), Error> {
+        if !self.kv.is_divided() {
+            return Ok(());
+        }
+        self.prepared.clear();
+        let mut let_go = 0;
+        for layer in 0..self.kv.layers() {
+            match self.unite_layer(layer).await {
+                Err(Error::Gpu(fault)) if fault.is_out_of_memory() => {
+                    tracing::info!("segments of the KV cache stay apart: {fault}");
+                    return Ok(());
+                }
+                other => let_go += other?,
+            }
+            // Memory is free once the copies are done.
+            if let_go >= LET_GO {
+                self.engine().gpu().finish().await?;
+                let_go = 0;
+            }
+        }
+        self.kv.unite();
+        Ok(())
+    }
+
+    /// Copies all segments of a layer into buffers where they lie one after the other, and frees the old ones. Until that is
+    /// so in every layer they are segments still. Returns how many bytes they are.
+    async fn unite_layer(&mut self, layer: usize) -> Result<u64, Error> {
+        let before = self.table.len();
+        let [k, v] = self.kv.declare(&mut self.table, layer, 0, self.kv.capacity());
+        self.allocate_from(before).await?;
+        let old = self.kv.layer(layer, usize::MAX);
+        self.kv.place(layer, 0..old.len(), [k, v]);
+        let new = self.kv.layer(layer, usize::MAX);
+        // The last one is new: nothing is in it.
+        let written = old.iter().zip(&new).take(old.len() - 1);
+        let pairs: Vec<_> = written.flat_map(|(old, new)| [(old.k, new.k), (old.v, new.v)]).collect();
+        self.memory.copy(&pairs)?;
+        for segment in old {
+            self.free(segment);
+        }
+        Ok(k.bytes + v.bytes)
+    }
+
     /// Grows by moving the oldest segments to the host, as few as can be.
     async fn grow_by_spilling(&mut self, fault: Error) -> Result<(), Error> {
-        let most = self.kv.spilling_len();
+        let len = self.kv.spilling_len();
         loop {
-            let grown = match self.make_window().await {
-                Ok(()) => self.grow(Some(most)).await,
+            let grown = match self.make_window(len).await {
+                Ok(()) => self.grow(Some(len)).await,
                 error => error,
             };
             match grown {
                 Err(Error::Gpu(again)) if again.is_out_of_memory() => {
                     let Some(oldest) = self.kv.oldest_resident() else { return Err(fault) };
-                    self.move_to_host(oldest).await?;
+                    self.move_to_host(oldest, len).await?;
                 }
                 other => return other,
             }
@@ -65,20 +116,41 @@ impl Session {
     }
 
     /// Allocates the window that segments on the host are read through, one layer at a time, unless it is there.
-    async fn make_window(&mut self) -> Result<(), Error> {
+    async fn make_window(&mut self, len: u32) -> Result<(), Error> {
         if self.kv.window.is_none() {
             let before = self.table.len();
-            let window = self.kv.declare_window(&mut self.table);
+            let window = self.kv.declare_window(&mut self.table, len);
             self.allocate_from(before).await?;
             self.kv.window = Some(window);
         }
         Ok(())
     }
 
-    /// Copies a segment of all layers to the host and frees its buffers.
-    async fn move_to_host(&mut self, number: usize) -> Result<(), Error> {
+    /// Moves the first `len` positions of a segment to the host. The others become segments as long, each with buffers of its
+    /// own, as far as there is memory.
+    async fn move_to_host(&mut self, number: usize, len: u32) -> Result<(), Error> {
         self.prepared.clear();
-        for (layer, segment) in self.kv.segment(number).into_iter().enumerate() {
+        let end = number + self.kv.divide(number, len);
+        for layer in 0..self.kv.layers() {
+            // Buffers that they share are free when all have left.
+            for part in number..end {
+                self.layer_to_host(part, layer).await?;
+            }
+            for part in (number + 1..end).rev() {
+                match self.layer_from_host(part, layer).await {
+                    Err(Error::Gpu(fault)) if fault.is_out_of_memory() => break,
+                    other => other?,
+                }
+            }
+        }
+        tracing::info!("segment {number} of the KV cache moved to the host");
+        Ok(())
+    }
+
+    /// Copies a layer of a segment to the host, and frees its buffers.
+    async fn layer_to_host(&mut self, number: usize, layer: usize) -> Result<(), Error> {
+        let segment = self.kv.segment(number, layer);
+        if segment.host.is_none() {
             let mut bytes = self.memory.read(segment.k).await?;
             bytes.extend(self.memory.read(segment.v).await?);
             let Some(spill) = &mut self.spill else { return Ok(()) };
@@ -86,15 +158,36 @@ impl Session {
             self.kv.moved(number, layer, piece);
             self.free(segment);
         }
-        tracing::info!("segment {number} of the KV cache moved to the host");
         Ok(())
     }
 
-    /// Frees a segment's buffers on the GPU.
+    /// Copies a layer of a segment back to the GPU.
+    async fn layer_from_host(&mut self, number: usize, layer: usize) -> Result<(), Error> {
+        let segment = self.kv.segment(number, layer);
+        let (Some(piece), Some(spill)) = (segment.host, &mut self.spill) else { return Ok(()) };
+        let mut bytes = vec![0; (segment.k.bytes + segment.v.bytes) as usize];
+        spill.read(piece, 0, &mut bytes)?;
+        let before = self.table.len();
+        let [k, v] = self.kv.declare(&mut self.table, layer, number, segment.len);
+        self.allocate_from(before).await?;
+        let (keys, values) = bytes.split_at(k.bytes as usize);
+        self.memory.write(k, 0, keys);
+        self.memory.write(v, 0, values);
+        self.kv.place(layer, number..number + 1, [k, v]);
+        if let Some(spill) = &mut self.spill {
+            spill.forget(piece);
+        }
+        // Copies on their way to the GPU don't pile up.
+        Ok(self.engine().gpu().finish().await?)
+    }
+
+    /// Frees a segment's buffers on the GPU, unless others are in them too.
     fn free(&mut self, segment: Segment) {
         for buffer in [segment.k, segment.v] {
-            self.memory.release(buffer.id);
-            self.table.release(buffer.id);
+            if !self.kv.uses(buffer.id) {
+                self.memory.release(buffer.id);
+                self.table.release(buffer.id);
+            }
         }
     }
 
@@ -102,32 +195,67 @@ impl Session {
     /// place of the unused ones after it.
     async fn bring_back(&mut self, number: usize) -> Result<(), Error> {
         self.prepared.clear();
-        let mut cut = self.kv.cut(number).into_iter();
-        let wanted = cut.next().unwrap_or_default();
-        for unused in cut.flatten() {
+        for unused in self.kv.cut(number + 1).into_iter().flatten() {
             match (unused.host, &mut self.spill) {
                 (Some(piece), Some(spill)) => spill.forget(piece),
                 _ => self.free(unused),
             }
         }
-        if let Err(error) = self.grow(wanted.first().map(|segment| segment.len)).await {
-            // Nothing is there any more for these positions.
-            self.truncate(self.kv.capacity() as usize);
-            return Err(error);
-        }
-        let mut bytes = Vec::new();
-        for (old, new) in wanted.iter().zip(self.kv.segment(number)) {
-            let (Some(piece), Some(spill)) = (old.host, &mut self.spill) else { continue };
-            let mut from = 0;
-            for buffer in [new.k, new.v] {
-                bytes.resize(buffer.bytes as usize, 0);
-                spill.read(piece, from, &mut bytes)?;
-                self.memory.write(buffer, 0, &bytes);
-                from += buffer.bytes;
-            }
-            spill.forget(piece);
-            self.engine().gpu().finish().await?;
+        for layer in 0..self.kv.layers() {
+            self.layer_from_host(number, layer).await?;
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::ops::ControlFlow;
+
+    use pollster::block_on;
+
+    use super::*;
+    use crate::{ContextSize, Engine, EngineOptions, Gpu, GpuOptions, Sampling, Synthetic};
+
+    /// What a lack of memory leaves behind: layers whose segments share buffers beside layers whose don't, and those on the
+    /// host beside those that are back.
+    #[test]
+    fn layers_that_lie_differently_give_the_same_tokens() {
+        let model = "tiny:q8_0,vocab=512".parse::<Synthetic>().expect("a shape").model().expect("a model");
+        let adapter = std::env::var("GODWIT_ADAPTER").ok();
+        let options = GpuOptions { adapter, webgpu_limits: true, ..GpuOptions::default() };
+        let gpu = block_on(Gpu::open(&options)).expect("a GPU, or the software driver that tests/fetch.sh installs");
+        let options = EngineOptions { context: ContextSize::Tokens(4096), ..EngineOptions::default() };
+        let engine = block_on(Engine::load(gpu, &model, &options, &mut |_| ())).expect("it loads");
+        let prompt: Vec<u32> = (0..1010_u32).map(|i| i.wrapping_mul(i) % 509).collect();
+        let mut session = block_on(engine.session()).expect("a session");
+        let mut go = |_, _| ControlFlow::Continue(());
+        let mut more = |session: &mut Session, kept: usize| -> Vec<u32> {
+            session.truncate(kept);
+            block_on(session.prefill(&prompt[kept..], &mut go)).expect("room");
+            (0..30).map(|_| block_on(session.next(&Sampling::greedy())).expect("a token")).collect()
+        };
+        let expected = more(&mut session, 0);
+        assert_eq!((session.kv.segments_to(1100), session.kv.capacity()), (1, 2048));
+
+        let mut apart = block_on(engine.session()).expect("a session");
+        block_on(apart.prefill(&prompt, &mut |_, _| ControlFlow::Continue(()))).expect("room");
+        block_on(apart.grow(None)).expect("room");
+        block_on(apart.unite_layer(0)).expect("room");
+        assert_eq!(apart.kv.segments_to(1100), 2);
+        assert_eq!(more(&mut apart, 900), expected);
+
+        // The first 448 positions leave, the others of their segment get buffers of their own.
+        block_on(apart.make_window(448)).expect("room");
+        block_on(apart.move_to_host(0, 448)).expect("room");
+        assert_eq!(apart.kv.segments_to(1100), 4);
+        assert_eq!(apart.spilled_bytes(), 448 * apart.kv_bytes_per_token());
+        assert_eq!(more(&mut apart, 900), expected);
+        // A layer of the second piece is on the host, and comes back when something is to be appended.
+        block_on(apart.layer_to_host(1, 1)).expect("room");
+        assert_eq!(more(&mut apart, 900), expected);
+        assert!(apart.kv.is_on_host(1));
+        assert_eq!(more(&mut apart, 500), expected);
+        assert!(!apart.kv.is_on_host(1) && apart.kv.is_on_host(0));
     }
 }

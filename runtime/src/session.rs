@@ -220,17 +220,19 @@ impl Session {
         // Whole tiles of 32 positions, enough of them that a write is worth its while.
         let noise = noise.map(|tile| tile.repeat((1 << 18) / tile.len() + 1));
         while self.tokens.len() < len {
-            let last = self.reserve(self.tokens.len() as u32, 1).await?.segments - 1;
-            for segment in self.kv.segment(last) {
-                for (buffer, words) in [segment.k, segment.v].into_iter().zip(&noise) {
+            let position = self.tokens.len() as u32;
+            let segments = self.reserve(position, 1).await?.segments;
+            let end = self.kv.end_of(segments - 1);
+            for layer in self.kv.parts(position / 32 * 32..end).chunks_exact(2) {
+                for (part, words) in layer.iter().zip(&noise) {
                     let bytes: &[u8] = bytemuck::cast_slice(words);
-                    for at in (0..buffer.bytes).step_by(bytes.len()) {
-                        self.memory.write(buffer, at, &bytes[..bytes.len().min((buffer.bytes - at) as usize)]);
+                    for at in (0..part.gpu.bytes).step_by(bytes.len()) {
+                        self.memory.write(part.gpu, at, &bytes[..bytes.len().min((part.gpu.bytes - at) as usize)]);
                     }
                 }
                 self.engine.gpu().finish().await?;
             }
-            self.tokens.resize(len.min(self.kv.end_of(last) as usize), 0);
+            self.tokens.resize(len.min(end as usize), 0);
         }
         self.has_logits = false;
         Ok(())

@@ -30,11 +30,12 @@ fn saved(session: &Session) -> Vec<u8> {
 }
 
 /// A GPU with room for the model and for this much KV cache.
-fn small_gpu(engine: &Engine, kv: u64) -> Gpu {
+fn small_gpu(engine: &Engine, kv: u64, webgpu_limits: bool) -> Gpu {
     let memory = session(engine).memory();
     let options = GpuOptions {
         adapter: std::env::var("GODWIT_ADAPTER").ok(),
         memory: Some(memory.weights + memory.scratch + kv),
+        webgpu_limits,
         ..GpuOptions::default()
     };
     block_on(Gpu::open(&options)).expect("a GPU")
@@ -54,7 +55,7 @@ fn a_kv_cache_that_left_the_gpu_gives_the_same_tokens() {
     // A segment takes 1.5 MB; two or three of the six stay. Of the others, one is in memory, the rest in a file.
     let options = EngineOptions { spill: Spilling::Host { memory: 1 << 20 }, ..options };
     let load = |options: &EngineOptions| {
-        block_on(Engine::load(small_gpu(&roomy, 5 << 20), &model, options, &mut |_| ())).expect("it loads")
+        block_on(Engine::load(small_gpu(&roomy, 5 << 20, false), &model, options, &mut |_| ())).expect("it loads")
     };
     let small = load(&options);
     let mut spilled = session(&small);
@@ -84,6 +85,72 @@ fn a_kv_cache_that_left_the_gpu_gives_the_same_tokens() {
     let fault = block_on(strict.prefill(&prompt, &mut go)).expect_err("no room");
     assert!(matches!(&fault, Error::Gpu(fault) if fault.is_out_of_memory()), "{fault}");
     assert!(strict.tokens().len() >= 128);
+}
+
+/// A small model, a prompt for it, and how it is loaded with its KV cache in this type.
+fn tiny(kv: &str) -> (Model, Vec<u32>, EngineOptions) {
+    let model = "tiny:q8_0,vocab=512".parse::<godwit::Synthetic>().expect("a shape").model().expect("a model");
+    let prompt = (0..2100_u32).map(|i| i.wrapping_mul(i) % 509).collect();
+    let (context, kv) = (ContextSize::Tokens(4096), kv.parse().expect("a type"));
+    (model, prompt, EngineOptions { context, kv, ..EngineOptions::default() })
+}
+
+/// What a session answers whose cache grows while steps are in flight, and again in the middle of a prompt: tokens, then logits.
+fn grown(session: &mut Session, prompt: &[u32]) -> (Vec<u32>, Vec<f32>) {
+    block_on(session.prefill(&prompt[..1000], &mut go)).expect("room");
+    let tokens = continued(session, 60);
+    block_on(session.prefill(&prompt[1060..], &mut go)).expect("room");
+    (tokens, block_on(session.logits()).expect("logits"))
+}
+
+/// How many segments a decode step goes over.
+fn segments(session: &mut Session) -> usize {
+    let plan = block_on(session.plan_text()).expect("a plan");
+    let launches = plan.lines().filter(|line| line.starts_with("attend.")).count();
+    launches / session.engine().model().config().layers as usize
+}
+
+fn close(a: &[f32], b: &[f32]) -> bool {
+    let (most, off) = a.iter().zip(b).fold((0.0_f32, 0.0_f32), |(m, d), (x, y)| (m.max(x.abs()), d.max((x - y).abs())));
+    off <= 1e-4 * most
+}
+
+#[test]
+fn a_kv_cache_that_grows_stays_one_segment_and_gives_the_same_logits() {
+    for kv in ["f16", "q4_0/q8_0"] {
+        let (model, prompt, options) = tiny(kv);
+        let answers = [None, Some(4096), Some(192)].map(|segment_tokens| {
+            let mut session = session(&engine(&model, &EngineOptions { segment_tokens, ..options.clone() }, true));
+            let answer = grown(&mut session, &prompt);
+            assert_eq!(segments(&mut session), if segment_tokens == Some(192) { 11 } else { 1 });
+            answer
+        });
+        let [(tokens, logits), (same, exact), (cut, nearly)] = &answers;
+        assert!(tokens == same && tokens == cut, "{kv}");
+        assert!(logits == exact && close(logits, nearly), "{kv}");
+    }
+}
+
+/// Memory ends where a layer is to be copied, in the middle of that, and before.
+#[test]
+fn a_kv_cache_that_has_no_room_to_grow_loses_nothing() {
+    let (model, prompt, options) = tiny("f16");
+    let roomy = engine(&model, &options, true);
+    let expected = grown(&mut session(&roomy), &prompt);
+    // 4,096 positions take 4 MiB; what is united is there twice, one layer at a time.
+    for (kib, count, spilled) in
+        [(7000, 1, false), (5500, 2, false), (4096, 2, false), (2700, 3, false), (1700, 17, true)]
+    {
+        let load = |options: &EngineOptions| {
+            let gpu = small_gpu(&roomy, kib << 10, true);
+            block_on(Engine::load(gpu, &model, options, &mut |_| ())).expect("it loads")
+        };
+        let mut session = session(&load(&options));
+        let (tokens, logits) = grown(&mut session, &prompt);
+        assert!(tokens == expected.0 && close(&logits, &expected.1), "{kib} KiB");
+        assert_eq!((segments(&mut session), session.spilled_bytes() > 0), (count, spilled), "{kib} KiB");
+        assert!(session.memory().kv <= kib << 10, "{kib} KiB");
+    }
 }
 
 /// An engine whose work is cut up like this.

@@ -63,6 +63,20 @@ impl GpuMemory {
         }
     }
 
+    /// Copies bytes from buffers to others, after all that was submitted: the first of each pair is as long as the second.
+    ///
+    /// # Errors
+    /// A buffer was released.
+    pub fn copy(&self, pairs: &[(BufferRef, BufferRef)]) -> Result<(), GpuError> {
+        let mut encoder = self.gpu.inner.device.create_command_encoder(&Default::default());
+        for (from, to) in pairs {
+            let (source, target) = (self.buffer(from.id)?, self.buffer(to.id)?);
+            encoder.copy_buffer_to_buffer(source, from.offset, target, to.offset, from.bytes);
+        }
+        self.gpu.inner.queue.submit([encoder.finish()]);
+        Ok(())
+    }
+
     pub(super) fn buffer(&self, id: u32) -> Result<&wgpu::Buffer, GpuError> {
         let buffer = self.buffers.get(id as usize).and_then(Option::as_ref);
         buffer.map(|counted| &counted.buffer).ok_or_else(|| GpuError::Failed { fault: format!("no buffer {id}") })

@@ -5,8 +5,8 @@ use std::ops::Range;
 use godwit_shaders::caps::WEBGPU;
 use godwit_shaders::{BufferRef, Buffers, Caps, Heads, KvFormat, Segment};
 
-/// Positions of the first segment, and on a GPU that has room for more. The later ones double, so that few are needed and
-/// little is empty, up to [`MOST_BYTES`] for a segment's keys or values, and half of a binding.
+/// Positions that there is memory for at first, and on a GPU that has room for more. They double as the context grows, so that
+/// little is empty; all are one segment up to [`MOST_BYTES`] for its keys or values, and half of a binding.
 const FIRST_SEGMENT: u32 = 1024;
 const FIRST_SEGMENT_GPU: u32 = 4096;
 const MOST_BYTES: u64 = 256 << 20;
@@ -63,51 +63,133 @@ impl Kv {
         self.segments.last().map_or(0, |layers| layers[0].first + layers[0].len)
     }
 
+    /// How many layers there are.
+    pub fn layers(&self) -> usize {
+        self.layers as usize
+    }
+
+    /// Bytes that so many positions' keys take in a layer, and their values.
+    fn bytes_of(&self, positions: u32) -> [u64; 2] {
+        self.format.bytes(self.heads).map(|bytes| u64::from(positions) * bytes)
+    }
+
+    /// Declares buffers for the keys and values of so many positions of a layer, to be segment `number`.
+    pub fn declare(&self, table: &mut Buffers, layer: usize, number: usize, len: u32) -> [BufferRef; 2] {
+        let [k, v] = self.bytes_of(len);
+        [table.declare(format!("k{layer}.{number}"), k), table.declare(format!("v{layer}.{number}"), v)]
+    }
+
     /// Declares the next segment's buffers, for `most` positions where that is said.
     pub fn grow(&mut self, table: &mut Buffers, most: Option<u32>) {
         let first = self.capacity();
-        let len = self.fixed.unwrap_or(first.max(self.first)).min(self.most).min(most.unwrap_or(u32::MAX));
-        // Whole tiles, and no more than the context needs.
-        let len = len.min((self.context - first).next_multiple_of(64));
-        let [k, v] = self.format.bytes(self.heads).map(|bytes| u64::from(len) * bytes);
-        let number = self.segments.len();
-        let segment = |layer: u32| Segment {
-            k: table.declare(format!("k{layer}.{number}"), k),
-            v: table.declare(format!("v{layer}.{number}"), v),
-            first,
-            len,
-            host: None,
+        let usual = match self.fixed {
+            Some(len) => len.min(self.most),
+            // What is to be one segment with those before doubles them.
+            None if first < self.most => first.max(self.first).min(self.most - first),
+            // The next ones are whole from the start: nothing is copied any more, and no more than half is ever empty.
+            None => self.most,
         };
-        let layers = (0..self.layers).map(segment).collect();
+        // Whole tiles, and no more than the context needs.
+        let len = usual.min(most.unwrap_or(u32::MAX)).min((self.context - first).next_multiple_of(64));
+        let number = self.segments.len();
+        let segment = |layer| {
+            let [k, v] = self.declare(table, layer, number, len);
+            Segment { k, v, first, len, host: None }
+        };
+        let layers = (0..self.layers()).map(segment).collect();
         self.segments.push(layers);
     }
 
-    /// A segment, for every layer.
-    pub fn segment(&self, number: usize) -> Vec<Segment> {
-        self.segments[number].clone()
+    /// Whether all segments are to become one: attention is a launch for each.
+    pub fn is_divided(&self) -> bool {
+        let spilling = self.window.is_some() || self.segments.iter().flatten().any(|segment| segment.host.is_some());
+        self.fixed.is_none() && !spilling && self.segments.len() > 1 && self.capacity() <= self.most
     }
 
-    /// Whether a segment is on the host.
+    /// Says that these segments of a layer lie in new buffers now, one after the other.
+    pub fn place(&mut self, layer: usize, numbers: Range<usize>, [k, v]: [BufferRef; 2]) {
+        let (mut k_at, mut v_at) = (0, 0);
+        for layers in &mut self.segments[numbers] {
+            let segment = &mut layers[layer];
+            segment.k = BufferRef { offset: k_at, bytes: segment.k.bytes, ..k };
+            segment.v = BufferRef { offset: v_at, bytes: segment.v.bytes, ..v };
+            segment.host = None;
+            (k_at, v_at) = (k_at + segment.k.bytes, v_at + segment.v.bytes);
+        }
+    }
+
+    /// Makes one segment of all: in every layer they lie one after the other.
+    pub fn unite(&mut self) {
+        let len = self.capacity();
+        let [k, v] = self.bytes_of(len);
+        self.segments.truncate(1);
+        for segment in self.segments.iter_mut().flatten() {
+            (segment.len, segment.k.bytes, segment.v.bytes) = (len, k, v);
+        }
+    }
+
+    /// Makes segments of `len` positions of one that is on the GPU, the last of them shorter. Where they lie stays as it is.
+    /// Returns how many they are.
+    pub fn divide(&mut self, number: usize, len: u32) -> usize {
+        let whole = &self.segments[number];
+        if whole.iter().any(|segment| segment.host.is_some()) {
+            return 1;
+        }
+        let part = |segment: &Segment, at: u32| {
+            let len = len.min(segment.len - at);
+            let ([k_at, v_at], [k, v]) = (self.bytes_of(at), self.bytes_of(len));
+            Segment {
+                k: BufferRef { offset: segment.k.offset + k_at, bytes: k, ..segment.k },
+                v: BufferRef { offset: segment.v.offset + v_at, bytes: v, ..segment.v },
+                first: segment.first + at,
+                len,
+                host: None,
+            }
+        };
+        let starts = (0..whole[0].len).step_by(len as usize);
+        let parts: Vec<_> = starts.map(|at| whole.iter().map(|segment| part(segment, at)).collect()).collect();
+        let count = parts.len();
+        self.segments.splice(number..=number, parts);
+        count
+    }
+
+    /// A segment of a layer, where it is.
+    pub fn segment(&self, number: usize, layer: usize) -> Segment {
+        self.segments[number][layer]
+    }
+
+    /// Whether anything of a segment is on the host.
     pub fn is_on_host(&self, number: usize) -> bool {
-        self.segments[number][0].host.is_some()
+        self.segments[number].iter().any(|segment| segment.host.is_some())
     }
 
-    /// The first segment that is on the GPU.
+    /// The first segment of which anything is on the GPU.
     pub fn oldest_resident(&self) -> Option<usize> {
-        self.segments.iter().position(|layers| layers[0].host.is_none())
+        self.segments.iter().position(|layers| layers.iter().any(|segment| segment.host.is_none()))
     }
 
-    /// Positions of a new segment once others have to leave for it: an eighth of what is on the GPU, so that little leaves at
-    /// a time.
+    /// Whether anything on the GPU is in this buffer.
+    pub fn uses(&self, buffer: u32) -> bool {
+        let mut resident = self.segments.iter().flatten().filter(|segment| segment.host.is_none());
+        resident.any(|segment| [segment.k.id, segment.v.id].contains(&buffer))
+    }
+
+    /// Positions of a segment once some have to leave the GPU: what fits the window, which is made for an eighth of what is on
+    /// the GPU, so that little leaves at a time.
     pub fn spilling_len(&self) -> u32 {
-        let resident: u32 = self.segments.iter().filter(|s| s[0].host.is_none()).map(|s| s[0].len).sum();
-        (resident / 8).next_multiple_of(64).clamp(64, FIRST_SEGMENT.max(self.most))
+        if let Some([k, _]) = self.window {
+            return (k.bytes / self.bytes_of(1)[0]) as u32;
+        }
+        let len = |number: &usize| self.segments[*number][0].len;
+        let (left, resident): (Vec<_>, Vec<_>) = (0..self.segments.len()).partition(|&number| self.is_on_host(number));
+        let eighth = resident.iter().map(len).sum::<u32>() / 8;
+        let longest_left = left.iter().map(len).max().unwrap_or(64);
+        eighth.next_multiple_of(64).min(FIRST_SEGMENT.max(self.most)).max(longest_left)
     }
 
-    /// Declares buffers that any segment's layer fits in.
-    pub fn declare_window(&self, table: &mut Buffers) -> [BufferRef; 2] {
-        let len = self.segments.iter().map(|layers| layers[0].len).max().unwrap_or(64);
-        let [k, v] = self.format.bytes(self.heads).map(|bytes| u64::from(len) * bytes);
+    /// Declares buffers that a layer of a segment of `len` positions fits in.
+    pub fn declare_window(&self, table: &mut Buffers, len: u32) -> [BufferRef; 2] {
+        let [k, v] = self.bytes_of(len);
         [table.declare("k window", k), table.declare("v window", v)]
     }
 
@@ -161,10 +243,11 @@ impl Kv {
                     if begin < end {
                         let whole = if keys { segment.k } else { segment.v };
                         let each = whole.bytes / u64::from(segment.len);
-                        let offset = whole.offset + u64::from(begin - segment.first) * each;
-                        let gpu = BufferRef { offset, bytes: u64::from(end - begin) * each, ..whole };
+                        let at = u64::from(begin - segment.first) * each;
+                        let gpu =
+                            BufferRef { offset: whole.offset + at, bytes: u64::from(end - begin) * each, ..whole };
                         let values = if keys { 0 } else { segment.k.bytes };
-                        parts.push(Part { gpu, host: segment.host.map(|piece| (piece, values + offset)) });
+                        parts.push(Part { gpu, host: segment.host.map(|piece| (piece, values + at)) });
                     }
                 }
             }
@@ -186,6 +269,33 @@ mod tests {
 
     use super::*;
 
+    /// Grows as a session does that has memory enough.
+    fn grow(kv: &mut Kv, table: &mut Buffers) {
+        kv.grow(table, None);
+        if kv.is_divided() {
+            for layer in 0..kv.layers() {
+                place(kv, table, layer);
+            }
+            kv.unite();
+        }
+    }
+
+    fn place(kv: &mut Kv, table: &mut Buffers, layer: usize) {
+        let whole = kv.declare(table, layer, 0, kv.capacity());
+        kv.place(layer, 0..kv.segments.len(), whole);
+    }
+
+    /// The lengths of a layer's segments, which follow each other without a gap.
+    fn lens(kv: &Kv) -> Vec<u32> {
+        let segments = kv.layer(kv.layers() - 1, usize::MAX);
+        let mut next = 0;
+        for segment in &segments {
+            assert_eq!(segment.first, next);
+            next += segment.len;
+        }
+        segments.iter().map(|segment| segment.len).collect()
+    }
+
     /// Llama-3-8B at 1,048,576 tokens: one layer's f16 keys alone pass 2^31 bytes, all together 2^37. No buffer, and no
     /// word's index in it, comes near a limit.
     #[test]
@@ -195,13 +305,11 @@ mod tests {
             let format = KvFormat { k: kind, v: kind, hadamard: true };
             let (mut kv, mut table) = (Kv::new(heads, format, 32, 1 << 20, None, &WEBGPU), Buffers::default());
             while kv.capacity() < 1 << 20 {
-                kv.grow(&mut table, None);
+                grow(&mut kv, &mut table);
             }
             assert_eq!((kv.capacity(), kv.bytes()), (1 << 20, gib << 30), "{kind}");
-            let mut next = 0;
+            assert_eq!(lens(&kv).iter().sum::<u32>(), 1 << 20, "{kind}");
             for segment in kv.layer(31, usize::MAX) {
-                assert_eq!(segment.first, next);
-                next += segment.len;
                 for buffer in [segment.k, segment.v] {
                     assert!(buffer.bytes <= WEBGPU.max_binding, "{kind}");
                 }
@@ -212,5 +320,74 @@ mod tests {
                 assert_eq!(bytes, 64 * kv.bytes() / (1 << 20), "{kind} around {position}");
             }
         }
+    }
+
+    /// Two layers of 128 bytes of keys a position, and as many of values; segments of 4,096 positions at most.
+    fn small(context: u32, fixed: Option<u32>) -> Kv {
+        let heads = Heads { heads: 1, kv_heads: 1, head_dim: 64 };
+        let caps = Caps { max_binding: 1 << 20, ..WEBGPU };
+        Kv::new(heads, KvFormat::default(), 2, context, fixed, &caps)
+    }
+
+    #[test]
+    fn one_segment_doubles_until_it_is_full() {
+        let (mut kv, mut table) = (small(14_000, None), Buffers::default());
+        let mut grown = Vec::new();
+        while kv.capacity() < 14_000 {
+            grow(&mut kv, &mut table);
+            grown.push(lens(&kv));
+        }
+        let last = [4096, 4096, 4096, 1728];
+        assert_eq!(grown, [&[1024][..], &[2048], &[4096], &last[..2], &last[..3], &last]);
+        assert_eq!((kv.segments_to(1), kv.segments_to(4096), kv.segments_to(4097)), (1, 1, 2));
+        assert_eq!((kv.end_of(0), kv.end_of(3), kv.bytes()), (4096, 14_016, 14_016 * 512));
+
+        // No more than the context needs.
+        let (mut kv, mut table) = (small(1100, None), Buffers::default());
+        grow(&mut kv, &mut table);
+        grow(&mut kv, &mut table);
+        assert_eq!(lens(&kv), [1152]);
+        // Segments of a length that was asked for stay.
+        let mut kv = small(1100, Some(500));
+        for _ in 0..3 {
+            grow(&mut kv, &mut table);
+        }
+        assert_eq!(lens(&kv), [512, 512, 128]);
+    }
+
+    /// Where memory ends before all layers are united, both kinds of layers are as good.
+    #[test]
+    fn segments_of_a_layer_may_share_buffers() {
+        let (mut kv, mut table) = (small(8192, None), Buffers::default());
+        kv.grow(&mut table, None);
+        kv.grow(&mut table, None);
+        let old = kv.layer(0, 2);
+        place(&mut kv, &mut table, 0);
+        assert_eq!(lens(&kv), [1024, 1024]);
+        assert!(!kv.uses(old[1].k.id) && kv.uses(kv.layer(1, 2)[1].k.id));
+        let parts: Vec<_> = kv.parts(960..1088).iter().map(|part| (part.gpu.offset, part.gpu.bytes)).collect();
+        let (end, next, apart) = ((960 * 128, 64 * 128), (1024 * 128, 64 * 128), (0, 64 * 128));
+        assert_eq!(parts, [end, next, end, next, end, apart, end, apart]);
+
+        // On the host, what was a segment begins at 0 again.
+        kv.moved(1, 0, 7);
+        assert!(kv.is_on_host(1) && kv.oldest_resident() == Some(0) && !kv.is_divided());
+        let parts = kv.parts(1056..1088);
+        assert_eq!([parts[0].host, parts[1].host, parts[2].host], [Some((7, 32 * 128)), Some((7, 1056 * 128)), None]);
+    }
+
+    #[test]
+    fn a_segment_is_divided_where_it_lies() {
+        let (mut kv, mut table) = (small(8192, None), Buffers::default());
+        grow(&mut kv, &mut table);
+        grow(&mut kv, &mut table);
+        assert_eq!(kv.spilling_len(), 256);
+        assert_eq!((kv.divide(0, 768), lens(&kv)), (3, vec![768, 768, 512]));
+        let last = kv.segment(2, 1);
+        assert_eq!((last.first, last.v.offset, last.v.bytes), (1536, 1536 * 128, 512 * 128));
+        kv.moved(0, 1, 0);
+        assert_eq!((kv.divide(0, 64), kv.spilling_len()), (1, 768), "what left stays as it is");
+        kv.window = Some(kv.declare_window(&mut table, 768));
+        assert_eq!(kv.spilling_len(), 768);
     }
 }
