@@ -35,6 +35,19 @@ struct Params {
 override K_VALUES: u32 = 2; // floats in a word
 override V_VALUES: u32 = 2;
 
+#ifdef TILES
+fn head_dim() -> u32 {
+    return p.head_dim;
+}
+#else
+// Variants for GPUs are compiled for the length of a head: then loops unroll, and no scale's place takes a division.
+override HEAD_DIM: u32 = 128u;
+
+fn head_dim() -> u32 {
+    return HEAD_DIM;
+}
+#endif
+
 #import attend_cached
 
 const NEVER = -1e30; // the score of what may not be seen

@@ -39,7 +39,7 @@ fn dots(band: u32, i: u32, k: vec4<f32>) -> vec4<f32> {
 fn scores_at(band: u32, base: u32) -> vec4<f32> {
     var scores = vec4<f32>();
     // Eight loads on their way together. A scale is good for 16 floats at least, and so is a head's length a multiple.
-    let last = p.head_dim / 4u - 4u;
+    let last = head_dim() / 4u - 4u;
     for (var i = 0u; i <= last; i += 8u) {
         let j = min(i + 4u, last);
         let a = k_quad(base, i);

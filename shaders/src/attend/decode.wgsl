@@ -8,7 +8,6 @@ const TEAM = 32u;
 const TEAMS = 8u;
 const LANES = TEAM * TEAMS;
 
-override HEAD_DIM: u32 = 128u;
 override QUADS: u32 = HEAD_DIM / 16u;  // of a quarter of a key
 override EIGHTHS: u32 = HEAD_DIM / 8u; // invocations that hold a value
 override VALUES: u32 = TEAM / EIGHTHS; // values that a team holds at a time

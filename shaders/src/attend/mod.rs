@@ -106,7 +106,7 @@ fn tile(rows: u32) -> usize {
 /// The overrides of a variant: some are compiled for the length of a head.
 fn overrides(variant: usize, kv: KvFormat, head_dim: u32) -> Vec<(&'static str, u32)> {
     let mut overrides = kv.overrides();
-    if variant >= DECODE {
+    if variant >= PREFILL {
         overrides.push(("HEAD_DIM", head_dim));
     }
     overrides

@@ -32,7 +32,7 @@ fn attend(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_ind
         return;
     }
 
-    let quads = p.head_dim / 4u;
+    let quads = head_dim() / 4u;
     for (var i = lane; i < ROWS * quads; i += LANES) {
         let row = min(row0 + i % ROWS, last_row);
         let head = kv_head * ratio + row % ratio;
@@ -42,7 +42,7 @@ fn attend(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_ind
     let four = vec4<u32>(row0 + 4u * band) + vec4<u32>(0u, 1u, 2u, 3u);
     let known = four < vec4<u32>(rows);
     let seen = vec4<u32>(seen_by(four.x), seen_by(four.y), seen_by(four.z), seen_by(four.w));
-    let stride = p.head_dim + 2u;
+    let stride = head_dim() + 2u;
     let at = ((split * p.kv_heads + kv_head) * rows + min(four, vec4<u32>(last_row))) * stride; // the rows' states
     let own = place % quads;
     let turn = place / quads;
@@ -54,7 +54,7 @@ fn attend(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_ind
     var peak = vec4<f32>(NEVER);
     var total = vec4<f32>(); // this invocation's part of it
     if p.fresh == 0u {
-        let d = p.head_dim;
+        let d = head_dim();
         peak = vec4<f32>(states[at.x + d], states[at.y + d], states[at.z + d], states[at.w + d]);
         if place == 0u {
             total = vec4<f32>(states[at.x + d + 1u], states[at.y + d + 1u], states[at.z + d + 1u], states[at.w + d + 1u]);
@@ -118,7 +118,7 @@ fn attend(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_ind
     put_sums(s3, lane, quads, at.w, known.w);
     let sum = sum_all(total, lane);
     if place < 4u && known[place] {
-        states[at[place] + p.head_dim] = peak[place];
-        states[at[place] + p.head_dim + 1u] = sum[place];
+        states[at[place] + head_dim()] = peak[place];
+        states[at[place] + head_dim() + 1u] = sum[place];
     }
 }

@@ -46,9 +46,10 @@ pub(super) const NARROW: Shape = Shape { lanes: 4, overrides: &[("LANES", 4), ("
 /// Rows from which on there are enough workgroups with more of them each.
 const MANY_ROWS: u32 = 16_384;
 pub(super) const VECTOR_DOT: Shape =
-    Shape { variant: 7, tiles: 2, lanes: 32, tokens: 1, overrides: &[("LANES", 4)] };
+    Shape { variant: 7, tiles: 4, lanes: 32, tokens: 1, overrides: &[("LANES", 8), ("SPLITS", 4)] };
 /// The same for fewer rows than fill a GPU.
-pub(super) const NARROW_DOT: Shape = Shape { lanes: 16, overrides: &[("LANES", 2)], ..VECTOR_DOT };
+pub(super) const NARROW_DOT: Shape =
+    Shape { tiles: 2, lanes: 8, overrides: &[("LANES", 8), ("SPLITS", 32)], ..VECTOR_DOT };
 pub(super) const ROWS: Shape = Shape { variant: 1, tiles: 8, lanes: 32, tokens: 1, overrides: &[] };
 pub(super) const BLOCK: Shape = Shape { variant: 2, tiles: 8, lanes: 32, tokens: 4, overrides: &[] };
 pub(super) const TILES: Shape = Shape { variant: 3, tiles: 2, lanes: 32, tokens: 64, overrides: &[] };

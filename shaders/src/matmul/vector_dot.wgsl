@@ -1,11 +1,12 @@
 // One token, for GPUs with dot products of bytes: weights' codes are not made floats. x is brought to workgroup memory as whole
 // numbers of 24 bits, as fine as an f32's own, cut into three signed bytes; products and their sums are then exact.
 //
-// 32 invocations make a team, of which a workgroup has eight: a team goes through rows of a pair of tiles by itself, LANES of each,
-// and its invocations share the rows' groups. So loads never stop, but for x. x and y are the first token's.
-override LANES: u32 = 4;
+// A team of LANES times SPLITS invocations goes through rows of a pair of tiles by itself, LANES of each, and its invocations share
+// the rows' groups. So loads never stop, but for x. x and y are the first token's.
+override LANES: u32 = 8;   // rows of a tile that a team has
+override SPLITS: u32 = 4;  // invocations that share a row's groups
+override TEAM: u32 = LANES * SPLITS;
 
-const TEAM = 32u;
 const INVOCATIONS = 256u;
 const PIECE = 128u; // groups of x that are brought together
 
@@ -110,11 +111,10 @@ fn matmul(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_ind
     let pair = unit / (32u / LANES);
     let lane = unit % (32u / LANES) * LANES + own % LANES;
     let base = vec2<u32>(base_of(2u * pair, lane), base_of(2u * pair + 1u, lane));
-    let splits = TEAM / LANES;
     var g = own % TEAM / LANES;
     // Two groups are on their way while one is worked on.
     var w0 = load_both(base, g);
-    var w1 = load_both(base, g + splits);
+    var w1 = load_both(base, g + SPLITS);
     var sum = vec2<f32>();
     var squares = 0.0;
     var next = load_half(own);
@@ -128,8 +128,8 @@ fn matmul(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_ind
         }
         workgroupBarrier();
         let end = min(first + PIECE, groups_in_row());
-        for (; g < end; g += splits) {
-            let w2 = load_both(base, g + 2u * splits);
+        for (; g < end; g += SPLITS) {
+            let w2 = load_both(base, g + 2u * SPLITS);
             sum += dot_both(w0, g, g - first);
             w0 = w1;
             w1 = w2;
