@@ -7,6 +7,8 @@ use crate::matmul::Method;
 pub struct Caps {
     /// Subgroup operations.
     pub subgroups: bool,
+    /// Arithmetic in halves.
+    pub halves: bool,
     /// Matrix units: products of 16 x 16 halves with sums in f32, by subgroups of 32, and [`MATRIX_WORKGROUP`] bytes of
     /// workgroup memory.
     pub matrices: bool,
@@ -48,6 +50,7 @@ pub const CPU: Tuning = Tuning { pass_tokens: 64, workgroups: 1, steps_in_flight
 /// The limits every WebGPU device has.
 pub const WEBGPU: Caps = Caps {
     subgroups: false,
+    halves: false,
     matrices: false,
     spread: false,
     max_binding: 128 << 20,
@@ -58,7 +61,7 @@ pub const WEBGPU: Caps = Caps {
 };
 
 /// Bytes of workgroup memory that kernels for matrix units take at most.
-pub const MATRIX_WORKGROUP: u32 = 36 << 10;
+pub const MATRIX_WORKGROUP: u32 = 48 << 10;
 
 /// Bindings begin at multiples of this many bytes in every buffer.
 pub const BINDING_ALIGNMENT: u64 = 256;

@@ -61,6 +61,8 @@ pub struct Variant {
     pub defines: &'static [&'static str],
     /// Whether it needs subgroup operations.
     pub subgroups: bool,
+    /// Whether it computes in halves: [`Caps::halves`].
+    pub halves: bool,
     /// Whether it needs matrix units: [`Caps::matrices`].
     pub matrices: bool,
     /// Whether it needs subgroups of eight and 64-bit integers: [`Caps::spread`].
@@ -70,7 +72,7 @@ pub struct Variant {
 impl Variant {
     /// A variant inside the WebGPU defaults.
     pub const fn base(name: &'static str, defines: &'static [&'static str]) -> Self {
-        Self { name, defines, subgroups: false, matrices: false, spread: false }
+        Self { name, defines, subgroups: false, halves: false, matrices: false, spread: false }
     }
 
     /// A variant that uses subgroup operations.
@@ -78,9 +80,14 @@ impl Variant {
         Self { subgroups: true, ..Self::base(name, defines) }
     }
 
-    /// A variant that uses matrix units.
+    /// A variant that computes in halves.
+    pub const fn halves(name: &'static str, defines: &'static [&'static str]) -> Self {
+        Self { halves: true, ..Self::base(name, defines) }
+    }
+
+    /// A variant that uses matrix units, of halves.
     pub const fn matrices(name: &'static str, defines: &'static [&'static str]) -> Self {
-        Self { matrices: true, ..Self::base(name, defines) }
+        Self { matrices: true, ..Self::halves(name, defines) }
     }
 
     /// A variant that spreads what lanes load over subgroups of eight and more, and loads 64 bits at a time.
@@ -90,7 +97,10 @@ impl Variant {
 
     /// Whether a device with `caps` can run it.
     pub fn runs_on(&self, caps: &Caps) -> bool {
-        (!self.subgroups || caps.subgroups) && (!self.matrices || caps.matrices) && (!self.spread || caps.spread)
+        (!self.subgroups || caps.subgroups)
+            && (!self.halves || caps.halves)
+            && (!self.matrices || caps.matrices)
+            && (!self.spread || caps.spread)
     }
 }
 

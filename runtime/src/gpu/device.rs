@@ -46,7 +46,7 @@ impl Gpu {
         let (summary, adapter) = adapters::choose(options).await?;
         let limits = limits(&summary, &adapter.limits(), options.webgpu_limits)?;
         let matrices = !options.webgpu_limits && has_matrices(&adapter);
-        let mut wanted = wgpu::Features::SUBGROUP | wgpu::Features::TIMESTAMP_QUERY;
+        let mut wanted = wgpu::Features::SUBGROUP | wgpu::Features::TIMESTAMP_QUERY | wgpu::Features::SHADER_F16;
         if matrices {
             wanted |= MATRIX_FEATURES;
         }
@@ -87,6 +87,7 @@ impl Gpu {
         device.set_device_lost_callback(move |_, fault| note(&slot, GpuError::Lost { fault }));
         let caps = Caps {
             subgroups: features.contains(wgpu::Features::SUBGROUP),
+            halves: features.contains(wgpu::Features::SHADER_F16),
             matrices,
             spread,
             // Bindings of the whole limit can't begin at an aligned offset past 2^31.

@@ -70,7 +70,8 @@ fn x_quad(at: u32) -> vec4<f32> {
 
 fn load_x(at: u32) -> Group {
     return Group(
-        x_quad(at), x_quad(at + 1u), x_quad(at + 2u), x_quad(at + 3u), x_quad(at + 4u), x_quad(at + 5u), x_quad(at + 6u), x_quad(at + 7u),
+        four(x_quad(at)), four(x_quad(at + 1u)), four(x_quad(at + 2u)), four(x_quad(at + 3u)),
+        four(x_quad(at + 4u)), four(x_quad(at + 5u)), four(x_quad(at + 6u)), four(x_quad(at + 7u)),
     );
 }
 
@@ -83,6 +84,8 @@ fn horizontal(v: vec4<f32>) -> f32 {
     return (v.x + v.y) + (v.z + v.w);
 }
 
+#ifdef HALVES
+#else
 // The sums of a group's halves, by which shifts are multiplied.
 fn sums_of(v: Group) -> vec2<f32> {
     return vec2<f32>(horizontal((v.a + v.b) + (v.c + v.d)), horizontal((v.e + v.f) + (v.g + v.h)));
@@ -94,6 +97,7 @@ fn dot_stored(w: Stored, v: Group, sums: vec2<f32>) -> f32 {
     let codes = vec2<f32>(horizontal(low), horizontal(high));
     return dot(codes, w.scale) + dot(sums, w.shift);
 }
+#endif
 
 fn gated(gate: f32, up: f32) -> f32 {
     // exp overflows to infinity for large arguments on some drivers and not on others: keep clear of it.

@@ -1,7 +1,23 @@
+// Four numbers of a group. What computes in halves takes weights apart as halves, two a register: codes are exact, and come in the
+// order 0, 2, 1, 3, for that is how the bytes of a word become halves.
+#ifdef HALVES
+alias Four = vec4<f16>;
+#else
+alias Four = vec4<f32>;
+#endif
+
+fn four(v: vec4<f32>) -> Four {
+#ifdef HALVES
+    return vec4<f16>(v.xzyw);
+#else
+    return v;
+#endif
+}
+
 // A group: 32 consecutive weights of one row, dequantised. Members, not an array: no compiler spills them.
 struct Group {
-    a: vec4<f32>, b: vec4<f32>, c: vec4<f32>, d: vec4<f32>,
-    e: vec4<f32>, f: vec4<f32>, g: vec4<f32>, h: vec4<f32>,
+    a: Four, b: Four, c: Four, d: Four,
+    e: Four, f: Four, g: Four, h: Four,
 }
 
 // Integers become floats where they lie: below 2^23 they are the last bits of 2^23 + n. That takes no conversion, which GPUs have
@@ -14,20 +30,47 @@ fn placed(bits: vec4<u32>, unit: vec4<f32>, less: vec4<f32>) -> vec4<f32> {
 #endif
 }
 
+#ifdef HALVES
+// The same of two words, where two integers below 2^10 each are the last bits of the halves 2^10 + n.
+fn placed_halves(words: vec2<u32>, unit: vec4<f16>, less: f16) -> Four {
+    let bits = words | vec2<u32>(0x64006400u);
+    // No other way from bits to halves is in naga. Compilers see that it is none.
+    let halves = vec4<f16>(vec4<f32>(unpack2x16float(bits.x), unpack2x16float(bits.y)));
+    return fma(halves, unit, fma(unit, vec4<f16>(-1024.0h), vec4<f16>(-less)));
+}
+
+// Bytes 0 and 2 of a word, and bytes 1 and 3.
+fn byte_pairs(word: u32, mask: u32) -> vec2<u32> {
+    return vec2<u32>(word, word >> 8u) & vec2<u32>(mask * 0x10001u);
+}
+#endif
+
 // Every second byte of a word's halves is 256 times what it should be.
 const BYTES = vec4<f32>(1.0, 0.00390625, 1.0, 0.00390625);
 
 // The bits of `mask` in each byte of a word, lowest byte first; `unit` is what the mask's lowest bit is worth less than 1.
-fn masked4(word: u32, mask: u32, unit: f32) -> vec4<f32> {
+fn masked4(word: u32, mask: u32, unit: f32) -> Four {
+#ifdef HALVES
+    return placed_halves(byte_pairs(word, mask), vec4<f16>(f16(unit)), 0.0h);
+#else
     let halves = vec4<u32>(word, word, word >> 16u, word >> 16u);
     return placed(halves & vec4<u32>(mask, mask << 8u, mask, mask << 8u), BYTES * unit, vec4<f32>());
+#endif
 }
 
 // The four signed bytes of a word, lowest first.
-fn signed4(word: u32) -> vec4<f32> {
+fn signed_bytes(word: u32) -> vec4<f32> {
     let positive = word ^ 0x80808080u;
     let halves = vec4<u32>(positive, positive, positive >> 16u, positive >> 16u);
     return placed(halves & vec4<u32>(0xffu, 0xff00u, 0xffu, 0xff00u), BYTES, vec4<f32>(128.0));
+}
+
+fn signed4(word: u32) -> Four {
+#ifdef HALVES
+    return placed_halves(byte_pairs(word ^ 0x80808080u, 0xffu), vec4<f16>(1.0h), 128.0h);
+#else
+    return signed_bytes(word);
+#endif
 }
 
 // Word `w` of the row that begins at `base`. Four words of each of 32 rows lie together.
@@ -83,9 +126,15 @@ fn pairs(words: vec2<u32>) -> Group {
 }
 
 // Bits `first` to `first` + 3, each worth as much.
-fn bits4(bits: u32, first: u32, worth: f32) -> vec4<f32> {
+fn bits4(bits: u32, first: u32, worth: f32) -> Four {
+#ifdef HALVES
+    let pair = (bits >> first) & 15u;
+    let units = vec4<f16>(1.0h, 1.0h, 0.5h, 0.5h) * f16(worth);
+    return placed_halves(vec2<u32>(pair | (pair << 14u)) & vec2<u32>(0x10001u, 0x20002u), units, 0.0h);
+#else
     let units = vec4<f32>(1.0, 0.5, 0.25, 0.125) * worth;
     return placed(vec4<u32>(bits >> first) & vec4<u32>(1u, 2u, 4u, 8u), units, vec4<f32>());
+#endif
 }
 
 // Adds `worth` to the codes whose bit is set.
@@ -120,10 +169,10 @@ fn load_stored(base: u32, g: u32) -> Stored {
 
 // The group's weights.
 fn weights_of(s: Stored) -> Group {
-    let a = vec4<f32>(s.scale.x);
-    let b = vec4<f32>(s.shift.x);
-    let c = vec4<f32>(s.scale.y);
-    let d = vec4<f32>(s.shift.y);
+    let a = Four(vec4<f32>(s.scale.x));
+    let b = Four(vec4<f32>(s.shift.x));
+    let c = Four(vec4<f32>(s.scale.y));
+    let d = Four(vec4<f32>(s.shift.y));
     return Group(
         fma(s.q.a, a, b), fma(s.q.b, a, b), fma(s.q.c, a, b), fma(s.q.d, a, b),
         fma(s.q.e, c, d), fma(s.q.f, c, d), fma(s.q.g, c, d), fma(s.q.h, c, d),

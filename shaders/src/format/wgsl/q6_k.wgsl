@@ -12,7 +12,7 @@ fn load_packed(base: u32, g: u32) -> Packed {
 }
 
 fn unpack(own: Packed, g: u32) -> Stored {
-    let s = unpack2x16float(own.d).x * signed4(own.scales >> (16u * (g & 1u)));
+    let s = unpack2x16float(own.d).x * signed_bytes(own.scales >> (16u * (g & 1u)));
     let low = nibbles(own.codes);
     let high = pairs(own.high);
     let q = Group(
