@@ -9,6 +9,8 @@ pub struct Caps {
     pub subgroups: bool,
     /// They are of 32 invocations, neighbours in their workgroup, no more and no fewer.
     pub subgroups32: bool,
+    /// Arithmetic in halves.
+    pub halves: bool,
     /// Matrix units: products of 16 x 16 halves with sums in f32, by subgroups of 32, and [`MATRIX_WORKGROUP`] bytes of
     /// workgroup memory.
     pub matrices: bool,
@@ -53,6 +55,7 @@ pub const CPU: Tuning = Tuning { pass_tokens: 64, workgroups: 1, steps_in_flight
 pub const WEBGPU: Caps = Caps {
     subgroups: false,
     subgroups32: false,
+    halves: false,
     matrices: false,
     spread: false,
     dots: false,
@@ -64,7 +67,7 @@ pub const WEBGPU: Caps = Caps {
 };
 
 /// Bytes of workgroup memory that kernels for matrix units take at most.
-pub const MATRIX_WORKGROUP: u32 = 36 << 10;
+pub const MATRIX_WORKGROUP: u32 = 48 << 10;
 
 /// Bindings begin at multiples of this many bytes in every buffer.
 pub const BINDING_ALIGNMENT: u64 = 256;

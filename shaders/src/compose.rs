@@ -66,8 +66,11 @@ pub fn compose(
     if variant.subgroups && dialect == Dialect::Browser {
         out.push_str("enable subgroups;\n");
     }
+    if variant.halves {
+        out.push_str("enable f16;\n");
+    }
     if variant.matrices {
-        out.push_str("enable f16;\nenable wgpu_cooperative_matrix;\n");
+        out.push_str("enable wgpu_cooperative_matrix;\n");
     }
     let fault = |fault: String| ComposeError { kernel: kernel.name, fault };
     append(kernel.wgsl, variant.defines, format, &mut out).map_err(fault)?;

@@ -63,6 +63,8 @@ pub struct Variant {
     pub subgroups: bool,
     /// Whether it needs subgroups of 32: [`Caps::subgroups32`].
     pub subgroups32: bool,
+    /// Whether it computes in halves: [`Caps::halves`].
+    pub halves: bool,
     /// Whether it needs matrix units: [`Caps::matrices`].
     pub matrices: bool,
     /// Whether it needs subgroups of eight and 64-bit integers: [`Caps::spread`].
@@ -74,7 +76,16 @@ pub struct Variant {
 impl Variant {
     /// A variant inside the WebGPU defaults.
     pub const fn base(name: &'static str, defines: &'static [&'static str]) -> Self {
-        Self { name, defines, subgroups: false, subgroups32: false, matrices: false, spread: false, codes: false }
+        Self {
+            name,
+            defines,
+            subgroups: false,
+            subgroups32: false,
+            halves: false,
+            matrices: false,
+            spread: false,
+            codes: false,
+        }
     }
 
     /// A variant that uses subgroup operations.
@@ -87,9 +98,14 @@ impl Variant {
         Self { subgroups32: true, ..Self::subgroups(name, defines) }
     }
 
-    /// A variant that uses matrix units.
+    /// A variant that computes in halves.
+    pub const fn halves(name: &'static str, defines: &'static [&'static str]) -> Self {
+        Self { halves: true, ..Self::base(name, defines) }
+    }
+
+    /// A variant that uses matrix units, of halves.
     pub const fn matrices(name: &'static str, defines: &'static [&'static str]) -> Self {
-        Self { matrices: true, ..Self::base(name, defines) }
+        Self { matrices: true, ..Self::halves(name, defines) }
     }
 
     /// A variant that spreads what lanes load over subgroups of eight and more, and loads 64 bits at a time.
@@ -111,6 +127,7 @@ impl Variant {
     pub fn runs_on(&self, caps: &Caps) -> bool {
         (!self.subgroups || caps.subgroups)
             && (!self.subgroups32 || caps.subgroups32)
+            && (!self.halves || caps.halves)
             && (!self.matrices || caps.matrices)
             && (!self.spread || caps.spread)
     }

@@ -32,13 +32,16 @@ fn check(kernel: &'static Kernel, variant: &'static Variant, format: Option<Form
     let module = naga::front::wgsl::parse_str(&source).map_err(|e| e.emit_to_string(&source))?;
     // WebGPU has `unpack2x16float` everywhere; naga counts it as a capability.
     let base = Capabilities::SHADER_FLOAT16_IN_FLOAT32;
-    let matrices = Capabilities::COOPERATIVE_MATRIX | Capabilities::SHADER_FLOAT16;
     let spread = Capabilities::SUBGROUP | Capabilities::SHADER_INT64;
-    let capabilities =
-        [(variant.subgroups, Capabilities::SUBGROUP), (variant.matrices, matrices), (variant.spread, spread)]
-            .into_iter()
-            .filter(|(needed, _)| *needed)
-            .fold(base, |all, (_, more)| all | more);
+    let capabilities = [
+        (variant.subgroups, Capabilities::SUBGROUP),
+        (variant.halves, Capabilities::SHADER_FLOAT16),
+        (variant.matrices, Capabilities::COOPERATIVE_MATRIX),
+        (variant.spread, spread),
+    ]
+    .into_iter()
+    .filter(|(needed, _)| *needed)
+    .fold(base, |all, (_, more)| all | more);
     let info = Validator::new(ValidationFlags::all(), capabilities)
         .subgroup_stages(naga::valid::ShaderStages::COMPUTE)
         .subgroup_operations(naga::valid::SubgroupOperationSet::all())

@@ -46,7 +46,7 @@ impl Gpu {
         let (summary, adapter) = adapters::choose(options).await?;
         let limits = limits(&summary, &adapter.limits(), options.webgpu_limits)?;
         let matrices = !options.webgpu_limits && has_matrices(&adapter);
-        let mut wanted = wgpu::Features::SUBGROUP | wgpu::Features::TIMESTAMP_QUERY;
+        let mut wanted = wgpu::Features::SUBGROUP | wgpu::Features::TIMESTAMP_QUERY | wgpu::Features::SHADER_F16;
         if matrices {
             wanted |= MATRIX_FEATURES;
         }
@@ -88,6 +88,7 @@ impl Gpu {
         let caps = Caps {
             subgroups: features.contains(wgpu::Features::SUBGROUP),
             subgroups32: features.contains(wgpu::Features::SUBGROUP) && has_subgroups32(&adapter),
+            halves: features.contains(wgpu::Features::SHADER_F16),
             matrices,
             spread,
             dots: has_dots(&adapter),

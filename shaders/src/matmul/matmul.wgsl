@@ -81,7 +81,8 @@ fn x_quad(at: u32) -> vec4<f32> {
 
 fn load_x(at: u32) -> Group {
     return Group(
-        x_quad(at), x_quad(at + 1u), x_quad(at + 2u), x_quad(at + 3u), x_quad(at + 4u), x_quad(at + 5u), x_quad(at + 6u), x_quad(at + 7u),
+        four(x_quad(at)), four(x_quad(at + 1u)), four(x_quad(at + 2u)), four(x_quad(at + 3u)),
+        four(x_quad(at + 4u)), four(x_quad(at + 5u)), four(x_quad(at + 6u)), four(x_quad(at + 7u)),
     );
 }
 
@@ -90,22 +91,12 @@ fn norm_scale(squares: f32) -> f32 {
     return 1.0 / sqrt(squares / f32(groups_in_row() * 32u) + p.eps);
 }
 
-fn squares_of(v: Group) -> f32 {
-    let low = fma(v.d, v.d, fma(v.c, v.c, fma(v.b, v.b, v.a * v.a)));
-    return horizontal(low + fma(v.h, v.h, fma(v.g, v.g, fma(v.f, v.f, v.e * v.e))));
-}
-
-fn times_norm(v: Group, at: u32) -> Group {
-    return Group(
-        v.a * norm[at], v.b * norm[at + 1u], v.c * norm[at + 2u], v.d * norm[at + 3u],
-        v.e * norm[at + 4u], v.f * norm[at + 5u], v.g * norm[at + 6u], v.h * norm[at + 7u],
-    );
-}
-
 fn horizontal(v: vec4<f32>) -> f32 {
     return (v.x + v.y) + (v.z + v.w);
 }
 
+#ifdef HALVES
+#else
 // The sums of a group's halves, by which shifts are multiplied.
 fn sums_of(v: Group) -> vec2<f32> {
     return vec2<f32>(horizontal((v.a + v.b) + (v.c + v.d)), horizontal((v.e + v.f) + (v.g + v.h)));
@@ -117,6 +108,18 @@ fn dot_stored(w: Stored, v: Group, sums: vec2<f32>) -> f32 {
     let codes = vec2<f32>(horizontal(low), horizontal(high));
     return dot(codes, w.scale) + dot(sums, w.shift);
 }
+fn squares_of(v: Group) -> f32 {
+    let low = fma(v.d, v.d, fma(v.c, v.c, fma(v.b, v.b, v.a * v.a)));
+    return horizontal(low + fma(v.h, v.h, fma(v.g, v.g, fma(v.f, v.f, v.e * v.e))));
+}
+
+fn times_norm(v: Group, at: u32) -> Group {
+    return Group(
+        v.a * norm[at], v.b * norm[at + 1u], v.c * norm[at + 2u], v.d * norm[at + 3u],
+        v.e * norm[at + 4u], v.f * norm[at + 5u], v.g * norm[at + 6u], v.h * norm[at + 7u],
+    );
+}
+#endif
 
 fn gated(gate: f32, up: f32) -> f32 {
     // exp overflows to infinity for large arguments on some drivers and not on others: keep clear of it.

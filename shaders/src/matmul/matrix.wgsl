@@ -16,17 +16,17 @@ alias Right = coop_mat16x16<f16, B>;
 alias Sums = coop_mat16x16<f32, C>;
 
 fn halves(v: vec4<f32>) -> vec4<f16> {
-    return vec4<f16>(clamp(v, vec4<f32>(-65504.0), vec4<f32>(65504.0)));
+    return clamp(four(v), vec4<f16>(-65504.0h), vec4<f16>(65504.0h));
 }
 
 // Puts half a group of weights, scaled, into its row.
-fn bring_weights(at: u32, a: vec4<f32>, b: vec4<f32>, c: vec4<f32>, d: vec4<f32>, scale: f32, shift: f32) {
-    let s = vec4<f32>(scale);
-    let t = vec4<f32>(shift);
-    tiles[at] = vec4<f16>(fma(a, s, t));
-    tiles[at + 1u] = vec4<f16>(fma(b, s, t));
-    tiles[at + 2u] = vec4<f16>(fma(c, s, t));
-    tiles[at + 3u] = vec4<f16>(fma(d, s, t));
+fn bring_weights(at: u32, a: Four, b: Four, c: Four, d: Four, scale: f32, shift: f32) {
+    let s = vec4<f16>(f16(scale));
+    let t = vec4<f16>(f16(shift));
+    tiles[at] = fma(a, s, t);
+    tiles[at + 1u] = fma(b, s, t);
+    tiles[at + 2u] = fma(c, s, t);
+    tiles[at + 3u] = fma(d, s, t);
 }
 
 // A vector of group g of a token's x.

@@ -56,7 +56,7 @@ pub static MATMUL: Kernel = Kernel {
         Variant::base("rows", &["ROWS"]),
         Variant::base("block", &["BLOCK"]),
         Variant::base("tile", &["TILE"]),
-        Variant::matrices("matrix", &["MATRIX"]),
+        Variant::matrices("matrix", &["MATRIX", "HALVES"]),
         Variant::spread("rows_spread", &["ROWS_SPREAD", "INT64"]),
         Variant::spread("block_spread", &["BLOCK_SPREAD", "INT64"]),
         Variant::codes("vector_dot", &["VECTOR_DOT"]),

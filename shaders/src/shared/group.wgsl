@@ -1,7 +1,23 @@
+// Four numbers of a group. What computes in halves has weights as halves, two a register, in the order 0, 2, 1, 3: that is how the
+// bytes of a word become halves.
+#ifdef HALVES
+alias Four = vec4<f16>;
+#else
+alias Four = vec4<f32>;
+#endif
+
+fn four(v: vec4<f32>) -> Four {
+#ifdef HALVES
+    return vec4<f16>(v.xzyw);
+#else
+    return v;
+#endif
+}
+
 // A group: 32 consecutive weights of one row, dequantised. Members, not an array: no compiler spills them.
 struct Group {
-    a: vec4<f32>, b: vec4<f32>, c: vec4<f32>, d: vec4<f32>,
-    e: vec4<f32>, f: vec4<f32>, g: vec4<f32>, h: vec4<f32>,
+    a: Four, b: Four, c: Four, d: Four,
+    e: Four, f: Four, g: Four, h: Four,
 }
 
 // Integers become floats where they lie: below 2^23 they are the last bits of 2^23 + n. That takes no conversion, which GPUs have
@@ -14,11 +30,26 @@ fn placed(bits: vec4<u32>, unit: vec4<f32>, less: vec4<f32>) -> vec4<f32> {
 #endif
 }
 
+#ifdef HALVES
+// The four bytes of a word, from 0 on or signed: the last bits of the halves 2^10 + n.
+fn bytes4(word: u32) -> Four {
+#ifdef SIGNED
+    let positive = word ^ 0x80808080u;
+    let less = vec4<f16>(1152.0h);
+#else
+    let positive = word;
+    let less = vec4<f16>(1024.0h);
+#endif
+    let bits = (vec2<u32>(positive, positive >> 8u) & vec2<u32>(0x00ff00ffu)) | vec2<u32>(0x64006400u);
+    // No other way from bits to halves is in naga. Compilers see that it is none.
+    return vec4<f16>(vec4<f32>(unpack2x16float(bits.x), unpack2x16float(bits.y))) - less;
+}
+#else
 // Every second byte of a word's halves is 256 times what it should be.
 const BYTES = vec4<f32>(1.0, 0.00390625, 1.0, 0.00390625);
 
 // The four bytes of a word, lowest first: from 0 on, or signed.
-fn bytes4(word: u32) -> vec4<f32> {
+fn bytes4(word: u32) -> Four {
 #ifdef SIGNED
     let positive = word ^ 0x80808080u;
     let less = 128.0;
@@ -29,6 +60,7 @@ fn bytes4(word: u32) -> vec4<f32> {
     let halves = vec4<u32>(positive, positive, positive >> 16u, positive >> 16u);
     return placed(halves & vec4<u32>(0xffu, 0xff00u, 0xffu, 0xff00u), BYTES, vec4<f32>(less));
 }
+#endif
 
 // Word `w` of the row that begins at `base`. Four words of each of 32 rows lie together.
 fn word(base: u32, w: u32) -> u32 {
@@ -131,10 +163,10 @@ fn load_stored(base: u32, g: u32) -> Stored {
 
 // The group's weights.
 fn weights_of(s: Stored) -> Group {
-    let a = vec4<f32>(s.scale.x);
-    let b = vec4<f32>(s.shift.x);
-    let c = vec4<f32>(s.scale.y);
-    let d = vec4<f32>(s.shift.y);
+    let a = Four(vec4<f32>(s.scale.x));
+    let b = Four(vec4<f32>(s.shift.x));
+    let c = Four(vec4<f32>(s.scale.y));
+    let d = Four(vec4<f32>(s.shift.y));
     return Group(
         fma(s.q.a, a, b), fma(s.q.b, a, b), fma(s.q.c, a, b), fma(s.q.d, a, b),
         fma(s.q.e, c, d), fma(s.q.f, c, d), fma(s.q.g, c, d), fma(s.q.h, c, d),

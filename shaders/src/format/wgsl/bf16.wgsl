@@ -1,10 +1,10 @@
 // BF16: 16 words a group, two weights each; a bfloat16 is the upper half of an f32.
 struct Packed { a: vec4<u32>, b: vec4<u32>, c: vec4<u32>, d: vec4<u32> }
 
-fn four(words: vec2<u32>) -> vec4<f32> {
+fn four_of(words: vec2<u32>) -> Four {
     let high = words & vec2<u32>(0xffff0000u);
     let low = words << vec2<u32>(16u);
-    return bitcast<vec4<f32>>(vec4<u32>(low.x, high.x, low.y, high.y));
+    return four(bitcast<vec4<f32>>(vec4<u32>(low.x, high.x, low.y, high.y)));
 }
 
 fn load_packed(base: u32, g: u32) -> Packed {
@@ -14,6 +14,6 @@ fn load_packed(base: u32, g: u32) -> Packed {
 
 fn unpack(own: Packed, g: u32) -> Stored {
     return Stored(Group(
-        four(own.a.xy), four(own.a.zw), four(own.b.xy), four(own.b.zw), four(own.c.xy), four(own.c.zw), four(own.d.xy), four(own.d.zw),
+        four_of(own.a.xy), four_of(own.a.zw), four_of(own.b.xy), four_of(own.b.zw), four_of(own.c.xy), four_of(own.c.zw), four_of(own.d.xy), four_of(own.d.zw),
     ), vec2<f32>(1.0), vec2<f32>());
 }

@@ -12,9 +12,13 @@ fn load_packed(base: u32, g: u32) -> Packed {
     );
 }
 
+fn four_of(words: vec4<u32>) -> Four {
+    return four(bitcast<vec4<f32>>(words));
+}
+
 fn unpack(own: Packed, g: u32) -> Stored {
     return Stored(Group(
-        bitcast<vec4<f32>>(own.a), bitcast<vec4<f32>>(own.b), bitcast<vec4<f32>>(own.c), bitcast<vec4<f32>>(own.d),
-        bitcast<vec4<f32>>(own.e), bitcast<vec4<f32>>(own.f), bitcast<vec4<f32>>(own.g), bitcast<vec4<f32>>(own.h),
+        four_of(own.a), four_of(own.b), four_of(own.c), four_of(own.d),
+        four_of(own.e), four_of(own.f), four_of(own.g), four_of(own.h),
     ), vec2<f32>(1.0), vec2<f32>());
 }
