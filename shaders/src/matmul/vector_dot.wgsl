@@ -10,12 +10,10 @@ override TEAM: u32 = LANES * SPLITS;
 const INVOCATIONS = 256u;
 const PIECE = 128u; // groups of x that are brought together
 
-// A half is 16 floats, which share a scale. Its bytes: the lowest ones, the middle ones, the highest ones.
+// A half is 16 floats, which share a scale. Its bytes: the lowest ones, the middle ones, the highest ones. In the end, sums.
 var<workgroup> digits: array<vec4<u32>, 6u * PIECE>;
-// What a half's whole numbers are multiplied by, and the sum of its floats.
-var<workgroup> halves: array<vec2<f32>, 2u * PIECE>;
-// An invocation's sums: of each tile's row, and of squares.
-var<workgroup> parts: array<vec3<f32>, INVOCATIONS>;
+// What a half's whole numbers are multiplied by, the sum of its floats, and that of x's squares.
+var<workgroup> halves: array<vec3<f32>, 2u * PIECE>;
 
 // Almost the largest whole number with three signed bytes, 8355711: dividing may round upwards.
 const MOST = 8355584.0;
@@ -45,8 +43,8 @@ fn largest_of(v: Sixteen) -> f32 {
     return max(max(m.x, m.y), max(m.z, m.w));
 }
 
-// Brings half `i` of x, which is `v`, to place `to_`; the sum of its squares.
-fn bring(v: Sixteen, i: u32, to_: u32) -> f32 {
+// Brings half `i` of x, which is `v`, to place `to_`.
+fn bring(v: Sixteen, i: u32, to_: u32) {
     var own = v;
     var squares = 0.0;
     if NORMED {
@@ -63,8 +61,7 @@ fn bring(v: Sixteen, i: u32, to_: u32) -> f32 {
     digits[3u * to_] = vec4<u32>(gathered(a, 0u), gathered(b, 0u), gathered(c, 0u), gathered(d, 0u));
     digits[3u * to_ + 1u] = vec4<u32>(gathered(a, 8u), gathered(b, 8u), gathered(c, 8u), gathered(d, 8u));
     digits[3u * to_ + 2u] = vec4<u32>(gathered(a, 16u), gathered(b, 16u), gathered(c, 16u), gathered(d, 16u));
-    halves[to_] = vec2<f32>(scale, horizontal((own.a + own.b) + (own.c + own.d)));
-    return squares;
+    halves[to_] = vec3<f32>(scale, horizontal((own.a + own.b) + (own.c + own.d)), squares);
 }
 
 fn dot16(q: vec4<u32>, x: vec4<u32>) -> i32 {
@@ -72,11 +69,11 @@ fn dot16(q: vec4<u32>, x: vec4<u32>) -> i32 {
 }
 
 // A half in workgroup memory.
-struct Half { low: vec4<u32>, middle: vec4<u32>, high: vec4<u32>, scale: f32, sum: f32 }
+struct Half { low: vec4<u32>, middle: vec4<u32>, high: vec4<u32>, scale: f32, sum: f32, squares: f32 }
 
 fn half_at(i: u32) -> Half {
     let of_ = halves[i];
-    return Half(digits[3u * i], digits[3u * i + 1u], digits[3u * i + 2u], of_.x, of_.y);
+    return Half(digits[3u * i], digits[3u * i + 1u], digits[3u * i + 2u], of_.x, of_.y, of_.z);
 }
 
 // 16 codes times x.
@@ -98,11 +95,11 @@ fn load_both(base: vec2<u32>, g: u32) -> Both {
     return Both(load_packed(base.x, known), load_packed(base.y, known));
 }
 
-// Group g of both rows times that of x, which is at place `at`.
-fn dot_both(w: Both, g: u32, at: u32) -> vec2<f32> {
+// Group g of both rows times that of x, which is at place `at`, and the sum of its squares.
+fn dot_both(w: Both, g: u32, at: u32) -> vec3<f32> {
     let a = half_at(2u * at);
     let b = half_at(2u * at + 1u);
-    return vec2<f32>(dot_coded(unpack_codes(w.a, g), a, b), dot_coded(unpack_codes(w.b, g), a, b));
+    return vec3<f32>(dot_coded(unpack_codes(w.a, g), a, b), dot_coded(unpack_codes(w.b, g), a, b), a.squares + b.squares);
 }
 
 @compute @workgroup_size(INVOCATIONS)
@@ -115,8 +112,7 @@ fn matmul(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_ind
     // Two groups are on their way while one is worked on.
     var w0 = load_both(base, g);
     var w1 = load_both(base, g + SPLITS);
-    var sum = vec2<f32>();
-    var squares = 0.0;
+    var sum = vec3<f32>();
     var next = load_half(own);
     for (var first = 0u; first < groups_in_row(); first += PIECE) {
         workgroupBarrier();
@@ -124,7 +120,7 @@ fn matmul(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_ind
         let v = next;
         next = load_half(half + INVOCATIONS);
         if half < 2u * groups_in_row() {
-            squares += bring(v, half, own);
+            bring(v, half, own);
         }
         workgroupBarrier();
         let end = min(first + PIECE, groups_in_row());
@@ -136,21 +132,16 @@ fn matmul(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_ind
         }
     }
 
-    parts[own] = vec3<f32>(sum, squares);
+    workgroupBarrier();
+    digits[own] = vec4<u32>(bitcast<vec3<u32>>(sum), 0u);
     workgroupBarrier();
     if own % TEAM < LANES {
-        var all = sum;
         for (var i = LANES; i < TEAM; i += LANES) {
-            all += parts[own + i].xy;
+            sum += bitcast<vec3<f32>>(digits[own + i].xyz);
         }
         if NORMED {
-            // Each invocation has seen what it brought: all of them have seen x.
-            squares = 0.0;
-            for (var i = 0u; i < INVOCATIONS; i++) {
-                squares += parts[i].z;
-            }
-            all *= norm_scale(squares);
+            sum *= norm_scale(sum.z);
         }
-        put_pair(0u, 1u, pair, lane, all.x, all.y);
+        put_pair(0u, 1u, pair, lane, sum.x, sum.y);
     }
 }
