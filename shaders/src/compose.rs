@@ -11,6 +11,8 @@ use crate::kernel::{Kernel, Variant};
 pub enum Dialect {
     /// naga, in native wgpu.
     Naga,
+    /// The same, for devices where parameters come with the launch: [`Caps::immediates`](crate::caps::Caps).
+    Immediates,
     /// A browser.
     Browser,
 }
@@ -74,7 +76,10 @@ pub fn compose(
     }
     let fault = |fault: String| ComposeError { kernel: kernel.name, fault };
     append(kernel.wgsl, variant.defines, format, &mut out).map_err(fault)?;
-    Ok(out)
+    Ok(match dialect {
+        Dialect::Immediates => out.replace("@group(0) @binding(0) var<uniform> p:", "var<immediate> p:"),
+        Dialect::Naga | Dialect::Browser => out,
+    })
 }
 
 fn append(source: &str, defines: &[&str], format: Option<Format>, out: &mut String) -> Result<(), String> {

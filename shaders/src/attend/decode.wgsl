@@ -12,10 +12,8 @@ override QUADS: u32 = HEAD_DIM / 16u;  // of a quarter of a key
 override EIGHTHS: u32 = HEAD_DIM / 8u; // invocations that hold a value
 override VALUES: u32 = TEAM / EIGHTHS; // values that a team holds at a time
 
-var<workgroup> queries: array<vec4<f32>, HEAD_DIM>; // [quad, row]
-var<workgroup> parts: array<vec4<f32>, 2u * LANES>;
-var<workgroup> peaks: array<vec4<f32>, TEAMS>;
-var<workgroup> totals: array<vec4<f32>, TEAMS>;
+// The queries, [quad, row], then what teams tell each other; in the end the teams' states. Heads are of 128 floats at most.
+var<workgroup> memory_: array<vec4<f32>, 8u * 128u>;
 
 #ifdef SUBGROUPS
 // A team is a subgroup.
@@ -45,38 +43,38 @@ fn told(own: vec4<f32>, from_: u32, lane: u32) -> vec4<f32> {
 #else
 fn largest(v: vec4<f32>, lane: u32) -> vec4<f32> {
     workgroupBarrier();
-    parts[lane] = v;
+    memory_[HEAD_DIM + lane] = v;
     for (var half = TEAM / 2u; half > 0u; half >>= 1u) {
         workgroupBarrier();
         if lane % TEAM < half {
-            parts[lane] = max(parts[lane], parts[lane + half]);
+            memory_[HEAD_DIM + lane] = max(memory_[HEAD_DIM + lane], memory_[HEAD_DIM + lane + half]);
         }
     }
     workgroupBarrier();
-    return parts[lane / TEAM * TEAM];
+    return memory_[HEAD_DIM + lane / TEAM * TEAM];
 }
 
 fn total_of(v: vec4<f32>, lane: u32) -> vec4<f32> {
     workgroupBarrier();
-    parts[lane] = v;
+    memory_[HEAD_DIM + lane] = v;
     for (var half = TEAM / 2u; half > 0u; half >>= 1u) {
         workgroupBarrier();
         if lane % TEAM < half {
-            parts[lane] += parts[lane + half];
+            memory_[HEAD_DIM + lane] += memory_[HEAD_DIM + lane + half];
         }
     }
     workgroupBarrier();
-    return parts[lane / TEAM * TEAM];
+    return memory_[HEAD_DIM + lane / TEAM * TEAM];
 }
 
 // What a team's quarters found of two keys, put together.
 fn gathered_two(s: Two, lane: u32, second: bool) -> vec4<f32> {
     workgroupBarrier();
-    parts[lane] = s.a;
-    parts[LANES + lane] = s.b;
+    memory_[HEAD_DIM + lane] = s.a;
+    memory_[HEAD_DIM + LANES + lane] = s.b;
     workgroupBarrier();
     let at = select(0u, LANES, second) + lane / TEAM * TEAM + lane % 8u;
-    return (parts[at] + parts[at + 8u]) + (parts[at + 16u] + parts[at + 24u]);
+    return (memory_[HEAD_DIM + at] + memory_[HEAD_DIM + at + 8u]) + (memory_[HEAD_DIM + at + 16u] + memory_[HEAD_DIM + at + 24u]);
 }
 
 // The same of four keys: each quarter has one key's.
@@ -90,12 +88,12 @@ fn gathered(a: Two, b: Two, lane: u32) -> vec4<f32> {
 // Tells a team's other invocations.
 fn tell(own: vec4<f32>, lane: u32) {
     workgroupBarrier();
-    parts[lane] = own;
+    memory_[HEAD_DIM + lane] = own;
     workgroupBarrier();
 }
 
 fn told(own: vec4<f32>, from_: u32, lane: u32) -> vec4<f32> {
-    return parts[lane / TEAM * TEAM + from_];
+    return memory_[HEAD_DIM + lane / TEAM * TEAM + from_];
 }
 #endif
 
@@ -105,10 +103,10 @@ struct Two { a: vec4<f32>, b: vec4<f32> }
 // The products of the rows' quad i with pieces of two keys.
 fn dots(i: u32, a: vec4<f32>, b: vec4<f32>) -> Two {
     let at = i * ROWS;
-    let q0 = queries[at];
-    let q1 = queries[at + 1u];
-    let q2 = queries[at + 2u];
-    let q3 = queries[at + 3u];
+    let q0 = memory_[at];
+    let q1 = memory_[at + 1u];
+    let q2 = memory_[at + 2u];
+    let q3 = memory_[at + 3u];
     return Two(
         vec4<f32>(dot(q0, a), dot(q1, a), dot(q2, a), dot(q3, a)), vec4<f32>(dot(q0, b), dot(q1, b), dot(q2, b), dot(q3, b)),
     );
@@ -123,10 +121,10 @@ fn scores_at(a: u32, b: u32, first: u32) -> Two {
     var s = Two();
     // All quads of a quarter have one scale where a scale's floats are a multiple of a quarter's.
     let one_scale = scale_group(HEAD_DIM) % (4u * QUADS) == 0u;
-    for (var i = first; i < first + QUADS; i += 4u) {
-        // Four quads of each key on their way together; a quarter may have fewer.
-        let last = first + QUADS - 1u;
-        let j = min(vec4<u32>(i) + vec4<u32>(0u, 1u, 2u, 3u), vec4<u32>(last));
+    for (var i = 0u; i < QUADS; i += 4u) {
+        // Four quads of each key at a time; a quarter may have fewer.
+        let four = vec4<u32>(i) + vec4<u32>(0u, 1u, 2u, 3u);
+        let j = first + min(four, vec4<u32>(QUADS - 1u));
         var a0 = k_quad(a, j.x);
         var a1 = k_quad(a, j.y);
         var a2 = k_quad(a, j.z);
@@ -149,7 +147,7 @@ fn scores_at(a: u32, b: u32, first: u32) -> Two {
         let d1 = dots(j.y, a1, b1);
         let d2 = dots(j.z, a2, b2);
         let d3 = dots(j.w, a3, b3);
-        let counts = vec4<f32>(vec4<u32>(i) + vec4<u32>(0u, 1u, 2u, 3u) <= vec4<u32>(last));
+        let counts = vec4<f32>(four < vec4<u32>(QUADS));
         s.a += (d0.a * counts.x + d1.a * counts.y) + (d2.a * counts.z + d3.a * counts.w);
         s.b += (d0.b * counts.x + d1.b * counts.y) + (d2.b * counts.z + d3.b * counts.w);
     }
@@ -206,25 +204,6 @@ fn add_values(sum: Sums, own: vec4<f32>, first: u32, count: u32, kv_head: u32, l
     return s;
 }
 
-// Puts two of eight floats of all teams together, to the rows' states from `at` on.
-fn put_sums(a: vec4<f32>, b: vec4<f32>, i: u32, lane: u32, at: vec4<u32>, known: vec4<bool>) {
-    workgroupBarrier();
-    parts[lane] = a;
-    parts[LANES + lane] = b;
-    workgroupBarrier();
-    if lane < 2u * EIGHTHS {
-        let second = lane / EIGHTHS;
-        let own = second * LANES + lane % EIGHTHS;
-        var all = vec4<f32>();
-        for (var team = 0u; team < LANES; team += TEAM) {
-            for (var turn = 0u; turn < VALUES; turn++) {
-                all += parts[own + team + turn * EIGHTHS];
-            }
-        }
-        put_rows(at + vec4<u32>(lane % EIGHTHS * 8u + i + second), known, all);
-    }
-}
-
 fn put_rows(at: vec4<u32>, known: vec4<bool>, v: vec4<f32>) {
     if known.x {
         states[at.x] = v.x;
@@ -264,7 +243,7 @@ fn attend(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_ind
     let quads = HEAD_DIM / 4u;
     for (var i = lane; i < ROWS * quads; i += LANES) {
         let head = kv_head * rows + min(row0 + i % ROWS, rows - 1u);
-        queries[i] = q[head * quads + i / ROWS] * p.scale;
+        memory_[i] = q[head * quads + i / ROWS] * p.scale;
     }
 
     let four = vec4<u32>(row0) + vec4<u32>(0u, 1u, 2u, 3u);
@@ -295,7 +274,10 @@ fn attend(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_ind
         let first = own_begin + done;
         let keys = min(vec4<u32>(first + lane % 8u) + vec4<u32>(0u, 8u, 16u, 24u), vec4<u32>(end - 1u));
         let low = scores_at(key_base(kv_head, keys.x), key_base(kv_head, keys.y), quarter);
-        let high = scores_at(key_base(kv_head, keys.z), key_base(kv_head, keys.w), quarter);
+        var high = Two();
+        if part - done > 16u {
+            high = scores_at(key_base(kv_head, keys.z), key_base(kv_head, keys.w), quarter);
+        }
         let is_known = first + lane % TEAM < own_end;
         let scores = select(vec4<f32>(NEVER), gathered(low, high, lane), is_known);
         let before = peak;
@@ -310,27 +292,55 @@ fn attend(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_ind
         }
     }
 
+    // Of all teams.
     total = total_of(total, lane);
+    let team = lane / TEAM;
+    workgroupBarrier();
     if lane % TEAM == 0u {
-        peaks[lane / TEAM] = peak;
-        totals[lane / TEAM] = total;
+        memory_[team] = peak;
+        memory_[TEAMS + team] = total;
     }
     workgroupBarrier();
     var highest = vec4<f32>(NEVER);
-    for (var team = 0u; team < TEAMS; team++) {
-        highest = max(highest, peaks[team]);
+    for (var i = 0u; i < TEAMS; i++) {
+        highest = max(highest, memory_[i]);
+    }
+    total = vec4<f32>();
+    for (var i = 0u; i < TEAMS; i++) {
+        total = fma(memory_[TEAMS + i], exp(memory_[i] - highest), total);
     }
     s = times(s, exp(peak - highest));
-    put_sums(s.a, s.b, 0u, lane, at, known);
-    put_sums(s.c, s.d, 2u, lane, at, known);
-    put_sums(s.e, s.f, 4u, lane, at, known);
-    put_sums(s.g, s.h, 6u, lane, at, known);
-    if lane == 0u {
-        var sum = vec4<f32>();
-        for (var team = 0u; team < TEAMS; team++) {
-            sum = fma(totals[team], exp(peaks[team] - highest), sum);
+    // Floats `i` of all eighths lie together. One turn after the other adds what it has.
+    let own = team * HEAD_DIM + lane % TEAM % EIGHTHS;
+    for (var turn = 0u; turn < VALUES; turn++) {
+        workgroupBarrier();
+        if lane % TEAM / EIGHTHS == turn {
+            if turn > 0u {
+                s = Sums(
+                    s.a + memory_[own], s.b + memory_[own + EIGHTHS], s.c + memory_[own + 2u * EIGHTHS], s.d + memory_[own + 3u * EIGHTHS],
+                    s.e + memory_[own + 4u * EIGHTHS], s.f + memory_[own + 5u * EIGHTHS], s.g + memory_[own + 6u * EIGHTHS], s.h + memory_[own + 7u * EIGHTHS],
+                );
+            }
+            memory_[own] = s.a;
+            memory_[own + EIGHTHS] = s.b;
+            memory_[own + 2u * EIGHTHS] = s.c;
+            memory_[own + 3u * EIGHTHS] = s.d;
+            memory_[own + 4u * EIGHTHS] = s.e;
+            memory_[own + 5u * EIGHTHS] = s.f;
+            memory_[own + 6u * EIGHTHS] = s.g;
+            memory_[own + 7u * EIGHTHS] = s.h;
         }
+    }
+    workgroupBarrier();
+    if lane < HEAD_DIM {
+        var all = vec4<f32>();
+        for (var i = 0u; i < TEAMS; i++) {
+            all += memory_[i * HEAD_DIM + lane];
+        }
+        put_rows(at + vec4<u32>(lane % EIGHTHS * 8u + lane / EIGHTHS), known, all);
+    }
+    if lane == 0u {
         put_rows(at + HEAD_DIM, known, highest);
-        put_rows(at + HEAD_DIM + 1u, known, sum);
+        put_rows(at + HEAD_DIM + 1u, known, total);
     }
 }

@@ -22,7 +22,7 @@ fn matmul(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_ind
     if token >= tokens {
         return;
     }
-    let tile = (group.x + group.y * p.across) * 8u;
+    let tile = unit_of(group) * 8u;
     let b0 = base_of(tile, lane);
     let b1 = base_of(tile + 1u, lane);
     let b2 = base_of(tile + 2u, lane);

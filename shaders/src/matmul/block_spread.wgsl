@@ -114,7 +114,7 @@ fn matmul(
     if token >= tokens {
         return;
     }
-    let tile = 2u * (group.x + group.y * p.across);
+    let tile = 2u * unit_of(group);
     let at0 = bases_of(tile, own);
     let at1 = bases_of(tile + 1u, own);
     let groups = row_groups();

@@ -1,4 +1,4 @@
-use super::shape::{BLOCK, BLOCK_SPREAD, MATRIX, NARROW, NARROW_DOT, ROWS, ROWS_SPREAD, Shape, TILES, VECTOR, VECTOR_DOT};
+use super::shape::{BLOCK, BLOCK_SPREAD, MATRIX, NARROW, NARROW_DOT, ROWS, ROWS_SPREAD, SHARED_DOT, Shape, TILES, VECTOR, VECTOR_DOT};
 use super::{MATMUL, Params, Put};
 use crate::format::{Format, GROUP};
 use crate::kernel::{Case, Scene, Step};
@@ -44,6 +44,7 @@ pub fn cases() -> Vec<Case> {
         (VECTOR, 1),
         (NARROW, 1),
         (VECTOR_DOT, 1),
+        (SHARED_DOT, 1),
         (NARROW_DOT, 1),
         (ROWS, 1),
         (ROWS_SPREAD, 1),
@@ -98,7 +99,7 @@ fn case(shape: Shape, product: Product) -> Case {
     let x = random.activations((tokens * width) as usize);
     let y = random.activations((tokens * y_width) as usize);
     let norm = if normed { random.activations(width as usize) } else { x.clone() };
-    let overrides = shape.overrides(put, normed, format, rows, width);
+    let overrides = shape.overrides(put, normed, format, rows, width, workgroups[0]);
     let normed = if normed { " normed" } else { "" };
     let splits = shape.overrides.iter().find(|(name, _)| *name == "SPLITS");
     let splits = splits.map_or(String::new(), |(_, splits)| format!(" splits {splits}"));

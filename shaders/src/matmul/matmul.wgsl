@@ -42,6 +42,12 @@ override NORMED: bool = false;
 override GROUPS: u32 = 0u;
 override ROWS: u32 = 0u;
 override ROW_WORDS: u32 = 0u;
+override ACROSS: u32 = 0u;
+
+// Which of the workgroups this is.
+fn unit_of(group: vec3<u32>) -> u32 {
+    return group.x + group.y * select(ACROSS, p.across, ACROSS == 0u);
+}
 
 fn groups_in_row() -> u32 {
     return select(GROUPS, p.groups, GROUPS == 0u);

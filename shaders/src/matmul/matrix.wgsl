@@ -1,13 +1,15 @@
-// Many tokens, for GPUs with matrix units: 128 rows of 128 tokens a workgroup of eight subgroups. Group by group, weights and x
-// become halves in workgroup memory; products are exact, sums in f32. A subgroup has 32 tokens of a pair of tiles.
+// Many tokens, for GPUs with matrix units: 128 rows of 128 tokens a workgroup of eight subgroups, two groups of weights at a time.
+// Weights and x become halves in workgroup memory; products are exact, sums in f32. A subgroup has 64 rows of 32 tokens.
 //
-// Halves of x beyond 65504 would be infinite: they are cut there.
+// Halves of x beyond 65504 would be infinite: they are cut there. Tokens beyond the last are read and not stored.
 
-// Blocks of 16 columns, each of 128 rows of weights, then 128 of tokens. A row takes six vectors, four of them used: 48 bytes
-// from row to row keep neighbours out of each other's banks.
-const PITCH = 6u;
-const BLOCK = 256u * PITCH;
-var<workgroup> tiles: array<vec4<f16>, 2u * BLOCK>;
+// Sixteen rows of a group's 32 halves. A row takes ten vectors, eight of them used: 80 bytes from row to row keep neighbours out
+// of each other's banks. Arrays of arrays, so that all but one index is a constant.
+const PITCH = 10u;
+alias Rows = array<array<vec4<f16>, PITCH>, 16>;
+// [group, pair of tiles, tile, half of its rows] and [group, 32 tokens, half of them].
+var<workgroup> w_tile: array<array<array<array<Rows, 2>, 2>, 2>, 2>;
+var<workgroup> x_tile: array<array<array<Rows, 2>, 4>, 2>;
 // A subgroup's results on their way out.
 var<workgroup> results: array<f32, 8u * 256u>;
 
@@ -19,25 +21,33 @@ fn halves(v: vec4<f32>) -> vec4<f16> {
     return clamp(four(v), vec4<f16>(-65504.0h), vec4<f16>(65504.0h));
 }
 
-// Puts half a group of weights, scaled, into its row.
-fn bring_weights(at: u32, a: Four, b: Four, c: Four, d: Four, scale: f32, shift: f32) {
-    let s = vec4<f16>(f16(scale));
-    let t = vec4<f16>(f16(shift));
-    tiles[at] = fma(a, s, t);
-    tiles[at + 1u] = fma(b, s, t);
-    tiles[at + 2u] = fma(c, s, t);
-    tiles[at + 3u] = fma(d, s, t);
-}
-
-// A vector of group g of a token's x.
-fn load_token(token: u32, last: u32, g: u32, quad: u32) -> vec4<f32> {
-    return x[((p.x_first + min(token, last)) * p.groups + g) * 8u + quad];
-}
-
 // Four results of a subgroup's 16 x 16: those of token `i / 4` of the 16, rows `4 (i % 4)` on.
 fn result4(subgroup: u32, i: u32) -> vec4<f32> {
     let at = subgroup * 256u + i * 4u;
     return vec4<f32>(results[at], results[at + 1u], results[at + 2u], results[at + 3u]);
+}
+
+// A group's weights; zeros beyond the last.
+fn group_of(packed: Packed, g: u32, groups: u32) -> Group {
+    var s = unpack(packed, g);
+    let there = vec2<f32>(select(0.0, 1.0, g < groups));
+    s.scale *= there;
+    s.shift *= there;
+    return weights_of(s);
+}
+
+// Quads of eight tokens, 16 apart.
+struct Tokens {
+    a: vec4<f32>, b: vec4<f32>, c: vec4<f32>, d: vec4<f32>,
+    e: vec4<f32>, f: vec4<f32>, g: vec4<f32>, h: vec4<f32>,
+}
+
+fn load_tokens(at: u32) -> Tokens {
+    let stride = p.groups * 128u;
+    return Tokens(
+        x[at], x[at + stride], x[at + 2u * stride], x[at + 3u * stride],
+        x[at + 4u * stride], x[at + 5u * stride], x[at + 6u * stride], x[at + 7u * stride],
+    );
 }
 
 @compute @workgroup_size(256)
@@ -47,22 +57,22 @@ fn matmul(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_ind
     if token0 >= tokens {
         return;
     }
-    let unit = group.x + group.y * p.across;
-    let base = base_of(4u * unit + lane / 32u % 4u, lane % 32u);
-    // An invocation brings half of a row's group, and one vector of every 32nd token's: eight of them read a token's group, so
-    // that what they load lies together.
-    let high = lane >= 128u;
-    let row = lane % 128u * PITCH;
+    let unit = unit_of(group);
+    let groups = row_groups();
+    let last = groups - 1u;
+    // An invocation brings a row's group, and a quad of every 16th token's: eight of them read a token's group, so that what they
+    // load lies together.
+    let row = lane % 128u;
+    let row_group = lane / 128u;
+    let base = base_of(4u * unit + row / 32u, row % 32u);
     let quad = lane % 8u;
-    let line = token0 + lane / 8u;
-    let last = tokens - 1u;
-    let to_ = (128u + lane / 8u) * PITCH + quad / 4u * BLOCK + quad % 4u;
-
+    let x_group = lane / 8u % 2u;
+    let line = lane / 16u;
+    let x_base = (p.x_first + token0 + line) * p.groups * 8u + quad;
+    // What its subgroup computes.
     let subgroup = lane / 32u;
-    let rows = subgroup / 4u * 64u;           // of the workgroup's rows of weights
-    let own_tokens = subgroup % 4u * 32u;     // of its tokens
-    let left = (128u + own_tokens) * PITCH;
-    let right = rows * PITCH;
+    let own_rows = subgroup % 2u;
+    let own_tokens = subgroup / 2u;
     var c00 = Sums();
     var c01 = Sums();
     var c02 = Sums();
@@ -71,52 +81,52 @@ fn matmul(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_ind
     var c11 = Sums();
     var c12 = Sums();
     var c13 = Sums();
-    // The next group is on its way while the matrix units work, and taken apart after them.
-    var packed = load_packed(base, 0u);
-    var x0 = load_token(line, last, 0u, quad);
-    var x1 = load_token(line + 32u, last, 0u, quad);
-    var x2 = load_token(line + 64u, last, 0u, quad);
-    var x3 = load_token(line + 96u, last, 0u, quad);
-    let groups = row_groups();
-    for (var g = 0u; g < groups; g++) {
+    // The next groups are on their way while the matrix units work, and taken apart after them.
+    var packed = load_packed(base, min(row_group, last));
+    var v = load_tokens(x_base + min(x_group, last) * 8u);
+    for (var g = 0u; g < groups; g += 2u) {
         workgroupBarrier();
-        if high {
-            let w = unpack(packed, g);
-            bring_weights(row + BLOCK, w.q.e, w.q.f, w.q.g, w.q.h, w.scale.y, w.shift.y);
-        } else {
-            let w = unpack(packed, g);
-            bring_weights(row, w.q.a, w.q.b, w.q.c, w.q.d, w.scale.x, w.shift.x);
-        }
-        tiles[to_] = halves(x0);
-        tiles[to_ + 32u * PITCH] = halves(x1);
-        tiles[to_ + 64u * PITCH] = halves(x2);
-        tiles[to_ + 96u * PITCH] = halves(x3);
+        let w = group_of(packed, g + row_group, groups);
+        w_tile[row_group][row / 64u][row / 32u % 2u][row / 16u % 2u][row % 16u][0] = w.a;
+        w_tile[row_group][row / 64u][row / 32u % 2u][row / 16u % 2u][row % 16u][1] = w.b;
+        w_tile[row_group][row / 64u][row / 32u % 2u][row / 16u % 2u][row % 16u][2] = w.c;
+        w_tile[row_group][row / 64u][row / 32u % 2u][row / 16u % 2u][row % 16u][3] = w.d;
+        w_tile[row_group][row / 64u][row / 32u % 2u][row / 16u % 2u][row % 16u][4] = w.e;
+        w_tile[row_group][row / 64u][row / 32u % 2u][row / 16u % 2u][row % 16u][5] = w.f;
+        w_tile[row_group][row / 64u][row / 32u % 2u][row / 16u % 2u][row % 16u][6] = w.g;
+        w_tile[row_group][row / 64u][row / 32u % 2u][row / 16u % 2u][row % 16u][7] = w.h;
+        x_tile[x_group][0][0][line][quad] = halves(v.a);
+        x_tile[x_group][0][1][line][quad] = halves(v.b);
+        x_tile[x_group][1][0][line][quad] = halves(v.c);
+        x_tile[x_group][1][1][line][quad] = halves(v.d);
+        x_tile[x_group][2][0][line][quad] = halves(v.e);
+        x_tile[x_group][2][1][line][quad] = halves(v.f);
+        x_tile[x_group][3][0][line][quad] = halves(v.g);
+        x_tile[x_group][3][1][line][quad] = halves(v.h);
         workgroupBarrier();
-        let next = min(g + 1u, p.groups - 1u);
-        packed = load_packed(base, next);
-        x0 = load_token(line, last, next, quad);
-        x1 = load_token(line + 32u, last, next, quad);
-        x2 = load_token(line + 64u, last, next, quad);
-        x3 = load_token(line + 96u, last, next, quad);
-        for (var block = 0u; block < 2u * BLOCK; block += BLOCK) {
-            let a0 = coopLoadT<Left>(&tiles[left + block], PITCH);
-            let a1 = coopLoadT<Left>(&tiles[left + block + 16u * PITCH], PITCH);
-            let b0 = coopLoad<Right>(&tiles[right + block], PITCH);
-            let b1 = coopLoad<Right>(&tiles[right + block + 16u * PITCH], PITCH);
-            let b2 = coopLoad<Right>(&tiles[right + block + 32u * PITCH], PITCH);
-            let b3 = coopLoad<Right>(&tiles[right + block + 48u * PITCH], PITCH);
+        packed = load_packed(base, min(g + 2u + row_group, last));
+        v = load_tokens(x_base + min(g + 2u + x_group, last) * 8u);
+        for (var i = 0u; i < 4u; i++) {
+            // 16 columns: the first or the last of a group.
+            let at = i % 2u * 4u;
+            let a0 = coopLoadT<Left>(&x_tile[i / 2u][own_tokens][0][0][at], PITCH);
+            let a1 = coopLoadT<Left>(&x_tile[i / 2u][own_tokens][1][0][at], PITCH);
+            let b0 = coopLoad<Right>(&w_tile[i / 2u][own_rows][0][0][0][at], PITCH);
             c00 = coopMultiplyAdd(a0, b0, c00);
-            c01 = coopMultiplyAdd(a0, b1, c01);
-            c02 = coopMultiplyAdd(a0, b2, c02);
-            c03 = coopMultiplyAdd(a0, b3, c03);
             c10 = coopMultiplyAdd(a1, b0, c10);
+            let b1 = coopLoad<Right>(&w_tile[i / 2u][own_rows][0][1][0][at], PITCH);
+            c01 = coopMultiplyAdd(a0, b1, c01);
             c11 = coopMultiplyAdd(a1, b1, c11);
+            let b2 = coopLoad<Right>(&w_tile[i / 2u][own_rows][1][0][0][at], PITCH);
+            c02 = coopMultiplyAdd(a0, b2, c02);
             c12 = coopMultiplyAdd(a1, b2, c12);
+            let b3 = coopLoad<Right>(&w_tile[i / 2u][own_rows][1][1][0][at], PITCH);
+            c03 = coopMultiplyAdd(a0, b3, c03);
             c13 = coopMultiplyAdd(a1, b3, c13);
         }
     }
 
-    let pair = 2u * unit + subgroup / 4u;
+    let pair = 2u * unit + own_rows;
     for (var quarter = 0u; quarter < 4u; quarter++) {
         // The same 16 tokens and 16 rows of both tiles of the pair.
         var first = c00;
@@ -137,7 +147,7 @@ fn matmul(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_ind
         workgroupBarrier();
         let b0 = result4(subgroup, lane % 32u);
         let b1 = result4(subgroup, lane % 32u + 32u);
-        let to_token = token0 + own_tokens + quarter / 2u * 16u + lane % 32u / 4u;
+        let to_token = token0 + own_tokens * 32u + quarter / 2u * 16u + lane % 32u / 4u;
         let to_lane = quarter % 2u * 16u + lane % 4u * 4u;
         for (var i = 0u; i < 4u; i++) {
             put_pair(to_token, tokens, pair, to_lane + i, a0[i], b0[i]);

@@ -50,7 +50,7 @@ pub static MATMUL: Kernel = Kernel {
     params: Params::FIELDS,
     params_bytes: size_of::<Params>(),
     bindings: &[read("weights"), read("quads"), read("x"), read("norm"), write("y")],
-    overrides: &["LANES", "SPLITS", "PUT", "NORMED", "GROUPS", "ROWS", "ROW_WORDS"],
+    overrides: &["LANES", "SPLITS", "PUT", "NORMED", "GROUPS", "ROWS", "ROW_WORDS", "ACROSS"],
     variants: &[
         Variant::base("vector", &["VECTOR"]),
         Variant::base("rows", &["ROWS"]),
@@ -157,7 +157,7 @@ fn record(
             eps: norm.map_or(0.0, |norm| norm.eps),
             zero: 0,
         };
-        let overrides = shape.overrides(put, norm.is_some(), shard.format, shard.rows, w.width);
+        let overrides = shape.overrides(put, norm.is_some(), shard.format, shard.rows, w.width, workgroups[0]);
         plan.push(Dispatch {
             kernel: &MATMUL,
             variant: &MATMUL.variants[shape.variant],

@@ -1,7 +1,7 @@
 // One token, for CPUs, which pay for loads: eight rows an invocation, x loaded once for all of them.
 @compute @workgroup_size(32)
 fn matmul(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
-    let tile = (group.x + group.y * p.across) * 8u;
+    let tile = unit_of(group) * 8u;
     let b0 = base_of(tile, lane);
     let b1 = base_of(tile + 1u, lane);
     let b2 = base_of(tile + 2u, lane);

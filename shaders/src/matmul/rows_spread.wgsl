@@ -39,7 +39,7 @@ fn matmul(
     @builtin(local_invocation_index) own: u32,
     @builtin(subgroup_invocation_id) lane: u32,
 ) {
-    let pair = group.x + group.y * p.across;
+    let pair = unit_of(group);
     let a = dot_tile(2u * pair, own, lane);
     let b = dot_tile(2u * pair + 1u, own, lane);
     let tokens = token_count();

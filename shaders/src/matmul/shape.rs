@@ -45,11 +45,16 @@ pub(super) const VECTOR: Shape =
 pub(super) const NARROW: Shape = Shape { lanes: 4, overrides: &[("LANES", 4), ("SPLITS", 64)], ..VECTOR };
 /// Rows from which on there are enough workgroups with more of them each.
 const MANY_ROWS: u32 = 16_384;
+/// Teams of 8 rows of two tiles, 4 invocations each: where there are rows enough, each has a stream of its own.
 pub(super) const VECTOR_DOT: Shape =
     Shape { variant: 7, tiles: 4, lanes: 32, tokens: 1, overrides: &[("LANES", 8), ("SPLITS", 4)] };
-/// The same for fewer rows than fill a GPU.
+/// Of fewer rows more invocations share each.
+pub(super) const SHARED_DOT: Shape =
+    Shape { tiles: 2, lanes: 16, overrides: &[("LANES", 16), ("SPLITS", 16)], ..VECTOR_DOT };
 pub(super) const NARROW_DOT: Shape =
     Shape { tiles: 2, lanes: 8, overrides: &[("LANES", 8), ("SPLITS", 32)], ..VECTOR_DOT };
+/// Rows up to which they are shared by so many.
+const NARROW_ROWS: u32 = 4096;
 pub(super) const ROWS: Shape = Shape { variant: 1, tiles: 8, lanes: 32, tokens: 1, overrides: &[] };
 pub(super) const BLOCK: Shape = Shape { variant: 2, tiles: 8, lanes: 32, tokens: 4, overrides: &[] };
 pub(super) const TILES: Shape = Shape { variant: 3, tiles: 2, lanes: 32, tokens: 64, overrides: &[] };
@@ -103,7 +108,8 @@ impl Method {
         match self {
             Self::Vector if rows < MANY_ROWS => NARROW,
             Self::Vector => VECTOR,
-            Self::VectorDot if rows < MANY_ROWS => NARROW_DOT,
+            Self::VectorDot if rows <= NARROW_ROWS => NARROW_DOT,
+            Self::VectorDot if rows < MANY_ROWS => SHARED_DOT,
             Self::VectorDot => VECTOR_DOT,
             Self::Rows => ROWS,
             Self::RowsSpread => ROWS_SPREAD,
@@ -117,7 +123,7 @@ impl Method {
 
 impl Shape {
     /// The overrides of a product with a shard, of which this becomes.
-    pub fn overrides(self, put: Put, normed: bool, format: Format, rows: u32, width: u32) -> Vec<(&'static str, u32)> {
+    pub fn overrides(self, put: Put, normed: bool, format: Format, rows: u32, width: u32, across: u32) -> Vec<(&'static str, u32)> {
         let mut overrides = self.overrides.to_vec();
         overrides.push(("PUT", put as u32));
         if normed {
@@ -125,7 +131,8 @@ impl Shape {
         }
         if [VECTOR.variant, VECTOR_DOT.variant].contains(&self.variant) {
             let row_words = format.row_words(width as usize) as u32;
-            overrides.extend([("GROUPS", width / GROUP as u32), ("ROWS", rows), ("ROW_WORDS", row_words)]);
+            let groups = width / GROUP as u32;
+            overrides.extend([("GROUPS", groups), ("ROWS", rows), ("ROW_WORDS", row_words), ("ACROSS", across)]);
         }
         overrides
     }

@@ -34,7 +34,7 @@ fn matmul(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_ind
     if token >= tokens {
         return;
     }
-    let pair = group.x + group.y * p.across;
+    let pair = unit_of(group);
     let base = base_of(2u * pair + lane / 32u % 2u, lane % 32u);
     let column = lane % 16u; // rows column + 16 i
     let line = lane / 16u;   // tokens line + 16 j

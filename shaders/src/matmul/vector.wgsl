@@ -8,7 +8,7 @@ var<workgroup> squares: array<f32, LANES * SPLITS>;
 
 @compute @workgroup_size(LANES, SPLITS, 1)
 fn matmul(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_id) local: vec3<u32>) {
-    let unit = group.x + group.y * p.across;
+    let unit = unit_of(group);
     let four = unit / (32u / LANES);
     let lane = unit % (32u / LANES) * LANES + local.x;
     let b0 = base_of(4u * four, lane);

@@ -104,7 +104,7 @@ fn dot_both(w: Both, g: u32, at: u32) -> vec3<f32> {
 
 @compute @workgroup_size(INVOCATIONS)
 fn matmul(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) own: u32) {
-    let unit = (group.x + group.y * p.across) * (INVOCATIONS / TEAM) + own / TEAM;
+    let unit = unit_of(group) * (INVOCATIONS / TEAM) + own / TEAM;
     let pair = unit / (32u / LANES);
     let lane = unit % (32u / LANES) * LANES + own % LANES;
     let base = vec2<u32>(base_of(2u * pair, lane), base_of(2u * pair + 1u, lane));
