@@ -68,9 +68,8 @@ impl Session {
         self.submit(Work::Choose { greedy: sampling.is_greedy(), adjusted }, Step::default()).await?;
         let chosen = BufferRef { bytes: 4, ..self.scratch.tokens };
         let chosen = self.memory.start_read(chosen).await?;
-        let (work, step) = (Work::Transformer(pass), Step::new(position, 1));
+        let (work, step) = (Work::Decode(pass), Step::new(position, 1));
         self.submit(work, step).await?;
-        self.submit(Work::Logits, Step::new(0, 1)).await?;
         self.note_recent(position as usize + 1);
         self.ahead.chosen.push_back(chosen);
         let most = self.engine().gpu().caps().tuning.steps_in_flight;

@@ -22,7 +22,9 @@ use crate::spill::Spill;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum Work {
     Transformer(Pass),
-    /// The same, with inputs' squares summed up.
+    /// A token's logits too.
+    Decode(Pass),
+    /// The transformer, with inputs' squares summed up.
     Observed(Pass),
     Logits,
     Outputs,
@@ -257,8 +259,7 @@ impl Session {
     /// The GPU has no memory for another token.
     pub async fn plan_text(&mut self) -> Result<String, Error> {
         let pass = self.reserve(self.tokens.len() as u32, 1).await?;
-        let mut text = self.record(Work::Transformer(pass)).display(&self.table).to_string();
-        text.push_str(&self.record(Work::Logits).display(&self.table).to_string());
+        let mut text = self.record(Work::Decode(pass)).display(&self.table).to_string();
         text.push_str(&self.record(Work::Choose { greedy: true, adjusted: false }).display(&self.table).to_string());
         Ok(text)
     }
@@ -342,11 +343,12 @@ impl Session {
     /// The plan of some work, ready to be submitted.
     pub(crate) async fn prepare(&mut self, work: Work) -> Result<&Prepared, Error> {
         if !self.prepared.contains_key(&work) {
-            if let Work::Transformer(pass) = work {
+            if let Work::Transformer(pass) | Work::Decode(pass) = work {
                 // Plans over fewer segments won't come again, but after a truncation.
-                self.prepared.retain(
-                    |old, _| !matches!(old, Work::Transformer(p) if Pass { segments: p.segments, ..pass } == *p),
-                );
+                self.prepared.retain(|old, _| match old {
+                    Work::Transformer(p) | Work::Decode(p) => p.segments == pass.segments,
+                    _ => true,
+                });
             }
             let plan = self.record(work);
             let prepared = Prepared::new(self.engine.gpu(), &self.memory, &plan, self.scratch.step).await?;
@@ -375,6 +377,7 @@ impl Session {
         let (llama, caps, s, vocab) = (&inner.llama, inner.gpu.caps(), &self.scratch, inner.model.config().vocab);
         match work {
             Work::Transformer(pass) => llama.transformer(caps, &self.kv, s, pass),
+            Work::Decode(pass) => llama.decode(caps, &self.kv, s, pass),
             Work::Observed(pass) => {
                 // For more than one token, norms are steps of their own, whose results are what is observed.
                 let pass = Pass { capacity: pass.capacity.max(2), ..pass };

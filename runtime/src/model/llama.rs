@@ -148,6 +148,13 @@ impl Llama {
         plan
     }
 
+    /// One token through all of the model, to its logits.
+    pub fn decode(&self, caps: &Caps, kv: &Kv, s: &Scratch, pass: Pass) -> Plan {
+        let mut plan = self.transformer(caps, kv, s, pass);
+        plan.dispatches.extend(self.logits(caps, s).dispatches);
+        plan
+    }
+
     /// The last token's logits.
     pub fn logits(&self, caps: &Caps, s: &Scratch) -> Plan {
         let mut plan = Plan::default();
