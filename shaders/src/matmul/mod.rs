@@ -59,6 +59,7 @@ pub static MATMUL: Kernel = Kernel {
         Variant::matrices("matrix", &["MATRIX", "HALVES"]),
         Variant::spread("rows_spread", &["ROWS_SPREAD", "INT64"]),
         Variant::spread("block_spread", &["BLOCK_SPREAD", "INT64"]),
+        Variant::halves("tile_half", &["TILE", "HALVES"]),
     ],
     work,
     reference: reference::matmul,
