@@ -182,7 +182,7 @@ fn translate(kernel: &'static Kernel, module: &Module, info: &ModuleInfo) -> Res
     msl::write_string(module, info, &options, &msl::PipelineOptions::default()).map_err(|e| e.to_string())?;
 
     let options = hlsl::Options {
-        shader_model: hlsl::ShaderModel::V6_0,
+        shader_model: hlsl::ShaderModel::V6_2,
         binding_map: bindings,
         immediates_target: Some(hlsl::BindTarget { register: 30, ..Default::default() }),
         fake_missing_bindings: false,

@@ -16,7 +16,8 @@ use crate::native::{folder_of, write_atomically};
 use super::{AdapterSummary, Gpu, GpuError, GpuMemory};
 
 /// Methods that are tried. On a CPU those for GPUs, with their workgroup memory and barriers, take too long even to be tried.
-const METHODS: [Method; 5] = [Method::Vector, Method::Rows, Method::Tile, Method::Matrix, Method::Block];
+const METHODS: [Method; 6] =
+    [Method::Vector, Method::Rows, Method::Tile, Method::TileHalf, Method::Matrix, Method::Block];
 const METHODS_CPU: [Method; 4] = [Method::Rows, Method::RowsSpread, Method::Block, Method::BlockSpread];
 /// Tokens of a pass that are tried.
 const PASSES: [u32; 3] = [128, 256, 512];

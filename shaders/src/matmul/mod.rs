@@ -60,6 +60,7 @@ pub static MATMUL: Kernel = Kernel {
         Variant::spread("rows_spread", &["ROWS_SPREAD", "INT64"]),
         Variant::spread("block_spread", &["BLOCK_SPREAD", "INT64"]),
         Variant::codes("vector_dot", &["VECTOR_DOT"]),
+        Variant::halves("tile_half", &["TILE", "HALVES"]),
     ],
     work,
     reference: reference::matmul,

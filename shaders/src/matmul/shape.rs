@@ -18,6 +18,8 @@ pub enum Method {
     RowsSpread,
     /// Many tokens: tiles in workgroup memory.
     Tile,
+    /// Many tokens: tiles in workgroup memory, arithmetic in halves.
+    TileHalf,
     /// Many tokens: matrix units.
     Matrix,
     /// Many tokens: a row and some tokens for each lane.
@@ -57,15 +59,25 @@ pub(super) const NARROW_DOT: Shape =
 const NARROW_ROWS: u32 = 4096;
 pub(super) const ROWS: Shape = Shape { variant: 1, tiles: 8, lanes: 32, tokens: 1, overrides: &[] };
 pub(super) const BLOCK: Shape = Shape { variant: 2, tiles: 8, lanes: 32, tokens: 4, overrides: &[] };
-pub(super) const TILES: Shape = Shape { variant: 3, tiles: 2, lanes: 32, tokens: 64, overrides: &[] };
+pub(super) const TILES: Shape = Shape { variant: 3, tiles: 4, lanes: 32, tokens: 128, overrides: &[] };
 pub(super) const MATRIX: Shape = Shape { variant: 4, tiles: 4, lanes: 32, tokens: 128, overrides: &[] };
 pub(super) const ROWS_SPREAD: Shape = Shape { variant: 5, tiles: 2, lanes: 32, tokens: 1, overrides: &[] };
 pub(super) const BLOCK_SPREAD: Shape = Shape { variant: 6, tiles: 2, lanes: 32, tokens: 8, overrides: &[] };
+pub(super) const HALF_TILES: Shape = Shape { variant: 8, ..TILES };
 
 impl Method {
     /// All of them.
-    pub const ALL: [Self; 8] =
-        [Self::Vector, Self::VectorDot, Self::Rows, Self::RowsSpread, Self::Tile, Self::Matrix, Self::Block, Self::BlockSpread];
+    pub const ALL: [Self; 9] = [
+        Self::Vector,
+        Self::VectorDot,
+        Self::Rows,
+        Self::RowsSpread,
+        Self::Tile,
+        Self::TileHalf,
+        Self::Matrix,
+        Self::Block,
+        Self::BlockSpread,
+    ];
 
     /// For products of up to `capacity` tokens: what the device is tuned to, where it runs, else what suits such devices.
     pub fn of(caps: &Caps, capacity: u32) -> Self {
@@ -81,6 +93,7 @@ impl Method {
             (1, true) if caps.spread => Self::RowsSpread,
             (1, true) => Self::Rows,
             (_, false) if caps.matrices => Self::Matrix,
+            (_, false) if caps.halves => Self::TileHalf,
             (_, false) => Self::Tile,
             (_, true) if caps.spread => Self::BlockSpread,
             (_, true) => Self::Block,
@@ -114,6 +127,7 @@ impl Method {
             Self::Rows => ROWS,
             Self::RowsSpread => ROWS_SPREAD,
             Self::Tile => TILES,
+            Self::TileHalf => HALF_TILES,
             Self::Matrix => MATRIX,
             Self::Block => BLOCK,
             Self::BlockSpread => BLOCK_SPREAD,

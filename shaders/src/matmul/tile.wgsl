@@ -1,70 +1,188 @@
-// Many tokens, for GPUs: 64 rows of 64 tokens a workgroup, group by group through workgroup memory; 4 x 4 an invocation.
-const QUADS = 8u; // vectors of four in a group
+// Many tokens, for GPUs: 128 rows of 128 tokens a workgroup through workgroup memory, eight rows of eight tokens an invocation: 16
+// loads for 256 multiply-adds. A weight is multiplied with a vector of tokens, so x is turned over on its way.
+//
+// Where GPUs compute in halves, two multiply-adds are one instruction. 16 products are added up in halves, such sums in f32. They,
+// as x itself, have to stay within 65504.
+#ifdef HALVES
+const QUADS = 8u; // vectors of four columns at a time: a group
+#else
+const QUADS = 4u; // half a group
+#endif
+const RUN = 4u; // of them whose products are added up in halves
 
-// [quad, row or token]: what neighbouring invocations read lies side by side.
-var<workgroup> w_tile: array<vec4<f32>, QUADS * 64u>;
-var<workgroup> x_tile: array<vec4<f32>, QUADS * 64u>;
+// [quad, tile, pair of rows, one of them]: its four columns.
+var<workgroup> w_tile: array<array<array<array<Four, 2>, 16>, 4>, QUADS>;
+// [quad, column, eight tokens, half of them]: four tokens. Which eight differs from quad to quad (`place`), for else those who
+// bring them met in one bank.
+var<workgroup> x_tile: array<array<array<array<Four, 2>, 16>, 4>, QUADS>;
 
-fn put_weights(row: u32, w: Group) {
-    w_tile[row] = w.a;
-    w_tile[64u + row] = w.b;
-    w_tile[128u + row] = w.c;
-    w_tile[192u + row] = w.d;
-    w_tile[256u + row] = w.e;
-    w_tile[320u + row] = w.f;
-    w_tile[384u + row] = w.g;
-    w_tile[448u + row] = w.h;
+// Eight tokens.
+struct Eight { a: Four, b: Four }
+struct Sums { a: vec4<f32>, b: vec4<f32> }
+
+fn place(eight: u32, quad: u32) -> u32 {
+    return eight ^ quad;
 }
 
-fn dot_rows(w: vec4<f32>, x0: vec4<f32>, x1: vec4<f32>, x2: vec4<f32>, x3: vec4<f32>) -> vec4<f32> {
-    return vec4<f32>(dot(w, x0), dot(w, x1), dot(w, x2), dot(w, x3));
+fn within(v: vec4<f32>) -> Four {
+#ifdef HALVES
+    return clamp(vec4<f16>(v), vec4<f16>(-65504.0h), vec4<f16>(65504.0h));
+#else
+    return v;
+#endif
 }
 
-fn put_tokens(token: u32, tokens: u32, pair: u32, lane: u32, a: vec4<f32>, b: vec4<f32>) {
-    put_pair(token, tokens, pair, lane, a.x, b.x);
-    put_pair(token + 16u, tokens, pair, lane, a.y, b.y);
-    put_pair(token + 32u, tokens, pair, lane, a.z, b.z);
-    put_pair(token + 48u, tokens, pair, lane, a.w, b.w);
+fn bring_half(row: u32, quad: u32, a: Four, b: Four, c: Four, d: Four, scale: f32, shift: f32) {
+    let s = Four(vec4<f32>(scale));
+    let t = Four(vec4<f32>(shift));
+    let tile = row / 32u;
+    let pair = row / 2u % 16u;
+    w_tile[quad][tile][pair][row % 2u] = fma(a, s, t);
+    w_tile[quad + 1u][tile][pair][row % 2u] = fma(b, s, t);
+    w_tile[quad + 2u][tile][pair][row % 2u] = fma(c, s, t);
+    w_tile[quad + 3u][tile][pair][row % 2u] = fma(d, s, t);
+}
+
+fn bring_weights(row: u32, w: Stored, first: u32) {
+#ifdef HALVES
+    bring_half(row, 0u, w.q.a, w.q.b, w.q.c, w.q.d, w.scale.x, w.shift.x);
+    bring_half(row, 4u, w.q.e, w.q.f, w.q.g, w.q.h, w.scale.y, w.shift.y);
+#else
+    if first == 0u {
+        bring_half(row, 0u, w.q.a, w.q.b, w.q.c, w.q.d, w.scale.x, w.shift.x);
+    } else {
+        bring_half(row, 0u, w.q.e, w.q.f, w.q.g, w.q.h, w.scale.y, w.shift.y);
+    }
+#endif
+}
+
+// Brings a quad of columns of four tokens.
+fn bring_tokens(at: u32, stride: u32, quad: u32, fours: u32) {
+    let t0 = in_order(x[at]);
+    let t1 = in_order(x[at + stride]);
+    let t2 = in_order(x[at + 2u * stride]);
+    let t3 = in_order(x[at + 3u * stride]);
+    let to_ = place(fours / 2u, quad);
+    x_tile[quad][0][to_][fours % 2u] = within(vec4<f32>(t0.x, t1.x, t2.x, t3.x));
+    x_tile[quad][1][to_][fours % 2u] = within(vec4<f32>(t0.y, t1.y, t2.y, t3.y));
+    x_tile[quad][2][to_][fours % 2u] = within(vec4<f32>(t0.z, t1.z, t2.z, t3.z));
+    x_tile[quad][3][to_][fours % 2u] = within(vec4<f32>(t0.w, t1.w, t2.w, t3.w));
+}
+
+fn column(quad: u32, c: u32, at: u32) -> Eight {
+    return Eight(x_tile[quad][c][at][0], x_tile[quad][c][at][1]);
+}
+
+// Adds four columns of a row.
+fn products(sum: Eight, w: Four, x0: Eight, x1: Eight, x2: Eight, x3: Eight) -> Eight {
+    return Eight(
+        fma(Four(w.w), x3.a, fma(Four(w.z), x2.a, fma(Four(w.y), x1.a, fma(Four(w.x), x0.a, sum.a)))),
+        fma(Four(w.w), x3.b, fma(Four(w.z), x2.b, fma(Four(w.y), x1.b, fma(Four(w.x), x0.b, sum.b)))),
+    );
+}
+
+// What products are added to, and what then becomes of the sums.
+fn begun(sums: Sums) -> Eight {
+#ifdef HALVES
+    return Eight();
+#else
+    return Eight(sums.a, sums.b);
+#endif
+}
+
+fn ended(sums: Sums, group: Eight) -> Sums {
+#ifdef HALVES
+    return Sums(sums.a + vec4<f32>(group.a), sums.b + vec4<f32>(group.b));
+#else
+    return Sums(group.a, group.b);
+#endif
+}
+
+fn put_tokens(token: u32, tokens: u32, pair: u32, lane: u32, a: Sums, b: Sums) {
+    for (var i = 0u; i < 4u; i++) {
+        put_pair(token + i, tokens, pair, lane, a.a[i], b.a[i]);
+        put_pair(token + i + 4u, tokens, pair, lane, a.b[i], b.b[i]);
+    }
 }
 
 @compute @workgroup_size(256)
 fn matmul(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
     let tokens = token_count();
-    let token = group.z * 64u;
+    let token = group.z * 128u;
     if token >= tokens {
         return;
     }
-    let pair = unit_of(group);
-    let base = base_of(2u * pair + lane / 32u % 2u, lane % 32u);
-    let column = lane % 16u; // rows column + 16 i
-    let line = lane / 16u;   // tokens line + 16 j
-    var a0 = vec4<f32>();
-    var a1 = vec4<f32>();
-    var a2 = vec4<f32>();
-    var a3 = vec4<f32>();
+    let unit = unit_of(group);
+    // Half of the invocations bring a row of weights each, the others x: four tokens each, neighbours their neighbouring columns.
+    let row = lane % 128u;
+    let base = base_of(4u * unit + row / 32u, row % 32u);
+    let quad = row % QUADS;
+    let fours = row / QUADS;
+    let stride = p.groups * 8u;
+    let from_ = (p.x_first + token + 4u * fours) * stride + quad;
+    // Rows 2 `own` and 2 `own` + 1 of each tile, and eight tokens.
+    let own = lane % 16u;
+    let eight = lane / 16u;
+    var s0 = Sums();
+    var s1 = Sums();
+    var s2 = Sums();
+    var s3 = Sums();
+    var s4 = Sums();
+    var s5 = Sums();
+    var s6 = Sums();
+    var s7 = Sums();
     let groups = row_groups();
     for (var g = 0u; g < groups; g++) {
-        workgroupBarrier();
-        if lane < 64u {
-            put_weights(lane, weights_of(load_stored(base, g)));
-        } else {
-            for (var i = lane - 64u; i < QUADS * 64u; i += 192u) {
-                let from_ = min(token + i / QUADS, tokens - 1u);
-                x_tile[i % QUADS * 64u + i / QUADS] = x[((p.x_first + from_) * p.groups + g) * QUADS + i % QUADS];
+        for (var first = 0u; first < 8u; first += QUADS) {
+            workgroupBarrier();
+            if lane < 128u {
+                bring_weights(row, load_stored(base, g), first);
+            } else {
+                let at = from_ + g * 8u + first;
+                bring_tokens(at, stride, quad, fours);
+#ifdef HALVES
+                bring_tokens(at + 64u * stride, stride, quad, fours + 16u);
+#endif
+            }
+            workgroupBarrier();
+            for (var run = 0u; run < QUADS; run += RUN) {
+                var r0 = begun(s0);
+                var r1 = begun(s1);
+                var r2 = begun(s2);
+                var r3 = begun(s3);
+                var r4 = begun(s4);
+                var r5 = begun(s5);
+                var r6 = begun(s6);
+                var r7 = begun(s7);
+                for (var k = run; k < run + RUN; k++) {
+                    let at = place(eight, k);
+                    let x0 = column(k, 0u, at);
+                    let x1 = column(k, 1u, at);
+                    let x2 = column(k, 2u, at);
+                    let x3 = column(k, 3u, at);
+                    r0 = products(r0, w_tile[k][0][own][0], x0, x1, x2, x3);
+                    r1 = products(r1, w_tile[k][0][own][1], x0, x1, x2, x3);
+                    r2 = products(r2, w_tile[k][1][own][0], x0, x1, x2, x3);
+                    r3 = products(r3, w_tile[k][1][own][1], x0, x1, x2, x3);
+                    r4 = products(r4, w_tile[k][2][own][0], x0, x1, x2, x3);
+                    r5 = products(r5, w_tile[k][2][own][1], x0, x1, x2, x3);
+                    r6 = products(r6, w_tile[k][3][own][0], x0, x1, x2, x3);
+                    r7 = products(r7, w_tile[k][3][own][1], x0, x1, x2, x3);
+                }
+                s0 = ended(s0, r0);
+                s1 = ended(s1, r1);
+                s2 = ended(s2, r2);
+                s3 = ended(s3, r3);
+                s4 = ended(s4, r4);
+                s5 = ended(s5, r5);
+                s6 = ended(s6, r6);
+                s7 = ended(s7, r7);
             }
         }
-        workgroupBarrier();
-        for (var k = 0u; k < QUADS; k++) {
-            let x0 = x_tile[k * 64u + line];
-            let x1 = x_tile[k * 64u + line + 16u];
-            let x2 = x_tile[k * 64u + line + 32u];
-            let x3 = x_tile[k * 64u + line + 48u];
-            a0 += dot_rows(w_tile[k * 64u + column], x0, x1, x2, x3);
-            a1 += dot_rows(w_tile[k * 64u + column + 16u], x0, x1, x2, x3);
-            a2 += dot_rows(w_tile[k * 64u + column + 32u], x0, x1, x2, x3);
-            a3 += dot_rows(w_tile[k * 64u + column + 48u], x0, x1, x2, x3);
-        }
     }
-    put_tokens(token + line, tokens, pair, column, a0, a2);
-    put_tokens(token + line, tokens, pair, column + 16u, a1, a3);
+    let to_ = token + 8u * eight;
+    put_tokens(to_, tokens, 2u * unit, 2u * own, s0, s2);
+    put_tokens(to_, tokens, 2u * unit, 2u * own + 1u, s1, s3);
+    put_tokens(to_, tokens, 2u * unit + 1u, 2u * own, s4, s6);
+    put_tokens(to_, tokens, 2u * unit + 1u, 2u * own + 1u, s5, s7);
 }

@@ -6,12 +6,16 @@ alias Four = vec4<f16>;
 alias Four = vec4<f32>;
 #endif
 
-fn four(v: vec4<f32>) -> Four {
+fn in_order(v: vec4<f32>) -> vec4<f32> {
 #ifdef HALVES
-    return vec4<f16>(v.xzyw);
+    return v.xzyw;
 #else
     return v;
 #endif
+}
+
+fn four(v: vec4<f32>) -> Four {
+    return Four(in_order(v));
 }
 
 // A group: 32 consecutive weights of one row, dequantised. Members, not an array: no compiler spills them.
