@@ -16,8 +16,6 @@ pub struct Caps {
     pub matrices: bool,
     /// Subgroups of eight and more, and 64-bit integers: what kernels for CPUs use.
     pub spread: bool,
-    /// Parameters come with the launch: no kernel waits for memory to know them.
-    pub immediates: bool,
     /// Dot products of four bytes are an instruction.
     pub dots: bool,
     /// Largest storage buffer binding, in bytes.
@@ -60,7 +58,6 @@ pub const WEBGPU: Caps = Caps {
     halves: false,
     matrices: false,
     spread: false,
-    immediates: false,
     dots: false,
     max_binding: 128 << 20,
     max_buffer: 256 << 20,
@@ -71,9 +68,6 @@ pub const WEBGPU: Caps = Caps {
 
 /// Bytes of workgroup memory that kernels for matrix units take at most.
 pub const MATRIX_WORKGROUP: u32 = 48 << 10;
-
-/// Bytes of parameters that a kernel has at most.
-pub const MOST_PARAMS: u32 = 64;
 
 /// Bindings begin at multiples of this many bytes in every buffer.
 pub const BINDING_ALIGNMENT: u64 = 256;

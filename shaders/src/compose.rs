@@ -11,8 +11,6 @@ use crate::kernel::{Kernel, Variant};
 pub enum Dialect {
     /// naga, in native wgpu.
     Naga,
-    /// The same, for devices where parameters come with the launch: [`Caps::immediates`](crate::caps::Caps).
-    Immediates,
     /// A browser.
     Browser,
 }
@@ -76,10 +74,7 @@ pub fn compose(
     }
     let fault = |fault: String| ComposeError { kernel: kernel.name, fault };
     append(kernel.wgsl, variant.defines, format, &mut out).map_err(fault)?;
-    Ok(match dialect {
-        Dialect::Immediates => out.replace("@group(0) @binding(0) var<uniform> p:", "var<immediate> p:"),
-        Dialect::Naga | Dialect::Browser => out,
-    })
+    Ok(out)
 }
 
 fn append(source: &str, defines: &[&str], format: Option<Format>, out: &mut String) -> Result<(), String> {

@@ -28,25 +28,12 @@ fn main() {
 }
 
 fn check(kernel: &'static Kernel, variant: &'static Variant, format: Option<Format>) -> Result<(), String> {
-    for dialect in [Dialect::Naga, Dialect::Immediates] {
-        check_in(dialect, kernel, variant, format)?;
-    }
-    Ok(())
-}
-
-fn check_in(
-    dialect: Dialect,
-    kernel: &'static Kernel,
-    variant: &'static Variant,
-    format: Option<Format>,
-) -> Result<(), String> {
-    let source = compose(kernel, variant, format, dialect).map_err(|e| e.to_string())?;
+    let source = compose(kernel, variant, format, Dialect::Naga).map_err(|e| e.to_string())?;
     let module = naga::front::wgsl::parse_str(&source).map_err(|e| e.emit_to_string(&source))?;
     // WebGPU has `unpack2x16float` everywhere; naga counts it as a capability.
     let base = Capabilities::SHADER_FLOAT16_IN_FLOAT32;
     let spread = Capabilities::SUBGROUP | Capabilities::SHADER_INT64;
     let capabilities = [
-        (dialect == Dialect::Immediates, Capabilities::IMMEDIATES),
         (variant.subgroups, Capabilities::SUBGROUP),
         (variant.halves, Capabilities::SHADER_FLOAT16),
         (variant.matrices, Capabilities::COOPERATIVE_MATRIX),
@@ -61,9 +48,7 @@ fn check_in(
         .validate(&module)
         .map_err(|e| e.emit_to_string(&source))?;
     layout(kernel, &module)?;
-    // Where parameters lie changes nothing for the values of constants.
-    let most = if dialect == Dialect::Immediates { 1 } else { usize::MAX };
-    for constants in override_sets(kernel, variant).into_iter().take(most) {
+    for constants in override_sets(kernel, variant) {
         let (module, info) = pipeline_constants::process_overrides(
             &module,
             &info,
@@ -97,14 +82,10 @@ fn override_sets(kernel: &Kernel, variant: &Variant) -> Vec<PipelineConstants> {
 fn layout(kernel: &Kernel, module: &Module) -> Result<(), String> {
     let mut bound: Vec<_> = Vec::new();
     for (_, global) in module.global_variables.iter() {
-        let binding = match &global.binding {
-            Some(binding) => binding.binding,
-            None if global.space == AddressSpace::Immediate => 0,
-            None => continue,
-        };
-        bound.push(binding);
-        match (binding, global.space) {
-            (0, AddressSpace::Uniform | AddressSpace::Immediate) => {
+        let Some(binding) = &global.binding else { continue };
+        bound.push(binding.binding);
+        match (binding.binding, global.space) {
+            (0, AddressSpace::Uniform) => {
                 let TypeInner::Struct { members, span } = &module.types[global.ty].inner else {
                     return Err("the parameters are no struct".into());
                 };
@@ -162,7 +143,7 @@ fn spirv(module: &Module, info: &ModuleInfo, variant: &Variant) -> Result<(), St
 
 fn translate(kernel: &'static Kernel, module: &Module, info: &ModuleInfo) -> Result<(), String> {
     // As wgpu does it: every binding gets a slot of its own.
-    let mut resources = msl::EntryPointResources { sizes_buffer: Some(20), immediates_buffer: Some(21), ..Default::default() };
+    let mut resources = msl::EntryPointResources { sizes_buffer: Some(20), ..Default::default() };
     let mut bindings = hlsl::BindingMap::default();
     for (_, global) in module.global_variables.iter() {
         let Some(binding) = global.binding else { continue };
@@ -184,7 +165,6 @@ fn translate(kernel: &'static Kernel, module: &Module, info: &ModuleInfo) -> Res
     let options = hlsl::Options {
         shader_model: hlsl::ShaderModel::V6_2,
         binding_map: bindings,
-        immediates_target: Some(hlsl::BindTarget { register: 30, ..Default::default() }),
         fake_missing_bindings: false,
         ..Default::default()
     };

@@ -3,7 +3,7 @@
 use std::sync::{Arc, Mutex, PoisonError};
 
 use godwit_shaders::Caps;
-use godwit_shaders::caps::{BINDING_ALIGNMENT, CPU, GPU, MATRIX_WORKGROUP, MOST_PARAMS, WEBGPU};
+use godwit_shaders::caps::{BINDING_ALIGNMENT, CPU, GPU, MATRIX_WORKGROUP, WEBGPU};
 use godwit_shaders::matmul::Method;
 
 use super::adapters::{self, AdapterSummary, GpuOptions};
@@ -44,7 +44,7 @@ impl Gpu {
     /// There is no such adapter, or it refuses, or it is below the WebGPU defaults.
     pub async fn open(options: &GpuOptions) -> Result<Self, GpuError> {
         let (summary, adapter) = adapters::choose(options).await?;
-        let mut limits = limits(&summary, &adapter.limits(), options.webgpu_limits)?;
+        let limits = limits(&summary, &adapter.limits(), options.webgpu_limits)?;
         let matrices = !options.webgpu_limits && has_matrices(&adapter);
         let mut wanted = wgpu::Features::SUBGROUP | wgpu::Features::TIMESTAMP_QUERY | wgpu::Features::SHADER_F16;
         if matrices {
@@ -53,11 +53,6 @@ impl Gpu {
         let spread = !options.webgpu_limits && has_spread(&adapter);
         if spread {
             wanted |= SPREAD_FEATURES;
-        }
-        let immediates = !options.webgpu_limits && has_immediates(&adapter);
-        if immediates {
-            wanted |= wgpu::Features::IMMEDIATES;
-            limits.max_immediate_size = MOST_PARAMS;
         }
         let features =
             if options.webgpu_limits { wgpu::Features::empty() } else { adapter.features().intersection(wanted) };
@@ -96,7 +91,6 @@ impl Gpu {
             halves: features.contains(wgpu::Features::SHADER_F16),
             matrices,
             spread,
-            immediates,
             dots: has_dots(&adapter),
             // Bindings of the whole limit can't begin at an aligned offset past 2^31.
             max_binding: limits.max_storage_buffer_binding_size / BINDING_ALIGNMENT * BINDING_ALIGNMENT,
@@ -219,13 +213,6 @@ const SPREAD_FEATURES: wgpu::Features = wgpu::Features::SUBGROUP.union(wgpu::Fea
 /// Whether an adapter is what [`Caps::spread`] says.
 fn has_spread(adapter: &wgpu::Adapter) -> bool {
     adapter.features().contains(SPREAD_FEATURES) && adapter.get_info().subgroup_min_size >= 8
-}
-
-/// Whether parameters should come with the launch. On CPUs there is nothing to wait for.
-fn has_immediates(adapter: &wgpu::Adapter) -> bool {
-    adapter.features().contains(wgpu::Features::IMMEDIATES)
-        && adapter.limits().max_immediate_size >= MOST_PARAMS
-        && adapter.get_info().device_type != wgpu::DeviceType::Cpu
 }
 
 /// Whether an adapter has dot products of bytes. wgpu doesn't say; naga makes an instruction of them for these backends alone.

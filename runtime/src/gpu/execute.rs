@@ -26,17 +26,12 @@ pub(super) struct Launch {
     pub dispatch: Dispatch,
     compiled: Arc<Compiled>,
     bindings: wgpu::BindGroup,
-    /// Whether the parameters come with the launch, and not in a buffer.
-    immediates: bool,
 }
 
 impl Launch {
     pub fn encode(&self, pass: &mut wgpu::ComputePass<'_>) {
         pass.set_pipeline(&self.compiled.pipeline);
         pass.set_bind_group(0, &self.bindings, &[]);
-        if self.immediates {
-            pass.set_immediates(0, &self.dispatch.params);
-        }
         let [x, y, z] = self.dispatch.workgroups;
         pass.dispatch_workgroups(x, y, z);
     }
@@ -49,7 +44,6 @@ impl Prepared {
     /// A kernel does not compile, or there is no memory for the parameters.
     pub async fn new(gpu: &Gpu, memory: &GpuMemory, plan: &Plan, step: BufferRef) -> Result<Self, GpuError> {
         let slot = BINDING_ALIGNMENT as usize;
-        let immediates = gpu.caps().immediates;
         let mut params = vec![0; plan.dispatches.len() * slot];
         for (slot, dispatch) in params.chunks_exact_mut(slot).zip(&plan.dispatches) {
             slot[..dispatch.params.len()].copy_from_slice(&dispatch.params);
@@ -77,17 +71,14 @@ impl Prepared {
             for buffer in &dispatch.buffers {
                 resources.push(whole(buffer)?);
             }
-            let entries: Vec<_> = (0..)
-                .zip(resources)
-                .skip(immediates.into())
-                .map(|(binding, resource)| wgpu::BindGroupEntry { binding, resource })
-                .collect();
+            let entries: Vec<_> =
+                (0..).zip(resources).map(|(binding, resource)| wgpu::BindGroupEntry { binding, resource }).collect();
             let bindings = device.create_bind_group(&wgpu::BindGroupDescriptor {
                 label: Some(dispatch.kernel.name),
                 layout: &compiled.layout,
                 entries: &entries,
             });
-            launches.push(Launch { dispatch: dispatch.clone(), compiled, bindings, immediates });
+            launches.push(Launch { dispatch: dispatch.clone(), compiled, bindings });
         }
         gpu.check()?;
         Ok(Self { gpu: gpu.clone(), step, launches, uploads: plan.uploads.clone() })

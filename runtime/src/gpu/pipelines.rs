@@ -57,8 +57,7 @@ impl Gpu {
     ) -> Result<(Compiled, String, impl Future<Output = Option<wgpu::Error>> + use<>), GpuError> {
         let Dispatch { kernel, variant, format, overrides, .. } = dispatch;
         let label = dispatch.label();
-        let immediates = self.inner.caps.immediates;
-        let source = compose(kernel, variant, *format, if immediates { Dialect::Immediates } else { DIALECT })
+        let source = compose(kernel, variant, *format, DIALECT)
             .map_err(|e| GpuError::Kernel { kernel: label.clone(), fault: e.to_string() })?;
         let device = &self.inner.device;
         let scope = device.push_error_scope(wgpu::ErrorFilter::Validation);
@@ -74,12 +73,12 @@ impl Gpu {
         };
         let layout = device.create_bind_group_layout(&wgpu::BindGroupLayoutDescriptor {
             label: Some(kernel.name),
-            entries: &layout_entries(kernel, immediates),
+            entries: &layout_entries(kernel),
         });
         let pipeline_layout = device.create_pipeline_layout(&wgpu::PipelineLayoutDescriptor {
             label: Some(kernel.name),
             bind_group_layouts: &[Some(&layout)],
-            immediate_size: if immediates { kernel.params_bytes as u32 } else { 0 },
+            immediate_size: 0,
         });
         let constants: Vec<_> = overrides.iter().map(|&(name, value)| (name, f64::from(value))).collect();
         let pipeline = device.create_compute_pipeline(&wgpu::ComputePipelineDescriptor {
@@ -114,14 +113,14 @@ fn side_by_side<K, V, T>(items: HashMap<K, V>, each: impl Fn(V) -> T) -> Vec<(K,
     items.into_iter().map(|(key, value)| (key, each(value))).collect()
 }
 
-fn layout_entries(kernel: &Kernel, immediates: bool) -> Vec<wgpu::BindGroupLayoutEntry> {
+fn layout_entries(kernel: &Kernel) -> Vec<wgpu::BindGroupLayoutEntry> {
     let entry = |binding: u32, ty: wgpu::BufferBindingType| wgpu::BindGroupLayoutEntry {
         binding,
         visibility: wgpu::ShaderStages::COMPUTE,
         ty: wgpu::BindingType::Buffer { ty, has_dynamic_offset: false, min_binding_size: None },
         count: None,
     };
-    let uniforms = (if immediates { 1 } else { 0 }..2).map(|binding| entry(binding, wgpu::BufferBindingType::Uniform));
+    let uniforms = (0..2).map(|binding| entry(binding, wgpu::BufferBindingType::Uniform));
     let storage = (2..)
         .zip(kernel.bindings)
         .map(|(binding, of)| entry(binding, wgpu::BufferBindingType::Storage { read_only: of.access == Access::Read }));
