@@ -131,10 +131,7 @@ impl Gpu {
     pub fn variants(&self) -> Vec<(&'static str, String)> {
         let method = |capacity| Method::of(self.caps(), capacity).name();
         let matmul = format!("decode: {}; prefill: {}", method(1), method(2));
-        vec![
-            ("matmul", matmul),
-            ("attend", "tiles of 4, 8 or 16 rows, the smallest that hold a KV head's queries; prefill: 16".into()),
-        ]
+        vec![("matmul", matmul), ("attend", godwit_shaders::attend::variants(self.caps()))]
     }
 
     /// The wgpu device, for those who draw with it too.

@@ -99,6 +99,15 @@ fn variant(caps: &Caps, rows: u32, capacity: u32) -> usize {
     }
 }
 
+/// Which variants one token and many use, for people.
+pub fn variants(caps: &Caps) -> String {
+    if caps.cpu {
+        return "rows4, rows8 or rows16, the smallest that holds a KV head's queries".into();
+    }
+    let name = |capacity| ATTEND.variants[variant(caps, capacity, capacity)].name;
+    format!("decode: {}; prefill: {}", name(1), name(2))
+}
+
 fn tile(rows: u32) -> usize {
     ROWS[..PREFILL].iter().position(|&tile| rows <= tile).unwrap_or(PREFILL - 1)
 }

@@ -1,4 +1,4 @@
-use super::{SHARE, Params, rows_of, splits_in_use};
+use super::{Params, SHARE, rows_of, splits_in_use};
 use crate::kernel::Scene;
 use crate::kv::Layout;
 

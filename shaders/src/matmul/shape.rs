@@ -137,7 +137,15 @@ impl Method {
 
 impl Shape {
     /// The overrides of a product with a shard, of which this becomes.
-    pub fn overrides(self, put: Put, normed: bool, format: Format, rows: u32, width: u32, across: u32) -> Vec<(&'static str, u32)> {
+    pub fn overrides(
+        self,
+        put: Put,
+        normed: bool,
+        format: Format,
+        rows: u32,
+        width: u32,
+        across: u32,
+    ) -> Vec<(&'static str, u32)> {
         let mut overrides = self.overrides.to_vec();
         overrides.push(("PUT", put as u32));
         if normed {

@@ -1,14 +1,14 @@
 // Many tokens, for GPUs: 128 rows of 128 tokens a workgroup through workgroup memory, eight rows of eight tokens an invocation: 16
 // loads for 256 multiply-adds. A weight is multiplied with a vector of tokens, so x is turned over on its way.
 //
-// Where GPUs compute in halves, two multiply-adds are one instruction. 16 products are added up in halves, such sums in f32. They,
+// Where GPUs compute in halves, two multiply-adds are one instruction. Eight products are added up in halves, such sums in f32. They,
 // as x itself, have to stay within 65504.
 #ifdef HALVES
 const QUADS = 8u; // vectors of four columns at a time: a group
 #else
 const QUADS = 4u; // half a group
 #endif
-const RUN = 4u; // of them whose products are added up in halves
+const RUN = 2u; // of them whose products are added up in halves
 
 // [quad, tile, pair of rows, one of them]: its four columns.
 var<workgroup> w_tile: array<array<array<array<Four, 2>, 16>, 4>, QUADS>;
