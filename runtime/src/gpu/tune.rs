@@ -16,8 +16,8 @@ use crate::native::{folder_of, write_atomically};
 use super::{AdapterSummary, Gpu, GpuError, GpuMemory};
 
 /// Methods that are tried. On a CPU those for GPUs, with their workgroup memory and barriers, take too long even to be tried.
-const METHODS: [Method; 6] =
-    [Method::Vector, Method::Rows, Method::Tile, Method::TileHalf, Method::Matrix, Method::Block];
+const METHODS: [Method; 7] =
+    [Method::Vector, Method::VectorDot, Method::Rows, Method::Tile, Method::TileHalf, Method::Matrix, Method::Block];
 const METHODS_CPU: [Method; 4] = [Method::Rows, Method::RowsSpread, Method::Block, Method::BlockSpread];
 /// Tokens of a pass that are tried.
 const PASSES: [u32; 3] = [128, 256, 512];
@@ -214,6 +214,19 @@ mod tests {
         assert_eq!(fastest(&[(1, 10.0), (2, 10.4), (3, 12.0)], 1), 3);
         assert_eq!(fastest(&[(1, 10.0)], 7), 1);
         assert_eq!(fastest(&[], 7), 7);
+    }
+
+    #[test]
+    fn what_is_built_in_is_tried() {
+        for features in 0..16 {
+            let has = |bit: u32| features >> bit & 1 == 1;
+            let caps = Caps { dots: has(0), halves: has(1), matrices: has(1) && has(2), ..WEBGPU };
+            let cpu = Caps { cpu: true, spread: has(3), ..WEBGPU };
+            for capacity in [1, 2] {
+                assert!(METHODS.contains(&Method::built_in(&caps, capacity)), "{caps:?}");
+                assert!(METHODS_CPU.contains(&Method::built_in(&cpu, capacity)), "{cpu:?}");
+            }
+        }
     }
 
     #[test]
