@@ -87,8 +87,9 @@ impl Gpu {
         device.set_device_lost_callback(move |_, fault| note(&slot, GpuError::Lost { fault }));
         let caps = Caps {
             subgroups: features.contains(wgpu::Features::SUBGROUP),
-            subgroups32: features.contains(wgpu::Features::SUBGROUP) && has_subgroups32(&adapter),
-            halves: features.contains(wgpu::Features::SHADER_F16),
+            // No browser has compiled such kernels yet: those that tests run in have neither.
+            subgroups32: NATIVE && features.contains(wgpu::Features::SUBGROUP) && has_subgroups32(&adapter),
+            halves: NATIVE && features.contains(wgpu::Features::SHADER_F16),
             matrices,
             spread,
             dots: has_dots(&adapter),
@@ -197,6 +198,8 @@ fn has_matrices(adapter: &wgpu::Adapter) -> bool {
                 && (properties.ab_type, properties.cr_type) == (F16, F32)
         })
 }
+
+const NATIVE: bool = cfg!(not(target_arch = "wasm32"));
 
 /// Whether subgroups are of 32.
 fn has_subgroups32(adapter: &wgpu::Adapter) -> bool {
