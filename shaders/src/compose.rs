@@ -36,6 +36,7 @@ const SHARED: &[(&str, &str)] = &[
     ("attend_splits", include_str!("attend/splits.wgsl")),
     ("attend_wide", include_str!("attend/wide.wgsl")),
     ("attend_decode", include_str!("attend/decode.wgsl")),
+    ("attend_team", include_str!("attend/team.wgsl")),
     ("attend_band", include_str!("attend/band.wgsl")),
     ("attend_tiles", include_str!("attend/tiles.wgsl")),
     ("attend_cached", include_str!("attend/cached.wgsl")),

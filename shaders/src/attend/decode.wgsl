@@ -15,90 +15,10 @@ override VALUES: u32 = TEAM / EIGHTHS; // values that a team holds at a time
 // The queries, [quad, row], then what teams tell each other; in the end the teams' states. Heads are of 128 floats at most.
 var<workgroup> memory_: array<vec4<f32>, 8u * 128u>;
 
-#ifdef SUBGROUPS
-// A team is a subgroup.
-fn largest(v: vec4<f32>, lane: u32) -> vec4<f32> {
-    return subgroupMax(v);
-}
-
-fn total_of(v: vec4<f32>, lane: u32) -> vec4<f32> {
-    return subgroupAdd(v);
-}
-
-// What a team's quarters found of four keys, put together: each quarter has one key's.
-fn gathered(a: Two, b: Two, lane: u32) -> vec4<f32> {
-    let upper = (lane & 16u) != 0u;
-    let s = select(a.a, b.a, upper) + subgroupShuffleXor(select(b.a, a.a, upper), 16u);
-    let t = select(a.b, b.b, upper) + subgroupShuffleXor(select(b.b, a.b, upper), 16u);
-    let odd = (lane & 8u) != 0u;
-    return select(s, t, odd) + subgroupShuffleXor(select(t, s, odd), 8u);
-}
-
-// Tells a team's other invocations.
-fn tell(own: vec4<f32>, lane: u32) {}
-
-fn told(own: vec4<f32>, from_: u32, lane: u32) -> vec4<f32> {
-    return subgroupShuffle(own, from_);
-}
-#else
-fn largest(v: vec4<f32>, lane: u32) -> vec4<f32> {
-    workgroupBarrier();
-    memory_[HEAD_DIM + lane] = v;
-    for (var half = TEAM / 2u; half > 0u; half >>= 1u) {
-        workgroupBarrier();
-        if lane % TEAM < half {
-            memory_[HEAD_DIM + lane] = max(memory_[HEAD_DIM + lane], memory_[HEAD_DIM + lane + half]);
-        }
-    }
-    workgroupBarrier();
-    return memory_[HEAD_DIM + lane / TEAM * TEAM];
-}
-
-fn total_of(v: vec4<f32>, lane: u32) -> vec4<f32> {
-    workgroupBarrier();
-    memory_[HEAD_DIM + lane] = v;
-    for (var half = TEAM / 2u; half > 0u; half >>= 1u) {
-        workgroupBarrier();
-        if lane % TEAM < half {
-            memory_[HEAD_DIM + lane] += memory_[HEAD_DIM + lane + half];
-        }
-    }
-    workgroupBarrier();
-    return memory_[HEAD_DIM + lane / TEAM * TEAM];
-}
-
-// What a team's quarters found of two keys, put together.
-fn gathered_two(s: Two, lane: u32, second: bool) -> vec4<f32> {
-    workgroupBarrier();
-    memory_[HEAD_DIM + lane] = s.a;
-    memory_[HEAD_DIM + LANES + lane] = s.b;
-    workgroupBarrier();
-    let at = select(0u, LANES, second) + lane / TEAM * TEAM + lane % 8u;
-    return (memory_[HEAD_DIM + at] + memory_[HEAD_DIM + at + 8u]) + (memory_[HEAD_DIM + at + 16u] + memory_[HEAD_DIM + at + 24u]);
-}
-
-// The same of four keys: each quarter has one key's.
-fn gathered(a: Two, b: Two, lane: u32) -> vec4<f32> {
-    let odd = (lane & 8u) != 0u;
-    let s = gathered_two(a, lane, odd);
-    let t = gathered_two(b, lane, odd);
-    return select(s, t, (lane & 16u) != 0u);
-}
-
-// Tells a team's other invocations.
-fn tell(own: vec4<f32>, lane: u32) {
-    workgroupBarrier();
-    memory_[HEAD_DIM + lane] = own;
-    workgroupBarrier();
-}
-
-fn told(own: vec4<f32>, from_: u32, lane: u32) -> vec4<f32> {
-    return memory_[HEAD_DIM + lane / TEAM * TEAM + from_];
-}
-#endif
-
 // Scores of two keys.
 struct Two { a: vec4<f32>, b: vec4<f32> }
+
+#import attend_team
 
 // The products of the rows' quad i with pieces of two keys.
 fn dots(i: u32, a: vec4<f32>, b: vec4<f32>) -> Two {
