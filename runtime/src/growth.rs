@@ -1,6 +1,7 @@
 //! How a session's KV cache grows: on the GPU as long as there is room, then with its oldest segments on the host.
 
 use godwit_shaders::Segment;
+use godwit_shaders::rope_attend::SHALLOW;
 
 use crate::error::Error;
 use crate::model::Pass;
@@ -28,7 +29,8 @@ impl Session {
             self.bring_back(segments - 1).await?;
         }
         let capacity = if wanted > 1 { self.chunk } else { 1 };
-        Ok(Pass { capacity, segments, outputs: true })
+        let shallow = capacity == 1 && position < SHALLOW;
+        Ok(Pass { capacity, segments, shallow, outputs: true })
     }
 
     /// Allocates the next segment, of the usual length or of fewer positions; all of it or nothing.

@@ -20,6 +20,7 @@ pub mod plan;
 pub mod read_rate;
 pub mod rms_norm;
 pub mod rope_append;
+pub mod rope_attend;
 pub mod sample;
 pub mod testing;
 pub mod weights;
@@ -33,11 +34,12 @@ pub use plan::{BufferRef, Buffers, Dispatch, Plan, Upload};
 pub use weights::{Matrix, Shard};
 
 /// Every kernel.
-pub static KERNELS: [&Kernel; 13] = [
+pub static KERNELS: [&Kernel; 14] = [
     &embed::EMBED,
     &rms_norm::RMS_NORM,
     &matmul::MATMUL,
     &rope_append::ROPE_APPEND,
+    &rope_attend::ROPE_ATTEND,
     &attend::ATTEND,
     &attend_recent::ATTEND_RECENT,
     &attend_merge::ATTEND_MERGE,

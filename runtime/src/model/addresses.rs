@@ -101,7 +101,7 @@ fn no_address_of_a_million_tokens_leaves_its_binding() {
             assert!(table.bytes() > 8 << 32);
             assert_eq!(table.bytes(), MemoryUse::estimate(&model, WINDOW, format, &caps).total(), "{kind}");
             for capacity in [1, chunk] {
-                let pass = Pass { capacity, segments: usize::MAX, outputs: true };
+                let pass = Pass { capacity, segments: usize::MAX, shallow: false, outputs: true };
                 for dispatch in llama.transformer(&caps, &kv, &scratch, pass).dispatches {
                     let what = format!("{} of {capacity} tokens, {kind}", dispatch.kernel.name);
                     for buffer in &dispatch.buffers {

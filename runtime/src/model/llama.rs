@@ -7,7 +7,8 @@ use godwit_shaders::embed::embed;
 use godwit_shaders::matmul::{Put, Tokens, matmul, normed_matmul};
 use godwit_shaders::rms_norm::{Norm, rms_norm, rms_norm_last};
 use godwit_shaders::rope_append::{Rope, rope_append};
-use godwit_shaders::{BufferRef, Buffers, Caps, Heads, KvFormat, Matrix, Plan, Recent};
+use godwit_shaders::rope_attend::{self, rope_attend};
+use godwit_shaders::{BufferRef, Buffers, Caps, Heads, KvFormat, Matrix, Plan, Recent, Segment};
 
 use super::{Config, Kv};
 
@@ -110,6 +111,8 @@ pub(crate) struct Pass {
     pub capacity: u32,
     /// Segments of the KV cache; the pass's positions lie in the last.
     pub segments: usize,
+    /// Whether it is one token among the first [`rope_attend::SHALLOW`].
+    pub shallow: bool,
     /// Whether anyone asks what comes out: else the last layer only appends to its KV cache.
     pub outputs: bool,
 }
@@ -125,15 +128,11 @@ impl Llama {
         for (i, layer) in self.layers.iter().enumerate() {
             let segments = kv.layer(i, pass.segments);
             normed_matmul(p, caps, &layer.qkv, &layer.attn_norm, s.x, s.h, s.qkv, n, Put::Store);
-            if let Some(tail) = segments.last() {
-                rope_append(p, self.heads, self.kv, &self.rope, s.qkv, tail, s.recent[i], n);
-            }
-            if !pass.outputs && i + 1 == self.layers.len() {
+            let is_last = i + 1 == self.layers.len();
+            self.attention(p, caps, &segments, s, s.recent[i], Pass { outputs: pass.outputs || !is_last, ..pass });
+            if !pass.outputs && is_last {
                 break;
             }
-            attend(p, caps, self.heads, self.kv, s.qkv, &segments, s.states, s.attended, n);
-            attend_recent(p, self.heads, s.qkv, s.recent[i], s.states, n);
-            attend_merge(p, caps, self.heads, self.kv, s.states, s.attended, n);
             matmul(p, caps, &layer.o, s.attended, s.x, all, Put::Add);
             match &layer.up {
                 None => normed_matmul(p, caps, &layer.gate, &layer.ffn_norm, s.x, s.h, s.gate, n, Put::Pairs),
@@ -146,6 +145,26 @@ impl Llama {
             matmul(p, caps, &layer.down, s.gate, s.x, all, Put::Add);
         }
         plan
+    }
+
+    /// From a layer's queries, keys and values to what they attend to, in `attended`; where nobody asks for that, keys and values
+    /// are appended to the KV cache, and that is all.
+    fn attention(&self, p: &mut Plan, caps: &Caps, segments: &[Segment], s: &Scratch, recent: Recent, pass: Pass) {
+        let (heads, kv, n) = (self.heads, self.kv, pass.capacity);
+        let Some(tail) = segments.last() else { return };
+        if n == 1 && pass.outputs && rope_attend::suits(caps, heads, kv, segments) {
+            rope_attend(p, caps, heads, kv, &self.rope, s.qkv, tail, s.states, s.attended, pass.shallow);
+            if !pass.shallow {
+                attend_merge(p, caps, heads, kv, s.states, s.attended, n);
+            }
+            return;
+        }
+        rope_append(p, heads, kv, &self.rope, s.qkv, tail, recent, n);
+        if pass.outputs {
+            attend(p, caps, heads, kv, s.qkv, segments, s.states, s.attended, n);
+            attend_recent(p, heads, s.qkv, recent, s.states, n);
+            attend_merge(p, caps, heads, kv, s.states, s.attended, n);
+        }
     }
 
     /// One token through all of the model, to its logits.

@@ -24,7 +24,11 @@ struct Params {
 }
 @group(0) @binding(0) var<uniform> p: Params;
 @group(0) @binding(2) var<storage, read> q: array<vec4<f32>>;
+#ifdef DECODE
+@group(0) @binding(3) var<storage, read> k_cache: array<vec4<u32>>;
+#else
 @group(0) @binding(3) var<storage, read> k_cache: array<u32>;
+#endif
 @group(0) @binding(4) var<storage, read> v_cache: array<u32>;
 @group(0) @binding(5) var<storage, read_write> states: array<f32>;
 @group(0) @binding(6) var<storage, read_write> y: array<vec4<f32>>;
@@ -48,8 +52,6 @@ fn head_dim() -> u32 {
 }
 #endif
 
-#import attend_cached
-
 const NEVER = -1e30; // the score of what may not be seen
 
 // How many of the segment's positions a row may see: up to its own, or, with pages, up to where its own page begins.
@@ -60,9 +62,11 @@ fn seen_by(row: u32) -> u32 {
 }
 
 #ifdef TILES
+#import attend_cached
 #import attend_tiles
 #endif
 #ifdef WIDE
+#import attend_cached
 #import attend_wide
 #endif
 #ifdef DECODE

@@ -1,4 +1,4 @@
-// What the invocations of a team of `decode.wgsl` tell each other: by subgroup operations, or through workgroup memory.
+// What the invocations of a team of `stream.wgsl` tell each other: by subgroup operations, or through workgroup memory.
 #ifdef SUBGROUPS
 // A team is a subgroup.
 fn largest(v: vec4<f32>, lane: u32) -> vec4<f32> {
@@ -10,12 +10,17 @@ fn total_of(v: vec4<f32>, lane: u32) -> vec4<f32> {
 }
 
 // What a team's quarters found of four keys, put together: each quarter has one key's.
-fn gathered(a: Two, b: Two, lane: u32) -> vec4<f32> {
+fn gathered(own: Scores, lane: u32) -> vec4<f32> {
     let upper = (lane & 16u) != 0u;
-    let s = select(a.a, b.a, upper) + subgroupShuffleXor(select(b.a, a.a, upper), 16u);
-    let t = select(a.b, b.b, upper) + subgroupShuffleXor(select(b.b, a.b, upper), 16u);
+    let s = select(own.a, own.c, upper) + subgroupShuffleXor(select(own.c, own.a, upper), 16u);
+    let t = select(own.b, own.d, upper) + subgroupShuffleXor(select(own.d, own.b, upper), 16u);
     let odd = (lane & 8u) != 0u;
     return select(s, t, odd) + subgroupShuffleXor(select(t, s, odd), 8u);
+}
+
+// What the invocation has whose place differs by `mask`.
+fn swapped(own: vec4<f32>, mask: u32, lane: u32) -> vec4<f32> {
+    return subgroupShuffleXor(own, mask);
 }
 
 // Tells a team's other invocations.
@@ -50,22 +55,28 @@ fn total_of(v: vec4<f32>, lane: u32) -> vec4<f32> {
     return folded(v, lane, true);
 }
 
-// What a team's quarters found of two keys, put together.
-fn gathered_two(s: Two, lane: u32, second: bool) -> vec4<f32> {
+// What a team's quarters found of two keys, put together: the first's, or the second's.
+fn gathered_two(a: vec4<f32>, b: vec4<f32>, second: bool, lane: u32) -> vec4<f32> {
     workgroupBarrier();
-    memory_[HEAD_DIM + lane] = s.a;
-    memory_[HEAD_DIM + LANES + lane] = s.b;
+    memory_[HEAD_DIM + lane] = a;
+    memory_[HEAD_DIM + LANES + lane] = b;
     workgroupBarrier();
     let at = HEAD_DIM + select(0u, LANES, second) + lane / TEAM * TEAM + lane % 8u;
     return (memory_[at] + memory_[at + 8u]) + (memory_[at + 16u] + memory_[at + 24u]);
 }
 
 // The same of four keys: each quarter has one key's.
-fn gathered(a: Two, b: Two, lane: u32) -> vec4<f32> {
+fn gathered(own: Scores, lane: u32) -> vec4<f32> {
     let odd = (lane & 8u) != 0u;
-    let s = gathered_two(a, lane, odd);
-    let t = gathered_two(b, lane, odd);
+    let s = gathered_two(own.a, own.b, odd, lane);
+    let t = gathered_two(own.c, own.d, odd, lane);
     return select(s, t, (lane & 16u) != 0u);
+}
+
+// What the invocation has whose place differs by `mask`.
+fn swapped(own: vec4<f32>, mask: u32, lane: u32) -> vec4<f32> {
+    tell(own, lane);
+    return memory_[HEAD_DIM + (lane ^ mask)];
 }
 
 // Tells a team's other invocations.

@@ -83,7 +83,7 @@ fn case(shape: [u32; 8], kv: KvFormat) -> Case {
 }
 
 /// How far apart two vectors may be that were rounded from almost the same: some of the rounding error itself.
-fn rounding(kind: KvType) -> f64 {
+pub fn rounding(kind: KvType) -> f64 {
     match kind {
         KvType::F32 | KvType::F16 => 1e-7,
         KvType::Q8_0 => 1e-6,

@@ -1,9 +1,6 @@
 // Rotates q and k by their positions (Su et al. 2021, neighbouring pairs), and appends k and v to the KV cache. A workgroup
 // takes one head of one token: of q, then of k, then of v.
 // The newest keys and values may be kept as halves too, in rings.
-//
-// A position is 1024 a + b: its rotation is the product of row a of one table and row b of another, both made in f64.
-// No cosine is taken here: drivers are far off for large angles.
 #import step
 
 struct Params {
@@ -30,31 +27,11 @@ struct Params {
 @group(0) @binding(6) var<storage, read_write> recent: array<u32>; // keys, then values, [ring, kv_heads, head_dim] each
 
 #import kv
+#import rotation
 #import hadamard
 
 override K_VALUES: u32 = 2; // floats in a word
 override V_VALUES: u32 = 2;
-
-fn turn(a: vec2<f32>, b: vec2<f32>) -> vec2<f32> {
-    return vec2<f32>(a.x * b.x - a.y * b.y, a.x * b.y + a.y * b.x);
-}
-
-fn rotated(pair: vec2<f32>, position: u32, i: u32) -> vec2<f32> {
-    let pairs = p.rotary_dim / 2u;
-    if i >= pairs {
-        return pair;
-    }
-    let fine = tables[(position & 1023u) * pairs + i];
-    let coarse = tables[(1024u + (position >> 10u)) * pairs + i];
-    return turn(pair, turn(fine, coarse));
-}
-
-// To the nearest number with 11 significant bits, ties to even. Packing and unpacking would do, but one vendor's compiler leaves
-// both out.
-fn rounded_to_half(x: f32) -> f32 {
-    let bits = bitcast<u32>(x);
-    return bitcast<f32>((bits + 0xfffu + ((bits >> 13u) & 1u)) & 0xffffe000u);
-}
 
 // The scale of a group of the vector, as it is stored: the largest magnitude is 127, or -8.
 fn scale_of(group: u32, len: u32, values: u32) -> f32 {

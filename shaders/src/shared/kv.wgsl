@@ -6,6 +6,8 @@ fn scale_group(dim: u32) -> u32 {
     return min(32u, dim & (~dim + 1u));
 }
 
+#ifdef TILES
+// CPUs convert a vector at once.
 fn bytes_of(word: u32) -> vec4<f32> {
     return vec4<f32>(bitcast<vec4<i32>>(vec4<u32>(word << 24u, word << 16u, word << 8u, word)) >> vec4<u32>(24u));
 }
@@ -14,6 +16,21 @@ fn bytes_of(word: u32) -> vec4<f32> {
 fn nibbles_of(word: u32, shift: u32) -> vec4<f32> {
     return vec4<f32>((vec4<u32>(word >> shift) >> vec4<u32>(0u, 4u, 8u, 12u)) & vec4<u32>(15u)) - 8.0;
 }
+#else
+// The last bits of 2^23 + n: GPUs have few units for conversions. Every second byte is 256 times what it should be.
+fn bytes_of(word: u32) -> vec4<f32> {
+    let positive = word ^ 0x80808080u;
+    let halves = vec4<u32>(positive, positive, positive >> 16u, positive >> 16u);
+    let bits = (halves & vec4<u32>(0xffu, 0xff00u, 0xffu, 0xff00u)) | vec4<u32>(0x4b000000u);
+    return fma(bitcast<vec4<f32>>(bits), vec4<f32>(1.0, 0.00390625, 1.0, 0.00390625), vec4<f32>(-8388736.0, -32896.0, -8388736.0, -32896.0));
+}
+
+// Four of a word's nibbles, the ones at `shift` first.
+fn nibbles_of(word: u32, shift: u32) -> vec4<f32> {
+    let bits = ((vec4<u32>(word >> shift) >> vec4<u32>(0u, 4u, 8u, 12u)) & vec4<u32>(15u)) | vec4<u32>(0x4b000000u);
+    return bitcast<vec4<f32>>(bits) - 8388616.0;
+}
+#endif
 
 // The half that has this index in `word`.
 fn half_of(word: u32, index: u32) -> f32 {

@@ -1,0 +1,198 @@
+// One token's attention, from the product with its projections on, for GPUs: rotates q and k by their position, appends k and v to
+// the KV cache, and attends. A workgroup takes all rows of a KV head, four at most, and one of the splits of the positions.
+//
+// The token's own key and value are seen as they are cached, without being read back. The split that they
+// are of sees to them.
+#import step
+
+struct Params {
+    heads: u32,
+    kv_heads: u32,
+    head_dim: u32,
+    rotary_dim: u32, // floats of a head that are rotated
+    splits: u32,
+    first: u32,      // position that the segment begins with
+    len: u32,        // positions in the segment
+    k_words: u32,    // of a cached vector
+    v_words: u32,
+    scale: f32,      // of the scores
+    k_block: u32,    // of the Hadamard transform of q and k; 1: none
+    v_block: u32,
+    finish: u32,     // 1: there is one split, and the result is stored instead of states
+    reserved0: u32, reserved1: u32, reserved2: u32,
+}
+@group(0) @binding(0) var<uniform> p: Params;
+// See rope_append.wgsl.
+@group(0) @binding(2) var<storage, read> tables: array<vec2<f32>>;
+// The query heads, then the keys, then the values.
+@group(0) @binding(3) var<storage, read> qkv: array<vec4<f32>>;
+@group(0) @binding(4) var<storage, read_write> k_cache: array<vec4<u32>>;
+@group(0) @binding(5) var<storage, read_write> v_cache: array<u32>;
+@group(0) @binding(6) var<storage, read_write> states: array<f32>;
+@group(0) @binding(7) var<storage, read_write> y: array<vec4<f32>>;
+
+override K_VALUES: u32 = 2; // floats in a word
+override V_VALUES: u32 = 2;
+override HEAD_DIM: u32 = 128u;
+
+const NEVER = -1e30; // the score of what may not be seen
+
+#import kv
+#import rotation
+#import attend_splits
+#import attend_stream
+
+// The orthonormal Walsh-Hadamard transform of consecutive blocks of a vector, of which each invocation of a team has a quad.
+fn hadamard(own: vec4<f32>, block: u32, lane: u32) -> vec4<f32> {
+    let a = vec4<f32>(own.x + own.y, own.x - own.y, own.z + own.w, own.z - own.w);
+    var v = vec4<f32>(a.x + a.z, a.y + a.w, a.x - a.z, a.y - a.w);
+    // Teams may have blocks of their own, but what they tell each other is in step.
+    for (var mask = 1u; mask < max(p.k_block, p.v_block) / 4u; mask <<= 1u) {
+        let other = swapped(v, mask, lane);
+        if mask < block / 4u {
+            v = select(v + other, other - v, (lane & mask) != 0u);
+        }
+    }
+    return select(own, v * inverseSqrt(f32(block)), block > 1u);
+}
+
+// A quad of a vector on its way to the cache: as it is seen there, and its words; that of its scale and the next one's.
+struct Cached { seen: vec4<f32>, words: vec4<u32>, scales: u32 }
+
+fn cached(v: vec4<f32>, values: u32, quad: u32, lane: u32) -> Cached {
+    let lanes = scale_group(HEAD_DIM) / 4u; // that share a scale
+    var largest = max(max(abs(v.x), abs(v.y)), max(abs(v.z), abs(v.w)));
+    for (var mask = 1u; mask < lanes; mask <<= 1u) {
+        largest = max(largest, swapped(vec4<f32>(largest), mask, lane).x);
+    }
+    let scale = rounded_to_half(largest / 127.0);
+    let next = swapped(vec4<f32>(scale), lanes, lane).x;
+    if values == 1u {
+        return Cached(v, bitcast<vec4<u32>>(v), 0u);
+    }
+    if values == 2u {
+        let halves = vec4<f32>(rounded_to_half(v.x), rounded_to_half(v.y), rounded_to_half(v.z), rounded_to_half(v.w));
+        return Cached(halves, vec4<u32>(pack2x16float(v.xy), pack2x16float(v.zw), 0u, 0u), 0u);
+    }
+    let codes = clamp(round(v * select(0.0, 1.0 / scale, scale != 0.0)), vec4<f32>(-128.0), vec4<f32>(127.0));
+    let bytes = (bitcast<vec4<u32>>(vec4<i32>(codes)) & vec4<u32>(255u)) << vec4<u32>(0u, 8u, 16u, 24u);
+    let both = vec2<f32>(scale, select(scale, next, quad + lanes < HEAD_DIM / 4u));
+    return Cached(codes * scale, vec4<u32>(bytes.x | bytes.y | bytes.z | bytes.w, 0u, 0u, 0u), pack2x16float(both));
+}
+
+// Which of a cached vector's words a quad is, and whether it has the scales' word: its index, or else `none`.
+fn scales_word(values: u32, quad: u32, none: u32) -> u32 {
+    let two = scale_group(HEAD_DIM) / 2u; // quads of two groups
+    return select(none, HEAD_DIM / values + quad / two, values == 4u && quad % two == 0u);
+}
+
+fn put_key_word(slot: u32, kv_head: u32, w: u32, word: u32) {
+    // The neighbours' words in the vector stay: nobody else writes any of it.
+    let at = keys_base(kv_head, slot) + 8u * w;
+    k_cache[at] = select(k_cache[at], vec4<u32>(word), vec4<u32>(slot % 4u) == vec4<u32>(0u, 1u, 2u, 3u));
+}
+
+fn put_value_word(slot: u32, kv_head: u32, w: u32, word: u32) {
+    v_cache[(slot * p.kv_heads + kv_head) * p.v_words + w] = word;
+}
+
+@compute @workgroup_size(LANES)
+fn rope_attend(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
+    let kv_head = group.y;
+    let split = group.z;
+    if split >= splits_in_use(p.splits) {
+        return;
+    }
+    // The positions before the token's own.
+    let slot = min(step_.position - p.first, p.len - 1u);
+    let share = share_of(slot + 1u, p.splits);
+    let is_newest = split == slot / share;
+    let begin = min(split * share, slot);
+    let end = min(begin + share, slot);
+    let ahead = start(begin, end, kv_head, lane);
+
+    // A team for each row, then one for the key, and one for the value.
+    let rows = p.heads / p.kv_heads;
+    let quads = HEAD_DIM / 4u;
+    let team = lane / TEAM;
+    let quad = lane % TEAM;
+    let is_value = team > ROWS;
+    let query = kv_head * rows + min(team, rows - 1u);
+    let vector = select(query, p.heads + kv_head + select(0u, p.kv_heads, is_value), team >= ROWS);
+    var own = vec4<f32>();
+    if quad < quads {
+        own = qkv[vector * quads + quad];
+        if !is_value {
+            own = vec4<f32>(rotated(own.xy, step_.position, 2u * quad), rotated(own.zw, step_.position, 2u * quad + 1u));
+        }
+    }
+    if max(p.k_block, p.v_block) > 1u {
+        own = hadamard(own, select(p.k_block, p.v_block, is_value), lane);
+    }
+    let fresh = cached(own, select(K_VALUES, V_VALUES, is_value), quad, lane);
+    if quad < quads && team < ROWS {
+        memory_[quad * ROWS + team] = own * p.scale;
+    } else if quad < quads && team < ROWS + 2u {
+        memory_[OWN + (team - ROWS) * quads + quad] = fresh.seen;
+    }
+    workgroupBarrier();
+
+    var state = State(Sums(), vec4<f32>(NEVER), vec4<f32>());
+    var score = vec4<f32>();
+    if is_newest && lane < quads {
+        let at = lane * ROWS;
+        score = products(memory_[at], memory_[at + 1u], memory_[at + 2u], memory_[at + 3u], memory_[OWN + lane]);
+    }
+    score = total_of(score, lane);
+    if is_newest && team == 0u {
+        state.peak = score;
+        state.total = select(vec4<f32>(), vec4<f32>(1.0), lane == 0u);
+    }
+    if is_newest && lane < EIGHTHS {
+        let value = OWN + quads + 2u * lane;
+        state.sums = with_floats(state.sums, vec4<f32>(1.0), memory_[value], memory_[value + 1u]);
+    }
+    let whole = put_together(seen(state, ahead, begin, end, kv_head, lane), lane);
+
+    if is_newest && quad < quads && team == ROWS {
+        // What was read of the keys has been read.
+        for (var i = 0u; i < max(4u / K_VALUES, 1u); i++) {
+            put_key_word(slot, kv_head, quad * 4u / K_VALUES + i, fresh.words[i]);
+        }
+        let w = scales_word(K_VALUES, quad, p.k_words);
+        if w < p.k_words {
+            put_key_word(slot, kv_head, w, fresh.scales);
+        }
+    }
+    if is_newest && quad < quads && team == ROWS + 1u {
+        for (var i = 0u; i < max(4u / V_VALUES, 1u); i++) {
+            put_value_word(slot, kv_head, quad * 4u / V_VALUES + i, fresh.words[i]);
+        }
+        let w = scales_word(V_VALUES, quad, p.v_words);
+        if w < p.v_words {
+            put_value_word(slot, kv_head, w, fresh.scales);
+        }
+    }
+
+    if p.finish == 0u {
+        let at = states_at(split, kv_head, rows, 0u);
+        put_states(at, vec4<u32>(0u, 1u, 2u, 3u) < vec4<u32>(rows), whole, lane);
+        return;
+    }
+    workgroupBarrier();
+    if lane < HEAD_DIM {
+        memory_[float_of(lane)] = whole.sum / whole.total;
+    }
+    workgroupBarrier();
+    var result = vec4<f32>();
+    if quad < quads && team < ROWS {
+        let at = 4u * quad;
+        result = vec4<f32>(memory_[at][team], memory_[at + 1u][team], memory_[at + 2u][team], memory_[at + 3u][team]);
+    }
+    if p.v_block > 1u {
+        result = hadamard(result, p.v_block, lane);
+    }
+    if quad < quads && team < rows {
+        y[(kv_head * rows + team) * quads + quad] = result;
+    }
+}
