@@ -26,7 +26,7 @@ fn attend(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_ind
     let quads = HEAD_DIM / 4u;
     for (var i = lane; i < ROWS * quads; i += LANES) {
         let head = kv_head * rows + min(row0 + i % ROWS, rows - 1u);
-        memory_[i] = q[head * quads + i / ROWS] * p.scale;
+        memory_[query_at(i / ROWS) + i % ROWS] = q[head * quads + i / ROWS] * p.scale;
     }
     let at = states_at(split, kv_head, rows, row0);
     var state = State(Sums(), vec4<f32>(NEVER), vec4<f32>());

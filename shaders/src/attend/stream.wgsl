@@ -15,7 +15,13 @@ override VALUES: u32 = TEAM / EIGHTHS; // values that a team holds at a time
 
 // The queries, [quad, row], then what teams tell each other, then OWN; in the end the teams' sums. Heads are of 128 floats at most.
 var<workgroup> memory_: array<vec4<f32>, 8u * 128u>;
-const OWN = 128u + 2u * LANES;
+const TOLD = 128u + 4u;
+const OWN = TOLD + 2u * LANES;
+
+// Where row 0 of a quad of the queries is; quarters begin in banks of their own.
+fn query_at(quad: u32) -> u32 {
+    return quad * ROWS + quad / QUADS;
+}
 
 // What is known of the four rows: see attend.wgsl. An invocation has eight of the sums, and a part of the total.
 struct State {
@@ -35,11 +41,11 @@ struct Scores { a: vec4<f32>, b: vec4<f32>, c: vec4<f32>, d: vec4<f32> }
 
 #import attend_team
 
-// The positions of a team, slots of the segment: whole groups of eight, of which those below `end` count.
+// The positions of a team, slots of the segment: as many as it looks at together, of which those below `end` count.
 struct Part { begin: u32, end: u32, len: u32 }
 
 fn part_of(begin: u32, end: u32, lane: u32) -> Part {
-    let len = (end - begin + 8u * TEAMS - 1u) / (8u * TEAMS) * 8u;
+    let len = (end - begin + TEAM * TEAMS - 1u) / (TEAM * TEAMS) * TEAM;
     let first = begin + lane / TEAM * len;
     return Part(first, min(first + len, end), len);
 }
@@ -116,9 +122,14 @@ fn four_floats(s: vec4<u32>, t: vec4<u32>, u: vec4<u32>, v: vec4<u32>) -> Four {
     );
 }
 
-// The products of the rows with what they are told of a key.
-fn products(q0: vec4<f32>, q1: vec4<f32>, q2: vec4<f32>, q3: vec4<f32>, k: vec4<f32>) -> vec4<f32> {
-    return vec4<f32>(dot(q0, k), dot(q1, k), dot(q2, k), dot(q3, k));
+// `s` and the products of the rows' quads with a key's.
+fn with_products(s: vec4<f32>, q0: vec4<f32>, q1: vec4<f32>, q2: vec4<f32>, q3: vec4<f32>, k: vec4<f32>) -> vec4<f32> {
+    return vec4<f32>(
+        fma(q0.w, k.w, fma(q0.z, k.z, fma(q0.y, k.y, fma(q0.x, k.x, s.x)))),
+        fma(q1.w, k.w, fma(q1.z, k.z, fma(q1.y, k.y, fma(q1.x, k.x, s.y)))),
+        fma(q2.w, k.w, fma(q2.z, k.z, fma(q2.y, k.y, fma(q2.x, k.x, s.z)))),
+        fma(q3.w, k.w, fma(q3.z, k.z, fma(q3.y, k.y, fma(q3.x, k.x, s.w)))),
+    );
 }
 
 // Adds what quad `n` of a quarter, whose first is `first`, does to the scores of four keys.
@@ -126,18 +137,19 @@ fn with_quad(s: Scores, base: u32, first: u32, n: u32, k: Four) -> Scores {
     if n >= QUADS {
         return s;
     }
-    let at = (first + n) * ROWS;
+    let at = first * ROWS + first / QUADS + n * ROWS;
     let q0 = memory_[at];
     let q1 = memory_[at + 1u];
     let q2 = memory_[at + 2u];
     let q3 = memory_[at + 3u];
-    var scale = vec4<f32>(1.0);
+    var own = k;
     if K_VALUES >= 4u && !has_one_scale() {
-        scale = scales_of(scale_words(base, first + n), first + n);
+        let scale = scales_of(scale_words(base, first + n), first + n);
+        own = Four(k.a * scale.x, k.b * scale.y, k.c * scale.z, k.d * scale.w);
     }
     return Scores(
-        fma(products(q0, q1, q2, q3, k.a), vec4<f32>(scale.x), s.a), fma(products(q0, q1, q2, q3, k.b), vec4<f32>(scale.y), s.b),
-        fma(products(q0, q1, q2, q3, k.c), vec4<f32>(scale.z), s.c), fma(products(q0, q1, q2, q3, k.d), vec4<f32>(scale.w), s.d),
+        with_products(s.a, q0, q1, q2, q3, own.a), with_products(s.b, q0, q1, q2, q3, own.b),
+        with_products(s.c, q0, q1, q2, q3, own.c), with_products(s.d, q0, q1, q2, q3, own.d),
     );
 }
 
@@ -285,7 +297,7 @@ fn seen(known: State, first_ahead: Ahead, begin: u32, end: u32, kv_head: u32, la
     var total = known.total;
     var keys = first_ahead.keys;
     var values = first_ahead.values;
-    for (var done = 0u; done < part.len; done += TEAM) {
+    for (var done = 0u; goes_on(part, done); done += TEAM) {
         let first = part.begin + done;
         let base = own_keys(first, last, kv_head, lane);
         let next_keys = load_keys(own_keys(first + TEAM, last, kv_head, lane), quarter);
@@ -316,7 +328,7 @@ fn seen(known: State, first_ahead: Ahead, begin: u32, end: u32, kv_head: u32, la
             values = load_values(values_base(first + min(j + 4u * VALUES, TEAM), last, kv_head, lane), lane);
             let i = vec4<u32>(j + turn) + vec4<u32>(0u, VALUES, 2u * VALUES, 3u * VALUES);
             let from_ = min(i, vec4<u32>(TEAM - 1u));
-            let counts = vec4<f32>(i < vec4<u32>(TEAM));
+            let counts = select(vec4<f32>(i < vec4<u32>(TEAM)), vec4<f32>(1.0), TEAM % (4u * VALUES) == 0u);
             s = with_value(s, told(weight, lane_of(from_.x), lane) * counts.x, at.x, lane, v.a, v.scales.x);
             s = with_value(s, told(weight, lane_of(from_.y), lane) * counts.y, at.y, lane, v.b, v.scales.y);
             s = with_value(s, told(weight, lane_of(from_.z), lane) * counts.z, at.z, lane, v.c, v.scales.z);

@@ -1,6 +1,10 @@
 // What the invocations of a team of `stream.wgsl` tell each other: by subgroup operations, or through workgroup memory.
 #ifdef SUBGROUPS
 // A team is a subgroup.
+fn goes_on(part: Part, done: u32) -> bool {
+    return part.begin + done < part.end;
+}
+
 fn largest(v: vec4<f32>, lane: u32) -> vec4<f32> {
     return subgroupMax(v);
 }
@@ -30,9 +34,14 @@ fn told(own: vec4<f32>, from_: u32, lane: u32) -> vec4<f32> {
     return subgroupShuffle(own, from_);
 }
 #else
+// Barriers are for all teams.
+fn goes_on(part: Part, done: u32) -> bool {
+    return done < part.len;
+}
+
 // The sum of a team's values, or the largest.
 fn folded(v: vec4<f32>, lane: u32, add: bool) -> vec4<f32> {
-    let own = HEAD_DIM + lane;
+    let own = TOLD + lane;
     workgroupBarrier();
     memory_[own] = v;
     for (var half = TEAM / 2u; half > 0u; half >>= 1u) {
@@ -44,7 +53,7 @@ fn folded(v: vec4<f32>, lane: u32, add: bool) -> vec4<f32> {
         }
     }
     workgroupBarrier();
-    return memory_[HEAD_DIM + lane / TEAM * TEAM];
+    return memory_[TOLD + lane / TEAM * TEAM];
 }
 
 fn largest(v: vec4<f32>, lane: u32) -> vec4<f32> {
@@ -58,10 +67,10 @@ fn total_of(v: vec4<f32>, lane: u32) -> vec4<f32> {
 // What a team's quarters found of two keys, put together: the first's, or the second's.
 fn gathered_two(a: vec4<f32>, b: vec4<f32>, second: bool, lane: u32) -> vec4<f32> {
     workgroupBarrier();
-    memory_[HEAD_DIM + lane] = a;
-    memory_[HEAD_DIM + LANES + lane] = b;
+    memory_[TOLD + lane] = a;
+    memory_[TOLD + LANES + lane] = b;
     workgroupBarrier();
-    let at = HEAD_DIM + select(0u, LANES, second) + lane / TEAM * TEAM + lane % 8u;
+    let at = TOLD + select(0u, LANES, second) + lane / TEAM * TEAM + lane % 8u;
     return (memory_[at] + memory_[at + 8u]) + (memory_[at + 16u] + memory_[at + 24u]);
 }
 
@@ -76,17 +85,17 @@ fn gathered(own: Scores, lane: u32) -> vec4<f32> {
 // What the invocation has whose place differs by `mask`.
 fn swapped(own: vec4<f32>, mask: u32, lane: u32) -> vec4<f32> {
     tell(own, lane);
-    return memory_[HEAD_DIM + (lane ^ mask)];
+    return memory_[TOLD + (lane ^ mask)];
 }
 
 // Tells a team's other invocations.
 fn tell(own: vec4<f32>, lane: u32) {
     workgroupBarrier();
-    memory_[HEAD_DIM + lane] = own;
+    memory_[TOLD + lane] = own;
     workgroupBarrier();
 }
 
 fn told(own: vec4<f32>, from_: u32, lane: u32) -> vec4<f32> {
-    return memory_[HEAD_DIM + lane / TEAM * TEAM + from_];
+    return memory_[TOLD + lane / TEAM * TEAM + from_];
 }
 #endif

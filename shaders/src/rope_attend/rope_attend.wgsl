@@ -131,7 +131,7 @@ fn rope_attend(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocatio
     }
     let fresh = cached(own, select(K_VALUES, V_VALUES, is_value), quad, lane);
     if quad < quads && team < ROWS {
-        memory_[quad * ROWS + team] = own * p.scale;
+        memory_[query_at(quad) + team] = own * p.scale;
     } else if quad < quads && team < ROWS + 2u {
         memory_[OWN + (team - ROWS) * quads + quad] = fresh.seen;
     }
@@ -140,8 +140,8 @@ fn rope_attend(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocatio
     var state = State(Sums(), vec4<f32>(NEVER), vec4<f32>());
     var score = vec4<f32>();
     if is_newest && lane < quads {
-        let at = lane * ROWS;
-        score = products(memory_[at], memory_[at + 1u], memory_[at + 2u], memory_[at + 3u], memory_[OWN + lane]);
+        let at = query_at(lane);
+        score = with_products(score, memory_[at], memory_[at + 1u], memory_[at + 2u], memory_[at + 3u], memory_[OWN + lane]);
     }
     score = total_of(score, lane);
     if is_newest && team == 0u {
