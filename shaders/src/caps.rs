@@ -46,7 +46,7 @@ pub struct Tuning {
 }
 
 /// What suits GPUs.
-pub const GPU: Tuning = Tuning { pass_tokens: 512, workgroups: 512, steps_in_flight: 8, one: None, many: None };
+pub const GPU: Tuning = Tuning { pass_tokens: 512, workgroups: 128, steps_in_flight: 8, one: None, many: None };
 
 /// What suits CPUs: a workgroup keeps a core busy, and between passes is the only time to stop.
 pub const CPU: Tuning = Tuning { pass_tokens: 64, workgroups: 1, steps_in_flight: 1, one: None, many: None };

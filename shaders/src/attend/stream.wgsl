@@ -50,12 +50,8 @@ fn part_of(begin: u32, end: u32, lane: u32) -> Part {
     return Part(first, min(first + len, end), len);
 }
 
-// Up to eight words of each of four keys, and the scales of a quarter of them.
-struct Keys {
-    a: vec4<u32>, b: vec4<u32>, c: vec4<u32>, d: vec4<u32>,
-    e: vec4<u32>, f: vec4<u32>, g: vec4<u32>, h: vec4<u32>,
-    scales: vec4<u32>,
-}
+// Up to four words of each of four keys.
+struct Keys { a: vec4<u32>, b: vec4<u32>, c: vec4<u32>, d: vec4<u32> }
 
 // Where the words of four keys begin, eight vectors apart.
 fn keys_base(kv_head: u32, slot: u32) -> u32 {
@@ -72,28 +68,31 @@ fn scale_words(base: u32, i: u32) -> vec4<u32> {
     return k_cache[base + 8u * (HEAD_DIM / K_VALUES + 4u * i / scale_group(HEAD_DIM) / 2u)];
 }
 
+// The scales of a quarter of four keys that begins with quad i, where it has one each.
+fn scales_at(base: u32, i: u32) -> vec4<f32> {
+    if K_VALUES >= 4u && has_one_scale() {
+        return scales_of(scale_words(base, i), i);
+    }
+    return vec4<f32>(1.0);
+}
+
 fn scales_of(words: vec4<u32>, i: u32) -> vec4<f32> {
     let group = 4u * i / scale_group(HEAD_DIM);
     return vec4<f32>(half_of(words.x, group), half_of(words.y, group), half_of(words.z, group), half_of(words.w, group));
 }
 
-// Word n of those that quads from `i` on begin with; all of a quarter's may be fewer.
-fn key_words(base: u32, i: u32, n: u32) -> vec4<u32> {
+// Word w of those of the quarter that begins with quad `first`.
+fn key_words(base: u32, first: u32, w: u32) -> vec4<u32> {
     let most = (4u * QUADS + K_VALUES - 1u) / K_VALUES - 1u;
-    return k_cache[base + 8u * (4u * i / K_VALUES + min(n, most))];
+    return k_cache[base + 8u * (4u * first / K_VALUES + min(w, most))];
 }
 
-// The words of quads from `i` on, 2 K_VALUES of them.
-fn load_keys(base: u32, i: u32) -> Keys {
-    var k = Keys(
-        key_words(base, i, 0u), key_words(base, i, 1u), key_words(base, i, 2u), key_words(base, i, 3u),
-        key_words(base, i, 4u), key_words(base, i, 5u), key_words(base, i, 6u), key_words(base, i, 7u),
-        vec4<u32>(),
+// The words of the quarter's quads from `n` on, K_VALUES of them.
+fn load_keys(base: u32, first: u32, n: u32) -> Keys {
+    let w = 4u * n / K_VALUES;
+    return Keys(
+        key_words(base, first, w), key_words(base, first, w + 1u), key_words(base, first, w + 2u), key_words(base, first, w + 3u),
     );
-    if K_VALUES >= 4u && has_one_scale() {
-        k.scales = scale_words(base, i);
-    }
-    return k;
 }
 
 // A quad of each of four keys.
@@ -168,24 +167,17 @@ fn with_nibbles(s: Scores, base: u32, first: u32, n: u32, w: vec4<u32>) -> Score
 fn with_keys(sum: Scores, base: u32, first: u32, n: u32, k: Keys) -> Scores {
     var s = sum;
     if K_VALUES == 1u {
-        s = with_quad(s, base, first, n, four_floats(k.a, k.b, k.c, k.d));
-        return with_quad(s, base, first, n + 1u, four_floats(k.e, k.f, k.g, k.h));
+        return with_quad(s, base, first, n, four_floats(k.a, k.b, k.c, k.d));
     }
     if K_VALUES == 2u {
         s = with_quad(s, base, first, n, four_halves(k.a, k.b));
-        s = with_quad(s, base, first, n + 1u, four_halves(k.c, k.d));
-        s = with_quad(s, base, first, n + 2u, four_halves(k.e, k.f));
-        return with_quad(s, base, first, n + 3u, four_halves(k.g, k.h));
+        return with_quad(s, base, first, n + 1u, four_halves(k.c, k.d));
     }
     if K_VALUES == 4u {
         s = with_quad(s, base, first, n, four_bytes(k.a));
         s = with_quad(s, base, first, n + 1u, four_bytes(k.b));
         s = with_quad(s, base, first, n + 2u, four_bytes(k.c));
-        s = with_quad(s, base, first, n + 3u, four_bytes(k.d));
-        s = with_quad(s, base, first, n + 4u, four_bytes(k.e));
-        s = with_quad(s, base, first, n + 5u, four_bytes(k.f));
-        s = with_quad(s, base, first, n + 6u, four_bytes(k.g));
-        return with_quad(s, base, first, n + 7u, four_bytes(k.h));
+        return with_quad(s, base, first, n + 3u, four_bytes(k.d));
     }
     // A quarter has four words at most.
     s = with_nibbles(s, base, first, n, k.a);
@@ -269,7 +261,7 @@ fn lane_of(i: u32) -> u32 {
     return i % 4u * 8u + i / 4u;
 }
 
-// What is on its way: the next keys, and the next values.
+// What is on its way: the next words of keys, and the next values.
 struct Ahead { keys: Keys, values: Values }
 
 // The base of the four keys of an invocation where its team is at slot `first`.
@@ -282,7 +274,7 @@ fn start(begin: u32, end: u32, kv_head: u32, lane: u32) -> Ahead {
     let first = part_of(begin, end, lane).begin;
     let last = max(end, 1u) - 1u;
     return Ahead(
-        load_keys(own_keys(first, last, kv_head, lane), lane % TEAM / 8u * QUADS),
+        load_keys(own_keys(first, last, kv_head, lane), lane % TEAM / 8u * QUADS, 0u),
         load_values(values_base(first, last, kv_head, lane), lane),
     );
 }
@@ -300,16 +292,16 @@ fn seen(known: State, first_ahead: Ahead, begin: u32, end: u32, kv_head: u32, la
     for (var done = 0u; goes_on(part, done); done += TEAM) {
         let first = part.begin + done;
         let base = own_keys(first, last, kv_head, lane);
-        let next_keys = load_keys(own_keys(first + TEAM, last, kv_head, lane), quarter);
-        var found = with_keys(Scores(), base, quarter, 0u, keys);
-        for (var n = 2u * K_VALUES; n < QUADS; n += 2u * K_VALUES) {
-            found = with_keys(found, base, quarter, n, load_keys(base, quarter + n));
+        let scale = scales_at(base, quarter);
+        var found = Scores();
+        for (var n = 0u; n < QUADS; n += K_VALUES) {
+            let words = keys;
+            let is_last = n + K_VALUES >= QUADS;
+            let next = select(base, own_keys(first + TEAM, last, kv_head, lane), is_last);
+            keys = load_keys(next, quarter, select(n + K_VALUES, 0u, is_last));
+            found = with_keys(found, base, quarter, n, words);
         }
-        if K_VALUES >= 4u && has_one_scale() {
-            let scale = scales_of(keys.scales, quarter);
-            found = Scores(found.a * scale.x, found.b * scale.y, found.c * scale.z, found.d * scale.w);
-        }
-        keys = next_keys;
+        found = Scores(found.a * scale.x, found.b * scale.y, found.c * scale.z, found.d * scale.w);
 
         let is_known = first + lane % 8u * 4u + lane % TEAM / 8u < part.end;
         let scores = select(vec4<f32>(NEVER), gathered(found, lane), is_known);
@@ -322,7 +314,8 @@ fn seen(known: State, first_ahead: Ahead, begin: u32, end: u32, kv_head: u32, la
         tell(weight, lane);
         // Positions beyond the part's end have no weight, those beyond the team's 32 are the next turn's.
         let turn = lane % TEAM / EIGHTHS;
-        for (var j = 0u; j < TEAM && first + j < part.end; j += 4u * VALUES) {
+        let count = min(part.end - min(first, part.end), TEAM);
+        for (var j = 0u; j < count; j += 4u * VALUES) {
             let at = values_base(first + j, last, kv_head, lane);
             let v = values;
             values = load_values(values_base(first + min(j + 4u * VALUES, TEAM), last, kv_head, lane), lane);
