@@ -20,7 +20,8 @@ struct Params {
     q_width: u32,  // floats from one token's queries to the next's
     page: u32,     // positions that another kernel sees to: those of a row's own page; 1: none
     finish: u32,   // 1: nothing is to come after this; the result is stored instead of states
-    reserved0: u32, reserved1: u32, reserved2: u32,
+    one: u32,      // 1, which no compiler knows
+    reserved0: u32, reserved1: u32,
 }
 @group(0) @binding(0) var<uniform> p: Params;
 @group(0) @binding(2) var<storage, read> q: array<vec4<f32>>;

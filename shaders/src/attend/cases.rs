@@ -134,9 +134,9 @@ fn on(variant: usize, shape: Shape, kv: KvFormat, scores: Scores) -> Case {
         q_width,
         page,
         finish: finish.into(),
+        one: 1,
         reserved0: 0,
         reserved1: 0,
-        reserved2: 0,
     };
     let mut q = random.activations((count * q_width) as usize);
     if scores != Scores::Random {

@@ -36,12 +36,12 @@ params! {
     page: u32,
     /// 1: nothing comes after this: the result is stored, and no states.
     finish: u32,
+    /// 1, which no compiler knows: a loop that steps by it stays one.
+    one: u32,
     /// Padding to 16 bytes.
     reserved0: u32,
     /// Padding.
     reserved1: u32,
-    /// Padding.
-    reserved2: u32,
 }
 
 /// A split takes a multiple of so many positions.
@@ -173,9 +173,9 @@ pub fn attend(
             q_width: (heads.heads + 2 * heads.kv_heads) * heads.head_dim,
             page: kv.page(),
             finish: u32::from(finish && i + 1 == segments.len()),
+            one: 1,
             reserved0: 0,
             reserved1: 0,
-            reserved2: 0,
         };
         if let Some(host) = segment.host {
             plan.uploads.push(Upload { before: plan.dispatches.len(), host, to: [segment.k, segment.v] });

@@ -57,9 +57,9 @@ fn on(variant: usize, shape: [u32; 9], kv: KvFormat) -> Case {
         k_block,
         v_block,
         finish,
+        one: 1,
         reserved0: 0,
         reserved1: 0,
-        reserved2: 0,
     };
     let mut cache = |keys: bool, words: u32| {
         let mut cache = vec![0; (len * kv_heads * words) as usize];

@@ -38,12 +38,12 @@ params! {
     v_block: u32,
     /// 1: there is one split, and the result is stored instead of states.
     finish: u32,
+    /// 1, which no compiler knows: a loop that steps by it stays one.
+    one: u32,
     /// Padding to 16 bytes.
     reserved0: u32,
     /// Padding.
     reserved1: u32,
-    /// Padding.
-    reserved2: u32,
 }
 
 /// Queries of a KV head, at most.
@@ -116,9 +116,9 @@ pub fn rope_attend(
         k_block,
         v_block,
         finish: shallow.into(),
+        one: 1,
         reserved0: 0,
         reserved1: 0,
-        reserved2: 0,
     };
     plan.push(Dispatch {
         kernel: &ROPE_ATTEND,

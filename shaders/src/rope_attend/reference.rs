@@ -67,9 +67,9 @@ impl Params {
             q_width: (heads + 2 * kv_heads) * head_dim,
             page: 1,
             finish: 0,
+            one: 1,
             reserved0: 0,
             reserved1: 0,
-            reserved2: 0,
         }
     }
 

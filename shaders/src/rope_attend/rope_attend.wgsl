@@ -19,7 +19,8 @@ struct Params {
     k_block: u32,    // of the Hadamard transform of q and k; 1: none
     v_block: u32,
     finish: u32,     // 1: there is one split, and the result is stored instead of states
-    reserved0: u32, reserved1: u32, reserved2: u32,
+    one: u32,      // 1, which no compiler knows
+    reserved0: u32, reserved1: u32,
 }
 @group(0) @binding(0) var<uniform> p: Params;
 // See rope_append.wgsl.
