@@ -36,6 +36,8 @@ const SHARED: &[(&str, &str)] = &[
     ("rotation", include_str!("rope_append/rotation.wgsl")),
     ("attend_splits", include_str!("attend/splits.wgsl")),
     ("attend_wide", include_str!("attend/wide.wgsl")),
+    ("attend_matrix", include_str!("attend/matrix.wgsl")),
+    ("attend_parts", include_str!("attend/parts.wgsl")),
     ("attend_decode", include_str!("attend/decode.wgsl")),
     ("attend_stream", include_str!("attend/stream.wgsl")),
     ("attend_team", include_str!("attend/team.wgsl")),

@@ -70,6 +70,10 @@ fn seen_by(row: u32) -> u32 {
 #import attend_cached
 #import attend_wide
 #endif
+#ifdef MATRIX
+#import attend_cached
+#import attend_matrix
+#endif
 #ifdef DECODE
 #import attend_decode
 #endif

@@ -47,11 +47,12 @@ params! {
 /// A split takes a multiple of so many positions.
 const SHARE: u32 = 256;
 /// Rows of a workgroup of each variant.
-pub const ROWS: [u32; 6] = [4, 8, 16, 16, 4, 4];
-/// The variants for many tokens on a GPU, and for one, with subgroups of 32 and without.
+pub const ROWS: [u32; 7] = [4, 8, 16, 16, 4, 4, 128];
+/// The variants for many tokens on a GPU, for one, with subgroups of 32 and without, and for many with matrix units.
 const PREFILL: usize = 3;
 const DECODE: usize = 4;
 const DECODE32: usize = 5;
+const MATRIX: usize = 6;
 
 /// The kernel.
 pub static ATTEND: Kernel = Kernel {
@@ -70,6 +71,7 @@ pub static ATTEND: Kernel = Kernel {
         Variant::base("prefill", &["WIDE"]),
         Variant::base("decode", &["DECODE"]),
         Variant::subgroups32("decode32", &["DECODE", "SUBGROUPS"]),
+        Variant { subgroups: true, subgroups32: true, ..Variant::matrices("matrix", &["MATRIX"]) },
     ],
     work,
     reference: reference::attend,
@@ -95,6 +97,7 @@ fn variant(caps: &Caps, rows: u32, capacity: u32) -> usize {
         (true, _) => tile(rows),
         (false, 1) if caps.subgroups32 => DECODE32,
         (false, 1) => DECODE,
+        (false, _) if caps.matrices && caps.subgroups32 => MATRIX,
         (false, _) => PREFILL,
     }
 }

@@ -3,8 +3,6 @@
 // at a time: first a quarter of four keys an invocation, then eight floats of every so many values. What comes next is always on its
 // way already.
 //
-// Loops that step by `one` stay loops: code that is executed once comes slower than what it works on (docs/PERFORMANCE.md).
-//
 // The four rows of a workgroup are the members of vectors.
 const ROWS = 4u;
 const TEAM = 32u;
@@ -52,6 +50,9 @@ fn part_of(begin: u32, end: u32, lane: u32) -> Part {
     return Part(first, min(first + len, end), len);
 }
 
+// Up to four words of each of four keys.
+struct Keys { a: vec4<u32>, b: vec4<u32>, c: vec4<u32>, d: vec4<u32> }
+
 // Where the words of four keys begin, eight vectors apart.
 fn keys_base(kv_head: u32, slot: u32) -> u32 {
     return (slot / 32u * p.kv_heads + kv_head) * p.k_words * 8u + slot % 32u / 4u;
@@ -80,41 +81,18 @@ fn scales_of(words: vec4<u32>, i: u32) -> vec4<f32> {
     return vec4<f32>(half_of(words.x, group), half_of(words.y, group), half_of(words.z, group), half_of(words.w, group));
 }
 
-// Words of a turn: a quad's, or one, which may have two quads.
-fn turn_words() -> u32 {
-    return max(4u / K_VALUES, 1u);
-}
-
-// Words of a quarter, or as many as are on their way.
-fn quarter_words() -> u32 {
-    return max((4u * QUADS + K_VALUES - 1u) / K_VALUES, 4u);
-}
-
-// The next words of each of four keys.
-struct Keys { a: vec4<u32>, b: vec4<u32>, c: vec4<u32>, d: vec4<u32> }
-
 // Word w of those of the quarter that begins with quad `first`.
 fn key_words(base: u32, first: u32, w: u32) -> vec4<u32> {
     let most = (4u * QUADS + K_VALUES - 1u) / K_VALUES - 1u;
     return k_cache[base + 8u * (4u * first / K_VALUES + min(w, most))];
 }
 
-// The words of a quarter from w on.
-fn load_keys(base: u32, first: u32, w: u32) -> Keys {
+// The words of the quarter's quads from `n` on, K_VALUES of them.
+fn load_keys(base: u32, first: u32, n: u32) -> Keys {
+    let w = 4u * n / K_VALUES;
     return Keys(
         key_words(base, first, w), key_words(base, first, w + 1u), key_words(base, first, w + 2u), key_words(base, first, w + 3u),
     );
-}
-
-// What comes after a turn with `k`, where words from w on are to be loaded.
-fn after_turn(k: Keys, base: u32, first: u32, w: u32) -> Keys {
-    if K_VALUES == 1u {
-        return load_keys(base, first, w);
-    }
-    if K_VALUES == 2u {
-        return Keys(k.c, k.d, key_words(base, first, w), key_words(base, first, w + 1u));
-    }
-    return Keys(k.b, k.c, k.d, key_words(base, first, w));
 }
 
 // A quad of each of four keys.
@@ -174,27 +152,45 @@ fn with_quad(s: Scores, base: u32, first: u32, n: u32, k: Four) -> Scores {
     );
 }
 
-// The same of a turn's words.
-fn with_keys(s: Scores, base: u32, first: u32, turn: u32, k: Keys) -> Scores {
-    if K_VALUES == 1u {
-        return with_quad(s, base, first, turn, four_floats(k.a, k.b, k.c, k.d));
+// Adds what quads from `n` on do, whose words these are: two nibbles' quads a word.
+fn with_nibbles(s: Scores, base: u32, first: u32, n: u32, w: vec4<u32>) -> Scores {
+    // A quarter may begin in the middle of a word.
+    let odd = first & 1u;
+    if n < odd {
+        return with_quad(s, base, first, 0u, four_nibbles(w, 16u));
     }
-    if K_VALUES == 2u {
-        return with_quad(s, base, first, turn, four_halves(k.a, k.b));
-    }
-    if K_VALUES == 4u {
-        return with_quad(s, base, first, turn, four_bytes(k.a));
-    }
-    // Two quads, but where a quarter begins in the middle of a word.
-    let n = 2u * turn - min(first & 1u, 2u * turn);
-    if (first & 1u) > 2u * turn {
-        return with_quad(s, base, first, 0u, four_nibbles(k.a, 16u));
-    }
-    return with_quad(with_quad(s, base, first, n, four_nibbles(k.a, 0u)), base, first, n + 1u, four_nibbles(k.a, 16u));
+    let one = with_quad(s, base, first, n - odd, four_nibbles(w, 0u));
+    return with_quad(one, base, first, n - odd + 1u, four_nibbles(w, 16u));
 }
 
-// A value's words of an invocation's eight floats (of floats the first quad), that of its scale, and where they are.
-struct Value { words: vec4<u32>, scale: u32, base: u32 }
+// The same of all the words, quads `n` and on.
+fn with_keys(sum: Scores, base: u32, first: u32, n: u32, k: Keys) -> Scores {
+    var s = sum;
+    if K_VALUES == 1u {
+        return with_quad(s, base, first, n, four_floats(k.a, k.b, k.c, k.d));
+    }
+    if K_VALUES == 2u {
+        s = with_quad(s, base, first, n, four_halves(k.a, k.b));
+        return with_quad(s, base, first, n + 1u, four_halves(k.c, k.d));
+    }
+    if K_VALUES == 4u {
+        s = with_quad(s, base, first, n, four_bytes(k.a));
+        s = with_quad(s, base, first, n + 1u, four_bytes(k.b));
+        s = with_quad(s, base, first, n + 2u, four_bytes(k.c));
+        return with_quad(s, base, first, n + 3u, four_bytes(k.d));
+    }
+    // A quarter has four words at most.
+    s = with_nibbles(s, base, first, n, k.a);
+    s = with_nibbles(s, base, first, n + 2u, k.b);
+    s = with_nibbles(s, base, first, n + 4u, k.c);
+    return with_nibbles(s, base, first, n + 6u, k.d);
+}
+
+// Four values' words of an invocation's eight floats (of floats the first quad), and of their scales.
+struct Values {
+    a: vec4<u32>, b: vec4<u32>, c: vec4<u32>, d: vec4<u32>,
+    scales: vec4<u32>,
+}
 
 fn value_words(base: u32, quad: u32) -> vec4<u32> {
     if V_VALUES < 4u {
@@ -219,27 +215,17 @@ fn value_quad(lane: u32) -> u32 {
     return 2u * (lane % TEAM % EIGHTHS);
 }
 
-// Turns in which a team goes through its values.
-fn value_turns() -> u32 {
-    return (TEAM + VALUES - 1u) / VALUES;
+// Where the words of the invocation's four values from slot `first` on begin; none is beyond `last`.
+fn values_base(first: u32, last: u32, kv_head: u32, lane: u32) -> vec4<u32> {
+    let slots = vec4<u32>(first + lane % TEAM / EIGHTHS) + vec4<u32>(0u, VALUES, 2u * VALUES, 3u * VALUES);
+    return (min(slots, vec4<u32>(last)) * p.kv_heads + kv_head) * p.v_words;
 }
 
-// The value of turn `turn`, or of one after the team's next 32 slots, where the team is at slot `first`; none is beyond `last`.
-fn load_value(first: u32, turn: u32, last: u32, kv_head: u32, lane: u32) -> Value {
-    let turns = value_turns();
-    let of_team = select(turn * VALUES, TEAM + (turn - turns) * VALUES, turn >= turns);
-    let base = (min(first + of_team + lane % TEAM / EIGHTHS, last) * p.kv_heads + kv_head) * p.v_words;
+fn load_values(at: vec4<u32>, lane: u32) -> Values {
     let quad = value_quad(lane);
-    return Value(value_words(base, quad), value_scale(base, quad), base);
-}
-
-// The next values.
-struct Values { a: Value, b: Value, c: Value, d: Value }
-
-fn load_values(first: u32, last: u32, kv_head: u32, lane: u32) -> Values {
     return Values(
-        load_value(first, 0u, last, kv_head, lane), load_value(first, 1u, last, kv_head, lane),
-        load_value(first, 2u, last, kv_head, lane), load_value(first, 3u, last, kv_head, lane),
+        value_words(at.x, quad), value_words(at.y, quad), value_words(at.z, quad), value_words(at.w, quad),
+        vec4<u32>(value_scale(at.x, quad), value_scale(at.y, quad), value_scale(at.z, quad), value_scale(at.w, quad)),
     );
 }
 
@@ -254,17 +240,16 @@ fn with_floats(s: Sums, w: vec4<f32>, v: vec4<f32>, u: vec4<f32>) -> Sums {
     );
 }
 
-// Adds a value of this weight.
-fn with_value(s: Sums, weight: vec4<f32>, v: Value, lane: u32) -> Sums {
+// Adds a value of this weight, whose words begin at `base`.
+fn with_value(s: Sums, weight: vec4<f32>, base: u32, lane: u32, words: vec4<u32>, scale: u32) -> Sums {
     let quad = value_quad(lane);
-    let words = v.words;
     if V_VALUES == 1u {
-        return with_floats(s, weight, bitcast<vec4<f32>>(words), bitcast<vec4<f32>>(value_words(v.base, quad + 1u)));
+        return with_floats(s, weight, bitcast<vec4<f32>>(words), bitcast<vec4<f32>>(value_words(base, quad + 1u)));
     }
     if V_VALUES == 2u {
         return with_floats(s, weight, halves_of(words.x, words.y), halves_of(words.z, words.w));
     }
-    let scaled = weight * half_of(v.scale, 4u * quad / scale_group(HEAD_DIM));
+    let scaled = weight * half_of(scale, 4u * quad / scale_group(HEAD_DIM));
     if V_VALUES == 4u {
         return with_floats(s, scaled, bytes_of(words.x), bytes_of(words.y));
     }
@@ -290,7 +275,7 @@ fn start(begin: u32, end: u32, kv_head: u32, lane: u32) -> Ahead {
     let last = max(end, 1u) - 1u;
     return Ahead(
         load_keys(own_keys(first, last, kv_head, lane), lane % TEAM / 8u * QUADS, 0u),
-        load_values(first, last, kv_head, lane),
+        load_values(values_base(first, last, kv_head, lane), lane),
     );
 }
 
@@ -307,14 +292,14 @@ fn seen(known: State, first_ahead: Ahead, begin: u32, end: u32, kv_head: u32, la
     for (var done = 0u; goes_on(part, done); done += TEAM) {
         let first = part.begin + done;
         let base = own_keys(first, last, kv_head, lane);
-        let next_base = own_keys(first + TEAM, last, kv_head, lane);
         let scale = scales_at(base, quarter);
         var found = Scores();
-        for (var w = 0u; w < quarter_words(); w += turn_words() * p.one) {
+        for (var n = 0u; n < QUADS; n += K_VALUES) {
             let words = keys;
-            let is_next = w + 4u >= quarter_words();
-            keys = after_turn(keys, select(base, next_base, is_next), quarter, w + 4u - select(0u, quarter_words(), is_next));
-            found = with_keys(found, base, quarter, w / turn_words(), words);
+            let is_last = n + K_VALUES >= QUADS;
+            let next = select(base, own_keys(first + TEAM, last, kv_head, lane), is_last);
+            keys = load_keys(next, quarter, select(n + K_VALUES, 0u, is_last));
+            found = with_keys(found, base, quarter, n, words);
         }
         found = Scores(found.a * scale.x, found.b * scale.y, found.c * scale.z, found.d * scale.w);
 
@@ -327,20 +312,26 @@ fn seen(known: State, first_ahead: Ahead, begin: u32, end: u32, kv_head: u32, la
         total = fma(total, rescale, weight);
         s = times(s, rescale);
         tell(weight, lane);
-        // Positions beyond the part's end have no weight, those beyond the team's 32 are the next ones.
+        // Positions beyond the part's end have no weight, those beyond the team's 32 are the next turn's.
+        let turn = lane % TEAM / EIGHTHS;
         let count = min(part.end - min(first, part.end), TEAM);
-        for (var turn = 0u; turn * VALUES < count; turn += p.one) {
-            let value = values.a;
-            values = Values(values.b, values.c, values.d, load_value(first, turn + 4u, last, kv_head, lane));
-            let i = turn * VALUES + lane % TEAM / EIGHTHS;
-            let own = told(weight, lane_of(min(i, TEAM - 1u)), lane);
-            s = with_value(s, select(vec4<f32>(), own, i < TEAM), value, lane);
+        for (var j = 0u; j < count; j += 4u * VALUES) {
+            let at = values_base(first + j, last, kv_head, lane);
+            let v = values;
+            values = load_values(values_base(first + min(j + 4u * VALUES, TEAM), last, kv_head, lane), lane);
+            let i = vec4<u32>(j + turn) + vec4<u32>(0u, VALUES, 2u * VALUES, 3u * VALUES);
+            let from_ = min(i, vec4<u32>(TEAM - 1u));
+            let counts = select(vec4<f32>(i < vec4<u32>(TEAM)), vec4<f32>(1.0), TEAM % (4u * VALUES) == 0u);
+            s = with_value(s, told(weight, lane_of(from_.x), lane) * counts.x, at.x, lane, v.a, v.scales.x);
+            s = with_value(s, told(weight, lane_of(from_.y), lane) * counts.y, at.y, lane, v.b, v.scales.y);
+            s = with_value(s, told(weight, lane_of(from_.z), lane) * counts.z, at.z, lane, v.c, v.scales.z);
+            s = with_value(s, told(weight, lane_of(from_.w), lane) * counts.w, at.w, lane, v.d, v.scales.w);
         }
     }
     return State(s, peak, total);
 }
 
-// What all teams know, put together: of invocation `lane`, below HEAD_DIM, float `float_of(lane)` of the rows' sums.
+// What all teams know, put together (loops that step by `one` stay loops: what is done once is bound by the code's own coming): of invocation `lane`, below HEAD_DIM, float `float_of(lane)` of the rows' sums.
 struct Whole { sum: vec4<f32>, peak: vec4<f32>, total: vec4<f32> }
 
 fn float_of(lane: u32) -> u32 {
