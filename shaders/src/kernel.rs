@@ -108,6 +108,11 @@ impl Variant {
         Self { matrices: true, ..Self::halves(name, defines) }
     }
 
+    /// A variant for matrix units that uses subgroup operations besides.
+    pub const fn matrices32(name: &'static str, defines: &'static [&'static str]) -> Self {
+        Self { subgroups: true, subgroups32: true, ..Self::matrices(name, defines) }
+    }
+
     /// A variant that spreads what lanes load over subgroups of eight and more, and loads 64 bits at a time.
     pub const fn spread(name: &'static str, defines: &'static [&'static str]) -> Self {
         Self { spread: true, ..Self::base(name, defines) }

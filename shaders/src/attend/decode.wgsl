@@ -1,10 +1,11 @@
 // One token, for GPUs, whose key and value are in the cache already.
-#import attend_stream
+#import attend_states
 
 fn rows_at(at: vec4<u32>) -> vec4<f32> {
     return vec4<f32>(states[at.x], states[at.y], states[at.z], states[at.w]);
 }
 
+@diagnostic(off, derivative_uniformity)
 @compute @workgroup_size(LANES)
 fn attend(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
     let rows = p.heads / p.kv_heads;
@@ -26,22 +27,17 @@ fn attend(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_ind
     let quads = HEAD_DIM / 4u;
     for (var i = lane; i < ROWS * quads; i += LANES) {
         let head = kv_head * rows + min(row0 + i % ROWS, rows - 1u);
-        memory_[query_at(i / ROWS) + i % ROWS] = q[head * quads + i / ROWS] * p.scale;
-    }
-    let at = states_at(split, kv_head, rows, row0);
-    var state = State(Sums(), vec4<f32>(NEVER), vec4<f32>());
-    if p.fresh == 0u && lane < EIGHTHS {
-        let own = at + vec4<u32>(8u * lane);
-        state.sums = Sums(
-            rows_at(own), rows_at(own + 1u), rows_at(own + 2u), rows_at(own + 3u),
-            rows_at(own + 4u), rows_at(own + 5u), rows_at(own + 6u), rows_at(own + 7u),
-        );
-    }
-    if p.fresh == 0u && lane < TEAM {
-        state.peak = rows_at(at + HEAD_DIM);
-        state.total = select(vec4<f32>(), rows_at(at + HEAD_DIM + 1u), lane == 0u);
+        put_query(i % ROWS, i / ROWS, q[head * quads + i / ROWS] * p.scale);
     }
     workgroupBarrier();
-    let whole = put_together(seen(state, ahead, begin, end, kv_head, lane), lane);
+    var whole = attended(ahead, begin, end, kv_head, lane);
+    let at = states_at(split, kv_head, rows, row0);
+    if p.fresh == 0u {
+        let sum = rows_at(at + float_of(min(lane, HEAD_DIM - 1u)));
+        whole = united(Whole(sum, rows_at(at + HEAD_DIM), rows_at(at + HEAD_DIM + 1u)), whole);
+        // Invocation 0 stores what all read.
+        storageBarrier();
+        workgroupBarrier();
+    }
     put_states(at, vec4<u32>(row0) + vec4<u32>(0u, 1u, 2u, 3u) < vec4<u32>(rows), whole, lane);
 }

@@ -4,7 +4,6 @@
 // way already.
 //
 // The four rows of a workgroup are the members of vectors.
-const ROWS = 4u;
 const TEAM = 32u;
 const TEAMS = 8u;
 const LANES = TEAM * TEAMS;
@@ -21,6 +20,28 @@ const OWN = TOLD + 2u * LANES;
 // Where row 0 of a quad of the queries is; quarters begin in banks of their own.
 fn query_at(quad: u32) -> u32 {
     return quad * ROWS + quad / QUADS;
+}
+
+fn put_query(row: u32, quad: u32, v: vec4<f32>) {
+    memory_[query_at(quad) + row] = v;
+}
+
+// 68 vectors that the kernel may keep until `attended`.
+fn put_own(i: u32, v: vec4<f32>) {
+    memory_[OWN + i] = v;
+}
+
+fn own(i: u32) -> vec4<f32> {
+    return memory_[OWN + i];
+}
+
+// And HEAD_DIM from then on.
+fn put_result(i: u32, v: vec4<f32>) {
+    memory_[i] = v;
+}
+
+fn result_of(i: u32) -> vec4<f32> {
+    return memory_[i];
 }
 
 // What is known of the four rows: see attend.wgsl. An invocation has eight of the sums, and a part of the total.
@@ -279,14 +300,14 @@ fn start(begin: u32, end: u32, kv_head: u32, lane: u32) -> Ahead {
     );
 }
 
-// What is known with slots `begin` to `end`, which `first_ahead` has the first of. The queries are in memory_.
-fn seen(known: State, first_ahead: Ahead, begin: u32, end: u32, kv_head: u32, lane: u32) -> State {
+// What a team's invocations know of slots `begin` to `end`.
+fn seen(first_ahead: Ahead, begin: u32, end: u32, kv_head: u32, lane: u32) -> State {
     let part = part_of(begin, end, lane);
     let last = max(end, 1u) - 1u;
     let quarter = lane % TEAM / 8u * QUADS;
-    var s = known.sums;
-    var peak = known.peak;
-    var total = known.total;
+    var s = Sums();
+    var peak = vec4<f32>(NEVER);
+    var total = vec4<f32>();
     var keys = first_ahead.keys;
     var values = first_ahead.values;
     for (var done = 0u; goes_on(part, done); done += TEAM) {
@@ -331,13 +352,12 @@ fn seen(known: State, first_ahead: Ahead, begin: u32, end: u32, kv_head: u32, la
     return State(s, peak, total);
 }
 
-// What all teams know, put together (loops that step by `one` stay loops: what is done once is bound by the code's own coming): of invocation `lane`, below HEAD_DIM, float `float_of(lane)` of the rows' sums.
-struct Whole { sum: vec4<f32>, peak: vec4<f32>, total: vec4<f32> }
-
+// The float of a head that invocation `lane`, below HEAD_DIM, has in the end.
 fn float_of(lane: u32) -> u32 {
     return lane % EIGHTHS * 8u + lane / EIGHTHS;
 }
 
+// What all teams know. Loops that step by `one` stay loops: what is executed once is bound by its own coming.
 fn put_together(state: State, lane: u32) -> Whole {
     let part = total_of(state.total, lane);
     let team = lane / TEAM;
@@ -387,34 +407,7 @@ fn put_together(state: State, lane: u32) -> Whole {
     return Whole(sum, peak, total);
 }
 
-// Where the states of the four rows from `row0` on are, of `rows` that a KV head has.
-fn states_at(split: u32, kv_head: u32, rows: u32, row0: u32) -> vec4<u32> {
-    let four = vec4<u32>(row0) + vec4<u32>(0u, 1u, 2u, 3u);
-    return ((split * p.kv_heads + kv_head) * rows + min(four, vec4<u32>(rows - 1u))) * (HEAD_DIM + 2u);
-}
-
-fn put_rows(at: vec4<u32>, known: vec4<bool>, v: vec4<f32>) {
-    if known.x {
-        states[at.x] = v.x;
-    }
-    if known.y {
-        states[at.y] = v.y;
-    }
-    if known.z {
-        states[at.z] = v.z;
-    }
-    if known.w {
-        states[at.w] = v.w;
-    }
-}
-
-// Stores the rows' states.
-fn put_states(at: vec4<u32>, known: vec4<bool>, whole: Whole, lane: u32) {
-    if lane < HEAD_DIM {
-        put_rows(at + float_of(lane), known, whole.sum);
-    }
-    if lane == 0u {
-        put_rows(at + HEAD_DIM, known, whole.peak);
-        put_rows(at + HEAD_DIM + 1u, known, whole.total);
-    }
+// The rows' state after slots `begin` to `end`, which `ahead` has the first of. The queries are there.
+fn attended(ahead: Ahead, begin: u32, end: u32, kv_head: u32, lane: u32) -> Whole {
+    return put_together(seen(ahead, begin, end, kv_head, lane), lane);
 }

@@ -27,7 +27,11 @@ struct Params {
 @group(0) @binding(2) var<storage, read> tables: array<vec2<f32>>;
 // The query heads, then the keys, then the values.
 @group(0) @binding(3) var<storage, read> qkv: array<vec4<f32>>;
+#ifdef FOUR_KEYS
 @group(0) @binding(4) var<storage, read_write> k_cache: array<vec4<u32>>;
+#else
+@group(0) @binding(4) var<storage, read_write> k_cache: array<u32>;
+#endif
 @group(0) @binding(5) var<storage, read_write> v_cache: array<u32>;
 @group(0) @binding(6) var<storage, read_write> states: array<f32>;
 @group(0) @binding(7) var<storage, read_write> y: array<vec4<f32>>;
@@ -38,10 +42,14 @@ override HEAD_DIM: u32 = 128u;
 
 const NEVER = -1e30; // the score of what may not be seen
 
+fn head_dim() -> u32 {
+    return HEAD_DIM;
+}
+
 #import kv
 #import rotation
 #import attend_splits
-#import attend_stream
+#import attend_states
 
 // The orthonormal Walsh-Hadamard transform of consecutive blocks of a vector, of which each invocation of a team has a quad.
 fn hadamard(own: vec4<f32>, block: u32, lane: u32) -> vec4<f32> {
@@ -88,15 +96,20 @@ fn scales_word(values: u32, quad: u32, none: u32) -> u32 {
 }
 
 fn put_key_word(slot: u32, kv_head: u32, w: u32, word: u32) {
+#ifdef FOUR_KEYS
     // The neighbours' words in the vector stay: nobody else writes any of it.
     let at = keys_base(kv_head, slot) + 8u * w;
     k_cache[at] = select(k_cache[at], vec4<u32>(word), vec4<u32>(slot % 4u) == vec4<u32>(0u, 1u, 2u, 3u));
+#else
+    k_cache[key_base(kv_head, slot) + w * 32u] = word;
+#endif
 }
 
 fn put_value_word(slot: u32, kv_head: u32, w: u32, word: u32) {
     v_cache[(slot * p.kv_heads + kv_head) * p.v_words + w] = word;
 }
 
+@diagnostic(off, derivative_uniformity)
 @compute @workgroup_size(LANES)
 fn rope_attend(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
     let kv_head = group.y;
@@ -120,40 +133,40 @@ fn rope_attend(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocatio
     let is_value = team > ROWS;
     let query = kv_head * rows + min(team, rows - 1u);
     let vector = select(query, p.heads + kv_head + select(0u, p.kv_heads, is_value), team >= ROWS);
-    var own = vec4<f32>();
+    var vector_quad = vec4<f32>();
     if quad < quads {
-        own = qkv[vector * quads + quad];
+        vector_quad = qkv[vector * quads + quad];
         if !is_value {
-            own = vec4<f32>(rotated(own.xy, step_.position, 2u * quad), rotated(own.zw, step_.position, 2u * quad + 1u));
+            let pair = 2u * quad;
+            vector_quad = vec4<f32>(
+                rotated(vector_quad.xy, step_.position, pair), rotated(vector_quad.zw, step_.position, pair + 1u),
+            );
         }
     }
     if max(p.k_block, p.v_block) > 1u {
-        own = hadamard(own, select(p.k_block, p.v_block, is_value), lane);
+        vector_quad = hadamard(vector_quad, select(p.k_block, p.v_block, is_value), lane);
     }
-    let fresh = cached(own, select(K_VALUES, V_VALUES, is_value), quad, lane);
+    let fresh = cached(vector_quad, select(K_VALUES, V_VALUES, is_value), quad, lane);
+    let query_quad = vector_quad * p.scale;
     if quad < quads && team < ROWS {
-        memory_[query_at(quad) + team] = own * p.scale;
+        put_query(team, quad, query_quad);
     } else if quad < quads && team < ROWS + 2u {
-        memory_[OWN + (team - ROWS) * quads + quad] = fresh.seen;
+        put_own((team - ROWS) * quads + quad, fresh.seen);
     }
     workgroupBarrier();
+    let score = total_of(vec4<f32>(select(0.0, dot(query_quad, own(min(quad, quads - 1u))), quad < quads)), lane).x;
+    if quad == 0u && team < ROWS {
+        put_own(2u * quads + team, vec4<f32>(score));
+    }
+    workgroupBarrier();
+    let float_ = float_of(min(lane, HEAD_DIM - 1u));
+    let scores = vec4<f32>(own(2u * quads).x, own(2u * quads + 1u).x, own(2u * quads + 2u).x, own(2u * quads + 3u).x);
+    let of_token = Whole(vec4<f32>(own(quads + float_ / 4u)[float_ % 4u]), scores, vec4<f32>(1.0));
 
-    var state = State(Sums(), vec4<f32>(NEVER), vec4<f32>());
-    var score = vec4<f32>();
-    if is_newest && lane < quads {
-        let at = query_at(lane);
-        score = with_products(score, memory_[at], memory_[at + 1u], memory_[at + 2u], memory_[at + 3u], memory_[OWN + lane]);
+    var whole = attended(ahead, begin, end, kv_head, lane);
+    if is_newest {
+        whole = united(whole, of_token);
     }
-    score = total_of(score, lane);
-    if is_newest && team == 0u {
-        state.peak = score;
-        state.total = select(vec4<f32>(), vec4<f32>(1.0), lane == 0u);
-    }
-    if is_newest && lane < EIGHTHS {
-        let value = OWN + quads + 2u * lane;
-        state.sums = with_floats(state.sums, vec4<f32>(1.0), memory_[value], memory_[value + 1u]);
-    }
-    let whole = put_together(seen(state, ahead, begin, end, kv_head, lane), lane);
 
     if is_newest && quad < quads && team == ROWS {
         // What was read of the keys has been read.
@@ -180,15 +193,16 @@ fn rope_attend(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocatio
         put_states(at, vec4<u32>(0u, 1u, 2u, 3u) < vec4<u32>(rows), whole, lane);
         return;
     }
+    // To invocations that have a quad of a row each.
     workgroupBarrier();
     if lane < HEAD_DIM {
-        memory_[float_of(lane)] = whole.sum / whole.total;
+        put_result(float_of(lane), whole.sum / whole.total);
     }
     workgroupBarrier();
     var result = vec4<f32>();
     if quad < quads && team < ROWS {
         let at = 4u * quad;
-        result = vec4<f32>(memory_[at][team], memory_[at + 1u][team], memory_[at + 2u][team], memory_[at + 3u][team]);
+        result = vec4<f32>(result_of(at)[team], result_of(at + 1u)[team], result_of(at + 2u)[team], result_of(at + 3u)[team]);
     }
     if p.v_block > 1u {
         result = hadamard(result, p.v_block, lane);
