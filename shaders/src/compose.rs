@@ -40,7 +40,6 @@ const SHARED: &[(&str, &str)] = &[
     ("attend_parts", include_str!("attend/parts.wgsl")),
     ("attend_decode", include_str!("attend/decode.wgsl")),
     ("attend_states", include_str!("attend/states.wgsl")),
-    ("attend_deep", include_str!("attend/deep.wgsl")),
     ("attend_stream", include_str!("attend/stream.wgsl")),
     ("attend_team", include_str!("attend/team.wgsl")),
     ("attend_band", include_str!("attend/band.wgsl")),

@@ -3,7 +3,8 @@
 use std::ops::ControlFlow;
 
 use godwit::tokenizer::Special;
-use godwit::{ContextSize, Engine, EngineOptions, Error, Message, Sampling, Session};
+use godwit::{ContextSize, Engine, EngineOptions, Error, Gpu, GpuOptions, Message, Sampling, Session, Synthetic};
+use godwit_shaders::rope_attend::SHALLOW;
 use godwit_tests::model::{engine, go, session, smollm2};
 use pollster::block_on;
 
@@ -29,6 +30,35 @@ fn segments_and_limits_do_not_change_the_answer() {
         EngineOptions { context: ContextSize::Tokens(256), segment_tokens: Some(64), ..EngineOptions::default() };
     let cut = engine(&model, &options, true);
     assert_eq!(continued(&mut session(&cut), &prompt, &Sampling::greedy(), 40), expected);
+}
+
+#[test]
+fn kernels_for_gpus_answer_like_those_for_cpus() {
+    let model = "tiny:q8_0,vocab=512".parse::<Synthetic>().expect("a shape").model().expect("a model");
+    let ids: Vec<u32> = (0..SHALLOW + 8).map(|i| i * 7919 % 512).collect();
+    // What is a little off may be rounded to the next of 16 codes.
+    for (kv, most) in [("q8_0", 1e-5), ("q4_0", 1e-3)] {
+        // Decode from where a workgroup attends to all positions to where several do.
+        let logits = |cpu: bool| {
+            let adapter = std::env::var("GODWIT_ADAPTER").ok();
+            let gpu =
+                block_on(Gpu::open(&GpuOptions { adapter, cpu: Some(cpu), ..GpuOptions::default() })).expect("a GPU");
+            let options = EngineOptions { kv: kv.parse().expect("a type"), ..EngineOptions::default() };
+            let engine = block_on(Engine::load(gpu, &model, &options, &mut |_| ())).expect("it loads");
+            let mut session = session(&engine);
+            let (first, then) = ids.split_at(SHALLOW as usize - 4);
+            block_on(session.prefill(first, &mut go)).expect("room");
+            then.iter()
+                .map(|id| {
+                    block_on(session.prefill(&[*id], &mut go)).expect("room");
+                    block_on(session.logits()).expect("logits")
+                })
+                .collect::<Vec<_>>()
+        };
+        for (at, (gpu, cpu)) in logits(false).iter().zip(&logits(true)).enumerate() {
+            assert!(cosine(gpu, cpu) > 1.0 - most, "{kv}, token {at}: {}", cosine(gpu, cpu));
+        }
+    }
 }
 
 /// Cosine of the angle between two models' logits.

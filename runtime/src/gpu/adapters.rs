@@ -78,6 +78,8 @@ pub struct GpuOptions {
     pub tuning: Option<Tuning>,
     /// What one submission may take on the GPU, about. None: [`SUBMIT_BUDGET`](super::SUBMIT_BUDGET).
     pub submit_budget: Option<Duration>,
+    /// Whether kernels for CPUs run on it: to try those for GPUs on a CPU that imitates one. None: as the adapter says.
+    pub cpu: Option<bool>,
 }
 
 /// An adapter, as people see it.

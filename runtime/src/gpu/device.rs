@@ -85,6 +85,7 @@ impl Gpu {
         }));
         let slot = Arc::clone(&fault);
         device.set_device_lost_callback(move |_, fault| note(&slot, GpuError::Lost { fault }));
+        let cpu = options.cpu.unwrap_or(summary.is_cpu());
         let caps = Caps {
             subgroups: features.contains(wgpu::Features::SUBGROUP),
             // No browser has compiled such kernels yet: those that tests run in have neither.
@@ -97,8 +98,8 @@ impl Gpu {
             max_binding: limits.max_storage_buffer_binding_size / BINDING_ALIGNMENT * BINDING_ALIGNMENT,
             max_buffer: limits.max_buffer_size,
             max_workgroups: limits.max_compute_workgroups_per_dimension,
-            cpu: summary.is_cpu(),
-            tuning: options.tuning.unwrap_or(if summary.is_cpu() { CPU } else { GPU }),
+            cpu,
+            tuning: options.tuning.unwrap_or(if cpu { CPU } else { GPU }),
         };
         tracing::info!(adapter = %summary, ?caps, "opened");
         let (pipelines, staging, profiler) = Default::default();

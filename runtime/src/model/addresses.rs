@@ -63,6 +63,18 @@ fn words_named(dispatch: &Dispatch, capacity: u64) -> Vec<(usize, u64)> {
             let rows = of("splits") * of("heads") * capacity;
             vec![(1, slots * of("k_words")), (2, slots * of("v_words")), (3, rows * (of("head_dim") + 2))]
         }
+        "rope_attend" => {
+            let (slots, heads, dim) = (of("len") * of("kv_heads"), of("heads"), of("head_dim"));
+            let rows = 1024 + u64::from(WINDOW / 1024);
+            vec![
+                (0, rows * of("rotary_dim")),
+                (1, (heads + 2 * of("kv_heads")) * dim),
+                (2, slots * of("k_words")),
+                (3, slots * of("v_words")),
+                (4, of("splits") * heads * (dim + 2)),
+                (5, heads * dim),
+            ]
+        }
         "attend_recent" => vec![(1, of("ring") * of("kv_heads") * of("head_dim"))],
         "rope_append" => {
             let slots = of("len") * of("kv_heads");
@@ -100,8 +112,8 @@ fn no_address_of_a_million_tokens_leaves_its_binding() {
             // What is added up passes 2^32 by far, and is added up in u64.
             assert!(table.bytes() > 8 << 32);
             assert_eq!(table.bytes(), MemoryUse::estimate(&model, WINDOW, format, &caps).total(), "{kind}");
-            for capacity in [1, chunk] {
-                let pass = Pass { capacity, segments: usize::MAX, shallow: false, outputs: true };
+            for (capacity, segments) in [(1, 1), (1, usize::MAX), (chunk, usize::MAX)] {
+                let pass = Pass { capacity, segments, shallow: false, outputs: true };
                 for dispatch in llama.transformer(&caps, &kv, &scratch, pass).dispatches {
                     let what = format!("{} of {capacity} tokens, {kind}", dispatch.kernel.name);
                     for buffer in &dispatch.buffers {

@@ -25,7 +25,7 @@ struct Params {
 }
 @group(0) @binding(0) var<uniform> p: Params;
 @group(0) @binding(2) var<storage, read> q: array<vec4<f32>>;
-#ifdef FOUR_KEYS
+#ifdef DECODE
 @group(0) @binding(3) var<storage, read> k_cache: array<vec4<u32>>;
 #else
 @group(0) @binding(3) var<storage, read> k_cache: array<u32>;

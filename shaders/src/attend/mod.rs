@@ -47,13 +47,12 @@ params! {
 /// A split takes a multiple of so many positions.
 const SHARE: u32 = 256;
 /// Rows of a workgroup of each variant.
-pub const ROWS: [u32; 8] = [4, 8, 16, 16, 4, 4, 128, 4];
-/// The variants for many tokens on a GPU, for one, with subgroups of 32 and without, and with matrix units for many and for one.
+pub const ROWS: [u32; 7] = [4, 8, 16, 16, 4, 4, 128];
+/// The variants for many tokens on a GPU, for one, with subgroups of 32 and without, and for many with matrix units.
 const PREFILL: usize = 3;
 const DECODE: usize = 4;
 const DECODE32: usize = 5;
 const MATRIX: usize = 6;
-const DEEP: usize = 7;
 
 /// The kernel.
 pub static ATTEND: Kernel = Kernel {
@@ -70,10 +69,9 @@ pub static ATTEND: Kernel = Kernel {
         Variant::base("rows8", &["TILES", "ROWS_8"]),
         Variant::base("rows16", &["TILES", "ROWS_16"]),
         Variant::base("prefill", &["WIDE"]),
-        Variant::base("decode", &["DECODE", "FOUR_KEYS"]),
-        Variant::subgroups32("decode32", &["DECODE", "FOUR_KEYS", "SUBGROUPS"]),
+        Variant::base("decode", &["DECODE"]),
+        Variant::subgroups32("decode32", &["DECODE", "SUBGROUPS"]),
         Variant::matrices32("matrix", &["MATRIX"]),
-        Variant::matrices32("decode_matrix", &["DECODE", "DEEP"]),
     ],
     work,
     reference: reference::attend,
@@ -97,7 +95,6 @@ pub(crate) fn splits_in_use(step: Step, splits: u32) -> u32 {
 fn variant(caps: &Caps, rows: u32, capacity: u32) -> usize {
     match (caps.cpu, capacity) {
         (true, _) => tile(rows),
-        (false, 1) if caps.matrices && caps.subgroups32 => DEEP,
         (false, 1) if caps.subgroups32 => DECODE32,
         (false, 1) => DECODE,
         (false, _) if caps.matrices && caps.subgroups32 => MATRIX,

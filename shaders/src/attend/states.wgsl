@@ -12,11 +12,7 @@ fn united(a: Whole, b: Whole) -> Whole {
     return Whole(fma(a.sum, of_a, b.sum * of_b), peak, fma(a.total, of_a, b.total * of_b));
 }
 
-#ifdef DEEP
-#import attend_deep
-#else
 #import attend_stream
-#endif
 
 // Where the states of the four rows from `row0` on are, of `rows` that a KV head has.
 fn states_at(split: u32, kv_head: u32, rows: u32, row0: u32) -> vec4<u32> {

@@ -46,10 +46,6 @@ params! {
     reserved1: u32,
 }
 
-/// The variants for subgroups of 32, and with matrix units.
-const SUBGROUPS32: usize = 1;
-const MATRIX: usize = 2;
-
 /// Queries of a KV head, at most.
 const ROWS: u32 = 4;
 
@@ -74,11 +70,7 @@ pub static ROPE_ATTEND: Kernel = Kernel {
         write("y"),
     ],
     overrides: &["K_VALUES", "V_VALUES", "HEAD_DIM"],
-    variants: &[
-        Variant::base("base", &["FOUR_KEYS"]),
-        Variant::subgroups32("subgroups32", &["FOUR_KEYS", "SUBGROUPS"]),
-        Variant::matrices32("matrix", &["DEEP"]),
-    ],
+    variants: &[Variant::base("base", &[]), Variant::subgroups32("subgroups32", &["SUBGROUPS"])],
     work,
     reference: reference::rope_attend,
     cases: cases::cases,
@@ -130,22 +122,13 @@ pub fn rope_attend(
     };
     plan.push(Dispatch {
         kernel: &ROPE_ATTEND,
-        variant: &ROPE_ATTEND.variants[variant(caps, shallow)],
+        variant: &ROPE_ATTEND.variants[usize::from(caps.subgroups32)],
         format: None,
         overrides: overrides(kv, head_dim),
         params: bytemuck::bytes_of(&params).to_vec(),
         buffers: vec![rope.tables, qkv, segment.k, segment.v, states, y],
         workgroups: [1, kv_heads, splits],
     });
-}
-
-/// Teams take less time to begin, matrix units to go on.
-fn variant(caps: &Caps, shallow: bool) -> usize {
-    match (caps.subgroups32, caps.matrices && !shallow) {
-        (true, true) => MATRIX,
-        (true, false) => SUBGROUPS32,
-        (false, _) => 0,
-    }
 }
 
 fn overrides(kv: KvFormat, head_dim: u32) -> Vec<(&'static str, u32)> {

@@ -27,11 +27,7 @@ struct Params {
 @group(0) @binding(2) var<storage, read> tables: array<vec2<f32>>;
 // The query heads, then the keys, then the values.
 @group(0) @binding(3) var<storage, read> qkv: array<vec4<f32>>;
-#ifdef FOUR_KEYS
 @group(0) @binding(4) var<storage, read_write> k_cache: array<vec4<u32>>;
-#else
-@group(0) @binding(4) var<storage, read_write> k_cache: array<u32>;
-#endif
 @group(0) @binding(5) var<storage, read_write> v_cache: array<u32>;
 @group(0) @binding(6) var<storage, read_write> states: array<f32>;
 @group(0) @binding(7) var<storage, read_write> y: array<vec4<f32>>;
@@ -41,10 +37,6 @@ override V_VALUES: u32 = 2;
 override HEAD_DIM: u32 = 128u;
 
 const NEVER = -1e30; // the score of what may not be seen
-
-fn head_dim() -> u32 {
-    return HEAD_DIM;
-}
 
 #import kv
 #import rotation
@@ -96,20 +88,15 @@ fn scales_word(values: u32, quad: u32, none: u32) -> u32 {
 }
 
 fn put_key_word(slot: u32, kv_head: u32, w: u32, word: u32) {
-#ifdef FOUR_KEYS
     // The neighbours' words in the vector stay: nobody else writes any of it.
     let at = keys_base(kv_head, slot) + 8u * w;
     k_cache[at] = select(k_cache[at], vec4<u32>(word), vec4<u32>(slot % 4u) == vec4<u32>(0u, 1u, 2u, 3u));
-#else
-    k_cache[key_base(kv_head, slot) + w * 32u] = word;
-#endif
 }
 
 fn put_value_word(slot: u32, kv_head: u32, w: u32, word: u32) {
     v_cache[(slot * p.kv_heads + kv_head) * p.v_words + w] = word;
 }
 
-@diagnostic(off, derivative_uniformity)
 @compute @workgroup_size(LANES)
 fn rope_attend(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
     let kv_head = group.y;
