@@ -26,12 +26,13 @@ fi
 step "tests on this machine's GPU, or lavapipe"
 cargo test --quiet --workspace
 
+# Of the workspace, as above: for one package alone, cargo would build all dependencies anew with fewer features.
 step "kernels on SwiftShader"
-VK_DRIVER_FILES=$SWIFTSHADER cargo test --quiet -p godwit-tests --test kernels
+VK_DRIVER_FILES=$SWIFTSHADER cargo test --quiet --workspace --test kernels
 step "rotary phases on SwiftShader"
-VK_DRIVER_FILES=$SWIFTSHADER cargo test --quiet -p godwit-tests --test phases
+VK_DRIVER_FILES=$SWIFTSHADER cargo test --quiet --workspace --test phases
 step "models on SwiftShader"
-VK_DRIVER_FILES=$SWIFTSHADER cargo test --quiet -p godwit-tests --test model --test shapes
+VK_DRIVER_FILES=$SWIFTSHADER cargo test --quiet --workspace --test model --test shapes
 
 step "the web page and package"
 web/build.sh

@@ -65,9 +65,10 @@ impl Session {
     async fn step_ahead(&mut self, sampling: &Sampling, position: u32) -> Result<u32, Error> {
         let pass = self.reserve(position, 1).await?;
         let adjusted = self.write_choice(sampling, position);
-        self.submit(Work::Choose { greedy: sampling.is_greedy(), adjusted }, Step::default()).await?;
+        let choose = Work::Choose { greedy: sampling.is_greedy(), adjusted };
+        self.prepare(choose).await?;
         let chosen = BufferRef { bytes: 4, ..self.scratch.tokens };
-        let chosen = self.memory.start_read(chosen).await?;
+        let chosen = self.prepared[&choose].submit_and_read(&self.memory, Step::default(), chosen).await?;
         let (work, step) = (Work::Decode(pass), Step::new(position, 1));
         self.submit(work, step).await?;
         self.note_recent(position as usize + 1);

@@ -1,5 +1,6 @@
 //! Plans on a device: prepared once, submitted as often as wanted.
 
+use std::convert::Infallible;
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -8,7 +9,7 @@ use godwit_shaders::{BufferRef, Dispatch, Plan, Step, Upload};
 use web_time::Instant;
 
 use super::pipelines::Compiled;
-use super::{Gpu, GpuError, GpuMemory};
+use super::{Gpu, GpuError, GpuMemory, Readback};
 
 /// Bytes on their way to the GPU before they are waited for.
 const IN_FLIGHT: u64 = 64 << 20;
@@ -129,6 +130,18 @@ impl Prepared {
         self.encode(0..self.launches.len(), step);
     }
 
+    /// [`Prepared::submit`], and copies `from` to where the CPU can read it, with the same submission.
+    ///
+    /// # Errors
+    /// There is no memory to read through.
+    pub async fn submit_and_read(&self, memory: &GpuMemory, step: Step, from: BufferRef) -> Result<Readback, GpuError> {
+        let staging = memory.staging(from.bytes).await?;
+        memory.write(self.step, 0, bytemuck::bytes_of(&step));
+        let submission =
+            self.encode_with(0..self.launches.len(), step, |encoder| memory.encode_read(encoder, from, &staging))?;
+        Ok(memory.readback(staging, from.bytes, submission))
+    }
+
     /// How many of `most` tokens from `position` on a pass may have so that no launch takes longer than a submission may.
     pub fn tokens(&self, position: u32, most: u32) -> u32 {
         let work = |step| self.launches.iter().map(|launch| launch.dispatch.work(step)).collect();
@@ -142,15 +155,32 @@ impl Prepared {
 
     /// Submits launches, in as many parts as the budget of a submission asks for.
     fn encode(&self, launches: Range<usize>, step: Step) {
+        let _: Result<_, Infallible> = self.encode_with(launches, step, |_| Ok(()));
+    }
+
+    /// The same, and whatever `after` encodes behind the last one.
+    fn encode_with<E>(
+        &self,
+        launches: Range<usize>,
+        step: Step,
+        after: impl FnOnce(&mut wgpu::CommandEncoder) -> Result<(), E>,
+    ) -> Result<wgpu::SubmissionIndex, E> {
         let (mut begin, gpu, mut first) = (Instant::now(), &self.gpu.inner, launches.start);
+        let mut encoder = gpu.device.create_command_encoder(&Default::default());
         let work = self.launches[launches.clone()].iter().map(|launch| launch.dispatch.work(step));
         for end in gpu.pace.cut(work, step) {
-            let part = &self.launches[first..launches.start + end];
-            let mut encoder = gpu.device.create_command_encoder(&Default::default());
-            gpu.profiler.encode(&self.gpu, &mut encoder, part, step);
-            gpu.queue.submit([encoder.finish()]);
-            gpu.profiler.count(part.len(), begin.elapsed());
-            (begin, first) = (Instant::now(), launches.start + end);
+            let end = launches.start + end;
+            gpu.profiler.encode(&self.gpu, &mut encoder, &self.launches[first..end], step);
+            if end < launches.end {
+                let next = gpu.device.create_command_encoder(&Default::default());
+                gpu.queue.submit([std::mem::replace(&mut encoder, next).finish()]);
+                gpu.profiler.count(end - first, begin.elapsed());
+                (begin, first) = (Instant::now(), end);
+            }
         }
+        after(&mut encoder)?;
+        let submission = gpu.queue.submit([encoder.finish()]);
+        gpu.profiler.count(launches.end - first, begin.elapsed());
+        Ok(submission)
     }
 }

@@ -84,23 +84,44 @@ impl GpuMemory {
 
     /// Starts copying `from` to where the CPU can read it, after all that was submitted.
     pub async fn start_read(&self, from: BufferRef) -> Result<Readback, GpuError> {
-        let staging = match self.gpu.inner.staging.take(from.bytes) {
-            Some(staging) => staging,
+        let staging = self.staging(from.bytes).await?;
+        let mut encoder = self.gpu.inner.device.create_command_encoder(&Default::default());
+        self.encode_read(&mut encoder, from, &staging)?;
+        let submission = self.gpu.inner.queue.submit([encoder.finish()]);
+        Ok(self.readback(staging, from.bytes, submission))
+    }
+
+    /// A buffer to read so many bytes back through.
+    pub(super) async fn staging(&self, bytes: u64) -> Result<wgpu::Buffer, GpuError> {
+        match self.gpu.inner.staging.take(bytes) {
+            Some(staging) => Ok(staging),
             None => {
                 let usage = wgpu::BufferUsages::MAP_READ | wgpu::BufferUsages::COPY_DST;
-                create(&self.gpu, "readback", from.bytes, usage).await?
+                create(&self.gpu, "readback", bytes, usage).await
             }
-        };
-        let mut encoder = self.gpu.inner.device.create_command_encoder(&Default::default());
-        encoder.copy_buffer_to_buffer(self.buffer(from.id)?, from.offset, &staging, 0, from.bytes);
-        let submission = self.gpu.inner.queue.submit([encoder.finish()]);
+        }
+    }
+
+    /// Copies `from` there.
+    pub(super) fn encode_read(
+        &self,
+        encoder: &mut wgpu::CommandEncoder,
+        from: BufferRef,
+        staging: &wgpu::Buffer,
+    ) -> Result<(), GpuError> {
+        encoder.copy_buffer_to_buffer(self.buffer(from.id)?, from.offset, staging, 0, from.bytes);
+        Ok(())
+    }
+
+    /// What `submission` copies to `staging`.
+    pub(super) fn readback(&self, staging: wgpu::Buffer, bytes: u64, submission: wgpu::SubmissionIndex) -> Readback {
         let (sender, receiver) = futures_channel::oneshot::channel();
-        staging.map_async(wgpu::MapMode::Read, ..from.bytes, move |result| {
+        staging.map_async(wgpu::MapMode::Read, ..bytes, move |result| {
             // The receiver is gone where nobody waits any more.
             let _ = sender.send(result);
         });
         let submitted = self.gpu.inner.pace.submitted();
-        Ok(Readback { gpu: self.gpu.clone(), staging, bytes: from.bytes, submission, submitted, receiver })
+        Readback { gpu: self.gpu.clone(), staging, bytes, submission, submitted, receiver }
     }
 
     /// Reads bytes back, after all that was submitted.

@@ -23,7 +23,7 @@ const METHODS_CPU: [Method; 4] = [Method::Rows, Method::RowsSpread, Method::Bloc
 const PASSES: [u32; 3] = [128, 256, 512];
 const PASSES_CPU: [u32; 2] = [64, 128];
 /// Workgroups of attention that are tried.
-const WORKGROUPS: [u32; 4] = [128, 256, 512, 1024];
+const WORKGROUPS: [u32; 4] = [64, 128, 256, 512];
 const WORKGROUPS_CPU: [u32; 3] = [1, 8, 32];
 /// Another choice than the built-in one has to be faster by this factor.
 const CLEARLY: f64 = 1.05;
