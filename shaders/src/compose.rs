@@ -41,6 +41,7 @@ const SHARED: &[(&str, &str)] = &[
     ("attend_decode", include_str!("attend/decode.wgsl")),
     ("attend_states", include_str!("attend/states.wgsl")),
     ("attend_stream", include_str!("attend/stream.wgsl")),
+    ("attend_ahead", include_str!("attend/ahead.wgsl")),
     ("attend_team", include_str!("attend/team.wgsl")),
     ("attend_band", include_str!("attend/band.wgsl")),
     ("attend_tiles", include_str!("attend/tiles.wgsl")),
