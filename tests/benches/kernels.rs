@@ -17,6 +17,8 @@ use pollster::block_on;
 const LAUNCHES: usize = 50;
 const SECONDS: f64 = 0.3;
 const SUBMITS: usize = 4;
+/// Seconds of work after which a GPU that was idle runs at full speed.
+const WARM_UP: f64 = 0.3;
 
 /// Formats, and rows and width, of products.
 const FORMATS: [Format; 6] = [Format::Q4_0, Format::Q4_1, Format::Q4_K, Format::Q6_K, Format::Q8_0, Format::F16];
@@ -130,6 +132,11 @@ async fn time(
         let plan = Plan { dispatches, ..Plan::default() };
         let prepared = Prepared::new(gpu, &memory, &plan, step).await?;
         gpu.finish().await?;
+        let warming = Instant::now();
+        while submit == 1 && !gpu.caps().cpu && warming.elapsed().as_secs_f64() < WARM_UP {
+            prepared.submit(&memory, now);
+            gpu.finish().await?;
+        }
         gpu.start_profile();
         let begin = Instant::now();
         prepared.submit(&memory, now);
