@@ -62,13 +62,9 @@ struct Scores { a: vec4<f32>, b: vec4<f32>, c: vec4<f32>, d: vec4<f32> }
 
 #import attend_team
 
-// The positions of a team, slots of the segment: as many as it looks at together, of which those below `end` count.
-struct Part { begin: u32, end: u32, len: u32 }
-
-fn part_of(begin: u32, end: u32, lane: u32) -> Part {
-    let len = (end - begin + TEAM * TEAMS - 1u) / (TEAM * TEAMS) * TEAM;
-    let first = begin + lane / TEAM * len;
-    return Part(first, min(first + len, end), len);
+// Positions of a team where a workgroup has slots `begin` to `end`: as many as it looks at together, or several times that.
+fn team_len(begin: u32, end: u32) -> u32 {
+    return (end - begin + TEAM * TEAMS - 1u) / (TEAM * TEAMS) * TEAM;
 }
 
 #import attend_ahead
@@ -85,7 +81,7 @@ fn own_keys(first: u32, last: u32, kv_head: u32, lane: u32) -> u32 {
 
 // Sends for the first keys and values of slots `begin` to `end`.
 fn start(begin: u32, end: u32, kv_head: u32, lane: u32) -> Ahead {
-    let first = part_of(begin, end, lane).begin;
+    let first = begin + lane / TEAM * team_len(begin, end);
     let last = max(end, 1u) - 1u;
     return Ahead(
         load_keys(own_keys(first, last, kv_head, lane), lane % TEAM / 8u * QUADS, 0u),
@@ -95,7 +91,9 @@ fn start(begin: u32, end: u32, kv_head: u32, lane: u32) -> Ahead {
 
 // What a team's invocations know of slots `begin` to `end`.
 fn seen(first_ahead: Ahead, begin: u32, end: u32, kv_head: u32, lane: u32) -> State {
-    let part = part_of(begin, end, lane);
+    let len = team_len(begin, end);
+    let own_begin = begin + lane / TEAM * len;
+    let own_end = min(own_begin + len, end);
     let last = max(end, 1u) - 1u;
     let quarter = lane % TEAM / 8u * QUADS;
     var s = Sums();
@@ -103,8 +101,8 @@ fn seen(first_ahead: Ahead, begin: u32, end: u32, kv_head: u32, lane: u32) -> St
     var total = vec4<f32>();
     var keys = first_ahead.keys;
     var values = first_ahead.values;
-    for (var done = 0u; goes_on(part, done); done += TEAM) {
-        let first = part.begin + done;
+    for (var done = 0u; goes_on(done, len, own_begin, own_end); done += TEAM) {
+        let first = own_begin + done;
         let base = own_keys(first, last, kv_head, lane);
         let scale = scales_at(base, quarter);
         var found = Scores();
@@ -117,7 +115,7 @@ fn seen(first_ahead: Ahead, begin: u32, end: u32, kv_head: u32, lane: u32) -> St
         }
         found = Scores(found.a * scale.x, found.b * scale.y, found.c * scale.z, found.d * scale.w);
 
-        let is_known = first + lane % 8u * 4u + lane % TEAM / 8u < part.end;
+        let is_known = first + lane % 8u * 4u + lane % TEAM / 8u < own_end;
         let scores = select(vec4<f32>(NEVER), gathered(found, lane), is_known);
         let before = peak;
         peak = max(peak, largest(scores, lane));
@@ -128,7 +126,7 @@ fn seen(first_ahead: Ahead, begin: u32, end: u32, kv_head: u32, lane: u32) -> St
         tell(weight, lane);
         // Positions beyond the part's end have no weight, those beyond the team's 32 are the next turn's.
         let turn = lane % TEAM / EIGHTHS;
-        let count = min(part.end - min(first, part.end), TEAM);
+        let count = min(own_end - min(first, own_end), TEAM);
         for (var j = 0u; j < count; j += 4u * VALUES) {
             let at = values_base(first + j, last, kv_head, lane);
             let v = values;

@@ -1,8 +1,8 @@
 // What the invocations of a team of `stream.wgsl` tell each other: by subgroup operations, or through workgroup memory.
 #ifdef SUBGROUPS
 // A team is a subgroup.
-fn goes_on(part: Part, done: u32) -> bool {
-    return part.begin + done < part.end;
+fn goes_on(done: u32, len: u32, begin: u32, end: u32) -> bool {
+    return begin + done < end;
 }
 
 fn largest(v: vec4<f32>, lane: u32) -> vec4<f32> {
@@ -35,8 +35,8 @@ fn told(own: vec4<f32>, from_: u32, lane: u32) -> vec4<f32> {
 }
 #else
 // Barriers are for all teams.
-fn goes_on(part: Part, done: u32) -> bool {
-    return done < part.len;
+fn goes_on(done: u32, len: u32, begin: u32, end: u32) -> bool {
+    return done < len;
 }
 
 // The sum of a team's values, or the largest.
