@@ -242,6 +242,11 @@ impl KvFormat {
     pub(crate) fn overrides(&self) -> Vec<(&'static str, u32)> {
         vec![("K_VALUES", self.k.values()), ("V_VALUES", self.v.values())]
     }
+
+    /// Those of kernels that are compiled for the length of a head besides.
+    pub(crate) fn overrides_for(&self, head_dim: u32) -> Vec<(&'static str, u32)> {
+        [self.overrides(), vec![("HEAD_DIM", head_dim)]].concat()
+    }
 }
 
 impl FromStr for KvFormat {

@@ -86,7 +86,7 @@ impl GpuMemory {
     pub async fn start_read(&self, from: BufferRef) -> Result<Readback, GpuError> {
         let staging = self.staging(from.bytes).await?;
         let mut encoder = self.gpu.inner.device.create_command_encoder(&Default::default());
-        self.encode_read(&mut encoder, from, &staging)?;
+        encoder.copy_buffer_to_buffer(self.buffer(from.id)?, from.offset, &staging, 0, from.bytes);
         let submission = self.gpu.inner.queue.submit([encoder.finish()]);
         Ok(self.readback(staging, from.bytes, submission))
     }
@@ -100,17 +100,6 @@ impl GpuMemory {
                 create(&self.gpu, "readback", bytes, usage).await
             }
         }
-    }
-
-    /// Copies `from` there.
-    pub(super) fn encode_read(
-        &self,
-        encoder: &mut wgpu::CommandEncoder,
-        from: BufferRef,
-        staging: &wgpu::Buffer,
-    ) -> Result<(), GpuError> {
-        encoder.copy_buffer_to_buffer(self.buffer(from.id)?, from.offset, staging, 0, from.bytes);
-        Ok(())
     }
 
     /// What `submission` copies to `staging`.

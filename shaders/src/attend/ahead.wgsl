@@ -56,10 +56,6 @@ fn four_nibbles(w: vec4<u32>, shift: u32) -> Four {
     return Four(nibbles_of(w.x, shift), nibbles_of(w.y, shift), nibbles_of(w.z, shift), nibbles_of(w.w, shift));
 }
 
-fn halves_of(a: u32, b: u32) -> vec4<f32> {
-    return vec4<f32>(unpack2x16float(a), unpack2x16float(b));
-}
-
 fn four_halves(v: vec4<u32>, w: vec4<u32>) -> Four {
     return Four(halves_of(v.x, w.x), halves_of(v.y, w.y), halves_of(v.z, w.z), halves_of(v.w, w.w));
 }

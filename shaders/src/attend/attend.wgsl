@@ -62,6 +62,17 @@ fn seen_by(row: u32) -> u32 {
     return select(0u, visible - p.first, visible > p.first);
 }
 
+// Slots of the segment from `begin` on, below `end`.
+struct Slots { begin: u32, end: u32 }
+
+// Those that a split has of what rows up to `last_row` may see.
+fn slots_of(split: u32, last_row: u32) -> Slots {
+    let length = min(seen_by(last_row), p.len);
+    let share = share_of(length, p.splits);
+    let begin = min(split * share, length);
+    return Slots(begin, min(begin + share, length));
+}
+
 #ifdef TILES
 #import attend_cached
 #import attend_tiles

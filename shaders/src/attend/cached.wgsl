@@ -12,7 +12,7 @@ fn k_quad(base: u32, i: u32) -> vec4<f32> {
         ));
     }
     if K_VALUES == 2u {
-        return vec4<f32>(unpack2x16float(k_word(base, 2u * i)), unpack2x16float(k_word(base, 2u * i + 1u)));
+        return halves_of(k_word(base, 2u * i), k_word(base, 2u * i + 1u));
     }
     if K_VALUES == 4u {
         return bytes_of(k_word(base, i));
@@ -36,7 +36,7 @@ fn v_quad(base: u32, i: u32) -> vec4<f32> {
     }
     if V_VALUES == 2u {
         let at = base + 2u * i;
-        return vec4<f32>(unpack2x16float(v_cache[at]), unpack2x16float(v_cache[at + 1u]));
+        return halves_of(v_cache[at], v_cache[at + 1u]);
     }
     let group = 4u * i / scale_group(head_dim());
     let scale = half_of(v_cache[base + head_dim() / V_VALUES + group / 2u], group);

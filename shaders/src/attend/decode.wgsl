@@ -14,10 +14,9 @@ fn attend(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_ind
     if row0 >= rows || split >= splits_in_use(p.splits) {
         return;
     }
-    let length = min(seen_by(0u), p.len);
-    let share = share_of(length, p.splits);
-    let begin = min(split * share, length);
-    let end = min(begin + share, length);
+    let slots = slots_of(split, 0u);
+    let begin = slots.begin;
+    let end = slots.end;
     if begin >= end && p.fresh == 0u {
         return;
     }

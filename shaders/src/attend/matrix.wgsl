@@ -100,10 +100,9 @@ fn attend(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_ind
         return;
     }
     let last_row = min(row0 + ROWS, rows) - 1u;
-    let length = min(seen_by(last_row), p.len);
-    let share = share_of(length, p.splits);
-    let begin = min(split * share, length);
-    let end = min(begin + share, length);
+    let slots = slots_of(split, last_row);
+    let begin = slots.begin;
+    let end = slots.end;
     if begin >= end && p.fresh == 0u {
         return;
     }
@@ -160,6 +159,7 @@ fn attend(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_ind
     let seen = min(seen_by(row), end);
     let own_scores = subgroup * OWN_ROWS * SCORES;
     let row_scores = own_scores + lane % 32u / 2u * SCORES;
+    let own_pair = row_scores + 2u * half; // eight of 16 sums, when they are there
     var top = NEVER;  // the largest score
     var peak = NEVER; // what weights are held against: no less than that by more than LARGER
     var total = 0.0;  // this invocation's part of it
@@ -242,27 +242,27 @@ fn attend(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_ind
             total *= rescale;
             // Before the first positions there are no sums.
             if first > begin {
-                o0 = rescaled(o0, own_scores, row_scores + 2u * half, rescale);
+                o0 = rescaled(o0, own_scores, own_pair, rescale);
                 if HEAD_DIM > 16u {
-                    o1 = rescaled(o1, own_scores, row_scores + 2u * half, rescale);
+                    o1 = rescaled(o1, own_scores, own_pair, rescale);
                 }
                 if HEAD_DIM > 32u {
-                    o2 = rescaled(o2, own_scores, row_scores + 2u * half, rescale);
+                    o2 = rescaled(o2, own_scores, own_pair, rescale);
                 }
                 if HEAD_DIM > 48u {
-                    o3 = rescaled(o3, own_scores, row_scores + 2u * half, rescale);
+                    o3 = rescaled(o3, own_scores, own_pair, rescale);
                 }
                 if HEAD_DIM > 64u {
-                    o4 = rescaled(o4, own_scores, row_scores + 2u * half, rescale);
+                    o4 = rescaled(o4, own_scores, own_pair, rescale);
                 }
                 if HEAD_DIM > 80u {
-                    o5 = rescaled(o5, own_scores, row_scores + 2u * half, rescale);
+                    o5 = rescaled(o5, own_scores, own_pair, rescale);
                 }
                 if HEAD_DIM > 96u {
-                    o6 = rescaled(o6, own_scores, row_scores + 2u * half, rescale);
+                    o6 = rescaled(o6, own_scores, own_pair, rescale);
                 }
                 if HEAD_DIM > 112u {
-                    o7 = rescaled(o7, own_scores, row_scores + 2u * half, rescale);
+                    o7 = rescaled(o7, own_scores, own_pair, rescale);
                 }
             }
         }
@@ -330,7 +330,7 @@ fn attend(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_ind
         workgroupBarrier();
         let at = state + 16u * part + 8u * half;
         for (var i = 0u; i < 8u && row <= last_row; i++) {
-            var sum = scores[row_scores + 2u * half + i / 4u][i % 4u] * of_own;
+            var sum = scores[own_pair + i / 4u][i % 4u] * of_own;
             if p.fresh == 0u {
                 sum = fma(states[at + i], of_before, sum);
             }

@@ -117,11 +117,7 @@ fn tile(rows: u32) -> usize {
 
 /// The overrides of a variant: some are compiled for the length of a head.
 fn overrides(variant: usize, kv: KvFormat, head_dim: u32) -> Vec<(&'static str, u32)> {
-    let mut overrides = kv.overrides();
-    if variant >= PREFILL {
-        overrides.push(("HEAD_DIM", head_dim));
-    }
-    overrides
+    if variant >= PREFILL { kv.overrides_for(head_dim) } else { kv.overrides() }
 }
 
 /// The rows of a tile, by how many tiles the rows of a KV head are cut into.

@@ -43,10 +43,6 @@ fn within(v: vec4<f32>) -> vec4<f16> {
 
 struct Sixteen { a: vec4<f16>, b: vec4<f16>, c: vec4<f16>, d: vec4<f16> }
 
-fn halves_of(a: u32, b: u32) -> vec4<f16> {
-    return vec4<f16>(vec4<f32>(unpack2x16float(a), unpack2x16float(b)));
-}
-
 // The floats of a part, `values` of them in a word; of parts with one in a word the second half is `c` and `d`.
 fn sixteen(own: Part, part: u32, values: u32, c: vec4<u32>, d: vec4<u32>) -> Sixteen {
     if values == 1u {
@@ -56,7 +52,8 @@ fn sixteen(own: Part, part: u32, values: u32, c: vec4<u32>, d: vec4<u32>) -> Six
     }
     if values == 2u {
         return Sixteen(
-            halves_of(own.a.x, own.a.y), halves_of(own.a.z, own.a.w), halves_of(own.b.x, own.b.y), halves_of(own.b.z, own.b.w),
+            vec4<f16>(halves_of(own.a.x, own.a.y)), vec4<f16>(halves_of(own.a.z, own.a.w)),
+            vec4<f16>(halves_of(own.b.x, own.b.y)), vec4<f16>(halves_of(own.b.z, own.b.w)),
         );
     }
     let scale = half_of(own.scale, 16u * part / scale_group(HEAD_DIM));

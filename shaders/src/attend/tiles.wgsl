@@ -34,10 +34,9 @@ fn attend(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_ind
 
     // Positions of this split: [begin, end), whole tiles of LANES counted from the segment's begin.
     let last_row = min(row0 + ROWS, rows) - 1u;
-    let length = min(seen_by(last_row), p.len);
-    let share = share_of(length, p.splits);
-    let begin = min(split * share, length);
-    let end = min(begin + share, length);
+    let slots = slots_of(split, last_row);
+    let begin = slots.begin;
+    let end = slots.end;
     if begin >= end && p.fresh == 0u && p.finish == 0u {
         return;
     }

@@ -24,10 +24,9 @@ fn attend(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_ind
     let band = lane / WIDTH;
     let place = lane % WIDTH;
     let last_row = min(row0 + ROWS, rows) - 1u;
-    let length = min(seen_by(last_row), p.len);
-    let share = share_of(length, p.splits);
-    let begin = min(split * share, length);
-    let end = min(begin + share, length);
+    let slots = slots_of(split, last_row);
+    let begin = slots.begin;
+    let end = slots.end;
     if begin >= end && p.fresh == 0u {
         return;
     }

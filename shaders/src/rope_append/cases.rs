@@ -37,9 +37,7 @@ fn case(shape: [u32; 8], kv: KvFormat) -> Case {
     let [heads, kv_heads, head_dim, rotary_dim, position, count, first, len] = shape;
     let mut random = Random::new(u64::from(position + head_dim));
     let shape = Heads { heads, kv_heads, head_dim };
-    let frequencies: Vec<f64> =
-        (0..rotary_dim / 2).map(|i| 1e6_f64.powf(-2.0 * f64::from(i) / f64::from(rotary_dim))).collect();
-    let tables = RopeTables::new(&frequencies, 1.0, position + count);
+    let tables = tables(rotary_dim, position + count);
     let ([k_words, v_words], [k_block, v_block]) = (kv.words(head_dim), kv.blocks(head_dim));
     let (ring, reserved0) = (kv.recent_len(count), 0);
     let params = Params {
@@ -80,6 +78,12 @@ fn case(shape: [u32; 8], kv: KvFormat) -> Case {
         // What is stored is rounded: a last bit may go the other way, or a code.
         nmse: [kv.k, kv.v].map(rounding).into_iter().fold(1e-7, f64::max),
     }
+}
+
+/// Rotations for so many positions, of frequencies as models have them.
+pub fn tables(rotary_dim: u32, positions: u32) -> RopeTables {
+    let frequency = |i: u32| 1e6_f64.powf(-2.0 * f64::from(i) / f64::from(rotary_dim));
+    RopeTables::new(&(0..rotary_dim / 2).map(frequency).collect::<Vec<_>>(), 1.0, positions)
 }
 
 /// How far apart two vectors may be that were rounded from almost the same: some of the rounding error itself.

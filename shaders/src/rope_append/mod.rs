@@ -9,7 +9,7 @@ use crate::kv::{Heads, KvFormat, Recent, Segment};
 use crate::params;
 use crate::plan::{BufferRef, Dispatch, Plan};
 
-pub(crate) use cases::rounding;
+pub(crate) use cases::{rounding, tables};
 pub use tables::RopeTables;
 
 params! {

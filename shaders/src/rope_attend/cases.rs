@@ -1,7 +1,7 @@
-use super::{Params, ROPE_ATTEND, overrides};
+use super::{Params, ROPE_ATTEND};
 use crate::kernel::{Case, Scene, Step};
 use crate::kv::{KvFormat, KvType, Layout};
-use crate::rope_append::{RopeTables, rounding};
+use crate::rope_append::{rounding, tables};
 use crate::testing::{Random, words};
 
 pub fn cases() -> Vec<Case> {
@@ -39,9 +39,7 @@ fn case(shape: [u32; 9], kv: KvFormat) -> Vec<Case> {
 fn on(variant: usize, shape: [u32; 9], kv: KvFormat) -> Case {
     let [heads, kv_heads, head_dim, rotary_dim, position, first, len, splits, finish] = shape;
     let mut random = Random::new(u64::from(position + head_dim));
-    let frequencies: Vec<f64> =
-        (0..rotary_dim / 2).map(|i| 1e6_f64.powf(-2.0 * f64::from(i) / f64::from(rotary_dim))).collect();
-    let tables = RopeTables::new(&frequencies, 1.0, position + 1);
+    let tables = tables(rotary_dim, position + 1);
     let ([k_words, v_words], [k_block, v_block]) = (kv.words(head_dim), kv.blocks(head_dim));
     let params = Params {
         heads,
@@ -77,7 +75,7 @@ fn on(variant: usize, shape: [u32; 9], kv: KvFormat) -> Case {
             if finish == 1 { " finish" } else { "" }
         ),
         variant,
-        overrides: overrides(kv, head_dim),
+        overrides: kv.overrides_for(head_dim),
         scene: Scene {
             params: bytemuck::bytes_of(&params).to_vec(),
             step: Step::new(position, 1),

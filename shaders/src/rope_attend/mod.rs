@@ -124,17 +124,11 @@ pub fn rope_attend(
         kernel: &ROPE_ATTEND,
         variant: &ROPE_ATTEND.variants[usize::from(caps.subgroups32)],
         format: None,
-        overrides: overrides(kv, head_dim),
+        overrides: kv.overrides_for(head_dim),
         params: bytemuck::bytes_of(&params).to_vec(),
         buffers: vec![rope.tables, qkv, segment.k, segment.v, states, y],
         workgroups: [1, kv_heads, splits],
     });
-}
-
-fn overrides(kv: KvFormat, head_dim: u32) -> Vec<(&'static str, u32)> {
-    let mut overrides = kv.overrides();
-    overrides.push(("HEAD_DIM", head_dim));
-    overrides
 }
 
 /// What is cached is read once; a score and a value are a multiply-add for each float.

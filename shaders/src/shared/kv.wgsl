@@ -32,6 +32,11 @@ fn nibbles_of(word: u32, shift: u32) -> vec4<f32> {
 }
 #endif
 
+// The halves of two words.
+fn halves_of(a: u32, b: u32) -> vec4<f32> {
+    return vec4<f32>(unpack2x16float(a), unpack2x16float(b));
+}
+
 // The half that has this index in `word`.
 fn half_of(word: u32, index: u32) -> f32 {
     let halves = unpack2x16float(word);
