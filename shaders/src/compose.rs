@@ -30,7 +30,6 @@ const SHARED: &[(&str, &str)] = &[
     ("matmul_rows", include_str!("matmul/rows.wgsl")),
     ("matmul_block", include_str!("matmul/block.wgsl")),
     ("matmul_rows_spread", include_str!("matmul/rows_spread.wgsl")),
-    ("matmul_block_spread", include_str!("matmul/block_spread.wgsl")),
     ("matmul_matrix", include_str!("matmul/matrix.wgsl")),
     ("matmul_tile", include_str!("matmul/tile.wgsl")),
     ("rotation", include_str!("rope_append/rotation.wgsl")),

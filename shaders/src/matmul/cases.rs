@@ -26,7 +26,6 @@ pub fn cases() -> Vec<Case> {
             (VECTOR_DOT, 1),
             (ROWS, 1),
             (ROWS_SPREAD, 1),
-            (BLOCK, 8),
             (BLOCK, 13),
             (BLOCK_SPREAD, 13),
             (TILES, 13),
@@ -50,8 +49,8 @@ pub fn cases() -> Vec<Case> {
         (NARROW_DOT, 1),
         (ROWS, 1),
         (ROWS_SPREAD, 1),
-        (BLOCK, 7),
-        (BLOCK_SPREAD, 7),
+        (BLOCK, 70),
+        (BLOCK_SPREAD, 70),
         (TILES, 140),
         (HALF_TILES, 140),
         (MATRIX, 140),
@@ -98,7 +97,6 @@ fn case(shape: Shape, product: Product) -> Case {
         row_words: format.row_words(width as usize) as u32,
         normed: normed.into(),
         eps: 1e-5,
-        zero: 0,
     };
     let weights = random.matrix(format, rows as usize, width as usize);
     let mut x = random.activations((tokens * width) as usize);

@@ -19,7 +19,6 @@ struct Params {
     row_words: u32,
     normed: u32,   // 1: NORMED is set
     eps: f32,      // of the norm
-    zero: u32,     // 0, which no compiler knows
 }
 @group(0) @binding(0) var<uniform> p: Params;
 @group(0) @binding(2) var<storage, read> weights: array<u32>;
@@ -91,6 +90,16 @@ fn load_x(at: u32) -> Group {
         four(x_quad(at + 4u)), four(x_quad(at + 5u)), four(x_quad(at + 6u)), four(x_quad(at + 7u)),
     );
 }
+
+#ifdef SPREAD
+// A group, of which each of eight lanes has a quad: a broadcast is cheaper than a load.
+fn spread_x(own: vec4<f32>) -> Group {
+    return Group(
+        subgroupBroadcast(own, 0u), subgroupBroadcast(own, 1u), subgroupBroadcast(own, 2u), subgroupBroadcast(own, 3u),
+        subgroupBroadcast(own, 4u), subgroupBroadcast(own, 5u), subgroupBroadcast(own, 6u), subgroupBroadcast(own, 7u),
+    );
+}
+#endif
 
 // What products with a normalised x are multiplied with, once the squares are known.
 fn norm_scale(squares: f32) -> f32 {
@@ -176,9 +185,6 @@ fn put_pair(token: u32, tokens: u32, pair: u32, lane: u32, a: f32, b: f32) {
 #endif
 #ifdef ROWS_SPREAD
 #import matmul_rows_spread
-#endif
-#ifdef BLOCK_SPREAD
-#import matmul_block_spread
 #endif
 #ifdef MATRIX
 #import matmul_matrix

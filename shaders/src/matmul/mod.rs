@@ -37,8 +37,6 @@ params! {
     normed: u32,
     /// Added to the mean square then.
     eps: f32,
-    /// 0, which no compiler knows.
-    zero: u32,
 }
 
 /// The kernel.
@@ -57,8 +55,8 @@ pub static MATMUL: Kernel = Kernel {
         Variant::base("block", &["BLOCK"]),
         Variant::base("tile", &["TILE"]),
         Variant::matrices("matrix", &["MATRIX", "HALVES"]),
-        Variant::spread("rows_spread", &["ROWS_SPREAD", "INT64"]),
-        Variant::spread("block_spread", &["BLOCK_SPREAD", "INT64"]),
+        Variant::spread("rows_spread", &["ROWS_SPREAD", "SPREAD", "INT64"]),
+        Variant::spread("block_spread", &["BLOCK", "SPREAD", "INT64"]),
         Variant::codes("vector_dot", &["VECTOR_DOT"]),
         Variant::halves("tile_half", &["TILE", "HALVES"]),
     ],
@@ -156,7 +154,6 @@ fn record(
             row_words: shard.format.row_words(w.width as usize) as u32,
             normed: norm.is_some().into(),
             eps: norm.map_or(0.0, |norm| norm.eps),
-            zero: 0,
         };
         let overrides = shape.overrides(put, norm.is_some(), shard.format, shard.rows, w.width, workgroups[0]);
         plan.push(Dispatch {

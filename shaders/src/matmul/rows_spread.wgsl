@@ -1,12 +1,5 @@
 // One token, for CPUs with subgroups of 8 and more: rows 8 apart, four of a tile, an invocation. The lanes load x's quads, one
-// each, and tell the others: a broadcast is cheaper than a load.
-fn spread_x(own: vec4<f32>) -> Group {
-    return Group(
-        subgroupBroadcast(own, 0u), subgroupBroadcast(own, 1u), subgroupBroadcast(own, 2u), subgroupBroadcast(own, 3u),
-        subgroupBroadcast(own, 4u), subgroupBroadcast(own, 5u), subgroupBroadcast(own, 6u), subgroupBroadcast(own, 7u),
-    );
-}
-
+// each, and tell the others.
 fn dot_tile(tile: u32, own: u32, lane: u32) -> vec4<f32> {
     let b = bases_of(tile, own);
     let groups = row_groups();

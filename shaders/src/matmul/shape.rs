@@ -22,9 +22,9 @@ pub enum Method {
     TileHalf,
     /// Many tokens: matrix units.
     Matrix,
-    /// Many tokens: a row and some tokens for each lane.
+    /// Many tokens: eight rows for each lane, one token after the other.
     Block,
-    /// Many tokens: a row and some tokens for each lane, inputs told by broadcast.
+    /// Many tokens: the same, inputs told by broadcast.
     BlockSpread,
 }
 
@@ -58,11 +58,11 @@ pub(super) const NARROW_DOT: Shape =
 /// Rows up to which they are shared by so many.
 const NARROW_ROWS: u32 = 4096;
 pub(super) const ROWS: Shape = Shape { variant: 1, tiles: 8, lanes: 32, tokens: 1, overrides: &[] };
-pub(super) const BLOCK: Shape = Shape { variant: 2, tiles: 8, lanes: 32, tokens: 4, overrides: &[] };
+pub(super) const BLOCK: Shape = Shape { variant: 2, tiles: 2, lanes: 32, tokens: 64, overrides: &[] };
 pub(super) const TILES: Shape = Shape { variant: 3, tiles: 4, lanes: 32, tokens: 128, overrides: &[] };
 pub(super) const MATRIX: Shape = Shape { variant: 4, tiles: 4, lanes: 32, tokens: 128, overrides: &[] };
 pub(super) const ROWS_SPREAD: Shape = Shape { variant: 5, tiles: 2, lanes: 32, tokens: 1, overrides: &[] };
-pub(super) const BLOCK_SPREAD: Shape = Shape { variant: 6, tiles: 2, lanes: 32, tokens: 8, overrides: &[] };
+pub(super) const BLOCK_SPREAD: Shape = Shape { variant: 6, ..BLOCK };
 pub(super) const HALF_TILES: Shape = Shape { variant: 8, ..TILES };
 
 impl Method {
