@@ -45,7 +45,7 @@ fn head_dim() -> u32 {
     return p.head_dim;
 }
 #else
-// Variants for GPUs are compiled for the length of a head: then loops unroll, and no scale's place takes a division.
+// The others are compiled for the length of a head: then loops unroll, and no scale's place takes a division.
 override HEAD_DIM: u32 = 128u;
 
 fn head_dim() -> u32 {
@@ -76,6 +76,10 @@ fn slots_of(split: u32, last_row: u32) -> Slots {
 #ifdef TILES
 #import attend_cached
 #import attend_tiles
+#endif
+#ifdef BLOCK
+#import attend_cached
+#import attend_block
 #endif
 #ifdef WIDE
 #import attend_cached

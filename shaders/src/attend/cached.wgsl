@@ -46,6 +46,11 @@ fn v_quad(base: u32, i: u32) -> vec4<f32> {
     return nibbles_of(v_cache[base + i / 2u], (i & 1u) * 16u) * scale;
 }
 
+// Where the words of a value begin.
+fn value_base(kv_head: u32, slot: u32) -> u32 {
+    return (slot * p.kv_heads + kv_head) * p.v_words;
+}
+
 // Where the words of a key begin.
 fn key_base(kv_head: u32, slot: u32) -> u32 {
     return ((slot / 32u * p.kv_heads + kv_head) * p.k_words) * 32u + slot % 32u;

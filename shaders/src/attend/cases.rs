@@ -1,4 +1,4 @@
-use super::{DECODE, DECODE32, MATRIX, PREFILL, Params, ROWS, overrides, tile};
+use super::{BLOCK, BLOCK_SPREAD, DECODE, DECODE32, MATRIX, PREFILL, Params, ROWS, overrides, tile};
 use crate::kernel::{Case, Scene, Step};
 use crate::kv::{KvFormat, KvType, Layout};
 use crate::testing::{Random, words};
@@ -108,10 +108,11 @@ pub fn cases() -> Vec<Case> {
 
 /// The case on the variants for CPUs and for GPUs.
 fn case(shape: Shape, kv: KvFormat, scores: Scores) -> Vec<Case> {
-    let rows = tile(shape.count * (shape.heads / shape.kv_heads));
+    let cpu = tile(shape.count * (shape.heads / shape.kv_heads));
+    let cpu = if cpu == BLOCK { &[BLOCK, BLOCK_SPREAD][..] } else { &[cpu] };
     let gpu = if shape.count == 1 { &[DECODE, DECODE32][..] } else { &[PREFILL, MATRIX] };
     let gpu = gpu.iter().filter(|_| !shape.finish);
-    std::iter::once(&rows).chain(gpu).map(|&variant| on(variant, shape, kv, scores)).collect()
+    cpu.iter().chain(gpu).map(|&variant| on(variant, shape, kv, scores)).collect()
 }
 
 fn on(variant: usize, shape: Shape, kv: KvFormat, scores: Scores) -> Case {

@@ -47,12 +47,16 @@ params! {
 /// A split takes a multiple of so many positions.
 const SHARE: u32 = 256;
 /// Rows of a workgroup of each variant.
-pub const ROWS: [u32; 7] = [4, 8, 16, 16, 4, 4, 128];
+pub const ROWS: [u32; 8] = [4, 8, 32, 16, 4, 4, 128, 32];
+/// The variant for many rows on a CPU.
+const BLOCK: usize = 2;
 /// The variants for many tokens on a GPU, for one, with subgroups of 32 and without, and for many with matrix units.
 const PREFILL: usize = 3;
 const DECODE: usize = 4;
 const DECODE32: usize = 5;
 const MATRIX: usize = 6;
+/// `BLOCK` with subgroups of eight.
+const BLOCK_SPREAD: usize = 7;
 
 /// The kernel.
 pub static ATTEND: Kernel = Kernel {
@@ -65,13 +69,14 @@ pub static ATTEND: Kernel = Kernel {
     bindings: &[read("q"), read("k_cache"), read("v_cache"), write("states"), write("y")],
     overrides: &["K_VALUES", "V_VALUES", "HEAD_DIM"],
     variants: &[
-        Variant::base("rows4", &["TILES", "ROWS_4"]),
-        Variant::base("rows8", &["TILES", "ROWS_8"]),
-        Variant::base("rows16", &["TILES", "ROWS_16"]),
+        Variant::base("rows4", &["CPU", "TILES", "ROWS_4"]),
+        Variant::base("rows8", &["CPU", "TILES", "ROWS_8"]),
+        Variant::base("block", &["CPU", "BLOCK"]),
         Variant::base("prefill", &["WIDE"]),
         Variant::base("decode", &["DECODE"]),
         Variant::subgroups32("decode32", &["DECODE", "SUBGROUPS"]),
         Variant::matrices32("matrix", &["MATRIX"]),
+        Variant::spread("block_spread", &["CPU", "BLOCK", "SPREAD"]),
     ],
     work,
     reference: reference::attend,
@@ -94,6 +99,7 @@ pub(crate) fn splits_in_use(step: Step, splits: u32) -> u32 {
 /// read once.
 fn variant(caps: &Caps, rows: u32, capacity: u32) -> usize {
     match (caps.cpu, capacity) {
+        (true, _) if tile(rows) == BLOCK && caps.spread => BLOCK_SPREAD,
         (true, _) => tile(rows),
         (false, 1) if caps.subgroups32 => DECODE32,
         (false, 1) => DECODE,
@@ -105,19 +111,19 @@ fn variant(caps: &Caps, rows: u32, capacity: u32) -> usize {
 /// Which variants one token and many use, for people.
 pub fn variants(caps: &Caps) -> String {
     if caps.cpu {
-        return "rows4, rows8 or rows16, the smallest that holds a KV head's queries".into();
+        return "rows4 or rows8 where that holds a KV head's queries, else block".into();
     }
     let name = |capacity| ATTEND.variants[variant(caps, capacity, capacity)].name;
     format!("decode: {}; prefill: {}", name(1), name(2))
 }
 
 fn tile(rows: u32) -> usize {
-    ROWS[..PREFILL].iter().position(|&tile| rows <= tile).unwrap_or(PREFILL - 1)
+    ROWS[..BLOCK].iter().position(|&tile| rows <= tile).unwrap_or(BLOCK)
 }
 
 /// The overrides of a variant: some are compiled for the length of a head.
 fn overrides(variant: usize, kv: KvFormat, head_dim: u32) -> Vec<(&'static str, u32)> {
-    if variant >= PREFILL { kv.overrides_for(head_dim) } else { kv.overrides() }
+    if variant >= BLOCK { kv.overrides_for(head_dim) } else { kv.overrides() }
 }
 
 /// The rows of a tile, by how many tiles the rows of a KV head are cut into.

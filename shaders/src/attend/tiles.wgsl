@@ -1,7 +1,4 @@
 // A tile of rows, 64 positions at a time, by 64 invocations.
-#ifdef ROWS_16
-const ROWS = 16u;
-#endif
 #ifdef ROWS_8
 const ROWS = 8u;
 #endif
@@ -121,7 +118,7 @@ fn attend(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_ind
             }
             let count = min(LANES, end - tile);
             for (var i = turn; i < count; i += turns) {
-                let v = v_quad(((tile + i) * p.kv_heads + kv_head) * p.v_words, own);
+                let v = v_quad(value_base(kv_head, tile + i), own);
                 for (var r = 0u; r < ROWS; r++) {
                     sums[r] = fma(vec4<f32>(scores[r * LANES + i]), v, sums[r]);
                 }

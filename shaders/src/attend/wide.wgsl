@@ -87,7 +87,7 @@ fn attend(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_ind
         if turn < turns {
             let count = min(WIDTH, end - first);
             let step = p.kv_heads * p.v_words;
-            let base = (first * p.kv_heads + kv_head) * p.v_words;
+            let base = value_base(kv_head, first);
             let last = count - 1u;
             // Four positions' loads are on their way together.
             for (var i = turn; i < count; i += 4u * turns) {

@@ -6,7 +6,7 @@ fn scale_group(dim: u32) -> u32 {
     return min(32u, dim & (~dim + 1u));
 }
 
-#ifdef TILES
+#ifdef CPU
 // CPUs convert a vector at once.
 fn bytes_of(word: u32) -> vec4<f32> {
     return vec4<f32>(bitcast<vec4<i32>>(vec4<u32>(word << 24u, word << 16u, word << 8u, word)) >> vec4<u32>(24u));
