@@ -43,10 +43,10 @@ const SHARED: &[(&str, &str)] = &[
     ("attend_ahead", include_str!("attend/ahead.wgsl")),
     ("attend_team", include_str!("attend/team.wgsl")),
     ("attend_band", include_str!("attend/band.wgsl")),
-    ("attend_tiles", include_str!("attend/tiles.wgsl")),
     ("attend_block", include_str!("attend/block.wgsl")),
-    ("attend_cached", include_str!("attend/cached.wgsl")),
     ("attend_scores", include_str!("attend/scores.wgsl")),
+    ("attend_sums", include_str!("attend/sums.wgsl")),
+    ("attend_cached", include_str!("attend/cached.wgsl")),
 ];
 
 /// A kernel source that does not compose.

@@ -40,18 +40,12 @@ struct Params {
 override K_VALUES: u32 = 2; // floats in a word
 override V_VALUES: u32 = 2;
 
-#ifdef TILES
-fn head_dim() -> u32 {
-    return p.head_dim;
-}
-#else
-// The others are compiled for the length of a head: then loops unroll, and no scale's place takes a division.
+// Kernels are compiled for the length of a head: then loops unroll, and no scale's place takes a division.
 override HEAD_DIM: u32 = 128u;
 
 fn head_dim() -> u32 {
     return HEAD_DIM;
 }
-#endif
 
 const NEVER = -1e30; // the score of what may not be seen
 
@@ -73,10 +67,6 @@ fn slots_of(split: u32, last_row: u32) -> Slots {
     return Slots(begin, min(begin + share, length));
 }
 
-#ifdef TILES
-#import attend_cached
-#import attend_tiles
-#endif
 #ifdef BLOCK
 #import attend_cached
 #import attend_block

@@ -1,4 +1,4 @@
-use super::{BLOCK, BLOCK_SPREAD, DECODE, DECODE32, MATRIX, PREFILL, Params, ROWS, overrides, tile};
+use super::{BLOCK, BLOCK_SPREAD, DECODE, DECODE32, FEW, FEW_ROWS, MATRIX, PREFILL, Params, ROWS};
 use crate::kernel::{Case, Scene, Step};
 use crate::kv::{KvFormat, KvType, Layout};
 use crate::testing::{Random, words};
@@ -108,8 +108,8 @@ pub fn cases() -> Vec<Case> {
 
 /// The case on the variants for CPUs and for GPUs.
 fn case(shape: Shape, kv: KvFormat, scores: Scores) -> Vec<Case> {
-    let cpu = tile(shape.count * (shape.heads / shape.kv_heads));
-    let cpu = if cpu == BLOCK { &[BLOCK, BLOCK_SPREAD][..] } else { &[cpu] };
+    let rows = shape.count * (shape.heads / shape.kv_heads);
+    let cpu = if rows > FEW_ROWS { &[BLOCK, BLOCK_SPREAD][..] } else { &[FEW] };
     let gpu = if shape.count == 1 { &[DECODE, DECODE32][..] } else { &[PREFILL, MATRIX] };
     let gpu = gpu.iter().filter(|_| !shape.finish);
     cpu.iter().chain(gpu).map(|&variant| on(variant, shape, kv, scores)).collect()
@@ -185,7 +185,7 @@ fn on(variant: usize, shape: Shape, kv: KvFormat, scores: Scores) -> Case {
             if finish { " finish" } else { "" }
         ),
         variant,
-        overrides: overrides(variant, kv, head_dim),
+        overrides: kv.overrides_for(head_dim),
         scene: Scene {
             params: bytemuck::bytes_of(&params).to_vec(),
             step: Step::new(position, count),

@@ -46,17 +46,19 @@ params! {
 
 /// A split takes a multiple of so many positions.
 const SHARE: u32 = 256;
+/// Rows of a KV head that are few for a CPU.
+const FEW_ROWS: u32 = 8;
 /// Rows of a workgroup of each variant.
-pub const ROWS: [u32; 8] = [4, 8, 32, 16, 4, 4, 128, 32];
-/// The variant for many rows on a CPU.
-const BLOCK: usize = 2;
+pub const ROWS: [u32; 7] = [4, 32, 32, 16, 4, 4, 128];
+/// The variants for few rows on a CPU, and for many, without and with subgroups of eight.
+const FEW: usize = 0;
+const BLOCK: usize = 1;
+const BLOCK_SPREAD: usize = 2;
 /// The variants for many tokens on a GPU, for one, with subgroups of 32 and without, and for many with matrix units.
 const PREFILL: usize = 3;
 const DECODE: usize = 4;
 const DECODE32: usize = 5;
 const MATRIX: usize = 6;
-/// `BLOCK` with subgroups of eight.
-const BLOCK_SPREAD: usize = 7;
 
 /// The kernel.
 pub static ATTEND: Kernel = Kernel {
@@ -69,14 +71,13 @@ pub static ATTEND: Kernel = Kernel {
     bindings: &[read("q"), read("k_cache"), read("v_cache"), write("states"), write("y")],
     overrides: &["K_VALUES", "V_VALUES", "HEAD_DIM"],
     variants: &[
-        Variant::base("rows4", &["CPU", "TILES", "ROWS_4"]),
-        Variant::base("rows8", &["CPU", "TILES", "ROWS_8"]),
+        Variant::base("few", &["CPU", "BLOCK", "FEW"]),
         Variant::base("block", &["CPU", "BLOCK"]),
+        Variant::spread("block_spread", &["CPU", "BLOCK", "SPREAD"]),
         Variant::base("prefill", &["WIDE"]),
         Variant::base("decode", &["DECODE"]),
         Variant::subgroups32("decode32", &["DECODE", "SUBGROUPS"]),
         Variant::matrices32("matrix", &["MATRIX"]),
-        Variant::spread("block_spread", &["CPU", "BLOCK", "SPREAD"]),
     ],
     work,
     reference: reference::attend,
@@ -99,8 +100,9 @@ pub(crate) fn splits_in_use(step: Step, splits: u32) -> u32 {
 /// read once.
 fn variant(caps: &Caps, rows: u32, capacity: u32) -> usize {
     match (caps.cpu, capacity) {
-        (true, _) if tile(rows) == BLOCK && caps.spread => BLOCK_SPREAD,
-        (true, _) => tile(rows),
+        (true, _) if rows <= FEW_ROWS => FEW,
+        (true, _) if caps.spread => BLOCK_SPREAD,
+        (true, _) => BLOCK,
         (false, 1) if caps.subgroups32 => DECODE32,
         (false, 1) => DECODE,
         (false, _) if caps.matrices && caps.subgroups32 => MATRIX,
@@ -110,20 +112,8 @@ fn variant(caps: &Caps, rows: u32, capacity: u32) -> usize {
 
 /// Which variants one token and many use, for people.
 pub fn variants(caps: &Caps) -> String {
-    if caps.cpu {
-        return "rows4 or rows8 where that holds a KV head's queries, else block".into();
-    }
-    let name = |capacity| ATTEND.variants[variant(caps, capacity, capacity)].name;
-    format!("decode: {}; prefill: {}", name(1), name(2))
-}
-
-fn tile(rows: u32) -> usize {
-    ROWS[..BLOCK].iter().position(|&tile| rows <= tile).unwrap_or(BLOCK)
-}
-
-/// The overrides of a variant: some are compiled for the length of a head.
-fn overrides(variant: usize, kv: KvFormat, head_dim: u32) -> Vec<(&'static str, u32)> {
-    if variant >= BLOCK { kv.overrides_for(head_dim) } else { kv.overrides() }
+    let name = |tokens| ATTEND.variants[variant(caps, tokens, tokens)].name;
+    format!("decode: {}; prefill: {}", name(1), name(FEW_ROWS + 1))
 }
 
 /// The rows of a tile, by how many tiles the rows of a KV head are cut into.
@@ -189,7 +179,7 @@ pub fn attend(
             kernel: &ATTEND,
             variant: &ATTEND.variants[variant],
             format: None,
-            overrides: overrides(variant, kv, heads.head_dim),
+            overrides: kv.overrides_for(heads.head_dim),
             params: bytemuck::bytes_of(&params).to_vec(),
             buffers: vec![qkv, segment.k, segment.v, states, y],
             workgroups: [rows.div_ceil(ROWS[variant]), heads.kv_heads, params.splits],
