@@ -43,10 +43,6 @@ override V_VALUES: u32 = 2;
 // Kernels are compiled for the length of a head: then loops unroll, and no scale's place takes a division.
 override HEAD_DIM: u32 = 128u;
 
-fn head_dim() -> u32 {
-    return HEAD_DIM;
-}
-
 const NEVER = -1e30; // the score of what may not be seen
 
 // How many of the segment's positions a row may see: up to its own, or, with pages, up to where its own page begins.
@@ -65,6 +61,23 @@ fn slots_of(split: u32, last_row: u32) -> Slots {
     let share = share_of(length, p.splits);
     let begin = min(split * share, length);
     return Slots(begin, min(begin + share, length));
+}
+
+// Four floats of a row's state.
+fn state4(at: u32) -> vec4<f32> {
+    return vec4<f32>(states[at], states[at + 1u], states[at + 2u], states[at + 3u]);
+}
+
+fn put_state4(at: u32, v: vec4<f32>) {
+    states[at] = v.x;
+    states[at + 1u] = v.y;
+    states[at + 2u] = v.z;
+    states[at + 3u] = v.w;
+}
+
+// A float of each of four rows' states.
+fn rows_at(at: vec4<u32>) -> vec4<f32> {
+    return vec4<f32>(states[at.x], states[at.y], states[at.z], states[at.w]);
 }
 
 #ifdef BLOCK

@@ -39,7 +39,7 @@ fn dots(band: u32, i: u32, k: vec4<f32>) -> vec4<f32> {
 fn scores_at(band: u32, base: u32) -> vec4<f32> {
     var scores = vec4<f32>();
     // Eight loads on their way together. A scale is good for 16 floats at least, and so is a head's length a multiple.
-    let last = head_dim() / 4u - 4u;
+    let last = HEAD_DIM / 4u - 4u;
     for (var i = 0u; i <= last; i += 8u) {
         let j = min(i + 4u, last);
         let a = k_quad(base, i);
@@ -59,11 +59,6 @@ fn scores_at(band: u32, base: u32) -> vec4<f32> {
     return scores;
 }
 
-// Four floats of a row's state.
-fn state4(at: u32) -> vec4<f32> {
-    return vec4<f32>(states[at], states[at + 1u], states[at + 2u], states[at + 3u]);
-}
-
 // One row's sums over all turns, to its state.
 fn put_sums(sum: vec4<f32>, lane: u32, quads: u32, at: u32, known: bool) {
     lanes[lane] = sum;
@@ -74,11 +69,7 @@ fn put_sums(sum: vec4<f32>, lane: u32, quads: u32, at: u32, known: bool) {
         for (var i = quads; i < WIDTH / quads * quads; i += quads) {
             all += lanes[lane + i];
         }
-        let to_ = at + place * 4u;
-        states[to_] = all.x;
-        states[to_ + 1u] = all.y;
-        states[to_ + 2u] = all.z;
-        states[to_ + 3u] = all.w;
+        put_state4(at + place * 4u, all);
     }
     workgroupBarrier();
 }

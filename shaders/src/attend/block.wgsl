@@ -41,15 +41,6 @@ struct Eight {
 #import attend_scores
 #import attend_sums
 
-fn state4(at: u32) -> vec4<f32> {
-    return vec4<f32>(states[at], states[at + 1u], states[at + 2u], states[at + 3u]);
-}
-
-// The rows' peaks or totals, at these places.
-fn states_at(at: vec4<u32>) -> vec4<f32> {
-    return vec4<f32>(states[at.x], states[at.y], states[at.z], states[at.w]);
-}
-
 // Stores a row's quad of the result, or of its state.
 fn put_quad(known: bool, y_at: u32, state: u32, sum: vec4<f32>, total: f32) {
     if !known {
@@ -59,10 +50,7 @@ fn put_quad(known: bool, y_at: u32, state: u32, sum: vec4<f32>, total: f32) {
         y[y_at] = sum / total;
         return;
     }
-    states[state] = sum.x;
-    states[state + 1u] = sum.y;
-    states[state + 2u] = sum.z;
-    states[state + 3u] = sum.w;
+    put_state4(state, sum);
 }
 
 fn put_known(known: bool, state: u32, peak: f32, total: f32) {
@@ -111,8 +99,8 @@ fn attend(
     var peak = vec4<f32>(NEVER);
     var total = vec4<f32>();
     if goes_on {
-        peak = states_at(state + HEAD_DIM);
-        total = states_at(state + HEAD_DIM + 1u);
+        peak = rows_at(state + HEAD_DIM);
+        total = rows_at(state + HEAD_DIM + 1u);
     }
     for (var i = 0u; i < quads; i += p.one) {
         queries[i] = mat4x4(q[q_at.x + i], q[q_at.y + i], q[q_at.z + i], q[q_at.w + i]) * p.scale;

@@ -24,8 +24,8 @@ fn k_scale(base: u32, i: u32) -> f32 {
     if K_VALUES < 4u {
         return 1.0;
     }
-    let group = 4u * i / scale_group(head_dim());
-    return half_of(k_word(base, head_dim() / K_VALUES + group / 2u), group);
+    let group = 4u * i / scale_group(HEAD_DIM);
+    return half_of(k_word(base, HEAD_DIM / K_VALUES + group / 2u), group);
 }
 
 // The same of a value, whose words lie together.
@@ -38,8 +38,8 @@ fn v_quad(base: u32, i: u32) -> vec4<f32> {
         let at = base + 2u * i;
         return halves_of(v_cache[at], v_cache[at + 1u]);
     }
-    let group = 4u * i / scale_group(head_dim());
-    let scale = half_of(v_cache[base + head_dim() / V_VALUES + group / 2u], group);
+    let group = 4u * i / scale_group(HEAD_DIM);
+    let scale = half_of(v_cache[base + HEAD_DIM / V_VALUES + group / 2u], group);
     if V_VALUES == 4u {
         return bytes_of(v_cache[base + i]) * scale;
     }

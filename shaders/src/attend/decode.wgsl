@@ -1,10 +1,6 @@
 // One token, for GPUs, whose key and value are in the cache already.
 #import attend_states
 
-fn rows_at(at: vec4<u32>) -> vec4<f32> {
-    return vec4<f32>(states[at.x], states[at.y], states[at.z], states[at.w]);
-}
-
 @compute @workgroup_size(LANES)
 fn attend(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
     let rows = p.heads / p.kv_heads;

@@ -31,7 +31,7 @@ fn attend(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_ind
         return;
     }
 
-    let quads = head_dim() / 4u;
+    let quads = HEAD_DIM / 4u;
     for (var i = lane; i < ROWS * quads; i += LANES) {
         let row = min(row0 + i % ROWS, last_row);
         let head = kv_head * ratio + row % ratio;
@@ -41,7 +41,7 @@ fn attend(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_ind
     let four = vec4<u32>(row0 + 4u * band) + vec4<u32>(0u, 1u, 2u, 3u);
     let known = four < vec4<u32>(rows);
     let seen = vec4<u32>(seen_by(four.x), seen_by(four.y), seen_by(four.z), seen_by(four.w));
-    let stride = head_dim() + 2u;
+    let stride = HEAD_DIM + 2u;
     let at = ((split * p.kv_heads + kv_head) * rows + min(four, vec4<u32>(last_row))) * stride; // the rows' states
     let own = place % quads;
     let turn = place / quads;
@@ -53,10 +53,9 @@ fn attend(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_ind
     var peak = vec4<f32>(NEVER);
     var total = vec4<f32>(); // this invocation's part of it
     if p.fresh == 0u {
-        let d = head_dim();
-        peak = vec4<f32>(states[at.x + d], states[at.y + d], states[at.z + d], states[at.w + d]);
+        peak = rows_at(at + HEAD_DIM);
         if place == 0u {
-            total = vec4<f32>(states[at.x + d + 1u], states[at.y + d + 1u], states[at.z + d + 1u], states[at.w + d + 1u]);
+            total = rows_at(at + HEAD_DIM + 1u);
         }
         if turn == 0u {
             s0 = state4(at.x + own * 4u);
@@ -117,7 +116,7 @@ fn attend(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_ind
     put_sums(s3, lane, quads, at.w, known.w);
     let sum = sum_all(total, lane);
     if place < 4u && known[place] {
-        states[at[place] + head_dim()] = peak[place];
-        states[at[place] + head_dim() + 1u] = sum[place];
+        states[at[place] + HEAD_DIM] = peak[place];
+        states[at[place] + HEAD_DIM + 1u] = sum[place];
     }
 }
