@@ -384,7 +384,7 @@ impl Session {
                 observed(llama.transformer(caps, &self.kv, s, pass), &self.observed)
             }
             Work::Logits => llama.logits(caps, s),
-            Work::Outputs => llama.outputs(s, self.chunk),
+            Work::Outputs => llama.outputs(caps, s, self.chunk),
             Work::Scores { first } => llama.scores(caps, s, first),
             Work::Choose { greedy, adjusted } => {
                 let mut plan = Plan::default();

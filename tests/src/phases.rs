@@ -1,9 +1,10 @@
 //! Rotary phases: the kernel rotates (1, 0) in every plane at positions around each power of two, and the cosine of the phase
 //! difference of any two of them is compared with f64.
 
-use godwit_shaders::rope_append::{Rope, RopeTables, rope_append};
+use godwit_shaders::caps::WEBGPU;
+use godwit_shaders::rope_append::{ROPE_APPEND, Rope, RopeTables, rope_append};
 use godwit_shaders::testing::words;
-use godwit_shaders::{Buffers, Case, Heads, KvFormat, Plan, Recent, Scene, Segment, Step};
+use godwit_shaders::{Buffers, Caps, Case, Heads, KvFormat, Plan, Recent, Scene, Segment, Step};
 
 use crate::cases::GUARD;
 
@@ -13,8 +14,13 @@ const HEAD: u32 = 128;
 /// Where the queries are among the kernel's buffers.
 const QKV: usize = 1;
 
-/// For each power of two up to `2^bits`, a case of the positions just below it, at it, and just above it.
+/// For each power of two up to `2^bits`, a case of the positions just below it, at it, and just above it; on GPUs' variant and on
+/// CPUs'.
 pub fn cases(theta: f64, bits: u32) -> Vec<Case> {
+    [false, true].into_iter().flat_map(|cpu| cases_for(&Caps { cpu, ..WEBGPU }, theta, bits)).collect()
+}
+
+fn cases_for(caps: &Caps, theta: f64, bits: u32) -> Vec<Case> {
     let frequencies: Vec<f64> = (0..HEAD / 2).map(|i| theta.powf(-2.0 * f64::from(i) / f64::from(HEAD))).collect();
     let tables = RopeTables::new(&frequencies, 1.0, (1 << bits) + 2);
     let (heads, kv) = (Heads { heads: 1, kv_heads: 1, head_dim: HEAD }, KvFormat::default());
@@ -28,13 +34,14 @@ pub fn cases(theta: f64, bits: u32) -> Vec<Case> {
     let segment = Segment { k: keys, v: values, first: u32::MAX - 32, len: 32, host: None };
     let recent = Recent { buffer: table.declare("recent", 16), len: 0 };
     let mut plan = Plan::default();
-    rope_append(&mut plan, heads, kv, &Rope { tables: cos, rotary_dim: HEAD }, qkv, &segment, recent, 3);
+    rope_append(&mut plan, caps, heads, kv, &Rope { tables: cos, rotary_dim: HEAD }, qkv, &segment, recent, 3);
     let dispatch = &plan.dispatches[0];
+    let variant = ROPE_APPEND.variants.iter().position(|variant| std::ptr::eq(variant, dispatch.variant)).unwrap_or(0);
     let (ones, zeros) = ([1.0, 0.0].repeat(HEAD as usize / 2), vec![0.0; 2 * HEAD as usize]);
     let empty = cache.map(|bytes| vec![0; bytes as usize / 4]);
     let case = |bit: u32| Case {
         name: format!("phases at 2^{bit}, theta {theta}"),
-        variant: 0,
+        variant,
         overrides: dispatch.overrides.clone(),
         scene: Scene {
             params: dispatch.params.clone(),

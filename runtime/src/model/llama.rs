@@ -137,7 +137,7 @@ impl Llama {
             match &layer.up {
                 None => normed_matmul(p, caps, &layer.gate, &layer.ffn_norm, s.x, s.h, s.gate, n, Put::Pairs),
                 Some(up) => {
-                    rms_norm(p, &layer.ffn_norm, s.x, s.h, n);
+                    rms_norm(p, caps, &layer.ffn_norm, s.x, s.h, n);
                     matmul(p, caps, &layer.gate, s.h, s.gate, all, Put::Store);
                     matmul(p, caps, up, s.h, s.gate, all, Put::Gated);
                 }
@@ -159,7 +159,7 @@ impl Llama {
             }
             return;
         }
-        rope_append(p, heads, kv, &self.rope, s.qkv, tail, recent, n);
+        rope_append(p, caps, heads, kv, &self.rope, s.qkv, tail, recent, n);
         if pass.outputs {
             attend(p, caps, heads, kv, s.qkv, segments, s.states, s.attended, n);
             attend_recent(p, heads, s.qkv, recent, s.states, n);
@@ -177,15 +177,15 @@ impl Llama {
     /// The last token's logits.
     pub fn logits(&self, caps: &Caps, s: &Scratch) -> Plan {
         let mut plan = Plan::default();
-        rms_norm_last(&mut plan, &self.norm, s.x, s.h);
+        rms_norm_last(&mut plan, caps, &self.norm, s.x, s.h);
         matmul(&mut plan, caps, &self.head, s.h, s.logits, Tokens::Rows { first: 0, count: 1 }, Put::Store);
         plan
     }
 
     /// The normalised output of all tokens, in `h`: what [`Llama::scores`] reads.
-    pub fn outputs(&self, s: &Scratch, capacity: u32) -> Plan {
+    pub fn outputs(&self, caps: &Caps, s: &Scratch, capacity: u32) -> Plan {
         let mut plan = Plan::default();
-        rms_norm(&mut plan, &self.norm, s.x, s.h, capacity);
+        rms_norm(&mut plan, caps, &self.norm, s.x, s.h, capacity);
         plan
     }
 

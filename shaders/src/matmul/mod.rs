@@ -115,10 +115,10 @@ pub fn normed_matmul(
     put: Put,
 ) {
     let tokens = Tokens::Step { capacity };
-    if capacity == 1 {
+    if capacity == 1 && !caps.cpu {
         return record(plan, caps, w, x, Some(norm), y, tokens, put);
     }
-    rms_norm(plan, norm, x, h, capacity);
+    rms_norm(plan, caps, norm, x, h, capacity);
     record(plan, caps, w, h, None, y, tokens, put);
 }
 

@@ -5,23 +5,13 @@ fn dot_tile(tile: u32, own: u32, lane: u32) -> vec4<f32> {
     let groups = row_groups();
     let at = p.x_first * groups * 8u;
     var sum = vec4<f32>();
-    var squares = vec4<f32>();
     for (var g = 0u; g < groups; g++) {
-        var own_x = x_quad(at + g * 8u + lane % 8u);
-        if NORMED {
-            squares = fma(own_x, own_x, squares);
-            own_x *= norm[g * 8u + lane % 8u];
-        }
-        let v = spread_x(own_x);
+        let v = spread_x(x_quad(at + g * 8u + lane % 8u));
         let sums = sums_of(v);
         sum += vec4<f32>(
             dot_stored(load_stored(b.x, g), v, sums), dot_stored(load_stored(b.y, g), v, sums),
             dot_stored(load_stored(b.z, g), v, sums), dot_stored(load_stored(b.w, g), v, sums),
         );
-    }
-    if NORMED {
-        let all = spread_x(squares);
-        sum *= norm_scale(horizontal(((all.a + all.b) + (all.c + all.d)) + ((all.e + all.f) + (all.g + all.h))));
     }
     return sum;
 }

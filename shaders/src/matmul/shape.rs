@@ -12,9 +12,9 @@ pub enum Method {
     Vector,
     /// One token: the same by dot products of bytes, for formats that have such.
     VectorDot,
-    /// One token: a row for each lane.
+    /// One token: eight rows for each lane.
     Rows,
-    /// One token: a row for each lane, inputs told by broadcast.
+    /// One token: the same, inputs told by broadcast.
     RowsSpread,
     /// Many tokens: tiles in workgroup memory.
     Tile,
@@ -57,11 +57,11 @@ pub(super) const NARROW_DOT: Shape =
     Shape { tiles: 2, lanes: 8, overrides: &[("LANES", 8), ("SPLITS", 32)], ..VECTOR_DOT };
 /// Rows up to which they are shared by so many.
 const NARROW_ROWS: u32 = 4096;
-pub(super) const ROWS: Shape = Shape { variant: 1, tiles: 8, lanes: 32, tokens: 1, overrides: &[] };
+pub(super) const ROWS: Shape = Shape { variant: 1, tiles: 2, lanes: 32, tokens: 1, overrides: &[] };
 pub(super) const BLOCK: Shape = Shape { variant: 2, tiles: 2, lanes: 32, tokens: 64, overrides: &[] };
 pub(super) const TILES: Shape = Shape { variant: 3, tiles: 4, lanes: 32, tokens: 128, overrides: &[] };
 pub(super) const MATRIX: Shape = Shape { variant: 4, tiles: 4, lanes: 32, tokens: 128, overrides: &[] };
-pub(super) const ROWS_SPREAD: Shape = Shape { variant: 5, tiles: 2, lanes: 32, tokens: 1, overrides: &[] };
+pub(super) const ROWS_SPREAD: Shape = Shape { variant: 5, ..ROWS };
 pub(super) const BLOCK_SPREAD: Shape = Shape { variant: 6, ..BLOCK };
 pub(super) const HALF_TILES: Shape = Shape { variant: 8, ..TILES };
 

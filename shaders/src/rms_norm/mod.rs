@@ -3,6 +3,7 @@
 mod cases;
 mod reference;
 
+use crate::caps::Caps;
 use crate::kernel::{Kernel, Step, Variant, Work, read, write};
 use crate::params;
 use crate::plan::{BufferRef, Dispatch, Plan};
@@ -28,11 +29,14 @@ pub static RMS_NORM: Kernel = Kernel {
     params_bytes: size_of::<Params>(),
     bindings: &[read("x"), read("weight"), write("y")],
     overrides: &[],
-    variants: &[Variant::base("base", &[])],
+    variants: &[Variant::base("base", &[]), Variant::base("cpu", &["CPU"])],
     work,
     reference: reference::rms_norm,
     cases: cases::cases,
 };
+
+/// Tokens of a workgroup of each variant.
+const TOKENS: [u32; 2] = [1, 8];
 
 /// A normalisation's weight vector.
 #[derive(Clone, Copy, Debug)]
@@ -46,25 +50,26 @@ pub struct Norm {
 }
 
 /// Records `y[t] = norm(x[t])` for all tokens of the step, `capacity` at most.
-pub fn rms_norm(plan: &mut Plan, norm: &Norm, x: BufferRef, y: BufferRef, capacity: u32) {
-    record(plan, norm, x, y, capacity, false);
+pub fn rms_norm(plan: &mut Plan, caps: &Caps, norm: &Norm, x: BufferRef, y: BufferRef, capacity: u32) {
+    record(plan, caps, norm, x, y, capacity, false);
 }
 
 /// Records `y[0] = norm(x[last])` for the last token of the step.
-pub fn rms_norm_last(plan: &mut Plan, norm: &Norm, x: BufferRef, y: BufferRef) {
-    record(plan, norm, x, y, 1, true);
+pub fn rms_norm_last(plan: &mut Plan, caps: &Caps, norm: &Norm, x: BufferRef, y: BufferRef) {
+    record(plan, caps, norm, x, y, 1, true);
 }
 
-fn record(plan: &mut Plan, norm: &Norm, x: BufferRef, y: BufferRef, capacity: u32, last: bool) {
+fn record(plan: &mut Plan, caps: &Caps, norm: &Norm, x: BufferRef, y: BufferRef, capacity: u32, last: bool) {
+    let variant = usize::from(caps.cpu);
     let params = Params { width: norm.width, eps: norm.eps, last: last.into(), reserved: 0 };
     plan.push(Dispatch {
         kernel: &RMS_NORM,
-        variant: &RMS_NORM.variants[0],
+        variant: &RMS_NORM.variants[variant],
         format: None,
         overrides: Vec::new(),
         params: bytemuck::bytes_of(&params).to_vec(),
         buffers: vec![x, norm.weight, y],
-        workgroups: [capacity, 1, 1],
+        workgroups: [capacity.div_ceil(TOKENS[variant]), 1, 1],
     });
 }
 

@@ -1,4 +1,4 @@
-use super::{Params, RopeTables};
+use super::{Params, RopeTables, TOKENS};
 use crate::kernel::{Case, Scene, Step};
 use crate::kv::{Heads, KvFormat, KvType};
 use crate::testing::{Random, words};
@@ -30,7 +30,17 @@ pub fn cases() -> Vec<Case> {
             }
         }
     }
-    cases
+    // Of more tokens than a workgroup of any variant has.
+    cases.push(case([2, 1, 64, 64, 30, 17, 0, 64], plain));
+    let all = |case: Case| (0..TOKENS.len()).map(move |variant| on_variant(variant, case.clone()));
+    cases.into_iter().flat_map(all).collect()
+}
+
+/// The same on a variant, with a workgroup more than there are tokens for: it must do nothing.
+fn on_variant(variant: usize, mut case: Case) -> Case {
+    case.variant = variant;
+    case.scene.workgroups[1] = case.scene.step.count.div_ceil(TOKENS[variant]) + 1;
+    case
 }
 
 fn case(shape: [u32; 8], kv: KvFormat) -> Case {
@@ -73,7 +83,7 @@ fn case(shape: [u32; 8], kv: KvFormat) -> Case {
                 cache(v_words),
                 vec![0x3c00_3c00; (kv.recent_bytes(shape, count) / 4).max(4) as usize],
             ],
-            workgroups: [heads + 2 * kv_heads, count + 1, 1],
+            workgroups: [heads + 2 * kv_heads, count, 1],
         },
         // What is stored is rounded: a last bit may go the other way, or a code.
         nmse: [kv.k, kv.v].map(rounding).into_iter().fold(1e-7, f64::max),

@@ -4,6 +4,7 @@ mod cases;
 mod reference;
 mod tables;
 
+use crate::caps::Caps;
 use crate::kernel::{Contents, Kernel, Step, Variant, Work, read, write};
 use crate::kv::{Heads, KvFormat, Recent, Segment};
 use crate::params;
@@ -55,11 +56,14 @@ pub static ROPE_APPEND: Kernel = Kernel {
         write("recent").of(Contents::Packed(reference::halves)),
     ],
     overrides: &["K_VALUES", "V_VALUES"],
-    variants: &[Variant::base("base", &[])],
+    variants: &[Variant::base("base", &[]), Variant::base("cpu", &["CPU"])],
     work,
     reference: reference::rope_append,
     cases: cases::cases,
 };
+
+/// Tokens of a workgroup of each variant.
+const TOKENS: [u32; 2] = [1, 8];
 
 /// The rotation tables of a model on the GPU.
 #[derive(Clone, Copy, Debug)]
@@ -75,6 +79,7 @@ pub struct Rope {
 /// `recent`.
 pub fn rope_append(
     plan: &mut Plan,
+    caps: &Caps,
     heads: Heads,
     kv: KvFormat,
     rope: &Rope,
@@ -98,14 +103,15 @@ pub fn rope_append(
         ring: recent.len,
         reserved0: 0,
     };
+    let variant = usize::from(caps.cpu);
     plan.push(Dispatch {
         kernel: &ROPE_APPEND,
-        variant: &ROPE_APPEND.variants[0],
+        variant: &ROPE_APPEND.variants[variant],
         format: None,
         overrides: kv.overrides(),
         params: bytemuck::bytes_of(&params).to_vec(),
         buffers: vec![rope.tables, qkv, segment.k, segment.v, recent.buffer],
-        workgroups: [heads.heads + 2 * heads.kv_heads, capacity, 1],
+        workgroups: [heads.heads + 2 * heads.kv_heads, capacity.div_ceil(TOKENS[variant]), 1],
     });
 }
 

@@ -1,5 +1,5 @@
-// Rotates q and k by their positions (Su et al. 2021, neighbouring pairs), and appends k and v to the KV cache. A workgroup
-// takes one head of one token: of q, then of k, then of v.
+// Rotates q and k by their positions (Su et al. 2021, neighbouring pairs), and appends k and v to the KV cache. A team takes one
+// head of one token: of q, then of k, then of v.
 // The newest keys and values may be kept as halves too, in rings.
 #import step
 
@@ -33,12 +33,18 @@ struct Params {
 override K_VALUES: u32 = 2; // floats in a word
 override V_VALUES: u32 = 2;
 
+// Pair `i` of the vector.
+fn pair_at(i: u32) -> vec2<f32> {
+    return vec2<f32>(vector[own(2u * i)], vector[own(2u * i + 1u)]);
+}
+
 // The scale of a group of the vector, as it is stored: the largest magnitude is 127, or -8.
 fn scale_of(group: u32, len: u32, values: u32) -> f32 {
     var largest = 0.0;
     for (var i = group * len; i < (group + 1u) * len; i++) {
-        if abs(vector[i]) > abs(largest) {
-            largest = vector[i];
+        let float = vector[own(i)];
+        if abs(float) > abs(largest) {
+            largest = float;
         }
     }
     let scale = select(abs(largest) / 127.0, largest / -8.0, values == 8u);
@@ -48,10 +54,10 @@ fn scale_of(group: u32, len: u32, values: u32) -> f32 {
 // Word `w` of the vector, `values` floats in each.
 fn encoded(w: u32, values: u32) -> u32 {
     if values == 1u {
-        return bitcast<u32>(vector[w]);
+        return bitcast<u32>(vector[own(w)]);
     }
     if values == 2u {
-        return pack2x16float(vec2<f32>(vector[2u * w], vector[2u * w + 1u]));
+        return pack2x16float(pair_at(w));
     }
     let len = scale_group(p.head_dim);
     let codes = p.head_dim / values;
@@ -66,16 +72,23 @@ fn encoded(w: u32, values: u32) -> u32 {
     let most = f32((1u << (bits - 1u)) - 1u);
     var word = 0u;
     for (var i = 0u; i < values; i++) {
-        let code = i32(clamp(round(vector[w * values + i] * inverse), -most - 1.0, most));
+        let code = i32(clamp(round(vector[own(w * values + i)] * inverse), -most - 1.0, most));
         // Bytes are signed, nibbles count from -8.
         word |= (bitcast<u32>(select(code, code + 8, values == 8u)) & ((1u << bits) - 1u)) << (i * bits);
     }
     return word;
 }
 
-@compute @workgroup_size(64)
-fn rope_append(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
+@compute @workgroup_size(TEAM * VECTORS)
+fn rope_append(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) local: u32) {
+#ifdef CPU
+    own_vector = local;
+    let lane = 0u;
+    let token = group.y * VECTORS + local;
+#else
+    let lane = local;
     let token = group.y;
+#endif
     if token >= step_.count {
         return;
     }
@@ -84,41 +97,42 @@ fn rope_append(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocatio
     let is_q = group.x < p.heads;
     let is_v = group.x >= p.heads + p.kv_heads;
     let head = group.x - select(p.heads, p.heads + p.kv_heads, is_v); // of keys or values
-    let at = (token * (p.heads + 2u * p.kv_heads) + group.x) * pairs + lane;
-    if lane < pairs {
-        var pair = qkv[at];
+    let from_ = (token * (p.heads + 2u * p.kv_heads) + group.x) * pairs;
+    for (var i = lane; i < pairs; i += TEAM) {
+        var pair = qkv[from_ + i];
         if !is_v {
-            pair = rotated(pair, position, lane);
+            pair = rotated(pair, position, i);
         }
-        vector[2u * lane] = pair.x;
-        vector[2u * lane + 1u] = pair.y;
+        vector[own(2u * i)] = pair.x;
+        vector[own(2u * i + 1u)] = pair.y;
     }
-    workgroupBarrier();
+    meet();
     let block = select(p.k_block, p.v_block, is_v);
     if block > 1u {
         hadamard(lane, p.head_dim, block);
     }
     if is_q {
-        if lane < pairs {
-            qkv[at] = vec2<f32>(vector[2u * lane], vector[2u * lane + 1u]);
+        for (var i = lane; i < pairs; i += TEAM) {
+            qkv[from_ + i] = pair_at(i);
         }
         return;
     }
-    if p.ring > 0u && lane < pairs {
+    if p.ring > 0u {
         let row = select(0u, p.ring, is_v) + position % p.ring;
-        recent[(row * p.kv_heads + head) * pairs + lane] =
-            pack2x16float(vec2<f32>(vector[2u * lane], vector[2u * lane + 1u]));
+        for (var i = lane; i < pairs; i += TEAM) {
+            recent[(row * p.kv_heads + head) * pairs + i] = pack2x16float(pair_at(i));
+        }
     }
     let slot = position - p.first;
     if slot >= p.len {
         return;
     }
     if is_v {
-        for (var w = lane; w < p.v_words; w += 64u) {
+        for (var w = lane; w < p.v_words; w += TEAM) {
             v_cache[(slot * p.kv_heads + head) * p.v_words + w] = encoded(w, V_VALUES);
         }
     } else {
-        for (var w = lane; w < p.k_words; w += 64u) {
+        for (var w = lane; w < p.k_words; w += TEAM) {
             k_cache[((slot / 32u * p.kv_heads + head) * p.k_words + w) * 32u + slot % 32u] = encoded(w, K_VALUES);
         }
     }

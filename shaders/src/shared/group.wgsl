@@ -66,9 +66,9 @@ fn bytes4(word: u32) -> Four {
 }
 #endif
 
-// Word `w` of the row that begins at `base`. Four words of each of 32 rows lie together.
+// Word `w` of the row that begins at quad `base`. Four words of each of 32 rows lie together.
 fn word(base: u32, w: u32) -> u32 {
-    return weights[base + w / 4u * 128u + w % 4u];
+    return weights[4u * base + 32u * (w & ~3u) + (w & 3u)];
 }
 
 #ifdef INT64
@@ -81,15 +81,15 @@ fn halves_of(pairs: vec2<u64>) -> vec4<u32> {
 // The four words from `w` on, a multiple of four.
 fn quad(base: u32, w: u32) -> vec4<u32> {
 #ifdef INT64
-    return halves_of(quads[(base + w * 32u) / 4u]);
+    return halves_of(quads[base + 8u * w]);
 #else
-    return quads[(base + w * 32u) / 4u];
+    return quads[base + 8u * w];
 #endif
 }
 
-// Where row `row` of a shard begins.
+// The quad that row `row` of a shard begins with.
 fn row_base(row: u32, row_words: u32) -> u32 {
-    return row / 32u * row_words * 32u + row % 32u * 4u;
+    return row / 32u * row_words * 8u + row % 32u;
 }
 
 // The half that has this index in `word`.

@@ -3,9 +3,9 @@
 struct Packed { codes: vec2<u32>, scales: u32, dm: u32 }
 
 fn load_packed(base: u32, g: u32) -> Packed {
-    let block = groups_in_row() * 2u + (g / 8u) * 5u;
+    let block = groups_in_row() * 2u + (g >> 3u) * 5u;
     return Packed(
-        vec2<u32>(word(base, g * 2u), word(base, g * 2u + 1u)), word(base, block + (g % 8u) / 2u), word(base, block + 4u),
+        vec2<u32>(word(base, g * 2u), word(base, g * 2u + 1u)), word(base, block + ((g & 7u) >> 1u)), word(base, block + 4u),
     );
 }
 

@@ -2,7 +2,7 @@
 struct Packed { codes: vec4<u32>, scale: u32 }
 
 fn load_packed(base: u32, g: u32) -> Packed {
-    return Packed(quad(base, g * 4u), word(base, groups_in_row() * 4u + g / 2u));
+    return Packed(quad(base, g * 4u), word(base, groups_in_row() * 4u + (g >> 1u)));
 }
 
 fn unpack_codes(own: Packed, g: u32) -> Coded {

@@ -5,10 +5,10 @@
 struct Packed { codes: vec4<u32>, block: vec4<u32> }
 
 fn load_packed(base: u32, g: u32) -> Packed {
-    return Packed(quad(base, g * 4u), quad(base, groups_in_row() * 4u + g / 8u * 4u));
+    return Packed(quad(base, g * 4u), quad(base, groups_in_row() * 4u + (g >> 3u) * 4u));
 }
 
 fn unpack_codes(own: Packed, g: u32) -> Coded {
-    let sm = scale_min(own.block, g % 8u);
+    let sm = scale_min(own.block, g & 7u);
     return coded1(nibbles(own.codes), sm.x, -sm.y);
 }

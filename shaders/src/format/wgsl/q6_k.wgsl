@@ -4,15 +4,15 @@ struct Packed { codes: vec4<u32>, high: vec2<u32>, scales: u32, d: u32 }
 
 fn load_packed(base: u32, g: u32) -> Packed {
     let high = groups_in_row() * 4u + g * 2u;
-    let block = groups_in_row() * 6u + (g / 8u) * 5u;
+    let block = groups_in_row() * 6u + (g >> 3u) * 5u;
     return Packed(
         quad(base, g * 4u), vec2<u32>(word(base, high), word(base, high + 1u)),
-        word(base, block + (g % 8u) / 2u), word(base, block + 4u),
+        word(base, block + ((g & 7u) >> 1u)), word(base, block + 4u),
     );
 }
 
 fn unpack_codes(own: Packed, g: u32) -> Coded {
-    let s = unpack2x16float(own.d).x * vec2<f32>(signed_byte(own.scales, g % 2u * 16u), signed_byte(own.scales, g % 2u * 16u + 8u));
+    let s = unpack2x16float(own.d).x * vec2<f32>(signed_byte(own.scales, (g & 1u) * 16u), signed_byte(own.scales, (g & 1u) * 16u + 8u));
     let low = nibbles(own.codes);
     let high = pairs(own.high);
     let q = Codes(low.a | (high.a << vec4<u32>(4u)), low.b | (high.b << vec4<u32>(4u)));
