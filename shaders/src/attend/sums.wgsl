@@ -1,10 +1,19 @@
 // The rows' weighted sums of values, for `block.wgsl`: a column is a row's.
 
-// [quad, invocation]. Each invocation sees its own; where all have the same rows, they tell each other in the end.
+#ifdef SPREAD
+// [quad, invocation]: each sees its own.
 var<workgroup> sums: array<mat4x4<f32>, 32u * LANES>;
 
-#ifdef FEW
-var<private> own_sums: array<mat4x4<f32>, 32u>;
+fn sum_of(i: u32, own: u32) -> mat4x4<f32> {
+    return sums[i * LANES + own];
+}
+
+fn put_sum(i: u32, own: u32, sum: mat4x4<f32>) {
+    sums[i * LANES + own] = sum;
+}
+#else
+// Private, for browsers fill workgroup memory with zeros, which takes long to compile on CPUs.
+var<private> own_sums: array<mat4x4<f32>, 32u>; // [quad]
 
 fn sum_of(i: u32, own: u32) -> mat4x4<f32> {
     return own_sums[i];
@@ -12,14 +21,6 @@ fn sum_of(i: u32, own: u32) -> mat4x4<f32> {
 
 fn put_sum(i: u32, own: u32, sum: mat4x4<f32>) {
     own_sums[i] = sum;
-}
-#else
-fn sum_of(i: u32, own: u32) -> mat4x4<f32> {
-    return sums[i * LANES + own];
-}
-
-fn put_sum(i: u32, own: u32, sum: mat4x4<f32>) {
-    sums[i * LANES + own] = sum;
 }
 #endif
 
@@ -86,29 +87,32 @@ fn add_tile(sum: mat4x4<f32>, view: View, i: u32) -> mat4x4<f32> {
 // What all invocations know of the rows: their largest scores and sums of weights.
 struct Known { peak: vec4<f32>, total: vec4<f32> }
 
+// What they tell each other: [of LANES quads, invocation].
+var<workgroup> told: array<mat4x4<f32>, LANES * LANES>;
+
 // From what each knows; its own sums become all's, of every eighth quad.
 fn united(own_peak: vec4<f32>, own_total: vec4<f32>, own: u32) -> Known {
-    sums[own] = mat4x4(own_peak, own_total, vec4<f32>(), vec4<f32>());
+    told[own] = mat4x4(own_peak, own_total, vec4<f32>(), vec4<f32>());
     workgroupBarrier();
     var all = Known(own_peak, vec4<f32>());
     for (var l = 0u; l < LANES; l += p.one) {
-        all.peak = max(all.peak, sums[l][0]);
+        all.peak = max(all.peak, told[l][0]);
     }
     for (var l = 0u; l < LANES; l += p.one) {
-        all.total += sums[l][1] * exp(sums[l][0] - all.peak);
+        all.total += told[l][1] * exp(told[l][0] - all.peak);
     }
-    workgroupBarrier();
     let rescale = exp(own_peak - all.peak);
-    for (var i = 0u; i < HEAD_DIM / 4u; i += p.one) {
-        sums[i * LANES + own] = scaled(own_sums[i], rescale);
-    }
-    workgroupBarrier();
-    for (var i = own; i < HEAD_DIM / 4u; i += LANES * p.one) {
-        var sum = sums[i * LANES];
-        for (var l = 1u; l < LANES; l += p.one) {
-            sum += sums[i * LANES + l];
+    for (var first = 0u; first < HEAD_DIM / 4u; first += LANES) {
+        workgroupBarrier();
+        for (var i = 0u; i < LANES; i += p.one) {
+            told[i * LANES + own] = scaled(own_sums[first + i], rescale);
         }
-        own_sums[i] = sum;
+        workgroupBarrier();
+        var sum = told[own * LANES];
+        for (var l = 1u; l < LANES; l += p.one) {
+            sum += told[own * LANES + l];
+        }
+        own_sums[first + own] = sum;
     }
     return all;
 }

@@ -14,7 +14,7 @@ struct Params {
     y_width: u32,  // floats from one token's y to the next's
     x_first: u32,  // the first token's row in x
     tokens: u32,   // at most; 0: as many as the step says
-    put: u32,      // PUT
+    put: u32,      // what becomes of the product, as PUT
     across: u32,   // workgroups in the first dispatch dimension
     row_words: u32,
     normed: u32,   // 1: NORMED is set
@@ -32,8 +32,9 @@ struct Params {
 @group(0) @binding(5) var<storage, read> norm: array<vec4<f32>>;
 @group(0) @binding(6) var<storage, read_write> y: array<f32>;
 
-// What becomes of the product. 0: y = product, 1: y += product, 2: tiles alternate, 3: y = silu(y) * product.
-override PUT: u32 = 0u;
+// What becomes of the product. 0: y = product, 1: y += product, 2: tiles alternate, 3: y = silu(y) * product; 4: what the
+// parameters say.
+override PUT: u32 = 4u;
 // Whether x is still to be normalised: by the root of its mean square, and `norm`. Variants for one token do it as they go.
 override NORMED: bool = false;
 
@@ -136,6 +137,11 @@ fn times_norm(v: Group, at: u32) -> Group {
 }
 #endif
 
+// A bound that is not of uniforms alone: see row_groups.
+fn what_becomes() -> u32 {
+    return select(PUT, min(p.put, arrayLength(&y)), PUT == 4u);
+}
+
 fn gated(gate: f32, up: f32) -> f32 {
     // exp overflows to infinity for large arguments on some drivers and not on others: keep clear of it.
     return gate / (1.0 + exp(min(-gate, 80.0))) * up;
@@ -143,7 +149,7 @@ fn gated(gate: f32, up: f32) -> f32 {
 
 fn put(token: u32, row: u32, value: f32) {
     let at = token * p.y_width + p.first + row;
-    switch PUT {
+    switch what_becomes() {
         case 1u: { y[at] += value; }
         case 3u: { y[at] = gated(y[at], value); }
         default: { y[at] = value; }
@@ -155,7 +161,7 @@ fn put_pair(token: u32, tokens: u32, pair: u32, lane: u32, a: f32, b: f32) {
     if token >= tokens {
         return;
     }
-    if PUT == 2u {
+    if what_becomes() == 2u {
         let row = pair * 32u + lane;
         if row < p.rows / 2u {
             put(token, row, gated(a, b));

@@ -35,14 +35,14 @@ override V_VALUES: u32 = 2;
 
 // Pair `i` of the vector.
 fn pair_at(i: u32) -> vec2<f32> {
-    return vec2<f32>(vector[own(2u * i)], vector[own(2u * i + 1u)]);
+    return vec2<f32>(vector[2u * i], vector[2u * i + 1u]);
 }
 
 // The scale of a group of the vector, as it is stored: the largest magnitude is 127, or -8.
 fn scale_of(group: u32, len: u32, values: u32) -> f32 {
     var largest = 0.0;
     for (var i = group * len; i < (group + 1u) * len; i++) {
-        let float = vector[own(i)];
+        let float = vector[i];
         if abs(float) > abs(largest) {
             largest = float;
         }
@@ -54,7 +54,7 @@ fn scale_of(group: u32, len: u32, values: u32) -> f32 {
 // Word `w` of the vector, `values` floats in each.
 fn encoded(w: u32, values: u32) -> u32 {
     if values == 1u {
-        return bitcast<u32>(vector[own(w)]);
+        return bitcast<u32>(vector[w]);
     }
     if values == 2u {
         return pack2x16float(pair_at(w));
@@ -72,21 +72,21 @@ fn encoded(w: u32, values: u32) -> u32 {
     let most = f32((1u << (bits - 1u)) - 1u);
     var word = 0u;
     for (var i = 0u; i < values; i++) {
-        let code = i32(clamp(round(vector[own(w * values + i)] * inverse), -most - 1.0, most));
+        let code = i32(clamp(round(vector[w * values + i] * inverse), -most - 1.0, most));
         // Bytes are signed, nibbles count from -8.
         word |= (bitcast<u32>(select(code, code + 8, values == 8u)) & ((1u << bits) - 1u)) << (i * bits);
     }
     return word;
 }
 
-@compute @workgroup_size(TEAM * VECTORS)
-fn rope_append(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) local: u32) {
 #ifdef CPU
-    own_vector = local;
+@compute @workgroup_size(8)
+fn rope_append(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) local: u32) {
     let lane = 0u;
-    let token = group.y * VECTORS + local;
+    let token = group.y * 8u + local;
 #else
-    let lane = local;
+@compute @workgroup_size(64)
+fn rope_append(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
     let token = group.y;
 #endif
     if token >= step_.count {
@@ -103,8 +103,8 @@ fn rope_append(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocatio
         if !is_v {
             pair = rotated(pair, position, i);
         }
-        vector[own(2u * i)] = pair.x;
-        vector[own(2u * i + 1u)] = pair.y;
+        vector[2u * i] = pair.x;
+        vector[2u * i + 1u] = pair.y;
     }
     meet();
     let block = select(p.k_block, p.v_block, is_v);
