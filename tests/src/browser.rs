@@ -69,6 +69,8 @@ pub fn run(cases: &[(&'static Kernel, Case)]) -> Vec<Result<Vec<Vec<u32>>, Strin
     let browser = Command::new("chromium")
         .args(["--headless=new", "--no-sandbox", "--enable-unsafe-webgpu", "--enable-features=Vulkan,WebGPU"])
         .args(["--use-webgpu-adapter=swiftshader", "--disable-gpu-shader-disk-cache"])
+        // Kernels write workgroup memory before they read it. To fill it with zeros is most of what SwiftShader would compile.
+        .arg("--enable-dawn-features=disable_workgroup_init")
         .arg(format!("--user-data-dir={}", profile.path().display()))
         .arg(&url)
         .stdout(Stdio::null())

@@ -35,7 +35,7 @@ struct Params {
 // What becomes of the product. 0: y = product, 1: y += product, 2: tiles alternate, 3: y = silu(y) * product; 4: what the
 // parameters say.
 override PUT: u32 = 4u;
-// Whether x is still to be normalised: by the root of its mean square, and `norm`. Variants for one token do it as they go.
+// Whether x is still to be normalised: by the root of its mean square, and `norm`. GPUs' variants for one token do it as they go.
 override NORMED: bool = false;
 
 // Some variants are compiled for a shape: then loops unroll, and no address waits for parameters. 0: it is the parameters'.

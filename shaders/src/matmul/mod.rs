@@ -102,7 +102,7 @@ pub fn matmul(plan: &mut Plan, caps: &Caps, w: &Matrix, x: BufferRef, y: BufferR
 }
 
 /// Records `y = W norm(x)` (or what `put` says) for all tokens of the step, `capacity` at most. Where the norm is a step of its
-/// own, `h` takes its result: `[tokens, W.width]`.
+/// own, for many tokens and on CPUs, `h` takes its result: `[tokens, W.width]`.
 pub fn normed_matmul(
     plan: &mut Plan,
     caps: &Caps,
