@@ -2,7 +2,7 @@
 # Fetches what Godwit needs and a bare machine lacks. Does nothing twice.
 #
 #   tests/fetch.sh --run     a Vulkan driver where there is no GPU, and the test model (98 MB) in models/
-#   tests/fetch.sh --tests   the same, and what the tests need: SwiftShader, spirv-val, texts, Llama 3's tokenizer,
+#   tests/fetch.sh --tests   the same, and what the tests need: SwiftShader, RADV, spirv-val, texts, Llama 3's tokenizer,
 #                            and the golden logits that tests/golden/reference.py computes
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -82,6 +82,7 @@ test_tools() {
   local missing=()
   [ -f /usr/lib/chromium/vk_swiftshader_icd.json ] || missing+=(chromium)
   has spirv-val || missing+=(spirv-tools)
+  compgen -G '/usr/share/vulkan/icd.d/radeon_icd*.json' >/dev/null || newer mesa-vulkan-drivers
   has bible || missing+=(bible-kjv)
   has npm || missing+=(npm)
   [ ${#missing[@]} = 0 ] || packages "${missing[@]}"

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # All tests, from a bare machine: sets up what they need, then checks formatting, lints, and behaviour on two software
-# Vulkan drivers. Says what it does, step by step.
+# Vulkan drivers and in a browser, and that a GPU's compiler takes the kernels. Says what it does, step by step.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -33,6 +33,12 @@ step "rotary phases on SwiftShader"
 VK_DRIVER_FILES=$SWIFTSHADER cargo test --quiet --workspace --test phases
 step "models on SwiftShader"
 VK_DRIVER_FILES=$SWIFTSHADER cargo test --quiet --workspace --test model --test shapes
+
+RADV=$(compgen -G '/usr/share/vulkan/icd.d/radeon_icd*.json')
+for gpu in renoir navi31; do
+  step "kernels through AMD's compiler, for $gpu"
+  RADV_FORCE_FAMILY=$gpu VK_DRIVER_FILES=$RADV cargo test --quiet --workspace --test amd | tail -n 1
+done
 
 step "the web page and package"
 web/build.sh

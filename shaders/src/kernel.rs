@@ -123,6 +123,11 @@ impl Variant {
         Self { codes: true, ..Self::base(name, defines) }
     }
 
+    /// Whether it is made for CPUs, which GPUs have no use for.
+    pub fn is_for_cpus(&self) -> bool {
+        self.defines.contains(&"CPU")
+    }
+
     /// Whether it computes with weights of this format.
     pub fn takes(&self, format: Option<Format>) -> bool {
         !self.codes || format.is_some_and(Format::has_codes)

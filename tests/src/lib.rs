@@ -10,3 +10,4 @@ pub mod phases;
 pub mod repository;
 pub mod retrieval;
 pub mod safetensors;
+pub mod translate;

@@ -5,77 +5,38 @@ use std::io::Write as _;
 use std::process::{Command, Stdio};
 
 use godwit_shaders::caps::MATRIX_WORKGROUP;
-use godwit_shaders::{Access, Dialect, Format, KERNELS, Kernel, Variant, compose};
+use godwit_shaders::{Access, Format, Kernel, Variant};
+use godwit_tests::translate;
 use libtest_mimic::{Arguments, Failed, Trial};
-use naga::back::{PipelineConstants, hlsl, msl, pipeline_constants, spv};
-use naga::valid::{Capabilities, ModuleInfo, ValidationFlags, Validator};
-use naga::{AddressSpace, Module, ShaderStage, StorageAccess, TypeInner};
+use naga::back::{hlsl, msl};
+use naga::valid::ModuleInfo;
+use naga::{AddressSpace, Module, StorageAccess, TypeInner};
 
 fn main() {
     let arguments = Arguments::from_args();
-    let mut trials = Vec::new();
-    for &kernel in &KERNELS {
-        for variant in kernel.variants {
-            let formats = if kernel.weights { Format::ALL.map(Some).to_vec() } else { vec![None] };
-            for format in formats.into_iter().filter(|&format| variant.takes(format)) {
-                let label = format.map_or(String::new(), |f| format!(" {f}"));
-                let name = format!("{}.{}{label}", kernel.name, variant.name);
-                trials.push(Trial::test(name, move || check(kernel, variant, format).map_err(Failed::from)));
-            }
-        }
-    }
-    libtest_mimic::run(&arguments, trials).exit();
+    let trial = |(kernel, variant, format)| {
+        let name = translate::label(kernel, variant, format);
+        Trial::test(name, move || check(kernel, variant, format).map_err(Failed::from))
+    };
+    libtest_mimic::run(&arguments, translate::variants().map(trial).collect()).exit();
 }
 
 fn check(kernel: &'static Kernel, variant: &'static Variant, format: Option<Format>) -> Result<(), String> {
-    let source = compose(kernel, variant, format, Dialect::Naga).map_err(|e| e.to_string())?;
-    let module = naga::front::wgsl::parse_str(&source).map_err(|e| e.emit_to_string(&source))?;
-    // WebGPU has `unpack2x16float` everywhere; naga counts it as a capability.
-    let base = Capabilities::SHADER_FLOAT16_IN_FLOAT32;
-    let spread = Capabilities::SUBGROUP | Capabilities::SHADER_INT64;
-    let capabilities = [
-        (variant.subgroups, Capabilities::SUBGROUP),
-        (variant.halves, Capabilities::SHADER_FLOAT16),
-        (variant.matrices, Capabilities::COOPERATIVE_MATRIX),
-        (variant.spread, spread),
-    ]
-    .into_iter()
-    .filter(|(needed, _)| *needed)
-    .fold(base, |all, (_, more)| all | more);
-    let info = Validator::new(ValidationFlags::all(), capabilities)
-        .subgroup_stages(naga::valid::ShaderStages::COMPUTE)
-        .subgroup_operations(naga::valid::SubgroupOperationSet::all())
-        .validate(&module)
-        .map_err(|e| e.emit_to_string(&source))?;
-    layout(kernel, &module)?;
-    for constants in override_sets(kernel, variant) {
-        let (module, info) = pipeline_constants::process_overrides(
-            &module,
-            &info,
-            Some((ShaderStage::Compute, kernel.name)),
-            &constants,
-        )
-        .map_err(|e| e.to_string())?;
-        limits(&module, if variant.matrices { MATRIX_WORKGROUP } else { 16 << 10 })?;
-        spirv(&module, &info, variant)?;
-        // naga writes matrices of halves for Vulkan only; elsewhere the other variants run.
-        if !variant.matrices {
-            translate(kernel, &module, &info)?;
+    let checked = translate::module(kernel, variant, format)?;
+    layout(kernel, &checked.0)?;
+    for constants in translate::override_sets(kernel, variant) {
+        let filled = translate::with_constants(kernel, &checked, &constants)?;
+        limits(&filled.0, if variant.matrices { MATRIX_WORKGROUP } else { 16 << 10 })?;
+        let words = translate::spirv(&filled, variant)?;
+        if variant.matrices {
+            // The spirv-val that distributions ship is older than cooperative matrices (capability 6022), and naga writes matrices
+            // of halves for Vulkan only; elsewhere the other variants run.
+            continue;
         }
+        validate_spirv(&words)?;
+        write_others(kernel, &filled)?;
     }
     Ok(())
-}
-
-/// Each set of override values that some case uses, and the defaults.
-fn override_sets(kernel: &Kernel, variant: &Variant) -> Vec<PipelineConstants> {
-    let mut sets = vec![PipelineConstants::default()];
-    for case in (kernel.cases)() {
-        let set = case.overrides.iter().map(|&(name, value)| (name.to_owned(), f64::from(value))).collect();
-        if kernel.variants[case.variant].name == variant.name && !sets.contains(&set) {
-            sets.push(set);
-        }
-    }
-    sets
 }
 
 /// Parameters and bindings are where the Rust side thinks they are.
@@ -133,15 +94,8 @@ fn limits(module: &Module, workgroup_bytes: u32) -> Result<(), String> {
     Ok(())
 }
 
-fn spirv(module: &Module, info: &ModuleInfo, variant: &Variant) -> Result<(), String> {
-    let lang_version = if variant.matrices { (1, 6) } else { (1, 3) };
-    let options = spv::Options { lang_version, ..Default::default() };
-    let words = spv::write_vec(module, info, &options, None).map_err(|e| e.to_string())?;
-    // The spirv-val that distributions ship is older than cooperative matrices (capability 6022).
-    if variant.matrices { Ok(()) } else { validate_spirv(&words) }
-}
-
-fn translate(kernel: &'static Kernel, module: &Module, info: &ModuleInfo) -> Result<(), String> {
+/// As MSL and HLSL.
+fn write_others(kernel: &'static Kernel, (module, info): &(Module, ModuleInfo)) -> Result<(), String> {
     // As wgpu does it: every binding gets a slot of its own.
     let mut resources = msl::EntryPointResources { sizes_buffer: Some(20), ..Default::default() };
     let mut bindings = hlsl::BindingMap::default();

@@ -65,9 +65,6 @@ pub(super) const ROWS_SPREAD: Shape = Shape { variant: 5, ..ROWS };
 pub(super) const BLOCK_SPREAD: Shape = Shape { variant: 6, ..BLOCK };
 pub(super) const HALF_TILES: Shape = Shape { variant: 8, ..TILES };
 
-/// Variants for CPUs: these compile for longer than they branch, so that one pipeline has to do for all uses.
-const ON_CPUS: [usize; 4] = [ROWS.variant, ROWS_SPREAD.variant, BLOCK.variant, BLOCK_SPREAD.variant];
-
 impl Method {
     /// All of them.
     pub const ALL: [Self; 9] = [
@@ -150,7 +147,8 @@ impl Shape {
         across: u32,
     ) -> Vec<(&'static str, u32)> {
         let mut overrides = self.overrides.to_vec();
-        if !ON_CPUS.contains(&self.variant) {
+        // CPUs compile for longer than they branch: one pipeline has to do for all uses.
+        if !MATMUL.variants[self.variant].is_for_cpus() {
             overrides.push(("PUT", put as u32));
         }
         if normed {

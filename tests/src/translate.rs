@@ -1,0 +1,94 @@
+//! Kernels as naga sees them: parsed, validated, with the constants of some pipeline, as SPIR-V.
+
+use godwit_shaders::{Dialect, Format, Kernel, Variant, compose};
+use naga::back::{PipelineConstants, pipeline_constants, spv};
+use naga::valid::{Capabilities, ModuleInfo, ShaderStages, SubgroupOperationSet, ValidationFlags, Validator};
+use naga::{Module, ShaderStage};
+
+/// Every kernel's variants, each with every format that it takes.
+pub fn variants() -> impl Iterator<Item = (&'static Kernel, &'static Variant, Option<Format>)> {
+    godwit_shaders::KERNELS.into_iter().flat_map(|kernel| {
+        let formats = if kernel.weights { Format::ALL.map(Some).to_vec() } else { vec![None] };
+        kernel.variants.iter().flat_map(move |variant| {
+            let formats = formats.clone().into_iter().filter(|&format| variant.takes(format));
+            formats.map(move |format| (kernel, variant, format))
+        })
+    })
+}
+
+/// Kernel, variant and format, for people.
+pub fn label(kernel: &Kernel, variant: &Variant, format: Option<Format>) -> String {
+    format!("{}.{}{}", kernel.name, variant.name, format.map_or(String::new(), |format| format!(" {format}")))
+}
+
+/// A variant, valid with only the capabilities it asks for.
+///
+/// # Errors
+/// What naga has to say against it.
+pub fn module(
+    kernel: &'static Kernel,
+    variant: &Variant,
+    format: Option<Format>,
+) -> Result<(Module, ModuleInfo), String> {
+    let source = compose(kernel, variant, format, Dialect::Naga).map_err(|e| e.to_string())?;
+    let module = naga::front::wgsl::parse_str(&source).map_err(|e| e.emit_to_string(&source))?;
+    // WebGPU has `unpack2x16float` everywhere; naga counts it as a capability.
+    let base = Capabilities::SHADER_FLOAT16_IN_FLOAT32;
+    let spread = Capabilities::SUBGROUP | Capabilities::SHADER_INT64;
+    let capabilities = [
+        (variant.subgroups, Capabilities::SUBGROUP),
+        (variant.halves, Capabilities::SHADER_FLOAT16),
+        (variant.matrices, Capabilities::COOPERATIVE_MATRIX),
+        (variant.spread, spread),
+    ]
+    .into_iter()
+    .filter(|(needed, _)| *needed)
+    .fold(base, |all, (_, more)| all | more);
+    let info = Validator::new(ValidationFlags::all(), capabilities)
+        .subgroup_stages(ShaderStages::COMPUTE)
+        .subgroup_operations(SubgroupOperationSet::all())
+        .validate(&module)
+        .map_err(|e| e.emit_to_string(&source))?;
+    Ok((module, info))
+}
+
+/// Each set of override values that some case uses, and the defaults.
+pub fn override_sets(kernel: &Kernel, variant: &Variant) -> Vec<PipelineConstants> {
+    let mut sets = vec![PipelineConstants::default()];
+    for case in (kernel.cases)() {
+        let set = case.overrides.iter().map(|&(name, value)| (name.to_owned(), f64::from(value))).collect();
+        if kernel.variants[case.variant].name == variant.name && !sets.contains(&set) {
+            sets.push(set);
+        }
+    }
+    sets
+}
+
+/// A variant with its override constants filled in.
+///
+/// # Errors
+/// What naga has to say against them.
+pub fn with_constants(
+    kernel: &Kernel,
+    (module, info): &(Module, ModuleInfo),
+    constants: &PipelineConstants,
+) -> Result<(Module, ModuleInfo), String> {
+    let entry = Some((ShaderStage::Compute, kernel.name));
+    let (module, info) =
+        pipeline_constants::process_overrides(module, info, entry, constants).map_err(|e| e.to_string())?;
+    Ok((module.into_owned(), info.into_owned()))
+}
+
+/// SPIR-V as GPUs get it: without naga's checks.
+///
+/// # Errors
+/// naga can't write it.
+pub fn spirv((module, info): &(Module, ModuleInfo), variant: &Variant) -> Result<Vec<u32>, String> {
+    let options = spv::Options {
+        lang_version: if variant.matrices { (1, 6) } else { (1, 3) },
+        force_loop_bounding: false,
+        zero_initialize_workgroup_memory: spv::ZeroInitializeWorkgroupMemoryMode::None,
+        ..Default::default()
+    };
+    spv::write_vec(module, info, &options, None).map_err(|e| e.to_string())
+}

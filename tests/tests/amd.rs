@@ -1,0 +1,160 @@
+//! Compiles the kernels for an AMD GPU that isn't there, by RADV, Mesa's driver: whether its compiler takes them, and whether they fit
+//! its registers.
+//!
+//!     RADV_FORCE_FAMILY=navi31 VK_DRIVER_FILES=/usr/share/vulkan/icd.d/radeon_icd.json cargo test -p godwit-tests --test amd
+//!
+//! Prints for each pipeline the registers of an invocation, the subgroups that a SIMD unit holds at once, what is spilled, bytes of
+//! code, and the driver's guess at the cycles. wgpu can't open such a device, for it has no queue that works.
+
+use std::error::Error;
+use std::ffi::{CStr, CString};
+
+use ash::vk;
+use godwit_shaders::Kernel;
+use godwit_tests::translate;
+
+/// What a compiled kernel takes, as the driver says.
+struct Statistics {
+    registers: u64,
+    subgroups: u64,
+    scratch: u64,
+    code: u64,
+    cycles: u64,
+}
+
+struct Device {
+    device: ash::Device,
+    statistics: ash::khr::pipeline_executable_properties::Device,
+    matrices: bool,
+    // The loader stays while the device does.
+    _entry: ash::Entry,
+}
+
+fn main() -> Result<(), Box<dyn Error>> {
+    let (name, device) = open()?;
+    if !name.contains("RADV") {
+        return Err(format!("{name} is not RADV's: set RADV_FORCE_FAMILY and VK_DRIVER_FILES").into());
+    }
+    println!("{name}\n{:>9} {:>9} {:>8} {:>7} {:>8}", "registers", "subgroups", "scratch", "code", "cycles");
+    let (mut pipelines, mut spilled) = (0, Vec::new());
+    for (kernel, variant, format) in translate::variants() {
+        if variant.is_for_cpus() || variant.matrices && !device.matrices {
+            continue;
+        }
+        let label = translate::label(kernel, variant, format);
+        let checked = translate::module(kernel, variant, format)?;
+        for constants in translate::override_sets(kernel, variant) {
+            let words = translate::spirv(&translate::with_constants(kernel, &checked, &constants)?, variant)?;
+            let Statistics { registers, subgroups, scratch, code, cycles } =
+                device.compile(kernel, &words).map_err(|fault| format!("{label} {constants:?}: {fault}"))?;
+            let mut constants: Vec<_> = constants.iter().map(|(name, value)| format!("{name}={value}")).collect();
+            constants.sort();
+            let line = format!("{label} {}", constants.join(" "));
+            println!("{registers:>9} {subgroups:>9} {scratch:>8} {code:>7} {cycles:>8}  {line}");
+            pipelines += 1;
+            if scratch > 0 {
+                spilled.push(line);
+            }
+        }
+    }
+    println!("{pipelines} pipelines, {} of them spill", spilled.len());
+    // Two groups of four rows of floats are more than there are registers, and hardly a model has such weights.
+    match spilled.iter().find(|line| !line.starts_with("matmul.vector F32")) {
+        Some(line) => Err(format!("{line}: registers are spilled").into()),
+        None => Ok(()),
+    }
+}
+
+/// The first device's name, and it.
+fn open() -> Result<(String, Device), Box<dyn Error>> {
+    let application = vk::ApplicationInfo::default().api_version(vk::API_VERSION_1_3);
+    let queue = [vk::DeviceQueueCreateInfo::default().queue_family_index(0).queue_priorities(&[1.0])];
+    // SAFETY: structures live as long as the calls that they are for; what is asked for, the driver has or refuses.
+    unsafe {
+        let entry = ash::Entry::load()?;
+        let instance =
+            entry.create_instance(&vk::InstanceCreateInfo::default().application_info(&application), None)?;
+        let physical = *instance.enumerate_physical_devices()?.first().ok_or("there is no Vulkan device")?;
+        let name =
+            instance.get_physical_device_properties(physical).device_name_as_c_str()?.to_string_lossy().into_owned();
+        let extensions = instance.enumerate_device_extension_properties(physical)?;
+        let has = |name: &CStr| extensions.iter().any(|extension| extension.extension_name_as_c_str() == Ok(name));
+        let matrices = has(ash::khr::cooperative_matrix::NAME);
+        let mut names = vec![ash::khr::pipeline_executable_properties::NAME.as_ptr()];
+        let mut statistics =
+            vk::PhysicalDevicePipelineExecutablePropertiesFeaturesKHR::default().pipeline_executable_info(true);
+        let mut half_storage = vk::PhysicalDeviceVulkan11Features::default().storage_buffer16_bit_access(true);
+        let mut halves = vk::PhysicalDeviceVulkan12Features::default().shader_float16(true).vulkan_memory_model(true);
+        let mut dots = vk::PhysicalDeviceVulkan13Features::default().shader_integer_dot_product(true);
+        let mut cooperative = vk::PhysicalDeviceCooperativeMatrixFeaturesKHR::default().cooperative_matrix(true);
+        let mut create = vk::DeviceCreateInfo::default()
+            .queue_create_infos(&queue)
+            .push_next(&mut statistics)
+            .push_next(&mut half_storage)
+            .push_next(&mut halves)
+            .push_next(&mut dots);
+        if matrices {
+            names.push(ash::khr::cooperative_matrix::NAME.as_ptr());
+            create = create.push_next(&mut cooperative);
+        }
+        let device = instance.create_device(physical, &create.enabled_extension_names(&names), None)?;
+        let statistics = ash::khr::pipeline_executable_properties::Device::new(&instance, &device);
+        Ok((name, Device { device, statistics, matrices, _entry: entry }))
+    }
+}
+
+impl Device {
+    /// Compiles a kernel's SPIR-V.
+    fn compile(&self, kernel: &Kernel, words: &[u32]) -> Result<Statistics, Box<dyn Error>> {
+        let device = &self.device;
+        let bindings: Vec<_> = (0..2 + kernel.bindings.len() as u32)
+            .map(|binding| {
+                let uniform = binding < 2;
+                let kind =
+                    if uniform { vk::DescriptorType::UNIFORM_BUFFER } else { vk::DescriptorType::STORAGE_BUFFER };
+                vk::DescriptorSetLayoutBinding::default()
+                    .binding(binding)
+                    .descriptor_type(kind)
+                    .descriptor_count(1)
+                    .stage_flags(vk::ShaderStageFlags::COMPUTE)
+            })
+            .collect();
+        let name = CString::new(kernel.name)?;
+        // SAFETY: the SPIR-V is naga's, of a valid module; all handles are this device's. They go with the process.
+        unsafe {
+            let module = device.create_shader_module(&vk::ShaderModuleCreateInfo::default().code(words), None)?;
+            let sets = [device.create_descriptor_set_layout(
+                &vk::DescriptorSetLayoutCreateInfo::default().bindings(&bindings),
+                None,
+            )?];
+            let layout =
+                device.create_pipeline_layout(&vk::PipelineLayoutCreateInfo::default().set_layouts(&sets), None)?;
+            let stage = vk::PipelineShaderStageCreateInfo::default()
+                .stage(vk::ShaderStageFlags::COMPUTE)
+                .module(module)
+                .name(&name);
+            let create = vk::ComputePipelineCreateInfo::default()
+                .stage(stage)
+                .layout(layout)
+                .flags(vk::PipelineCreateFlags::CAPTURE_STATISTICS_KHR);
+            let pipelines = device
+                .create_compute_pipelines(vk::PipelineCache::null(), &[create], None)
+                .map_err(|(_, fault)| fault)?;
+            let info = vk::PipelineExecutableInfoKHR::default().pipeline(pipelines[0]);
+            let all = self.statistics.get_pipeline_executable_statistics(&info)?;
+            let value = |name: &str| {
+                let named = all
+                    .iter()
+                    .find(|statistic| statistic.name_as_c_str().is_ok_and(|n| n.to_bytes() == name.as_bytes()));
+                named.map(|statistic| statistic.value.u64).ok_or(format!("the driver doesn't say: {name}"))
+            };
+            Ok(Statistics {
+                registers: value("VGPRs")?,
+                subgroups: value("Subgroups per SIMD")?,
+                scratch: value("Scratch size")?,
+                code: value("Code size")?,
+                cycles: value("Inverse Throughput")?,
+            })
+        }
+    }
+}
