@@ -130,21 +130,22 @@ fn attend(
 
 #ifdef FEW
     let all = united(peak, total, own);
+    let rescale = exp(peak - all.peak);
     peak = all.peak;
     total = all.total;
-    // Each has every eighth quad.
-    let first_quad = own;
-    let step = LANES * p.one;
+    for (var first = 0u; first < quads; first += LANES * p.one) {
+        let i = first + own;
+        let sum = united_sum(first, rescale, own);
 #else
-    let first_quad = 0u;
-    let step = p.one;
-#endif
-    for (var i = first_quad; i < quads; i += step) {
+    for (var i = 0u; i < quads; i += p.one) {
         let sum = sum_of(i, own);
-        put_quad(known.x, y_at.x + i, state.x + 4u * i, sum[0], total.x);
-        put_quad(known.y, y_at.y + i, state.y + 4u * i, sum[1], total.y);
-        put_quad(known.z, y_at.z + i, state.z + 4u * i, sum[2], total.z);
-        put_quad(known.w, y_at.w + i, state.w + 4u * i, sum[3], total.w);
+#endif
+        if i < quads {
+            put_quad(known.x, y_at.x + i, state.x + 4u * i, sum[0], total.x);
+            put_quad(known.y, y_at.y + i, state.y + 4u * i, sum[1], total.y);
+            put_quad(known.z, y_at.z + i, state.z + 4u * i, sum[2], total.z);
+            put_quad(known.w, y_at.w + i, state.w + 4u * i, sum[3], total.w);
+        }
     }
     if p.finish == 0u && (ROWS > 4u || own == 0u) {
         put_known(known.x, state.x, peak.x, total.x);

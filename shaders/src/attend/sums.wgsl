@@ -90,7 +90,7 @@ struct Known { peak: vec4<f32>, total: vec4<f32> }
 // What they tell each other: [of LANES quads, invocation].
 var<workgroup> told: array<mat4x4<f32>, LANES * LANES>;
 
-// From what each knows; its own sums become all's, of every eighth quad.
+// From what each knows.
 fn united(own_peak: vec4<f32>, own_total: vec4<f32>, own: u32) -> Known {
     told[own] = mat4x4(own_peak, own_total, vec4<f32>(), vec4<f32>());
     workgroupBarrier();
@@ -101,19 +101,20 @@ fn united(own_peak: vec4<f32>, own_total: vec4<f32>, own: u32) -> Known {
     for (var l = 0u; l < LANES; l += p.one) {
         all.total += told[l][1] * exp(told[l][0] - all.peak);
     }
-    let rescale = exp(own_peak - all.peak);
-    for (var first = 0u; first < HEAD_DIM / 4u; first += LANES) {
-        workgroupBarrier();
-        for (var i = 0u; i < LANES; i += p.one) {
-            told[i * LANES + own] = scaled(own_sums[first + i], rescale);
-        }
-        workgroupBarrier();
-        var sum = told[own * LANES];
-        for (var l = 1u; l < LANES; l += p.one) {
-            sum += told[own * LANES + l];
-        }
-        own_sums[first + own] = sum;
-    }
     return all;
+}
+
+// All invocations' sums, each rescaled by its own factors, of eight quads from `first` on: an invocation gets one of them.
+fn united_sum(first: u32, rescale: vec4<f32>, own: u32) -> mat4x4<f32> {
+    workgroupBarrier();
+    for (var i = 0u; i < LANES; i += p.one) {
+        told[i * LANES + own] = scaled(own_sums[first + i], rescale);
+    }
+    workgroupBarrier();
+    var sum = told[own * LANES];
+    for (var l = 1u; l < LANES; l += p.one) {
+        sum += told[own * LANES + l];
+    }
+    return sum;
 }
 #endif
