@@ -1,13 +1,15 @@
 //! Kernels as naga sees them: parsed, validated, with the constants of some pipeline, as SPIR-V.
 
-use godwit_shaders::{Dialect, Format, Kernel, Variant, compose};
+use std::sync::LazyLock;
+
+use godwit_shaders::{Case, Dialect, Format, KERNELS, Kernel, Variant, compose};
 use naga::back::{PipelineConstants, pipeline_constants, spv};
 use naga::valid::{Capabilities, ModuleInfo, ShaderStages, SubgroupOperationSet, ValidationFlags, Validator};
 use naga::{Module, ShaderStage};
 
 /// Every kernel's variants, each with every format that it takes.
 pub fn variants() -> impl Iterator<Item = (&'static Kernel, &'static Variant, Option<Format>)> {
-    godwit_shaders::KERNELS.into_iter().flat_map(|kernel| {
+    KERNELS.into_iter().flat_map(|kernel| {
         let formats = if kernel.weights { Format::ALL.map(Some).to_vec() } else { vec![None] };
         kernel.variants.iter().flat_map(move |variant| {
             let formats = formats.clone().into_iter().filter(|&format| variant.takes(format));
@@ -52,13 +54,28 @@ pub fn module(
     Ok((module, info))
 }
 
-/// Each set of override values that some case uses, and the defaults.
-pub fn override_sets(kernel: &Kernel, variant: &Variant) -> Vec<PipelineConstants> {
+/// A case's kernel, variant, format and override values.
+type Used = (&'static str, &'static str, Option<Format>, PipelineConstants);
+
+/// Those of all cases, whose inputs take long to make.
+static USED: LazyLock<Vec<Used>> = LazyLock::new(|| {
+    let used = |kernel: &'static Kernel, case: Case| {
+        let constants = case.overrides.iter().map(|&(name, value)| (name.to_owned(), f64::from(value))).collect();
+        (kernel.name, kernel.variants[case.variant].name, case.scene.format, constants)
+    };
+    KERNELS.into_iter().flat_map(|kernel| (kernel.cases)().into_iter().map(move |case| used(kernel, case))).collect()
+});
+
+/// Each set of override values that some case of the variant uses, with a format that `counts`, and the defaults.
+pub fn override_sets(
+    kernel: &Kernel,
+    variant: &Variant,
+    counts: impl Fn(Option<Format>) -> bool,
+) -> Vec<PipelineConstants> {
     let mut sets = vec![PipelineConstants::default()];
-    for case in (kernel.cases)() {
-        let set = case.overrides.iter().map(|&(name, value)| (name.to_owned(), f64::from(value))).collect();
-        if kernel.variants[case.variant].name == variant.name && !sets.contains(&set) {
-            sets.push(set);
+    for (of_kernel, of_variant, format, set) in USED.iter() {
+        if (*of_kernel, *of_variant) == (kernel.name, variant.name) && counts(*format) && !sets.contains(set) {
+            sets.push(set.clone());
         }
     }
     sets

@@ -43,7 +43,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         }
         let label = translate::label(kernel, variant, format);
         let checked = translate::module(kernel, variant, format)?;
-        for constants in translate::override_sets(kernel, variant) {
+        for constants in translate::override_sets(kernel, variant, |of_case| of_case == format) {
             let words = translate::spirv(&translate::with_constants(kernel, &checked, &constants)?, variant)?;
             let Statistics { registers, subgroups, scratch, code, cycles } =
                 device.compile(kernel, &words).map_err(|fault| format!("{label} {constants:?}: {fault}"))?;
