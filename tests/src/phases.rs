@@ -16,6 +16,9 @@ const QKV: usize = 1;
 
 /// For each power of two up to `2^bits`, a case of the positions just below it, at it, and just above it; on GPUs' variant and on
 /// CPUs'.
+///
+/// # Panics
+/// What is recorded is none of the kernel's variants.
 pub fn cases(theta: f64, bits: u32) -> Vec<Case> {
     [false, true].into_iter().flat_map(|cpu| cases_for(&Caps { cpu, ..WEBGPU }, theta, bits)).collect()
 }
@@ -36,7 +39,8 @@ fn cases_for(caps: &Caps, theta: f64, bits: u32) -> Vec<Case> {
     let mut plan = Plan::default();
     rope_append(&mut plan, caps, heads, kv, &Rope { tables: cos, rotary_dim: HEAD }, qkv, &segment, recent, 3);
     let dispatch = &plan.dispatches[0];
-    let variant = ROPE_APPEND.variants.iter().position(|variant| std::ptr::eq(variant, dispatch.variant)).unwrap_or(0);
+    let variant = ROPE_APPEND.variants.iter().position(|variant| variant.name == dispatch.variant.name);
+    let variant = variant.expect("a variant of the kernel");
     let (ones, zeros) = ([1.0, 0.0].repeat(HEAD as usize / 2), vec![0.0; 2 * HEAD as usize]);
     let empty = cache.map(|bytes| vec![0; bytes as usize / 4]);
     let case = |bit: u32| Case {

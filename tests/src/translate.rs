@@ -96,14 +96,14 @@ pub fn with_constants(
     Ok((module.into_owned(), info.into_owned()))
 }
 
-/// SPIR-V as GPUs get it: without naga's checks.
+/// SPIR-V as drivers get it: loops that naga bounds are for CPUs.
 ///
 /// # Errors
 /// naga can't write it.
 pub fn spirv((module, info): &(Module, ModuleInfo), variant: &Variant) -> Result<Vec<u32>, String> {
     let options = spv::Options {
         lang_version: if variant.matrices { (1, 6) } else { (1, 3) },
-        force_loop_bounding: false,
+        force_loop_bounding: variant.is_for_cpus(),
         zero_initialize_workgroup_memory: spv::ZeroInitializeWorkgroupMemoryMode::None,
         ..Default::default()
     };
