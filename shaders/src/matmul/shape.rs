@@ -63,7 +63,7 @@ pub(super) const TILES: Shape = Shape { variant: 3, tiles: 4, lanes: 32, tokens:
 pub(super) const MATRIX: Shape = Shape { variant: 4, tiles: 4, lanes: 32, tokens: 128, overrides: &[] };
 pub(super) const ROWS_SPREAD: Shape = Shape { variant: 5, ..ROWS };
 pub(super) const BLOCK_SPREAD: Shape = Shape { variant: 6, ..BLOCK };
-pub(super) const HALF_TILES: Shape = Shape { variant: 8, ..TILES };
+pub(super) const HALF_TILES: Shape = Shape { variant: 8, tokens: 64, ..TILES };
 
 impl Method {
     /// All of them.

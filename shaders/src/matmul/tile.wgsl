@@ -1,27 +1,28 @@
 // Many tokens, for GPUs: 128 rows of 128 tokens a workgroup through workgroup memory, eight rows of eight tokens an invocation: 16
 // loads for 256 multiply-adds. A weight is multiplied with a vector of tokens, so x is turned over on its way.
 //
-// Where GPUs compute in halves, two multiply-adds are one instruction. Eight products are added up in halves, such sums in f32. They,
-// as x itself, have to stay within 65504.
+// Where GPUs compute in halves, two multiply-adds are one instruction. A group's products are added up in halves, such sums in f32.
+// They, as x itself, have to stay within 65504. Of tokens there are half as many then: sums of both kinds for eight are more than
+// the 128 registers that an invocation has on some GPUs.
 #ifdef HALVES
 const QUADS = 8u; // vectors of four columns at a time: a group
+const PARTS = 1u; // fours of tokens of an invocation
+alias Tokens = Four;
+alias Sums = vec4<f32>;
 #else
 const QUADS = 4u; // half a group
+const PARTS = 2u;
+struct Tokens { a: Four, b: Four }
+alias Sums = Tokens;
 #endif
-const RUN = 2u; // of them whose products are added up in halves
 
 // [quad, tile, pair of rows, one of them]: its four columns.
 var<workgroup> w_tile: array<array<array<array<Four, 2>, 16>, 4>, QUADS>;
-// [quad, column, eight tokens, half of them]: four tokens. Which eight differs from quad to quad (`place`), for else those who
-// bring them met in one bank.
-var<workgroup> x_tile: array<array<array<array<Four, 2>, 16>, 4>, QUADS>;
+// [quad, column, four tokens]. Which four differs from quad to quad (`place`), for else those who bring them met in one bank.
+var<workgroup> x_tile: array<array<array<Four, 16u * PARTS>, 4>, QUADS>;
 
-// Eight tokens.
-struct Eight { a: Four, b: Four }
-struct Sums { a: vec4<f32>, b: vec4<f32> }
-
-fn place(eight: u32, quad: u32) -> u32 {
-    return eight ^ quad;
+fn place(four: u32, quad: u32) -> u32 {
+    return four ^ (quad * PARTS);
 }
 
 fn within(v: vec4<f32>) -> Four {
@@ -57,58 +58,76 @@ fn bring_weights(row: u32, w: Stored, first: u32) {
 }
 
 // Brings a quad of columns of four tokens.
-fn bring_tokens(at: u32, stride: u32, quad: u32, fours: u32) {
+fn bring_tokens(at: u32, stride: u32, quad: u32, four: u32) {
     let t0 = in_order(x[at]);
     let t1 = in_order(x[at + stride]);
     let t2 = in_order(x[at + 2u * stride]);
     let t3 = in_order(x[at + 3u * stride]);
-    let to_ = place(fours / 2u, quad);
-    x_tile[quad][0][to_][fours % 2u] = within(vec4<f32>(t0.x, t1.x, t2.x, t3.x));
-    x_tile[quad][1][to_][fours % 2u] = within(vec4<f32>(t0.y, t1.y, t2.y, t3.y));
-    x_tile[quad][2][to_][fours % 2u] = within(vec4<f32>(t0.z, t1.z, t2.z, t3.z));
-    x_tile[quad][3][to_][fours % 2u] = within(vec4<f32>(t0.w, t1.w, t2.w, t3.w));
+    let to_ = place(four, quad);
+    x_tile[quad][0][to_] = within(vec4<f32>(t0.x, t1.x, t2.x, t3.x));
+    x_tile[quad][1][to_] = within(vec4<f32>(t0.y, t1.y, t2.y, t3.y));
+    x_tile[quad][2][to_] = within(vec4<f32>(t0.z, t1.z, t2.z, t3.z));
+    x_tile[quad][3][to_] = within(vec4<f32>(t0.w, t1.w, t2.w, t3.w));
 }
 
-fn column(quad: u32, c: u32, at: u32) -> Eight {
-    return Eight(x_tile[quad][c][at][0], x_tile[quad][c][at][1]);
+// An invocation's tokens, of one column.
+fn column(quad: u32, c: u32, at: u32) -> Tokens {
+#ifdef HALVES
+    return x_tile[quad][c][at];
+#else
+    return Tokens(x_tile[quad][c][at], x_tile[quad][c][at + 1u]);
+#endif
 }
 
 // Adds four columns of a row.
-fn products(sum: Eight, w: Four, x0: Eight, x1: Eight, x2: Eight, x3: Eight) -> Eight {
-    return Eight(
-        fma(Four(w.w), x3.a, fma(Four(w.z), x2.a, fma(Four(w.y), x1.a, fma(Four(w.x), x0.a, sum.a)))),
-        fma(Four(w.w), x3.b, fma(Four(w.z), x2.b, fma(Four(w.y), x1.b, fma(Four(w.x), x0.b, sum.b)))),
-    );
+fn columns(sum: Four, w: Four, x0: Four, x1: Four, x2: Four, x3: Four) -> Four {
+    return fma(Four(w.w), x3, fma(Four(w.z), x2, fma(Four(w.y), x1, fma(Four(w.x), x0, sum))));
 }
 
-// What products are added to, and what then becomes of the sums.
-fn begun(sums: Sums) -> Eight {
+fn products(sum: Tokens, w: Four, x0: Tokens, x1: Tokens, x2: Tokens, x3: Tokens) -> Tokens {
 #ifdef HALVES
-    return Eight();
+    return columns(sum, w, x0, x1, x2, x3);
 #else
-    return Eight(sums.a, sums.b);
+    return Tokens(columns(sum.a, w, x0.a, x1.a, x2.a, x3.a), columns(sum.b, w, x0.b, x1.b, x2.b, x3.b));
 #endif
 }
 
-fn ended(sums: Sums, group: Eight) -> Sums {
+// What a group's products are added to, and what then becomes of the sums.
+fn begun(sums: Sums) -> Tokens {
 #ifdef HALVES
-    return Sums(sums.a + vec4<f32>(group.a), sums.b + vec4<f32>(group.b));
+    return Tokens();
 #else
-    return Sums(group.a, group.b);
+    return sums;
 #endif
+}
+
+fn ended(sums: Sums, group: Tokens) -> Sums {
+#ifdef HALVES
+    return sums + vec4<f32>(group);
+#else
+    return group;
+#endif
+}
+
+fn put_four(token: u32, tokens: u32, pair: u32, lane: u32, a: vec4<f32>, b: vec4<f32>) {
+    for (var i = 0u; i < 4u; i++) {
+        put_pair(token + i, tokens, pair, lane, a[i], b[i]);
+    }
 }
 
 fn put_tokens(token: u32, tokens: u32, pair: u32, lane: u32, a: Sums, b: Sums) {
-    for (var i = 0u; i < 4u; i++) {
-        put_pair(token + i, tokens, pair, lane, a.a[i], b.a[i]);
-        put_pair(token + i + 4u, tokens, pair, lane, a.b[i], b.b[i]);
-    }
+#ifdef HALVES
+    put_four(token, tokens, pair, lane, a, b);
+#else
+    put_four(token, tokens, pair, lane, a.a, b.a);
+    put_four(token + 4u, tokens, pair, lane, a.b, b.b);
+#endif
 }
 
 @compute @workgroup_size(256)
 fn matmul(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
     let tokens = token_count();
-    let token = group.z * 128u;
+    let token = group.z * 64u * PARTS;
     if token >= tokens {
         return;
     }
@@ -117,12 +136,12 @@ fn matmul(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_ind
     let row = lane % 128u;
     let base = base_of(4u * unit + row / 32u, row % 32u);
     let quad = row % QUADS;
-    let fours = row / QUADS;
+    let four = row / QUADS;
     let stride = p.groups * 8u;
-    let from_ = (p.x_first + token + 4u * fours) * stride + quad;
-    // Rows 2 `own` and 2 `own` + 1 of each tile, and eight tokens.
+    let from_ = (p.x_first + token + 4u * four) * stride + quad;
+    // Rows 2 `own` and 2 `own` + 1 of each tile, and tokens from `own_four` on, in fours.
     let own = lane % 16u;
-    let eight = lane / 16u;
+    let own_four = lane / 16u * PARTS;
     var s0 = Sums();
     var s1 = Sums();
     var s2 = Sums();
@@ -138,49 +157,44 @@ fn matmul(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_ind
             if lane < 128u {
                 bring_weights(row, load_stored(base, g), first);
             } else {
-                let at = from_ + g * 8u + first;
-                bring_tokens(at, stride, quad, fours);
-#ifdef HALVES
-                bring_tokens(at + 64u * stride, stride, quad, fours + 16u);
-#endif
+                bring_tokens(from_ + g * 8u + first, stride, quad, four);
             }
             workgroupBarrier();
-            for (var run = 0u; run < QUADS; run += RUN) {
-                var r0 = begun(s0);
-                var r1 = begun(s1);
-                var r2 = begun(s2);
-                var r3 = begun(s3);
-                var r4 = begun(s4);
-                var r5 = begun(s5);
-                var r6 = begun(s6);
-                var r7 = begun(s7);
-                for (var k = run; k < run + RUN; k++) {
-                    let at = place(eight, k);
-                    let x0 = column(k, 0u, at);
-                    let x1 = column(k, 1u, at);
-                    let x2 = column(k, 2u, at);
-                    let x3 = column(k, 3u, at);
-                    r0 = products(r0, w_tile[k][0][own][0], x0, x1, x2, x3);
-                    r1 = products(r1, w_tile[k][0][own][1], x0, x1, x2, x3);
-                    r2 = products(r2, w_tile[k][1][own][0], x0, x1, x2, x3);
-                    r3 = products(r3, w_tile[k][1][own][1], x0, x1, x2, x3);
-                    r4 = products(r4, w_tile[k][2][own][0], x0, x1, x2, x3);
-                    r5 = products(r5, w_tile[k][2][own][1], x0, x1, x2, x3);
-                    r6 = products(r6, w_tile[k][3][own][0], x0, x1, x2, x3);
-                    r7 = products(r7, w_tile[k][3][own][1], x0, x1, x2, x3);
-                }
-                s0 = ended(s0, r0);
-                s1 = ended(s1, r1);
-                s2 = ended(s2, r2);
-                s3 = ended(s3, r3);
-                s4 = ended(s4, r4);
-                s5 = ended(s5, r5);
-                s6 = ended(s6, r6);
-                s7 = ended(s7, r7);
+            var r0 = begun(s0);
+            var r1 = begun(s1);
+            var r2 = begun(s2);
+            var r3 = begun(s3);
+            var r4 = begun(s4);
+            var r5 = begun(s5);
+            var r6 = begun(s6);
+            var r7 = begun(s7);
+            for (var quad_ = first; quad_ < first + QUADS; quad_++) {
+                let k = quad_ % QUADS;
+                let at = place(own_four, k);
+                let x0 = column(k, 0u, at);
+                let x1 = column(k, 1u, at);
+                let x2 = column(k, 2u, at);
+                let x3 = column(k, 3u, at);
+                r0 = products(r0, w_tile[k][0][own][0], x0, x1, x2, x3);
+                r1 = products(r1, w_tile[k][0][own][1], x0, x1, x2, x3);
+                r2 = products(r2, w_tile[k][1][own][0], x0, x1, x2, x3);
+                r3 = products(r3, w_tile[k][1][own][1], x0, x1, x2, x3);
+                r4 = products(r4, w_tile[k][2][own][0], x0, x1, x2, x3);
+                r5 = products(r5, w_tile[k][2][own][1], x0, x1, x2, x3);
+                r6 = products(r6, w_tile[k][3][own][0], x0, x1, x2, x3);
+                r7 = products(r7, w_tile[k][3][own][1], x0, x1, x2, x3);
             }
+            s0 = ended(s0, r0);
+            s1 = ended(s1, r1);
+            s2 = ended(s2, r2);
+            s3 = ended(s3, r3);
+            s4 = ended(s4, r4);
+            s5 = ended(s5, r5);
+            s6 = ended(s6, r6);
+            s7 = ended(s7, r7);
         }
     }
-    let to_ = token + 8u * eight;
+    let to_ = token + 4u * own_four;
     put_tokens(to_, tokens, 2u * unit, 2u * own, s0, s2);
     put_tokens(to_, tokens, 2u * unit, 2u * own + 1u, s1, s3);
     put_tokens(to_, tokens, 2u * unit + 1u, 2u * own, s4, s6);
