@@ -2,7 +2,7 @@
 # Fetches what Godwit needs and a bare machine lacks. Does nothing twice.
 #
 #   tests/fetch.sh --run     a Vulkan driver where there is no GPU, and the test model (98 MB) in models/
-#   tests/fetch.sh --tests   the same, and what the tests need: SwiftShader, RADV, spirv-val, texts, Llama 3's tokenizer,
+#   tests/fetch.sh --tests   the same, and what the tests need: SwiftShader, RADV, Dawn, spirv-val, texts, Llama 3's tokenizer,
 #                            and the golden logits that tests/golden/reference.py computes
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -106,6 +106,12 @@ llama3_tokenizer() {
   rm -r "$folder"
 }
 
+# Dawn, Chromium's WebGPU, for Node.js.
+dawn() {
+  [ -f target/dawn/node_modules/webgpu/index.js ] && return
+  npm install --silent --no-audit --no-fund --ignore-scripts --prefix target/dawn webgpu@0.6.2 >/dev/null
+}
+
 golden() {
   python
   .venv/bin/python -c 'import numpy, gguf' 2>/dev/null ||
@@ -126,6 +132,6 @@ golden() {
 
 case "${1-}" in
   --run) driver; model ;;
-  --tests) driver; model; test_tools; texts; llama3_tokenizer; golden ;;
+  --tests) driver; model; test_tools; texts; llama3_tokenizer; dawn; golden ;;
   *) sed -n '2,7s/^# \{0,1\}//p' "$0"; exit 2 ;;
 esac

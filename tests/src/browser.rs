@@ -1,8 +1,9 @@
-//! Kernel cases in a browser: a page on this machine fetches them one by one, runs them through the browser's own WGSL
-//! compiler under the WebGPU default limits, and posts the buffers back.
+//! Kernel cases by a browser's WebGPU: a script fetches them one by one, runs them through the browser's own WGSL compiler under the
+//! WebGPU default limits, and posts the buffers back.
 
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::{TcpListener, TcpStream};
+use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -11,7 +12,14 @@ use serde_json::json;
 
 use crate::cases::guarded;
 
-const PAGE: &str = include_str!("browser.html");
+const SCRIPT: &str = include_str!("browser.mjs");
+const PAGE: &str = r#"<!doctype html>
+<title>Kernel cases</title>
+<script type="module">
+import { runCases } from "/browser.mjs";
+runCases(location.origin, navigator.gpu);
+</script>
+"#;
 /// No case takes longer than this.
 const PATIENCE: Duration = Duration::from_secs(120);
 
@@ -47,9 +55,41 @@ fn unpack(case: &Case, bytes: &[u8]) -> Vec<Vec<u32>> {
     lens.map(|len| words.drain(..len.min(words.len())).collect()).collect()
 }
 
-struct Browser(Child);
+/// Whose WebGPU it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Host {
+    /// Chromium, on the driver that comes with it, SwiftShader.
+    Chromium,
+    /// Dawn, which is Chromium's WebGPU, in Node.js, on this machine's own driver.
+    Dawn,
+}
 
-impl Drop for Browser {
+impl Host {
+    /// Starts it; it goes to `url`. `profile` is an empty folder.
+    fn start(self, url: &str, profile: &Path) -> Running {
+        let mut command = match self {
+            Self::Chromium => Command::new("chromium"),
+            Self::Dawn => Command::new("node"),
+        };
+        match self {
+            Self::Chromium => command
+                .args(["--headless=new", "--no-sandbox", "--enable-unsafe-webgpu", "--enable-features=Vulkan,WebGPU"])
+                .args(["--use-webgpu-adapter=swiftshader", "--disable-gpu-shader-disk-cache"])
+                // Kernels write workgroup memory before they read it. To fill it with zeros is most of what SwiftShader would
+                // compile.
+                .arg("--enable-dawn-features=disable_workgroup_init")
+                .arg(format!("--user-data-dir={}", profile.display()))
+                .stderr(Stdio::null()),
+            Self::Dawn => command.arg(concat!(env!("CARGO_MANIFEST_DIR"), "/src/dawn.mjs")),
+        };
+        let child = command.arg(url).stdout(Stdio::null()).spawn();
+        Running(child.expect("Chromium or Node.js, which tests/fetch.sh --tests installs"))
+    }
+}
+
+struct Running(Child);
+
+impl Drop for Running {
     fn drop(&mut self) {
         // It may have ended by itself.
         let _ = self.0.kill();
@@ -57,31 +97,22 @@ impl Drop for Browser {
     }
 }
 
-/// Runs the cases in Chromium. For each, its buffers, or what went wrong.
+/// Runs the cases. For each, its buffers, or what went wrong.
 ///
 /// # Panics
-/// Chromium does not start, has no WebGPU, or falls silent.
-pub fn run(cases: &[(&'static Kernel, Case)]) -> Vec<Result<Vec<Vec<u32>>, String>> {
+/// The host does not start, has no WebGPU, ends, or falls silent.
+pub fn run(host: Host, cases: &[(&'static Kernel, Case)]) -> Vec<Result<Vec<Vec<u32>>, String>> {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
     listener.set_nonblocking(true).expect("a listener");
-    let url = format!("http://{}/", listener.local_addr().expect("an address"));
+    let url = format!("http://{}", listener.local_addr().expect("an address"));
     let profile = tempfile::tempdir().expect("a folder");
-    let browser = Command::new("chromium")
-        .args(["--headless=new", "--no-sandbox", "--enable-unsafe-webgpu", "--enable-features=Vulkan,WebGPU"])
-        .args(["--use-webgpu-adapter=swiftshader", "--disable-gpu-shader-disk-cache"])
-        // Kernels write workgroup memory before they read it. To fill it with zeros is most of what SwiftShader would compile.
-        .arg("--enable-dawn-features=disable_workgroup_init")
-        .arg(format!("--user-data-dir={}", profile.path().display()))
-        .arg(&url)
-        .stdout(Stdio::null())
-        .stderr(Stdio::null())
-        .spawn();
-    let _browser = Browser(browser.expect("chromium, which tests/fetch.sh --tests installs"));
+    let mut running = host.start(&url, profile.path());
     let mut results: Vec<Option<Result<Vec<Vec<u32>>, String>>> = vec![None; cases.len()];
     let mut heard = Instant::now();
     loop {
         let Ok((stream, _)) = listener.accept() else {
-            assert!(heard.elapsed() < PATIENCE, "the browser has fallen silent");
+            assert!(heard.elapsed() < PATIENCE, "{host:?} has fallen silent");
+            assert!(running.0.try_wait().is_ok_and(|ended| ended.is_none()), "{host:?} has ended");
             std::thread::sleep(Duration::from_millis(1));
             continue;
         };
@@ -91,6 +122,7 @@ pub fn run(cases: &[(&'static Kernel, Case)]) -> Vec<Result<Vec<Vec<u32>>, Strin
         let text = || String::from_utf8_lossy(&body).into_owned();
         match (path.split('/').nth(1).unwrap_or_default(), number) {
             ("", _) => answer(&stream, "200 OK", "text/html", PAGE.as_bytes()),
+            ("browser.mjs", _) => answer(&stream, "200 OK", "text/javascript", SCRIPT.as_bytes()),
             ("case", Some(n)) => match cases.get(n).map(|(kernel, case)| package(kernel, case)) {
                 Some(Ok(bytes)) => answer(&stream, "200 OK", "application/octet-stream", &bytes),
                 Some(Err(fault)) => fail(&fault),
@@ -104,7 +136,7 @@ pub fn run(cases: &[(&'static Kernel, Case)]) -> Vec<Result<Vec<Vec<u32>>, Strin
                 results[n] = Some(Err(text()));
                 answer(&stream, "200 OK", "text/plain", &[]);
             }
-            ("fail", _) => fail(&format!("the browser says: {}", text())),
+            ("fail", _) => fail(&format!("{host:?} says: {}", text())),
             ("done", _) => break,
             _ => answer(&stream, "404 Not Found", "text/plain", &[]),
         }

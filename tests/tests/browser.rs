@@ -1,32 +1,50 @@
-//! Every kernel case, and the rotary phases, in Chromium: through Tint instead of naga, with the same bounds.
+//! Every kernel case that a browser may run, and the rotary phases, through Tint instead of naga, with the same bounds.
 
 use godwit_shaders::caps::WEBGPU;
 use godwit_shaders::rope_append::ROPE_APPEND;
-use godwit_shaders::{Case, KERNELS, Kernel};
+use godwit_shaders::{Caps, Case, KERNELS, Kernel, Variant};
+use godwit_tests::browser::Host;
 use godwit_tests::{browser, cases, phases};
+
+/// The cases of variants like this.
+fn of_variants(wanted: impl Fn(&Variant) -> bool) -> Vec<(&'static Kernel, Case)> {
+    let of_kernel = |&kernel: &&'static Kernel| (kernel.cases)().into_iter().map(move |case| (kernel, case));
+    KERNELS.iter().flat_map(of_kernel).filter(|(kernel, case)| wanted(&kernel.variants[case.variant])).collect()
+}
+
+/// Fails where one of the results isn't what its case wants.
+fn check(all: &[(&'static Kernel, Case)], results: &[Result<Vec<Vec<u32>>, String>]) {
+    let mut faults = Vec::new();
+    for ((kernel, case), result) in all.iter().zip(results) {
+        let checked = result.as_ref().map_err(Clone::clone).and_then(|outcome| cases::check(kernel, case, outcome));
+        if let Err(fault) = checked {
+            faults.push(format!("{} {}: {fault}", kernel.name, case.name));
+        }
+    }
+    assert!(faults.is_empty(), "{} of {} cases fail:\n{}", faults.len(), all.len(), faults.join("\n"));
+}
+
+/// SwiftShader doesn't compute in halves: in Dawn, on this machine's own driver.
+#[test]
+fn kernels_in_halves_in_dawn() {
+    let halves = Caps { halves: true, ..WEBGPU };
+    let all = of_variants(|variant| variant.runs_on(&halves) && !variant.runs_on(&WEBGPU));
+    assert!(!all.is_empty());
+    check(&all, &browser::run(Host::Dawn, &all));
+    println!("{} cases pass in Dawn", all.len());
+}
 
 #[test]
 fn kernels_and_phases_in_chromium() {
-    let mut all: Vec<(&'static Kernel, Case)> = Vec::new();
-    for &kernel in &KERNELS {
-        let cases = (kernel.cases)().into_iter().filter(|case| kernel.variants[case.variant].runs_on(&WEBGPU));
-        all.extend(cases.map(|case| (kernel, case)));
-    }
+    let mut all = of_variants(|variant| variant.runs_on(&WEBGPU));
     let kernels = all.len();
     // The largest position whose tables are sent each time in a moment.
     let probes = phases::THETAS.map(|theta| phases::cases(theta, 20));
     for probe in &probes {
         all.extend(probe.iter().map(|case| (&ROPE_APPEND, case.clone())));
     }
-    let results = browser::run(&all);
-    let mut faults = Vec::new();
-    for ((kernel, case), result) in all.iter().zip(&results).take(kernels) {
-        let checked = result.as_ref().map_err(Clone::clone).and_then(|outcome| cases::check(kernel, case, outcome));
-        if let Err(fault) = checked {
-            faults.push(format!("{} {}: {fault}", kernel.name, case.name));
-        }
-    }
-    assert!(faults.is_empty(), "{} of {kernels} cases fail:\n{}", faults.len(), faults.join("\n"));
+    let results = browser::run(Host::Chromium, &all);
+    check(&all[..kernels], &results[..kernels]);
     let outcomes: Vec<_> = results.into_iter().skip(kernels).map(|result| result.expect("it runs")).collect();
     for (theta, (probe, outcomes)) in
         phases::THETAS.into_iter().zip(probes.iter().zip(outcomes.chunks(outcomes.len() / 2)))

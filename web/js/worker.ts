@@ -30,6 +30,13 @@ function loaded(): WebEngine {
   return engine;
 }
 
+/** Whose GPU it is, as far as the browser says: wgpu doesn't ask it. */
+async function gpuKind(): Promise<{ vendor: string; architecture: string }> {
+  const adapter = await navigator.gpu.requestAdapter({ powerPreference: "high-performance" });
+  const { vendor = "", architecture = "" } = adapter?.info ?? {};
+  return { vendor, architecture };
+}
+
 const contextOf = (info: ModelInfo, options: EngineOptions) => Math.min(options.context ?? USUAL_CONTEXT, info.window);
 
 function open({ name, files }: Obtained): [WebModel, ModelInfo] {
@@ -52,7 +59,8 @@ const handlers: Handlers = {
     try {
       const [found, info] = open(await obtain(source, base, keep, () => new Sha256(), report, signal));
       signal.throwIfAborted();
-      engine = await WebEngine.load(found, { ...options, context: contextOf(info, options) }, (done: number, total: number) => {
+      const all = { ...options, ...(await gpuKind()), context: contextOf(info, options) };
+      engine = await WebEngine.load(found, all, (done: number, total: number) => {
         report("gpu", done, total);
         return !signal.aborted;
       });

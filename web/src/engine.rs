@@ -21,11 +21,21 @@ struct LoadOptions {
     kv: String,
     memory: Option<f64>,
     webgpu_limits: bool,
+    /// As the browser's `GPUAdapterInfo` says.
+    vendor: String,
+    architecture: String,
 }
 
 impl Default for LoadOptions {
     fn default() -> Self {
-        Self { context: None, kv: KvFormat::default().to_string(), memory: None, webgpu_limits: false }
+        Self {
+            context: None,
+            kv: KvFormat::default().to_string(),
+            memory: None,
+            webgpu_limits: false,
+            vendor: String::new(),
+            architecture: String::new(),
+        }
     }
 }
 
@@ -61,7 +71,8 @@ impl WebEngine {
         let model = model.model.clone();
         let options: LoadOptions = from_js(&options)?;
         let memory = options.memory.map(|bytes| bytes as u64);
-        let gpu = GpuOptions { memory, webgpu_limits: options.webgpu_limits, ..GpuOptions::default() };
+        let dots = Some(has_dots(&options.vendor, &options.architecture));
+        let gpu = GpuOptions { memory, webgpu_limits: options.webgpu_limits, dots, ..GpuOptions::default() };
         let gpu = Gpu::open(&gpu).await?;
         let kv = kv_format(&options.kv)?;
         let context = options.context.map_or(ContextSize::Window, ContextSize::Tokens);
@@ -138,6 +149,16 @@ impl WebEngine {
     }
 }
 
+/// Whether GPUs of this vendor and architecture, by Dawn's names, have an instruction for dot products of four bytes.
+fn has_dots(vendor: &str, architecture: &str) -> bool {
+    match vendor {
+        "nvidia" => !["fermi", "kepler", "maxwell"].contains(&architecture),
+        "amd" => architecture.starts_with("rdna-") && architecture != "rdna-1",
+        "intel" => architecture.starts_with("gen-12") || architecture.starts_with("xe"),
+        _ => false,
+    }
+}
+
 /// Tells a callback two numbers; whether it wants to go on. A callback that throws does not.
 pub fn goes_on(callback: &Function, done: f64, total: f64) -> bool {
     let arguments = Array::of2(&done.into(), &total.into());
@@ -152,4 +173,32 @@ async fn unless<T>(stopped: &Cell<bool>, work: impl Future<Output = Result<T, Er
         state => state,
     })
     .await
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn dot_products_are_for_gpus_that_have_them() {
+        for (vendor, architecture) in [
+            ("nvidia", "pascal"),
+            ("nvidia", "lovelace"),
+            ("amd", "rdna-3"),
+            ("intel", "gen-12lp"),
+            ("intel", "xe-2lpg"),
+        ] {
+            assert!(has_dots(vendor, architecture), "{vendor} {architecture}");
+        }
+        for (vendor, architecture) in [
+            ("nvidia", "maxwell"),
+            ("amd", "gcn-5"),
+            ("amd", "rdna-1"),
+            ("intel", "gen-11"),
+            ("apple", "metal-3"),
+            ("", ""),
+        ] {
+            assert!(!has_dots(vendor, architecture), "{vendor} {architecture}");
+        }
+    }
 }

@@ -80,6 +80,9 @@ pub struct GpuOptions {
     pub submit_budget: Option<Duration>,
     /// Whether kernels for CPUs run on it: to try those for GPUs on a CPU that imitates one. None: as the adapter says.
     pub cpu: Option<bool>,
+    /// Whether it has an instruction for dot products of four bytes, which decides how one token is computed where nobody tunes.
+    /// None: as far as the adapter says.
+    pub dots: Option<bool>,
 }
 
 /// An adapter, as people see it.

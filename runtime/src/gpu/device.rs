@@ -88,12 +88,12 @@ impl Gpu {
         let cpu = options.cpu.unwrap_or(summary.is_cpu());
         let caps = Caps {
             subgroups: features.contains(wgpu::Features::SUBGROUP),
-            // No browser has compiled such kernels yet: those that tests run in have neither.
+            // wgpu doesn't ask browsers for subgroups, and nobody has compiled such kernels in one.
             subgroups32: NATIVE && features.contains(wgpu::Features::SUBGROUP) && has_subgroups32(&adapter),
-            halves: NATIVE && features.contains(wgpu::Features::SHADER_F16),
+            halves: features.contains(wgpu::Features::SHADER_F16),
             matrices,
             spread,
-            dots: has_dots(&adapter),
+            dots: options.dots.unwrap_or_else(|| has_dots(&adapter)),
             // Bindings of the whole limit can't begin at an aligned offset past 2^31.
             max_binding: limits.max_storage_buffer_binding_size / BINDING_ALIGNMENT * BINDING_ALIGNMENT,
             max_buffer: limits.max_buffer_size,
@@ -216,10 +216,15 @@ fn has_spread(adapter: &wgpu::Adapter) -> bool {
     adapter.features().contains(SPREAD_FEATURES) && adapter.get_info().subgroup_min_size >= 8
 }
 
-/// Whether an adapter has dot products of bytes. wgpu doesn't say; naga makes an instruction of them for these backends alone.
+/// NVIDIA's vendor ID.
+const NVIDIA: u32 = 0x10de;
+
+/// Whether an adapter is known to have an instruction for dot products of bytes, and naga to make one of them. Vulkan would tell, wgpu
+/// doesn't. Where drivers have to imitate them they take seven to fifteen times as long as floats do (docs/PERFORMANCE.md): other GPUs
+/// that have it are left to tuning.
 fn has_dots(adapter: &wgpu::Adapter) -> bool {
     let info = adapter.get_info();
-    info.device_type != wgpu::DeviceType::Cpu && matches!(info.backend, wgpu::Backend::Vulkan | wgpu::Backend::Dx12)
+    info.vendor == NVIDIA && matches!(info.backend, wgpu::Backend::Vulkan | wgpu::Backend::Dx12)
 }
 
 /// The limits to ask for: the WebGPU defaults, raised to the adapter's where more is of use.

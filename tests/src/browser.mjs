@@ -1,8 +1,6 @@
-<!doctype html>
-<title>Kernel cases</title>
-<script type="module">
+// Fetches kernel cases from an address, runs them by WebGPU, and posts their buffers back.
+
 const GUARD = 256; // bytes before and after each buffer
-const post = (path, body) => fetch(path, { method: "POST", body });
 const pipelines = new Map();
 
 async function compiled(device, c) {
@@ -67,30 +65,34 @@ async function run(device, c, data, offset) {
   return bytes;
 }
 
-try {
-  const adapter = await navigator.gpu?.requestAdapter();
-  if (!adapter) throw new Error("there is no WebGPU adapter");
-  const device = await adapter.requestDevice();
-  device.lost.then((info) => post("/fail", `the device was lost: ${info.message}`));
-  for (let n = 0; ; n++) {
-    const response = await fetch(`/case/${n}`);
-    if (response.status === 204) break;
-    const data = await response.arrayBuffer();
-    const length = new DataView(data).getUint32(0, true);
-    const c = JSON.parse(new TextDecoder().decode(new Uint8Array(data, 4, length)));
-    device.pushErrorScope("validation");
-    let bytes, fault;
-    try {
-      bytes = await run(device, c, data, 4 + length);
-    } catch (error) {
-      fault = String(error);
+/** Runs all cases of the server at `url`; features that some of them need are asked for. */
+export async function runCases(url, gpu) {
+  const post = (path, body) => fetch(url + path, { method: "POST", body });
+  try {
+    const adapter = await gpu?.requestAdapter();
+    if (!adapter) throw new Error("there is no WebGPU adapter");
+    const requiredFeatures = ["shader-f16"].filter((feature) => adapter.features.has(feature));
+    const device = await adapter.requestDevice({ requiredFeatures });
+    device.lost.then((info) => post("/fail", `the device was lost: ${info.message}`));
+    for (let n = 0; ; n++) {
+      const response = await fetch(`${url}/case/${n}`);
+      if (response.status === 204) break;
+      const data = await response.arrayBuffer();
+      const length = new DataView(data).getUint32(0, true);
+      const c = JSON.parse(new TextDecoder().decode(new Uint8Array(data, 4, length)));
+      device.pushErrorScope("validation");
+      let bytes, fault;
+      try {
+        bytes = await run(device, c, data, 4 + length);
+      } catch (error) {
+        fault = String(error);
+      }
+      const invalid = await device.popErrorScope();
+      fault ??= invalid?.message;
+      await (fault ? post(`/error/${n}`, fault) : post(`/result/${n}`, bytes));
     }
-    const invalid = await device.popErrorScope();
-    fault ??= invalid?.message;
-    await (fault ? post(`/error/${n}`, fault) : post(`/result/${n}`, bytes));
+    await post("/done", "");
+  } catch (error) {
+    await post("/fail", String(error));
   }
-  await post("/done", "");
-} catch (error) {
-  await post("/fail", String(error));
 }
-</script>
