@@ -39,10 +39,10 @@ fn kernels_for_gpus_answer_like_those_for_cpus() {
     // What is a little off may be rounded to the next of 16 codes.
     for (kv, most) in [("q8_0", 1e-5), ("q4_0", 1e-3)] {
         // Decode from where a workgroup attends to all positions to where several do.
-        let logits = |cpu: bool| {
+        let logits = |cpu: bool, dots: bool| {
             let adapter = std::env::var("GODWIT_ADAPTER").ok();
-            let gpu =
-                block_on(Gpu::open(&GpuOptions { adapter, cpu: Some(cpu), ..GpuOptions::default() })).expect("a GPU");
+            let options = GpuOptions { adapter, cpu: Some(cpu), dots: Some(dots), ..GpuOptions::default() };
+            let gpu = block_on(Gpu::open(&options)).expect("a GPU");
             let options = EngineOptions { kv: kv.parse().expect("a type"), ..EngineOptions::default() };
             let engine = block_on(Engine::load(gpu, &model, &options, &mut |_| ())).expect("it loads");
             let mut session = session(&engine);
@@ -55,8 +55,11 @@ fn kernels_for_gpus_answer_like_those_for_cpus() {
                 })
                 .collect::<Vec<_>>()
         };
-        for (at, (gpu, cpu)) in logits(false).iter().zip(&logits(true)).enumerate() {
-            assert!(cosine(gpu, cpu) > 1.0 - most, "{kv}, token {at}: {}", cosine(gpu, cpu));
+        let of_cpu = logits(true, false);
+        for dots in [false, true] {
+            for (at, (gpu, cpu)) in logits(false, dots).iter().zip(&of_cpu).enumerate() {
+                assert!(cosine(gpu, cpu) > 1.0 - most, "{kv}, dots {dots}, token {at}: {}", cosine(gpu, cpu));
+            }
         }
     }
 }

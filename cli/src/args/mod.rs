@@ -127,7 +127,7 @@ impl Common {
             memory: self.gpu_memory,
             tuning: None,
             submit_budget: self.submit_budget.map(Duration::from_millis),
-            cpu: None,
+            ..GpuOptions::default()
         }
     }
 }

@@ -76,7 +76,7 @@ pub static ATTEND: Kernel = Kernel {
         Variant::spread("block_spread", &["CPU", "BLOCK", "SPREAD"]),
         Variant::base("prefill", &["WIDE"]),
         Variant::base("decode", &["DECODE"]),
-        Variant::subgroups32("decode32", &["DECODE", "SUBGROUPS"]),
+        Variant::subgroups32("decode32", &["DECODE", "SUBGROUPS", "AHEAD"]),
         Variant::matrices32("matrix", &["MATRIX"]),
     ],
     work,

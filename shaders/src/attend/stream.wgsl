@@ -1,7 +1,9 @@
 // Attention of one token, for GPUs: how a workgroup goes through its positions. 32 invocations make a team, of which a workgroup has
 // eight: each has its own part of the positions, and goes by its own largest scores until the end. A team looks at 32 positions
-// at a time: first a quarter of four keys an invocation, then eight floats of every so many values. What comes next is always on its
-// way already.
+// at a time: first a quarter of four keys an invocation, then eight floats of every so many values.
+//
+// Where AHEAD is set, what comes next is always on its way already. That takes up to twice the registers: NVIDIA's GPUs, on which it was
+// measured, have them; Intel's have not, and AMD's have half as many subgroups at work then.
 //
 // The four rows of a workgroup are the members of vectors.
 const TEAM = 32u;
@@ -81,12 +83,16 @@ fn own_keys(first: u32, last: u32, kv_head: u32, lane: u32) -> u32 {
 
 // Sends for the first keys and values of slots `begin` to `end`.
 fn start(begin: u32, end: u32, kv_head: u32, lane: u32) -> Ahead {
+#ifdef AHEAD
     let first = begin + lane / TEAM * team_len(begin, end);
     let last = max(end, 1u) - 1u;
     return Ahead(
         load_keys(own_keys(first, last, kv_head, lane), lane % TEAM / 8u * QUADS, 0u),
         load_values(values_base(first, last, kv_head, lane), lane),
     );
+#else
+    return Ahead();
+#endif
 }
 
 // What a team's invocations know of slots `begin` to `end`.
@@ -107,10 +113,14 @@ fn seen(first_ahead: Ahead, begin: u32, end: u32, kv_head: u32, lane: u32) -> St
         let scale = scales_at(base, quarter);
         var found = Scores();
         for (var n = 0u; n < QUADS; n += K_VALUES) {
+#ifdef AHEAD
             let words = keys;
             let is_last = n + K_VALUES >= QUADS;
             let next = select(base, own_keys(first + TEAM, last, kv_head, lane), is_last);
             keys = load_keys(next, quarter, select(n + K_VALUES, 0u, is_last));
+#else
+            let words = load_keys(base, quarter, n);
+#endif
             found = with_keys(found, base, quarter, n, words);
         }
         found = Scores(found.a * scale.x, found.b * scale.y, found.c * scale.z, found.d * scale.w);
@@ -129,8 +139,12 @@ fn seen(first_ahead: Ahead, begin: u32, end: u32, kv_head: u32, lane: u32) -> St
         let count = min(own_end - min(first, own_end), TEAM);
         for (var j = 0u; j < count; j += 4u * VALUES) {
             let at = values_base(first + j, last, kv_head, lane);
+#ifdef AHEAD
             let v = values;
             values = load_values(values_base(first + min(j + 4u * VALUES, TEAM), last, kv_head, lane), lane);
+#else
+            let v = load_values(at, lane);
+#endif
             let i = vec4<u32>(j + turn) + vec4<u32>(0u, VALUES, 2u * VALUES, 3u * VALUES);
             let from_ = min(i, vec4<u32>(TEAM - 1u));
             let counts = select(vec4<f32>(i < vec4<u32>(TEAM)), vec4<f32>(1.0), TEAM % (4u * VALUES) == 0u);

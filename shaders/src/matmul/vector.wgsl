@@ -1,5 +1,6 @@
 // One token, for GPUs, which want many invocations and few loads: each has the same row of four tiles, SPLITS of them share the
-// rows' groups. x and y are the first token's.
+// rows' groups. What hides the loads is that there are many: the next group's on their way would be more registers than some GPUs
+// have. x and y are the first token's.
 override LANES: u32 = 8;   // rows of a tile in a workgroup
 override SPLITS: u32 = 32;
 
@@ -17,20 +18,13 @@ fn matmul(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_id)
     let b3 = base_of(4u * four + 3u, lane);
     var sum = vec4<f32>();
     var square = 0.0;
-    // Loads are on their way together, and while the group before them is worked on.
-    let last = groups_in_row() - 1u;
-    var w0 = load_packed(b0, min(local.y, last));
-    var w1 = load_packed(b1, min(local.y, last));
-    var w2 = load_packed(b2, min(local.y, last));
-    var w3 = load_packed(b3, min(local.y, last));
     let groups = groups_in_row();
     for (var g = local.y; g < groups; g += SPLITS) {
         var v = load_x(g * 8u);
-        let next = min(g + SPLITS, last);
-        let n0 = load_packed(b0, next);
-        let n1 = load_packed(b1, next);
-        let n2 = load_packed(b2, next);
-        let n3 = load_packed(b3, next);
+        let w0 = load_packed(b0, g);
+        let w1 = load_packed(b1, g);
+        let w2 = load_packed(b2, g);
+        let w3 = load_packed(b3, g);
         if NORMED {
             square += squares_of(v);
             v = times_norm(v, g * 8u);
@@ -40,10 +34,6 @@ fn matmul(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_id)
             dot_stored(unpack(w0, g), v, sums), dot_stored(unpack(w1, g), v, sums),
             dot_stored(unpack(w2, g), v, sums), dot_stored(unpack(w3, g), v, sums),
         );
-        w0 = n0;
-        w1 = n1;
-        w2 = n2;
-        w3 = n3;
     }
     let own = local.y * LANES + local.x;
     parts[own] = sum;

@@ -70,7 +70,7 @@ pub static ROPE_ATTEND: Kernel = Kernel {
         write("y"),
     ],
     overrides: &["K_VALUES", "V_VALUES", "HEAD_DIM"],
-    variants: &[Variant::base("base", &[]), Variant::subgroups32("subgroups32", &["SUBGROUPS"])],
+    variants: &[Variant::base("base", &[]), Variant::subgroups32("subgroups32", &["SUBGROUPS", "AHEAD"])],
     work,
     reference: reference::rope_attend,
     cases: cases::cases,
