@@ -67,16 +67,6 @@ fn four_floats(s: vec4<u32>, t: vec4<u32>, u: vec4<u32>, v: vec4<u32>) -> Four {
     );
 }
 
-// `s` and the products of the rows' quads with a key's.
-fn with_products(s: vec4<f32>, q0: vec4<f32>, q1: vec4<f32>, q2: vec4<f32>, q3: vec4<f32>, k: vec4<f32>) -> vec4<f32> {
-    return vec4<f32>(
-        fma(q0.w, k.w, fma(q0.z, k.z, fma(q0.y, k.y, fma(q0.x, k.x, s.x)))),
-        fma(q1.w, k.w, fma(q1.z, k.z, fma(q1.y, k.y, fma(q1.x, k.x, s.y)))),
-        fma(q2.w, k.w, fma(q2.z, k.z, fma(q2.y, k.y, fma(q2.x, k.x, s.z)))),
-        fma(q3.w, k.w, fma(q3.z, k.z, fma(q3.y, k.y, fma(q3.x, k.x, s.w)))),
-    );
-}
-
 // Adds what quad `n` of a quarter, whose first is `first`, does to the scores of four keys.
 fn with_quad(s: Scores, base: u32, first: u32, n: u32, k: Four) -> Scores {
     if n >= QUADS {

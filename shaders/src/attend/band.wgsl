@@ -2,72 +2,96 @@
 
 // The largest of a band's values.
 fn max_all(value: vec4<f32>, lane: u32) -> vec4<f32> {
-    lanes[lane] = value;
-    for (var half = WIDTH / 2u; half > 0u; half >>= 1u) {
+    weights[lane] = value;
+    for (var half = PLACES / 2u; half > 0u; half >>= 1u) {
         workgroupBarrier();
-        if lane % WIDTH < half {
-            lanes[lane] = max(lanes[lane], lanes[lane + half]);
+        if lane % PLACES < half {
+            weights[lane] = max(weights[lane], weights[lane + half]);
         }
     }
     workgroupBarrier();
-    let all = lanes[lane / WIDTH * WIDTH];
+    let all = weights[lane / PLACES * PLACES];
     workgroupBarrier();
     return all;
 }
 
 // Their sum.
 fn sum_all(value: vec4<f32>, lane: u32) -> vec4<f32> {
-    lanes[lane] = value;
-    for (var half = WIDTH / 2u; half > 0u; half >>= 1u) {
+    weights[lane] = value;
+    for (var half = PLACES / 2u; half > 0u; half >>= 1u) {
         workgroupBarrier();
-        if lane % WIDTH < half {
-            lanes[lane] += lanes[lane + half];
+        if lane % PLACES < half {
+            weights[lane] += weights[lane + half];
         }
     }
     workgroupBarrier();
-    let all = lanes[lane / WIDTH * WIDTH];
+    let all = weights[lane / PLACES * PLACES];
     workgroupBarrier();
     return all;
 }
 
-// The products of a band's four rows' quad i with a piece of a key.
-fn dots(band: u32, i: u32, k: vec4<f32>) -> vec4<f32> {
+// The scores of a band's four rows with two positions.
+struct Two { a: vec4<f32>, b: vec4<f32> }
+
+// Adds what quad i of the rows does with quads of two keys.
+fn with_quads(s: Two, band: u32, i: u32, a: vec4<f32>, b: vec4<f32>) -> Two {
     let at = i * ROWS + 4u * band;
-    return vec4<f32>(dot(queries[at], k), dot(queries[at + 1u], k), dot(queries[at + 2u], k), dot(queries[at + 3u], k));
+    let q0 = queries[at];
+    let q1 = queries[at + 1u];
+    let q2 = queries[at + 2u];
+    let q3 = queries[at + 3u];
+    return Two(with_products(s.a, q0, q1, q2, q3, a), with_products(s.b, q0, q1, q2, q3, b));
 }
 
-fn scores_at(band: u32, base: u32) -> vec4<f32> {
-    var scores = vec4<f32>();
+// The scores with the keys that begin at two places.
+fn scores_at(band: u32, base_a: u32, base_b: u32) -> Two {
+    var sum = Two();
     // Eight loads on their way together. A scale is good for 16 floats at least, and so is a head's length a multiple.
-    let last = HEAD_DIM / 4u - 4u;
-    for (var i = 0u; i <= last; i += 8u) {
-        let j = min(i + 4u, last);
-        let a = k_quad(base, i);
-        let b = k_quad(base, i + 1u);
-        let c = k_quad(base, i + 2u);
-        let d = k_quad(base, i + 3u);
-        let e = k_quad(base, j);
-        let f = k_quad(base, j + 1u);
-        let g = k_quad(base, j + 2u);
-        let h = k_quad(base, j + 3u);
-        let scale = k_scale(base, i);
-        let scale2 = select(0.0, k_scale(base, j), j > i);
-        let low = (dots(band, i, a) + dots(band, i + 1u, b)) + (dots(band, i + 2u, c) + dots(band, i + 3u, d));
-        let high = (dots(band, j, e) + dots(band, j + 1u, f)) + (dots(band, j + 2u, g) + dots(band, j + 3u, h));
-        scores += low * scale + high * scale2;
+    for (var i = 0u; i < HEAD_DIM / 4u; i += 4u) {
+        let a0 = k_quad(base_a, i);
+        let a1 = k_quad(base_a, i + 1u);
+        let a2 = k_quad(base_a, i + 2u);
+        let a3 = k_quad(base_a, i + 3u);
+        let b0 = k_quad(base_b, i);
+        let b1 = k_quad(base_b, i + 1u);
+        let b2 = k_quad(base_b, i + 2u);
+        let b3 = k_quad(base_b, i + 3u);
+        var s = Two();
+        if K_VALUES < 4u {
+            s = sum;
+        }
+        s = with_quads(s, band, i, a0, b0);
+        s = with_quads(s, band, i + 1u, a1, b1);
+        s = with_quads(s, band, i + 2u, a2, b2);
+        s = with_quads(s, band, i + 3u, a3, b3);
+        if K_VALUES >= 4u {
+            s = Two(fma(s.a, vec4<f32>(k_scale(base_a, i)), sum.a), fma(s.b, vec4<f32>(k_scale(base_b, i)), sum.b));
+        }
+        sum = s;
     }
-    return scores;
+    return sum;
+}
+
+// Whether rounds of four positions an invocation end with the last position.
+override EVEN: bool = WIDTH % (4u * (PLACES / (HEAD_DIM / 4u))) == 0u;
+
+// The weight of position i of a band, whose weights begin at `first`; beyond the last there is none.
+fn weight_at(first: u32, i: u32) -> vec4<f32> {
+    if EVEN {
+        return weights[first + i];
+    }
+    return select(vec4<f32>(), weights[first + min(i, WIDTH - 1u)], i < WIDTH);
 }
 
 // One row's sums over all turns, to its state.
 fn put_sums(sum: vec4<f32>, lane: u32, quads: u32, at: u32, known: bool) {
-    lanes[lane] = sum;
+    weights[lane] = sum;
     workgroupBarrier();
-    let place = lane % WIDTH;
+    let place = lane % PLACES;
     if place < quads && known {
-        var all = lanes[lane];
-        for (var i = quads; i < WIDTH / quads * quads; i += quads) {
-            all += lanes[lane + i];
+        var all = weights[lane];
+        for (var i = quads; i < PLACES / quads * quads; i += quads) {
+            all += weights[lane + i];
         }
         put_state4(at + place * 4u, all);
     }

@@ -1,13 +1,13 @@
 // Many tokens, for GPUs: 256 invocations in four bands. A band has four rows, whose scores are the members of a vector; each of its
-// invocations looks at one position, then sums one quad of the values of every so many positions.
+// invocations looks at two positions, for which it loads the queries once, then sums one quad of the values of every so many positions.
 const BANDS = 4u;
 const LANES = 256u;
-const WIDTH = LANES / BANDS; // positions looked at together
+const PLACES = LANES / BANDS; // invocations of a band
+const WIDTH = 2u * PLACES;    // positions looked at together
 const ROWS = 4u * BANDS;
 
-var<workgroup> queries: array<vec4<f32>, ROWS * 32u>; // [quad, row]
-var<workgroup> weights: array<vec4<f32>, LANES>;      // [band, position]
-var<workgroup> lanes: array<vec4<f32>, LANES>;
+var<workgroup> queries: array<vec4<f32>, ROWS * 32u>;    // [quad, row]
+var<workgroup> weights: array<vec4<f32>, BANDS * WIDTH>; // [band, position]; between times what invocations tell each other
 
 #import attend_band
 
@@ -21,8 +21,8 @@ fn attend(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_ind
     if row0 >= rows || split >= splits_in_use(p.splits) {
         return;
     }
-    let band = lane / WIDTH;
-    let place = lane % WIDTH;
+    let band = lane / PLACES;
+    let place = lane % PLACES;
     let last_row = min(row0 + ROWS, rows) - 1u;
     let slots = slots_of(split, last_row);
     let begin = slots.begin;
@@ -45,7 +45,8 @@ fn attend(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_ind
     let at = ((split * p.kv_heads + kv_head) * rows + min(four, vec4<u32>(last_row))) * stride; // the rows' states
     let own = place % quads;
     let turn = place / quads;
-    let turns = WIDTH / quads;
+    let turns = PLACES / quads;
+    let step = p.kv_heads * p.v_words;
     var s0 = vec4<f32>();
     var s1 = vec4<f32>();
     var s2 = vec4<f32>();
@@ -64,20 +65,25 @@ fn attend(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_ind
             s3 = state4(at.w + own * 4u);
         }
     }
-    workgroupBarrier();
 
     for (var first = begin; first < end; first += WIDTH) {
+        // The queries are there, and the weights before these read.
+        workgroupBarrier();
         let slot = first + place;
-        var scores = vec4<f32>(NEVER);
-        if slot < end {
-            scores = select(scores, scores_at(band, key_base(kv_head, slot)), vec4<u32>(slot) < seen);
-        }
+        let both = scores_at(band, key_base(kv_head, min(slot, end - 1u)), key_base(kv_head, min(slot + PLACES, end - 1u)));
+        let limit = min(seen, vec4<u32>(end));
+        let a = select(vec4<f32>(NEVER), both.a, vec4<u32>(slot) < limit);
+        let b = select(vec4<f32>(NEVER), both.b, vec4<u32>(slot + PLACES) < limit);
         let before = peak;
-        peak = max(peak, max_all(scores, lane));
-        let weight = select(vec4<f32>(), exp(scores - peak), scores > vec4<f32>(NEVER));
-        weights[lane] = weight;
+        peak = max(peak, max_all(max(a, b), lane));
+        // Those that may not be seen have no weight.
+        let of_a = select(vec4<f32>(), exp(a - peak), a > vec4<f32>(NEVER));
+        let of_b = select(vec4<f32>(), exp(b - peak), b > vec4<f32>(NEVER));
+        let own_weights = band * WIDTH;
+        weights[own_weights + place] = of_a;
+        weights[own_weights + place + PLACES] = of_b;
         let rescale = exp(before - peak);
-        total = fma(total, rescale, weight);
+        total = fma(total, rescale, of_a + of_b);
         s0 *= rescale.x;
         s1 *= rescale.y;
         s2 *= rescale.z;
@@ -85,31 +91,28 @@ fn attend(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_ind
         workgroupBarrier();
         if turn < turns {
             let count = min(WIDTH, end - first);
-            let step = p.kv_heads * p.v_words;
-            let base = value_base(kv_head, first);
-            let last = count - 1u;
+            let last = value_base(kv_head, first + count - 1u);
+            var at_ = value_base(kv_head, first + turn);
             // Four positions' loads are on their way together.
             for (var i = turn; i < count; i += 4u * turns) {
-                let j = i + turns;
-                let k = i + 2u * turns;
-                let l = i + 3u * turns;
-                let vi = v_quad(base + i * step, own);
-                let vj = v_quad(base + min(j, last) * step, own);
-                let vk = v_quad(base + min(k, last) * step, own);
-                let vl = v_quad(base + min(l, last) * step, own);
-                let own_weights = band * WIDTH;
-                let wi = weights[own_weights + i];
-                let wj = select(vec4<f32>(), weights[own_weights + min(j, last)], j < count);
-                let wk = select(vec4<f32>(), weights[own_weights + min(k, last)], k < count);
-                let wl = select(vec4<f32>(), weights[own_weights + min(l, last)], l < count);
-                s0 += (wi.x * vi + wj.x * vj) + (wk.x * vk + wl.x * vl);
-                s1 += (wi.y * vi + wj.y * vj) + (wk.y * vk + wl.y * vl);
-                s2 += (wi.z * vi + wj.z * vj) + (wk.z * vk + wl.z * vl);
-                s3 += (wi.w * vi + wj.w * vj) + (wk.w * vk + wl.w * vl);
+                let v = v_quad(at_, own);
+                let u = v_quad(min(at_ + turns * step, last), own);
+                let t = v_quad(min(at_ + 2u * turns * step, last), own);
+                let s = v_quad(min(at_ + 3u * turns * step, last), own);
+                let wv = weights[own_weights + i];
+                let wu = weight_at(own_weights, i + turns);
+                let wt = weight_at(own_weights, i + 2u * turns);
+                let ws = weight_at(own_weights, i + 3u * turns);
+                s0 = fma(vec4<f32>(ws.x), s, fma(vec4<f32>(wt.x), t, fma(vec4<f32>(wu.x), u, fma(vec4<f32>(wv.x), v, s0))));
+                s1 = fma(vec4<f32>(ws.y), s, fma(vec4<f32>(wt.y), t, fma(vec4<f32>(wu.y), u, fma(vec4<f32>(wv.y), v, s1))));
+                s2 = fma(vec4<f32>(ws.z), s, fma(vec4<f32>(wt.z), t, fma(vec4<f32>(wu.z), u, fma(vec4<f32>(wv.z), v, s2))));
+                s3 = fma(vec4<f32>(ws.w), s, fma(vec4<f32>(wt.w), t, fma(vec4<f32>(wu.w), u, fma(vec4<f32>(wv.w), v, s3))));
+                at_ += 4u * turns * step;
             }
         }
     }
 
+    workgroupBarrier();
     put_sums(s0, lane, quads, at.x, known.x);
     put_sums(s1, lane, quads, at.y, known.y);
     put_sums(s2, lane, quads, at.z, known.z);
