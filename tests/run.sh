@@ -37,7 +37,7 @@ VK_DRIVER_FILES=$SWIFTSHADER cargo test --quiet --workspace --test model --test 
 RADV=$(compgen -G '/usr/share/vulkan/icd.d/radeon_icd*.json')
 for gpu in renoir navi31; do
   step "kernels through AMD's compiler, for $gpu"
-  RADV_FORCE_FAMILY=$gpu VK_DRIVER_FILES=$RADV cargo test --quiet --workspace --test amd | tail -n 1
+  RADV_FORCE_FAMILY=$gpu VK_DRIVER_FILES=$RADV cargo test --quiet --workspace --test registers | tail -n 1
 done
 
 step "the web page and package"

@@ -1,10 +1,11 @@
-//! Compiles the kernels for an AMD GPU that isn't there, by RADV, Mesa's driver: whether its compiler takes them, and whether they fit
-//! its registers.
+//! Compiles the kernels for GPUs that aren't there, by Mesa's drivers: whether their compilers take them, and whether they fit the
+//! registers. For AMD's, by RADV, which has a device for that; kernels must fit:
 //!
-//!     RADV_FORCE_FAMILY=navi31 VK_DRIVER_FILES=/usr/share/vulkan/icd.d/radeon_icd.json cargo test -p godwit-tests --test amd
+//!     RADV_FORCE_FAMILY=navi31 VK_DRIVER_FILES=/usr/share/vulkan/icd.d/radeon_icd.json cargo test -p godwit-tests --test registers
 //!
-//! Prints for each pipeline the registers of an invocation, the subgroups that a SIMD unit holds at once, what is spilled, bytes of
-//! code, and the driver's guess at the cycles. wgpu can't open such a device, for it has no queue that works.
+//! For Intel's, by ANV, with the shim of Mesa's source that stands in for the kernel (docs/PORTABILITY.md). Arguments are parts of
+//! kernels' names; for each pipeline a line says what it takes, in the driver's own measures. wgpu can't open such devices, for they
+//! have no queue that works.
 
 use std::error::Error;
 use std::ffi::{CStr, CString};
@@ -13,14 +14,15 @@ use ash::vk;
 use godwit_shaders::Kernel;
 use godwit_tests::translate;
 
-/// What a compiled kernel takes, as the driver says.
-struct Statistics {
-    registers: u64,
-    subgroups: u64,
-    scratch: u64,
-    code: u64,
-    cycles: u64,
-}
+/// What drivers say of a compiled kernel: what people call it, and as what RADV and ANV tell it.
+const MEASURES: [(&str, &str, &str); 5] = [
+    ("registers", "VGPRs", "Max live registers"),
+    ("subgroups", "Subgroups per SIMD", "Max dispatch width"),
+    ("spilled", "Scratch size", "Spill Count"),
+    ("code", "Code size", "Instruction Count"),
+    ("cycles", "Inverse Throughput", "Cycle Count"),
+];
+const SPILLED: usize = 2;
 
 struct Device {
     device: ash::Device,
@@ -31,34 +33,36 @@ struct Device {
 }
 
 fn main() -> Result<(), Box<dyn Error>> {
+    let wanted: Vec<String> = std::env::args().skip(1).filter(|argument| !argument.starts_with('-')).collect();
     let (name, device) = open()?;
-    if !name.contains("RADV") {
-        return Err(format!("{name} is not RADV's: set RADV_FORCE_FAMILY and VK_DRIVER_FILES").into());
-    }
-    println!("{name}\n{:>9} {:>9} {:>8} {:>7} {:>8}", "registers", "subgroups", "scratch", "code", "cycles");
+    let is_amd = name.contains("RADV");
+    println!("{name}");
+    MEASURES.iter().for_each(|(measure, ..)| print!("{measure:>10}"));
+    println!();
     let (mut pipelines, mut spilled) = (0, Vec::new());
     for (kernel, variant, format) in translate::variants() {
-        if variant.is_for_cpus() || variant.matrices && !device.matrices {
+        let label = translate::label(kernel, variant, format);
+        let is_wanted = wanted.is_empty() || wanted.iter().any(|part| label.contains(part));
+        if !is_wanted || variant.is_for_cpus() || variant.matrices && !device.matrices {
             continue;
         }
-        let label = translate::label(kernel, variant, format);
         let checked = translate::module(kernel, variant, format)?;
         for constants in translate::override_sets(kernel, variant, |of_case| of_case == format) {
             let words = translate::spirv(&translate::with_constants(kernel, &checked, &constants)?, variant)?;
-            let Statistics { registers, subgroups, scratch, code, cycles } =
-                device.compile(kernel, &words).map_err(|fault| format!("{label} {constants:?}: {fault}"))?;
+            let measured = device.compile(kernel, &words).map_err(|fault| format!("{label} {constants:?}: {fault}"))?;
             let mut constants: Vec<_> = constants.iter().map(|(name, value)| format!("{name}={value}")).collect();
             constants.sort();
             let line = format!("{label} {}", constants.join(" "));
-            println!("{registers:>9} {subgroups:>9} {scratch:>8} {code:>7} {cycles:>8}  {line}");
+            measured.iter().for_each(|value| print!("{value:>10}"));
+            println!("  {line}");
             pipelines += 1;
-            if scratch > 0 {
+            if measured[SPILLED] > 0 {
                 spilled.push(line);
             }
         }
     }
     println!("{pipelines} pipelines, {} of them spill", spilled.len());
-    match spilled.first() {
+    match spilled.first().filter(|_| is_amd) {
         Some(line) => Err(format!("{line}: registers are spilled").into()),
         None => Ok(()),
     }
@@ -103,8 +107,8 @@ fn open() -> Result<(String, Device), Box<dyn Error>> {
 }
 
 impl Device {
-    /// Compiles a kernel's SPIR-V.
-    fn compile(&self, kernel: &Kernel, words: &[u32]) -> Result<Statistics, Box<dyn Error>> {
+    /// Compiles a kernel's SPIR-V. What the driver says of it, as [`MEASURES`].
+    fn compile(&self, kernel: &Kernel, words: &[u32]) -> Result<Vec<u64>, Box<dyn Error>> {
         let device = &self.device;
         let bindings: Vec<_> = (0..2 + kernel.bindings.len() as u32)
             .map(|binding| {
@@ -141,19 +145,15 @@ impl Device {
                 .map_err(|(_, fault)| fault)?;
             let info = vk::PipelineExecutableInfoKHR::default().pipeline(pipelines[0]);
             let all = self.statistics.get_pipeline_executable_statistics(&info)?;
-            let value = |name: &str| {
-                let named = all
-                    .iter()
-                    .find(|statistic| statistic.name_as_c_str().is_ok_and(|n| n.to_bytes() == name.as_bytes()));
-                named.map(|statistic| statistic.value.u64).ok_or(format!("the driver doesn't say: {name}"))
+            let value = |&(measure, radv, anv): &(&str, &str, &str)| {
+                let named = all.iter().find(|statistic| {
+                    statistic
+                        .name_as_c_str()
+                        .is_ok_and(|name| [radv, anv].map(str::as_bytes).contains(&name.to_bytes()))
+                });
+                named.map(|statistic| statistic.value.u64).ok_or(format!("the driver doesn't say: {measure}").into())
             };
-            Ok(Statistics {
-                registers: value("VGPRs")?,
-                subgroups: value("Subgroups per SIMD")?,
-                scratch: value("Scratch size")?,
-                code: value("Code size")?,
-                cycles: value("Inverse Throughput")?,
-            })
+            MEASURES.iter().map(value).collect()
         }
     }
 }
