@@ -117,7 +117,7 @@ fn write_others(kernel: &'static Kernel, (module, info): &(Module, ModuleInfo)) 
     msl::write_string(module, info, &options, &msl::PipelineOptions::default()).map_err(|e| e.to_string())?;
 
     let options = hlsl::Options {
-        shader_model: hlsl::ShaderModel::V6_2,
+        shader_model: hlsl::ShaderModel::V6_4,
         binding_map: bindings,
         fake_missing_bindings: false,
         ..Default::default()

@@ -220,11 +220,11 @@ fn has_spread(adapter: &wgpu::Adapter) -> bool {
 const NVIDIA: u32 = 0x10de;
 
 /// Whether an adapter is known to have an instruction for dot products of bytes, and naga to make one of them. Vulkan would tell, wgpu
-/// doesn't. Where drivers have to imitate them they take seven to fifteen times as long as floats do (docs/PERFORMANCE.md): other GPUs
-/// that have it are left to tuning.
+/// doesn't. Where drivers have to imitate them they take seven to fifteen times as long as floats do (docs/PERFORMANCE.md), and some
+/// of Microsoft's compilers refuse them: what else has it is left to tuning.
 fn has_dots(adapter: &wgpu::Adapter) -> bool {
     let info = adapter.get_info();
-    info.vendor == NVIDIA && matches!(info.backend, wgpu::Backend::Vulkan | wgpu::Backend::Dx12)
+    info.vendor == NVIDIA && info.backend == wgpu::Backend::Vulkan
 }
 
 /// The limits to ask for: the WebGPU defaults, raised to the adapter's where more is of use.

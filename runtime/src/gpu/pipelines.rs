@@ -60,7 +60,9 @@ impl Gpu {
         let source = compose(kernel, variant, *format, DIALECT)
             .map_err(|e| GpuError::Kernel { kernel: label.clone(), fault: e.to_string() })?;
         let device = &self.inner.device;
-        let scope = device.push_error_scope(wgpu::ErrorFilter::Validation);
+        // What naga refuses, and what the driver does.
+        let invalid = device.push_error_scope(wgpu::ErrorFilter::Validation);
+        let internal = device.push_error_scope(wgpu::ErrorFilter::Internal);
         let descriptor =
             wgpu::ShaderModuleDescriptor { label: Some(&label), source: wgpu::ShaderSource::Wgsl(source.into()) };
         let module = match self.inner.caps.cpu {
@@ -93,7 +95,14 @@ impl Gpu {
             },
             cache: None,
         });
-        Ok((Compiled { pipeline, layout }, label, scope.pop()))
+        let (internal, invalid) = (internal.pop(), invalid.pop());
+        let fault = async {
+            match internal.await {
+                None => invalid.await,
+                fault => fault,
+            }
+        };
+        Ok((Compiled { pipeline, layout }, label, fault))
     }
 }
 

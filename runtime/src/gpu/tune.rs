@@ -122,13 +122,13 @@ impl Gpu {
         let mut found = Vec::new();
         for method in of(1) {
             caps.tuning = Tuning { one: Some(method), ..each(self) };
-            found.push((method, self.time_product(&caps, 1).await?));
+            found.push((method, or_nothing(self.time_product(&caps, 1).await)?));
         }
         let one = fastest(&found, Method::built_in(&caps, 1));
         found.clear();
         for method in of(2) {
             caps.tuning = Tuning { many: Some(method), ..each(self) };
-            found.push((method, self.time_product(&caps, caps.tuning.pass_tokens).await?));
+            found.push((method, or_nothing(self.time_product(&caps, caps.tuning.pass_tokens).await)?));
         }
         let many = fastest(&found, Method::built_in(&caps, 2));
         caps.tuning = Tuning { one: Some(one), many: Some(many), ..caps.tuning };
@@ -195,6 +195,17 @@ async fn keep(file: &Path, kept: &Kept) -> Result<(), Error> {
     write_atomically(file, async |out| out.write_all(&json).map_err(io)).await
 }
 
+/// A speed; none at all of what the driver doesn't compile.
+fn or_nothing(speed: Result<f64, GpuError>) -> Result<f64, GpuError> {
+    match speed {
+        Err(fault @ GpuError::Kernel { .. }) => {
+            tracing::warn!(%fault, "left out");
+            Ok(0.0)
+        }
+        speed => speed,
+    }
+}
+
 /// The fastest; the built-in one unless another is clearly faster.
 fn fastest<T: Copy + PartialEq>(found: &[(T, f64)], built_in: T) -> T {
     let base = found.iter().find(|(choice, _)| *choice == built_in).map_or(0.0, |(_, speed)| *speed);
@@ -214,6 +225,16 @@ mod tests {
         assert_eq!(fastest(&[(1, 10.0), (2, 10.4), (3, 12.0)], 1), 3);
         assert_eq!(fastest(&[(1, 10.0)], 7), 1);
         assert_eq!(fastest(&[], 7), 7);
+    }
+
+    #[test]
+    fn what_does_not_compile_is_left_out() {
+        let fault = || GpuError::Kernel { kernel: "matmul".into(), fault: "no".into() };
+        assert_eq!(or_nothing(Err(fault())), Ok(0.0));
+        assert_eq!(or_nothing(Ok(3.0)), Ok(3.0));
+        let lost = GpuError::Lost { fault: "gone".into() };
+        assert_eq!(or_nothing(Err(lost.clone())), Err(lost));
+        assert_eq!(fastest(&[(1, 0.0), (2, 10.0)], 1), 2);
     }
 
     #[test]
