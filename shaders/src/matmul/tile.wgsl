@@ -168,8 +168,9 @@ fn matmul(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_ind
             var r5 = begun(s5);
             var r6 = begun(s6);
             var r7 = begun(s7);
-            for (var quad_ = first; quad_ < first + QUADS; quad_++) {
-                let k = quad_ % QUADS;
+            // Not counted from 0: as an index of as many elements, compilers would unroll it, into more registers than there are.
+            for (var at_quad = first; at_quad < first + QUADS; at_quad++) {
+                let k = at_quad % QUADS;
                 let at = place(own_four, k);
                 let x0 = column(k, 0u, at);
                 let x1 = column(k, 1u, at);
