@@ -3,9 +3,9 @@
 //!
 //!     RADV_FORCE_FAMILY=navi31 VK_DRIVER_FILES=/usr/share/vulkan/icd.d/radeon_icd.json cargo test -p godwit-tests --test registers
 //!
-//! For Intel's, by ANV, with the shim of Mesa's source that stands in for the kernel (docs/PORTABILITY.md). Arguments are parts of
-//! kernels' names; for each pipeline a line says what it takes, in the driver's own measures. wgpu can't open such devices, for they
-//! have no queue that works.
+//! For Intel's, by ANV, and Qualcomm's, by Turnip, with shims of Mesa's source that stand in for the kernel (docs/PORTABILITY.md).
+//! Arguments are parts of kernels' names; for each pipeline a line says what it takes, in the driver's own measures. wgpu can't open
+//! such devices, for they have no queue that works.
 
 use std::error::Error;
 use std::ffi::{CStr, CString};
@@ -14,13 +14,13 @@ use ash::vk;
 use godwit_shaders::Kernel;
 use godwit_tests::translate;
 
-/// What drivers say of a compiled kernel: what people call it, and as what RADV and ANV tell it.
-const MEASURES: [(&str, &str, &str); 5] = [
-    ("registers", "VGPRs", "Max live registers"),
-    ("subgroups", "Subgroups per SIMD", "Max dispatch width"),
-    ("spilled", "Scratch size", "Spill Count"),
-    ("code", "Code size", "Instruction Count"),
-    ("cycles", "Inverse Throughput", "Cycle Count"),
+/// What drivers say of a compiled kernel: what people call it, and as what RADV, ANV and Turnip tell it.
+const MEASURES: [(&str, [&str; 3]); 5] = [
+    ("registers", ["VGPRs", "Max live registers", "Registers used"]),
+    ("subgroups", ["Subgroups per SIMD", "Max dispatch width", "Max Waves Per Core"]),
+    ("spilled", ["Scratch size", "Spill Count", "STP Count"]),
+    ("code", ["Code size", "Instruction Count", "Instruction Count"]),
+    ("cycles", ["Inverse Throughput", "Cycle Count", "Estimated cycles stalled on SY"]),
 ];
 const SPILLED: usize = 2;
 
@@ -145,12 +145,12 @@ impl Device {
                 .map_err(|(_, fault)| fault)?;
             let info = vk::PipelineExecutableInfoKHR::default().pipeline(pipelines[0]);
             let all = self.statistics.get_pipeline_executable_statistics(&info)?;
-            let value = |&(measure, radv, anv): &(&str, &str, &str)| {
-                let named = all.iter().find(|statistic| {
-                    statistic
-                        .name_as_c_str()
-                        .is_ok_and(|name| [radv, anv].map(str::as_bytes).contains(&name.to_bytes()))
-                });
+            let value = |(measure, names): &(&'static str, [&'static str; 3])| {
+                // The first that there is: some drivers tell code in more than one way.
+                let called = |name: &&str| {
+                    all.iter().find(|s| s.name_as_c_str().is_ok_and(|told| told.to_bytes() == name.as_bytes()))
+                };
+                let named = names.iter().find_map(called);
                 named.map(|statistic| statistic.value.u64).ok_or(format!("the driver doesn't say: {measure}").into())
             };
             MEASURES.iter().map(value).collect()
