@@ -1,45 +1,49 @@
-//! Tuning, from start to end, on whatever GPU there is: it is done once, and what is kept of it never breaks a run.
+//! Tuning: what suits the adapter is measured once, kept, and survives what happens to its file.
 
-use std::fs;
 use std::path::Path;
 
-use godwit::{Gpu, GpuOptions};
+use godwit::Gpu;
+use godwit_shaders::caps::Tuning;
+use godwit_tests::model::gpu;
 use pollster::block_on;
 
-/// Opens the GPU and tunes it. How many candidates were timed, and the tuning.
-fn tuned(cache: &Path) -> (usize, String) {
-    let options = GpuOptions { adapter: std::env::var("GODWIT_ADAPTER").ok(), ..GpuOptions::default() };
-    let mut gpu = block_on(Gpu::open(&options)).expect("a GPU");
-    let mut timed = 0;
-    block_on(gpu.tune(cache, &mut |done, total| {
-        assert!(done <= total);
-        timed = total;
-    }))
-    .expect("it works");
-    (timed, format!("{:?}", gpu.caps().tuning))
+/// Tunes the adapter. Whether anything was measured, and what came of it.
+fn tuned(cache: &Path) -> (bool, Tuning) {
+    let (mut gpu, mut timed) = (gpu(false), 0);
+    block_on(gpu.tune(cache, &mut |done, _| timed = done)).expect("it is tuned");
+    (timed > 0, gpu.caps().tuning)
 }
 
 #[test]
-fn a_gpu_is_measured_once_and_what_is_kept_never_breaks_a_run() {
+fn what_suits_the_adapter_is_measured_once() {
     let folder = tempfile::tempdir().expect("a folder");
-    let cache = folder.path().join("made by whoever tunes");
-    let (timed, tuning) = tuned(&cache);
-    assert!(timed > 0, "nothing was kept, and nothing measured");
-    assert_eq!(tuned(&cache), (0, tuning), "what was kept is not what was found");
+    let cache = folder.path().join("gpus");
+    let (measured, tuning) = tuned(&cache);
+    assert!(measured && tuning.one.is_some() && tuning.many.is_some(), "{tuning:?}");
+    assert_eq!(tuned(&cache), (false, tuning));
 
-    let files: Vec<_> = fs::read_dir(&cache).expect("a folder").map(|entry| entry.expect("a file").path()).collect();
-    assert_eq!(files.len(), 1, "{files:?}");
-    let file = &files[0];
-    let kept = fs::read_to_string(file).expect("text");
-    let other = kept.replace("\"adapter\": \"", "\"adapter\": \"another ");
-    assert_ne!(kept, other);
-    for damaged in [&kept[..kept.len() / 2], "\u{0}", &other] {
-        fs::write(file, damaged).expect("a file");
-        assert!(tuned(&cache).0 > 0, "{damaged} was believed");
-        assert_eq!(tuned(&cache).0, 0, "{damaged} was not replaced");
+    let file = std::fs::read_dir(&cache).expect("a folder").next().expect("a file").expect("a file").path();
+    let kept = std::fs::read_to_string(&file).expect("a readable file");
+    let of_another = kept.replace("\"adapter\": \"", "\"adapter\": \"another ");
+    assert_ne!(kept, of_another);
+    for damaged in [&kept[..kept.len() / 2], "\0", &of_another] {
+        std::fs::write(&file, damaged).expect("a written file");
+        assert!(tuned(&cache).0, "{damaged} was believed");
+        assert!(!tuned(&cache).0, "{damaged} was not replaced");
     }
 
     // Where nothing can be kept, it is measured each time.
-    let nowhere = file.join("below a file");
-    assert!(tuned(&nowhere).0 > 0);
+    assert!(tuned(&file.join("below a file")).0);
+}
+
+#[test]
+fn who_shares_a_gpu_keeps_it_as_it_is() {
+    let folder = tempfile::tempdir().expect("a folder");
+    std::fs::write(folder.path().join("file"), b"").expect("a file");
+    let mut own = gpu(false);
+    let other: Gpu = own.clone();
+    let before = other.caps().tuning;
+    // The folder can't be made either: that is no fault.
+    block_on(own.tune(&folder.path().join("file/gpus"), &mut |_, _| ())).expect("it goes on");
+    assert_eq!(other.caps().tuning, before);
 }
