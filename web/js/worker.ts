@@ -32,7 +32,7 @@ function loaded(): WebEngine {
 
 /** Whose GPU it is, as far as the browser says: wgpu doesn't ask it. */
 async function gpuKind(): Promise<{ vendor: string; architecture: string }> {
-  const adapter = await navigator.gpu.requestAdapter({ powerPreference: "high-performance" });
+  const adapter = await navigator.gpu?.requestAdapter({ powerPreference: "high-performance" });
   const { vendor = "", architecture = "" } = adapter?.info ?? {};
   return { vendor, architecture };
 }
