@@ -67,21 +67,29 @@ pub enum Host {
 impl Host {
     /// Starts it; it goes to `url`. `profile` is an empty folder.
     fn start(self, url: &str, profile: &Path) -> Running {
-        let mut command = match self {
-            Self::Chromium => Command::new("chromium"),
-            Self::Dawn => Command::new("node"),
-        };
+        let mut command;
         match self {
-            Self::Chromium => command
-                .args(["--headless=new", "--no-sandbox", "--enable-unsafe-webgpu", "--enable-features=Vulkan,WebGPU"])
-                .args(["--use-webgpu-adapter=swiftshader", "--disable-gpu-shader-disk-cache"])
-                // Kernels write workgroup memory before they read it. To fill it with zeros is most of what SwiftShader would
-                // compile.
-                .arg("--enable-dawn-features=disable_workgroup_init")
-                .arg(format!("--user-data-dir={}", profile.display()))
-                .stderr(Stdio::null()),
-            Self::Dawn => command.arg(concat!(env!("CARGO_MANIFEST_DIR"), "/src/dawn.mjs")),
-        };
+            Self::Chromium => {
+                command = Command::new("chromium");
+                command
+                    .args([
+                        "--headless=new",
+                        "--no-sandbox",
+                        "--enable-unsafe-webgpu",
+                        "--enable-features=Vulkan,WebGPU",
+                    ])
+                    .args(["--use-webgpu-adapter=swiftshader", "--disable-gpu-shader-disk-cache"])
+                    // Kernels write workgroup memory before they read it. To fill it with zeros is most of what SwiftShader
+                    // would compile.
+                    .arg("--enable-dawn-features=disable_workgroup_init")
+                    .arg(format!("--user-data-dir={}", profile.display()))
+                    .stderr(Stdio::null());
+            }
+            Self::Dawn => {
+                command = Command::new("node");
+                command.arg(concat!(env!("CARGO_MANIFEST_DIR"), "/src/dawn.mjs"));
+            }
+        }
         let child = command.arg(url).stdout(Stdio::null()).spawn();
         Running(child.expect("Chromium or Node.js, which tests/fetch.sh --tests installs"))
     }

@@ -1,12 +1,14 @@
 // What the invocations of a band of `wide.wgsl` do together.
 
-// The largest of a band's values.
-fn max_all(value: vec4<f32>, lane: u32) -> vec4<f32> {
+// The sum of a band's values, or the largest.
+fn folded(value: vec4<f32>, lane: u32, add: bool) -> vec4<f32> {
     weights[lane] = value;
     for (var half = PLACES / 2u; half > 0u; half >>= 1u) {
         workgroupBarrier();
         if lane % PLACES < half {
-            weights[lane] = max(weights[lane], weights[lane + half]);
+            let a = weights[lane];
+            let b = weights[lane + half];
+            weights[lane] = select(max(a, b), a + b, add);
         }
     }
     workgroupBarrier();
@@ -15,19 +17,12 @@ fn max_all(value: vec4<f32>, lane: u32) -> vec4<f32> {
     return all;
 }
 
-// Their sum.
+fn max_all(value: vec4<f32>, lane: u32) -> vec4<f32> {
+    return folded(value, lane, false);
+}
+
 fn sum_all(value: vec4<f32>, lane: u32) -> vec4<f32> {
-    weights[lane] = value;
-    for (var half = PLACES / 2u; half > 0u; half >>= 1u) {
-        workgroupBarrier();
-        if lane % PLACES < half {
-            weights[lane] += weights[lane + half];
-        }
-    }
-    workgroupBarrier();
-    let all = weights[lane / PLACES * PLACES];
-    workgroupBarrier();
-    return all;
+    return folded(value, lane, true);
 }
 
 // The scores of a band's four rows with two positions.
