@@ -23,15 +23,25 @@ fn attend(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_ind
         let head = kv_head * rows + min(row0 + i % ROWS, rows - 1u);
         put_query(i % ROWS, i / ROWS, q[head * quads + i / ROWS] * p.scale);
     }
-    workgroupBarrier();
-    var whole = attended(ahead, begin, end, kv_head, lane);
-    let at = states_at(split, kv_head, rows, row0);
-    if p.fresh == 0u {
-        let sum = rows_at(at + float_of(min(lane, HEAD_DIM - 1u)));
-        whole = united(Whole(sum, rows_at(at + HEAD_DIM), rows_at(at + HEAD_DIM + 1u)), whole);
-        // Invocation 0 stores what all read.
-        storageBarrier();
-        workgroupBarrier();
+    var begun = nothing();
+    if p.fresh == 0u && lane < TEAM {
+        let at = states_at(split, kv_head, rows, row0);
+        begun.peak = rows_at(at + HEAD_DIM);
+        if lane == 0u {
+            begun.total = rows_at(at + HEAD_DIM + 1u);
+        }
+        if lane < EIGHTHS {
+            let i = at + 4u * value_quad(lane);
+            begun.sums = Sums(
+                rows_at(i), rows_at(i + 1u), rows_at(i + 2u), rows_at(i + 3u),
+                rows_at(i + 4u), rows_at(i + 5u), rows_at(i + 6u), rows_at(i + 7u),
+            );
+        }
     }
+    // Others store what is read here.
+    storageBarrier();
+    workgroupBarrier();
+    let whole = attended(begun, ahead, begin, end, kv_head, lane);
+    let at = states_at(split, kv_head, rows, row0);
     put_states(at, vec4<u32>(row0) + vec4<u32>(0u, 1u, 2u, 3u) < vec4<u32>(rows), whole, lane);
 }

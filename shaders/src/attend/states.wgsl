@@ -4,14 +4,6 @@ const ROWS = 4u;
 
 struct Whole { sum: vec4<f32>, peak: vec4<f32>, total: vec4<f32> }
 
-// Both together.
-fn united(a: Whole, b: Whole) -> Whole {
-    let peak = max(a.peak, b.peak);
-    let of_a = exp(a.peak - peak);
-    let of_b = exp(b.peak - peak);
-    return Whole(fma(a.sum, of_a, b.sum * of_b), peak, fma(a.total, of_a, b.total * of_b));
-}
-
 #import attend_stream
 
 // Where the states of the four rows from `row0` on are, of `rows` that a KV head has.

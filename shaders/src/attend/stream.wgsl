@@ -95,16 +95,21 @@ fn start(begin: u32, end: u32, kv_head: u32, lane: u32) -> Ahead {
 #endif
 }
 
-// What a team's invocations know of slots `begin` to `end`.
-fn seen(first_ahead: Ahead, begin: u32, end: u32, kv_head: u32, lane: u32) -> State {
+// What an invocation knows where nobody knows anything.
+fn nothing() -> State {
+    return State(Sums(), vec4<f32>(NEVER), vec4<f32>());
+}
+
+// What a team's invocations know after slots `begin` to `end`.
+fn seen(begun: State, first_ahead: Ahead, begin: u32, end: u32, kv_head: u32, lane: u32) -> State {
     let len = team_len(begin, end);
     let own_begin = begin + lane / TEAM * len;
     let own_end = min(own_begin + len, end);
     let last = max(end, 1u) - 1u;
     let quarter = lane % TEAM / 8u * QUADS;
-    var s = Sums();
-    var peak = vec4<f32>(NEVER);
-    var total = vec4<f32>();
+    var s = begun.sums;
+    var peak = begun.peak;
+    var total = begun.total;
     var keys = first_ahead.keys;
     var values = first_ahead.values;
     for (var done = 0u; goes_on(done, len, own_begin, own_end); done += TEAM) {
@@ -212,7 +217,7 @@ fn put_together(state: State, lane: u32) -> Whole {
     return Whole(sum, peak, total);
 }
 
-// The rows' state after slots `begin` to `end`, which `ahead` has the first of. The queries are there.
-fn attended(ahead: Ahead, begin: u32, end: u32, kv_head: u32, lane: u32) -> Whole {
-    return put_together(seen(ahead, begin, end, kv_head, lane), lane);
+// The rows' state after slots `begin` to `end`, which `ahead` has the first of, on top of `begun`. The queries are there.
+fn attended(begun: State, ahead: Ahead, begin: u32, end: u32, kv_head: u32, lane: u32) -> Whole {
+    return put_together(seen(begun, ahead, begin, end, kv_head, lane), lane);
 }

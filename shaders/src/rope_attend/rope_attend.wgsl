@@ -146,14 +146,23 @@ fn rope_attend(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocatio
         put_own(2u * quads + team, vec4<f32>(score));
     }
     workgroupBarrier();
-    let float_ = float_of(min(lane, HEAD_DIM - 1u));
-    let scores = vec4<f32>(own(2u * quads).x, own(2u * quads + 1u).x, own(2u * quads + 2u).x, own(2u * quads + 3u).x);
-    let of_token = Whole(vec4<f32>(own(quads + float_ / 4u)[float_ % 4u]), scores, vec4<f32>(1.0));
-
-    var whole = attended(ahead, begin, end, kv_head, lane);
-    if is_newest {
-        whole = united(whole, of_token);
+    // The first team of positions has the token's own, of weight 1, to begin with.
+    var begun = nothing();
+    if is_newest && lane < TEAM {
+        begun.peak = vec4<f32>(own(2u * quads).x, own(2u * quads + 1u).x, own(2u * quads + 2u).x, own(2u * quads + 3u).x);
+        if lane == 0u {
+            begun.total = vec4<f32>(1.0);
+        }
+        if lane < EIGHTHS {
+            let value = own(quads + value_quad(lane));
+            let next = own(quads + value_quad(lane) + 1u);
+            begun.sums = Sums(
+                vec4<f32>(value.x), vec4<f32>(value.y), vec4<f32>(value.z), vec4<f32>(value.w),
+                vec4<f32>(next.x), vec4<f32>(next.y), vec4<f32>(next.z), vec4<f32>(next.w),
+            );
+        }
     }
+    let whole = attended(begun, ahead, begin, end, kv_head, lane);
 
     if is_newest && quad < quads && team == ROWS {
         // What was read of the keys has been read.
