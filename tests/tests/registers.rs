@@ -3,9 +3,10 @@
 //!
 //!     RADV_FORCE_FAMILY=navi31 VK_DRIVER_FILES=/usr/share/vulkan/icd.d/radeon_icd.json cargo test -p godwit-tests --test registers
 //!
-//! For Intel's, by ANV, and Qualcomm's, by Turnip, with shims of Mesa's source that stand in for the kernel (docs/PORTABILITY.md).
-//! Arguments are parts of kernels' names; for each pipeline a line says what it takes, in the driver's own measures. wgpu can't open
-//! such devices, for they have no queue that works.
+//! For Intel's by ANV, Qualcomm's by Turnip, Apple's by Honeykrisp and NVIDIA's by NVK, with shims of Mesa's source that stand in for
+//! the kernel (docs/PORTABILITY.md).
+//! Arguments are parts of kernels' names; for each pipeline a line says what it takes, in the driver's own measures (`-`: it doesn't
+//! say). wgpu can't open such devices, for they have no queue that works.
 
 use std::error::Error;
 use std::ffi::{CStr, CString};
@@ -58,6 +59,9 @@ fn main() -> Result<(), Box<dyn Error>> {
             }
             println!("  {line}");
             pipelines += 1;
+            if is_amd && measured[SPILLED].is_none() {
+                return Err(format!("{name} doesn't say whether registers are spilled").into());
+            }
             if measured[SPILLED].is_some_and(|spilled| spilled > 0) {
                 spilled.push(line);
             }

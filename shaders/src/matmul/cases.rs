@@ -68,8 +68,7 @@ pub fn cases() -> Vec<Case> {
             cases.push(case(shape, Product { format, rows, width, tokens, first, put, normed: false }));
         }
     }
-    // On CPUs norms are steps of their own.
-    for shape in [VECTOR, VECTOR_DOT] {
+    for shape in [VECTOR, VECTOR_DOT, ROWS_SPREAD] {
         for (format, rows, width, put) in [(Format::Q4_1, 960, 576, Put::Store), (Format::Q6_K, 640, 512, Put::Pairs)] {
             cases.push(case(shape, Product { format, rows, width, tokens: 1, first: 0, put, normed: true }));
         }

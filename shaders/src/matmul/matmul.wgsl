@@ -17,7 +17,7 @@ struct Params {
     put: u32,      // what becomes of the product, as PUT
     across: u32,   // workgroups in the first dispatch dimension
     row_words: u32,
-    normed: u32,   // 1: NORMED is set
+    normed: u32,   // 1: NORMED is set, or would be
     eps: f32,      // of the norm
 }
 @group(0) @binding(0) var<uniform> p: Params;
@@ -25,17 +25,18 @@ struct Params {
 #ifdef INT64
 @group(0) @binding(3) var<storage, read> quads: array<vec2<u64>>; // the same
 @group(0) @binding(4) var<storage, read> x: array<vec2<u64>>;
+@group(0) @binding(5) var<storage, read> norm: array<vec2<u64>>;
 #else
 @group(0) @binding(3) var<storage, read> quads: array<vec4<u32>>; // the same
 @group(0) @binding(4) var<storage, read> x: array<vec4<f32>>;
-#endif
 @group(0) @binding(5) var<storage, read> norm: array<vec4<f32>>;
+#endif
 @group(0) @binding(6) var<storage, read_write> y: array<f32>;
 
 // What becomes of the product. 0: y = product, 1: y += product, 2: tiles alternate, 3: y = silu(y) * product; 4: what the
 // parameters say.
 override PUT: u32 = 4u;
-// Whether x is still to be normalised: by the root of its mean square, and `norm`. GPUs' variants for one token do it as they go.
+// Whether x is still to be normalised: by the root of its mean square, and `norm`. Variants for one token do it as they go.
 override NORMED: bool = false;
 
 // Some variants are compiled for a shape: then loops unroll, and no address waits for parameters. 0: it is the parameters'.
@@ -85,6 +86,14 @@ fn x_quad(at: u32) -> vec4<f32> {
 #endif
 }
 
+fn norm_quad(at: u32) -> vec4<f32> {
+#ifdef INT64
+    return bitcast<vec4<f32>>(halves_of(norm[at]));
+#else
+    return norm[at];
+#endif
+}
+
 fn load_x(at: u32) -> Group {
     return Group(
         four(x_quad(at)), four(x_quad(at + 1u)), four(x_quad(at + 2u)), four(x_quad(at + 3u)),
@@ -101,6 +110,11 @@ fn spread_x(own: vec4<f32>) -> Group {
     );
 }
 #endif
+
+// NORMED for variants that are not compiled for each use. A bound that is not of uniforms alone: see row_groups.
+fn is_normed() -> bool {
+    return min(p.normed, arrayLength(&y)) == 1u;
+}
 
 // What products with a normalised x are multiplied with, once the squares are known.
 fn norm_scale(squares: f32) -> f32 {
@@ -131,8 +145,8 @@ fn squares_of(v: Group) -> f32 {
 
 fn times_norm(v: Group, at: u32) -> Group {
     return Group(
-        v.a * norm[at], v.b * norm[at + 1u], v.c * norm[at + 2u], v.d * norm[at + 3u],
-        v.e * norm[at + 4u], v.f * norm[at + 5u], v.g * norm[at + 6u], v.h * norm[at + 7u],
+        v.a * norm_quad(at), v.b * norm_quad(at + 1u), v.c * norm_quad(at + 2u), v.d * norm_quad(at + 3u),
+        v.e * norm_quad(at + 4u), v.f * norm_quad(at + 5u), v.g * norm_quad(at + 6u), v.h * norm_quad(at + 7u),
     );
 }
 #endif

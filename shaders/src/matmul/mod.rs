@@ -102,7 +102,7 @@ pub fn matmul(plan: &mut Plan, caps: &Caps, w: &Matrix, x: BufferRef, y: BufferR
 }
 
 /// Records `y = W norm(x)` (or what `put` says) for all tokens of the step, `capacity` at most. Where the norm is a step of its
-/// own, for many tokens and on CPUs, `h` takes its result: `[tokens, W.width]`.
+/// own `h` takes its result: `[tokens, W.width]`.
 pub fn normed_matmul(
     plan: &mut Plan,
     caps: &Caps,
@@ -115,7 +115,7 @@ pub fn normed_matmul(
     put: Put,
 ) {
     let tokens = Tokens::Step { capacity };
-    if capacity == 1 && !caps.cpu {
+    if Method::of(caps, capacity).normalises() {
         return record(plan, caps, w, x, Some(norm), y, tokens, put);
     }
     rms_norm(plan, caps, norm, x, h, capacity);

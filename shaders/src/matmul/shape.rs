@@ -106,6 +106,12 @@ impl Method {
         one == (capacity == 1) && MATMUL.variants[self.shape(0).variant].runs_on(caps)
     }
 
+    /// Whether it can normalise x as it goes. The others have norms as steps of their own: many tokens would be normalised again
+    /// for each tile of rows, and in `rows` loading a norm's weights takes as long as a launch.
+    pub(super) fn normalises(self) -> bool {
+        matches!(self, Self::Vector | Self::VectorDot | Self::RowsSpread)
+    }
+
     /// The one for weights of this format.
     pub(super) fn of_format(self, format: Format) -> Self {
         if MATMUL.variants[self.shape(0).variant].takes(Some(format)) { self } else { Self::Vector }
@@ -150,9 +156,9 @@ impl Shape {
         // CPUs compile for longer than they branch: one pipeline has to do for all uses.
         if !MATMUL.variants[self.variant].is_for_cpus() {
             overrides.push(("PUT", put as u32));
-        }
-        if normed {
-            overrides.push(("NORMED", 1));
+            if normed {
+                overrides.push(("NORMED", 1));
+            }
         }
         if [VECTOR.variant, VECTOR_DOT.variant].contains(&self.variant) {
             let row_words = format.row_words(width as usize) as u32;
