@@ -3,23 +3,24 @@
 # is. The report is a folder of logs; the exit status says whether all was right.
 #
 #   tests/gpu.sh [REPORT]        builds, then does it; the report goes to target/gpu
-#   tests/gpu.sh --pack FOLDER   builds, and puts into FOLDER what a machine without Rust needs to do it: FOLDER/gpu.sh [REPORT]
+#   tests/gpu.sh --pack FOLDER   builds, and puts into FOLDER what a machine without Rust needs: there, FOLDER/gpu.sh [REPORT]
 #
 # GODWIT_ADAPTER picks a GPU by a part of its name, SHAPE another synthetic model than Llama-3-8B's, CONTEXT another length than 64k,
 # and DEPTHS where decode is timed.
 set -euo pipefail
-cd "$(dirname "$0")"
+here=$(cd "$(dirname "$0")" && pwd)
 
 # An executable that cargo has just built: its target's name, and cargo's arguments.
 built() {
   local name=$1
   shift
-  cargo "$@" --message-format=json | sed -n "s/.*\"name\":\"$name\".*\"executable\":\"\([^\"]*\)\".*/\1/p" | tail -n 1
+  cargo "$@" --manifest-path "$here/../Cargo.toml" --message-format=json |
+    sed -n "s/.*\"name\":\"$name\".*\"executable\":\"\([^\"]*\)\".*/\1/p" | tail -n 1
 }
 
 pack() {
   mkdir -p "$1"
-  cp gpu.sh "$1"
+  cp "$here/gpu.sh" "$1"
   cp "$(built godwit build --release -p godwit-cli)" "$1/godwit"
   cp "$(built kernels test --release -p godwit-tests --no-run --test kernels)" "$1/kernels"
   cp "$(built kernels bench -p godwit-tests --no-run --bench kernels)" "$1/speed"
@@ -27,27 +28,32 @@ pack() {
   strip "$1"/{godwit,kernels,speed,retrieval}
 }
 
-if [ "${1:-}" = --pack ]; then
-  pack "${2:?"usage: tests/gpu.sh --pack FOLDER"}"
-  exit
+case "${1:-}" in
+  --pack)
+    pack "${2:?"usage: gpu.sh --pack FOLDER"}"
+    exit
+    ;;
+  -*)
+    echo "usage: gpu.sh [REPORT], or gpu.sh --pack FOLDER" >&2
+    exit 2
+    ;;
+esac
+if [ ! -x "$here/kernels" ]; then
+  packed=$here/../target/gpu-pack
+  pack "$packed"
+  exec "$packed/gpu.sh" "${1:-$here/../target/gpu}"
 fi
-if [ -x kernels ]; then
-  report=${1:-report}
-else
-  report=${1:-../target/gpu}
-  pack ../target/gpu-pack
-fi
-mkdir -p "$report"
-report=$(cd "$report" && pwd)
-[ -x kernels ] || cd ../target/gpu-pack
 
+mkdir -p "${1:-gpu-report}"
+report=$(cd "${1:-gpu-report}" && pwd)
+cd "$here"
 failed=0
 # A step: the log's name, and a command.
 step() {
-  local log=$report/$1.log start=$SECONDS verdict=ok
+  local name=$1 start=$SECONDS verdict=ok
   shift
-  printf '%-12s ' "$(basename "$log" .log)"
-  "$@" >"$log" 2>&1 || { verdict="FAILED: see $log"; failed=1; }
+  printf '%-12s ' "$name"
+  "$@" >"$report/$name.log" 2>&1 || { verdict="FAILED: see $report/$name.log"; failed=1; }
   printf '%4d s  %s\n' $((SECONDS - start)) "$verdict"
 }
 
