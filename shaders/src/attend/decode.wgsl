@@ -1,6 +1,25 @@
 // One token, for GPUs, whose key and value are in the cache already.
 #import attend_states
 
+// What `put_states` stored at `at` in an earlier launch: the first team of positions has it to begin with.
+fn stored(at: vec4<u32>, lane: u32) -> State {
+    var own = nothing();
+    if lane < TEAM {
+        own.peak = rows_at(at + HEAD_DIM);
+    }
+    if lane == 0u {
+        own.total = rows_at(at + HEAD_DIM + 1u);
+    }
+    if lane < EIGHTHS {
+        let i = at + 4u * value_quad(lane);
+        own.sums = Sums(
+            rows_at(i), rows_at(i + 1u), rows_at(i + 2u), rows_at(i + 3u),
+            rows_at(i + 4u), rows_at(i + 5u), rows_at(i + 6u), rows_at(i + 7u),
+        );
+    }
+    return own;
+}
+
 @compute @workgroup_size(LANES)
 fn attend(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
     let rows = p.heads / p.kv_heads;
@@ -24,22 +43,11 @@ fn attend(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_ind
         put_query(i % ROWS, i / ROWS, q[head * quads + i / ROWS] * p.scale);
     }
     var begun = nothing();
-    if p.fresh == 0u && lane < TEAM {
-        let at = states_at(split, kv_head, rows, row0);
-        begun.peak = rows_at(at + HEAD_DIM);
-        if lane == 0u {
-            begun.total = rows_at(at + HEAD_DIM + 1u);
-        }
-        if lane < EIGHTHS {
-            let i = at + 4u * value_quad(lane);
-            begun.sums = Sums(
-                rows_at(i), rows_at(i + 1u), rows_at(i + 2u), rows_at(i + 3u),
-                rows_at(i + 4u), rows_at(i + 5u), rows_at(i + 6u), rows_at(i + 7u),
-            );
-        }
+    if p.fresh == 0u {
+        begun = stored(states_at(split, kv_head, rows, row0), lane);
+        // Others store what is read here.
+        storageBarrier();
     }
-    // Others store what is read here.
-    storageBarrier();
     workgroupBarrier();
     let whole = attended(begun, ahead, begin, end, kv_head, lane);
     let at = states_at(split, kv_head, rows, row0);

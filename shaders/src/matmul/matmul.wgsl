@@ -78,20 +78,22 @@ fn bases_of(tile: u32, lane: u32) -> vec4<u32> {
     return vec4<u32>(base_of(tile, lane), base_of(tile, lane + 8u), base_of(tile, lane + 16u), base_of(tile, lane + 24u));
 }
 
-fn x_quad(at: u32) -> vec4<f32> {
 #ifdef INT64
-    return bitcast<vec4<f32>>(halves_of(x[at]));
+fn floats_of(quad: vec2<u64>) -> vec4<f32> {
+    return bitcast<vec4<f32>>(halves_of(quad));
+}
 #else
-    return x[at];
+fn floats_of(quad: vec4<f32>) -> vec4<f32> {
+    return quad;
+}
 #endif
+
+fn x_quad(at: u32) -> vec4<f32> {
+    return floats_of(x[at]);
 }
 
 fn norm_quad(at: u32) -> vec4<f32> {
-#ifdef INT64
-    return bitcast<vec4<f32>>(halves_of(norm[at]));
-#else
-    return norm[at];
-#endif
+    return floats_of(norm[at]);
 }
 
 fn load_x(at: u32) -> Group {
