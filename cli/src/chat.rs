@@ -1,118 +1,30 @@
 //! `godwit chat`: a conversation on the terminal.
 
-use std::io::{BufRead as _, IsTerminal as _};
-use std::path::PathBuf;
-
 use godwit::{Error, Message, Sampling, Session};
-use rustyline::DefaultEditor;
-use rustyline::error::ReadlineError;
 use serde::Serialize;
 
 use crate::args::ChatArgs;
 use crate::context::{Contexts, set_system};
-use crate::exit::BadInput;
+use crate::exit::Interrupted;
+use crate::lines::Messages;
 use crate::load::{self, Loaded};
-use crate::output::{self, Output};
-use crate::run::{StopReason, generate, rate};
+use crate::output::{self, Output, note};
+use crate::run::{BrokenOff, StopReason, generate, rate};
 use crate::stop::Stop;
 
 const HELP: &str = "\
 /help             this list
 /clear            begin anew; the system message stays
-/system [TEXT]    set the system message and begin anew; without TEXT, none
+/system           show the system message
+/system TEXT      set it; the conversation stays. /system - removes it
 /save FILE        write the conversation to a JSON file
 /stats            tokens, speed and memory so far
 /exit             leave (so does Ctrl-D)
 A line that ends in \\ goes on in the next; \"\"\" begins and ends several lines.
-Ctrl-C stops the answer.";
+Ctrl-C stops the answer, or leaves what is being typed unsent.";
 
 pub fn run(args: &ChatArgs) -> anyhow::Result<()> {
     pollster::block_on(converse(args))
-}
-
-/// Where a person's lines come from.
-enum Lines {
-    Editor(Box<DefaultEditor>, Option<PathBuf>),
-    Piped,
-}
-
-impl Lines {
-    fn open() -> anyhow::Result<Self> {
-        if !std::io::stdin().is_terminal() {
-            return Ok(Self::Piped);
-        }
-        let mut editor = DefaultEditor::new()?;
-        let history = history_file();
-        if let Some(path) = &history {
-            // There is none yet at the first start.
-            let _ = editor.load_history(path);
-        }
-        Ok(Self::Editor(Box::new(editor), history))
-    }
-
-    /// The next line; none at the end. Ctrl-C gives an empty one.
-    fn next(&mut self, prompt: &str) -> anyhow::Result<Option<String>> {
-        match self {
-            Self::Editor(editor, _) => match editor.readline(prompt) {
-                Ok(line) => Ok(Some(line)),
-                Err(ReadlineError::Interrupted) => Ok(Some(String::new())),
-                Err(ReadlineError::Eof) => Ok(None),
-                Err(error) => Err(error.into()),
-            },
-            Self::Piped => {
-                let mut bytes = Vec::new();
-                std::io::stdin().lock().read_until(b'\n', &mut bytes)?;
-                if bytes.is_empty() {
-                    return Ok(None);
-                }
-                let line = String::from_utf8(bytes)
-                    .map_err(|_| BadInput { file: "stdin".into(), fault: "a line is not UTF-8".into() })?;
-                Ok(Some(line.trim_end_matches(['\n', '\r']).to_owned()))
-            }
-        }
-    }
-
-    /// The next message: lines that end in a backslash and lines between """ belong together.
-    fn message(&mut self) -> anyhow::Result<Option<String>> {
-        let Some(mut text) = self.next("> ")? else { return Ok(None) };
-        if let Some(first) = text.trim_start().strip_prefix("\"\"\"") {
-            let mut lines = vec![first.to_owned()];
-            while let Some(line) = self.next(". ")? {
-                if let Some(last) = line.trim_end().strip_suffix("\"\"\"") {
-                    lines.push(last.to_owned());
-                    break;
-                }
-                lines.push(line);
-            }
-            text = lines.join("\n").trim_matches('\n').to_owned();
-        }
-        while text.ends_with('\\') {
-            text.pop();
-            text.push('\n');
-            match self.next(". ")? {
-                Some(line) => text.push_str(&line),
-                None => break,
-            }
-        }
-        if let Self::Editor(editor, history) = self
-            && !text.trim().is_empty()
-        {
-            editor.add_history_entry(text.as_str())?;
-            if let Some(path) = history {
-                // A history that can't be kept is no reason to stop talking.
-                let _ = editor.save_history(path);
-            }
-        }
-        Ok(Some(text))
-    }
-}
-
-fn history_file() -> Option<PathBuf> {
-    let state = std::env::var_os("XDG_STATE_HOME").map(PathBuf::from);
-    let state = state.or_else(|| std::env::home_dir().map(|home| home.join(".local/state")))?;
-    let folder = state.join("godwit");
-    std::fs::create_dir_all(&folder).ok()?;
-    Some(folder.join("chat_history"))
 }
 
 /// A conversation and what it took.
@@ -148,49 +60,60 @@ async fn converse(args: &ChatArgs) -> anyhow::Result<()> {
         generated_tokens: 0,
         seconds: 0.0,
     };
-    let mut lines = Lines::open()?;
-    if matches!(lines, Lines::Editor(..)) {
-        eprintln!("{} on {}. /help lists the commands.", output::printable(&model.name()), engine.gpu().summary());
-    }
-    while let Some(text) = lines.message()? {
-        stop.clear();
-        let text = text.trim();
-        if text.is_empty() {
-            continue;
-        }
-        if let Some(command) = text.strip_prefix('/') {
-            let (name, rest) = command.split_once(char::is_whitespace).unwrap_or((command, ""));
-            if name == "exit" || name == "quit" {
-                break;
-            }
-            chat.command(name, rest.trim());
-            continue;
-        }
-        match chat.turn(text, args, &stop).await {
-            Ok(()) => {}
-            // What was said can't be answered, but the conversation goes on.
-            Err(error) if is_about_the_turn(&error) => eprintln!("error: {error:#}\n/clear begins anew."),
-            Err(error) => {
-                // The conversation is worth more than the order of messages about its end.
-                let _ = chat.contexts.save(&chat.session, &chat.messages).await;
-                return Err(error);
-            }
-        }
-    }
-    chat.contexts.save(&chat.session, &chat.messages).await
+    let ended = chat.talk(args, &stop).await;
+    // Whatever ended it, the conversation is worth more than the order of messages about its end.
+    let saved = chat.contexts.save(&chat.session, &chat.messages).await;
+    ended?;
+    saved?;
+    if stop.terminated() { Err(Interrupted.into()) } else { Ok(()) }
 }
 
 fn is_about_the_turn(error: &anyhow::Error) -> bool {
     error.is::<godwit::ChatError>()
-        || error.is::<crate::exit::Interrupted>()
+        || error.is::<Interrupted>()
         || match error.downcast_ref() {
             Some(Error::ContextFull { .. }) => true,
-            Some(Error::Gpu(fault)) => fault.is_out_of_memory(),
+            Some(Error::Gpu(error)) => error.is_out_of_memory(),
             _ => false,
         }
 }
 
 impl Chat<'_> {
+    /// Answers messages until there are no more, or the program is to end.
+    async fn talk(&mut self, args: &ChatArgs, stop: &Stop) -> anyhow::Result<()> {
+        let mut messages = Messages::open(stop)?;
+        if messages.is_terminal() {
+            let engine = self.session.engine();
+            let name = engine.model().name();
+            note(&format!("{} on {}. /help lists the commands.", output::printable(&name), engine.gpu().summary()));
+        }
+        while let Some(text) = messages.next()? {
+            stop.clear();
+            let text = text.trim();
+            if text.is_empty() {
+                continue;
+            }
+            if let Some(command) = text.strip_prefix('/') {
+                let (name, rest) = command.split_once(char::is_whitespace).unwrap_or((command, ""));
+                if name == "exit" || name == "quit" {
+                    break;
+                }
+                self.command(name, rest.trim());
+                continue;
+            }
+            match self.turn(text, args, stop).await {
+                Ok(()) => {}
+                // A program that is to end says nothing more.
+                Err(_) if stop.terminated() => break,
+                Err(error) if error.is::<Interrupted>() => note("(stopped; the message was not answered)"),
+                // The message can't be answered, but the conversation goes on.
+                Err(error) if is_about_the_turn(&error) => note(&format!("error: {error:#}\n/clear begins anew.")),
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(())
+    }
+
     /// Answers one message. The KV cache keeps all tokens that are the same as before.
     async fn turn(&mut self, text: &str, args: &ChatArgs, stop: &Stop) -> anyhow::Result<()> {
         self.messages.push(Message::user(text));
@@ -216,7 +139,13 @@ impl Chat<'_> {
         let streams = !args.common.json;
         let shift = args.saved.context_shift.then_some(0);
         let mut each = |piece: &str| if streams { output.text(piece) } else { Ok(()) };
-        let answer = generate(&mut self.session, &self.sampling, args.tokens, shift, stop, &mut each).await?;
+        let answer = match generate(&mut self.session, &self.sampling, args.tokens, shift, stop, &mut each).await {
+            Ok(answer) => answer,
+            Err(BrokenOff { answer, error }) => {
+                self.break_off(answer.text);
+                return Err(error);
+            }
+        };
         // The next turn draws other numbers.
         self.sampling.seed = self.sampling.seed.wrapping_add(1);
         self.generated_tokens += answer.ids.len();
@@ -233,17 +162,27 @@ impl Chat<'_> {
                 "stop_reason": answer.reason,
             }))?;
         }
-        match answer.reason {
-            StopReason::Interrupted => eprintln!("(stopped)"),
-            StopReason::Context => {
-                eprintln!("(the context is full; /clear begins anew, --context-shift forgets the oldest)")
-            }
-            StopReason::Length => eprintln!("(stopped after {} tokens; -n allows more)", args.tokens),
-            StopReason::Memory => eprintln!("(the GPU's memory is full; /clear begins anew)"),
-            StopReason::EndOfTurn => {}
+        if let Some(notice) = answer.notice() {
+            note(&notice);
         }
-        self.messages.push(Message::assistant(answer.text));
+        if matches!(answer.reason, StopReason::Context | StopReason::Memory) {
+            note("/clear begins anew.");
+        }
+        match answer.reason {
+            StopReason::EndOfTurn => self.messages.push(Message::assistant(answer.text)),
+            _ => self.break_off(answer.text),
+        }
         Ok(())
+    }
+
+    /// Puts as much as there is of an answer into the conversation. A question without any answer leaves it: most
+    /// templates refuse two questions in a row.
+    fn break_off(&mut self, answer: String) {
+        if answer.is_empty() {
+            self.messages.pop();
+        } else {
+            self.messages.push(Message::assistant(answer));
+        }
     }
 
     /// The conversation as tokens. Where it may be shifted, its oldest messages go until an answer has room.
@@ -268,22 +207,30 @@ impl Chat<'_> {
 
     fn command(&mut self, name: &str, rest: &str) {
         match name {
-            "help" => eprintln!("{HELP}"),
+            "help" => note(HELP),
             "clear" => {
                 self.messages.retain(|message| message.role == "system");
-                eprintln!("Begun anew.");
+                note("Begun anew.");
             }
+            "system" if rest.is_empty() => match self.messages.iter().find(|message| message.role == "system") {
+                Some(message) => note(&output::printable(&message.content)),
+                None => note("There is no system message; /system TEXT sets one."),
+            },
             "system" => {
-                self.messages = (!rest.is_empty()).then(|| Message::system(rest)).into_iter().collect();
-                eprintln!("{}", if rest.is_empty() { "No system message; begun anew." } else { "Begun anew." });
+                let text = (rest != "-").then_some(rest);
+                self.messages.retain(|message| message.role != "system");
+                set_system(&mut self.messages, text);
+                let changed =
+                    if text.is_some() { "The system message is set" } else { "There is no system message now" };
+                note(&format!("{changed}; the conversation goes on. /clear begins it anew."));
             }
-            "save" if rest.is_empty() => eprintln!("error: /save needs a file name"),
+            "save" if rest.is_empty() => note("error: /save needs a file name"),
             "save" => match self.save(rest) {
-                Ok(()) => eprintln!("Saved {} messages to {rest}.", self.messages.len()),
-                Err(error) => eprintln!("error: {rest}: {error:#}"),
+                Ok(()) => note(&format!("Saved {} messages to {rest}.", self.messages.len())),
+                Err(error) => note(&format!("error: {rest}: {error:#}")),
             },
             "stats" => self.stats(),
-            _ => eprintln!("error: /{} is no command; /help lists them", output::printable(name)),
+            _ => note(&format!("error: /{} is no command; /help lists them", output::printable(name))),
         }
     }
 
@@ -300,7 +247,7 @@ impl Chat<'_> {
 
     fn stats(&self) {
         let memory = self.session.memory();
-        eprintln!(
+        note(&format!(
             "context: {} of {} tokens\nprompts: {} tokens computed, {} reused\nanswers: {} tokens at {:.1}/s\n\
              memory: weights {}, KV cache {}, scratch {}",
             self.session.tokens().len(),
@@ -312,6 +259,6 @@ impl Chat<'_> {
             output::bytes(memory.weights),
             output::bytes(memory.kv),
             output::bytes(memory.scratch),
-        );
+        ));
     }
 }

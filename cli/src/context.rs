@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 use crate::args::SavedArgs;
 use crate::exit::{BadInput, Interrupted};
 use crate::load::bar;
-use crate::output::bytes;
+use crate::output::{bytes, note};
 use crate::stop::Stop;
 
 /// What goes along with a saved context.
@@ -69,7 +69,7 @@ impl<'a> Contexts<'a> {
         bar.finish_and_clear();
         if session.spilled_bytes() > spilled {
             let bytes = bytes(session.spilled_bytes());
-            eprintln!("({bytes} of the KV cache are on the host, for want of GPU memory: exact, but slower)");
+            note(&format!("({bytes} of the KV cache are on the host, for want of GPU memory: exact, but slower)"));
         }
         result.map_err(stopped)
     }
@@ -97,12 +97,15 @@ impl<'a> Contexts<'a> {
         if session.tokens().is_empty() {
             return Ok(());
         }
-        // A first Ctrl-C has ended the answer; the next one ends this.
+        // A first Ctrl-C has ended the answer; the next one ends this. A termination signal waits until all is saved.
         self.stop.clear();
         let bar = bar("saving", "{pos}/{len} tokens");
         bar.set_length(session.tokens().len() as u64);
         let note = serde_json::to_value(Note { messages: messages.to_vec() })?;
-        let mut show = |done: usize, _: usize| self.step(&bar, done);
+        let mut show = |done: usize, _: usize| {
+            bar.set_position(done as u64);
+            if self.stop.interrupted() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+        };
         let written =
             write_atomically(path, async |file| session.save(file, 0..session.tokens().len(), note, &mut show).await);
         let result = written.await;

@@ -5,8 +5,10 @@ use std::process::ExitCode;
 use godwit::{ChatError, Error, SavedError};
 
 use crate::hub::HubError;
+use crate::output::note;
+use crate::{stop, terminal};
 
-/// Ctrl-C, before anything that could be called a result.
+/// Ctrl-C or a termination signal, before anything that could be called a result.
 #[derive(Debug, thiserror::Error)]
 #[error("stopped")]
 pub struct Interrupted;
@@ -28,14 +30,15 @@ pub struct Usage(pub String);
 
 /// Reports a failure on stderr; the exit code is documented in `--help`.
 pub fn report(result: anyhow::Result<()>) -> ExitCode {
+    terminal::restore();
     let Err(error) = result else { return ExitCode::SUCCESS };
     if is_broken_pipe(&error) {
         // Whoever read our output has enough, as `head` does. That is no failure.
         return ExitCode::SUCCESS;
     }
     let code = code(&error);
-    if code != 130 {
-        eprintln!("error: {error:#}");
+    if !is_stopped(&error) {
+        note(&format!("error: {error:#}"));
     }
     ExitCode::from(code)
 }
@@ -45,9 +48,16 @@ fn is_broken_pipe(error: &anyhow::Error) -> bool {
     io.into_iter().any(|e| e.kind() == std::io::ErrorKind::BrokenPipe)
 }
 
+/// Whether Ctrl-C or a termination signal is why.
+fn is_stopped(error: &anyhow::Error) -> bool {
+    error.is::<Interrupted>()
+        || matches!(error.downcast_ref(), Some(Error::Stopped))
+        || matches!(error.downcast_ref(), Some(HubError::Stopped))
+}
+
 fn code(error: &anyhow::Error) -> u8 {
-    if error.is::<Interrupted>() {
-        return 130;
+    if is_stopped(error) {
+        return stop::exit_code();
     }
     if error.is::<Usage>() {
         return 2;
@@ -65,7 +75,6 @@ fn code(error: &anyhow::Error) -> u8 {
         return error.code();
     }
     match error.downcast_ref::<Error>() {
-        Some(Error::Stopped) => 130,
         Some(Error::Gpu(_)) => 4,
         Some(Error::ContextFull { .. }) => 5,
         Some(Error::Saved(SavedError::Io(_))) => 1,

@@ -29,7 +29,7 @@ async fn measure(args: &ImatrixArgs) -> anyhow::Result<()> {
     let chunks = text.chunks();
     bar.set_length(chunks.len() as u64);
     for (_, read) in chunks {
-        if stop.pressed() {
+        if stop.requested() {
             bar.finish_and_clear();
             return Err(Interrupted.into());
         }

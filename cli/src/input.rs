@@ -1,33 +1,84 @@
 //! Text that a command works on: from the command line, a file, or stdin.
 
-use std::io::Read as _;
+use std::io::{IsTerminal as _, Read as _};
 use std::path::Path;
+use std::sync::mpsc::{RecvTimeoutError, channel};
+use std::time::Duration;
 
 use crate::exit::BadInput;
+use crate::output::note;
 
-/// The text of `-f` and then of `-p`, else of stdin. A file's last line end is no part of a prompt.
+/// The name that stands for stdin where a file is asked for.
+const STDIN: &str = "-";
+
+/// How long stdin may stay open before a person hears what is waited for.
+const PATIENCE: Duration = Duration::from_secs(2);
+
+/// The prompt for a model: the text of `-f`, what is piped or redirected into stdin, and the text of `-p`, as far as
+/// they are there, one after the other. Without `-p` and `-f`, all of it is stdin's.
+///
+/// # Errors
+/// A file or stdin can't be read, or is not UTF-8.
+pub fn prompt(prompt: Option<&str>, file: Option<&Path>) -> anyhow::Result<String> {
+    let mut parts = Vec::new();
+    if let Some(path) = file {
+        parts.push(read_file(path)?);
+    }
+    let is_wanted = prompt.is_none() && file.is_none();
+    let is_read = file.is_some_and(|path| path == Path::new(STDIN));
+    if is_wanted || (!is_read && !std::io::stdin().is_terminal()) {
+        parts.push(read_stdin(!is_wanted)?);
+    }
+    parts.extend(prompt.map(str::to_owned));
+    parts.retain(|part| !part.is_empty());
+    Ok(parts.join("\n\n"))
+}
+
+/// The text of `-p`, else of `-f`, else of stdin.
+///
+/// # Errors
+/// The file or stdin can't be read, or is not UTF-8.
 pub fn text(prompt: Option<&str>, file: Option<&Path>) -> anyhow::Result<String> {
     match (prompt, file) {
-        (Some(prompt), None) => Ok(prompt.to_owned()),
-        (None, file) => read(file),
-        (Some(prompt), Some(_)) => Ok(format!("{}\n\n{prompt}", read(file)?)),
+        (Some(prompt), _) => Ok(prompt.to_owned()),
+        (None, Some(path)) => read_file(path),
+        (None, None) => read_stdin(false),
     }
 }
 
-fn read(file: Option<&Path>) -> anyhow::Result<String> {
-    let (name, read) = match file {
-        Some(path) => (path.display().to_string(), std::fs::read(path)),
-        None => {
-            let mut bytes = Vec::new();
-            let read = std::io::stdin().lock().read_to_end(&mut bytes);
-            ("stdin".to_owned(), read.map(|_| bytes))
-        }
-    };
-    let bad = |fault: String| BadInput { file: name.clone(), fault };
-    let bytes = read.map_err(|e| bad(e.to_string()))?;
+fn read_file(path: &Path) -> anyhow::Result<String> {
+    if path == Path::new(STDIN) {
+        return read_stdin(false);
+    }
+    let name = path.display().to_string();
+    let bytes = std::fs::read(path).map_err(|e| BadInput { file: name.clone(), fault: e.to_string() })?;
+    decode(&name, bytes)
+}
+
+/// All of stdin. Where it is read besides another text, a person who did not mean it hears how to leave it out: a
+/// program that starts this one may have left a pipe open that never ends.
+fn read_stdin(besides: bool) -> anyhow::Result<String> {
+    let (done, waiting) = channel::<()>();
+    if besides {
+        std::thread::spawn(move || {
+            if waiting.recv_timeout(PATIENCE) == Err(RecvTimeoutError::Timeout) {
+                note("(reading stdin to its end, for the prompt; `< /dev/null` leaves it out)");
+            }
+        });
+    }
+    let mut bytes = Vec::new();
+    let read = std::io::stdin().lock().read_to_end(&mut bytes);
+    drop(done);
+    read.map_err(|e| BadInput { file: "stdin".into(), fault: e.to_string() })?;
+    decode("stdin", bytes)
+}
+
+/// Text without its last line end, which is no part of a prompt.
+fn decode(name: &str, bytes: Vec<u8>) -> anyhow::Result<String> {
     let text = String::from_utf8(bytes).map_err(|e| {
         let at = e.utf8_error().valid_up_to();
-        bad(format!("byte {at} is not UTF-8; convert the text first, for instance with iconv"))
+        let fault = format!("byte {at} is not UTF-8; convert the text first, for instance with iconv");
+        BadInput { file: name.to_owned(), fault }
     })?;
     Ok(text.strip_suffix('\n').map(|t| t.strip_suffix('\r').unwrap_or(t)).unwrap_or(&text).to_owned())
 }

@@ -10,12 +10,14 @@ mod hub;
 mod imatrix;
 mod input;
 mod inspect;
+mod lines;
 mod load;
 mod output;
 mod perplexity;
 mod quantize;
 mod run;
 mod stop;
+mod terminal;
 mod text;
 mod tokenize;
 

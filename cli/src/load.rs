@@ -11,7 +11,7 @@ use crate::args::{Common, ModelArgs, ModelSource};
 use crate::context::{cache_folder, stopped};
 use crate::exit::Usage;
 use crate::hub;
-use crate::stop::Stop;
+use crate::stop::{self, Stop};
 
 /// A model ready to run, and how long that took in seconds.
 pub struct Loaded {
@@ -66,9 +66,9 @@ pub async fn load(args: &ModelArgs, common: &Common, stop: &Stop) -> anyhow::Res
     let options = EngineOptions { context, kv: args.kv.format(), spill, ..EngineOptions::default() };
     let bar = bar("loading", "{bytes}/{total_bytes}");
     let mut show = |progress: Progress| {
-        if stop.pressed() {
+        if stop.requested() {
             bar.finish_and_clear();
-            std::process::exit(130);
+            stop::exit_now();
         }
         bar.set_length(progress.total);
         bar.set_position(progress.done);

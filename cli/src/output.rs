@@ -32,6 +32,12 @@ impl Output {
     }
 }
 
+/// Writes a line for people to stderr. Where nobody can read it any more (the terminal was closed) it is dropped:
+/// what was asked for goes on.
+pub fn note(line: &str) {
+    let _ = writeln!(io::stderr(), "{line}");
+}
+
 /// A number of bytes, for people.
 pub fn bytes(count: u64) -> String {
     let units = ["B", "KiB", "MiB", "GiB", "TiB"];

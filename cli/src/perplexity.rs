@@ -27,7 +27,7 @@ async fn measure(args: &PerplexityArgs) -> anyhow::Result<()> {
     let begin = std::time::Instant::now();
     let (mut sum, mut squares, mut scored) = (0.0, 0.0, 0_usize);
     for (chunk, read) in chunks {
-        if stop.pressed() {
+        if stop.requested() {
             bar.finish_and_clear();
             return Err(Interrupted.into());
         }

@@ -3,13 +3,13 @@
 use std::time::Instant;
 
 use godwit::tokenizer::Special;
-use godwit::{Error, Message, Model, Sampling, Session};
+use godwit::{Error, GpuError, Message, Model, Sampling, Session};
 use serde::Serialize;
 
 use crate::args::RunArgs;
 use crate::context::{Contexts, set_system, shift};
 use crate::exit::Usage;
-use crate::output::Output;
+use crate::output::{Output, note};
 use crate::stop::Stop;
 use crate::{input, load};
 
@@ -54,16 +54,49 @@ pub struct Answer {
     pub text: String,
     pub seconds: f64,
     pub reason: StopReason,
+    /// Tokens that the context holds at most.
+    context: u32,
+    /// Tokens that it could hold.
+    window: u32,
+    /// What the GPU said where its memory was the reason.
+    out_of_memory: Option<GpuError>,
 }
 
 impl Answer {
     pub fn tokens_per_s(&self) -> f64 {
         rate(self.ids.len(), self.seconds)
     }
+
+    /// Why the answer is not whole, and how to get more of it; none where the model ended its turn.
+    pub fn notice(&self) -> Option<String> {
+        let Self { ids, context, window, .. } = self;
+        Some(match self.reason {
+            StopReason::EndOfTurn => return None,
+            StopReason::Interrupted => "(stopped)".into(),
+            StopReason::Length => format!("(stopped after {} tokens; -n N allows more)", ids.len()),
+            StopReason::Context if context < window => format!(
+                "(the context of {context} tokens is full; --context N holds up to {window}, \
+                 --context-shift goes on without the oldest)"
+            ),
+            StopReason::Context => {
+                format!("(the context of {context} tokens is full; --context-shift goes on without the oldest)")
+            }
+            StopReason::Memory => {
+                let cause = self.out_of_memory.as_ref().map(ToString::to_string).unwrap_or_default();
+                format!("(the answer ends here: {cause})")
+            }
+        })
+    }
+}
+
+/// A reply that broke off, and as much of it as there is.
+pub struct BrokenOff {
+    pub answer: Answer,
+    pub error: anyhow::Error,
 }
 
 pub fn run(args: &RunArgs) -> anyhow::Result<()> {
-    let prompt = input::text(args.prompt.as_deref(), args.file.as_deref())?;
+    let prompt = input::prompt(args.prompt.as_deref(), args.file.as_deref())?;
     if prompt.is_empty() {
         return Err(Usage("the prompt is empty; give one with -p, -f or on stdin".into()).into());
     }
@@ -96,7 +129,19 @@ async fn answer_prompt(args: &RunArgs, prompt: &str) -> anyhow::Result<()> {
     let streams = !args.common.json;
     let mut each = |piece: &str| if streams { output.text(piece) } else { Ok(()) };
     let shift = args.saved.context_shift.then_some(keep);
-    let answer = generate(&mut session, &sampling, args.tokens, shift, &stop, &mut each).await?;
+    let answer = generate(&mut session, &sampling, args.tokens, shift, &stop, &mut each).await;
+    let (answer, error) = match answer {
+        Ok(answer) => (answer, None),
+        Err(BrokenOff { answer, error }) => (answer, Some(error)),
+    };
+    if !args.raw {
+        messages.push(Message::assistant(answer.text.clone()));
+    }
+    // Saved before anything is said: whoever reads the output may be gone.
+    let saved = contexts.save(&session, &messages).await;
+    if let Some(error) = error {
+        return Err(error);
+    }
     if args.common.json {
         let adapter = loaded.engine.gpu().summary();
         output.json(&Report {
@@ -124,16 +169,10 @@ async fn answer_prompt(args: &RunArgs, prompt: &str) -> anyhow::Result<()> {
         answer.ids.len(),
         answer.tokens_per_s()
     );
-    if answer.reason == StopReason::Context {
-        eprintln!(
-            "(the context of {} tokens is full; --context-shift would go on without the oldest)",
-            session.context()
-        );
+    if let Some(notice) = answer.notice() {
+        note(&notice);
     }
-    if !args.raw {
-        messages.push(Message::assistant(answer.text));
-    }
-    contexts.save(&session, &messages).await?;
+    saved?;
     match answer.reason {
         StopReason::Interrupted => Err(crate::exit::Interrupted.into()),
         _ => Ok(()),
@@ -194,16 +233,42 @@ pub async fn generate(
     shift_keep: Option<usize>,
     stop: &Stop,
     each: &mut dyn FnMut(&str) -> anyhow::Result<()>,
-) -> anyhow::Result<Answer> {
+) -> Result<Answer, BrokenOff> {
     let begin = Instant::now();
+    let mut answer = Answer {
+        ids: Vec::new(),
+        text: String::new(),
+        seconds: 0.0,
+        reason: StopReason::Interrupted,
+        context: session.context(),
+        window: session.engine().model().config().context,
+        out_of_memory: None,
+    };
+    let reason = extend(&mut answer, session, sampling, most, shift_keep, stop, each).await;
+    answer.seconds = begin.elapsed().as_secs_f64();
+    match reason {
+        Ok(reason) => Ok(Answer { reason, ..answer }),
+        Err(error) => Err(BrokenOff { answer, error }),
+    }
+}
+
+/// [`generate`], which adds to `answer` as it goes. Returns why it ended.
+async fn extend(
+    answer: &mut Answer,
+    session: &mut Session,
+    sampling: &Sampling,
+    most: usize,
+    shift_keep: Option<usize>,
+    stop: &Stop,
+    each: &mut dyn FnMut(&str) -> anyhow::Result<()>,
+) -> anyhow::Result<StopReason> {
     let model = session.engine().model().clone();
     let mut stream = model.tokenizer().stream_on();
-    let (mut ids, mut text) = (Vec::new(), String::new());
     let reason = loop {
-        if stop.pressed() {
+        if stop.requested() {
             break StopReason::Interrupted;
         }
-        if ids.len() >= most {
+        if answer.ids.len() >= most {
             break StopReason::Length;
         }
         let id = match session.next(sampling).await {
@@ -216,26 +281,26 @@ pub async fn generate(
                 },
                 _ => break StopReason::Context,
             },
-            Err(Error::Gpu(fault)) if fault.is_out_of_memory() && !ids.is_empty() => {
-                tracing::error!("the answer ends here: {fault}");
+            Err(Error::Gpu(error)) if error.is_out_of_memory() && !answer.ids.is_empty() => {
+                answer.out_of_memory = Some(error);
                 break StopReason::Memory;
             }
             Err(error) => return Err(error.into()),
         };
-        ids.push(id);
+        answer.ids.push(id);
         if model.tokenizer().is_end(id) {
             break StopReason::EndOfTurn;
         }
         let piece = stream.push(id);
         if !piece.is_empty() {
+            answer.text.push_str(&piece);
             each(&piece)?;
-            text.push_str(&piece);
         }
     };
     let rest = stream.finish();
+    answer.text.push_str(&rest);
     each(&rest)?;
-    text.push_str(&rest);
-    Ok(Answer { ids, text, seconds: begin.elapsed().as_secs_f64(), reason })
+    Ok(reason)
 }
 
 /// Tokens per second.

@@ -4,7 +4,7 @@ use godwit::tokenizer::Special;
 use serde_json::json;
 
 use crate::args::TokenizeArgs;
-use crate::output::{Output, printable};
+use crate::output::{Output, note, printable};
 use crate::stop::Stop;
 use crate::{input, load};
 
@@ -25,6 +25,6 @@ pub fn run(args: &TokenizeArgs) -> anyhow::Result<()> {
         };
         out.line(&format!("{id:>7}  {shown}"))?;
     }
-    eprintln!("{} tokens", ids.len());
+    note(&format!("{} tokens", ids.len()));
     Ok(())
 }

@@ -36,10 +36,10 @@ pub struct SavedArgs {
 pub struct RunArgs {
     #[command(flatten)]
     pub model: ModelArgs,
-    /// The prompt. Without -p and -f it is read from stdin.
+    /// The prompt. What is piped into stdin goes before it; without -p and -f it is the prompt.
     #[arg(short, long, value_name = "TEXT")]
     pub prompt: Option<String>,
-    /// File that holds the prompt; with -p, a text that the prompt is about.
+    /// File that holds the prompt; with -p, a text that the prompt is about. `-` is stdin.
     #[arg(short, long, value_name = "FILE")]
     pub file: Option<PathBuf>,
     /// Tokens to generate at most.
@@ -92,7 +92,7 @@ pub struct TokenizeArgs {
     /// The text. Without -p and -f it is read from stdin.
     #[arg(short, long, value_name = "TEXT", conflicts_with = "file")]
     pub prompt: Option<String>,
-    /// File that holds the text.
+    /// File that holds the text; `-` is stdin.
     #[arg(short, long, value_name = "FILE")]
     pub file: Option<PathBuf>,
     /// Read control tokens such as <|im_end|> in the text as what they stand for.
@@ -182,7 +182,7 @@ pub struct TextArgs {
     pub source: ModelSource,
     #[command(flatten)]
     pub quant: QuantArgs,
-    /// The text.
+    /// The text; `-` is stdin.
     #[arg(short, long, value_name = "FILE")]
     pub file: PathBuf,
     /// Tokens of a chunk.

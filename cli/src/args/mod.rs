@@ -32,7 +32,8 @@ Exit codes:
   3    the model or another input file can't be used
   4    no GPU, or not enough of it
   5    the prompt does not fit the context
-  130  stopped by Ctrl-C";
+  130  stopped by Ctrl-C
+  143  stopped by SIGTERM; 129: the terminal was closed. What --save names is written first";
 
 #[derive(Debug, Subcommand)]
 pub enum Command {

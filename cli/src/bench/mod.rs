@@ -166,7 +166,7 @@ async fn once(
             // Another token is known once `count` have been through the model.
             let sampling = Sampling::greedy();
             for _ in 0..=count {
-                if stop.pressed() {
+                if stop.requested() {
                     return Err(Interrupted.into());
                 }
                 session.next(&sampling).await?;

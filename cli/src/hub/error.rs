@@ -54,7 +54,7 @@ pub enum HubError {
     /// A MODEL that is no file, and can't be had as a name either.
     #[error("there is no file {path}, and as the name of a model: {cause}")]
     NoFile { path: String, cause: Box<HubError> },
-    /// Ctrl-C.
+    /// Ctrl-C or a termination signal.
     #[error("stopped")]
     Stopped,
 }
@@ -71,7 +71,7 @@ impl HubError {
             Self::Name { .. } | Self::Setting { .. } => 2,
             Self::Network { .. } | Self::Space { .. } | Self::Io { .. } => 1,
             Self::NoFile { cause, .. } => cause.code(),
-            Self::Stopped => 130,
+            Self::Stopped => crate::stop::exit_code(),
             _ => 3,
         }
     }

@@ -87,7 +87,7 @@ fn pull(name: &Name, settings: &Settings, stop: &Stop) -> Result<Pulled, HubErro
         return Err(HubError::Offline(name.to_string()));
     }
     let (client, cached) = (Client::new(settings)?, Cached::new(&settings.cache, name));
-    let listing = client.listing(name, &|| stop.pressed())?;
+    let listing = client.listing(name, &|| stop.requested())?;
     let all = candidates(&listing.names());
     let model = choose(&name.repo, name.quant.as_deref(), &all)?;
     let is_part = |file: &File| model.files.iter().any(|part| part.path == file.path);

@@ -15,7 +15,7 @@ use super::http::Client;
 use super::name::{MAIN, Name};
 use super::settings::Settings;
 use super::table::KNOWN;
-use crate::output::{self, Output, printable};
+use crate::output::{self, Output, note, printable};
 
 /// A model in the cache.
 struct Entry {
@@ -55,7 +55,7 @@ pub fn list(cache: &Path, json: bool) -> anyhow::Result<()> {
         return out.json(&json!({ "cache": cache, "models": all.iter().map(each).collect::<Vec<_>>() }));
     }
     if all.is_empty() {
-        eprintln!("nothing in {}; `godwit list --known` shows what could be", cache.display());
+        note(&format!("nothing in {}; `godwit list --known` shows what could be", cache.display()));
     }
     let width = all.iter().map(|entry| entry.name.to_string().len()).max().unwrap_or(0);
     for entry in &all {

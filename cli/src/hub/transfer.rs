@@ -86,7 +86,7 @@ impl<'a> Transfer<'a> {
 
     /// Ctrl-C, or another file that failed.
     fn stopped(&self) -> bool {
-        self.stop.pressed() || self.failed.load(Ordering::SeqCst)
+        self.stop.requested() || self.failed.load(Ordering::SeqCst)
     }
 
     fn check_space(&self, files: &[(File, Digest)]) -> Result<(), HubError> {

@@ -1,0 +1,49 @@
+//! The terminal's state: kept at the start, and put back however the program ends.
+
+#[cfg(unix)]
+pub use unix::{keep, restore};
+
+#[cfg(unix)]
+mod unix {
+    use std::io::{IsTerminal as _, Write as _};
+    use std::sync::OnceLock;
+
+    use rustix::termios::{OptionalActions, Termios, tcgetattr, tcsetattr};
+
+    /// The modes that stdin's terminal had before a line editor changed them.
+    static MODES: OnceLock<Termios> = OnceLock::new();
+
+    /// Ends bracketed paste, which line editors switch on.
+    const PASTE_OFF: &[u8] = b"\x1b[?2004l";
+
+    /// Remembers the terminal's modes, before a line editor changes them.
+    pub fn keep() {
+        if let Ok(modes) = tcgetattr(std::io::stdin()) {
+            // The first call counts.
+            let _ = MODES.set(modes);
+        }
+    }
+
+    /// Puts the modes back, if [`keep`] was called and something has changed them since.
+    pub fn restore() {
+        let Some(modes) = MODES.get() else { return };
+        let stdin = std::io::stdin();
+        let is_changed = tcgetattr(&stdin).is_ok_and(|now| now.local_modes != modes.local_modes);
+        // The terminal may be gone (SIGHUP): then nothing is left to put back.
+        if is_changed && tcsetattr(&stdin, OptionalActions::Now, modes).is_ok() {
+            let mut stdout = std::io::stdout();
+            if stdout.is_terminal() {
+                let _ = stdout.write_all(PASTE_OFF).and_then(|()| stdout.write_all(b"\r\n"));
+                let _ = stdout.flush();
+            }
+        }
+    }
+}
+
+/// Windows gives each program the console's modes anew.
+#[cfg(not(unix))]
+pub fn keep() {}
+
+/// Windows gives each program the console's modes anew.
+#[cfg(not(unix))]
+pub fn restore() {}

@@ -1,0 +1,199 @@
+//! The command in a real terminal: signals, and what a person typed.
+#![cfg(unix)]
+
+use std::path::PathBuf;
+use std::process::Command;
+
+use rexpect::session::{PtySession, spawn_command};
+
+/// Milliseconds that a loaded machine may take for an answer.
+const PATIENCE: u64 = 120_000;
+
+fn model() -> String {
+    let path = PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../models/SmolLM2-135M-Instruct.Q4_1.gguf"));
+    assert!(path.exists(), "{} is missing; run tests/fetch.sh --tests", path.display());
+    path.display().to_string()
+}
+
+/// A shell in a terminal that runs a chat between two prints of the terminal's modes.
+struct Terminal {
+    shell: PtySession,
+    modes: String,
+    folder: tempfile::TempDir,
+}
+
+impl Terminal {
+    fn chat(args: &str) -> Self {
+        let folder = tempfile::tempdir().expect("a folder");
+        let (godwit, model) = (env!("CARGO_BIN_EXE_godwit"), model());
+        let chat = format!("echo $$ >pid; exec {godwit} chat {model} --temp 0 --no-cache {args}");
+        // Ctrl-C goes to the whole terminal; the shell lives on to tell the end.
+        let script = format!("trap : INT; echo before $(stty -g); sh -c '{chat}'; echo code $?; echo after $(stty -g)");
+        let mut command = Command::new("sh");
+        command.args(["-c", &script]).current_dir(&folder).env("XDG_STATE_HOME", folder.path()).env("TERM", "xterm");
+        let mut shell = spawn_command(command, Some(PATIENCE)).expect("a terminal");
+        shell.exp_string("before ").expect("the shell's first line");
+        let modes = shell.read_line().expect("the terminal's modes");
+        let mut terminal = Self { shell, modes, folder };
+        terminal.expect("lists the commands.");
+        terminal.expect("> ");
+        terminal
+    }
+
+    #[track_caller]
+    fn expect(&mut self, text: &str) -> String {
+        match self.shell.exp_string(text) {
+            Ok(before) => before,
+            Err(error) => panic!("the terminal does not show {text:?}: {error}"),
+        }
+    }
+
+    fn type_line(&mut self, line: &str) {
+        self.shell.send_line(line).expect("a terminal that takes input");
+    }
+
+    /// Types without the Enter key.
+    fn type_text(&mut self, text: &str) {
+        self.shell.send(text).expect("a terminal that takes input");
+        self.shell.flush().expect("a terminal that takes input");
+    }
+
+    fn press_ctrl(&mut self, key: char) {
+        self.shell.send_control(key).expect("a terminal that takes input");
+    }
+
+    /// Sends a signal to the chat.
+    fn signal(&self, name: &str) {
+        let pid = std::fs::read_to_string(self.path("pid")).expect("the chat's process");
+        assert!(Command::new("kill").args(["-s", name, pid.trim()]).status().expect("kill").success());
+    }
+
+    /// Waits for the end of the chat: with this exit code, and the terminal as it was before.
+    #[track_caller]
+    fn ends(&mut self, code: i32) {
+        self.expect(&format!("code {code}"));
+        self.expect("after ");
+        let modes = self.shell.read_line().expect("the terminal's modes");
+        assert!(!self.modes.is_empty());
+        assert_eq!(modes, self.modes, "the terminal's modes after the chat");
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    /// The contents of the messages that `/save` wrote.
+    fn saved(&mut self) -> Vec<String> {
+        self.type_line("/save saved.json");
+        self.expect("Saved ");
+        self.expect("> ");
+        let text = std::fs::read(self.path("saved.json")).expect("the saved file");
+        let saved: serde_json::Value = serde_json::from_slice(&text).expect("JSON");
+        let messages = saved["messages"].as_array().expect("messages");
+        messages.iter().map(|message| message["content"].as_str().expect("a text").to_owned()).collect()
+    }
+}
+
+#[test]
+fn a_termination_signal_at_the_prompt_saves_and_restores_the_terminal() {
+    for (signal, code) in [("TERM", 143), ("HUP", 129)] {
+        let mut terminal = Terminal::chat("-n 8 --save talk.kv");
+        terminal.type_line("What is the capital of France?");
+        terminal.expect("The capital");
+        terminal.expect("> ");
+        terminal.type_text("half a mess");
+        terminal.signal(signal);
+        // A second one must not cut the saving short; the chat may have ended before it comes.
+        let pid = std::fs::read_to_string(terminal.path("pid")).expect("the chat's process");
+        let _ = Command::new("kill").args(["-s", signal, pid.trim()]).output();
+        terminal.ends(code);
+        assert!(std::fs::metadata(terminal.path("talk.kv")).is_ok_and(|file| file.len() > 100_000));
+    }
+}
+
+#[test]
+fn a_termination_signal_in_an_answer_saves_it() {
+    let mut terminal = Terminal::chat("-n 500 --save talk.kv --logit-bias 2=-inf");
+    terminal.type_line("Count to a hundred.");
+    terminal.expect("\n");
+    terminal.expect(" ");
+    terminal.signal("TERM");
+    terminal.ends(143);
+    assert!(std::fs::metadata(terminal.path("talk.kv")).is_ok_and(|file| file.len() > 100_000));
+}
+
+#[test]
+fn ctrl_c_leaves_what_is_typed_unsent_and_the_history_keeps_it() {
+    let mut terminal = Terminal::chat("-n 4");
+    // Several lines between quotes, left by Ctrl-C in the middle of one.
+    terminal.type_line("\"\"\"first line");
+    terminal.expect(". ");
+    terminal.type_line("second line");
+    terminal.expect(". ");
+    terminal.type_text("half a li");
+    terminal.press_ctrl('c');
+    terminal.expect("(not sent");
+    terminal.expect("> ");
+    // The same with a backslash, left by Ctrl-D.
+    terminal.type_line("third line\\");
+    terminal.expect(". ");
+    terminal.press_ctrl('d');
+    terminal.expect("(not sent");
+    terminal.expect("> ");
+    // One line.
+    terminal.type_text("fourth line");
+    terminal.press_ctrl('c');
+    terminal.expect("> ");
+    assert_eq!(terminal.saved(), Vec::<String>::new());
+    // The arrow up, behind the line `/save`: the newest one that was left.
+    terminal.type_text("\x1b[A\x1b[A");
+    terminal.expect("fourth line");
+    terminal.press_ctrl('c');
+    terminal.expect("> ");
+    terminal.type_line("/exit");
+    terminal.ends(0);
+    let history = std::fs::read_to_string(terminal.path("godwit/chat_history")).expect("a history");
+    for text in ["first line", "second line", "half a li", "third line", "fourth line"] {
+        assert!(history.contains(text), "{history}");
+    }
+}
+
+#[test]
+fn several_lines_are_one_message_and_the_system_message_wipes_nothing() {
+    let mut terminal = Terminal::chat("-n 4 --system Short.");
+    terminal.type_line("\"\"\"one\"\"\"");
+    terminal.expect("(stopped after 4 tokens; -n N allows more)");
+    terminal.expect("> ");
+    terminal.type_line("two\\");
+    terminal.expect(". ");
+    terminal.type_line("three");
+    terminal.expect("(stopped after 4 tokens");
+    terminal.expect("> ");
+    terminal.type_line("/system");
+    terminal.expect("Short.");
+    terminal.expect("> ");
+    terminal.type_line("/system Be kind.");
+    terminal.expect("the conversation goes on");
+    terminal.expect("> ");
+    let messages = terminal.saved();
+    let sent: Vec<&str> = messages.iter().map(String::as_str).collect();
+    assert_eq!((sent.len(), sent[0], sent[1], sent[3]), (5, "Be kind.", "one", "two\nthree"), "{sent:?}");
+    terminal.type_line("/system -");
+    terminal.expect("no system message");
+    terminal.expect("> ");
+    terminal.press_ctrl('d');
+    terminal.ends(0);
+}
+
+#[test]
+fn ctrl_c_stops_an_answer_and_the_chat_goes_on() {
+    let mut terminal = Terminal::chat("-n 2000 --logit-bias 2=-inf --save talk.kv");
+    terminal.type_line("Count to a hundred.");
+    terminal.expect("\n");
+    terminal.expect(" ");
+    terminal.press_ctrl('c');
+    terminal.expect("(stopped)");
+    terminal.expect("> ");
+    terminal.type_line("/exit");
+    terminal.ends(0);
+}
