@@ -128,7 +128,7 @@ fn fit_text(model: &Model, args: &DoctorArgs, gpu: &Gpu, bandwidth: f64, out: &m
     out.line(&format!("\n{}, KV cache {kv}", output::printable(&model.name())))?;
     for context in contexts(model, args, gpu, available) {
         let memory = MemoryUse::estimate(model, context, kv, gpu.caps());
-        let full = (memory.weights + memory.kv) as f64 / bandwidth;
+        let full = (model.weight_bytes_per_pass(true) + memory.kv) as f64 / bandwidth;
         let verdict = match available {
             _ if context > window => format!("; more than the model's window of {window}"),
             Some(bytes) if memory.total() > bytes => "; does not fit".into(),

@@ -79,6 +79,43 @@ fn the_same_seed_gives_the_same_text() {
 }
 
 #[test]
+fn what_is_piped_goes_before_the_question() {
+    let args = ["run", &model(), "--temp", "0", "-n", "1", "--json"];
+    let json = |output: &Output| serde_json::from_str::<Value>(&stdout(output)).expect("JSON");
+    let question = "How old is Bob?";
+    let plain = json(&godwit(&[&args[..], &["-p", question]].concat()));
+    let piped = json(&with_input(&[&args[..], &["-p", question]].concat(), b"Fact: Bob is 7 years old.\n"));
+    let whole = json(&godwit(&[&args[..], &["-p", &format!("Fact: Bob is 7 years old.\n\n{question}")]].concat()));
+    assert!(piped["prompt_tokens"].as_u64() > plain["prompt_tokens"].as_u64(), "{piped}");
+    assert_eq!((&piped["prompt_tokens"], &piped["ids"]), (&whole["prompt_tokens"], &whole["ids"]));
+    // All three, and stdin by its name.
+    let file = tempfile::NamedTempFile::new().expect("a file");
+    std::fs::write(file.path(), "Fact: Bob").expect("a written file");
+    let path = file.path().to_str().expect("a path");
+    let three = json(&with_input(&[&args[..], &["-f", path, "-p", question]].concat(), b"is 7 years old.\n"));
+    let whole = json(&godwit(&[&args[..], &["-p", &format!("Fact: Bob\n\nis 7 years old.\n\n{question}")]].concat()));
+    assert_eq!(three["ids"], whole["ids"]);
+    let named = json(&with_input(&[&args[..], &["-f", "-"]].concat(), question.as_bytes()));
+    assert_eq!((&named["ids"], &named["prompt_tokens"]), (&plain["ids"], &plain["prompt_tokens"]));
+    fails(&with_input(&[&args[..], &["-p", question]].concat(), b"\xff\xfe"), 3, "stdin: byte 0 is not UTF-8");
+}
+
+#[test]
+fn an_answer_that_is_cut_says_so() {
+    let args = ["run", &model(), "-p", "Count to a hundred.", "--temp", "0"];
+    let said = |more: &[&str]| {
+        let output = godwit(&[&args[..], more].concat());
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        String::from_utf8(output.stderr).expect("UTF-8")
+    };
+    assert_eq!(said(&["-n", "3"]), "(stopped after 3 tokens; -n N allows more)\n");
+    let context = said(&["--context", "40"]);
+    assert!(context.contains("the context of 40 tokens is full; --context N holds up to 8192"), "{context}");
+    let whole = godwit(&["run", &model(), "-p", "What is the capital of France?", "--temp", "0"]);
+    assert!(whole.status.success() && whole.stderr.is_empty(), "{}", String::from_utf8_lossy(&whole.stderr));
+}
+
+#[test]
 fn raw_continues_the_prompt() {
     let output = godwit(&[
         "run",
@@ -245,6 +282,55 @@ fn synthetic_models_run() {
     assert!(total <= 8 << 30 && total > 7 << 30, "{doctor}");
     fails(&godwit(&["bench", "--synthetic", "llama9"]), 2, "llama3-8b");
     fails(&godwit(&["bench"]), 2, "MODEL");
+}
+
+/// Counted from the shape alone: floats of a model of 2 layers of width 256, 4 heads and 2 KV heads of 64,
+/// feed-forward 512, vocabulary 1024.
+#[test]
+fn bench_and_doctor_count_what_is_there() {
+    let (qkv, rest, norms) = ((256 + 2 * 128) * 256, 256 * 256 + 3 * 512 * 256, 2 * 256);
+    let (embedding, output_norm) = (1024 * 256, 256);
+    // Weights of 2 bytes, norms of 4. The KV cache holds 2 bytes a value.
+    let matrices = |floats: u64| 2 * floats;
+    let layers = 2 * (matrices(qkv + rest) + 4 * norms);
+    let kv = 2 * 2 * (2 * 64) * 2;
+    let json = |args: &[&str]| serde_json::from_str::<Value>(&stdout(&godwit(args))).expect("JSON");
+    // Every matrix is one shard, or several.
+    for (tied, binding) in [("1", "1G"), ("0", "1G"), ("1", "64K"), ("0", "64K")] {
+        let shape = format!("tiny:f16,tied={tied}");
+        let common = ["--synthetic", &shape, "--max-binding", binding, "--json", "--no-tune"];
+        let bench = json(&[&["bench", "-p", "16", "-n", "3", "-d", "40", "-r", "1"], &common[..]].concat());
+        // An embedding of its own is not read but for a row a token.
+        let pass = layers + 4 * output_norm + matrices(embedding);
+        let [prefill, decode] = [0, 1].map(|row| bench["results"][row].clone());
+        let least = |row: &Value| row["least_bytes_per_token"].as_f64().expect("a number");
+        assert_eq!((least(&prefill) * 16.0).round() as u64, pass + kv * (40 + 16), "{shape} {binding}");
+        // Four tokens go through the model and, on a GPU, some that nobody has asked for yet.
+        let (first, last) = (pass + kv * 41, pass + kv * 128);
+        assert!((first as f64..last as f64).contains(&least(&decode)), "{shape} {binding}: {decode}");
+        // What the kernels read and write besides are activations.
+        for row in [&prefill, &decode] {
+            let ratio = row["bytes_per_token"].as_f64().expect("a number") / least(row);
+            assert!((1.0..1.6).contains(&ratio), "{shape} {binding}: {row}");
+        }
+        let dispatches = decode["dispatches_per_token"].as_f64().expect("a number");
+        assert_eq!(dispatches > 50.0, binding == "64K", "{dispatches}");
+
+        let doctor = json(&[&["doctor", "--context", "4096"], &common[..]].concat());
+        let context = &doctor["model"]["contexts"][0];
+        let own_head = if tied == "0" { matrices(embedding) } else { 0 };
+        // Two tables of 64 floats for each of 1,024 positions, and for each 1,024 positions.
+        let tables = 2 * 4 * 32 * (1024 + 4);
+        let weights = pass + own_head;
+        let found = context["weights"].as_u64().expect("a number");
+        assert!((weights..=weights + tables).contains(&found), "{shape} {binding}: {found}, {weights}");
+        assert_eq!(context["kv"], kv * 4096, "{shape} {binding}");
+    }
+    let raw = ["--raw", "-p", "one two three", "--temp", "0", "-n", "3", "--json"];
+    let run = json(&[&["run", &model()], &raw[..]].concat());
+    let tokens = json(&["tokenize", &model(), "-p", "one two three", "--json"]);
+    assert_eq!((&run["prompt_tokens"], &run["reused_tokens"]), (&tokens["count"], &0.into()));
+    assert_eq!(run["generated_tokens"].as_u64(), run["ids"].as_array().map(|ids| ids.len() as u64));
 }
 
 #[test]

@@ -42,10 +42,7 @@ impl Terminal {
 
     #[track_caller]
     fn expect(&mut self, text: &str) -> String {
-        match self.shell.exp_string(text) {
-            Ok(before) => before,
-            Err(error) => panic!("the terminal does not show {text:?}: {error}"),
-        }
+        self.shell.exp_string(text).unwrap_or_else(|error| unreachable!("the terminal shows no {text:?}: {error}"))
     }
 
     fn type_line(&mut self, line: &str) {

@@ -31,7 +31,7 @@ pub use engine::{Engine, EngineOptions, Spilling};
 pub use error::Error;
 pub use godwit_shaders::caps::Tuning;
 pub use godwit_shaders::kv::UnknownKvType;
-pub use godwit_shaders::{Format, KvFormat, KvType, Work};
+pub use godwit_shaders::{Format, KvFormat, KvType, Step, Work};
 pub use gpu::{AdapterSummary, Backend, Gpu, GpuError, GpuOptions, HostWork, Launched, Rates};
 pub use memory::{BadContextSize, ContextSize, MemoryUse, peak_process_memory, tokens};
 pub use model::{Config, Model, Progress, RopeOverride, RopeStretch};

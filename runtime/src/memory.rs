@@ -2,9 +2,11 @@
 
 use std::str::FromStr;
 
+use godwit_shaders::format::TILE;
 use godwit_shaders::rope_append::RopeTables;
 use godwit_shaders::{Buffers, Caps, Heads, KvFormat, Matrix};
 
+use crate::format::Tensor;
 use crate::gpu::Gpu;
 use crate::model::{Config, Kv, Model, Scratch};
 
@@ -23,11 +25,7 @@ impl MemoryUse {
     /// What a session of `context` tokens will take when it is full, on a device with these caps.
     pub fn estimate(model: &Model, context: u32, kv: KvFormat, caps: &Caps) -> Self {
         let config = model.config();
-        let stored = |tensor: &crate::format::Tensor| match tensor.shape[..] {
-            [width, rows] => rows.div_ceil(32) * Matrix::tile_bytes(tensor.format, width as u32),
-            _ => 4 * tensor.shape.iter().product::<u64>(),
-        };
-        let weights = model.checkpoint().tensors().iter().map(stored).sum::<u64>();
+        let weights = model.checkpoint().tensors().iter().map(bytes_on_gpu).sum::<u64>();
         let mut table = Buffers::default();
         Scratch::declare(&mut table, config, heads(config), kv, caps, caps.tuning.pass_tokens);
         let scratch = table.bytes();
@@ -54,6 +52,36 @@ impl MemoryUse {
         }
         fitting
     }
+}
+
+/// Bytes that a tensor takes on a GPU: whole tiles of a matrix, floats of a vector.
+fn bytes_on_gpu(tensor: &Tensor) -> u64 {
+    match tensor.shape[..] {
+        [width, rows] => rows.div_ceil(TILE as u64) * Matrix::tile_bytes(tensor.format, width as u32),
+        _ => 4 * tensor.shape.iter().product::<u64>(),
+    }
+}
+
+impl Model {
+    /// Bytes of weights that a pass must read. A pass that ends with logits reads all weights, but of an embedding that
+    /// is not the output head too only its tokens' rows, which are not counted. Other passes end with the last layer's
+    /// keys and values: they need neither the rest of that layer nor the head.
+    pub fn weight_bytes_per_pass(&self, has_logits: bool) -> u64 {
+        let checkpoint = self.checkpoint();
+        let last = format!("blk.{}.", self.config().layers.saturating_sub(1));
+        let is_read = |name: &str| match name {
+            "token_embd.weight" => has_logits && checkpoint.tensor("output.weight").is_none(),
+            "output.weight" | "output_norm.weight" => has_logits,
+            "rope_freqs.weight" => false,
+            _ => has_logits || !name.strip_prefix(&last).is_some_and(comes_after_keys_and_values),
+        };
+        checkpoint.tensors().iter().filter(|tensor| is_read(&tensor.name)).map(bytes_on_gpu).sum()
+    }
+}
+
+/// Whether a layer's tensor is for what follows its keys and values.
+fn comes_after_keys_and_values(part: &str) -> bool {
+    part.starts_with("attn_output") || part.starts_with("ffn_")
 }
 
 /// Bytes of KV cache that a token takes.

@@ -105,6 +105,9 @@ pub struct Common {
     /// Use no more than every browser allows: the WebGPU default limits, no optional features.
     #[arg(long)]
     pub webgpu_limits: bool,
+    /// Use no storage binding larger than this, as on a smaller device. For tests.
+    #[arg(long, value_name = "BYTES", value_parser = bytes, hide = true)]
+    pub max_binding: Option<u64>,
     /// GPU memory to take at most, such as 6G or 500M; the KV cache grows no further [default: what there is].
     #[arg(long, value_name = "BYTES", value_parser = bytes)]
     pub gpu_memory: Option<u64>,
@@ -126,6 +129,7 @@ impl Common {
             backend: self.backend,
             webgpu_limits: self.webgpu_limits,
             memory: self.gpu_memory,
+            max_binding: self.max_binding,
             tuning: None,
             submit_budget: self.submit_budget.map(Duration::from_millis),
             ..GpuOptions::default()

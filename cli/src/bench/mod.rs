@@ -52,14 +52,14 @@ async fn bench(args: &BenchArgs) -> anyhow::Result<()> {
     if args.profile && !gpu.has_timestamps() {
         tracing::warn!("{} has no timestamps: kernels are counted, but not timed", gpu.summary());
     }
-    let mut report = Report::new(&engine, load_s, gpu.measure_rates().await?);
+    let mut session = engine.session().await?;
+    let mut report = Report::new(&engine, load_s, gpu.measure_rates().await?, session.kv_bytes_per_token());
     let (mut out, json) = (Output::new(), args.common.json);
     if !json {
         out.text(&report.head())?;
     }
     let tests: Vec<Test> =
         args.prompt.iter().map(|&n| Test::Prefill(n)).chain(args.tokens.iter().map(|&n| Test::Decode(n))).collect();
-    let mut session = engine.session().await?;
     for &depth in &args.depth {
         for &test in &tests {
             let (Test::Prefill(count) | Test::Decode(count)) = test;
@@ -123,8 +123,8 @@ async fn measure(
         Test::Prefill(n) => format!("pp{n}"),
         Test::Decode(n) => format!("tg{n}"),
     };
-    let kv = session.kv_bytes_per_token() * u64::from(depth + tokens / 2);
-    Ok(Row::new(name, depth, Speed::of(&rates), host, &launched, tokens, kv, report))
+    let is_decode = matches!(test, Test::Decode(_));
+    Ok(Row::new(name, is_decode, depth, Speed::of(&rates), host, &launched, tokens, report))
 }
 
 /// One run, and the launches in it where they are asked for.

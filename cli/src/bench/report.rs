@@ -18,11 +18,17 @@ pub struct Report {
     pub driver: String,
     pub backend: String,
     pub load_s: f64,
-    /// Weights that were loaded in a second.
+    /// Bytes of the model's tensors that were loaded in a second.
     pub load_gb_per_s: f64,
     pub rates: Measured,
-    /// Bytes of weights that every pass reads.
+    /// Bytes of weights that a pass reads which ends with logits, as decode's do.
     weight_bytes: u64,
+    /// The same for a pass that only appends to the KV cache.
+    #[serde(default)]
+    append_weight_bytes: u64,
+    /// Bytes of KV cache that a position takes.
+    #[serde(default)]
+    kv_bytes_per_token: u64,
     pub results: Vec<Row>,
     /// Of the session at the end.
     #[serde(default)]
@@ -54,7 +60,7 @@ pub struct Row {
     pub host_share: f64,
     pub dispatches_per_token: f64,
     pub bytes_per_token: f64,
-    /// The weights, once a pass, and the KV cache.
+    /// The weights that a pass can't do without, once a pass, and the KV cache up to its end.
     pub least_bytes_per_token: f64,
     pub kernels: Vec<KernelRow>,
 }
@@ -101,21 +107,21 @@ impl Speed {
 
 impl Report {
     /// A report without results.
-    pub fn new(engine: &Engine, load_s: f64, rates: Rates) -> Self {
-        let (summary, weights) = (engine.gpu().summary(), engine.memory().weights);
-        // Of an embedding that is not the output head too, a pass reads a row for each token only.
-        let checkpoint = engine.model().checkpoint();
-        let embedding = checkpoint.tensor("token_embd.weight").filter(|_| checkpoint.tensor("output.weight").is_some());
+    pub fn new(engine: &Engine, load_s: f64, rates: Rates, kv_bytes_per_token: u64) -> Self {
+        let (summary, model) = (engine.gpu().summary(), engine.model());
+        let loaded: u64 = model.checkpoint().tensors().iter().map(|tensor| tensor.bytes).sum();
         Self {
             version: env!("CARGO_PKG_VERSION").into(),
-            model: engine.model().name(),
+            model: model.name(),
             adapter: summary.name.clone(),
             driver: summary.driver.clone(),
             backend: summary.backend.to_string(),
             load_s,
-            load_gb_per_s: weights as f64 / load_s / 1e9,
+            load_gb_per_s: loaded as f64 / load_s / 1e9,
             rates: Measured { gb_per_s: rates.bytes_per_s / 1e9, gflops_per_s: rates.flops_per_s / 1e9 },
-            weight_bytes: weights.saturating_sub(embedding.map_or(0, |tensor| tensor.bytes)),
+            weight_bytes: model.weight_bytes_per_pass(true),
+            append_weight_bytes: model.weight_bytes_per_pass(false),
+            kv_bytes_per_token,
             results: Vec::new(),
             memory: None,
         }
@@ -142,6 +148,19 @@ impl Report {
     }
 }
 
+impl Report {
+    /// Bytes that the passes among these dispatches must read. Each pass of decode ends with logits, of prefill the last.
+    fn least_bytes(&self, launched: &[Launched], is_decode: bool) -> f64 {
+        // A pass begins with the embedding of its tokens.
+        let passes = launched.iter().filter(|one| one.is_first && one.kernel.starts_with("embed"));
+        let ends: Vec<u64> = passes.map(|one| u64::from(one.step.position + one.step.count)).collect();
+        let count = ends.len() as u64;
+        let with_logits = if is_decode { count } else { count.min(1) };
+        let weights = with_logits * self.weight_bytes + (count - with_logits) * self.append_weight_bytes;
+        (weights + ends.iter().sum::<u64>() * self.kv_bytes_per_token) as f64
+    }
+}
+
 impl Measured {
     fn rates(&self) -> Rates {
         Rates { bytes_per_s: self.gb_per_s * 1e9, flops_per_s: self.gflops_per_s * 1e9 }
@@ -149,16 +168,15 @@ impl Measured {
 }
 
 impl Row {
-    /// The result of a test. `launched` are the launches of a run over `tokens` tokens, `kv` the bytes of KV cache that a pass
-    /// of it reads.
+    /// The result of a test. `launched` are the dispatches of a run over `tokens` tokens.
     pub fn new(
         test: String,
+        is_decode: bool,
         depth: u32,
         speed: Speed,
         host_share: f64,
         launched: &[Launched],
         tokens: u32,
-        kv: u64,
         report: &Report,
     ) -> Self {
         let rates = report.rates.rates();
@@ -166,8 +184,6 @@ impl Row {
         let bytes = each(launched.iter().map(|l| l.work.bytes as f64).sum());
         let flops = each(launched.iter().map(|l| l.work.flops as f64).sum());
         let least = each(launched.iter().map(|l| rates.least_seconds(l.work)).sum());
-        // Every pass embeds its tokens first.
-        let passes = launched.iter().filter(|l| l.kernel.starts_with("embed")).count();
         Self {
             test,
             depth,
@@ -181,7 +197,7 @@ impl Row {
             host_share,
             dispatches_per_token: each(launched.len() as f64),
             bytes_per_token: bytes,
-            least_bytes_per_token: each(passes as f64 * (report.weight_bytes + kv) as f64),
+            least_bytes_per_token: each(report.least_bytes(launched, is_decode)),
             kernels: kernels(launched, rates),
         }
     }

@@ -74,6 +74,9 @@ pub struct GpuOptions {
     pub webgpu_limits: bool,
     /// Bytes of GPU memory to take at most, for those who share the GPU with something else. None: what there is.
     pub memory: Option<u64>,
+    /// Bytes of the largest storage binding to use: to try on a large device what a small one does. None: what there
+    /// is.
+    pub max_binding: Option<u64>,
     /// How work is cut up. None: what suits the adapter.
     pub tuning: Option<Tuning>,
     /// What one submission may take on the GPU, about. None: [`SUBMIT_BUDGET`](super::SUBMIT_BUDGET).

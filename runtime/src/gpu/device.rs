@@ -95,7 +95,9 @@ impl Gpu {
             spread,
             dots: options.dots.unwrap_or_else(|| has_dots(&adapter)),
             // Bindings of the whole limit can't begin at an aligned offset past 2^31.
-            max_binding: limits.max_storage_buffer_binding_size / BINDING_ALIGNMENT * BINDING_ALIGNMENT,
+            max_binding: options.max_binding.unwrap_or(u64::MAX).min(limits.max_storage_buffer_binding_size)
+                / BINDING_ALIGNMENT
+                * BINDING_ALIGNMENT,
             max_buffer: limits.max_buffer_size,
             max_workgroups: limits.max_compute_workgroups_per_dimension,
             cpu,

@@ -24,6 +24,8 @@ pub struct Prepared {
 /// A dispatch, ready to run.
 pub(super) struct Launch {
     pub dispatch: Dispatch,
+    /// Whether its plan begins with it.
+    pub is_first: bool,
     compiled: Arc<Compiled>,
     bindings: wgpu::BindGroup,
 }
@@ -78,7 +80,7 @@ impl Prepared {
                 layout: &compiled.layout,
                 entries: &entries,
             });
-            launches.push(Launch { dispatch: dispatch.clone(), compiled, bindings });
+            launches.push(Launch { dispatch: dispatch.clone(), is_first: i == 0, compiled, bindings });
         }
         gpu.check()?;
         Ok(Self { gpu: gpu.clone(), step, launches, uploads: plan.uploads.clone() })

@@ -16,6 +16,10 @@ pub struct Launched {
     pub kernel: String,
     /// What it had to do.
     pub work: Work,
+    /// The pass that it was part of.
+    pub step: Step,
+    /// Whether its plan begins with it.
+    pub is_first: bool,
     /// Seconds that it took on the GPU; none where the GPU has no timestamps.
     pub seconds: Option<f64>,
 }
@@ -78,9 +82,11 @@ impl Profiler {
             }
             let launched = launches
                 .iter()
-                .map(|Launch { dispatch, .. }| Launched {
+                .map(|Launch { dispatch, is_first, .. }| Launched {
                     kernel: dispatch.label(),
                     work: dispatch.work(step),
+                    step,
+                    is_first: *is_first,
                     seconds: None,
                 })
                 .collect();

@@ -57,10 +57,11 @@ pub fn embed(plan: &mut Plan, table: &Matrix, tokens: BufferRef, x: BufferRef, c
     }
 }
 
-/// As if all tokens were in this shard.
+/// The first shard counts all tokens: which shard a token's row is in is not known here.
 fn work(d: &Dispatch, step: Step) -> Work {
     let p: Params = d.params();
     let width = p.groups * GROUP as u32;
-    let words = u64::from(step.count) * u64::from(p.row_words + width);
+    let tokens = if p.first == 0 { step.count } else { 0 };
+    let words = u64::from(tokens) * u64::from(p.row_words + width);
     Work { shape: [p.rows, width, step.count], bytes: 4 * words, flops: 0 }
 }
