@@ -12,6 +12,7 @@ mod input;
 mod inspect;
 mod lines;
 mod load;
+mod log;
 mod output;
 mod perplexity;
 mod quantize;
@@ -35,12 +36,7 @@ pub use hub::fuzzed::hub as fuzz_hub;
 pub fn main() -> ExitCode {
     let cli = Cli::parse();
     let common = cli.command.common();
-    let level = match common.verbose {
-        0 => tracing::Level::ERROR,
-        1 => tracing::Level::INFO,
-        _ => tracing::Level::DEBUG,
-    };
-    tracing_subscriber::fmt().with_max_level(level).with_writer(std::io::stderr).with_target(false).init();
+    log::start(common.verbose);
     let result = match &cli.command {
         Command::Run(args) => run::run(args),
         Command::Chat(args) => chat::run(args),

@@ -11,6 +11,7 @@ use crate::args::{Common, ModelArgs, ModelSource};
 use crate::context::{cache_folder, stopped};
 use crate::exit::Usage;
 use crate::hub;
+use crate::output::note;
 use crate::stop::{self, Stop};
 
 /// A model ready to run, and how long that took in seconds.
@@ -36,6 +37,9 @@ pub fn open(source: &ModelSource, stop: &Stop) -> anyhow::Result<Model> {
 /// Opens the GPU; measures what suits it where nobody has. What suits CPUs is known.
 pub async fn open_gpu(common: &Common) -> anyhow::Result<Gpu> {
     let mut gpu = Gpu::open(&common.gpu()).await?;
+    for error in gpu.passed_over() {
+        note(&format!("({error}; {} is used instead)", gpu.summary()));
+    }
     let wanted = !common.no_tune && !gpu.summary().is_cpu();
     if let Some(folder) = cache_folder().filter(|_| wanted) {
         let bar = bar("measuring this GPU, once", "{pos}/{len}");
@@ -59,7 +63,7 @@ pub async fn load(args: &ModelArgs, common: &Common, stop: &Stop) -> anyhow::Res
     }
     let gpu = open_gpu(common).await?;
     if gpu.summary().is_cpu() {
-        tracing::warn!("{} computes on the CPU", gpu.summary());
+        tracing::info!("{} computes on the CPU", gpu.summary());
     }
     let spill = if args.no_spill { Spilling::Never } else { Spilling::Host { memory: args.spill_memory } };
     let context = args.context.unwrap_or_default();

@@ -200,7 +200,44 @@ fn too_little_memory_is_said() {
 fn no_driver_is_no_riddle() {
     let mut command = command(&["run", &model(), "-p", "x", "--backend", "vulkan"]);
     command.env("VK_DRIVER_FILES", "/nonexistent").env("VK_ICD_FILENAMES", "/nonexistent");
-    fails(&command.output().expect("it starts"), 4, "mesa-vulkan-drivers");
+    let output = command.output().expect("it starts");
+    fails(&output, 4, "install a");
+    // One line, in plain letters: what wgpu says of its own search is not for people.
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    assert!(stderr.starts_with("error: no GPU adapter found for the backend vulkan; "), "{stderr}");
+    assert_eq!(stderr.lines().count(), 1, "{stderr}");
+}
+
+/// Mesa's driver for AMD's GPUs can act as if there were one, which then does not open.
+#[test]
+fn another_adapter_is_used_where_the_best_one_fails() {
+    let icds: Vec<String> = std::fs::read_dir("/usr/share/vulkan/icd.d")
+        .expect("Vulkan drivers")
+        .filter_map(|entry| entry.expect("an entry").path().to_str().map(str::to_owned))
+        .filter(|path| ["radeon_icd", "lvp_icd"].iter().any(|name| path.contains(name)))
+        .collect();
+    assert!(icds.len() > 1, "{icds:?}; run tests/fetch.sh --tests");
+    let on_both = |args: &[&str]| {
+        let mut command =
+            command(&[&["bench", "--synthetic", "tiny:q4_0", "-p", "8", "-n", "1", "--json"], args].concat());
+        command.env("VK_DRIVER_FILES", icds.join(":")).env("RADV_FORCE_FAMILY", "navi31");
+        command.output().expect("it starts")
+    };
+    let output = on_both(&[]);
+    let report: Value = serde_json::from_str(&stdout(&output)).expect("JSON");
+    assert!(report["adapter"].as_str().is_some_and(|name| name.starts_with("llvmpipe")), "{report}");
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    assert!(stderr.contains("can't be opened") && stderr.contains("is used instead)"), "{stderr}");
+    // Who names one gets that one or nothing.
+    fails(&on_both(&["--adapter", "RADV"]), 4, "can't be opened");
+}
+
+#[test]
+fn what_is_logged_into_a_file_has_no_colours() {
+    let output = godwit(&["bench", "--synthetic", "tiny:q4_0", "-p", "8", "-n", "1", "--json", "-vv"]);
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    assert!(stderr.contains("info: ") && !stderr.contains('\u{1b}'), "{stderr}");
+    assert!(!stderr.contains("wgpu") && !stderr.contains("naga"), "{stderr}");
 }
 
 #[test]

@@ -7,6 +7,7 @@ use std::time::Duration;
 use godwit_shaders::caps::Tuning;
 
 use super::GpuError;
+use super::hints::driver_hint;
 
 /// A graphics interface.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -189,23 +190,24 @@ async fn enumerate_backends(backends: wgpu::Backends) -> Vec<(AdapterSummary, wg
     adapters.into_iter().enumerate().map(|(i, adapter)| (AdapterSummary::new(i, &adapter), adapter)).collect()
 }
 
-/// The adapter that `options` mean.
-pub(super) async fn choose(options: &GpuOptions) -> Result<(AdapterSummary, wgpu::Adapter), GpuError> {
+/// The adapters that `options` may mean, the fastest kinds first: the one that is named, or all of the backend. Never
+/// empty.
+pub(super) async fn candidates(options: &GpuOptions) -> Result<Vec<(AdapterSummary, wgpu::Adapter)>, GpuError> {
     let all = enumerate(options).await;
     let names: Vec<String> = all.iter().map(|(summary, _)| format!("{}: {summary}", summary.index)).collect();
-    let wanted = options.adapter.as_deref();
-    let found = all.into_iter().find(|(summary, _)| match wanted {
-        None => true,
-        Some(wanted) => {
-            wanted.parse() == Ok(summary.index) || summary.name.to_lowercase().contains(&wanted.to_lowercase())
+    let Some(wanted) = options.adapter.as_deref() else {
+        if all.is_empty() {
+            let asked = options.backend.map(|backend| format!(" for the backend {backend}"));
+            return Err(GpuError::NoAdapter { asked: asked.unwrap_or_default(), remedy: driver_hint() });
         }
+        return Ok(all);
+    };
+    let found = all.into_iter().find(|(summary, _)| {
+        wanted.parse() == Ok(summary.index) || summary.name.to_lowercase().contains(&wanted.to_lowercase())
     });
-    found.ok_or_else(|| GpuError::NoAdapter {
-        asked: match (wanted, options.backend) {
-            (Some(name), _) => format!(" that is called `{name}`"),
-            (None, Some(backend)) => format!(" for the backend {backend}"),
-            (None, None) => String::new(),
-        },
-        found: if names.is_empty() { String::new() } else { format!("; there are {}", names.join(", ")) },
-    })
+    let none = || GpuError::NoAdapter {
+        asked: format!(" that is called `{wanted}`"),
+        remedy: if names.is_empty() { driver_hint() } else { format!("there are {}", names.join(", ")) },
+    };
+    found.map(|one| vec![one]).ok_or_else(none)
 }

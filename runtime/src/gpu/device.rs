@@ -30,6 +30,8 @@ pub(super) struct Inner {
     pub caps: Caps,
     pub budget: Budget,
     fault: Arc<Mutex<Option<GpuError>>>,
+    /// Why better adapters were not opened instead.
+    passed_over: Vec<GpuError>,
 }
 
 impl Gpu {
@@ -38,12 +40,43 @@ impl Gpu {
         list(options).await
     }
 
-    /// Opens the adapter that `options` mean.
+    /// Opens the adapter that `options` name. Where they name none it is the fastest that works: one that can't be
+    /// opened, or that computes nothing right, is passed over.
     ///
     /// # Errors
-    /// There is no such adapter, or it refuses, or it is below the WebGPU defaults.
+    /// There is no such adapter, or it refuses, or it is below the WebGPU defaults. Of several, the first one's error.
     pub async fn open(options: &GpuOptions) -> Result<Self, GpuError> {
-        let (summary, adapter) = adapters::choose(options).await?;
+        let candidates = adapters::candidates(options).await?;
+        let has_choice = candidates.len() > 1;
+        let mut passed_over = Vec::new();
+        for candidate in candidates {
+            let opened = Self::open_adapter(options, candidate, &passed_over).await;
+            let usable = match opened {
+                // The only one is tried by what it is opened for.
+                Ok(gpu) if has_choice => gpu.check_computes().await.map(|()| gpu),
+                other => other,
+            };
+            match usable {
+                Ok(gpu) => return Ok(gpu),
+                Err(error) => {
+                    tracing::debug!("an adapter is passed over: {error}");
+                    passed_over.push(error);
+                }
+            }
+        }
+        Err(passed_over.swap_remove(0))
+    }
+
+    /// Why better adapters than this one were passed over, where [`Gpu::open`] had to.
+    pub fn passed_over(&self) -> &[GpuError] {
+        &self.inner.passed_over
+    }
+
+    async fn open_adapter(
+        options: &GpuOptions,
+        (summary, adapter): (AdapterSummary, wgpu::Adapter),
+        passed_over: &[GpuError],
+    ) -> Result<Self, GpuError> {
         let limits = limits(&summary, &adapter.limits(), options.webgpu_limits)?;
         let matrices = !options.webgpu_limits && has_matrices(&adapter);
         let mut wanted = wgpu::Features::SUBGROUP | wgpu::Features::TIMESTAMP_QUERY | wgpu::Features::SHADER_F16;
@@ -107,7 +140,9 @@ impl Gpu {
         let (pipelines, staging, profiler) = Default::default();
         let budget = Budget::new(options.memory);
         let pace = Pace::new(options.submit_budget.unwrap_or(SUBMIT_BUDGET), &caps);
-        let inner = Inner { device, queue, pipelines, staging, profiler, pace, summary, caps, budget, fault };
+        let passed_over = passed_over.to_vec();
+        let inner =
+            Inner { device, queue, pipelines, staging, profiler, pace, summary, caps, budget, fault, passed_over };
         Ok(Self { inner: Arc::new(inner) })
     }
 

@@ -6,14 +6,20 @@ use thiserror::Error;
 #[derive(Clone, Debug, PartialEq, Error)]
 pub enum GpuError {
     /// No adapter at all, or none of those asked for.
-    #[error(
-        "no GPU adapter found{asked}; install a driver (on Debian, mesa-vulkan-drivers has one that runs on the CPU){found}"
-    )]
+    #[error("no GPU adapter found{asked}; {remedy}")]
     NoAdapter {
         /// What was asked for, or empty.
         asked: String,
-        /// Which there are, or empty.
-        found: String,
+        /// Which there are; where there is none, how to get one on this system.
+        remedy: String,
+    },
+    /// The adapter opens, but what it computes is wrong, or it computes nothing.
+    #[error("{adapter} can't be used: {cause}")]
+    Unusable {
+        /// The adapter.
+        adapter: String,
+        /// What came of trying it.
+        cause: String,
     },
     /// The adapter refused to become a device.
     #[error("{adapter} can't be opened: {fault}")]

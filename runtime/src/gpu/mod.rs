@@ -4,9 +4,11 @@ mod adapters;
 mod device;
 mod error;
 mod execute;
+mod hints;
 mod memory;
 mod pace;
 mod pipelines;
+mod probe;
 mod profile;
 mod rates;
 #[cfg(not(target_arch = "wasm32"))]
