@@ -64,7 +64,7 @@ impl Session {
     /// Has the token of this position chosen and run through the transformer. Returns how many such steps may be in flight.
     async fn step_ahead(&mut self, sampling: &Sampling, position: u32) -> Result<u32, Error> {
         let pass = self.reserve(position, 1).await?;
-        let adjusted = self.write_choice(sampling, position);
+        let adjusted = self.write_choice(sampling, position).await?;
         let choose = Work::Choose { greedy: sampling.is_greedy(), adjusted };
         self.prepare(choose).await?;
         let chosen = BufferRef { bytes: 4, ..self.scratch.tokens };
@@ -92,7 +92,7 @@ impl Session {
     }
 
     /// Tells the GPU how to choose the token of this position. Returns whether any logit is to be adjusted.
-    fn write_choice(&self, sampling: &Sampling, position: u32) -> bool {
+    async fn write_choice(&self, sampling: &Sampling, position: u32) -> Result<bool, Error> {
         let mut adjustments: HashMap<u32, Adjustment> = HashMap::new();
         let entry = |token| Adjustment { token, seen: 0, bias: 0.0, reserved: 0 };
         if sampling.has_penalties() {
@@ -118,9 +118,9 @@ impl Session {
             reserved: [0; 3],
         };
         let adjustments: Vec<Adjustment> = adjustments.into_values().collect();
-        self.memory.write(self.scratch.choice, 0, bytemuck::bytes_of(&choice));
-        self.memory.write(self.scratch.adjustments, 0, bytemuck::cast_slice(&adjustments));
-        !adjustments.is_empty()
+        self.memory.write(self.scratch.choice, 0, bytemuck::bytes_of(&choice)).await?;
+        self.memory.write(self.scratch.adjustments, 0, bytemuck::cast_slice(&adjustments)).await?;
+        Ok(!adjustments.is_empty())
     }
 }
 

@@ -79,7 +79,7 @@ impl Session {
         }
         let Some(last) = self.observed.last() else { return Ok(()) };
         let all = BufferRef { offset: 0, bytes: last.sums.offset + last.sums.bytes, ..last.sums };
-        self.memory.write(all, 0, &vec![0; all.bytes as usize]);
+        self.memory.write(all, 0, &vec![0; all.bytes as usize]).await?;
         let mut done = 0;
         while done < tokens.len() {
             done += self.pass(&tokens[done..], true, Work::Observed).await?;

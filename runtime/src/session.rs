@@ -229,7 +229,9 @@ impl Session {
                 for (part, words) in layer.iter().zip(&noise) {
                     let bytes: &[u8] = bytemuck::cast_slice(words);
                     for at in (0..part.gpu.bytes).step_by(bytes.len()) {
-                        self.memory.write(part.gpu, at, &bytes[..bytes.len().min((part.gpu.bytes - at) as usize)]);
+                        self.memory
+                            .write(part.gpu, at, &bytes[..bytes.len().min((part.gpu.bytes - at) as usize)])
+                            .await?;
                     }
                 }
                 self.engine.gpu().finish().await?;
@@ -288,7 +290,7 @@ impl Session {
         let count = self.prepare(work).await?.tokens(position, most);
         let tokens = &tokens[..count as usize];
         self.has_logits = false;
-        self.memory.write(self.scratch.tokens, 0, bytemuck::cast_slice(tokens));
+        self.memory.write(self.scratch.tokens, 0, bytemuck::cast_slice(tokens)).await?;
         self.submit(work, Step::new(position, count)).await?;
         self.tokens.extend_from_slice(tokens);
         self.note_recent(self.tokens.len());
@@ -365,10 +367,7 @@ impl Session {
                 let host = |piece, from, into: &mut [u8]| spill.read(piece, from, into).map_err(Error::from);
                 prepared.stream(&self.memory, step, host).await
             }
-            _ => {
-                prepared.submit(&self.memory, step);
-                Ok(())
-            }
+            _ => Ok(prepared.submit(&self.memory, step).await?),
         }
     }
 

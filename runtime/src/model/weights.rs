@@ -84,6 +84,7 @@ impl<'a> Loader<'a> {
         let tables = RopeTables::new(&frequencies, scale.into(), context);
         let tables = self.floats("rope", &tables.floats).await?;
         self.gpu.finish().await?;
+        self.gpu.release_uploads();
         (self.progress)(Progress { done: self.done.total, ..self.done });
         let rope = Rope { tables, rotary_dim: config.rotary_dim };
         Ok(Llama { heads: Heads { heads, kv_heads, head_dim }, kv, embed, layers, norm, head, rope })
@@ -110,7 +111,7 @@ impl<'a> Loader<'a> {
     async fn floats(&mut self, name: &str, floats: &[f32]) -> Result<BufferRef, Error> {
         let buffer = self.table.declare(name, 4 * floats.len() as u64);
         self.memory.allocate(&self.table).await?;
-        self.memory.write(buffer, 0, bytemuck::cast_slice(floats));
+        self.memory.write(buffer, 0, bytemuck::cast_slice(floats)).await?;
         Ok(buffer)
     }
 
@@ -215,7 +216,7 @@ impl<'a> Loader<'a> {
             let tiles = stored.iter().flat_map(|stored| stored.chunks(TILE * row_bytes as usize));
             for_each(packed.zip(tiles), |(tile, rows)| pack_tile(format, width as usize, rows, tile));
             self.advance(u64::from(chunk) * row_bytes).await?;
-            self.memory.write(buffer, u64::from(row) / TILE as u64 * tile_bytes, bytemuck::cast_slice(&words));
+            self.memory.write(buffer, u64::from(row) / TILE as u64 * tile_bytes, bytemuck::cast_slice(&words)).await?;
             row += chunk;
         }
         Ok(())
