@@ -3,7 +3,7 @@
 use std::collections::{HashMap, VecDeque};
 
 use godwit_shaders::adjust::{Adjustment, FORBID};
-use godwit_shaders::sample::Choice;
+use godwit_shaders::sample::{Choice, NO_TOKEN};
 use godwit_shaders::{BufferRef, Step};
 
 use crate::error::Error;
@@ -33,7 +33,8 @@ impl Session {
     /// forgotten.
     ///
     /// # Errors
-    /// There are no tokens yet, no room for another, a parameter is out of range, or the GPU fails.
+    /// There are no tokens yet, no room for another, a parameter is out of range, the logits are not finite, or the GPU
+    /// fails.
     pub async fn next(&mut self, sampling: &Sampling) -> Result<u32, Error> {
         sampling.validate(self.engine().model().config().vocab)?;
         self.check_room(1)?;
@@ -51,6 +52,10 @@ impl Session {
         }
         let Some(chosen) = self.ahead.chosen.pop_front() else { return Err(Error::Empty) };
         let token: u32 = bytemuck::pod_read_unaligned(&chosen.finish().await?);
+        if token == NO_TOKEN {
+            self.forget_ahead();
+            return Err(Error::LogitsNotFinite { position: self.tokens.len().saturating_sub(1) });
+        }
         self.tokens.push(token);
         self.has_logits = true;
         Ok(token)

@@ -63,7 +63,7 @@ impl Session {
     /// Begins a new context with `tokens`, and adds the squares of what each matrix is multiplied with to `squares`.
     ///
     /// # Errors
-    /// As [`Session::prefill`]; then nothing is added.
+    /// As [`Session::prefill`], or a matrix's inputs are not finite; then nothing is added.
     pub async fn observe(&mut self, tokens: &[u32], squares: &mut InputSquares) -> Result<(), Error> {
         self.truncate(0);
         self.check(tokens)?;
@@ -85,9 +85,17 @@ impl Session {
             done += self.pass(&tokens[done..], true, Work::Observed).await?;
         }
         let found = self.memory.read(all).await?;
+        // All are checked before any is added.
+        let mut sums_of_inputs: Vec<Vec<f32>> = Vec::new();
         for input in &self.observed {
             let from = input.sums.offset as usize;
             let sums: Vec<f32> = bytemuck::pod_collect_to_vec(&found[from..][..input.sums.bytes as usize]);
+            if let Some(tensor) = input.names.first().filter(|_| !sums.iter().all(|sum| sum.is_finite())) {
+                return Err(Error::InputsNotFinite { tensor: tensor.clone() });
+            }
+            sums_of_inputs.push(sums);
+        }
+        for (input, sums) in self.observed.iter().zip(sums_of_inputs) {
             for name in &input.names {
                 squares.add(name.clone(), &sums);
             }

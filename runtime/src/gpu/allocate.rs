@@ -152,11 +152,9 @@ impl Refusal {
 
 #[cfg(test)]
 impl Gpu {
-    /// Refuses the `nth` allocation from now on; 0: none. Frees what would spare some. Returns whether the refusal that
+    /// Refuses the `nth` allocation from now on; 0: none. Returns whether the refusal that
     /// was asked for before is still due.
     pub(crate) fn refuse_allocation(&self, nth: u64) -> bool {
-        self.release_uploads();
-        self.inner.staging.clear();
         self.inner.refusal.left.swap(nth, Ordering::Relaxed) > 0
     }
 }

@@ -154,15 +154,10 @@ impl Staging {
         Some(idle.swap_remove(fits))
     }
 
-    /// Frees what is kept.
-    #[cfg(test)]
-    pub fn clear(&self) {
-        self.idle.lock().unwrap_or_else(PoisonError::into_inner).clear();
-    }
-
     fn give(&self, buffer: wgpu::Buffer) {
         let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
-        if idle.len() < Self::MOST {
+        // Unit tests keep none: each read then allocates, and can be refused.
+        if !cfg!(test) && idle.len() < Self::MOST {
             idle.push(buffer);
         }
     }
