@@ -81,8 +81,9 @@ fn weights_that_overflow_a_format_are_refused() {
     }
 }
 
-/// A model of finite weights that overflow after one token, and after no other.
-fn loud() -> Folder {
+/// A model of finite weights that overflow after one token, and after no other. Matrices stay within the range of halves,
+/// which GPUs compute in.
+fn loud(norm: f32) -> Folder {
     let mut folder = folder();
     floats(&mut folder, "embed_tokens").chunks_exact_mut(WIDTH).for_each(|row| row[0] = 0.0);
     floats(&mut folder, "embed_tokens")[LOUD as usize * WIDTH] = 4.0;
@@ -90,9 +91,9 @@ fn loud() -> Folder {
     for part in ["gate_proj", "up_proj"] {
         let row = &mut floats(&mut folder, part)[..WIDTH];
         row.fill(0.0);
-        row[0] = 10.0;
+        row[0] = 100.0;
     }
-    floats(&mut folder, "down_proj")[SHAPE.ffn] = 3e38;
+    floats(&mut folder, "post_attention_layernorm")[0] = norm;
     folder
 }
 
@@ -114,7 +115,7 @@ fn prefilled(engine: &Engine, ids: &[u32]) -> Session {
 
 #[test]
 fn logits_that_overflow_choose_no_token() {
-    let (_place, model) = open(&loud());
+    let (_place, model) = open(&loud(1e18));
     // As GPUs run it, several steps in flight, and as CPUs do.
     for cpu in [false, true] {
         let adapter = std::env::var("GODWIT_ADAPTER").ok();
@@ -134,7 +135,14 @@ fn logits_that_overflow_choose_no_token() {
             for _ in 0..12 {
                 let next = block_on(session.next(&sampling));
                 assert_eq!(next, block_on(fresh.next(&sampling)));
-                assert!(next.is_ok_and(|id| id < SHAPE.vocab as u32));
+                match next {
+                    Ok(id) => assert!(id < SHAPE.vocab as u32),
+                    // The loud token was drawn before.
+                    Err(_) => {
+                        assert_eq!(session.tokens().last(), Some(&LOUD), "{:?} {sampling:?}", session.tokens());
+                        break;
+                    }
+                }
             }
         }
         // A reply says the token itself, while other steps are in flight.
@@ -151,6 +159,10 @@ fn logits_that_overflow_choose_no_token() {
         };
         assert_eq!(reply(&mut session), reply(&mut prefilled(&engine, &quiet)));
 
+        // GPUs that multiply many tokens in halves keep them below infinity.
+        if !cpu {
+            continue;
+        }
         let mut scored = Vec::new();
         let result = block_on(session.score(&[5, 6, LOUD, 7], &mut |at, _| scored.push(at)));
         assert_eq!((result, scored), (Err(Error::LogitsNotFinite { position: 12 + 2 }), vec![0, 1]));
@@ -177,18 +189,13 @@ fn infinite_logits_are_as_bad() {
 
 #[test]
 fn importance_matrices_hold_numbers_only() {
-    let (_place, model) = open(&loud());
+    // The squares overflow, nothing else does.
+    let (_place, model) = open(&loud(1e10));
     let engine = load(&gpu(false), &model).expect("it loads");
     let (mut session, mut squares) = (session(&engine), InputSquares::default());
     block_on(session.observe(&[1, 2, 3], &mut squares)).expect("finite inputs");
     let before: Vec<f64> = squares.sums().flat_map(|(_, sums)| sums.to_vec()).collect();
-    let mut loud = loud();
-    // Now the second layer's inputs overflow.
-    floats(&mut loud, "down_proj")[SHAPE.ffn] = 1.0;
-    floats(&mut loud, "up_proj")[0] = 1e25;
-    let (_place, model) = open(&loud);
-    let engine = load(&gpu(false), &model).expect("it loads");
-    let observed = block_on(godwit_tests::model::session(&engine).observe(&[1, LOUD], &mut squares));
+    let observed = block_on(session.observe(&[1, LOUD], &mut squares));
     assert_eq!(observed, Err(Error::InputsNotFinite { tensor: "blk.0.ffn_down.weight".into() }));
     assert_eq!(squares.sums().flat_map(|(_, sums)| sums.to_vec()).collect::<Vec<f64>>(), before);
     assert_eq!(squares.tokens(), 3);

@@ -133,10 +133,9 @@ impl Gpu {
             tuning: options.tuning.unwrap_or(if cpu { CPU } else { GPU }),
         };
         tracing::info!(adapter = %summary, ?caps, "opened");
-        let (pipelines, staging, profiler) = Default::default();
+        let (pipelines, staging, uploads, profiler) = Default::default();
         let budget = Budget::new(options.memory);
         let pace = Pace::new(options.submit_budget.unwrap_or(SUBMIT_BUDGET), &caps);
-        let uploads = Uploads::default();
         let inner = Inner {
             device,
             queue,
