@@ -3,7 +3,7 @@
 use std::collections::{HashMap, VecDeque};
 
 use godwit_shaders::adjust::{Adjustment, FORBID};
-use godwit_shaders::sample::Choice;
+use godwit_shaders::sample::{Choice, NO_TOKEN};
 use godwit_shaders::{BufferRef, Step};
 
 use crate::error::Error;
@@ -33,7 +33,8 @@ impl Session {
     /// forgotten.
     ///
     /// # Errors
-    /// There are no tokens yet, no room for another, a parameter is out of range, or the GPU fails.
+    /// There are no tokens yet, no room for another, a parameter is out of range, the logits are not finite, or the GPU
+    /// fails.
     pub async fn next(&mut self, sampling: &Sampling) -> Result<u32, Error> {
         sampling.validate(self.engine().model().config().vocab)?;
         self.check_room(1)?;
@@ -51,6 +52,10 @@ impl Session {
         }
         let Some(chosen) = self.ahead.chosen.pop_front() else { return Err(Error::Empty) };
         let token: u32 = bytemuck::pod_read_unaligned(&chosen.finish().await?);
+        if token == NO_TOKEN {
+            self.forget_ahead();
+            return Err(Error::LogitsNotFinite { position: self.tokens.len().saturating_sub(1) });
+        }
         self.tokens.push(token);
         self.has_logits = true;
         Ok(token)
@@ -64,7 +69,7 @@ impl Session {
     /// Has the token of this position chosen and run through the transformer. Returns how many such steps may be in flight.
     async fn step_ahead(&mut self, sampling: &Sampling, position: u32) -> Result<u32, Error> {
         let pass = self.reserve(position, 1).await?;
-        let adjusted = self.write_choice(sampling, position);
+        let adjusted = self.write_choice(sampling, position).await?;
         let choose = Work::Choose { greedy: sampling.is_greedy(), adjusted };
         self.prepare(choose).await?;
         let chosen = BufferRef { bytes: 4, ..self.scratch.tokens };
@@ -92,7 +97,7 @@ impl Session {
     }
 
     /// Tells the GPU how to choose the token of this position. Returns whether any logit is to be adjusted.
-    fn write_choice(&self, sampling: &Sampling, position: u32) -> bool {
+    async fn write_choice(&self, sampling: &Sampling, position: u32) -> Result<bool, Error> {
         let mut adjustments: HashMap<u32, Adjustment> = HashMap::new();
         let entry = |token| Adjustment { token, seen: 0, bias: 0.0, reserved: 0 };
         if sampling.has_penalties() {
@@ -118,9 +123,9 @@ impl Session {
             reserved: [0; 3],
         };
         let adjustments: Vec<Adjustment> = adjustments.into_values().collect();
-        self.memory.write(self.scratch.choice, 0, bytemuck::bytes_of(&choice));
-        self.memory.write(self.scratch.adjustments, 0, bytemuck::cast_slice(&adjustments));
-        !adjustments.is_empty()
+        self.memory.write(self.scratch.choice, 0, bytemuck::bytes_of(&choice)).await?;
+        self.memory.write(self.scratch.adjustments, 0, bytemuck::cast_slice(&adjustments)).await?;
+        Ok(!adjustments.is_empty())
     }
 }
 

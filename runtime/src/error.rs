@@ -92,6 +92,22 @@ pub enum Error {
         /// The size of the vocabulary.
         vocab: u32,
     },
+    /// Logits that no token can be chosen from.
+    #[error(
+        "the logits after token {position} are not finite; the model is damaged, or its values overflow: download it again, or try --kv f32 and another type of weights"
+    )]
+    LogitsNotFinite {
+        /// The position of the last token that they were computed from.
+        position: usize,
+    },
+    /// A matrix whose inputs overflow.
+    #[error(
+        "the inputs of `{tensor}` are not finite, or their squares are not; the model is damaged, or its values overflow: download it again"
+    )]
+    InputsNotFinite {
+        /// The matrix.
+        tensor: String,
+    },
     /// A file that can't be written.
     #[error("can't write: {0}")]
     Write(String),

@@ -173,8 +173,15 @@ impl Session {
         let [k, v] = self.kv.declare(&mut self.table, layer, number, segment.len);
         self.allocate_from(before).await?;
         let (keys, values) = bytes.split_at(k.bytes as usize);
-        self.memory.write(k, 0, keys);
-        self.memory.write(v, 0, values);
+        let written = match self.memory.write(k, 0, keys).await {
+            Ok(()) => self.memory.write(v, 0, values).await,
+            error => error,
+        };
+        if let Err(error) = written {
+            self.table.truncate(before);
+            self.memory.truncate(before);
+            return Err(error.into());
+        }
         self.kv.place(layer, number..number + 1, [k, v]);
         if let Some(spill) = &mut self.spill {
             spill.forget(piece);

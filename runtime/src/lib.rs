@@ -16,6 +16,8 @@ pub mod model;
 #[cfg(not(target_arch = "wasm32"))]
 pub mod native;
 mod observe;
+#[cfg(test)]
+mod out_of_memory;
 #[cfg(not(target_arch = "wasm32"))]
 pub mod prefix_cache;
 pub mod quantize;

@@ -63,7 +63,7 @@ impl Session {
     /// Begins a new context with `tokens`, and adds the squares of what each matrix is multiplied with to `squares`.
     ///
     /// # Errors
-    /// As [`Session::prefill`]; then nothing is added.
+    /// As [`Session::prefill`], or a matrix's inputs are not finite; then nothing is added.
     pub async fn observe(&mut self, tokens: &[u32], squares: &mut InputSquares) -> Result<(), Error> {
         self.truncate(0);
         self.check(tokens)?;
@@ -79,15 +79,23 @@ impl Session {
         }
         let Some(last) = self.observed.last() else { return Ok(()) };
         let all = BufferRef { offset: 0, bytes: last.sums.offset + last.sums.bytes, ..last.sums };
-        self.memory.write(all, 0, &vec![0; all.bytes as usize]);
+        self.memory.write(all, 0, &vec![0; all.bytes as usize]).await?;
         let mut done = 0;
         while done < tokens.len() {
             done += self.pass(&tokens[done..], true, Work::Observed).await?;
         }
         let found = self.memory.read(all).await?;
+        // All are checked before any is added.
+        let mut sums_of_inputs: Vec<Vec<f32>> = Vec::new();
         for input in &self.observed {
             let from = input.sums.offset as usize;
             let sums: Vec<f32> = bytemuck::pod_collect_to_vec(&found[from..][..input.sums.bytes as usize]);
+            if let Some(tensor) = input.names.first().filter(|_| !sums.iter().all(|sum| sum.is_finite())) {
+                return Err(Error::InputsNotFinite { tensor: tensor.clone() });
+            }
+            sums_of_inputs.push(sums);
+        }
+        for (input, sums) in self.observed.iter().zip(sums_of_inputs) {
             for name in &input.names {
                 squares.add(name.clone(), &sums);
             }

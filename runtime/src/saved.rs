@@ -283,7 +283,7 @@ impl Session {
                 input.take(&mut bytes)?;
                 match (part.host, &mut self.spill) {
                     (Some((piece, from)), Some(spill)) => spill.write(piece, from, &bytes)?,
-                    _ => self.memory.write(part.gpu, 0, &bytes),
+                    _ => self.memory.write(part.gpu, 0, &bytes).await?,
                 }
             }
             // Copies on their way to the GPU don't pile up.

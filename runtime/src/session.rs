@@ -171,7 +171,7 @@ impl Session {
     /// Appends tokens as [`Session::prefill`] does, and hands over the logits after each: `(index into tokens, logits)`.
     ///
     /// # Errors
-    /// As [`Session::prefill`].
+    /// As [`Session::prefill`], or a logit is not finite: the tokens of that pass stay.
     pub async fn score(&mut self, tokens: &[u32], each: &mut dyn FnMut(usize, &[f32])) -> Result<(), Error> {
         self.check(tokens)?;
         self.restore_page().await?;
@@ -186,6 +186,7 @@ impl Session {
                 let bytes = self.memory.read(self.scratch.scores).await?;
                 let floats: Vec<f32> = bytemuck::pod_collect_to_vec(&bytes);
                 for (i, logits) in floats.chunks_exact(vocab).take(count - first).enumerate() {
+                    check_finite(logits, self.tokens.len() - count + first + i)?;
                     each(done + first + i, logits);
                 }
             }
@@ -229,7 +230,9 @@ impl Session {
                 for (part, words) in layer.iter().zip(&noise) {
                     let bytes: &[u8] = bytemuck::cast_slice(words);
                     for at in (0..part.gpu.bytes).step_by(bytes.len()) {
-                        self.memory.write(part.gpu, at, &bytes[..bytes.len().min((part.gpu.bytes - at) as usize)]);
+                        self.memory
+                            .write(part.gpu, at, &bytes[..bytes.len().min((part.gpu.bytes - at) as usize)])
+                            .await?;
                     }
                 }
                 self.engine.gpu().finish().await?;
@@ -243,13 +246,14 @@ impl Session {
     /// The logits after the last token, one for each token of the vocabulary.
     ///
     /// # Errors
-    /// There are no tokens yet, or the GPU fails.
+    /// There are no tokens yet, a logit is not finite, or the GPU fails.
     pub async fn logits(&mut self) -> Result<Vec<f32>, Error> {
         self.ensure_logits().await?;
         let vocab = self.engine.model().config().vocab as usize;
         let bytes = self.memory.read(self.scratch.logits).await?;
         let mut logits: Vec<f32> = bytemuck::pod_collect_to_vec(&bytes);
         logits.truncate(vocab);
+        check_finite(&logits, self.tokens.len().saturating_sub(1))?;
         Ok(logits)
     }
 
@@ -288,7 +292,7 @@ impl Session {
         let count = self.prepare(work).await?.tokens(position, most);
         let tokens = &tokens[..count as usize];
         self.has_logits = false;
-        self.memory.write(self.scratch.tokens, 0, bytemuck::cast_slice(tokens));
+        self.memory.write(self.scratch.tokens, 0, bytemuck::cast_slice(tokens)).await?;
         self.submit(work, Step::new(position, count)).await?;
         self.tokens.extend_from_slice(tokens);
         self.note_recent(self.tokens.len());
@@ -330,10 +334,11 @@ impl Session {
         self.forget_ahead();
         if !self.has_logits {
             let last = self.tokens.pop().ok_or(Error::Empty)?;
+            let before = self.tokens.len();
             if let Err(error) = self.prefill(&[last], &mut |_, _| ControlFlow::Continue(())).await {
-                if self.tokens.len() < self.context() as usize {
-                    self.tokens.push(last);
-                }
+                // It may fail before the token is appended, and after.
+                self.tokens.truncate(before);
+                self.tokens.push(last);
                 return Err(error);
             }
         }
@@ -365,10 +370,7 @@ impl Session {
                 let host = |piece, from, into: &mut [u8]| spill.read(piece, from, into).map_err(Error::from);
                 prepared.stream(&self.memory, step, host).await
             }
-            _ => {
-                prepared.submit(&self.memory, step);
-                Ok(())
-            }
+            _ => Ok(prepared.submit(&self.memory, step).await?),
         }
     }
 
@@ -398,5 +400,13 @@ impl Session {
                 plan
             }
         }
+    }
+}
+
+/// Checks the logits that were computed from the token at `position`.
+fn check_finite(logits: &[f32], position: usize) -> Result<(), Error> {
+    match logits.iter().all(|logit| logit.is_finite()) {
+        true => Ok(()),
+        false => Err(Error::LogitsNotFinite { position }),
     }
 }

@@ -22,6 +22,7 @@ const SHARED: &[(&str, &str)] = &[
     ("group", include_str!("shared/group.wgsl")),
     ("scale_min", include_str!("shared/scale_min.wgsl")),
     ("choice", include_str!("shared/choice.wgsl")),
+    ("no_token", include_str!("shared/no_token.wgsl")),
     ("kv", include_str!("shared/kv.wgsl")),
     ("hadamard", include_str!("shared/hadamard.wgsl")),
     ("iq4", include_str!("shared/iq4.wgsl")),

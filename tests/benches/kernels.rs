@@ -46,10 +46,11 @@ fn main() -> Result<(), GpuError> {
             let dispatch = case.dispatch(kernel, buffers.clone());
             let name = format!("{} {}", dispatch.label(), case.name);
             if is_wanted(&name) {
-                let fill = |memory: &GpuMemory| {
+                let fill = async |memory: &GpuMemory| {
                     for (buffer, words) in buffers.iter().zip(words) {
-                        memory.write(*buffer, 0, bytemuck::cast_slice(words));
+                        memory.write(*buffer, 0, bytemuck::cast_slice(words)).await?;
                     }
+                    Ok(())
                 };
                 let seconds =
                     block_on(time(&gpu, &table, fill, std::slice::from_ref(&dispatch), step, case.scene.step))?;
@@ -92,13 +93,14 @@ async fn product(gpu: &Gpu, format: Format, rows: u32, width: u32, tokens: u32) 
     let (x, y) = (floats(width), floats(rows));
     let activations = Random::new(2).activations((tokens * width) as usize);
     let weights: Vec<BufferRef> = shards.iter().map(|shard| shard.buffer).collect();
-    let fill = |memory: &GpuMemory| {
-        memory.write(x, 0, bytemuck::cast_slice(&activations));
+    let fill = async |memory: &GpuMemory| {
+        memory.write(x, 0, bytemuck::cast_slice(&activations)).await?;
         for buffer in &weights {
             for at in (0..buffer.bytes).step_by(4 * tile.len()) {
-                memory.write(*buffer, at, bytemuck::cast_slice(&tile));
+                memory.write(*buffer, at, bytemuck::cast_slice(&tile)).await?;
             }
         }
+        Ok(())
     };
     let mut plan = Plan::default();
     let matrix = Matrix { rows, width, shards };
@@ -117,14 +119,14 @@ async fn product(gpu: &Gpu, format: Format, rows: u32, width: u32, tokens: u32) 
 async fn time(
     gpu: &Gpu,
     table: &Buffers,
-    fill: impl Fn(&GpuMemory),
+    fill: impl AsyncFn(&GpuMemory) -> Result<(), GpuError>,
     dispatches: &[Dispatch],
     step: BufferRef,
     now: Step,
 ) -> Result<f64, GpuError> {
     let mut memory = GpuMemory::new(gpu);
     memory.allocate(table).await?;
-    fill(&memory);
+    fill(&memory).await?;
     let mut best = f64::MAX;
     let mut launches = 1;
     for submit in 0..=SUBMITS {
@@ -134,12 +136,12 @@ async fn time(
         gpu.finish().await?;
         let warming = Instant::now();
         while submit == 1 && !gpu.caps().cpu && warming.elapsed().as_secs_f64() < WARM_UP {
-            prepared.submit(&memory, now);
+            prepared.submit(&memory, now).await?;
             gpu.finish().await?;
         }
         gpu.start_profile();
         let begin = Instant::now();
-        prepared.submit(&memory, now);
+        prepared.submit(&memory, now).await?;
         gpu.finish().await?;
         let elapsed = begin.elapsed().as_secs_f64() / launches as f64;
         for run in gpu.finish_profile().await?.chunks(plan.dispatches.len() / launches) {

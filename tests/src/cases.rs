@@ -45,9 +45,9 @@ pub fn run(gpu: &Gpu, kernel: &'static Kernel, case: &Case) -> Result<Vec<Vec<u3
         let mut outcomes = Vec::new();
         for _ in 0..2 {
             for (whole, words) in whole.iter().zip(&case.scene.buffers) {
-                memory.write(*whole, 0, bytemuck::cast_slice(&guarded(words)));
+                memory.write(*whole, 0, bytemuck::cast_slice(&guarded(words))).await?;
             }
-            prepared.submit(&memory, case.scene.step);
+            prepared.submit(&memory, case.scene.step).await?;
             let mut outcome: Vec<Vec<u32>> = Vec::new();
             for whole in &whole {
                 outcome.push(bytemuck::pod_collect_to_vec(&memory.read(*whole).await?));

@@ -4,8 +4,10 @@ use std::sync::LazyLock;
 
 use godwit_shaders::{Case, Dialect, Format, KERNELS, Kernel, Variant, compose};
 use naga::back::{PipelineConstants, pipeline_constants, spv};
-use naga::valid::{Capabilities, ModuleInfo, ShaderStages, SubgroupOperationSet, ValidationFlags, Validator};
-use naga::{Module, ShaderStage};
+use naga::valid::{
+    Capabilities, FunctionInfo, ModuleInfo, ShaderStages, SubgroupOperationSet, ValidationFlags, Validator,
+};
+use naga::{Block, Expression, Function, Handle, Module, ShaderStage, Statement, TypeInner};
 
 /// Every kernel's variants, each with every format that it takes.
 pub fn variants() -> impl Iterator<Item = (&'static Kernel, &'static Variant, Option<Format>)> {
@@ -33,7 +35,6 @@ pub fn module(
     format: Option<Format>,
 ) -> Result<(Module, ModuleInfo), String> {
     let source = compose(kernel, variant, format, Dialect::Naga).map_err(|e| e.to_string())?;
-    let module = naga::front::wgsl::parse_str(&source).map_err(|e| e.emit_to_string(&source))?;
     // WebGPU has `unpack2x16float` everywhere; naga counts it as a capability.
     let base = Capabilities::SHADER_FLOAT16_IN_FLOAT32;
     let spread = Capabilities::SUBGROUP | Capabilities::SHADER_INT64;
@@ -46,11 +47,20 @@ pub fn module(
     .into_iter()
     .filter(|(needed, _)| *needed)
     .fold(base, |all, (_, more)| all | more);
+    parsed(&source, capabilities)
+}
+
+/// WGSL, valid with these capabilities.
+///
+/// # Errors
+/// What naga has to say against it.
+pub fn parsed(source: &str, capabilities: Capabilities) -> Result<(Module, ModuleInfo), String> {
+    let module = naga::front::wgsl::parse_str(source).map_err(|e| e.emit_to_string(source))?;
     let info = Validator::new(ValidationFlags::all(), capabilities)
         .subgroup_stages(ShaderStages::COMPUTE)
         .subgroup_operations(SubgroupOperationSet::all())
         .validate(&module)
-        .map_err(|e| e.emit_to_string(&source))?;
+        .map_err(|e| e.emit_to_string(source))?;
     Ok((module, info))
 }
 
@@ -108,4 +118,78 @@ pub fn spirv((module, info): &(Module, ModuleInfo), variant: &Variant) -> Result
         ..Default::default()
     };
     spv::write_vec(module, info, &options, None).map_err(|e| e.to_string())
+}
+
+/// Checks that nothing writes a component of a vector by an index that is known at run time only: FXC, which compiles for
+/// DX12 where there is no DXC, refuses that ("array reference cannot be used as an l-value"). Reading by such an index is
+/// fine.
+///
+/// # Errors
+/// Names the function and the variable.
+pub fn check_component_writes((module, info): &(Module, ModuleInfo)) -> Result<(), String> {
+    for (handle, function) in module.functions.iter() {
+        check_block(module, function, &info[handle], &function.body)?;
+    }
+    for (index, entry) in module.entry_points.iter().enumerate() {
+        check_block(module, &entry.function, info.get_entry_point(index), &entry.function.body)?;
+    }
+    Ok(())
+}
+
+fn check_block(module: &Module, function: &Function, info: &FunctionInfo, block: &Block) -> Result<(), String> {
+    for statement in block {
+        match statement {
+            Statement::Store { pointer, .. } => check_store(module, function, info, *pointer)?,
+            Statement::Block(inner) => check_block(module, function, info, inner)?,
+            Statement::If { accept, reject, .. } => {
+                check_block(module, function, info, accept)?;
+                check_block(module, function, info, reject)?;
+            }
+            Statement::Switch { cases, .. } => {
+                for case in cases {
+                    check_block(module, function, info, &case.body)?;
+                }
+            }
+            Statement::Loop { body, continuing, .. } => {
+                check_block(module, function, info, body)?;
+                check_block(module, function, info, continuing)?;
+            }
+            _ => {}
+        }
+    }
+    Ok(())
+}
+
+fn check_store(
+    module: &Module,
+    function: &Function,
+    info: &FunctionInfo,
+    pointer: Handle<Expression>,
+) -> Result<(), String> {
+    let Expression::Access { base, index } = function.expressions[pointer] else { return Ok(()) };
+    let is_vector = match *info[base].ty.inner_with(&module.types) {
+        TypeInner::Pointer { base, .. } => matches!(module.types[base].inner, TypeInner::Vector { .. }),
+        TypeInner::ValuePointer { size, .. } => size.is_some(),
+        _ => false,
+    };
+    let is_known = matches!(function.expressions[index], Expression::Literal(_) | Expression::Constant(_));
+    if !is_vector || is_known {
+        return Ok(());
+    }
+    // The variable at the root of the pointer.
+    let mut root = base;
+    while let Expression::Access { base, .. } | Expression::AccessIndex { base, .. } = function.expressions[root] {
+        root = base;
+    }
+    let variable = match function.expressions[root] {
+        Expression::LocalVariable(local) => function.local_variables[local].name.as_deref(),
+        Expression::GlobalVariable(global) => module.global_variables[global].name.as_deref(),
+        Expression::FunctionArgument(at) => function.arguments[at as usize].name.as_deref(),
+        _ => None,
+    };
+    Err(format!(
+        "`{}` writes a component of `{}` by a run-time index, which FXC refuses; use `select`",
+        function.name.as_deref().unwrap_or_default(),
+        variable.unwrap_or("a vector")
+    ))
 }

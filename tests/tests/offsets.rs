@@ -23,11 +23,11 @@ fn look_up(gpu: &Gpu, table: &Buffers, weights: BufferRef, out: BufferRef, step:
     let found = block_on(async {
         let mut memory = GpuMemory::new(gpu);
         memory.allocate(table).await?;
-        memory.write(weights, u64::from(rows / 32 - 1) * tile_bytes, bytemuck::cast_slice(&tile));
-        memory.write(tokens, 0, bytemuck::cast_slice(&ids));
+        memory.write(weights, u64::from(rows / 32 - 1) * tile_bytes, bytemuck::cast_slice(&tile)).await?;
+        memory.write(tokens, 0, bytemuck::cast_slice(&ids)).await?;
         let mut plan = Plan::default();
         embed(&mut plan, &matrix, tokens, out, 3);
-        Prepared::new(gpu, &memory, &plan, step).await?.submit(&memory, Step::new(0, 3));
+        Prepared::new(gpu, &memory, &plan, step).await?.submit(&memory, Step::new(0, 3)).await?;
         memory.read(out).await
     });
     let found: Vec<f32> = bytemuck::pod_collect_to_vec(&found.expect("the device works"));

@@ -1,5 +1,6 @@
 //! Every kernel variant and format: valid for naga with only the capabilities it asks for, translated to SPIR-V (which
-//! `spirv-val` then checks), MSL and HLSL; its layout equal to the Rust side's; inside the WebGPU defaults.
+//! `spirv-val` then checks), MSL and HLSL; its layout equal to the Rust side's; inside the WebGPU defaults;
+//! no component of a vector written by a run-time index.
 
 use std::io::Write as _;
 use std::process::{Command, Stdio};
@@ -9,7 +10,7 @@ use godwit_shaders::{Access, Format, Kernel, Variant};
 use godwit_tests::translate;
 use libtest_mimic::{Arguments, Failed, Trial};
 use naga::back::{hlsl, msl};
-use naga::valid::ModuleInfo;
+use naga::valid::{Capabilities, ModuleInfo};
 use naga::{AddressSpace, Module, StorageAccess, TypeInner};
 
 fn main() {
@@ -18,7 +19,54 @@ fn main() {
         let name = translate::label(kernel, variant, format);
         Trial::test(name, move || check(kernel, variant, format).map_err(Failed::from))
     };
-    libtest_mimic::run(&arguments, translate::variants().map(trial).collect()).exit();
+    let mut trials: Vec<Trial> = translate::variants().map(trial).collect();
+    trials.push(Trial::test("component writes", || component_writes_are_found().map_err(Failed::from)));
+    libtest_mimic::run(&arguments, trials).exit();
+}
+
+/// What no kernel may do is found wherever it may hide.
+fn component_writes_are_found() -> Result<(), String> {
+    let outcome = |statements: &str, through: &str| {
+        let source = format!(
+            "var<workgroup> shared_rows: array<vec4<f32>, 8>;
+            @group(0) @binding(0) var<storage, read_write> out: array<vec4<f32>>;
+            const THIRD = 2u;
+            fn through(v: ptr<function, vec4<f32>>, i: u32) {{ {through} }}
+            @compute @workgroup_size(8)
+            fn main(@builtin(local_invocation_index) lane: u32) {{
+                var v = vec4<f32>();
+                var rows: array<vec4<f32>, 4>;
+                {statements}
+                out[lane] = v + rows[lane % 4u];
+            }}"
+        );
+        translate::check_component_writes(&translate::parsed(&source, Capabilities::empty())?)
+    };
+    let cases = [
+        ("v[lane % 4u] = 1.0;", "v"),
+        ("for (var r = 0u; r < 4u; r++) { v[r] += 2.0; }", "v"),
+        ("if lane > 2u { rows[lane % 4u][lane % 3u] = 1.0; }", "rows"),
+        ("switch lane { case 1u: { rows[1][lane % 3u] = 1.0; } default: {} }", "rows"),
+        ("shared_rows[lane][lane % 4u] = 1.0;", "shared_rows"),
+        ("out[lane][lane % 4u] = 1.0;", "out"),
+    ];
+    let is_found = |outcome: &Result<(), String>, variable: &str| {
+        outcome.as_ref().is_err_and(|error| error.contains(&format!("a component of `{variable}`")))
+    };
+    for (statements, variable) in cases {
+        let found = outcome(statements, "");
+        if !is_found(&found, variable) {
+            return Err(format!("{statements}: {found:?}"));
+        }
+    }
+    let found = outcome("through(&v, lane);", "(*v)[i] = 1.0;");
+    if !is_found(&found, "v") {
+        return Err(format!("through a pointer: {found:?}"));
+    }
+    outcome(
+        "through(&v, lane); v[THIRD] = 1.0; v.y = v[lane % 4u]; rows[lane % 4u] = v; shared_rows[lane].x = v[lane % 2u];",
+        "(*v)[THIRD] = (*v)[i];",
+    )
 }
 
 fn check(kernel: &'static Kernel, variant: &'static Variant, format: Option<Format>) -> Result<(), String> {
@@ -27,6 +75,7 @@ fn check(kernel: &'static Kernel, variant: &'static Variant, format: Option<Form
     for constants in translate::override_sets(kernel, variant, |_| true) {
         let filled = translate::with_constants(kernel, &checked, &constants)?;
         limits(&filled.0, if variant.matrices { MATRIX_WORKGROUP } else { 16 << 10 })?;
+        translate::check_component_writes(&filled)?;
         let words = translate::spirv(&filled, variant)?;
         if variant.matrices {
             // The spirv-val that distributions ship is older than cooperative matrices (capability 6022), and naga writes matrices

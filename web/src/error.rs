@@ -22,9 +22,10 @@ impl<E: Into<Error>> From<E> for Fault {
         let name = match &error {
             Error::Gpu(gpu) => match gpu {
                 GpuError::NoAdapter { .. } | GpuError::Device { .. } | GpuError::Limit { .. } => "NoWebGPU",
-                GpuError::OutOfMemory { .. } | GpuError::OverBudget { .. } | GpuError::BufferTooLarge { .. } => {
-                    "OutOfMemory"
-                }
+                GpuError::OutOfMemory { .. }
+                | GpuError::MemoryRefused { .. }
+                | GpuError::OverBudget { .. }
+                | GpuError::BufferTooLarge { .. } => "OutOfMemory",
                 _ => "DeviceLost",
             },
             Error::Stopped => "Aborted",

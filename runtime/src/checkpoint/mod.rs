@@ -11,7 +11,7 @@ mod safetensors;
 use std::borrow::Cow;
 use std::ops::Range;
 
-use crate::format::{FormatError, Gguf, Metadata, Tensor};
+use crate::format::{Fault, FormatError, Gguf, Metadata, Tensor};
 use crate::tokenizer::{Tokenizer, TokenizerError};
 
 pub use repository::Repository;
@@ -38,6 +38,12 @@ pub trait Checkpoint: Send + Sync {
     /// When the range goes beyond the tensor's end or the file can't be read.
     fn data(&self, tensor: &Tensor, range: Range<u64>) -> Result<Cow<'_, [u8]>, FormatError>;
 
+    /// Where a row of a tensor is in the files, for people.
+    fn place(&self, tensor: &Tensor, row: u64) -> Place {
+        let file = self.files().get(tensor.part).copied().unwrap_or_default().to_owned();
+        Place { file, tensor: tensor.name.clone(), row }
+    }
+
     /// The names of the files.
     fn files(&self) -> Vec<&str>;
 
@@ -62,6 +68,36 @@ pub trait Checkpoint: Send + Sync {
     fn notes(&self) -> &[String] {
         &[]
     }
+}
+
+/// A row of a tensor as the files have it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Place {
+    /// The file.
+    pub file: String,
+    /// The tensor's name there.
+    pub tensor: String,
+    /// The row there.
+    pub row: u64,
+}
+
+/// Checks that weights are finite: whole rows of a tensor, from `first` on.
+///
+/// # Errors
+/// Names the file, the tensor as it is called there, and the weight.
+pub(crate) fn check_finite(
+    checkpoint: &dyn Checkpoint,
+    tensor: &Tensor,
+    first: u64,
+    stored: &[u8],
+) -> Result<(), FormatError> {
+    if tensor.format.is_finite(stored) {
+        return Ok(());
+    }
+    let Some((at, value)) = tensor.format.first_not_finite(stored) else { return Ok(()) };
+    let width = tensor.shape.first().copied().unwrap_or(1).max(1);
+    let Place { file, tensor, row } = checkpoint.place(tensor, first + at as u64 / width);
+    Err(FormatError::tensor(file, tensor, Fault::NotFinite { row, index: at as u64 % width, value }))
 }
 
 impl Checkpoint for Gguf {

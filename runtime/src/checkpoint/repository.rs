@@ -4,10 +4,10 @@ use std::borrow::Cow;
 use std::collections::{BTreeMap, HashMap};
 use std::ops::Range;
 
-use super::Checkpoint;
 use super::config_json::{JsonFile, Settings};
 use super::packed::{self, Packed, Packing};
 use super::safetensors::{self, Stored};
+use super::{Checkpoint, Place};
 use crate::chat::TEMPLATE;
 use crate::error::Error;
 use crate::format::{Fault, FormatError, Metadata, Source, Tensor, Value, slice};
@@ -201,6 +201,17 @@ impl Checkpoint for Repository {
             return self.gathered(tensor, range).map(Cow::Owned);
         }
         self.stored(tensor, range)
+    }
+
+    fn place(&self, tensor: &Tensor, row: u64) -> Place {
+        let (rows, shard) = (tensor.shape.get(1).copied().unwrap_or(1), self.shards.get(tensor.part));
+        let stored = shard.and_then(|shard| safetensors::tensors(shard.as_ref(), tensor.part).ok());
+        let own = stored.into_iter().flatten().find(|stored| stored.offset == tensor.offset);
+        Place {
+            file: shard.map_or_else(|| self.name.clone(), |shard| shard.name().into()),
+            tensor: own.map_or_else(|| tensor.name.clone(), |stored| stored.name),
+            row: Self::stored_row(row, rows, self.rotated_heads(tensor)),
+        }
     }
 
     fn files(&self) -> Vec<&str> {

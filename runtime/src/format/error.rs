@@ -306,9 +306,35 @@ pub enum Fault {
     #[error("this is a link that leads out of the folder; copy the file instead")]
     Link,
     /// A weight that is no number.
-    #[error("weight {index} is {value}; the model is damaged: download it again")]
+    #[error(
+        "weight {index} of row {row} is {value}; the model is damaged, or overflowed in a conversion: download it again, or convert it to BF16 or F32"
+    )]
     NotFinite {
-        /// Its place in the tensor.
+        /// The row, in the file's order.
+        row: u64,
+        /// The weight's place in the row.
+        index: u64,
+        /// What it is.
+        value: f32,
+    },
+    /// A weight that the format to quantise to can't hold.
+    #[error(
+        "weight {index} of row {row} is {value}, which overflows {format}; keep this tensor in another type, such as F32"
+    )]
+    Overflow {
+        /// The row, in the file's order.
+        row: u64,
+        /// The weight's place in the row.
+        index: u64,
+        /// What it is.
+        value: f32,
+        /// The format's name.
+        format: &'static str,
+    },
+    /// A number of an importance matrix that makes no sense.
+    #[error("number {index} is {value}, but must be finite and not negative; measure the importance matrix again")]
+    Importance {
+        /// Its place.
         index: u64,
         /// What it is.
         value: f32,

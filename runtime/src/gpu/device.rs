@@ -7,10 +7,12 @@ use godwit_shaders::caps::{BINDING_ALIGNMENT, CPU, GPU, MATRIX_WORKGROUP, WEBGPU
 use godwit_shaders::matmul::Method;
 
 use super::adapters::{self, AdapterSummary, GpuOptions};
-use super::memory::{Budget, Staging};
+use super::allocate::Budget;
+use super::memory::Staging;
 use super::pace::{Pace, SUBMIT_BUDGET};
 use super::pipelines::Pipelines;
 use super::profile::Profiler;
+use super::upload::Uploads;
 use super::{GpuError, list};
 
 /// An opened GPU. Cheap to clone; all clones are the same device.
@@ -24,14 +26,45 @@ pub(super) struct Inner {
     pub queue: wgpu::Queue,
     pub pipelines: Pipelines,
     pub staging: Staging,
+    pub uploads: Uploads,
     pub profiler: Profiler,
     pub pace: Pace,
     summary: AdapterSummary,
     pub caps: Caps,
     pub budget: Budget,
-    fault: Arc<Mutex<Option<GpuError>>>,
+    #[cfg(test)]
+    pub refusal: super::allocate::Refusal,
+    errors: Arc<Mutex<Errors>>,
     /// Why better adapters were not opened instead.
     passed_over: Vec<GpuError>,
+}
+
+/// What the driver reported, and no scope caught.
+#[derive(Default)]
+struct Errors {
+    /// The first error that the device does not recover from: every operation fails with it from then on.
+    lasting: Option<GpuError>,
+    /// Memory was refused to an operation that nothing waited for. The next one that waits fails with it, once: what
+    /// was computed since is wrong, but the device, and all other work on it, is not.
+    refused: Option<GpuError>,
+}
+
+impl Errors {
+    /// Notes an error that no scope caught.
+    fn note(errors: &Mutex<Self>, error: wgpu::Error) {
+        let mut errors = errors.lock().unwrap_or_else(PoisonError::into_inner);
+        let fault = error.to_string();
+        match error {
+            wgpu::Error::OutOfMemory { .. } => errors.refused.get_or_insert(GpuError::MemoryRefused { fault }),
+            _ => errors.lasting.get_or_insert(GpuError::Failed { fault }),
+        };
+    }
+
+    /// The lasting error every time, a refusal of memory once.
+    fn take(errors: &Mutex<Self>) -> Option<GpuError> {
+        let mut errors = errors.lock().unwrap_or_else(PoisonError::into_inner);
+        errors.lasting.clone().or_else(|| errors.refused.take())
+    }
 }
 
 impl Gpu {
@@ -108,16 +141,14 @@ impl Gpu {
         let opened = adapter.request_device(&descriptor).await;
         let (device, queue) =
             opened.map_err(|e| GpuError::Device { adapter: summary.to_string(), fault: e.to_string() })?;
-        let fault: Arc<Mutex<Option<GpuError>>> = Arc::default();
-        let note = |fault: &Mutex<Option<GpuError>>, error: GpuError| {
-            fault.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(error);
-        };
-        let slot = Arc::clone(&fault);
-        device.on_uncaptured_error(Arc::new(move |error: wgpu::Error| {
-            note(&slot, GpuError::Failed { fault: error.to_string() });
-        }));
-        let slot = Arc::clone(&fault);
-        device.set_device_lost_callback(move |_, fault| note(&slot, GpuError::Lost { fault }));
+        let errors: Arc<Mutex<Errors>> = Arc::default();
+        let noted = Arc::clone(&errors);
+        device.on_uncaptured_error(Arc::new(move |error| Errors::note(&noted, error)));
+        let noted = Arc::clone(&errors);
+        device.set_device_lost_callback(move |_, fault| {
+            let mut errors = noted.lock().unwrap_or_else(PoisonError::into_inner);
+            errors.lasting.get_or_insert(GpuError::Lost { fault });
+        });
         let cpu = options.cpu.unwrap_or(summary.is_cpu());
         let caps = Caps {
             subgroups: features.contains(wgpu::Features::SUBGROUP),
@@ -137,12 +168,25 @@ impl Gpu {
             tuning: options.tuning.unwrap_or(if cpu { CPU } else { GPU }),
         };
         tracing::info!(adapter = %summary, ?caps, "opened");
-        let (pipelines, staging, profiler) = Default::default();
+        let (pipelines, staging, uploads, profiler) = Default::default();
         let budget = Budget::new(options.memory);
         let pace = Pace::new(options.submit_budget.unwrap_or(SUBMIT_BUDGET), &caps);
-        let passed_over = passed_over.to_vec();
-        let inner =
-            Inner { device, queue, pipelines, staging, profiler, pace, summary, caps, budget, fault, passed_over };
+        let inner = Inner {
+            device,
+            queue,
+            pipelines,
+            staging,
+            uploads,
+            profiler,
+            pace,
+            summary,
+            caps,
+            budget,
+            #[cfg(test)]
+            refusal: Default::default(),
+            errors,
+            passed_over: passed_over.to_vec(),
+        };
         Ok(Self { inner: Arc::new(inner) })
     }
 
@@ -196,6 +240,7 @@ impl Gpu {
     /// The device failed.
     pub async fn finish(&self) -> Result<(), GpuError> {
         let (sender, receiver) = futures_channel::oneshot::channel();
+        self.flush();
         let submitted = self.inner.pace.submitted();
         self.inner.queue.on_submitted_work_done(move || {
             // The receiver is gone where nobody waits any more.
@@ -207,12 +252,9 @@ impl Gpu {
         self.check()
     }
 
-    /// The first fault that the driver reported, if it did.
+    /// What the driver reported and no scope caught: a lasting error every time, a refusal of memory once.
     pub(super) fn check(&self) -> Result<(), GpuError> {
-        match &*self.inner.fault.lock().unwrap_or_else(PoisonError::into_inner) {
-            Some(fault) => Err(fault.clone()),
-            None => Ok(()),
-        }
+        Errors::take(&self.inner.errors).map_or(Ok(()), Err)
     }
 
     /// The first fault that the driver reported, else this.
@@ -287,4 +329,22 @@ fn limits(adapter: &AdapterSummary, has: &wgpu::Limits, webgpu: bool) -> Result<
         limits.max_compute_workgroup_storage_size = has.max_compute_workgroup_storage_size;
     }
     Ok(limits)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn refused_memory_ends_one_operation_and_a_failure_ends_all() {
+        let errors = Mutex::new(Errors::default());
+        Errors::note(&errors, wgpu::Error::OutOfMemory { source: "no memory".into() });
+        assert!(Errors::take(&errors).is_some_and(|error| error.is_out_of_memory()));
+        assert_eq!(Errors::take(&errors), None);
+        let (source, description) = ("a bad binding".into(), String::new());
+        Errors::note(&errors, wgpu::Error::Validation { source, description });
+        for _ in 0..2 {
+            assert!(matches!(Errors::take(&errors), Some(GpuError::Failed { .. })));
+        }
+    }
 }

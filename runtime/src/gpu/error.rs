@@ -43,13 +43,22 @@ pub enum GpuError {
     },
     /// Memory ran out.
     #[error(
-        "the GPU has no memory left for {what} ({bytes} bytes); try a smaller context, a smaller model, or close what else uses the GPU"
+        "the GPU has no memory left for {what}{}; try a smaller context, a smaller model, or close what else uses the GPU",
+        in_bytes(*bytes)
     )]
     OutOfMemory {
-        /// The buffer.
+        /// The buffer, or what else was to be made.
         what: String,
-        /// Its size.
+        /// Its size; 0 where only the driver knows it.
         bytes: u64,
+    },
+    /// The driver refused memory to an operation that nothing waited for.
+    #[error(
+        "the GPU ran out of memory ({fault}); try a smaller context, a smaller model, or close what else uses the GPU"
+    )]
+    MemoryRefused {
+        /// What the driver said.
+        fault: String,
     },
     /// More memory than the caller allows.
     #[error(
@@ -103,6 +112,10 @@ pub enum GpuError {
 impl GpuError {
     /// Whether there is too little memory: with less to hold, the same work may succeed.
     pub fn is_out_of_memory(&self) -> bool {
-        matches!(self, Self::OutOfMemory { .. } | Self::OverBudget { .. })
+        matches!(self, Self::OutOfMemory { .. } | Self::MemoryRefused { .. } | Self::OverBudget { .. })
     }
+}
+
+fn in_bytes(bytes: u64) -> String {
+    if bytes == 0 { String::new() } else { format!(" ({bytes} bytes)") }
 }

@@ -50,38 +50,36 @@ impl Prepared {
         for (slot, dispatch) in params.chunks_exact_mut(slot).zip(&plan.dispatches) {
             slot[..dispatch.params.len()].copy_from_slice(&dispatch.params);
         }
-        let device = &gpu.inner.device;
-        let uniform = device.create_buffer(&wgpu::BufferDescriptor {
-            label: Some("params"),
-            size: params.len().max(slot) as u64,
-            usage: wgpu::BufferUsages::UNIFORM | wgpu::BufferUsages::COPY_DST,
-            mapped_at_creation: false,
-        });
-        gpu.inner.queue.write_buffer(&uniform, 0, &params);
-        let mut launches = Vec::with_capacity(plan.dispatches.len());
+        let size = params.len().max(slot) as u64;
+        let usage = wgpu::BufferUsages::UNIFORM | wgpu::BufferUsages::COPY_DST;
+        let uniform = gpu.create_buffer("the parameters of a plan", size, usage).await?;
+        gpu.inner.uploads.write(gpu, &uniform, 0, &params).await?;
         let compiled = gpu.compiled(&plan.dispatches).await?;
-        for (i, (dispatch, compiled)) in plan.dispatches.iter().zip(compiled).enumerate() {
-            let bind = |buffer, offset, bytes| {
-                wgpu::BindingResource::Buffer(wgpu::BufferBinding {
-                    buffer,
-                    offset,
-                    size: wgpu::BufferSize::new(bytes),
-                })
-            };
-            let whole = |of: &BufferRef| Ok::<_, GpuError>(bind(memory.buffer(of.id)?, of.offset, of.bytes));
-            let mut resources = vec![bind(&uniform, (i * slot) as u64, dispatch.params.len() as u64), whole(&step)?];
-            for buffer in &dispatch.buffers {
-                resources.push(whole(buffer)?);
-            }
-            let entries: Vec<_> =
-                (0..).zip(resources).map(|(binding, resource)| wgpu::BindGroupEntry { binding, resource }).collect();
-            let bindings = device.create_bind_group(&wgpu::BindGroupDescriptor {
-                label: Some(dispatch.kernel.name),
-                layout: &compiled.layout,
-                entries: &entries,
-            });
-            launches.push(Launch { dispatch: dispatch.clone(), is_first: i == 0, compiled, bindings });
-        }
+        let launches = gpu.allocate("the bindings of a plan", 0, |device| {
+            let all = plan.dispatches.iter().zip(compiled).enumerate();
+            all.map(|(i, (dispatch, compiled))| {
+                let params = (&uniform, (i * slot) as u64, dispatch.params.len() as u64);
+                let whole = |of: &BufferRef| Ok::<_, GpuError>((memory.buffer(of.id)?, of.offset, of.bytes));
+                let mut bound = vec![params, whole(&step)?];
+                for buffer in &dispatch.buffers {
+                    bound.push(whole(buffer)?);
+                }
+                let bind = |(binding, (buffer, offset, bytes))| {
+                    let size = wgpu::BufferSize::new(bytes);
+                    let resource = wgpu::BindingResource::Buffer(wgpu::BufferBinding { buffer, offset, size });
+                    wgpu::BindGroupEntry { binding, resource }
+                };
+                let entries: Vec<_> = (0..).zip(bound).map(bind).collect();
+                let bindings = device.create_bind_group(&wgpu::BindGroupDescriptor {
+                    label: Some(dispatch.kernel.name),
+                    layout: &compiled.layout,
+                    entries: &entries,
+                });
+                Ok(Launch { dispatch: dispatch.clone(), is_first: i == 0, compiled, bindings })
+            })
+            .collect::<Result<Vec<_>, GpuError>>()
+        });
+        let launches = launches.await??;
         gpu.check()?;
         Ok(Self { gpu: gpu.clone(), step, launches, uploads: plan.uploads.clone() })
     }
@@ -101,17 +99,17 @@ impl Prepared {
         step: Step,
         host: impl Fn(u32, u64, &mut [u8]) -> Result<(), E>,
     ) -> Result<(), E> {
-        memory.write(self.step, 0, bytemuck::bytes_of(&step));
+        memory.write(self.step, 0, bytemuck::bytes_of(&step)).await?;
         let (mut done, mut in_flight, mut bytes) = (0, 0, Vec::new());
         for upload in &self.uploads {
             // What ran before may still read where this goes; the queue keeps the order.
-            self.encode(done..upload.before, step);
+            self.encode(done..upload.before, step).await?;
             done = upload.before;
             let mut from = 0;
             for to in upload.to {
                 bytes.resize(to.bytes as usize, 0);
                 host(upload.host, from, &mut bytes)?;
-                memory.write(to, 0, &bytes);
+                memory.write(to, 0, &bytes).await?;
                 from += to.bytes;
                 in_flight += to.bytes;
             }
@@ -121,14 +119,16 @@ impl Prepared {
                 in_flight = 0;
             }
         }
-        self.encode(done..self.launches.len(), step);
-        Ok(())
+        Ok(self.encode(done..self.launches.len(), step).await?)
     }
 
     /// Runs the plan for `step`, after all that was submitted before.
-    pub fn submit(&self, memory: &GpuMemory, step: Step) {
-        memory.write(self.step, 0, bytemuck::bytes_of(&step));
-        self.encode(0..self.launches.len(), step);
+    ///
+    /// # Errors
+    /// There is no memory to write the step through; then nothing runs.
+    pub async fn submit(&self, memory: &GpuMemory, step: Step) -> Result<(), GpuError> {
+        memory.write(self.step, 0, bytemuck::bytes_of(&step)).await?;
+        self.encode(0..self.launches.len(), step).await
     }
 
     /// [`Prepared::submit`], and copies `from` to where the CPU can read it, with the same submission.
@@ -137,11 +137,12 @@ impl Prepared {
     /// There is no memory to read through.
     pub async fn submit_and_read(&self, memory: &GpuMemory, step: Step, from: BufferRef) -> Result<Readback, GpuError> {
         let staging = memory.staging(from.bytes).await?;
-        memory.write(self.step, 0, bytemuck::bytes_of(&step));
+        memory.write(self.step, 0, bytemuck::bytes_of(&step)).await?;
         let source = memory.buffer(from.id)?;
         let submission = self.encode_with(0..self.launches.len(), step, |encoder| {
             encoder.copy_buffer_to_buffer(source, from.offset, &staging, 0, from.bytes);
         });
+        let submission = submission.await?;
         Ok(memory.readback(staging, from.bytes, submission))
     }
 
@@ -157,33 +158,36 @@ impl Prepared {
     }
 
     /// Submits launches, in as many parts as the budget of a submission asks for.
-    fn encode(&self, launches: Range<usize>, step: Step) {
-        self.encode_with(launches, step, |_| ());
+    async fn encode(&self, launches: Range<usize>, step: Step) -> Result<(), GpuError> {
+        self.encode_with(launches, step, |_| ()).await.map(drop)
     }
 
     /// The same, and whatever `after` encodes behind the last one.
-    fn encode_with(
+    ///
+    /// # Errors
+    /// A profile is taken, and there is no memory for it.
+    async fn encode_with(
         &self,
         launches: Range<usize>,
         step: Step,
         after: impl FnOnce(&mut wgpu::CommandEncoder),
-    ) -> wgpu::SubmissionIndex {
+    ) -> Result<wgpu::SubmissionIndex, GpuError> {
         let (mut begin, gpu, mut first) = (Instant::now(), &self.gpu.inner, launches.start);
         let mut encoder = gpu.device.create_command_encoder(&Default::default());
         let work = self.launches[launches.clone()].iter().map(|launch| launch.dispatch.work(step));
         for end in gpu.pace.cut(work, step) {
             let end = launches.start + end;
-            gpu.profiler.encode(&self.gpu, &mut encoder, &self.launches[first..end], step);
+            gpu.profiler.encode(&self.gpu, &mut encoder, &self.launches[first..end], step).await?;
             if end < launches.end {
                 let next = gpu.device.create_command_encoder(&Default::default());
-                gpu.queue.submit([std::mem::replace(&mut encoder, next).finish()]);
+                self.gpu.submit(Some(std::mem::replace(&mut encoder, next)));
                 gpu.profiler.count(end - first, begin.elapsed());
                 (begin, first) = (Instant::now(), end);
             }
         }
         after(&mut encoder);
-        let submission = gpu.queue.submit([encoder.finish()]);
+        let submission = self.gpu.submit(Some(encoder));
         gpu.profiler.count(launches.end - first, begin.elapsed());
-        submission
+        Ok(submission)
     }
 }

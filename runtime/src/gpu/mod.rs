@@ -1,6 +1,7 @@
 //! The GPU: which there are, one opened, its memory, and plans run on it.
 
 mod adapters;
+mod allocate;
 mod device;
 mod error;
 mod execute;
@@ -13,6 +14,7 @@ mod profile;
 mod rates;
 #[cfg(not(target_arch = "wasm32"))]
 mod tune;
+mod upload;
 
 pub use adapters::{AdapterSummary, Backend, GpuOptions, list};
 pub use device::Gpu;

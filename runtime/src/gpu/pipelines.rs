@@ -42,9 +42,10 @@ impl Gpu {
         for (key, begun) in side_by_side(new, |dispatch| self.compile(dispatch)) {
             let (compiled, label, fault) = begun?;
             match fault.await {
-                Some(fault) => return Err(GpuError::Kernel { kernel: label, fault: fault.to_string() }),
-                None => lock().insert(key, Arc::new(compiled)),
-            };
+                Err(GpuError::Failed { fault }) => return Err(GpuError::Kernel { kernel: label, fault }),
+                other => other?,
+            }
+            lock().insert(key, Arc::new(compiled));
         }
         let known = lock();
         Ok(dispatches.iter().map(|dispatch| Arc::clone(&known[&key(dispatch)])).collect())
@@ -54,15 +55,14 @@ impl Gpu {
     fn compile(
         &self,
         dispatch: &Dispatch,
-    ) -> Result<(Compiled, String, impl Future<Output = Option<wgpu::Error>> + use<>), GpuError> {
+    ) -> Result<(Compiled, String, impl Future<Output = Result<(), GpuError>> + use<>), GpuError> {
         let Dispatch { kernel, variant, format, overrides, .. } = dispatch;
         let label = dispatch.label();
         let source = compose(kernel, variant, *format, DIALECT)
             .map_err(|e| GpuError::Kernel { kernel: label.clone(), fault: e.to_string() })?;
         let device = &self.inner.device;
         // What naga refuses, and what the driver does.
-        let invalid = device.push_error_scope(wgpu::ErrorFilter::Validation);
-        let internal = device.push_error_scope(wgpu::ErrorFilter::Internal);
+        let allocation = self.begin_allocation(&format!("kernel {label}"), 0)?;
         let descriptor =
             wgpu::ShaderModuleDescriptor { label: Some(&label), source: wgpu::ShaderSource::Wgsl(source.into()) };
         let module = match self.inner.caps.cpu {
@@ -95,13 +95,7 @@ impl Gpu {
             },
             cache: None,
         });
-        let (internal, invalid) = (internal.pop(), invalid.pop());
-        let fault = async {
-            match internal.await {
-                None => invalid.await,
-                fault => fault,
-            }
-        };
+        let fault = allocation.end();
         Ok((Compiled { pipeline, layout }, label, fault))
     }
 }

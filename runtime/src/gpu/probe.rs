@@ -31,10 +31,10 @@ impl Gpu {
         let mut memory = GpuMemory::new(self);
         memory.allocate(&table).await?;
         let values: Vec<f32> = (0..COUNT).map(|i| if i == LARGEST { 2.0 } else { 1.0 / (1.0 + i as f32) }).collect();
-        memory.write(numbers, 0, bytemuck::cast_slice(&values));
+        memory.write(numbers, 0, bytemuck::cast_slice(&values)).await?;
         let mut plan = Plan::default();
         argmax(&mut plan, numbers, found, COUNT);
-        Prepared::new(self, &memory, &plan, step).await?.submit(&memory, Step::default());
+        Prepared::new(self, &memory, &plan, step).await?.submit(&memory, Step::default()).await?;
         Ok(bytemuck::pod_read_unaligned(&memory.read(found).await?[..4]))
     }
 }

@@ -1,7 +1,7 @@
 //! What a device does with its time: timestamps around each launch, and the host's share.
 
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use godwit_shaders::{Step, Work};
@@ -55,24 +55,29 @@ const MOST: usize = wgpu::QUERY_SET_MAX_QUERIES as usize / 2;
 
 impl Profiler {
     /// Encodes launches, each between timestamps while a profile is taken.
-    pub fn encode(&self, gpu: &Gpu, encoder: &mut wgpu::CommandEncoder, launches: &[Launch], step: Step) {
-        let mut running = self.running.lock().unwrap_or_else(PoisonError::into_inner);
-        let Some(recorded) = running.as_mut() else {
+    ///
+    /// # Errors
+    /// There is no memory for timestamps.
+    pub async fn encode(
+        &self,
+        gpu: &Gpu,
+        encoder: &mut wgpu::CommandEncoder,
+        launches: &[Launch],
+        step: Step,
+    ) -> Result<(), GpuError> {
+        if self.running().is_none() {
             let mut pass = encoder.begin_compute_pass(&Default::default());
             launches.iter().for_each(|launch| launch.encode(&mut pass));
-            return;
-        };
+            return Ok(());
+        }
         for launches in launches.chunks(MOST) {
-            let queries = gpu.has_timestamps().then(|| {
-                gpu.inner.device.create_query_set(&wgpu::QuerySetDescriptor {
-                    label: Some("timestamps"),
-                    ty: wgpu::QueryType::Timestamp,
-                    count: 2 * launches.len() as u32,
-                })
-            });
+            let timestamps = match gpu.has_timestamps() {
+                true => Some(Timestamps::new(gpu, 2 * launches.len() as u32).await?),
+                false => None,
+            };
             for (first, launch) in (0..).step_by(2).zip(launches) {
-                let timestamp_writes = queries.as_ref().map(|query_set| wgpu::ComputePassTimestampWrites {
-                    query_set,
+                let timestamp_writes = timestamps.as_ref().map(|timestamps| wgpu::ComputePassTimestampWrites {
+                    query_set: &timestamps.queries,
                     beginning_of_pass_write_index: Some(first),
                     end_of_pass_write_index: Some(first + 1),
                 });
@@ -90,9 +95,16 @@ impl Profiler {
                     seconds: None,
                 })
                 .collect();
-            let timestamps = queries.map(|queries| resolve(&gpu.inner.device, encoder, &queries));
-            recorded.push(Recorded { launched, timestamps });
+            let timestamps = timestamps.map(|timestamps| timestamps.resolve(encoder));
+            if let Some(recorded) = self.running().as_mut() {
+                recorded.push(Recorded { launched, timestamps });
+            }
         }
+        Ok(())
+    }
+
+    fn running(&self) -> MutexGuard<'_, Option<Vec<Recorded>>> {
+        self.running.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Counts a submission.
@@ -103,22 +115,34 @@ impl Profiler {
     }
 }
 
-/// Has timestamps copied to where the host can read them.
-fn resolve(device: &wgpu::Device, encoder: &mut wgpu::CommandEncoder, queries: &wgpu::QuerySet) -> wgpu::Buffer {
-    let size = 8 * u64::from(queries.count());
-    let buffer = |usage| {
-        device.create_buffer(&wgpu::BufferDescriptor {
-            label: Some("timestamps"),
-            size,
-            usage: wgpu::BufferUsages::COPY_DST | usage,
-            mapped_at_creation: false,
+/// Queries of some launches, and the buffers that bring them to the host.
+struct Timestamps {
+    queries: wgpu::QuerySet,
+    resolved: wgpu::Buffer,
+    readable: wgpu::Buffer,
+}
+
+impl Timestamps {
+    async fn new(gpu: &Gpu, count: u32) -> Result<Self, GpuError> {
+        let (label, ty) = (Some("timestamps"), wgpu::QueryType::Timestamp);
+        let queries = gpu.allocate("timestamps", 0, |device| {
+            device.create_query_set(&wgpu::QuerySetDescriptor { label, ty, count })
+        });
+        let buffer = |usage| gpu.create_buffer("timestamps", 8 * u64::from(count), usage);
+        Ok(Self {
+            queries: queries.await?,
+            resolved: buffer(wgpu::BufferUsages::QUERY_RESOLVE | wgpu::BufferUsages::COPY_SRC).await?,
+            readable: buffer(wgpu::BufferUsages::MAP_READ | wgpu::BufferUsages::COPY_DST).await?,
         })
-    };
-    let resolved = buffer(wgpu::BufferUsages::QUERY_RESOLVE | wgpu::BufferUsages::COPY_SRC);
-    let readable = buffer(wgpu::BufferUsages::MAP_READ);
-    encoder.resolve_query_set(queries, 0..queries.count(), &resolved, 0);
-    encoder.copy_buffer_to_buffer(&resolved, 0, &readable, 0, size);
-    readable
+    }
+
+    /// Copies the timestamps to where the host can read them.
+    fn resolve(self, encoder: &mut wgpu::CommandEncoder) -> wgpu::Buffer {
+        let Self { queries, resolved, readable } = self;
+        encoder.resolve_query_set(&queries, 0..queries.count(), &resolved, 0);
+        encoder.copy_buffer_to_buffer(&resolved, 0, &readable, 0, readable.size());
+        readable
+    }
 }
 
 impl Gpu {
@@ -129,7 +153,7 @@ impl Gpu {
 
     /// From now on every launch is noted, and timed where the GPU has timestamps. Launches then no longer overlap.
     pub fn start_profile(&self) {
-        *self.inner.profiler.running.lock().unwrap_or_else(PoisonError::into_inner) = Some(Vec::new());
+        *self.inner.profiler.running() = Some(Vec::new());
     }
 
     /// The launches since [`Gpu::start_profile`], in order.
@@ -137,7 +161,7 @@ impl Gpu {
     /// # Errors
     /// The device failed.
     pub async fn finish_profile(&self) -> Result<Vec<Launched>, GpuError> {
-        let recorded = self.inner.profiler.running.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let recorded = self.inner.profiler.running().take();
         self.finish().await?;
         let failed = |fault: String| GpuError::Failed { fault };
         let nanoseconds = f64::from(self.inner.queue.get_timestamp_period());

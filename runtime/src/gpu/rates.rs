@@ -64,7 +64,7 @@ impl Gpu {
             let noise: &[u8] = bytemuck::cast_slice(&noise);
             for part in &data {
                 for at in (0..part.bytes).step_by(noise.len()) {
-                    memory.write(*part, at, &noise[..noise.len().min((part.bytes - at) as usize)]);
+                    memory.write(*part, at, &noise[..noise.len().min((part.bytes - at) as usize)]).await?;
                     self.finish().await?;
                 }
             }
@@ -103,14 +103,14 @@ impl Gpu {
         // A GPU that was idle takes its time to run at full speed.
         let warming = Instant::now();
         while !self.caps().cpu && warming.elapsed() < WARM_UP {
-            prepared.submit(memory, step);
+            prepared.submit(memory, step).await?;
             self.finish().await?;
         }
         for _ in 0..=SUBMITS {
             self.finish().await?;
             self.start_profile();
             let begin = Instant::now();
-            prepared.submit(memory, step);
+            prepared.submit(memory, step).await?;
             self.finish().await?;
             let elapsed = begin.elapsed().as_secs_f64() / RUNS as f64;
             for run in self.finish_profile().await?.chunks(once) {

@@ -2,6 +2,7 @@
 
 use std::collections::VecDeque;
 use std::ops::Range;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use godwit_shaders::format::TILE;
 use godwit_shaders::rms_norm::Norm;
@@ -11,6 +12,7 @@ use godwit_shaders::{BufferRef, Buffers, Format, Heads, KvFormat, Matrix, Shard}
 
 use super::llama::{Layer, Llama};
 use super::{Config, Model};
+use crate::checkpoint::check_finite;
 use crate::error::Error;
 use crate::format::Tensor;
 use crate::gpu::{Gpu, GpuMemory};
@@ -84,6 +86,7 @@ impl<'a> Loader<'a> {
         let tables = RopeTables::new(&frequencies, scale.into(), context);
         let tables = self.floats("rope", &tables.floats).await?;
         self.gpu.finish().await?;
+        self.gpu.release_uploads();
         (self.progress)(Progress { done: self.done.total, ..self.done });
         let rope = Rope { tables, rotary_dim: config.rotary_dim };
         Ok(Llama { heads: Heads { heads, kv_heads, head_dim }, kv, embed, layers, norm, head, rope })
@@ -101,6 +104,7 @@ impl<'a> Loader<'a> {
     async fn norm(&mut self, name: &str, config: &Config) -> Result<Norm, Error> {
         let tensor = self.tensor(name, &[config.width])?;
         let stored = self.model.checkpoint().data(tensor, 0..tensor.bytes)?;
+        check_finite(self.model.checkpoint(), tensor, 0, &stored)?;
         let mut weight = vec![0.0; config.width as usize];
         tensor.format.dequantize(&stored, &mut weight);
         self.advance(tensor.bytes).await?;
@@ -110,7 +114,7 @@ impl<'a> Loader<'a> {
     async fn floats(&mut self, name: &str, floats: &[f32]) -> Result<BufferRef, Error> {
         let buffer = self.table.declare(name, 4 * floats.len() as u64);
         self.memory.allocate(&self.table).await?;
-        self.memory.write(buffer, 0, bytemuck::cast_slice(floats));
+        self.memory.write(buffer, 0, bytemuck::cast_slice(floats)).await?;
         Ok(buffer)
     }
 
@@ -207,15 +211,26 @@ impl<'a> Loader<'a> {
                 if own.count < next.count {
                     queue.push_front(next.part(own.count, next.count - own.count));
                 }
-                stored.push(self.model.checkpoint().data(own.tensor, own.range())?);
+                stored.push((own, self.model.checkpoint().data(own.tensor, own.range())?));
                 (missing, row_bytes) = (missing - own.count, own.bytes);
             }
             words.resize((u64::from(chunk.div_ceil(TILE as u32)) * tile_bytes / 4) as usize, 0);
             let packed = words.chunks_exact_mut(tile_bytes as usize / 4);
-            let tiles = stored.iter().flat_map(|stored| stored.chunks(TILE * row_bytes as usize));
-            for_each(packed.zip(tiles), |(tile, rows)| pack_tile(format, width as usize, rows, tile));
+            let tiles = stored.iter().flat_map(|(_, stored)| stored.chunks(TILE * row_bytes as usize));
+            let all_finite = AtomicBool::new(true);
+            for_each(packed.zip(tiles), |(tile, rows)| {
+                pack_tile(format, width as usize, rows, tile);
+                if !format.is_finite(rows) {
+                    all_finite.store(false, Ordering::Relaxed);
+                }
+            });
+            if !all_finite.into_inner() {
+                for (rows, stored) in &stored {
+                    check_finite(self.model.checkpoint(), rows.tensor, rows.first.into(), stored)?;
+                }
+            }
             self.advance(u64::from(chunk) * row_bytes).await?;
-            self.memory.write(buffer, u64::from(row) / TILE as u64 * tile_bytes, bytemuck::cast_slice(&words));
+            self.memory.write(buffer, u64::from(row) / TILE as u64 * tile_bytes, bytemuck::cast_slice(&words)).await?;
             row += chunk;
         }
         Ok(())

@@ -6,7 +6,7 @@ use std::ops::ControlFlow;
 use godwit_shaders::Format;
 
 use super::recipe::Mix;
-use crate::checkpoint::Checkpoint;
+use crate::checkpoint::{Checkpoint, check_finite};
 use crate::error::Error;
 use crate::format::{GgufWriter, Tensor, Value};
 use crate::model::{Config, Progress, ROPE_FACTORS, RopeScaling};
@@ -31,7 +31,7 @@ const QUANTIZATION_VERSION: u32 = 2;
 /// more than some megabytes are in memory.
 ///
 /// # Errors
-/// A weight can't be read or quantised, the tokenizer has no name among GGUF's, writing fails, or `progress` says stop.
+/// A weight can't be read or quantised, or is not finite, the tokenizer has no name among GGUF's, writing fails, or `progress` says stop.
 pub fn write_gguf(
     checkpoint: &dyn Checkpoint,
     mix: Mix,
@@ -87,7 +87,9 @@ pub(super) fn write_tensors(
                 return Err(Error::Stopped);
             }
             let end = next(tensor, begin);
-            out.write_all(&checkpoint.data(tensor, begin..end)?).map_err(io)?;
+            let data = checkpoint.data(tensor, begin..end)?;
+            check_finite(checkpoint, tensor, begin / row_bytes(tensor), &data)?;
+            out.write_all(&data).map_err(io)?;
             done += end - begin;
             begin = end;
         }
@@ -96,10 +98,14 @@ pub(super) fn write_tensors(
     out.write_all(&vec![0; (writer.data_bytes() - at) as usize]).map_err(io)
 }
 
+fn row_bytes(tensor: &Tensor) -> u64 {
+    let width = tensor.shape.first().copied().unwrap_or(1);
+    tensor.format.bytes(width).unwrap_or(tensor.bytes).max(1)
+}
+
 /// The end of the chunk that begins at `begin`: whole rows.
 fn next(tensor: &Tensor, begin: u64) -> u64 {
-    let width = tensor.shape.first().copied().unwrap_or(1);
-    let row = tensor.format.bytes(width).unwrap_or(tensor.bytes).max(1);
+    let row = row_bytes(tensor);
     (begin + (CHUNK / row).max(1) * row).min(tensor.bytes)
 }
 

@@ -65,7 +65,11 @@ fn newer(gguf: Gguf) -> Result<Means, FormatError> {
         let fault = |fault| FormatError::tensor(gguf.metadata().file(), &tensor.name, fault);
         let counts = gguf.tensor(&format!("{name}{COUNTS}")).ok_or_else(|| fault(Fault::KeyMissing))?;
         // A matrix that no input ever met says nothing.
-        let Some(count) = floats(&gguf, counts)?.first().copied().filter(|&count| count > 0.0) else { continue };
+        let Some(count) = floats(&gguf, counts)?.first().copied().filter(|&count| count != 0.0) else { continue };
+        if !(count.is_finite() && count > 0.0) {
+            let fault = Fault::Importance { index: 0, value: count };
+            return Err(FormatError::tensor(gguf.metadata().file(), &counts.name, fault));
+        }
         let means = floats(&gguf, tensor)?.into_iter().map(|sum| sum / count).collect();
         all.insert(name.to_owned(), checked(means).map_err(fault)?);
     }
@@ -91,7 +95,7 @@ fn older(file: &dyn Source) -> Result<Means, FormatError> {
 
 fn checked(means: Vec<f32>) -> Result<Vec<f32>, Fault> {
     match means.iter().enumerate().find(|(_, mean)| !mean.is_finite() || **mean < 0.0) {
-        Some((index, &value)) => Err(Fault::NotFinite { index: index as u64, value }),
+        Some((index, &value)) => Err(Fault::Importance { index: index as u64, value }),
         None => Ok(means),
     }
 }

@@ -6,7 +6,7 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use super::recipe::Recipe;
-use crate::checkpoint::Checkpoint;
+use crate::checkpoint::{Checkpoint, Place};
 use crate::format::{Fault, FormatError, Metadata, Tensor};
 use crate::tokenizer::{Tokenizer, TokenizerError};
 
@@ -49,14 +49,25 @@ impl Quantized {
             let stored = self.inner.data(from, row * from_row..(row + rows) * from_row)?;
             let mut weights = vec![0.0; (rows * width) as usize];
             from.format.dequantize(&stored, &mut weights);
-            let fault = |fault| FormatError::tensor(self.inner.files().first().copied().unwrap_or(""), &to.name, fault);
+            let place = |at: u64| (self.inner.place(from, row + at / width), at % width);
             if let Some(at) = weights.iter().position(|weight| !weight.is_finite()) {
-                return Err(fault(Fault::NotFinite { index: row * width + at as u64, value: weights[at] }));
+                let (Place { file, tensor, row }, index) = place(at as u64);
+                return Err(FormatError::tensor(file, tensor, Fault::NotFinite { row, index, value: weights[at] }));
             }
             let importance = self.recipe.importance.as_ref().and_then(|importance| importance.of(to));
             let mut rows = weights.chunks_exact(width as usize).zip(out.chunks_exact_mut(to_row as usize));
-            rows.try_for_each(|(weights, out)| to.format.quantize(weights, importance, out))
-                .map_err(|error| fault(Fault::NoQuantizer(error)))
+            rows.try_for_each(|(weights, out)| to.format.quantize(weights, importance, out)).map_err(|error| {
+                let (Place { file, tensor, .. }, _) = place(0);
+                FormatError::tensor(file, tensor, Fault::NoQuantizer(error))
+            })?;
+            // The largest weight of a block made its scale.
+            let Some((at, _)) = to.format.first_not_finite(out) else { return Ok(()) };
+            let first = at / to.format.block_len() * to.format.block_len();
+            let block = &weights[first..][..to.format.block_len()];
+            let largest = block.iter().enumerate().max_by(|(_, a), (_, b)| a.abs().total_cmp(&b.abs()));
+            let (within, value) = largest.map_or((0, f32::INFINITY), |(within, &value)| (within, value));
+            let (Place { file, tensor, row }, index) = place((first + within) as u64);
+            Err(FormatError::tensor(file, tensor, Fault::Overflow { row, index, value, format: to.format.name() }))
         })
     }
 }
@@ -117,6 +128,10 @@ impl Checkpoint for Quantized {
         out.truncate((end - first * row_bytes) as usize);
         out.drain(..(start - first * row_bytes) as usize);
         Ok(Cow::Owned(out))
+    }
+
+    fn place(&self, tensor: &Tensor, row: u64) -> Place {
+        self.inner.place(self.inner.tensor(&tensor.name).unwrap_or(tensor), row)
     }
 
     fn files(&self) -> Vec<&str> {

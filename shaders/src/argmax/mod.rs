@@ -34,7 +34,7 @@ pub static ARGMAX: Kernel = Kernel {
     cases: cases::cases,
 };
 
-/// Records `token[0] = argmax(logits)`.
+/// Records `token[0] = argmax(logits)`, or [`NO_TOKEN`](crate::sample::NO_TOKEN) where that is none.
 pub fn argmax(plan: &mut Plan, logits: BufferRef, token: BufferRef, vocab: u32) {
     let params = Params { vocab, reserved0: 0, reserved1: 0, reserved2: 0 };
     plan.push(Dispatch {

@@ -75,8 +75,10 @@ fn attend_recent(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocat
         var total = vec4<f32>();
         for (var r = 0u; r < min(ratio - row0, 4u); r++) {
             let at = state0 + (row0 + r) * stride + p.head_dim;
-            before[r] = states[at];
-            total[r] = states[at + 1u];
+            // `select`, because FXC refuses to write a component by an index that it does not know.
+            let is_row = vec4<u32>(r) == vec4<u32>(0u, 1u, 2u, 3u);
+            before = select(before, vec4<f32>(states[at]), is_row);
+            total = select(total, vec4<f32>(states[at + 1u]), is_row);
         }
         var peak = before;
         for (var i = 0u; i < count; i++) {

@@ -3,6 +3,7 @@
 //! The storage layouts are those of the GGUF format (ggml's `block_*` structures). [`dequant`] gives their meaning on the CPU.
 
 pub mod dequant;
+mod finite;
 mod planes;
 mod quantize;
 mod quantize_k;

@@ -3,6 +3,8 @@
 mod cases;
 mod reference;
 
+pub(crate) use cases::unusual;
+
 use crate::kernel::{Contents, Kernel, Step, Variant, Work, read, write};
 use crate::params;
 use crate::plan::{BufferRef, Dispatch, Plan};
@@ -44,6 +46,15 @@ pub struct Choice {
     pub reserved: [u32; 3],
 }
 
+/// What [`sample`] and [`argmax`](crate::argmax::argmax) write where no token can be chosen: a logit is NaN or plus infinity,
+/// or none is above -3e38. It is beyond every vocabulary, so that [`embed`](crate::embed::embed) leaves it alone.
+pub const NO_TOKEN: u32 = u32::MAX;
+
+/// Whether no token can be chosen from these logits. Minus infinity is an unlikely token, nothing worse: penalties make it.
+pub(crate) fn has_no_choice(logits: &[f32]) -> bool {
+    logits.iter().any(|&logit| logit.is_nan() || logit == f32::INFINITY) || logits.iter().all(|&logit| logit <= -3e38)
+}
+
 /// The kernel.
 pub static SAMPLE: Kernel = Kernel {
     name: "sample",
@@ -60,7 +71,7 @@ pub static SAMPLE: Kernel = Kernel {
     cases: cases::cases,
 };
 
-/// Records `token[0] =` a token drawn from `logits` as `choice` says. `weights` is scratch of `vocab` floats.
+/// Records `token[0] =` a token drawn from `logits` as `choice` says, or [`NO_TOKEN`]. `weights` is scratch of `vocab` floats.
 pub fn sample(plan: &mut Plan, choice: BufferRef, logits: BufferRef, weights: BufferRef, token: BufferRef, vocab: u32) {
     let params = Params { vocab, reserved0: 0, reserved1: 0, reserved2: 0 };
     plan.push(Dispatch {

@@ -1,10 +1,15 @@
-use super::{Choice, Params};
+use super::{Choice, NO_TOKEN, Params, has_no_choice};
 use crate::kernel::Scene;
 
 /// Sorts the tokens, cuts, and walks the rest in the kernel's order, all in f64.
 pub fn sample(scene: &mut Scene) {
     let p: Params = scene.params();
     let choice: Choice = bytemuck::pod_read_unaligned(bytemuck::cast_slice(&scene.buffers[0][..12]));
+    if has_no_choice(&scene.floats(1)[..p.vocab as usize]) {
+        scene.floats_mut(2)[..p.vocab as usize].fill(0.0);
+        scene.buffers[3][0] = NO_TOKEN;
+        return;
+    }
     let logits: Vec<f64> = scene.floats(1)[..p.vocab as usize].iter().map(|&l| l.into()).collect();
     let peak = logits.iter().copied().fold(f64::MIN, f64::max);
     let weights: Vec<f64> = logits.iter().map(|l| ((l - peak) / f64::from(choice.temperature)).exp()).collect();

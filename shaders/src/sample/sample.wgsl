@@ -1,10 +1,12 @@
-// token[0] = a token drawn by its probability, after temperature, top-k, top-p and min-p. One workgroup.
+// token[0] = a token drawn by its probability, after temperature, top-k, top-p and min-p; NO_TOKEN where a logit is not a
+// number or plus infinity, or where none is above -3e38. One workgroup.
 //
 // A weight is exp((logit - largest) / temperature): from 0 to 1, so that its bits order as it does. The smallest weight that
 // top-k or top-p keeps is found two bits at a time, which takes no sorting; tokens of equal weight stay or go together.
 // Lane i has every 256th four tokens. The draw walks them lane by lane.
 
 #import choice
+#import no_token
 
 struct Params {
     vocab: u32,
@@ -83,15 +85,20 @@ fn sample(@builtin(local_invocation_index) lane: u32) {
     let last = (p.vocab - 1u) / 4u;
     let beyond = vec4<u32>(0u, 1u, 2u, 3u);
     var largest = vec4<f32>(-3.0e38);
+    var bits = vec4<u32>();
     for (var i = lane; i <= last; i += 256u) {
         let four = select(vec4<f32>(-3.0e38), logits[i], vec4<u32>(4u * i) + beyond < vec4<u32>(p.vocab));
         largest = max(largest, four);
+        bits = max(bits, magnitude_bits(four));
     }
-    let peak = max_all(max(max(largest.x, largest.y), max(largest.z, largest.w)), lane);
+    let own_peak = max(max(largest.x, largest.y), max(largest.z, largest.w));
+    let peak = max_all(select(own_peak, NOT_FINITE, has_nan(bits)), lane);
+    let is_broken = is_not_finite(peak);
     for (var i = lane; i <= last; i += 256u) {
         let four = exp((logits[i] - vec4<f32>(peak)) / choice.temperature);
         // Not a number compares false, and gets no weight.
-        let there = (four >= vec4<f32>()) & (vec4<u32>(4u * i) + beyond < vec4<u32>(p.vocab));
+        let exists = vec4<u32>(4u * i) + beyond < vec4<u32>(p.vocab);
+        let there = (four >= vec4<f32>()) & exists & vec4<bool>(!is_broken);
         weights[i] = select(vec4<f32>(), four, there);
     }
 
@@ -147,6 +154,7 @@ fn sample(@builtin(local_invocation_index) lane: u32) {
                 pick = select(0u, i + 1u, logits[i / 4u][i % 4u] >= peak);
             }
         }
-        token[0] = max(pick, 1u) - 1u;
+        // No pick at all wraps around to NO_TOKEN.
+        token[0] = select(pick - 1u, NO_TOKEN, is_broken);
     }
 }
