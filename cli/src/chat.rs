@@ -1,7 +1,7 @@
 //! `godwit chat`: a conversation on the terminal.
 
 use std::io::{BufRead as _, IsTerminal as _};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use godwit::{Error, Message, Sampling, Session};
 use rustyline::DefaultEditor;
@@ -10,6 +10,7 @@ use serde::Serialize;
 
 use crate::args::ChatArgs;
 use crate::context::{Contexts, set_system};
+use crate::destination::{Destination, Kind};
 use crate::exit::BadInput;
 use crate::load::{self, Loaded};
 use crate::output::{self, Output};
@@ -129,8 +130,9 @@ struct Chat<'a> {
 
 async fn converse(args: &ChatArgs) -> anyhow::Result<()> {
     let stop = Stop::listen()?;
-    let contexts = Contexts::new(&args.saved, &stop)?;
-    let Loaded { model, engine, .. } = load::load(&args.model, &args.common, &stop).await?;
+    let mut contexts = Contexts::new(&args.saved, &stop)?;
+    let Loaded { model, engine, .. } = load::load(&args.model, &args.common, args.saved.needs_hash(), &stop).await?;
+    contexts.protect(&model)?;
     let sampling = args.sampling.over(model.sampling());
     sampling.validate(model.config().vocab).map_err(Error::from)?;
     // A model without a template is found out now, not after the first message.
@@ -280,7 +282,7 @@ impl Chat<'_> {
             "save" if rest.is_empty() => eprintln!("error: /save needs a file name"),
             "save" => match self.save(rest) {
                 Ok(()) => eprintln!("Saved {} messages to {rest}.", self.messages.len()),
-                Err(error) => eprintln!("error: {rest}: {error:#}"),
+                Err(error) => eprintln!("error: {error:#}"),
             },
             "stats" => self.stats(),
             _ => eprintln!("error: /{} is no command; /help lists them", output::printable(name)),
@@ -293,9 +295,12 @@ impl Chat<'_> {
             messages: &'a [Message],
         }
         let text = serde_json::to_string_pretty(&Saved { messages: &self.messages })?;
-        // Never over something else: a new file only.
-        let mut file = std::fs::File::create_new(file)?;
-        Ok(std::io::Write::write_all(&mut file, text.as_bytes())?)
+        let mut destination = Destination::new(Path::new(file), Kind::Conversation, None)?;
+        destination.protect(self.session.engine().model().checkpoint().paths())?;
+        let write = destination.write(async |out| {
+            std::io::Write::write_all(out, text.as_bytes()).map_err(|error| Error::Write(error.to_string()))
+        });
+        pollster::block_on(write)
     }
 
     fn stats(&self) {

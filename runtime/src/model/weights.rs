@@ -10,7 +10,7 @@ use godwit_shaders::weights::pack_tile;
 use godwit_shaders::{BufferRef, Buffers, Format, Heads, KvFormat, Matrix, Shard};
 
 use super::llama::{Layer, Llama};
-use super::{Config, Model};
+use super::{Config, Model, TensorHashes};
 use crate::error::Error;
 use crate::format::Tensor;
 use crate::gpu::{Gpu, GpuMemory};
@@ -37,6 +37,8 @@ pub(crate) struct Loader<'a> {
     in_flight: u64,
     pub table: Buffers,
     pub memory: GpuMemory,
+    /// Hashes of what is loaded, where they are wanted.
+    pub hashes: Option<TensorHashes>,
 }
 
 impl<'a> Loader<'a> {
@@ -50,6 +52,7 @@ impl<'a> Loader<'a> {
             in_flight: 0,
             table: Buffers::default(),
             memory: GpuMemory::new(gpu),
+            hashes: None,
         }
     }
 
@@ -101,6 +104,9 @@ impl<'a> Loader<'a> {
     async fn norm(&mut self, name: &str, config: &Config) -> Result<Norm, Error> {
         let tensor = self.tensor(name, &[config.width])?;
         let stored = self.model.checkpoint().data(tensor, 0..tensor.bytes)?;
+        if let Some(hashes) = &mut self.hashes {
+            hashes.add(tensor, 0, &stored);
+        }
         let mut weight = vec![0.0; config.width as usize];
         tensor.format.dequantize(&stored, &mut weight);
         self.advance(tensor.bytes).await?;
@@ -207,13 +213,19 @@ impl<'a> Loader<'a> {
                 if own.count < next.count {
                     queue.push_front(next.part(own.count, next.count - own.count));
                 }
-                stored.push(self.model.checkpoint().data(own.tensor, own.range())?);
+                stored.push((own, self.model.checkpoint().data(own.tensor, own.range())?));
                 (missing, row_bytes) = (missing - own.count, own.bytes);
             }
             words.resize((u64::from(chunk.div_ceil(TILE as u32)) * tile_bytes / 4) as usize, 0);
             let packed = words.chunks_exact_mut(tile_bytes as usize / 4);
-            let tiles = stored.iter().flat_map(|stored| stored.chunks(TILE * row_bytes as usize));
-            for_each(packed.zip(tiles), |(tile, rows)| pack_tile(format, width as usize, rows, tile));
+            let tiles = stored.iter().flat_map(|(_, stored)| stored.chunks(TILE * row_bytes as usize));
+            let pack = || for_each(packed.zip(tiles), |(tile, rows)| pack_tile(format, width as usize, rows, tile));
+            match &mut self.hashes {
+                None => pack(),
+                Some(hashes) => both(pack, || {
+                    stored.iter().for_each(|(rows, bytes)| hashes.add(rows.tensor, rows.range().start, bytes));
+                }),
+            }
             self.advance(u64::from(chunk) * row_bytes).await?;
             self.memory.write(buffer, u64::from(row) / TILE as u64 * tile_bytes, bytemuck::cast_slice(&words));
             row += chunk;
@@ -244,6 +256,18 @@ fn for_each<T: Send>(items: impl Iterator<Item = T>, each: impl Fn(T) + Sync + S
 #[cfg(target_arch = "wasm32")]
 fn for_each<T>(items: impl Iterator<Item = T>, each: impl Fn(T)) {
     items.for_each(each);
+}
+
+/// Does two things, at the same time where there are threads.
+#[cfg(not(target_arch = "wasm32"))]
+fn both(a: impl FnOnce() + Send, b: impl FnOnce() + Send) {
+    rayon::join(a, b);
+}
+
+#[cfg(target_arch = "wasm32")]
+fn both(a: impl FnOnce(), b: impl FnOnce()) {
+    a();
+    b();
 }
 
 /// Consecutive rows of a tensor.
