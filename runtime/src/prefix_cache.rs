@@ -232,3 +232,52 @@ impl PrefixCache {
         }
     }
 }
+
+#[cfg(all(test, target_os = "linux"))]
+mod tests {
+    use pollster::block_on;
+
+    use super::*;
+    use crate::spill::{Spill, SpillError};
+    use crate::{Engine, EngineOptions, Gpu, GpuOptions, Spilling, Synthetic};
+
+    /// A session of a tiny model; its GPU has room for as many bytes of a KV cache, or for all.
+    fn session(kv: Option<u64>) -> Session {
+        let model = "tiny:q8_0,vocab=512,context=16k".parse::<Synthetic>().expect("a shape").model().expect("a model");
+        let open = |memory| {
+            let adapter = std::env::var("GODWIT_ADAPTER").ok();
+            let options = GpuOptions { adapter, memory, ..GpuOptions::default() };
+            let gpu =
+                block_on(Gpu::open(&options)).expect("a GPU, or the software driver that tests/fetch.sh installs");
+            let options = EngineOptions { spill: Spilling::Host { memory: 0 }, ..EngineOptions::default() };
+            let engine = block_on(Engine::load(gpu, &model, &options, &mut |_| ())).expect("it loads");
+            block_on(engine.session()).expect("a session")
+        };
+        let roomy = open(None);
+        let Some(kv) = kv else { return roomy };
+        let memory = roomy.memory();
+        open(Some(memory.weights + memory.scratch + kv))
+    }
+
+    #[test]
+    fn a_full_disk_for_the_kv_cache_leaves_good_blocks() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let cache = PrefixCache::new(folder.path(), 1 << 30);
+        let prompt: Vec<u32> = (0..8300_u32).map(|i| i.wrapping_mul(i) % 509).collect();
+        let mut go = |_: usize, _: usize| ControlFlow::Continue(());
+        let blocks = || fs::read_dir(folder.path()).expect("a folder").count();
+        block_on(cache.prefill(&mut session(None), &prompt, &mut go)).expect("room");
+        assert_eq!(blocks(), 2);
+
+        let mut small = session(Some(3 << 20));
+        small.spill = Some(Spill::to_full_disk());
+        let error = block_on(cache.prefill(&mut small, &prompt, &mut go)).expect_err("no room");
+        assert!(matches!(error, Error::Spill(SpillError::File { .. })), "{error}");
+        assert!(error.to_string().contains("No space left"), "{error}");
+        assert_eq!(blocks(), 2);
+
+        // With room on the host they are read.
+        let reuse = block_on(cache.prefill(&mut session(Some(3 << 20)), &prompt, &mut go)).expect("room");
+        assert_eq!((reuse.loaded, reuse.computed), (8192, 108));
+    }
+}

@@ -57,6 +57,13 @@ impl Spill {
         }
     }
 
+    /// Every write fails, as on a disk that is full.
+    #[cfg(all(test, target_os = "linux"))]
+    pub fn to_full_disk() -> Self {
+        let full = std::fs::File::options().read(true).write(true).open("/dev/full");
+        Self { file: Some(full.expect("a device that is full")), ..Self::new(0) }
+    }
+
     /// Bytes held.
     pub fn bytes(&self) -> u64 {
         let len = |piece: &Piece| match piece {
