@@ -188,6 +188,7 @@ fn is_about_the_turn(error: &anyhow::Error) -> bool {
         || match error.downcast_ref() {
             Some(Error::ContextFull { .. }) => true,
             Some(Error::Gpu(fault)) => fault.is_out_of_memory(),
+            Some(Error::Spill(_)) => true,
             _ => false,
         }
 }

@@ -309,6 +309,9 @@ fn tiny() -> Vec<u8> {
     godwit_tests::gguf::Builder::llama().build()
 }
 
+/// Runs a command that writes to a path, with more arguments.
+type Write<'a> = &'a dyn Fn(&str, &[&str]) -> Output;
+
 /// What the command does to files that are something else: nothing.
 #[test]
 fn outputs_replace_only_what_is_theirs() {
@@ -327,7 +330,7 @@ fn outputs_replace_only_what_is_theirs() {
     let imatrix = |to: &str, more: &[&str]| {
         godwit(&[&["imatrix", &model, "-f", &text, "--context", "16", "-o", to], more].concat())
     };
-    let outputs: [(&str, &dyn Fn(&str, &[&str]) -> Output); 3] =
+    let outputs: [(&str, Write<'_>); 3] =
         [("--save", &save), ("quantize", &|to, more| quantize(&model, to, more)), ("imatrix", &imatrix)];
 
     for (what, write) in outputs {
