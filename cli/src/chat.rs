@@ -131,7 +131,7 @@ struct Chat<'a> {
 async fn converse(args: &ChatArgs) -> anyhow::Result<()> {
     let stop = Stop::listen()?;
     let mut contexts = Contexts::new(&args.saved, &stop)?;
-    let Loaded { model, engine, .. } = load::load(&args.model, &args.common, args.saved.needs_hash(), &stop).await?;
+    let Loaded { model, engine, .. } = load::load(&args.model, &args.common, args.saved.needs_hash(0), &stop).await?;
     contexts.protect(&model)?;
     let sampling = args.sampling.over(model.sampling());
     sampling.validate(model.config().vocab).map_err(Error::from)?;

@@ -73,7 +73,7 @@ pub fn run(args: &RunArgs) -> anyhow::Result<()> {
 async fn answer_prompt(args: &RunArgs, prompt: &str) -> anyhow::Result<()> {
     let stop = Stop::listen()?;
     let mut contexts = Contexts::new(&args.saved, &stop)?;
-    let loaded = load::load(&args.model, &args.common, args.saved.needs_hash(), &stop).await?;
+    let loaded = load::load(&args.model, &args.common, args.saved.needs_hash(prompt.len()), &stop).await?;
     contexts.protect(&loaded.model)?;
     let sampling = args.sampling.over(loaded.model.sampling());
     sampling.validate(loaded.model.config().vocab).map_err(Error::from)?;

@@ -359,11 +359,15 @@ impl<'a> Part<'a> {
     fn finish(self, existing: Existing) -> Result<(), Error> {
         let io = |error: io::Error| FileError::io(self.path, "write the file", &error);
         self.file.as_file().sync_all().map_err(io)?;
-        match existing {
+        let persisted = match existing {
             Existing::Replace => self.file.persist(self.path),
-            Existing::Keep => self.file.persist_noclobber(self.path),
-        }
-        .map_err(|error| io(error.error))?;
+            Existing::Keep => self.file.persist_noclobber(self.path).or_else(|error| {
+                // Some file systems have no way to rename only where nothing is: a look has to do.
+                let is_free = self.path.symlink_metadata().is_err_and(|error| error.kind() == ErrorKind::NotFound);
+                if is_free { error.file.persist(self.path) } else { Err(error) }
+            }),
+        };
+        persisted.map_err(|error| io(error.error))?;
         Ok(())
     }
 }

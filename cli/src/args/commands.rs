@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use clap::Args;
+use godwit::prefix_cache::BLOCK;
 use godwit::quantize::{Mix, Override};
 use godwit::{ContextSize, Synthetic};
 
@@ -35,10 +36,15 @@ pub struct SavedArgs {
     pub context_shift: bool,
 }
 
+/// Few languages have fewer bytes in a token.
+const LEAST_BYTES_PER_TOKEN: usize = 3;
+
 impl SavedArgs {
-    /// Whether a saved context is written or read: both belong to a model by the hash of its weights.
-    pub fn needs_hash(&self) -> bool {
-        self.save.is_some() || self.resume.is_some()
+    /// Whether a saved context is written or read, or blocks of a prompt of so many bytes are likely to be: they belong to
+    /// a model by the hash of its weights.
+    pub fn needs_hash(&self, prompt_bytes: usize) -> bool {
+        let has_blocks = !self.no_cache && prompt_bytes / LEAST_BYTES_PER_TOKEN > BLOCK;
+        self.save.is_some() || self.resume.is_some() || has_blocks
     }
 }
 
