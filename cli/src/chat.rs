@@ -1,10 +1,13 @@
 //! `godwit chat`: a conversation on the terminal.
 
+use std::path::Path;
+
 use godwit::{Error, Message, Sampling, Session};
 use serde::Serialize;
 
 use crate::args::ChatArgs;
 use crate::context::{Contexts, set_system};
+use crate::destination::{Destination, Kind};
 use crate::exit::Interrupted;
 use crate::lines::Messages;
 use crate::load::{self, Loaded};
@@ -41,8 +44,9 @@ struct Chat<'a> {
 
 async fn converse(args: &ChatArgs) -> anyhow::Result<()> {
     let stop = Stop::listen()?;
-    let contexts = Contexts::new(&args.saved, &stop)?;
-    let Loaded { model, engine, .. } = load::load(&args.model, &args.common, &stop).await?;
+    let mut contexts = Contexts::new(&args.saved, &stop)?;
+    let Loaded { model, engine, .. } = load::load(&args.model, &args.common, args.saved.needs_hash(0), &stop).await?;
+    contexts.protect(&model)?;
     let sampling = args.sampling.over(model.sampling());
     sampling.validate(model.config().vocab).map_err(Error::from)?;
     // A model without a template is found out now, not after the first message.
@@ -74,6 +78,7 @@ fn is_about_the_turn(error: &anyhow::Error) -> bool {
         || match error.downcast_ref() {
             Some(Error::ContextFull { .. }) => true,
             Some(Error::Gpu(error)) => error.is_out_of_memory(),
+            Some(Error::Spill(_)) => true,
             _ => false,
         }
 }
@@ -227,7 +232,7 @@ impl Chat<'_> {
             "save" if rest.is_empty() => note("error: /save needs a file name"),
             "save" => match self.save(rest) {
                 Ok(()) => note(&format!("Saved {} messages to {rest}.", self.messages.len())),
-                Err(error) => note(&format!("error: {rest}: {error:#}")),
+                Err(error) => note(&format!("error: {error:#}")),
             },
             "stats" => self.stats(),
             _ => note(&format!("error: /{} is no command; /help lists them", output::printable(name))),
@@ -240,9 +245,12 @@ impl Chat<'_> {
             messages: &'a [Message],
         }
         let text = serde_json::to_string_pretty(&Saved { messages: &self.messages })?;
-        // Never over something else: a new file only.
-        let mut file = std::fs::File::create_new(file)?;
-        Ok(std::io::Write::write_all(&mut file, text.as_bytes())?)
+        let mut destination = Destination::new(Path::new(file), Kind::Conversation, None)?;
+        destination.protect(self.session.engine().model().checkpoint().paths())?;
+        let write = destination.write(async |out| {
+            std::io::Write::write_all(out, text.as_bytes()).map_err(|error| Error::Write(error.to_string()))
+        });
+        pollster::block_on(write)
     }
 
     fn stats(&self) {

@@ -6,12 +6,12 @@ use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
-use godwit::native::{folder_of, write_atomically};
-use godwit::{Error, Message, PrefixCache, Reuse, Session};
+use godwit::{Error, Message, Model, PrefixCache, Reuse, Session};
 use indicatif::ProgressBar;
 use serde::{Deserialize, Serialize};
 
 use crate::args::SavedArgs;
+use crate::destination::{Destination, Kind};
 use crate::exit::{BadInput, Interrupted};
 use crate::load::bar;
 use crate::output::{bytes, note};
@@ -27,6 +27,7 @@ pub struct Note {
 /// The folders and files that contexts are in.
 pub struct Contexts<'a> {
     args: &'a SavedArgs,
+    destination: Option<Destination>,
     cache: Option<PrefixCache>,
     stop: &'a Stop,
 }
@@ -34,15 +35,16 @@ pub struct Contexts<'a> {
 impl<'a> Contexts<'a> {
     /// Fails where nothing could be saved: now, not after the work.
     pub fn new(args: &'a SavedArgs, stop: &'a Stop) -> anyhow::Result<Self> {
-        if let Some(path) = &args.save
-            && (!folder_of(path).is_dir() || path.is_dir())
-        {
-            let fault = "can't be saved there: name a file in a folder that exists".into();
-            return Err(BadInput { file: path.display().to_string(), fault }.into());
-        }
+        let save = args.save.as_deref();
+        let destination = save.map(|path| Destination::new(path, Kind::Context, Some(args.force))).transpose()?;
         let folder = args.cache_dir.clone().or_else(|| Some(cache_folder()?.join("godwit").join("prompts")));
         let cache = folder.filter(|_| !args.no_cache).map(|folder| PrefixCache::new(folder, args.cache_size));
-        Ok(Self { args, cache, stop })
+        Ok(Self { args, destination, cache, stop })
+    }
+
+    /// Fails where saving would replace a file of this model: now, not after the work.
+    pub fn protect(&mut self, model: &Model) -> anyhow::Result<()> {
+        self.destination.as_mut().map_or(Ok(()), |destination| destination.protect(model.checkpoint().paths()))
     }
 
     fn step(&self, bar: &ProgressBar, done: usize) -> ControlFlow<()> {
@@ -86,14 +88,18 @@ impl<'a> Contexts<'a> {
         };
         let result = session.resume(&mut BufReader::with_capacity(1 << 20, file), None, &mut show).await;
         bar.finish_and_clear();
-        let header = result.map_err(stopped).with_context(name)?;
+        let header = match result {
+            // The file is to blame, or its text; not what the GPU or the host has no room for.
+            Err(error @ Error::Saved(_)) => return Err(error).with_context(name),
+            result => result.map_err(stopped)?,
+        };
         let note: Note = serde_json::from_value(header.note).unwrap_or_default();
         Ok(Some(note.messages))
     }
 
     /// Saves to the file that was named, if one was.
     pub async fn save(&self, session: &Session, messages: &[Message]) -> anyhow::Result<()> {
-        let Some(path) = &self.args.save else { return Ok(()) };
+        let Some(destination) = &self.destination else { return Ok(()) };
         if session.tokens().is_empty() {
             return Ok(());
         }
@@ -106,17 +112,25 @@ impl<'a> Contexts<'a> {
             bar.set_position(done as u64);
             if self.stop.interrupted() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
         };
-        let written =
-            write_atomically(path, async |file| session.save(file, 0..session.tokens().len(), note, &mut show).await);
+        let end = session.tokens().len();
+        let written = destination.write(async |file| session.save(file, 0..end, note, &mut show).await);
         let result = written.await;
         bar.finish_and_clear();
-        result.map_err(stopped)
+        result.map_err(ended)
     }
 }
 
 /// A library's error as the command reports it: being stopped is what Ctrl-C asked for.
 pub fn stopped(error: Error) -> anyhow::Error {
     if error == Error::Stopped { Interrupted.into() } else { error.into() }
+}
+
+/// [`stopped`], for an error that may be the command's own.
+pub fn ended(error: anyhow::Error) -> anyhow::Error {
+    match error.downcast() {
+        Ok(error) => stopped(error),
+        Err(error) => error,
+    }
 }
 
 fn open(path: &Path) -> anyhow::Result<File> {

@@ -1,27 +1,28 @@
 //! `godwit imatrix`: which inputs of a model's matrices are large, measured on a text.
 
-use godwit::native::write_atomically;
 use godwit::quantize::InputSquares;
 use serde_json::json;
 
 use crate::args::ImatrixArgs;
-use crate::context::stopped;
+use crate::context::ended;
+use crate::destination::{Destination, Kind};
 use crate::exit::Interrupted;
 use crate::load;
 use crate::output::Output;
-use crate::quantize::check_output;
 use crate::run::rate;
 use crate::stop::Stop;
 use crate::text::Text;
 
 pub fn run(args: &ImatrixArgs) -> anyhow::Result<()> {
-    check_output(&args.output, args.force)?;
-    pollster::block_on(measure(args))
+    let destination = Destination::new(&args.output, Kind::Importance, Some(args.force))?;
+    pollster::block_on(measure(args, destination))
 }
 
-async fn measure(args: &ImatrixArgs) -> anyhow::Result<()> {
+async fn measure(args: &ImatrixArgs, mut destination: Destination) -> anyhow::Result<()> {
     let stop = Stop::listen()?;
     let text = Text::load(&args.text, &args.common, &stop).await?;
+    let model = text.loaded.model.checkpoint();
+    destination.protect(model.paths().into_iter().chain([args.text.file.clone()]))?;
     let mut session = text.loaded.engine.session().await?;
     let mut squares = InputSquares::default();
     let bar = load::bar("measuring", "{pos}/{len} chunks");
@@ -39,7 +40,7 @@ async fn measure(args: &ImatrixArgs) -> anyhow::Result<()> {
     bar.finish_and_clear();
     let name = args.text.file.display().to_string();
     let size = text.size as u32;
-    write_atomically(&args.output, async |file| squares.write(vec![name], size, file)).await.map_err(stopped)?;
+    destination.write(async |file| squares.write(vec![name], size, file)).await.map_err(ended)?;
     let (tokens, seconds) = (squares.tokens(), begin.elapsed().as_secs_f64());
     let mut out = Output::new();
     match args.common.json {

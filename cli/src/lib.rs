@@ -4,6 +4,7 @@ mod args;
 mod bench;
 mod chat;
 mod context;
+mod destination;
 mod doctor;
 mod exit;
 mod hub;

@@ -28,6 +28,9 @@ pub fn open(source: &ModelSource, stop: &Stop) -> anyhow::Result<Model> {
         (Some(path), None) => Model::open(&hub::locate(path, stop)?)?,
         (None, None) => return Err(Usage("no model is given".into()).into()),
     };
+    if let Some(folder) = cache_folder() {
+        model.keep_hash_in(&folder.join("godwit").join("hashes"));
+    }
     Ok(match source.rope.change() {
         Some(change) => model.with_rope(&change)?,
         None => model,
@@ -54,8 +57,8 @@ pub async fn open_gpu(common: &Common) -> anyhow::Result<Gpu> {
     Ok(gpu)
 }
 
-/// Loads a model onto the GPU.
-pub async fn load(args: &ModelArgs, common: &Common, stop: &Stop) -> anyhow::Result<Loaded> {
+/// Loads a model onto the GPU. `hash_weights`: contexts of it are going to be saved or resumed.
+pub async fn load(args: &ModelArgs, common: &Common, hash_weights: bool, stop: &Stop) -> anyhow::Result<Loaded> {
     let begin = Instant::now();
     let mut model = open(&args.source, stop)?;
     if let Some(mix) = args.quant.quant {
@@ -67,7 +70,8 @@ pub async fn load(args: &ModelArgs, common: &Common, stop: &Stop) -> anyhow::Res
     }
     let spill = if args.no_spill { Spilling::Never } else { Spilling::Host { memory: args.spill_memory } };
     let context = args.context.unwrap_or_default();
-    let options = EngineOptions { context, kv: args.kv.format(), spill, ..EngineOptions::default() };
+    let kv = args.kv.format();
+    let options = EngineOptions { context, kv, spill, hash_weights, ..EngineOptions::default() };
     let bar = bar("loading", "{bytes}/{total_bytes}");
     let mut show = |progress: Progress| {
         if stop.requested() {

@@ -105,8 +105,9 @@ pub fn run(args: &RunArgs) -> anyhow::Result<()> {
 
 async fn answer_prompt(args: &RunArgs, prompt: &str) -> anyhow::Result<()> {
     let stop = Stop::listen()?;
-    let contexts = Contexts::new(&args.saved, &stop)?;
-    let loaded = load::load(&args.model, &args.common, &stop).await?;
+    let mut contexts = Contexts::new(&args.saved, &stop)?;
+    let loaded = load::load(&args.model, &args.common, args.saved.needs_hash(prompt.len()), &stop).await?;
+    contexts.protect(&loaded.model)?;
     let sampling = args.sampling.over(loaded.model.sampling());
     sampling.validate(loaded.model.config().vocab).map_err(Error::from)?;
     let mut session = loaded.engine.session().await?;

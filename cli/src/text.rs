@@ -33,7 +33,7 @@ impl Text {
             spill_memory: 0,
             no_spill: true,
         };
-        let loaded = load::load(&model, common, stop).await?;
+        let loaded = load::load(&model, common, false, stop).await?;
         let ids = loaded.model.tokenizer().encode(&text, Special::Text)?;
         let size = args.context as usize;
         if ids.len() < size || args.chunks == Some(0) {

@@ -21,6 +21,9 @@ pub struct EngineOptions {
     pub kv: KvFormat,
     /// What happens to a KV cache that the GPU has no room for.
     pub spill: Spilling,
+    /// Hash the weights as they are loaded, unless their hash is known. Contexts that are saved or resumed need it; without
+    /// this the first of them reads all weights once more.
+    pub hash_weights: bool,
 }
 
 /// What happens to a KV cache that the GPU has no room for.
@@ -106,8 +109,14 @@ impl Engine {
             (ContextSize::Max, None) | (ContextSize::Window, _) => window,
         };
         let mut loader = Loader::new(model, &gpu, progress);
+        if options.hash_weights {
+            loader.hashes = model.weights_hash().while_loading();
+        }
         let llama = loader.llama(context, options.kv).await?;
-        let Loader { table, memory, .. } = loader;
+        let Loader { table, memory, hashes, .. } = loader;
+        if let Some(hashes) = hashes {
+            model.weights_hash().loaded(hashes)?;
+        }
         let segment_tokens = options.segment_tokens;
         let model = model.clone();
         let (spill, fingerprint) = (options.spill, OnceLock::new());

@@ -8,6 +8,7 @@ use crate::gpu::GpuError;
 use crate::model::ConfigError;
 use crate::sampling::SamplingError;
 use crate::saved::SavedError;
+use crate::spill::SpillError;
 use crate::tokenizer::TokenizerError;
 
 /// Any failure of this library.
@@ -31,6 +32,12 @@ pub enum Error {
     /// A saved context.
     #[error(transparent)]
     Saved(#[from] SavedError),
+    /// A file that Godwit writes.
+    #[error(transparent)]
+    File(#[from] FileError),
+    /// What the GPU has no room for, on the host.
+    #[error(transparent)]
+    Spill(#[from] SpillError),
     /// The chat template.
     #[error(transparent)]
     Chat(#[from] ChatError),
@@ -108,7 +115,7 @@ pub enum Error {
         /// The matrix.
         tensor: String,
     },
-    /// A file that can't be written.
+    /// What the caller gave to write to fails.
     #[error("can't write: {0}")]
     Write(String),
     /// Nothing to continue: no token was given yet.
@@ -117,4 +124,35 @@ pub enum Error {
     /// The caller stopped the work.
     #[error("stopped")]
     Stopped,
+}
+
+/// A file that Godwit writes and reads again: it can't be, or what is in it is proven to be wrong. The two are apart because
+/// only what is proven to be wrong may be deleted.
+#[derive(Clone, Debug, PartialEq, Error)]
+pub enum FileError {
+    /// The file may be good: the system refuses.
+    #[error("{file}: can't {doing}: {message}")]
+    Io {
+        /// The file or folder.
+        file: String,
+        /// What was tried.
+        doing: &'static str,
+        /// What the system says.
+        message: String,
+    },
+    /// The file is not what was written.
+    #[error("{file} is damaged: {why}")]
+    Damaged {
+        /// The file.
+        file: String,
+        /// What is wrong with it.
+        why: String,
+    },
+}
+
+#[cfg(not(target_arch = "wasm32"))]
+impl FileError {
+    pub(crate) fn io(file: &std::path::Path, doing: &'static str, error: &std::io::Error) -> Self {
+        Self::Io { file: file.display().to_string(), doing, message: error.to_string() }
+    }
 }

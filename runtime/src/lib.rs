@@ -30,7 +30,7 @@ pub mod tokenizer;
 
 pub use chat::{ChatError, ChatTemplate, Message};
 pub use engine::{Engine, EngineOptions, Spilling};
-pub use error::Error;
+pub use error::{Error, FileError};
 pub use godwit_shaders::caps::Tuning;
 pub use godwit_shaders::kv::UnknownKvType;
 pub use godwit_shaders::{Format, KvFormat, KvType, Step, Work};
@@ -42,4 +42,5 @@ pub use prefix_cache::{PrefixCache, Reuse};
 pub use sampling::{Sampling, SamplingError};
 pub use saved::{SavedError, SavedHeader};
 pub use session::Session;
+pub use spill::SpillError;
 pub use synthetic::{BadSynthetic, Synthetic};

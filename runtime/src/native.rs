@@ -1,16 +1,18 @@
 //! Files: model files from the file system, and files that are written whole or not at all.
 
-use std::fs::File;
-use std::io::{self, BufWriter, ErrorKind, Read, Seek, SeekFrom, Write as _};
+use std::fs::{File, Metadata};
+use std::io::{self, BufWriter, ErrorKind, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, SystemTime};
 
 use memmap2::Mmap;
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
 
 use crate::checkpoint::{Checkpoint, Repository, is_part};
-use crate::error::Error;
-use crate::format::{Fault, FormatError, Gguf, Source, copy_from};
-use crate::saved::SavedError;
+use crate::error::{Error, FileError};
+use crate::format::{Fault, FormatError, Gguf, Identity, Source, copy_from};
 
 /// How a file's bytes get into memory.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -161,15 +163,71 @@ fn open(path: &Path, access: Access) -> Result<Box<dyn Source>, FormatError> {
             // lengths) was copied out of the map before it was checked. A file that is cut short raises a signal, as
             // `Access::Mapped` says; `Access::Plain` is there for such files.
             let map = unsafe { Mmap::map(&file) }.map_err(|error| io(path, "map the file", &error))?;
-            Ok(Box::new(Mapped { name, map }))
+            Ok(Box::new(Mapped { name, path: path.into(), map, file }))
         }
         Access::Plain => Ok(Box::new(Plain { name, path: path.into(), len, file: Mutex::new(file) })),
     }
 }
 
+/// The age from which a file's times tell whether it was written since: clocks of file systems tick every few
+/// milliseconds, or every two seconds where they count in whole seconds.
+const SETTLED: Duration = Duration::from_millis(100);
+const SETTLED_COARSE: Duration = Duration::from_millis(2100);
+
+/// What tells an open file from others, and from its earlier contents, without reading it. None where its times can't tell:
+/// a write that follows at once would leave them as they are.
+fn identity(path: &Path, file: &File) -> Option<Identity> {
+    let metadata = file.metadata().ok()?;
+    let modified = metadata.modified().ok()?;
+    let changed = changed(&metadata).unwrap_or(modified);
+    for time in [modified, changed] {
+        let whole_seconds = time.duration_since(SystemTime::UNIX_EPOCH).ok()?.subsec_nanos() == 0;
+        let settled = if whole_seconds { SETTLED_COARSE } else { SETTLED };
+        // A time in the future, by another computer's clock, tells nothing either.
+        SystemTime::now().duration_since(time).ok().filter(|age| *age >= settled)?;
+    }
+    let nanoseconds = |time: SystemTime| time.duration_since(SystemTime::UNIX_EPOCH).ok().map(|t| t.as_nanos());
+    let created = metadata.created().ok().and_then(nanoseconds).unwrap_or(0);
+    let state = format!(
+        "{} bytes, modified {}, changed {}, created {created}, file {}",
+        metadata.len(),
+        nanoseconds(modified)?,
+        nanoseconds(changed)?,
+        file_number(&metadata),
+    );
+    Some(Identity { name: path.canonicalize().ok()?.to_string_lossy().into_owned(), state })
+}
+
+/// When the file's content or its entry changed: nobody can set that back.
+#[cfg(unix)]
+fn changed(metadata: &Metadata) -> Option<SystemTime> {
+    use std::os::unix::fs::MetadataExt as _;
+    let seconds = Duration::from_secs(u64::try_from(metadata.ctime()).ok()?);
+    Some(SystemTime::UNIX_EPOCH + seconds + Duration::from_nanos(u64::try_from(metadata.ctime_nsec()).ok()?))
+}
+
+#[cfg(not(unix))]
+fn changed(_: &Metadata) -> Option<SystemTime> {
+    None
+}
+
+/// The file's number on its disk, and the disk's.
+#[cfg(unix)]
+fn file_number(metadata: &Metadata) -> String {
+    use std::os::unix::fs::MetadataExt as _;
+    format!("{} on {}", metadata.ino(), metadata.dev())
+}
+
+#[cfg(not(unix))]
+fn file_number(_: &Metadata) -> String {
+    "unknown".into()
+}
+
 struct Mapped {
     name: String,
+    path: PathBuf,
     map: Mmap,
+    file: File,
 }
 
 impl Source for Mapped {
@@ -187,6 +245,14 @@ impl Source for Mapped {
 
     fn mapped(&self) -> Option<&[u8]> {
         Some(&self.map)
+    }
+
+    fn path(&self) -> Option<&Path> {
+        Some(&self.path)
+    }
+
+    fn identity(&self) -> Option<Identity> {
+        identity(&self.path, &self.file)
     }
 }
 
@@ -212,6 +278,14 @@ impl Source for Plain {
         let done = file.seek(SeekFrom::Start(offset)).and_then(|_| file.read_exact(into));
         done.map_err(|error| io(&self.path, "read the file", &error).at(offset))
     }
+
+    fn path(&self) -> Option<&Path> {
+        Some(&self.path)
+    }
+
+    fn identity(&self) -> Option<Identity> {
+        identity(&self.path, &self.file.lock().unwrap_or_else(PoisonError::into_inner))
+    }
 }
 
 /// The folder that a file is in, or will be.
@@ -219,22 +293,204 @@ pub fn folder_of(path: &Path) -> &Path {
     path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."))
 }
 
-/// Writes a file that is there whole or not at all: under another name first, in the same folder.
+/// What happens to a file that is at the path already when a new one is complete.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Existing {
+    /// It is replaced.
+    Replace,
+    /// There is none: one that appeared meanwhile stays, and writing fails.
+    Keep,
+}
+
+/// Writes a file that is there whole or not at all: under another name first, in the same folder. What was at the path is
+/// replaced.
 ///
 /// # Errors
-/// What `write` says, or the file can't be written.
+/// What `write` says, or the file can't be written. Errors of writing name the file.
 pub async fn write_atomically(
     path: &Path,
     write: impl AsyncFnOnce(&mut BufWriter<&mut File>) -> Result<(), Error>,
 ) -> Result<(), Error> {
-    let io = |error: io::Error| SavedError::Io(format!("{}: {error}", path.display()));
-    let mut part =
-        tempfile::Builder::new().prefix(".godwit-").suffix(".part").tempfile_in(folder_of(path)).map_err(io)?;
-    let mut out = BufWriter::with_capacity(1 << 20, part.as_file_mut());
-    write(&mut out).await?;
-    out.flush().map_err(io)?;
+    write_guarded(path, || Ok(Existing::Replace), write).await
+}
+
+/// [`write_atomically`], with a last look at what is at the path: `guard` is called when the new file is complete, and
+/// says what happens to an existing one.
+///
+/// # Errors
+/// What `write` or `guard` says, or the file can't be written. Errors of writing name the file.
+pub async fn write_guarded<E: From<Error>>(
+    path: &Path,
+    guard: impl FnOnce() -> Result<Existing, E>,
+    write: impl AsyncFnOnce(&mut BufWriter<&mut File>) -> Result<(), Error>,
+) -> Result<(), E> {
+    let mut part = Part::create(path)?;
+    let mut out = part.out();
+    write(&mut out).await.map_err(|error| match error {
+        // A writer knows its bytes, not their file.
+        Error::Write(message) => {
+            FileError::Io { file: path.display().to_string(), doing: "write the file", message }.into()
+        }
+        error => error,
+    })?;
+    out.flush().map_err(|error| Error::from(FileError::io(path, "write the file", &error)))?;
     drop(out);
-    part.as_file().sync_all().map_err(io)?;
-    part.persist(path).map_err(|error| io(error.error))?;
-    Ok(())
+    let existing = guard()?;
+    Ok(part.finish(existing)?)
+}
+
+/// A file in the making, under a name of its own in the folder where it will be.
+struct Part<'a> {
+    path: &'a Path,
+    file: tempfile::NamedTempFile,
+}
+
+impl<'a> Part<'a> {
+    fn create(path: &'a Path) -> Result<Self, Error> {
+        let file = tempfile::Builder::new().prefix(".godwit-").suffix(".part").tempfile_in(folder_of(path));
+        let file = file.map_err(|error| FileError::io(path, "create the file", &error))?;
+        Ok(Self { path, file })
+    }
+
+    fn out(&mut self) -> BufWriter<&mut File> {
+        BufWriter::with_capacity(1 << 20, self.file.as_file_mut())
+    }
+
+    fn finish(self, existing: Existing) -> Result<(), Error> {
+        let io = |error: io::Error| FileError::io(self.path, "write the file", &error);
+        self.file.as_file().sync_all().map_err(io)?;
+        let persisted = match existing {
+            Existing::Replace => self.file.persist(self.path),
+            Existing::Keep => self.file.persist_noclobber(self.path).or_else(|error| {
+                // Some file systems have no way to rename only where nothing is: a look has to do.
+                let is_free = self.path.symlink_metadata().is_err_and(|error| error.kind() == ErrorKind::NotFound);
+                if is_free { error.file.persist(self.path) } else { Err(error) }
+            }),
+        };
+        persisted.map_err(|error| io(error.error))?;
+        Ok(())
+    }
+}
+
+/// A small file of ours, with the hash of its content.
+#[derive(Serialize, Deserialize)]
+struct Checked<T> {
+    content: T,
+    blake3: String,
+}
+
+fn checksum(content: &impl Serialize) -> String {
+    // Content that can't be serialised can't be written either: nothing is compared with the hash of nothing.
+    let json = serde_json::to_vec(content).unwrap_or_default();
+    blake3::hash(&json).to_hex().to_string()
+}
+
+/// The content of a small file that [`write_checked`] wrote; none where there is no file.
+///
+/// # Errors
+/// The file can't be read, or it is proven to be damaged or of another version.
+pub(crate) fn read_checked<T: Serialize + DeserializeOwned>(path: &Path) -> Result<Option<T>, FileError> {
+    let json = match std::fs::read(path) {
+        Ok(json) => json,
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(FileError::io(path, "read the file", &error)),
+    };
+    let damaged = |why: &str| FileError::Damaged { file: path.display().to_string(), why: why.into() };
+    let checked: Checked<T> =
+        serde_json::from_slice(&json).map_err(|_| damaged("it is not what this version of Godwit writes"))?;
+    if checksum(&checked.content) != checked.blake3 {
+        return Err(damaged("its checksum is wrong"));
+    }
+    Ok(Some(checked.content))
+}
+
+/// Writes a small file with the hash of its content; the folder is made where it is missing.
+///
+/// # Errors
+/// The file can't be written.
+pub(crate) fn write_checked<T: Serialize>(path: &Path, content: T) -> Result<(), Error> {
+    let folder = folder_of(path);
+    std::fs::create_dir_all(folder).map_err(|error| FileError::io(folder, "make the folder", &error))?;
+    let checked = Checked { blake3: checksum(&content), content };
+    let json = serde_json::to_vec_pretty(&checked).map_err(|error| Error::Write(error.to_string()))?;
+    let mut part = Part::create(path)?;
+    let mut out = part.out();
+    out.write_all(&json).and_then(|()| out.flush()).map_err(|error| FileError::io(path, "write the file", &error))?;
+    drop(out);
+    part.finish(Existing::Replace)
+}
+
+/// Hashes the bytes that pass through to a writer.
+pub(crate) struct Hashing<W> {
+    out: W,
+    hash: blake3::Hasher,
+}
+
+impl<W: Write> Hashing<W> {
+    pub fn new(out: W) -> Self {
+        Self { out, hash: blake3::Hasher::new() }
+    }
+
+    /// The hash of all bytes so far.
+    pub fn hash(&self) -> blake3::Hash {
+        self.hash.finalize()
+    }
+}
+
+impl<W: Write> Write for Hashing<W> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let count = self.out.write(bytes)?;
+        self.hash.update(&bytes[..count]);
+        Ok(count)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.out.flush()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn small_files_are_believed_only_as_they_were_written() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("made/here.json");
+        assert_eq!(read_checked::<Vec<u32>>(&path), Ok(None));
+        write_checked(&path, vec![7_u32, 8]).expect("it is written");
+        assert_eq!(read_checked::<Vec<u32>>(&path), Ok(Some(vec![7, 8])));
+        let text = std::fs::read_to_string(&path).expect("a readable file");
+        // Cut short, changed, of another version, or noise.
+        for damaged in [&text[..text.len() / 2], &text.replace('7', "9"), "[7, 8]", "", "\0\u{fffd}"] {
+            std::fs::write(&path, damaged).expect("a damaged file");
+            let error = read_checked::<Vec<u32>>(&path).expect_err(damaged);
+            assert!(matches!(error, FileError::Damaged { .. }), "{damaged}: {error}");
+        }
+        // A failure to read is no damage.
+        std::fs::remove_file(&path).expect("removed");
+        std::fs::create_dir(&path).expect("a folder");
+        let error = read_checked::<Vec<u32>>(&path).expect_err("a folder");
+        assert!(matches!(&error, FileError::Io { file, .. } if file.ends_with("here.json")), "{error}");
+    }
+
+    #[test]
+    fn a_file_that_appears_meanwhile_stays() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("out");
+        let keep = |path: &Path| {
+            pollster::block_on(write_guarded::<Error>(
+                path,
+                || {
+                    std::fs::write(path, "another's").expect("a file");
+                    Ok(Existing::Keep)
+                },
+                async |out| out.write_all(b"ours").map_err(|error| Error::Write(error.to_string())),
+            ))
+        };
+        let error = keep(&path).expect_err("it is there").to_string();
+        assert!(error.contains("out"), "{error}");
+        assert_eq!(std::fs::read_to_string(&path).expect("readable"), "another's");
+        assert_eq!(std::fs::read_dir(folder.path()).expect("a folder").count(), 1);
+    }
 }

@@ -7,7 +7,8 @@ use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
-use crate::error::Error;
+use crate::error::{Error, FileError};
+use crate::gpu::GpuError;
 use crate::native::write_atomically;
 use crate::saved::SavedError;
 use crate::session::Session;
@@ -35,6 +36,23 @@ pub struct Reuse {
     pub computed: usize,
 }
 
+/// What came of reading a block.
+enum Block {
+    Loaded(File),
+    Missing,
+    /// Another block may take its place: it is damaged, or not what its name says.
+    Wrong,
+    /// It may be good.
+    Unreadable,
+}
+
+/// Whether a file has a block's name: 64 digits of a hash.
+fn is_block(path: &Path) -> bool {
+    let stem = path.file_stem().and_then(|stem| stem.to_str()).unwrap_or_default();
+    let named = stem.len() == 64 && stem.bytes().all(|byte| byte.is_ascii_hexdigit());
+    named && path.extension().is_some_and(|extension| extension == EXTENSION)
+}
+
 impl PrefixCache {
     /// A cache in this folder, which is made when the first block is written, of at most `most_bytes`.
     pub fn new(folder: impl Into<PathBuf>, most_bytes: u64) -> Self {
@@ -51,13 +69,13 @@ impl PrefixCache {
 
     /// Writes a block. Older ones make room; a block larger than the whole cache is not kept.
     async fn store(&self, session: &Session, path: &Path, end: usize) -> Result<(), Error> {
-        let io = |error: io::Error| SavedError::Io(format!("{}: {error}", self.folder.display()));
         let bytes = session.kv_bytes_per_token() * BLOCK as u64;
         if bytes > self.most_bytes {
             return Ok(());
         }
-        fs::create_dir_all(&self.folder).map_err(io)?;
-        self.make_room(bytes).map_err(io)?;
+        let io = |doing| move |error: io::Error| FileError::io(&self.folder, doing, &error);
+        fs::create_dir_all(&self.folder).map_err(io("make the folder"))?;
+        self.make_room(bytes).map_err(io("make room in the folder"))?;
         write_atomically(path, async |file| {
             session.save(file, end - BLOCK..end, serde_json::Value::Null, &mut |_, _| ControlFlow::Continue(())).await
         })
@@ -69,7 +87,8 @@ impl PrefixCache {
         let mut blocks = Vec::new();
         for entry in fs::read_dir(&self.folder)? {
             let entry = entry?;
-            if entry.path().extension().is_some_and(|extension| extension == EXTENSION) {
+            // A person may have put files of their own here.
+            if is_block(&entry.path()) {
                 let metadata = entry.metadata()?;
                 blocks.push((metadata.modified().unwrap_or(SystemTime::UNIX_EPOCH), metadata.len(), entry.path()));
             }
@@ -80,16 +99,59 @@ impl PrefixCache {
             if used + bytes <= self.most_bytes {
                 break;
             }
-            fs::remove_file(path)?;
-            used -= len;
+            match fs::remove_file(path) {
+                // Another process made room.
+                Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+                _ => used -= len,
+            }
         }
         Ok(())
+    }
+
+    /// Reads the block at `path` into the session, which holds the tokens before it, and returns what becomes of the cache.
+    ///
+    /// # Errors
+    /// What has nothing to do with the block: the session can't hold it, the GPU fails, or `progress` said stop.
+    async fn load(
+        session: &mut Session,
+        path: &Path,
+        tokens: &[u32],
+        progress: &mut dyn FnMut(usize, usize) -> ControlFlow<()>,
+    ) -> Result<Block, Error> {
+        let file = match File::open(path) {
+            Ok(file) => file,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Block::Missing),
+            Err(error) => {
+                tracing::warn!("{}: can't open the block: {error}; it stays, and is computed", path.display());
+                return Ok(Block::Unreadable);
+            }
+        };
+        match session.resume(&mut BufReader::with_capacity(1 << 20, &file), Some(tokens), progress).await {
+            Ok(_) => Ok(Block::Loaded(file)),
+            Err(Error::Saved(cause)) if cause.proves_damage() => {
+                tracing::warn!("{}: {cause}; the block is deleted and computed again", path.display());
+                if let Err(error) = fs::remove_file(path) {
+                    tracing::warn!("{}: can't delete the block: {error}", path.display());
+                }
+                Ok(Block::Wrong)
+            }
+            Err(Error::Saved(SavedError::Read(cause))) => {
+                tracing::warn!("{}: can't read the block: {cause}; it stays, and is computed", path.display());
+                Ok(Block::Unreadable)
+            }
+            Err(Error::Saved(cause)) => {
+                tracing::warn!("{}: {cause}; the block is computed, and replaced", path.display());
+                Ok(Block::Wrong)
+            }
+            Err(error) => Err(error),
+        }
     }
 
     /// Brings the session to hold exactly `tokens`: what it holds already stays, what is on disk is read, and the rest is
     /// computed; every block that is completed goes to disk. `progress` hears how many tokens are there, of how many.
     ///
-    /// What is wrong with a block or with the folder costs time, not the answer: it is logged, and a bad block deleted.
+    /// What is wrong with a block or with the folder costs time, not the answer: it is logged. A block that is proven to be
+    /// damaged is deleted; one that can't be read stays.
     ///
     /// # Errors
     /// As [`Session::prefill`].
@@ -102,6 +164,7 @@ impl PrefixCache {
         let mut reuse = Reuse { kept: session.keep_prefix(tokens), ..Reuse::default() };
         // Later blocks are touched first: where room is needed, a chain loses its end, not its beginning.
         let mut used = Vec::new();
+        let mut replaced = None;
         loop {
             let held = session.tokens().len();
             let end = (held / BLOCK + 1) * BLOCK;
@@ -109,21 +172,19 @@ impl PrefixCache {
             if end >= tokens.len() {
                 break;
             }
-            let path = self.path(session, &tokens[..end])?;
-            let Ok(file) = File::open(&path) else { break };
+            let Some(path) = self.known_path(session, &tokens[..end]) else { break };
             let mut show = |done: usize, _: usize| progress(end - BLOCK + done.min(BLOCK), tokens.len());
-            match session.resume(&mut BufReader::with_capacity(1 << 20, &file), Some(&tokens[..end]), &mut show).await {
-                Ok(_) => {
+            match Self::load(session, &path, &tokens[..end], &mut show).await? {
+                Block::Loaded(file) => {
                     reuse.kept = reuse.kept.min(end - BLOCK);
                     reuse.loaded += BLOCK;
                     used.push(file);
                 }
-                Err(Error::Saved(fault)) => {
-                    tracing::warn!("{}: {fault}; the block is deleted and computed again", path.display());
-                    let _ = fs::remove_file(&path);
+                Block::Wrong => {
+                    replaced = Some(path);
                     break;
                 }
-                Err(error) => return Err(error),
+                Block::Missing | Block::Unreadable => break,
             }
         }
         for file in used.into_iter().rev() {
@@ -138,16 +199,85 @@ impl PrefixCache {
             session.prefill(&tokens[held..end], &mut show).await?;
             reuse.computed += end - held;
             if writable && end.is_multiple_of(BLOCK) {
-                let path = self.path(session, &tokens[..end])?;
-                match if path.exists() { Ok(()) } else { self.store(session, &path, end).await } {
-                    Err(Error::Saved(fault)) => {
-                        tracing::warn!("prompts are not kept on disk: {fault}");
-                        writable = false;
-                    }
-                    other => other?,
-                }
+                writable = self.keep(session, &tokens[..end], replaced.as_deref()).await?;
             }
         }
         Ok(reuse)
+    }
+
+    /// The path of a block, where the model's weights can be hashed: a cache is no reason to fail.
+    fn known_path(&self, session: &Session, tokens: &[u32]) -> Option<PathBuf> {
+        self.path(session, tokens)
+            .map_err(|error| tracing::warn!("prompts are not kept on disk in {}: {error}", self.folder.display()))
+            .ok()
+    }
+
+    /// Writes the block that ends the session's tokens, unless a file is there that is not `replaced`. Returns whether it is
+    /// worth while to write more.
+    ///
+    /// # Errors
+    /// The GPU is lost, and the session with it, or somebody stopped the work.
+    async fn keep(&self, session: &Session, tokens: &[u32], replaced: Option<&Path>) -> Result<bool, Error> {
+        let Some(path) = self.known_path(session, tokens) else { return Ok(false) };
+        if path.exists() && replaced != Some(&path) {
+            return Ok(true);
+        }
+        match self.store(session, &path, tokens.len()).await {
+            Ok(()) => Ok(true),
+            Err(error @ (Error::Stopped | Error::Gpu(GpuError::Lost { .. }))) => Err(error),
+            Err(error) => {
+                tracing::warn!("prompts are not kept on disk: {}: {error}", path.display());
+                Ok(false)
+            }
+        }
+    }
+}
+
+#[cfg(all(test, target_os = "linux"))]
+mod tests {
+    use pollster::block_on;
+
+    use super::*;
+    use crate::spill::{Spill, SpillError};
+    use crate::{Engine, EngineOptions, Gpu, GpuOptions, Spilling, Synthetic};
+
+    /// A session of a tiny model; its GPU has room for as many bytes of a KV cache, or for all.
+    fn session(kv: Option<u64>) -> Session {
+        let model = "tiny:q8_0,vocab=512,context=16k".parse::<Synthetic>().expect("a shape").model().expect("a model");
+        let open = |memory| {
+            let adapter = std::env::var("GODWIT_ADAPTER").ok();
+            let options = GpuOptions { adapter, memory, ..GpuOptions::default() };
+            let gpu =
+                block_on(Gpu::open(&options)).expect("a GPU, or the software driver that tests/fetch.sh installs");
+            let options = EngineOptions { spill: Spilling::Host { memory: 0 }, ..EngineOptions::default() };
+            let engine = block_on(Engine::load(gpu, &model, &options, &mut |_| ())).expect("it loads");
+            block_on(engine.session()).expect("a session")
+        };
+        let roomy = open(None);
+        let Some(kv) = kv else { return roomy };
+        let memory = roomy.memory();
+        open(Some(memory.weights + memory.scratch + kv))
+    }
+
+    #[test]
+    fn a_full_disk_for_the_kv_cache_leaves_good_blocks() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let cache = PrefixCache::new(folder.path(), 1 << 30);
+        let prompt: Vec<u32> = (0..8300_u32).map(|i| i.wrapping_mul(i) % 509).collect();
+        let mut go = |_: usize, _: usize| ControlFlow::Continue(());
+        let blocks = || fs::read_dir(folder.path()).expect("a folder").count();
+        block_on(cache.prefill(&mut session(None), &prompt, &mut go)).expect("room");
+        assert_eq!(blocks(), 2);
+
+        let mut small = session(Some(3 << 20));
+        small.spill = Some(Spill::to_full_disk());
+        let error = block_on(cache.prefill(&mut small, &prompt, &mut go)).expect_err("no room");
+        assert!(matches!(error, Error::Spill(SpillError::File { .. })), "{error}");
+        assert!(error.to_string().contains("No space left"), "{error}");
+        assert_eq!(blocks(), 2);
+
+        // With room on the host they are read.
+        let reuse = block_on(cache.prefill(&mut session(Some(3 << 20)), &prompt, &mut go)).expect("room");
+        assert_eq!((reuse.loaded, reuse.computed), (8192, 108));
     }
 }

@@ -15,9 +15,11 @@ use crate::engine::Inner;
 use crate::error::Error;
 use crate::model::Part;
 use crate::session::Session;
+use crate::spill::SpillError;
 
 const MAGIC: &[u8; 8] = b"GODWITKV";
-const VERSION: u32 = 1;
+/// Version 1 knew a model by the first bytes of each tensor.
+const VERSION: u32 = 2;
 /// Positions that are read back or written together. A multiple of 32.
 const RUN: u32 = 256;
 /// The largest header: a long conversation's text.
@@ -43,14 +45,17 @@ pub struct SavedHeader {
 /// What is wrong with a saved context.
 #[derive(Clone, Debug, PartialEq, ThisError)]
 pub enum SavedError {
-    /// Reading or writing failed.
-    #[error("{0}")]
-    Io(String),
+    /// Reading failed: the file may be good.
+    #[error("it can't be read: {0}")]
+    Read(String),
     /// It is another kind of file.
     #[error("it is no saved context")]
     Magic,
     /// It comes from another version.
-    #[error("it has version {0}, but only {VERSION} is known; save the context again")]
+    #[error(
+        "it has version {0} of the format, and this version of Godwit reads version {VERSION} only; compute the context \
+         again and save it anew"
+    )]
     Version(u32),
     /// It ends too early.
     #[error("it is cut short")]
@@ -77,9 +82,24 @@ impl From<io::Error> for SavedError {
     fn from(error: io::Error) -> Self {
         match error.kind() {
             io::ErrorKind::UnexpectedEof => Self::Truncated,
-            _ => Self::Io(error.to_string()),
+            _ => Self::Read(error.to_string()),
         }
     }
+}
+
+impl SavedError {
+    /// Whether the file is proven to be damaged: no session will ever resume from it. A file that can't be read, or that
+    /// belongs to another model, version or text, is not.
+    pub fn proves_damage(&self) -> bool {
+        match self {
+            Self::Magic | Self::Truncated | Self::Damaged(_) => true,
+            Self::Read(_) | Self::Version(_) | Self::Foreign { .. } | Self::Tokens(_) => false,
+        }
+    }
+}
+
+fn unwritten(error: io::Error) -> Error {
+    Error::Write(error.to_string())
 }
 
 /// Hashes what passes through.
@@ -109,27 +129,24 @@ impl<T: Read> Hashed<T> {
 }
 
 impl<T: Write> Hashed<T> {
-    fn put(&mut self, bytes: &[u8]) -> Result<(), SavedError> {
-        self.inner.write_all(bytes)?;
+    fn put(&mut self, bytes: &[u8]) -> Result<(), Error> {
+        self.inner.write_all(bytes).map_err(unwritten)?;
         self.hash.update(bytes);
         Ok(())
     }
 }
 
 impl Inner {
-    /// A hash of everything that decides what a KV cache holds: hyperparameters, rotary embedding, weights (their table, and
-    /// the beginning of each), and how keys and values are stored.
+    /// A hash of everything that decides what a KV cache holds: hyperparameters, rotary embedding, all weights, and how keys
+    /// and values are stored.
     pub fn fingerprint(&self) -> Result<&str, Error> {
         if let Some(known) = self.fingerprint.get() {
             return Ok(known);
         }
-        let (config, checkpoint) = (self.model.config(), self.model.checkpoint());
+        let config = self.model.config();
         let mut hash = blake3::Hasher::new();
         hash.update(format!("{config:?} {:?} {}", self.llama.kv, self.llama.kv.page()).as_bytes());
-        for tensor in checkpoint.tensors() {
-            hash.update(format!("{} {} {:?}", tensor.name, tensor.format, tensor.shape).as_bytes());
-            hash.update(&checkpoint.data(tensor, 0..tensor.bytes.min(256))?);
-        }
+        hash.update(self.model.weights_hash().get()?.as_bytes());
         Ok(self.fingerprint.get_or_init(|| hash.finalize().to_hex().to_string()))
     }
 }
@@ -190,9 +207,12 @@ impl Session {
         let (first, count) = (start as u32, (end - start) as u32);
         let (model, kv) = (self.engine().model().name(), self.engine().kv_format().to_string());
         let header = SavedHeader { fingerprint: self.fingerprint()?.into(), model, kv, first, count, note };
-        let json = serde_json::to_vec(&header).map_err(|error| SavedError::Io(error.to_string()))?;
+        let json = serde_json::to_vec(&header).map_err(|error| Error::Write(error.to_string()))?;
         if json.len() > MOST_HEADER as usize {
-            return Err(SavedError::Io("the conversation is too long to be saved".into()).into());
+            return Err(Error::Write(format!(
+                "the conversation has {} bytes, and {MOST_HEADER} can be saved at most",
+                json.len()
+            )));
         }
         let mut out = Hashed::new(out);
         out.put(MAGIC)?;
@@ -217,7 +237,7 @@ impl Session {
                         bytes.resize(part.gpu.bytes as usize, 0);
                         spill.read(piece, from, &mut bytes)?;
                     }
-                    _ => return Err(SavedError::Truncated.into()),
+                    (_, host, _) => return Err(SpillError::Gone(host.map_or(0, |(piece, _)| piece)).into()),
                 }
                 out.put(&bytes)?;
             }
@@ -227,8 +247,7 @@ impl Session {
         }
         let hash = out.hash.finalize();
         out.put(hash.as_bytes())?;
-        out.inner.flush().map_err(SavedError::from)?;
-        Ok(())
+        out.inner.flush().map_err(unwritten)
     }
 
     /// Goes on from a saved context: its tokens and KV cache follow the session's own, which must be those that it was saved

@@ -7,7 +7,7 @@ use godwit_shaders::Format;
 use godwit_shaders::testing::Random;
 
 use crate::error::Error;
-use crate::format::{Fault, FormatError, GgufWriter, Source, Tensor, Value};
+use crate::format::{Fault, FormatError, GgufWriter, Identity, Source, Tensor, Value};
 use crate::memory::tokens;
 use crate::model::{Config, Model, RopeScaling};
 use crate::tokenizer::bytes::letter;
@@ -175,6 +175,14 @@ impl Source for Noise {
             self.data((offset + head.len() as u64).saturating_sub(self.header.len() as u64), data);
         }
         Ok(())
+    }
+
+    fn identity(&self) -> Option<Identity> {
+        // Header and noise decide every byte; the version, how.
+        let mut hash = blake3::Hasher::new();
+        hash.update(&self.header).update(&self.noise);
+        let state = format!("{} by godwit {}", hash.finalize().to_hex(), env!("CARGO_PKG_VERSION"));
+        Some(Identity { name: self.name.clone(), state })
     }
 }
 

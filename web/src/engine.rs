@@ -77,7 +77,9 @@ impl WebEngine {
         let kv = kv_format(&options.kv)?;
         let context = options.context.map_or(ContextSize::Window, ContextSize::Tokens);
         // What leaves the GPU would have to fit wasm's memory.
-        let options = EngineOptions { context, kv, spill: Spilling::Never, ..EngineOptions::default() };
+        let spill = Spilling::Never;
+        // Files may be slow to read again, or gone, when the context is saved.
+        let options = EngineOptions { context, kv, spill, hash_weights: true, ..EngineOptions::default() };
         let stopped = Cell::new(false);
         let mut report = |now: Progress| stopped.set(!goes_on(&progress, now.done as f64, now.total as f64));
         let device = gpu.clone();

@@ -30,7 +30,8 @@ impl<E: Into<Error>> From<E> for Fault {
             },
             Error::Stopped => "Aborted",
             Error::ContextFull { .. } => "ContextFull",
-            Error::Saved(_) => "BadContext",
+            Error::Saved(_) | Error::Write(_) | Error::File(_) => "BadContext",
+            Error::Spill(_) => "OutOfMemory",
             Error::Sampling(_) | Error::Window { .. } | Error::NoSuchToken { .. } | Error::Empty => "BadRequest",
             _ => "BadModel",
         };

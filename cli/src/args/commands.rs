@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use clap::Args;
+use godwit::prefix_cache::BLOCK;
 use godwit::quantize::{Mix, Override};
 use godwit::{ContextSize, Synthetic};
 
@@ -11,9 +12,12 @@ use super::{Common, KvArgs, ModelArgs, ModelSource, QuantArgs, RopeArgs, Samplin
 /// Contexts on disk.
 #[derive(Args, Clone, Debug)]
 pub struct SavedArgs {
-    /// Save the context to this file at the end; what was there is replaced.
+    /// Save the context to this file at the end; an earlier saved context there is replaced.
     #[arg(long, value_name = "FILE")]
     pub save: Option<PathBuf>,
+    /// Let --save replace any regular file, but for the model's own.
+    #[arg(long, requires = "save")]
+    pub force: bool,
     /// Go on from a context that --save wrote.
     #[arg(long, value_name = "FILE")]
     pub resume: Option<PathBuf>,
@@ -30,6 +34,18 @@ pub struct SavedArgs {
     /// Where the context is full, go on by forgetting the older half of it.
     #[arg(long)]
     pub context_shift: bool,
+}
+
+/// Few languages have fewer bytes in a token.
+const LEAST_BYTES_PER_TOKEN: usize = 3;
+
+impl SavedArgs {
+    /// Whether a saved context is written or read, or blocks of a prompt of so many bytes are likely to be: they belong to
+    /// a model by the hash of its weights.
+    pub fn needs_hash(&self, prompt_bytes: usize) -> bool {
+        let has_blocks = !self.no_cache && prompt_bytes / LEAST_BYTES_PER_TOKEN > BLOCK;
+        self.save.is_some() || self.resume.is_some() || has_blocks
+    }
 }
 
 #[derive(Args, Debug)]
@@ -168,7 +184,7 @@ pub struct ImatrixArgs {
     /// The file to write.
     #[arg(short, long, value_name = "FILE", default_value = "imatrix.gguf")]
     pub output: PathBuf,
-    /// Replace the output file if it exists.
+    /// Replace the output file if it exists; never a file that is read, a link or a device.
     #[arg(long)]
     pub force: bool,
     #[command(flatten)]
@@ -211,7 +227,7 @@ pub struct QuantizeArgs {
     /// Importance matrix, as `godwit imatrix` and llama.cpp's llama-imatrix write it: which columns' errors count most.
     #[arg(long, value_name = "FILE")]
     pub imatrix: Option<PathBuf>,
-    /// Replace the output file if it exists.
+    /// Replace the output file if it exists; never a file that is read, a link or a device.
     #[arg(long)]
     pub force: bool,
     #[command(flatten)]

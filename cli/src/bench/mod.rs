@@ -47,7 +47,7 @@ pub fn run(args: &BenchArgs) -> anyhow::Result<()> {
 
 async fn bench(args: &BenchArgs) -> anyhow::Result<()> {
     let stop = Stop::listen()?;
-    let Loaded { engine, load_s, .. } = load::load(&args.model, &args.common, &stop).await?;
+    let Loaded { engine, load_s, .. } = load::load(&args.model, &args.common, false, &stop).await?;
     let gpu = engine.gpu();
     if args.profile && !gpu.has_timestamps() {
         tracing::warn!("{} has no timestamps: kernels are counted, but not timed", gpu.summary());

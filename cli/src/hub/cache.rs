@@ -70,12 +70,15 @@ impl Cached {
 
     /// All commits of which something is there.
     pub fn commits(&self) -> Vec<String> {
-        let names = entries(&self.folder.join("snapshots"))
-            .into_iter()
-            .filter_map(|entry| entry.file_name().into_string().ok());
-        let mut commits: Vec<String> = names.filter(|name| is_hex(name, 40)).collect();
-        commits.sort();
-        commits
+        commits(entries(&self.folder.join("snapshots")))
+    }
+
+    /// [`Self::commits`], for those who delete what belongs to no commit.
+    ///
+    /// # Errors
+    /// The folder can't be read: then nothing is known of its commits.
+    pub fn listed_commits(&self) -> Result<Vec<String>, HubError> {
+        Ok(commits(listed(&self.folder.join("snapshots"))?))
     }
 
     /// The folder of a commit's files.
@@ -184,6 +187,24 @@ fn symlink(target: &Path, link: &Path) -> io::Result<()> {
 #[cfg(windows)]
 fn symlink(target: &Path, link: &Path) -> io::Result<()> {
     std::os::windows::fs::symlink_file(target, link)
+}
+
+fn commits(snapshots: Vec<fs::DirEntry>) -> Vec<String> {
+    let names = snapshots.into_iter().filter_map(|entry| entry.file_name().into_string().ok());
+    let mut commits: Vec<String> = names.filter(|name| is_hex(name, 40)).collect();
+    commits.sort();
+    commits
+}
+
+/// What is in a folder; nothing where there is none.
+///
+/// # Errors
+/// The folder can't be read.
+pub fn listed(folder: &Path) -> Result<Vec<fs::DirEntry>, HubError> {
+    match fs::read_dir(folder).and_then(Iterator::collect::<io::Result<_>>) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Vec::new()),
+        entries => entries.map_err(HubError::io("read", folder)),
+    }
 }
 
 /// What is in a folder; nothing where it can't be read.

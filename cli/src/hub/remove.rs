@@ -4,7 +4,7 @@ use std::collections::HashSet;
 use std::fs;
 use std::path::Path;
 
-use super::cache::{Cached, entries};
+use super::cache::{Cached, entries, listed};
 use super::choose::{Candidate, choose};
 use super::error::HubError;
 use super::name::Name;
@@ -24,7 +24,7 @@ pub fn remove(name: &Name, cache: &Path) -> Result<u64, HubError> {
         remove_files(name, &cached)?;
         prune(&cached)?;
     }
-    let nothing_left = cached.commits().is_empty();
+    let nothing_left = cached.listed_commits()?.is_empty();
     if nothing_left || name.quant.is_none() && name.revision.is_none() {
         remove_folder(folder)?;
         remove_folder(cached.locks())?;
@@ -75,14 +75,14 @@ fn remove_files(name: &Name, cached: &Cached) -> Result<(), HubError> {
 /// whose they are.
 fn prune(cached: &Cached) -> Result<(), HubError> {
     let mut used = HashSet::new();
-    links(&cached.folder().join("snapshots"), &mut used);
+    links(&cached.folder().join("snapshots"), &mut used)?;
     for blob in entries(&cached.folder().join("blobs")) {
         let name = blob.file_name().to_string_lossy().into_owned();
         if !used.contains(&name) && !name.ends_with(".incomplete") {
             fs::remove_file(blob.path()).map_err(HubError::io("remove", &blob.path()))?;
         }
     }
-    prune_refs(&cached.folder().join("refs"), &cached.commits())
+    prune_refs(&cached.folder().join("refs"), &cached.listed_commits()?)
 }
 
 fn prune_refs(folder: &Path, commits: &[String]) -> Result<(), HubError> {
@@ -90,24 +90,30 @@ fn prune_refs(folder: &Path, commits: &[String]) -> Result<(), HubError> {
         let path = entry.path();
         if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
             prune_refs(&path, commits)?;
-        } else if !fs::read_to_string(&path).is_ok_and(|commit| commits.iter().any(|there| there == commit.trim())) {
+            continue;
+        }
+        // A reference that can't be read may be a good one.
+        let commit = fs::read_to_string(&path).map_err(HubError::io("read", &path))?;
+        if !commits.iter().any(|there| there == commit.trim()) {
             fs::remove_file(&path).map_err(HubError::io("remove", &path))?;
         }
     }
     Ok(())
 }
 
-/// The names of the blobs that links below a folder lead to.
-fn links(folder: &Path, used: &mut HashSet<String>) {
-    for entry in entries(folder) {
-        if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
-            links(&entry.path(), used);
-        } else if let Ok(target) = fs::read_link(entry.path())
-            && let Some(name) = target.file_name()
-        {
-            used.insert(name.to_string_lossy().into_owned());
+/// The names of the blobs that links below a folder lead to: all of them, or an error, for what is not among them goes.
+fn links(folder: &Path, used: &mut HashSet<String>) -> Result<(), HubError> {
+    for entry in listed(folder)? {
+        let path = entry.path();
+        let kind = entry.file_type().map_err(HubError::io("look at", &path))?;
+        if kind.is_dir() {
+            links(&path, used)?;
+        } else if kind.is_symlink() {
+            let target = fs::read_link(&path).map_err(HubError::io("follow", &path))?;
+            used.extend(target.file_name().map(|name| name.to_string_lossy().into_owned()));
         }
     }
+    Ok(())
 }
 
 /// The bytes of the files below a folder, links not followed.
@@ -131,4 +137,23 @@ fn remove_empty(folder: &Path) {
 
 fn remove_folder(folder: &Path) -> Result<(), HubError> {
     if folder.exists() { fs::remove_dir_all(folder).map_err(HubError::io("remove", folder)) } else { Ok(()) }
+}
+
+#[cfg(all(test, unix))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_folder_that_cant_be_read_is_not_empty() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let (snapshots, mut used) = (folder.path().join("snapshots"), HashSet::new());
+        assert!(links(&snapshots, &mut used).is_ok() && used.is_empty());
+        fs::create_dir_all(snapshots.join("1")).expect("a folder");
+        std::os::unix::fs::symlink("../../blobs/abc", snapshots.join("1/model.gguf")).expect("a link");
+        assert!(links(&snapshots, &mut used).is_ok() && used.contains("abc"));
+        // A loop, which no one can read.
+        fs::remove_dir_all(&snapshots).expect("removed");
+        std::os::unix::fs::symlink("snapshots", &snapshots).expect("a link");
+        assert!(matches!(links(&snapshots, &mut used), Err(HubError::Io { .. })));
+    }
 }

@@ -157,6 +157,18 @@ impl<'a> Transfer<'a> {
         };
         match response.status() {
             StatusCode::PARTIAL_CONTENT if range(&response) == Some((part.len(), file.bytes)) => {}
+            // Another file than was promised, such as the page of a network that wants a login: what is there is not to
+            // blame.
+            StatusCode::OK if part.len() > 0 && length(&response).is_some_and(|length| length != file.bytes) => {
+                let what = format!("{} of {}", file.path, self.name.repo);
+                let found = length(&response).unwrap_or_default();
+                let fault = format!(
+                    "the answer has {found} bytes, and the file has {}; the {} that are there stay",
+                    file.bytes,
+                    part.len()
+                );
+                return Err(HubError::Refused { what, fault }.into());
+            }
             StatusCode::OK => restart(part).map_err(&io)?,
             status => {
                 // The server disagrees about what is missing: all of it, then.

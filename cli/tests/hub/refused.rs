@@ -50,6 +50,21 @@ fn busy_servers_are_asked_again_but_not_for_ever() {
     assert_eq!(hub.requests().len(), 1);
 }
 
+/// A network that answers everything with a page of its own costs a try, not what was downloaded.
+#[test]
+fn pages_in_the_place_of_a_file_leave_what_is_there() {
+    let hub = Hub::with(REPO, &two_quants(), |request, answer| match (request.cdn, request.earlier) {
+        (true, 0) => answer.cut(100_000),
+        (true, 1) => Answer::status(200).body("<html>Please log in.</html>"),
+        _ => answer,
+    });
+    let person = Person::at(&hub);
+    person.fails(&["pull", REPO], 3, &["tiny-Q4_K_M.gguf", "27 bytes", "100000 that are there stay"]);
+    let path = person.pulls(REPO);
+    assert_eq!(std::fs::read(path).expect("the file"), noise(300_000, 1));
+    assert_eq!(hub.ranges(), [None, Some(100_000), Some(100_000)]);
+}
+
 #[test]
 fn wrong_bytes_are_refused_and_removed() {
     /// What goes wrong with an answer.

@@ -10,8 +10,9 @@ mod safetensors;
 
 use std::borrow::Cow;
 use std::ops::Range;
+use std::path::PathBuf;
 
-use crate::format::{Fault, FormatError, Gguf, Metadata, Tensor};
+use crate::format::{Fault, FormatError, Gguf, Identity, Metadata, Tensor};
 use crate::tokenizer::{Tokenizer, TokenizerError};
 
 pub use repository::Repository;
@@ -49,6 +50,16 @@ pub trait Checkpoint: Send + Sync {
 
     /// The size of all files together.
     fn file_bytes(&self) -> u64;
+
+    /// Where all files are that the model is read from, those of its configuration and of its tokenizer too.
+    fn paths(&self) -> Vec<PathBuf> {
+        Vec::new()
+    }
+
+    /// What tells the tensors from all others without reading them, where something does: of each file.
+    fn identity(&self) -> Option<Vec<Identity>> {
+        None
+    }
 
     /// The tokenizer.
     ///
@@ -127,6 +138,14 @@ impl Checkpoint for Gguf {
 
     fn file_bytes(&self) -> u64 {
         self.file_bytes()
+    }
+
+    fn paths(&self) -> Vec<PathBuf> {
+        self.parts().iter().filter_map(|part| Some(part.path()?.into())).collect()
+    }
+
+    fn identity(&self) -> Option<Vec<Identity>> {
+        self.parts().iter().map(|part| part.identity()).collect()
     }
 
     fn tokenizer(&self) -> Result<Tokenizer, TokenizerError> {

@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 use std::collections::{BTreeMap, HashMap};
 use std::ops::Range;
+use std::path::{Path, PathBuf};
 
 use super::config_json::{JsonFile, Settings};
 use super::packed::{self, Packed, Packing};
@@ -10,7 +11,7 @@ use super::safetensors::{self, Stored};
 use super::{Checkpoint, Place};
 use crate::chat::TEMPLATE;
 use crate::error::Error;
-use crate::format::{Fault, FormatError, Metadata, Source, Tensor, Value, slice};
+use crate::format::{Fault, FormatError, Identity, Metadata, Source, Tensor, Value, slice};
 use crate::model::ConfigError;
 use crate::tokenizer::{Tokenizer, TokenizerError};
 
@@ -220,6 +221,25 @@ impl Checkpoint for Repository {
 
     fn file_bytes(&self) -> u64 {
         self.shards.iter().map(|shard| shard.len()).fold(0, u64::saturating_add)
+    }
+
+    fn paths(&self) -> Vec<PathBuf> {
+        let shards = self.shards.iter().filter_map(|shard| Some(shard.path()?.into()));
+        shards.chain(self.small.keys().map(|name| Path::new(&self.name).join(name))).collect()
+    }
+
+    fn identity(&self) -> Option<Vec<Identity>> {
+        // The configuration decides which rows the shards' bytes become.
+        let mut small: Vec<_> = self.small.iter().collect();
+        small.sort();
+        let mut hash = blake3::Hasher::new();
+        for (name, bytes) in small {
+            hash.update(name.as_bytes()).update(blake3::hash(bytes).as_bytes());
+        }
+        let state = hash.finalize().to_hex().to_string();
+        let small = Identity { name: "configuration".into(), state };
+        let shards = self.shards.iter().map(|shard| shard.identity());
+        shards.chain([Some(small)]).collect()
     }
 
     fn tokenizer(&self) -> Result<Tokenizer, TokenizerError> {

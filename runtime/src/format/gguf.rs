@@ -94,6 +94,11 @@ impl Gguf {
         self.version
     }
 
+    /// The files.
+    pub fn parts(&self) -> &[Box<dyn Source>] {
+        &self.parts
+    }
+
     /// The names of the files.
     pub fn part_names(&self) -> Vec<&str> {
         self.parts.iter().map(|part| part.name()).collect()

@@ -18,5 +18,5 @@ pub(crate) use reader::Reader;
 #[cfg(not(target_arch = "wasm32"))]
 pub(crate) use source::copy_from;
 pub(crate) use source::slice;
-pub use source::{Bytes, Source};
+pub use source::{Bytes, Identity, Source};
 pub use write::GgufWriter;

@@ -2,6 +2,9 @@
 
 use std::borrow::Cow;
 use std::ops::Range;
+use std::path::Path;
+
+use serde::{Deserialize, Serialize};
 
 use super::error::{Fault, FormatError, Subject};
 use super::gguf::Tensor;
@@ -29,6 +32,25 @@ pub trait Source: Send + Sync {
     fn mapped(&self) -> Option<&[u8]> {
         None
     }
+
+    /// Where the file is, if it is one of this computer's.
+    fn path(&self) -> Option<&Path> {
+        None
+    }
+
+    /// What tells the bytes from all others without reading them, where something does.
+    fn identity(&self) -> Option<Identity> {
+        None
+    }
+}
+
+/// What tells a file's bytes from all others: while neither part changes, no byte has changed.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Identity {
+    /// Which file it is: its path.
+    pub name: String,
+    /// What changes when its bytes change: size, times, and number on the disk.
+    pub state: String,
 }
 
 /// A file that is in memory.

@@ -1,6 +1,5 @@
 //! Finds out how work is best cut up for an adapter, once, and keeps it on disk.
 
-use std::io::Write as _;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -10,8 +9,8 @@ use godwit_shaders::matmul::{Method, Put, Tokens, matmul};
 use godwit_shaders::{Buffers, Caps, Format, Heads, KvFormat, Matrix, Plan, Segment, Shard, Step, Work};
 use serde::{Deserialize, Serialize};
 
-use crate::error::Error;
-use crate::native::{folder_of, write_atomically};
+use crate::error::FileError;
+use crate::native::{read_checked, write_checked};
 
 use super::{AdapterSummary, Gpu, GpuError, GpuMemory};
 
@@ -83,13 +82,24 @@ impl Gpu {
     pub async fn tune(&mut self, cache: &Path, progress: &mut dyn FnMut(usize, usize)) -> Result<(), GpuError> {
         let adapter = identity(self.summary(), self.caps());
         let file = cache.join(format!("{}.json", &blake3::hash(adapter.as_bytes()).to_hex()[..16]));
-        let kept = std::fs::read(&file).ok().and_then(|json| serde_json::from_slice::<Kept>(&json).ok());
+        let (kept, writable) = match read_checked::<Kept>(&file) {
+            Ok(kept) => (kept, true),
+            Err(error @ FileError::Damaged { .. }) => {
+                tracing::warn!("{error}; the GPU is measured again");
+                (None, true)
+            }
+            Err(error) => {
+                tracing::warn!("{error}; the GPU is measured, and the file stays as it is");
+                (None, false)
+            }
+        };
         let tuning = match kept.and_then(|kept| kept.tuning(&adapter, self.caps())) {
             Some(tuning) => tuning,
             None => match self.measure_tuning(progress).await {
                 Ok(tuning) => {
-                    if let Err(fault) = keep(&file, &Kept::new(adapter, tuning)).await {
-                        tracing::warn!(%fault, "what was measured is not kept");
+                    let kept = Kept::new(adapter, tuning);
+                    if let Err(error) = if writable { write_checked(&file, kept) } else { Ok(()) } {
+                        tracing::warn!("what was measured is not kept: {error}");
                     }
                     tuning
                 }
@@ -186,13 +196,6 @@ impl Gpu {
         attend(&mut plan, caps, heads, kv, qkv, &[segment], states, y, 1);
         self.time(&memory, &plan, step, Step::new(positions - 1, 1), |work: &Work| work.bytes).await
     }
-}
-
-async fn keep(file: &Path, kept: &Kept) -> Result<(), Error> {
-    let io = |fault: std::io::Error| Error::Write(format!("{}: {fault}", file.display()));
-    std::fs::create_dir_all(folder_of(file)).map_err(io)?;
-    let json = serde_json::to_vec_pretty(kept).unwrap_or_default();
-    write_atomically(file, async |out| out.write_all(&json).map_err(io)).await
 }
 
 /// A speed; none at all of what the driver doesn't compile.

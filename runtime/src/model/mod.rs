@@ -7,6 +7,7 @@ mod kv;
 mod llama;
 mod rope;
 mod weights;
+mod weights_hash;
 
 use std::fmt;
 use std::sync::Arc;
@@ -15,7 +16,7 @@ use crate::chat::{ChatError, ChatTemplate};
 use crate::checkpoint::{Checkpoint, Repository};
 use crate::error::Error;
 use crate::format::{Gguf, Source};
-use crate::quantize::{Quantized, Recipe};
+use crate::quantize::{QUANTIZED_VERSION, Quantized, Recipe};
 use crate::sampling::Sampling;
 use crate::tokenizer::Tokenizer;
 
@@ -26,6 +27,7 @@ pub(crate) use llama::{Llama, Pass, SCORED, Scratch};
 pub use rope::{RopeOverride, RopeStretch};
 pub(crate) use weights::Loader;
 pub use weights::Progress;
+pub(crate) use weights_hash::{TensorHashes, WeightsHash};
 
 /// An opened model: hyperparameters and tokenizer, checked; the weights still in their files. Cheap to clone.
 #[derive(Clone)]
@@ -39,6 +41,7 @@ struct Inner {
     config: Config,
     tokenizer: Arc<Tokenizer>,
     sampling: Sampling,
+    weights: Arc<WeightsHash>,
 }
 
 impl Model {
@@ -80,7 +83,8 @@ impl Model {
         }
         let sampling = Sampling::of_metadata(checkpoint.metadata())?;
         sampling.validate(config.vocab)?;
-        Ok(Self { inner: Arc::new(Inner { checkpoint, config, tokenizer: Arc::new(tokenizer), sampling }) })
+        let (tokenizer, weights) = (Arc::new(tokenizer), Arc::new(WeightsHash::stored(checkpoint.clone())));
+        Ok(Self { inner: Arc::new(Inner { checkpoint, config, tokenizer, sampling, weights }) })
     }
 
     /// The same model with another rotary embedding than its file says.
@@ -95,12 +99,27 @@ impl Model {
     /// The model with its weights quantised by this recipe, each time they are read. `Model::quantized` keeps them.
     #[must_use]
     pub fn as_quantized(&self, recipe: &Recipe) -> Self {
-        self.with_checkpoint(Arc::new(Quantized::new(self.shared_checkpoint(), recipe)))
+        self.with_quantized(Arc::new(Quantized::new(self.shared_checkpoint(), recipe)), recipe)
     }
 
-    /// The same model with its weights from elsewhere.
-    pub(crate) fn with_checkpoint(&self, checkpoint: Arc<dyn Checkpoint>) -> Self {
-        Self { inner: Arc::new(Inner { checkpoint, ..(*self.inner).clone() }) }
+    /// The same model with the weights that this recipe makes of its own.
+    pub(crate) fn with_quantized(&self, checkpoint: Arc<dyn Checkpoint>, recipe: &Recipe) -> Self {
+        let how = format!("quantized {QUANTIZED_VERSION} {}", recipe.key());
+        let weights = Arc::new(WeightsHash::derived(self.inner.weights.clone(), how));
+        Self { inner: Arc::new(Inner { checkpoint, weights, ..(*self.inner).clone() }) }
+    }
+
+    /// Keeps the hash of the weights in this folder, which is made when it is needed: a later start reads it there, while
+    /// path, size, times and number of the files are the same. Saved contexts, cached prompts and cached weights belong to a
+    /// model by this hash; the first of them reads all weights.
+    #[cfg(not(target_arch = "wasm32"))]
+    pub fn keep_hash_in(&self, folder: &std::path::Path) {
+        self.inner.weights.keep_in(folder);
+    }
+
+    /// The hash of all weights.
+    pub(crate) fn weights_hash(&self) -> &WeightsHash {
+        &self.inner.weights
     }
 
     /// [`Model::checkpoint`], to be kept.

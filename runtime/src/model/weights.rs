@@ -11,7 +11,7 @@ use godwit_shaders::weights::pack_tile;
 use godwit_shaders::{BufferRef, Buffers, Format, Heads, KvFormat, Matrix, Shard};
 
 use super::llama::{Layer, Llama};
-use super::{Config, Model};
+use super::{Config, Model, TensorHashes};
 use crate::checkpoint::check_finite;
 use crate::error::Error;
 use crate::format::Tensor;
@@ -39,6 +39,8 @@ pub(crate) struct Loader<'a> {
     in_flight: u64,
     pub table: Buffers,
     pub memory: GpuMemory,
+    /// Hashes of what is loaded, where they are wanted.
+    pub hashes: Option<TensorHashes>,
 }
 
 impl<'a> Loader<'a> {
@@ -52,6 +54,7 @@ impl<'a> Loader<'a> {
             in_flight: 0,
             table: Buffers::default(),
             memory: GpuMemory::new(gpu),
+            hashes: None,
         }
     }
 
@@ -105,6 +108,9 @@ impl<'a> Loader<'a> {
         let tensor = self.tensor(name, &[config.width])?;
         let stored = self.model.checkpoint().data(tensor, 0..tensor.bytes)?;
         check_finite(self.model.checkpoint(), tensor, 0, &stored)?;
+        if let Some(hashes) = &mut self.hashes {
+            hashes.add(tensor, 0, &stored);
+        }
         let mut weight = vec![0.0; config.width as usize];
         tensor.format.dequantize(&stored, &mut weight);
         self.advance(tensor.bytes).await?;
@@ -218,12 +224,20 @@ impl<'a> Loader<'a> {
             let packed = words.chunks_exact_mut(tile_bytes as usize / 4);
             let tiles = stored.iter().flat_map(|(_, stored)| stored.chunks(TILE * row_bytes as usize));
             let all_finite = AtomicBool::new(true);
-            for_each(packed.zip(tiles), |(tile, rows)| {
-                pack_tile(format, width as usize, rows, tile);
-                if !format.is_finite(rows) {
-                    all_finite.store(false, Ordering::Relaxed);
-                }
-            });
+            let pack = || {
+                for_each(packed.zip(tiles), |(tile, rows)| {
+                    pack_tile(format, width as usize, rows, tile);
+                    if !format.is_finite(rows) {
+                        all_finite.store(false, Ordering::Relaxed);
+                    }
+                });
+            };
+            match &mut self.hashes {
+                None => pack(),
+                Some(hashes) => both(pack, || {
+                    stored.iter().for_each(|(rows, bytes)| hashes.add(rows.tensor, rows.range().start, bytes));
+                }),
+            }
             if !all_finite.into_inner() {
                 for (rows, stored) in &stored {
                     check_finite(self.model.checkpoint(), rows.tensor, rows.first.into(), stored)?;
@@ -259,6 +273,18 @@ fn for_each<T: Send>(items: impl Iterator<Item = T>, each: impl Fn(T) + Sync + S
 #[cfg(target_arch = "wasm32")]
 fn for_each<T>(items: impl Iterator<Item = T>, each: impl Fn(T)) {
     items.for_each(each);
+}
+
+/// Does two things, at the same time where there are threads.
+#[cfg(not(target_arch = "wasm32"))]
+fn both(a: impl FnOnce() + Send, b: impl FnOnce() + Send) {
+    rayon::join(a, b);
+}
+
+#[cfg(target_arch = "wasm32")]
+fn both(a: impl FnOnce(), b: impl FnOnce()) {
+    a();
+    b();
 }
 
 /// Consecutive rows of a tensor.

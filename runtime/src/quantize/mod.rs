@@ -9,5 +9,6 @@ mod recipe;
 
 pub use file::write_gguf;
 pub use imatrix::{Importance, InputSquares};
+pub(crate) use quantized::QUANTIZED_VERSION;
 pub use quantized::Quantized;
 pub use recipe::{BadMix, BadOverride, Mix, Override, Recipe};

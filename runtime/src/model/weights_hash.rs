@@ -1,0 +1,376 @@
+//! A hash of all weights, which tells one model from another.
+//!
+//! It is the BLAKE3 hash of a table of all tensors: name, format, shape, and the BLAKE3 hash of the tensor's bytes. So
+//! tensors are hashed in parallel, or one after the other while they are loaded, and the metadata of a file may change.
+
+use std::collections::HashMap;
+use std::sync::{Arc, OnceLock};
+
+use blake3::{Hash, Hasher};
+
+use crate::checkpoint::Checkpoint;
+use crate::format::{FormatError, Identity, Tensor};
+
+/// Bytes that are hashed at a time where tensors have to be read.
+const CHUNK: u64 = 8 << 20;
+
+/// The hash of a model's weights: computed when it is first asked for, or while the weights are loaded.
+pub(crate) struct WeightsHash {
+    known: OnceLock<Hash>,
+    origin: Origin,
+    /// The folder that keeps hashes for later starts.
+    #[cfg(not(target_arch = "wasm32"))]
+    folder: OnceLock<std::path::PathBuf>,
+}
+
+enum Origin {
+    /// The tensors of this checkpoint.
+    Stored(Arc<dyn Checkpoint>),
+    /// The tensors of another model, changed in a way that a text describes: bytes that no file has are not hashed.
+    Derived(Arc<WeightsHash>, String),
+}
+
+impl WeightsHash {
+    fn new(origin: Origin) -> Self {
+        Self {
+            known: OnceLock::new(),
+            origin,
+            #[cfg(not(target_arch = "wasm32"))]
+            folder: OnceLock::new(),
+        }
+    }
+
+    /// The hash of a checkpoint's tensors, not computed yet.
+    pub fn stored(checkpoint: Arc<dyn Checkpoint>) -> Self {
+        Self::new(Origin::Stored(checkpoint))
+    }
+
+    /// The hash of tensors that are computed from others; `how` describes all that decides what comes out.
+    pub fn derived(original: Arc<Self>, how: String) -> Self {
+        Self::new(Origin::Derived(original, how))
+    }
+
+    /// Keeps the hash in this folder, where a later start finds it if the files are the same. The first call counts.
+    #[cfg(not(target_arch = "wasm32"))]
+    pub fn keep_in(&self, folder: &std::path::Path) {
+        match &self.origin {
+            Origin::Stored(_) => drop(self.folder.set(folder.into())),
+            Origin::Derived(original, _) => original.keep_in(folder),
+        }
+    }
+
+    /// The hash.
+    ///
+    /// # Errors
+    /// A file can't be read.
+    pub fn get(&self) -> Result<Hash, FormatError> {
+        if let Some(hash) = self.look_up() {
+            return Ok(hash);
+        }
+        match &self.origin {
+            Origin::Stored(checkpoint) => {
+                let before = checkpoint.identity();
+                let tensors = hash_tensors(checkpoint.as_ref())?;
+                let hash = self.set(table_hash(checkpoint.as_ref(), &tensors));
+                self.store(hash, before);
+                Ok(hash)
+            }
+            Origin::Derived(original, how) => Ok(self.set(derive(original.get()?, how))),
+        }
+    }
+
+    /// The hash, where no weight has to be read for it.
+    pub fn look_up(&self) -> Option<Hash> {
+        if let Some(hash) = self.known.get() {
+            return Some(*hash);
+        }
+        let found = match &self.origin {
+            Origin::Stored(checkpoint) => self.kept(checkpoint.as_ref())?,
+            Origin::Derived(original, how) => derive(original.look_up()?, how),
+        };
+        Some(self.set(found))
+    }
+
+    /// Hashers for weights that are about to be loaded; none where the hash is known, or is not of the bytes that are
+    /// loaded.
+    pub fn while_loading(&self) -> Option<TensorHashes> {
+        match &self.origin {
+            Origin::Stored(checkpoint) if self.look_up().is_none() => {
+                Some(TensorHashes { before: checkpoint.identity(), tensors: HashMap::new() })
+            }
+            _ => None,
+        }
+    }
+
+    /// Takes over the hashes of weights that were loaded. Tensors that were not, or not from beginning to end, are read.
+    ///
+    /// # Errors
+    /// A file can't be read.
+    pub fn loaded(&self, mut hashes: TensorHashes) -> Result<(), FormatError> {
+        let Origin::Stored(checkpoint) = &self.origin else { return Ok(()) };
+        let mut tensors = Vec::new();
+        for tensor in checkpoint.tensors() {
+            tensors.push(match hashes.tensors.remove(&tensor.name) {
+                Some((hasher, end)) if end == tensor.bytes => hasher.finalize(),
+                _ => hash_tensor(checkpoint.as_ref(), tensor)?,
+            });
+        }
+        let hash = self.set(table_hash(checkpoint.as_ref(), &tensors));
+        self.store(hash, hashes.before);
+        Ok(())
+    }
+
+    fn set(&self, hash: Hash) -> Hash {
+        *self.known.get_or_init(|| hash)
+    }
+}
+
+/// Hashes of tensors that are read piece by piece, each from its beginning to its end.
+pub(crate) struct TensorHashes {
+    before: Option<Vec<Identity>>,
+    tensors: HashMap<String, (Hasher, u64)>,
+}
+
+impl TensorHashes {
+    /// Adds bytes of a tensor from `start` on. Bytes that do not follow those before are left out, and so the tensor is
+    /// hashed later.
+    pub fn add(&mut self, tensor: &Tensor, start: u64, bytes: &[u8]) {
+        if !self.tensors.contains_key(&tensor.name) {
+            self.tensors.insert(tensor.name.clone(), (Hasher::new(), 0));
+        }
+        if let Some((hasher, end)) = self.tensors.get_mut(&tensor.name)
+            && *end == start
+        {
+            hasher.update(bytes);
+            *end += bytes.len() as u64;
+        }
+    }
+}
+
+fn derive(original: Hash, how: &str) -> Hash {
+    let mut hash = Hasher::new();
+    hash.update(original.as_bytes()).update(how.as_bytes());
+    hash.finalize()
+}
+
+/// The hash of the table of tensors, given the hash of each.
+fn table_hash(checkpoint: &dyn Checkpoint, tensors: &[Hash]) -> Hash {
+    let mut hash = Hasher::new();
+    for (tensor, own) in checkpoint.tensors().iter().zip(tensors) {
+        let name = tensor.name.as_bytes();
+        hash.update(&(name.len() as u64).to_le_bytes()).update(name);
+        hash.update(format!("{} {:?} ", tensor.format, tensor.shape).as_bytes());
+        hash.update(own.as_bytes());
+    }
+    hash.finalize()
+}
+
+#[cfg(not(target_arch = "wasm32"))]
+fn hash_tensors(checkpoint: &dyn Checkpoint) -> Result<Vec<Hash>, FormatError> {
+    use rayon::prelude::*;
+    checkpoint.tensors().par_iter().map(|tensor| hash_tensor(checkpoint, tensor)).collect()
+}
+
+#[cfg(target_arch = "wasm32")]
+fn hash_tensors(checkpoint: &dyn Checkpoint) -> Result<Vec<Hash>, FormatError> {
+    checkpoint.tensors().iter().map(|tensor| hash_tensor(checkpoint, tensor)).collect()
+}
+
+fn hash_tensor(checkpoint: &dyn Checkpoint, tensor: &Tensor) -> Result<Hash, FormatError> {
+    // Whole rows: what is made of other bytes is made row by row.
+    let width = tensor.shape.first().copied().unwrap_or(1);
+    let row = tensor.format.bytes(width).unwrap_or(tensor.bytes).max(1);
+    let step = (CHUNK / row).max(1) * row;
+    let mut hash = Hasher::new();
+    let mut at = 0;
+    while at < tensor.bytes {
+        let end = (at + step).min(tensor.bytes);
+        let bytes = checkpoint.data(tensor, at..end)?;
+        update(&mut hash, &bytes);
+        at = end;
+    }
+    Ok(hash.finalize())
+}
+
+/// Hashes on all cores: one tensor may be much larger than the others.
+#[cfg(not(target_arch = "wasm32"))]
+fn update(hash: &mut Hasher, bytes: &[u8]) {
+    hash.update_rayon(bytes);
+}
+
+#[cfg(target_arch = "wasm32")]
+fn update(hash: &mut Hasher, bytes: &[u8]) {
+    hash.update(bytes);
+}
+
+#[cfg(not(target_arch = "wasm32"))]
+mod kept {
+    use std::path::PathBuf;
+
+    use serde::{Deserialize, Serialize};
+
+    use super::{Checkpoint, Hash, Hasher, Origin, WeightsHash};
+    use crate::error::FileError;
+    use crate::format::Identity;
+    use crate::native::{read_checked, write_checked};
+
+    /// Counted up where the same weights get another hash than before.
+    const VERSION: u32 = 1;
+
+    /// The file of a model's hash: whose it is, as the files were then.
+    #[derive(Serialize, Deserialize)]
+    struct Kept {
+        version: u32,
+        files: Vec<Identity>,
+        weights: String,
+    }
+
+    impl WeightsHash {
+        /// The file for these files' hash, whatever state they are in: a model that changes replaces its own.
+        fn file(&self, files: &[Identity]) -> Option<PathBuf> {
+            let mut hash = Hasher::new();
+            for file in files {
+                hash.update(file.name.as_bytes()).update(b"\0");
+            }
+            Some(self.folder.get()?.join(format!("{}.json", &hash.finalize().to_hex()[..32])))
+        }
+
+        /// The hash from an earlier start, if the files are those of then.
+        pub(super) fn kept(&self, checkpoint: &dyn Checkpoint) -> Option<Hash> {
+            let files = checkpoint.identity()?;
+            match read_checked::<Kept>(&self.file(&files)?) {
+                Ok(kept) => {
+                    let kept = kept.filter(|kept| kept.version == VERSION && kept.files == files)?;
+                    Hash::from_hex(kept.weights).ok()
+                }
+                Err(error @ FileError::Damaged { .. }) => {
+                    tracing::warn!("{error}; the weights are hashed again");
+                    None
+                }
+                Err(error) => {
+                    tracing::warn!("{error}; the weights are hashed again, and the file stays as it is");
+                    None
+                }
+            }
+        }
+
+        /// Keeps the hash, if the files did not change since `before`.
+        pub(super) fn store(&self, hash: Hash, before: Option<Vec<Identity>>) {
+            let (Origin::Stored(checkpoint), Some(before)) = (&self.origin, before) else { return };
+            if checkpoint.identity().as_ref() != Some(&before) {
+                return;
+            }
+            let Some(path) = self.file(&before) else { return };
+            let kept = Kept { version: VERSION, files: before, weights: hash.to_hex().to_string() };
+            if let Err(error) = write_checked(&path, kept) {
+                tracing::warn!("{error}; the weights are hashed again at the next start");
+            }
+        }
+    }
+}
+
+#[cfg(target_arch = "wasm32")]
+impl WeightsHash {
+    fn kept(&self, _: &dyn Checkpoint) -> Option<Hash> {
+        None
+    }
+
+    fn store(&self, _: Hash, _: Option<Vec<Identity>>) {}
+}
+
+#[cfg(all(test, not(target_arch = "wasm32")))]
+mod tests {
+    use std::fs::{self, File, FileTimes};
+    use std::ops::ControlFlow;
+    use std::path::Path;
+    use std::time::{Duration, SystemTime};
+
+    use crate::quantize::{Mix, write_gguf};
+    use crate::{Model, Synthetic};
+
+    /// A tiny model's file; a byte of its weights may be changed.
+    fn write(path: &Path, change: u8) {
+        let shape: Synthetic = "tiny:q8_0,vocab=300,layers=1".parse().expect("a shape");
+        let mut file = Vec::new();
+        let (model, mut go) = (shape.model().expect("a model"), |_| ControlFlow::Continue(()));
+        write_gguf(model.checkpoint(), Mix::Q8_0, &mut file, &mut go).expect("it is written");
+        let at = file.len() - 100_000;
+        file[at] ^= change;
+        fs::write(path, file).expect("a file");
+    }
+
+    /// The model as a later start finds it: its times are old enough to tell.
+    fn opened(path: &Path, folder: &Path) -> Model {
+        let model = Model::open(path).expect("it opens");
+        model.keep_hash_in(folder);
+        let begin = SystemTime::now();
+        while model.checkpoint().identity().is_none() {
+            assert!(begin.elapsed().is_ok_and(|waited| waited < Duration::from_secs(10)), "it never settles");
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        model
+    }
+
+    #[test]
+    fn hashes_are_kept_until_a_file_changes() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let (path, hashes) = (folder.path().join("model.gguf"), folder.path().join("hashes"));
+        write(&path, 0);
+        let first = opened(&path, &hashes);
+        assert_eq!(first.weights_hash().look_up(), None);
+        let hash = first.weights_hash().get().expect("a hash");
+        assert_eq!(opened(&path, &hashes).weights_hash().look_up(), Some(hash));
+        let kept = fs::read_dir(&hashes).expect("a folder").next().expect("a file").expect("an entry").path();
+
+        // The same bytes, written at another time; another file in its place; a longer one.
+        let times = FileTimes::new().set_modified(SystemTime::UNIX_EPOCH + Duration::new(1_000_000_000, 1));
+        let changes: [&dyn Fn(); 3] = [
+            &|| File::options().write(true).open(&path).and_then(|file| file.set_times(times)).expect("other times"),
+            &|| {
+                let (copy, modified) = (folder.path().join("copy"), fs::metadata(&path).and_then(|m| m.modified()));
+                fs::copy(&path, &copy).expect("a copy");
+                let times = FileTimes::new().set_modified(modified.expect("a time"));
+                File::options().write(true).open(&copy).and_then(|file| file.set_times(times)).expect("the same times");
+                fs::rename(&copy, &path).expect("another file");
+            },
+            &|| fs::write(&path, [fs::read(&path).expect("readable"), vec![0; 32]].concat()).expect("a longer file"),
+        ];
+        for (at, change) in changes.iter().enumerate() {
+            change();
+            let model = opened(&path, &hashes);
+            assert_eq!(model.weights_hash().look_up(), None, "change {at}");
+            assert_eq!(model.weights_hash().get(), Ok(hash), "change {at}");
+            assert_eq!(opened(&path, &hashes).weights_hash().look_up(), Some(hash), "change {at}");
+        }
+        write(&path, 1);
+        let changed = opened(&path, &hashes).weights_hash().get().expect("a hash");
+        assert_ne!(changed, hash);
+        assert_eq!(fs::read_dir(&hashes).expect("a folder").count(), 1);
+
+        // A hash is believed only as it was written.
+        let text = fs::read_to_string(&kept).expect("readable");
+        let lie = text.replace(&changed.to_hex().to_string(), &hash.to_hex());
+        assert_ne!(text, lie);
+        for damaged in [lie.as_str(), "", "{}", "noise"] {
+            fs::write(&kept, damaged).expect("a damaged file");
+            assert_eq!(opened(&path, &hashes).weights_hash().look_up(), None, "{damaged}");
+        }
+        assert_eq!(opened(&path, &hashes).weights_hash().get(), Ok(changed));
+        assert_eq!(opened(&path, &hashes).weights_hash().look_up(), Some(changed));
+    }
+
+    #[test]
+    fn a_file_that_was_just_written_is_not_trusted() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let (path, hashes) = (folder.path().join("model.gguf"), folder.path().join("hashes"));
+        write(&path, 0);
+        let model = Model::open(&path).expect("it opens");
+        model.keep_hash_in(&hashes);
+        // A time to come can't tell either.
+        let times = FileTimes::new().set_modified(SystemTime::now() + Duration::from_secs(1000));
+        File::options().write(true).open(&path).and_then(|file| file.set_times(times)).expect("other times");
+        assert_eq!(model.checkpoint().identity(), None);
+        model.weights_hash().get().expect("a hash");
+        assert!(!hashes.exists());
+    }
+}
