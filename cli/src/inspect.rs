@@ -141,6 +141,7 @@ fn to_json(value: &Value) -> serde_json::Value {
         Value::F64(n) => float(*n),
         Value::Bool(b) => json!(b),
         Value::String(text) => json!(text),
+        Value::Bytes(bytes) => json!(String::from_utf8_lossy(bytes)),
         Value::Array(array) => array_json(array, usize::MAX),
     }
 }
@@ -162,6 +163,7 @@ fn array_json(array: &Array, most: usize) -> serde_json::Value {
         Array::F64(v) => list(v, most, |n| float(*n)),
         Array::Bool(v) => list(v, most, |b| json!(b)),
         Array::String(v) => list(v, most, |text| json!(text)),
+        Array::Bytes(v) => list(v, most, |bytes| json!(String::from_utf8_lossy(bytes))),
         Array::Nested(v) => list(v, most, |inner| array_json(inner, most)),
     }
 }

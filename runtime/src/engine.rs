@@ -105,6 +105,7 @@ impl Engine {
             }
             (ContextSize::Max, None) | (ContextSize::Window, _) => window,
         };
+        model.checkpoint().check_weights()?;
         let mut loader = Loader::new(model, &gpu, progress);
         let llama = loader.llama(context, options.kv).await?;
         let Loader { table, memory, .. } = loader;

@@ -40,6 +40,23 @@ pub enum Error {
         /// The tensor.
         name: String,
     },
+    /// Tensors that would change an answer, and that no code computes with.
+    #[error(
+        "{file}: no code computes with {}; they would change the answer: choose a model of the plain Llama architecture",
+        listed(names)
+    )]
+    TensorsUnused {
+        /// The first file.
+        file: String,
+        /// The tensors, by the files' own names.
+        names: Vec<String>,
+    },
+    /// A file that holds hyperparameters and a vocabulary, and no weights.
+    #[error("{file}: this is a vocabulary without weights, which `tokenize` takes; give the whole model")]
+    NoTensors {
+        /// The file.
+        file: String,
+    },
     /// A tensor whose shape contradicts the hyperparameters.
     #[error("tensor `{name}` is {found:?}, but the model's hyperparameters make it {expected:?} (row length first)")]
     TensorShape {
@@ -101,4 +118,16 @@ pub enum Error {
     /// The caller stopped the work.
     #[error("stopped")]
     Stopped,
+}
+
+/// The first of several tensors, and how many there are.
+fn listed(names: &[String]) -> String {
+    const SHOWN: usize = 4;
+    let shown: Vec<String> = names.iter().take(SHOWN).map(|name| format!("`{}`", name.escape_debug())).collect();
+    let shown = shown.join(", ");
+    match (names.len(), names.len().saturating_sub(SHOWN)) {
+        (1, _) => format!("the tensor {shown}"),
+        (count, 0) => format!("{count} tensors: {shown}"),
+        (count, more) => format!("{count} tensors: {shown} and {more} more"),
+    }
 }

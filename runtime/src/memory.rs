@@ -6,7 +6,7 @@ use godwit_shaders::rope_append::RopeTables;
 use godwit_shaders::{Buffers, Caps, Heads, KvFormat, Matrix};
 
 use crate::gpu::Gpu;
-use crate::model::{Config, Kv, Model, Scratch};
+use crate::model::{Config, Kv, Model, Scratch, has_gate_biases, used_tensors};
 
 /// GPU memory in bytes, by use.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -27,9 +27,10 @@ impl MemoryUse {
             [width, rows] => rows.div_ceil(32) * Matrix::tile_bytes(tensor.format, width as u32),
             _ => 4 * tensor.shape.iter().product::<u64>(),
         };
-        let weights = model.checkpoint().tensors().iter().map(stored).sum::<u64>();
+        let checkpoint = model.checkpoint();
+        let weights = used_tensors(model).map(stored).sum::<u64>();
         let mut table = Buffers::default();
-        Scratch::declare(&mut table, config, heads(config), kv, caps, caps.tuning.pass_tokens);
+        Scratch::declare(&mut table, config, heads(config), kv, caps, caps.tuning.pass_tokens, has_gate_biases(checkpoint, config));
         let scratch = table.bytes();
         let mut cache = Kv::new(heads(config), kv, config.layers, context, None, caps);
         while cache.capacity() < context {

@@ -11,6 +11,7 @@ mod safetensors;
 use std::borrow::Cow;
 use std::ops::Range;
 
+use crate::error::Error;
 use crate::format::{FormatError, Gguf, Metadata, Tensor};
 use crate::tokenizer::{Tokenizer, TokenizerError};
 
@@ -56,6 +57,29 @@ pub trait Checkpoint: Send + Sync {
     /// GGUF has no words for the tokenizer.
     fn tokenizer_keys(&self) -> Result<Metadata, TokenizerError> {
         Ok(Metadata::default())
+    }
+
+    /// What the files themselves call the tensor of this name.
+    fn own_name(&self, tensor: &str) -> String {
+        tensor.into()
+    }
+
+    /// Tensors that GGUF has no name for, by the files' names. [`Checkpoint::tensors`] lacks them.
+    fn unnamed_tensors(&self) -> &[String] {
+        &[]
+    }
+
+    /// What the files ask for that no code computes, besides what the metadata tells.
+    fn obstacles(&self) -> &[Error] {
+        &[]
+    }
+
+    /// Checks what only a reading of many weights can tell. Whoever uses the weights asks first.
+    ///
+    /// # Errors
+    /// The weights contradict what the files say of them, or can't be read.
+    fn check_weights(&self) -> Result<(), Error> {
+        Ok(())
     }
 
     /// Where the files contradict themselves, and what was made of it.

@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use super::recipe::Recipe;
 use crate::checkpoint::Checkpoint;
+use crate::error::Error;
 use crate::format::{Fault, FormatError, Metadata, Tensor};
 use crate::tokenizer::{Tokenizer, TokenizerError};
 
@@ -49,7 +50,8 @@ impl Quantized {
             let stored = self.inner.data(from, row * from_row..(row + rows) * from_row)?;
             let mut weights = vec![0.0; (rows * width) as usize];
             from.format.dequantize(&stored, &mut weights);
-            let fault = |fault| FormatError::tensor(self.inner.files().first().copied().unwrap_or(""), &to.name, fault);
+            let file = || self.inner.files().get(from.part).copied().unwrap_or("");
+            let fault = |fault| FormatError::tensor(file(), self.inner.own_name(&to.name), fault);
             if let Some(at) = weights.iter().position(|weight| !weight.is_finite()) {
                 return Err(fault(Fault::NotFinite { index: row * width + at as u64, value: weights[at] }));
             }
@@ -133,6 +135,22 @@ impl Checkpoint for Quantized {
 
     fn tokenizer_keys(&self) -> Result<Metadata, TokenizerError> {
         self.inner.tokenizer_keys()
+    }
+
+    fn own_name(&self, tensor: &str) -> String {
+        self.inner.own_name(tensor)
+    }
+
+    fn unnamed_tensors(&self) -> &[String] {
+        self.inner.unnamed_tensors()
+    }
+
+    fn obstacles(&self) -> &[Error] {
+        self.inner.obstacles()
+    }
+
+    fn check_weights(&self) -> Result<(), Error> {
+        self.inner.check_weights()
     }
 
     fn notes(&self) -> &[String] {
