@@ -13,7 +13,7 @@ use crate::context::stopped;
 use crate::exit::Usage;
 use crate::hub;
 use crate::load::bar;
-use crate::output::{self, Output};
+use crate::output::{self, Output, printable};
 use crate::stop::Stop;
 
 pub fn run(args: &QuantizeArgs) -> anyhow::Result<()> {
@@ -23,6 +23,9 @@ pub fn run(args: &QuantizeArgs) -> anyhow::Result<()> {
     let path = hub::locate(&args.model, &stop)?;
     let begin = Instant::now();
     let model = Model::open(&path)?;
+    for note in model.notes() {
+        tracing::warn!("{}", printable(note));
+    }
     let importance = args.imatrix.as_deref().map(|path| Importance::read(open_file(path)?)).transpose();
     let importance = importance.map_err(Error::from)?;
     let recipe = Recipe { mix: args.mix, overrides: args.overrides.clone(), importance };

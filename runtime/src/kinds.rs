@@ -89,7 +89,8 @@ pub(crate) fn without_weights(folder: &Path, error: Error) -> Error {
 pub(crate) fn piece(path: &Path) -> Option<FormatError> {
     let name = path.file_name()?.to_str()?;
     let (stem, rest) = name.split_once(".gguf")?;
-    let is_piece = [".part", "-part", ".split", "-split"].iter().any(|begin| rest.starts_with(begin));
+    let is_piece =
+        [".part", "-part", ".split", "-split"].iter().any(|begin| rest.len() > begin.len() && rest.starts_with(begin));
     let whole = folder_of(path).join(format!("{stem}.gguf"));
     is_piece.then(|| {
         let name = whole.display();
@@ -108,9 +109,12 @@ mod tests {
     #[test]
     fn pieces_are_known_by_name() {
         for name in ["m.gguf.part1of2", "m.gguf-split-a", "m.gguf.split-b"] {
-            assert!(piece(Path::new(name)).is_some_and(|error| error.to_string().contains("join all pieces")), "{name}");
+            assert!(
+                piece(Path::new(name)).is_some_and(|error| error.to_string().contains("join all pieces")),
+                "{name}"
+            );
         }
-        for name in ["m.gguf", "m-00001-of-00002.gguf", "m.part.gguf", "part.gguf"] {
+        for name in ["m.gguf", "m.gguf.part", "m-00001-of-00002.gguf", "m.part.gguf", "part.gguf"] {
             assert_eq!(piece(Path::new(name)), None, "{name}");
         }
     }

@@ -30,7 +30,15 @@ impl MemoryUse {
         let checkpoint = model.checkpoint();
         let weights = used_tensors(model).map(stored).sum::<u64>();
         let mut table = Buffers::default();
-        Scratch::declare(&mut table, config, heads(config), kv, caps, caps.tuning.pass_tokens, has_gate_biases(checkpoint, config));
+        Scratch::declare(
+            &mut table,
+            config,
+            heads(config),
+            kv,
+            caps,
+            caps.tuning.pass_tokens,
+            has_gate_biases(checkpoint, config),
+        );
         let scratch = table.bytes();
         let mut cache = Kv::new(heads(config), kv, config.layers, context, None, caps);
         while cache.capacity() < context {

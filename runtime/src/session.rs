@@ -67,8 +67,7 @@ impl Session {
         let mut table = inner.table.clone();
         let chunk = caps.tuning.pass_tokens;
         let has_gate_biases = inner.llama.layers.iter().any(|layer| layer.biases.gate_and_up.is_some());
-        let scratch =
-            Scratch::declare(&mut table, config, heads(config), inner.llama.kv, caps, chunk, has_gate_biases);
+        let scratch = Scratch::declare(&mut table, config, heads(config), inner.llama.kv, caps, chunk, has_gate_biases);
         let mut memory = inner.memory.clone();
         memory.allocate(&table).await?;
         let kv = inner.kv();

@@ -110,6 +110,8 @@ const STRETCHES: [(&str, &str); 5] = [
 /// One JSON file of a repository.
 pub(super) struct JsonFile {
     name: String,
+    /// What comes before the keys of an object inside, for messages.
+    prefix: String,
     root: Map<String, Json>,
 }
 
@@ -118,7 +120,7 @@ impl JsonFile {
     pub(super) fn parse(name: &str, bytes: &[u8]) -> Result<Self, FormatError> {
         let file = |fault| FormatError::file(name, Fault::Json(fault));
         match serde_json::from_slice(bytes) {
-            Ok(Json::Object(root)) => Ok(Self { name: name.into(), root }),
+            Ok(Json::Object(root)) => Ok(Self { name: name.into(), prefix: String::new(), root }),
             Ok(other) => Err(file(format!("it holds {}, not an object", kind(&other)))),
             Err(e) => Err(file(e.to_string())),
         }
@@ -133,7 +135,10 @@ impl JsonFile {
     pub(super) fn object(&self, key: &str) -> Result<Option<JsonFile>, FormatError> {
         match self.root.get(key) {
             None | Some(Json::Null) => Ok(None),
-            Some(Json::Object(root)) => Ok(Some(JsonFile { name: self.name.clone(), root: root.clone() })),
+            Some(Json::Object(root)) => {
+                let (name, prefix) = (self.name.clone(), format!("{}{key}.", self.prefix));
+                Ok(Some(JsonFile { name, prefix, root: root.clone() }))
+            }
             Some(other) => Err(self.wrong(key, "an object", other)),
         }
     }
@@ -149,6 +154,7 @@ impl JsonFile {
             Json::String(text) if text.len() <= 40 => format!("a string (`{}`)", text.escape_debug()),
             other => kind(other).into(),
         };
+        let key = format!("{}{key}", self.prefix);
         FormatError::key(self.name.as_str(), key, Fault::ValueKind { expected, found })
     }
 
@@ -275,8 +281,11 @@ impl Settings {
 
     /// Keys that change the forward pass in ways Godwit has no code for.
     fn refuse_variations(&mut self, config: &JsonFile) {
-        let refuse = |key: &str, value: String, known: String| {
-            ConfigError::Unsupported { file: config.name.clone(), key: key.into(), value, known }
+        let refuse = |key: &str, value: String, known: String| ConfigError::Unsupported {
+            file: config.name.clone(),
+            key: key.into(),
+            value,
+            known,
         };
         let class = |value: &Json| value.as_str().is_some_and(|name| CLASSES.contains(&name));
         if let Some(classes) = config.root.get("architectures").filter(|classes| !is_off(classes))

@@ -225,8 +225,7 @@ impl Repository {
         let base = self.name.trim_end_matches(['/', '\\']).rsplit(['/', '\\']).next().unwrap_or_default();
         self.metadata.insert("general.name".into(), Value::String(base.into()));
         let path = format!("{}/{TOKENIZER_CONFIG}", self.name);
-        let config =
-            self.small.get(TOKENIZER_CONFIG).map(|bytes| JsonFile::parse(&path, bytes)).transpose()?;
+        let config = self.small.get(TOKENIZER_CONFIG).map(|bytes| JsonFile::parse(&path, bytes)).transpose()?;
         let eos = config.map(|config| config.token("eos_token")).transpose()?.flatten();
         // A tokenizer that can't be read is the error of whoever wants it.
         let Ok(tokenizer) = self.tokenizer() else { return Ok(()) };
@@ -242,9 +241,10 @@ impl Repository {
         let missing = || match file(SENTENCEPIECE) {
             Some(_) => {
                 let what = "a tokenizer of SentencePiece alone, which is not read".into();
-                let instead = "write a tokenizer.json beside it (transformers' AutoTokenizer, save_pretrained), or give a \
+                let instead =
+                    "write a tokenizer.json beside it (transformers' AutoTokenizer, save_pretrained), or give a \
                                GGUF file"
-                    .into();
+                        .into();
                 FormatError::file(format!("{}/{SENTENCEPIECE}", self.name), Fault::Kind { what, instead })
             }
             None => FormatError::file(format!("{}/{TOKENIZER}", self.name), Fault::Missing),
@@ -557,13 +557,19 @@ fn unsaid_packing(config: &str, stored: &[Stored], has_quantize_config: bool) ->
              original repository or a GGUF file",
         ),
         (Some(tensor), false) => (
-            format!("quantised, by GPTQ or AWQ as it looks (`{}`), but config.json has no quantization_config", tensor.name),
+            format!(
+                "quantised, by GPTQ or AWQ as it looks (`{}`), but config.json has no quantization_config",
+                tensor.name
+            ),
             "give the original repository or a GGUF file",
         ),
-        (None, _) => (
-            format!("quantised by MLX (`{}`)", scaled()?.name),
-            "give the original repository or a GGUF file",
-        ),
+        (None, _) => {
+            (format!("quantised by MLX (`{}`)", scaled()?.name), "give the original repository or a GGUF file")
+        }
     };
-    Some(ConfigError::Kind { file: config.into(), what: format!("a repository that was {what}"), instead: instead.into() })
+    Some(ConfigError::Kind {
+        file: config.into(),
+        what: format!("a repository that was {what}"),
+        instead: instead.into(),
+    })
 }

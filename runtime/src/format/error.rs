@@ -207,7 +207,9 @@ pub enum Fault {
         range: &'static str,
     },
     /// An array of which one value is used for all layers, and whose values differ.
-    #[error("its values differ between layers ({first} and {other}), which is not supported; choose a model whose layers are alike")]
+    #[error(
+        "its values differ between layers ({first} and {other}), which is not supported; choose a model whose layers are alike"
+    )]
     Uneven {
         /// The first value.
         first: u64,
@@ -215,7 +217,9 @@ pub enum Fault {
         other: u64,
     },
     /// A list of templates, none of them the one to use.
-    #[error("it lists templates named {names}, and none named default; write the one to use to chat_template.jinja beside it")]
+    #[error(
+        "it lists templates named {names}, and none named default; write the one to use to chat_template.jinja beside it"
+    )]
     NoDefaultTemplate {
         /// Their names.
         names: String,

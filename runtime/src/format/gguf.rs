@@ -270,7 +270,9 @@ fn check_parts(heads: &[Head]) -> Result<(), FormatError> {
         if parts == 1
             && let Some(count) = count.filter(|&count| count > 1)
         {
-            let part = meta.u64(SPLIT_NO)?.map_or_else(|| "one part".into(), |part| format!("part {}", part.saturating_add(1)));
+            let part = meta
+                .u64(SPLIT_NO)?
+                .map_or_else(|| "one part".into(), |part| format!("part {}", part.saturating_add(1)));
             return Err(FormatError::file(
                 meta.file(),
                 Fault::Kind {

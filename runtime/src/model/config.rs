@@ -324,11 +324,14 @@ impl Keys<'_> {
                 return Err(self.contradiction(format!("`{embedding_name}` has the shape {:?}", embedding.shape)));
             };
             if row != u64::from(width) {
-                let detail =
-                    format!("`{embedding_name}` has rows of {row}, but `{}` is {width}", self.shown("embedding_length"));
+                let detail = format!(
+                    "`{embedding_name}` has rows of {row}, but `{}` is {width}",
+                    self.shown("embedding_length")
+                );
                 return Err(self.contradiction(detail));
             }
-            if let Some(given) = given.filter(|&given| given != rows) {
+            // Where the tokens are listed, their number is what counts: so llama.cpp has it.
+            if let Some(given) = given.filter(|&given| given != rows && tokens.is_none()) {
                 let detail = format!("`{embedding_name}` has {rows} rows, but `{}` is {given}", self.shown(key));
                 return Err(self.contradiction(detail));
             }

@@ -42,6 +42,7 @@ impl Examination {
             Ok(config) => {
                 all.look_at_tensors(checkpoint, &config);
                 all.notes.extend(sliding_window(checkpoint, &config));
+                all.notes.extend(vocabulary(checkpoint, &config));
                 all.config = Some(config);
             }
             Err(error) => all.obstacles.push(error.into()),
@@ -76,4 +77,12 @@ fn sliding_window(checkpoint: &dyn Checkpoint, config: &Config) -> Option<String
         let (file, key, window) = (meta.origin_file(key), meta.origin(key), meta.origin(window));
         format!("{file}: {key} is {limit}, which is not computed: the window is {limit} tokens instead of {window}'s {trained}")
     })
+}
+
+/// What is said of a size of the vocabulary that is not the embedding's.
+fn vocabulary(checkpoint: &dyn Checkpoint, config: &Config) -> Option<String> {
+    let (meta, key) = (checkpoint.metadata(), "llama.vocab_size");
+    let given = meta.u64(key).ok().flatten().filter(|&given| given != u64::from(config.vocab))?;
+    let (file, key, rows) = (meta.origin_file(key), meta.origin(key), config.vocab);
+    Some(format!("{file}: {key} is {given}, but the embedding has {rows} rows: {rows} counts"))
 }

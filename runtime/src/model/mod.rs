@@ -171,10 +171,14 @@ impl Model {
 
     /// The name that the file gives the model, else the file's.
     pub fn name(&self) -> String {
-        let checkpoint = self.checkpoint();
-        let named = checkpoint.metadata().string("general.name").ok().flatten().map(str::to_owned);
-        named.or_else(|| checkpoint.files().first().map(|name| (*name).to_owned())).unwrap_or_default()
+        name(self.checkpoint())
     }
+}
+
+/// The name that the files give a model, else that of the first.
+pub fn name(checkpoint: &dyn Checkpoint) -> String {
+    let named = checkpoint.metadata().string("general.name").ok().flatten().map(str::to_owned);
+    named.or_else(|| checkpoint.files().first().map(|name| (*name).to_owned())).unwrap_or_default()
 }
 
 impl fmt::Debug for Model {

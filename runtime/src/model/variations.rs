@@ -123,9 +123,8 @@ const HARMLESS: [&str; 31] = [
 pub(crate) fn kind(checkpoint: &dyn Checkpoint) -> Result<(), ConfigError> {
     let meta = checkpoint.metadata();
     let file = || meta.file().to_owned();
-    let is = |what: &str, instead: &str| {
-        Err(ConfigError::Kind { file: file(), what: what.into(), instead: instead.into() })
-    };
+    let is =
+        |what: &str, instead: &str| Err(ConfigError::Kind { file: file(), what: what.into(), instead: instead.into() });
     let adapter = "merge it into the model that it was made for (peft's merge_and_unload, llama.cpp's llama-export-lora), \
                    and give the merged model";
     let projector = "it goes beside a language model, whose GGUF file is the one to give; images are not supported";
@@ -165,7 +164,11 @@ fn of_key(meta: &Metadata, key: &str, neutral: &Neutral, head_dim: Option<f64>) 
         // One for each layer.
         Value::Array(array) => match array.numbers() {
             Some(numbers) => numbers,
-            None => return Some(meta.fault(key, Fault::ValueKind { expected: "a number", found: array.kind().into() }).into()),
+            None => {
+                return Some(
+                    meta.fault(key, Fault::ValueKind { expected: "a number", found: array.kind().into() }).into(),
+                );
+            }
         },
         _ => match meta.f64(key) {
             Ok(number) => number.into_iter().collect(),
