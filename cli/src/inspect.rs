@@ -62,7 +62,7 @@ fn as_text(checkpoint: &dyn Checkpoint, found: &Examination) -> anyhow::Result<(
         // An error names a few tensors; here is room for all.
         match obstacle {
             Error::TensorsUnused { file, names } => {
-                out.line(&format!("  {}: no code computes with these tensors:", printable(file)))?;
+                out.line(&format!("  {}: there is no code for these tensors:", printable(file)))?;
                 names.iter().try_for_each(|name| out.line(&format!("    {}", printable(name))))?;
             }
             other => out.line(&format!("  {}", printable(&other.to_string())))?,

@@ -42,7 +42,7 @@ pub enum Error {
     },
     /// Tensors that would change an answer, and that no code computes with.
     #[error(
-        "{file}: no code computes with {}, and what they hold could change the answer; choose a model of the plain Llama architecture",
+        "{file}: there is no code for {}, which may change the answer; choose a model of the plain Llama architecture",
         listed(names)
     )]
     TensorsUnused {

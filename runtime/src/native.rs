@@ -54,10 +54,6 @@ fn open_folder(folder: &Path) -> Result<Vec<Box<dyn Source>>, FormatError> {
     for entry in std::fs::read_dir(folder).map_err(read)? {
         let path = entry.map_err(read)?.path();
         let Some(name) = path.file_name().and_then(|name| name.to_str()).filter(|name| is_part(name)) else { continue };
-        if path.is_symlink() && !path.exists() {
-            let message = format!("it leads nowhere ({})", link_target(&path));
-            return Err(FormatError::file(path.display().to_string(), Fault::Io { doing: "follow the link", message }));
-        }
         // An empty file can't be mapped, and says as much as one that is missing.
         let is_empty = std::fs::metadata(&path).is_ok_and(|metadata| metadata.is_file() && metadata.len() == 0);
         if is_empty && !name.ends_with(".safetensors") {
@@ -151,6 +147,10 @@ fn io(path: &Path, doing: &'static str, error: &std::io::Error) -> FormatError {
 
 /// The length of a regular file. Asked before opening: opening a pipe would wait for its writer.
 fn check(path: &Path) -> Result<u64, FormatError> {
+    if path.is_symlink() && !path.exists() {
+        let message = format!("it leads nowhere ({})", link_target(path));
+        return Err(FormatError::file(path.display().to_string(), Fault::Io { doing: "follow the link", message }));
+    }
     let metadata = std::fs::metadata(path).map_err(|error| io(path, "look at the file", &error))?;
     let fault = if metadata.is_dir() {
         Fault::Folder

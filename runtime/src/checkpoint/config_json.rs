@@ -131,12 +131,17 @@ impl JsonFile {
         &self.name
     }
 
+    /// A key as messages name it: with those of the objects that it is in.
+    fn own(&self, key: &str) -> String {
+        format!("{}{key}", self.prefix)
+    }
+
     /// The object under a key; nothing where the key is missing or null.
     pub(super) fn object(&self, key: &str) -> Result<Option<JsonFile>, FormatError> {
         match self.root.get(key) {
             None | Some(Json::Null) => Ok(None),
             Some(Json::Object(root)) => {
-                let (name, prefix) = (self.name.clone(), format!("{}{key}.", self.prefix));
+                let (name, prefix) = (self.name.clone(), format!("{}.", self.own(key)));
                 Ok(Some(JsonFile { name, prefix, root: root.clone() }))
             }
             Some(other) => Err(self.wrong(key, "an object", other)),
@@ -154,8 +159,7 @@ impl JsonFile {
             Json::String(text) if text.len() <= 40 => format!("a string (`{}`)", text.escape_debug()),
             other => kind(other).into(),
         };
-        let key = format!("{}{key}", self.prefix);
-        FormatError::key(self.name.as_str(), key, Fault::ValueKind { expected, found })
+        FormatError::key(self.name.as_str(), self.own(key), Fault::ValueKind { expected, found })
     }
 
     fn get<T>(
@@ -359,7 +363,7 @@ impl Settings {
         let Some(scaling) = scaling else { return };
         for (key, neutral) in &ROPE_VARIATIONS {
             if let Some(value) = scaling.root.get(*key).filter(|value| changes(value, neutral, None)) {
-                let (file, key, value) = (config.name.clone(), format!("rope_scaling.{key}"), shown(value));
+                let (file, key, value) = (config.name.clone(), scaling.own(key), shown(value));
                 self.obstacles.push(ConfigError::Unsupported { file, key, value, known: neutral.known() });
             }
         }
@@ -380,28 +384,28 @@ impl Settings {
             // transformers 5 writes the theta alone.
             let known = ["rope_theta", "partial_rotary_factor"];
             if !scaling.root.keys().all(|key| known.contains(&key.as_str())) {
-                let error = FormatError::key(config.name.as_str(), "rope_scaling.rope_type", Fault::KeyMissing);
+                let error = FormatError::key(config.name.as_str(), scaling.own("rope_type"), Fault::KeyMissing);
                 self.metadata.set_unusable(TYPE, error);
             }
             return;
         };
         let kind = if kind == "default" { "none".into() } else { kind };
-        self.insert(TYPE, config, "rope_scaling.rope_type", Value::String(kind.clone()));
+        self.insert(TYPE, config, &scaling.own("rope_type"), Value::String(kind.clone()));
         for (key, ours) in STRETCHES {
             let value = scaling.f64(key).map(|value| value.map(Value::F64));
-            self.take(ours, config, &format!("rope_scaling.{key}"), value);
+            self.take(ours, config, &scaling.own(key), value);
         }
         let original = scaling.u64("original_max_position_embeddings");
         let (ours, theirs) =
-            ("llama.rope.scaling.original_context_length", "rope_scaling.original_max_position_embeddings");
-        self.take(ours, config, theirs, original.clone().map(|value| value.map(Value::U64)));
+            ("llama.rope.scaling.original_context_length", scaling.own("original_max_position_embeddings"));
+        self.take(ours, config, &theirs, original.clone().map(|value| value.map(Value::U64)));
         let original = original.ok().flatten();
         let mut factor = scaling.f64("factor").ok().flatten();
         if let (None, Some(original), Some(window), "yarn") = (factor, original, window, kind.as_str())
             && original > 0
         {
             let ratio = window as f64 / original as f64;
-            self.insert("llama.rope.scaling.factor", config, "rope_scaling.factor", Value::F64(ratio));
+            self.insert("llama.rope.scaling.factor", config, &scaling.own("factor"), Value::F64(ratio));
             factor = Some(ratio);
         }
         if let (Some(original), Some(window)) = (original, window)
@@ -428,9 +432,9 @@ impl Settings {
             _ => Ok(None),
         };
         let length = given.map(|given| given.map(|length| Value::F64(length / own(1.0))));
-        self.take(LENGTH, scaling, "rope_scaling.attention_factor", length);
+        self.take(LENGTH, scaling, &scaling.own("attention_factor"), length);
         if scaling.root.get("truncate").is_some_and(|value| changes(value, &Neutral::On, None)) {
-            let (file, key) = (scaling.name.clone(), "rope_scaling.truncate".into());
+            let (file, key) = (scaling.name.clone(), scaling.own("truncate"));
             self.obstacles.push(ConfigError::Unsupported { file, key, value: "false".into(), known: "true".into() });
         }
     }
@@ -527,9 +531,9 @@ fn shown(value: &Json) -> String {
 fn packing(config: &JsonFile) -> Result<Option<Packing>, ConfigError> {
     let quantised = config.object("quantization_config")?;
     if let Some(mlx) = config.root.get("quantization").filter(|mlx| !is_off(mlx)) {
-        let (file, key) = (config.name.clone(), "quantization".into());
-        let known = "the original repository, or a GGUF file; this one is quantised by MLX".into();
-        return Err(ConfigError::Unsupported { file, key, value: shown(mlx), known });
+        let what = format!("a repository that was quantised by MLX (quantization is {})", shown(mlx));
+        let instead = "give the original repository, or a GGUF file".into();
+        return Err(ConfigError::Kind { file: config.name.clone(), what, instead });
     }
     let Some(quantised) = quantised else { return Ok(None) };
     let refuse = |key: &str, value: String, known: &str| {
