@@ -47,7 +47,7 @@ async fn converse(args: &ChatArgs) -> anyhow::Result<()> {
     let mut contexts = Contexts::new(&args.saved, &stop)?;
     let Loaded { model, engine, .. } = load::load(&args.model, &args.common, args.saved.needs_hash(0), &stop).await?;
     contexts.protect(&model)?;
-    let sampling = args.sampling.over(model.sampling());
+    let sampling = args.sampling.over(model.recommended());
     sampling.validate(model.config().vocab).map_err(Error::from)?;
     // A model without a template is found out now, not after the first message.
     model.chat()?;

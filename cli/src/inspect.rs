@@ -1,8 +1,11 @@
 //! `godwit inspect`: what is in a model file.
 
+use std::sync::Arc;
+
 use godwit::checkpoint::Checkpoint;
 use godwit::format::{Array, Value};
-use godwit::{Config, Model};
+use godwit::model::name;
+use godwit::{Config, Error, Examination, Model, RopeOverride};
 use serde_json::json;
 
 use crate::args::InspectArgs;
@@ -15,33 +18,64 @@ const LONGEST: usize = 60;
 const ELEMENTS: usize = 6;
 
 pub fn run(args: &InspectArgs) -> anyhow::Result<()> {
-    show(&load::open(&args.source, &Stop::default())?, args.common.json)
+    let rope = args.source.rope.change().unwrap_or_default();
+    show(&load::checkpoint(&args.source, &Stop::default())?, &rope, args.common.json)
 }
 
-/// Shows an open model.
-pub fn show(model: &Model, json: bool) -> anyhow::Result<()> {
-    if json { as_json(model) } else { as_text(model) }
+/// Shows the files of a model, and whether it can be run with this rotary embedding.
+pub fn show(checkpoint: &Arc<dyn Checkpoint>, rope: &RopeOverride, json: bool) -> anyhow::Result<()> {
+    let mut found = Examination::of(checkpoint.as_ref(), rope);
+    // The tokenizer, and whether it fits the weights.
+    if let Err(error) = Model::from_checkpoint_with(checkpoint.clone(), rope)
+        && !found.obstacles.contains(&error)
+    {
+        found.obstacles.push(error);
+    }
+    if json { as_json(checkpoint.as_ref(), &found) } else { as_text(checkpoint.as_ref(), &found) }
 }
 
-fn as_text(model: &Model) -> anyhow::Result<()> {
-    let (checkpoint, c, mut out) = (model.checkpoint(), model.config(), Output::new());
+fn as_text(checkpoint: &dyn Checkpoint, found: &Examination) -> anyhow::Result<()> {
+    let mut out = Output::new();
     out.line(&format!(
         "{} ({}, {})",
-        printable(&model.name()),
+        printable(&name(checkpoint)),
         checkpoint.kind(),
         output::bytes(checkpoint.file_bytes())
     ))?;
     for file in checkpoint.files() {
         out.line(&format!("  {}", printable(file)))?;
     }
-    for note in checkpoint.notes() {
+    for note in &found.notes {
         out.line(&format!("note: {}", printable(note)))?;
     }
-    out.line(&format!(
-        "\n{} layers of width {}, feed-forward {}\n{} query heads and {} KV heads of {}\n\
-         vocabulary {}, window {} tokens, RoPE theta {}, scaling {:?}",
-        c.layers, c.width, c.ffn, c.heads, c.kv_heads, c.head_dim, c.vocab, c.context, c.theta, c.scaling
-    ))?;
+    if let Some(c) = &found.config {
+        out.line(&format!(
+            "\n{} layers of width {}, feed-forward {}\n{} query heads and {} KV heads of {}\n\
+             vocabulary {}, window {} tokens, RoPE theta {}, scaling {:?}",
+            c.layers, c.width, c.ffn, c.heads, c.kv_heads, c.head_dim, c.vocab, c.context, c.theta, c.scaling
+        ))?;
+    }
+    if !found.obstacles.is_empty() {
+        out.line("\nCan't be run")?;
+    }
+    for obstacle in &found.obstacles {
+        // An error names a few tensors; here is room for all.
+        match obstacle {
+            Error::TensorsUnused { file, names } => {
+                out.line(&format!("  {}: there is no code for these tensors:", printable(file)))?;
+                names.iter().try_for_each(|name| out.line(&format!("    {}", printable(name))))?;
+            }
+            other => out.line(&format!("  {}", printable(&other.to_string())))?,
+        }
+    }
+    let values = found.unused_values.iter().map(ToString::to_string);
+    let tensors = found.unused_tensors.iter().map(|name| format!("tensor {name}, which changes nothing"));
+    let keys = found.unused_keys.iter().map(|key| format!("key {key}, which is not known"));
+    let unused: Vec<String> = values.chain(tensors).chain(keys).collect();
+    if !unused.is_empty() {
+        out.line("\nNot used")?;
+    }
+    unused.iter().try_for_each(|line| out.line(&format!("  {}", printable(line))))?;
     out.line("\nMetadata")?;
     for (key, value) in checkpoint.metadata().iter() {
         out.line(&format!("  {} = {}", printable(key), shown(value)))?;
@@ -49,7 +83,7 @@ fn as_text(model: &Model) -> anyhow::Result<()> {
     out.line("\nTensors")?;
     for tensor in checkpoint.tensors() {
         let shape: Vec<String> = tensor.shape.iter().map(u64::to_string).collect();
-        let (name, format) = (printable(&tensor.name), tensor.format.name());
+        let (name, format) = (printable(&checkpoint.own_name(&tensor.name)), tensor.format.name());
         out.line(&format!("  {name:<30} {format:<7} {:<16} {}", shape.join(" x "), output::bytes(tensor.bytes)))?;
     }
     out.line("\nBy format")?;
@@ -59,26 +93,43 @@ fn as_text(model: &Model) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn as_json(model: &Model) -> anyhow::Result<()> {
-    let checkpoint = model.checkpoint();
+fn as_json(checkpoint: &dyn Checkpoint, found: &Examination) -> anyhow::Result<()> {
     let metadata: serde_json::Map<String, serde_json::Value> =
         checkpoint.metadata().iter().map(|(key, value)| (key.to_owned(), to_json(value))).collect();
     let tensors: Vec<_> = checkpoint
         .tensors()
         .iter()
-        .map(|t| json!({"name": t.name, "format": t.format.name(), "shape": t.shape, "bytes": t.bytes, "offset": t.offset, "part": t.part}))
+        .map(|t| {
+            json!({
+                "name": t.name, "own_name": checkpoint.own_name(&t.name), "format": t.format.name(), "shape": t.shape,
+                "bytes": t.bytes, "offset": t.offset, "part": t.part,
+            })
+        })
         .collect();
     let formats: Vec<_> = by_format(checkpoint)
         .into_iter()
         .map(|(format, tensors, bytes)| json!({"format": format, "tensors": tensors, "bytes": bytes}))
         .collect();
+    let texts = |errors: &[Error]| errors.iter().map(ToString::to_string).collect::<Vec<_>>();
+    let unsupported: Vec<&String> = found
+        .obstacles
+        .iter()
+        .filter_map(|error| if let Error::TensorsUnused { names, .. } = error { Some(names) } else { None })
+        .flatten()
+        .collect();
     Output::new().json(&json!({
-        "name": model.name(),
+        "name": name(checkpoint),
+        "runs": found.obstacles.is_empty(),
+        "obstacles": texts(&found.obstacles),
+        "unsupported_tensors": unsupported,
+        "unused_tensors": found.unused_tensors,
+        "unused_keys": found.unused_keys,
+        "unused_values": found.unused_values.iter().map(ToString::to_string).collect::<Vec<_>>(),
         "kind": checkpoint.kind(),
         "files": checkpoint.files(),
-        "notes": checkpoint.notes(),
+        "notes": found.notes,
         "file_bytes": checkpoint.file_bytes(),
-        "config": config(model.config()),
+        "config": found.config.as_ref().map(config),
         "metadata": metadata,
         "tensors": tensors,
         "formats": formats,
@@ -141,6 +192,7 @@ fn to_json(value: &Value) -> serde_json::Value {
         Value::F64(n) => float(*n),
         Value::Bool(b) => json!(b),
         Value::String(text) => json!(text),
+        Value::Bytes(bytes) => json!(String::from_utf8_lossy(bytes)),
         Value::Array(array) => array_json(array, usize::MAX),
     }
 }
@@ -162,6 +214,7 @@ fn array_json(array: &Array, most: usize) -> serde_json::Value {
         Array::F64(v) => list(v, most, |n| float(*n)),
         Array::Bool(v) => list(v, most, |b| json!(b)),
         Array::String(v) => list(v, most, |text| json!(text)),
+        Array::Bytes(v) => list(v, most, |bytes| json!(String::from_utf8_lossy(bytes))),
         Array::Nested(v) => list(v, most, |inner| array_json(inner, most)),
     }
 }

@@ -1,8 +1,11 @@
 //! From a path or a name to a model on the GPU, with a progress bar on a terminal.
 
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Instant;
 
+use godwit::checkpoint::Checkpoint;
+use godwit::native::open_checkpoint;
 use godwit::quantize::Mix;
 use godwit::{Engine, EngineOptions, Gpu, Model, Progress, Spilling};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
@@ -11,7 +14,7 @@ use crate::args::{Common, ModelArgs, ModelSource};
 use crate::context::{cache_folder, stopped};
 use crate::exit::Usage;
 use crate::hub;
-use crate::output::note;
+use crate::output::{note, printable};
 use crate::stop::{self, Stop};
 
 /// A model ready to run, and how long that took in seconds.
@@ -21,20 +24,26 @@ pub struct Loaded {
     pub load_s: f64,
 }
 
-/// Opens the model, which is downloaded first if need be, or makes the synthetic one.
+/// Opens the model, which is downloaded first if need be, or makes the synthetic one. Says what of its files is ignored.
 pub fn open(source: &ModelSource, stop: &Stop) -> anyhow::Result<Model> {
-    let model = match (&source.model, &source.synthetic) {
-        (_, Some(shape)) => shape.model()?,
-        (Some(path), None) => Model::open(&hub::locate(path, stop)?)?,
-        (None, None) => return Err(Usage("no model is given".into()).into()),
-    };
+    let rope = source.rope.change().unwrap_or_default();
+    let model = Model::from_checkpoint_with(checkpoint(source, stop)?, &rope)?;
+    for note in model.notes() {
+        tracing::warn!("{}", printable(note));
+    }
     if let Some(folder) = cache_folder() {
         model.keep_hash_in(&folder.join("godwit").join("hashes"));
     }
-    Ok(match source.rope.change() {
-        Some(change) => model.with_rope(&change)?,
-        None => model,
-    })
+    Ok(model)
+}
+
+/// Opens the files of a model, whether or not it can be run.
+pub fn checkpoint(source: &ModelSource, stop: &Stop) -> anyhow::Result<Arc<dyn Checkpoint>> {
+    match (&source.model, &source.synthetic) {
+        (_, Some(shape)) => Ok(shape.model()?.shared_checkpoint()),
+        (Some(path), None) => Ok(open_checkpoint(&hub::locate(path, stop)?)?),
+        (None, None) => Err(Usage("no model is given".into()).into()),
+    }
 }
 
 /// Opens the GPU; measures what suits it where nobody has. What suits CPUs is known.

@@ -12,7 +12,7 @@ use crate::context::ended;
 use crate::destination::{Destination, Kind};
 use crate::hub;
 use crate::load::bar;
-use crate::output::{self, Output};
+use crate::output::{self, Output, printable};
 use crate::stop::Stop;
 
 pub fn run(args: &QuantizeArgs) -> anyhow::Result<()> {
@@ -22,6 +22,9 @@ pub fn run(args: &QuantizeArgs) -> anyhow::Result<()> {
     let begin = Instant::now();
     let model = Model::open(&path)?;
     destination.protect(model.checkpoint().paths().into_iter().chain(args.imatrix.clone()))?;
+    for note in model.notes() {
+        tracing::warn!("{}", printable(note));
+    }
     let importance = args.imatrix.as_deref().map(|path| Importance::read(open_file(path)?)).transpose();
     let importance = importance.map_err(Error::from)?;
     let recipe = Recipe { mix: args.mix, overrides: args.overrides.clone(), importance };

@@ -108,7 +108,7 @@ async fn answer_prompt(args: &RunArgs, prompt: &str) -> anyhow::Result<()> {
     let mut contexts = Contexts::new(&args.saved, &stop)?;
     let loaded = load::load(&args.model, &args.common, args.saved.needs_hash(prompt.len()), &stop).await?;
     contexts.protect(&loaded.model)?;
-    let sampling = args.sampling.over(loaded.model.sampling());
+    let sampling = args.sampling.over(loaded.model.recommended());
     sampling.validate(loaded.model.config().vocab).map_err(Error::from)?;
     let mut session = loaded.engine.session().await?;
     let resumed = contexts.resume(&mut session).await?;

@@ -1,5 +1,6 @@
 //! `godwit tokenize`: the tokens of a text.
 
+use godwit::Error;
 use godwit::tokenizer::Special;
 use serde_json::json;
 
@@ -10,8 +11,8 @@ use crate::{input, load};
 
 pub fn run(args: &TokenizeArgs) -> anyhow::Result<()> {
     let text = input::text(args.prompt.as_deref(), args.file.as_deref())?;
-    let model = load::open(&args.source, &Stop::default())?;
-    let tokenizer = model.tokenizer();
+    // A vocabulary without weights is enough.
+    let tokenizer = load::checkpoint(&args.source, &Stop::default())?.tokenizer().map_err(Error::from)?;
     let ids = tokenizer.encode(&text, if args.special { Special::Parse } else { Special::Text })?;
     let mut out = Output::new();
     if args.common.json {

@@ -108,6 +108,7 @@ impl Engine {
             }
             (ContextSize::Max, None) | (ContextSize::Window, _) => window,
         };
+        model.checkpoint().check_weights()?;
         let mut loader = Loader::new(model, &gpu, progress);
         if options.hash_weights {
             loader.hashes = model.weights_hash().while_loading();

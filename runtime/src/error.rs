@@ -47,6 +47,23 @@ pub enum Error {
         /// The tensor.
         name: String,
     },
+    /// Tensors that would change an answer, and that no code computes with.
+    #[error(
+        "{file}: there is no code for {}, which may change the answer; choose a model of the plain Llama architecture",
+        listed(names)
+    )]
+    TensorsUnused {
+        /// The first file.
+        file: String,
+        /// The tensors, by the files' own names.
+        names: Vec<String>,
+    },
+    /// A file that holds hyperparameters and a vocabulary, and no weights.
+    #[error("{file}: this is a vocabulary without weights, which `tokenize` takes; give the whole model")]
+    NoTensors {
+        /// The file.
+        file: String,
+    },
     /// A tensor whose shape contradicts the hyperparameters.
     #[error("tensor `{name}` is {found:?}, but the model's hyperparameters make it {expected:?} (row length first)")]
     TensorShape {
@@ -154,5 +171,17 @@ pub enum FileError {
 impl FileError {
     pub(crate) fn io(file: &std::path::Path, doing: &'static str, error: &std::io::Error) -> Self {
         Self::Io { file: file.display().to_string(), doing, message: error.to_string() }
+    }
+}
+
+/// The first of several tensors, and how many there are.
+fn listed(names: &[String]) -> String {
+    const SHOWN: usize = 4;
+    let shown: Vec<String> = names.iter().take(SHOWN).map(|name| format!("`{}`", name.escape_debug())).collect();
+    let shown = shown.join(", ");
+    match (names.len(), names.len().saturating_sub(SHOWN)) {
+        (1, _) => format!("the tensor {shown}"),
+        (count, 0) => format!("{count} tensors: {shown}"),
+        (count, more) => format!("{count} tensors: {shown} and {more} more"),
     }
 }

@@ -11,6 +11,8 @@ pub mod format;
 pub mod fuzzing;
 pub mod gpu;
 mod growth;
+#[cfg(not(target_arch = "wasm32"))]
+mod kinds;
 mod memory;
 pub mod model;
 #[cfg(not(target_arch = "wasm32"))]
@@ -36,10 +38,10 @@ pub use godwit_shaders::kv::UnknownKvType;
 pub use godwit_shaders::{Format, KvFormat, KvType, Step, Work};
 pub use gpu::{AdapterSummary, Backend, Gpu, GpuError, GpuOptions, HostWork, Launched, Rates};
 pub use memory::{BadContextSize, ContextSize, MemoryUse, peak_process_memory, tokens};
-pub use model::{Config, Model, Progress, RopeOverride, RopeStretch};
+pub use model::{Config, Examination, Model, Progress, RopeOverride, RopeStretch};
 #[cfg(not(target_arch = "wasm32"))]
 pub use prefix_cache::{PrefixCache, Reuse};
-pub use sampling::{Sampling, SamplingError};
+pub use sampling::{Recommended, Sampling, SamplingError};
 pub use saved::{SavedError, SavedHeader};
 pub use session::Session;
 pub use spill::SpillError;

@@ -8,7 +8,7 @@ use godwit_shaders::{Buffers, Caps, Heads, KvFormat, Matrix};
 
 use crate::format::Tensor;
 use crate::gpu::Gpu;
-use crate::model::{Config, Kv, Model, Scratch};
+use crate::model::{Config, Kv, Model, Scratch, has_gate_biases, used_tensors};
 
 /// GPU memory in bytes, by use.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -25,9 +25,18 @@ impl MemoryUse {
     /// What a session of `context` tokens will take when it is full, on a device with these caps.
     pub fn estimate(model: &Model, context: u32, kv: KvFormat, caps: &Caps) -> Self {
         let config = model.config();
-        let weights = model.checkpoint().tensors().iter().map(bytes_on_gpu).sum::<u64>();
+        let checkpoint = model.checkpoint();
+        let weights = used_tensors(model).map(bytes_on_gpu).sum::<u64>();
         let mut table = Buffers::default();
-        Scratch::declare(&mut table, config, heads(config), kv, caps, caps.tuning.pass_tokens);
+        Scratch::declare(
+            &mut table,
+            config,
+            heads(config),
+            kv,
+            caps,
+            caps.tuning.pass_tokens,
+            has_gate_biases(checkpoint, config),
+        );
         let scratch = table.bytes();
         let mut cache = Kv::new(heads(config), kv, config.layers, context, None, caps);
         while cache.capacity() < context {
@@ -75,7 +84,7 @@ impl Model {
             "rope_freqs.weight" => false,
             _ => has_logits || !name.strip_prefix(&last).is_some_and(comes_after_keys_and_values),
         };
-        checkpoint.tensors().iter().filter(|tensor| is_read(&tensor.name)).map(bytes_on_gpu).sum()
+        used_tensors(self).filter(|tensor| is_read(&tensor.name)).map(bytes_on_gpu).sum()
     }
 }
 

@@ -12,7 +12,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::checkpoint::{Checkpoint, Repository, is_part};
 use crate::error::{Error, FileError};
-use crate::format::{Fault, FormatError, Gguf, Identity, Source, copy_from};
+use crate::format::{Bytes, Fault, FormatError, Gguf, Identity, Source, copy_from};
+use crate::kinds;
 
 /// How a file's bytes get into memory.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -29,40 +30,45 @@ pub enum Access {
 /// `config.json` or one of its weight files.
 ///
 /// # Errors
-/// Names the file that is missing, or what is wrong with it.
+/// Names the file that is missing, or what is wrong with it; what is no model is called what it is.
 pub fn open_checkpoint(path: &Path) -> Result<Arc<dyn Checkpoint>, Error> {
     let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
     let folder = match path.is_dir() {
         true => path,
+        false if path.is_file() && name.starts_with("adapter_") => {
+            return Err(kinds::adapter(folder_of(path), path).into());
+        }
         false if path.is_file() && is_part(name) => folder_of(path),
         false => return Ok(Arc::new(Gguf::read(open_parts(path)?)?)),
     };
     if !folder.join("config.json").exists() {
-        return Err(FormatError::file(folder.display().to_string(), Fault::Folder).into());
+        return Err(kinds::of_folder(folder).into());
     }
-    Ok(Arc::new(Repository::read(&folder.display().to_string(), open_folder(folder)?)?))
+    let read = Repository::read(&folder.display().to_string(), open_folder(folder)?);
+    Ok(Arc::new(read.map_err(|error| kinds::without_weights(folder, error))?))
 }
 
-/// Opens the files of a repository that matter. A link is followed where it stays in the folder, or leads to the blobs of the
-/// hub's cache that the folder is a snapshot of (`models--OWNER--NAME/snapshots/REVISION`).
+/// Opens the files of a repository that matter. Links are followed wherever they lead: whoever names a folder has made its links,
+/// or had them made. What an index inside names is looked for among these files, so that it can't lead elsewhere.
 fn open_folder(folder: &Path) -> Result<Vec<Box<dyn Source>>, FormatError> {
     let read = |error: io::Error| io(folder, "read the folder", &error);
-    let home = folder.canonicalize().map_err(read)?;
-    let blobs = home.parent().filter(|parent| parent.ends_with("snapshots")).and_then(Path::parent);
-    let blobs = blobs.map(|model| model.join("blobs"));
-    let mut files = Vec::new();
+    let mut files: Vec<Box<dyn Source>> = Vec::new();
     for entry in std::fs::read_dir(folder).map_err(read)? {
         let path = entry.map_err(read)?.path();
-        if !path.file_name().and_then(|name| name.to_str()).is_some_and(is_part) {
+        let Some(name) = path.file_name().and_then(|name| name.to_str()).filter(|name| is_part(name)) else { continue };
+        // An empty file can't be mapped, and says as much as one that is missing.
+        let is_empty = std::fs::metadata(&path).is_ok_and(|metadata| metadata.is_file() && metadata.len() == 0);
+        if is_empty && !name.ends_with(".safetensors") {
+            files.push(Box::new(Bytes { name: path.display().to_string(), data: Vec::new() }));
             continue;
-        }
-        let real = path.canonicalize().map_err(|error| io(&path, "follow the link", &error))?;
-        if !real.starts_with(&home) && !blobs.as_ref().is_some_and(|blobs| real.starts_with(blobs)) {
-            return Err(FormatError::file(path.display().to_string(), Fault::Link));
         }
         files.push(open(&path, Access::Mapped)?);
     }
     Ok(files)
+}
+
+fn link_target(path: &Path) -> String {
+    std::fs::read_link(path).map_or_else(|error| error.to_string(), |target| target.display().to_string())
 }
 
 /// Opens a model file, memory-mapped; of a model in several files, all parts.
@@ -81,7 +87,11 @@ pub fn open_parts(path: &Path) -> Result<Vec<Box<dyn Source>>, FormatError> {
 /// Names the file that is missing, empty, a folder, or can't be read.
 pub fn open_parts_with(path: &Path, access: Access) -> Result<Vec<Box<dyn Source>>, FormatError> {
     let Some(pattern) = path.file_name().and_then(|name| Pattern::of(name.to_str()?)) else {
-        return Ok(vec![open(path, access)?]);
+        let file = open(path, access)?;
+        return match kinds::piece(path) {
+            Some(error) => Err(error),
+            None => Ok(vec![file]),
+        };
     };
     let part_path = |part| path.with_file_name(pattern.name(part));
     // The named file's own fault comes first: its name may have been mistyped.
@@ -139,6 +149,10 @@ fn io(path: &Path, doing: &'static str, error: &std::io::Error) -> FormatError {
 
 /// The length of a regular file. Asked before opening: opening a pipe would wait for its writer.
 fn check(path: &Path) -> Result<u64, FormatError> {
+    if path.is_symlink() && !path.exists() {
+        let message = format!("it leads nowhere ({})", link_target(path));
+        return Err(FormatError::file(path.display().to_string(), Fault::Io { doing: "follow the link", message }));
+    }
     let metadata = std::fs::metadata(path).map_err(|error| io(path, "look at the file", &error))?;
     let fault = if metadata.is_dir() {
         Fault::Folder

@@ -2,7 +2,7 @@
 
 use thiserror::Error;
 
-use crate::format::{FormatError, Metadata};
+use crate::format::{Fault, FormatError, Metadata};
 
 /// How the next token is chosen.
 ///
@@ -53,20 +53,6 @@ impl Default for Sampling {
 }
 
 impl Sampling {
-    /// What the metadata of a checkpoint recommends (`general.sampling.*`), on top of the default.
-    pub(crate) fn of_metadata(metadata: &Metadata) -> Result<Self, FormatError> {
-        let float = |key: &str| metadata.f32(&format!("general.sampling.{key}"));
-        let default = Self::default();
-        Ok(Self {
-            temperature: float("temp")?.unwrap_or(default.temperature),
-            top_k: metadata.u32("general.sampling.top_k")?.unwrap_or(default.top_k),
-            top_p: float("top_p")?.unwrap_or(default.top_p),
-            min_p: float("min_p")?.unwrap_or(default.min_p),
-            repetition_penalty: float("penalty_repeat")?.unwrap_or(default.repetition_penalty),
-            ..default
-        })
-    }
-
     /// Always the most likely token.
     pub fn greedy() -> Self {
         Self { temperature: 0.0, top_p: 1.0, ..Self::default() }
@@ -110,6 +96,97 @@ impl Sampling {
             }
         }
         Ok(())
+    }
+}
+
+/// The parameters that a model's files may recommend.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Parameter {
+    /// [`Sampling::temperature`].
+    Temperature,
+    /// [`Sampling::top_k`].
+    TopK,
+    /// [`Sampling::top_p`].
+    TopP,
+    /// [`Sampling::min_p`].
+    MinP,
+    /// [`Sampling::repetition_penalty`].
+    RepetitionPenalty,
+}
+
+impl Parameter {
+    const ALL: [Self; 5] = [Self::Temperature, Self::TopK, Self::TopP, Self::MinP, Self::RepetitionPenalty];
+
+    /// GGUF's key.
+    fn key(self) -> &'static str {
+        match self {
+            Self::Temperature => "general.sampling.temp",
+            Self::TopK => "general.sampling.top_k",
+            Self::TopP => "general.sampling.top_p",
+            Self::MinP => "general.sampling.min_p",
+            Self::RepetitionPenalty => "general.sampling.penalty_repeat",
+        }
+    }
+
+    /// Sets it to what the metadata recommends, if that can be used.
+    fn set(self, sampling: &mut Sampling, metadata: &Metadata) -> Result<(), FormatError> {
+        let key = self.key();
+        if self == Self::TopK {
+            // -1 is how other tools write that all tokens stay.
+            let Some(number) = metadata.f64(key)? else { return Ok(()) };
+            match number {
+                all if all.fract() == 0.0 && (-1.0..=0.0).contains(&all) => sampling.top_k = 0,
+                _ => sampling.top_k = metadata.u32(key)?.unwrap_or(sampling.top_k),
+            }
+            return Ok(());
+        }
+        let Some(value) = metadata.f32(key)? else { return Ok(()) };
+        let mut changed = sampling.clone();
+        match self {
+            Self::Temperature => changed.temperature = value,
+            Self::TopP => changed.top_p = value,
+            Self::MinP => changed.min_p = value,
+            Self::TopK | Self::RepetitionPenalty => changed.repetition_penalty = value,
+        }
+        match changed.validate(u32::MAX) {
+            Err(SamplingError::OutOfRange { value, range, .. }) => {
+                Err(metadata.fault(key, Fault::OutOfRange { value: value.to_string(), range }))
+            }
+            _ => {
+                *sampling = changed;
+                Ok(())
+            }
+        }
+    }
+}
+
+/// What the files of a model recommend of sampling. A value that makes no sense matters only where it would be used.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Recommended {
+    sampling: Sampling,
+    faults: Vec<(Parameter, FormatError)>,
+}
+
+impl Recommended {
+    /// Reads `general.sampling.*`, on top of the default.
+    pub(crate) fn read(metadata: &Metadata) -> Self {
+        let mut all = Self { sampling: Sampling::default(), faults: Vec::new() };
+        for parameter in Parameter::ALL {
+            if let Err(error) = parameter.set(&mut all.sampling, metadata) {
+                all.faults.push((parameter, error));
+            }
+        }
+        all
+    }
+
+    /// The values that make sense, on top of the default.
+    pub fn sampling(&self) -> Sampling {
+        self.sampling.clone()
+    }
+
+    /// The values that make no sense, instead of which the defaults are used: which parameter, and what is wrong where.
+    pub fn faults(&self) -> &[(Parameter, FormatError)] {
+        &self.faults
     }
 }
 

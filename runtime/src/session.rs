@@ -66,7 +66,8 @@ impl Session {
         let (config, caps) = (inner.model.config(), inner.gpu.caps());
         let mut table = inner.table.clone();
         let chunk = caps.tuning.pass_tokens;
-        let scratch = Scratch::declare(&mut table, config, heads(config), inner.llama.kv, caps, chunk);
+        let has_gate_biases = inner.llama.layers.iter().any(|layer| layer.biases.gate_and_up.is_some());
+        let scratch = Scratch::declare(&mut table, config, heads(config), inner.llama.kv, caps, chunk, has_gate_biases);
         let mut memory = inner.memory.clone();
         memory.allocate(&table).await?;
         let kv = inner.kv();

@@ -2,6 +2,7 @@
 //!
 //! [`KERNELS`] is the one table that pipelines, validation, tests and benchmarks are driven from.
 
+pub mod add_bias;
 pub mod adjust;
 pub mod argmax;
 pub mod attend;
@@ -22,6 +23,7 @@ pub mod rms_norm;
 pub mod rope_append;
 pub mod rope_attend;
 pub mod sample;
+pub mod swiglu;
 pub mod testing;
 pub mod weights;
 
@@ -34,10 +36,12 @@ pub use plan::{BufferRef, Buffers, Dispatch, Plan, Upload};
 pub use weights::{Matrix, Shard};
 
 /// Every kernel.
-pub static KERNELS: [&Kernel; 14] = [
+pub static KERNELS: [&Kernel; 16] = [
     &embed::EMBED,
     &rms_norm::RMS_NORM,
     &matmul::MATMUL,
+    &add_bias::ADD_BIAS,
+    &swiglu::SWIGLU,
     &rope_append::ROPE_APPEND,
     &rope_attend::ROPE_ATTEND,
     &attend::ATTEND,

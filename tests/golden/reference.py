@@ -62,7 +62,8 @@ class Config:
         head_dim = get("attention.key_length", width // heads)
         window = get("context_length")
         linear = get("rope.scale_linear", 0.0)
-        kind = get("rope.scaling.type", "linear" if linear else "none")
+        factor = get("rope.scaling.factor", 0.0)
+        kind = get("rope.scaling.type", "linear" if linear or factor else "none")
         scaling = {
             "type": kind,
             "factor": get("rope.scaling.factor", linear or 1.0),

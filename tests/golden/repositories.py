@@ -33,6 +33,16 @@ REPOSITORIES = {
     }),
 }
 
+# The same with biases. name: which parts have some, and what config.json says of it
+BIASED = {
+    "biased": ("self_attn mlp", {"attention_bias": True, "mlp_bias": True}),
+    # llama.cpp's converter takes biases that config.json does not mention.
+    "unsaid_biases": ("self_attn", {"attention_bias": None}),
+    # Older GPTQ tools write biases of zeros to every matrix.
+    "zero_biases": ("", {"attention_bias": False, "mlp_bias": False}),
+}
+BIASED_SHAPE = (4, 2, False, "F16", 2, {"rope_theta": 10000.0})
+
 # Matrices of 4 bits. name: what quantization_config says
 PACKED = {
     "gptq": {"quant_method": "gptq", "bits": 4, "group_size": 128, "desc_act": False, "sym": False},
@@ -65,12 +75,16 @@ def safetensors(path, tensors: list[tuple[str, str, np.ndarray, bytes]]) -> None
     path.write_bytes(len(header).to_bytes(8, "little") + header + b"".join(data for *_, data in tensors))
 
 
-def weights(heads: int, kv_heads: int, tied: bool, seed: int) -> dict[str, np.ndarray]:
+def weights(name: str, heads: int, kv_heads: int, tied: bool, seed: int) -> dict[str, np.ndarray]:
     random, width = np.random.default_rng(seed), heads * HEAD_DIM
-    made = {}
+    made, repository = {}, name
 
     def matrix(name: str, rows: int, columns: int) -> None:
         made[name] = (random.standard_normal((rows, columns)) / np.sqrt(columns)).astype(np.float32)
+        if repository in BIASED and "_proj" in name:
+            has_bias = any(part in name for part in BIASED[repository][0].split())
+            scale = 0.5 if has_bias else 0.0
+            made[name.replace(".weight", ".bias")] = (scale * random.standard_normal(rows)).astype(np.float32)
 
     def vector(name: str) -> None:
         made[name] = (1 + 0.1 * random.standard_normal(width)).astype(np.float32)
@@ -152,7 +166,7 @@ def write(name: str, heads, kv_heads, tied, kind, shards, rope) -> dict[str, np.
     folder = OUT / name
     folder.mkdir(parents=True, exist_ok=True)
     tensors, meant = [], {}
-    for tensor, values in weights(heads, kv_heads, tied, seed=len(name) * 100 + heads).items():
+    for tensor, values in weights(name, heads, kv_heads, tied, seed=len(name) * 100 + heads).items():
         if name in PACKED and "_proj" in tensor:
             parts, meant[tensor] = pack(tensor, values, PACKED[name])
             tensors += parts
@@ -166,7 +180,7 @@ def write(name: str, heads, kv_heads, tied, kind, shards, rope) -> dict[str, np.
             "num_attention_heads": heads, "num_key_value_heads": kv_heads, "rms_norm_eps": 1e-5, "vocab_size": VOCAB,
             "max_position_embeddings": WINDOW, "tie_word_embeddings": tied, "attention_bias": False, "mlp_bias": False,
             "bos_token_id": VOCAB - 2, "eos_token_id": VOCAB - 1,
-        } | rope | ({"quantization_config": PACKED[name]} if name in PACKED else {}),
+        } | rope | ({"quantization_config": PACKED[name]} if name in PACKED else {}) | BIASED.get(name, ("", {}))[1],
         "generation_config.json": {"eos_token_id": [VOCAB - 1, 5], "do_sample": True, "temperature": 0.7, "top_p": 0.8},
         "tokenizer.json": TOKENIZER,
         "tokenizer_config.json": {
@@ -216,13 +230,13 @@ def reference_logits(name: str, meant: dict[str, np.ndarray], heads, kv_heads, t
         if kind != "linear":
             w.add_uint32("llama.rope.scaling.original_context_length", inner["original_max_position_embeddings"])
     for tensor, values in meant.items():
-        if tensor.endswith(("q_proj.weight", "k_proj.weight")):
-            halves = values.reshape(-1, 2, HEAD_DIM // 2, values.shape[1])
+        part, kind = tensor.rsplit(".", 1)
+        if part.endswith(("q_proj", "k_proj")):
+            halves = values.reshape(-1, 2, HEAD_DIM // 2, *values.shape[1:])
             values = np.ascontiguousarray(halves.swapaxes(1, 2).reshape(values.shape))
-        part = tensor.removesuffix(".weight")
         if part.startswith("model.layers."):
             _, _, layer, part = part.split(".", 3)
-            ours = f"blk.{layer}.{GGUF_NAMES[part]}.weight"
+            ours = f"blk.{layer}.{GGUF_NAMES[part]}.{kind}"
         else:
             ours = {"model.embed_tokens": "token_embd", "model.norm": "output_norm", "lm_head": "output"}[part] + ".weight"
         w.add_tensor(ours, values)
@@ -248,11 +262,11 @@ def main() -> None:
     check = "--transformers" in sys.argv
     OUT.mkdir(parents=True, exist_ok=True)
     golden = {}
-    for name, shape in (REPOSITORIES | dict.fromkeys(PACKED, PACKED_SHAPE)).items():
+    for name, shape in (REPOSITORIES | dict.fromkeys(BIASED, BIASED_SHAPE) | dict.fromkeys(PACKED, PACKED_SHAPE)).items():
         logits = reference_logits(name, write(name, *shape), *shape)
         np.asarray(logits, dtype="<f4").tofile(OUT / f"{name}.f32")
         # transformers runs packed matrices only with other packages, on GPUs.
-        if check and name in REPOSITORIES:
+        if check and name not in PACKED:
             theirs = transformers_logits(name)
             nmse = np.sum((logits - theirs) ** 2) / np.sum(theirs**2)
             print(f"{name}: the reference differs from transformers by {np.abs(logits - theirs).max():.1e} at most, NMSE {nmse:.1e}")

@@ -25,6 +25,15 @@ SHAPES = {
     "linear": (6, 1, 64, True, 1e4, "Q4_0", {"type": "linear", "factor": 4.0}),
     "yarn": (4, 2, 80, False, 1e4, "F32", {"type": "yarn", "factor": 4.0, "original": 32}),
     "long": (4, 1, 96, True, 2804339835.0, "BF16", {}),
+    "biased": (4, 2, 64, False, 1e4, "Q8_0", {}),
+    "qkv_biased": (6, 2, 64, True, 5e5, "F16", {"type": "linear", "factor": 2.0, "unsaid": True}),
+    "up_biased": (4, 4, 32, True, 1e4, "F32", {}),
+}
+# Projections that have biases. Large ones: an answer without them is another.
+BIASES = {
+    "biased": ["attn_q", "attn_k", "attn_v", "attn_output", "ffn_gate", "ffn_up", "ffn_down"],
+    "qkv_biased": ["attn_q", "attn_v"],
+    "up_biased": ["ffn_up"],
 }
 # The one that is written in parts of so many tensors too: NAME-00001-of-0000N.gguf.
 SPLIT, PART = "llama3_1", 8
@@ -53,7 +62,9 @@ def write(path, heads, kv_heads, head_dim, tied, theta, kind, scaling, part=0) -
     w.add_rope_dimension_count(head_dim)
     w.add_rope_freq_base(theta)
     if scaling.get("type") in ("linear", "yarn"):
-        w.add_string("llama.rope.scaling.type", scaling["type"])
+        # A factor without a type is linear.
+        if not scaling.get("unsaid"):
+            w.add_string("llama.rope.scaling.type", scaling["type"])
         w.add_float32("llama.rope.scaling.factor", scaling["factor"])
     if "original" in scaling:
         w.add_uint32("llama.rope.scaling.original_context_length", scaling["original"])
@@ -67,6 +78,9 @@ def write(path, heads, kv_heads, head_dim, tied, theta, kind, scaling, part=0) -
     def matrix(name: str, rows: int, columns: int) -> None:
         weights = (random.standard_normal((rows, columns)) / np.sqrt(columns)).astype(np.float32)
         w.add_tensor(name, quantize(weights, quantised), raw_dtype=quantised)
+        part = name.removesuffix(".weight")
+        if part.split(".")[-1] in BIASES.get(path.stem, []):
+            w.add_tensor(f"{part}.bias", (0.5 * random.standard_normal(rows)).astype(np.float32))
 
     def vector(name: str, length: int) -> None:
         w.add_tensor(name, (1 + 0.1 * random.standard_normal(length)).astype(np.float32))

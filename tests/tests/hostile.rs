@@ -2,8 +2,10 @@
 
 use std::fmt::Write as _;
 
-use godwit::format::{Bytes, Source};
-use godwit::{EngineOptions, Error, Model};
+use godwit::checkpoint::Checkpoint;
+use godwit::format::{Bytes, Gguf, Source};
+use godwit::sampling::Parameter;
+use godwit::{Error, Model, RopeOverride, RopeStretch, Sampling};
 use godwit_tests::gguf::{Builder, Field, array, f32, i32s, string, strings, u32};
 
 fn open(bytes: Vec<u8>) -> Result<Model, Error> {
@@ -16,6 +18,11 @@ fn source(name: &str, data: Vec<u8>) -> Box<dyn Source> {
 
 fn nested(depth: usize) -> Field {
     (0..depth).fold(array(4, 0, vec![]), |inner, _| array(9, 1, inner.1))
+}
+
+/// A string that is not UTF-8.
+fn latin1() -> Field {
+    Field(8, [&4_u64.to_le_bytes()[..], b"caf\xe9"].concat())
 }
 
 fn cases() -> Vec<(&'static str, Vec<u8>)> {
@@ -35,7 +42,8 @@ fn cases() -> Vec<(&'static str, Vec<u8>)> {
         ("key count 2^40", llama().change(|b| b.key_count = Some(1 << 40)).build()),
         ("string of u64::MAX bytes", set("x", Field(8, u64::MAX.to_le_bytes().to_vec()))),
         ("string of 500 MB", set("x", Field(8, 500_000_000_u64.to_le_bytes().to_vec()))),
-        ("string that is not UTF-8", set("x", Field(8, [&2_u64.to_le_bytes()[..], &[0xff, 0xfe]].concat()))),
+        ("a needed string that is not UTF-8", set("general.architecture", latin1())),
+        ("tokens that are not UTF-8", set("tokenizer.ggml.tokens", array(8, 1, latin1().1))),
         ("array of u64::MAX numbers", set("x", array(4, u64::MAX, vec![0; 8]))),
         ("array of 2^61 u64", set("x", array(10, 1 << 61, vec![0; 8]))),
         ("array of 2^62 empty strings", set("x", array(8, 1 << 62, vec![0; 8]))),
@@ -156,17 +164,194 @@ fn any_flipped_byte_is_survived() {
     }
 }
 
-/// Shapes that contradict the hyperparameters, and missing tensors, are found when the weights are loaded.
+/// Shapes that contradict the hyperparameters, and missing tensors, are found before weights are loaded.
 #[test]
 fn tensors_must_fit_the_model() {
-    let load = |builder: Builder| {
-        let model = open(builder.build()).expect("the header is fine");
-        let gpu = godwit_tests::model::gpu(false);
-        pollster::block_on(godwit::Engine::load(gpu, &model, &EngineOptions::default(), &mut |_| ())).err()
+    let opens = |builder: Builder| open(builder.build()).map(|_| ());
+    assert_eq!(opens(Builder::llama()), Ok(()));
+    let missing = opens(Builder::llama().change(|b| drop(b.rows.remove(4))));
+    assert_eq!(missing, Err(Error::TensorMissing { name: "blk.0.attn_k.weight".into() }));
+    let shape = opens(Builder::llama().change(|b| b.rows[3].shape = vec![32, 128]));
+    assert!(matches!(shape, Err(Error::TensorShape { name, .. }) if name == "blk.0.attn_q.weight"));
+    let bias = opens(Builder::llama().change(|b| b.tensor("blk.0.attn_q.bias", &[32])));
+    assert!(matches!(bias, Err(Error::TensorShape { name, .. }) if name == "blk.0.attn_q.bias"));
+}
+
+/// Nothing in a model is ignored silently: a tensor is computed with, changes nothing, or is refused by name.
+#[test]
+fn tensors_that_no_code_computes_with_are_refused() {
+    let with = |name: &str, shape: &[u64]| open(Builder::llama().change(|b| b.tensor(name, shape)).build());
+    for name in [
+        "blk.0.attn_q_norm.weight",
+        "blk.0.attn_k_norm.weight",
+        "blk.0.attn_norm.bias",
+        "blk.0.post_attention_norm.weight",
+        "blk.0.ffn_gate_inp.weight",
+        "blk.0.ffn_gate_exps.weight",
+        "blk.0.attn_qkv.weight",
+        "blk.0.attn_sinks.weight",
+        "blk.0.attn_q.scale",
+        "blk.0.attn_q.weight.lora_a",
+        "blk.1.attn_q.weight",
+        "blk.00.attn_q.bias",
+        "blk.0.foo.weight",
+        "output_norm.bias",
+        "output.bias",
+        "token_embd_norm.weight",
+        "rope_factors_long.weight",
+        "masked_bias.weight",
+    ] {
+        let refused = Err(Error::TensorsUnused { file: "model.gguf".into(), names: vec![name.into()] });
+        assert_eq!(with(name, &[64]).map(|_| ()), refused);
+        assert!(with(name, &[64]).expect_err(name).to_string().contains(name));
+    }
+    let many = Builder::llama().change(|b| (0..9).for_each(|i| b.tensor(&format!("extra.{i}"), &[1])));
+    let said = open(many.build()).expect_err("nine tensors").to_string();
+    assert!(said.contains("9 tensors: `extra.0`") && said.contains("`extra.3` and 5 more"), "{said}");
+
+    for part in ["attn_q", "attn_k", "attn_v", "attn_output", "ffn_gate", "ffn_up", "ffn_down"] {
+        with(&format!("blk.0.{part}.bias"), &[64]).expect("biases of projections are computed");
+    }
+    for name in ["blk.0.attn_rot_embd.weight", "blk.0.attn.rotary_emb.inv_freq", "blk.0.attn.masked_bias"] {
+        with(name, &[32]).expect("it changes nothing");
+    }
+}
+
+/// Hyperparameters that would change an answer are refused by key and value, unless the value changes nothing.
+#[test]
+fn variations_are_refused_by_key_and_value() {
+    let flag = |on: bool| Field(7, vec![u8::from(on)]);
+    let with = |key: &str, value: Field| open(Builder::llama().with(key, value).build());
+    for (key, bad, shown, good) in [
+        ("llama.expert_count", u32(8), "8", u32(0)),
+        ("llama.attention.causal", flag(false), "false", flag(true)),
+        ("llama.use_parallel_residual", flag(true), "true", flag(false)),
+        ("llama.attention.clamp_kqv", f32(8.0), "8", f32(0.0)),
+        ("llama.attention.scale", f32(0.5), "0.5", f32(0.125)),
+        ("llama.attention.max_alibi_bias", f32(8.0), "8", f32(0.0)),
+        ("llama.attn_logit_softcapping", f32(50.0), "50", f32(0.0)),
+        ("llama.final_logit_softcapping", f32(30.0), "30", f32(0.0)),
+        ("llama.logit_scale", f32(0.25), "0.25", f32(1.0)),
+        ("llama.residual_scale", f32(0.5), "0.5", f32(1.0)),
+        ("llama.embedding_scale", f32(12.0), "12", f32(1.0)),
+        ("llama.rope.scaling.attn_factor", f32(2.0), "2", f32(1.0)),
+        ("llama.rope.dimension_sections", i32s(&[8, 12]), "8", i32s(&[0, 0])),
+        ("general.type", string("retriever"), "`retriever`", string("model")),
+    ] {
+        let said = with(key, bad).expect_err(key).to_string();
+        assert!(said.contains(&format!("`{key}` is {shown}, which is not supported")), "{said}");
+        with(key, good).expect("it changes nothing");
+    }
+    with("llama.rope.scaling.finetuned", flag(true)).expect("it describes");
+    with("llama.foo", u32(7)).expect("whether it would change something can't be known");
+}
+
+/// A sliding window changes nothing up to its length: the window is no longer.
+#[test]
+fn sliding_windows_limit_the_window() {
+    let builder = Builder::llama().with("llama.attention.sliding_window", u32(100));
+    let model = open(builder.build()).expect("it opens");
+    assert_eq!(model.config().context, 100);
+    assert!(
+        model.notes().iter().any(|note| note.contains("llama.attention.sliding_window is 100")),
+        "{:?}",
+        model.notes()
+    );
+    let longer = RopeOverride { window: Some(101), ..RopeOverride::default() };
+    let said = model.with_rope(&longer).expect_err("too long").to_string();
+    assert!(said.contains("`llama.attention.sliding_window` is 100"), "{said}");
+    let wide = Builder::llama().with("llama.attention.sliding_window", u32(4096));
+    let model = open(wide.build()).expect("it opens");
+    assert_eq!((model.config().context, model.notes().len()), (128, 0));
+}
+
+/// Files that are no whole model are called what they are.
+#[test]
+fn kinds_of_files_are_named() {
+    let of =
+        |kind: &str| open(Builder::llama().with("general.type", string(kind)).build()).expect_err(kind).to_string();
+    assert!(of("adapter").contains("this is a LoRA adapter"), "{}", of("adapter"));
+    assert!(of("mmproj").contains("projector"), "{}", of("mmproj"));
+    assert!(of("imatrix").contains("importance matrix"), "{}", of("imatrix"));
+    let clip = open(Builder::llama().with("general.architecture", string("clip")).build()).expect_err("a projector");
+    assert!(clip.to_string().contains("projector"), "{clip}");
+    let empty = Builder::llama().change(|b| (b.rows, b.data) = (Vec::new(), Vec::new())).build();
+    let said = open(empty.clone()).expect_err("no weights").to_string();
+    assert!(said.contains("a vocabulary without weights"), "{said}");
+    // Its tokenizer is of use all the same.
+    let vocabulary = Gguf::read(vec![source("vocab.gguf", empty)]).expect("it reads");
+    assert_eq!(Checkpoint::tokenizer(&vocabulary).expect("a tokenizer").vocab_size(), 32);
+    let split = Builder::llama()
+        .with("split.count", Field(2, 3_u16.to_le_bytes().to_vec()))
+        .with("split.no", Field(2, 1_u16.to_le_bytes().to_vec()));
+    let said = open(split.build()).expect_err("a part").to_string();
+    assert!(said.contains("part 2 of a model that is split into 3 files"), "{said}");
+}
+
+/// What nothing needs may have any type; counts may come as any number, and one for each layer where all are the same.
+#[test]
+fn what_is_not_needed_may_be_anything() {
+    let double = |value: f64| Field(12, value.to_le_bytes().to_vec());
+    let wide = |value: u64| Field(10, value.to_le_bytes().to_vec());
+    for (key, value) in [
+        ("general.description", latin1()),
+        ("general.tags", array(8, 1, latin1().1)),
+        ("general.name", u32(5)),
+        ("general.extra", nested(2)),
+        ("tokenizer.ggml.scores", i32s(&[0; 32])),
+        ("tokenizer.ggml.scores", array(8, 0, vec![])),
+        ("tokenizer.chat_template", strings(&["x"])),
+        ("llama.context_length", wide(128)),
+        ("llama.context_length", double(128.0)),
+        ("llama.attention.head_count", i32s(&[1])),
+        ("llama.attention.head_count_kv", i32s(&[1, 1])),
+        ("llama.feed_forward_length", i32s(&[64, 64, 64])),
+        ("llama.vocab_size", u32(31)),
+        ("general.sampling.top_k", i32s(&[-1])),
+        ("general.sampling.temp", f32(-1.0)),
+        ("general.sampling.top_p", string("0.9")),
+    ] {
+        if let Err(error) = open(Builder::llama().with(key, value).build()) {
+            panic!("{key}: {error}");
+        }
+    }
+    let uneven = open(Builder::llama().with("llama.feed_forward_length", i32s(&[64, 96])).build());
+    let said = uneven.expect_err("two widths").to_string();
+    assert!(said.contains("llama.feed_forward_length") && said.contains("64 and 96"), "{said}");
+}
+
+/// Recommended values are checked where they are used; the others stay as they are.
+#[test]
+fn recommendations_that_make_no_sense_are_known() {
+    let builder = Builder::llama()
+        .with("general.sampling.temp", f32(-1.0))
+        .with("general.sampling.top_k", Field(5, (-1_i32).to_le_bytes().to_vec()))
+        .with("general.sampling.top_p", f32(0.5));
+    let model = open(builder.build()).expect("it opens");
+    let default = Sampling::default();
+    assert_eq!(model.sampling(), Sampling { temperature: default.temperature, top_k: 0, top_p: 0.5, ..default });
+    let [(parameter, error)] = model.recommended().faults() else { panic!("{:?}", model.recommended()) };
+    assert_eq!(*parameter, Parameter::Temperature);
+    let said = error.to_string();
+    assert_eq!(said, "model.gguf, key `general.sampling.temp`: it is -1, but must be a number at least 0");
+}
+
+/// A rotary embedding that is replaced need not make sense.
+#[test]
+fn what_the_caller_replaces_is_not_read() {
+    let open = |key: &str, value: Field, rope: &RopeOverride| {
+        let gguf = Gguf::read(vec![source("model.gguf", Builder::llama().with(key, value).build())]).expect("it reads");
+        Model::from_checkpoint_with(std::sync::Arc::new(gguf), rope)
     };
-    assert_eq!(load(Builder::llama()), None);
-    let missing = load(Builder::llama().change(|b| b.rows[4].name = "blk.0.other.weight".into()));
-    assert_eq!(missing, Some(Error::TensorMissing { name: "blk.0.attn_k.weight".into() }));
-    let shape = load(Builder::llama().change(|b| b.rows[3].shape = vec![32, 128]));
-    assert!(matches!(shape, Some(Error::TensorShape { name, .. }) if name == "blk.0.attn_q.weight"));
+    let theta = RopeOverride { theta: Some(1e6), ..RopeOverride::default() };
+    let stretch = RopeOverride { stretch: Some(RopeStretch::Linear(2.0)), ..RopeOverride::default() };
+    let window = RopeOverride { window: Some(64), ..RopeOverride::default() };
+    for (key, value, rope) in [
+        ("llama.rope.freq_base", f32(f32::NAN), theta),
+        ("llama.rope.scaling.type", string("magic"), stretch),
+        ("llama.context_length", u32(0), window),
+    ] {
+        assert!(open(key, value.clone(), &RopeOverride::default()).is_err(), "{key}");
+        open(key, value, &rope).expect("it is replaced");
+    }
 }

@@ -59,7 +59,33 @@ fn cases() -> Vec<(&'static str, Files)> {
         ("theta 0", tiny().set("rope_theta", json!(0))),
         ("theta negative", tiny().set("rope_theta", json!(-1e6))),
         ("theta in words", tiny().set("rope_theta", json!("1e6"))),
-        ("biases", tiny().set("attention_bias", json!(true))),
+        ("biases that are not there", tiny().set("attention_bias", json!(true))),
+        ("biases of the feed-forward that are not there", tiny().set("mlp_bias", json!(true))),
+        ("another class", tiny().set("architectures", json!(["LlamaForSequenceClassification"]))),
+        ("a class without an output head", tiny().set("architectures", json!(["LlamaModel"]))),
+        ("part of each head rotated, in newer files", {
+            tiny().set(
+                "rope_parameters",
+                json!({"rope_type": "default", "rope_theta": 1e4, "partial_rotary_factor": 0.5}),
+            )
+        }),
+        ("frequencies scaled for long contexts", {
+            tiny().set("rope_scaling", json!({"rope_type": "longrope", "long_factor": [1.0], "short_factor": [1.0]}))
+        }),
+        ("logits capped", tiny().set("final_logit_softcapping", json!(30.0))),
+        ("attention with another scale", tiny().set("attention_multiplier", json!(0.5))),
+        ("residuals scaled", tiny().set("residual_multiplier", json!(0.22))),
+        ("embeddings scaled", tiny().set("embedding_multiplier", json!(12))),
+        ("logits scaled", tiny().set("logits_scaling", json!(8))),
+        ("experts", tiny().set("num_local_experts", json!(8))),
+        ("attention that looks ahead", tiny().set("is_causal", json!(false))),
+        ("layers of another kind", tiny().set("layer_types", json!(["full_attention", "sliding_attention"]))),
+        ("matrices of MLX", tiny().set("quantization", json!({"group_size": 64, "bits": 4}))),
+        (
+            "bitsandbytes",
+            tiny().set("quantization_config", json!({"load_in_4bit": true, "quant_method": "bitsandbytes"})),
+        ),
+        ("GPTQ that config.json does not mention", packed(gptq(), |_| {}).set("quantization_config", Value::Null)),
         ("another activation", tiny().set("hidden_act", json!("gelu"))),
         ("part of each head rotated", tiny().set("partial_rotary_factor", json!(0.5))),
         ("weights quantised in an unknown way", tiny().set("quantization_config", json!({"quant_method": "magic"}))),
@@ -76,13 +102,10 @@ fn cases() -> Vec<(&'static str, Files)> {
         ("an end beyond the vocabulary", tiny().set("eos_token_id", json!([1, 32]))),
         ("a negative end", tiny().set("eos_token_id", json!(-1))),
         ("a generation_config.json that is a word", tiny().with("generation_config.json", "true")),
-        ("a negative temperature", tiny().with("generation_config.json", r#"{"temperature": -1}"#)),
-        ("a top_p of 7", tiny().with("generation_config.json", r#"{"top_p": 7}"#)),
         ("no tokenizer.json", tiny().without("tokenizer.json")),
         ("a tokenizer.json that is empty", tiny().with("tokenizer.json", "{}")),
         ("more tokens than embeddings", tiny().with("tokenizer.json", tokenizer(33).to_string())),
-        ("a template that is no text", tiny().with("chat_template.jinja", vec![0xff, 0xfe])),
-        ("a template that is a number", tiny().with("tokenizer_config.json", r#"{"chat_template": 7}"#)),
+        ("SentencePiece alone", tiny().without("tokenizer.json").with("tokenizer.model", "\n\0")),
         ("no weights", tiny().without(WEIGHTS)),
         ("weights of 7 bytes", weights(vec![0; 7])),
         ("a header of u64::MAX bytes", weights(u64::MAX.to_le_bytes().to_vec())),
@@ -132,9 +155,19 @@ fn cases() -> Vec<(&'static str, Files)> {
             file.truncate(file.len() - 1);
             weights(file)
         }),
-        ("a bias", {
+        ("a bias of another length", weights(safetensors(&with_tensor("model.layers.0.self_attn.q_proj.bias", 32)))),
+        ("a bias of a norm", weights(safetensors(&with_tensor("model.layers.0.input_layernorm.bias", 64)))),
+        ("norms of queries", weights(safetensors(&with_tensor("model.layers.0.self_attn.q_norm.weight", 64)))),
+        ("a layer too many", weights(safetensors(&with_tensor("model.layers.1.mlp.up_proj.weight", 64)))),
+        ("a tensor that is not known", weights(safetensors(&with_tensor("model.extra.weight", 1)))),
+        ("a bias that config.json denies", {
+            let mut tensors = with_tensor("model.layers.0.self_attn.q_proj.bias", 64);
+            tensors.last_mut().expect("it was pushed").3[3] = 0x3f;
+            weights(safetensors(&tensors)).set("attention_bias", json!(false))
+        }),
+        ("a matrix that is missing", {
             let mut tensors = tiny_tensors();
-            tensors.push(("model.layers.0.self_attn.q_proj.bias".into(), "F32", vec![64], vec![0; 256]));
+            tensors.retain(|(name, ..)| !name.contains("k_proj"));
             weights(safetensors(&tensors))
         }),
         ("GPTQ of 3 bits", packed(json!({"quant_method": "gptq", "bits": 3}), |_| {})),
@@ -160,6 +193,13 @@ fn cases() -> Vec<(&'static str, Files)> {
         ("a shard that is not there", shard("c.safetensors")),
         ("a shard without the tensor", shard("b.safetensors")),
     ]
+}
+
+/// The tiny repository's tensors, and a vector of zeros.
+fn with_tensor(name: &str, len: u64) -> Vec<Stored> {
+    let mut tensors = tiny_tensors();
+    tensors.push((name.into(), "F32", vec![len], vec![0; 4 * len as usize]));
+    tensors
 }
 
 fn gptq() -> Value {
@@ -224,11 +264,99 @@ fn contradictions_are_reported() {
     assert!(notes(types).contains("rope_type counts"));
     let mut tensors = tiny_tensors();
     tensors.push(("lm_head.weight".into(), "F32", vec![32, 64], vec![1; 4 * 32 * 64]));
-    tensors.push(("model.extra.weight".into(), "F32", vec![1], vec![0; 4]));
     let files = Files::tiny().with(WEIGHTS, safetensors(&tensors));
     let said = notes(files.clone());
-    assert!(said.contains("lm_head.weight is not used") && said.contains("model.extra.weight"), "{said}");
-    assert!(files.open().expect("it opens").checkpoint().tensor("output.weight").is_none());
+    assert!(said.contains("lm_head.weight is not used"), "{said}");
+    let model = files.open().expect("it opens");
+    assert!(model.checkpoint().tensor("output.weight").is_none());
+    // It is another head than the one that is used: found out when weights are to be loaded.
+    let said = model.checkpoint().check_weights().expect_err("two heads").to_string();
+    assert!(said.contains("lm_head.weight is not model.embed_tokens.weight"), "{said}");
+    if let Some(head) = tensors.last_mut() {
+        head.3.fill(0);
+    }
+    let same = Files::tiny().with(WEIGHTS, safetensors(&tensors)).open().expect("it opens");
+    assert_eq!(same.checkpoint().check_weights(), Ok(()));
+}
+
+/// What changes nothing passes: values at which a variation does nothing, tables that follow from the hyperparameters, keys that
+/// describe, and what nothing needs.
+#[test]
+fn what_changes_nothing_passes() {
+    let tiny = Files::tiny;
+    let rope = json!({"rope_type": "default", "rope_theta": 1e4, "partial_rotary_factor": 1.0});
+    for (name, files) in [
+        ("classes", tiny().set("architectures", json!(["LlamaForCausalLM"]))),
+        ("no classes", tiny().set("architectures", Value::Null)),
+        ("an activation by its other name", tiny().set("hidden_act", json!("swish"))),
+        ("all of each head rotated", tiny().set("partial_rotary_factor", json!(1.0)).set("rope_parameters", rope)),
+        ("the usual scale", tiny().set("attention_multiplier", json!(0.176_776_7))),
+        ("no caps", tiny().set("final_logit_softcapping", Value::Null)),
+        ("no experts", tiny().set("num_local_experts", json!(0))),
+        ("a sliding window that is not used", {
+            tiny().set("sliding_window", json!(8)).set("use_sliding_window", json!(false))
+        }),
+        ("layers of one kind", tiny().set("layer_types", json!(["full_attention"]))),
+        ("no biases", tiny().set("attention_bias", json!(false)).set("mlp_bias", json!(false))),
+        ("biases of zeros that are denied", {
+            tiny().set("attention_bias", json!(false)).with(WEIGHTS, safetensors(&with_tensor(Q_BIAS, 64)))
+        }),
+        ("counts as floats", tiny().set("num_hidden_layers", json!(1.0))),
+        ("inverse frequencies", {
+            tiny().with(WEIGHTS, safetensors(&with_tensor("model.layers.0.self_attn.rotary_emb.inv_freq", 16)))
+        }),
+        ("metadata of the weights that is no text", {
+            tiny().with(WEIGHTS, header(|json| json["__metadata__"] = json!({"format": "pt", "n": 1})))
+        }),
+        ("no metadata of the weights", tiny().with(WEIGHTS, header(|json| json["__metadata__"] = Value::Null))),
+        ("a byte order mark", {
+            let config = String::from_utf8(tiny().files["config.json"].clone()).expect("JSON");
+            tiny().with("config.json", format!("\u{feff}{config}"))
+        }),
+        ("a negative temperature", tiny().with("generation_config.json", r#"{"temperature": -1}"#)),
+        ("a top_p of 7", tiny().with("generation_config.json", r#"{"top_p": 7}"#)),
+        ("a temperature in words", tiny().with("generation_config.json", r#"{"temperature": "0.6"}"#)),
+        ("a template that is no text", tiny().with("chat_template.jinja", vec![0xff, 0xfe])),
+        ("a template that is a number", tiny().with("tokenizer_config.json", r#"{"chat_template": 7}"#)),
+        ("an index with ./", {
+            let index = String::from_utf8(Files::sharded().files[INDEX].clone()).expect("JSON");
+            Files::sharded().with(INDEX, index.replace("\"a.saf", "\"./a.saf"))
+        }),
+    ] {
+        if let Err(error) = files.open() {
+            panic!("{name}: {error}");
+        }
+    }
+}
+
+const Q_BIAS: &str = "model.layers.0.self_attn.q_proj.bias";
+
+/// What can't be used says so where it is asked for, with its own file and key.
+#[test]
+fn values_are_errors_where_they_are_used() {
+    let generation = |json: &str| Files::tiny().with("generation_config.json", json).open().expect("it opens");
+    let model = generation(r#"{"top_p": 7, "top_k": -1, "temperature": 1, "repetition_penalty": "1"}"#);
+    let said: Vec<String> = model.recommended().faults().iter().map(|(_, error)| error.to_string()).collect();
+    assert_eq!(
+        said,
+        [
+            "repo/generation_config.json, key `top_p`: it is 7, but must be a number above 0 and at most 1",
+            "repo/generation_config.json, key `repetition_penalty`: it is a string (`1`), but must be a number",
+        ]
+    );
+    let sampling = model.sampling();
+    assert_eq!((sampling.temperature, sampling.top_k, sampling.top_p), (1.0, 0, 0.9));
+
+    let template = |json: &str| {
+        let files = Files::tiny().with("tokenizer_config.json", format!(r#"{{"chat_template": {json}}}"#));
+        files.open().expect("it opens").chat().map(|_| ()).map_err(|error| error.to_string())
+    };
+    let list = r#"[{"name": "tool_use", "template": "x"}, {"name": "rag", "template": "y"}]"#;
+    let said = template(list).expect_err("no default");
+    assert!(said.contains("repo/tokenizer_config.json") && said.contains("tool_use, rag"), "{said}");
+    assert_eq!(template(&list.replace("rag", "default")), Ok(()));
+    let said = template("7").expect_err("a number");
+    assert!(said.contains("repo/tokenizer_config.json, key `chat_template`: it is a number (7)"), "{said}");
 }
 
 #[test]
@@ -278,18 +406,30 @@ fn folders_open_by_any_of_their_files() {
 
 #[cfg(unix)]
 #[test]
-fn links_do_not_lead_out_of_the_folder() {
+fn links_are_followed() {
     use std::os::unix::fs::symlink;
+    // Weights on another disk, and a folder that is a link itself.
     let outside = in_folder(&Files::tiny());
     let folder = in_folder(&Files::tiny().without(WEIGHTS));
     symlink(outside.path().join(WEIGHTS), folder.path().join(WEIGHTS)).expect("a link");
-    let said = Model::open(folder.path()).expect_err("a link").to_string();
-    assert!(said.contains("leads out of the folder"), "{said}");
+    Model::open(folder.path()).expect("linked weights open");
+    let link = outside.path().join("link");
+    symlink(folder.path(), &link).expect("a link");
+    Model::open(&link).expect("a linked folder opens");
 
-    // A link to itself.
-    let circle = in_folder(&Files::tiny().without(WEIGHTS));
-    symlink(circle.path().join(WEIGHTS), circle.path().join(WEIGHTS)).expect("a link");
-    assert!(Model::open(circle.path()).is_err());
+    // What an index names is a file of the folder, though it may be a link.
+    let shards = in_folder(&Files::sharded().without("b.safetensors"));
+    let elsewhere = in_folder(&Files::sharded());
+    symlink(elsewhere.path().join("b.safetensors"), shards.path().join("b.safetensors")).expect("a link");
+    Model::open(shards.path()).expect("a linked shard opens");
+
+    // Links to themselves and to nowhere.
+    for target in [WEIGHTS, "nowhere"] {
+        let bad = in_folder(&Files::tiny().without(WEIGHTS));
+        symlink(target, bad.path().join(WEIGHTS)).expect("a link");
+        let said = Model::open(bad.path()).expect_err("no weights").to_string();
+        assert!(said.contains("it leads nowhere") && said.contains(target), "{said}");
+    }
 
     // The hub's cache: a snapshot's files are links to blobs beside it.
     let cache = tempfile::tempdir().expect("a folder");
@@ -300,4 +440,38 @@ fn links_do_not_lead_out_of_the_folder() {
         symlink(format!("../../blobs/{number}"), snapshot.join(name)).expect("a link");
     }
     Model::open(&snapshot).expect("a snapshot opens");
+}
+
+/// Folders that are no model are called what they are, with what to give instead.
+#[test]
+fn folders_are_called_what_they_are() {
+    let folder = |files: &[(&str, &str)]| {
+        let folder = tempfile::tempdir().expect("a folder");
+        for (name, content) in files {
+            std::fs::write(folder.path().join(name), content).expect("a written file");
+        }
+        folder
+    };
+    let says = |path: &std::path::Path, words: &str| {
+        let said = Model::open(path).expect_err(words).to_string();
+        assert!(said.contains(words), "{said}");
+    };
+    let peft = folder(&[
+        ("adapter_config.json", r#"{"base_model_name_or_path": "some/Llama"}"#),
+        ("adapter_model.safetensors", "x"),
+    ]);
+    says(peft.path(), "its base model some/Llama");
+    says(&peft.path().join("adapter_model.safetensors"), "an adapter of PEFT");
+    says(&peft.path().join("adapter_config.json"), "an adapter of PEFT");
+    says(folder(&[("params.json", "{}"), ("consolidated.00.pth", "x")]).path(), "its maker's own format");
+    says(folder(&[("m.Q4_0.gguf", "x")]).path(), "give one of its files: m.Q4_0.gguf");
+    let with = |name: &str| {
+        let folder = in_folder(&Files::tiny().without(WEIGHTS));
+        std::fs::write(folder.path().join(name), "x").expect("a written file");
+        folder
+    };
+    says(with("pytorch_model.bin").path(), "weights of PyTorch (pytorch_model.bin)");
+    says(with("m.Q4_0.gguf").path(), "give one of its files: m.Q4_0.gguf");
+    says(with("consolidated.safetensors").path(), "Mistral's own layout");
+    says(&folder(&[("m.gguf.part1of2", "x")]).path().join("m.gguf.part1of2"), "join all pieces");
 }

@@ -58,6 +58,16 @@ fn packed_matrices() {
     }
 }
 
+/// Biases of all projections, of some that `config.json` does not mention, and of zeros that it denies; those of queries and keys
+/// in transformers' order.
+#[test]
+fn biases_are_added() {
+    for (name, bias) in [("biased", true), ("unsaid_biases", true), ("zero_biases", false)] {
+        let (model, _) = check(name, HALVES);
+        assert_eq!(model.checkpoint().tensor("blk.0.attn_q.bias").is_some(), bias, "{name}");
+    }
+}
+
 macro_rules! repositories {
     ($($name:ident),*) => { $(#[test] fn $name() { check_both(stringify!($name)); })* };
 }

@@ -1,7 +1,15 @@
 //! Small random models of every shape that Godwit claims, against the reference (`tests/golden/shapes.py`): query heads for
 //! each KV head, head dimensions, tied and untied heads, RoPE scalings.
 
-use godwit::{EngineOptions, Model};
+use std::borrow::Cow;
+use std::collections::BTreeSet;
+use std::ops::Range;
+use std::sync::{Arc, Mutex};
+
+use godwit::checkpoint::Checkpoint;
+use godwit::format::{FormatError, Metadata, Tensor};
+use godwit::tokenizer::{Tokenizer, TokenizerError};
+use godwit::{EngineOptions, MemoryUse, Model};
 use godwit_tests::compare::compare;
 use godwit_tests::model::{engine, fixture};
 use pollster::block_on;
@@ -41,7 +49,76 @@ macro_rules! shapes {
     ($($name:ident),*) => { $(#[test] fn $name() { check(stringify!($name)); })* };
 }
 
-shapes!(llama2, llama3, llama3_1, linear, yarn, long);
+shapes!(llama2, llama3, llama3_1, linear, yarn, long, biased, qkv_biased, up_biased);
+
+/// A checkpoint that remembers which tensors were read.
+struct Watched {
+    inner: Arc<dyn Checkpoint>,
+    read: Mutex<BTreeSet<String>>,
+}
+
+impl Checkpoint for Watched {
+    fn kind(&self) -> String {
+        self.inner.kind()
+    }
+
+    fn metadata(&self) -> &Metadata {
+        self.inner.metadata()
+    }
+
+    fn tensors(&self) -> &[Tensor] {
+        self.inner.tensors()
+    }
+
+    fn tensor(&self, name: &str) -> Option<&Tensor> {
+        self.inner.tensor(name)
+    }
+
+    fn data(&self, tensor: &Tensor, range: Range<u64>) -> Result<Cow<'_, [u8]>, FormatError> {
+        self.read.lock().expect("no reader panics").insert(tensor.name.clone());
+        self.inner.data(tensor, range)
+    }
+
+    fn files(&self) -> Vec<&str> {
+        self.inner.files()
+    }
+
+    fn file_bytes(&self) -> u64 {
+        self.inner.file_bytes()
+    }
+
+    fn tokenizer(&self) -> Result<Tokenizer, TokenizerError> {
+        self.inner.tokenizer()
+    }
+}
+
+/// A model that opens is read to its last tensor, and takes the memory that was estimated.
+#[test]
+fn no_tensor_is_left_unread() {
+    for name in ["llama2", "llama3_1", "biased", "qkv_biased", "up_biased"] {
+        let path = fixture(&format!("target/golden/shapes/{name}.gguf"));
+        let inner = godwit::native::open_checkpoint(&path).expect("it opens");
+        let watched = Arc::new(Watched { inner, read: Mutex::default() });
+        let model = Model::from_checkpoint(watched.clone()).expect("it opens");
+        let engine = engine(&model, &EngineOptions::default(), true);
+        let all: BTreeSet<String> = watched.tensors().iter().map(|tensor| tensor.name.clone()).collect();
+        assert_eq!(*watched.read.lock().expect("no reader panics"), all, "{name}");
+        let session = block_on(engine.session()).expect("a session");
+        let caps = engine.gpu().caps();
+        let estimate = MemoryUse::estimate(&model, 128, engine.kv_format(), caps);
+        let factors = u64::from(all.contains("rope_freqs.weight")) * 4 * u64::from(model.config().rotary_dim / 2);
+        // Biases that are missing beside others are zeros on the GPU.
+        let zeros = if name == "qkv_biased" {
+            2 * 4 * 2 * 64
+        } else if name == "up_biased" {
+            2 * 4 * 320
+        } else {
+            0
+        };
+        assert_eq!(estimate.weights - factors + zeros, engine.memory().weights, "{name}");
+        assert_eq!(estimate.scratch, session.memory().scratch, "{name}");
+    }
+}
 
 #[test]
 fn parts_are_one_model() {

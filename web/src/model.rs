@@ -94,7 +94,7 @@ impl WebModel {
             layers: config.layers,
             vocab: config.vocab,
             chat: self.model.chat().is_ok(),
-            notes: checkpoint.notes().to_vec(),
+            notes: self.model.notes().to_vec(),
             temperature: sampling.temperature,
             top_p: sampling.top_p,
         })

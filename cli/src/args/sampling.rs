@@ -1,7 +1,8 @@
 //! Arguments that say how tokens are chosen.
 
 use clap::Args;
-use godwit::Sampling;
+use godwit::sampling::Parameter;
+use godwit::{Recommended, Sampling};
 
 /// How tokens are chosen. What is not given, the model's defaults decide.
 #[derive(Args, Clone, Debug, Default)]
@@ -36,8 +37,34 @@ pub struct SamplingArgs {
 }
 
 impl SamplingArgs {
-    /// The parameters, on top of the model's defaults.
-    pub fn over(&self, defaults: Sampling) -> Sampling {
+    /// The parameters, on top of what the model's files recommend. Says what of that would be used, and can't be.
+    pub fn over(&self, recommended: &Recommended) -> Sampling {
+        let sampling = self.over_values(recommended.sampling());
+        for (parameter, error) in recommended.faults() {
+            if let Some((option, value)) = self.unset(*parameter, &sampling) {
+                tracing::warn!("{error}: {value} is used instead; {option} sets it");
+            }
+        }
+        sampling
+    }
+
+    /// The option that sets a parameter, and the parameter's value, where the option is not given and the value matters.
+    fn unset(&self, parameter: Parameter, sampling: &Sampling) -> Option<(&'static str, f32)> {
+        let (given, option, value) = match parameter {
+            Parameter::Temperature => (self.temp.is_some(), "--temp", sampling.temperature),
+            Parameter::TopK => (self.top_k.is_some(), "--top-k", sampling.top_k as f32),
+            Parameter::TopP => (self.top_p.is_some(), "--top-p", sampling.top_p),
+            Parameter::MinP => (self.min_p.is_some(), "--min-p", sampling.min_p),
+            Parameter::RepetitionPenalty => {
+                let value = sampling.repetition_penalty;
+                return self.repetition_penalty.is_none().then_some(("--repetition-penalty", value));
+            }
+        };
+        let matters = parameter == Parameter::Temperature || !sampling.is_greedy();
+        (!given && matters).then_some((option, value))
+    }
+
+    fn over_values(&self, defaults: Sampling) -> Sampling {
         let clock =
             || std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).map_or(0, |t| t.as_nanos() as u64);
         Sampling {
@@ -76,7 +103,7 @@ mod tests {
     #[test]
     fn what_is_given_wins() {
         let args = SamplingArgs { temp: Some(0.0), seed: Some(3), ..SamplingArgs::default() };
-        let sampling = args.over(Sampling::default());
+        let sampling = args.over_values(Sampling::default());
         assert_eq!((sampling.temperature, sampling.top_p, sampling.seed), (0.0, 0.9, 3));
     }
 }

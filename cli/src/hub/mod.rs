@@ -21,6 +21,7 @@ mod transfer;
 
 use std::path::{Path, PathBuf};
 
+use godwit::RopeOverride;
 use serde_json::json;
 
 use args::{ListArgs, PullArgs, RmArgs, ShowArgs};
@@ -136,7 +137,8 @@ pub fn run_list(args: &ListArgs) -> anyhow::Result<()> {
 /// `godwit show`.
 pub fn run_show(args: &ShowArgs) -> anyhow::Result<()> {
     if Path::new(&args.name).exists() {
-        return crate::inspect::show(&godwit::Model::open(Path::new(&args.name))?, args.plain.json);
+        let checkpoint = godwit::native::open_checkpoint(Path::new(&args.name))?;
+        return crate::inspect::show(&checkpoint, &RopeOverride::default(), args.plain.json);
     }
     let settings = Settings::from_env()?;
     show::show(&named(&args.name, &settings)?, &settings, args.plain.json)

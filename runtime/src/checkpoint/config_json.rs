@@ -2,12 +2,12 @@
 
 use std::f64::consts::TAU;
 
-use super::packed::{Layout, Packing};
 use serde_json::{Map, Value as Json};
 
+use super::packed::{Layout, Packing};
 use crate::chat::TEMPLATE;
 use crate::format::{Fault, FormatError, Metadata, Value};
-use crate::model::ConfigError;
+use crate::model::{ConfigError, Neutral};
 
 /// What `config.json` calls GGUF's counts.
 const COUNTS: [(&str, &str); 8] = [
@@ -23,9 +23,76 @@ const COUNTS: [(&str, &str); 8] = [
 
 const EPSILON: &str = "llama.attention.layer_norm_rms_epsilon";
 
+/// Keys that change the forward pass in ways Godwit has no code for, and when they change nothing. GGUF's names are in the
+/// table of `model/variations.rs`.
+const VARIATIONS: [(&str, Neutral); 50] = [
+    ("hidden_act", Neutral::Words(&["silu", "swish"])),
+    ("hidden_activation", Neutral::Words(&["silu", "swish"])),
+    ("activation_function", Neutral::Words(&["silu", "swish"])),
+    ("position_embedding_type", Neutral::Words(&["rope", "rotary"])),
+    ("partial_rotary_factor", Neutral::Numbers(&[1.0])),
+    ("rotary_pct", Neutral::Numbers(&[1.0])),
+    ("rope_pct", Neutral::Numbers(&[1.0])),
+    ("alibi", Neutral::Off),
+    ("no_rope_layer_interval", Neutral::Off),
+    ("attention_multiplier", Neutral::AttentionScale),
+    ("attn_logit_softcapping", Neutral::Off),
+    ("final_logit_softcapping", Neutral::Off),
+    ("logit_softcap", Neutral::Off),
+    ("logit_scale", Neutral::Numbers(&[1.0])),
+    ("logits_scaling", Neutral::Numbers(&[1.0])),
+    ("lm_head_multiplier", Neutral::Numbers(&[1.0])),
+    ("residual_multiplier", Neutral::Numbers(&[1.0])),
+    ("residual_scale", Neutral::Numbers(&[1.0])),
+    ("embedding_multiplier", Neutral::Numbers(&[1.0])),
+    ("embedding_scale", Neutral::Numbers(&[1.0])),
+    ("key_multiplier", Neutral::Numbers(&[1.0])),
+    ("attention_in_multiplier", Neutral::Numbers(&[1.0])),
+    ("attention_out_multiplier", Neutral::Numbers(&[1.0])),
+    ("scale_emb", Neutral::Numbers(&[1.0])),
+    ("scale_depth", Neutral::Off),
+    ("clip_qkv", Neutral::Off),
+    ("qk_norm", Neutral::Off),
+    ("use_qk_norm", Neutral::Off),
+    ("qk_layernorm", Neutral::Off),
+    ("attention_chunk_size", Neutral::Off),
+    ("attn_temperature_tuning", Neutral::Off),
+    ("is_causal", Neutral::On),
+    ("use_bidirectional_attention", Neutral::Off),
+    ("parallel_attn", Neutral::Off),
+    ("use_parallel_residual", Neutral::Off),
+    ("is_encoder_decoder", Neutral::Off),
+    ("add_cross_attention", Neutral::Off),
+    ("pruned_heads", Neutral::Off),
+    ("num_experts", Neutral::Off),
+    ("num_local_experts", Neutral::Off),
+    ("n_routed_experts", Neutral::Off),
+    ("moe_num_experts", Neutral::Off),
+    ("num_nextn_predict_layers", Neutral::Off),
+    ("num_kv_shared_layers", Neutral::Off),
+    ("q_lora_rank", Neutral::Off),
+    ("kv_lora_rank", Neutral::Off),
+    ("text_config", Neutral::Off),
+    ("vision_config", Neutral::Off),
+    ("audio_config", Neutral::Off),
+    ("compression_config", Neutral::Off),
+];
+
+/// Keys of `rope_scaling` that change the frequencies in ways Godwit has no code for.
+const ROPE_VARIATIONS: [(&str, Neutral); 4] = [
+    ("partial_rotary_factor", Neutral::Numbers(&[1.0])),
+    ("short_factor", Neutral::Off),
+    ("long_factor", Neutral::Off),
+    ("mrope_section", Neutral::Off),
+];
+
+/// The classes that are Llama with its output head.
+const CLASSES: [&str; 2] = ["LlamaForCausalLM", "LLaMAForCausalLM"];
+
 /// What `generation_config.json` calls GGUF's sampling keys.
-const SAMPLING: [(&str, &str); 4] = [
+const SAMPLING: [(&str, &str); 5] = [
     ("temperature", "general.sampling.temp"),
+    ("top_k", "general.sampling.top_k"),
     ("top_p", "general.sampling.top_p"),
     ("min_p", "general.sampling.min_p"),
     ("repetition_penalty", "general.sampling.penalty_repeat"),
@@ -43,6 +110,8 @@ const STRETCHES: [(&str, &str); 5] = [
 /// One JSON file of a repository.
 pub(super) struct JsonFile {
     name: String,
+    /// What comes before the keys of an object inside, for messages.
+    prefix: String,
     root: Map<String, Json>,
 }
 
@@ -51,17 +120,30 @@ impl JsonFile {
     pub(super) fn parse(name: &str, bytes: &[u8]) -> Result<Self, FormatError> {
         let file = |fault| FormatError::file(name, Fault::Json(fault));
         match serde_json::from_slice(bytes) {
-            Ok(Json::Object(root)) => Ok(Self { name: name.into(), root }),
+            Ok(Json::Object(root)) => Ok(Self { name: name.into(), prefix: String::new(), root }),
             Ok(other) => Err(file(format!("it holds {}, not an object", kind(&other)))),
             Err(e) => Err(file(e.to_string())),
         }
+    }
+
+    /// The file's name, for messages.
+    pub(super) fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// A key as messages name it: with those of the objects that it is in.
+    fn own(&self, key: &str) -> String {
+        format!("{}{key}", self.prefix)
     }
 
     /// The object under a key; nothing where the key is missing or null.
     pub(super) fn object(&self, key: &str) -> Result<Option<JsonFile>, FormatError> {
         match self.root.get(key) {
             None | Some(Json::Null) => Ok(None),
-            Some(Json::Object(root)) => Ok(Some(JsonFile { name: self.name.clone(), root: root.clone() })),
+            Some(Json::Object(root)) => {
+                let (name, prefix) = (self.name.clone(), format!("{}.", self.own(key)));
+                Ok(Some(JsonFile { name, prefix, root: root.clone() }))
+            }
             Some(other) => Err(self.wrong(key, "an object", other)),
         }
     }
@@ -74,9 +156,10 @@ impl JsonFile {
     fn wrong(&self, key: &str, expected: &'static str, found: &Json) -> FormatError {
         let found = match found {
             Json::Number(n) => format!("a number ({n})"),
+            Json::String(text) if text.len() <= 40 => format!("a string (`{}`)", text.escape_debug()),
             other => kind(other).into(),
         };
-        FormatError::key(self.name.as_str(), key, Fault::ValueKind { expected, found })
+        FormatError::key(self.name.as_str(), self.own(key), Fault::ValueKind { expected, found })
     }
 
     fn get<T>(
@@ -92,14 +175,16 @@ impl JsonFile {
     }
 
     fn u64(&self, key: &str) -> Result<Option<u64>, FormatError> {
-        self.get(key, "an integer, 0 or more", Json::as_u64)
+        // Some tools write counts as floats.
+        let whole = |number: f64| (number.fract() == 0.0 && (0.0..1e15).contains(&number)).then_some(number as u64);
+        self.get(key, "an integer, 0 or more", |value| value.as_u64().or_else(|| whole(value.as_f64()?)))
     }
 
     fn f64(&self, key: &str) -> Result<Option<f64>, FormatError> {
         self.get(key, "a number", Json::as_f64)
     }
 
-    fn bool(&self, key: &str) -> Result<Option<bool>, FormatError> {
+    pub(super) fn bool(&self, key: &str) -> Result<Option<bool>, FormatError> {
         self.get(key, "a bool", Json::as_bool)
     }
 
@@ -141,93 +226,129 @@ pub(super) struct Settings {
     pub tied: bool,
     /// How matrices are quantised in the files, if they are.
     pub packing: Option<Packing>,
+    /// What no code computes.
+    pub obstacles: Vec<ConfigError>,
     /// Where the files contradict themselves, and what was made of it.
     pub notes: Vec<String>,
 }
 
 impl Settings {
-    /// Reads `config.json`.
+    /// Reads `config.json`. Values that can't be used are errors for those who ask for them.
     pub(super) fn read(config: &JsonFile) -> Result<Self, ConfigError> {
         let mut all = Self {
             metadata: Metadata::new(config.name.as_str()),
             tied: config.bool("tie_word_embeddings")?.unwrap_or(false),
             packing: None,
+            obstacles: Vec::new(),
             notes: Vec::new(),
         };
+        all.metadata.insert("general.architecture".into(), Value::String("llama".into()));
         match config.string("model_type")?.as_deref() {
             Some("llama") => {}
             Some(other) => {
                 let found = other.escape_debug().to_string();
-                return Err(ConfigError::Architecture { file: config.name.clone(), found });
+                all.obstacles.push(ConfigError::Architecture { file: config.name.clone(), found });
             }
             None => return Err(ConfigError::Missing { file: config.name.clone(), key: "model_type".into() }),
         }
-        all.refuse_variations(config)?;
-        all.packing = packing(config)?;
-        all.metadata.insert("general.architecture".into(), Value::String("llama".into()));
+        all.refuse_variations(config);
+        match packing(config) {
+            Ok(packing) => all.packing = packing,
+            Err(error) => all.obstacles.push(error),
+        }
         for (key, ours) in COUNTS {
-            all.metadata.set_origin(ours, key);
-            if let Some(value) = config.u64(key)? {
-                all.insert(ours, key, Value::U64(value));
-            }
+            all.take(ours, config, key, config.u64(key).map(|value| value.map(Value::U64)));
         }
-        all.metadata.set_origin(EPSILON, "rms_norm_eps");
-        if let Some(eps) = config.f64("rms_norm_eps")? {
-            all.insert(EPSILON, "rms_norm_eps", Value::F64(eps));
+        all.take(EPSILON, config, "rms_norm_eps", config.f64("rms_norm_eps").map(|value| value.map(Value::F64)));
+        if config.bool("use_sliding_window").ok().flatten() != Some(false) {
+            let key = "sliding_window";
+            all.take("llama.attention.sliding_window", config, key, config.u64(key).map(|value| value.map(Value::U64)));
         }
-        all.rope(config)?;
+        all.rope(config);
         Ok(all)
     }
 
-    fn insert(&mut self, ours: &str, theirs: &str, value: Value) {
-        self.metadata.set_origin(ours, theirs);
-        // The first of two stays.
-        self.metadata.insert(ours.into(), value);
+    /// Takes the value of one of a file's keys, or keeps the error for whoever asks for it.
+    fn take(&mut self, ours: &str, file: &JsonFile, theirs: &str, value: Result<Option<Value>, FormatError>) {
+        self.metadata.set_origin(ours, &file.name, theirs);
+        match value {
+            // The first of two stays.
+            Ok(Some(value)) => _ = self.metadata.insert(ours.into(), value),
+            Ok(None) => {}
+            Err(error) => self.metadata.set_unusable(ours, error),
+        }
+    }
+
+    fn insert(&mut self, ours: &str, file: &JsonFile, theirs: &str, value: Value) {
+        self.take(ours, file, theirs, Ok(Some(value)));
     }
 
     /// Keys that change the forward pass in ways Godwit has no code for.
-    fn refuse_variations(&self, config: &JsonFile) -> Result<(), ConfigError> {
-        let refuse = |key: &str, value: String, known: &str| {
-            let (file, key, known) = (config.name.clone(), key.into(), known.into());
-            Err(ConfigError::Unsupported { file, key, value, known })
+    fn refuse_variations(&mut self, config: &JsonFile) {
+        let refuse = |key: &str, value: String, known: String| ConfigError::Unsupported {
+            file: config.name.clone(),
+            key: key.into(),
+            value,
+            known,
         };
-        for key in ["attention_bias", "mlp_bias"] {
-            if config.bool(key)? == Some(true) {
-                return refuse(key, "true".into(), "false");
+        let class = |value: &Json| value.as_str().is_some_and(|name| CLASSES.contains(&name));
+        if let Some(classes) = config.root.get("architectures").filter(|classes| !is_off(classes))
+            && !classes.as_array().is_some_and(|classes| classes.iter().any(class))
+        {
+            self.obstacles.push(refuse("architectures", shown(classes), CLASSES[0].into()));
+        }
+        let number = |key: &str| config.f64(key).ok().flatten();
+        let head_dim = number("head_dim")
+            .or_else(|| Some((number("hidden_size")? / number("num_attention_heads")?).floor()))
+            .filter(|dim| dim.is_finite());
+        for (key, neutral) in &VARIATIONS {
+            if let Some(value) = config.root.get(*key).filter(|value| changes(value, neutral, head_dim)) {
+                self.obstacles.push(refuse(key, shown(value), neutral.known()));
             }
         }
-        if let Some(act) = config.string("hidden_act")?.filter(|act| !matches!(act.as_str(), "silu" | "swish")) {
-            return refuse("hidden_act", format!("`{}`", act.escape_debug()), "silu");
+        // Gemma's way to write the scale of attention.
+        if let Some(scalar) = number("query_pre_attn_scalar").filter(|&scalar| Some(scalar) != head_dim) {
+            self.obstacles.push(refuse("query_pre_attn_scalar", scalar.to_string(), "the head size".into()));
         }
-        if let Some(part) = config.f64("partial_rotary_factor")?.filter(|&part| part != 1.0) {
-            return refuse("partial_rotary_factor", part.to_string(), "1");
+        let types = config.root.get("layer_types").and_then(Json::as_array).into_iter().flatten();
+        if let Some(other) = types.into_iter().find(|kind| kind.as_str() != Some("full_attention")) {
+            self.obstacles.push(refuse("layer_types", shown(other), "full_attention".into()));
         }
-        Ok(())
+        if config.root.get("auto_map").is_some_and(|map| !is_off(map)) {
+            self.notes.push("auto_map names code of the repository's own, which is not run".into());
+        }
     }
 
     /// The rotary embedding: `rope_theta` and `rope_scaling`, or `rope_parameters` in files of transformers 5.
-    fn rope(&mut self, config: &JsonFile) -> Result<(), ConfigError> {
-        let newer = config.object("rope_parameters")?;
-        let scaling = match (config.object("rope_scaling")?, newer) {
+    fn rope(&mut self, config: &JsonFile) {
+        let newer = config.object("rope_parameters");
+        let (older, newer) = match (config.object("rope_scaling"), newer) {
+            (Ok(older), Ok(newer)) => (older, newer),
+            (Err(error), _) | (_, Err(error)) => {
+                self.metadata.set_unusable("llama.rope.scaling.type", error);
+                (None, None)
+            }
+        };
+        let scaling = match (older, newer) {
             (Some(older), Some(newer)) if older.root != newer.root => {
                 self.notes.push("rope_scaling and rope_parameters differ: rope_parameters counts".into());
                 Some(newer)
             }
             (older, newer) => newer.or(older),
         };
-        let outer = config.f64("rope_theta")?;
-        let inner = scaling.as_ref().map_or(Ok(None), |s| s.f64("rope_theta"))?;
+        let outer = config.f64("rope_theta");
+        let inner = scaling.as_ref().map_or(Ok(None), |s| s.f64("rope_theta"));
         let theta = match (outer, inner) {
-            (Some(outer), Some(inner)) if outer != inner => {
+            (Ok(Some(outer)), Ok(Some(inner))) if outer != inner => {
                 self.notes.push(format!("rope_theta is {outer}, but {inner} in rope_parameters: {inner} counts"));
-                Some(inner)
+                Ok(Some(inner))
             }
-            (outer, inner) => inner.or(outer),
+            (outer, Ok(None)) => outer,
+            (_, inner) => inner,
         };
-        if let Some(theta) = theta {
-            self.insert("llama.rope.freq_base", "rope_theta", Value::F64(theta));
-        }
-        let window = config.u64("max_position_embeddings")?;
+        self.take("llama.rope.freq_base", config, "rope_theta", theta.clone().map(|theta| theta.map(Value::F64)));
+        let theta = theta.ok().flatten();
+        let window = config.u64("max_position_embeddings").ok().flatten();
         if let (Some(theta), Some(window)) = (theta, window)
             && theta >= 1e7
             && window < 8192
@@ -239,8 +360,21 @@ impl Settings {
                  long: the window may be far larger; set it with --window"
             ));
         }
-        let Some(scaling) = scaling else { return Ok(()) };
-        let (kind, older) = (scaling.string("rope_type")?, scaling.string("type")?);
+        let Some(scaling) = scaling else { return };
+        for (key, neutral) in &ROPE_VARIATIONS {
+            if let Some(value) = scaling.root.get(*key).filter(|value| changes(value, neutral, None)) {
+                let (file, key, value) = (config.name.clone(), scaling.own(key), shown(value));
+                self.obstacles.push(ConfigError::Unsupported { file, key, value, known: neutral.known() });
+            }
+        }
+        const TYPE: &str = "llama.rope.scaling.type";
+        let (kind, older) = match (scaling.string("rope_type"), scaling.string("type")) {
+            (Ok(kind), Ok(older)) => (kind, older),
+            (Err(error), _) | (_, Err(error)) => {
+                self.metadata.set_unusable(TYPE, error);
+                return;
+            }
+        };
         if let (Some(kind), Some(older)) = (&kind, &older)
             && kind != older
         {
@@ -248,31 +382,30 @@ impl Settings {
         }
         let Some(kind) = kind.or(older) else {
             // transformers 5 writes the theta alone.
-            return if scaling.root.keys().all(|key| key == "rope_theta") {
-                Ok(())
-            } else {
-                Err(ConfigError::Missing { file: config.name.clone(), key: "rope_scaling.rope_type".into() })
-            };
+            let known = ["rope_theta", "partial_rotary_factor"];
+            if !scaling.root.keys().all(|key| known.contains(&key.as_str())) {
+                let error = FormatError::key(config.name.as_str(), scaling.own("rope_type"), Fault::KeyMissing);
+                self.metadata.set_unusable(TYPE, error);
+            }
+            return;
         };
         let kind = if kind == "default" { "none".into() } else { kind };
-        self.insert("llama.rope.scaling.type", "rope_scaling.rope_type", Value::String(kind.clone()));
+        self.insert(TYPE, config, &scaling.own("rope_type"), Value::String(kind.clone()));
         for (key, ours) in STRETCHES {
-            self.metadata.set_origin(ours, &format!("rope_scaling.{key}"));
-            if let Some(value) = scaling.f64(key)? {
-                self.insert(ours, &format!("rope_scaling.{key}"), Value::F64(value));
-            }
+            let value = scaling.f64(key).map(|value| value.map(Value::F64));
+            self.take(ours, config, &scaling.own(key), value);
         }
-        let original = scaling.u64("original_max_position_embeddings")?;
-        if let Some(original) = original {
-            let theirs = "rope_scaling.original_max_position_embeddings";
-            self.insert("llama.rope.scaling.original_context_length", theirs, Value::U64(original));
-        }
-        let mut factor = scaling.f64("factor")?;
+        let original = scaling.u64("original_max_position_embeddings");
+        let (ours, theirs) =
+            ("llama.rope.scaling.original_context_length", scaling.own("original_max_position_embeddings"));
+        self.take(ours, config, &theirs, original.clone().map(|value| value.map(Value::U64)));
+        let original = original.ok().flatten();
+        let mut factor = scaling.f64("factor").ok().flatten();
         if let (None, Some(original), Some(window), "yarn") = (factor, original, window, kind.as_str())
             && original > 0
         {
             let ratio = window as f64 / original as f64;
-            self.insert("llama.rope.scaling.factor", "rope_scaling.factor", Value::F64(ratio));
+            self.insert("llama.rope.scaling.factor", config, &scaling.own("factor"), Value::F64(ratio));
             factor = Some(ratio);
         }
         if let (Some(original), Some(window)) = (original, window)
@@ -283,66 +416,126 @@ impl Settings {
             ));
         }
         if kind == "yarn" {
-            self.yarn(&scaling, factor.unwrap_or(1.0))?;
+            self.yarn(&scaling, factor.unwrap_or(1.0));
         }
-        Ok(())
     }
 
     /// YaRN's length of rotated vectors: GGUF's factor multiplies `0.1 ln(factor) + 1`, transformers' replaces it.
-    fn yarn(&mut self, scaling: &JsonFile, factor: f64) -> Result<(), ConfigError> {
+    fn yarn(&mut self, scaling: &JsonFile, factor: f64) {
+        const LENGTH: &str = "llama.rope.scaling.attn_factor";
         let own = |scale: f64| if factor > 1.0 { 0.1 * scale * factor.ln() + 1.0 } else { 1.0 };
-        let given = match (scaling.f64("attention_factor")?, scaling.f64("mscale")?, scaling.f64("mscale_all_dim")?) {
-            (Some(length), ..) => Some(length),
-            (None, Some(one), Some(all)) if one != 0.0 && all != 0.0 => Some(own(one) / own(all)),
-            _ => None,
+        let numbers = ["attention_factor", "mscale", "mscale_all_dim"].map(|key| scaling.f64(key));
+        let given = match numbers {
+            [Ok(Some(length)), ..] => Ok(Some(length)),
+            [Ok(None), Ok(Some(one)), Ok(Some(all))] if one != 0.0 && all != 0.0 => Ok(Some(own(one) / own(all))),
+            [Err(error), ..] | [_, Err(error), _] | [_, _, Err(error)] => Err(error),
+            _ => Ok(None),
         };
-        if let Some(length) = given {
-            let theirs = "rope_scaling.attention_factor";
-            self.insert("llama.rope.scaling.attn_factor", theirs, Value::F64(length / own(1.0)));
+        let length = given.map(|given| given.map(|length| Value::F64(length / own(1.0))));
+        self.take(LENGTH, scaling, &scaling.own("attention_factor"), length);
+        if scaling.root.get("truncate").is_some_and(|value| changes(value, &Neutral::On, None)) {
+            let (file, key) = (scaling.name.clone(), scaling.own("truncate"));
+            self.obstacles.push(ConfigError::Unsupported { file, key, value: "false".into(), known: "true".into() });
         }
-        if scaling.bool("truncate")? == Some(false) {
-            let (file, key) = (scaling.name.clone(), "rope_scaling.truncate".into());
-            return Err(ConfigError::Unsupported { file, key, value: "false".into(), known: "true".into() });
-        }
-        Ok(())
     }
 
     /// Reads `generation_config.json`: how tokens are chosen.
-    pub(super) fn generation(&mut self, file: &JsonFile) -> Result<(), FormatError> {
-        if file.bool("do_sample")? == Some(false) {
-            self.insert("general.sampling.temp", "do_sample", Value::F64(0.0));
-        }
-        for (key, ours) in SAMPLING {
-            if let Some(value) = file.f64(key)? {
-                self.insert(ours, &format!("generation_config.json: {key}"), Value::F64(value));
+    pub(super) fn generation(&mut self, file: &JsonFile) {
+        const TEMPERATURE: &str = "general.sampling.temp";
+        match file.bool("do_sample") {
+            Ok(Some(false)) => self.insert(TEMPERATURE, file, "do_sample", Value::F64(0.0)),
+            Ok(_) => {}
+            Err(error) => {
+                self.metadata.set_origin(TEMPERATURE, &file.name, "do_sample");
+                self.metadata.set_unusable(TEMPERATURE, error);
+                return self.sampling(file, &SAMPLING[1..]);
             }
         }
-        if let Some(top_k) = file.u64("top_k")? {
-            self.insert("general.sampling.top_k", "top_k", Value::U64(top_k));
-        }
-        Ok(())
+        self.sampling(file, &SAMPLING);
     }
 
-    /// The chat template of a `tokenizer_config.json`: one, or the one called `default` of several.
-    pub(super) fn chat_template(&mut self, file: &JsonFile) -> Result<(), FormatError> {
-        let of_list = |list: &[Json]| {
-            let named = |name: &str| list.iter().find(|entry| entry["name"] == name);
-            named("default").or(list.first()).and_then(|entry| entry["template"].as_str()).map(str::to_owned)
-        };
-        let template = file.get("chat_template", "a template, or a list of them", |value| match value {
-            Json::Array(list) => of_list(list),
-            one => one.as_str().map(str::to_owned),
-        })?;
-        if let Some(template) = template {
-            self.insert(TEMPLATE, "chat_template", Value::String(template));
+    fn sampling(&mut self, file: &JsonFile, keys: &[(&str, &str)]) {
+        for (key, ours) in keys {
+            let whole = *key == "top_k";
+            let number = file.get(key, "a number", |value| match (value.as_u64(), value.as_f64()?) {
+                (Some(count), _) if whole => Some(Value::U64(count)),
+                // -1 is how other tools write that all tokens stay.
+                (None, -1.0) if whole => Some(Value::U64(0)),
+                (_, number) => Some(Value::F64(number)),
+            });
+            self.take(ours, file, key, number);
         }
-        Ok(())
+    }
+
+    /// The chat template of a `tokenizer_config.json` or a `chat_template.json`: one, or the one called `default` of several.
+    pub(super) fn chat_template(&mut self, file: &JsonFile) {
+        const KEY: &str = "chat_template";
+        let of_list = |list: &[Json]| {
+            let named = list.iter().find(|entry| entry["name"] == "default");
+            named.and_then(|entry| entry["template"].as_str()).map(str::to_owned)
+        };
+        let template = match file.root.get(KEY) {
+            Some(Json::Array(list)) => of_list(list).map(Some).ok_or_else(|| {
+                let names: Vec<&str> = list.iter().filter_map(|entry| entry["name"].as_str()).collect();
+                let names = names.join(", ").escape_debug().to_string();
+                FormatError::key(file.name.as_str(), KEY, Fault::NoDefaultTemplate { names })
+            }),
+            _ => file.string(KEY),
+        };
+        self.take(TEMPLATE, file, KEY, template.map(|template| template.map(Value::String)));
+    }
+}
+
+/// Whether a value is off: null, false, 0, or empty.
+fn is_off(value: &Json) -> bool {
+    match value {
+        Json::Null => true,
+        Json::Bool(on) => !on,
+        Json::Number(number) => number.as_f64() == Some(0.0),
+        Json::String(text) => text.is_empty(),
+        Json::Array(list) => list.is_empty(),
+        Json::Object(entries) => entries.is_empty(),
+    }
+}
+
+/// Whether a value changes the forward pass.
+fn changes(value: &Json, neutral: &Neutral, head_dim: Option<f64>) -> bool {
+    let number = match value {
+        Json::Null => return false,
+        Json::Bool(on) => Some(f64::from(u8::from(*on))),
+        other => other.as_f64(),
+    };
+    let admitted = match (neutral, number, value.as_str()) {
+        (Neutral::Words(words), _, Some(word)) => words.contains(&word),
+        (Neutral::Off, None, _) => is_off(value),
+        (_, Some(number), _) => neutral.admits(number, head_dim),
+        _ => false,
+    };
+    !admitted
+}
+
+/// A value for a message.
+fn shown(value: &Json) -> String {
+    const LONGEST: usize = 80;
+    let text = match value {
+        Json::String(text) => format!("`{}`", text.escape_debug()),
+        other => other.to_string(),
+    };
+    match text.char_indices().nth(LONGEST) {
+        Some((end, _)) => format!("{}…", &text[..end]),
+        None => text,
     }
 }
 
 /// What `quantization_config` says: 4 bits, by GPTQ or AWQ.
 fn packing(config: &JsonFile) -> Result<Option<Packing>, ConfigError> {
-    let Some(quantised) = config.object("quantization_config")? else { return Ok(None) };
+    let quantised = config.object("quantization_config")?;
+    if let Some(mlx) = config.root.get("quantization").filter(|mlx| !is_off(mlx)) {
+        let what = format!("a repository that was quantised by MLX (quantization is {})", shown(mlx));
+        let instead = "give the original repository, or a GGUF file".into();
+        return Err(ConfigError::Kind { file: config.name.clone(), what, instead });
+    }
+    let Some(quantised) = quantised else { return Ok(None) };
     let refuse = |key: &str, value: String, known: &str| {
         let (file, key, known) = (config.name.clone(), format!("quantization_config.{key}"), known.into());
         Err(ConfigError::Unsupported { file, key, value, known })
@@ -356,6 +549,12 @@ fn packing(config: &JsonFile) -> Result<Option<Packing>, ConfigError> {
         ("gptq", other, _) => return refuse("checkpoint_format", quoted(other), "gptq, gptq_v2"),
         ("awq", _, "" | "gemm") => Layout::Awq,
         ("awq", _, other) => return refuse("version", quoted(other), "gemm"),
+        ("", ..) if !quantised.root.contains_key("quant_method") => {
+            let whole = shown(&Json::Object(quantised.root.clone()));
+            let (file, key) = (config.name.clone(), "quantization_config".into());
+            let known = "gptq, awq, by `quant_method`; or use the original repository, or a GGUF file".into();
+            return Err(ConfigError::Unsupported { file, key, value: whole, known });
+        }
         (other, ..) => {
             return refuse("quant_method", quoted(other), "gptq, awq; or use the original repository, or a GGUF file");
         }

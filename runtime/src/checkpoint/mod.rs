@@ -12,6 +12,7 @@ use std::borrow::Cow;
 use std::ops::Range;
 use std::path::PathBuf;
 
+use crate::error::Error;
 use crate::format::{Fault, FormatError, Gguf, Identity, Metadata, Tensor};
 use crate::tokenizer::{Tokenizer, TokenizerError};
 
@@ -42,7 +43,7 @@ pub trait Checkpoint: Send + Sync {
     /// Where a row of a tensor is in the files, for people.
     fn place(&self, tensor: &Tensor, row: u64) -> Place {
         let file = self.files().get(tensor.part).copied().unwrap_or_default().to_owned();
-        Place { file, tensor: tensor.name.clone(), row }
+        Place { file, tensor: self.own_name(&tensor.name), row }
     }
 
     /// The names of the files.
@@ -73,6 +74,29 @@ pub trait Checkpoint: Send + Sync {
     /// GGUF has no words for the tokenizer.
     fn tokenizer_keys(&self) -> Result<Metadata, TokenizerError> {
         Ok(Metadata::default())
+    }
+
+    /// What the files themselves call the tensor of this name.
+    fn own_name(&self, tensor: &str) -> String {
+        tensor.into()
+    }
+
+    /// Tensors that GGUF has no name for, by the files' names. [`Checkpoint::tensors`] lacks them.
+    fn unnamed_tensors(&self) -> &[String] {
+        &[]
+    }
+
+    /// What the files ask for that no code computes, besides what the metadata tells.
+    fn obstacles(&self) -> &[Error] {
+        &[]
+    }
+
+    /// Checks what only a reading of many weights can tell. Whoever uses the weights asks first.
+    ///
+    /// # Errors
+    /// The weights contradict what the files say of them, or can't be read.
+    fn check_weights(&self) -> Result<(), Error> {
+        Ok(())
     }
 
     /// Where the files contradict themselves, and what was made of it.

@@ -11,15 +11,21 @@ use super::safetensors::{self, Stored};
 use super::{Checkpoint, Place};
 use crate::chat::TEMPLATE;
 use crate::error::Error;
-use crate::format::{Fault, FormatError, Identity, Metadata, Source, Tensor, Value, slice};
+use crate::format::{Fault, FormatError, Identity, Metadata, Source, Subject, Tensor, Value, slice};
 use crate::model::ConfigError;
 use crate::tokenizer::{Tokenizer, TokenizerError};
 
 const CONFIG: &str = "config.json";
 const GENERATION: &str = "generation_config.json";
 const TOKENIZER: &str = "tokenizer.json";
+/// SentencePiece's own file, which Godwit does not read.
+const SENTENCEPIECE: &str = "tokenizer.model";
 const TOKENIZER_CONFIG: &str = "tokenizer_config.json";
 const CHAT_TEMPLATE: &str = "chat_template.jinja";
+/// Where older versions of transformers put templates.
+const CHAT_TEMPLATE_JSON: &str = "chat_template.json";
+/// Where older GPTQ tools say how they have quantised.
+const QUANTIZE_CONFIG: &str = "quantize_config.json";
 const WEIGHTS: &str = "model.safetensors";
 const INDEX: &str = "model.safetensors.index.json";
 
@@ -31,7 +37,17 @@ const MOST_JSON: u64 = 256 << 20;
 
 /// Whether a file of this name may be part of a repository.
 pub(crate) fn is_part(name: &str) -> bool {
-    let small = [CONFIG, GENERATION, TOKENIZER, TOKENIZER_CONFIG, CHAT_TEMPLATE, INDEX];
+    let small = [
+        CONFIG,
+        GENERATION,
+        TOKENIZER,
+        SENTENCEPIECE,
+        TOKENIZER_CONFIG,
+        CHAT_TEMPLATE,
+        CHAT_TEMPLATE_JSON,
+        INDEX,
+        QUANTIZE_CONFIG,
+    ];
     small.contains(&name) || name.ends_with(".safetensors")
 }
 
@@ -45,6 +61,11 @@ pub struct Repository {
     shards: Vec<Box<dyn Source>>,
     tensors: Vec<Tensor>,
     index: HashMap<String, usize>,
+    /// Tensors that GGUF has no name for.
+    unnamed: Vec<String>,
+    /// An output head that is there, though the embedding serves as one.
+    tied_head: Option<Tensor>,
+    obstacles: Vec<Error>,
     /// Matrices that are quantised in the files, by GGUF's names.
     packed: HashMap<String, Packed>,
     heads: u64,
@@ -73,50 +94,142 @@ impl Repository {
         let mut settings = Settings::read(&config)?;
         let mut ends = config.ids("eos_token_id")?;
         if let Some(generation) = json(GENERATION)? {
-            settings.generation(&generation)?;
+            settings.generation(&generation);
             ends.extend(generation.ids("eos_token_id")?);
         }
-        match small.get(CHAT_TEMPLATE) {
-            Some(template) => {
-                let utf8 = Fault::Utf8 { what: "the template" };
-                let text = std::str::from_utf8(template).map_err(|_| FormatError::file(path(CHAT_TEMPLATE), utf8))?;
-                settings.metadata.insert(TEMPLATE.into(), Value::String(text.into()));
+        if let Some(template) = small.get(CHAT_TEMPLATE).filter(|template| !template.is_empty()) {
+            settings.metadata.set_origin(TEMPLATE, &path(CHAT_TEMPLATE), "the template");
+            match std::str::from_utf8(template) {
+                Ok(text) => _ = settings.metadata.insert(TEMPLATE.into(), Value::String(text.into())),
+                Err(_) => {
+                    let error = FormatError::file(path(CHAT_TEMPLATE), Fault::Utf8 { what: "the template" });
+                    settings.metadata.set_unusable(TEMPLATE, error);
+                }
             }
-            None => {
-                if let Some(file) = json(TOKENIZER_CONFIG)? {
-                    settings.chat_template(&file)?;
+        } else {
+            for file in [TOKENIZER_CONFIG, CHAT_TEMPLATE_JSON] {
+                if let Some(file) = json(file)? {
+                    settings.chat_template(&file);
                 }
             }
         }
         let (shards, stored) = shards(name, weights, json(INDEX)?)?;
-        let Settings { metadata, tied, packing, mut notes } = settings;
-        let count = |key| metadata.u64(key).map(|n| n.unwrap_or(0));
-        let heads = count("llama.attention.head_count")?;
-        let kv_heads = metadata.u64("llama.attention.head_count_kv")?.unwrap_or(heads);
-        let (stored, packed) = packed_matrices(&shards, stored, packing)?;
-        let mut tensors = renamed(&shards, stored, tied, &mut notes)?;
-        tensors.extend(packed.iter().map(|packed| packed.tensor.clone()));
-        let packed = packed.into_iter().map(|packed| (packed.tensor.name.clone(), packed)).collect();
-        let index: HashMap<String, usize> =
-            tensors.iter().enumerate().map(|(at, tensor)| (tensor.name.clone(), at)).collect();
-        if !tied && index.contains_key(EMBEDDING) && !index.contains_key(HEAD) {
-            let detail = "tie_word_embeddings is false, but there is no lm_head.weight".into();
-            return Err(ConfigError::Contradiction { file: path(CONFIG), detail }.into());
+        let Settings { metadata, tied, packing, obstacles, notes } = settings;
+        let mut obstacles: Vec<Error> = obstacles.into_iter().map(Error::from).collect();
+        if packing.is_none()
+            && obstacles.is_empty()
+            && let Some(error) = unsaid_packing(&path(CONFIG), &stored, json(QUANTIZE_CONFIG)?.is_some())
+        {
+            obstacles.push(error.into());
         }
-        let mut all =
-            Self { name: name.into(), metadata, notes, small, ends, shards, tensors, index, packed, heads, kv_heads };
+        // Counts that make no sense are errors of those who need them.
+        let count = |key| metadata.uniform(key).ok().flatten();
+        let heads = count("llama.attention.head_count").unwrap_or(0);
+        let kv_heads = count("llama.attention.head_count_kv").unwrap_or(heads);
+        let (stored, packed) = packed_matrices(&shards, stored, packing)?;
+        let mut all = Self {
+            name: name.into(),
+            metadata,
+            notes,
+            small,
+            ends,
+            shards,
+            tensors: packed.iter().map(|packed| packed.tensor.clone()).collect(),
+            index: HashMap::new(),
+            unnamed: Vec::new(),
+            tied_head: None,
+            obstacles,
+            packed: packed.into_iter().map(|packed| (packed.tensor.name.clone(), packed)).collect(),
+            heads,
+            kv_heads,
+        };
+        all.name_tensors(stored, tied);
+        all.check_biases(&config)?;
+        if !tied && all.index.contains_key(EMBEDDING) && !all.index.contains_key(HEAD) {
+            let detail = "tie_word_embeddings is false, but there is no lm_head.weight".into();
+            all.obstacles.push(ConfigError::Contradiction { file: path(CONFIG), detail }.into());
+        }
         all.describe()?;
         Ok(all)
+    }
+
+    /// Takes the tensors in by GGUF's names; keeps the names of those that GGUF has none for.
+    fn name_tensors(&mut self, stored: Vec<Stored>, tied: bool) {
+        let mut tensors = Vec::new();
+        for tensor in stored {
+            let file = self.shards.get(tensor.part).map_or_else(String::new, |shard| shard.name().into());
+            let Some(name) = gguf_name(&tensor.name) else {
+                self.unnamed.push(tensor.name);
+                continue;
+            };
+            match tensor.floats(name, &file) {
+                Ok(tensor) if tensor.name == HEAD && tied => {
+                    self.notes.push("tie_word_embeddings is true: lm_head.weight is not used".into());
+                    self.tied_head = Some(tensor);
+                }
+                Ok(tensor) => tensors.push(tensor),
+                Err(error) => self.obstacles.push(error.into()),
+            }
+        }
+        tensors.append(&mut self.tensors);
+        self.tensors = tensors;
+        self.index_tensors();
+    }
+
+    fn index_tensors(&mut self) {
+        self.index = self.tensors.iter().enumerate().map(|(at, tensor)| (tensor.name.clone(), at)).collect();
+    }
+
+    /// Holds what `config.json` says of biases against the tensors. Where it says that there are none, those of zeros are left
+    /// out; others are an obstacle.
+    fn check_biases(&mut self, config: &JsonFile) -> Result<(), FormatError> {
+        for (key, part) in [("attention_bias", ".attn_"), ("mlp_bias", ".ffn_")] {
+            let said = config.bool(key)?;
+            let is_bias = |tensor: &Tensor| tensor.name.contains(part) && tensor.name.ends_with(".bias");
+            let biases: Vec<Tensor> = self.tensors.iter().filter(|tensor| is_bias(tensor)).cloned().collect();
+            let detail = match (said, biases.first()) {
+                (Some(true), None) => format!("{key} is true, but there are no such tensors"),
+                (Some(false), Some(_)) => {
+                    let mut other = None;
+                    for bias in &biases {
+                        if !self.is_zero(bias)? {
+                            other = Some(self.own_name(&bias.name));
+                            break;
+                        }
+                    }
+                    match other {
+                        Some(name) => format!("{key} is false, but there is `{name}`, which is not zero"),
+                        None => {
+                            self.tensors.retain(|tensor| !is_bias(tensor));
+                            self.index_tensors();
+                            continue;
+                        }
+                    }
+                }
+                _ => continue,
+            };
+            self.obstacles.push(ConfigError::Contradiction { file: config.name().into(), detail }.into());
+        }
+        Ok(())
+    }
+
+    /// Whether all weights of a tensor of floats are zero.
+    fn is_zero(&self, tensor: &Tensor) -> Result<bool, FormatError> {
+        let stored = self.stored(tensor, 0..tensor.bytes)?;
+        let mut weights = vec![0.0; tensor.shape.iter().product::<u64>() as usize];
+        tensor.format.dequantize(&stored, &mut weights);
+        Ok(weights.iter().all(|&weight| weight == 0.0))
     }
 
     /// Adds what only the tokenizer knows to the metadata: what templates call `eos_token`.
     fn describe(&mut self) -> Result<(), Error> {
         let base = self.name.trim_end_matches(['/', '\\']).rsplit(['/', '\\']).next().unwrap_or_default();
         self.metadata.insert("general.name".into(), Value::String(base.into()));
-        let config =
-            self.small.get(TOKENIZER_CONFIG).map(|bytes| JsonFile::parse(TOKENIZER_CONFIG, bytes)).transpose()?;
+        let path = format!("{}/{TOKENIZER_CONFIG}", self.name);
+        let config = self.small.get(TOKENIZER_CONFIG).map(|bytes| JsonFile::parse(&path, bytes)).transpose()?;
         let eos = config.map(|config| config.token("eos_token")).transpose()?.flatten();
-        let tokenizer = self.tokenizer()?;
+        // A tokenizer that can't be read is the error of whoever wants it.
+        let Ok(tokenizer) = self.tokenizer() else { return Ok(()) };
         if let Some(eos) = eos.and_then(|eos| tokenizer.control(&eos)).or(self.ends.first().copied()) {
             self.metadata.insert("tokenizer.ggml.eos_token_id".into(), Value::U32(eos));
         }
@@ -126,20 +239,35 @@ impl Repository {
     /// `tokenizer.json`, and `tokenizer_config.json` where there is one.
     fn tokenizer_files(&self) -> Result<(&[u8], Option<&[u8]>), FormatError> {
         let file = |name: &str| self.small.get(name).map(Vec::as_slice);
-        let missing = || FormatError::file(format!("{}/{TOKENIZER}", self.name), Fault::Missing);
+        let missing = || match file(SENTENCEPIECE) {
+            Some(_) => {
+                let what = "a tokenizer of SentencePiece alone, which is not read".into();
+                let instead =
+                    "write a tokenizer.json beside it (transformers' AutoTokenizer, save_pretrained), or give a \
+                               GGUF file"
+                        .into();
+                FormatError::file(format!("{}/{SENTENCEPIECE}", self.name), Fault::Kind { what, instead })
+            }
+            None => FormatError::file(format!("{}/{TOKENIZER}", self.name), Fault::Missing),
+        };
         Ok((file(TOKENIZER).ok_or_else(missing)?, file(TOKENIZER_CONFIG)))
     }
 
     /// How many heads the rows of a tensor belong to, where their order differs from GGUF's.
     fn rotated_heads(&self, tensor: &Tensor) -> Option<u64> {
         let heads = match tensor.name.rsplit_once(".attn_")?.1 {
-            "q.weight" => self.heads,
-            "k.weight" => self.kv_heads,
+            "q.weight" | "q.bias" => self.heads,
+            "k.weight" | "k.bias" => self.kv_heads,
             _ => return None,
         };
-        // Shapes that contradict the heads are refused when the weights are loaded.
-        let rows = *tensor.shape.get(1)?;
+        // Shapes that contradict the heads are refused before the weights are loaded.
+        let rows = Self::rows(tensor);
         (heads > 0 && rows.is_multiple_of(2 * heads)).then_some(heads)
+    }
+
+    /// Rows of a tensor that has an order of rows: those of a matrix, the floats of a bias.
+    fn rows(tensor: &Tensor) -> u64 {
+        tensor.shape.last().copied().unwrap_or(1)
     }
 
     /// Where a row of a tensor is in the files: transformers rotates row `i` of a head with row `i + half`, GGUF puts the two
@@ -153,7 +281,7 @@ impl Repository {
 
     /// Bytes of a tensor whose rows are not in the files as they are wanted.
     fn gathered(&self, tensor: &Tensor, range: Range<u64>) -> Result<Vec<u8>, FormatError> {
-        let rows = tensor.shape.get(1).copied().unwrap_or(1);
+        let rows = Self::rows(tensor);
         let (row_bytes, heads) = (tensor.bytes / rows, self.rotated_heads(tensor));
         let (first, end) = (range.start / row_bytes, range.end.div_ceil(row_bytes));
         let order: Vec<u64> = (first..end).map(|row| Self::stored_row(row, rows, heads)).collect();
@@ -173,9 +301,33 @@ impl Repository {
 
     fn stored(&self, tensor: &Tensor, range: Range<u64>) -> Result<Cow<'_, [u8]>, FormatError> {
         match self.shards.get(tensor.part) {
-            Some(source) => slice(source.as_ref(), tensor, range),
-            None => Err(FormatError::tensor(self.name.as_str(), &tensor.name, Fault::NoParts)),
+            Some(source) => slice(source.as_ref(), tensor, range).map_err(|error| match error.subject {
+                Subject::Tensor(name) => FormatError { subject: Subject::Tensor(self.own_name(&name)), ..error },
+                _ => error,
+            }),
+            None => Err(FormatError::tensor(self.name.as_str(), self.own_name(&tensor.name), Fault::NoParts)),
         }
+    }
+
+    /// Whether two tensors are the same weights.
+    fn are_equal(&self, one: &Tensor, other: &Tensor) -> Result<bool, FormatError> {
+        const WEIGHTS: u64 = 1 << 20;
+        if one.shape != other.shape {
+            return Ok(false);
+        }
+        let all: u64 = one.shape.iter().product();
+        for first in (0..all).step_by(WEIGHTS as usize) {
+            let last = (first + WEIGHTS).min(all);
+            let mut weights = [vec![0.0; (last - first) as usize], vec![0.0; (last - first) as usize]];
+            for (tensor, weights) in [one, other].into_iter().zip(&mut weights) {
+                let bytes = tensor.bytes / all;
+                tensor.format.dequantize(&self.stored(tensor, first * bytes..last * bytes)?, weights);
+            }
+            if weights[0] != weights[1] {
+                return Ok(false);
+            }
+        }
+        Ok(true)
     }
 }
 
@@ -252,8 +404,31 @@ impl Checkpoint for Repository {
         Tokenizer::gguf_keys(json, config, &self.ends)
     }
 
+    fn own_name(&self, tensor: &str) -> String {
+        hugging_face_name(tensor).unwrap_or_else(|| tensor.into())
+    }
+
+    fn unnamed_tensors(&self) -> &[String] {
+        &self.unnamed
+    }
+
+    fn obstacles(&self) -> &[Error] {
+        &self.obstacles
+    }
+
     fn notes(&self) -> &[String] {
         &self.notes
+    }
+
+    fn check_weights(&self) -> Result<(), Error> {
+        let (Some(head), Some(embedding)) = (&self.tied_head, self.tensor(EMBEDDING)) else { return Ok(()) };
+        if self.are_equal(head, embedding)? {
+            return Ok(());
+        }
+        let detail = "tie_word_embeddings is true, but lm_head.weight is not model.embed_tokens.weight: set it to false \
+                      where the head is to be used, or take the head out";
+        let file = format!("{}/{CONFIG}", self.name);
+        Err(ConfigError::Contradiction { file, detail: detail.into() }.into())
     }
 }
 
@@ -265,6 +440,10 @@ fn all(file: &dyn Source) -> Result<Vec<u8>, FormatError> {
     }
     let mut bytes = vec![0; file.len() as usize];
     file.read(0, &mut bytes)?;
+    // Editors on Windows put a byte order mark before the text.
+    if bytes.starts_with(b"\xef\xbb\xbf") {
+        bytes.drain(..3);
+    }
     Ok(bytes)
 }
 
@@ -295,7 +474,8 @@ fn shards(
                 Some(&number) => number,
                 None => {
                     // Only files that were found in the folder: a name can't lead out of it.
-                    let shard = weights.remove(file).ok_or_else(|| wrong(Fault::Shard(file.into())))?;
+                    let base = file.strip_prefix("./").unwrap_or(file);
+                    let shard = weights.remove(base).ok_or_else(|| wrong(Fault::Shard(file.into())))?;
                     numbers.insert(file, shards.len());
                     shards.push(shard);
                     shards.len() - 1
@@ -349,64 +529,78 @@ fn packed_matrices(
     Ok((others, packed.collect::<Result<_, _>>()?))
 }
 
-/// The tensors by GGUF's names; those that mean nothing to the model left out.
-fn renamed(
-    shards: &[Box<dyn Source>],
-    stored: Vec<Stored>,
-    tied: bool,
-    notes: &mut Vec<String>,
-) -> Result<Vec<Tensor>, ConfigError> {
-    let mut tensors = Vec::new();
-    let mut others = Vec::new();
-    for tensor in stored {
-        let file = || shards.get(tensor.part).map_or_else(String::new, |shard| shard.name().into());
-        match gguf_name(&tensor.name) {
-            Some(name) if name == HEAD && tied => {
-                notes.push("tie_word_embeddings is true: lm_head.weight is not used".into());
-            }
-            Some(name) => {
-                let file = file();
-                tensors.push(tensor.floats(name, &file)?);
-            }
-            None if tensor.name.ends_with("rotary_emb.inv_freq") => {}
-            None if tensor.name.ends_with(".bias") => {
-                let key = tensor.name.escape_debug().to_string();
-                let (value, known) = ("there".into(), "models without biases".into());
-                return Err(ConfigError::Unsupported { file: file(), key, value, known });
-            }
-            None => others.push(tensor.name),
-        }
-    }
-    if let Some(first) = others.iter().min() {
-        notes.push(format!("{} tensors are not used, such as {}", others.len(), first.escape_debug()));
-    }
-    Ok(tensors)
-}
+/// Names of a layer's parts in the files, and GGUF's.
+const PARTS: [(&str, &str); 9] = [
+    ("input_layernorm", "attn_norm"),
+    ("self_attn.q_proj", "attn_q"),
+    ("self_attn.k_proj", "attn_k"),
+    ("self_attn.v_proj", "attn_v"),
+    ("self_attn.o_proj", "attn_output"),
+    ("post_attention_layernorm", "ffn_norm"),
+    ("mlp.gate_proj", "ffn_gate"),
+    ("mlp.up_proj", "ffn_up"),
+    ("mlp.down_proj", "ffn_down"),
+];
+
+/// Names outside of layers in the files, and GGUF's.
+const WHOLE: [(&str, &str); 3] =
+    [("model.embed_tokens.weight", EMBEDDING), ("model.norm.weight", "output_norm.weight"), ("lm_head.weight", HEAD)];
 
 /// GGUF's name of a tensor.
 fn gguf_name(name: &str) -> Option<String> {
-    let own = match name {
-        "model.embed_tokens.weight" => EMBEDDING.into(),
-        "model.norm.weight" => "output_norm.weight".into(),
-        "lm_head.weight" => HEAD.into(),
-        other => {
-            let (layer, part) = other.strip_prefix("model.layers.")?.split_once('.')?;
-            let part = match part.strip_suffix(".weight")? {
-                "input_layernorm" => "attn_norm",
-                "self_attn.q_proj" => "attn_q",
-                "self_attn.k_proj" => "attn_k",
-                "self_attn.v_proj" => "attn_v",
-                "self_attn.o_proj" => "attn_output",
-                "post_attention_layernorm" => "ffn_norm",
-                "mlp.gate_proj" => "ffn_gate",
-                "mlp.up_proj" => "ffn_up",
-                "mlp.down_proj" => "ffn_down",
-                _ => return None,
-            };
-            // `007` and `7` would be one layer.
-            let number: u32 = layer.parse().ok().filter(|number: &u32| number.to_string() == layer)?;
-            format!("blk.{number}.{part}.weight")
+    if let Some((_, ours)) = WHOLE.iter().find(|(theirs, _)| *theirs == name) {
+        return Some((*ours).into());
+    }
+    let (layer, rest) = name.strip_prefix("model.layers.")?.split_once('.')?;
+    let (part, kind) = rest.rsplit_once('.')?;
+    let (_, part) = PARTS.iter().find(|(theirs, _)| *theirs == part)?;
+    // Norms have no biases in Llama.
+    if kind != "weight" && (kind != "bias" || part.ends_with("norm")) {
+        return None;
+    }
+    // `007` and `7` would be one layer.
+    let number: u32 = layer.parse().ok().filter(|number: &u32| number.to_string() == layer)?;
+    Some(format!("blk.{number}.{part}.{kind}"))
+}
+
+/// What the files call a tensor of GGUF's name.
+fn hugging_face_name(name: &str) -> Option<String> {
+    if let Some((theirs, _)) = WHOLE.iter().find(|(_, ours)| *ours == name) {
+        return Some((*theirs).into());
+    }
+    let (layer, rest) = name.strip_prefix("blk.")?.split_once('.')?;
+    let (part, kind) = rest.rsplit_once('.')?;
+    let (part, _) = PARTS.iter().find(|(_, ours)| *ours == part)?;
+    Some(format!("model.layers.{layer}.{part}.{kind}"))
+}
+
+/// What is said where matrices are quantised, and `config.json` does not say how.
+fn unsaid_packing(config: &str, stored: &[Stored], has_quantize_config: bool) -> Option<ConfigError> {
+    let packed = stored.iter().find(|tensor| tensor.name.ends_with(".qweight"));
+    let scaled = || {
+        let biases = |name: &str| stored.iter().any(|tensor| tensor.name == format!("{name}.biases"));
+        stored.iter().find(|tensor| tensor.name.strip_suffix(".scales").is_some_and(biases))
+    };
+    let (what, instead) = match (packed, has_quantize_config) {
+        (Some(tensor), true) => (
+            format!("quantised by an old version of GPTQ or AWQ (`{}`, and quantize_config.json)", tensor.name),
+            "write what quantize_config.json says into config.json as quantization_config with a quant_method, or give the \
+             original repository or a GGUF file",
+        ),
+        (Some(tensor), false) => (
+            format!(
+                "quantised, by GPTQ or AWQ as it looks (`{}`), but config.json has no quantization_config",
+                tensor.name
+            ),
+            "give the original repository or a GGUF file",
+        ),
+        (None, _) => {
+            (format!("quantised by MLX (`{}`)", scaled()?.name), "give the original repository or a GGUF file")
         }
     };
-    Some(own)
+    Some(ConfigError::Kind {
+        file: config.into(),
+        what: format!("a repository that was {what}"),
+        instead: instead.into(),
+    })
 }

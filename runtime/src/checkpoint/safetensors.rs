@@ -3,6 +3,7 @@
 use godwit_shaders::Format;
 use safetensors::Dtype;
 use safetensors::tensor::Metadata;
+use serde_json::Value as Json;
 
 use crate::format::{Fault, FormatError, Source, Tensor};
 
@@ -58,7 +59,7 @@ pub(super) fn tensors(source: &dyn Source, part: usize) -> Result<Vec<Stored>, F
     }
     let mut json = vec![0; header as usize];
     source.read(LENGTH, &mut json)?;
-    let table: Metadata = serde_json::from_slice(&json).map_err(|e| file(Fault::Safetensors(e.to_string())))?;
+    let table = table(&json).map_err(|e| file(Fault::Safetensors(e.to_string())))?;
     let (start, described) = (LENGTH + header, table.data_len() as u64);
     if described != source.len() - start {
         return Err(file(Fault::DataLength { described, found: source.len() - start }));
@@ -70,7 +71,11 @@ pub(super) fn tensors(source: &dyn Source, part: usize) -> Result<Vec<Stored>, F
         let tensor = |fault| FormatError::tensor(source.name(), &name, fault);
         let mut shape: Vec<u64> = info.shape.iter().map(|&n| n as u64).collect();
         shape.reverse();
-        if shape.is_empty() || shape.len() > 4 {
+        if shape.is_empty() {
+            // A single number.
+            shape.push(1);
+        }
+        if shape.len() > 4 {
             return Err(tensor(Fault::Dimensions(u32::try_from(shape.len()).unwrap_or(u32::MAX))));
         }
         if shape.contains(&0) {
@@ -81,4 +86,16 @@ pub(super) fn tensors(source: &dyn Source, part: usize) -> Result<Vec<Stored>, F
         tensors.push(Stored { name, dtype: info.dtype, shape, part, offset, bytes });
     }
     Ok(tensors)
+}
+
+/// The table of tensors in a header. Nothing needs what the file says of itself besides, so that may be anything.
+fn table(json: &[u8]) -> Result<Metadata, serde_json::Error> {
+    const ABOUT: &str = "__metadata__";
+    serde_json::from_slice(json).or_else(|error| {
+        let Ok(Json::Object(mut entries)) = serde_json::from_slice(json) else { return Err(error) };
+        match entries.remove(ABOUT) {
+            Some(_) => serde_json::from_value(Json::Object(entries)),
+            None => Err(error),
+        }
+    })
 }

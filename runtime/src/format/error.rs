@@ -198,6 +198,32 @@ pub enum Fault {
         /// The type or value in the file.
         found: String,
     },
+    /// A number out of its range.
+    #[error("it is {value}, but must be a number {range}")]
+    OutOfRange {
+        /// The number.
+        value: String,
+        /// What it could be.
+        range: &'static str,
+    },
+    /// An array of which one value is used for all layers, and whose values differ.
+    #[error(
+        "its values differ between layers ({first} and {other}), which is not supported; choose a model whose layers are alike"
+    )]
+    Uneven {
+        /// The first value.
+        first: u64,
+        /// One that is not the same.
+        other: u64,
+    },
+    /// A list of templates, none of them the one to use.
+    #[error(
+        "it lists templates named {names}, and none named default; write the one to use to chat_template.jinja beside it"
+    )]
+    NoDefaultTemplate {
+        /// Their names.
+        names: String,
+    },
     /// An alignment that isn't one.
     #[error("the alignment is {value}; it must be a power of two from 8 to {most}")]
     Alignment {
@@ -302,9 +328,14 @@ pub enum Fault {
     /// Several weight files, and nothing that says what belongs together.
     #[error("model.safetensors.index.json is missing; download it")]
     NoIndex,
-    /// A link out of the folder.
-    #[error("this is a link that leads out of the folder; copy the file instead")]
-    Link,
+    /// A file or a folder that is something else than a model.
+    #[error("this is {what}; {instead}")]
+    Kind {
+        /// What it is.
+        what: String,
+        /// What to give instead.
+        instead: String,
+    },
     /// A weight that is no number.
     #[error(
         "weight {index} of row {row} is {value}; the model is damaged, or overflowed in a conversion: download it again, or convert it to BF16 or F32"

@@ -272,6 +272,23 @@ fn check_parts(heads: &[Head]) -> Result<(), FormatError> {
         if parts == 1 && count.unwrap_or(1) <= 1 && meta.u64(SPLIT_NO)?.unwrap_or(0) == 0 {
             continue;
         }
+        if parts == 1
+            && let Some(count) = count.filter(|&count| count > 1)
+        {
+            let part = meta
+                .u64(SPLIT_NO)?
+                .map_or_else(|| "one part".into(), |part| format!("part {}", part.saturating_add(1)));
+            return Err(FormatError::file(
+                meta.file(),
+                Fault::Kind {
+                    what: format!("{part} of a model that is split into {count} files"),
+                    instead: format!(
+                        "put all of them into one folder by the names they were made with, NAME-00001-of-{count:05}.gguf \
+                         and so on, and give any of them"
+                    ),
+                },
+            ));
+        }
         let mismatch = |key: &str, detail: String| Err(meta.fault(key, Fault::PartMismatch { detail }));
         match count {
             Some(count) if count == parts => {}

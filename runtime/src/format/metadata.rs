@@ -21,6 +21,8 @@ pub enum Value {
     F64(f64),
     Bool(bool),
     String(String),
+    /// A string that is not valid UTF-8, as its bytes.
+    Bytes(Vec<u8>),
     Array(Array),
 }
 
@@ -40,6 +42,8 @@ pub enum Array {
     F64(Vec<f64>),
     Bool(Vec<bool>),
     String(Vec<String>),
+    /// Strings of which at least one is not valid UTF-8, as their bytes.
+    Bytes(Vec<Vec<u8>>),
     Nested(Vec<Array>),
 }
 
@@ -59,6 +63,7 @@ macro_rules! each {
             Array::F64($list) => $value,
             Array::Bool($list) => $value,
             Array::String($list) => $value,
+            Array::Bytes($list) => $value,
             Array::Nested($list) => $value,
         }
     };
@@ -90,7 +95,18 @@ impl Array {
             Array::F64(_) => "an array of f64",
             Array::Bool(_) => "an array of bool",
             Array::String(_) => "an array of strings",
+            Array::Bytes(_) => "an array of strings, not all of them valid UTF-8",
             Array::Nested(_) => "an array of arrays",
+        }
+    }
+
+    /// The numbers, where it is of numbers or bools.
+    pub(crate) fn numbers(&self) -> Option<Vec<f64>> {
+        match self {
+            Array::F32(list) => Some(list.iter().map(|&value| value.into()).collect()),
+            Array::F64(list) => Some(list.clone()),
+            Array::Bool(list) => Some(list.iter().map(|&value| f64::from(u8::from(value))).collect()),
+            other => Some(other.integers::<i64>()?.into_iter().map(|value| value as f64).collect()),
         }
     }
 
@@ -135,6 +151,7 @@ impl fmt::Display for Array {
         }
         match self {
             Array::String(list) => some(f, list, |value, f| write!(f, "{value:?}")),
+            Array::Bytes(list) => some(f, list, |value, f| write!(f, "\"{}\"", value.escape_ascii())),
             Array::Nested(list) => some(f, list, fmt::Display::fmt),
             other => {
                 // The numbers and bools print themselves; `Debug` of a float keeps its point.
@@ -160,6 +177,7 @@ impl Value {
             Value::F64(_) => "an f64",
             Value::Bool(_) => "a bool",
             Value::String(_) => "a string",
+            Value::Bytes(_) => "a string that is not valid UTF-8",
             Value::Array(array) => array.kind(),
         }
     }
@@ -175,6 +193,9 @@ impl Value {
             Value::I32(value) => value.into(),
             Value::U64(value) => value.into(),
             Value::I64(value) => value.into(),
+            // Some tools write counts as floats.
+            Value::F32(value) => whole(value.into())?,
+            Value::F64(value) => whole(value)?,
             _ => return None,
         })
     }
@@ -187,6 +208,12 @@ impl Value {
             _ => self.integer().map(|value| value as f64),
         }
     }
+}
+
+/// The integer that a float is, where it is one and exact.
+fn whole(value: f64) -> Option<i128> {
+    const EXACT: f64 = (1_u64 << 53) as f64;
+    (value.fract() == 0.0 && value.abs() <= EXACT).then_some(value as i128)
 }
 
 impl fmt::Display for Value {
@@ -205,9 +232,20 @@ impl fmt::Display for Value {
             Value::F64(value) => write!(f, "{value:?}"),
             Value::Bool(value) => value.fmt(f),
             Value::String(value) => value.fmt(f),
+            Value::Bytes(value) => value.escape_ascii().fmt(f),
             Value::Array(value) => value.fmt(f),
         }
     }
+}
+
+/// The beginning of a text, for a message.
+fn shortened(text: &str) -> String {
+    const LONGEST: usize = 40;
+    let mut short: String = text.chars().take(LONGEST).flat_map(char::escape_debug).collect();
+    if text.chars().nth(LONGEST).is_some() {
+        short.push('…');
+    }
+    short
 }
 
 /// The metadata of a model: keys and their values, in the file's order.
@@ -216,8 +254,17 @@ pub struct Metadata {
     file: String,
     entries: Vec<(String, Value)>,
     index: HashMap<String, usize>,
-    /// What the file itself calls a key, where that is something else.
-    origins: HashMap<String, String>,
+    /// Where a key is from, where that is another file or name.
+    origins: HashMap<String, Origin>,
+    /// Values that the files have, but that can't be used: an error for whoever asks for them, and for nobody else.
+    unusable: HashMap<String, FormatError>,
+}
+
+/// Where the value of a key is from.
+#[derive(Clone, Debug, PartialEq)]
+struct Origin {
+    file: String,
+    key: String,
 }
 
 impl Metadata {
@@ -236,14 +283,26 @@ impl Metadata {
         true
     }
 
-    /// Says what the file itself calls a key, which is what messages name.
-    pub(crate) fn set_origin(&mut self, key: &str, origin: &str) {
-        self.origins.insert(key.into(), origin.into());
+    /// Says which file a key is from and what that file calls it, which is what messages name. The first of two stays.
+    pub(crate) fn set_origin(&mut self, key: &str, file: &str, theirs: &str) {
+        self.origins.entry(key.into()).or_insert_with(|| Origin { file: file.into(), key: theirs.into() });
+    }
+
+    /// Keeps an error for whoever asks for the key's value. The first of two stays.
+    pub(crate) fn set_unusable(&mut self, key: &str, error: FormatError) {
+        if !self.index.contains_key(key) {
+            self.unusable.entry(key.into()).or_insert(error);
+        }
     }
 
     /// What the file calls a key.
     pub(crate) fn origin<'a>(&'a self, key: &'a str) -> &'a str {
-        self.origins.get(key).map_or(key, String::as_str)
+        self.origins.get(key).map_or(key, |origin| origin.key.as_str())
+    }
+
+    /// The file that a key is from.
+    pub(crate) fn origin_file<'a>(&'a self, key: &str) -> &'a str {
+        self.origins.get(key).map_or(&self.file, |origin| origin.file.as_str())
     }
 
     /// The file that the metadata is from.
@@ -273,7 +332,7 @@ impl Metadata {
 
     /// An error about a key's value.
     pub fn fault(&self, key: &str, fault: Fault) -> FormatError {
-        FormatError::key(self.file.as_str(), self.origin(key), fault)
+        FormatError::key(self.origin_file(key), self.origin(key), fault)
     }
 
     fn convert<'a, T>(
@@ -282,13 +341,17 @@ impl Metadata {
         expected: &'static str,
         convert: impl FnOnce(&'a Value) -> Option<T>,
     ) -> Result<Option<T>, FormatError> {
-        let Some(value) = self.get(key) else { return Ok(None) };
+        let Some(value) = self.get(key) else {
+            return self.unusable.get(key).map_or(Ok(None), |error| Err(error.clone()));
+        };
         match convert(value) {
             Some(value) => Ok(Some(value)),
             None => {
-                let found = match value.integer() {
-                    Some(number) => format!("{} ({number})", value.kind()),
-                    None => value.kind().into(),
+                let found = match (value, value.integer(), value.float()) {
+                    (Value::String(text), ..) => format!("a string (`{}`)", shortened(text)),
+                    (_, Some(number), _) => format!("{} ({number})", value.kind()),
+                    (_, None, Some(number)) => format!("{} ({number})", value.kind()),
+                    _ => value.kind().into(),
                 };
                 Err(self.fault(key, Fault::ValueKind { expected, found }))
             }
@@ -322,6 +385,23 @@ impl Metadata {
         self.convert(key, "an integer, 0 or more", |value| u64::try_from(value.integer()?).ok())
     }
 
+    /// An integer, or the one integer that all values of an array are.
+    ///
+    /// # Errors
+    /// When the value has another type or is negative, or the values of the array differ.
+    pub fn uniform(&self, key: &str) -> Result<Option<u64>, FormatError> {
+        if let Some(Value::Array(array)) = self.get(key)
+            && let Some(values) = array.integers::<u64>()
+            && let Some((&first, rest)) = values.split_first()
+        {
+            if let Some(other) = rest.iter().find(|&&other| other != first) {
+                return Err(self.fault(key, Fault::Uneven { first, other: *other }));
+            }
+            return Ok(Some(first));
+        }
+        self.u64(key)
+    }
+
     /// A number as an `f32`.
     ///
     /// # Errors
@@ -338,13 +418,15 @@ impl Metadata {
         self.convert(key, "a number", Value::float)
     }
 
-    /// A bool.
+    /// A bool, or 0 or 1 as an integer.
     ///
     /// # Errors
     /// When the value has another type.
     pub fn bool(&self, key: &str) -> Result<Option<bool>, FormatError> {
-        self.convert(key, "a bool", |value| match *value {
-            Value::Bool(value) => Some(value),
+        self.convert(key, "a bool", |value| match (value, value.integer()) {
+            (Value::Bool(value), _) => Some(*value),
+            (_, Some(0)) => Some(false),
+            (_, Some(1)) => Some(true),
             _ => None,
         })
     }
@@ -356,6 +438,7 @@ impl Metadata {
     pub fn strings(&self, key: &str) -> Result<Option<&[String]>, FormatError> {
         self.convert(key, "an array of strings", |value| match value {
             Value::Array(Array::String(list)) => Some(list.as_slice()),
+            Value::Array(array) if array.is_empty() => Some(&[]),
             _ => None,
         })
     }
@@ -379,6 +462,9 @@ impl Metadata {
         self.convert(key, "an array of floats", |value| match value {
             Value::Array(Array::F32(list)) => Some(list.clone()),
             Value::Array(Array::F64(list)) => Some(list.iter().map(|&value| value as f32).collect()),
+            Value::Array(array) if array.is_empty() => Some(Vec::new()),
+            // Every integer of 32 bits is a float closely enough for a score.
+            Value::Array(array) => Some(array.integers::<i32>()?.into_iter().map(|value| value as f32).collect()),
             _ => None,
         })
     }

@@ -16,6 +16,11 @@ const MAX_NESTING: u32 = 4;
 /// How much is read at once.
 const CHUNK: u64 = 64 << 10;
 
+/// Text whose bytes were checked.
+fn into_text(bytes: Vec<u8>) -> String {
+    String::from_utf8(bytes).unwrap_or_default()
+}
+
 /// A place in a file.
 pub(crate) struct Reader<'a> {
     source: &'a dyn Source,
@@ -130,6 +135,12 @@ impl<'a> Reader<'a> {
     }
 
     fn string(&mut self, what: &'static str, most: u64) -> Result<String, FormatError> {
+        let len = self.length(what, most)?;
+        self.utf8(what, len)
+    }
+
+    /// A string's length, at most `most`.
+    fn length(&mut self, what: &'static str, most: u64) -> Result<u64, FormatError> {
         let offset = self.at;
         let len = self.u64(what)?;
         let remaining = self.remaining();
@@ -139,7 +150,7 @@ impl<'a> Reader<'a> {
         if len > most {
             return Err(self.error(offset, Fault::TooMuch { what, count: len, most }));
         }
-        self.utf8(what, len)
+        Ok(len)
     }
 
     pub fn key(&mut self) -> Result<String, FormatError> {
@@ -150,8 +161,10 @@ impl<'a> Reader<'a> {
         self.string("the length of a tensor's name", MAX_NAME)
     }
 
-    fn text(&mut self) -> Result<String, FormatError> {
-        self.string("a string", MAX_HEAD)
+    /// A string's bytes. Whether they are text matters only to those who use the value.
+    fn text(&mut self) -> Result<Vec<u8>, FormatError> {
+        let len = self.length("a string", MAX_HEAD)?;
+        self.bytes("a string", len)
     }
 
     fn bool(&mut self) -> Result<bool, FormatError> {
@@ -176,7 +189,10 @@ impl<'a> Reader<'a> {
             5 => Value::I32(i32::from_le_bytes(self.take(what)?)),
             6 => Value::F32(f32::from_le_bytes(self.take(what)?)),
             7 => Value::Bool(self.bool()?),
-            8 => Value::String(self.text()?),
+            8 => match String::from_utf8(self.text()?) {
+                Ok(text) => Value::String(text),
+                Err(error) => Value::Bytes(error.into_bytes()),
+            },
             9 => Value::Array(self.array(1)?),
             10 => Value::U64(u64::from_le_bytes(self.take(what)?)),
             11 => Value::I64(i64::from_le_bytes(self.take(what)?)),
@@ -208,7 +224,11 @@ impl<'a> Reader<'a> {
             }
             8 => {
                 let count = self.count("the length of an array", 8)?;
-                Array::String(self.list(count, Self::text)?)
+                let texts = self.list(count, Self::text)?;
+                match texts.iter().all(|text| std::str::from_utf8(text).is_ok()) {
+                    true => Array::String(texts.into_iter().map(into_text).collect()),
+                    false => Array::Bytes(texts),
+                }
             }
             9 => {
                 let count = self.count("the length of an array", 12)?;

@@ -100,12 +100,12 @@ impl GgufWriter {
         out.extend((self.tensors.len() as u64).to_le_bytes());
         out.extend((self.metadata.len() as u64).to_le_bytes());
         for (key, value) in &self.metadata {
-            text(&mut out, key);
+            text(&mut out, key.as_bytes());
             out.extend(kind(value).to_le_bytes());
             put(&mut out, value);
         }
         for tensor in &self.tensors {
-            text(&mut out, &tensor.name);
+            text(&mut out, tensor.name.as_bytes());
             out.extend((tensor.shape.len() as u32).to_le_bytes());
             out.extend(tensor.shape.iter().flat_map(|n| n.to_le_bytes()));
             out.extend(tensor.format.gguf_type().to_le_bytes());
@@ -116,9 +116,9 @@ impl GgufWriter {
     }
 }
 
-fn text(out: &mut Vec<u8>, text: &str) {
+fn text(out: &mut Vec<u8>, text: &[u8]) {
     out.extend((text.len() as u64).to_le_bytes());
-    out.extend(text.as_bytes());
+    out.extend(text);
 }
 
 /// GGUF's number of a value's type.
@@ -132,7 +132,7 @@ fn kind(value: &Value) -> u32 {
         Value::I32(_) => 5,
         Value::F32(_) => 6,
         Value::Bool(_) => 7,
-        Value::String(_) => 8,
+        Value::String(_) | Value::Bytes(_) => 8,
         Value::Array(_) => 9,
         Value::U64(_) => 10,
         Value::I64(_) => 11,
@@ -153,7 +153,8 @@ fn put(out: &mut Vec<u8>, value: &Value) {
         Value::F32(x) => out.extend(x.to_le_bytes()),
         Value::F64(x) => out.extend(x.to_le_bytes()),
         Value::Bool(x) => out.push(u8::from(*x)),
-        Value::String(x) => text(out, x),
+        Value::String(x) => text(out, x.as_bytes()),
+        Value::Bytes(x) => text(out, x),
         Value::Array(array) => {
             let (kind, values) = values(array);
             out.extend(kind.to_le_bytes());
@@ -181,6 +182,7 @@ fn values(array: &Array) -> (u32, Vec<Value>) {
         Array::F64(list) => all(list, Value::F64),
         Array::Bool(list) => all(list, Value::Bool),
         Array::String(list) => all(list, Value::String),
+        Array::Bytes(list) => all(list, Value::Bytes),
         Array::Nested(list) => (9, list.iter().cloned().map(Value::Array).collect()),
     }
 }

@@ -6,7 +6,7 @@ use godwit_shaders::rms_norm::Norm;
 use godwit_shaders::rope_append::{Rope, RopeTables};
 use godwit_shaders::{Buffers, Caps, Dispatch, Format, KvFormat, KvType, Matrix, Shard};
 
-use super::llama::Layer;
+use super::llama::{Biases, Layer};
 use super::{Config, Kv, Llama, Pass, Scratch};
 use crate::memory::{MemoryUse, heads};
 use crate::synthetic::Synthetic;
@@ -40,6 +40,7 @@ fn declared(table: &mut Buffers, config: &Config, kv: KvFormat, caps: &Caps) -> 
         gate: matrix(table, 2 * ffn, width),
         up: None,
         down: matrix(table, width, ffn),
+        biases: Biases::default(),
     };
     let layers = (0..config.layers).map(layer).collect();
     let [embed, head] = [(); 2].map(|()| matrix(table, vocab, width));
@@ -104,7 +105,7 @@ fn no_address_of_a_million_tokens_leaves_its_binding() {
             let mut table = Buffers::default();
             let llama = declared(&mut table, config, format, &caps);
             let chunk = caps.tuning.pass_tokens;
-            let scratch = Scratch::declare(&mut table, config, heads(config), format, &caps, chunk);
+            let scratch = Scratch::declare(&mut table, config, heads(config), format, &caps, chunk, false);
             let mut kv = Kv::new(heads(config), format, config.layers, WINDOW, None, &caps);
             while kv.capacity() < WINDOW {
                 kv.grow(&mut table, None);

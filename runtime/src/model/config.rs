@@ -5,6 +5,8 @@ use std::ops::RangeInclusive;
 use godwit_shaders::Format;
 use thiserror::Error;
 
+use super::rope::{RopeOverride, RopeStretch};
+use super::variations;
 use crate::checkpoint::Checkpoint;
 use crate::format::{FormatError, Metadata};
 
@@ -20,19 +22,6 @@ const MAX_VOCAB: u32 = 1 << 22;
 pub(super) const MAX_CONTEXT: u32 = 1 << 27;
 /// The head sizes that the attention kernels are made for.
 const HEAD_DIMS: [u32; 5] = [32, 64, 80, 96, 128];
-
-/// Keys that change the forward pass in ways Godwit has no code for, and the value at which they change nothing.
-const NEUTRAL: [(&str, &[f64]); 9] = [
-    ("expert_count", &[0.0]),
-    ("attention.scale", &[0.0]),
-    ("attention.clamp_kqv", &[0.0]),
-    ("embedding_scale", &[0.0, 1.0]),
-    ("residual_scale", &[0.0, 1.0]),
-    ("logit_scale", &[0.0, 1.0]),
-    ("rope.scaling.yarn_log_multiplier", &[0.0]),
-    ("rope.scaling.yarn_ext_factor", &[1.0]),
-    ("attention.sliding_window", &[0.0]),
-];
 
 /// A file whose hyperparameters can't be used.
 #[derive(Clone, Debug, PartialEq, Error)]
@@ -91,6 +80,16 @@ pub enum ConfigError {
     /// Rotary parameters that give no usable frequencies.
     #[error("rotary embedding: {0}")]
     Rope(String),
+    /// A file that is something else than a whole model.
+    #[error("{file}: this is {what}; {instead}")]
+    Kind {
+        /// The file.
+        file: String,
+        /// What it is.
+        what: String,
+        /// What to give instead.
+        instead: String,
+    },
 }
 
 /// How a model's rotary frequencies differ from `theta^(-2i/dim)`.
@@ -166,15 +165,24 @@ impl Config {
     /// # Errors
     /// Names the key that is missing, out of range, not supported, or in contradiction with another or with a tensor.
     pub fn read(checkpoint: &dyn Checkpoint) -> Result<Config, ConfigError> {
-        let keys = Keys { meta: checkpoint.metadata() };
-        match keys.meta.string("general.architecture")? {
-            Some("llama") => {}
-            Some(other) => {
-                return Err(ConfigError::Architecture { file: keys.file(), found: other.escape_debug().to_string() });
-            }
-            None => return Err(ConfigError::Missing { file: keys.file(), key: "general.architecture".into() }),
+        Self::read_with(checkpoint, &RopeOverride::default())
+    }
+
+    /// [`Config::read`], with another rotary embedding than the file's. What `rope` replaces is not read.
+    ///
+    /// # Errors
+    /// As [`Config::read`]; or a number of `rope` is out of range.
+    pub fn read_with(checkpoint: &dyn Checkpoint, rope: &RopeOverride) -> Result<Config, ConfigError> {
+        variations::kind(checkpoint)?;
+        match variations::of_metadata(checkpoint.metadata()).into_iter().next() {
+            Some(error) => Err(error),
+            None => Self::numbers(checkpoint, rope),
         }
-        keys.check_neutral()?;
+    }
+
+    /// The hyperparameters of a Llama model, whatever varies its forward pass.
+    pub(super) fn numbers(checkpoint: &dyn Checkpoint, rope: &RopeOverride) -> Result<Config, ConfigError> {
+        let keys = Keys { meta: checkpoint.metadata() };
         let width = keys.count("embedding_length", MAX_WIDTH, None)?;
         let heads = keys.count("attention.head_count", MAX_HEADS, None)?;
         let kv_heads = keys.count("attention.head_count_kv", MAX_HEADS, Some(heads))?;
@@ -186,7 +194,21 @@ impl Config {
         if !rotary_dim.is_multiple_of(2) {
             return Err(keys.range("rope.dimension_count", rotary_dim, "even"));
         }
-        let mut config = Config {
+        let context = keys.count("context_length", MAX_CONTEXT, None);
+        let scaling = match rope.stretch {
+            None => keys.scaling(checkpoint, rotary_dim, &context)?,
+            Some(_) => RopeScaling::None,
+        };
+        let needs_context = matches!(rope.stretch, Some(RopeStretch::Llama3(_) | RopeStretch::Yarn(_)));
+        let context = match rope.window {
+            Some(window) if !needs_context => context.unwrap_or(window),
+            _ => context?,
+        };
+        let theta = match rope.theta {
+            None => keys.float("rope.freq_base", 2.0..=1e15, Some(10_000.0))?,
+            Some(theta) => theta,
+        };
+        let config = Config {
             layers: keys.count("block_count", MAX_LAYERS, None)?,
             width,
             heads,
@@ -195,14 +217,12 @@ impl Config {
             rotary_dim,
             ffn: keys.count("feed_forward_length", MAX_FFN, None)?,
             vocab: keys.vocab(checkpoint, width)?,
-            context: keys.count("context_length", MAX_CONTEXT, None)?,
+            context,
             eps: keys.float("attention.layer_norm_rms_epsilon", 1e-12..=0.1, None)? as f32,
-            theta: keys.float("rope.freq_base", 2.0..=1e15, Some(10_000.0))?,
-            scaling: RopeScaling::None,
+            theta,
+            scaling,
         };
-        config.scaling = keys.scaling(checkpoint, &config)?;
-        config.frequencies()?;
-        Ok(config)
+        keys.within_sliding_window(config.with_rope(rope)?, rope)
     }
 }
 
@@ -236,7 +256,7 @@ impl Keys<'_> {
     /// An integer from 1 to `most`.
     fn count(&self, key: &str, most: u32, default: Option<u32>) -> Result<u32, ConfigError> {
         let name = Self::name(key);
-        let value = self.meta.u64(&name)?.or(default.map(u64::from));
+        let value = self.meta.uniform(&name)?.or(default.map(u64::from));
         let Some(value) = value else { return Err(ConfigError::Missing { file: self.file(), key: self.shown(key) }) };
         match u32::try_from(value) {
             Ok(value) if (1..=most).contains(&value) => Ok(value),
@@ -255,20 +275,21 @@ impl Keys<'_> {
         }
     }
 
-    fn check_neutral(&self) -> Result<(), ConfigError> {
-        let unsupported = |key: &str, value: String, known: String| {
-            Err(ConfigError::Unsupported { file: self.file(), key: self.shown(key), value, known })
-        };
-        for (key, neutral) in NEUTRAL {
-            if let Some(value) = self.meta.f64(&Self::name(key))?.filter(|value| !neutral.contains(value)) {
-                let known: Vec<String> = neutral.iter().map(f64::to_string).collect();
-                return unsupported(key, value.to_string(), known.join(", "));
-            }
+    /// The same hyperparameters, the window no longer than what attention sees at a time, where that is less than all: up to
+    /// there a sliding window changes nothing.
+    fn within_sliding_window(&self, mut config: Config, rope: &RopeOverride) -> Result<Config, ConfigError> {
+        let key = "attention.sliding_window";
+        let Some(limit) = self.meta.uniform(&Self::name(key))?.filter(|&limit| limit > 0) else { return Ok(config) };
+        if u64::from(config.context) <= limit {
+            return Ok(config);
         }
-        if self.meta.bool(&Self::name("attention.causal"))? == Some(false) {
-            return unsupported("attention.causal", "false".into(), "true".into());
+        if rope.window.is_some() || rope.stretch.is_some() {
+            let known = format!("contexts within it (a window of {limit} tokens at most)");
+            let (file, key, value) = (self.file(), self.shown(key), limit.to_string());
+            return Err(ConfigError::Unsupported { file, key, value, known });
         }
-        Ok(())
+        config.context = limit as u32;
+        Ok(config)
     }
 
     fn head_dim(&self, width: u32, heads: u32) -> Result<u32, ConfigError> {
@@ -298,16 +319,20 @@ impl Keys<'_> {
         let given = self.meta.u64(&Self::name(key))?;
         let mut vocab = given.or(tokens);
         if let Some(embedding) = checkpoint.tensor(EMBEDDING) {
+            let embedding_name = checkpoint.own_name(EMBEDDING);
             let [row, rows] = embedding.shape[..] else {
-                return Err(self.contradiction(format!("`{EMBEDDING}` has the shape {:?}", embedding.shape)));
+                return Err(self.contradiction(format!("`{embedding_name}` has the shape {:?}", embedding.shape)));
             };
             if row != u64::from(width) {
-                let detail =
-                    format!("`{EMBEDDING}` has rows of {row}, but `{}` is {width}", self.shown("embedding_length"));
+                let detail = format!(
+                    "`{embedding_name}` has rows of {row}, but `{}` is {width}",
+                    self.shown("embedding_length")
+                );
                 return Err(self.contradiction(detail));
             }
-            if let Some(given) = given.filter(|&given| given != rows) {
-                let detail = format!("`{EMBEDDING}` has {rows} rows, but `{}` is {given}", self.shown(key));
+            // Where the tokens are listed, their number is what counts: so llama.cpp has it.
+            if let Some(given) = given.filter(|&given| given != rows && tokens.is_none()) {
+                let detail = format!("`{embedding_name}` has {rows} rows, but `{}` is {given}", self.shown(key));
                 return Err(self.contradiction(detail));
             }
             vocab = Some(rows);
@@ -322,16 +347,26 @@ impl Keys<'_> {
         }
     }
 
-    fn scaling(&self, checkpoint: &dyn Checkpoint, config: &Config) -> Result<RopeScaling, ConfigError> {
+    fn scaling(
+        &self,
+        checkpoint: &dyn Checkpoint,
+        rotary_dim: u32,
+        context: &Result<u32, ConfigError>,
+    ) -> Result<RopeScaling, ConfigError> {
         const FACTOR: RangeInclusive<f64> = 1e-3..=1e6;
         let key = "rope.scaling.type";
         let linear = self.meta.f64(&Self::name("rope.scale_linear"))?;
-        let default = if linear.is_some() { "linear" } else { "none" };
+        // A factor without a type is linear: so llama.cpp has it.
+        let given = self.meta.f64(&Self::name("rope.scaling.factor"))?.filter(|&factor| factor != 0.0);
+        let default = if linear.or(given).is_some() { "linear" } else { "none" };
         let kind = self.meta.string(&Self::name(key))?.unwrap_or(default);
         let factor = |default| self.float("rope.scaling.factor", FACTOR, default);
         let original = || {
-            let original = self.count("rope.scaling.original_context_length", MAX_CONTEXT, Some(config.context))?;
-            Ok::<_, ConfigError>(f64::from(original))
+            let key = "rope.scaling.original_context_length";
+            match self.meta.uniform(&Self::name(key))? {
+                Some(_) => self.count(key, MAX_CONTEXT, None).map(f64::from),
+                None => context.clone().map(f64::from),
+            }
         };
         let linear = match linear {
             Some(_) => Some(self.float("rope.scale_linear", FACTOR, None)?),
@@ -361,7 +396,14 @@ impl Keys<'_> {
                 return Err(ConfigError::Unsupported { file: self.file(), key, value, known });
             }
         };
-        let Some(factors) = self.factors(checkpoint, config)? else { return Ok(scaling) };
+        if !matches!(scaling, RopeScaling::Yarn { .. }) {
+            let key = "rope.scaling.attn_factor";
+            if let Some(factor) = self.meta.f64(&Self::name(key))?.filter(|&factor| factor != 0.0 && factor != 1.0) {
+                let (file, key, known) = (self.file(), self.shown(key), format!("1 with {kind} scaling"));
+                return Err(ConfigError::Unsupported { file, key, value: factor.to_string(), known });
+            }
+        }
+        let Some(factors) = self.factors(checkpoint, rotary_dim)? else { return Ok(scaling) };
         match scaling {
             // The tensor is Llama 3's scaling, already worked out.
             RopeScaling::None | RopeScaling::Llama3 { .. } => Ok(RopeScaling::Factors(factors)),
@@ -376,9 +418,9 @@ impl Keys<'_> {
     }
 
     /// The divisors in `rope_freqs.weight`, if the tensor is there.
-    fn factors(&self, checkpoint: &dyn Checkpoint, config: &Config) -> Result<Option<Vec<f64>>, ConfigError> {
+    fn factors(&self, checkpoint: &dyn Checkpoint, rotary_dim: u32) -> Result<Option<Vec<f64>>, ConfigError> {
         let Some(tensor) = checkpoint.tensor(ROPE_FACTORS) else { return Ok(None) };
-        let wanted = u64::from(config.rotary_dim / 2);
+        let wanted = u64::from(rotary_dim / 2);
         if tensor.shape[..] != [wanted] || tensor.format != Format::F32 {
             let detail = format!(
                 "`{ROPE_FACTORS}` is {} {:?}, but must be {} [{wanted}]",

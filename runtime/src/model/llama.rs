@@ -1,5 +1,6 @@
 //! The Llama forward pass (Touvron et al. 2023), recorded as plans.
 
+use godwit_shaders::add_bias::add_bias;
 use godwit_shaders::attend::{attend, state_bytes};
 use godwit_shaders::attend_merge::attend_merge;
 use godwit_shaders::attend_recent::attend_recent;
@@ -8,6 +9,7 @@ use godwit_shaders::matmul::{Put, Tokens, matmul, normed_matmul};
 use godwit_shaders::rms_norm::{Norm, rms_norm, rms_norm_last};
 use godwit_shaders::rope_append::{Rope, rope_append};
 use godwit_shaders::rope_attend::{self, rope_attend};
+use godwit_shaders::swiglu::{GateBiases, swiglu};
 use godwit_shaders::{BufferRef, Buffers, Caps, Heads, KvFormat, Matrix, Plan, Recent, Segment};
 
 use super::{Config, Kv};
@@ -38,6 +40,17 @@ pub(crate) struct Layer {
     pub gate: Matrix,
     pub up: Option<Matrix>,
     pub down: Matrix,
+    pub biases: Biases,
+}
+
+/// What a block's projections add to their products; most models have no biases.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Biases {
+    /// Of queries, keys and values, one behind the other.
+    pub qkv: Option<BufferRef>,
+    pub o: Option<BufferRef>,
+    pub gate_and_up: Option<GateBiases>,
+    pub down: Option<BufferRef>,
 }
 
 /// What a pass works on, for `capacity` tokens at most. Its size does not depend on the context.
@@ -51,6 +64,8 @@ pub(crate) struct Scratch {
     pub states: BufferRef,
     pub attended: BufferRef,
     pub gate: BufferRef,
+    /// The up projection, where it waits for its bias.
+    pub up: Option<BufferRef>,
     pub logits: BufferRef,
     /// Logits of several tokens at once, for scoring.
     pub scores: BufferRef,
@@ -72,6 +87,7 @@ impl Scratch {
         kv: KvFormat,
         caps: &Caps,
         capacity: u32,
+        has_gate_biases: bool,
     ) -> Self {
         let queries = heads.heads * heads.head_dim;
         let keys = heads.kv_heads * heads.head_dim;
@@ -86,6 +102,7 @@ impl Scratch {
             qkv: floats("qkv", queries + 2 * keys, capacity),
             attended: floats("attended", queries, capacity),
             gate: floats("gate", config.ffn, capacity),
+            up: has_gate_biases.then(|| floats("up", config.ffn, capacity)),
             logits: floats("logits", config.vocab, 1),
             scores: floats("scores", config.vocab, SCORED),
             weights: floats("weights", config.vocab, 1),
@@ -125,24 +142,38 @@ impl Llama {
         let n = pass.capacity;
         let all = Tokens::Step { capacity: n };
         embed(p, &self.embed, s.tokens, s.x, n);
+        let bias = |p: &mut Plan, bias: Option<BufferRef>, y: BufferRef, width: u32| {
+            if let Some(bias) = bias {
+                add_bias(p, bias, y, width, n);
+            }
+        };
         for (i, layer) in self.layers.iter().enumerate() {
             let segments = kv.layer(i, pass.segments);
             normed_matmul(p, caps, &layer.qkv, &layer.attn_norm, s.x, s.h, s.qkv, n, Put::Store);
+            bias(p, layer.biases.qkv, s.qkv, layer.qkv.rows);
             let is_last = i + 1 == self.layers.len();
             self.attention(p, caps, &segments, s, s.recent[i], Pass { outputs: pass.outputs || !is_last, ..pass });
             if !pass.outputs && is_last {
                 break;
             }
             matmul(p, caps, &layer.o, s.attended, s.x, all, Put::Add);
-            match &layer.up {
-                None => normed_matmul(p, caps, &layer.gate, &layer.ffn_norm, s.x, s.h, s.gate, n, Put::Pairs),
-                Some(up) => {
+            bias(p, layer.biases.o, s.x, layer.o.rows);
+            match (&layer.up, layer.biases.gate_and_up, s.up) {
+                (None, ..) => normed_matmul(p, caps, &layer.gate, &layer.ffn_norm, s.x, s.h, s.gate, n, Put::Pairs),
+                (Some(up), Some(biases), Some(product)) => {
+                    rms_norm(p, caps, &layer.ffn_norm, s.x, s.h, n);
+                    matmul(p, caps, &layer.gate, s.h, s.gate, all, Put::Store);
+                    matmul(p, caps, up, s.h, product, all, Put::Store);
+                    swiglu(p, biases, product, s.gate, up.rows, n);
+                }
+                (Some(up), ..) => {
                     rms_norm(p, caps, &layer.ffn_norm, s.x, s.h, n);
                     matmul(p, caps, &layer.gate, s.h, s.gate, all, Put::Store);
                     matmul(p, caps, up, s.h, s.gate, all, Put::Gated);
                 }
             }
             matmul(p, caps, &layer.down, s.gate, s.x, all, Put::Add);
+            bias(p, layer.biases.down, s.x, layer.down.rows);
         }
         plan
     }

@@ -3,9 +3,12 @@
 #[cfg(test)]
 mod addresses;
 mod config;
+mod examination;
 mod kv;
 mod llama;
 mod rope;
+mod tensors;
+mod variations;
 mod weights;
 mod weights_hash;
 
@@ -17,14 +20,17 @@ use crate::checkpoint::{Checkpoint, Repository};
 use crate::error::Error;
 use crate::format::{Gguf, Source};
 use crate::quantize::{QUANTIZED_VERSION, Quantized, Recipe};
-use crate::sampling::Sampling;
+use crate::sampling::{Recommended, Sampling};
 use crate::tokenizer::Tokenizer;
 
 pub(crate) use config::ROPE_FACTORS;
 pub use config::{Config, ConfigError, RopeScaling};
+pub use examination::Examination;
 pub(crate) use kv::{Kv, Part};
 pub(crate) use llama::{Llama, Pass, SCORED, Scratch};
 pub use rope::{RopeOverride, RopeStretch};
+pub(crate) use tensors::{has_gate_biases, used_tensors};
+pub(crate) use variations::Neutral;
 pub(crate) use weights::Loader;
 pub use weights::Progress;
 pub(crate) use weights_hash::{TensorHashes, WeightsHash};
@@ -40,8 +46,9 @@ struct Inner {
     checkpoint: Arc<dyn Checkpoint>,
     config: Config,
     tokenizer: Arc<Tokenizer>,
-    sampling: Sampling,
+    sampling: Recommended,
     weights: Arc<WeightsHash>,
+    notes: Vec<String>,
 }
 
 impl Model {
@@ -76,15 +83,30 @@ impl Model {
     /// # Errors
     /// As [`Model::open`].
     pub fn from_checkpoint(checkpoint: Arc<dyn Checkpoint>) -> Result<Self, Error> {
-        let config = Config::read(checkpoint.as_ref())?;
+        Self::from_checkpoint_with(checkpoint, &RopeOverride::default())
+    }
+
+    /// [`Model::from_checkpoint`], with another rotary embedding than the file's. What `rope` replaces need not be valid in
+    /// the file.
+    ///
+    /// # Errors
+    /// As [`Model::open`]; or a number of `rope` is out of range.
+    pub fn from_checkpoint_with(checkpoint: Arc<dyn Checkpoint>, rope: &RopeOverride) -> Result<Self, Error> {
+        let Examination { config, obstacles, notes, .. } = Examination::of(checkpoint.as_ref(), rope);
+        let config = match (config, obstacles.into_iter().next()) {
+            (Some(config), None) => config,
+            (_, Some(obstacle)) => return Err(obstacle),
+            // Hyperparameters that make no sense are an obstacle; this reads them again, for their error.
+            (None, None) => Config::read_with(checkpoint.as_ref(), rope)?,
+        };
         let tokenizer = checkpoint.tokenizer()?;
         if tokenizer.vocab_size() > config.vocab {
             return Err(Error::VocabSize { tokens: tokenizer.vocab_size(), rows: config.vocab });
         }
-        let sampling = Sampling::of_metadata(checkpoint.metadata())?;
-        sampling.validate(config.vocab)?;
-        let (tokenizer, weights) = (Arc::new(tokenizer), Arc::new(WeightsHash::stored(checkpoint.clone())));
-        Ok(Self { inner: Arc::new(Inner { checkpoint, config, tokenizer, sampling, weights }) })
+        let sampling = Recommended::read(checkpoint.metadata());
+        let tokenizer = Arc::new(tokenizer);
+        let weights = Arc::new(WeightsHash::stored(checkpoint.clone()));
+        Ok(Self { inner: Arc::new(Inner { checkpoint, config, tokenizer, sampling, weights, notes }) })
     }
 
     /// The same model with another rotary embedding than its file says.
@@ -92,8 +114,8 @@ impl Model {
     /// # Errors
     /// A number is out of range, or the frequencies make no sense.
     pub fn with_rope(&self, rope: &RopeOverride) -> Result<Self, Error> {
-        let inner = Inner { config: self.config().with_rope(rope)?, ..(*self.inner).clone() };
-        Ok(Self { inner: Arc::new(inner) })
+        let config = Config::read_with(self.checkpoint(), rope)?;
+        Ok(Self { inner: Arc::new(Inner { config, ..(*self.inner).clone() }) })
     }
 
     /// The model with its weights quantised by this recipe, each time they are read. `Model::quantized` keeps them.
@@ -150,17 +172,32 @@ impl Model {
         ChatTemplate::for_model(self.checkpoint().metadata(), self.tokenizer())
     }
 
-    /// How tokens are chosen where the caller doesn't say: what the files recommend, on top of Llama 3's setting.
+    /// How tokens are chosen where the caller doesn't say: what the files recommend, on top of Llama 3's setting. Values that
+    /// make no sense are left out; [`Model::recommended`] has them.
     pub fn sampling(&self) -> Sampling {
-        self.inner.sampling.clone()
+        self.inner.sampling.sampling()
+    }
+
+    /// What the files recommend of sampling, good and bad.
+    pub fn recommended(&self) -> &Recommended {
+        &self.inner.sampling
+    }
+
+    /// What of the files is ignored, contradictory or limited, in sentences.
+    pub fn notes(&self) -> &[String] {
+        &self.inner.notes
     }
 
     /// The name that the file gives the model, else the file's.
     pub fn name(&self) -> String {
-        let checkpoint = self.checkpoint();
-        let named = checkpoint.metadata().string("general.name").ok().flatten().map(str::to_owned);
-        named.or_else(|| checkpoint.files().first().map(|name| (*name).to_owned())).unwrap_or_default()
+        name(self.checkpoint())
     }
+}
+
+/// The name that the files give a model, else that of the first.
+pub fn name(checkpoint: &dyn Checkpoint) -> String {
+    let named = checkpoint.metadata().string("general.name").ok().flatten().map(str::to_owned);
+    named.or_else(|| checkpoint.files().first().map(|name| (*name).to_owned())).unwrap_or_default()
 }
 
 impl fmt::Debug for Model {

@@ -7,11 +7,12 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use godwit_shaders::format::TILE;
 use godwit_shaders::rms_norm::Norm;
 use godwit_shaders::rope_append::{Rope, RopeTables};
+use godwit_shaders::swiglu::GateBiases;
 use godwit_shaders::weights::pack_tile;
 use godwit_shaders::{BufferRef, Buffers, Format, Heads, KvFormat, Matrix, Shard};
 
-use super::llama::{Layer, Llama};
-use super::{Config, Model, TensorHashes};
+use super::llama::{Biases, Layer, Llama};
+use super::{Config, Model, TensorHashes, used_tensors};
 use crate::checkpoint::check_finite;
 use crate::error::Error;
 use crate::format::Tensor;
@@ -45,7 +46,7 @@ pub(crate) struct Loader<'a> {
 
 impl<'a> Loader<'a> {
     pub fn new(model: &'a Model, gpu: &'a Gpu, progress: &'a mut dyn FnMut(Progress)) -> Self {
-        let total = model.checkpoint().tensors().iter().map(|tensor| tensor.bytes).sum();
+        let total = used_tensors(model).map(|tensor| tensor.bytes).sum();
         Self {
             model,
             gpu,
@@ -67,7 +68,9 @@ impl<'a> Loader<'a> {
         let mut layers = Vec::new();
         for i in 0..config.layers {
             let name = |part: &str| format!("blk.{i}.{part}.weight");
-            let (gate, up) = self.gate_and_up(&name("ffn_gate"), &name("ffn_up"), ffn, width).await?;
+            let biases = self.biases(i, &config).await?;
+            let fused = biases.gate_and_up.is_none();
+            let (gate, up) = self.gate_and_up(&name("ffn_gate"), &name("ffn_up"), ffn, width, fused).await?;
             layers.push(Layer {
                 attn_norm: self.norm(&name("attn_norm"), &config).await?,
                 qkv: self
@@ -78,6 +81,7 @@ impl<'a> Loader<'a> {
                 gate,
                 up,
                 down: self.matrix(&name("ffn_down"), width, ffn).await?,
+                biases,
             });
         }
         let norm = self.norm("output_norm.weight", &config).await?;
@@ -96,25 +100,70 @@ impl<'a> Loader<'a> {
     }
 
     fn tensor(&self, name: &str, shape: &[u32]) -> Result<&'a Tensor, Error> {
-        let tensor = self.model.checkpoint().tensor(name).ok_or_else(|| Error::TensorMissing { name: name.into() })?;
+        let checkpoint = self.model.checkpoint();
+        let own_name = || checkpoint.own_name(name);
+        let tensor = checkpoint.tensor(name).ok_or_else(|| Error::TensorMissing { name: own_name() })?;
         let expected: Vec<u64> = shape.iter().map(|&n| n.into()).collect();
         if tensor.shape != expected {
-            return Err(Error::TensorShape { name: name.into(), found: tensor.shape.clone(), expected });
+            return Err(Error::TensorShape { name: own_name(), found: tensor.shape.clone(), expected });
         }
         Ok(tensor)
     }
 
     async fn norm(&mut self, name: &str, config: &Config) -> Result<Norm, Error> {
-        let tensor = self.tensor(name, &[config.width])?;
+        let weight = self.vector(name, config.width).await?;
+        Ok(Norm { weight: self.floats(name, &weight).await?, width: config.width, eps: config.eps })
+    }
+
+    /// A tensor of one dimension as floats.
+    async fn vector(&mut self, name: &str, len: u32) -> Result<Vec<f32>, Error> {
+        let tensor = self.tensor(name, &[len])?;
         let stored = self.model.checkpoint().data(tensor, 0..tensor.bytes)?;
         check_finite(self.model.checkpoint(), tensor, 0, &stored)?;
         if let Some(hashes) = &mut self.hashes {
             hashes.add(tensor, 0, &stored);
         }
-        let mut weight = vec![0.0; config.width as usize];
-        tensor.format.dequantize(&stored, &mut weight);
+        let mut floats = vec![0.0; len as usize];
+        tensor.format.dequantize(&stored, &mut floats);
         self.advance(tensor.bytes).await?;
-        Ok(Norm { weight: self.floats(name, &weight).await?, width: config.width, eps: config.eps })
+        Ok(floats)
+    }
+
+    /// The biases of a layer's projections, where there are any.
+    async fn biases(&mut self, layer: u32, config: &Config) -> Result<Biases, Error> {
+        let (queries, keys) = (config.heads * config.head_dim, config.kv_heads * config.head_dim);
+        let qkv = [("attn_q", queries), ("attn_k", keys), ("attn_v", keys)];
+        let gate = self.bias(layer, &[("ffn_gate", config.ffn)], false).await?;
+        let up = self.bias(layer, &[("ffn_up", config.ffn)], gate.is_some()).await?;
+        let gate = match (gate, up) {
+            (None, Some(_)) => self.bias(layer, &[("ffn_gate", config.ffn)], true).await?,
+            (gate, _) => gate,
+        };
+        Ok(Biases {
+            qkv: self.bias(layer, &qkv, false).await?,
+            o: self.bias(layer, &[("attn_output", config.width)], false).await?,
+            gate_and_up: gate.zip(up).map(|(gate, up)| GateBiases { gate, up }),
+            down: self.bias(layer, &[("ffn_down", config.width)], false).await?,
+        })
+    }
+
+    /// The biases of these projections, one behind the other; zeros where one has none. Nothing where none has one, unless it is
+    /// needed.
+    async fn bias(&mut self, layer: u32, parts: &[(&str, u32)], needed: bool) -> Result<Option<BufferRef>, Error> {
+        let name = |part: &str| format!("blk.{layer}.{part}.bias");
+        let is_there = |part: &str| self.model.checkpoint().tensor(&name(part)).is_some();
+        if !needed && !parts.iter().any(|(part, _)| is_there(part)) {
+            return Ok(None);
+        }
+        let mut floats = Vec::new();
+        for &(part, len) in parts {
+            match self.model.checkpoint().tensor(&name(part)) {
+                Some(_) => floats.extend(self.vector(&name(part), len).await?),
+                None => floats.resize(floats.len() + len as usize, 0.0),
+            }
+        }
+        let label = parts.first().map_or_else(String::new, |(part, _)| name(part));
+        Ok(Some(self.floats(&label, &floats).await?))
     }
 
     async fn floats(&mut self, name: &str, floats: &[f32]) -> Result<BufferRef, Error> {
@@ -147,16 +196,17 @@ impl<'a> Loader<'a> {
         Ok(matrix)
     }
 
-    /// The gate and the up projection: one matrix whose tiles alternate where that can be.
+    /// The gate and the up projection: one matrix whose tiles alternate where that can be, and if they are to be `fused`.
     async fn gate_and_up(
         &mut self,
         gate: &str,
         up: &str,
         rows: u32,
         width: u32,
+        fused: bool,
     ) -> Result<(Matrix, Option<Matrix>), Error> {
         let parts = [self.rows(gate, rows, width)?, self.rows(up, rows, width)?];
-        if parts[0].format() != parts[1].format() || !rows.is_multiple_of(TILE as u32) {
+        if !fused || parts[0].format() != parts[1].format() || !rows.is_multiple_of(TILE as u32) {
             return Ok((self.matrix(gate, rows, width).await?, Some(self.matrix(up, rows, width).await?)));
         }
         let tiles = (0..rows).step_by(TILE).flat_map(|first| parts.map(|part| part.part(first, TILE as u32)));
@@ -169,7 +219,7 @@ impl<'a> Loader<'a> {
     fn rows(&self, name: &str, rows: u32, width: u32) -> Result<Rows<'a>, Error> {
         let tensor = self.tensor(name, &[width, rows])?;
         let bytes = tensor.format.bytes(width.into()).filter(|_| width.is_multiple_of(32));
-        let bytes = bytes.ok_or_else(|| Error::TensorWidth { name: name.into(), width })?;
+        let bytes = bytes.ok_or_else(|| Error::TensorWidth { name: self.model.checkpoint().own_name(name), width })?;
         Ok(Rows { tensor, bytes, first: 0, count: rows })
     }
 

@@ -194,6 +194,14 @@ impl Checkpoint for Weights {
         self.original.tokenizer_keys()
     }
 
+    fn own_name(&self, tensor: &str) -> String {
+        self.original.own_name(tensor)
+    }
+
+    fn check_weights(&self) -> Result<(), Error> {
+        self.original.check_weights()
+    }
+
     fn notes(&self) -> &[String] {
         self.original.notes()
     }

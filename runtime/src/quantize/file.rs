@@ -39,6 +39,7 @@ pub fn write_gguf(
     progress: &mut dyn FnMut(Progress) -> ControlFlow<()>,
 ) -> Result<(), Error> {
     let config = Config::read(checkpoint)?;
+    checkpoint.check_weights()?;
     let mut writer = GgufWriter::default();
     // llama.cpp has the scaling of Llama 3.1 worked out in a tensor instead.
     let factors = match config.scaling {

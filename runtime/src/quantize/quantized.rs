@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use super::recipe::Recipe;
 use crate::checkpoint::{Checkpoint, Place};
+use crate::error::Error;
 use crate::format::{Fault, FormatError, Metadata, Tensor};
 use crate::tokenizer::{Tokenizer, TokenizerError};
 
@@ -155,6 +156,22 @@ impl Checkpoint for Quantized {
 
     fn tokenizer_keys(&self) -> Result<Metadata, TokenizerError> {
         self.inner.tokenizer_keys()
+    }
+
+    fn own_name(&self, tensor: &str) -> String {
+        self.inner.own_name(tensor)
+    }
+
+    fn unnamed_tensors(&self) -> &[String] {
+        self.inner.unnamed_tensors()
+    }
+
+    fn obstacles(&self) -> &[Error] {
+        self.inner.obstacles()
+    }
+
+    fn check_weights(&self) -> Result<(), Error> {
+        self.inner.check_weights()
     }
 
     fn notes(&self) -> &[String] {

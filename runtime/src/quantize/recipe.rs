@@ -220,7 +220,8 @@ impl Recipe {
         if let Some(other) = self.overrides.iter().find(|o| o.names.is_match(&tensor.name)) {
             return fitting(other.format, width);
         }
-        let count = |key: &str| checkpoint.metadata().u32(key).ok().flatten().unwrap_or(1).max(1);
+        let known = |key: &str| u32::try_from(checkpoint.metadata().uniform(key).ok().flatten()?).ok();
+        let count = |key: &str| known(key).unwrap_or(1).max(1);
         let head = match tensor.name.as_str() {
             "output.weight" => true,
             "token_embd.weight" => checkpoint.tensor("output.weight").is_none(),
@@ -231,8 +232,7 @@ impl Recipe {
             None => (0, ""),
         };
         let heads = count("llama.attention.head_count");
-        let kv_heads =
-            checkpoint.metadata().u32("llama.attention.head_count_kv").ok().flatten().unwrap_or(heads).max(1);
+        let kv_heads = known("llama.attention.head_count_kv").unwrap_or(heads).max(1);
         fitting(self.mix.format(part, head, layer, count("llama.block_count"), heads / kv_heads), width)
     }
 }

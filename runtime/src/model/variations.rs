@@ -1,0 +1,194 @@
+//! What a file is, and which variations of the architecture it asks for: those without code are refused by key and value.
+
+use super::config::ConfigError;
+use crate::checkpoint::Checkpoint;
+use crate::format::{Fault, Metadata, Value};
+
+const TYPE: &str = "general.type";
+const ARCHITECTURE: &str = "general.architecture";
+
+/// When a hyperparameter changes nothing.
+pub(crate) enum Neutral {
+    /// Where it is one of these numbers.
+    Numbers(&'static [f64]),
+    /// Where it is off: false, 0, or empty.
+    Off,
+    /// Where it is true.
+    On,
+    /// Where it is one of these words.
+    Words(&'static [&'static str]),
+    /// Where it is what attention divides scores by anyway: `1 / sqrt(head size)`, or 0 for that.
+    AttentionScale,
+}
+
+impl Neutral {
+    /// What would be supported, for messages.
+    pub fn known(&self) -> String {
+        let list = |words: Vec<String>| words.join(", ");
+        match self {
+            Self::Numbers(numbers) => list(numbers.iter().map(f64::to_string).collect()),
+            Self::Off => "none".into(),
+            Self::On => "true".into(),
+            Self::Words(words) => list(words.iter().map(|word| (*word).to_owned()).collect()),
+            Self::AttentionScale => "1 / sqrt(head size)".into(),
+        }
+    }
+
+    /// Whether a number changes nothing, for heads of this size.
+    pub fn admits(&self, number: f64, head_dim: Option<f64>) -> bool {
+        match self {
+            Self::Numbers(numbers) => numbers.contains(&number),
+            Self::Off => number == 0.0,
+            Self::On => number == 1.0,
+            Self::Words(_) => false,
+            Self::AttentionScale => {
+                number == 0.0 || head_dim.is_some_and(|dim| (number * dim.sqrt() - 1.0).abs() < 1e-3)
+            }
+        }
+    }
+}
+
+/// GGUF's keys (after `llama.`) that change the forward pass.
+const KEYS: [(&str, Neutral); 28] = [
+    ("expert_count", Neutral::Off),
+    ("expert_used_count", Neutral::Off),
+    ("nextn_predict_layers", Neutral::Off),
+    ("attention.scale", Neutral::AttentionScale),
+    ("attention.clamp_kqv", Neutral::Off),
+    ("attention.max_alibi_bias", Neutral::Off),
+    ("attention.causal", Neutral::On),
+    ("attention.q_lora_rank", Neutral::Off),
+    ("attention.kv_lora_rank", Neutral::Off),
+    ("attention.temperature_scale", Neutral::Off),
+    ("attention.temperature_length", Neutral::Off),
+    ("attention.output_scale", Neutral::Numbers(&[0.0, 1.0])),
+    ("attention.value_scale", Neutral::Numbers(&[0.0, 1.0])),
+    ("attention.chunk_size", Neutral::Off),
+    ("attn_logit_softcapping", Neutral::Off),
+    ("final_logit_softcapping", Neutral::Off),
+    ("router_logit_softcapping", Neutral::Off),
+    ("embedding_scale", Neutral::Numbers(&[0.0, 1.0])),
+    ("residual_scale", Neutral::Numbers(&[0.0, 1.0])),
+    ("logit_scale", Neutral::Numbers(&[0.0, 1.0])),
+    ("use_parallel_residual", Neutral::Off),
+    ("no_rope_layer_interval", Neutral::Off),
+    ("rope.freq_base_swa", Neutral::Off),
+    ("rope.dimension_sections", Neutral::Off),
+    ("rope.scaling.yarn_log_multiplier", Neutral::Off),
+    ("rope.scaling.yarn_attn_factor", Neutral::Numbers(&[1.0])),
+    ("rope.scaling.yarn_ext_factor", Neutral::Numbers(&[1.0])),
+    ("swin_norm", Neutral::Off),
+];
+
+/// Keys (after `llama.`) that are read, or that describe a model and change nothing.
+const HARMLESS: [&str; 31] = [
+    "block_count",
+    "embedding_length",
+    "feed_forward_length",
+    "vocab_size",
+    "context_length",
+    "attention.head_count",
+    "attention.head_count_kv",
+    "attention.key_length",
+    "attention.value_length",
+    "attention.layer_norm_rms_epsilon",
+    "attention.layer_norm_epsilon",
+    "attention.sliding_window",
+    "rope.dimension_count",
+    "rope.freq_base",
+    "rope.scale_linear",
+    "rope.scaling.type",
+    "rope.scaling.factor",
+    "rope.scaling.attn_factor",
+    "rope.scaling.original_context_length",
+    "rope.scaling.low_freq_factor",
+    "rope.scaling.high_freq_factor",
+    "rope.scaling.yarn_beta_fast",
+    "rope.scaling.yarn_beta_slow",
+    "rope.scaling.finetuned",
+    "tensor_data_layout",
+    "pooling_type",
+    // Of experts, which `expert_count` says there are none of.
+    "expert_shared_count",
+    "expert_group_count",
+    "expert_feed_forward_length",
+    "leading_dense_block_count",
+    "interleave_moe_layer_step",
+];
+
+/// Refuses what is no whole Llama model, by what it is.
+///
+/// # Errors
+/// The file is an adapter, a projector, an importance matrix, or a model of another family.
+pub(crate) fn kind(checkpoint: &dyn Checkpoint) -> Result<(), ConfigError> {
+    let meta = checkpoint.metadata();
+    let file = || meta.file().to_owned();
+    let is =
+        |what: &str, instead: &str| Err(ConfigError::Kind { file: file(), what: what.into(), instead: instead.into() });
+    let adapter = "merge it into the model that it was made for (peft's merge_and_unload, llama.cpp's llama-export-lora), \
+                   and give the merged model";
+    let projector = "it goes beside a language model, whose GGUF file is the one to give; images are not supported";
+    let importance = "it goes with `godwit quantize --imatrix`; give the model itself";
+    let architecture = meta.string(ARCHITECTURE)?;
+    match meta.string(TYPE)? {
+        None | Some("model") => {}
+        Some("adapter") => return is("a LoRA adapter (general.type is `adapter`), not a whole model", adapter),
+        Some("mmproj" | "projector") => return is("a projector of images or sound, not a language model", projector),
+        Some("imatrix") => return is("an importance matrix (general.type is `imatrix`), not a model", importance),
+        Some(other) => {
+            let (key, value) = (TYPE.into(), format!("`{}`", other.escape_debug()));
+            return Err(ConfigError::Unsupported { file: file(), key, value, known: "model".into() });
+        }
+    }
+    match architecture {
+        Some("llama") => Ok(()),
+        Some("clip") => is("a projector of images or sound, not a language model", projector),
+        Some("controlvector") => is("a control vector, not a model", "give the model that it was made for"),
+        Some(other) => Err(ConfigError::Architecture { file: file(), found: other.escape_debug().to_string() }),
+        None => Err(ConfigError::Missing { file: file(), key: ARCHITECTURE.into() }),
+    }
+}
+
+/// Hyperparameters in GGUF's keys that no code computes.
+pub(crate) fn of_metadata(meta: &Metadata) -> Vec<ConfigError> {
+    let number = |key: &str| meta.uniform(&format!("llama.{key}")).ok().flatten().map(|n| n as f64);
+    let head_dim = number("attention.key_length").or_else(|| {
+        Some((number("embedding_length")? / number("attention.head_count")?).floor()).filter(|dim| dim.is_finite())
+    });
+    KEYS.iter().filter_map(|(key, neutral)| of_key(meta, &format!("llama.{key}"), neutral, head_dim)).collect()
+}
+
+fn of_key(meta: &Metadata, key: &str, neutral: &Neutral, head_dim: Option<f64>) -> Option<ConfigError> {
+    let numbers = match meta.get(key)? {
+        Value::Bool(value) => vec![f64::from(u8::from(*value))],
+        // One for each layer.
+        Value::Array(array) => match array.numbers() {
+            Some(numbers) => numbers,
+            None => {
+                return Some(
+                    meta.fault(key, Fault::ValueKind { expected: "a number", found: array.kind().into() }).into(),
+                );
+            }
+        },
+        _ => match meta.f64(key) {
+            Ok(number) => number.into_iter().collect(),
+            Err(error) => return Some(error.into()),
+        },
+    };
+    let bad = numbers.into_iter().find(|&number| !neutral.admits(number, head_dim))?;
+    let value = match (meta.get(key), bad) {
+        (Some(Value::Bool(value)), _) => value.to_string(),
+        _ => bad.to_string(),
+    };
+    let (file, key) = (meta.origin_file(key).to_owned(), meta.origin(key).to_owned());
+    Some(ConfigError::Unsupported { file, key, value, known: neutral.known() })
+}
+
+/// Keys of hyperparameters that nothing knows: whether they would change an answer can't be told.
+pub(crate) fn unknown_keys(meta: &Metadata) -> Vec<String> {
+    let unknown = |key: &&str| {
+        let own = key.strip_prefix("llama.").filter(|own| !own.is_empty());
+        own.is_some_and(|own| !HARMLESS.contains(&own) && !KEYS.iter().any(|(known, _)| *known == own))
+    };
+    meta.iter().map(|(key, _)| key).filter(unknown).map(|key| meta.origin(key).to_owned()).collect()
+}

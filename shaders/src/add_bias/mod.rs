@@ -1,0 +1,59 @@
+//! Biases of projections: the vector that is added to a matrix product.
+
+mod cases;
+mod reference;
+
+use crate::kernel::{Kernel, Step, Variant, Work, read, write};
+use crate::params;
+use crate::plan::{BufferRef, Dispatch, Plan};
+
+params! {
+    /// Length of a vector.
+    width: u32,
+    /// Padding to 16 bytes.
+    reserved0: u32,
+    /// Padding.
+    reserved1: u32,
+    /// Padding.
+    reserved2: u32,
+}
+
+/// The kernel.
+pub static ADD_BIAS: Kernel = Kernel {
+    name: "add_bias",
+    summary: "y += bias",
+    wgsl: include_str!("add_bias.wgsl"),
+    weights: false,
+    params: Params::FIELDS,
+    params_bytes: size_of::<Params>(),
+    bindings: &[read("bias"), write("y")],
+    overrides: &[],
+    variants: &[Variant::base("base", &[])],
+    work,
+    reference: reference::add_bias,
+    cases: cases::cases,
+};
+
+/// Floats that a workgroup adds.
+pub(crate) const COLUMNS: u32 = 256;
+
+/// Records `y[t] += bias` for all tokens of the step, `capacity` at most: `bias` is `[width]`, `y` is `[tokens, width]`,
+/// `width` is a multiple of 4.
+pub fn add_bias(plan: &mut Plan, bias: BufferRef, y: BufferRef, width: u32, capacity: u32) {
+    let params = Params { width, reserved0: 0, reserved1: 0, reserved2: 0 };
+    plan.push(Dispatch {
+        kernel: &ADD_BIAS,
+        variant: &ADD_BIAS.variants[0],
+        format: None,
+        overrides: Vec::new(),
+        params: bytemuck::bytes_of(&params).to_vec(),
+        buffers: vec![bias, y],
+        workgroups: [width.div_ceil(COLUMNS), capacity, 1],
+    });
+}
+
+fn work(d: &Dispatch, step: Step) -> Work {
+    let p: Params = d.params();
+    let floats = u64::from(p.width) * u64::from(step.count);
+    Work { shape: [p.width, step.count, 0], bytes: 4 * (2 * floats + u64::from(p.width)), flops: floats }
+}
