@@ -1,0 +1,1 @@
+//! Small differences between Jinja engines, each with what jinja2 gives.
