@@ -77,12 +77,21 @@ def strings_of_python(text):
             yield node.value
 
 
-def strings_of_json(value):
-    if isinstance(value, str):
-        yield value
-    elif isinstance(value, (list, dict)):
-        for item in value.values() if isinstance(value, dict) else value:
-            yield from strings_of_json(item)
+def templates_of_json(value):
+    """What stands under the key `chat_template`: a text, its lines, or a list of named ones."""
+    if isinstance(value, dict):
+        for key, item in value.items():
+            if key != "chat_template":
+                yield from templates_of_json(item)
+            elif isinstance(item, str):
+                yield item
+            elif isinstance(item, list) and all(isinstance(line, str) for line in item):
+                yield "\n".join(item)
+            elif isinstance(item, list):
+                yield from (named["template"] for named in item if isinstance(named, dict) and "template" in named)
+    elif isinstance(value, list):
+        for item in value:
+            yield from templates_of_json(item)
 
 
 def candidates(name, read):
@@ -99,9 +108,18 @@ def candidates(name, read):
         text = read().decode(errors="ignore")
         if "chat_template" in text:
             try:
-                yield from strings_of_json(json.loads(text))
+                yield from templates_of_json(json.loads(text))
             except ValueError:
                 pass
+
+
+def compiles(text):
+    """Whether a string of a program is a template, and not a piece of one or prose about them."""
+    try:
+        TRANSFORMERS._compile_jinja_template(text)
+        return True
+    except Exception:
+        return False
 
 
 def collect(folder):
@@ -113,7 +131,8 @@ def collect(folder):
         before = len(found)
         for name, read in files(package):
             for index, text in enumerate(candidates(name, read)):
-                if "{%" in text and "message" in text and len(text) > 60:
+                is_file = name.endswith((".jinja", ".jinja2", ".j2"))
+                if "{%" in text and "message" in text and len(text) > 60 and (is_file or compiles(text)):
                     found.setdefault(text, f"{package.name}: {name} #{index}")
         counts[package.name] = len(found) - before
     return found, counts
@@ -283,7 +302,9 @@ def corpus(folder, out):
 PROBE_VARIABLES = {
     "messages": [SYSTEM, USER, REPLY],
     "tools": TOOLS,
+    "add_generation_prompt": False,
     "bos_token": "<s>",
+    "nothing": None,
     "d": {"b": 1, "a": [1, 2, {"x": None}], "items": "an item", "C": 2.5},
     "xs": [3, 1, 2],
     "names": ["bob", "Alice", "carol"],

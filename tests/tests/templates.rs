@@ -45,8 +45,7 @@ struct Probes {
 }
 
 fn read<T: for<'a> Deserialize<'a>>(path: &str) -> T {
-    let text = std::fs::read_to_string(fixture(path));
-    let text = text.unwrap_or_else(|error| panic!("{path}: {error}; tests/fetch.sh --tests makes it"));
+    let text = std::fs::read_to_string(fixture(path)).expect("a file that tests/fetch.sh --tests makes");
     serde_json::from_str(&text).expect("valid JSON")
 }
 

@@ -179,7 +179,7 @@ impl ChatTemplate {
         all.extend(variables.clone());
         let said = all.values().map(bytes_of).fold(0, usize::saturating_add);
         let most = MAX_OUTPUT.saturating_add(said.saturating_mul(4));
-        let limits = jinja::Limits { fuel: FUEL + 4 * said as u64, output: most };
+        let limits = jinja::Limits { fuel: FUEL + 8 * said as u64, output: most };
         let now = || self.time.unwrap_or_else(clock::now);
         self.template.render(&all, limits, &now).map_err(|error| match error.kind {
             jinja::Kind::Syntax | jinja::Kind::Failed => ChatError::Failed(detail(&error)),
@@ -315,7 +315,27 @@ mod tests {
         assert_eq!(render("{{ strftime_now('%Y') | length }}").as_deref(), Ok("4"));
         assert_eq!(
             render("{% if tools is none %}a{% endif %}{% if nothing is defined %}b{% endif %}").as_deref(),
-            Ok("a")
+            Ok("ab")
         );
+    }
+
+    #[test]
+    fn special_tokens_and_other_variables() {
+        let source =
+            "{{ bos_token }}|{{ unk_token }}|{{ pad_token is defined }}|{{ tools | tojson }}|{{ strftime_now('%F') }}";
+        let template = ChatTemplate::new(source, "", "</s>").map(|t| t.with_token("unk_token", "<unk>").at(0));
+        let mut variables = Map::new();
+        let tools = serde_json::from_str(r#"[{"b": 1, "a": "<x>"}]"#).expect("JSON");
+        variables.insert("tools".into(), tools);
+        let rendered = template.and_then(|template| template.render_with(&variables));
+        assert_eq!(rendered.as_deref(), Ok(r#"|<unk>|False|[{"b": 1, "a": "<x>"}]|1970-01-01"#));
+    }
+
+    /// Budgets grow with the messages: a long conversation is no attack.
+    #[test]
+    fn long_conversations_render() {
+        let messages: Vec<Message> = (0..2000).map(|_| Message::user("word ".repeat(400))).collect();
+        let rendered = ChatTemplate::llama3().and_then(|template| template.render(&messages, true));
+        assert!(rendered.is_ok_and(|text| text.len() > 4_000_000));
     }
 }

@@ -8,7 +8,7 @@ use indexmap::IndexMap;
 
 use super::super::clock;
 use super::error::Error;
-use super::interpreter::Interpreter;
+use super::interpreter::{Interpreter, check_depth};
 use super::value::{Callable, Function, Key, Range, Value};
 
 /// `range` makes no more items than jinja2's sandbox allows.
@@ -155,6 +155,7 @@ impl Interpreter<'_> {
             Function::Joiner => {
                 let [separator] = call.bind("joiner", ["sep"])?;
                 let separator = separator.unwrap_or_else(|| Value::from(", "));
+                check_depth(separator.extent())?;
                 Ok(Value::Callable(Rc::new(Callable::Joiner(separator, Cell::new(false)))))
             }
         }

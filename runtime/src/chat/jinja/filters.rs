@@ -2,7 +2,7 @@
 
 use super::call::{Call, int, text, width};
 use super::error::Error;
-use super::interpreter::Interpreter;
+use super::interpreter::{Interpreter, check_depth};
 use super::iterate::{Generator, Iter, Step};
 use super::methods::split_lines;
 use super::text::{capitalize, escape_html, is_space, parse_float, parse_int};
@@ -564,7 +564,9 @@ fn lazy(name: &str, value: Value, call: Call) -> Result<Value, Error> {
         };
         Step::Select(attribute, test, wanted)
     };
-    Ok(Value::Generator(Generator::new(value, step)))
+    let generator = Generator::new(value, step);
+    check_depth(generator.extent)?;
+    Ok(Value::Generator(generator))
 }
 
 /// jinja2's own `title`: words begin after spaces, hyphens and opening brackets.
@@ -614,6 +616,9 @@ fn round(value: Value, call: Call) -> Result<Value, Error> {
             }
             None => {
                 let unit = 10_f64.powi(places.saturating_neg());
+                if !unit.is_finite() {
+                    return Ok(Value::Float(0.0_f64.copysign(number)));
+                }
                 Ok(Value::Float((number / unit).round_ties_even() * unit))
             }
         },

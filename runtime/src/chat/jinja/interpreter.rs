@@ -15,7 +15,7 @@ use super::iterate::Loop;
 use super::value::{Callable, Dict, Extent, Key, Namespace, Scope, Sequence, Value};
 
 /// Bytes of a string that cost one step.
-const BYTES_PER_STEP: usize = 16;
+const BYTES_PER_STEP: usize = 8;
 
 /// Calls of macros, recursive loops and lazy sequences inside each other.
 const MAX_CALLS: u32 = 64;
@@ -129,7 +129,7 @@ impl<'a> Interpreter<'a> {
     }
 
     fn sequence(&mut self, items: Vec<Value>) -> Result<Rc<Sequence>, Error> {
-        self.charge(1 + items.len())?;
+        self.charge(1 + 2 * items.len())?;
         let extent = Extent::of(&items);
         check_depth(extent)?;
         Ok(Rc::new(Sequence { items, extent }))
@@ -321,17 +321,19 @@ impl<'a> Interpreter<'a> {
             changed: RefCell::new(None),
         });
         let name: Arc<str> = "loop".into();
-        let mut iterated = false;
+        let mut completed = false;
         while let Some(item) = self.advance_loop(&state)? {
-            iterated = true;
             let inner = Scope::new(Some(scope.clone()));
             inner.set(&name, Value::Loop(state.clone()));
             self.assign(&definition.target, item, &inner)?;
-            if self.run(&definition.body, &inner)? == Flow::Break {
-                break;
+            match self.run(&definition.body, &inner)? {
+                Flow::Next => completed = true,
+                Flow::Continue => {}
+                Flow::Break => break,
             }
         }
-        if !iterated {
+        // jinja2 runs `else` unless a body ran to its end.
+        if !completed {
             self.run(&definition.otherwise, &Scope::new(Some(scope.clone())))?;
         }
         Ok(())
@@ -419,7 +421,8 @@ impl<'a> Interpreter<'a> {
     }
 }
 
-fn check_depth(extent: Extent) -> Result<(), Error> {
+/// Refuses what could not be walked through, or dropped, on a small stack.
+pub(super) fn check_depth(extent: Extent) -> Result<(), Error> {
     if extent.depth > MAX_DEPTH {
         return Err(Error::failed(format!("more than {MAX_DEPTH} levels of lists and dictionaries")));
     }

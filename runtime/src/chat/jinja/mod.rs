@@ -70,6 +70,8 @@ impl Template {
         let rendered = catch_unwind(AssertUnwindSafe(|| {
             let mut interpreter = Interpreter::new(limits, now);
             let globals = globals();
+            // The template's blocks. None is looked up by name here.
+            globals.set(&"self".into(), interpreter.namespace(IndexMap::new())?);
             for (name, value) in variables {
                 let value = from_json(&mut interpreter, value)?;
                 globals.set(&name.as_str().into(), value);

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::ast::{Arguments, Comparison, Conditional, Expression, Operator, Suffix, SuffixKind};
 use super::error::Error;
 use super::lexer::Kind;
-use super::parser::{Parser, is_constant};
+use super::parser::{MAX_NESTING, Parser, is_constant};
 use super::{filters, tests};
 
 impl Parser {
@@ -60,7 +60,12 @@ impl Parser {
         // Inside a conditional, jinja2 reports unknown filters and tests only when they run.
         self.unknown.truncate(unknown);
         let outer = std::mem::replace(&mut self.soft, true);
+        let mut nested = 0;
         while self.skip_name("if") {
+            nested += 1;
+            if nested > MAX_NESTING {
+                return Err(self.error("too many `if` without `else` in an expression"));
+            }
             let condition = self.or()?;
             let otherwise = if self.skip_name("else") { Some(self.expression(true)?) } else { None };
             then = Expression::Conditional(Box::new(Conditional { condition, then, otherwise }));

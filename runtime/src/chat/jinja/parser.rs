@@ -7,7 +7,7 @@ use super::error::Error;
 use super::lexer::{Kind, Token, tokenize};
 
 /// Levels of nesting, of statements and of expressions together.
-const MAX_NESTING: u32 = 100;
+pub(super) const MAX_NESTING: u32 = 100;
 
 pub(super) struct Parser {
     tokens: Vec<Token>,
