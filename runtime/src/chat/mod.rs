@@ -33,7 +33,7 @@ const MAX_OUTPUT: usize = 1 << 20;
 const MARK: char = '\u{10FFFE}';
 
 /// The special tokens besides `bos_token` and `eos_token`, and where a file has their ids.
-const TOKENS: [(&str, &str); 5] = [
+pub(crate) const TOKENS: [(&str, &str); 5] = [
     ("unk_token", "tokenizer.ggml.unknown_token_id"),
     ("pad_token", "tokenizer.ggml.padding_token_id"),
     // The key is spelled so in the format.
@@ -136,7 +136,8 @@ impl ChatTemplate {
             let eos = metadata.u32("tokenizer.ggml.eos_token_id")?;
             let mut template = Self::new(source, text(tokenizer.bos()), text(eos))?;
             for (name, key) in TOKENS {
-                template = template.with_token(name, text(metadata.u32(key)?));
+                // Few templates ask for these: whatever else a file has there is no reason to refuse it.
+                template = template.with_token(name, text(metadata.u32(key).ok().flatten()));
             }
             return Ok(template);
         }
@@ -329,6 +330,28 @@ mod tests {
         variables.insert("tools".into(), tools);
         let rendered = template.and_then(|template| template.render_with(&variables));
         assert_eq!(rendered.as_deref(), Ok(r#"|<unk>|False|[{"b": 1, "a": "<x>"}]|1970-01-01"#));
+    }
+
+    #[test]
+    fn an_empty_template_counts_as_none() {
+        let json = r#"{"model": {"type": "BPE", "vocab": {"H": 0, "i": 1, "<unk>": 2, "<|im_start|>": 3, "<|im_end|>": 4},
+            "merges": []}, "pre_tokenizer": {"type": "ByteLevel", "add_prefix_space": false},
+            "decoder": {"type": "ByteLevel"}, "added_tokens": [{"id": 2, "content": "<unk>", "special": true},
+            {"id": 3, "content": "<|im_start|>", "special": true}, {"id": 4, "content": "<|im_end|>", "special": true}]}"#;
+        let tokenizer = Tokenizer::from_json(json.as_bytes(), None).expect("a tokenizer");
+        let rendered = |source: Option<&str>| {
+            let mut metadata = Metadata::new("test.gguf");
+            metadata.insert("tokenizer.ggml.unknown_token_id".into(), crate::format::Value::U32(2));
+            if let Some(source) = source {
+                metadata.insert(TEMPLATE.into(), crate::format::Value::String(source.into()));
+            }
+            ChatTemplate::for_model(&metadata, &tokenizer).and_then(|t| t.render(&[Message::user("Hi")], false))
+        };
+        let chatml = Ok("<|im_start|>user\nHi<|im_end|>\n");
+        for empty in [None, Some(""), Some(" \r\n")] {
+            assert_eq!(rendered(empty).as_deref(), chatml, "{empty:?}");
+        }
+        assert_eq!(rendered(Some("{{ unk_token }}{{ pad_token is defined }}")).as_deref(), Ok("<unk>False"));
     }
 
     /// Budgets grow with the messages: a long conversation is no attack.

@@ -8,7 +8,7 @@ use super::Checkpoint;
 use super::config_json::{JsonFile, Settings};
 use super::packed::{self, Packed, Packing};
 use super::safetensors::{self, Stored};
-use crate::chat::TEMPLATE;
+use crate::chat::{TEMPLATE, TOKENS};
 use crate::error::Error;
 use crate::format::{Fault, FormatError, Metadata, Source, Tensor, Value, slice};
 use crate::model::ConfigError;
@@ -108,16 +108,26 @@ impl Repository {
         Ok(all)
     }
 
-    /// Adds what only the tokenizer knows to the metadata: what templates call `eos_token`.
+    /// Adds what only the tokenizer knows to the metadata: what templates call `eos_token`, `unk_token` and so on.
     fn describe(&mut self) -> Result<(), Error> {
         let base = self.name.trim_end_matches(['/', '\\']).rsplit(['/', '\\']).next().unwrap_or_default();
         self.metadata.insert("general.name".into(), Value::String(base.into()));
         let config =
             self.small.get(TOKENIZER_CONFIG).map(|bytes| JsonFile::parse(TOKENIZER_CONFIG, bytes)).transpose()?;
-        let eos = config.map(|config| config.token("eos_token")).transpose()?.flatten();
+        let eos = config.as_ref().map(|config| config.token("eos_token")).transpose()?.flatten();
         let tokenizer = self.tokenizer()?;
         if let Some(eos) = eos.and_then(|eos| tokenizer.control(&eos)).or(self.ends.first().copied()) {
             self.metadata.insert("tokenizer.ggml.eos_token_id".into(), Value::U32(eos));
+        }
+        for (name, key) in TOKENS {
+            let text = config.as_ref().and_then(|config| config.token(name).ok().flatten());
+            let id = |text: String| {
+                let plain = || (0..tokenizer.vocab_size()).find(|id| tokenizer.token(*id) == Some(&text));
+                tokenizer.control(&text).or_else(plain)
+            };
+            if let Some(id) = text.and_then(id) {
+                self.metadata.insert(key.into(), Value::U32(id));
+            }
         }
         Ok(())
     }
