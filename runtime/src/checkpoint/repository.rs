@@ -9,7 +9,7 @@ use super::config_json::{JsonFile, Settings};
 use super::packed::{self, Packed, Packing};
 use super::safetensors::{self, Stored};
 use super::{Checkpoint, Place};
-use crate::chat::TEMPLATE;
+use crate::chat::{TEMPLATE, TOKENS};
 use crate::error::Error;
 use crate::format::{Fault, FormatError, Identity, Metadata, Source, Subject, Tensor, Value, slice};
 use crate::model::ConfigError;
@@ -227,11 +227,21 @@ impl Repository {
         self.metadata.insert("general.name".into(), Value::String(base.into()));
         let path = format!("{}/{TOKENIZER_CONFIG}", self.name);
         let config = self.small.get(TOKENIZER_CONFIG).map(|bytes| JsonFile::parse(&path, bytes)).transpose()?;
-        let eos = config.map(|config| config.token("eos_token")).transpose()?.flatten();
+        let eos = config.as_ref().map(|config| config.token("eos_token")).transpose()?.flatten();
         // A tokenizer that can't be read is the error of whoever wants it.
         let Ok(tokenizer) = self.tokenizer() else { return Ok(()) };
         if let Some(eos) = eos.and_then(|eos| tokenizer.control(&eos)).or(self.ends.first().copied()) {
             self.metadata.insert("tokenizer.ggml.eos_token_id".into(), Value::U32(eos));
+        }
+        for (name, key) in TOKENS {
+            let text = config.as_ref().and_then(|config| config.token(name).ok().flatten());
+            let id = |text: String| {
+                let plain = || (0..tokenizer.vocab_size()).find(|id| tokenizer.token(*id) == Some(&text));
+                tokenizer.control(&text).or_else(plain)
+            };
+            if let Some(id) = text.and_then(id) {
+                self.metadata.insert(key.into(), Value::U32(id));
+            }
         }
         Ok(())
     }

@@ -1,0 +1,430 @@
+//! Runs statements, within budgets of steps, of depth and of output.
+
+use std::cell::{Cell, RefCell};
+use std::collections::VecDeque;
+use std::rc::Rc;
+use std::sync::Arc;
+
+use chrono::NaiveDateTime;
+use indexmap::IndexMap;
+
+use super::ast::{Body, For, Macro, Statement, StatementKind, Suffix, Target};
+use super::call::Call;
+use super::error::Error;
+use super::iterate::Loop;
+use super::value::{Callable, Dict, Extent, Key, Namespace, Scope, Sequence, Value};
+
+/// Bytes of a string that cost one step.
+const BYTES_PER_STEP: usize = 8;
+
+/// Calls of macros, recursive loops and lazy sequences inside each other.
+const MAX_CALLS: u32 = 64;
+
+/// Statements and expressions inside each other, over all calls: what the stack must hold.
+const MAX_NESTING: u32 = 400;
+
+/// Levels of lists and dictionaries inside each other.
+const MAX_DEPTH: u32 = 160;
+
+/// What a template may use up.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Limits {
+    /// Steps; a step is an operation, an item, or a few bytes of a string.
+    pub fuel: u64,
+    /// Bytes of output.
+    pub output: usize,
+}
+
+pub(super) struct Interpreter<'a> {
+    fuel: u64,
+    max_output: usize,
+    calls: u32,
+    nesting: u32,
+    out: String,
+    written: usize,
+    /// Local time, for `strftime_now`.
+    pub now: &'a dyn Fn() -> NaiveDateTime,
+    /// Scopes that macros hold, and namespaces: emptied in the end, since they may hold themselves.
+    closures: Vec<Rc<Scope>>,
+    namespaces: Vec<Rc<Namespace>>,
+}
+
+/// How a body ended.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Flow {
+    Next,
+    Break,
+    Continue,
+}
+
+impl Drop for Interpreter<'_> {
+    fn drop(&mut self) {
+        for scope in &self.closures {
+            drop(scope.values.take());
+        }
+        for namespace in &self.namespaces {
+            drop(namespace.values.take());
+        }
+    }
+}
+
+impl<'a> Interpreter<'a> {
+    pub fn new(limits: Limits, now: &'a dyn Fn() -> NaiveDateTime) -> Self {
+        Self {
+            fuel: limits.fuel,
+            max_output: limits.output,
+            calls: 0,
+            nesting: 0,
+            out: String::new(),
+            written: 0,
+            now,
+            closures: Vec::new(),
+            namespaces: Vec::new(),
+        }
+    }
+
+    /// Renders a template.
+    pub fn render(&mut self, body: &Body, globals: Rc<Scope>) -> Result<String, Error> {
+        let scope = Scope::new(Some(globals));
+        self.run(body, &scope)?;
+        Ok(std::mem::take(&mut self.out))
+    }
+
+    pub fn charge(&mut self, steps: usize) -> Result<(), Error> {
+        let left = self.fuel.checked_sub(steps as u64);
+        self.fuel = left.unwrap_or(0);
+        left.map(|_| ()).ok_or_else(Error::fuel)
+    }
+
+    /// Pays for a string, before it is made.
+    pub fn charge_bytes(&mut self, bytes: usize) -> Result<(), Error> {
+        self.charge(1 + bytes / BYTES_PER_STEP)
+    }
+
+    /// Bytes that can still be paid for.
+    pub fn bytes_left(&self) -> usize {
+        usize::try_from(self.fuel).unwrap_or(usize::MAX).saturating_mul(BYTES_PER_STEP)
+    }
+
+    /// Runs something that may call itself.
+    pub fn nested<T>(&mut self, run: impl FnOnce(&mut Self) -> Result<T, Error>) -> Result<T, Error> {
+        if self.calls == MAX_CALLS {
+            return Err(Error::failed(format!("more than {MAX_CALLS} calls inside each other")));
+        }
+        self.calls += 1;
+        let result = run(self);
+        self.calls -= 1;
+        result
+    }
+
+    /// Runs a statement's body or an expression, one level deeper.
+    pub fn deeper<T>(&mut self, run: impl FnOnce(&mut Self) -> Result<T, Error>) -> Result<T, Error> {
+        if self.nesting == MAX_NESTING {
+            return Err(Error::failed(format!("more than {MAX_NESTING} statements and expressions inside each other")));
+        }
+        self.nesting += 1;
+        let result = run(self);
+        self.nesting -= 1;
+        result
+    }
+
+    fn sequence(&mut self, items: Vec<Value>) -> Result<Rc<Sequence>, Error> {
+        self.charge(1 + 2 * items.len())?;
+        let extent = Extent::of(&items);
+        check_depth(extent)?;
+        Ok(Rc::new(Sequence { items, extent }))
+    }
+
+    pub fn list(&mut self, items: Vec<Value>) -> Result<Value, Error> {
+        Ok(Value::List(self.sequence(items)?))
+    }
+
+    pub fn tuple(&mut self, items: Vec<Value>) -> Result<Value, Error> {
+        Ok(Value::Tuple(self.sequence(items)?))
+    }
+
+    pub fn view(&mut self, items: Vec<Value>, name: &'static str) -> Result<Value, Error> {
+        Ok(Value::View(self.sequence(items)?, name))
+    }
+
+    pub fn dict(&mut self, items: IndexMap<Key, Value>) -> Result<Value, Error> {
+        self.charge(1 + 2 * items.len())?;
+        let extent = Extent::of(items.iter().flat_map(|(key, value)| [&key.0, value]));
+        check_depth(extent)?;
+        Ok(Value::Dict(Rc::new(Dict { items, extent })))
+    }
+
+    pub fn namespace(&mut self, values: IndexMap<Arc<str>, Value>) -> Result<Value, Error> {
+        self.charge(2 + values.len())?;
+        if let Some(name) = values.keys().find(|name| name.starts_with('_')) {
+            return Err(Error::failed(format!("a namespace can't hold `{name}`: it begins with an underscore")));
+        }
+        let namespace = Rc::new(Namespace { values: RefCell::new(values) });
+        self.namespaces.push(namespace.clone());
+        Ok(Value::Namespace(namespace))
+    }
+
+    /// A key of a dictionary.
+    pub fn key(&mut self, value: Value) -> Result<Key, Error> {
+        self.charge_bytes(value.extent().bytes)?;
+        value.into_key()
+    }
+
+    /// Python's `str`.
+    pub fn stringify(&mut self, value: &Value) -> Result<Arc<str>, Error> {
+        if let Value::Str(text) = value {
+            return Ok(text.text.clone());
+        }
+        self.charge_bytes(value.extent().bytes.saturating_mul(2))?;
+        Ok(value.to_text())
+    }
+
+    fn write(&mut self, text: &str) -> Result<(), Error> {
+        self.charge_bytes(text.len())?;
+        self.written = self.written.saturating_add(text.len());
+        if self.written > self.max_output {
+            return Err(Error::output());
+        }
+        self.out.push_str(text);
+        Ok(())
+    }
+
+    /// Runs a body and takes its output.
+    pub fn capture(&mut self, run: impl FnOnce(&mut Self) -> Result<(), Error>) -> Result<Value, Error> {
+        let outer = std::mem::take(&mut self.out);
+        let written = self.written;
+        let result = run(self);
+        self.written = written;
+        let text = std::mem::replace(&mut self.out, outer);
+        result?;
+        self.charge_bytes(text.len())?;
+        Ok(Value::from(text))
+    }
+
+    pub fn run(&mut self, body: &Body, scope: &Rc<Scope>) -> Result<Flow, Error> {
+        self.deeper(|interpreter| interpreter.run_statements(body, scope))
+    }
+
+    fn run_statements(&mut self, body: &Body, scope: &Rc<Scope>) -> Result<Flow, Error> {
+        for statement in body {
+            self.charge(1)?;
+            let flow = self.statement(statement, scope).map_err(|mut error| {
+                if error.line == 0 {
+                    error.line = statement.line;
+                }
+                error
+            })?;
+            if flow != Flow::Next {
+                return Ok(flow);
+            }
+        }
+        Ok(Flow::Next)
+    }
+
+    fn statement(&mut self, statement: &Statement, scope: &Rc<Scope>) -> Result<Flow, Error> {
+        match &statement.kind {
+            StatementKind::Text(text) => self.write(text)?,
+            StatementKind::Print(expression) => {
+                let value = self.evaluate(expression, scope)?;
+                let text = self.stringify(&value)?;
+                self.write(&text)?;
+            }
+            StatementKind::If(branches, otherwise) => {
+                for (condition, body) in branches {
+                    if self.evaluate(condition, scope)?.is_true() {
+                        return self.run(body, scope);
+                    }
+                }
+                return self.run(otherwise, scope);
+            }
+            StatementKind::For(definition) => self.run_for(definition, scope)?,
+            StatementKind::Set(target, expression) => {
+                let value = self.evaluate(expression, scope)?;
+                self.assign(target, value, scope)?;
+            }
+            StatementKind::SetBlock(target, filters, body) => {
+                let value = self.filtered(filters, body, scope)?;
+                self.assign(target, value, scope)?;
+            }
+            StatementKind::Macro(definition) => {
+                let value = self.closure(definition, scope);
+                scope.set(&definition.name, value);
+            }
+            StatementKind::Call(definition, call) => {
+                let caller = self.closure(definition, scope);
+                let value = self.evaluate_with_caller(call, scope, caller)?;
+                let text = self.stringify(&value)?;
+                self.write(&text)?;
+            }
+            StatementKind::Filter(filters, body) => {
+                let value = self.filtered(filters, body, scope)?;
+                let text = self.stringify(&value)?;
+                self.write(&text)?;
+            }
+            StatementKind::With(assignments, body) => {
+                let inner = Scope::new(Some(scope.clone()));
+                for (target, expression) in assignments {
+                    let value = self.evaluate(expression, scope)?;
+                    self.assign(target, value, &inner)?;
+                }
+                return self.run(body, &inner);
+            }
+            StatementKind::Scope(body) => {
+                return self.run(body, &Scope::new(Some(scope.clone())));
+            }
+            StatementKind::Break => return Ok(Flow::Break),
+            StatementKind::Continue => return Ok(Flow::Continue),
+            StatementKind::Refuse(reason) => return Err(Error::failed(*reason)),
+        }
+        Ok(Flow::Next)
+    }
+
+    fn closure(&mut self, definition: &Arc<Macro>, scope: &Rc<Scope>) -> Value {
+        self.closures.push(scope.clone());
+        Value::Callable(Rc::new(Callable::Macro(definition.clone(), scope.clone())))
+    }
+
+    /// A body's output, after filters.
+    fn filtered(&mut self, filters: &[Suffix], body: &Body, scope: &Rc<Scope>) -> Result<Value, Error> {
+        let inner = Scope::new(Some(scope.clone()));
+        let text = self.capture(|interpreter| interpreter.run(body, &inner).map(|_| ()))?;
+        self.suffixes(text, filters, scope)
+    }
+
+    fn run_for(&mut self, definition: &Arc<For>, scope: &Rc<Scope>) -> Result<(), Error> {
+        let iterable = self.evaluate(&definition.iterable, scope)?;
+        self.run_loop(definition, scope, &iterable, 0)
+    }
+
+    /// Runs a loop over `iterable`; `depth` counts the recursive loops around it.
+    pub fn run_loop(
+        &mut self,
+        definition: &Arc<For>,
+        scope: &Rc<Scope>,
+        iterable: &Value,
+        depth: usize,
+    ) -> Result<(), Error> {
+        let source = RefCell::new(self.iter(iterable)?);
+        let sized = definition.condition.is_none() && !matches!(iterable, Value::Generator(_));
+        let length = if sized { Some(self.length(iterable)?) } else { None };
+        let state = Rc::new(Loop {
+            definition: definition.clone(),
+            scope: scope.clone(),
+            source,
+            ready: RefCell::new(VecDeque::new()),
+            length: Cell::new(length),
+            index: Cell::new(0),
+            depth,
+            next: RefCell::new(None),
+            previous: RefCell::new(None),
+            current: RefCell::new(None),
+            changed: RefCell::new(None),
+        });
+        let name: Arc<str> = "loop".into();
+        let mut completed = false;
+        while let Some(item) = self.advance_loop(&state)? {
+            let inner = Scope::new(Some(scope.clone()));
+            inner.set(&name, Value::Loop(state.clone()));
+            self.assign(&definition.target, item, &inner)?;
+            match self.run(&definition.body, &inner)? {
+                Flow::Next => completed = true,
+                Flow::Continue => {}
+                Flow::Break => break,
+            }
+        }
+        // jinja2 runs `else` unless a body ran to its end.
+        if !completed {
+            self.run(&definition.otherwise, &Scope::new(Some(scope.clone())))?;
+        }
+        Ok(())
+    }
+
+    pub fn assign(&mut self, target: &Target, value: Value, scope: &Rc<Scope>) -> Result<(), Error> {
+        self.charge(1)?;
+        match target {
+            Target::Name(name) => scope.set(name, value),
+            Target::Attribute(name, attribute) => {
+                let Some(Value::Namespace(namespace)) = scope.get(name) else {
+                    return Err(Error::failed(format!("`{name}` is no namespace: its attributes can't be set")));
+                };
+                if attribute.starts_with('_') {
+                    return Err(Error::failed(format!("a namespace can't hold `{attribute}`")));
+                }
+                namespace.values.borrow_mut().insert(attribute.clone(), value);
+            }
+            Target::Tuple(targets) => {
+                value.defined()?;
+                let values = self.collect(&value)?;
+                if values.len() != targets.len() {
+                    return Err(Error::failed(format!(
+                        "{} values can't be assigned to {} names",
+                        values.len(),
+                        targets.len()
+                    )));
+                }
+                for (target, value) in targets.iter().zip(values) {
+                    self.assign(target, value, scope)?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Runs a macro's body with its arguments.
+    pub fn call_macro(&mut self, definition: &Arc<Macro>, scope: &Rc<Scope>, call: Call) -> Result<Value, Error> {
+        let inner = Scope::new(Some(scope.clone()));
+        let Call { positional, mut keywords } = call;
+        let count = definition.parameters.len();
+        let first_default = count - definition.defaults.len();
+        let mut extra = positional.into_iter();
+        let explicit_caller = definition.parameters.iter().any(|name| **name == *"caller");
+        let mut bound = Vec::with_capacity(count);
+        for name in &definition.parameters {
+            bound.push(match extra.next() {
+                Some(value) => Some(value),
+                None => keywords.iter().position(|(found, _)| found == name).map(|at| keywords.remove(at).1),
+            });
+        }
+        if definition.uses.caller && !explicit_caller {
+            let caller = keywords.iter().position(|(name, _)| **name == *"caller").map(|at| keywords.remove(at).1);
+            let caller = caller.unwrap_or_else(|| Value::undefined("no caller is defined"));
+            inner.set(&"caller".into(), caller);
+        }
+        let rest: Vec<Value> = extra.collect();
+        if definition.uses.kwargs {
+            let mut items = IndexMap::new();
+            for (name, value) in keywords {
+                items.insert(Key(Value::text(name, false)), value);
+            }
+            let kwargs = self.dict(items)?;
+            inner.set(&"kwargs".into(), kwargs);
+        } else if let Some((name, _)) = keywords.first() {
+            return Err(Error::failed(format!("macro `{}` takes no argument `{name}`", definition.name)));
+        }
+        if definition.uses.varargs {
+            let varargs = self.tuple(rest)?;
+            inner.set(&"varargs".into(), varargs);
+        } else if !rest.is_empty() {
+            return Err(Error::failed(format!("macro `{}` takes at most {count} arguments", definition.name)));
+        }
+        for (index, (name, value)) in definition.parameters.iter().zip(bound).enumerate() {
+            let value = match value {
+                Some(value) => value,
+                None if index >= first_default => self.evaluate(&definition.defaults[index - first_default], &inner)?,
+                None => Value::undefined(format!("parameter `{name}` was not provided")),
+            };
+            inner.set(name, value);
+        }
+        self.nested(|interpreter| {
+            interpreter.capture(|interpreter| interpreter.run(&definition.body, &inner).map(|_| ()))
+        })
+    }
+}
+
+/// Refuses what could not be walked through, or dropped, on a small stack.
+pub(super) fn check_depth(extent: Extent) -> Result<(), Error> {
+    if extent.depth > MAX_DEPTH {
+        return Err(Error::failed(format!("more than {MAX_DEPTH} levels of lists and dictionaries")));
+    }
+    Ok(())
+}
