@@ -12,7 +12,7 @@ use crate::chat::TEMPLATE;
 use crate::error::Error;
 use crate::format::{Fault, FormatError, Metadata, Source, Tensor, Value, slice};
 use crate::model::ConfigError;
-use crate::tokenizer::{Tokenizer, TokenizerError};
+use crate::tokenizer::{Beside, Tokenizer, TokenizerError};
 
 const CONFIG: &str = "config.json";
 const GENERATION: &str = "generation_config.json";
@@ -213,12 +213,15 @@ impl Checkpoint for Repository {
 
     fn tokenizer(&self) -> Result<Tokenizer, TokenizerError> {
         let (json, config) = self.tokenizer_files()?;
-        Tokenizer::from_json(json, config)?.with_ends(&self.ends)
+        Tokenizer::from_json_with_ends(json, config, &self.ends)
     }
 
     fn tokenizer_keys(&self) -> Result<Metadata, TokenizerError> {
         let (json, config) = self.tokenizer_files()?;
-        Tokenizer::gguf_keys(json, config, &self.ends)
+        let eos = self.metadata.u32("tokenizer.ggml.eos_token_id")?;
+        let rows = self.tensor(EMBEDDING).and_then(|tensor| u32::try_from(*tensor.shape.get(1)?).ok());
+        let beside = Beside { ends: &self.ends, eos, rows };
+        Tokenizer::gguf_keys(json, config, beside)
     }
 
     fn notes(&self) -> &[String] {

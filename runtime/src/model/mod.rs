@@ -74,9 +74,9 @@ impl Model {
     /// As [`Model::open`].
     pub fn from_checkpoint(checkpoint: Arc<dyn Checkpoint>) -> Result<Self, Error> {
         let config = Config::read(checkpoint.as_ref())?;
-        let tokenizer = checkpoint.tokenizer()?;
-        if tokenizer.vocab_size() > config.vocab {
-            return Err(Error::VocabSize { tokens: tokenizer.vocab_size(), rows: config.vocab });
+        let tokenizer = checkpoint.tokenizer()?.with_rows(config.vocab)?;
+        for note in tokenizer.notes() {
+            tracing::warn!("tokenizer: {note}");
         }
         let sampling = Sampling::of_metadata(checkpoint.metadata())?;
         sampling.validate(config.vocab)?;
