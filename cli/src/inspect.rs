@@ -34,7 +34,7 @@ fn as_text(model: &Model) -> anyhow::Result<()> {
     for file in checkpoint.files() {
         out.line(&format!("  {}", printable(file)))?;
     }
-    for note in checkpoint.notes() {
+    for note in checkpoint.notes().iter().chain(model.tokenizer().notes()) {
         out.line(&format!("note: {}", printable(note)))?;
     }
     out.line(&format!(
@@ -76,7 +76,7 @@ fn as_json(model: &Model) -> anyhow::Result<()> {
         "name": model.name(),
         "kind": checkpoint.kind(),
         "files": checkpoint.files(),
-        "notes": checkpoint.notes(),
+        "notes": checkpoint.notes().iter().chain(model.tokenizer().notes()).collect::<Vec<_>>(),
         "file_bytes": checkpoint.file_bytes(),
         "config": config(model.config()),
         "metadata": metadata,

@@ -73,14 +73,11 @@ fn cases() -> Vec<(&'static str, Files)> {
             "low waves above high waves",
             scaling(json!({"rope_type": "llama3", "factor": 8, "low_freq_factor": 4, "high_freq_factor": 1})),
         ),
-        ("an end beyond the vocabulary", tiny().set("eos_token_id", json!([1, 32]))),
-        ("a negative end", tiny().set("eos_token_id", json!(-1))),
         ("a generation_config.json that is a word", tiny().with("generation_config.json", "true")),
         ("a negative temperature", tiny().with("generation_config.json", r#"{"temperature": -1}"#)),
         ("a top_p of 7", tiny().with("generation_config.json", r#"{"top_p": 7}"#)),
         ("no tokenizer.json", tiny().without("tokenizer.json")),
         ("a tokenizer.json that is empty", tiny().with("tokenizer.json", "{}")),
-        ("more tokens than embeddings", tiny().with("tokenizer.json", tokenizer(33).to_string())),
         ("a template that is no text", tiny().with("chat_template.jinja", vec![0xff, 0xfe])),
         ("a template that is a number", tiny().with("tokenizer_config.json", r#"{"chat_template": 7}"#)),
         ("no weights", tiny().without(WEIGHTS)),
@@ -229,6 +226,19 @@ fn contradictions_are_reported() {
     let said = notes(files.clone());
     assert!(said.contains("lm_head.weight is not used") && said.contains("model.extra.weight"), "{said}");
     assert!(files.open().expect("it opens").checkpoint().tensor("output.weight").is_none());
+}
+
+/// What the tokenizer can do without is left out, and said.
+#[test]
+fn odd_tokens_are_said() {
+    let opened = |files: Files| files.open().expect("a valid repository");
+    let model = opened(Files::tiny().set("eos_token_id", json!([31, 32, -1])));
+    assert_eq!(model.tokenizer().ends(), [31]);
+    let notes = model.tokenizer().notes().join("\n");
+    assert!(notes.contains("an end token is 32, but there are 32 tokens: it is not used"), "{notes}");
+    assert!(notes.contains("\"t31\" (31, ordinary text) is a token by which turns or texts begin or end"), "{notes}");
+    let model = opened(Files::tiny().with("tokenizer.json", tokenizer(33).to_string()));
+    assert!(model.tokenizer().notes().join("\n").contains("1 of 33 tokens are beyond the embedding's 32 rows"));
 }
 
 #[test]

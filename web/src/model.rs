@@ -94,7 +94,7 @@ impl WebModel {
             layers: config.layers,
             vocab: config.vocab,
             chat: self.model.chat().is_ok(),
-            notes: checkpoint.notes().to_vec(),
+            notes: checkpoint.notes().iter().chain(self.model.tokenizer().notes()).cloned().collect(),
             temperature: sampling.temperature,
             top_p: sampling.top_p,
         })

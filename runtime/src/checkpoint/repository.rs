@@ -116,7 +116,8 @@ impl Repository {
             self.small.get(TOKENIZER_CONFIG).map(|bytes| JsonFile::parse(TOKENIZER_CONFIG, bytes)).transpose()?;
         let eos = config.map(|config| config.token("eos_token")).transpose()?.flatten();
         let tokenizer = self.tokenizer()?;
-        if let Some(eos) = eos.and_then(|eos| tokenizer.control(&eos)).or(self.ends.first().copied()) {
+        let first = self.ends.iter().copied().find(|&id| id < tokenizer.vocab_size());
+        if let Some(eos) = eos.and_then(|eos| tokenizer.control(&eos)).or(first) {
             self.metadata.insert("tokenizer.ggml.eos_token_id".into(), Value::U32(eos));
         }
         Ok(())

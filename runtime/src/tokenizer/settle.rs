@@ -154,7 +154,10 @@ impl VocabParts {
             let made_by_merges = !is_added && merged.contains(text.as_str());
             let is_control = is_marker(text) && !made_by_merges
                 || named.contains(&id) && !reads_as_text(&self.scheme, text, is_added, made_by_merges || guessed);
-            if is_control {
+            // A normalizer would have to change the token before it is found: no template writes it so.
+            let is_as_written = self.matching.get(&id).is_none_or(|matching| !matching.normalized)
+                || normalize(&self.scheme.normalizer, text).is_ok_and(|normal| normal == *text);
+            if is_control && is_as_written {
                 let was = if is_added { "user-defined text" } else { "ordinary text" };
                 changed.push(format!("{} ({id}, {was})", shown(text)));
                 *kind = Kind::Control;
