@@ -260,6 +260,7 @@ fn quantising_keeps_the_tokenizer() {
         "metaspace_never",
         "qwen2",
         "smollm",
+        "some_bytes",
         "without_prefix",
     ];
     assert_eq!(in_own_keys, expected);
@@ -451,8 +452,10 @@ fn tokens_and_rows_need_not_be_equally_many() {
     let rows = marks.iter().filter_map(|token| token["id"].as_u64()).max().expect("a token") as u32 + 1;
     marks.push(json!({"id": rows, "content": "[PAD]", "special": true}));
     marks.push(json!({"id": rows + 1, "content": "[USER]", "special": false}));
-    let open =
-        |rows| Files::with_tokenizer(&file, rows).set("eos_token_id", json!([0, rows])).open().expect("it opens");
+    let open = |rows| {
+        let files = Files::with_tokenizer(&file, rows).set("eos_token_id", json!([0, rows]));
+        files.with("chat_template.jinja", TEMPLATE).open().expect("it opens")
+    };
     let model = open(rows);
     let tokenizer = model.tokenizer();
     assert!(tokenizer.notes().join("\n").contains("2 of"), "{:?}", tokenizer.notes());
