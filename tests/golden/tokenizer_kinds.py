@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Small tokenizers of every kind that Godwit reads, and the ids that Hugging Face's `tokenizers` gives: `tokenizer_kinds.json`.
 
-Needs the package tokenizers. Each tokenizer is one of a few vocabularies with other parts around it: what a file may say,
+Needs the package tokenizers, and what `tests/fetch.sh --tests` puts into models/. Each tokenizer is one of a few vocabularies with other parts around it: what a file may say,
 one thing at a time.
 """
 
@@ -245,10 +245,12 @@ def whole(parts: dict) -> dict:
     return {"version": "1.0", "normalizer": None, "pre_tokenizer": None} | parts | {"model": model}
 
 
+def ids(tokenizer: Tokenizer) -> dict[str, list[int]]:
+    return {name: tokenizer.encode(text, add_special_tokens=False).ids for name, text in TEXTS.items()}
+
+
 def golden(parts: dict) -> dict:
-    tokenizer = Tokenizer.from_str(json.dumps(whole(parts)))
-    ids = {name: tokenizer.encode(text, add_special_tokens=False).ids for name, text in TEXTS.items()}
-    return parts | {"ids": ids}
+    return parts | {"ids": ids(Tokenizer.from_str(json.dumps(whole(parts))))}
 
 
 def main() -> None:
@@ -256,6 +258,7 @@ def main() -> None:
         "texts": TEXTS,
         "vocabularies": VOCABULARIES,
         "kinds": {name: golden(parts) for name, parts in KINDS.items()},
+        "files": {"llama2": ids(Tokenizer.from_file(str(HERE / "../../models/llama2/tokenizer.json")))},
     }
     lines = []
     for key, values in everything.items():

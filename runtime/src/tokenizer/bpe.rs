@@ -19,7 +19,8 @@ pub(super) struct Bpe {
 }
 
 impl Bpe {
-    /// Builds the merger of a checked vocabulary. Control tokens are kept out of it, so no text can become one.
+    /// Builds the merger of a checked vocabulary. Control tokens are kept out of it, so no text can
+    /// become one.
     pub(super) fn new(vocab: &Vocab, parts: VocabParts) -> Result<Self, TokenizerError> {
         let ids: HashMap<&str, (u32, Kind)> = vocab.iter().map(|(id, text, kind)| (text, (id, kind))).collect();
         let merges = check(&ids, parts.merges)?;
@@ -66,9 +67,10 @@ impl Bpe {
     }
 }
 
-/// Runs the crate's code, and turns a panic in it into an error: it has indexed past its buffers on bad vocabularies
-/// before. Ours are checked first, so this is the second line; on wasm, where a panic ends the program, the only line
-/// is the check. The one state it may leave behind is a cache of finished words.
+/// Runs the crate's code, and turns a panic in it into an error: it has indexed past its buffers on
+/// bad vocabularies before. Ours are checked first, so this is the second line; on wasm, where a
+/// panic ends the program, the only line is the check. The one state it may leave behind is a cache
+/// of finished words.
 fn guarded<T>(f: impl FnOnce() -> tokenizers::Result<T>) -> Result<T, TokenizerError> {
     let fault = match catch_unwind(AssertUnwindSafe(f)) {
         Ok(Ok(value)) => return Ok(value),
@@ -82,8 +84,8 @@ fn guarded<T>(f: impl FnOnce() -> tokenizers::Result<T>) -> Result<T, TokenizerE
     Err(TokenizerError::Encoder { fault })
 }
 
-/// Checks that both sides and the result of every merge are tokens. Merges that make a control token are left out:
-/// they could only forge one.
+/// Checks that both sides and the result of every merge are tokens. Merges that make a control
+/// token are left out: they could only forge one.
 fn check(
     ids: &HashMap<&str, (u32, Kind)>,
     merges: Vec<(String, String)>,
@@ -113,10 +115,12 @@ fn check(
     Ok(checked)
 }
 
-/// Makes merges out of SentencePiece scores: every way to make a token out of two others, best score first.
+/// Makes merges out of SentencePiece scores: every way to make a token out of two others, best
+/// score first.
 ///
-/// SentencePiece itself joins the pair whose result scores best, the leftmost of equals. As merges have one rank each,
-/// two ways to make one token are put in the order `transformers` puts them, longer left side first.
+/// SentencePiece itself joins the pair whose result scores best, the leftmost of equals. As merges
+/// have one rank each, two ways to make one token are put in the order `transformers` puts them,
+/// longer left side first.
 pub(super) fn merges_from_scores(tokens: &[String], kinds: &[Kind], scores: &[f32]) -> Vec<(String, String)> {
     let text = |id: usize| tokens[id].as_str();
     let ids: HashMap<&str, usize> = (0..tokens.len().min(kinds.len()))

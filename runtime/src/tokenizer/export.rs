@@ -4,15 +4,17 @@ use std::collections::{HashMap, HashSet};
 
 use serde_json::{Value as Json, json};
 
+use super::bpe::{Bpe, merges_from_scores};
 use super::gguf::{self, gguf_parts};
 use super::json::read_parts;
 use super::settle::placeholder;
 use super::special::Matching;
-use super::vocab::{Kind, VocabParts};
+use super::vocab::{Kind, Vocab, VocabParts};
 use super::{Tokenizer, TokenizerError};
 use crate::format::{Array, Metadata, Value};
 
-/// What `tokenizer.ggml.pre` says where GGUF has no name for how text is cut. Programs that know names alone refuse it.
+/// What `tokenizer.ggml.pre` says where GGUF has no name for how text is cut. Programs that know
+/// names alone refuse it.
 const NO_NAME: &str = "tokenizer.huggingface.json";
 
 /// What a repository says of its tokenizer, besides its files.
@@ -27,8 +29,9 @@ pub(crate) struct Beside<'a> {
 }
 
 impl Tokenizer {
-    /// The `tokenizer.ggml.*` keys of a `tokenizer.json` and the `tokenizer_config.json` beside it, one token for each row
-    /// of the embedding. Where they can't say all of it, the whole `tokenizer.json` is among the keys.
+    /// The `tokenizer.ggml.*` keys of a `tokenizer.json` and the `tokenizer_config.json` beside it,
+    /// one token for each row of the embedding. Where they can't say all of it, the whole
+    /// `tokenizer.json` is among the keys.
     ///
     /// # Errors
     /// As [`Tokenizer::from_json`], and where a reader of the keys would see another tokenizer.
@@ -75,11 +78,11 @@ fn keys(parts: &VocabParts, eos: Option<u32>, rows: u32) -> Metadata {
     let mut metadata = Metadata::new("tokenizer.json");
     let mut add = |key: &str, value: Value| metadata.insert(key.into(), value);
     let scheme = &parts.scheme;
+    let merges = || parts.merges.iter().map(|(left, right)| format!("{left} {right}")).collect();
     if scheme.byte_level {
         add(gguf::MODEL, Value::String("gpt2".into()));
         add(gguf::PRE, Value::String(scheme.splitter.name().unwrap_or(NO_NAME).into()));
-        let merges = parts.merges.iter().map(|(left, right)| format!("{left} {right}")).collect();
-        add(gguf::MERGES, Value::Array(Array::String(merges)));
+        add(gguf::MERGES, Value::Array(Array::String(merges())));
     } else {
         add(gguf::MODEL, Value::String("llama".into()));
         add("tokenizer.ggml.add_space_prefix", Value::Bool(scheme.strips_space));
@@ -95,12 +98,19 @@ fn keys(parts: &VocabParts, eos: Option<u32>, rows: u32) -> Metadata {
     let token = |id: usize| parts.tokens.get(id).filter(|text| !text.is_empty()).zip(parts.kinds.get(id));
     let text = |id: usize| token(id).map_or_else(|| placeholder(id), |(text, _)| text.clone());
     let tokens: Vec<String> = (0..len).map(text).collect();
+    let kind = |id: usize| token(id).map_or(Kind::Unused, |(_, kind)| *kind);
+    let kinds: Vec<Kind> = (0..len).map(kind).collect();
     if !scheme.byte_level {
-        add(gguf::SCORES, Value::Array(Array::F32(scores(&tokens, &parts.merges))));
+        let scores = scores(&tokens, &parts.merges);
+        // Scores don't say in which order the ways to make one token are tried.
+        let guessed = merges_from_scores(&tokens, &kinds, &scores);
+        if !parts.text_merges().eq(&guessed) {
+            add(gguf::MERGES, Value::Array(Array::String(merges())));
+        }
+        add(gguf::SCORES, Value::Array(Array::F32(scores)));
     }
     add(gguf::TOKENS, Value::Array(Array::String(tokens)));
-    let kind = |id: usize| token(id).map_or(Kind::Unused, |(_, kind)| *kind) as i32;
-    add(gguf::TYPES, Value::Array(Array::I32((0..len).map(kind).collect())));
+    add(gguf::TYPES, Value::Array(Array::I32(kinds.iter().map(|kind| *kind as i32).collect())));
     let inside = |id: &u32| (*id as usize) < len;
     if let Some(bos) = parts.bos.filter(inside) {
         add("tokenizer.ggml.bos_token_id", Value::U32(bos));
@@ -154,7 +164,7 @@ fn lost(parts: &VocabParts, keys: &Metadata, eos: Option<u32>, rows: u32) -> Vec
     let checks = [
         ("its normalizer", ours.normalizer == theirs.normalizer),
         ("its pre-tokenizer", (&ours.splitter, ours.byte_level) == (&theirs.splitter, theirs.byte_level)),
-        ("ignore_merges", ours.ignore_merges == theirs.ignore_merges),
+        ("ignore_merges", ours.ignore_merges == theirs.ignore_merges || merges_reach_all(parts)),
         (
             "unknown characters",
             (ours.byte_fallback, ours.fuse_unknown, parts.unknown)
@@ -173,7 +183,22 @@ fn lost(parts: &VocabParts, keys: &Metadata, eos: Option<u32>, rows: u32) -> Vec
     checks.into_iter().filter(|(_, same)| !same).map(|(what, _)| what).collect()
 }
 
-/// The `tokenizer.json` with its added tokens as they are treated: `tokenizer_config.json` says some of it.
+/// Whether merges make each token of its own text: then it does not matter if a word that is a
+/// token needs none.
+fn merges_reach_all(parts: &VocabParts) -> bool {
+    let mut parts = parts.clone();
+    parts.scheme.ignore_merges = false;
+    let Ok(vocab) = Vocab::take(&mut parts) else { return false };
+    let Ok(bpe) = Bpe::new(&vocab, parts) else { return false };
+    let mut ids = Vec::new();
+    vocab.iter().filter(|(.., kind)| *kind == Kind::Normal).all(|(id, text, _)| {
+        ids.clear();
+        bpe.encode(text, &mut ids).is_ok() && ids == [id]
+    })
+}
+
+/// The `tokenizer.json` with its added tokens as they are treated: `tokenizer_config.json` says
+/// some of it.
 fn whole(tokenizer: &[u8], parts: &VocabParts) -> Result<String, TokenizerError> {
     let wrong = |e: serde_json::Error| TokenizerError::Json { fault: e.to_string() };
     let mut json: Json = serde_json::from_slice(super::json::without_bom(tokenizer)).map_err(wrong)?;

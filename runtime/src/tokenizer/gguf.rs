@@ -1,5 +1,7 @@
 //! A tokenizer from the metadata of a GGUF file (the `tokenizer.ggml.*` keys).
 
+use std::collections::HashSet;
+
 use super::bpe::merges_from_scores;
 use super::json::{read_parts, split_merge};
 use super::normalize::Normalizer;
@@ -24,7 +26,8 @@ pub struct GgufVocab {
     pub pre: Option<String>,
     /// `tokenizer.ggml.tokens`: the text of each id.
     pub tokens: Option<Vec<String>>,
-    /// `tokenizer.ggml.token_type`: 1 normal, 2 unknown, 3 control, 4 user-defined, 5 unused, 6 byte.
+    /// `tokenizer.ggml.token_type`: 1 normal, 2 unknown, 3 control, 4 user-defined, 5 unused, 6
+    /// byte.
     pub types: Option<Vec<i32>>,
     /// `tokenizer.ggml.scores`: how early a SentencePiece token is made.
     pub scores: Option<Vec<f32>>,
@@ -72,7 +75,10 @@ impl GgufVocab {
             tokens: m.strings(TOKENS)?.map(<[String]>::to_vec),
             types: m.i32s(TYPES)?,
             scores: if sentence_piece { m.f32s(SCORES)? } else { None },
-            merges: if byte_level { m.strings(MERGES)?.map(<[String]>::to_vec) } else { None },
+            merges: match m.strings(MERGES) {
+                Err(error) if byte_level => return Err(error.into()),
+                merges => merges.ok().flatten().map(<[String]>::to_vec),
+            },
             bos: token("bos")?,
             eos: token("eos")?,
             eot: token("eot")?,
@@ -91,7 +97,8 @@ impl GgufVocab {
 }
 
 impl Tokenizer {
-    /// Builds the tokenizer from a GGUF file's `tokenizer.ggml.*` keys, or from the `tokenizer.json` that it holds.
+    /// Builds the tokenizer from a GGUF file's `tokenizer.ggml.*` keys, or from the
+    /// `tokenizer.json` that it holds.
     ///
     /// # Errors
     /// A key has the wrong type; or as [`Tokenizer::from_gguf_vocab`].
@@ -192,9 +199,15 @@ impl TryFrom<GgufVocab> for VocabParts {
                     strips_space: prefix,
                     ..Scheme::default()
                 };
-                let merges = merges_from_scores(&common.tokens, &common.kinds, &scores);
+                let mut notes = common.notes;
+                let given = vocab.merges.map(|merges| given_merges(&merges, &common.tokens)).transpose();
+                let merges = given.unwrap_or_else(|fault| {
+                    notes.push(format!("`{MERGES}` is not used: {fault}"));
+                    None
+                });
+                let merges = merges.unwrap_or_else(|| merges_from_scores(&common.tokens, &common.kinds, &scores));
                 let adds_bos = vocab.add_bos.unwrap_or(true);
-                Ok(Self { scheme, merges, unknown, adds_bos, merges_from_scores: true, ..common })
+                Ok(Self { scheme, merges, unknown, adds_bos, merges_make_all: true, notes, ..common })
             }
             other => {
                 Err(TokenizerError::Unsupported { key: MODEL.into(), value: other.into(), known: "gpt2, llama".into() })
@@ -203,11 +216,28 @@ impl TryFrom<GgufVocab> for VocabParts {
     }
 }
 
+/// The merges of a SentencePiece-style vocabulary, which some files have beside the scores: scores
+/// don't say in which order the ways to make one token are tried.
+fn given_merges(merges: &[String], tokens: &[String]) -> Result<Vec<(String, String)>, TokenizerError> {
+    let known: HashSet<&str> = tokens.iter().map(String::as_str).collect();
+    let merge = |(index, merge): (usize, &String)| {
+        let (left, right) = split_merge(index, merge)?;
+        let joined = format!("{left}{right}");
+        if let Some(text) = [&left, &right, &joined].into_iter().find(|text| !known.contains(text.as_str())) {
+            let fault = format!("{text:?} is not a token");
+            return Err(TokenizerError::Merge { index, merge: merge.chars().take(128).collect(), fault });
+        }
+        Ok((left, right))
+    };
+    merges.iter().enumerate().map(merge).collect()
+}
+
 fn required<T>(key: &str, value: Option<T>) -> Result<T, TokenizerError> {
     value.ok_or_else(|| TokenizerError::Missing { key: key.into() })
 }
 
-/// How words are cut where the file doesn't say: the first GGUF files of Llama 3 came without the key.
+/// How words are cut where the file doesn't say: the first GGUF files of Llama 3 came without the
+/// key.
 fn guess_pre(tokens: &[String]) -> &'static str {
     let is_llama3 = tokens.iter().any(|text| text == "<|begin_of_text|>");
     if is_llama3 { "llama-bpe" } else { "default" }

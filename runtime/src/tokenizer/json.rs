@@ -1,7 +1,8 @@
 //! A tokenizer from a `tokenizer.json`, the format of Hugging Face's `tokenizers`.
 //!
-//! Read here are the parts that Llama-architecture models use: byte-pair merges, byte-level or SentencePiece-style.
-//! Anything else is an error that says so, never a tokenizer that is slightly wrong.
+//! Read here are the parts that Llama-architecture models use: byte-pair merges, byte-level or
+//! SentencePiece-style. Anything else is an error that says so, never a tokenizer that is slightly
+//! wrong.
 
 use serde::Deserialize;
 use serde_json::Value;
@@ -119,8 +120,8 @@ impl Config {
 const BEGINS: [&str; 2] = ["<|begin_of_text|>", "<s>"];
 
 impl Tokenizer {
-    /// Builds the tokenizer of a `tokenizer.json`, and of the `tokenizer_config.json` beside it where there is one: it
-    /// names the tokens that begin and end a text.
+    /// Builds the tokenizer of a `tokenizer.json`, and of the `tokenizer_config.json` beside it
+    /// where there is one: it names the tokens that begin and end a text.
     ///
     /// # Errors
     /// Says what is missing, contradictory, or not supported.
@@ -194,14 +195,15 @@ fn parts(file: File, config: Config) -> Result<VocabParts, TokenizerError> {
         Merge::Joined(merge) => split_merge(index, &merge),
     });
     let merges = merges.collect::<Result<_, _>>()?;
-    let ids: HashMap<&str, u32> =
-        tokens.iter().map(String::as_str).zip(0..).filter(|(text, _)| !text.is_empty()).collect();
-    let id = |text: &str| ids.get(text).copied();
+    let merges_make_all = !scheme.byte_level;
+    let id = |text: &str| (0_u32..).zip(&tokens).find(|(_, token)| *token == text).map(|(id, _)| id);
+    // A vocabulary may have `<s>` as text: a tag of HTML.
+    let marker = |text: &&str| id(text).filter(|&id| kinds.get(id as usize).is_some_and(|kind| *kind != Kind::Normal));
     let around = file.post_processor.as_ref().map_or(Ok(Around::default()), around)?;
     let begin = around.before.as_deref().and_then(id);
     let bos = match &config.bos_token {
         Some(text) => id(text.as_str()),
-        None => begin.or_else(|| BEGINS.iter().find_map(|text| id(text))),
+        None => begin.or_else(|| BEGINS.iter().find_map(marker)),
     };
     let adds_bos = match config.add_bos_token {
         Some(adds) => adds,
@@ -227,7 +229,7 @@ fn parts(file: File, config: Config) -> Result<VocabParts, TokenizerError> {
         kinds,
         notes,
         tokens,
-        merges_from_scores: false,
+        merges_make_all,
     })
 }
 
@@ -307,14 +309,15 @@ fn tokens(
             _ => Kind::Normal,
         };
     }
-    let mut ids: HashMap<String, u32> = vocab.iter().map(|(text, &id)| (text.clone(), id)).collect();
+    let mut ids: HashMap<String, u32> = HashMap::new();
     for Added { id, token } in added {
         let AddedToken { content, special, single_word, lstrip, rstrip, normalized } = token;
         let (slot, kind) = (&mut tokens[id as usize], &mut kinds[id as usize]);
         if !slot.is_empty() && *slot != content {
             return Err(duplicate(id, slot, &content));
         }
-        if let Some(first) = ids.insert(content.clone(), id).filter(|&first| first != id) {
+        let known = ids.insert(content.clone(), id).or_else(|| vocab.get(&content).copied());
+        if let Some(first) = known.filter(|&first| first != id) {
             let (first, second) = (first.min(id), first.max(id));
             return Err(TokenizerError::Duplicate { first, second, text: content });
         }

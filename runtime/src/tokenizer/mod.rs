@@ -1,10 +1,11 @@
 //! Text to token ids and back.
 //!
-//! A tokenizer is built from a GGUF file's metadata or from a `tokenizer.json`. Encoding goes: find special tokens
-//! ([`special`]), cut the text between them into words ([`split`]), spell the words in bytes ([`bytes`]), merge
-//! ([`bpe`]). Decoding puts the bytes of the tokens together.
+//! A tokenizer is built from a GGUF file's metadata or from a `tokenizer.json`. Encoding goes: find
+//! special tokens ([`special`]), cut the text between them into words ([`split`]), spell the words
+//! in bytes ([`bytes`]), merge ([`bpe`]). Decoding puts the bytes of the tokens together.
 //!
-//! What people write is encoded with [`Special::Text`]: then no text, whatever it says, becomes a control token.
+//! What people write is encoded with [`Special::Text`]: then no text, whatever it says, becomes a
+//! control token.
 
 mod bpe;
 pub(crate) mod bytes;
@@ -97,7 +98,8 @@ impl Tokenizer {
         })
     }
 
-    /// The same tokenizer for an embedding of so many rows: tokens beyond it are not encoded, and end nothing.
+    /// The same tokenizer for an embedding of so many rows: tokens beyond it are not encoded, and
+    /// end nothing.
     ///
     /// # Errors
     /// Every text begins with such a token.
@@ -129,12 +131,14 @@ impl Tokenizer {
 
     /// The ids of `text`. The begin-of-text token is not added.
     ///
-    /// Characters that carry no text (control characters, and code points from U+40000 that Unicode leaves to private
-    /// use) are dropped where the vocabulary has no token for their bytes, as the reference tokenizers do.
+    /// Characters that carry no text (control characters, and code points from U+40000 that Unicode
+    /// leaves to private use) are dropped where the vocabulary has no token for their bytes, as the
+    /// reference tokenizers do.
     ///
     /// # Errors
-    /// [`TokenizerError::NoToken`] where the vocabulary has no token for a byte of any other character, and
-    /// [`TokenizerError::BeyondEmbedding`] where the text needs a token that the model has no embedding for.
+    /// [`TokenizerError::NoToken`] where the vocabulary has no token for a byte of any other
+    /// character, and [`TokenizerError::BeyondEmbedding`] where the text needs a token that the
+    /// model has no embedding for.
     pub fn encode(&self, text: &str, special: Special) -> Result<Vec<u32>, TokenizerError> {
         self.encode_at(
             text,
@@ -145,7 +149,8 @@ impl Tokenizer {
         )
     }
 
-    /// The ids of `text`, with control tokens only where they may begin. User-defined tokens are found everywhere.
+    /// The ids of `text`, with control tokens only where they may begin. User-defined tokens are
+    /// found everywhere.
     pub(crate) fn encode_at(&self, text: &str, openings: Openings<'_>) -> Result<Vec<u32>, TokenizerError> {
         self.check_bytes(text)?;
         let mut ids = Vec::with_capacity(text.len() / 3);
@@ -204,7 +209,8 @@ impl Tokenizer {
         self.plain(&text[done..], first && done == 0, ids)
     }
 
-    /// Encodes normalised text without any special token in it. `first` says that nothing comes before it.
+    /// Encodes normalised text without any special token in it. `first` says that nothing comes
+    /// before it.
     fn plain(&self, text: &str, first: bool, ids: &mut Vec<u32>) -> Result<(), TokenizerError> {
         self.scheme.splitter.each(text, first, &mut |piece| self.bpe.encode(piece, ids))
     }
@@ -249,7 +255,8 @@ impl Tokenizer {
         TokenStream::new(Arc::clone(&self.vocab), self.scheme.strips_space)
     }
 
-    /// Starts decoding token by token what follows on a text already there: a leading space is kept.
+    /// Starts decoding token by token what follows on a text already there: a leading space is
+    /// kept.
     pub fn stream_on(&self) -> TokenStream {
         TokenStream::new(Arc::clone(&self.vocab), false)
     }
@@ -284,7 +291,8 @@ impl Tokenizer {
         self.vocab.text(id)
     }
 
-    /// The bytes of text that a token stands for: none for control tokens. May be part of a character.
+    /// The bytes of text that a token stands for: none for control tokens. May be part of a
+    /// character.
     pub fn token_bytes(&self, id: u32) -> Vec<u8> {
         let mut out = Vec::new();
         self.vocab.append_bytes(id, &mut out);
@@ -309,7 +317,8 @@ impl Tokenizer {
     }
 }
 
-/// The tokens that are found as a whole. Of several with one text, control tokens count first, then the last.
+/// The tokens that are found as a whole. Of several with one text, control tokens count first, then
+/// the last.
 fn specials(vocab: &Vocab, parts: &VocabParts) -> Result<Specials, TokenizerError> {
     let rank = |kind: Kind| match kind {
         Kind::Control | Kind::Unknown => 2,

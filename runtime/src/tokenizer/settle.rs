@@ -1,11 +1,14 @@
 //! What tokens are, where a file gives them the wrong type, or names tokens that do not exist.
 //!
-//! Chat templates and end rules rely on control tokens. A file that calls `<|im_end|>` a piece of text would let people
-//! forge it, print it, and never end a reply. So some tokens are control tokens whatever their type is:
-//! well-known ones ([`ENDS`], [`MARKERS`]), those spelled `<|…|>`, and those that the file itself names as the beginning
-//! or the end of a text. A token that merges make of ordinary text stays text: people write it without meaning to.
+//! Chat templates and end rules rely on control tokens. A file that calls `<|im_end|>` a piece of
+//! text would let people forge it, print it, and never end a reply. So some tokens are control
+//! tokens whatever their type is: well-known ones ([`ENDS`], [`MARKERS`]), those spelled `<|…|>`,
+//! and those that the file itself names as the beginning or the end of a text. A token that merges
+//! make of ordinary text stays text: people write it without meaning to.
 
 use std::collections::{HashMap, HashSet};
+
+use aho_corasick::AhoCorasick;
 
 use super::normalize::{Normalizer, normalize};
 use super::special::Matching;
@@ -13,8 +16,8 @@ use super::split::{SpacePrefix, Splitter, Step};
 use super::vocab::{Kind, LOW_LINE, Scheme, VocabParts, byte_token};
 use super::{TokenizerError, bytes};
 
-/// Texts that end a turn or the whole text in the models Godwit runs. Control tokens with one of these texts are ends
-/// even where the metadata names only one of them.
+/// Texts that end a turn or the whole text in the models Godwit runs. Control tokens with one of
+/// these texts are ends even where the metadata names only one of them.
 const ENDS: [&str; 17] = [
     "<|eot_id|>",
     "<|eom_id|>",
@@ -52,8 +55,12 @@ const MARKERS: [&str; 10] = [
 /// How many examples a note names.
 const SHOWN: usize = 3;
 
+/// Bytes of an added token above which nobody checks what it overlaps with.
+const LONG: usize = 256;
+
 impl VocabParts {
-    /// Gives each token the kind that it is treated as, and leaves out ids that name no token. Says so in the notes.
+    /// Gives each token the kind that it is treated as, and leaves out ids that name no token. Says
+    /// so in the notes.
     pub(super) fn settle(&mut self) -> Result<(), TokenizerError> {
         let (len, tokens) = (self.kinds.len(), self.tokens.len());
         if len != tokens {
@@ -138,23 +145,20 @@ impl VocabParts {
 
     /// Turns what is treated as control into control tokens.
     fn make_control(&mut self) {
-        // Where merges are made of scores, every token that has parts has merges: they say nothing.
-        let merged: HashSet<String> = match self.merges_from_scores {
-            true => HashSet::new(),
-            false => self.merges.iter().map(|(left, right)| format!("{left}{right}")).collect(),
-        };
-        let guessed = self.merges_from_scores;
+        let guessed = self.merges_make_all;
         let named: HashSet<u32> = self.bos.iter().chain(&self.ends).chain(&self.special).copied().collect();
+        let merged = self.made_by_merges(|id, text| is_marker(text) || named.contains(&id));
         let mut changed = Vec::new();
         for (id, (text, kind)) in (0_u32..).zip(self.tokens.iter().zip(&mut self.kinds)) {
             if !matches!(kind, Kind::Normal | Kind::UserDefined | Kind::Unused) || text.is_empty() {
                 continue;
             }
             let is_added = *kind == Kind::UserDefined;
-            let made_by_merges = !is_added && merged.contains(text.as_str());
-            let is_control = is_marker(text) && !made_by_merges
-                || named.contains(&id) && !reads_as_text(&self.scheme, text, is_added, made_by_merges || guessed);
-            // A normalizer would have to change the token before it is found: no template writes it so.
+            let made_by_merges = !is_added && merged.contains(&id);
+            let is_end_or_begin = named.contains(&id) && !reads_as_text(&self.scheme, text, is_added, guessed);
+            let is_control = !made_by_merges && (is_marker(text) || is_end_or_begin);
+            // A normalizer would have to change the token before it is found: no template writes it
+            // so.
             let is_as_written = self.matching.get(&id).is_none_or(|matching| !matching.normalized)
                 || normalize(&self.scheme.normalizer, text).is_ok_and(|normal| normal == *text);
             if is_control && is_as_written {
@@ -169,7 +173,21 @@ impl VocabParts {
         }
     }
 
-    /// Refuses control tokens that a normalizer would have to change before they are found: no template writes them so.
+    /// Those of the tokens that `matter` which merges make. None where every token that has parts
+    /// has merges.
+    fn made_by_merges(&self, matter: impl Fn(u32, &str) -> bool) -> HashSet<u32> {
+        let texts = (0_u32..).zip(&self.tokens).filter(|(id, text)| matter(*id, text));
+        let ids: HashMap<&str, u32> = texts.map(|(id, text)| (text.as_str(), id)).collect();
+        let lengths: HashSet<usize> = ids.keys().map(|text| text.len()).collect();
+        let made = |(left, right): &(String, String)| {
+            let may_matter = lengths.contains(&(left.len() + right.len()));
+            may_matter.then(|| ids.get(format!("{left}{right}").as_str()).copied()).flatten()
+        };
+        if self.merges_make_all { HashSet::new() } else { self.merges.iter().filter_map(made).collect() }
+    }
+
+    /// Refuses control tokens that a normalizer would have to change before they are found: no
+    /// template writes them so.
     fn check_normal_forms(&self) -> Result<(), TokenizerError> {
         for (&id, _) in self.matching.iter().filter(|(id, matching)| matching.normalized && self.is_control(**id)) {
             let text = self.tokens.get(id as usize).map_or("", String::as_str);
@@ -185,7 +203,8 @@ impl VocabParts {
         Ok(())
     }
 
-    /// An unknown token, and how it comes about, are the same to a vocabulary that has a token for every byte.
+    /// An unknown token, and how it comes about, are the same to a vocabulary that has a token for
+    /// every byte.
     fn forget_what_never_happens(&mut self) {
         let mut has = [false; 256];
         for (text, kind) in self.tokens.iter().zip(&self.kinds).filter(|(_, kind)| !kind.is_control()) {
@@ -219,8 +238,8 @@ impl VocabParts {
         }
     }
 
-    /// Whether a token that is looked for in normalised text and one that is not may take the same letters: then it
-    /// matters that the others are looked for first.
+    /// Whether a token that is looked for in normalised text and one that is not may take the same
+    /// letters: then it matters that the others are looked for first.
     fn tokens_overlap(&self) -> bool {
         let (mut normalized, mut others) = (Vec::new(), Vec::new());
         for (id, (text, kind)) in (0_u32..).zip(self.tokens.iter().zip(&self.kinds)) {
@@ -229,26 +248,29 @@ impl VocabParts {
                 if is_normalized { &mut normalized } else { &mut others }.push(text.as_str());
             }
         }
+        let (texts, bytes) = (|| normalized.iter().chain(&others), |text: &&str| text.len());
+        if texts().any(|text| text.len() > LONG) || texts().map(bytes).sum::<usize>() > LONG * LONG {
+            return true;
+        }
         // Two texts overlap where a beginning of one is an end of the other, or lies inside it.
         fn beginnings<'a>(texts: &[&'a str]) -> HashSet<&'a str> {
             let parts = |text: &'a str| text.char_indices().skip(1).map(|(at, _)| &text[..at]).chain([text]);
             texts.iter().flat_map(|text| parts(text)).collect()
         }
         let meets = |texts: &[&str], others: &[&str]| {
-            let (begin, whole) = (beginnings(others), others.iter().copied().collect::<HashSet<_>>());
+            let begin = beginnings(others);
+            let inside = AhoCorasick::new(others);
             texts.iter().any(|text| {
-                text.char_indices().any(|(at, _)| {
-                    let rest = &text[at..];
-                    begin.contains(rest)
-                        || rest.char_indices().any(|(end, c)| whole.contains(&rest[..end + c.len_utf8()]))
-                })
+                inside.as_ref().map_or(true, |inside| inside.is_match(*text))
+                    || text.char_indices().any(|(at, _)| begin.contains(&text[at..]))
             })
         };
         meets(&normalized, &others) || meets(&others, &normalized)
     }
 }
 
-/// Whether a token that ends or begins something is text that people write all the same: a line feed, a word.
+/// Whether a token that ends or begins something is text that people write all the same: a line
+/// feed, a word.
 fn reads_as_text(scheme: &Scheme, text: &str, is_added: bool, has_merges: bool) -> bool {
     let spelled: Option<Vec<u8>> = match scheme.byte_level && !is_added {
         true => text.chars().map(bytes::byte).collect(),

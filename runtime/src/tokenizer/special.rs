@@ -8,7 +8,8 @@ use regex_automata::meta::Regex;
 
 use super::TokenizerError;
 
-/// The most bytes that control and user-defined tokens may have together: the matcher takes some 20 times as much.
+/// The most bytes that control and user-defined tokens may have together: the matcher takes some 20
+/// times as much.
 const MAX_BYTES: usize = 4 << 20;
 
 /// How a token is found in text, named as in a `tokenizer.json`.
@@ -37,8 +38,8 @@ pub(super) struct Found {
 /// A token to look for: its id, its text, and how it is matched.
 pub(super) type Wanted<'a> = (u32, &'a str, Matching);
 
-/// Finds the tokens that are matched as a whole, before text is cut into words. Of two that overlap, the one that
-/// starts first wins; of two with one start, the longer.
+/// Finds the tokens that are matched as a whole, before text is cut into words. Of two that
+/// overlap, the one that starts first wins; of two with one start, the longer.
 #[derive(Debug)]
 pub(super) struct Specials {
     /// Control and user-defined tokens that are looked for in the text as it is.
@@ -48,7 +49,8 @@ pub(super) struct Specials {
     /// The same of tokens that are looked for in normalised text.
     all_normalized: Matcher,
     user_normalized: Matcher,
-    /// All tokens, whatever they are looked for in: what a template may write. None where that is `all`.
+    /// All tokens, whatever they are looked for in: what a template may write. None where that is
+    /// `all`.
     written: Option<Matcher>,
 }
 
@@ -81,7 +83,8 @@ impl Matcher {
         Ok(Self { automaton, tokens: tokens.map(|&(id, _, matching)| (id, matching)).collect() })
     }
 
-    /// The first token in `range`; with an anchor, at its start. White space before `done` belongs to another token.
+    /// The first token in `range`; with an anchor, at its start. White space before `done` belongs
+    /// to another token.
     fn find(&self, text: &str, range: Range<usize>, done: usize, anchored: Anchored) -> Option<Found> {
         let mut from = range.start;
         loop {
@@ -128,7 +131,8 @@ fn starts_with_word(text: &str) -> bool {
 }
 
 impl Specials {
-    /// From the texts of the control and of the user-defined tokens. Empty texts must have been left out.
+    /// From the texts of the control and of the user-defined tokens. Empty texts must have been
+    /// left out.
     pub(super) fn new(control: &[Wanted<'_>], user: &[Wanted<'_>]) -> Result<Self, TokenizerError> {
         let both = || control.iter().chain(user);
         Ok(Self {
@@ -154,7 +158,8 @@ impl Specials {
         matcher.find(text, range.clone(), range.start, Anchored::No)
     }
 
-    /// The token of any kind that starts exactly at `at`; white space from `done` on may belong to it.
+    /// The token of any kind that starts exactly at `at`; white space from `done` on may belong to
+    /// it.
     pub(super) fn at(&self, text: &str, at: usize, done: usize) -> Option<Found> {
         self.written.as_ref().unwrap_or(&self.all).find(text, at..text.len(), done, Anchored::Yes)
     }

@@ -1,7 +1,8 @@
 //! Pre-tokenizers: how text is cut into words before byte-pair merges, which never cross a cut.
 //!
-//! The patterns are the models' own. Those that tell apart a run's last white space by `\s+(?!\S)` are used without
-//! the look-ahead (see [`Cut`]), so all run on an automaton in linear time: no text can make one explode or fail.
+//! The patterns are the models' own. Those that tell apart a run's last white space by `\s+(?!\S)`
+//! are used without the look-ahead (see [`Cut`]), so all run on an automaton in linear time: no
+//! text can make one explode or fail.
 
 use std::ops::Range;
 
@@ -12,7 +13,8 @@ use super::{TokenizerError, bytes};
 
 /// The cut of GPT-2.
 const GPT2: &str = r"'s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+";
-/// The cut of Llama 3: contractions in any case, numbers in threes, line ends kept with what comes before.
+/// The cut of Llama 3: contractions in any case, numbers in threes, line ends kept with what comes
+/// before.
 const LLAMA3: &str = r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+";
 /// The cut of Qwen 2: Llama 3's, each digit alone.
 const QWEN2: &str =
@@ -73,8 +75,9 @@ pub(super) struct Splitter {
 
 /// A pattern, and what becomes of its matches.
 ///
-/// A pattern ending in `|\s+(?!\S)|\s+` is compiled as two: what comes before, and `\s+`. Where only the second
-/// matches, and a word follows, the run of white space gives its last character back. That is what the look-ahead says.
+/// A pattern ending in `|\s+(?!\S)|\s+` is compiled as two: what comes before, and `\s+`. Where
+/// only the second matches, and a word follows, the run of white space gives its last character
+/// back. That is what the look-ahead says.
 #[derive(Clone, Debug)]
 pub(super) struct Cut {
     regex: Regex,
@@ -197,7 +200,8 @@ impl Splitter {
         })
     }
 
-    /// The pre-tokenizer that cuts by these patterns, in this order, and spells the words in letters.
+    /// The pre-tokenizer that cuts by these patterns, in this order, and spells the words in
+    /// letters.
     fn words(patterns: &[&str]) -> Result<Self, TokenizerError> {
         let mut steps =
             patterns.iter().map(|p| Self::cut(p, Behavior::Isolated, false)).collect::<Result<Vec<_>, _>>()?;
@@ -253,7 +257,8 @@ impl Splitter {
         if individual { DIGIT } else { DIGITS }
     }
 
-    /// Hands out the pieces of `text` in order; none is empty. `first` says that nothing comes before the text.
+    /// Hands out the pieces of `text` in order; none is empty. `first` says that nothing comes
+    /// before the text.
     pub(super) fn each<E>(
         &self,
         text: &str,

@@ -7,7 +7,8 @@ use super::special::Matching;
 use super::split::Splitter;
 use super::{TokenizerError, bytes};
 
-/// The longest token supported, in bytes. Real ones stay below 600; the limit keeps work linear in the file's size.
+/// The longest token supported, in bytes. Real ones stay below 600; the limit keeps work linear in
+/// the file's size.
 pub(super) const MAX_TOKEN: usize = 4096;
 
 /// SentencePiece's space.
@@ -89,8 +90,9 @@ pub(crate) struct VocabParts {
     pub(super) ends: Vec<u32>,
     /// Tokens that the file calls special by name, whatever type it gives them.
     pub(super) special: Vec<u32>,
-    /// Whether the merges are made of scores: then every token that has parts has merges.
-    pub(super) merges_from_scores: bool,
+    /// Whether every token that has parts has merges, as in vocabularies made of scores: then
+    /// merges say nothing of it.
+    pub(super) merges_make_all: bool,
     /// What of the file is not used, or used otherwise than it says.
     pub(super) notes: Vec<String>,
 }
@@ -137,7 +139,8 @@ impl Vocab {
             .map(|(id, (text, kind))| (id, text.as_str(), *kind))
     }
 
-    /// Appends the bytes of the text that a token stands for: none for control tokens and ids out of range.
+    /// Appends the bytes of the text that a token stands for: none for control tokens and ids out
+    /// of range.
     pub(super) fn append_bytes(&self, id: u32, out: &mut Vec<u8>) {
         let (Some(text), Some(kind)) = (self.text(id), self.kind(id)) else {
             return;
