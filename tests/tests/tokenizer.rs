@@ -159,7 +159,7 @@ fn every_kind_gives_the_reference_ids() {
     let all = Kinds::read();
     for (name, kind) in &all.kinds {
         let file = all.file(kind).to_string();
-        let tokenizer = Tokenizer::from_json(file.as_bytes(), None).unwrap_or_else(|e| panic!("{name}: {e}"));
+        let tokenizer = Tokenizer::from_json(file.as_bytes(), None).expect(name);
         for (text_name, text) in &all.texts {
             let expected: Vec<u32> = serde_json::from_value(kind["ids"][text_name].clone()).expect("ids");
             let found = tokenizer.encode(text, Special::Parse);
@@ -168,7 +168,7 @@ fn every_kind_gives_the_reference_ids() {
     }
     for (name, ids) in &all.files {
         let file = std::fs::read(fixture(&format!("models/{name}/tokenizer.json"))).expect("a readable file");
-        let tokenizer = Tokenizer::from_json(&file, None).unwrap_or_else(|e| panic!("{name}: {e}"));
+        let tokenizer = Tokenizer::from_json(&file, None).expect(name);
         for (text_name, text) in &all.texts {
             assert_eq!(tokenizer.encode(text, Special::Parse).as_ref(), Ok(&ids[text_name]), "{name}, {text_name}");
         }
