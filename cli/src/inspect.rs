@@ -26,10 +26,10 @@ pub fn run(args: &InspectArgs) -> anyhow::Result<()> {
 pub fn show(checkpoint: &Arc<dyn Checkpoint>, rope: &RopeOverride, json: bool) -> anyhow::Result<()> {
     let mut found = Examination::of(checkpoint.as_ref(), rope);
     // The tokenizer, and whether it fits the weights.
-    if let Err(error) = Model::from_checkpoint_with(checkpoint.clone(), rope)
-        && !found.obstacles.contains(&error)
-    {
-        found.obstacles.push(error);
+    match Model::from_checkpoint_with(checkpoint.clone(), rope) {
+        Ok(model) => found.notes = model.notes().to_vec(),
+        Err(error) if found.obstacles.contains(&error) => {}
+        Err(error) => found.obstacles.push(error),
     }
     if json { as_json(checkpoint.as_ref(), &found) } else { as_text(checkpoint.as_ref(), &found) }
 }

@@ -82,14 +82,6 @@ pub enum Error {
         /// The length of a row.
         width: u32,
     },
-    /// The vocabulary and the embedding disagree.
-    #[error("the tokenizer has {tokens} tokens, but the embedding has {rows} rows")]
-    VocabSize {
-        /// Tokens of the tokenizer.
-        tokens: u32,
-        /// Rows of the embedding.
-        rows: u32,
-    },
     /// A context larger than the model's window.
     #[error("a context of {asked} tokens is more than this model's window of {window}")]
     Window {

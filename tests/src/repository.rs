@@ -52,6 +52,17 @@ impl Files {
         Self { files }
     }
 
+    /// The repository with another tokenizer, and an embedding of so many rows.
+    pub fn with_tokenizer(tokenizer: &Json, rows: u32) -> Self {
+        let mut tensors = tiny_tensors();
+        (tensors[0].2, tensors[0].3) = (vec![u64::from(rows), 64], vec![0; 4 * 64 * rows as usize]);
+        Self::tiny()
+            .with("model.safetensors", safetensors(&tensors))
+            .with("tokenizer.json", tokenizer.to_string())
+            .set("vocab_size", rows.into())
+            .set("eos_token_id", Json::Null)
+    }
+
     /// The same in two shards.
     pub fn sharded() -> Self {
         let mut all = Self::tiny();
@@ -232,7 +243,10 @@ fn hugging_face_name(name: &str) -> String {
 }
 
 /// SmolLM2's tokenizer as `tokenizer.json` and `tokenizer_config.json`.
-fn smollm_tokenizer(model: &Model) -> (Json, Json) {
+///
+/// # Panics
+/// The model's tokenizer is another.
+pub fn smollm_tokenizer(model: &Model) -> (Json, Json) {
     let metadata = model.checkpoint().metadata();
     let strings = |key: &str| metadata.strings(key).expect("strings").expect("a list").to_vec();
     let (tokens, merges) = (strings("tokenizer.ggml.tokens"), strings("tokenizer.ggml.merges"));

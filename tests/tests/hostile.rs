@@ -29,7 +29,6 @@ fn cases() -> Vec<(&'static str, Vec<u8>)> {
     let llama = Builder::llama;
     let set = |key, value| llama().with(key, value).build();
     let row = |change: fn(&mut godwit_tests::gguf::Row)| llama().change(|b| change(&mut b.rows[1])).build();
-    let tokens = |texts: &[&str]| set("tokenizer.ggml.tokens", strings(texts));
     vec![
         ("empty file", vec![]),
         ("another magic", llama().change(|b| b.magic = *b"GGML").build()),
@@ -103,17 +102,17 @@ fn cases() -> Vec<(&'static str, Vec<u8>)> {
         ("unknown pre-tokenizer", set("tokenizer.ggml.pre", string("klingon"))),
         ("no tokens", llama().without("tokenizer.ggml.tokens").build()),
         ("tokens that are numbers", set("tokenizer.ggml.tokens", i32s(&[1, 2]))),
-        ("one token twice", tokens(&["a", "b", "a"])),
-        ("more tokens than embeddings", {
-            let t: Vec<String> = (0..33).map(|i| format!("t{i}")).collect();
-            set("tokenizer.ggml.tokens", strings(&t))
-        }),
         ("token types of another length", set("tokenizer.ggml.token_type", i32s(&[1, 2]))),
         ("a token type that is none", set("tokenizer.ggml.token_type", i32s(&[99; 32]))),
         ("a merge of three parts", set("tokenizer.ggml.merges", strings(&["a b c"]))),
         ("a merge of unknown tokens", set("tokenizer.ggml.merges", strings(&["qq zz"]))),
-        ("BOS beyond the vocabulary", set("tokenizer.ggml.bos_token_id", u32(32))),
         ("EOS that is a string", set("tokenizer.ggml.eos_token_id", string("</s>"))),
+        ("a BOS for every text that the embedding has no row for", {
+            let tokens: Vec<String> = (0..33).map(|i| format!("t{i}")).collect();
+            let builder = llama().with("tokenizer.ggml.tokens", strings(&tokens));
+            let builder = builder.with("tokenizer.ggml.bos_token_id", u32(32));
+            builder.with("tokenizer.ggml.add_bos_token", Field(7, vec![1])).build()
+        }),
         ("a split part missing", set("split.count", Field(2, 2_u16.to_le_bytes().to_vec()))),
     ]
 }
@@ -132,6 +131,28 @@ fn every_lie_is_named() {
     }
     assert!(accepted.is_empty(), "accepted: {accepted:?}");
     insta::assert_snapshot!("messages", messages);
+}
+
+/// What the tokenizer can do without is left out, and said.
+#[test]
+fn odd_tokens_are_said() {
+    let notes = |key: &str, value: Field| {
+        let model = open(Builder::llama().with(key, value).build()).expect(key);
+        model.tokenizer().notes().join("\n")
+    };
+    let tokens = |texts: &[&str]| notes("tokenizer.ggml.tokens", strings(texts));
+    assert!(tokens(&["a", "b", "a"]).contains("0 and 2 (\"a\")"));
+    let many: Vec<String> = (0..34).map(|i| format!("t{i}")).collect();
+    let beyond = notes("tokenizer.ggml.tokens", strings(&many));
+    assert!(beyond.contains("2 of 34 tokens are beyond the embedding's 32 rows, such as \"t32\" (32)"), "{beyond}");
+    assert!(notes("tokenizer.ggml.bos_token_id", u32(32)).contains("the begin-of-text token is 32"));
+    assert!(
+        notes("tokenizer.ggml.eos_token_id", Field(11, (-1_i64).to_le_bytes().to_vec())).contains("an end token is")
+    );
+    assert!(notes("tokenizer.ggml.token_type", i32s(&[0; 32])).contains("32 tokens have type 0"));
+    // Keys that a byte-level vocabulary does not need may have any type.
+    assert_eq!(notes("tokenizer.ggml.scores", i32s(&[0; 32])), "");
+    assert_eq!(notes("tokenizer.ggml.add_space_prefix", u32(0)), "");
 }
 
 #[test]

@@ -99,12 +99,9 @@ fn cases() -> Vec<(&'static str, Files)> {
             "low waves above high waves",
             scaling(json!({"rope_type": "llama3", "factor": 8, "low_freq_factor": 4, "high_freq_factor": 1})),
         ),
-        ("an end beyond the vocabulary", tiny().set("eos_token_id", json!([1, 32]))),
-        ("a negative end", tiny().set("eos_token_id", json!(-1))),
         ("a generation_config.json that is a word", tiny().with("generation_config.json", "true")),
         ("no tokenizer.json", tiny().without("tokenizer.json")),
         ("a tokenizer.json that is empty", tiny().with("tokenizer.json", "{}")),
-        ("more tokens than embeddings", tiny().with("tokenizer.json", tokenizer(33).to_string())),
         ("SentencePiece alone", tiny().without("tokenizer.json").with("tokenizer.model", "\n\0")),
         ("no weights", tiny().without(WEIGHTS)),
         ("weights of 7 bytes", weights(vec![0; 7])),
@@ -355,6 +352,19 @@ fn values_are_errors_where_they_are_used() {
     assert_eq!(template(&list.replace("rag", "default")), Ok(()));
     let said = template("7").expect_err("a number");
     assert!(said.contains("repo/tokenizer_config.json, key `chat_template`: it is a number (7)"), "{said}");
+}
+
+/// What the tokenizer can do without is left out, and said.
+#[test]
+fn odd_tokens_are_said() {
+    let opened = |files: Files| files.open().expect("a valid repository");
+    let model = opened(Files::tiny().set("eos_token_id", json!([31, 32, -1])));
+    assert_eq!(model.tokenizer().ends(), [31]);
+    let notes = model.tokenizer().notes().join("\n");
+    assert!(notes.contains("an end token is 32, but there are 32 tokens: it is not used"), "{notes}");
+    assert!(notes.contains("\"t31\" (31, ordinary text) is a token by which turns or texts begin or end"), "{notes}");
+    let model = opened(Files::tiny().with("tokenizer.json", tokenizer(33).to_string()));
+    assert!(model.tokenizer().notes().join("\n").contains("1 of 33 tokens are beyond the embedding's 32 rows"));
 }
 
 #[test]

@@ -199,7 +199,11 @@ impl JsonFile {
 
     /// One token id or several.
     pub(super) fn ids(&self, key: &str) -> Result<Vec<u32>, FormatError> {
-        let id = |value: &Json| value.as_u64().and_then(|id| u32::try_from(id).ok());
+        // No id is as large as what stands for numbers out of range: no token has it.
+        let id = |value: &Json| match (value.as_u64(), value.as_i64()) {
+            (Some(id), _) => Some(u32::try_from(id).unwrap_or(u32::MAX)),
+            (None, negative) => negative.map(|_| u32::MAX),
+        };
         let ids = self.get(key, "a token id or a list of them", |value| match value {
             Json::Array(list) => list.iter().map(id).collect(),
             one => id(one).map(|id| vec![id]),

@@ -13,7 +13,7 @@ use crate::chat::{TEMPLATE, TOKENS};
 use crate::error::Error;
 use crate::format::{Fault, FormatError, Identity, Metadata, Source, Subject, Tensor, Value, slice};
 use crate::model::ConfigError;
-use crate::tokenizer::{Tokenizer, TokenizerError};
+use crate::tokenizer::{Beside, Tokenizer, TokenizerError};
 
 const CONFIG: &str = "config.json";
 const GENERATION: &str = "generation_config.json";
@@ -230,7 +230,8 @@ impl Repository {
         let eos = config.as_ref().map(|config| config.token("eos_token")).transpose()?.flatten();
         // A tokenizer that can't be read is the error of whoever wants it.
         let Ok(tokenizer) = self.tokenizer() else { return Ok(()) };
-        if let Some(eos) = eos.and_then(|eos| tokenizer.control(&eos)).or(self.ends.first().copied()) {
+        let first = self.ends.iter().copied().find(|&id| id < tokenizer.vocab_size());
+        if let Some(eos) = eos.and_then(|eos| tokenizer.control(&eos)).or(first) {
             self.metadata.insert("tokenizer.ggml.eos_token_id".into(), Value::U32(eos));
         }
         for (name, key) in TOKENS {
@@ -406,12 +407,15 @@ impl Checkpoint for Repository {
 
     fn tokenizer(&self) -> Result<Tokenizer, TokenizerError> {
         let (json, config) = self.tokenizer_files()?;
-        Tokenizer::from_json(json, config)?.with_ends(&self.ends)
+        Tokenizer::from_json_with_ends(json, config, &self.ends)
     }
 
     fn tokenizer_keys(&self) -> Result<Metadata, TokenizerError> {
         let (json, config) = self.tokenizer_files()?;
-        Tokenizer::gguf_keys(json, config, &self.ends)
+        let eos = self.metadata.u32("tokenizer.ggml.eos_token_id")?;
+        let rows = self.tensor(EMBEDDING).and_then(|tensor| u32::try_from(*tensor.shape.get(1)?).ok());
+        let beside = Beside { ends: &self.ends, eos, rows };
+        Tokenizer::gguf_keys(json, config, beside)
     }
 
     fn own_name(&self, tensor: &str) -> String {

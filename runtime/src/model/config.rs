@@ -338,9 +338,6 @@ impl Keys<'_> {
             vocab = Some(rows);
         }
         let Some(vocab) = vocab else { return Err(ConfigError::Missing { file: self.file(), key: self.shown(key) }) };
-        if let Some(tokens) = tokens.filter(|&tokens| tokens > vocab) {
-            return Err(self.contradiction(format!("there are {tokens} tokens, but the vocabulary has {vocab}")));
-        }
         match u32::try_from(vocab) {
             Ok(vocab) if (1..=MAX_VOCAB).contains(&vocab) => Ok(vocab),
             _ => Err(self.range(key, vocab, format!("from 1 to {MAX_VOCAB}"))),

@@ -92,17 +92,15 @@ impl Model {
     /// # Errors
     /// As [`Model::open`]; or a number of `rope` is out of range.
     pub fn from_checkpoint_with(checkpoint: Arc<dyn Checkpoint>, rope: &RopeOverride) -> Result<Self, Error> {
-        let Examination { config, obstacles, notes, .. } = Examination::of(checkpoint.as_ref(), rope);
+        let Examination { config, obstacles, mut notes, .. } = Examination::of(checkpoint.as_ref(), rope);
         let config = match (config, obstacles.into_iter().next()) {
             (Some(config), None) => config,
             (_, Some(obstacle)) => return Err(obstacle),
             // Hyperparameters that make no sense are an obstacle; this reads them again, for their error.
             (None, None) => Config::read_with(checkpoint.as_ref(), rope)?,
         };
-        let tokenizer = checkpoint.tokenizer()?;
-        if tokenizer.vocab_size() > config.vocab {
-            return Err(Error::VocabSize { tokens: tokenizer.vocab_size(), rows: config.vocab });
-        }
+        let tokenizer = checkpoint.tokenizer()?.with_rows(config.vocab)?;
+        notes.extend_from_slice(tokenizer.notes());
         let sampling = Recommended::read(checkpoint.metadata());
         let tokenizer = Arc::new(tokenizer);
         let weights = Arc::new(WeightsHash::stored(checkpoint.clone()));

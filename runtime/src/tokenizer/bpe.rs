@@ -7,47 +7,70 @@ use tokenizers::Model;
 use tokenizers::models::bpe::{BPE, Vocab as BpeVocab};
 
 use super::TokenizerError;
-use super::vocab::{Kind, Scheme, Vocab, VocabParts};
+use super::vocab::{Kind, Vocab, VocabParts};
 
 /// Merges pieces of text into token ids.
 #[derive(Debug)]
-pub(super) struct Bpe(BPE);
+pub(super) struct Bpe {
+    bpe: BPE,
+    /// Whether there are characters that no token stands for.
+    loses: bool,
+    byte_fallback: bool,
+}
 
 impl Bpe {
-    /// Builds the merger of a checked vocabulary. Control tokens are kept out of it, so no text can become one.
+    /// Builds the merger of a checked vocabulary. Control tokens are kept out of it, so no text can
+    /// become one.
     pub(super) fn new(vocab: &Vocab, parts: VocabParts) -> Result<Self, TokenizerError> {
         let ids: HashMap<&str, (u32, Kind)> = vocab.iter().map(|(id, text, kind)| (text, (id, kind))).collect();
         let merges = check(&ids, parts.merges)?;
-        let sentence_piece = matches!(parts.scheme, Scheme::SentencePiece(_));
-        let unknown = vocab.iter().find(|(.., kind)| *kind == Kind::Unknown).filter(|_| sentence_piece);
+        let unknown = parts.unknown.and_then(|id| Some((id, vocab.text(id)?)));
         let texts: BpeVocab = vocab
             .iter()
-            .filter(|(id, _, kind)| !kind.is_control() || unknown.is_some_and(|(unknown, ..)| unknown == *id))
+            .filter(|(id, _, kind)| !kind.is_control() || unknown.is_some_and(|(unknown, _)| unknown == *id))
             .map(|(id, text, _)| (text.to_owned(), id))
             .collect();
-        let ignore_merges = matches!(parts.scheme, Scheme::ByteLevel { ignore_merges: true, .. });
+        let scheme = &parts.scheme;
+        let has_byte = |byte: u8| texts.contains_key(&format!("<{byte:#04X}>"));
+        let loses = unknown.is_none() && !scheme.byte_level && !(scheme.byte_fallback && (0..=255).all(has_byte));
         let mut builder = BPE::builder()
             .vocab_and_merges(texts, merges)
-            .byte_fallback(sentence_piece)
-            .fuse_unk(sentence_piece)
-            .ignore_merges(ignore_merges);
-        if let Some((_, text, _)) = unknown {
+            .byte_fallback(scheme.byte_fallback)
+            .fuse_unk(scheme.fuse_unknown)
+            .ignore_merges(scheme.ignore_merges);
+        if let Some((_, text)) = unknown {
             builder = builder.unk_token(text.to_owned());
         }
-        guarded(|| builder.build()).map(Self)
+        guarded(|| builder.build()).map(|bpe| Self { bpe, loses, byte_fallback: scheme.byte_fallback })
     }
 
     /// Appends the ids of one piece.
     pub(super) fn encode(&self, piece: &str, ids: &mut Vec<u32>) -> Result<(), TokenizerError> {
-        let tokens = guarded(|| self.0.tokenize(piece))?;
+        if self.loses {
+            piece.chars().try_for_each(|character| self.check(character))?;
+        }
+        let tokens = guarded(|| self.bpe.tokenize(piece))?;
         ids.extend(tokens.iter().map(|token| token.id));
         Ok(())
     }
+
+    /// The crate drops characters that have no token, and no byte tokens.
+    fn check(&self, character: char) -> Result<(), TokenizerError> {
+        let mut buffer = [0; 4];
+        let text = character.encode_utf8(&mut buffer);
+        if self.bpe.token_to_id(text).is_some() {
+            return Ok(());
+        }
+        let missing =
+            text.bytes().find(|byte| !self.byte_fallback || self.bpe.token_to_id(&format!("<{byte:#04X}>")).is_none());
+        missing.map_or(Ok(()), |byte| Err(TokenizerError::NoToken { character, byte }))
+    }
 }
 
-/// Runs the crate's code, and turns a panic in it into an error: it has indexed past its buffers on bad vocabularies
-/// before. Ours are checked first, so this is the second line; on wasm, where a panic ends the program, the only line
-/// is the check. The one state it may leave behind is a cache of finished words.
+/// Runs the crate's code, and turns a panic in it into an error: it has indexed past its buffers on
+/// bad vocabularies before. Ours are checked first, so this is the second line; on wasm, where a
+/// panic ends the program, the only line is the check. The one state it may leave behind is a cache
+/// of finished words.
 fn guarded<T>(f: impl FnOnce() -> tokenizers::Result<T>) -> Result<T, TokenizerError> {
     let fault = match catch_unwind(AssertUnwindSafe(f)) {
         Ok(Ok(value)) => return Ok(value),
@@ -61,8 +84,8 @@ fn guarded<T>(f: impl FnOnce() -> tokenizers::Result<T>) -> Result<T, TokenizerE
     Err(TokenizerError::Encoder { fault })
 }
 
-/// Checks that both sides and the result of every merge are tokens. Merges that make a control token are left out:
-/// they could only forge one.
+/// Checks that both sides and the result of every merge are tokens. Merges that make a control
+/// token are left out: they could only forge one.
 fn check(
     ids: &HashMap<&str, (u32, Kind)>,
     merges: Vec<(String, String)>,
@@ -92,10 +115,12 @@ fn check(
     Ok(checked)
 }
 
-/// Makes merges out of SentencePiece scores: every way to make a token out of two others, best score first.
+/// Makes merges out of SentencePiece scores: every way to make a token out of two others, best
+/// score first.
 ///
-/// SentencePiece itself joins the pair whose result scores best, the leftmost of equals. As merges have one rank each,
-/// two ways to make one token are put in the order `transformers` puts them, longer left side first.
+/// SentencePiece itself joins the pair whose result scores best, the leftmost of equals. As merges
+/// have one rank each, two ways to make one token are put in the order `transformers` puts them,
+/// longer left side first.
 pub(super) fn merges_from_scores(tokens: &[String], kinds: &[Kind], scores: &[f32]) -> Vec<(String, String)> {
     let text = |id: usize| tokens[id].as_str();
     let ids: HashMap<&str, usize> = (0..tokens.len().min(kinds.len()))

@@ -37,7 +37,7 @@ pub enum TokenizerError {
         tokens: usize,
     },
     /// A token type that the format doesn't define.
-    #[error("token {id} has type {kind}, but types are 1 to 6")]
+    #[error("token {id} has type {kind}, but types are 0 to 6")]
     Kind {
         /// The token.
         id: usize,
@@ -123,6 +123,18 @@ pub enum TokenizerError {
         character: char,
         /// Its first byte without a token.
         byte: u8,
+    },
+    /// Text that needs a token without a row in the model's embedding.
+    #[error(
+        "token {id} ({text:?}) is beyond the embedding's {rows} rows, so the model can't read it; leave it out of the text"
+    )]
+    BeyondEmbedding {
+        /// The token.
+        id: u32,
+        /// Its text.
+        text: String,
+        /// The rows of the embedding.
+        rows: u32,
     },
     /// The byte-pair encoder refused or broke.
     #[error("the byte-pair encoder failed: {fault}")]

@@ -1,16 +1,20 @@
 //! A tokenizer from a `tokenizer.json`, the format of Hugging Face's `tokenizers`.
 //!
-//! Read here are the parts that Llama-architecture models use: byte-pair merges, byte-level or SentencePiece-style.
-//! Anything else is an error that says so, never a tokenizer that is slightly wrong.
+//! Read here are the parts that Llama-architecture models use: byte-pair merges, byte-level or
+//! SentencePiece-style. Anything else is an error that says so, never a tokenizer that is slightly
+//! wrong.
 
 use serde::Deserialize;
 use serde_json::Value;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 
-use super::split::Splitter;
-use super::vocab::{Kind, Scheme, SpacePrefix, VocabParts, byte_token};
+use super::normalize::Normalizer;
+use super::special::Matching;
+use super::split::{Behavior, SpacePrefix, Splitter, Step};
+use super::vocab::{Kind, LOW_LINE, Scheme, VocabParts, byte_token};
 use super::{Tokenizer, TokenizerError};
 
+/// `truncation` and `padding` are left out: `transformers` sets both anew for each text.
 #[derive(Deserialize)]
 struct File {
     model: Model,
@@ -19,6 +23,7 @@ struct File {
     normalizer: Option<Value>,
     pre_tokenizer: Option<Value>,
     post_processor: Option<Value>,
+    decoder: Option<Value>,
 }
 
 #[derive(Deserialize)]
@@ -29,6 +34,8 @@ struct Model {
     merges: Vec<Merge>,
     #[serde(default)]
     byte_fallback: bool,
+    #[serde(default)]
+    fuse_unk: bool,
     #[serde(default)]
     ignore_merges: bool,
     unk_token: Option<String>,
@@ -48,6 +55,13 @@ enum Merge {
 #[derive(Deserialize)]
 struct Added {
     id: u32,
+    #[serde(flatten)]
+    token: AddedToken,
+}
+
+/// What a token is that was added to a vocabulary.
+#[derive(Deserialize)]
+struct AddedToken {
     content: String,
     #[serde(default)]
     special: bool,
@@ -57,6 +71,8 @@ struct Added {
     lstrip: bool,
     #[serde(default)]
     rstrip: bool,
+    #[serde(default)]
+    normalized: bool,
 }
 
 /// What matters of a `tokenizer_config.json`.
@@ -64,7 +80,14 @@ struct Added {
 struct Config {
     bos_token: Option<Text>,
     eos_token: Option<Text>,
+    unk_token: Option<Value>,
+    pad_token: Option<Value>,
+    additional_special_tokens: Option<Value>,
     add_bos_token: Option<bool>,
+    #[serde(default)]
+    add_eos_token: Option<bool>,
+    #[serde(default)]
+    added_tokens_decoder: BTreeMap<String, AddedToken>,
 }
 
 /// A token's text, alone or with its properties.
@@ -83,31 +106,56 @@ impl Text {
     }
 }
 
+impl Config {
+    /// The texts of all tokens that are special by name.
+    fn special(&self) -> impl Iterator<Item = &str> {
+        let more = self.additional_special_tokens.as_ref().and_then(Value::as_array).into_iter().flatten();
+        let others = self.unk_token.iter().chain(&self.pad_token).chain(more);
+        let named = self.bos_token.iter().chain(&self.eos_token).map(Text::as_str);
+        named.chain(others.filter_map(|value| value.as_str().or(value["content"].as_str())))
+    }
+}
+
 /// What begins a text where no `tokenizer_config.json` says so.
 const BEGINS: [&str; 2] = ["<|begin_of_text|>", "<s>"];
 
 impl Tokenizer {
-    /// Builds the tokenizer of a `tokenizer.json`, and of the `tokenizer_config.json` beside it where there is one: it
-    /// names the tokens that begin and end a text.
+    /// Builds the tokenizer of a `tokenizer.json`, and of the `tokenizer_config.json` beside it
+    /// where there is one: it names the tokens that begin and end a text.
     ///
     /// # Errors
     /// Says what is missing, contradictory, or not supported.
     pub fn from_json(tokenizer: &[u8], config: Option<&[u8]>) -> Result<Self, TokenizerError> {
-        Self::new(read_parts(tokenizer, config)?)
+        Self::from_json_with_ends(tokenizer, config, &[])
+    }
+
+    /// The same, where these tokens end a turn or the text too.
+    ///
+    /// # Errors
+    /// As [`Tokenizer::from_json`].
+    pub fn from_json_with_ends(tokenizer: &[u8], config: Option<&[u8]>, ends: &[u32]) -> Result<Self, TokenizerError> {
+        Self::new(read_parts(tokenizer, config, ends)?)
     }
 }
 
-pub(super) fn read_parts(tokenizer: &[u8], config: Option<&[u8]>) -> Result<VocabParts, TokenizerError> {
+pub(super) fn read_parts(tokenizer: &[u8], config: Option<&[u8]>, ends: &[u32]) -> Result<VocabParts, TokenizerError> {
     let file: File = parse("tokenizer.json", tokenizer)?;
     let config = match config {
         Some(config) => parse("tokenizer_config.json", config)?,
         None => Config::default(),
     };
-    parts(file, &config)
+    let mut parts = parts(file, config)?;
+    parts.ends.extend(ends);
+    Ok(parts)
 }
 
 fn parse<'a, T: Deserialize<'a>>(name: &str, bytes: &'a [u8]) -> Result<T, TokenizerError> {
-    serde_json::from_slice(bytes).map_err(|e| TokenizerError::Json { fault: format!("{name}: {e}") })
+    serde_json::from_slice(without_bom(bytes)).map_err(|e| TokenizerError::Json { fault: format!("{name}: {e}") })
+}
+
+/// The text without the byte order mark that some editors put in front.
+pub(super) fn without_bom(bytes: &[u8]) -> &[u8] {
+    bytes.strip_prefix("\u{feff}".as_bytes()).unwrap_or(bytes)
 }
 
 fn unsupported(key: &str, value: impl ToString, known: &str) -> TokenizerError {
@@ -118,7 +166,7 @@ fn unsupported(key: &str, value: impl ToString, known: &str) -> TokenizerError {
     }
 }
 
-fn parts(file: File, config: &Config) -> Result<VocabParts, TokenizerError> {
+fn parts(file: File, config: Config) -> Result<VocabParts, TokenizerError> {
     let model = file.model;
     if let Some(kind) = model.kind.as_deref().filter(|&kind| kind != "BPE") {
         return Err(unsupported("model.type", kind, "BPE"));
@@ -132,30 +180,80 @@ fn parts(file: File, config: &Config) -> Result<VocabParts, TokenizerError> {
             return Err(unsupported(key, "set", "not set"));
         }
     }
-    let scheme = scheme(file.normalizer.as_ref(), file.pre_tokenizer.as_ref(), model.ignore_merges)?;
-    let (tokens, kinds) = tokens(&model.vocab, file.added_tokens, model.byte_fallback, model.unk_token.as_deref())?;
+    let mut scheme = scheme(file.normalizer.as_ref(), file.pre_tokenizer.as_ref())?;
+    let decoded = decoder(file.decoder.as_ref(), scheme.byte_level)?;
+    scheme.strips_space = decoded.strips_space.unwrap_or_else(|| puts_space_in_front(&scheme));
+    scheme.ignore_merges = model.ignore_merges;
+    scheme.byte_fallback = model.byte_fallback;
+    scheme.fuse_unknown = model.fuse_unk;
+    let has_bytes = model.byte_fallback || decoded.byte_fallback;
+    let special: Vec<String> = config.special().map(str::to_owned).collect();
+    let added = added(file.added_tokens, config.added_tokens_decoder, &model.vocab);
+    let Tokens { tokens, kinds, matching } = tokens(&model.vocab, added, has_bytes, model.unk_token.as_deref())?;
     let merges = model.merges.into_iter().enumerate().map(|(index, merge)| match merge {
         Merge::Pair(left, right) => Ok((left, right)),
         Merge::Joined(merge) => split_merge(index, &merge),
     });
-    let id = |text: &str| tokens.iter().position(|t| t == text).map(|id| id as u32);
+    let merges = merges.collect::<Result<_, _>>()?;
+    let merges_make_all = !scheme.byte_level;
+    let id = |text: &str| (0_u32..).zip(&tokens).find(|(_, token)| *token == text).map(|(id, _)| id);
+    // A vocabulary may have `<s>` as text: a tag of HTML.
+    let marker = |text: &&str| id(text).filter(|&id| kinds.get(id as usize).is_some_and(|kind| *kind != Kind::Normal));
+    let around = file.post_processor.as_ref().map_or(Ok(Around::default()), around)?;
+    let begin = around.before.as_deref().and_then(id);
     let bos = match &config.bos_token {
         Some(text) => id(text.as_str()),
-        None => BEGINS.iter().find_map(|text| id(text)),
+        None => begin.or_else(|| BEGINS.iter().find_map(marker)),
     };
-    let begins = |bos: u32| {
-        let processor = file.post_processor.as_ref();
-        processor.is_some_and(|p| template_begins_with(p, &tokens[bos as usize]))
+    let adds_bos = match config.add_bos_token {
+        Some(adds) => adds,
+        None => around.before.is_some(),
     };
+    if config.add_bos_token.is_none() && around.before.is_some() && (begin.is_none() || begin != bos) {
+        let known = "a template that begins with the tokenizer's bos_token, or with the text";
+        return Err(unsupported("post_processor", around.before.unwrap_or_default(), known));
+    }
+    let mut notes = Vec::new();
+    if config.add_eos_token == Some(true) || around.after.is_some() {
+        notes.push("the tokenizer puts an end token behind every text: a text that is to go on gets none".into());
+    }
     Ok(VocabParts {
-        adds_bos: config.add_bos_token.unwrap_or_else(|| bos.is_some_and(begins)),
+        adds_bos,
         bos,
         ends: config.eos_token.iter().filter_map(|text| id(text.as_str())).collect(),
-        merges: merges.collect::<Result<_, _>>()?,
+        special: special.iter().filter_map(|text| id(text)).collect(),
+        unknown: model.unk_token.as_deref().and_then(id),
+        merges,
         scheme,
-        tokens,
+        matching,
         kinds,
+        notes,
+        tokens,
+        merges_make_all,
     })
+}
+
+/// The added tokens as `transformers` has them: `tokenizer_config.json` has the last word.
+fn added(file: Vec<Added>, config: BTreeMap<String, AddedToken>, vocab: &BTreeMap<String, u32>) -> Vec<Added> {
+    let mut added = file;
+    let mut places: HashMap<String, usize> =
+        added.iter().enumerate().map(|(at, added)| (added.token.content.clone(), at)).collect();
+    let mut config: Vec<(Option<u32>, AddedToken)> =
+        config.into_iter().map(|(id, token)| (id.parse().ok(), token)).collect();
+    config.sort_by_key(|(id, _)| *id);
+    for (id, token) in config.into_iter().filter(|(_, token)| !token.content.is_empty()) {
+        match places.get(&token.content).and_then(|&at| added.get_mut(at)) {
+            // Once special, a token stays special.
+            Some(known) => known.token = AddedToken { special: known.token.special || token.special, ..token },
+            None => {
+                if let Some(id) = vocab.get(&token.content).copied().or(id) {
+                    places.insert(token.content.clone(), added.len());
+                    added.push(Added { id, token });
+                }
+            }
+        }
+    }
+    added
 }
 
 /// The two sides of a merge written as one string.
@@ -172,13 +270,17 @@ pub(super) fn split_merge(index: usize, merge: &str) -> Result<(String, String),
     }
 }
 
-type Tokens = (Vec<String>, Vec<Kind>);
+struct Tokens {
+    tokens: Vec<String>,
+    kinds: Vec<Kind>,
+    matching: BTreeMap<u32, Matching>,
+}
 
 /// All tokens by id. Ids may leave gaps, but not so many that a short file asks for much memory.
 fn tokens(
     vocab: &BTreeMap<String, u32>,
     added: Vec<Added>,
-    byte_fallback: bool,
+    has_bytes: bool,
     unknown: Option<&str>,
 ) -> Result<Tokens, TokenizerError> {
     let entries = vocab.len() + added.len();
@@ -194,6 +296,7 @@ fn tokens(
     }
     let mut tokens = vec![String::new(); size];
     let mut kinds = vec![Kind::Unused; size];
+    let mut matching = BTreeMap::new();
     for (text, &id) in vocab {
         let slot = &mut tokens[id as usize];
         if !slot.is_empty() {
@@ -202,27 +305,31 @@ fn tokens(
         slot.clone_from(text);
         kinds[id as usize] = match text {
             _ if Some(text.as_str()) == unknown => Kind::Unknown,
-            _ if byte_fallback && byte_token(text).is_some() => Kind::Byte,
+            _ if has_bytes && byte_token(text).is_some() => Kind::Byte,
             _ => Kind::Normal,
         };
     }
-    for token in added {
-        if token.single_word || token.lstrip || token.rstrip {
-            let known = "added tokens without single_word, lstrip and rstrip";
-            return Err(unsupported("added_tokens", token.content, known));
+    let mut ids: HashMap<String, u32> = HashMap::new();
+    for Added { id, token } in added {
+        let AddedToken { content, special, single_word, lstrip, rstrip, normalized } = token;
+        let (slot, kind) = (&mut tokens[id as usize], &mut kinds[id as usize]);
+        if !slot.is_empty() && *slot != content {
+            return Err(duplicate(id, slot, &content));
         }
-        let (slot, kind) = (&mut tokens[token.id as usize], &mut kinds[token.id as usize]);
-        if !slot.is_empty() && *slot != token.content {
-            return Err(duplicate(token.id, slot, &token.content));
+        let known = ids.insert(content.clone(), id).or_else(|| vocab.get(&content).copied());
+        if let Some(first) = known.filter(|&first| first != id) {
+            let (first, second) = (first.min(id), first.max(id));
+            return Err(TokenizerError::Duplicate { first, second, text: content });
         }
-        *slot = token.content;
-        *kind = match token.special {
+        *slot = content;
+        *kind = match special {
             true if *kind == Kind::Unknown => Kind::Unknown,
             true => Kind::Control,
             false => Kind::UserDefined,
         };
+        matching.insert(id, Matching { single_word, lstrip, rstrip, normalized });
     }
-    Ok((tokens, kinds))
+    Ok(Tokens { tokens, kinds, matching })
 }
 
 fn duplicate(id: u32, first: &str, second: &str) -> TokenizerError {
@@ -244,58 +351,28 @@ fn kind(value: &Value) -> &str {
     value["type"].as_str().unwrap_or_default()
 }
 
-fn scheme(
-    normalizer: Option<&Value>,
-    pre_tokenizer: Option<&Value>,
-    ignore_merges: bool,
-) -> Result<Scheme, TokenizerError> {
-    let (mut nfc, mut low_lines, mut prefix) = (false, false, SpacePrefix::Never);
-    for step in members(normalizer, "normalizers") {
-        match kind(step) {
-            "NFC" => nfc = true,
-            "Prepend" if step["prepend"] == "\u{2581}" => prefix = SpacePrefix::Always,
-            "Replace" if step["pattern"]["String"] == " " && step["content"] == "\u{2581}" => {
-                low_lines = true;
-            }
-            _ => {
-                return Err(unsupported("normalizer", step, "NFC, Prepend and Replace of a space by \u{2581}"));
-            }
-        }
-    }
-    let (mut patterns, mut byte_level) = (Vec::new(), false);
+const SPACE: &str = " ";
+const LOW_LINES: &str = "\u{2581}";
+
+fn scheme(normalizer: Option<&Value>, pre_tokenizer: Option<&Value>) -> Result<Scheme, TokenizerError> {
+    let normalizer: Vec<Normalizer> =
+        members(normalizer, "normalizers").into_iter().map(normalizer_step).collect::<Result<_, _>>()?;
+    let mut low_lines = normalizer.contains(&Normalizer::low_lines());
+    let mut steps = Vec::new();
     for step in members(pre_tokenizer, "pretokenizers") {
-        match kind(step) {
-            "Split" if step["behavior"] == "Isolated" && step["pattern"]["Regex"].is_string() => {
-                patterns.extend(step["pattern"]["Regex"].as_str());
-            }
-            "Digits" => {
-                patterns.push(Splitter::digits(step["individual_digits"] == true));
-            }
-            "ByteLevel" if step["add_prefix_space"] != true => {
-                byte_level = true;
-                if step["use_regex"] != false {
-                    patterns.push(Splitter::gpt2());
-                }
-            }
-            "Metaspace" if step["replacement"] == "\u{2581}" && step["split"] == false => {
-                low_lines = true;
-                prefix = match step["prepend_scheme"].as_str() {
-                    Some("first") => SpacePrefix::First,
-                    Some("never") => SpacePrefix::Never,
-                    _ => SpacePrefix::Missing,
-                };
-            }
-            _ => {
-                let known = "Split (Regex, Isolated), Digits, ByteLevel without prefix space, Metaspace without split";
-                return Err(unsupported("pre_tokenizer", step, known));
-            }
+        // Where all spaces are low lines, nothing is cut at spaces.
+        let no_space_is_left = low_lines && step["pattern"]["String"] == SPACE;
+        if !(kind(step) == "Split" && no_space_is_left) {
+            pre_tokenizer_steps(step, &mut steps)?;
         }
+        low_lines |= kind(step) == "Metaspace";
     }
-    match (byte_level, low_lines) {
-        (true, false) if prefix == SpacePrefix::Never => {
-            Ok(Scheme::ByteLevel { splitter: Splitter::new(&patterns)?, nfc, ignore_merges })
+    let letters = steps.iter().filter(|&step| *step == Step::Letters).count();
+    match (letters, low_lines) {
+        (1, false) | (0, true) => {
+            let splitter = Splitter::new(steps)?;
+            Ok(Scheme { normalizer, splitter, byte_level: letters == 1, ..Scheme::default() })
         }
-        (false, true) if patterns.is_empty() && !nfc => Ok(Scheme::SentencePiece(prefix)),
         _ => Err(unsupported(
             "pre_tokenizer",
             "neither byte-level nor SentencePiece-style",
@@ -304,9 +381,172 @@ fn scheme(
     }
 }
 
-/// Whether a `TemplateProcessing` puts this token in front of every text.
-fn template_begins_with(processor: &Value, token: &str) -> bool {
-    members(Some(processor), "processors")
-        .iter()
-        .any(|step| kind(step) == "TemplateProcessing" && step["single"][0]["SpecialToken"]["id"] == token)
+fn normalizer_step(step: &Value) -> Result<Normalizer, TokenizerError> {
+    let set = |key: &str| step[key] != false;
+    Ok(match (kind(step), step["prepend"].as_str(), step["pattern"]["String"].as_str(), step["content"].as_str()) {
+        ("NFC", ..) => Normalizer::Nfc,
+        ("NFD", ..) => Normalizer::Nfd,
+        ("NFKC", ..) => Normalizer::Nfkc,
+        ("NFKD", ..) => Normalizer::Nfkd,
+        ("Lowercase", ..) => Normalizer::Lowercase,
+        ("StripAccents", ..) => Normalizer::StripAccents,
+        ("Strip", ..) => Normalizer::Strip { left: set("strip_left"), right: set("strip_right") },
+        ("Prepend", Some(prefix), ..) => Normalizer::Prepend(prefix.into()),
+        ("Replace", _, Some(pattern), Some(content)) if !pattern.is_empty() => {
+            Normalizer::Replace { pattern: pattern.into(), content: content.into() }
+        }
+        _ => {
+            let known = "NFC, NFD, NFKC, NFKD, Lowercase, Strip, StripAccents, Prepend, Replace of a text";
+            return Err(unsupported("normalizer", step, known));
+        }
+    })
+}
+
+/// Appends what a pre-tokenizer does.
+fn pre_tokenizer_steps(step: &Value, steps: &mut Vec<Step>) -> Result<(), TokenizerError> {
+    let refuse = |known: &str| Err(unsupported("pre_tokenizer", step, known));
+    match kind(step) {
+        "Split" => {
+            let pattern = &step["pattern"];
+            let pattern = match (pattern["Regex"].as_str(), pattern["String"].as_str()) {
+                (Some(regex), None) => regex.to_owned(),
+                (None, Some(text)) if !text.is_empty() => literal(text),
+                _ => return refuse("a pattern that is a Regex, or a String"),
+            };
+            let Some(behavior) = behavior(&step["behavior"]) else {
+                return refuse("a behavior that is Isolated, Removed, Contiguous, MergedWithPrevious, MergedWithNext");
+            };
+            let invert = match &step["invert"] {
+                Value::Null => false,
+                Value::Bool(invert) => *invert,
+                _ => return refuse("an invert that is true or false"),
+            };
+            steps.push(Splitter::cut(&pattern, behavior, invert)?);
+        }
+        "Digits" => {
+            let pattern = Splitter::digits(step["individual_digits"] == true);
+            steps.push(Splitter::cut(pattern, Behavior::Isolated, false)?);
+        }
+        "Punctuation" => {
+            let behavior = match &step["behavior"] {
+                Value::Null => Some(Behavior::Isolated),
+                given => behavior(given),
+            };
+            let Some(behavior) = behavior else { return refuse("a known behavior") };
+            // Unicode's punctuation, and what is only in ASCII's.
+            steps.push(Splitter::cut(r"[\p{P}$+<=>^`|~]", behavior, false)?);
+        }
+        "ByteLevel" => {
+            if step["add_prefix_space"] == true {
+                steps.push(Step::Space);
+            }
+            if step["use_regex"] != false {
+                steps.push(Splitter::cut(Splitter::gpt2(), Behavior::Isolated, false)?);
+            }
+            steps.push(Step::Letters);
+        }
+        "Metaspace" if step["replacement"] == LOW_LINES => {
+            let scheme = step["prepend_scheme"].as_str();
+            let prefix = match (scheme, &step["add_prefix_space"]) {
+                (Some("never"), _) => SpacePrefix::Never,
+                (Some("first"), Value::Null | Value::Bool(true)) => SpacePrefix::First,
+                (Some("always") | None, Value::Null | Value::Bool(true)) => SpacePrefix::Always,
+                _ => return refuse("a prepend_scheme that is first, always or never, and add_prefix_space alike"),
+            };
+            steps.push(Step::LowLines(prefix));
+            if step["split"] != false {
+                steps.push(Splitter::cut(LOW_LINES, Behavior::MergedWithNext, false)?);
+            }
+        }
+        _ => return refuse("Split, Digits, Punctuation, ByteLevel, Metaspace with \u{2581}"),
+    }
+    Ok(())
+}
+
+fn behavior(value: &Value) -> Option<Behavior> {
+    Some(match value.as_str()? {
+        "Isolated" => Behavior::Isolated,
+        "Removed" => Behavior::Removed,
+        "Contiguous" => Behavior::Contiguous,
+        "MergedWithPrevious" => Behavior::MergedWithPrevious,
+        "MergedWithNext" => Behavior::MergedWithNext,
+        _ => return None,
+    })
+}
+
+/// A pattern that matches a text and nothing else.
+fn literal(text: &str) -> String {
+    text.chars().map(|c| format!("\\x{{{:x}}}", c as u32)).collect()
+}
+
+/// What a decoder does besides spelling tokens as the scheme does.
+struct Decoded {
+    /// Whether the first space is dropped; none where there is no decoder.
+    strips_space: Option<bool>,
+    /// Whether `<0x0A>` stands for a byte.
+    byte_fallback: bool,
+}
+
+fn decoder(decoder: Option<&Value>, byte_level: bool) -> Result<Decoded, TokenizerError> {
+    let steps = members(decoder, "decoders");
+    let known = match byte_level {
+        true => "ByteLevel, as the pre-tokenizer is byte-level",
+        false => "Metaspace; Replace of \u{2581} by a space, ByteFallback, Fuse, Strip of a space at the start",
+    };
+    let mut decoded = Decoded { strips_space: (!steps.is_empty()).then_some(false), byte_fallback: false };
+    for step in steps {
+        match kind(step) {
+            "ByteLevel" if byte_level => {}
+            "Fuse" => {}
+            "ByteFallback" if !byte_level => decoded.byte_fallback = true,
+            "Replace" if !byte_level && step["pattern"]["String"] == LOW_LINES && step["content"] == SPACE => {}
+            "Strip" if !byte_level && step["content"] == SPACE && step["stop"] == 0 && step["start"] == 1 => {
+                decoded.strips_space = Some(true);
+            }
+            "Metaspace" if !byte_level && step["replacement"] == LOW_LINES => {
+                let never = step["prepend_scheme"] == "never" || step["add_prefix_space"] == false;
+                decoded.strips_space = Some(!never);
+            }
+            _ => return Err(unsupported("decoder", step, known)),
+        }
+    }
+    Ok(decoded)
+}
+
+fn puts_space_in_front(scheme: &Scheme) -> bool {
+    let by_normalizer = scheme.normalizer.contains(&Normalizer::Prepend(LOW_LINE.into()));
+    let by_step = |step: &Step| matches!(step, Step::LowLines(prefix) if *prefix != SpacePrefix::Never);
+    !scheme.byte_level && (by_normalizer || scheme.splitter.steps().iter().any(by_step))
+}
+
+/// The tokens that a post-processor puts around every text.
+#[derive(Default)]
+struct Around {
+    before: Option<String>,
+    after: Option<String>,
+}
+
+fn around(processor: &Value) -> Result<Around, TokenizerError> {
+    let mut around = Around::default();
+    for step in members(Some(processor), "processors") {
+        let refuse = || {
+            unsupported("post_processor", step, "ByteLevel; TemplateProcessing with a token before or after the text")
+        };
+        match kind(step) {
+            "ByteLevel" => {}
+            "TemplateProcessing" => {
+                let mut is_after = false;
+                for piece in step["single"].as_array().ok_or_else(refuse)? {
+                    let slot = if is_after { &mut around.after } else { &mut around.before };
+                    match (piece["SpecialToken"]["id"].as_str(), slot) {
+                        (Some(token), slot @ None) => *slot = Some(token.into()),
+                        (None, _) if piece["Sequence"]["id"] == "A" && !is_after => is_after = true,
+                        _ => return Err(refuse()),
+                    }
+                }
+            }
+            _ => return Err(refuse()),
+        }
+    }
+    Ok(around)
 }

@@ -1,10 +1,11 @@
 //! Text to token ids and back.
 //!
-//! A tokenizer is built from a GGUF file's metadata or from a `tokenizer.json`. Encoding goes: find special tokens
-//! ([`special`]), cut the text between them into words ([`split`]), spell the words in bytes ([`bytes`]), merge
-//! ([`bpe`]). Decoding puts the bytes of the tokens together.
+//! A tokenizer is built from a GGUF file's metadata or from a `tokenizer.json`. Encoding goes: find
+//! special tokens ([`special`]), cut the text between them into words ([`split`]), spell the words
+//! in bytes ([`bytes`]), merge ([`bpe`]). Decoding puts the bytes of the tokens together.
 //!
-//! What people write is encoded with [`Special::Text`]: then no text, whatever it says, becomes a control token.
+//! What people write is encoded with [`Special::Text`]: then no text, whatever it says, becomes a
+//! control token.
 
 mod bpe;
 pub(crate) mod bytes;
@@ -12,25 +13,27 @@ mod error;
 mod export;
 mod gguf;
 mod json;
+mod normalize;
+mod settle;
 mod special;
 mod split;
 mod stream;
 mod vocab;
 
-use std::borrow::Cow;
+use std::collections::HashMap;
 use std::fmt;
 use std::ops::Range;
 use std::sync::Arc;
 
-use tokenizers::{NormalizedString, Normalizer, normalizers::unicode::NFC};
-
 pub use error::TokenizerError;
+pub(crate) use export::Beside;
 pub use gguf::GgufVocab;
 pub use stream::TokenStream;
 
 use bpe::Bpe;
-use special::Specials;
-use vocab::{Kind, LOW_LINE, Scheme, SpacePrefix, Vocab, VocabParts};
+use normalize::normalize;
+use special::{Found, Matching, Search, Specials};
+use vocab::{Kind, Scheme, Vocab, VocabParts};
 
 /// Whether control tokens such as `<|eot_id|>` are found in a text.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -61,18 +64,18 @@ pub struct Tokenizer {
     ends: Vec<u32>,
     /// Bytes that a byte-level vocabulary has no token for.
     no_token: Vec<u8>,
+    /// The ids that the model has an embedding for: those below it.
+    rows: u32,
+    notes: Vec<String>,
 }
 
 impl Tokenizer {
     /// Builds a tokenizer from its parts, after checking them.
     pub(crate) fn new(mut parts: VocabParts) -> Result<Self, TokenizerError> {
+        parts.settle()?;
         let vocab = Vocab::take(&mut parts)?;
-        let of_kind = |wanted: fn(Kind) -> bool| -> Vec<_> {
-            vocab.iter().filter(|(.., kind)| wanted(*kind)).map(|(id, text, _)| (id, text)).collect()
-        };
-        let specials = Specials::new(&of_kind(Kind::is_control), &of_kind(|kind| kind == Kind::UserDefined))?;
-        let byte_level = matches!(parts.scheme, Scheme::ByteLevel { .. });
-        let mut has = [!byte_level; 256];
+        let specials = specials(&vocab, &parts)?;
+        let mut has = [!parts.scheme.byte_level || parts.unknown.is_some(); 256];
         for (_, text, kind) in vocab.iter() {
             let mut letters = text.chars();
             if let (Some(letter), None, false) = (letters.next(), letters.next(), kind.is_control())
@@ -82,39 +85,60 @@ impl Tokenizer {
             }
         }
         Ok(Self {
-            ends: vocab.ends(&parts.ends),
+            ends: std::mem::take(&mut parts.ends),
+            notes: std::mem::take(&mut parts.notes),
             bos: parts.bos,
             adds_bos: parts.adds_bos,
             scheme: parts.scheme.clone(),
             bpe: Bpe::new(&vocab, parts)?,
             no_token: (0..=255).filter(|&b| !has[usize::from(b)]).collect(),
             specials,
+            rows: u32::MAX,
             vocab: Arc::new(vocab),
         })
     }
 
-    /// The same tokenizer, where these tokens end a turn or the text too.
+    /// The same tokenizer for an embedding of so many rows: tokens beyond it are not encoded, and
+    /// end nothing.
     ///
     /// # Errors
-    /// One of them is beyond the vocabulary.
-    pub fn with_ends(mut self, ids: &[u32]) -> Result<Self, TokenizerError> {
-        let tokens = self.vocab.len();
-        if let Some(&id) = ids.iter().find(|&&id| id as usize >= tokens) {
-            return Err(TokenizerError::IdOutOfRange { key: "eos_token_id".into(), id: id.into(), tokens });
+    /// Every text begins with such a token.
+    pub(crate) fn with_rows(mut self, rows: u32) -> Result<Self, TokenizerError> {
+        self.rows = rows;
+        if self.adds_bos()
+            && let Some(bos) = self.bos
+        {
+            self.check_rows(&[bos])?;
         }
-        self.ends.extend(ids);
-        self.ends.sort_unstable();
-        self.ends.dedup();
+        self.bos.take_if(|bos| *bos >= rows);
+        let beyond = |id: &u32| *id >= rows;
+        if self.vocab_size() > rows {
+            let (count, example) = (self.vocab_size() - rows, self.token(rows).unwrap_or_default());
+            self.notes.push(format!(
+                "{count} of {} tokens are beyond the embedding's {rows} rows, such as {example:?} ({rows}): they can't \
+                 be used",
+                self.vocab_size()
+            ));
+        }
+        self.ends.retain(|id| !beyond(id));
         Ok(self)
+    }
+
+    /// What of the file is not used, or used otherwise than it says.
+    pub fn notes(&self) -> &[String] {
+        &self.notes
     }
 
     /// The ids of `text`. The begin-of-text token is not added.
     ///
-    /// Characters that carry no text (control characters, and code points from U+40000 that Unicode leaves to private
-    /// use) are dropped where the vocabulary has no token for their bytes, as the reference tokenizers do.
+    /// Characters that carry no text (control characters, and code points from U+40000 that Unicode
+    /// leaves to private use) are dropped where the vocabulary has no token for their bytes, as the
+    /// reference tokenizers do.
     ///
     /// # Errors
-    /// [`TokenizerError::NoToken`] where the vocabulary has no token for a byte of any other character.
+    /// [`TokenizerError::NoToken`] where the vocabulary has no token for a byte of any other
+    /// character, and [`TokenizerError::BeyondEmbedding`] where the text needs a token that the
+    /// model has no embedding for.
     pub fn encode(&self, text: &str, special: Special) -> Result<Vec<u32>, TokenizerError> {
         self.encode_at(
             text,
@@ -125,74 +149,79 @@ impl Tokenizer {
         )
     }
 
-    /// The ids of `text`, with control tokens only where they may begin. User-defined tokens are found everywhere.
+    /// The ids of `text`, with control tokens only where they may begin. User-defined tokens are
+    /// found everywhere.
     pub(crate) fn encode_at(&self, text: &str, openings: Openings<'_>) -> Result<Vec<u32>, TokenizerError> {
         self.check_bytes(text)?;
         let mut ids = Vec::with_capacity(text.len() / 3);
-        let mut done = 0;
         match openings {
-            Openings::All => {
-                while let Some((found, id)) = self.specials.find(text, done..text.len()) {
-                    self.plain(text, done..found.start, &mut ids)?;
-                    ids.push(id);
-                    done = found.end;
-                }
-                self.plain(text, done..text.len(), &mut ids)?;
-            }
+            Openings::All => self.stretch(text, 0..text.len(), true, &mut ids)?,
             Openings::At(openings) => {
+                let mut done = 0;
                 for &at in openings.iter().filter(|&&at| text.is_char_boundary(at)) {
                     if at >= done
-                        && let Some((found, id)) = self.specials.at(text, at)
+                        && let Some(Found { whole, id, .. }) = self.specials.at(text, at, done)
                     {
-                        self.without_control(text, done..at, &mut ids)?;
+                        self.stretch(text, done..whole.start, false, &mut ids)?;
                         ids.push(id);
-                        done = found.end;
+                        done = whole.end;
                     }
                 }
-                self.without_control(text, done..text.len(), &mut ids)?;
+                self.stretch(text, done..text.len(), false, &mut ids)?;
             }
         }
+        self.check_rows(&ids)?;
         Ok(ids)
     }
 
-    fn without_control(&self, text: &str, range: Range<usize>, ids: &mut Vec<u32>) -> Result<(), TokenizerError> {
+    /// Finds the tokens that are matched as a whole, and encodes what lies between them.
+    fn stretch(
+        &self,
+        text: &str,
+        range: Range<usize>,
+        control: bool,
+        ids: &mut Vec<u32>,
+    ) -> Result<(), TokenizerError> {
+        let search = Search { control, normalized: false };
         let mut done = range.start;
-        while let Some((found, id)) = self.specials.find_user(text, done..range.end) {
-            self.plain(text, done..found.start, ids)?;
+        while let Some(Found { whole, id, .. }) = self.specials.find(search, text, done..range.end) {
+            self.normal(text, done..whole.start, control, ids)?;
             ids.push(id);
-            done = found.end;
+            done = whole.end;
         }
-        self.plain(text, done..range.end, ids)
+        self.normal(text, done..range.end, control, ids)
     }
 
-    /// Encodes a stretch without any special token in it.
-    fn plain(&self, text: &str, range: Range<usize>, ids: &mut Vec<u32>) -> Result<(), TokenizerError> {
+    /// The same in normalised text, for the tokens that are looked for there.
+    fn normal(&self, text: &str, range: Range<usize>, control: bool, ids: &mut Vec<u32>) -> Result<(), TokenizerError> {
         if range.is_empty() {
             return Ok(());
         }
         let first = range.start == 0;
-        let text = &text[range];
-        match &self.scheme {
-            Scheme::ByteLevel { splitter, nfc, .. } => {
-                let text = if *nfc { compose(text)? } else { text.into() };
-                let mut spelled = String::new();
-                splitter.each(&text, &mut |word| {
-                    spelled.clear();
-                    spelled.extend(word.bytes().map(bytes::letter));
-                    self.bpe.encode(&spelled, ids)
-                })
-            }
-            Scheme::SentencePiece(prefix) => {
-                let add = match prefix {
-                    SpacePrefix::Never => false,
-                    SpacePrefix::Always => true,
-                    SpacePrefix::First => first && !text.starts_with([' ', LOW_LINE]),
-                    SpacePrefix::Missing => !text.starts_with([' ', LOW_LINE]),
-                };
-                let mut spelled = String::with_capacity(text.len() + text.len() / 4 + 3);
-                spelled.extend(add.then_some(LOW_LINE));
-                spelled.extend(text.chars().map(|c| if c == ' ' { LOW_LINE } else { c }));
-                self.bpe.encode(&spelled, ids)
+        let text = normalize(&self.scheme.normalizer, &text[range])?;
+        let search = Search { control, normalized: true };
+        let mut done = 0;
+        while let Some(Found { whole, id, .. }) = self.specials.find(search, &text, done..text.len()) {
+            self.plain(&text[done..whole.start], first && done == 0, ids)?;
+            ids.push(id);
+            done = whole.end;
+        }
+        self.plain(&text[done..], first && done == 0, ids)
+    }
+
+    /// Encodes normalised text without any special token in it. `first` says that nothing comes
+    /// before it.
+    fn plain(&self, text: &str, first: bool, ids: &mut Vec<u32>) -> Result<(), TokenizerError> {
+        self.scheme.splitter.each(text, first, &mut |piece| self.bpe.encode(piece, ids))
+    }
+
+    /// Refuses ids that the model has no embedding for.
+    fn check_rows(&self, ids: &[u32]) -> Result<(), TokenizerError> {
+        match ids.iter().find(|&&id| id >= self.rows) {
+            None => Ok(()),
+            Some(&id) => {
+                let text = self.token(id).unwrap_or_default().into();
+                Err(TokenizerError::BeyondEmbedding { id, text, rows: self.rows })
             }
         }
     }
@@ -223,11 +252,11 @@ impl Tokenizer {
 
     /// Starts decoding a new text token by token.
     pub fn stream(&self) -> TokenStream {
-        let strip = !matches!(self.scheme, Scheme::ByteLevel { .. } | Scheme::SentencePiece(SpacePrefix::Never));
-        TokenStream::new(Arc::clone(&self.vocab), strip)
+        TokenStream::new(Arc::clone(&self.vocab), self.scheme.strips_space)
     }
 
-    /// Starts decoding token by token what follows on a text already there: a leading space is kept.
+    /// Starts decoding token by token what follows on a text already there: a leading space is
+    /// kept.
     pub fn stream_on(&self) -> TokenStream {
         TokenStream::new(Arc::clone(&self.vocab), false)
     }
@@ -262,7 +291,8 @@ impl Tokenizer {
         self.vocab.text(id)
     }
 
-    /// The bytes of text that a token stands for: none for control tokens. May be part of a character.
+    /// The bytes of text that a token stands for: none for control tokens. May be part of a
+    /// character.
     pub fn token_bytes(&self, id: u32) -> Vec<u8> {
         let mut out = Vec::new();
         self.vocab.append_bytes(id, &mut out);
@@ -282,20 +312,38 @@ impl Tokenizer {
 
     /// The control token that starts at byte `at` of `text`; the longest of several.
     pub(crate) fn control_at(&self, text: &str, at: usize) -> Option<(Range<usize>, u32)> {
-        self.specials.at(text, at).filter(|&(_, id)| self.is_control(id))
+        let found = self.specials.at(text, at, at)?;
+        self.is_control(found.id).then_some((found.own, found.id))
     }
 }
 
-/// Unicode normal form C.
-fn compose(text: &str) -> Result<Cow<'_, str>, TokenizerError> {
-    if text.is_ascii() {
-        return Ok(text.into());
+/// The tokens that are found as a whole. Of several with one text, control tokens count first, then
+/// the last.
+fn specials(vocab: &Vocab, parts: &VocabParts) -> Result<Specials, TokenizerError> {
+    let rank = |kind: Kind| match kind {
+        Kind::Control | Kind::Unknown => 2,
+        Kind::UserDefined => 1,
+        _ => 0,
+    };
+    let mut texts: HashMap<&str, (i32, u32)> = HashMap::new();
+    for (id, text, kind) in vocab.iter().filter(|&(.., kind)| rank(kind) > 0) {
+        let best = texts.entry(text).or_default();
+        *best = (*best).max((rank(kind), id));
     }
-    let mut normal = NormalizedString::from(text);
-    match NFC.normalize(&mut normal) {
-        Ok(()) => Ok(normal.get().to_owned().into()),
-        Err(e) => Err(TokenizerError::Encoder { fault: e.to_string() }),
+    let (mut control, mut user) = (Vec::new(), Vec::new());
+    for (id, text, kind) in vocab.iter().filter(|&(id, text, kind)| texts.get(text) == Some(&(rank(kind), id))) {
+        let matching = parts.matching.get(&id).copied().unwrap_or_default();
+        let list = if kind.is_control() { &mut control } else { &mut user };
+        list.push((id, text, matching));
     }
+    let normal = |(id, text, matching): &(u32, &str, Matching)| match matching.normalized {
+        true => normalize(&parts.scheme.normalizer, text).map(|text| (*id, text.into_owned(), *matching)),
+        false => Ok((*id, (*text).to_owned(), *matching)),
+    };
+    let user: Vec<(u32, String, Matching)> = user.iter().map(normal).collect::<Result<_, _>>()?;
+    let user: Vec<_> =
+        user.iter().filter(|(_, text, _)| !text.is_empty()).map(|(id, t, m)| (*id, t.as_str(), *m)).collect();
+    Specials::new(&control, &user)
 }
 
 impl fmt::Debug for Tokenizer {

@@ -1,15 +1,20 @@
 //! Pre-tokenizers: how text is cut into words before byte-pair merges, which never cross a cut.
 //!
-//! The patterns are the models' own. Those that tell apart a run's last white space by `\s+(?!\S)` are used without
-//! the look-ahead (see [`Step`]), so all run on an automaton in linear time: no text can make one explode or fail.
+//! The patterns are the models' own. Those that tell apart a run's last white space by `\s+(?!\S)`
+//! are used without the look-ahead (see [`Cut`]), so all run on an automaton in linear time: no
+//! text can make one explode or fail.
+
+use std::ops::Range;
 
 use regex_automata::{Input, meta::Regex, util::syntax};
 
-use super::TokenizerError;
+use super::vocab::LOW_LINE;
+use super::{TokenizerError, bytes};
 
 /// The cut of GPT-2.
 const GPT2: &str = r"'s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+";
-/// The cut of Llama 3: contractions in any case, numbers in threes, line ends kept with what comes before.
+/// The cut of Llama 3: contractions in any case, numbers in threes, line ends kept with what comes
+/// before.
 const LLAMA3: &str = r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+";
 /// The cut of Qwen 2: Llama 3's, each digit alone.
 const QWEN2: &str =
@@ -23,26 +28,76 @@ const TAILS: [&str; 2] = [r"|\s+(?!\S)|\s+", r"|\s+(?!\S)"];
 /// How deep cuts may be nested.
 const MAX_STEPS: usize = 16;
 
-/// A pre-tokenizer: cuts, one after the other, each cutting the pieces of the one before.
-#[derive(Clone, Debug, Default)]
-pub(super) struct Splitter {
-    steps: Vec<Step>,
-    patterns: Vec<String>,
+/// What becomes of the pieces that a pattern matches, named as in a `tokenizer.json`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Behavior {
+    /// Matches and the text between them are pieces.
+    Isolated,
+    /// Matches are dropped.
+    Removed,
+    /// Neighbouring matches are one piece.
+    Contiguous,
+    /// A match belongs to the text before it.
+    MergedWithPrevious,
+    /// A match belongs to the text after it.
+    MergedWithNext,
 }
 
-/// One cut. What its pattern matches is a piece, and so is what lies between two matches.
+/// When a stretch of text gets a SentencePiece space in front, unless it starts with one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum SpacePrefix {
+    /// Never.
+    Never,
+    /// Every stretch.
+    Always,
+    /// The stretch at the start of the whole text.
+    First,
+}
+
+/// One step of a pre-tokenizer. Each step works on the pieces of the step before.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) enum Step {
+    /// Cuts text by a pattern.
+    Cut(Cut),
+    /// Puts a space in front of a piece that starts with none.
+    Space,
+    /// Spells text in the letters of [`bytes`].
+    Letters,
+    /// Writes spaces as [`LOW_LINE`].
+    LowLines(SpacePrefix),
+}
+
+/// A pre-tokenizer: steps, one after the other.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(super) struct Splitter {
+    steps: Vec<Step>,
+}
+
+/// A pattern, and what becomes of its matches.
 ///
-/// A pattern ending in `|\s+(?!\S)|\s+` is compiled as two: what comes before, and `\s+`. Where only the second
-/// matches, and a word follows, the run of white space gives its last character back. That is what the look-ahead says.
+/// A pattern ending in `|\s+(?!\S)|\s+` is compiled as two: what comes before, and `\s+`. Where
+/// only the second matches, and a word follows, the run of white space gives its last character
+/// back. That is what the look-ahead says.
 #[derive(Clone, Debug)]
-struct Step {
+pub(super) struct Cut {
     regex: Regex,
+    pattern: String,
+    behavior: Behavior,
+    /// Whether what the pattern does not match counts as the matches.
+    invert: bool,
+}
+
+impl PartialEq for Cut {
+    fn eq(&self, other: &Self) -> bool {
+        let what = |cut: &Self| (cut.behavior, cut.invert);
+        self.pattern == other.pattern && what(self) == what(other)
+    }
 }
 
 const BODY: usize = 0;
 
-impl Step {
-    fn new(pattern: &str) -> Result<Self, TokenizerError> {
+impl Cut {
+    fn new(pattern: &str, behavior: Behavior, invert: bool) -> Result<Self, TokenizerError> {
         let body = TAILS.iter().find_map(|tail| pattern.strip_suffix(tail));
         let patterns = match body {
             Some(body) => vec![body, r"\s+"],
@@ -55,7 +110,13 @@ impl Step {
                     fault: e.syntax_error().map_or_else(|| e.to_string(), ToString::to_string),
                 }
             })?;
-        Ok(Self { regex })
+        let (behavior, invert) = match (behavior, invert) {
+            // These patterns match every character, so nothing is dropped.
+            (Behavior::Removed, true) if [GPT2, LLAMA3, QWEN2].contains(&pattern) => (Behavior::Isolated, false),
+            (Behavior::Isolated, _) => (Behavior::Isolated, false),
+            other => other,
+        };
+        Ok(Self { regex, pattern: pattern.into(), behavior, invert })
     }
 
     /// The end of the match at or after `from`, and its start.
@@ -71,6 +132,55 @@ impl Step {
             _ => Some((start, end)),
         }
     }
+
+    /// Hands out the matches of the pattern and what lies between them, in order.
+    fn parts<E>(&self, text: &str, part: &mut dyn FnMut(Range<usize>, bool) -> Result<(), E>) -> Result<(), E> {
+        let (mut done, mut from) = (0, 0);
+        while let Some((start, end)) = self.find(text, from) {
+            if done < start {
+                part(done..start, false)?;
+            }
+            if start < end {
+                part(start..end, true)?;
+            }
+            done = end;
+            // A pattern from a file may match nothing at all: go on behind the next character.
+            from = match text[end..].chars().next() {
+                Some(c) if start == end => end + c.len_utf8(),
+                Some(_) => end,
+                None => return Ok(()),
+            };
+        }
+        if done < text.len() { part(done..text.len(), false) } else { Ok(()) }
+    }
+
+    /// Hands out the pieces of `text` in order. None is empty.
+    fn pieces<E>(&self, text: &str, piece: &mut dyn FnMut(Range<usize>) -> Result<(), E>) -> Result<(), E> {
+        if self.behavior == Behavior::Isolated {
+            return self.parts(text, &mut |range, _| piece(range));
+        }
+        let mut parts = Vec::new();
+        self.parts(text, &mut |range, matched| {
+            parts.push((range, matched != self.invert));
+            Ok(())
+        })?;
+        let joins = |before: bool, after: bool| match self.behavior {
+            Behavior::Contiguous => before == after,
+            Behavior::MergedWithPrevious => !before && after,
+            Behavior::MergedWithNext => before && !after,
+            Behavior::Isolated | Behavior::Removed => false,
+        };
+        let mut parts = parts.into_iter().peekable();
+        while let Some((Range { start, mut end }, mut matched)) = parts.next() {
+            while let Some((next, after)) = parts.next_if(|&(_, after)| joins(matched, after)) {
+                (end, matched) = (next.end, after);
+            }
+            if !(self.behavior == Behavior::Removed && matched) {
+                piece(start..end)?;
+            }
+        }
+        Ok(())
+    }
 }
 
 impl Splitter {
@@ -80,40 +190,61 @@ impl Splitter {
     /// The pre-tokenizer by its name in `tokenizer.ggml.pre`; none where the name is unknown.
     pub(super) fn named(pre: &str) -> Option<Result<Self, TokenizerError>> {
         Some(match pre {
-            "llama-bpe" | "llama3" | "llama-v3" => Self::new(&[LLAMA3]),
-            "smollm" => Self::new(&[DIGIT, GPT2]),
-            "gpt-2" => Self::new(&[GPT2]),
-            "qwen2" => Self::new(&[QWEN2]),
+            "llama-bpe" | "llama3" | "llama-v3" => Self::words(&[LLAMA3]),
+            "smollm" => Self::words(&[DIGIT, GPT2]),
+            "gpt-2" => Self::words(&[GPT2]),
+            "qwen2" => Self::words(&[QWEN2]),
             // What llama.cpp does for vocabularies it has no name for.
-            "default" => Self::new(&[r"[\p{P}$+<=>^~|]+", GPT2, DIGITS, r"[0-9][0-9][0-9]"]),
+            "default" => Self::words(&[r"[\p{P}$+<=>^~|]+", GPT2, DIGITS, r"[0-9][0-9][0-9]"]),
             _ => return None,
         })
     }
 
-    /// The pre-tokenizer that cuts by these patterns, in this order.
-    pub(super) fn new(patterns: &[impl AsRef<str>]) -> Result<Self, TokenizerError> {
-        if patterns.len() > MAX_STEPS {
+    /// The pre-tokenizer that cuts by these patterns, in this order, and spells the words in
+    /// letters.
+    fn words(patterns: &[&str]) -> Result<Self, TokenizerError> {
+        let mut steps =
+            patterns.iter().map(|p| Self::cut(p, Behavior::Isolated, false)).collect::<Result<Vec<_>, _>>()?;
+        steps.push(Step::Letters);
+        Self::new(steps)
+    }
+
+    /// A step that cuts by a pattern.
+    pub(super) fn cut(pattern: &str, behavior: Behavior, invert: bool) -> Result<Step, TokenizerError> {
+        Cut::new(pattern, behavior, invert).map(Step::Cut)
+    }
+
+    /// The pre-tokenizer of these steps.
+    pub(super) fn new(steps: Vec<Step>) -> Result<Self, TokenizerError> {
+        if steps.len() > MAX_STEPS {
             return Err(TokenizerError::Unsupported {
                 key: "pre_tokenizer".into(),
-                value: format!("{} steps", patterns.len()),
+                value: format!("{} steps", steps.len()),
                 known: format!("at most {MAX_STEPS}"),
             });
         }
-        let steps = patterns.iter().map(|p| Step::new(p.as_ref()));
-        let patterns = patterns.iter().map(|p| p.as_ref().to_owned()).collect();
-        Ok(Self { steps: steps.collect::<Result<_, _>>()?, patterns })
+        Ok(Self { steps })
     }
 
-    /// The patterns.
-    pub(super) fn patterns(&self) -> &[String] {
-        &self.patterns
+    /// The steps.
+    pub(super) fn steps(&self) -> &[Step] {
+        &self.steps
     }
 
-    /// The name in `tokenizer.ggml.pre` of these patterns.
+    /// The name in `tokenizer.ggml.pre` of this pre-tokenizer.
     pub(super) fn name(&self) -> Option<&'static str> {
         let named: [(&str, &[&str]); 4] =
             [("llama-bpe", &[LLAMA3]), ("smollm", &[DIGIT, GPT2]), ("gpt-2", &[GPT2]), ("qwen2", &[QWEN2])];
-        named.into_iter().find(|(_, patterns)| self.patterns == *patterns).map(|(name, _)| name)
+        let (last, cuts) = self.steps.split_last()?;
+        let patterns: Option<Vec<&str>> = cuts
+            .iter()
+            .map(|step| match step {
+                Step::Cut(cut) if cut.behavior == Behavior::Isolated => Some(cut.pattern.as_str()),
+                _ => None,
+            })
+            .collect();
+        let patterns = patterns.filter(|_| *last == Step::Letters)?;
+        named.into_iter().find(|(_, known)| patterns == *known).map(|(name, _)| name)
     }
 
     /// The patterns of `ByteLevel` and `Digits` in a `tokenizer.json`.
@@ -126,29 +257,45 @@ impl Splitter {
         if individual { DIGIT } else { DIGITS }
     }
 
-    /// Hands out the pieces of `text` in order. Together they are `text`; none is empty.
-    pub(super) fn each<E>(&self, text: &str, piece: &mut dyn FnMut(&str) -> Result<(), E>) -> Result<(), E> {
-        split(&self.steps, text, piece)
+    /// Hands out the pieces of `text` in order; none is empty. `first` says that nothing comes
+    /// before the text.
+    pub(super) fn each<E>(
+        &self,
+        text: &str,
+        first: bool,
+        piece: &mut dyn FnMut(&str) -> Result<(), E>,
+    ) -> Result<(), E> {
+        split(&self.steps, text, first, piece)
     }
 }
 
-fn split<E>(steps: &[Step], text: &str, piece: &mut dyn FnMut(&str) -> Result<(), E>) -> Result<(), E> {
-    let Some((step, rest)) = steps.split_first() else {
-        return if text.is_empty() { Ok(()) } else { piece(text) };
-    };
-    let (mut done, mut from) = (0, 0);
-    while let Some((start, end)) = step.find(text, from) {
-        split(rest, &text[done..start], piece)?;
-        split(rest, &text[start..end], piece)?;
-        done = end;
-        // A pattern from a file may match nothing at all: go on behind the next character.
-        from = match text[end..].chars().next() {
-            Some(c) if start == end => end + c.len_utf8(),
-            Some(_) => end,
-            None => return Ok(()),
-        };
+fn split<E>(steps: &[Step], text: &str, first: bool, piece: &mut dyn FnMut(&str) -> Result<(), E>) -> Result<(), E> {
+    if text.is_empty() {
+        return Ok(());
     }
-    split(rest, &text[done..], piece)
+    let Some((step, rest)) = steps.split_first() else { return piece(text) };
+    match step {
+        Step::Cut(cut) => {
+            cut.pieces(text, &mut |range| split(rest, &text[range.clone()], first && range.start == 0, piece))
+        }
+        Step::Space if text.starts_with(' ') => split(rest, text, first, piece),
+        Step::Space => split(rest, &format!(" {text}"), first, piece),
+        Step::Letters => {
+            let spelled: String = text.bytes().map(bytes::letter).collect();
+            split(rest, &spelled, first, piece)
+        }
+        Step::LowLines(prefix) => {
+            let add = match prefix {
+                SpacePrefix::Never => false,
+                SpacePrefix::Always => true,
+                SpacePrefix::First => first,
+            };
+            let mut spelled = String::with_capacity(text.len() + text.len() / 4 + 3);
+            spelled.extend((add && !text.starts_with([' ', LOW_LINE])).then_some(LOW_LINE));
+            spelled.extend(text.chars().map(|c| if c == ' ' { LOW_LINE } else { c }));
+            split(rest, &spelled, first, piece)
+        }
+    }
 }
 
 #[cfg(test)]
@@ -159,12 +306,25 @@ mod tests {
         let mut out = Vec::new();
         let splitter = Splitter::named(pre).expect("known").expect("compiles");
         splitter
-            .each(text, &mut |p| {
+            .each(text, true, &mut |p| {
+                out.push(p.chars().filter_map(bytes::byte).collect::<Vec<_>>());
+                Ok::<_, ()>(())
+            })
+            .expect("infallible");
+        assert_eq!(out.concat(), text.as_bytes());
+        out.into_iter().map(|bytes| String::from_utf8(bytes).expect("whole characters")).collect()
+    }
+
+    fn cut(pattern: &str, behavior: Behavior, invert: bool, text: &str) -> Vec<String> {
+        let mut out = Vec::new();
+        Splitter::cut(pattern, behavior, invert)
+            .and_then(|step| Splitter::new(vec![step]))
+            .expect("compiles")
+            .each(text, true, &mut |p| {
                 out.push(p.to_owned());
                 Ok::<_, ()>(())
             })
             .expect("infallible");
-        assert_eq!(out.concat(), text);
         out
     }
 
@@ -186,20 +346,47 @@ mod tests {
 
     #[test]
     fn a_pattern_may_match_nothing() {
-        let splitter = Splitter::new(&["x*"]).expect("compiles");
-        let mut out = Vec::new();
-        splitter
-            .each("axxäx", &mut |p| {
-                out.push(p.to_owned());
-                Ok::<_, ()>(())
-            })
-            .expect("infallible");
-        assert_eq!(out.concat(), "axxäx");
+        assert_eq!(cut("x*", Behavior::Isolated, false, "axxäx").concat(), "axxäx");
+    }
+
+    /// The examples of `tokenizers`' own documentation of `SplitDelimiterBehavior`.
+    #[test]
+    fn what_becomes_of_matches() {
+        let cut = |behavior, invert| cut("-", behavior, invert, "the-final--countdown").join(" ");
+        assert_eq!(cut(Behavior::Removed, false), "the final countdown");
+        assert_eq!(cut(Behavior::Isolated, false), "the - final - - countdown");
+        assert_eq!(cut(Behavior::MergedWithPrevious, false), "the- final- - countdown");
+        assert_eq!(cut(Behavior::MergedWithNext, false), "the -final - -countdown");
+        assert_eq!(cut(Behavior::Contiguous, false), "the - final -- countdown");
+        assert_eq!(cut(Behavior::Removed, true), "- - -");
+        assert_eq!(cut(Behavior::Isolated, true), "the - final - - countdown");
+    }
+
+    #[test]
+    fn spaces_in_front() {
+        let pieces = |steps: Vec<Step>, first| {
+            let mut out = Vec::new();
+            let splitter = Splitter::new(steps).expect("few steps");
+            splitter
+                .each("a b", first, &mut |p| {
+                    out.push(p.to_owned());
+                    Ok::<_, ()>(())
+                })
+                .expect("infallible");
+            out.join("|")
+        };
+        let low_lines = |prefix| vec![Step::LowLines(prefix)];
+        assert_eq!(pieces(low_lines(SpacePrefix::First), true), "\u{2581}a\u{2581}b");
+        assert_eq!(pieces(low_lines(SpacePrefix::First), false), "a\u{2581}b");
+        assert_eq!(pieces(low_lines(SpacePrefix::Always), false), "\u{2581}a\u{2581}b");
+        let next = Splitter::cut("\u{2581}", Behavior::MergedWithNext, false).expect("compiles");
+        assert_eq!(pieces(vec![Step::LowLines(SpacePrefix::Always), next], true), "\u{2581}a|\u{2581}b");
+        assert_eq!(pieces(vec![Step::Space, Step::Letters], false), "Ġaġb".replace('ġ', "Ġ"));
     }
 
     #[test]
     fn patterns_that_need_backtracking_are_refused() {
-        let error = Splitter::new(&[r"(?<=a)b"]).expect_err("look-behind");
+        let error = Splitter::cut(r"(?<=a)b", Behavior::Isolated, false).expect_err("look-behind");
         assert!(error.to_string().starts_with(r#"the splitting pattern "(?<=a)b" can't be used: "#), "{error}");
     }
 }

@@ -1,28 +1,18 @@
 //! The vocabulary: what each id stands for, and the parts a tokenizer is built from.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 
-use super::{TokenizerError, bytes, split::Splitter};
+use super::normalize::Normalizer;
+use super::special::Matching;
+use super::split::Splitter;
+use super::{TokenizerError, bytes};
 
-/// The longest token supported, in bytes. Real ones stay below 600; the limit keeps work linear in the file's size.
+/// The longest token supported, in bytes. Real ones stay below 600; the limit keeps work linear in
+/// the file's size.
 pub(super) const MAX_TOKEN: usize = 4096;
 
 /// SentencePiece's space.
 pub(super) const LOW_LINE: char = '\u{2581}';
-
-/// Texts that end a turn or the whole text in the models Godwit runs. Control tokens with one of these texts are ends
-/// even where the metadata names only one of them.
-const ENDS: [&str; 9] = [
-    "<|eot_id|>",
-    "<|eom_id|>",
-    "<|end_of_text|>",
-    "<|im_end|>",
-    "<|endoftext|>",
-    "<|end|>",
-    "<end_of_turn>",
-    "<\u{ff5c}end\u{2581}of\u{2581}sentence\u{ff5c}>",
-    "</s>",
-];
 
 /// What a token is; the values of `tokenizer.ggml.token_type`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -44,7 +34,8 @@ pub(crate) enum Kind {
 impl Kind {
     pub(super) fn from_gguf(id: usize, kind: i32) -> Result<Self, TokenizerError> {
         Ok(match kind {
-            1 => Self::Normal,
+            // 0 is ggml's "undefined".
+            0 | 1 => Self::Normal,
             2 => Self::Unknown,
             3 => Self::Control,
             4 => Self::UserDefined,
@@ -60,49 +51,50 @@ impl Kind {
     }
 }
 
-/// How text becomes pieces that the merges work on.
-#[derive(Clone, Debug)]
-pub(super) enum Scheme {
-    /// Words, spelled in the letters of [`bytes`].
-    ByteLevel {
-        /// Cuts text into words.
-        splitter: Splitter,
-        /// Whether text is brought to Unicode normal form C first.
-        nfc: bool,
-        /// Whether a word that is itself a token needs no merges.
-        ignore_merges: bool,
-    },
-    /// The whole text, with [`LOW_LINE`] for spaces; characters without a token become bytes.
-    SentencePiece(SpacePrefix),
-}
-
-/// When SentencePiece-style text gets a space in front.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum SpacePrefix {
-    /// Never.
-    Never,
-    /// Every stretch of text: at the start, and after each special token.
-    Always,
-    /// The start of the text, unless it starts with a space.
-    First,
-    /// Every stretch of text, unless it starts with a space.
-    Missing,
+/// How text becomes tokens, and tokens text.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(super) struct Scheme {
+    /// What text goes through first.
+    pub normalizer: Vec<Normalizer>,
+    /// Cuts text into the pieces that merges work on, and spells them as the vocabulary does.
+    pub splitter: Splitter,
+    /// Whether tokens are spelled in the letters of [`bytes`], not with [`LOW_LINE`] for spaces.
+    pub byte_level: bool,
+    /// Whether a character without a token becomes the tokens of its bytes, `<0x0A>`.
+    pub byte_fallback: bool,
+    /// Whether neighbouring characters without tokens become one unknown token.
+    pub fuse_unknown: bool,
+    /// Whether a piece that is itself a token needs no merges.
+    pub ignore_merges: bool,
+    /// Whether a decoded text loses the space that encoding put in front.
+    pub strips_space: bool,
 }
 
 /// Everything a tokenizer is built from, as a file gives it. [`super::Tokenizer::new`] checks it.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub(crate) struct VocabParts {
     pub(super) scheme: Scheme,
     /// The text of each id; empty where an id is not in use.
     pub(super) tokens: Vec<String>,
     /// The kind of each id.
     pub(super) kinds: Vec<Kind>,
+    /// How control and user-defined tokens are found, where that is not the usual way.
+    pub(super) matching: BTreeMap<u32, Matching>,
     /// Pairs to merge, the most urgent first.
     pub(super) merges: Vec<(String, String)>,
+    /// The token of characters that have none.
+    pub(super) unknown: Option<u32>,
     pub(super) bos: Option<u32>,
     pub(super) adds_bos: bool,
     /// Ids that the file names as ends of a turn or text.
     pub(super) ends: Vec<u32>,
+    /// Tokens that the file calls special by name, whatever type it gives them.
+    pub(super) special: Vec<u32>,
+    /// Whether every token that has parts has merges, as in vocabularies made of scores: then
+    /// merges say nothing of it.
+    pub(super) merges_make_all: bool,
+    /// What of the file is not used, or used otherwise than it says.
+    pub(super) notes: Vec<String>,
 }
 
 /// A checked vocabulary.
@@ -114,45 +106,17 @@ pub(super) struct Vocab {
 }
 
 impl Vocab {
-    /// Checks the tokens of `parts` and takes them.
+    /// Checks the tokens of settled `parts` and takes them.
     pub(super) fn take(parts: &mut VocabParts) -> Result<Self, TokenizerError> {
         let tokens = std::mem::take(&mut parts.tokens);
-        let mut kinds = std::mem::take(&mut parts.kinds);
-        let len = kinds.len();
-        if len != tokens.len() {
-            return Err(TokenizerError::Length { key: "tokenizer.ggml.token_type", len, tokens: tokens.len() });
-        }
-        let mut seen = HashMap::with_capacity(tokens.len());
+        let kinds = std::mem::take(&mut parts.kinds);
         for (id, text) in (0u32..).zip(&tokens) {
             if text.len() > MAX_TOKEN {
                 let len = text.len();
                 return Err(TokenizerError::TokenTooLong { id, len, max: MAX_TOKEN });
             }
-            if text.is_empty() {
-                continue;
-            }
-            if let Some(first) = seen.insert(text.as_str(), id) {
-                let text = text.clone();
-                return Err(TokenizerError::Duplicate { first, second: id, text });
-            }
         }
-        for (text, kind) in tokens.iter().zip(&mut kinds) {
-            if *kind == Kind::UserDefined && looks_like_control(text) {
-                *kind = Kind::Control;
-            }
-        }
-        let byte_level = matches!(parts.scheme, Scheme::ByteLevel { .. });
-        let vocab = Self { tokens, kinds, byte_level };
-        for id in parts.bos.iter().chain(&parts.ends) {
-            if vocab.text(*id).is_none() {
-                return Err(TokenizerError::IdOutOfRange {
-                    key: "the begin or end token".into(),
-                    id: u64::from(*id),
-                    tokens: vocab.len(),
-                });
-            }
-        }
-        Ok(vocab)
+        Ok(Self { tokens, kinds, byte_level: parts.scheme.byte_level })
     }
 
     pub(super) fn len(&self) -> usize {
@@ -175,16 +139,8 @@ impl Vocab {
             .map(|(id, (text, kind))| (id, text.as_str(), *kind))
     }
 
-    /// The ids that end a turn or the text: `named` by the file, and those with a well-known text. In order, each once.
-    pub(super) fn ends(&self, named: &[u32]) -> Vec<u32> {
-        let known = self.iter().filter(|(_, text, kind)| kind.is_control() && ENDS.contains(text)).map(|(id, ..)| id);
-        let mut ends: Vec<u32> = known.chain(named.iter().copied()).collect();
-        ends.sort_unstable();
-        ends.dedup();
-        ends
-    }
-
-    /// Appends the bytes of the text that a token stands for: none for control tokens and ids out of range.
+    /// Appends the bytes of the text that a token stands for: none for control tokens and ids out
+    /// of range.
     pub(super) fn append_bytes(&self, id: u32, out: &mut Vec<u8>) {
         let (Some(text), Some(kind)) = (self.text(id), self.kind(id)) else {
             return;
@@ -218,9 +174,4 @@ impl Vocab {
 pub(super) fn byte_token(text: &str) -> Option<u8> {
     let hex = text.strip_prefix("<0x")?.strip_suffix('>')?;
     (hex.len() == 2).then(|| u8::from_str_radix(hex, 16).ok())?
-}
-
-/// Some files mark turn markers as user-defined: taken by the word, people could then write them.
-fn looks_like_control(text: &str) -> bool {
-    ENDS.contains(&text) || text == "<s>" || (text.starts_with("<|") && text.ends_with("|>"))
 }
