@@ -25,6 +25,7 @@ mod session;
 mod spill;
 mod synthetic;
 pub mod tokenizer;
+mod transcript;
 
 pub use chat::{ChatError, ChatTemplate, Message};
 pub use engine::{Engine, EngineOptions, Spilling};

@@ -63,18 +63,15 @@ impl Session {
     /// Begins a new context with `tokens`, and adds the squares of what each matrix is multiplied with to `squares`.
     ///
     /// # Errors
-    /// As [`Session::prefill`]; then nothing is added.
+    /// As [`Session::prefill`]; then nothing is added. Where the tokens can't be read, the context stays.
     pub async fn observe(&mut self, tokens: &[u32], squares: &mut InputSquares) -> Result<(), Error> {
+        self.check_prompt(tokens)?;
         self.truncate(0);
-        self.check(tokens)?;
         if self.observed.is_empty() {
             let id = self.table.len() as u32;
             let (inputs, bytes) = inputs(&self.engine().inner.llama, id);
             self.table.declare("input squares", bytes);
-            if let Err(error) = self.memory.allocate(&self.table).await {
-                self.table.truncate(id as usize);
-                return Err(error.into());
-            }
+            self.allocate_from(id as usize).await?;
             self.observed = inputs;
         }
         let Some(last) = self.observed.last() else { return Ok(()) };

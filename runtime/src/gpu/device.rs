@@ -1,6 +1,7 @@
 //! An opened device: its capabilities, its faults, and waiting for it.
 
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use godwit_shaders::Caps;
 use godwit_shaders::caps::{BINDING_ALIGNMENT, CPU, GPU, MATRIX_WORKGROUP, WEBGPU};
@@ -8,7 +9,7 @@ use godwit_shaders::matmul::Method;
 
 use super::adapters::{self, AdapterSummary, GpuOptions};
 use super::memory::{Budget, Staging};
-use super::pace::{Pace, SUBMIT_BUDGET};
+use super::pace::{IN_FLIGHT_BUDGET, Pace, SUBMIT_BUDGET};
 use super::pipelines::Pipelines;
 use super::profile::Profiler;
 use super::{GpuError, list};
@@ -29,6 +30,7 @@ pub(super) struct Inner {
     summary: AdapterSummary,
     pub caps: Caps,
     pub budget: Budget,
+    in_flight_budget: Duration,
     fault: Arc<Mutex<Option<GpuError>>>,
 }
 
@@ -105,7 +107,9 @@ impl Gpu {
         let (pipelines, staging, profiler) = Default::default();
         let budget = Budget::new(options.memory);
         let pace = Pace::new(options.submit_budget.unwrap_or(SUBMIT_BUDGET), &caps);
-        let inner = Inner { device, queue, pipelines, staging, profiler, pace, summary, caps, budget, fault };
+        let in_flight_budget = options.in_flight_budget.unwrap_or(IN_FLIGHT_BUDGET);
+        let inner =
+            Inner { device, queue, pipelines, staging, profiler, pace, summary, caps, budget, in_flight_budget, fault };
         Ok(Self { inner: Arc::new(inner) })
     }
 
@@ -127,6 +131,11 @@ impl Gpu {
     /// Bytes of GPU memory that may be used at most, where that was said.
     pub fn memory_budget(&self) -> Option<u64> {
         self.inner.budget.most()
+    }
+
+    /// What the decode steps in flight may take together.
+    pub(crate) fn in_flight_budget(&self) -> Duration {
+        self.inner.in_flight_budget
     }
 
     /// Which variant of each kernel decode and prefill use on this GPU, for people.
