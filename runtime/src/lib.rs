@@ -11,6 +11,8 @@ pub mod format;
 pub mod fuzzing;
 pub mod gpu;
 mod growth;
+#[cfg(test)]
+mod interrupt;
 mod memory;
 pub mod model;
 #[cfg(not(target_arch = "wasm32"))]
@@ -22,6 +24,8 @@ pub mod quantize;
 pub mod sampling;
 pub mod saved;
 mod session;
+#[cfg(test)]
+mod session_tests;
 mod spill;
 mod synthetic;
 pub mod tokenizer;

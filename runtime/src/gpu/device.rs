@@ -167,6 +167,8 @@ impl Gpu {
     /// # Errors
     /// The device failed.
     pub async fn finish(&self) -> Result<(), GpuError> {
+        #[cfg(test)]
+        crate::interrupt::at_wait().await?;
         let (sender, receiver) = futures_channel::oneshot::channel();
         let submitted = self.inner.pace.submitted();
         self.inner.queue.on_submitted_work_done(move || {
@@ -176,6 +178,8 @@ impl Gpu {
         self.wait(None)?;
         receiver.await.map_err(|_| GpuError::Failed { fault: "the device gave no answer".into() })?;
         self.inner.pace.done(submitted);
+        #[cfg(test)]
+        crate::interrupt::at_wait().await?;
         self.check()
     }
 

@@ -93,6 +93,8 @@ impl GpuMemory {
 
     /// A buffer to read so many bytes back through.
     pub(super) async fn staging(&self, bytes: u64) -> Result<wgpu::Buffer, GpuError> {
+        #[cfg(test)]
+        crate::interrupt::at_allocation().await?;
         match self.gpu.inner.staging.take(bytes) {
             Some(staging) => Ok(staging),
             None => {
@@ -218,6 +220,8 @@ impl Readback {
     /// # Errors
     /// The device failed.
     pub async fn finish(&mut self) -> Result<Vec<u8>, GpuError> {
+        #[cfg(test)]
+        crate::interrupt::at_wait().await?;
         self.gpu.wait(Some(self.submission.clone()))?;
         let failed = |fault: String| GpuError::Failed { fault };
         match (&mut self.receiver).await {
@@ -244,6 +248,8 @@ async fn create(gpu: &Gpu, name: &str, bytes: u64, usage: wgpu::BufferUsages) ->
         mapped_at_creation: false,
     });
     let faults = (validation.pop().await, memory.pop().await);
+    #[cfg(test)]
+    crate::interrupt::at_allocation().await?;
     match faults {
         (None, None) => Ok(buffer),
         (Some(error), _) => Err(GpuError::Failed { fault: error.to_string() }),

@@ -1,0 +1,412 @@
+//! Sessions against a model of them: whatever was done before, failed or was dropped, a session
+//! chooses the tokens that a fresh session chooses after the same text.
+
+use std::cell::Cell;
+use std::ops::ControlFlow;
+use std::pin::pin;
+use std::task::{Context, Poll, Waker};
+
+use godwit_shaders::caps::Tuning;
+use pollster::block_on;
+use proptest::prelude::*;
+use proptest::test_runner::{Config, RngAlgorithm, TestCaseError, TestRng, TestRunner};
+
+use crate::interrupt::{self, Kind};
+use crate::quantize::InputSquares;
+use crate::{ContextSize, Engine, EngineOptions, Error, Gpu, GpuOptions, Model, Sampling, Session, Synthetic};
+
+const CONTEXT: u32 = 400;
+const VOCAB: u32 = 512;
+
+/// How a session's engine differs from that of the fresh ones.
+#[derive(Clone, Copy, Debug)]
+struct Setup {
+    kv: &'static str,
+    steps_in_flight: u32,
+    /// Positions in a segment of the KV cache.
+    segment: Option<u32>,
+    /// Positions of the KV cache that the GPU has room for; the others are spilled.
+    resident: Option<u64>,
+}
+
+const SETUPS: [Setup; 5] = [
+    Setup { kv: "f16", steps_in_flight: 1, segment: None, resident: None },
+    Setup { kv: "f16", steps_in_flight: 8, segment: Some(64), resident: None },
+    Setup { kv: "q4_0", steps_in_flight: 8, segment: None, resident: None },
+    Setup { kv: "q4_0", steps_in_flight: 1, segment: Some(128), resident: None },
+    Setup { kv: "q4_0", steps_in_flight: 8, segment: Some(64), resident: Some(224) },
+];
+
+/// An engine for the sessions under test, and one for fresh sessions.
+struct Engines {
+    tested: Engine,
+    fresh: Engine,
+}
+
+impl Engines {
+    fn new(setup: Setup) -> Self {
+        let model = "tiny:q8_0,vocab=512".parse::<Synthetic>().expect("a shape").model().expect("a model");
+        let kv = setup.kv.parse().expect("a type");
+        let options = EngineOptions { context: ContextSize::Tokens(CONTEXT), kv, ..EngineOptions::default() };
+        let fresh = load(&model, 1, None, &options);
+        let session = block_on(fresh.session()).expect("a session");
+        let memory = setup.resident.map(|positions| {
+            let fixed = session.memory();
+            let squares = 12 << 10;
+            fixed.weights + fixed.scratch + squares + positions * session.kv_bytes_per_token()
+        });
+        let options = EngineOptions { segment_tokens: setup.segment, ..options };
+        Self { tested: load(&model, setup.steps_in_flight, memory, &options), fresh }
+    }
+}
+
+fn load(model: &Model, steps_in_flight: u32, memory: Option<u64>, options: &EngineOptions) -> Engine {
+    let gpu = GpuOptions {
+        adapter: std::env::var("GODWIT_ADAPTER").ok(),
+        memory,
+        tuning: Some(Tuning { pass_tokens: 48, workgroups: 1, steps_in_flight, one: None, many: None }),
+        // A slow driver is to have as many steps in flight as a fast one.
+        in_flight_budget: Some(std::time::Duration::from_secs(60)),
+        ..GpuOptions::default()
+    };
+    let gpu = block_on(Gpu::open(&gpu)).expect("a GPU, or the software driver that tests/fetch.sh installs");
+    block_on(Engine::load(gpu, model, options, &mut |_| ())).expect("it loads")
+}
+
+/// What is done to a session.
+#[derive(Clone, Debug)]
+enum Op {
+    /// Stops after so many passes.
+    Prefill {
+        count: usize,
+        seed: u32,
+        passes: usize,
+    },
+    Next {
+        sampling: usize,
+        count: usize,
+    },
+    /// To so many of a hundred parts.
+    Truncate(usize),
+    /// Keeps so many of a hundred parts, and reads others behind them.
+    KeepPrefix {
+        parts: usize,
+        count: usize,
+        seed: u32,
+    },
+    /// From so many of a hundred parts on.
+    Save(usize),
+    Resume {
+        file: usize,
+        damage: Damage,
+    },
+    Score {
+        count: usize,
+        seed: u32,
+    },
+    Logits,
+    Plan,
+    Observe {
+        count: usize,
+        seed: u32,
+    },
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Damage {
+    None,
+    /// After so many of a hundred parts.
+    Cut(usize),
+    Flipped(usize),
+    /// The caller stops it.
+    Stopped,
+}
+
+/// An operation, and at which point of it the runtime is interrupted.
+#[derive(Clone, Debug)]
+struct Action {
+    op: Op,
+    interruption: Option<(u32, Kind)>,
+}
+
+fn actions() -> impl Strategy<Value = Vec<Action>> {
+    let (count, seed) = (1..150_usize, any::<u32>());
+    let damage = prop_oneof![
+        4 => Just(Damage::None),
+        1 => (0..100_usize).prop_map(Damage::Cut),
+        1 => (0..100_usize).prop_map(Damage::Flipped),
+        1 => Just(Damage::Stopped),
+    ];
+    let op = prop_oneof![
+        5 => (count.clone(), seed.clone(), 1..6_usize)
+            .prop_map(|(count, seed, passes)| Op::Prefill { count, seed, passes }),
+        3 => (1..12_usize, seed.clone()).prop_map(|(count, seed)| Op::Prefill { count, seed, passes: 9 }),
+        9 => (0..4_usize, 1..12_usize).prop_map(|(sampling, count)| Op::Next { sampling, count }),
+        2 => (0..100_usize).prop_map(Op::Truncate),
+        2 => (50..=100_usize, 1..60_usize, seed.clone())
+            .prop_map(|(parts, count, seed)| Op::KeepPrefix { parts, count, seed }),
+        2 => (0..100_usize).prop_map(Op::Save),
+        3 => (0..3_usize, damage).prop_map(|(file, damage)| Op::Resume { file, damage }),
+        1 => (count.clone(), seed.clone()).prop_map(|(count, seed)| Op::Score { count, seed }),
+        1 => Just(Op::Logits),
+        1 => Just(Op::Plan),
+        1 => (count, seed).prop_map(|(count, seed)| Op::Observe { count, seed }),
+    ];
+    let kind = prop_oneof![Just(Kind::Fail), Just(Kind::Hang)];
+    let interruption = prop_oneof![2 => Just(None), 1 => (0..24_u32, kind).prop_map(Some)];
+    let action = (op, interruption).prop_map(|(op, interruption)| Action { op, interruption });
+    let begin = (40..150_usize, any::<u32>())
+        .prop_map(|(count, seed)| Action { op: Op::Prefill { count, seed, passes: 9 }, interruption: None });
+    (begin, prop::collection::vec(action, 4..14)).prop_map(|(begin, mut actions)| {
+        actions.insert(0, begin);
+        actions
+    })
+}
+
+/// Ways to choose: two that differ in the seed alone, and one that looks back.
+fn samplings() -> [Sampling; 4] {
+    let warm = Sampling { temperature: 1.5, top_p: 0.95, seed: 7, ..Sampling::default() };
+    [
+        Sampling::greedy(),
+        warm.clone(),
+        Sampling { seed: 8, ..warm },
+        Sampling { repetition_penalty: 1.3, logit_bias: vec![(3, 2.0)], ..Sampling::greedy() },
+    ]
+}
+
+fn text(count: usize, seed: u32) -> Vec<u32> {
+    (0..count as u32).map(|i| seed.wrapping_add(i).wrapping_mul(2_654_435_761).rotate_left(9) % VOCAB).collect()
+}
+
+/// Runs a future to its end. None: it was interrupted, and dropped.
+fn drive<T>(future: impl Future<Output = Result<T, Error>>) -> Option<Result<T, Error>> {
+    let mut future = pin!(future);
+    loop {
+        if let Poll::Ready(result) = future.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
+            return Some(result);
+        }
+        if interrupt::has_struck() {
+            return None;
+        }
+        std::thread::yield_now();
+    }
+}
+
+struct Saved {
+    bytes: Vec<u8>,
+    tokens: Vec<u32>,
+    first: usize,
+}
+
+/// A session under test, and what it should hold.
+struct Tested<'a> {
+    engines: &'a Engines,
+    session: Session,
+    tokens: Vec<u32>,
+    files: Vec<Saved>,
+    /// Tokens that were compared.
+    compared: usize,
+}
+
+type Outcome = Result<(), TestCaseError>;
+
+impl<'a> Tested<'a> {
+    fn new(engines: &'a Engines) -> Self {
+        let session = block_on(engines.tested.session()).expect("a session");
+        Self { engines, session, tokens: Vec::new(), files: Vec::new(), compared: 0 }
+    }
+
+    /// Does something, and compares what is left of it.
+    fn act(&mut self, Action { op, interruption }: &Action) -> Outcome {
+        if let &Some((points, kind)) = interruption {
+            interrupt::arm(points, kind);
+        }
+        match op {
+            &Op::Prefill { count, seed, passes } => self.prefill(&text(count, seed), passes),
+            &Op::Next { sampling, count } => self.next(&samplings()[sampling], count),
+            &Op::Truncate(parts) => {
+                interrupt::disarm();
+                self.session.truncate(self.tokens.len() * parts / 100);
+                self.tokens.truncate(self.tokens.len() * parts / 100);
+                Ok(())
+            }
+            &Op::KeepPrefix { parts, count, seed } => {
+                let mut wanted = self.tokens[..self.tokens.len() * parts / 100].to_vec();
+                wanted.extend(text(count, seed));
+                let kept = self.session.keep_prefix(&wanted);
+                prop_assert!(self.tokens[..kept] == wanted[..kept]);
+                self.tokens.truncate(kept);
+                self.prefill(&wanted[kept..], 9)
+            }
+            &Op::Save(parts) => self.save(self.tokens.len() * parts / 100 / 32 * 32),
+            &Op::Resume { file, damage } => self.resume(file, damage),
+            &Op::Score { count, seed } => {
+                let (text, mut count) = (text(count, seed), 0);
+                let result = drive(self.session.score(&text, &mut |_, _| count += 1));
+                if let Some(Ok(())) = result {
+                    prop_assert_eq!(count, text.len());
+                }
+                self.appended(&text, result)
+            }
+            Op::Logits => {
+                let result = drive(self.session.logits());
+                self.unchanged(result.map(|result| result.map(|_| ())))
+            }
+            Op::Plan => {
+                let result = drive(self.session.plan_text());
+                self.unchanged(result.map(|result| result.map(|_| ())))
+            }
+            &Op::Observe { count, seed } => {
+                let text = text(count, seed);
+                let result = drive(self.session.observe(&text, &mut InputSquares::default()));
+                self.tokens.clear();
+                self.appended(&text, result)
+            }
+        }
+    }
+
+    /// After something whose result must be good, unless it was interrupted or there is a reason.
+    fn check<T: std::fmt::Debug>(&self, result: &Option<Result<T, Error>>, added: usize) -> Outcome {
+        let interrupted = interrupt::disarm();
+        match result {
+            None | Some(Ok(_) | Err(Error::Stopped)) => {}
+            Some(Err(Error::ContextFull { .. })) => prop_assert!(self.tokens.len() + added > CONTEXT as usize),
+            Some(Err(Error::Empty)) => prop_assert!(self.tokens.is_empty()),
+            Some(Err(error)) => prop_assert!(interrupted, "{error}"),
+        }
+        Ok(())
+    }
+
+    fn unchanged(&mut self, result: Option<Result<(), Error>>) -> Outcome {
+        self.check(&result, 1)?;
+        prop_assert_eq!(self.session.tokens(), &self.tokens[..]);
+        Ok(())
+    }
+
+    /// After reading a text: all of it is there, or as much as was done.
+    fn appended(&mut self, text: &[u32], result: Option<Result<(), Error>>) -> Outcome {
+        self.check(&result, text.len())?;
+        let found = self.session.tokens();
+        prop_assert!(found.starts_with(&self.tokens), "{result:?}");
+        prop_assert!(text.starts_with(&found[self.tokens.len()..]), "{result:?}");
+        if let Some(Ok(())) = result {
+            prop_assert_eq!(found.len(), self.tokens.len() + text.len());
+        }
+        self.tokens = found.to_vec();
+        Ok(())
+    }
+
+    fn prefill(&mut self, text: &[u32], passes: usize) -> Outcome {
+        let mut left = passes;
+        let result = drive(self.session.prefill(text, &mut |_, _| {
+            left -= 1;
+            if left == 0 { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+        }));
+        self.appended(text, result)
+    }
+
+    /// Chooses tokens; a fresh session chooses the same.
+    fn next(&mut self, sampling: &Sampling, count: usize) -> Outcome {
+        let begin = self.tokens.len();
+        for _ in 0..count {
+            let result = drive(self.session.next(sampling));
+            self.check(&result, 1)?;
+            if let Some(Ok(token)) = result {
+                self.tokens.push(token);
+            }
+            prop_assert_eq!(self.session.tokens(), &self.tokens[..]);
+        }
+        let (text, chosen) = self.tokens.split_at(begin);
+        if chosen.is_empty() {
+            return Ok(());
+        }
+        let mut fresh = block_on(self.engines.fresh.session()).expect("a session");
+        block_on(fresh.prefill(text, &mut |_, _| ControlFlow::Continue(()))).expect("room");
+        for (i, &token) in chosen.iter().enumerate() {
+            let expected = block_on(fresh.next(sampling)).expect("a token");
+            prop_assert_eq!(token, expected, "token {} after {}", i, begin);
+        }
+        self.compared += chosen.len();
+        Ok(())
+    }
+
+    fn save(&mut self, first: usize) -> Outcome {
+        let (mut bytes, end) = (Vec::new(), self.tokens.len());
+        let mut go = |_, _| ControlFlow::Continue(());
+        let result = drive(self.session.save(&mut bytes, first..end, serde_json::Value::Null, &mut go));
+        if let Some(Ok(())) = result {
+            self.files.push(Saved { bytes, tokens: self.tokens.clone(), first });
+        }
+        self.unchanged(result)
+    }
+
+    fn resume(&mut self, file: usize, damage: Damage) -> Outcome {
+        let Some(Saved { bytes, tokens, first }) = self.files.iter().rev().nth(file) else {
+            interrupt::disarm();
+            return Ok(());
+        };
+        let (mut bytes, first) = (bytes.clone(), *first);
+        match damage {
+            Damage::None | Damage::Stopped => {}
+            Damage::Cut(parts) => bytes.truncate(bytes.len() * parts / 100),
+            Damage::Flipped(parts) => {
+                let at = bytes.len() * parts / 100;
+                bytes[at] ^= 0x10;
+            }
+        }
+        let mut progress = |_, _| match damage {
+            Damage::Stopped => ControlFlow::Break(()),
+            _ => ControlFlow::Continue(()),
+        };
+        let result = drive(self.session.resume(&mut &bytes[..], None, &mut progress));
+        let interrupted = interrupt::disarm();
+        let found = self.session.tokens();
+        match result {
+            Some(Ok(_)) => {
+                prop_assert!(matches!(damage, Damage::None));
+                prop_assert_eq!(found, &tokens[..]);
+            }
+            result => {
+                let follows = self.tokens.len() >= first && self.tokens[..first] == tokens[..first];
+                prop_assert!(interrupted || !follows || !matches!(damage, Damage::None), "{result:?}");
+                prop_assert!(found == self.tokens || follows && found == &tokens[..first], "{result:?}");
+            }
+        }
+        self.tokens = found.to_vec();
+        Ok(())
+    }
+}
+
+fn run(engines: &Engines, actions: &[Action]) -> Result<usize, TestCaseError> {
+    let mut tested = Tested::new(engines);
+    for action in actions {
+        let done = tested.act(action);
+        interrupt::disarm();
+        done?;
+    }
+    if tested.tokens.is_empty() {
+        tested.prefill(&text(5, 1), 9)?;
+    }
+    tested.next(&Sampling::greedy(), 4)?;
+    Ok(tested.compared)
+}
+
+#[test]
+fn sessions_agree_with_fresh_ones() {
+    let cases = std::env::var("PROPTEST_CASES").ok().and_then(|text| text.parse().ok()).unwrap_or(12);
+    for setup in SETUPS {
+        let engines = Engines::new(setup);
+        // The same cases at each run.
+        let rng = TestRng::from_seed(RngAlgorithm::ChaCha, &[7; 32]);
+        let config = Config { cases, max_shrink_iters: 200, failure_persistence: None, ..Config::default() };
+        let compared = Cell::new(0);
+        let result = TestRunner::new_with_rng(config, rng).run(&actions(), |actions| {
+            compared.set(compared.get() + run(&engines, &actions)?);
+            Ok(())
+        });
+        if let Err(error) = result {
+            panic!("{setup:?}: {error}");
+        }
+        assert!(compared.get() > 10 * cases as usize, "{setup:?}: {} tokens", compared.get());
+    }
+}
