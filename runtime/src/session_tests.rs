@@ -110,6 +110,8 @@ enum Op {
         count: usize,
         seed: u32,
     },
+    /// So many tokens more. They are forgotten afterwards.
+    Noise(usize),
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -151,6 +153,7 @@ fn actions() -> impl Strategy<Value = Vec<Action>> {
         1 => Just(Op::Logits),
         1 => Just(Op::Plan),
         1 => (count, seed).prop_map(|(count, seed)| Op::Observe { count, seed }),
+        1 => (1..100_usize).prop_map(Op::Noise),
     ];
     let kind = prop_oneof![Just(Kind::Fail), Just(Kind::Hang)];
     let interruption = prop_oneof![2 => Just(None), 1 => (0..24_u32, kind).prop_map(Some)];
@@ -206,6 +209,8 @@ struct Tested<'a> {
     files: Vec<Saved>,
     /// Tokens that were compared.
     compared: usize,
+    /// Whether an operation was interrupted.
+    struck: bool,
 }
 
 type Outcome = Result<(), TestCaseError>;
@@ -213,7 +218,7 @@ type Outcome = Result<(), TestCaseError>;
 impl<'a> Tested<'a> {
     fn new(engines: &'a Engines) -> Self {
         let session = block_on(engines.tested.session()).expect("a session");
-        Self { engines, session, tokens: Vec::new(), files: Vec::new(), compared: 0 }
+        Self { engines, session, tokens: Vec::new(), files: Vec::new(), compared: 0, struck: false }
     }
 
     /// Does something, and compares what is left of it.
@@ -262,12 +267,26 @@ impl<'a> Tested<'a> {
                 self.tokens.clear();
                 self.appended(&text, result)
             }
+            &Op::Noise(count) => {
+                let end = self.tokens.len() + count;
+                let result = drive(self.session.fill_with_noise(end));
+                self.check(&result, count)?;
+                let kept = self.tokens.len() / 32 * 32;
+                let found = self.session.tokens();
+                if found != self.tokens {
+                    prop_assert!(found[..kept] == self.tokens[..kept] && found[kept..].iter().all(|&id| id == 0));
+                    self.session.truncate(kept);
+                    self.tokens.truncate(kept);
+                }
+                Ok(())
+            }
         }
     }
 
     /// After something whose result must be good, unless it was interrupted or there is a reason.
-    fn check<T: std::fmt::Debug>(&self, result: &Option<Result<T, Error>>, added: usize) -> Outcome {
+    fn check<T: std::fmt::Debug>(&mut self, result: &Option<Result<T, Error>>, added: usize) -> Outcome {
         let interrupted = interrupt::disarm();
+        self.struck |= interrupted;
         match result {
             None | Some(Ok(_) | Err(Error::Stopped)) => {}
             Some(Err(Error::ContextFull { .. })) => prop_assert!(self.tokens.len() + added > CONTEXT as usize),
@@ -360,6 +379,7 @@ impl<'a> Tested<'a> {
         };
         let result = drive(self.session.resume(&mut &bytes[..], None, &mut progress));
         let interrupted = interrupt::disarm();
+        self.struck |= interrupted;
         let found = self.session.tokens();
         match result {
             Some(Ok(_)) => {
@@ -408,5 +428,62 @@ fn sessions_agree_with_fresh_ones() {
             panic!("{setup:?}: {error}");
         }
         assert!(compared.get() > 10 * cases as usize, "{setup:?}: {} tokens", compared.get());
+    }
+}
+
+/// Operations that are interrupted at each of their points in turn, and what comes before them.
+fn interrupted() -> Vec<(&'static str, Vec<Op>, Op)> {
+    let prefill = |count, seed| Op::Prefill { count, seed, passes: 9 };
+    let next = |count| Op::Next { sampling: 0, count };
+    let resume = Op::Resume { file: 0, damage: Damage::None };
+    vec![
+        ("a prompt that grows the cache, with tokens in flight", vec![prefill(50, 1), next(4)], prefill(100, 2)),
+        ("the first token", vec![prefill(50, 1)], next(1)),
+        ("steps ahead, where the cache grows", vec![prefill(53, 1), next(7)], next(1)),
+        ("the last token's logits", vec![prefill(90, 1), next(4), Op::Truncate(90)], Op::Logits),
+        ("a page that the rings lack", vec![prefill(190, 1), Op::Truncate(50)], prefill(10, 2)),
+        ("the logits of a page that the rings lack", vec![prefill(190, 1), Op::Truncate(50)], next(1)),
+        ("scoring, with tokens in flight", vec![prefill(50, 1), next(4)], Op::Score { count: 30, seed: 2 }),
+        (
+            // The file's first token is the 65th. The tokens in flight are others than the file's.
+            "resuming behind the last token, with tokens in flight",
+            vec![prefill(64, 1), prefill(60, 2), Op::Save(55), Op::Truncate(52), next(4)],
+            resume,
+        ),
+        ("noise", vec![prefill(70, 1), next(4)], Op::Noise(100)),
+        ("measuring", vec![prefill(50, 1), next(4)], Op::Observe { count: 60, seed: 2 }),
+    ]
+}
+
+#[test]
+fn sessions_are_interrupted_at_every_point() {
+    for setup in [SETUPS[2], SETUPS[4]] {
+        let engines = Engines::new(setup);
+        for (what, before, op) in interrupted() {
+            let mut points = 0;
+            // All of the first ones; of many, that come from segments that leave the GPU, every third.
+            for point in (0..12).chain((12..).step_by(3)) {
+                let mut struck = false;
+                for kind in [Kind::Fail, Kind::Hang] {
+                    let mut tested = Tested::new(&engines);
+                    let at = |error: TestCaseError| panic!("{setup:?}: {what}, {kind:?} at point {point}: {error}");
+                    for op in &before {
+                        tested.act(&Action { op: op.clone(), interruption: None }).unwrap_or_else(at);
+                    }
+                    tested.act(&Action { op: op.clone(), interruption: Some((point, kind)) }).unwrap_or_else(at);
+                    struck |= std::mem::take(&mut tested.struck);
+                    if tested.tokens.is_empty() {
+                        tested.prefill(&text(5, 1), 9).unwrap_or_else(at);
+                    }
+                    // As many as were in flight, and as many again.
+                    tested.next(&Sampling::greedy(), 12).unwrap_or_else(at);
+                }
+                points += u32::from(struck);
+                if !struck {
+                    break;
+                }
+            }
+            assert!(points > 1, "{setup:?}: {what} has {points} points");
+        }
     }
 }
