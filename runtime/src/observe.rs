@@ -63,10 +63,9 @@ impl Session {
     /// Begins a new context with `tokens`, and adds the squares of what each matrix is multiplied with to `squares`.
     ///
     /// # Errors
-    /// As [`Session::prefill`]; then nothing is added. Where the tokens can't be read, the context stays.
+    /// As [`Session::prefill`]; then nothing is added. Where the tokens do not fit, or the sums, the context stays.
     pub async fn observe(&mut self, tokens: &[u32], squares: &mut InputSquares) -> Result<(), Error> {
         self.check_prompt(tokens)?;
-        self.truncate(0);
         if self.observed.is_empty() {
             let id = self.table.len() as u32;
             let (inputs, bytes) = inputs(&self.engine().inner.llama, id);
@@ -74,6 +73,7 @@ impl Session {
             self.allocate_from(id as usize).await?;
             self.observed = inputs;
         }
+        self.truncate(0);
         let Some(last) = self.observed.last() else { return Ok(()) };
         let all = BufferRef { offset: 0, bytes: last.sums.offset + last.sums.bytes, ..last.sums };
         self.memory.write(all, 0, &vec![0; all.bytes as usize]);
