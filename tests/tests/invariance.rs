@@ -375,7 +375,10 @@ fn prompts_that_do_not_fit_are_refused_first() {
     block_on(cache.prefill(&mut session, &prompt[1..50], &mut go)).expect("room");
     let held = session.tokens().to_vec();
 
-    let mut never = |done: usize, all: usize| panic!("{done} of {all} were read");
+    let mut never = |done: usize, all: usize| {
+        assert_eq!(done, usize::MAX, "of {all} tokens some were read");
+        ControlFlow::Break(())
+    };
     let refused = Error::ContextFull { tokens: 4201, used: 0, context: 4200 };
     assert_eq!(block_on(cache.prefill(&mut session, &prompt, &mut never)), Err(refused.clone()));
     let foreign = [&prompt[..4150], &[512]].concat();
@@ -385,7 +388,7 @@ fn prompts_that_do_not_fit_are_refused_first() {
     assert_eq!(block_on(session.observe(&prompt, &mut squares)), Err(refused));
     assert_eq!(block_on(session.observe(&foreign, &mut squares)), Err(unknown));
     assert!(block_on(session.prefill(&prompt, &mut never)).is_err());
-    assert!(block_on(session.score(&prompt, &mut |_, _| panic!("it is scored"))).is_err());
+    assert!(block_on(session.score(&prompt, &mut |at, _| assert_eq!(at, usize::MAX, "scored"))).is_err());
 
     assert_eq!(session.tokens(), held);
     assert_eq!(std::fs::read_dir(folder.path()).expect("a folder").count(), 0);
