@@ -54,6 +54,7 @@ impl<'a> Contexts<'a> {
 
     /// Brings the session to hold exactly these tokens, with a progress bar. Stops at Ctrl-C.
     pub async fn prefill(&self, session: &mut Session, tokens: &[u32]) -> anyhow::Result<Reuse> {
+        session.check_prompt(tokens)?;
         let spilled = session.spilled_bytes();
         let bar = bar("reading", "{pos}/{len} tokens, {per_sec}");
         bar.set_length(tokens.len() as u64);

@@ -1,29 +1,14 @@
 //! One token after the other: chosen on the GPU, and run through the transformer before the host has heard of it.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::HashMap;
 
 use godwit_shaders::adjust::{Adjustment, FORBID};
 use godwit_shaders::sample::{Choice, NO_TOKEN};
 use godwit_shaders::{BufferRef, Step};
 
 use crate::error::Error;
-use crate::gpu::Readback;
 use crate::sampling::Sampling;
 use crate::session::{Session, Work};
-
-/// Seconds of steps that are in flight at most: what is lost where a reply ends. A browser takes as long to hear of a token.
-const IN_FLIGHT: f64 = 0.1;
-
-/// Tokens that are ahead of what the host knows.
-#[derive(Default)]
-pub(crate) struct Ahead {
-    chosen: VecDeque<Readback>,
-    /// How they were chosen.
-    sampling: Option<Sampling>,
-    /// Tokens in a row that were asked for with it. No more than that are chosen ahead: who changes how with every token loses
-    /// nothing.
-    asked: u32,
-}
 
 impl Session {
     /// Chooses the next token, and appends it.
@@ -34,66 +19,73 @@ impl Session {
     ///
     /// # Errors
     /// There are no tokens yet, no room for another, a parameter is out of range, the logits are not finite, or the GPU
-    /// fails.
+    /// fails. Then no token is appended. Tokens that were chosen before the GPU failed are returned first.
     pub async fn next(&mut self, sampling: &Sampling) -> Result<u32, Error> {
         sampling.validate(self.engine().model().config().vocab)?;
         self.check_room(1)?;
-        if !self.has_logits || self.ahead.sampling.as_ref() != Some(sampling) {
+        if !self.transcript.continues(sampling) {
             self.ensure_logits().await?;
-            self.ahead.sampling = Some(sampling.clone());
+            self.transcript.begin_choosing(sampling.clone());
         }
-        self.ahead.asked += 1;
-        // Should the caller give up on this future, it begins with new logits.
-        self.has_logits = false;
-        let first = self.tokens().len() as u32;
+        let room = self.context() as usize - self.tokens().len();
         let mut most = 1;
-        while (self.ahead.chosen.len() as u32) < most.min(self.ahead.asked).min(self.context() - first) {
-            most = self.step_ahead(sampling, first + self.ahead.chosen.len() as u32).await?;
+        while self.transcript.in_flight() < self.transcript.most_in_flight().min(most).min(room) {
+            let position = self.tokens().len() + self.transcript.in_flight();
+            match self.step_ahead(sampling, position as u32).await {
+                Ok(fit) => most = fit,
+                Err(error) if self.transcript.in_flight() == 0 => return Err(error),
+                Err(error) => {
+                    tracing::debug!("a step ahead failed and is tried again when it is needed: {error}");
+                    self.transcript.stop_ahead();
+                }
+            }
         }
-        let Some(chosen) = self.ahead.chosen.pop_front() else { return Err(Error::Empty) };
-        let token: u32 = bytemuck::pod_read_unaligned(&chosen.finish().await?);
-        if token == NO_TOKEN {
-            self.forget_ahead();
-            return Err(Error::LogitsNotFinite { position: self.tokens.len().saturating_sub(1) });
+        let Some(chosen) = self.transcript.first_in_flight() else { return Err(Error::Empty) };
+        match chosen.finish().await {
+            Ok(bytes) => match bytemuck::pod_read_unaligned(&bytes) {
+                NO_TOKEN => {
+                    self.transcript.forget_in_flight();
+                    Err(Error::LogitsNotFinite { position: self.tokens().len().saturating_sub(1) })
+                }
+                token => {
+                    self.transcript.accept(token);
+                    Ok(token)
+                }
+            },
+            Err(error) => {
+                self.transcript.forget_in_flight();
+                Err(error.into())
+            }
         }
-        self.tokens.push(token);
-        self.has_logits = true;
-        Ok(token)
     }
 
     /// Tokens that were chosen, and run through the transformer, before anyone asked for them.
     pub fn tokens_ahead(&self) -> u32 {
-        self.ahead.chosen.len() as u32
+        self.transcript.in_flight() as u32
     }
 
     /// Has the token of this position chosen and run through the transformer. Returns how many such steps may be in flight.
-    async fn step_ahead(&mut self, sampling: &Sampling, position: u32) -> Result<u32, Error> {
+    async fn step_ahead(&mut self, sampling: &Sampling, position: u32) -> Result<usize, Error> {
         let pass = self.reserve(position, 1).await?;
         let adjusted = self.write_choice(sampling, position).await?;
         let choose = Work::Choose { greedy: sampling.is_greedy(), adjusted };
+        let (work, step) = (Work::Decode(pass), Step::new(position, 1));
+        // Both are prepared before anything is submitted: a lack of memory changes nothing.
         self.prepare(choose).await?;
+        let expected = self.prepare(work).await?.expected_seconds(step);
+        self.transcript.begin_step(position as usize + 1);
         let chosen = BufferRef { bytes: 4, ..self.scratch.tokens };
         let chosen = self.prepared[&choose].submit_and_read(&self.memory, Step::default(), chosen).await?;
-        let (work, step) = (Work::Decode(pass), Step::new(position, 1));
         self.submit(work, step).await?;
-        self.note_recent(position as usize + 1);
-        self.ahead.chosen.push_back(chosen);
-        let most = self.engine().gpu().caps().tuning.steps_in_flight;
+        self.transcript.complete_step(chosen);
+        let gpu = self.engine().gpu();
+        let most = gpu.caps().tuning.steps_in_flight;
         // Penalties count the tokens so far, and what comes from the host is waited for.
         if most <= 1 || sampling.has_penalties() || self.spilled_bytes() > 0 {
             return Ok(1);
         }
-        let fit = IN_FLIGHT / self.prepare(work).await?.expected_seconds(step).max(1e-6);
-        Ok((fit as u32).clamp(1, most))
-    }
-
-    /// Forgets what was chosen ahead, and with it the logits after that.
-    pub(crate) fn forget_ahead(&mut self) {
-        (self.ahead.sampling, self.ahead.asked) = (None, 0);
-        if !self.ahead.chosen.is_empty() {
-            self.ahead.chosen.clear();
-            self.has_logits = false;
-        }
+        let fit = gpu.in_flight_budget().as_secs_f64() / expected.max(1e-6);
+        Ok((fit as u32).clamp(1, most) as usize)
     }
 
     /// Tells the GPU how to choose the token of this position. Returns whether any logit is to be adjusted.
@@ -101,8 +93,8 @@ impl Session {
         let mut adjustments: HashMap<u32, Adjustment> = HashMap::new();
         let entry = |token| Adjustment { token, seen: 0, bias: 0.0, reserved: 0 };
         if sampling.has_penalties() {
-            let window = self.tokens.len().saturating_sub(sampling.penalty_window as usize);
-            for &token in &self.tokens[window..] {
+            let window = self.tokens().len().saturating_sub(sampling.penalty_window as usize);
+            for &token in &self.tokens()[window..] {
                 adjustments.entry(token).or_insert_with(|| entry(token)).seen += 1;
             }
         }

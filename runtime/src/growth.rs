@@ -1,14 +1,33 @@
 //! How a session's KV cache grows: on the GPU as long as there is room, then with its oldest segments on the host.
 
-use godwit_shaders::Segment;
 use godwit_shaders::rope_attend::SHALLOW;
+use godwit_shaders::{Buffers, Segment};
 
 use crate::error::Error;
+use crate::gpu::GpuMemory;
 use crate::model::Pass;
 use crate::session::Session;
 
 /// Bytes of buffers that were let go of, and that the GPU may still need, before it is waited for.
 const LET_GO: u64 = 64 << 20;
+
+/// An allocation under way: what is there of it is given back, unless it is complete.
+struct Allocation<'a> {
+    table: &'a mut Buffers,
+    memory: &'a mut GpuMemory,
+    /// The first buffer of it.
+    before: usize,
+    is_complete: bool,
+}
+
+impl Drop for Allocation<'_> {
+    fn drop(&mut self) {
+        if !self.is_complete {
+            self.table.truncate(self.before);
+            self.memory.truncate(self.before);
+        }
+    }
+}
 
 impl Session {
     /// Makes room in the KV cache for the token at `position`; the pass for up to `wanted` tokens from there.
@@ -36,22 +55,19 @@ impl Session {
     /// Allocates the next segment, of the usual length or of fewer positions; all of it or nothing.
     async fn grow(&mut self, most: Option<u32>) -> Result<(), Error> {
         let before = self.table.len();
-        self.kv.grow(&mut self.table, most);
-        let allocated = self.allocate_from(before).await;
-        if allocated.is_err() {
-            self.kv.shrink();
-        }
-        allocated
+        let segments = self.kv.declare_next(&mut self.table, most);
+        self.allocate_from(before).await?;
+        self.kv.push(segments);
+        Ok(())
     }
 
-    /// Allocates what the table has from `before` on; all of it or nothing.
-    async fn allocate_from(&mut self, before: usize) -> Result<(), Error> {
-        let allocated = self.memory.allocate(&self.table).await;
-        if allocated.is_err() {
-            self.table.truncate(before);
-            self.memory.truncate(before);
-        }
-        Ok(allocated?)
+    /// Allocates what the table has from `before` on; all of it or nothing, also where the future is dropped.
+    pub(crate) async fn allocate_from(&mut self, before: usize) -> Result<(), Error> {
+        let mut allocation =
+            Allocation { table: &mut self.table, memory: &mut self.memory, before, is_complete: false };
+        allocation.memory.allocate(allocation.table).await?;
+        allocation.is_complete = true;
+        Ok(())
     }
 
     /// Makes one segment of all, after growth, as long as it is none too large: attention is then one launch a layer. Where
@@ -204,6 +220,8 @@ impl Session {
     /// place of the unused ones after it.
     async fn bring_back(&mut self, number: usize) -> Result<(), Error> {
         self.prepared.clear();
+        // Tokens in flight may lie in the segments that go.
+        self.transcript.forget_in_flight();
         for unused in self.kv.cut(number + 1).into_iter().flatten() {
             match (unused.host, &mut self.spill) {
                 (Some(piece), Some(spill)) => spill.forget(piece),

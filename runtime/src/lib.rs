@@ -11,6 +11,8 @@ pub mod format;
 pub mod fuzzing;
 pub mod gpu;
 mod growth;
+#[cfg(test)]
+mod interrupt;
 #[cfg(not(target_arch = "wasm32"))]
 mod kinds;
 mod memory;
@@ -26,9 +28,12 @@ pub mod quantize;
 pub mod sampling;
 pub mod saved;
 mod session;
+#[cfg(test)]
+mod session_tests;
 mod spill;
 mod synthetic;
 pub mod tokenizer;
+mod transcript;
 
 pub use chat::{ChatError, ChatTemplate, Message};
 pub use engine::{Engine, EngineOptions, Spilling};

@@ -63,20 +63,18 @@ impl Session {
     /// Begins a new context with `tokens`, and adds the squares of what each matrix is multiplied with to `squares`.
     ///
     /// # Errors
-    /// As [`Session::prefill`], or a matrix's inputs are not finite; then nothing is added.
+    /// As [`Session::prefill`], or a matrix's inputs are not finite; then nothing is added. Where the tokens do not fit, or
+    /// the sums, the context stays.
     pub async fn observe(&mut self, tokens: &[u32], squares: &mut InputSquares) -> Result<(), Error> {
-        self.truncate(0);
-        self.check(tokens)?;
+        self.check_prompt(tokens)?;
         if self.observed.is_empty() {
             let id = self.table.len() as u32;
             let (inputs, bytes) = inputs(&self.engine().inner.llama, id);
             self.table.declare("input squares", bytes);
-            if let Err(error) = self.memory.allocate(&self.table).await {
-                self.table.truncate(id as usize);
-                return Err(error.into());
-            }
+            self.allocate_from(id as usize).await?;
             self.observed = inputs;
         }
+        self.truncate(0);
         let Some(last) = self.observed.last() else { return Ok(()) };
         let all = BufferRef { offset: 0, bytes: last.sums.offset + last.sums.bytes, ..last.sums };
         self.memory.write(all, 0, &vec![0; all.bytes as usize]).await?;

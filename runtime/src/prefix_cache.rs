@@ -154,13 +154,14 @@ impl PrefixCache {
     /// damaged is deleted; one that can't be read stays.
     ///
     /// # Errors
-    /// As [`Session::prefill`].
+    /// As [`Session::prefill`]. A prompt that does not fit the context is refused before anything changes.
     pub async fn prefill(
         &self,
         session: &mut Session,
         tokens: &[u32],
         progress: &mut dyn FnMut(usize, usize) -> ControlFlow<()>,
     ) -> Result<Reuse, Error> {
+        session.check_prompt(tokens)?;
         let mut reuse = Reuse { kept: session.keep_prefix(tokens), ..Reuse::default() };
         // Later blocks are touched first: where room is needed, a chain loses its end, not its beginning.
         let mut used = Vec::new();

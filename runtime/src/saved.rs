@@ -232,7 +232,7 @@ impl Session {
             }
             for (part, readback) in parts {
                 match (readback, part.host, &self.spill) {
-                    (Some(readback), ..) => bytes = readback.finish().await?,
+                    (Some(mut readback), ..) => bytes = readback.finish().await?,
                     (None, Some((piece, from)), Some(spill)) => {
                         bytes.resize(part.gpu.bytes as usize, 0);
                         spill.read(piece, from, &mut bytes)?;
@@ -255,7 +255,9 @@ impl Session {
     ///
     /// # Errors
     /// The file is damaged, foreign, or of other tokens; it does not fit; the GPU fails, or `progress` said
-    /// [`ControlFlow::Break`]. Then the session is left with the tokens before the file's first position.
+    /// [`ControlFlow::Break`]. A file that is foreign, of other tokens, or too long is refused before anything changes; after
+    /// any other error, and where the future is dropped, the session is left with the tokens before the file's first position
+    /// at least.
     pub async fn resume(
         &mut self,
         input: &mut dyn Read,
@@ -290,11 +292,12 @@ impl Session {
         if self.tokens().len() < first {
             return Err(SavedError::Tokens(self.tokens().len()).into());
         }
-        self.truncate(first);
         let vocab = self.engine().model().config().vocab;
         if ids.iter().any(|&id| id >= vocab) {
             return Err(SavedError::Damaged("a token does not exist").into());
         }
+        // Nothing was written until here, and what is written from here on is no token of the session before all is verified.
+        self.transcript.overwrite_from(first);
         for run in runs(header.first, header.count) {
             self.reserve(run.end - 1, 1).await?;
             for part in self.cached(run.clone()) {
@@ -320,7 +323,7 @@ impl Session {
         if input.inner.read(&mut [0]).map_err(SavedError::from)? != 0 {
             return Err(SavedError::Damaged("something follows its end").into());
         }
-        self.append_computed(&ids[first..]);
+        self.transcript.append_cached(&ids[first..]);
         Ok(header)
     }
 

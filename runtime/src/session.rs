@@ -1,7 +1,7 @@
 //! A conversation: tokens, their KV cache, and the next token.
 
 use std::collections::HashMap;
-use std::ops::ControlFlow;
+use std::ops::{ControlFlow, Range};
 
 use godwit_shaders::adjust::adjust;
 use godwit_shaders::argmax::argmax;
@@ -9,14 +9,14 @@ use godwit_shaders::kv::noise;
 use godwit_shaders::sample::sample;
 use godwit_shaders::{Buffers, Plan, Step};
 
-use crate::decode::Ahead;
 use crate::engine::{Engine, Spilling};
 use crate::error::Error;
-use crate::gpu::{GpuMemory, Prepared};
+use crate::gpu::{GpuMemory, Prepared, Readback};
 use crate::memory::{MemoryUse, heads, kv_bytes};
 use crate::model::{Kv, Pass, SCORED, Scratch};
 use crate::observe::{Input, observed};
 use crate::spill::Spill;
+use crate::transcript::Transcript;
 
 /// What a prepared plan does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -48,13 +48,8 @@ pub struct Session {
     pub(crate) scratch: Scratch,
     /// Tokens of a prefill pass.
     pub(crate) chunk: u32,
-    pub(crate) tokens: Vec<u32>,
-    /// The first position from which on all tokens' keys and values are in the rings of [`Recent`](godwit_shaders::Recent).
-    pub(crate) recent_from: usize,
-    /// Whether the logits on the GPU are those after the last token, and those that are ahead of it.
-    pub(crate) has_logits: bool,
-    /// Tokens that were chosen, and run through the transformer, before anyone has asked for them.
-    pub(crate) ahead: Ahead,
+    /// The tokens, and what the GPU has of them. Nothing else says so.
+    pub(crate) transcript: Transcript<Readback>,
     pub(crate) prepared: HashMap<Work, Prepared>,
     /// What [`Session::observe`] sums up, once it was asked to.
     pub(crate) observed: Vec<Input>,
@@ -75,28 +70,15 @@ impl Session {
             Spilling::Never => None,
             Spilling::Host { memory } => Some(Spill::new(memory)),
         };
-        let (tokens, prepared) = (Vec::new(), HashMap::new());
-        let (recent_from, has_logits, ahead, observed) = (0, false, Ahead::default(), Vec::new());
-        Ok(Self {
-            engine,
-            table,
-            memory,
-            kv,
-            spill,
-            scratch,
-            chunk,
-            tokens,
-            recent_from,
-            has_logits,
-            ahead,
-            prepared,
-            observed,
-        })
+        let ring = scratch.recent.first().map_or(0, |recent| recent.len);
+        let transcript = Transcript::new(inner.llama.kv.page(), ring);
+        let (prepared, observed) = (HashMap::new(), Vec::new());
+        Ok(Self { engine, table, memory, kv, spill, scratch, chunk, transcript, prepared, observed })
     }
 
     /// The tokens so far.
     pub fn tokens(&self) -> &[u32] {
-        &self.tokens
+        self.transcript.tokens()
     }
 
     /// Tokens that fit at most.
@@ -133,12 +115,7 @@ impl Session {
 
     /// Forgets all tokens from `len` on. What is left needs no computing again, but for the last token's logits.
     pub fn truncate(&mut self, len: usize) {
-        if len < self.tokens.len() {
-            self.forget_ahead();
-            self.tokens.truncate(len);
-            self.recent_from = self.recent_from.min(len);
-            self.has_logits = false;
-        }
+        self.transcript.truncate(len);
     }
 
     /// Appends tokens. `progress` hears how many are done, of how many, after each pass, and may stop the work.
@@ -152,14 +129,14 @@ impl Session {
         progress: &mut dyn FnMut(usize, usize) -> ControlFlow<()>,
     ) -> Result<(), Error> {
         self.check(tokens)?;
-        self.restore_page().await?;
+        self.restore_page(self.tokens().len()).await?;
         let mut done = 0;
         while done < tokens.len() {
             let count = self.pass(&tokens[done..], false, Work::Transformer).await?;
             done += count;
             if done == tokens.len() {
                 self.submit(Work::Logits, Step::new(0, count as u32)).await?;
-                self.has_logits = true;
+                self.transcript.set_logits();
             }
             self.engine.gpu().finish().await?;
             if progress(done, tokens.len()).is_break() && done < tokens.len() {
@@ -175,7 +152,7 @@ impl Session {
     /// As [`Session::prefill`], or a logit is not finite: the tokens of that pass stay.
     pub async fn score(&mut self, tokens: &[u32], each: &mut dyn FnMut(usize, &[f32])) -> Result<(), Error> {
         self.check(tokens)?;
-        self.restore_page().await?;
+        self.restore_page(self.tokens().len()).await?;
         let vocab = self.engine.model().config().vocab as usize;
         let mut done = 0;
         while done < tokens.len() {
@@ -187,7 +164,7 @@ impl Session {
                 let bytes = self.memory.read(self.scratch.scores).await?;
                 let floats: Vec<f32> = bytemuck::pod_collect_to_vec(&bytes);
                 for (i, logits) in floats.chunks_exact(vocab).take(count - first).enumerate() {
-                    check_finite(logits, self.tokens.len() - count + first + i)?;
+                    check_finite(logits, self.tokens().len() - count + first + i)?;
                     each(done + first + i, logits);
                 }
             }
@@ -199,35 +176,28 @@ impl Session {
     /// Keeps as many tokens as `tokens` begins with, and forgets the others; at least one of `tokens` is left to compute, for
     /// its logits. Returns how many are kept.
     pub fn keep_prefix(&mut self, tokens: &[u32]) -> usize {
-        let same = self.tokens.iter().zip(tokens).take_while(|(old, new)| old == new).count();
+        let same = self.tokens().iter().zip(tokens).take_while(|(old, new)| old == new).count();
         let kept = same.min(tokens.len().saturating_sub(1));
         self.truncate(kept);
         kept
     }
 
-    /// Appends tokens whose keys and values were written by other means.
-    pub(crate) fn append_computed(&mut self, ids: &[u32]) {
-        self.forget_ahead();
-        self.tokens.extend_from_slice(ids);
-        self.recent_from = self.tokens.len();
-        self.has_logits = false;
-    }
-
     /// Fills the context up to `len` tokens with noise, as if they had been computed: for measuring what a step takes at that
-    /// depth. What follows makes no sense.
+    /// depth. What follows makes no sense. Of the tokens before, up to 31 become noise too.
     ///
     /// # Errors
-    /// They do not fit the context, or the GPU's memory.
+    /// They do not fit the context, or the GPU's memory; then the context is filled as far as there was room.
     pub async fn fill_with_noise(&mut self, len: usize) -> Result<(), Error> {
-        self.check_room(len.saturating_sub(self.tokens.len()))?;
+        self.check_room(len.saturating_sub(self.tokens().len()))?;
         let noise = noise(heads(self.engine.model().config()), self.engine.kv_format(), 1);
         // Whole tiles of 32 positions, enough of them that a write is worth its while.
         let noise = noise.map(|tile| tile.repeat((1 << 18) / tile.len() + 1));
-        while self.tokens.len() < len {
-            let position = self.tokens.len() as u32;
+        while self.tokens().len() < len {
+            let position = self.tokens().len() as u32 / 32 * 32;
             let segments = self.reserve(position, 1).await?.segments;
             let end = self.kv.end_of(segments - 1);
-            for layer in self.kv.parts(position / 32 * 32..end).chunks_exact(2) {
+            self.transcript.overwrite_from(position as usize);
+            for layer in self.kv.parts(position..end).chunks_exact(2) {
                 for (part, words) in layer.iter().zip(&noise) {
                     let bytes: &[u8] = bytemuck::cast_slice(words);
                     for at in (0..part.gpu.bytes).step_by(bytes.len()) {
@@ -238,9 +208,9 @@ impl Session {
                 }
                 self.engine.gpu().finish().await?;
             }
-            self.tokens.resize(len.min(end as usize), 0);
+            let filled = len.min(end as usize) - position as usize;
+            self.transcript.append_cached(&vec![0; filled]);
         }
-        self.has_logits = false;
         Ok(())
     }
 
@@ -254,37 +224,68 @@ impl Session {
         let bytes = self.memory.read(self.scratch.logits).await?;
         let mut logits: Vec<f32> = bytemuck::pod_collect_to_vec(&bytes);
         logits.truncate(vocab);
-        check_finite(&logits, self.tokens.len().saturating_sub(1))?;
+        check_finite(&logits, self.tokens().len().saturating_sub(1))?;
         Ok(logits)
     }
 
     /// The plan of the next decode step, a line for each launch.
     ///
     /// # Errors
-    /// The GPU has no memory for another token.
+    /// There is no room for another token, in the context or in the GPU's memory.
     pub async fn plan_text(&mut self) -> Result<String, Error> {
-        let pass = self.reserve(self.tokens.len() as u32, 1).await?;
+        self.check_room(1)?;
+        let pass = self.reserve(self.tokens().len() as u32, 1).await?;
         let mut text = self.record(Work::Decode(pass)).display(&self.table).to_string();
         text.push_str(&self.record(Work::Choose { greedy: true, adjusted: false }).display(&self.table).to_string());
         Ok(text)
     }
 
     pub(crate) fn check_room(&self, tokens: usize) -> Result<(), Error> {
-        let (used, context) = (self.tokens.len(), self.context());
+        let (used, context) = (self.tokens().len(), self.context());
         if used + tokens > context as usize { Err(Error::ContextFull { tokens, used, context }) } else { Ok(()) }
     }
 
     /// Checks that tokens exist, and that there is room for them.
     pub(crate) fn check(&self, tokens: &[u32]) -> Result<(), Error> {
         self.check_room(tokens.len())?;
+        self.check_ids(tokens)
+    }
+
+    fn check_ids(&self, tokens: &[u32]) -> Result<(), Error> {
         let vocab = self.engine.model().config().vocab;
         tokens.iter().find(|&&id| id >= vocab).map_or(Ok(()), |&id| Err(Error::NoSuchToken { id, vocab }))
+    }
+
+    /// Checks that a session can hold exactly `tokens`: a prompt that can't be read is refused before
+    /// anything that the session holds is forgotten for it.
+    ///
+    /// # Errors
+    /// A token does not exist, or there are more than the context holds.
+    pub fn check_prompt(&self, tokens: &[u32]) -> Result<(), Error> {
+        let context = self.context();
+        if tokens.len() > context as usize {
+            return Err(Error::ContextFull { tokens: tokens.len(), used: 0, context });
+        }
+        self.check_ids(tokens)
     }
 
     /// Runs the transformer on as many of `tokens` as one pass takes, and appends them. Returns how many. What comes out is
     /// there where `outputs` says so, and after the last token.
     pub(crate) async fn pass(&mut self, tokens: &[u32], outputs: bool, work: fn(Pass) -> Work) -> Result<usize, Error> {
-        let position = self.tokens.len() as u32;
+        let count = self.pass_at(self.tokens().len(), tokens, outputs, work).await?;
+        self.transcript.append(&tokens[..count]);
+        Ok(count)
+    }
+
+    /// The same for tokens at `position`: the next one, or one where the session has these tokens already.
+    async fn pass_at(
+        &mut self,
+        position: usize,
+        tokens: &[u32],
+        outputs: bool,
+        work: fn(Pass) -> Work,
+    ) -> Result<usize, Error> {
+        let position = position as u32;
         let wanted = tokens.len().min(self.chunk as usize) as u32;
         let pass = self.reserve(position, wanted).await?;
         // A pass appends to one segment only.
@@ -292,58 +293,52 @@ impl Session {
         let work = work(Pass { outputs: outputs || most as usize == tokens.len(), ..pass });
         let count = self.prepare(work).await?.tokens(position, most);
         let tokens = &tokens[..count as usize];
-        self.has_logits = false;
+        self.transcript.begin_pass((position + count) as usize);
         self.memory.write(self.scratch.tokens, 0, bytemuck::cast_slice(tokens)).await?;
         self.submit(work, Step::new(position, count)).await?;
-        self.tokens.extend_from_slice(tokens);
-        self.note_recent(self.tokens.len());
         Ok(count as usize)
     }
 
-    /// Computes the last page's tokens again where the next ones are to see their keys and values as halves, and only the cache
-    /// has them: after a truncation far back, and in a context that was read from a file.
-    async fn restore_page(&mut self) -> Result<(), Error> {
-        let page = self.engine.kv_format().page() as usize;
-        let begin = self.tokens.len() / page * page;
-        if page == 1 || self.recent_from <= begin {
+    /// Computes the tokens of the page of `position` before it again, where the token at `position` is to see their keys and
+    /// values as halves, and only the cache has them: after a truncation far back, and in a context that was read from a file.
+    async fn restore_page(&mut self, position: usize) -> Result<(), Error> {
+        if let Some(begin) = self.transcript.missing_page(position) {
+            self.transcript.begin_page();
+            self.compute_again(begin..position).await?;
+            if position == self.tokens().len() {
+                self.transcript.set_page(begin);
+            }
+        }
+        Ok(())
+    }
+
+    /// Runs the transformer again on tokens that the session has. They stay its tokens meanwhile: what is computed takes the
+    /// place of the same.
+    async fn compute_again(&mut self, range: Range<usize>) -> Result<(), Error> {
+        let tokens = self.tokens()[range.clone()].to_vec();
+        let mut done = 0;
+        while done < tokens.len() {
+            done += self.pass_at(range.start + done, &tokens[done..], false, Work::Transformer).await?;
+        }
+        Ok(())
+    }
+
+    /// Sees to it that the logits on the GPU are those after the last token, and that no tokens are in flight.
+    pub(crate) async fn ensure_logits(&mut self) -> Result<(), Error> {
+        self.transcript.forget_in_flight();
+        if self.transcript.has_logits() {
             return Ok(());
         }
-        let tail = self.tokens.split_off(begin);
-        self.recent_from = begin;
-        let mut done = 0;
-        while done < tail.len() {
-            match self.pass(&tail[done..], false, Work::Transformer).await {
-                Ok(count) => done += count,
-                Err(error) => {
-                    self.truncate(begin);
-                    self.append_computed(&tail);
-                    return Err(error);
-                }
-            }
+        let last = self.tokens().len().checked_sub(1).ok_or(Error::Empty)?;
+        let page = self.transcript.missing_page(last);
+        self.restore_page(last).await?;
+        self.compute_again(last..last + 1).await?;
+        if let Some(begin) = page {
+            self.transcript.set_page(begin);
         }
-        Ok(())
-    }
-
-    /// After a pass that ends at this position: its tokens took the place of the oldest in the rings.
-    pub(crate) fn note_recent(&mut self, end: usize) {
-        let len = self.scratch.recent.first().map_or(0, |recent| recent.len as usize);
-        self.recent_from = self.recent_from.max(end.saturating_sub(len));
-    }
-
-    /// Sees to it that the logits on the GPU are those after the last token.
-    pub(crate) async fn ensure_logits(&mut self) -> Result<(), Error> {
-        self.forget_ahead();
-        if !self.has_logits {
-            let last = self.tokens.pop().ok_or(Error::Empty)?;
-            let before = self.tokens.len();
-            if let Err(error) = self.prefill(&[last], &mut |_, _| ControlFlow::Continue(())).await {
-                // It may fail before the token is appended, and after.
-                self.tokens.truncate(before);
-                self.tokens.push(last);
-                return Err(error);
-            }
-        }
-        Ok(())
+        self.submit(Work::Logits, Step::new(0, 1)).await?;
+        self.transcript.set_logits();
+        Ok(self.engine.gpu().finish().await?)
     }
 
     /// The plan of some work, ready to be submitted.

@@ -75,6 +75,8 @@ impl Spill {
 
     /// Keeps bytes. Returns their number.
     pub fn put(&mut self, bytes: Vec<u8>) -> Result<u32, SpillError> {
+        #[cfg(test)]
+        crate::interrupt::at_disk()?;
         let len = bytes.len() as u64;
         let piece = if self.in_memory + len <= self.most_in_memory {
             self.in_memory += len;
@@ -98,6 +100,8 @@ impl Spill {
 
     /// Copies a piece, from `from` on, into `into`.
     pub fn read(&self, id: u32, from: u64, into: &mut [u8]) -> Result<(), SpillError> {
+        #[cfg(test)]
+        crate::interrupt::at_disk()?;
         match self.pieces.get(id as usize).and_then(Option::as_ref) {
             Some(Piece::Memory(bytes)) => {
                 let found = bytes.get(from as usize..).and_then(|b| b.get(..into.len()));
@@ -111,6 +115,8 @@ impl Spill {
 
     /// Changes a piece, from `from` on.
     pub fn write(&mut self, id: u32, from: u64, bytes: &[u8]) -> Result<(), SpillError> {
+        #[cfg(test)]
+        crate::interrupt::at_disk()?;
         match self.pieces.get_mut(id as usize).and_then(Option::as_mut) {
             Some(Piece::Memory(own)) => {
                 let (from, to) = (from as usize, from as usize + bytes.len());

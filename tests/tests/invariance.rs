@@ -2,6 +2,7 @@
 
 use std::ops::ControlFlow;
 
+use godwit::quantize::InputSquares;
 use godwit::saved::SavedError;
 use godwit::tokenizer::Special;
 use godwit::{
@@ -360,6 +361,40 @@ fn prompts_on_disk_save_the_work_and_change_nothing() {
     // A folder that can't be is no reason to stop.
     let nowhere = PrefixCache::new("/dev/null/cache", 1 << 30);
     block_on(nowhere.prefill(&mut session(&engine), &prompt[..4100], &mut go)).expect("it goes on");
+}
+
+/// A prompt that does not fit costs nothing, and takes nothing from the session, whoever reads it.
+#[test]
+fn prompts_that_do_not_fit_are_refused_first() {
+    let model = "tiny:q8_0,vocab=512,context=4200".parse::<godwit::Synthetic>().expect("a shape").model();
+    let engine = engine(&model.expect("a model"), &EngineOptions::default(), false);
+    let folder = tempfile::tempdir().expect("a folder");
+    let cache = PrefixCache::new(folder.path(), 1 << 30);
+    let prompt: Vec<u32> = (0..4201_u32).map(|i| i.wrapping_mul(i) % 509).collect();
+    let mut session = session(&engine);
+    block_on(cache.prefill(&mut session, &prompt[1..50], &mut go)).expect("room");
+    let held = session.tokens().to_vec();
+
+    let mut never = |done: usize, all: usize| {
+        assert_eq!(done, usize::MAX, "of {all} tokens some were read");
+        ControlFlow::Break(())
+    };
+    let refused = Error::ContextFull { tokens: 4201, used: 0, context: 4200 };
+    assert_eq!(block_on(cache.prefill(&mut session, &prompt, &mut never)), Err(refused.clone()));
+    let foreign = [&prompt[..4150], &[512]].concat();
+    let unknown = Error::NoSuchToken { id: 512, vocab: 512 };
+    assert_eq!(block_on(cache.prefill(&mut session, &foreign, &mut never)), Err(unknown.clone()));
+    let mut squares = InputSquares::default();
+    assert_eq!(block_on(session.observe(&prompt, &mut squares)), Err(refused));
+    assert_eq!(block_on(session.observe(&foreign, &mut squares)), Err(unknown));
+    assert!(block_on(session.prefill(&prompt, &mut never)).is_err());
+    assert!(block_on(session.score(&prompt, &mut |at, _| assert_eq!(at, usize::MAX, "scored"))).is_err());
+
+    assert_eq!(session.tokens(), held);
+    assert_eq!(std::fs::read_dir(folder.path()).expect("a folder").count(), 0);
+    let mut fresh = godwit_tests::model::session(&engine);
+    block_on(fresh.prefill(&held, &mut go)).expect("room");
+    assert_eq!(continued(&mut session, 8), continued(&mut fresh, 8));
 }
 
 #[test]

@@ -137,9 +137,8 @@ impl WebEngine {
     /// Goes on from what [`WebEngine::save`] wrote; the conversation until now is forgotten. Returns the note.
     ///
     /// # Errors
-    /// The file is damaged, of another model, or does not fit.
+    /// The file is of another model, or does not fit: the conversation stays. Or it is damaged.
     pub async fn resume(&mut self, file: ByteFile) -> Result<JsValue, Fault> {
-        self.session.truncate(0);
         let mut go_on = |_, _| ControlFlow::Continue(());
         let header = self.session.resume(&mut Cursor::from(file), None, &mut go_on).await?;
         to_js(&header.note)

@@ -78,6 +78,7 @@ impl WebEngine {
         let sampling = options.over(model.sampling());
         sampling.validate(model.config().vocab)?;
         let begin = Instant::now();
+        self.session.check_prompt(&prompt)?;
         let cached_tokens = self.session.keep_prefix(&prompt);
         let mut report = |done: usize, total: usize| match goes_on(&progress, done as f64, total as f64) {
             true => ControlFlow::Continue(()),

@@ -82,6 +82,9 @@ pub struct GpuOptions {
     pub tuning: Option<Tuning>,
     /// What one submission may take on the GPU, about. None: [`SUBMIT_BUDGET`](super::SUBMIT_BUDGET).
     pub submit_budget: Option<Duration>,
+    /// What the decode steps in flight may take on the GPU together, about: what is lost where a reply ends.
+    /// None: [`IN_FLIGHT_BUDGET`](super::IN_FLIGHT_BUDGET).
+    pub in_flight_budget: Option<Duration>,
     /// Whether kernels for CPUs run on it: to try those for GPUs on a CPU that imitates one. None: as the adapter says.
     pub cpu: Option<bool>,
     /// Whether it has an instruction for dot products of four bytes, which decides how one token is computed where nobody tunes.

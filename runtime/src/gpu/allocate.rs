@@ -115,6 +115,8 @@ impl Gpu {
         let allocation = self.begin_allocation(what, bytes)?;
         let made = make(&self.inner.device);
         allocation.end().await?;
+        #[cfg(test)]
+        crate::interrupt::at_allocation().await?;
         Ok(made)
     }
 

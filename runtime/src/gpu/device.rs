@@ -1,6 +1,7 @@
 //! An opened device: its capabilities, its faults, and waiting for it.
 
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use godwit_shaders::Caps;
 use godwit_shaders::caps::{BINDING_ALIGNMENT, CPU, GPU, MATRIX_WORKGROUP, WEBGPU};
@@ -9,7 +10,7 @@ use godwit_shaders::matmul::Method;
 use super::adapters::{self, AdapterSummary, GpuOptions};
 use super::allocate::Budget;
 use super::memory::Staging;
-use super::pace::{Pace, SUBMIT_BUDGET};
+use super::pace::{IN_FLIGHT_BUDGET, Pace, SUBMIT_BUDGET};
 use super::pipelines::Pipelines;
 use super::profile::Profiler;
 use super::upload::Uploads;
@@ -35,6 +36,7 @@ pub(super) struct Inner {
     #[cfg(test)]
     pub refusal: super::allocate::Refusal,
     errors: Arc<Mutex<Errors>>,
+    in_flight_budget: Duration,
     /// Why better adapters were not opened instead.
     passed_over: Vec<GpuError>,
 }
@@ -182,6 +184,7 @@ impl Gpu {
             summary,
             caps,
             budget,
+            in_flight_budget: options.in_flight_budget.unwrap_or(IN_FLIGHT_BUDGET),
             #[cfg(test)]
             refusal: Default::default(),
             errors,
@@ -208,6 +211,11 @@ impl Gpu {
     /// Bytes of GPU memory that may be used at most, where that was said.
     pub fn memory_budget(&self) -> Option<u64> {
         self.inner.budget.most()
+    }
+
+    /// What the decode steps in flight may take together.
+    pub(crate) fn in_flight_budget(&self) -> Duration {
+        self.inner.in_flight_budget
     }
 
     /// Which variant of each kernel decode and prefill use on this GPU, for people.
@@ -239,6 +247,8 @@ impl Gpu {
     /// # Errors
     /// The device failed.
     pub async fn finish(&self) -> Result<(), GpuError> {
+        #[cfg(test)]
+        crate::interrupt::at_wait().await?;
         let (sender, receiver) = futures_channel::oneshot::channel();
         self.flush();
         let submitted = self.inner.pace.submitted();
@@ -249,6 +259,8 @@ impl Gpu {
         self.wait(None)?;
         receiver.await.map_err(|_| GpuError::Failed { fault: "the device gave no answer".into() })?;
         self.inner.pace.done(submitted);
+        #[cfg(test)]
+        crate::interrupt::at_wait().await?;
         self.check()
     }
 

@@ -45,6 +45,8 @@ impl Prepared {
     /// # Errors
     /// A kernel does not compile, or there is no memory for the parameters.
     pub async fn new(gpu: &Gpu, memory: &GpuMemory, plan: &Plan, step: BufferRef) -> Result<Self, GpuError> {
+        #[cfg(test)]
+        crate::interrupt::at_allocation().await?;
         let slot = BINDING_ALIGNMENT as usize;
         let mut params = vec![0; plan.dispatches.len() * slot];
         for (slot, dispatch) in params.chunks_exact_mut(slot).zip(&plan.dispatches) {
@@ -113,6 +115,8 @@ impl Prepared {
                 from += to.bytes;
                 in_flight += to.bytes;
             }
+            #[cfg(test)]
+            crate::interrupt::at_wait().await?;
             // Each write is a copy on its way; they don't pile up.
             if in_flight >= IN_FLIGHT {
                 self.gpu.finish().await?;

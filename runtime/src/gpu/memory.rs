@@ -95,6 +95,8 @@ impl GpuMemory {
 
     /// A buffer to read so many bytes back through.
     pub(super) async fn staging(&self, bytes: u64) -> Result<wgpu::Buffer, GpuError> {
+        #[cfg(test)]
+        crate::interrupt::at_allocation().await?;
         match self.gpu.inner.staging.take(bytes) {
             Some(staging) => Ok(staging),
             None => {
@@ -175,21 +177,24 @@ pub struct Readback {
 }
 
 impl Readback {
-    /// Waits for the bytes, not for what was submitted after them.
+    /// Waits for the bytes, not for what was submitted after them. A caller that drops the future may
+    /// call it again, one that was given the bytes may not.
     ///
     /// # Errors
     /// The device failed.
-    pub async fn finish(self) -> Result<Vec<u8>, GpuError> {
-        self.gpu.wait(Some(self.submission))?;
+    pub async fn finish(&mut self) -> Result<Vec<u8>, GpuError> {
+        #[cfg(test)]
+        crate::interrupt::at_wait().await?;
+        self.gpu.wait(Some(self.submission.clone()))?;
         let failed = |fault: String| GpuError::Failed { fault };
-        match self.receiver.await {
+        match (&mut self.receiver).await {
             Ok(Ok(())) => self.gpu.inner.pace.done(self.submitted),
             Ok(Err(e)) => return Err(self.gpu.fault_or(failed(e.to_string()))),
             Err(_) => return Err(self.gpu.fault_or(failed("the device gave no answer".into()))),
         }
         let bytes = self.staging.get_mapped_range(..self.bytes).map_err(|e| failed(e.to_string()))?.to_vec();
         self.staging.unmap();
-        self.gpu.inner.staging.give(self.staging);
+        self.gpu.inner.staging.give(self.staging.clone());
         self.gpu.check()?;
         Ok(bytes)
     }

@@ -21,6 +21,6 @@ pub use device::Gpu;
 pub use error::GpuError;
 pub use execute::Prepared;
 pub use memory::{GpuMemory, Readback};
-pub use pace::SUBMIT_BUDGET;
+pub use pace::{IN_FLIGHT_BUDGET, SUBMIT_BUDGET};
 pub use profile::{HostWork, Launched};
 pub use rates::Rates;

@@ -10,6 +10,9 @@ use web_time::Instant;
 /// What a submission may take where nobody says otherwise.
 pub const SUBMIT_BUDGET: Duration = Duration::from_millis(100);
 
+/// What the decode steps in flight may take together by default. A browser takes as long to hear of a token.
+pub const IN_FLIGHT_BUDGET: Duration = Duration::from_millis(100);
+
 /// Tokens that a pass is never shortened below.
 const FEWEST: u32 = 32;
 

@@ -79,8 +79,9 @@ impl Kv {
         [table.declare(format!("k{layer}.{number}"), k), table.declare(format!("v{layer}.{number}"), v)]
     }
 
-    /// Declares the next segment's buffers, for `most` positions where that is said.
-    pub fn grow(&mut self, table: &mut Buffers, most: Option<u32>) {
+    /// Declares the next segment's buffers, for `most` positions where that is said. The cache has it once it is given to
+    /// [`Kv::push`].
+    pub fn declare_next(&self, table: &mut Buffers, most: Option<u32>) -> Vec<Segment> {
         let first = self.capacity();
         let usual = match self.fixed {
             Some(len) => len.min(self.most),
@@ -96,7 +97,17 @@ impl Kv {
             let [k, v] = self.declare(table, layer, number, len);
             Segment { k, v, first, len, host: None }
         };
-        let layers = (0..self.layers()).map(segment).collect();
+        (0..self.layers()).map(segment).collect()
+    }
+
+    /// Declares the next segment and appends it, for those who allocate afterwards and give up where they can't.
+    pub fn grow(&mut self, table: &mut Buffers, most: Option<u32>) {
+        let layers = self.declare_next(table, most);
+        self.push(layers);
+    }
+
+    /// Appends a segment whose buffers were allocated.
+    pub fn push(&mut self, layers: Vec<Segment>) {
         self.segments.push(layers);
     }
 
@@ -201,11 +212,6 @@ impl Kv {
     /// Takes out all segments from this one on, each with one for every layer.
     pub fn cut(&mut self, number: usize) -> Vec<Vec<Segment>> {
         self.segments.split_off(number)
-    }
-
-    /// Takes the last growth back: its buffers could not be had.
-    pub fn shrink(&mut self) {
-        self.segments.pop();
     }
 
     /// How many segments hold positions 0 to `end - 1`.
