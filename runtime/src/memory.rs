@@ -5,7 +5,7 @@ use std::str::FromStr;
 use godwit_shaders::rope_append::RopeTables;
 use godwit_shaders::{Buffers, Caps, Heads, KvFormat, Matrix};
 
-use crate::gpu::Gpu;
+use crate::gpu::{Gpu, GpuError};
 use crate::model::{Config, Kv, Model, Scratch};
 
 /// GPU memory in bytes, by use.
@@ -22,6 +22,37 @@ pub struct MemoryUse {
 impl MemoryUse {
     /// What a session of `context` tokens will take when it is full, on a device with these caps.
     pub fn estimate(model: &Model, context: u32, kv: KvFormat, caps: &Caps) -> Self {
+        Self::declare(model, context, kv, caps).0
+    }
+
+    /// Compares what a session of `context` tokens will take when it is full with a device's largest
+    /// buffer and with a budget of `most` bytes. Needs only the model's head.
+    ///
+    /// # Errors
+    /// A buffer is larger than the device allows, or all of them take more than the budget.
+    pub fn check(
+        model: &Model,
+        context: u32,
+        kv: KvFormat,
+        caps: &Caps,
+        most: Option<u64>,
+    ) -> Result<(), GpuError> {
+        let (memory, table) = Self::declare(model, context, kv, caps);
+        let mut buffers = (0..table.len()).filter_map(|id| table.get(id as u32));
+        if let Some((what, bytes)) = buffers.find(|(_, bytes)| *bytes > caps.max_buffer) {
+            return Err(GpuError::BufferTooLarge { what: what.into(), bytes, most: caps.max_buffer });
+        }
+        match most {
+            Some(budget) if memory.total() > budget => {
+                let what = format!("the model with a context of {context} tokens");
+                Err(GpuError::OverBudget { what, bytes: memory.total(), used: 0, budget })
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// The estimate, and the buffers of activations and KV cache.
+    fn declare(model: &Model, context: u32, kv: KvFormat, caps: &Caps) -> (Self, Buffers) {
         let config = model.config();
         let stored = |tensor: &crate::format::Tensor| match tensor.shape[..] {
             [width, rows] => rows.div_ceil(32) * Matrix::tile_bytes(tensor.format, width as u32),
@@ -36,7 +67,7 @@ impl MemoryUse {
             cache.grow(&mut table, None);
         }
         let tables = RopeTables::bytes(config.rotary_dim, context);
-        Self { weights: weights + tables, kv: cache.bytes(), scratch }
+        (Self { weights: weights + tables, kv: cache.bytes(), scratch }, table)
     }
 
     /// All of it.
