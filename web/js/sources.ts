@@ -40,7 +40,7 @@ export function remote(source: Source, base: string): Remote | undefined {
   const { url, sha256, name } = typeof source === "string" ? { url: source, sha256: undefined, name: undefined } : source;
   let absolute: URL;
   try {
-    absolute = new URL(url, base);
+    absolute = new URL(url, base || undefined);
   } catch {
     throw new BadRequest(`${JSON.stringify(url)} is no URL`);
   }

@@ -192,7 +192,8 @@ const begin = (where, source, options = {}) => where.evaluate(([source, options]
   globalThis.loading = thrown(godwit.Engine.load(source, { context: 64, onProgress, ...options }).then((engine) => engine.destroy()));
 }, [source, options]);
 const ended = (where) => where.evaluate(async () => [await loading, [...phases]]);
-const heard = (where, phase) => where.waitForFunction((phase) => phases.has(phase), phase);
+// Frames are drawn for the page in front only.
+const heard = (where, phase) => where.waitForFunction((phase) => phases.has(phase), phase, { polling: 100 });
 
 step("of two tabs that load one model the second waits, and reads what the first has kept", async () => {
   const [one, two] = [page, await library(browser)];
