@@ -30,13 +30,7 @@ impl MemoryUse {
     ///
     /// # Errors
     /// A buffer is larger than the device allows, or all of them take more than the budget.
-    pub fn check(
-        model: &Model,
-        context: u32,
-        kv: KvFormat,
-        caps: &Caps,
-        most: Option<u64>,
-    ) -> Result<(), GpuError> {
+    pub fn check(model: &Model, context: u32, kv: KvFormat, caps: &Caps, most: Option<u64>) -> Result<(), GpuError> {
         let (memory, table) = Self::declare(model, context, kv, caps);
         let mut buffers = (0..table.len()).filter_map(|id| table.get(id as u32));
         if let Some((what, bytes)) = buffers.find(|(_, bytes)| *bytes > caps.max_buffer) {

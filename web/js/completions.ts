@@ -80,7 +80,8 @@ export class Completions {
   async create(params: CompletionParams & { stream?: false | null }): Promise<Completion>;
   async create(params: CompletionParams): Promise<Completion | AsyncIterable<CompletionChunk>>;
   async create(params: CompletionParams): Promise<Completion | AsyncIterable<CompletionChunk>> {
-    if (!Array.isArray(params?.messages)) throw new BadRequest("messages must be an array of { role, content }");
+    if (!Array.isArray(params?.messages))
+      throw new BadRequest("messages must be an array of { role, content }");
     const chunks = this.stream(params);
     if (params.stream) return chunks;
     let content = "";

@@ -1,7 +1,16 @@
 /** A model in a worker of its own, and its conversation. */
 
 import { Completions } from "./completions.js";
-import { Aborted, BadRequest, CannotStart, DeviceLost, NoWebGPU, type WireError, fromWire, words } from "./errors.js";
+import {
+  Aborted,
+  BadRequest,
+  CannotStart,
+  DeviceLost,
+  NoWebGPU,
+  type WireError,
+  fromWire,
+  words,
+} from "./errors.js";
 import type { Calls, Event, FromWorker, Phase, ToWorker } from "./protocol.js";
 import type { Source } from "./sources.js";
 import { type CachedModel, cachedModels, deleteCached } from "./store.js";
@@ -24,7 +33,7 @@ export interface LoadOptions extends EngineOptions {
   signal?: AbortSignal;
 }
 
-/** What relative URLs begin with: a page's base, or that of a worker which has loaded this package. */
+/** The base of relative URLs: the page's, or that of a worker which has loaded this package. */
 const base = () => globalThis.document?.baseURI ?? globalThis.location?.href ?? "";
 
 /** Throws where no browser with WebGPU is around: in Node, for example. */
@@ -51,9 +60,14 @@ export class Link {
 
   constructor() {
     try {
-      this.#worker = new Worker(new URL("./worker.js", import.meta.url), { type: "module", name: "godwit" });
+      this.#worker = new Worker(new URL("./worker.js", import.meta.url), {
+        type: "module",
+        name: "godwit",
+      });
     } catch (error) {
-      throw new CannotStart(`${WORKER} could not be started: ${words(error).message}; ${WORKER_HINT}`);
+      throw new CannotStart(
+        `${WORKER} could not be started: ${words(error).message}; ${WORKER_HINT}`,
+      );
     }
     this.#worker.onmessage = ({ data }: MessageEvent<FromWorker>) => {
       this.#started = true;
@@ -63,10 +77,19 @@ export class Link {
     };
     this.#worker.onerror = (event) => {
       event.preventDefault();
-      if (this.#started) this.end("DeviceLost", `the worker failed: ${event.message || "it does not say why"}; load the model again`);
-      else this.end("CannotStart", `${WORKER} could not be started${event.message ? `: ${event.message}` : ""}; ${WORKER_HINT}`);
+      if (this.#started)
+        this.end(
+          "DeviceLost",
+          `the worker failed: ${event.message || "it does not say why"}; load the model again`,
+        );
+      else
+        this.end(
+          "CannotStart",
+          [`${WORKER} could not be started`, event.message, WORKER_HINT].filter(Boolean).join("; "),
+        );
     };
-    this.#worker.onmessageerror = () => this.end("DeviceLost", "the worker's answer can't be read; load the model again");
+    this.#worker.onmessageerror = () =>
+      this.end("DeviceLost", "the worker's answer can't be read; load the model again");
   }
 
   call<Name extends keyof Calls>(
@@ -90,7 +113,11 @@ export class Link {
         send({ id, call: name, arguments: rest });
       } catch (error) {
         // Functions, for example, can't be sent.
-        return reject(new BadRequest(`what was given to ${name} can't be sent to the worker: ${words(error).message}`));
+        return reject(
+          new BadRequest(
+            `what was given to ${name} can't be sent to the worker: ${words(error).message}`,
+          ),
+        );
       }
       this.#calls.set(id, { settle, event });
       signal?.addEventListener("abort", abort);
@@ -107,7 +134,8 @@ export class Link {
 
 const WORKER = "Godwit's worker";
 const WORKER_HINT =
-  "serve worker.js beside index.js, from the page's own origin, and let the page's Content-Security-Policy allow it (worker-src)";
+  "serve worker.js beside index.js, from the page's own origin, and let the page's " +
+  "Content-Security-Policy allow it (worker-src)";
 
 /** The conversation's tokens and KV cache. */
 export class Session {
@@ -125,7 +153,8 @@ export class Session {
 
   /** Goes on from a saved context, which replaces the conversation. Returns its note. */
   async resume(context: Blob): Promise<unknown> {
-    if (!(context instanceof Blob)) throw new BadRequest("context must be a Blob that save() returned");
+    if (!(context instanceof Blob))
+      throw new BadRequest("context must be a Blob that save() returned");
     return this.link.call("resume", [context]);
   }
 }
@@ -149,9 +178,10 @@ export class Engine {
 
   /**
    * Loads a model. What comes from a URL is kept, and needs no network the next time; an interrupted download goes on where
-   * it was. The adapter and the model's head are looked at first: where it can't run, nothing is downloaded. While another
-   * tab loads the same model, it waits. Throws NoWebGPU, CannotStart, OutOfMemory, BadModel, NetworkError, StorageError,
-   * BadRequest, DeviceLost, or Aborted.
+   * it was. The adapter and the model's head are looked at first: where the model can't run,
+   * nothing is downloaded. While another tab loads the same model, `load` waits. Throws NoWebGPU,
+   * CannotStart, OutOfMemory, BadModel, NetworkError, StorageError, BadRequest, DeviceLost, or
+   * Aborted.
    */
   static async load(source: Source, { onProgress, signal, ...options }: LoadOptions = {}): Promise<Engine> {
     needWebGPU();
@@ -164,7 +194,10 @@ export class Engine {
       onProgress?.({ phase: event.phase, done, total, seconds: (performance.now() - begin) / 1000 });
     };
     try {
-      return new Engine(link, await link.call("load", [source, base(), options], { event, signal }));
+      return new Engine(
+        link,
+        await link.call("load", [source, base(), options], { event, signal }),
+      );
     } catch (error) {
       // All that the model took goes with its worker.
       link.end("Aborted", "loading failed");
@@ -173,7 +206,8 @@ export class Engine {
   }
 
   /**
-   * What a model will take, from its first megabytes: nothing else is downloaded. Needs no GPU. Throws what `load` throws.
+   * What a model will take, from its first megabytes: nothing else is downloaded. Needs no GPU.
+   * Throws what `load` throws.
    */
   static async estimate(source: Source, { signal, ...options }: EngineOptions & { signal?: AbortSignal } = {}): Promise<Estimate> {
     if (typeof Worker === "undefined") needWebGPU();

@@ -10,7 +10,7 @@ export class GodwitError extends Error {
 export class NoWebGPU extends GodwitError {
   override readonly name = "NoWebGPU";
 }
-/** The worker or its WebAssembly could not be started: a file is missing, or a policy forbids it. */
+/** The worker or its WebAssembly can't be started: a file is missing, or a policy forbids it. */
 export class CannotStart extends GodwitError {
   override readonly name = "CannotStart";
 }
@@ -53,8 +53,18 @@ export class BadRequest extends GodwitError {
 
 /** A class for each name that Rust knows. */
 const classes: Record<ErrorName, new (message: string) => GodwitError> = {
-  NoWebGPU, CannotStart, OutOfMemory, DeviceLost, BadModel, NetworkError, StorageError, Aborted, ContextFull, BadContext,
-  BadRequest, GodwitError,
+  NoWebGPU,
+  CannotStart,
+  OutOfMemory,
+  DeviceLost,
+  BadModel,
+  NetworkError,
+  StorageError,
+  Aborted,
+  ContextFull,
+  BadContext,
+  BadRequest,
+  GodwitError,
 };
 
 /** An error as a message between threads can carry it. */
@@ -68,9 +78,12 @@ export function words(thrown: unknown): { name: string; message: string } {
   return thrown instanceof Error ? thrown : { name: "", message: String(thrown) };
 }
 
-/** Whether nothing in wasm can be called any more: a panic, memory that it could not get, its stack. */
+/** Whether wasm ended in a trap (a panic, no memory, no stack): none of it can be called then. */
 export function isTrap(thrown: unknown): boolean {
-  return thrown instanceof WebAssembly.RuntimeError || (thrown instanceof RangeError && /stack/i.test(thrown.message));
+  return (
+    thrown instanceof WebAssembly.RuntimeError ||
+    (thrown instanceof RangeError && /stack/i.test(thrown.message))
+  );
 }
 
 /** Anything thrown, for the other thread. `panic` is what wasm last said on its way to a trap. */
@@ -80,10 +93,15 @@ export function toWire(thrown: unknown, panic?: string): WireError {
   if (isTrap(thrown)) {
     // Each panic leaves a text; an allocation that fails ends without one.
     if (panic === undefined && /unreachable/i.test(message)) {
-      const text = "the browser gives the engine no more memory; load the model again, with a smaller context or other inputs";
+      const text =
+        "the browser gives the engine no more memory; load the model again, with a smaller " +
+        "context or other inputs";
       return { name: "OutOfMemory", message: text };
     }
-    return { name: "DeviceLost", message: `the engine failed: ${panic ?? message}; load the model again` };
+    return {
+      name: "DeviceLost",
+      message: `the engine failed: ${panic ?? message}; load the model again`,
+    };
   }
   if (thrown instanceof RangeError && /alloc|memory|array length/i.test(message)) {
     return { name: "OutOfMemory", message: `the browser has too little memory: ${message}` };

@@ -74,7 +74,9 @@ export class BlobFile extends BlockFile {
       return new Uint8Array(this.#reader.readAsArrayBuffer(this.blob.slice(start, end)));
     } catch (error) {
       if (error instanceof RangeError) throw error;
-      throw new StorageError(`${this.name} can't be read any more (${words(error).message}); was it changed or deleted?`);
+      throw new StorageError(
+        `${this.name} can't be read any more (${words(error).message}); was it changed or deleted?`,
+      );
     }
   }
 }
@@ -94,7 +96,10 @@ export class HttpFile extends BlockFile {
     const answer = get(url, 0, 1);
     const size = Number(answer.getResponseHeader("Content-Range")?.split("/")[1]);
     if (answer.status !== 206 || !Number.isSafeInteger(size)) {
-      throw refusal(answer, `${url}: the server answers ${answer.status}, not with a range; it must serve ranges`);
+      throw refusal(
+        answer,
+        `${url}: the server answers ${answer.status}, not with a range; it must serve ranges`,
+      );
     }
     return new HttpFile(name, url, size);
   }
@@ -103,13 +108,17 @@ export class HttpFile extends BlockFile {
     const answer = get(this.url, start, end);
     const bytes = new Uint8Array(answer.response as ArrayBuffer);
     if (answer.status !== 206 || bytes.length !== end - start) {
-      throw refusal(answer, `${this.url}: bytes ${start} to ${end} could not be had (${answer.status})`);
+      throw refusal(
+        answer,
+        `${this.url}: bytes ${start} to ${end} could not be had (${answer.status})`,
+      );
     }
     return bytes;
   }
 }
 
-const refusal = ({ status }: XMLHttpRequest, text: string) => new (passes(status) ? Passing : NetworkError)(text);
+const refusal = ({ status }: XMLHttpRequest, text: string) =>
+  new (passes(status) ? Passing : NetworkError)(text);
 
 /** The work that reads these files. Where a read fails, what it failed of is thrown. */
 export function reading<T>(files: ByteFile[], work: () => T): T {
@@ -143,5 +152,9 @@ function get(url: string, start: number, end: number): XMLHttpRequest {
 /** Writes all of these bytes, or fails as a full disk does. */
 export function writeAll(handle: FileSystemSyncAccessHandle, bytes: Uint8Array, at: number): void {
   const done = handle.write(bytes, { at });
-  if (done < bytes.length) throw new DOMException(`${bytes.length - done} bytes could not be written`, "QuotaExceededError");
+  if (done < bytes.length)
+    throw new DOMException(
+      `${bytes.length - done} bytes could not be written`,
+      "QuotaExceededError",
+    );
 }

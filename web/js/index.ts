@@ -5,7 +5,17 @@ export { Completions, type Completion, type CompletionChunk, type CompletionPara
 export * from "./errors.js";
 export type { Phase } from "./protocol.js";
 export type {
-  EngineInfo, EngineOptions, ErrorName, Estimate, FinishReason, Memory, Message, ModelInfo, Role, SamplingOptions, Stop,
+  EngineInfo,
+  EngineOptions,
+  ErrorName,
+  Estimate,
+  FinishReason,
+  Memory,
+  Message,
+  ModelInfo,
+  Role,
+  SamplingOptions,
+  Stop,
 } from "./wire.js";
 export { type Source, keptSource } from "./sources.js";
 export type { CachedModel } from "./store.js";

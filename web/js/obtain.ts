@@ -7,8 +7,18 @@ import { BlobFile, HttpFile, writeAll } from "./files.js";
 import type { Phase } from "./protocol.js";
 import { type Remote, type Source, filesOf, keptSource, remote } from "./sources.js";
 import {
-  type Manifest, type StoredFile, canStore, deleteCached, findFolder, folderOf, isRefused, locked, readManifest, removeModel,
-  stored, writeManifest,
+  type Manifest,
+  type StoredFile,
+  canStore,
+  deleteCached,
+  findFolder,
+  folderOf,
+  isRefused,
+  locked,
+  readManifest,
+  removeModel,
+  stored,
+  writeManifest,
 } from "./store.js";
 
 /** Hears how far a phase is, in bytes. */
@@ -30,8 +40,9 @@ export interface Obtaining {
   report: Report;
   signal: AbortSignal;
   /**
-   * Called before anything is downloaded or copied, with files that only the head may be read of, or, where the server
-   * serves no ranges, without; and the bytes of all files. What it throws ends it.
+   * Called before anything is downloaded or copied, with the model, of which only the head is to
+   * be read, or without it where the server serves no ranges; and with the bytes of all files.
+   * Whatever it throws ends the work.
    */
   check: (model: Obtained | undefined, bytes: number) => Promise<void>;
 }
@@ -60,10 +71,15 @@ async function keptModel(source: string): Promise<Obtained | undefined> {
 }
 
 /**
- * Hands a model's files to `use`; those on a server are downloaded first, and kept. Picked ones are kept where `keep` says so.
- * While `use` runs, no other tab deletes them; while they are downloaded, no other tab downloads or reads them.
+ * Hands a model's files to `use`. Those on a server are downloaded first, and kept; picked ones
+ * are kept where `keep` says so. While `use` runs, no other tab deletes them; while they are
+ * downloaded, no other tab downloads or reads them.
  */
-export async function obtain<T>(source: Source, how: Obtaining, use: (model: Obtained) => Promise<T>): Promise<T> {
+export async function obtain<T>(
+  source: Source,
+  how: Obtaining,
+  use: (model: Obtained) => Promise<T>,
+): Promise<T> {
   const { base, report, signal } = how;
   const model = remote(source, base);
   const picked = model ? undefined : local(source as File | File[]);
@@ -112,7 +128,10 @@ async function isOther({ source, sha256 }: Remote): Promise<boolean> {
 }
 
 function hasOther(manifest: Manifest | undefined, sha256: string | undefined): boolean {
-  return sha256 !== undefined && (manifest?.files.some((file) => file.sha256 && file.sha256 !== sha256) ?? false);
+  return (
+    sha256 !== undefined &&
+    (manifest?.files.some((file) => file.sha256 && file.sha256 !== sha256) ?? false)
+  );
 }
 
 /** Notes that a kept model is used now, if no other tab is noting it. */
@@ -147,8 +166,12 @@ function local(source: File | File[]): Picked {
   return { name: first.name, files: files.map((file) => new BlobFile(file.name, file)) };
 }
 
-/** Copies picked files to where models are kept. Returns false, and leaves nothing, where there is no room. */
-async function copy(picked: Picked, total: number, { report, signal }: Obtaining): Promise<boolean> {
+/** Copies picked files to where models are kept. Without room, returns false and leaves nothing. */
+async function copy(
+  picked: Picked,
+  total: number,
+  { report, signal }: Obtaining,
+): Promise<boolean> {
   const source = keptSource(picked.files);
   try {
     await stored("the copy can't be written", async () => {
@@ -157,7 +180,9 @@ async function copy(picked: Picked, total: number, { report, signal }: Obtaining
       const folder = await folderOf(source);
       let done = 0;
       for (const { name, blob } of picked.files) {
-        const handle = await (await folder.getFileHandle(name, { create: true })).createSyncAccessHandle();
+        const handle = await (
+          await folder.getFileHandle(name, { create: true })
+        ).createSyncAccessHandle();
         try {
           for (let at = 0; at < blob.size; at += PIECE) {
             signal.throwIfAborted();
@@ -171,7 +196,12 @@ async function copy(picked: Picked, total: number, { report, signal }: Obtaining
         }
       }
       // Written last: without it the folder is no model.
-      const files = picked.files.map(({ name, size }) => ({ name, url: "", size, pieces: true as const }));
+      const files = picked.files.map(({ name, size }) => ({
+        name,
+        url: "",
+        size,
+        pieces: true as const,
+      }));
       await writeManifest(folder, { source, name: picked.name, files, used: Date.now() });
     });
     return true;
@@ -215,7 +245,12 @@ async function complete(model: Remote, how: Obtaining): Promise<void> {
   const manifest: Manifest =
     before && !hasOther(before, model.sha256)
       ? before
-      : { source: model.source, name: model.name, files: await filesOf(model, signal), used: Date.now() };
+      : {
+          source: model.source,
+          name: model.name,
+          files: await filesOf(model, signal),
+          used: Date.now(),
+        };
   const asked = await Promise.all(
     manifest.files.map(async (file) => [file, file.pieces === true ? undefined : await measure(file, signal)] as const),
   );
@@ -257,11 +292,13 @@ async function complete(model: Remote, how: Obtaining): Promise<void> {
         await download(folder, file, found.ranges, count, remember, signal);
         if (file.sha256) {
           const blob = await (await folder.getFileHandle(file.name)).getFile();
-          await verify(blob, file, hash(), (at) => report("verify", at, blob.size), signal).catch((error) => {
-            // A damaged file is not to be gone on with.
-            if (error instanceof BadModel) file.pieces = [];
-            throw error;
-          });
+          await verify(blob, file, hash(), (at) => report("verify", at, blob.size), signal).catch(
+            (error) => {
+              // A damaged file is not to be gone on with.
+              if (error instanceof BadModel) file.pieces = [];
+              throw error;
+            },
+          );
         }
         file.pieces = true;
       }

@@ -2,11 +2,19 @@
 
 import type { WireError } from "./errors.js";
 import type { Source } from "./sources.js";
-import type { EngineInfo, EngineOptions, Estimate, Finish, Message, ModelInfo, SamplingOptions } from "./wire.js";
+import type {
+  EngineInfo,
+  EngineOptions,
+  Estimate,
+  Finish,
+  Message,
+  ModelInfo,
+  SamplingOptions,
+} from "./wire.js";
 
 /**
- * What is done while a model is loaded: waiting for another tab that loads the same model, the download,
- * copying picked files, checking a hash, bringing weights to the GPU.
+ * What is done while a model is loaded: waiting for another tab that loads the same model, the
+ * download, copying picked files, checking a hash, bringing weights to the GPU.
  */
 export type Phase = "wait" | "download" | "copy" | "verify" | "gpu";
 

@@ -46,8 +46,8 @@ export class Passing extends NetworkError {
 
 /** Why a request may fail without an answer: browsers don't tell scripts. */
 export const unreachable = (url: string) =>
-  `${url} can't be reached; check the address and the network, and that another origin's server allows it (CORS) and the ` +
-  "page's Content-Security-Policy too (connect-src)";
+  `${url} can't be reached; check the address and the network, and that another origin's server ` +
+  "allows it (CORS) and the page's Content-Security-Policy too (connect-src)";
 
 /** Fetches; throws a NetworkError where the answer is neither a success nor one of the `expected` codes. */
 export async function fetched(

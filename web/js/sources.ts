@@ -36,8 +36,10 @@ export function remote(source: Source, base: string): Remote | undefined {
     return undefined;
   }
   const isUrl = typeof source === "string" || typeof source?.url === "string";
-  if (!isUrl) throw new BadRequest("source must be a URL, a File, an array of Files, or { url, sha256 }");
-  const { url, sha256, name } = typeof source === "string" ? { url: source, sha256: undefined, name: undefined } : source;
+  if (!isUrl)
+    throw new BadRequest("source must be a URL, a File, an array of Files, or { url, sha256 }");
+  const { url, sha256, name } =
+    typeof source === "string" ? { url: source, sha256: undefined, name: undefined } : source;
   let absolute: URL;
   try {
     absolute = new URL(url, base || undefined);
@@ -46,7 +48,9 @@ export function remote(source: Source, base: string): Remote | undefined {
   }
   if (!["http:", "https:", LOCAL].includes(absolute.protocol)) throw new BadRequest(`${absolute.href} is no http or https URL`);
   if (sha256 !== undefined && !/^[\da-f]{64}$/i.test(sha256)) {
-    throw new BadRequest(`sha256 is ${JSON.stringify(sha256)}, but it must be 64 hexadecimal digits`);
+    throw new BadRequest(
+      `sha256 is ${JSON.stringify(sha256)}, but it must be 64 hexadecimal digits`,
+    );
   }
   const parts = decoded(absolute.pathname).split("/");
   const last = parts.pop() ?? "";
@@ -111,5 +115,7 @@ async function json(answer: Response, url: string, signal: AbortSignal): Promise
 function shards(index: unknown): string[] {
   const map = (index as { weight_map?: unknown } | null)?.weight_map;
   const names = [...new Set(Object.values(map ?? {}))];
-  return names.filter((name) => typeof name === "string" && /^[\w.-]+\.safetensors$/.test(name)).sort();
+  return names
+    .filter((name) => typeof name === "string" && /^[\w.-]+\.safetensors$/.test(name))
+    .sort();
 }

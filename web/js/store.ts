@@ -48,15 +48,16 @@ export function canStore(): boolean {
   return typeof globalThis.navigator?.storage?.getDirectory === "function";
 }
 
-const isFull = (error: unknown) => error instanceof DOMException && error.name === "QuotaExceededError";
+const isFull = (error: unknown) =>
+  error instanceof DOMException && error.name === "QuotaExceededError";
 
 /** Whether a failure means that there is no room, or no storage at all: a model can do without. */
 export const isRefused = (error: unknown) => isFull(error) || error instanceof NoStorage;
 
-/** The browser has a private file system, but not for this page: in some browsers' private windows. */
+/** The browser has no private file system for this page: in some browsers' private windows. */
 class NoStorage extends StorageError {}
 
-/** The work that uses the file system. What that throws becomes a StorageError; a full disk stays one. */
+/** Does work with the file system, whose failures become StorageErrors; a full disk stays one. */
 export async function stored<T>(what: string, work: () => Promise<T>): Promise<T> {
   try {
     return await work();
@@ -65,7 +66,8 @@ export async function stored<T>(what: string, work: () => Promise<T>): Promise<T
     if (error instanceof GodwitError || isFull(error) || name === "AbortError") throw error;
     if (name === "NoModificationAllowedError") {
       throw new StorageError(
-        `${what}: another tab or window is loading or deleting this model; wait until it is done, or close it, then load again`,
+        `${what}: another tab or window is loading or deleting this model; ` +
+          "wait until it is done, or close it, then load again",
       );
     }
     if (!(error instanceof DOMException || error instanceof TypeError)) throw error;
@@ -73,13 +75,14 @@ export async function stored<T>(what: string, work: () => Promise<T>): Promise<T
   }
 }
 
-/** Seconds-long steps in which somebody who waits for a lock hears of it, in milliseconds. */
+/** Milliseconds between two calls of `wait`. */
 const WAITING = 1000;
 
 /**
- * Work on the model of this URL while no other tab, window or worker of this origin changes it, or, where it is `exclusive`,
- * reads it either. Whoever holds it and ends, in whatever way, lets go of it. `wait` is called while somebody else holds it.
- * In browsers without Web Locks the work is done at once: a file that two write at a time is then a StorageError.
+ * Does work on the model of this URL while no other tab, window or worker of this origin changes
+ * it, or, where `mode` is `exclusive`, reads it. A holder that ends, in whatever way, releases the
+ * lock. `wait` is called each second while another holds it. Without Web Locks the work is done at
+ * once: a file that two tabs write at the same time is then a StorageError.
  */
 export async function locked<T>(
   source: string,
@@ -93,10 +96,16 @@ export async function locked<T>(
   const name = `godwit-model ${source}`;
   // Failures of the work are carried past the lock, whose own are other ones.
   type Outcome = { value: T } | { error: unknown };
-  const outcome = (): Promise<Outcome> => work().then((value) => ({ value }), (error: unknown) => ({ error }));
+  const outcome = (): Promise<Outcome> =>
+    work().then(
+      (value) => ({ value }),
+      (error: unknown) => ({ error }),
+    );
   let done: Outcome | undefined;
   try {
-    done = await locks.request(name, { mode, ifAvailable: true }, async (lock) => (lock ? outcome() : undefined));
+    done = await locks.request(name, { mode, ifAvailable: true }, async (lock) =>
+      lock ? outcome() : undefined,
+    );
   } catch {
     // No locks for this page: where it is sandboxed.
     return work();
@@ -150,7 +159,9 @@ export async function readManifest(folder: FileSystemDirectoryHandle): Promise<M
   try {
     const file = await (await folder.getFileHandle(MANIFEST)).getFile();
     const manifest = JSON.parse(await file.text()) as Manifest;
-    return Array.isArray(manifest.files) && typeof manifest.source === "string" ? manifest : undefined;
+    return Array.isArray(manifest.files) && typeof manifest.source === "string"
+      ? manifest
+      : undefined;
   } catch {
     return undefined;
   }
@@ -189,7 +200,9 @@ export async function cachedModels(): Promise<CachedModel[]> {
   });
 }
 
-async function listed(folder: FileSystemDirectoryHandle): Promise<(CachedModel & { used: number }) | undefined> {
+async function listed(
+  folder: FileSystemDirectoryHandle,
+): Promise<(CachedModel & { used: number }) | undefined> {
   const manifest = await readManifest(folder);
   if (!manifest) return undefined;
   let bytes = 0;
@@ -202,21 +215,33 @@ async function listed(folder: FileSystemDirectoryHandle): Promise<(CachedModel &
 
 /** Deletes what is kept of the model of this URL, for whoever holds its lock. */
 export async function removeModel(source: string): Promise<void> {
-  await (await models()).removeEntry(await folderName(source), { recursive: true }).catch((error) => {
-    if (words(error).name !== "NotFoundError") throw error;
-  });
+  await (
+    await models()
+  )
+    .removeEntry(await folderName(source), { recursive: true })
+    .catch((error) => {
+      if (words(error).name !== "NotFoundError") throw error;
+    });
 }
 
-/** Deletes what is kept of the model of this URL. Throws a StorageError where another tab is loading it. */
+/** Deletes what is kept of the model of this URL. A StorageError: another tab is loading it. */
 export async function deleteCached(source: string): Promise<void> {
   if (!canStore()) return;
   const what = "the kept model can't be deleted";
   const busy = new AbortController();
   try {
-    await locked(source, "exclusive", () => busy.abort(), busy.signal, () => stored(what, () => removeModel(source)));
+    await locked(
+      source,
+      "exclusive",
+      () => busy.abort(),
+      busy.signal,
+      () => stored(what, () => removeModel(source)),
+    );
   } catch (error) {
     if (error instanceof NoStorage) return;
     if (!busy.signal.aborted) throw error;
-    throw new StorageError(`${what}: another tab or window is loading it; wait until it is done, or close it`);
+    throw new StorageError(
+      `${what}: another tab or window is loading it; wait until it is done, or close it`,
+    );
   }
 }

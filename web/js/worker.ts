@@ -1,7 +1,17 @@
 /** The worker: holds the wasm, the model and the conversation, and answers calls one after the other. */
 
 import init, { Sha256, WebEngine, WebGpu, WebModel } from "godwit-wasm";
-import { Aborted, BadModel, BadRequest, CannotStart, OutOfMemory, type WireError, isTrap, toWire, words } from "./errors.js";
+import {
+  Aborted,
+  BadModel,
+  BadRequest,
+  CannotStart,
+  OutOfMemory,
+  type WireError,
+  isTrap,
+  toWire,
+  words,
+} from "./errors.js";
 import { BlobFile, reading } from "./files.js";
 import { type Obtained, type Report, discard, obtain, peek } from "./obtain.js";
 import type { Calls, Event, FromWorker, ToWorker } from "./protocol.js";
@@ -38,11 +48,13 @@ function loaded(): WebEngine {
 }
 
 /**
- * Checks the options and opens the GPU. Whose it is, as far as the browser says, is asked here: wgpu doesn't ask it. Throws
- * BadRequest or NoWebGPU.
+ * Checks the options and opens the GPU. Asks the browser for the GPU's vendor, which wgpu does not.
+ * Throws BadRequest or NoWebGPU.
  */
 async function openGpu(options: EngineOptions): Promise<WebGpu> {
-  const adapter = await navigator.gpu?.requestAdapter({ powerPreference: "high-performance" }).catch(() => null);
+  const adapter = await navigator.gpu
+    ?.requestAdapter({ powerPreference: "high-performance" })
+    .catch(() => null);
   const { vendor = "", architecture = "" } = adapter?.info ?? {};
   return WebGpu.open(options, vendor, architecture);
 }
@@ -82,7 +94,9 @@ const handlers: Handlers = {
           }
         } else if (bytes > 2 * (options.memory ?? Infinity)) {
           // Without its head: weights of 32 bits take half as much on the GPU.
-          throw new OutOfMemory(`the model's files have ${bytes} bytes, but only ${options.memory} of GPU memory are allowed`);
+          throw new OutOfMemory(
+            `the model's files have ${bytes} bytes, but memory allows only ${options.memory}`,
+          );
         }
       } finally {
         opened.destroy();
@@ -106,14 +120,19 @@ const handlers: Handlers = {
       try {
         engine = await reading(obtained.files, () => opened.load(found, progress));
       } catch (error) {
-        if (error instanceof Error && error.name === "BadModel") throw new BadWeights(error.message);
+        if (error instanceof Error && error.name === "BadModel")
+          throw new BadWeights(error.message);
         throw error;
       }
       model = found;
       return found.info();
     };
     try {
-      return await obtain(source, { base, keep, hash: () => new Sha256(), report, signal, check }, use);
+      return await obtain(
+        source,
+        { base, keep, hash: () => new Sha256(), report, signal, check },
+        use,
+      );
     } catch (error) {
       gpu?.destroy();
       if (error instanceof BadWeights) await discard(source, base, keep).catch(() => undefined);
@@ -154,7 +173,7 @@ let broken: WireError | undefined;
 /** What wasm said before its last trap. */
 const panic = () => (globalThis as { godwitPanic?: string }).godwitPanic;
 
-/** Anything thrown, for the page. After a trap wasm's state makes no sense: it was the last call. */
+/** Anything thrown, for the page. A trap is remembered: wasm's state makes no sense after it. */
 function failure(thrown: unknown): WireError {
   const error = toWire(thrown, panic());
   if (isTrap(thrown)) broken ??= error;
@@ -164,7 +183,10 @@ function failure(thrown: unknown): WireError {
 /** What a trap in the middle of a promise leaves: it never settles. All calls end. */
 function breakDown(thrown: unknown): void {
   const error = failure(thrown);
-  broken ??= error.name === "GodwitError" ? { name: "DeviceLost", message: `the engine failed: ${error.message}; load the model again` } : error;
+  broken ??=
+    error.name === "GodwitError"
+      ? { name: "DeviceLost", message: `the engine failed: ${error.message}; load the model again` }
+      : error;
   for (const id of running.keys()) send({ id, error: broken });
   running.clear();
 }
@@ -185,11 +207,13 @@ async function start(): Promise<void> {
     await init({ module_or_path: url });
   } catch (error) {
     const { message } = words(error);
-    if (error instanceof RangeError) throw new OutOfMemory(`the browser has too little memory for the engine: ${message}`);
+    if (error instanceof RangeError)
+      throw new OutOfMemory(`the browser has too little memory for the engine: ${message}`);
     const forbidden = /content.security.policy|\bCSP\b|unsafe-eval/i.test(message);
     const why = forbidden
-      ? "the Content-Security-Policy that worker.js is served with forbids WebAssembly; add 'wasm-unsafe-eval' to its script-src"
-      : `${message}; serve godwit_bg.wasm beside worker.js, as application/wasm, and of the same version`;
+      ? "the Content-Security-Policy that worker.js is served with forbids WebAssembly; " +
+        "add 'wasm-unsafe-eval' to its script-src"
+      : `${message}; serve this version's godwit_bg.wasm beside worker.js, as application/wasm`;
     throw new CannotStart(`${url.href} can't be started: ${why}`);
   }
 }

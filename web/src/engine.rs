@@ -29,11 +29,7 @@ impl WebGpu {
     ///
     /// # Errors
     /// An option makes no sense, or there is no adapter that is good enough.
-    pub async fn open(
-        options: Ts<wire::EngineOptions>,
-        vendor: String,
-        architecture: String,
-    ) -> Result<WebGpu, Fault> {
+    pub async fn open(options: Ts<wire::EngineOptions>, vendor: String, architecture: String) -> Result<WebGpu, Fault> {
         let options = Options::check(&options)?;
         let gpu = GpuOptions {
             memory: options.memory,

@@ -37,7 +37,9 @@ impl<E: Into<Error>> From<E> for Fault {
             Error::ContextFull { .. } => ErrorName::ContextFull,
             Error::Write(_) => ErrorName::StorageError,
             Error::Saved(_) => ErrorName::BadContext,
-            Error::Sampling(_) | Error::Window { .. } | Error::NoSuchToken { .. } | Error::Empty => ErrorName::BadRequest,
+            Error::Sampling(_) | Error::Window { .. } | Error::NoSuchToken { .. } | Error::Empty => {
+                ErrorName::BadRequest
+            }
             _ => ErrorName::BadModel,
         };
         let message = match &error {

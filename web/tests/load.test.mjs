@@ -126,7 +126,7 @@ step("what keeps the worker from starting is a CannotStart that says what to do"
   rule("/npm/worker.js", { status: 404 });
   assert.match(await load(source()), /^CannotStart: Godwit's worker could not be started.*serve worker.js beside index.js/);
   rule("/npm/godwit_bg.wasm", { status: 404 });
-  assert.match(await load(source()), /^CannotStart: .*serve godwit_bg.wasm beside worker.js/);
+  assert.match(await load(source()), /^CannotStart: .*serve this version's godwit_bg.wasm beside worker.js/);
   rule("/npm/godwit_bg.wasm", { body: Buffer.from("no wasm") });
   assert.match(await load(source()), /^CannotStart: /);
   rule("/tests/blank.html", { headers: { "Content-Security-Policy": "worker-src 'none'" } });
@@ -144,16 +144,12 @@ const TRAP = `() => {
   new WebAssembly.Instance(new WebAssembly.Module(new Uint8Array(code))).exports.f();
 }`;
 
-/** Has the server hold back the weights of models until `go` is called. */
+/** Has the server hold back the second piece of a model until `go` is called. */
 function gate() {
   let go;
   const open = new Promise((resolve) => (go = () => resolve({})));
-  // The head is read by blocks of 1 MiB, weights by pieces of up to 4.
-  const isPiece = (range) => {
-    const [, first, last] = /^bytes=(\d+)-(\d+)$/.exec(range ?? "") ?? [];
-    return last - first >= 1 << 20;
-  };
-  browser.server.rules = ({ path, range }) => (path.endsWith(".gguf") && isPiece(range) ? open : {});
+  const piece = `bytes=${4 << 20}-${small.length - 1}`;
+  browser.server.rules = ({ path, range }) => (path.endsWith(".gguf") && range === piece ? open : {});
   return go;
 }
 
@@ -193,10 +189,13 @@ const begin = (where, source, options = {}) => where.evaluate(([source, options]
 }, [source, options]);
 const ended = (where) => where.evaluate(async () => [await loading, [...phases]]);
 // Frames are drawn for the page in front only.
-const heard = (where, phase) => where.waitForFunction((phase) => phases.has(phase), phase, { polling: 100 });
+const heard = (where, phase) => where.waitForFunction((phase) => phases.has(phase), phase, { polling: 100, timeout: 60_000 });
 
 step("of two tabs that load one model the second waits, and reads what the first has kept", async () => {
   const [one, two] = [page, await library(browser)];
+  await one.evaluate(async () => {
+    for (const { source } of await godwit.Engine.cached()) await godwit.Engine.deleteCached(source);
+  });
   let go = gate();
   await begin(one, source());
   await heard(one, "download");
