@@ -10,6 +10,8 @@ export interface CompletionParams extends SamplingOptions {
   messages: Message[];
   /** Whether the reply comes piece by piece. */
   stream?: boolean | null;
+  /** The last message is the beginning of the assistant's reply, which goes on from there. */
+  continue_final_message?: boolean;
   /** Ends the reply: what is awaited then throws Aborted. */
   signal?: AbortSignal;
   /** Hears how many of the prompt's new tokens are read. */
@@ -99,7 +101,7 @@ export class Completions {
   }
 
   private async *stream({
-    messages, stream: _, signal, onPrompt, seed, ...sampling
+    messages, stream: _, continue_final_message = false, signal, onPrompt, seed, ...sampling
   }: CompletionParams): AsyncGenerator<CompletionChunk, void> {
     const head = {
       id: `chatcmpl-${crypto.randomUUID()}`,
@@ -125,7 +127,7 @@ export class Completions {
     const either = signal ? AbortSignal.any([signal, left.signal]) : left.signal;
     const options = { ...sampling, seed: seed ?? Math.floor(Math.random() * 2 ** 32) };
     let done = false;
-    const finish = this.link.call("reply", [messages, options], { event, signal: either });
+    const finish = this.link.call("reply", [messages, options, continue_final_message], { event, signal: either });
     const end = () => ((done = true), wake());
     finish.then(end, end);
     try {

@@ -26,7 +26,7 @@ export interface Calls {
   tokenize(text: string, special: boolean): number[];
   detokenize(ids: number[]): string;
   tokens(): number[];
-  reply(messages: Message[], options: SamplingOptions): Finish;
+  reply(messages: Message[], options: SamplingOptions, continued: boolean): Finish;
   save(note: unknown): Blob;
   resume(context: Blob): unknown;
 }

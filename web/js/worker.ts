@@ -16,7 +16,7 @@ import { BlobFile, reading } from "./files.js";
 import { type Obtained, type Report, discard, obtain, peek } from "./obtain.js";
 import type { Calls, Event, FromWorker, ToWorker } from "./protocol.js";
 import { retried } from "./request.js";
-import type { EngineOptions, Estimate, ModelInfo } from "./wire.js";
+import type { EngineOptions, Estimate, Message, ModelInfo } from "./wire.js";
 
 /** A call's way to tell of itself, and to hear that it should end. */
 interface Call {
@@ -62,6 +62,20 @@ async function openGpu(options: EngineOptions): Promise<WebGpu> {
 /** Opens a model, and tries again while a server may be better soon. Whoever calls frees it. */
 function open({ name, files }: Obtained, signal: AbortSignal): Promise<WebModel> {
   return retried(signal, async () => reading(files, () => WebModel.open(name, files)));
+}
+
+/** The tokens of messages whose last one is the beginning of a reply. */
+function begun(messages: Message[]): Uint32Array {
+  const last = messages.at(-1);
+  if (last?.role !== "assistant") {
+    throw new BadRequest("continue_final_message: the last message is not the assistant's");
+  }
+  const head = opened().prompt(messages.slice(0, -1));
+  const held = loaded().tokens();
+  const tail = Array.from(held.subarray(head.length));
+  // The tokens that the reply was made of, where they are known: a text may be cut into others.
+  const same = head.every((id, i) => id === held[i]) && opened().detokenize(tail) === last.content;
+  return same ? held : Uint32Array.from([...head, ...opened().tokenize(last.content, false)]);
 }
 
 const handlers: Handlers = {
@@ -145,8 +159,8 @@ const handlers: Handlers = {
   detokenize: (_, ids) => opened().detokenize(ids),
   tokens: () => Array.from(loaded().tokens()),
 
-  async reply({ tell, signal }, messages, options) {
-    const ids = opened().prompt(messages);
+  async reply({ tell, signal }, messages, options, continued) {
+    const ids = continued ? begun(messages) : opened().prompt(messages);
     return loaded().reply(
       ids,
       options,
@@ -167,6 +181,8 @@ const handlers: Handlers = {
 
 const send = (message: FromWorker) => postMessage(message);
 const running = new Map<number, AbortController>();
+/** Calls whose turn has come. */
+const started = new Set<number>();
 /** Why nothing can be called any more. */
 let broken: WireError | undefined;
 
@@ -217,15 +233,16 @@ async function start(): Promise<void> {
     throw new CannotStart(`${url.href} can't be started: ${why}`);
   }
 }
-const started = start();
+const ready = start();
 // A failure is told to each call.
-let before: Promise<unknown> = started.catch(() => undefined);
+let before: Promise<unknown> = ready.catch(() => undefined);
 
 async function answer(id: number, name: keyof Calls, rest: unknown[], controller: AbortController): Promise<void> {
   const call: Call = { tell: (event) => send({ id, event }), signal: controller.signal };
   let message: FromWorker;
+  started.add(id);
   try {
-    await started;
+    await ready;
     if (controller.signal.aborted) throw new Aborted("stopped");
     if (broken) throw broken;
     const handler = handlers[name] as (call: Call, ...rest: unknown[]) => unknown;
@@ -233,13 +250,18 @@ async function answer(id: number, name: keyof Calls, rest: unknown[], controller
   } catch (error) {
     message = { id, error: error === broken && broken ? broken : failure(error) };
   }
-  // Where all broke down in the meantime it has its answer.
+  started.delete(id);
+  // It may have its answer: where all broke down, or it was aborted before its turn.
   if (running.delete(id)) send(message);
 }
 
 addEventListener("message", ({ data }: MessageEvent<ToWorker>) => {
   if ("abort" in data) {
     running.get(data.id)?.abort();
+    // One that still waits for others is over at once; its turn comes to nothing.
+    if (!started.has(data.id) && running.delete(data.id)) {
+      send({ id: data.id, error: toWire(new Aborted("stopped")) });
+    }
     return;
   }
   if (broken) return send({ id: data.id, error: broken });

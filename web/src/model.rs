@@ -42,7 +42,11 @@ pub fn from_js<T: DeserializeOwned>(what: &str, value: &JsValue) -> Result<T, Fa
     let text = JSON::stringify_with_replacer(value, replacer.as_ref());
     let text = text.map_err(|_| Fault::bad_request(format!("{what} is no plain value")))?;
     if let Some((key, number)) = refused.borrow_mut().take() {
-        let name = if key.is_empty() { what } else { &key };
+        let name = match key.as_str() {
+            "" => what.to_owned(),
+            index if index.parse::<u32>().is_ok() => format!("{what}[{index}]"),
+            key => key.to_owned(),
+        };
         return Err(Fault::bad_request(format!("{name} is {number}, but it must be a finite number")));
     }
     let text = String::from(text);

@@ -28,11 +28,12 @@ mod tests {
         assert_eq!(whole("top_k", 0.0, 0, MOST), Ok(0));
         assert_eq!(whole("seed", MOST as f64, 0, MOST), Ok(MOST));
         for value in [-1.0, 0.5, 1e300, f64::NAN, f64::INFINITY] {
-            let message = whole("max_tokens", value, 1, MOST).unwrap_err();
-            assert!(message.starts_with(&format!("max_tokens is {value}, but it must be a whole number")), "{message}");
+            let range = "must be a whole number of at least 1";
+            let refused = Err(format!("max_tokens is {value}, but it {range}"));
+            assert_eq!(whole("max_tokens", value, 1, MOST), refused);
         }
         assert_eq!(whole("n", 2.0, 1, 1), Err("n is 2, but it must be 1".into()));
-        let range = whole("ids[1]", -1.0, 0, 9).unwrap_err();
-        assert_eq!(range, "ids[1] is -1, but it must be a whole number from 0 to 9");
+        let refused = "ids[1] is -1, but it must be a whole number from 0 to 9";
+        assert_eq!(whole("ids[1]", -1.0, 0, 9), Err(refused.into()));
     }
 }

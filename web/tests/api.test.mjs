@@ -143,14 +143,14 @@ step("bad requests are told apart, and numbers out of range name the parameter",
     const ask = (params) => thrown(replied(engine, { messages: [{ role: "user", content: "Hi" }], max_tokens: 1, ...params }));
     return Promise.all([
       ask({ temperature: "hot" }), ask({ top_k: 5n }), ask({ stop: 5 }), ask({ topP: 0.5 }), ask({ max_tokens: () => 1 }),
-      thrown(engine.detokenize([1, -1])), thrown(engine.detokenize([1.5])), thrown(engine.detokenize([1e6])),
+      thrown(engine.detokenize([1, -1])), thrown(engine.detokenize([1.5])), thrown(engine.detokenize([1e6])), thrown(engine.detokenize([NaN])),
       thrown(engine.detokenize("a")), thrown(engine.tokenize(5)), thrown(engine.session.resume({})),
       thrown(engine.session.save(() => 1)), thrown(engine.session.save({ a: NaN })),
     ]);
   });
   const said = [
     /temperature: invalid type: string "hot"/, /top_k is the BigInt 5/, /stop: /, /topP: unknown field `topP`/,
-    /.*can't be sent to the worker/, /ids\[1\] is -1/, /ids\[0\] is 1.5/, /ids\[0\] is 1000000, but it must be .* to 49151/,
+    /.*can't be sent to the worker/, /ids\[1\] is -1/, /ids\[0\] is 1.5/, /ids\[0\] is 1000000, but it must be .* to 49151/, /ids\[0\] is NaN/,
     /ids: invalid type/, /text is 5/, /context must be a Blob/, /.*can't be sent to the worker/, /a is NaN/,
   ];
   others.forEach((text, i) => assert.match(text, new RegExp(`^BadRequest: ${said[i].source}`)));
@@ -183,7 +183,7 @@ step("what arrives is what the types declare, field by field", async () => {
   const arrived = await page.evaluate(async (messages) => {
     const heard = await engine.info();
     // What a reply ends with comes from wasm, but pages get it in another shape.
-    const finish = await engine.session.link.call("reply", [messages, { max_tokens: 1, temperature: 0 }]);
+    const finish = await engine.session.link.call("reply", [messages, { max_tokens: 1, temperature: 0 }, false]);
     const estimate = await godwit.Engine.estimate("/models/SmolLM2-135M-Instruct.Q4_1.gguf");
     return { ModelInfo: engine.model, EngineInfo: heard, Estimate: estimate, Finish: finish };
   }, brief);

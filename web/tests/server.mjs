@@ -11,7 +11,7 @@ const TYPES = {
 /**
  * Serves folders: `{ "/models/": "path/of/folder/" }`. `rules` is asked for each request and may return `{ status }`, or
  * `{ cut: bytes }` to hang up after so many bytes, or `{ ranges: false }`, or `{ body }`, or `{ headers }` besides the usual,
- * or a promise of any of these, which the answer then waits for.
+ * or a promise of any of these, which the answer then waits for; with `{ later }` it answers once that promise resolves.
  */
 export async function serve(folders) {
   const server = createServer(async (request, response) => {
@@ -19,6 +19,7 @@ export async function serve(folders) {
     const served = { path, range: request.headers.range };
     self.requests.push(served);
     const rule = (await self.rules?.(served)) ?? {};
+    await rule.later;
     if (rule.status) return void response.writeHead(rule.status).end();
     const prefix = Object.keys(folders).find((prefix) => path.startsWith(prefix));
     const file = prefix && join(folders[prefix], path.slice(prefix.length) || "index.html");
