@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Builds web/dist: the chat page (page/), for any static host, and the npm package (npm/). With --check, only compiles the
-# wasm crate.
+# wasm crate; with --page, only what is TypeScript, around the wasm that was built before.
 #
 # With rustup's wasm32 target the wasm is one cargo command. Without it, Debian's rustc-web brings a standard library that
 # can be built from source.
@@ -39,8 +39,11 @@ if [ "${1-}" = --check ]; then
   exit
 fi
 
-(wasm build)
-cargo run --quiet -p godwit-bindgen -- $BUILT/godwit_web.wasm $BOUND
+if [ "${1-}" != --page ]; then
+  (wasm build)
+  # The types that Rust and TypeScript share are written too: tsc below finds what no longer fits.
+  cargo run --quiet -p godwit-bindgen -- $BUILT/godwit_web.wasm $BOUND web/js/wire.ts
+fi
 
 cd web
 [ node_modules -nt package-lock.json ] || { npm ci --silent && touch node_modules; }
@@ -62,6 +65,8 @@ esbuild js/worker.ts --outfile=dist/npm/worker.js --alias:godwit-wasm="$PWD/../$
 cp npm.json dist/npm/package.json
 cp npm.md dist/npm/README.md
 cp ../LICENSE-* dist/npm/
+# As a project with strict settings sees the types.
+$tsc -p tests
 
 # The page: static files with relative paths.
 $tsc -p page

@@ -7,7 +7,7 @@ use godwit_shaders::rope_append::RopeTables;
 use godwit_shaders::{Buffers, Caps, Heads, KvFormat, Matrix};
 
 use crate::format::Tensor;
-use crate::gpu::Gpu;
+use crate::gpu::{Gpu, GpuError};
 use crate::model::{Config, Kv, Model, Scratch, has_gate_biases, used_tensors};
 
 /// GPU memory in bytes, by use.
@@ -24,6 +24,31 @@ pub struct MemoryUse {
 impl MemoryUse {
     /// What a session of `context` tokens will take when it is full, on a device with these caps.
     pub fn estimate(model: &Model, context: u32, kv: KvFormat, caps: &Caps) -> Self {
+        Self::declare(model, context, kv, caps).0
+    }
+
+    /// Compares what a session of `context` tokens will take when it is full with a device's largest
+    /// buffer and with a budget of `most` bytes. Needs only the model's head.
+    ///
+    /// # Errors
+    /// A buffer is larger than the device allows, or all of them take more than the budget.
+    pub fn check(model: &Model, context: u32, kv: KvFormat, caps: &Caps, most: Option<u64>) -> Result<(), GpuError> {
+        let (memory, table) = Self::declare(model, context, kv, caps);
+        let mut buffers = (0..table.len()).filter_map(|id| table.get(id as u32));
+        if let Some((what, bytes)) = buffers.find(|(_, bytes)| *bytes > caps.max_buffer) {
+            return Err(GpuError::BufferTooLarge { what: what.into(), bytes, most: caps.max_buffer });
+        }
+        match most {
+            Some(budget) if memory.total() > budget => {
+                let what = format!("the model with a context of {context} tokens");
+                Err(GpuError::OverBudget { what, bytes: memory.total(), used: 0, budget })
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// The estimate, and the buffers of activations and KV cache.
+    fn declare(model: &Model, context: u32, kv: KvFormat, caps: &Caps) -> (Self, Buffers) {
         let config = model.config();
         let checkpoint = model.checkpoint();
         let weights = used_tensors(model).map(bytes_on_gpu).sum::<u64>();
@@ -43,7 +68,7 @@ impl MemoryUse {
             cache.grow(&mut table, None);
         }
         let tables = RopeTables::bytes(config.rotary_dim, context);
-        Self { weights: weights + tables, kv: cache.bytes(), scratch }
+        (Self { weights: weights + tables, kv: cache.bytes(), scratch }, table)
     }
 
     /// All of it.

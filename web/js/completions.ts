@@ -1,13 +1,17 @@
 /** Replies in the shapes of OpenAI's API. */
 
 import type { Link } from "./engine.js";
-import { Aborted } from "./errors.js";
-import type { Event, Finish, Message, SamplingOptions } from "./protocol.js";
+import { Aborted, BadRequest } from "./errors.js";
+import type { Event } from "./protocol.js";
+import type { Finish, FinishReason, Message, SamplingOptions } from "./wire.js";
 
 /** What a reply is asked for with. */
 export interface CompletionParams extends SamplingOptions {
   messages: Message[];
-  stream?: boolean;
+  /** Whether the reply comes piece by piece. */
+  stream?: boolean | null;
+  /** The last message is the beginning of the assistant's reply, which goes on from there. */
+  continue_final_message?: boolean;
   /** Ends the reply: what is awaited then throws Aborted. */
   signal?: AbortSignal;
   /** Hears how many of the prompt's new tokens are read. */
@@ -36,7 +40,7 @@ export interface CompletionChunk {
     {
       index: 0;
       delta: { role?: "assistant"; content?: string };
-      finish_reason: "stop" | "length" | null;
+      finish_reason: FinishReason | null;
       /** The tokens that the piece is made of. */
       token_ids: number[];
     },
@@ -56,7 +60,7 @@ export interface Completion {
     {
       index: 0;
       message: { role: "assistant"; content: string };
-      finish_reason: "stop" | "length";
+      finish_reason: FinishReason;
       token_ids: number[];
     },
   ];
@@ -75,8 +79,11 @@ export class Completions {
    * computed again. Throws ContextFull, BadRequest, OutOfMemory, DeviceLost, or Aborted.
    */
   async create(params: CompletionParams & { stream: true }): Promise<AsyncIterable<CompletionChunk>>;
-  async create(params: CompletionParams & { stream?: false }): Promise<Completion>;
+  async create(params: CompletionParams & { stream?: false | null }): Promise<Completion>;
+  async create(params: CompletionParams): Promise<Completion | AsyncIterable<CompletionChunk>>;
   async create(params: CompletionParams): Promise<Completion | AsyncIterable<CompletionChunk>> {
+    if (!Array.isArray(params?.messages))
+      throw new BadRequest("messages must be an array of { role, content }");
     const chunks = this.stream(params);
     if (params.stream) return chunks;
     let content = "";
@@ -94,7 +101,7 @@ export class Completions {
   }
 
   private async *stream({
-    messages, stream: _, signal, onPrompt, stop, seed, ...sampling
+    messages, stream: _, continue_final_message = false, signal, onPrompt, seed, ...sampling
   }: CompletionParams): AsyncGenerator<CompletionChunk, void> {
     const head = {
       id: `chatcmpl-${crypto.randomUUID()}`,
@@ -105,7 +112,7 @@ export class Completions {
     const chunk = (
       delta: { role?: "assistant"; content?: string },
       token_ids: number[],
-      finish_reason: "stop" | "length" | null = null,
+      finish_reason: FinishReason | null = null,
     ): CompletionChunk => ({ ...head, choices: [{ index: 0, delta, finish_reason, token_ids }] });
 
     const waiting: CompletionChunk[] = [];
@@ -118,9 +125,9 @@ export class Completions {
     // Whoever stops listening stops the reply.
     const left = new AbortController();
     const either = signal ? AbortSignal.any([signal, left.signal]) : left.signal;
-    const options = { ...sampling, stop: [stop ?? []].flat(), seed: seed ?? Math.floor(Math.random() * 2 ** 32) };
+    const options = { ...sampling, seed: seed ?? Math.floor(Math.random() * 2 ** 32) };
     let done = false;
-    const finish = this.link.call("reply", [messages, options], { event, signal: either });
+    const finish = this.link.call("reply", [messages, options, continue_final_message], { event, signal: either });
     const end = () => ((done = true), wake());
     finish.then(end, end);
     try {

@@ -1,6 +1,7 @@
 /** Files from a server into the origin's private file system: pieces in parallel, gone on with after an interruption. */
 
 import { BadModel, NetworkError } from "./errors.js";
+import { writeAll } from "./files.js";
 import { Passing, fetched, request, retried } from "./request.js";
 import type { StoredFile } from "./store.js";
 
@@ -123,7 +124,7 @@ async function write({ handle, file, report }: Into, answer: Response, at: numbe
       await reader?.cancel();
       throw new NetworkError(`${file.url}: the server sent more than was asked for`);
     }
-    handle.write(next.value, { at });
+    writeAll(handle, next.value, at);
     at += next.value.length;
     report(next.value.length);
   }

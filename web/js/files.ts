@@ -1,7 +1,8 @@
 /** Files whose bytes can be had at once, which only workers can do. */
 
 import type { ByteFile } from "godwit-wasm";
-import { NetworkError } from "./errors.js";
+import { NetworkError, StorageError, isTrap, words } from "./errors.js";
+import { Passing, passes, unreachable } from "./request.js";
 
 /** Bytes that are had at least: each read takes milliseconds, and the runtime's are small. */
 const BLOCK = 1 << 20;
@@ -9,9 +10,11 @@ const BLOCK = 1 << 20;
 const HELD = 4;
 
 /** A file that is read by blocks. */
-abstract class BlockFile implements ByteFile {
+export abstract class BlockFile implements ByteFile {
   /** The blocks held by number, the least recently used first. */
   readonly #blocks = new Map<number, Uint8Array>();
+  /** Why a read failed: what wasm makes of it says only that the file can't be read. */
+  failure: Error | undefined;
   constructor(
     readonly name: string,
     readonly size: number,
@@ -21,6 +24,15 @@ abstract class BlockFile implements ByteFile {
   protected abstract bytes(start: number, end: number): Uint8Array;
 
   read(offset: number, into: Uint8Array): void {
+    try {
+      this.#fill(offset, into);
+    } catch (error) {
+      this.failure = error as Error;
+      throw error;
+    }
+  }
+
+  #fill(offset: number, into: Uint8Array): void {
     if (into.length >= BLOCK) {
       into.set(this.bytes(offset, offset + into.length));
       return;
@@ -58,13 +70,20 @@ export class BlobFile extends BlockFile {
   }
 
   protected override bytes(start: number, end: number): Uint8Array {
-    return new Uint8Array(this.#reader.readAsArrayBuffer(this.blob.slice(start, end)));
+    try {
+      return new Uint8Array(this.#reader.readAsArrayBuffer(this.blob.slice(start, end)));
+    } catch (error) {
+      if (error instanceof RangeError) throw error;
+      throw new StorageError(
+        `${this.name} can't be read any more (${words(error).message}); was it changed or deleted?`,
+      );
+    }
   }
 }
 
-/** A file on a server, for where there is no room to keep it. */
+/** A file on a server: its beginning, or all of it where there is no room to keep it. */
 export class HttpFile extends BlockFile {
-  private constructor(
+  constructor(
     name: string,
     readonly url: string,
     size: number,
@@ -77,7 +96,10 @@ export class HttpFile extends BlockFile {
     const answer = get(url, 0, 1);
     const size = Number(answer.getResponseHeader("Content-Range")?.split("/")[1]);
     if (answer.status !== 206 || !Number.isSafeInteger(size)) {
-      throw new NetworkError(`${url}: the server answers ${answer.status}, not with a range; it must serve ranges`);
+      throw refusal(
+        answer,
+        `${url}: the server answers ${answer.status}, not with a range; it must serve ranges`,
+      );
     }
     return new HttpFile(name, url, size);
   }
@@ -86,9 +108,31 @@ export class HttpFile extends BlockFile {
     const answer = get(this.url, start, end);
     const bytes = new Uint8Array(answer.response as ArrayBuffer);
     if (answer.status !== 206 || bytes.length !== end - start) {
-      throw new NetworkError(`${this.url}: bytes ${start} to ${end} could not be had (${answer.status})`);
+      throw refusal(
+        answer,
+        `${this.url}: bytes ${start} to ${end} could not be had (${answer.status})`,
+      );
     }
     return bytes;
+  }
+}
+
+const refusal = ({ status }: XMLHttpRequest, text: string) =>
+  new (passes(status) ? Passing : NetworkError)(text);
+
+/** The work that reads these files. Where a read fails, what it failed of is thrown. */
+export function reading<T>(files: ByteFile[], work: () => T): T {
+  const own = files.filter((file) => file instanceof BlockFile);
+  const fail = (error: unknown): never => {
+    // A trap stays a trap: the file is none of its causes.
+    throw isTrap(error) ? error : (own.find(({ failure }) => failure)?.failure ?? error);
+  };
+  for (const file of own) file.failure = undefined;
+  try {
+    const value = work();
+    return value instanceof Promise ? (value.catch(fail) as T) : value;
+  } catch (error) {
+    return fail(error);
   }
 }
 
@@ -100,7 +144,17 @@ function get(url: string, start: number, end: number): XMLHttpRequest {
   try {
     request.send();
   } catch {
-    throw new NetworkError(`${url} can't be reached; check the address and the network`);
+    throw new Passing(unreachable(url));
   }
   return request;
+}
+
+/** Writes all of these bytes, or fails as a full disk does. */
+export function writeAll(handle: FileSystemSyncAccessHandle, bytes: Uint8Array, at: number): void {
+  const done = handle.write(bytes, { at });
+  if (done < bytes.length)
+    throw new DOMException(
+      `${bytes.length - done} bytes could not be written`,
+      "QuotaExceededError",
+    );
 }

@@ -3,10 +3,23 @@
 import type { ByteFile } from "godwit-wasm";
 import { type Hash, PIECE, download, measure, verify } from "./download.js";
 import { BadModel, BadRequest } from "./errors.js";
-import { BlobFile, HttpFile } from "./files.js";
+import { BlobFile, HttpFile, writeAll } from "./files.js";
 import type { Phase } from "./protocol.js";
 import { type Remote, type Source, filesOf, keptSource, remote } from "./sources.js";
-import { type Manifest, type StoredFile, canStore, deleteCached, folderOf, readManifest, writeManifest } from "./store.js";
+import {
+  type Manifest,
+  type StoredFile,
+  canStore,
+  deleteCached,
+  findFolder,
+  folderOf,
+  isRefused,
+  locked,
+  readManifest,
+  removeModel,
+  stored,
+  writeManifest,
+} from "./store.js";
 
 /** Hears how far a phase is, in bytes. */
 export type Report = (phase: Phase, done: number, total: number) => void;
@@ -17,6 +30,23 @@ export interface Obtained {
   files: ByteFile[];
 }
 
+/** How files are obtained. */
+export interface Obtaining {
+  /** What relative URLs begin with. */
+  base: string;
+  /** Whether picked files are copied to where models are kept. */
+  keep: boolean;
+  hash: () => Hash;
+  report: Report;
+  signal: AbortSignal;
+  /**
+   * Called before anything is downloaded or copied, with the model, of which only the head is to
+   * be read, or without it where the server serves no ranges; and with the bytes of all files.
+   * Whatever it throws ends the work.
+   */
+  check: (model: Obtained | undefined, bytes: number) => Promise<void>;
+}
+
 /** Milliseconds between two notes of what is done: an interruption costs no more than what came after the last. */
 const REMEMBER = 500;
 
@@ -24,41 +54,94 @@ const REMEMBER = 500;
 export async function peek(source: Source, base: string, signal: AbortSignal): Promise<Obtained> {
   const model = remote(source, base);
   if (!model) return local(source as File | File[]);
-  const manifest = canStore() ? await readManifest(await folderOf(model.source)) : undefined;
-  if (manifest && isComplete(manifest)) return kept(manifest);
-  return onServer(model, await filesOf(model, signal));
+  return (await keptModel(model.source)) ?? onServer(model, await filesOf(model, signal));
 }
 
-/** A model's files; those on a server are downloaded first, and kept. Picked ones are kept where `keep` says so. */
-export async function obtain(
-  source: Source,
-  base: string,
-  keep: boolean,
-  hash: () => Hash,
-  report: Report,
-  signal: AbortSignal,
-): Promise<Obtained> {
-  const model = remote(source, base);
-  if (!model) {
-    const picked = local(source as File | File[]);
-    return keep && canStore() ? copy(picked, report, signal) : picked;
-  }
-  if (!canStore()) return onServer(model, await filesOf(model, signal));
+/** The kept files of the model of this URL, if all of them are there. */
+async function keptModel(source: string): Promise<Obtained | undefined> {
+  if (!canStore()) return undefined;
   try {
-    const folder = await folderOf(model.source);
-    let manifest = await readManifest(folder);
-    if (!manifest || (model.sha256 && manifest.files.some((file) => file.sha256 && file.sha256 !== model.sha256))) {
-      manifest = { source: model.source, name: model.name, files: await filesOf(model, signal), used: 0 };
-    }
-    if (!isComplete(manifest)) await complete(folder, manifest, hash, report, signal);
-    manifest.used = Date.now();
-    await writeManifest(folder, manifest);
-    return await kept(manifest);
+    const folder = await findFolder(source);
+    const manifest = folder && (await readManifest(folder));
+    return folder && manifest && isComplete(manifest) ? await kept(folder, manifest) : undefined;
   } catch (error) {
-    // The disk is full: the model still runs, read from the server.
-    if (!isFull(error)) throw error;
-    await deleteCached(model.source).catch(() => undefined);
-    return onServer(model, await filesOf(model, signal));
+    if (isRefused(error)) return undefined;
+    throw error;
+  }
+}
+
+/**
+ * Hands a model's files to `use`. Those on a server are downloaded first, and kept; picked ones
+ * are kept where `keep` says so. While `use` runs, no other tab deletes them; while they are
+ * downloaded, no other tab downloads or reads them.
+ */
+export async function obtain<T>(
+  source: Source,
+  how: Obtaining,
+  use: (model: Obtained) => Promise<T>,
+): Promise<T> {
+  const { base, report, signal } = how;
+  const model = remote(source, base);
+  const picked = model ? undefined : local(source as File | File[]);
+  if (picked && !(how.keep && canStore())) return use(picked);
+  const bytes = picked?.files.reduce((sum, { size }) => sum + size, 0) ?? 0;
+  const name = model?.source ?? keptSource(picked?.files ?? []);
+  const unkept = async () => {
+    if (picked) return use(picked);
+    return use(onServer(model as Remote, await filesOf(model as Remote, signal)));
+  };
+  if (!canStore()) return unkept();
+  const wait = () => report("wait", 0, 0);
+  if (picked) {
+    // They may have changed since they were kept: they are copied again.
+    await how.check(picked, bytes);
+    const copied = await locked(name, "exclusive", wait, signal, () => copy(picked, bytes, how));
+    if (!copied) return unkept();
+  }
+  for (;;) {
+    const read = async () => {
+      const files = await stored("the kept model can't be read", () => keptModel(name));
+      if (!files || (model && (await isOther(model)))) return undefined;
+      await remembered(name);
+      return { value: await use(files) };
+    };
+    const done = await locked(name, "shared", wait, signal, read);
+    if (done) return done.value;
+    // Deleted by another tab in this moment.
+    if (!model) return unkept();
+    try {
+      await locked(name, "exclusive", wait, signal, () => complete(model, how));
+    } catch (error) {
+      // The disk is full: the model still runs, read from the server.
+      if (!isRefused(error)) throw error;
+      await deleteCached(name).catch(() => undefined);
+      return unkept();
+    }
+  }
+}
+
+/** Whether what is kept has another hash than is asked for. */
+async function isOther({ source, sha256 }: Remote): Promise<boolean> {
+  const folder = await findFolder(source);
+  const manifest = folder && (await readManifest(folder));
+  return hasOther(manifest, sha256);
+}
+
+function hasOther(manifest: Manifest | undefined, sha256: string | undefined): boolean {
+  return (
+    sha256 !== undefined &&
+    (manifest?.files.some((file) => file.sha256 && file.sha256 !== sha256) ?? false)
+  );
+}
+
+/** Notes that a kept model is used now, if no other tab is noting it. */
+async function remembered(source: string): Promise<void> {
+  try {
+    const folder = await folderOf(source);
+    const manifest = await readManifest(folder);
+    if (manifest) await writeManifest(folder, { ...manifest, used: Date.now() });
+  } catch {
+    // The list of kept models is then in another order, no more.
   }
 }
 
@@ -68,8 +151,6 @@ export async function discard(source: Source, base: string, keep: boolean): Prom
   if (model) await deleteCached(model.source);
   else if (keep) await deleteCached(keptSource([source as File | File[]].flat()));
 }
-
-const isFull = (error: unknown) => error instanceof DOMException && error.name === "QuotaExceededError";
 
 const isComplete = (manifest: Manifest) => manifest.files.every((file) => file.pieces === true);
 
@@ -85,43 +166,53 @@ function local(source: File | File[]): Picked {
   return { name: first.name, files: files.map((file) => new BlobFile(file.name, file)) };
 }
 
-/** Copies picked files to where models are kept. Where there is no room they are used as they are. */
-async function copy(picked: Picked, report: Report, signal: AbortSignal): Promise<Obtained> {
+/** Copies picked files to where models are kept. Without room, returns false and leaves nothing. */
+async function copy(
+  picked: Picked,
+  total: number,
+  { report, signal }: Obtaining,
+): Promise<boolean> {
   const source = keptSource(picked.files);
-  const total = picked.files.reduce((sum, { size }) => sum + size, 0);
   try {
-    await checkRoom(total);
-    await deleteCached(source);
-    const folder = await folderOf(source);
-    let done = 0;
-    for (const { name, blob } of picked.files) {
-      const handle = await (await folder.getFileHandle(name, { create: true })).createSyncAccessHandle();
-      try {
-        for (let at = 0; at < blob.size; at += PIECE) {
-          signal.throwIfAborted();
-          const piece = new Uint8Array(await blob.slice(at, at + PIECE).arrayBuffer());
-          handle.write(piece, { at });
-          report("copy", (done += piece.length), total);
+    await stored("the copy can't be written", async () => {
+      await checkRoom(total);
+      await removeModel(source);
+      const folder = await folderOf(source);
+      let done = 0;
+      for (const { name, blob } of picked.files) {
+        const handle = await (
+          await folder.getFileHandle(name, { create: true })
+        ).createSyncAccessHandle();
+        try {
+          for (let at = 0; at < blob.size; at += PIECE) {
+            signal.throwIfAborted();
+            const piece = new Uint8Array(await blob.slice(at, at + PIECE).arrayBuffer());
+            writeAll(handle, piece, at);
+            report("copy", (done += piece.length), total);
+          }
+          handle.flush();
+        } finally {
+          handle.close();
         }
-        handle.flush();
-      } finally {
-        handle.close();
       }
-    }
-    // Written last: without it the folder is no model.
-    const files = picked.files.map(({ name, size }) => ({ name, url: "", size, pieces: true as const }));
-    const manifest = { source, name: picked.name, files, used: Date.now() };
-    await writeManifest(folder, manifest);
-    return await kept(manifest);
+      // Written last: without it the folder is no model.
+      const files = picked.files.map(({ name, size }) => ({
+        name,
+        url: "",
+        size,
+        pieces: true as const,
+      }));
+      await writeManifest(folder, { source, name: picked.name, files, used: Date.now() });
+    });
+    return true;
   } catch (error) {
-    await deleteCached(source).catch(() => undefined);
-    if (isFull(error)) return picked;
+    await removeModel(source).catch(() => undefined);
+    if (isRefused(error)) return false;
     throw error;
   }
 }
 
-async function kept(manifest: Manifest): Promise<Obtained> {
-  const folder = await folderOf(manifest.source);
+async function kept(folder: FileSystemDirectoryHandle, manifest: Manifest): Promise<Obtained> {
   const files = manifest.files.map(async ({ name, size }) => {
     const file = await (await folder.getFileHandle(name)).getFile();
     if (file.size !== size) throw new BadModel(`${name}: the kept copy is damaged; delete it and load the model again`);
@@ -142,14 +233,24 @@ function onServer(model: Remote, files: StoredFile[]): Obtained {
   return { name: model.name, files: there };
 }
 
-/** Downloads and verifies what is missing. */
-async function complete(
-  folder: FileSystemDirectoryHandle,
-  manifest: Manifest,
-  hash: () => Hash,
-  report: Report,
-  signal: AbortSignal,
-): Promise<void> {
+/** Downloads and verifies what is missing of a model. */
+async function complete(model: Remote, how: Obtaining): Promise<void> {
+  const { hash, report, signal, check } = how;
+  const before = await stored("the kept model can't be read", async () => {
+    const folder = await findFolder(model.source);
+    return folder && readManifest(folder);
+  });
+  // Another tab was faster.
+  if (before && isComplete(before) && !hasOther(before, model.sha256)) return;
+  const manifest: Manifest =
+    before && !hasOther(before, model.sha256)
+      ? before
+      : {
+          source: model.source,
+          name: model.name,
+          files: await filesOf(model, signal),
+          used: Date.now(),
+        };
   const asked = await Promise.all(
     manifest.files.map(async (file) => [file, file.pieces === true ? undefined : await measure(file, signal)] as const),
   );
@@ -165,37 +266,46 @@ async function complete(
     done += file.pieces.reduce((sum, i) => sum + pieceBytes(i, size), 0);
   }
   const total = manifest.files.reduce((sum, file) => sum + (file.size ?? 0), 0);
+  const ranges = asked.every(([, found]) => found?.ranges !== false);
+  const head = manifest.files.map(({ name, url, size }) => new HttpFile(name, url, size ?? 0));
+  await check(ranges ? { name: model.name, files: head } : undefined, total);
   await checkRoom(total - done);
 
-  // One write of the manifest at a time.
-  let writing = Promise.resolve();
-  const save = () => (writing = writing.then(() => writeManifest(folder, manifest)));
-  let remembered = 0;
-  const remember = () => {
-    if (Date.now() - remembered < REMEMBER) return;
-    remembered = Date.now();
-    void save();
-  };
-  const count = (bytes: number) => report("download", (done += bytes), total);
-  count(0);
-  try {
-    await save();
-    for (const [file, found] of asked) {
-      if (!found || file.pieces === true) continue;
-      await download(folder, file, found.ranges, count, remember, signal);
-      if (file.sha256) {
-        const blob = await (await folder.getFileHandle(file.name)).getFile();
-        await verify(blob, file, hash(), (at) => report("verify", at, blob.size), signal).catch((error) => {
-          // A damaged file is not to be gone on with.
-          if (error instanceof BadModel) file.pieces = [];
-          throw error;
-        });
+  await stored("the model can't be written", async () => {
+    const folder = await folderOf(model.source);
+    // One write of the manifest at a time.
+    let writing = Promise.resolve();
+    const save = () => (writing = writing.then(() => writeManifest(folder, manifest)));
+    let remembered = 0;
+    const remember = () => {
+      if (Date.now() - remembered < REMEMBER) return;
+      remembered = Date.now();
+      // What the last one says is awaited below.
+      save().catch(() => undefined);
+    };
+    const count = (bytes: number) => report("download", (done += bytes), total);
+    count(0);
+    try {
+      await save();
+      for (const [file, found] of asked) {
+        if (!found || file.pieces === true) continue;
+        await download(folder, file, found.ranges, count, remember, signal);
+        if (file.sha256) {
+          const blob = await (await folder.getFileHandle(file.name)).getFile();
+          await verify(blob, file, hash(), (at) => report("verify", at, blob.size), signal).catch(
+            (error) => {
+              // A damaged file is not to be gone on with.
+              if (error instanceof BadModel) file.pieces = [];
+              throw error;
+            },
+          );
+        }
+        file.pieces = true;
       }
-      file.pieces = true;
+    } finally {
+      await save();
     }
-  } finally {
-    await save();
-  }
+  });
 }
 
 const pieceBytes = (i: number, size: number) => Math.max(0, Math.min(PIECE, size - i * PIECE));

@@ -6,7 +6,7 @@ import { Aborted, NetworkError } from "./errors.js";
 const WAITS = [300, 1000, 3000, 9000];
 
 /** Whether the same request may succeed later. */
-const passes = (status: number) => status === 408 || status === 429 || status >= 500;
+export const passes = (status: number) => status === 408 || status === 429 || status >= 500;
 
 /** Waits, unless the signal says stop. */
 export function pause(ms: number, signal: AbortSignal): Promise<void> {
@@ -44,6 +44,11 @@ export class Passing extends NetworkError {
   }
 }
 
+/** Why a request may fail without an answer: browsers don't tell scripts. */
+export const unreachable = (url: string) =>
+  `${url} can't be reached; check the address and the network, and that another origin's server ` +
+  "allows it (CORS) and the page's Content-Security-Policy too (connect-src)";
+
 /** Fetches; throws a NetworkError where the answer is neither a success nor one of the `expected` codes. */
 export async function fetched(
   url: string,
@@ -56,7 +61,7 @@ export async function fetched(
     response = await fetch(url, { headers, signal });
   } catch {
     if (signal.aborted) throw new Aborted("stopped");
-    throw new Passing(`${url} can't be reached; check the address and the network`);
+    throw new Passing(unreachable(url));
   }
   if (response.ok || expected.includes(response.status)) return response;
   const Kind = passes(response.status) ? Passing : NetworkError;

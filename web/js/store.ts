@@ -1,5 +1,8 @@
 /** Models that are kept in the origin's private file system: a folder each, with a manifest. */
 
+import { GodwitError, StorageError, words } from "./errors.js";
+import { writeAll } from "./files.js";
+
 /** One of a model's files. */
 export interface StoredFile {
   name: string;
@@ -42,11 +45,91 @@ const MANIFEST = "manifest.json";
 
 /** Whether the browser has a private file system for this page. */
 export function canStore(): boolean {
-  return typeof navigator.storage?.getDirectory === "function";
+  return typeof globalThis.navigator?.storage?.getDirectory === "function";
+}
+
+const isFull = (error: unknown) =>
+  error instanceof DOMException && error.name === "QuotaExceededError";
+
+/** Whether a failure means that there is no room, or no storage at all: a model can do without. */
+export const isRefused = (error: unknown) => isFull(error) || error instanceof NoStorage;
+
+/** The browser has no private file system for this page: in some browsers' private windows. */
+class NoStorage extends StorageError {}
+
+/** Does work with the file system, whose failures become StorageErrors; a full disk stays one. */
+export async function stored<T>(what: string, work: () => Promise<T>): Promise<T> {
+  try {
+    return await work();
+  } catch (error) {
+    const { name, message } = words(error);
+    if (error instanceof GodwitError || isFull(error) || name === "AbortError") throw error;
+    if (name === "NoModificationAllowedError") {
+      throw new StorageError(
+        `${what}: another tab or window is loading or deleting this model; ` +
+          "wait until it is done, or close it, then load again",
+      );
+    }
+    if (!(error instanceof DOMException || error instanceof TypeError)) throw error;
+    throw new StorageError(`${what}: the browser's storage fails: ${message}`);
+  }
+}
+
+/** Milliseconds between two calls of `wait`. */
+const WAITING = 1000;
+
+/**
+ * Does work on the model of this URL while no other tab, window or worker of this origin changes
+ * it, or, where `mode` is `exclusive`, reads it. A holder that ends, in whatever way, releases the
+ * lock. `wait` is called each second while another holds it. Without Web Locks the work is done at
+ * once: a file that two tabs write at the same time is then a StorageError.
+ */
+export async function locked<T>(
+  source: string,
+  mode: LockMode,
+  wait: () => void,
+  signal: AbortSignal | undefined,
+  work: () => Promise<T>,
+): Promise<T> {
+  const locks = globalThis.navigator.locks as LockManager | undefined;
+  if (!locks) return work();
+  const name = `godwit-model ${source}`;
+  // Failures of the work are carried past the lock, whose own are other ones.
+  type Outcome = { value: T } | { error: unknown };
+  const outcome = (): Promise<Outcome> =>
+    work().then(
+      (value) => ({ value }),
+      (error: unknown) => ({ error }),
+    );
+  let done: Outcome | undefined;
+  try {
+    done = await locks.request(name, { mode, ifAvailable: true }, async (lock) =>
+      lock ? outcome() : undefined,
+    );
+  } catch {
+    // No locks for this page: where it is sandboxed.
+    return work();
+  }
+  if (!done) {
+    wait();
+    const timer = setInterval(wait, WAITING);
+    try {
+      done = await locks.request(name, { mode, signal }, () => (clearInterval(timer), outcome()));
+    } finally {
+      clearInterval(timer);
+    }
+  }
+  if ("error" in done) throw done.error;
+  return done.value;
 }
 
 async function models(): Promise<FileSystemDirectoryHandle> {
-  const root = await navigator.storage.getDirectory();
+  let root: FileSystemDirectoryHandle;
+  try {
+    root = await navigator.storage.getDirectory();
+  } catch (error) {
+    throw new NoStorage(`the browser offers this page no storage: ${words(error).message}`);
+  }
   return root.getDirectoryHandle(FOLDER, { create: true });
 }
 
@@ -61,11 +144,24 @@ export async function folderOf(source: string): Promise<FileSystemDirectoryHandl
   return (await models()).getDirectoryHandle(await folderName(source), { create: true });
 }
 
+/** The folder of the model of this URL, where there is one. */
+export async function findFolder(source: string): Promise<FileSystemDirectoryHandle | undefined> {
+  const folder = await models();
+  try {
+    return await folder.getDirectoryHandle(await folderName(source));
+  } catch {
+    return undefined;
+  }
+}
+
 /** What a folder says it holds; nothing where it says nothing that makes sense. */
 export async function readManifest(folder: FileSystemDirectoryHandle): Promise<Manifest | undefined> {
   try {
     const file = await (await folder.getFileHandle(MANIFEST)).getFile();
-    return JSON.parse(await file.text()) as Manifest;
+    const manifest = JSON.parse(await file.text()) as Manifest;
+    return Array.isArray(manifest.files) && typeof manifest.source === "string"
+      ? manifest
+      : undefined;
   } catch {
     return undefined;
   }
@@ -76,8 +172,9 @@ export async function writeManifest(folder: FileSystemDirectoryHandle, manifest:
   const handle = await (await folder.getFileHandle(MANIFEST, { create: true })).createSyncAccessHandle();
   try {
     const bytes = new TextEncoder().encode(JSON.stringify(manifest));
-    handle.truncate(0);
-    handle.write(bytes, { at: 0 });
+    // Other tabs may read it: at no time it is empty.
+    writeAll(handle, bytes, 0);
+    handle.truncate(bytes.length);
     handle.flush();
   } finally {
     handle.close();
@@ -87,24 +184,64 @@ export async function writeManifest(folder: FileSystemDirectoryHandle, manifest:
 /** The models that are kept, the last used first. */
 export async function cachedModels(): Promise<CachedModel[]> {
   if (!canStore()) return [];
-  const found: (CachedModel & { used: number })[] = [];
-  for await (const entry of (await models()).values()) {
-    if (entry.kind !== "directory") continue;
-    const manifest = await readManifest(entry);
-    if (!manifest) continue;
-    let bytes = 0;
-    for await (const file of entry.values()) {
-      if (file.kind === "file") bytes += (await file.getFile()).size;
+  return stored("the kept models can't be listed", async () => {
+    const found: (CachedModel & { used: number })[] = [];
+    for await (const entry of (await models()).values()) {
+      if (entry.kind !== "directory") continue;
+      // Another tab may delete it at this moment.
+      const model = await listed(entry).catch(() => undefined);
+      if (model) found.push(model);
     }
-    const complete = manifest.files.every((file) => file.pieces === true);
-    found.push({ source: manifest.source, name: manifest.name, bytes, complete, used: manifest.used });
-  }
-  found.sort((a, b) => b.used - a.used);
-  return found.map(({ used: _, ...model }) => model);
+    found.sort((a, b) => b.used - a.used);
+    return found.map(({ used: _, ...model }) => model);
+  }).catch((error) => {
+    if (error instanceof NoStorage) return [];
+    throw error;
+  });
 }
 
-/** Deletes what is kept of the model of this URL. */
+async function listed(
+  folder: FileSystemDirectoryHandle,
+): Promise<(CachedModel & { used: number }) | undefined> {
+  const manifest = await readManifest(folder);
+  if (!manifest) return undefined;
+  let bytes = 0;
+  for await (const file of folder.values()) {
+    if (file.kind === "file") bytes += (await file.getFile()).size;
+  }
+  const complete = manifest.files.every((file) => file.pieces === true);
+  return { source: manifest.source, name: manifest.name, bytes, complete, used: manifest.used };
+}
+
+/** Deletes what is kept of the model of this URL, for whoever holds its lock. */
+export async function removeModel(source: string): Promise<void> {
+  await (
+    await models()
+  )
+    .removeEntry(await folderName(source), { recursive: true })
+    .catch((error) => {
+      if (words(error).name !== "NotFoundError") throw error;
+    });
+}
+
+/** Deletes what is kept of the model of this URL. A StorageError: another tab is loading it. */
 export async function deleteCached(source: string): Promise<void> {
   if (!canStore()) return;
-  await (await models()).removeEntry(await folderName(source), { recursive: true }).catch(() => undefined);
+  const what = "the kept model can't be deleted";
+  const busy = new AbortController();
+  try {
+    await locked(
+      source,
+      "exclusive",
+      () => busy.abort(),
+      busy.signal,
+      () => stored(what, () => removeModel(source)),
+    );
+  } catch (error) {
+    if (error instanceof NoStorage) return;
+    if (!busy.signal.aborted) throw error;
+    throw new StorageError(
+      `${what}: another tab or window is loading it; wait until it is done, or close it`,
+    );
+  }
 }

@@ -68,6 +68,11 @@ const again = (): [string, () => void] | undefined =>
   model && ["Load the model again", () => model && void load(model.source, model.name)];
 
 function progress({ phase, done, total, seconds }: LoadProgress): void {
+  if (phase === "wait") {
+    byId<HTMLProgressElement>("loading-bar").value = 0;
+    byId("loading-text").textContent = `Another tab is loading this model: waiting for it, ${seconds.toFixed(0)} s`;
+    return;
+  }
   const what = { download: "Downloading", copy: "Keeping a copy:", verify: "Checking", gpu: "To the GPU:" }[phase];
   byId<HTMLProgressElement>("loading-bar").value = total > 0 ? done / total : 0;
   byId("loading-text").textContent = `${what} ${bytes(done)} of ${bytes(total)}, ${seconds.toFixed(0)} s`;

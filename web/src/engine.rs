@@ -5,54 +5,78 @@ use std::ops::ControlFlow;
 use std::pin::pin;
 use std::task::Poll;
 
-use godwit::{ContextSize, Engine, EngineOptions, Error, Gpu, GpuOptions, KvFormat, Progress, Session, Spilling};
+use godwit::{ContextSize, Engine, EngineOptions, Error, Gpu, GpuOptions, MemoryUse, Progress, Session, Spilling};
 use js_sys::{Array, Function};
-use serde::{Deserialize, Serialize};
+use tsify::Ts;
 use wasm_bindgen::prelude::*;
 
 use crate::error::Fault;
-use crate::model::{Memory, WebModel, from_js, kv_format, to_js};
+use crate::model::{Options, WebModel, from_js, to_js};
 use crate::source::{ByteFile, Cursor, Sink};
+use crate::wire::{self, EngineInfo};
 
-#[derive(Deserialize)]
-#[serde(default, rename_all = "camelCase", deny_unknown_fields)]
-struct LoadOptions {
-    context: Option<u32>,
-    kv: String,
-    memory: Option<f64>,
-    webgpu_limits: bool,
-    /// As the browser's `GPUAdapterInfo` says.
-    vendor: String,
-    architecture: String,
+/// An opened GPU, before a model is on it.
+#[wasm_bindgen]
+pub struct WebGpu {
+    gpu: Gpu,
+    options: Options,
 }
 
-impl Default for LoadOptions {
-    fn default() -> Self {
-        Self {
-            context: None,
-            kv: KvFormat::default().to_string(),
-            memory: None,
-            webgpu_limits: false,
-            vendor: String::new(),
-            architecture: String::new(),
-        }
+#[wasm_bindgen]
+impl WebGpu {
+    /// Checks the options, then opens the adapter. `vendor` and `architecture` are what the browser's
+    /// `GPUAdapterInfo` says.
+    ///
+    /// # Errors
+    /// An option makes no sense, or there is no adapter that is good enough.
+    pub async fn open(options: Ts<wire::EngineOptions>, vendor: String, architecture: String) -> Result<WebGpu, Fault> {
+        let options = Options::check(&options)?;
+        let gpu = GpuOptions {
+            memory: options.memory,
+            webgpu_limits: options.webgpu_limits,
+            dots: Some(has_dots(&vendor, &architecture)),
+            ..GpuOptions::default()
+        };
+        Ok(Self { gpu: Gpu::open(&gpu).await?, options })
     }
-}
 
-#[derive(Serialize)]
-#[serde(rename_all = "camelCase")]
-struct EngineInfo {
-    adapter: String,
-    driver: String,
-    features: Vec<&'static str>,
-    max_binding: u64,
-    max_buffer: u64,
-    context: u32,
-    kv: String,
-    used_tokens: usize,
-    kv_bytes_per_token: u64,
-    memory: Memory,
-    wasm_bytes: f64,
+    /// Compares what a model will take with what the GPU allows. Reads only the model's head.
+    ///
+    /// # Errors
+    /// A buffer would be larger than the GPU's largest, or all of them more than `memory`.
+    pub fn check(&self, model: &WebModel) -> Result<(), Fault> {
+        let (model, caps) = (&model.model, self.gpu.caps());
+        let context = self.options.context(model, caps);
+        Ok(MemoryUse::check(model, context, self.options.kv, caps, self.options.memory)?)
+    }
+
+    /// Brings a model onto the GPU. `progress` hears the bytes done, and of how many; should it return
+    /// false, loading ends.
+    ///
+    /// # Errors
+    /// There is too little memory, a file can't be read, or `progress` ended it.
+    pub async fn load(self, model: &WebModel, progress: Function) -> Result<WebEngine, Fault> {
+        let Self { gpu, options } = self;
+        let model = model.model.clone();
+        let context = ContextSize::Tokens(options.context(&model, gpu.caps()));
+        // What leaves the GPU would have to fit wasm's memory.
+        let spill = Spilling::Never;
+        // Files may be slow to read again, or gone, when the context is saved.
+        let options = EngineOptions { context, kv: options.kv, spill, hash_weights: true, ..EngineOptions::default() };
+        let stopped = Cell::new(false);
+        let mut report = |now: Progress| stopped.set(!goes_on(&progress, now.done as f64, now.total as f64));
+        let device = gpu.clone();
+        let loading = async { Engine::load(gpu, &model, &options, &mut report).await?.session().await };
+        let loaded = unless(&stopped, loading).await;
+        // Buffers live until the browser collects them, unless their device ends.
+        let session = loaded.inspect_err(|_| device.device().destroy())?;
+        Ok(WebEngine { session })
+    }
+
+    /// Closes the GPU.
+    pub fn destroy(self) {
+        self.gpu.device().destroy();
+    }
 }
 
 /// A model on the GPU with one conversation.
@@ -63,50 +87,23 @@ pub struct WebEngine {
 
 #[wasm_bindgen]
 impl WebEngine {
-    /// Brings a model onto the GPU. `progress` hears the bytes done, and of how many; should it return false, loading ends.
-    ///
-    /// # Errors
-    /// There is no WebGPU, too little memory, a file that can't be read, or `progress` ended it.
-    pub async fn load(model: &WebModel, options: JsValue, progress: Function) -> Result<WebEngine, Fault> {
-        let model = model.model.clone();
-        let options: LoadOptions = from_js(&options)?;
-        let memory = options.memory.map(|bytes| bytes as u64);
-        let dots = Some(has_dots(&options.vendor, &options.architecture));
-        let gpu = GpuOptions { memory, webgpu_limits: options.webgpu_limits, dots, ..GpuOptions::default() };
-        let gpu = Gpu::open(&gpu).await?;
-        let kv = kv_format(&options.kv)?;
-        let context = options.context.map_or(ContextSize::Window, ContextSize::Tokens);
-        // What leaves the GPU would have to fit wasm's memory.
-        let spill = Spilling::Never;
-        // Files may be slow to read again, or gone, when the context is saved.
-        let options = EngineOptions { context, kv, spill, hash_weights: true, ..EngineOptions::default() };
-        let stopped = Cell::new(false);
-        let mut report = |now: Progress| stopped.set(!goes_on(&progress, now.done as f64, now.total as f64));
-        let device = gpu.clone();
-        let loading = async { Engine::load(gpu, &model, &options, &mut report).await?.session().await };
-        let loaded = unless(&stopped, loading).await;
-        // Buffers live until the browser collects them, unless their device ends.
-        let session = loaded.inspect_err(|_| device.device().destroy())?;
-        Ok(Self { session })
-    }
-
     /// What the engine runs on and takes.
     ///
     /// # Errors
     /// None that is known.
-    pub fn info(&self) -> Result<JsValue, Fault> {
+    pub fn info(&self) -> Result<Ts<EngineInfo>, Fault> {
         let (session, engine) = (&self.session, self.session.engine());
         let (adapter, wasm) = (engine.gpu().summary(), wasm_bindgen::memory());
         let buffer = js_sys::Reflect::get(&wasm, &"buffer".into()).unwrap_or_default();
         to_js(&EngineInfo {
             adapter: adapter.to_string(),
             driver: adapter.driver.clone(),
-            features: adapter.features.clone(),
+            features: adapter.features.iter().map(ToString::to_string).collect(),
             max_binding: adapter.max_binding,
             max_buffer: adapter.max_buffer,
             context: engine.context(),
             kv: engine.kv_format().to_string(),
-            used_tokens: session.tokens().len(),
+            used_tokens: session.tokens().len() as u64,
             kv_bytes_per_token: session.kv_bytes_per_token(),
             memory: session.memory().into(),
             wasm_bytes: buffer.dyn_ref::<js_sys::ArrayBuffer>().map_or(0.0, |buffer| buffer.byte_length().into()),
@@ -131,7 +128,7 @@ impl WebEngine {
     pub async fn save(&self, write: Function, note: JsValue) -> Result<(), Fault> {
         let end = self.session.tokens().len();
         let mut go_on = |_, _| ControlFlow::Continue(());
-        Ok(self.session.save(&mut Sink(&write), 0..end, from_js(&note)?, &mut go_on).await?)
+        Ok(self.session.save(&mut Sink(&write), 0..end, from_js("note", &note)?, &mut go_on).await?)
     }
 
     /// Goes on from what [`WebEngine::save`] wrote; the conversation until now is forgotten. Returns the note.
@@ -141,7 +138,9 @@ impl WebEngine {
     pub async fn resume(&mut self, file: ByteFile) -> Result<JsValue, Fault> {
         let mut go_on = |_, _| ControlFlow::Continue(());
         let header = self.session.resume(&mut Cursor::from(file), None, &mut go_on).await?;
-        to_js(&header.note)
+        // Any JSON, as it was given to [`WebEngine::save`].
+        let note = js_sys::JSON::parse(&header.note.to_string());
+        note.map_err(|_| Fault::bad_request("the note of the saved context is no JSON"))
     }
 
     /// Gives the GPU's memory back. Nothing else may be called after it.

@@ -3,16 +3,18 @@
 use godwit::{Error, GpuError};
 use wasm_bindgen::JsValue;
 
+use crate::wire::ErrorName;
+
 /// An error on its way to JavaScript, where its `name` says what class it is of.
 pub struct Fault {
-    name: &'static str,
+    name: ErrorName,
     message: String,
 }
 
 impl Fault {
     /// A call that makes no sense.
     pub fn bad_request(message: impl ToString) -> Self {
-        Self { name: "BadRequest", message: message.to_string() }
+        Self { name: ErrorName::BadRequest, message: message.to_string() }
     }
 }
 
@@ -21,19 +23,26 @@ impl<E: Into<Error>> From<E> for Fault {
         let error = error.into();
         let name = match &error {
             Error::Gpu(gpu) => match gpu {
-                GpuError::NoAdapter { .. } | GpuError::Device { .. } | GpuError::Limit { .. } => "NoWebGPU",
+                // Another device may compile what this one refuses; loading again here would not help.
+                GpuError::NoAdapter { .. }
+                | GpuError::Device { .. }
+                | GpuError::Limit { .. }
+                | GpuError::Kernel { .. } => ErrorName::NoWebGPU,
                 GpuError::OutOfMemory { .. }
                 | GpuError::MemoryRefused { .. }
                 | GpuError::OverBudget { .. }
-                | GpuError::BufferTooLarge { .. } => "OutOfMemory",
-                _ => "DeviceLost",
+                | GpuError::BufferTooLarge { .. } => ErrorName::OutOfMemory,
+                _ => ErrorName::DeviceLost,
             },
-            Error::Stopped => "Aborted",
-            Error::ContextFull { .. } => "ContextFull",
-            Error::Saved(_) | Error::Write(_) | Error::File(_) => "BadContext",
-            Error::Spill(_) => "OutOfMemory",
-            Error::Sampling(_) | Error::Window { .. } | Error::NoSuchToken { .. } | Error::Empty => "BadRequest",
-            _ => "BadModel",
+            Error::Stopped => ErrorName::Aborted,
+            Error::ContextFull { .. } => ErrorName::ContextFull,
+            Error::Write(_) | Error::File(_) => ErrorName::StorageError,
+            Error::Spill(_) => ErrorName::OutOfMemory,
+            Error::Saved(_) => ErrorName::BadContext,
+            Error::Sampling(_) | Error::Window { .. } | Error::NoSuchToken { .. } | Error::Empty => {
+                ErrorName::BadRequest
+            }
+            _ => ErrorName::BadModel,
         };
         let message = match &error {
             // Drivers are the browser's matter here.
@@ -49,7 +58,7 @@ impl<E: Into<Error>> From<E> for Fault {
 impl From<Fault> for JsValue {
     fn from(fault: Fault) -> Self {
         let error = js_sys::Error::new(&fault.message);
-        error.set_name(fault.name);
+        error.set_name(&fault.name.name());
         error.into()
     }
 }

@@ -3,7 +3,10 @@
 //! `web/js` wraps what is here for pages. Files are read at once, which only workers can; everything that waits for the GPU
 //! is a promise. Errors are JavaScript errors whose `name` is a class of `web/js/errors.ts`.
 
+#[cfg(any(test, target_arch = "wasm32"))]
+mod numbers;
 mod stops;
+pub mod wire;
 
 #[cfg(target_arch = "wasm32")]
 mod engine;
@@ -20,7 +23,8 @@ mod source;
 
 pub use stops::Stops;
 
-/// Messages of panics go to the console: a panic in wasm says nothing else.
+/// Messages of panics go to the console, and to `godwitPanic`, where `web/js/worker.ts` finds them: the
+/// trap that follows says nothing of its cause.
 #[cfg(target_arch = "wasm32")]
 #[wasm_bindgen::prelude::wasm_bindgen(start)]
 fn start() {
@@ -30,5 +34,10 @@ fn start() {
         #[wasm_bindgen(js_namespace = console, js_name = error)]
         fn console_error(text: &str);
     }
-    std::panic::set_hook(Box::new(|info| console_error(&info.to_string())));
+    std::panic::set_hook(Box::new(|info| {
+        let text = info.to_string();
+        console_error(&text);
+        // Where it can't be set, the console has it.
+        let _ = js_sys::Reflect::set(&js_sys::global(), &"godwitPanic".into(), &text.into());
+    }));
 }

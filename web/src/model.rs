@@ -1,30 +1,118 @@
 //! A model's head: what its files say, before anything is on a GPU.
 
+use std::cell::RefCell;
+use std::rc::Rc;
+
 use godwit::tokenizer::Special;
-use godwit::{KvFormat, MemoryUse, Message, Model};
+use godwit::{KvFormat, MemoryUse, Model};
 use godwit_shaders::caps::WEBGPU;
+use js_sys::{BigInt, JSON, JsString};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+use tsify::{Ts, Tsify};
 use wasm_bindgen::prelude::*;
 
 use crate::error::Fault;
+use crate::numbers::whole;
 use crate::source::{ByteFile, FileSource};
+use crate::wire::{EngineOptions, Estimate, Memory, Message, ModelInfo};
 
-/// A JavaScript value as what it means.
-pub fn from_js<T: DeserializeOwned>(value: &JsValue) -> Result<T, Fault> {
-    let text = js_sys::JSON::stringify(value).map_err(|_| Fault::bad_request("an option is no plain value"))?;
-    serde_json::from_str(&String::from(text)).map_err(Fault::bad_request)
+/// A JavaScript value as the type that it stands for. `what` names the value in messages.
+///
+/// # Errors
+/// The value, or a part of it, which is named, has another type or is no finite number.
+pub fn from_js<T: DeserializeOwned>(what: &str, value: &JsValue) -> Result<T, Fault> {
+    if value.is_undefined() || value.is_symbol() || value.is_function() {
+        return Err(Fault::bad_request(format!("{what} is missing, or no plain value")));
+    }
+    // JSON has no such numbers and would turn them into null, which is to say into defaults.
+    let refused = Rc::new(RefCell::new(None));
+    let seen = Rc::clone(&refused);
+    let replacer = Closure::<dyn FnMut(JsString, JsValue) -> JsValue>::new(move |key: JsString, part: JsValue| {
+        if part.is_bigint() || part.as_f64().is_some_and(|number| !number.is_finite()) {
+            let text = match part.dyn_ref::<BigInt>() {
+                Some(big) => format!("the BigInt {}", String::from(big.to_string(10).unwrap_or_default())),
+                None => part.as_f64().unwrap_or_default().to_string(),
+            };
+            seen.borrow_mut().get_or_insert((String::from(key), text));
+            return JsValue::NULL;
+        }
+        part
+    });
+    let text = JSON::stringify_with_replacer(value, replacer.as_ref());
+    let text = text.map_err(|_| Fault::bad_request(format!("{what} is no plain value")))?;
+    if let Some((key, number)) = refused.borrow_mut().take() {
+        let name = match key.as_str() {
+            "" => what.to_owned(),
+            index if index.parse::<u32>().is_ok() => format!("{what}[{index}]"),
+            key => key.to_owned(),
+        };
+        return Err(Fault::bad_request(format!("{name} is {number}, but it must be a finite number")));
+    }
+    let text = String::from(text);
+    serde_path_to_error::deserialize(&mut serde_json::Deserializer::from_str(&text)).map_err(|error| {
+        let path = error.path().to_string();
+        // Positions in JSON that nobody wrote say nothing.
+        let inner = error.inner().to_string();
+        let inner = inner.split(" at line ").next().unwrap_or_default();
+        let at = match path.as_str() {
+            "." => what.to_owned(),
+            path if path.starts_with('[') => format!("{what}{path}"),
+            path => path.to_owned(),
+        };
+        Fault::bad_request(format!("{at}: {inner}"))
+    })
 }
 
 /// A value as a JavaScript object.
-pub fn to_js(value: &impl Serialize) -> Result<JsValue, Fault> {
-    let text = serde_json::to_string(value).map_err(Fault::bad_request)?;
-    js_sys::JSON::parse(&text).map_err(|_| Fault::bad_request("a value is no JSON"))
+pub fn to_js<T: Tsify + Serialize>(value: &T) -> Result<Ts<T>, Fault> {
+    value.into_ts().map_err(Fault::bad_request)
 }
 
-/// The type of a KV cache by its name.
-pub fn kv_format(name: &str) -> Result<KvFormat, Fault> {
-    name.parse().map_err(Fault::bad_request)
+/// Tokens of context where nobody says how many.
+const USUAL_CONTEXT: u32 = 8192;
+
+/// Checked [`EngineOptions`].
+pub struct Options {
+    context: Option<u32>,
+    pub kv: KvFormat,
+    pub memory: Option<u64>,
+    pub webgpu_limits: bool,
+}
+
+impl Options {
+    /// # Errors
+    /// An option is unknown, or its value makes no sense: names it.
+    pub fn check(options: &Ts<EngineOptions>) -> Result<Self, Fault> {
+        let options: EngineOptions = from_js("options", &options.js_value())?;
+        let context = options.context.map(|tokens| whole("context", tokens, 1, u64::from(u32::MAX))).transpose();
+        let kv = options.kv.map_or(Ok(KvFormat::default()), |name| name.parse());
+        let memory = match options.memory {
+            Some(bytes) if bytes <= 0.0 => {
+                return Err(Fault::bad_request(format!("memory is {bytes}, but it must be a number of bytes above 0")));
+            }
+            memory => memory.map(|bytes| bytes as u64),
+        };
+        Ok(Self {
+            context: context.map_err(Fault::bad_request)?.map(|tokens| tokens as u32),
+            kv: kv.map_err(Fault::bad_request)?,
+            memory,
+            webgpu_limits: options.webgpu_limits.unwrap_or(false),
+        })
+    }
+
+    /// The context that a model gets on a device with these capabilities.
+    pub fn context(&self, model: &Model, caps: &godwit_shaders::Caps) -> u32 {
+        let window = model.config().context;
+        match (self.context, self.memory) {
+            (Some(tokens), _) => tokens.min(window),
+            (None, None) => USUAL_CONTEXT.min(window),
+            (None, Some(bytes)) => {
+                // Where not even one token fits, the check against the budget says what is missing.
+                MemoryUse::longest_context(model, self.kv, caps, bytes).clamp(1, USUAL_CONTEXT)
+            }
+        }
+    }
 }
 
 /// An opened model; its weights stay where they are.
@@ -33,32 +121,33 @@ pub struct WebModel {
     pub(crate) model: Model,
 }
 
-#[derive(Serialize)]
-#[serde(rename_all = "camelCase")]
-struct ModelInfo {
-    name: String,
-    kind: String,
-    file_bytes: u64,
-    window: u32,
-    layers: u32,
-    vocab: u32,
-    chat: bool,
-    notes: Vec<String>,
-    temperature: f32,
-    top_p: f32,
-}
-
-#[derive(Serialize)]
-pub(crate) struct Memory {
-    weights: u64,
-    kv: u64,
-    scratch: u64,
-    total: u64,
-}
-
 impl From<MemoryUse> for Memory {
     fn from(memory: MemoryUse) -> Self {
         Self { weights: memory.weights, kv: memory.kv, scratch: memory.scratch, total: memory.total() }
+    }
+}
+
+impl From<Message> for godwit::Message {
+    fn from(Message { role, content }: Message) -> Self {
+        Self { role: role.name().to_owned(), content }
+    }
+}
+
+impl WebModel {
+    fn description(&self) -> ModelInfo {
+        let (config, checkpoint, sampling) = (self.model.config(), self.model.checkpoint(), self.model.sampling());
+        ModelInfo {
+            name: self.model.name(),
+            kind: checkpoint.kind(),
+            file_bytes: checkpoint.file_bytes(),
+            window: config.context,
+            layers: config.layers,
+            vocab: config.vocab,
+            chat: self.model.chat().is_ok(),
+            notes: self.model.notes().to_vec(),
+            temperature: sampling.temperature,
+            top_p: sampling.top_p,
+        }
     }
 }
 
@@ -84,29 +173,20 @@ impl WebModel {
     ///
     /// # Errors
     /// The files have no words for it.
-    pub fn info(&self) -> Result<JsValue, Fault> {
-        let (config, checkpoint, sampling) = (self.model.config(), self.model.checkpoint(), self.model.sampling());
-        to_js(&ModelInfo {
-            name: self.model.name(),
-            kind: checkpoint.kind(),
-            file_bytes: checkpoint.file_bytes(),
-            window: config.context,
-            layers: config.layers,
-            vocab: config.vocab,
-            chat: self.model.chat().is_ok(),
-            notes: self.model.notes().to_vec(),
-            temperature: sampling.temperature,
-            top_p: sampling.top_p,
-        })
+    pub fn info(&self) -> Result<Ts<ModelInfo>, Fault> {
+        to_js(&self.description())
     }
 
-    /// Bytes of GPU memory that a full context of this many tokens takes, where the KV cache is of this type.
+    /// What the model will take of GPU memory with these options, on any WebGPU device. `cached` is
+    /// what [`Estimate::cached`] will say.
     ///
     /// # Errors
-    /// There is no such type.
-    pub fn memory(&self, context: u32, kv: &str) -> Result<JsValue, Fault> {
-        let context = context.clamp(1, self.model.config().context);
-        to_js(&Memory::from(MemoryUse::estimate(&self.model, context, kv_format(kv)?, &WEBGPU)))
+    /// An option makes no sense.
+    pub fn estimate(&self, options: Ts<EngineOptions>, cached: bool) -> Result<Ts<Estimate>, Fault> {
+        let options = Options::check(&options)?;
+        let context = options.context(&self.model, &WEBGPU);
+        let memory = MemoryUse::estimate(&self.model, context, options.kv, &WEBGPU).into();
+        to_js(&Estimate { model: self.description(), context, memory, cached })
     }
 
     /// A text's tokens. With `special`, control tokens that the text spells out count as such.
@@ -115,12 +195,19 @@ impl WebModel {
     /// The vocabulary has no tokens for the text.
     pub fn tokenize(&self, text: &str, special: bool) -> Result<Vec<u32>, Fault> {
         let special = if special { Special::Parse } else { Special::Text };
-        Ok(self.model.tokenizer().encode(text, special)?)
+        self.model.tokenizer().encode(text, special).map_err(Fault::bad_request)
     }
 
     /// The text of tokens.
-    pub fn detokenize(&self, ids: &[u32]) -> String {
-        self.model.tokenizer().decode(ids)
+    ///
+    /// # Errors
+    /// A number is no token's.
+    pub fn detokenize(&self, ids: &JsValue) -> Result<String, Fault> {
+        let ids: Vec<f64> = from_js("ids", ids)?;
+        let last = u64::from(self.model.config().vocab.saturating_sub(1));
+        let id = |(i, id): (usize, f64)| whole(&format!("ids[{i}]"), id, 0, last).map(|id| id as u32);
+        let ids: Result<Vec<u32>, String> = ids.into_iter().enumerate().map(id).collect();
+        Ok(self.model.tokenizer().decode(&ids.map_err(Fault::bad_request)?))
     }
 
     /// A conversation's tokens, ready for the answer.
@@ -128,7 +215,8 @@ impl WebModel {
     /// # Errors
     /// The messages have another form than `{role, content}`, or the chat template refuses them.
     pub fn prompt(&self, messages: &JsValue) -> Result<Vec<u32>, Fault> {
-        let messages: Vec<Message> = from_js(messages)?;
+        let messages: Vec<Message> = from_js("messages", messages)?;
+        let messages: Vec<godwit::Message> = messages.into_iter().map(Into::into).collect();
         let template = self.model.chat()?;
         // What a template refuses is the caller's, not the model's.
         template.encode(self.model.tokenizer(), &messages, true).map_err(Fault::bad_request)

@@ -4,56 +4,41 @@ use std::ops::ControlFlow;
 
 use godwit::{Error, Sampling};
 use js_sys::{Array, Function, Uint32Array};
-use serde::{Deserialize, Serialize};
+use tsify::Ts;
 use wasm_bindgen::prelude::*;
 use web_time::Instant;
 
 use crate::engine::{WebEngine, goes_on};
 use crate::error::Fault;
 use crate::model::{from_js, to_js};
+use crate::numbers::{MOST, whole};
 use crate::stops::Stops;
+use crate::wire::{Finish, FinishReason, SamplingOptions, Stop};
 
-#[derive(Default, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-struct ReplyOptions {
-    max_tokens: Option<usize>,
-    stop: Vec<String>,
-    seed: u64,
-    temperature: Option<f32>,
-    top_k: Option<u32>,
-    top_p: Option<f32>,
-    min_p: Option<f32>,
-    repetition_penalty: Option<f32>,
-    presence_penalty: Option<f32>,
-    frequency_penalty: Option<f32>,
-}
-
-impl ReplyOptions {
+impl SamplingOptions {
     /// What is said here, on top of what the model recommends.
-    fn over(&self, model: Sampling) -> Sampling {
-        Sampling {
-            temperature: self.temperature.unwrap_or(model.temperature),
-            top_k: self.top_k.unwrap_or(model.top_k),
-            top_p: self.top_p.unwrap_or(model.top_p),
-            min_p: self.min_p.unwrap_or(model.min_p),
-            repetition_penalty: self.repetition_penalty.unwrap_or(model.repetition_penalty),
-            presence_penalty: self.presence_penalty.unwrap_or(model.presence_penalty),
-            frequency_penalty: self.frequency_penalty.unwrap_or(model.frequency_penalty),
-            seed: self.seed,
+    fn over(&self, model: Sampling) -> Result<Sampling, String> {
+        let float = |given: Option<f64>, recommended: f32| given.map_or(recommended, |value| value as f32);
+        let whole = |name, given: Option<f64>, most| given.map(|value| whole(name, value, 0, most)).transpose();
+        Ok(Sampling {
+            temperature: float(self.temperature, model.temperature),
+            top_k: whole("top_k", self.top_k, u64::from(u32::MAX))?.map_or(model.top_k, |top_k| top_k as u32),
+            top_p: float(self.top_p, model.top_p),
+            min_p: float(self.min_p, model.min_p),
+            repetition_penalty: float(self.repetition_penalty, model.repetition_penalty),
+            presence_penalty: float(self.presence_penalty, model.presence_penalty),
+            frequency_penalty: float(self.frequency_penalty, model.frequency_penalty),
+            seed: whole("seed", self.seed, MOST)?.unwrap_or(0),
             ..model
-        }
+        })
     }
-}
 
-/// How a reply came about.
-#[derive(Serialize)]
-struct Finish {
-    finish_reason: &'static str,
-    prompt_tokens: usize,
-    cached_tokens: usize,
-    completion_tokens: usize,
-    prefill_seconds: f64,
-    decode_seconds: f64,
+    /// The tokens of a reply at most.
+    fn most_tokens(&self) -> Result<usize, String> {
+        whole("n", self.n.unwrap_or(1.0), 1, 1)?;
+        let most = self.max_tokens.map(|most| whole("max_tokens", most, 1, MOST)).transpose()?;
+        Ok(most.map_or(usize::MAX, |most| usize::try_from(most).unwrap_or(usize::MAX)))
+    }
 }
 
 #[wasm_bindgen]
@@ -69,14 +54,20 @@ impl WebEngine {
     pub async fn reply(
         &mut self,
         prompt: Vec<u32>,
-        options: JsValue,
+        options: Ts<SamplingOptions>,
         progress: Function,
         each: Function,
-    ) -> Result<JsValue, Fault> {
-        let options: ReplyOptions = from_js(&options)?;
+    ) -> Result<Ts<Finish>, Fault> {
+        let options: SamplingOptions = from_js("options", &options.js_value())?;
         let model = self.session.engine().model().clone();
-        let sampling = options.over(model.sampling());
+        let sampling = options.over(model.sampling()).map_err(Fault::bad_request)?;
+        let most = options.most_tokens().map_err(Fault::bad_request)?;
         sampling.validate(model.config().vocab)?;
+        let stops = match options.stop {
+            None => Vec::new(),
+            Some(Stop::One(stop)) => vec![stop],
+            Some(Stop::Many(stops)) => stops,
+        };
         let begin = Instant::now();
         self.session.check_prompt(&prompt)?;
         let cached_tokens = self.session.keep_prefix(&prompt);
@@ -88,8 +79,7 @@ impl WebEngine {
         let prefill_seconds = begin.elapsed().as_secs_f64();
 
         let begin = Instant::now();
-        let (mut stream, mut stops) = (model.tokenizer().stream_on(), Stops::new(options.stop));
-        let most = options.max_tokens.unwrap_or(usize::MAX);
+        let (mut stream, mut stops) = (model.tokenizer().stream_on(), Stops::new(stops));
         let mut completion_tokens = 0;
         let tell = |text: &str, ids: &[u32]| {
             let arguments = Array::of2(&text.into(), &Uint32Array::from(ids));
@@ -98,21 +88,21 @@ impl WebEngine {
         // Why it ends, and the last ids, where a text may still be held back.
         let (finish_reason, last) = loop {
             if completion_tokens >= most {
-                break ("length", Some(Vec::new()));
+                break (FinishReason::Length, Some(Vec::new()));
             }
             let id = match self.session.next(&sampling).await {
                 Ok(id) => id,
-                Err(Error::ContextFull { .. }) => break ("length", Some(Vec::new())),
+                Err(Error::ContextFull { .. }) => break (FinishReason::Length, Some(Vec::new())),
                 Err(error) => return Err(error.into()),
             };
             completion_tokens += 1;
             if model.tokenizer().is_end(id) {
-                break ("stop", Some(vec![id]));
+                break (FinishReason::Stop, Some(vec![id]));
             }
             let (text, stopped) = stops.push(&stream.push(id));
             let goes_on = tell(&text, &[id]);
             if stopped {
-                break ("stop", None);
+                break (FinishReason::Stop, None);
             }
             if !goes_on {
                 return Err(Error::Stopped.into());
@@ -125,9 +115,9 @@ impl WebEngine {
         }
         to_js(&Finish {
             finish_reason,
-            prompt_tokens: prompt.len(),
-            cached_tokens,
-            completion_tokens,
+            prompt_tokens: prompt.len() as u64,
+            cached_tokens: cached_tokens as u64,
+            completion_tokens: completion_tokens as u64,
             prefill_seconds,
             decode_seconds: begin.elapsed().as_secs_f64(),
         })

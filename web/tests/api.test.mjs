@@ -40,8 +40,8 @@ step("a download that breaks off is gone on with, and the greedy ids of two turn
     return [await thrown(godwit.Engine.load(source, { onProgress, signal: stop.signal })), most];
   }, { url, sha256 });
   assert.match(first[0], /^Aborted/);
-  // Answers that were cut short were asked for again where they ended.
-  assert.ok(ranges().some((range) => Number(/\d+/.exec(range)[0]) % (4 << 20) !== 0));
+  // Answers that were cut short were asked for again where they ended; the head was read by blocks of 1 MiB.
+  assert.ok(ranges().some((range) => Number(/\d+/.exec(range)[0]) % (1 << 20) !== 0));
 
   browser.server.rules = undefined;
   const result = await page.evaluate(async ([source, turns]) => {
@@ -110,18 +110,86 @@ step("contexts are saved and resumed, texts become tokens and text again", async
   assert.equal(result.back, result.text);
 });
 
-step("bad requests are told apart", async () => {
-  const [range, full, role] = await page.evaluate(async () => {
+step("bad requests are told apart, and numbers out of range name the parameter", async () => {
+  const [full, messages] = await page.evaluate(async () => {
     const ask = (params) => thrown(replied(engine, { messages: [{ role: "user", content: "Hi" }], ...params }));
+    const wrong = [undefined, null, "Hi", [null], [{ role: "user" }], [{ role: "robot", content: "" }], [{ role: "user", content: NaN }]];
     return [
-      await ask({ top_p: 3 }),
       await ask({ messages: [{ role: "user", content: "word ".repeat(2000) }] }),
-      await ask({ messages: [{ role: "user" }] }),
+      await Promise.all(wrong.map((messages) => ask({ messages }))),
     ];
   });
-  assert.match(range, /^BadRequest: top_p is 3/);
   assert.match(full, /^ContextFull: /);
-  assert.match(role, /^BadRequest: missing field `content`/);
+  const expected = [
+    /messages must be an array/, /messages must be an array/, /messages must be an array/, /messages\[0\]: invalid type: null/,
+    /messages\[0\]: missing field `content`/, /messages\[0\]\.role: unknown variant `robot`/, /content is NaN/,
+  ];
+  messages.forEach((text, i) => assert.match(text, new RegExp(`^BadRequest: ${expected[i].source}`)));
+
+  const numbers = {
+    temperature: [-1, NaN, Infinity], top_p: [0, 2, 3, NaN], top_k: [-1, 1.5, 2 ** 32, NaN], min_p: [-0.1, 1.1],
+    repetition_penalty: [0, -1], presence_penalty: [-3, 3], frequency_penalty: [-3, 3], seed: [-1, 0.5, 2 ** 60, NaN],
+    max_tokens: [0, -1, 1.5, NaN, Infinity], n: [0, 2, 1.5],
+  };
+  for (const [name, values] of Object.entries(numbers)) {
+    const texts = await page.evaluate(
+      ([name, values]) => Promise.all(values.map((value) =>
+        thrown(replied(engine, { messages: [{ role: "user", content: "Hi" }], max_tokens: 1, [name]: value })))),
+      [name, values],
+    );
+    texts.forEach((text, i) => assert.match(text, new RegExp(`^BadRequest: ${name} is .*, but it must be`), `${name}: ${values[i]}`));
+  }
+  const others = await page.evaluate(() => {
+    const ask = (params) => thrown(replied(engine, { messages: [{ role: "user", content: "Hi" }], max_tokens: 1, ...params }));
+    return Promise.all([
+      ask({ temperature: "hot" }), ask({ top_k: 5n }), ask({ stop: 5 }), ask({ topP: 0.5 }), ask({ max_tokens: () => 1 }),
+      thrown(engine.detokenize([1, -1])), thrown(engine.detokenize([1.5])), thrown(engine.detokenize([1e6])), thrown(engine.detokenize([NaN])),
+      thrown(engine.detokenize("a")), thrown(engine.tokenize(5)), thrown(engine.session.resume({})),
+      thrown(engine.session.save(() => 1)), thrown(engine.session.save({ a: NaN })),
+    ]);
+  });
+  const said = [
+    /temperature: invalid type: string "hot"/, /top_k is the BigInt 5/, /stop: /, /topP: unknown field `topP`/,
+    /.*can't be sent to the worker/, /ids\[1\] is -1/, /ids\[0\] is 1.5/, /ids\[0\] is 1000000, but it must be .* to 49151/, /ids\[0\] is NaN/,
+    /ids: invalid type/, /text is 5/, /context must be a Blob/, /.*can't be sent to the worker/, /a is NaN/,
+  ];
+  others.forEach((text, i) => assert.match(text, new RegExp(`^BadRequest: ${said[i].source}`)));
+  const one = await page.evaluate((messages) => replied(engine, { messages, n: 1, max_tokens: 1, seed: 2 ** 53 - 1, stop: "x" }), brief);
+  assert.equal(one.ids.length, 1);
+});
+
+/** The fields that the generated types declare: `[name, type]`. */
+const wire = readFileSync(new URL("../js/wire.ts", import.meta.url), "utf8");
+function fields(type) {
+  const [, body] = new RegExp(`export interface ${type} {\n([^]*?)\n}`).exec(wire) ?? assert.fail(`no interface ${type}`);
+  return [...body.matchAll(/^ {4}(\w+): (.*);$/gm)].map(([, name, type]) => [name, type]);
+}
+
+/** Compares a value with a declared type: each field is there, has its type, and no other field is there. */
+function conforms(value, type, at) {
+  if (type.endsWith("[]")) {
+    assert.ok(Array.isArray(value), at);
+    return value.forEach((one, i) => conforms(one, type.slice(0, -2), `${at}[${i}]`));
+  }
+  if (["number", "string", "boolean"].includes(type)) return assert.equal(typeof value, type, at);
+  const [, words] = new RegExp(`export type ${type} = (.*);`).exec(wire) ?? [];
+  if (words) return assert.ok(words.split(" | ").includes(JSON.stringify(value)), `${at} is ${value}`);
+  const declared = fields(type);
+  assert.deepEqual(Object.keys(value).sort(), declared.map(([name]) => name).sort(), at);
+  for (const [name, type] of declared) conforms(value[name], type, `${at}.${name}`);
+}
+
+step("what arrives is what the types declare, field by field", async () => {
+  const arrived = await page.evaluate(async (messages) => {
+    const heard = await engine.info();
+    // What a reply ends with comes from wasm, but pages get it in another shape.
+    const finish = await engine.session.link.call("reply", [messages, { max_tokens: 1, temperature: 0 }, false]);
+    const estimate = await godwit.Engine.estimate("/models/SmolLM2-135M-Instruct.Q4_1.gguf");
+    return { ModelInfo: engine.model, EngineInfo: heard, Estimate: estimate, Finish: finish };
+  }, brief);
+  for (const [type, value] of Object.entries(arrived)) conforms(value, type, type);
+  assert.ok(fields("ModelInfo").some(([name]) => name === "topP"));
+  assert.ok(arrived.ModelInfo.topP > 0 && arrived.EngineInfo.context === 1024);
 });
 
 step("a lost device is a DeviceLost, and a new engine works", async () => {
@@ -284,7 +352,10 @@ step("broken addresses and files are errors that say what is wrong", async () =>
   assert.match(await load(at("none.gguf")), /^BadModel: none.gguf.*not a GGUF file/);
   assert.match(await load(at("empty.gguf")), /^BadModel: empty.gguf/);
   const wrong = sha256.replace(/^./, (digit) => (digit === "0" ? "1" : "0"));
-  assert.match(await load({ url: at("none.gguf"), sha256: wrong }), /^BadModel: none.gguf: its SHA-256 is/);
+  const small = `${browser.server.url}/golden/shapes/llama3.gguf`;
+  assert.match(await load({ url: small, sha256: wrong }), /^BadModel: llama3.gguf: its SHA-256 is/);
+  assert.match(await load({ url: small, sha256: "abc" }), /^BadRequest: sha256 is "abc"/);
+  for (const source of [undefined, null, 5, {}, [], [5]]) assert.match(await load(source), /^BadRequest: (source|no file)/);
   browser.server.rules = ({ path }) => (path.endsWith("none.gguf") ? { status: 503 } : {});
   const busy = page.evaluate((source) => {
     const stop = new AbortController();

@@ -10,14 +10,16 @@ const TYPES = {
 
 /**
  * Serves folders: `{ "/models/": "path/of/folder/" }`. `rules` is asked for each request and may return `{ status }`, or
- * `{ cut: bytes }` to hang up after so many bytes, or `{ ranges: false }`, or `{ body }`.
+ * `{ cut: bytes }` to hang up after so many bytes, or `{ ranges: false }`, or `{ body }`, or `{ headers }` besides the usual,
+ * or a promise of any of these, which the answer then waits for; with `{ later }` it answers once that promise resolves.
  */
 export async function serve(folders) {
-  const server = createServer((request, response) => {
+  const server = createServer(async (request, response) => {
     const path = normalize(decodeURIComponent(new URL(request.url, "http://x").pathname));
     const served = { path, range: request.headers.range };
     self.requests.push(served);
-    const rule = self.rules?.(served) ?? {};
+    const rule = (await self.rules?.(served)) ?? {};
+    await rule.later;
     if (rule.status) return void response.writeHead(rule.status).end();
     const prefix = Object.keys(folders).find((prefix) => path.startsWith(prefix));
     const file = prefix && join(folders[prefix], path.slice(prefix.length) || "index.html");
@@ -27,6 +29,7 @@ export async function serve(folders) {
     const [start, end] = first ? [Number(first), Math.min(Number(last || size - 1), size - 1)] : [0, size - 1];
     const headers = {
       "Content-Type": TYPES[extname(file ?? path)] ?? "application/octet-stream", "Content-Length": end - start + 1, "Cache-Control": "no-store",
+      ...rule.headers,
     };
     if (first) headers["Content-Range"] = `bytes ${start}-${end}/${size}`;
     response.writeHead(first ? 206 : 200, headers);
