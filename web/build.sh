@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Builds web/dist: the chat page (page/), for any static host, and the npm package (npm/). With --check, only compiles the
-# wasm crate.
+# wasm crate; with --page, only what is TypeScript, around the wasm that was built before.
 #
 # With rustup's wasm32 target the wasm is one cargo command. Without it, Debian's rustc-web brings a standard library that
 # can be built from source.
@@ -39,8 +39,10 @@ if [ "${1-}" = --check ]; then
   exit
 fi
 
-(wasm build)
-cargo run --quiet -p godwit-bindgen -- $BUILT/godwit_web.wasm $BOUND
+if [ "${1-}" != --page ]; then
+  (wasm build)
+  cargo run --quiet -p godwit-bindgen -- $BUILT/godwit_web.wasm $BOUND
+fi
 
 cd web
 [ node_modules -nt package-lock.json ] || { npm ci --silent && touch node_modules; }

@@ -8,6 +8,8 @@ import type { Event, Finish, Message, SamplingOptions } from "./protocol.js";
 export interface CompletionParams extends SamplingOptions {
   messages: Message[];
   stream?: boolean;
+  /** The last message is the beginning of the assistant's reply, which goes on from there. */
+  continue_final_message?: boolean;
   /** Ends the reply: what is awaited then throws Aborted. */
   signal?: AbortSignal;
   /** Hears how many of the prompt's new tokens are read. */
@@ -94,7 +96,7 @@ export class Completions {
   }
 
   private async *stream({
-    messages, stream: _, signal, onPrompt, stop, seed, ...sampling
+    messages, stream: _, continue_final_message = false, signal, onPrompt, stop, seed, ...sampling
   }: CompletionParams): AsyncGenerator<CompletionChunk, void> {
     const head = {
       id: `chatcmpl-${crypto.randomUUID()}`,
@@ -120,7 +122,7 @@ export class Completions {
     const either = signal ? AbortSignal.any([signal, left.signal]) : left.signal;
     const options = { ...sampling, stop: [stop ?? []].flat(), seed: seed ?? Math.floor(Math.random() * 2 ** 32) };
     let done = false;
-    const finish = this.link.call("reply", [messages, options], { event, signal: either });
+    const finish = this.link.call("reply", [messages, options, continue_final_message], { event, signal: either });
     const end = () => ((done = true), wake());
     finish.then(end, end);
     try {

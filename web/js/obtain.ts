@@ -6,7 +6,9 @@ import { BadModel, BadRequest } from "./errors.js";
 import { BlobFile, HttpFile } from "./files.js";
 import type { Phase } from "./protocol.js";
 import { type Remote, type Source, filesOf, keptSource, remote } from "./sources.js";
-import { type Manifest, type StoredFile, canStore, deleteCached, folderOf, readManifest, writeManifest } from "./store.js";
+import {
+  type Manifest, type StoredFile, alone, canStore, deleteCached, discardCached, folderOf, manifestOf, writeManifest,
+} from "./store.js";
 
 /** Hears how far a phase is, in bytes. */
 export type Report = (phase: Phase, done: number, total: number) => void;
@@ -24,7 +26,7 @@ const REMEMBER = 500;
 export async function peek(source: Source, base: string, signal: AbortSignal): Promise<Obtained> {
   const model = remote(source, base);
   if (!model) return local(source as File | File[]);
-  const manifest = canStore() ? await readManifest(await folderOf(model.source)) : undefined;
+  const manifest = await manifestOf(model.source);
   if (manifest && isComplete(manifest)) return kept(manifest);
   return onServer(model, await filesOf(model, signal));
 }
@@ -39,25 +41,40 @@ export async function obtain(
   signal: AbortSignal,
 ): Promise<Obtained> {
   const model = remote(source, base);
+  let waited = false;
+  const waits = () => {
+    waited = true;
+    report("wait", 0, 0);
+  };
   if (!model) {
     const picked = local(source as File | File[]);
-    return keep && canStore() ? copy(picked, report, signal) : picked;
+    if (!keep || !canStore()) return picked;
+    const name = keptSource(picked.files);
+    return alone(name, waits, signal, async () => {
+      // The other tab has just copied the same files, and may still read them.
+      const manifest = waited ? await manifestOf(name) : undefined;
+      return manifest ? kept(manifest) : copy(picked, report, signal);
+    });
   }
   if (!canStore()) return onServer(model, await filesOf(model, signal));
+  return alone(model.source, waits, signal, () => fetchAll(model, hash, report, signal));
+}
+
+/** A model's files, those that are missing downloaded first. */
+async function fetchAll(model: Remote, hash: () => Hash, report: Report, signal: AbortSignal): Promise<Obtained> {
   try {
-    const folder = await folderOf(model.source);
-    let manifest = await readManifest(folder);
+    let manifest = await manifestOf(model.source);
     if (!manifest || (model.sha256 && manifest.files.some((file) => file.sha256 && file.sha256 !== model.sha256))) {
       manifest = { source: model.source, name: model.name, files: await filesOf(model, signal), used: 0 };
     }
-    if (!isComplete(manifest)) await complete(folder, manifest, hash, report, signal);
+    if (!isComplete(manifest)) await complete(manifest, hash, report, signal);
     manifest.used = Date.now();
-    await writeManifest(folder, manifest);
+    await writeManifest(await folderOf(model.source), manifest);
     return await kept(manifest);
   } catch (error) {
     // The disk is full: the model still runs, read from the server.
     if (!isFull(error)) throw error;
-    await deleteCached(model.source).catch(() => undefined);
+    await discardCached(model.source).catch(() => undefined);
     return onServer(model, await filesOf(model, signal));
   }
 }
@@ -65,8 +82,9 @@ export async function obtain(
 /** Forgets a model that turned out to be none: the next time it is downloaded again. */
 export async function discard(source: Source, base: string, keep: boolean): Promise<void> {
   const model = remote(source, base);
-  if (model) await deleteCached(model.source);
-  else if (keep) await deleteCached(keptSource([source as File | File[]].flat()));
+  const name = model?.source ?? (keep ? keptSource([source as File | File[]].flat()) : undefined);
+  // Another tab may be getting it anew.
+  if (name) await deleteCached(name).catch(() => undefined);
 }
 
 const isFull = (error: unknown) => error instanceof DOMException && error.name === "QuotaExceededError";
@@ -91,7 +109,7 @@ async function copy(picked: Picked, report: Report, signal: AbortSignal): Promis
   const total = picked.files.reduce((sum, { size }) => sum + size, 0);
   try {
     await checkRoom(total);
-    await deleteCached(source);
+    await discardCached(source);
     const folder = await folderOf(source);
     let done = 0;
     for (const { name, blob } of picked.files) {
@@ -114,7 +132,7 @@ async function copy(picked: Picked, report: Report, signal: AbortSignal): Promis
     await writeManifest(folder, manifest);
     return await kept(manifest);
   } catch (error) {
-    await deleteCached(source).catch(() => undefined);
+    await discardCached(source).catch(() => undefined);
     if (isFull(error)) return picked;
     throw error;
   }
@@ -144,7 +162,6 @@ function onServer(model: Remote, files: StoredFile[]): Obtained {
 
 /** Downloads and verifies what is missing. */
 async function complete(
-  folder: FileSystemDirectoryHandle,
   manifest: Manifest,
   hash: () => Hash,
   report: Report,
@@ -166,6 +183,8 @@ async function complete(
   }
   const total = manifest.files.reduce((sum, file) => sum + (file.size ?? 0), 0);
   await checkRoom(total - done);
+  // Only now: a model that no server has leaves no folder.
+  const folder = await folderOf(manifest.source);
 
   // One write of the manifest at a time.
   let writing = Promise.resolve();

@@ -3,8 +3,11 @@
 import type { WireError } from "./errors.js";
 import type { Source } from "./sources.js";
 
-/** What is done while a model is loaded: the download, copying picked files, checking a hash, bringing weights to the GPU. */
-export type Phase = "download" | "copy" | "verify" | "gpu";
+/**
+ * What is done while a model is loaded: waiting for another tab that gets the same model, the download, copying picked files,
+ * checking a hash, bringing weights to the GPU.
+ */
+export type Phase = "wait" | "download" | "copy" | "verify" | "gpu";
 
 /** How a model is loaded. */
 export interface EngineOptions {
@@ -114,7 +117,7 @@ export interface Calls {
   tokenize(text: string, special: boolean): number[];
   detokenize(ids: number[]): string;
   tokens(): number[];
-  reply(prompt: Message[] | number[], options: ReplyOptions): Finish;
+  reply(prompt: Message[] | number[], options: ReplyOptions, continued: boolean): Finish;
   save(note: unknown): Blob;
   resume(context: Blob): unknown;
 }

@@ -1,5 +1,7 @@
 /** Models that are kept in the origin's private file system: a folder each, with a manifest. */
 
+import { BadRequest } from "./errors.js";
+
 /** One of a model's files. */
 export interface StoredFile {
   name: string;
@@ -61,6 +63,31 @@ export async function folderOf(source: string): Promise<FileSystemDirectoryHandl
   return (await models()).getDirectoryHandle(await folderName(source), { create: true });
 }
 
+/** What is kept of the model of this URL, if anything is. */
+export async function manifestOf(source: string): Promise<Manifest | undefined> {
+  if (!canStore()) return undefined;
+  const name = await folderName(source);
+  const folder = await (await models()).getDirectoryHandle(name).catch(() => undefined);
+  return folder && readManifest(folder);
+}
+
+/**
+ * Does `work` while no other tab gets, copies or deletes the model of this URL. `waits` is called where another one does;
+ * a signal ends the wait.
+ */
+export async function alone<T>(
+  source: string,
+  waits: () => void,
+  signal: AbortSignal,
+  work: () => Promise<T>,
+): Promise<T> {
+  const name = `godwit-model:${source}`;
+  const free = await navigator.locks.request(name, { ifAvailable: true }, async (lock) => lock && { done: await work() });
+  if (free) return free.done;
+  waits();
+  return navigator.locks.request(name, { signal }, work);
+}
+
 /** What a folder says it holds; nothing where it says nothing that makes sense. */
 export async function readManifest(folder: FileSystemDirectoryHandle): Promise<Manifest | undefined> {
   try {
@@ -103,8 +130,16 @@ export async function cachedModels(): Promise<CachedModel[]> {
   return found.map(({ used: _, ...model }) => model);
 }
 
-/** Deletes what is kept of the model of this URL. */
+/** Deletes what is kept of the model of this URL. Throws a BadRequest while a tab gets it. */
 export async function deleteCached(source: string): Promise<void> {
   if (!canStore()) return;
+  const busy = () => {
+    throw new BadRequest("another tab is getting this model; it can be deleted when that tab is done");
+  };
+  await alone(source, busy, new AbortController().signal, () => discardCached(source));
+}
+
+/** Deletes what is kept of the model of this URL, for whoever has it [`alone`]. */
+export async function discardCached(source: string): Promise<void> {
   await (await models()).removeEntry(await folderName(source), { recursive: true }).catch(() => undefined);
 }

@@ -4,7 +4,7 @@ import init, { Sha256, WebEngine, WebModel } from "godwit-wasm";
 import { Aborted, BadRequest, toWire } from "./errors.js";
 import { BlobFile } from "./files.js";
 import { type Obtained, type Report, discard, obtain, peek } from "./obtain.js";
-import type { Calls, EngineOptions, Estimate, Event, FromWorker, ModelInfo, ToWorker } from "./protocol.js";
+import type { Calls, EngineOptions, Estimate, Event, FromWorker, Message, ModelInfo, ToWorker } from "./protocol.js";
 
 /** The context where nobody says. */
 const USUAL_CONTEXT = 8192;
@@ -44,6 +44,18 @@ function open({ name, files }: Obtained): [WebModel, ModelInfo] {
   return [model, model.info() as ModelInfo];
 }
 
+/** The tokens of messages whose last one is the beginning of a reply. */
+function begun(messages: Message[]): Uint32Array {
+  const last = messages.at(-1);
+  if (last?.role !== "assistant") throw new BadRequest("continue_final_message: the last message is not the assistant's");
+  const head = opened().prompt(messages.slice(0, -1));
+  const held = loaded().tokens();
+  const tail = held.subarray(head.length);
+  // The tokens that the reply was made of, where they are known: a text may be cut into others.
+  if (head.every((id, i) => id === held[i]) && opened().detokenize(tail) === last.content) return held;
+  return Uint32Array.from([...head, ...opened().tokenize(last.content, false)]);
+}
+
 const handlers: Handlers = {
   async estimate({ signal }, source, base, options): Promise<Estimate> {
     const obtained = await peek(source, base, signal);
@@ -77,9 +89,11 @@ const handlers: Handlers = {
   detokenize: (_, ids) => opened().detokenize(Uint32Array.from(ids)),
   tokens: () => Array.from(loaded().tokens()),
 
-  async reply({ tell, signal }, prompt, options) {
+  async reply({ tell, signal }, prompt, options, continued) {
     const messages = prompt.length > 0 && typeof prompt[0] === "object";
-    const ids = messages ? opened().prompt(prompt) : Uint32Array.from(prompt as number[]);
+    const ids = !messages
+      ? Uint32Array.from(prompt as number[])
+      : continued ? begun(prompt as Message[]) : opened().prompt(prompt);
     return loaded().reply(
       ids,
       options,
@@ -100,10 +114,12 @@ const handlers: Handlers = {
 
 const send = (message: FromWorker) => postMessage(message);
 const running = new Map<number, AbortController>();
+const begunCalls = new Set<number>();
 let before: Promise<unknown> = init({ module_or_path: new URL("./godwit_bg.wasm", import.meta.url) });
 
 async function answer(id: number, name: keyof Calls, rest: unknown[], controller: AbortController): Promise<void> {
   const call: Call = { tell: (event) => send({ id, event }), signal: controller.signal };
+  begunCalls.add(id);
   try {
     if (controller.signal.aborted) throw new Aborted("stopped");
     const handler = handlers[name] as (call: Call, ...rest: unknown[]) => unknown;
@@ -112,12 +128,15 @@ async function answer(id: number, name: keyof Calls, rest: unknown[], controller
     send({ id, error: toWire(error) });
   } finally {
     running.delete(id);
+    begunCalls.delete(id);
   }
 }
 
 addEventListener("message", ({ data }: MessageEvent<ToWorker>) => {
   if ("abort" in data) {
     running.get(data.id)?.abort();
+    // One that still waits for others is over at once; its turn comes to nothing.
+    if (running.has(data.id) && !begunCalls.has(data.id)) send({ id: data.id, error: toWire(new Aborted("stopped")) });
     return;
   }
   const controller = new AbortController();

@@ -10,14 +10,15 @@ const TYPES = {
 
 /**
  * Serves folders: `{ "/models/": "path/of/folder/" }`. `rules` is asked for each request and may return `{ status }`, or
- * `{ cut: bytes }` to hang up after so many bytes, or `{ ranges: false }`, or `{ body }`.
+ * `{ cut: bytes }` to hang up after so many bytes, or `{ ranges: false }`, or `{ body }`; with `{ later }` it answers once that promise resolves.
  */
 export async function serve(folders) {
-  const server = createServer((request, response) => {
+  const server = createServer(async (request, response) => {
     const path = normalize(decodeURIComponent(new URL(request.url, "http://x").pathname));
     const served = { path, range: request.headers.range };
     self.requests.push(served);
     const rule = self.rules?.(served) ?? {};
+    await rule.later;
     if (rule.status) return void response.writeHead(rule.status).end();
     const prefix = Object.keys(folders).find((prefix) => path.startsWith(prefix));
     const file = prefix && join(folders[prefix], path.slice(prefix.length) || "index.html");
