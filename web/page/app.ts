@@ -152,10 +152,12 @@ function refresh(): void {
   byId("notice").textContent = others ? "Another tab is replying in this chat." : "";
   const list = byId("chat-list");
   const focused = list.contains(document.activeElement) ? (document.activeElement as HTMLElement).dataset.chat : undefined;
-  const sorted = [...chats.values()].filter((one) => !isEmpty(one)).sort((a, b) => b.updated - a.updated);
-  list.replaceChildren(...sorted.map(listed));
+  list.replaceChildren(...sorted().map(listed));
   if (focused) list.querySelector<HTMLElement>(`[data-chat="${focused}"]`)?.focus();
 }
+
+/** The chats in which there is anything, the newest first. */
+const sorted = () => [...chats.values()].filter((one) => !isEmpty(one)).sort((a, b) => b.updated - a.updated);
 
 function listed(one: Chat): HTMLLIElement {
   const open = button(title(one), () => (select(one), drawer(false)), { className: "open" });
@@ -218,6 +220,7 @@ async function begin(own: Chat, prepare: (own: Chat) => Turn): Promise<boolean> 
   const reply: Reply = { stop: new AbortController() };
   statuses.set(own.id, replies.size > 0 ? "waits for the reply in another chat" : "");
   replies.set(own.id, reply);
+  refresh();
   const release = await storage.hold(own.id);
   if (!release) {
     replies.delete(own.id);
@@ -240,7 +243,8 @@ async function write(own: Chat, turn: Turn): Promise<void> {
   turn.cut = "interrupted";
   try {
     if (asked) turn.cut = await stream(asked, own, turn);
-    if (turn.content === "") say("The model's reply is empty.");
+    if (turn.content === before.content && turn.cut === "context") sayFull("The context is full.");
+    else if (turn.content === "") say("The model's reply is empty.");
   } catch (error) {
     const stopped = error instanceof Aborted || asked !== engine;
     if (turn.content === before.content) turn.cut = before.cut;
@@ -303,13 +307,19 @@ function status(own: Chat, text: string): void {
 }
 
 function failed(error: unknown): void {
-  if (error instanceof ContextFull) return say(`${message(error)} ${larger() ? "" : "Begin a new chat."}`, larger());
+  if (error instanceof ContextFull) return sayFull(message(error));
   if (error instanceof BadRequest) return say(message(error));
   // Nothing else leaves the engine in a state to trust: it is loaded again, and the chat stays.
   engine?.destroy();
   engine = undefined;
   const lost = error instanceof DeviceLost || !(error instanceof GodwitError);
   say(`${message(error)}${lost ? " The chat is kept." : ""}`, again());
+}
+
+/** Says that there is no room for more, and what helps. */
+function sayFull(text: string): void {
+  const offer = larger();
+  say(offer ? text : `${text} Begin a new chat.`, offer);
 }
 
 /** Loads the model with twice the context, if it was made for more than there is. */
@@ -335,8 +345,6 @@ function select(one: Chat): void {
   refresh();
 }
 
-const newest = () => [...chats.values()].sort((a, b) => b.updated - a.updated)[0] ?? newChat();
-
 function remove(one: Chat): void {
   gone(one, `Deleted “${title(one)}”.`);
   void storage.save(one.id, { deleted: Date.now() });
@@ -348,7 +356,7 @@ function gone(one: Chat, text: string): void {
   replies.get(one.id)?.stop.abort();
   one.deleted = Date.now();
   chats.delete(one.id);
-  if (one === chat) select(newest());
+  if (one === chat) select(sorted()[0] ?? newChat());
   else refresh();
   const undo = () => {
     void change(one, { ...everything(one), deleted: null });
@@ -404,7 +412,6 @@ byId("composer").onsubmit = async (event) => {
 input.onkeydown = (event) => {
   if (event.key !== "Enter" || event.shiftKey || event.isComposing) return;
   event.preventDefault();
-  if (!engine && input.value.trim()) sayNoModel();
   byId<HTMLFormElement>("composer").requestSubmit();
 };
 input.oninput = () => keepDraft(chat, input.value);
@@ -412,8 +419,7 @@ input.oninput = () => keepDraft(chat, input.value);
 function keepDraft(own: Chat, draft: string): void {
   sessionStorage.setItem(draftKey(own), draft);
   apply(own, { draft });
-  const listed = chats.has(own.id);
-  if (!listed && isEmpty(own)) return;
+  if (!chats.has(own.id) && isEmpty(own)) return;
   chats.set(own.id, own);
   storage.saveSoon(own.id, { draft });
   // A chat without questions is known by its draft.
@@ -429,7 +435,7 @@ addEventListener("keydown", (event) => {
 byId("show-chats").onclick = () => drawer(!byId("chats").classList.contains("open"));
 byId("new-chat").onclick = () => (select(newChat()), drawer(false), input.focus());
 byId("export").onclick = () => {
-  const url = URL.createObjectURL(exported([...chats.values()]));
+  const url = URL.createObjectURL(exported(sorted()));
   make("a", { href: url, download: "godwit-chats.json" }).click();
   URL.revokeObjectURL(url);
 };
@@ -458,7 +464,7 @@ models.setUp(() => settings, (source, name, keep) => void load(source, name, kee
 settingsDialog.setUp(settings);
 storage.listen((id) => void receive(id), (error) => say(`The chat can't be stored: ${message(error)} Export it.`));
 for (const one of await storage.readAll()) chats.set(one.id, one);
-select(chats.get(sessionStorage.getItem("godwit.chat") ?? "") ?? newest());
+select(chats.get(sessionStorage.getItem("godwit.chat") ?? "") ?? sorted()[0] ?? newChat());
 void receive(chat.id);
 void offerUpdates().catch(() => undefined);
 const adapter = await navigator.gpu?.requestAdapter().catch(() => null);

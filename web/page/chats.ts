@@ -95,13 +95,11 @@ export function children(chat: Chat, parent: string | undefined): Turn[] {
   return found.sort((a, b) => a.created - b.created);
 }
 
-/** The end of the newest branch through a turn. */
+/** The end of the branch through a turn that was written last. */
 export function newestLeaf(chat: Chat, id: string): string {
-  for (;;) {
-    const next = children(chat, id).at(-1);
-    if (!next) return id;
-    id = next.id;
-  }
+  const after = Object.values(chat.turns).filter((turn) => path(chat, turn.id).some((one) => one.id === id));
+  const last = after.reduce<Turn | undefined>((a, b) => (a && a.created > b.created ? a : b), undefined);
+  return last?.id ?? id;
 }
 
 /** A conversation's title: its first words. */

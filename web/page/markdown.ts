@@ -25,18 +25,22 @@ function formula(text: string): string | undefined {
   return text.slice(0, end + 2);
 }
 
-/** A text with letters instead of its formulas, so that what is in them is no emphasis. */
-function masked(text: string): string {
-  let result = "";
+/** Marked's mask of a paragraph that ends with `text`, with letters for formulas: what is in them is no emphasis. */
+function masked(text: string, mask: string): string {
+  let result = mask.slice(0, mask.length - text.length);
   for (let at = 0; at < text.length; ) {
     const found = formula(text.slice(at));
-    result += found ? "a".repeat(found.length) : text[at];
+    result += found ? "a".repeat(found.length) : mask[result.length];
     at += found?.length ?? 1;
   }
   return result;
 }
 
-const marked = new Marked(cjkFriendly(), {
+const cjk = cjkFriendly().tokenizer;
+/** The paragraph in which emphasis was looked for last: from how far before its end, marked's mask, and ours. */
+let last = { length: 0, theirs: "", ours: "" };
+
+const marked = new Marked({
   gfm: true,
   breaks: true,
   renderer: {
@@ -47,13 +51,19 @@ const marked = new Marked(cjkFriendly(), {
     checkbox: ({ checked }) => (checked ? "☑ " : "☐ "),
   },
   tokenizer: {
+    emStrong(text, mask, before) {
+      if (mask !== last.theirs || text.length > last.length) {
+        last = { length: text.length, theirs: mask, ours: masked(text, mask) };
+      }
+      return cjk?.emStrong?.call(this, text, last.ours, before);
+    },
+    del: cjk?.del,
     // A formula that has not ended yet keeps its backslash.
     escape(text) {
       const raw = text.slice(0, 2);
       return ["\\(", "\\)", "\\[", "\\]"].includes(raw) ? { type: "escape", raw, text: raw } : false;
     },
   },
-  hooks: { emStrongMask: masked },
   extensions: [
     {
       name: "formula",
@@ -132,7 +142,8 @@ function typeset(written: string): Node {
     try {
       const displayMode = !written.startsWith("\\(");
       const options = { displayMode, throwOnError: true, trust: false, maxExpand: 500 };
-      const html = temml.renderToString(written.slice(2, -2), options);
+      // The page's security policy has no styles in attributes, and logs each. In texts, quotes are escaped.
+      const html = temml.renderToString(written.slice(2, -2), options).replace(/ style="[^"]*"/g, "");
       node = DOMPurify.sanitize(html, { ...MATH, ALLOWED_URI_REGEXP: /^[\w.#% -]*$/, RETURN_DOM_FRAGMENT: true });
     } catch {
       node = document.createTextNode(written);

@@ -28,7 +28,9 @@ let failed = (_error: unknown) => {};
 export function listen(changed: (id: string) => void, onError: (error: unknown) => void): void {
   channel.onmessage = ({ data }: MessageEvent<string>) => changed(data);
   failed = onError;
-  addEventListener("storage", ({ key }) => key?.startsWith(UNSAVED) && void recover());
+  addEventListener("storage", async ({ key }) => {
+    if (key?.startsWith(UNSAVED)) for (const id of await recover()) changed(id);
+  });
   addEventListener("pagehide", () => {
     void saveWaiting();
     // A transaction may not survive the page; local storage is written at once.
@@ -102,15 +104,18 @@ export function purge(id: string): Promise<void> {
   });
 }
 
-/** Writes what closing pages left in local storage. */
-async function recover(): Promise<void> {
+/** Writes what closing pages left in local storage. Returns the ids of the chats. */
+async function recover(): Promise<string[]> {
   const keys = Object.keys(localStorage).filter((key) => key.startsWith(UNSAVED));
+  const ids: string[] = [];
   for (const key of keys) {
     const patch = localStorage.getItem(key);
     const id = key.slice(UNSAVED.length + tab.length + 1);
     if (patch) await save(id, JSON.parse(patch) as Patch);
     localStorage.removeItem(key);
+    ids.push(id);
   }
+  return ids;
 }
 
 /** Chats as the page's first version kept them: all in one value. */

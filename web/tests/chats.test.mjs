@@ -490,7 +490,7 @@ step("a new version of the page is offered, and takes over when it is asked to",
   const dist = new URL("../dist/page/", import.meta.url);
   const [script, html] = ["sw.js", "index.html"].map((name) => readFileSync(new URL(name, dist), "utf8"));
   const next = {
-    "/sw.js": Buffer.from(script.replace(/"[0-9a-f]{16}"/, '"another version"')),
+    "/sw.js": Buffer.from(script.replace(/godwit-page-[0-9a-f]{16}/, "godwit-page-next")),
     "/": Buffer.from(html.replace("<title>Godwit", "<title>Godwit the next")),
   };
   assert.notEqual(String(next["/sw.js"]), script);
