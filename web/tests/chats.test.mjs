@@ -313,7 +313,7 @@ step("a reload during a reply keeps the question, what had come of the reply, an
   await at(page).begin("Reload?");
   await at(page).type("a draft");
   const before = await page.evaluate(() => {
-    const text = document.querySelector("#messages .assistant .body").textContent;
+    const text = document.querySelector("#messages .assistant .body").textContent.trim();
     location.reload();
     return text;
   });
@@ -334,7 +334,7 @@ step("a reload during a reply keeps the question, what had come of the reply, an
 step("another chat does not stop a reply, which the list shows, and whose end others wait for", async () => {
   await at(page).settings({ max_tokens: WINDOW });
   await at(page).begin("Going on?");
-  await at(page).open("Long?");
+  await page.getByRole("button", { name: "New chat" }).click();
   await page.locator("#chat-list").getByRole("img", { name: "A reply is coming" }).waitFor();
   assert.equal(await page.locator("#stop").isVisible(), false);
   await at(page).open("A reply is coming Going on?");
