@@ -122,7 +122,8 @@ export class Completions {
     const either = signal ? AbortSignal.any([signal, left.signal]) : left.signal;
     const options = { ...sampling, stop: [stop ?? []].flat(), seed: seed ?? Math.floor(Math.random() * 2 ** 32) };
     let done = false;
-    const finish = this.link.call("reply", [messages, options, continue_final_message], { event, signal: either });
+    const listeners = { event, signal: either };
+    const finish = this.link.call("reply", [messages, options, continue_final_message], listeners);
     const end = () => ((done = true), wake());
     finish.then(end, end);
     try {

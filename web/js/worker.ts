@@ -4,7 +4,9 @@ import init, { Sha256, WebEngine, WebModel } from "godwit-wasm";
 import { Aborted, BadRequest, toWire } from "./errors.js";
 import { BlobFile } from "./files.js";
 import { type Obtained, type Report, discard, obtain, peek } from "./obtain.js";
-import type { Calls, EngineOptions, Estimate, Event, FromWorker, Message, ModelInfo, ToWorker } from "./protocol.js";
+import type {
+  Calls, EngineOptions, Estimate, Event, FromWorker, Message, ModelInfo, ToWorker,
+} from "./protocol.js";
 
 /** The context where nobody says. */
 const USUAL_CONTEXT = 8192;
@@ -47,7 +49,9 @@ function open({ name, files }: Obtained): [WebModel, ModelInfo] {
 /** The tokens of messages whose last one is the beginning of a reply. */
 function begun(messages: Message[]): Uint32Array {
   const last = messages.at(-1);
-  if (last?.role !== "assistant") throw new BadRequest("continue_final_message: the last message is not the assistant's");
+  if (last?.role !== "assistant") {
+    throw new BadRequest("continue_final_message: the last message is not the assistant's");
+  }
   const head = opened().prompt(messages.slice(0, -1));
   const held = loaded().tokens();
   const tail = held.subarray(head.length);

@@ -1,12 +1,33 @@
 /** The chat page. */
 
 import {
-  Aborted, BadRequest, ContextFull, DeviceLost, Engine, GodwitError, type LoadProgress, type Message, NoWebGPU, type Source,
+  Aborted,
+  BadRequest,
+  ContextFull,
+  DeviceLost,
+  Engine,
+  GodwitError,
+  type LoadProgress,
+  type Message,
+  NoWebGPU,
+  type Source,
   keptSource,
 } from "../js/index.js";
 import {
-  type Chat, type Patch, type Turn, apply, children, everything, exported, imported, isEmpty, newChat,
-  newTurn, newestLeaf, path, title,
+  type Chat,
+  type Patch,
+  type Turn,
+  apply,
+  children,
+  everything,
+  exported,
+  imported,
+  isEmpty,
+  newChat,
+  newTurn,
+  newestLeaf,
+  path,
+  title,
 } from "./chats.js";
 import { button, byId, bytes, make, number } from "./dom.js";
 import * as messages from "./messages.js";
@@ -56,7 +77,13 @@ async function load(source: Source, name: string, keep = false): Promise<void> {
   try {
     const { context, kv } = settings;
     const onProgress = (now: LoadProgress) => stop === loading && progress(now);
-    const loaded = await Engine.load(source, { context, kv, keep, onProgress, signal: stop.signal });
+    const loaded = await Engine.load(source, {
+      context,
+      kv,
+      keep,
+      onProgress,
+      signal: stop.signal,
+    });
     if (stop !== loading) return loaded.destroy();
     engine = loaded;
     byId("model-name").textContent = engine.model.name || name;
@@ -64,7 +91,8 @@ async function load(source: Source, name: string, keep = false): Promise<void> {
     await about(engine);
   } catch (error) {
     if (stop !== loading) return;
-    if (!(error instanceof Aborted)) say(message(error), error instanceof NoWebGPU ? undefined : again());
+    if (!(error instanceof Aborted))
+      say(message(error), error instanceof NoWebGPU ? undefined : again());
     byId("model-name").textContent = "Choose a model";
   } finally {
     if (stop === loading) {
@@ -77,7 +105,8 @@ async function load(source: Source, name: string, keep = false): Promise<void> {
 
 /** Has the model loaded at the next visit, if it is kept. */
 async function remember(source: Source, keep: boolean): Promise<void> {
-  if (typeof source === "object" && "url" in source) source = new URL(source.url, document.baseURI).href;
+  if (typeof source === "object" && "url" in source)
+    source = new URL(source.url, document.baseURI).href;
   if (typeof source !== "string") {
     if (!keep) return;
     const kept = keptSource([source].flat());
@@ -104,7 +133,12 @@ function progress({ phase, done, total, seconds }: LoadProgress): void {
     text.textContent = "Another tab is getting this model; it is read when that tab is done.";
     return;
   }
-  const what = { download: "Downloading", copy: "Keeping a copy:", verify: "Checking", gpu: "To the GPU:" }[phase];
+  const what = {
+    download: "Downloading",
+    copy: "Keeping a copy:",
+    verify: "Checking",
+    gpu: "To the GPU:",
+  }[phase];
   bar.value = total > 0 ? done / total : 0;
   text.textContent = `${what} ${bytes(done)} of ${bytes(total)}, ${seconds.toFixed(0)} s`;
 }
@@ -112,7 +146,8 @@ function progress({ phase, done, total, seconds }: LoadProgress): void {
 async function about(engine: Engine): Promise<void> {
   const info = await engine.info();
   const memory = `${bytes(info.memory.total)} of GPU memory now (weights ${bytes(info.memory.weights)})`;
-  byId("about").textContent = `${engine.model.name} on ${info.adapter}: ${memory}, context of ${number(info.context)} tokens, ${info.kv} KV cache.`;
+  byId("about").textContent =
+    `${engine.model.name} on ${info.adapter}: ${memory}, context of ${number(info.context)} tokens, ${info.kv} KV cache.`;
 }
 
 // What is said to the person.
@@ -141,9 +176,13 @@ function refresh(): void {
   const reply = replies.get(chat.id);
   const others = elsewhere.has(chat.id);
   const turns = path(chat);
-  const siblings = (turn: Turn) => children(chat, turn.parent).filter(({ role }) => role === turn.role);
+  const siblings = (turn: Turn) =>
+    children(chat, turn.parent).filter(({ role }) => role === turn.role);
   const busy = reply !== undefined || others;
-  messages.show({ turns, siblings, coming: reply?.turn, busy }, { edit, regenerate, proceed, answer, show });
+  messages.show(
+    { turns, siblings, coming: reply?.turn, busy },
+    { edit, regenerate, proceed, answer, show },
+  );
   byId("send").hidden = reply !== undefined;
   byId("stop").hidden = reply === undefined;
   byId<HTMLButtonElement>("send").disabled = engine === undefined || others;
@@ -151,19 +190,26 @@ function refresh(): void {
   byId("stats").textContent = statuses.get(chat.id) ?? "";
   byId("notice").textContent = others ? "Another tab is replying in this chat." : "";
   const list = byId("chat-list");
-  const focused = list.contains(document.activeElement) ? (document.activeElement as HTMLElement).dataset.chat : undefined;
+  const focused = list.contains(document.activeElement)
+    ? (document.activeElement as HTMLElement).dataset.chat
+    : undefined;
   list.replaceChildren(...sorted().map(listed));
   if (focused) list.querySelector<HTMLElement>(`[data-chat="${focused}"]`)?.focus();
 }
 
 /** The chats in which there is anything, the newest first. */
-const sorted = () => [...chats.values()].filter((one) => !isEmpty(one)).sort((a, b) => b.updated - a.updated);
+const sorted = () =>
+  [...chats.values()].filter((one) => !isEmpty(one)).sort((a, b) => b.updated - a.updated);
 
 function listed(one: Chat): HTMLLIElement {
   const open = button(title(one), () => (select(one), drawer(false)), { className: "open" });
   open.dataset.chat = one.id;
   open.setAttribute("aria-current", String(one === chat));
-  const state = replies.has(one.id) ? "A reply is coming" : elsewhere.has(one.id) ? "Another tab is replying" : "";
+  const state = replies.has(one.id)
+    ? "A reply is coming"
+    : elsewhere.has(one.id)
+      ? "Another tab is replying"
+      : "";
   if (state) {
     const mark = make("span", { className: "coming", title: state });
     mark.setAttribute("role", "img");
@@ -171,7 +217,12 @@ function listed(one: Chat): HTMLLIElement {
     open.prepend(mark);
   }
   const label = `Delete the chat ${title(one)}`;
-  return make("li", {}, open, button("✕", () => remove(one), { className: "icon", ariaLabel: label }));
+  return make(
+    "li",
+    {},
+    open,
+    button("✕", () => remove(one), { className: "icon", ariaLabel: label }),
+  );
 }
 
 // The conversation.
@@ -189,7 +240,8 @@ function show(turn: Turn): void {
   refresh();
 }
 
-const edit = ({ parent }: Turn, content: string): Promise<boolean> => begin(chat, (own) => asked(own, content, parent));
+const edit = ({ parent }: Turn, content: string): Promise<boolean> =>
+  begin(chat, (own) => asked(own, content, parent));
 
 function regenerate({ parent }: Turn): void {
   void begin(chat, () => newTurn("assistant", "", parent));
@@ -210,7 +262,10 @@ function asked(own: Chat, content: string, parent: string | undefined): Turn {
   return newTurn("assistant", "", question.id);
 }
 
-/** Begins a reply into the turn that `prepare` makes. Changes nothing and says why where that can't be. */
+/**
+ * Begins a reply into the turn that `prepare` makes. Changes nothing and says why where that can't
+ * be.
+ */
 async function begin(own: Chat, prepare: (own: Chat) => Turn): Promise<boolean> {
   if (!engine) {
     sayNoModel();
@@ -261,19 +316,31 @@ async function write(own: Chat, turn: Turn): Promise<void> {
     }
     replies.delete(own.id);
     refresh();
-    if (own === chat && [null, document.body].includes(document.activeElement as HTMLElement | null)) input.focus();
+    if (
+      own === chat &&
+      [null, document.body].includes(document.activeElement as HTMLElement | null)
+    )
+      input.focus();
   }
 }
 
 /** Streams a reply into a turn. Returns why it was cut, if it was. */
 async function stream(engine: Engine, own: Chat, turn: Turn): Promise<Turn["cut"]> {
   const { temperature, top_p, repetition_penalty, max_tokens, seed } = settings;
-  const system: Message[] = settings.system.trim() ? [{ role: "system", content: settings.system }] : [];
+  const system: Message[] = settings.system.trim()
+    ? [{ role: "system", content: settings.system }]
+    : [];
   const turns = path(own, turn.content === "" ? turn.parent : turn.id);
   const chunks = await engine.chat.completions.create({
     messages: [...system, ...turns.map(({ role, content }) => ({ role, content }))],
     continue_final_message: turn.content !== "",
-    stream: true, temperature, top_p, repetition_penalty, max_tokens, seed, signal: replies.get(own.id)?.stop.signal,
+    stream: true,
+    temperature,
+    top_p,
+    repetition_penalty,
+    max_tokens,
+    seed,
+    signal: replies.get(own.id)?.stop.signal,
     onPrompt: (done, total) => status(own, `reading ${number(done)} of ${number(total)} tokens`),
   });
   let cut: Turn["cut"];
@@ -293,7 +360,8 @@ async function stream(engine: Engine, own: Chat, turn: Turn): Promise<Turn["cut"
       if (seconds > 0.5) status(own, `${((tokens - 1) / seconds).toFixed(1)} tokens/s`);
     }
     if (!usage) continue;
-    if (finish_reason === "length") cut = usage.completion_tokens === max_tokens ? "limit" : "context";
+    if (finish_reason === "length")
+      cut = usage.completion_tokens === max_tokens ? "limit" : "context";
     const rate = `${usage.completion_tokens_per_second.toFixed(1)} tokens/s`;
     const context = (await engine.info()).context;
     status(own, `${rate} · ${number(usage.total_tokens)} of ${number(context)} tokens`);
@@ -327,10 +395,13 @@ function larger(): Offer | undefined {
   const tokens = Math.min(2 * settings.context, engine?.model.window ?? 0);
   if (tokens <= settings.context || !model) return undefined;
   const { source, name } = model;
-  return [`Load it with ${number(tokens)} tokens`, () => {
-    settingsDialog.set("context", tokens);
-    void load(source, name);
-  }];
+  return [
+    `Load it with ${number(tokens)} tokens`,
+    () => {
+      settingsDialog.set("context", tokens);
+      void load(source, name);
+    },
+  ];
 }
 
 // Chats.
@@ -382,10 +453,14 @@ async function receive(id: string): Promise<void> {
     if (known && chats.has(id)) gone(known, `“${title(known)}” was deleted in another tab.`);
     return refresh();
   }
-  // The branch that is shown stays while a reply of this tab comes, the draft while the chat is open.
+  // The branch that is shown stays while a reply of this tab comes, the draft while the chat is
+  // open.
   const { leaf, draft, turns = [], updated } = everything(stored);
   const own = known ?? newChat(id);
-  apply(own, { turns: turns.filter(({ id, changed }) => changed > (own.turns[id]?.changed ?? -1)), updated });
+  apply(own, {
+    turns: turns.filter(({ id, changed }) => changed > (own.turns[id]?.changed ?? -1)),
+    updated,
+  });
   if (!replies.has(id)) own.leaf = leaf;
   if (own !== chat) own.draft = draft ?? "";
   chats.set(id, own);
@@ -460,16 +535,24 @@ byId("reload").onclick = () => {
 
 // The beginning.
 
-models.setUp(() => settings, (source, name, keep) => void load(source, name, keep));
+models.setUp(
+  () => settings,
+  (source, name, keep) => void load(source, name, keep),
+);
 settingsDialog.setUp(settings);
-storage.listen((id) => void receive(id), (error) => say(`The chat can't be stored: ${message(error)} Export it.`));
+storage.listen(
+  (id) => void receive(id),
+  (error) => say(`The chat can't be stored: ${message(error)} Export it.`),
+);
 for (const one of await storage.readAll()) chats.set(one.id, one);
 select(chats.get(sessionStorage.getItem("godwit.chat") ?? "") ?? sorted()[0] ?? newChat());
 void receive(chat.id);
 void offerUpdates().catch(() => undefined);
 const adapter = await navigator.gpu?.requestAdapter().catch(() => null);
 if (!adapter) {
-  say("This browser offers no WebGPU, which the model needs. A current Chrome, Edge, Safari or Firefox does; on Linux it may have to be switched on.");
+  say(
+    "This browser offers no WebGPU, which the model needs. A current Chrome, Edge, Safari or Firefox does; on Linux it may have to be switched on.",
+  );
 } else {
   const last = await lastModel();
   const kept = (await Engine.cached()).find((model) => model.source === last && model.complete);

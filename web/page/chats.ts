@@ -1,4 +1,7 @@
-/** Conversations as trees of turns: an edited or regenerated turn becomes a sibling of the one before it. */
+/**
+ * Conversations as trees of turns: an edited or regenerated turn becomes a sibling of the one
+ * before it.
+ */
 
 import type { Message } from "../js/index.js";
 
@@ -69,7 +72,9 @@ export function apply(chat: Chat, { turns = [], leaf, draft, updated, deleted }:
 
 /** Two changes as one. */
 export function joined(first: Patch | undefined, second: Patch): Patch {
-  const turns = new Map([...(first?.turns ?? []), ...(second.turns ?? [])].map((turn) => [turn.id, turn]));
+  const turns = new Map(
+    [...(first?.turns ?? []), ...(second.turns ?? [])].map((turn) => [turn.id, turn]),
+  );
   return { ...first, ...second, turns: [...turns.values()] };
 }
 
@@ -97,8 +102,13 @@ export function children(chat: Chat, parent: string | undefined): Turn[] {
 
 /** The end of the branch through a turn that was written last. */
 export function newestLeaf(chat: Chat, id: string): string {
-  const after = Object.values(chat.turns).filter((turn) => path(chat, turn.id).some((one) => one.id === id));
-  const last = after.reduce<Turn | undefined>((a, b) => (a && a.created > b.created ? a : b), undefined);
+  const after = Object.values(chat.turns).filter((turn) =>
+    path(chat, turn.id).some((one) => one.id === id),
+  );
+  const last = after.reduce<Turn | undefined>(
+    (a, b) => (a && a.created > b.created ? a : b),
+    undefined,
+  );
   return last?.id ?? id;
 }
 
@@ -109,13 +119,18 @@ export function title(chat: Chat): string {
 }
 
 /** Whether there is anything in it. */
-export const isEmpty = (chat: Chat) => Object.keys(chat.turns).length === 0 && chat.draft.trim() === "";
+export const isEmpty = (chat: Chat) =>
+  Object.keys(chat.turns).length === 0 && chat.draft.trim() === "";
 
-/** The turns of plain messages, each after the one before; what a chat has already stays what it is. */
+/**
+ * The turns of plain messages, each after the one before; what a chat has already stays what it is.
+ */
 export function addMessages(chat: Chat, messages: Message[]): void {
   let parent: string | undefined;
   for (const { role, content } of messages) {
-    const known = children(chat, parent).find((turn) => turn.role === role && turn.content === content);
+    const known = children(chat, parent).find(
+      (turn) => turn.role === role && turn.content === content,
+    );
     const turn = known ?? newTurn(role, content, parent);
     chat.turns[turn.id] = turn;
     parent = turn.id;
@@ -132,14 +147,18 @@ export function isMessage(value: unknown): value is Message {
   return ROLES.includes(role) && typeof content === "string";
 }
 
-/** Chats as a file for people to keep. `messages` is the branch that is shown, for other programs. */
+/**
+ * Chats as a file for people to keep. `messages` is the branch that is shown, for other programs.
+ */
 export function exported(chats: Chat[]): Blob {
   const all = chats.map((chat) => ({
     ...chat,
     messages: path(chat).map(({ role, content }) => ({ role, content })),
     turns: Object.values(chat.turns),
   }));
-  return new Blob([JSON.stringify({ godwit: 2, chats: all }, null, 2)], { type: "application/json" });
+  return new Blob([JSON.stringify({ godwit: 2, chats: all }, null, 2)], {
+    type: "application/json",
+  });
 }
 
 /** The chats in an exported file, under new names. Throws where it is none. */

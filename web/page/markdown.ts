@@ -21,14 +21,18 @@ function formula(text: string): string | undefined {
   const tex = text.slice(2, end).trim();
   // Dollars may be a price class: "from $$ to $$".
   const isMath = tex.length === 1 || /[\\^_=+*/<>|{}\d-]/.test(tex);
-  if (closing === "$$" && (!isMath || tex.startsWith("$") || text[end + 2] === "$")) return undefined;
+  if (closing === "$$" && (!isMath || tex.startsWith("$") || text[end + 2] === "$"))
+    return undefined;
   return text.slice(0, end + 2);
 }
 
-/** Marked's mask of a paragraph that ends with `text`, with letters for formulas: what is in them is no emphasis. */
+/**
+ * Marked's mask of a paragraph that ends with `text`, with letters for formulas: what is in them is
+ * no emphasis.
+ */
 function masked(text: string, mask: string): string {
   let result = mask.slice(0, mask.length - text.length);
-  for (let at = 0; at < text.length; ) {
+  for (let at = 0; at < text.length;) {
     const found = formula(text.slice(at));
     result += found ? "a".repeat(found.length) : mask[result.length];
     at += found?.length ?? 1;
@@ -37,7 +41,10 @@ function masked(text: string, mask: string): string {
 }
 
 const cjk = cjkFriendly().tokenizer;
-/** The paragraph in which emphasis was looked for last: from how far before its end, marked's mask, and ours. */
+/**
+ * The paragraph in which emphasis was looked for last: from how far before its end, marked's mask,
+ * and ours.
+ */
 let last = { length: 0, theirs: "", ours: "" };
 
 const marked = new Marked({
@@ -61,7 +68,9 @@ const marked = new Marked({
     // A formula that has not ended yet keeps its backslash.
     escape(text) {
       const raw = text.slice(0, 2);
-      return ["\\(", "\\)", "\\[", "\\]"].includes(raw) ? { type: "escape", raw, text: raw } : false;
+      return ["\\(", "\\)", "\\[", "\\]"].includes(raw)
+        ? { type: "escape", raw, text: raw }
+        : false;
     },
   },
   extensions: [
@@ -73,7 +82,8 @@ const marked = new Marked({
         const raw = formula(text);
         return raw ? { type: "formula", raw } : undefined;
       },
-      // No Markdown makes this element, and no HTML is taken from the text: all that there are, are formulas.
+      // No Markdown makes this element, and no HTML is taken from the text: all that there are, are
+      // formulas.
       renderer: ({ raw }) => `<var>${escaped(raw.trim())}</var>`,
     },
     {
@@ -83,7 +93,9 @@ const marked = new Marked({
       start: (text) => /\n {0,3}(?:\\\[|\$\$)/.exec(text)?.index,
       tokenizer(text) {
         const [indent = ""] = /^\n? {0,3}/.exec(text) ?? [];
-        const raw = text.startsWith("\\(", indent.length) ? undefined : formula(text.slice(indent.length));
+        const raw = text.startsWith("\\(", indent.length)
+          ? undefined
+          : formula(text.slice(indent.length));
         const [end] = (raw && /^[ \t]*(?:\n|$)/.exec(text.slice(indent.length + raw.length))) || [];
         return end === undefined ? undefined : { type: "formulaBlock", raw: indent + raw + end };
       },
@@ -93,24 +105,97 @@ const marked = new Marked({
 });
 
 const ALLOWED_TAGS = [
-  "a", "blockquote", "br", "code", "del", "em", "h1", "h2", "h3", "h4", "h5", "h6", "hr", "li", "ol", "p", "pre", "strong",
-  "table", "tbody", "td", "th", "thead", "tr", "ul", "var",
+  "a",
+  "blockquote",
+  "br",
+  "code",
+  "del",
+  "em",
+  "h1",
+  "h2",
+  "h3",
+  "h4",
+  "h5",
+  "h6",
+  "hr",
+  "li",
+  "ol",
+  "p",
+  "pre",
+  "strong",
+  "table",
+  "tbody",
+  "td",
+  "th",
+  "thead",
+  "tr",
+  "ul",
+  "var",
 ];
 /** What a formula is made of: no links, no styles, nothing that acts. */
 const MATH = {
   ALLOWED_TAGS: [
-    "math", "menclose", "merror", "mfrac", "mi", "mmultiscripts", "mn", "mo", "mover", "mpadded", "mphantom", "mprescripts",
-    "mroot", "mrow", "ms", "mspace", "msqrt", "mstyle", "msub", "msubsup", "msup", "mtable", "mtd", "mtext", "mtr", "munder",
+    "math",
+    "menclose",
+    "merror",
+    "mfrac",
+    "mi",
+    "mmultiscripts",
+    "mn",
+    "mo",
+    "mover",
+    "mpadded",
+    "mphantom",
+    "mprescripts",
+    "mroot",
+    "mrow",
+    "ms",
+    "mspace",
+    "msqrt",
+    "mstyle",
+    "msub",
+    "msubsup",
+    "msup",
+    "mtable",
+    "mtd",
+    "mtext",
+    "mtr",
+    "munder",
     "munderover",
   ],
   ALLOWED_ATTR: [
-    "accent", "class", "columnalign", "columnspan", "depth", "display", "displaystyle", "fence", "height", "largeop",
-    "linethickness", "lspace", "mathvariant", "maxsize", "minsize", "movablelimits", "notation", "rowspan", "rspace",
-    "scriptlevel", "separator", "stretchy", "symmetric", "voffset", "width",
+    "accent",
+    "class",
+    "columnalign",
+    "columnspan",
+    "depth",
+    "display",
+    "displaystyle",
+    "fence",
+    "height",
+    "largeop",
+    "linethickness",
+    "lspace",
+    "mathvariant",
+    "maxsize",
+    "minsize",
+    "movablelimits",
+    "notation",
+    "rowspan",
+    "rspace",
+    "scriptlevel",
+    "separator",
+    "stretchy",
+    "symmetric",
+    "voffset",
+    "width",
   ],
 };
 
-/** Markdown as elements: no scripts, no images, no styles; links open elsewhere, and only by a click. */
+/**
+ * Markdown as elements: no scripts, no images, no styles; links open elsewhere, and only by a
+ * click.
+ */
 export function rendered(markdown: string): DocumentFragment {
   const html = marked.parse(markdown, { async: false });
   const fragment = DOMPurify.sanitize(html, {
@@ -125,8 +210,10 @@ export function rendered(markdown: string): DocumentFragment {
     link.target = "_blank";
     link.rel = "noopener noreferrer nofollow";
   }
-  for (const item of fragment.querySelectorAll("li")) if (/^\s*[☑☐] /.test(item.textContent)) item.className = "task";
-  for (const place of fragment.querySelectorAll("var")) place.replaceWith(typeset(place.textContent));
+  for (const item of fragment.querySelectorAll("li"))
+    if (/^\s*[☑☐] /.test(item.textContent)) item.className = "task";
+  for (const place of fragment.querySelectorAll("var"))
+    place.replaceWith(typeset(place.textContent));
   return fragment;
 }
 
@@ -142,9 +229,16 @@ function typeset(written: string): Node {
     try {
       const displayMode = !written.startsWith("\\(");
       const options = { displayMode, throwOnError: true, trust: false, maxExpand: 500 };
-      // The page's security policy has no styles in attributes, and logs each. In texts, quotes are escaped.
-      const html = temml.renderToString(written.slice(2, -2), options).replace(/ style="[^"]*"/g, "");
-      node = DOMPurify.sanitize(html, { ...MATH, ALLOWED_URI_REGEXP: /^[\w.#% -]*$/, RETURN_DOM_FRAGMENT: true });
+      // The page's security policy has no styles in attributes, and logs each. In texts, quotes are
+      // escaped.
+      const html = temml
+        .renderToString(written.slice(2, -2), options)
+        .replace(/ style="[^"]*"/g, "");
+      node = DOMPurify.sanitize(html, {
+        ...MATH,
+        ALLOWED_URI_REGEXP: /^[\w.#% -]*$/,
+        RETURN_DOM_FRAGMENT: true,
+      });
     } catch {
       node = document.createTextNode(written);
     }

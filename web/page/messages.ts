@@ -52,7 +52,10 @@ const editors = {
   delete: (turn: Turn) => sessionStorage.removeItem(editors.key(turn)),
 };
 
-/** Shows a conversation. Elements of turns that are there already stay, with an editor that is open in them. */
+/**
+ * Shows a conversation. Elements of turns that are there already stay, with an editor that is open
+ * in them.
+ */
 export function show(view: View, actions: Actions): void {
   if (view.turns.length === 0) {
     items = new Map();
@@ -69,7 +72,9 @@ export function show(view: View, actions: Actions): void {
   }
   const wanted = [...items.values()].map(({ li }) => li as Element);
   for (const child of [...list.children]) if (!wanted.includes(child)) child.remove();
-  wanted.forEach((li, i) => list.children[i] === li || list.insertBefore(li, list.children[i] ?? null));
+  wanted.forEach(
+    (li, i) => list.children[i] === li || list.insertBefore(li, list.children[i] ?? null),
+  );
   if (view.turns.some(({ id }) => !before.has(id))) list.scrollTop = list.scrollHeight;
 }
 
@@ -93,13 +98,21 @@ function draw(item: Item, turn: Turn, view: View, actions: Actions): void {
   const tools = JSON.stringify([siblings.map(({ id }) => id), at, view.busy, last, turn.cut]);
   if (item.tools === tools) return;
   item.tools = tools;
-  const focused = item.foot.contains(document.activeElement) && (document.activeElement as HTMLElement).dataset.tool;
+  const focused =
+    item.foot.contains(document.activeElement) &&
+    (document.activeElement as HTMLElement).dataset.tool;
   item.foot.replaceChildren(...footOf(item, turn, siblings, at, view.busy, last, actions));
   if (focused) focus(turn, focused);
 }
 
 function footOf(
-  item: Item, turn: Turn, siblings: Turn[], at: number, busy: boolean, last: boolean, actions: Actions,
+  item: Item,
+  turn: Turn,
+  siblings: Turn[],
+  at: number,
+  busy: boolean,
+  last: boolean,
+  actions: Actions,
 ): HTMLElement[] {
   if (busy) return [];
   const copy = button("Copy", () => {
@@ -109,11 +122,15 @@ function footOf(
   if (siblings.length > 1) {
     const to = (step: number, text: string, tool: string, label: string) => {
       const other = siblings[at + step];
-      const one = button(text, () => {
-        if (!other) return;
-        actions.show(other);
-        focus(other, tool);
-      }, { ariaLabel: label, disabled: !other });
+      const one = button(
+        text,
+        () => {
+          if (!other) return;
+          actions.show(other);
+          focus(other, tool);
+        },
+        { ariaLabel: label, disabled: !other },
+      );
       one.dataset.tool = tool;
       return one;
     };
@@ -121,7 +138,11 @@ function footOf(
     place.setAttribute("aria-label", `Version ${at + 1} of ${siblings.length}`);
     place.setAttribute("role", "status");
     const switcher = make("span", { className: "switcher" });
-    switcher.append(to(-1, "‹", "previous", "Previous version"), place, to(1, "›", "next", "Next version"));
+    switcher.append(
+      to(-1, "‹", "previous", "Previous version"),
+      place,
+      to(1, "›", "next", "Next version"),
+    );
     tools.append(switcher);
   }
   tools.append(copy);
@@ -141,10 +162,13 @@ function footOf(
   return [note, tools];
 }
 
-/** Puts the focus on a tool of a turn, or on the other one of a pair where that one is at its end. */
+/**
+ * Puts the focus on a tool of a turn, or on the other one of a pair where that one is at its end.
+ */
 function focus(turn: Turn, tool: string): void {
   const foot = items.get(turn.id)?.foot;
-  const enabled = (name: string) => foot?.querySelector<HTMLElement>(`[data-tool="${name}"]:enabled`);
+  const enabled = (name: string) =>
+    foot?.querySelector<HTMLElement>(`[data-tool="${name}"]:enabled`);
   (enabled(tool) ?? enabled(tool === "next" ? "previous" : "next"))?.focus();
 }
 
@@ -172,10 +196,14 @@ function edit(item: Item, turn: Turn, text: string, busy: boolean, actions: Acti
     item.body.replaceChildren();
     actions.show(turn);
   };
-  const send = button("Send", async () => {
-    if (area.value.trim() === "") close();
-    else if (await actions.edit(turn, area.value)) editors.delete(turn);
-  }, { className: "send", disabled: busy });
+  const send = button(
+    "Send",
+    async () => {
+      if (area.value.trim() === "") close();
+      else if (await actions.edit(turn, area.value)) editors.delete(turn);
+    },
+    { className: "send", disabled: busy },
+  );
   area.onkeydown = (event) => {
     if (event.key === "Escape") {
       event.stopPropagation();

@@ -18,7 +18,10 @@ const dialog = byId<HTMLDialogElement>("models");
 const chosen = byId("chosen");
 
 /** Sets the dialog up. `load` is called with what a person decided for. */
-export function setUp(settings: () => Settings, load: (source: Source, name: string, keep: boolean) => void): void {
+export function setUp(
+  settings: () => Settings,
+  load: (source: Source, name: string, keep: boolean) => void,
+): void {
   const decide = (source: Source, name: string, keep = false) => {
     dialog.close();
     load(source, name, keep);
@@ -32,23 +35,52 @@ export function setUp(settings: () => Settings, load: (source: Source, name: str
     chosen.replaceChildren(make("p", {}, "Looking…"));
     try {
       const { context, kv } = settings();
-      const { model, memory, context: tokens, cached } = await Engine.estimate(source, { context, kv, signal });
+      const {
+        model,
+        memory,
+        context: tokens,
+        cached,
+      } = await Engine.estimate(source, { context, kv, signal });
       if (signal.aborted) return;
       const picked = Array.isArray(source);
       const name = model.name || (picked ? (source[0]?.name ?? "") : source.name || source.url);
-      const download = cached ? `${bytes(model.fileBytes)} on this device` : `${bytes(model.fileBytes)} to download`;
+      const download = cached
+        ? `${bytes(model.fileBytes)} on this device`
+        : `${bytes(model.fileBytes)} to download`;
       const keep = make("input", { type: "checkbox" });
       chosen.replaceChildren(
-        make("p", {}, make("strong", {}, name), ` · ${model.kind} · window of ${number(model.window)} tokens`),
-        make("p", {}, `${download} · ${bytes(memory.total)} of GPU memory with ${number(tokens)} tokens of context`),
+        make(
+          "p",
+          {},
+          make("strong", {}, name),
+          ` · ${model.kind} · window of ${number(model.window)} tokens`,
+        ),
+        make(
+          "p",
+          {},
+          `${download} · ${bytes(memory.total)} of GPU memory with ${number(tokens)} tokens of context`,
+        ),
         ...model.notes.map((note) => make("p", { className: "hint" }, note)),
-        ...(picked ? [make("label", { className: "check" }, keep, "Keep a copy in this browser for the next visit")] : []),
-        button("Load", () => decide(picked ? source : { ...source, name }, name, keep.checked), { className: "primary" }),
+        ...(picked
+          ? [
+              make(
+                "label",
+                { className: "check" },
+                keep,
+                "Keep a copy in this browser for the next visit",
+              ),
+            ]
+          : []),
+        button("Load", () => decide(picked ? source : { ...source, name }, name, keep.checked), {
+          className: "primary",
+        }),
       );
       chosen.querySelector("button")?.focus();
     } catch (error) {
       if (signal.aborted) return;
-      chosen.replaceChildren(make("p", { className: "error" }, error instanceof Error ? error.message : String(error)));
+      chosen.replaceChildren(
+        make("p", { className: "error" }, error instanceof Error ? error.message : String(error)),
+      );
     }
     chosen.scrollIntoView({ block: "nearest" });
   };
@@ -84,7 +116,8 @@ async function open(
     .then((answer) => answer.json() as Promise<Suggested[]>)
     .catch(() => []);
   byId("cached-list").replaceChildren(...cached.map((model) => listed(model, decide)));
-  if (cached.length === 0) byId("cached-list").replaceChildren(make("li", { className: "hint" }, "Nothing yet."));
+  if (cached.length === 0)
+    byId("cached-list").replaceChildren(make("li", { className: "hint" }, "Nothing yet."));
   byId("suggested-list").replaceChildren(
     ...suggested.map(({ name, about, url, sha256 }) =>
       make(
@@ -109,10 +142,13 @@ async function deleteMarked(): Promise<void> {
 function listed(model: CachedModel, decide: (source: Source, name: string) => void): HTMLLIElement {
   const { source, name } = model;
   const li = make("li");
-  const hint = (text: string) => make("span", {}, name, make("span", { className: "hint" }, ` ${text}`));
+  const hint = (text: string) =>
+    make("span", {}, name, make("span", { className: "hint" }, ` ${text}`));
   const draw = () => {
     if (marked.has(source)) {
-      const undo = button("Undo", () => (marked.delete(source), draw()), { ariaLabel: `Keep ${name}` });
+      const undo = button("Undo", () => (marked.delete(source), draw()), {
+        ariaLabel: `Keep ${name}`,
+      });
       return li.replaceChildren(hint("is deleted when this window closes"), undo);
     }
     li.replaceChildren(

@@ -25,8 +25,9 @@ export function setUp(settings: Settings): void {
     const text = TEXTS.find((one) => one === name);
     const number = NUMBERS.find((one) => one === name);
     if (text) void saveSetting(text, (settings[text] = value));
-    if (number && validity.valid && value !== "") void saveSetting(number, (settings[number] = valueAsNumber));
-    else if (number && number !== "context" && value === "") {
+    if (number && validity.valid && value !== "") {
+      void saveSetting(number, (settings[number] = valueAsNumber));
+    } else if (number && number !== "context" && value === "") {
       delete settings[number];
       void saveSetting(number, undefined);
     }

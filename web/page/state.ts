@@ -22,7 +22,10 @@ export const loadSettings = async (): Promise<Settings> => ({
   ...(await get<Partial<Settings>>("settings")),
 });
 /** Writes one setting; another tab may have changed the others. */
-export function saveSetting<Name extends keyof Settings>(name: Name, value: Settings[Name]): Promise<void> {
+export function saveSetting<Name extends keyof Settings>(
+  name: Name,
+  value: Settings[Name],
+): Promise<void> {
   return update<Partial<Settings>>("settings", (settings) => ({ ...settings, [name]: value }));
 }
 export const lastModel = (): Promise<string | undefined> => get<string>("model");

@@ -1,4 +1,6 @@
-/** Chats in the browser's database: a record each, which all tabs of the page change and hear of. */
+/**
+ * Chats in the browser's database: a record each, which all tabs of the page change and hear of.
+ */
 
 import { createStore, get, promisifyRequest, update } from "idb-keyval";
 import type { Message } from "../js/index.js";
@@ -24,7 +26,10 @@ const writing = new Set<{ id: string; patch: Patch }>();
 let timer: ReturnType<typeof setTimeout> | undefined;
 let failed = (_error: unknown) => {};
 
-/** Calls `changed` with the id of each chat that another tab changed, and `onError` when a write fails. */
+/**
+ * Calls `changed` with the id of each chat that another tab changed, and `onError` when a write
+ * fails.
+ */
 export function listen(changed: (id: string) => void, onError: (error: unknown) => void): void {
   channel.onmessage = ({ data }: MessageEvent<string>) => changed(data);
   failed = onError;
@@ -36,7 +41,8 @@ export function listen(changed: (id: string) => void, onError: (error: unknown) 
     // A transaction may not survive the page; local storage is written at once.
     const unsaved = new Map<string, Patch>();
     for (const { id, patch } of writing) unsaved.set(id, joined(unsaved.get(id), patch));
-    for (const [id, patch] of unsaved) localStorage.setItem(`${UNSAVED}${tab}.${id}`, JSON.stringify(patch));
+    for (const [id, patch] of unsaved)
+      localStorage.setItem(`${UNSAVED}${tab}.${id}`, JSON.stringify(patch));
   });
 }
 
@@ -88,14 +94,18 @@ export async function readAll(): Promise<Chat[]> {
   );
   for (const { id, deleted } of all) {
     if (deleted === undefined) continue;
-    if (deleted < now - FORGOTTEN) void store("readwrite", (records) => void records.delete(RECORD + id));
+    if (deleted < now - FORGOTTEN)
+      void store("readwrite", (records) => void records.delete(RECORD + id));
     // A tab that can restore it still has all of it.
     else void purge(id);
   }
   return all.filter(({ deleted }) => deleted === undefined);
 }
 
-/** Erases what a deleted chat holds. That it is deleted stays known: another tab may still write to it. */
+/**
+ * Erases what a deleted chat holds. That it is deleted stays known: another tab may still write to
+ * it.
+ */
 export function purge(id: string): Promise<void> {
   const erased = (chat: Chat): Chat => ({ ...newChat(id), deleted: chat.deleted });
   return store("readwrite", async (records) => {
@@ -125,13 +135,18 @@ interface OldChat {
   messages: Message[];
 }
 
-/** Makes records of chats that the page's first version kept, in one transaction. What is none stays where it is. */
+/**
+ * Makes records of chats that the page's first version kept, in one transaction. What is none stays
+ * where it is.
+ */
 function migrate(): Promise<void> {
   return store("readwrite", async (records) => {
     const old = await promisifyRequest<unknown>(records.get("chats"));
     if (!Array.isArray(old)) return;
     const isOld = (chat: Partial<OldChat> | null): chat is OldChat =>
-      typeof chat?.id === "string" && Array.isArray(chat.messages) && chat.messages.every(isMessage);
+      typeof chat?.id === "string" &&
+      Array.isArray(chat.messages) &&
+      chat.messages.every(isMessage);
     for (const { id, updated, messages } of old.filter(isOld)) {
       const known = await promisifyRequest<Chat | undefined>(records.get(RECORD + id));
       const chat = known ?? { ...newChat(id), updated: Number(updated) || Date.now() };
@@ -160,7 +175,10 @@ export function hold(id: string): Promise<(() => void) | undefined> {
     // Tabs that wait for the end of a reply have the lock for a moment.
     const signal = AbortSignal.timeout(300);
     const request = navigator.locks.request(LOCK + id, { signal }, held);
-    request.then(() => mine.delete(id), () => resolve(undefined));
+    request.then(
+      () => mine.delete(id),
+      () => resolve(undefined),
+    );
   });
 }
 

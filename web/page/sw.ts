@@ -1,4 +1,6 @@
-/** The service worker: the page's own files come from the cache, so that it opens without a network. */
+/**
+ * The service worker: the page's own files come from the cache, so that it opens without a network.
+ */
 
 declare const FILES: string[];
 declare const VERSION: string;
@@ -43,7 +45,8 @@ worker.addEventListener("message", ({ data }) => data === "take over" && void wo
 async function networkFirst(file: string, request: Request): Promise<Response> {
   const cache = await caches.open(CACHE);
   try {
-    const answer = await fetch(request, { cache: "no-cache", signal: AbortSignal.timeout(PATIENCE) });
+    const signal = AbortSignal.timeout(PATIENCE);
+    const answer = await fetch(request, { cache: "no-cache", signal });
     if (!answer.ok) throw new Error(answer.statusText);
     await cache.put(file, answer.clone());
     return answer;

@@ -32,12 +32,18 @@ export async function offerUpdates(): Promise<void> {
   };
   const registration = await serviceWorker.register("sw.js");
   const watch = (worker: ServiceWorker | null) => {
-    worker?.addEventListener("statechange", () => worker.state === "installed" && controlled && offerWaiting(worker));
+    worker?.addEventListener(
+      "statechange",
+      () => worker.state === "installed" && controlled && offerWaiting(worker),
+    );
   };
   if (registration.waiting && controlled) offerWaiting(registration.waiting);
   watch(registration.installing);
   registration.addEventListener("updatefound", () => watch(registration.installing));
   const look = () => void registration.update().catch(() => undefined);
   setInterval(look, INTERVAL);
-  document.addEventListener("visibilitychange", () => document.visibilityState === "visible" && look());
+  document.addEventListener(
+    "visibilitychange",
+    () => document.visibilityState === "visible" && look(),
+  );
 }

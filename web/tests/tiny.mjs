@@ -1,4 +1,5 @@
-// A tiny model of random weights that speaks letters: replies take milliseconds, and no reply ends before its limit.
+// A tiny model of random weights that speaks letters: replies take milliseconds, and no reply ends
+// before its limit.
 
 /** Tokens that its window holds. */
 export const WINDOW = 2048;
@@ -33,7 +34,13 @@ const value = {
   f32: (value) => Buffer.concat([u32(6), Buffer.from(Float32Array.of(value).buffer)]),
   text: (value) => Buffer.concat([u32(8), text(value)]),
   texts: (values) => Buffer.concat([u32(9), u32(8), u64(values.length), ...values.map(text)]),
-  i32s: (values) => Buffer.concat([u32(9), u32(5), u64(values.length), Buffer.from(Int32Array.from(values).buffer)]),
+  i32s: (values) =>
+    Buffer.concat([
+      u32(9),
+      u32(5),
+      u64(values.length),
+      Buffer.from(Int32Array.from(values).buffer),
+    ]),
 };
 
 /** The model as a GGUF file. */
@@ -54,17 +61,22 @@ export function tinyModel() {
     "tokenizer.ggml.model": value.text("gpt2"),
     "tokenizer.ggml.pre": value.text("default"),
     "tokenizer.ggml.tokens": value.texts(tokens),
-    "tokenizer.ggml.token_type": value.i32s(tokens.map((token) => (CONTROL.includes(token) ? 3 : 1))),
+    "tokenizer.ggml.token_type": value.i32s(
+      tokens.map((token) => (CONTROL.includes(token) ? 3 : 1)),
+    ),
     "tokenizer.ggml.merges": value.texts(["a b"]),
     "tokenizer.ggml.eos_token_id": value.u32(tokens.length - 1),
     "tokenizer.chat_template": value.text(TEMPLATE),
   };
   const random = numbers();
-  const matrix = (rows, columns) => Float32Array.from({ length: rows * columns }, () => random() / Math.sqrt(columns));
+  const matrix = (rows, columns) =>
+    Float32Array.from({ length: rows * columns }, () => random() / Math.sqrt(columns));
   const ones = new Float32Array(WIDTH).fill(1);
   // All tokens but letters and the space have a logit of 0, which is never the largest one.
   const output = matrix(tokens.length, WIDTH);
-  tokens.forEach((token, row) => /^[a-zĠ]$/.test(token) || output.fill(0, row * WIDTH, (row + 1) * WIDTH));
+  tokens.forEach(
+    (token, row) => /^[a-zĠ]$/.test(token) || output.fill(0, row * WIDTH, (row + 1) * WIDTH),
+  );
   const tensors = {
     "token_embd.weight": [[WIDTH, tokens.length], matrix(tokens.length, WIDTH)],
     "blk.0.attn_norm.weight": [[WIDTH], ones],
