@@ -19,7 +19,7 @@ export function make<Tag extends keyof HTMLElementTagNameMap>(
 }
 
 /** A button that does something. */
-export function button(text: string, onclick: () => void, properties: Partial<HTMLButtonElement> = {}): HTMLButtonElement {
+export function button(text: string, onclick: () => unknown, properties: Partial<HTMLButtonElement> = {}): HTMLButtonElement {
   return make("button", { type: "button", onclick, ...properties }, text);
 }
 

@@ -1,6 +1,6 @@
 /** The dialog in which a model is chosen. */
 
-import { type Source, Engine } from "../js/index.js";
+import { type CachedModel, type Source, Engine } from "../js/index.js";
 import { button, byId, bytes, make, number } from "./dom.js";
 import type { Settings } from "./state.js";
 
@@ -18,36 +18,78 @@ const dialog = byId<HTMLDialogElement>("models");
 const chosen = byId("chosen");
 
 /** Sets the dialog up. `load` is called with what a person decided for. */
-export function setUp(settings: () => Settings, load: (source: Source, name: string, keep: boolean) => void): void {
+export function setUp(
+  settings: () => Settings,
+  load: (source: Source, name: string, keep: boolean) => void,
+): void {
   const decide = (source: Source, name: string, keep = false) => {
     dialog.close();
     load(source, name, keep);
   };
+  let looking: AbortController | undefined;
   // Before anything is downloaded or copied: how much it is, and what it will take.
   const look = async (source: Looked) => {
+    looking?.abort();
+    const { signal } = (looking = new AbortController());
     chosen.hidden = false;
     chosen.replaceChildren(make("p", {}, "Looking…"));
     try {
       const { context, kv } = settings();
-      const { model, memory, context: tokens, cached } = await Engine.estimate(source, { context, kv });
+      const {
+        model,
+        memory,
+        context: tokens,
+        cached,
+      } = await Engine.estimate(source, { context, kv, signal });
+      if (signal.aborted) return;
       const picked = Array.isArray(source);
       const name = model.name || (picked ? (source[0]?.name ?? "") : source.name || source.url);
-      const download = cached ? `${bytes(model.fileBytes)} on this device` : `${bytes(model.fileBytes)} to download`;
+      const download = cached
+        ? `${bytes(model.fileBytes)} on this device`
+        : `${bytes(model.fileBytes)} to download`;
       const keep = make("input", { type: "checkbox" });
       chosen.replaceChildren(
-        make("p", {}, make("strong", {}, name), ` · ${model.kind} · window of ${number(model.window)} tokens`),
-        make("p", {}, `${download} · ${bytes(memory.total)} of GPU memory with ${number(tokens)} tokens of context`),
+        make(
+          "p",
+          {},
+          make("strong", {}, name),
+          ` · ${model.kind} · window of ${number(model.window)} tokens`,
+        ),
+        make(
+          "p",
+          {},
+          `${download} · ${bytes(memory.total)} of GPU memory with ${number(tokens)} tokens of context`,
+        ),
         ...model.notes.map((note) => make("p", { className: "hint" }, note)),
-        ...(picked ? [make("label", { className: "check" }, keep, "Keep a copy in this browser for the next visit")] : []),
-        button("Load", () => decide(picked ? source : { ...source, name }, name, keep.checked), { className: "primary" }),
+        ...(picked
+          ? [
+              make(
+                "label",
+                { className: "check" },
+                keep,
+                "Keep a copy in this browser for the next visit",
+              ),
+            ]
+          : []),
+        button("Load", () => decide(picked ? source : { ...source, name }, name, keep.checked), {
+          className: "primary",
+        }),
       );
       chosen.querySelector("button")?.focus();
     } catch (error) {
-      chosen.replaceChildren(make("p", { className: "error" }, error instanceof Error ? error.message : String(error)));
+      if (signal.aborted) return;
+      chosen.replaceChildren(
+        make("p", { className: "error" }, error instanceof Error ? error.message : String(error)),
+      );
     }
     chosen.scrollIntoView({ block: "nearest" });
   };
 
+  dialog.onclose = () => {
+    looking?.abort();
+    chosen.hidden = true;
+    void deleteMarked();
+  };
   byId("url-form").onsubmit = (event) => {
     event.preventDefault();
     void look({ url: byId<HTMLInputElement>("url").value.trim() });
@@ -70,21 +112,12 @@ async function open(
   chosen.hidden = true;
   if (!dialog.open) dialog.showModal();
   const cached = await Engine.cached();
-  const suggested = await fetch("models.json").then((answer) => answer.json() as Promise<Suggested[]>, () => []);
-  byId("cached-list").replaceChildren(
-    ...cached.map((model) =>
-      make(
-        "li",
-        {},
-        make("span", {}, model.name, make("span", { className: "hint" }, ` ${bytes(model.bytes)}${model.complete ? "" : ", not all of it yet"}`)),
-        button(model.complete ? "Load" : "Go on", () => decide(model.source, model.name)),
-        button("Delete", () => void Engine.deleteCached(model.source).then(() => open(look, decide)), {
-          ariaLabel: `Delete ${model.name}`,
-        }),
-      ),
-    ),
-  );
-  if (cached.length === 0) byId("cached-list").replaceChildren(make("li", { className: "hint" }, "Nothing yet."));
+  const suggested = await fetch("models.json")
+    .then((answer) => answer.json() as Promise<Suggested[]>)
+    .catch(() => []);
+  byId("cached-list").replaceChildren(...cached.map((model) => listed(model, decide)));
+  if (cached.length === 0)
+    byId("cached-list").replaceChildren(make("li", { className: "hint" }, "Nothing yet."));
   byId("suggested-list").replaceChildren(
     ...suggested.map(({ name, about, url, sha256 }) =>
       make(
@@ -95,6 +128,37 @@ async function open(
       ),
     ),
   );
+}
+
+/** Models that are deleted when the dialog closes, unless that is undone. */
+const marked = new Set<string>();
+
+async function deleteMarked(): Promise<void> {
+  const sources = [...marked];
+  marked.clear();
+  await Promise.allSettled(sources.map((source) => Engine.deleteCached(source)));
+}
+
+function listed(model: CachedModel, decide: (source: Source, name: string) => void): HTMLLIElement {
+  const { source, name } = model;
+  const li = make("li");
+  const hint = (text: string) =>
+    make("span", {}, name, make("span", { className: "hint" }, ` ${text}`));
+  const draw = () => {
+    if (marked.has(source)) {
+      const undo = button("Undo", () => (marked.delete(source), draw()), {
+        ariaLabel: `Keep ${name}`,
+      });
+      return li.replaceChildren(hint("is deleted when this window closes"), undo);
+    }
+    li.replaceChildren(
+      hint(`${bytes(model.bytes)}${model.complete ? "" : ", not all of it yet"}`),
+      button(model.complete ? "Load" : "Go on", () => decide(source, name)),
+      button("Delete", () => (marked.add(source), draw()), { ariaLabel: `Delete ${name}` }),
+    );
+  };
+  draw();
+  return li;
 }
 
 function acceptDrops(take: (files: File[]) => void): void {

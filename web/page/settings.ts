@@ -1,27 +1,37 @@
 /** The dialog of settings. */
 
 import { byId } from "./dom.js";
-import { type Settings, saveSettings } from "./state.js";
+import { type Settings, saveSetting } from "./state.js";
 
 const NUMBERS = ["temperature", "top_p", "repetition_penalty", "max_tokens", "seed", "context"] as const;
 const TEXTS = ["system", "kv", "theme"] as const;
 
+const form = byId<HTMLFormElement>("settings-form");
+const field = (name: string) => form.elements.namedItem(name) as HTMLInputElement;
+
+/** Changes a setting as if it were typed. */
+export function set(name: keyof Settings, value: string | number): void {
+  field(name).value = String(value);
+  field(name).dispatchEvent(new Event("input", { bubbles: true }));
+}
+
 /** Fills the dialog, and keeps `settings` as a person changes them. */
 export function setUp(settings: Settings): void {
-  const form = byId<HTMLFormElement>("settings-form");
-  const field = (name: string) => form.elements.namedItem(name) as HTMLInputElement;
   for (const name of [...NUMBERS, ...TEXTS]) field(name).value = String(settings[name] ?? "");
   const apply = () => (document.documentElement.style.colorScheme = settings.theme);
   apply();
-  form.oninput = () => {
-    for (const name of TEXTS) settings[name] = field(name).value;
-    for (const name of NUMBERS) {
-      const { value, validity, valueAsNumber } = field(name);
-      if (validity.valid && value !== "") settings[name] = valueAsNumber;
-      else if (name !== "context" && value === "") delete settings[name];
+  form.oninput = ({ target }) => {
+    const { name, value, validity, valueAsNumber } = target as HTMLInputElement;
+    const text = TEXTS.find((one) => one === name);
+    const number = NUMBERS.find((one) => one === name);
+    if (text) void saveSetting(text, (settings[text] = value));
+    if (number && validity.valid && value !== "") {
+      void saveSetting(number, (settings[number] = valueAsNumber));
+    } else if (number && number !== "context" && value === "") {
+      delete settings[number];
+      void saveSetting(number, undefined);
     }
     apply();
-    void saveSettings(settings);
   };
   form.onsubmit = (event) => event.preventDefault();
   byId("show-settings").onclick = () => byId<HTMLDialogElement>("settings").showModal();

@@ -1,0 +1,205 @@
+/**
+ * Conversations as trees of turns: an edited or regenerated turn becomes a sibling of the one
+ * before it.
+ */
+
+import type { Message } from "../js/index.js";
+
+/** Why a reply ended before the model ended it. */
+export type Cut = "limit" | "context" | "stopped" | "interrupted";
+
+/** One message. */
+export interface Turn extends Message {
+  id: string;
+  /** The turn that it follows; none for a first one. */
+  parent?: string;
+  cut?: Cut;
+  /** Milliseconds since 1970, which order siblings. */
+  created: number;
+  /** Milliseconds since 1970. The newer one of two versions counts. */
+  changed: number;
+}
+
+/** A conversation. */
+export interface Chat {
+  id: string;
+  /** Milliseconds since 1970. */
+  updated: number;
+  turns: Record<string, Turn>;
+  /** The last turn of the branch that is shown. */
+  leaf?: string;
+  /** The text in the composer. */
+  draft: string;
+  /** When it was deleted, in milliseconds since 1970. */
+  deleted?: number;
+}
+
+/** A change to a chat. Only what it names is written, so tabs don't overwrite each other. */
+export interface Patch {
+  turns?: Turn[];
+  leaf?: string;
+  draft?: string;
+  updated?: number;
+  /** A time, or null to restore the chat. */
+  deleted?: number | null;
+}
+
+/** An empty conversation. */
+export function newChat(id: string = crypto.randomUUID()): Chat {
+  return { id, updated: Date.now(), turns: {}, draft: "" };
+}
+
+/** A turn that nothing follows yet. */
+export function newTurn(role: Message["role"], content: string, parent?: string): Turn {
+  const now = Date.now();
+  return { id: crypto.randomUUID(), parent, role, content, created: now, changed: now };
+}
+
+/** Changes a chat. A deleted one changes only by being restored. */
+export function apply(chat: Chat, { turns = [], leaf, draft, updated, deleted }: Patch): Chat {
+  if (chat.deleted !== undefined && deleted === undefined) return chat;
+  for (const turn of turns) {
+    const known = chat.turns[turn.id];
+    if (!known || known.changed <= turn.changed) chat.turns[turn.id] = turn;
+  }
+  if (leaf !== undefined) chat.leaf = leaf;
+  if (draft !== undefined) chat.draft = draft;
+  if (updated !== undefined) chat.updated = Math.max(chat.updated, updated);
+  if (deleted === null) delete chat.deleted;
+  else if (deleted !== undefined) chat.deleted = deleted;
+  return chat;
+}
+
+/** Two changes as one. */
+export function joined(first: Patch | undefined, second: Patch): Patch {
+  const turns = new Map(
+    [...(first?.turns ?? []), ...(second.turns ?? [])].map((turn) => [turn.id, turn]),
+  );
+  return { ...first, ...second, turns: [...turns.values()] };
+}
+
+/** All of a chat as a change. */
+export function everything({ turns, leaf, draft, updated }: Chat): Patch {
+  return { turns: Object.values(turns), leaf, draft, updated };
+}
+
+/** The turns from the first one to `leaf`. */
+export function path(chat: Chat, leaf = chat.leaf): Turn[] {
+  const turns: Turn[] = [];
+  for (let at = leaf; at !== undefined; at = chat.turns[at]?.parent) {
+    const turn = chat.turns[at];
+    if (!turn || turns.includes(turn)) break;
+    turns.unshift(turn);
+  }
+  return turns;
+}
+
+/** The turns that follow `parent`, the oldest first. */
+export function children(chat: Chat, parent: string | undefined): Turn[] {
+  const found = Object.values(chat.turns).filter((turn) => turn.parent === parent);
+  return found.sort((a, b) => a.created - b.created);
+}
+
+/** The end of the branch through a turn that was written last. */
+export function newestLeaf(chat: Chat, id: string): string {
+  const after = Object.values(chat.turns).filter((turn) =>
+    path(chat, turn.id).some((one) => one.id === id),
+  );
+  const last = after.reduce<Turn | undefined>(
+    (a, b) => (a && a.created > b.created ? a : b),
+    undefined,
+  );
+  return last?.id ?? id;
+}
+
+/** A conversation's title: its first words. */
+export function title(chat: Chat): string {
+  const said = path(chat).find(({ role }) => role === "user")?.content;
+  return (said ?? chat.draft).trim().slice(0, 60) || "New chat";
+}
+
+/** Whether there is anything in it. */
+export const isEmpty = (chat: Chat) =>
+  Object.keys(chat.turns).length === 0 && chat.draft.trim() === "";
+
+/**
+ * The turns of plain messages, each after the one before; what a chat has already stays what it is.
+ */
+export function addMessages(chat: Chat, messages: Message[]): void {
+  let parent: string | undefined;
+  for (const { role, content } of messages) {
+    const known = children(chat, parent).find(
+      (turn) => turn.role === role && turn.content === content,
+    );
+    const turn = known ?? newTurn(role, content, parent);
+    chat.turns[turn.id] = turn;
+    parent = turn.id;
+  }
+  chat.leaf ??= parent;
+}
+
+const ROLES: unknown[] = ["system", "user", "assistant"];
+const CUTS: unknown[] = ["limit", "context", "stopped", "interrupted"];
+
+/** Whether a value is a message. */
+export function isMessage(value: unknown): value is Message {
+  const { role, content } = (value ?? {}) as Partial<Message>;
+  return ROLES.includes(role) && typeof content === "string";
+}
+
+/**
+ * Chats as a file for people to keep. `messages` is the branch that is shown, for other programs.
+ */
+export function exported(chats: Chat[]): Blob {
+  const all = chats.map((chat) => ({
+    ...chat,
+    messages: path(chat).map(({ role, content }) => ({ role, content })),
+    turns: Object.values(chat.turns),
+  }));
+  return new Blob([JSON.stringify({ godwit: 2, chats: all }, null, 2)], {
+    type: "application/json",
+  });
+}
+
+/** The chats in an exported file, under new names. Throws where it is none. */
+export function imported(text: string): Chat[] {
+  let chats: unknown;
+  try {
+    chats = (JSON.parse(text) as { chats?: unknown } | null)?.chats;
+  } catch {
+    throw new Error("the file is no JSON");
+  }
+  if (!Array.isArray(chats)) throw new Error("the file has no chats");
+  return chats.map(importedChat);
+}
+
+interface ExportedChat {
+  updated?: unknown;
+  messages?: unknown;
+  turns?: unknown;
+  leaf?: unknown;
+  draft?: unknown;
+}
+
+function importedChat(value: ExportedChat | null): Chat {
+  const { updated, messages, turns, leaf, draft } = value ?? {};
+  const chat = { ...newChat(), draft: typeof draft === "string" ? draft : "" };
+  if (Number(updated) > 0) chat.updated = Number(updated);
+  if (Array.isArray(turns) && turns.every(isMessage)) {
+    const ids = new Map(turns.map((turn) => [(turn as Turn).id, crypto.randomUUID() as string]));
+    for (const { id, parent, role, content, cut, created } of turns as Turn[]) {
+      const turn = { ...newTurn(role, content, ids.get(parent ?? "")), id: ids.get(id) ?? "" };
+      if (CUTS.includes(cut)) turn.cut = cut;
+      if (Number(created) > 0) turn.created = Number(created);
+      chat.turns[turn.id] = turn;
+    }
+    chat.leaf = ids.get(String(leaf)) ?? Object.keys(chat.turns).at(-1);
+    // Turns in a circle have no first one.
+    const rooted = (turn: Turn) => path(chat, turn.id)[0]?.parent === undefined;
+    if (Object.values(chat.turns).every(rooted)) return chat;
+  } else if (Array.isArray(messages) && messages.every(isMessage)) {
+    addMessages(chat, messages);
+    return chat;
+  }
+  throw new Error("a chat in the file is damaged");
+}
