@@ -125,10 +125,10 @@ fn lies_in_the_older_format_are_named() {
         (with(0, u32::MAX), "cut short"),
         (with(4, u32::MAX), "cut short"),
         (with(8, u32::MAX), "UTF-8"),
-        (with(count, 0), "weight 0"),
+        (with(count, 0), "number 0"),
         (with(columns, u32::MAX), "cut short"),
-        (with(columns + 4, f32::NAN.to_bits()), "weight 0 is NaN"),
-        (with(columns + 4, (-1_f32).to_bits()), "weight 0 is -1"),
+        (with(columns + 4, f32::NAN.to_bits()), "number 0 is NaN"),
+        (with(columns + 4, (-1_f32).to_bits()), "number 0 is -1"),
         (read(honest[..honest.len() / 2].to_vec()), "cut short"),
         (read(b"GG".to_vec()), "cut short"),
     ] {

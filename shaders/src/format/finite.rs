@@ -3,34 +3,30 @@
 use super::Format;
 
 impl Format {
-    /// Where a block's scales and minima are, half floats all of them. Every weight is finite if they are.
-    const fn scales(self) -> &'static [usize] {
-        match self {
-            Format::F32 | Format::F16 | Format::BF16 => &[],
-            Format::Q4_0 | Format::Q5_0 | Format::Q8_0 | Format::IQ4_NL | Format::IQ4_XS => &[0],
-            Format::Q4_1 | Format::Q5_1 | Format::Q4_K | Format::Q5_K => &[0, 2],
-            Format::Q2_K => &[80, 82],
-            Format::Q3_K => &[108],
-            Format::Q6_K => &[208],
-        }
-    }
-
     /// Whether all weights of whole blocks are finite. As fast as memory: loading asks it of every weight.
+    ///
+    /// The weights of a block are finite if its scale and its minimum are, half floats both.
     pub fn is_finite(self, stored: &[u8]) -> bool {
-        // Bits without the sign order as magnitudes do. A maximum of all, rather than a search for one, is vectorised.
-        let largest = |bits: i16, other: &[u8; 2]| bits.max(i16::from_le_bytes(*other) & 0x7fff);
         match self {
             Format::F32 => {
-                let largest = |bits: i32, other: &[u8; 4]| bits.max(i32::from_le_bytes(*other) & 0x7fff_ffff);
+                // Bits without the sign order as magnitudes do. A maximum of all, rather than a search for one, is
+                // vectorised.
+                let largest = |bits: i32, float: &[u8; 4]| bits.max(i32::from_le_bytes(*float) & 0x7fff_ffff);
                 stored.as_chunks().0.iter().fold(0, largest) < 0x7f80_0000
             }
-            Format::F16 => stored.as_chunks().0.iter().fold(0, largest) < 0x7c00,
-            Format::BF16 => stored.as_chunks().0.iter().fold(0, largest) < 0x7f80,
-            _ => {
-                let blocks = stored.chunks_exact(self.block_bytes());
-                let halves = blocks.flat_map(|block| self.scales().iter().map(|&at| [block[at], block[at + 1]]));
-                halves.fold(0, |bits, half| largest(bits, &half)) < 0x7c00
-            }
+            Format::F16 => largest_half::<2, 0, 0>(stored) < 0x7c00,
+            Format::BF16 => largest_half::<2, 0, 0>(stored) < 0x7f80,
+            Format::Q4_0 | Format::IQ4_NL => largest_half::<18, 0, 0>(stored) < 0x7c00,
+            Format::Q4_1 => largest_half::<20, 0, 2>(stored) < 0x7c00,
+            Format::Q5_0 => largest_half::<22, 0, 0>(stored) < 0x7c00,
+            Format::Q5_1 => largest_half::<24, 0, 2>(stored) < 0x7c00,
+            Format::Q8_0 => largest_half::<34, 0, 0>(stored) < 0x7c00,
+            Format::Q2_K => largest_half::<84, 80, 82>(stored) < 0x7c00,
+            Format::Q3_K => largest_half::<110, 108, 108>(stored) < 0x7c00,
+            Format::Q4_K => largest_half::<144, 0, 2>(stored) < 0x7c00,
+            Format::Q5_K => largest_half::<176, 0, 2>(stored) < 0x7c00,
+            Format::Q6_K => largest_half::<210, 208, 208>(stored) < 0x7c00,
+            Format::IQ4_XS => largest_half::<136, 0, 0>(stored) < 0x7c00,
         }
     }
 
@@ -46,6 +42,13 @@ impl Format {
         }
         None
     }
+}
+
+/// The largest bits, without the sign, of the halves at two places of each block.
+fn largest_half<const BLOCK: usize, const FIRST: usize, const SECOND: usize>(stored: &[u8]) -> i16 {
+    let half = |block: &[u8; BLOCK], at: usize| i16::from_le_bytes([block[at], block[at + 1]]) & 0x7fff;
+    let blocks = stored.as_chunks::<BLOCK>().0.iter();
+    blocks.fold(0, |largest, block| largest.max(half(block, FIRST)).max(half(block, SECOND)))
 }
 
 #[cfg(test)]
