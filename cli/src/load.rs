@@ -14,7 +14,7 @@ use crate::args::{Common, ModelArgs, ModelSource};
 use crate::context::{cache_folder, stopped};
 use crate::exit::Usage;
 use crate::hub;
-use crate::output::printable;
+use crate::output::warn;
 use crate::stop::Stop;
 
 /// A model ready to run, and how long that took in seconds.
@@ -29,7 +29,7 @@ pub fn open(source: &ModelSource, stop: &Stop) -> anyhow::Result<Model> {
     let rope = source.rope.change().unwrap_or_default();
     let model = Model::from_checkpoint_with(checkpoint(source, stop)?, &rope)?;
     for note in model.notes() {
-        tracing::warn!("{}", printable(note));
+        warn(note);
     }
     Ok(model)
 }

@@ -13,7 +13,7 @@ use crate::context::stopped;
 use crate::exit::Usage;
 use crate::hub;
 use crate::load::bar;
-use crate::output::{self, Output, printable};
+use crate::output::{self, Output};
 use crate::stop::Stop;
 
 pub fn run(args: &QuantizeArgs) -> anyhow::Result<()> {
@@ -24,7 +24,7 @@ pub fn run(args: &QuantizeArgs) -> anyhow::Result<()> {
     let begin = Instant::now();
     let model = Model::open(&path)?;
     for note in model.notes() {
-        tracing::warn!("{}", printable(note));
+        output::warn(note);
     }
     let importance = args.imatrix.as_deref().map(|path| Importance::read(open_file(path)?)).transpose();
     let importance = importance.map_err(Error::from)?;
