@@ -14,7 +14,7 @@ use crate::args::{Common, ModelArgs, ModelSource};
 use crate::context::{cache_folder, stopped};
 use crate::exit::Usage;
 use crate::hub;
-use crate::output::{note, printable};
+use crate::output::{note, warn};
 use crate::stop::{self, Stop};
 
 /// A model ready to run, and how long that took in seconds.
@@ -29,7 +29,7 @@ pub fn open(source: &ModelSource, stop: &Stop) -> anyhow::Result<Model> {
     let rope = source.rope.change().unwrap_or_default();
     let model = Model::from_checkpoint_with(checkpoint(source, stop)?, &rope)?;
     for note in model.notes() {
-        tracing::warn!("{}", printable(note));
+        warn(note);
     }
     if let Some(folder) = cache_folder() {
         model.keep_hash_in(&folder.join("godwit").join("hashes"));

@@ -50,6 +50,11 @@ pub fn bytes(count: u64) -> String {
     if unit == 0 { format!("{count} B") } else { format!("{size:.1} {}", units[unit]) }
 }
 
+/// Warns of what is ignored or used instead, with text from a file.
+pub fn warn(text: &str) {
+    tracing::warn!("{}", printable(text));
+}
+
 /// Text from a file for a terminal: nothing that would steer it.
 pub fn printable(text: &str) -> String {
     text.chars().flat_map(|c| if c.is_control() { c.escape_default().collect::<Vec<_>>() } else { vec![c] }).collect()

@@ -12,7 +12,7 @@ use crate::context::ended;
 use crate::destination::{Destination, Kind};
 use crate::hub;
 use crate::load::bar;
-use crate::output::{self, Output, printable};
+use crate::output::{self, Output};
 use crate::stop::Stop;
 
 pub fn run(args: &QuantizeArgs) -> anyhow::Result<()> {
@@ -23,7 +23,7 @@ pub fn run(args: &QuantizeArgs) -> anyhow::Result<()> {
     let model = Model::open(&path)?;
     destination.protect(model.checkpoint().paths().into_iter().chain(args.imatrix.clone()))?;
     for note in model.notes() {
-        tracing::warn!("{}", printable(note));
+        output::warn(note);
     }
     let importance = args.imatrix.as_deref().map(|path| Importance::read(open_file(path)?)).transpose();
     let importance = importance.map_err(Error::from)?;

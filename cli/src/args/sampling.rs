@@ -4,6 +4,8 @@ use clap::Args;
 use godwit::sampling::Parameter;
 use godwit::{Recommended, Sampling};
 
+use crate::output::warn;
+
 /// How tokens are chosen. What is not given, the model's defaults decide.
 #[derive(Args, Clone, Debug, Default)]
 pub struct SamplingArgs {
@@ -42,7 +44,7 @@ impl SamplingArgs {
         let sampling = self.over_values(recommended.sampling());
         for (parameter, error) in recommended.faults() {
             if let Some((option, value)) = self.unset(*parameter, &sampling) {
-                tracing::warn!("{error}: {value} is used instead; {option} sets it");
+                warn(&format!("{error}: {value} is used instead; {option} sets it"));
             }
         }
         sampling
