@@ -1,4 +1,5 @@
-//! Files that commands write. A file that is there already is replaced only where nothing of another kind is lost.
+//! Files that commands write. A file that is there already is replaced only where nothing of
+//! another kind is lost.
 
 use std::fs::{File, FileType};
 use std::io::{BufWriter, Read as _};
@@ -42,14 +43,15 @@ impl Kind {
 pub struct Destination {
     path: PathBuf,
     kind: Kind,
-    /// What replaces a file that is worth asking: the option's name where the command has one, and whether it was given.
+    /// What replaces a file that is worth asking: the option's name where the command has one, and
+    /// whether it was given.
     force: Option<bool>,
     inputs: Vec<PathBuf>,
 }
 
 impl Destination {
-    /// Looks at what is at the path: before the work, not after it. `force` is the value of `--force`, where the command has
-    /// it.
+    /// Looks at what is at the path: before the work, not after it. `force` is the value of
+    /// `--force`, where the command has it.
     ///
     /// # Errors
     /// Nothing can be written there, or what is there would be lost.
@@ -125,7 +127,8 @@ impl Destination {
         }
     }
 
-    /// Whether a file of the same kind is replaced only with `--force`: it may be anything's, and have taken hours.
+    /// Whether a file of the same kind is replaced only with `--force`: it may be anything's, and
+    /// have taken hours.
     fn asks(&self) -> bool {
         matches!(self.kind, Kind::Model | Kind::Importance)
     }

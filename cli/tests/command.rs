@@ -458,7 +458,8 @@ fn outputs_replace_only_what_is_theirs() {
         [("--save", &save), ("quantize", &|to, more| quantize(&model, to, more)), ("imatrix", &imatrix)];
 
     for (what, write) in outputs {
-        // The model itself, by its name and by another; what somebody wrote; a link's target; no file at all.
+        // The model itself, by its name and by another; what somebody wrote; a link's target; no
+        // file at all.
         let hard = path("hard.gguf");
         let _ = std::fs::remove_file(&hard);
         std::fs::hard_link(&model, &hard).expect("a link");
@@ -493,7 +494,8 @@ fn outputs_replace_only_what_is_theirs() {
             assert!(std::fs::read(&to).is_ok_and(|file| file.starts_with(b"G")), "{what} {to}");
         }
     }
-    // An earlier context is replaced, as the help says; a model or an importance matrix only by --force.
+    // An earlier context is replaced, as the help says; a model or an importance matrix only by
+    // --force.
     let (context, matrix, other) = (path("new --save"), path("new imatrix"), path("new quantize"));
     assert!(save(&context, &[]).status.success());
     fails(&save(&other, &[]), 2, "a GGUF model");

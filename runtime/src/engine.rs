@@ -21,8 +21,8 @@ pub struct EngineOptions {
     pub kv: KvFormat,
     /// What happens to a KV cache that the GPU has no room for.
     pub spill: Spilling,
-    /// Hash the weights as they are loaded, unless their hash is known. Contexts that are saved or resumed need it; without
-    /// this the first of them reads all weights once more.
+    /// Hash the weights as they are loaded, unless their hash is known. Contexts that are saved or
+    /// resumed need it; without this the first of them reads all weights once more.
     pub hash_weights: bool,
 }
 

@@ -135,8 +135,8 @@ pub enum Error {
     Stopped,
 }
 
-/// A file that Godwit writes and reads again: it can't be, or what is in it is proven to be wrong. The two are apart because
-/// only what is proven to be wrong may be deleted.
+/// A file that Godwit writes and reads again: it can't be, or what is in it is proven to be wrong.
+/// The two are apart because only what is proven to be wrong may be deleted.
 #[derive(Clone, Debug, PartialEq, Error)]
 pub enum FileError {
     /// The file may be good: the system refuses.
@@ -150,7 +150,7 @@ pub enum FileError {
         message: String,
     },
     /// The file is not what was written.
-    #[error("{file} is damaged: {why}")]
+    #[error("{file} can't be used: {why}")]
     Damaged {
         /// The file.
         file: String,

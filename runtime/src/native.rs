@@ -183,13 +183,13 @@ fn open(path: &Path, access: Access) -> Result<Box<dyn Source>, FormatError> {
     }
 }
 
-/// The age from which a file's times tell whether it was written since: clocks of file systems tick every few
-/// milliseconds, or every two seconds where they count in whole seconds.
+/// The age from which a file's times tell whether it was written since: clocks of file systems tick
+/// every few milliseconds, or every two seconds where they count in whole seconds.
 const SETTLED: Duration = Duration::from_millis(100);
 const SETTLED_COARSE: Duration = Duration::from_millis(2100);
 
-/// What tells an open file from others, and from its earlier contents, without reading it. None where its times can't tell:
-/// a write that follows at once would leave them as they are.
+/// What tells an open file from others, and from its earlier contents, without reading it. None
+/// where its times can't tell: a write that follows at once would leave them as they are.
 fn identity(path: &Path, file: &File) -> Option<Identity> {
     let metadata = file.metadata().ok()?;
     let modified = metadata.modified().ok()?;
@@ -316,8 +316,8 @@ pub enum Existing {
     Keep,
 }
 
-/// Writes a file that is there whole or not at all: under another name first, in the same folder. What was at the path is
-/// replaced.
+/// Writes a file that is there whole or not at all: under another name first, in the same folder.
+/// What was at the path is replaced.
 ///
 /// # Errors
 /// What `write` says, or the file can't be written. Errors of writing name the file.
@@ -328,8 +328,8 @@ pub async fn write_atomically(
     write_guarded(path, || Ok(Existing::Replace), write).await
 }
 
-/// [`write_atomically`], with a last look at what is at the path: `guard` is called when the new file is complete, and
-/// says what happens to an existing one.
+/// [`write_atomically`], with a last look at what is at the path: `guard` is called when the new
+/// file is complete, and says what happens to an existing one.
 ///
 /// # Errors
 /// What `write` or `guard` says, or the file can't be written. Errors of writing name the file.
@@ -394,7 +394,8 @@ struct Checked<T> {
 }
 
 fn checksum(content: &impl Serialize) -> String {
-    // Content that can't be serialised can't be written either: nothing is compared with the hash of nothing.
+    // Content that can't be serialised can't be written either: nothing is compared with the hash
+    // of nothing.
     let json = serde_json::to_vec(content).unwrap_or_default();
     blake3::hash(&json).to_hex().to_string()
 }

@@ -108,10 +108,12 @@ impl PrefixCache {
         Ok(())
     }
 
-    /// Reads the block at `path` into the session, which holds the tokens before it, and returns what becomes of the cache.
+    /// Reads the block at `path` into the session, which holds the tokens before it, and returns
+    /// what becomes of the cache.
     ///
     /// # Errors
-    /// What has nothing to do with the block: the session can't hold it, the GPU fails, or `progress` said stop.
+    /// What has nothing to do with the block: the session can't hold it, the GPU fails, or
+    /// `progress` said stop.
     async fn load(
         session: &mut Session,
         path: &Path,
@@ -150,8 +152,8 @@ impl PrefixCache {
     /// Brings the session to hold exactly `tokens`: what it holds already stays, what is on disk is read, and the rest is
     /// computed; every block that is completed goes to disk. `progress` hears how many tokens are there, of how many.
     ///
-    /// What is wrong with a block or with the folder costs time, not the answer: it is logged. A block that is proven to be
-    /// damaged is deleted; one that can't be read stays.
+    /// What is wrong with a block or with the folder costs time, not the answer: it is logged. A
+    /// block that is proven to be damaged is deleted; one that can't be read stays.
     ///
     /// # Errors
     /// As [`Session::prefill`]. A prompt that does not fit the context is refused before anything changes.
@@ -213,8 +215,8 @@ impl PrefixCache {
             .ok()
     }
 
-    /// Writes the block that ends the session's tokens, unless a file is there that is not `replaced`. Returns whether it is
-    /// worth while to write more.
+    /// Writes the block that ends the session's tokens, unless a file is there that is not
+    /// `replaced`. Returns whether it is worth while to write more.
     ///
     /// # Errors
     /// The GPU is lost, and the session with it, or somebody stopped the work.

@@ -88,8 +88,8 @@ impl From<io::Error> for SavedError {
 }
 
 impl SavedError {
-    /// Whether the file is proven to be damaged: no session will ever resume from it. A file that can't be read, or that
-    /// belongs to another model, version or text, is not.
+    /// Whether the file is proven to be damaged: no session will ever resume from it. A file that
+    /// can't be read, or that belongs to another model, version or text, is not.
     pub fn proves_damage(&self) -> bool {
         match self {
             Self::Magic | Self::Truncated | Self::Damaged(_) => true,
@@ -137,8 +137,8 @@ impl<T: Write> Hashed<T> {
 }
 
 impl Inner {
-    /// A hash of everything that decides what a KV cache holds: hyperparameters, rotary embedding, all weights, and how keys
-    /// and values are stored.
+    /// A hash of everything that decides what a KV cache holds: hyperparameters, rotary embedding,
+    /// all weights, and how keys and values are stored.
     pub fn fingerprint(&self) -> Result<&str, Error> {
         if let Some(known) = self.fingerprint.get() {
             return Ok(known);

@@ -1,5 +1,5 @@
-//! What belongs to one model is never given to another, wherever the two differ; and only files that are proven to be damaged
-//! are deleted.
+//! What belongs to one model is never given to another, wherever the two differ; and only files
+//! that are proven to be damaged are deleted.
 
 use std::fs;
 use std::ops::ControlFlow;
@@ -23,7 +23,8 @@ fn model(tensor: &str, at: usize) -> Model {
     Model::from_sources(vec![Box::new(Bytes { name: "made.gguf".into(), data: file.build() })]).expect("a model")
 }
 
-/// Two models whose weights differ in one byte of 16,384, neither at the beginning, nor in the middle, nor at the end.
+/// Two models whose weights differ in one byte of 16,384, neither at the beginning, nor in the
+/// middle, nor at the end.
 fn twins() -> [Model; 2] {
     [3003, 3007].map(|at| model("blk.0.attn_v.weight", at))
 }
@@ -56,7 +57,8 @@ fn a_byte_deep_inside_a_tensor_makes_another_model() {
     let [one, other] = twins();
     assert_ne!(fingerprint(&one, false), fingerprint(&other, false));
 
-    // Hashed while they are loaded, or afterwards: tensors that load as they lie, and those whose rows are put in order.
+    // Hashed while they are loaded, or afterwards: tensors that load as they lie, and those whose
+    // rows are put in order.
     let makers: [fn() -> Model; 3] = [
         || twins()[1].clone(),
         || Files::tiny().open().expect("a repository"),
@@ -103,7 +105,8 @@ fn twins_share_no_block_of_a_prompt() {
     let of_other = files(folder.path()).into_iter().find(|path| path != of_one).expect("another block");
     let good = fs::read(&of_other).expect("a block");
 
-    // The other's block under this one's name: not damaged, and not used. It is replaced when the right one is there.
+    // The other's block under this one's name: not damaged, and not used. It is replaced when the
+    // right one is there.
     fs::write(&of_other, &block).expect("a foreign block");
     let mut stopped = session(&engine(&other, &EngineOptions::default(), false));
     let stop = block_on(cache.prefill(&mut stopped, &prompt, &mut |_, _| ControlFlow::Break(())));
@@ -188,7 +191,8 @@ fn noise_in_quantised_weights_is_found() {
         bytes[at] ^= 0x40;
         bytes
     };
-    // In the weights, in the header, in the hash; cut short, longer, empty, and as earlier versions wrote it.
+    // In the weights, in the header, in the hash; cut short, longer, empty, and as earlier versions
+    // wrote it.
     for bad in [
         noise(good.len() / 2),
         noise(9),
@@ -204,7 +208,8 @@ fn noise_in_quantised_weights_is_found() {
         assert!(fs::read(path).expect("a file") == good);
     }
 
-    // What can't be read stays, and the weights come all the same; so they do where nothing can be written.
+    // What can't be read stays, and the weights come all the same; so they do where nothing can be
+    // written.
     fs::remove_file(path).expect("removed");
     fs::create_dir(path).expect("a folder");
     let (again, made) = quantized(&model, folder.path());

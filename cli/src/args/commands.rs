@@ -40,8 +40,8 @@ pub struct SavedArgs {
 const LEAST_BYTES_PER_TOKEN: usize = 3;
 
 impl SavedArgs {
-    /// Whether a saved context is written or read, or blocks of a prompt of so many bytes are likely to be: they belong to
-    /// a model by the hash of its weights.
+    /// Whether a saved context is written or read, or blocks of a prompt of so many bytes are
+    /// likely to be: they belong to a model by the hash of its weights.
     pub fn needs_hash(&self, prompt_bytes: usize) -> bool {
         let has_blocks = !self.no_cache && prompt_bytes / LEAST_BYTES_PER_TOKEN > BLOCK;
         self.save.is_some() || self.resume.is_some() || has_blocks

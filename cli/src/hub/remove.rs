@@ -101,7 +101,8 @@ fn prune_refs(folder: &Path, commits: &[String]) -> Result<(), HubError> {
     Ok(())
 }
 
-/// The names of the blobs that links below a folder lead to: all of them, or an error, for what is not among them goes.
+/// The names of the blobs that links below a folder lead to: all of them, or an error, for what is
+/// not among them goes.
 fn links(folder: &Path, used: &mut HashSet<String>) -> Result<(), HubError> {
     for entry in listed(folder)? {
         let path = entry.path();

@@ -157,8 +157,8 @@ impl<'a> Transfer<'a> {
         };
         match response.status() {
             StatusCode::PARTIAL_CONTENT if range(&response) == Some((part.len(), file.bytes)) => {}
-            // Another file than was promised, such as the page of a network that wants a login: what is there is not to
-            // blame.
+            // Another file than was promised, such as the page of a network that wants a login:
+            // what is there is not to blame.
             StatusCode::OK if part.len() > 0 && length(&response).is_some_and(|length| length != file.bytes) => {
                 let what = format!("{} of {}", file.path, self.name.repo);
                 let found = length(&response).unwrap_or_default();

@@ -52,12 +52,14 @@ pub trait Checkpoint: Send + Sync {
     /// The size of all files together.
     fn file_bytes(&self) -> u64;
 
-    /// Where all files are that the model is read from, those of its configuration and of its tokenizer too.
+    /// Where all files are that the model is read from, those of its configuration and of its
+    /// tokenizer too.
     fn paths(&self) -> Vec<PathBuf> {
         Vec::new()
     }
 
-    /// What tells the tensors from all others without reading them, where something does: of each file.
+    /// What tells the tensors from all others without reading them, where something does: of each
+    /// file.
     fn identity(&self) -> Option<Vec<Identity>> {
         None
     }

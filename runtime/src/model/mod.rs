@@ -129,9 +129,10 @@ impl Model {
         Self { inner: Arc::new(Inner { checkpoint, weights, ..(*self.inner).clone() }) }
     }
 
-    /// Keeps the hash of the weights in this folder, which is made when it is needed: a later start reads it there, while
-    /// path, size, times and number of the files are the same. Saved contexts, cached prompts and cached weights belong to a
-    /// model by this hash; the first of them reads all weights.
+    /// Keeps the hash of the weights in this folder, which is made when it is needed: a later start
+    /// reads it there, while path, size, times and number of the files are the same. Saved
+    /// contexts, cached prompts and cached weights belong to a model by this hash; the first of
+    /// them reads all weights.
     #[cfg(not(target_arch = "wasm32"))]
     pub fn keep_hash_in(&self, folder: &std::path::Path) {
         self.inner.weights.keep_in(folder);

@@ -1,7 +1,8 @@
 //! A hash of all weights, which tells one model from another.
 //!
-//! It is the BLAKE3 hash of a table of all tensors: name, format, shape, and the BLAKE3 hash of the tensor's bytes. So
-//! tensors are hashed in parallel, or one after the other while they are loaded, and the metadata of a file may change.
+//! It is the BLAKE3 hash of a table of all tensors: name, format, shape, and the BLAKE3 hash of the
+//! tensor's bytes. So tensors are hashed in parallel, or one after the other while they are loaded,
+//! and the metadata of a file may change.
 
 use std::collections::HashMap;
 use std::sync::{Arc, OnceLock};
@@ -14,7 +15,8 @@ use crate::format::{FormatError, Identity, Tensor};
 /// Bytes that are hashed at a time where tensors have to be read.
 const CHUNK: u64 = 8 << 20;
 
-/// The hash of a model's weights: computed when it is first asked for, or while the weights are loaded.
+/// The hash of a model's weights: computed when it is first asked for, or while the weights are
+/// loaded.
 pub(crate) struct WeightsHash {
     known: OnceLock<Hash>,
     origin: Origin,
@@ -26,7 +28,8 @@ pub(crate) struct WeightsHash {
 enum Origin {
     /// The tensors of this checkpoint.
     Stored(Arc<dyn Checkpoint>),
-    /// The tensors of another model, changed in a way that a text describes: bytes that no file has are not hashed.
+    /// The tensors of another model, changed in a way that a text describes: bytes that no file has
+    /// are not hashed.
     Derived(Arc<WeightsHash>, String),
 }
 
@@ -45,12 +48,14 @@ impl WeightsHash {
         Self::new(Origin::Stored(checkpoint))
     }
 
-    /// The hash of tensors that are computed from others; `how` describes all that decides what comes out.
+    /// The hash of tensors that are computed from others; `how` describes all that decides what
+    /// comes out.
     pub fn derived(original: Arc<Self>, how: String) -> Self {
         Self::new(Origin::Derived(original, how))
     }
 
-    /// Keeps the hash in this folder, where a later start finds it if the files are the same. The first call counts.
+    /// Keeps the hash in this folder, where a later start finds it if the files are the same. The
+    /// first call counts.
     #[cfg(not(target_arch = "wasm32"))]
     pub fn keep_in(&self, folder: &std::path::Path) {
         match &self.origin {
@@ -91,8 +96,8 @@ impl WeightsHash {
         Some(self.set(found))
     }
 
-    /// Hashers for weights that are about to be loaded; none where the hash is known, or is not of the bytes that are
-    /// loaded.
+    /// Hashers for weights that are about to be loaded; none where the hash is known, or is not of
+    /// the bytes that are loaded.
     pub fn while_loading(&self) -> Option<TensorHashes> {
         match &self.origin {
             Origin::Stored(checkpoint) if self.look_up().is_none() => {
@@ -102,7 +107,8 @@ impl WeightsHash {
         }
     }
 
-    /// Takes over the hashes of weights that were loaded. Tensors that were not, or not from beginning to end, are read.
+    /// Takes over the hashes of weights that were loaded. Tensors that were not, or not from
+    /// beginning to end, are read.
     ///
     /// # Errors
     /// A file can't be read.
@@ -132,8 +138,8 @@ pub(crate) struct TensorHashes {
 }
 
 impl TensorHashes {
-    /// Adds bytes of a tensor from `start` on. Bytes that do not follow those before are left out, and so the tensor is
-    /// hashed later.
+    /// Adds bytes of a tensor from `start` on. Bytes that do not follow those before are left out,
+    /// and so the tensor is hashed later.
     pub fn add(&mut self, tensor: &Tensor, start: u64, bytes: &[u8]) {
         if !self.tensors.contains_key(&tensor.name) {
             self.tensors.insert(tensor.name.clone(), (Hasher::new(), 0));
@@ -226,7 +232,8 @@ mod kept {
     }
 
     impl WeightsHash {
-        /// The file for these files' hash, whatever state they are in: a model that changes replaces its own.
+        /// The file for these files' hash, whatever state they are in: a model that changes
+        /// replaces its own.
         fn file(&self, files: &[Identity]) -> Option<PathBuf> {
             let mut hash = Hasher::new();
             for file in files {

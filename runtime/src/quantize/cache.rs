@@ -1,7 +1,8 @@
 //! Quantised weights on disk, so that a model is quantised once.
 //!
-//! A file is a GGUF file of weights alone, and behind it the BLAKE3 hash of all that and [`END`]. It is named by the hash of
-//! the original's weights and the recipe, and its own hash is compared before any of it is used.
+//! A file is a GGUF file of weights alone, and behind it the BLAKE3 hash of all that and [`END`].
+//! It is named by the hash of the original's weights and the recipe, and its own hash is compared
+//! before any of it is used.
 
 use std::borrow::Cow;
 use std::fs;
@@ -24,8 +25,8 @@ const END: &[u8; 8] = b"GODWITQ2";
 
 impl Model {
     /// The model with its weights quantised by this recipe. They are kept in `folder`, and the next time read from there; a
-    /// file there holds weights only, all else comes from the original. A file that is damaged is made again; where none can
-    /// be read or written, weights are quantised while they are loaded.
+    /// file there holds weights only, all else comes from the original. A file that is damaged is
+    /// made again; where none can be read or written, weights are quantised while they are loaded.
     ///
     /// # Errors
     /// A weight of the original can't be read or is not finite, or `progress` says stop.
