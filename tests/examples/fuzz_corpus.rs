@@ -11,10 +11,12 @@ const TOKENIZER: &str = r#"{"version":"1.0","added_tokens":[{"id":4,"content":"<
 "pre_tokenizer":{"type":"ByteLevel","add_prefix_space":false},"decoder":{"type":"ByteLevel"},
 "model":{"type":"BPE","vocab":{"a":0,"b":1,"ab":2,"c":3},"merges":["a b"]}}"#;
 
-const TEMPLATES: [&str; 3] = [
+const TEMPLATES: [&str; 5] = [
     "{% for m in messages %}<|im_start|>{{ m['role'] }}\n{{ m.content | trim }}<|im_end|>\n{% endfor %}",
     "{% if messages[0]['role'] == 'system' %}{% set loop_messages = messages[1:] %}{% else %}{{ raise_exception('x') }}{% endif %}{{ bos_token }}",
     "{%- macro m(x) -%}{{ x.split(' ')[0].upper() ~ strftime_now('%d %b %Y') }}{%- endmacro -%}{{ m('a b') }}",
+    "{{ '{:>20000000000}'.format(1) }}{{ '%2000000000d' % 1 }}",
+    "{% for x in [3, 1] if x > 1 %}{% generation %}{{ loop.length }}{% endgeneration %}{% endfor %}{{ [1]|tojson(indent=2) }}",
 ];
 
 fn main() -> std::io::Result<()> {

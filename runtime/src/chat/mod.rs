@@ -316,7 +316,7 @@ mod tests {
         assert_eq!(render("{{ strftime_now('%Y') | length }}").as_deref(), Ok("4"));
         assert_eq!(
             render("{% if tools is none %}a{% endif %}{% if nothing is defined %}b{% endif %}").as_deref(),
-            Ok("ab")
+            Ok("a")
         );
     }
 

@@ -189,9 +189,9 @@ impl Parser {
             "with" => self.with_statement()?,
             "generation" => {
                 let loops = std::mem::take(&mut self.loops);
-                let (body, _) = self.inner(&["endgeneration"], false)?;
+                let body = self.inner(&["endgeneration"], false);
                 self.loops = loops;
-                StatementKind::Scope(body)
+                StatementKind::Scope(body?.0)
             }
             "block" => self.block_statement()?,
             "print" => StatementKind::Print(self.tuple(true, &[])?),
@@ -334,8 +334,9 @@ impl Parser {
             return Err(self.error("required blocks need another template"));
         }
         let loops = std::mem::take(&mut self.loops);
-        let (body, _) = self.inner(&["endblock"], false)?;
+        let body = self.inner(&["endblock"], false);
         self.loops = loops;
+        let (body, _) = body?;
         self.skip_name(&name);
         Ok(StatementKind::Scope(body))
     }

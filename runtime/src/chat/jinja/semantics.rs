@@ -68,6 +68,8 @@ fn what_python_refuses_is_refused() {
         "{{ xs | nope }}",
         "{% if false %}{% for x in xs %}{{ x | nope }}{% endfor %}{% endif %}",
         "{% break %}",
+        "{% for x in xs %}{% generation %}{% nope %}{% endfor %}",
+        "{% for x in xs %}{% block b %}{% nope %}{% endfor %}",
         "{{ 1 is defined if 1 else 2 }}",
         "{{ ''.__class__.__mro__ }}",
     ]);
