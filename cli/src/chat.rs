@@ -46,7 +46,7 @@ async fn converse(args: &ChatArgs) -> anyhow::Result<()> {
     let stop = Stop::listen()?;
     let mut contexts = Contexts::new(&args.saved, &stop)?;
     let Loaded { model, engine, .. } = load::load(&args.model, &args.common, args.saved.needs_hash(0), &stop).await?;
-    contexts.protect(&model)?;
+    contexts.protect(&model, None)?;
     let sampling = args.sampling.over(model.recommended());
     sampling.validate(model.config().vocab).map_err(Error::from)?;
     // A model without a template is found out now, not after the first message.
@@ -155,6 +155,11 @@ impl Chat<'_> {
         self.sampling.seed = self.sampling.seed.wrapping_add(1);
         self.generated_tokens += answer.ids.len();
         self.seconds += answer.seconds;
+        // Kept before it is shown: whoever reads the output may be gone.
+        match answer.reason {
+            StopReason::EndOfTurn => self.messages.push(Message::assistant(&*answer.text)),
+            _ => self.break_off(answer.text.clone()),
+        }
         if streams {
             output.text("\n")?;
         } else {
@@ -172,10 +177,6 @@ impl Chat<'_> {
         }
         if matches!(answer.reason, StopReason::Context | StopReason::Memory) {
             note("/clear begins anew.");
-        }
-        match answer.reason {
-            StopReason::EndOfTurn => self.messages.push(Message::assistant(answer.text)),
-            _ => self.break_off(answer.text),
         }
         Ok(())
     }

@@ -42,9 +42,10 @@ impl<'a> Contexts<'a> {
         Ok(Self { args, destination, cache, stop })
     }
 
-    /// Fails where saving would replace a file of this model: now, not after the work.
-    pub fn protect(&mut self, model: &Model) -> anyhow::Result<()> {
-        self.destination.as_mut().map_or(Ok(()), |destination| destination.protect(model.checkpoint().paths()))
+    /// Fails where saving would replace a file of this model, or another that is read: now, not after the work.
+    pub fn protect(&mut self, model: &Model, read: Option<PathBuf>) -> anyhow::Result<()> {
+        let inputs = model.checkpoint().paths().into_iter().chain(read);
+        self.destination.as_mut().map_or(Ok(()), |destination| destination.protect(inputs))
     }
 
     fn step(&self, bar: &ProgressBar, done: usize) -> ControlFlow<()> {

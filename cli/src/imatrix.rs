@@ -10,7 +10,6 @@ use crate::exit::Interrupted;
 use crate::load;
 use crate::output::Output;
 use crate::run::rate;
-use crate::stop::Stop;
 use crate::text::Text;
 
 pub fn run(args: &ImatrixArgs) -> anyhow::Result<()> {
@@ -19,8 +18,7 @@ pub fn run(args: &ImatrixArgs) -> anyhow::Result<()> {
 }
 
 async fn measure(args: &ImatrixArgs, mut destination: Destination) -> anyhow::Result<()> {
-    let stop = Stop::listen()?;
-    let text = Text::load(&args.text, &args.common, &stop).await?;
+    let text = Text::load(&args.text, &args.common).await?;
     let model = text.loaded.model.checkpoint();
     destination.protect(model.paths().into_iter().chain([args.text.file.clone()]))?;
     let mut session = text.loaded.engine.session().await?;
@@ -30,7 +28,7 @@ async fn measure(args: &ImatrixArgs, mut destination: Destination) -> anyhow::Re
     let chunks = text.chunks();
     bar.set_length(chunks.len() as u64);
     for (_, read) in chunks {
-        if stop.requested() {
+        if text.stop.requested() {
             bar.finish_and_clear();
             return Err(Interrupted.into());
         }

@@ -5,7 +5,7 @@ use std::path::Path;
 use std::sync::mpsc::{RecvTimeoutError, channel};
 use std::time::Duration;
 
-use crate::exit::BadInput;
+use crate::exit::{BadInput, Usage};
 use crate::output::note;
 
 /// The name that stands for stdin where a file is asked for.
@@ -22,7 +22,7 @@ const PATIENCE: Duration = Duration::from_secs(2);
 pub fn prompt(prompt: Option<&str>, file: Option<&Path>) -> anyhow::Result<String> {
     let mut parts = Vec::new();
     if let Some(path) = file {
-        parts.push(read_file(path)?);
+        parts.push(self::file(path)?);
     }
     let is_wanted = prompt.is_none() && file.is_none();
     let is_read = file.is_some_and(|path| path == Path::new(STDIN));
@@ -34,19 +34,29 @@ pub fn prompt(prompt: Option<&str>, file: Option<&Path>) -> anyhow::Result<Strin
     Ok(parts.join("\n\n"))
 }
 
-/// The text of `-p`, else of `-f`, else of stdin.
+/// The text of `-p`, of `-f` or of stdin, whichever is given.
 ///
 /// # Errors
-/// The file or stdin can't be read, or is not UTF-8.
+/// The file or stdin can't be read, or is not UTF-8; or there is text on stdin besides another.
 pub fn text(prompt: Option<&str>, file: Option<&Path>) -> anyhow::Result<String> {
-    match (prompt, file) {
-        (Some(prompt), _) => Ok(prompt.to_owned()),
-        (None, Some(path)) => read_file(path),
-        (None, None) => read_stdin(false),
+    let given = match (prompt, file) {
+        (Some(prompt), _) => prompt.to_owned(),
+        (None, Some(path)) => self::file(path)?,
+        (None, None) => return read_stdin(false),
+    };
+    let is_read = file.is_some_and(|path| path == Path::new(STDIN));
+    if !is_read && !std::io::stdin().is_terminal() && !read_stdin(true)?.is_empty() {
+        let more = "there is text on stdin besides another; give one of them, or `< /dev/null`";
+        return Err(Usage(more.into()).into());
     }
+    Ok(given)
 }
 
-fn read_file(path: &Path) -> anyhow::Result<String> {
+/// The text of a file, or of stdin where it is called `-`.
+///
+/// # Errors
+/// It can't be read, or is not UTF-8.
+pub fn file(path: &Path) -> anyhow::Result<String> {
     if path == Path::new(STDIN) {
         return read_stdin(false);
     }

@@ -9,7 +9,6 @@ use crate::exit::Interrupted;
 use crate::load;
 use crate::output::Output;
 use crate::run::rate;
-use crate::stop::Stop;
 use crate::text::Text;
 
 pub fn run(args: &PerplexityArgs) -> anyhow::Result<()> {
@@ -17,8 +16,7 @@ pub fn run(args: &PerplexityArgs) -> anyhow::Result<()> {
 }
 
 async fn measure(args: &PerplexityArgs) -> anyhow::Result<()> {
-    let stop = Stop::listen()?;
-    let text = Text::load(&args.text, &args.common, &stop).await?;
+    let text = Text::load(&args.text, &args.common).await?;
     let (size, chunks) = (text.size, text.chunks());
     let count = chunks.len();
     let mut session = text.loaded.engine.session().await?;
@@ -27,7 +25,7 @@ async fn measure(args: &PerplexityArgs) -> anyhow::Result<()> {
     let begin = std::time::Instant::now();
     let (mut sum, mut squares, mut scored) = (0.0, 0.0, 0_usize);
     for (chunk, read) in chunks {
-        if stop.requested() {
+        if text.stop.requested() {
             bar.finish_and_clear();
             return Err(Interrupted.into());
         }

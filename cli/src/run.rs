@@ -107,19 +107,20 @@ async fn answer_prompt(args: &RunArgs, prompt: &str) -> anyhow::Result<()> {
     let stop = Stop::listen()?;
     let mut contexts = Contexts::new(&args.saved, &stop)?;
     let loaded = load::load(&args.model, &args.common, args.saved.needs_hash(prompt.len()), &stop).await?;
-    contexts.protect(&loaded.model)?;
+    contexts.protect(&loaded.model, args.file.clone())?;
     let sampling = args.sampling.over(loaded.model.recommended());
     sampling.validate(loaded.model.config().vocab).map_err(Error::from)?;
     let mut session = loaded.engine.session().await?;
     let resumed = contexts.resume(&mut session).await?;
+    let before = resumed.clone().unwrap_or_default();
     let Prompt { ids, mut messages, keep } = encode(&loaded.model, prompt, args, resumed, session.tokens())?;
     let begin = Instant::now();
     let reuse = match contexts.prefill(&mut session, &ids).await {
         Ok(reuse) => reuse,
         Err(error) => {
-            // What was read is not lost: the same prompt goes on from here.
+            // What was read is not lost: the same prompt goes on from here. Nor is the conversation before it.
             if error.is::<crate::exit::Interrupted>() {
-                contexts.save(&session, &[]).await?;
+                contexts.save(&session, &before).await?;
             }
             return Err(error);
         }

@@ -12,6 +12,7 @@ use crate::stop::Stop;
 /// A loaded model, and the ids of a text.
 pub struct Text {
     pub loaded: Loaded,
+    pub stop: Stop,
     ids: Vec<u32>,
     /// Tokens of a chunk.
     pub size: usize,
@@ -20,11 +21,13 @@ pub struct Text {
 
 impl Text {
     /// Loads the model, and reads the text: one chunk at least.
-    pub async fn load(args: &TextArgs, common: &Common, stop: &Stop) -> anyhow::Result<Self> {
+    pub async fn load(args: &TextArgs, common: &Common) -> anyhow::Result<Self> {
         if args.context < 4 {
             return Err(Usage("a chunk needs 4 tokens at least".into()).into());
         }
-        let text = input::text(None, Some(&args.file))?;
+        let text = input::file(&args.file)?;
+        // Not before: until stdin ends, signals end the program as usual.
+        let stop = Stop::listen()?;
         let model = ModelArgs {
             source: args.source.clone(),
             quant: args.quant.clone(),
@@ -33,7 +36,7 @@ impl Text {
             spill_memory: 0,
             no_spill: true,
         };
-        let loaded = load::load(&model, common, false, stop).await?;
+        let loaded = load::load(&model, common, false, &stop).await?;
         let ids = loaded.model.tokenizer().encode(&text, Special::Text)?;
         let size = args.context as usize;
         if ids.len() < size || args.chunks == Some(0) {
@@ -43,7 +46,7 @@ impl Text {
             );
             return Err(BadInput { file: args.file.display().to_string(), fault }.into());
         }
-        Ok(Self { loaded, ids, size, most: args.chunks.unwrap_or(usize::MAX) })
+        Ok(Self { loaded, stop, ids, size, most: args.chunks.unwrap_or(usize::MAX) })
     }
 
     /// The chunks as they are, and as the model reads them: its beginning of a text in the place of the first token.

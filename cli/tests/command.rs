@@ -102,6 +102,64 @@ fn what_is_piped_goes_before_the_question() {
 }
 
 #[test]
+fn text_on_stdin_is_never_dropped_by_tokenize() {
+    fails(&with_input(&["tokenize", &model(), "-p", "ab"], b"more\n"), 2, "text on stdin besides another");
+    assert!(stdout(&with_input(&["tokenize", &model(), "-f", "-", "--json"], b"ab")).contains("\"count\":1"));
+}
+
+#[test]
+fn a_file_that_is_read_is_not_written() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("notes.txt");
+    std::fs::write(&path, "Notes.\n").expect("a file");
+    let path = path.to_str().expect("a path");
+    let args = ["run", &model(), "-f", path, "-n", "1", "--save", path, "--force"];
+    fails(&godwit(&args), 2, "which this command reads");
+    assert_eq!(std::fs::read_to_string(path).expect("readable"), "Notes.\n");
+}
+
+/// A signal while a prompt is read keeps the conversation that was resumed.
+#[cfg(unix)]
+#[test]
+fn an_interrupted_prompt_keeps_the_conversation() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = |name: &str| folder.path().join(name).display().to_string();
+    let (saved, long) = (path("talk.kv"), path("long.txt"));
+    let (model, common) = (model(), ["--temp", "0", "-n", "4", "--no-cache", "--save", &saved]);
+    stdout(&godwit(&[&["run", &model, "-p", "My name is Bob."][..], &common].concat()));
+    let messages = || {
+        let bytes = std::fs::read(&saved).expect("a saved context");
+        String::from_utf8_lossy(&bytes[..1000.min(bytes.len())]).contains("My name is Bob.")
+    };
+    assert!(messages());
+    std::fs::write(&long, "word ".repeat(6000)).expect("a file");
+    let mut child = command(&[&["run", &model, "--resume", &saved, "-f", &long][..], &common].concat())
+        .spawn()
+        .expect("the command starts");
+    // Some of the prompt is read by then, or nothing is: the conversation stays in both cases.
+    std::thread::sleep(std::time::Duration::from_secs(4));
+    let pid = child.id().to_string();
+    assert!(Command::new("kill").args(["-s", "TERM", &pid]).status().expect("kill").success());
+    assert_eq!(child.wait().expect("it ends").code(), Some(143));
+    assert!(messages());
+}
+
+#[test]
+fn an_answer_that_nobody_reads_is_saved() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let saved = folder.path().join("talk.kv").display().to_string();
+    let mut child = command(&["chat", &model(), "--json", "-n", "3", "--temp", "0", "--save", &saved])
+        .stdin(Stdio::piped())
+        .spawn()
+        .expect("the command starts");
+    drop(child.stdout.take());
+    child.stdin.take().expect("a pipe").write_all(b"Hi\n").expect("it reads");
+    assert!(child.wait().expect("it ends").success());
+    let bytes = std::fs::read(&saved).expect("a saved context");
+    assert!(String::from_utf8_lossy(&bytes).contains("\"role\":\"assistant\""));
+}
+
+#[test]
 fn an_answer_that_is_cut_says_so() {
     let args = ["run", &model(), "-p", "Count to a hundred.", "--temp", "0"];
     let said = |more: &[&str]| {

@@ -54,7 +54,7 @@ impl Session {
             },
             Err(error) => {
                 self.transcript.forget_in_flight();
-                Err(error.into())
+                self.settled(Err(error))
             }
         }
     }

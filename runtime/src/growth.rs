@@ -187,17 +187,14 @@ impl Session {
         spill.read(piece, 0, &mut bytes)?;
         let before = self.table.len();
         let [k, v] = self.kv.declare(&mut self.table, layer, number, segment.len);
-        self.allocate_from(before).await?;
         let (keys, values) = bytes.split_at(k.bytes as usize);
-        let written = match self.memory.write(k, 0, keys).await {
-            Ok(()) => self.memory.write(v, 0, values).await,
-            error => error,
-        };
-        if let Err(error) = written {
-            self.table.truncate(before);
-            self.memory.truncate(before);
-            return Err(error.into());
-        }
+        let (table, memory) = (&mut self.table, &mut self.memory);
+        let mut allocation = Allocation { table, memory, before, is_complete: false };
+        allocation.memory.allocate(allocation.table).await?;
+        allocation.memory.write(k, 0, keys).await?;
+        allocation.memory.write(v, 0, values).await?;
+        allocation.is_complete = true;
+        drop(allocation);
         self.kv.place(layer, number..number + 1, [k, v]);
         if let Some(spill) = &mut self.spill {
             spill.forget(piece);

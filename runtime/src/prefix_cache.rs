@@ -89,7 +89,8 @@ impl PrefixCache {
             let entry = entry?;
             // A person may have put files of their own here.
             if is_block(&entry.path()) {
-                let metadata = entry.metadata()?;
+                // Another process may have deleted it just now.
+                let Ok(metadata) = entry.metadata() else { continue };
                 blocks.push((metadata.modified().unwrap_or(SystemTime::UNIX_EPOCH), metadata.len(), entry.path()));
             }
         }

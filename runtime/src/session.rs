@@ -11,7 +11,7 @@ use godwit_shaders::{Buffers, Plan, Step};
 
 use crate::engine::{Engine, Spilling};
 use crate::error::Error;
-use crate::gpu::{GpuMemory, Prepared, Readback};
+use crate::gpu::{GpuError, GpuMemory, Prepared, Readback};
 use crate::memory::{MemoryUse, heads, kv_bytes};
 use crate::model::{Kv, Pass, SCORED, Scratch};
 use crate::observe::{Input, observed};
@@ -138,7 +138,7 @@ impl Session {
                 self.submit(Work::Logits, Step::new(0, count as u32)).await?;
                 self.transcript.set_logits();
             }
-            self.engine.gpu().finish().await?;
+            self.settle().await?;
             if progress(done, tokens.len()).is_break() && done < tokens.len() {
                 return Err(Error::Stopped);
             }
@@ -161,7 +161,8 @@ impl Session {
             self.submit(Work::Outputs, step).await?;
             for first in (0..count).step_by(SCORED as usize) {
                 self.submit(Work::Scores { first: first as u32 }, step).await?;
-                let bytes = self.memory.read(self.scratch.scores).await?;
+                let read = self.memory.read(self.scratch.scores).await;
+                let bytes = self.settled(read)?;
                 let floats: Vec<f32> = bytemuck::pod_collect_to_vec(&bytes);
                 for (i, logits) in floats.chunks_exact(vocab).take(count - first).enumerate() {
                     check_finite(logits, self.tokens().len() - count + first + i)?;
@@ -221,7 +222,8 @@ impl Session {
     pub async fn logits(&mut self) -> Result<Vec<f32>, Error> {
         self.ensure_logits().await?;
         let vocab = self.engine.model().config().vocab as usize;
-        let bytes = self.memory.read(self.scratch.logits).await?;
+        let read = self.memory.read(self.scratch.logits).await;
+        let bytes = self.settled(read)?;
         let mut logits: Vec<f32> = bytemuck::pod_collect_to_vec(&bytes);
         logits.truncate(vocab);
         check_finite(&logits, self.tokens().len().saturating_sub(1))?;
@@ -338,7 +340,24 @@ impl Session {
         }
         self.submit(Work::Logits, Step::new(0, 1)).await?;
         self.transcript.set_logits();
-        Ok(self.engine.gpu().finish().await?)
+        self.settle().await
+    }
+
+    /// Waits for the GPU. Where memory was refused to something that nothing waited for, the tokens
+    /// since the last wait are forgotten with it.
+    async fn settle(&mut self) -> Result<(), Error> {
+        let finished = self.engine.gpu().finish().await;
+        self.settled(finished)?;
+        self.transcript.settle();
+        Ok(())
+    }
+
+    /// What a wait for the GPU came to.
+    pub(crate) fn settled<T>(&mut self, waited: Result<T, GpuError>) -> Result<T, Error> {
+        if let Err(GpuError::MemoryRefused { .. }) = &waited {
+            self.transcript.forget_unsettled();
+        }
+        Ok(waited?)
     }
 
     /// The plan of some work, ready to be submitted.

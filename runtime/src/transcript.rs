@@ -16,6 +16,8 @@ use crate::sampling::Sampling;
 /// A sequence of tokens, and the state of the GPU after it. `R` is a token on its way to the host.
 pub(crate) struct Transcript<R> {
     tokens: Vec<u32>,
+    /// How many of the tokens the device is known to have computed without an error.
+    settled: usize,
     output: Output<R>,
     f16_tail: F16Tail,
 }
@@ -55,7 +57,7 @@ impl<R> Transcript<R> {
     /// No tokens. The rings have `ring` positions, in pages of `page`.
     pub fn new(page: u32, ring: u32) -> Self {
         let f16_tail = F16Tail { page: page as usize, len: ring as usize, first: 0 };
-        Self { tokens: Vec::new(), output: Output::Stale, f16_tail }
+        Self { tokens: Vec::new(), settled: 0, output: Output::Stale, f16_tail }
     }
 
     pub fn tokens(&self) -> &[u32] {
@@ -75,6 +77,7 @@ impl<R> Transcript<R> {
         self.forget_in_flight();
         if position < self.tokens.len() {
             self.tokens.truncate(position);
+            self.settled = self.settled.min(position);
             self.output = Output::Stale;
             self.f16_tail.first = self.f16_tail.first.min(position);
         }
@@ -97,6 +100,18 @@ impl<R> Transcript<R> {
     pub fn append_cached(&mut self, tokens: &[u32]) {
         self.append(tokens);
         self.f16_tail.first = self.tokens.len();
+    }
+
+    /// The device has done all that was submitted for the tokens, without an error.
+    pub fn settle(&mut self) {
+        self.settled = self.tokens.len();
+    }
+
+    /// The device lacked memory for some of what was submitted since [`Transcript::settle`]: the
+    /// tokens since then are forgotten, since their keys and values may never have been written.
+    pub fn forget_unsettled(&mut self) {
+        self.overwrite_from(self.settled);
+        self.output = Output::Stale;
     }
 
     /// The logits after the last token were submitted.
@@ -210,6 +225,8 @@ impl<R> Transcript<R> {
         if let Output::InFlight(in_flight) = &mut self.output {
             in_flight.chosen.pop_front();
             in_flight.given = in_flight.given.saturating_add(1);
+            // What chose it was submitted after what computed the tokens before it.
+            self.settled = self.tokens.len();
             self.tokens.push(token);
         }
     }
@@ -219,5 +236,35 @@ impl F16Tail {
     /// Positions before `end` are written: each takes the place of the position `len` before it.
     fn evict(&mut self, end: usize) {
         self.first = self.first.max(end.saturating_sub(self.len));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn refused_memory_forgets_what_was_submitted_since() {
+        let mut transcript = Transcript::<u32>::new(1, 0);
+        transcript.append(&[1, 2, 3]);
+        transcript.settle();
+        transcript.append(&[4, 5]);
+        transcript.set_logits();
+        transcript.forget_unsettled();
+        assert_eq!((transcript.tokens(), transcript.has_logits()), (&[1, 2, 3][..], false));
+        // A token that was read tells that those before it are computed.
+        transcript.set_logits();
+        transcript.begin_choosing(Sampling::greedy());
+        for token in [6, 7] {
+            transcript.begin_step(transcript.tokens().len() + 1);
+            transcript.complete_step(token);
+            transcript.accept(token);
+        }
+        transcript.forget_unsettled();
+        assert_eq!(transcript.tokens(), [1, 2, 3, 6]);
+        transcript.truncate(2);
+        transcript.append(&[8]);
+        transcript.forget_unsettled();
+        assert_eq!(transcript.tokens(), [1, 2]);
     }
 }

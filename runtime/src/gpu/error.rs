@@ -85,7 +85,9 @@ pub enum GpuError {
         most: u64,
     },
     /// A kernel that the driver does not compile.
-    #[error("kernel {kernel} does not compile: {fault}; please report it with the output of `godwit doctor`")]
+    #[error(
+        "kernel {kernel} does not compile: {fault}; please report it with the output of `godwit doctor`, and try another --adapter or --backend"
+    )]
     Kernel {
         /// Kernel and variant.
         kernel: String,

@@ -27,7 +27,8 @@ fn embed(@builtin(global_invocation_id) id: vec3<u32>) {
     if g >= p.groups || t >= step_.count {
         return;
     }
-    // An id below the shard wraps around and is too large as well.
+    // An id below the shard wraps around and is too large as well, and so is NO_TOKEN. Kernels run unchecked on GPUs:
+    // nothing else keeps ids within the shard.
     let row = tokens[t] - p.first;
     if row >= p.rows {
         return;
