@@ -283,6 +283,14 @@ async function begin(own: Chat, prepare: (own: Chat) => Turn): Promise<boolean> 
     refresh();
     return false;
   }
+  // The model may have been replaced meanwhile.
+  if (!engine) {
+    release();
+    replies.delete(own.id);
+    sayNoModel();
+    refresh();
+    return false;
+  }
   reply.turn = prepare(own);
   void write(own, reply.turn).finally(release);
   return true;

@@ -66,16 +66,19 @@ async function saveWaiting(): Promise<void> {
   await Promise.all(patches.map(([id, patch]) => write(id, patch)));
 }
 
-async function write(id: string, patch: Patch): Promise<void> {
+/** Writes a change of a chat. Returns whether it is written. */
+async function write(id: string, patch: Patch): Promise<boolean> {
   const entry = { id, patch };
   writing.add(entry);
   try {
     await update<Chat>(RECORD + id, (chat) => apply(chat ?? newChat(id), patch), store);
     channel.postMessage(id);
+    return true;
   } catch (error) {
     // It is tried again with the next change.
     waiting.set(id, joined(patch, waiting.get(id) ?? {}));
     failed(error);
+    return false;
   } finally {
     writing.delete(entry);
   }
@@ -114,14 +117,25 @@ export function purge(id: string): Promise<void> {
   });
 }
 
+/** A change as closing pages leave it; nothing where the text is no such thing. */
+function parsed(text: string | null): Patch | undefined {
+  try {
+    const value: unknown = JSON.parse(text ?? "null");
+    return typeof value === "object" && value !== null ? (value as Patch) : undefined;
+  } catch {
+    return undefined;
+  }
+}
+
 /** Writes what closing pages left in local storage. Returns the ids of the chats. */
 async function recover(): Promise<string[]> {
   const keys = Object.keys(localStorage).filter((key) => key.startsWith(UNSAVED));
   const ids: string[] = [];
   for (const key of keys) {
-    const patch = localStorage.getItem(key);
+    const patch = parsed(localStorage.getItem(key));
     const id = key.slice(UNSAVED.length + tab.length + 1);
-    if (patch) await save(id, JSON.parse(patch) as Patch);
+    // It stays where it is until it is written elsewhere.
+    if (patch && !(await write(id, patch))) continue;
     localStorage.removeItem(key);
     ids.push(id);
   }
