@@ -173,7 +173,7 @@ fn weights_that_are_no_numbers_are_refused() {
         let view = model.as_quantized(&Mix::Q4_0.into());
         let tensor = view.checkpoint().tensor("blk.0.ffn_up.weight").expect("a tensor");
         let error: FormatError = view.checkpoint().data(tensor, 0..tensor.bytes).expect_err("no number");
-        assert!(error.to_string().contains("weight 100 is"), "{error}");
+        assert!(error.to_string().contains("weight 36 of row 1 is"), "{error}");
         let folder = tempfile::tempdir().expect("a folder");
         assert!(block_on(model.quantized(&Mix::Q4_0.into(), folder.path(), &mut go)).is_err());
         assert_eq!(std::fs::read_dir(folder.path()).expect("a folder").count(), 0);
@@ -214,8 +214,8 @@ fn importance_matrices_count() {
 
     for (file, says) in [
         (importance("model", &sums, 10.0), "`imatrix`"),
-        (importance("imatrix", &[-1.0; 128], 10.0), "weight 0 is -0.1"),
-        (importance("imatrix", &[f32::NAN; 128], 10.0), "weight 0 is NaN"),
+        (importance("imatrix", &[-1.0; 128], 10.0), "number 0 is -0.1"),
+        (importance("imatrix", &[f32::NAN; 128], 10.0), "number 0 is NaN"),
         (Bytes { name: "x".into(), data: b"GGUF".to_vec() }, "cut short"),
     ] {
         let error = read(file).expect_err(says).to_string();

@@ -46,7 +46,10 @@ pub fn write_gguf(
         RopeScaling::Llama3 { .. } if checkpoint.tensor(ROPE_FACTORS).is_none() => Some(rope_factors(&config)?),
         _ => None,
     };
-    for (key, value) in checkpoint.metadata().iter().chain(checkpoint.tokenizer_keys()?.iter()) {
+    // What the tokenizer itself says counts, where a description of it says the same.
+    let tokenizer = checkpoint.tokenizer_keys()?;
+    let described = checkpoint.metadata().iter().filter(|(key, _)| tokenizer.get(key).is_none());
+    for (key, value) in described.chain(tokenizer.iter()) {
         if !(LAYOUT.contains(&key) || factors.is_some() && key.starts_with("llama.rope.scaling.")) {
             writer.key(key, narrowed(key, value));
         }
