@@ -8,12 +8,13 @@ use serde::Serialize;
 use crate::args::ChatArgs;
 use crate::context::{Contexts, set_system};
 use crate::destination::{Destination, Kind};
-use crate::exit::Interrupted;
+use crate::exit::{Interrupted, Unanswered, Usage};
 use crate::lines::Messages;
 use crate::load::{self, Loaded};
 use crate::output::{self, Output, note};
 use crate::run::{BrokenOff, StopReason, generate, rate};
 use crate::stop::Stop;
+use crate::terminal;
 
 const HELP: &str = "\
 /help             this list
@@ -65,6 +66,8 @@ async fn converse(args: &ChatArgs) -> anyhow::Result<()> {
         seconds: 0.0,
     };
     let ended = chat.talk(args, &stop).await;
+    // A line editor may still wait for a line that nobody will type.
+    terminal::restore();
     // Whatever ended it, the conversation is worth more than the order of messages about its end.
     let saved = chat.contexts.save(&chat.session, &chat.messages).await;
     ended?;
@@ -92,13 +95,14 @@ impl Chat<'_> {
             let name = engine.model().name();
             note(&format!("{} on {}. /help lists the commands.", output::printable(&name), engine.gpu().summary()));
         }
-        while let Some(text) = messages.next()? {
+        let mut unanswered = 0;
+        while let Some(typed) = messages.next()? {
             stop.clear();
-            let text = text.trim();
+            let text = typed.text.trim();
             if text.is_empty() {
                 continue;
             }
-            if let Some(command) = text.strip_prefix('/') {
+            if let Some(command) = text.strip_prefix('/').filter(|_| !typed.is_quoted) {
                 let (name, rest) = command.split_once(char::is_whitespace).unwrap_or((command, ""));
                 if name == "exit" || name == "quit" {
                     break;
@@ -112,11 +116,15 @@ impl Chat<'_> {
                 Err(_) if stop.terminated() => break,
                 Err(error) if error.is::<Interrupted>() => note("(stopped; the message was not answered)"),
                 // The message can't be answered, but the conversation goes on.
-                Err(error) if is_about_the_turn(&error) => note(&format!("error: {error:#}\n/clear begins anew.")),
+                Err(error) if is_about_the_turn(&error) => {
+                    unanswered += 1;
+                    note(&format!("error: {error:#}\n/clear begins anew."));
+                }
                 Err(error) => return Err(error),
             }
         }
-        Ok(())
+        // A person has seen it; a script sees the exit code.
+        if messages.is_terminal() || unanswered == 0 { Ok(()) } else { Err(Unanswered(unanswered).into()) }
     }
 
     /// Answers one message. The KV cache keeps all tokens that are the same as before.
@@ -236,7 +244,10 @@ impl Chat<'_> {
                 Err(error) => note(&format!("error: {error:#}")),
             },
             "stats" => self.stats(),
-            _ => note(&format!("error: /{} is no command; /help lists them", output::printable(name))),
+            _ => note(&format!(
+                "error: /{} is no command; /help lists them. Between \"\"\" it would be a message.",
+                output::printable(name)
+            )),
         }
     }
 
@@ -244,6 +255,10 @@ impl Chat<'_> {
         #[derive(Serialize)]
         struct Saved<'a> {
             messages: &'a [Message],
+        }
+        if self.contexts.is_saved_to(Path::new(file)) {
+            let what = "the context is saved there at the end; name another file for the conversation";
+            return Err(Usage(format!("{file}: {what}")).into());
         }
         let text = serde_json::to_string_pretty(&Saved { messages: &self.messages })?;
         let mut destination = Destination::new(Path::new(file), Kind::Conversation, None)?;

@@ -1,7 +1,7 @@
 //! What a session holds: prompts that go into it, by way of the cache on disk, and contexts that are saved and resumed.
 
 use std::fs::File;
-use std::io::BufReader;
+use std::io::{BufReader, IsTerminal as _};
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 
@@ -44,8 +44,15 @@ impl<'a> Contexts<'a> {
 
     /// Fails where saving would replace a file of this model, or another that is read: now, not after the work.
     pub fn protect(&mut self, model: &Model, read: Option<PathBuf>) -> anyhow::Result<()> {
-        let inputs = model.checkpoint().paths().into_iter().chain(read);
+        // What was redirected into stdin has a name too.
+        let stdin = (cfg!(unix) && !std::io::stdin().is_terminal()).then(|| PathBuf::from("/dev/stdin"));
+        let inputs = model.checkpoint().paths().into_iter().chain(read).chain(stdin);
         self.destination.as_mut().map_or(Ok(()), |destination| destination.protect(inputs))
+    }
+
+    /// Whether a file is the one that the context is saved to at the end.
+    pub fn is_saved_to(&self, path: &Path) -> bool {
+        self.destination.as_ref().is_some_and(|destination| destination.is(path))
     }
 
     fn step(&self, bar: &ProgressBar, done: usize) -> ControlFlow<()> {
@@ -105,14 +112,14 @@ impl<'a> Contexts<'a> {
         if session.tokens().is_empty() {
             return Ok(());
         }
-        // A first Ctrl-C has ended the answer; the next one ends this. A termination signal waits until all is saved.
+        // Ctrl-C has ended the answer; who presses it twice more gives this up. A termination signal waits.
         self.stop.clear();
         let bar = bar("saving", "{pos}/{len} tokens");
         bar.set_length(session.tokens().len() as u64);
         let note = serde_json::to_value(Note { messages: messages.to_vec() })?;
         let mut show = |done: usize, _: usize| {
             bar.set_position(done as u64);
-            if self.stop.interrupted() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+            if self.stop.insisted() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
         };
         let end = session.tokens().len();
         let written = destination.write(async |file| session.save(file, 0..end, note, &mut show).await);

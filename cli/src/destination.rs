@@ -58,7 +58,18 @@ impl Destination {
     pub fn new(path: &Path, kind: Kind, force: Option<bool>) -> anyhow::Result<Self> {
         let destination = Self { path: path.into(), kind, force, inputs: Vec::new() };
         destination.check()?;
+        let folder = folder_of(path);
+        tempfile::tempfile_in(folder).map_err(|error| {
+            let fault = format!("nothing can be written to {}: {error}; name another folder", folder.display());
+            BadInput { file: path.display().to_string(), fault }
+        })?;
         Ok(destination)
+    }
+
+    /// Whether a path is this file's.
+    pub fn is(&self, path: &Path) -> bool {
+        let place = |path: &Path| Some((folder_of(path).canonicalize().ok()?, path.file_name()?.to_owned()));
+        is_same(&self.path, path) || place(&self.path).is_some_and(|own| place(path) == Some(own))
     }
 
     /// Adds files that the command reads, such as those of the model: they are never replaced.

@@ -13,6 +13,11 @@ use crate::{stop, terminal};
 #[error("stopped")]
 pub struct Interrupted;
 
+/// Messages of a chat that were not answered, each for a reason that was told when it came.
+#[derive(Debug, thiserror::Error)]
+#[error("{0} of the messages were not answered")]
+pub struct Unanswered(pub usize);
+
 /// A text file that can't be used.
 #[derive(Debug, thiserror::Error)]
 #[error("{file}: {fault}")]

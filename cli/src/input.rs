@@ -76,6 +76,9 @@ fn read_stdin(besides: bool) -> anyhow::Result<String> {
             }
         });
     }
+    if std::io::stdin().is_terminal() {
+        note("(type the text; Ctrl-D on a line of its own ends it)");
+    }
     let mut bytes = Vec::new();
     let read = std::io::stdin().lock().read_to_end(&mut bytes);
     drop(done);

@@ -4,6 +4,7 @@
 
 use std::io::{BufRead as _, IsTerminal as _};
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -21,6 +22,13 @@ const LOOK: Duration = Duration::from_millis(100);
 
 /// Begins and ends a message of several lines.
 const QUOTES: &str = "\"\"\"";
+
+/// A message.
+pub struct Typed {
+    pub text: String,
+    /// It was written between `"""`: no command, whatever it begins with.
+    pub is_quoted: bool,
+}
 
 /// What came of asking for a line.
 enum Input {
@@ -91,7 +99,7 @@ impl<'a> Messages<'a> {
     ///
     /// # Errors
     /// Reading fails, or a line is not UTF-8.
-    pub fn next(&mut self) -> anyhow::Result<Option<String>> {
+    pub fn next(&mut self) -> anyhow::Result<Option<Typed>> {
         loop {
             let first = match self.line("> ")? {
                 Input::Line(line) => line,
@@ -102,6 +110,7 @@ impl<'a> Messages<'a> {
                 Input::End => return Ok(None),
             };
             let quoted = first.trim_start().strip_prefix(QUOTES).map(str::to_owned);
+            let is_quoted = quoted.is_some();
             let message = match quoted {
                 Some(rest) => self.quoted(rest)?,
                 None => self.continued(first)?,
@@ -109,9 +118,9 @@ impl<'a> Messages<'a> {
             if self.stop.terminated() {
                 return Ok(None);
             }
-            if let Some(message) = message {
-                self.remember(message.clone());
-                return Ok(Some(message));
+            if let Some(text) = message {
+                self.remember(if is_quoted { format!("{QUOTES}{text}{QUOTES}") } else { text.clone() });
+                return Ok(Some(Typed { text, is_quoted }));
             }
         }
     }
@@ -200,7 +209,14 @@ enum More {
 
 /// Lines from a terminal or a pipe, on the thread that waits for them.
 enum Lines {
-    Editor { editor: Box<DefaultEditor>, history: Option<PathBuf>, typed: Arc<Mutex<String>> },
+    Editor {
+        editor: Box<DefaultEditor>,
+        history: Option<PathBuf>,
+        /// What was on the line when it was left.
+        typed: Arc<Mutex<String>>,
+        /// It was left by Ctrl-Z.
+        is_suspended: Arc<AtomicBool>,
+    },
     Piped,
 }
 
@@ -213,23 +229,33 @@ impl Lines {
         let typed = Arc::<Mutex<String>>::default();
         let keep = EventHandler::Conditional(Box::new(KeepTyped(Arc::clone(&typed))));
         editor.bind_sequence(KeyEvent::ctrl('C'), keep);
+        let is_suspended = Arc::<AtomicBool>::default();
+        let suspend = Suspend { typed: Arc::clone(&typed), is_suspended: Arc::clone(&is_suspended) };
+        editor.bind_sequence(KeyEvent::ctrl('Z'), EventHandler::Conditional(Box::new(suspend)));
         let history = history_file();
         if let Some(path) = &history {
             // There is none yet at the first start.
             let _ = editor.load_history(path);
         }
-        Ok(Self::Editor { editor: Box::new(editor), history, typed })
+        Ok(Self::Editor { editor: Box::new(editor), history, typed, is_suspended })
     }
 
     fn next(&mut self, prompt: &str) -> anyhow::Result<Input> {
         match self {
-            Self::Editor { editor, typed, .. } => {
+            Self::Editor { editor, typed, is_suspended, .. } => {
                 let take = || std::mem::take(&mut *typed.lock().unwrap_or_else(PoisonError::into_inner));
-                match editor.readline(prompt) {
-                    Ok(line) => Ok(Input::Line(line)),
-                    Err(ReadlineError::Interrupted) => Ok(Input::Interrupted(take())),
-                    Err(ReadlineError::Eof) => Ok(Input::End),
-                    Err(error) => Err(error.into()),
+                let mut begun = String::new();
+                loop {
+                    match editor.readline_with_initial(prompt, (&begun, "")) {
+                        Ok(line) => return Ok(Input::Line(line)),
+                        Err(ReadlineError::Interrupted) if is_suspended.swap(false, Ordering::SeqCst) => {
+                            begun = take();
+                            terminal::suspend();
+                        }
+                        Err(ReadlineError::Interrupted) => return Ok(Input::Interrupted(take())),
+                        Err(ReadlineError::Eof) => return Ok(Input::End),
+                        Err(error) => return Err(error.into()),
+                    }
                 }
             }
             Self::Piped => {
@@ -262,6 +288,21 @@ struct KeepTyped(Arc<Mutex<String>>);
 impl ConditionalEventHandler for KeepTyped {
     fn handle(&self, _: &Event, _: rustyline::RepeatCount, _: bool, context: &EventContext<'_>) -> Option<Cmd> {
         context.line().clone_into(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner));
+        Some(Cmd::Interrupt)
+    }
+}
+
+/// Leaves the line at Ctrl-Z, to suspend the program with the terminal as it was. The editor's own way is for
+/// programs of one thread: elsewhere the terminal is changed again before the program stops.
+struct Suspend {
+    typed: Arc<Mutex<String>>,
+    is_suspended: Arc<AtomicBool>,
+}
+
+impl ConditionalEventHandler for Suspend {
+    fn handle(&self, _: &Event, _: rustyline::RepeatCount, _: bool, context: &EventContext<'_>) -> Option<Cmd> {
+        context.line().clone_into(&mut self.typed.lock().unwrap_or_else(PoisonError::into_inner));
+        self.is_suspended.store(true, Ordering::SeqCst);
         Some(Cmd::Interrupt)
     }
 }

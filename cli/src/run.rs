@@ -29,6 +29,9 @@ pub enum StopReason {
     Interrupted,
 }
 
+/// Resumed tokens that may be left out without a word: an answer that was cut ends otherwise.
+const LEAST_LEFT_OUT: usize = 16;
+
 /// Contexts of fewer tokens are not shifted: next to nothing would be left.
 const LEAST_SHIFTED: u32 = 8;
 
@@ -113,6 +116,7 @@ async fn answer_prompt(args: &RunArgs, prompt: &str) -> anyhow::Result<()> {
     let mut session = loaded.engine.session().await?;
     let resumed = contexts.resume(&mut session).await?;
     let before = resumed.clone().unwrap_or_default();
+    let held = session.tokens().len();
     let Prompt { ids, mut messages, keep } = encode(&loaded.model, prompt, args, resumed, session.tokens())?;
     let begin = Instant::now();
     let reuse = match contexts.prefill(&mut session, &ids).await {
@@ -121,11 +125,19 @@ async fn answer_prompt(args: &RunArgs, prompt: &str) -> anyhow::Result<()> {
             // What was read is not lost: the same prompt goes on from here. Nor is the conversation before it.
             if error.is::<crate::exit::Interrupted>() {
                 contexts.save(&session, &before).await?;
+                let (read, all) = (session.tokens().len().min(ids.len()), ids.len());
+                note(&format!(
+                    "(stopped after {read} of the prompt's {all} tokens; the same prompt goes on from there)"
+                ));
             }
             return Err(error);
         }
     };
     let prefill_s = begin.elapsed().as_secs_f64();
+    if held > reuse.kept + LEAST_LEFT_OUT {
+        let left = held - reuse.kept;
+        note(&format!("({left} of the {held} tokens that were resumed belong to another prompt, and are left out)"));
+    }
 
     let mut output = Output::new();
     let streams = !args.common.json;

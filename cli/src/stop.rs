@@ -1,14 +1,16 @@
-//! Signals: Ctrl-C stops what is being done, and pressed twice ends the program at once; a termination
-//! signal (SIGTERM, or SIGHUP when the terminal closes) stops the work and ends the program after that.
+//! Signals: Ctrl-C stops what is being done; pressed again it ends the program once what it was asked to save
+//! is saved, as a termination signal does (SIGTERM, or SIGHUP when the terminal closes). Pressed a third time
+//! it ends the program at once.
 
 use std::ops::ControlFlow;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicI32, Ordering};
+use std::sync::atomic::{AtomicI32, AtomicU32, Ordering};
 
 use crate::terminal;
 
 /// The exit code after Ctrl-C: 128 and SIGINT's number, as shells have it.
 const INTERRUPTED: u8 = 130;
+const SIGINT: i32 = 2;
 
 /// The termination signal that this process got; 0: none.
 static TERMINATION: AtomicI32 = AtomicI32::new(0);
@@ -16,8 +18,8 @@ static TERMINATION: AtomicI32 = AtomicI32::new(0);
 /// Whether the work is to stop.
 #[derive(Clone, Debug, Default)]
 pub struct Stop {
-    /// Ctrl-C was pressed since the last [`Stop::clear`].
-    interrupted: Arc<AtomicBool>,
+    /// How often Ctrl-C was pressed since the last [`Stop::clear`].
+    presses: Arc<AtomicU32>,
 }
 
 impl Stop {
@@ -33,7 +35,7 @@ impl Stop {
 
     #[cfg(unix)]
     fn install(&self) -> anyhow::Result<()> {
-        use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
+        use signal_hook::consts::{SIGHUP, SIGTERM};
         let mut signals = signal_hook::iterator::Signals::new([SIGINT, SIGTERM, SIGHUP])?;
         let stop = self.clone();
         std::thread::Builder::new().name("signals".into()).spawn(move || {
@@ -55,8 +57,10 @@ impl Stop {
     }
 
     fn interrupt(&self) {
-        if self.interrupted.swap(true, Ordering::SeqCst) {
-            exit_now();
+        match self.presses.fetch_add(1, Ordering::SeqCst) {
+            0 => {}
+            1 => TERMINATION.store(SIGINT, Ordering::SeqCst),
+            _ => exit_now(),
         }
     }
 
@@ -66,11 +70,16 @@ impl Stop {
     }
 
     /// Whether Ctrl-C was pressed since the last [`Stop::clear`].
-    pub fn interrupted(&self) -> bool {
-        self.interrupted.load(Ordering::SeqCst)
+    fn interrupted(&self) -> bool {
+        self.presses.load(Ordering::SeqCst) > 0
     }
 
-    /// Whether a termination signal came: the program saves what it was asked to save, and ends.
+    /// Whether Ctrl-C was pressed twice since the last [`Stop::clear`]: saving ends too.
+    pub fn insisted(&self) -> bool {
+        self.presses.load(Ordering::SeqCst) > 1
+    }
+
+    /// Whether a termination signal came, or Ctrl-C twice: the program saves what it was asked to save, and ends.
     pub fn terminated(&self) -> bool {
         TERMINATION.load(Ordering::SeqCst) != 0
     }
@@ -82,7 +91,7 @@ impl Stop {
 
     /// Forgets that Ctrl-C was pressed. A termination signal stays.
     pub fn clear(&self) {
-        self.interrupted.store(false, Ordering::SeqCst);
+        self.presses.store(0, Ordering::SeqCst);
     }
 }
 

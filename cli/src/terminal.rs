@@ -1,7 +1,7 @@
 //! The terminal's state: kept at the start, and put back however the program ends.
 
 #[cfg(unix)]
-pub use unix::{keep, restore};
+pub use unix::{keep, restore, suspend};
 
 #[cfg(unix)]
 mod unix {
@@ -22,6 +22,14 @@ mod unix {
             // The first call counts.
             let _ = MODES.set(modes);
         }
+    }
+
+    /// Suspends the program and whatever it shares a pipeline with, as Ctrl-Z does. Returns when it goes on.
+    pub fn suspend() {
+        // Where the system refuses, nothing is suspended.
+        let _ = rustix::process::kill_current_process_group(rustix::process::Signal::TSTP);
+        // The signal may go to another thread: this one is stopped in here.
+        std::thread::sleep(std::time::Duration::from_millis(100));
     }
 
     /// Puts the modes back, if [`keep`] was called and something has changed them since.
@@ -47,3 +55,7 @@ pub fn keep() {}
 /// Windows gives each program the console's modes anew.
 #[cfg(not(unix))]
 pub fn restore() {}
+
+/// Windows suspends no programs.
+#[cfg(not(unix))]
+pub fn suspend() {}

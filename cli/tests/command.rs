@@ -115,6 +115,9 @@ fn a_file_that_is_read_is_not_written() {
     let path = path.to_str().expect("a path");
     let args = ["run", &model(), "-f", path, "-n", "1", "--save", path, "--force"];
     fails(&godwit(&args), 2, "which this command reads");
+    let mut piped = command(&["run", &model(), "-n", "1", "--save", path, "--force"]);
+    let output = piped.stdin(std::fs::File::open(path).expect("a file")).output().expect("it starts");
+    fails(&output, 2, "which this command reads");
     assert_eq!(std::fs::read_to_string(path).expect("readable"), "Notes.\n");
 }
 
@@ -142,6 +145,14 @@ fn an_interrupted_prompt_keeps_the_conversation() {
     assert!(Command::new("kill").args(["-s", "TERM", &pid]).status().expect("kill").success());
     assert_eq!(child.wait().expect("it ends").code(), Some(143));
     assert!(messages());
+}
+
+#[test]
+fn a_script_hears_of_messages_that_were_not_answered() {
+    let long = "word ".repeat(100);
+    let output = with_input(&["chat", &model(), "--context", "64", "-n", "4"], format!("Hi\n{long}\n").as_bytes());
+    assert_eq!(output.status.code(), Some(1));
+    assert!(String::from_utf8_lossy(&output.stderr).contains("1 of the messages were not answered"));
 }
 
 #[test]

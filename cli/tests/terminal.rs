@@ -194,3 +194,50 @@ fn ctrl_c_stops_an_answer_and_the_chat_goes_on() {
     terminal.type_line("/exit");
     terminal.ends(0);
 }
+
+#[test]
+fn lines_that_come_at_once_are_all_read() {
+    let mut terminal = Terminal::chat("-n 4");
+    terminal.type_text("\"\"\"\r/one\rtwo\r\"\"\"\rthree\r/save saved.json\r");
+    terminal.expect("Saved 4 messages");
+    terminal.expect("> ");
+    let text = std::fs::read(terminal.path("saved.json")).expect("the saved file");
+    let saved: serde_json::Value = serde_json::from_slice(&text).expect("JSON");
+    // What stands between quotes is a message, whatever it begins with.
+    let content = |at: usize| saved["messages"][at]["content"].as_str().expect("a text").to_owned();
+    assert_eq!((content(0), content(2)), ("/one\ntwo".into(), "three".into()));
+    terminal.type_line("/exit");
+    terminal.ends(0);
+}
+
+#[test]
+fn ctrl_c_twice_in_an_answer_saves_the_conversation() {
+    let mut terminal = Terminal::chat("-n 2000 --logit-bias 2=-inf --save talk.kv");
+    terminal.type_line("/save talk.kv");
+    terminal.expect("the context is saved there at the end");
+    terminal.type_line("Count to a hundred.");
+    terminal.expect("\n");
+    terminal.expect(" ");
+    terminal.signal("INT");
+    terminal.signal("INT");
+    terminal.ends(130);
+    assert!(std::fs::metadata(terminal.path("talk.kv")).is_ok_and(|file| file.len() > 100_000));
+}
+
+#[test]
+fn a_suspended_chat_goes_on_with_the_line() {
+    let mut terminal = Terminal::chat("-n 4");
+    terminal.type_text("half a li");
+    terminal.expect("half a li");
+    terminal.press_ctrl('z');
+    // The shell of this test has no job control: the signal to go on comes from elsewhere.
+    std::thread::sleep(std::time::Duration::from_millis(500));
+    terminal.signal("CONT");
+    terminal.expect("half a li");
+    terminal.type_line("ne");
+    terminal.expect("(stopped after 4 tokens");
+    terminal.expect("> ");
+    assert_eq!(terminal.saved()[0], "half a line");
+    terminal.press_ctrl('d');
+    terminal.ends(0);
+}

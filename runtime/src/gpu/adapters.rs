@@ -197,7 +197,7 @@ async fn enumerate_backends(backends: wgpu::Backends) -> Vec<(AdapterSummary, wg
 /// empty.
 pub(super) async fn candidates(options: &GpuOptions) -> Result<Vec<(AdapterSummary, wgpu::Adapter)>, GpuError> {
     let all = enumerate(options).await;
-    let names: Vec<String> = all.iter().map(|(summary, _)| format!("{}: {summary}", summary.index)).collect();
+    let names: Vec<String> = all.iter().map(|(summary, _)| format!("[{}] {summary}", summary.index)).collect();
     let Some(wanted) = options.adapter.as_deref() else {
         if all.is_empty() {
             let asked = options.backend.map(|backend| format!(" for the backend {backend}"));
