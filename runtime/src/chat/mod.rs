@@ -11,6 +11,7 @@ mod jinja;
 
 use std::borrow::Cow;
 use std::sync::Arc;
+use std::time::Duration;
 
 use chrono::{DateTime, NaiveDateTime};
 use serde::{Deserialize, Serialize};
@@ -28,6 +29,7 @@ pub const TEMPLATE: &str = "tokenizer.chat_template";
 const MAX_TEMPLATE: usize = 1 << 20;
 const FUEL: u64 = 5_000_000;
 const MAX_OUTPUT: usize = 1 << 20;
+const MAX_TIME: Duration = Duration::from_secs(10);
 
 /// Marks, in what people wrote, the places that look like control tokens. A noncharacter: no text holds it.
 const MARK: char = '\u{10FFFE}';
@@ -180,10 +182,11 @@ impl ChatTemplate {
         all.extend(variables.clone());
         let said = all.values().map(bytes_of).fold(0, usize::saturating_add);
         let most = MAX_OUTPUT.saturating_add(said.saturating_mul(4));
-        let limits = jinja::Limits { fuel: FUEL + 8 * said as u64, output: most };
+        let fuel = FUEL.saturating_add((said as u64).saturating_mul(8));
+        let limits = jinja::Limits { fuel, output: most, time: MAX_TIME };
         let now = || self.time.unwrap_or_else(clock::now);
         self.template.render(&all, limits, &now).map_err(|error| match error.kind {
-            jinja::Kind::Syntax | jinja::Kind::Failed => ChatError::Failed(detail(&error)),
+            jinja::Kind::Syntax | jinja::Kind::Failed | jinja::Kind::Time => ChatError::Failed(detail(&error)),
             jinja::Kind::Fuel => ChatError::Fuel,
             jinja::Kind::Output => ChatError::Output { most },
         })

@@ -11,28 +11,35 @@ use super::error::Error;
 use super::interpreter::Interpreter;
 use super::iterate::Loop;
 use super::methods;
+use super::operate::too_large;
+use super::text::shown;
 use super::value::{Callable, Key, Value};
 
 /// Methods that change what they belong to: they exist, and can't be used.
 const LIST_CHANGES: [&str; 8] = ["append", "clear", "pop", "reverse", "insert", "sort", "extend", "remove"];
 const DICT_CHANGES: [&str; 5] = ["clear", "pop", "popitem", "setdefault", "update"];
 
-fn missing(value: &Value, name: &str) -> Value {
-    Value::undefined(format!("'{}' object has no attribute '{name}'", value.type_name()))
-}
-
 impl Interpreter<'_> {
     /// `value.name`.
     pub fn attribute(&mut self, value: &Value, name: &Arc<str>) -> Result<Value, Error> {
         value.defined()?;
+        self.charge_bytes(name.len())?;
         if let Some(found) = self.own_attribute(value, name)? {
             return Ok(found);
         }
         let item = match value {
-            Value::Dict(dict) => dict.get(name).cloned(),
+            Value::Dict(dict) => dict.items.get(&Key(Value::text(name.clone(), false))).cloned(),
             _ => None,
         };
-        Ok(item.unwrap_or_else(|| missing(value, name)))
+        match item {
+            Some(item) => Ok(item),
+            None => self.missing(value, name),
+        }
+    }
+
+    /// The undefined value of an attribute that does not exist.
+    pub fn missing(&mut self, value: &Value, name: &str) -> Result<Value, Error> {
+        self.undefined(format!("'{}' object has no attribute '{}'", value.type_name(), shown(name)))
     }
 
     /// `value[key]`.
@@ -40,7 +47,10 @@ impl Interpreter<'_> {
         value.defined()?;
         let found = match value {
             Value::Dict(dict) => match key {
-                Value::Str(_) => dict.items.get(&Key(key.clone())).cloned(),
+                Value::Str(name) => {
+                    self.charge_bytes(name.text.len())?;
+                    dict.items.get(&Key(key.clone())).cloned()
+                }
                 other => match self.key(other.clone()) {
                     Ok(key) => dict.items.get(&key).cloned(),
                     Err(error) if error.kind == super::error::Kind::Failed => None,
@@ -64,7 +74,7 @@ impl Interpreter<'_> {
         if key.extent().bytes < 64 {
             key.write_repr(&mut shown);
         }
-        Ok(Value::undefined(format!("{} object has no element {shown}", value.type_name())))
+        self.undefined(format!("{} object has no element {shown}", value.type_name()))
     }
 
     fn indexed(&mut self, value: &Value, index: i128) -> Result<Option<Value>, Error> {
@@ -86,17 +96,13 @@ impl Interpreter<'_> {
 
     /// An attribute that the type itself has, as Python's `getattr` finds it.
     fn own_attribute(&mut self, value: &Value, name: &Arc<str>) -> Result<Option<Value>, Error> {
-        let unsafe_name = || Value::undefined(format!("access to attribute '{name}' is unsafe"));
-        if name.starts_with("__") && name.ends_with("__") {
-            return Ok(Some(unsafe_name()));
-        }
         let changes: &[&str] = match value {
             Value::List(_) => &LIST_CHANGES,
             Value::Dict(_) => &DICT_CHANGES,
             _ => &[],
         };
-        if changes.contains(&&**name) {
-            return Ok(Some(unsafe_name()));
+        if name.starts_with("__") && name.ends_with("__") || changes.contains(&&**name) {
+            return self.undefined(format!("access to attribute '{}' is unsafe", shown(name))).map(Some);
         }
         let found = match value {
             Value::Loop(state) => self.loop_attribute(state, name)?,
@@ -154,11 +160,17 @@ impl Interpreter<'_> {
             "depth0" => number(state.depth),
             "previtem" => {
                 let previous = state.previous.borrow().clone();
-                Some(previous.unwrap_or_else(|| Value::undefined("there is no previous item")))
+                Some(match previous {
+                    Some(previous) => previous,
+                    None => self.undefined("there is no previous item".into())?,
+                })
             }
             "nextitem" => {
                 let next = self.peek_loop(state)?;
-                Some(next.unwrap_or_else(|| Value::undefined("there is no next item")))
+                Some(match next {
+                    Some(next) => next,
+                    None => self.undefined("there is no next item".into())?,
+                })
             }
             _ => None,
         })
@@ -166,21 +178,24 @@ impl Interpreter<'_> {
 
     /// What `attribute='a.b.0'` of a filter finds. A default takes the place of what is undefined.
     pub fn attribute_path(&mut self, item: Value, attribute: &Value, default: Option<&Value>) -> Result<Value, Error> {
-        let parts = match attribute {
-            Value::None => Vec::new(),
+        let mut parts = Vec::new();
+        match attribute {
+            Value::None => {}
             Value::Str(path) => {
                 self.charge_bytes(path.text.len())?;
-                let part = |part: &str| {
+                let to_key = |part: &str| {
                     let number = part.bytes().all(|b| b.is_ascii_digit()).then(|| part.parse().ok()).flatten();
                     number.map_or_else(|| Value::from(part), Value::Int)
                 };
-                path.text.split('.').map(part).collect()
+                for part in path.text.split('.') {
+                    self.charge(2)?;
+                    parts.push(to_key(part));
+                }
             }
-            other => vec![other.clone()],
-        };
+            other => parts.push(other.clone()),
+        }
         let mut item = item;
         for part in parts {
-            self.charge(1)?;
             item = self.item(&item, &part)?;
             if let (Some(default), Value::Undefined(_)) = (default, &item)
                 && !matches!(default, Value::None)
@@ -214,7 +229,8 @@ impl Interpreter<'_> {
             }
             Value::Range(range) => {
                 let (start, step, count) = bounds(parts, range.length)?;
-                let start = range.start + range.step * start as i128;
+                let start = range.step.checked_mul(start as i128).and_then(|skipped| range.start.checked_add(skipped));
+                let start = start.ok_or_else(too_large)?;
                 let step = range.step.checked_mul(step);
                 let step = step.ok_or_else(|| Error::failed("the step of a slice is too large"))?;
                 Ok(Value::Range(super::value::Range { start, step, length: count }))

@@ -7,8 +7,10 @@ use std::sync::Arc;
 use indexmap::IndexMap;
 
 use super::super::clock;
+use super::budget::check_depth;
 use super::error::Error;
-use super::interpreter::{Interpreter, check_depth};
+use super::interpreter::Interpreter;
+use super::text::shown;
 use super::value::{Callable, Function, Key, Range, Value};
 
 /// `range` makes no more items than jinja2's sandbox allows.
@@ -34,7 +36,8 @@ impl Call {
         }
         for (name, value) in self.keywords {
             let at = names.iter().position(|found| **found == *name);
-            let at = at.ok_or_else(|| Error::failed(format!("`{function}` takes no argument `{name}`")))?;
+            let wrong = || Error::failed(format!("`{function}` takes no argument `{}`", shown(&name)));
+            let at = at.ok_or_else(wrong)?;
             if bound[at].replace(value).is_some() {
                 return Err(Error::failed(format!("`{function}` got the argument `{name}` twice")));
             }
@@ -77,6 +80,14 @@ pub(super) fn int(value: &Value) -> Result<i128, Error> {
 /// An argument that must be a string.
 pub(super) fn text(value: &Value) -> Result<&str, Error> {
     value.as_str().ok_or_else(|| Error::failed(format!("a string is needed, not '{}'", value.type_name())))
+}
+
+/// The same, to keep: without a copy, which nothing would pay for.
+pub(super) fn shared_text(value: &Value) -> Result<Arc<str>, Error> {
+    match value {
+        Value::Str(text) => Ok(text.text.clone()),
+        other => text(other).map(Arc::from),
+    }
 }
 
 /// A length from a template. One that can't be paid for fails before anything is made.
@@ -141,6 +152,7 @@ impl Interpreter<'_> {
                 let mut values = IndexMap::new();
                 for (key, value) in self.dict_items(call)? {
                     let Value::Str(name) = key.0 else { continue };
+                    self.charge_bytes(name.text.len())?;
                     values.insert(name.text, value);
                 }
                 self.namespace(values)
@@ -185,6 +197,7 @@ impl Interpreter<'_> {
             None => {}
         }
         for (name, value) in call.keywords {
+            self.charge_bytes(name.len())?;
             items.insert(Key(Value::text(name, false)), value);
         }
         Ok(items)
@@ -207,7 +220,8 @@ fn range(call: Call) -> Result<Value, Error> {
     }
     let distance = if step > 0 { stop.checked_sub(start) } else { start.checked_sub(stop) };
     let distance = distance.ok_or_else(|| Error::failed("`range` is too large"))?.max(0);
-    let length = distance / step.saturating_abs() + i128::from(distance % step.saturating_abs() != 0);
+    let stride = step.saturating_abs();
+    let length = (distance / stride).saturating_add(i128::from(distance % stride != 0));
     if length > MAX_RANGE {
         return Err(Error::failed(format!("`range` of {length} items; at most {MAX_RANGE} are allowed")));
     }

@@ -1,5 +1,10 @@
 //! What ends a template early.
 
+use super::text::cut;
+
+/// The longest message in bytes. `raise_exception` takes any text.
+const MAX_MESSAGE: usize = 4096;
+
 /// Why a template does not compile, or stopped.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Error {
@@ -17,21 +22,28 @@ pub(crate) enum Kind {
     Failed,
     /// The budget of steps is used up.
     Fuel,
+    /// The time is used up.
+    Time,
     /// The output is longer than allowed.
     Output,
 }
 
 impl Error {
     pub(super) fn syntax(message: impl Into<String>, line: u32) -> Self {
-        Self { kind: Kind::Syntax, message: message.into(), line }
+        Self { kind: Kind::Syntax, message: cut(message.into(), MAX_MESSAGE), line }
     }
 
     pub(super) fn failed(message: impl Into<String>) -> Self {
-        Self { kind: Kind::Failed, message: message.into(), line: 0 }
+        Self { kind: Kind::Failed, message: cut(message.into(), MAX_MESSAGE), line: 0 }
     }
 
     pub(super) fn fuel() -> Self {
         Self { kind: Kind::Fuel, message: "the template took too many steps".into(), line: 0 }
+    }
+
+    pub(super) fn time(limit: std::time::Duration) -> Self {
+        let message = format!("the template took more than {} seconds and was stopped", limit.as_secs_f32());
+        Self { kind: Kind::Time, message, line: 0 }
     }
 
     pub(super) fn output() -> Self {

@@ -8,6 +8,7 @@ use super::ast::{Arguments, Comparison, Expression, Operator, Suffix, SuffixKind
 use super::call::Call;
 use super::error::Error;
 use super::interpreter::Interpreter;
+use super::text::shown;
 use super::value::{Scope, Value};
 
 impl Interpreter<'_> {
@@ -23,9 +24,10 @@ impl Interpreter<'_> {
             Expression::Int(number) => Value::Int(*number),
             Expression::Float(number) => Value::Float(*number),
             Expression::Str(text) => Value::text(text.clone(), false),
-            Expression::Name(name) => {
-                scope.get(name).unwrap_or_else(|| Value::undefined(format!("'{name}' is undefined")))
-            }
+            Expression::Name(name) => match self.lookup(scope, name)? {
+                Some(value) => value,
+                None => self.undefined(format!("'{}' is undefined", shown(name)))?,
+            },
             Expression::List(items) => {
                 let items = self.all(items, scope)?;
                 self.list(items)?
@@ -55,7 +57,7 @@ impl Interpreter<'_> {
                 } else if let Some(otherwise) = &parts.otherwise {
                     self.evaluate(otherwise, scope)?
                 } else {
-                    Value::undefined("the condition is false and there is no `else`")
+                    self.undefined("the condition is false and there is no `else`".into())?
                 }
             }
             Expression::Postfix(first, suffixes) => {
@@ -219,14 +221,17 @@ impl Interpreter<'_> {
             let Value::Dict(more) = self.evaluate(more, scope)? else {
                 return Err(Error::failed("`**` needs a dictionary"));
             };
+            // The names of a dictionary differ from each other.
+            let explicit = keywords.len();
             for (key, value) in &more.items {
                 let Value::Str(name) = &key.0 else {
                     return Err(Error::failed("names of arguments must be strings"));
                 };
-                if keywords.iter().any(|(found, _)| *found == name.text) {
-                    return Err(Error::failed(format!("the argument `{}` is given twice", name.text)));
-                }
                 self.charge(1)?;
+                self.charge_names(&name.text, explicit)?;
+                if keywords[..explicit].iter().any(|(found, _)| *found == name.text) {
+                    return Err(Error::failed(format!("the argument `{}` is given twice", shown(&name.text))));
+                }
                 keywords.push((name.text.clone(), value.clone()));
             }
         }

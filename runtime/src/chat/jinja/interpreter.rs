@@ -4,49 +4,38 @@ use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
 use std::rc::Rc;
 use std::sync::Arc;
+use std::time::Duration;
 
 use chrono::NaiveDateTime;
 use indexmap::IndexMap;
+use web_time::Instant;
 
 use super::ast::{Body, For, Macro, Statement, StatementKind, Suffix, Target};
+use super::budget::{Limits, STEPS_PER_LOOK, check_depth};
 use super::call::Call;
 use super::error::Error;
 use super::iterate::Loop;
+use super::text::shown;
 use super::value::{Callable, Dict, Extent, Key, Namespace, Scope, Sequence, Value};
 
-/// Bytes of a string that cost one step.
-const BYTES_PER_STEP: usize = 8;
-
-/// Calls of macros, recursive loops and lazy sequences inside each other.
-const MAX_CALLS: u32 = 64;
-
-/// Statements and expressions inside each other, over all calls: what the stack must hold.
-const MAX_NESTING: u32 = 400;
-
-/// Levels of lists and dictionaries inside each other.
-const MAX_DEPTH: u32 = 160;
-
-/// What a template may use up.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Limits {
-    /// Steps; a step is an operation, an item, or a few bytes of a string.
-    pub fuel: u64,
-    /// Bytes of output.
-    pub output: usize,
-}
-
 pub(super) struct Interpreter<'a> {
-    fuel: u64,
+    pub fuel: u64,
+    pub started: Instant,
+    pub max_time: Duration,
+    /// Steps until the next look at the clock.
+    pub look: u64,
     max_output: usize,
-    calls: u32,
-    nesting: u32,
+    pub calls: u32,
+    pub nesting: u32,
     out: String,
     written: usize,
     /// Local time, for `strftime_now`.
     pub now: &'a dyn Fn() -> NaiveDateTime,
-    /// Scopes that macros hold, and namespaces: emptied in the end, since they may hold themselves.
+    /// Scopes that macros hold, namespaces, and loops that values hold: emptied in the end, since
+    /// they may hold themselves or long chains of each other.
     closures: Vec<Rc<Scope>>,
     namespaces: Vec<Rc<Namespace>>,
+    loops: Vec<Rc<Loop>>,
 }
 
 /// How a body ended.
@@ -65,6 +54,9 @@ impl Drop for Interpreter<'_> {
         for namespace in &self.namespaces {
             drop(namespace.values.take());
         }
+        for state in &self.loops {
+            state.clear();
+        }
     }
 }
 
@@ -72,6 +64,9 @@ impl<'a> Interpreter<'a> {
     pub fn new(limits: Limits, now: &'a dyn Fn() -> NaiveDateTime) -> Self {
         Self {
             fuel: limits.fuel,
+            started: Instant::now(),
+            max_time: limits.time,
+            look: STEPS_PER_LOOK,
             max_output: limits.output,
             calls: 0,
             nesting: 0,
@@ -80,6 +75,7 @@ impl<'a> Interpreter<'a> {
             now,
             closures: Vec::new(),
             namespaces: Vec::new(),
+            loops: Vec::new(),
         }
     }
 
@@ -88,44 +84,6 @@ impl<'a> Interpreter<'a> {
         let scope = Scope::new(Some(globals));
         self.run(body, &scope)?;
         Ok(std::mem::take(&mut self.out))
-    }
-
-    pub fn charge(&mut self, steps: usize) -> Result<(), Error> {
-        let left = self.fuel.checked_sub(steps as u64);
-        self.fuel = left.unwrap_or(0);
-        left.map(|_| ()).ok_or_else(Error::fuel)
-    }
-
-    /// Pays for a string, before it is made.
-    pub fn charge_bytes(&mut self, bytes: usize) -> Result<(), Error> {
-        self.charge(1 + bytes / BYTES_PER_STEP)
-    }
-
-    /// Bytes that can still be paid for.
-    pub fn bytes_left(&self) -> usize {
-        usize::try_from(self.fuel).unwrap_or(usize::MAX).saturating_mul(BYTES_PER_STEP)
-    }
-
-    /// Runs something that may call itself.
-    pub fn nested<T>(&mut self, run: impl FnOnce(&mut Self) -> Result<T, Error>) -> Result<T, Error> {
-        if self.calls == MAX_CALLS {
-            return Err(Error::failed(format!("more than {MAX_CALLS} calls inside each other")));
-        }
-        self.calls += 1;
-        let result = run(self);
-        self.calls -= 1;
-        result
-    }
-
-    /// Runs a statement's body or an expression, one level deeper.
-    pub fn deeper<T>(&mut self, run: impl FnOnce(&mut Self) -> Result<T, Error>) -> Result<T, Error> {
-        if self.nesting == MAX_NESTING {
-            return Err(Error::failed(format!("more than {MAX_NESTING} statements and expressions inside each other")));
-        }
-        self.nesting += 1;
-        let result = run(self);
-        self.nesting -= 1;
-        result
     }
 
     fn sequence(&mut self, items: Vec<Value>) -> Result<Rc<Sequence>, Error> {
@@ -157,6 +115,7 @@ impl<'a> Interpreter<'a> {
     pub fn namespace(&mut self, values: IndexMap<Arc<str>, Value>) -> Result<Value, Error> {
         self.charge(2 + values.len())?;
         if let Some(name) = values.keys().find(|name| name.starts_with('_')) {
+            let name = shown(name);
             return Err(Error::failed(format!("a namespace can't hold `{name}`: it begins with an underscore")));
         }
         let namespace = Rc::new(Namespace { values: RefCell::new(values) });
@@ -175,7 +134,7 @@ impl<'a> Interpreter<'a> {
         if let Value::Str(text) = value {
             return Ok(text.text.clone());
         }
-        self.charge_bytes(value.extent().bytes.saturating_mul(2))?;
+        self.charge_repr(value)?;
         Ok(value.to_text())
     }
 
@@ -247,11 +206,11 @@ impl<'a> Interpreter<'a> {
                 self.assign(target, value, scope)?;
             }
             StatementKind::Macro(definition) => {
-                let value = self.closure(definition, scope);
-                scope.set(&definition.name, value);
+                let value = self.closure(definition, scope)?;
+                self.set(scope, &definition.name, value)?;
             }
             StatementKind::Call(definition, call) => {
-                let caller = self.closure(definition, scope);
+                let caller = self.closure(definition, scope)?;
                 let value = self.evaluate_with_caller(call, scope, caller)?;
                 let text = self.stringify(&value)?;
                 self.write(&text)?;
@@ -279,9 +238,10 @@ impl<'a> Interpreter<'a> {
         Ok(Flow::Next)
     }
 
-    fn closure(&mut self, definition: &Arc<Macro>, scope: &Rc<Scope>) -> Value {
+    fn closure(&mut self, definition: &Arc<Macro>, scope: &Rc<Scope>) -> Result<Value, Error> {
+        self.charge(2)?;
         self.closures.push(scope.clone());
-        Value::Callable(Rc::new(Callable::Macro(definition.clone(), scope.clone())))
+        Ok(Value::Callable(Rc::new(Callable::Macro(definition.clone(), scope.clone()))))
     }
 
     /// A body's output, after filters.
@@ -320,9 +280,18 @@ impl<'a> Interpreter<'a> {
             current: RefCell::new(None),
             changed: RefCell::new(None),
         });
+        let result = self.run_items(definition, scope, &state);
+        // A value that holds the loop may hold a chain of loops, which is too deep to drop.
+        if Rc::strong_count(&state) > 1 {
+            self.loops.push(state);
+        }
+        result
+    }
+
+    fn run_items(&mut self, definition: &Arc<For>, scope: &Rc<Scope>, state: &Rc<Loop>) -> Result<(), Error> {
         let name: Arc<str> = "loop".into();
         let mut completed = false;
-        while let Some(item) = self.advance_loop(&state)? {
+        while let Some(item) = self.advance_loop(state)? {
             let inner = Scope::new(Some(scope.clone()));
             inner.set(&name, Value::Loop(state.clone()));
             self.assign(&definition.target, item, &inner)?;
@@ -342,12 +311,15 @@ impl<'a> Interpreter<'a> {
     pub fn assign(&mut self, target: &Target, value: Value, scope: &Rc<Scope>) -> Result<(), Error> {
         self.charge(1)?;
         match target {
-            Target::Name(name) => scope.set(name, value),
+            Target::Name(name) => self.set(scope, name, value)?,
             Target::Attribute(name, attribute) => {
-                let Some(Value::Namespace(namespace)) = scope.get(name) else {
+                let Some(Value::Namespace(namespace)) = self.lookup(scope, name)? else {
+                    let name = shown(name);
                     return Err(Error::failed(format!("`{name}` is no namespace: its attributes can't be set")));
                 };
+                self.charge_bytes(attribute.len())?;
                 if attribute.starts_with('_') {
+                    let attribute = shown(attribute);
                     return Err(Error::failed(format!("a namespace can't hold `{attribute}`")));
                 }
                 namespace.values.borrow_mut().insert(attribute.clone(), value);
@@ -378,11 +350,15 @@ impl<'a> Interpreter<'a> {
         let first_default = count - definition.defaults.len();
         let mut extra = positional.into_iter();
         let explicit_caller = definition.parameters.iter().any(|name| **name == *"caller");
+        self.charge(count)?;
         let mut bound = Vec::with_capacity(count);
         for name in &definition.parameters {
             bound.push(match extra.next() {
                 Some(value) => Some(value),
-                None => keywords.iter().position(|(found, _)| found == name).map(|at| keywords.remove(at).1),
+                None => {
+                    self.charge_names(name, keywords.len())?;
+                    keywords.iter().position(|(found, _)| found == name).map(|at| keywords.remove(at).1)
+                }
             });
         }
         if definition.uses.caller && !explicit_caller {
@@ -394,37 +370,32 @@ impl<'a> Interpreter<'a> {
         if definition.uses.kwargs {
             let mut items = IndexMap::new();
             for (name, value) in keywords {
+                self.charge_bytes(name.len())?;
                 items.insert(Key(Value::text(name, false)), value);
             }
             let kwargs = self.dict(items)?;
             inner.set(&"kwargs".into(), kwargs);
         } else if let Some((name, _)) = keywords.first() {
-            return Err(Error::failed(format!("macro `{}` takes no argument `{name}`", definition.name)));
+            let (of, name) = (shown(&definition.name), shown(name));
+            return Err(Error::failed(format!("macro `{of}` takes no argument `{name}`")));
         }
         if definition.uses.varargs {
             let varargs = self.tuple(rest)?;
             inner.set(&"varargs".into(), varargs);
         } else if !rest.is_empty() {
-            return Err(Error::failed(format!("macro `{}` takes at most {count} arguments", definition.name)));
+            let name = shown(&definition.name);
+            return Err(Error::failed(format!("macro `{name}` takes at most {count} arguments")));
         }
         for (index, (name, value)) in definition.parameters.iter().zip(bound).enumerate() {
             let value = match value {
                 Some(value) => value,
                 None if index >= first_default => self.evaluate(&definition.defaults[index - first_default], &inner)?,
-                None => Value::undefined(format!("parameter `{name}` was not provided")),
+                None => self.undefined(format!("parameter `{}` was not provided", shown(name)))?,
             };
-            inner.set(name, value);
+            self.set(&inner, name, value)?;
         }
         self.nested(|interpreter| {
             interpreter.capture(|interpreter| interpreter.run(&definition.body, &inner).map(|_| ()))
         })
     }
-}
-
-/// Refuses what could not be walked through, or dropped, on a small stack.
-pub(super) fn check_depth(extent: Extent) -> Result<(), Error> {
-    if extent.depth > MAX_DEPTH {
-        return Err(Error::failed(format!("more than {MAX_DEPTH} levels of lists and dictionaries")));
-    }
-    Ok(())
 }

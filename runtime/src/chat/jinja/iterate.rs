@@ -47,8 +47,21 @@ pub(super) enum Step {
 
 impl Generator {
     pub fn new(source: Value, step: Step) -> Rc<Self> {
-        let extent = source.extent();
-        let extent = Extent { depth: extent.depth + 1, ..extent };
+        // Arguments count: a chain of generators may run through them.
+        let arguments = |call: &Call| Extent::of(call.positional.iter().chain(call.keywords.iter().map(|(_, v)| v)));
+        let parts = match &step {
+            Step::Keep => [None, None],
+            Step::Map(_, call) => [Some(arguments(call)), None],
+            Step::MapAttribute(attribute, default) => [Some(attribute.extent()), default.as_ref().map(Value::extent)],
+            Step::Select(attribute, test, _) => {
+                [attribute.as_ref().map(Value::extent), test.as_ref().map(|(_, call)| arguments(call))]
+            }
+        };
+        let inside = parts.into_iter().flatten().fold(source.extent(), |extent, part| Extent {
+            depth: extent.depth.max(part.depth),
+            bytes: extent.bytes.saturating_add(part.bytes),
+        });
+        let extent = Extent { depth: inside.depth + 1, ..inside };
         Rc::new(Self { extent, state: RefCell::new(State::New(source, step)) })
     }
 
@@ -75,6 +88,15 @@ pub(super) struct Loop {
     pub previous: RefCell<Option<Value>>,
     pub current: RefCell<Option<Value>>,
     pub changed: RefCell<Option<Value>>,
+}
+
+impl Loop {
+    /// Drops all values, so that loops that hold each other are dropped one by one.
+    pub fn clear(&self) {
+        drop(self.source.replace(Iter::Owned(Vec::new().into_iter())));
+        drop((self.ready.take(), self.next.take(), self.scope.values.take()));
+        drop((self.previous.take(), self.current.take(), self.changed.take()));
+    }
 }
 
 impl Interpreter<'_> {
@@ -138,6 +160,9 @@ impl Interpreter<'_> {
         };
         let mut found = None;
         while let Some(item) = self.next(&mut iter)? {
+            if let Step::Map(_, call) | Step::Select(_, Some((_, call)), _) = &step {
+                self.charge(call.positional.len() + call.keywords.len())?;
+            }
             found = match &step {
                 Step::Keep => Some(item),
                 Step::Map(name, call) => Some(self.filter(name, item, call.clone())?),

@@ -24,7 +24,10 @@ impl Interpreter<'_> {
         let truth = |value: Option<Value>| value.is_some_and(|value| value.is_true());
         let indent = match indent {
             None | Some(Value::None) => None,
-            Some(Value::Str(text)) => Some(text.text.to_string()),
+            Some(Value::Str(text)) => {
+                self.charge_bytes(text.text.len())?;
+                Some(text.text.to_string())
+            }
             Some(other) => {
                 let width = width(&other)?;
                 self.charge_bytes(width)?;
@@ -35,7 +38,10 @@ impl Interpreter<'_> {
         let (item_separator, key_separator) = match separators {
             None | Some(Value::None) => (default.into(), ": ".into()),
             Some(pair) => match &self.collect(&pair)?[..] {
-                [Value::Str(item), Value::Str(key)] => (item.text.to_string(), key.text.to_string()),
+                [Value::Str(item), Value::Str(key)] => {
+                    self.charge_bytes(item.text.len().saturating_add(key.text.len()))?;
+                    (item.text.to_string(), key.text.to_string())
+                }
                 _ => return Err(Error::failed("`tojson` needs a pair of separators")),
             },
         };

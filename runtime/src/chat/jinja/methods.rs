@@ -1,5 +1,7 @@
 //! Methods of Python's strings, lists and dictionaries.
 
+use std::collections::HashSet;
+
 use super::call::{Call, int, text, width};
 use super::error::Error;
 use super::interpreter::Interpreter;
@@ -158,7 +160,15 @@ impl Interpreter<'_> {
                 let [characters] = positional(call, name, 0)?;
                 let characters = characters.filter(|value| !matches!(value, Value::None));
                 let characters = characters.as_ref().map(text).transpose()?;
-                let matches = |c: char| characters.map_or_else(|| is_space(c), |set| set.contains(c));
+                let set: Option<HashSet<char>> = match characters {
+                    Some(set) => {
+                        // A set takes much longer than a copy.
+                        self.charge(set.len())?;
+                        Some(set.chars().collect())
+                    }
+                    None => None,
+                };
+                let matches = |c: char| set.as_ref().map_or_else(|| is_space(c), |set| set.contains(&c));
                 let mut out = own;
                 if name != "rstrip" {
                     out = out.trim_start_matches(matches);
@@ -181,6 +191,7 @@ impl Interpreter<'_> {
             "splitlines" => {
                 let [keep_ends] = call.bind(name, ["keepends"])?;
                 let keep_ends = keep_ends.is_some_and(|value| value.is_true());
+                self.charge(own.chars().filter(|c| is_line_end(*c)).count())?;
                 let lines = split_lines(own, keep_ends).into_iter();
                 self.list(lines.map(|line| Value::text(line, this.safe)).collect())
             }
@@ -191,6 +202,7 @@ impl Interpreter<'_> {
                 if separator.is_empty() {
                     return Err(Error::failed("empty separator"));
                 }
+                self.charge_search(own, separator)?;
                 let at = if name == "partition" { own.find(separator) } else { own.rfind(separator) };
                 let parts = match at {
                     Some(at) => [&own[..at], separator, &own[at + separator.len()..]],
@@ -208,7 +220,8 @@ impl Interpreter<'_> {
                     let Value::Str(part) = part else {
                         return Err(Error::failed(format!("`join` needs strings, not '{}'", part.type_name())));
                     };
-                    self.charge_bytes(own.len() + part.text.len())?;
+                    let escape = if this.safe && !part.safe { 6 } else { 1 };
+                    self.charge_bytes(own.len() + escape * part.text.len())?;
                     out.push_str(if index == 0 { "" } else { own });
                     if this.safe && !part.safe {
                         out.push_str(&escape_html(&part.text));
@@ -232,7 +245,8 @@ impl Interpreter<'_> {
                 };
                 let mut call = Call::default();
                 for (key, value) in &mapping.items {
-                    call.keywords.push((key.0.to_text(), value.clone()));
+                    self.charge(1)?;
+                    call.keywords.push((self.stringify(&key.0)?, value.clone()));
                 }
                 Ok(Value::text(self.brace_format(own, call)?, this.safe))
             }
@@ -248,8 +262,9 @@ impl Interpreter<'_> {
         match &part {
             Value::Tuple(parts) => {
                 for part in &parts.items {
-                    self.charge(1)?;
-                    if found(text(part)?) {
+                    let part = text(part)?;
+                    self.charge_bytes(part.len())?;
+                    if found(part) {
                         return Ok(Value::Bool(true));
                     }
                 }
@@ -288,6 +303,7 @@ impl Interpreter<'_> {
         let [part, start, stop] = positional(call, name, 1)?;
         let part = part.unwrap_or(Value::None);
         let part = text(&part)?;
+        self.charge_search(own, part)?;
         let Some((before, own)) = self.part_of(own, start, stop)? else {
             return match name {
                 "count" => Ok(Value::Int(0)),
@@ -312,9 +328,11 @@ impl Interpreter<'_> {
         let [old, new, count] = positional(call, "replace", 2)?;
         let (old, new) = (old.unwrap_or(Value::None), new.unwrap_or(Value::None));
         let count = count.as_ref().map_or(Ok(-1), int)?;
-        let escaped = |value: &Value| match value {
-            Value::Str(part) if this.safe && !part.safe => Ok(escape_html(&part.text)),
-            other => text(other).map(str::to_owned),
+        let mut escaped = |value: &Value| {
+            let part = text(value)?;
+            self.charge_bytes(part.len().saturating_mul(6))?;
+            let raw = this.safe && !matches!(value, Value::Str(part) if part.safe);
+            Ok(if raw { escape_html(part) } else { part.to_owned() })
         };
         let (old, new) = (escaped(&old)?, escaped(&new)?);
         Ok(Value::text(self.replaced(&this.text, &old, &new, count)?, this.safe))
@@ -322,6 +340,7 @@ impl Interpreter<'_> {
 
     /// `count` replacements from the left, or all where it is negative.
     pub fn replaced(&mut self, own: &str, old: &str, new: &str, count: i128) -> Result<String, Error> {
+        self.charge_search(own, old)?;
         let found = if old.is_empty() { own.chars().count() + 1 } else { own.matches(old).count() };
         let count = usize::try_from(count).map_or(found, |count| count.min(found));
         self.charge_bytes(own.len().saturating_add(count.saturating_mul(new.len())))?;
@@ -335,19 +354,32 @@ impl Interpreter<'_> {
         let own = &*this.text;
         let from_left = name == "split";
         let parts: Vec<&str> = match separator {
-            None | Some(Value::None) => split_spaces(own, limit, from_left),
+            None | Some(Value::None) => {
+                let words = own.split(is_space).filter(|word| !word.is_empty()).count();
+                self.charge(words.min(limit.saturating_add(1)))?;
+                split_spaces(own, limit, from_left)
+            }
             Some(separator) => {
                 let separator = text(&separator)?;
                 if separator.is_empty() {
                     return Err(Error::failed("empty separator"));
                 }
+                self.charge_search(own, separator)?;
+                let most = limit.saturating_add(1);
+                let mut parts = Vec::new();
                 if from_left {
-                    own.splitn(limit + 1, separator).collect()
+                    for part in own.splitn(most, separator) {
+                        self.charge(1)?;
+                        parts.push(part);
+                    }
                 } else {
-                    let mut parts: Vec<&str> = own.rsplitn(limit + 1, separator).collect();
+                    for part in own.rsplitn(most, separator) {
+                        self.charge(1)?;
+                        parts.push(part);
+                    }
                     parts.reverse();
-                    parts
                 }
+                parts
             }
         };
         self.charge(parts.len())?;
@@ -386,7 +418,7 @@ impl Interpreter<'_> {
                 let count = size.saturating_sub(column % size.max(1));
                 self.charge_bytes(count)?;
                 out.extend(std::iter::repeat_n(' ', count));
-                column += count;
+                column = column.saturating_add(count);
                 continue;
             }
             out.push(character);

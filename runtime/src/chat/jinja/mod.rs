@@ -6,24 +6,34 @@
 //! there renders to the same text. The parts:
 //!
 //! - [`lexer`], [`parser`], `parse_expression`, [`ast`]: text to a tree
-//! - [`value`], [`text`], [`iterate`]: Python's values
-//! - [`interpreter`], [`evaluate`], [`operate`], [`attribute`], [`call`]: the tree, run
-//! - [`filters`], [`tests`], [`methods`], [`format`], [`json`]: what templates call
+//! - [`value`], `key`, [`text`], [`iterate`]: Python's values
+//! - [`interpreter`], `budget`, [`evaluate`], [`operate`], [`attribute`], [`call`]: the tree, run
+//! - [`filters`] and its parts, [`tests`], [`methods`], [`format`] with `format_percent` and
+//!   `format_braces`, [`json`]: what templates call
 //!
 //! Programs from strangers run here. Each step, each item and each few bytes of a string are paid
 //! for from one budget before they are made; nesting is limited in the source, in calls and in
-//! values.
+//! values; and the clock is the last limit.
 
 mod ast;
 mod attribute;
+mod budget;
 mod call;
 mod error;
 mod evaluate;
 mod filters;
+mod filters_number;
+mod filters_sequence;
+mod filters_text;
 mod format;
+mod format_braces;
+mod format_percent;
+#[cfg(test)]
+mod hostile;
 mod interpreter;
 mod iterate;
 mod json;
+mod key;
 mod lexer;
 mod methods;
 mod operate;
@@ -43,9 +53,9 @@ use chrono::NaiveDateTime;
 use indexmap::IndexMap;
 use serde_json::Value as Json;
 
+pub(super) use budget::Limits;
 pub(super) use error::{Error, Kind};
 use interpreter::Interpreter;
-pub(super) use interpreter::Limits;
 use value::{Callable, Function, Key, Scope, Value};
 
 /// A compiled template.

@@ -1,6 +1,7 @@
 //! Operators and comparisons, with Python's types: what Python refuses is an error here.
 
 use std::cmp::Ordering;
+use std::rc::Rc;
 
 use super::ast::{Comparison, Operator};
 use super::error::Error;
@@ -12,7 +13,8 @@ fn unsupported(operator: &str, left: &Value, right: &Value) -> Error {
     Error::failed(format!("`{operator}` does not take '{}' and '{}'", left.type_name(), right.type_name()))
 }
 
-fn too_large() -> Error {
+/// The error of an integer that does not fit.
+pub(super) fn too_large() -> Error {
     Error::failed("an integer has more than 127 bits")
 }
 
@@ -114,10 +116,68 @@ impl Interpreter<'_> {
         }
     }
 
-    /// Python's `==`.
+    /// Python's `==`. Each part that is compared is paid for.
     pub fn equal(&mut self, left: &Value, right: &Value) -> Result<bool, Error> {
-        self.charge_bytes(left.extent().bytes.min(right.extent().bytes))?;
-        Ok(left.equals(right))
+        self.charge(1)?;
+        match (left, right) {
+            (Value::Str(a), Value::Str(b)) => {
+                if a.text.len() != b.text.len() {
+                    return Ok(false);
+                }
+                self.charge_bytes(a.text.len())?;
+                Ok(a.text == b.text)
+            }
+            (Value::List(a), Value::List(b)) | (Value::Tuple(a), Value::Tuple(b)) => {
+                if a.items.len() != b.items.len() {
+                    return Ok(false);
+                }
+                for (a, b) in a.items.iter().zip(&b.items) {
+                    if !self.equal(a, b)? {
+                        return Ok(false);
+                    }
+                }
+                Ok(true)
+            }
+            (Value::Dict(a), Value::Dict(b)) => {
+                if a.items.len() != b.items.len() {
+                    return Ok(false);
+                }
+                for (key, value) in &a.items {
+                    self.charge_bytes(key.0.extent().bytes)?;
+                    let Some(other) = b.items.get(key) else { return Ok(false) };
+                    if !self.equal(value, other)? {
+                        return Ok(false);
+                    }
+                }
+                Ok(true)
+            }
+            (Value::View(a, kind), Value::View(b, other)) if !Rc::ptr_eq(a, b) => {
+                let comparable = *kind != "dict_values" && kind == other;
+                Ok(comparable && self.all_in(&a.items, &b.items)? && self.all_in(&b.items, &a.items)?)
+            }
+            (Value::Callable(_), Value::Callable(_)) => {
+                self.charge_bytes(left.extent().bytes.min(right.extent().bytes))?;
+                Ok(left.equals(right))
+            }
+            _ => Ok(left.equals(right)),
+        }
+    }
+
+    /// Whether all items are among the others.
+    fn all_in(&mut self, items: &[Value], others: &[Value]) -> Result<bool, Error> {
+        for item in items {
+            let mut found = false;
+            for other in others {
+                found = self.equal(item, other)?;
+                if found {
+                    break;
+                }
+            }
+            if !found {
+                return Ok(false);
+            }
+        }
+        Ok(true)
     }
 
     pub fn compare(&mut self, comparison: Comparison, left: &Value, right: &Value) -> Result<bool, Error> {
@@ -138,9 +198,12 @@ impl Interpreter<'_> {
     pub fn order(&mut self, left: &Value, right: &Value) -> Result<Option<Ordering>, Error> {
         left.defined()?;
         right.defined()?;
-        self.charge_bytes(left.extent().bytes.min(right.extent().bytes))?;
+        self.charge(1)?;
         match (left, right) {
-            (Value::Str(a), Value::Str(b)) => Ok(Some(a.text.cmp(&b.text))),
+            (Value::Str(a), Value::Str(b)) => {
+                self.charge_bytes(a.text.len().min(b.text.len()))?;
+                Ok(Some(a.text.cmp(&b.text)))
+            }
             (Value::List(a), Value::List(b)) | (Value::Tuple(a), Value::Tuple(b)) => {
                 for (a, b) in a.items.iter().zip(&b.items) {
                     if !self.equal(a, b)? {
@@ -164,7 +227,7 @@ impl Interpreter<'_> {
         match container {
             Value::Str(text) => match item {
                 Value::Str(part) => {
-                    self.charge_bytes(text.text.len())?;
+                    self.charge_search(&text.text, &part.text)?;
                     Ok(text.text.contains(&*part.text))
                 }
                 other => Err(Error::failed(format!("a string can't contain '{}'", other.type_name()))),
@@ -246,7 +309,7 @@ fn floor_divide(left: &Value, right: &Value) -> Result<Value, Error> {
         right,
         |a, b| {
             let quotient = a.checked_div(b)?;
-            Some(if a % b != 0 && (a < 0) != (b < 0) { quotient - 1 } else { quotient })
+            Some(if a % b != 0 && (a < 0) != (b < 0) { quotient.checked_sub(1)? } else { quotient })
         },
         |a, b| ((a - float_modulo(a, b)) / b).round(),
     )
@@ -263,7 +326,7 @@ fn modulo(left: &Value, right: &Value) -> Result<Value, Error> {
     }
     let integers = |a: i128, b: i128| {
         let rest = a.checked_rem(b).unwrap_or(0);
-        Some(if rest != 0 && (rest < 0) != (b < 0) { rest + b } else { rest })
+        Some(if rest != 0 && (rest < 0) != (b < 0) { rest.checked_add(b)? } else { rest })
     };
     arithmetic("%", left, right, integers, float_modulo)
 }

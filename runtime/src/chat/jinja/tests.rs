@@ -106,6 +106,7 @@ impl Interpreter<'_> {
             "callable" => matches!(value, Value::Callable(_) | Value::Loop(_) | Value::Undefined(_)),
             "lower" | "upper" => {
                 let text = self.stringify(value)?;
+                self.charge_bytes(text.len())?;
                 let wrong = if name == "lower" { char::is_uppercase } else { char::is_lowercase };
                 text.chars().any(|c| c.is_lowercase() || c.is_uppercase()) && !text.chars().any(wrong)
             }
@@ -127,7 +128,7 @@ impl Interpreter<'_> {
                     | Value::Namespace(_)
                     | Value::Callable(_)
             ),
-            _ => return Err(Error::failed(format!("there is no test `{name}`"))),
+            _ => return Err(Error::failed(format!("there is no test `{}`", super::text::shown(name)))),
         })
     }
 

@@ -1,5 +1,26 @@
 //! Python's view of characters, numbers and strings as text.
 
+/// The longest name that a message quotes.
+const MAX_SHOWN: usize = 64;
+
+/// A name as messages quote it: its beginning, where it is long.
+pub(super) fn shown(name: &str) -> String {
+    match name.len() > MAX_SHOWN {
+        true => format!("{}…", &name[..name.floor_char_boundary(MAX_SHOWN)]),
+        false => name.into(),
+    }
+}
+
+/// The text, or its first `most` bytes and an ellipsis.
+pub(super) fn cut(mut text: String, most: usize) -> String {
+    if text.len() > most {
+        text.truncate(text.floor_char_boundary(most));
+        text.push('…');
+        text.shrink_to_fit();
+    }
+    text
+}
+
 /// Python's `str.isspace` for one character.
 pub(super) fn is_space(character: char) -> bool {
     character.is_whitespace() || ('\x1c'..='\x1f').contains(&character)
@@ -34,8 +55,13 @@ pub(super) fn write_repr(out: &mut String, text: &str) {
 
 /// Python's `str.isprintable` for one character: what Rust's `Debug` leaves as it is.
 pub(super) fn is_printable(character: char) -> bool {
-    let quoted = matches!(character, '"' | '\'' | '\\');
-    quoted || character == ' ' || !is_space(character) && character.escape_debug().count() == 1 || is_mark(character)
+    if character.is_ascii() {
+        return matches!(character, ' '..='~');
+    }
+    if character.is_control() {
+        return false;
+    }
+    !is_space(character) && character.escape_debug().count() == 1 || is_mark(character)
 }
 
 /// Combining marks: `Debug` escapes those of `Grapheme_Extend`, Python does not.

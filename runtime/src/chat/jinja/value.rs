@@ -2,7 +2,6 @@
 //! that transformers renders in refuses what would change a list or a dictionary.
 
 use std::cell::{Cell, RefCell};
-use std::hash::{Hash, Hasher};
 use std::rc::Rc;
 use std::sync::Arc;
 
@@ -11,7 +10,11 @@ use indexmap::IndexMap;
 use super::ast::Macro;
 use super::error::Error;
 use super::iterate::{Generator, Loop};
-use super::text::{float_repr, write_repr};
+pub(super) use super::key::Key;
+use super::text::{cut, float_repr, write_repr};
+
+/// The longest message of an undefined value, in bytes.
+const MAX_MESSAGE: usize = 256;
 
 #[derive(Clone)]
 pub(super) enum Value {
@@ -78,10 +81,6 @@ impl Extent {
     }
 }
 
-/// A hashable value.
-#[derive(Clone)]
-pub(super) struct Key(pub Value);
-
 #[derive(Clone, Copy, PartialEq)]
 pub(super) struct Range {
     pub start: i128,
@@ -126,22 +125,31 @@ impl Scope {
         Rc::new(Self { values: RefCell::default(), parent })
     }
 
-    pub fn get(&self, name: &str) -> Option<Value> {
+    /// The value of a name here or in the scopes around, and how many names it was compared with.
+    pub fn find(&self, name: &str) -> (Option<Value>, usize) {
         let mut scope = self;
+        let mut compared = 0;
         loop {
-            if let Some((_, value)) = scope.values.borrow().iter().find(|(found, _)| **found == *name) {
-                return Some(value.clone());
+            let values = scope.values.borrow();
+            compared += 1 + values.len();
+            if let Some((_, value)) = values.iter().find(|(found, _)| **found == *name) {
+                return (Some(value.clone()), compared);
             }
-            scope = scope.parent.as_deref()?;
+            match scope.parent.as_deref() {
+                Some(parent) => scope = parent,
+                None => return (None, compared),
+            }
         }
     }
 
-    pub fn set(&self, name: &Arc<str>, value: Value) {
+    /// Sets a name here, and tells how many names it was compared with.
+    pub fn set(&self, name: &Arc<str>, value: Value) -> usize {
         let mut values = self.values.borrow_mut();
         match values.iter_mut().find(|(found, _)| found == name) {
             Some((_, old)) => *old = value,
             None => values.push((name.clone(), value)),
         }
+        values.len()
     }
 }
 
@@ -159,12 +167,15 @@ impl From<String> for Value {
 
 impl Range {
     pub fn get(self, index: usize) -> Value {
-        Value::Int(self.start + self.step * index as i128)
+        // No overflow: an index within the range gives a number between its bounds.
+        Value::Int(self.start.saturating_add(self.step.saturating_mul(index as i128)))
     }
 
     pub fn contains(self, number: i128) -> bool {
-        let steps = (number - self.start).checked_div(self.step).unwrap_or(-1);
-        (0..self.length as i128).contains(&steps) && self.start + self.step * steps == number
+        // Bounds lie within 127 bits of each other: a number further away is outside.
+        let Some(distance) = number.checked_sub(self.start) else { return false };
+        let (steps, rest) = (distance.checked_div(self.step), distance.checked_rem(self.step));
+        rest == Some(0) && steps.is_some_and(|steps| (0..self.length as i128).contains(&steps))
     }
 }
 
@@ -175,8 +186,9 @@ impl Dict {
 }
 
 impl Value {
+    /// A value that is undefined; `Interpreter::undefined` also charges for the message.
     pub fn undefined(message: impl Into<String>) -> Self {
-        Self::Undefined(Rc::new(Undefined { message: message.into() }))
+        Self::Undefined(Rc::new(Undefined { message: cut(message.into(), MAX_MESSAGE) }))
     }
 
     pub fn text(text: impl Into<Arc<str>>, safe: bool) -> Self {
@@ -214,8 +226,11 @@ impl Value {
             Self::Callable(callable) => match &**callable {
                 Callable::Method(value, _) | Callable::Joiner(value, _) => nested(value.extent()),
                 Callable::Cycler(items, _) => nested(items.extent),
-                Callable::Function(_) | Callable::Macro(..) => Extent { depth: 0, bytes: 16 },
+                Callable::Macro(definition, _) => Extent { depth: 0, bytes: 16 + definition.name.len() },
+                Callable::Function(_) => Extent { depth: 0, bytes: 16 },
             },
+            Self::Undefined(undefined) => Extent { depth: 0, bytes: 8 + undefined.message.len() },
+            Self::Range(_) => Extent { depth: 0, bytes: 40 },
             _ => Extent { depth: 0, bytes: 8 },
         }
     }
@@ -265,7 +280,7 @@ impl Value {
         }
     }
 
-    /// Python's `==`.
+    /// Python's `==`, for keys. `Interpreter::equal` does the same and charges for each part.
     pub fn equals(&self, other: &Self) -> bool {
         match (self, other) {
             (Self::Undefined(_), Self::Undefined(_)) | (Self::None, Self::None) => true,
@@ -368,7 +383,7 @@ impl Value {
                 out.push('}');
             }
             Self::Range(range) => {
-                let stop = range.start + range.step * range.length as i128;
+                let stop = range.start.saturating_add(range.step.saturating_mul(range.length as i128));
                 out.push_str(&format!("range({}, {stop}", range.start));
                 if range.step != 1 {
                     out.push_str(&format!(", {}", range.step));
@@ -409,27 +424,4 @@ fn write_items(out: &mut String, open: &str, items: &[Value], close: &str) {
         item.write_repr(out);
     }
     out.push_str(close);
-}
-
-impl PartialEq for Key {
-    fn eq(&self, other: &Self) -> bool {
-        self.0.equals(&other.0)
-    }
-}
-
-impl Eq for Key {}
-
-impl Hash for Key {
-    /// Equal numbers have one hash, whatever their type.
-    fn hash<H: Hasher>(&self, state: &mut H) {
-        match &self.0 {
-            Value::Str(text) => text.text.hash(state),
-            Value::Tuple(items) => items.items.iter().for_each(|item| Key(item.clone()).hash(state)),
-            other => match other.as_number() {
-                Some(0.0) => 0_u64.hash(state),
-                Some(number) => number.to_bits().hash(state),
-                None => other.type_name().hash(state),
-            },
-        }
-    }
 }
