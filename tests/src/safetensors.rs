@@ -96,6 +96,24 @@ impl Folder {
         Self { config, tokenizer: bytes_tokenizer(vocab), weights, dtype, shards: 1 }
     }
 
+    /// Adds biases to all projections.
+    #[must_use]
+    pub fn with_biases(mut self, seed: u64) -> Self {
+        let mut random = Random::new(seed);
+        let is_projection = |weight: &&Weight| weight.name.ends_with("_proj.weight");
+        let bias = |weight: &Weight| Weight {
+            name: weight.name.replace(".weight", ".bias"),
+            shape: vec![weight.shape[0]],
+            floats: (0..weight.shape[0]).map(|_| 0.1 * random.normal()).collect(),
+        };
+        let biases: Vec<Weight> = self.weights.iter().filter(is_projection).map(bias).collect();
+        self.weights.extend(biases);
+        for key in ["attention_bias", "mlp_bias"] {
+            self.config[key] = true.into();
+        }
+        self
+    }
+
     /// Writes the folder's files; the folder must be there.
     ///
     /// # Errors

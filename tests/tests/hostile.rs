@@ -263,8 +263,58 @@ fn variations_are_refused_by_key_and_value() {
         assert!(said.contains(&format!("`{key}` is {shown}, which is not supported")), "{said}");
         with(key, good).expect("it changes nothing");
     }
+    // Keys that are in no table, but whose names say what they do.
+    for (key, bad, shown, good) in [
+        ("llama.attention.logit_cap", f32(30.0), "30", f32(0.0)),
+        ("llama.residual_mult", f32(0.5), "0.5", f32(1.0)),
+        ("llama.embedding_multiplier", f32(12.0), "12", f32(1.0)),
+        ("llama.attn_scale", f32(0.5), "0.5", f32(0.125)),
+        ("llama.mup_alpha", f32(2.0), "2", f32(1.0)),
+    ] {
+        let said = with(key, bad).expect_err(key).to_string();
+        assert!(said.contains(&format!("`{key}` is {shown}, which is not supported")), "{said}");
+        assert_eq!(with(key, good).expect("it changes nothing").notes(), &[] as &[String], "{key}");
+    }
     with("llama.rope.scaling.finetuned", flag(true)).expect("it describes");
-    with("llama.foo", u32(7)).expect("whether it would change something can't be known");
+}
+
+/// Whether a key that is not known would change an answer can't be told: the model opens, and the key is named.
+#[test]
+fn unknown_keys_are_named() {
+    let notes = |builder: Builder| open(builder.build()).expect("it opens").notes().to_vec();
+    let one = Builder::llama().with("llama.attention.sink_scale", f32(3.0));
+    let said = "model.gguf: this key is not known and is ignored: llama.attention.sink_scale";
+    assert_eq!(notes(one.clone()), [said]);
+    let two = one.with("llama.foo", string("x\n"));
+    let said = "model.gguf: these keys are not known and are ignored: llama.attention.sink_scale, llama.foo";
+    assert_eq!(notes(two), [said]);
+    let many = (0..100).fold(Builder::llama(), |builder, i| builder.with(&format!("llama.foo{i}\n"), u32(1)));
+    let said = notes(many).join("\n");
+    assert!(said.len() < 300 && said.ends_with(" and 88 more") && said.contains(r"llama.foo11\n and"), "{said}");
+
+    // What llama.cpp's converter and its quantisation write.
+    let mut usual = Builder::llama();
+    for key in [
+        "general.file_type",
+        "general.quantization_version",
+        "general.base_model.count",
+        "general.size_label",
+        "quantize.imatrix.entries_count",
+        "tokenizer.ggml.add_space_prefix",
+        "llama.vocab_size",
+        "llama.attention.key_length",
+        "llama.attention.value_length",
+        "llama.rope.dimension_count",
+    ] {
+        usual = usual.with(key, u32(if key.contains("llama.vocab") { 32 } else { 64 }));
+    }
+    let usual = usual
+        .with("llama.expert_count", u32(0))
+        .with("llama.expert_used_count", u32(0))
+        .with("llama.attention.layer_norm_epsilon", f32(1e-5))
+        .with("llama.tensor_data_layout", string("Meta AI original pth"))
+        .with("quantize.imatrix.file", string("imatrix.gguf"));
+    assert_eq!(notes(usual), &[] as &[String]);
 }
 
 /// A sliding window changes nothing up to its length: the window is no longer.

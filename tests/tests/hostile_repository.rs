@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use godwit::Model;
+use godwit::{Examination, Model, RopeOverride};
 use godwit_tests::repository::{Files, Stored, safetensors, tiny_tensors, tokenizer, with_header};
 use serde_json::{Value, json};
 
@@ -77,6 +77,23 @@ fn cases() -> Vec<(&'static str, Files)> {
         ("residuals scaled", tiny().set("residual_multiplier", json!(0.22))),
         ("embeddings scaled", tiny().set("embedding_multiplier", json!(12))),
         ("logits scaled", tiny().set("logits_scaling", json!(8))),
+        ("residuals scaled, by another name", tiny().set("residual_mult", json!(0.22))),
+        ("embeddings scaled, by another name", tiny().set("embedding_mult", json!(12))),
+        ("attention with another scale, by another name", tiny().set("attn_scale", json!(0.5))),
+        ("scores of attention capped", tiny().set("attention_logit_cap", json!(30.0))),
+        ("maximal update parametrization", tiny().set("mup_alpha", json!(4))),
+        ("maximal update parametrization, as a flag", tiny().set("use_mup", json!(true))),
+        ("a scale that is a flag", tiny().set("residual_scale", json!(true))),
+        ("norms of another kind", tiny().set("norm_type", json!("layernorm"))),
+        ("no last norm", tiny().set("final_layernorm", json!(false))),
+        ("neighbours rotated together", tiny().set("rope_interleaved", json!(true))),
+        ("neighbours rotated together, in newer files", {
+            tiny().set("rope_parameters", json!({"rope_type": "default", "rope_theta": 1e4, "interleaved": true}))
+        }),
+        ("rotated vectors of another length", {
+            tiny().set("rope_scaling", json!({"rope_type": "linear", "factor": 2, "attn_factor": 0.5}))
+        }),
+        ("layers with keys of their own", tiny().set("per_layer_config", json!({"0": {"head_dim": 64}}))),
         ("experts", tiny().set("num_local_experts", json!(8))),
         ("attention that looks ahead", tiny().set("is_causal", json!(false))),
         ("layers of another kind", tiny().set("layer_types", json!(["full_attention", "sliding_attention"]))),
@@ -321,6 +338,72 @@ fn what_changes_nothing_passes() {
         }),
     ] {
         assert_eq!(files.open().map(|_| ()), Ok(()), "{name}");
+    }
+}
+
+/// Whether a key that is not known would change an answer can't be told: the model opens, and the key is named.
+#[test]
+fn unknown_keys_are_named() {
+    let notes = |files: Files| files.open().expect("a valid repository").notes().join("\n");
+    let unknown = Files::tiny()
+        .set("frobnicate", json!(0.5))
+        .set("apply_frob", json!(false))
+        .set("rope_scaling", json!({"rope_type": "linear", "factor": 2.0, "foo": 3}));
+    assert!(
+        notes(unknown.clone()).contains(
+            "config.json: these keys are not known and are ignored: frobnicate, apply_frob, rope_scaling.foo"
+        ),
+        "{}",
+        notes(unknown)
+    );
+    let newer = json!({"rope_type": "default", "rope_theta": 1e4, "foo": 3});
+    let said = notes(Files::tiny().set("rope_parameters", newer));
+    assert!(said.contains("config.json: this key is not known and is ignored: rope_parameters.foo"), "{said}");
+    let model = Files::tiny().set("frobnicate", json!([1])).open().expect("it opens");
+    let found = Examination::of(model.checkpoint(), &RopeOverride::default());
+    assert_eq!(found.unused_keys, ["config.json: frobnicate"]);
+}
+
+/// What published repositories say is known.
+#[test]
+fn usual_keys_are_known() {
+    let usual = [
+        // transformers 4 and 5, of Llama and SmolLM2.
+        json!({
+            "_name_or_path": "x", "architectures": ["LlamaForCausalLM"], "attention_bias": false,
+            "attention_dropout": 0.0, "bos_token_id": 1, "pad_token_id": 2, "head_dim": 32, "initializer_range": 0.02,
+            "is_llama_config": true, "mlp_bias": false, "pretraining_tp": 1, "rope_interleaved": false,
+            "rope_scaling": null, "torch_dtype": "bfloat16", "transformers_version": "4.42.3", "use_cache": true,
+            "transformers.js_config": {"kv_cache_dtype": {"q4f16": "float16"}},
+        }),
+        json!({
+            "dtype": "bfloat16", "transformers_version": "5.0.0", "rope_theta": null,
+            "rope_parameters": {"rope_theta": 10000.0, "rope_type": "default"}, "unsloth_fixed": true,
+            "unsloth_version": "2025.1.1", "layer_types": ["full_attention"], "max_window_layers": 28,
+            "sliding_window": null, "use_sliding_window": false,
+        }),
+        // Vicuna, Yi, TinyLlama and DeepSeek; all that transformers wrote before it left defaults out.
+        json!({
+            "max_sequence_length": 128, "unk_token_id": 0, "model_max_length": 128, "tokenizer_class": "LlamaTokenizer",
+            "temperature": 1.0, "top_p": 1.0, "top_k": 50, "do_sample": false, "num_beams": 1, "max_length": 20,
+            "bad_words_ids": null, "id2label": {"0": "LABEL_0"}, "label2id": {"LABEL_0": 0}, "return_dict": true,
+            "output_attentions": false, "output_hidden_states": false, "is_decoder": false, "torchscript": false,
+            "is_encoder_decoder": false, "pruned_heads": {}, "task_specific_params": null, "problem_type": null,
+            "tie_encoder_decoder": false, "chunk_size_feed_forward": 0, "use_bfloat16": false, "prefix": null,
+            "repetition_penalty": 1.0, "typical_p": 1.0, "_flash_attn_2_enabled": true, "add_cross_attention": false,
+        }),
+        // YaRN as its authors write it.
+        json!({
+            "rope_scaling": {
+                "type": "yarn", "factor": 4.0, "original_max_position_embeddings": 32, "finetuned": true,
+                "beta_fast": 32, "beta_slow": 1,
+            },
+        }),
+    ];
+    for keys in usual {
+        let entries = keys.as_object().expect("an object").iter();
+        let files = entries.fold(Files::tiny(), |files, (key, value)| files.set(key, value.clone()));
+        assert_eq!(files.open().expect("a valid repository").notes(), Files::tiny().open().expect("valid").notes());
     }
 }
 

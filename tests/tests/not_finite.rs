@@ -37,6 +37,8 @@ fn load(gpu: &Gpu, model: &Model) -> Result<Engine, Error> {
 #[test]
 fn weights_are_named_as_in_the_file() {
     let gpu = gpu(false);
+    let folder = || folder().with_biases(2);
+    assert_eq!(folder().weights.iter().filter(|weight| weight.name.ends_with(".bias")).count(), 7);
     for (number, weight) in folder().weights.iter().enumerate() {
         // In the last row, and in one that GGUF has in another place.
         let width = *weight.shape.last().expect("a shape");

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use godwit::{EngineOptions, Format, Message, Model, Sampling};
+use godwit::{EngineOptions, Examination, Format, Message, Model, RopeOverride, Sampling};
 use godwit_tests::compare::compare;
 use godwit_tests::model::{engine, fixture, session, smollm2};
 use godwit_tests::repository::export;
@@ -33,7 +33,8 @@ fn check(name: &str, bound: f64) -> (Model, Vec<f64>) {
     assert_eq!(model.sampling(), Sampling { temperature: 0.7, top_p: 0.8, ..Sampling::default() });
     let rendered = model.chat().and_then(|chat| chat.render(&[Message::user("ab")], false));
     assert_eq!(rendered.as_deref(), Ok("ab<|stop|>"));
-    assert_eq!(model.checkpoint().notes(), &[] as &[String]);
+    let seen = Examination::of(model.checkpoint(), &RopeOverride::default());
+    assert_eq!((seen.notes, seen.unused_keys), (Vec::new(), Vec::new()));
     (model, found)
 }
 

@@ -4,15 +4,18 @@
 use std::borrow::Cow;
 use std::collections::BTreeSet;
 use std::ops::Range;
+use std::path::Path;
 use std::sync::{Arc, Mutex};
 
 use godwit::checkpoint::Checkpoint;
 use godwit::format::{FormatError, Metadata, Tensor};
 use godwit::tokenizer::{Tokenizer, TokenizerError};
-use godwit::{EngineOptions, MemoryUse, Model};
+use godwit::{Engine, EngineOptions, MemoryUse, Model};
 use godwit_tests::compare::compare;
 use godwit_tests::model::{engine, fixture};
+use godwit_tests::safetensors::{Folder, Shape};
 use pollster::block_on;
+use safetensors::tensor::Dtype;
 
 const VOCAB: usize = 96;
 
@@ -92,17 +95,40 @@ impl Checkpoint for Watched {
     }
 }
 
+/// Loads a model, and checks that all of its tensors were read. Returns their names too.
+fn check_all_are_read(path: &Path) -> (Model, Engine, BTreeSet<String>) {
+    let inner = godwit::native::open_checkpoint(path).expect("it opens");
+    let watched = Arc::new(Watched { inner, read: Mutex::default() });
+    let model = Model::from_checkpoint(watched.clone()).expect("it opens");
+    let engine = engine(&model, &EngineOptions::default(), true);
+    let all: BTreeSet<String> = watched.tensors().iter().map(|tensor| tensor.name.clone()).collect();
+    assert_eq!(*watched.read.lock().expect("no reader panics"), all, "{}", path.display());
+    (model, engine, all)
+}
+
+/// The same of repositories, with biases and without.
+#[test]
+fn no_tensor_of_a_repository_is_left_unread() {
+    const SHAPE: Shape = Shape { layers: 2, heads: 2, kv_heads: 1, head_dim: 32, ffn: 96, vocab: 300, tied: false };
+    for (shape, biases) in [(SHAPE, false), (SHAPE, true), (Shape { tied: true, ..SHAPE }, false)] {
+        let mut repository = Folder::llama(shape, Dtype::BF16, 1);
+        if biases {
+            repository = repository.with_biases(2);
+        }
+        repository.shards = 3;
+        let folder = tempfile::tempdir().expect("a folder");
+        repository.write(folder.path()).expect("it is written");
+        let (_, _, all) = check_all_are_read(folder.path());
+        assert_eq!(all.len(), repository.weights.len());
+    }
+}
+
 /// A model that opens is read to its last tensor, and takes the memory that was estimated.
 #[test]
 fn no_tensor_is_left_unread() {
     for name in ["llama2", "llama3_1", "biased", "qkv_biased", "up_biased"] {
         let path = fixture(&format!("target/golden/shapes/{name}.gguf"));
-        let inner = godwit::native::open_checkpoint(&path).expect("it opens");
-        let watched = Arc::new(Watched { inner, read: Mutex::default() });
-        let model = Model::from_checkpoint(watched.clone()).expect("it opens");
-        let engine = engine(&model, &EngineOptions::default(), true);
-        let all: BTreeSet<String> = watched.tensors().iter().map(|tensor| tensor.name.clone()).collect();
-        assert_eq!(*watched.read.lock().expect("no reader panics"), all, "{name}");
+        let (model, engine, all) = check_all_are_read(&path);
         let session = block_on(engine.session()).expect("a session");
         let caps = engine.gpu().caps();
         let estimate = MemoryUse::estimate(&model, 128, engine.kv_format(), caps);

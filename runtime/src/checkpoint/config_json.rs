@@ -4,13 +4,14 @@ use std::f64::consts::TAU;
 
 use serde_json::{Map, Value as Json};
 
+use super::config_keys::{self, Meaning};
 use super::packed::{Layout, Packing};
 use crate::chat::TEMPLATE;
 use crate::format::{Fault, FormatError, Metadata, Value};
 use crate::model::{ConfigError, Neutral};
 
 /// What `config.json` calls GGUF's counts.
-const COUNTS: [(&str, &str); 8] = [
+pub(super) const COUNTS: [(&str, &str); 8] = [
     ("num_hidden_layers", "llama.block_count"),
     ("hidden_size", "llama.embedding_length"),
     ("intermediate_size", "llama.feed_forward_length"),
@@ -22,69 +23,6 @@ const COUNTS: [(&str, &str); 8] = [
 ];
 
 const EPSILON: &str = "llama.attention.layer_norm_rms_epsilon";
-
-/// Keys that change the forward pass in ways Godwit has no code for, and when they change nothing. GGUF's names are in the
-/// table of `model/variations.rs`.
-const VARIATIONS: [(&str, Neutral); 50] = [
-    ("hidden_act", Neutral::Words(&["silu", "swish"])),
-    ("hidden_activation", Neutral::Words(&["silu", "swish"])),
-    ("activation_function", Neutral::Words(&["silu", "swish"])),
-    ("position_embedding_type", Neutral::Words(&["rope", "rotary"])),
-    ("partial_rotary_factor", Neutral::Numbers(&[1.0])),
-    ("rotary_pct", Neutral::Numbers(&[1.0])),
-    ("rope_pct", Neutral::Numbers(&[1.0])),
-    ("alibi", Neutral::Off),
-    ("no_rope_layer_interval", Neutral::Off),
-    ("attention_multiplier", Neutral::AttentionScale),
-    ("attn_logit_softcapping", Neutral::Off),
-    ("final_logit_softcapping", Neutral::Off),
-    ("logit_softcap", Neutral::Off),
-    ("logit_scale", Neutral::Numbers(&[1.0])),
-    ("logits_scaling", Neutral::Numbers(&[1.0])),
-    ("lm_head_multiplier", Neutral::Numbers(&[1.0])),
-    ("residual_multiplier", Neutral::Numbers(&[1.0])),
-    ("residual_scale", Neutral::Numbers(&[1.0])),
-    ("embedding_multiplier", Neutral::Numbers(&[1.0])),
-    ("embedding_scale", Neutral::Numbers(&[1.0])),
-    ("key_multiplier", Neutral::Numbers(&[1.0])),
-    ("attention_in_multiplier", Neutral::Numbers(&[1.0])),
-    ("attention_out_multiplier", Neutral::Numbers(&[1.0])),
-    ("scale_emb", Neutral::Numbers(&[1.0])),
-    ("scale_depth", Neutral::Off),
-    ("clip_qkv", Neutral::Off),
-    ("qk_norm", Neutral::Off),
-    ("use_qk_norm", Neutral::Off),
-    ("qk_layernorm", Neutral::Off),
-    ("attention_chunk_size", Neutral::Off),
-    ("attn_temperature_tuning", Neutral::Off),
-    ("is_causal", Neutral::On),
-    ("use_bidirectional_attention", Neutral::Off),
-    ("parallel_attn", Neutral::Off),
-    ("use_parallel_residual", Neutral::Off),
-    ("is_encoder_decoder", Neutral::Off),
-    ("add_cross_attention", Neutral::Off),
-    ("pruned_heads", Neutral::Off),
-    ("num_experts", Neutral::Off),
-    ("num_local_experts", Neutral::Off),
-    ("n_routed_experts", Neutral::Off),
-    ("moe_num_experts", Neutral::Off),
-    ("num_nextn_predict_layers", Neutral::Off),
-    ("num_kv_shared_layers", Neutral::Off),
-    ("q_lora_rank", Neutral::Off),
-    ("kv_lora_rank", Neutral::Off),
-    ("text_config", Neutral::Off),
-    ("vision_config", Neutral::Off),
-    ("audio_config", Neutral::Off),
-    ("compression_config", Neutral::Off),
-];
-
-/// Keys of `rope_scaling` that change the frequencies in ways Godwit has no code for.
-const ROPE_VARIATIONS: [(&str, Neutral); 4] = [
-    ("partial_rotary_factor", Neutral::Numbers(&[1.0])),
-    ("short_factor", Neutral::Off),
-    ("long_factor", Neutral::Off),
-    ("mrope_section", Neutral::Off),
-];
 
 /// The classes that are Llama with its output head.
 const CLASSES: [&str; 2] = ["LlamaForCausalLM", "LLaMAForCausalLM"];
@@ -99,7 +37,7 @@ const SAMPLING: [(&str, &str); 5] = [
 ];
 
 /// What `rope_scaling` calls GGUF's numbers.
-const STRETCHES: [(&str, &str); 5] = [
+pub(super) const STRETCHES: [(&str, &str); 5] = [
     ("factor", "llama.rope.scaling.factor"),
     ("low_freq_factor", "llama.rope.scaling.low_freq_factor"),
     ("high_freq_factor", "llama.rope.scaling.high_freq_factor"),
@@ -232,6 +170,8 @@ pub(super) struct Settings {
     pub packing: Option<Packing>,
     /// What no code computes.
     pub obstacles: Vec<ConfigError>,
+    /// Keys of `config.json` that are not known, with those of the objects that they are in.
+    pub unknown: Vec<String>,
     /// Where the files contradict themselves, and what was made of it.
     pub notes: Vec<String>,
 }
@@ -244,6 +184,7 @@ impl Settings {
             tied: config.bool("tie_word_embeddings")?.unwrap_or(false),
             packing: None,
             obstacles: Vec::new(),
+            unknown: Vec::new(),
             notes: Vec::new(),
         };
         all.metadata.insert("general.architecture".into(), Value::String("llama".into()));
@@ -287,7 +228,7 @@ impl Settings {
         self.take(ours, file, theirs, Ok(Some(value)));
     }
 
-    /// Keys that change the forward pass in ways Godwit has no code for.
+    /// Refuses keys that change the forward pass in ways Godwit has no code for, and keeps those that are not known.
     fn refuse_variations(&mut self, config: &JsonFile) {
         let refuse = |key: &str, value: String, known: String| ConfigError::Unsupported {
             file: config.name.clone(),
@@ -305,9 +246,11 @@ impl Settings {
         let head_dim = number("head_dim")
             .or_else(|| Some((number("hidden_size")? / number("num_attention_heads")?).floor()))
             .filter(|dim| dim.is_finite());
-        for (key, neutral) in &VARIATIONS {
-            if let Some(value) = config.root.get(*key).filter(|value| changes(value, neutral, head_dim)) {
-                self.obstacles.push(refuse(key, shown(value), neutral.known()));
+        for (key, value) in config.entries() {
+            match config_keys::of_config(key, value, head_dim) {
+                Meaning::Harmless => {}
+                Meaning::Variation(known) => self.obstacles.push(refuse(key, shown(value), known)),
+                Meaning::Unknown => self.unknown.push(key.into()),
             }
         }
         // Gemma's way to write the scale of attention.
@@ -365,10 +308,15 @@ impl Settings {
             ));
         }
         let Some(scaling) = scaling else { return };
-        for (key, neutral) in &ROPE_VARIATIONS {
-            if let Some(value) = scaling.root.get(*key).filter(|value| changes(value, neutral, None)) {
-                let (file, key, value) = (config.name.clone(), scaling.own(key), shown(value));
-                self.obstacles.push(ConfigError::Unsupported { file, key, value, known: neutral.known() });
+        for (key, value) in scaling.entries() {
+            let own = scaling.own(key);
+            match config_keys::of_rope(key, value) {
+                Meaning::Harmless => {}
+                Meaning::Variation(known) => {
+                    let (file, value) = (config.name.clone(), shown(value));
+                    self.obstacles.push(ConfigError::Unsupported { file, key: own, value, known });
+                }
+                Meaning::Unknown => self.unknown.push(own),
             }
         }
         const TYPE: &str = "llama.rope.scaling.type";
@@ -503,13 +451,15 @@ fn is_off(value: &Json) -> bool {
 }
 
 /// Whether a value changes the forward pass.
-fn changes(value: &Json, neutral: &Neutral, head_dim: Option<f64>) -> bool {
+pub(super) fn changes(value: &Json, neutral: &Neutral, head_dim: Option<f64>) -> bool {
     let number = match value {
         Json::Null => return false,
         Json::Bool(on) => Some(f64::from(u8::from(*on))),
         other => other.as_f64(),
     };
     let admitted = match (neutral, number, value.as_str()) {
+        // A flag is no factor.
+        (Neutral::Numbers(_), ..) if value.is_boolean() => is_off(value),
         (Neutral::Words(words), _, Some(word)) => words.contains(&word),
         (Neutral::Off, None, _) => is_off(value),
         (_, Some(number), _) => neutral.admits(number, head_dim),

@@ -4,6 +4,7 @@
 //! order. GGUF files are one; a Hugging Face repository is read as one. Whoever uses a model never asks which it is.
 
 mod config_json;
+mod config_keys;
 mod packed;
 mod repository;
 mod safetensors;
@@ -40,7 +41,7 @@ pub trait Checkpoint: Send + Sync {
     /// When the range goes beyond the tensor's end or the file can't be read.
     fn data(&self, tensor: &Tensor, range: Range<u64>) -> Result<Cow<'_, [u8]>, FormatError>;
 
-    /// Where a row of a tensor is in the files, for people.
+    /// Where a row of a tensor is in the files, for people. Of a vector, `row` is the index of a weight.
     fn place(&self, tensor: &Tensor, row: u64) -> Place {
         let file = self.files().get(tensor.part).copied().unwrap_or_default().to_owned();
         Place { file, tensor: self.own_name(&tensor.name), row }
@@ -93,6 +94,11 @@ pub trait Checkpoint: Send + Sync {
         &[]
     }
 
+    /// Hyperparameters that are not known and that [`Checkpoint::metadata`] lacks, as the files name them.
+    fn unknown_keys(&self) -> &[UnknownKey] {
+        &[]
+    }
+
     /// Checks what only a reading of many weights can tell. Whoever uses the weights asks first.
     ///
     /// # Errors
@@ -114,8 +120,17 @@ pub struct Place {
     pub file: String,
     /// The tensor's name there.
     pub tensor: String,
-    /// The row there.
+    /// The row there; of a vector, the index of a weight.
     pub row: u64,
+}
+
+/// A hyperparameter that is not known, and ignored.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct UnknownKey {
+    /// The file.
+    pub file: String,
+    /// The key there, with those of the objects that it is in.
+    pub key: String,
 }
 
 /// Checks that weights are finite: whole rows of a tensor, from `first` on.
@@ -132,9 +147,19 @@ pub(crate) fn check_finite(
         return Ok(());
     }
     let Some((at, value)) = tensor.format.first_not_finite(stored) else { return Ok(()) };
-    let width = tensor.shape.first().copied().unwrap_or(1).max(1);
-    let Place { file, tensor, row } = checkpoint.place(tensor, first + at as u64 / width);
-    Err(FormatError::tensor(file, tensor, Fault::NotFinite { row, index: at as u64 % width, value }))
+    let at = at as u64;
+    let (row, index, Place { file, tensor, .. }) = match tensor.shape[..] {
+        [_] => {
+            let place = checkpoint.place(tensor, at);
+            (0, place.row, place)
+        }
+        _ => {
+            let width = tensor.shape.first().copied().unwrap_or(1).max(1);
+            let place = checkpoint.place(tensor, first + at / width);
+            (place.row, at % width, place)
+        }
+    };
+    Err(FormatError::tensor(file, tensor, Fault::NotFinite { row, index, value }))
 }
 
 impl Checkpoint for Gguf {

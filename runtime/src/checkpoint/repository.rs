@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use super::config_json::{JsonFile, Settings};
 use super::packed::{self, Packed, Packing};
 use super::safetensors::{self, Stored};
-use super::{Checkpoint, Place};
+use super::{Checkpoint, Place, UnknownKey};
 use crate::chat::{TEMPLATE, TOKENS};
 use crate::error::Error;
 use crate::format::{Fault, FormatError, Identity, Metadata, Source, Subject, Tensor, Value, slice};
@@ -66,6 +66,7 @@ pub struct Repository {
     /// An output head that is there, though the embedding serves as one.
     tied_head: Option<Tensor>,
     obstacles: Vec<Error>,
+    unknown_keys: Vec<UnknownKey>,
     /// Matrices that are quantised in the files, by GGUF's names.
     packed: HashMap<String, Packed>,
     heads: u64,
@@ -114,7 +115,8 @@ impl Repository {
             }
         }
         let (shards, stored) = shards(name, weights, json(INDEX)?)?;
-        let Settings { metadata, tied, packing, obstacles, notes } = settings;
+        let Settings { metadata, tied, packing, obstacles, unknown, notes } = settings;
+        let unknown_keys = unknown.into_iter().map(|key| UnknownKey { file: CONFIG.into(), key }).collect();
         let mut obstacles: Vec<Error> = obstacles.into_iter().map(Error::from).collect();
         if packing.is_none()
             && obstacles.is_empty()
@@ -139,6 +141,7 @@ impl Repository {
             unnamed: Vec::new(),
             tied_head: None,
             obstacles,
+            unknown_keys,
             packed: packed.into_iter().map(|packed| (packed.tensor.name.clone(), packed)).collect(),
             heads,
             kv_heads,
@@ -273,7 +276,8 @@ impl Repository {
         };
         // Shapes that contradict the heads are refused before the weights are loaded.
         let rows = Self::rows(tensor);
-        (heads > 0 && rows.is_multiple_of(2 * heads)).then_some(heads)
+        let halves = heads.checked_mul(2).filter(|&halves| halves > 0)?;
+        (rows > 0 && rows.is_multiple_of(halves)).then_some(heads)
     }
 
     /// Rows of a tensor that has an order of rows: those of a matrix, the floats of a bias.
@@ -368,13 +372,13 @@ impl Checkpoint for Repository {
     }
 
     fn place(&self, tensor: &Tensor, row: u64) -> Place {
-        let (rows, shard) = (tensor.shape.get(1).copied().unwrap_or(1), self.shards.get(tensor.part));
+        let shard = self.shards.get(tensor.part);
         let stored = shard.and_then(|shard| safetensors::tensors(shard.as_ref(), tensor.part).ok());
         let own = stored.into_iter().flatten().find(|stored| stored.offset == tensor.offset);
         Place {
             file: shard.map_or_else(|| self.name.clone(), |shard| shard.name().into()),
             tensor: own.map_or_else(|| tensor.name.clone(), |stored| stored.name),
-            row: Self::stored_row(row, rows, self.rotated_heads(tensor)),
+            row: Self::stored_row(row, Self::rows(tensor), self.rotated_heads(tensor)),
         }
     }
 
@@ -432,6 +436,10 @@ impl Checkpoint for Repository {
 
     fn notes(&self) -> &[String] {
         &self.notes
+    }
+
+    fn unknown_keys(&self) -> &[UnknownKey] {
+        &self.unknown_keys
     }
 
     fn check_weights(&self) -> Result<(), Error> {

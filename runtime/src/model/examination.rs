@@ -3,7 +3,7 @@
 use super::rope::RopeOverride;
 use super::tensors::{self, Unused};
 use super::{Config, variations};
-use crate::checkpoint::Checkpoint;
+use crate::checkpoint::{Checkpoint, UnknownKey};
 use crate::error::Error;
 use crate::format::FormatError;
 use crate::sampling::Recommended;
@@ -18,7 +18,7 @@ pub struct Examination {
     pub obstacles: Vec<Error>,
     /// Tensors that are not used and change nothing, by the names of the files.
     pub unused_tensors: Vec<String>,
-    /// Hyperparameters that nothing knows, by the names of the files.
+    /// Hyperparameters that are not known: a GGUF file's by their keys, a repository's as `config.json: key`.
     pub unused_keys: Vec<String>,
     /// Recommendations that make no sense, and are not used.
     pub unused_values: Vec<FormatError>,
@@ -35,7 +35,12 @@ impl Examination {
             all.obstacles.push(error.into());
             return all;
         }
-        all.unused_keys = variations::unknown_keys(meta);
+        let mut unknown = variations::unknown_keys(meta);
+        all.unused_keys = unknown.iter().map(|unknown| unknown.key.clone()).collect();
+        all.unused_keys
+            .extend(checkpoint.unknown_keys().iter().map(|UnknownKey { file, key }| format!("{file}: {key}")));
+        unknown.extend_from_slice(checkpoint.unknown_keys());
+        all.notes.extend(unknown.chunk_by(|a, b| a.file == b.file).map(unknown_keys));
         all.obstacles.extend_from_slice(checkpoint.obstacles());
         all.obstacles.extend(variations::of_metadata(meta).into_iter().map(Error::from));
         match Config::numbers(checkpoint, rope) {
@@ -64,6 +69,19 @@ impl Examination {
             self.obstacles.push(Error::TensorsUnused { file, names: unsupported });
         }
         self.obstacles.extend(tensors::check(checkpoint, &expected).err());
+    }
+}
+
+/// What is said of a file's keys that are not known.
+fn unknown_keys(keys: &[UnknownKey]) -> String {
+    const SHOWN: usize = 12;
+    let file = keys.first().map_or("", |unknown| unknown.file.as_str());
+    let names: Vec<String> = keys.iter().take(SHOWN).map(|unknown| unknown.key.escape_debug().to_string()).collect();
+    let names = names.join(", ");
+    match keys.len() {
+        1 => format!("{file}: this key is not known and is ignored: {names}"),
+        2..=SHOWN => format!("{file}: these keys are not known and are ignored: {names}"),
+        all => format!("{file}: these keys are not known and are ignored: {names} and {} more", all - SHOWN),
     }
 }
 

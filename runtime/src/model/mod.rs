@@ -30,7 +30,7 @@ pub(crate) use kv::{Kv, Part};
 pub(crate) use llama::{Llama, Pass, SCORED, Scratch};
 pub use rope::{RopeOverride, RopeStretch};
 pub(crate) use tensors::{has_gate_biases, used_tensors};
-pub(crate) use variations::Neutral;
+pub(crate) use variations::{Neutral, neutral_by_name};
 pub(crate) use weights::Loader;
 pub use weights::Progress;
 pub(crate) use weights_hash::{TensorHashes, WeightsHash};

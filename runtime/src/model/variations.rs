@@ -1,7 +1,7 @@
 //! What a file is, and which variations of the architecture it asks for: those without code are refused by key and value.
 
 use super::config::ConfigError;
-use crate::checkpoint::Checkpoint;
+use crate::checkpoint::{Checkpoint, UnknownKey};
 use crate::format::{Fault, Metadata, Value};
 
 const TYPE: &str = "general.type";
@@ -48,8 +48,28 @@ impl Neutral {
     }
 }
 
+/// When a hyperparameter that no table holds changes nothing, if its name says what it scales or caps. Takes GGUF's keys
+/// and those of `config.json`.
+pub(crate) fn neutral_by_name(key: &str) -> Option<Neutral> {
+    let key = key.to_ascii_lowercase();
+    let contains = |parts: &[&str]| parts.iter().any(|part| key.contains(part));
+    let ends = |parts: &[&str]| parts.iter().any(|part| key.ends_with(part));
+    if contains(&["softcap", "soft_cap", "logit_cap", "logits_cap"]) {
+        Some(Neutral::Off)
+    } else if ends(&["_mult", "_multiplier", "_multipliers"]) {
+        Some(Neutral::Numbers(&[1.0]))
+    } else if ends(&["attn_scale", "attention_scale", "softmax_scale"]) {
+        Some(Neutral::AttentionScale)
+    } else if key.split(['.', '_']).any(|word| word == "mup") {
+        // Maximal update parametrization: factors of embeddings, residuals, attention and logits.
+        Some(Neutral::Numbers(&[0.0, 1.0]))
+    } else {
+        None
+    }
+}
+
 /// GGUF's keys (after `llama.`) that change the forward pass.
-const KEYS: [(&str, Neutral); 28] = [
+const KEYS: [(&str, Neutral); 29] = [
     ("expert_count", Neutral::Off),
     ("expert_used_count", Neutral::Off),
     ("nextn_predict_layers", Neutral::Off),
@@ -64,6 +84,7 @@ const KEYS: [(&str, Neutral); 28] = [
     ("attention.output_scale", Neutral::Numbers(&[0.0, 1.0])),
     ("attention.value_scale", Neutral::Numbers(&[0.0, 1.0])),
     ("attention.chunk_size", Neutral::Off),
+    ("attention.shared_kv_layers", Neutral::Off),
     ("attn_logit_softcapping", Neutral::Off),
     ("final_logit_softcapping", Neutral::Off),
     ("router_logit_softcapping", Neutral::Off),
@@ -81,7 +102,7 @@ const KEYS: [(&str, Neutral); 28] = [
 ];
 
 /// Keys (after `llama.`) that are read, or that describe a model and change nothing.
-const HARMLESS: [&str; 31] = [
+const HARMLESS: [&str; 38] = [
     "block_count",
     "embedding_length",
     "feed_forward_length",
@@ -94,6 +115,7 @@ const HARMLESS: [&str; 31] = [
     "attention.layer_norm_rms_epsilon",
     "attention.layer_norm_epsilon",
     "attention.sliding_window",
+    "attention.sliding_window_pattern",
     "rope.dimension_count",
     "rope.freq_base",
     "rope.scale_linear",
@@ -114,6 +136,12 @@ const HARMLESS: [&str; 31] = [
     "expert_feed_forward_length",
     "leading_dense_block_count",
     "interleave_moe_layer_step",
+    "moe_every_n_layers",
+    "expert_group_used_count",
+    "expert_shared_feed_forward_length",
+    "expert_weights_scale",
+    "expert_weights_norm",
+    "expert_gating_func",
 ];
 
 /// Refuses what is no whole Llama model, by what it is.
@@ -155,7 +183,9 @@ pub(crate) fn of_metadata(meta: &Metadata) -> Vec<ConfigError> {
     let head_dim = number("attention.key_length").or_else(|| {
         Some((number("embedding_length")? / number("attention.head_count")?).floor()).filter(|dim| dim.is_finite())
     });
-    KEYS.iter().filter_map(|(key, neutral)| of_key(meta, &format!("llama.{key}"), neutral, head_dim)).collect()
+    let listed = KEYS.iter().filter_map(|(key, neutral)| of_key(meta, &format!("llama.{key}"), neutral, head_dim));
+    let named = unlisted(meta).filter_map(|key| of_key(meta, key, &neutral_by_name(key)?, head_dim));
+    listed.chain(named).collect()
 }
 
 fn of_key(meta: &Metadata, key: &str, neutral: &Neutral, head_dim: Option<f64>) -> Option<ConfigError> {
@@ -184,11 +214,16 @@ fn of_key(meta: &Metadata, key: &str, neutral: &Neutral, head_dim: Option<f64>) 
     Some(ConfigError::Unsupported { file, key, value, known: neutral.known() })
 }
 
-/// Keys of hyperparameters that nothing knows: whether they would change an answer can't be told.
-pub(crate) fn unknown_keys(meta: &Metadata) -> Vec<String> {
-    let unknown = |key: &&str| {
+/// Keys of hyperparameters in GGUF's keys that are in no table.
+fn unlisted(meta: &Metadata) -> impl Iterator<Item = &str> {
+    meta.iter().map(|(key, _)| key).filter(|key| {
         let own = key.strip_prefix("llama.").filter(|own| !own.is_empty());
         own.is_some_and(|own| !HARMLESS.contains(&own) && !KEYS.iter().any(|(known, _)| *known == own))
-    };
-    meta.iter().map(|(key, _)| key).filter(unknown).map(|key| meta.origin(key).to_owned()).collect()
+    })
+}
+
+/// Hyperparameters in GGUF's keys that are not known. Whether they would change an answer can't be told.
+pub(crate) fn unknown_keys(meta: &Metadata) -> Vec<UnknownKey> {
+    let unknown = unlisted(meta).filter(|key| neutral_by_name(key).is_none());
+    unknown.map(|key| UnknownKey { file: meta.origin_file(key).into(), key: meta.origin(key).into() }).collect()
 }
