@@ -52,14 +52,17 @@ const at = (tab) => ({
     await this.send(text);
     await this.grows();
   },
-  /** Waits until more of the last reply has come. */
-  grows: () =>
-    tab.evaluate(async () => {
-      const last = () =>
-        document.querySelector("#messages > .assistant:last-child .body")?.textContent.length ?? 0;
-      const before = last();
-      while (last() < before + 10) await new Promise((resolve) => setTimeout(resolve, 20));
-    }),
+  /** Waits until more of the last reply has come; not for ever, as a reply may end before. */
+  async grows() {
+    const selector = "#messages > .assistant:last-child .body";
+    const length = (selector) => document.querySelector(selector)?.textContent.length ?? 0;
+    const before = await tab.evaluate(length, selector);
+    await tab.waitForFunction(
+      ([selector, least]) =>
+        (document.querySelector(selector)?.textContent.length ?? 0) >= least,
+      [selector, before + 10],
+    );
+  },
   tool: (name, nth = -1) => tab.getByRole("button", { name, exact: true }).nth(nth).click(),
   open: (title) =>
     tab.locator("#chat-list").getByRole("button", { name: title, exact: true }).click(),
