@@ -42,7 +42,6 @@ fn cases() -> Vec<(&'static str, Vec<u8>)> {
         ("string of u64::MAX bytes", set("x", Field(8, u64::MAX.to_le_bytes().to_vec()))),
         ("string of 500 MB", set("x", Field(8, 500_000_000_u64.to_le_bytes().to_vec()))),
         ("a needed string that is not UTF-8", set("general.architecture", latin1())),
-        ("tokens that are not UTF-8", set("tokenizer.ggml.tokens", array(8, 1, latin1().1))),
         ("array of u64::MAX numbers", set("x", array(4, u64::MAX, vec![0; 8]))),
         ("array of 2^61 u64", set("x", array(10, 1 << 61, vec![0; 8]))),
         ("array of 2^62 empty strings", set("x", array(8, 1 << 62, vec![0; 8]))),
@@ -142,6 +141,8 @@ fn odd_tokens_are_said() {
     };
     let tokens = |texts: &[&str]| notes("tokenizer.ggml.tokens", strings(texts));
     assert!(tokens(&["a", "b", "a"]).contains("0 and 2 (\"a\")"));
+    let damaged = notes("tokenizer.ggml.tokens", array(8, 2, [string("a").1, latin1().1].concat()));
+    assert!(damaged.contains("the text of 1 tokens, from 1, is not valid UTF-8"), "{damaged}");
     let many: Vec<String> = (0..34).map(|i| format!("t{i}")).collect();
     let beyond = notes("tokenizer.ggml.tokens", strings(&many));
     assert!(beyond.contains("2 of 34 tokens are beyond the embedding's 32 rows, such as \"t32\" (32)"), "{beyond}");

@@ -8,7 +8,7 @@ use thiserror::Error;
 use super::rope::{RopeOverride, RopeStretch};
 use super::variations;
 use crate::checkpoint::Checkpoint;
-use crate::format::{FormatError, Metadata};
+use crate::format::{FormatError, Metadata, Value};
 
 /// The name of the tensor that holds one divisor per rotary frequency.
 pub const ROPE_FACTORS: &str = "rope_freqs.weight";
@@ -315,7 +315,11 @@ impl Keys<'_> {
     /// The size of the vocabulary: the embedding's, or what the metadata says where there is none.
     fn vocab(&self, checkpoint: &dyn Checkpoint, width: u32) -> Result<u32, ConfigError> {
         let key = "vocab_size";
-        let tokens = self.meta.strings("tokenizer.ggml.tokens")?.map(|tokens| tokens.len() as u64);
+        // The tokenizer checks what they are.
+        let tokens = match self.meta.get("tokenizer.ggml.tokens") {
+            Some(Value::Array(tokens)) => Some(tokens.len() as u64),
+            _ => None,
+        };
         let given = self.meta.u64(&Self::name(key))?;
         let mut vocab = given.or(tokens);
         if let Some(embedding) = checkpoint.tensor(EMBEDDING) {

@@ -8,7 +8,7 @@ use super::normalize::Normalizer;
 use super::split::Splitter;
 use super::vocab::{Kind, LOW_LINE, Scheme, VocabParts};
 use super::{Tokenizer, TokenizerError};
-use crate::format::{Metadata, Value};
+use crate::format::{Array, Metadata, Value};
 
 pub(super) const MODEL: &str = "tokenizer.ggml.model";
 pub(super) const PRE: &str = "tokenizer.ggml.pre";
@@ -72,7 +72,7 @@ impl GgufVocab {
         let (byte_level, sentence_piece) = (is("gpt2"), is("llama"));
         Ok(Self {
             pre: if byte_level { m.string(PRE)?.map(str::to_owned) } else { None },
-            tokens: m.strings(TOKENS)?.map(<[String]>::to_vec),
+            tokens: token_texts(m)?,
             types: m.i32s(TYPES)?,
             scores: if sentence_piece { m.f32s(SCORES)? } else { None },
             merges: match m.strings(MERGES) {
@@ -118,7 +118,11 @@ impl Tokenizer {
 /// What a GGUF file says of its tokenizer.
 pub(super) fn gguf_parts(metadata: &Metadata) -> Result<VocabParts, TokenizerError> {
     let vocab = GgufVocab::read(metadata)?;
-    let Some(json) = metadata.string(HUGGING_FACE).ok().flatten() else { return vocab.try_into() };
+    let Some(json) = metadata.string(HUGGING_FACE).ok().flatten() else {
+        let mut parts = VocabParts::try_from(vocab)?;
+        parts.notes.extend(damaged_texts(metadata));
+        return Ok(parts);
+    };
     match read_parts(json.as_bytes(), None, &vocab.named_ends()) {
         Ok(mut parts) => {
             // Files of other tools may name fewer tokens than their own keys do.
@@ -230,6 +234,24 @@ fn given_merges(merges: &[String], tokens: &[String]) -> Result<Vec<(String, Str
         Ok((left, right))
     };
     merges.iter().enumerate().map(merge).collect()
+}
+
+/// The text of each token. Bytes that are no UTF-8 become U+FFFD.
+fn token_texts(metadata: &Metadata) -> Result<Option<Vec<String>>, TokenizerError> {
+    match metadata.get(TOKENS) {
+        Some(Value::Array(Array::Bytes(texts))) => {
+            Ok(Some(texts.iter().map(|text| String::from_utf8_lossy(text).into_owned()).collect()))
+        }
+        _ => Ok(metadata.strings(TOKENS)?.map(<[String]>::to_vec)),
+    }
+}
+
+/// Names the tokens whose text is no UTF-8.
+fn damaged_texts(metadata: &Metadata) -> Option<String> {
+    let Some(Value::Array(Array::Bytes(texts))) = metadata.get(TOKENS) else { return None };
+    let damaged = texts.iter().enumerate().filter(|(_, text)| std::str::from_utf8(text).is_err());
+    let (first, _) = damaged.clone().next()?;
+    Some(format!("`{TOKENS}`: the text of {} tokens, from {first}, is not valid UTF-8", damaged.count()))
 }
 
 fn required<T>(key: &str, value: Option<T>) -> Result<T, TokenizerError> {
