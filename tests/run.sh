@@ -4,7 +4,12 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
-step() { printf '\n== %s\n' "$*"; }
+# Says what comes, and how long the step before took.
+step() {
+  [ -z "${began:-}" ] || printf '   (%d min %02d s)\n' $(((SECONDS - began) / 60)) $(((SECONDS - began) % 60))
+  began=$SECONDS
+  printf '\n== %s\n' "$*"
+}
 SWIFTSHADER=/usr/lib/chromium/vk_swiftshader_icd.json
 
 step "what the tests need"
@@ -45,4 +50,4 @@ web/build.sh
 step "the web page and package in Chromium"
 node --test --test-concurrency=1 web/tests/*.test.mjs
 
-step "all passed"
+step "all passed, in $((SECONDS / 60)) min"
