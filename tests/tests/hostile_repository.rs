@@ -425,6 +425,14 @@ fn values_are_errors_where_they_are_used() {
     let sampling = model.sampling();
     assert_eq!((sampling.temperature, sampling.top_k, sampling.top_p), (1.0, 0, 0.9));
 
+    let ignored = |json: &str| generation(json).notes().iter().find(|note| note.contains("ignored")).cloned();
+    let plain = r#"{"num_beams": 1, "typical_p": 1.0, "bad_words_ids": null, "min_length": 0, "max_length": 20}"#;
+    assert_eq!(ignored(plain), None);
+    let said = ignored(r#"{"num_beams": 4, "no_repeat_ngram_size": 3, "suppress_tokens": [7]}"#);
+    let expected = "repo/generation_config.json: not supported, and ignored when tokens are chosen: \
+                    num_beams, no_repeat_ngram_size, suppress_tokens";
+    assert_eq!(said.as_deref(), Some(expected));
+
     let template = |json: &str| {
         let files = Files::tiny().with("tokenizer_config.json", format!(r#"{{"chat_template": {json}}}"#));
         files.open().expect("it opens").chat().map(|_| ()).map_err(|error| error.to_string())

@@ -394,6 +394,15 @@ impl Settings {
     /// Reads `generation_config.json`: how tokens are chosen.
     pub(super) fn generation(&mut self, file: &JsonFile) {
         const TEMPERATURE: &str = "general.sampling.temp";
+        let ignored = file.root.iter().filter(|(key, value)| config_keys::changes_choice(key, value));
+        let ignored: Vec<&str> = ignored.map(|(key, _)| key.as_str()).collect();
+        if !ignored.is_empty() {
+            self.notes.push(format!(
+                "{}: not supported, and ignored when tokens are chosen: {}",
+                file.name,
+                ignored.join(", ")
+            ));
+        }
         match file.bool("do_sample") {
             Ok(Some(false)) => self.insert(TEMPERATURE, file, "do_sample", Value::F64(0.0)),
             Ok(_) => {}

@@ -315,6 +315,39 @@ const HARMLESS: [&str; 145] = [
     "keys_to_ignore_at_inference",
 ];
 
+/// Keys of `generation_config.json` that change how transformers chooses tokens and that Godwit has
+/// no code for, with the values at which they change nothing.
+const CHOICES: [(&str, Neutral); 22] = [
+    ("num_beams", Neutral::Numbers(&[0.0, 1.0])),
+    ("num_beam_groups", Neutral::Numbers(&[0.0, 1.0])),
+    ("typical_p", Neutral::Numbers(&[1.0])),
+    ("top_h", Neutral::Numbers(&[1.0])),
+    ("epsilon_cutoff", Neutral::Off),
+    ("eta_cutoff", Neutral::Off),
+    ("encoder_repetition_penalty", Neutral::Numbers(&[1.0])),
+    ("no_repeat_ngram_size", Neutral::Off),
+    ("encoder_no_repeat_ngram_size", Neutral::Off),
+    ("exponential_decay_length_penalty", Neutral::Off),
+    ("bad_words_ids", Neutral::Off),
+    ("force_words_ids", Neutral::Off),
+    ("suppress_tokens", Neutral::Off),
+    ("begin_suppress_tokens", Neutral::Off),
+    ("sequence_bias", Neutral::Off),
+    ("constraints", Neutral::Off),
+    ("guidance_scale", Neutral::Numbers(&[1.0])),
+    ("penalty_alpha", Neutral::Off),
+    ("dola_layers", Neutral::Off),
+    ("min_length", Neutral::Off),
+    ("min_new_tokens", Neutral::Off),
+    ("stop_strings", Neutral::Off),
+];
+
+/// Whether a key of `generation_config.json` changes how tokens are chosen in a way that Godwit has
+/// no code for.
+pub(super) fn changes_choice(key: &str, value: &Json) -> bool {
+    CHOICES.iter().any(|(known, neutral)| *known == key && changes(value, neutral, None))
+}
+
 /// The beginnings of harmless keys: transformers' private keys, its outputs, notes of tools.
 const HARMLESS_PREFIXES: [&str; 4] = ["_", "output_", "summary_", "unsloth_"];
 
