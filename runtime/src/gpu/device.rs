@@ -127,7 +127,7 @@ impl Gpu {
         let experimental_features = match matrices {
             // SAFETY: the only experimental feature asked for is that of cooperative matrices. Kernels load and store them
             // inside their own workgroup arrays, by subgroups that are whole; their cases test them. Prefill is several
-            // times as fast for it (docs/PERFORMANCE.md).
+            // times as fast for it (docs/notes/2026-11-27-h100-prefill.md).
             true => unsafe { wgpu::ExperimentalFeatures::enabled() },
             false => wgpu::ExperimentalFeatures::disabled(),
         };
@@ -311,7 +311,7 @@ fn has_spread(adapter: &wgpu::Adapter) -> bool {
 const NVIDIA: u32 = 0x10de;
 
 /// Whether an adapter is known to have an instruction for dot products of bytes, and naga to make one of them. Vulkan would tell, wgpu
-/// doesn't. Where drivers have to imitate them they take seven to fifteen times as long as floats do (docs/PERFORMANCE.md), and some
+/// doesn't. Where drivers have to imitate them they take seven to fifteen times as long as floats do (docs/notes/2026-11-27-amd-intel-compilers.md), and some
 /// of Microsoft's compilers refuse them: what else has it is left to tuning.
 fn has_dots(adapter: &wgpu::Adapter) -> bool {
     let info = adapter.get_info();

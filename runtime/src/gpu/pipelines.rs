@@ -70,7 +70,7 @@ impl Gpu {
             // SAFETY: kernels are ours, none comes from a model or a user. Their cases run between guard words on drivers with
             // checks and without; plans keep parameters within their buffers, and ids of tokens are only used by `embed`, which skips
             // those that are no row: `argmax` and `sample` write `NO_TOKEN` where nothing can be chosen. Loops end by counters that only their heads change. It makes prefill a tenth faster on an H100
-            // (docs/PERFORMANCE.md), and nothing on CPUs.
+            // (docs/notes/2026-11-27-h100-decode.md), and nothing on CPUs.
             false => unsafe { device.create_shader_module_trusted(descriptor, UNCHECKED) },
         };
         let layout = device.create_bind_group_layout(&wgpu::BindGroupLayoutDescriptor {
