@@ -533,35 +533,4 @@ mod tests {
         let error = read_checked::<u32>(&link).expect_err("a link").to_string();
         assert!(error.contains("it is a link"), "{error}");
     }
-
-    /// Where the tests run as root, which may give files away.
-    #[cfg(unix)]
-    #[test]
-    fn what_belongs_to_another_user_is_refused() {
-        let folder = tempfile::tempdir().expect("a folder");
-        let path = folder.path().join("cache/file.json");
-        write_checked(&path, 7_u32).expect("it is written");
-        let owner = std::os::unix::fs::MetadataExt::uid(&folder.path().metadata().expect("a folder"));
-        let mode = |path: &Path| {
-            let metadata = path.metadata().expect("it is there");
-            std::os::unix::fs::MetadataExt::mode(&metadata) & 0o777
-        };
-        assert_eq!((mode(folder_of(&path)), mode(&path)), (0o700, 0o600));
-        // Without root's rights another user's file is one of root's, or there is none: `nobody`'s
-        // stands for it where this can be tried.
-        let given = std::os::unix::fs::chown(&path, Some(65_534), None);
-        match given {
-            Ok(()) => {
-                let error = read_checked::<u32>(&path).expect_err("another user's").to_string();
-                assert!(error.contains("belongs to user 65534") && error.contains("XDG_CACHE_HOME"), "{error}");
-                std::os::unix::fs::chown(&path, Some(owner), None).expect("given back");
-                std::os::unix::fs::chown(folder_of(&path), Some(65_534), None).expect("given away");
-                let error = write_checked(&path, 8_u32).expect_err("another user's folder").to_string();
-                assert!(error.contains("belongs to user 65534"), "{error}");
-                assert_eq!(read_checked(&path), Ok(Some(7_u32)));
-            }
-            // The rule itself, with another number for this user.
-            Err(error) => assert_eq!(error.kind(), ErrorKind::PermissionDenied),
-        }
-    }
 }

@@ -48,7 +48,11 @@ pub fn check_folder(folder: &Path) -> Result<(), FileError> {
 #[cfg(unix)]
 pub fn check_owner(path: &Path, metadata: &Metadata) -> Result<(), FileError> {
     use std::os::unix::fs::MetadataExt as _;
-    let (owner, user) = (metadata.uid(), rustix::process::geteuid().as_raw());
+    refuse_foreign(path, metadata.uid(), rustix::process::geteuid().as_raw())
+}
+
+#[cfg(unix)]
+fn refuse_foreign(path: &Path, owner: u32, user: u32) -> Result<(), FileError> {
     if owner == user || owner == 0 {
         return Ok(());
     }
@@ -78,4 +82,39 @@ pub fn is_in_memory(folder: &Path) -> bool {
 #[cfg(not(target_os = "linux"))]
 pub fn is_in_memory(_: &Path) -> bool {
     false
+}
+
+#[cfg(all(test, unix))]
+mod tests {
+    use std::os::unix::fs::MetadataExt as _;
+
+    use super::*;
+
+    #[test]
+    fn only_this_user_and_root_are_trusted() {
+        let path = Path::new("cache");
+        for (owner, user, is_fine) in [(7, 7, true), (0, 7, true), (0, 0, true), (8, 7, false), (7, 0, false)] {
+            assert_eq!(refuse_foreign(path, owner, user).is_ok(), is_fine, "{owner}, {user}");
+        }
+        let error = refuse_foreign(path, 8, 7).expect_err("another user's").to_string();
+        for says in ["cache belongs to user 8", "user 7", "--cache-dir", "HF_HUB_CACHE", "chown"] {
+            assert!(error.contains(says), "{error}");
+        }
+    }
+
+    #[test]
+    fn new_folders_are_private_and_others_stay_as_they_are() {
+        let place = tempfile::tempdir().expect("a folder");
+        let folder = place.path().join("a/b");
+        let mode = |folder: &Path| folder.metadata().expect("a folder").mode() & 0o777;
+        make_private_folder(&folder).expect("it is made");
+        assert_eq!((mode(&folder), mode(&place.path().join("a"))), (0o700, 0o700));
+        let shared = std::os::unix::fs::PermissionsExt::from_mode(0o755);
+        fs::set_permissions(&folder, shared).expect("other permissions");
+        make_private_folder(&folder).expect("it is there");
+        assert_eq!(mode(&folder), 0o755);
+        fs::write(place.path().join("file"), "").expect("a file");
+        assert!(make_private_folder(&place.path().join("file")).is_err());
+        check_folder(&place.path().join("none")).expect("nothing is there");
+    }
 }
