@@ -24,8 +24,8 @@ pub fn is_whole(folder: &Path, candidate: &Candidate) -> bool {
         return true;
     }
     let mut json = Vec::new();
-    let read = open_regular(&folder.join(INDEX), Links::Follow)
-        .and_then(|(file, _)| file.take(MOST).read_to_end(&mut json));
+    let read =
+        open_regular(&folder.join(INDEX), Links::Follow).and_then(|(file, _)| file.take(MOST).read_to_end(&mut json));
     let index = read.ok().and_then(|_| serde_json::from_slice::<Index>(&json).ok());
     index.is_some_and(|index| index.weight_map.values().all(|shard| there(shard)))
 }

@@ -19,12 +19,7 @@ pub(crate) fn touch(file: &File) {
 ///
 /// # Errors
 /// The folder can't be read, or a file can't be deleted.
-pub(crate) fn make_room(
-    folder: &Path,
-    is_own: impl Fn(&Path) -> bool,
-    bytes: u64,
-    most_bytes: u64,
-) -> io::Result<()> {
+pub(crate) fn make_room(folder: &Path, is_own: impl Fn(&Path) -> bool, bytes: u64, most_bytes: u64) -> io::Result<()> {
     let now = SystemTime::now();
     let mut files = Vec::new();
     let entries = match fs::read_dir(folder) {
