@@ -148,11 +148,11 @@ impl PrefixCache {
         // Later blocks are touched first: where room is needed, a chain loses its end, not its beginning.
         let mut used = Vec::new();
         let mut replaced = None;
-        while writable {
+        loop {
             let held = session.tokens().len();
             let end = (held / BLOCK + 1) * BLOCK;
             // One token at least is computed, for its logits.
-            if end >= tokens.len() {
+            if !writable || end >= tokens.len() {
                 break;
             }
             let Some(path) = self.known_path(session, &tokens[..end]) else { break };
