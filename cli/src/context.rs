@@ -6,7 +6,10 @@ use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
-use godwit::{Error, Message, Model, PrefixCache, Reuse, Session};
+use godwit::io::open::{Links, open_regular};
+use godwit::io::private::user_cache_folder;
+use godwit::prefix_cache::BLOCK;
+use godwit::{Error, Message, Model, PrefixCache, Progress, Reuse, Session};
 use indicatif::ProgressBar;
 use serde::{Deserialize, Serialize};
 
@@ -37,7 +40,7 @@ impl<'a> Contexts<'a> {
     pub fn new(args: &'a SavedArgs, stop: &'a Stop) -> anyhow::Result<Self> {
         let save = args.save.as_deref();
         let destination = save.map(|path| Destination::new(path, Kind::Context, Some(args.force))).transpose()?;
-        let folder = args.cache_dir.clone().or_else(|| Some(cache_folder()?.join("godwit").join("prompts")));
+        let folder = args.cache_dir.clone().or_else(|| Some(user_cache_folder()?.join("godwit").join("prompts")));
         let cache = folder.filter(|_| !args.no_cache).map(|folder| PrefixCache::new(folder, args.cache_size));
         Ok(Self { args, destination, cache, stop })
     }
@@ -60,9 +63,21 @@ impl<'a> Contexts<'a> {
         self.stop.flow()
     }
 
+    /// Hashes the model's weights, unless their hash is known, with a progress bar. Stops at Ctrl-C.
+    /// An error is that of whoever needs the hash.
+    fn hash_weights(&self, session: &Session) -> anyhow::Result<()> {
+        match hash_weights(session.engine().model(), self.stop) {
+            Err(Error::Stopped) => Err(Interrupted.into()),
+            _ => Ok(()),
+        }
+    }
+
     /// Brings the session to hold exactly these tokens, with a progress bar. Stops at Ctrl-C.
     pub async fn prefill(&self, session: &mut Session, tokens: &[u32]) -> anyhow::Result<Reuse> {
         session.check_prompt(tokens)?;
+        if self.cache.is_some() && tokens.len() > BLOCK {
+            self.hash_weights(session)?;
+        }
         let spilled = session.spilled_bytes();
         let bar = bar("reading", "{pos}/{len} tokens, {per_sec}");
         bar.set_length(tokens.len() as u64);
@@ -90,6 +105,7 @@ impl<'a> Contexts<'a> {
         let Some(path) = &self.args.resume else { return Ok(None) };
         let name = || path.display().to_string();
         let file = open(path)?;
+        self.hash_weights(session)?;
         let bar = bar("resuming", "{pos}/{len} tokens");
         let mut show = |done: usize, all: usize| {
             bar.set_length(all as u64);
@@ -129,6 +145,22 @@ impl<'a> Contexts<'a> {
     }
 }
 
+/// Hashes a model's weights, unless their hash is known, with a progress bar.
+///
+/// # Errors
+/// A file can't be read, or Ctrl-C was pressed.
+pub fn hash_weights(model: &Model, stop: &Stop) -> Result<(), Error> {
+    let bar = bar("hashing the weights", "{bytes}/{total_bytes}");
+    let mut show = |progress: Progress| {
+        bar.set_length(progress.total);
+        bar.set_position(progress.done);
+        stop.flow()
+    };
+    let result = model.hash_weights(&mut show);
+    bar.finish_and_clear();
+    result
+}
+
 /// A library's error as the command reports it: being stopped is what Ctrl-C asked for.
 pub fn stopped(error: Error) -> anyhow::Error {
     if error == Error::Stopped { Interrupted.into() } else { error.into() }
@@ -144,22 +176,9 @@ pub fn ended(error: anyhow::Error) -> anyhow::Error {
 
 fn open(path: &Path) -> anyhow::Result<File> {
     let bad = |fault: String| BadInput { file: path.display().to_string(), fault };
-    // Opening a pipe would wait for its writer.
-    let metadata = std::fs::metadata(path).map_err(|error| bad(error.to_string()))?;
-    if !metadata.is_file() {
-        return Err(bad("it is no regular file".into()).into());
-    }
-    Ok(File::open(path).map_err(|error| bad(error.to_string()))?)
-}
-
-/// Where programs keep what they could make again.
-pub fn cache_folder() -> Option<PathBuf> {
-    let named = |variable| std::env::var_os(variable).map(PathBuf::from).filter(|path| path.is_absolute());
-    if cfg!(windows) {
-        return named("LOCALAPPDATA");
-    }
-    let home = |folder: &str| std::env::home_dir().map(|home| home.join(folder));
-    named("XDG_CACHE_HOME").or_else(|| home(if cfg!(target_os = "macos") { "Library/Caches" } else { ".cache" }))
+    // Opening a pipe does not wait for its writer.
+    let (file, _) = open_regular(path, Links::Follow).map_err(|error| bad(error.to_string()))?;
+    Ok(file)
 }
 
 /// Puts the system message, if there is one, in place of the conversation's.

@@ -2,12 +2,14 @@
 //! another kind is lost.
 
 use std::fs::{File, FileType};
-use std::io::{BufWriter, Read as _};
+use std::io::{BufWriter, Read as _, Seek as _};
 use std::path::{Path, PathBuf};
 
 use godwit::Error;
 use godwit::format::Gguf;
-use godwit::native::{Existing, folder_of, open_file, write_guarded};
+use godwit::io::durable::{Existing, Readers, folder_of, unnamed_in, write_guarded};
+use godwit::io::open::{Links, open_regular};
+use godwit::native::open_file;
 
 use crate::exit::{BadInput, Usage};
 
@@ -59,7 +61,7 @@ impl Destination {
         let destination = Self { path: path.into(), kind, force, inputs: Vec::new() };
         destination.check()?;
         let folder = folder_of(path);
-        tempfile::tempfile_in(folder).map_err(|error| {
+        unnamed_in(folder).map_err(|error| {
             let fault = format!("nothing can be written to {}: {error}; name another folder", folder.display());
             BadInput { file: path.display().to_string(), fault }
         })?;
@@ -89,7 +91,7 @@ impl Destination {
         &self,
         write: impl AsyncFnOnce(&mut BufWriter<&mut File>) -> Result<(), Error>,
     ) -> anyhow::Result<()> {
-        write_guarded(&self.path, || self.check(), write).await
+        write_guarded(&self.path, Readers::Umask, || self.check(), write).await
     }
 
     /// What is to happen to what is at the path.
@@ -172,15 +174,18 @@ fn is_same(a: &Path, b: &Path) -> bool {
 /// What a regular file holds: a kind that Godwit writes, or other words for it.
 fn kind(path: &Path) -> Result<Kind, String> {
     let mut start = Vec::new();
-    let read = File::open(path).and_then(|file| file.take(16).read_to_end(&mut start));
-    if let Err(error) = read {
-        return Err(format!("a file that can't be read ({error})"));
-    }
+    // Something else may be at the path than a moment ago: what is opened here is a file, and no link.
+    let opened = open_regular(path, Links::Refuse);
+    let read = opened.and_then(|(mut file, _)| (&mut file).take(16).read_to_end(&mut start).map(|_| file));
+    let file = match read {
+        Ok(file) => file,
+        Err(error) => return Err(format!("a file that can't be read ({error})")),
+    };
     match &start[..] {
         [b'G', b'O', b'D', b'W', b'I', b'T', b'K', b'V', ..] => Ok(Kind::Context),
         [b'G', b'G', b'U', b'F', ..] => Ok(gguf_kind(path)),
         [_, _, _, _, _, 0, 0, 0, b'{', ..] => Err("a safetensors file".into()),
-        [b'{', ..] if is_conversation(path) => Ok(Kind::Conversation),
+        [b'{', ..] if is_conversation(file) => Ok(Kind::Conversation),
         text if !text.iter().any(|byte| byte.is_ascii_control() && !byte.is_ascii_whitespace()) => {
             let text = String::from_utf8_lossy(text);
             Err(format!("another file, which begins with {:?}", text.trim_end_matches(char::REPLACEMENT_CHARACTER)))
@@ -197,10 +202,10 @@ fn gguf_kind(path: &Path) -> Kind {
     }
 }
 
-fn is_conversation(path: &Path) -> bool {
-    let small = path.metadata().is_ok_and(|metadata| metadata.len() <= MOST_CONVERSATION);
-    let json = if small { std::fs::read(path).ok() } else { None };
-    let json = json.and_then(|json| serde_json::from_slice::<serde_json::Value>(&json).ok());
+fn is_conversation(mut file: File) -> bool {
+    let mut json = Vec::new();
+    let read = file.rewind().and_then(|()| file.take(MOST_CONVERSATION).read_to_end(&mut json));
+    let json = read.ok().and_then(|_| serde_json::from_slice::<serde_json::Value>(&json).ok());
     json.is_some_and(|json| json.as_object().is_some_and(|keys| keys.len() == 1 && json["messages"].is_array()))
 }
 

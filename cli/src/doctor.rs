@@ -21,7 +21,7 @@ async fn examine(args: &DoctorArgs) -> anyhow::Result<()> {
     let bandwidth = rates.bytes_per_s;
     let source = ModelSource { model: args.model.clone(), synthetic: args.synthetic.clone(), rope: args.rope };
     let asked = source.model.is_some() || source.synthetic.is_some();
-    let model = if asked { Some(load::open(&source, &Stop::default())?) } else { None };
+    let model = if asked { Some(load::open(&source, args.common.access(), &Stop::default())?) } else { None };
     let model = match args.quant {
         Some(mix) => model.map(|model| model.as_quantized(&mix.into())),
         None => model,

@@ -19,7 +19,7 @@ const ELEMENTS: usize = 6;
 
 pub fn run(args: &InspectArgs) -> anyhow::Result<()> {
     let rope = args.source.rope.change().unwrap_or_default();
-    show(&load::checkpoint(&args.source, &Stop::default())?, &rope, args.common.json)
+    show(&load::checkpoint(&args.source, args.common.access(), &Stop::default())?, &rope, args.common.json)
 }
 
 /// Shows the files of a model, and whether it can be run with this rotary embedding.

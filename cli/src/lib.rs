@@ -7,6 +7,7 @@ mod context;
 mod destination;
 mod doctor;
 mod exit;
+mod history;
 mod hub;
 mod imatrix;
 mod input;

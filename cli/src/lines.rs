@@ -3,7 +3,6 @@
 //! Lines are read on a thread of their own, so that a termination signal ends the wait for one.
 
 use std::io::{BufRead as _, IsTerminal as _};
-use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -13,7 +12,8 @@ use rustyline::error::ReadlineError;
 use rustyline::{Cmd, ConditionalEventHandler, DefaultEditor, Event, EventContext, EventHandler, KeyEvent};
 
 use crate::exit::BadInput;
-use crate::output::note;
+use crate::history::History;
+use crate::output::{note, warn};
 use crate::stop::Stop;
 use crate::terminal;
 
@@ -211,7 +211,7 @@ enum More {
 enum Lines {
     Editor {
         editor: Box<DefaultEditor>,
-        history: Option<PathBuf>,
+        history: Option<History>,
         /// What was on the line when it was left.
         typed: Arc<Mutex<String>>,
         /// It was left by Ctrl-Z.
@@ -232,10 +232,14 @@ impl Lines {
         let is_suspended = Arc::<AtomicBool>::default();
         let suspend = Suspend { typed: Arc::clone(&typed), is_suspended: Arc::clone(&is_suspended) };
         editor.bind_sequence(KeyEvent::ctrl('Z'), EventHandler::Conditional(Box::new(suspend)));
-        let history = history_file();
-        if let Some(path) = &history {
-            // There is none yet at the first start.
-            let _ = editor.load_history(path);
+        let history = History::of_user();
+        match history.as_ref().map_or_else(|| Ok(Vec::new()), History::entries) {
+            Ok(entries) => {
+                for entry in entries {
+                    let _ = editor.add_history_entry(entry);
+                }
+            }
+            Err(error) => warn(&error.to_string()),
         }
         Ok(Self::Editor { editor: Box::new(editor), history, typed, is_suspended })
     }
@@ -275,8 +279,8 @@ impl Lines {
         if let Self::Editor { editor, history, .. } = self {
             // Without a history a chat goes on all the same.
             let _ = editor.add_history_entry(text);
-            if let Some(path) = history {
-                let _ = editor.save_history(path);
+            if let Some(Err(error)) = history.as_ref().map(|history| history.add(text)) {
+                tracing::debug!("{error}");
             }
         }
     }
@@ -305,12 +309,4 @@ impl ConditionalEventHandler for Suspend {
         self.is_suspended.store(true, Ordering::SeqCst);
         Some(Cmd::Interrupt)
     }
-}
-
-fn history_file() -> Option<PathBuf> {
-    let state = std::env::var_os("XDG_STATE_HOME").map(PathBuf::from);
-    let state = state.or_else(|| std::env::home_dir().map(|home| home.join(".local/state")))?;
-    let folder = state.join("godwit");
-    std::fs::create_dir_all(&folder).ok()?;
-    Some(folder.join("chat_history"))
 }

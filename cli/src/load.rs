@@ -1,17 +1,17 @@
 //! From a path or a name to a model on the GPU, with a progress bar on a terminal.
 
-use std::path::Path;
 use std::sync::Arc;
 use std::time::Instant;
 
 use godwit::checkpoint::Checkpoint;
-use godwit::native::open_checkpoint;
-use godwit::quantize::Mix;
+use godwit::io::private::user_cache_folder;
+use godwit::native::{Access, open_checkpoint_with};
+use godwit::quantize::WeightsCache;
 use godwit::{Engine, EngineOptions, Gpu, Model, Progress, Spilling};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
-use crate::args::{Common, ModelArgs, ModelSource};
-use crate::context::{cache_folder, stopped};
+use crate::args::{Common, ModelArgs, ModelSource, QuantArgs};
+use crate::context::{hash_weights, stopped};
 use crate::exit::Usage;
 use crate::hub;
 use crate::output::{note, warn};
@@ -25,23 +25,23 @@ pub struct Loaded {
 }
 
 /// Opens the model, which is downloaded first if need be, or makes the synthetic one. Says what of its files is ignored.
-pub fn open(source: &ModelSource, stop: &Stop) -> anyhow::Result<Model> {
+pub fn open(source: &ModelSource, access: Access, stop: &Stop) -> anyhow::Result<Model> {
     let rope = source.rope.change().unwrap_or_default();
-    let model = Model::from_checkpoint_with(checkpoint(source, stop)?, &rope)?;
+    let model = Model::from_checkpoint_with(checkpoint(source, access, stop)?, &rope)?;
     for note in model.notes() {
         warn(note);
     }
-    if let Some(folder) = cache_folder() {
+    if let Some(folder) = user_cache_folder() {
         model.keep_hash_in(&folder.join("godwit").join("hashes"));
     }
     Ok(model)
 }
 
 /// Opens the files of a model, whether or not it can be run.
-pub fn checkpoint(source: &ModelSource, stop: &Stop) -> anyhow::Result<Arc<dyn Checkpoint>> {
+pub fn checkpoint(source: &ModelSource, access: Access, stop: &Stop) -> anyhow::Result<Arc<dyn Checkpoint>> {
     match (&source.model, &source.synthetic) {
         (_, Some(shape)) => Ok(shape.model()?.shared_checkpoint()),
-        (Some(path), None) => Ok(open_checkpoint(&hub::locate(path, stop)?)?),
+        (Some(path), None) => Ok(open_checkpoint_with(&hub::locate(path, stop)?, access)?),
         (None, None) => Err(Usage("no model is given".into()).into()),
     }
 }
@@ -53,7 +53,7 @@ pub async fn open_gpu(common: &Common) -> anyhow::Result<Gpu> {
         note(&format!("({error}; {} is used instead)", gpu.summary()));
     }
     let wanted = !common.no_tune && !gpu.summary().is_cpu();
-    if let Some(folder) = cache_folder().filter(|_| wanted) {
+    if let Some(folder) = user_cache_folder().filter(|_| wanted) {
         let bar = bar("measuring this GPU, once", "{pos}/{len}");
         let mut show = |done: usize, total: usize| {
             bar.set_length(total as u64);
@@ -69,18 +69,17 @@ pub async fn open_gpu(common: &Common) -> anyhow::Result<Gpu> {
 /// Loads a model onto the GPU. `hash_weights`: contexts of it are going to be saved or resumed.
 pub async fn load(args: &ModelArgs, common: &Common, hash_weights: bool, stop: &Stop) -> anyhow::Result<Loaded> {
     let begin = Instant::now();
-    let mut model = open(&args.source, stop)?;
-    if let Some(mix) = args.quant.quant {
-        model = quantized(&model, mix, args.quant.quant_dir.as_deref(), stop).await?;
-    }
+    let model = open(&args.source, common.access(), stop)?;
+    let model = quantized(model, &args.quant, stop).await?;
     let gpu = open_gpu(common).await?;
     if gpu.summary().is_cpu() {
         tracing::info!("{} computes on the CPU", gpu.summary());
     }
     let spill = if args.no_spill { Spilling::Never } else { Spilling::Host { memory: args.spill_memory } };
+    let spill_folder = args.spill_dir.clone();
     let context = args.context.unwrap_or_default();
     let kv = args.kv.format();
-    let options = EngineOptions { context, kv, spill, hash_weights, ..EngineOptions::default() };
+    let options = EngineOptions { context, kv, spill, spill_folder, hash_weights, ..EngineOptions::default() };
     let bar = bar("loading", "{bytes}/{total_bytes}");
     let mut show = |progress: Progress| {
         if stop.requested() {
@@ -95,17 +94,21 @@ pub async fn load(args: &ModelArgs, common: &Common, hash_weights: bool, stop: &
     Ok(Loaded { model, engine, load_s: begin.elapsed().as_secs_f64() })
 }
 
-/// The model with quantised weights, from the disk where they are there from an earlier time.
-async fn quantized(model: &Model, mix: Mix, folder: Option<&Path>, stop: &Stop) -> anyhow::Result<Model> {
-    let folder = folder.map(Path::to_path_buf).or_else(|| Some(cache_folder()?.join("godwit").join("weights")));
+/// The model with the weights that the arguments ask for, from the disk where they are there from an
+/// earlier time.
+pub async fn quantized(model: Model, args: &QuantArgs, stop: &Stop) -> anyhow::Result<Model> {
+    let Some(mix) = args.quant else { return Ok(model) };
+    let folder = args.quant_dir.clone().or_else(|| Some(user_cache_folder()?.join("godwit").join("weights")));
     let folder = folder.ok_or_else(|| Usage("there is no cache folder; name one with --quant-dir".into()))?;
+    let cache = WeightsCache::new(folder, args.quant_cache_size);
+    hash_weights(&model, stop).map_err(stopped)?;
     let bar = bar("quantising", "{bytes}/{total_bytes}");
     let mut show = |progress: Progress| {
         bar.set_length(progress.total);
         bar.set_position(progress.done);
         stop.flow()
     };
-    let result = model.quantized(&mix.into(), &folder, &mut show).await;
+    let result = model.quantized(&mix.into(), cache, &mut show).await;
     bar.finish_and_clear();
     result.map_err(stopped)
 }

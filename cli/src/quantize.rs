@@ -20,7 +20,7 @@ pub fn run(args: &QuantizeArgs) -> anyhow::Result<()> {
     let stop = Stop::listen()?;
     let path = hub::locate(&args.model, &stop)?;
     let begin = Instant::now();
-    let model = Model::open(&path)?;
+    let model = Model::open_with(&path, args.common.access())?;
     destination.protect(model.checkpoint().paths().into_iter().chain(args.imatrix.clone()))?;
     for note in model.notes() {
         output::warn(note);

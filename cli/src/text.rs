@@ -34,6 +34,7 @@ impl Text {
             context: Some(ContextSize::Tokens(args.context)),
             kv: args.kv,
             spill_memory: 0,
+            spill_dir: None,
             no_spill: true,
         };
         let loaded = load::load(&model, common, false, &stop).await?;

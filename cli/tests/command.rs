@@ -50,6 +50,13 @@ fn run_answers() {
 }
 
 #[test]
+fn files_that_are_not_mapped_are_read() {
+    let args = ["run", &model(), "-p", "What is the capital of France?", "--temp", "0", "-n", "20", "--no-mmap"];
+    assert_eq!(stdout(&godwit(&args)), "The capital of France is Paris.\n");
+    assert!(stdout(&godwit(&["tokenize", &model(), "-p", "a b", "--no-mmap", "--json"])).contains("ids"));
+}
+
+#[test]
 fn run_reads_stdin_and_files_and_reports_json() {
     let file = tempfile::NamedTempFile::new().expect("a file");
     std::fs::write(file.path(), "What is the capital of France?\n").expect("a written file");

@@ -1,5 +1,6 @@
 //! A model on a GPU.
 
+use std::path::PathBuf;
 use std::sync::{Arc, OnceLock};
 
 use godwit_shaders::{Buffers, KvFormat};
@@ -21,6 +22,9 @@ pub struct EngineOptions {
     pub kv: KvFormat,
     /// What happens to a KV cache that the GPU has no room for.
     pub spill: Spilling,
+    /// The folder for the file that a KV cache spills to. Without one it is that for temporary
+    /// files, or the user's cache folder where that is in memory.
+    pub spill_folder: Option<PathBuf>,
     /// Hash the weights as they are loaded, unless their hash is known. Contexts that are saved or
     /// resumed need it; without this the first of them reads all weights once more.
     pub hash_weights: bool,
@@ -60,6 +64,7 @@ pub(crate) struct Inner {
     pub context: u32,
     pub segment_tokens: Option<u32>,
     pub spill: Spilling,
+    pub spill_folder: Option<PathBuf>,
     /// [`Session::fingerprint`], once somebody has asked.
     pub fingerprint: OnceLock<String>,
 }
@@ -120,8 +125,10 @@ impl Engine {
         }
         let segment_tokens = options.segment_tokens;
         let model = model.clone();
-        let (spill, fingerprint) = (options.spill, OnceLock::new());
-        let mut inner = Inner { gpu, model, llama, table, memory, context, segment_tokens, spill, fingerprint };
+        let (spill, spill_folder) = (options.spill, options.spill_folder.clone());
+        let fingerprint = OnceLock::new();
+        let mut inner =
+            Inner { gpu, model, llama, table, memory, context, segment_tokens, spill, spill_folder, fingerprint };
         if (options.context, known) == (ContextSize::Max, None) {
             inner.context = inner.context_by_trial().await;
         }

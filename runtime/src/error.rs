@@ -149,6 +149,20 @@ pub enum FileError {
         /// What the system says.
         message: String,
     },
+    /// It belongs to another user.
+    #[error(
+        "{file} belongs to user {owner}, and is not used by user {user}: its owner could change what is read and see what \
+         is written there; name a folder of your own (--cache-dir, --quant-dir, HF_HUB_CACHE or XDG_CACHE_HOME), or take it \
+         over with chown"
+    )]
+    Foreign {
+        /// The file or folder.
+        file: String,
+        /// Its owner's number.
+        owner: u32,
+        /// The number of the user that this process runs as.
+        user: u32,
+    },
     /// The file is not what was written.
     #[error("{file} can't be used: {why}")]
     Damaged {

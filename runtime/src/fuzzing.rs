@@ -3,9 +3,11 @@
 //! Nothing here can fail but by a panic, a hang, or memory in proportion to a lie.
 
 use crate::chat::{ChatTemplate, Message};
+use crate::error::Error;
 use crate::format::{Bytes, Source};
 use crate::model::Model;
 use crate::quantize::Importance;
+use crate::saved::{Headed, Reading, SavedHeader, Wanted};
 use crate::tokenizer::{Special, Tokenizer};
 
 /// Bytes as a model file; where it opens, its tensors' first bytes and its tokenizer are used.
@@ -40,6 +42,91 @@ pub fn repository(mut data: &[u8]) {
 pub fn imatrix(data: &[u8]) {
     // Both outcomes are fine.
     let _ = Importance::read(Box::new(Bytes { name: "fuzz.imatrix".into(), data: data.to_vec() }));
+}
+
+/// The fingerprint and the KV type of the snapshots and blocks that fit.
+const FINGERPRINT: &str = "f";
+const KV: &str = "f16";
+/// Bytes of the keys and values of a position.
+const POSITION: usize = 16;
+
+/// Reads a saved context as [`crate::Session::resume`] does, without a GPU: header, tokens, keys and
+/// values, and hash.
+fn read_saved(mut input: &[u8], held: &[u32], expected: Option<&[u32]>) -> Result<(SavedHeader, Vec<u32>), Error> {
+    let file = Headed::read(&mut input, KV)?;
+    let wanted = Wanted { fingerprint: FINGERPRINT, context: 1 << 16, vocab: 1 << 10, held, expected };
+    let mut reading = Reading::begin(file, &wanted)?;
+    let mut bytes = Vec::new();
+    for run in reading.runs() {
+        bytes.resize(run.len().next_multiple_of(32) * POSITION, 0);
+        reading.take(&mut bytes)?;
+    }
+    Ok(reading.end()?)
+}
+
+/// The same with the right hash at the end: what only a hash keeps away is read too.
+fn sealed(data: &[u8]) -> Vec<u8> {
+    [data, blake3::hash(data).as_bytes()].concat()
+}
+
+/// Bytes as a context that `--save` wrote.
+///
+/// # Panics
+/// A context is read whose header and tokens disagree.
+pub fn snapshot(data: &[u8]) {
+    for bytes in [data, &sealed(data)] {
+        let held: Vec<u32> = (0..64).collect();
+        for held in [&[][..], &held] {
+            if let Ok((header, ids)) = read_saved(bytes, held, None) {
+                assert_eq!(ids.len(), (header.first + header.count) as usize);
+                assert!(header.first as usize <= held.len() && ids.iter().all(|&id| id < 1 << 10));
+            }
+        }
+    }
+}
+
+/// Bytes as a block of a prompt, whose tokens are known.
+///
+/// # Panics
+/// A block of other tokens is read, or a good one counts as damaged.
+pub fn prefix_block(data: &[u8]) {
+    let prompt: Vec<u32> = (0..96).collect();
+    for bytes in [data, &sealed(data)] {
+        match read_saved(bytes, &prompt[..64], Some(&prompt)) {
+            Ok((_, ids)) => assert!(prompt.starts_with(&ids)),
+            Err(Error::Saved(cause)) if cause.proves_damage() => {
+                assert!(read_saved(bytes, &[], None).is_err(), "a good block would be deleted: {cause}");
+            }
+            Err(_) => {}
+        }
+    }
+}
+
+/// Bytes as quantised weights that are kept on disk.
+///
+/// # Panics
+/// Other tensors than those of the model are read.
+#[cfg(not(target_arch = "wasm32"))]
+pub fn cached_weights(data: &[u8]) {
+    use std::path::Path;
+
+    use godwit_shaders::Format;
+
+    use crate::format::GgufWriter;
+    use crate::quantize::{seal, weights_in};
+    // The tensors that are wanted: a norm, and a matrix of two rows.
+    let mut wanted = GgufWriter::default();
+    wanted.tensor("output_norm.weight", Format::F32, &[32]);
+    wanted.tensor("output.weight", Format::Q8_0, &[32, 2]);
+    for bytes in [data.to_vec(), [data, &seal(data)].concat()] {
+        let file = Bytes { name: "fuzz.gguf".into(), data: bytes };
+        if let Ok(weights) = weights_in(Path::new("fuzz.gguf"), Box::new(file), wanted.tensors()) {
+            for tensor in wanted.tensors() {
+                let own = weights.tensor(&tensor.name).expect("a tensor that was compared");
+                assert_eq!(weights.data(own, 0..own.bytes).map(|data| data.len() as u64), Ok(tensor.bytes));
+            }
+        }
+    }
 }
 
 fn use_model(model: &Model) {

@@ -14,6 +14,8 @@ mod growth;
 #[cfg(test)]
 mod interrupt;
 #[cfg(not(target_arch = "wasm32"))]
+pub mod io;
+#[cfg(not(target_arch = "wasm32"))]
 mod kinds;
 mod memory;
 pub mod model;

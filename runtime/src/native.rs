@@ -1,7 +1,7 @@
-//! Files: model files from the file system, and files that are written whole or not at all.
+//! Model files from the file system, and small files with a checksum.
 
 use std::fs::{File, Metadata};
-use std::io::{self, BufWriter, ErrorKind, Read, Seek, SeekFrom, Write};
+use std::io::{self, ErrorKind, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
@@ -13,16 +13,22 @@ use serde::{Deserialize, Serialize};
 use crate::checkpoint::{Checkpoint, Repository, is_part};
 use crate::error::{Error, FileError};
 use crate::format::{Bytes, Fault, FormatError, Gguf, Identity, Source, copy_from};
+use crate::io::durable::write_bytes;
+use crate::io::open::{Links, open_any, open_private};
+use crate::io::private::make_private_folder;
 use crate::kinds;
+
+pub use crate::io::durable::{Existing, Readers, folder_of, write_atomically, write_guarded};
 
 /// How a file's bytes get into memory.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Access {
-    /// Mapped: fast, and only what is used is read. A file that shrinks while it is in use ends the process, and one that
-    /// changes gives other weights.
+    /// Mapped: fast, and only what is used is read. A file that was changed or cut short is an
+    /// error; one that is cut short at the moment that its bytes are read ends the process.
     #[default]
     Mapped,
-    /// Read piece by piece, for files that may change and for network drives: a file that shrinks is an error.
+    /// Read piece by piece, for files that may change and for network drives: also a file that is
+    /// cut short at any moment is an error.
     Plain,
 }
 
@@ -32,6 +38,14 @@ pub enum Access {
 /// # Errors
 /// Names the file that is missing, or what is wrong with it; what is no model is called what it is.
 pub fn open_checkpoint(path: &Path) -> Result<Arc<dyn Checkpoint>, Error> {
+    open_checkpoint_with(path, Access::Mapped)
+}
+
+/// [`open_checkpoint`], with a choice of how the files are read.
+///
+/// # Errors
+/// As [`open_checkpoint`].
+pub fn open_checkpoint_with(path: &Path, access: Access) -> Result<Arc<dyn Checkpoint>, Error> {
     let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
     let folder = match path.is_dir() {
         true => path,
@@ -39,30 +53,30 @@ pub fn open_checkpoint(path: &Path) -> Result<Arc<dyn Checkpoint>, Error> {
             return Err(kinds::adapter(folder_of(path), path).into());
         }
         false if path.is_file() && is_part(name) => folder_of(path),
-        false => return Ok(Arc::new(Gguf::read(open_parts(path)?)?)),
+        false => return Ok(Arc::new(Gguf::read(open_parts_with(path, access)?)?)),
     };
     if !folder.join("config.json").exists() {
         return Err(kinds::of_folder(folder).into());
     }
-    let read = Repository::read(&folder.display().to_string(), open_folder(folder)?);
+    let read = Repository::read(&folder.display().to_string(), open_folder(folder, access)?);
     Ok(Arc::new(read.map_err(|error| kinds::without_weights(folder, error))?))
 }
 
 /// Opens the files of a repository that matter. Links are followed wherever they lead: whoever names a folder has made its links,
 /// or had them made. What an index inside names is looked for among these files, so that it can't lead elsewhere.
-fn open_folder(folder: &Path) -> Result<Vec<Box<dyn Source>>, FormatError> {
+fn open_folder(folder: &Path, access: Access) -> Result<Vec<Box<dyn Source>>, FormatError> {
     let read = |error: io::Error| io(folder, "read the folder", &error);
     let mut files: Vec<Box<dyn Source>> = Vec::new();
     for entry in std::fs::read_dir(folder).map_err(read)? {
         let path = entry.map_err(read)?.path();
         let Some(name) = path.file_name().and_then(|name| name.to_str()).filter(|name| is_part(name)) else { continue };
-        // An empty file can't be mapped, and says as much as one that is missing.
-        let is_empty = std::fs::metadata(&path).is_ok_and(|metadata| metadata.is_file() && metadata.len() == 0);
-        if is_empty && !name.ends_with(".safetensors") {
-            files.push(Box::new(Bytes { name: path.display().to_string(), data: Vec::new() }));
-            continue;
+        match open(&path, access) {
+            // An empty file can't be mapped, and says as much as one that is missing.
+            Err(error) if *error.fault == Fault::Empty && !name.ends_with(".safetensors") => {
+                files.push(Box::new(Bytes { name: path.display().to_string(), data: Vec::new() }));
+            }
+            file => files.push(file?),
         }
-        files.push(open(&path, Access::Mapped)?);
     }
     Ok(files)
 }
@@ -95,15 +109,15 @@ pub fn open_parts_with(path: &Path, access: Access) -> Result<Vec<Box<dyn Source
     };
     let part_path = |part| path.with_file_name(pattern.name(part));
     // The named file's own fault comes first: its name may have been mistyped.
-    check(path)?;
+    open(path, access)?;
     (1..=pattern.parts)
         .map(|part| {
-            let path = part_path(part);
-            if !path.exists() {
-                let fault = Fault::PartMissing { part, parts: pattern.parts };
-                return Err(FormatError::file(path.display().to_string(), fault));
-            }
-            open(&path, access)
+            open(&part_path(part), access).map_err(|mut error| {
+                if *error.fault == Fault::Missing {
+                    *error.fault = Fault::PartMissing { part, parts: pattern.parts };
+                }
+                error
+            })
         })
         .collect()
 }
@@ -147,39 +161,61 @@ fn io(path: &Path, doing: &'static str, error: &std::io::Error) -> FormatError {
     FormatError::file(path.display().to_string(), fault)
 }
 
-/// The length of a regular file. Asked before opening: opening a pipe would wait for its writer.
-fn check(path: &Path) -> Result<u64, FormatError> {
-    if path.is_symlink() && !path.exists() {
-        let message = format!("it leads nowhere ({})", link_target(path));
-        return Err(FormatError::file(path.display().to_string(), Fault::Io { doing: "follow the link", message }));
-    }
-    let metadata = std::fs::metadata(path).map_err(|error| io(path, "look at the file", &error))?;
-    let fault = if metadata.is_dir() {
-        Fault::Folder
-    } else if !metadata.is_file() {
-        Fault::NotRegular
-    } else if metadata.len() == 0 {
-        Fault::Empty
-    } else {
-        return Ok(metadata.len());
-    };
-    Err(FormatError::file(path.display().to_string(), fault))
+/// Opens a model file: once, and all that is asked of it later is asked of the open file.
+fn open(path: &Path, access: Access) -> Result<Box<dyn Source>, FormatError> {
+    // Links are followed before the opening, so that the path in the identity is the opened one's.
+    let real = path.canonicalize().map_err(|error| {
+        if path.is_symlink() {
+            let message = format!("it leads nowhere ({})", link_target(path));
+            return FormatError::file(path.display().to_string(), Fault::Io { doing: "follow the link", message });
+        }
+        io(path, "look at the file", &error)
+    })?;
+    let (file, metadata) = open_any(&real, Links::Refuse).map_err(|error| match real.is_dir() {
+        // Windows opens no folder as a file.
+        true => FormatError::file(path.display().to_string(), Fault::Folder),
+        false => io(path, "open the file", &error),
+    })?;
+    source(path, real, file, &metadata, metadata.modified().ok(), access)
 }
 
-fn open(path: &Path, access: Access) -> Result<Box<dyn Source>, FormatError> {
-    let len = check(path)?;
-    let file = File::open(path).map_err(|error| io(path, "open the file", &error))?;
+/// A file that is open already, as a model file. Where its time of change is given, no other time
+/// may be found later.
+///
+/// # Errors
+/// It is empty, no regular file, or can't be mapped.
+pub(crate) fn source(
+    path: &Path,
+    real: PathBuf,
+    file: File,
+    metadata: &Metadata,
+    modified: Option<SystemTime>,
+    access: Access,
+) -> Result<Box<dyn Source>, FormatError> {
     let name = path.display().to_string();
+    let fault = if metadata.is_dir() {
+        Some(Fault::Folder)
+    } else if !metadata.is_file() {
+        Some(Fault::NotRegular)
+    } else if metadata.len() == 0 {
+        Some(Fault::Empty)
+    } else {
+        None
+    };
+    if let Some(fault) = fault {
+        return Err(FormatError::file(name, fault));
+    }
+    let opened = Opened { name, real, len: metadata.len(), modified, file };
     match access {
         Access::Mapped => {
             // SAFETY: The map is read-only. The bytes may change if another process writes to the file: they are only ever
             // copied or read as plain numbers, so other bytes mean other weights. Everything that is trusted (offsets,
             // lengths) was copied out of the map before it was checked. A file that is cut short raises a signal, as
             // `Access::Mapped` says; `Access::Plain` is there for such files.
-            let map = unsafe { Mmap::map(&file) }.map_err(|error| io(path, "map the file", &error))?;
-            Ok(Box::new(Mapped { name, path: path.into(), map, file }))
+            let map = unsafe { Mmap::map(&opened.file) }.map_err(|error| io(path, "map the file", &error))?;
+            Ok(Box::new(Mapped { map, opened }))
         }
-        Access::Plain => Ok(Box::new(Plain { name, path: path.into(), len, file: Mutex::new(file) })),
+        Access::Plain => Ok(Box::new(Plain { reading: Mutex::new(()), opened })),
     }
 }
 
@@ -188,28 +224,52 @@ fn open(path: &Path, access: Access) -> Result<Box<dyn Source>, FormatError> {
 const SETTLED: Duration = Duration::from_millis(100);
 const SETTLED_COARSE: Duration = Duration::from_millis(2100);
 
-/// What tells an open file from others, and from its earlier contents, without reading it. None
-/// where its times can't tell: a write that follows at once would leave them as they are.
-fn identity(path: &Path, file: &File) -> Option<Identity> {
-    let metadata = file.metadata().ok()?;
-    let modified = metadata.modified().ok()?;
-    let changed = changed(&metadata).unwrap_or(modified);
-    for time in [modified, changed] {
-        let whole_seconds = time.duration_since(SystemTime::UNIX_EPOCH).ok()?.subsec_nanos() == 0;
-        let settled = if whole_seconds { SETTLED_COARSE } else { SETTLED };
-        // A time in the future, by another computer's clock, tells nothing either.
-        SystemTime::now().duration_since(time).ok().filter(|age| *age >= settled)?;
+/// An open model file, as it was when it was opened.
+struct Opened {
+    /// As its path was given.
+    name: String,
+    /// Its path without links.
+    real: PathBuf,
+    len: u64,
+    /// When it was written last; none where others may set that.
+    modified: Option<SystemTime>,
+    file: File,
+}
+
+impl Opened {
+    /// What tells the file from others, and from its earlier contents, without reading it. None
+    /// where its times can't tell: a write that follows at once would leave them as they are.
+    fn identity(&self) -> Option<Identity> {
+        let metadata = self.file.metadata().ok()?;
+        let modified = metadata.modified().ok()?;
+        let changed = changed(&metadata).unwrap_or(modified);
+        for time in [modified, changed] {
+            let whole_seconds = time.duration_since(SystemTime::UNIX_EPOCH).ok()?.subsec_nanos() == 0;
+            let settled = if whole_seconds { SETTLED_COARSE } else { SETTLED };
+            // A time in the future, by another computer's clock, tells nothing either.
+            SystemTime::now().duration_since(time).ok().filter(|age| *age >= settled)?;
+        }
+        let nanoseconds = |time: SystemTime| time.duration_since(SystemTime::UNIX_EPOCH).ok().map(|t| t.as_nanos());
+        let created = metadata.created().ok().and_then(nanoseconds).unwrap_or(0);
+        let state = format!(
+            "{} bytes, modified {}, changed {}, created {created}, file {}",
+            metadata.len(),
+            nanoseconds(modified)?,
+            nanoseconds(changed)?,
+            file_number(&metadata),
+        );
+        Some(Identity { name: self.real.to_string_lossy().into_owned(), state })
     }
-    let nanoseconds = |time: SystemTime| time.duration_since(SystemTime::UNIX_EPOCH).ok().map(|t| t.as_nanos());
-    let created = metadata.created().ok().and_then(nanoseconds).unwrap_or(0);
-    let state = format!(
-        "{} bytes, modified {}, changed {}, created {created}, file {}",
-        metadata.len(),
-        nanoseconds(modified)?,
-        nanoseconds(changed)?,
-        file_number(&metadata),
-    );
-    Some(Identity { name: path.canonicalize().ok()?.to_string_lossy().into_owned(), state })
+
+    /// Fails where the file was written to since it was opened: parts of two versions make no model.
+    fn check_unchanged(&self) -> Result<(), FormatError> {
+        let metadata = self.file.metadata().map_err(|error| io(Path::new(&self.name), "look at the file", &error))?;
+        let is_as_old = self.modified.is_none_or(|before| metadata.modified().is_ok_and(|now| now == before));
+        if metadata.len() == self.len && is_as_old {
+            return Ok(());
+        }
+        Err(FormatError::file(&self.name, Fault::Changed { before: self.len, now: metadata.len() }))
+    }
 }
 
 /// When the file's content or its entry changed: nobody can set that back.
@@ -238,15 +298,13 @@ fn file_number(_: &Metadata) -> String {
 }
 
 struct Mapped {
-    name: String,
-    path: PathBuf,
     map: Mmap,
-    file: File,
+    opened: Opened,
 }
 
 impl Source for Mapped {
     fn name(&self) -> &str {
-        &self.name
+        &self.opened.name
     }
 
     fn len(&self) -> u64 {
@@ -254,135 +312,63 @@ impl Source for Mapped {
     }
 
     fn read(&self, offset: u64, into: &mut [u8]) -> Result<(), FormatError> {
-        copy_from(&self.name, &self.map, offset, into)
+        self.check_unchanged()?;
+        copy_from(&self.opened.name, &self.map, offset, into)
     }
 
     fn mapped(&self) -> Option<&[u8]> {
         Some(&self.map)
     }
 
+    fn check_unchanged(&self) -> Result<(), FormatError> {
+        self.opened.check_unchanged()
+    }
+
     fn path(&self) -> Option<&Path> {
-        Some(&self.path)
+        Some(Path::new(&self.opened.real))
     }
 
     fn identity(&self) -> Option<Identity> {
-        identity(&self.path, &self.file)
+        self.opened.identity()
     }
 }
 
 struct Plain {
-    name: String,
-    path: PathBuf,
-    len: u64,
-    file: Mutex<File>,
+    opened: Opened,
+    /// Held from a seek to the end of the read after it.
+    reading: Mutex<()>,
 }
 
 impl Source for Plain {
     fn name(&self) -> &str {
-        &self.name
+        &self.opened.name
     }
 
     fn len(&self) -> u64 {
-        self.len
+        self.opened.len
     }
 
     fn read(&self, offset: u64, into: &mut [u8]) -> Result<(), FormatError> {
         // A poisoned lock holds no broken state: each read seeks first.
-        let mut file = self.file.lock().unwrap_or_else(PoisonError::into_inner);
+        let reading = self.reading.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut file = &self.opened.file;
         let done = file.seek(SeekFrom::Start(offset)).and_then(|_| file.read_exact(into));
-        done.map_err(|error| io(&self.path, "read the file", &error).at(offset))
+        drop(reading);
+        // Where the file was changed, that is why reading fails, and what was read may be of either version.
+        self.opened.check_unchanged()?;
+        done.map_err(|error| io(Path::new(&self.opened.name), "read the file", &error).at(offset))
+    }
+
+    fn check_unchanged(&self) -> Result<(), FormatError> {
+        self.opened.check_unchanged()
     }
 
     fn path(&self) -> Option<&Path> {
-        Some(&self.path)
+        Some(Path::new(&self.opened.real))
     }
 
     fn identity(&self) -> Option<Identity> {
-        identity(&self.path, &self.file.lock().unwrap_or_else(PoisonError::into_inner))
-    }
-}
-
-/// The folder that a file is in, or will be.
-pub fn folder_of(path: &Path) -> &Path {
-    path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."))
-}
-
-/// What happens to a file that is at the path already when a new one is complete.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Existing {
-    /// It is replaced.
-    Replace,
-    /// There is none: one that appeared meanwhile stays, and writing fails.
-    Keep,
-}
-
-/// Writes a file that is there whole or not at all: under another name first, in the same folder.
-/// What was at the path is replaced.
-///
-/// # Errors
-/// What `write` says, or the file can't be written. Errors of writing name the file.
-pub async fn write_atomically(
-    path: &Path,
-    write: impl AsyncFnOnce(&mut BufWriter<&mut File>) -> Result<(), Error>,
-) -> Result<(), Error> {
-    write_guarded(path, || Ok(Existing::Replace), write).await
-}
-
-/// [`write_atomically`], with a last look at what is at the path: `guard` is called when the new
-/// file is complete, and says what happens to an existing one.
-///
-/// # Errors
-/// What `write` or `guard` says, or the file can't be written. Errors of writing name the file.
-pub async fn write_guarded<E: From<Error>>(
-    path: &Path,
-    guard: impl FnOnce() -> Result<Existing, E>,
-    write: impl AsyncFnOnce(&mut BufWriter<&mut File>) -> Result<(), Error>,
-) -> Result<(), E> {
-    let mut part = Part::create(path)?;
-    let mut out = part.out();
-    write(&mut out).await.map_err(|error| match error {
-        // A writer knows its bytes, not their file.
-        Error::Write(message) => {
-            FileError::Io { file: path.display().to_string(), doing: "write the file", message }.into()
-        }
-        error => error,
-    })?;
-    out.flush().map_err(|error| Error::from(FileError::io(path, "write the file", &error)))?;
-    drop(out);
-    let existing = guard()?;
-    Ok(part.finish(existing)?)
-}
-
-/// A file in the making, under a name of its own in the folder where it will be.
-struct Part<'a> {
-    path: &'a Path,
-    file: tempfile::NamedTempFile,
-}
-
-impl<'a> Part<'a> {
-    fn create(path: &'a Path) -> Result<Self, Error> {
-        let file = tempfile::Builder::new().prefix(".godwit-").suffix(".part").tempfile_in(folder_of(path));
-        let file = file.map_err(|error| FileError::io(path, "create the file", &error))?;
-        Ok(Self { path, file })
-    }
-
-    fn out(&mut self) -> BufWriter<&mut File> {
-        BufWriter::with_capacity(1 << 20, self.file.as_file_mut())
-    }
-
-    fn finish(self, existing: Existing) -> Result<(), Error> {
-        let io = |error: io::Error| FileError::io(self.path, "write the file", &error);
-        self.file.as_file().sync_all().map_err(io)?;
-        let persisted = match existing {
-            Existing::Replace => self.file.persist(self.path),
-            Existing::Keep => self.file.persist_noclobber(self.path).or_else(|error| {
-                // Some file systems have no way to rename only where nothing is: a look has to do.
-                let is_free = self.path.symlink_metadata().is_err_and(|error| error.kind() == ErrorKind::NotFound);
-                if is_free { error.file.persist(self.path) } else { Err(error) }
-            }),
-        };
-        persisted.map_err(|error| io(error.error))?;
-        Ok(())
+        self.opened.identity()
     }
 }
 
@@ -405,11 +391,9 @@ fn checksum(content: &impl Serialize) -> String {
 /// # Errors
 /// The file can't be read, or it is proven to be damaged or of another version.
 pub(crate) fn read_checked<T: Serialize + DeserializeOwned>(path: &Path) -> Result<Option<T>, FileError> {
-    let json = match std::fs::read(path) {
-        Ok(json) => json,
-        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
-        Err(error) => return Err(FileError::io(path, "read the file", &error)),
-    };
+    let Some((mut file, _)) = open_private(path)? else { return Ok(None) };
+    let mut json = Vec::new();
+    file.read_to_end(&mut json).map_err(|error| FileError::io(path, "read the file", &error))?;
     let damaged = |why: &str| FileError::Damaged { file: path.display().to_string(), why: why.into() };
     let checked: Checked<T> =
         serde_json::from_slice(&json).map_err(|_| damaged("it is not what this version of Godwit writes"))?;
@@ -424,15 +408,10 @@ pub(crate) fn read_checked<T: Serialize + DeserializeOwned>(path: &Path) -> Resu
 /// # Errors
 /// The file can't be written.
 pub(crate) fn write_checked<T: Serialize>(path: &Path, content: T) -> Result<(), Error> {
-    let folder = folder_of(path);
-    std::fs::create_dir_all(folder).map_err(|error| FileError::io(folder, "make the folder", &error))?;
+    make_private_folder(folder_of(path))?;
     let checked = Checked { blake3: checksum(&content), content };
     let json = serde_json::to_vec_pretty(&checked).map_err(|error| Error::Write(error.to_string()))?;
-    let mut part = Part::create(path)?;
-    let mut out = part.out();
-    out.write_all(&json).and_then(|()| out.flush()).map_err(|error| FileError::io(path, "write the file", &error))?;
-    drop(out);
-    part.finish(Existing::Replace)
+    Ok(write_bytes(path, Readers::Owner, &json).map_err(|error| FileError::io(path, "write the file", &error))?)
 }
 
 /// Hashes the bytes that pass through to a writer.
@@ -489,23 +468,69 @@ mod tests {
         assert!(matches!(&error, FileError::Io { file, .. } if file.ends_with("here.json")), "{error}");
     }
 
+    fn read(file: &dyn Source) -> Result<[u8; 8], FormatError> {
+        let mut bytes = [0; 8];
+        file.read(100_000, &mut bytes).map(|()| bytes)
+    }
+
     #[test]
-    fn a_file_that_appears_meanwhile_stays() {
+    fn a_file_that_changes_is_an_error_that_says_what_to_do() {
         let folder = tempfile::tempdir().expect("a folder");
-        let path = folder.path().join("out");
-        let keep = |path: &Path| {
-            pollster::block_on(write_guarded::<Error>(
-                path,
-                || {
-                    std::fs::write(path, "another's").expect("a file");
-                    Ok(Existing::Keep)
-                },
-                async |out| out.write_all(b"ours").map_err(|error| Error::Write(error.to_string())),
-            ))
+        let path = folder.path().join("model.gguf");
+        let cut = |len: u64| {
+            let file = File::options().write(true).open(&path).expect("a file");
+            file.set_len(len).expect("another length");
         };
-        let error = keep(&path).expect_err("it is there").to_string();
-        assert!(error.contains("out"), "{error}");
-        assert_eq!(std::fs::read_to_string(&path).expect("readable"), "another's");
-        assert_eq!(std::fs::read_dir(folder.path()).expect("a folder").count(), 1);
+        for access in [Access::Mapped, Access::Plain] {
+            std::fs::write(&path, vec![7; 200_000]).expect("a file");
+            let [file] = &open_parts_with(&path, access).expect("it opens")[..] else { unreachable!("one file") };
+            assert_eq!(read(file.as_ref()), Ok([7; 8]));
+            for len in [50_000, 300_000] {
+                cut(len);
+                let error = read(file.as_ref()).expect_err("it was changed").to_string();
+                let says = [path.display().to_string(), len.to_string(), "--no-mmap".into()];
+                assert!(says.iter().all(|part| error.contains(part)), "{access:?}: {error}");
+            }
+        }
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn the_path_of_an_identity_is_the_opened_files() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = |name: &str| folder.path().join(name);
+        for name in ["a", "b"] {
+            std::fs::write(path(name), name.repeat(5000)).expect("a file");
+        }
+        std::os::unix::fs::symlink(path("a"), path("link")).expect("a link");
+        std::thread::sleep(2 * SETTLED);
+        let file = open(&path("link"), Access::Mapped).expect("it opens");
+        // The link leads elsewhere now, and the open file does not.
+        std::fs::remove_file(path("link")).expect("removed");
+        std::os::unix::fs::symlink(path("b"), path("link")).expect("a link");
+        let real = path("a").canonicalize().expect("a path").display().to_string();
+        assert_eq!(file.identity().map(|identity| identity.name), Some(real));
+        assert!(file.path().is_some_and(|path| path.ends_with("a")));
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn what_is_no_file_is_refused_at_once() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let pipe = folder.path().join("pipe.gguf");
+        let made = std::process::Command::new("mkfifo").arg(&pipe).status().expect("mkfifo");
+        assert!(made.success());
+        let fault = |path: &Path| *open_parts_with(path, Access::Mapped).err().expect("no file").fault;
+        assert_eq!(fault(&pipe), Fault::NotRegular);
+        assert_eq!(fault(Path::new("/dev/zero")), Fault::NotRegular);
+        assert_eq!(fault(folder.path()), Fault::Folder);
+        assert_eq!(fault(&folder.path().join("none")), Fault::Missing);
+        // A small file of a cache, too: that one waits for no writer either.
+        assert!(matches!(read_checked::<u32>(&pipe), Err(FileError::Io { .. })));
+        let link = folder.path().join("link");
+        std::os::unix::fs::symlink(folder.path().join("a"), &link).expect("a link");
+        std::fs::write(folder.path().join("a"), "{}").expect("a file");
+        let error = read_checked::<u32>(&link).expect_err("a link").to_string();
+        assert!(error.contains("it is a link"), "{error}");
     }
 }

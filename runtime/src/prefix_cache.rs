@@ -1,15 +1,17 @@
 //! Prompts on disk: the KV caches of long prompts, in blocks, so that a prompt that begins as an earlier one did goes on
 //! where that one's beginning ends. An interrupted prefill leaves its finished blocks here too.
 
-use std::fs::{self, File, FileTimes};
+use std::fs::{self, File};
 use std::io::{self, BufReader};
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
-use std::time::SystemTime;
 
 use crate::error::{Error, FileError};
 use crate::gpu::GpuError;
-use crate::native::write_atomically;
+use crate::io::durable::write_atomically;
+use crate::io::evict::{make_room, touch};
+use crate::io::open::open_private;
+use crate::io::private::{check_folder, make_private_folder};
 use crate::saved::SavedError;
 use crate::session::Session;
 
@@ -73,40 +75,13 @@ impl PrefixCache {
         if bytes > self.most_bytes {
             return Ok(());
         }
-        let io = |doing| move |error: io::Error| FileError::io(&self.folder, doing, &error);
-        fs::create_dir_all(&self.folder).map_err(io("make the folder"))?;
-        self.make_room(bytes).map_err(io("make room in the folder"))?;
+        make_private_folder(&self.folder)?;
+        make_room(&self.folder, is_block, bytes, self.most_bytes)
+            .map_err(|error| FileError::io(&self.folder, "make room in the folder", &error))?;
         write_atomically(path, async |file| {
             session.save(file, end - BLOCK..end, serde_json::Value::Null, &mut |_, _| ControlFlow::Continue(())).await
         })
         .await
-    }
-
-    /// Deletes the blocks that were not used for the longest time, until there is room for `bytes` more.
-    fn make_room(&self, bytes: u64) -> io::Result<()> {
-        let mut blocks = Vec::new();
-        for entry in fs::read_dir(&self.folder)? {
-            let entry = entry?;
-            // A person may have put files of their own here.
-            if is_block(&entry.path()) {
-                // Another process may have deleted it just now.
-                let Ok(metadata) = entry.metadata() else { continue };
-                blocks.push((metadata.modified().unwrap_or(SystemTime::UNIX_EPOCH), metadata.len(), entry.path()));
-            }
-        }
-        blocks.sort();
-        let mut used: u64 = blocks.iter().map(|(_, len, _)| len).sum();
-        for (_, len, path) in blocks {
-            if used + bytes <= self.most_bytes {
-                break;
-            }
-            match fs::remove_file(path) {
-                // Another process made room.
-                Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-                _ => used -= len,
-            }
-        }
-        Ok(())
     }
 
     /// Reads the block at `path` into the session, which holds the tokens before it, and returns
@@ -121,11 +96,12 @@ impl PrefixCache {
         tokens: &[u32],
         progress: &mut dyn FnMut(usize, usize) -> ControlFlow<()>,
     ) -> Result<Block, Error> {
-        let file = match File::open(path) {
-            Ok(file) => file,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Block::Missing),
+        let file = match open_private(path) {
+            Ok(Some((file, _))) => file,
+            // Another process may have made room.
+            Ok(None) => return Ok(Block::Missing),
             Err(error) => {
-                tracing::warn!("{}: can't open the block: {error}; it stays, and is computed", path.display());
+                tracing::warn!("{error}; the block stays, and is computed");
                 return Ok(Block::Unreadable);
             }
         };
@@ -133,7 +109,9 @@ impl PrefixCache {
             Ok(_) => Ok(Block::Loaded(file)),
             Err(Error::Saved(cause)) if cause.proves_damage() => {
                 tracing::warn!("{}: {cause}; the block is deleted and computed again", path.display());
-                if let Err(error) = fs::remove_file(path) {
+                if let Err(error) = fs::remove_file(path)
+                    && error.kind() != io::ErrorKind::NotFound
+                {
                     tracing::warn!("{}: can't delete the block: {error}", path.display());
                 }
                 Ok(Block::Wrong)
@@ -166,6 +144,7 @@ impl PrefixCache {
     ) -> Result<Reuse, Error> {
         session.check_prompt(tokens)?;
         let mut reuse = Reuse { kept: session.keep_prefix(tokens), ..Reuse::default() };
+        let mut writable = tokens.len() > BLOCK && self.is_usable(session, reuse.kept, tokens.len(), progress)?;
         // Later blocks are touched first: where room is needed, a chain loses its end, not its beginning.
         let mut used = Vec::new();
         let mut replaced = None;
@@ -173,7 +152,7 @@ impl PrefixCache {
             let held = session.tokens().len();
             let end = (held / BLOCK + 1) * BLOCK;
             // One token at least is computed, for its logits.
-            if end >= tokens.len() {
+            if !writable || end >= tokens.len() {
                 break;
             }
             let Some(path) = self.known_path(session, &tokens[..end]) else { break };
@@ -192,10 +171,8 @@ impl PrefixCache {
             }
         }
         for file in used.into_iter().rev() {
-            // Where times can't be set, the order of eviction suffers, nothing else.
-            let _ = file.set_times(FileTimes::new().set_modified(SystemTime::now()));
+            touch(&file);
         }
-        let mut writable = true;
         while session.tokens().len() < tokens.len() {
             let held = session.tokens().len();
             let end = ((held / BLOCK + 1) * BLOCK).min(tokens.len());
@@ -207,6 +184,26 @@ impl PrefixCache {
             }
         }
         Ok(reuse)
+    }
+
+    /// Whether blocks may be read and written: the folder is no other user's, and the weights can be
+    /// hashed. `progress` may stop that, after `kept` tokens of `all`.
+    fn is_usable(
+        &self,
+        session: &Session,
+        kept: usize,
+        all: usize,
+        progress: &mut dyn FnMut(usize, usize) -> ControlFlow<()>,
+    ) -> Result<bool, Error> {
+        let mut hashed = || session.engine().model().hash_weights(&mut |_| progress(kept, all));
+        match check_folder(&self.folder).map_err(Error::from).and_then(|()| hashed()) {
+            Ok(()) => Ok(true),
+            Err(Error::Stopped) => Err(Error::Stopped),
+            Err(error) => {
+                tracing::warn!("prompts are not kept on disk: {error}");
+                Ok(false)
+            }
+        }
     }
 
     /// The path of a block, where the model's weights can be hashed: a cache is no reason to fail.

@@ -181,6 +181,116 @@ fn read_header(input: &mut Hashed<&mut dyn Read>) -> Result<SavedHeader, SavedEr
     Ok(header)
 }
 
+/// What a saved context is read for.
+pub(crate) struct Wanted<'a> {
+    /// [`Session::fingerprint`].
+    pub fingerprint: &'a str,
+    /// Tokens that a session holds at most.
+    pub context: u32,
+    /// The size of the vocabulary.
+    pub vocab: u32,
+    /// The tokens that the session holds.
+    pub held: &'a [u32],
+    /// What the file's tokens are to be the beginning of, where something is known of them.
+    pub expected: Option<&'a [u32]>,
+}
+
+/// A saved context as far as its header.
+pub(crate) struct Headed<'a> {
+    pub header: SavedHeader,
+    input: Hashed<&'a mut dyn Read>,
+}
+
+impl<'a> Headed<'a> {
+    /// Reads the header.
+    ///
+    /// # Errors
+    /// The file is damaged, or has another type of KV cache than `kv`.
+    pub fn read(input: &'a mut dyn Read, kv: &str) -> Result<Self, SavedError> {
+        let mut input = Hashed::new(input);
+        let header = read_header(&mut input)?;
+        if header.kv != kv {
+            return Err(foreign(&header, "the KV cache has another type; use the same --kv"));
+        }
+        Ok(Self { header, input })
+    }
+}
+
+fn foreign(header: &SavedHeader, why: &'static str) -> SavedError {
+    SavedError::Foreign { model: header.model.clone(), kv: header.kv.clone(), why }
+}
+
+/// A saved context as far as the tokens, which are compared: behind them are keys and values, and a
+/// hash.
+pub(crate) struct Reading<'a> {
+    pub header: SavedHeader,
+    /// All tokens up to the last saved one.
+    pub ids: Vec<u32>,
+    input: Hashed<&'a mut dyn Read>,
+}
+
+impl<'a> Reading<'a> {
+    /// Reads up to keys and values.
+    ///
+    /// # Errors
+    /// The file is damaged, another model's, of other tokens, or too long.
+    pub fn begin(file: Headed<'a>, wanted: &Wanted<'_>) -> Result<Self, Error> {
+        let Headed { header, mut input } = file;
+        if header.fingerprint != wanted.fingerprint {
+            return Err(foreign(&header, "the model or its rotary embedding is another").into());
+        }
+        let (first, end) = (header.first as usize, (header.first + header.count) as usize);
+        let context = wanted.context;
+        if end > context as usize {
+            return Err(Error::ContextFull { tokens: end - first, used: first, context });
+        }
+        let mut bytes = vec![0; 4 * end];
+        input.take(&mut bytes)?;
+        let ids: Vec<u32> = bytes.as_chunks().0.iter().map(|&id| u32::from_le_bytes(id)).collect();
+        let differs = |known: &[u32]| ids.iter().zip(known).position(|(a, b)| a != b);
+        if let Some(expected) = wanted.expected
+            && let Some(at) = differs(expected).or((expected.len() < end).then_some(expected.len()))
+        {
+            return Err(SavedError::Tokens(at).into());
+        }
+        if let Some(at) = differs(wanted.held).filter(|&at| at < first) {
+            return Err(SavedError::Tokens(at).into());
+        }
+        if wanted.held.len() < first {
+            return Err(SavedError::Tokens(wanted.held.len()).into());
+        }
+        if ids.iter().any(|&id| id >= wanted.vocab) {
+            return Err(SavedError::Damaged("a token does not exist").into());
+        }
+        Ok(Self { header, ids, input })
+    }
+
+    /// The next keys or values.
+    pub fn take(&mut self, into: &mut [u8]) -> Result<(), SavedError> {
+        self.input.take(into)
+    }
+
+    /// The runs of positions that follow each other.
+    pub fn runs(&self) -> impl Iterator<Item = Range<u32>> + use<> {
+        runs(self.header.first, self.header.count)
+    }
+
+    /// Checks the hash of all that was read, and that nothing follows it.
+    pub fn end(self) -> Result<(SavedHeader, Vec<u32>), SavedError> {
+        let Self { header, ids, mut input } = self;
+        let hash = input.hash.finalize();
+        let mut found = [0; 32];
+        input.take(&mut found)?;
+        if hash.as_bytes() != &found {
+            return Err(SavedError::Damaged("its hash is wrong"));
+        }
+        if input.inner.read(&mut [0])? != 0 {
+            return Err(SavedError::Damaged("something follows its end"));
+        }
+        Ok((header, ids))
+    }
+}
+
 /// Runs of positions, each as long as [`RUN`] allows.
 fn runs(first: u32, count: u32) -> impl Iterator<Item = Range<u32>> {
     let end = first + count;
@@ -205,6 +315,7 @@ impl Session {
             return Err(Error::Empty);
         }
         let (first, count) = (start as u32, (end - start) as u32);
+        self.engine().model().hash_weights(&mut |_| progress(0, count as usize))?;
         let (model, kv) = (self.engine().model().name(), self.engine().kv_format().to_string());
         let header = SavedHeader { fingerprint: self.fingerprint()?.into(), model, kv, first, count, note };
         let json = serde_json::to_vec(&header).map_err(|error| Error::Write(error.to_string()))?;
@@ -264,45 +375,26 @@ impl Session {
         expected: Option<&[u32]>,
         progress: &mut dyn FnMut(usize, usize) -> ControlFlow<()>,
     ) -> Result<SavedHeader, Error> {
-        let mut input = Hashed::new(input);
-        let header = read_header(&mut input)?;
-        let foreign = |why| SavedError::Foreign { model: header.model.clone(), kv: header.kv.clone(), why };
-        if header.kv != self.engine().kv_format().to_string() {
-            return Err(foreign("the KV cache has another type; use the same --kv").into());
-        }
-        if header.fingerprint != self.fingerprint()? {
-            return Err(foreign("the model or its rotary embedding is another").into());
-        }
-        let (first, end) = (header.first as usize, (header.first + header.count) as usize);
-        if end > self.context() as usize {
-            return Err(Error::ContextFull { tokens: end - first, used: first, context: self.context() });
-        }
-        let mut bytes = vec![0; 4 * end];
-        input.take(&mut bytes)?;
-        let ids: Vec<u32> = bytes.as_chunks().0.iter().map(|&id| u32::from_le_bytes(id)).collect();
-        let differs = |known: &[u32]| ids.iter().zip(known).position(|(a, b)| a != b);
-        if let Some(expected) = expected
-            && let Some(at) = differs(expected).or((expected.len() < end).then_some(expected.len()))
-        {
-            return Err(SavedError::Tokens(at).into());
-        }
-        if let Some(at) = differs(self.tokens()).filter(|&at| at < first) {
-            return Err(SavedError::Tokens(at).into());
-        }
-        if self.tokens().len() < first {
-            return Err(SavedError::Tokens(self.tokens().len()).into());
-        }
-        let vocab = self.engine().model().config().vocab;
-        if ids.iter().any(|&id| id >= vocab) {
-            return Err(SavedError::Damaged("a token does not exist").into());
-        }
+        let file = Headed::read(input, &self.engine().kv_format().to_string())?;
+        let count = file.header.count;
+        self.engine().model().hash_weights(&mut |_| progress(0, count as usize))?;
+        let wanted = Wanted {
+            fingerprint: self.fingerprint()?,
+            context: self.context(),
+            vocab: self.engine().model().config().vocab,
+            held: self.tokens(),
+            expected,
+        };
+        let mut reading = Reading::begin(file, &wanted)?;
+        let first = reading.header.first;
         // Nothing was written until here, and what is written from here on is no token of the session before all is verified.
-        self.transcript.overwrite_from(first);
-        for run in runs(header.first, header.count) {
+        self.transcript.overwrite_from(first as usize);
+        let mut bytes = Vec::new();
+        for run in reading.runs() {
             self.reserve(run.end - 1, 1).await?;
             for part in self.cached(run.clone()) {
                 bytes.resize(part.gpu.bytes as usize, 0);
-                input.take(&mut bytes)?;
+                reading.take(&mut bytes)?;
                 match (part.host, &mut self.spill) {
                     (Some((piece, from)), Some(spill)) => spill.write(piece, from, &bytes)?,
                     _ => self.memory.write(part.gpu, 0, &bytes).await?,
@@ -310,20 +402,12 @@ impl Session {
             }
             // Copies on their way to the GPU don't pile up.
             self.engine().gpu().finish().await?;
-            if progress((run.end - header.first) as usize, header.count as usize).is_break() {
+            if progress((run.end - first) as usize, count as usize).is_break() {
                 return Err(Error::Stopped);
             }
         }
-        let hash = input.hash.finalize();
-        let mut found = [0; 32];
-        input.take(&mut found)?;
-        if hash.as_bytes() != &found {
-            return Err(SavedError::Damaged("its hash is wrong").into());
-        }
-        if input.inner.read(&mut [0]).map_err(SavedError::from)? != 0 {
-            return Err(SavedError::Damaged("something follows its end").into());
-        }
-        self.transcript.append_cached(&ids[first..]);
+        let (header, ids) = reading.end()?;
+        self.transcript.append_cached(&ids[first as usize..]);
         Ok(header)
     }
 

@@ -68,7 +68,7 @@ impl Session {
         let kv = inner.kv();
         let spill = match inner.spill {
             Spilling::Never => None,
-            Spilling::Host { memory } => Some(Spill::new(memory)),
+            Spilling::Host { memory } => Some(Spill::new(memory, inner.spill_folder.clone())),
         };
         let ring = scratch.recent.first().map_or(0, |recent| recent.len);
         let transcript = Transcript::new(inner.llama.kv.page(), ring);

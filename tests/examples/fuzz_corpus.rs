@@ -62,6 +62,25 @@ fn main() -> std::io::Result<()> {
     // One matrix `a` of two columns.
     let older: [&[u8]; 7] = [&[1, 0, 0, 0], &[1, 0, 0, 0], b"a", &[1, 0, 0, 0], &[2, 0, 0, 0], &[63; 8], &[0; 8]];
     write("imatrix", "older", &older.concat())?;
+    // Saved contexts and blocks as `godwit::fuzzing` wants them: 16 bytes for each position.
+    for (target, name, first, count) in
+        [("snapshot", "whole", 0_u32, 40_u32), ("snapshot", "later", 32, 5), ("prefix_block", "block", 64, 32)]
+    {
+        let header = format!(
+            r#"{{"fingerprint":"f","model":"m","kv":"f16","first":{first},"count":{count},"note":{{"messages":[]}}}}"#
+        );
+        let ids: Vec<u8> = (0..first + count).flat_map(u32::to_le_bytes).collect();
+        let start = [&b"GODWITKV"[..], &2_u32.to_le_bytes(), &(header.len() as u32).to_le_bytes()].concat();
+        let content = vec![7; count.next_multiple_of(32) as usize * 16];
+        write(target, name, &[&start, header.as_bytes(), &ids, &content].concat())?;
+    }
+    let mut weights = GgufWriter::default();
+    weights.key("general.architecture", Value::String("llama".into()));
+    weights.tensor("output_norm.weight", Format::F32, &[32]);
+    weights.tensor("output.weight", Format::Q8_0, &[32, 2]);
+    let mut file = weights.header();
+    file.resize(file.len() + weights.data_bytes() as usize, 0);
+    write("cached_weights", "two_tensors", &file)?;
     write("tokenizer_json", "byte_level", TOKENIZER.as_bytes())?;
     for (i, template) in TEMPLATES.iter().enumerate() {
         write("chat_template", &format!("seed{i}"), template.as_bytes())?;

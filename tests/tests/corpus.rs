@@ -26,3 +26,18 @@ fn tokenizer_json() {
 fn chat_template() {
     replay("chat_template", godwit::fuzzing::chat_template);
 }
+
+#[test]
+fn snapshot() {
+    replay("snapshot", godwit::fuzzing::snapshot);
+}
+
+#[test]
+fn prefix_block() {
+    replay("prefix_block", godwit::fuzzing::prefix_block);
+}
+
+#[test]
+fn cached_weights() {
+    replay("cached_weights", godwit::fuzzing::cached_weights);
+}

@@ -121,6 +121,24 @@ fn twins_share_no_block_of_a_prompt() {
     assert_eq!(prefilled(&cache, &other, &prompt).1, 0);
     assert!(of_other.is_dir());
     fs::remove_dir(&of_other).expect("removed");
+    // Nor is what is no file, nor what a link leads to; nobody waits for a pipe.
+    #[cfg(unix)]
+    {
+        let elsewhere = tempfile::tempdir().expect("a folder");
+        let copy = elsewhere.path().join("block");
+        fs::write(&copy, &good).expect("a copy");
+        let make_pipe =
+            || std::process::Command::new("mkfifo").arg(&of_other).status().is_ok_and(|made| made.success());
+        let make_link = || std::os::unix::fs::symlink(&copy, &of_other).is_ok();
+        let ways: [&dyn Fn() -> bool; 2] = [&make_pipe, &make_link];
+        for make in ways {
+            assert!(make());
+            assert_eq!(prefilled(&cache, &other, &prompt).1, 0);
+            assert!(!of_other.symlink_metadata().expect("it stays").is_file());
+            fs::remove_file(&of_other).expect("removed");
+        }
+        assert!(fs::read(&copy).expect("the copy") == good);
+    }
 
     // A damaged one goes, and comes again.
     for damage in [&good[..good.len() / 2], &[&good[..], b"more"].concat(), b"noise", b""] {

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
 use clap_complete::Shell;
+use godwit::native::Access;
 use godwit::{Backend, GpuOptions};
 
 use crate::hub::args::{ListArgs, PullArgs, RmArgs, ShowArgs};
@@ -117,12 +118,21 @@ pub struct Common {
     /// Use what suits most GPUs, instead of measuring once what suits this one.
     #[arg(long)]
     pub no_tune: bool,
+    /// Read the model's files piece by piece, instead of mapping them: for network drives, and for files that may be cut
+    /// short while they are read.
+    #[arg(long)]
+    pub no_mmap: bool,
     /// Say more on stderr; twice, even more.
     #[arg(short, long, action = clap::ArgAction::Count)]
     pub verbose: u8,
 }
 
 impl Common {
+    /// How the model's files are read.
+    pub fn access(&self) -> Access {
+        if self.no_mmap { Access::Plain } else { Access::Mapped }
+    }
+
     pub fn gpu(&self) -> GpuOptions {
         GpuOptions {
             adapter: self.adapter.clone(),

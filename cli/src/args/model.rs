@@ -24,6 +24,10 @@ pub struct ModelArgs {
     /// Host memory for what the GPU has no room for of the KV cache; beyond that it goes to a file.
     #[arg(long, value_name = "BYTES", value_parser = bytes, default_value = "8G")]
     pub spill_memory: u64,
+    /// Folder for that file [default: that for temporary files, or godwit in the user's cache folder where that is in
+    /// memory].
+    #[arg(long, value_name = "FOLDER", conflicts_with = "no_spill")]
+    pub spill_dir: Option<PathBuf>,
     /// Keep all of the KV cache on the GPU, and stop where it is full.
     #[arg(long)]
     pub no_spill: bool,
@@ -44,7 +48,7 @@ pub struct ModelSource {
 }
 
 /// Weights smaller than the model's own.
-#[derive(Args, Clone, Debug, Default)]
+#[derive(Args, Clone, Debug)]
 pub struct QuantArgs {
     /// Quantise the weights first: q4_0, q4_k, q5_k, q6_k, q8_0 and so on, as `godwit quantize --help` has them. The result is
     /// kept on disk for the next time.
@@ -53,6 +57,9 @@ pub struct QuantArgs {
     /// Folder for quantised weights [default: godwit in the user's cache folder].
     #[arg(long, value_name = "FOLDER", requires = "quant")]
     pub quant_dir: Option<PathBuf>,
+    /// Disk space for them; what was not used for the longest time goes first.
+    #[arg(long, value_name = "BYTES", value_parser = bytes, default_value = "64G")]
+    pub quant_cache_size: u64,
 }
 
 /// Another rotary embedding than the file's.

@@ -2,11 +2,14 @@
 //! hash, `snapshots` of commits whose files are links to blobs, and `refs`, which name commits.
 
 use std::fs::{self, File as Handle, TryLockError};
-use std::io;
+use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::Duration;
 
+use godwit::io::durable::{self, Readers};
+use godwit::io::open::{Links, open_regular};
+use godwit::io::private::{check_folder, make_private_folder};
 use hf_hub::{Cache, CacheRepo, Repo, RepoType};
 
 use super::choose::{Candidate, File, candidates, choose};
@@ -17,11 +20,19 @@ use super::shards::is_whole;
 /// How often a lock that another process holds is tried.
 const POLL: Duration = Duration::from_millis(200);
 
+/// The file whose lock is held, shared, by those who use a repository, and alone by those who
+/// remove from it.
+const IN_USE: &str = "godwit.lock";
+
+/// What the name of a file ends with until it is whole.
+const INCOMPLETE: &str = ".incomplete";
+
 /// Folders within folders that are looked into.
 const DEEPEST: usize = 16;
 
 /// One repository in the cache, whether it is there or not.
 pub struct Cached {
+    cache: PathBuf,
     repo: CacheRepo,
     revision: String,
     folder: PathBuf,
@@ -32,8 +43,9 @@ impl Cached {
     /// The place of a model's repository.
     pub fn new(cache: &Path, name: &Name) -> Self {
         let repo = Repo::with_revision(name.repo.clone(), RepoType::Model, name.revision().into());
-        let (folder, cache) = (repo.folder_name(), Cache::new(cache.into()));
+        let (folder, root, cache) = (repo.folder_name(), cache, Cache::new(cache.into()));
         Self {
+            cache: root.into(),
             folder: cache.path().join(&folder),
             locks: cache.path().join(".locks").join(folder),
             revision: name.revision().into(),
@@ -46,6 +58,17 @@ impl Cached {
         &self.folder
     }
 
+    /// Makes the repository's folder. A cache that is made with it is its owner's alone; in one that
+    /// is there, other users may read what its owner lets them.
+    ///
+    /// # Errors
+    /// A folder can't be made, or belongs to another user, who could change what is downloaded.
+    pub fn make_folder(&self) -> Result<(), HubError> {
+        make_private_folder(&self.cache)?;
+        check_folder(&self.folder)?;
+        fs::create_dir_all(&self.folder).map_err(HubError::io("make the folder", &self.folder))
+    }
+
     /// The folder of the locks of its blobs.
     pub fn locks(&self) -> &Path {
         &self.locks
@@ -56,7 +79,7 @@ impl Cached {
         if is_hex(&self.revision, 40) {
             return Some(self.revision.clone());
         }
-        let text = fs::read_to_string(self.folder.join("refs").join(&self.revision)).ok()?;
+        let text = read_reference(&self.folder.join("refs").join(&self.revision)).ok()?;
         Some(text.trim().to_owned()).filter(|commit| is_hex(commit, 40))
     }
 
@@ -65,7 +88,11 @@ impl Cached {
         if is_hex(&self.revision, 40) {
             return Ok(());
         }
-        self.repo.create_ref(commit).map_err(HubError::io("write the reference in", &self.folder))
+        let path = self.folder.join("refs").join(&self.revision);
+        let folder = durable::folder_of(&path);
+        fs::create_dir_all(folder).map_err(HubError::io("make the folder", folder))?;
+        let written = durable::write_bytes(&path, Readers::Umask, commit.trim().as_bytes());
+        written.map_err(HubError::io("write the reference", &path))
     }
 
     /// All commits of which something is there.
@@ -122,7 +149,7 @@ impl Cached {
 
     /// Where it is until it is whole.
     pub fn part(&self, hash: &str) -> PathBuf {
-        self.folder.join("blobs").join(format!("{hash}.incomplete"))
+        self.folder.join("blobs").join(format!("{hash}{INCOMPLETE}"))
     }
 
     /// Whether a blob is there in its full length.
@@ -141,42 +168,118 @@ impl Cached {
         if fs::read_link(&link).is_ok_and(|there| there == target) {
             return Ok(());
         }
-        if fs::symlink_metadata(&link).is_ok() {
-            fs::remove_file(&link).map_err(HubError::io("replace", &link))?;
+        // What is there is another commit's, or of a tool that makes copies.
+        match fs::remove_file(&link) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(HubError::io("replace", &link)(error)),
+            _ => {}
         }
-        // Windows lets few accounts make symbolic links.
         let blob = self.blob(hash);
-        symlink(&target, &link)
-            .or_else(|_| fs::hard_link(&blob, &link))
-            .or_else(|_| fs::copy(&blob, &link).map(drop))
-            .map_err(HubError::io("link", &link))
+        match symlink(&target, &link) {
+            // Another process was faster.
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
+            Ok(()) => Ok(()),
+            // Windows lets few accounts make symbolic links, and some file systems have none.
+            Err(_) => fs::hard_link(&blob, &link).or_else(|_| durable::copy(&blob, &link, Readers::Umask)),
+        }
+        .map_err(HubError::io("link", &link))
+    }
+
+    /// Files of downloads that were not completed, with their lengths.
+    pub fn parts(&self) -> Vec<(PathBuf, u64)> {
+        let parts = entries(&self.folder.join("blobs")).into_iter();
+        let parts = parts.filter(|entry| entry.file_name().to_string_lossy().ends_with(INCOMPLETE));
+        parts.map(|entry| (entry.path(), entry.metadata().map_or(0, |part| part.len()))).collect()
+    }
+
+    /// Holds the repository's files, together with others who use them, so that nobody removes them.
+    /// It ends with the value, or with the process. None in a cache that can't be written to.
+    ///
+    /// # Errors
+    /// Somebody stopped the wait for a process that removes them.
+    pub fn hold(&self, stopped: &dyn Fn() -> bool) -> Result<Option<Handle>, HubError> {
+        let wait = || match stopped() {
+            true => Err(HubError::Stopped),
+            false => Ok(()),
+        };
+        match self.lock_file(&self.locks.join(IN_USE), Handle::try_lock_shared, &wait) {
+            Err(HubError::Io { .. }) => Ok(None),
+            held => held.map(Some),
+        }
+    }
+
+    /// Locks the repository and all of its blobs, to remove them.
+    ///
+    /// # Errors
+    /// Another process has one of the locks.
+    pub fn lock_all(&self) -> Result<Vec<Handle>, HubError> {
+        let taken = || Err(HubError::InUse(self.repo_name()));
+        let mut locks = vec![self.lock_file(&self.locks.join(IN_USE), Handle::try_lock, &taken)?];
+        for entry in entries(&self.locks) {
+            if entry.file_name() != IN_USE && entry.file_name().to_string_lossy().ends_with(".lock") {
+                locks.push(self.lock_file(&entry.path(), Handle::try_lock, &taken)?);
+            }
+        }
+        Ok(locks)
+    }
+
+    fn repo_name(&self) -> String {
+        let folder = self.folder.file_name().unwrap_or_default().to_string_lossy();
+        folder.trim_start_matches("models--").replacen("--", "/", 1)
     }
 
     /// Waits until no other process downloads this blob. The lock ends with the value, or with the process.
     pub fn lock(&self, hash: &str, stopped: &dyn Fn() -> bool) -> Result<Handle, HubError> {
-        let path = self.locks.join(format!("{hash}.lock"));
-        for folder in [&self.locks, &self.folder.join("blobs")] {
-            fs::create_dir_all(folder).map_err(HubError::io("make the folder", folder))?;
-        }
-        let file = Handle::options().create(true).write(true).truncate(false).open(&path);
-        let file = file.map_err(HubError::io("open", &path))?;
-        let mut said = false;
+        let blobs = self.folder.join("blobs");
+        fs::create_dir_all(&blobs).map_err(HubError::io("make the folder", &blobs))?;
+        let said = std::cell::Cell::new(false);
+        let wait = || {
+            if stopped() {
+                return Err(HubError::Stopped);
+            }
+            if !said.replace(true) {
+                tracing::info!("another process downloads {hash}: waiting for it");
+            }
+            Ok(())
+        };
+        self.lock_file(&self.locks.join(format!("{hash}.lock")), Handle::try_lock, &wait)
+    }
+
+    /// Locks a file, which is made where there is none; `wait` is called while others have it, and
+    /// may end the wait.
+    fn lock_file(
+        &self,
+        path: &Path,
+        try_lock: fn(&Handle) -> Result<(), TryLockError>,
+        wait: &dyn Fn() -> Result<(), HubError>,
+    ) -> Result<Handle, HubError> {
+        let io = |doing| HubError::io(doing, path);
         loop {
-            match file.try_lock() {
+            fs::create_dir_all(&self.locks).map_err(HubError::io("make the folder", &self.locks))?;
+            let file = durable::open_lock(path).map_err(io("open"))?;
+            match try_lock(&file) {
+                // Whoever removes the files removes the locks too: a lock without a name locks nothing.
+                Ok(()) if !durable::is_at(&file, path) => {}
                 Ok(()) => return Ok(file),
-                Err(TryLockError::WouldBlock) if stopped() => return Err(HubError::Stopped),
                 Err(TryLockError::WouldBlock) => {
-                    if !std::mem::replace(&mut said, true) {
-                        tracing::info!("another process downloads {hash}: waiting for it");
-                    }
+                    wait()?;
                     thread::sleep(POLL);
                 }
                 // Some network drives know no locks; two downloads at once end in a wrong checksum at worst.
                 Err(TryLockError::Error(error)) if error.kind() == io::ErrorKind::Unsupported => return Ok(file),
-                Err(TryLockError::Error(error)) => return Err(HubError::io("lock", &path)(error)),
+                Err(TryLockError::Error(error)) => return Err(io("lock")(error)),
             }
         }
     }
+}
+
+/// What a file in `refs` says.
+pub fn read_reference(path: &Path) -> io::Result<String> {
+    /// A commit has 40 digits.
+    const MOST: u64 = 1 << 10;
+    let (file, _) = open_regular(path, Links::Follow)?;
+    let mut text = String::new();
+    file.take(MOST).read_to_string(&mut text)?;
+    Ok(text)
 }
 
 #[cfg(unix)]

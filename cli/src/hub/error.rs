@@ -48,6 +48,15 @@ pub enum HubError {
     /// The disk is too small.
     #[error("{folder} has {free} left, and {need} are to be downloaded")]
     Space { folder: String, need: String, free: String },
+    /// Nothing but beginnings of files.
+    #[error("{what} is not downloaded; {bytes} of an interrupted download are there: `godwit rm {repo}` removes them")]
+    OnlyParts { what: String, repo: String, bytes: String },
+    /// Another process has the files that were to be removed.
+    #[error("{0} is in use: another godwit runs or downloads it; end that first, or wait until it is done")]
+    InUse(String),
+    /// A folder of the cache can't be used.
+    #[error(transparent)]
+    Folder(#[from] godwit::FileError),
     /// A file of the cache can't be written or read.
     #[error("can't {doing} {path}: {error}")]
     Io { doing: &'static str, path: String, error: io::Error },
@@ -69,7 +78,7 @@ impl HubError {
     pub fn code(&self) -> u8 {
         match self {
             Self::Name { .. } | Self::Setting { .. } => 2,
-            Self::Network { .. } | Self::Space { .. } | Self::Io { .. } => 1,
+            Self::Network { .. } | Self::Space { .. } | Self::Io { .. } | Self::InUse(_) | Self::Folder(_) => 1,
             Self::NoFile { cause, .. } => cause.code(),
             Self::Stopped => crate::stop::exit_code(),
             _ => 3,

@@ -19,14 +19,16 @@ mod show;
 mod table;
 mod transfer;
 
+use std::fs::File;
 use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
 
 use godwit::RopeOverride;
 use serde_json::json;
 
 use args::{ListArgs, PullArgs, RmArgs, ShowArgs};
 use cache::Cached;
-use choose::{Candidate, File, candidates, choose};
+use choose::{Candidate, File as ModelFile, candidates, choose};
 pub use error::HubError;
 use http::Client;
 use name::Name;
@@ -50,7 +52,11 @@ pub fn locate(model: &Path, stop: &Stop) -> Result<PathBuf, HubError> {
     }
     let settings = Settings::from_env()?;
     let name = named(text, &settings)?;
-    if let Some(path) = Cached::new(&settings.cache, &name).find(&name)? {
+    let cached = Cached::new(&settings.cache, &name);
+    if cached.folder().is_dir() {
+        keep(cached.hold(&|| stop.requested())?);
+    }
+    if let Some(path) = cached.find(&name)? {
         return Ok(path);
     }
     match pull(&name, &settings, stop) {
@@ -61,6 +67,13 @@ pub fn locate(model: &Path, stop: &Stop) -> Result<PathBuf, HubError> {
         }
         Err(error) => Err(error),
     }
+}
+
+/// Keeps the hold on a repository's files until the process ends: `godwit rm` removes no model that
+/// is in use.
+fn keep(hold: Option<File>) {
+    static HOLDS: Mutex<Vec<File>> = Mutex::new(Vec::new());
+    HOLDS.lock().unwrap_or_else(PoisonError::into_inner).extend(hold);
 }
 
 /// The model that a text names.
@@ -91,8 +104,10 @@ fn pull(name: &Name, settings: &Settings, stop: &Stop) -> Result<Pulled, HubErro
     let listing = client.listing(name, &|| stop.requested())?;
     let all = candidates(&listing.names());
     let model = choose(&name.repo, name.quant.as_deref(), &all)?;
-    let is_part = |file: &File| model.files.iter().any(|part| part.path == file.path);
+    let is_part = |file: &ModelFile| model.files.iter().any(|part| part.path == file.path);
     let files: Vec<_> = listing.files.iter().filter(|(file, _)| is_part(file)).cloned().collect();
+    cached.make_folder()?;
+    keep(cached.hold(&|| stop.requested())?);
     let bar = bar("downloading", "{bytes}/{total_bytes}, {bytes_per_sec}");
     let done = Transfer::new(&client, &cached, name, &listing.commit, stop, &bar).run(&files);
     bar.finish_and_clear();

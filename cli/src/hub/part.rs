@@ -4,6 +4,8 @@ use std::fs::{self, File};
 use std::io::{self, Read as _, Seek as _, SeekFrom, Write as _};
 use std::path::{Path, PathBuf};
 
+use godwit::io::durable;
+use godwit::io::open::open_to_append;
 use sha1::Sha1;
 use sha2::{Digest as _, Sha256};
 
@@ -52,7 +54,7 @@ pub struct Part {
 impl Part {
     /// Opens what is there from an earlier time, or begins. `bytes`: the length of the whole.
     pub fn open(path: &Path, digest: &Digest, bytes: u64) -> io::Result<Self> {
-        let file = File::options().create(true).read(true).write(true).truncate(false).open(path)?;
+        let file = open_to_append(path)?;
         let hasher = Hasher::new(digest, bytes);
         let mut part = Self { path: path.into(), file, digest: digest.clone(), bytes, hasher, len: 0 };
         if part.file.metadata()?.len() > bytes {
@@ -104,10 +106,7 @@ impl Part {
             fs::remove_file(&self.path)?;
             return Ok(Err(found));
         }
-        self.file.sync_all()?;
-        // Windows renames no open file.
-        drop(self.file);
-        fs::rename(&self.path, to)?;
+        durable::finish(self.file, &self.path, to)?;
         Ok(Ok(()))
     }
 
@@ -142,5 +141,27 @@ mod tests {
             wrong.push(b"hella\n").expect("written");
             assert!(wrong.finish(&whole).expect("removed").is_err() && !part.exists());
         }
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn nothing_is_written_through_a_link() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let [part, other] = ["x.incomplete", "notes"].map(|name| folder.path().join(name));
+        let sha = Digest::Sha256("5891b5b522d5df086d0ff0b110fbd9d21bb4fc7163af34d08286a2e846f6be03".into());
+        let refused = |what: &str| {
+            let error = Part::open(&part, &sha, 6).err().expect(what).to_string();
+            assert!(error.contains("remove it") || error.contains("regular file"), "{what}: {error}");
+            assert_eq!(fs::read(&other).expect("notes"), b"longer than the part", "{what}");
+            fs::remove_file(&part).expect("removed");
+        };
+        fs::write(&other, b"longer than the part").expect("a file");
+        std::os::unix::fs::symlink(&other, &part).expect("a link");
+        refused("a link");
+        fs::hard_link(&other, &part).expect("a link");
+        refused("a second name");
+        let made = std::process::Command::new("mkfifo").arg(&part).status().expect("mkfifo");
+        assert!(made.success());
+        refused("a pipe");
     }
 }

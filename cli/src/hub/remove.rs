@@ -2,12 +2,14 @@
 
 use std::collections::HashSet;
 use std::fs;
+use std::io;
 use std::path::Path;
 
-use super::cache::{Cached, entries, listed};
+use super::cache::{Cached, entries, listed, read_reference};
 use super::choose::{Candidate, choose};
 use super::error::HubError;
 use super::name::Name;
+use crate::output;
 
 /// Removes a repository, or one of its models. Returns the bytes that were freed.
 ///
@@ -19,6 +21,8 @@ pub fn remove(name: &Name, cache: &Path) -> Result<u64, HubError> {
     if !folder.is_dir() {
         return Err(HubError::NotHere(name.to_string()));
     }
+    // Nobody downloads or uses them meanwhile.
+    let _locks = cached.lock_all()?;
     let before = size(folder);
     if name.quant.is_some() || name.revision.is_some() {
         remove_files(name, &cached)?;
@@ -27,7 +31,8 @@ pub fn remove(name: &Name, cache: &Path) -> Result<u64, HubError> {
     let nothing_left = cached.listed_commits()?.is_empty();
     if nothing_left || name.quant.is_none() && name.revision.is_none() {
         remove_folder(folder)?;
-        remove_folder(cached.locks())?;
+        // Windows removes no files that are open: these are empty, and are used again.
+        let _ = remove_folder(cached.locks());
         return Ok(before);
     }
     Ok(before.saturating_sub(size(folder)))
@@ -50,8 +55,7 @@ fn remove_files(name: &Name, cached: &Cached) -> Result<(), HubError> {
         match choose(&name.repo, Some(quant), &models) {
             Ok(model) => {
                 for file in &model.files {
-                    let link = snapshot.join(&file.path);
-                    fs::remove_file(&link).map_err(HubError::io("remove", &link))?;
+                    remove_file(&snapshot.join(&file.path))?;
                 }
                 remove_empty(&snapshot);
                 removed = true;
@@ -67,6 +71,11 @@ fn remove_files(name: &Name, cached: &Cached) -> Result<(), HubError> {
     others.dedup_by(|a, b| a.path() == b.path());
     match choose(&name.repo, name.quant.as_deref(), &others) {
         Err(error @ HubError::NoQuant { .. }) => Err(error),
+        _ if !cached.parts().is_empty() => Err(HubError::OnlyParts {
+            what: name.to_string(),
+            repo: name.repo.clone(),
+            bytes: output::bytes(cached.parts().iter().map(|(_, bytes)| bytes).sum()),
+        }),
         _ => Err(HubError::NotHere(name.to_string())),
     }
 }
@@ -79,7 +88,7 @@ fn prune(cached: &Cached) -> Result<(), HubError> {
     for blob in entries(&cached.folder().join("blobs")) {
         let name = blob.file_name().to_string_lossy().into_owned();
         if !used.contains(&name) && !name.ends_with(".incomplete") {
-            fs::remove_file(blob.path()).map_err(HubError::io("remove", &blob.path()))?;
+            remove_file(&blob.path())?;
         }
     }
     prune_refs(&cached.folder().join("refs"), &cached.listed_commits()?)
@@ -93,9 +102,9 @@ fn prune_refs(folder: &Path, commits: &[String]) -> Result<(), HubError> {
             continue;
         }
         // A reference that can't be read may be a good one.
-        let commit = fs::read_to_string(&path).map_err(HubError::io("read", &path))?;
+        let commit = read_reference(&path).map_err(HubError::io("read", &path))?;
         if !commits.iter().any(|there| there == commit.trim()) {
-            fs::remove_file(&path).map_err(HubError::io("remove", &path))?;
+            remove_file(&path)?;
         }
     }
     Ok(())
@@ -136,8 +145,19 @@ fn remove_empty(folder: &Path) {
     let _ = fs::remove_dir(folder);
 }
 
+/// Removes a file. One that is gone already is fine.
+fn remove_file(path: &Path) -> Result<(), HubError> {
+    match fs::remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(HubError::io("remove", path)(error)),
+        _ => Ok(()),
+    }
+}
+
 fn remove_folder(folder: &Path) -> Result<(), HubError> {
-    if folder.exists() { fs::remove_dir_all(folder).map_err(HubError::io("remove", folder)) } else { Ok(()) }
+    match fs::remove_dir_all(folder) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(HubError::io("remove", folder)(error)),
+        _ => Ok(()),
+    }
 }
 
 #[cfg(all(test, unix))]

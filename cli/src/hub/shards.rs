@@ -1,10 +1,10 @@
 //! Whether a safetensors repository on the disk is whole: its index says which shards there must be.
 
 use std::collections::HashMap;
-use std::fs::File;
 use std::io::Read as _;
 use std::path::Path;
 
+use godwit::io::open::{Links, open_regular};
 use serde::Deserialize;
 
 use super::choose::{Candidate, INDEX, WHOLE};
@@ -24,7 +24,8 @@ pub fn is_whole(folder: &Path, candidate: &Candidate) -> bool {
         return true;
     }
     let mut json = Vec::new();
-    let read = File::open(folder.join(INDEX)).and_then(|file| file.take(MOST).read_to_end(&mut json));
+    let read =
+        open_regular(&folder.join(INDEX), Links::Follow).and_then(|(file, _)| file.take(MOST).read_to_end(&mut json));
     let index = read.ok().and_then(|_| serde_json::from_slice::<Index>(&json).ok());
     index.is_some_and(|index| index.weight_map.values().all(|shard| there(shard)))
 }

@@ -8,7 +8,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use indicatif::HumanDuration;
 use serde_json::json;
 
-use super::cache::{Cached, entries};
+use super::cache::{Cached, entries, read_reference};
 use super::choose::{Candidate, candidates, choose};
 use super::error::HubError;
 use super::http::Client;
@@ -43,6 +43,11 @@ pub fn known(json: bool) -> anyhow::Result<()> {
 pub fn list(cache: &Path, json: bool) -> anyhow::Result<()> {
     let mut all: Vec<Entry> = repositories(cache).iter().flat_map(|repo| models(cache, repo)).collect();
     all.sort_by_key(|entry| entry.name.to_string());
+    let parts: Vec<(Name, Vec<(PathBuf, u64)>)> = repositories(cache)
+        .into_iter()
+        .map(|repo| (repo.clone(), Cached::new(cache, &repo).parts()))
+        .filter(|(_, parts)| !parts.is_empty())
+        .collect();
     let mut out = Output::new();
     if json {
         let each = |e: &Entry| {
@@ -52,9 +57,13 @@ pub fn list(cache: &Path, json: bool) -> anyhow::Result<()> {
                 "modified": e.modified.duration_since(UNIX_EPOCH).map_or(0, |age| age.as_secs()),
             })
         };
-        return out.json(&json!({ "cache": cache, "models": all.iter().map(each).collect::<Vec<_>>() }));
+        let models = all.iter().map(each).collect::<Vec<_>>();
+        let part = |name: &Name, path: &Path, bytes: u64| json!({ "name": name.repo, "path": path, "bytes": bytes });
+        let parts = parts.iter().flat_map(|(name, parts)| parts.iter().map(|(path, bytes)| part(name, path, *bytes)));
+        let parts = parts.collect::<Vec<_>>();
+        return out.json(&json!({ "cache": cache, "models": models, "interrupted": parts }));
     }
-    if all.is_empty() {
+    if all.is_empty() && parts.is_empty() {
         note(&format!("nothing in {}; `godwit list --known` shows what could be", cache.display()));
     }
     let width = all.iter().map(|entry| entry.name.to_string().len()).max().unwrap_or(0);
@@ -62,6 +71,14 @@ pub fn list(cache: &Path, json: bool) -> anyhow::Result<()> {
         let age = HumanDuration(entry.modified.elapsed().unwrap_or_default());
         let (name, size) = (printable(&entry.name.to_string()), output::bytes(entry.model.bytes()));
         out.line(&format!("{name:<width$}  {:<11} {size:>10}  {age} ago", kind(&entry.model)))?;
+    }
+    for (repo, parts) in &parts {
+        let bytes = output::bytes(parts.iter().map(|(_, bytes)| bytes).sum());
+        let name = printable(&repo.repo);
+        note(&format!(
+            "({bytes} of an interrupted download of {name}: the next pull goes on with it, `godwit rm {name}` removes it \
+             and all else of {name})"
+        ));
     }
     Ok(())
 }
@@ -113,7 +130,7 @@ fn references(folder: &Path, prefix: &str, revisions: &mut HashMap<String, Strin
         let name = if prefix.is_empty() { name } else { format!("{prefix}/{name}") };
         if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
             references(&entry.path(), &name, revisions);
-        } else if let Ok(commit) = fs::read_to_string(entry.path()) {
+        } else if let Ok(commit) = read_reference(&entry.path()) {
             let known = revisions.entry(commit.trim().to_owned()).or_insert_with(|| name.clone());
             if name == MAIN {
                 *known = name;

@@ -91,7 +91,7 @@ impl<'a> Transfer<'a> {
 
     fn check_space(&self, files: &[(File, Digest)]) -> Result<(), HubError> {
         let folder = self.cached.folder();
-        fs::create_dir_all(folder).map_err(HubError::io("make the folder", folder))?;
+        self.cached.make_folder()?;
         let there = |hash: &str| fs::metadata(self.cached.part(hash)).map_or(0, |part| part.len());
         let missing = files.iter().filter(|(file, digest)| !self.cached.has(digest.hex(), file.bytes));
         let need = missing

@@ -3,6 +3,7 @@
 mod refused;
 mod server;
 
+use std::io::{Read as _, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 use std::time::{Duration, Instant};
@@ -377,4 +378,92 @@ fn a_name_stands_where_a_model_does() {
     let tokens = person.godwit(&["tokenize", &name, "-p", "Hello", "--json"]);
     assert!(tokens.status.success());
     assert!(hub.requests().is_empty());
+}
+
+/// Waits until a condition holds.
+fn until(what: &str, mut holds: impl FnMut() -> bool) {
+    let begin = Instant::now();
+    while !holds() {
+        assert!(begin.elapsed() < Duration::from_secs(30), "{what}");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+}
+
+#[test]
+fn what_a_killed_pull_leaves_is_listed_resumed_and_removed() {
+    let hub = Hub::with(REPO, &two_quants(), |request, answer| match request.earlier {
+        0 if request.cdn => Answer { stall: Duration::from_secs(60), ..answer.cut(120_000) },
+        _ => answer,
+    });
+    let person = Person::at(&hub);
+    let hash = sha256(&noise(300_000, 1));
+    let part = person.repo().join("blobs").join(format!("{hash}.incomplete"));
+    let mut child = person.command(&["pull", REPO]).spawn().expect("it starts");
+    until("the part never came", || std::fs::metadata(&part).is_ok_and(|part| part.len() == 120_000));
+    // While it is downloaded, nobody removes it.
+    person.fails(&["rm", REPO], 1, &["in use"]);
+    assert!(part.exists());
+    child.kill().and_then(|()| child.wait()).expect("it is killed");
+
+    let list = person.json(&["list"]);
+    assert_eq!(list["models"], Value::Array(Vec::new()));
+    let interrupted = &list["interrupted"][0];
+    assert_eq!((&interrupted["name"], &interrupted["bytes"]), (&REPO.into(), &120_000.into()));
+    let text = person.godwit(&["list"]);
+    assert!(String::from_utf8_lossy(&text.stderr).contains("interrupted download"), "{text:?}");
+    person.fails(&["rm", &format!("{REPO}:q4_k_m")], 3, &["interrupted download", "godwit rm godwit/Tiny-GGUF"]);
+
+    // It goes on where it was.
+    let path = person.pulls(REPO);
+    assert_eq!(std::fs::read(path).expect("the file"), noise(300_000, 1));
+    assert_eq!(hub.ranges(), [None, Some(120_000)]);
+    assert_eq!(person.blobs(), [hash]);
+    std::fs::write(&part, "more").expect("a part");
+    person.json(&["rm", REPO]);
+    assert!(!person.repo().exists() && !person.cache().join(".locks/models--godwit--Tiny-GGUF").exists());
+}
+
+/// A model that is in use stays.
+#[test]
+fn rm_leaves_a_model_that_runs() {
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../models/SmolLM2-135M-Instruct.Q4_1.gguf");
+    let model = std::fs::read(path).expect("the model; tests/fetch.sh --tests brings it");
+    let hub = Hub::start(REPO, &[("SmolLM2-135M-Instruct.Q4_1.gguf", model)]);
+    let person = Person::at(&hub);
+    person.pulls(REPO);
+    let mut chat = person.command(&["chat", REPO, "-n", "2"]).stdin(Stdio::piped()).spawn().expect("it starts");
+    chat.stdin.as_mut().expect("a pipe").write_all(b"Hi\n").expect("it reads");
+    // The model is in use when it says something.
+    chat.stdout.as_mut().expect("a pipe").read_exact(&mut [0]).expect("an answer");
+    person.fails(&["rm", REPO], 1, &["in use", REPO]);
+    person.fails(&["rm", &format!("{REPO}:q4_1")], 1, &["in use"]);
+    drop(chat.stdin.take());
+    assert!(chat.wait_with_output().expect("it ends").status.success());
+    person.json(&["rm", REPO]);
+    assert!(!person.repo().exists());
+}
+
+#[cfg(unix)]
+#[test]
+fn links_in_the_cache_are_not_written_through() {
+    let hub = Hub::start(REPO, &two_quants());
+    let person = Person::at(&hub);
+    let notes = person.home.path().join("notes");
+    std::fs::write(&notes, noise(400_000, 9)).expect("a file");
+    let hash = sha256(&noise(300_000, 1));
+    std::fs::create_dir_all(person.repo().join("blobs")).expect("a folder");
+    std::fs::create_dir_all(person.repo().join("refs")).expect("a folder");
+    let part = person.repo().join("blobs").join(format!("{hash}.incomplete"));
+    std::os::unix::fs::symlink(&notes, &part).expect("a link");
+    std::os::unix::fs::symlink(&notes, person.repo().join("refs/main")).expect("a link");
+    person.fails(&["pull", REPO], 1, &["is a link", "remove it", &hash]);
+    std::fs::remove_file(&part).expect("removed");
+    person.pulls(REPO);
+    assert_eq!(std::fs::read(&notes).expect("the file"), noise(400_000, 9));
+    assert_eq!(std::fs::read_to_string(person.repo().join("refs/main")).expect("the reference"), MAIN);
+    // A cache that godwit makes is its owner's alone.
+    let other = Person::at(&hub);
+    other.pulls(REPO);
+    let mode = std::os::unix::fs::MetadataExt::mode(&other.cache().metadata().expect("a folder"));
+    assert_eq!(mode & 0o777, 0o700);
 }

@@ -104,6 +104,17 @@ pub enum Fault {
     /// A pipe, a device or a socket.
     #[error("this is not a regular file; copy the model to a file first")]
     NotRegular,
+    /// The file was written to while it was in use.
+    #[error(
+        "the file was changed while it was read (it had {before} bytes when it was opened, and has {now} now); start again \
+         when it is complete; --no-mmap (`Access::Plain`) is for files that may be cut short at any moment, and for network drives"
+    )]
+    Changed {
+        /// Its length when it was opened.
+        before: u64,
+        /// Its length now.
+        now: u64,
+    },
     /// Zero bytes.
     #[error("the file is empty; download it again")]
     Empty,

@@ -33,6 +33,14 @@ pub trait Source: Send + Sync {
         None
     }
 
+    /// Checks that the bytes are still those that were there when the file was opened.
+    ///
+    /// # Errors
+    /// The file was written to since.
+    fn check_unchanged(&self) -> Result<(), FormatError> {
+        Ok(())
+    }
+
     /// Where the file is, if it is one of this computer's.
     fn path(&self) -> Option<&Path> {
         None
@@ -107,6 +115,7 @@ pub(crate) fn slice<'a>(
     let to = tensor.offset.checked_add(end).filter(|&to| to <= source.len()).ok_or_else(fault)?;
     let len = usize::try_from(to - from).map_err(|_| fault())?;
     if let Some(all) = source.mapped() {
+        source.check_unchanged()?;
         let from = usize::try_from(from).map_err(|_| fault())?;
         return all.get(from..).and_then(|rest| rest.get(..len)).map(Cow::Borrowed).ok_or_else(fault);
     }

@@ -13,6 +13,7 @@ mod weights;
 mod weights_hash;
 
 use std::fmt;
+use std::ops::ControlFlow;
 use std::sync::Arc;
 
 use crate::chat::{ChatError, ChatTemplate};
@@ -59,7 +60,16 @@ impl Model {
     /// A file can't be read, or it is not a model that Godwit runs.
     #[cfg(not(target_arch = "wasm32"))]
     pub fn open(path: &std::path::Path) -> Result<Self, Error> {
-        Self::from_checkpoint(crate::native::open_checkpoint(path)?)
+        Self::open_with(path, crate::native::Access::Mapped)
+    }
+
+    /// [`Model::open`], with a choice of how the files are read.
+    ///
+    /// # Errors
+    /// As [`Model::open`].
+    #[cfg(not(target_arch = "wasm32"))]
+    pub fn open_with(path: &std::path::Path, access: crate::native::Access) -> Result<Self, Error> {
+        Self::from_checkpoint(crate::native::open_checkpoint_with(path, access)?)
     }
 
     /// Reads a GGUF model from its parts, in order.
@@ -136,6 +146,15 @@ impl Model {
     #[cfg(not(target_arch = "wasm32"))]
     pub fn keep_hash_in(&self, folder: &std::path::Path) {
         self.inner.weights.keep_in(folder);
+    }
+
+    /// Hashes all weights, unless their hash is known: saved contexts, cached prompts and cached
+    /// weights need it, and hash the weights themselves where this was not called before.
+    ///
+    /// # Errors
+    /// A file can't be read, or `progress` says stop.
+    pub fn hash_weights(&self, progress: &mut dyn FnMut(Progress) -> ControlFlow<()>) -> Result<(), Error> {
+        self.inner.weights.get_with(progress).map(drop)
     }
 
     /// The hash of all weights.

@@ -5,12 +5,15 @@
 //! and the metadata of a file may change.
 
 use std::collections::HashMap;
+use std::ops::ControlFlow;
 use std::sync::{Arc, OnceLock};
 
 use blake3::{Hash, Hasher};
 
+use super::Progress;
 use crate::checkpoint::Checkpoint;
-use crate::format::{FormatError, Identity, Tensor};
+use crate::error::Error;
+use crate::format::{Identity, Tensor};
 
 /// Bytes that are hashed at a time where tensors have to be read.
 const CHUNK: u64 = 8 << 20;
@@ -68,19 +71,27 @@ impl WeightsHash {
     ///
     /// # Errors
     /// A file can't be read.
-    pub fn get(&self) -> Result<Hash, FormatError> {
+    pub fn get(&self) -> Result<Hash, Error> {
+        self.get_with(&mut |_| ControlFlow::Continue(()))
+    }
+
+    /// The hash; `progress` hears how many bytes are hashed, where they have to be.
+    ///
+    /// # Errors
+    /// A file can't be read, or `progress` says stop.
+    pub fn get_with(&self, progress: &mut dyn FnMut(Progress) -> ControlFlow<()>) -> Result<Hash, Error> {
         if let Some(hash) = self.look_up() {
             return Ok(hash);
         }
         match &self.origin {
             Origin::Stored(checkpoint) => {
                 let before = checkpoint.identity();
-                let tensors = hash_tensors(checkpoint.as_ref())?;
+                let tensors = hash_tensors(checkpoint.as_ref(), progress)?;
                 let hash = self.set(table_hash(checkpoint.as_ref(), &tensors));
                 self.store(hash, before);
                 Ok(hash)
             }
-            Origin::Derived(original, how) => Ok(self.set(derive(original.get()?, how))),
+            Origin::Derived(original, how) => Ok(self.set(derive(original.get_with(progress)?, how))),
         }
     }
 
@@ -112,13 +123,13 @@ impl WeightsHash {
     ///
     /// # Errors
     /// A file can't be read.
-    pub fn loaded(&self, mut hashes: TensorHashes) -> Result<(), FormatError> {
+    pub fn loaded(&self, mut hashes: TensorHashes) -> Result<(), Error> {
         let Origin::Stored(checkpoint) = &self.origin else { return Ok(()) };
         let mut tensors = Vec::new();
         for tensor in checkpoint.tensors() {
             tensors.push(match hashes.tensors.remove(&tensor.name) {
                 Some((hasher, end)) if end == tensor.bytes => hasher.finalize(),
-                _ => hash_tensor(checkpoint.as_ref(), tensor)?,
+                _ => hash_tensor(checkpoint.as_ref(), tensor, &mut |_| Ok(()))?,
             });
         }
         let hash = self.set(table_hash(checkpoint.as_ref(), &tensors));
@@ -171,18 +182,73 @@ fn table_hash(checkpoint: &dyn Checkpoint, tensors: &[Hash]) -> Hash {
     hash.finalize()
 }
 
+/// How often `progress` hears how far hashing is, where other threads do it.
 #[cfg(not(target_arch = "wasm32"))]
-fn hash_tensors(checkpoint: &dyn Checkpoint) -> Result<Vec<Hash>, FormatError> {
+const TICK: std::time::Duration = std::time::Duration::from_millis(50);
+
+fn all_bytes(checkpoint: &dyn Checkpoint) -> u64 {
+    checkpoint.tensors().iter().map(|tensor| tensor.bytes).sum()
+}
+
+/// Hashes all tensors, on all cores. This thread waits, and calls `progress`.
+#[cfg(not(target_arch = "wasm32"))]
+fn hash_tensors(
+    checkpoint: &dyn Checkpoint,
+    progress: &mut dyn FnMut(Progress) -> ControlFlow<()>,
+) -> Result<Vec<Hash>, Error> {
+    use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+    use std::sync::mpsc::{RecvTimeoutError, channel};
+
     use rayon::prelude::*;
-    checkpoint.tensors().par_iter().map(|tensor| hash_tensor(checkpoint, tensor)).collect()
+    let (done, is_stopped) = (AtomicU64::new(0), AtomicBool::new(false));
+    let total = all_bytes(checkpoint);
+    std::thread::scope(|scope| {
+        let (finished, result) = channel();
+        let hash_all = || {
+            let each = |bytes| {
+                done.fetch_add(bytes, Ordering::Relaxed);
+                if is_stopped.load(Ordering::Relaxed) { Err(Error::Stopped) } else { Ok(()) }
+            };
+            checkpoint.tensors().par_iter().map(|tensor| hash_tensor(checkpoint, tensor, &mut { each })).collect()
+        };
+        let worker = scope.spawn(move || finished.send(hash_all()));
+        loop {
+            match result.recv_timeout(TICK) {
+                Ok(hashes) => return hashes,
+                Err(RecvTimeoutError::Timeout) => {
+                    if progress(Progress { done: done.load(Ordering::Relaxed), total }).is_break() {
+                        is_stopped.store(true, Ordering::Relaxed);
+                    }
+                }
+                // Nothing comes from a thread that panicked.
+                Err(RecvTimeoutError::Disconnected) => match worker.join() {
+                    Err(panic) => std::panic::resume_unwind(panic),
+                    Ok(_) => return Err(Error::Stopped),
+                },
+            }
+        }
+    })
 }
 
 #[cfg(target_arch = "wasm32")]
-fn hash_tensors(checkpoint: &dyn Checkpoint) -> Result<Vec<Hash>, FormatError> {
-    checkpoint.tensors().iter().map(|tensor| hash_tensor(checkpoint, tensor)).collect()
+fn hash_tensors(
+    checkpoint: &dyn Checkpoint,
+    progress: &mut dyn FnMut(Progress) -> ControlFlow<()>,
+) -> Result<Vec<Hash>, Error> {
+    let (mut done, total) = (0, all_bytes(checkpoint));
+    let mut each = |bytes| {
+        done += bytes;
+        if progress(Progress { done, total }).is_break() { Err(Error::Stopped) } else { Ok(()) }
+    };
+    checkpoint.tensors().iter().map(|tensor| hash_tensor(checkpoint, tensor, &mut each)).collect()
 }
 
-fn hash_tensor(checkpoint: &dyn Checkpoint, tensor: &Tensor) -> Result<Hash, FormatError> {
+/// Hashes one tensor; `each` hears of the bytes as they are hashed, and may end it.
+fn hash_tensor(
+    checkpoint: &dyn Checkpoint,
+    tensor: &Tensor,
+    each: &mut dyn FnMut(u64) -> Result<(), Error>,
+) -> Result<Hash, Error> {
     // Whole rows: what is made of other bytes is made row by row.
     let width = tensor.shape.first().copied().unwrap_or(1);
     let row = tensor.format.bytes(width).unwrap_or(tensor.bytes).max(1);
@@ -193,6 +259,7 @@ fn hash_tensor(checkpoint: &dyn Checkpoint, tensor: &Tensor) -> Result<Hash, For
         let end = (at + step).min(tensor.bytes);
         let bytes = checkpoint.data(tensor, at..end)?;
         update(&mut hash, &bytes);
+        each(end - at)?;
         at = end;
     }
     Ok(hash.finalize())
@@ -293,7 +360,7 @@ mod tests {
     use std::time::{Duration, SystemTime};
 
     use crate::quantize::{Mix, write_gguf};
-    use crate::{Model, Synthetic};
+    use crate::{Error, Model, Synthetic};
 
     /// A tiny model's file; a byte of its weights may be changed.
     fn write(path: &Path, change: u8) {
@@ -371,13 +438,39 @@ mod tests {
         let folder = tempfile::tempdir().expect("a folder");
         let (path, hashes) = (folder.path().join("model.gguf"), folder.path().join("hashes"));
         write(&path, 0);
-        let model = Model::open(&path).expect("it opens");
-        model.keep_hash_in(&hashes);
-        // A time to come can't tell either.
+        // A time to come can't tell either: the clock was set back since, or is another computer's.
         let times = FileTimes::new().set_modified(SystemTime::now() + Duration::from_secs(1000));
         File::options().write(true).open(&path).and_then(|file| file.set_times(times)).expect("other times");
+        let model = Model::open(&path).expect("it opens");
+        model.keep_hash_in(&hashes);
         assert_eq!(model.checkpoint().identity(), None);
         model.weights_hash().get().expect("a hash");
         assert!(!hashes.exists());
+    }
+
+    #[test]
+    fn hashing_reports_and_stops() {
+        let model = "smollm2-135m:q8_0,layers=12".parse::<Synthetic>().expect("a shape").model().expect("a model");
+        // It stops at the first report, which comes before all is hashed.
+        let mut reports = Vec::new();
+        let stopped = model.hash_weights(&mut |progress| {
+            reports.push(progress);
+            ControlFlow::Break(())
+        });
+        assert_eq!(stopped, Err(Error::Stopped));
+        assert!(reports.iter().all(|report| report.done < report.total), "{reports:?}");
+        assert_eq!(model.weights_hash().look_up(), None);
+
+        let mut last = 0;
+        model
+            .hash_weights(&mut |progress| {
+                assert!(progress.done >= last && progress.done <= progress.total);
+                last = progress.done;
+                ControlFlow::Continue(())
+            })
+            .expect("it is hashed");
+        assert!(last > 0 && model.weights_hash().look_up().is_some());
+        // What is known costs nothing.
+        model.hash_weights(&mut |_| unreachable!("it is known")).expect("it is known");
     }
 }

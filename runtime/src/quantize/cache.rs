@@ -5,7 +5,6 @@
 //! before any of it is used.
 
 use std::borrow::Cow;
-use std::fs;
 use std::io::Write as _;
 use std::ops::{ControlFlow, Range};
 use std::path::{Path, PathBuf};
@@ -16,30 +15,79 @@ use super::{Quantized, Recipe};
 use crate::checkpoint::Checkpoint;
 use crate::error::{Error, FileError};
 use crate::format::{Fault, FormatError, Gguf, GgufWriter, Identity, Metadata, Source, Tensor, Value};
+use crate::io::durable::write_atomically;
+use crate::io::evict::{make_room, touch};
+use crate::io::open::open_private;
+use crate::io::private::{check_folder, make_private_folder};
 use crate::model::{Model, Progress};
-use crate::native::{Hashing, open_file, write_atomically};
+use crate::native::{Access, Hashing, source};
 use crate::tokenizer::{Tokenizer, TokenizerError};
 
 /// What a file ends with, behind its hash. Files of earlier versions don't.
 const END: &[u8; 8] = b"GODWITQ2";
 
+/// A folder of quantised weights, and the most bytes that they may take: those that were not used
+/// for the longest time make room for others.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct WeightsCache {
+    folder: PathBuf,
+    most_bytes: u64,
+}
+
+impl WeightsCache {
+    /// The size of a cache for which no other was chosen: some models of 70B in 4 bits do not fit
+    /// beside each other, all smaller ones do.
+    pub const DEFAULT_BYTES: u64 = 64 << 30;
+
+    /// A cache in this folder, which is made when the first weights are written. Weights larger than
+    /// `most_bytes` are not kept.
+    pub fn new(folder: impl Into<PathBuf>, most_bytes: u64) -> Self {
+        Self { folder: folder.into(), most_bytes }
+    }
+}
+
+impl From<&Path> for WeightsCache {
+    fn from(folder: &Path) -> Self {
+        Self::new(folder, Self::DEFAULT_BYTES)
+    }
+}
+
+/// Digits of the hash in a file's name.
+const DIGITS: usize = 32;
+
+/// Whether a file has the name of cached weights: digits of a hash, and the mix.
+fn is_weights(path: &Path) -> bool {
+    let stem = path.file_stem().and_then(|stem| stem.to_str()).unwrap_or_default();
+    let hash = stem.split_once('-').map_or("", |(hash, _)| hash);
+    let named = hash.len() == DIGITS && hash.bytes().all(|byte| byte.is_ascii_hexdigit());
+    named && path.extension().is_some_and(|extension| extension == "gguf")
+}
+
 impl Model {
-    /// The model with its weights quantised by this recipe. They are kept in `folder`, and the next time read from there; a
+    /// The model with its weights quantised by this recipe. They are kept in `cache`, and the next time read from there; a
     /// file there holds weights only, all else comes from the original. A file that is damaged is
     /// made again; where none can be read or written, weights are quantised while they are loaded.
+    ///
+    /// `progress` hears how many bytes of the original are hashed, unless their hash is known, and
+    /// then how many are quantised, unless they are kept.
     ///
     /// # Errors
     /// A weight of the original can't be read or is not finite, or `progress` says stop.
     pub async fn quantized(
         &self,
         recipe: &Recipe,
-        folder: &Path,
+        cache: impl Into<WeightsCache>,
         progress: &mut dyn FnMut(Progress) -> ControlFlow<()>,
     ) -> Result<Self, Error> {
+        let WeightsCache { folder, most_bytes } = cache.into();
         let original = self.shared_checkpoint();
         let view = Quantized::new(original.clone(), recipe);
-        let key = self.as_quantized(recipe).weights_hash().get()?;
-        let path = folder.join(format!("{}-{}.gguf", &key.to_hex()[..32], recipe.mix));
+        if let Err(error) = check_folder(&folder) {
+            tracing::warn!("{error}; the weights are quantised while they are loaded");
+            return Ok(self.as_quantized(recipe));
+        }
+        let key = self.as_quantized(recipe).weights_hash().get_with(progress)?;
+        let path = folder.join(format!("{}-{}.gguf", &key.to_hex()[..DIGITS], recipe.mix));
         let with = |weights| self.with_quantized(Arc::new(Weights { original: original.clone(), weights }), recipe);
         match kept(&path, &view) {
             Ok(Some(weights)) => return Ok(with(weights)),
@@ -50,19 +98,26 @@ impl Model {
                 return Ok(self.as_quantized(recipe));
             }
         }
-        let stored = match fs::create_dir_all(folder) {
+        let bytes = view.tensors().iter().map(|tensor| tensor.bytes).sum();
+        if bytes > most_bytes {
+            tracing::warn!(
+                "quantised weights are not kept: they take {bytes} bytes, and the cache {} may take {most_bytes}",
+                folder.display()
+            );
+            return Ok(self.as_quantized(recipe));
+        }
+        let room = make_private_folder(&folder).and_then(|()| {
+            make_room(&folder, |other| is_weights(other) && other != path, bytes, most_bytes)
+                .map_err(|error| FileError::io(&folder, "make room in the folder", &error))
+        });
+        let stored = match room {
             Ok(()) => store(&path, &view, progress).await,
-            Err(error) => Err(FileError::io(folder, "make the folder", &error).into()),
+            Err(error) => Err(error.into()),
         };
-        let weights = match stored {
-            Ok(()) => kept(&path, &view).map_err(Error::from).and_then(|kept| {
-                let why = || "it is gone as soon as it is written".into();
-                kept.ok_or_else(|| FileError::Damaged { file: path.display().to_string(), why: why() }.into())
-            }),
-            Err(error) => Err(error),
-        };
-        match weights {
-            Ok(weights) => Ok(with(weights)),
+        match stored.and_then(|()| Ok(kept(&path, &view)?)) {
+            Ok(Some(weights)) => Ok(with(weights)),
+            // Another process made room for its own.
+            Ok(None) => Ok(self.as_quantized(recipe)),
             // No room, no right to write: what is not kept is made again at each start.
             Err(Error::File(error)) => {
                 tracing::warn!("quantised weights are not kept: {error}");
@@ -94,22 +149,35 @@ async fn store(
 /// The weights at `path`: none where there is no file.
 ///
 /// # Errors
-/// The file can't be read, or it is proven to be damaged.
+/// The file can't be read, belongs to another user, or it is proven to be damaged.
 fn kept(path: &Path, view: &Quantized) -> Result<Option<Gguf>, FileError> {
-    let file = match open_file(path) {
-        Ok(file) => file,
-        Err(error) if matches!(*error.fault, Fault::Missing) => return Ok(None),
-        Err(error) => return Err(refused(path, error)),
-    };
+    let Some((file, metadata)) = open_private(path)? else { return Ok(None) };
+    touch(&file);
+    // Other processes that use it set its time too.
+    let file =
+        source(path, path.into(), file, &metadata, None, Access::Mapped).map_err(|error| refused(path, error))?;
+    weights_in(path, file, view.tensors()).map(Some)
+}
+
+/// The weights in a file, which are to have these tensors.
+///
+/// # Errors
+/// The file is proven to be damaged, or can't be read.
+pub(crate) fn weights_in(path: &Path, file: Box<dyn Source>, tensors: &[Tensor]) -> Result<Gguf, FileError> {
     check_hash(path, file.as_ref())?;
     let weights = Gguf::read(vec![file]).map_err(|error| refused(path, error))?;
     let same = |tensor: &Tensor| {
         weights.tensor(&tensor.name).is_some_and(|kept| kept.format == tensor.format && kept.shape == tensor.shape)
     };
-    if weights.tensors().len() != view.tensors().len() || !view.tensors().iter().all(same) {
+    if weights.tensors().len() != tensors.len() || !tensors.iter().all(same) {
         return Err(damaged(path, "its tensors are not those of the model"));
     }
-    Ok(Some(weights))
+    Ok(weights)
+}
+
+/// The end of a file with this content.
+pub(crate) fn seal(content: &[u8]) -> Vec<u8> {
+    [blake3::hash(content).as_bytes(), &END[..]].concat()
 }
 
 fn damaged(path: &Path, why: &str) -> FileError {

@@ -7,6 +7,10 @@ mod imatrix;
 mod quantized;
 mod recipe;
 
+#[cfg(not(target_arch = "wasm32"))]
+pub use cache::WeightsCache;
+#[cfg(not(target_arch = "wasm32"))]
+pub(crate) use cache::{seal, weights_in};
 pub use file::write_gguf;
 pub use imatrix::{Importance, InputSquares};
 pub(crate) use quantized::QUANTIZED_VERSION;

@@ -1,0 +1,573 @@
+//! Files that are there whole or not at all, also after a crash of the process or of the system.
+//!
+//! A file is written without a name (`O_TMPFILE`) where the file system has that, synced, named,
+//! and its folder synced. Where a name is needed before the end (to replace a file, or on other
+//! systems), it is `.godwit-….part`, and the process holds a lock on the file as long as it lives:
+//! the next process that writes into the folder deletes those whose lock nobody holds.
+
+use std::fs::{self, File};
+use std::io::{self, BufWriter, ErrorKind, Write};
+use std::path::{Path, PathBuf};
+
+use tempfile::NamedTempFile;
+
+use super::crash_point;
+use super::open::{Links, open_regular};
+use crate::error::{Error, FileError};
+
+/// The folder that a file is in, or will be.
+pub fn folder_of(path: &Path) -> &Path {
+    path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."))
+}
+
+/// What happens to a file that is at the path already when a new one is complete.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Existing {
+    /// It is replaced.
+    Replace,
+    /// There is none: one that appeared meanwhile stays, and writing fails.
+    Keep,
+}
+
+/// Which users may read a new file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Readers {
+    /// Its owner alone: caches, and what a person typed.
+    Owner,
+    /// Those that the process's umask leaves: files that a person named. A file that is replaced
+    /// hands its permissions on.
+    Umask,
+}
+
+impl Readers {
+    #[cfg(unix)]
+    fn mode(self) -> u32 {
+        match self {
+            Self::Owner => 0o600,
+            Self::Umask => 0o666,
+        }
+    }
+}
+
+/// Writes a file of a cache that is there whole or not at all. What was at the path is replaced.
+///
+/// # Errors
+/// What `write` says, or the file can't be written. Errors of writing name the file.
+pub async fn write_atomically(
+    path: &Path,
+    write: impl AsyncFnOnce(&mut BufWriter<&mut File>) -> Result<(), Error>,
+) -> Result<(), Error> {
+    write_guarded(path, Readers::Owner, || Ok(Existing::Replace), write).await
+}
+
+/// [`write_atomically`], with a choice of readers and a last look at what is at the path: `guard` is
+/// called when the new file is complete, and says what happens to an existing one.
+///
+/// # Errors
+/// What `write` or `guard` says, or the file can't be written. Errors of writing name the file.
+pub async fn write_guarded<E: From<Error>>(
+    path: &Path,
+    readers: Readers,
+    guard: impl FnOnce() -> Result<Existing, E>,
+    write: impl AsyncFnOnce(&mut BufWriter<&mut File>) -> Result<(), Error>,
+) -> Result<(), E> {
+    let io = |doing| move |error: io::Error| Error::from(FileError::io(path, doing, &error));
+    let mut new = NewFile::create(path, readers).map_err(io("create the file"))?;
+    let mut out = BufWriter::with_capacity(1 << 20, new.file_mut());
+    write(&mut out).await.map_err(|error| match error {
+        // A writer knows its bytes, not their file.
+        Error::Write(message) => {
+            FileError::Io { file: path.display().to_string(), doing: "write the file", message }.into()
+        }
+        error => error,
+    })?;
+    out.flush().map_err(io("write the file"))?;
+    drop(out);
+    let existing = guard()?;
+    new.commit(existing).map_err(io("write the file"))?;
+    Ok(())
+}
+
+/// Writes a small file, whole or not at all. What was at the path is replaced.
+///
+/// # Errors
+/// The file can't be written.
+pub fn write_bytes(path: &Path, readers: Readers, bytes: &[u8]) -> io::Result<()> {
+    let mut new = NewFile::create(path, readers)?;
+    new.file_mut().write_all(bytes)?;
+    crash_point();
+    new.commit(Existing::Replace)
+}
+
+/// Copies a file, whole or not at all. What was at `to` is replaced.
+///
+/// # Errors
+/// A file can't be read or written.
+pub fn copy(from: &Path, to: &Path, readers: Readers) -> io::Result<()> {
+    let (mut file, _) = open_regular(from, Links::Follow)?;
+    let mut new = NewFile::create(to, readers)?;
+    io::copy(&mut file, new.file_mut())?;
+    new.commit(Existing::Replace)
+}
+
+/// Syncs a file that is complete, moves it to where it belongs, and syncs the folder. Both paths are
+/// in the same folder.
+///
+/// # Errors
+/// The file can't be synced or moved.
+pub fn finish(file: File, from: &Path, to: &Path) -> io::Result<()> {
+    file.sync_all()?;
+    crash_point();
+    // Windows renames no file that is locked or open without sharing.
+    drop(file);
+    fs::rename(from, to)?;
+    crash_point();
+    sync_folder(folder_of(to))
+}
+
+/// Makes the entries of a folder survive a crash of the system, where the system can.
+///
+/// # Errors
+/// The disk fails.
+pub fn sync_folder(folder: &Path) -> io::Result<()> {
+    #[cfg(unix)]
+    {
+        // A folder may be writable and not readable; some file systems sync no folders.
+        let Ok(folder) = File::open(folder) else { return Ok(()) };
+        match folder.sync_all() {
+            Err(error) if !matches!(error.kind(), ErrorKind::InvalidInput | ErrorKind::Unsupported) => Err(error),
+            _ => Ok(()),
+        }
+    }
+    #[cfg(not(unix))]
+    {
+        let _ = folder;
+        Ok(())
+    }
+}
+
+/// Opens a file whose content does not matter, to lock it. It is made where there is none; a link is
+/// not followed.
+///
+/// # Errors
+/// The file can't be opened, or is none.
+pub fn open_lock(path: &Path) -> io::Result<File> {
+    super::open::open_to_append(path)
+}
+
+/// Whether a path is that of an open file still.
+pub fn is_at(file: &File, path: &Path) -> bool {
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::MetadataExt as _;
+        let of = |metadata: fs::Metadata| (metadata.dev(), metadata.ino());
+        let (opened, named) = (file.metadata().map(of), path.symlink_metadata().map(of));
+        opened.is_ok_and(|opened| named.is_ok_and(|named| named == opened))
+    }
+    #[cfg(not(unix))]
+    {
+        let _ = file;
+        path.exists()
+    }
+}
+
+/// A file without a name, which ends with the process: for bytes that memory has no room for.
+///
+/// # Errors
+/// The folder takes no file.
+pub fn unnamed_in(folder: &Path) -> io::Result<File> {
+    #[cfg(target_os = "linux")]
+    if let Some(file) = unnamed(folder, Readers::Owner)? {
+        return Ok(file);
+    }
+    #[cfg(unix)]
+    {
+        sweep(folder);
+        let (file, path) = named(folder, Readers::Owner)?.into_parts();
+        path.close()?;
+        Ok(file)
+    }
+    // Windows deletes it when it is closed.
+    #[cfg(not(unix))]
+    tempfile::tempfile_in(folder)
+}
+
+/// A file in the making.
+struct NewFile {
+    path: PathBuf,
+    readers: Readers,
+    file: Making,
+}
+
+enum Making {
+    #[cfg(target_os = "linux")]
+    Unnamed(File),
+    Named(NamedTempFile),
+}
+
+impl NewFile {
+    fn create(path: &Path, readers: Readers) -> io::Result<Self> {
+        let folder = folder_of(path);
+        sweep(folder);
+        #[cfg(target_os = "linux")]
+        if let Some(file) = unnamed(folder, readers)? {
+            crash_point();
+            return Ok(Self { path: path.into(), readers, file: Making::Unnamed(file) });
+        }
+        let file = named(folder, readers)?;
+        crash_point();
+        Ok(Self { path: path.into(), readers, file: Making::Named(file) })
+    }
+
+    fn file_mut(&mut self) -> &mut File {
+        match &mut self.file {
+            #[cfg(target_os = "linux")]
+            Making::Unnamed(file) => file,
+            Making::Named(file) => file.as_file_mut(),
+        }
+    }
+
+    /// Syncs the file, gives it its name, and syncs the folder.
+    fn commit(mut self, existing: Existing) -> io::Result<()> {
+        #[cfg(unix)]
+        if self.readers == Readers::Umask
+            && existing == Existing::Replace
+            && let Ok(old) = self.path.symlink_metadata()
+            && old.is_file()
+        {
+            use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
+            self.file_mut().set_permissions(fs::Permissions::from_mode(old.mode() & 0o777))?;
+        }
+        self.file_mut().sync_all()?;
+        crash_point();
+        let path = &self.path;
+        match self.file {
+            #[cfg(target_os = "linux")]
+            Making::Unnamed(file) => name(&file, path, existing)?,
+            Making::Named(file) => match existing {
+                Existing::Replace => drop(file.persist(path)?),
+                Existing::Keep => drop(file.persist_noclobber(path).or_else(|error| {
+                    // Some file systems have no way to rename only where nothing is: a look has to
+                    // do.
+                    let is_free = path.symlink_metadata().is_err_and(|error| error.kind() == ErrorKind::NotFound);
+                    if is_free { error.file.persist(path) } else { Err(error) }
+                })?),
+            },
+        }
+        crash_point();
+        sync_folder(folder_of(path))
+    }
+}
+
+/// A file without a name that can be given one; none where the file system or the system has no
+/// such files.
+#[cfg(target_os = "linux")]
+fn unnamed(folder: &Path, readers: Readers) -> io::Result<Option<File>> {
+    use rustix::fs::{CWD, Mode, OFlags, openat};
+    use rustix::io::Errno;
+    // A test takes the way of other file systems with this.
+    #[cfg(test)]
+    if tests::NAMED_ONLY.get() {
+        return Ok(None);
+    }
+    let flags = OFlags::TMPFILE | OFlags::RDWR | OFlags::CLOEXEC;
+    match openat(CWD, folder, flags, Mode::from_raw_mode(readers.mode())) {
+        // A name is given by way of /proc.
+        Ok(file) => Ok(Some(File::from(file)).filter(|file| descriptor_path(file).exists())),
+        Err(Errno::OPNOTSUPP | Errno::ISDIR | Errno::INVAL | Errno::NOSYS) => Ok(None),
+        Err(error) => Err(error.into()),
+    }
+}
+
+#[cfg(target_os = "linux")]
+fn descriptor_path(file: &File) -> PathBuf {
+    use std::os::fd::AsRawFd as _;
+    format!("/proc/self/fd/{}", file.as_raw_fd()).into()
+}
+
+/// Gives a file without a name its name.
+#[cfg(target_os = "linux")]
+fn name(file: &File, path: &Path, existing: Existing) -> io::Result<()> {
+    use rustix::fs::{AtFlags, CWD, linkat};
+    use rustix::io::Errno;
+    let link = |to: &Path| linkat(CWD, descriptor_path(file), CWD, to, AtFlags::SYMLINK_FOLLOW);
+    match link(path) {
+        Err(Errno::EXIST) if existing == Existing::Replace => {}
+        done => return Ok(done?),
+    }
+    // No call replaces a file by one without a name: another name comes first. Whoever sweeps the
+    // folder sees the lock.
+    match file.try_lock() {
+        Ok(()) => {}
+        // Without locks nothing is swept.
+        Err(fs::TryLockError::Error(error)) if error.kind() == ErrorKind::Unsupported => {}
+        Err(error) => return Err(error.into()),
+    }
+    let part = folder_of(path).join(part_name());
+    link(&part)?;
+    crash_point();
+    fs::rename(&part, path).inspect_err(|_| drop(fs::remove_file(&part)))
+}
+
+const PREFIX: &str = ".godwit-";
+const SUFFIX: &str = ".part";
+/// Letters and digits between them.
+const RANDOM: usize = 16;
+
+#[cfg(target_os = "linux")]
+fn part_name() -> String {
+    use std::hash::{BuildHasher as _, RandomState};
+    // Two random keys for each value: as unlikely to be there already as any name.
+    let random = RandomState::new().hash_one(std::process::id());
+    format!("{PREFIX}{random:0RANDOM$x}{SUFFIX}")
+}
+
+/// A file under a name of its own, locked while this process writes it.
+fn named(folder: &Path, readers: Readers) -> io::Result<NamedTempFile> {
+    let mut builder = tempfile::Builder::new();
+    builder.prefix(PREFIX).suffix(SUFFIX).rand_bytes(RANDOM);
+    #[cfg(unix)]
+    let permissions = std::os::unix::fs::PermissionsExt::from_mode(readers.mode());
+    #[cfg(unix)]
+    builder.permissions(permissions);
+    #[cfg(not(unix))]
+    let _ = readers;
+    loop {
+        let file = builder.tempfile_in(folder)?;
+        match file.as_file().try_lock() {
+            // A sweep may have come before the lock.
+            Ok(()) if is_at(file.as_file(), file.path()) => return Ok(file),
+            Ok(()) | Err(fs::TryLockError::WouldBlock) => {}
+            Err(fs::TryLockError::Error(error)) if error.kind() == ErrorKind::Unsupported => return Ok(file),
+            Err(error) => return Err(error.into()),
+        }
+    }
+}
+
+fn is_part(name: &str) -> bool {
+    let random = name.strip_prefix(PREFIX).and_then(|rest| rest.strip_suffix(SUFFIX));
+    random.is_some_and(|random| random.len() == RANDOM && random.bytes().all(|byte| byte.is_ascii_alphanumeric()))
+}
+
+/// Deletes what processes that are gone left unfinished in a folder. What a living process writes is
+/// locked, and stays; so does what belongs to another user.
+pub fn sweep(folder: &Path) {
+    // A folder that can't be read has nothing that is known to be left over.
+    let Ok(entries) = fs::read_dir(folder) else { return };
+    for entry in entries.flatten().filter(|entry| entry.file_name().to_str().is_some_and(is_part)) {
+        let path = entry.path();
+        let Ok((file, metadata)) = open_regular(&path, Links::Refuse) else { continue };
+        if super::private::check_owner(&path, &metadata).is_ok() && file.try_lock().is_ok() {
+            tracing::debug!("{}: left over by a process that is gone; deleted", path.display());
+            // Another process may sweep too.
+            let _ = fs::remove_file(&path);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::cell::Cell;
+
+    use super::*;
+
+    thread_local! {
+        /// Whether this thread does without `O_TMPFILE`.
+        pub(super) static NAMED_ONLY: Cell<bool> = const { Cell::new(false) };
+    }
+
+    fn names(folder: &Path) -> Vec<String> {
+        let entries = fs::read_dir(folder).expect("a folder");
+        let mut names: Vec<_> =
+            entries.map(|entry| entry.expect("an entry").file_name().to_string_lossy().into_owned()).collect();
+        names.sort();
+        names
+    }
+
+    /// Both ways, one after the other: files without names, and files under other names.
+    fn both_ways(test: impl Fn()) {
+        for named in [false, true] {
+            NAMED_ONLY.set(named);
+            test();
+        }
+        NAMED_ONLY.set(false);
+    }
+
+    #[test]
+    fn a_file_that_appears_meanwhile_stays() {
+        both_ways(|| {
+            let folder = tempfile::tempdir().expect("a folder");
+            let path = folder.path().join("out");
+            let keep = |path: &Path| {
+                pollster::block_on(write_guarded::<Error>(
+                    path,
+                    Readers::Umask,
+                    || {
+                        fs::write(path, "another's").expect("a file");
+                        Ok(Existing::Keep)
+                    },
+                    async |out| out.write_all(b"ours").map_err(|error| Error::Write(error.to_string())),
+                ))
+            };
+            let error = keep(&path).expect_err("it is there").to_string();
+            assert!(error.contains("out"), "{error}");
+            assert_eq!(fs::read_to_string(&path).expect("readable"), "another's");
+            assert_eq!(names(folder.path()), ["out"]);
+        });
+    }
+
+    #[test]
+    fn a_file_that_is_replaced_is_the_old_or_the_new_one() {
+        both_ways(|| {
+            let folder = tempfile::tempdir().expect("a folder");
+            let path = folder.path().join("out");
+            for content in ["first", "second"] {
+                write_bytes(&path, Readers::Owner, content.as_bytes()).expect("it is written");
+                assert_eq!(fs::read_to_string(&path).expect("readable"), content);
+            }
+            let failed = pollster::block_on(write_atomically(&path, async |out| {
+                out.write_all(b"third").map_err(|error| Error::Write(error.to_string()))?;
+                Err(Error::Stopped)
+            }));
+            assert_eq!(failed, Err(Error::Stopped));
+            assert_eq!(fs::read_to_string(&path).expect("readable"), "second");
+            assert_eq!(names(folder.path()), ["out"]);
+            // A folder stands where the file is to be.
+            fs::remove_file(&path).expect("removed");
+            fs::create_dir(&path).expect("a folder");
+            assert!(write_bytes(&path, Readers::Owner, b"fourth").is_err() && path.is_dir());
+            assert_eq!(names(folder.path()), ["out"]);
+        });
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn caches_are_private_and_outputs_follow_the_umask() {
+        use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
+        // As the system makes a file for a program that asks for nothing in particular.
+        let folder = tempfile::tempdir().expect("a folder");
+        let plain = folder.path().join("plain");
+        fs::write(&plain, "x").expect("a file");
+        let usual = plain.metadata().expect("a file").mode() & 0o777;
+        both_ways(|| {
+            let path = folder.path().join("out");
+            let write = |readers| {
+                let guard = || Ok::<_, Error>(Existing::Replace);
+                pollster::block_on(write_guarded(&path, readers, guard, async |_| Ok(()))).expect("it is written");
+                path.metadata().expect("a file").mode() & 0o777
+            };
+            assert_eq!(write(Readers::Owner), 0o600);
+            fs::remove_file(&path).expect("removed");
+            assert_eq!(write(Readers::Umask), usual);
+            fs::set_permissions(&path, fs::Permissions::from_mode(0o640)).expect("other permissions");
+            assert_eq!(write(Readers::Umask), 0o640);
+            fs::remove_file(&path).expect("removed");
+        });
+    }
+
+    #[test]
+    fn only_what_no_process_holds_is_swept() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = |name: &str| folder.path().join(name);
+        let [left, live] = [".godwit-0123456789abcdef.part", ".godwit-fedcba9876543210.part"];
+        // Another program's, a person's, and one that is being written.
+        let others = [".godwit-abc.part", ".godwit-0123456789abcde!.part", "x.part", "notes"];
+        for name in [&[left, live][..], &others].concat() {
+            fs::write(path(name), "x").expect("a file");
+        }
+        let held = File::open(path(live)).expect("a file");
+        held.try_lock().expect("a lock");
+        NAMED_ONLY.set(true);
+        let being_written = NewFile::create(&path("new"), Readers::Owner).expect("a file");
+        let own = names(folder.path()).into_iter().find(|name| !others.contains(&&**name) && name != live);
+        NAMED_ONLY.set(false);
+        let own = own.expect("the new file's other name");
+        assert!(is_part(&own) && own != left, "{own}");
+        sweep(folder.path());
+        let mut expected = [&others[..], &[live, &own]].concat();
+        expected.sort_unstable();
+        assert_eq!(names(folder.path()), expected);
+        drop((held, being_written));
+        sweep(folder.path());
+        let mut expected = others;
+        expected.sort_unstable();
+        assert_eq!(names(folder.path()), expected);
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn links_are_replaced_not_followed() {
+        both_ways(|| {
+            let folder = tempfile::tempdir().expect("a folder");
+            let (path, target) = (folder.path().join("out"), folder.path().join("target"));
+            fs::write(&target, "another's").expect("a file");
+            std::os::unix::fs::symlink(&target, &path).expect("a link");
+            write_bytes(&path, Readers::Owner, b"ours").expect("it is written");
+            assert_eq!(fs::read_to_string(&target).expect("readable"), "another's");
+            assert_eq!(fs::read_to_string(&path).expect("readable"), "ours");
+        });
+    }
+
+    /// The process is killed at each point of writing, once with and once without `O_TMPFILE`, and
+    /// the next one finds the old file or the new one, and leaves nothing behind.
+    #[cfg(unix)]
+    #[test]
+    fn a_process_that_is_killed_leaves_whole_files_and_no_parts() {
+        use crate::io::crash;
+        // The process that is killed runs this very test.
+        if let Some(folder) = crash::folder_of_child() {
+            NAMED_ONLY.set(folder.ends_with("named"));
+            let path = folder.join("out");
+            for content in [[b'b'; 5000], [b'c'; 5000]] {
+                write_bytes(&path, Readers::Owner, &content).expect("it is written");
+            }
+            pollster::block_on(write_atomically(&folder.join("new"), async |out| {
+                for part in content_of_new().chunks(3000) {
+                    out.write_all(part).and_then(|()| out.flush()).map_err(|error| Error::Write(error.to_string()))?;
+                    crash_point();
+                }
+                Ok(())
+            }))
+            .expect("it is written");
+            let (from, to) = (folder.join("download.incomplete"), folder.join("download"));
+            fs::write(&from, "d").expect("a file");
+            finish(File::open(&from).expect("a file"), &from, &to).expect("it is moved");
+            return;
+        }
+        let name = "io::durable::tests::a_process_that_is_killed_leaves_whole_files_and_no_parts";
+        for way in ["unnamed", "named"] {
+            let place = tempfile::tempdir().expect("a folder");
+            let folder = place.path().join(way);
+            let mut points = 0;
+            loop {
+                fs::create_dir(&folder).expect("a folder");
+                fs::write(folder.join("out"), [b'a'; 5000]).expect("a file");
+                let was_killed = crash::run_child(name, &folder, points);
+                let out = fs::read(folder.join("out")).expect("the old file or the new one");
+                assert!(out.len() == 5000 && out.iter().all(|&byte| byte == out[0]), "{way}, point {points}");
+                assert!(b"abc".contains(&out[0]));
+                if let Ok(new) = fs::read(folder.join("new")) {
+                    assert!(new == content_of_new(), "{way}, point {points}");
+                }
+                // The next process that uses the folder.
+                write_bytes(&folder.join("other"), Readers::Owner, b"x").expect("it is written");
+                let known = ["download", "download.incomplete", "new", "other", "out"];
+                assert!(
+                    names(&folder).iter().all(|name| known.contains(&&**name)),
+                    "{way}, point {points}: {:?}",
+                    names(&folder)
+                );
+                fs::remove_dir_all(&folder).expect("removed");
+                if !was_killed {
+                    break;
+                }
+                points += 1;
+            }
+            assert!(points >= 15, "{way}: {points} points");
+        }
+    }
+
+    fn content_of_new() -> Vec<u8> {
+        (0..10_000_u32).map(|i| (i % 251) as u8).collect()
+    }
+}

@@ -1,0 +1,6 @@
+//! Any bytes as a block of a prompt on disk.
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| {
+    godwit::fuzzing::prefix_block(data);
+});
