@@ -125,7 +125,7 @@ fn fit_json(model: &Model, args: &DoctorArgs, gpu: &Gpu) -> serde_json::Value {
 
 fn fit_text(model: &Model, args: &DoctorArgs, gpu: &Gpu, bandwidth: f64, out: &mut Output) -> anyhow::Result<()> {
     let (kv, available, window) = (args.kv.format(), available(args, gpu), model.config().context);
-    out.line(&format!("\n{}, KV cache {kv}", output::printable(&model.name())))?;
+    out.line(&format!("\n{}, KV cache {kv}", output::shown(&model.name())))?;
     for context in contexts(model, args, gpu, available) {
         let memory = MemoryUse::estimate(model, context, kv, gpu.caps());
         let full = (model.weight_bytes_per_pass(true) + memory.kv) as f64 / bandwidth;

@@ -4,8 +4,10 @@ mod args;
 mod bench;
 mod chat;
 mod context;
+mod crash;
 mod destination;
 mod doctor;
+mod escape;
 mod exit;
 mod hub;
 mod imatrix;
@@ -35,7 +37,15 @@ pub use hub::fuzzed::hub as fuzz_hub;
 
 /// Does what the command line says.
 pub fn main() -> ExitCode {
-    let cli = Cli::parse();
+    crash::listen();
+    crash::guard(command)
+}
+
+fn command() -> ExitCode {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => return exit::usage(&error),
+    };
     let common = cli.command.common();
     log::start(common.verbose);
     let result = match &cli.command {
@@ -55,15 +65,17 @@ pub fn main() -> ExitCode {
         Command::Completions { shell } => {
             let mut script = Vec::new();
             clap_complete::generate(*shell, &mut Cli::command(), "godwit", &mut script);
-            Output::new().bytes(&script)
+            print(&script)
         }
         Command::Man => {
             let mut page = Vec::new();
-            clap_mangen::Man::new(Cli::command())
-                .render(&mut page)
-                .map_err(Into::into)
-                .and_then(|()| Output::new().bytes(&page))
+            clap_mangen::Man::new(Cli::command()).render(&mut page).map_err(Into::into).and_then(|()| print(&page))
         }
     };
     exit::report(result)
+}
+
+/// Prints a text that is Godwit's own.
+fn print(text: &[u8]) -> anyhow::Result<()> {
+    Output::new().text(&String::from_utf8_lossy(text))
 }

@@ -114,7 +114,7 @@ pub fn run_pull(args: &PullArgs) -> anyhow::Result<()> {
             "files": pulled.model.files.iter().map(|file| &file.path).collect::<Vec<_>>(), "bytes": pulled.model.bytes(),
         }));
     }
-    out.line(&pulled.path.display().to_string())
+    out.path(&pulled.path)
 }
 
 /// `godwit rm`.
