@@ -19,7 +19,8 @@ async fn examine(args: &DoctorArgs) -> anyhow::Result<()> {
     let gpu = load::open_gpu(&Common { gpu_memory: None, ..args.common.clone() }).await?;
     let rates = gpu.measure_rates().await?;
     let bandwidth = rates.bytes_per_s;
-    let source = ModelSource { model: args.model.clone(), synthetic: args.synthetic.clone(), rope: args.rope };
+    let source =
+        ModelSource { model: args.model.clone(), synthetic: args.synthetic.clone(), rope: args.rope, yes: args.yes };
     let asked = source.model.is_some() || source.synthetic.is_some();
     let model = if asked { Some(load::open(&source, &Stop::default())?) } else { None };
     let model = match args.quant {

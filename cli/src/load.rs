@@ -41,7 +41,7 @@ pub fn open(source: &ModelSource, stop: &Stop) -> anyhow::Result<Model> {
 pub fn checkpoint(source: &ModelSource, stop: &Stop) -> anyhow::Result<Arc<dyn Checkpoint>> {
     match (&source.model, &source.synthetic) {
         (_, Some(shape)) => Ok(shape.model()?.shared_checkpoint()),
-        (Some(path), None) => Ok(open_checkpoint(&hub::locate(path, stop)?)?),
+        (Some(path), None) => Ok(open_checkpoint(&hub::locate(path, source.yes, stop)?)?),
         (None, None) => Err(Usage("no model is given".into()).into()),
     }
 }
