@@ -27,7 +27,11 @@ pub fn show(checkpoint: &Arc<dyn Checkpoint>, rope: &RopeOverride, json: bool) -
     let mut found = Examination::of(checkpoint.as_ref(), rope);
     // The tokenizer, and whether it fits the weights.
     match Model::from_checkpoint_with(checkpoint.clone(), rope) {
-        Ok(model) => found.notes = model.notes().to_vec(),
+        Ok(model) => {
+            // Keys that are not known are listed.
+            let is_listed = |note: &String| found.unused_keys_notes.contains(note);
+            found.notes = model.notes().iter().filter(|note| !is_listed(note)).cloned().collect();
+        }
         Err(error) if found.obstacles.contains(&error) => {}
         Err(error) => found.obstacles.push(error),
     }

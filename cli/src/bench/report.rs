@@ -204,7 +204,11 @@ impl Row {
 
     /// The result as lines.
     pub fn text(&self, profile: bool) -> String {
-        let speed = format!("{:.2} ± {:.2}", self.tokens_per_s, self.deviation);
+        let speed = match self.repetitions {
+            // One run has no deviation.
+            1 => format!("{:.2}", self.tokens_per_s),
+            _ => format!("{:.2} ± {:.2}", self.tokens_per_s, self.deviation),
+        };
         let limit = 100.0 * self.tokens_per_s / self.limit_tokens_per_s;
         let mut text = format!(
             "{:>8} {:>8} {speed:>20} {:>8.2} {:>9.2} {limit:>5.0}% {:>5.1}%\n",

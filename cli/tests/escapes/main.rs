@@ -124,7 +124,11 @@ fn a_chat_shows_what_is_said_typed_pasted_and_remembered() {
     harmless_in_terminal(&bytes, Allowed::Bidi, "chat");
     // Messages that come by a pipe.
     let mut script = command(folder.path(), &args);
-    let file = std::fs::File::open(write(folder.path(), "script", format!("/{EVIL}\n/system {EVIL}\n/system\nabc\n")));
+    let file = std::fs::File::open(write(
+        folder.path(),
+        "script",
+        format!("/{EVIL}\n/system {EVIL}\n/system\n/system -\nabc\n"),
+    ));
     let output = script.stdin(file.expect("the script")).output().expect("the command starts");
     harmless(&output.stderr, Allowed::Lines, "chat, piped");
     assert!(output.status.success() && String::from_utf8_lossy(&output.stdout).contains('\u{1b}'));
@@ -335,7 +339,9 @@ fn saved_files_may_be_hostile() {
     let mut reports = Vec::new();
     hostile(&report, &mut reports);
     write(at, "good.json", report.to_string());
-    for (number, report) in reports.iter().enumerate() {
+    // Each field of the report, and of some of the many kernels.
+    let (fields, kernels) = reports.split_at(32.min(reports.len()));
+    for (number, report) in fields.iter().chain(kernels.iter().step_by(16).take(16)).enumerate() {
         let path = write(at, &format!("{number}.json"), report.to_string());
         is_harmless(at, &["bench", "--compare", &path, "good.json"]);
         is_harmless(at, &["bench", "--compare", &path, &path]);
@@ -435,7 +441,7 @@ fn a_cache_and_a_server_may_be_hostile() {
     }
     let bad = EVIL.replace(['\r', '\0'], "");
     let answers: [(u16, &'static str, &str); 7] = [
-        (200, "X-Nothing", EVIL),
+        (200, "X-Nothing", "x"),
         (302, "Location", "ftp://"),
         (401, "X-Error-Code", ""),
         (404, "X-Error-Code", ""),
@@ -453,6 +459,11 @@ fn a_cache_and_a_server_may_be_hostile() {
         json!({"sha": commit, "siblings": EVIL}),
         json!(EVIL),
     ];
+    // A header that is none, which is tried again a few times.
+    let hub = Hub::with(REPO, &[], |_, answer| answer.with("X-Nothing", EVIL));
+    let mut wrong = command(at, &["show", REPO, "-v"]);
+    wrong.env("HF_ENDPOINT", hub.endpoint()).env_remove("HF_HUB_OFFLINE");
+    harmless_in_terminal(&in_terminal(wrong, &[]).0, Allowed::Lines, "a header");
     for (status, header, value) in answers {
         for body in listings.iter().map(Value::to_string).chain([EVIL.to_owned()]) {
             let value = if header == "Location" { format!("{value}{bad}") } else { value.to_owned() };

@@ -1,7 +1,7 @@
 //! The command in a terminal and in pipes, byte for byte, and what must not be among the bytes.
 
 use std::io::{Read as _, Write as _};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::mpsc::{RecvTimeoutError, channel};
 use std::time::Duration;
@@ -28,6 +28,11 @@ pub fn command(folder: &Path, args: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_godwit"));
     command.args(args).current_dir(folder);
     command.env("TERM", "xterm").env("XDG_CACHE_HOME", folder.join("cache")).env("XDG_STATE_HOME", folder);
+    // Compiled kernels are as good as those of other tests.
+    let cache = std::env::var_os("XDG_CACHE_HOME").map(PathBuf::from);
+    if let Some(cache) = cache.or_else(|| Some(std::env::home_dir()?.join(".cache"))) {
+        command.env("MESA_SHADER_CACHE_DIR", cache);
+    }
     command.env("HF_HUB_OFFLINE", "1").env("HF_HOME", folder.join("hf")).env("NO_PROXY", "*");
     command
 }
@@ -55,7 +60,7 @@ pub fn in_terminal(command: Command, keys: &[(&str, &str)]) -> (Vec<u8>, i32) {
             Ok(piece) => all.extend(piece),
             Err(RecvTimeoutError::Disconnected) => break,
             Err(RecvTimeoutError::Timeout) => {
-                panic!("{shown} waits for ever after {:?}", String::from_utf8_lossy(&all))
+                unreachable!("{shown} waits for ever after {:?}", String::from_utf8_lossy(&all))
             }
         }
         while let Some((after, typed)) = next
@@ -69,7 +74,7 @@ pub fn in_terminal(command: Command, keys: &[(&str, &str)]) -> (Vec<u8>, i32) {
     assert!(next.is_none(), "{shown} never shows {next:?}: {:?}", String::from_utf8_lossy(&all));
     let code = match process.wait().expect("the command's end") {
         WaitStatus::Exited(_, code) => code,
-        other => panic!("{shown} ends with {other:?}"),
+        other => unreachable!("{shown} ends with {other:?}"),
     };
     (all, code)
 }
@@ -109,13 +114,13 @@ pub enum Allowed {
 
 #[track_caller]
 pub fn harmless(bytes: &[u8], allowed: Allowed, what: &str) {
-    let text = std::str::from_utf8(bytes).unwrap_or_else(|_| panic!("{what}: not UTF-8"));
+    let text = std::str::from_utf8(bytes).unwrap_or_else(|_| unreachable!("{what}: not UTF-8"));
     let steers = |c: char| c.is_control() && !matches!(c, '\n' | '\t');
     let turns = |c: char| allowed == Allowed::Lines && "\u{61c}\u{200e}\u{200f}\u{202e}\u{2066}".contains(c);
     if let Some(at) = text.find(|c| steers(c) || turns(c)) {
         let before: String = text[..at].chars().rev().take(200).collect::<String>().chars().rev().collect();
         let after: String = text[at..].chars().take(60).collect();
-        panic!("{what}: after {before:?} comes {after:?}");
+        unreachable!("{what}: after {before:?} comes {after:?}");
     }
 }
 
