@@ -1,4 +1,5 @@
 //! The `godwit` command, as a library for its fuzz target.
+#![warn(clippy::print_stdout, clippy::print_stderr)]
 
 mod args;
 mod bench;

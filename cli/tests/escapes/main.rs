@@ -468,13 +468,13 @@ fn a_cache_and_a_server_may_be_hostile() {
         for body in listings.iter().map(Value::to_string).chain([EVIL.to_owned()]) {
             let value = if header == "Location" { format!("{value}{bad}") } else { value.to_owned() };
             let hub = Hub::with(REPO, &[], move |_, _| Answer::status(status).with(header, &value).body(body.clone()));
-            for name in ["pull", "show", "inspect"] {
-                let mut command = command(at, &[name, REPO]);
+            for args in [&["pull", REPO][..], &["show", REPO], &["inspect", REPO, "--yes"]] {
+                let mut command = command(at, args);
                 command.env("HF_ENDPOINT", hub.endpoint()).env("HF_TOKEN", "x").env_remove("HF_HUB_OFFLINE");
                 // Its own cache, where nothing is.
                 command.env("HF_HOME", at.join("empty"));
                 let (bytes, _) = in_terminal(command, &[]);
-                harmless_in_terminal(&bytes, Allowed::Lines, &format!("{name} after {status}"));
+                harmless_in_terminal(&bytes, Allowed::Lines, &format!("{} after {status}", args[0]));
             }
             if status != 200 {
                 break;
