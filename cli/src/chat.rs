@@ -93,7 +93,7 @@ impl Chat<'_> {
         if messages.is_terminal() {
             let engine = self.session.engine();
             let name = engine.model().name();
-            note(&format!("{} on {}. /help lists the commands.", output::printable(&name), engine.gpu().summary()));
+            note(&format!("{} on {}. /help lists the commands.", output::shown(&name), engine.gpu().summary()));
         }
         let mut unanswered = 0;
         while let Some(typed) = messages.next()? {
@@ -227,7 +227,7 @@ impl Chat<'_> {
                 note("Begun anew.");
             }
             "system" if rest.is_empty() => match self.messages.iter().find(|message| message.role == "system") {
-                Some(message) => note(&output::printable(&message.content)),
+                Some(message) => note(&message.content),
                 None => note("There is no system message; /system TEXT sets one."),
             },
             "system" => {
@@ -246,7 +246,7 @@ impl Chat<'_> {
             "stats" => self.stats(),
             _ => note(&format!(
                 "error: /{} is no command; /help lists them. Between \"\"\" it would be a message.",
-                output::printable(name)
+                output::shown(name)
             )),
         }
     }

@@ -19,7 +19,8 @@ async fn examine(args: &DoctorArgs) -> anyhow::Result<()> {
     let gpu = load::open_gpu(&Common { gpu_memory: None, ..args.common.clone() }).await?;
     let rates = gpu.measure_rates().await?;
     let bandwidth = rates.bytes_per_s;
-    let source = ModelSource { model: args.model.clone(), synthetic: args.synthetic.clone(), rope: args.rope };
+    let source =
+        ModelSource { model: args.model.clone(), synthetic: args.synthetic.clone(), rope: args.rope, yes: args.yes };
     let asked = source.model.is_some() || source.synthetic.is_some();
     let model = if asked { Some(load::open(&source, args.common.access(), &Stop::default())?) } else { None };
     let model = match args.quant {
@@ -125,7 +126,7 @@ fn fit_json(model: &Model, args: &DoctorArgs, gpu: &Gpu) -> serde_json::Value {
 
 fn fit_text(model: &Model, args: &DoctorArgs, gpu: &Gpu, bandwidth: f64, out: &mut Output) -> anyhow::Result<()> {
     let (kv, available, window) = (args.kv.format(), available(args, gpu), model.config().context);
-    out.line(&format!("\n{}, KV cache {kv}", output::printable(&model.name())))?;
+    out.line(&format!("\n{}, KV cache {kv}", output::shown(&model.name())))?;
     for context in contexts(model, args, gpu, available) {
         let memory = MemoryUse::estimate(model, context, kv, gpu.caps());
         let full = (model.weight_bytes_per_pass(true) + memory.kv) as f64 / bandwidth;

@@ -1,11 +1,12 @@
 //! How the program ends: exit codes, and what is said about failures.
 
+use std::ffi::OsString;
 use std::process::ExitCode;
 
 use godwit::{ChatError, Error, SavedError};
 
 use crate::hub::HubError;
-use crate::output::note;
+use crate::output::{note, shown};
 use crate::{stop, terminal};
 
 /// Ctrl-C or a termination signal, before anything that could be called a result.
@@ -32,6 +33,20 @@ pub struct BadInput {
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]
 pub struct Usage(pub String);
+
+/// Prints help, or what is wrong with the command line.
+pub fn usage(error: &clap::Error) -> ExitCode {
+    let has_control = |arg: OsString| *arg.to_string_lossy() != *shown(&arg.to_string_lossy());
+    if std::env::args_os().any(has_control) {
+        // Without colours, so that what is cleaned is the text alone.
+        let text = error.render().to_string();
+        note(text.trim_end());
+    } else {
+        // Where nobody reads it, nothing is lost.
+        let _ = error.print();
+    }
+    ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(2))
+}
 
 /// Reports a failure on stderr; the exit code is documented in `--help`.
 pub fn report(result: anyhow::Result<()>) -> ExitCode {

@@ -5,6 +5,7 @@ use std::path::Path;
 use std::sync::mpsc::{RecvTimeoutError, channel};
 use std::time::Duration;
 
+use crate::crash;
 use crate::exit::{BadInput, Usage};
 use crate::output::note;
 
@@ -70,11 +71,11 @@ pub fn file(path: &Path) -> anyhow::Result<String> {
 fn read_stdin(besides: bool) -> anyhow::Result<String> {
     let (done, waiting) = channel::<()>();
     if besides {
-        std::thread::spawn(move || {
+        crash::spawn("stdin", move || {
             if waiting.recv_timeout(PATIENCE) == Err(RecvTimeoutError::Timeout) {
                 note("(reading stdin to its end, for the prompt; `< /dev/null` leaves it out)");
             }
-        });
+        })?;
     }
     if std::io::stdin().is_terminal() {
         note("(type the text; Ctrl-D on a line of its own ends it)");

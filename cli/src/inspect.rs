@@ -10,7 +10,7 @@ use serde_json::json;
 
 use crate::args::InspectArgs;
 use crate::load;
-use crate::output::{self, Output, printable};
+use crate::output::{self, Output, shown};
 use crate::stop::Stop;
 
 /// Characters of a value, and elements of an array, that are shown.
@@ -27,7 +27,11 @@ pub fn show(checkpoint: &Arc<dyn Checkpoint>, rope: &RopeOverride, json: bool) -
     let mut found = Examination::of(checkpoint.as_ref(), rope);
     // The tokenizer, and whether it fits the weights.
     match Model::from_checkpoint_with(checkpoint.clone(), rope) {
-        Ok(model) => found.notes = model.notes().to_vec(),
+        Ok(model) => {
+            // Keys that are not known are listed.
+            let is_listed = |note: &String| found.unused_keys_notes.contains(note);
+            found.notes = model.notes().iter().filter(|note| !is_listed(note)).cloned().collect();
+        }
         Err(error) if found.obstacles.contains(&error) => {}
         Err(error) => found.obstacles.push(error),
     }
@@ -38,15 +42,15 @@ fn as_text(checkpoint: &dyn Checkpoint, found: &Examination) -> anyhow::Result<(
     let mut out = Output::new();
     out.line(&format!(
         "{} ({}, {})",
-        printable(&name(checkpoint)),
+        shown(&name(checkpoint)),
         checkpoint.kind(),
         output::bytes(checkpoint.file_bytes())
     ))?;
     for file in checkpoint.files() {
-        out.line(&format!("  {}", printable(file)))?;
+        out.line(&format!("  {}", shown(file)))?;
     }
     for note in &found.notes {
-        out.line(&format!("note: {}", printable(note)))?;
+        out.line(&format!("note: {}", shown(note)))?;
     }
     if let Some(c) = &found.config {
         out.line(&format!(
@@ -62,10 +66,10 @@ fn as_text(checkpoint: &dyn Checkpoint, found: &Examination) -> anyhow::Result<(
         // An error names a few tensors; here is room for all.
         match obstacle {
             Error::TensorsUnused { file, names } => {
-                out.line(&format!("  {}: there is no code for these tensors:", printable(file)))?;
-                names.iter().try_for_each(|name| out.line(&format!("    {}", printable(name))))?;
+                out.line(&format!("  {}: there is no code for these tensors:", shown(file)))?;
+                names.iter().try_for_each(|name| out.line(&format!("    {}", shown(name))))?;
             }
-            other => out.line(&format!("  {}", printable(&other.to_string())))?,
+            other => out.line(&format!("  {}", shown(&other.to_string())))?,
         }
     }
     let values = found.unused_values.iter().map(ToString::to_string);
@@ -75,15 +79,15 @@ fn as_text(checkpoint: &dyn Checkpoint, found: &Examination) -> anyhow::Result<(
     if !unused.is_empty() {
         out.line("\nNot used")?;
     }
-    unused.iter().try_for_each(|line| out.line(&format!("  {}", printable(line))))?;
+    unused.iter().try_for_each(|line| out.line(&format!("  {}", shown(line))))?;
     out.line("\nMetadata")?;
     for (key, value) in checkpoint.metadata().iter() {
-        out.line(&format!("  {} = {}", printable(key), shown(value)))?;
+        out.line(&format!("  {} = {}", shown(key), value_text(value)))?;
     }
     out.line("\nTensors")?;
     for tensor in checkpoint.tensors() {
         let shape: Vec<String> = tensor.shape.iter().map(u64::to_string).collect();
-        let (name, format) = (printable(&checkpoint.own_name(&tensor.name)), tensor.format.name());
+        let (name, format) = (shown(&checkpoint.own_name(&tensor.name)), tensor.format.name());
         out.line(&format!("  {name:<30} {format:<7} {:<16} {}", shape.join(" x "), output::bytes(tensor.bytes)))?;
     }
     out.line("\nBy format")?;
@@ -152,10 +156,10 @@ fn by_format(checkpoint: &dyn Checkpoint) -> Vec<(&'static str, usize, u64)> {
     godwit::Format::ALL.into_iter().map(sum).filter(|(_, count, _)| *count > 0).collect()
 }
 
-fn shown(value: &Value) -> String {
+fn value_text(value: &Value) -> String {
     let text = match value {
         Value::String(text) => format!("{text:?}"),
-        Value::Array(array) => return array_shown(array),
+        Value::Array(array) => return array_text(array),
         other => to_json(other).to_string(),
     };
     let mut short: String = text.chars().take(LONGEST).collect();
@@ -165,7 +169,7 @@ fn shown(value: &Value) -> String {
     short
 }
 
-fn array_shown(array: &Array) -> String {
+fn array_text(array: &Array) -> String {
     let (json, len) = (array_json(array, ELEMENTS), array.len());
     let more = if len > ELEMENTS { format!(", … ({len} in all)") } else { String::new() };
     let text = json.to_string();

@@ -1,11 +1,14 @@
 //! The `godwit` command, as a library for its fuzz target.
+#![warn(clippy::print_stdout, clippy::print_stderr)]
 
 mod args;
 mod bench;
 mod chat;
 mod context;
+mod crash;
 mod destination;
 mod doctor;
+mod escape;
 mod exit;
 mod history;
 mod hub;
@@ -36,7 +39,15 @@ pub use hub::fuzzed::hub as fuzz_hub;
 
 /// Does what the command line says.
 pub fn main() -> ExitCode {
-    let cli = Cli::parse();
+    crash::listen();
+    crash::guard(command)
+}
+
+fn command() -> ExitCode {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => return exit::usage(&error),
+    };
     let common = cli.command.common();
     log::start(common.verbose);
     let result = match &cli.command {
@@ -56,15 +67,17 @@ pub fn main() -> ExitCode {
         Command::Completions { shell } => {
             let mut script = Vec::new();
             clap_complete::generate(*shell, &mut Cli::command(), "godwit", &mut script);
-            Output::new().bytes(&script)
+            print(&script)
         }
         Command::Man => {
             let mut page = Vec::new();
-            clap_mangen::Man::new(Cli::command())
-                .render(&mut page)
-                .map_err(Into::into)
-                .and_then(|()| Output::new().bytes(&page))
+            clap_mangen::Man::new(Cli::command()).render(&mut page).map_err(Into::into).and_then(|()| print(&page))
         }
     };
     exit::report(result)
+}
+
+/// Prints a text that is Godwit's own.
+fn print(text: &[u8]) -> anyhow::Result<()> {
+    Output::new().text(&String::from_utf8_lossy(text))
 }

@@ -2,20 +2,28 @@
 //!
 //! Lines are read on a thread of their own, so that a termination signal ends the wait for one.
 
+use std::borrow::Cow;
 use std::io::{BufRead as _, IsTerminal as _};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use rustyline::completion::Completer;
 use rustyline::error::ReadlineError;
-use rustyline::{Cmd, ConditionalEventHandler, DefaultEditor, Event, EventContext, EventHandler, KeyEvent};
+use rustyline::highlight::Highlighter;
+use rustyline::hint::Hinter;
+use rustyline::history::DefaultHistory;
+use rustyline::validate::Validator;
+use rustyline::{
+    Cmd, ColorMode, ConditionalEventHandler, Config, Editor, Event, EventContext, EventHandler, Helper, KeyEvent,
+};
 
 use crate::exit::BadInput;
 use crate::history::History;
 use crate::output::{note, warn};
 use crate::stop::Stop;
-use crate::terminal;
+use crate::{crash, escape, terminal};
 
 /// How often a wait for a line looks whether the program is to end.
 const LOOK: Duration = Duration::from_millis(100);
@@ -84,7 +92,7 @@ impl<'a> Messages<'a> {
                 }
             }
         };
-        std::thread::Builder::new().name("lines".into()).spawn(read)?;
+        crash::spawn("lines", read)?;
         Ok(Self { requests, inputs, is_terminal, stop })
     }
 
@@ -210,7 +218,7 @@ enum More {
 /// Lines from a terminal or a pipe, on the thread that waits for them.
 enum Lines {
     Editor {
-        editor: Box<DefaultEditor>,
+        editor: Box<Editor<Display, DefaultHistory>>,
         history: Option<History>,
         /// What was on the line when it was left.
         typed: Arc<Mutex<String>>,
@@ -225,7 +233,9 @@ impl Lines {
         if !is_terminal {
             return Ok(Self::Piped);
         }
-        let mut editor = DefaultEditor::new()?;
+        // Lines go through the display only where colours are wanted. There are none.
+        let mut editor = Editor::with_config(Config::builder().color_mode(ColorMode::Forced).build())?;
+        editor.set_helper(Some(Display));
         let typed = Arc::<Mutex<String>>::default();
         let keep = EventHandler::Conditional(Box::new(KeepTyped(Arc::clone(&typed))));
         editor.bind_sequence(KeyEvent::ctrl('C'), keep);
@@ -283,6 +293,33 @@ impl Lines {
                 tracing::debug!("{error}");
             }
         }
+    }
+}
+
+/// Shows a line on its way to the terminal: what was pasted, and what the history brings back, may
+/// hold control characters.
+struct Display;
+
+impl Helper for Display {}
+
+impl Validator for Display {}
+
+impl Completer for Display {
+    type Candidate = String;
+}
+
+impl Hinter for Display {
+    type Hint = String;
+}
+
+impl Highlighter for Display {
+    fn highlight<'l>(&self, line: &'l str, _: usize) -> Cow<'l, str> {
+        escape::edited(line)
+    }
+
+    /// The prompt of a search through the history holds what is searched.
+    fn highlight_prompt<'b, 's: 'b, 'p: 'b>(&'s self, prompt: &'p str, _: bool) -> Cow<'b, str> {
+        escape::edited(prompt)
     }
 }
 

@@ -7,7 +7,7 @@ use godwit::checkpoint::Checkpoint;
 use godwit::io::private::user_cache_folder;
 use godwit::native::{Access, open_checkpoint_with};
 use godwit::quantize::WeightsCache;
-use godwit::{Engine, EngineOptions, Gpu, Model, Progress, Spilling};
+use godwit::{Engine, EngineOptions, Error, Gpu, GpuError, Model, Progress, Spilling};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use crate::args::{Common, ModelArgs, ModelSource, QuantArgs};
@@ -41,17 +41,59 @@ pub fn open(source: &ModelSource, access: Access, stop: &Stop) -> anyhow::Result
 pub fn checkpoint(source: &ModelSource, access: Access, stop: &Stop) -> anyhow::Result<Arc<dyn Checkpoint>> {
     match (&source.model, &source.synthetic) {
         (_, Some(shape)) => Ok(shape.model()?.shared_checkpoint()),
-        (Some(path), None) => Ok(open_checkpoint_with(&hub::locate(path, stop)?, access)?),
+        (Some(path), None) => Ok(open_checkpoint_with(&hub::locate(path, source.yes, stop)?, access)?),
         (None, None) => Err(Usage("no model is given".into()).into()),
     }
 }
 
 /// Opens the GPU; measures what suits it where nobody has. What suits CPUs is known.
 pub async fn open_gpu(common: &Common) -> anyhow::Result<Gpu> {
-    let mut gpu = Gpu::open(&common.gpu()).await?;
-    for error in gpu.passed_over() {
+    let gpu = Gpu::open(&common.gpu()).await?;
+    say_passed_over(&gpu, 0);
+    tuned_or_next(gpu, common).await
+}
+
+/// Says which better adapters are not used, but for the first `said` of them.
+fn say_passed_over(gpu: &Gpu, said: usize) {
+    for error in &gpu.passed_over()[said..] {
         note(&format!("({error}; {} is used instead)", gpu.summary()));
     }
+}
+
+/// The next adapter in the place of one that does not compile a kernel.
+async fn next(refused: Gpu, error: GpuError, common: &Common) -> Result<Gpu, GpuError> {
+    let next = refused.open_next(&common.gpu(), error).await?;
+    say_passed_over(&next, refused.passed_over().len());
+    Ok(next)
+}
+
+/// Does some work with an adapter; where a kernel does not compile, with the next one.
+async fn with_first_that_compiles<A, T>(
+    mut adapter: A,
+    mut work: impl AsyncFnMut(&mut A) -> anyhow::Result<T>,
+    mut next: impl AsyncFnMut(A, GpuError) -> anyhow::Result<A>,
+) -> anyhow::Result<(A, T)> {
+    loop {
+        let error = match work(&mut adapter).await {
+            Ok(done) => return Ok((adapter, done)),
+            Err(error) => error,
+        };
+        let kernel = match (error.downcast_ref(), error.downcast_ref()) {
+            (Some(Error::Gpu(kernel @ GpuError::Kernel { .. })), _) | (_, Some(kernel @ GpuError::Kernel { .. })) => {
+                kernel.clone()
+            }
+            _ => return Err(error),
+        };
+        adapter = next(adapter, kernel).await?;
+    }
+}
+
+async fn tuned_or_next(gpu: Gpu, common: &Common) -> anyhow::Result<Gpu> {
+    let next = async |gpu, error| Ok(next(gpu, error, common).await?);
+    Ok(with_first_that_compiles(gpu, async |gpu| tune(gpu, common).await, next).await?.0)
+}
+
+async fn tune(gpu: &mut Gpu, common: &Common) -> anyhow::Result<()> {
     let wanted = !common.no_tune && !gpu.summary().is_cpu();
     if let Some(folder) = user_cache_folder().filter(|_| wanted) {
         let bar = bar("measuring this GPU, once", "{pos}/{len}");
@@ -63,7 +105,7 @@ pub async fn open_gpu(common: &Common) -> anyhow::Result<Gpu> {
         bar.finish_and_clear();
         tuned?;
     }
-    Ok(gpu)
+    Ok(())
 }
 
 /// Loads a model onto the GPU. `hash_weights`: contexts of it are going to be saved or resumed.
@@ -72,6 +114,19 @@ pub async fn load(args: &ModelArgs, common: &Common, hash_weights: bool, stop: &
     let model = open(&args.source, common.access(), stop)?;
     let model = quantized(model, &args.quant, stop).await?;
     let gpu = open_gpu(common).await?;
+    let work = async |gpu: &mut Gpu| load_onto(gpu, &model, args, hash_weights, stop).await;
+    let next = async |gpu, error| tuned_or_next(next(gpu, error, common).await?, common).await;
+    let (_, engine) = with_first_that_compiles(gpu, work, next).await?;
+    Ok(Loaded { model, engine, load_s: begin.elapsed().as_secs_f64() })
+}
+
+async fn load_onto(
+    gpu: &Gpu,
+    model: &Model,
+    args: &ModelArgs,
+    hash_weights: bool,
+    stop: &Stop,
+) -> anyhow::Result<Engine> {
     if gpu.summary().is_cpu() {
         tracing::info!("{} computes on the CPU", gpu.summary());
     }
@@ -89,9 +144,17 @@ pub async fn load(args: &ModelArgs, common: &Common, hash_weights: bool, stop: &
         bar.set_length(progress.total);
         bar.set_position(progress.done);
     };
-    let engine = Engine::load(gpu, &model, &options, &mut show).await?;
+    let engine = Engine::load(gpu.clone(), model, &options, &mut show).await;
     bar.finish_and_clear();
-    Ok(Loaded { model, engine, load_s: begin.elapsed().as_secs_f64() })
+    let engine = engine?;
+    if gpu.is_replaceable() {
+        match engine.compile().await {
+            // Who uses the memory says what is missing of it.
+            Err(Error::Gpu(error)) if error.is_out_of_memory() => {}
+            compiled => compiled?,
+        }
+    }
+    Ok(engine)
 }
 
 /// The model with the weights that the arguments ask for, from the disk where they are there from an
@@ -120,4 +183,28 @@ pub fn bar(what: &'static str, counts: &str) -> ProgressBar {
     bar.set_style(ProgressStyle::with_template(&template).unwrap_or_else(|_| ProgressStyle::default_bar()));
     bar.set_message(what);
     bar
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_does_not_compile_is_tried_on_the_next_adapter() {
+        let refusal = |adapter: u32| GpuError::Kernel { kernel: format!("kernel of {adapter}"), fault: "no".into() };
+        let next = async |adapter, error: GpuError| if adapter < 3 { Ok(adapter + 1) } else { Err(error.into()) };
+        let from_2 = async |adapter: &mut u32| match *adapter {
+            0 => Err(refusal(0).into()),
+            1 => Err(Error::Gpu(refusal(1)).into()),
+            other => Ok(other * 10),
+        };
+        assert_eq!(pollster::block_on(with_first_that_compiles(0, from_2, next)).ok(), Some((2, 20)));
+        let never = async |adapter: &mut u32| Err::<(), _>(refusal(*adapter).into());
+        let error = pollster::block_on(with_first_that_compiles(0, never, next)).expect_err("none compiles");
+        assert!(error.to_string().contains("kernel of 3"), "{error}");
+        // What is no kernel's fault is not tried elsewhere.
+        let lost = async |_: &mut u32| Err::<(), _>(Error::Gpu(GpuError::Lost { fault: "gone".into() }).into());
+        let error = pollster::block_on(with_first_that_compiles(0, lost, async |_, _| unreachable!("no other")));
+        assert!(error.is_err_and(|error| error.to_string().contains("gone")));
+    }
 }

@@ -1,7 +1,6 @@
 //! What is said on stderr besides results: warnings, and with -v and -vv more of what happens.
 
 use std::fmt;
-use std::io::{self, IsTerminal as _};
 
 use tracing::{Event, Level, Subscriber};
 use tracing_subscriber::filter::Targets;
@@ -10,6 +9,8 @@ use tracing_subscriber::fmt::format::{FormatEvent, FormatFields, Writer};
 use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::registry::LookupSpan;
 use tracing_subscriber::util::SubscriberInitExt as _;
+
+use crate::{escape, output};
 
 /// Writes events to stderr from now on: Godwit's own warnings; with `verbose` 1 its notices too, with 2 all of its
 /// events. The variable RUST_LOG, as the crate `env_logger` has it, takes the place of that, and shows wgpu's events.
@@ -22,10 +23,11 @@ pub fn start(verbose: u8) {
     let own = ["godwit", "godwit_cli", "godwit_shaders"].map(|target| (target, level));
     let asked = std::env::var("RUST_LOG").ok().and_then(|text| text.parse::<Targets>().ok());
     let targets = asked.unwrap_or_else(|| Targets::new().with_targets(own));
-    let is_colourful = io::stderr().is_terminal()
+    let is_colourful = output::is_stderr_terminal()
         && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
         && std::env::var_os("TERM").is_none_or(|term| term != "dumb");
-    let lines = tracing_subscriber::fmt::layer().with_writer(io::stderr).with_ansi(is_colourful).event_format(Plain);
+    let lines =
+        tracing_subscriber::fmt::layer().with_writer(output::stderr).with_ansi(is_colourful).event_format(Plain);
     tracing_subscriber::registry().with(lines).with(targets).init();
 }
 
@@ -49,7 +51,9 @@ where
             true => write!(out, "\x1b[{colour}m{name}\x1b[0m: ")?,
             false => write!(out, "{name}: ")?,
         }
-        context.format_fields(out.by_ref(), event)?;
-        writeln!(out)
+        // Without colours, so that what is cleaned are the fields alone.
+        let mut fields = String::new();
+        context.format_fields(Writer::new(&mut fields), event)?;
+        writeln!(out, "{}", escape::message(&fields))
     }
 }

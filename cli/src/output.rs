@@ -1,41 +1,107 @@
-//! Standard output: text as it comes, or one JSON object.
+//! What the command prints: the one place that writes to stdout and stderr.
+//!
+//! Nothing that a terminal obeys gets through, but for what progress bars, the line editor and
+//! colours of log lines are made of. A pipe or a file gets generated text byte for byte.
+#![allow(clippy::disallowed_methods)]
 
-use std::io::{self, StdoutLock, Write as _};
+use std::io::{self, IsTerminal as _, StdoutLock, Write as _};
+use std::path::Path;
 
 use serde::Serialize;
 
+pub use crate::escape::shown;
+use crate::escape::{self, Stream};
+
 /// Standard output, locked.
-pub struct Output(StdoutLock<'static>);
+pub struct Output {
+    out: StdoutLock<'static>,
+    /// Cleans generated text, where a terminal shows it.
+    stream: Option<Stream>,
+}
 
 impl Output {
     pub fn new() -> Self {
-        Self(io::stdout().lock())
+        let out = io::stdout().lock();
+        let stream = out.is_terminal().then(Stream::default);
+        Self { out, stream }
     }
 
-    /// Writes text, and shows it at once.
+    /// Writes generated text, and shows it at once.
     pub fn text(&mut self, text: &str) -> anyhow::Result<()> {
-        self.bytes(text.as_bytes())
+        match &mut self.stream {
+            Some(stream) => {
+                let clean = stream.push(text);
+                self.write(clean.as_bytes())
+            }
+            None => self.write(text.as_bytes()),
+        }
     }
 
+    /// Writes a line of a report. Names in it show what they are made of, in a pipe too.
     pub fn line(&mut self, line: &str) -> anyhow::Result<()> {
-        self.bytes(format!("{line}\n").as_bytes())
+        self.report(&format!("{line}\n"))
     }
 
-    pub fn bytes(&mut self, bytes: &[u8]) -> anyhow::Result<()> {
-        self.0.write_all(bytes)?;
-        Ok(self.0.flush()?)
+    /// Writes lines of a report, whose line ends they bring.
+    pub fn report(&mut self, lines: &str) -> anyhow::Result<()> {
+        self.write(escape::message(lines).as_bytes())
+    }
+
+    /// Writes a path on a line of its own: for programs as it is, for people as [`shown`] has it.
+    pub fn path(&mut self, path: &Path) -> anyhow::Result<()> {
+        if self.stream.is_some() {
+            return self.line(&shown(&path.to_string_lossy()));
+        }
+        #[cfg(unix)]
+        let bytes = std::os::unix::ffi::OsStrExt::as_bytes(path.as_os_str());
+        #[cfg(not(unix))]
+        let name = path.to_string_lossy();
+        #[cfg(not(unix))]
+        let bytes = name.as_bytes();
+        self.write(&[bytes, b"\n"].concat())
     }
 
     /// Writes one JSON object on a line.
     pub fn json(&mut self, object: &impl Serialize) -> anyhow::Result<()> {
-        self.line(&serde_json::to_string(object)?)
+        let text = serde_json::to_string(object)? + "\n";
+        self.write(escape::json(&text).as_bytes())
+    }
+
+    fn write(&mut self, bytes: &[u8]) -> anyhow::Result<()> {
+        self.out.write_all(bytes)?;
+        Ok(self.out.flush()?)
     }
 }
 
 /// Writes a line for people to stderr. Where nobody can read it any more (the terminal was closed) it is dropped:
 /// what was asked for goes on.
 pub fn note(line: &str) {
-    let _ = writeln!(io::stderr(), "{line}");
+    let _ = writeln!(io::stderr(), "{}", escape::message(line));
+}
+
+/// Asks a question on stderr, without a line end.
+pub fn ask(question: &str) {
+    let mut stderr = io::stderr();
+    let _ = write!(stderr, "{} ", escape::message(question)).and_then(|()| stderr.flush());
+}
+
+/// Whether people see what is written to stderr.
+pub fn is_stderr_terminal() -> bool {
+    io::stderr().is_terminal()
+}
+
+/// Standard error for what brings colours of its own; what it writes has passed [`escape::message`].
+pub fn stderr() -> io::Stderr {
+    io::stderr()
+}
+
+/// Writes a control sequence of Godwit's own, where stdout is a terminal.
+#[cfg(unix)]
+pub fn control(sequence: &[u8]) {
+    let mut stdout = io::stdout();
+    if stdout.is_terminal() {
+        let _ = stdout.write_all(sequence).and_then(|()| stdout.flush());
+    }
 }
 
 /// A number of bytes, for people.
@@ -50,12 +116,7 @@ pub fn bytes(count: u64) -> String {
     if unit == 0 { format!("{count} B") } else { format!("{size:.1} {}", units[unit]) }
 }
 
-/// Warns of what is ignored or used instead, with text from a file.
+/// Warns of what is ignored or used instead.
 pub fn warn(text: &str) {
-    tracing::warn!("{}", printable(text));
-}
-
-/// Text from a file for a terminal: nothing that would steer it.
-pub fn printable(text: &str) -> String {
-    text.chars().flat_map(|c| if c.is_control() { c.escape_default().collect::<Vec<_>>() } else { vec![c] }).collect()
+    tracing::warn!("{}", shown(text));
 }

@@ -18,7 +18,7 @@ use crate::stop::Stop;
 pub fn run(args: &QuantizeArgs) -> anyhow::Result<()> {
     let mut destination = Destination::new(&args.output, Kind::Model, Some(args.force))?;
     let stop = Stop::listen()?;
-    let path = hub::locate(&args.model, &stop)?;
+    let path = hub::locate(&args.model, args.yes, &stop)?;
     let begin = Instant::now();
     let model = Model::open_with(&path, args.common.access())?;
     destination.protect(model.checkpoint().paths().into_iter().chain(args.imatrix.clone()))?;

@@ -6,7 +6,7 @@ use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI32, AtomicU32, Ordering};
 
-use crate::terminal;
+use crate::{crash, terminal};
 
 /// The exit code after Ctrl-C: 128 and SIGINT's number, as shells have it.
 const INTERRUPTED: u8 = 130;
@@ -38,7 +38,7 @@ impl Stop {
         use signal_hook::consts::{SIGHUP, SIGTERM};
         let mut signals = signal_hook::iterator::Signals::new([SIGINT, SIGTERM, SIGHUP])?;
         let stop = self.clone();
-        std::thread::Builder::new().name("signals".into()).spawn(move || {
+        crash::spawn("signals", move || {
             for signal in signals.forever() {
                 match signal {
                     SIGINT => stop.interrupt(),

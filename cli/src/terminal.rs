@@ -5,16 +5,17 @@ pub use unix::{keep, restore, suspend};
 
 #[cfg(unix)]
 mod unix {
-    use std::io::{IsTerminal as _, Write as _};
     use std::sync::OnceLock;
 
     use rustix::termios::{OptionalActions, Termios, tcgetattr, tcsetattr};
 
+    use crate::output::control;
+
     /// The modes that stdin's terminal had before a line editor changed them.
     static MODES: OnceLock<Termios> = OnceLock::new();
 
-    /// Ends bracketed paste, which line editors switch on.
-    const PASTE_OFF: &[u8] = b"\x1b[?2004l";
+    /// Ends bracketed paste, which line editors switch on, and the line.
+    const PASTE_OFF: &[u8] = b"\x1b[?2004l\r\n";
 
     /// Remembers the terminal's modes, before a line editor changes them.
     pub fn keep() {
@@ -39,11 +40,7 @@ mod unix {
         let is_changed = tcgetattr(&stdin).is_ok_and(|now| now.local_modes != modes.local_modes);
         // The terminal may be gone (SIGHUP): then nothing is left to put back.
         if is_changed && tcsetattr(&stdin, OptionalActions::Now, modes).is_ok() {
-            let mut stdout = std::io::stdout();
-            if stdout.is_terminal() {
-                let _ = stdout.write_all(PASTE_OFF).and_then(|()| stdout.write_all(b"\r\n"));
-                let _ = stdout.flush();
-            }
+            control(PASTE_OFF);
         }
     }
 }

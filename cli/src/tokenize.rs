@@ -5,7 +5,7 @@ use godwit::tokenizer::Special;
 use serde_json::json;
 
 use crate::args::TokenizeArgs;
-use crate::output::{Output, note, printable};
+use crate::output::{Output, note, shown};
 use crate::stop::Stop;
 use crate::{input, load};
 
@@ -22,7 +22,7 @@ pub fn run(args: &TokenizeArgs) -> anyhow::Result<()> {
     }
     for id in &ids {
         let shown = match tokenizer.is_control(*id) {
-            true => printable(tokenizer.token(*id).unwrap_or_default()),
+            true => shown(tokenizer.token(*id).unwrap_or_default()),
             false => format!("{:?}", String::from_utf8_lossy(&tokenizer.token_bytes(*id))),
         };
         out.line(&format!("{id:>7}  {shown}"))?;

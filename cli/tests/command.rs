@@ -490,6 +490,12 @@ fn bench_and_perplexity_report() {
     let expected = [("pp8", 0), ("tg2", 0), ("pp8", 4), ("tg2", 4)].map(|(test, depth)| (test.into(), depth.into()));
     assert_eq!(tests, expected);
 
+    // One run has no deviation.
+    for (runs, deviates) in [("1", false), ("2", true)] {
+        let bench = stdout(&godwit(&["bench", "--synthetic", "tiny:q4_0", "-p", "8", "-n", "0", "-r", runs]));
+        assert_eq!(bench.contains('±'), deviates, "{bench}");
+    }
+
     let text = concat!(env!("CARGO_MANIFEST_DIR"), "/../tests/golden/perplexity.txt");
     let output = stdout(&godwit(&["perplexity", &model, "-f", text, "--context", "64", "--chunks", "1", "--json"]));
     let report: Value = serde_json::from_str(&output).expect("JSON");
@@ -694,6 +700,8 @@ fn what_is_not_used_is_said() {
     {
         assert!(text.contains(line), "{text} lacks {line:?}");
     }
+    // Once in the list, once among the metadata.
+    assert_eq!(text.matches("llama.foo").count(), 2, "{text}");
     fails(&godwit(&["run", &path, "-p", "a"]), 3, "`llama.logit_scale` is 0.5");
     let whole: Value = serde_json::from_str(&stdout(&godwit(&["inspect", &model(), "--json"]))).expect("JSON");
     assert_eq!((&whole["runs"], &whole["unused_keys"]), (&true.into(), &serde_json::json!([])));

@@ -143,6 +143,15 @@ impl Engine {
         Session::new(self.clone()).await
     }
 
+    /// Compiles the kernels of a prompt and of an answer, which otherwise are compiled when they are first used. Worth
+    /// it where another GPU may take the place of one that does not compile them: [`Gpu::open_next`].
+    ///
+    /// # Errors
+    /// A kernel does not compile, or the GPU has no memory for a session.
+    pub async fn compile(&self) -> Result<(), Error> {
+        self.session().await?.compile().await
+    }
+
     /// Tokens that a session holds at most.
     pub fn context(&self) -> u32 {
         self.inner.context

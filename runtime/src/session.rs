@@ -360,6 +360,17 @@ impl Session {
         Ok(waited?)
     }
 
+    /// Compiles the kernels of prefill and decode in a context that is nearly empty.
+    pub(crate) async fn compile(&mut self) -> Result<(), Error> {
+        let many = self.reserve(0, self.chunk).await?;
+        let one = self.reserve(0, 1).await?;
+        for work in [Work::Transformer(many), Work::Logits, Work::Decode(one)] {
+            let plan = self.record(work);
+            self.engine.gpu().compile_kernels(&plan).await?;
+        }
+        Ok(())
+    }
+
     /// The plan of some work, ready to be submitted.
     pub(crate) async fn prepare(&mut self, work: Work) -> Result<&Prepared, Error> {
         if !self.prepared.contains_key(&work) {

@@ -133,6 +133,9 @@ pub struct DoctorArgs {
     pub context: Option<ContextSize>,
     #[command(flatten)]
     pub rope: RopeArgs,
+    /// Download the model without asking, where MODEL is the name of one that is not here.
+    #[arg(short, long)]
+    pub yes: bool,
     #[command(flatten)]
     pub kv: KvArgs,
     #[command(flatten)]
@@ -227,6 +230,9 @@ pub struct QuantizeArgs {
     /// Importance matrix, as `godwit imatrix` and llama.cpp's llama-imatrix write it: which columns' errors count most.
     #[arg(long, value_name = "FILE")]
     pub imatrix: Option<PathBuf>,
+    /// Download the model without asking, where MODEL is the name of one that is not here.
+    #[arg(short, long)]
+    pub yes: bool,
     /// Replace the output file if it exists; never a file that is read, a link or a device.
     #[arg(long)]
     pub force: bool,

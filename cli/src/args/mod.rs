@@ -33,6 +33,7 @@ Exit codes:
   3    the model or another input file can't be used
   4    no GPU, or not enough of it
   5    the prompt does not fit the context
+  101  a bug in Godwit
   130  stopped by Ctrl-C
   143  stopped by SIGTERM; 129: the terminal was closed. What --save names is written first";
 

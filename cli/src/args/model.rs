@@ -45,6 +45,9 @@ pub struct ModelSource {
     pub synthetic: Option<Synthetic>,
     #[command(flatten)]
     pub rope: RopeArgs,
+    /// Download the model without asking, where MODEL is the name of one that is not here.
+    #[arg(short, long)]
+    pub yes: bool,
 }
 
 /// Weights smaller than the model's own.

@@ -6,7 +6,7 @@ use serde::Serialize;
 
 use super::report::Report;
 use crate::exit::BadInput;
-use crate::output::{Output, printable};
+use crate::output::{Output, shown};
 
 /// How one thing changed: above 1 is faster.
 #[derive(Serialize)]
@@ -25,7 +25,7 @@ pub fn run(before: &Path, after: &Path, json: bool) -> anyhow::Result<()> {
         return out.json(&serde_json::json!({"tokens_per_s": tests, "kernel_seconds": kernels}));
     }
     for (name, report) in [("before", &before), ("after", &after)] {
-        out.line(&format!("{name}: {} on {}", printable(&report.model), printable(&report.adapter)))?;
+        out.line(&format!("{name}: {} on {}", shown(&report.model), shown(&report.adapter)))?;
     }
     for (unit, factor, changes) in [("tokens/s", 1.0, tests), ("kernel ms", 1e3, kernels)] {
         if !changes.is_empty() {
@@ -33,7 +33,7 @@ pub fn run(before: &Path, after: &Path, json: bool) -> anyhow::Result<()> {
         }
         for Change { what, before, after, ratio } in changes {
             let (before, after) = (before * factor, after * factor);
-            out.line(&format!("{before:>12.3} {after:>12.3} {ratio:>7.2}x  {}", printable(&what)))?;
+            out.line(&format!("{before:>12.3} {after:>12.3} {ratio:>7.2}x  {}", shown(&what)))?;
         }
     }
     Ok(())

@@ -56,7 +56,7 @@ async fn bench(args: &BenchArgs) -> anyhow::Result<()> {
     let mut report = Report::new(&engine, load_s, gpu.measure_rates().await?, session.kv_bytes_per_token());
     let (mut out, json) = (Output::new(), args.common.json);
     if !json {
-        out.text(&report.head())?;
+        out.report(&report.head())?;
     }
     let tests: Vec<Test> =
         args.prompt.iter().map(|&n| Test::Prefill(n)).chain(args.tokens.iter().map(|&n| Test::Decode(n))).collect();
@@ -73,7 +73,7 @@ async fn bench(args: &BenchArgs) -> anyhow::Result<()> {
             }
             let row = measure(&mut session, args, depth, test, &report, &stop).await?;
             if !json {
-                out.text(&row.text(args.profile))?;
+                out.report(&row.text(args.profile))?;
             }
             report.results.push(row);
         }

@@ -6,7 +6,7 @@ use std::fmt::Write as _;
 use godwit::{Engine, Launched, Rates, Work};
 use serde::{Deserialize, Serialize};
 
-use crate::output::printable;
+use crate::output::shown;
 
 /// A whole benchmark. A second is one of wall time, a byte or operation what the forward pass can't do without.
 #[derive(Debug, Serialize, Deserialize)]
@@ -132,7 +132,7 @@ impl Report {
         let Measured { gb_per_s, gflops_per_s } = self.rates;
         format!(
             "{} on {} ({}), loaded in {:.2} s ({:.2} GB/s)\nreads {gb_per_s:.1} GB/s, computes {gflops_per_s:.1} GFLOP/s\n{:>8} {:>8} {:>20} {:>8} {:>9} {:>6} {:>6}\n",
-            printable(&self.model),
+            shown(&self.model),
             self.adapter,
             self.backend,
             self.load_s,
@@ -204,7 +204,11 @@ impl Row {
 
     /// The result as lines.
     pub fn text(&self, profile: bool) -> String {
-        let speed = format!("{:.2} ± {:.2}", self.tokens_per_s, self.deviation);
+        let speed = match self.repetitions {
+            // One run has no deviation.
+            1 => format!("{:.2}", self.tokens_per_s),
+            _ => format!("{:.2} ± {:.2}", self.tokens_per_s, self.deviation),
+        };
         let limit = 100.0 * self.tokens_per_s / self.limit_tokens_per_s;
         let mut text = format!(
             "{:>8} {:>8} {speed:>20} {:>8.2} {:>9.2} {limit:>5.0}% {:>5.1}%\n",

@@ -63,6 +63,15 @@ pub enum HubError {
     /// A MODEL that is no file, and can't be had as a name either.
     #[error("there is no file {path}, and as the name of a model: {cause}")]
     NoFile { path: String, cause: Box<HubError> },
+    /// A MODEL that is no file, was not said to be a name, and looks like a path.
+    #[error(
+        "there is no file {path}, but a folder {folder}: correct the path; if the repository {path} on the hub is \
+         meant, add --yes, or run `godwit pull {path}` first"
+    )]
+    LikePath { path: String, folder: String },
+    /// A person did not want the download.
+    #[error("there is no file {0}, and nothing was downloaded")]
+    Declined(String),
     /// Ctrl-C or a termination signal.
     #[error("stopped")]
     Stopped,

@@ -76,6 +76,9 @@ impl Client {
             .timeout_per_read(Some(SILENCE))
             .timeout_per_write(Some(SILENCE))
             .build();
+        if settings.token.is_some() && !may_have_token(&endpoint) {
+            tracing::warn!("the token is not sent to {endpoint}: it would go over the network unencrypted");
+        }
         Ok(Self { agent: config.into(), endpoint, token: settings.token.clone(), reached: AtomicBool::new(false) })
     }
 
@@ -128,7 +131,11 @@ impl Client {
         for _ in 0..=MOST_HOPS {
             let at_home = same_origin(&uri, &self.endpoint);
             let mut request = self.agent.get(&uri).header(header::ACCEPT_ENCODING, "identity");
-            if let Some(token) = self.token.as_ref().filter(|_| at_home) {
+            if is_loopback(&uri) {
+                // A proxy would get what is meant for this computer, the token with it.
+                request = request.config().proxy(None).build();
+            }
+            if let Some(token) = self.token.as_ref().filter(|_| at_home && may_have_token(&uri)) {
                 request = request.header(header::AUTHORIZATION, format!("Bearer {token}"));
             }
             if start > 0 {
@@ -210,6 +217,10 @@ impl Client {
     fn gated(&self, what: &str, name: &Name) -> HubError {
         let page = format!("{}/{}", self.endpoint.to_string().trim_end_matches('/'), name.repo);
         let token = match self.token {
+            Some(_) if !may_have_token(&self.endpoint) => {
+                "set HF_ENDPOINT to its https:// address: unencrypted, \
+                the token is not sent"
+            }
             Some(_) => "see that HF_TOKEN is of an account that may read it",
             None => "set HF_TOKEN to a token of that account",
         };
@@ -264,6 +275,20 @@ fn same_origin(a: &Uri, b: &Uri) -> bool {
     let port = |uri: &Uri| uri.port_u16().or(if uri.scheme_str() == Some("https") { Some(443) } else { Some(80) });
     let host = |uri: &Uri| uri.host().map(str::to_ascii_lowercase);
     a.scheme() == b.scheme() && host(a) == host(b) && port(a) == port(b)
+}
+
+/// Whether the token can't be read on the way: it is encrypted, or does not leave this computer.
+fn may_have_token(uri: &Uri) -> bool {
+    uri.scheme_str() == Some("https") || is_loopback(uri)
+}
+
+/// Whether the host is this computer, however names are resolved here.
+fn is_loopback(uri: &Uri) -> bool {
+    let host = uri.host().unwrap_or_default();
+    match host.trim_matches(['[', ']']).parse::<IpAddr>() {
+        Ok(ip) => ip.to_canonical().is_loopback(),
+        Err(_) => host.eq_ignore_ascii_case("localhost"),
+    }
 }
 
 /// Where a redirect leads.
@@ -376,6 +401,33 @@ mod tests {
             "https://hub.example.org",
         ] {
             assert!(!same_origin(&hub, &uri(other)), "{other}");
+        }
+    }
+
+    #[test]
+    fn the_token_is_encrypted_or_stays_here() {
+        for may in [
+            "https://hub.example/x",
+            "http://127.0.0.1:8080",
+            "http://127.3.2.1",
+            "http://localhost:80/x",
+            "http://[::1]:80",
+            "http://[::ffff:127.0.0.1]/",
+        ] {
+            assert!(may_have_token(&uri(may)), "{may}");
+        }
+        for may_not in [
+            "http://hub.example",
+            "http://10.0.0.1",
+            "http://192.168.1.1",
+            "http://localhost.example",
+            "http://127.0.0.1.example",
+            "http://0.0.0.0",
+            "http://127.1",
+            "http://[::2]/",
+            "http://printer.local",
+        ] {
+            assert!(!may_have_token(&uri(may_not)), "{may_not}");
         }
     }
 

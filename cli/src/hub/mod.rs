@@ -6,6 +6,7 @@
 pub mod args;
 mod cache;
 mod choose;
+mod consent;
 mod error;
 pub mod fuzzed;
 mod http;
@@ -29,6 +30,7 @@ use serde_json::json;
 use args::{ListArgs, PullArgs, RmArgs, ShowArgs};
 use cache::Cached;
 use choose::{Candidate, File as ModelFile, candidates, choose};
+use consent::Consent;
 pub use error::HubError;
 use http::Client;
 use name::Name;
@@ -39,14 +41,16 @@ use crate::load::bar;
 use crate::output::{self, Output};
 use crate::stop::Stop;
 
-/// Where a MODEL is: a path that exists, or the model of that name, which is downloaded if it is not here yet.
+/// Where a MODEL is: a path that exists, or the model of that name, which is downloaded if it is not here yet. `yes`:
+/// without asking a person whether the name is no mistyped path.
 ///
 /// # Errors
-/// The name means nothing, or the model can't be had.
-pub fn locate(model: &Path, stop: &Stop) -> Result<PathBuf, HubError> {
+/// The name means nothing, or the model can't be had or is not wanted.
+pub fn locate(model: &Path, yes: bool, stop: &Stop) -> Result<PathBuf, HubError> {
     let Some(text) = model.to_str().filter(|_| !model.exists()) else { return Ok(model.into()) };
     let is_url = text.starts_with("https://") || text.starts_with("http://");
-    if !is_url && table::expanded(text).is_none() && Name::parse(text).map_or(true, |name| name.is_file()) {
+    let is_explicit = is_url || table::expanded(text).is_some();
+    if !is_explicit && Name::parse(text).map_or(true, |name| name.is_file()) {
         // What it is not, whoever opens it will say.
         return Ok(model.into());
     }
@@ -59,7 +63,9 @@ pub fn locate(model: &Path, stop: &Stop) -> Result<PathBuf, HubError> {
     if let Some(path) = cached.find(&name)? {
         return Ok(path);
     }
-    match pull(&name, &settings, stop) {
+    let consent = Consent::of(&name, yes || is_explicit);
+    consent.check(&name)?;
+    match pull(&name, &settings, consent, stop) {
         Ok(pulled) => Ok(pulled.path),
         // It may have been meant as a path, and mistyped.
         Err(cause @ (HubError::Missing(_) | HubError::Network { .. } | HubError::Offline(_))) if !is_url => {
@@ -96,7 +102,7 @@ struct Pulled {
 }
 
 /// Downloads what is missing of a model.
-fn pull(name: &Name, settings: &Settings, stop: &Stop) -> Result<Pulled, HubError> {
+fn pull(name: &Name, settings: &Settings, consent: Consent, stop: &Stop) -> Result<Pulled, HubError> {
     if settings.offline {
         return Err(HubError::Offline(name.to_string()));
     }
@@ -106,6 +112,8 @@ fn pull(name: &Name, settings: &Settings, stop: &Stop) -> Result<Pulled, HubErro
     let model = choose(&name.repo, name.quant.as_deref(), &all)?;
     let is_part = |file: &ModelFile| model.files.iter().any(|part| part.path == file.path);
     let files: Vec<_> = listing.files.iter().filter(|(file, _)| is_part(file)).cloned().collect();
+    let missing = files.iter().filter(|(file, digest)| !cached.has(digest.hex(), file.bytes));
+    consent.confirm(name, missing.fold(0, |sum, (file, _)| sum.saturating_add(file.bytes)), stop)?;
     cached.make_folder()?;
     keep(cached.hold(&|| stop.requested())?);
     let bar = bar("downloading", "{bytes}/{total_bytes}, {bytes_per_sec}");
@@ -121,7 +129,7 @@ pub fn run_pull(args: &PullArgs) -> anyhow::Result<()> {
     let settings = Settings::from_env()?;
     let name = named(&args.name, &settings)?;
     let stop = Stop::listen()?;
-    let pulled = pull(&name, &settings, &stop)?;
+    let pulled = pull(&name, &settings, Consent::Given, &stop)?;
     let mut out = Output::new();
     if args.plain.json {
         return out.json(&json!({
@@ -129,7 +137,7 @@ pub fn run_pull(args: &PullArgs) -> anyhow::Result<()> {
             "files": pulled.model.files.iter().map(|file| &file.path).collect::<Vec<_>>(), "bytes": pulled.model.bytes(),
         }));
     }
-    out.line(&pulled.path.display().to_string())
+    out.path(&pulled.path)
 }
 
 /// `godwit rm`.

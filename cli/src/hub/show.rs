@@ -15,7 +15,7 @@ use super::http::Client;
 use super::name::{MAIN, Name};
 use super::settings::Settings;
 use super::table::KNOWN;
-use crate::output::{self, Output, note, printable};
+use crate::output::{self, Output, note, shown};
 
 /// A model in the cache.
 struct Entry {
@@ -69,12 +69,12 @@ pub fn list(cache: &Path, json: bool) -> anyhow::Result<()> {
     let width = all.iter().map(|entry| entry.name.to_string().len()).max().unwrap_or(0);
     for entry in &all {
         let age = HumanDuration(entry.modified.elapsed().unwrap_or_default());
-        let (name, size) = (printable(&entry.name.to_string()), output::bytes(entry.model.bytes()));
+        let (name, size) = (shown(&entry.name.to_string()), output::bytes(entry.model.bytes()));
         out.line(&format!("{name:<width$}  {:<11} {size:>10}  {age} ago", kind(&entry.model)))?;
     }
     for (repo, parts) in &parts {
         let bytes = output::bytes(parts.iter().map(|(_, bytes)| bytes).sum());
-        let name = printable(&repo.repo);
+        let name = shown(&repo.repo);
         note(&format!(
             "({bytes} of an interrupted download of {name}: the next pull goes on with it, `godwit rm {name}` removes it \
              and all else of {name})"
@@ -186,8 +186,8 @@ pub fn show(name: &Name, settings: &Settings, json: bool) -> anyhow::Result<()> 
         let mark = if is_chosen(model) { '*' } else { ' ' };
         let here = if is_here(model) { ", downloaded" } else { "" };
         let files = match model.files.len() {
-            1 => printable(model.path()),
-            count => format!("{} and {} more", printable(model.path()), count - 1),
+            1 => shown(model.path()),
+            count => format!("{} and {} more", shown(model.path()), count - 1),
         };
         let label = if model.label.is_empty() { "-" } else { &model.label };
         out.line(&format!("{mark} {label:<12} {:>10}  {files}{here}", output::bytes(model.bytes())))?;

@@ -80,6 +80,11 @@ impl<'a> Transfer<'a> {
                 }
                 thread::sleep(TICK);
             }
+            for worker in workers {
+                if let Err(panic) = worker.join() {
+                    std::panic::resume_unwind(panic);
+                }
+            }
         });
         error.into_inner().unwrap_or_else(PoisonError::into_inner).map_or(Ok(()), Err)
     }

@@ -1,5 +1,7 @@
 //! Models by name, against a hub on this machine: what is pulled and how, what is refused, what is listed and removed.
 
+#[cfg(unix)]
+mod consent;
 mod refused;
 mod server;
 

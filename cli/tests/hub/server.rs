@@ -139,7 +139,15 @@ fn git_blob(bytes: &[u8]) -> String {
 
 fn serve(state: &State, cdn: bool, stream: &TcpStream) -> Option<()> {
     let mut lines = BufReader::new(stream).lines();
-    let path = lines.next()?.ok()?.split(' ').nth(1)?.to_owned();
+    let mut first = lines.next()?.ok()?;
+    if first.starts_with("CONNECT ") {
+        // As a proxy, which is every host itself.
+        while !lines.next()?.ok()?.is_empty() {}
+        let mut out: &TcpStream = stream;
+        out.write_all(b"HTTP/1.1 200 Connected\r\n\r\n").ok()?;
+        first = lines.next()?.ok()?;
+    }
+    let path = first.split(' ').nth(1)?.trim_start_matches("http://hub.example").to_owned();
     let (mut start, mut authorization) = (None, None);
     for line in lines {
         let line = line.ok()?;

@@ -39,6 +39,11 @@ pub(super) struct Inner {
     in_flight_budget: Duration,
     /// Why better adapters were not opened instead.
     passed_over: Vec<GpuError>,
+    /// Another adapter may take this one's place.
+    is_replaceable: bool,
+    /// A kernel that a test has refused.
+    #[cfg(test)]
+    pub refused_kernel: Mutex<Option<&'static str>>,
 }
 
 /// What the driver reported, and no scope caught.
@@ -81,11 +86,51 @@ impl Gpu {
     /// # Errors
     /// There is no such adapter, or it refuses, or it is below the WebGPU defaults. Of several, the first one's error.
     pub async fn open(options: &GpuOptions) -> Result<Self, GpuError> {
-        let candidates = adapters::candidates(options).await?;
-        let has_choice = candidates.len() > 1;
-        let mut passed_over = Vec::new();
+        Self::open_first(options, adapters::candidates(options).await?, Vec::new()).await
+    }
+
+    /// Opens the adapter after this one, on which a kernel did not compile. See [`Gpu::is_replaceable`].
+    ///
+    /// # Errors
+    /// `error` itself where this adapter or its backend was named, where `error` is not about a kernel, or where no
+    /// other adapter works: then the first one's.
+    pub async fn open_next(&self, options: &GpuOptions, error: GpuError) -> Result<Self, GpuError> {
+        if !self.is_replaceable() || !matches!(error, GpuError::Kernel { .. }) {
+            return Err(self.passed_over().first().cloned().unwrap_or(error));
+        }
+        self.open_next_of(options, adapters::candidates(options).await?, &error).await
+    }
+
+    async fn open_next_of(
+        &self,
+        options: &GpuOptions,
+        mut candidates: Vec<(AdapterSummary, wgpu::Adapter)>,
+        error: &GpuError,
+    ) -> Result<Self, GpuError> {
+        candidates.retain(|(summary, _)| summary.index > self.summary().index);
+        let mut passed_over = self.passed_over().to_vec();
+        passed_over.push(GpuError::Unusable { adapter: self.summary().to_string(), cause: error.to_string() });
+        Self::open_first(options, candidates, passed_over).await
+    }
+
+    /// Whether [`Gpu::open_next`] may open another adapter: this one was not named, nor its backend, and there are more.
+    /// Then it is worth finding out early that a kernel does not compile ([`Engine::compile`](crate::Engine::compile)).
+    pub fn is_replaceable(&self) -> bool {
+        self.inner.is_replaceable
+    }
+
+    /// Opens the first adapter that works.
+    async fn open_first(
+        options: &GpuOptions,
+        candidates: Vec<(AdapterSummary, wgpu::Adapter)>,
+        mut passed_over: Vec<GpuError>,
+    ) -> Result<Self, GpuError> {
+        let has_choice = candidates.len() + passed_over.len() > 1;
+        let is_named = options.adapter.is_some() || options.backend.is_some();
+        let mut left = candidates.len();
         for candidate in candidates {
-            let opened = Self::open_adapter(options, candidate, &passed_over).await;
+            left -= 1;
+            let opened = Self::open_adapter(options, candidate, &passed_over, !is_named && left > 0).await;
             let usable = match opened {
                 // The only one is tried by what it is opened for.
                 Ok(gpu) if has_choice => gpu.check_computes().await.map(|()| gpu),
@@ -111,6 +156,7 @@ impl Gpu {
         options: &GpuOptions,
         (summary, adapter): (AdapterSummary, wgpu::Adapter),
         passed_over: &[GpuError],
+        is_replaceable: bool,
     ) -> Result<Self, GpuError> {
         let limits = limits(&summary, &adapter.limits(), options.webgpu_limits)?;
         let matrices = !options.webgpu_limits && has_matrices(&adapter);
@@ -189,6 +235,9 @@ impl Gpu {
             refusal: Default::default(),
             errors,
             passed_over: passed_over.to_vec(),
+            is_replaceable,
+            #[cfg(test)]
+            refused_kernel: Mutex::default(),
         };
         Ok(Self { inner: Arc::new(inner) })
     }
@@ -346,6 +395,51 @@ fn limits(adapter: &AdapterSummary, has: &wgpu::Limits, webgpu: bool) -> Result<
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// Two adapters, the first of which finds the largest of some numbers, and compiles no matrix product.
+    #[test]
+    fn another_adapter_is_opened_where_a_kernel_does_not_compile() {
+        let options = GpuOptions::default();
+        let two = || async {
+            let mut all = Vec::new();
+            for index in 0..2 {
+                let (summary, adapter) = adapters::candidates(&options).await.expect("an adapter").swap_remove(0);
+                all.push((AdapterSummary { index, ..summary }, adapter));
+            }
+            all
+        };
+        let model = "tiny".parse::<crate::Synthetic>().expect("a shape").model().expect("a model");
+        let engine = |gpu: Gpu| async {
+            let engine = crate::Engine::load(gpu, &model, &crate::EngineOptions::default(), &mut |_| {}).await?;
+            engine.compile().await.map(|()| engine)
+        };
+        pollster::block_on(async {
+            let first = Gpu::open_first(&options, two().await, Vec::new()).await.expect("it computes");
+            assert!(first.is_replaceable() && first.passed_over().is_empty());
+            *first.inner.refused_kernel.lock().expect("the name") = Some("matmul");
+            let error = match engine(first.clone()).await {
+                Err(crate::Error::Gpu(error @ GpuError::Kernel { .. })) => error,
+                other => unreachable!("{:?}", other.err()),
+            };
+            let second = first.open_next_of(&options, two().await, &error).await.expect("the second one");
+            assert_eq!((second.summary().index, second.is_replaceable()), (1, false));
+            let said = second.passed_over()[0].to_string();
+            assert!(said.contains(&first.summary().to_string()) && said.contains("does not compile"), "{said}");
+            assert!(engine(second.clone()).await.is_ok());
+            // The last one's failure is the first one's error; so is that of a named one.
+            assert_eq!(second.open_next(&options, error.clone()).await.err(), second.passed_over().first().cloned());
+            for named in [
+                GpuOptions { adapter: Some("0".into()), ..options.clone() },
+                GpuOptions { backend: Some(first.summary().backend), ..options.clone() },
+            ] {
+                let gpu = Gpu::open_first(&named, two().await, Vec::new()).await.expect("it computes");
+                assert!(!gpu.is_replaceable());
+                assert_eq!(gpu.open_next(&named, error.clone()).await.err(), Some(error.clone()));
+            }
+            let lost = GpuError::Lost { fault: "gone".into() };
+            assert_eq!(first.open_next(&options, lost.clone()).await.err(), Some(lost));
+        });
+    }
 
     #[test]
     fn refused_memory_ends_one_operation_and_a_failure_ends_all() {

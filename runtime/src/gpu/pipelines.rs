@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use godwit_shaders::{Access, Dialect, Dispatch, Format, Kernel, compose};
+use godwit_shaders::{Access, Dialect, Dispatch, Format, Kernel, Plan, compose};
 
 use super::{Gpu, GpuError};
 
@@ -51,6 +51,11 @@ impl Gpu {
         Ok(dispatches.iter().map(|dispatch| Arc::clone(&known[&key(dispatch)])).collect())
     }
 
+    /// Compiles a plan's kernels; those that are new.
+    pub(crate) async fn compile_kernels(&self, plan: &Plan) -> Result<(), GpuError> {
+        self.compiled(&plan.dispatches).await.map(drop)
+    }
+
     /// A kernel, its label, and what the driver has to say against it.
     fn compile(
         &self,
@@ -58,6 +63,10 @@ impl Gpu {
     ) -> Result<(Compiled, String, impl Future<Output = Result<(), GpuError>> + use<>), GpuError> {
         let Dispatch { kernel, variant, format, overrides, .. } = dispatch;
         let label = dispatch.label();
+        #[cfg(test)]
+        if *self.inner.refused_kernel.lock().unwrap_or_else(PoisonError::into_inner) == Some(kernel.name) {
+            return Err(GpuError::Kernel { kernel: label, fault: "a test refuses it".into() });
+        }
         let source = compose(kernel, variant, *format, DIALECT)
             .map_err(|e| GpuError::Kernel { kernel: label.clone(), fault: e.to_string() })?;
         let device = &self.inner.device;

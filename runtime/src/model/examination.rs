@@ -22,7 +22,9 @@ pub struct Examination {
     pub unused_keys: Vec<String>,
     /// Recommendations that make no sense, and are not used.
     pub unused_values: Vec<FormatError>,
-    /// What is ignored or limited, in sentences.
+    /// The same keys in sentences, a few by name, for those who don't list them.
+    pub unused_keys_notes: Vec<String>,
+    /// What else is ignored or limited, in sentences.
     pub notes: Vec<String>,
 }
 
@@ -40,7 +42,7 @@ impl Examination {
         all.unused_keys
             .extend(checkpoint.unknown_keys().iter().map(|UnknownKey { file, key }| format!("{file}: {key}")));
         unknown.extend_from_slice(checkpoint.unknown_keys());
-        all.notes.extend(unknown.chunk_by(|a, b| a.file == b.file).map(unknown_keys));
+        all.unused_keys_notes.extend(unknown.chunk_by(|a, b| a.file == b.file).map(unknown_keys));
         all.obstacles.extend_from_slice(checkpoint.obstacles());
         all.obstacles.extend(variations::of_metadata(meta).into_iter().map(Error::from));
         match Config::numbers(checkpoint, rope) {

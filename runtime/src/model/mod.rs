@@ -102,7 +102,8 @@ impl Model {
     /// # Errors
     /// As [`Model::open`]; or a number of `rope` is out of range.
     pub fn from_checkpoint_with(checkpoint: Arc<dyn Checkpoint>, rope: &RopeOverride) -> Result<Self, Error> {
-        let Examination { config, obstacles, mut notes, .. } = Examination::of(checkpoint.as_ref(), rope);
+        let Examination { config, obstacles, unused_keys_notes, mut notes, .. } =
+            Examination::of(checkpoint.as_ref(), rope);
         let config = match (config, obstacles.into_iter().next()) {
             (Some(config), None) => config,
             (_, Some(obstacle)) => return Err(obstacle),
@@ -110,6 +111,7 @@ impl Model {
             (None, None) => Config::read_with(checkpoint.as_ref(), rope)?,
         };
         let tokenizer = checkpoint.tokenizer()?.with_rows(config.vocab)?;
+        notes.extend(unused_keys_notes);
         notes.extend_from_slice(tokenizer.notes());
         let sampling = Recommended::read(checkpoint.metadata());
         let tokenizer = Arc::new(tokenizer);
