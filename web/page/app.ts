@@ -252,7 +252,8 @@ function answer({ id }: Turn): void {
 }
 
 function proceed(turn: Turn): void {
-  void begin(chat, () => turn);
+  // Another tab may have written a newer version of the turn.
+  void begin(chat, (own) => own.turns[turn.id] ?? turn);
 }
 
 /** Adds a question, which is stored at once. Returns the turn for its reply. */
@@ -283,6 +284,9 @@ async function begin(own: Chat, prepare: (own: Chat) => Turn): Promise<boolean> 
     refresh();
     return false;
   }
+  // Another tab may have ended a reply a moment ago, of which this one has not heard yet.
+  const stored = await storage.read(own.id).catch(() => undefined);
+  if (stored && stored.deleted === undefined) own.leaf = takeOver(own, stored) ?? own.leaf;
   // The model may have been replaced meanwhile.
   if (!engine) {
     release();
@@ -463,16 +467,20 @@ async function receive(id: string): Promise<void> {
   }
   // The branch that is shown stays while a reply of this tab comes, the draft while the chat is
   // open.
-  const { leaf, draft, turns = [], updated } = everything(stored);
   const own = known ?? newChat(id);
-  apply(own, {
-    turns: turns.filter(({ id, changed }) => changed > (own.turns[id]?.changed ?? -1)),
-    updated,
-  });
+  const leaf = takeOver(own, stored);
   if (!replies.has(id)) own.leaf = leaf;
-  if (own !== chat) own.draft = draft ?? "";
+  if (own !== chat) own.draft = stored.draft;
   chats.set(id, own);
   refresh();
+}
+
+/** Takes the turns of a stored chat that are newer. Returns the end of its branch. */
+function takeOver(own: Chat, stored: Chat): string | undefined {
+  const { leaf, turns = [], updated } = everything(stored);
+  const isNewer = ({ id, changed }: Turn) => changed > (own.turns[id]?.changed ?? -1);
+  apply(own, { turns: turns.filter(isNewer), updated });
+  return leaf;
 }
 
 function drawer(open: boolean): void {
@@ -487,8 +495,7 @@ byId("composer").onsubmit = async (event) => {
   const own = chat;
   const text = input.value.trim();
   if (!text || replies.has(own.id)) return;
-  const leaf = path(own).at(-1)?.id;
-  if (!(await begin(own, () => asked(own, text, leaf)))) return;
+  if (!(await begin(own, () => asked(own, text, path(own).at(-1)?.id)))) return;
   if (own === chat && input.value.trim() === text) input.value = "";
   keepDraft(own, own === chat ? input.value : "");
 };

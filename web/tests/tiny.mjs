@@ -1,8 +1,8 @@
-// A tiny model of random weights that speaks letters: replies take milliseconds, and no reply ends
-// before its limit.
+// A tiny model of random weights that speaks letters: a token takes milliseconds, and no reply ends
+// before its limit. Each token adds a letter to what the page shows (spaces, at an end, do not).
 
-/** Tokens that its window holds. */
-export const WINDOW = 2048;
+/** Tokens that its window holds: a reply that fills it takes a minute or more. */
+export const WINDOW = 8192;
 
 const [WIDTH, FFN, LAYERS] = [64, 64, 1];
 const TEMPLATE =
@@ -72,10 +72,10 @@ export function tinyModel() {
   const matrix = (rows, columns) =>
     Float32Array.from({ length: rows * columns }, () => random() / Math.sqrt(columns));
   const ones = new Float32Array(WIDTH).fill(1);
-  // All tokens but letters and the space have a logit of 0, which is never the largest one.
+  // All tokens but letters have a logit of 0, which is never the largest one.
   const output = matrix(tokens.length, WIDTH);
   tokens.forEach(
-    (token, row) => /^[a-zĠ]$/.test(token) || output.fill(0, row * WIDTH, (row + 1) * WIDTH),
+    (token, row) => /^[a-z]$/.test(token) || output.fill(0, row * WIDTH, (row + 1) * WIDTH),
   );
   const tensors = {
     "token_embd.weight": [[WIDTH, tokens.length], matrix(tokens.length, WIDTH)],
