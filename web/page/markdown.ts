@@ -295,20 +295,27 @@ export function rendered(markdown: string): DocumentFragment {
     RETURN_DOM_FRAGMENT: true,
   });
   for (const link of fragment.querySelectorAll("a")) {
+    // An empty address is that of this page.
+    if (link.getAttribute("href") === "") link.removeAttribute("href");
     link.target = "_blank";
     link.rel = "noopener noreferrer nofollow";
   }
   for (const item of fragment.querySelectorAll("li"))
     if (/^\s*[☑☐] /.test(item.textContent)) item.className = "task";
+  let formulas = 0;
   for (const place of fragment.querySelectorAll("var"))
-    place.replaceWith(typeset(place.textContent));
+    place.replaceWith(
+      formulas++ < MOST_FORMULAS ? typeset(place.textContent) : place.textContent,
+    );
   return fragment;
 }
 
 /** Formulas that were typeset before: while a reply comes, each is asked for with every frame. */
 const known = new Map<string, Node>();
-/** Formulas that are kept. */
-const KEPT = 500;
+/** Formulas that are typeset in a text; the others stay as they were written. */
+const MOST_FORMULAS = 2000;
+/** Formulas that are kept: those of the text that comes, and of another. */
+const KEPT = 2 * MOST_FORMULAS;
 
 /** A formula in its delimiters as MathML; where it is no TeX, as it was written. */
 function typeset(written: string): Node {
