@@ -14,7 +14,7 @@ let browser, page, folder;
 
 before(async () => {
   folder = mkdtempSync(join(tmpdir(), "godwit-tiny-"));
-  writeFileSync(join(folder, "tiny.gguf"), tinyModel());
+  writeFileSync(join(folder, "tiny.gguf"), tinyModel().file);
   browser = await start({ "/tiny/": folder });
   page = await tab();
 });

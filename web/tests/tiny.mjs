@@ -43,8 +43,8 @@ const value = {
     ]),
 };
 
-/** The model as a GGUF file. */
-export function tinyModel() {
+/** The model as a GGUF file: `head`, a `gap` of so many bytes that no tensor has, and `tail`. */
+export function tinyModel(gap = 0) {
   const tokens = [...byteNames(), "ab", ...CONTROL];
   const metadata = {
     "general.architecture": value.text("llama"),
@@ -94,7 +94,7 @@ export function tinyModel() {
   const entries = Object.entries(metadata);
   const head = [Buffer.from("GGUF"), u32(3), u64(Object.keys(tensors).length), u64(entries.length)];
   for (const [key, bytes] of entries) head.push(text(key), bytes);
-  let offset = 0;
+  let offset = gap;
   for (const [name, [shape, weights]] of Object.entries(tensors)) {
     head.push(text(name), u32(shape.length), ...shape.map(u64), u32(0), u64(offset));
     // All of them are multiples of the alignment, 32 bytes.
@@ -103,5 +103,6 @@ export function tinyModel() {
   const before = Buffer.concat(head);
   const padding = Buffer.alloc((32 - (before.length % 32)) % 32);
   const weights = Object.values(tensors).map(([, weights]) => Buffer.from(weights.buffer));
-  return Buffer.concat([before, padding, ...weights]);
+  const parts = { head: Buffer.concat([before, padding]), tail: Buffer.concat(weights) };
+  return { ...parts, file: Buffer.concat([parts.head, parts.tail]) };
 }
