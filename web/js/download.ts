@@ -106,7 +106,8 @@ async function pieces(into: Into, done: number[], remember: () => void): Promise
   };
   const workers = Array.from({ length: PARALLEL }, () => worker());
   const faults: unknown[] = [];
-  await Promise.all(workers.map((one) => one.catch((fault) => (faults.push(fault), failed.abort()))));
+  const failing = (fault: unknown) => (faults.push(fault), failed.abort());
+  await Promise.all(workers.map((one) => one.catch(failing)));
   if (faults.length > 0) throw faults[0];
 }
 
@@ -117,7 +118,8 @@ async function piece(into: Into, start: number, end: number): Promise<void> {
   await retried(into.signal, async () => {
     const answer = await fetched(url, { Range: `bytes=${at}-${end - 1}` }, into.signal);
     try {
-      if (answer.status !== 206) throw new NetworkError(`${url}: the server no longer serves ranges`);
+      if (answer.status !== 206)
+        throw new NetworkError(`${url}: the server no longer serves ranges`);
       checkAnswer(url, told(answer.headers), { start: at, size, version: etag });
     } catch (error) {
       await answer.body?.cancel().catch(() => undefined);

@@ -58,7 +58,8 @@ export function isFileName(name: unknown): name is string {
   );
 }
 
-const isCount = (value: unknown): value is number => Number.isSafeInteger(value) && Number(value) >= 0;
+const isCount = (value: unknown): value is number =>
+  Number.isSafeInteger(value) && Number(value) >= 0;
 
 /** A file of a manifest, or `undefined` where a part of it makes no sense. */
 function checkFile(value: unknown): StoredFile | undefined {
@@ -111,7 +112,8 @@ export async function encodeManifest(stored: Stored): Promise<Uint8Array<ArrayBu
 /** The manifest in a file's text, or `undefined` where the file is not whole. */
 export async function decodeManifest(text: string): Promise<Stored | undefined> {
   const [sum = "", json = ""] = text.split("\n", 2);
-  if (sum.length + 1 + json.length !== text.length || sum !== (await checksum(json))) return undefined;
+  if (sum.length + 1 + json.length !== text.length || sum !== (await checksum(json)))
+    return undefined;
   const { number, manifest } = parsed(json);
   const checked = checkManifest(manifest);
   return checked && isCount(number) ? { number, manifest: checked } : undefined;

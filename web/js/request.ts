@@ -99,7 +99,7 @@ export function checkAnswer(
     a !== undefined && b !== undefined && a !== b;
   if (differs(found.size, size) || differs(found.version, version)) throw new Changed(url);
   if (differs(found.start, start))
-    throw new NetworkError(`${url}: the server sent bytes from ${found.start} on, not from ${start}`);
+    throw new NetworkError(`${url}: the server sent bytes from ${found.start}, not from ${start}`);
 }
 
 /** Fetches; throws a NetworkError where the answer is neither a success nor one of the `expected` codes. */

@@ -75,7 +75,8 @@ export async function filesOf(remote: Remote, signal: AbortSignal): Promise<Stor
   // An escaped slash is one to the file system.
   const name = decoded(url.pathname.split("/").pop() ?? "").split("/").pop() || "model.gguf";
   if (url.protocol === LOCAL) throw new BadRequest(`${name} is not kept here any more; pick its files again`);
-  if (!isFileName(name)) throw new BadRequest(`a model's file can't be named ${JSON.stringify(name)}`);
+  if (!isFileName(name))
+    throw new BadRequest(`a model's file can't be named ${JSON.stringify(name)}`);
   const sibling = (name: string, optional = false): StoredFile => {
     const other = new URL(url);
     other.pathname = other.pathname.replace(/[^/]*$/, encodeURIComponent(name));

@@ -121,7 +121,9 @@ async function models(): Promise<FileSystemDirectoryHandle> {
 /** A folder's name: a hash, for URLs have characters that names may not have. */
 async function folderName(source: string): Promise<string> {
   const hash = await crypto.subtle.digest("SHA-256", new TextEncoder().encode(source));
-  return Array.from(new Uint8Array(hash, 0, 16), (byte) => byte.toString(16).padStart(2, "0")).join("");
+  return Array.from(new Uint8Array(hash, 0, 16), (byte) => byte.toString(16).padStart(2, "0")).join(
+    "",
+  );
 }
 
 /** The folder of the model of this URL, made where there is none. */
@@ -165,7 +167,8 @@ export async function readManifest(
   folder: FileSystemDirectoryHandle,
 ): Promise<Manifest | undefined> {
   const [first, second] = await Promise.all(SLOTS.map((slot) => readSlot(folder, slot)));
-  const newest = first && second ? (first.number > second.number ? first : second) : (first ?? second);
+  const newest =
+    first && second ? (first.number > second.number ? first : second) : (first ?? second);
   const found = newest ?? decodeOldManifest((await readText(folder, OLD_SLOT)) ?? "");
   // A folder's name follows from the model's URL.
   if (!found || (await folderName(found.manifest.source)) !== folder.name) return undefined;

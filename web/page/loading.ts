@@ -25,7 +25,8 @@ export function progress({ phase, done, total, seconds }: LoadProgress): void {
 /** Says in the settings what the engine runs on and takes. */
 export async function about(engine: Engine): Promise<void> {
   const info = await engine.info();
-  const memory = `${bytes(info.memory.total)} of GPU memory now (weights ${bytes(info.memory.weights)})`;
-  byId("about").textContent =
-    `${engine.model.name} on ${info.adapter}: ${memory}, context of ${number(info.context)} tokens, ${info.kv} KV cache.`;
+  const { adapter, context, kv, memory } = info;
+  const used = `${bytes(memory.total)} of GPU memory now (weights ${bytes(memory.weights)})`;
+  const held = `context of ${number(context)} tokens, ${kv} KV cache`;
+  byId("about").textContent = `${engine.model.name} on ${adapter}: ${used}, ${held}.`;
 }

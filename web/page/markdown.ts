@@ -175,7 +175,9 @@ const marked = new Marked({
       name: "formulaBlock",
       level: "block",
       start(text) {
-        for (const { 0: found, index } of text.matchAll(/\n(?: {0,3}(?:\\\[|\$\$)|[ \t]*(?=\n))/g)) {
+        for (const { 0: found, index } of text.matchAll(
+          /\n(?: {0,3}(?:\\\[|\$\$)|[ \t]*(?=\n))/g,
+        )) {
           // A paragraph ends at an empty line.
           if (found.trim() === "") return undefined;
           if (formulaBlock(text.slice(index))) return index;
@@ -304,9 +306,7 @@ export function rendered(markdown: string): DocumentFragment {
     if (/^\s*[☑☐] /.test(item.textContent)) item.className = "task";
   let formulas = 0;
   for (const place of fragment.querySelectorAll("var"))
-    place.replaceWith(
-      formulas++ < MOST_FORMULAS ? typeset(place.textContent) : place.textContent,
-    );
+    place.replaceWith(formulas++ < MOST_FORMULAS ? typeset(place.textContent) : place.textContent);
   return fragment;
 }
 

@@ -82,8 +82,7 @@ const at = (tab) => ({
     await tab.bringToFront();
     const before = await tab.evaluate(length, selector);
     await tab.waitForFunction(
-      ([selector, least]) =>
-        (document.querySelector(selector)?.textContent.length ?? 0) >= least,
+      ([selector, least]) => (document.querySelector(selector)?.textContent.length ?? 0) >= least,
       [selector, before + 10],
       { polling: 50 },
     );
@@ -321,7 +320,11 @@ step(
     const downloads = browser.server.requests.filter(
       ({ path, range }) => path.endsWith("tiny.gguf") && range !== "bytes=0-0",
     );
-    assert.equal(downloads.length, 2, "the first reads the head and downloads, the second asks for nothing");
+    assert.equal(
+      downloads.length,
+      2,
+      "the first reads the head and downloads, the second asks for nothing",
+    );
     await other.close();
   },
 );

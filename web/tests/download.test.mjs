@@ -67,7 +67,18 @@ async function downloaded(file, ranges) {
 }
 
 test("a length that is missing or no number is unknown, and not 0", () => {
-  for (const text of [null, undefined, "", " ", "-1", "1.5", "0x10", "1e3", "12, 12", "9".repeat(17)])
+  for (const text of [
+    null,
+    undefined,
+    "",
+    " ",
+    "-1",
+    "1.5",
+    "0x10",
+    "1e3",
+    "12, 12",
+    "9".repeat(17),
+  ])
     assert.equal(requests.byteCount(text), undefined, `${text}`);
   assert.equal(requests.byteCount("0"), 0);
   assert.equal(requests.byteCount("5368709120"), 5368709120);
@@ -76,8 +87,14 @@ test("a length that is missing or no number is unknown, and not 0", () => {
 test("a file's length is measured whatever a server tells, or refused in plain words", async () => {
   const part = (headers) => () => ({ status: 206, headers });
   const cases = [
-    [part({ "Content-Range": "bytes 0-0/5368709120", ETag: "a" }), { size: 5368709120, etag: "a", ranges: true }],
-    [part({ "Content-Range": "bytes 0-0/*", "Content-Length": "7" }), { size: 7, etag: undefined, ranges: true }],
+    [
+      part({ "Content-Range": "bytes 0-0/5368709120", ETag: "a" }),
+      { size: 5368709120, etag: "a", ranges: true },
+    ],
+    [
+      part({ "Content-Range": "bytes 0-0/*", "Content-Length": "7" }),
+      { size: 7, etag: undefined, ranges: true },
+    ],
     [part({}), /the server does not say how large the file is/],
     [part({ "Content-Range": "bytes 0-0/" }), /the server does not say how large the file is/],
     [() => ({ headers: {} }), { size: undefined, etag: undefined, ranges: false }],
@@ -86,8 +103,14 @@ test("a file's length is measured whatever a server tells, or refused in plain w
       () => ({ headers: { "Content-Length": "12", "Content-Encoding": "gzip" } }),
       { size: undefined, etag: undefined, ranges: false },
     ],
-    [() => ({ status: 416, headers: { "Content-Range": "bytes */0" } }), { size: 0, etag: undefined, ranges: true }],
-    [() => ({ status: 416, headers: { "Content-Range": "bytes */9" } }), /refuses the first of 9 bytes/],
+    [
+      () => ({ status: 416, headers: { "Content-Range": "bytes */0" } }),
+      { size: 0, etag: undefined, ranges: true },
+    ],
+    [
+      () => ({ status: 416, headers: { "Content-Range": "bytes */9" } }),
+      /refuses the first of 9 bytes/,
+    ],
   ];
   for (const [answer, expected] of cases) {
     serve(answer);
@@ -95,7 +118,7 @@ test("a file's length is measured whatever a server tells, or refused in plain w
     if (expected instanceof RegExp) await assert.rejects(found, expected);
     else assert.deepEqual(await found, expected);
   }
-  // Another origin's server hides Content-Range; then the length of the range from 0 on is asked for.
+  // Another origin's server hides Content-Range; the length of the range from 0 on says the same.
   const asked = serve((_, last) => ({
     status: 206,
     headers: { "Content-Length": last === undefined ? "1234" : "1" },
@@ -117,7 +140,11 @@ test("a file of unknown length is downloaded whole, and never cut short", async 
 test("a file that is longer than its length is refused", async () => {
   serve(() => ({ body: "longer than ten" }));
   await assert.rejects(downloaded(file({ size: 10 }), false), /sent more than the 10 bytes/);
-  serve((first) => ({ status: 206, headers: { "Content-Range": `bytes ${first}-9/10` }, body: "longer than ten" }));
+  serve((first) => ({
+    status: 206,
+    headers: { "Content-Range": `bytes ${first}-9/10` },
+    body: "longer than ten",
+  }));
   await assert.rejects(downloaded(file({ size: 10 }), true), /sent more than the 10 bytes/);
 });
 
@@ -148,7 +175,7 @@ test("pieces of two versions of a file are never mixed", async () => {
     assert.match(error.message, /changed on the server while it was read; load the model again/);
   }
   serve(answer({ "Content-Range": "bytes 3-9/10" }));
-  await assert.rejects(downloaded(begun(), true), /sent bytes from 3 on, not from 0/);
+  await assert.rejects(downloaded(begun(), true), /sent bytes from 3, not from 0/);
   // Without ranges too.
   serve(() => ({ headers: { ETag: "b" }, body: "ten bytes." }));
   await assert.rejects(downloaded(begun(), false), requests.Changed);
@@ -177,7 +204,14 @@ test("a file of more than 4 GiB lands where it belongs, and goes on where it was
   // All but the last hundred pieces are there.
   const one = file({ size, pieces: Array.from({ length: count - 100 }, (_, i) => i) });
   let reported = 0;
-  await downloads.download(into, one, true, (bytes) => (reported += bytes), () => {}, never);
+  await downloads.download(
+    into,
+    one,
+    true,
+    (bytes) => (reported += bytes),
+    () => {},
+    never,
+  );
   assert.equal(asked.length, 100);
   assert.ok(asked.includes(`bytes=${(count - 1) * PIECE}-${size - 1}`));
   assert.ok((count - 1) * PIECE > 2 ** 32);

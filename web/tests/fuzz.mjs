@@ -20,7 +20,7 @@ const PATIENCE = 1000;
 const LIMIT = 5000;
 /**
  * How many times shorter a text is to which its time is compared, and how many times less time
- * that must take. Linear time makes 16 times, collected garbage some more, quadratic time 256 times.
+ * that must take. Linear time makes 16 times, collected garbage some more, quadratic time 256.
  */
 const [SHORTER, FASTER] = [16, 64];
 
@@ -36,7 +36,13 @@ const mostly = (right) => fc.oneof({ weight: 12, arbitrary: right }, { weight: 1
 const object = (members) =>
   mostly(fc.record(members, { requiredKeys: [] }).map((one) => ({ ...one })));
 
-const name = fc.constantFrom("a.gguf", "b.gguf", "config.json", "manifest.json", "godwit-manifest.0");
+const name = fc.constantFrom(
+  "a.gguf",
+  "b.gguf",
+  "config.json",
+  "manifest.json",
+  "godwit-manifest.0",
+);
 const storedFile = object({
   name: mostly(name),
   url: mostly(fc.webUrl()),
@@ -95,23 +101,26 @@ const textOf = (value) =>
 
 /** What becomes another number each time in a long text. */
 const NUMBER = "\u0001";
+// prettier-ignore
 const SIGNS = [
-  NUMBER, "[", "]", "(", ")", "*", "**", "***", "_", "__", "~", "~~", "`", "``", "```", "~~~", "#", "##",
-  ">", "> ", "- ", "* ", "+ ", "1. ", "10) ", "    ", "\t", "  ", "  \n", "\n", "\n\n", "\r\n", "|",
+  NUMBER, "[", "]", "(", ")", "*", "**", "***", "_", "__", "~", "~~", "`", "``", "```", "~~~", "#",
+  "##", ">", "> ", "- ", "* ", "+ ", "1. ", "10) ", "    ", "\t", "  ", "  \n", "\n", "\n\n", "\r\n",
+  "|",
   "|-|", ":-:", "---", "===", "!", "![", "](", "[a](", "<", ">", "</", "<!--", "-->", "<![CDATA[",
   "<?", "&", "&amp;", "&#0;", "&#x41;", "\\", "\\(", "\\)", "\\[", "\\]", "$", "$$", ":", "://",
   "http://", "www.", "mailto:", "@", ".", "[a]: ", "[^1]", "[x] ", "[ ] ", "\0", "\u00a0", "\u200b",
   "\u202e", "\ufeff", "\ud800", "😀", "重", "（", "。", "e\u0301",
 ];
+// prettier-ignore
 const HOSTILE = [
   "<script>alert(1)</script>", "<img src=x onerror=alert(1)>", "<svg onload=alert(1)>",
   "<a href='javascript:alert(1)'>", "<style>*{}</style>", "<iframe src=x>", "<math><mi>x", "<var>",
   "<form><input name=attributes>", "<table><td><math>", "javascript:alert(1)", "data:text/html,x",
   "vbscript:x", "java\tscript:x", "//example.org/x", "x:y", "https://a.b/c", "mailto:a@b.c",
   '" onclick="alert(1)', "' style='x'", "\\href{javascript:alert(1)}{x}", "\\includegraphics{x}",
-  "\\frac{1}{2}", "\\text{<b>}", "\\def\\a{\\a\\a}\\a", "\\begin{matrix}a&b\\\\c\\end{matrix}", "{", "}",
-  "\\color{red}{x}", "\\class{x}{y}", "\\style{color:red}{x}", "\\rule{1em}{1em}", "x^2_1", "\\sqrt",
-  "</math><img src=x>", "<annotation-xml encoding=text/html><img src=x>", "\\ce{H2O}", "\\tag{1}",
+  "\\frac{1}{2}", "\\text{<b>}", "\\def\\a{\\a\\a}\\a", "\\begin{matrix}a&b\\\\c\\end{matrix}", "{",
+  "}",  "\\color{red}{x}", "\\class{x}{y}", "\\style{color:red}{x}", "\\rule{1em}{1em}", "x^2_1",
+  "\\sqrt",  "</math><img src=x>", "<annotation-xml encoding=text/html><img src=x>", "\\ce{H2O}", "\\tag{1}",
 ];
 const word = fc.oneof(fc.constantFrom("a", "b", "word", "1", " "), fc.string({ maxLength: 4 }));
 const piece = fc.oneof(
@@ -125,7 +134,9 @@ const { nested } = fc.letrec((tie) => ({
   nested: fc.oneof(
     { maxDepth: 6, withCrossShrink: true },
     pieces(12),
-    fc.tuple(fc.constantFrom(...SIGNS), tie("nested"), fc.constantFrom(...SIGNS)).map((all) => all.join("")),
+    fc
+      .tuple(fc.constantFrom(...SIGNS), tie("nested"), fc.constantFrom(...SIGNS))
+      .map((all) => all.join("")),
     fc.array(tie("nested"), { maxLength: 4 }).map((all) => all.join("\n")),
     tie("nested").map((text) => text.replace(/^/gm, "> ")),
     tie("nested").map((text) => `- ${text.replace(/\n/g, "\n  ")}`),
@@ -146,17 +157,42 @@ const repeat = ({ before, unit, after }, length) => {
 };
 
 /** The elements that a text may become, and their attributes. */
+// prettier-ignore
 const HTML = {
   a: ["href", "rel", "target"], blockquote: [], br: [], code: [], del: [], em: [], h1: [], h2: [],
   h3: [], h4: [], h5: [], h6: [], hr: [], li: ["class"], ol: ["start"], p: [], pre: [], strong: [],
   table: [], tbody: [], td: ["align"], th: ["align"], thead: [], tr: [], ul: [],
 };
-const MATHML = /^(?:math|m(?:enclose|error|frac|i|multiscripts|n|o|over|padded|phantom|prescripts|root|row|s|space|sqrt|style|sub|subsup|sup|table|td|text|tr|under|underover))$/;
+const MATHML = new RegExp(
+  "^(?:math|m(?:enclose|error|frac|i|multiscripts|n|o|over|padded|phantom|prescripts|root|row|s|" +
+    "space|sqrt|style|sub|subsup|sup|table|td|text|tr|under|underover))$",
+);
 const MATHML_ATTRIBUTES = [
-  "accent", "class", "columnalign", "columnspan", "depth", "display", "displaystyle", "fence",
-  "height", "largeop", "linethickness", "lspace", "mathvariant", "maxsize", "minsize",
-  "movablelimits", "notation", "rowspan", "rspace", "scriptlevel", "separator", "stretchy",
-  "symmetric", "voffset", "width",
+  "accent",
+  "class",
+  "columnalign",
+  "columnspan",
+  "depth",
+  "display",
+  "displaystyle",
+  "fence",
+  "height",
+  "largeop",
+  "linethickness",
+  "lspace",
+  "mathvariant",
+  "maxsize",
+  "minsize",
+  "movablelimits",
+  "notation",
+  "rowspan",
+  "rspace",
+  "scriptlevel",
+  "separator",
+  "stretchy",
+  "symmetric",
+  "voffset",
+  "width",
 ];
 
 /** A page in Chromium that has the page's renderer. */
@@ -232,8 +268,7 @@ async function targets({ page, time }) {
   /** The shortest of some times; the first that is short enough ends it. */
   const least = async (text, enough) => {
     let found = Infinity;
-    for (let i = 0; i < 5 && found > enough; i++)
-      found = Math.min(found, await time(text));
+    for (let i = 0; i < 5 && found > enough; i++) found = Math.min(found, await time(text));
     return found;
   };
   return {
@@ -249,7 +284,8 @@ async function targets({ page, time }) {
         assert.deepEqual(plain(again), plain({ ...stored, number: 5 }));
         for (const { name, size, pieces } of stored.manifest.files) {
           assert.match(name, /^[^/\\]+$/);
-          if (pieces !== true) for (const piece of pieces) assert.ok(piece * manifests.PIECE < size);
+          if (pieces !== true)
+            for (const piece of pieces) assert.ok(piece * manifests.PIECE < size);
         }
       },
     },
@@ -261,13 +297,18 @@ async function targets({ page, time }) {
       },
     },
     chats: {
-      input: textOf(object({ godwit: fc.constant(2), chats: mostly(fc.array(chat, { maxLength: 3 })) })),
+      input: textOf(
+        object({ godwit: fc.constant(2), chats: mostly(fc.array(chat, { maxLength: 3 })) }),
+      ),
       check(text) {
         let all;
         try {
           all = chats.imported(text);
         } catch (error) {
-          assert.match(error.message, /^(?:the file is no JSON|the file has no chats|a chat in the file is damaged)$/);
+          assert.match(
+            error.message,
+            /^(?:the file is no JSON|the file has no chats|a chat in the file is damaged)$/,
+          );
           return;
         }
         for (const one of all) {
@@ -304,11 +345,12 @@ async function targets({ page, time }) {
 }
 
 /** Long texts that took quadratic time, or made the renderer's stack overflow, and their like. */
+// prettier-ignore
 const LONG_TEXTS = [
-  "[", "[]", "![", "[a](", "[a](b) ", "*", "**", "***a", "*a_", "**a*", "_*a_*", "**（", "~", "~~a", "`", "`a",
-  "`a` ", "<", "<a ", "<!--", "\\(", "\\[", "\\[x\n", "\n\\[", "$$", "$$x", "\\(x\\) ", `\\(x_${NUMBER}\\)\n\n`, "> ",
-  "> a\n", "> - ", "1. ", "- ", "- a\n", "- a\n\n", "* a\n ", "|", "|a|\n|-|\n\n", "a|b\n", "[a]: b\n", "&", "a@",
-  "a\n\n", "# a\n",
+  "[", "[]", "![", "[a](", "[a](b) ", "*", "**", "***a", "*a_", "**a*", "_*a_*", "**（", "~", "~~a",
+  "`", "`a", "`a` ", "<", "<a ", "<!--", "\\(", "\\[", "\\[x\n", "\n\\[", "$$", "$$x", "\\(x\\) ",
+  `\\(x_${NUMBER}\\)\n\n`, "> ", "> a\n", "> - ", "1. ", "- ", "- a\n", "- a\n\n", "* a\n ", "|",
+  "|a|\n|-|\n\n", "a|b\n", "[a]: b\n", "&", "a@", "a\n\n", "# a\n",
 ];
 const NESTED = [1, 2, 4].map((width) => {
   const depth = Math.floor(Math.sqrt((2 * LONG) / width));
@@ -336,14 +378,17 @@ export async function fuzz(milliseconds, seed, only) {
     const all = Object.entries(await targets(renderer)).filter(([name]) => !only || name === only);
     assert.ok(all.length > 0, `there is no target ${only}`);
     for (const [name, { input, check, text = String }] of all) {
-      const result = await fc.check(fc.asyncProperty(input, async (one) => void (await check(one))), {
-        seed,
-        numRuns: 1e9,
-        interruptAfterTimeLimit: milliseconds / all.length,
-        markInterruptAsFailure: false,
-        // Shorter texts take less time.
-        endOnFailure: name === "speed",
-      });
+      const result = await fc.check(
+        fc.asyncProperty(input, async (one) => void (await check(one))),
+        {
+          seed,
+          numRuns: 1e9,
+          interruptAfterTimeLimit: milliseconds / all.length,
+          markInterruptAsFailure: false,
+          // Shorter texts take less time.
+          endOnFailure: name === "speed",
+        },
+      );
       if (!result.failed) {
         console.log(`${name}: ${result.numRuns} inputs`);
         continue;

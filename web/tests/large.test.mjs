@@ -1,7 +1,17 @@
 // Files of more than 4 GiB, which wasm's memory can't count: tensors that lie beyond are read from
 // where they are. The files are sparse, and take next to nothing of the disk.
 import assert from "node:assert/strict";
-import { closeSync, ftruncateSync, mkdtempSync, openSync, readFileSync, readdirSync, rmSync, writeFileSync, writeSync } from "node:fs";
+import {
+  closeSync,
+  ftruncateSync,
+  mkdtempSync,
+  openSync,
+  readFileSync,
+  readdirSync,
+  rmSync,
+  writeFileSync,
+  writeSync,
+} from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, before } from "node:test";
@@ -18,7 +28,11 @@ before(async () => {
   folder = mkdtempSync(join(tmpdir(), "godwit-large-"));
   browser = await start();
   page = await library(browser);
-  await page.evaluate(() => document.body.append(Object.assign(document.createElement("input"), { type: "file", multiple: true })));
+  await page.evaluate(() =>
+    document.body.append(
+      Object.assign(document.createElement("input"), { type: "file", multiple: true }),
+    ),
+  );
 });
 after(async () => {
   await browser?.stop();
@@ -40,7 +54,9 @@ function sparse(name, head, tail) {
 async function reply(files) {
   await page.setInputFiles("input", files);
   return page.evaluate(async () => {
-    const engine = await godwit.Engine.load([...document.querySelector("input").files], { context: 64 });
+    const engine = await godwit.Engine.load([...document.querySelector("input").files], {
+      context: 64,
+    });
     const prompt = { messages: [{ role: "user", content: "abba" }], max_tokens: 8 };
     const { ids } = await replied(engine, prompt);
     engine.destroy();
@@ -64,14 +80,21 @@ step("a safetensors file whose tensors lie beyond 4 GiB says the same as a small
   const rest = names.filter((name) => !ours.includes(name)).map((name) => join(REPOSITORY, name));
   // Its few tokens don't spell the control tokens of its template.
   const config = join(folder, "tokenizer_config.json");
-  writeFileSync(config, JSON.stringify({ chat_template: "{% for m in messages %}{{ m.content }}{% endfor %}" }));
+  writeFileSync(
+    config,
+    JSON.stringify({ chat_template: "{% for m in messages %}{{ m.content }}{% endfor %}" }),
+  );
   rest.push(config);
   const file = readFileSync(join(REPOSITORY, "model.safetensors"));
   const start = 8 + Number(file.readBigUInt64LE());
   const header = JSON.parse(file.subarray(8, start));
   for (const { data_offsets } of Object.values(header).filter(({ data_offsets }) => data_offsets))
     data_offsets.forEach((at, i) => (data_offsets[i] = at + GAP));
-  header["model.layers.0.self_attn.rotary_emb.inv_freq"] = { dtype: "F32", shape: [GAP / 4], data_offsets: [0, GAP] };
+  header["model.layers.0.self_attn.rotary_emb.inv_freq"] = {
+    dtype: "F32",
+    shape: [GAP / 4],
+    data_offsets: [0, GAP],
+  };
   const text = Buffer.from(JSON.stringify(header));
   const length = Buffer.alloc(8);
   length.writeBigUInt64LE(BigInt(text.length));

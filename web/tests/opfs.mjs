@@ -79,7 +79,7 @@ export class Opfs {
       throw new Closed("the tab was closed");
     }
   }
-  /** Puts it into `navigator`, with Web Locks, of which `locks` is the set of those that are held. */
+  /** Puts it into `navigator`, with Web Locks; `locks` is the set of those that are held. */
   install(locks = new Set()) {
     const request = async (name, _, work) => work(locks.has(name) ? null : { name });
     const navigator = {

@@ -24,9 +24,7 @@ async function kept(times) {
 }
 
 const put = (folder, name, text) =>
-  folder
-    .getFileHandle(name, { create: true })
-    .then((file) => (file.bytes = Buffer.from(text)));
+  folder.getFileHandle(name, { create: true }).then((file) => (file.bytes = Buffer.from(text)));
 
 test("a tab that is closed at any moment of a write leaves a whole manifest", async () => {
   for (const times of [1, 2, 3]) {
@@ -34,7 +32,9 @@ test("a tab that is closed at any moment of a write leaves a whole manifest", as
     for (let left = 0; ; left++) {
       const { opfs, folder } = await kept(times);
       opfs.left = left;
-      const outcome = await store.writeManifest(folder, manifest(times + 1)).catch((error) => error);
+      const outcome = await store
+        .writeManifest(folder, manifest(times + 1))
+        .catch((error) => error);
       opfs.left = Infinity;
       const { used } = (await store.readManifest(folder)) ?? {};
       if (outcome instanceof Closed) {
