@@ -120,7 +120,8 @@ const HOSTILE = [
   '" onclick="alert(1)', "' style='x'", "\\href{javascript:alert(1)}{x}", "\\includegraphics{x}",
   "\\frac{1}{2}", "\\text{<b>}", "\\def\\a{\\a\\a}\\a", "\\begin{matrix}a&b\\\\c\\end{matrix}", "{",
   "}",  "\\color{red}{x}", "\\class{x}{y}", "\\style{color:red}{x}", "\\rule{1em}{1em}", "x^2_1",
-  "\\sqrt",  "</math><img src=x>", "<annotation-xml encoding=text/html><img src=x>", "\\ce{H2O}", "\\tag{1}",
+  "\\sqrt", "</math><img src=x>", "<annotation-xml encoding=text/html><img src=x>", "\\ce{H2O}",
+  "\\tag{1}",
 ];
 const word = fc.oneof(fc.constantFrom("a", "b", "word", "1", " "), fc.string({ maxLength: 4 }));
 const piece = fc.oneof(
