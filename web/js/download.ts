@@ -2,17 +2,24 @@
 
 import { BadModel, NetworkError } from "./errors.js";
 import { writeAll } from "./files.js";
-import { Passing, fetched, request, retried } from "./request.js";
-import type { StoredFile } from "./store.js";
+import { PIECE, type StoredFile } from "./manifest.js";
+import {
+  Passing,
+  byteCount,
+  checkAnswer,
+  fetched,
+  request,
+  retried,
+  told,
+} from "./request.js";
 
-/** Bytes of a piece, the unit of what is remembered as done. */
-export const PIECE = 4 << 20;
 /** Requests at a time. */
 const PARALLEL = 4;
 
 /** What a server says of a file. */
 export interface Measured {
-  size: number;
+  /** Bytes. Unknown only where the server serves no parts and does not tell. */
+  size?: number;
   etag?: string;
   /** Whether it serves parts of it. */
   ranges: boolean;
@@ -20,22 +27,33 @@ export interface Measured {
 
 /** Asks a server for a file's size; nothing where an optional file is not there. */
 export async function measure(file: StoredFile, signal: AbortSignal): Promise<Measured | undefined> {
-  const answer = await request(file.url, { Range: "bytes=0-0" }, signal, file.optional ? [404, 416] : [416]);
+  const { url } = file;
+  const expected = file.optional ? [404, 416] : [416];
+  const answer = await request(url, { Range: "bytes=0-0" }, signal, expected);
   await answer.body?.cancel();
   if (answer.status === 404) return undefined;
-  const etag = answer.headers.get("ETag") ?? answer.headers.get("Last-Modified") ?? undefined;
-  if (answer.status === 416) return { size: 0, etag, ranges: true };
-  const ranges = answer.status === 206;
-  // Servers of other origins may hide Content-Range.
-  const told = answer.headers.get("Content-Range")?.split("/")[1];
-  const size = Number(told ?? (await length(ranges ? await request(file.url, {}, signal) : answer)));
-  if (!Number.isSafeInteger(size)) throw new NetworkError(`${file.url}: the server does not say how large the file is`);
-  return { size, etag, ranges };
+  const { size, version: etag } = told(answer.headers);
+  if (answer.status === 416) {
+    if (size) throw new NetworkError(`${url}: the server refuses the first of ${size} bytes`);
+    return { size: 0, etag, ranges: true };
+  }
+  if (answer.status !== 206) return { size: wholeLength(answer), etag, ranges: false };
+  if (size !== undefined) return { size, etag, ranges: true };
+  // Servers of other origins may hide Content-Range. The range from 0 on is as long as the file.
+  const all = await request(url, { Range: "bytes=0-" }, signal);
+  await all.body?.cancel();
+  const length = wholeLength(all);
+  if (length !== undefined) return { size: length, etag, ranges: true };
+  throw new NetworkError(
+    `${url}: the server does not say how large the file is; let it send Content-Length, and ` +
+      "expose Content-Range to other origins",
+  );
 }
 
-async function length(answer: Response): Promise<string | null> {
-  if (!answer.bodyUsed) await answer.body?.cancel();
-  return answer.headers.get("Content-Length");
+/** The bytes of an answer's body. Of a compressed answer only the compressed length is known. */
+function wholeLength({ headers }: Response): number | undefined {
+  const encoding = headers.get("Content-Encoding") ?? "identity";
+  return encoding === "identity" ? byteCount(headers.get("Content-Length")) : undefined;
 }
 
 /**
@@ -72,7 +90,9 @@ interface Into {
 
 async function pieces(into: Into, done: number[], remember: () => void): Promise<void> {
   const size = into.file.size ?? 0;
-  const missing = Array.from({ length: Math.ceil(size / PIECE) }, (_, i) => i).filter((i) => !done.includes(i));
+  const there = new Set(done);
+  const all = Array.from({ length: Math.ceil(size / PIECE) }, (_, i) => i);
+  const missing = all.filter((i) => !there.has(i));
   // One that fails stops the others.
   const failed = new AbortController();
   const signal = AbortSignal.any([into.signal, failed.signal]);
@@ -84,45 +104,76 @@ async function pieces(into: Into, done: number[], remember: () => void): Promise
       remember();
     }
   };
-  const all = Array.from({ length: PARALLEL }, () => worker());
+  const workers = Array.from({ length: PARALLEL }, () => worker());
   const faults: unknown[] = [];
-  await Promise.all(all.map((one) => one.catch((fault) => (faults.push(fault), failed.abort()))));
+  const failing = (fault: unknown) => (faults.push(fault), failed.abort());
+  await Promise.all(workers.map((one) => one.catch(failing)));
   if (faults.length > 0) throw faults[0];
 }
 
 /** One piece; after a fault it goes on where it was. */
 async function piece(into: Into, start: number, end: number): Promise<void> {
+  const { url, size, etag } = into.file;
   let at = start;
   await retried(into.signal, async () => {
-    const answer = await fetched(into.file.url, { Range: `bytes=${at}-${end - 1}` }, into.signal);
-    if (answer.status !== 206) throw new NetworkError(`${into.file.url}: the server no longer serves ranges`);
+    const answer = await fetched(url, { Range: `bytes=${at}-${end - 1}` }, into.signal);
+    try {
+      if (answer.status !== 206)
+        throw new NetworkError(`${url}: the server no longer serves ranges`);
+      checkAnswer(url, told(answer.headers), { start: at, size, version: etag });
+    } catch (error) {
+      await answer.body?.cancel().catch(() => undefined);
+      throw error;
+    }
     const from = at;
-    at = await write(into, answer, from, end);
-    if (at < end) throw new Passing(`${into.file.url}: the answer was cut short`, at > from);
+    ({ at } = await write(into, answer, from, end));
+    if (at < end) throw new Passing(`${url}: the answer was cut short`, at > from);
   });
 }
 
 /** A file from a server that knows no ranges: after a fault it begins anew. */
 async function whole(into: Into): Promise<void> {
-  const size = into.file.size ?? 0;
+  const { url, size, etag } = into.file;
   await retried(into.signal, async () => {
-    const end = await write(into, await fetched(into.file.url, {}, into.signal), 0, size);
-    if (end < size) {
-      into.report(-end);
-      throw new Passing(`${into.file.url}: the answer was cut short`);
+    const answer = await fetched(url, {}, into.signal);
+    const found = { size: wholeLength(answer), version: told(answer.headers).version };
+    try {
+      checkAnswer(url, found, { start: 0, size, version: etag });
+    } catch (error) {
+      await answer.body?.cancel().catch(() => undefined);
+      throw error;
     }
+    const { at, ended } = await write(into, answer, 0, size ?? Infinity);
+    if (!ended || at < (size ?? 0)) {
+      into.report(-at);
+      throw new Passing(`${url}: the answer was cut short after ${at} bytes`);
+    }
+    // A server that tells no length ends its answer, or breaks it off.
+    into.file.size = at;
   });
 }
 
-/** Writes an answer's body. Returns where it ended, which a lost connection may have made early. */
-async function write({ handle, file, report }: Into, answer: Response, at: number, end: number): Promise<number> {
+/**
+ * Writes an answer's body. Returns the position after its last byte, and whether the body ended
+ * there; else the connection was lost.
+ */
+async function write(
+  { handle, file, report }: Into,
+  answer: Response,
+  start: number,
+  end: number,
+): Promise<{ at: number; ended: boolean }> {
   const reader = answer.body?.getReader();
+  let at = start;
+  if (!reader) return { at, ended: true };
   for (;;) {
-    const next = await reader?.read().catch(() => undefined);
-    if (!next?.value) return at;
+    const next = await reader.read().catch(() => undefined);
+    if (!next?.value) return { at, ended: next?.done ?? false };
     if (at + next.value.length > end) {
-      await reader?.cancel();
-      throw new NetworkError(`${file.url}: the server sent more than was asked for`);
+      await reader.cancel();
+      throw new NetworkError(
+        `${file.url}: the server sent more than the ${end - start} bytes that it should have`,
+      );
     }
     writeAll(handle, next.value, at);
     at += next.value.length;

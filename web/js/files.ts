@@ -2,7 +2,7 @@
 
 import type { ByteFile } from "godwit-wasm";
 import { NetworkError, StorageError, isTrap, words } from "./errors.js";
-import { Passing, passes, unreachable } from "./request.js";
+import { Passing, byteCount, checkAnswer, passes, told, unreachable } from "./request.js";
 
 /** Bytes that are had at least: each read takes milliseconds, and the runtime's are small. */
 const BLOCK = 1 << 20;
@@ -87,34 +87,61 @@ export class HttpFile extends BlockFile {
     name: string,
     readonly url: string,
     size: number,
+    /** The server's name for the version of the file that is read. */
+    readonly version?: string,
   ) {
     super(name, size);
   }
 
   /** Asks how large the file is. Throws a NetworkError where the server does not serve ranges. */
   static open(name: string, url: string): HttpFile {
-    const answer = get(url, 0, 1);
-    const size = Number(answer.getResponseHeader("Content-Range")?.split("/")[1]);
-    if (answer.status !== 206 || !Number.isSafeInteger(size)) {
+    const answer = send("GET", url, "bytes=0-0");
+    if (answer.status !== 206) {
       throw refusal(
         answer,
         `${url}: the server answers ${answer.status}, not with a range; it must serve ranges`,
       );
     }
-    return new HttpFile(name, url, size);
+    const { size, version } = told(headersOf(answer));
+    const bytes = size ?? lengthOf(url);
+    if (bytes === undefined) {
+      throw new NetworkError(
+        `${url}: the server does not say how large the file is; let it send Content-Length, and ` +
+          "expose Content-Range to other origins",
+      );
+    }
+    return new HttpFile(name, url, bytes, version);
   }
 
   protected override bytes(start: number, end: number): Uint8Array {
-    const answer = get(this.url, start, end);
+    const { url, size, version } = this;
+    const answer = send("GET", url, `bytes=${start}-${end - 1}`);
     const bytes = new Uint8Array(answer.response as ArrayBuffer);
+    if (answer.status === 206) checkAnswer(url, told(headersOf(answer)), { start, size, version });
     if (answer.status !== 206 || bytes.length !== end - start) {
-      throw refusal(
-        answer,
-        `${this.url}: bytes ${start} to ${end} could not be had (${answer.status})`,
-      );
+      throw refusal(answer, `${url}: bytes ${start} to ${end} could not be had (${answer.status})`);
     }
     return bytes;
   }
+}
+
+/** The headers of an answer. Browsers log each question for a single one that a server hides. */
+function headersOf(answer: XMLHttpRequest): Headers {
+  const headers = new Headers();
+  for (const line of answer.getAllResponseHeaders().split("\r\n")) {
+    const [, name, value] = /^([^:]+):(.*)$/.exec(line) ?? [];
+    if (name && value !== undefined) headers.append(name, value);
+  }
+  return headers;
+}
+
+/** A file's length, from a server of another origin that hides Content-Range. */
+function lengthOf(url: string): number | undefined {
+  // With a range, browsers ask for the file as it is, not compressed.
+  const answer = send("HEAD", url, "bytes=0-");
+  return [200, 206].includes(answer.status)
+    ? byteCount(headersOf(answer).get("Content-Length"))
+    : undefined;
 }
 
 const refusal = ({ status }: XMLHttpRequest, text: string) =>
@@ -136,11 +163,11 @@ export function reading<T>(files: ByteFile[], work: () => T): T {
   }
 }
 
-function get(url: string, start: number, end: number): XMLHttpRequest {
+function send(method: string, url: string, range: string): XMLHttpRequest {
   const request = new XMLHttpRequest();
-  request.open("GET", url, false);
+  request.open(method, url, false);
   request.responseType = "arraybuffer";
-  request.setRequestHeader("Range", `bytes=${start}-${end - 1}`);
+  request.setRequestHeader("Range", range);
   try {
     request.send();
   } catch {

@@ -1,14 +1,14 @@
 /** A model's files, from wherever they are: kept, picked, or on a server. */
 
 import type { ByteFile } from "godwit-wasm";
-import { type Hash, PIECE, download, measure, verify } from "./download.js";
+import { type Hash, download, measure, verify } from "./download.js";
 import { BadModel, BadRequest } from "./errors.js";
 import { BlobFile, HttpFile, writeAll } from "./files.js";
+import { type Manifest, PIECE, type StoredFile, isFileName } from "./manifest.js";
 import type { Phase } from "./protocol.js";
+import { Changed } from "./request.js";
 import { type Remote, type Source, filesOf, keptSource, remote } from "./sources.js";
 import {
-  type Manifest,
-  type StoredFile,
   canStore,
   deleteCached,
   findFolder,
@@ -163,6 +163,8 @@ function local(source: File | File[]): Picked {
   const files = [source].flat().sort((a, b) => (a.name < b.name ? -1 : 1));
   const [first] = files;
   if (!first) throw new BadRequest("no file was given");
+  const wrong = files.find(({ name }) => !isFileName(name));
+  if (wrong) throw new BadRequest(`a model's file can't be named ${JSON.stringify(wrong.name)}`);
   return { name: first.name, files: files.map((file) => new BlobFile(file.name, file)) };
 }
 
@@ -262,16 +264,20 @@ async function complete(model: Remote, how: Obtaining): Promise<void> {
     // Another version than the one begun: none of it can be used.
     if (file.size !== found.size || file.etag !== found.etag || !found.ranges) file.pieces = [];
     [file.size, file.etag] = [found.size, found.etag];
-    const { size } = found;
+    const size = found.size ?? 0;
     done += file.pieces.reduce((sum, i) => sum + pieceBytes(i, size), 0);
   }
   const total = manifest.files.reduce((sum, file) => sum + (file.size ?? 0), 0);
   const ranges = asked.every(([, found]) => found?.ranges !== false);
-  const head = manifest.files.map(({ name, url, size }) => new HttpFile(name, url, size ?? 0));
+  const head = manifest.files.map(
+    ({ name, url, size, etag }) => new HttpFile(name, url, size ?? 0, etag),
+  );
   await check(ranges ? { name: model.name, files: head } : undefined, total);
   await checkRoom(total - done);
 
   await stored("the model can't be written", async () => {
+    // A folder whose manifest is damaged may hold anything.
+    if (manifest !== before) await removeModel(model.source);
     const folder = await folderOf(model.source);
     // One write of the manifest at a time.
     let writing = Promise.resolve();
@@ -283,13 +289,23 @@ async function complete(model: Remote, how: Obtaining): Promise<void> {
       // What the last one says is awaited below.
       save().catch(() => undefined);
     };
-    const count = (bytes: number) => report("download", (done += bytes), total);
+    const count = (bytes: number) => {
+      done += bytes;
+      // Not all sizes may be known.
+      report("download", done, Math.max(done, total));
+    };
     count(0);
     try {
       await save();
       for (const [file, found] of asked) {
         if (!found || file.pieces === true) continue;
-        await download(folder, file, found.ranges, count, remember, signal);
+        try {
+          await download(folder, file, found.ranges, count, remember, signal);
+        } catch (error) {
+          // Pieces of two versions make no file.
+          if (error instanceof Changed) file.pieces = [];
+          throw error;
+        }
         if (file.sha256) {
           const blob = await (await folder.getFileHandle(file.name)).getFile();
           await verify(blob, file, hash(), (at) => report("verify", at, blob.size), signal).catch(

@@ -49,6 +49,59 @@ export const unreachable = (url: string) =>
   `${url} can't be reached; check the address and the network, and that another origin's server ` +
   "allows it (CORS) and the page's Content-Security-Policy too (connect-src)";
 
+/**
+ * A number of bytes from a header, or `undefined` where the header is missing or no number.
+ * (`Number` makes 0 of a missing one.)
+ */
+export function byteCount(text: string | null | undefined): number | undefined {
+  const value = /^\d+$/.test(text ?? "") ? Number(text) : undefined;
+  return Number.isSafeInteger(value) ? value : undefined;
+}
+
+/** What the headers of an answer say of the file. What another origin's server hides is missing. */
+export interface Told {
+  /** The first byte of the answer, if it is a range. */
+  start?: number;
+  /** Bytes of the whole file, if the answer is a range. */
+  size?: number;
+  /** The name of this version of the file. */
+  version?: string;
+}
+
+/** Reads the headers that say which bytes of which version of a file an answer has. */
+export function told(headers: Headers): Told {
+  const range = /^bytes (?:(\d+)-\d+|\*)\/(\d+|\*)$/i.exec(headers.get("Content-Range") ?? "");
+  return {
+    start: byteCount(range?.[1]),
+    size: byteCount(range?.[2]),
+    version: headers.get("ETag") ?? headers.get("Last-Modified") ?? undefined,
+  };
+}
+
+/** The file on the server is another one than at the beginning of the download. */
+export class Changed extends NetworkError {
+  constructor(url: string) {
+    super(`${url}: the file changed on the server while it was read; load the model again`);
+  }
+}
+
+/**
+ * Compares an answer with the bytes that were asked for, as far as the server lets it be seen.
+ * Throws where the bytes are others, or of another version of the file.
+ */
+export function checkAnswer(
+  url: string,
+  found: Told,
+  expected: { start: number; size?: number; version?: string },
+): void {
+  const { start, size, version } = expected;
+  const differs = <T>(a: T | undefined, b: T | undefined) =>
+    a !== undefined && b !== undefined && a !== b;
+  if (differs(found.size, size) || differs(found.version, version)) throw new Changed(url);
+  if (differs(found.start, start))
+    throw new NetworkError(`${url}: the server sent bytes from ${found.start}, not from ${start}`);
+}
+
 /** Fetches; throws a NetworkError where the answer is neither a success nor one of the `expected` codes. */
 export async function fetched(
   url: string,

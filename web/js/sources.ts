@@ -1,8 +1,8 @@
 /** Where a model comes from, and which files it has. */
 
 import { Aborted, BadModel, BadRequest, NetworkError, words } from "./errors.js";
+import { type StoredFile, isFileName } from "./manifest.js";
 import { request } from "./request.js";
-import type { StoredFile } from "./store.js";
 
 /**
  * A model: the URL of a GGUF file (of a split one, of its first part) or of a repository's `config.json`; files that a person
@@ -75,6 +75,8 @@ export async function filesOf(remote: Remote, signal: AbortSignal): Promise<Stor
   // An escaped slash is one to the file system.
   const name = decoded(url.pathname.split("/").pop() ?? "").split("/").pop() || "model.gguf";
   if (url.protocol === LOCAL) throw new BadRequest(`${name} is not kept here any more; pick its files again`);
+  if (!isFileName(name))
+    throw new BadRequest(`a model's file can't be named ${JSON.stringify(name)}`);
   const sibling = (name: string, optional = false): StoredFile => {
     const other = new URL(url);
     other.pathname = other.pathname.replace(/[^/]*$/, encodeURIComponent(name));

@@ -2,32 +2,15 @@
 
 import { GodwitError, StorageError, words } from "./errors.js";
 import { writeAll } from "./files.js";
-
-/** One of a model's files. */
-export interface StoredFile {
-  name: string;
-  url: string;
-  /** Bytes; unknown before the server was asked. */
-  size?: number;
-  /** What the server calls this version of the file. */
-  etag?: string;
-  /** In hexadecimal. */
-  sha256?: string;
-  /** A file that a repository may lack. */
-  optional?: boolean;
-  /** Which pieces are there; `true` when all are, and the hash was right. */
-  pieces: number[] | true;
-}
-
-/** What is kept of a model. */
-export interface Manifest {
-  /** The URL that it is loaded by. */
-  source: string;
-  name: string;
-  files: StoredFile[];
-  /** Milliseconds since 1970. */
-  used: number;
-}
+import {
+  type Manifest,
+  OLD_SLOT,
+  SLOTS,
+  type Stored,
+  decodeManifest,
+  decodeOldManifest,
+  encodeManifest,
+} from "./manifest.js";
 
 /** A model in the list of those kept. */
 export interface CachedModel {
@@ -41,7 +24,6 @@ export interface CachedModel {
 }
 
 const FOLDER = "godwit-models";
-const MANIFEST = "manifest.json";
 
 /** Whether the browser has a private file system for this page. */
 export function canStore(): boolean {
@@ -75,6 +57,9 @@ export async function stored<T>(what: string, work: () => Promise<T>): Promise<T
   }
 }
 
+/** The name of the lock of the model in this folder. */
+const lockName = (folder: string) => `godwit-model ${folder}`;
+
 /** Milliseconds between two calls of `wait`. */
 const WAITING = 1000;
 
@@ -93,7 +78,7 @@ export async function locked<T>(
 ): Promise<T> {
   const locks = globalThis.navigator.locks as LockManager | undefined;
   if (!locks) return work();
-  const name = `godwit-model ${source}`;
+  const name = lockName(await folderName(source));
   // Failures of the work are carried past the lock, whose own are other ones.
   type Outcome = { value: T } | { error: unknown };
   const outcome = (): Promise<Outcome> =>
@@ -136,7 +121,9 @@ async function models(): Promise<FileSystemDirectoryHandle> {
 /** A folder's name: a hash, for URLs have characters that names may not have. */
 async function folderName(source: string): Promise<string> {
   const hash = await crypto.subtle.digest("SHA-256", new TextEncoder().encode(source));
-  return Array.from(new Uint8Array(hash, 0, 16), (byte) => byte.toString(16).padStart(2, "0")).join("");
+  return Array.from(new Uint8Array(hash, 0, 16), (byte) => byte.toString(16).padStart(2, "0")).join(
+    "",
+  );
 }
 
 /** The folder of the model of this URL, made where there is none. */
@@ -154,31 +141,62 @@ export async function findFolder(source: string): Promise<FileSystemDirectoryHan
   }
 }
 
-/** What a folder says it holds; nothing where it says nothing that makes sense. */
-export async function readManifest(folder: FileSystemDirectoryHandle): Promise<Manifest | undefined> {
+/** A folder's file as text, or `undefined` where there is none. */
+async function readText(
+  folder: FileSystemDirectoryHandle,
+  name: string,
+): Promise<string | undefined> {
   try {
-    const file = await (await folder.getFileHandle(MANIFEST)).getFile();
-    const manifest = JSON.parse(await file.text()) as Manifest;
-    return Array.isArray(manifest.files) && typeof manifest.source === "string"
-      ? manifest
-      : undefined;
+    return await (await (await folder.getFileHandle(name)).getFile()).text();
   } catch {
     return undefined;
   }
 }
 
-/** Writes a manifest. Only workers can. */
-export async function writeManifest(folder: FileSystemDirectoryHandle, manifest: Manifest): Promise<void> {
-  const handle = await (await folder.getFileHandle(MANIFEST, { create: true })).createSyncAccessHandle();
+/** The manifest in one of its two files. */
+async function readSlot(
+  folder: FileSystemDirectoryHandle,
+  slot: string,
+): Promise<Stored | undefined> {
+  const text = await readText(folder, slot);
+  return text === undefined ? undefined : decodeManifest(text);
+}
+
+/** The manifest of a folder, or `undefined` where there is none that is whole. */
+export async function readManifest(
+  folder: FileSystemDirectoryHandle,
+): Promise<Manifest | undefined> {
+  const [first, second] = await Promise.all(SLOTS.map((slot) => readSlot(folder, slot)));
+  const newest =
+    first && second ? (first.number > second.number ? first : second) : (first ?? second);
+  const found = newest ?? decodeOldManifest((await readText(folder, OLD_SLOT)) ?? "");
+  // A folder's name follows from the model's URL.
+  if (!found || (await folderName(found.manifest.source)) !== folder.name) return undefined;
+  return found.manifest;
+}
+
+/**
+ * Writes a manifest over the older one of the two that are stored. A tab that ends here leaves the
+ * newer one. Only workers can.
+ */
+export async function writeManifest(
+  folder: FileSystemDirectoryHandle,
+  manifest: Manifest,
+): Promise<void> {
+  const stored = await Promise.all(SLOTS.map((slot) => readSlot(folder, slot)));
+  const [first = 0, second = 0] = stored.map((one) => one?.number);
+  const number = Math.max(first, second) + 1;
+  const bytes = await encodeManifest({ number, manifest });
+  const slot = await folder.getFileHandle(SLOTS[first > second ? 1 : 0], { create: true });
+  const handle = await slot.createSyncAccessHandle();
   try {
-    const bytes = new TextEncoder().encode(JSON.stringify(manifest));
-    // Other tabs may read it: at no time it is empty.
+    handle.truncate(0);
     writeAll(handle, bytes, 0);
-    handle.truncate(bytes.length);
     handle.flush();
   } finally {
     handle.close();
   }
+  await folder.removeEntry(OLD_SLOT).catch(() => undefined);
 }
 
 /** The models that are kept, the last used first. */
@@ -186,12 +204,18 @@ export async function cachedModels(): Promise<CachedModel[]> {
   if (!canStore()) return [];
   return stored("the kept models can't be listed", async () => {
     const found: (CachedModel & { used: number })[] = [];
+    const damaged: FileSystemDirectoryHandle[] = [];
     for await (const entry of (await models()).values()) {
       if (entry.kind !== "directory") continue;
-      // Another tab may delete it at this moment.
-      const model = await listed(entry).catch(() => undefined);
-      if (model) found.push(model);
+      try {
+        const model = await listed(entry);
+        if (model) found.push(model);
+        else damaged.push(entry);
+      } catch {
+        // Another tab may delete it at this moment.
+      }
     }
+    for (const folder of damaged) await sweep(folder);
     found.sort((a, b) => b.used - a.used);
     return found.map(({ used: _, ...model }) => model);
   }).catch((error) => {
@@ -211,6 +235,22 @@ async function listed(
   }
   const complete = manifest.files.every((file) => file.pieces === true);
   return { source: manifest.source, name: manifest.name, bytes, complete, used: manifest.used };
+}
+
+/**
+ * Deletes a folder without a manifest that is whole: nothing can be loaded from it. While a tab
+ * holds the folder's lock it stays, because a copy gets its manifest last. Without Web Locks no
+ * folder is deleted.
+ */
+async function sweep(folder: FileSystemDirectoryHandle): Promise<void> {
+  const locks = globalThis.navigator.locks as LockManager | undefined;
+  const options = { mode: "exclusive", ifAvailable: true } as const;
+  const work = async (lock: Lock | null) => {
+    if (!lock || (await readManifest(folder))) return;
+    await (await models()).removeEntry(folder.name, { recursive: true });
+  };
+  // The next list tries again.
+  await locks?.request(lockName(folder.name), options, work).catch(() => undefined);
 }
 
 /** Deletes what is kept of the model of this URL, for whoever holds its lock. */

@@ -13,6 +13,8 @@ import {
   type Source,
   keptSource,
 } from "../js/index.js";
+import { type Offer, message, say } from "./banner.js";
+import * as chatList from "./chat-list.js";
 import {
   type Chat,
   type Patch,
@@ -29,7 +31,8 @@ import {
   path,
   title,
 } from "./chats.js";
-import { button, byId, bytes, make, number } from "./dom.js";
+import { byId, make, number } from "./dom.js";
+import { about, progress } from "./loading.js";
 import * as messages from "./messages.js";
 import * as models from "./models.js";
 import * as settingsDialog from "./settings.js";
@@ -120,50 +123,10 @@ async function remember(source: Source, keep: boolean): Promise<void> {
   void navigator.storage?.persist?.();
 }
 
-type Offer = [text: string, act: () => void];
-
 const again = (): Offer | undefined =>
   model && ["Load the model again", () => model && void load(model.source, model.name)];
 
-function progress({ phase, done, total, seconds }: LoadProgress): void {
-  const bar = byId<HTMLProgressElement>("loading-bar");
-  const text = byId("loading-text");
-  if (phase === "wait") {
-    bar.removeAttribute("value");
-    text.textContent = "Another tab is getting this model; it is read when that tab is done.";
-    return;
-  }
-  const what = {
-    download: "Downloading",
-    copy: "Keeping a copy:",
-    verify: "Checking",
-    gpu: "To the GPU:",
-  }[phase];
-  bar.value = total > 0 ? done / total : 0;
-  text.textContent = `${what} ${bytes(done)} of ${bytes(total)}, ${seconds.toFixed(0)} s`;
-}
-
-async function about(engine: Engine): Promise<void> {
-  const info = await engine.info();
-  const memory = `${bytes(info.memory.total)} of GPU memory now (weights ${bytes(info.memory.weights)})`;
-  byId("about").textContent =
-    `${engine.model.name} on ${info.adapter}: ${memory}, context of ${number(info.context)} tokens, ${info.kv} KV cache.`;
-}
-
-// What is said to the person.
-
-function message(error: unknown): string {
-  const text = error instanceof Error ? error.message : String(error);
-  return text.charAt(0).toUpperCase() + text.slice(1).replace(/([^.!?])$/, "$1.");
-}
-
-function say(text: string, offer?: Offer): void {
-  const banner = byId("banner");
-  banner.hidden = text === "";
-  banner.replaceChildren(make("p", {}, text));
-  if (offer) banner.append(button(...offer, { className: "primary" }));
-  if (text) banner.append(button("Dismiss", () => say("")));
-}
+// What the person sees.
 
 /** Says that there is no model to reply. */
 function sayNoModel(): void {
@@ -189,41 +152,16 @@ function refresh(): void {
   byId<HTMLButtonElement>("reload").disabled = model === undefined;
   byId("stats").textContent = statuses.get(chat.id) ?? "";
   byId("notice").textContent = others ? "Another tab is replying in this chat." : "";
-  const list = byId("chat-list");
-  const focused = list.contains(document.activeElement)
-    ? (document.activeElement as HTMLElement).dataset.chat
-    : undefined;
-  list.replaceChildren(...sorted().map(listed));
-  if (focused) list.querySelector<HTMLElement>(`[data-chat="${focused}"]`)?.focus();
+  chatList.show(sorted(), chat, stateOf, { open: (one) => (select(one), drawer(false)), remove });
 }
+
+/** What the list says of a chat besides its title. */
+const stateOf = ({ id }: Chat) =>
+  replies.has(id) ? "A reply is coming" : elsewhere.has(id) ? "Another tab is replying" : "";
 
 /** The chats in which there is anything, the newest first. */
 const sorted = () =>
   [...chats.values()].filter((one) => !isEmpty(one)).sort((a, b) => b.updated - a.updated);
-
-function listed(one: Chat): HTMLLIElement {
-  const open = button(title(one), () => (select(one), drawer(false)), { className: "open" });
-  open.dataset.chat = one.id;
-  open.setAttribute("aria-current", String(one === chat));
-  const state = replies.has(one.id)
-    ? "A reply is coming"
-    : elsewhere.has(one.id)
-      ? "Another tab is replying"
-      : "";
-  if (state) {
-    const mark = make("span", { className: "coming", title: state });
-    mark.setAttribute("role", "img");
-    mark.setAttribute("aria-label", state);
-    open.prepend(mark);
-  }
-  const label = `Delete the chat ${title(one)}`;
-  return make(
-    "li",
-    {},
-    open,
-    button("✕", () => remove(one), { className: "icon", ariaLabel: label }),
-  );
-}
 
 // The conversation.
 
@@ -252,7 +190,8 @@ function answer({ id }: Turn): void {
 }
 
 function proceed(turn: Turn): void {
-  void begin(chat, () => turn);
+  // Another tab may have written a newer version of the turn.
+  void begin(chat, (own) => own.turns[turn.id] ?? turn);
 }
 
 /** Adds a question, which is stored at once. Returns the turn for its reply. */
@@ -283,6 +222,9 @@ async function begin(own: Chat, prepare: (own: Chat) => Turn): Promise<boolean> 
     refresh();
     return false;
   }
+  // Another tab may have ended a reply a moment ago, of which this one has not heard yet.
+  const stored = await storage.read(own.id).catch(() => undefined);
+  if (stored && stored.deleted === undefined) own.leaf = takeOver(own, stored) ?? own.leaf;
   // The model may have been replaced meanwhile.
   if (!engine) {
     release();
@@ -463,16 +405,20 @@ async function receive(id: string): Promise<void> {
   }
   // The branch that is shown stays while a reply of this tab comes, the draft while the chat is
   // open.
-  const { leaf, draft, turns = [], updated } = everything(stored);
   const own = known ?? newChat(id);
-  apply(own, {
-    turns: turns.filter(({ id, changed }) => changed > (own.turns[id]?.changed ?? -1)),
-    updated,
-  });
+  const leaf = takeOver(own, stored);
   if (!replies.has(id)) own.leaf = leaf;
-  if (own !== chat) own.draft = draft ?? "";
+  if (own !== chat) own.draft = stored.draft;
   chats.set(id, own);
   refresh();
+}
+
+/** Takes the turns of a stored chat that are newer. Returns the end of its branch. */
+function takeOver(own: Chat, stored: Chat): string | undefined {
+  const { leaf, turns = [], updated } = everything(stored);
+  const isNewer = ({ id, changed }: Turn) => changed > (own.turns[id]?.changed ?? -1);
+  apply(own, { turns: turns.filter(isNewer), updated });
+  return leaf;
 }
 
 function drawer(open: boolean): void {
@@ -487,8 +433,7 @@ byId("composer").onsubmit = async (event) => {
   const own = chat;
   const text = input.value.trim();
   if (!text || replies.has(own.id)) return;
-  const leaf = path(own).at(-1)?.id;
-  if (!(await begin(own, () => asked(own, text, leaf)))) return;
+  if (!(await begin(own, () => asked(own, text, path(own).at(-1)?.id)))) return;
   if (own === chat && input.value.trim() === text) input.value = "";
   keepDraft(own, own === chat ? input.value : "");
 };

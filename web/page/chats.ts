@@ -85,13 +85,13 @@ export function everything({ turns, leaf, draft, updated }: Chat): Patch {
 
 /** The turns from the first one to `leaf`. */
 export function path(chat: Chat, leaf = chat.leaf): Turn[] {
-  const turns: Turn[] = [];
+  const turns = new Set<Turn>();
   for (let at = leaf; at !== undefined; at = chat.turns[at]?.parent) {
     const turn = chat.turns[at];
-    if (!turn || turns.includes(turn)) break;
-    turns.unshift(turn);
+    if (!turn || turns.has(turn)) break;
+    turns.add(turn);
   }
-  return turns;
+  return [...turns].reverse();
 }
 
 /** The turns that follow `parent`, the oldest first. */
@@ -184,22 +184,42 @@ interface ExportedChat {
 function importedChat(value: ExportedChat | null): Chat {
   const { updated, messages, turns, leaf, draft } = value ?? {};
   const chat = { ...newChat(), draft: typeof draft === "string" ? draft : "" };
-  if (Number(updated) > 0) chat.updated = Number(updated);
+  chat.updated = time(updated) ?? chat.updated;
   if (Array.isArray(turns) && turns.every(isMessage)) {
     const ids = new Map(turns.map((turn) => [(turn as Turn).id, crypto.randomUUID() as string]));
+    if (ids.size < turns.length) throw new Error(DAMAGED);
     for (const { id, parent, role, content, cut, created } of turns as Turn[]) {
       const turn = { ...newTurn(role, content, ids.get(parent ?? "")), id: ids.get(id) ?? "" };
       if (CUTS.includes(cut)) turn.cut = cut;
-      if (Number(created) > 0) turn.created = Number(created);
+      turn.created = time(created) ?? turn.created;
       chat.turns[turn.id] = turn;
     }
     chat.leaf = ids.get(String(leaf)) ?? Object.keys(chat.turns).at(-1);
-    // Turns in a circle have no first one.
-    const rooted = (turn: Turn) => path(chat, turn.id)[0]?.parent === undefined;
-    if (Object.values(chat.turns).every(rooted)) return chat;
+    if (isRooted(chat)) return chat;
   } else if (Array.isArray(messages) && messages.every(isMessage)) {
     addMessages(chat, messages);
     return chat;
   }
-  throw new Error("a chat in the file is damaged");
+  throw new Error(DAMAGED);
+}
+
+const DAMAGED = "a chat in the file is damaged";
+
+/** Milliseconds since 1970, or `undefined` where a value is no such time. */
+const time = (value: unknown) =>
+  typeof value === "number" && value > 0 && value < Infinity ? value : undefined;
+
+/** Whether each turn follows from a first one: turns in a circle have none. */
+function isRooted(chat: Chat): boolean {
+  const rooted = new Set<string | undefined>([undefined]);
+  for (const turn of Object.values(chat.turns)) {
+    const above = new Set<string>();
+    let at: string | undefined = turn.id;
+    for (; at !== undefined && !rooted.has(at); at = chat.turns[at]?.parent) {
+      if (above.has(at)) return false;
+      above.add(at);
+    }
+    for (const id of above) rooted.add(id);
+  }
+  return true;
 }

@@ -3,13 +3,7 @@
 import { type CachedModel, type Source, Engine } from "../js/index.js";
 import { button, byId, bytes, make, number } from "./dom.js";
 import type { Settings } from "./state.js";
-
-interface Suggested {
-  name: string;
-  about: string;
-  url: string;
-  sha256?: string;
-}
+import { suggestedModels } from "./suggested.js";
 
 /** What can be looked at before it is loaded. */
 type Looked = { url: string; sha256?: string; name?: string } | File[];
@@ -113,7 +107,7 @@ async function open(
   if (!dialog.open) dialog.showModal();
   const cached = await Engine.cached();
   const suggested = await fetch("models.json")
-    .then((answer) => answer.json() as Promise<Suggested[]>)
+    .then(async (answer) => suggestedModels(await answer.text()))
     .catch(() => []);
   byId("cached-list").replaceChildren(...cached.map((model) => listed(model, decide)));
   if (cached.length === 0)

@@ -179,16 +179,29 @@ const LOCK = "godwit-reply:";
 /** The chats for which this tab has the lock. */
 const mine = new Set<string>();
 
+/** Milliseconds that a reply of another tab, which may just end, is waited for. */
+const ENDING = 300;
+
 /** Takes a chat for a reply. Returns what gives it back, or nothing where another tab has it. */
-export function hold(id: string): Promise<(() => void) | undefined> {
+export async function hold(id: string): Promise<(() => void) | undefined> {
+  for (;;) {
+    const release = await held(id);
+    if (release) return release;
+    // Tabs that wait for the end of a reply have the lock for a moment, and a slow browser may need
+    // longer for its answer.
+    if ((await chatsOfOtherTabs()).includes(id)) return undefined;
+  }
+}
+
+/** Takes the lock of a chat. Returns what gives it back, or nothing where it took too long. */
+function held(id: string): Promise<(() => void) | undefined> {
   return new Promise((resolve) => {
-    const held = () => {
+    const work = () => {
       mine.add(id);
       return new Promise<void>((release) => resolve(release));
     };
-    // Tabs that wait for the end of a reply have the lock for a moment.
-    const signal = AbortSignal.timeout(300);
-    const request = navigator.locks.request(LOCK + id, { signal }, held);
+    const signal = AbortSignal.timeout(ENDING);
+    const request = navigator.locks.request(LOCK + id, { signal }, work);
     request.then(
       () => mine.delete(id),
       () => resolve(undefined),

@@ -11,9 +11,9 @@ use tsify::Ts;
 use wasm_bindgen::prelude::*;
 
 use crate::error::Fault;
-use crate::model::{Options, WebModel, from_js, to_js};
+use crate::model::{Options, WebModel, from_js, memory_of, to_js};
 use crate::source::{ByteFile, Cursor, Sink};
-use crate::wire::{self, EngineInfo};
+use godwit_wire::{self as wire, EngineInfo};
 
 /// An opened GPU, before a model is on it.
 #[wasm_bindgen]
@@ -105,7 +105,7 @@ impl WebEngine {
             kv: engine.kv_format().to_string(),
             used_tokens: session.tokens().len() as u64,
             kv_bytes_per_token: session.kv_bytes_per_token(),
-            memory: session.memory().into(),
+            memory: memory_of(session.memory()),
             wasm_bytes: buffer.dyn_ref::<js_sys::ArrayBuffer>().map_or(0.0, |buffer| buffer.byte_length().into()),
         })
     }

@@ -3,7 +3,7 @@
 use godwit::{Error, GpuError};
 use wasm_bindgen::JsValue;
 
-use crate::wire::ErrorName;
+use godwit_wire::ErrorName;
 
 /// An error on its way to JavaScript, where its `name` says what class it is of.
 pub struct Fault {

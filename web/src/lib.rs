@@ -6,7 +6,6 @@
 #[cfg(any(test, target_arch = "wasm32"))]
 mod numbers;
 mod stops;
-pub mod wire;
 
 #[cfg(target_arch = "wasm32")]
 mod engine;

@@ -15,7 +15,7 @@ use wasm_bindgen::prelude::*;
 use crate::error::Fault;
 use crate::numbers::whole;
 use crate::source::{ByteFile, FileSource};
-use crate::wire::{EngineOptions, Estimate, Memory, Message, ModelInfo};
+use godwit_wire::{EngineOptions, Estimate, Memory, Message, ModelInfo};
 
 /// A JavaScript value as the type that it stands for. `what` names the value in messages.
 ///
@@ -121,16 +121,14 @@ pub struct WebModel {
     pub(crate) model: Model,
 }
 
-impl From<MemoryUse> for Memory {
-    fn from(memory: MemoryUse) -> Self {
-        Self { weights: memory.weights, kv: memory.kv, scratch: memory.scratch, total: memory.total() }
-    }
+/// The GPU memory of a model, for JavaScript.
+pub fn memory_of(memory: MemoryUse) -> Memory {
+    Memory { weights: memory.weights, kv: memory.kv, scratch: memory.scratch, total: memory.total() }
 }
 
-impl From<Message> for godwit::Message {
-    fn from(Message { role, content }: Message) -> Self {
-        Self { role: role.name().to_owned(), content }
-    }
+/// A message from JavaScript, for the runtime.
+fn message_of(Message { role, content }: Message) -> godwit::Message {
+    godwit::Message { role: role.name().to_owned(), content }
 }
 
 impl WebModel {
@@ -185,7 +183,7 @@ impl WebModel {
     pub fn estimate(&self, options: Ts<EngineOptions>, cached: bool) -> Result<Ts<Estimate>, Fault> {
         let options = Options::check(&options)?;
         let context = options.context(&self.model, &WEBGPU);
-        let memory = MemoryUse::estimate(&self.model, context, options.kv, &WEBGPU).into();
+        let memory = memory_of(MemoryUse::estimate(&self.model, context, options.kv, &WEBGPU));
         to_js(&Estimate { model: self.description(), context, memory, cached })
     }
 
@@ -216,7 +214,7 @@ impl WebModel {
     /// The messages have another form than `{role, content}`, or the chat template refuses them.
     pub fn prompt(&self, messages: &JsValue) -> Result<Vec<u32>, Fault> {
         let messages: Vec<Message> = from_js("messages", messages)?;
-        let messages: Vec<godwit::Message> = messages.into_iter().map(Into::into).collect();
+        let messages: Vec<godwit::Message> = messages.into_iter().map(message_of).collect();
         let template = self.model.chat()?;
         // What a template refuses is the caller's, not the model's.
         template.encode(self.model.tokenizer(), &messages, true).map_err(Fault::bad_request)

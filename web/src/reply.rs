@@ -13,32 +13,30 @@ use crate::error::Fault;
 use crate::model::{from_js, to_js};
 use crate::numbers::{MOST, whole};
 use crate::stops::Stops;
-use crate::wire::{Finish, FinishReason, SamplingOptions, Stop};
+use godwit_wire::{Finish, FinishReason, SamplingOptions, Stop};
 
-impl SamplingOptions {
-    /// What is said here, on top of what the model recommends.
-    fn over(&self, model: Sampling) -> Result<Sampling, String> {
-        let float = |given: Option<f64>, recommended: f32| given.map_or(recommended, |value| value as f32);
-        let whole = |name, given: Option<f64>, most| given.map(|value| whole(name, value, 0, most)).transpose();
-        Ok(Sampling {
-            temperature: float(self.temperature, model.temperature),
-            top_k: whole("top_k", self.top_k, u64::from(u32::MAX))?.map_or(model.top_k, |top_k| top_k as u32),
-            top_p: float(self.top_p, model.top_p),
-            min_p: float(self.min_p, model.min_p),
-            repetition_penalty: float(self.repetition_penalty, model.repetition_penalty),
-            presence_penalty: float(self.presence_penalty, model.presence_penalty),
-            frequency_penalty: float(self.frequency_penalty, model.frequency_penalty),
-            seed: whole("seed", self.seed, MOST)?.unwrap_or(0),
-            ..model
-        })
-    }
+/// The sampling of a reply: what the options say, over what the model recommends.
+fn sampling_of(options: &SamplingOptions, model: Sampling) -> Result<Sampling, String> {
+    let float = |given: Option<f64>, recommended: f32| given.map_or(recommended, |value| value as f32);
+    let whole = |name, given: Option<f64>, most| given.map(|value| whole(name, value, 0, most)).transpose();
+    Ok(Sampling {
+        temperature: float(options.temperature, model.temperature),
+        top_k: whole("top_k", options.top_k, u64::from(u32::MAX))?.map_or(model.top_k, |top_k| top_k as u32),
+        top_p: float(options.top_p, model.top_p),
+        min_p: float(options.min_p, model.min_p),
+        repetition_penalty: float(options.repetition_penalty, model.repetition_penalty),
+        presence_penalty: float(options.presence_penalty, model.presence_penalty),
+        frequency_penalty: float(options.frequency_penalty, model.frequency_penalty),
+        seed: whole("seed", options.seed, MOST)?.unwrap_or(0),
+        ..model
+    })
+}
 
-    /// The tokens of a reply at most.
-    fn most_tokens(&self) -> Result<usize, String> {
-        whole("n", self.n.unwrap_or(1.0), 1, 1)?;
-        let most = self.max_tokens.map(|most| whole("max_tokens", most, 1, MOST)).transpose()?;
-        Ok(most.map_or(usize::MAX, |most| usize::try_from(most).unwrap_or(usize::MAX)))
-    }
+/// The tokens of a reply at most.
+fn most_tokens(options: &SamplingOptions) -> Result<usize, String> {
+    whole("n", options.n.unwrap_or(1.0), 1, 1)?;
+    let most = options.max_tokens.map(|most| whole("max_tokens", most, 1, MOST)).transpose()?;
+    Ok(most.map_or(usize::MAX, |most| usize::try_from(most).unwrap_or(usize::MAX)))
 }
 
 #[wasm_bindgen]
@@ -60,8 +58,8 @@ impl WebEngine {
     ) -> Result<Ts<Finish>, Fault> {
         let options: SamplingOptions = from_js("options", &options.js_value())?;
         let model = self.session.engine().model().clone();
-        let sampling = options.over(model.sampling()).map_err(Fault::bad_request)?;
-        let most = options.most_tokens().map_err(Fault::bad_request)?;
+        let sampling = sampling_of(&options, model.sampling()).map_err(Fault::bad_request)?;
+        let most = most_tokens(&options).map_err(Fault::bad_request)?;
         sampling.validate(model.config().vocab)?;
         let stops = match options.stop {
             None => Vec::new(),

@@ -13,7 +13,7 @@ export const MODEL_FILE = join(root, "models", MODEL);
 export const GOLDEN = join(root, "tests/golden");
 export const TARGET = join(root, "target");
 /** Milliseconds that a step on SwiftShader may take. */
-export const PATIENCE = 400_000;
+export const PATIENCE = Number(process.env.PATIENCE ?? 400_000);
 
 let broken = false;
 

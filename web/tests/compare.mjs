@@ -1,6 +1,6 @@
 // Godwit beside wllama: the same model, messages and browser, one after the other.
 //
-//   npm install --prefix FOLDER @wllama/wllama && node web/tests/compare.mjs FOLDER/node_modules/@wllama/wllama [TOKENS]
+//   npm install --ignore-scripts --prefix FOLDER @wllama/wllama && node web/tests/compare.mjs FOLDER/node_modules/@wllama/wllama [TOKENS]
 import { readFileSync } from "node:fs";
 import { join, resolve } from "node:path";
 import { MODEL, start } from "./browser.mjs";

@@ -12,11 +12,13 @@ const TYPES = {
  * Serves folders: `{ "/models/": "path/of/folder/" }`. `rules` is asked for each request and may return `{ status }`, or
  * `{ cut: bytes }` to hang up after so many bytes, or `{ ranges: false }`, or `{ body }`, or `{ headers }` besides the usual,
  * or a promise of any of these, which the answer then waits for; with `{ later }` it answers once that promise resolves.
+ * Of each request `requests` has the path, the range, and a promise of its end, `closed`.
  */
 export async function serve(folders) {
   const server = createServer(async (request, response) => {
     const path = normalize(decodeURIComponent(new URL(request.url, "http://x").pathname));
-    const served = { path, range: request.headers.range };
+    const closed = new Promise((resolve) => response.once("close", resolve));
+    const served = { path, range: request.headers.range, closed };
     self.requests.push(served);
     const rule = (await self.rules?.(served)) ?? {};
     await rule.later;

@@ -1,8 +1,8 @@
-// A tiny model of random weights that speaks letters: replies take milliseconds, and no reply ends
-// before its limit.
+// A tiny model of random weights that speaks letters: a token takes milliseconds, and no reply ends
+// before its limit. Each token adds a letter to what the page shows (spaces, at an end, do not).
 
-/** Tokens that its window holds. */
-export const WINDOW = 2048;
+/** Tokens that its window holds: a reply that fills it takes a minute or more. */
+export const WINDOW = 8192;
 
 const [WIDTH, FFN, LAYERS] = [64, 64, 1];
 const TEMPLATE =
@@ -43,8 +43,8 @@ const value = {
     ]),
 };
 
-/** The model as a GGUF file. */
-export function tinyModel() {
+/** The model as a GGUF file: `head`, a `gap` of so many bytes that no tensor has, and `tail`. */
+export function tinyModel(gap = 0) {
   const tokens = [...byteNames(), "ab", ...CONTROL];
   const metadata = {
     "general.architecture": value.text("llama"),
@@ -72,10 +72,10 @@ export function tinyModel() {
   const matrix = (rows, columns) =>
     Float32Array.from({ length: rows * columns }, () => random() / Math.sqrt(columns));
   const ones = new Float32Array(WIDTH).fill(1);
-  // All tokens but letters and the space have a logit of 0, which is never the largest one.
+  // All tokens but letters have a logit of 0, which is never the largest one.
   const output = matrix(tokens.length, WIDTH);
   tokens.forEach(
-    (token, row) => /^[a-zĠ]$/.test(token) || output.fill(0, row * WIDTH, (row + 1) * WIDTH),
+    (token, row) => /^[a-z]$/.test(token) || output.fill(0, row * WIDTH, (row + 1) * WIDTH),
   );
   const tensors = {
     "token_embd.weight": [[WIDTH, tokens.length], matrix(tokens.length, WIDTH)],
@@ -94,7 +94,7 @@ export function tinyModel() {
   const entries = Object.entries(metadata);
   const head = [Buffer.from("GGUF"), u32(3), u64(Object.keys(tensors).length), u64(entries.length)];
   for (const [key, bytes] of entries) head.push(text(key), bytes);
-  let offset = 0;
+  let offset = gap;
   for (const [name, [shape, weights]] of Object.entries(tensors)) {
     head.push(text(name), u32(shape.length), ...shape.map(u64), u32(0), u64(offset));
     // All of them are multiples of the alignment, 32 bytes.
@@ -103,5 +103,6 @@ export function tinyModel() {
   const before = Buffer.concat(head);
   const padding = Buffer.alloc((32 - (before.length % 32)) % 32);
   const weights = Object.values(tensors).map(([, weights]) => Buffer.from(weights.buffer));
-  return Buffer.concat([before, padding, ...weights]);
+  const parts = { head: Buffer.concat([before, padding]), tail: Buffer.concat(weights) };
+  return { ...parts, file: Buffer.concat([parts.head, parts.tail]) };
 }

@@ -1,9 +1,12 @@
 //! The header of a safetensors file: its length (u64), JSON that says where each tensor lies, then the tensors' bytes.
 
+use std::collections::HashSet;
+use std::fmt;
+
 use godwit_shaders::Format;
 use safetensors::Dtype;
-use safetensors::tensor::Metadata;
-use serde_json::Value as Json;
+use serde::Deserialize;
+use serde::de::{Deserializer, IgnoredAny, MapAccess, Visitor};
 
 use crate::format::{Fault, FormatError, Source, Tensor};
 
@@ -59,17 +62,16 @@ pub(super) fn tensors(source: &dyn Source, part: usize) -> Result<Vec<Stored>, F
     }
     let mut json = vec![0; header as usize];
     source.read(LENGTH, &mut json)?;
-    let table = table(&json).map_err(|e| file(Fault::Safetensors(e.to_string())))?;
-    let (start, described) = (LENGTH + header, table.data_len() as u64);
+    let invalid = |text: String| file(Fault::Safetensors(text));
+    let table: Table = serde_json::from_slice(&json).map_err(|error| invalid(error.to_string()))?;
+    let (start, described) = (LENGTH + header, table.check().map_err(invalid)?);
     if described != source.len() - start {
         return Err(file(Fault::DataLength { described, found: source.len() - start }));
     }
-    let mut tensors = Vec::new();
-    // In the order of their bytes, not of a hash table.
-    for name in table.offset_keys() {
-        let Some(info) = table.info(&name) else { continue };
+    let mut tensors = Vec::with_capacity(table.entries.len());
+    for (name, entry) in table.entries {
         let tensor = |fault| FormatError::tensor(source.name(), &name, fault);
-        let mut shape: Vec<u64> = info.shape.iter().map(|&n| n as u64).collect();
+        let Entry { dtype, mut shape, data_offsets: (begin, end) } = entry;
         shape.reverse();
         if shape.is_empty() {
             // A single number.
@@ -81,21 +83,166 @@ pub(super) fn tensors(source: &dyn Source, part: usize) -> Result<Vec<Stored>, F
         if shape.contains(&0) {
             return Err(tensor(Fault::ZeroDimension(shape)));
         }
-        let (begin, end) = info.data_offsets;
-        let (offset, bytes) = (start + begin as u64, (end - begin) as u64);
-        tensors.push(Stored { name, dtype: info.dtype, shape, part, offset, bytes });
+        tensors.push(Stored { name, dtype, shape, part, offset: start + begin, bytes: end - begin });
     }
     Ok(tensors)
 }
 
-/// The table of tensors in a header. Nothing needs what the file says of itself besides, so that may be anything.
-fn table(json: &[u8]) -> Result<Metadata, serde_json::Error> {
-    const ABOUT: &str = "__metadata__";
-    serde_json::from_slice(json).or_else(|error| {
-        let Ok(Json::Object(mut entries)) = serde_json::from_slice(json) else { return Err(error) };
-        match entries.remove(ABOUT) {
-            Some(_) => serde_json::from_value(Json::Object(entries)),
-            None => Err(error),
+/// The description of one tensor in a header.
+///
+/// The `safetensors` crate counts shapes and offsets in `usize`, which on wasm32 ends at 4 GiB: less
+/// than shards of large models have. Only its names of number types are used here.
+#[derive(Deserialize)]
+struct Entry {
+    dtype: Dtype,
+    /// Rows first, the length of a row last.
+    shape: Vec<u64>,
+    /// The first byte and one past the last byte, counted from the end of the header.
+    data_offsets: (u64, u64),
+}
+
+impl Entry {
+    /// The bytes that the shape and the type need. `None` where they are no whole number of bytes, or
+    /// more than `u64` counts.
+    fn needed_bytes(&self) -> Option<u64> {
+        let count = self.shape.iter().try_fold(1_u64, |count, &length| count.checked_mul(length))?;
+        let bits = count.checked_mul(self.dtype.bitsize() as u64)?;
+        bits.is_multiple_of(8).then_some(bits / 8)
+    }
+}
+
+/// The tensors that a header describes.
+struct Table {
+    entries: Vec<(String, Entry)>,
+}
+
+impl Table {
+    /// Returns the number of bytes that the tensors cover.
+    ///
+    /// # Errors
+    /// Two tensors have one name, the bytes of tensors overlap or leave a gap, or a shape contradicts
+    /// the number of bytes. The message names the tensor.
+    fn check(&self) -> Result<u64, String> {
+        let mut names = HashSet::with_capacity(self.entries.len());
+        let mut covered = 0;
+        for (name, entry) in &self.entries {
+            let (begin, end) = entry.data_offsets;
+            if !names.insert(name) {
+                return Err(format!("two tensors are named {name:?}"));
+            }
+            if begin != covered || end < begin {
+                return Err(format!("{name:?} has bytes {begin} to {end}, but must begin at {covered}"));
+            }
+            if entry.needed_bytes() != Some(end - begin) {
+                let Entry { dtype, shape, .. } = entry;
+                let bytes = end - begin;
+                return Err(format!("{name:?} has {bytes} bytes, which do not fit {dtype:?} of shape {shape:?}"));
+            }
+            covered = end;
         }
-    })
+        Ok(covered)
+    }
+}
+
+impl<'de> Deserialize<'de> for Table {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_map(TableVisitor)
+    }
+}
+
+struct TableVisitor;
+
+impl<'de> Visitor<'de> for TableVisitor {
+    type Value = Table;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an object of tensors")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Table, A::Error> {
+        let mut entries = Vec::new();
+        while let Some(name) = map.next_key::<String>()? {
+            // Nothing reads what the file says of itself, so its value may have any shape.
+            if name == "__metadata__" {
+                map.next_value::<IgnoredAny>()?;
+            } else {
+                entries.push((name, map.next_value::<Entry>()?));
+            }
+        }
+        // Headers may list tensors in another order than that of their bytes.
+        entries.sort_by_key(|(_, entry)| entry.data_offsets);
+        Ok(Table { entries })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A file of which only the header exists; all other bytes are zeros.
+    struct Sparse {
+        header: Vec<u8>,
+        len: u64,
+    }
+
+    impl Sparse {
+        /// A file with this header and so many bytes of data.
+        fn new(json: &str, data: u64) -> Self {
+            let header = [&(json.len() as u64).to_le_bytes()[..], json.as_bytes()].concat();
+            Self { len: header.len() as u64 + data, header }
+        }
+    }
+
+    impl Source for Sparse {
+        fn name(&self) -> &str {
+            "sparse.safetensors"
+        }
+
+        fn len(&self) -> u64 {
+            self.len
+        }
+
+        fn read(&self, offset: u64, into: &mut [u8]) -> Result<(), FormatError> {
+            crate::format::copy_from(self.name(), &self.header, offset, into)
+        }
+    }
+
+    const GIB: u64 = 1 << 30;
+
+    #[test]
+    fn tensors_beyond_4_gib_lie_where_the_header_says() {
+        let json = format!(
+            r#"{{"last": {{"dtype": "F16", "shape": [2, 4], "data_offsets": [{}, {}]}},
+                "first": {{"dtype": "F32", "shape": [{}], "data_offsets": [0, {}]}}}}"#,
+            5 * GIB,
+            5 * GIB + 16,
+            5 * GIB / 4,
+            5 * GIB,
+        );
+        let file = Sparse::new(&json, 5 * GIB + 16);
+        let found = tensors(&file, 3).expect("it is a safetensors file");
+        let start = file.header.len() as u64;
+        let places: Vec<_> = found.iter().map(|t| (t.name.as_str(), t.offset, t.bytes, t.part)).collect();
+        assert_eq!(places, [("first", start, 5 * GIB, 3), ("last", start + 5 * GIB, 16, 3)]);
+        assert_eq!(found[1].shape, [4, 2]);
+    }
+
+    #[test]
+    fn headers_that_contradict_themselves_are_refused_by_name() {
+        let entry = |shape: &str, from: u64, to: u64| {
+            format!(r#"{{"dtype": "F16", "shape": {shape}, "data_offsets": [{from}, {to}]}}"#)
+        };
+        for (json, says) in [
+            (format!(r#"{{"a": {}, "a": {}}}"#, entry("[4]", 0, 8), entry("[4]", 8, 16)), "two tensors are named"),
+            (format!(r#"{{"a": {}, "b": {}}}"#, entry("[4]", 0, 8), entry("[4]", 9, 17)), r#""b" has bytes 9 to 17"#),
+            (format!(r#"{{"a": {}}}"#, entry("[4]", 8, 0)), r#""a" has bytes 8 to 0"#),
+            (format!(r#"{{"a": {}}}"#, entry("[5]", 0, 8)), r#""a" has 8 bytes, which do not fit F16"#),
+            (format!(r#"{{"a": {}}}"#, entry("[4294967296, 4294967296]", 0, 8)), "which do not fit F16"),
+            (format!(r#"{{"a": {}}}"#, entry("[-1]", 0, 8)), "invalid value: integer `-1`"),
+            ("[]".into(), "expected an object of tensors"),
+        ] {
+            let found = tensors(&Sparse::new(&json, 16), 0).err().map(|error| error.to_string());
+            assert!(found.as_ref().is_some_and(|found| found.contains(says)), "{json}: {found:?}");
+        }
+    }
 }

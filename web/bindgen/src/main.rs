@@ -5,17 +5,13 @@
 use anyhow::Context as _;
 use wasm_bindgen_cli_support::Bindgen;
 
-#[path = "../../src/wire.rs"]
-#[allow(dead_code, reason = "only the declarations of the wasm crate's types are of use here")]
-mod wire;
-
 fn main() -> anyhow::Result<()> {
     let mut args = std::env::args_os().skip(1);
     let (Some(wasm), Some(folder), Some(declarations)) = (args.next(), args.next(), args.next()) else {
         anyhow::bail!("usage: godwit-bindgen WASM FOLDER DECLARATIONS");
     };
     // Rewritten only where it changes, so that nothing is built anew for it.
-    let typescript = wire::typescript();
+    let typescript = godwit_wire::typescript();
     if !std::fs::read_to_string(&declarations).is_ok_and(|before| before == typescript) {
         std::fs::write(&declarations, typescript)
             .with_context(|| format!("{} can't be written", declarations.display()))?;

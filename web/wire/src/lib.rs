@@ -1,7 +1,7 @@
 //! The types that cross between wasm and JavaScript.
 //!
-//! TypeScript's declarations in `web/js/wire.ts` are generated from these types by `web/bindgen`, so
-//! the two languages can't differ. This file compiles alone: `web/bindgen` includes it.
+//! `web/bindgen` generates TypeScript's declarations in `web/js/wire.ts` from these types, so the two
+//! languages can't differ.
 
 use serde::{Deserialize, Serialize};
 use tsify::Tsify;
@@ -282,7 +282,7 @@ pub fn typescript() -> String {
 mod tests {
     #[test]
     fn the_declarations_in_the_tree_are_those_of_these_types() {
-        let declared = include_str!("../js/wire.ts");
+        let declared = include_str!("../../js/wire.ts");
         assert_eq!(declared, super::typescript(), "web/js/wire.ts is old; web/build.sh writes it");
     }
 }
