@@ -80,6 +80,7 @@ pub static ATTEND: Kernel = Kernel {
         Variant::matrices32("matrix", &["MATRIX"]),
     ],
     work,
+    extents,
     reference: reference::attend,
     cases: cases::cases,
 };
@@ -199,4 +200,19 @@ fn work(d: &Dispatch, step: Step) -> Work {
         bytes: 4 * (cached + 2 * floats),
         flops: 4 * (0..step.count).map(seen).sum::<u64>() * u64::from(p.heads * p.head_dim),
     }
+}
+
+fn extents(d: &Dispatch, step: Step) -> Vec<u64> {
+    let p: Params = d.params();
+    let tokens = if d.variant.defines.contains(&"DECODE") { 1 } else { u64::from(step.count) };
+    let floats = u64::from(p.heads) * u64::from(p.head_dim);
+    let slots = u64::from(p.len) * u64::from(p.kv_heads);
+    let states = u64::from(p.splits) * tokens * u64::from(p.heads) * u64::from(p.head_dim + 2);
+    vec![
+        tokens.saturating_sub(1) * u64::from(p.q_width) + floats,
+        slots * u64::from(p.k_words),
+        slots * u64::from(p.v_words),
+        if p.finish == 1 && p.fresh == 1 { 0 } else { states },
+        if p.finish == 1 { tokens * floats } else { 0 },
+    ]
 }
