@@ -79,8 +79,10 @@ impl Gpu {
     /// opened, or that computes nothing right, is passed over.
     ///
     /// # Errors
-    /// There is no such adapter, or it refuses, or it is below the WebGPU defaults. Of several, the first one's error.
+    /// An option has a value that nothing works with; there is no such adapter, or it refuses, or it is below the WebGPU
+    /// defaults. Of several, the first one's error.
     pub async fn open(options: &GpuOptions) -> Result<Self, GpuError> {
+        options.validate()?;
         let candidates = adapters::candidates(options).await?;
         let has_choice = candidates.len() > 1;
         let mut passed_over = Vec::new();
@@ -125,9 +127,13 @@ impl Gpu {
         let features =
             if options.webgpu_limits { wgpu::Features::empty() } else { adapter.features().intersection(wanted) };
         let experimental_features = match matrices {
-            // SAFETY: the only experimental feature asked for is that of cooperative matrices. Kernels load and store them
-            // inside their own workgroup arrays, by subgroups that are whole; their cases test them. Prefill is several
-            // times as fast for it (docs/PERFORMANCE.md).
+            // SAFETY: the only experimental feature asked for is that of cooperative matrices. What wgpu does not check of
+            // them: that loads and stores are inside their array, and that all invocations of a subgroup reach them
+            // together. Kernels load and store them in their own workgroup arrays only (`cooperative_matrices_stay_in_workgroup_memory`
+            // in the test `shaders`), at places that constants and the subgroup's number decide; behind no branch but those that
+            // the whole workgroup takes, with subgroups of 32 (`has_subgroups32`), of which workgroups are whole multiples
+            // (the same test). The kernels' cases run on GPUs that have them. Prefill is several times as fast for it
+            // (docs/PERFORMANCE.md).
             true => unsafe { wgpu::ExperimentalFeatures::enabled() },
             false => wgpu::ExperimentalFeatures::disabled(),
         };

@@ -89,7 +89,11 @@ pub static ATTEND: Kernel = Kernel {
 pub fn splits(caps: &Caps, heads: Heads, capacity: u32) -> u32 {
     let rows = capacity * (heads.heads / heads.kv_heads);
     let tiles = rows.div_ceil(ROWS[variant(caps, rows, capacity)]);
-    caps.tuning.workgroups.div_ceil(tiles * heads.kv_heads)
+    let wanted = caps.tuning.workgroups.div_ceil(tiles * heads.kv_heads);
+    // Their states fit a binding.
+    let bytes_of_one = 4 * u64::from(capacity) * u64::from(heads.heads) * u64::from(heads.head_dim + 2);
+    let most = (caps.max_binding / bytes_of_one).max(1);
+    wanted.min(u32::try_from(most).unwrap_or(u32::MAX))
 }
 
 /// The splits that write their states: `splits_in_use` of the WGSL.
