@@ -53,8 +53,10 @@ pub fn run(gpu: &Gpu, kernel: &'static Kernel, case: &Case) -> Result<Vec<Vec<u3
         .zip(&case.scene.buffers)
         .map(|(whole, words)| BufferRef { offset: 4 * GUARD as u64, bytes: 4 * words.len() as u64, ..*whole })
         .collect();
-    let long: Vec<BufferRef> =
-        whole.iter().map(|whole| BufferRef { offset: 4 * GUARD as u64, bytes: whole.bytes - 4 * GUARD as u64, ..*whole }).collect();
+    let long: Vec<BufferRef> = whole
+        .iter()
+        .map(|whole| BufferRef { offset: 4 * GUARD as u64, bytes: whole.bytes - 4 * GUARD as u64, ..*whole })
+        .collect();
     let plan_on = |buffers: &[BufferRef]| {
         let mut plan = Plan::default();
         plan.push(case.dispatch(kernel, buffers.to_vec()));

@@ -197,6 +197,30 @@ fn passes_and_splits_of_any_size_give_the_same_tokens() {
     }
 }
 
+/// Scoring takes eight tokens of a pass at a time: the last of them may be fewer, or one, on kernels for CPUs and for GPUs.
+#[test]
+fn passes_of_any_size_give_the_same_scores() {
+    let shape: godwit::Synthetic = "tiny:q8_0,vocab=512,context=256".parse().expect("a shape");
+    let model = shape.model().expect("a model");
+    let prompt: Vec<u32> = (0..80_u32).map(|i| i * i % 509).collect();
+    for cpu in [true, false] {
+        let mut expected: Option<Vec<f32>> = None;
+        for pass_tokens in [64, 1, 2, 9, 37] {
+            let tuning = Some(Tuning { pass_tokens, workgroups: 3, steps_in_flight: 1, one: None, many: None });
+            let adapter = std::env::var("GODWIT_ADAPTER").ok();
+            let options = GpuOptions { adapter, tuning, cpu: Some(cpu), ..GpuOptions::default() };
+            let gpu = block_on(Gpu::open(&options)).expect("a GPU");
+            let engine = block_on(Engine::load(gpu, &model, &EngineOptions::default(), &mut |_| ())).expect("it loads");
+            let mut session = session(&engine);
+            let mut scores = Vec::new();
+            block_on(session.score(&prompt, &mut |_, logits| scores.extend_from_slice(logits))).expect("room");
+            assert_eq!(scores.len(), 80 * 512);
+            let expected = expected.get_or_insert_with(|| scores.clone());
+            assert!(close(&scores, expected), "passes of {pass_tokens}, cpu {cpu}");
+        }
+    }
+}
+
 /// What was chosen ahead does not stay: neither where the text goes on differently, nor where others choose.
 #[test]
 fn steps_in_flight_give_the_same_tokens() {

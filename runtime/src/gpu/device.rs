@@ -351,7 +351,27 @@ fn limits(adapter: &AdapterSummary, has: &wgpu::Limits, webgpu: bool) -> Result<
 
 #[cfg(test)]
 mod tests {
+    use godwit_shaders::caps::Tuning;
+
     use super::*;
+
+    #[test]
+    fn options_out_of_range_are_refused_before_an_adapter_is_looked_for() {
+        for (tuning, field) in [
+            (Tuning { pass_tokens: 0, ..GPU }, "pass_tokens"),
+            (Tuning { pass_tokens: u32::MAX, ..GPU }, "pass_tokens"),
+            (Tuning { workgroups: 0, ..GPU }, "workgroups"),
+            (Tuning { steps_in_flight: 0, ..GPU }, "steps_in_flight"),
+            (Tuning { one: Some(Method::Tile), ..GPU }, "one"),
+        ] {
+            let options = GpuOptions { tuning: Some(tuning), adapter: Some("none".into()), ..Default::default() };
+            let error = pollster::block_on(Gpu::open(&options)).err();
+            assert!(matches!(&error, Some(GpuError::Tuning(bad)) if bad.field == field), "{error:?}");
+        }
+        let options = GpuOptions { max_binding: Some(0), ..Default::default() };
+        let error = pollster::block_on(Gpu::open(&options)).err();
+        assert_eq!(error, Some(GpuError::MaxBinding { value: 0, least: 1 << 20 }));
+    }
 
     #[test]
     fn refused_memory_ends_one_operation_and_a_failure_ends_all() {
