@@ -9,6 +9,7 @@ use godwit::{
     ContextSize, Engine, EngineOptions, Error, Gpu, GpuOptions, KvFormat, MemoryUse, Model, PrefixCache, Sampling,
     Session, Spilling, Tuning,
 };
+use godwit_shaders::matmul::Method;
 use godwit_tests::model::{engine, go, gpu, session, smollm2};
 use pollster::block_on;
 
@@ -206,11 +207,14 @@ fn passes_of_any_size_give_the_same_scores() {
     for cpu in [true, false] {
         let mut expected: Option<Vec<f32>> = None;
         for pass_tokens in [64, 1, 2, 9, 37] {
-            let tuning = Some(Tuning { pass_tokens, workgroups: 3, steps_in_flight: 1, one: None, many: None });
+            // What is computed in halves differs by more than a rounding.
+            let many = (!cpu).then_some(Method::Tile);
+            let tuning = Some(Tuning { pass_tokens, workgroups: 3, steps_in_flight: 1, one: None, many });
             let adapter = std::env::var("GODWIT_ADAPTER").ok();
-            let options = GpuOptions { adapter, tuning, cpu: Some(cpu), ..GpuOptions::default() };
-            let gpu = block_on(Gpu::open(&options)).expect("a GPU");
-            let engine = block_on(Engine::load(gpu, &model, &EngineOptions::default(), &mut |_| ())).expect("it loads");
+            let gpu_options = GpuOptions { adapter, tuning, cpu: Some(cpu), ..GpuOptions::default() };
+            let gpu = block_on(Gpu::open(&gpu_options)).expect("a GPU");
+            let options = EngineOptions { kv: "f32".parse().expect("a type"), ..EngineOptions::default() };
+            let engine = block_on(Engine::load(gpu, &model, &options, &mut |_| ())).expect("it loads");
             let mut session = session(&engine);
             let mut scores = Vec::new();
             block_on(session.score(&prompt, &mut |_, logits| scores.extend_from_slice(logits))).expect("room");

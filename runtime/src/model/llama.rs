@@ -91,7 +91,8 @@ impl Scratch {
     ) -> Self {
         let queries = heads.heads * heads.head_dim;
         let keys = heads.kv_heads * heads.head_dim;
-        let states = state_bytes(caps, heads, 1).max(state_bytes(caps, heads, capacity));
+        // Calibration runs one token by a plan for two, which has splits of its own.
+        let states = [1, 2, capacity].map(|tokens| state_bytes(caps, heads, tokens)).into_iter().fold(0, u64::max);
         // What matmul reads has whole bands of rows, counted from the first token's: see `BAND`. Scoring begins at any
         // multiple of SCORED.
         let bands = capacity.next_multiple_of(BAND);
