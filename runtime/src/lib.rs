@@ -27,6 +27,7 @@ mod out_of_memory;
 #[cfg(not(target_arch = "wasm32"))]
 pub mod prefix_cache;
 pub mod quantize;
+mod record;
 pub mod sampling;
 pub mod saved;
 mod session;

@@ -8,7 +8,7 @@ use godwit_shaders::{Buffers, Caps, Heads, KvFormat, Matrix};
 
 use crate::format::Tensor;
 use crate::gpu::{Gpu, GpuError};
-use crate::model::{Config, Kv, Model, Scratch, has_gate_biases, used_tensors};
+use crate::model::{Config, Kv, Model, Scratch, has_gate_biases, pass_tokens, used_tensors};
 
 /// GPU memory in bytes, by use.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -53,15 +53,9 @@ impl MemoryUse {
         let checkpoint = model.checkpoint();
         let weights = used_tensors(model).map(bytes_on_gpu).sum::<u64>();
         let mut table = Buffers::default();
-        Scratch::declare(
-            &mut table,
-            config,
-            heads(config),
-            kv,
-            caps,
-            caps.tuning.pass_tokens,
-            has_gate_biases(checkpoint, config),
-        );
+        let has_gate_biases = has_gate_biases(checkpoint, config);
+        let chunk = pass_tokens(config, heads(config), kv, caps, has_gate_biases);
+        Scratch::declare(&mut table, config, heads(config), kv, caps, chunk, has_gate_biases);
         let scratch = table.bytes();
         let mut cache = Kv::new(heads(config), kv, config.layers, context, None, caps);
         while cache.capacity() < context {

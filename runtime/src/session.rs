@@ -3,39 +3,19 @@
 use std::collections::HashMap;
 use std::ops::{ControlFlow, Range};
 
-use godwit_shaders::adjust::adjust;
-use godwit_shaders::argmax::argmax;
 use godwit_shaders::kv::noise;
-use godwit_shaders::sample::sample;
 use godwit_shaders::{Buffers, Plan, Step};
 
 use crate::engine::{Engine, Spilling};
 use crate::error::Error;
 use crate::gpu::{GpuError, GpuMemory, Prepared, Readback};
 use crate::memory::{MemoryUse, heads, kv_bytes};
-use crate::model::{Kv, Pass, SCORED, Scratch};
-use crate::observe::{Input, observed};
+use crate::model::{Kv, Pass, SCORED, Scratch, pass_tokens};
+use crate::observe::Input;
+use crate::record::Recorder;
+pub(crate) use crate::record::Work;
 use crate::spill::Spill;
 use crate::transcript::Transcript;
-
-/// What a prepared plan does.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(crate) enum Work {
-    Transformer(Pass),
-    /// A token's logits too.
-    Decode(Pass),
-    /// The transformer, with inputs' squares summed up.
-    Observed(Pass),
-    Logits,
-    Outputs,
-    Scores {
-        first: u32,
-    },
-    Choose {
-        greedy: bool,
-        adjusted: bool,
-    },
-}
 
 /// A sequence of tokens on the GPU, and what follows it.
 pub struct Session {
@@ -60,8 +40,8 @@ impl Session {
         let inner = &engine.inner;
         let (config, caps) = (inner.model.config(), inner.gpu.caps());
         let mut table = inner.table.clone();
-        let chunk = caps.tuning.pass_tokens;
         let has_gate_biases = inner.llama.layers.iter().any(|layer| layer.biases.gate_and_up.is_some());
+        let chunk = pass_tokens(config, heads(config), inner.llama.kv, caps, has_gate_biases);
         let scratch = Scratch::declare(&mut table, config, heads(config), inner.llama.kv, caps, chunk, has_gate_biases);
         let mut memory = inner.memory.clone();
         memory.allocate(&table).await?;
@@ -388,7 +368,22 @@ impl Session {
         Ok(&self.prepared[&work])
     }
 
+    /// Whether a step has no more tokens than its plan is for, and ends in the segments that the plan reads. Kernels that
+    /// run unchecked rely on it.
+    fn stays_inside(&self, work: Work, step: Step) -> bool {
+        match work {
+            Work::Transformer(pass) | Work::Decode(pass) | Work::Observed(pass) => {
+                let end = step.position.checked_add(step.count);
+                (1..=pass.capacity).contains(&step.count)
+                    && end.is_some_and(|end| end <= self.kv.end_of(pass.segments - 1).min(self.context()))
+            }
+            Work::Logits | Work::Outputs | Work::Scores { .. } => (1..=self.chunk).contains(&step.count),
+            Work::Choose { .. } => true,
+        }
+    }
+
     pub(crate) async fn submit(&mut self, work: Work, step: Step) -> Result<(), Error> {
+        debug_assert!(self.stays_inside(work, step), "{step:?} leaves the plan of {work:?}");
         self.prepare(work).await?;
         let prepared = &self.prepared[&work];
         match &self.spill {
@@ -402,30 +397,15 @@ impl Session {
 
     fn record(&self, work: Work) -> Plan {
         let inner = &self.engine.inner;
-        let (llama, caps, s, vocab) = (&inner.llama, inner.gpu.caps(), &self.scratch, inner.model.config().vocab);
-        match work {
-            Work::Transformer(pass) => llama.transformer(caps, &self.kv, s, pass),
-            Work::Decode(pass) => llama.decode(caps, &self.kv, s, pass),
-            Work::Observed(pass) => {
-                // For more than one token, norms are steps of their own, whose results are what is observed.
-                let pass = Pass { capacity: pass.capacity.max(2), ..pass };
-                observed(llama.transformer(caps, &self.kv, s, pass), &self.observed)
-            }
-            Work::Logits => llama.logits(caps, s),
-            Work::Outputs => llama.outputs(caps, s, self.chunk),
-            Work::Scores { first } => llama.scores(caps, s, first),
-            Work::Choose { greedy, adjusted } => {
-                let mut plan = Plan::default();
-                if adjusted {
-                    adjust(&mut plan, s.choice, s.adjustments, s.logits, vocab);
-                }
-                match greedy {
-                    true => argmax(&mut plan, s.logits, s.tokens, vocab),
-                    false => sample(&mut plan, s.choice, s.logits, s.weights, s.tokens, vocab),
-                }
-                plan
-            }
-        }
+        let recorder = Recorder {
+            llama: &inner.llama,
+            caps: inner.gpu.caps(),
+            kv: &self.kv,
+            scratch: &self.scratch,
+            observed: &self.observed,
+            chunk: self.chunk,
+        };
+        recorder.record(work)
     }
 }
 

@@ -1,5 +1,9 @@
 //! What a device can do, as far as kernels care. Resolved once, when the device is opened.
 
+use std::ops::RangeInclusive;
+
+use thiserror::Error;
+
 use crate::matmul::Method;
 
 /// Features and limits that decide which variants run and in which shape.
@@ -33,16 +37,65 @@ pub struct Caps {
 /// How work is cut up for a device.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Tuning {
-    /// Tokens of a prefill pass.
+    /// Tokens of a prefill pass: [`Tuning::PASS_TOKENS`]. Fewer are taken where activations of so many don't fit a binding.
     pub pass_tokens: u32,
     /// Workgroups that keep the device busy: attention shares positions out until there are as many.
+    /// [`Tuning::WORKGROUPS`].
     pub workgroups: u32,
-    /// Decode steps that are submitted before the host has heard of the first one's token, at most.
+    /// Decode steps that are submitted before the host has heard of the first one's token, at most:
+    /// [`Tuning::STEPS_IN_FLIGHT`].
     pub steps_in_flight: u32,
     /// How products with one token are computed. None: by the built-in table.
     pub one: Option<Method>,
     /// How products with many tokens are computed. None: by the built-in table.
     pub many: Option<Method>,
+}
+
+/// A tuning that no device can work with.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+#[error("the tuning's {field} is {value}, but must be {permitted}")]
+pub struct BadTuning {
+    /// The field of [`Tuning`].
+    pub field: &'static str,
+    /// What it is.
+    pub value: String,
+    /// What it may be.
+    pub permitted: String,
+}
+
+impl Tuning {
+    /// The values that [`Tuning::pass_tokens`] may have. A dispatch has a workgroup for each token in
+    /// one dimension, and activations take memory for each.
+    pub const PASS_TOKENS: RangeInclusive<u32> = 1..=4096;
+    /// The values that [`Tuning::workgroups`] may have. Attention keeps a state for each split.
+    pub const WORKGROUPS: RangeInclusive<u32> = 1..=4096;
+    /// The values that [`Tuning::steps_in_flight`] may have.
+    pub const STEPS_IN_FLIGHT: RangeInclusive<u32> = 1..=64;
+
+    /// Checks values that come from outside: an application's, or a file's.
+    ///
+    /// # Errors
+    /// Names the first field with a value that it may not have, and the values that it may.
+    pub fn validate(&self) -> Result<(), BadTuning> {
+        let numbers = [
+            ("pass_tokens", self.pass_tokens, Self::PASS_TOKENS),
+            ("workgroups", self.workgroups, Self::WORKGROUPS),
+            ("steps_in_flight", self.steps_in_flight, Self::STEPS_IN_FLIGHT),
+        ];
+        if let Some((field, value, range)) = numbers.into_iter().find(|(_, value, range)| !range.contains(value)) {
+            let permitted = format!("from {} to {}", range.start(), range.end());
+            return Err(BadTuning { field, value: value.to_string(), permitted });
+        }
+        for (field, method, capacity) in [("one", self.one, 1), ("many", self.many, 2)] {
+            if let Some(method) = method.filter(|method| !method.is_for(capacity)) {
+                let names: Vec<_> =
+                    Method::ALL.into_iter().filter(|known| known.is_for(capacity)).map(Method::name).collect();
+                let permitted = format!("one of {}", names.join(", "));
+                return Err(BadTuning { field, value: method.name().into(), permitted });
+            }
+        }
+        Ok(())
+    }
 }
 
 /// What suits GPUs.
@@ -71,3 +124,42 @@ pub const MATRIX_WORKGROUP: u32 = 48 << 10;
 
 /// Bindings begin at multiples of this many bytes in every buffer.
 pub const BINDING_ALIGNMENT: u64 = 256;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_tuning_is_refused_by_field_value_and_what_is_permitted() {
+        for good in [
+            GPU,
+            CPU,
+            Tuning { pass_tokens: 1, workgroups: 1, steps_in_flight: 1, ..GPU },
+            Tuning { pass_tokens: 37, workgroups: 3, steps_in_flight: 5, ..GPU },
+            Tuning { pass_tokens: 4096, workgroups: 4096, steps_in_flight: 64, ..GPU },
+            Tuning { one: Some(Method::Rows), many: Some(Method::Matrix), ..GPU },
+        ] {
+            assert_eq!(good.validate(), Ok(()), "{good:?}");
+        }
+        for (bad, wanted) in [
+            (Tuning { pass_tokens: 0, ..GPU }, "pass_tokens is 0, but must be from 1 to 4096"),
+            (Tuning { pass_tokens: 4097, ..GPU }, "pass_tokens is 4097, but must be from 1 to 4096"),
+            (Tuning { pass_tokens: u32::MAX, ..GPU }, "pass_tokens is 4294967295, but must be from 1 to 4096"),
+            (Tuning { workgroups: 0, ..GPU }, "workgroups is 0, but must be from 1 to 4096"),
+            (Tuning { workgroups: u32::MAX, ..GPU }, "workgroups is 4294967295, but must be from 1 to 4096"),
+            (Tuning { steps_in_flight: 0, ..GPU }, "steps_in_flight is 0, but must be from 1 to 64"),
+            (Tuning { steps_in_flight: u32::MAX, ..GPU }, "steps_in_flight is 4294967295, but must be from 1 to 64"),
+            (
+                Tuning { one: Some(Method::Tile), ..GPU },
+                "one is tile, but must be one of vector, vector_dot, rows, rows_spread",
+            ),
+            (
+                Tuning { many: Some(Method::Rows), ..GPU },
+                "many is rows, but must be one of tile, tile_half, matrix, block, block_spread",
+            ),
+        ] {
+            let error = bad.validate().expect_err("it is refused").to_string();
+            assert_eq!(error, format!("the tuning's {wanted}"));
+        }
+    }
+}

@@ -166,6 +166,10 @@ pub struct Kernel {
     pub variants: &'static [Variant],
     /// What a dispatch of it has to do, for a step.
     pub work: fn(&Dispatch, Step) -> Work,
+    /// For each storage buffer, the 32-bit words from its first to the last that a dispatch may read or write in this step,
+    /// used or not: nobody else checks addresses on GPUs. Tests run every case with its addresses recorded and hold
+    /// this against them, and hold the bindings of every plan against this.
+    pub extents: fn(&Dispatch, Step) -> Vec<u64>,
     /// Computes the same naively, sums in f64.
     pub reference: fn(&mut Scene),
     /// Shapes and inputs to test and time it with.
@@ -181,6 +185,11 @@ pub struct Work {
     pub bytes: u64,
     /// Floating-point operations; a multiply-add is two.
     pub flops: u64,
+}
+
+/// 32-bit words of a struct that a kernel reads.
+pub(crate) const fn words_of<T>() -> u64 {
+    size_of::<T>() as u64 / 4
 }
 
 /// What changes from one replay of a plan to the next. Uniform, 16 bytes.

@@ -10,6 +10,8 @@ use crate::compare::{compare, numbers};
 pub const GUARD: usize = 64;
 /// A quiet NaN with a pattern: read by mistake it spoils the result, written over it is missed.
 const POISON: u32 = 0x7fc0_dead;
+/// A float that dwarfs all others, and that comparisons don't drop as they do NaN.
+const HUGE: u32 = 0x7e96_7699;
 
 /// A buffer between guards.
 pub fn guarded(words: &[u32]) -> Vec<u32> {
@@ -18,7 +20,22 @@ pub fn guarded(words: &[u32]) -> Vec<u32> {
     guarded
 }
 
-/// All buffers of a case, guards included, after it ran on this device: twice, with the same result to the bit.
+/// A buffer between guards of this word. The one behind it is as long as the buffer: kernels that read beyond the end do so by
+/// whole rows.
+fn poisoned(words: &[u32], poison: u32) -> Vec<u32> {
+    let mut poisoned = vec![poison; GUARD + words.len() + tail(words)];
+    poisoned[GUARD..][..words.len()].copy_from_slice(words);
+    poisoned
+}
+
+/// Words of the guard behind a buffer.
+fn tail(words: &[u32]) -> usize {
+    words.len().next_multiple_of(GUARD) + GUARD
+}
+
+/// All buffers of a case, guards included, after it ran on this device: three times, with the same result to the bit. First
+/// bindings end where tensors do, so that checks may hide what is read beyond; then they take in the guards, of NaN, then of
+/// huge numbers: what is read beyond comes from there.
 ///
 /// # Errors
 /// The device fails, or the runs differ.
@@ -29,28 +46,39 @@ pub fn run(gpu: &Gpu, kernel: &'static Kernel, case: &Case) -> Result<Vec<Vec<u3
         .bindings
         .iter()
         .zip(&case.scene.buffers)
-        .map(|(binding, words)| table.declare(binding.name, 4 * (words.len() + 2 * GUARD) as u64))
+        .map(|(binding, words)| table.declare(binding.name, 4 * (GUARD + words.len() + tail(words)) as u64))
         .collect();
     let inner: Vec<BufferRef> = whole
         .iter()
         .zip(&case.scene.buffers)
         .map(|(whole, words)| BufferRef { offset: 4 * GUARD as u64, bytes: 4 * words.len() as u64, ..*whole })
         .collect();
-    let mut plan = Plan::default();
-    plan.push(case.dispatch(kernel, inner));
+    let long: Vec<BufferRef> = whole
+        .iter()
+        .map(|whole| BufferRef { offset: 4 * GUARD as u64, bytes: whole.bytes - 4 * GUARD as u64, ..*whole })
+        .collect();
+    let plan_on = |buffers: &[BufferRef]| {
+        let mut plan = Plan::default();
+        plan.push(case.dispatch(kernel, buffers.to_vec()));
+        plan
+    };
     let outcomes = block_on(async {
         let mut memory = GpuMemory::new(gpu);
         memory.allocate(&table).await?;
-        let prepared = Prepared::new(gpu, &memory, &plan, step).await?;
+        let exact = Prepared::new(gpu, &memory, &plan_on(&inner), step).await?;
+        let long = Prepared::new(gpu, &memory, &plan_on(&long), step).await?;
         let mut outcomes = Vec::new();
-        for _ in 0..2 {
+        for (prepared, poison) in [(&exact, POISON), (&long, POISON), (&long, HUGE)] {
             for (whole, words) in whole.iter().zip(&case.scene.buffers) {
-                memory.write(*whole, 0, bytemuck::cast_slice(&guarded(words))).await?;
+                memory.write(*whole, 0, bytemuck::cast_slice(&poisoned(words, poison))).await?;
             }
             prepared.submit(&memory, case.scene.step).await?;
             let mut outcome: Vec<Vec<u32>> = Vec::new();
             for whole in &whole {
-                outcome.push(bytemuck::pod_collect_to_vec(&memory.read(*whole).await?));
+                let mut found: Vec<u32> = bytemuck::pod_collect_to_vec(&memory.read(*whole).await?);
+                // Guards are compared by whether they are whole.
+                found.iter_mut().filter(|word| **word == poison).for_each(|word| *word = POISON);
+                outcome.push(found);
             }
             outcomes.push(outcome);
         }
@@ -58,7 +86,10 @@ pub fn run(gpu: &Gpu, kernel: &'static Kernel, case: &Case) -> Result<Vec<Vec<u3
     });
     let mut outcomes = outcomes.map_err(|e| e.to_string())?;
     if outcomes[0] != outcomes[1] {
-        return Err("two runs differ".into());
+        return Err("two runs differ: without and with NaN behind the buffers".into());
+    }
+    if outcomes[0] != outcomes[2] {
+        return Err("two runs differ: without and with huge numbers behind the buffers".into());
     }
     Ok(outcomes.swap_remove(0))
 }
@@ -75,7 +106,7 @@ pub fn check(kernel: &Kernel, case: &Case, outcome: &[Vec<u32>]) -> Result<(), S
         let (head, rest) = found.split_at(GUARD);
         let (body, tail) = rest.split_at(before.len());
         // Buffers are rounded up to 16 bytes: what lies behind the guard was never written.
-        if head.iter().chain(&tail[..GUARD]).any(|&word| word != POISON) {
+        if head.iter().chain(&tail[..tail.len() / GUARD * GUARD]).any(|&word| word != POISON) {
             return Err(format!("`{}` was written outside its binding", binding.name));
         }
         if binding.access == Access::Read {

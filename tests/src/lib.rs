@@ -1,5 +1,6 @@
 //! Helpers that the whole-system tests share.
 
+pub mod addresses;
 pub mod browser;
 pub mod cases;
 pub mod compare;

@@ -7,7 +7,7 @@ use naga::back::{PipelineConstants, pipeline_constants, spv};
 use naga::valid::{
     Capabilities, FunctionInfo, ModuleInfo, ShaderStages, SubgroupOperationSet, ValidationFlags, Validator,
 };
-use naga::{Block, Expression, Function, Handle, Module, ShaderStage, Statement, TypeInner};
+use naga::{AddressSpace, Block, Expression, Function, Handle, Module, ShaderStage, Statement, TypeInner};
 
 /// Every kernel's variants, each with every format that it takes.
 pub fn variants() -> impl Iterator<Item = (&'static Kernel, &'static Variant, Option<Format>)> {
@@ -158,6 +158,51 @@ fn check_block(module: &Module, function: &Function, info: &FunctionInfo, block:
         }
     }
     Ok(())
+}
+
+/// Where a function loads cooperative matrices from, and stores them to.
+pub fn cooperative_pointers(function: &Function) -> Vec<Handle<Expression>> {
+    let mut pointers: Vec<_> = function
+        .expressions
+        .iter()
+        .filter_map(|(_, expression)| match expression {
+            Expression::CooperativeLoad { data, .. } => Some(data.pointer),
+            _ => None,
+        })
+        .collect();
+    add_stored(&function.body, &mut pointers);
+    pointers
+}
+
+fn add_stored(block: &Block, pointers: &mut Vec<Handle<Expression>>) {
+    for statement in block {
+        match statement {
+            Statement::CooperativeStore { data, .. } => pointers.push(data.pointer),
+            Statement::Block(inner) => add_stored(inner, pointers),
+            Statement::If { accept, reject, .. } => {
+                add_stored(accept, pointers);
+                add_stored(reject, pointers);
+            }
+            Statement::Switch { cases, .. } => cases.iter().for_each(|case| add_stored(&case.body, pointers)),
+            Statement::Loop { body, continuing, .. } => {
+                add_stored(body, pointers);
+                add_stored(continuing, pointers);
+            }
+            _ => {}
+        }
+    }
+}
+
+/// The address space of the variable that a pointer begins at, where it is a global one.
+pub fn space_of(module: &Module, function: &Function, pointer: Handle<Expression>) -> Option<AddressSpace> {
+    let mut root = pointer;
+    while let Expression::Access { base, .. } | Expression::AccessIndex { base, .. } = function.expressions[root] {
+        root = base;
+    }
+    match function.expressions[root] {
+        Expression::GlobalVariable(global) => Some(module.global_variables[global].space),
+        _ => None,
+    }
 }
 
 fn check_store(

@@ -9,6 +9,7 @@ use godwit::{
     ContextSize, Engine, EngineOptions, Error, Gpu, GpuOptions, KvFormat, MemoryUse, Model, PrefixCache, Sampling,
     Session, Spilling, Tuning,
 };
+use godwit_shaders::matmul::Method;
 use godwit_tests::model::{engine, go, gpu, session, smollm2};
 use pollster::block_on;
 
@@ -193,6 +194,33 @@ fn passes_and_splits_of_any_size_give_the_same_tokens() {
             block_on(session.prefill(&prompt, &mut go)).expect("room");
             let tokens = continued(&mut session, 16);
             assert_eq!(&tokens, expected.get_or_insert(tokens.clone()), "{kv}, {pass_tokens}, {workgroups}");
+        }
+    }
+}
+
+/// Scoring takes eight tokens of a pass at a time: the last of them may be fewer, or one, on kernels for CPUs and for GPUs.
+#[test]
+fn passes_of_any_size_give_the_same_scores() {
+    let shape: godwit::Synthetic = "tiny:q8_0,vocab=512,context=256".parse().expect("a shape");
+    let model = shape.model().expect("a model");
+    let prompt: Vec<u32> = (0..80_u32).map(|i| i * i % 509).collect();
+    for cpu in [true, false] {
+        let mut expected: Option<Vec<f32>> = None;
+        for pass_tokens in [64, 1, 2, 9, 37] {
+            // What is computed in halves differs by more than a rounding.
+            let many = (!cpu).then_some(Method::Tile);
+            let tuning = Some(Tuning { pass_tokens, workgroups: 3, steps_in_flight: 1, one: None, many });
+            let adapter = std::env::var("GODWIT_ADAPTER").ok();
+            let gpu_options = GpuOptions { adapter, tuning, cpu: Some(cpu), ..GpuOptions::default() };
+            let gpu = block_on(Gpu::open(&gpu_options)).expect("a GPU");
+            let options = EngineOptions { kv: "f32".parse().expect("a type"), ..EngineOptions::default() };
+            let engine = block_on(Engine::load(gpu, &model, &options, &mut |_| ())).expect("it loads");
+            let mut session = session(&engine);
+            let mut scores = Vec::new();
+            block_on(session.score(&prompt, &mut |_, logits| scores.extend_from_slice(logits))).expect("room");
+            assert_eq!(scores.len(), 80 * 512);
+            let expected = expected.get_or_insert_with(|| scores.clone());
+            assert!(close(&scores, expected), "passes of {pass_tokens}, cpu {cpu}");
         }
     }
 }

@@ -2,7 +2,8 @@
 //! under the adapter's limits.
 //!
 //! `GODWIT_ADAPTER` picks an adapter by name, `VK_DRIVER_FILES` a Vulkan driver. Outputs lie between guard words that must
-//! stay as they are; every dispatch runs twice from the same state and must give the same bits.
+//! stay as they are, and may be read without any effect; every dispatch runs three times from the same state and must
+//! give the same bits.
 
 use std::sync::Arc;
 

@@ -21,7 +21,33 @@ fn main() {
     };
     let mut trials: Vec<Trial> = translate::variants().map(trial).collect();
     trials.push(Trial::test("component writes", || component_writes_are_found().map_err(Failed::from)));
+    let matrices = || cooperative_matrices_stay_in_workgroup_memory().map_err(Failed::from);
+    trials.push(Trial::test("cooperative_matrices_stay_in_workgroup_memory", matrices));
     libtest_mimic::run(&arguments, trials).exit();
+}
+
+/// Cooperative matrices are loaded from and stored to workgroup memory alone, by workgroups of whole subgroups of 32: wgpu checks
+/// neither.
+fn cooperative_matrices_stay_in_workgroup_memory() -> Result<(), String> {
+    let mut found = 0;
+    for (kernel, variant, format) in translate::variants().filter(|(_, variant, _)| variant.matrices) {
+        let label = translate::label(kernel, variant, format);
+        let (module, _) = translate::module(kernel, variant, format)?;
+        let invocations: u32 = module.entry_points[0].workgroup_size.iter().product();
+        if !invocations.is_multiple_of(32) {
+            return Err(format!("{label}: a workgroup of {invocations} is no whole number of subgroups"));
+        }
+        let entries = module.entry_points.iter().map(|entry| &entry.function);
+        for function in module.functions.iter().map(|(_, function)| function).chain(entries) {
+            for pointer in translate::cooperative_pointers(function) {
+                found += 1;
+                if translate::space_of(&module, function, pointer) != Some(AddressSpace::WorkGroup) {
+                    return Err(format!("{label}: a matrix is not in workgroup memory"));
+                }
+            }
+        }
+    }
+    if found > 0 { Ok(()) } else { Err("no variant loads matrices".into()) }
 }
 
 /// What no kernel may do is found wherever it may hide.

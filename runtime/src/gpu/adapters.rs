@@ -75,10 +75,10 @@ pub struct GpuOptions {
     pub webgpu_limits: bool,
     /// Bytes of GPU memory to take at most, for those who share the GPU with something else. None: what there is.
     pub memory: Option<u64>,
-    /// Bytes of the largest storage binding to use: to try on a large device what a small one does. None: what there
-    /// is.
+    /// Bytes of the largest storage binding to use, 1 MiB or more: to try on a large device what a small one does. None: what
+    /// there is.
     pub max_binding: Option<u64>,
-    /// How work is cut up. None: what suits the adapter.
+    /// How work is cut up; checked by [`Tuning::validate`]. None: what suits the adapter.
     pub tuning: Option<Tuning>,
     /// What one submission may take on the GPU, about. None: [`SUBMIT_BUDGET`](super::SUBMIT_BUDGET).
     pub submit_budget: Option<Duration>,
@@ -90,6 +90,22 @@ pub struct GpuOptions {
     /// Whether it has an instruction for dot products of four bytes, which decides how one token is computed where nobody tunes.
     /// None: as far as the adapter says.
     pub dots: Option<bool>,
+}
+
+/// The smallest [`GpuOptions::max_binding`].
+const LEAST_BINDING: u64 = 1 << 20;
+
+impl GpuOptions {
+    /// Checks what an application or a person may have got wrong.
+    pub(super) fn validate(&self) -> Result<(), GpuError> {
+        if let Some(tuning) = self.tuning {
+            tuning.validate()?;
+        }
+        match self.max_binding {
+            Some(value) if value < LEAST_BINDING => Err(GpuError::MaxBinding { value, least: LEAST_BINDING }),
+            _ => Ok(()),
+        }
+    }
 }
 
 /// An adapter, as people see it.

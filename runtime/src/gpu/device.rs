@@ -84,8 +84,10 @@ impl Gpu {
     /// opened, or that computes nothing right, is passed over.
     ///
     /// # Errors
-    /// There is no such adapter, or it refuses, or it is below the WebGPU defaults. Of several, the first one's error.
+    /// An option has a value that nothing works with; there is no such adapter, or it refuses, or it is below the WebGPU
+    /// defaults. Of several, the first one's error.
     pub async fn open(options: &GpuOptions) -> Result<Self, GpuError> {
+        options.validate()?;
         Self::open_first(options, adapters::candidates(options).await?, Vec::new()).await
     }
 
@@ -171,9 +173,13 @@ impl Gpu {
         let features =
             if options.webgpu_limits { wgpu::Features::empty() } else { adapter.features().intersection(wanted) };
         let experimental_features = match matrices {
-            // SAFETY: the only experimental feature asked for is that of cooperative matrices. Kernels load and store them
-            // inside their own workgroup arrays, by subgroups that are whole; their cases test them. Prefill is several
-            // times as fast for it (docs/notes/2026-11-27-h100-prefill.md).
+            // SAFETY: the only experimental feature asked for is that of cooperative matrices. What wgpu does not check of
+            // them: that loads and stores are inside their array, and that all invocations of a subgroup reach them
+            // together. Kernels load and store them in their own workgroup arrays only (`cooperative_matrices_stay_in_workgroup_memory`
+            // in the test `shaders`), at places that constants and the subgroup's number decide; behind no branch but those that
+            // the whole workgroup takes, with subgroups of 32 (`has_subgroups32`), of which workgroups are whole multiples
+            // (the same test). The kernels' cases run on GPUs that have them. Prefill is several times as fast for it
+            // (docs/notes/2026-11-27-h100-prefill.md).
             true => unsafe { wgpu::ExperimentalFeatures::enabled() },
             false => wgpu::ExperimentalFeatures::disabled(),
         };
@@ -394,6 +400,8 @@ fn limits(adapter: &AdapterSummary, has: &wgpu::Limits, webgpu: bool) -> Result<
 
 #[cfg(test)]
 mod tests {
+    use godwit_shaders::caps::Tuning;
+
     use super::*;
 
     /// Two adapters, the first of which finds the largest of some numbers, and compiles no matrix product.
@@ -439,6 +447,24 @@ mod tests {
             let lost = GpuError::Lost { fault: "gone".into() };
             assert_eq!(first.open_next(&options, lost.clone()).await.err(), Some(lost));
         });
+    }
+
+    #[test]
+    fn options_out_of_range_are_refused_before_an_adapter_is_looked_for() {
+        for (tuning, field) in [
+            (Tuning { pass_tokens: 0, ..GPU }, "pass_tokens"),
+            (Tuning { pass_tokens: u32::MAX, ..GPU }, "pass_tokens"),
+            (Tuning { workgroups: 0, ..GPU }, "workgroups"),
+            (Tuning { steps_in_flight: 0, ..GPU }, "steps_in_flight"),
+            (Tuning { one: Some(Method::Tile), ..GPU }, "one"),
+        ] {
+            let options = GpuOptions { tuning: Some(tuning), adapter: Some("none".into()), ..Default::default() };
+            let error = pollster::block_on(Gpu::open(&options)).err();
+            assert!(matches!(&error, Some(GpuError::Tuning(bad)) if bad.field == field), "{error:?}");
+        }
+        let options = GpuOptions { max_binding: Some(0), ..Default::default() };
+        let error = pollster::block_on(Gpu::open(&options)).err();
+        assert_eq!(error, Some(GpuError::MaxBinding { value: 0, least: 1 << 20 }));
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! What can go wrong with a device.
 
+use godwit_shaders::caps::BadTuning;
 use thiserror::Error;
 
 /// A GPU that can't be opened, or that failed.
@@ -40,6 +41,17 @@ pub enum GpuError {
         has: u64,
         /// What is needed.
         needs: u64,
+    },
+    /// A tuning of the caller's that makes no sense.
+    #[error(transparent)]
+    Tuning(#[from] BadTuning),
+    /// Bindings that are to be smaller than anything works with.
+    #[error("bindings of {value} bytes at most are asked for (max_binding), but {least} is the least that works")]
+    MaxBinding {
+        /// What was asked for.
+        value: u64,
+        /// The least.
+        least: u64,
     },
     /// Memory ran out.
     #[error(

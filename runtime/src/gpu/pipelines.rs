@@ -76,10 +76,20 @@ impl Gpu {
             wgpu::ShaderModuleDescriptor { label: Some(&label), source: wgpu::ShaderSource::Wgsl(source.into()) };
         let module = match self.inner.caps.cpu {
             true => device.create_shader_module(descriptor),
-            // SAFETY: kernels are ours, none comes from a model or a user. Their cases run between guard words on drivers with
-            // checks and without; plans keep parameters within their buffers, and ids of tokens are only used by `embed`, which skips
-            // those that are no row: `argmax` and `sample` write `NO_TOKEN` where nothing can be chosen. Loops end by counters that only their heads change. It makes prefill a tenth faster on an H100
-            // (docs/notes/2026-11-27-h100-decode.md), and nothing on CPUs.
+            // SAFETY: without checks, every address must be inside its binding, and every loop must end. Kernels are
+            // ours: none comes from a model or a person.
+            // - Addresses: a dispatch touches no more than its kernel's `extents` (test `extents` records the addresses
+            //   of every case), and those are inside the bindings of every plan, for every step that a session submits
+            //   (`no_address_of_any_plan_leaves_its_binding`). The step's position and count are the host's: a pass is
+            //   no longer than its plan, and ends inside the last segment (`Session::submit` asserts it, which the
+            //   random operations of `session_tests.rs` try).
+            // - Nothing from a buffer is an address, but token ids: the host's are checked (`Session::check`), those
+            //   that `argmax` and `sample` choose are below the vocabulary or `NO_TOKEN`, and `embed` skips every id
+            //   that is no row of its shard, and `adjust` those beyond the vocabulary (their cases in `kernels` and `extents`
+            //   have such ids; `not_finite` has logits that nothing can be chosen from).
+            //   There are no page tables: segments and rings are found by parameters and the position alone.
+            // - Loops end by counters and parameters that only their heads change, and are as long as parameters say.
+            // It makes prefill a tenth faster on an H100 (docs/notes/2026-11-27-h100-decode.md), and nothing on CPUs.
             false => unsafe { device.create_shader_module_trusted(descriptor, UNCHECKED) },
         };
         let layout = device.create_bind_group_layout(&wgpu::BindGroupLayoutDescriptor {

@@ -1,14 +1,24 @@
-//! Checks that no kernel of a plan can form an address that its bindings don't have: Llama-3-8B, 1,048,576 tokens.
+//! Checks that no kernel of any plan can form an address that its bindings don't have.
+//!
+//! Kernels run unchecked on GPUs. What a dispatch may read or write, used or not, its kernel declares ([`Kernel::extents`]; the
+//! test `extents` measures that on every case). Here it is held against the bindings of every plan that a session records: for
+//! all shapes of heads, types of KV caches, variants and tunings, and for Llama-3-8B at 1,048,576 tokens.
+//!
+//! [`Kernel::extents`]: godwit_shaders::Kernel::extents
 
-use godwit_shaders::caps::{BINDING_ALIGNMENT, WEBGPU};
-use godwit_shaders::matmul::Put;
+use godwit_shaders::caps::{BINDING_ALIGNMENT, Tuning, WEBGPU};
+use godwit_shaders::matmul::Method;
 use godwit_shaders::rms_norm::Norm;
 use godwit_shaders::rope_append::{Rope, RopeTables};
-use godwit_shaders::{Buffers, Caps, Dispatch, Format, KvFormat, KvType, Matrix, Shard};
+use godwit_shaders::rope_attend::SHALLOW;
+use godwit_shaders::swiglu::GateBiases;
+use godwit_shaders::{Buffers, Caps, Dispatch, Format, KvFormat, KvType, Matrix, Shard, Step};
 
 use super::llama::{Biases, Layer};
-use super::{Config, Kv, Llama, Pass, Scratch};
+use super::{Config, Kv, Llama, Pass, SCORED, Scratch, pass_tokens};
 use crate::memory::{MemoryUse, heads};
+use crate::observe::inputs;
+use crate::record::{Recorder, Work};
 use crate::synthetic::Synthetic;
 
 const WINDOW: u32 = 1 << 20;
@@ -16,13 +26,25 @@ const WINDOW: u32 = 1 << 20;
 /// Bindings of almost 2^32 bytes, buffers far beyond.
 const LARGE: Caps = Caps { max_binding: (1 << 32) - BINDING_ALIGNMENT, max_buffer: 1 << 40, ..WEBGPU };
 
+/// What varies between models of the same shape.
+#[derive(Clone, Copy, Debug)]
+struct Kind {
+    format: Format,
+    kv: KvFormat,
+    /// Biases everywhere: then the gate and the up projection are two matrices.
+    has_biases: bool,
+    /// The gate and the up projection are two matrices without biases.
+    is_gated: bool,
+}
+
 /// A model's weights as the loader declares them.
-fn declared(table: &mut Buffers, config: &Config, kv: KvFormat, caps: &Caps) -> Llama {
+fn declared(table: &mut Buffers, config: &Config, kind: Kind, caps: &Caps) -> Llama {
     let Config { width, ffn, vocab, eps, .. } = *config;
     let shape = heads(config);
     let (queries, keys) = (shape.heads * shape.head_dim, shape.kv_heads * shape.head_dim);
-    let format = Format::Q4_K;
     let matrix = |table: &mut Buffers, rows: u32, width: u32| {
+        // Rows are whole blocks.
+        let format = if width.is_multiple_of(kind.format.block_len() as u32) { kind.format } else { Format::Q4_1 };
         let shard = |(first, rows): (u32, u32)| {
             let bytes = u64::from(rows.div_ceil(32)) * Matrix::tile_bytes(format, width);
             Shard { format, buffer: table.declare("shard", bytes), first, rows }
@@ -31,104 +53,224 @@ fn declared(table: &mut Buffers, config: &Config, kv: KvFormat, caps: &Caps) -> 
         let shards = Matrix::shard_rows(format, rows, width, most).into_iter().map(shard).collect();
         Matrix { rows, width, shards }
     };
-    let norm = |table: &mut Buffers| Norm { weight: table.declare("norm", 4 * u64::from(width)), width, eps };
-    let layer = |_| Layer {
-        attn_norm: norm(table),
-        qkv: matrix(table, queries + 2 * keys, width),
-        o: matrix(table, width, queries),
-        ffn_norm: norm(table),
-        gate: matrix(table, 2 * ffn, width),
-        up: None,
-        down: matrix(table, width, ffn),
-        biases: Biases::default(),
+    let floats = |table: &mut Buffers, len: u32| table.declare("floats", 4 * u64::from(len));
+    let norm = |table: &mut Buffers| Norm { weight: floats(table, width), width, eps };
+    let biases = |table: &mut Buffers| Biases {
+        qkv: Some(floats(table, queries + 2 * keys)),
+        o: Some(floats(table, width)),
+        gate_and_up: Some(GateBiases { gate: floats(table, ffn), up: floats(table, ffn) }),
+        down: Some(floats(table, width)),
+    };
+    let layer = |_| {
+        let is_apart = kind.has_biases || kind.is_gated;
+        Layer {
+            attn_norm: norm(table),
+            qkv: matrix(table, queries + 2 * keys, width),
+            o: matrix(table, width, queries),
+            ffn_norm: norm(table),
+            gate: matrix(table, if is_apart { ffn } else { 2 * ffn }, width),
+            up: is_apart.then(|| matrix(table, ffn, width)),
+            down: matrix(table, width, ffn),
+            biases: if kind.has_biases { biases(table) } else { Biases::default() },
+        }
     };
     let layers = (0..config.layers).map(layer).collect();
     let [embed, head] = [(); 2].map(|()| matrix(table, vocab, width));
     let norm = norm(table);
-    let tables = table.declare("rope", RopeTables::bytes(config.rotary_dim, WINDOW));
-    Llama { heads: shape, kv, embed, layers, norm, head, rope: Rope { tables, rotary_dim: config.rotary_dim } }
+    let tables = table.declare("rope", RopeTables::bytes(config.rotary_dim, config.context));
+    let rope = Rope { tables, rotary_dim: config.rotary_dim };
+    Llama { heads: shape, kv: kind.kv, embed, layers, norm, head, rope }
 }
 
-/// A parameter of a dispatch.
-fn parameter(dispatch: &Dispatch, wanted: &str) -> u64 {
-    let (_, at) = dispatch.kernel.params.iter().find(|(name, _)| *name == wanted).expect(wanted);
-    u32::from_le_bytes(dispatch.params[*at..at + 4].try_into().expect("four bytes")).into()
-}
-
-/// The words after the last that a kernel can name in each of its buffers, by its own formula, in u64; for those that grow.
-fn words_named(dispatch: &Dispatch, capacity: u64) -> Vec<(usize, u64)> {
-    let of = |name| parameter(dispatch, name);
-    match dispatch.kernel.name {
-        "attend" => {
-            let slots = of("len") * of("kv_heads");
-            let rows = of("splits") * of("heads") * capacity;
-            vec![(1, slots * of("k_words")), (2, slots * of("v_words")), (3, rows * (of("head_dim") + 2))]
+/// All plans of a session, with the steps that reach farthest.
+fn works(kv: &Kv, chunk: u32, context: u32) -> Vec<(Work, Vec<Step>)> {
+    let mut works = Vec::new();
+    let segments = kv.segments_to(context);
+    for segments in [1, segments] {
+        let end = kv.end_of(segments - 1).min(context);
+        let steps = |most: u32| {
+            let counts = [1, most.div_ceil(2), most].map(|count| count.min(end));
+            counts.into_iter().flat_map(|count| [Step::new(0, count), Step::new(end - count, count)]).collect()
+        };
+        for outputs in [false, true] {
+            // One token of a prefill is a pass for one; scoring and calibration ask for what comes out.
+            let pass = |capacity| Pass { capacity, segments, shallow: false, outputs };
+            works.push((Work::Transformer(pass(1)), steps(1)));
+            works.push((Work::Transformer(pass(chunk)), steps(chunk)));
+            works.push((Work::Observed(pass(1)), steps(1)));
+            works.push((Work::Observed(pass(chunk)), steps(chunk)));
         }
-        "rope_attend" => {
-            let (slots, heads, dim) = (of("len") * of("kv_heads"), of("heads"), of("head_dim"));
-            let rows = 1024 + u64::from(WINDOW / 1024);
-            vec![
-                (0, rows * of("rotary_dim")),
-                (1, (heads + 2 * of("kv_heads")) * dim),
-                (2, slots * of("k_words")),
-                (3, slots * of("v_words")),
-                (4, of("splits") * heads * (dim + 2)),
-                (5, heads * dim),
-            ]
-        }
-        "attend_recent" => vec![(1, of("ring") * of("kv_heads") * of("head_dim"))],
-        "rope_append" => {
-            let slots = of("len") * of("kv_heads");
-            // Rows of the tables: 1024 fine ones, and one for each 1024 positions.
-            let rows = 1024 + u64::from(WINDOW / 1024);
-            let floats = capacity * (of("heads") + 2 * of("kv_heads")) * of("head_dim");
-            vec![(0, rows * of("rotary_dim")), (1, floats), (2, slots * of("k_words")), (3, slots * of("v_words"))]
-        }
-        "matmul" => {
-            let words = of("rows").div_ceil(32) * of("row_words") * 32;
-            let rows = if of("put") == Put::Pairs as u64 { of("rows") / 2 } else { of("rows") };
-            let floats = (capacity - 1) * of("y_width") + of("first") + rows;
-            let width = of("groups") * 32;
-            vec![(0, words), (1, words), (2, capacity * width), (3, width), (4, floats)]
-        }
-        _ => Vec::new(),
+        let pass = Pass { capacity: 1, segments, shallow: false, outputs: true };
+        works.push((Work::Decode(pass), steps(1)));
+        let last = end.min(SHALLOW) - 1;
+        works.push((Work::Decode(Pass { shallow: true, ..pass }), vec![Step::new(0, 1), Step::new(last, 1)]));
     }
+    let of_a_pass = || vec![Step::new(0, 1), Step::new(0, chunk)];
+    works.push((Work::Logits, of_a_pass()));
+    works.push((Work::Outputs, of_a_pass()));
+    let firsts: Vec<u32> = (0..chunk).step_by(SCORED as usize).collect();
+    for first in [firsts[0], firsts[firsts.len() / 2], firsts[firsts.len() - 1]] {
+        works.push((Work::Scores { first }, of_a_pass()));
+    }
+    for greedy in [false, true] {
+        for adjusted in [false, true] {
+            works.push((Work::Choose { greedy, adjusted }, vec![Step::default()]));
+        }
+    }
+    works
+}
+
+fn check_dispatch(table: &Buffers, caps: &Caps, dispatch: &Dispatch, steps: &[Step], what: &str) {
+    let what = || format!("{} of {what}", dispatch.label());
+    assert!(dispatch.variant.runs_on(caps), "{}", what());
+    for buffer in &dispatch.buffers {
+        let (_, bytes) = table.get(buffer.id).expect("it is declared");
+        assert!(buffer.offset + buffer.bytes <= bytes && bytes <= caps.max_buffer, "{}", what());
+        assert!(buffer.offset.is_multiple_of(BINDING_ALIGNMENT), "{}", what());
+        assert!(buffer.bytes <= caps.max_binding && buffer.bytes < 1 << 32, "{}", what());
+    }
+    assert!(dispatch.workgroups.iter().all(|&n| n > 0 && n <= caps.max_workgroups), "{}", what());
+    for &step in steps {
+        let extents = (dispatch.kernel.extents)(dispatch, step);
+        assert_eq!(extents.len(), dispatch.buffers.len(), "{}", what());
+        for ((words, buffer), binding) in extents.iter().zip(&dispatch.buffers).zip(dispatch.kernel.bindings) {
+            let has = buffer.bytes / 4;
+            let name = binding.name;
+            assert!(*words <= has, "{}, {step:?}: {words} words of `{name}`, which has {has}", what());
+        }
+    }
+}
+
+/// Checks all plans of a model on a device, with these segments of a KV cache. Returns how many dispatches they are.
+fn check_plans(config: &Config, kind: Kind, caps: &Caps, lay_out: impl Fn(&mut Kv, &mut Buffers)) -> usize {
+    let mut table = Buffers::default();
+    let llama = declared(&mut table, config, kind, caps);
+    let chunk = pass_tokens(config, heads(config), kind.kv, caps, kind.has_biases);
+    let scratch = Scratch::declare(&mut table, config, heads(config), kind.kv, caps, chunk, kind.has_biases);
+    let mut kv = Kv::new(heads(config), kind.kv, config.layers, config.context, None, caps);
+    while kv.capacity() < config.context {
+        kv.grow(&mut table, None);
+    }
+    lay_out(&mut kv, &mut table);
+    let (observed, bytes) = inputs(&llama, table.len() as u32);
+    table.declare("input squares", bytes);
+    let recorder = Recorder { llama: &llama, caps, kv: &kv, scratch: &scratch, observed: &observed, chunk };
+    let mut dispatches = 0;
+    for (work, steps) in works(&kv, chunk, config.context) {
+        let plan = recorder.record(work);
+        let what = format!("{work:?}: {kind:?}, {:?}, {:?}", heads(config), caps.tuning);
+        for dispatch in &plan.dispatches {
+            check_dispatch(&table, caps, dispatch, &steps, &what);
+        }
+        for upload in &plan.uploads {
+            assert!(upload.to.iter().all(|to| to.offset + to.bytes <= table.get(to.id).expect("declared").1), "{what}");
+        }
+        dispatches += plan.dispatches.len();
+    }
+    dispatches
+}
+
+fn config(shape: &str) -> Config {
+    shape.parse::<Synthetic>().expect("a shape").model().expect("a model").config().clone()
+}
+
+/// The kinds of devices: whatever makes another variant run.
+fn devices() -> Vec<Caps> {
+    let subgroups = Caps { subgroups: true, subgroups32: true, ..WEBGPU };
+    let cpu = Caps { cpu: true, ..WEBGPU };
+    vec![
+        WEBGPU,
+        LARGE,
+        Caps { max_binding: 1 << 20, ..WEBGPU },
+        Caps { max_workgroups: 65_535, dots: true, ..subgroups },
+        Caps { halves: true, ..WEBGPU },
+        Caps { halves: true, matrices: true, ..subgroups },
+        cpu,
+        Caps { spread: true, subgroups: true, ..cpu },
+    ]
+}
+
+/// One of the methods that suit a device, in turn.
+fn suiting(caps: &Caps, capacity: u32, turn: usize) -> Option<Method> {
+    let methods: Vec<Method> = Method::ALL.into_iter().filter(|method| method.suits(caps, capacity)).collect();
+    methods.get(turn % methods.len()).copied()
 }
 
 #[test]
 fn no_address_of_a_million_tokens_leaves_its_binding() {
     let model = "llama3-8b:q4_k".parse::<Synthetic>().expect("a shape").model().expect("a model");
-    let config = model.config();
+    let config = Config { context: WINDOW, ..model.config().clone() };
     for caps in [WEBGPU, LARGE] {
-        for kind in KvType::ALL {
-            let format = KvFormat { k: kind, v: kind, hadamard: true };
-            let mut table = Buffers::default();
-            let llama = declared(&mut table, config, format, &caps);
-            let chunk = caps.tuning.pass_tokens;
-            let scratch = Scratch::declare(&mut table, config, heads(config), format, &caps, chunk, false);
-            let mut kv = Kv::new(heads(config), format, config.layers, WINDOW, None, &caps);
-            while kv.capacity() < WINDOW {
-                kv.grow(&mut table, None);
-            }
-            // What is added up passes 2^32 by far, and is added up in u64.
-            assert!(table.bytes() > 8 << 32);
-            assert_eq!(table.bytes(), MemoryUse::estimate(&model, WINDOW, format, &caps).total(), "{kind}");
-            for (capacity, segments) in [(1, 1), (1, usize::MAX), (chunk, usize::MAX)] {
-                let pass = Pass { capacity, segments, shallow: false, outputs: true };
-                for dispatch in llama.transformer(&caps, &kv, &scratch, pass).dispatches {
-                    let what = format!("{} of {capacity} tokens, {kind}", dispatch.kernel.name);
-                    for buffer in &dispatch.buffers {
-                        let (_, bytes) = table.get(buffer.id).expect("it is declared");
-                        assert!(buffer.offset + buffer.bytes <= bytes && bytes <= caps.max_buffer, "{what}");
-                        assert!(buffer.offset.is_multiple_of(BINDING_ALIGNMENT), "{what}");
-                        assert!(buffer.bytes <= caps.max_binding && buffer.bytes < 1 << 32, "{what}");
-                    }
-                    for (binding, words) in words_named(&dispatch, capacity.into()) {
-                        assert!(4 * words <= dispatch.buffers[binding].bytes, "{what}: {words} words of {binding}");
-                    }
-                    assert!(dispatch.workgroups.iter().all(|&n| n <= caps.max_workgroups), "{what}");
+        for kv in KvType::ALL {
+            let kv = KvFormat { k: kv, v: kv, hadamard: true };
+            let kind = Kind { format: Format::Q4_K, kv, has_biases: false, is_gated: false };
+            check_plans(&config, kind, &caps, |_, table| {
+                // What is added up passes 2^32 by far, and is added up in u64.
+                assert!(table.bytes() > 8 << 32);
+                assert_eq!(table.bytes(), MemoryUse::estimate(&model, WINDOW, kv, &caps).total(), "{kv}");
+            });
+        }
+    }
+}
+
+#[test]
+fn no_address_of_any_plan_leaves_its_binding() {
+    let small = config("llama3-8b:q4_k");
+    // Heads of all lengths, alone and in groups of up to eight; widths that are whole blocks of no format but the smallest,
+    // vocabularies and networks that end within a tile.
+    let shapes = super::config::HEAD_DIMS.into_iter().enumerate().map(|(i, head_dim)| {
+        let (kv_heads, ratio) = ([1, 2, 3][i % 3], [1, 4, 8, 3][i % 4]);
+        let heads = kv_heads * ratio;
+        let [width, ffn] = if i % 2 == 0 { [256, 512] } else { [96, 160] };
+        let rotary_dim = if i % 3 == 0 { head_dim / 2 } else { head_dim };
+        Config {
+            layers: 2,
+            width,
+            heads,
+            kv_heads,
+            head_dim,
+            rotary_dim,
+            ffn,
+            vocab: 1001,
+            context: 5000,
+            ..small.clone()
+        }
+    });
+    let numbers = [1, 2, 3, 7, 8, 9, 37, 63, 64, 100, 512, 4096];
+    let workgroups = [1, 3, 128, 4096, 7];
+    let formats = Format::ALL.into_iter().cycle();
+    let mut all = 0;
+    for config in shapes {
+        for device in devices() {
+            let pairs = KvType::ALL.into_iter().flat_map(|k| KvType::ALL.map(|v| (k, v)));
+            for (i, ((k, v), format)) in pairs.zip(formats.clone()).enumerate() {
+                let kv = KvFormat { k, v, hadamard: i % 4 != 3 };
+                let kind = Kind { format, kv, has_biases: i % 3 == 1, is_gated: i % 3 == 2 };
+                for turn in 0..3 {
+                    let at = 3 * i + turn + all;
+                    let tuning = Tuning {
+                        pass_tokens: numbers[at % numbers.len()],
+                        workgroups: workgroups[at % workgroups.len()],
+                        one: if turn == 0 { None } else { suiting(&device, 1, at) },
+                        many: if turn == 0 { None } else { suiting(&device, 2, at) },
+                        ..device.tuning
+                    };
+                    assert_eq!(tuning.validate(), Ok(()));
+                    let caps = Caps { tuning, ..device };
+                    all += check_plans(&config, kind, &caps, |kv, table| match turn {
+                        0 => {}
+                        // Segments that lie in one buffer, behind each other.
+                        1 => drop(kv.divide(0, 64)),
+                        // A segment on the host.
+                        _ => {
+                            kv.divide(0, 64);
+                            kv.window = Some(kv.declare_window(table, 64));
+                            (0..kv.layers()).for_each(|layer| kv.moved(0, layer, 0));
+                        }
+                    });
                 }
             }
         }
     }
+    assert!(all > 100_000, "{all} dispatches");
 }

@@ -44,13 +44,14 @@ impl Kv {
         let bytes = format.bytes(heads).into_iter().fold(1, u64::max);
         let most = (caps.max_binding.min(caps.max_buffer) / 2).min(MOST_BYTES) / bytes / 64 * 64;
         let roomy = !caps.cpu && caps.max_binding > WEBGPU.max_binding;
-        let most = u32::try_from(most).unwrap_or(1 << 30);
+        // Where not even 64 positions fit, the buffers for them are refused; a segment of none would never end a growth.
+        let most = u32::try_from(most).unwrap_or(1 << 30).max(64);
         Self {
             heads,
             format,
             layers,
             context,
-            fixed: fixed.map(|len| len.next_multiple_of(64)),
+            fixed: fixed.map(|len| len.clamp(1, 1 << 30).next_multiple_of(64)),
             first: if roomy { FIRST_SEGMENT_GPU } else { FIRST_SEGMENT },
             most,
             segments: Vec::new(),

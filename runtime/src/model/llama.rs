@@ -5,7 +5,7 @@ use godwit_shaders::attend::{attend, state_bytes};
 use godwit_shaders::attend_merge::attend_merge;
 use godwit_shaders::attend_recent::attend_recent;
 use godwit_shaders::embed::embed;
-use godwit_shaders::matmul::{Put, Tokens, matmul, normed_matmul};
+use godwit_shaders::matmul::{BAND, Put, Tokens, matmul, normed_matmul};
 use godwit_shaders::rms_norm::{Norm, rms_norm, rms_norm_last};
 use godwit_shaders::rope_append::{Rope, rope_append};
 use godwit_shaders::rope_attend::{self, rope_attend};
@@ -91,17 +91,22 @@ impl Scratch {
     ) -> Self {
         let queries = heads.heads * heads.head_dim;
         let keys = heads.kv_heads * heads.head_dim;
-        let states = state_bytes(caps, heads, 1).max(state_bytes(caps, heads, capacity));
+        // Calibration runs one token by a plan for two, which has splits of its own.
+        let states = [1, 2, capacity].map(|tokens| state_bytes(caps, heads, tokens)).into_iter().fold(0, u64::max);
+        // What matmul reads has whole bands of rows, counted from the first token's: see `BAND`. Scoring begins at any
+        // multiple of SCORED.
+        let bands = capacity.next_multiple_of(BAND);
+        let scored = (capacity - 1) / SCORED * SCORED + SCORED.next_multiple_of(BAND);
         let mut floats =
             |name: &str, width: u32, rows: u32| table.declare(name, 4 * u64::from(width) * u64::from(rows));
         Self {
             step: floats("step", 4, 1),
             tokens: floats("tokens", 1, capacity),
-            x: floats("x", config.width, capacity),
-            h: floats("h", config.width, capacity),
+            x: floats("x", config.width, bands),
+            h: floats("h", config.width, bands.max(scored)),
             qkv: floats("qkv", queries + 2 * keys, capacity),
-            attended: floats("attended", queries, capacity),
-            gate: floats("gate", config.ffn, capacity),
+            attended: floats("attended", queries, bands),
+            gate: floats("gate", config.ffn, bands),
             up: has_gate_biases.then(|| floats("up", config.ffn, capacity)),
             logits: floats("logits", config.vocab, 1),
             scores: floats("scores", config.vocab, SCORED),
@@ -112,6 +117,18 @@ impl Scratch {
             recent: recent(table, config.layers, heads, kv, capacity),
         }
     }
+}
+
+/// Tokens of a pass on this device: as many as it is tuned to, or fewer where a buffer for so many does not fit a binding.
+pub(crate) fn pass_tokens(config: &Config, heads: Heads, kv: KvFormat, caps: &Caps, has_gate_biases: bool) -> u32 {
+    let most = caps.max_binding.min(caps.max_buffer);
+    let fits = |tokens: u32| {
+        let s = Scratch::declare(&mut Buffers::default(), config, heads, kv, caps, tokens, has_gate_biases);
+        let grow_with_tokens = [s.x, s.h, s.qkv, s.attended, s.gate, s.states];
+        grow_with_tokens.iter().chain(s.recent.first().map(|recent| &recent.buffer)).all(|buffer| buffer.bytes <= most)
+    };
+    let halves = std::iter::successors(Some(caps.tuning.pass_tokens), |tokens| Some(tokens / 2));
+    halves.take_while(|&tokens| tokens > 1).find(|&tokens| fits(tokens)).unwrap_or(1)
 }
 
 /// Declares the rings of all layers; a cache that keeps none shares one that nothing is written to.

@@ -30,6 +30,7 @@ pub static ADD_BIAS: Kernel = Kernel {
     overrides: &[],
     variants: &[Variant::base("base", &[])],
     work,
+    extents,
     reference: reference::add_bias,
     cases: cases::cases,
 };
@@ -56,4 +57,9 @@ fn work(d: &Dispatch, step: Step) -> Work {
     let p: Params = d.params();
     let floats = u64::from(p.width) * u64::from(step.count);
     Work { shape: [p.width, step.count, 0], bytes: 4 * (2 * floats + u64::from(p.width)), flops: floats }
+}
+
+fn extents(d: &Dispatch, step: Step) -> Vec<u64> {
+    let width = u64::from(d.params::<Params>().width);
+    vec![width, u64::from(step.count.min(d.workgroups[1])) * width]
 }

@@ -3,7 +3,7 @@
 mod cases;
 mod reference;
 
-use crate::kernel::{Kernel, Step, Variant, Work, read, write};
+use crate::kernel::{Kernel, Step, Variant, Work, read, words_of, write};
 use crate::params;
 use crate::plan::{BufferRef, Dispatch, Plan};
 use crate::sample::Choice;
@@ -48,6 +48,7 @@ pub static ADJUST: Kernel = Kernel {
     overrides: &[],
     variants: &[Variant::base("base", &[])],
     work,
+    extents,
     reference: reference::adjust,
     cases: cases::cases,
 };
@@ -69,4 +70,10 @@ pub fn adjust(plan: &mut Plan, choice: BufferRef, adjustments: BufferRef, logits
 /// How many logits change is not known here: only the reading of that number counts.
 fn work(d: &Dispatch, _: Step) -> Work {
     Work { shape: [d.params::<Params>().vocab, 0, 0], bytes: size_of::<Choice>() as u64, flops: 0 }
+}
+
+/// How many adjustments there are is not known here: as many as invocations.
+fn extents(d: &Dispatch, _: Step) -> Vec<u64> {
+    let vocab = u64::from(d.params::<Params>().vocab);
+    vec![words_of::<Choice>(), vocab * words_of::<Adjustment>(), vocab]
 }

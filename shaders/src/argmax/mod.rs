@@ -30,6 +30,7 @@ pub static ARGMAX: Kernel = Kernel {
     overrides: &[],
     variants: &[Variant::base("base", &[])],
     work,
+    extents,
     reference: reference::argmax,
     cases: cases::cases,
 };
@@ -51,4 +52,9 @@ pub fn argmax(plan: &mut Plan, logits: BufferRef, token: BufferRef, vocab: u32) 
 fn work(d: &Dispatch, _: Step) -> Work {
     let vocab = d.params::<Params>().vocab;
     Work { shape: [vocab, 0, 0], bytes: 4 * u64::from(vocab), flops: 0 }
+}
+
+/// Logits are loaded four at a time; a token's id is a word.
+fn extents(d: &Dispatch, _: Step) -> Vec<u64> {
+    vec![u64::from(d.params::<Params>().vocab).next_multiple_of(4), 1]
 }

@@ -80,6 +80,7 @@ pub static ATTEND: Kernel = Kernel {
         Variant::matrices32("matrix", &["MATRIX"]),
     ],
     work,
+    extents,
     reference: reference::attend,
     cases: cases::cases,
 };
@@ -88,7 +89,11 @@ pub static ATTEND: Kernel = Kernel {
 pub fn splits(caps: &Caps, heads: Heads, capacity: u32) -> u32 {
     let rows = capacity * (heads.heads / heads.kv_heads);
     let tiles = rows.div_ceil(ROWS[variant(caps, rows, capacity)]);
-    caps.tuning.workgroups.div_ceil(tiles * heads.kv_heads)
+    let wanted = caps.tuning.workgroups.div_ceil(tiles * heads.kv_heads);
+    // Their states fit a binding.
+    let bytes_of_one = 4 * u64::from(capacity) * u64::from(heads.heads) * u64::from(heads.head_dim + 2);
+    let most = (caps.max_binding / bytes_of_one).max(1);
+    wanted.min(u32::try_from(most).unwrap_or(u32::MAX))
 }
 
 /// The splits that write their states: `splits_in_use` of the WGSL.
@@ -199,4 +204,19 @@ fn work(d: &Dispatch, step: Step) -> Work {
         bytes: 4 * (cached + 2 * floats),
         flops: 4 * (0..step.count).map(seen).sum::<u64>() * u64::from(p.heads * p.head_dim),
     }
+}
+
+fn extents(d: &Dispatch, step: Step) -> Vec<u64> {
+    let p: Params = d.params();
+    let tokens = if d.variant.defines.contains(&"DECODE") { 1 } else { u64::from(step.count) };
+    let floats = u64::from(p.heads) * u64::from(p.head_dim);
+    let slots = u64::from(p.len) * u64::from(p.kv_heads);
+    let states = u64::from(p.splits) * tokens * u64::from(p.heads) * u64::from(p.head_dim + 2);
+    vec![
+        tokens.saturating_sub(1) * u64::from(p.q_width) + floats,
+        slots * u64::from(p.k_words),
+        slots * u64::from(p.v_words),
+        if p.finish == 1 && p.fresh == 1 { 0 } else { states },
+        if p.finish == 1 { tokens * floats } else { 0 },
+    ]
 }

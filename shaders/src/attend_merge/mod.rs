@@ -41,6 +41,7 @@ pub static ATTEND_MERGE: Kernel = Kernel {
     overrides: &["PARTS"],
     variants: &[Variant::base("base", &[])],
     work,
+    extents,
     reference: reference::attend_merge,
     cases: cases::cases,
 };
@@ -86,4 +87,11 @@ fn work(d: &Dispatch, step: Step) -> Work {
         bytes: 4 * (states + rows * u64::from(p.head_dim)),
         flops: 4 * states,
     }
+}
+
+fn extents(d: &Dispatch, step: Step) -> Vec<u64> {
+    let p: Params = d.params();
+    let states = u64::from(p.splits) * u64::from(step.count) * u64::from(p.heads) * u64::from(p.head_dim + 2);
+    let tokens = step.count.min(d.workgroups[1]);
+    vec![states, u64::from(tokens) * u64::from(p.heads) * u64::from(p.head_dim)]
 }

@@ -39,6 +39,7 @@ pub static ATTEND_RECENT: Kernel = Kernel {
     overrides: &[],
     variants: &[Variant::base("base", &[])],
     work,
+    extents,
     reference: reference::attend_recent,
     cases: cases::cases,
 };
@@ -76,4 +77,15 @@ fn work(d: &Dispatch, step: Step) -> Work {
         bytes: 4 * tokens * (seen * u64::from(p.kv_heads * p.head_dim) + 3 * u64::from(p.heads * p.head_dim)),
         flops: 4 * tokens * seen * u64::from(p.heads * p.head_dim),
     }
+}
+
+fn extents(d: &Dispatch, step: Step) -> Vec<u64> {
+    let p: Params = d.params();
+    let tokens = u64::from(step.count.min(d.workgroups[0]));
+    let floats = u64::from(p.heads) * u64::from(p.head_dim);
+    vec![
+        tokens.saturating_sub(1) * u64::from(p.q_width) + floats,
+        u64::from(p.ring) * u64::from(p.kv_heads) * u64::from(p.head_dim),
+        u64::from(step.count) * u64::from(p.heads) * u64::from(p.head_dim + 2),
+    ]
 }

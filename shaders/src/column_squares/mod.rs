@@ -30,6 +30,7 @@ pub static COLUMN_SQUARES: Kernel = Kernel {
     overrides: &[],
     variants: &[Variant::base("base", &[])],
     work,
+    extents,
     reference: reference::column_squares,
     cases: cases::cases,
 };
@@ -52,4 +53,9 @@ fn work(d: &Dispatch, step: Step) -> Work {
     let p: Params = d.params();
     let floats = u64::from(p.width) * u64::from(step.count);
     Work { shape: [p.width, step.count, 0], bytes: 4 * (floats + 2 * u64::from(p.width)), flops: 2 * floats }
+}
+
+fn extents(d: &Dispatch, step: Step) -> Vec<u64> {
+    let width = u64::from(d.params::<Params>().width);
+    vec![u64::from(step.count) * width, width]
 }

@@ -3,7 +3,7 @@
 mod cases;
 mod reference;
 
-use crate::format::GROUP;
+use crate::format::{GROUP, TILE};
 use crate::kernel::{Kernel, Step, Variant, Work, read, write};
 use crate::params;
 use crate::plan::{BufferRef, Dispatch, Plan};
@@ -32,6 +32,7 @@ pub static EMBED: Kernel = Kernel {
     overrides: &[],
     variants: &[Variant::base("base", &[])],
     work,
+    extents,
     reference: reference::embed,
     cases: cases::cases,
 };
@@ -64,4 +65,11 @@ fn work(d: &Dispatch, step: Step) -> Work {
     let tokens = if p.first == 0 { step.count } else { 0 };
     let words = u64::from(tokens) * u64::from(p.row_words + width);
     Work { shape: [p.rows, width, step.count], bytes: 4 * words, flops: 0 }
+}
+
+fn extents(d: &Dispatch, step: Step) -> Vec<u64> {
+    let p: Params = d.params();
+    let (weights, tokens) = (p.rows.div_ceil(TILE as u32) * TILE as u32, step.count.min(d.workgroups[1]));
+    let words = u64::from(weights) * u64::from(p.row_words);
+    vec![words, words, tokens.into(), u64::from(tokens) * u64::from(p.groups * GROUP as u32)]
 }

@@ -34,6 +34,7 @@ pub static FMA_RATE: Kernel = Kernel {
     overrides: &[],
     variants: &[Variant::base("base", &[])],
     work,
+    extents,
     reference: reference::fma_rate,
     cases: cases::cases,
 };
@@ -64,4 +65,8 @@ fn work(d: &Dispatch, _: Step) -> Work {
         bytes: 4 * u64::from(p.lanes),
         flops: 2 * 8 * u64::from(CHAINS) * u64::from(p.rounds) * u64::from(p.lanes),
     }
+}
+
+fn extents(d: &Dispatch, _: Step) -> Vec<u64> {
+    vec![d.params::<Params>().lanes.into()]
 }

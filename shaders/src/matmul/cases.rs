@@ -2,7 +2,7 @@ use super::shape::{
     BLOCK, BLOCK_SPREAD, HALF_TILES, MATRIX, NARROW, NARROW_DOT, ROWS, ROWS_SPREAD, SHARED_DOT, Shape, TILES, VECTOR,
     VECTOR_DOT,
 };
-use super::{MATMUL, Params, Put};
+use super::{MATMUL, Params, Put, band};
 use crate::format::{Format, GROUP};
 use crate::kernel::{Case, Scene, Step, Variant};
 use crate::testing::{Random, words};
@@ -101,7 +101,11 @@ fn case(shape: Shape, product: Product) -> Case {
     let weights = random.matrix(format, rows as usize, width as usize);
     let mut x = random.activations((tokens * width) as usize);
     let y = random.activations((tokens * y_width) as usize);
-    let norm = if normed { random.activations(width as usize) } else { x.clone() };
+    // What is not normalised has no norm that may be read.
+    let norm = if normed { random.activations(width as usize) } else { vec![f32::NAN; width as usize] };
+    // Rows that make whole bands of the tokens', which may be read but not used.
+    let x_rows = tokens.next_multiple_of(band(&MATMUL.variants[shape.variant]));
+    x.resize((x_rows * width) as usize, f32::NAN);
     // Rows before the first, which are not to be read.
     x.splice(0..0, random.activations((x_first * width) as usize));
     let overrides = shape.overrides(put, normed, format, rows, width, workgroups[0]);

@@ -63,6 +63,12 @@ fn token_count() -> u32 {
     return min(select(p.tokens, step_.count, p.tokens == 0u), arrayLength(&x));
 }
 
+// The first row of the last band of `rows` rows of x. Variants that load x by bands load this one in place of those beyond
+// the tokens, and store nothing of it: x has whole bands of rows, and no row beyond is read.
+fn last_band(tokens: u32, rows: u32) -> u32 {
+    return (tokens - 1u) / rows * rows;
+}
+
 // Where row `lane` of a tile begins; a tile beyond the end reads what is last there, and stores nothing.
 fn base_of(tile: u32, lane: u32) -> u32 {
     let rows = select(ROWS, p.rows, ROWS == 0u);

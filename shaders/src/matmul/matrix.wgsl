@@ -1,7 +1,8 @@
 // Many tokens, for GPUs with matrix units: 128 rows of 128 tokens a workgroup of eight subgroups, two groups of weights at a time.
 // Weights and x become halves in workgroup memory; products are exact, sums in f32. A subgroup has 64 rows of 32 tokens.
 //
-// Halves of x beyond 65504 would be infinite: they are cut there. Tokens beyond the last are read and not stored.
+// Halves of x beyond 65504 would be infinite: they are cut there. Tokens beyond the last are not stored; of them x
+// need only have what makes whole sixteens.
 
 // Sixteen rows of a group's 32 halves. A row takes ten vectors, eight of them used: 80 bytes from row to row keep neighbours out
 // of each other's banks. Arrays of arrays, so that all but one index is a constant.
@@ -42,11 +43,13 @@ struct Tokens {
     e: vec4<f32>, f: vec4<f32>, g: vec4<f32>, h: vec4<f32>,
 }
 
-fn load_tokens(at: u32) -> Tokens {
-    let stride = p.groups * 128u;
+// `last` is the first of the last 16 tokens, from the workgroup's first on: what is beyond them is never read.
+fn load_tokens(at: u32, last: u32) -> Tokens {
+    let stride = p.groups * 8u;
     return Tokens(
-        x[at], x[at + stride], x[at + 2u * stride], x[at + 3u * stride],
-        x[at + 4u * stride], x[at + 5u * stride], x[at + 6u * stride], x[at + 7u * stride],
+        x[at], x[at + min(16u, last) * stride], x[at + min(32u, last) * stride], x[at + min(48u, last) * stride],
+        x[at + min(64u, last) * stride], x[at + min(80u, last) * stride],
+        x[at + min(96u, last) * stride], x[at + min(112u, last) * stride],
     );
 }
 
@@ -68,6 +71,7 @@ fn matmul(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_ind
     let quad = lane % 8u;
     let x_group = lane / 8u % 2u;
     let line = lane / 16u;
+    let x_last = last_band(tokens - token0, 16u);
     let x_base = (p.x_first + token0 + line) * p.groups * 8u + quad;
     // What its subgroup computes.
     let subgroup = lane / 32u;
@@ -83,7 +87,7 @@ fn matmul(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_ind
     var c13 = Sums();
     // The next groups are on their way while the matrix units work, and taken apart after them.
     var packed = load_packed(base, min(row_group, last));
-    var v = load_tokens(x_base + min(x_group, last) * 8u);
+    var v = load_tokens(x_base + min(x_group, last) * 8u, x_last);
     for (var g = 0u; g < groups; g += 2u) {
         workgroupBarrier();
         let w = group_of(packed, g + row_group, groups);
@@ -105,7 +109,7 @@ fn matmul(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_ind
         x_tile[x_group][3][1][line][quad] = halves(v.h);
         workgroupBarrier();
         packed = load_packed(base, min(g + 2u + row_group, last));
-        v = load_tokens(x_base + min(g + 2u + x_group, last) * 8u);
+        v = load_tokens(x_base + min(g + 2u + x_group, last) * 8u, x_last);
         for (var i = 0u; i < 4u; i++) {
             // 16 columns: the first or the last of a group.
             let at = i % 2u * 4u;

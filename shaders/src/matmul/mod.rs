@@ -5,7 +5,7 @@ mod reference;
 mod shape;
 
 use crate::caps::Caps;
-use crate::format::GROUP;
+use crate::format::{GROUP, TILE};
 use crate::kernel::{Kernel, Step, Variant, Work, read, write};
 use crate::params;
 use crate::plan::{BufferRef, Dispatch, Plan};
@@ -61,9 +61,14 @@ pub static MATMUL: Kernel = Kernel {
         Variant::halves("tile_half", &["TILE", "HALVES"]),
     ],
     work,
+    extents,
     reference: reference::matmul,
     cases: cases::cases,
 };
+
+/// Rows of `x` that variants for many tokens load together, at most. They load whole bands of rows, counted from the first
+/// token's: `x` must have them, but what is in the rows beyond the last token's does not matter.
+pub const BAND: u32 = 16;
 
 /// Which rows of `x` a product is of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -95,7 +100,7 @@ pub enum Put {
     Gated,
 }
 
-/// Records `y = W x` (or what `put` says): `x` is `[tokens, W.width]`, `y` is `[tokens, W.rows]`, or half of that for
+/// Records `y = W x` (or what `put` says): `x` is `[tokens, W.width]`, and has whole bands of [`BAND`] rows, `y` is `[tokens, W.rows]`, or half of that for
 /// [`Put::Pairs`].
 pub fn matmul(plan: &mut Plan, caps: &Caps, w: &Matrix, x: BufferRef, y: BufferRef, tokens: Tokens, put: Put) {
     record(plan, caps, w, x, None, y, tokens, put);
@@ -179,4 +184,32 @@ fn work(d: &Dispatch, step: Step) -> Work {
         bytes: 4 * (rows * u64::from(p.row_words) + floats),
         flops: 2 * rows * u64::from(width) * u64::from(tokens),
     }
+}
+
+/// Rows of x that a variant loads together, and those of them that are no tokens it does not use: see `last_band` in the
+/// WGSL.
+fn band(variant: &Variant) -> u32 {
+    match variant.name {
+        "matrix" => BAND,
+        "tile" | "tile_half" => 4,
+        _ => 1,
+    }
+}
+
+fn extents(d: &Dispatch, step: Step) -> Vec<u64> {
+    let p: Params = d.params();
+    let tokens = if p.tokens == 0 { step.count } else { p.tokens };
+    // Variants for one token take the first of x, and those for GPUs ask for no number of tokens.
+    let tokens = if Method::is_for_one(d.variant) { 1 } else { tokens };
+    let words = u64::from(p.rows.div_ceil(TILE as u32) * TILE as u32) * u64::from(p.row_words);
+    let width = u64::from(p.groups) * GROUP as u64;
+    let rows = if p.put == Put::Pairs as u32 { p.rows / 2 } else { p.rows };
+    let stored = u64::from(tokens.saturating_sub(1)) * u64::from(p.y_width) + u64::from(p.first + rows);
+    vec![
+        words,
+        words,
+        u64::from(p.x_first + tokens.next_multiple_of(band(d.variant))) * width,
+        u64::from(p.normed) * width,
+        stored,
+    ]
 }

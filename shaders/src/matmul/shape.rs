@@ -2,6 +2,7 @@
 
 use crate::caps::Caps;
 use crate::format::{Format, GROUP, TILE};
+use crate::kernel::Variant;
 
 use super::{MATMUL, Put};
 
@@ -102,8 +103,18 @@ impl Method {
 
     /// Whether it is for so many tokens, and the device can run it.
     pub fn suits(self, caps: &Caps, capacity: u32) -> bool {
+        self.is_for(capacity) && MATMUL.variants[self.shape(0).variant].runs_on(caps)
+    }
+
+    /// Whether it is for so many tokens.
+    pub fn is_for(self, capacity: u32) -> bool {
         let one = matches!(self, Self::Vector | Self::VectorDot | Self::Rows | Self::RowsSpread);
-        one == (capacity == 1) && MATMUL.variants[self.shape(0).variant].runs_on(caps)
+        one == (capacity == 1)
+    }
+
+    /// Whether a variant is for one token.
+    pub(super) fn is_for_one(variant: &Variant) -> bool {
+        Self::ALL.into_iter().any(|method| method.is_for(1) && method.name() == variant.name)
     }
 
     /// Whether it can normalise x as it goes. The others have norms as steps of their own: many tokens would be normalised again

@@ -31,6 +31,7 @@ pub static READ_RATE: Kernel = Kernel {
     overrides: &[],
     variants: &[Variant::base("base", &[])],
     work,
+    extents,
     reference: reference::read_rate,
     cases: cases::cases,
 };
@@ -57,4 +58,9 @@ pub fn read_rate(plan: &mut Plan, caps: &Caps, data: BufferRef, sums: BufferRef)
 fn work(d: &Dispatch, _: Step) -> Work {
     let p: Params = d.params();
     Work { shape: [p.quads, p.lanes, 0], bytes: 16 * u64::from(p.quads) + 4 * u64::from(p.lanes), flops: 0 }
+}
+
+fn extents(d: &Dispatch, _: Step) -> Vec<u64> {
+    let p: Params = d.params();
+    vec![4 * u64::from(p.quads), p.lanes.into()]
 }

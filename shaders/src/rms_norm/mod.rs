@@ -31,6 +31,7 @@ pub static RMS_NORM: Kernel = Kernel {
     overrides: &[],
     variants: &[Variant::base("base", &[]), Variant::base("cpu", &["CPU"])],
     work,
+    extents,
     reference: reference::rms_norm,
     cases: cases::cases,
 };
@@ -78,4 +79,17 @@ fn work(d: &Dispatch, step: Step) -> Work {
     let tokens = if p.last == 1 { 1 } else { step.count };
     let (width, floats) = (u64::from(p.width), u64::from(p.width) * u64::from(tokens));
     Work { shape: [p.width, tokens, 0], bytes: 4 * (2 * floats + width), flops: 4 * floats }
+}
+
+fn extents(d: &Dispatch, step: Step) -> Vec<u64> {
+    let p: Params = d.params();
+    let width = u64::from(p.width);
+    let most = d.workgroups[0] * if d.variant.is_for_cpus() { TOKENS[1] } else { TOKENS[0] };
+    match p.last {
+        1 => vec![u64::from(step.count) * width, width, width],
+        _ => {
+            let floats = u64::from(step.count.min(most)) * width;
+            vec![floats, width, floats]
+        }
+    }
 }

@@ -12,6 +12,7 @@ use crate::plan::{BufferRef, Dispatch, Plan};
 
 pub(crate) use cases::{rounding, tables};
 pub use tables::RopeTables;
+pub(crate) use tables::table_words;
 
 params! {
     /// Query heads.
@@ -58,6 +59,7 @@ pub static ROPE_APPEND: Kernel = Kernel {
     overrides: &["K_VALUES", "V_VALUES"],
     variants: &[Variant::base("base", &[]), Variant::base("cpu", &["CPU"])],
     work,
+    extents,
     reference: reference::rope_append,
     cases: cases::cases,
 };
@@ -124,4 +126,19 @@ fn work(d: &Dispatch, step: Step) -> Work {
         bytes: 4 * u64::from(step.count) * u64::from(words),
         flops: 3 * u64::from(step.count) * u64::from(rotated),
     }
+}
+
+fn extents(d: &Dispatch, step: Step) -> Vec<u64> {
+    let p: Params = d.params();
+    let most = d.workgroups[1] * if d.variant.is_for_cpus() { TOKENS[1] } else { TOKENS[0] };
+    let tokens = u64::from(step.count.min(most));
+    let width = u64::from(p.head_dim) * u64::from(p.heads + 2 * p.kv_heads);
+    let slots = u64::from(p.len) * u64::from(p.kv_heads);
+    vec![
+        table_words(p.rotary_dim, step),
+        tokens * width,
+        slots * u64::from(p.k_words),
+        slots * u64::from(p.v_words),
+        u64::from(p.ring) * u64::from(p.kv_heads) * u64::from(p.head_dim),
+    ]
 }

@@ -1,3 +1,5 @@
+use crate::kernel::Step;
+
 /// Rotations of all positions of a window, as products of two small tables.
 ///
 /// Position `1024 a + b` turns pair `i` by `(1024 a + b) f_i`. Row `b` of the first 1024 holds `(cos, sin)` of `b f_i`, row
@@ -29,6 +31,12 @@ impl RopeTables {
         }
         Self { floats }
     }
+}
+
+/// Words of the tables up to the last one that a step's rotations read.
+pub(crate) fn table_words(rotary_dim: u32, step: Step) -> u64 {
+    let last = u64::from(step.position) + u64::from(step.count.saturating_sub(1));
+    u64::from(rotary_dim) * (1024 + last / 1024 + 1)
 }
 
 #[cfg(test)]

@@ -9,7 +9,7 @@ use crate::kernel::{Contents, Kernel, Step, Variant, Work, read, write};
 use crate::kv::{Heads, KvFormat, Segment};
 use crate::params;
 use crate::plan::{BufferRef, Dispatch, Plan};
-use crate::rope_append::Rope;
+use crate::rope_append::{Rope, table_words};
 
 params! {
     /// Query heads.
@@ -72,6 +72,7 @@ pub static ROPE_ATTEND: Kernel = Kernel {
     overrides: &["K_VALUES", "V_VALUES", "HEAD_DIM"],
     variants: &[Variant::base("base", &[]), Variant::subgroups32("subgroups32", &["SUBGROUPS", "AHEAD"])],
     work,
+    extents,
     reference: reference::rope_attend,
     cases: cases::cases,
 };
@@ -142,4 +143,19 @@ fn work(d: &Dispatch, step: Step) -> Work {
         bytes: 4 * (cached + floats),
         flops: 4 * seen * u64::from(p.heads * p.head_dim) + 3 * u64::from((p.heads + p.kv_heads) * p.rotary_dim),
     }
+}
+
+fn extents(d: &Dispatch, step: Step) -> Vec<u64> {
+    let p: Params = d.params();
+    let (heads, head_dim) = (u64::from(p.heads), u64::from(p.head_dim));
+    let slots = u64::from(p.len) * u64::from(p.kv_heads);
+    let states = u64::from(p.splits) * heads * (head_dim + 2);
+    vec![
+        table_words(p.rotary_dim, Step { count: 1, ..step }),
+        (heads + 2 * u64::from(p.kv_heads)) * head_dim,
+        slots * u64::from(p.k_words),
+        slots * u64::from(p.v_words),
+        if p.finish == 1 { 0 } else { states },
+        if p.finish == 1 { heads * head_dim } else { 0 },
+    ]
 }

@@ -5,7 +5,7 @@ mod reference;
 
 pub(crate) use cases::unusual;
 
-use crate::kernel::{Contents, Kernel, Step, Variant, Work, read, write};
+use crate::kernel::{Contents, Kernel, Step, Variant, Work, read, words_of, write};
 use crate::params;
 use crate::plan::{BufferRef, Dispatch, Plan};
 
@@ -67,6 +67,7 @@ pub static SAMPLE: Kernel = Kernel {
     overrides: &[],
     variants: &[Variant::base("base", &[])],
     work,
+    extents,
     reference: reference::sample,
     cases: cases::cases,
 };
@@ -89,4 +90,10 @@ pub fn sample(plan: &mut Plan, choice: BufferRef, logits: BufferRef, weights: Bu
 fn work(d: &Dispatch, _: Step) -> Work {
     let vocab = d.params::<Params>().vocab;
     Work { shape: [vocab, 0, 0], bytes: 12 * u64::from(vocab), flops: 0 }
+}
+
+/// Logits are loaded four at a time; a token's id is a word.
+fn extents(d: &Dispatch, _: Step) -> Vec<u64> {
+    let logits = u64::from(d.params::<Params>().vocab).next_multiple_of(4);
+    vec![words_of::<Choice>(), logits, logits, 1]
 }

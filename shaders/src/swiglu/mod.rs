@@ -31,6 +31,7 @@ pub static SWIGLU: Kernel = Kernel {
     overrides: &[],
     variants: &[Variant::base("base", &[])],
     work,
+    extents,
     reference: reference::swiglu,
     cases: cases::cases,
 };
@@ -63,4 +64,10 @@ fn work(d: &Dispatch, step: Step) -> Work {
     let p: Params = d.params();
     let floats = u64::from(p.width) * u64::from(step.count);
     Work { shape: [p.width, step.count, 0], bytes: 4 * (3 * floats + 2 * u64::from(p.width)), flops: 7 * floats }
+}
+
+fn extents(d: &Dispatch, step: Step) -> Vec<u64> {
+    let width = u64::from(d.params::<Params>().width);
+    let floats = u64::from(step.count.min(d.workgroups[1])) * width;
+    vec![floats, width, width, floats]
 }
