@@ -13,6 +13,7 @@ pub mod gpu;
 mod growth;
 #[cfg(test)]
 mod interrupt;
+mod json;
 #[cfg(not(target_arch = "wasm32"))]
 mod kinds;
 mod memory;

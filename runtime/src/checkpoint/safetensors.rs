@@ -1,15 +1,21 @@
 //! The header of a safetensors file: its length (u64), JSON that says where each tensor lies, then the tensors' bytes.
 
+use std::collections::HashSet;
+use std::fmt;
+
 use godwit_shaders::Format;
 use safetensors::Dtype;
-use safetensors::tensor::Metadata;
-use serde_json::Value as Json;
+use safetensors::tensor::{Metadata, TensorInfo};
+use serde::Deserialize;
+use serde::de::{Deserializer, Error as _, IgnoredAny, MapAccess, SeqAccess, Visitor};
 
 use crate::format::{Fault, FormatError, Source, Tensor};
 
 /// The largest header: a model of 100,000 tensors stays below.
 const MOST_HEADER: u64 = 32 << 20;
 const LENGTH: u64 = 8;
+/// The most dimensions that are read; those of more than 4 are refused by name.
+const MOST_DIMENSIONS: usize = 64;
 
 /// A tensor as the file has it: its own name and row order, the shape with the length of a row first.
 pub(super) struct Stored {
@@ -88,14 +94,84 @@ pub(super) fn tensors(source: &dyn Source, part: usize) -> Result<Vec<Stored>, F
     Ok(tensors)
 }
 
-/// The table of tensors in a header. Nothing needs what the file says of itself besides, so that may be anything.
+/// The table of tensors in a header. Nothing needs what the file says of itself besides, so that
+/// may be anything.
+///
+/// The crate's own reader holds all of a header in memory as untyped values first.
 fn table(json: &[u8]) -> Result<Metadata, serde_json::Error> {
-    const ABOUT: &str = "__metadata__";
-    serde_json::from_slice(json).or_else(|error| {
-        let Ok(Json::Object(mut entries)) = serde_json::from_slice(json) else { return Err(error) };
-        match entries.remove(ABOUT) {
-            Some(_) => serde_json::from_value(Json::Object(entries)),
-            None => Err(error),
+    let Table(mut tensors) = serde_json::from_slice(json)?;
+    tensors.sort_by_key(|(_, info)| info.data_offsets);
+    Metadata::new(None, tensors).map_err(serde_json::Error::custom)
+}
+
+struct Table(Vec<(String, TensorInfo)>);
+
+impl<'de> Deserialize<'de> for Table {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        const ABOUT: &str = "__metadata__";
+        struct Entries;
+        impl<'de> Visitor<'de> for Entries {
+            type Value = Table;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a table of tensors")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut entries: A) -> Result<Table, A::Error> {
+                let (mut all, mut names) = (Vec::new(), HashSet::new());
+                while let Some(name) = entries.next_key::<String>()? {
+                    if name == ABOUT {
+                        entries.next_value::<IgnoredAny>()?;
+                        continue;
+                    }
+                    if !names.insert(name.clone()) {
+                        return Err(A::Error::custom(format_args!("tensor {name:?} is there twice")));
+                    }
+                    let Entry { dtype, shape, data_offsets } = entries.next_value()?;
+                    all.push((name, TensorInfo { dtype, shape: shape.0, data_offsets }));
+                }
+                Ok(Table(all))
+            }
         }
-    })
+        deserializer.deserialize_map(Entries)
+    }
+}
+
+/// A tensor in the table.
+#[derive(Deserialize)]
+#[serde(expecting = "a tensor's dtype, shape and data_offsets")]
+struct Entry {
+    dtype: Dtype,
+    shape: Shape,
+    data_offsets: (usize, usize),
+}
+
+/// The dimensions of a tensor.
+struct Shape(Vec<usize>);
+
+impl<'de> Deserialize<'de> for Shape {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct List;
+        impl<'de> Visitor<'de> for List {
+            type Value = Shape;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a list of dimensions")
+            }
+
+            fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Shape, A::Error> {
+                let mut all = Vec::new();
+                while let Some(dimension) = list.next_element()? {
+                    if all.len() == MOST_DIMENSIONS {
+                        return Err(A::Error::custom(format_args!(
+                            "a tensor has more than {MOST_DIMENSIONS} dimensions"
+                        )));
+                    }
+                    all.push(dimension);
+                }
+                Ok(Shape(all))
+            }
+        }
+        deserializer.deserialize_seq(List)
+    }
 }
