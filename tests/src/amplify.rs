@@ -160,6 +160,7 @@ fn nested(bytes: usize, letter: usize) -> Vec<String> {
 fn scores(tokens: &[String]) -> Vec<u8> {
     let scores = array(6, tokens.len() as u64, (0..tokens.len()).flat_map(|at| (-(at as f32)).to_le_bytes()).collect());
     Builder::llama()
+        .without("tokenizer.ggml.merges")
         .with("tokenizer.ggml.model", string("llama"))
         .with("tokenizer.ggml.tokens", strings(tokens))
         .with("tokenizer.ggml.scores", scores)

@@ -4,6 +4,7 @@
 //!
 //! prints the table of `docs/MODEL_FILES.md`.
 
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use godwit::fuzzing;
@@ -25,8 +26,15 @@ const BESIDES: usize = 32 * MIB;
 /// The same for each byte of the input.
 const TIMES: usize = 24;
 
+/// One test at a time: the counter is the whole process's.
+fn alone() -> MutexGuard<'static, ()> {
+    static ONE: Mutex<()> = Mutex::new(());
+    ONE.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
 #[test]
 fn memory_is_a_small_multiple_of_the_input() {
+    let _alone = alone();
     println!("| input | length | peak memory | time |\n|---|---:|---:|---:|");
     let mut failures = Vec::new();
     for shape in &SHAPES {
@@ -59,6 +67,7 @@ fn memory_is_a_small_multiple_of_the_input() {
 /// Templates have a budget that does not depend on their length.
 #[test]
 fn templates_take_what_their_steps_pay_for() {
+    let _alone = alone();
     println!("| template | peak memory | time |\n|---|---:|---:|");
     let mut failures = Vec::new();
     for source in [
@@ -124,6 +133,7 @@ fn templates_take_what_their_steps_pay_for() {
 /// Long texts through patterns and merges: time in proportion, or an error.
 #[test]
 fn long_texts_end_soon() {
+    let _alone = alone();
     let tokenizer = |pattern: &str| {
         let json = format!(
             r#"{{"pre_tokenizer":{{"type":"Sequence","pretokenizers":[
