@@ -36,14 +36,11 @@ fn alone() -> MutexGuard<'static, ()> {
 fn memory_is_a_small_multiple_of_the_input() {
     let _alone = alone();
     println!("| input | length | peak memory | time |\n|---|---:|---:|---:|");
+    let targets: [(&str, fn(&[u8])); 3] =
+        [("gguf", fuzzing::gguf), ("tokenizer_json", fuzzing::tokenizer_json), ("repository", fuzzing::repository)];
     let mut failures = Vec::new();
     for shape in &SHAPES {
-        let run = match shape.target {
-            "gguf" => fuzzing::gguf,
-            "tokenizer_json" => fuzzing::tokenizer_json,
-            "repository" => fuzzing::repository,
-            other => panic!("no target {other}"),
-        };
+        let (_, run) = targets.iter().find(|(target, _)| *target == shape.target).expect("a target");
         for length in [128 * KIB, MIB] {
             let input = (shape.build)(length);
             let used = measure(&PEAK, || run(&input));

@@ -17,6 +17,9 @@ use super::vocab::{Kind, Vocab, VocabParts};
 /// The index of no symbol.
 const NONE: usize = usize::MAX;
 
+/// The rank of a pair, and what it becomes.
+type Ranks = AHashMap<(u32, u32), (u32, u32)>;
+
 /// Merges pieces of text into token ids.
 pub(super) struct Bpe {
     /// The tokens of single characters.
@@ -25,8 +28,7 @@ pub(super) struct Bpe {
     bytes: Box<[Option<u32>; 256]>,
     /// All tokens by their texts, where a piece that is a token needs no merges.
     words: Option<AHashMap<Box<str>, u32>>,
-    /// The rank of a pair, and what it becomes.
-    merges: AHashMap<(u32, u32), (u32, u32)>,
+    merges: Ranks,
     unknown: Option<u32>,
     fuse_unknown: bool,
     byte_fallback: bool,
@@ -199,7 +201,7 @@ impl fmt::Debug for Bpe {
 
 /// The merges by their pairs. Merges with a control token or a byte's token are left out: they
 /// could only forge one.
-fn ranked(vocab: &Vocab, parts: &VocabParts) -> Result<AHashMap<(u32, u32), (u32, u32)>, TokenizerError> {
+fn ranked(vocab: &Vocab, parts: &VocabParts) -> Result<Ranks, TokenizerError> {
     // Of several tokens with one text, the last counts.
     let mut last: AHashMap<&str, u32> = AHashMap::with_capacity(vocab.len());
     last.extend(vocab.iter().map(|(id, text, _)| (text, id)));

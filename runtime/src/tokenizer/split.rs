@@ -128,7 +128,7 @@ impl Cut {
         &self,
         text: &str,
         steps: &mut Steps,
-        part: &mut dyn FnMut(Range<usize>, bool, &mut Steps) -> Result<(), TokenizerError>,
+        mut part: impl FnMut(Range<usize>, bool, &mut Steps) -> Result<(), TokenizerError>,
     ) -> Result<(), TokenizerError> {
         let mut done = 0;
         self.scanner.each(text, steps, |found, steps| {
@@ -152,10 +152,10 @@ impl Cut {
         &self,
         text: &str,
         steps: &mut Steps,
-        piece: &mut dyn FnMut(Range<usize>, &mut Steps) -> Result<(), TokenizerError>,
+        mut piece: impl FnMut(Range<usize>, &mut Steps) -> Result<(), TokenizerError>,
     ) -> Result<(), TokenizerError> {
         if self.behavior == Behavior::Isolated {
-            return self.parts(text, steps, &mut |range, _, steps| piece(range, steps));
+            return self.parts(text, steps, |range, _, steps| piece(range, steps));
         }
         let joins = |before: bool, after: bool| match self.behavior {
             Behavior::Contiguous => before == after,
@@ -169,7 +169,7 @@ impl Cut {
         };
         // The piece that the next part may belong to.
         let mut last: Option<(Range<usize>, bool)> = None;
-        self.parts(text, steps, &mut |range, matched, steps| {
+        self.parts(text, steps, |range, matched, steps| {
             let after = matched != self.invert;
             match &mut last {
                 Some((whole, before)) if joins(*before, after) => {
@@ -290,7 +290,7 @@ fn split(
     }
     let Some((step, rest)) = steps.split_first() else { return piece(text) };
     match step {
-        Step::Cut(cut) => cut.pieces(text, budget, &mut |range, budget| {
+        Step::Cut(cut) => cut.pieces(text, budget, |range, budget| {
             split(rest, &text[range.clone()], first && range.start == 0, budget, piece)
         }),
         Step::Space if text.starts_with(' ') => split(rest, text, first, budget, piece),
