@@ -26,6 +26,9 @@ const BESIDES: usize = 32 * MIB;
 /// The same for each byte of the input.
 const TIMES: usize = 24;
 
+/// A fuzz target and its name.
+type Target = (&'static str, fn(&[u8]));
+
 /// One test at a time: the counter is the whole process's.
 fn alone() -> MutexGuard<'static, ()> {
     static ONE: Mutex<()> = Mutex::new(());
@@ -36,7 +39,7 @@ fn alone() -> MutexGuard<'static, ()> {
 fn memory_is_a_small_multiple_of_the_input() {
     let _alone = alone();
     println!("| input | length | peak memory | time |\n|---|---:|---:|---:|");
-    let targets: [(&str, fn(&[u8])); 3] =
+    let targets: [Target; 3] =
         [("gguf", fuzzing::gguf), ("tokenizer_json", fuzzing::tokenizer_json), ("repository", fuzzing::repository)];
     let mut failures = Vec::new();
     for shape in &SHAPES {
