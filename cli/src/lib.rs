@@ -1,4 +1,4 @@
-//! The `godwit` command, as a library for its fuzz target.
+//! The `godwit` command, as a library for its fuzz targets.
 #![warn(clippy::print_stdout, clippy::print_stderr)]
 
 mod args;
@@ -35,7 +35,7 @@ use args::{Cli, Command};
 use output::Output;
 
 #[doc(hidden)]
-pub use hub::fuzzed::hub as fuzz_hub;
+pub use hub::fuzzed::{content_range as fuzz_content_range, hub as fuzz_hub, redirects as fuzz_redirects};
 
 /// Does what the command line says.
 pub fn main() -> ExitCode {

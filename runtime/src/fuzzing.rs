@@ -158,9 +158,13 @@ pub fn chat_template(data: &[u8]) {
 }
 
 fn encode(tokenizer: &Tokenizer) {
+    // Runs are what patterns may read on and on in.
+    let runs = ["A", " ", "\u{e9}"].map(|letter| letter.repeat(512)).concat();
     for special in [Special::Parse, Special::Text] {
-        if let Ok(ids) = tokenizer.encode("Hello, <|im_end|> \u{1F426}\n\n  l'\u{e9}t\u{e9} 123", special) {
-            tokenizer.decode(&ids);
+        for text in ["Hello, <|im_end|> \u{1F426}\n\n  l'\u{e9}t\u{e9} 123", &runs] {
+            if let Ok(ids) = tokenizer.encode(text, special) {
+                tokenizer.decode(&ids);
+            }
         }
     }
 }

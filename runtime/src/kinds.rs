@@ -1,5 +1,6 @@
 //! What files and folders are that are no models, and what to give instead.
 
+use std::io::Read as _;
 use std::path::Path;
 
 use crate::error::Error;
@@ -28,9 +29,16 @@ fn listed<'a>(names: impl Iterator<Item = &'a String>) -> String {
 
 /// An adapter of PEFT: `path` is its folder or one of its files.
 pub(crate) fn adapter(folder: &Path, path: &Path) -> FormatError {
-    let base = std::fs::read(folder.join("adapter_config.json")).ok();
-    let base = base.and_then(|bytes| serde_json::from_slice::<serde_json::Value>(&bytes).ok());
-    let base = base.as_ref().and_then(|config| config["base_model_name_or_path"].as_str());
+    #[derive(serde::Deserialize)]
+    struct Config {
+        base_model_name_or_path: Option<String>,
+    }
+    const MOST: u64 = 1 << 20;
+    let mut json = Vec::new();
+    let file = std::fs::File::open(folder.join("adapter_config.json"));
+    let read = file.and_then(|file| file.take(MOST).read_to_end(&mut json));
+    let config = read.ok().and_then(|_| serde_json::from_slice::<Config>(&json).ok());
+    let base = config.and_then(|config| config.base_model_name_or_path);
     let base = base.map_or_else(String::new, |base| format!(" {}", base.escape_debug()));
     kind(
         path,

@@ -15,6 +15,7 @@ mod growth;
 mod interrupt;
 #[cfg(not(target_arch = "wasm32"))]
 pub mod io;
+mod json;
 #[cfg(not(target_arch = "wasm32"))]
 mod kinds;
 mod memory;

@@ -4,12 +4,24 @@ use std::path::Path;
 
 use godwit::Format;
 use godwit::format::{GgufWriter, Value};
+use godwit_tests::amplify::{SHAPES, repository};
 use godwit_tests::gguf::{Builder, string, u32};
 use godwit_tests::repository::{Files, safetensors, tiny_tensors};
 
 const TOKENIZER: &str = r#"{"version":"1.0","added_tokens":[{"id":4,"content":"<|im_end|>","special":true}],
 "pre_tokenizer":{"type":"ByteLevel","add_prefix_space":false},"decoder":{"type":"ByteLevel"},
 "model":{"type":"BPE","vocab":{"a":0,"b":1,"ab":2,"c":3},"merges":["a b"]}}"#;
+
+/// The length of the seeds of [`SHAPES`].
+const SHORT: usize = 2048;
+
+/// Redirects: the endpoint, and where it leads.
+const REDIRECTS: [(&str, &str); 4] = [
+    ("path", "https://hub.example\n/a/b\n//cdn.example/x?y=1#z\nhttps://hub.example:443/c\n"),
+    ("private", "https://hub.example\nhttps://0x7f.1/\n"),
+    ("password", "https://hub.example/\nhttps://me:secret@hub.example/\n"),
+    ("home", "http://127.0.0.1:8080\nhttp://127.0.0.1:9090/x\nhttps://[::ffff:10.0.0.1]/\n"),
+];
 
 const TEMPLATES: [&str; 5] = [
     "{% for m in messages %}<|im_start|>{{ m['role'] }}\n{{ m.content | trim }}<|im_end|>\n{% endfor %}",
@@ -45,12 +57,7 @@ fn main() -> std::io::Result<()> {
         .with("generation_config.json", r#"{"eos_token_id": [1, 2], "temperature": 0.6, "top_k": 50}"#);
     for (name, files) in [("tiny", whole), ("sharded", sharded)] {
         let settings = r#"{"eos_token": "t1", "chat_template": "{{ messages[0].content }}"}"#;
-        let mut all = Vec::new();
-        for (name, content) in &files.with("tokenizer_config.json", settings).files {
-            all.extend(format!("{name}\n{}\n", content.len()).bytes());
-            all.extend(content);
-        }
-        write("repository", name, &all)?;
+        write("repository", name, &repository(&files.with("tokenizer_config.json", settings)))?;
     }
     let mut matrix = GgufWriter::default();
     matrix.key("general.type", Value::String("imatrix".into()));
@@ -82,6 +89,24 @@ fn main() -> std::io::Result<()> {
     file.resize(file.len() + weights.data_bytes() as usize, 0);
     write("cached_weights", "two_tensors", &file)?;
     write("tokenizer_json", "byte_level", TOKENIZER.as_bytes())?;
+    for shape in &SHAPES {
+        write(shape.target, shape.name, &(shape.build)(SHORT))?;
+    }
+    for (name, redirects) in REDIRECTS {
+        write("redirects", name, redirects.as_bytes())?;
+    }
+    for (name, have, whole, status, headers) in [
+        ("rest", 3, 10, 206, "content-range: bytes 3-9/10\ncontent-length: 7\n"),
+        ("whole", 3, 10, 200, "content-length: 10\n"),
+        ("other_file", 3, 10, 200, "content-length: 9\n"),
+        ("overflow", 3, 10, 206, "content-range: bytes 3-9/10\ncontent-length: 18446744073709551615\n"),
+        ("backwards", 3, 10, 206, "content-range: bytes 9-3/4\n"),
+        ("no_range", 0, 10, 416, "content-range: bytes */10\n"),
+    ] {
+        let (have, whole, status): (u64, u64, u16) = (have, whole, status);
+        let numbers = [&have.to_le_bytes()[..], &whole.to_le_bytes(), &status.to_le_bytes()].concat();
+        write("content_range", name, &[&numbers, headers.as_bytes()].concat())?;
+    }
     for (i, template) in TEMPLATES.iter().enumerate() {
         write("chat_template", &format!("seed{i}"), template.as_bytes())?;
     }

@@ -1,6 +1,15 @@
-//! Replays the fuzz corpus: every input once, as the fuzz targets do (`tests/fuzz`).
+//! Replays the fuzz corpus: every input once, within the limits of memory and time that the fuzz
+//! targets have (`tests/fuzz`).
 
-use godwit_tests::corpus::replay;
+use godwit_tests::corpus::replay_within;
+use peak_alloc::PeakAlloc;
+
+#[global_allocator]
+static PEAK: PeakAlloc = PeakAlloc;
+
+fn replay(target: &str, run: fn(&[u8])) {
+    replay_within(&PEAK, target, run);
+}
 
 #[test]
 fn gguf() {

@@ -14,7 +14,8 @@ use super::listing::{Listing, MOST_JSON};
 use super::name::Name;
 use super::settings::Settings;
 
-const MOST_HOPS: usize = 10;
+/// How many redirects are followed.
+pub const MOST_HOPS: usize = 10;
 /// Attempts without a byte in between.
 const MOST_TRIES: u32 = 6;
 const FIRST_PAUSE: Duration = Duration::from_millis(500);
@@ -271,7 +272,7 @@ impl Patience {
 }
 
 /// Scheme, host and port: to whom the token may go.
-fn same_origin(a: &Uri, b: &Uri) -> bool {
+pub fn same_origin(a: &Uri, b: &Uri) -> bool {
     let port = |uri: &Uri| uri.port_u16().or(if uri.scheme_str() == Some("https") { Some(443) } else { Some(80) });
     let host = |uri: &Uri| uri.host().map(str::to_ascii_lowercase);
     a.scheme() == b.scheme() && host(a) == host(b) && port(a) == port(b)
@@ -295,7 +296,7 @@ fn is_loopback(uri: &Uri) -> bool {
 ///
 /// Not out of HTTPS, and not to this computer or its network, unless the endpoint is there itself: a stranger's answer must
 /// not make us ask what only we can reach.
-fn follow(endpoint: &Uri, from: &Uri, location: &str) -> Result<Uri, String> {
+pub fn follow(endpoint: &Uri, from: &Uri, location: &str) -> Result<Uri, String> {
     let wrong = |why: &str| format!("it redirects to {}, {why}", location.chars().take(200).collect::<String>());
     let (scheme, authority) = (from.scheme_str().unwrap_or("https"), from.authority().map_or("", |a| a.as_str()));
     let full = match location {

@@ -1,6 +1,9 @@
 //! What the hub says of a repository: its commit, its files, their lengths and hashes.
 
+use std::fmt;
+
 use serde::Deserialize;
+use serde::de::{Deserializer, SeqAccess, Visitor};
 
 use super::choose::{File, SMALL};
 use super::error::HubError;
@@ -39,8 +42,31 @@ pub struct Listing {
 #[derive(Deserialize)]
 struct Answer {
     sha: String,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "siblings")]
     siblings: Vec<Sibling>,
+}
+
+/// Reads the files one by one, and keeps those that may be part of a model.
+fn siblings<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<Sibling>, D::Error> {
+    struct List;
+    impl<'de> Visitor<'de> for List {
+        type Value = Vec<Sibling>;
+
+        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str("a list of files")
+        }
+
+        fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Self::Value, A::Error> {
+            let mut all = Vec::new();
+            while let Some(sibling) = list.next_element::<Sibling>()? {
+                if may_be_part(&sibling.rfilename) {
+                    all.push(sibling);
+                }
+            }
+            Ok(all)
+        }
+    }
+    deserializer.deserialize_seq(List)
 }
 
 #[derive(Deserialize)]
@@ -71,7 +97,7 @@ impl Listing {
             return Err(refused(format!("{:?} is no commit", short(&answer.sha))));
         }
         let mut files = Vec::new();
-        for sibling in answer.siblings.into_iter().filter(|sibling| may_be_part(&sibling.rfilename)) {
+        for sibling in answer.siblings {
             let path = sibling.rfilename;
             if !is_safe(&path) {
                 return Err(refused(format!("{:?} is no safe name of a file", short(&path))));

@@ -172,5 +172,7 @@ mod tests {
     #[test]
     fn the_fuzzer_s_corpus_is_survived() {
         godwit_tests::corpus::replay("hub", super::fuzzed::hub);
+        godwit_tests::corpus::replay("redirects", super::fuzzed::redirects);
+        godwit_tests::corpus::replay("content_range", super::fuzzed::content_range);
     }
 }

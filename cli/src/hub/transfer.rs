@@ -8,8 +8,7 @@ use std::thread;
 use std::time::Duration;
 
 use indicatif::ProgressBar;
-use ureq::Body;
-use ureq::http::{Response, StatusCode, header};
+use ureq::http::{HeaderMap, StatusCode, header};
 
 use super::cache::Cached;
 use super::choose::File;
@@ -160,13 +159,17 @@ impl<'a> Transfer<'a> {
             self.bar.dec(part.len());
             part.restart()
         };
-        match response.status() {
-            StatusCode::PARTIAL_CONTENT if range(&response) == Some((part.len(), file.bytes)) => {}
+        let damaged = |fault: String| {
+            Failure::from(HubError::Damaged { file: format!("{} of {}", file.path, self.name.repo), fault })
+        };
+        let status = response.status();
+        match judge(status, response.headers(), part.len(), file.bytes) {
+            Next::Append => {}
+            Next::Restart => restart(part).map_err(&io)?,
             // Another file than was promised, such as the page of a network that wants a login:
             // what is there is not to blame.
-            StatusCode::OK if part.len() > 0 && length(&response).is_some_and(|length| length != file.bytes) => {
+            Next::Refuse { found } => {
                 let what = format!("{} of {}", file.path, self.name.repo);
-                let found = length(&response).unwrap_or_default();
                 let fault = format!(
                     "the answer has {found} bytes, and the file has {}; the {} that are there stay",
                     file.bytes,
@@ -174,21 +177,16 @@ impl<'a> Transfer<'a> {
                 );
                 return Err(HubError::Refused { what, fault }.into());
             }
-            StatusCode::OK => restart(part).map_err(&io)?,
-            status => {
-                // The server disagrees about what is missing: all of it, then.
+            Next::Damaged { long } => {
+                return Err(damaged(format!("it is {long} bytes long, and should be {}", file.bytes)));
+            }
+            // The server disagrees about what is missing: all of it, then.
+            Next::Again => {
                 restart(part).map_err(&io)?;
                 return Err(Failure::passing(format!(
                     "the server answers {status} for another part than was asked for"
                 )));
             }
-        }
-        let damaged = |fault: String| {
-            Failure::from(HubError::Damaged { file: format!("{} of {}", file.path, self.name.repo), fault })
-        };
-        let rest = file.bytes - part.len();
-        if let Some(length) = length(&response).filter(|length| *length != rest) {
-            return Err(damaged(format!("it is {} bytes long, and should be {}", part.len() + length, file.bytes)));
         }
         let mut reader = response.into_body().into_reader();
         let mut buffer = vec![0; 256 << 10];
@@ -212,16 +210,90 @@ impl<'a> Transfer<'a> {
     }
 }
 
+/// What to do with an answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Next {
+    /// What comes follows on what is there.
+    Append,
+    /// All of the file comes.
+    Restart,
+    /// It is another file, of `found` bytes.
+    Refuse { found: u64 },
+    /// The file would be `long` bytes long.
+    Damaged { long: u64 },
+    /// It is another part than was asked for: ask for the whole.
+    Again,
+}
+
+/// Judges an answer to the request for a file of `whole` bytes, of which `have` are there.
+pub fn judge(status: StatusCode, headers: &HeaderMap, have: u64, whole: u64) -> Next {
+    let length = length(headers);
+    let (next, start) = match status {
+        StatusCode::PARTIAL_CONTENT if range(headers) == Some((have, whole)) => (Next::Append, have),
+        StatusCode::OK => match length.filter(|&length| have > 0 && length != whole) {
+            Some(found) => return Next::Refuse { found },
+            None => (Next::Restart, 0),
+        },
+        _ => return Next::Again,
+    };
+    match length.map(|length| start.saturating_add(length)).filter(|&long| long != whole) {
+        Some(long) => Next::Damaged { long },
+        None => next,
+    }
+}
+
 /// The first byte and the whole length that `Content-Range: bytes FIRST-LAST/LENGTH` names.
-fn range(response: &Response<Body>) -> Option<(u64, u64)> {
-    let (range, length) =
-        response.headers().get(header::CONTENT_RANGE)?.to_str().ok()?.strip_prefix("bytes ")?.split_once('/')?;
+fn range(headers: &HeaderMap) -> Option<(u64, u64)> {
+    let (range, length) = headers.get(header::CONTENT_RANGE)?.to_str().ok()?.strip_prefix("bytes ")?.split_once('/')?;
     let (first, last) = range.split_once('-')?;
     let (first, last, length) = (first.parse().ok()?, last.parse::<u64>().ok()?, length.parse().ok()?);
-    (last.checked_add(1) == Some(length)).then_some((first, length))
+    (first <= last && last.checked_add(1) == Some(length)).then_some((first, length))
 }
 
 /// `Content-Length`.
-fn length(response: &Response<Body>) -> Option<u64> {
-    response.headers().get(header::CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
+fn length(headers: &HeaderMap) -> Option<u64> {
+    headers.get(header::CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn answer(status: u16, headers: &[(&'static str, &str)], have: u64, whole: u64) -> Next {
+        let mut map = HeaderMap::new();
+        for (name, value) in headers {
+            map.insert(*name, value.parse().expect("a header"));
+        }
+        judge(StatusCode::from_u16(status).expect("a status"), &map, have, whole)
+    }
+
+    #[test]
+    fn answers_are_judged_by_their_headers() {
+        let part = [("content-range", "bytes 3-9/10"), ("content-length", "7")];
+        assert_eq!(answer(206, &part, 3, 10), Next::Append);
+        assert_eq!(answer(206, &part[..1], 3, 10), Next::Append);
+        assert_eq!(answer(206, &part, 4, 10), Next::Again);
+        assert_eq!(answer(206, &part, 3, 11), Next::Again);
+        assert_eq!(answer(206, &[], 3, 10), Next::Again);
+        assert_eq!(
+            answer(206, &[("content-range", "bytes 3-9/10"), ("content-length", "8")], 3, 10),
+            Next::Damaged { long: 11 }
+        );
+        assert_eq!(answer(200, &[], 3, 10), Next::Restart);
+        assert_eq!(answer(200, &[("content-length", "10")], 3, 10), Next::Restart);
+        assert_eq!(answer(200, &[("content-length", "9")], 3, 10), Next::Refuse { found: 9 });
+        assert_eq!(answer(200, &[("content-length", "9")], 0, 10), Next::Damaged { long: 9 });
+        assert_eq!(answer(416, &part, 3, 10), Next::Again);
+    }
+
+    /// A length near the largest number overflowed where it was added to what is there.
+    #[test]
+    fn absurd_lengths_are_no_sums() {
+        let most = u64::MAX.to_string();
+        let headers = [("content-range", "bytes 3-9/10"), ("content-length", most.as_str())];
+        assert_eq!(answer(206, &headers, 3, 10), Next::Damaged { long: u64::MAX });
+        for range in ["bytes 3-18446744073709551615/0", "bytes 9-3/4", "bytes -1/10", "bytes */10", "bytes 3-9/*"] {
+            assert_eq!(answer(206, &[("content-range", range)], 3, 10), Next::Again, "{range}");
+        }
+    }
 }

@@ -8,6 +8,7 @@ use super::config_keys::{self, Meaning};
 use super::packed::{Layout, Packing};
 use crate::chat::TEMPLATE;
 use crate::format::{Fault, FormatError, Metadata, Value};
+use crate::json::{object_within, other_than_object};
 use crate::model::{ConfigError, Neutral};
 
 /// What `config.json` calls GGUF's counts.
@@ -45,6 +46,12 @@ pub(super) const STRETCHES: [(&str, &str); 5] = [
     ("beta_slow", "llama.rope.scaling.yarn_beta_slow"),
 ];
 
+/// What the values of a file may take in memory. Lists of layers and modules take a few megabytes.
+const MOST_VALUES: usize = 24 << 20;
+
+/// What the tokenizer reads by itself: by far the longest part of a `tokenizer_config.json`.
+const ADDED_TOKENS: &str = "added_tokens_decoder";
+
 /// One JSON file of a repository.
 pub(super) struct JsonFile {
     name: String,
@@ -57,10 +64,9 @@ impl JsonFile {
     /// Parses a file that must hold an object.
     pub(super) fn parse(name: &str, bytes: &[u8]) -> Result<Self, FormatError> {
         let file = |fault| FormatError::file(name, Fault::Json(fault));
-        match serde_json::from_slice(bytes) {
-            Ok(Json::Object(root)) => Ok(Self { name: name.into(), prefix: String::new(), root }),
-            Ok(other) => Err(file(format!("it holds {}, not an object", kind(&other)))),
-            Err(e) => Err(file(e.to_string())),
+        match object_within(bytes, MOST_VALUES, &[ADDED_TOKENS]) {
+            Ok(root) => Ok(Self { name: name.into(), prefix: String::new(), root }),
+            Err(e) => Err(file(json_fault(bytes, &e))),
         }
     }
 
@@ -147,6 +153,14 @@ impl JsonFile {
             one => id(one).map(|id| vec![id]),
         })?;
         Ok(ids.unwrap_or_default())
+    }
+}
+
+/// What is wrong with a file that should hold an object.
+pub(super) fn json_fault(bytes: &[u8], error: &serde_json::Error) -> String {
+    match other_than_object(bytes) {
+        Some(kind) => format!("it holds {kind}, not an object"),
+        None => error.to_string(),
     }
 }
 

@@ -2,16 +2,21 @@
 
 use std::borrow::Cow;
 use std::collections::{BTreeMap, HashMap};
+use std::fmt;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
-use super::config_json::{JsonFile, Settings};
+use serde::Deserialize;
+use serde::de::{Deserializer, Error as _, MapAccess, Visitor};
+
+use super::config_json::{JsonFile, Settings, json_fault};
 use super::packed::{self, Packed, Packing};
 use super::safetensors::{self, Stored};
 use super::{Checkpoint, Place, UnknownKey};
 use crate::chat::{TEMPLATE, TOKENS};
 use crate::error::Error;
 use crate::format::{Fault, FormatError, Identity, Metadata, Source, Subject, Tensor, Value, slice};
+use crate::json::{MaybeText, other_than_object};
 use crate::model::ConfigError;
 use crate::tokenizer::{Beside, Tokenizer, TokenizerError};
 
@@ -32,8 +37,10 @@ const INDEX: &str = "model.safetensors.index.json";
 const EMBEDDING: &str = "token_embd.weight";
 const HEAD: &str = "output.weight";
 
-/// The largest of the JSON files, in bytes: real tokenizers are below 40 MB.
-const MOST_JSON: u64 = 256 << 20;
+/// The largest `tokenizer.json`, in bytes: real ones are below 40 MB.
+const MOST_TOKENIZER: u64 = 128 << 20;
+/// The largest of the other small files, in bytes: an index of 100,000 tensors takes 10 MB.
+const MOST_SMALL: u64 = 32 << 20;
 
 /// Whether a file of this name may be part of a repository.
 pub(crate) fn is_part(name: &str) -> bool {
@@ -114,7 +121,8 @@ impl Repository {
                 }
             }
         }
-        let (shards, stored) = shards(name, weights, json(INDEX)?)?;
+        let index = small.get(INDEX).map(|bytes| Index::parse(&path(INDEX), bytes)).transpose()?;
+        let (shards, stored) = shards(name, weights, index)?;
         let Settings { metadata, tied, packing, obstacles, unknown, notes } = settings;
         let unknown_keys = unknown.into_iter().map(|key| UnknownKey { file: CONFIG.into(), key }).collect();
         let mut obstacles: Vec<Error> = obstacles.into_iter().map(Error::from).collect();
@@ -456,8 +464,10 @@ impl Checkpoint for Repository {
 
 /// All bytes of a small file.
 fn all(file: &dyn Source) -> Result<Vec<u8>, FormatError> {
-    if file.len() > MOST_JSON {
-        let fault = Fault::TooMuch { what: "its length", count: file.len(), most: MOST_JSON };
+    let is_tokenizer = file.name().rsplit(['/', '\\']).next() == Some(TOKENIZER);
+    let most = if is_tokenizer { MOST_TOKENIZER } else { MOST_SMALL };
+    if file.len() > most {
+        let fault = Fault::TooMuch { what: "its length", count: file.len(), most };
         return Err(FormatError::file(file.name(), fault));
     }
     let mut bytes = vec![0; file.len() as usize];
@@ -469,13 +479,54 @@ fn all(file: &dyn Source) -> Result<Vec<u8>, FormatError> {
     Ok(bytes)
 }
 
+/// The index of the shards: which file each tensor is in.
+#[derive(Deserialize)]
+struct Index {
+    weight_map: Option<WeightMap>,
+}
+
+impl Index {
+    fn parse(name: &str, bytes: &[u8]) -> Result<Self, FormatError> {
+        let index = match other_than_object(bytes) {
+            Some(_) => Err(serde_json::Error::custom("no object")),
+            None => serde_json::from_slice(bytes),
+        };
+        index.map_err(|e| FormatError::file(name, Fault::Json(json_fault(bytes, &e))))
+    }
+}
+
+/// Tensors and their files, in the index's order.
+struct WeightMap(Vec<(String, MaybeText)>);
+
+impl<'de> Deserialize<'de> for WeightMap {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Entries;
+        impl<'de> Visitor<'de> for Entries {
+            type Value = WeightMap;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("an object")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut entries: A) -> Result<WeightMap, A::Error> {
+                let mut all = Vec::new();
+                while let Some(entry) = entries.next_entry()? {
+                    all.push(entry);
+                }
+                Ok(WeightMap(all))
+            }
+        }
+        deserializer.deserialize_map(Entries)
+    }
+}
+
 type Shards = (Vec<Box<dyn Source>>, Vec<Stored>);
 
 /// The weight files that count, and their tensors: `model.safetensors`, or those that the index names.
 fn shards(
     name: &str,
     mut weights: HashMap<String, Box<dyn Source>>,
-    index: Option<JsonFile>,
+    index: Option<Index>,
 ) -> Result<Shards, FormatError> {
     let mut shards: Vec<Box<dyn Source>> = Vec::new();
     let mut places: HashMap<String, usize> = HashMap::new();
@@ -483,14 +534,17 @@ fn shards(
     if let Some(whole) = weights.remove(WEIGHTS) {
         shards.push(whole);
     } else if let Some(index) = index {
-        let Some(map) = index.object("weight_map")? else {
+        let Some(map) = &index.weight_map else {
             return Err(FormatError::key(path, "weight_map", Fault::KeyMissing));
         };
         let mut numbers: HashMap<&str, usize> = HashMap::new();
-        for (tensor, file) in map.entries() {
-            let wrong = |fault| FormatError::key(path.as_str(), tensor, fault);
-            let Some(file) = file.as_str() else {
-                return Err(wrong(Fault::ValueKind { expected: "a file name", found: file.to_string() }));
+        for (tensor, file) in &map.0 {
+            let wrong = |fault| FormatError::key(path.as_str(), tensor.as_str(), fault);
+            let file = match &file.0 {
+                Ok(file) => file.as_str(),
+                Err(found) => {
+                    return Err(wrong(Fault::ValueKind { expected: "a file name", found: found.clone() }));
+                }
             };
             let number = match numbers.get(file) {
                 Some(&number) => number,
@@ -503,7 +557,7 @@ fn shards(
                     shards.len() - 1
                 }
             };
-            places.insert(tensor.into(), number);
+            places.insert(tensor.clone(), number);
         }
     }
     if shards.is_empty() {

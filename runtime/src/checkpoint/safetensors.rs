@@ -6,13 +6,15 @@ use std::fmt;
 use godwit_shaders::Format;
 use safetensors::Dtype;
 use serde::Deserialize;
-use serde::de::{Deserializer, IgnoredAny, MapAccess, Visitor};
+use serde::de::{Deserializer, Error as _, IgnoredAny, MapAccess, SeqAccess, Visitor};
 
 use crate::format::{Fault, FormatError, Source, Tensor};
 
 /// The largest header: a model of 100,000 tensors stays below.
 const MOST_HEADER: u64 = 32 << 20;
 const LENGTH: u64 = 8;
+/// The most dimensions that are read; those of more than 4 are refused by name.
+const MOST_DIMENSIONS: usize = 64;
 
 /// A tensor as the file has it: its own name and row order, the shape with the length of a row first.
 pub(super) struct Stored {
@@ -71,7 +73,7 @@ pub(super) fn tensors(source: &dyn Source, part: usize) -> Result<Vec<Stored>, F
     let mut tensors = Vec::with_capacity(table.entries.len());
     for (name, entry) in table.entries {
         let tensor = |fault| FormatError::tensor(source.name(), &name, fault);
-        let Entry { dtype, mut shape, data_offsets: (begin, end) } = entry;
+        let Entry { dtype, shape: Shape(mut shape), data_offsets: (begin, end) } = entry;
         shape.reverse();
         if shape.is_empty() {
             // A single number.
@@ -93,10 +95,11 @@ pub(super) fn tensors(source: &dyn Source, part: usize) -> Result<Vec<Stored>, F
 /// The `safetensors` crate counts shapes and offsets in `usize`, which on wasm32 ends at 4 GiB: less
 /// than shards of large models have. Only its names of number types are used here.
 #[derive(Deserialize)]
+#[serde(expecting = "a tensor's dtype, shape and data_offsets")]
 struct Entry {
     dtype: Dtype,
     /// Rows first, the length of a row last.
-    shape: Vec<u64>,
+    shape: Shape,
     /// The first byte and one past the last byte, counted from the end of the header.
     data_offsets: (u64, u64),
 }
@@ -105,9 +108,41 @@ impl Entry {
     /// The bytes that the shape and the type need. `None` where they are no whole number of bytes, or
     /// more than `u64` counts.
     fn needed_bytes(&self) -> Option<u64> {
-        let count = self.shape.iter().try_fold(1_u64, |count, &length| count.checked_mul(length))?;
+        let count = self.shape.0.iter().try_fold(1_u64, |count, &length| count.checked_mul(length))?;
         let bits = count.checked_mul(self.dtype.bitsize() as u64)?;
         bits.is_multiple_of(8).then_some(bits / 8)
+    }
+}
+
+/// The dimensions of a tensor, [`MOST_DIMENSIONS`] at most: a list of digits takes eight times its
+/// text.
+struct Shape(Vec<u64>);
+
+impl<'de> Deserialize<'de> for Shape {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_seq(ShapeVisitor)
+    }
+}
+
+struct ShapeVisitor;
+
+impl<'de> Visitor<'de> for ShapeVisitor {
+    type Value = Shape;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a list of dimensions")
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Shape, A::Error> {
+        let mut all = Vec::new();
+        while let Some(dimension) = list.next_element()? {
+            if all.len() == MOST_DIMENSIONS {
+                let text = format_args!("a tensor has more than {MOST_DIMENSIONS} dimensions");
+                return Err(A::Error::custom(text));
+            }
+            all.push(dimension);
+        }
+        Ok(Shape(all))
     }
 }
 
@@ -134,7 +169,7 @@ impl Table {
                 return Err(format!("{name:?} has bytes {begin} to {end}, but must begin at {covered}"));
             }
             if entry.needed_bytes() != Some(end - begin) {
-                let Entry { dtype, shape, .. } = entry;
+                let Entry { dtype, shape: Shape(shape), .. } = entry;
                 let bytes = end - begin;
                 return Err(format!("{name:?} has {bytes} bytes, which do not fit {dtype:?} of shape {shape:?}"));
             }

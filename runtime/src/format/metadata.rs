@@ -100,13 +100,41 @@ impl Array {
         }
     }
 
-    /// The numbers, where it is of numbers or bools.
-    pub(crate) fn numbers(&self) -> Option<Vec<f64>> {
+    /// The first number that is wanted, where it is of numbers or bools. Nothing is copied.
+    pub(crate) fn find_number(&self, wanted: impl Fn(f64) -> bool) -> Option<Option<f64>> {
+        let wanted = |number: &f64| wanted(*number);
+        Some(match self {
+            Array::F32(list) => list.iter().map(|&value| value.into()).find(wanted),
+            Array::F64(list) => list.iter().copied().find(wanted),
+            Array::Bool(list) => list.iter().map(|&value| f64::from(u8::from(value))).find(wanted),
+            Array::U8(list) => list.iter().map(|&value| value.into()).find(wanted),
+            Array::I8(list) => list.iter().map(|&value| value.into()).find(wanted),
+            Array::U16(list) => list.iter().map(|&value| value.into()).find(wanted),
+            Array::I16(list) => list.iter().map(|&value| value.into()).find(wanted),
+            Array::U32(list) => list.iter().map(|&value| value.into()).find(wanted),
+            Array::I32(list) => list.iter().map(|&value| value.into()).find(wanted),
+            Array::U64(list) => list.iter().map(|&value| value as f64).find(wanted),
+            Array::I64(list) => list.iter().map(|&value| value as f64).find(wanted),
+            Array::String(_) | Array::Bytes(_) | Array::Nested(_) => return None,
+        })
+    }
+
+    /// The first of integers, and the first one that differs from it.
+    fn first_two_values(&self) -> Option<(i128, Option<i128>)> {
+        fn two<I: Copy + Into<i128>>(list: &[I]) -> Option<(i128, Option<i128>)> {
+            let first = (*list.first()?).into();
+            Some((first, list.iter().map(|&value| value.into()).find(|&value| value != first)))
+        }
         match self {
-            Array::F32(list) => Some(list.iter().map(|&value| value.into()).collect()),
-            Array::F64(list) => Some(list.clone()),
-            Array::Bool(list) => Some(list.iter().map(|&value| f64::from(u8::from(value))).collect()),
-            other => Some(other.integers::<i64>()?.into_iter().map(|value| value as f64).collect()),
+            Array::U8(list) => two(list),
+            Array::I8(list) => two(list),
+            Array::U16(list) => two(list),
+            Array::I16(list) => two(list),
+            Array::U32(list) => two(list),
+            Array::I32(list) => two(list),
+            Array::U64(list) => two(list),
+            Array::I64(list) => two(list),
+            _ => None,
         }
     }
 
@@ -391,13 +419,14 @@ impl Metadata {
     /// When the value has another type or is negative, or the values of the array differ.
     pub fn uniform(&self, key: &str) -> Result<Option<u64>, FormatError> {
         if let Some(Value::Array(array)) = self.get(key)
-            && let Some(values) = array.integers::<u64>()
-            && let Some((&first, rest)) = values.split_first()
+            && let Some((first, other)) = array.first_two_values()
+            && let Ok(first) = u64::try_from(first)
         {
-            if let Some(other) = rest.iter().find(|&&other| other != first) {
-                return Err(self.fault(key, Fault::Uneven { first, other: *other }));
-            }
-            return Ok(Some(first));
+            return match other.map(u64::try_from) {
+                None => Ok(Some(first)),
+                Some(Ok(other)) => Err(self.fault(key, Fault::Uneven { first, other })),
+                Some(Err(_)) => self.u64(key),
+            };
         }
         self.u64(key)
     }

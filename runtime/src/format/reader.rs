@@ -6,13 +6,15 @@ use super::source::Source;
 
 /// The most bytes that metadata and tensor table may take: real ones take 30 MB. Without a cap, a file of weights with a
 /// damaged header could be read into memory as one long array.
-pub(super) const MAX_HEAD: u64 = 256 << 20;
+pub(super) const MAX_HEAD: u64 = 128 << 20;
 /// The longest key, as the GGUF specification has it.
 const MAX_KEY: u64 = 65_535;
 /// The longest tensor name. The specification says 64 bytes.
 const MAX_NAME: u64 = 255;
 /// How deep arrays may nest. Known files don't nest them at all.
 const MAX_NESTING: u32 = 4;
+/// The room that a list begins with.
+const FIRST_ROOM: usize = 16;
 /// How much is read at once.
 const CHUNK: u64 = 64 << 10;
 
@@ -254,7 +256,12 @@ impl<'a> Reader<'a> {
         mut read: impl FnMut(&mut Self) -> Result<T, FormatError>,
     ) -> Result<Vec<T>, FormatError> {
         let mut list = Vec::new();
-        for _ in 0..count {
+        for at in 0..count {
+            if list.len() == list.capacity() {
+                // As lists grow by themselves, but never beyond the count.
+                let more = list.len().max(FIRST_ROOM) as u64;
+                list.reserve_exact(more.min(count - at) as usize);
+            }
             list.push(read(self)?);
         }
         Ok(list)

@@ -189,11 +189,12 @@ pub(crate) fn of_metadata(meta: &Metadata) -> Vec<ConfigError> {
 }
 
 fn of_key(meta: &Metadata, key: &str, neutral: &Neutral, head_dim: Option<f64>) -> Option<ConfigError> {
-    let numbers = match meta.get(key)? {
-        Value::Bool(value) => vec![f64::from(u8::from(*value))],
+    let is_bad = |number: f64| !neutral.admits(number, head_dim);
+    let bad = match meta.get(key)? {
+        Value::Bool(value) => Some(f64::from(u8::from(*value))).filter(|&number| is_bad(number)),
         // One for each layer.
-        Value::Array(array) => match array.numbers() {
-            Some(numbers) => numbers,
+        Value::Array(array) => match array.find_number(is_bad) {
+            Some(bad) => bad,
             None => {
                 return Some(
                     meta.fault(key, Fault::ValueKind { expected: "a number", found: array.kind().into() }).into(),
@@ -201,11 +202,11 @@ fn of_key(meta: &Metadata, key: &str, neutral: &Neutral, head_dim: Option<f64>) 
             }
         },
         _ => match meta.f64(key) {
-            Ok(number) => number.into_iter().collect(),
+            Ok(number) => number.filter(|&number| is_bad(number)),
             Err(error) => return Some(error.into()),
         },
     };
-    let bad = numbers.into_iter().find(|&number| !neutral.admits(number, head_dim))?;
+    let bad = bad?;
     let value = match (meta.get(key), bad) {
         (Some(Value::Bool(value)), _) => value.to_string(),
         _ => bad.to_string(),

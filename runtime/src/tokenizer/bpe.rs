@@ -1,148 +1,346 @@
-//! The byte-pair merges, done by the `tokenizers` crate.
+//! Byte-pair merges: the characters of a piece become tokens, and neighbours merge, best rank
+//! first.
+//!
+//! The rules, and the order of equals, are those of Hugging Face's `tokenizers`; a test compares
+//! both. Merges are kept as ids, because a vocabulary of nested tokens would need a multiple of its
+//! own size for their texts. A piece of n characters takes O(n log n).
 
-use std::collections::HashMap;
-use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::cmp::Reverse;
+use std::collections::BinaryHeap;
+use std::fmt;
 
-use tokenizers::Model;
-use tokenizers::models::bpe::{BPE, Vocab as BpeVocab};
+use ahash::AHashMap;
 
 use super::TokenizerError;
 use super::vocab::{Kind, Vocab, VocabParts};
 
+/// The index of no symbol.
+const NONE: usize = usize::MAX;
+
+/// The rank of a pair, and what it becomes.
+type Ranks = AHashMap<(u32, u32), (u32, u32)>;
+
 /// Merges pieces of text into token ids.
-#[derive(Debug)]
 pub(super) struct Bpe {
-    bpe: BPE,
-    /// Whether there are characters that no token stands for.
-    loses: bool,
+    /// The tokens of single characters.
+    letters: AHashMap<char, u32>,
+    /// The tokens `<0x00>` to `<0xFF>`.
+    bytes: Box<[Option<u32>; 256]>,
+    /// All tokens by their texts, where a piece that is a token needs no merges.
+    words: Option<AHashMap<Box<str>, u32>>,
+    merges: Ranks,
+    unknown: Option<u32>,
+    fuse_unknown: bool,
     byte_fallback: bool,
+    byte_level: bool,
+}
+
+/// The buffers of [`Bpe::encode`], to be used again for the next piece.
+#[derive(Default)]
+pub(super) struct Buffers {
+    symbols: Vec<Symbol>,
+    /// Rank, place, and what the pair becomes.
+    queue: BinaryHeap<Reverse<(u32, usize, u32)>>,
+    /// Pairs that ever were in the queue.
+    #[cfg(test)]
+    queued: usize,
+}
+
+/// A token of a piece, in a list linked both ways.
+#[derive(Clone, Copy)]
+struct Symbol {
+    id: u32,
+    before: usize,
+    after: usize,
+    /// Whether it became part of the symbol before it.
+    merged: bool,
 }
 
 impl Bpe {
     /// Builds the merger of a checked vocabulary. Control tokens are kept out of it, so no text can
     /// become one.
-    pub(super) fn new(vocab: &Vocab, parts: VocabParts) -> Result<Self, TokenizerError> {
-        let ids: HashMap<&str, (u32, Kind)> = vocab.iter().map(|(id, text, kind)| (text, (id, kind))).collect();
-        let merges = check(&ids, parts.merges)?;
-        let unknown = parts.unknown.and_then(|id| Some((id, vocab.text(id)?)));
-        let texts: BpeVocab = vocab
-            .iter()
-            .filter(|(id, _, kind)| !kind.is_control() || unknown.is_some_and(|(unknown, _)| unknown == *id))
-            .map(|(id, text, _)| (text.to_owned(), id))
-            .collect();
-        let scheme = &parts.scheme;
-        let has_byte = |byte: u8| texts.contains_key(&format!("<{byte:#04X}>"));
-        let loses = unknown.is_none() && !scheme.byte_level && !(scheme.byte_fallback && (0..=255).all(has_byte));
-        let mut builder = BPE::builder()
-            .vocab_and_merges(texts, merges)
-            .byte_fallback(scheme.byte_fallback)
-            .fuse_unk(scheme.fuse_unknown)
-            .ignore_merges(scheme.ignore_merges);
-        if let Some((_, text)) = unknown {
-            builder = builder.unk_token(text.to_owned());
+    ///
+    /// # Errors
+    /// A side or the result of a merge is not a token.
+    pub(super) fn new(vocab: &Vocab, parts: &VocabParts) -> Result<Self, TokenizerError> {
+        let unknown_text = parts.unknown.and_then(|id| vocab.text(id));
+        let mut unknown = None;
+        let mut letters = AHashMap::new();
+        let mut bytes = Box::new([None; 256]);
+        let mut words = parts.scheme.ignore_merges.then(AHashMap::new);
+        let known = vocab.iter().filter(|(id, _, kind)| !kind.is_control() || parts.unknown == Some(*id));
+        for (id, text, _) in known {
+            if Some(text) == unknown_text {
+                unknown = Some(id);
+            }
+            let mut all = text.chars();
+            if let (Some(letter), None) = (all.next(), all.next()) {
+                letters.insert(letter, id);
+            }
+            if let Some(byte) = super::vocab::byte_token(text)
+                && text == format!("<{byte:#04X}>")
+            {
+                bytes[usize::from(byte)] = Some(id);
+            }
+            if let Some(words) = &mut words {
+                words.insert(text.into(), id);
+            }
         }
-        guarded(|| builder.build()).map(|bpe| Self { bpe, loses, byte_fallback: scheme.byte_fallback })
+        Ok(Self {
+            letters,
+            bytes,
+            words,
+            merges: ranked(vocab, parts)?,
+            unknown,
+            fuse_unknown: parts.scheme.fuse_unknown,
+            byte_fallback: parts.scheme.byte_fallback,
+            byte_level: parts.scheme.byte_level,
+        })
     }
 
     /// Appends the ids of one piece.
-    pub(super) fn encode(&self, piece: &str, ids: &mut Vec<u32>) -> Result<(), TokenizerError> {
-        if self.loses {
-            piece.chars().try_for_each(|character| self.check(character))?;
+    ///
+    /// # Errors
+    /// A character has no token, nor have its bytes, and there is no unknown token.
+    pub(super) fn encode(&self, piece: &str, buffers: &mut Buffers, ids: &mut Vec<u32>) -> Result<(), TokenizerError> {
+        if let Some(&id) = self.words.as_ref().and_then(|words| words.get(piece)) {
+            ids.push(id);
+            return Ok(());
         }
-        let tokens = guarded(|| self.bpe.tokenize(piece))?;
-        ids.extend(tokens.iter().map(|token| token.id));
+        buffers.symbols.clear();
+        buffers.queue.clear();
+        self.spell(piece, &mut buffers.symbols)?;
+        self.merge(buffers);
+        ids.extend(buffers.symbols.iter().filter(|symbol| !symbol.merged).map(|symbol| symbol.id));
         Ok(())
     }
 
-    /// The crate drops characters that have no token, and no byte tokens.
-    fn check(&self, character: char) -> Result<(), TokenizerError> {
-        let mut buffer = [0; 4];
-        let text = character.encode_utf8(&mut buffer);
-        if self.bpe.token_to_id(text).is_some() {
-            return Ok(());
-        }
-        let missing =
-            text.bytes().find(|byte| !self.byte_fallback || self.bpe.token_to_id(&format!("<{byte:#04X}>")).is_none());
-        missing.map_or(Ok(()), |byte| Err(TokenizerError::NoToken { character, byte }))
-    }
-}
-
-/// Runs the crate's code, and turns a panic in it into an error: it has indexed past its buffers on
-/// bad vocabularies before. Ours are checked first, so this is the second line; on wasm, where a
-/// panic ends the program, the only line is the check. The one state it may leave behind is a cache
-/// of finished words.
-fn guarded<T>(f: impl FnOnce() -> tokenizers::Result<T>) -> Result<T, TokenizerError> {
-    let fault = match catch_unwind(AssertUnwindSafe(f)) {
-        Ok(Ok(value)) => return Ok(value),
-        Ok(Err(error)) => error.to_string(),
-        Err(panic) => panic
-            .downcast_ref::<String>()
-            .cloned()
-            .or_else(|| panic.downcast_ref::<&str>().map(ToString::to_string))
-            .unwrap_or_else(|| "it panicked".into()),
-    };
-    Err(TokenizerError::Encoder { fault })
-}
-
-/// Checks that both sides and the result of every merge are tokens. Merges that make a control
-/// token are left out: they could only forge one.
-fn check(
-    ids: &HashMap<&str, (u32, Kind)>,
-    merges: Vec<(String, String)>,
-) -> Result<Vec<(String, String)>, TokenizerError> {
-    let mut checked = Vec::with_capacity(merges.len());
-    let mut joined = String::new();
-    for (index, (left, right)) in merges.into_iter().enumerate() {
-        joined.clear();
-        joined.push_str(&left);
-        joined.push_str(&right);
-        let mut control = false;
-        for (role, text) in [("left side", &left), ("right side", &right), ("result", &joined)] {
-            let Some((_, kind)) = ids.get(text.as_str()) else {
-                let text: String = text.chars().take(64).collect();
-                return Err(TokenizerError::Merge {
-                    index,
-                    merge: format!("{left} {right}").chars().take(128).collect(),
-                    fault: format!("its {role} {text:?} is not a token"),
-                });
-            };
-            control |= kind.is_control() || *kind == Kind::Byte;
-        }
-        if !control {
-            checked.push((left, right));
-        }
-    }
-    Ok(checked)
-}
-
-/// Makes merges out of SentencePiece scores: every way to make a token out of two others, best
-/// score first.
-///
-/// SentencePiece itself joins the pair whose result scores best, the leftmost of equals. As merges
-/// have one rank each, two ways to make one token are put in the order `transformers` puts them,
-/// longer left side first.
-pub(super) fn merges_from_scores(tokens: &[String], kinds: &[Kind], scores: &[f32]) -> Vec<(String, String)> {
-    let text = |id: usize| tokens[id].as_str();
-    let ids: HashMap<&str, usize> = (0..tokens.len().min(kinds.len()))
-        .filter(|&id| matches!(kinds[id], Kind::Normal | Kind::Unused))
-        .map(|id| (text(id), id))
-        .collect();
-    let mut pairs = Vec::new();
-    let known = tokens.len().min(scores.len());
-    let normal = kinds.iter().take(known).enumerate().filter(|(_, kind)| **kind == Kind::Normal);
-    for id in normal.map(|(id, _)| id).filter(|&id| text(id).len() <= super::vocab::MAX_TOKEN) {
-        let first = pairs.len();
-        for (at, _) in text(id).char_indices().skip(1) {
-            let (left, right) = text(id).split_at(at);
-            if let (Some(&left), Some(&right)) = (ids.get(left), ids.get(right)) {
-                pairs.push((id, left, right));
+    /// Writes a piece as the tokens of its characters.
+    fn spell(&self, piece: &str, symbols: &mut Vec<Symbol>) -> Result<(), TokenizerError> {
+        let mut push = |id| {
+            let place = symbols.len();
+            let before = place.checked_sub(1).unwrap_or(NONE);
+            symbols.push(Symbol { id, before, after: place + 1, merged: false });
+        };
+        // A run of unknown characters becomes one token. As in `tokenizers`, bytes in between do
+        // not end it, and it is written behind them.
+        let mut pending = None;
+        for character in piece.chars() {
+            if let Some(&id) = self.letters.get(&character) {
+                pending.take().into_iter().for_each(&mut push);
+                push(id);
+                continue;
+            }
+            let mut buffer = [0; 4];
+            let bytes = character.encode_utf8(&mut buffer).bytes();
+            let token = |byte: u8| self.bytes[usize::from(byte)].filter(|_| self.byte_fallback);
+            let missing = bytes.clone().find(|&byte| token(byte).is_none());
+            match (missing, self.unknown) {
+                (None, _) => bytes.filter_map(token).for_each(&mut push),
+                (Some(_), Some(unknown)) if self.fuse_unknown => pending = Some(unknown),
+                (Some(_), Some(unknown)) => pending.replace(unknown).into_iter().for_each(&mut push),
+                // Bytes without a token were looked for before (`Tokenizer::check_bytes`).
+                (Some(_), None) if self.byte_level => {}
+                (Some(byte), None) => return Err(TokenizerError::NoToken { character, byte }),
             }
         }
-        pairs[first..].sort_by_key(|&(_, left, right)| (left, right));
+        pending.into_iter().for_each(&mut push);
+        if let Some(last) = symbols.last_mut() {
+            last.after = NONE;
+        }
+        Ok(())
     }
-    let chars = |id: usize| text(id).chars().count();
-    pairs.sort_by(|a, b| {
-        scores[b.0].total_cmp(&scores[a.0]).then_with(|| (chars(b.1), chars(b.2)).cmp(&(chars(a.1), chars(a.2))))
-    });
-    pairs.into_iter().map(|(_, left, right)| (tokens[left].clone(), tokens[right].clone())).collect()
+
+    /// Merges neighbours until no pair has a rank: the best rank first, the leftmost of equals.
+    fn merge(&self, buffers: &mut Buffers) {
+        #[cfg(test)]
+        let queued = &mut buffers.queued;
+        let (symbols, queue) = (&mut buffers.symbols, &mut buffers.queue);
+        #[cfg_attr(not(test), allow(unused_mut))]
+        let mut add = |symbols: &[Symbol], queue: &mut BinaryHeap<_>, left: usize, right: usize| {
+            if let (Some(one), Some(other)) = (symbols.get(left), symbols.get(right))
+                && let Some(&(rank, becomes)) = self.merges.get(&(one.id, other.id))
+            {
+                queue.push(Reverse((rank, left, becomes)));
+                #[cfg(test)]
+                {
+                    *queued += 1;
+                }
+            }
+        };
+        for right in 1..symbols.len() {
+            add(symbols, queue, right - 1, right);
+        }
+        while let Some(Reverse((_, place, becomes))) = queue.pop() {
+            let Symbol { id, before, after, merged } = symbols[place];
+            if merged || after == NONE {
+                continue;
+            }
+            let right = symbols[after];
+            // A neighbour may have changed since the pair came into the queue.
+            if self.merges.get(&(id, right.id)).is_none_or(|&(_, now)| now != becomes) {
+                continue;
+            }
+            symbols[after].merged = true;
+            symbols[place].id = becomes;
+            symbols[place].after = right.after;
+            if let Some(next) = symbols.get_mut(right.after) {
+                next.before = place;
+            }
+            add(symbols, queue, before, place);
+            add(symbols, queue, place, right.after);
+        }
+    }
+}
+
+impl fmt::Debug for Bpe {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Bpe").field("merges", &self.merges.len()).finish_non_exhaustive()
+    }
+}
+
+/// The merges by their pairs. Merges with a control token or a byte's token are left out: they
+/// could only forge one.
+fn ranked(vocab: &Vocab, parts: &VocabParts) -> Result<Ranks, TokenizerError> {
+    // Of several tokens with one text, the last counts.
+    let mut last: AHashMap<&str, u32> = AHashMap::with_capacity(vocab.len());
+    last.extend(vocab.iter().map(|(id, text, _)| (text, id)));
+    let mut ranked = AHashMap::with_capacity(parts.merges.len());
+    let mut rank = 0;
+    for (index, merge) in parts.merges.iter().enumerate() {
+        let mut ids = [0; 3];
+        let mut forges = false;
+        for (id, found) in [merge.left, merge.right, merge.result].into_iter().zip(&mut ids) {
+            let text = vocab.text(id).unwrap_or_default();
+            let Some(&last) = last.get(text) else {
+                return Err(TokenizerError::Merge {
+                    index,
+                    merge: format!("{} and {}", merge.left, merge.right),
+                    fault: format!("id {id} is not a token"),
+                });
+            };
+            let kind = vocab.kind(last).unwrap_or(Kind::Control);
+            forges |= kind.is_control() || kind == Kind::Byte;
+            *found = last;
+        }
+        if !forges {
+            let [left, right, result] = ids;
+            ranked.insert((left, right), (rank, result));
+            rank += 1;
+        }
+    }
+    Ok(ranked)
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use tokenizers::Model as _;
+    use tokenizers::models::bpe::BPE;
+
+    use super::*;
+    use crate::tokenizer::merges::merge_ids;
+    use crate::tokenizer::vocab::Scheme;
+
+    fn parts(tokens: &[String], merges: &[(String, String)], scheme: Scheme, unknown: Option<u32>) -> VocabParts {
+        let pairs = merges.iter().map(|(left, right)| (left.as_str(), right.as_str()));
+        let kinds = (0..tokens.len() as u32).map(|id| if Some(id) == unknown { Kind::Unknown } else { Kind::Normal });
+        VocabParts {
+            merges: merge_ids(tokens, pairs).expect("tokens"),
+            kinds: kinds.collect(),
+            tokens: tokens.to_vec(),
+            scheme,
+            unknown,
+            ..VocabParts::default()
+        }
+    }
+
+    fn built(mut parts: VocabParts) -> Bpe {
+        let vocab = Vocab::take(&mut parts).expect("a vocabulary");
+        Bpe::new(&vocab, &parts).expect("a merger")
+    }
+
+    /// A vocabulary of letters, an unknown token, bytes, and what random merges make of them.
+    fn vocabulary(seeds: &[(u8, u8)], bytes: usize) -> (Vec<String>, Vec<(String, String)>) {
+        let mut tokens: Vec<String> = ["<unk>", "a", "b", "c", "\u{e9}"].map(String::from).to_vec();
+        tokens.extend((0..bytes).map(|byte| format!("<{byte:#04X}>")));
+        let mut known: Vec<String> = tokens[1..5].to_vec();
+        let mut merges: Vec<(String, String)> = Vec::new();
+        for &(left, right) in seeds {
+            let pick = |at: u8| known[usize::from(at) % known.len()].clone();
+            let (left, right) = (pick(left), pick(right));
+            let joined = format!("{left}{right}");
+            if joined.len() > 40 || merges.contains(&(left.clone(), right.clone())) {
+                continue;
+            }
+            merges.push((left, right));
+            if !tokens.contains(&joined) {
+                tokens.push(joined.clone());
+                known.push(joined);
+            }
+        }
+        (tokens, merges)
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(2000))]
+
+        /// The same ids as `tokenizers`, whatever the merges, their order and the text.
+        #[test]
+        fn ids_are_those_of_the_reference(
+            seeds in prop::collection::vec(any::<(u8, u8)>(), 0..60),
+            texts in prop::collection::vec("[abc\u{e9}x\u{1F426}]{0,40}", 1..4),
+            flags in any::<[bool; 4]>(),
+        ) {
+            let [byte_fallback, fuse_unknown, ignore_merges, all_bytes] = flags;
+            let (tokens, merges) = vocabulary(&seeds, if all_bytes { 256 } else { 200 });
+            let vocab: AHashMap<String, u32> = tokens.iter().cloned().zip(0..).collect();
+            let reference = BPE::builder()
+                .vocab_and_merges(vocab, merges.clone())
+                .byte_fallback(byte_fallback)
+                .fuse_unk(fuse_unknown)
+                .ignore_merges(ignore_merges)
+                .unk_token("<unk>".into())
+                .build()
+                .expect("a merger");
+            let scheme = Scheme { byte_fallback, fuse_unknown, ignore_merges, ..Scheme::default() };
+            let bpe = built(parts(&tokens, &merges, scheme, Some(0)));
+            for text in texts {
+                let expected = reference.tokenize(&text).expect("tokens");
+                let mut ids = Vec::new();
+                bpe.encode(&text, &mut Buffers::default(), &mut ids).expect("ids");
+                prop_assert_eq!(ids, expected.iter().map(|token| token.id).collect::<Vec<_>>(), "{}", text);
+            }
+        }
+    }
+
+    /// A word of a megabyte puts a few pairs for each letter into the queue, where each costs a
+    /// logarithm.
+    #[test]
+    fn long_words_are_not_quadratic() {
+        let mut tokens = vec!["a".to_owned(), "b".to_owned()];
+        let mut merges = Vec::new();
+        for length in 0..10 {
+            let text = "a".repeat(1 << length);
+            merges.push((text.clone(), text.clone()));
+            tokens.push(text.repeat(2));
+        }
+        let bpe = built(parts(&tokens, &merges, Scheme::default(), None));
+        for letters in [1 << 17, 1 << 20] {
+            let (mut ids, mut buffers) = (Vec::new(), Buffers::default());
+            bpe.encode(&"a".repeat(letters), &mut buffers, &mut ids).expect("ids");
+            assert_eq!(ids.len(), letters >> 10);
+            assert!(buffers.queued <= 3 * letters, "{} of {letters}", buffers.queued);
+        }
+    }
+
+    /// An unknown token's own text is not copied for each of its characters.
+    #[test]
+    fn unknown_characters_cost_an_id() {
+        let tokens = vec!["u".repeat(1024), "a".to_owned()];
+        let bpe = built(parts(&tokens, &[], Scheme::default(), Some(0)));
+        let mut ids = Vec::new();
+        bpe.encode(&"x".repeat(1 << 20), &mut Buffers::default(), &mut ids).expect("ids");
+        assert_eq!(ids, vec![0; 1 << 20]);
+    }
 }

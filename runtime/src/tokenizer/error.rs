@@ -102,6 +102,38 @@ pub enum TokenizerError {
         /// What is wrong with it.
         fault: String,
     },
+    /// Scores that would make more merges than any vocabulary has.
+    #[error(
+        "`tokenizer.ggml.scores` make more than {most} merges of {tokens} tokens: no trained vocabulary nests so deep; \
+         convert the model again, with `tokenizer.ggml.merges`"
+    )]
+    TooManyMerges {
+        /// The number of tokens.
+        tokens: usize,
+        /// The most merges that are made of them.
+        most: usize,
+    },
+    /// A splitting pattern that takes too many steps on a text.
+    #[error(
+        "the splitting pattern {pattern:?} takes more than {most} steps on {bytes} bytes of text: it reads far beyond \
+         what it matches; shorten the text, or use a tokenizer with another pattern"
+    )]
+    Steps {
+        /// The pattern.
+        pattern: String,
+        /// The most steps that a text of this length may take.
+        most: u64,
+        /// The length of the text.
+        bytes: usize,
+    },
+    /// A normalizer that makes a text many times as long.
+    #[error("the normalizer makes more than {most} bytes of {bytes} bytes of text; use another tokenizer")]
+    Normalized {
+        /// The most bytes that a text of this length may become.
+        most: usize,
+        /// The length of the text.
+        bytes: usize,
+    },
     /// A splitting pattern that doesn't compile.
     #[error("the splitting pattern {pattern:?} can't be used: {fault}")]
     Pattern {

@@ -4,9 +4,10 @@ use std::collections::{HashMap, HashSet};
 
 use serde_json::{Value as Json, json};
 
-use super::bpe::{Bpe, merges_from_scores};
+use super::bpe::{Bpe, Buffers};
 use super::gguf::{self, gguf_parts};
 use super::json::read_parts;
+use super::merges::{Merge, merges_from_scores};
 use super::settle::placeholder;
 use super::special::Matching;
 use super::vocab::{Kind, Vocab, VocabParts};
@@ -78,7 +79,8 @@ fn keys(parts: &VocabParts, eos: Option<u32>, rows: u32) -> Metadata {
     let mut metadata = Metadata::new("tokenizer.json");
     let mut add = |key: &str, value: Value| metadata.insert(key.into(), value);
     let scheme = &parts.scheme;
-    let merges = || parts.merges.iter().map(|(left, right)| format!("{left} {right}")).collect();
+    let texts = |merge: &Merge| (parts.text(merge.left), parts.text(merge.right));
+    let merges = || parts.merges.iter().map(texts).map(|(left, right)| format!("{left} {right}")).collect();
     if scheme.byte_level {
         add(gguf::MODEL, Value::String("gpt2".into()));
         add(gguf::PRE, Value::String(scheme.splitter.name().unwrap_or(NO_NAME).into()));
@@ -90,10 +92,8 @@ fn keys(parts: &VocabParts, eos: Option<u32>, rows: u32) -> Metadata {
     // llama.cpp wants one token for each row, and no more. Merges need theirs.
     let rows = rows as usize;
     let first_beyond: HashSet<&str> = parts.tokens.iter().skip(rows).map(String::as_str).collect();
-    let needed = |(left, right): &(String, String)| {
-        [left, right].iter().any(|part| first_beyond.contains(part.as_str()))
-            || !first_beyond.is_empty() && first_beyond.contains(format!("{left}{right}").as_str())
-    };
+    let needed =
+        |merge: &Merge| [merge.left, merge.right, merge.result].iter().any(|&id| first_beyond.contains(parts.text(id)));
     let len = if parts.merges.iter().any(needed) { parts.tokens.len() } else { rows };
     let token = |id: usize| parts.tokens.get(id).filter(|text| !text.is_empty()).zip(parts.kinds.get(id));
     let text = |id: usize| token(id).map_or_else(|| placeholder(id), |(text, _)| text.clone());
@@ -101,10 +101,14 @@ fn keys(parts: &VocabParts, eos: Option<u32>, rows: u32) -> Metadata {
     let kind = |id: usize| token(id).map_or(Kind::Unused, |(_, kind)| *kind);
     let kinds: Vec<Kind> = (0..len).map(kind).collect();
     if !scheme.byte_level {
-        let scores = scores(&tokens, &parts.merges);
+        let scores = scores(&tokens, parts);
         // Scores don't say in which order the ways to make one token are tried.
         let guessed = merges_from_scores(&tokens, &kinds, &scores);
-        if !parts.text_merges().eq(&guessed) {
+        let text = |id: u32| tokens.get(id as usize).map_or("", String::as_str);
+        let is_same = guessed.is_ok_and(|guessed| {
+            parts.text_merges().eq(guessed.iter().map(|merge| (text(merge.left), text(merge.right))))
+        });
+        if !is_same {
             add(gguf::MERGES, Value::Array(Array::String(merges())));
         }
         add(gguf::SCORES, Value::Array(Array::F32(scores)));
@@ -134,12 +138,13 @@ fn keys(parts: &VocabParts, eos: Option<u32>, rows: u32) -> Metadata {
 }
 
 /// SentencePiece's scores: the earlier a token is made, the higher.
-fn scores(tokens: &[String], merges: &[(String, String)]) -> Vec<f32> {
-    let mut ranks: HashMap<String, usize> = HashMap::new();
-    for (rank, (left, right)) in merges.iter().enumerate() {
-        ranks.entry(format!("{left}{right}")).or_insert(rank);
+fn scores(tokens: &[String], parts: &VocabParts) -> Vec<f32> {
+    let mut ranks: HashMap<&str, usize> = HashMap::new();
+    for (rank, merge) in parts.merges.iter().enumerate() {
+        ranks.entry(parts.text(merge.result)).or_insert(rank);
     }
-    tokens.iter().map(|text| -(ranks.get(text).copied().unwrap_or(merges.len()) as f32)).collect()
+    let last = parts.merges.len();
+    tokens.iter().map(|text| -(ranks.get(text.as_str()).copied().unwrap_or(last) as f32)).collect()
 }
 
 /// What of the tokenizer a reader of the keys would see otherwise, in words.
@@ -189,11 +194,11 @@ fn merges_reach_all(parts: &VocabParts) -> bool {
     let mut parts = parts.clone();
     parts.scheme.ignore_merges = false;
     let Ok(vocab) = Vocab::take(&mut parts) else { return false };
-    let Ok(bpe) = Bpe::new(&vocab, parts) else { return false };
-    let mut ids = Vec::new();
+    let Ok(bpe) = Bpe::new(&vocab, &parts) else { return false };
+    let (mut ids, mut buffers) = (Vec::new(), Buffers::default());
     vocab.iter().filter(|(.., kind)| *kind == Kind::Normal).all(|(id, text, _)| {
         ids.clear();
-        bpe.encode(text, &mut ids).is_ok() && ids == [id]
+        bpe.encode(text, &mut buffers, &mut ids).is_ok() && ids == [id]
     })
 }
 

@@ -1,9 +1,7 @@
 //! A tokenizer from the metadata of a GGUF file (the `tokenizer.ggml.*` keys).
 
-use std::collections::HashSet;
-
-use super::bpe::merges_from_scores;
-use super::json::{read_parts, split_merge};
+use super::json::read_parts;
+use super::merges::{Merge, merges_from_scores, split_merge, try_merge_ids};
 use super::normalize::Normalizer;
 use super::split::Splitter;
 use super::vocab::{Kind, LOW_LINE, Scheme, VocabParts};
@@ -175,11 +173,10 @@ impl TryFrom<GgufVocab> for VocabParts {
                 })??;
                 let llama3 = matches!(pre.as_str(), "llama-bpe" | "llama3" | "llama-v3");
                 let merges = required(MERGES, vocab.merges)?;
-                let merges = merges.iter().enumerate().map(|(index, m)| split_merge(index, m));
+                let merges = given_merges(&merges, &common.tokens)?;
                 let normalizer = if pre == "qwen2" { vec![Normalizer::Nfc] } else { Vec::new() };
                 let scheme =
                     Scheme { splitter, normalizer, byte_level: true, ignore_merges: llama3, ..Scheme::default() };
-                let merges = merges.collect::<Result<_, _>>()?;
                 Ok(Self { scheme, merges, adds_bos: vocab.add_bos.unwrap_or(llama3), ..common })
             }
             "llama" => {
@@ -209,7 +206,10 @@ impl TryFrom<GgufVocab> for VocabParts {
                     notes.push(format!("`{MERGES}` is not used: {fault}"));
                     None
                 });
-                let merges = merges.unwrap_or_else(|| merges_from_scores(&common.tokens, &common.kinds, &scores));
+                let merges = match merges {
+                    Some(merges) => merges,
+                    None => merges_from_scores(&common.tokens, &common.kinds, &scores)?,
+                };
                 let adds_bos = vocab.add_bos.unwrap_or(true);
                 Ok(Self { scheme, merges, unknown, adds_bos, merges_make_all: true, notes, ..common })
             }
@@ -220,20 +220,10 @@ impl TryFrom<GgufVocab> for VocabParts {
     }
 }
 
-/// The merges of a SentencePiece-style vocabulary, which some files have beside the scores: scores
-/// don't say in which order the ways to make one token are tried.
-fn given_merges(merges: &[String], tokens: &[String]) -> Result<Vec<(String, String)>, TokenizerError> {
-    let known: HashSet<&str> = tokens.iter().map(String::as_str).collect();
-    let merge = |(index, merge): (usize, &String)| {
-        let (left, right) = split_merge(index, merge)?;
-        let joined = format!("{left}{right}");
-        if let Some(text) = [&left, &right, &joined].into_iter().find(|text| !known.contains(text.as_str())) {
-            let fault = format!("{text:?} is not a token");
-            return Err(TokenizerError::Merge { index, merge: merge.chars().take(128).collect(), fault });
-        }
-        Ok((left, right))
-    };
-    merges.iter().enumerate().map(merge).collect()
+/// The merges that a file writes as texts. SentencePiece-style vocabularies may have them beside the
+/// scores: scores don't say in which order the ways to make one token are tried.
+fn given_merges(merges: &[String], tokens: &[String]) -> Result<Vec<Merge>, TokenizerError> {
+    try_merge_ids(tokens, merges.iter().enumerate().map(|(index, merge)| split_merge(index, merge)))
 }
 
 /// The text of each token. Bytes that are no UTF-8 become U+FFFD.

@@ -4,15 +4,20 @@
 //! SentencePiece-style. Anything else is an error that says so, never a tokenizer that is slightly
 //! wrong.
 
-use serde::Deserialize;
-use serde_json::Value;
 use std::collections::{BTreeMap, HashMap};
+use std::fmt;
 
-use super::normalize::Normalizer;
+use serde::Deserialize;
+use serde::de::{DeserializeSeed, Deserializer, Error as _, IgnoredAny, MapAccess, SeqAccess, Visitor};
+use serde_json::Value;
+
+use super::merges::{merge_ids, split_merge};
+use super::normalize::{MAX_NORMALIZERS, Normalizer};
 use super::special::Matching;
 use super::split::{Behavior, SpacePrefix, Splitter, Step};
 use super::vocab::{Kind, LOW_LINE, Scheme, VocabParts, byte_token};
 use super::{Tokenizer, TokenizerError};
+use crate::json::{MaybeText, Small};
 
 /// `truncation` and `padding` are left out: `transformers` sets both anew for each text.
 #[derive(Deserialize)]
@@ -20,10 +25,10 @@ struct File {
     model: Model,
     #[serde(default)]
     added_tokens: Vec<Added>,
-    normalizer: Option<Value>,
-    pre_tokenizer: Option<Value>,
-    post_processor: Option<Value>,
-    decoder: Option<Value>,
+    normalizer: Option<Small>,
+    pre_tokenizer: Option<Small>,
+    post_processor: Option<Small>,
+    decoder: Option<Small>,
 }
 
 #[derive(Deserialize)]
@@ -31,7 +36,7 @@ struct Model {
     #[serde(rename = "type")]
     kind: Option<String>,
     vocab: BTreeMap<String, u32>,
-    merges: Vec<Merge>,
+    merges: MergeTexts,
     #[serde(default)]
     byte_fallback: bool,
     #[serde(default)]
@@ -44,18 +49,143 @@ struct Model {
     end_of_word_suffix: Option<String>,
 }
 
-/// A merge is `"a b"` in older files, `["a", "b"]` in newer ones.
+/// Merges as the file writes them, `"a b"` in older files, `["a", "b"]` in newer ones: their texts
+/// one after the other, and where each side ends.
+#[derive(Default)]
+struct MergeTexts {
+    text: String,
+    ends: Vec<(u32, u32)>,
+}
+
+impl MergeTexts {
+    fn iter(&self) -> impl ExactSizeIterator<Item = (&str, &str)> {
+        let mut start = 0;
+        self.ends.iter().map(move |&(middle, end)| {
+            let (left, right) = (start as usize..middle as usize, middle as usize..end as usize);
+            start = end;
+            (&self.text[left], &self.text[right])
+        })
+    }
+
+    fn end<E: serde::de::Error>(&self) -> Result<u32, E> {
+        u32::try_from(self.text.len()).map_err(|_| E::custom("merges take more than 4 GiB"))
+    }
+}
+
+impl<'de> Deserialize<'de> for MergeTexts {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct List(MergeTexts);
+        impl<'de> Visitor<'de> for List {
+            type Value = MergeTexts;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a list of merges")
+            }
+
+            fn visit_seq<A: SeqAccess<'de>>(mut self, mut list: A) -> Result<MergeTexts, A::Error> {
+                while list.next_element_seed(One(&mut self.0))?.is_some() {}
+                Ok(self.0)
+            }
+        }
+        deserializer.deserialize_seq(List(MergeTexts::default()))
+    }
+}
+
+/// Reads one merge.
+struct One<'a>(&'a mut MergeTexts);
+
+impl<'de> DeserializeSeed<'de> for One<'_> {
+    type Value = ();
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
+        deserializer.deserialize_any(self)
+    }
+}
+
+impl<'de> Visitor<'de> for One<'_> {
+    type Value = ();
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a merge: two tokens with a space between them, or a list of two tokens")
+    }
+
+    fn visit_str<E: serde::de::Error>(self, merge: &str) -> Result<(), E> {
+        let (left, right) = split_merge(self.0.ends.len(), merge).map_err(E::custom)?;
+        self.0.text.push_str(left);
+        let middle = self.0.end()?;
+        self.0.text.push_str(right);
+        let end = self.0.end()?;
+        self.0.ends.push((middle, end));
+        Ok(())
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut sides: A) -> Result<(), A::Error> {
+        let mut ends = [0; 2];
+        for (count, end) in ends.iter_mut().enumerate() {
+            let side = sides.next_element_seed(Append(&mut self.0.text))?;
+            side.ok_or_else(|| A::Error::invalid_length(count, &"two tokens"))?;
+            *end = self.0.end()?;
+        }
+        if sides.next_element::<IgnoredAny>()?.is_some() {
+            return Err(A::Error::invalid_length(3, &"two tokens"));
+        }
+        self.0.ends.push(ends.into());
+        Ok(())
+    }
+}
+
+/// Appends a text to others.
+struct Append<'a>(&'a mut String);
+
+impl<'de> DeserializeSeed<'de> for Append<'_> {
+    type Value = ();
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
+        deserializer.deserialize_str(self)
+    }
+}
+
+impl<'de> Visitor<'de> for Append<'_> {
+    type Value = ();
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a token")
+    }
+
+    fn visit_str<E>(self, text: &str) -> Result<(), E> {
+        self.0.push_str(text);
+        Ok(())
+    }
+}
+
+/// An added token of a `tokenizer.json`. `flatten` would hold all of it in memory first.
 #[derive(Deserialize)]
-#[serde(untagged)]
-enum Merge {
-    Joined(String),
-    Pair(String, String),
+struct FileToken {
+    id: u32,
+    content: String,
+    #[serde(default)]
+    special: bool,
+    #[serde(default)]
+    single_word: bool,
+    #[serde(default)]
+    lstrip: bool,
+    #[serde(default)]
+    rstrip: bool,
+    #[serde(default)]
+    normalized: bool,
+}
+
+impl From<FileToken> for Added {
+    fn from(token: FileToken) -> Self {
+        let FileToken { id, content, special, single_word, lstrip, rstrip, normalized } = token;
+        Self { id, token: AddedToken { content, special, single_word, lstrip, rstrip, normalized } }
+    }
 }
 
 #[derive(Deserialize)]
+#[serde(from = "FileToken")]
 struct Added {
     id: u32,
-    #[serde(flatten)]
     token: AddedToken,
 }
 
@@ -80,9 +210,12 @@ struct AddedToken {
 struct Config {
     bos_token: Option<Text>,
     eos_token: Option<Text>,
-    unk_token: Option<Value>,
-    pad_token: Option<Value>,
-    additional_special_tokens: Option<Value>,
+    #[serde(default)]
+    unk_token: AnyToken,
+    #[serde(default)]
+    pad_token: AnyToken,
+    #[serde(default)]
+    additional_special_tokens: AnyTokens,
     add_bos_token: Option<bool>,
     #[serde(default)]
     add_eos_token: Option<bool>,
@@ -91,28 +224,136 @@ struct Config {
 }
 
 /// A token's text, alone or with its properties.
-#[derive(Deserialize)]
-#[serde(untagged)]
-enum Text {
-    Alone(String),
-    Token { content: String },
+struct Text(String);
+
+impl<'de> Deserialize<'de> for Text {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let AnyToken(text) = AnyToken::deserialize(deserializer)?;
+        text.map(Self)
+            .ok_or_else(|| D::Error::custom("a token must be a text, or an object with a text as its content"))
+    }
 }
 
-impl Text {
-    fn as_str(&self) -> &str {
-        match self {
-            Self::Alone(text) | Self::Token { content: text } => text,
+/// The same, or anything else, which is no token.
+#[derive(Default)]
+struct AnyToken(Option<String>);
+
+impl<'de> Deserialize<'de> for AnyToken {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(OneToken).map(Self)
+    }
+}
+
+struct OneToken;
+
+impl<'de> Visitor<'de> for OneToken {
+    type Value = Option<String>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a token")
+    }
+
+    fn visit_str<E>(self, text: &str) -> Result<Self::Value, E> {
+        Ok(Some(text.into()))
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut entries: A) -> Result<Self::Value, A::Error> {
+        let mut content = None;
+        while let Some(key) = entries.next_key::<String>()? {
+            match key.as_str() {
+                "content" => content = entries.next_value::<MaybeText>()?.0.ok(),
+                _ => _ = entries.next_value::<IgnoredAny>()?,
+            }
         }
+        Ok(content)
+    }
+
+    fn visit_bool<E>(self, _: bool) -> Result<Self::Value, E> {
+        Ok(None)
+    }
+
+    fn visit_i64<E>(self, _: i64) -> Result<Self::Value, E> {
+        Ok(None)
+    }
+
+    fn visit_u64<E>(self, _: u64) -> Result<Self::Value, E> {
+        Ok(None)
+    }
+
+    fn visit_f64<E>(self, _: f64) -> Result<Self::Value, E> {
+        Ok(None)
+    }
+
+    fn visit_unit<E>(self) -> Result<Self::Value, E> {
+        Ok(None)
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Self::Value, A::Error> {
+        while list.next_element::<IgnoredAny>()?.is_some() {}
+        Ok(None)
+    }
+}
+
+/// The tokens of a list; none where there is something else.
+#[derive(Default)]
+struct AnyTokens(Vec<String>);
+
+impl<'de> Deserialize<'de> for AnyTokens {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct List;
+        impl<'de> Visitor<'de> for List {
+            type Value = Vec<String>;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a list of tokens")
+            }
+
+            fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Self::Value, A::Error> {
+                let mut all = Vec::new();
+                while let Some(AnyToken(token)) = list.next_element()? {
+                    all.extend(token);
+                }
+                Ok(all)
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, entries: A) -> Result<Self::Value, A::Error> {
+                OneToken.visit_map(entries).map(|_| Vec::new())
+            }
+
+            fn visit_str<E>(self, _: &str) -> Result<Self::Value, E> {
+                Ok(Vec::new())
+            }
+
+            fn visit_bool<E>(self, _: bool) -> Result<Self::Value, E> {
+                Ok(Vec::new())
+            }
+
+            fn visit_i64<E>(self, _: i64) -> Result<Self::Value, E> {
+                Ok(Vec::new())
+            }
+
+            fn visit_u64<E>(self, _: u64) -> Result<Self::Value, E> {
+                Ok(Vec::new())
+            }
+
+            fn visit_f64<E>(self, _: f64) -> Result<Self::Value, E> {
+                Ok(Vec::new())
+            }
+
+            fn visit_unit<E>(self) -> Result<Self::Value, E> {
+                Ok(Vec::new())
+            }
+        }
+        deserializer.deserialize_any(List).map(Self)
     }
 }
 
 impl Config {
     /// The texts of all tokens that are special by name.
     fn special(&self) -> impl Iterator<Item = &str> {
-        let more = self.additional_special_tokens.as_ref().and_then(Value::as_array).into_iter().flatten();
-        let others = self.unk_token.iter().chain(&self.pad_token).chain(more);
-        let named = self.bos_token.iter().chain(&self.eos_token).map(Text::as_str);
-        named.chain(others.filter_map(|value| value.as_str().or(value["content"].as_str())))
+        let named = self.bos_token.iter().chain(&self.eos_token).map(|Text(text)| text);
+        let others = self.unk_token.0.iter().chain(&self.pad_token.0).chain(&self.additional_special_tokens.0);
+        named.chain(others).map(String::as_str)
     }
 }
 
@@ -180,8 +421,11 @@ fn parts(file: File, config: Config) -> Result<VocabParts, TokenizerError> {
             return Err(unsupported(key, "set", "not set"));
         }
     }
-    let mut scheme = scheme(file.normalizer.as_ref(), file.pre_tokenizer.as_ref())?;
-    let decoded = decoder(file.decoder.as_ref(), scheme.byte_level)?;
+    fn value(part: &Option<Small>) -> Option<&Value> {
+        part.as_ref().map(|Small(value)| value)
+    }
+    let mut scheme = scheme(value(&file.normalizer), value(&file.pre_tokenizer))?;
+    let decoded = decoder(value(&file.decoder), scheme.byte_level)?;
     scheme.strips_space = decoded.strips_space.unwrap_or_else(|| puts_space_in_front(&scheme));
     scheme.ignore_merges = model.ignore_merges;
     scheme.byte_fallback = model.byte_fallback;
@@ -190,19 +434,17 @@ fn parts(file: File, config: Config) -> Result<VocabParts, TokenizerError> {
     let special: Vec<String> = config.special().map(str::to_owned).collect();
     let added = added(file.added_tokens, config.added_tokens_decoder, &model.vocab);
     let Tokens { tokens, kinds, matching } = tokens(&model.vocab, added, has_bytes, model.unk_token.as_deref())?;
-    let merges = model.merges.into_iter().enumerate().map(|(index, merge)| match merge {
-        Merge::Pair(left, right) => Ok((left, right)),
-        Merge::Joined(merge) => split_merge(index, &merge),
-    });
-    let merges = merges.collect::<Result<_, _>>()?;
+    drop(model.vocab);
+    let merges = merge_ids(&tokens, model.merges.iter())?;
+    drop(model.merges);
     let merges_make_all = !scheme.byte_level;
     let id = |text: &str| (0_u32..).zip(&tokens).find(|(_, token)| *token == text).map(|(id, _)| id);
     // A vocabulary may have `<s>` as text: a tag of HTML.
     let marker = |text: &&str| id(text).filter(|&id| kinds.get(id as usize).is_some_and(|kind| *kind != Kind::Normal));
-    let around = file.post_processor.as_ref().map_or(Ok(Around::default()), around)?;
+    let around = value(&file.post_processor).map_or(Ok(Around::default()), around)?;
     let begin = around.before.as_deref().and_then(id);
     let bos = match &config.bos_token {
-        Some(text) => id(text.as_str()),
+        Some(Text(text)) => id(text),
         None => begin.or_else(|| BEGINS.iter().find_map(marker)),
     };
     let adds_bos = match config.add_bos_token {
@@ -220,7 +462,7 @@ fn parts(file: File, config: Config) -> Result<VocabParts, TokenizerError> {
     Ok(VocabParts {
         adds_bos,
         bos,
-        ends: config.eos_token.iter().filter_map(|text| id(text.as_str())).collect(),
+        ends: config.eos_token.iter().filter_map(|Text(text)| id(text)).collect(),
         special: special.iter().filter_map(|text| id(text)).collect(),
         unknown: model.unk_token.as_deref().and_then(id),
         merges,
@@ -254,20 +496,6 @@ fn added(file: Vec<Added>, config: BTreeMap<String, AddedToken>, vocab: &BTreeMa
         }
     }
     added
-}
-
-/// The two sides of a merge written as one string.
-pub(super) fn split_merge(index: usize, merge: &str) -> Result<(String, String), TokenizerError> {
-    match merge.split_once(' ') {
-        Some((left, right)) if !left.is_empty() && !right.is_empty() && !right.contains(' ') => {
-            Ok((left.into(), right.into()))
-        }
-        _ => Err(TokenizerError::Merge {
-            index,
-            merge: merge.chars().take(128).collect(),
-            fault: "it must be two tokens with a space between them".into(),
-        }),
-    }
 }
 
 struct Tokens {
@@ -355,8 +583,12 @@ const SPACE: &str = " ";
 const LOW_LINES: &str = "\u{2581}";
 
 fn scheme(normalizer: Option<&Value>, pre_tokenizer: Option<&Value>) -> Result<Scheme, TokenizerError> {
-    let normalizer: Vec<Normalizer> =
-        members(normalizer, "normalizers").into_iter().map(normalizer_step).collect::<Result<_, _>>()?;
+    let normalizers = members(normalizer, "normalizers");
+    if normalizers.len() > MAX_NORMALIZERS {
+        let (value, known) = (format!("{} steps", normalizers.len()), format!("at most {MAX_NORMALIZERS}"));
+        return Err(unsupported("normalizer", value, &known));
+    }
+    let normalizer: Vec<Normalizer> = normalizers.into_iter().map(normalizer_step).collect::<Result<_, _>>()?;
     let mut low_lines = normalizer.contains(&Normalizer::low_lines());
     let mut steps = Vec::new();
     for step in members(pre_tokenizer, "pretokenizers") {

@@ -13,7 +13,9 @@ mod error;
 mod export;
 mod gguf;
 mod json;
+mod merges;
 mod normalize;
+mod scan;
 mod settle;
 mod special;
 mod split;
@@ -30,8 +32,9 @@ pub(crate) use export::Beside;
 pub use gguf::GgufVocab;
 pub use stream::TokenStream;
 
-use bpe::Bpe;
+use bpe::{Bpe, Buffers};
 use normalize::normalize;
+use scan::Steps;
 use special::{Found, Matching, Search, Specials};
 use vocab::{Kind, Scheme, Vocab, VocabParts};
 
@@ -90,7 +93,7 @@ impl Tokenizer {
             bos: parts.bos,
             adds_bos: parts.adds_bos,
             scheme: parts.scheme.clone(),
-            bpe: Bpe::new(&vocab, parts)?,
+            bpe: Bpe::new(&vocab, &parts)?,
             no_token: (0..=255).filter(|&b| !has[usize::from(b)]).collect(),
             specials,
             rows: u32::MAX,
@@ -153,25 +156,26 @@ impl Tokenizer {
     /// found everywhere.
     pub(crate) fn encode_at(&self, text: &str, openings: Openings<'_>) -> Result<Vec<u32>, TokenizerError> {
         self.check_bytes(text)?;
-        let mut ids = Vec::with_capacity(text.len() / 3);
+        let ids = Vec::with_capacity(text.len() / 3);
+        let mut encoding = Encoding { ids, steps: Steps::of(text.len()), buffers: Buffers::default() };
         match openings {
-            Openings::All => self.stretch(text, 0..text.len(), true, &mut ids)?,
+            Openings::All => self.stretch(text, 0..text.len(), true, &mut encoding)?,
             Openings::At(openings) => {
                 let mut done = 0;
                 for &at in openings.iter().filter(|&&at| text.is_char_boundary(at)) {
                     if at >= done
                         && let Some(Found { whole, id, .. }) = self.specials.at(text, at, done)
                     {
-                        self.stretch(text, done..whole.start, false, &mut ids)?;
-                        ids.push(id);
+                        self.stretch(text, done..whole.start, false, &mut encoding)?;
+                        encoding.ids.push(id);
                         done = whole.end;
                     }
                 }
-                self.stretch(text, done..text.len(), false, &mut ids)?;
+                self.stretch(text, done..text.len(), false, &mut encoding)?;
             }
         }
-        self.check_rows(&ids)?;
-        Ok(ids)
+        self.check_rows(&encoding.ids)?;
+        Ok(encoding.ids)
     }
 
     /// Finds the tokens that are matched as a whole, and encodes what lies between them.
@@ -180,20 +184,26 @@ impl Tokenizer {
         text: &str,
         range: Range<usize>,
         control: bool,
-        ids: &mut Vec<u32>,
+        encoding: &mut Encoding,
     ) -> Result<(), TokenizerError> {
         let search = Search { control, normalized: false };
         let mut done = range.start;
         while let Some(Found { whole, id, .. }) = self.specials.find(search, text, done..range.end) {
-            self.normal(text, done..whole.start, control, ids)?;
-            ids.push(id);
+            self.normal(text, done..whole.start, control, encoding)?;
+            encoding.ids.push(id);
             done = whole.end;
         }
-        self.normal(text, done..range.end, control, ids)
+        self.normal(text, done..range.end, control, encoding)
     }
 
     /// The same in normalised text, for the tokens that are looked for there.
-    fn normal(&self, text: &str, range: Range<usize>, control: bool, ids: &mut Vec<u32>) -> Result<(), TokenizerError> {
+    fn normal(
+        &self,
+        text: &str,
+        range: Range<usize>,
+        control: bool,
+        encoding: &mut Encoding,
+    ) -> Result<(), TokenizerError> {
         if range.is_empty() {
             return Ok(());
         }
@@ -202,17 +212,18 @@ impl Tokenizer {
         let search = Search { control, normalized: true };
         let mut done = 0;
         while let Some(Found { whole, id, .. }) = self.specials.find(search, &text, done..text.len()) {
-            self.plain(&text[done..whole.start], first && done == 0, ids)?;
-            ids.push(id);
+            self.plain(&text[done..whole.start], first && done == 0, encoding)?;
+            encoding.ids.push(id);
             done = whole.end;
         }
-        self.plain(&text[done..], first && done == 0, ids)
+        self.plain(&text[done..], first && done == 0, encoding)
     }
 
     /// Encodes normalised text without any special token in it. `first` says that nothing comes
     /// before it.
-    fn plain(&self, text: &str, first: bool, ids: &mut Vec<u32>) -> Result<(), TokenizerError> {
-        self.scheme.splitter.each(text, first, &mut |piece| self.bpe.encode(piece, ids))
+    fn plain(&self, text: &str, first: bool, encoding: &mut Encoding) -> Result<(), TokenizerError> {
+        let Encoding { ids, steps, buffers } = encoding;
+        self.scheme.splitter.each(text, first, steps, &mut |piece| self.bpe.encode(piece, buffers, ids))
     }
 
     /// Refuses ids that the model has no embedding for.
@@ -315,6 +326,14 @@ impl Tokenizer {
         let found = self.specials.at(text, at, at)?;
         self.is_control(found.id).then_some((found.own, found.id))
     }
+}
+
+/// A text on its way to ids.
+struct Encoding {
+    ids: Vec<u32>,
+    /// What the splitting patterns may still do.
+    steps: Steps,
+    buffers: Buffers,
 }
 
 /// The tokens that are found as a whole. Of several with one text, control tokens count first, then

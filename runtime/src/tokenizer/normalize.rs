@@ -8,6 +8,14 @@ use tokenizers::normalizers::{Lowercase, NFC, NFD, NFKC, NFKD, Strip, StripAccen
 use super::TokenizerError;
 use super::vocab::LOW_LINE;
 
+/// The most steps of a normalizer. Real ones have five.
+pub(super) const MAX_NORMALIZERS: usize = 16;
+
+/// What a text may become: so many bytes for each of its own, and a few besides. NFKC makes 11 of
+/// one, and what is put in front is a space.
+const PER_BYTE: usize = 32;
+const BESIDES: usize = 64;
+
 /// One step of a normalizer, named as in a `tokenizer.json`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Normalizer {
@@ -37,6 +45,18 @@ impl Normalizer {
         Self::Replace { pattern: " ".into(), content: LOW_LINE.into() }
     }
 
+    /// How long a step of text makes `text`, where it makes it longer by texts from the file.
+    fn grown(&self, text: &str) -> usize {
+        match self {
+            Self::Prepend(prefix) => text.len().saturating_add(prefix.len()),
+            Self::Replace { pattern, content } if content.len() > pattern.len() => {
+                let growth = content.len() - pattern.len();
+                text.len().saturating_add(text.matches(pattern.as_str()).count().saturating_mul(growth))
+            }
+            _ => text.len(),
+        }
+    }
+
     fn apply<'a>(&self, text: Cow<'a, str>) -> Result<Cow<'a, str>, TokenizerError> {
         let plain = text.is_ascii();
         Ok(match self {
@@ -58,8 +78,16 @@ impl Normalizer {
 }
 
 /// Applies the steps to a stretch of text, in order.
+///
+/// # Errors
+/// A step makes the text many times as long.
 pub(super) fn normalize<'a>(steps: &[Normalizer], text: &'a str) -> Result<Cow<'a, str>, TokenizerError> {
-    steps.iter().try_fold(Cow::Borrowed(text), |text, step| step.apply(text))
+    let bytes = text.len();
+    let most = bytes.saturating_mul(PER_BYTE).saturating_add(BESIDES);
+    steps.iter().try_fold(Cow::Borrowed(text), |text, step| match step.grown(&text) {
+        grown if grown > most => Err(TokenizerError::Normalized { most, bytes }),
+        _ => step.apply(text),
+    })
 }
 
 fn by_crate<'a>(text: &str, normalizer: &impl tokenizers::Normalizer) -> Result<Cow<'a, str>, TokenizerError> {
@@ -84,5 +112,17 @@ mod tests {
         assert_eq!(normalize(&[Normalizer::Lowercase], "\u{3a3}AB").as_deref(), Ok("\u{3c3}ab"));
         assert_eq!(normalize(&[Normalizer::Nfc], "e\u{301}").as_deref(), Ok("\u{e9}"));
         assert_eq!(normalize(&[Normalizer::Nfkc], "\u{fb01}").as_deref(), Ok("fi"));
+    }
+    #[test]
+    fn steps_that_make_text_explode_are_refused() {
+        let double = Normalizer::Replace { pattern: "a".into(), content: "aa".into() };
+        assert_eq!(normalize(&vec![double.clone(); 5], "aaaa").map(|text| text.len()), Ok(128));
+        let refused = normalize(&vec![double; MAX_NORMALIZERS], "aaaa");
+        assert_eq!(refused, Err(TokenizerError::Normalized { most: 192, bytes: 4 }));
+        let long = Normalizer::Prepend("x".repeat(1 << 20));
+        assert!(normalize(&[long], "a").is_err());
+        // The most that Unicode makes of a character.
+        let ligatures = "\u{fdfa}".repeat(1000);
+        assert!(normalize(&[Normalizer::Nfkc, Normalizer::Nfkd], &ligatures).is_ok());
     }
 }

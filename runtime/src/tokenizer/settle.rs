@@ -7,9 +7,11 @@
 //! make of ordinary text stays text: people write it without meaning to.
 
 use std::collections::{HashMap, HashSet};
+use std::fmt;
 
 use aho_corasick::AhoCorasick;
 
+use super::merges::Merge;
 use super::normalize::{Normalizer, normalize};
 use super::special::Matching;
 use super::split::{SpacePrefix, Splitter, Step};
@@ -95,8 +97,13 @@ impl VocabParts {
         self.is_control(id) && self.tokens.get(id as usize).is_some_and(|text| ENDS.contains(&text.as_str()))
     }
 
-    /// The merges that make text, not control tokens.
-    pub(super) fn text_merges(&self) -> impl Iterator<Item = &(String, String)> {
+    /// The text of a token; empty where there is none.
+    pub(super) fn text(&self, id: u32) -> &str {
+        self.tokens.get(id as usize).map_or("", String::as_str)
+    }
+
+    /// The merges that make text, not control tokens: both sides.
+    pub(super) fn text_merges(&self) -> impl Iterator<Item = (&str, &str)> {
         let control: HashSet<&str> = self
             .tokens
             .iter()
@@ -104,11 +111,10 @@ impl VocabParts {
             .filter(|(_, kind)| kind.is_control())
             .map(|(text, _)| text.as_str())
             .collect();
-        let makes_text = move |(left, right): &&(String, String)| {
-            let joined = format!("{left}{right}");
-            ![left, right, &joined].into_iter().any(|part| control.contains(part.as_str()))
+        let makes_text = move |merge: &&Merge| {
+            ![merge.left, merge.right, merge.result].into_iter().any(|id| control.contains(self.text(id)))
         };
-        self.merges.iter().filter(makes_text)
+        self.merges.iter().filter(makes_text).map(|merge| (self.text(merge.left), self.text(merge.right)))
     }
 
     fn is_control(&self, id: u32) -> bool {
@@ -122,8 +128,15 @@ impl VocabParts {
         if let Some(bos) = self.bos.take_if(|bos| !exists(*bos)) {
             self.notes.push(format!("the begin-of-text token is {bos}, but there are {tokens} tokens: it is not used"));
         }
-        for &id in self.ends.iter().filter(|&&id| !exists(id)) {
+        let mut strangers: Vec<u32> = self.ends.iter().copied().filter(|&id| !exists(id)).collect();
+        strangers.sort_unstable();
+        strangers.dedup();
+        for id in strangers.iter().take(SHOWN) {
             self.notes.push(format!("an end token is {id}, but there are {tokens} tokens: it is not used"));
+        }
+        if strangers.len() > SHOWN {
+            let others = strangers.len() - SHOWN;
+            self.notes.push(format!("{others} other end tokens do not exist either: they are not used"));
         }
         self.ends.retain(|&id| exists(id));
         self.special.retain(|&id| exists(id));
@@ -131,15 +144,14 @@ impl VocabParts {
 
     fn note_duplicates(&mut self) {
         let mut seen = HashMap::with_capacity(self.tokens.len());
-        let mut twice = Vec::new();
+        let mut twice = Examples::default();
         for (id, text) in (0_u32..).zip(&self.tokens).filter(|(_, text)| !text.is_empty()) {
             if let Some(first) = seen.insert(text.as_str(), id) {
-                twice.push(format!("{first} and {id} ({})", shown(text)));
+                twice.add(|| format!("{first} and {id} ({})", shown(text)));
             }
         }
-        if !twice.is_empty() {
-            let examples = examples(&twice);
-            self.notes.push(format!("tokens have the same text: {examples}; text becomes the last of them"));
+        if twice.count > 0 {
+            self.notes.push(format!("tokens have the same text: {twice}; text becomes the last of them"));
         }
     }
 
@@ -148,7 +160,7 @@ impl VocabParts {
         let guessed = self.merges_make_all;
         let named: HashSet<u32> = self.bos.iter().chain(&self.ends).chain(&self.special).copied().collect();
         let merged = self.made_by_merges(|id, text| is_marker(text) || named.contains(&id));
-        let mut changed = Vec::new();
+        let mut changed = Examples::default();
         for (id, (text, kind)) in (0_u32..).zip(self.tokens.iter().zip(&mut self.kinds)) {
             if !matches!(kind, Kind::Normal | Kind::UserDefined | Kind::Unused) || text.is_empty() {
                 continue;
@@ -163,13 +175,13 @@ impl VocabParts {
                 || normalize(&self.scheme.normalizer, text).is_ok_and(|normal| normal == *text);
             if is_control && is_as_written {
                 let was = if is_added { "user-defined text" } else { "ordinary text" };
-                changed.push(format!("{} ({id}, {was})", shown(text)));
+                changed.add(|| format!("{} ({id}, {was})", shown(text)));
                 *kind = Kind::Control;
             }
         }
-        if !changed.is_empty() {
-            let (are, examples) = (if changed.len() == 1 { "is a token" } else { "are tokens" }, examples(&changed));
-            self.notes.push(format!("{examples} {are} by which turns or texts begin or end: treated as control"));
+        if changed.count > 0 {
+            let are = if changed.count == 1 { "is a token" } else { "are tokens" };
+            self.notes.push(format!("{changed} {are} by which turns or texts begin or end: treated as control"));
         }
     }
 
@@ -178,11 +190,7 @@ impl VocabParts {
     fn made_by_merges(&self, matter: impl Fn(u32, &str) -> bool) -> HashSet<u32> {
         let texts = (0_u32..).zip(&self.tokens).filter(|(id, text)| matter(*id, text));
         let ids: HashMap<&str, u32> = texts.map(|(id, text)| (text.as_str(), id)).collect();
-        let lengths: HashSet<usize> = ids.keys().map(|text| text.len()).collect();
-        let made = |(left, right): &(String, String)| {
-            let may_matter = lengths.contains(&(left.len() + right.len()));
-            may_matter.then(|| ids.get(format!("{left}{right}").as_str()).copied()).flatten()
-        };
+        let made = |merge: &Merge| ids.get(self.text(merge.result)).copied();
         if self.merges_make_all { HashSet::new() } else { self.merges.iter().filter_map(made).collect() }
     }
 
@@ -305,10 +313,28 @@ fn shown(text: &str) -> String {
     format!("{:?}", text.chars().take(40).collect::<String>())
 }
 
-fn examples(all: &[String]) -> String {
-    let mut text = all.iter().take(SHOWN).cloned().collect::<Vec<_>>().join(", ");
-    if all.len() > SHOWN {
-        text.push_str(&format!(" and {} others", all.len() - SHOWN));
+/// The first examples of something, and how many there are.
+#[derive(Default)]
+struct Examples {
+    shown: Vec<String>,
+    count: usize,
+}
+
+impl Examples {
+    fn add(&mut self, example: impl FnOnce() -> String) {
+        self.count += 1;
+        if self.shown.len() < SHOWN {
+            self.shown.push(example());
+        }
     }
-    text
+}
+
+impl fmt::Display for Examples {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.shown.join(", "))?;
+        match self.count - self.shown.len() {
+            0 => Ok(()),
+            others => write!(f, " and {others} others"),
+        }
+    }
 }

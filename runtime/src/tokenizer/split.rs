@@ -1,13 +1,13 @@
 //! Pre-tokenizers: how text is cut into words before byte-pair merges, which never cross a cut.
 //!
 //! The patterns are the models' own. Those that tell apart a run's last white space by `\s+(?!\S)`
-//! are used without the look-ahead (see [`Cut`]), so all run on an automaton in linear time: no
-//! text can make one explode or fail.
+//! are used without the look-ahead (see [`Cut`]), so all run on an automaton that can't backtrack.
+//! A pattern that reads far beyond what it matches ends in an error ([`super::scan`]).
 
 use std::ops::Range;
+use std::sync::Arc;
 
-use regex_automata::{Input, meta::Regex, util::syntax};
-
+use super::scan::{Match, Scanner, Steps};
 use super::vocab::LOW_LINE;
 use super::{TokenizerError, bytes};
 
@@ -80,8 +80,7 @@ pub(super) struct Splitter {
 /// back. That is what the look-ahead says.
 #[derive(Clone, Debug)]
 pub(super) struct Cut {
-    regex: Regex,
-    pattern: String,
+    scanner: Arc<Scanner>,
     behavior: Behavior,
     /// Whether what the pattern does not match counts as the matches.
     invert: bool,
@@ -90,7 +89,7 @@ pub(super) struct Cut {
 impl PartialEq for Cut {
     fn eq(&self, other: &Self) -> bool {
         let what = |cut: &Self| (cut.behavior, cut.invert);
-        self.pattern == other.pattern && what(self) == what(other)
+        self.scanner.name() == other.scanner.name() && what(self) == what(other)
     }
 }
 
@@ -103,83 +102,89 @@ impl Cut {
             Some(body) => vec![body, r"\s+"],
             None => vec![pattern],
         };
-        let regex =
-            Regex::builder().syntax(syntax::Config::new().nest_limit(64)).build_many(&patterns).map_err(|e| {
-                TokenizerError::Pattern {
-                    pattern: pattern.chars().take(200).collect(),
-                    fault: e.syntax_error().map_or_else(|| e.to_string(), ToString::to_string),
-                }
-            })?;
+        let scanner = Arc::new(Scanner::new(pattern, &patterns)?);
         let (behavior, invert) = match (behavior, invert) {
             // These patterns match every character, so nothing is dropped.
             (Behavior::Removed, true) if [GPT2, LLAMA3, QWEN2].contains(&pattern) => (Behavior::Isolated, false),
             (Behavior::Isolated, _) => (Behavior::Isolated, false),
             other => other,
         };
-        Ok(Self { regex, pattern: pattern.into(), behavior, invert })
+        Ok(Self { scanner, behavior, invert })
     }
 
-    /// The end of the match at or after `from`, and its start.
-    fn find(&self, text: &str, from: usize) -> Option<(usize, usize)> {
-        let found = self.regex.find(Input::new(text).range(from..))?;
-        let (start, end) = (found.start(), found.end());
-        if found.pattern().as_usize() == BODY || end == text.len() {
-            return Some((start, end));
+    /// Where a match ends. A run of white space gives its last character to the word behind it.
+    fn end(text: &str, Match { pattern, start, end }: Match) -> usize {
+        if pattern == BODY || end == text.len() {
+            return end;
         }
-        let last = text[start..end].char_indices().next_back();
-        match last {
-            Some((at, _)) if at > 0 => Some((start, start + at)),
-            _ => Some((start, end)),
+        match text[start..end].char_indices().next_back() {
+            Some((at, _)) if at > 0 => start + at,
+            _ => end,
         }
     }
 
     /// Hands out the matches of the pattern and what lies between them, in order.
-    fn parts<E>(&self, text: &str, part: &mut dyn FnMut(Range<usize>, bool) -> Result<(), E>) -> Result<(), E> {
-        let (mut done, mut from) = (0, 0);
-        while let Some((start, end)) = self.find(text, from) {
+    fn parts(
+        &self,
+        text: &str,
+        steps: &mut Steps,
+        mut part: impl FnMut(Range<usize>, bool, &mut Steps) -> Result<(), TokenizerError>,
+    ) -> Result<(), TokenizerError> {
+        let mut done = 0;
+        self.scanner.each(text, steps, |found, steps| {
+            let (start, end) = (found.start, Self::end(text, found));
             if done < start {
-                part(done..start, false)?;
+                part(done..start, false, steps)?;
             }
             if start < end {
-                part(start..end, true)?;
+                part(start..end, true, steps)?;
             }
             done = end;
             // A pattern from a file may match nothing at all: go on behind the next character.
-            from = match text[end..].chars().next() {
-                Some(c) if start == end => end + c.len_utf8(),
-                Some(_) => end,
-                None => return Ok(()),
-            };
-        }
-        if done < text.len() { part(done..text.len(), false) } else { Ok(()) }
+            let next = text[end..].chars().next();
+            Ok(next.map(|c| if start == end { end + c.len_utf8() } else { end }))
+        })?;
+        if done < text.len() { part(done..text.len(), false, steps) } else { Ok(()) }
     }
 
     /// Hands out the pieces of `text` in order. None is empty.
-    fn pieces<E>(&self, text: &str, piece: &mut dyn FnMut(Range<usize>) -> Result<(), E>) -> Result<(), E> {
+    fn pieces(
+        &self,
+        text: &str,
+        steps: &mut Steps,
+        mut piece: impl FnMut(Range<usize>, &mut Steps) -> Result<(), TokenizerError>,
+    ) -> Result<(), TokenizerError> {
         if self.behavior == Behavior::Isolated {
-            return self.parts(text, &mut |range, _| piece(range));
+            return self.parts(text, steps, |range, _, steps| piece(range, steps));
         }
-        let mut parts = Vec::new();
-        self.parts(text, &mut |range, matched| {
-            parts.push((range, matched != self.invert));
-            Ok(())
-        })?;
         let joins = |before: bool, after: bool| match self.behavior {
             Behavior::Contiguous => before == after,
             Behavior::MergedWithPrevious => !before && after,
             Behavior::MergedWithNext => before && !after,
             Behavior::Isolated | Behavior::Removed => false,
         };
-        let mut parts = parts.into_iter().peekable();
-        while let Some((Range { start, mut end }, mut matched)) = parts.next() {
-            while let Some((next, after)) = parts.next_if(|&(_, after)| joins(matched, after)) {
-                (end, matched) = (next.end, after);
+        let mut emit = |range: Range<usize>, matched: bool, steps: &mut Steps| match self.behavior {
+            Behavior::Removed if matched => Ok(()),
+            _ => piece(range, steps),
+        };
+        // The piece that the next part may belong to.
+        let mut last: Option<(Range<usize>, bool)> = None;
+        self.parts(text, steps, |range, matched, steps| {
+            let after = matched != self.invert;
+            match &mut last {
+                Some((whole, before)) if joins(*before, after) => {
+                    whole.end = range.end;
+                    *before = after;
+                }
+                _ => {
+                    if let Some((whole, before)) = last.replace((range, after)) {
+                        emit(whole, before, steps)?;
+                    }
+                }
             }
-            if !(self.behavior == Behavior::Removed && matched) {
-                piece(start..end)?;
-            }
-        }
-        Ok(())
+            Ok(())
+        })?;
+        last.map_or(Ok(()), |(whole, matched)| emit(whole, matched, steps))
     }
 }
 
@@ -239,7 +244,7 @@ impl Splitter {
         let patterns: Option<Vec<&str>> = cuts
             .iter()
             .map(|step| match step {
-                Step::Cut(cut) if cut.behavior == Behavior::Isolated => Some(cut.pattern.as_str()),
+                Step::Cut(cut) if cut.behavior == Behavior::Isolated => Some(cut.scanner.name()),
                 _ => None,
             })
             .collect();
@@ -259,30 +264,40 @@ impl Splitter {
 
     /// Hands out the pieces of `text` in order; none is empty. `first` says that nothing comes
     /// before the text.
-    pub(super) fn each<E>(
+    ///
+    /// # Errors
+    /// A pattern uses up the steps; or what `piece` returns.
+    pub(super) fn each(
         &self,
         text: &str,
         first: bool,
-        piece: &mut dyn FnMut(&str) -> Result<(), E>,
-    ) -> Result<(), E> {
-        split(&self.steps, text, first, piece)
+        steps: &mut Steps,
+        piece: &mut dyn FnMut(&str) -> Result<(), TokenizerError>,
+    ) -> Result<(), TokenizerError> {
+        split(&self.steps, text, first, steps, piece)
     }
 }
 
-fn split<E>(steps: &[Step], text: &str, first: bool, piece: &mut dyn FnMut(&str) -> Result<(), E>) -> Result<(), E> {
+fn split(
+    steps: &[Step],
+    text: &str,
+    first: bool,
+    budget: &mut Steps,
+    piece: &mut dyn FnMut(&str) -> Result<(), TokenizerError>,
+) -> Result<(), TokenizerError> {
     if text.is_empty() {
         return Ok(());
     }
     let Some((step, rest)) = steps.split_first() else { return piece(text) };
     match step {
-        Step::Cut(cut) => {
-            cut.pieces(text, &mut |range| split(rest, &text[range.clone()], first && range.start == 0, piece))
-        }
-        Step::Space if text.starts_with(' ') => split(rest, text, first, piece),
-        Step::Space => split(rest, &format!(" {text}"), first, piece),
+        Step::Cut(cut) => cut.pieces(text, budget, |range, budget| {
+            split(rest, &text[range.clone()], first && range.start == 0, budget, piece)
+        }),
+        Step::Space if text.starts_with(' ') => split(rest, text, first, budget, piece),
+        Step::Space => split(rest, &format!(" {text}"), first, budget, piece),
         Step::Letters => {
             let spelled: String = text.bytes().map(bytes::letter).collect();
-            split(rest, &spelled, first, piece)
+            split(rest, &spelled, first, budget, piece)
         }
         Step::LowLines(prefix) => {
             let add = match prefix {
@@ -293,7 +308,7 @@ fn split<E>(steps: &[Step], text: &str, first: bool, piece: &mut dyn FnMut(&str)
             let mut spelled = String::with_capacity(text.len() + text.len() / 4 + 3);
             spelled.extend((add && !text.starts_with([' ', LOW_LINE])).then_some(LOW_LINE));
             spelled.extend(text.chars().map(|c| if c == ' ' { LOW_LINE } else { c }));
-            split(rest, &spelled, first, piece)
+            split(rest, &spelled, first, budget, piece)
         }
     }
 }
@@ -306,9 +321,9 @@ mod tests {
         let mut out = Vec::new();
         let splitter = Splitter::named(pre).expect("known").expect("compiles");
         splitter
-            .each(text, true, &mut |p| {
+            .each(text, true, &mut Steps::of(text.len()), &mut |p| {
                 out.push(p.chars().filter_map(bytes::byte).collect::<Vec<_>>());
-                Ok::<_, ()>(())
+                Ok(())
             })
             .expect("infallible");
         assert_eq!(out.concat(), text.as_bytes());
@@ -320,9 +335,9 @@ mod tests {
         Splitter::cut(pattern, behavior, invert)
             .and_then(|step| Splitter::new(vec![step]))
             .expect("compiles")
-            .each(text, true, &mut |p| {
+            .each(text, true, &mut Steps::of(text.len()), &mut |p| {
                 out.push(p.to_owned());
-                Ok::<_, ()>(())
+                Ok(())
             })
             .expect("infallible");
         out
@@ -368,9 +383,9 @@ mod tests {
             let mut out = Vec::new();
             let splitter = Splitter::new(steps).expect("few steps");
             splitter
-                .each("a b", first, &mut |p| {
+                .each("a b", first, &mut Steps::of(3), &mut |p| {
                     out.push(p.to_owned());
-                    Ok::<_, ()>(())
+                    Ok(())
                 })
                 .expect("infallible");
             out.join("|")

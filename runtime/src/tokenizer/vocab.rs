@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use super::merges::Merge;
 use super::normalize::Normalizer;
 use super::special::Matching;
 use super::split::Splitter;
@@ -10,6 +11,9 @@ use super::{TokenizerError, bytes};
 /// The longest token supported, in bytes. Real ones stay below 600; the limit keeps work linear in
 /// the file's size.
 pub(super) const MAX_TOKEN: usize = 4096;
+
+/// The longest token that is matched as a whole. A search may read as much beyond each match.
+const MAX_SPECIAL: usize = 1024;
 
 /// SentencePiece's space.
 pub(super) const LOW_LINE: char = '\u{2581}';
@@ -81,7 +85,7 @@ pub(crate) struct VocabParts {
     /// How control and user-defined tokens are found, where that is not the usual way.
     pub(super) matching: BTreeMap<u32, Matching>,
     /// Pairs to merge, the most urgent first.
-    pub(super) merges: Vec<(String, String)>,
+    pub(super) merges: Vec<Merge>,
     /// The token of characters that have none.
     pub(super) unknown: Option<u32>,
     pub(super) bos: Option<u32>,
@@ -110,10 +114,12 @@ impl Vocab {
     pub(super) fn take(parts: &mut VocabParts) -> Result<Self, TokenizerError> {
         let tokens = std::mem::take(&mut parts.tokens);
         let kinds = std::mem::take(&mut parts.kinds);
-        for (id, text) in (0u32..).zip(&tokens) {
-            if text.len() > MAX_TOKEN {
+        for (id, (text, kind)) in (0u32..).zip(tokens.iter().zip(&kinds)) {
+            let is_special = kind.is_control() || *kind == Kind::UserDefined;
+            let max = if is_special { MAX_SPECIAL } else { MAX_TOKEN };
+            if text.len() > max {
                 let len = text.len();
-                return Err(TokenizerError::TokenTooLong { id, len, max: MAX_TOKEN });
+                return Err(TokenizerError::TokenTooLong { id, len, max });
             }
         }
         Ok(Self { tokens, kinds, byte_level: parts.scheme.byte_level })

@@ -2,5 +2,5 @@
 #![no_main]
 
 libfuzzer_sys::fuzz_target!(|data: &[u8]| {
-    godwit::fuzzing::chat_template(data);
+    godwit_fuzz::check("chat_template", data, godwit::fuzzing::chat_template);
 });

@@ -2,5 +2,5 @@
 #![no_main]
 
 libfuzzer_sys::fuzz_target!(|data: &[u8]| {
-    godwit::fuzzing::gguf(data);
+    godwit_fuzz::check("gguf", data, godwit::fuzzing::gguf);
 });

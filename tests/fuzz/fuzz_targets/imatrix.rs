@@ -2,5 +2,5 @@
 #![no_main]
 
 libfuzzer_sys::fuzz_target!(|data: &[u8]| {
-    godwit::fuzzing::imatrix(data);
+    godwit_fuzz::check("imatrix", data, godwit::fuzzing::imatrix);
 });

@@ -2,5 +2,5 @@
 #![no_main]
 
 libfuzzer_sys::fuzz_target!(|data: &[u8]| {
-    godwit::fuzzing::repository(data);
+    godwit_fuzz::check("repository", data, godwit::fuzzing::repository);
 });

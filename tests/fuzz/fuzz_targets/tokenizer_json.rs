@@ -2,5 +2,5 @@
 #![no_main]
 
 libfuzzer_sys::fuzz_target!(|data: &[u8]| {
-    godwit::fuzzing::tokenizer_json(data);
+    godwit_fuzz::check("tokenizer_json", data, godwit::fuzzing::tokenizer_json);
 });

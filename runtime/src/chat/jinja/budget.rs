@@ -10,6 +10,15 @@ use super::value::{Extent, Scope, Value};
 /// Bytes of a string that cost one step.
 const BYTES_PER_STEP: usize = 8;
 
+/// Steps of an item that is kept in a list: 32 bytes, as `BYTES_PER_STEP` has it.
+pub(super) const STEPS_PER_ITEM: usize = 4;
+
+/// Steps of a string besides its bytes.
+pub(super) const STEPS_PER_STRING: usize = 3;
+
+/// Steps of a part of a string that is kept in a list.
+pub(super) const STEPS_PER_PART: usize = STEPS_PER_ITEM + STEPS_PER_STRING;
+
 /// Calls of macros, recursive loops and lazy sequences inside each other.
 const MAX_CALLS: u32 = 64;
 
@@ -55,6 +64,11 @@ impl Interpreter<'_> {
     /// Pays for a string, before it is made.
     pub fn charge_bytes(&mut self, bytes: usize) -> Result<(), Error> {
         self.charge(1 + bytes / BYTES_PER_STEP)
+    }
+
+    /// Pays for a list, before it is made.
+    pub fn charge_items(&mut self, items: usize) -> Result<(), Error> {
+        self.charge(items.saturating_mul(STEPS_PER_ITEM))
     }
 
     /// Pays for comparing a name with `count` others.

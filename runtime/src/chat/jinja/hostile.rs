@@ -291,6 +291,15 @@ fn integers_do_not_overflow() {
 }
 
 #[test]
+fn a_panic_is_an_error_of_the_template() {
+    let limits = Limits { fuel: 1000, output: 1000, time: SOON };
+    let broken = || -> chrono::NaiveDateTime { std::panic::resume_unwind(Box::new("a broken clock")) };
+    let template = Template::new("{{ strftime_now('%Y') }}").expect("a template");
+    let error = template.render(&Map::new(), limits, &broken).expect_err("a panic");
+    assert!(error.message.contains("the interpreter panicked"), "{}", error.message);
+}
+
+#[test]
 fn the_clock_is_the_last_limit() {
     let endless = repeat("", "{% set x = 1 %}");
     let stopped = render_within(&endless, Duration::ZERO).expect_err("no time is left");

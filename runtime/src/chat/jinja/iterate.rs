@@ -6,6 +6,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use super::ast::For;
+use super::budget::{STEPS_PER_ITEM, STEPS_PER_STRING};
 use super::call::Call;
 use super::error::Error;
 use super::interpreter::Interpreter;
@@ -130,10 +131,14 @@ impl Interpreter<'_> {
                 at.and_then(|at| items.items.get(at).cloned())
             }
             Iter::Owned(items) => items.next(),
-            Iter::Characters(text, at) => text.text[*at..].chars().next().map(|character| {
-                *at += character.len_utf8();
-                Value::text(character.encode_utf8(&mut [0; 4]) as &str, text.safe)
-            }),
+            Iter::Characters(text, at) => {
+                // Each is a string of its own.
+                self.charge(STEPS_PER_STRING)?;
+                text.text[*at..].chars().next().map(|character| {
+                    *at += character.len_utf8();
+                    Value::text(character.encode_utf8(&mut [0; 4]) as &str, text.safe)
+                })
+            }
             Iter::Range(range, at) => {
                 *at += 1;
                 (*at <= range.length).then(|| range.get(*at - 1))
@@ -196,6 +201,7 @@ impl Interpreter<'_> {
         let mut iter = self.iter(value)?;
         let mut items = Vec::new();
         while let Some(item) = self.next(&mut iter)? {
+            self.charge(STEPS_PER_ITEM)?;
             items.push(item);
         }
         Ok(items)
@@ -275,6 +281,7 @@ impl Interpreter<'_> {
         }
         let mut items = Vec::new();
         while let Some(item) = self.next_of_loop(state)? {
+            self.charge(STEPS_PER_ITEM)?;
             items.push(item);
         }
         let ahead = usize::from(matches!(&*state.next.borrow(), Some(Some(_))));

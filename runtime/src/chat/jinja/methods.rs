@@ -2,6 +2,7 @@
 
 use std::collections::HashSet;
 
+use super::budget::STEPS_PER_PART;
 use super::call::{Call, int, text, width};
 use super::error::Error;
 use super::interpreter::Interpreter;
@@ -191,7 +192,8 @@ impl Interpreter<'_> {
             "splitlines" => {
                 let [keep_ends] = call.bind(name, ["keepends"])?;
                 let keep_ends = keep_ends.is_some_and(|value| value.is_true());
-                self.charge(own.chars().filter(|c| is_line_end(*c)).count())?;
+                let lines = own.chars().filter(|c| is_line_end(*c)).count();
+                self.charge(lines.saturating_mul(STEPS_PER_PART))?;
                 let lines = split_lines(own, keep_ends).into_iter();
                 self.list(lines.map(|line| Value::text(line, this.safe)).collect())
             }
@@ -356,7 +358,7 @@ impl Interpreter<'_> {
         let parts: Vec<&str> = match separator {
             None | Some(Value::None) => {
                 let words = own.split(is_space).filter(|word| !word.is_empty()).count();
-                self.charge(words.min(limit.saturating_add(1)))?;
+                self.charge(words.min(limit.saturating_add(1)).saturating_mul(STEPS_PER_PART))?;
                 split_spaces(own, limit, from_left)
             }
             Some(separator) => {
@@ -369,12 +371,12 @@ impl Interpreter<'_> {
                 let mut parts = Vec::new();
                 if from_left {
                     for part in own.splitn(most, separator) {
-                        self.charge(1)?;
+                        self.charge(STEPS_PER_PART)?;
                         parts.push(part);
                     }
                 } else {
                     for part in own.rsplitn(most, separator) {
-                        self.charge(1)?;
+                        self.charge(STEPS_PER_PART)?;
                         parts.push(part);
                     }
                     parts.reverse();

@@ -66,7 +66,7 @@ pub(super) struct Template {
 
 impl Template {
     pub fn new(source: &str) -> Result<Self, Error> {
-        Ok(Self { body: parser::parse(source)? })
+        guarded(|| parser::parse(source)).map(|body| Self { body })
     }
 
     /// Renders with variables by name.
@@ -76,8 +76,7 @@ impl Template {
         limits: Limits,
         now: &dyn Fn() -> NaiveDateTime,
     ) -> Result<String, Error> {
-        // No input is known that panics. Where one does, a server must live on.
-        let rendered = catch_unwind(AssertUnwindSafe(|| {
+        guarded(|| {
             let mut interpreter = Interpreter::new(limits, now);
             let globals = globals();
             // The template's blocks. None is looked up by name here.
@@ -87,9 +86,15 @@ impl Template {
                 globals.set(&name.as_str().into(), value);
             }
             interpreter.render(&self.body, globals)
-        }));
-        rendered.unwrap_or_else(|_| Err(Error::failed("the interpreter panicked: please report the template")))
+        })
     }
+}
+
+/// Runs a part of the interpreter. No input is known that panics. Where one does, it is an error of
+/// the template: a server must live on.
+fn guarded<T>(run: impl FnOnce() -> Result<T, Error>) -> Result<T, Error> {
+    let result = catch_unwind(AssertUnwindSafe(run));
+    result.unwrap_or_else(|_| Err(Error::failed("the interpreter panicked: please report the template")))
 }
 
 /// The functions that transformers and jinja2 give to every template.

@@ -62,8 +62,14 @@ impl Interpreter<'_> {
     fn add(&mut self, left: &Value, right: &Value) -> Result<Value, Error> {
         match (left, right) {
             (Value::Str(left), Value::Str(right)) => self.add_text(left, right),
-            (Value::List(a), Value::List(b)) => self.list([&a.items[..], &b.items].concat()),
-            (Value::Tuple(a), Value::Tuple(b)) => self.tuple([&a.items[..], &b.items].concat()),
+            (Value::List(a), Value::List(b)) => {
+                self.charge_items(a.items.len() + b.items.len())?;
+                self.list([&a.items[..], &b.items].concat())
+            }
+            (Value::Tuple(a), Value::Tuple(b)) => {
+                self.charge_items(a.items.len() + b.items.len())?;
+                self.tuple([&a.items[..], &b.items].concat())
+            }
             _ => arithmetic("+", left, right, i128::checked_add, |a, b| a + b),
         }
     }
@@ -82,11 +88,11 @@ impl Interpreter<'_> {
                 Ok(Value::text(text.text.repeat(count), text.safe))
             }
             Value::List(items) => {
-                self.charge(items.items.len().saturating_mul(count))?;
+                self.charge_items(items.items.len().saturating_mul(count))?;
                 self.list(repeated(&items.items, count))
             }
             Value::Tuple(items) => {
-                self.charge(items.items.len().saturating_mul(count))?;
+                self.charge_items(items.items.len().saturating_mul(count))?;
                 self.tuple(repeated(&items.items, count))
             }
             _ => Err(unsupported("*", left, right)),
