@@ -141,8 +141,12 @@ fn odd_tokens_are_said() {
     };
     let tokens = |texts: &[&str]| notes("tokenizer.ggml.tokens", strings(texts));
     assert!(tokens(&["a", "b", "a"]).contains("0 and 2 (\"a\")"));
-    let damaged = notes("tokenizer.ggml.tokens", array(8, 2, [string("a").1, latin1().1].concat()));
-    assert!(damaged.contains("the text of 1 tokens, from 1, is not valid UTF-8"), "{damaged}");
+    let damaged = Builder::llama()
+        .with("tokenizer.ggml.tokens", array(8, 2, [string("a").1, latin1().1].concat()))
+        .with("tokenizer.ggml.merges", strings(&["a b"]));
+    let damaged = open(damaged.build()).expect("it opens").tokenizer().notes().join("\n");
+    let said = "the text of 1 tokens, from 1, is not valid UTF-8; 1 merges that need them are left out";
+    assert!(damaged.contains(said), "{damaged}");
     let many: Vec<String> = (0..34).map(|i| format!("t{i}")).collect();
     let beyond = notes("tokenizer.ggml.tokens", strings(&many));
     assert!(beyond.contains("2 of 34 tokens are beyond the embedding's 32 rows, such as \"t32\" (32)"), "{beyond}");

@@ -1,5 +1,7 @@
 //! A tokenizer from the metadata of a GGUF file (the `tokenizer.ggml.*` keys).
 
+use std::collections::HashSet;
+
 use super::json::read_parts;
 use super::merges::{Merge, merges_from_scores, split_merge, try_merge_ids};
 use super::normalize::Normalizer;
@@ -88,6 +90,21 @@ impl GgufVocab {
         })
     }
 
+    /// Leaves out the merges of which a side or the result is no token, and returns how many.
+    fn leave_out_merges(&mut self) -> usize {
+        let (Some(tokens), Some(merges)) = (&self.tokens, &mut self.merges) else { return 0 };
+        let known: HashSet<&str> = tokens.iter().map(String::as_str).collect();
+        let all = merges.len();
+        merges.retain(|merge| {
+            // What is no pair is an error, which others report.
+            merge.split_once(' ').is_none_or(|(left, right)| {
+                let joined = format!("{left}{right}");
+                [left, right, &joined].into_iter().all(|text| known.contains(text))
+            })
+        });
+        all - merges.len()
+    }
+
     /// All ends that the file names.
     fn named_ends(&self) -> Vec<u32> {
         [self.eos, self.eot, self.eom].into_iter().flatten().chain(self.ends.iter().copied()).collect()
@@ -115,10 +132,12 @@ impl Tokenizer {
 
 /// What a GGUF file says of its tokenizer.
 pub(super) fn gguf_parts(metadata: &Metadata) -> Result<VocabParts, TokenizerError> {
-    let vocab = GgufVocab::read(metadata)?;
+    let mut vocab = GgufVocab::read(metadata)?;
     let Some(json) = metadata.string(HUGGING_FACE).ok().flatten() else {
+        let damaged = damaged_texts(metadata);
+        let left_out = if damaged.is_some() { vocab.leave_out_merges() } else { 0 };
         let mut parts = VocabParts::try_from(vocab)?;
-        parts.notes.extend(damaged_texts(metadata));
+        parts.notes.extend(damaged.map(|damaged| format!("{damaged}; {left_out} merges that need them are left out")));
         return Ok(parts);
     };
     match read_parts(json.as_bytes(), None, &vocab.named_ends()) {

@@ -2,5 +2,5 @@
 #![no_main]
 
 libfuzzer_sys::fuzz_target!(|data: &[u8]| {
-    godwit::fuzzing::cached_weights(data);
+    godwit_fuzz::check("cached_weights", data, godwit::fuzzing::cached_weights);
 });

@@ -2,5 +2,5 @@
 #![no_main]
 
 libfuzzer_sys::fuzz_target!(|data: &[u8]| {
-    godwit::fuzzing::prefix_block(data);
+    godwit_fuzz::check("prefix_block", data, godwit::fuzzing::prefix_block);
 });

@@ -2,5 +2,5 @@
 #![no_main]
 
 libfuzzer_sys::fuzz_target!(|data: &[u8]| {
-    godwit::fuzzing::snapshot(data);
+    godwit_fuzz::check("snapshot", data, godwit::fuzzing::snapshot);
 });
