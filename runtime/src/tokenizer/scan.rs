@@ -18,11 +18,11 @@ use super::TokenizerError;
 /// Steps that a text may take for each of its bytes, and besides. The patterns of real tokenizers
 /// take two or three.
 const STEPS_PER_BYTE: u64 = 256;
-const STEPS_BESIDES: u64 = 16 << 20;
+const STEPS_BESIDES: u64 = 32 << 20;
 /// Steps that a byte of a new state costs.
-const STEPS_PER_STATE_BYTE: u64 = 8;
+const STEPS_PER_STATE_BYTE: u64 = 2;
 /// The most bytes of the automaton that a pattern is compiled to, forwards and backwards each. The
-/// longest pattern known takes a seventh.
+/// patterns of known models fit (`split::tests`).
 const MOST_NFA: usize = 2 << 20;
 /// The most bytes of the states that are kept, forwards and backwards each.
 const MOST_STATES: usize = 2 << 20;
@@ -40,6 +40,12 @@ impl Steps {
     pub(super) fn of(bytes: usize) -> Self {
         let most = STEPS_BESIDES.saturating_add(STEPS_PER_BYTE.saturating_mul(bytes as u64));
         Self { left: most, most, bytes }
+    }
+
+    /// The steps that were taken.
+    #[cfg(test)]
+    pub(super) fn used(&self) -> u64 {
+        self.most - self.left
     }
 
     fn pay(&mut self, steps: u64, pattern: &str) -> Result<(), TokenizerError> {

@@ -404,4 +404,32 @@ mod tests {
         let error = Splitter::cut(r"(?<=a)b", Behavior::Isolated, false).expect_err("look-behind");
         assert!(error.to_string().starts_with(r#"the splitting pattern "(?<=a)b" can't be used: "#), "{error}");
     }
+    /// The longest patterns of models, on a long text of several scripts: a few steps a byte.
+    #[test]
+    fn patterns_of_known_models_fit() {
+        let upper = r"[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]";
+        let lower = r"[\p{Ll}\p{Lm}\p{Lo}\p{M}]";
+        let tail = r"(?i:'s|'t|'re|'ve|'m|'ll|'d)?";
+        let rest = r"\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n/]*|\s*[\r\n]+|\s+(?!\S)|\s+";
+        let first = r"[^\r\n\p{L}\p{N}]?";
+        let cases = format!("{first}{upper}*{lower}+{tail}|{first}{upper}+{lower}*{tail}|{rest}");
+        let marks =
+            r"[!-/:-~][A-Za-z]+|[^\r\n\p{L}\p{P}\p{S}]?[\p{L}\p{M}]+| ?[\p{P}\p{S}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+";
+        let text = "The QUICK brown f\u{f6}x, \u{43f}\u{440}\u{438}\u{432}\u{435}\u{442} \u{4f60}\u{597d}! \u{3053}\u{3093}\u{306b} it's 12345 <br/>\n\n    x = y[1];\t\u{1F426}\r\n";
+        let text = text.repeat(5000);
+        // Each character of many once: nothing makes more states of the automaton.
+        let scripts: String = (' '..'\u{30000}').step_by(37).collect();
+        let texts = [&text, &scripts];
+        for (pattern, text) in [cases.as_str(), marks, GPT2, LLAMA3, QWEN2].iter().flat_map(|p| texts.map(|t| (p, t))) {
+            let step = Splitter::cut(pattern, Behavior::Isolated, false).expect("an automaton that is small enough");
+            let mut steps = Steps::of(text.len());
+            let mut bytes = 0;
+            let each = Splitter::new(vec![step]).expect("one step").each(text, true, &mut steps, &mut |piece| {
+                bytes += piece.len();
+                Ok(())
+            });
+            assert_eq!((each, bytes), (Ok(()), text.len()), "{pattern}");
+            assert!(steps.used() < (8 * text.len() + (12 << 20)) as u64, "{pattern}: {} steps", steps.used());
+        }
+    }
 }
