@@ -202,6 +202,9 @@ fn hash_tensors(
     use rayon::prelude::*;
     let (done, is_stopped) = (AtomicU64::new(0), AtomicBool::new(false));
     let total = all_bytes(checkpoint);
+    if progress(Progress { done: 0, total }).is_break() {
+        return Err(Error::Stopped);
+    }
     std::thread::scope(|scope| {
         let (finished, result) = channel();
         let hash_all = || {
