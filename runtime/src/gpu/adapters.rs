@@ -93,7 +93,7 @@ pub struct GpuOptions {
 }
 
 /// The smallest [`GpuOptions::max_binding`].
-const LEAST_BINDING: u64 = 1 << 20;
+const LEAST_BINDING: u64 = 64 << 10;
 
 impl GpuOptions {
     /// Checks what an application or a person may have got wrong.

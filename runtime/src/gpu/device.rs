@@ -464,7 +464,7 @@ mod tests {
         }
         let options = GpuOptions { max_binding: Some(0), ..Default::default() };
         let error = pollster::block_on(Gpu::open(&options)).err();
-        assert_eq!(error, Some(GpuError::MaxBinding { value: 0, least: 1 << 20 }));
+        assert_eq!(error, Some(GpuError::MaxBinding { value: 0, least: 64 << 10 }));
     }
 
     #[test]
