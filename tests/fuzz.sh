@@ -45,7 +45,7 @@ for target in "${targets[@]}"; do
     peak=
   else
     options=(-max_total_time="$seconds" -timeout=60 -rss_limit_mb=4096 -malloc_limit_mb=2048 -print_final_stats=1
-      -max_len=65536)
+      -max_len=262144)
     if [ -f "fuzz/dictionaries/$target.dict" ]; then options+=(-dict="fuzz/dictionaries/$target.dict"); fi
     if cargo fuzz run --fuzz-dir fuzz "$target" "fuzz/found/$target" "fuzz/corpus/$target" -- "${options[@]}" \
       >"$log" 2>&1; then

@@ -44,7 +44,10 @@ impl Panic {
 /// Remembers panics from now on, instead of printing them.
 pub fn listen() {
     panic::set_hook(Box::new(|info| {
-        *NEWEST.lock().unwrap_or_else(PoisonError::into_inner) = Some(Panic::new(info));
+        let panic = Panic::new(info);
+        // A library's own threads report nowhere else.
+        tracing::debug!("a panic at {}: {}", panic.place, panic.message);
+        *NEWEST.lock().unwrap_or_else(PoisonError::into_inner) = Some(panic);
     }));
 }
 

@@ -10,7 +10,7 @@ use std::thread;
 use std::time::Duration;
 
 use godwit::FileError;
-use godwit::io::durable::{Readers, open_lock, write_bytes};
+use godwit::io::durable::{Readers, means_no_locks, open_lock, write_bytes};
 use godwit::io::open::open_private;
 use godwit::io::private::make_private_folder;
 
@@ -92,7 +92,7 @@ fn locked(path: &std::path::Path) -> io::Result<File> {
         match file.try_lock() {
             Err(std::fs::TryLockError::WouldBlock) => thread::sleep(POLL),
             // Where there are no locks, chats at the same time may lose an entry.
-            Err(std::fs::TryLockError::Error(error)) if error.kind() != io::ErrorKind::Unsupported => {
+            Err(std::fs::TryLockError::Error(error)) if !means_no_locks(&error) => {
                 return Err(error);
             }
             _ => return Ok(file),

@@ -5,6 +5,7 @@ use std::path::Path;
 
 use crate::error::Error;
 use crate::format::{Fault, FormatError};
+use crate::io::open::{Links, open_regular};
 use crate::native::folder_of;
 
 /// How many files are named in a message.
@@ -35,8 +36,8 @@ pub(crate) fn adapter(folder: &Path, path: &Path) -> FormatError {
     }
     const MOST: u64 = 1 << 20;
     let mut json = Vec::new();
-    let file = std::fs::File::open(folder.join("adapter_config.json"));
-    let read = file.and_then(|file| file.take(MOST).read_to_end(&mut json));
+    let file = open_regular(&folder.join("adapter_config.json"), Links::Follow);
+    let read = file.and_then(|(file, _)| file.take(MOST).read_to_end(&mut json));
     let config = read.ok().and_then(|_| serde_json::from_slice::<Config>(&json).ok());
     let base = config.and_then(|config| config.base_model_name_or_path);
     let base = base.map_or_else(String::new, |base| format!(" {}", base.escape_debug()));

@@ -230,7 +230,7 @@ impl Spill {
         let file = match &mut self.file {
             Some(file) => file,
             none => {
-                let (folder, file) = make_file(self.folder.take(), std::env::temp_dir())?;
+                let (folder, file) = make_file(self.folder.clone(), std::env::temp_dir())?;
                 self.folder = Some(folder);
                 none.insert(file)
             }

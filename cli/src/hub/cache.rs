@@ -265,7 +265,7 @@ impl Cached {
                     thread::sleep(POLL);
                 }
                 // Some network drives know no locks; two downloads at once end in a wrong checksum at worst.
-                Err(TryLockError::Error(error)) if error.kind() == io::ErrorKind::Unsupported => return Ok(file),
+                Err(TryLockError::Error(error)) if durable::means_no_locks(&error) => return Ok(file),
                 Err(TryLockError::Error(error)) => return Err(io("lock")(error)),
             }
         }

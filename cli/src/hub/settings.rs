@@ -1,7 +1,10 @@
 //! The hub's variables, as its own tools read them.
 
 use std::env;
+use std::io::Read as _;
 use std::path::PathBuf;
+
+use godwit::io::open::{Links, open_regular};
 
 use super::error::HubError;
 
@@ -40,9 +43,13 @@ impl Settings {
         })?;
         let cache = folder("HF_HUB_CACHE").unwrap_or_else(|| home.join("hub"));
         // The file is beside `hub`, wherever the models themselves are.
-        let file = || match folder("HF_TOKEN_PATH") {
-            Some(path) => std::fs::read_to_string(path).ok(),
-            None => hf_hub::Cache::new(home.join("hub")).token(),
+        let file = || {
+            /// A token has some forty letters.
+            const MOST: u64 = 1 << 12;
+            let path = folder("HF_TOKEN_PATH").unwrap_or_else(|| home.join("token"));
+            let (file, _) = open_regular(&path, Links::Follow).ok()?;
+            let mut text = String::new();
+            file.take(MOST).read_to_string(&mut text).ok().map(|_| text)
         };
         let token = variable("HF_TOKEN").or_else(file).map(|token| token.trim().to_owned());
         let token = token.filter(|token| !token.is_empty());

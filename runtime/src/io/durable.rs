@@ -8,6 +8,7 @@
 use std::fs::{self, File};
 use std::io::{self, BufWriter, ErrorKind, Write};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use tempfile::NamedTempFile;
 
@@ -118,7 +119,7 @@ pub fn copy(from: &Path, to: &Path, readers: Readers) -> io::Result<()> {
 pub fn finish(file: File, from: &Path, to: &Path) -> io::Result<()> {
     file.sync_all()?;
     crash_point();
-    // Windows renames no file that is locked or open without sharing.
+    // Windows renames no file that is open without sharing.
     drop(file);
     fs::rename(from, to)?;
     crash_point();
@@ -295,12 +296,12 @@ fn name(file: &File, path: &Path, existing: Existing) -> io::Result<()> {
         Err(Errno::EXIST) if existing == Existing::Replace => {}
         done => return Ok(done?),
     }
-    // No call replaces a file by one without a name: another name comes first. Whoever sweeps the
-    // folder sees the lock.
+    // `linkat` replaces nothing: the file gets a name of its own, and is renamed. The lock keeps a
+    // sweep from deleting it in between.
     match file.try_lock() {
         Ok(()) => {}
         // Without locks nothing is swept.
-        Err(fs::TryLockError::Error(error)) if error.kind() == ErrorKind::Unsupported => {}
+        Err(fs::TryLockError::Error(error)) if means_no_locks(&error) => {}
         Err(error) => return Err(error.into()),
     }
     let part = folder_of(path).join(part_name());
@@ -309,23 +310,45 @@ fn name(file: &File, path: &Path, existing: Existing) -> io::Result<()> {
     fs::rename(&part, path).inspect_err(|_| drop(fs::remove_file(&part)))
 }
 
+/// Whether a lock failed because the file system has none.
+pub fn means_no_locks(error: &io::Error) -> bool {
+    /// `ENOLCK` of Linux: a network drive without a lock server.
+    const NO_LOCK_SERVER: i32 = 37;
+    let no_server = cfg!(target_os = "linux") && error.raw_os_error() == Some(NO_LOCK_SERVER);
+    no_server || error.kind() == ErrorKind::Unsupported
+}
+
 const PREFIX: &str = ".godwit-";
 const SUFFIX: &str = ".part";
-/// Letters and digits between them.
+/// Letters and digits before the suffix: eight that stand for this computer, and random ones.
+const HOST: usize = 8;
 const RANDOM: usize = 16;
+/// Parts of other computers are swept when they are as old as this: some network drives show locks
+/// only to the computer that has them.
+const FOREIGN_AGE: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// Eight digits that stand for this computer.
+fn host() -> String {
+    #[cfg(unix)]
+    let name = rustix::system::uname().nodename().to_bytes().to_vec();
+    #[cfg(not(unix))]
+    let name = std::env::var("COMPUTERNAME").unwrap_or_default().into_bytes();
+    blake3::hash(&name).to_hex()[..HOST].to_owned()
+}
 
 #[cfg(target_os = "linux")]
 fn part_name() -> String {
     use std::hash::{BuildHasher as _, RandomState};
     // Two random keys for each value: as unlikely to be there already as any name.
     let random = RandomState::new().hash_one(std::process::id());
-    format!("{PREFIX}{random:0RANDOM$x}{SUFFIX}")
+    format!("{PREFIX}{}{random:0RANDOM$x}{SUFFIX}", host())
 }
 
 /// A file under a name of its own, locked while this process writes it.
 fn named(folder: &Path, readers: Readers) -> io::Result<NamedTempFile> {
     let mut builder = tempfile::Builder::new();
-    builder.prefix(PREFIX).suffix(SUFFIX).rand_bytes(RANDOM);
+    let prefix = format!("{PREFIX}{}", host());
+    builder.prefix(&prefix).suffix(SUFFIX).rand_bytes(RANDOM);
     #[cfg(unix)]
     let permissions = std::os::unix::fs::PermissionsExt::from_mode(readers.mode());
     #[cfg(unix)]
@@ -338,15 +361,30 @@ fn named(folder: &Path, readers: Readers) -> io::Result<NamedTempFile> {
             // A sweep may have come before the lock.
             Ok(()) if is_at(file.as_file(), file.path()) => return Ok(file),
             Ok(()) | Err(fs::TryLockError::WouldBlock) => {}
-            Err(fs::TryLockError::Error(error)) if error.kind() == ErrorKind::Unsupported => return Ok(file),
+            Err(fs::TryLockError::Error(error)) if means_no_locks(&error) => return Ok(file),
             Err(error) => return Err(error.into()),
         }
     }
 }
 
-fn is_part(name: &str) -> bool {
-    let random = name.strip_prefix(PREFIX).and_then(|rest| rest.strip_suffix(SUFFIX));
-    random.is_some_and(|random| random.len() == RANDOM && random.bytes().all(|byte| byte.is_ascii_alphanumeric()))
+/// Whose part a file is, by its name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Part {
+    /// Of this computer: a lock tells whether a process writes it.
+    Own,
+    /// Of another one, or of an earlier version of Godwit, which locked nothing.
+    Foreign,
+}
+
+fn part(name: &str) -> Option<Part> {
+    /// What earlier versions had.
+    const RANDOM_BEFORE: usize = 6;
+    let letters = name.strip_prefix(PREFIX)?.strip_suffix(SUFFIX)?;
+    let fits = matches!(letters.len(), RANDOM_BEFORE) || letters.len() == HOST + RANDOM;
+    if !fits || !letters.bytes().all(|byte| byte.is_ascii_alphanumeric()) {
+        return None;
+    }
+    Some(if letters.len() > RANDOM && letters.starts_with(&host()) { Part::Own } else { Part::Foreign })
 }
 
 /// Deletes what processes that are gone left unfinished in a folder. What a living process writes is
@@ -354,10 +392,13 @@ fn is_part(name: &str) -> bool {
 pub fn sweep(folder: &Path) {
     // A folder that can't be read has nothing that is known to be left over.
     let Ok(entries) = fs::read_dir(folder) else { return };
-    for entry in entries.flatten().filter(|entry| entry.file_name().to_str().is_some_and(is_part)) {
+    for entry in entries.flatten() {
+        let Some(part) = entry.file_name().to_str().and_then(part) else { continue };
         let path = entry.path();
         let Ok((file, metadata)) = open_regular(&path, Links::Refuse) else { continue };
-        if super::private::check_owner(&path, &metadata).is_ok() && file.try_lock().is_ok() {
+        let age = metadata.modified().ok().and_then(|time| time.elapsed().ok());
+        let is_left = part == Part::Own || age.is_some_and(|age| age > FOREIGN_AGE);
+        if is_left && super::private::check_owner(&path, &metadata).is_ok() && file.try_lock().is_ok() {
             tracing::debug!("{}: left over by a process that is gone; deleted", path.display());
             // Another process may sweep too.
             let _ = fs::remove_file(&path);
@@ -469,9 +510,12 @@ mod tests {
     fn only_what_no_process_holds_is_swept() {
         let folder = tempfile::tempdir().expect("a folder");
         let path = |name: &str| folder.path().join(name);
-        let [left, live] = [".godwit-0123456789abcdef.part", ".godwit-fedcba9876543210.part"];
-        // Another program's, a person's, and one that is being written.
-        let others = [".godwit-abc.part", ".godwit-0123456789abcde!.part", "x.part", "notes"];
+        let [left, live] = ["0123456789abcdef", "fedcba9876543210"].map(|random| {
+            format!(".godwit-{}{random}.part", host())
+        });
+        let [left, live] = [left.as_str(), live.as_str()];
+        // Another program's, a person's, and a new one of an earlier version or another computer.
+        let others = [".godwit-abc.part", ".godwit-0123456789abcde!.part", "x.part", "notes", ".godwit-Ab3dE9.part"];
         for name in [&[left, live][..], &others].concat() {
             fs::write(path(name), "x").expect("a file");
         }
@@ -482,14 +526,18 @@ mod tests {
         let own = names(folder.path()).into_iter().find(|name| !others.contains(&&**name) && name != live);
         NAMED_ONLY.set(false);
         let own = own.expect("the new file's other name");
-        assert!(is_part(&own) && own != left, "{own}");
+        assert!(part(&own) == Some(Part::Own) && own != left, "{own}");
         sweep(folder.path());
         let mut expected = [&others[..], &[live, &own]].concat();
         expected.sort_unstable();
         assert_eq!(names(folder.path()), expected);
         drop((held, being_written));
+        let old = std::time::SystemTime::now() - 2 * FOREIGN_AGE;
+        let foreign = File::options().write(true).open(path(others[4])).expect("a file");
+        foreign.set_modified(old).expect("a time");
+        drop(foreign);
         sweep(folder.path());
-        let mut expected = others;
+        let mut expected = others[..4].to_vec();
         expected.sort_unstable();
         assert_eq!(names(folder.path()), expected);
     }

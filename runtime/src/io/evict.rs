@@ -5,6 +5,8 @@ use std::io;
 use std::path::Path;
 use std::time::SystemTime;
 
+use super::open::{Links, open_regular};
+
 /// Notes that a file was used. Where times can't be set, the order of eviction suffers, nothing
 /// else.
 pub(crate) fn touch(file: &File) {
@@ -43,7 +45,7 @@ pub(crate) fn make_room(folder: &Path, is_own: impl Fn(&Path) -> bool, bytes: u6
     // After the clock was set back, files of before would stay for ever, and new ones go first.
     for (used, _, path) in files.iter().filter(|(used, ..)| *used > now) {
         tracing::debug!("{}: its time {used:?} is yet to come, and is set to now", path.display());
-        if let Ok(file) = File::options().write(true).open(path) {
+        if let Ok((file, _)) = open_regular(path, Links::Refuse) {
             touch(&file);
         }
     }
@@ -53,6 +55,8 @@ pub(crate) fn make_room(folder: &Path, is_own: impl Fn(&Path) -> bool, bytes: u6
             break;
         }
         match fs::remove_file(path) {
+            // Windows deletes no file that another process has mapped: the next one goes.
+            Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {}
             Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
             // Deleted here, or by another process.
             _ => total -= len,

@@ -16,8 +16,9 @@ use regex_automata::{Anchored, Input, PatternID, meta, util::syntax};
 use super::TokenizerError;
 
 /// Steps that a text may take for each of its bytes, and besides. The patterns of real tokenizers
-/// take two or three.
-const STEPS_PER_BYTE: u64 = 256;
+/// take some ten on most texts. On texts of thousands of different letters the automaton's states
+/// don't fit their memory and are made again and again: up to 400.
+const STEPS_PER_BYTE: u64 = 1024;
 const STEPS_BESIDES: u64 = 32 << 20;
 /// Steps that a byte of a new state costs.
 const STEPS_PER_STATE_BYTE: u64 = 2;
