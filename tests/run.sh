@@ -37,6 +37,8 @@ cargo test --quiet --workspace
 # Of the workspace, as above: for one package alone, cargo would build all dependencies anew with fewer features.
 step "kernels on SwiftShader"
 VK_DRIVER_FILES=$SWIFTSHADER cargo test --quiet --workspace --test kernels
+step "addresses that kernels form, with one weight format (all: cargo test --workspace --test extents)"
+cargo test --quiet --workspace --test extents -- Q4_K
 step "rotary phases on SwiftShader"
 VK_DRIVER_FILES=$SWIFTSHADER cargo test --quiet --workspace --test phases
 step "models on SwiftShader"

@@ -1,5 +1,6 @@
 //! `godwit chat`: a conversation on the terminal.
 
+use std::io::IsTerminal as _;
 use std::path::Path;
 
 use godwit::{Error, Message, Sampling, Session};
@@ -65,13 +66,25 @@ async fn converse(args: &ChatArgs) -> anyhow::Result<()> {
         generated_tokens: 0,
         seconds: 0.0,
     };
-    let ended = chat.talk(args, &stop).await;
-    // A line editor may still wait for a line that nobody will type.
-    terminal::restore();
-    // Whatever ended it, the conversation is worth more than the order of messages about its end.
-    let saved = chat.contexts.save(&chat.session, &chat.messages).await;
-    ended?;
-    saved?;
+    let mut is_again = false;
+    loop {
+        let ended = chat.talk(args, &stop).await;
+        // A line editor may still wait for a line that nobody will type.
+        terminal::restore();
+        // Whatever ended it, the conversation is worth more than the order of messages about its end.
+        let saved = chat.contexts.save(&chat.session, &chat.messages).await;
+        ended?;
+        match saved {
+            Ok(()) => break,
+            // A full disk must not cost the conversation.
+            Err(error) if !is_again && !stop.terminated() && std::io::stdin().is_terminal() => {
+                is_again = true;
+                note(&format!("error: {error:#}"));
+                note("Make room there, or /save FILE keeps the conversation elsewhere; /exit once more leaves.");
+            }
+            Err(error) => return Err(error),
+        }
+    }
     if stop.terminated() { Err(Interrupted.into()) } else { Ok(()) }
 }
 

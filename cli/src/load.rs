@@ -1,5 +1,6 @@
 //! From a path or a name to a model on the GPU, with a progress bar on a terminal.
 
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -111,6 +112,9 @@ async fn tune(gpu: &mut Gpu, common: &Common) -> anyhow::Result<()> {
 /// Loads a model onto the GPU. `hash_weights`: contexts of it are going to be saved or resumed.
 pub async fn load(args: &ModelArgs, common: &Common, hash_weights: bool, stop: &Stop) -> anyhow::Result<Loaded> {
     let begin = Instant::now();
+    if let Some(folder) = &args.spill_dir {
+        check_spill_folder(folder)?;
+    }
     let model = open(&args.source, common.access(), stop)?;
     let model = quantized(model, &args.quant, stop).await?;
     let gpu = open_gpu(common).await?;
@@ -118,6 +122,20 @@ pub async fn load(args: &ModelArgs, common: &Common, hash_weights: bool, stop: &
     let next = async |gpu, error| tuned_or_next(next(gpu, error, common).await?, common).await;
     let (_, engine) = with_first_that_compiles(gpu, work, next).await?;
     Ok(Loaded { model, engine, load_s: begin.elapsed().as_secs_f64() })
+}
+
+/// Makes the folder that a KV cache may spill to, and a file in it: a wrong one is an error now, not
+/// hours later when the GPU is full.
+fn check_spill_folder(folder: &Path) -> anyhow::Result<()> {
+    let made = std::fs::create_dir_all(folder).and_then(|()| tempfile::tempfile_in(folder));
+    match made {
+        Ok(_) => Ok(()),
+        Err(error) => Err(Usage(format!(
+            "--spill-dir {}: no file can be written there: {error}; name another folder, or leave the option out",
+            folder.display()
+        ))
+        .into()),
+    }
 }
 
 async fn load_onto(

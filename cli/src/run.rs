@@ -151,7 +151,9 @@ async fn answer_prompt(args: &RunArgs, prompt: &str) -> anyhow::Result<()> {
     if !args.raw {
         messages.push(Message::assistant(answer.text.clone()));
     }
-    // Saved before anything is said: whoever reads the output may be gone.
+    // The answer's line ends before a progress bar begins. Errors wait for the save: the reader of
+    // the output may be gone.
+    let line_end = if streams { output.text("\n") } else { Ok(()) };
     let saved = contexts.save(&session, &messages).await;
     if let Some(error) = error {
         return Err(error);
@@ -171,9 +173,8 @@ async fn answer_prompt(args: &RunArgs, prompt: &str) -> anyhow::Result<()> {
             backend: adapter.backend.to_string(),
             stop_reason: answer.reason,
         })?;
-    } else {
-        output.text("\n")?;
     }
+    line_end?;
     tracing::info!(
         "{} prompt tokens at {:.1}/s ({} kept, {} from disk), {} generated at {:.1}/s",
         reuse.computed,

@@ -26,6 +26,7 @@ struct Terminal {
 impl Terminal {
     fn chat(args: &str) -> Self {
         let folder = tempfile::tempdir().expect("a folder");
+        std::fs::create_dir(folder.path().join("folder")).expect("a folder");
         let (godwit, model) = (env!("CARGO_BIN_EXE_godwit"), model());
         let chat = format!("echo $$ >pid; exec {godwit} chat {model} --temp 0 --no-cache {args}");
         // Ctrl-C goes to the whole terminal; the shell lives on to tell the end.
@@ -253,4 +254,23 @@ fn a_suspended_chat_goes_on_with_the_line() {
     assert_eq!(terminal.saved()[0], "half a line");
     terminal.press_ctrl('d');
     terminal.ends(0);
+}
+
+/// A context that can't be saved at the end costs no conversation: there is one more prompt.
+#[test]
+fn a_context_that_cannot_be_saved_does_not_end_the_chat() {
+    let mut terminal = Terminal::chat("-n 4 --save folder/talk.kv --system Short.");
+    terminal.type_line("What is the capital of France?");
+    terminal.expect("(stopped after 4 tokens");
+    terminal.expect("> ");
+    std::fs::remove_dir(terminal.path("folder")).expect("an empty folder");
+    terminal.type_line("/exit");
+    terminal.expect("talk.kv");
+    terminal.expect("/save FILE keeps the conversation elsewhere");
+    terminal.expect("> ");
+    assert_eq!(terminal.saved().len(), 3);
+    std::fs::create_dir(terminal.path("folder")).expect("a folder");
+    terminal.press_ctrl('d');
+    terminal.ends(0);
+    assert!(terminal.path("folder/talk.kv").exists());
 }

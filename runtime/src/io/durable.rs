@@ -510,9 +510,8 @@ mod tests {
     fn only_what_no_process_holds_is_swept() {
         let folder = tempfile::tempdir().expect("a folder");
         let path = |name: &str| folder.path().join(name);
-        let [left, live] = ["0123456789abcdef", "fedcba9876543210"].map(|random| {
-            format!(".godwit-{}{random}.part", host())
-        });
+        let [left, live] =
+            ["0123456789abcdef", "fedcba9876543210"].map(|random| format!(".godwit-{}{random}.part", host()));
         let [left, live] = [left.as_str(), live.as_str()];
         // Another program's, a person's, and a new one of an earlier version or another computer.
         let others = [".godwit-abc.part", ".godwit-0123456789abcde!.part", "x.part", "notes", ".godwit-Ab3dE9.part"];
