@@ -64,7 +64,7 @@ impl<'a> Contexts<'a> {
     }
 
     /// Hashes the model's weights, unless their hash is known, with a progress bar. Stops at Ctrl-C.
-    /// An error is that of whoever needs the hash.
+    /// Other errors are ignored here; the caller that uses the hash reports them.
     fn hash_weights(&self, session: &Session) -> anyhow::Result<()> {
         match hash_weights(session.engine().model(), self.stop) {
             Err(Error::Stopped) => Err(Interrupted.into()),

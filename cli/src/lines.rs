@@ -233,7 +233,7 @@ impl Lines {
         if !is_terminal {
             return Ok(Self::Piped);
         }
-        // Lines go through the display only where colours are wanted. There are none.
+        // rustyline calls the highlighter only with colours on; `Display` adds none.
         let mut editor = Editor::with_config(Config::builder().color_mode(ColorMode::Forced).build())?;
         editor.set_helper(Some(Display));
         let typed = Arc::<Mutex<String>>::default();

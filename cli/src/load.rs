@@ -167,7 +167,7 @@ async fn load_onto(
     let engine = engine?;
     if gpu.is_replaceable() {
         match engine.compile().await {
-            // Who uses the memory says what is missing of it.
+            // Missing memory is reported when a session is created.
             Err(Error::Gpu(error)) if error.is_out_of_memory() => {}
             compiled => compiled?,
         }

@@ -7,7 +7,7 @@
 use std::time::Instant;
 
 use godwit::gpu::{Gpu, GpuError, GpuMemory, Prepared, Rates};
-use godwit_shaders::matmul::{BAND, Put, Tokens, matmul};
+use godwit_shaders::matmul::{Put, Tokens, X_ROW_GROUP, matmul};
 use godwit_shaders::testing::Random;
 use godwit_shaders::{BufferRef, Buffers, Dispatch, Format, KERNELS, Matrix, Plan, Shard, Step, Work};
 use godwit_tests::model::gpu;
@@ -89,7 +89,7 @@ async fn product(gpu: &Gpu, format: Format, rows: u32, width: u32, tokens: u32) 
     };
     let shards: Vec<Shard> =
         Matrix::shard_rows(format, rows, width, gpu.caps().max_binding).into_iter().map(shard).collect();
-    let rows_of_x = tokens.next_multiple_of(BAND);
+    let rows_of_x = tokens.next_multiple_of(X_ROW_GROUP);
     let mut floats = |of: u32| table.declare("", 4 * u64::from(of) * u64::from(rows_of_x));
     let (x, y) = (floats(width), floats(rows));
     let activations = Random::new(2).activations((tokens * width) as usize);

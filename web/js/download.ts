@@ -10,7 +10,7 @@ import {
   fetched,
   request,
   retried,
-  told,
+  fileHeaders,
 } from "./request.js";
 
 /** Requests at a time. */
@@ -32,7 +32,7 @@ export async function measure(file: StoredFile, signal: AbortSignal): Promise<Me
   const answer = await request(url, { Range: "bytes=0-0" }, signal, expected);
   await answer.body?.cancel();
   if (answer.status === 404) return undefined;
-  const { size, version: etag } = told(answer.headers);
+  const { size, version: etag } = fileHeaders(answer.headers);
   if (answer.status === 416) {
     if (size) throw new NetworkError(`${url}: the server refuses the first of ${size} bytes`);
     return { size: 0, etag, ranges: true };
@@ -120,7 +120,7 @@ async function piece(into: Into, start: number, end: number): Promise<void> {
     try {
       if (answer.status !== 206)
         throw new NetworkError(`${url}: the server no longer serves ranges`);
-      checkAnswer(url, told(answer.headers), { start: at, size, version: etag });
+      checkAnswer(url, fileHeaders(answer.headers), { start: at, size, version: etag });
     } catch (error) {
       await answer.body?.cancel().catch(() => undefined);
       throw error;
@@ -136,7 +136,7 @@ async function whole(into: Into): Promise<void> {
   const { url, size, etag } = into.file;
   await retried(into.signal, async () => {
     const answer = await fetched(url, {}, into.signal);
-    const found = { size: wholeLength(answer), version: told(answer.headers).version };
+    const found = { size: wholeLength(answer), version: fileHeaders(answer.headers).version };
     try {
       checkAnswer(url, found, { start: 0, size, version: etag });
     } catch (error) {

@@ -2,7 +2,7 @@
 
 import type { ByteFile } from "godwit-wasm";
 import { NetworkError, StorageError, isTrap, words } from "./errors.js";
-import { Passing, byteCount, checkAnswer, passes, told, unreachable } from "./request.js";
+import { Passing, byteCount, checkAnswer, fileHeaders, passes, unreachable } from "./request.js";
 
 /** Bytes that are had at least: each read takes milliseconds, and the runtime's are small. */
 const BLOCK = 1 << 20;
@@ -102,7 +102,7 @@ export class HttpFile extends BlockFile {
         `${url}: the server answers ${answer.status}, not with a range; it must serve ranges`,
       );
     }
-    const { size, version } = told(headersOf(answer));
+    const { size, version } = fileHeaders(headersOf(answer));
     const bytes = size ?? lengthOf(url);
     if (bytes === undefined) {
       throw new NetworkError(
@@ -117,7 +117,7 @@ export class HttpFile extends BlockFile {
     const { url, size, version } = this;
     const answer = send("GET", url, `bytes=${start}-${end - 1}`);
     const bytes = new Uint8Array(answer.response as ArrayBuffer);
-    if (answer.status === 206) checkAnswer(url, told(headersOf(answer)), { start, size, version });
+    if (answer.status === 206) checkAnswer(url, fileHeaders(headersOf(answer)), { start, size, version });
     if (answer.status !== 206 || bytes.length !== end - start) {
       throw refusal(answer, `${url}: bytes ${start} to ${end} could not be had (${answer.status})`);
     }

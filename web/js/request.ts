@@ -59,7 +59,7 @@ export function byteCount(text: string | null | undefined): number | undefined {
 }
 
 /** What the headers of an answer say of the file. What another origin's server hides is missing. */
-export interface Told {
+export interface FileHeaders {
   /** The first byte of the answer, if it is a range. */
   start?: number;
   /** Bytes of the whole file, if the answer is a range. */
@@ -69,7 +69,7 @@ export interface Told {
 }
 
 /** Reads the headers that say which bytes of which version of a file an answer has. */
-export function told(headers: Headers): Told {
+export function fileHeaders(headers: Headers): FileHeaders {
   const range = /^bytes (?:(\d+)-\d+|\*)\/(\d+|\*)$/i.exec(headers.get("Content-Range") ?? "");
   return {
     start: byteCount(range?.[1]),
@@ -91,7 +91,7 @@ export class Changed extends NetworkError {
  */
 export function checkAnswer(
   url: string,
-  found: Told,
+  found: FileHeaders,
   expected: { start: number; size?: number; version?: string },
 ): void {
   const { start, size, version } = expected;

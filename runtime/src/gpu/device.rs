@@ -404,7 +404,7 @@ mod tests {
 
     use super::*;
 
-    /// Two adapters, the first of which finds the largest of some numbers, and compiles no matrix product.
+    /// Two adapters: the first one passes the check of its results, but does not compile `matmul`.
     #[test]
     fn another_adapter_is_opened_where_a_kernel_does_not_compile() {
         let options = GpuOptions::default();

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use godwit_shaders::attend::{attend, state_bytes};
 use godwit_shaders::caps::{self, Tuning};
-use godwit_shaders::matmul::{BAND, Method, Put, Tokens, matmul};
+use godwit_shaders::matmul::{Method, Put, Tokens, X_ROW_GROUP, matmul};
 use godwit_shaders::{Buffers, Caps, Format, Heads, KvFormat, Matrix, Plan, Segment, Shard, Step, Work};
 use serde::{Deserialize, Serialize};
 
@@ -169,7 +169,7 @@ impl Gpu {
         let bytes = u64::from(rows) / 32 * Matrix::tile_bytes(Format::Q4_K, width);
         let shard = Shard { format: Format::Q4_K, buffer: table.declare("weights", bytes), first: 0, rows };
         let matrix = Matrix { rows, width, shards: vec![shard] };
-        let x = table.declare("x", 4 * u64::from(width) * u64::from(tokens.next_multiple_of(BAND)));
+        let x = table.declare("x", 4 * u64::from(width) * u64::from(tokens.next_multiple_of(X_ROW_GROUP)));
         let y = table.declare("y", 4 * u64::from(rows) * u64::from(tokens));
         let mut memory = GpuMemory::new(self);
         memory.allocate(&table).await?;

@@ -1,5 +1,5 @@
-//! Opening files without waiting for the writer of a pipe, and without a look before the opening
-//! that something else could be true after.
+//! Opening files without waiting for the writer of a pipe. Checks are made on the open file, never on
+//! the path beforehand, where another file could be a moment later.
 
 use std::fs::{File, Metadata, OpenOptions};
 use std::io;

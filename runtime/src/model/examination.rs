@@ -22,7 +22,7 @@ pub struct Examination {
     pub unused_keys: Vec<String>,
     /// Recommendations that make no sense, and are not used.
     pub unused_values: Vec<FormatError>,
-    /// The same keys in sentences, a few by name, for those who don't list them.
+    /// Short notes about `unused_keys`, for callers that do not list the keys.
     pub unused_keys_notes: Vec<String>,
     /// What else is ignored or limited, in sentences.
     pub notes: Vec<String>,

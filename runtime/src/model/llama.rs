@@ -5,7 +5,7 @@ use godwit_shaders::attend::{attend, state_bytes};
 use godwit_shaders::attend_merge::attend_merge;
 use godwit_shaders::attend_recent::attend_recent;
 use godwit_shaders::embed::embed;
-use godwit_shaders::matmul::{BAND, Put, Tokens, matmul, normed_matmul};
+use godwit_shaders::matmul::{Put, Tokens, X_ROW_GROUP, matmul, normed_matmul};
 use godwit_shaders::rms_norm::{Norm, rms_norm, rms_norm_last};
 use godwit_shaders::rope_append::{Rope, rope_append};
 use godwit_shaders::rope_attend::{self, rope_attend};
@@ -93,20 +93,20 @@ impl Scratch {
         let keys = heads.kv_heads * heads.head_dim;
         // Calibration runs one token by a plan for two, which has splits of its own.
         let states = [1, 2, capacity].map(|tokens| state_bytes(caps, heads, tokens)).into_iter().fold(0, u64::max);
-        // What matmul reads has whole bands of rows, counted from the first token's: see `BAND`. Scoring begins at any
+        // What matmul reads has whole groups of rows, counted from the first token's: see `X_ROW_GROUP`. Scoring begins at any
         // multiple of SCORED.
-        let bands = capacity.next_multiple_of(BAND);
-        let scored = (capacity - 1) / SCORED * SCORED + SCORED.next_multiple_of(BAND);
+        let padded = capacity.next_multiple_of(X_ROW_GROUP);
+        let scored = (capacity - 1) / SCORED * SCORED + SCORED.next_multiple_of(X_ROW_GROUP);
         let mut floats =
             |name: &str, width: u32, rows: u32| table.declare(name, 4 * u64::from(width) * u64::from(rows));
         Self {
             step: floats("step", 4, 1),
             tokens: floats("tokens", 1, capacity),
-            x: floats("x", config.width, bands),
-            h: floats("h", config.width, bands.max(scored)),
+            x: floats("x", config.width, padded),
+            h: floats("h", config.width, padded.max(scored)),
             qkv: floats("qkv", queries + 2 * keys, capacity),
-            attended: floats("attended", queries, bands),
-            gate: floats("gate", config.ffn, bands),
+            attended: floats("attended", queries, padded),
+            gate: floats("gate", config.ffn, padded),
             up: has_gate_biases.then(|| floats("up", config.ffn, capacity)),
             logits: floats("logits", config.vocab, 1),
             scores: floats("scores", config.vocab, SCORED),

@@ -2,7 +2,7 @@ use super::shape::{
     BLOCK, BLOCK_SPREAD, HALF_TILES, MATRIX, NARROW, NARROW_DOT, ROWS, ROWS_SPREAD, SHARED_DOT, Shape, TILES, VECTOR,
     VECTOR_DOT,
 };
-use super::{MATMUL, Params, Put, band};
+use super::{MATMUL, Params, Put, x_rows_at_once};
 use crate::format::{Format, GROUP};
 use crate::kernel::{Case, Scene, Step, Variant};
 use crate::testing::{Random, words};
@@ -103,8 +103,8 @@ fn case(shape: Shape, product: Product) -> Case {
     let y = random.activations((tokens * y_width) as usize);
     // What is not normalised has no norm that may be read.
     let norm = if normed { random.activations(width as usize) } else { vec![f32::NAN; width as usize] };
-    // Rows that make whole bands of the tokens', which may be read but not used.
-    let x_rows = tokens.next_multiple_of(band(&MATMUL.variants[shape.variant]));
+    // Rows that make whole groups of the tokens', which may be read but not used.
+    let x_rows = tokens.next_multiple_of(x_rows_at_once(&MATMUL.variants[shape.variant]));
     x.resize((x_rows * width) as usize, f32::NAN);
     // Rows before the first, which are not to be read.
     x.splice(0..0, random.activations((x_first * width) as usize));

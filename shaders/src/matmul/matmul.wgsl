@@ -63,9 +63,9 @@ fn token_count() -> u32 {
     return min(select(p.tokens, step_.count, p.tokens == 0u), arrayLength(&x));
 }
 
-// The first row of the last band of `rows` rows of x. Variants that load x by bands load this one in place of those beyond
-// the tokens, and store nothing of it: x has whole bands of rows, and no row beyond is read.
-fn last_band(tokens: u32, rows: u32) -> u32 {
+// The first row of the last group of `rows` rows of x. Variants that load x by groups of rows load this one in place of those beyond
+// the tokens, and store nothing of it: x has whole groups of rows, and no row beyond is read.
+fn last_row_group(tokens: u32, rows: u32) -> u32 {
     return (tokens - 1u) / rows * rows;
 }
 

@@ -1,8 +1,8 @@
 // Many tokens, for GPUs with matrix units: 128 rows of 128 tokens a workgroup of eight subgroups, two groups of weights at a time.
 // Weights and x become halves in workgroup memory; products are exact, sums in f32. A subgroup has 64 rows of 32 tokens.
 //
-// Halves of x beyond 65504 would be infinite: they are cut there. Tokens beyond the last are not stored; of them x
-// need only have what makes whole sixteens.
+// Halves of x beyond 65504 would be infinite: they are cut there. Tokens beyond the last are not stored; x must
+// have rows up to the next multiple of 16.
 
 // Sixteen rows of a group's 32 halves. A row takes ten vectors, eight of them used: 80 bytes from row to row keep neighbours out
 // of each other's banks. Arrays of arrays, so that all but one index is a constant.
@@ -71,7 +71,7 @@ fn matmul(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_ind
     let quad = lane % 8u;
     let x_group = lane / 8u % 2u;
     let line = lane / 16u;
-    let x_last = last_band(tokens - token0, 16u);
+    let x_last = last_row_group(tokens - token0, 16u);
     let x_base = (p.x_first + token0 + line) * p.groups * 8u + quad;
     // What its subgroup computes.
     let subgroup = lane / 32u;

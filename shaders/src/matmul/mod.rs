@@ -66,9 +66,9 @@ pub static MATMUL: Kernel = Kernel {
     cases: cases::cases,
 };
 
-/// Rows of `x` that variants for many tokens load together, at most. They load whole bands of rows, counted from the first
+/// Rows of `x` that variants for many tokens load together, at most. They load whole groups of rows, counted from the first
 /// token's: `x` must have them, but what is in the rows beyond the last token's does not matter.
-pub const BAND: u32 = 16;
+pub const X_ROW_GROUP: u32 = 16;
 
 /// Which rows of `x` a product is of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -100,7 +100,7 @@ pub enum Put {
     Gated,
 }
 
-/// Records `y = W x` (or what `put` says): `x` is `[tokens, W.width]`, and has whole bands of [`BAND`] rows, `y` is `[tokens, W.rows]`, or half of that for
+/// Records `y = W x` (or what `put` says): `x` is `[tokens, W.width]`, and has whole groups of [`X_ROW_GROUP`] rows, `y` is `[tokens, W.rows]`, or half of that for
 /// [`Put::Pairs`].
 pub fn matmul(plan: &mut Plan, caps: &Caps, w: &Matrix, x: BufferRef, y: BufferRef, tokens: Tokens, put: Put) {
     record(plan, caps, w, x, None, y, tokens, put);
@@ -186,11 +186,11 @@ fn work(d: &Dispatch, step: Step) -> Work {
     }
 }
 
-/// Rows of x that a variant loads together, and those of them that are no tokens it does not use: see `last_band` in the
+/// Rows of x that a variant loads together, and those of them that are no tokens it does not use: see `last_row_group` in the
 /// WGSL.
-fn band(variant: &Variant) -> u32 {
+fn x_rows_at_once(variant: &Variant) -> u32 {
     match variant.name {
-        "matrix" => BAND,
+        "matrix" => X_ROW_GROUP,
         "tile" | "tile_half" => 4,
         _ => 1,
     }
@@ -208,7 +208,7 @@ fn extents(d: &Dispatch, step: Step) -> Vec<u64> {
     vec![
         words,
         words,
-        u64::from(p.x_first + tokens.next_multiple_of(band(d.variant))) * width,
+        u64::from(p.x_first + tokens.next_multiple_of(x_rows_at_once(d.variant))) * width,
         u64::from(p.normed) * width,
         stored,
     ]

@@ -138,7 +138,7 @@ fn matmul(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_ind
     let quad = row % QUADS;
     let four = row / QUADS;
     let stride = p.groups * 8u;
-    let from_ = (p.x_first + min(token + 4u * four, last_band(tokens, 4u))) * stride + quad;
+    let from_ = (p.x_first + min(token + 4u * four, last_row_group(tokens, 4u))) * stride + quad;
     // Rows 2 `own` and 2 `own` + 1 of each tile, and tokens from `own_four` on, in fours.
     let own = lane % 16u;
     let own_four = lane / 16u * PARTS;
