@@ -16,10 +16,11 @@ const TOKENIZER: &str = r#"{"version":"1.0","added_tokens":[{"id":4,"content":"<
 const SHORT: usize = 2048;
 
 /// Redirects: the endpoint, and where it leads.
-const REDIRECTS: [(&str, &str); 4] = [
+const REDIRECTS: [(&str, &str); 5] = [
     ("path", "https://hub.example\n/a/b\n//cdn.example/x?y=1#z\nhttps://hub.example:443/c\n"),
     ("private", "https://hub.example\nhttps://0x7f.1/\n"),
     ("password", "https://hub.example/\nhttps://me:secret@hub.example/\n"),
+    ("no_host", "http://127.0.0.0.1:8080\nhttp://124.0.0.1:9090/x\nhttps://:[f:fff:10.0.0]/\n"),
     ("home", "http://127.0.0.1:8080\nhttp://127.0.0.1:9090/x\nhttps://[::ffff:10.0.0.1]/\n"),
 ];
 

@@ -41,7 +41,9 @@ pub fn redirects(data: &[u8]) {
     let Ok(text) = std::str::from_utf8(data) else { return };
     let mut lines = text.lines();
     let Some(endpoint) = lines.next().and_then(|line| line.parse::<Uri>().ok()) else { return };
-    let Some(home) = endpoint.host().filter(|_| endpoint.scheme().is_some()) else { return };
+    let Some(home) = endpoint.host().filter(|_| matches!(endpoint.scheme_str(), Some("http" | "https"))) else {
+        return;
+    };
     let mut from = endpoint.clone();
     for location in lines.take(MOST_HOPS) {
         let to = match follow(&endpoint, &from, location) {
@@ -71,6 +73,8 @@ fn is_name(host: &str) -> bool {
 /// The address that resolvers read in a host: up to four numbers, decimal, octal or hexadecimal.
 fn address(host: &str) -> Option<Ipv4Addr> {
     let number = |text: &str| match text.to_ascii_lowercase().strip_prefix("0x") {
+        // Rust's own parser takes a sign.
+        _ if text.contains('+') => None,
         Some("") => Some(0),
         Some(hex) => u32::from_str_radix(hex, 16).ok(),
         None if text.len() > 1 && text.starts_with('0') => u32::from_str_radix(text, 8).ok(),

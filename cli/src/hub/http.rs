@@ -2,7 +2,7 @@
 
 use std::hash::{BuildHasher as _, RandomState};
 use std::io::Read as _;
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv6Addr};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
@@ -309,6 +309,13 @@ pub fn follow(endpoint: &Uri, from: &Uri, location: &str) -> Result<Uri, String>
     if uri.authority().is_none_or(|authority| authority.as_str().contains('@')) {
         return Err(wrong("which names no host, or a password"));
     }
+    // The parser takes `https://:[f:fff]/` and gives it an empty host.
+    let host = uri.host().unwrap_or_default();
+    let brackets = host.strip_prefix('[').and_then(|host| host.strip_suffix(']'));
+    let is_malformed = brackets.map_or(host.contains(['[', ']', ':']), |ip| ip.parse::<Ipv6Addr>().is_err());
+    if host.is_empty() || is_malformed {
+        return Err(wrong("which names no host that can be asked"));
+    }
     if uri.scheme_str() != Some("https") && endpoint.scheme_str() == Some("https") {
         return Err(wrong("which is not encrypted"));
     }
@@ -378,6 +385,9 @@ mod tests {
             "https://2130706433/",
             "https://127.1/",
             "https://0x7f.0x1/",
+            "https://:[f:fff:10.0.0]/",
+            "https://[fe80::1%25eth0]/",
+            "https://:443/",
         ];
         for location in refused {
             assert!(to(location).is_err(), "{location}");
