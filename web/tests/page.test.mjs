@@ -47,7 +47,9 @@ step("a reply is stopped, regenerated, and follows an edited question", async ()
   await page.keyboard.press("Escape");
   await page.locator("#input").fill("Tell a story.");
   await page.keyboard.press("Enter");
-  await page.waitForFunction(() => document.querySelector("#messages > :last-child .body")?.textContent.length > 5);
+  // The second reply: the last message is the question for a moment.
+  const second = () => document.querySelectorAll("#messages .assistant .body")[1]?.textContent.length > 5;
+  await page.waitForFunction(second);
   await page.keyboard.press("Escape");
   await idle();
   assert.ok((await replies())[1].length < 400);
