@@ -2,19 +2,16 @@
 //! nothing that a terminal obeys comes through.
 #![cfg(unix)]
 
-#[path = "../hub/server.rs"]
-#[allow(dead_code)]
-mod server;
 mod terminal;
 
 use std::path::Path;
 use std::process::Stdio;
 
 use godwit_tests::gguf::{self, Builder, string, strings, u32};
+use godwit_tests::hub_server::{Answer, Hub};
 use godwit_tests::repository;
 use serde_json::{Value, json};
 
-use server::{Answer, Hub};
 use terminal::{Allowed, EVIL, command, harmless, harmless_in_terminal, in_terminal, is_harmless};
 
 const TEMPLATE: &str = "{% for m in messages %}{{ m.content }}{% endfor %}";

@@ -4,8 +4,8 @@ use std::process::Command;
 
 use rexpect::session::{PtySession, spawn_command};
 
-use super::server::{Answer, Hub};
 use super::{Person, REPO, noise, tiny, two_quants};
+use godwit_tests::hub_server::{Answer, Hub};
 
 const PATIENCE: u64 = 60_000;
 

@@ -3,7 +3,6 @@
 #[cfg(unix)]
 mod consent;
 mod refused;
-mod server;
 
 use std::io::{Read as _, Write as _};
 use std::path::{Path, PathBuf};
@@ -13,7 +12,7 @@ use std::time::{Duration, Instant};
 use godwit_tests::{gguf, repository};
 use serde_json::Value;
 
-use server::{Answer, Hub, MAIN, V1, sha256};
+use godwit_tests::hub_server::{Answer, Hub, MAIN, V1, sha256};
 
 const REPO: &str = "godwit/Tiny-GGUF";
 

@@ -2,8 +2,8 @@
 
 use serde_json::json;
 
-use super::server::{Answer, Hub, MAIN};
 use super::{Person, REPO, noise, two_quants};
+use godwit_tests::hub_server::{Answer, Hub, MAIN};
 
 #[test]
 fn closed_and_missing_models_are_explained() {

@@ -153,25 +153,11 @@ impl Bpe {
 
     /// Merges neighbours until no pair has a rank: the best rank first, the leftmost of equals.
     fn merge(&self, buffers: &mut Buffers) {
-        #[cfg(test)]
-        let queued = &mut buffers.queued;
-        let (symbols, queue) = (&mut buffers.symbols, &mut buffers.queue);
-        #[cfg_attr(not(test), allow(unused_mut))]
-        let mut add = |symbols: &[Symbol], queue: &mut BinaryHeap<_>, left: usize, right: usize| {
-            if let (Some(one), Some(other)) = (symbols.get(left), symbols.get(right))
-                && let Some(&(rank, becomes)) = self.merges.get(&(one.id, other.id))
-            {
-                queue.push(Reverse((rank, left, becomes)));
-                #[cfg(test)]
-                {
-                    *queued += 1;
-                }
-            }
-        };
-        for right in 1..symbols.len() {
-            add(symbols, queue, right - 1, right);
+        for right in 1..buffers.symbols.len() {
+            self.add_pair(buffers, right - 1, right);
         }
-        while let Some(Reverse((_, place, becomes))) = queue.pop() {
+        while let Some(Reverse((_, place, becomes))) = buffers.queue.pop() {
+            let symbols = &mut buffers.symbols;
             let Symbol { id, before, after, merged } = symbols[place];
             if merged || after == NONE {
                 continue;
@@ -187,8 +173,21 @@ impl Bpe {
             if let Some(next) = symbols.get_mut(right.after) {
                 next.before = place;
             }
-            add(symbols, queue, before, place);
-            add(symbols, queue, place, right.after);
+            self.add_pair(buffers, before, place);
+            self.add_pair(buffers, place, right.after);
+        }
+    }
+
+    /// Puts a pair of symbols into the queue, where both exist and merge.
+    fn add_pair(&self, buffers: &mut Buffers, left: usize, right: usize) {
+        if let (Some(one), Some(other)) = (buffers.symbols.get(left), buffers.symbols.get(right))
+            && let Some(&(rank, becomes)) = self.merges.get(&(one.id, other.id))
+        {
+            buffers.queue.push(Reverse((rank, left, becomes)));
+            #[cfg(test)]
+            {
+                buffers.queued += 1;
+            }
         }
     }
 }

@@ -12,8 +12,9 @@ use serde_json::json;
 use sha1::{Digest as _, Sha1};
 use sha2::Sha256;
 
-/// The commits that `main` and `v1` stand for.
+/// The commit that `main` stands for.
 pub const MAIN: &str = "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa";
+/// The commit that `v1` stands for.
 pub const V1: &str = "bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb";
 
 /// What was asked.
@@ -21,18 +22,24 @@ pub const V1: &str = "bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb";
 pub struct Request {
     /// Whether the second server was asked, which large files are on.
     pub cdn: bool,
+    /// The path and query of the address.
     pub path: String,
     /// The first byte of the range that was asked for.
     pub start: Option<u64>,
+    /// The header `Authorization`.
     pub authorization: Option<String>,
     /// Requests for the same before this one.
     pub earlier: usize,
 }
 
 /// What is answered.
+#[derive(Debug)]
 pub struct Answer {
+    /// The HTTP status.
     pub status: u16,
+    /// Headers besides `Connection` and `Content-Length`.
     pub headers: Vec<(&'static str, String)>,
+    /// The body, which `Content-Length` counts.
     pub body: Vec<u8>,
     /// Bytes of the body after which the connection is cut.
     pub cut: Option<usize>,
@@ -41,21 +48,25 @@ pub struct Answer {
 }
 
 impl Answer {
+    /// An answer with this status, and no body.
     pub fn status(status: u16) -> Self {
         Self { status, headers: Vec::new(), body: Vec::new(), cut: None, stall: Duration::ZERO }
     }
 
+    /// The answer with a header, in place of one of that name.
     pub fn with(mut self, header: &'static str, value: impl ToString) -> Self {
         self.headers.retain(|(name, _)| *name != header);
         self.headers.push((header, value.to_string()));
         self
     }
 
+    /// The answer with a body.
     pub fn body(mut self, body: impl Into<Vec<u8>>) -> Self {
         self.body = body.into();
         self
     }
 
+    /// The answer, whose connection is cut after so many bytes of the body.
     pub fn cut(mut self, after: usize) -> Self {
         self.cut = Some(after);
         self
@@ -80,11 +91,17 @@ pub struct Hub {
 
 impl Hub {
     /// A hub with one repository, that behaves.
+    ///
+    /// # Panics
+    /// There is no free port.
     pub fn start(repo: &'static str, files: &[(&str, Vec<u8>)]) -> Self {
         Self::with(repo, files, |_, answer| answer)
     }
 
     /// One whose answers pass through `rule` first.
+    ///
+    /// # Panics
+    /// There is no free port.
     pub fn with(
         repo: &'static str,
         files: &[(&str, Vec<u8>)],
@@ -108,16 +125,23 @@ impl Hub {
         server
     }
 
+    /// The address, as `HF_ENDPOINT` has it.
     pub fn endpoint(&self) -> String {
         format!("http://{}", self.address)
     }
 
     /// What was asked since the last look.
+    ///
+    /// # Panics
+    /// A thread of the server panicked.
     pub fn requests(&self) -> Vec<Request> {
         std::mem::take(&mut self.state.log.lock().expect("the log"))
     }
 
     /// Of those, the ranges of large files.
+    ///
+    /// # Panics
+    /// A thread of the server panicked.
     pub fn ranges(&self) -> Vec<Option<u64>> {
         self.requests().into_iter().filter(|request| request.cdn).map(|request| request.start).collect()
     }
@@ -128,6 +152,7 @@ fn is_large(path: &str) -> bool {
     path.ends_with(".gguf") || path.ends_with(".safetensors")
 }
 
+/// The SHA-256 of some bytes, in hexadecimal digits.
 pub fn sha256(bytes: &[u8]) -> String {
     Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
 }
