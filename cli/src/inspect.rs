@@ -149,11 +149,11 @@ fn config(c: &Config) -> serde_json::Value {
 }
 
 fn by_format(checkpoint: &dyn Checkpoint) -> Vec<(&'static str, usize, u64)> {
-    let sum = |format: godwit::Format| {
+    let sum = |format: godwit::WeightFormat| {
         let of = || checkpoint.tensors().iter().filter(|t| t.format == format);
         (format.name(), of().count(), of().map(|t| t.bytes).sum())
     };
-    godwit::Format::ALL.into_iter().map(sum).filter(|(_, count, _)| *count > 0).collect()
+    godwit::WeightFormat::ALL.into_iter().map(sum).filter(|(_, count, _)| *count > 0).collect()
 }
 
 fn value_text(value: &Value) -> String {

@@ -1,6 +1,6 @@
 //! Plans on the CPU, by the kernels' references: slow, in f64, for finding which kernel of a plan is wrong.
 
-use godwit_shaders::{Access, BufferRef, Buffers, Plan, Scene, Step};
+use godwit_shaders::{Access, BufferRef, Buffers, DispatchFixture, Plan, Step};
 
 /// Buffers in the CPU's memory, in the order of a [`Buffers`] table.
 #[derive(Clone, Debug, Default)]
@@ -30,15 +30,16 @@ impl Memory {
     /// Runs the plan for `step`.
     pub fn run(&mut self, plan: &Plan, step: Step) {
         for dispatch in &plan.dispatches {
-            let mut scene = Scene {
+            let mut fixture = DispatchFixture {
                 params: dispatch.params.clone(),
                 step,
                 format: dispatch.format,
                 buffers: dispatch.buffers.iter().map(|&part| self.words(part).to_vec()).collect(),
                 workgroups: dispatch.workgroups,
             };
-            (dispatch.kernel.reference)(&mut scene);
-            for ((binding, part), words) in dispatch.kernel.bindings.iter().zip(&dispatch.buffers).zip(&scene.buffers) {
+            (dispatch.kernel.reference)(&mut fixture);
+            for ((binding, part), words) in dispatch.kernel.bindings.iter().zip(&dispatch.buffers).zip(&fixture.buffers)
+            {
                 if binding.access == Access::Write {
                     self.words_mut(*part).copy_from_slice(words);
                 }

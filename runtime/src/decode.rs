@@ -2,13 +2,13 @@
 
 use std::collections::HashMap;
 
-use godwit_shaders::adjust::{Adjustment, FORBID};
-use godwit_shaders::sample::{Choice, NO_TOKEN};
+use godwit_shaders::kernels::adjust::{Adjustment, FORBID};
+use godwit_shaders::kernels::sample::{Choice, NO_TOKEN};
 use godwit_shaders::{BufferRef, Step};
 
 use crate::error::Error;
 use crate::sampling::Sampling;
-use crate::session::{Session, Work};
+use crate::session::{Session, StepKind};
 
 impl Session {
     /// Chooses the next token, and appends it.
@@ -68,8 +68,8 @@ impl Session {
     async fn step_ahead(&mut self, sampling: &Sampling, position: u32) -> Result<usize, Error> {
         let pass = self.reserve(position, 1).await?;
         let adjusted = self.write_choice(sampling, position).await?;
-        let choose = Work::Choose { greedy: sampling.is_greedy(), adjusted };
-        let (work, step) = (Work::Decode(pass), Step::new(position, 1));
+        let choose = StepKind::Choose { greedy: sampling.is_greedy(), adjusted };
+        let (work, step) = (StepKind::Decode(pass), Step::new(position, 1));
         // Both are prepared before anything is submitted: a lack of memory changes nothing.
         self.prepare(choose).await?;
         let expected = self.prepare(work).await?.expected_seconds(step);

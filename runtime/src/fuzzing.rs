@@ -110,14 +110,14 @@ pub fn prefix_block(data: &[u8]) {
 pub fn cached_weights(data: &[u8]) {
     use std::path::Path;
 
-    use godwit_shaders::Format;
+    use godwit_shaders::WeightFormat;
 
     use crate::format::GgufWriter;
     use crate::quantize::{seal, weights_in};
     // The tensors that are wanted: a norm, and a matrix of two rows.
     let mut wanted = GgufWriter::default();
-    wanted.tensor("output_norm.weight", Format::F32, &[32]);
-    wanted.tensor("output.weight", Format::Q8_0, &[32, 2]);
+    wanted.tensor("output_norm.weight", WeightFormat::F32, &[32]);
+    wanted.tensor("output.weight", WeightFormat::Q8_0, &[32, 2]);
     for bytes in [data.to_vec(), [data, &seal(data)].concat()] {
         let file = Bytes { name: "fuzz.gguf".into(), data: bytes };
         if let Ok(weights) = weights_in(Path::new("fuzz.gguf"), Box::new(file), wanted.tensors()) {

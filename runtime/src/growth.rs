@@ -1,6 +1,6 @@
 //! How a session's KV cache grows: on the GPU as long as there is room, then with its oldest segments on the host.
 
-use godwit_shaders::rope_attend::SHALLOW;
+use godwit_shaders::kernels::rope_attention::SHALLOW;
 use godwit_shaders::{Buffers, Segment};
 
 use crate::error::Error;
@@ -47,9 +47,9 @@ impl Session {
         if self.kv.is_on_host(segments - 1) {
             self.bring_back(segments - 1).await?;
         }
-        let capacity = if wanted > 1 { self.chunk } else { 1 };
-        let shallow = capacity == 1 && position < SHALLOW;
-        Ok(Pass { capacity, segments, shallow, outputs: true })
+        let chunk = if wanted > 1 { self.chunk } else { 1 };
+        let shallow = chunk == 1 && position < SHALLOW;
+        Ok(Pass { chunk, segments, shallow, outputs: true })
     }
 
     /// Allocates the next segment, of the usual length or of fewer positions; all of it or nothing.

@@ -2,13 +2,13 @@
 
 use std::str::FromStr;
 
-use godwit_shaders::format::TILE;
-use godwit_shaders::rope_append::RopeTables;
-use godwit_shaders::{Buffers, Caps, Heads, KvFormat, Matrix};
+use godwit_shaders::kernels::rope_append::RopeTables;
+use godwit_shaders::weights::TILE;
+use godwit_shaders::{AttentionShape, Buffers, Capabilities, KvFormat, Matrix};
 
 use crate::format::Tensor;
 use crate::gpu::{Gpu, GpuError};
-use crate::model::{Config, Kv, Model, Scratch, has_gate_biases, pass_tokens, used_tensors};
+use crate::model::{Config, Kv, Model, Scratch, has_gate_biases, prefill_chunk, used_tensors};
 
 /// GPU memory in bytes, by use.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -23,7 +23,7 @@ pub struct MemoryUse {
 
 impl MemoryUse {
     /// What a session of `context` tokens will take when it is full, on a device with these caps.
-    pub fn estimate(model: &Model, context: u32, kv: KvFormat, caps: &Caps) -> Self {
+    pub fn estimate(model: &Model, context: u32, kv: KvFormat, caps: &Capabilities) -> Self {
         Self::declare(model, context, kv, caps).0
     }
 
@@ -32,7 +32,13 @@ impl MemoryUse {
     ///
     /// # Errors
     /// A buffer is larger than the device allows, or all of them take more than the budget.
-    pub fn check(model: &Model, context: u32, kv: KvFormat, caps: &Caps, most: Option<u64>) -> Result<(), GpuError> {
+    pub fn check(
+        model: &Model,
+        context: u32,
+        kv: KvFormat,
+        caps: &Capabilities,
+        most: Option<u64>,
+    ) -> Result<(), GpuError> {
         let (memory, table) = Self::declare(model, context, kv, caps);
         let mut buffers = (0..table.len()).filter_map(|id| table.get(id as u32));
         if let Some((what, bytes)) = buffers.find(|(_, bytes)| *bytes > caps.max_buffer) {
@@ -48,13 +54,13 @@ impl MemoryUse {
     }
 
     /// The estimate, and the buffers of activations and KV cache.
-    fn declare(model: &Model, context: u32, kv: KvFormat, caps: &Caps) -> (Self, Buffers) {
+    fn declare(model: &Model, context: u32, kv: KvFormat, caps: &Capabilities) -> (Self, Buffers) {
         let config = model.config();
         let checkpoint = model.checkpoint();
         let weights = used_tensors(model).map(bytes_on_gpu).sum::<u64>();
         let mut table = Buffers::default();
         let has_gate_biases = has_gate_biases(checkpoint, config);
-        let chunk = pass_tokens(config, heads(config), kv, caps, has_gate_biases);
+        let chunk = prefill_chunk(config, heads(config), kv, caps, has_gate_biases);
         Scratch::declare(&mut table, config, heads(config), kv, caps, chunk, has_gate_biases);
         let scratch = table.bytes();
         let mut cache = Kv::new(heads(config), kv, config.layers, context, None, caps);
@@ -71,7 +77,7 @@ impl MemoryUse {
     }
 
     /// The longest context, up to the model's window, that `bytes` are enough for; 0 where not even one token is.
-    pub fn longest_context(model: &Model, kv: KvFormat, caps: &Caps, bytes: u64) -> u32 {
+    pub fn longest_context(model: &Model, kv: KvFormat, caps: &Capabilities, bytes: u64) -> u32 {
         let fits = |context: u32| Self::estimate(model, context, kv, caps).total() <= bytes;
         let (mut fitting, mut beyond) = (0, model.config().context + 1);
         while beyond - fitting > 1 {
@@ -117,8 +123,8 @@ pub(crate) fn kv_bytes(config: &Config, kv: KvFormat) -> u64 {
     kv.bytes(heads(config)).iter().sum::<u64>() * u64::from(config.layers)
 }
 
-pub(crate) fn heads(config: &Config) -> Heads {
-    Heads { heads: config.heads, kv_heads: config.kv_heads, head_dim: config.head_dim }
+pub(crate) fn heads(config: &Config) -> AttentionShape {
+    AttentionShape { heads: config.heads, kv_heads: config.kv_heads, head_dim: config.head_dim }
 }
 
 impl Gpu {

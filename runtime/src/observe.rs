@@ -1,13 +1,13 @@
 //! Measuring what a model's matrices are multiplied with, for importance matrices.
 
-use godwit_shaders::caps::BINDING_ALIGNMENT;
-use godwit_shaders::column_squares::column_squares;
+use godwit_shaders::capabilities::BINDING_ALIGNMENT;
+use godwit_shaders::kernels::column_squares::column_squares;
 use godwit_shaders::{BufferRef, Matrix, Plan, Upload};
 
 use crate::error::Error;
 use crate::model::Llama;
 use crate::quantize::InputSquares;
-use crate::session::{Session, Work};
+use crate::session::{Session, StepKind};
 
 /// Where the sums of squares of one input go, and whose input it is.
 pub(crate) struct Input {
@@ -80,7 +80,7 @@ impl Session {
         self.memory.write(all, 0, &vec![0; all.bytes as usize]).await?;
         let mut done = 0;
         while done < tokens.len() {
-            done += self.pass(&tokens[done..], true, Work::Observed).await?;
+            done += self.pass(&tokens[done..], true, StepKind::Observed).await?;
         }
         let found = self.memory.read(all).await?;
         // All are checked before any is added.

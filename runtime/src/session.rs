@@ -10,10 +10,10 @@ use crate::engine::{Engine, Spilling};
 use crate::error::Error;
 use crate::gpu::{GpuError, GpuMemory, Prepared, Readback};
 use crate::memory::{MemoryUse, heads, kv_bytes};
-use crate::model::{Kv, Pass, SCORED, Scratch, pass_tokens};
+use crate::model::{Kv, Pass, SCORED, Scratch, prefill_chunk};
 use crate::observe::Input;
 use crate::record::Recorder;
-pub(crate) use crate::record::Work;
+pub(crate) use crate::record::StepKind;
 use crate::spill::Spill;
 use crate::transcript::Transcript;
 
@@ -30,7 +30,7 @@ pub struct Session {
     pub(crate) chunk: u32,
     /// The tokens, and what the GPU has of them. Nothing else says so.
     pub(crate) transcript: Transcript<Readback>,
-    pub(crate) prepared: HashMap<Work, Prepared>,
+    pub(crate) prepared: HashMap<StepKind, Prepared>,
     /// What [`Session::observe`] sums up, once it was asked to.
     pub(crate) observed: Vec<Input>,
 }
@@ -41,7 +41,7 @@ impl Session {
         let (config, caps) = (inner.model.config(), inner.gpu.caps());
         let mut table = inner.table.clone();
         let has_gate_biases = inner.llama.layers.iter().any(|layer| layer.biases.gate_and_up.is_some());
-        let chunk = pass_tokens(config, heads(config), inner.llama.kv, caps, has_gate_biases);
+        let chunk = prefill_chunk(config, heads(config), inner.llama.kv, caps, has_gate_biases);
         let scratch = Scratch::declare(&mut table, config, heads(config), inner.llama.kv, caps, chunk, has_gate_biases);
         let mut memory = inner.memory.clone();
         memory.allocate(&table).await?;
@@ -83,7 +83,7 @@ impl Session {
     }
 
     /// Tokens that a prefill pass takes.
-    pub fn pass_tokens(&self) -> u32 {
+    pub fn prefill_chunk(&self) -> u32 {
         self.chunk
     }
 
@@ -112,10 +112,10 @@ impl Session {
         self.restore_page(self.tokens().len()).await?;
         let mut done = 0;
         while done < tokens.len() {
-            let count = self.pass(&tokens[done..], false, Work::Transformer).await?;
+            let count = self.pass(&tokens[done..], false, StepKind::Transformer).await?;
             done += count;
             if done == tokens.len() {
-                self.submit(Work::Logits, Step::new(0, count as u32)).await?;
+                self.submit(StepKind::Logits, Step::new(0, count as u32)).await?;
                 self.transcript.set_logits();
             }
             self.settle().await?;
@@ -136,11 +136,11 @@ impl Session {
         let vocab = self.engine.model().config().vocab as usize;
         let mut done = 0;
         while done < tokens.len() {
-            let count = self.pass(&tokens[done..], true, Work::Transformer).await?;
+            let count = self.pass(&tokens[done..], true, StepKind::Transformer).await?;
             let step = Step::new(0, count as u32);
-            self.submit(Work::Outputs, step).await?;
+            self.submit(StepKind::Outputs, step).await?;
             for first in (0..count).step_by(SCORED as usize) {
-                self.submit(Work::Scores { first: first as u32 }, step).await?;
+                self.submit(StepKind::Scores { first: first as u32 }, step).await?;
                 let read = self.memory.read(self.scratch.scores).await;
                 let bytes = self.settled(read)?;
                 let floats: Vec<f32> = bytemuck::pod_collect_to_vec(&bytes);
@@ -217,8 +217,10 @@ impl Session {
     pub async fn plan_text(&mut self) -> Result<String, Error> {
         self.check_room(1)?;
         let pass = self.reserve(self.tokens().len() as u32, 1).await?;
-        let mut text = self.record(Work::Decode(pass)).display(&self.table).to_string();
-        text.push_str(&self.record(Work::Choose { greedy: true, adjusted: false }).display(&self.table).to_string());
+        let mut text = self.record(StepKind::Decode(pass)).display(&self.table).to_string();
+        text.push_str(
+            &self.record(StepKind::Choose { greedy: true, adjusted: false }).display(&self.table).to_string(),
+        );
         Ok(text)
     }
 
@@ -253,7 +255,12 @@ impl Session {
 
     /// Runs the transformer on as many of `tokens` as one pass takes, and appends them. Returns how many. What comes out is
     /// there where `outputs` says so, and after the last token.
-    pub(crate) async fn pass(&mut self, tokens: &[u32], outputs: bool, work: fn(Pass) -> Work) -> Result<usize, Error> {
+    pub(crate) async fn pass(
+        &mut self,
+        tokens: &[u32],
+        outputs: bool,
+        work: fn(Pass) -> StepKind,
+    ) -> Result<usize, Error> {
         let count = self.pass_at(self.tokens().len(), tokens, outputs, work).await?;
         self.transcript.append(&tokens[..count]);
         Ok(count)
@@ -265,7 +272,7 @@ impl Session {
         position: usize,
         tokens: &[u32],
         outputs: bool,
-        work: fn(Pass) -> Work,
+        work: fn(Pass) -> StepKind,
     ) -> Result<usize, Error> {
         let position = position as u32;
         let wanted = tokens.len().min(self.chunk as usize) as u32;
@@ -300,7 +307,7 @@ impl Session {
         let tokens = self.tokens()[range.clone()].to_vec();
         let mut done = 0;
         while done < tokens.len() {
-            done += self.pass_at(range.start + done, &tokens[done..], false, Work::Transformer).await?;
+            done += self.pass_at(range.start + done, &tokens[done..], false, StepKind::Transformer).await?;
         }
         Ok(())
     }
@@ -318,7 +325,7 @@ impl Session {
         if let Some(begin) = page {
             self.transcript.set_page(begin);
         }
-        self.submit(Work::Logits, Step::new(0, 1)).await?;
+        self.submit(StepKind::Logits, Step::new(0, 1)).await?;
         self.transcript.set_logits();
         self.settle().await
     }
@@ -344,7 +351,7 @@ impl Session {
     pub(crate) async fn compile(&mut self) -> Result<(), Error> {
         let many = self.reserve(0, self.chunk).await?;
         let one = self.reserve(0, 1).await?;
-        for work in [Work::Transformer(many), Work::Logits, Work::Decode(one)] {
+        for work in [StepKind::Transformer(many), StepKind::Logits, StepKind::Decode(one)] {
             let plan = self.record(work);
             self.engine.gpu().compile_kernels(&plan).await?;
         }
@@ -352,12 +359,12 @@ impl Session {
     }
 
     /// The plan of some work, ready to be submitted.
-    pub(crate) async fn prepare(&mut self, work: Work) -> Result<&Prepared, Error> {
+    pub(crate) async fn prepare(&mut self, work: StepKind) -> Result<&Prepared, Error> {
         if !self.prepared.contains_key(&work) {
-            if let Work::Transformer(pass) | Work::Decode(pass) = work {
+            if let StepKind::Transformer(pass) | StepKind::Decode(pass) = work {
                 // Plans over fewer segments won't come again, but after a truncation.
                 self.prepared.retain(|old, _| match old {
-                    Work::Transformer(p) | Work::Decode(p) => p.segments == pass.segments,
+                    StepKind::Transformer(p) | StepKind::Decode(p) => p.segments == pass.segments,
                     _ => true,
                 });
             }
@@ -370,19 +377,19 @@ impl Session {
 
     /// Whether a step has no more tokens than its plan is for, and ends in the segments that the plan reads. Kernels that
     /// run unchecked rely on it.
-    fn stays_inside(&self, work: Work, step: Step) -> bool {
+    fn stays_inside(&self, work: StepKind, step: Step) -> bool {
         match work {
-            Work::Transformer(pass) | Work::Decode(pass) | Work::Observed(pass) => {
+            StepKind::Transformer(pass) | StepKind::Decode(pass) | StepKind::Observed(pass) => {
                 let end = step.position.checked_add(step.count);
-                (1..=pass.capacity).contains(&step.count)
+                (1..=pass.chunk).contains(&step.count)
                     && end.is_some_and(|end| end <= self.kv.end_of(pass.segments - 1).min(self.context()))
             }
-            Work::Logits | Work::Outputs | Work::Scores { .. } => (1..=self.chunk).contains(&step.count),
-            Work::Choose { .. } => true,
+            StepKind::Logits | StepKind::Outputs | StepKind::Scores { .. } => (1..=self.chunk).contains(&step.count),
+            StepKind::Choose { .. } => true,
         }
     }
 
-    pub(crate) async fn submit(&mut self, work: Work, step: Step) -> Result<(), Error> {
+    pub(crate) async fn submit(&mut self, work: StepKind, step: Step) -> Result<(), Error> {
         // Kernels run without checks: see `gpu/pipelines.rs`.
         assert!(self.stays_inside(work, step), "{step:?} leaves the plan of {work:?}");
         self.prepare(work).await?;
@@ -396,7 +403,7 @@ impl Session {
         }
     }
 
-    fn record(&self, work: Work) -> Plan {
+    fn record(&self, work: StepKind) -> Plan {
         let inner = &self.engine.inner;
         let recorder = Recorder {
             llama: &inner.llama,

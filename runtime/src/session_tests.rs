@@ -6,7 +6,7 @@ use std::ops::ControlFlow;
 use std::pin::pin;
 use std::task::{Context, Poll, Waker};
 
-use godwit_shaders::caps::Tuning;
+use godwit_shaders::capabilities::Tuning;
 use pollster::block_on;
 use proptest::prelude::*;
 use proptest::test_runner::{Config, RngAlgorithm, TestCaseError, TestRng, TestRunner};
@@ -65,7 +65,7 @@ fn load(model: &Model, steps_in_flight: u32, memory: Option<u64>, options: &Engi
     let gpu = GpuOptions {
         adapter: std::env::var("GODWIT_ADAPTER").ok(),
         memory,
-        tuning: Some(Tuning { pass_tokens: 48, workgroups: 1, steps_in_flight, one: None, many: None }),
+        tuning: Some(Tuning { prefill_chunk: 48, workgroups: 1, steps_in_flight, gemv: None, gemm: None }),
         // A slow driver is to have as many steps in flight as a fast one.
         in_flight_budget: Some(std::time::Duration::from_secs(60)),
         ..GpuOptions::default()

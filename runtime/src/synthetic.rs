@@ -3,7 +3,7 @@
 
 use std::str::FromStr;
 
-use godwit_shaders::Format;
+use godwit_shaders::WeightFormat;
 use godwit_shaders::testing::Random;
 
 use crate::error::Error;
@@ -16,7 +16,7 @@ use crate::tokenizer::bytes::letter;
 #[derive(Clone, Debug, PartialEq)]
 pub struct Synthetic {
     name: String,
-    format: Format,
+    format: WeightFormat,
     config: Config,
     /// Whether the embedding is the output head too.
     tied: bool,
@@ -51,7 +51,7 @@ impl FromStr for Synthetic {
         let (shape, format) = head.split_once(':').unwrap_or((head, "q4_k"));
         let known = SHAPES.iter().find(|(name, _)| name.eq_ignore_ascii_case(shape));
         let Some((_, mut numbers)) = known.copied() else { return Err(bad(format!("no shape is called `{shape}`"))) };
-        let format = Format::ALL.into_iter().find(|known| known.name().eq_ignore_ascii_case(format));
+        let format = WeightFormat::ALL.into_iter().find(|known| known.name().eq_ignore_ascii_case(format));
         let format = format.ok_or_else(|| bad("its format is none of GGUF's that Godwit reads".into()))?;
         for part in parts {
             let (key, value) = part.split_once('=').ok_or_else(|| bad(format!("`{part}` is not KEY=N")))?;
@@ -87,7 +87,7 @@ impl Synthetic {
     }
 
     /// What its matrices are stored in.
-    pub fn format(&self) -> Format {
+    pub fn format(&self) -> WeightFormat {
         self.format
     }
 
@@ -194,7 +194,7 @@ mod tests {
     fn shapes_are_read() {
         let shape: Synthetic = "llama3-8b:q4_k,layers=4,context=128k".parse().expect("a shape");
         let Config { layers, width, context, .. } = shape.config;
-        assert_eq!((layers, width, context, shape.format), (4, 4096, 1 << 17, Format::Q4_K));
+        assert_eq!((layers, width, context, shape.format), (4, 4096, 1 << 17, WeightFormat::Q4_K));
         for bad in ["", "llama9", "tiny:q9", "tiny,layers", "tiny,depth=3", "tiny,width=100", "tiny,layers=1m"] {
             assert!(bad.parse::<Synthetic>().is_err(), "{bad}");
         }

@@ -3,8 +3,8 @@
 
 use thiserror::Error;
 
-use crate::format::Format;
 use crate::kernel::{Kernel, Variant};
+use crate::weights::WeightFormat;
 
 /// Who compiles the WGSL. They differ in which `enable` lines they want.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -15,42 +15,47 @@ pub enum Dialect {
     Browser,
 }
 
-/// Pieces that are shared, or a file of their own for the reader's sake, by the name `#import` takes.
-const SHARED: &[(&str, &str)] = &[
-    ("step", include_str!("shared/step.wgsl")),
-    ("reduce", include_str!("shared/reduce.wgsl")),
-    ("group", include_str!("shared/group.wgsl")),
-    ("scale_min", include_str!("shared/scale_min.wgsl")),
-    ("choice", include_str!("shared/choice.wgsl")),
-    ("no_token", include_str!("shared/no_token.wgsl")),
-    ("kv", include_str!("shared/kv.wgsl")),
-    ("hadamard", include_str!("shared/hadamard.wgsl")),
-    ("iq4", include_str!("shared/iq4.wgsl")),
-    ("matmul_put", include_str!("matmul/put.wgsl")),
-    ("matmul_vector", include_str!("matmul/vector.wgsl")),
-    ("matmul_vector_dot", include_str!("matmul/vector_dot.wgsl")),
-    ("matmul_rows", include_str!("matmul/rows.wgsl")),
-    ("matmul_block", include_str!("matmul/block.wgsl")),
-    ("matmul_rows_spread", include_str!("matmul/rows_spread.wgsl")),
-    ("matmul_matrix", include_str!("matmul/matrix.wgsl")),
-    ("matmul_tile", include_str!("matmul/tile.wgsl")),
-    ("rotation", include_str!("rope_append/rotation.wgsl")),
-    ("rope_attend_cached", include_str!("rope_attend/cached.wgsl")),
-    ("attend_splits", include_str!("attend/splits.wgsl")),
-    ("attend_wide", include_str!("attend/wide.wgsl")),
-    ("attend_matrix", include_str!("attend/matrix.wgsl")),
-    ("attend_parts", include_str!("attend/parts.wgsl")),
-    ("attend_decode", include_str!("attend/decode.wgsl")),
-    ("attend_states", include_str!("attend/states.wgsl")),
-    ("attend_stream", include_str!("attend/stream.wgsl")),
-    ("attend_together", include_str!("attend/together.wgsl")),
-    ("attend_ahead", include_str!("attend/ahead.wgsl")),
-    ("attend_team", include_str!("attend/team.wgsl")),
-    ("attend_band", include_str!("attend/band.wgsl")),
-    ("attend_block", include_str!("attend/block.wgsl")),
-    ("attend_scores", include_str!("attend/scores.wgsl")),
-    ("attend_sums", include_str!("attend/sums.wgsl")),
-    ("attend_cached", include_str!("attend/cached.wgsl")),
+/// Lists WGSL files by their path from `src`, each with its text.
+macro_rules! files {
+    ($($path:literal),* $(,)?) => { &[$(($path, include_str!($path))),*] };
+}
+
+/// The files that `#import` can name.
+const IMPORTS: &[(&str, &str)] = files![
+    "kernels/attention/cached.wgsl",
+    "kernels/attention/cpu/cpu.wgsl",
+    "kernels/attention/cpu/scores.wgsl",
+    "kernels/attention/cpu/sums.wgsl",
+    "kernels/attention/decode/combine.wgsl",
+    "kernels/attention/decode/decode.wgsl",
+    "kernels/attention/decode/partials.wgsl",
+    "kernels/attention/decode/prefetch.wgsl",
+    "kernels/attention/decode/stream.wgsl",
+    "kernels/attention/decode/subgroup.wgsl",
+    "kernels/attention/prefill/band.wgsl",
+    "kernels/attention/prefill/prefill.wgsl",
+    "kernels/attention/prefill_coop/parts.wgsl",
+    "kernels/attention/prefill_coop/prefill_coop.wgsl",
+    "kernels/attention/splits.wgsl",
+    "kernels/matmul/cpu_gemm.wgsl",
+    "kernels/matmul/cpu_gemv.wgsl",
+    "kernels/matmul/cpu_gemv_subgroup.wgsl",
+    "kernels/matmul/epilogue.wgsl",
+    "kernels/matmul/gemm.wgsl",
+    "kernels/matmul/gemm_coop.wgsl",
+    "kernels/matmul/gemv.wgsl",
+    "kernels/matmul/gemv_dp4a.wgsl",
+    "kernels/rope_append/rotation.wgsl",
+    "kernels/rope_attention/cached.wgsl",
+    "kernels/shared/choice.wgsl",
+    "kernels/shared/no_token.wgsl",
+    "kernels/shared/reduce.wgsl",
+    "kernels/shared/step.wgsl",
+    "kv/hadamard.wgsl",
+    "kv/kv.wgsl",
+    "weights/wgsl/group.wgsl",
+    "weights/wgsl/iq4.wgsl",
+    "weights/wgsl/scale_min.wgsl",
 ];
 
 /// A kernel source that does not compose.
@@ -70,17 +75,17 @@ pub struct ComposeError {
 pub fn compose(
     kernel: &'static Kernel,
     variant: &Variant,
-    format: Option<Format>,
+    format: Option<WeightFormat>,
     dialect: Dialect,
 ) -> Result<String, ComposeError> {
     let mut out = String::new();
     if variant.subgroups && dialect == Dialect::Browser {
         out.push_str("enable subgroups;\n");
     }
-    if variant.halves {
+    if variant.shader_f16 {
         out.push_str("enable f16;\n");
     }
-    if variant.matrices {
+    if variant.cooperative_matrix {
         out.push_str("enable wgpu_cooperative_matrix;\n");
     }
     let fault = |fault: String| ComposeError { kernel: kernel.name, fault };
@@ -88,7 +93,7 @@ pub fn compose(
     Ok(out)
 }
 
-fn append(source: &str, defines: &[&str], format: Option<Format>, out: &mut String) -> Result<(), String> {
+fn append(source: &str, defines: &[&str], format: Option<WeightFormat>, out: &mut String) -> Result<(), String> {
     // For each open #ifdef, whether its lines are taken.
     let mut open: Vec<bool> = Vec::new();
     for (number, line) in source.lines().enumerate() {
@@ -109,9 +114,9 @@ fn append(source: &str, defines: &[&str], format: Option<Format>, out: &mut Stri
             Some("#import") => {
                 let name = words.next().unwrap_or_default();
                 let piece = match (name, format) {
-                    ("format", Some(format)) => format.wgsl(),
-                    ("format", None) => return Err(at("the dispatch has no format")),
-                    _ => SHARED.iter().find(|(known, _)| *known == name).ok_or_else(|| at("unknown import"))?.1,
+                    ("weight_format", Some(format)) => format.wgsl(),
+                    ("weight_format", None) => return Err(at("the dispatch has no format")),
+                    _ => IMPORTS.iter().find(|(known, _)| *known == name).ok_or_else(|| at("unknown import"))?.1,
                 };
                 append(piece, defines, format, out)?;
             }

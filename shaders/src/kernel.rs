@@ -1,8 +1,8 @@
 //! What a kernel is: WGSL, its bindings, its variants, a naive reference, and the cases that test and time it.
 
-use crate::caps::Caps;
-use crate::format::Format;
+use crate::capabilities::Capabilities;
 use crate::plan::{BufferRef, Dispatch};
+use crate::weights::WeightFormat;
 
 /// How a kernel uses a storage buffer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -32,7 +32,7 @@ pub enum Contents {
     /// An integer each, such as a token id.
     Integers,
     /// Floats that are packed in a way that depends on the parameters; gives them back from the buffer's words.
-    Packed(fn(&Scene, &[u32]) -> Vec<f64>),
+    Packed(fn(&DispatchFixture, &[u32]) -> Vec<f64>),
 }
 
 /// A storage buffer that a kernel reads.
@@ -61,15 +61,15 @@ pub struct Variant {
     pub defines: &'static [&'static str],
     /// Whether it needs subgroup operations.
     pub subgroups: bool,
-    /// Whether it needs subgroups of 32: [`Caps::subgroups32`].
+    /// Whether it needs subgroups of 32: [`Capabilities::subgroups32`].
     pub subgroups32: bool,
-    /// Whether it computes in halves: [`Caps::halves`].
-    pub halves: bool,
-    /// Whether it needs matrix units: [`Caps::matrices`].
-    pub matrices: bool,
-    /// Whether it needs subgroups of eight and 64-bit integers: [`Caps::spread`].
-    pub spread: bool,
-    /// Whether it needs weights that are integer codes: [`Format::has_codes`].
+    /// Whether it computes in halves: [`Capabilities::shader_f16`].
+    pub shader_f16: bool,
+    /// Whether it needs matrix units: [`Capabilities::cooperative_matrix`].
+    pub cooperative_matrix: bool,
+    /// Whether it needs subgroups of eight and 64-bit integers: [`Capabilities::subgroups8_int64`].
+    pub subgroups8_int64: bool,
+    /// Whether it needs weights that are integer codes: [`WeightFormat::has_codes`].
     pub codes: bool,
 }
 
@@ -81,9 +81,9 @@ impl Variant {
             defines,
             subgroups: false,
             subgroups32: false,
-            halves: false,
-            matrices: false,
-            spread: false,
+            shader_f16: false,
+            cooperative_matrix: false,
+            subgroups8_int64: false,
             codes: false,
         }
     }
@@ -99,23 +99,23 @@ impl Variant {
     }
 
     /// A variant that computes in halves.
-    pub const fn halves(name: &'static str, defines: &'static [&'static str]) -> Self {
-        Self { halves: true, ..Self::base(name, defines) }
+    pub const fn shader_f16(name: &'static str, defines: &'static [&'static str]) -> Self {
+        Self { shader_f16: true, ..Self::base(name, defines) }
     }
 
     /// A variant that uses matrix units, of halves.
-    pub const fn matrices(name: &'static str, defines: &'static [&'static str]) -> Self {
-        Self { matrices: true, ..Self::halves(name, defines) }
+    pub const fn cooperative_matrix(name: &'static str, defines: &'static [&'static str]) -> Self {
+        Self { cooperative_matrix: true, ..Self::shader_f16(name, defines) }
     }
 
     /// A variant for matrix units that uses subgroup operations besides.
-    pub const fn matrices32(name: &'static str, defines: &'static [&'static str]) -> Self {
-        Self { subgroups: true, subgroups32: true, ..Self::matrices(name, defines) }
+    pub const fn cooperative_matrix32(name: &'static str, defines: &'static [&'static str]) -> Self {
+        Self { subgroups: true, subgroups32: true, ..Self::cooperative_matrix(name, defines) }
     }
 
     /// A variant that spreads what lanes load over subgroups of eight and more, and loads 64 bits at a time.
-    pub const fn spread(name: &'static str, defines: &'static [&'static str]) -> Self {
-        Self { spread: true, ..Self::base(name, defines) }
+    pub const fn subgroups8_int64(name: &'static str, defines: &'static [&'static str]) -> Self {
+        Self { subgroups8_int64: true, ..Self::base(name, defines) }
     }
 
     /// A variant that computes with the codes of weights as they are.
@@ -129,17 +129,17 @@ impl Variant {
     }
 
     /// Whether it computes with weights of this format.
-    pub fn takes(&self, format: Option<Format>) -> bool {
-        !self.codes || format.is_some_and(Format::has_codes)
+    pub fn takes(&self, format: Option<WeightFormat>) -> bool {
+        !self.codes || format.is_some_and(WeightFormat::has_codes)
     }
 
     /// Whether a device with `caps` can run it.
-    pub fn runs_on(&self, caps: &Caps) -> bool {
+    pub fn runs_on(&self, caps: &Capabilities) -> bool {
         (!self.subgroups || caps.subgroups)
             && (!self.subgroups32 || caps.subgroups32)
-            && (!self.halves || caps.halves)
-            && (!self.matrices || caps.matrices)
-            && (!self.spread || caps.spread)
+            && (!self.shader_f16 || caps.shader_f16)
+            && (!self.cooperative_matrix || caps.cooperative_matrix)
+            && (!self.subgroups8_int64 || caps.subgroups8_int64)
     }
 }
 
@@ -165,20 +165,20 @@ pub struct Kernel {
     /// Its variants. The first runs everywhere.
     pub variants: &'static [Variant],
     /// What a dispatch of it has to do, for a step.
-    pub work: fn(&Dispatch, Step) -> Work,
+    pub cost: fn(&Dispatch, Step) -> Cost,
     /// For each storage buffer, the 32-bit words from its first to the last that a dispatch may read or write in this step,
     /// used or not: nobody else checks addresses on GPUs. Tests run every case with its addresses recorded and hold
     /// this against them, and hold the bindings of every plan against this.
     pub extents: fn(&Dispatch, Step) -> Vec<u64>,
     /// Computes the same naively, sums in f64.
-    pub reference: fn(&mut Scene),
+    pub reference: fn(&mut DispatchFixture),
     /// Shapes and inputs to test and time it with.
     pub cases: fn() -> Vec<Case>,
 }
 
 /// What a dispatch has to do at least: what its time is held against.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Work {
+pub struct Cost {
     /// What sets dispatches of a kernel apart, such as rows, width and tokens of a product. Zeros at the end mean nothing.
     pub shape: [u32; 3],
     /// Bytes read and written, each once.
@@ -231,20 +231,20 @@ macro_rules! params {
 
 /// A dispatch laid out for a reference: parameters, step, and the words of each storage buffer.
 #[derive(Clone, Debug)]
-pub struct Scene {
+pub struct DispatchFixture {
     /// The kernel's parameters.
     pub params: Vec<u8>,
     /// The step.
     pub step: Step,
     /// The weights' format, where the kernel has weights.
-    pub format: Option<Format>,
+    pub format: Option<WeightFormat>,
     /// The storage buffers, as 32-bit words.
     pub buffers: Vec<Vec<u32>>,
     /// The dispatch's workgroups; the references of attention need the number of splits.
     pub workgroups: [u32; 3],
 }
 
-impl Scene {
+impl DispatchFixture {
     /// The parameters as the kernel's struct.
     pub fn params<P: bytemuck::Pod>(&self) -> P {
         bytemuck::pod_read_unaligned(&self.params)
@@ -271,7 +271,7 @@ pub struct Case {
     /// Values of the `override` constants.
     pub overrides: Vec<(&'static str, u32)>,
     /// Inputs, and outputs before the dispatch.
-    pub scene: Scene,
+    pub fixture: DispatchFixture,
     /// Largest normalised mean square error allowed of each written buffer: `sum (a-b)^2 / sum b^2`.
     pub nmse: f64,
 }
@@ -282,11 +282,11 @@ impl Case {
         Dispatch {
             kernel,
             variant: &kernel.variants[self.variant],
-            format: self.scene.format,
+            format: self.fixture.format,
             overrides: self.overrides.clone(),
-            params: self.scene.params.clone(),
+            params: self.fixture.params.clone(),
             buffers,
-            workgroups: self.scene.workgroups,
+            workgroups: self.fixture.workgroups,
         }
     }
 }

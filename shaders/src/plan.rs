@@ -4,15 +4,15 @@
 
 use std::fmt;
 
-use crate::format::Format;
-use crate::kernel::{Kernel, Step, Variant, Work};
+use crate::kernel::{Cost, Kernel, Step, Variant};
+use crate::weights::WeightFormat;
 
 /// Part of a buffer, in bytes. What the buffer is, the executor knows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct BufferRef {
     /// Index into [`Buffers`].
     pub id: u32,
-    /// First byte; a multiple of [`BINDING_ALIGNMENT`](crate::caps::BINDING_ALIGNMENT).
+    /// First byte; a multiple of [`BINDING_ALIGNMENT`](crate::capabilities::BINDING_ALIGNMENT).
     pub offset: u64,
     /// Length in bytes.
     pub bytes: u64,
@@ -73,7 +73,7 @@ pub struct Dispatch {
     /// The variant of it.
     pub variant: &'static Variant,
     /// The weights' format, where it has weights.
-    pub format: Option<Format>,
+    pub format: Option<WeightFormat>,
     /// Values of the `override` constants.
     pub overrides: Vec<(&'static str, u32)>,
     /// The parameters, as the WGSL struct lies in memory.
@@ -100,8 +100,8 @@ impl Dispatch {
     }
 
     /// What it has to do for a step.
-    pub fn work(&self, step: Step) -> Work {
-        (self.kernel.work)(self, step)
+    pub fn cost(&self, step: Step) -> Cost {
+        (self.kernel.cost)(self, step)
     }
 }
 

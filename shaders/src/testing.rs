@@ -1,6 +1,6 @@
 //! Inputs for cases: the same on every machine, with the outliers that real activations have.
 
-use crate::format::Format;
+use crate::weights::WeightFormat;
 use crate::weights::pack;
 
 /// A small generator of repeatable numbers (SplitMix64, Steele et al. 2014).
@@ -43,20 +43,20 @@ impl Random {
     }
 
     /// A packed matrix `[rows, width]` of [`Random::stored`] blocks.
-    pub fn matrix(&mut self, format: Format, rows: usize, width: usize) -> Vec<u32> {
+    pub fn matrix(&mut self, format: WeightFormat, rows: usize, width: usize) -> Vec<u32> {
         pack(format, width, &self.stored(format, rows * width / format.block_len()))
     }
 
     /// Random blocks of weights, as a file stores them, whose scales are those of a trained model.
-    pub fn stored(&mut self, format: Format, blocks: usize) -> Vec<u8> {
+    pub fn stored(&mut self, format: WeightFormat, blocks: usize) -> Vec<u8> {
         let mut stored = vec![0; blocks * format.block_bytes()];
         self.fill_bytes(&mut stored);
         for block in stored.chunks_exact_mut(format.block_bytes()) {
             for (at, size) in scale_fields(format) {
                 let value = self.normal() * 0.05 / size;
                 match format {
-                    Format::F32 => block.copy_from_slice(&value.to_le_bytes()),
-                    Format::BF16 => block.copy_from_slice(&half::bf16::from_f32(value).to_le_bytes()),
+                    WeightFormat::F32 => block.copy_from_slice(&value.to_le_bytes()),
+                    WeightFormat::BF16 => block.copy_from_slice(&half::bf16::from_f32(value).to_le_bytes()),
                     _ => block[at..at + 2].copy_from_slice(&half::f16::from_f32(value).to_le_bytes()),
                 }
             }
@@ -66,17 +66,17 @@ impl Random {
 }
 
 /// Where a block's half-precision numbers are, and how large what they multiply gets.
-fn scale_fields(format: Format) -> Vec<(usize, f32)> {
+fn scale_fields(format: WeightFormat) -> Vec<(usize, f32)> {
     match format {
-        Format::F32 | Format::F16 | Format::BF16 => vec![(0, 1.0)],
-        Format::Q4_0 | Format::Q5_0 => vec![(0, 16.0)],
-        Format::Q4_1 | Format::Q5_1 => vec![(0, 16.0), (2, 1.0)],
-        Format::Q8_0 | Format::IQ4_NL => vec![(0, 128.0)],
-        Format::Q2_K => vec![(80, 48.0), (82, 16.0)],
-        Format::Q3_K => vec![(108, 128.0)],
-        Format::Q4_K | Format::Q5_K => vec![(0, 1024.0), (2, 64.0)],
-        Format::Q6_K => vec![(208, 4096.0)],
-        Format::IQ4_XS => vec![(0, 4096.0)],
+        WeightFormat::F32 | WeightFormat::F16 | WeightFormat::BF16 => vec![(0, 1.0)],
+        WeightFormat::Q4_0 | WeightFormat::Q5_0 => vec![(0, 16.0)],
+        WeightFormat::Q4_1 | WeightFormat::Q5_1 => vec![(0, 16.0), (2, 1.0)],
+        WeightFormat::Q8_0 | WeightFormat::IQ4_NL => vec![(0, 128.0)],
+        WeightFormat::Q2_K => vec![(80, 48.0), (82, 16.0)],
+        WeightFormat::Q3_K => vec![(108, 128.0)],
+        WeightFormat::Q4_K | WeightFormat::Q5_K => vec![(0, 1024.0), (2, 64.0)],
+        WeightFormat::Q6_K => vec![(208, 4096.0)],
+        WeightFormat::IQ4_XS => vec![(0, 4096.0)],
     }
 }
 

@@ -7,9 +7,9 @@
 use std::time::Instant;
 
 use godwit::gpu::{Gpu, GpuError, GpuMemory, Prepared, Rates};
-use godwit_shaders::matmul::{Put, Tokens, X_ROW_GROUP, matmul};
+use godwit_shaders::kernels::matmul::{Epilogue, Tokens, X_ROW_GROUP, matmul};
 use godwit_shaders::testing::Random;
-use godwit_shaders::{BufferRef, Buffers, Dispatch, Format, KERNELS, Matrix, Plan, Shard, Step, Work};
+use godwit_shaders::{BufferRef, Buffers, Cost, Dispatch, KERNELS, Matrix, Plan, Shard, Step, WeightFormat};
 use godwit_tests::model::gpu;
 use pollster::block_on;
 
@@ -21,7 +21,14 @@ const SUBMITS: usize = 4;
 const WARM_UP: f64 = 0.3;
 
 /// Formats, and rows and width, of products.
-const FORMATS: [Format; 6] = [Format::Q4_0, Format::Q4_1, Format::Q4_K, Format::Q6_K, Format::Q8_0, Format::F16];
+const FORMATS: [WeightFormat; 6] = [
+    WeightFormat::Q4_0,
+    WeightFormat::Q4_1,
+    WeightFormat::Q4_K,
+    WeightFormat::Q6_K,
+    WeightFormat::Q8_0,
+    WeightFormat::F16,
+];
 const SHAPES: [(u32, u32); 2] = [(4096, 4096), (14_336, 4096)];
 const TOKENS: [u32; 2] = [1, 512];
 
@@ -41,7 +48,7 @@ fn main() -> Result<(), GpuError> {
         for case in (kernel.cases)() {
             let mut table = Buffers::default();
             let step = table.declare("step", 16);
-            let words = &case.scene.buffers;
+            let words = &case.fixture.buffers;
             let buffers: Vec<_> = words.iter().map(|words| table.declare("", 4 * words.len() as u64)).collect();
             let dispatch = case.dispatch(kernel, buffers.clone());
             let name = format!("{} {}", dispatch.label(), case.name);
@@ -53,8 +60,8 @@ fn main() -> Result<(), GpuError> {
                     Ok(())
                 };
                 let seconds =
-                    block_on(time(&gpu, &table, fill, std::slice::from_ref(&dispatch), step, case.scene.step))?;
-                show(&name, seconds, dispatch.work(case.scene.step), rates);
+                    block_on(time(&gpu, &table, fill, std::slice::from_ref(&dispatch), step, case.fixture.step))?;
+                show(&name, seconds, dispatch.cost(case.fixture.step), rates);
             }
         }
     }
@@ -63,8 +70,8 @@ fn main() -> Result<(), GpuError> {
             for tokens in TOKENS {
                 let name = format!("product {format} {rows}x{width} tokens {tokens}");
                 if is_wanted(&name) {
-                    let (seconds, work) = block_on(product(&gpu, format, rows, width, tokens))?;
-                    show(&name, seconds, work, rates);
+                    let (seconds, cost) = block_on(product(&gpu, format, rows, width, tokens))?;
+                    show(&name, seconds, cost, rates);
                 }
             }
         }
@@ -72,14 +79,14 @@ fn main() -> Result<(), GpuError> {
     Ok(())
 }
 
-fn show(name: &str, seconds: f64, work: Work, rates: Rates) {
-    let (gb, gflop) = (work.bytes as f64 / seconds / 1e9, work.flops as f64 / seconds / 1e9);
-    let limit = 100.0 * rates.least_seconds(work) / seconds;
+fn show(name: &str, seconds: f64, cost: Cost, rates: Rates) {
+    let (gb, gflop) = (cost.bytes as f64 / seconds / 1e9, cost.flops as f64 / seconds / 1e9);
+    let limit = 100.0 * rates.least_seconds(cost) / seconds;
     println!("{:>10.1} {gb:>9.2} {gflop:>9.2} {limit:>5.0}%  {name}", seconds * 1e6);
 }
 
 /// Seconds of a product, and what it has to do.
-async fn product(gpu: &Gpu, format: Format, rows: u32, width: u32, tokens: u32) -> Result<(f64, Work), GpuError> {
+async fn product(gpu: &Gpu, format: WeightFormat, rows: u32, width: u32, tokens: u32) -> Result<(f64, Cost), GpuError> {
     let mut table = Buffers::default();
     let step = table.declare("step", 16);
     let tile = Random::new(1).matrix(format, 32, width as usize);
@@ -105,14 +112,14 @@ async fn product(gpu: &Gpu, format: Format, rows: u32, width: u32, tokens: u32) 
     };
     let mut plan = Plan::default();
     let matrix = Matrix { rows, width, shards };
-    matmul(&mut plan, gpu.caps(), &matrix, x, y, Tokens::Step { capacity: tokens }, Put::Store);
+    matmul(&mut plan, gpu.caps(), &matrix, x, y, Tokens::Step { chunk: tokens }, Epilogue::Store);
     let now = Step::new(0, tokens);
-    let work = plan.dispatches.iter().map(|dispatch| dispatch.work(now)).reduce(|a, b| Work {
+    let cost = plan.dispatches.iter().map(|dispatch| dispatch.cost(now)).reduce(|a, b| Cost {
         bytes: a.bytes + b.bytes,
         flops: a.flops + b.flops,
         ..a
     });
-    Ok((time(gpu, &table, fill, &plan.dispatches, step, now).await?, work.unwrap_or_default()))
+    Ok((time(gpu, &table, fill, &plan.dispatches, step, now).await?, cost.unwrap_or_default()))
 }
 
 /// Seconds that `dispatches` take, one after the other: the best of many. On GPUs without timestamps the mean of one

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use godwit::Format;
+use godwit::WeightFormat;
 use godwit::format::{GgufWriter, Value};
 use godwit_tests::amplify::{SHAPES, repository};
 use godwit_tests::gguf::{Builder, string, u32};
@@ -62,8 +62,8 @@ fn main() -> std::io::Result<()> {
     }
     let mut matrix = GgufWriter::default();
     matrix.key("general.type", Value::String("imatrix".into()));
-    matrix.tensor("a.in_sum2", Format::F32, &[2]);
-    matrix.tensor("a.counts", Format::F32, &[1]);
+    matrix.tensor("a.in_sum2", WeightFormat::F32, &[2]);
+    matrix.tensor("a.counts", WeightFormat::F32, &[1]);
     let mut newer = matrix.header();
     newer.resize(newer.len() + matrix.data_bytes() as usize, 63);
     write("imatrix", "newer", &newer)?;
@@ -84,8 +84,8 @@ fn main() -> std::io::Result<()> {
     }
     let mut weights = GgufWriter::default();
     weights.key("general.architecture", Value::String("llama".into()));
-    weights.tensor("output_norm.weight", Format::F32, &[32]);
-    weights.tensor("output.weight", Format::Q8_0, &[32, 2]);
+    weights.tensor("output_norm.weight", WeightFormat::F32, &[32]);
+    weights.tensor("output.weight", WeightFormat::Q8_0, &[32, 2]);
     let mut file = weights.header();
     file.resize(file.len() + weights.data_bytes() as usize, 0);
     write("cached_weights", "two_tensors", &file)?;

@@ -91,10 +91,10 @@ fn without_matrices(source: &str) -> String {
 /// A kernel's WGSL with all indices into its storage buffers recorded.
 fn recording(kernel: &'static Kernel, case: &Case) -> Result<String, String> {
     let variant = &kernel.variants[case.variant];
-    let source = compose(kernel, variant, case.scene.format, Dialect::Naga).map_err(|e| e.to_string())?;
+    let source = compose(kernel, variant, case.fixture.format, Dialect::Naga).map_err(|e| e.to_string())?;
     let code: Vec<&str> = source.lines().map(|line| line.split("//").next().unwrap_or_default()).collect();
     let mut code = code.join("\n");
-    if variant.matrices {
+    if variant.cooperative_matrix {
         code = without_matrices(&code);
     }
     for (at, binding) in kernel.bindings.iter().enumerate() {
@@ -169,9 +169,9 @@ fn check_recorded(module: &Module, function: &Function) -> Result<(), String> {
 /// Whether a device can run a variant, with vectors in place of matrices.
 pub fn runs_on(kernel: &Kernel, case: &Case, gpu: &Gpu) -> bool {
     let (variant, caps) = (&kernel.variants[case.variant], gpu.caps());
-    (!variant.subgroups && !variant.matrices || caps.subgroups)
-        && (!variant.halves || caps.halves)
-        && (!variant.spread || caps.spread)
+    (!variant.subgroups && !variant.cooperative_matrix || caps.subgroups)
+        && (!variant.shader_f16 || caps.shader_f16)
+        && (!variant.subgroups8_int64 || caps.subgroups8_int64)
 }
 
 /// Runs a case and checks every address that it forms: none is beyond what the kernel declares, or beyond the case's buffers.
@@ -184,14 +184,14 @@ pub async fn check(gpu: &Gpu, kernel: &'static Kernel, case: &Case) -> Result<()
     let strides = strides(kernel, &module)?;
     let recorded = run(gpu, kernel, case, source).await?;
     let refs = |words: &Vec<u32>| BufferRef { id: 0, offset: 0, bytes: 4 * words.len() as u64 };
-    let dispatch = case.dispatch(kernel, case.scene.buffers.iter().map(refs).collect());
-    let declared = (kernel.extents)(&dispatch, case.scene.step);
+    let dispatch = case.dispatch(kernel, case.fixture.buffers.iter().map(refs).collect());
+    let declared = (kernel.extents)(&dispatch, case.fixture.step);
     if declared.len() != kernel.bindings.len() {
         return Err(format!("{} extents are declared for {} buffers", declared.len(), kernel.bindings.len()));
     }
     for (i, binding) in kernel.bindings.iter().enumerate() {
         let words = u64::from(recorded[i]) * u64::from(strides[i].unwrap_or(0)) / 4;
-        let has = case.scene.buffers[i].len() as u64;
+        let has = case.fixture.buffers[i].len() as u64;
         if words > declared[i] || words > has.next_multiple_of(4) {
             return Err(format!(
                 "`{}`: word {} is read or written; {} words are declared, and the case has {has}",
@@ -252,10 +252,10 @@ async fn run(gpu: &Gpu, kernel: &'static Kernel, case: &Case, source: String) ->
         buffer
     };
     let mut buffers = vec![
-        (0, buffer(&case.scene.params, usage | wgpu::BufferUsages::UNIFORM)),
-        (1, buffer(bytemuck::bytes_of(&case.scene.step), usage | wgpu::BufferUsages::UNIFORM)),
+        (0, buffer(&case.fixture.params, usage | wgpu::BufferUsages::UNIFORM)),
+        (1, buffer(bytemuck::bytes_of(&case.fixture.step), usage | wgpu::BufferUsages::UNIFORM)),
     ];
-    for (at, words) in (2..).zip(&case.scene.buffers) {
+    for (at, words) in (2..).zip(&case.fixture.buffers) {
         buffers.push((at, buffer(bytemuck::cast_slice(words), usage | wgpu::BufferUsages::STORAGE)));
     }
     let record = buffer(&[0; 32], usage | wgpu::BufferUsages::STORAGE);
@@ -277,7 +277,7 @@ async fn run(gpu: &Gpu, kernel: &'static Kernel, case: &Case, source: String) ->
         let mut pass = encoder.begin_compute_pass(&Default::default());
         pass.set_pipeline(&pipeline);
         pass.set_bind_group(0, &group, &[]);
-        let [x, y, z] = case.scene.workgroups;
+        let [x, y, z] = case.fixture.workgroups;
         pass.dispatch_workgroups(x, y, z);
     }
     let (_, record) = &buffers[buffers.len() - 1];

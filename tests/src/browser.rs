@@ -26,23 +26,23 @@ const PATIENCE: Duration = Duration::from_secs(120);
 /// A case as the page gets it: the length of a JSON text, the text, then the buffers.
 fn package(kernel: &'static Kernel, case: &Case) -> Result<Vec<u8>, String> {
     let variant = &kernel.variants[case.variant];
-    let source = compose(kernel, variant, case.scene.format, Dialect::Browser).map_err(|e| e.to_string())?;
-    let mut params = case.scene.params.clone();
+    let source = compose(kernel, variant, case.fixture.format, Dialect::Browser).map_err(|e| e.to_string())?;
+    let mut params = case.fixture.params.clone();
     params.resize(params.len().next_multiple_of(16).max(16), 0);
     let overrides: serde_json::Map<_, _> =
         case.overrides.iter().map(|&(name, value)| (name.to_owned(), value.into())).collect();
     let json = json!({
         "name": case.name, "entry": kernel.name, "source": source, "overrides": overrides,
-        "format": case.scene.format.map(|f| f.name()), "variant": variant.name,
-        "params": params, "step": bytemuck::bytes_of(&case.scene.step), "workgroups": case.scene.workgroups,
+        "format": case.fixture.format.map(|f| f.name()), "variant": variant.name,
+        "params": params, "step": bytemuck::bytes_of(&case.fixture.step), "workgroups": case.fixture.workgroups,
         "writes": kernel.bindings.iter().map(|b| b.access == Access::Write).collect::<Vec<_>>(),
-        "words": case.scene.buffers.iter().map(Vec::len).collect::<Vec<_>>(),
+        "words": case.fixture.buffers.iter().map(Vec::len).collect::<Vec<_>>(),
     });
     let mut text = json.to_string().into_bytes();
     text.resize(text.len().next_multiple_of(4), b' ');
     let mut out = (text.len() as u32).to_le_bytes().to_vec();
     out.extend(text);
-    for words in &case.scene.buffers {
+    for words in &case.fixture.buffers {
         out.extend(bytemuck::cast_slice::<u32, u8>(&guarded(words)));
     }
     Ok(out)
@@ -51,7 +51,7 @@ fn package(kernel: &'static Kernel, case: &Case) -> Result<Vec<u8>, String> {
 /// The buffers of a case, guards included.
 fn unpack(case: &Case, bytes: &[u8]) -> Vec<Vec<u32>> {
     let mut words: Vec<u32> = bytemuck::pod_collect_to_vec(bytes);
-    let lens = case.scene.buffers.iter().map(|words| guarded(words).len());
+    let lens = case.fixture.buffers.iter().map(|words| guarded(words).len());
     lens.map(|len| words.drain(..len.min(words.len())).collect()).collect()
 }
 

@@ -45,12 +45,12 @@ pub fn run(gpu: &Gpu, kernel: &'static Kernel, case: &Case) -> Result<Vec<Vec<u3
     let whole: Vec<BufferRef> = kernel
         .bindings
         .iter()
-        .zip(&case.scene.buffers)
+        .zip(&case.fixture.buffers)
         .map(|(binding, words)| table.declare(binding.name, 4 * (GUARD + words.len() + tail(words)) as u64))
         .collect();
     let inner: Vec<BufferRef> = whole
         .iter()
-        .zip(&case.scene.buffers)
+        .zip(&case.fixture.buffers)
         .map(|(whole, words)| BufferRef { offset: 4 * GUARD as u64, bytes: 4 * words.len() as u64, ..*whole })
         .collect();
     let long: Vec<BufferRef> = whole
@@ -69,10 +69,10 @@ pub fn run(gpu: &Gpu, kernel: &'static Kernel, case: &Case) -> Result<Vec<Vec<u3
         let long = Prepared::new(gpu, &memory, &plan_on(&long), step).await?;
         let mut outcomes = Vec::new();
         for (prepared, poison) in [(&exact, POISON), (&long, POISON), (&long, HUGE)] {
-            for (whole, words) in whole.iter().zip(&case.scene.buffers) {
+            for (whole, words) in whole.iter().zip(&case.fixture.buffers) {
                 memory.write(*whole, 0, bytemuck::cast_slice(&poisoned(words, poison))).await?;
             }
-            prepared.submit(&memory, case.scene.step).await?;
+            prepared.submit(&memory, case.fixture.step).await?;
             let mut outcome: Vec<Vec<u32>> = Vec::new();
             for whole in &whole {
                 let mut found: Vec<u32> = bytemuck::pod_collect_to_vec(&memory.read(*whole).await?);
@@ -99,10 +99,10 @@ pub fn run(gpu: &Gpu, kernel: &'static Kernel, case: &Case) -> Result<Vec<Vec<u3
 /// # Errors
 /// Says which buffer is wrong, and how.
 pub fn check(kernel: &Kernel, case: &Case, outcome: &[Vec<u32>]) -> Result<(), String> {
-    let mut expected = case.scene.clone();
+    let mut expected = case.fixture.clone();
     (kernel.reference)(&mut expected);
     for (i, binding) in kernel.bindings.iter().enumerate() {
-        let (found, before, wanted) = (&outcome[i], &case.scene.buffers[i], &expected.buffers[i]);
+        let (found, before, wanted) = (&outcome[i], &case.fixture.buffers[i], &expected.buffers[i]);
         let (head, rest) = found.split_at(GUARD);
         let (body, tail) = rest.split_at(before.len());
         // Buffers are rounded up to 16 bytes: what lies behind the guard was never written.
@@ -116,7 +116,7 @@ pub fn check(kernel: &Kernel, case: &Case, outcome: &[Vec<u32>]) -> Result<(), S
             continue;
         }
         let most = if matches!(binding.contents, Contents::Integers) { 0.0 } else { case.nmse };
-        let numbers = |words: &[u32]| numbers(&case.scene, words, binding.contents);
+        let numbers = |words: &[u32]| numbers(&case.fixture, words, binding.contents);
         compare(&numbers(body), &numbers(wanted), most).map_err(|e| format!("`{}`: {e}", binding.name))?;
         // What the reference leaves alone, the kernel must leave alone to the bit.
         let strayed = (0..before.len()).find(|&w| wanted[w] == before[w] && body[w] != before[w] && most == 0.0);

@@ -1,13 +1,13 @@
 //! How close two buffers are.
 
-use godwit_shaders::{Contents, Scene};
+use godwit_shaders::{Contents, DispatchFixture};
 
 /// A buffer's words as numbers.
-pub fn numbers(scene: &Scene, words: &[u32], contents: Contents) -> Vec<f64> {
+pub fn numbers(fixture: &DispatchFixture, words: &[u32], contents: Contents) -> Vec<f64> {
     match contents {
         Contents::Floats => words.iter().map(|&w| f32::from_bits(w).into()).collect(),
         Contents::Integers => words.iter().map(|&w| w.into()).collect(),
-        Contents::Packed(unpack) => unpack(scene, words),
+        Contents::Packed(unpack) => unpack(fixture, words),
     }
 }
 

@@ -1,10 +1,12 @@
 //! Rotary phases: the kernel rotates (1, 0) in every plane at positions around each power of two, and the cosine of the phase
 //! difference of any two of them is compared with f64.
 
-use godwit_shaders::caps::WEBGPU;
-use godwit_shaders::rope_append::{ROPE_APPEND, Rope, RopeTables, rope_append};
+use godwit_shaders::capabilities::WEBGPU;
+use godwit_shaders::kernels::rope_append::{ROPE_APPEND, Rope, RopeTables, rope_append};
 use godwit_shaders::testing::words;
-use godwit_shaders::{Buffers, Caps, Case, Heads, KvFormat, Plan, Recent, Scene, Segment, Step};
+use godwit_shaders::{
+    AttentionShape, Buffers, Capabilities, Case, DispatchFixture, KvFormat, Plan, Recent, Segment, Step,
+};
 
 use crate::cases::GUARD;
 
@@ -20,13 +22,13 @@ const QKV: usize = 1;
 /// # Panics
 /// What is recorded is none of the kernel's variants.
 pub fn cases(theta: f64, bits: u32) -> Vec<Case> {
-    [false, true].into_iter().flat_map(|cpu| cases_for(&Caps { cpu, ..WEBGPU }, theta, bits)).collect()
+    [false, true].into_iter().flat_map(|cpu| cases_for(&Capabilities { cpu, ..WEBGPU }, theta, bits)).collect()
 }
 
-fn cases_for(caps: &Caps, theta: f64, bits: u32) -> Vec<Case> {
+fn cases_for(caps: &Capabilities, theta: f64, bits: u32) -> Vec<Case> {
     let frequencies: Vec<f64> = (0..HEAD / 2).map(|i| theta.powf(-2.0 * f64::from(i) / f64::from(HEAD))).collect();
     let tables = RopeTables::new(&frequencies, 1.0, (1 << bits) + 2);
-    let (heads, kv) = (Heads { heads: 1, kv_heads: 1, head_dim: HEAD }, KvFormat::default());
+    let (heads, kv) = (AttentionShape { heads: 1, kv_heads: 1, head_dim: HEAD }, KvFormat::default());
     let mut table = Buffers::default();
     let cos = table.declare("tables", 4 * tables.floats.len() as u64);
     // Of each token a query, a key and a value.
@@ -47,7 +49,7 @@ fn cases_for(caps: &Caps, theta: f64, bits: u32) -> Vec<Case> {
         name: format!("phases at 2^{bit}, theta {theta}"),
         variant,
         overrides: dispatch.overrides.clone(),
-        scene: Scene {
+        fixture: DispatchFixture {
             params: dispatch.params.clone(),
             step: Step::new((1 << bit) - 1, 3),
             format: None,
@@ -72,7 +74,7 @@ pub fn worst(theta: f64, cases: &[Case], outcomes: &[Vec<Vec<u32>>]) -> f64 {
         let floats = &outcome[QKV][GUARD..][..9 * HEAD as usize];
         let floats: Vec<f64> = floats.iter().map(|&w| f32::from_bits(w).into()).collect();
         for (i, vector) in floats.chunks_exact(HEAD as usize).step_by(3).enumerate() {
-            let position = f64::from(case.scene.step.position) + i as f64;
+            let position = f64::from(case.fixture.step.position) + i as f64;
             points.push((position, vector.chunks_exact(2).map(|pair| [pair[0], pair[1]]).collect()));
         }
     }

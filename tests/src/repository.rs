@@ -7,7 +7,7 @@ use std::path::Path;
 
 use godwit::checkpoint::Checkpoint;
 use godwit::format::{Array, Bytes, Source, Tensor, Value};
-use godwit::{Format, Model};
+use godwit::{Model, WeightFormat};
 use half::{bf16, f16};
 use serde_json::{Map, Value as Json, json};
 
@@ -155,7 +155,7 @@ pub fn tokenizer(tokens: u32) -> Json {
 ///
 /// # Panics
 /// The model's tokenizer is neither SmolLM2's nor a synthetic one, or the folder can't be written.
-pub fn export(model: &Model, folder: &Path, format: Format, shards: usize) {
+pub fn export(model: &Model, folder: &Path, format: WeightFormat, shards: usize) {
     let (c, checkpoint) = (model.config(), model.checkpoint());
     let write = |name: &str, content: &[u8]| std::fs::write(folder.join(name), content).expect("a written file");
     let tied = checkpoint.tensor("output.weight").is_none();
@@ -199,7 +199,7 @@ pub fn export(model: &Model, folder: &Path, format: Format, shards: usize) {
 }
 
 /// A tensor's bytes in a format of floats, the rows of queries and keys in transformers' order.
-fn floats(checkpoint: &dyn Checkpoint, tensor: &Tensor, format: Format, half: usize) -> Vec<u8> {
+fn floats(checkpoint: &dyn Checkpoint, tensor: &Tensor, format: WeightFormat, half: usize) -> Vec<u8> {
     let bytes = checkpoint.data(tensor, 0..tensor.bytes).expect("its data");
     let mut weights = vec![0.0; tensor.shape.iter().product::<u64>() as usize];
     tensor.format.dequantize(&bytes, &mut weights);
@@ -213,8 +213,8 @@ fn floats(checkpoint: &dyn Checkpoint, tensor: &Tensor, format: Format, half: us
         }
     }
     match format {
-        Format::F32 => bytemuck::cast_slice(&weights).to_vec(),
-        Format::F16 => weights.iter().flat_map(|&w| f16::from_f32(w).to_le_bytes()).collect(),
+        WeightFormat::F32 => bytemuck::cast_slice(&weights).to_vec(),
+        WeightFormat::F16 => weights.iter().flat_map(|&w| f16::from_f32(w).to_le_bytes()).collect(),
         _ => weights.iter().flat_map(|&w| bf16::from_f32(w).to_le_bytes()).collect(),
     }
 }

@@ -8,7 +8,7 @@
 
 use godwit::format::{Bytes, GgufWriter};
 use godwit::model::RopeScaling;
-use godwit::{Config, Format, Model, Sampling, Session};
+use godwit::{Config, Model, Sampling, Session, WeightFormat};
 use pollster::block_on;
 
 use crate::model::go;
@@ -124,7 +124,7 @@ fn gguf(window: u32) -> Vec<u8> {
         scaling: RopeScaling::None,
     };
     let tokens = (0..VOCAB).map(|id| format!("<{id}>")).collect();
-    let writer = GgufWriter::llama("retrieval", &config, tokens, Format::F32, false);
+    let writer = GgufWriter::llama("retrieval", &config, tokens, WeightFormat::F32, false);
     let mut file = writer.header();
     let start = file.len();
     for tensor in writer.tensors() {

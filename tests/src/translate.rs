@@ -2,7 +2,7 @@
 
 use std::sync::LazyLock;
 
-use godwit_shaders::{Case, Dialect, Format, KERNELS, Kernel, Variant, compose};
+use godwit_shaders::{Case, Dialect, KERNELS, Kernel, Variant, WeightFormat, compose};
 use naga::back::{PipelineConstants, pipeline_constants, spv};
 use naga::valid::{
     Capabilities, FunctionInfo, ModuleInfo, ShaderStages, SubgroupOperationSet, ValidationFlags, Validator,
@@ -10,9 +10,9 @@ use naga::valid::{
 use naga::{AddressSpace, Block, Expression, Function, Handle, Module, ShaderStage, Statement, TypeInner};
 
 /// Every kernel's variants, each with every format that it takes.
-pub fn variants() -> impl Iterator<Item = (&'static Kernel, &'static Variant, Option<Format>)> {
+pub fn variants() -> impl Iterator<Item = (&'static Kernel, &'static Variant, Option<WeightFormat>)> {
     KERNELS.into_iter().flat_map(|kernel| {
-        let formats = if kernel.weights { Format::ALL.map(Some).to_vec() } else { vec![None] };
+        let formats = if kernel.weights { WeightFormat::ALL.map(Some).to_vec() } else { vec![None] };
         kernel.variants.iter().flat_map(move |variant| {
             let formats = formats.clone().into_iter().filter(|&format| variant.takes(format));
             formats.map(move |format| (kernel, variant, format))
@@ -21,7 +21,7 @@ pub fn variants() -> impl Iterator<Item = (&'static Kernel, &'static Variant, Op
 }
 
 /// Kernel, variant and format, for people.
-pub fn label(kernel: &Kernel, variant: &Variant, format: Option<Format>) -> String {
+pub fn label(kernel: &Kernel, variant: &Variant, format: Option<WeightFormat>) -> String {
     format!("{}.{}{}", kernel.name, variant.name, format.map_or(String::new(), |format| format!(" {format}")))
 }
 
@@ -32,7 +32,7 @@ pub fn label(kernel: &Kernel, variant: &Variant, format: Option<Format>) -> Stri
 pub fn module(
     kernel: &'static Kernel,
     variant: &Variant,
-    format: Option<Format>,
+    format: Option<WeightFormat>,
 ) -> Result<(Module, ModuleInfo), String> {
     let source = compose(kernel, variant, format, Dialect::Naga).map_err(|e| e.to_string())?;
     // WebGPU has `unpack2x16float` everywhere; naga counts it as a capability.
@@ -40,9 +40,9 @@ pub fn module(
     let spread = Capabilities::SUBGROUP | Capabilities::SHADER_INT64;
     let capabilities = [
         (variant.subgroups, Capabilities::SUBGROUP),
-        (variant.halves, Capabilities::SHADER_FLOAT16),
-        (variant.matrices, Capabilities::COOPERATIVE_MATRIX),
-        (variant.spread, spread),
+        (variant.shader_f16, Capabilities::SHADER_FLOAT16),
+        (variant.cooperative_matrix, Capabilities::COOPERATIVE_MATRIX),
+        (variant.subgroups8_int64, spread),
     ]
     .into_iter()
     .filter(|(needed, _)| *needed)
@@ -65,13 +65,13 @@ pub fn parsed(source: &str, capabilities: Capabilities) -> Result<(Module, Modul
 }
 
 /// A case's kernel, variant, format and override values.
-type Used = (&'static str, &'static str, Option<Format>, PipelineConstants);
+type Used = (&'static str, &'static str, Option<WeightFormat>, PipelineConstants);
 
 /// Those of all cases, whose inputs take long to make.
 static USED: LazyLock<Vec<Used>> = LazyLock::new(|| {
     let used = |kernel: &'static Kernel, case: Case| {
         let constants = case.overrides.iter().map(|&(name, value)| (name.to_owned(), f64::from(value))).collect();
-        (kernel.name, kernel.variants[case.variant].name, case.scene.format, constants)
+        (kernel.name, kernel.variants[case.variant].name, case.fixture.format, constants)
     };
     KERNELS.into_iter().flat_map(|kernel| (kernel.cases)().into_iter().map(move |case| used(kernel, case))).collect()
 });
@@ -80,7 +80,7 @@ static USED: LazyLock<Vec<Used>> = LazyLock::new(|| {
 pub fn override_sets(
     kernel: &Kernel,
     variant: &Variant,
-    counts: impl Fn(Option<Format>) -> bool,
+    counts: impl Fn(Option<WeightFormat>) -> bool,
 ) -> Vec<PipelineConstants> {
     let mut sets = vec![PipelineConstants::default()];
     for (of_kernel, of_variant, format, set) in USED.iter() {
@@ -112,7 +112,7 @@ pub fn with_constants(
 /// naga can't write it.
 pub fn spirv((module, info): &(Module, ModuleInfo), variant: &Variant) -> Result<Vec<u32>, String> {
     let options = spv::Options {
-        lang_version: if variant.matrices { (1, 6) } else { (1, 3) },
+        lang_version: if variant.cooperative_matrix { (1, 6) } else { (1, 3) },
         force_loop_bounding: variant.is_for_cpus(),
         zero_initialize_workgroup_memory: spv::ZeroInitializeWorkgroupMemoryMode::None,
         ..Default::default()

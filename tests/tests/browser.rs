@@ -1,8 +1,8 @@
 //! Every kernel case that a browser may run, and the rotary phases, through Tint instead of naga, with the same bounds.
 
-use godwit_shaders::caps::WEBGPU;
-use godwit_shaders::rope_append::ROPE_APPEND;
-use godwit_shaders::{Caps, Case, KERNELS, Kernel, Variant};
+use godwit_shaders::capabilities::WEBGPU;
+use godwit_shaders::kernels::rope_append::ROPE_APPEND;
+use godwit_shaders::{Capabilities, Case, KERNELS, Kernel, Variant};
 use godwit_tests::browser::Host;
 use godwit_tests::{browser, cases, phases};
 
@@ -27,7 +27,7 @@ fn check(all: &[(&'static Kernel, Case)], results: &[Result<Vec<Vec<u32>>, Strin
 /// SwiftShader doesn't compute in halves: in Dawn, on this machine's own driver.
 #[test]
 fn kernels_in_halves_in_dawn() {
-    let halves = Caps { halves: true, ..WEBGPU };
+    let halves = Capabilities { shader_f16: true, ..WEBGPU };
     let all = of_variants(|variant| variant.runs_on(&halves) && !variant.runs_on(&WEBGPU));
     assert!(!all.is_empty());
     check(&all, &browser::run(Host::Dawn, &all));

@@ -2,13 +2,13 @@
 
 use std::path::PathBuf;
 
-use godwit_shaders::Format;
+use godwit_shaders::WeightFormat;
 
 #[test]
 fn equals_the_gguf_package() {
     let committed = concat!(env!("CARGO_MANIFEST_DIR"), "/golden/dequant");
     let folder = std::env::var_os("GODWIT_DEQUANT").map_or_else(|| committed.into(), PathBuf::from);
-    for format in Format::ALL {
+    for format in WeightFormat::ALL {
         let path = folder.join(format!("{format}.bin"));
         let bytes = std::fs::read(&path).expect("tests/golden/dequant.py writes the files");
         let blocks = bytes.len() / (format.block_bytes() + 4 * format.block_len());

@@ -5,7 +5,7 @@
 use std::sync::Arc;
 
 use godwit::gpu::{Gpu, GpuOptions};
-use godwit_shaders::{Format, KERNELS};
+use godwit_shaders::{KERNELS, WeightFormat};
 use godwit_tests::addresses;
 use libtest_mimic::{Arguments, Trial};
 use pollster::block_on;
@@ -15,8 +15,9 @@ const DEVICES: usize = 4;
 
 /// Whether a variant's addresses are measured with a format. A format's loads are the same text in all variants, and each takes
 /// seconds to compile: all formats count in one variant that loads 32 bits at a time, one that loads 64, and one for many tokens.
-fn counts(variant: &str, format: Option<Format>) -> bool {
-    let is_usual = format.is_none_or(|format| matches!(format, Format::Q4_1 | Format::Q4_K | Format::Q5_K));
+fn counts(variant: &str, format: Option<WeightFormat>) -> bool {
+    let is_usual =
+        format.is_none_or(|format| matches!(format, WeightFormat::Q4_1 | WeightFormat::Q4_K | WeightFormat::Q5_K));
     is_usual || matches!(variant, "vector" | "rows_spread" | "tile" | "base")
 }
 
@@ -36,7 +37,7 @@ fn main() {
     let mut elsewhere = 0;
     for &kernel in &KERNELS {
         for case in (kernel.cases)() {
-            if !counts(kernel.variants[case.variant].name, case.scene.format) {
+            if !counts(kernel.variants[case.variant].name, case.fixture.format) {
                 continue;
             }
             if !addresses::runs_on(kernel, &case, &gpus[0]) {

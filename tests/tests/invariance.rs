@@ -9,7 +9,7 @@ use godwit::{
     ContextSize, Engine, EngineOptions, Error, Gpu, GpuOptions, KvFormat, MemoryUse, Model, PrefixCache, Sampling,
     Session, Spilling, Tuning,
 };
-use godwit_shaders::matmul::Method;
+use godwit_shaders::kernels::matmul::Method;
 use godwit_tests::model::{engine, go, gpu, session, smollm2};
 use pollster::block_on;
 
@@ -124,7 +124,7 @@ fn grown(session: &mut Session, prompt: &[u32]) -> (Vec<u32>, Vec<f32>) {
 /// How many segments a decode step goes over.
 fn segments(session: &mut Session) -> usize {
     let plan = block_on(session.plan_text()).expect("a plan");
-    let launches = plan.lines().filter(|line| line.starts_with("attend.")).count();
+    let launches = plan.lines().filter(|line| line.starts_with("attention.")).count();
     launches / session.engine().model().config().layers as usize
 }
 
@@ -172,8 +172,8 @@ fn a_kv_cache_that_has_no_room_to_grow_loses_nothing() {
 }
 
 /// An engine whose work is cut up like this.
-fn tuned(model: &Model, options: &EngineOptions, pass_tokens: u32, workgroups: u32, steps_in_flight: u32) -> Engine {
-    let tuning = Some(Tuning { pass_tokens, workgroups, steps_in_flight, one: None, many: None });
+fn tuned(model: &Model, options: &EngineOptions, prefill_chunk: u32, workgroups: u32, steps_in_flight: u32) -> Engine {
+    let tuning = Some(Tuning { prefill_chunk, workgroups, steps_in_flight, gemv: None, gemm: None });
     let adapter = std::env::var("GODWIT_ADAPTER").ok();
     let gpu = block_on(Gpu::open(&GpuOptions { adapter, tuning, ..GpuOptions::default() })).expect("a GPU");
     block_on(Engine::load(gpu, model, options, &mut |_| ())).expect("it loads")
@@ -188,12 +188,12 @@ fn passes_and_splits_of_any_size_give_the_same_tokens() {
         let options = EngineOptions { kv: kv.parse().expect("a type"), ..EngineOptions::default() };
         let mut expected = None;
         // The model has 3 KV heads: in decode this many workgroups are 1, 2, 7 and 64 splits.
-        for (pass_tokens, workgroups) in [(64, 1), (7, 5), (37, 21), (512, 192)] {
-            let mut session = session(&tuned(&model, &options, pass_tokens, workgroups, 1));
-            assert_eq!(session.pass_tokens(), pass_tokens);
+        for (prefill_chunk, workgroups) in [(64, 1), (7, 5), (37, 21), (512, 192)] {
+            let mut session = session(&tuned(&model, &options, prefill_chunk, workgroups, 1));
+            assert_eq!(session.prefill_chunk(), prefill_chunk);
             block_on(session.prefill(&prompt, &mut go)).expect("room");
             let tokens = continued(&mut session, 16);
-            assert_eq!(&tokens, expected.get_or_insert(tokens.clone()), "{kv}, {pass_tokens}, {workgroups}");
+            assert_eq!(&tokens, expected.get_or_insert(tokens.clone()), "{kv}, {prefill_chunk}, {workgroups}");
         }
     }
 }
@@ -206,10 +206,10 @@ fn passes_of_any_size_give_the_same_scores() {
     let prompt: Vec<u32> = (0..80_u32).map(|i| i * i % 509).collect();
     for cpu in [true, false] {
         let mut expected: Option<Vec<f32>> = None;
-        for pass_tokens in [64, 1, 2, 9, 37] {
+        for prefill_chunk in [64, 1, 2, 9, 37] {
             // What is computed in halves differs by more than a rounding.
-            let many = (!cpu).then_some(Method::Tile);
-            let tuning = Some(Tuning { pass_tokens, workgroups: 3, steps_in_flight: 1, one: None, many });
+            let gemm = (!cpu).then_some(Method::Gemm);
+            let tuning = Some(Tuning { prefill_chunk, workgroups: 3, steps_in_flight: 1, gemv: None, gemm });
             let adapter = std::env::var("GODWIT_ADAPTER").ok();
             let gpu_options = GpuOptions { adapter, tuning, cpu: Some(cpu), ..GpuOptions::default() };
             let gpu = block_on(Gpu::open(&gpu_options)).expect("a GPU");
@@ -220,7 +220,7 @@ fn passes_of_any_size_give_the_same_scores() {
             block_on(session.score(&prompt, &mut |_, logits| scores.extend_from_slice(logits))).expect("room");
             assert_eq!(scores.len(), 80 * 512);
             let expected = expected.get_or_insert_with(|| scores.clone());
-            assert!(close(&scores, expected), "passes of {pass_tokens}, cpu {cpu}");
+            assert!(close(&scores, expected), "passes of {prefill_chunk}, cpu {cpu}");
         }
     }
 }

@@ -4,7 +4,7 @@ use std::ops::ControlFlow;
 
 use godwit::tokenizer::Special;
 use godwit::{ContextSize, Engine, EngineOptions, Error, Gpu, GpuOptions, Message, Sampling, Session, Synthetic};
-use godwit_shaders::rope_attend::SHALLOW;
+use godwit_shaders::kernels::rope_attention::SHALLOW;
 use godwit_tests::model::{engine, go, session, smollm2};
 use pollster::block_on;
 
@@ -41,7 +41,7 @@ fn kernels_for_gpus_answer_like_those_for_cpus() {
         // Decode from where a workgroup attends to all positions to where several do.
         let logits = |cpu: bool| {
             let adapter = std::env::var("GODWIT_ADAPTER").ok();
-            let options = GpuOptions { adapter, cpu: Some(cpu), dots: Some(dots), ..GpuOptions::default() };
+            let options = GpuOptions { adapter, cpu: Some(cpu), packed_dot: Some(dots), ..GpuOptions::default() };
             let gpu = block_on(Gpu::open(&options)).expect("a GPU");
             let options = EngineOptions { kv: kv.parse().expect("a type"), ..EngineOptions::default() };
             let engine = block_on(Engine::load(gpu, &model, &options, &mut |_| ())).expect("it loads");

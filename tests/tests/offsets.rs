@@ -2,9 +2,9 @@
 //! the largest binding. Which of these a device has is printed (`--nocapture`); its first limit is always tried.
 
 use godwit::gpu::{Gpu, GpuMemory, Prepared};
-use godwit_shaders::embed::embed;
+use godwit_shaders::kernels::embed::embed;
 use godwit_shaders::weights::pack_tile;
-use godwit_shaders::{BufferRef, Buffers, Format, Matrix, Plan, Shard, Step};
+use godwit_shaders::{BufferRef, Buffers, Matrix, Plan, Shard, Step, WeightFormat};
 use godwit_tests::model::gpu;
 use pollster::block_on;
 
@@ -12,13 +12,16 @@ const WIDTH: u32 = 64;
 
 /// Looks up rows of a matrix that lies at `weights`, whose last tile alone was written, and writes them at `out`.
 fn look_up(gpu: &Gpu, table: &Buffers, weights: BufferRef, out: BufferRef, step: BufferRef, tokens: BufferRef) {
-    let tile_bytes = Matrix::tile_bytes(Format::F16, WIDTH);
+    let tile_bytes = Matrix::tile_bytes(WeightFormat::F16, WIDTH);
     let rows = (weights.bytes / tile_bytes * 32) as u32;
     let halves: Vec<u8> = (0..32 * WIDTH).flat_map(|i| half::f16::from_f32(i as f32).to_le_bytes()).collect();
     let mut tile = vec![0; tile_bytes as usize / 4];
-    pack_tile(Format::F16, WIDTH as usize, &halves, &mut tile);
-    let matrix =
-        Matrix { rows, width: WIDTH, shards: vec![Shard { format: Format::F16, buffer: weights, first: 0, rows }] };
+    pack_tile(WeightFormat::F16, WIDTH as usize, &halves, &mut tile);
+    let matrix = Matrix {
+        rows,
+        width: WIDTH,
+        shards: vec![Shard { format: WeightFormat::F16, buffer: weights, first: 0, rows }],
+    };
     let ids = [rows - 1, 0, rows - 32];
     let found = block_on(async {
         let mut memory = GpuMemory::new(gpu);
@@ -50,7 +53,7 @@ fn declare(bytes: u64) -> (Buffers, [BufferRef; 3]) {
 fn bindings_begin_anywhere_in_the_largest_buffer() {
     let gpu = gpu(false);
     let most = gpu.caps().max_buffer / 256 * 256;
-    let (weight_bytes, out_bytes) = (2 * Matrix::tile_bytes(Format::F16, WIDTH), 4 * u64::from(3 * WIDTH));
+    let (weight_bytes, out_bytes) = (2 * Matrix::tile_bytes(WeightFormat::F16, WIDTH), 4 * u64::from(3 * WIDTH));
     let tail = weight_bytes + out_bytes.next_multiple_of(256);
     // Half of what is looked up lies before the edge, what is written after it.
     let edges = [1 << 31, 1 << 32].map(|edge: u64| edge - weight_bytes);
@@ -72,7 +75,7 @@ fn bindings_begin_anywhere_in_the_largest_buffer() {
 #[test]
 fn the_last_words_of_the_largest_binding_are_found() {
     let gpu = gpu(false);
-    let tile_bytes = Matrix::tile_bytes(Format::F16, WIDTH);
+    let tile_bytes = Matrix::tile_bytes(WeightFormat::F16, WIDTH);
     let bytes = gpu.caps().max_binding.min(gpu.caps().max_buffer) / tile_bytes * tile_bytes;
     let (mut table, [large, step, tokens]) = declare(bytes);
     let out = table.declare("out", 4 * u64::from(3 * WIDTH));

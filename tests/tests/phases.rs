@@ -1,6 +1,6 @@
 //! Rotary phases on the GPU against f64, up to 2^22.
 
-use godwit_shaders::rope_append::ROPE_APPEND;
+use godwit_shaders::kernels::rope_append::ROPE_APPEND;
 use godwit_tests::model::gpu;
 use godwit_tests::{cases, phases};
 

@@ -3,14 +3,14 @@
 
 use std::collections::BTreeMap;
 
-use godwit::Format;
+use godwit::WeightFormat;
 use godwit_tests::model::{fixture, smollm2};
 
 fn floats(path: &str) -> Vec<f32> {
     bytemuck::pod_collect_to_vec(&std::fs::read(fixture(path)).expect("a readable file"))
 }
 
-fn quantised(format: Format, weights: &[f32]) -> Vec<u8> {
+fn quantised(format: WeightFormat, weights: &[f32]) -> Vec<u8> {
     let mut out = vec![0xAA; weights.len() / format.block_len() * format.block_bytes()];
     format.quantize(weights, None, &mut out).expect("a writable format");
     out
@@ -19,7 +19,7 @@ fn quantised(format: Format, weights: &[f32]) -> Vec<u8> {
 #[test]
 fn small_blocks_equal_the_gguf_package() {
     let weights = floats("tests/golden/quantize/weights.f32");
-    for format in [Format::Q4_0, Format::Q4_1, Format::Q5_0, Format::Q5_1, Format::Q8_0] {
+    for format in [WeightFormat::Q4_0, WeightFormat::Q4_1, WeightFormat::Q5_0, WeightFormat::Q5_1, WeightFormat::Q8_0] {
         let golden = std::fs::read(fixture(&format!("tests/golden/quantize/{format}.bin"))).expect("readable blocks");
         let found = quantised(format, &weights);
         let wrong = found.iter().zip(&golden).position(|(a, b)| a != b);
@@ -28,7 +28,7 @@ fn small_blocks_equal_the_gguf_package() {
 }
 
 /// The normalised mean square error.
-fn error(format: Format, weights: &[f32]) -> f64 {
+fn error(format: WeightFormat, weights: &[f32]) -> f64 {
     let mut back = vec![0.0; weights.len()];
     format.dequantize(&quantised(format, weights), &mut back);
     let squares = |numbers: &mut dyn Iterator<Item = f64>| numbers.map(|x| x * x).sum::<f64>();
@@ -58,7 +58,7 @@ fn errors_are_no_larger_than_llama_cpps() {
         };
         assert_eq!(errors.len(), 10);
         for (name, &theirs) in errors {
-            let format = Format::WRITABLE.into_iter().find(|f| f.name() == name).expect("a writable format");
+            let format = WeightFormat::WRITABLE.into_iter().find(|f| f.name() == name).expect("a writable format");
             let ours = error(format, &weights);
             eprintln!("{input} {name}: {ours:.4e}, llama.cpp {theirs:.4e}");
             // Below 1e-12 is what the last bits of floats make of weights that come back as they were.

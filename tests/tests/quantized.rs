@@ -6,7 +6,7 @@ use std::process::Command;
 
 use godwit::format::{Bytes, FormatError, GgufWriter};
 use godwit::quantize::{Importance, Mix, Quantized, Recipe, WeightsCache, write_gguf};
-use godwit::{EngineOptions, Error, Format, Model, Progress};
+use godwit::{EngineOptions, Error, Model, Progress, WeightFormat};
 use godwit_tests::compare::compare;
 use godwit_tests::model::{engine, fixture, session};
 use godwit_tests::repository::{Files, safetensors, tiny_tensors};
@@ -99,10 +99,10 @@ fn overrides_count() {
     };
     let quantized = repository("untied").as_quantized(&recipe);
     let format = |name: &str| quantized.checkpoint().tensor(name).expect("a tensor").format;
-    assert_eq!(format("blk.1.attn_v.weight"), Format::Q8_0);
-    assert_eq!(format("blk.1.attn_q.weight"), Format::F16);
-    assert_eq!(format("blk.0.attn_q.weight"), Format::Q4_0);
-    assert_eq!(format("blk.1.attn_norm.weight"), Format::BF16);
+    assert_eq!(format("blk.1.attn_v.weight"), WeightFormat::Q8_0);
+    assert_eq!(format("blk.1.attn_q.weight"), WeightFormat::F16);
+    assert_eq!(format("blk.0.attn_q.weight"), WeightFormat::Q4_0);
+    assert_eq!(format("blk.1.attn_norm.weight"), WeightFormat::BF16);
 }
 
 #[test]
@@ -240,8 +240,8 @@ fn weights_that_are_no_numbers_are_refused() {
 fn importance(kind: &str, sums: &[f32], count: f32) -> Bytes {
     let mut writer = GgufWriter::default();
     writer.key("general.type", godwit::format::Value::String(kind.into()));
-    writer.tensor("blk.0.attn_q.weight.in_sum2", Format::F32, &[sums.len() as u64]);
-    let at = writer.tensor("blk.0.attn_q.weight.counts", Format::F32, &[1]);
+    writer.tensor("blk.0.attn_q.weight.in_sum2", WeightFormat::F32, &[sums.len() as u64]);
+    let at = writer.tensor("blk.0.attn_q.weight.counts", WeightFormat::F32, &[1]);
     let mut data = writer.header();
     let start = data.len();
     data.extend(sums.iter().flat_map(|sum| sum.to_le_bytes()));

@@ -28,7 +28,7 @@ const SPILLED: usize = 2;
 struct Device {
     device: ash::Device,
     statistics: ash::khr::pipeline_executable_properties::Device,
-    matrices: bool,
+    cooperative_matrix: bool,
     // The loader stays while the device does.
     _entry: ash::Entry,
 }
@@ -44,7 +44,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     for (kernel, variant, format) in translate::variants() {
         let label = translate::label(kernel, variant, format);
         let is_wanted = wanted.is_empty() || wanted.iter().any(|part| label.contains(part));
-        if !is_wanted || variant.is_for_cpus() || variant.matrices && !device.matrices {
+        if !is_wanted || variant.is_for_cpus() || variant.cooperative_matrix && !device.cooperative_matrix {
             continue;
         }
         let checked = translate::module(kernel, variant, format)?;

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use godwit::{EngineOptions, Examination, Format, Message, Model, RopeOverride, Sampling};
+use godwit::{EngineOptions, Examination, Message, Model, RopeOverride, Sampling, WeightFormat};
 use godwit_tests::compare::compare;
 use godwit_tests::model::{engine, fixture, session, smollm2};
 use godwit_tests::repository::export;
@@ -52,7 +52,7 @@ fn check_both(name: &str) {
 /// Matrices of GPTQ and AWQ, against the reference with what they stand for: groups of 128 and 32, with and without act-order.
 #[test]
 fn packed_matrices() {
-    for (name, format) in [("gptq", Format::Q4_1), ("gptq_act", Format::F16), ("awq", Format::Q4_1)] {
+    for (name, format) in [("gptq", WeightFormat::Q4_1), ("gptq_act", WeightFormat::F16), ("awq", WeightFormat::Q4_1)] {
         // Offsets of groups, or all weights, are rounded to halves: 3e-4 of a weight, alike in a whole group.
         let (model, _) = check(name, 4.0 * HALVES);
         assert_eq!(model.checkpoint().tensor("blk.0.attn_q.weight").map(|tensor| tensor.format), Some(format));
@@ -84,7 +84,7 @@ fn an_exported_model_gives_the_same_logits() {
     };
     let ids = prompt(&original);
     let expected = logits(&original, &ids);
-    for (format, shards, bound) in [(Format::F32, 3, 1e-6), (Format::BF16, 1, 5e-4)] {
+    for (format, shards, bound) in [(WeightFormat::F32, 3, 1e-6), (WeightFormat::BF16, 1, 5e-4)] {
         let folder = tempfile::tempdir().expect("a folder");
         export(&original, folder.path(), format, shards);
         let model = Model::open(folder.path()).expect("it opens");

@@ -5,8 +5,8 @@
 use std::io::Write as _;
 use std::process::{Command, Stdio};
 
-use godwit_shaders::caps::MATRIX_WORKGROUP;
-use godwit_shaders::{Access, Format, Kernel, Variant};
+use godwit_shaders::capabilities::COOPERATIVE_MATRIX_WORKGROUP_BYTES;
+use godwit_shaders::{Access, Kernel, Variant, WeightFormat};
 use godwit_tests::translate;
 use libtest_mimic::{Arguments, Failed, Trial};
 use naga::back::{hlsl, msl};
@@ -30,7 +30,7 @@ fn main() {
 /// neither.
 fn cooperative_matrices_stay_in_workgroup_memory() -> Result<(), String> {
     let mut found = 0;
-    for (kernel, variant, format) in translate::variants().filter(|(_, variant, _)| variant.matrices) {
+    for (kernel, variant, format) in translate::variants().filter(|(_, variant, _)| variant.cooperative_matrix) {
         let label = translate::label(kernel, variant, format);
         let (module, _) = translate::module(kernel, variant, format)?;
         let invocations: u32 = module.entry_points[0].workgroup_size.iter().product();
@@ -95,15 +95,15 @@ fn component_writes_are_found() -> Result<(), String> {
     )
 }
 
-fn check(kernel: &'static Kernel, variant: &'static Variant, format: Option<Format>) -> Result<(), String> {
+fn check(kernel: &'static Kernel, variant: &'static Variant, format: Option<WeightFormat>) -> Result<(), String> {
     let checked = translate::module(kernel, variant, format)?;
     layout(kernel, &checked.0)?;
     for constants in translate::override_sets(kernel, variant, |_| true) {
         let filled = translate::with_constants(kernel, &checked, &constants)?;
-        limits(&filled.0, if variant.matrices { MATRIX_WORKGROUP } else { 16 << 10 })?;
+        limits(&filled.0, if variant.cooperative_matrix { COOPERATIVE_MATRIX_WORKGROUP_BYTES } else { 16 << 10 })?;
         translate::check_component_writes(&filled)?;
         let words = translate::spirv(&filled, variant)?;
-        if variant.matrices {
+        if variant.cooperative_matrix {
             // The spirv-val that distributions ship is older than cooperative matrices (capability 6022), and naga writes matrices
             // of halves for Vulkan only; elsewhere the other variants run.
             continue;

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use godwit::Gpu;
-use godwit_shaders::caps::Tuning;
+use godwit_shaders::capabilities::Tuning;
 use godwit_tests::model::gpu;
 use pollster::block_on;
 
@@ -19,7 +19,7 @@ fn what_suits_the_adapter_is_measured_once() {
     let folder = tempfile::tempdir().expect("a folder");
     let cache = folder.path().join("gpus");
     let (measured, tuning) = tuned(&cache);
-    assert!(measured && tuning.one.is_some() && tuning.many.is_some(), "{tuning:?}");
+    assert!(measured && tuning.gemv.is_some() && tuning.gemm.is_some(), "{tuning:?}");
     assert_eq!(tuned(&cache), (false, tuning));
 
     let file = std::fs::read_dir(&cache).expect("a folder").next().expect("a file").expect("a file").path();

@@ -65,7 +65,7 @@ fn two_turns_agree_with_steps_in_flight() {
     for steps_in_flight in [1, 8] {
         let options = GpuOptions {
             adapter: std::env::var("GODWIT_ADAPTER").ok(),
-            tuning: Some(Tuning { pass_tokens: 64, workgroups: 1, steps_in_flight, one: None, many: None }),
+            tuning: Some(Tuning { prefill_chunk: 64, workgroups: 1, steps_in_flight, gemv: None, gemm: None }),
             // A slow driver is to have as many steps in flight as a fast one.
             in_flight_budget: Some(Duration::from_secs(60)),
             ..GpuOptions::default()

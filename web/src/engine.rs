@@ -34,7 +34,7 @@ impl WebGpu {
         let gpu = GpuOptions {
             memory: options.memory,
             webgpu_limits: options.webgpu_limits,
-            dots: Some(has_dots(&vendor, &architecture)),
+            dots: Some(has_packed_dot(&vendor, &architecture)),
             ..GpuOptions::default()
         };
         Ok(Self { gpu: Gpu::open(&gpu).await?, options })
@@ -150,7 +150,7 @@ impl WebEngine {
 }
 
 /// Whether GPUs of this vendor and architecture, by Dawn's names, have an instruction for dot products of four bytes.
-fn has_dots(vendor: &str, architecture: &str) -> bool {
+fn has_packed_dot(vendor: &str, architecture: &str) -> bool {
     match vendor {
         "nvidia" => !["fermi", "kepler", "maxwell"].contains(&architecture),
         "amd" => architecture.starts_with("rdna-") && architecture != "rdna-1",
@@ -188,7 +188,7 @@ mod tests {
             ("intel", "gen-12lp"),
             ("intel", "xe-2lpg"),
         ] {
-            assert!(has_dots(vendor, architecture), "{vendor} {architecture}");
+            assert!(has_packed_dot(vendor, architecture), "{vendor} {architecture}");
         }
         for (vendor, architecture) in [
             ("nvidia", "maxwell"),
@@ -198,7 +198,7 @@ mod tests {
             ("apple", "metal-3"),
             ("", ""),
         ] {
-            assert!(!has_dots(vendor, architecture), "{vendor} {architecture}");
+            assert!(!has_packed_dot(vendor, architecture), "{vendor} {architecture}");
         }
     }
 }

@@ -5,7 +5,7 @@ use std::rc::Rc;
 
 use godwit::tokenizer::Special;
 use godwit::{KvFormat, MemoryUse, Model};
-use godwit_shaders::caps::WEBGPU;
+use godwit_shaders::capabilities::WEBGPU;
 use js_sys::{BigInt, JSON, JsString};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -102,7 +102,7 @@ impl Options {
     }
 
     /// The context that a model gets on a device with these capabilities.
-    pub fn context(&self, model: &Model, caps: &godwit_shaders::Caps) -> u32 {
+    pub fn context(&self, model: &Model, caps: &godwit_shaders::Capabilities) -> u32 {
         let window = model.config().context;
         match (self.context, self.memory) {
             (Some(tokens), _) => tokens.min(window),

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::fmt::Write as _;
 
-use godwit::{Engine, Launched, Rates, Work};
+use godwit::{Cost, Engine, Launched, Rates};
 use serde::{Deserialize, Serialize};
 
 use crate::output::shown;
@@ -181,9 +181,9 @@ impl Row {
     ) -> Self {
         let rates = report.rates.rates();
         let each = |sum: f64| sum / f64::from(tokens);
-        let bytes = each(launched.iter().map(|l| l.work.bytes as f64).sum());
-        let flops = each(launched.iter().map(|l| l.work.flops as f64).sum());
-        let least = each(launched.iter().map(|l| rates.least_seconds(l.work)).sum());
+        let bytes = each(launched.iter().map(|l| l.cost.bytes as f64).sum());
+        let flops = each(launched.iter().map(|l| l.cost.flops as f64).sum());
+        let least = each(launched.iter().map(|l| rates.least_seconds(l.cost)).sum());
         Self {
             test,
             depth,
@@ -267,13 +267,13 @@ impl Row {
 fn kernels(launched: &[Launched], rates: Rates) -> Vec<KernelRow> {
     let mut groups: HashMap<(&str, [u32; 3]), Vec<&Launched>> = HashMap::new();
     for one in launched {
-        groups.entry((&one.kernel, one.work.shape)).or_default().push(one);
+        groups.entry((&one.kernel, one.cost.shape)).or_default().push(one);
     }
     let all: Option<f64> = launched.iter().map(|one| one.seconds).sum();
     let row = |((kernel, shape), group): ((&str, [u32; 3]), Vec<&Launched>)| {
-        let sum = |of: fn(&Work) -> u64| group.iter().map(|one| of(&one.work) as f64).sum::<f64>();
+        let sum = |of: fn(&Cost) -> u64| group.iter().map(|one| of(&one.cost) as f64).sum::<f64>();
         let seconds: Option<f64> = group.iter().map(|one| one.seconds).sum();
-        let least: f64 = group.iter().map(|one| rates.least_seconds(one.work)).sum();
+        let least: f64 = group.iter().map(|one| rates.least_seconds(one.cost)).sum();
         let shape: Vec<String> = shape.iter().take_while(|&&n| n > 0).map(u32::to_string).collect();
         KernelRow {
             kernel: kernel.into(),

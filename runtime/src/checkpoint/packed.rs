@@ -7,7 +7,7 @@
 use std::borrow::Cow;
 use std::collections::HashMap;
 
-use godwit_shaders::Format;
+use godwit_shaders::WeightFormat;
 use half::f16;
 use safetensors::Dtype;
 
@@ -109,7 +109,7 @@ impl Packed {
         if let Some(bad) = groups.iter().find(|&&group| u64::from(group) >= count) {
             return Err(wrong(Fault::Packed(format!("an input belongs to group {bad} of {count}"))));
         }
-        let format = if groups == regular { Format::Q4_1 } else { Format::F16 };
+        let format = if groups == regular { WeightFormat::Q4_1 } else { WeightFormat::F16 };
         let bytes = format.bytes(inputs * outputs).ok_or_else(contradiction)?;
         let (part, offset) = (codes.part, codes.offset);
         let tensor = Tensor { name, format, shape: vec![inputs, outputs], part, offset, bytes };
@@ -147,7 +147,7 @@ impl Packed {
                     _ => stored,
                 }
             };
-            if self.tensor.format == Format::F16 {
+            if self.tensor.format == WeightFormat::F16 {
                 for (input, &group) in self.groups.iter().enumerate() {
                     let group = group as usize;
                     let weight = scale(group).to_f32() * (code(input) as f32 - zero(group) as f32);
@@ -173,7 +173,8 @@ fn bytes<'a>(shards: &'a [Box<dyn Source>], stored: &Stored) -> Result<Cow<'a, [
     match shards.get(part) {
         Some(source) => {
             // Bytes are all that is asked for, whatever they mean.
-            let extent = Tensor { name: name.clone(), format: Format::F32, shape: vec![bytes], part, offset, bytes };
+            let extent =
+                Tensor { name: name.clone(), format: WeightFormat::F32, shape: vec![bytes], part, offset, bytes };
             slice(source.as_ref(), &extent, 0..bytes)
         }
         None => Err(FormatError::tensor("", name, Fault::NoParts)),

@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 use std::fmt;
 
-use godwit_shaders::Format;
+use godwit_shaders::WeightFormat;
 use safetensors::Dtype;
 use serde::Deserialize;
 use serde::de::{Deserializer, Error as _, IgnoredAny, MapAccess, SeqAccess, Visitor};
@@ -30,9 +30,9 @@ impl Stored {
     /// The tensor under another name, where it is of floats.
     pub(super) fn floats(self, name: String, file: &str) -> Result<Tensor, FormatError> {
         let format = match self.dtype {
-            Dtype::F32 => Format::F32,
-            Dtype::F16 => Format::F16,
-            Dtype::BF16 => Format::BF16,
+            Dtype::F32 => WeightFormat::F32,
+            Dtype::F16 => WeightFormat::F16,
+            Dtype::BF16 => WeightFormat::BF16,
             other => return Err(FormatError::tensor(file, self.name, Fault::Dtype(format!("{other:?}")))),
         };
         let Self { shape, part, offset, bytes, .. } = self;

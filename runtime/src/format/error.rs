@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use godwit_shaders::format::NoQuantizer;
+use godwit_shaders::weights::NoQuantizer;
 use thiserror::Error;
 
 /// A model file that can't be read: which file, where in it, what it was about, and what to do.

@@ -6,7 +6,7 @@ use std::borrow::Cow;
 use std::collections::HashMap;
 use std::ops::Range;
 
-use godwit_shaders::Format;
+use godwit_shaders::WeightFormat;
 
 use super::error::{Fault, FormatError, Subject};
 use super::metadata::Metadata;
@@ -34,7 +34,7 @@ pub struct Tensor {
     /// Its name, such as `blk.0.attn_q.weight`.
     pub name: String,
     /// How its weights are stored.
-    pub format: Format,
+    pub format: WeightFormat,
     /// Its dimensions in GGUF's order: the length of a row first.
     pub shape: Vec<u64>,
     /// Which of the model's files it is in.
@@ -212,8 +212,8 @@ fn read_row(reader: &mut Reader<'_>, part: usize, alignment: u64) -> Result<Tens
     let shape = (0..dimensions).map(|_| reader.u64("a dimension")).collect::<Result<Vec<u64>, _>>()?;
     let type_at = reader.offset();
     let number = reader.u32("a tensor type")?;
-    let Some(format) = Format::from_gguf_type(number) else {
-        let known = Format::ALL.map(Format::name).join(", ");
+    let Some(format) = WeightFormat::from_gguf_type(number) else {
+        let known = WeightFormat::ALL.map(WeightFormat::name).join(", ");
         return Err(reader.error(type_at, Fault::TensorType { number, name: other_type(number), known }));
     };
     if shape.contains(&0) {

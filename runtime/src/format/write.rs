@@ -1,6 +1,6 @@
 //! GGUF files in the making: the header, and where each tensor's bytes go behind it.
 
-use godwit_shaders::Format;
+use godwit_shaders::WeightFormat;
 
 use super::gguf::Tensor;
 use super::metadata::{Array, Value};
@@ -21,7 +21,13 @@ pub struct GgufWriter {
 impl GgufWriter {
     /// A Llama model's keys and tensors: every matrix in `format`, every norm in floats; `tokens` is a byte-level vocabulary
     /// without merges. A tied model has no output head of its own. Rotary scaling is not written.
-    pub fn llama(name: impl Into<String>, config: &Config, tokens: Vec<String>, format: Format, tied: bool) -> Self {
+    pub fn llama(
+        name: impl Into<String>,
+        config: &Config,
+        tokens: Vec<String>,
+        format: WeightFormat,
+        tied: bool,
+    ) -> Self {
         let mut writer = Self::default();
         for (key, value) in [
             ("general.architecture", Value::String("llama".into())),
@@ -51,17 +57,17 @@ impl GgufWriter {
             let mut tensor = |part: &str, format, shape: &[u64]| {
                 writer.tensor(format!("blk.{layer}.{part}.weight"), format, shape);
             };
-            tensor("attn_norm", Format::F32, &[width]);
+            tensor("attn_norm", WeightFormat::F32, &[width]);
             tensor("attn_q", format, &[width, queries]);
             tensor("attn_k", format, &[width, keys]);
             tensor("attn_v", format, &[width, keys]);
             tensor("attn_output", format, &[queries, width]);
-            tensor("ffn_norm", Format::F32, &[width]);
+            tensor("ffn_norm", WeightFormat::F32, &[width]);
             tensor("ffn_gate", format, &[width, ffn]);
             tensor("ffn_up", format, &[width, ffn]);
             tensor("ffn_down", format, &[ffn, width]);
         }
-        writer.tensor("output_norm.weight", Format::F32, &[width]);
+        writer.tensor("output_norm.weight", WeightFormat::F32, &[width]);
         if !tied {
             writer.tensor("output.weight", format, &[width, vocab]);
         }
@@ -75,7 +81,7 @@ impl GgufWriter {
 
     /// Adds a tensor; `shape` is the length of a row first, and a row is whole blocks of the format. Returns its offset
     /// behind the header.
-    pub fn tensor(&mut self, name: impl Into<String>, format: Format, shape: &[u64]) -> u64 {
+    pub fn tensor(&mut self, name: impl Into<String>, format: WeightFormat, shape: &[u64]) -> u64 {
         let offset = self.end.next_multiple_of(ALIGNMENT);
         let bytes = shape.iter().product::<u64>() / format.block_len() as u64 * format.block_bytes() as u64;
         self.end = offset + bytes;
@@ -208,8 +214,8 @@ mod tests {
         for (key, value) in &entries {
             writer.key(*key, value.clone());
         }
-        writer.tensor("one", Format::F32, &[3]);
-        let at = writer.tensor("two", Format::Q4_0, &[64, 2]);
+        writer.tensor("one", WeightFormat::F32, &[3]);
+        let at = writer.tensor("two", WeightFormat::Q4_0, &[64, 2]);
         let mut file = writer.header();
         let start = file.len();
         file.resize(start + writer.data_bytes() as usize, 0);
@@ -219,7 +225,7 @@ mod tests {
             assert_eq!(gguf.metadata().get(key), Some(value), "{key}");
         }
         let two = gguf.tensor("two").expect("it is there");
-        assert_eq!((two.format, &two.shape[..], two.bytes), (Format::Q4_0, &[64, 2][..], 72));
+        assert_eq!((two.format, &two.shape[..], two.bytes), (WeightFormat::Q4_0, &[64, 2][..], 72));
         assert_eq!(gguf.data(two, 0..1).expect("a byte")[..], [7]);
     }
 }

@@ -4,7 +4,7 @@ use std::fmt;
 use std::str::FromStr;
 use std::time::Duration;
 
-use godwit_shaders::caps::Tuning;
+use godwit_shaders::capabilities::Tuning;
 
 use super::GpuError;
 use super::hints::driver_hint;
@@ -89,7 +89,7 @@ pub struct GpuOptions {
     pub cpu: Option<bool>,
     /// Whether it has an instruction for dot products of four bytes, which decides how one token is computed where nobody tunes.
     /// None: as far as the adapter says.
-    pub dots: Option<bool>,
+    pub packed_dot: Option<bool>,
 }
 
 /// The smallest [`GpuOptions::max_binding`].

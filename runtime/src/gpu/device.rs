@@ -3,9 +3,9 @@
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use godwit_shaders::Caps;
-use godwit_shaders::caps::{BINDING_ALIGNMENT, CPU, GPU, MATRIX_WORKGROUP, WEBGPU};
-use godwit_shaders::matmul::Method;
+use godwit_shaders::Capabilities;
+use godwit_shaders::capabilities::{BINDING_ALIGNMENT, COOPERATIVE_MATRIX_WORKGROUP_BYTES, CPU, GPU, WEBGPU};
+use godwit_shaders::kernels::matmul::Method;
 
 use super::adapters::{self, AdapterSummary, GpuOptions};
 use super::allocate::Budget;
@@ -31,7 +31,7 @@ pub(super) struct Inner {
     pub profiler: Profiler,
     pub pace: Pace,
     summary: AdapterSummary,
-    pub caps: Caps,
+    pub caps: Capabilities,
     pub budget: Budget,
     #[cfg(test)]
     pub refusal: super::allocate::Refusal,
@@ -161,18 +161,18 @@ impl Gpu {
         is_replaceable: bool,
     ) -> Result<Self, GpuError> {
         let limits = limits(&summary, &adapter.limits(), options.webgpu_limits)?;
-        let matrices = !options.webgpu_limits && has_matrices(&adapter);
+        let cooperative_matrix = !options.webgpu_limits && has_cooperative_matrix(&adapter);
         let mut wanted = wgpu::Features::SUBGROUP | wgpu::Features::TIMESTAMP_QUERY | wgpu::Features::SHADER_F16;
-        if matrices {
-            wanted |= MATRIX_FEATURES;
+        if cooperative_matrix {
+            wanted |= COOPERATIVE_MATRIX_FEATURES;
         }
-        let spread = !options.webgpu_limits && has_spread(&adapter);
-        if spread {
-            wanted |= SPREAD_FEATURES;
+        let subgroups8_int64 = !options.webgpu_limits && has_subgroups8_int64(&adapter);
+        if subgroups8_int64 {
+            wanted |= SUBGROUPS8_INT64_FEATURES;
         }
         let features =
             if options.webgpu_limits { wgpu::Features::empty() } else { adapter.features().intersection(wanted) };
-        let experimental_features = match matrices {
+        let experimental_features = match cooperative_matrix {
             // SAFETY: the only experimental feature asked for is that of cooperative matrices. What wgpu does not check of
             // them: that loads and stores are inside their array, and that all invocations of a subgroup reach them
             // together. Kernels load and store them in their own workgroup arrays only (`cooperative_matrices_stay_in_workgroup_memory`
@@ -204,14 +204,14 @@ impl Gpu {
             errors.lasting.get_or_insert(GpuError::Lost { fault });
         });
         let cpu = options.cpu.unwrap_or(summary.is_cpu());
-        let caps = Caps {
+        let caps = Capabilities {
             subgroups: features.contains(wgpu::Features::SUBGROUP),
             // wgpu doesn't ask browsers for subgroups, and nobody has compiled such kernels in one.
             subgroups32: NATIVE && features.contains(wgpu::Features::SUBGROUP) && has_subgroups32(&adapter),
-            halves: features.contains(wgpu::Features::SHADER_F16),
-            matrices,
-            spread,
-            dots: options.dots.unwrap_or_else(|| has_dots(&adapter)),
+            shader_f16: features.contains(wgpu::Features::SHADER_F16),
+            cooperative_matrix,
+            subgroups8_int64,
+            packed_dot: options.packed_dot.unwrap_or_else(|| has_packed_dot(&adapter)),
             // Bindings of the whole limit can't begin at an aligned offset past 2^31.
             max_binding: options.max_binding.unwrap_or(u64::MAX).min(limits.max_storage_buffer_binding_size)
                 / BINDING_ALIGNMENT
@@ -254,7 +254,7 @@ impl Gpu {
     }
 
     /// What it can do.
-    pub fn caps(&self) -> &Caps {
+    pub fn caps(&self) -> &Capabilities {
         &self.inner.caps
     }
 
@@ -275,9 +275,9 @@ impl Gpu {
 
     /// Which variant of each kernel decode and prefill use on this GPU, for people.
     pub fn variants(&self) -> Vec<(&'static str, String)> {
-        let method = |capacity| Method::of(self.caps(), capacity).name();
+        let method = |tokens| Method::of(self.caps(), tokens).name();
         let matmul = format!("decode: {}; prefill: {}", method(1), method(2));
-        vec![("matmul", matmul), ("attend", godwit_shaders::attend::variants(self.caps()))]
+        vec![("matmul", matmul), ("attention", godwit_shaders::kernels::attention::variants(self.caps()))]
     }
 
     /// The wgpu device, for those who draw with it too.
@@ -331,15 +331,15 @@ impl Gpu {
 }
 
 /// What kernels for matrix units use.
-const MATRIX_FEATURES: wgpu::Features =
+const COOPERATIVE_MATRIX_FEATURES: wgpu::Features =
     wgpu::Features::EXPERIMENTAL_COOPERATIVE_MATRIX.union(wgpu::Features::SHADER_F16).union(wgpu::Features::SUBGROUP);
 
-/// Whether an adapter is what [`Caps::matrices`] says.
-fn has_matrices(adapter: &wgpu::Adapter) -> bool {
+/// Whether an adapter is what [`Capabilities::cooperative_matrix`] says.
+fn has_cooperative_matrix(adapter: &wgpu::Adapter) -> bool {
     use wgpu::CooperativeScalarType::{F16, F32};
-    adapter.features().contains(MATRIX_FEATURES)
+    adapter.features().contains(COOPERATIVE_MATRIX_FEATURES)
         && has_subgroups32(adapter)
-        && adapter.limits().max_compute_workgroup_storage_size >= MATRIX_WORKGROUP
+        && adapter.limits().max_compute_workgroup_storage_size >= COOPERATIVE_MATRIX_WORKGROUP_BYTES
         && adapter.cooperative_matrix_properties().iter().any(|properties| {
             (properties.m_size, properties.n_size, properties.k_size) == (16, 16, 16)
                 && (properties.ab_type, properties.cr_type) == (F16, F32)
@@ -355,11 +355,11 @@ fn has_subgroups32(adapter: &wgpu::Adapter) -> bool {
 }
 
 /// What kernels for CPUs use.
-const SPREAD_FEATURES: wgpu::Features = wgpu::Features::SUBGROUP.union(wgpu::Features::SHADER_INT64);
+const SUBGROUPS8_INT64_FEATURES: wgpu::Features = wgpu::Features::SUBGROUP.union(wgpu::Features::SHADER_INT64);
 
-/// Whether an adapter is what [`Caps::spread`] says.
-fn has_spread(adapter: &wgpu::Adapter) -> bool {
-    adapter.features().contains(SPREAD_FEATURES) && adapter.get_info().subgroup_min_size >= 8
+/// Whether an adapter is what [`Capabilities::subgroups8_int64`] says.
+fn has_subgroups8_int64(adapter: &wgpu::Adapter) -> bool {
+    adapter.features().contains(SUBGROUPS8_INT64_FEATURES) && adapter.get_info().subgroup_min_size >= 8
 }
 
 /// NVIDIA's vendor ID.
@@ -368,7 +368,7 @@ const NVIDIA: u32 = 0x10de;
 /// Whether an adapter is known to have an instruction for dot products of bytes, and naga to make one of them. Vulkan would tell, wgpu
 /// doesn't. Where drivers have to imitate them they take seven to fifteen times as long as floats do (docs/notes/2026-11-27-amd-intel-compilers.md), and some
 /// of Microsoft's compilers refuse them: what else has it is left to tuning.
-fn has_dots(adapter: &wgpu::Adapter) -> bool {
+fn has_packed_dot(adapter: &wgpu::Adapter) -> bool {
     let info = adapter.get_info();
     info.vendor == NVIDIA && info.backend == wgpu::Backend::Vulkan
 }
@@ -400,7 +400,7 @@ fn limits(adapter: &AdapterSummary, has: &wgpu::Limits, webgpu: bool) -> Result<
 
 #[cfg(test)]
 mod tests {
-    use godwit_shaders::caps::Tuning;
+    use godwit_shaders::capabilities::Tuning;
 
     use super::*;
 
@@ -452,11 +452,11 @@ mod tests {
     #[test]
     fn options_out_of_range_are_refused_before_an_adapter_is_looked_for() {
         for (tuning, field) in [
-            (Tuning { pass_tokens: 0, ..GPU }, "pass_tokens"),
-            (Tuning { pass_tokens: u32::MAX, ..GPU }, "pass_tokens"),
+            (Tuning { prefill_chunk: 0, ..GPU }, "prefill_chunk"),
+            (Tuning { prefill_chunk: u32::MAX, ..GPU }, "prefill_chunk"),
             (Tuning { workgroups: 0, ..GPU }, "workgroups"),
             (Tuning { steps_in_flight: 0, ..GPU }, "steps_in_flight"),
-            (Tuning { one: Some(Method::Tile), ..GPU }, "one"),
+            (Tuning { gemv: Some(Method::Gemm), ..GPU }, "gemv"),
         ] {
             let options = GpuOptions { tuning: Some(tuning), adapter: Some("none".into()), ..Default::default() };
             let error = pollster::block_on(Gpu::open(&options)).err();

@@ -1,6 +1,6 @@
 //! What can go wrong with a device.
 
-use godwit_shaders::caps::BadTuning;
+use godwit_shaders::capabilities::BadTuning;
 use thiserror::Error;
 
 /// A GPU that can't be opened, or that failed.

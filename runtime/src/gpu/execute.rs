@@ -3,7 +3,7 @@
 use std::ops::Range;
 use std::sync::Arc;
 
-use godwit_shaders::caps::BINDING_ALIGNMENT;
+use godwit_shaders::capabilities::BINDING_ALIGNMENT;
 use godwit_shaders::{BufferRef, Dispatch, Plan, Step, Upload};
 use web_time::Instant;
 
@@ -152,13 +152,13 @@ impl Prepared {
 
     /// How many of `most` tokens from `position` on a pass may have so that no launch takes longer than a submission may.
     pub fn tokens(&self, position: u32, most: u32) -> u32 {
-        let work = |step| self.launches.iter().map(|launch| launch.dispatch.work(step)).collect();
+        let work = |step| self.launches.iter().map(|launch| launch.dispatch.cost(step)).collect();
         self.gpu.inner.pace.tokens(work, position, most)
     }
 
     /// What the plan is expected to take on the GPU.
     pub fn expected_seconds(&self, step: Step) -> f64 {
-        self.gpu.inner.pace.seconds(self.launches.iter().map(|launch| launch.dispatch.work(step)), step)
+        self.gpu.inner.pace.seconds(self.launches.iter().map(|launch| launch.dispatch.cost(step)), step)
     }
 
     /// Submits launches, in as many parts as the budget of a submission asks for.
@@ -178,7 +178,7 @@ impl Prepared {
     ) -> Result<wgpu::SubmissionIndex, GpuError> {
         let (mut begin, gpu, mut first) = (Instant::now(), &self.gpu.inner, launches.start);
         let mut encoder = gpu.device.create_command_encoder(&Default::default());
-        let work = self.launches[launches.clone()].iter().map(|launch| launch.dispatch.work(step));
+        let work = self.launches[launches.clone()].iter().map(|launch| launch.dispatch.cost(step));
         for end in gpu.pace.cut(work, step) {
             let end = launches.start + end;
             gpu.profiler.encode(&self.gpu, &mut encoder, &self.launches[first..end], step).await?;

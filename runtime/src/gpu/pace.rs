@@ -4,7 +4,7 @@
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use godwit_shaders::{Caps, Step, Work};
+use godwit_shaders::{Capabilities, Cost, Step};
 use web_time::Instant;
 
 /// What a submission may take where nobody says otherwise.
@@ -40,7 +40,7 @@ struct State {
 
 impl Pace {
     /// Nothing is known of the device but what it is.
-    pub fn new(budget: Duration, caps: &Caps) -> Self {
+    pub fn new(budget: Duration, caps: &Capabilities) -> Self {
         // Low, so that the first submissions are too short rather than too long.
         let nominal = if caps.cpu { (2e9, 1e10, 4e-5) } else { (5e10, 5e11, 5e-6) };
         let state = State { scale: [1.0; 2], submitted: [0.0; 2], completed: [0.0; 2], since: Instant::now() };
@@ -52,17 +52,17 @@ impl Pace {
     }
 
     /// Nominal seconds of a launch.
-    fn nominal(&self, work: Work) -> f64 {
+    fn nominal(&self, cost: Cost) -> f64 {
         let (bytes, flops, launch) = self.nominal;
-        launch + (work.bytes as f64 / bytes).max(work.flops as f64 / flops)
+        launch + (cost.bytes as f64 / bytes).max(cost.flops as f64 / flops)
     }
 
     /// Where to cut launches into submissions: the end of each. They take about the same time, and none more than the budget
     /// unless it is a single launch.
-    pub fn cut(&self, work: impl Iterator<Item = Work>, step: Step) -> Vec<usize> {
+    pub fn cut(&self, cost: impl Iterator<Item = Cost>, step: Step) -> Vec<usize> {
         let (kind, mut state) = (kind(step), self.state());
         let scale = state.scale[kind];
-        let seconds: Vec<f64> = work.map(|work| scale * self.nominal(work)).collect();
+        let seconds: Vec<f64> = cost.map(|cost| scale * self.nominal(cost)).collect();
         let total: f64 = seconds.iter().sum();
         if state.submitted == state.completed {
             state.since = Instant::now();
@@ -72,16 +72,16 @@ impl Pace {
     }
 
     /// What launches are expected to take.
-    pub fn seconds(&self, work: impl Iterator<Item = Work>, step: Step) -> f64 {
-        work.map(|work| self.nominal(work)).sum::<f64>() * self.state().scale[kind(step)]
+    pub fn seconds(&self, cost: impl Iterator<Item = Cost>, step: Step) -> f64 {
+        cost.map(|cost| self.nominal(cost)).sum::<f64>() * self.state().scale[kind(step)]
     }
 
     /// How many of `most` tokens from `position` on a pass may have so that none of its launches is over the budget.
-    pub fn tokens(&self, work: impl Fn(Step) -> Vec<Work>, position: u32, most: u32) -> u32 {
+    pub fn tokens(&self, cost: impl Fn(Step) -> Vec<Cost>, position: u32, most: u32) -> u32 {
         let mut count = most;
         while self.shortens && count > FEWEST {
             let step = Step::new(position, count);
-            let longest = work(step).into_iter().map(|work| self.nominal(work)).fold(0.0, f64::max);
+            let longest = cost(step).into_iter().map(|cost| self.nominal(cost)).fold(0.0, f64::max);
             if longest * self.state().scale[kind(step)] <= self.budget {
                 break;
             }
@@ -136,7 +136,7 @@ fn cut_evenly(seconds: &[f64], total: f64, budget: f64) -> Vec<usize> {
 
 #[cfg(test)]
 mod tests {
-    use godwit_shaders::caps::WEBGPU;
+    use godwit_shaders::capabilities::WEBGPU;
 
     use super::*;
 
@@ -160,31 +160,31 @@ mod tests {
     #[test]
     fn estimates_follow_what_was_measured() {
         let pace = Pace::new(Duration::from_millis(10), &WEBGPU);
-        let work = || (0..100).map(|_| Work { bytes: 100_000_000, ..Work::default() });
-        let first = pace.cut(work(), Step::new(0, 1)).len();
+        let cost = || (0..100).map(|_| Cost { bytes: 100_000_000, ..Cost::default() });
+        let first = pace.cut(cost(), Step::new(0, 1)).len();
         // Done at once: the device is much faster than assumed.
         pace.done(pace.submitted());
-        assert_eq!((first, pace.cut(work(), Step::new(0, 1)).len()), (25, 1));
+        assert_eq!((first, pace.cut(cost(), Step::new(0, 1)).len()), (25, 1));
         // Other kinds of steps are not touched by that.
-        assert_eq!(pace.cut(work(), Step::new(0, 2)).len(), 25);
+        assert_eq!(pace.cut(cost(), Step::new(0, 2)).len(), 25);
     }
 
     #[test]
     fn only_what_is_done_counts() {
         let pace = Pace::new(Duration::from_millis(10), &WEBGPU);
-        let work = || (0..100).map(|_| Work { bytes: 100_000_000, ..Work::default() });
+        let cost = || (0..100).map(|_| Cost { bytes: 100_000_000, ..Cost::default() });
         let before = pace.submitted();
-        pace.cut(work(), Step::new(0, 1));
+        pace.cut(cost(), Step::new(0, 1));
         pace.done(before);
-        assert_eq!(pace.cut(work(), Step::new(0, 1)).len(), 25);
+        assert_eq!(pace.cut(cost(), Step::new(0, 1)).len(), 25);
     }
 
     #[test]
     fn passes_are_shortened_where_a_launch_is_too_long() {
-        let work = |step: Step| vec![Work { flops: u64::from(step.count) * 50_000_000, ..Work::default() }; 3];
-        let tokens = |caps: &Caps, most| Pace::new(Duration::from_millis(10), caps).tokens(work, 0, most);
+        let cost = |step: Step| vec![Cost { flops: u64::from(step.count) * 50_000_000, ..Cost::default() }; 3];
+        let tokens = |caps: &Capabilities, most| Pace::new(Duration::from_millis(10), caps).tokens(cost, 0, most);
         // A nominal second has 5e11 operations: 100 tokens take 10 ms.
         assert_eq!((tokens(&WEBGPU, 512), tokens(&WEBGPU, 99), tokens(&WEBGPU, 1)), (64, 99, 1));
-        assert_eq!(tokens(&Caps { cpu: true, ..WEBGPU }, 512), 512);
+        assert_eq!(tokens(&Capabilities { cpu: true, ..WEBGPU }, 512), 512);
     }
 }

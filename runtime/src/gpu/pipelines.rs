@@ -3,11 +3,11 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use godwit_shaders::{Access, Dialect, Dispatch, Format, Kernel, Plan, compose};
+use godwit_shaders::{Access, Dialect, Dispatch, Kernel, Plan, WeightFormat, compose};
 
 use super::{Gpu, GpuError};
 
-type Key = (&'static str, &'static str, Option<Format>, Vec<(&'static str, u32)>);
+type Key = (&'static str, &'static str, Option<WeightFormat>, Vec<(&'static str, u32)>);
 
 /// A compiled kernel and the layout of its bindings.
 pub(super) struct Compiled {

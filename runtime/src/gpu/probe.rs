@@ -1,6 +1,6 @@
 //! Whether an adapter computes at all: some open, and then compile nothing or answer nothing.
 
-use godwit_shaders::argmax::argmax;
+use godwit_shaders::kernels::argmax::argmax;
 use godwit_shaders::{Buffers, Plan, Step};
 
 use super::{Gpu, GpuError, GpuMemory, Prepared};

@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use godwit_shaders::{Step, Work};
+use godwit_shaders::{Cost, Step};
 
 use super::execute::Launch;
 use super::{Gpu, GpuError};
@@ -15,7 +15,7 @@ pub struct Launched {
     /// Kernel, variant and weight format.
     pub kernel: String,
     /// What it had to do.
-    pub work: Work,
+    pub cost: Cost,
     /// The pass that it was part of.
     pub step: Step,
     /// Whether its plan begins with it.
@@ -89,7 +89,7 @@ impl Profiler {
                 .iter()
                 .map(|Launch { dispatch, is_first, .. }| Launched {
                     kernel: dispatch.label(),
-                    work: dispatch.work(step),
+                    cost: dispatch.cost(step),
                     step,
                     is_first: *is_first,
                     seconds: None,

@@ -1,8 +1,8 @@
 //! How fast a GPU reads memory and computes: the floors of decode and prefill.
 
-use godwit_shaders::fma_rate::{self, fma_rate};
-use godwit_shaders::read_rate::{self, read_rate};
-use godwit_shaders::{BufferRef, Buffers, Plan, Step, Work};
+use godwit_shaders::kernels::fma_rate::{self, fma_rate};
+use godwit_shaders::kernels::read_rate::{self, read_rate};
+use godwit_shaders::{BufferRef, Buffers, Cost, Plan, Step};
 use web_time::{Duration, Instant};
 
 use super::{Gpu, GpuError, GpuMemory, Prepared};
@@ -24,9 +24,9 @@ pub struct Rates {
 }
 
 impl Rates {
-    /// Seconds that work takes at least: for its bytes or its arithmetic, whichever takes longer.
-    pub fn least_seconds(&self, work: Work) -> f64 {
-        (work.bytes as f64 / self.bytes_per_s).max(work.flops as f64 / self.flops_per_s)
+    /// Seconds that cost takes at least: for its bytes or its arithmetic, whichever takes longer.
+    pub fn least_seconds(&self, cost: Cost) -> f64 {
+        (cost.bytes as f64 / self.bytes_per_s).max(cost.flops as f64 / self.flops_per_s)
     }
 }
 
@@ -70,7 +70,7 @@ impl Gpu {
             }
             let mut plan = Plan::default();
             data.iter().for_each(|part| read_rate(&mut plan, self.caps(), *part, sums));
-            return self.time(&memory, &plan, step, Step::default(), |work| work.bytes).await;
+            return self.time(&memory, &plan, step, Step::default(), |cost| cost.bytes).await;
         }
         result
     }
@@ -83,10 +83,10 @@ impl Gpu {
         memory.allocate(&table).await?;
         let mut plan = Plan::default();
         fma_rate(&mut plan, self.caps(), y);
-        self.time(&memory, &plan, step, Step::default(), |work| work.flops).await
+        self.time(&memory, &plan, step, Step::default(), |cost| cost.flops).await
     }
 
-    /// Units of work a second: the best of several runs in several submissions, the time on the GPU where it tells, else the
+    /// Units of cost a second: the best of several runs in several submissions, the time on the GPU where it tells, else the
     /// submission's.
     pub(super) async fn time(
         &self,
@@ -94,7 +94,7 @@ impl Gpu {
         plan: &Plan,
         buffer: BufferRef,
         step: Step,
-        units: impl Fn(&Work) -> u64,
+        units: impl Fn(&Cost) -> u64,
     ) -> Result<f64, GpuError> {
         let once = plan.dispatches.len();
         let dispatches = std::iter::repeat_n(&plan.dispatches, RUNS).flatten().cloned().collect();
@@ -115,7 +115,7 @@ impl Gpu {
             let elapsed = begin.elapsed().as_secs_f64() / RUNS as f64;
             for run in self.finish_profile().await?.chunks(once) {
                 let seconds = run.iter().map(|launched| launched.seconds).sum::<Option<f64>>().unwrap_or(elapsed);
-                let done: u64 = run.iter().map(|launched| units(&launched.work)).sum();
+                let done: u64 = run.iter().map(|launched| units(&launched.cost)).sum();
                 best = best.max(done as f64 / seconds);
             }
         }

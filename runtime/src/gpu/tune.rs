@@ -3,10 +3,12 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use godwit_shaders::attend::{attend, state_bytes};
-use godwit_shaders::caps::{self, Tuning};
-use godwit_shaders::matmul::{Method, Put, Tokens, X_ROW_GROUP, matmul};
-use godwit_shaders::{Buffers, Caps, Format, Heads, KvFormat, Matrix, Plan, Segment, Shard, Step, Work};
+use godwit_shaders::capabilities::{self, Tuning};
+use godwit_shaders::kernels::attention::{attention, state_bytes};
+use godwit_shaders::kernels::matmul::{Epilogue, Method, Tokens, X_ROW_GROUP, matmul};
+use godwit_shaders::{
+    AttentionShape, Buffers, Capabilities, Cost, KvFormat, Matrix, Plan, Segment, Shard, Step, WeightFormat,
+};
 use serde::{Deserialize, Serialize};
 
 use crate::error::FileError;
@@ -16,8 +18,8 @@ use super::{AdapterSummary, Gpu, GpuError, GpuMemory};
 
 /// Methods that are tried. On a CPU those for GPUs, with their workgroup memory and barriers, take too long even to be tried.
 const METHODS: [Method; 7] =
-    [Method::Vector, Method::VectorDot, Method::Rows, Method::Tile, Method::TileHalf, Method::Matrix, Method::Block];
-const METHODS_CPU: [Method; 4] = [Method::Rows, Method::RowsSpread, Method::Block, Method::BlockSpread];
+    [Method::Gemv, Method::GemvDp4a, Method::CpuGemv, Method::Gemm, Method::GemmF16, Method::GemmCoop, Method::CpuGemm];
+const METHODS_CPU: [Method; 4] = [Method::CpuGemv, Method::CpuGemvSubgroup, Method::CpuGemm, Method::CpuGemmSubgroup];
 /// Tokens of a pass that are tried.
 const PASSES: [u32; 3] = [128, 256, 512];
 const PASSES_CPU: [u32; 2] = [64, 128];
@@ -31,44 +33,50 @@ const CLEARLY: f64 = 1.05;
 #[derive(Debug, PartialEq, Serialize, Deserialize)]
 struct Kept {
     adapter: String,
-    pass_tokens: u32,
+    prefill_chunk: u32,
     workgroups: u32,
-    one: Option<String>,
-    many: Option<String>,
+    gemv: Option<String>,
+    gemm: Option<String>,
 }
 
 /// The adapter with all that may change what suits it.
-fn identity(summary: &AdapterSummary, caps: &Caps) -> String {
-    let caps = Caps { tuning: caps::GPU, ..*caps };
+fn identity(summary: &AdapterSummary, caps: &Capabilities) -> String {
+    let caps = Capabilities { tuning: capabilities::GPU, ..*caps };
     format!("{summary}, {}, {caps:?}, godwit {}", summary.driver, env!("CARGO_PKG_VERSION"))
 }
 
 impl Kept {
     fn new(adapter: String, tuning: Tuning) -> Self {
         let name = |method: Option<Method>| method.map(|method| method.name().to_owned());
-        let Tuning { pass_tokens, workgroups, one, many, .. } = tuning;
-        Self { adapter, pass_tokens, workgroups, one: name(one), many: name(many) }
+        let Tuning { prefill_chunk, workgroups, gemv, gemm, .. } = tuning;
+        Self { adapter, prefill_chunk, workgroups, gemv: name(gemv), gemm: name(gemm) }
     }
 
     /// The tuning, where it is this adapter's and makes sense.
-    fn tuning(&self, adapter: &str, caps: &Caps) -> Option<Tuning> {
-        let method = |name: &Option<String>, capacity| match name {
+    fn tuning(&self, adapter: &str, caps: &Capabilities) -> Option<Tuning> {
+        let method = |name: &Option<String>, chunk| match name {
             None => Some(None),
             Some(name) => {
-                let known =
-                    Method::ALL.into_iter().find(|method| method.name() == name && method.suits(caps, capacity));
+                let known = Method::ALL.into_iter().find(|method| method.name() == name && method.suits(caps, chunk));
                 known.map(Some)
             }
         };
-        let (one, many) = (method(&self.one, 1)?, method(&self.many, 2)?);
+        let gemv = method(&self.gemv, 1)?;
+        let gemm = method(&self.gemm, 2)?;
         let fine = self.adapter == adapter
-            && candidates(caps).0.contains(&self.pass_tokens)
+            && candidates(caps).0.contains(&self.prefill_chunk)
             && candidates(caps).1.contains(&self.workgroups);
-        fine.then_some(Tuning { pass_tokens: self.pass_tokens, workgroups: self.workgroups, one, many, ..caps.tuning })
+        fine.then_some(Tuning {
+            prefill_chunk: self.prefill_chunk,
+            workgroups: self.workgroups,
+            gemv,
+            gemm,
+            ..caps.tuning
+        })
     }
 }
 
-fn candidates(caps: &Caps) -> (&'static [u32], &'static [u32]) {
+fn candidates(caps: &Capabilities) -> (&'static [u32], &'static [u32]) {
     if caps.cpu { (&PASSES_CPU, &WORKGROUPS_CPU) } else { (&PASSES, &WORKGROUPS) }
 }
 
@@ -119,7 +127,7 @@ impl Gpu {
     async fn measure_tuning(&self, progress: &mut dyn FnMut(usize, usize)) -> Result<Tuning, GpuError> {
         let (passes, workgroups) = candidates(self.caps());
         let methods = if self.caps().cpu { &METHODS_CPU[..] } else { &METHODS };
-        let of = |capacity| methods.iter().copied().filter(move |method| method.suits(self.caps(), capacity));
+        let of = |chunk| methods.iter().copied().filter(move |method| method.suits(self.caps(), chunk));
         let total = of(1).count() + of(2).count() + passes.len() + workgroups.len();
         let mut done = 0;
         let mut each = |gpu: &Self| {
@@ -131,24 +139,24 @@ impl Gpu {
 
         let mut found = Vec::new();
         for method in of(1) {
-            caps.tuning = Tuning { one: Some(method), ..each(self) };
+            caps.tuning = Tuning { gemv: Some(method), ..each(self) };
             found.push((method, or_nothing(self.time_product(&caps, 1).await)?));
         }
-        let one = fastest(&found, Method::built_in(&caps, 1));
+        let gemv = fastest(&found, Method::built_in(&caps, 1));
         found.clear();
         for method in of(2) {
-            caps.tuning = Tuning { many: Some(method), ..each(self) };
-            found.push((method, or_nothing(self.time_product(&caps, caps.tuning.pass_tokens).await)?));
+            caps.tuning = Tuning { gemm: Some(method), ..each(self) };
+            found.push((method, or_nothing(self.time_product(&caps, caps.tuning.prefill_chunk).await)?));
         }
-        let many = fastest(&found, Method::built_in(&caps, 2));
-        caps.tuning = Tuning { one: Some(one), many: Some(many), ..caps.tuning };
+        let gemm = fastest(&found, Method::built_in(&caps, 2));
+        caps.tuning = Tuning { gemv: Some(gemv), gemm: Some(gemm), ..caps.tuning };
 
         let mut speeds = Vec::new();
         for &pass in passes {
             each(self);
             speeds.push((pass, self.time_product(&caps, pass).await?));
         }
-        let pass_tokens = fastest(&speeds, self.caps().tuning.pass_tokens);
+        let prefill_chunk = fastest(&speeds, self.caps().tuning.prefill_chunk);
 
         speeds.clear();
         for &workgroups in workgroups {
@@ -158,30 +166,30 @@ impl Gpu {
         }
         let workgroups = fastest(&speeds, self.caps().tuning.workgroups);
         progress(total, total);
-        Ok(Tuning { pass_tokens, workgroups, one: Some(one), many: Some(many), ..self.caps().tuning })
+        Ok(Tuning { prefill_chunk, workgroups, gemv: Some(gemv), gemm: Some(gemm), ..self.caps().tuning })
     }
 
     /// Floating-point operations a second of a product with this many tokens.
-    async fn time_product(&self, caps: &Caps, tokens: u32) -> Result<f64, GpuError> {
+    async fn time_product(&self, caps: &Capabilities, tokens: u32) -> Result<f64, GpuError> {
         let (rows, width) = if caps.cpu { (1024, 1024) } else { (8192, 4096) };
         let mut table = Buffers::default();
         let step = table.declare("step", 16);
-        let bytes = u64::from(rows) / 32 * Matrix::tile_bytes(Format::Q4_K, width);
-        let shard = Shard { format: Format::Q4_K, buffer: table.declare("weights", bytes), first: 0, rows };
+        let bytes = u64::from(rows) / 32 * Matrix::tile_bytes(WeightFormat::Q4_K, width);
+        let shard = Shard { format: WeightFormat::Q4_K, buffer: table.declare("weights", bytes), first: 0, rows };
         let matrix = Matrix { rows, width, shards: vec![shard] };
         let x = table.declare("x", 4 * u64::from(width) * u64::from(tokens.next_multiple_of(X_ROW_GROUP)));
         let y = table.declare("y", 4 * u64::from(rows) * u64::from(tokens));
         let mut memory = GpuMemory::new(self);
         memory.allocate(&table).await?;
         let mut plan = Plan::default();
-        matmul(&mut plan, caps, &matrix, x, y, Tokens::Rows { first: 0, count: tokens }, Put::Store);
+        matmul(&mut plan, caps, &matrix, x, y, Tokens::Rows { first: 0, count: tokens }, Epilogue::Store);
         self.time(&memory, &plan, step, Step::default(), |work| work.flops).await
     }
 
     /// Bytes of keys and values a second that a decode step's attention reads.
-    async fn time_attention(&self, caps: &Caps) -> Result<f64, GpuError> {
+    async fn time_attention(&self, caps: &Capabilities) -> Result<f64, GpuError> {
         let positions: u32 = if caps.cpu { 2048 } else { 16_384 };
-        let (heads, kv) = (Heads { heads: 32, kv_heads: 8, head_dim: 128 }, KvFormat::default());
+        let (heads, kv) = (AttentionShape { heads: 32, kv_heads: 8, head_dim: 128 }, KvFormat::default());
         let mut table = Buffers::default();
         let step = table.declare("step", 16);
         let [k, v] = kv.words(heads.head_dim).map(|words| 4 * u64::from(positions * heads.kv_heads * words));
@@ -193,8 +201,8 @@ impl Gpu {
         let mut memory = GpuMemory::new(self);
         memory.allocate(&table).await?;
         let mut plan = Plan::default();
-        attend(&mut plan, caps, heads, kv, qkv, &[segment], states, y, 1);
-        self.time(&memory, &plan, step, Step::new(positions - 1, 1), |work: &Work| work.bytes).await
+        attention(&mut plan, caps, heads, kv, qkv, &[segment], states, y, 1);
+        self.time(&memory, &plan, step, Step::new(positions - 1, 1), |cost: &Cost| cost.bytes).await
     }
 }
 
@@ -218,7 +226,7 @@ fn fastest<T: Copy + PartialEq>(found: &[(T, f64)], built_in: T) -> T {
 
 #[cfg(test)]
 mod tests {
-    use godwit_shaders::caps::WEBGPU;
+    use godwit_shaders::capabilities::WEBGPU;
 
     use super::*;
 
@@ -244,28 +252,30 @@ mod tests {
     fn what_is_built_in_is_tried() {
         for features in 0..16 {
             let has = |bit: u32| features >> bit & 1 == 1;
-            let caps = Caps { dots: has(0), halves: has(1), matrices: has(1) && has(2), ..WEBGPU };
-            let cpu = Caps { cpu: true, spread: has(3), ..WEBGPU };
-            for capacity in [1, 2] {
-                assert!(METHODS.contains(&Method::built_in(&caps, capacity)), "{caps:?}");
-                assert!(METHODS_CPU.contains(&Method::built_in(&cpu, capacity)), "{cpu:?}");
+            let caps =
+                Capabilities { packed_dot: has(0), shader_f16: has(1), cooperative_matrix: has(1) && has(2), ..WEBGPU };
+            let cpu = Capabilities { cpu: true, subgroups8_int64: has(3), ..WEBGPU };
+            for chunk in [1, 2] {
+                assert!(METHODS.contains(&Method::built_in(&caps, chunk)), "{caps:?}");
+                assert!(METHODS_CPU.contains(&Method::built_in(&cpu, chunk)), "{cpu:?}");
             }
         }
     }
 
     #[test]
     fn what_is_kept_counts_only_where_it_makes_sense() {
-        let tuning = Tuning { pass_tokens: 256, workgroups: 128, one: Some(Method::Rows), many: None, ..WEBGPU.tuning };
+        let tuning =
+            Tuning { prefill_chunk: 256, workgroups: 128, gemv: Some(Method::CpuGemv), gemm: None, ..WEBGPU.tuning };
         let kept = || Kept::new("this one".into(), tuning);
         assert_eq!(kept().tuning("this one", &WEBGPU), Some(tuning));
         assert_eq!(kept().tuning("another", &WEBGPU), None);
         // Not among the candidates, not for one token, not there on this device, unknown.
         for bad in [
-            Kept { pass_tokens: 0, ..kept() },
+            Kept { prefill_chunk: 0, ..kept() },
             Kept { workgroups: u32::MAX, ..kept() },
-            Kept { one: Some("tile".into()), ..kept() },
-            Kept { many: Some("matrix".into()), ..kept() },
-            Kept { many: Some("magic".into()), ..kept() },
+            Kept { gemv: Some("gemm".into()), ..kept() },
+            Kept { gemm: Some("gemm_coop".into()), ..kept() },
+            Kept { gemm: Some("magic".into()), ..kept() },
         ] {
             assert_eq!(bad.tuning("this one", &WEBGPU), None, "{bad:?}");
         }

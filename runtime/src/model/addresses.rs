@@ -6,30 +6,30 @@
 //!
 //! [`Kernel::extents`]: godwit_shaders::Kernel::extents
 
-use godwit_shaders::caps::{BINDING_ALIGNMENT, Tuning, WEBGPU};
-use godwit_shaders::matmul::Method;
-use godwit_shaders::rms_norm::Norm;
-use godwit_shaders::rope_append::{Rope, RopeTables};
-use godwit_shaders::rope_attend::SHALLOW;
-use godwit_shaders::swiglu::GateBiases;
-use godwit_shaders::{Buffers, Caps, Dispatch, Format, KvFormat, KvType, Matrix, Shard, Step};
+use godwit_shaders::capabilities::{BINDING_ALIGNMENT, Tuning, WEBGPU};
+use godwit_shaders::kernels::matmul::Method;
+use godwit_shaders::kernels::rms_norm::Norm;
+use godwit_shaders::kernels::rope_append::{Rope, RopeTables};
+use godwit_shaders::kernels::rope_attention::SHALLOW;
+use godwit_shaders::kernels::swiglu::GateBiases;
+use godwit_shaders::{Buffers, Capabilities, Dispatch, KvFormat, KvType, Matrix, Shard, Step, WeightFormat};
 
 use super::llama::{Biases, Layer};
-use super::{Config, Kv, Llama, Pass, SCORED, Scratch, pass_tokens};
+use super::{Config, Kv, Llama, Pass, SCORED, Scratch, prefill_chunk};
 use crate::memory::{MemoryUse, heads};
 use crate::observe::inputs;
-use crate::record::{Recorder, Work};
+use crate::record::{Recorder, StepKind};
 use crate::synthetic::Synthetic;
 
 const WINDOW: u32 = 1 << 20;
 
 /// Bindings of almost 2^32 bytes, buffers far beyond.
-const LARGE: Caps = Caps { max_binding: (1 << 32) - BINDING_ALIGNMENT, max_buffer: 1 << 40, ..WEBGPU };
+const LARGE: Capabilities = Capabilities { max_binding: (1 << 32) - BINDING_ALIGNMENT, max_buffer: 1 << 40, ..WEBGPU };
 
 /// What varies between models of the same shape.
 #[derive(Clone, Copy, Debug)]
 struct Kind {
-    format: Format,
+    format: WeightFormat,
     kv: KvFormat,
     /// Biases everywhere: then the gate and the up projection are two matrices.
     has_biases: bool,
@@ -38,13 +38,14 @@ struct Kind {
 }
 
 /// A model's weights as the loader declares them.
-fn declared(table: &mut Buffers, config: &Config, kind: Kind, caps: &Caps) -> Llama {
+fn declared(table: &mut Buffers, config: &Config, kind: Kind, caps: &Capabilities) -> Llama {
     let Config { width, ffn, vocab, eps, .. } = *config;
     let shape = heads(config);
     let (queries, keys) = (shape.heads * shape.head_dim, shape.kv_heads * shape.head_dim);
     let matrix = |table: &mut Buffers, rows: u32, width: u32| {
         // Rows are whole blocks.
-        let format = if width.is_multiple_of(kind.format.block_len() as u32) { kind.format } else { Format::Q4_1 };
+        let format =
+            if width.is_multiple_of(kind.format.block_len() as u32) { kind.format } else { WeightFormat::Q4_1 };
         let shard = |(first, rows): (u32, u32)| {
             let bytes = u64::from(rows.div_ceil(32)) * Matrix::tile_bytes(format, width);
             Shard { format, buffer: table.declare("shard", bytes), first, rows }
@@ -83,7 +84,7 @@ fn declared(table: &mut Buffers, config: &Config, kind: Kind, caps: &Caps) -> Ll
 }
 
 /// All plans of a session, with the steps that reach farthest.
-fn works(kv: &Kv, chunk: u32, context: u32) -> Vec<(Work, Vec<Step>)> {
+fn works(kv: &Kv, chunk: u32, context: u32) -> Vec<(StepKind, Vec<Step>)> {
     let mut works = Vec::new();
     let segments = kv.segments_to(context);
     for segments in [1, segments] {
@@ -94,33 +95,33 @@ fn works(kv: &Kv, chunk: u32, context: u32) -> Vec<(Work, Vec<Step>)> {
         };
         for outputs in [false, true] {
             // One token of a prefill is a pass for one; scoring and calibration ask for what comes out.
-            let pass = |capacity| Pass { capacity, segments, shallow: false, outputs };
-            works.push((Work::Transformer(pass(1)), steps(1)));
-            works.push((Work::Transformer(pass(chunk)), steps(chunk)));
-            works.push((Work::Observed(pass(1)), steps(1)));
-            works.push((Work::Observed(pass(chunk)), steps(chunk)));
+            let pass = |chunk| Pass { chunk, segments, shallow: false, outputs };
+            works.push((StepKind::Transformer(pass(1)), steps(1)));
+            works.push((StepKind::Transformer(pass(chunk)), steps(chunk)));
+            works.push((StepKind::Observed(pass(1)), steps(1)));
+            works.push((StepKind::Observed(pass(chunk)), steps(chunk)));
         }
-        let pass = Pass { capacity: 1, segments, shallow: false, outputs: true };
-        works.push((Work::Decode(pass), steps(1)));
+        let pass = Pass { chunk: 1, segments, shallow: false, outputs: true };
+        works.push((StepKind::Decode(pass), steps(1)));
         let last = end.min(SHALLOW) - 1;
-        works.push((Work::Decode(Pass { shallow: true, ..pass }), vec![Step::new(0, 1), Step::new(last, 1)]));
+        works.push((StepKind::Decode(Pass { shallow: true, ..pass }), vec![Step::new(0, 1), Step::new(last, 1)]));
     }
     let of_a_pass = || vec![Step::new(0, 1), Step::new(0, chunk)];
-    works.push((Work::Logits, of_a_pass()));
-    works.push((Work::Outputs, of_a_pass()));
+    works.push((StepKind::Logits, of_a_pass()));
+    works.push((StepKind::Outputs, of_a_pass()));
     let firsts: Vec<u32> = (0..chunk).step_by(SCORED as usize).collect();
     for first in [firsts[0], firsts[firsts.len() / 2], firsts[firsts.len() - 1]] {
-        works.push((Work::Scores { first }, of_a_pass()));
+        works.push((StepKind::Scores { first }, of_a_pass()));
     }
     for greedy in [false, true] {
         for adjusted in [false, true] {
-            works.push((Work::Choose { greedy, adjusted }, vec![Step::default()]));
+            works.push((StepKind::Choose { greedy, adjusted }, vec![Step::default()]));
         }
     }
     works
 }
 
-fn check_dispatch(table: &Buffers, caps: &Caps, dispatch: &Dispatch, steps: &[Step], what: &str) {
+fn check_dispatch(table: &Buffers, caps: &Capabilities, dispatch: &Dispatch, steps: &[Step], what: &str) {
     let what = || format!("{} of {what}", dispatch.label());
     assert!(dispatch.variant.runs_on(caps), "{}", what());
     for buffer in &dispatch.buffers {
@@ -142,10 +143,10 @@ fn check_dispatch(table: &Buffers, caps: &Caps, dispatch: &Dispatch, steps: &[St
 }
 
 /// Checks all plans of a model on a device, with these segments of a KV cache. Returns how many dispatches they are.
-fn check_plans(config: &Config, kind: Kind, caps: &Caps, lay_out: impl Fn(&mut Kv, &mut Buffers)) -> usize {
+fn check_plans(config: &Config, kind: Kind, caps: &Capabilities, lay_out: impl Fn(&mut Kv, &mut Buffers)) -> usize {
     let mut table = Buffers::default();
     let llama = declared(&mut table, config, kind, caps);
-    let chunk = pass_tokens(config, heads(config), kind.kv, caps, kind.has_biases);
+    let chunk = prefill_chunk(config, heads(config), kind.kv, caps, kind.has_biases);
     let scratch = Scratch::declare(&mut table, config, heads(config), kind.kv, caps, chunk, kind.has_biases);
     let mut kv = Kv::new(heads(config), kind.kv, config.layers, config.context, None, caps);
     while kv.capacity() < config.context {
@@ -175,24 +176,24 @@ fn config(shape: &str) -> Config {
 }
 
 /// The kinds of devices: whatever makes another variant run.
-fn devices() -> Vec<Caps> {
-    let subgroups = Caps { subgroups: true, subgroups32: true, ..WEBGPU };
-    let cpu = Caps { cpu: true, ..WEBGPU };
+fn devices() -> Vec<Capabilities> {
+    let subgroups = Capabilities { subgroups: true, subgroups32: true, ..WEBGPU };
+    let cpu = Capabilities { cpu: true, ..WEBGPU };
     vec![
         WEBGPU,
         LARGE,
-        Caps { max_binding: 1 << 20, ..WEBGPU },
-        Caps { max_workgroups: 65_535, dots: true, ..subgroups },
-        Caps { halves: true, ..WEBGPU },
-        Caps { halves: true, matrices: true, ..subgroups },
+        Capabilities { max_binding: 1 << 20, ..WEBGPU },
+        Capabilities { max_workgroups: 65_535, packed_dot: true, ..subgroups },
+        Capabilities { shader_f16: true, ..WEBGPU },
+        Capabilities { shader_f16: true, cooperative_matrix: true, ..subgroups },
         cpu,
-        Caps { spread: true, subgroups: true, ..cpu },
+        Capabilities { subgroups8_int64: true, subgroups: true, ..cpu },
     ]
 }
 
 /// One of the methods that suit a device, in turn.
-fn suiting(caps: &Caps, capacity: u32, turn: usize) -> Option<Method> {
-    let methods: Vec<Method> = Method::ALL.into_iter().filter(|method| method.suits(caps, capacity)).collect();
+fn suiting(caps: &Capabilities, chunk: u32, turn: usize) -> Option<Method> {
+    let methods: Vec<Method> = Method::ALL.into_iter().filter(|method| method.suits(caps, chunk)).collect();
     methods.get(turn % methods.len()).copied()
 }
 
@@ -203,7 +204,7 @@ fn no_address_of_a_million_tokens_leaves_its_binding() {
     for caps in [WEBGPU, LARGE] {
         for kv in KvType::ALL {
             let kv = KvFormat { k: kv, v: kv, hadamard: true };
-            let kind = Kind { format: Format::Q4_K, kv, has_biases: false, is_gated: false };
+            let kind = Kind { format: WeightFormat::Q4_K, kv, has_biases: false, is_gated: false };
             check_plans(&config, kind, &caps, |_, table| {
                 // What is added up passes 2^32 by far, and is added up in u64.
                 assert!(table.bytes() > 8 << 32);
@@ -238,7 +239,7 @@ fn no_address_of_any_plan_leaves_its_binding() {
     });
     let numbers = [1, 2, 3, 7, 8, 9, 37, 63, 64, 100, 512, 4096];
     let workgroups = [1, 3, 128, 4096, 7];
-    let formats = Format::ALL.into_iter().cycle();
+    let formats = WeightFormat::ALL.into_iter().cycle();
     let mut all = 0;
     for config in shapes {
         for device in devices() {
@@ -249,14 +250,14 @@ fn no_address_of_any_plan_leaves_its_binding() {
                 for turn in 0..3 {
                     let at = 3 * i + turn + all;
                     let tuning = Tuning {
-                        pass_tokens: numbers[at % numbers.len()],
+                        prefill_chunk: numbers[at % numbers.len()],
                         workgroups: workgroups[at % workgroups.len()],
-                        one: if turn == 0 { None } else { suiting(&device, 1, at) },
-                        many: if turn == 0 { None } else { suiting(&device, 2, at) },
+                        gemv: if turn == 0 { None } else { suiting(&device, 1, at) },
+                        gemm: if turn == 0 { None } else { suiting(&device, 2, at) },
                         ..device.tuning
                     };
                     assert_eq!(tuning.validate(), Ok(()));
-                    let caps = Caps { tuning, ..device };
+                    let caps = Capabilities { tuning, ..device };
                     all += check_plans(&config, kind, &caps, |kv, table| match turn {
                         0 => {}
                         // Segments that lie in one buffer, behind each other.

@@ -2,7 +2,7 @@
 
 use std::ops::RangeInclusive;
 
-use godwit_shaders::Format;
+use godwit_shaders::WeightFormat;
 use thiserror::Error;
 
 use super::rope::{RopeOverride, RopeStretch};
@@ -422,12 +422,12 @@ impl Keys<'_> {
     fn factors(&self, checkpoint: &dyn Checkpoint, rotary_dim: u32) -> Result<Option<Vec<f64>>, ConfigError> {
         let Some(tensor) = checkpoint.tensor(ROPE_FACTORS) else { return Ok(None) };
         let wanted = u64::from(rotary_dim / 2);
-        if tensor.shape[..] != [wanted] || tensor.format != Format::F32 {
+        if tensor.shape[..] != [wanted] || tensor.format != WeightFormat::F32 {
             let detail = format!(
                 "`{ROPE_FACTORS}` is {} {:?}, but must be {} [{wanted}]",
                 tensor.format,
                 tensor.shape,
-                Format::F32
+                WeightFormat::F32
             );
             return Err(self.contradiction(detail));
         }

@@ -2,8 +2,8 @@
 
 use std::ops::Range;
 
-use godwit_shaders::caps::WEBGPU;
-use godwit_shaders::{BufferRef, Buffers, Caps, Heads, KvFormat, Segment};
+use godwit_shaders::capabilities::WEBGPU;
+use godwit_shaders::{AttentionShape, BufferRef, Buffers, Capabilities, KvFormat, Segment};
 
 /// Positions that there is memory for at first, and on a GPU that has room for more. They double as the context grows, so that
 /// little is empty; all are one segment up to [`MOST_BYTES`] for its keys or values, and half of a binding.
@@ -23,7 +23,7 @@ pub(crate) struct Part {
 /// The KV caches of all layers.
 #[derive(Clone, Debug)]
 pub(crate) struct Kv {
-    heads: Heads,
+    heads: AttentionShape,
     format: KvFormat,
     layers: u32,
     context: u32,
@@ -40,7 +40,14 @@ pub(crate) struct Kv {
 
 impl Kv {
     /// An empty cache for `context` positions at most.
-    pub fn new(heads: Heads, format: KvFormat, layers: u32, context: u32, fixed: Option<u32>, caps: &Caps) -> Self {
+    pub fn new(
+        heads: AttentionShape,
+        format: KvFormat,
+        layers: u32,
+        context: u32,
+        fixed: Option<u32>,
+        caps: &Capabilities,
+    ) -> Self {
         let bytes = format.bytes(heads).into_iter().fold(1, u64::max);
         let most = (caps.max_binding.min(caps.max_buffer) / 2).min(MOST_BYTES) / bytes / 64 * 64;
         let roomy = !caps.cpu && caps.max_binding > WEBGPU.max_binding;
@@ -307,7 +314,7 @@ mod tests {
     /// word's index in it, comes near a limit.
     #[test]
     fn a_million_tokens_stay_inside_every_limit() {
-        let heads = Heads { heads: 32, kv_heads: 8, head_dim: 128 };
+        let heads = AttentionShape { heads: 32, kv_heads: 8, head_dim: 128 };
         for (kind, gib) in [(KvType::F32, 256), (KvType::F16, 128), (KvType::Q8_0, 68), (KvType::Q4_0, 36)] {
             let format = KvFormat { k: kind, v: kind, hadamard: true };
             let (mut kv, mut table) = (Kv::new(heads, format, 32, 1 << 20, None, &WEBGPU), Buffers::default());
@@ -331,8 +338,8 @@ mod tests {
 
     /// Two layers of 128 bytes of keys a position, and as many of values; segments of 4,096 positions at most.
     fn small(context: u32, fixed: Option<u32>) -> Kv {
-        let heads = Heads { heads: 1, kv_heads: 1, head_dim: 64 };
-        let caps = Caps { max_binding: 1 << 20, ..WEBGPU };
+        let heads = AttentionShape { heads: 1, kv_heads: 1, head_dim: 64 };
+        let caps = Capabilities { max_binding: 1 << 20, ..WEBGPU };
         Kv::new(heads, KvFormat::default(), 2, context, fixed, &caps)
     }
 

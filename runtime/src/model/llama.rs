@@ -1,23 +1,23 @@
 //! The Llama forward pass (Touvron et al. 2023), recorded as plans.
 
-use godwit_shaders::add_bias::add_bias;
-use godwit_shaders::attend::{attend, state_bytes};
-use godwit_shaders::attend_merge::attend_merge;
-use godwit_shaders::attend_recent::attend_recent;
-use godwit_shaders::embed::embed;
-use godwit_shaders::matmul::{Put, Tokens, X_ROW_GROUP, matmul, normed_matmul};
-use godwit_shaders::rms_norm::{Norm, rms_norm, rms_norm_last};
-use godwit_shaders::rope_append::{Rope, rope_append};
-use godwit_shaders::rope_attend::{self, rope_attend};
-use godwit_shaders::swiglu::{GateBiases, swiglu};
-use godwit_shaders::{BufferRef, Buffers, Caps, Heads, KvFormat, Matrix, Plan, Recent, Segment};
+use godwit_shaders::kernels::add_bias::add_bias;
+use godwit_shaders::kernels::attention::combine::attention_combine;
+use godwit_shaders::kernels::attention::tail::attention_tail;
+use godwit_shaders::kernels::attention::{attention, state_bytes};
+use godwit_shaders::kernels::embed::embed;
+use godwit_shaders::kernels::matmul::{Epilogue, Tokens, X_ROW_GROUP, matmul, normed_matmul};
+use godwit_shaders::kernels::rms_norm::{Norm, rms_norm, rms_norm_last};
+use godwit_shaders::kernels::rope_append::{Rope, rope_append};
+use godwit_shaders::kernels::rope_attention::{self, rope_attention};
+use godwit_shaders::kernels::swiglu::{GateBiases, swiglu};
+use godwit_shaders::{AttentionShape, BufferRef, Buffers, Capabilities, KvFormat, Matrix, Plan, Recent, Segment};
 
 use super::{Config, Kv};
 
 /// A model's weights on the GPU.
 #[derive(Clone, Debug)]
 pub(crate) struct Llama {
-    pub heads: Heads,
+    pub heads: AttentionShape,
     /// How the KV cache is stored.
     pub kv: KvFormat,
     pub embed: Matrix,
@@ -53,7 +53,7 @@ pub(crate) struct Biases {
     pub down: Option<BufferRef>,
 }
 
-/// What a pass works on, for `capacity` tokens at most. Its size does not depend on the context.
+/// What a pass works on, for `chunk` tokens at most. Its size does not depend on the context.
 #[derive(Clone, Debug)]
 pub(crate) struct Scratch {
     pub step: BufferRef,
@@ -83,57 +83,63 @@ impl Scratch {
     pub fn declare(
         table: &mut Buffers,
         config: &Config,
-        heads: Heads,
+        heads: AttentionShape,
         kv: KvFormat,
-        caps: &Caps,
-        capacity: u32,
+        caps: &Capabilities,
+        chunk: u32,
         has_gate_biases: bool,
     ) -> Self {
         let queries = heads.heads * heads.head_dim;
         let keys = heads.kv_heads * heads.head_dim;
         // Calibration runs one token by a plan for two, which has splits of its own.
-        let states = [1, 2, capacity].map(|tokens| state_bytes(caps, heads, tokens)).into_iter().fold(0, u64::max);
+        let states = [1, 2, chunk].map(|tokens| state_bytes(caps, heads, tokens)).into_iter().fold(0, u64::max);
         // What matmul reads has whole groups of rows, counted from the first token's: see `X_ROW_GROUP`. Scoring begins at any
         // multiple of SCORED.
-        let padded = capacity.next_multiple_of(X_ROW_GROUP);
-        let scored = (capacity - 1) / SCORED * SCORED + SCORED.next_multiple_of(X_ROW_GROUP);
+        let padded = chunk.next_multiple_of(X_ROW_GROUP);
+        let scored = (chunk - 1) / SCORED * SCORED + SCORED.next_multiple_of(X_ROW_GROUP);
         let mut floats =
             |name: &str, width: u32, rows: u32| table.declare(name, 4 * u64::from(width) * u64::from(rows));
         Self {
             step: floats("step", 4, 1),
-            tokens: floats("tokens", 1, capacity),
+            tokens: floats("tokens", 1, chunk),
             x: floats("x", config.width, padded),
             h: floats("h", config.width, padded.max(scored)),
-            qkv: floats("qkv", queries + 2 * keys, capacity),
+            qkv: floats("qkv", queries + 2 * keys, chunk),
             attended: floats("attended", queries, padded),
             gate: floats("gate", config.ffn, padded),
-            up: has_gate_biases.then(|| floats("up", config.ffn, capacity)),
+            up: has_gate_biases.then(|| floats("up", config.ffn, chunk)),
             logits: floats("logits", config.vocab, 1),
             scores: floats("scores", config.vocab, SCORED),
             weights: floats("weights", config.vocab, 1),
             choice: floats("choice", 12, 1),
             adjustments: floats("adjustments", 4, config.vocab),
             states: table.declare("states", states),
-            recent: recent(table, config.layers, heads, kv, capacity),
+            recent: recent(table, config.layers, heads, kv, chunk),
         }
     }
 }
 
 /// Tokens of a pass on this device: as many as it is tuned to, or fewer where a buffer for so many does not fit a binding.
-pub(crate) fn pass_tokens(config: &Config, heads: Heads, kv: KvFormat, caps: &Caps, has_gate_biases: bool) -> u32 {
+pub(crate) fn prefill_chunk(
+    config: &Config,
+    heads: AttentionShape,
+    kv: KvFormat,
+    caps: &Capabilities,
+    has_gate_biases: bool,
+) -> u32 {
     let most = caps.max_binding.min(caps.max_buffer);
     let fits = |tokens: u32| {
         let s = Scratch::declare(&mut Buffers::default(), config, heads, kv, caps, tokens, has_gate_biases);
         let grow_with_tokens = [s.x, s.h, s.qkv, s.attended, s.gate, s.states];
         grow_with_tokens.iter().chain(s.recent.first().map(|recent| &recent.buffer)).all(|buffer| buffer.bytes <= most)
     };
-    let halves = std::iter::successors(Some(caps.tuning.pass_tokens), |tokens| Some(tokens / 2));
+    let halves = std::iter::successors(Some(caps.tuning.prefill_chunk), |tokens| Some(tokens / 2));
     halves.take_while(|&tokens| tokens > 1).find(|&tokens| fits(tokens)).unwrap_or(1)
 }
 
 /// Declares the rings of all layers; a cache that keeps none shares one that nothing is written to.
-fn recent(table: &mut Buffers, layers: u32, heads: Heads, kv: KvFormat, capacity: u32) -> Vec<Recent> {
-    let (len, bytes) = (kv.recent_len(capacity), kv.recent_bytes(heads, capacity));
+fn recent(table: &mut Buffers, layers: u32, heads: AttentionShape, kv: KvFormat, chunk: u32) -> Vec<Recent> {
+    let (len, bytes) = (kv.recent_len(chunk), kv.recent_bytes(heads, chunk));
     let first = table.declare("recent", bytes);
     let more = (1..layers).map(|_| if len > 0 { table.declare("recent", bytes) } else { first });
     std::iter::once(first).chain(more).map(|buffer| Recent { buffer, len }).collect()
@@ -142,10 +148,10 @@ fn recent(table: &mut Buffers, layers: u32, heads: Heads, kv: KvFormat, capacity
 /// One run of the transformer: how many tokens at most, and over how much of the KV cache.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Pass {
-    pub capacity: u32,
+    pub chunk: u32,
     /// Segments of the KV cache; the pass's positions lie in the last.
     pub segments: usize,
-    /// Whether it is one token among the first [`rope_attend::SHALLOW`].
+    /// Whether it is one token among the first [`rope_attention::SHALLOW`].
     pub shallow: bool,
     /// Whether anyone asks what comes out: else the last layer only appends to its KV cache.
     pub outputs: bool,
@@ -153,11 +159,11 @@ pub(crate) struct Pass {
 
 impl Llama {
     /// From token ids to the last layer's output, in `x`; appends to the KV cache.
-    pub fn transformer(&self, caps: &Caps, kv: &Kv, s: &Scratch, pass: Pass) -> Plan {
+    pub fn transformer(&self, caps: &Capabilities, kv: &Kv, s: &Scratch, pass: Pass) -> Plan {
         let mut plan = Plan::default();
         let p = &mut plan;
-        let n = pass.capacity;
-        let all = Tokens::Step { capacity: n };
+        let n = pass.chunk;
+        let all = Tokens::Step { chunk: n };
         embed(p, &self.embed, s.tokens, s.x, n);
         let bias = |p: &mut Plan, bias: Option<BufferRef>, y: BufferRef, width: u32| {
             if let Some(bias) = bias {
@@ -166,30 +172,32 @@ impl Llama {
         };
         for (i, layer) in self.layers.iter().enumerate() {
             let segments = kv.layer(i, pass.segments);
-            normed_matmul(p, caps, &layer.qkv, &layer.attn_norm, s.x, s.h, s.qkv, n, Put::Store);
+            normed_matmul(p, caps, &layer.qkv, &layer.attn_norm, s.x, s.h, s.qkv, n, Epilogue::Store);
             bias(p, layer.biases.qkv, s.qkv, layer.qkv.rows);
             let is_last = i + 1 == self.layers.len();
             self.attention(p, caps, &segments, s, s.recent[i], Pass { outputs: pass.outputs || !is_last, ..pass });
             if !pass.outputs && is_last {
                 break;
             }
-            matmul(p, caps, &layer.o, s.attended, s.x, all, Put::Add);
+            matmul(p, caps, &layer.o, s.attended, s.x, all, Epilogue::Accumulate);
             bias(p, layer.biases.o, s.x, layer.o.rows);
             match (&layer.up, layer.biases.gate_and_up, s.up) {
-                (None, ..) => normed_matmul(p, caps, &layer.gate, &layer.ffn_norm, s.x, s.h, s.gate, n, Put::Pairs),
+                (None, ..) => {
+                    normed_matmul(p, caps, &layer.gate, &layer.ffn_norm, s.x, s.h, s.gate, n, Epilogue::SwiGlu)
+                }
                 (Some(up), Some(biases), Some(product)) => {
                     rms_norm(p, caps, &layer.ffn_norm, s.x, s.h, n);
-                    matmul(p, caps, &layer.gate, s.h, s.gate, all, Put::Store);
-                    matmul(p, caps, up, s.h, product, all, Put::Store);
+                    matmul(p, caps, &layer.gate, s.h, s.gate, all, Epilogue::Store);
+                    matmul(p, caps, up, s.h, product, all, Epilogue::Store);
                     swiglu(p, biases, product, s.gate, up.rows, n);
                 }
                 (Some(up), ..) => {
                     rms_norm(p, caps, &layer.ffn_norm, s.x, s.h, n);
-                    matmul(p, caps, &layer.gate, s.h, s.gate, all, Put::Store);
-                    matmul(p, caps, up, s.h, s.gate, all, Put::Gated);
+                    matmul(p, caps, &layer.gate, s.h, s.gate, all, Epilogue::Store);
+                    matmul(p, caps, up, s.h, s.gate, all, Epilogue::SwiGluInPlace);
                 }
             }
-            matmul(p, caps, &layer.down, s.gate, s.x, all, Put::Add);
+            matmul(p, caps, &layer.down, s.gate, s.x, all, Epilogue::Accumulate);
             bias(p, layer.biases.down, s.x, layer.down.rows);
         }
         plan
@@ -197,50 +205,58 @@ impl Llama {
 
     /// From a layer's queries, keys and values to what they attend to, in `attended`; where nobody asks for that, keys and values
     /// are appended to the KV cache, and that is all.
-    fn attention(&self, p: &mut Plan, caps: &Caps, segments: &[Segment], s: &Scratch, recent: Recent, pass: Pass) {
-        let (heads, kv, n) = (self.heads, self.kv, pass.capacity);
+    fn attention(
+        &self,
+        p: &mut Plan,
+        caps: &Capabilities,
+        segments: &[Segment],
+        s: &Scratch,
+        recent: Recent,
+        pass: Pass,
+    ) {
+        let (heads, kv, n) = (self.heads, self.kv, pass.chunk);
         let Some(tail) = segments.last() else { return };
-        if n == 1 && pass.outputs && rope_attend::suits(caps, heads, kv, segments) {
-            rope_attend(p, caps, heads, kv, &self.rope, s.qkv, tail, s.states, s.attended, pass.shallow);
+        if n == 1 && pass.outputs && rope_attention::suits(caps, heads, kv, segments) {
+            rope_attention(p, caps, heads, kv, &self.rope, s.qkv, tail, s.states, s.attended, pass.shallow);
             if !pass.shallow {
-                attend_merge(p, caps, heads, kv, s.states, s.attended, n);
+                attention_combine(p, caps, heads, kv, s.states, s.attended, n);
             }
             return;
         }
         rope_append(p, caps, heads, kv, &self.rope, s.qkv, tail, recent, n);
         if pass.outputs {
-            attend(p, caps, heads, kv, s.qkv, segments, s.states, s.attended, n);
-            attend_recent(p, heads, s.qkv, recent, s.states, n);
-            attend_merge(p, caps, heads, kv, s.states, s.attended, n);
+            attention(p, caps, heads, kv, s.qkv, segments, s.states, s.attended, n);
+            attention_tail(p, heads, s.qkv, recent, s.states, n);
+            attention_combine(p, caps, heads, kv, s.states, s.attended, n);
         }
     }
 
     /// One token through all of the model, to its logits.
-    pub fn decode(&self, caps: &Caps, kv: &Kv, s: &Scratch, pass: Pass) -> Plan {
+    pub fn decode(&self, caps: &Capabilities, kv: &Kv, s: &Scratch, pass: Pass) -> Plan {
         let mut plan = self.transformer(caps, kv, s, pass);
         plan.dispatches.extend(self.logits(caps, s).dispatches);
         plan
     }
 
     /// The last token's logits.
-    pub fn logits(&self, caps: &Caps, s: &Scratch) -> Plan {
+    pub fn logits(&self, caps: &Capabilities, s: &Scratch) -> Plan {
         let mut plan = Plan::default();
         rms_norm_last(&mut plan, caps, &self.norm, s.x, s.h);
-        matmul(&mut plan, caps, &self.head, s.h, s.logits, Tokens::Rows { first: 0, count: 1 }, Put::Store);
+        matmul(&mut plan, caps, &self.head, s.h, s.logits, Tokens::Rows { first: 0, count: 1 }, Epilogue::Store);
         plan
     }
 
     /// The normalised output of all tokens, in `h`: what [`Llama::scores`] reads.
-    pub fn outputs(&self, caps: &Caps, s: &Scratch, capacity: u32) -> Plan {
+    pub fn outputs(&self, caps: &Capabilities, s: &Scratch, chunk: u32) -> Plan {
         let mut plan = Plan::default();
-        rms_norm(&mut plan, caps, &self.norm, s.x, s.h, capacity);
+        rms_norm(&mut plan, caps, &self.norm, s.x, s.h, chunk);
         plan
     }
 
     /// The logits of [`SCORED`] tokens from the pass's token `first` on, in `scores`.
-    pub fn scores(&self, caps: &Caps, s: &Scratch, first: u32) -> Plan {
+    pub fn scores(&self, caps: &Capabilities, s: &Scratch, first: u32) -> Plan {
         let mut plan = Plan::default();
-        matmul(&mut plan, caps, &self.head, s.h, s.scores, Tokens::Rows { first, count: SCORED }, Put::Store);
+        matmul(&mut plan, caps, &self.head, s.h, s.scores, Tokens::Rows { first, count: SCORED }, Epilogue::Store);
         plan
     }
 }

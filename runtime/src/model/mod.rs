@@ -28,7 +28,7 @@ pub(crate) use config::ROPE_FACTORS;
 pub use config::{Config, ConfigError, RopeScaling};
 pub use examination::Examination;
 pub(crate) use kv::{Kv, Part};
-pub(crate) use llama::{Llama, Pass, SCORED, Scratch, pass_tokens};
+pub(crate) use llama::{Llama, Pass, SCORED, Scratch, prefill_chunk};
 pub use rope::{RopeOverride, RopeStretch};
 pub(crate) use tensors::{has_gate_biases, used_tensors};
 pub(crate) use variations::{Neutral, neutral_by_name};

@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 
-use godwit_shaders::format::GROUP;
+use godwit_shaders::weights::GROUP;
 
 use super::Model;
 use super::config::{Config, ROPE_FACTORS};

@@ -4,12 +4,12 @@ use std::collections::VecDeque;
 use std::ops::Range;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use godwit_shaders::format::TILE;
-use godwit_shaders::rms_norm::Norm;
-use godwit_shaders::rope_append::{Rope, RopeTables};
-use godwit_shaders::swiglu::GateBiases;
+use godwit_shaders::kernels::rms_norm::Norm;
+use godwit_shaders::kernels::rope_append::{Rope, RopeTables};
+use godwit_shaders::kernels::swiglu::GateBiases;
+use godwit_shaders::weights::TILE;
 use godwit_shaders::weights::pack_tile;
-use godwit_shaders::{BufferRef, Buffers, Format, Heads, KvFormat, Matrix, Shard};
+use godwit_shaders::{AttentionShape, BufferRef, Buffers, KvFormat, Matrix, Shard, WeightFormat};
 
 use super::llama::{Biases, Layer, Llama};
 use super::{Config, Model, TensorHashes, used_tensors};
@@ -96,7 +96,7 @@ impl<'a> Loader<'a> {
         self.gpu.release_uploads();
         (self.progress)(Progress { done: self.done.total, ..self.done });
         let rope = Rope { tables, rotary_dim: config.rotary_dim };
-        Ok(Llama { heads: Heads { heads, kv_heads, head_dim }, kv, embed, layers, norm, head, rope })
+        Ok(Llama { heads: AttentionShape { heads, kv_heads, head_dim }, kv, embed, layers, norm, head, rope })
     }
 
     fn tensor(&self, name: &str, shape: &[u32]) -> Result<&'a Tensor, Error> {
@@ -247,7 +247,7 @@ impl<'a> Loader<'a> {
     /// large the matrix.
     async fn pack(
         &mut self,
-        format: Format,
+        format: WeightFormat,
         width: u32,
         buffer: BufferRef,
         rows: u32,
@@ -348,7 +348,7 @@ struct Rows<'a> {
 }
 
 impl Rows<'_> {
-    fn format(&self) -> Format {
+    fn format(&self) -> WeightFormat {
         self.tensor.format
     }
 

@@ -3,7 +3,7 @@
 use std::io::{self, Write};
 use std::ops::ControlFlow;
 
-use godwit_shaders::Format;
+use godwit_shaders::WeightFormat;
 
 use super::recipe::Mix;
 use crate::checkpoint::{Checkpoint, check_finite};
@@ -57,7 +57,7 @@ pub fn write_gguf(
     writer.key("general.file_type", Value::U32(mix.file_type()));
     writer.key("general.quantization_version", Value::U32(QUANTIZATION_VERSION));
     if let Some(factors) = &factors {
-        writer.tensor(ROPE_FACTORS, Format::F32, &[factors.len() as u64 / 4]);
+        writer.tensor(ROPE_FACTORS, WeightFormat::F32, &[factors.len() as u64 / 4]);
     }
     write_tensors(checkpoint, writer, factors.as_deref(), out, progress)
 }

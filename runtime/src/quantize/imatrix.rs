@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, HashMap};
 use std::io::{self, Write};
 
-use godwit_shaders::Format;
+use godwit_shaders::WeightFormat;
 
 use crate::error::Error;
 use crate::format::{Array, Fault, FormatError, Gguf, GgufWriter, Reader, Source, Tensor, Value};
@@ -101,7 +101,7 @@ fn checked(means: Vec<f32>) -> Result<Vec<f32>, Fault> {
 }
 
 fn floats(gguf: &Gguf, tensor: &Tensor) -> Result<Vec<f32>, FormatError> {
-    if tensor.format != Format::F32 {
+    if tensor.format != WeightFormat::F32 {
         let fault = Fault::Dtype(tensor.format.name().into());
         return Err(FormatError::tensor(gguf.metadata().file(), &tensor.name, fault));
     }
@@ -158,9 +158,9 @@ impl InputSquares {
         }
         let (mut data, count) = (Vec::new(), (self.tokens as f32).to_le_bytes());
         for (name, sums) in &self.sums {
-            data.resize(writer.tensor(format!("{name}{SUMS}"), Format::F32, &[sums.len() as u64]) as usize, 0);
+            data.resize(writer.tensor(format!("{name}{SUMS}"), WeightFormat::F32, &[sums.len() as u64]) as usize, 0);
             data.extend(sums.iter().flat_map(|&sum| (sum as f32).to_le_bytes()));
-            data.resize(writer.tensor(format!("{name}{COUNTS}"), Format::F32, &[1]) as usize, 0);
+            data.resize(writer.tensor(format!("{name}{COUNTS}"), WeightFormat::F32, &[1]) as usize, 0);
             data.extend(count);
         }
         data.resize(writer.data_bytes() as usize, 0);

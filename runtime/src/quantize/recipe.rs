@@ -3,7 +3,7 @@
 use std::fmt;
 use std::str::FromStr;
 
-use godwit_shaders::Format;
+use godwit_shaders::WeightFormat;
 use regex_automata::meta::Regex;
 use thiserror::Error;
 
@@ -59,26 +59,26 @@ impl Mix {
     ];
 
     /// The name, the format of most matrices, and the number in GGUF's `general.file_type`.
-    const fn row(self) -> (&'static str, Format, u32) {
+    const fn row(self) -> (&'static str, WeightFormat, u32) {
         match self {
-            Mix::F32 => ("F32", Format::F32, 0),
-            Mix::F16 => ("F16", Format::F16, 1),
-            Mix::Q4_0 => ("Q4_0", Format::Q4_0, 2),
-            Mix::Q4_1 => ("Q4_1", Format::Q4_1, 3),
-            Mix::Q8_0 => ("Q8_0", Format::Q8_0, 7),
-            Mix::Q5_0 => ("Q5_0", Format::Q5_0, 8),
-            Mix::Q5_1 => ("Q5_1", Format::Q5_1, 9),
-            Mix::Q2_K => ("Q2_K", Format::Q2_K, 10),
-            Mix::Q3_K_S => ("Q3_K_S", Format::Q3_K, 11),
-            Mix::Q3_K_M => ("Q3_K_M", Format::Q3_K, 12),
-            Mix::Q3_K_L => ("Q3_K_L", Format::Q3_K, 13),
-            Mix::Q4_K_S => ("Q4_K_S", Format::Q4_K, 14),
-            Mix::Q4_K_M => ("Q4_K_M", Format::Q4_K, 15),
-            Mix::Q5_K_S => ("Q5_K_S", Format::Q5_K, 16),
-            Mix::Q5_K_M => ("Q5_K_M", Format::Q5_K, 17),
-            Mix::Q6_K => ("Q6_K", Format::Q6_K, 18),
-            Mix::Q2_K_S => ("Q2_K_S", Format::Q2_K, 21),
-            Mix::BF16 => ("BF16", Format::BF16, 32),
+            Mix::F32 => ("F32", WeightFormat::F32, 0),
+            Mix::F16 => ("F16", WeightFormat::F16, 1),
+            Mix::Q4_0 => ("Q4_0", WeightFormat::Q4_0, 2),
+            Mix::Q4_1 => ("Q4_1", WeightFormat::Q4_1, 3),
+            Mix::Q8_0 => ("Q8_0", WeightFormat::Q8_0, 7),
+            Mix::Q5_0 => ("Q5_0", WeightFormat::Q5_0, 8),
+            Mix::Q5_1 => ("Q5_1", WeightFormat::Q5_1, 9),
+            Mix::Q2_K => ("Q2_K", WeightFormat::Q2_K, 10),
+            Mix::Q3_K_S => ("Q3_K_S", WeightFormat::Q3_K, 11),
+            Mix::Q3_K_M => ("Q3_K_M", WeightFormat::Q3_K, 12),
+            Mix::Q3_K_L => ("Q3_K_L", WeightFormat::Q3_K, 13),
+            Mix::Q4_K_S => ("Q4_K_S", WeightFormat::Q4_K, 14),
+            Mix::Q4_K_M => ("Q4_K_M", WeightFormat::Q4_K, 15),
+            Mix::Q5_K_S => ("Q5_K_S", WeightFormat::Q5_K, 16),
+            Mix::Q5_K_M => ("Q5_K_M", WeightFormat::Q5_K, 17),
+            Mix::Q6_K => ("Q6_K", WeightFormat::Q6_K, 18),
+            Mix::Q2_K_S => ("Q2_K_S", WeightFormat::Q2_K, 21),
+            Mix::BF16 => ("BF16", WeightFormat::BF16, 32),
         }
     }
 
@@ -94,8 +94,8 @@ impl Mix {
 
     /// The format of a matrix, before its row length is looked at. `layer` of `layers`, `group` query heads for each KV head;
     /// `head`: it is the output head, or the embedding that serves as one.
-    fn format(self, part: &str, head: bool, layer: u32, layers: u32, group: u32) -> Format {
-        use Format::{Q3_K, Q4_K, Q5_K, Q6_K, Q8_0};
+    fn format(self, part: &str, head: bool, layer: u32, layers: u32, group: u32) -> WeightFormat {
+        use WeightFormat::{Q3_K, Q4_K, Q5_K, Q6_K, Q8_0};
         let base = self.row().1;
         // The first and the last eighth of the layers, and every third between.
         let more = layer < layers / 8 || layer >= 7 * layers / 8 || (layer - layers / 8) % 3 == 2;
@@ -160,7 +160,7 @@ impl FromStr for Mix {
 pub struct Override {
     text: String,
     names: Regex,
-    format: Format,
+    format: WeightFormat,
 }
 
 /// A text that is no [`Override`].
@@ -177,9 +177,9 @@ impl FromStr for Override {
     fn from_str(text: &str) -> Result<Self, BadOverride> {
         let bad = |fault: String| BadOverride { text: text.into(), fault };
         let (pattern, format) = text.rsplit_once('=').ok_or_else(|| bad("it has no =".into()))?;
-        let known = Format::WRITABLE.into_iter().find(|known| known.name().eq_ignore_ascii_case(format));
+        let known = WeightFormat::WRITABLE.into_iter().find(|known| known.name().eq_ignore_ascii_case(format));
         let format = known.ok_or_else(|| {
-            let names = Format::WRITABLE.map(Format::name).join(", ");
+            let names = WeightFormat::WRITABLE.map(WeightFormat::name).join(", ");
             bad(format!("`{format}` is none of {names}"))
         })?;
         let names = Regex::new(pattern)
@@ -215,7 +215,7 @@ impl Recipe {
 
     /// The format of a tensor of this checkpoint. Vectors stay as they are, and so does every tensor whose rows no format of
     /// the mix can hold.
-    pub(super) fn format(&self, tensor: &Tensor, checkpoint: &dyn Checkpoint) -> Format {
+    pub(super) fn format(&self, tensor: &Tensor, checkpoint: &dyn Checkpoint) -> WeightFormat {
         let [width, _] = tensor.shape[..] else { return tensor.format };
         if let Some(other) = self.overrides.iter().find(|o| o.names.is_match(&tensor.name)) {
             return fitting(other.format, width);
@@ -238,16 +238,16 @@ impl Recipe {
 }
 
 /// The format, or the next better one whose blocks fill rows of this length.
-fn fitting(format: Format, width: u64) -> Format {
-    let fits = |format: Format| width.is_multiple_of(format.block_len() as u64);
+fn fitting(format: WeightFormat, width: u64) -> WeightFormat {
+    let fits = |format: WeightFormat| width.is_multiple_of(format.block_len() as u64);
     let smaller = match format {
-        Format::Q2_K | Format::Q3_K => Format::Q4_0,
-        Format::Q4_K => Format::Q5_0,
-        Format::Q5_K => Format::Q5_1,
-        Format::Q6_K => Format::Q8_0,
+        WeightFormat::Q2_K | WeightFormat::Q3_K => WeightFormat::Q4_0,
+        WeightFormat::Q4_K => WeightFormat::Q5_0,
+        WeightFormat::Q5_K => WeightFormat::Q5_1,
+        WeightFormat::Q6_K => WeightFormat::Q8_0,
         other => other,
     };
-    [format, smaller].into_iter().find(|&format| fits(format)).unwrap_or(Format::F16)
+    [format, smaller].into_iter().find(|&format| fits(format)).unwrap_or(WeightFormat::F16)
 }
 
 #[cfg(test)]
@@ -267,19 +267,19 @@ mod tests {
 
     #[test]
     fn rows_that_are_no_whole_blocks_get_another_format() {
-        assert_eq!(fitting(Format::Q4_K, 4096), Format::Q4_K);
-        assert_eq!(fitting(Format::Q4_K, 576), Format::Q5_0);
-        assert_eq!(fitting(Format::Q6_K, 576), Format::Q8_0);
-        assert_eq!(fitting(Format::Q8_0, 100), Format::F16);
+        assert_eq!(fitting(WeightFormat::Q4_K, 4096), WeightFormat::Q4_K);
+        assert_eq!(fitting(WeightFormat::Q4_K, 576), WeightFormat::Q5_0);
+        assert_eq!(fitting(WeightFormat::Q6_K, 576), WeightFormat::Q8_0);
+        assert_eq!(fitting(WeightFormat::Q8_0, 100), WeightFormat::F16);
     }
 
     #[test]
     fn mixes_spend_bits_where_they_pay() {
         let format = |part, layer| Mix::Q4_K_M.format(part, false, layer, 32, 4);
-        let better: Vec<u32> = (0..32).filter(|&layer| format("ffn_down", layer) == Format::Q6_K).collect();
+        let better: Vec<u32> = (0..32).filter(|&layer| format("ffn_down", layer) == WeightFormat::Q6_K).collect();
         assert_eq!(better, [0, 1, 2, 3, 6, 9, 12, 15, 18, 21, 24, 27, 28, 29, 30, 31]);
-        assert_eq!(format("ffn_up", 0), Format::Q4_K);
-        assert_eq!(Mix::Q4_K_M.format("", true, 0, 32, 4), Format::Q6_K);
-        assert_eq!(Mix::Q8_0.format("", true, 0, 32, 4), Format::Q8_0);
+        assert_eq!(format("ffn_up", 0), WeightFormat::Q4_K);
+        assert_eq!(Mix::Q4_K_M.format("", true, 0, 32, 4), WeightFormat::Q6_K);
+        assert_eq!(Mix::Q8_0.format("", true, 0, 32, 4), WeightFormat::Q8_0);
     }
 }

@@ -1,0 +1,14 @@
+use super::{CHAINS, Params};
+use crate::kernel::DispatchFixture;
+
+/// The recurrence in f64.
+pub fn fma_rate(fixture: &mut DispatchFixture) {
+    let p: Params = fixture.params();
+    for lane in 0..p.lanes {
+        let chains = (0..CHAINS).map(|chain| {
+            let start = f64::from(lane % 64 + chain);
+            (0..8 * p.rounds).fold(start, |x, _| x * f64::from(p.factor) + f64::from(p.term))
+        });
+        fixture.floats_mut(0)[lane as usize] = chains.sum::<f64>() as f32;
+    }
+}

@@ -1,0 +1,199 @@
+//! Weights to stored blocks. The types with 32 weights a block are rounded as the `gguf` Python package rounds them, bit for
+//! bit; the K types search their scales ([`search`](super::search)), which loses no more than llama.cpp does.
+
+use half::{bf16, f16};
+use thiserror::Error;
+
+use super::search::{Tries, affine, furthest, symmetric};
+use super::{WeightFormat, quantize_k};
+
+/// A format that weights can be read in, but not written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+#[error("weights can't be quantised to {format}; possible: {}", WeightFormat::WRITABLE.map(WeightFormat::name).join(", "))]
+pub struct NoQuantizer {
+    /// The format.
+    pub format: WeightFormat,
+}
+
+/// Turns one block of weights, and how much each matters, into bytes.
+type BlockQuantizer = fn(&[f32], Option<&[f32]>, &mut [u8]);
+
+impl WeightFormat {
+    /// The formats that [`WeightFormat::quantize`] writes.
+    pub const WRITABLE: [WeightFormat; 13] = [
+        WeightFormat::F32,
+        WeightFormat::F16,
+        WeightFormat::BF16,
+        WeightFormat::Q4_0,
+        WeightFormat::Q4_1,
+        WeightFormat::Q5_0,
+        WeightFormat::Q5_1,
+        WeightFormat::Q8_0,
+        WeightFormat::Q2_K,
+        WeightFormat::Q3_K,
+        WeightFormat::Q4_K,
+        WeightFormat::Q5_K,
+        WeightFormat::Q6_K,
+    ];
+
+    /// Quantises whole blocks: `weights.len() / block_len` of them, into as many times `block_bytes` bytes. `importance`, as
+    /// long as `weights`, says how much the error of each weight counts: the mean square of the input it is multiplied by.
+    /// Weights that are not finite give blocks that mean nothing.
+    ///
+    /// # Errors
+    /// For the formats that are read only (IQ4_NL, IQ4_XS).
+    pub fn quantize(self, weights: &[f32], importance: Option<&[f32]>, out: &mut [u8]) -> Result<(), NoQuantizer> {
+        let block: BlockQuantizer = match self {
+            WeightFormat::F32 => |x, _, out| out.copy_from_slice(&x[0].to_le_bytes()),
+            WeightFormat::F16 => |x, _, out| out.copy_from_slice(&f16::from_f32(x[0]).to_le_bytes()),
+            WeightFormat::BF16 => |x, _, out| out.copy_from_slice(&bf16::from_f32(x[0]).to_le_bytes()),
+            WeightFormat::Q4_0 => |x, w, out| signed::<8>(x, w, out),
+            WeightFormat::Q5_0 => |x, w, out| signed::<16>(x, w, out),
+            WeightFormat::Q4_1 => |x, w, out| with_minimum::<15>(x, w, out),
+            WeightFormat::Q5_1 => |x, w, out| with_minimum::<31>(x, w, out),
+            WeightFormat::Q8_0 => |x, _, out| bytes(x, out),
+            WeightFormat::Q2_K => quantize_k::q2,
+            WeightFormat::Q3_K => quantize_k::q3,
+            WeightFormat::Q4_K => |x, w, out| quantize_k::q4_q5::<15>(x, w, out),
+            WeightFormat::Q5_K => |x, w, out| quantize_k::q4_q5::<31>(x, w, out),
+            WeightFormat::Q6_K => quantize_k::q6,
+            WeightFormat::IQ4_NL | WeightFormat::IQ4_XS => return Err(NoQuantizer { format: self }),
+        };
+        let blocks = weights.chunks_exact(self.block_len()).zip(out.chunks_exact_mut(self.block_bytes()));
+        for (at, (weights, out)) in blocks.enumerate() {
+            let own = importance.and_then(|all| all.get(at * self.block_len()..)?.get(..self.block_len()));
+            block(weights, own, out);
+        }
+        Ok(())
+    }
+}
+
+/// Stores a half; gives what it stands for.
+pub(super) fn put_half(out: &mut [u8], at: usize, x: f32) -> f32 {
+    let half = f16::from_f32(x);
+    out[at..at + 2].copy_from_slice(&half.to_le_bytes());
+    half.to_f32()
+}
+
+/// How much the error of each weight counts: by the importance of its input, and more for large weights.
+pub(super) fn weighted(x: &[f32], importance: &[f32], variance: f32) -> Vec<f32> {
+    x.iter().zip(importance).map(|(x, importance)| importance * (variance + x * x).sqrt()).collect()
+}
+
+/// The mean of the squares.
+pub(super) fn mean_square(x: &[f32]) -> f32 {
+    x.iter().map(|x| x * x).sum::<f32>() / x.len() as f32
+}
+
+fn inverse(x: f32) -> f32 {
+    if x == 0.0 { 0.0 } else { 1.0 / x }
+}
+
+/// Q4_0 (8 levels on each side of zero) and Q5_0 (16).
+fn signed<const LEVELS: i32>(x: &[f32], importance: Option<&[f32]>, out: &mut [u8]) {
+    let d = match importance {
+        Some(importance) => symmetric(x, &weighted(x, importance, mean_square(x)), LEVELS),
+        None => furthest(x) / -LEVELS as f32,
+    };
+    put_half(out, 0, d);
+    let inverse = inverse(d);
+    codes::<LEVELS>(&mut out[2..], |i| (x[i] * inverse + (LEVELS as f32 + 0.5)) as i32);
+}
+
+/// Q4_1 (codes to 15) and Q5_1 (to 31).
+fn with_minimum<const MOST: i32>(x: &[f32], importance: Option<&[f32]>, out: &mut [u8]) {
+    let (d, minimum) = match importance {
+        Some(importance) => {
+            let tries = Tries { first: -0.9, step: 0.05, count: 37, magnitude: false };
+            let (d, minimum) = affine(x, &weighted(x, importance, mean_square(x)), MOST, tries);
+            (d, -minimum)
+        }
+        None => {
+            let low = x.iter().copied().fold(f32::MAX, f32::min);
+            let high = x.iter().copied().fold(f32::MIN, f32::max);
+            ((high - low) / MOST as f32, low)
+        }
+    };
+    put_half(out, 0, d);
+    put_half(out, 2, minimum);
+    let inverse = inverse(d);
+    // One more level than a signed type of the same width has on a side, twice.
+    match MOST {
+        15 => codes::<8>(&mut out[4..], |i| ((x[i] - minimum) * inverse + 0.5) as i32),
+        _ => codes::<16>(&mut out[4..], |i| ((x[i] - minimum) * inverse + 0.5) as i32),
+    }
+}
+
+/// Q8_0.
+fn bytes(x: &[f32], out: &mut [u8]) {
+    let d = furthest(x).abs() / 127.0;
+    put_half(out, 0, d);
+    let inverse = inverse(d);
+    for (out, x) in out[2..].iter_mut().zip(x) {
+        // Halves away from zero.
+        *out = (x * inverse).round() as i8 as u8;
+    }
+}
+
+/// 32 codes of four bits (`HALF` 8) or five (16), the fifth bits in front.
+fn codes<const HALF: i32>(out: &mut [u8], code: impl Fn(usize) -> i32) {
+    let low = if HALF == 16 { 4 } else { 0 };
+    out.fill(0);
+    for i in 0..32 {
+        let code = code(i).clamp(0, 2 * HALF - 1) as u8;
+        out[low + i % 16] |= (code & 15) << (4 * (i / 16));
+        if HALF == 16 {
+            out[i / 8] |= (code >> 4) << (i % 8);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::Random;
+
+    /// The normalised mean square error of quantising `x`, each element's error counted `w` times.
+    fn error(format: WeightFormat, x: &[f32], importance: Option<&[f32]>, w: &[f32]) -> f64 {
+        let mut stored = vec![0xAA; x.len() / format.block_len() * format.block_bytes()];
+        format.quantize(x, importance, &mut stored).expect("a writable format");
+        let mut back = vec![0.0; x.len()];
+        format.dequantize(&stored, &mut back);
+        let sum = |term: &dyn Fn(usize) -> f32| (0..x.len()).map(|i| f64::from(w[i] * term(i))).sum::<f64>();
+        sum(&|i| (x[i] - back[i]).powi(2)) / sum(&|i| x[i] * x[i])
+    }
+
+    fn gaussian(count: usize) -> Vec<f32> {
+        let mut random = Random::new(7);
+        (0..count).map(|_| random.normal()).collect()
+    }
+
+    #[test]
+    fn importance_moves_the_error_to_where_it_matters_less() {
+        let x = gaussian(1 << 13);
+        let importance: Vec<f32> = (0..x.len()).map(|i| if i % 4 == 0 { 30.0 } else { 0.1 }).collect();
+        for format in WeightFormat::WRITABLE.into_iter().filter(|f| f.block_len() > 1 && *f != WeightFormat::Q8_0) {
+            let (with, without) =
+                (error(format, &x, Some(&importance), &importance), error(format, &x, None, &importance));
+            assert!(with < without, "{format}: {with:.3e} for {without:.3e}");
+        }
+    }
+
+    #[test]
+    fn degenerate_blocks_survive() {
+        for value in [0.0, -0.0, 1e-30, -1e-30, 1e30, f32::MAX, f32::NAN, f32::INFINITY, f32::NEG_INFINITY] {
+            for format in WeightFormat::WRITABLE {
+                for importance in [None, Some(vec![0.0; 512]), Some(vec![f32::NAN; 512])] {
+                    let mut x = vec![value; 512];
+                    let mut out = vec![0; 512 / format.block_len() * format.block_bytes()];
+                    format.quantize(&x, importance.as_deref(), &mut out).expect("a writable format");
+                    if value == 0.0 {
+                        format.dequantize(&out, &mut x);
+                        assert!(x.iter().all(|&x| x == 0.0), "{format}: zeros come back as {:?}", &x[..4]);
+                    }
+                }
+            }
+        }
+        assert!(WeightFormat::IQ4_NL.quantize(&[0.0; 32], None, &mut [0; 18]).is_err());
+    }
+}
