@@ -1,24 +1,27 @@
 //! A Hugging Face repository: a folder with `config.json`, weights in safetensors files, and `tokenizer.json`.
 
+mod index;
+mod names;
+mod quantized;
+mod rows;
+
 use std::borrow::Cow;
-use std::collections::{BTreeMap, HashMap};
-use std::fmt;
+use std::collections::HashMap;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
-use serde::Deserialize;
-use serde::de::{Deserializer, Error as _, MapAccess, Visitor};
-
-use super::config_json::{JsonFile, Settings, json_fault};
-use super::packed::{self, Packed, Packing};
+use super::config_json::{JsonFile, Settings};
+use super::packed::Packed;
 use super::safetensors::{self, Stored};
 use super::{Checkpoint, Place, UnknownKey};
 use crate::chat::{TEMPLATE, TOKENS};
 use crate::error::Error;
-use crate::format::{Fault, FormatError, Identity, Metadata, Source, Subject, Tensor, Value, slice};
-use crate::json::{MaybeText, other_than_object};
+use crate::format::{Fault, FormatError, Identity, Metadata, Source, Tensor, Value};
 use crate::model::ConfigError;
 use crate::tokenizer::{Beside, Tokenizer, TokenizerError};
+use index::{Index, shards};
+use names::{EMBEDDING, HEAD, gguf_name, hugging_face_name};
+use quantized::{packed_matrices, unsaid_packing};
 
 const CONFIG: &str = "config.json";
 const GENERATION: &str = "generation_config.json";
@@ -33,9 +36,6 @@ const CHAT_TEMPLATE_JSON: &str = "chat_template.json";
 const QUANTIZE_CONFIG: &str = "quantize_config.json";
 const WEIGHTS: &str = "model.safetensors";
 const INDEX: &str = "model.safetensors.index.json";
-
-const EMBEDDING: &str = "token_embd.weight";
-const HEAD: &str = "output.weight";
 
 /// The largest `tokenizer.json`, in bytes: real ones are below 40 MB.
 const MOST_TOKENIZER: u64 = 128 << 20;
@@ -274,84 +274,6 @@ impl Repository {
         };
         Ok((file(TOKENIZER).ok_or_else(missing)?, file(TOKENIZER_CONFIG)))
     }
-
-    /// How many heads the rows of a tensor belong to, where their order differs from GGUF's.
-    fn rotated_heads(&self, tensor: &Tensor) -> Option<u64> {
-        let heads = match tensor.name.rsplit_once(".attn_")?.1 {
-            "q.weight" | "q.bias" => self.heads,
-            "k.weight" | "k.bias" => self.kv_heads,
-            _ => return None,
-        };
-        // Shapes that contradict the heads are refused before the weights are loaded.
-        let rows = Self::rows(tensor);
-        let halves = heads.checked_mul(2).filter(|&halves| halves > 0)?;
-        (rows > 0 && rows.is_multiple_of(halves)).then_some(heads)
-    }
-
-    /// Rows of a tensor that has an order of rows: those of a matrix, the floats of a bias.
-    fn rows(tensor: &Tensor) -> u64 {
-        tensor.shape.last().copied().unwrap_or(1)
-    }
-
-    /// Where a row of a tensor is in the files: transformers rotates row `i` of a head with row `i + half`, GGUF puts the two
-    /// side by side.
-    fn stored_row(row: u64, rows: u64, heads: Option<u64>) -> u64 {
-        let Some(heads) = heads else { return row };
-        let half = rows / heads / 2;
-        let (head, within) = (row / (2 * half), row % (2 * half));
-        head * 2 * half + within / 2 + within % 2 * half
-    }
-
-    /// Bytes of a tensor whose rows are not in the files as they are wanted.
-    fn gathered(&self, tensor: &Tensor, range: Range<u64>) -> Result<Vec<u8>, FormatError> {
-        let rows = Self::rows(tensor);
-        let (row_bytes, heads) = (tensor.bytes / rows, self.rotated_heads(tensor));
-        let (first, end) = (range.start / row_bytes, range.end.div_ceil(row_bytes));
-        let order: Vec<u64> = (first..end).map(|row| Self::stored_row(row, rows, heads)).collect();
-        let mut out = Vec::with_capacity(((end - first) * row_bytes) as usize);
-        match self.packed.get(&tensor.name) {
-            Some(packed) => packed.rows(&self.shards, &order, &mut out)?,
-            None => {
-                for row in order {
-                    out.extend_from_slice(&self.stored(tensor, row * row_bytes..(row + 1) * row_bytes)?);
-                }
-            }
-        }
-        out.truncate((range.end - first * row_bytes) as usize);
-        out.drain(..(range.start - first * row_bytes) as usize);
-        Ok(out)
-    }
-
-    fn stored(&self, tensor: &Tensor, range: Range<u64>) -> Result<Cow<'_, [u8]>, FormatError> {
-        match self.shards.get(tensor.part) {
-            Some(source) => slice(source.as_ref(), tensor, range).map_err(|error| match error.subject {
-                Subject::Tensor(name) => FormatError { subject: Subject::Tensor(self.own_name(&name)), ..error },
-                _ => error,
-            }),
-            None => Err(FormatError::tensor(self.name.as_str(), self.own_name(&tensor.name), Fault::NoParts)),
-        }
-    }
-
-    /// Whether two tensors are the same weights.
-    fn are_equal(&self, one: &Tensor, other: &Tensor) -> Result<bool, FormatError> {
-        const WEIGHTS: u64 = 1 << 20;
-        if one.shape != other.shape {
-            return Ok(false);
-        }
-        let all: u64 = one.shape.iter().product();
-        for first in (0..all).step_by(WEIGHTS as usize) {
-            let last = (first + WEIGHTS).min(all);
-            let mut weights = [vec![0.0; (last - first) as usize], vec![0.0; (last - first) as usize]];
-            for (tensor, weights) in [one, other].into_iter().zip(&mut weights) {
-                let bytes = tensor.bytes / all;
-                tensor.format.dequantize(&self.stored(tensor, first * bytes..last * bytes)?, weights);
-            }
-            if weights[0] != weights[1] {
-                return Ok(false);
-            }
-        }
-        Ok(true)
-    }
 }
 
 impl Checkpoint for Repository {
@@ -477,206 +399,4 @@ fn all(file: &dyn Source) -> Result<Vec<u8>, FormatError> {
         bytes.drain(..3);
     }
     Ok(bytes)
-}
-
-/// The index of the shards: which file each tensor is in.
-#[derive(Deserialize)]
-struct Index {
-    weight_map: Option<WeightMap>,
-}
-
-impl Index {
-    fn parse(name: &str, bytes: &[u8]) -> Result<Self, FormatError> {
-        let index = match other_than_object(bytes) {
-            Some(_) => Err(serde_json::Error::custom("no object")),
-            None => serde_json::from_slice(bytes),
-        };
-        index.map_err(|e| FormatError::file(name, Fault::Json(json_fault(bytes, &e))))
-    }
-}
-
-/// Tensors and their files, in the index's order.
-struct WeightMap(Vec<(String, MaybeText)>);
-
-impl<'de> Deserialize<'de> for WeightMap {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Entries;
-        impl<'de> Visitor<'de> for Entries {
-            type Value = WeightMap;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("an object")
-            }
-
-            fn visit_map<A: MapAccess<'de>>(self, mut entries: A) -> Result<WeightMap, A::Error> {
-                let mut all = Vec::new();
-                while let Some(entry) = entries.next_entry()? {
-                    all.push(entry);
-                }
-                Ok(WeightMap(all))
-            }
-        }
-        deserializer.deserialize_map(Entries)
-    }
-}
-
-type Shards = (Vec<Box<dyn Source>>, Vec<Stored>);
-
-/// The weight files that count, and their tensors: `model.safetensors`, or those that the index names.
-fn shards(
-    name: &str,
-    mut weights: HashMap<String, Box<dyn Source>>,
-    index: Option<Index>,
-) -> Result<Shards, FormatError> {
-    let mut shards: Vec<Box<dyn Source>> = Vec::new();
-    let mut places: HashMap<String, usize> = HashMap::new();
-    let path = format!("{name}/{INDEX}");
-    if let Some(whole) = weights.remove(WEIGHTS) {
-        shards.push(whole);
-    } else if let Some(index) = index {
-        let Some(map) = &index.weight_map else {
-            return Err(FormatError::key(path, "weight_map", Fault::KeyMissing));
-        };
-        let mut numbers: HashMap<&str, usize> = HashMap::new();
-        for (tensor, file) in &map.0 {
-            let wrong = |fault| FormatError::key(path.as_str(), tensor.as_str(), fault);
-            let file = match &file.0 {
-                Ok(file) => file.as_str(),
-                Err(found) => {
-                    return Err(wrong(Fault::ValueKind { expected: "a file name", found: found.clone() }));
-                }
-            };
-            let number = match numbers.get(file) {
-                Some(&number) => number,
-                None => {
-                    // Only files that were found in the folder: a name can't lead out of it.
-                    let base = file.strip_prefix("./").unwrap_or(file);
-                    let shard = weights.remove(base).ok_or_else(|| wrong(Fault::Shard(file.into())))?;
-                    numbers.insert(file, shards.len());
-                    shards.push(shard);
-                    shards.len() - 1
-                }
-            };
-            places.insert(tensor.clone(), number);
-        }
-    }
-    if shards.is_empty() {
-        let fault = if weights.is_empty() { Fault::NoWeights } else { Fault::NoIndex };
-        return Err(FormatError::file(name, fault));
-    }
-    let indexed = !places.is_empty();
-    let mut tensors = Vec::new();
-    for (part, shard) in shards.iter().enumerate() {
-        for tensor in safetensors::tensors(shard.as_ref(), part)? {
-            // A copy in a shard that the index does not name is not the tensor.
-            if !indexed || places.get(&tensor.name) == Some(&part) {
-                places.remove(&tensor.name);
-                tensors.push(tensor);
-            }
-        }
-    }
-    if let Some((tensor, part)) = places.into_iter().min() {
-        let file = shards.get(part).map_or(name, |shard| shard.name());
-        return Err(FormatError::tensor(file, tensor, Fault::NotInShard));
-    }
-    Ok((shards, tensors))
-}
-
-/// Takes what belongs to quantised matrices out of the tensors.
-fn packed_matrices(
-    shards: &[Box<dyn Source>],
-    stored: Vec<Stored>,
-    packing: Option<Packing>,
-) -> Result<(Vec<Stored>, Vec<Packed>), FormatError> {
-    let Some(packing) = packing else { return Ok((stored, Vec::new())) };
-    let mut parts: BTreeMap<String, HashMap<&'static str, Stored>> = BTreeMap::new();
-    let mut others = Vec::new();
-    for tensor in stored {
-        let part = packed::PARTS.into_iter().find_map(|part| Some((part, tensor.name.strip_suffix(part)?.to_owned())));
-        let named = part.and_then(|(part, base)| Some((part, gguf_name(&format!("{base}weight"))?)));
-        match named {
-            Some((part, name)) => {
-                parts.entry(name).or_default().insert(part, tensor);
-            }
-            None => others.push(tensor),
-        }
-    }
-    let packed = parts.into_iter().map(|(name, parts)| Packed::new(packing, name, parts, shards));
-    Ok((others, packed.collect::<Result<_, _>>()?))
-}
-
-/// Names of a layer's parts in the files, and GGUF's.
-const PARTS: [(&str, &str); 9] = [
-    ("input_layernorm", "attn_norm"),
-    ("self_attn.q_proj", "attn_q"),
-    ("self_attn.k_proj", "attn_k"),
-    ("self_attn.v_proj", "attn_v"),
-    ("self_attn.o_proj", "attn_output"),
-    ("post_attention_layernorm", "ffn_norm"),
-    ("mlp.gate_proj", "ffn_gate"),
-    ("mlp.up_proj", "ffn_up"),
-    ("mlp.down_proj", "ffn_down"),
-];
-
-/// Names outside of layers in the files, and GGUF's.
-const WHOLE: [(&str, &str); 3] =
-    [("model.embed_tokens.weight", EMBEDDING), ("model.norm.weight", "output_norm.weight"), ("lm_head.weight", HEAD)];
-
-/// GGUF's name of a tensor.
-fn gguf_name(name: &str) -> Option<String> {
-    if let Some((_, ours)) = WHOLE.iter().find(|(theirs, _)| *theirs == name) {
-        return Some((*ours).into());
-    }
-    let (layer, rest) = name.strip_prefix("model.layers.")?.split_once('.')?;
-    let (part, kind) = rest.rsplit_once('.')?;
-    let (_, part) = PARTS.iter().find(|(theirs, _)| *theirs == part)?;
-    // Norms have no biases in Llama.
-    if kind != "weight" && (kind != "bias" || part.ends_with("norm")) {
-        return None;
-    }
-    // `007` and `7` would be one layer.
-    let number: u32 = layer.parse().ok().filter(|number: &u32| number.to_string() == layer)?;
-    Some(format!("blk.{number}.{part}.{kind}"))
-}
-
-/// What the files call a tensor of GGUF's name.
-fn hugging_face_name(name: &str) -> Option<String> {
-    if let Some((theirs, _)) = WHOLE.iter().find(|(_, ours)| *ours == name) {
-        return Some((*theirs).into());
-    }
-    let (layer, rest) = name.strip_prefix("blk.")?.split_once('.')?;
-    let (part, kind) = rest.rsplit_once('.')?;
-    let (part, _) = PARTS.iter().find(|(_, ours)| *ours == part)?;
-    Some(format!("model.layers.{layer}.{part}.{kind}"))
-}
-
-/// What is said where matrices are quantised, and `config.json` does not say how.
-fn unsaid_packing(config: &str, stored: &[Stored], has_quantize_config: bool) -> Option<ConfigError> {
-    let packed = stored.iter().find(|tensor| tensor.name.ends_with(".qweight"));
-    let scaled = || {
-        let biases = |name: &str| stored.iter().any(|tensor| tensor.name == format!("{name}.biases"));
-        stored.iter().find(|tensor| tensor.name.strip_suffix(".scales").is_some_and(biases))
-    };
-    let (what, instead) = match (packed, has_quantize_config) {
-        (Some(tensor), true) => (
-            format!("quantised by an old version of GPTQ or AWQ (`{}`, and quantize_config.json)", tensor.name),
-            "write what quantize_config.json says into config.json as quantization_config with a quant_method, or give the \
-             original repository or a GGUF file",
-        ),
-        (Some(tensor), false) => (
-            format!(
-                "quantised, by GPTQ or AWQ as it looks (`{}`), but config.json has no quantization_config",
-                tensor.name
-            ),
-            "give the original repository or a GGUF file",
-        ),
-        (None, _) => {
-            (format!("quantised by MLX (`{}`)", scaled()?.name), "give the original repository or a GGUF file")
-        }
-    };
-    Some(ConfigError::Kind {
-        file: config.into(),
-        what: format!("a repository that was {what}"),
-        instead: instead.into(),
-    })
 }
