@@ -38,7 +38,10 @@ async fn measure(args: &ImatrixArgs, mut destination: Destination) -> anyhow::Re
     bar.finish_and_clear();
     let name = args.text.file.display().to_string();
     let size = text.size as u32;
-    destination.write(async |file| squares.write(vec![name], size, file)).await.map_err(ended)?;
+    destination
+        .write(async |file| squares.write(vec![name], size, file))
+        .await
+        .map_err(ended)?;
     let (tokens, seconds) = (squares.tokens(), begin.elapsed().as_secs_f64());
     let mut out = Output::new();
     match args.common.json {

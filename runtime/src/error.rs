@@ -59,13 +59,17 @@ pub enum Error {
         names: Vec<String>,
     },
     /// A file that holds hyperparameters and a vocabulary, and no weights.
-    #[error("{file}: this is a vocabulary without weights, which `tokenize` takes; give the whole model")]
+    #[error(
+        "{file}: this is a vocabulary without weights, which `tokenize` takes; give the whole model"
+    )]
     NoTensors {
         /// The file.
         file: String,
     },
     /// A tensor whose shape contradicts the hyperparameters.
-    #[error("tensor `{name}` is {found:?}, but the model's hyperparameters make it {expected:?} (row length first)")]
+    #[error(
+        "tensor `{name}` is {found:?}, but the model's hyperparameters make it {expected:?} (row length first)"
+    )]
     TensorShape {
         /// The tensor.
         name: String,
@@ -176,14 +180,22 @@ pub enum FileError {
 #[cfg(not(target_arch = "wasm32"))]
 impl FileError {
     pub(crate) fn io(file: &std::path::Path, doing: &'static str, error: &std::io::Error) -> Self {
-        Self::Io { file: file.display().to_string(), doing, message: error.to_string() }
+        Self::Io {
+            file: file.display().to_string(),
+            doing,
+            message: error.to_string(),
+        }
     }
 }
 
 /// The first of several tensors, and how many there are.
 fn listed(names: &[String]) -> String {
     const SHOWN: usize = 4;
-    let shown: Vec<String> = names.iter().take(SHOWN).map(|name| format!("`{}`", name.escape_debug())).collect();
+    let shown: Vec<String> = names
+        .iter()
+        .take(SHOWN)
+        .map(|name| format!("`{}`", name.escape_debug()))
+        .collect();
     let shown = shown.join(", ");
     match (names.len(), names.len().saturating_sub(SHOWN)) {
         (1, _) => format!("the tensor {shown}"),

@@ -39,11 +39,17 @@ fn alone() -> MutexGuard<'static, ()> {
 fn memory_is_a_small_multiple_of_the_input() {
     let _alone = alone();
     println!("| input | length | peak memory | time |\n|---|---:|---:|---:|");
-    let targets: [Target; 3] =
-        [("gguf", fuzzing::gguf), ("tokenizer_json", fuzzing::tokenizer_json), ("repository", fuzzing::repository)];
+    let targets: [Target; 3] = [
+        ("gguf", fuzzing::gguf),
+        ("tokenizer_json", fuzzing::tokenizer_json),
+        ("repository", fuzzing::repository),
+    ];
     let mut failures = Vec::new();
     for shape in &SHAPES {
-        let (_, run) = targets.iter().find(|(target, _)| *target == shape.target).expect("a target");
+        let (_, run) = targets
+            .iter()
+            .find(|(target, _)| *target == shape.target)
+            .expect("a target");
         for length in [128 * KIB, MIB] {
             let input = (shape.build)(length);
             let used = measure(&PEAK, || run(&input));
@@ -57,7 +63,12 @@ fn memory_is_a_small_multiple_of_the_input() {
                 used.time.as_secs_f64()
             );
             if peak > most || used.time > Duration::from_secs(20) {
-                failures.push(format!("{} of {} bytes: {peak} bytes, {:?}", shape.name, input.len(), used.time));
+                failures.push(format!(
+                    "{} of {} bytes: {peak} bytes, {:?}",
+                    shape.name,
+                    input.len(),
+                    used.time
+                ));
             }
         }
     }
@@ -114,13 +125,28 @@ fn templates_take_what_their_steps_pay_for() {
         let messages = [Message::user("Hi")];
         let mut rendered = Ok(String::new());
         let used = measure(&PEAK, || {
-            rendered = ChatTemplate::new(source, "<s>", "</s>").and_then(|template| template.render(&messages, true));
+            rendered = ChatTemplate::new(source, "<s>", "</s>")
+                .and_then(|template| template.render(&messages, true));
         });
-        let shown: String = source.chars().take(70).collect::<String>().replace('\n', "\\n").replace('|', "\\|");
-        println!("| `{shown}` | {:.1} MiB | {:.2} s |", used.bytes as f64 / MIB as f64, used.time.as_secs_f64());
-        let panicked = rendered.as_ref().is_err_and(|error| error.to_string().contains("panicked"));
+        let shown: String = source
+            .chars()
+            .take(70)
+            .collect::<String>()
+            .replace('\n', "\\n")
+            .replace('|', "\\|");
+        println!(
+            "| `{shown}` | {:.1} MiB | {:.2} s |",
+            used.bytes as f64 / MIB as f64,
+            used.time.as_secs_f64()
+        );
+        let panicked = rendered
+            .as_ref()
+            .is_err_and(|error| error.to_string().contains("panicked"));
         if used.bytes > 160 * MIB || used.time > Duration::from_secs(20) || panicked {
-            failures.push(format!("{source}: {} bytes, {:?}, {rendered:?}", used.bytes, used.time));
+            failures.push(format!(
+                "{source}: {} bytes, {:?}, {rendered:?}",
+                used.bytes, used.time
+            ));
         }
         // What asks for more than the budget is an error, which says so.
         if source.contains("000000000") || source.contains("10 ** 12") {
@@ -159,13 +185,27 @@ fn long_texts_end_soon() {
             let used = measure(&PEAK, || ids = tokenizer.encode(&text, Special::Text));
             let what = if ids.is_ok() { "ids" } else { "refused" };
             let (mib, time) = (used.bytes as f64 / MIB as f64, used.time.as_secs_f64());
-            println!("| `{}` | {letters} | {mib:.1} MiB | {time:.2} s | {what} |", pattern.replace('|', "\\|"));
-            assert!(used.time < Duration::from_secs(20), "{pattern}, {letters}: {:?}", used.time);
-            assert!(used.bytes < 16 * MIB + 100 * letters, "{pattern}, {letters}: {} bytes", used.bytes);
+            println!(
+                "| `{}` | {letters} | {mib:.1} MiB | {time:.2} s | {what} |",
+                pattern.replace('|', "\\|")
+            );
+            assert!(
+                used.time < Duration::from_secs(20),
+                "{pattern}, {letters}: {:?}",
+                used.time
+            );
+            assert!(
+                used.bytes < 16 * MIB + 100 * letters,
+                "{pattern}, {letters}: {} bytes",
+                used.bytes
+            );
             match ids {
                 Ok(_) => assert!(is_fine || letters < 100_000, "{pattern}"),
                 Err(error) => {
-                    assert!(!is_fine && error.to_string().contains("steps"), "{pattern}: {error}");
+                    assert!(
+                        !is_fine && error.to_string().contains("steps"),
+                        "{pattern}: {error}"
+                    );
                 }
             }
         }

@@ -1,7 +1,8 @@
 //! Models as they are stored, whatever they are stored in.
 //!
-//! A [`Checkpoint`] speaks GGUF's language: hyperparameters under GGUF's keys, tensors by GGUF's names and in GGUF's row
-//! order. GGUF files are one; a Hugging Face repository is read as one. Whoever uses a model never asks which it is.
+//! A [`Checkpoint`] speaks GGUF's language: hyperparameters under GGUF's keys, tensors by GGUF's
+//! names and in GGUF's row order. GGUF files are one; a Hugging Face repository is read as one.
+//! Whoever uses a model never asks which it is.
 
 mod config_json;
 mod config_keys;
@@ -41,10 +42,20 @@ pub trait Checkpoint: Send + Sync {
     /// When the range goes beyond the tensor's end or the file can't be read.
     fn data(&self, tensor: &Tensor, range: Range<u64>) -> Result<Cow<'_, [u8]>, FormatError>;
 
-    /// Where a row of a tensor is in the files, for people. Of a vector, `row` is the index of a weight.
+    /// Where a row of a tensor is in the files, for people. Of a vector, `row` is the index of a
+    /// weight.
     fn place(&self, tensor: &Tensor, row: u64) -> Place {
-        let file = self.files().get(tensor.part).copied().unwrap_or_default().to_owned();
-        Place { file, tensor: self.own_name(&tensor.name), row }
+        let file = self
+            .files()
+            .get(tensor.part)
+            .copied()
+            .unwrap_or_default()
+            .to_owned();
+        Place {
+            file,
+            tensor: self.own_name(&tensor.name),
+            row,
+        }
     }
 
     /// The names of the files.
@@ -94,7 +105,8 @@ pub trait Checkpoint: Send + Sync {
         &[]
     }
 
-    /// Hyperparameters that are not known and that [`Checkpoint::metadata`] lacks, as the files name them.
+    /// Hyperparameters that are not known and that [`Checkpoint::metadata`] lacks, as the files
+    /// name them.
     fn unknown_keys(&self) -> &[UnknownKey] {
         &[]
     }
@@ -146,7 +158,9 @@ pub(crate) fn check_finite(
     if tensor.format.is_finite(stored) {
         return Ok(());
     }
-    let Some((at, value)) = tensor.format.first_not_finite(stored) else { return Ok(()) };
+    let Some((at, value)) = tensor.format.first_not_finite(stored) else {
+        return Ok(());
+    };
     let at = at as u64;
     let (row, index, Place { file, tensor, .. }) = match tensor.shape[..] {
         [_] => {
@@ -159,7 +173,11 @@ pub(crate) fn check_finite(
             (place.row, at % width, place)
         }
     };
-    Err(FormatError::tensor(file, tensor, Fault::NotFinite { row, index, value }))
+    Err(FormatError::tensor(
+        file,
+        tensor,
+        Fault::NotFinite { row, index, value },
+    ))
 }
 
 impl Checkpoint for Gguf {
@@ -192,7 +210,10 @@ impl Checkpoint for Gguf {
     }
 
     fn paths(&self) -> Vec<PathBuf> {
-        self.parts().iter().filter_map(|part| Some(part.path()?.into())).collect()
+        self.parts()
+            .iter()
+            .filter_map(|part| Some(part.path()?.into()))
+            .collect()
     }
 
     fn identity(&self) -> Option<Vec<Identity>> {

@@ -22,17 +22,28 @@ pub struct FormatError {
 impl FormatError {
     /// An error about a whole file.
     pub fn file(name: impl Into<String>, fault: Fault) -> Self {
-        Self { file: name.into(), offset: None, subject: Subject::File, fault: Box::new(fault) }
+        Self {
+            file: name.into(),
+            offset: None,
+            subject: Subject::File,
+            fault: Box::new(fault),
+        }
     }
 
     /// An error about the value of one key.
     pub fn key(file: impl Into<String>, key: impl Into<String>, fault: Fault) -> Self {
-        Self { subject: Subject::Key(key.into()), ..Self::file(file, fault) }
+        Self {
+            subject: Subject::Key(key.into()),
+            ..Self::file(file, fault)
+        }
     }
 
     /// An error about one tensor.
     pub fn tensor(file: impl Into<String>, tensor: impl Into<String>, fault: Fault) -> Self {
-        Self { subject: Subject::Tensor(tensor.into()), ..Self::file(file, fault) }
+        Self {
+            subject: Subject::Tensor(tensor.into()),
+            ..Self::file(file, fault)
+        }
     }
 
     /// The same error, at a byte of the file.
@@ -99,7 +110,9 @@ pub enum Fault {
     #[error("there is no such file; check the path")]
     Missing,
     /// A folder where a file is wanted.
-    #[error("this is a folder without config.json; name a .gguf file in it, or a folder with a safetensors model")]
+    #[error(
+        "this is a folder without config.json; name a .gguf file in it, or a folder with a safetensors model"
+    )]
     Folder,
     /// A pipe, a device or a socket.
     #[error("this is not a regular file; copy the model to a file first")]
@@ -139,10 +152,14 @@ pub enum Fault {
         found: String,
     },
     /// A version without code for it.
-    #[error("GGUF version {0} is not supported; versions 2 and 3 are: convert the model again with a current tool")]
+    #[error(
+        "GGUF version {0} is not supported; versions 2 and 3 are: convert the model again with a current tool"
+    )]
     Version(u32),
     /// A file for big-endian machines.
-    #[error("the file is big-endian, which is not supported; convert it, or download the little-endian one")]
+    #[error(
+        "the file is big-endian, which is not supported; convert it, or download the little-endian one"
+    )]
     BigEndian,
     /// The file ends too early.
     #[error(
@@ -260,7 +277,9 @@ pub enum Fault {
         known: String,
     },
     /// Rows that don't fill whole blocks.
-    #[error("its rows have {row} weights, which is not a multiple of {block}, the block of {format}")]
+    #[error(
+        "its rows have {row} weights, which is not a multiple of {block}, the block of {format}"
+    )]
     Row {
         /// The row's length.
         row: u64,
@@ -325,16 +344,22 @@ pub enum Fault {
     #[error("its type is {0}, which is not supported; supported: F32, F16, BF16")]
     Dtype(String),
     /// An index that names a file which isn't there.
-    #[error("it is said to be in {0:?}, but the folder has no such file; download the missing shards")]
+    #[error(
+        "it is said to be in {0:?}, but the folder has no such file; download the missing shards"
+    )]
     Shard(String),
     /// An index that is wrong about a tensor.
-    #[error("the index says that it is here, but it is not; download the shard and the index again")]
+    #[error(
+        "the index says that it is here, but it is not; download the shard and the index again"
+    )]
     NotInShard,
     /// A matrix of GPTQ or AWQ that makes no sense.
     #[error("{0}; download the model again")]
     Packed(String),
     /// A repository without weights.
-    #[error("there are no .safetensors files; convert the weights to safetensors, or give a GGUF file")]
+    #[error(
+        "there are no .safetensors files; convert the weights to safetensors, or give a GGUF file"
+    )]
     NoWeights,
     /// Several weight files, and nothing that says what belongs together.
     #[error("model.safetensors.index.json is missing; download it")]
@@ -374,7 +399,9 @@ pub enum Fault {
         format: &'static str,
     },
     /// A number of an importance matrix that makes no sense.
-    #[error("number {index} is {value}, but must be finite and not negative; measure the importance matrix again")]
+    #[error(
+        "number {index} is {value}, but must be finite and not negative; measure the importance matrix again"
+    )]
     Importance {
         /// Its place.
         index: u64,

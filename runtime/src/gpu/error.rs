@@ -46,7 +46,9 @@ pub enum GpuError {
     #[error(transparent)]
     Tuning(#[from] BadTuning),
     /// Bindings that are to be smaller than anything works with.
-    #[error("bindings of {value} bytes at most are asked for (max_binding), but {least} is the least that works")]
+    #[error(
+        "bindings of {value} bytes at most are asked for (max_binding), but {least} is the least that works"
+    )]
     MaxBinding {
         /// What was asked for.
         value: u64,
@@ -126,10 +128,17 @@ pub enum GpuError {
 impl GpuError {
     /// Whether there is too little memory: with less to hold, the same work may succeed.
     pub fn is_out_of_memory(&self) -> bool {
-        matches!(self, Self::OutOfMemory { .. } | Self::MemoryRefused { .. } | Self::OverBudget { .. })
+        matches!(
+            self,
+            Self::OutOfMemory { .. } | Self::MemoryRefused { .. } | Self::OverBudget { .. }
+        )
     }
 }
 
 fn in_bytes(bytes: u64) -> String {
-    if bytes == 0 { String::new() } else { format!(" ({bytes} bytes)") }
+    if bytes == 0 {
+        String::new()
+    } else {
+        format!(" ({bytes} bytes)")
+    }
 }

@@ -10,7 +10,9 @@ use godwit_shaders::kernels::rms_norm::{Norm, rms_norm, rms_norm_last};
 use godwit_shaders::kernels::rope_append::{Rope, rope_append};
 use godwit_shaders::kernels::rope_attention::{self, rope_attention};
 use godwit_shaders::kernels::swiglu::{GateBiases, swiglu};
-use godwit_shaders::{AttentionShape, BufferRef, Buffers, Capabilities, KvFormat, Matrix, Plan, Recent, Segment};
+use godwit_shaders::{
+    AttentionShape, BufferRef, Buffers, Capabilities, KvFormat, Matrix, Plan, Recent, Segment,
+};
 
 use super::{Config, Kv};
 
@@ -92,13 +94,17 @@ impl Scratch {
         let queries = heads.heads * heads.head_dim;
         let keys = heads.kv_heads * heads.head_dim;
         // Calibration runs one token by a plan for two, which has splits of its own.
-        let states = [1, 2, chunk].map(|tokens| state_bytes(caps, heads, tokens)).into_iter().fold(0, u64::max);
-        // What matmul reads has whole groups of rows, counted from the first token's: see `X_ROW_GROUP`. Scoring begins at any
-        // multiple of SCORED.
+        let states = [1, 2, chunk]
+            .map(|tokens| state_bytes(caps, heads, tokens))
+            .into_iter()
+            .fold(0, u64::max);
+        // What matmul reads has whole groups of rows, counted from the first token's: see
+        // `X_ROW_GROUP`. Scoring begins at any multiple of SCORED.
         let padded = chunk.next_multiple_of(X_ROW_GROUP);
         let scored = (chunk - 1) / SCORED * SCORED + SCORED.next_multiple_of(X_ROW_GROUP);
-        let mut floats =
-            |name: &str, width: u32, rows: u32| table.declare(name, 4 * u64::from(width) * u64::from(rows));
+        let mut floats = |name: &str, width: u32, rows: u32| {
+            table.declare(name, 4 * u64::from(width) * u64::from(rows))
+        };
         Self {
             step: floats("step", 4, 1),
             tokens: floats("tokens", 1, chunk),
@@ -119,7 +125,8 @@ impl Scratch {
     }
 }
 
-/// Tokens of a pass on this device: as many as it is tuned to, or fewer where a buffer for so many does not fit a binding.
+/// Tokens of a pass on this device: as many as it is tuned to, or fewer where a buffer for so many
+/// does not fit a binding.
 pub(crate) fn prefill_chunk(
     config: &Config,
     heads: AttentionShape,
@@ -129,20 +136,49 @@ pub(crate) fn prefill_chunk(
 ) -> u32 {
     let most = caps.max_binding.min(caps.max_buffer);
     let fits = |tokens: u32| {
-        let s = Scratch::declare(&mut Buffers::default(), config, heads, kv, caps, tokens, has_gate_biases);
+        let s = Scratch::declare(
+            &mut Buffers::default(),
+            config,
+            heads,
+            kv,
+            caps,
+            tokens,
+            has_gate_biases,
+        );
         let grow_with_tokens = [s.x, s.h, s.qkv, s.attended, s.gate, s.states];
-        grow_with_tokens.iter().chain(s.recent.first().map(|recent| &recent.buffer)).all(|buffer| buffer.bytes <= most)
+        grow_with_tokens
+            .iter()
+            .chain(s.recent.first().map(|recent| &recent.buffer))
+            .all(|buffer| buffer.bytes <= most)
     };
     let halves = std::iter::successors(Some(caps.tuning.prefill_chunk), |tokens| Some(tokens / 2));
-    halves.take_while(|&tokens| tokens > 1).find(|&tokens| fits(tokens)).unwrap_or(1)
+    halves
+        .take_while(|&tokens| tokens > 1)
+        .find(|&tokens| fits(tokens))
+        .unwrap_or(1)
 }
 
 /// Declares the rings of all layers; a cache that keeps none shares one that nothing is written to.
-fn recent(table: &mut Buffers, layers: u32, heads: AttentionShape, kv: KvFormat, chunk: u32) -> Vec<Recent> {
+fn recent(
+    table: &mut Buffers,
+    layers: u32,
+    heads: AttentionShape,
+    kv: KvFormat,
+    chunk: u32,
+) -> Vec<Recent> {
     let (len, bytes) = (kv.recent_len(chunk), kv.recent_bytes(heads, chunk));
     let first = table.declare("recent", bytes);
-    let more = (1..layers).map(|_| if len > 0 { table.declare("recent", bytes) } else { first });
-    std::iter::once(first).chain(more).map(|buffer| Recent { buffer, len }).collect()
+    let more = (1..layers).map(|_| {
+        if len > 0 {
+            table.declare("recent", bytes)
+        } else {
+            first
+        }
+    });
+    std::iter::once(first)
+        .chain(more)
+        .map(|buffer| Recent { buffer, len })
+        .collect()
 }
 
 /// One run of the transformer: how many tokens at most, and over how much of the KV cache.
@@ -172,19 +208,55 @@ impl Llama {
         };
         for (i, layer) in self.layers.iter().enumerate() {
             let segments = kv.layer(i, pass.segments);
-            normed_matmul(p, caps, &layer.qkv, &layer.attn_norm, s.x, s.h, s.qkv, n, Epilogue::Store);
+            normed_matmul(
+                p,
+                caps,
+                &layer.qkv,
+                &layer.attn_norm,
+                s.x,
+                s.h,
+                s.qkv,
+                n,
+                Epilogue::Store,
+            );
             bias(p, layer.biases.qkv, s.qkv, layer.qkv.rows);
             let is_last = i + 1 == self.layers.len();
-            self.attention(p, caps, &segments, s, s.recent[i], Pass { outputs: pass.outputs || !is_last, ..pass });
+            self.attention(
+                p,
+                caps,
+                &segments,
+                s,
+                s.recent[i],
+                Pass {
+                    outputs: pass.outputs || !is_last,
+                    ..pass
+                },
+            );
             if !pass.outputs && is_last {
                 break;
             }
-            matmul(p, caps, &layer.o, s.attended, s.x, all, Epilogue::Accumulate);
+            matmul(
+                p,
+                caps,
+                &layer.o,
+                s.attended,
+                s.x,
+                all,
+                Epilogue::Accumulate,
+            );
             bias(p, layer.biases.o, s.x, layer.o.rows);
             match (&layer.up, layer.biases.gate_and_up, s.up) {
-                (None, ..) => {
-                    normed_matmul(p, caps, &layer.gate, &layer.ffn_norm, s.x, s.h, s.gate, n, Epilogue::SwiGlu)
-                }
+                (None, ..) => normed_matmul(
+                    p,
+                    caps,
+                    &layer.gate,
+                    &layer.ffn_norm,
+                    s.x,
+                    s.h,
+                    s.gate,
+                    n,
+                    Epilogue::SwiGlu,
+                ),
                 (Some(up), Some(biases), Some(product)) => {
                     rms_norm(p, caps, &layer.ffn_norm, s.x, s.h, n);
                     matmul(p, caps, &layer.gate, s.h, s.gate, all, Epilogue::Store);
@@ -203,8 +275,8 @@ impl Llama {
         plan
     }
 
-    /// From a layer's queries, keys and values to what they attend to, in `attended`; where nobody asks for that, keys and values
-    /// are appended to the KV cache, and that is all.
+    /// From a layer's queries, keys and values to what they attend to, in `attended`; where nobody
+    /// asks for that, keys and values are appended to the KV cache, and that is all.
     fn attention(
         &self,
         p: &mut Plan,
@@ -217,7 +289,18 @@ impl Llama {
         let (heads, kv, n) = (self.heads, self.kv, pass.chunk);
         let Some(tail) = segments.last() else { return };
         if n == 1 && pass.outputs && rope_attention::suits(caps, heads, kv, segments) {
-            rope_attention(p, caps, heads, kv, &self.rope, s.qkv, tail, s.states, s.attended, pass.shallow);
+            rope_attention(
+                p,
+                caps,
+                heads,
+                kv,
+                &self.rope,
+                s.qkv,
+                tail,
+                s.states,
+                s.attended,
+                pass.shallow,
+            );
             if !pass.shallow {
                 attention_combine(p, caps, heads, kv, s.states, s.attended, n);
             }
@@ -242,7 +325,15 @@ impl Llama {
     pub fn logits(&self, caps: &Capabilities, s: &Scratch) -> Plan {
         let mut plan = Plan::default();
         rms_norm_last(&mut plan, caps, &self.norm, s.x, s.h);
-        matmul(&mut plan, caps, &self.head, s.h, s.logits, Tokens::Rows { first: 0, count: 1 }, Epilogue::Store);
+        matmul(
+            &mut plan,
+            caps,
+            &self.head,
+            s.h,
+            s.logits,
+            Tokens::Rows { first: 0, count: 1 },
+            Epilogue::Store,
+        );
         plan
     }
 
@@ -256,7 +347,18 @@ impl Llama {
     /// The logits of [`SCORED`] tokens from the pass's token `first` on, in `scores`.
     pub fn scores(&self, caps: &Capabilities, s: &Scratch, first: u32) -> Plan {
         let mut plan = Plan::default();
-        matmul(&mut plan, caps, &self.head, s.h, s.scores, Tokens::Rows { first, count: SCORED }, Epilogue::Store);
+        matmul(
+            &mut plan,
+            caps,
+            &self.head,
+            s.h,
+            s.scores,
+            Tokens::Rows {
+                first,
+                count: SCORED,
+            },
+            Epilogue::Store,
+        );
         plan
     }
 }

@@ -85,7 +85,9 @@ pub enum TokenizerError {
         max: usize,
     },
     /// More control and user-defined tokens than a matcher is built for.
-    #[error("control and user-defined tokens have {bytes} bytes together; at most {max} are supported")]
+    #[error(
+        "control and user-defined tokens have {bytes} bytes together; at most {max} are supported"
+    )]
     SpecialsTooLong {
         /// Their length together.
         bytes: usize,
@@ -127,7 +129,9 @@ pub enum TokenizerError {
         bytes: usize,
     },
     /// A normalizer that makes a text many times as long.
-    #[error("the normalizer makes more than {most} bytes of {bytes} bytes of text; use another tokenizer")]
+    #[error(
+        "the normalizer makes more than {most} bytes of {bytes} bytes of text; use another tokenizer"
+    )]
     Normalized {
         /// The most bytes that a text of this length may become.
         most: usize,

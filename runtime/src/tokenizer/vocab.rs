@@ -122,7 +122,11 @@ impl Vocab {
                 return Err(TokenizerError::TokenTooLong { id, len, max });
             }
         }
-        Ok(Self { tokens, kinds, byte_level: parts.scheme.byte_level })
+        Ok(Self {
+            tokens,
+            kinds,
+            byte_level: parts.scheme.byte_level,
+        })
     }
 
     pub(super) fn len(&self) -> usize {

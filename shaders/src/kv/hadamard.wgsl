@@ -1,5 +1,5 @@
-// The orthonormal Walsh-Hadamard transform of consecutive blocks of a vector, by TEAM invocations. It spreads outliers evenly, so that
-// a group's scale suits all of it; it is its own inverse.
+// The orthonormal Walsh-Hadamard transform of consecutive blocks of a vector, by TEAM invocations.
+// It spreads outliers evenly, so that a group's scale suits all of it; it is its own inverse.
 #ifdef CPU
 // CPUs pay more for barriers than for work: each invocation has a vector to itself.
 const TEAM = 1u;

@@ -1,5 +1,5 @@
-// Vectors of the KV cache. A word holds 1 float, 2 halves, 4 signed bytes or 8 nibbles (less 8); behind the codes of the last
-// two kinds come the scales of their groups, halves, two to a word.
+// Vectors of the KV cache. A word holds 1 float, 2 halves, 4 signed bytes or 8 nibbles (less 8);
+// behind the codes of the last two kinds come the scales of their groups, halves, two to a word.
 
 // Floats that share a scale.
 fn scale_group(dim: u32) -> u32 {
@@ -17,7 +17,8 @@ fn nibbles_of(word: u32, shift: u32) -> vec4<f32> {
     return vec4<f32>((vec4<u32>(word >> shift) >> vec4<u32>(0u, 4u, 8u, 12u)) & vec4<u32>(15u)) - 8.0;
 }
 #else
-// The last bits of 2^23 + n: GPUs have few units for conversions. Every second byte is 256 times what it should be.
+// The last bits of 2^23 + n: GPUs have few units for conversions. Every second byte is 256 times
+// what it should be.
 fn bytes_of(word: u32) -> vec4<f32> {
     let positive = word ^ 0x80808080u;
     let halves = vec4<u32>(positive, positive, positive >> 16u, positive >> 16u);

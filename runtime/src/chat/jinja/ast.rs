@@ -139,7 +139,11 @@ pub(super) enum SuffixKind {
     Slice(Box<[Option<Expression>; 3]>),
     Call(Arguments),
     Filter(Arc<str>, Arguments),
-    Test { name: Arc<str>, arguments: Arguments, negated: bool },
+    Test {
+        name: Arc<str>,
+        arguments: Arguments,
+        negated: bool,
+    },
 }
 
 #[derive(Debug, Default)]

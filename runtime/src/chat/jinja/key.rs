@@ -16,7 +16,8 @@ impl Key {
         match (left, right) {
             (Value::Float(a), Value::Float(b)) => a == b || a.is_nan() && b.is_nan(),
             (Value::Tuple(a), Value::Tuple(b)) => {
-                a.items.len() == b.items.len() && a.items.iter().zip(&b.items).all(|(a, b)| Self::same(a, b))
+                a.items.len() == b.items.len()
+                    && a.items.iter().zip(&b.items).all(|(a, b)| Self::same(a, b))
             }
             _ => left.equals(right),
         }
@@ -29,7 +30,10 @@ impl Key {
             Value::Str(text) => text.text.hash(state),
             Value::Tuple(items) => {
                 items.items.len().hash(state);
-                items.items.iter().for_each(|item| Self::hash_value(item, state));
+                items
+                    .items
+                    .iter()
+                    .for_each(|item| Self::hash_value(item, state));
             }
             // Equal numbers have one hash, whatever their type.
             Value::Int(_) | Value::Bool(_) => value.as_int().unwrap_or(0).hash(state),

@@ -26,7 +26,15 @@ pub(super) struct Parser {
 /// A template's statements.
 pub(super) fn parse(source: &str) -> Result<Body, Error> {
     let tokens = tokenize(source)?;
-    let mut parser = Parser { tokens, at: 0, depth: 0, soft: false, unknown: Vec::new(), uses: Vec::new(), loops: 0 };
+    let mut parser = Parser {
+        tokens,
+        at: 0,
+        depth: 0,
+        soft: false,
+        unknown: Vec::new(),
+        uses: Vec::new(),
+        loops: 0,
+    };
     let (body, _) = parser.body(&[])?;
     Ok(body)
 }
@@ -55,10 +63,16 @@ impl Parser {
     }
 
     pub fn unexpected(&self, expected: &str) -> Error {
-        self.error(format!("expected {expected}, not {}", describe(self.peek())))
+        self.error(format!(
+            "expected {expected}, not {}",
+            describe(self.peek())
+        ))
     }
 
-    pub fn nest<T>(&mut self, parse: impl FnOnce(&mut Self) -> Result<T, Error>) -> Result<T, Error> {
+    pub fn nest<T>(
+        &mut self,
+        parse: impl FnOnce(&mut Self) -> Result<T, Error>,
+    ) -> Result<T, Error> {
         if self.depth == MAX_NESTING {
             return Err(self.error(format!("more than {MAX_NESTING} levels of nesting")));
         }
@@ -81,7 +95,11 @@ impl Parser {
     }
 
     pub fn expect_operator(&mut self, operator: &str) -> Result<(), Error> {
-        if self.skip_operator(operator) { Ok(()) } else { Err(self.unexpected(&format!("`{operator}`"))) }
+        if self.skip_operator(operator) {
+            Ok(())
+        } else {
+            Err(self.unexpected(&format!("`{operator}`")))
+        }
     }
 
     pub fn is_name(&self, name: &str) -> bool {
@@ -135,14 +153,20 @@ impl Parser {
             }
             let line = self.line();
             match self.advance() {
-                Kind::Data(text) => body.push(Statement { line, kind: StatementKind::Text(text) }),
+                Kind::Data(text) => body.push(Statement {
+                    line,
+                    kind: StatementKind::Text(text),
+                }),
                 Kind::VariableBegin => {
                     let expression = self.tuple(true, &[])?;
                     if self.advance() != Kind::VariableEnd {
                         self.at = self.at.saturating_sub(1);
                         return Err(self.unexpected("`}}`"));
                     }
-                    body.push(Statement { line, kind: StatementKind::Print(expression) });
+                    body.push(Statement {
+                        line,
+                        kind: StatementKind::Print(expression),
+                    });
                 }
                 Kind::BlockBegin => {
                     if let Kind::Name(name) = self.peek()
@@ -243,14 +267,29 @@ impl Parser {
             return Err(self.unexpected("`in`"));
         }
         let iterable = self.tuple(false, &["recursive"])?;
-        let condition = if self.skip_name("if") { Some(self.expression(true)?) } else { None };
+        let condition = if self.skip_name("if") {
+            Some(self.expression(true)?)
+        } else {
+            None
+        };
         let recursive = self.skip_name("recursive");
         self.loops += 1;
         let inner = self.inner(&["endfor", "else"], false);
         self.loops -= 1;
         let (body, end) = inner?;
-        let otherwise = if end == "else" { self.inner(&["endfor"], false)?.0 } else { Vec::new() };
-        Ok(StatementKind::For(Arc::new(For { target, iterable, condition, recursive, body, otherwise })))
+        let otherwise = if end == "else" {
+            self.inner(&["endfor"], false)?.0
+        } else {
+            Vec::new()
+        };
+        Ok(StatementKind::For(Arc::new(For {
+            target,
+            iterable,
+            condition,
+            recursive,
+            body,
+            otherwise,
+        })))
     }
 
     fn set_statement(&mut self) -> Result<StatementKind, Error> {
@@ -265,7 +304,9 @@ impl Parser {
 
     fn macro_statement(&mut self) -> Result<StatementKind, Error> {
         let name = self.assignable_name()?;
-        Ok(StatementKind::Macro(self.macro_body(name, true, "endmacro", |_| Ok(()))?.0))
+        Ok(StatementKind::Macro(
+            self.macro_body(name, true, "endmacro", |_| Ok(()))?.0,
+        ))
     }
 
     fn call_statement(&mut self) -> Result<StatementKind, Error> {
@@ -298,7 +339,9 @@ impl Parser {
                 if self.skip_operator("=") {
                     defaults.push(self.expression(true)?);
                 } else if !defaults.is_empty() {
-                    return Err(self.error("a parameter without a default follows one that has a default"));
+                    return Err(
+                        self.error("a parameter without a default follows one that has a default")
+                    );
                 }
             }
             self.expect_operator(")")?;
@@ -310,7 +353,16 @@ impl Parser {
         let uses = self.uses.pop().unwrap_or_default();
         self.loops = loops;
         let (body, _) = body?;
-        Ok((Arc::new(Macro { name, parameters, defaults, body, uses }), head))
+        Ok((
+            Arc::new(Macro {
+                name,
+                parameters,
+                defaults,
+                body,
+                uses,
+            }),
+            head,
+        ))
     }
 
     fn with_statement(&mut self) -> Result<StatementKind, Error> {

@@ -55,7 +55,8 @@ impl<'de> Deserialize<'de> for WeightMap {
 
 pub(super) type Shards = (Vec<Box<dyn Source>>, Vec<Stored>);
 
-/// The weight files that count, and their tensors: `model.safetensors`, or those that the index names.
+/// The weight files that count, and their tensors: `model.safetensors`, or those that the index
+/// names.
 pub(super) fn shards(
     name: &str,
     mut weights: HashMap<String, Box<dyn Source>>,
@@ -76,7 +77,10 @@ pub(super) fn shards(
             let file = match &file.0 {
                 Ok(file) => file.as_str(),
                 Err(found) => {
-                    return Err(wrong(Fault::ValueKind { expected: "a file name", found: found.clone() }));
+                    return Err(wrong(Fault::ValueKind {
+                        expected: "a file name",
+                        found: found.clone(),
+                    }));
                 }
             };
             let number = match numbers.get(file) {
@@ -84,7 +88,9 @@ pub(super) fn shards(
                 None => {
                     // Only files that were found in the folder: a name can't lead out of it.
                     let base = file.strip_prefix("./").unwrap_or(file);
-                    let shard = weights.remove(base).ok_or_else(|| wrong(Fault::Shard(file.into())))?;
+                    let shard = weights
+                        .remove(base)
+                        .ok_or_else(|| wrong(Fault::Shard(file.into())))?;
                     numbers.insert(file, shards.len());
                     shards.push(shard);
                     shards.len() - 1
@@ -94,7 +100,11 @@ pub(super) fn shards(
         }
     }
     if shards.is_empty() {
-        let fault = if weights.is_empty() { Fault::NoWeights } else { Fault::NoIndex };
+        let fault = if weights.is_empty() {
+            Fault::NoWeights
+        } else {
+            Fault::NoIndex
+        };
         return Err(FormatError::file(name, fault));
     }
     let indexed = !places.is_empty();

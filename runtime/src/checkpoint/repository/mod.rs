@@ -1,4 +1,5 @@
-//! A Hugging Face repository: a folder with `config.json`, weights in safetensors files, and `tokenizer.json`.
+//! A Hugging Face repository: a folder with `config.json`, weights in safetensors files, and
+//! `tokenizer.json`.
 
 mod index;
 mod names;
@@ -58,7 +59,8 @@ pub(crate) fn is_part(name: &str) -> bool {
     small.contains(&name) || name.ends_with(".safetensors")
 }
 
-/// A repository, read as a checkpoint. Query and key rows come in GGUF's order, whatever the order in the files.
+/// A repository, read as a checkpoint. Query and key rows come in GGUF's order, whatever the order
+/// in the files.
 pub struct Repository {
     name: String,
     metadata: Metadata,
@@ -81,15 +83,20 @@ pub struct Repository {
 }
 
 impl Repository {
-    /// Reads the configuration and the tables of the shards. `files` are all files of the repository, or those that
-    /// matter; a name's last part counts. No weights are read.
+    /// Reads the configuration and the tables of the shards. `files` are all files of the
+    /// repository, or those that matter; a name's last part counts. No weights are read.
     ///
     /// # Errors
     /// Names the file and the key or tensor that is missing, contradictory, or not supported.
     pub fn read(name: &str, files: Vec<Box<dyn Source>>) -> Result<Self, Error> {
         let (mut small, mut weights) = (HashMap::new(), HashMap::new());
         for file in files {
-            let base = file.name().rsplit(['/', '\\']).next().unwrap_or_default().to_owned();
+            let base = file
+                .name()
+                .rsplit(['/', '\\'])
+                .next()
+                .unwrap_or_default()
+                .to_owned();
             if base.ends_with(".safetensors") {
                 weights.insert(base, file);
             } else if is_part(&base) {
@@ -97,20 +104,40 @@ impl Repository {
             }
         }
         let path = |file: &str| format!("{name}/{file}");
-        let json = |file: &str| small.get(file).map(|bytes| JsonFile::parse(&path(file), bytes)).transpose();
-        let config = json(CONFIG)?.ok_or_else(|| FormatError::file(path(CONFIG), Fault::Missing))?;
+        let json = |file: &str| {
+            small
+                .get(file)
+                .map(|bytes| JsonFile::parse(&path(file), bytes))
+                .transpose()
+        };
+        let config =
+            json(CONFIG)?.ok_or_else(|| FormatError::file(path(CONFIG), Fault::Missing))?;
         let mut settings = Settings::read(&config)?;
         let mut ends = config.ids("eos_token_id")?;
         if let Some(generation) = json(GENERATION)? {
             settings.generation(&generation);
             ends.extend(generation.ids("eos_token_id")?);
         }
-        if let Some(template) = small.get(CHAT_TEMPLATE).filter(|template| !template.is_empty()) {
-            settings.metadata.set_origin(TEMPLATE, &path(CHAT_TEMPLATE), "the template");
+        if let Some(template) = small
+            .get(CHAT_TEMPLATE)
+            .filter(|template| !template.is_empty())
+        {
+            settings
+                .metadata
+                .set_origin(TEMPLATE, &path(CHAT_TEMPLATE), "the template");
             match std::str::from_utf8(template) {
-                Ok(text) => _ = settings.metadata.insert(TEMPLATE.into(), Value::String(text.into())),
+                Ok(text) => {
+                    _ = settings
+                        .metadata
+                        .insert(TEMPLATE.into(), Value::String(text.into()))
+                }
                 Err(_) => {
-                    let error = FormatError::file(path(CHAT_TEMPLATE), Fault::Utf8 { what: "the template" });
+                    let error = FormatError::file(
+                        path(CHAT_TEMPLATE),
+                        Fault::Utf8 {
+                            what: "the template",
+                        },
+                    );
                     settings.metadata.set_unusable(TEMPLATE, error);
                 }
             }
@@ -121,14 +148,31 @@ impl Repository {
                 }
             }
         }
-        let index = small.get(INDEX).map(|bytes| Index::parse(&path(INDEX), bytes)).transpose()?;
+        let index = small
+            .get(INDEX)
+            .map(|bytes| Index::parse(&path(INDEX), bytes))
+            .transpose()?;
         let (shards, stored) = shards(name, weights, index)?;
-        let Settings { metadata, tied, packing, obstacles, unknown, notes } = settings;
-        let unknown_keys = unknown.into_iter().map(|key| UnknownKey { file: CONFIG.into(), key }).collect();
+        let Settings {
+            metadata,
+            tied,
+            packing,
+            obstacles,
+            unknown,
+            notes,
+        } = settings;
+        let unknown_keys = unknown
+            .into_iter()
+            .map(|key| UnknownKey {
+                file: CONFIG.into(),
+                key,
+            })
+            .collect();
         let mut obstacles: Vec<Error> = obstacles.into_iter().map(Error::from).collect();
         if packing.is_none()
             && obstacles.is_empty()
-            && let Some(error) = unsaid_packing(&path(CONFIG), &stored, json(QUANTIZE_CONFIG)?.is_some())
+            && let Some(error) =
+                unsaid_packing(&path(CONFIG), &stored, json(QUANTIZE_CONFIG)?.is_some())
         {
             obstacles.push(error.into());
         }
@@ -150,7 +194,10 @@ impl Repository {
             tied_head: None,
             obstacles,
             unknown_keys,
-            packed: packed.into_iter().map(|packed| (packed.tensor.name.clone(), packed)).collect(),
+            packed: packed
+                .into_iter()
+                .map(|packed| (packed.tensor.name.clone(), packed))
+                .collect(),
             heads,
             kv_heads,
         };
@@ -158,7 +205,13 @@ impl Repository {
         all.check_biases(&config)?;
         if !tied && all.index.contains_key(EMBEDDING) && !all.index.contains_key(HEAD) {
             let detail = "tie_word_embeddings is false, but there is no lm_head.weight".into();
-            all.obstacles.push(ConfigError::Contradiction { file: path(CONFIG), detail }.into());
+            all.obstacles.push(
+                ConfigError::Contradiction {
+                    file: path(CONFIG),
+                    detail,
+                }
+                .into(),
+            );
         }
         all.describe()?;
         Ok(all)
@@ -168,14 +221,18 @@ impl Repository {
     fn name_tensors(&mut self, stored: Vec<Stored>, tied: bool) {
         let mut tensors = Vec::new();
         for tensor in stored {
-            let file = self.shards.get(tensor.part).map_or_else(String::new, |shard| shard.name().into());
+            let file = self
+                .shards
+                .get(tensor.part)
+                .map_or_else(String::new, |shard| shard.name().into());
             let Some(name) = gguf_name(&tensor.name) else {
                 self.unnamed.push(tensor.name);
                 continue;
             };
             match tensor.floats(name, &file) {
                 Ok(tensor) if tensor.name == HEAD && tied => {
-                    self.notes.push("tie_word_embeddings is true: lm_head.weight is not used".into());
+                    self.notes
+                        .push("tie_word_embeddings is true: lm_head.weight is not used".into());
                     self.tied_head = Some(tensor);
                 }
                 Ok(tensor) => tensors.push(tensor),
@@ -188,16 +245,27 @@ impl Repository {
     }
 
     fn index_tensors(&mut self) {
-        self.index = self.tensors.iter().enumerate().map(|(at, tensor)| (tensor.name.clone(), at)).collect();
+        self.index = self
+            .tensors
+            .iter()
+            .enumerate()
+            .map(|(at, tensor)| (tensor.name.clone(), at))
+            .collect();
     }
 
-    /// Holds what `config.json` says of biases against the tensors. Where it says that there are none, those of zeros are left
-    /// out; others are an obstacle.
+    /// Holds what `config.json` says of biases against the tensors. Where it says that there are
+    /// none, those of zeros are left out; others are an obstacle.
     fn check_biases(&mut self, config: &JsonFile) -> Result<(), FormatError> {
         for (key, part) in [("attention_bias", ".attn_"), ("mlp_bias", ".ffn_")] {
             let said = config.bool(key)?;
-            let is_bias = |tensor: &Tensor| tensor.name.contains(part) && tensor.name.ends_with(".bias");
-            let biases: Vec<Tensor> = self.tensors.iter().filter(|tensor| is_bias(tensor)).cloned().collect();
+            let is_bias =
+                |tensor: &Tensor| tensor.name.contains(part) && tensor.name.ends_with(".bias");
+            let biases: Vec<Tensor> = self
+                .tensors
+                .iter()
+                .filter(|tensor| is_bias(tensor))
+                .cloned()
+                .collect();
             let detail = match (said, biases.first()) {
                 (Some(true), None) => format!("{key} is true, but there are no such tensors"),
                 (Some(false), Some(_)) => {
@@ -209,7 +277,9 @@ impl Repository {
                         }
                     }
                     match other {
-                        Some(name) => format!("{key} is false, but there is `{name}`, which is not zero"),
+                        Some(name) => {
+                            format!("{key} is false, but there is `{name}`, which is not zero")
+                        }
                         None => {
                             self.tensors.retain(|tensor| !is_bias(tensor));
                             self.index_tensors();
@@ -219,7 +289,13 @@ impl Repository {
                 }
                 _ => continue,
             };
-            self.obstacles.push(ConfigError::Contradiction { file: config.name().into(), detail }.into());
+            self.obstacles.push(
+                ConfigError::Contradiction {
+                    file: config.name().into(),
+                    detail,
+                }
+                .into(),
+            );
         }
         Ok(())
     }
@@ -234,21 +310,45 @@ impl Repository {
 
     /// Adds what only the tokenizer knows to the metadata: what templates call `eos_token`.
     fn describe(&mut self) -> Result<(), Error> {
-        let base = self.name.trim_end_matches(['/', '\\']).rsplit(['/', '\\']).next().unwrap_or_default();
-        self.metadata.insert("general.name".into(), Value::String(base.into()));
+        let base = self
+            .name
+            .trim_end_matches(['/', '\\'])
+            .rsplit(['/', '\\'])
+            .next()
+            .unwrap_or_default();
+        self.metadata
+            .insert("general.name".into(), Value::String(base.into()));
         let path = format!("{}/{TOKENIZER_CONFIG}", self.name);
-        let config = self.small.get(TOKENIZER_CONFIG).map(|bytes| JsonFile::parse(&path, bytes)).transpose()?;
-        let eos = config.as_ref().map(|config| config.token("eos_token")).transpose()?.flatten();
+        let config = self
+            .small
+            .get(TOKENIZER_CONFIG)
+            .map(|bytes| JsonFile::parse(&path, bytes))
+            .transpose()?;
+        let eos = config
+            .as_ref()
+            .map(|config| config.token("eos_token"))
+            .transpose()?
+            .flatten();
         // A tokenizer that can't be read is the error of whoever wants it.
-        let Ok(tokenizer) = self.tokenizer() else { return Ok(()) };
-        let first = self.ends.iter().copied().find(|&id| id < tokenizer.vocab_size());
+        let Ok(tokenizer) = self.tokenizer() else {
+            return Ok(());
+        };
+        let first = self
+            .ends
+            .iter()
+            .copied()
+            .find(|&id| id < tokenizer.vocab_size());
         if let Some(eos) = eos.and_then(|eos| tokenizer.control(&eos)).or(first) {
-            self.metadata.insert("tokenizer.ggml.eos_token_id".into(), Value::U32(eos));
+            self.metadata
+                .insert("tokenizer.ggml.eos_token_id".into(), Value::U32(eos));
         }
         for (name, key) in TOKENS {
-            let text = config.as_ref().and_then(|config| config.token(name).ok().flatten());
+            let text = config
+                .as_ref()
+                .and_then(|config| config.token(name).ok().flatten());
             let id = |text: String| {
-                let plain = || (0..tokenizer.vocab_size()).find(|id| tokenizer.token(*id) == Some(&text));
+                let plain =
+                    || (0..tokenizer.vocab_size()).find(|id| tokenizer.token(*id) == Some(&text));
                 tokenizer.control(&text).or_else(plain)
             };
             if let Some(id) = text.and_then(id) {
@@ -268,7 +368,10 @@ impl Repository {
                     "write a tokenizer.json beside it (transformers' AutoTokenizer, save_pretrained), or give a \
                                GGUF file"
                         .into();
-                FormatError::file(format!("{}/{SENTENCEPIECE}", self.name), Fault::Kind { what, instead })
+                FormatError::file(
+                    format!("{}/{SENTENCEPIECE}", self.name),
+                    Fault::Kind { what, instead },
+                )
             }
             None => FormatError::file(format!("{}/{TOKENIZER}", self.name), Fault::Missing),
         };
@@ -294,7 +397,8 @@ impl Checkpoint for Repository {
     }
 
     fn data(&self, tensor: &Tensor, range: Range<u64>) -> Result<Cow<'_, [u8]>, FormatError> {
-        let elsewhere = self.packed.contains_key(&tensor.name) || self.rotated_heads(tensor).is_some();
+        let elsewhere =
+            self.packed.contains_key(&tensor.name) || self.rotated_heads(tensor).is_some();
         if elsewhere && range.start < range.end && range.end <= tensor.bytes {
             return self.gathered(tensor, range).map(Cow::Owned);
         }
@@ -304,7 +408,10 @@ impl Checkpoint for Repository {
     fn place(&self, tensor: &Tensor, row: u64) -> Place {
         let shard = self.shards.get(tensor.part);
         let stored = shard.and_then(|shard| safetensors::tensors(shard.as_ref(), tensor.part).ok());
-        let own = stored.into_iter().flatten().find(|stored| stored.offset == tensor.offset);
+        let own = stored
+            .into_iter()
+            .flatten()
+            .find(|stored| stored.offset == tensor.offset);
         Place {
             file: shard.map_or_else(|| self.name.clone(), |shard| shard.name().into()),
             tensor: own.map_or_else(|| tensor.name.clone(), |stored| stored.name),
@@ -317,12 +424,24 @@ impl Checkpoint for Repository {
     }
 
     fn file_bytes(&self) -> u64 {
-        self.shards.iter().map(|shard| shard.len()).fold(0, u64::saturating_add)
+        self.shards
+            .iter()
+            .map(|shard| shard.len())
+            .fold(0, u64::saturating_add)
     }
 
     fn paths(&self) -> Vec<PathBuf> {
-        let shards = self.shards.iter().filter_map(|shard| Some(shard.path()?.into()));
-        shards.chain(self.small.keys().map(|name| Path::new(&self.name).join(name))).collect()
+        let shards = self
+            .shards
+            .iter()
+            .filter_map(|shard| Some(shard.path()?.into()));
+        shards
+            .chain(
+                self.small
+                    .keys()
+                    .map(|name| Path::new(&self.name).join(name)),
+            )
+            .collect()
     }
 
     fn identity(&self) -> Option<Vec<Identity>> {
@@ -331,10 +450,14 @@ impl Checkpoint for Repository {
         small.sort();
         let mut hash = blake3::Hasher::new();
         for (name, bytes) in small {
-            hash.update(name.as_bytes()).update(blake3::hash(bytes).as_bytes());
+            hash.update(name.as_bytes())
+                .update(blake3::hash(bytes).as_bytes());
         }
         let state = hash.finalize().to_hex().to_string();
-        let small = Identity { name: "configuration".into(), state };
+        let small = Identity {
+            name: "configuration".into(),
+            state,
+        };
         let shards = self.shards.iter().map(|shard| shard.identity());
         shards.chain([Some(small)]).collect()
     }
@@ -347,8 +470,14 @@ impl Checkpoint for Repository {
     fn tokenizer_keys(&self) -> Result<Metadata, TokenizerError> {
         let (json, config) = self.tokenizer_files()?;
         let eos = self.metadata.u32("tokenizer.ggml.eos_token_id")?;
-        let rows = self.tensor(EMBEDDING).and_then(|tensor| u32::try_from(*tensor.shape.get(1)?).ok());
-        let beside = Beside { ends: &self.ends, eos, rows };
+        let rows = self
+            .tensor(EMBEDDING)
+            .and_then(|tensor| u32::try_from(*tensor.shape.get(1)?).ok());
+        let beside = Beside {
+            ends: &self.ends,
+            eos,
+            rows,
+        };
         Tokenizer::gguf_keys(json, config, beside)
     }
 
@@ -373,23 +502,37 @@ impl Checkpoint for Repository {
     }
 
     fn check_weights(&self) -> Result<(), Error> {
-        let (Some(head), Some(embedding)) = (&self.tied_head, self.tensor(EMBEDDING)) else { return Ok(()) };
+        let (Some(head), Some(embedding)) = (&self.tied_head, self.tensor(EMBEDDING)) else {
+            return Ok(());
+        };
         if self.are_equal(head, embedding)? {
             return Ok(());
         }
         let detail = "tie_word_embeddings is true, but lm_head.weight is not model.embed_tokens.weight: set it to false \
                       where the head is to be used, or take the head out";
         let file = format!("{}/{CONFIG}", self.name);
-        Err(ConfigError::Contradiction { file, detail: detail.into() }.into())
+        Err(ConfigError::Contradiction {
+            file,
+            detail: detail.into(),
+        }
+        .into())
     }
 }
 
 /// All bytes of a small file.
 fn all(file: &dyn Source) -> Result<Vec<u8>, FormatError> {
     let is_tokenizer = file.name().rsplit(['/', '\\']).next() == Some(TOKENIZER);
-    let most = if is_tokenizer { MOST_TOKENIZER } else { MOST_SMALL };
+    let most = if is_tokenizer {
+        MOST_TOKENIZER
+    } else {
+        MOST_SMALL
+    };
     if file.len() > most {
-        let fault = Fault::TooMuch { what: "its length", count: file.len(), most };
+        let fault = Fault::TooMuch {
+            what: "its length",
+            count: file.len(),
+            most,
+        };
         return Err(FormatError::file(file.name(), fault));
     }
     let mut bytes = vec![0; file.len() as usize];

@@ -19,8 +19,11 @@ const PARTS: [(&str, &str); 9] = [
 ];
 
 /// Names outside of layers in the files, and GGUF's.
-const WHOLE: [(&str, &str); 3] =
-    [("model.embed_tokens.weight", EMBEDDING), ("model.norm.weight", "output_norm.weight"), ("lm_head.weight", HEAD)];
+const WHOLE: [(&str, &str); 3] = [
+    ("model.embed_tokens.weight", EMBEDDING),
+    ("model.norm.weight", "output_norm.weight"),
+    ("lm_head.weight", HEAD),
+];
 
 /// GGUF's name of a tensor.
 pub(super) fn gguf_name(name: &str) -> Option<String> {
@@ -35,7 +38,10 @@ pub(super) fn gguf_name(name: &str) -> Option<String> {
         return None;
     }
     // `007` and `7` would be one layer.
-    let number: u32 = layer.parse().ok().filter(|number: &u32| number.to_string() == layer)?;
+    let number: u32 = layer
+        .parse()
+        .ok()
+        .filter(|number: &u32| number.to_string() == layer)?;
     Some(format!("blk.{number}.{part}.{kind}"))
 }
 

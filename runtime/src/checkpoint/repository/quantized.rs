@@ -14,12 +14,17 @@ pub(super) fn packed_matrices(
     stored: Vec<Stored>,
     packing: Option<Packing>,
 ) -> Result<(Vec<Stored>, Vec<Packed>), FormatError> {
-    let Some(packing) = packing else { return Ok((stored, Vec::new())) };
+    let Some(packing) = packing else {
+        return Ok((stored, Vec::new()));
+    };
     let mut parts: BTreeMap<String, HashMap<&'static str, Stored>> = BTreeMap::new();
     let mut others = Vec::new();
     for tensor in stored {
-        let part = packed::PARTS.into_iter().find_map(|part| Some((part, tensor.name.strip_suffix(part)?.to_owned())));
-        let named = part.and_then(|(part, base)| Some((part, gguf_name(&format!("{base}weight"))?)));
+        let part = packed::PARTS
+            .into_iter()
+            .find_map(|part| Some((part, tensor.name.strip_suffix(part)?.to_owned())));
+        let named =
+            part.and_then(|(part, base)| Some((part, gguf_name(&format!("{base}weight"))?)));
         match named {
             Some((part, name)) => {
                 parts.entry(name).or_default().insert(part, tensor);
@@ -27,20 +32,37 @@ pub(super) fn packed_matrices(
             None => others.push(tensor),
         }
     }
-    let packed = parts.into_iter().map(|(name, parts)| Packed::new(packing, name, parts, shards));
+    let packed = parts
+        .into_iter()
+        .map(|(name, parts)| Packed::new(packing, name, parts, shards));
     Ok((others, packed.collect::<Result<_, _>>()?))
 }
 
 /// What is said where matrices are quantised, and `config.json` does not say how.
-pub(super) fn unsaid_packing(config: &str, stored: &[Stored], has_quantize_config: bool) -> Option<ConfigError> {
-    let packed = stored.iter().find(|tensor| tensor.name.ends_with(".qweight"));
+pub(super) fn unsaid_packing(
+    config: &str,
+    stored: &[Stored],
+    has_quantize_config: bool,
+) -> Option<ConfigError> {
+    let packed = stored
+        .iter()
+        .find(|tensor| tensor.name.ends_with(".qweight"));
     let scaled = || {
-        let biases = |name: &str| stored.iter().any(|tensor| tensor.name == format!("{name}.biases"));
-        stored.iter().find(|tensor| tensor.name.strip_suffix(".scales").is_some_and(biases))
+        let biases = |name: &str| {
+            stored
+                .iter()
+                .any(|tensor| tensor.name == format!("{name}.biases"))
+        };
+        stored
+            .iter()
+            .find(|tensor| tensor.name.strip_suffix(".scales").is_some_and(biases))
     };
     let (what, instead) = match (packed, has_quantize_config) {
         (Some(tensor), true) => (
-            format!("quantised by an old version of GPTQ or AWQ (`{}`, and quantize_config.json)", tensor.name),
+            format!(
+                "quantised by an old version of GPTQ or AWQ (`{}`, and quantize_config.json)",
+                tensor.name
+            ),
             "write what quantize_config.json says into config.json as quantization_config with a quant_method, or give the \
              original repository or a GGUF file",
         ),
@@ -51,9 +73,10 @@ pub(super) fn unsaid_packing(config: &str, stored: &[Stored], has_quantize_confi
             ),
             "give the original repository or a GGUF file",
         ),
-        (None, _) => {
-            (format!("quantised by MLX (`{}`)", scaled()?.name), "give the original repository or a GGUF file")
-        }
+        (None, _) => (
+            format!("quantised by MLX (`{}`)", scaled()?.name),
+            "give the original repository or a GGUF file",
+        ),
     };
     Some(ConfigError::Kind {
         file: config.into(),

@@ -58,8 +58,26 @@ struct FileToken {
 
 impl From<FileToken> for Added {
     fn from(token: FileToken) -> Self {
-        let FileToken { id, content, special, single_word, lstrip, rstrip, normalized } = token;
-        Self { id, token: AddedToken { content, special, single_word, lstrip, rstrip, normalized } }
+        let FileToken {
+            id,
+            content,
+            special,
+            single_word,
+            lstrip,
+            rstrip,
+            normalized,
+        } = token;
+        Self {
+            id,
+            token: AddedToken {
+                content,
+                special,
+                single_word,
+                lstrip,
+                rstrip,
+                normalized,
+            },
+        }
     }
 }
 
@@ -110,8 +128,9 @@ pub(super) struct Text(pub String);
 impl<'de> Deserialize<'de> for Text {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let AnyToken(text) = AnyToken::deserialize(deserializer)?;
-        text.map(Self)
-            .ok_or_else(|| D::Error::custom("a token must be a text, or an object with a text as its content"))
+        text.map(Self).ok_or_else(|| {
+            D::Error::custom("a token must be a text, or an object with a text as its content")
+        })
     }
 }
 
@@ -232,8 +251,17 @@ impl<'de> Deserialize<'de> for AnyTokens {
 impl Config {
     /// The texts of all tokens that are special by name.
     pub fn special(&self) -> impl Iterator<Item = &str> {
-        let named = self.bos_token.iter().chain(&self.eos_token).map(|Text(text)| text);
-        let others = self.unk_token.0.iter().chain(&self.pad_token.0).chain(&self.additional_special_tokens.0);
+        let named = self
+            .bos_token
+            .iter()
+            .chain(&self.eos_token)
+            .map(|Text(text)| text);
+        let others = self
+            .unk_token
+            .0
+            .iter()
+            .chain(&self.pad_token.0)
+            .chain(&self.additional_special_tokens.0);
         named.chain(others).map(String::as_str)
     }
 }

@@ -19,7 +19,10 @@ impl MergeTexts {
     pub fn iter(&self) -> impl ExactSizeIterator<Item = (&str, &str)> {
         let mut start = 0;
         self.ends.iter().map(move |&(middle, end)| {
-            let (left, right) = (start as usize..middle as usize, middle as usize..end as usize);
+            let (left, right) = (
+                start as usize..middle as usize,
+                middle as usize..end as usize,
+            );
             start = end;
             (&self.text[left], &self.text[right])
         })

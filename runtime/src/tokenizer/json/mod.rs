@@ -38,12 +38,20 @@ impl Tokenizer {
     ///
     /// # Errors
     /// As [`Tokenizer::from_json`].
-    pub fn from_json_with_ends(tokenizer: &[u8], config: Option<&[u8]>, ends: &[u32]) -> Result<Self, TokenizerError> {
+    pub fn from_json_with_ends(
+        tokenizer: &[u8],
+        config: Option<&[u8]>,
+        ends: &[u32],
+    ) -> Result<Self, TokenizerError> {
         Self::new(read_parts(tokenizer, config, ends)?)
     }
 }
 
-pub(super) fn read_parts(tokenizer: &[u8], config: Option<&[u8]>, ends: &[u32]) -> Result<VocabParts, TokenizerError> {
+pub(super) fn read_parts(
+    tokenizer: &[u8],
+    config: Option<&[u8]>,
+    ends: &[u32],
+) -> Result<VocabParts, TokenizerError> {
     let file: File = parse("tokenizer.json", tokenizer)?;
     let config = match config {
         Some(config) => parse("tokenizer_config.json", config)?,
@@ -55,7 +63,9 @@ pub(super) fn read_parts(tokenizer: &[u8], config: Option<&[u8]>, ends: &[u32]) 
 }
 
 fn parse<'a, T: Deserialize<'a>>(name: &str, bytes: &'a [u8]) -> Result<T, TokenizerError> {
-    serde_json::from_slice(without_bom(bytes)).map_err(|e| TokenizerError::Json { fault: format!("{name}: {e}") })
+    serde_json::from_slice(without_bom(bytes)).map_err(|e| TokenizerError::Json {
+        fault: format!("{name}: {e}"),
+    })
 }
 
 /// The text without the byte order mark that some editors put in front.
@@ -78,8 +88,16 @@ fn parts(file: File, config: Config) -> Result<VocabParts, TokenizerError> {
     }
     for (key, set) in [
         ("model.dropout", model.dropout.is_some_and(|p| p != 0.0)),
-        ("model.continuing_subword_prefix", model.continuing_subword_prefix.is_some_and(|s| !s.is_empty())),
-        ("model.end_of_word_suffix", model.end_of_word_suffix.is_some_and(|s| !s.is_empty())),
+        (
+            "model.continuing_subword_prefix",
+            model
+                .continuing_subword_prefix
+                .is_some_and(|s| !s.is_empty()),
+        ),
+        (
+            "model.end_of_word_suffix",
+            model.end_of_word_suffix.is_some_and(|s| !s.is_empty()),
+        ),
     ] {
         if set {
             return Err(unsupported(key, "set", "not set"));
@@ -90,21 +108,38 @@ fn parts(file: File, config: Config) -> Result<VocabParts, TokenizerError> {
     }
     let mut scheme = scheme(value(&file.normalizer), value(&file.pre_tokenizer))?;
     let decoded = decoder(value(&file.decoder), scheme.byte_level)?;
-    scheme.strips_space = decoded.strips_space.unwrap_or_else(|| puts_space_in_front(&scheme));
+    scheme.strips_space = decoded
+        .strips_space
+        .unwrap_or_else(|| puts_space_in_front(&scheme));
     scheme.ignore_merges = model.ignore_merges;
     scheme.byte_fallback = model.byte_fallback;
     scheme.fuse_unknown = model.fuse_unk;
     let has_bytes = model.byte_fallback || decoded.byte_fallback;
     let special: Vec<String> = config.special().map(str::to_owned).collect();
     let added = added(file.added_tokens, config.added_tokens_decoder, &model.vocab);
-    let Tokens { tokens, kinds, matching } = tokens(&model.vocab, added, has_bytes, model.unk_token.as_deref())?;
+    let Tokens {
+        tokens,
+        kinds,
+        matching,
+    } = tokens(&model.vocab, added, has_bytes, model.unk_token.as_deref())?;
     drop(model.vocab);
     let merges = merge_ids(&tokens, model.merges.iter())?;
     drop(model.merges);
     let merges_make_all = !scheme.byte_level;
-    let id = |text: &str| (0_u32..).zip(&tokens).find(|(_, token)| *token == text).map(|(id, _)| id);
+    let id = |text: &str| {
+        (0_u32..)
+            .zip(&tokens)
+            .find(|(_, token)| *token == text)
+            .map(|(id, _)| id)
+    };
     // A vocabulary may have `<s>` as text: a tag of HTML.
-    let marker = |text: &&str| id(text).filter(|&id| kinds.get(id as usize).is_some_and(|kind| *kind != Kind::Normal));
+    let marker = |text: &&str| {
+        id(text).filter(|&id| {
+            kinds
+                .get(id as usize)
+                .is_some_and(|kind| *kind != Kind::Normal)
+        })
+    };
     let around = value(&file.post_processor).map_or(Ok(Around::default()), around)?;
     let begin = around.before.as_deref().and_then(id);
     let bos = match &config.bos_token {
@@ -115,18 +150,32 @@ fn parts(file: File, config: Config) -> Result<VocabParts, TokenizerError> {
         Some(adds) => adds,
         None => around.before.is_some(),
     };
-    if config.add_bos_token.is_none() && around.before.is_some() && (begin.is_none() || begin != bos) {
+    if config.add_bos_token.is_none()
+        && around.before.is_some()
+        && (begin.is_none() || begin != bos)
+    {
         let known = "a template that begins with the tokenizer's bos_token, or with the text";
-        return Err(unsupported("post_processor", around.before.unwrap_or_default(), known));
+        return Err(unsupported(
+            "post_processor",
+            around.before.unwrap_or_default(),
+            known,
+        ));
     }
     let mut notes = Vec::new();
     if config.add_eos_token == Some(true) || around.after.is_some() {
-        notes.push("the tokenizer puts an end token behind every text: a text that is to go on gets none".into());
+        notes.push(
+            "the tokenizer puts an end token behind every text: a text that is to go on gets none"
+                .into(),
+        );
     }
     Ok(VocabParts {
         adds_bos,
         bos,
-        ends: config.eos_token.iter().filter_map(|Text(text)| id(text)).collect(),
+        ends: config
+            .eos_token
+            .iter()
+            .filter_map(|Text(text)| id(text))
+            .collect(),
         special: special.iter().filter_map(|text| id(text)).collect(),
         unknown: model.unk_token.as_deref().and_then(id),
         merges,
@@ -140,17 +189,34 @@ fn parts(file: File, config: Config) -> Result<VocabParts, TokenizerError> {
 }
 
 /// The added tokens as `transformers` has them: `tokenizer_config.json` has the last word.
-fn added(file: Vec<Added>, config: BTreeMap<String, AddedToken>, vocab: &BTreeMap<String, u32>) -> Vec<Added> {
+fn added(
+    file: Vec<Added>,
+    config: BTreeMap<String, AddedToken>,
+    vocab: &BTreeMap<String, u32>,
+) -> Vec<Added> {
     let mut added = file;
-    let mut places: HashMap<String, usize> =
-        added.iter().enumerate().map(|(at, added)| (added.token.content.clone(), at)).collect();
-    let mut config: Vec<(Option<u32>, AddedToken)> =
-        config.into_iter().map(|(id, token)| (id.parse().ok(), token)).collect();
+    let mut places: HashMap<String, usize> = added
+        .iter()
+        .enumerate()
+        .map(|(at, added)| (added.token.content.clone(), at))
+        .collect();
+    let mut config: Vec<(Option<u32>, AddedToken)> = config
+        .into_iter()
+        .map(|(id, token)| (id.parse().ok(), token))
+        .collect();
     config.sort_by_key(|(id, _)| *id);
-    for (id, token) in config.into_iter().filter(|(_, token)| !token.content.is_empty()) {
+    for (id, token) in config
+        .into_iter()
+        .filter(|(_, token)| !token.content.is_empty())
+    {
         match places.get(&token.content).and_then(|&at| added.get_mut(at)) {
             // Once special, a token stays special.
-            Some(known) => known.token = AddedToken { special: known.token.special || token.special, ..token },
+            Some(known) => {
+                known.token = AddedToken {
+                    special: known.token.special || token.special,
+                    ..token
+                }
+            }
             None => {
                 if let Some(id) = vocab.get(&token.content).copied().or(id) {
                     places.insert(token.content.clone(), added.len());
@@ -177,7 +243,11 @@ fn tokens(
 ) -> Result<Tokens, TokenizerError> {
     let entries = vocab.len() + added.len();
     let most = 2 * entries + 1024;
-    let largest = vocab.values().copied().chain(added.iter().map(|t| t.id)).max();
+    let largest = vocab
+        .values()
+        .copied()
+        .chain(added.iter().map(|t| t.id))
+        .max();
     let size = largest.map_or(0, |id| id as usize + 1);
     if size > most {
         return Err(TokenizerError::IdOutOfRange {
@@ -203,15 +273,28 @@ fn tokens(
     }
     let mut ids: HashMap<String, u32> = HashMap::new();
     for Added { id, token } in added {
-        let AddedToken { content, special, single_word, lstrip, rstrip, normalized } = token;
+        let AddedToken {
+            content,
+            special,
+            single_word,
+            lstrip,
+            rstrip,
+            normalized,
+        } = token;
         let (slot, kind) = (&mut tokens[id as usize], &mut kinds[id as usize]);
         if !slot.is_empty() && *slot != content {
             return Err(duplicate(id, slot, &content));
         }
-        let known = ids.insert(content.clone(), id).or_else(|| vocab.get(&content).copied());
+        let known = ids
+            .insert(content.clone(), id)
+            .or_else(|| vocab.get(&content).copied());
         if let Some(first) = known.filter(|&first| first != id) {
             let (first, second) = (first.min(id), first.max(id));
-            return Err(TokenizerError::Duplicate { first, second, text: content });
+            return Err(TokenizerError::Duplicate {
+                first,
+                second,
+                text: content,
+            });
         }
         *slot = content;
         *kind = match special {
@@ -219,11 +302,27 @@ fn tokens(
             true => Kind::Control,
             false => Kind::UserDefined,
         };
-        matching.insert(id, Matching { single_word, lstrip, rstrip, normalized });
+        matching.insert(
+            id,
+            Matching {
+                single_word,
+                lstrip,
+                rstrip,
+                normalized,
+            },
+        );
     }
-    Ok(Tokens { tokens, kinds, matching })
+    Ok(Tokens {
+        tokens,
+        kinds,
+        matching,
+    })
 }
 
 fn duplicate(id: u32, first: &str, second: &str) -> TokenizerError {
-    TokenizerError::DuplicateId { id, first: first.into(), second: second.into() }
+    TokenizerError::DuplicateId {
+        id,
+        first: first.into(),
+        second: second.into(),
+    }
 }

@@ -12,9 +12,10 @@ use crate::tokenizer::vocab::{LOW_LINE, Scheme};
 fn members<'a>(value: Option<&'a Value>, list: &str) -> Vec<&'a Value> {
     match value {
         None | Some(Value::Null) => Vec::new(),
-        Some(value) if kind(value) == "Sequence" => {
-            value[list].as_array().map(|all| all.iter().collect()).unwrap_or_default()
-        }
+        Some(value) if kind(value) == "Sequence" => value[list]
+            .as_array()
+            .map(|all| all.iter().collect())
+            .unwrap_or_default(),
         Some(value) => vec![value],
     }
 }
@@ -26,13 +27,22 @@ fn kind(value: &Value) -> &str {
 const SPACE: &str = " ";
 const LOW_LINES: &str = "\u{2581}";
 
-pub(super) fn scheme(normalizer: Option<&Value>, pre_tokenizer: Option<&Value>) -> Result<Scheme, TokenizerError> {
+pub(super) fn scheme(
+    normalizer: Option<&Value>,
+    pre_tokenizer: Option<&Value>,
+) -> Result<Scheme, TokenizerError> {
     let normalizers = members(normalizer, "normalizers");
     if normalizers.len() > MAX_NORMALIZERS {
-        let (value, known) = (format!("{} steps", normalizers.len()), format!("at most {MAX_NORMALIZERS}"));
+        let (value, known) = (
+            format!("{} steps", normalizers.len()),
+            format!("at most {MAX_NORMALIZERS}"),
+        );
         return Err(unsupported("normalizer", value, &known));
     }
-    let normalizer: Vec<Normalizer> = normalizers.into_iter().map(normalizer_step).collect::<Result<_, _>>()?;
+    let normalizer: Vec<Normalizer> = normalizers
+        .into_iter()
+        .map(normalizer_step)
+        .collect::<Result<_, _>>()?;
     let mut low_lines = normalizer.contains(&Normalizer::low_lines());
     let mut steps = Vec::new();
     for step in members(pre_tokenizer, "pretokenizers") {
@@ -47,7 +57,12 @@ pub(super) fn scheme(normalizer: Option<&Value>, pre_tokenizer: Option<&Value>) 
     match (letters, low_lines) {
         (1, false) | (0, true) => {
             let splitter = Splitter::new(steps)?;
-            Ok(Scheme { normalizer, splitter, byte_level: letters == 1, ..Scheme::default() })
+            Ok(Scheme {
+                normalizer,
+                splitter,
+                byte_level: letters == 1,
+                ..Scheme::default()
+            })
         }
         _ => Err(unsupported(
             "pre_tokenizer",
@@ -59,23 +74,36 @@ pub(super) fn scheme(normalizer: Option<&Value>, pre_tokenizer: Option<&Value>) 
 
 fn normalizer_step(step: &Value) -> Result<Normalizer, TokenizerError> {
     let set = |key: &str| step[key] != false;
-    Ok(match (kind(step), step["prepend"].as_str(), step["pattern"]["String"].as_str(), step["content"].as_str()) {
-        ("NFC", ..) => Normalizer::Nfc,
-        ("NFD", ..) => Normalizer::Nfd,
-        ("NFKC", ..) => Normalizer::Nfkc,
-        ("NFKD", ..) => Normalizer::Nfkd,
-        ("Lowercase", ..) => Normalizer::Lowercase,
-        ("StripAccents", ..) => Normalizer::StripAccents,
-        ("Strip", ..) => Normalizer::Strip { left: set("strip_left"), right: set("strip_right") },
-        ("Prepend", Some(prefix), ..) => Normalizer::Prepend(prefix.into()),
-        ("Replace", _, Some(pattern), Some(content)) if !pattern.is_empty() => {
-            Normalizer::Replace { pattern: pattern.into(), content: content.into() }
-        }
-        _ => {
-            let known = "NFC, NFD, NFKC, NFKD, Lowercase, Strip, StripAccents, Prepend, Replace of a text";
-            return Err(unsupported("normalizer", step, known));
-        }
-    })
+    Ok(
+        match (
+            kind(step),
+            step["prepend"].as_str(),
+            step["pattern"]["String"].as_str(),
+            step["content"].as_str(),
+        ) {
+            ("NFC", ..) => Normalizer::Nfc,
+            ("NFD", ..) => Normalizer::Nfd,
+            ("NFKC", ..) => Normalizer::Nfkc,
+            ("NFKD", ..) => Normalizer::Nfkd,
+            ("Lowercase", ..) => Normalizer::Lowercase,
+            ("StripAccents", ..) => Normalizer::StripAccents,
+            ("Strip", ..) => Normalizer::Strip {
+                left: set("strip_left"),
+                right: set("strip_right"),
+            },
+            ("Prepend", Some(prefix), ..) => Normalizer::Prepend(prefix.into()),
+            ("Replace", _, Some(pattern), Some(content)) if !pattern.is_empty() => {
+                Normalizer::Replace {
+                    pattern: pattern.into(),
+                    content: content.into(),
+                }
+            }
+            _ => {
+                let known = "NFC, NFD, NFKC, NFKD, Lowercase, Strip, StripAccents, Prepend, Replace of a text";
+                return Err(unsupported("normalizer", step, known));
+            }
+        },
+    )
 }
 
 /// Appends what a pre-tokenizer does.
@@ -90,7 +118,9 @@ fn pre_tokenizer_steps(step: &Value, steps: &mut Vec<Step>) -> Result<(), Tokeni
                 _ => return refuse("a pattern that is a Regex, or a String"),
             };
             let Some(behavior) = behavior(&step["behavior"]) else {
-                return refuse("a behavior that is Isolated, Removed, Contiguous, MergedWithPrevious, MergedWithNext");
+                return refuse(
+                    "a behavior that is Isolated, Removed, Contiguous, MergedWithPrevious, MergedWithNext",
+                );
             };
             let invert = match &step["invert"] {
                 Value::Null => false,
@@ -108,7 +138,9 @@ fn pre_tokenizer_steps(step: &Value, steps: &mut Vec<Step>) -> Result<(), Tokeni
                 Value::Null => Some(Behavior::Isolated),
                 given => behavior(given),
             };
-            let Some(behavior) = behavior else { return refuse("a known behavior") };
+            let Some(behavior) = behavior else {
+                return refuse("a known behavior");
+            };
             // Unicode's punctuation, and what is only in ASCII's.
             steps.push(Splitter::cut(r"[\p{P}$+<=>^`|~]", behavior, false)?);
         }
@@ -127,7 +159,11 @@ fn pre_tokenizer_steps(step: &Value, steps: &mut Vec<Step>) -> Result<(), Tokeni
                 (Some("never"), _) => SpacePrefix::Never,
                 (Some("first"), Value::Null | Value::Bool(true)) => SpacePrefix::First,
                 (Some("always") | None, Value::Null | Value::Bool(true)) => SpacePrefix::Always,
-                _ => return refuse("a prepend_scheme that is first, always or never, and add_prefix_space alike"),
+                _ => {
+                    return refuse(
+                        "a prepend_scheme that is first, always or never, and add_prefix_space alike",
+                    );
+                }
             };
             steps.push(Step::LowLines(prefix));
             if step["split"] != false {
@@ -152,7 +188,9 @@ fn behavior(value: &Value) -> Option<Behavior> {
 
 /// A pattern that matches a text and nothing else.
 fn literal(text: &str) -> String {
-    text.chars().map(|c| format!("\\x{{{:x}}}", c as u32)).collect()
+    text.chars()
+        .map(|c| format!("\\x{{{:x}}}", c as u32))
+        .collect()
 }
 
 /// What a decoder does besides spelling tokens as the scheme does.
@@ -163,20 +201,36 @@ pub(super) struct Decoded {
     pub byte_fallback: bool,
 }
 
-pub(super) fn decoder(decoder: Option<&Value>, byte_level: bool) -> Result<Decoded, TokenizerError> {
+pub(super) fn decoder(
+    decoder: Option<&Value>,
+    byte_level: bool,
+) -> Result<Decoded, TokenizerError> {
     let steps = members(decoder, "decoders");
     let known = match byte_level {
         true => "ByteLevel, as the pre-tokenizer is byte-level",
-        false => "Metaspace; Replace of \u{2581} by a space, ByteFallback, Fuse, Strip of a space at the start",
+        false => {
+            "Metaspace; Replace of \u{2581} by a space, ByteFallback, Fuse, Strip of a space at the start"
+        }
     };
-    let mut decoded = Decoded { strips_space: (!steps.is_empty()).then_some(false), byte_fallback: false };
+    let mut decoded = Decoded {
+        strips_space: (!steps.is_empty()).then_some(false),
+        byte_fallback: false,
+    };
     for step in steps {
         match kind(step) {
             "ByteLevel" if byte_level => {}
             "Fuse" => {}
             "ByteFallback" if !byte_level => decoded.byte_fallback = true,
-            "Replace" if !byte_level && step["pattern"]["String"] == LOW_LINES && step["content"] == SPACE => {}
-            "Strip" if !byte_level && step["content"] == SPACE && step["stop"] == 0 && step["start"] == 1 => {
+            "Replace"
+                if !byte_level
+                    && step["pattern"]["String"] == LOW_LINES
+                    && step["content"] == SPACE => {}
+            "Strip"
+                if !byte_level
+                    && step["content"] == SPACE
+                    && step["stop"] == 0
+                    && step["start"] == 1 =>
+            {
                 decoded.strips_space = Some(true);
             }
             "Metaspace" if !byte_level && step["replacement"] == LOW_LINES => {
@@ -190,8 +244,11 @@ pub(super) fn decoder(decoder: Option<&Value>, byte_level: bool) -> Result<Decod
 }
 
 pub(super) fn puts_space_in_front(scheme: &Scheme) -> bool {
-    let by_normalizer = scheme.normalizer.contains(&Normalizer::Prepend(LOW_LINE.into()));
-    let by_step = |step: &Step| matches!(step, Step::LowLines(prefix) if *prefix != SpacePrefix::Never);
+    let by_normalizer = scheme
+        .normalizer
+        .contains(&Normalizer::Prepend(LOW_LINE.into()));
+    let by_step =
+        |step: &Step| matches!(step, Step::LowLines(prefix) if *prefix != SpacePrefix::Never);
     !scheme.byte_level && (by_normalizer || scheme.splitter.steps().iter().any(by_step))
 }
 
@@ -206,14 +263,22 @@ pub(super) fn around(processor: &Value) -> Result<Around, TokenizerError> {
     let mut around = Around::default();
     for step in members(Some(processor), "processors") {
         let refuse = || {
-            unsupported("post_processor", step, "ByteLevel; TemplateProcessing with a token before or after the text")
+            unsupported(
+                "post_processor",
+                step,
+                "ByteLevel; TemplateProcessing with a token before or after the text",
+            )
         };
         match kind(step) {
             "ByteLevel" => {}
             "TemplateProcessing" => {
                 let mut is_after = false;
                 for piece in step["single"].as_array().ok_or_else(refuse)? {
-                    let slot = if is_after { &mut around.after } else { &mut around.before };
+                    let slot = if is_after {
+                        &mut around.after
+                    } else {
+                        &mut around.before
+                    };
                     match (piece["SpecialToken"]["id"].as_str(), slot) {
                         (Some(token), slot @ None) => *slot = Some(token.into()),
                         (None, _) if piece["Sequence"]["id"] == "A" && !is_after => is_after = true,

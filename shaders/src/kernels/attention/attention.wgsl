@@ -1,9 +1,9 @@
-// Exact causal attention of a tile of queries over one segment of the KV cache, by running maximum and sum
-// (Milakov and Gimelshein 2018; Dao et al. 2022). A row is a (token, query head) pair; a workgroup takes ROWS rows that
-// share a KV head, and one of the splits of the segment's positions.
+// Exact causal attention of a tile of queries over one segment of the KV cache, by running maximum
+// and sum (Milakov and Gimelshein 2018; Dao et al. 2022). A row is a (token, query head) pair; a
+// workgroup takes ROWS rows that share a KV head, and one of the splits of the segment's positions.
 //
-// What is known so far of a row is a state: head_dim weighted sums of values, the largest score, the sum of weights.
-// Later segments go on from the state of the earlier ones.
+// What is known so far of a row is a state: head_dim weighted sums of values, the largest score,
+// the sum of weights. Later segments go on from the state of the earlier ones.
 #import kernels/shared/step.wgsl
 
 struct Params {
@@ -40,12 +40,14 @@ struct Params {
 override K_VALUES: u32 = 2; // floats in a word
 override V_VALUES: u32 = 2;
 
-// Kernels are compiled for the length of a head: then loops unroll, and no scale's place takes a division.
+// Kernels are compiled for the length of a head: then loops unroll, and no scale's place takes a
+// division.
 override HEAD_DIM: u32 = 128u;
 
 const NEVER = -1e30; // the score of what may not be seen
 
-// How many of the segment's positions a row may see: up to its own, or, with pages, up to where its own page begins.
+// How many of the segment's positions a row may see: up to its own, or, with pages, up to where its
+// own page begins.
 fn seen_by(row: u32) -> u32 {
     let position = step_.position + row / (p.heads / p.kv_heads);
     let visible = select(position + 1u, position / p.page * p.page, p.page > 1u);

@@ -33,7 +33,17 @@ struct Shape {
 }
 
 pub fn cases() -> Vec<Case> {
-    let shape = |[heads, kv_heads, head_dim, position, count, first, len, splits, fresh]: [u32; 9]| Shape {
+    let shape = |[
+        heads,
+        kv_heads,
+        head_dim,
+        position,
+        count,
+        first,
+        len,
+        splits,
+        fresh,
+    ]: [u32; 9]| Shape {
         heads,
         kv_heads,
         head_dim,
@@ -46,7 +56,8 @@ pub fn cases() -> Vec<Case> {
         finish: false,
     };
     let plain = KvFormat::default();
-    // AttentionShape, KV heads, head dim, position, tokens, the segment's first position, its length, splits, fresh.
+    // AttentionShape, KV heads, head dim, position, tokens, the segment's first position, its
+    // length, splits, fresh.
     let mut cases: Vec<Case> = [
         [9, 3, 64, 0, 1, 0, 64, 1, 1],
         [9, 3, 64, 150, 1, 0, 256, 4, 1],
@@ -71,36 +82,87 @@ pub fn cases() -> Vec<Case> {
         [4, 2, 64, 60, 8, 64, 64, 1, 0],
         [9, 3, 64, 40, 7, 0, 96, 1, 1],
     ] {
-        cases.extend(case(Shape { finish: true, ..shape(numbers) }, plain, Scores::Random));
+        cases.extend(case(
+            Shape {
+                finish: true,
+                ..shape(numbers)
+            },
+            plain,
+            Scores::Random,
+        ));
     }
     for k in KvType::ALL {
         for v in KvType::ALL {
-            let kv = KvFormat { k, v, hadamard: true };
-            // Keys and values are read apart from each other: not every pair on variants that compile for long.
-            let pairs = case(shape([4, 1, 128, 190, 1, 0, 192, 2, 1]), kv, Scores::Random).into_iter();
+            let kv = KvFormat {
+                k,
+                v,
+                hadamard: true,
+            };
+            // Keys and values are read apart from each other: not every pair on variants that
+            // compile for long.
+            let pairs =
+                case(shape([4, 1, 128, 190, 1, 0, 192, 2, 1]), kv, Scores::Random).into_iter();
             cases.extend(pairs.filter(|case| k == v || case.variant < DECODE));
         }
     }
     for kind in KvType::ALL {
-        let kv = KvFormat { k: kind, v: kind, hadamard: true };
-        cases.extend(case(shape([4, 2, 80, 90, 9, 32, 128, 1, 0]), kv, Scores::Random));
+        let kv = KvFormat {
+            k: kind,
+            v: kind,
+            hadamard: true,
+        };
+        cases.extend(case(
+            shape([4, 2, 80, 90, 9, 32, 128, 1, 0]),
+            kv,
+            Scores::Random,
+        ));
         let wide = case(shape([8, 1, 96, 63, 1, 0, 64, 1, 1]), kv, Scores::Random).into_iter();
         cases.extend(wide.filter(|case| kind == KvType::Q8_0 || case.variant < DECODE));
     }
     // Pages that end before, at and after a segment's begin and end, and within a pass.
-    let paged = KvFormat { k: KvType::Q4_0, v: KvType::Q8_0, hadamard: true };
+    let paged = KvFormat {
+        k: KvType::Q4_0,
+        v: KvType::Q8_0,
+        hadamard: true,
+    };
     for position in [0, 63, 64, 127, 128, 191, 192, 255] {
-        cases.extend(case(shape([4, 2, 64, position, 1, 64, 128, 2, 0]), paged, Scores::Random));
-        cases.extend(case(shape([4, 2, 64, position, 17, 64, 128, 1, 1]), paged, Scores::Random));
+        cases.extend(case(
+            shape([4, 2, 64, position, 1, 64, 128, 2, 0]),
+            paged,
+            Scores::Random,
+        ));
+        cases.extend(case(
+            shape([4, 2, 64, position, 17, 64, 128, 1, 1]),
+            paged,
+            Scores::Random,
+        ));
     }
-    // Scores of all magnitudes, at positions either side of tiles and of the segment's end, in 1 to 64 splits.
-    for scores in [Scores::Uniform, Scores::Rising, Scores::Falling, Scores::Spikes] {
+    // Scores of all magnitudes, at positions either side of tiles and of the segment's end, in 1 to
+    // 64 splits.
+    for scores in [
+        Scores::Uniform,
+        Scores::Rising,
+        Scores::Falling,
+        Scores::Spikes,
+    ] {
         for splits in [1, 2, 7, 64] {
-            cases.extend(case(shape([4, 2, 64, 1000, 1, 0, 1024, splits, 1]), plain, scores));
+            cases.extend(case(
+                shape([4, 2, 64, 1000, 1, 0, 1024, splits, 1]),
+                plain,
+                scores,
+            ));
         }
         for position in [62, 63, 64, 191, 192] {
-            cases.extend(case(shape([4, 2, 64, position, 1, 64, 128, 2, 0]), plain, scores));
-            cases.extend(case(shape([4, 2, 64, position, 17, 64, 128, 1, 0]), plain, scores));
+            cases.extend(case(
+                shape([4, 2, 64, position, 1, 64, 128, 2, 0]),
+                plain,
+                scores,
+            ));
+            cases.extend(case(
+                shape([4, 2, 64, position, 17, 64, 128, 1, 0]),
+                plain,
+                scores,
+            ));
         }
     }
     cases
@@ -109,14 +171,36 @@ pub fn cases() -> Vec<Case> {
 /// The case on the variants for CPUs and for GPUs.
 fn case(shape: Shape, kv: KvFormat, scores: Scores) -> Vec<Case> {
     let rows = shape.count * (shape.heads / shape.kv_heads);
-    let cpu = if rows > FEW_ROWS { &[BLOCK, BLOCK_SPREAD][..] } else { &[FEW] };
-    let gpu = if shape.count == 1 { &[DECODE, DECODE32][..] } else { &[PREFILL, MATRIX] };
+    let cpu = if rows > FEW_ROWS {
+        &[BLOCK, BLOCK_SPREAD][..]
+    } else {
+        &[FEW]
+    };
+    let gpu = if shape.count == 1 {
+        &[DECODE, DECODE32][..]
+    } else {
+        &[PREFILL, MATRIX]
+    };
     let gpu = gpu.iter().filter(|_| !shape.finish);
-    cpu.iter().chain(gpu).map(|&variant| on(variant, shape, kv, scores)).collect()
+    cpu.iter()
+        .chain(gpu)
+        .map(|&variant| on(variant, shape, kv, scores))
+        .collect()
 }
 
 fn on(variant: usize, shape: Shape, kv: KvFormat, scores: Scores) -> Case {
-    let Shape { heads, kv_heads, head_dim, position, count, first, len, splits, fresh, finish } = shape;
+    let Shape {
+        heads,
+        kv_heads,
+        head_dim,
+        position,
+        count,
+        first,
+        len,
+        splits,
+        fresh,
+        finish,
+    } = shape;
     let mut random = Random::new(u64::from(position + count));
     let scale = 1.0 / (head_dim as f32).sqrt();
     let [k_words, v_words] = kv.words(head_dim);
@@ -141,10 +225,15 @@ fn on(variant: usize, shape: Shape, kv: KvFormat, scores: Scores) -> Case {
     };
     let mut q = random.activations((count * q_width) as usize);
     if scores != Scores::Random {
-        // The first float of a query is 1 before scaling, the others are 0: a key's first float is its score.
-        q.iter_mut()
-            .enumerate()
-            .for_each(|(i, q)| *q = if (i as u32).is_multiple_of(head_dim) { 1.0 / scale } else { 0.0 });
+        // The first float of a query is 1 before scaling, the others are 0: a key's first float is
+        // its score.
+        q.iter_mut().enumerate().for_each(|(i, q)| {
+            *q = if (i as u32).is_multiple_of(head_dim) {
+                1.0 / scale
+            } else {
+                0.0
+            }
+        });
     }
     let mut k = vec![0; (len * kv_heads * k_words) as usize];
     let mut v = vec![0; (len * kv_heads * v_words) as usize];
@@ -165,13 +254,25 @@ fn on(variant: usize, shape: Shape, kv: KvFormat, scores: Scores) -> Case {
                     }
                 }
             };
-            Layout { keys: true, kv_heads, words: k_words }.write(&mut k, slot, head, &key);
+            Layout {
+                keys: true,
+                kv_heads,
+                words: k_words,
+            }
+            .write(&mut k, slot, head, &key);
             // Where all weigh the same, the mean of the positions' bits is known.
             let value: Vec<f32> = match scores {
-                Scores::Uniform => (0..head_dim).map(|d| (slot >> (d % 10) & 1) as f32).collect(),
+                Scores::Uniform => (0..head_dim)
+                    .map(|d| (slot >> (d % 10) & 1) as f32)
+                    .collect(),
                 _ => (0..head_dim).map(|_| random.normal()).collect(),
             };
-            Layout { keys: false, kv_heads, words: v_words }.write(&mut v, slot, head, &value);
+            Layout {
+                keys: false,
+                kv_heads,
+                words: v_words,
+            }
+            .write(&mut v, slot, head, &value);
         }
     }
     let rows = count * (heads / kv_heads);

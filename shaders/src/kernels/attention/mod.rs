@@ -1,4 +1,5 @@
-//! Causal attention over the KV cache, one segment at a time, and the merge of what its parts found.
+//! Causal attention over the KV cache, one segment at a time, and the merge of what its parts
+//! found.
 
 mod cases;
 pub mod combine;
@@ -34,7 +35,8 @@ params! {
     v_words: u32,
     /// Floats from one token's queries to the next's.
     q_width: u32,
-    /// Positions of a page: a row sees those before its own page. 1: a row sees its own position too.
+    /// Positions of a page: a row sees those before its own page. 1: a row sees its own position
+    /// too.
     page: u32,
     /// 1: nothing comes after this: the result is stored, and no states.
     finish: u32,
@@ -56,7 +58,8 @@ pub const ROWS: [u32; 7] = [4, 32, 32, 16, 4, 4, 128];
 const FEW: usize = 0;
 const BLOCK: usize = 1;
 const BLOCK_SPREAD: usize = 2;
-/// The variants for many tokens on a GPU, for one, with subgroups of 32 and without, and for many with matrix units.
+/// The variants for many tokens on a GPU, for one, with subgroups of 32 and without, and for many
+/// with matrix units.
 const PREFILL: usize = 3;
 const DECODE: usize = 4;
 const DECODE32: usize = 5;
@@ -70,12 +73,21 @@ pub static ATTENTION: Kernel = Kernel {
     weights: false,
     params: Params::FIELDS,
     params_bytes: size_of::<Params>(),
-    bindings: &[read("q"), read("k_cache"), read("v_cache"), write("states"), write("y")],
+    bindings: &[
+        read("q"),
+        read("k_cache"),
+        read("v_cache"),
+        write("states"),
+        write("y"),
+    ],
     overrides: &["K_VALUES", "V_VALUES", "HEAD_DIM"],
     variants: &[
         Variant::base("few", &["CPU", "CPU_ALGORITHM", "FEW_ROWS"]),
         Variant::base("block", &["CPU", "CPU_ALGORITHM"]),
-        Variant::subgroups8_int64("block_spread", &["CPU", "CPU_ALGORITHM", "SUBGROUP_BROADCAST"]),
+        Variant::subgroups8_int64(
+            "block_spread",
+            &["CPU", "CPU_ALGORITHM", "SUBGROUP_BROADCAST"],
+        ),
         Variant::base("prefill", &["PREFILL"]),
         Variant::base("decode", &["DECODE"]),
         Variant::subgroups32("decode32", &["DECODE", "SUBGROUPS", "PREFETCH"]),
@@ -87,24 +99,28 @@ pub static ATTENTION: Kernel = Kernel {
     cases: cases::cases,
 };
 
-/// Workgroups that share a row's positions: enough to keep the device busy, however few rows there are.
+/// Workgroups that share a row's positions: enough to keep the device busy, however few rows there
+/// are.
 pub fn splits(caps: &Capabilities, heads: AttentionShape, chunk: u32) -> u32 {
     let rows = chunk * (heads.heads / heads.kv_heads);
     let tiles = rows.div_ceil(ROWS[variant(caps, rows, chunk)]);
     let wanted = caps.tuning.workgroups.div_ceil(tiles * heads.kv_heads);
     // Their states fit a binding.
-    let bytes_of_one = 4 * u64::from(chunk) * u64::from(heads.heads) * u64::from(heads.head_dim + 2);
+    let bytes_of_one =
+        4 * u64::from(chunk) * u64::from(heads.heads) * u64::from(heads.head_dim + 2);
     let most = (caps.max_binding / bytes_of_one).max(1);
     wanted.min(u32::try_from(most).unwrap_or(u32::MAX))
 }
 
 /// The splits that write their states: `splits_in_use` of the WGSL.
 pub(crate) fn splits_in_use(step: Step, splits: u32) -> u32 {
-    (step.position + step.count).div_ceil(SHARE).clamp(1, splits)
+    (step.position + step.count)
+        .div_ceil(SHARE)
+        .clamp(1, splits)
 }
 
-/// The variant for this many rows of a KV head: as few tiles as can be, each as small as can be, so that what is cached is
-/// read once.
+/// The variant for this many rows of a KV head: as few tiles as can be, each as small as can be, so
+/// that what is cached is read once.
 fn variant(caps: &Capabilities, rows: u32, chunk: u32) -> usize {
     match (caps.cpu, chunk) {
         (true, _) if rows <= FEW_ROWS => FEW,
@@ -125,13 +141,23 @@ pub fn variants(caps: &Capabilities) -> String {
 
 /// The rows of a tile, by how many tiles the rows of a KV head are cut into.
 fn rows_of(rows: u32, tiles: u32) -> u32 {
-    ROWS.into_iter().find(|tile| rows.div_ceil(*tile) == tiles).unwrap_or(ROWS[0])
+    ROWS.into_iter()
+        .find(|tile| rows.div_ceil(*tile) == tiles)
+        .unwrap_or(ROWS[0])
 }
 
-/// Whether attention is done after the last segment: the variants for CPUs divide by the sums themselves where no other split, no
-/// page of halves and no transform is left to see to.
-pub(crate) fn finishes(caps: &Capabilities, heads: AttentionShape, kv: KvFormat, chunk: u32) -> bool {
-    caps.cpu && splits(caps, heads, chunk) == 1 && kv.page() == 1 && kv.blocks(heads.head_dim)[1] == 1
+/// Whether attention is done after the last segment: the variants for CPUs divide by the sums
+/// themselves where no other split, no page of halves and no transform is left to see to.
+pub(crate) fn finishes(
+    caps: &Capabilities,
+    heads: AttentionShape,
+    kv: KvFormat,
+    chunk: u32,
+) -> bool {
+    caps.cpu
+        && splits(caps, heads, chunk) == 1
+        && kv.page() == 1
+        && kv.blocks(heads.head_dim)[1] == 1
 }
 
 /// Bytes of the states of `chunk` tokens.
@@ -140,11 +166,12 @@ pub fn state_bytes(caps: &Capabilities, heads: AttentionShape, chunk: u32) -> u6
     rows * u64::from(heads.head_dim + 2) * 4
 }
 
-/// Records attention of the queries that `qkv` `[tokens, heads + 2 kv_heads, head_dim]` begins with over `segments`, in order of
-/// positions; but for each token's own page, where `kv` keeps it as halves:
-/// [`attention_tail`](crate::kernels::attention::tail::attention_tail) sees to that. `states` takes
-/// [`state_bytes`]; [`attention_combine`](crate::kernels::attention::combine::attention_combine) makes the result of it, `y` `[tokens, heads, head_dim]`,
-/// where that is not stored at once.
+/// Records attention of the queries that `qkv` `[tokens, heads + 2 kv_heads, head_dim]` begins with
+/// over `segments`, in order of positions; but for each token's own page, where `kv` keeps it as
+/// halves: [`attention_tail`](crate::kernels::attention::tail::attention_tail) sees to that.
+/// `states` takes [`state_bytes`];
+/// [`attention_combine`](crate::kernels::attention::combine::attention_combine) makes the result of
+/// it, `y` `[tokens, heads, head_dim]`, where that is not stored at once.
 pub fn attention(
     plan: &mut Plan,
     caps: &Capabilities,
@@ -180,7 +207,11 @@ pub fn attention(
             reserved1: 0,
         };
         if let Some(host) = segment.host {
-            plan.uploads.push(Upload { before: plan.dispatches.len(), host, to: [segment.k, segment.v] });
+            plan.uploads.push(Upload {
+                before: plan.dispatches.len(),
+                host,
+                to: [segment.k, segment.v],
+            });
         }
         plan.push(Dispatch {
             kernel: &ATTENTION,
@@ -194,12 +225,14 @@ pub fn attention(
     }
 }
 
-/// Each cached key and value that some token sees is read once; a score and a value are a multiply-add for each float.
+/// Each cached key and value that some token sees is read once; a score and a value are a
+/// multiply-add for each float.
 fn cost(d: &Dispatch, step: Step) -> Cost {
     let p: Params = d.params();
     // Positions of the segment that the step's token `t` sees.
     let seen = |t: u32| u64::from((step.position + t + 1).saturating_sub(p.first).min(p.len));
-    let cached = step.count.checked_sub(1).map_or(0, seen) * u64::from(p.kv_heads * (p.k_words + p.v_words));
+    let cached =
+        step.count.checked_sub(1).map_or(0, seen) * u64::from(p.kv_heads * (p.k_words + p.v_words));
     let floats = u64::from(step.count) * u64::from(p.heads * p.head_dim);
     Cost {
         shape: [p.heads, p.kv_heads, p.head_dim],
@@ -210,7 +243,11 @@ fn cost(d: &Dispatch, step: Step) -> Cost {
 
 fn extents(d: &Dispatch, step: Step) -> Vec<u64> {
     let p: Params = d.params();
-    let tokens = if d.variant.defines.contains(&"DECODE") { 1 } else { u64::from(step.count) };
+    let tokens = if d.variant.defines.contains(&"DECODE") {
+        1
+    } else {
+        u64::from(step.count)
+    };
     let floats = u64::from(p.heads) * u64::from(p.head_dim);
     let slots = u64::from(p.len) * u64::from(p.kv_heads);
     let states = u64::from(p.splits) * tokens * u64::from(p.heads) * u64::from(p.head_dim + 2);
@@ -218,7 +255,11 @@ fn extents(d: &Dispatch, step: Step) -> Vec<u64> {
         tokens.saturating_sub(1) * u64::from(p.q_width) + floats,
         slots * u64::from(p.k_words),
         slots * u64::from(p.v_words),
-        if p.finish == 1 && p.fresh == 1 { 0 } else { states },
+        if p.finish == 1 && p.fresh == 1 {
+            0
+        } else {
+            states
+        },
         if p.finish == 1 { tokens * floats } else { 0 },
     ]
 }

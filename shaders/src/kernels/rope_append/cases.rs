@@ -6,7 +6,8 @@ use crate::testing::{Random, words};
 pub fn cases() -> Vec<Case> {
     let plain = KvFormat::default();
     let mut cases: Vec<Case> = [
-        // heads, kv heads, head dim, rotated, position, tokens, segment's first position, its length
+        // heads, kv heads, head dim, rotated, position, tokens, segment's first position, its
+        // length
         [9, 3, 64, 64, 0, 1, 0, 64],
         [9, 3, 64, 64, 70, 5, 64, 64],
         [4, 2, 80, 32, 33, 3, 32, 32],
@@ -19,13 +20,24 @@ pub fn cases() -> Vec<Case> {
     .to_vec();
     for k in KvType::ALL {
         for v in KvType::ALL {
-            cases.push(case([4, 2, 64, 64, 35, 5, 32, 32], KvFormat { k, v, hadamard: true }));
+            cases.push(case(
+                [4, 2, 64, 64, 35, 5, 32, 32],
+                KvFormat {
+                    k,
+                    v,
+                    hadamard: true,
+                },
+            ));
         }
     }
     for head_dim in [32, 80, 96, 128] {
         for kind in [KvType::F32, KvType::Q8_0, KvType::Q4_0] {
             for hadamard in [false, true] {
-                let format = KvFormat { k: kind, v: kind, hadamard };
+                let format = KvFormat {
+                    k: kind,
+                    v: kind,
+                    hadamard,
+                };
                 cases.push(case([2, 1, head_dim, head_dim, 2000, 7, 1984, 32], format));
             }
         }
@@ -44,9 +56,22 @@ fn on_variant(variant: usize, mut case: Case) -> Case {
 }
 
 fn case(shape: [u32; 8], kv: KvFormat) -> Case {
-    let [heads, kv_heads, head_dim, rotary_dim, position, count, first, len] = shape;
+    let [
+        heads,
+        kv_heads,
+        head_dim,
+        rotary_dim,
+        position,
+        count,
+        first,
+        len,
+    ] = shape;
     let mut random = Random::new(u64::from(position + head_dim));
-    let shape = AttentionShape { heads, kv_heads, head_dim };
+    let shape = AttentionShape {
+        heads,
+        kv_heads,
+        head_dim,
+    };
     let tables = tables(rotary_dim, position + count);
     let ([k_words, v_words], [k_block, v_block]) = (kv.words(head_dim), kv.blocks(head_dim));
     let (ring, reserved0) = (kv.recent_len(count), 0);
@@ -93,10 +118,15 @@ fn case(shape: [u32; 8], kv: KvFormat) -> Case {
 /// Rotations for so many positions, of frequencies as models have them.
 pub fn tables(rotary_dim: u32, positions: u32) -> RopeTables {
     let frequency = |i: u32| 1e6_f64.powf(-2.0 * f64::from(i) / f64::from(rotary_dim));
-    RopeTables::new(&(0..rotary_dim / 2).map(frequency).collect::<Vec<_>>(), 1.0, positions)
+    RopeTables::new(
+        &(0..rotary_dim / 2).map(frequency).collect::<Vec<_>>(),
+        1.0,
+        positions,
+    )
 }
 
-/// How far apart two vectors may be that were rounded from almost the same: some of the rounding error itself.
+/// How far apart two vectors may be that were rounded from almost the same: some of the rounding
+/// error itself.
 pub fn rounding(kind: KvType) -> f64 {
     match kind {
         KvType::F32 | KvType::F16 => 1e-7,

@@ -76,9 +76,9 @@ pub struct Rope {
     pub rotary_dim: u32,
 }
 
-/// Records the rotation of the queries of `qkv` `[tokens, heads + 2 kv_heads, head_dim]` in place, and of the keys behind them
-/// on their way to the cache, and the values' way there. All positions of the step must lie in `segment`, and fit the rings of
-/// `recent`.
+/// Records the rotation of the queries of `qkv` `[tokens, heads + 2 kv_heads, head_dim]` in place,
+/// and of the keys behind them on their way to the cache, and the values' way there. All positions
+/// of the step must lie in `segment`, and fit the rings of `recent`.
 pub fn rope_append(
     plan: &mut Plan,
     caps: &Capabilities,
@@ -90,7 +90,8 @@ pub fn rope_append(
     recent: Recent,
     chunk: u32,
 ) {
-    let ([k_words, v_words], [k_block, v_block]) = (kv.words(heads.head_dim), kv.blocks(heads.head_dim));
+    let ([k_words, v_words], [k_block, v_block]) =
+        (kv.words(heads.head_dim), kv.blocks(heads.head_dim));
     let params = Params {
         heads: heads.heads,
         kv_heads: heads.kv_heads,
@@ -113,14 +114,20 @@ pub fn rope_append(
         overrides: kv.overrides(),
         params: bytemuck::bytes_of(&params).to_vec(),
         buffers: vec![rope.tables, qkv, segment.k, segment.v, recent.buffer],
-        workgroups: [heads.heads + 2 * heads.kv_heads, chunk.div_ceil(TOKENS[variant]), 1],
+        workgroups: [
+            heads.heads + 2 * heads.kv_heads,
+            chunk.div_ceil(TOKENS[variant]),
+            1,
+        ],
     });
 }
 
 fn cost(d: &Dispatch, step: Step) -> Cost {
     let p: Params = d.params();
     let rotated = (p.heads + p.kv_heads) * p.rotary_dim;
-    let words = p.head_dim * (2 * p.heads + 2 * p.kv_heads) + p.kv_heads * (p.k_words + p.v_words) + 2 * p.rotary_dim;
+    let words = p.head_dim * (2 * p.heads + 2 * p.kv_heads)
+        + p.kv_heads * (p.k_words + p.v_words)
+        + 2 * p.rotary_dim;
     Cost {
         shape: [p.heads, p.kv_heads, p.head_dim],
         bytes: 4 * u64::from(step.count) * u64::from(words),
@@ -130,7 +137,12 @@ fn cost(d: &Dispatch, step: Step) -> Cost {
 
 fn extents(d: &Dispatch, step: Step) -> Vec<u64> {
     let p: Params = d.params();
-    let most = d.workgroups[1] * if d.variant.is_for_cpus() { TOKENS[1] } else { TOKENS[0] };
+    let most = d.workgroups[1]
+        * if d.variant.is_for_cpus() {
+            TOKENS[1]
+        } else {
+            TOKENS[0]
+        };
     let tokens = u64::from(step.count.min(most));
     let width = u64::from(p.head_dim) * u64::from(p.heads + 2 * p.kv_heads);
     let slots = u64::from(p.len) * u64::from(p.kv_heads);

@@ -10,7 +10,12 @@ pub fn rope_append(fixture: &mut DispatchFixture) {
     let tables: Vec<f64> = fixture.floats(0).iter().map(|&f| f.into()).collect();
     let rotate = |vector: &mut [f32], position: usize| {
         for (i, pair) in vector.chunks_exact_mut(2).take(pairs).enumerate() {
-            let at = |row: usize| (tables[(row * pairs + i) * 2], tables[(row * pairs + i) * 2 + 1]);
+            let at = |row: usize| {
+                (
+                    tables[(row * pairs + i) * 2],
+                    tables[(row * pairs + i) * 2 + 1],
+                )
+            };
             let ((c0, s0), (c1, s1)) = (at(position % 1024), at(1024 + position / 1024));
             let (cos, sin) = (c0 * c1 - s0 * s1, c0 * s1 + s0 * c1);
             let (x, y) = (f64::from(pair[0]), f64::from(pair[1]));
@@ -24,7 +29,9 @@ pub fn rope_append(fixture: &mut DispatchFixture) {
             rotate(q, position);
             hadamard(q, p.k_block);
         }
-        let slot = (position as u32).checked_sub(p.first).filter(|&s| s < p.len);
+        let slot = (position as u32)
+            .checked_sub(p.first)
+            .filter(|&s| s < p.len);
         for head in 0..p.kv_heads {
             let at = own + (heads + head as usize) * dim;
             let mut k = fixture.floats(1)[at..at + dim].to_vec();
@@ -46,11 +53,19 @@ pub fn rope_append(fixture: &mut DispatchFixture) {
 }
 
 fn keys(p: &Params) -> Layout {
-    Layout { keys: true, kv_heads: p.kv_heads, words: p.k_words }
+    Layout {
+        keys: true,
+        kv_heads: p.kv_heads,
+        words: p.k_words,
+    }
 }
 
 fn values(p: &Params) -> Layout {
-    Layout { keys: false, kv_heads: p.kv_heads, words: p.v_words }
+    Layout {
+        keys: false,
+        kv_heads: p.kv_heads,
+        words: p.v_words,
+    }
 }
 
 /// The cached keys that `words` hold.
@@ -61,7 +76,11 @@ pub fn cached_keys(fixture: &DispatchFixture, words: &[u32]) -> Vec<f64> {
 
 /// The floats that `words` of halves hold.
 pub fn halves(_: &DispatchFixture, words: &[u32]) -> Vec<f64> {
-    KvType::F16.decode(words, 2 * words.len() as u32).into_iter().map(f64::from).collect()
+    KvType::F16
+        .decode(words, 2 * words.len() as u32)
+        .into_iter()
+        .map(f64::from)
+        .collect()
 }
 
 /// The cached values.

@@ -1,6 +1,6 @@
-// Rotates q and k by their positions (Su et al. 2021, neighbouring pairs), and appends k and v to the KV cache. A team takes one
-// head of one token: of q, then of k, then of v.
-// The newest keys and values may be kept as halves too, in rings.
+// Rotates q and k by their positions (Su et al. 2021, neighbouring pairs), and appends k and v to
+// the KV cache. A team takes one head of one token: of q, then of k, then of v. The newest keys and
+// values may be kept as halves too, in rings.
 #import kernels/shared/step.wgsl
 
 struct Params {

@@ -1,6 +1,7 @@
 // The token's key and value on their way to the KV cache, a quad an invocation.
 
-// A quad of a vector on its way to the cache: as it is seen there, and its words; that of its scale and the next one's.
+// A quad of a vector on its way to the cache: as it is seen there, and its words; that of its scale
+// and the next one's.
 struct Cached { seen: vec4<f32>, words: vec4<u32>, scales: u32 }
 
 fn cached(v: vec4<f32>, values: u32, quad: u32, lane: u32) -> Cached {
@@ -24,7 +25,8 @@ fn cached(v: vec4<f32>, values: u32, quad: u32, lane: u32) -> Cached {
     return Cached(codes * scale, vec4<u32>(bytes.x | bytes.y | bytes.z | bytes.w, 0u, 0u, 0u), pack2x16float(both));
 }
 
-// Which of a cached vector's words a quad is, and whether it has the scales' word: its index, or else `none`.
+// Which of a cached vector's words a quad is, and whether it has the scales' word: its index, or
+// else `none`.
 fn scales_word(values: u32, quad: u32, none: u32) -> u32 {
     let two = scale_group(HEAD_DIM) / 2u; // quads of two groups
     return select(none, HEAD_DIM / values + quad / two, values == 4u && quad % two == 0u);

@@ -6,10 +6,15 @@ use crate::testing::{Random, words};
 
 pub fn cases() -> Vec<Case> {
     let plain = KvFormat::default();
-    let bytes = KvFormat { k: KvType::Q8_0, v: KvType::Q8_0, hadamard: true };
+    let bytes = KvFormat {
+        k: KvType::Q8_0,
+        v: KvType::Q8_0,
+        hadamard: true,
+    };
     let mut cases = Vec::new();
     for (shape, kv) in [
-        // heads, kv heads, head dim, rotated, position, segment's first position, its length, splits, whether it finishes
+        // heads, kv heads, head dim, rotated, position, segment's first position, its length,
+        // splits, whether it finishes
         ([9, 3, 64, 64, 0, 0, 64, 1, 1], plain),
         ([9, 3, 64, 64, 75, 0, 96, 4, 0], plain),
         ([4, 4, 64, 64, 31, 0, 64, 1, 1], plain),
@@ -22,22 +27,47 @@ pub fn cases() -> Vec<Case> {
         ([8, 2, 128, 128, 512, 0, 544, 2, 0], bytes),
         ([8, 2, 128, 128, 511, 0, 544, 1, 1], bytes),
         ([4, 1, 128, 128, 1025, 0, 1056, 4, 0], bytes),
-        ([3, 1, 128, 128, 64, 0, 96, 1, 1], KvFormat { hadamard: false, ..bytes }),
+        (
+            [3, 1, 128, 128, 64, 0, 96, 1, 1],
+            KvFormat {
+                hadamard: false,
+                ..bytes
+            },
+        ),
     ] {
         cases.extend(case(shape, kv));
     }
     for [k, v] in [[KvType::F32; 2], [KvType::Q8_0, KvType::F16]] {
-        cases.extend(case([4, 1, 128, 128, 100, 0, 128, 1, 1], KvFormat { k, v, hadamard: true }));
+        cases.extend(case(
+            [4, 1, 128, 128, 100, 0, 128, 1, 1],
+            KvFormat {
+                k,
+                v,
+                hadamard: true,
+            },
+        ));
     }
     cases
 }
 
 fn case(shape: [u32; 9], kv: KvFormat) -> Vec<Case> {
-    (0..ROPE_ATTENTION.variants.len()).map(|variant| on(variant, shape, kv)).collect()
+    (0..ROPE_ATTENTION.variants.len())
+        .map(|variant| on(variant, shape, kv))
+        .collect()
 }
 
 fn on(variant: usize, shape: [u32; 9], kv: KvFormat) -> Case {
-    let [heads, kv_heads, head_dim, rotary_dim, position, first, len, splits, finish] = shape;
+    let [
+        heads,
+        kv_heads,
+        head_dim,
+        rotary_dim,
+        position,
+        first,
+        len,
+        splits,
+        finish,
+    ] = shape;
     let mut random = Random::new(u64::from(position + head_dim));
     let tables = tables(rotary_dim, position + 1);
     let ([k_words, v_words], [k_block, v_block]) = (kv.words(head_dim), kv.blocks(head_dim));
@@ -63,7 +93,12 @@ fn on(variant: usize, shape: [u32; 9], kv: KvFormat) -> Case {
         let mut cache = vec![0; (len * kv_heads * words) as usize];
         for (slot, head) in (0..len).flat_map(|slot| (0..kv_heads).map(move |head| (slot, head))) {
             let vector: Vec<f32> = (0..head_dim).map(|_| random.normal()).collect();
-            Layout { keys, kv_heads, words }.write(&mut cache, slot, head, &vector);
+            Layout {
+                keys,
+                kv_heads,
+                words,
+            }
+            .write(&mut cache, slot, head, &vector);
         }
         cache
     };

@@ -1,4 +1,5 @@
-//! One token's attention in one launch: rotation, the KV cache's growth, and attention over its only segment.
+//! One token's attention in one launch: rotation, the KV cache's growth, and attention over its
+//! only segment.
 
 mod cases;
 mod reference;
@@ -49,8 +50,8 @@ params! {
 /// Queries of a KV head, at most.
 const ROWS: u32 = 4;
 
-/// Tokens up to whose number a workgroup goes through all positions by itself: that takes less than putting together what
-/// several found.
+/// Tokens up to whose number a workgroup goes through all positions by itself: that takes less than
+/// putting together what several found.
 pub const SHALLOW: u32 = 512;
 
 /// The kernel.
@@ -70,24 +71,34 @@ pub static ROPE_ATTENTION: Kernel = Kernel {
         write("y"),
     ],
     overrides: &["K_VALUES", "V_VALUES", "HEAD_DIM"],
-    variants: &[Variant::base("base", &[]), Variant::subgroups32("subgroups32", &["SUBGROUPS", "PREFETCH"])],
+    variants: &[
+        Variant::base("base", &[]),
+        Variant::subgroups32("subgroups32", &["SUBGROUPS", "PREFETCH"]),
+    ],
     cost,
     extents,
     reference: reference::rope_attention,
     cases: cases::cases,
 };
 
-/// Whether one token's attention is one launch: on GPUs, over a cache of one segment that keeps nothing as halves besides.
-pub fn suits(caps: &Capabilities, heads: AttentionShape, kv: KvFormat, segments: &[Segment]) -> bool {
+/// Whether one token's attention is one launch: on GPUs, over a cache of one segment that keeps
+/// nothing as halves besides.
+pub fn suits(
+    caps: &Capabilities,
+    heads: AttentionShape,
+    kv: KvFormat,
+    segments: &[Segment],
+) -> bool {
     !caps.cpu && kv.page() == 1 && heads.heads / heads.kv_heads <= ROWS && segments.len() == 1
 }
 
-/// Records the rotation of the token's queries and key, which `qkv` `[heads + 2 kv_heads, head_dim]` holds before its value, the
-/// growth of the KV cache, and attention over it; where [`suits`] says so.
+/// Records the rotation of the token's queries and key, which `qkv` `[heads + 2 kv_heads,
+/// head_dim]` holds before its value, the growth of the KV cache, and attention over it; where
+/// [`suits`] says so.
 ///
-/// With `shallow`, for contexts of up to [`SHALLOW`] tokens, `y` `[heads, head_dim]` is the result. Else
-/// [`attention_combine`](crate::kernels::attention::combine::attention_combine) makes it of `states`, which take
-/// [`state_bytes`](crate::kernels::attention::state_bytes).
+/// With `shallow`, for contexts of up to [`SHALLOW`] tokens, `y` `[heads, head_dim]` is the result.
+/// Else [`attention_combine`](crate::kernels::attention::combine::attention_combine) makes it of
+/// `states`, which take [`state_bytes`](crate::kernels::attention::state_bytes).
 pub fn rope_attention(
     plan: &mut Plan,
     caps: &Capabilities,
@@ -100,7 +111,11 @@ pub fn rope_attention(
     y: BufferRef,
     shallow: bool,
 ) {
-    let AttentionShape { heads: query_heads, kv_heads, head_dim } = heads;
+    let AttentionShape {
+        heads: query_heads,
+        kv_heads,
+        head_dim,
+    } = heads;
     let ([k_words, v_words], [k_block, v_block]) = (kv.words(head_dim), kv.blocks(head_dim));
     let splits = if shallow { 1 } else { splits(caps, heads, 1) };
     let params = Params {
@@ -141,7 +156,8 @@ fn cost(d: &Dispatch, step: Step) -> Cost {
     Cost {
         shape: [p.heads, p.kv_heads, p.head_dim],
         bytes: 4 * (cached + floats),
-        flops: 4 * seen * u64::from(p.heads * p.head_dim) + 3 * u64::from((p.heads + p.kv_heads) * p.rotary_dim),
+        flops: 4 * seen * u64::from(p.heads * p.head_dim)
+            + 3 * u64::from((p.heads + p.kv_heads) * p.rotary_dim),
     }
 }
 

@@ -10,15 +10,25 @@ use crate::kv::Layout;
 /// What `rope_append`, `attention` and `attention_combine` do, one after the other.
 pub fn rope_attention(fixture: &mut DispatchFixture) {
     let p: Params = fixture.params();
-    let then =
-        |params: &[u8], buffers: Vec<Vec<u32>>| DispatchFixture { params: params.to_vec(), buffers, ..fixture.clone() };
-    let [tables, qkv, k, v, states, y] = [0, 1, 2, 3, 4, 5].map(|i: usize| fixture.buffers[i].clone());
+    let then = |params: &[u8], buffers: Vec<Vec<u32>>| DispatchFixture {
+        params: params.to_vec(),
+        buffers,
+        ..fixture.clone()
+    };
+    let [tables, qkv, k, v, states, y] =
+        [0, 1, 2, 3, 4, 5].map(|i: usize| fixture.buffers[i].clone());
 
-    let mut appended = then(bytemuck::bytes_of(&p.append()), vec![tables, qkv, k, v, vec![0; 4]]);
+    let mut appended = then(
+        bytemuck::bytes_of(&p.append()),
+        vec![tables, qkv, k, v, vec![0; 4]],
+    );
     (ROPE_APPEND.reference)(&mut appended);
     let [qkv, k, v] = [1, 2, 3].map(|i: usize| appended.buffers[i].clone());
 
-    let mut attended = then(bytemuck::bytes_of(&p.attention()), vec![qkv, k.clone(), v.clone(), states, y]);
+    let mut attended = then(
+        bytemuck::bytes_of(&p.attention()),
+        vec![qkv, k.clone(), v.clone(), states, y],
+    );
     (ATTENTION.reference)(&mut attended);
     let [states, y] = [3, 4].map(|i: usize| attended.buffers[i].clone());
 
@@ -28,15 +38,30 @@ pub fn rope_attention(fixture: &mut DispatchFixture) {
         fixture.buffers[4] = states;
         return;
     }
-    let mut merged =
-        DispatchFixture { params: bytemuck::bytes_of(&p.merge()).to_vec(), buffers: vec![states, y], ..attended };
+    let mut merged = DispatchFixture {
+        params: bytemuck::bytes_of(&p.merge()).to_vec(),
+        buffers: vec![states, y],
+        ..attended
+    };
     (ATTENTION_COMBINE.reference)(&mut merged);
     fixture.buffers[5] = merged.buffers.swap_remove(1);
 }
 
 impl Params {
     fn append(self) -> rope_append::Params {
-        let Self { heads, kv_heads, head_dim, rotary_dim, first, len, k_words, v_words, k_block, v_block, .. } = self;
+        let Self {
+            heads,
+            kv_heads,
+            head_dim,
+            rotary_dim,
+            first,
+            len,
+            k_words,
+            v_words,
+            k_block,
+            v_block,
+            ..
+        } = self;
         let (ring, reserved0) = (0, 0);
         rope_append::Params {
             heads,
@@ -55,7 +80,18 @@ impl Params {
     }
 
     fn attention(self) -> attention::Params {
-        let Self { heads, kv_heads, head_dim, splits, first, len, k_words, v_words, scale, .. } = self;
+        let Self {
+            heads,
+            kv_heads,
+            head_dim,
+            splits,
+            first,
+            len,
+            k_words,
+            v_words,
+            scale,
+            ..
+        } = self;
         attention::Params {
             heads,
             kv_heads,
@@ -77,20 +113,45 @@ impl Params {
     }
 
     fn merge(self) -> attention_combine::Params {
-        let Self { heads, kv_heads, head_dim, splits, .. } = self;
+        let Self {
+            heads,
+            kv_heads,
+            head_dim,
+            splits,
+            ..
+        } = self;
         let (block, reserved0, reserved1, reserved2) = (self.v_block, 0, 0, 0);
-        attention_combine::Params { heads, kv_heads, head_dim, splits, block, reserved0, reserved1, reserved2 }
+        attention_combine::Params {
+            heads,
+            kv_heads,
+            head_dim,
+            splits,
+            block,
+            reserved0,
+            reserved1,
+            reserved2,
+        }
     }
 }
 
 /// The cached keys that `words` hold.
 pub fn cached_keys(fixture: &DispatchFixture, words: &[u32]) -> Vec<f64> {
     let p: Params = fixture.params();
-    Layout { keys: true, kv_heads: p.kv_heads, words: p.k_words }.read_all(words, p.head_dim)
+    Layout {
+        keys: true,
+        kv_heads: p.kv_heads,
+        words: p.k_words,
+    }
+    .read_all(words, p.head_dim)
 }
 
 /// The cached values.
 pub fn cached_values(fixture: &DispatchFixture, words: &[u32]) -> Vec<f64> {
     let p: Params = fixture.params();
-    Layout { keys: false, kv_heads: p.kv_heads, words: p.v_words }.read_all(words, p.head_dim)
+    Layout {
+        keys: false,
+        kv_heads: p.kv_heads,
+        words: p.v_words,
+    }
+    .read_all(words, p.head_dim)
 }

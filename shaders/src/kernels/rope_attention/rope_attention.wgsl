@@ -1,8 +1,9 @@
-// One token's attention, from the product with its projections on, for GPUs: rotates q and k by their position, appends k and v to
-// the KV cache, and attends. A workgroup takes all rows of a KV head, four at most, and one of the splits of the positions.
+// One token's attention, from the product with its projections on, for GPUs: rotates q and k by
+// their position, appends k and v to the KV cache, and attends. A workgroup takes all rows of a KV
+// head, four at most, and one of the splits of the positions.
 //
-// The token's own key and value are seen as they are cached, without being read back. The split that they
-// are of sees to them.
+// The token's own key and value are seen as they are cached, without being read back. The split
+// that they are of sees to them.
 #import kernels/shared/step.wgsl
 
 struct Params {
@@ -43,7 +44,8 @@ const NEVER = -1e30; // the score of what may not be seen
 #import kernels/attention/splits.wgsl
 #import kernels/attention/decode/partials.wgsl
 
-// The orthonormal Walsh-Hadamard transform of consecutive blocks of a vector, of which each invocation of a team has a quad.
+// The orthonormal Walsh-Hadamard transform of consecutive blocks of a vector, of which each
+// invocation of a team has a quad.
 fn hadamard(own: vec4<f32>, block: u32, lane: u32) -> vec4<f32> {
     let a = vec4<f32>(own.x + own.y, own.x - own.y, own.z + own.w, own.z - own.w);
     var v = vec4<f32>(a.x + a.z, a.y + a.w, a.x - a.z, a.y - a.w);

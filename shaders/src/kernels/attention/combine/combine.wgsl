@@ -1,5 +1,6 @@
-// The result of attention: the states of a row's splits, weighted by their largest scores, over the sum of weights. A
-// workgroup for one head of one token; PARTS rows of invocations share the splits.
+// The result of attention: the states of a row's splits, weighted by their largest scores, over the
+// sum of weights. A workgroup for one head of one token; PARTS rows of invocations share the
+// splits.
 #import kernels/shared/step.wgsl
 
 struct Params {

@@ -46,8 +46,9 @@ pub static ATTENTION_COMBINE: Kernel = Kernel {
     cases: cases::cases,
 };
 
-/// Records `y = ` the attention that `states` hold, where [`attention`](crate::kernels::attention::attend) has not stored it already. `y` is
-/// `[tokens, heads, head_dim]`.
+/// Records `y = ` the attention that `states` hold, where
+/// [`attention`](crate::kernels::attention::attend) has not stored it already. `y` is `[tokens,
+/// heads, head_dim]`.
 pub fn attention_combine(
     plan: &mut Plan,
     caps: &Capabilities,
@@ -60,11 +61,24 @@ pub fn attention_combine(
     if finishes(caps, heads, kv, chunk) {
         return;
     }
-    let AttentionShape { heads: query_heads, kv_heads, head_dim } = heads;
+    let AttentionShape {
+        heads: query_heads,
+        kv_heads,
+        head_dim,
+    } = heads;
     let [_, block] = kv.blocks(head_dim);
     let splits = splits(caps, heads, chunk);
     let (reserved0, reserved1, reserved2) = (0, 0, 0);
-    let params = Params { heads: query_heads, kv_heads, head_dim, splits, block, reserved0, reserved1, reserved2 };
+    let params = Params {
+        heads: query_heads,
+        kv_heads,
+        head_dim,
+        splits,
+        block,
+        reserved0,
+        reserved1,
+        reserved2,
+    };
     plan.push(Dispatch {
         kernel: &ATTENTION_COMBINE,
         variant: &ATTENTION_COMBINE.variants[0],
@@ -91,7 +105,13 @@ fn cost(d: &Dispatch, step: Step) -> Cost {
 
 fn extents(d: &Dispatch, step: Step) -> Vec<u64> {
     let p: Params = d.params();
-    let states = u64::from(p.splits) * u64::from(step.count) * u64::from(p.heads) * u64::from(p.head_dim + 2);
+    let states = u64::from(p.splits)
+        * u64::from(step.count)
+        * u64::from(p.heads)
+        * u64::from(p.head_dim + 2);
     let tokens = step.count.min(d.workgroups[1]);
-    vec![states, u64::from(tokens) * u64::from(p.heads) * u64::from(p.head_dim)]
+    vec![
+        states,
+        u64::from(tokens) * u64::from(p.heads) * u64::from(p.head_dim),
+    ]
 }

@@ -19,11 +19,16 @@ pub fn attention_combine(fixture: &mut DispatchFixture) {
             let at = |split: u32, i: usize| f64::from(fixture.floats(0)[state(split) + i]);
             let peak = (0..splits).map(|s| at(s, dim)).fold(-1e30, f64::max);
             let weights: Vec<f64> = (0..splits).map(|s| (at(s, dim) - peak).exp()).collect();
-            let sum = |i: usize| (0..splits).map(|s| weights[s as usize] * at(s, i)).sum::<f64>();
+            let sum = |i: usize| {
+                (0..splits)
+                    .map(|s| weights[s as usize] * at(s, i))
+                    .sum::<f64>()
+            };
             let total = sum(dim + 1);
             let mut row: Vec<f32> = (0..dim).map(|d| (sum(d) / total) as f32).collect();
             hadamard(&mut row, p.block);
-            fixture.floats_mut(1)[(token * p.heads + head) as usize * dim..][..dim].copy_from_slice(&row);
+            fixture.floats_mut(1)[(token * p.heads + head) as usize * dim..][..dim]
+                .copy_from_slice(&row);
         }
     }
 }

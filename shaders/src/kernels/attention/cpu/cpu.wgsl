@@ -1,6 +1,7 @@
-// For CPUs: four rows an invocation, in loops that are short enough for a core's decoded instructions. Where there are many rows an
-// invocation has its own four and sees all positions, one after the other. Where there are few, all have the same four, and
-// each sees an eighth of the positions.
+// For CPUs: four rows an invocation, in loops that are short enough for a core's decoded
+// instructions. Where there are many rows an invocation has its own four and sees all positions,
+// one after the other. Where there are few, all have the same four, and each sees an eighth of the
+// positions.
 const LANES = 8u; // invocations
 #ifdef FEW_ROWS
 const ROWS = 4u;

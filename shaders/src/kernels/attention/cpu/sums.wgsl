@@ -28,7 +28,8 @@ fn scaled(sum: mat4x4<f32>, by: vec4<f32>) -> mat4x4<f32> {
     return mat4x4(sum[0] * by.x, sum[1] * by.y, sum[2] * by.z, sum[3] * by.w);
 }
 
-// A row's sum and the values of eight turns from `t` on, weighted. One after the other: four sums are alive then.
+// A row's sum and the values of eight turns from `t` on, weighted. One after the other: four sums
+// are alive then.
 fn add_row(sum: vec4<f32>, v: Eight, t: u32, r: u32) -> vec4<f32> {
     let a = fma(v.a, vec4<f32>(weights[t][r]), sum);
     let b = fma(v.b, vec4<f32>(weights[t + 1u][r]), a);
@@ -104,7 +105,8 @@ fn united(own_peak: vec4<f32>, own_total: vec4<f32>, own: u32) -> Known {
     return all;
 }
 
-// All invocations' sums, each rescaled by its own factors, of eight quads from `first` on: an invocation gets one of them.
+// All invocations' sums, each rescaled by its own factors, of eight quads from `first` on: an
+// invocation gets one of them.
 fn united_sum(first: u32, rescale: vec4<f32>, own: u32) -> mat4x4<f32> {
     workgroupBarrier();
     for (var i = 0u; i < LANES; i += p.one) {

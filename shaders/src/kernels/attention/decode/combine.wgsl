@@ -5,7 +5,8 @@ fn float_of(lane: u32) -> u32 {
     return lane % EIGHTHS * 8u + lane / EIGHTHS;
 }
 
-// What all teams know. Loops that step by `one` stay loops: what is executed once is bound by its own coming.
+// What all teams know. Loops that step by `one` stay loops: what is executed once is bound by its
+// own coming.
 fn put_together(state: State, lane: u32) -> Whole {
     let part = total_of(state.total, lane);
     let team = lane / TEAM;

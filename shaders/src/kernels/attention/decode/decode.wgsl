@@ -1,7 +1,8 @@
 // One token, for GPUs, whose key and value are in the cache already.
 #import kernels/attention/decode/partials.wgsl
 
-// What `put_states` stored at `at` in an earlier launch: the first team of positions has it to begin with.
+// What `put_states` stored at `at` in an earlier launch: the first team of positions has it to
+// begin with.
 fn stored(at: vec4<u32>, lane: u32) -> State {
     var own = nothing();
     if lane < TEAM {

@@ -1,5 +1,5 @@
-// The state of up to four rows of a KV head, members of vectors: see attention.wgsl. Invocations below HEAD_DIM have a float of the sums
-// each, `float_of` says which.
+// The state of up to four rows of a KV head, members of vectors: see attention.wgsl. Invocations
+// below HEAD_DIM have a float of the sums each, `float_of` says which.
 const ROWS = 4u;
 
 struct Whole { sum: vec4<f32>, peak: vec4<f32>, total: vec4<f32> }

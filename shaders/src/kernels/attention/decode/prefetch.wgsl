@@ -1,4 +1,5 @@
-// What `stream.wgsl` has on its way: words of four keys and of four values, and what is computed from them.
+// What `stream.wgsl` has on its way: words of four keys and of four values, and what is computed
+// from them.
 
 // Up to four words of each of four keys.
 struct Keys { a: vec4<u32>, b: vec4<u32>, c: vec4<u32>, d: vec4<u32> }
@@ -122,7 +123,8 @@ fn with_keys(sum: Scores, base: u32, first: u32, n: u32, k: Keys) -> Scores {
     return with_nibbles(s, base, first, n + 6u, k.d);
 }
 
-// Four values' words of an invocation's eight floats (of floats the first quad), and of their scales.
+// Four values' words of an invocation's eight floats (of floats the first quad), and of their
+// scales.
 struct Values {
     a: vec4<u32>, b: vec4<u32>, c: vec4<u32>, d: vec4<u32>,
     scales: vec4<u32>,
@@ -151,7 +153,8 @@ fn value_quad(lane: u32) -> u32 {
     return 2u * (lane % TEAM % EIGHTHS);
 }
 
-// Where the words of the invocation's four values from slot `first` on begin; none is beyond `last`.
+// Where the words of the invocation's four values from slot `first` on begin; none is beyond
+// `last`.
 fn values_base(first: u32, last: u32, kv_head: u32, lane: u32) -> vec4<u32> {
     let slots = vec4<u32>(first + lane % TEAM / EIGHTHS) + vec4<u32>(0u, VALUES, 2u * VALUES, 3u * VALUES);
     return (min(slots, vec4<u32>(last)) * p.kv_heads + kv_head) * p.v_words;

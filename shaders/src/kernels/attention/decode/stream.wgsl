@@ -1,9 +1,11 @@
-// Attention of one token, for GPUs: how a workgroup goes through its positions. 32 invocations make a team, of which a workgroup has
-// eight: each has its own part of the positions, and goes by its own largest scores until the end. A team looks at 32 positions
-// at a time: first a quarter of four keys an invocation, then eight floats of every so many values.
+// Attention of one token, for GPUs: how a workgroup goes through its positions. 32 invocations make
+// a team, of which a workgroup has eight: each has its own part of the positions, and goes by its
+// own largest scores until the end. A team looks at 32 positions at a time: first a quarter of four
+// keys an invocation, then eight floats of every so many values.
 //
-// Where AHEAD is set, what comes next is always on its way already. That takes up to twice the registers: NVIDIA's GPUs, on which it was
-// measured, have them; Intel's have not, and AMD's have half as many subgroups at work then.
+// Where AHEAD is set, what comes next is always on its way already. That takes up to twice the
+// registers: NVIDIA's GPUs, on which it was measured, have them; Intel's have not, and AMD's have
+// half as many subgroups at work then.
 //
 // The four rows of a workgroup are the members of vectors.
 const TEAM = 32u;
@@ -14,7 +16,8 @@ override QUADS: u32 = HEAD_DIM / 16u;  // of a quarter of a key
 override EIGHTHS: u32 = HEAD_DIM / 8u; // invocations that hold a value
 override VALUES: u32 = TEAM / EIGHTHS; // values that a team holds at a time
 
-// The queries, [quad, row], then what teams tell each other, then OWN; in the end the teams' sums. Heads are of 128 floats at most.
+// The queries, [quad, row], then what teams tell each other, then OWN; in the end the teams' sums.
+// Heads are of 128 floats at most.
 var<workgroup> memory_: array<vec4<f32>, 8u * 128u>;
 const TOLD = 128u + 4u;
 const OWN = TOLD + 2u * LANES;
@@ -46,7 +49,8 @@ fn result_of(i: u32) -> vec4<f32> {
     return memory_[i];
 }
 
-// What is known of the four rows: see attention.wgsl. An invocation has eight of the sums, and a part of the total.
+// What is known of the four rows: see attention.wgsl. An invocation has eight of the sums, and a
+// part of the total.
 struct State {
     sums: Sums,
     peak: vec4<f32>,
@@ -64,7 +68,8 @@ struct Scores { a: vec4<f32>, b: vec4<f32>, c: vec4<f32>, d: vec4<f32> }
 
 #import kernels/attention/decode/subgroup.wgsl
 
-// Positions of a team where a workgroup has slots `begin` to `end`: as many as it looks at together, or several times that.
+// Positions of a team where a workgroup has slots `begin` to `end`: as many as it looks at
+// together, or several times that.
 fn team_len(begin: u32, end: u32) -> u32 {
     return (end - begin + TEAM * TEAMS - 1u) / (TEAM * TEAMS) * TEAM;
 }
@@ -139,7 +144,8 @@ fn seen(begun: State, first_ahead: Ahead, begin: u32, end: u32, kv_head: u32, la
         total = fma(total, rescale, weight);
         s = times(s, rescale);
         tell(weight, lane);
-        // Positions beyond the part's end have no weight, those beyond the team's 32 are the next turn's.
+        // Positions beyond the part's end have no weight, those beyond the team's 32 are the next
+        // turn's.
         let turn = lane % TEAM / EIGHTHS;
         let count = min(own_end - min(first, own_end), TEAM);
         for (var j = 0u; j < count; j += 4u * VALUES) {
@@ -164,7 +170,8 @@ fn seen(begun: State, first_ahead: Ahead, begin: u32, end: u32, kv_head: u32, la
 
 #import kernels/attention/decode/combine.wgsl
 
-// The rows' state after slots `begin` to `end`, which `ahead` has the first of, on top of `begun`. The queries are there.
+// The rows' state after slots `begin` to `end`, which `ahead` has the first of, on top of `begun`.
+// The queries are there.
 fn attended(begun: State, ahead: Ahead, begin: u32, end: u32, kv_head: u32, lane: u32) -> Whole {
     return put_together(seen(begun, ahead, begin, end, kv_head, lane), lane);
 }

@@ -1,4 +1,5 @@
-// What the invocations of a team of `stream.wgsl` tell each other: by subgroup operations, or through workgroup memory.
+// What the invocations of a team of `stream.wgsl` tell each other: by subgroup operations, or
+// through workgroup memory.
 #ifdef SUBGROUPS
 // A team is a subgroup.
 fn goes_on(done: u32, len: u32, begin: u32, end: u32) -> bool {

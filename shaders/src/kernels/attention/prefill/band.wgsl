@@ -41,7 +41,8 @@ fn with_quads(s: Two, band: u32, i: u32, a: vec4<f32>, b: vec4<f32>) -> Two {
 // The scores with the keys that begin at two places.
 fn scores_at(band: u32, base_a: u32, base_b: u32) -> Two {
     var sum = Two();
-    // Eight loads on their way together. A scale is good for 16 floats at least, and so is a head's length a multiple.
+    // Eight loads on their way together. A scale is good for 16 floats at least, and so is a head's
+    // length a multiple.
     for (var i = 0u; i < HEAD_DIM / 4u; i += 4u) {
         let a0 = k_quad(base_a, i);
         let a1 = k_quad(base_a, i + 1u);
@@ -70,7 +71,8 @@ fn scores_at(band: u32, base_a: u32, base_b: u32) -> Two {
 // Whether rounds of four positions an invocation end with the last position.
 override EVEN: bool = WIDTH % (4u * (PLACES / (HEAD_DIM / 4u))) == 0u;
 
-// The weight of position i of a band, whose weights begin at `first`; beyond the last there is none.
+// The weight of position i of a band, whose weights begin at `first`; beyond the last there is
+// none.
 fn weight_at(first: u32, i: u32) -> vec4<f32> {
     if EVEN {
         return weights[first + i];

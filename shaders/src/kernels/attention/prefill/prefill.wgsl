@@ -1,5 +1,6 @@
-// Many tokens, for GPUs: 256 invocations in four bands. A band has four rows, whose scores are the members of a vector; each of its
-// invocations looks at two positions, for which it loads the queries once, then sums one quad of the values of every so many positions.
+// Many tokens, for GPUs: 256 invocations in four bands. A band has four rows, whose scores are the
+// members of a vector; each of its invocations looks at two positions, for which it loads the
+// queries once, then sums one quad of the values of every so many positions.
 const BANDS = 4u;
 const LANES = 256u;
 const PLACES = LANES / BANDS; // invocations of a band

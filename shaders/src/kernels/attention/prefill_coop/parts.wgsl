@@ -1,4 +1,5 @@
-// Keys and values on their way to matrix units: 16 floats at a time, as they are stored, then as halves.
+// Keys and values on their way to matrix units: 16 floats at a time, as they are stored, then as
+// halves.
 
 // 16 floats of a key or value as they are stored: up to eight words, and their scale's.
 struct Part { a: vec4<u32>, b: vec4<u32>, scale: u32 }
@@ -43,7 +44,8 @@ fn within(v: vec4<f32>) -> vec4<f16> {
 
 struct Sixteen { a: vec4<f16>, b: vec4<f16>, c: vec4<f16>, d: vec4<f16> }
 
-// The floats of a part, `values` of them in a word; of parts with one in a word the second half is `c` and `d`.
+// The floats of a part, `values` of them in a word; of parts with one in a word the second half is
+// `c` and `d`.
 fn sixteen(own: Part, part: u32, values: u32, c: vec4<u32>, d: vec4<u32>) -> Sixteen {
     if values == 1u {
         return Sixteen(

@@ -1,9 +1,10 @@
-// Many tokens, for GPUs with matrix units: 128 rows a workgroup of eight subgroups, 32 positions at a time. A subgroup has 16 rows,
-// whose queries and sums stay in its matrices, 16 floats of a head in each. Queries, keys, values and weights are halves, what they are
-// added up to is f32.
+// Many tokens, for GPUs with matrix units: 128 rows a workgroup of eight subgroups, 32 positions at
+// a time. A subgroup has 16 rows, whose queries and sums stay in its matrices, 16 floats of a head
+// in each. Queries, keys, values and weights are halves, what they are added up to is f32.
 //
-// Elements of a matrix can't be named: what is done to one goes through workgroup memory. So sums are not multiplied anew whenever a
-// larger score comes, but only where it is so much larger that weights might leave the halves' range.
+// Elements of a matrix can't be named: what is done to one goes through workgroup memory. So sums
+// are not multiplied anew whenever a larger score comes, but only where it is so much larger that
+// weights might leave the halves' range.
 const ROWS = 128u;
 const LANES = 256u;
 const OWN_ROWS = 16u; // of a subgroup
@@ -13,13 +14,14 @@ const LARGER = 8.0;   // weights are below exp(8)
 override QUADS: u32 = HEAD_DIM / 4u;
 override PARTS: u32 = HEAD_DIM / 16u;
 
-// Vectors from one key or value to the next, from one row's weights to the next's, and its scores: none meets its neighbours in a
-// bank.
+// Vectors from one key or value to the next, from one row's weights to the next's, and its scores:
+// none meets its neighbours in a bank.
 const PITCH = 34u;
 const WEIGHTS = 10u;
 const SCORES = 9u;
 
-// Keys [position, quad]; then the subgroups' weights, [row, four positions]. First queries on their way.
+// Keys [position, quad]; then the subgroups' weights, [row, four positions]. First queries on their
+// way.
 var<workgroup> keys: array<vec4<f16>, 1280>;
 var<workgroup> values: array<vec4<f16>, WIDTH * PITCH>;
 // Of each subgroup, [row, four positions]; or sums, [row, four floats].
@@ -74,7 +76,8 @@ fn with_values(sums: Sums, w0: Left, w1: Left, quad: u32) -> Sums {
     return coopMultiplyAdd(w1, coopLoadT<Right>(&values[16u * PITCH + quad], PITCH), half);
 }
 
-// Brings eight quads of all rows' queries to where weights will be, from quad `first` on; zeros beyond a head's end.
+// Brings eight quads of all rows' queries to where weights will be, from quad `first` on; zeros
+// beyond a head's end.
 fn bring_queries(row0: u32, last_row: u32, kv_head: u32, first: u32, lane: u32) {
     let ratio = p.heads / p.kv_heads;
     workgroupBarrier();
@@ -87,7 +90,8 @@ fn bring_queries(row0: u32, last_row: u32, kv_head: u32, first: u32, lane: u32) 
     workgroupBarrier();
 }
 
-// For naga what a function makes of arguments differs between invocations: it would take no matrices behind the early returns.
+// For naga what a function makes of arguments differs between invocations: it would take no
+// matrices behind the early returns.
 @diagnostic(off, derivative_uniformity)
 @compute @workgroup_size(LANES)
 fn attention(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
@@ -109,7 +113,8 @@ fn attention(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_
     let last = max(end, 1u) - 1u;
     let subgroup = lane / 32u;
 
-    // Neighbours have the same part of neighbouring keys, and neighbouring parts of a value: so they lie together.
+    // Neighbours have the same part of neighbouring keys, and neighbouring parts of a value: so
+    // they lie together.
     let key_slot = lane % 32u;
     let k_part = min(lane / 32u, PARTS - 1u);
     let value_slot = lane / 8u;

@@ -44,8 +44,9 @@ pub static ATTENTION_TAIL: Kernel = Kernel {
     cases: cases::cases,
 };
 
-/// Records attention of the queries that `qkv` `[tokens, heads + 2 kv_heads, head_dim]` begins with over each token's own page,
-/// in the first split of the `states` that [`attention`](crate::kernels::attention::attend) left; nothing where the cache keeps no halves.
+/// Records attention of the queries that `qkv` `[tokens, heads + 2 kv_heads, head_dim]` begins with
+/// over each token's own page, in the first split of the `states` that
+/// [`attention`](crate::kernels::attention::attend) left; nothing where the cache keeps no halves.
 pub fn attention_tail(
     plan: &mut Plan,
     heads: AttentionShape,
@@ -70,10 +71,23 @@ pub fn attention_tail(
 }
 
 fn params(heads: AttentionShape, ring: u32) -> Params {
-    let AttentionShape { heads, kv_heads, head_dim } = heads;
+    let AttentionShape {
+        heads,
+        kv_heads,
+        head_dim,
+    } = heads;
     let scale = 1.0 / (head_dim as f32).sqrt();
     let q_width = (heads + 2 * kv_heads) * head_dim;
-    Params { heads, kv_heads, head_dim, page: PAGE, ring, scale, q_width, reserved: 0 }
+    Params {
+        heads,
+        kv_heads,
+        head_dim,
+        page: PAGE,
+        ring,
+        scale,
+        q_width,
+        reserved: 0,
+    }
 }
 
 fn cost(d: &Dispatch, step: Step) -> Cost {
@@ -81,7 +95,9 @@ fn cost(d: &Dispatch, step: Step) -> Cost {
     let (tokens, seen) = (u64::from(step.count), u64::from(PAGE / 2));
     Cost {
         shape: [p.heads, p.kv_heads, p.head_dim],
-        bytes: 4 * tokens * (seen * u64::from(p.kv_heads * p.head_dim) + 3 * u64::from(p.heads * p.head_dim)),
+        bytes: 4
+            * tokens
+            * (seen * u64::from(p.kv_heads * p.head_dim) + 3 * u64::from(p.heads * p.head_dim)),
         flops: 4 * tokens * seen * u64::from(p.heads * p.head_dim),
     }
 }

@@ -1,6 +1,6 @@
-// Attention of each token over its own page: up to 64 positions whose keys and values are kept as halves, in rings. Goes on
-// from the states that attend left of the pages before. A workgroup takes the heads of one KV head of one token, four at a
-// time.
+// Attention of each token over its own page: up to 64 positions whose keys and values are kept as
+// halves, in rings. Goes on from the states that attend left of the pages before. A workgroup takes
+// the heads of one KV head of one token, four at a time.
 #import kernels/shared/step.wgsl
 
 struct Params {
