@@ -85,7 +85,8 @@ async fn converse(args: &ChatArgs) -> anyhow::Result<()> {
                 is_again = true;
                 note(&format!("error: {error:#}"));
                 note(
-                    "Make room there, or /save FILE keeps the conversation elsewhere; /exit once more leaves.",
+                    "Make room there, or /save FILE keeps the conversation elsewhere; /exit once \
+                     more leaves.",
                 );
             }
             Err(error) => return Err(error),
@@ -339,7 +340,8 @@ impl Chat<'_> {
     fn stats(&self) {
         let memory = self.session.memory();
         note(&format!(
-            "context: {} of {} tokens\nprompts: {} tokens computed, {} reused\nanswers: {} tokens at {:.1}/s\n\
+            "context: {} of {} tokens\nprompts: {} tokens computed, {} reused\nanswers: {} tokens \
+             at {:.1}/s\n\
              memory: weights {}, KV cache {}, scratch {}",
             self.session.tokens().len(),
             self.session.context(),

@@ -124,7 +124,8 @@ impl<'a> Contexts<'a> {
         if session.spilled_bytes() > spilled {
             let bytes = bytes(session.spilled_bytes());
             note(&format!(
-                "({bytes} of the KV cache are on the host, for want of GPU memory: exact, but slower)"
+                "({bytes} of the KV cache are on the host, for want of GPU memory: exact, but \
+                 slower)"
             ));
         }
         result.map_err(stopped)

@@ -226,7 +226,8 @@ mod tests {
             .to_string();
         let test = "crash::tests::a_panic_leaves_the_terminal_as_it_was";
         let script = format!(
-            "stty -g; {WAY}=terminal '{program}' --exact --nocapture {test}; echo code $?; stty -g; echo end"
+            "stty -g; {WAY}=terminal '{program}' --exact --nocapture {test}; echo code $?; stty \
+             -g; echo end"
         );
         let mut command = Command::new("sh");
         command.args(["-c", &script]);

@@ -91,7 +91,8 @@ async fn examine(args: &DoctorArgs) -> anyhow::Result<()> {
 
 fn adapter_json(a: &godwit::AdapterSummary) -> serde_json::Value {
     json!({
-        "index": a.index, "name": a.name, "driver": a.driver, "backend": a.backend.to_string(), "kind": a.kind,
+        "index": a.index, "name": a.name, "driver": a.driver, "backend": a.backend.to_string(),
+        "kind": a.kind,
         "max_binding": a.max_binding, "max_buffer": a.max_buffer, "features": a.features,
     })
 }
@@ -148,7 +149,10 @@ fn fit_json(model: &Model, args: &DoctorArgs, gpu: &Gpu) -> serde_json::Value {
         .into_iter()
         .map(|context| {
             let memory = MemoryUse::estimate(model, context, kv, gpu.caps());
-            json!({"context": context, "weights": memory.weights, "kv": memory.kv, "scratch": memory.scratch})
+            json!({
+                "context": context, "weights": memory.weights, "kv": memory.kv,
+                "scratch": memory.scratch,
+            })
         })
         .collect();
     let longest: Option<serde_json::Map<_, _>> = available.map(|bytes| {
@@ -188,7 +192,8 @@ fn fit_text(
             _ => String::new(),
         };
         out.line(&format!(
-            "  context {context:>8}: {:>9} (weights {}, KV cache {}, scratch {}), at most {:.1} tokens/s when full{verdict}",
+            "  context {context:>8}: {:>9} (weights {}, KV cache {}, scratch {}), at most {:.1} \
+             tokens/s when full{verdict}",
             output::bytes(memory.total()),
             output::bytes(memory.weights),
             output::bytes(memory.kv),
@@ -197,8 +202,10 @@ fn fit_text(
         ))?;
     }
     let Some(bytes) = available else {
-        return out
-            .line("  What the GPU has left, its driver does not tell; --gpu-memory BYTES shows which context fits.");
+        return out.line(
+            "  What the GPU has left, its driver does not tell; --gpu-memory BYTES shows \
+                which context fits.",
+        );
     };
     out.line(&format!("Longest context in {}", output::bytes(bytes)))?;
     for (kind, context) in longest_by_type(model, gpu, bytes) {

@@ -15,7 +15,8 @@ fn steers(c: char) -> bool {
 /// Whether the character changes the direction of the text around it, so that a name reads as
 /// another one.
 fn reorders(c: char) -> bool {
-    matches!(c, '\u{061c}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+    matches!(c, '\u{061c}' | '\u{200e}' | '\u{200f}'
+            | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
 
 /// The text with the characters that `is_shown` picks replaced by their codes.
@@ -106,7 +107,8 @@ mod tests {
             .filter(|c| c.is_control() && *c != '\n' && *c != '\t')
     }
 
-    const BIDI: &str = "\u{61c}\u{200e}\u{200f}\u{202a}\u{202b}\u{202c}\u{202d}\u{202e}\u{2066}\u{2067}\u{2068}\u{2069}";
+    const BIDI: &str = "\u{61c}\u{200e}\u{200f}\u{202a}\u{202b}\u{202c}\u{202d}\u{202e}\
+        \u{2066}\u{2067}\u{2068}\u{2069}";
 
     #[test]
     fn control_characters_are_shown_by_their_codes() {

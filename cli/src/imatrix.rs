@@ -46,8 +46,13 @@ async fn measure(args: &ImatrixArgs, mut destination: Destination) -> anyhow::Re
     let mut out = Output::new();
     match args.common.json {
         true => out.json(&json!({
-            "output": args.output, "tokens": tokens, "seconds": seconds, "tokens_per_s": rate(tokens as usize, seconds),
+            "output": args.output, "tokens": tokens, "seconds": seconds,
+            "tokens_per_s": rate(tokens as usize, seconds),
         })),
-        false => out.line(&format!("{}: {tokens} tokens, in {seconds:.1} s", args.output.display())),
+        false => out.line(&format!(
+            "{}: {tokens} tokens, in {seconds:.1} \
+            s",
+            args.output.display()
+        )),
     }
 }

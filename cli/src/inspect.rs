@@ -157,14 +157,17 @@ fn as_json(checkpoint: &dyn Checkpoint, found: &Examination) -> anyhow::Result<(
         .iter()
         .map(|t| {
             json!({
-                "name": t.name, "own_name": checkpoint.own_name(&t.name), "format": t.format.name(), "shape": t.shape,
+                "name": t.name, "own_name": checkpoint.own_name(&t.name), "format": t.format.name(),
+                "shape": t.shape,
                 "bytes": t.bytes, "offset": t.offset, "part": t.part,
             })
         })
         .collect();
     let formats: Vec<_> = by_format(checkpoint)
         .into_iter()
-        .map(|(format, tensors, bytes)| json!({"format": format, "tensors": tensors, "bytes": bytes}))
+        .map(|(format, tensors, bytes)| {
+            json!({"format": format, "tensors": tensors, "bytes": bytes})
+        })
         .collect();
     let texts = |errors: &[Error]| errors.iter().map(ToString::to_string).collect::<Vec<_>>();
     let unsupported: Vec<&String> = found
@@ -200,8 +203,10 @@ fn as_json(checkpoint: &dyn Checkpoint, found: &Examination) -> anyhow::Result<(
 
 fn config(c: &Config) -> serde_json::Value {
     json!({
-        "layers": c.layers, "width": c.width, "ffn": c.ffn, "heads": c.heads, "kv_heads": c.kv_heads,
-        "head_dim": c.head_dim, "vocab": c.vocab, "context": c.context, "rope_theta": c.theta, "eps": c.eps,
+        "layers": c.layers, "width": c.width, "ffn": c.ffn, "heads": c.heads,
+        "kv_heads": c.kv_heads,
+        "head_dim": c.head_dim, "vocab": c.vocab, "context": c.context, "rope_theta": c.theta,
+        "eps": c.eps,
         "rope_scaling": format!("{:?}", c.scaling),
     })
 }

@@ -153,7 +153,8 @@ fn check_spill_folder(folder: &Path) -> anyhow::Result<()> {
     match made {
         Ok(_) => Ok(()),
         Err(error) => Err(Usage(format!(
-            "--spill-dir {}: no file can be written there: {error}; name another folder, or leave the option out",
+            "--spill-dir {}: no file can be written there: {error}; name another folder, or leave \
+             the option out",
             folder.display()
         ))
         .into()),

@@ -67,7 +67,8 @@ pub fn run(args: &QuantizeArgs) -> anyhow::Result<()> {
     let mut out = Output::new();
     if args.common.json {
         return out.json(&json!({
-            "output": args.output, "type": args.mix.name(), "bytes": bytes, "weights": weights, "bits_per_weight": bits,
+            "output": args.output, "type": args.mix.name(), "bytes": bytes, "weights": weights,
+            "bits_per_weight": bits,
             "seconds": seconds,
         }));
     }

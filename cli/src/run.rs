@@ -88,7 +88,8 @@ impl Answer {
             ),
             StopReason::Context => {
                 format!(
-                    "(the context of {context} tokens is full; --context-shift goes on without the oldest)"
+                    "(the context of {context} tokens is full; --context-shift goes on without \
+                     the oldest)"
                 )
             }
             StopReason::Memory => {
@@ -151,7 +152,8 @@ async fn answer_prompt(args: &RunArgs, prompt: &str) -> anyhow::Result<()> {
                 contexts.save(&session, &before).await?;
                 let (read, all) = (session.tokens().len().min(ids.len()), ids.len());
                 note(&format!(
-                    "(stopped after {read} of the prompt's {all} tokens; the same prompt goes on from there)"
+                    "(stopped after {read} of the prompt's {all} tokens; the same prompt goes on \
+                     from there)"
                 ));
             }
             return Err(error);
@@ -161,7 +163,8 @@ async fn answer_prompt(args: &RunArgs, prompt: &str) -> anyhow::Result<()> {
     if held > reuse.kept + LEAST_LEFT_OUT {
         let left = held - reuse.kept;
         note(&format!(
-            "({left} of the {held} tokens that were resumed belong to another prompt, and are left out)"
+            "({left} of the {held} tokens that were resumed belong to another prompt, and are \
+             left out)"
         ));
     }
 

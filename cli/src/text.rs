@@ -42,7 +42,8 @@ impl Text {
         let size = args.context as usize;
         if ids.len() < size || args.chunks == Some(0) {
             let fault = format!(
-                "{} tokens are less than one chunk of {size}; give a longer text, or a smaller --context",
+                "{} tokens are less than one chunk of {size}; give a longer text, or a smaller \
+                 --context",
                 ids.len()
             );
             return Err(BadInput {

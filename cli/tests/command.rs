@@ -665,7 +665,8 @@ fn chat_talks_over_a_pipe() {
     let saved = folder.path().join("saved.json");
     let saved = saved.to_str().expect("a path");
     let input = format!(
-        "What is the capital of France?\n/save {saved}\n/frob\n/stats\nAnd of\\\nItaly?\n/exit\nnever\n"
+        "What is the capital of France?\n/save {saved}\n/frob\n/stats\nAnd \
+         of\\\nItaly?\n/exit\nnever\n"
     );
     let output = with_input(
         &[

@@ -38,7 +38,8 @@ impl Terminal {
         let chat = format!("echo $$ >pid; exec {godwit} chat {model} --temp 0 --no-cache {args}");
         // Ctrl-C goes to the whole terminal; the shell lives on to tell the end.
         let script = format!(
-            "trap : INT; echo before $(stty -g); sh -c '{chat}'; echo code $?; echo after $(stty -g)"
+            "trap : INT; echo before $(stty -g); sh -c '{chat}'; echo code $?; echo after $(stty \
+             -g)"
         );
         let mut command = Command::new("sh");
         command

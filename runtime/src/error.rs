@@ -49,7 +49,8 @@ pub enum Error {
     },
     /// Tensors that would change an answer, and that no code computes with.
     #[error(
-        "{file}: there is no code for {}, which may change the answer; choose a model of the plain Llama architecture",
+        "{file}: there is no code for {}, which may change the answer; choose a model of the \
+         plain Llama architecture",
         listed(names)
     )]
     TensorsUnused {
@@ -68,7 +69,8 @@ pub enum Error {
     },
     /// A tensor whose shape contradicts the hyperparameters.
     #[error(
-        "tensor `{name}` is {found:?}, but the model's hyperparameters make it {expected:?} (row length first)"
+        "tensor `{name}` is {found:?}, but the model's hyperparameters make it {expected:?} (row \
+         length first)"
     )]
     TensorShape {
         /// The tensor.
@@ -114,7 +116,8 @@ pub enum Error {
     },
     /// Logits that no token can be chosen from.
     #[error(
-        "the logits after token {position} are not finite; the model is damaged, or its values overflow: download it again, or try --kv f32 and another type of weights"
+        "the logits after token {position} are not finite; the model is damaged, or its values \
+         overflow: download it again, or try --kv f32 and another type of weights"
     )]
     LogitsNotFinite {
         /// The position of the last token that they were computed from.
@@ -122,7 +125,8 @@ pub enum Error {
     },
     /// A matrix whose inputs overflow.
     #[error(
-        "the inputs of `{tensor}` are not finite, or their squares are not; the model is damaged, or its values overflow: download it again"
+        "the inputs of `{tensor}` are not finite, or their squares are not; the model is damaged, \
+         or its values overflow: download it again"
     )]
     InputsNotFinite {
         /// The matrix.
@@ -155,8 +159,10 @@ pub enum FileError {
     },
     /// It belongs to another user.
     #[error(
-        "{file} belongs to user {owner}, and is not used by user {user}: its owner could change what is read and see what \
-         is written there; name a folder of your own (--cache-dir, --quant-dir, HF_HUB_CACHE or XDG_CACHE_HOME), or take it \
+        "{file} belongs to user {owner}, and is not used by user {user}: its owner could change \
+         what is read and see what \
+         is written there; name a folder of your own (--cache-dir, --quant-dir, HF_HUB_CACHE or \
+         XDG_CACHE_HOME), or take it \
          over with chown"
     )]
     Foreign {

@@ -243,7 +243,8 @@ mod tests {
 
     #[test]
     fn values_are_those_of_the_library() {
-        let text = r#" {"a": [1, -2, 3.5, null, true, "x\u00e9"], "b": {"c": {}, "c": []}, "d": [], "e": 1e400} "#;
+        let text = r#" {"a": [1, -2, 3.5, null, true, "x\u00e9"],
+            "b": {"c": {}, "c": []}, "d": [], "e": 1e400} "#;
         let text = text.replace("1e400", "1e40");
         let expected: Map<String, Value> = serde_json::from_str(&text).expect("JSON");
         assert_eq!(

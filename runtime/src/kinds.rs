@@ -59,7 +59,8 @@ pub(crate) fn adapter(folder: &Path, path: &Path) -> FormatError {
         path,
         "an adapter of PEFT (such as a LoRA), not a whole model",
         format!(
-            "merge it into its base model{base} (peft's merge_and_unload), and give the merged model"
+            "merge it into its base model{base} (peft's merge_and_unload), and give the merged \
+             model"
         ),
     )
 }

@@ -226,7 +226,8 @@ pub enum ContextSize {
 /// A text that is no [`ContextSize`].
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "`{0}` is no number of tokens; write one such as 8192, 128k, 1m, or max for what fits the memory"
+    "`{0}` is no number of tokens; write one such as 8192, 128k, 1m, or max for what fits the \
+     memory"
 )]
 pub struct BadContextSize(String);
 

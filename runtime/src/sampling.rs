@@ -272,7 +272,8 @@ pub enum SamplingError {
     },
     /// A bias that is not a number, or plus infinity.
     #[error(
-        "logit_bias for token {id} is {bias}, but it must be a number (minus infinity forbids the token)"
+        "logit_bias for token {id} is {bias}, but it must be a number (minus infinity forbids the \
+         token)"
     )]
     Bias {
         /// The token.
@@ -331,7 +332,8 @@ mod tests {
         );
         assert_eq!(
             error(|s| s.logit_bias = vec![(1, f32::INFINITY)]),
-            "logit_bias for token 1 is inf, but it must be a number (minus infinity forbids the token)"
+            "logit_bias for token 1 is inf, but it must be a number (minus infinity forbids the \
+             token)"
         );
     }
 }

@@ -54,7 +54,8 @@ pub enum SavedError {
     Magic,
     /// It comes from another version.
     #[error(
-        "it has version {0} of the format, and this version of Godwit reads version {VERSION} only; compute the context \
+        "it has version {0} of the format, and this version of Godwit reads version {VERSION} \
+         only; compute the context \
          again and save it anew"
     )]
     Version(u32),

@@ -11,7 +11,8 @@ use thiserror::Error;
 pub enum SpillError {
     /// The temporary file.
     #[error(
-        "the GPU has no room for the KV cache, and the temporary file for it in {folder} can't be {doing}: {message}; \
+        "the GPU has no room for the KV cache, and the temporary file for it in {folder} can't be \
+         {doing}: {message}; \
          make room there, name another folder with --spill-dir, or use a smaller context"
     )]
     File {
@@ -24,7 +25,8 @@ pub enum SpillError {
     },
     /// There is no file.
     #[error(
-        "the GPU has no room for the KV cache, and the host's memory for it is full; use a smaller context"
+        "the GPU has no room for the KV cache, and the host's memory for it is full; use a \
+         smaller context"
     )]
     Full,
     /// Bytes that were never there, or are gone.
@@ -307,7 +309,8 @@ fn make_file(
         }
     }
     tracing::warn!(
-        "{} is in memory, and there is no other folder for the KV cache that the GPU has no room for: it takes memory; \
+        "{} is in memory, and there is no other folder for the KV cache that the GPU has no room \
+         for: it takes memory; \
          name a folder on a disk with --spill-dir",
         temporary.display()
     );

@@ -24,7 +24,9 @@ pub struct Synthetic {
 
 /// A text that names no synthetic model.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("`{text}` names no synthetic model: {fault}; write SHAPE[:FORMAT][,KEY=N…], such as llama3-8b:q4_k,layers=4; shapes: {}; keys: {}", SHAPES.map(|(name, _)| name).join(", "), KEYS.join(", "))]
+#[error("`{text}` names no synthetic model: {fault}; write SHAPE[:FORMAT][,KEY=N…], such as \
+    llama3-8b:q4_k,layers=4; shapes: {}; keys: \
+    {}", SHAPES.map(|(name, _)| name).join(", "), KEYS.join(", "))]
 pub struct BadSynthetic {
     text: String,
     fault: String,

@@ -253,7 +253,8 @@ mod tests {
                     gemm: Some(Method::CpuGemv),
                     ..GPU
                 },
-                "gemm is cpu_gemv, but must be one of gemm, gemm_f16, gemm_coop, cpu_gemm, cpu_gemm_subgroup",
+                "gemm is cpu_gemv, but must be one of gemm, gemm_f16, gemm_coop, cpu_gemm, \
+                 cpu_gemm_subgroup",
             ),
         ] {
             let error = bad.validate().expect_err("it is refused").to_string();

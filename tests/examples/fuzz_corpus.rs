@@ -8,7 +8,8 @@ use godwit_tests::amplify::{SHAPES, repository};
 use godwit_tests::gguf::{Builder, string, u32};
 use godwit_tests::repository::{Files, safetensors, tiny_tensors};
 
-const TOKENIZER: &str = r#"{"version":"1.0","added_tokens":[{"id":4,"content":"<|im_end|>","special":true}],
+const TOKENIZER: &str = r#"{"version":"1.0",
+    "added_tokens":[{"id":4,"content":"<|im_end|>","special":true}],
 "pre_tokenizer":{"type":"ByteLevel","add_prefix_space":false},"decoder":{"type":"ByteLevel"},
 "model":{"type":"BPE","vocab":{"a":0,"b":1,"ab":2,"c":3},"merges":["a b"]}}"#;
 
@@ -37,11 +38,15 @@ const REDIRECTS: [(&str, &str); 5] = [
 ];
 
 const TEMPLATES: [&str; 5] = [
-    "{% for m in messages %}<|im_start|>{{ m['role'] }}\n{{ m.content | trim }}<|im_end|>\n{% endfor %}",
-    "{% if messages[0]['role'] == 'system' %}{% set loop_messages = messages[1:] %}{% else %}{{ raise_exception('x') }}{% endif %}{{ bos_token }}",
-    "{%- macro m(x) -%}{{ x.split(' ')[0].upper() ~ strftime_now('%d %b %Y') }}{%- endmacro -%}{{ m('a b') }}",
+    "{% for m in messages %}<|im_start|>{{ m['role'] }}\n{{ m.content | trim }}<|im_end|>\n{% \
+     endfor %}",
+    "{% if messages[0]['role'] == 'system' %}{% set loop_messages = messages[1:] %}{% else %}{{ \
+     raise_exception('x') }}{% endif %}{{ bos_token }}",
+    "{%- macro m(x) -%}{{ x.split(' ')[0].upper() ~ strftime_now('%d %b %Y') }}{%- endmacro -%}{{ \
+     m('a b') }}",
     "{{ '{:>20000000000}'.format(1) }}{{ '%2000000000d' % 1 }}",
-    "{% for x in [3, 1] if x > 1 %}{% generation %}{{ loop.length }}{% endgeneration %}{% endfor %}{{ [1]|tojson(indent=2) }}",
+    "{% for x in [3, 1] if x > 1 %}{% generation %}{{ loop.length }}{% endgeneration %}{% endfor \
+     %}{{ [1]|tojson(indent=2) }}",
 ];
 
 fn main() -> std::io::Result<()> {
@@ -73,7 +78,8 @@ fn main() -> std::io::Result<()> {
     // leaves out.
     let tensors = &tiny_tensors()[..2];
     let whole = Files::tiny().with("model.safetensors", safetensors(tensors));
-    let map = r#"{"weight_map": {"model.embed_tokens.weight": "a.safetensors", "model.norm.weight": "b.safetensors"}}"#;
+    let map = r#"{"weight_map": {"model.embed_tokens.weight": "a.safetensors",
+        "model.norm.weight": "b.safetensors"}}"#;
     let sharded = Files::tiny()
         .without("model.safetensors")
         .with("a.safetensors", safetensors(&tensors[..1]))
@@ -116,7 +122,8 @@ fn main() -> std::io::Result<()> {
         ("prefix_block", "block", 64, 32),
     ] {
         let header = format!(
-            r#"{{"fingerprint":"f","model":"m","kv":"f16","first":{first},"count":{count},"note":{{"messages":[]}}}}"#
+            r#"{{"fingerprint":"f","model":"m","kv":"f16",
+                "first":{first},"count":{count},"note":{{"messages":[]}}}}"#
         );
         let ids: Vec<u8> = (0..first + count).flat_map(u32::to_le_bytes).collect();
         let start = [

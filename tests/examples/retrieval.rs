@@ -53,7 +53,8 @@ fn main() {
         .filter(|&key| ask(&mut session, hay.len(), key) == value_of(key))
         .count();
     println!(
-        "{recalled} of {KEYS} needles recalled at {len} tokens, {kv} KV cache, on {}: {} read in {:.0} s, asked in {:.1} s",
+        "{recalled} of {KEYS} needles recalled at {len} tokens, {kv} KV cache, on {}: {} read in \
+         {:.0} s, asked in {:.1} s",
         engine.gpu().summary(),
         reuse.computed,
         read.as_secs_f64(),

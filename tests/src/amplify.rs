@@ -267,7 +267,8 @@ fn tokenizer(vocab: &str, merges: &str, before: &str) -> Vec<u8> {
         false => r#""pre_tokenizer":{"type":"ByteLevel","add_prefix_space":false},"#,
     };
     format!(
-        r#"{{{before}{pre}"decoder":{{"type":"ByteLevel"}},"model":{{"type":"BPE","vocab":{vocab},"merges":{merges}}}}}"#
+        r#"{{{before}{pre}"decoder":{{"type":"ByteLevel"}},"model":{{"type":"BPE","vocab":{vocab},
+        "merges":{merges}}}}}"#
     )
     .into_bytes()
 }

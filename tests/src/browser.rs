@@ -38,7 +38,8 @@ fn package(kernel: &'static Kernel, case: &Case) -> Result<Vec<u8>, String> {
     let json = json!({
         "name": case.name, "entry": kernel.name, "source": source, "overrides": overrides,
         "format": case.fixture.format.map(|f| f.name()), "variant": variant.name,
-        "params": params, "step": bytemuck::bytes_of(&case.fixture.step), "workgroups": case.fixture.workgroups,
+        "params": params, "step": bytemuck::bytes_of(&case.fixture.step),
+        "workgroups": case.fixture.workgroups,
         "writes": kernel.bindings.iter().map(|b| b.access == Access::Write).collect::<Vec<_>>(),
         "words": case.fixture.buffers.iter().map(Vec::len).collect::<Vec<_>>(),
     });
@@ -210,7 +211,8 @@ fn request(stream: &TcpStream) -> Option<(String, Vec<u8>)> {
 
 fn answer(mut stream: &TcpStream, status: &str, kind: &str, body: &[u8]) {
     let head = format!(
-        "HTTP/1.1 {status}\r\nContent-Type: {kind}\r\nContent-Length: {}\r\nConnection: close\r\n\r\n",
+        "HTTP/1.1 {status}\r\nContent-Type: {kind}\r\nContent-Length: {}\r\nConnection: \
+         close\r\n\r\n",
         body.len()
     );
     // A browser that hung up is noticed when it falls silent.

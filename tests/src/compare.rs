@@ -38,7 +38,8 @@ pub fn compare(found: &[f64], expected: &[f64], most: f64) -> Result<(), String>
         .or_else(|| errors().position(|e| e == largest))
         .unwrap_or(0);
     Err(format!(
-        "error {nmse:.2e} (allowed {most:.0e}), {largest:.3e} at most; at [{at}]: {} for {} (allowed {:.1e})",
+        "error {nmse:.2e} (allowed {most:.0e}), {largest:.3e} at most; at [{at}]: {} for {} \
+         (allowed {:.1e})",
         found[at],
         expected[at],
         bound(expected[at])

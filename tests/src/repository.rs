@@ -158,8 +158,10 @@ pub fn tiny_tensors() -> Vec<Stored> {
 pub fn config() -> Json {
     json!({
         "model_type": "llama", "num_hidden_layers": 1, "hidden_size": 64, "intermediate_size": 64,
-        "num_attention_heads": 2, "num_key_value_heads": 2, "vocab_size": 32, "max_position_embeddings": 128,
-        "rms_norm_eps": 1e-5, "rope_theta": 10000.0, "hidden_act": "silu", "tie_word_embeddings": true,
+        "num_attention_heads": 2, "num_key_value_heads": 2, "vocab_size": 32,
+        "max_position_embeddings": 128,
+        "rms_norm_eps": 1e-5, "rope_theta": 10000.0, "hidden_act": "silu",
+        "tie_word_embeddings": true,
         "eos_token_id": 31,
     })
 }
@@ -187,9 +189,12 @@ pub fn export(model: &Model, folder: &Path, format: WeightFormat, shards: usize)
     };
     let tied = checkpoint.tensor("output.weight").is_none();
     let config = json!({
-        "model_type": "llama", "num_hidden_layers": c.layers, "hidden_size": c.width, "intermediate_size": c.ffn,
-        "num_attention_heads": c.heads, "num_key_value_heads": c.kv_heads, "vocab_size": c.vocab, "hidden_act": "silu",
-        "max_position_embeddings": c.context, "rms_norm_eps": c.eps, "rope_theta": c.theta, "tie_word_embeddings": tied,
+        "model_type": "llama", "num_hidden_layers": c.layers, "hidden_size": c.width,
+        "intermediate_size": c.ffn,
+        "num_attention_heads": c.heads, "num_key_value_heads": c.kv_heads, "vocab_size": c.vocab,
+        "hidden_act": "silu",
+        "max_position_embeddings": c.context, "rms_norm_eps": c.eps, "rope_theta": c.theta,
+        "tie_word_embeddings": tied,
     });
     write("config.json", config.to_string().as_bytes());
     let (tokenizer, tokenizer_config) = smollm_tokenizer(model);
@@ -344,9 +349,15 @@ pub fn smollm_tokenizer(model: &Model) -> (Json, Json) {
             .flatten()
             .map(|id| tokens[id as usize].clone())
     };
+    let adds_bos = metadata
+        .bool("tokenizer.ggml.add_bos_token")
+        .ok()
+        .flatten()
+        .unwrap_or(false);
     let config = json!({
-        "bos_token": token("tokenizer.ggml.bos_token_id"), "eos_token": token("tokenizer.ggml.eos_token_id"),
-        "add_bos_token": metadata.bool("tokenizer.ggml.add_bos_token").ok().flatten().unwrap_or(false),
+        "bos_token": token("tokenizer.ggml.bos_token_id"),
+        "eos_token": token("tokenizer.ggml.eos_token_id"),
+        "add_bos_token": adds_bos,
         "chat_template": metadata.string("tokenizer.chat_template").ok().flatten(),
     });
     (tokenizer, config)

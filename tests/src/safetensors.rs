@@ -111,9 +111,14 @@ impl Folder {
             "architectures": ["LlamaForCausalLM"], "model_type": "llama", "hidden_act": "silu",
             "num_hidden_layers": layers, "hidden_size": width, "intermediate_size": ffn,
             "num_attention_heads": heads, "num_key_value_heads": kv_heads, "head_dim": head_dim,
-            "vocab_size": vocab, "max_position_embeddings": 256, "rms_norm_eps": 1e-5, "rope_theta": 10_000.0,
+            "vocab_size": vocab, "max_position_embeddings": 256, "rms_norm_eps": 1e-5,
+            "rope_theta": 10_000.0,
             "tie_word_embeddings": tied, "attention_bias": false, "mlp_bias": false,
-            "torch_dtype": match dtype { Dtype::F16 => "float16", Dtype::BF16 => "bfloat16", _ => "float32" },
+            "torch_dtype": match dtype {
+            Dtype::F16 => "float16",
+            Dtype::BF16 => "bfloat16",
+            _ => "float32",
+        },
         });
         Self {
             config,
@@ -225,8 +230,10 @@ fn bytes_tokenizer(vocab: usize) -> Value {
         (0..vocab).map(|id| (token(id), id.into())).collect();
     json!({
         "version": "1.0", "added_tokens": [], "normalizer": null, "post_processor": null,
-        "pre_tokenizer": {"type": "ByteLevel", "add_prefix_space": false, "trim_offsets": true, "use_regex": true},
-        "decoder": {"type": "ByteLevel", "add_prefix_space": true, "trim_offsets": true, "use_regex": true},
+        "pre_tokenizer": {"type": "ByteLevel", "add_prefix_space": false,
+                "trim_offsets": true, "use_regex": true},
+        "decoder": {"type": "ByteLevel", "add_prefix_space": true,
+                "trim_offsets": true, "use_regex": true},
         "model": {"type": "BPE", "vocab": tokens, "merges": []},
     })
 }

@@ -112,7 +112,8 @@ fn greedy_ids_agree() {
             let found = block_on(session.next(&Sampling::greedy())).expect("a token");
             if found != expected {
                 eprintln!(
-                    "{name}: token {i} is {found}, not {expected}, where the two best are {gap} apart"
+                    "{name}: token {i} is {found}, not {expected}, where the two best are {gap} \
+                     apart"
                 );
                 assert!(
                     *gap <= 0.05,

@@ -495,7 +495,8 @@ fn unknown_keys_are_named() {
     let said = "model.gguf: this key is not known and is ignored: llama.attention.sink_scale";
     assert_eq!(notes(one.clone()), [said]);
     let two = one.with("llama.foo", string("x\n"));
-    let said = "model.gguf: these keys are not known and are ignored: llama.attention.sink_scale, llama.foo";
+    let said = "model.gguf: these keys are not known and are ignored: llama.attention.sink_scale, \
+        llama.foo";
     assert_eq!(notes(two), [said]);
     let many = (0..100).fold(Builder::llama(), |builder, i| {
         builder.with(&format!("llama.foo{i}\n"), u32(1))

@@ -254,7 +254,8 @@ fn cases() -> Vec<(&'static str, Files)> {
         (
             "low waves above high waves",
             scaling(
-                json!({"rope_type": "llama3", "factor": 8, "low_freq_factor": 4, "high_freq_factor": 1}),
+                json!({"rope_type": "llama3", "factor": 8, "low_freq_factor": 4,
+                "high_freq_factor": 1}),
             ),
         ),
         (
@@ -720,7 +721,8 @@ fn unknown_keys_are_named() {
         );
     assert!(
         notes(unknown.clone()).contains(
-            "config.json: these keys are not known and are ignored: frobnicate, apply_frob, rope_scaling.foo"
+            "config.json: these keys are not known and are ignored: frobnicate, apply_frob, \
+             rope_scaling.foo"
         ),
         "{}",
         notes(unknown)
@@ -746,32 +748,45 @@ fn usual_keys_are_known() {
         // transformers 4 and 5, of Llama and SmolLM2.
         json!({
             "_name_or_path": "x", "architectures": ["LlamaForCausalLM"], "attention_bias": false,
-            "attention_dropout": 0.0, "bos_token_id": 1, "pad_token_id": 2, "head_dim": 32, "initializer_range": 0.02,
-            "is_llama_config": true, "mlp_bias": false, "pretraining_tp": 1, "rope_interleaved": false,
-            "rope_scaling": null, "torch_dtype": "bfloat16", "transformers_version": "4.42.3", "use_cache": true,
+            "attention_dropout": 0.0, "bos_token_id": 1, "pad_token_id": 2, "head_dim": 32,
+            "initializer_range": 0.02,
+            "is_llama_config": true, "mlp_bias": false, "pretraining_tp": 1,
+            "rope_interleaved": false,
+            "rope_scaling": null, "torch_dtype": "bfloat16", "transformers_version": "4.42.3",
+            "use_cache": true,
             "transformers.js_config": {"kv_cache_dtype": {"q4f16": "float16"}},
         }),
         json!({
             "dtype": "bfloat16", "transformers_version": "5.0.0", "rope_theta": null,
-            "rope_parameters": {"rope_theta": 10000.0, "rope_type": "default"}, "unsloth_fixed": true,
-            "unsloth_version": "2025.1.1", "layer_types": ["full_attention"], "max_window_layers": 28,
+            "rope_parameters": {"rope_theta": 10000.0, "rope_type": "default"},
+            "unsloth_fixed": true,
+            "unsloth_version": "2025.1.1", "layer_types": ["full_attention"],
+            "max_window_layers": 28,
             "sliding_window": null, "use_sliding_window": false,
         }),
         // Vicuna, Yi, TinyLlama and DeepSeek; all that transformers wrote before it left defaults
         // out.
         json!({
-            "max_sequence_length": 128, "unk_token_id": 0, "model_max_length": 128, "tokenizer_class": "LlamaTokenizer",
-            "temperature": 1.0, "top_p": 1.0, "top_k": 50, "do_sample": false, "num_beams": 1, "max_length": 20,
-            "bad_words_ids": null, "id2label": {"0": "LABEL_0"}, "label2id": {"LABEL_0": 0}, "return_dict": true,
-            "output_attentions": false, "output_hidden_states": false, "is_decoder": false, "torchscript": false,
-            "is_encoder_decoder": false, "pruned_heads": {}, "task_specific_params": null, "problem_type": null,
-            "tie_encoder_decoder": false, "chunk_size_feed_forward": 0, "use_bfloat16": false, "prefix": null,
-            "repetition_penalty": 1.0, "typical_p": 1.0, "_flash_attn_2_enabled": true, "add_cross_attention": false,
+            "max_sequence_length": 128, "unk_token_id": 0, "model_max_length": 128,
+            "tokenizer_class": "LlamaTokenizer",
+            "temperature": 1.0, "top_p": 1.0, "top_k": 50, "do_sample": false, "num_beams": 1,
+            "max_length": 20,
+            "bad_words_ids": null, "id2label": {"0": "LABEL_0"}, "label2id": {"LABEL_0": 0},
+            "return_dict": true,
+            "output_attentions": false, "output_hidden_states": false, "is_decoder": false,
+            "torchscript": false,
+            "is_encoder_decoder": false, "pruned_heads": {}, "task_specific_params": null,
+            "problem_type": null,
+            "tie_encoder_decoder": false, "chunk_size_feed_forward": 0, "use_bfloat16": false,
+            "prefix": null,
+            "repetition_penalty": 1.0, "typical_p": 1.0, "_flash_attn_2_enabled": true,
+            "add_cross_attention": false,
         }),
         // YaRN as its authors write it.
         json!({
             "rope_scaling": {
-                "type": "yarn", "factor": 4.0, "original_max_position_embeddings": 32, "finetuned": true,
+                "type": "yarn", "factor": 4.0, "original_max_position_embeddings": 32,
+                "finetuned": true,
                 "beta_fast": 32, "beta_slow": 1,
             },
         }),
@@ -810,8 +825,10 @@ fn values_are_errors_where_they_are_used() {
     assert_eq!(
         said,
         [
-            "repo/generation_config.json, key `top_p`: it is 7, but must be a number above 0 and at most 1",
-            "repo/generation_config.json, key `repetition_penalty`: it is a string (`1`), but must be a number",
+            "repo/generation_config.json, key `top_p`: it is 7, but must be a number above 0 and \
+             at most 1",
+            "repo/generation_config.json, key `repetition_penalty`: it is a string (`1`), but \
+             must be a number",
         ]
     );
     let sampling = model.sampling();
@@ -827,10 +844,12 @@ fn values_are_errors_where_they_are_used() {
             .find(|note| note.contains("ignored"))
             .cloned()
     };
-    let plain = r#"{"num_beams": 1, "typical_p": 1.0, "bad_words_ids": null, "min_length": 0, "max_length": 20}"#;
+    let plain = r#"{"num_beams": 1, "typical_p": 1.0, "bad_words_ids": null,
+        "min_length": 0, "max_length": 20}"#;
     assert_eq!(ignored(plain), None);
     let said = ignored(r#"{"num_beams": 4, "no_repeat_ngram_size": 3, "suppress_tokens": [7]}"#);
-    let expected = "repo/generation_config.json: not supported, and ignored when tokens are chosen: \
+    let expected = "repo/generation_config.json: not supported, and ignored when tokens are \
+        chosen: \
                     num_beams, no_repeat_ngram_size, suppress_tokens";
     assert_eq!(said.as_deref(), Some(expected));
 

@@ -117,10 +117,14 @@ fn templates_take_what_their_steps_pay_for() {
         "{% set s = '<' * 4000000 %}{{ s | escape | length }}",
         "{% set s = '{0}' * 1000000 %}{{ s.format('x' * 4000000) }}",
         "{% set s = '%s' * 1000000 %}{{ s % ((('x' * 4000000),) * 1000000) }}",
-        "{% set ns = namespace(x='x') %}{% for i in range(99) %}{% set ns.x = ns.x ~ ns.x %}{% endfor %}{{ ns.x }}",
-        "{% set ns = namespace(x=[1]) %}{% for i in range(99) %}{% set ns.x = ns.x + ns.x %}{% endfor %}{{ ns.x }}",
-        "{% set ns = namespace(x=[1]) %}{% for i in range(99) %}{% set ns.x = [ns.x, ns.x] %}{% endfor %}{{ ns.x }}",
-        "{% set s %}{% for i in range(100000) %}xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx{% endfor %}{% endset %}{{ s }}{{ s }}",
+        "{% set ns = namespace(x='x') %}{% for i in range(99) %}{% set ns.x = ns.x ~ ns.x %}{% \
+         endfor %}{{ ns.x }}",
+        "{% set ns = namespace(x=[1]) %}{% for i in range(99) %}{% set ns.x = ns.x + ns.x %}{% \
+         endfor %}{{ ns.x }}",
+        "{% set ns = namespace(x=[1]) %}{% for i in range(99) %}{% set ns.x = [ns.x, ns.x] %}{% \
+         endfor %}{{ ns.x }}",
+        "{% set s %}{% for i in range(100000) %}xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx{% endfor \
+         %}{% endset %}{{ s }}{{ s }}",
     ] {
         let messages = [Message::user("Hi")];
         let mut rendered = Ok(String::new());
@@ -164,8 +168,10 @@ fn long_texts_end_soon() {
         let json = format!(
             r#"{{"pre_tokenizer":{{"type":"Sequence","pretokenizers":[
             {{"type":"Split","pattern":{{"Regex":"{pattern}"}},"behavior":"Isolated"}},
-            {{"type":"ByteLevel","add_prefix_space":false,"use_regex":false}}]}},"decoder":{{"type":"ByteLevel"}},
-            "model":{{"type":"BPE","vocab":{{"A":0,"AA":1,"AAAA":2,"Ġ":3,"Ċ":4}},"merges":["A A","AA AA"]}}}}"#
+            {{"type":"ByteLevel","add_prefix_space":false,"use_regex":false}}]}},
+        "decoder":{{"type":"ByteLevel"}},
+            "model":{{"type":"BPE","vocab":{{"A":0,"AA":1,"AAAA":2,"Ġ":3,"Ċ":4}},
+        "merges":["A A","AA AA"]}}}}"#
         );
         Tokenizer::from_json(json.as_bytes(), None).expect("a tokenizer")
     };

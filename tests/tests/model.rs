@@ -119,7 +119,8 @@ fn every_type_of_kv_cache_answers_alike() {
         };
         let engine = engine(&model, &options, true);
         let mut session = session(&engine);
-        let text = "The godwit flies from Alaska to New Zealand without a rest, eleven thousand kilometres in nine days. ";
+        let text = "The godwit flies from Alaska to New Zealand without a rest, eleven thousand \
+            kilometres in nine days. ";
         let ids = model
             .tokenizer()
             .encode(&text.repeat(5), Special::Text)

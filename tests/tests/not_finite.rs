@@ -126,7 +126,8 @@ fn weights_that_overflow_a_format_are_refused() {
         let written = write_gguf(&quantized, mix, &mut out, &mut |_| go(0, 0));
         let error = written.expect_err("it overflows").to_string();
         let says = format!(
-            "`model.layers.0.mlp.up_proj.weight`: weight 33 of row 5 is {value}, which overflows {mix}"
+            "`model.layers.0.mlp.up_proj.weight`: weight 33 of row 5 is {value}, which overflows \
+             {mix}"
         );
         assert!(error.contains(&says), "{error:?} does not say {says:?}");
     }

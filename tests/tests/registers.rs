@@ -2,7 +2,8 @@
 //! them, and whether they fit the registers. For AMD's, by RADV, which has a device for that;
 //! kernels must fit:
 //!
-//!     RADV_FORCE_FAMILY=navi31 VK_DRIVER_FILES=/usr/share/vulkan/icd.d/radeon_icd.json cargo test -p godwit-tests --test registers
+//!     export VK_DRIVER_FILES=/usr/share/vulkan/icd.d/radeon_icd.json
+//!     RADV_FORCE_FAMILY=navi31 cargo test --workspace --test registers
 //!
 //! For Intel's by ANV, Qualcomm's by Turnip, Apple's by Honeykrisp and NVIDIA's by NVK, with shims
 //! of Mesa's source that stand in for the kernel (docs/PORTABILITY.md). Arguments are parts of

@@ -116,7 +116,8 @@ fn component_writes_are_found() -> Result<(), String> {
         return Err(format!("through a pointer: {found:?}"));
     }
     outcome(
-        "through(&v, lane); v[THIRD] = 1.0; v.y = v[lane % 4u]; rows[lane % 4u] = v; shared_rows[lane].x = v[lane % 2u];",
+        "through(&v, lane); v[THIRD] = 1.0; v.y = v[lane % 4u]; rows[lane % 4u] = v; \
+         shared_rows[lane].x = v[lane % 2u];",
         "(*v)[THIRD] = (*v)[i];",
     )
 }
@@ -253,7 +254,10 @@ fn write_others(
             continue;
         };
         let slot = binding.binding;
-        let mutable = matches!(global.space, AddressSpace::Storage { access } if access.contains(StorageAccess::STORE));
+        let mutable = matches!(
+            global.space,
+            AddressSpace::Storage { access } if access.contains(StorageAccess::STORE)
+        );
         resources.resources.insert(
             binding,
             msl::BindTarget {

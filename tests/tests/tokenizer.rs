@@ -194,7 +194,8 @@ impl Kinds {
         }
         model["type"] = "BPE".into();
         json!({
-            "normalizer": kind["normalizer"], "pre_tokenizer": kind["pre_tokenizer"], "decoder": kind["decoder"],
+            "normalizer": kind["normalizer"], "pre_tokenizer": kind["pre_tokenizer"],
+            "decoder": kind["decoder"],
             "added_tokens": kind["added_tokens"], "model": model,
         })
     }
@@ -241,7 +242,8 @@ fn requantised(model: &Model) -> Model {
     .expect("it opens")
 }
 
-const TEMPLATE: &str = "{{ bos_token }}{% for m in messages %}<|im_start|>{{ m.role }}\n{{ m.content }}<|im_end|>\n\
+const TEMPLATE: &str = "{{ bos_token }}{% for m in messages %}<|im_start|>{{ m.role }}\n{{ \
+    m.content }}<|im_end|>\n\
     {% endfor %}{{ eos_token }}<s> </s>";
 
 /// A repository with a tokenizer, several ends and a chat template; a few rows of the embedding
@@ -469,7 +471,8 @@ fn what_is_not_honoured_is_refused_by_name() {
         (
             "post_processor",
             json!({"type": "TemplateProcessing", "single": [
-                {"SpecialToken": {"id": "<s>"}}, {"SpecialToken": {"id": "<s>"}}, {"Sequence": {"id": "A"}},
+                {"SpecialToken": {"id": "<s>"}}, {"SpecialToken": {"id": "<s>"}},
+            {"Sequence": {"id": "A"}},
             ]}),
         ),
     ] {
@@ -594,7 +597,8 @@ fn added_tokens_that_are_not_special_are_control_where_templates_need_them() {
         .expect("a list")
         .push(json!({"id": id, "content": "<mid>", "special": false}));
     let config = json!({"added_tokens_decoder": {at: {
-        "content": "<mid>", "special": true, "lstrip": true, "rstrip": false, "single_word": false, "normalized": false,
+        "content": "<mid>", "special": true, "lstrip": true, "rstrip": false, "single_word": false,
+        "normalized": false,
     }}});
     let encode = |config: Option<&Json>| {
         let config = config.map(Json::to_string);

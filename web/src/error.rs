@@ -52,7 +52,9 @@ impl<E: Into<Error>> From<E> for Fault {
         let message = match &error {
             // Drivers are the browser's matter here.
             Error::Gpu(GpuError::NoAdapter { .. }) => {
-                "this browser offers no GPU; on Linux WebGPU may have to be switched on in its settings".into()
+                "this browser offers no GPU; on Linux WebGPU may have to be switched on in its \
+                 settings"
+                    .into()
             }
             _ => error.to_string(),
         };

@@ -151,7 +151,14 @@ pub struct BenchArgs {
     #[command(flatten)]
     pub model: ModelArgs,
     /// Prompt lengths for prefill, in tokens.
-    #[arg(short, long, value_name = "N,…", value_delimiter = ',', default_value = "512", value_parser = tokens)]
+    #[arg(
+        short,
+        long,
+        value_name = "N,…",
+        value_delimiter = ',',
+        default_value = "512"
+    )]
+    #[arg(value_parser = tokens)]
     pub prompt: Vec<u32>,
     /// Tokens to decode.
     #[arg(
@@ -163,7 +170,14 @@ pub struct BenchArgs {
     )]
     pub tokens: Vec<u32>,
     /// Tokens already in the context.
-    #[arg(short, long, value_name = "N,…", value_delimiter = ',', default_value = "0", value_parser = tokens)]
+    #[arg(
+        short,
+        long,
+        value_name = "N,…",
+        value_delimiter = ',',
+        default_value = "0"
+    )]
+    #[arg(value_parser = tokens)]
     pub depth: Vec<u32>,
     /// Compute the tokens already in the context; otherwise noise stands for them where they are
     /// more than 4,096.

@@ -63,7 +63,8 @@ pub enum Command {
     /// Writes a model as a GGUF file with smaller weights.
     #[command(after_help = "Examples:
   godwit quantize Llama-3-8B-Instruct model.gguf --type q4_k_m
-  godwit quantize big.gguf small.gguf --type q4_k_s --tensor attn_v=q8_0 --tensor 'blk\\.[01]\\.=q6_k'")]
+  godwit quantize big.gguf small.gguf --type q4_k_s --tensor attn_v=q8_0 \\
+      --tensor 'blk\\.[01]\\.=q6_k'")]
     Quantize(QuantizeArgs),
     /// Measures on a text which inputs of each matrix are large, for `godwit quantize --imatrix`.
     #[command(after_help = "Example:

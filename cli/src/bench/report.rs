@@ -149,7 +149,8 @@ impl Report {
             gflops_per_s,
         } = self.rates;
         format!(
-            "{} on {} ({}), loaded in {:.2} s ({:.2} GB/s)\nreads {gb_per_s:.1} GB/s, computes {gflops_per_s:.1} GFLOP/s\n{:>8} {:>8} {:>20} {:>8} {:>9} {:>6} {:>6}\n",
+            "{} on {} ({}), loaded in {:.2} s ({:.2} GB/s)\nreads {gb_per_s:.1} GB/s, computes \
+             {gflops_per_s:.1} GFLOP/s\n{:>8} {:>8} {:>20} {:>8} {:>9} {:>6} {:>6}\n",
             shown(&self.model),
             self.adapter,
             self.backend,

@@ -11,7 +11,8 @@ pub enum HubError {
     Name { text: String, fault: &'static str },
     /// No name and no known model.
     #[error(
-        "`{0}` is neither a file nor a known model: write OWNER/REPO, or one of `godwit list --known`"
+        "`{0}` is neither a file nor a known model: write OWNER/REPO, or one of `godwit list \
+         --known`"
     )]
     Unknown(String),
     /// A variable of the environment that makes no sense.
@@ -22,7 +23,8 @@ pub enum HubError {
     },
     /// Nothing of the kind on the hub.
     #[error(
-        "the hub has no {0}: check the spelling, and the revision if one is given; if it is private, set HF_TOKEN"
+        "the hub has no {0}: check the spelling, and the revision if one is given; if it is \
+         private, set HF_TOKEN"
     )]
     Missing(String),
     /// A licence to accept, or a token that is wanted.
@@ -44,7 +46,8 @@ pub enum HubError {
     },
     /// More than one.
     #[error(
-        "{repo} has more than one model that is meant; say which, as {repo}:QUANT or {repo}:FILE\n{there}"
+        "{repo} has more than one model that is meant; say which, as {repo}:QUANT or \
+         {repo}:FILE\n{there}"
     )]
     Ambiguous { repo: String, there: String },
     /// The network is not to be used, and the model is not here.
@@ -75,7 +78,8 @@ pub enum HubError {
     },
     /// Nothing but beginnings of files.
     #[error(
-        "{what} is not downloaded; {bytes} of an interrupted download are there: `godwit rm {repo}` removes them"
+        "{what} is not downloaded; {bytes} of an interrupted download are there: `godwit rm \
+         {repo}` removes them"
     )]
     OnlyParts {
         what: String,
@@ -84,7 +88,8 @@ pub enum HubError {
     },
     /// Another process has the files that were to be removed.
     #[error(
-        "{0} is in use: another godwit runs or downloads it; end that first, or wait until it is done"
+        "{0} is in use: another godwit runs or downloads it; end that first, or wait until it is \
+         done"
     )]
     InUse(String),
     /// A folder of the cache can't be used.
@@ -102,7 +107,8 @@ pub enum HubError {
     NoFile { path: String, cause: Box<HubError> },
     /// A MODEL that is no file, was not said to be a name, and looks like a path.
     #[error(
-        "there is no file {path}, but a folder {folder}: correct the path; if the repository {path} on the hub is \
+        "there is no file {path}, but a folder {folder}: correct the path; if the repository \
+         {path} on the hub is \
          meant, add --yes, or run `godwit pull {path}` first"
     )]
     LikePath { path: String, folder: String },

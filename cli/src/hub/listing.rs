@@ -161,7 +161,8 @@ mod tests {
             { "rfilename": "README.md" },
             { "rfilename": "../runs/12:30/x.log" },
             { "rfilename": "config.json", "size": 5, "blobId": sha1 },
-            { "rfilename": "x.gguf", "size": 7, "blobId": sha1, "lfs": { "sha256": sha256, "size": 7, "pointerSize": 134 } },
+            { "rfilename": "x.gguf", "size": 7, "blobId": sha1,
+              "lfs": { "sha256": sha256, "size": 7, "pointerSize": 134 } },
         ]});
         let listing = parse(&answer).expect("a list");
         let file = |path: &str, bytes| File {

@@ -164,8 +164,10 @@ pub fn run_pull(args: &PullArgs) -> anyhow::Result<()> {
     let mut out = Output::new();
     if args.plain.json {
         return out.json(&json!({
-            "name": name.to_string(), "path": pulled.path, "quant": pulled.model.handle(), "commit": pulled.commit,
-            "files": pulled.model.files.iter().map(|file| &file.path).collect::<Vec<_>>(), "bytes": pulled.model.bytes(),
+            "name": name.to_string(), "path": pulled.path, "quant": pulled.model.handle(),
+            "commit": pulled.commit,
+            "files": pulled.model.files.iter().map(|file| &file.path).collect::<Vec<_>>(),
+            "bytes": pulled.model.bytes(),
         }));
     }
     out.path(&pulled.path)

@@ -61,7 +61,8 @@ pub fn list(cache: &Path, json: bool) -> anyhow::Result<()> {
     if json {
         let each = |e: &Entry| {
             json!({
-                "name": e.name.to_string(), "kind": kind(&e.model), "quant": e.model.label, "bytes": e.model.bytes(),
+                "name": e.name.to_string(), "kind": kind(&e.model), "quant": e.model.label,
+                "bytes": e.model.bytes(),
                 "path": e.path, "commit": e.commit,
                 "modified": e.modified.duration_since(UNIX_EPOCH).map_or(0, |age| age.as_secs()),
             })
@@ -100,7 +101,8 @@ pub fn list(cache: &Path, json: bool) -> anyhow::Result<()> {
         let bytes = output::bytes(parts.iter().map(|(_, bytes)| bytes).sum());
         let name = shown(&repo.repo);
         note(&format!(
-            "({bytes} of an interrupted download of {name}: the next pull goes on with it, `godwit rm {name}` removes it \
+            "({bytes} of an interrupted download of {name}: the next pull goes on with it, \
+             `godwit rm {name}` removes it \
              and all else of {name})"
         ));
     }

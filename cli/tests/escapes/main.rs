@@ -672,12 +672,13 @@ fn a_cache_and_a_server_may_be_hostile() {
         (500, "Retry-After", "3600"),
     ];
     let blob = "a".repeat(40);
+    let one = |file: Value| json!({"sha": commit, "siblings": [file]});
     let listings = [
         json!({"sha": EVIL, "siblings": []}),
-        json!({"sha": commit, "siblings": [{"rfilename": format!("{EVIL}.gguf"), "size": 1, "blobId": blob}]}),
-        json!({"sha": commit, "siblings": [{"rfilename": "x\u{202e}.gguf", "size": 1, "blobId": blob}]}),
-        json!({"sha": commit, "siblings": [{"rfilename": "x\u{202e}.gguf", "size": 1, "blobId": EVIL}]}),
-        json!({"sha": commit, "siblings": [{"rfilename": "x.gguf", "size": 1, "lfs": {"sha256": EVIL}}]}),
+        one(json!({"rfilename": format!("{EVIL}.gguf"), "size": 1, "blobId": blob})),
+        one(json!({"rfilename": "x\u{202e}.gguf", "size": 1, "blobId": blob})),
+        one(json!({"rfilename": "x\u{202e}.gguf", "size": 1, "blobId": EVIL})),
+        one(json!({"rfilename": "x.gguf", "size": 1, "lfs": {"sha256": EVIL}})),
         json!({"sha": commit, "siblings": EVIL}),
         json!(EVIL),
     ];

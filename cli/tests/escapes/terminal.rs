@@ -11,7 +11,8 @@ use rexpect::process::WaitStatus;
 
 /// What a hostile file says: a title, a colour, a question that the terminal answers by typing, an
 /// erased screen by C1, and what returns, deletes, rings or reads from right to left.
-pub const EVIL: &str = "evil\u{1b}]0;title\u{7}\u{1b}[7;41m\u{1b}[6n\u{9b}2J\u{85}\u{8}\u{7f}\rFORGED\u{202e}\u{2066}\u{200f}\u{61c}end";
+pub const EVIL: &str = "evil\u{1b}]0;title\u{7}\u{1b}[7;41m\u{1b}[6n\u{9b}2J\u{85}\
+    \u{8}\u{7f}\rFORGED\u{202e}\u{2066}\u{200f}\u{61c}end";
 
 /// What is between two outputs at most.
 const PATIENCE: Duration = Duration::from_secs(120);

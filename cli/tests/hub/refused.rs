@@ -171,7 +171,10 @@ fn lists_that_lie_are_refused() {
             }
         })
     };
-    let file = |path: &str, size: u64, hash: &str| json!({ "sha": MAIN, "siblings": [{ "rfilename": path, "size": size, "lfs": { "sha256": hash, "size": size } }] });
+    let file = |path: &str, size: u64, hash: &str| {
+        let lfs = json!({ "sha256": hash, "size": size });
+        json!({ "sha": MAIN, "siblings": [{ "rfilename": path, "size": size, "lfs": lfs }] })
+    };
     let hash = "0".repeat(64);
     let cases = [
         (file("../../../evil.gguf", 5, &hash), "no safe name"),

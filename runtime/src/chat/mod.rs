@@ -341,7 +341,8 @@ mod tests {
             )
         );
         let chatml = ChatTemplate::chatml().and_then(|t| t.render(&conversation()[..2], true));
-        let expected = "<|im_start|>system\nBe brief.<|im_end|>\n<|im_start|>user\n Hi <|im_end|>\n<|im_start|>assistant\n";
+        let expected = "<|im_start|>system\nBe brief.<|im_end|>\n<|im_start|>user\n Hi \
+            <|im_end|>\n<|im_start|>assistant\n";
         assert_eq!(chatml.as_deref(), Ok(expected));
     }
 
@@ -359,7 +360,8 @@ mod tests {
             )
             .contains("steps")
         );
-        let doubling = "{% set ns = namespace(s='x') %}{% for i in range(60) %}{% set ns.s = ns.s ~ ns.s %}{{ ns.s }}{% endfor %}";
+        let doubling = "{% set ns = namespace(s='x') %}{% for i in range(60) %}{% set ns.s = ns.s \
+            ~ ns.s %}{{ ns.s }}{% endfor %}";
         assert!(fails(doubling).contains("bytes"), "{}", fails(doubling));
         assert!(fails("{% macro m() %}{{ m() }}{% endmacro %}{{ m() }}").contains("template"));
         assert!(
@@ -397,7 +399,8 @@ mod tests {
 
     #[test]
     fn special_tokens_and_other_variables() {
-        let source = "{{ bos_token }}|{{ unk_token }}|{{ pad_token is defined }}|{{ tools | tojson }}|{{ strftime_now('%F') }}";
+        let source = "{{ bos_token }}|{{ unk_token }}|{{ pad_token is defined }}|{{ tools | \
+            tojson }}|{{ strftime_now('%F') }}";
         let template =
             ChatTemplate::new(source, "", "</s>").map(|t| t.with_token("unk_token", "<unk>").at(0));
         let mut variables = Map::new();
@@ -412,10 +415,13 @@ mod tests {
 
     #[test]
     fn an_empty_template_counts_as_none() {
-        let json = r#"{"model": {"type": "BPE", "vocab": {"H": 0, "i": 1, "<unk>": 2, "<|im_start|>": 3, "<|im_end|>": 4},
+        let json = r#"{"model": {"type": "BPE", "vocab": {"H": 0, "i": 1, "<unk>": 2,
+            "<|im_start|>": 3, "<|im_end|>": 4},
             "merges": []}, "pre_tokenizer": {"type": "ByteLevel", "add_prefix_space": false},
-            "decoder": {"type": "ByteLevel"}, "added_tokens": [{"id": 2, "content": "<unk>", "special": true},
-            {"id": 3, "content": "<|im_start|>", "special": true}, {"id": 4, "content": "<|im_end|>", "special": true}]}"#;
+            "decoder": {"type": "ByteLevel"},
+            "added_tokens": [{"id": 2, "content": "<unk>", "special": true},
+            {"id": 3, "content": "<|im_start|>", "special": true},
+            {"id": 4, "content": "<|im_end|>", "special": true}]}"#;
         let tokenizer = Tokenizer::from_json(json.as_bytes(), None).expect("a tokenizer");
         let rendered = |source: Option<&str>| {
             let mut metadata = Metadata::new("test.gguf");

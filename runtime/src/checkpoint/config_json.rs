@@ -407,7 +407,8 @@ impl Settings {
             // The slowest wave of 128 turns once in so many tokens.
             let reach = TAU * theta.powf(126.0 / 128.0);
             self.notes.push(format!(
-                "max_position_embeddings is {window}, though waves of rope_theta {theta} are up to {reach:.1e} tokens \
+                "max_position_embeddings is {window}, though waves of rope_theta {theta} are up \
+                 to {reach:.1e} tokens \
                  long: the window may be far larger; set it with --window"
             ));
         }
@@ -501,7 +502,8 @@ impl Settings {
             && original > window
         {
             self.notes.push(format!(
-                "original_max_position_embeddings is {original}, more than the window of {window} that it is stretched to"
+                "original_max_position_embeddings is {original}, more than the window of {window} \
+                 that it is stretched to"
             ));
         }
         if kind == "yarn" {

@@ -111,7 +111,8 @@ pub enum Fault {
     Missing,
     /// A folder where a file is wanted.
     #[error(
-        "this is a folder without config.json; name a .gguf file in it, or a folder with a safetensors model"
+        "this is a folder without config.json; name a .gguf file in it, or a folder with a \
+         safetensors model"
     )]
     Folder,
     /// A pipe, a device or a socket.
@@ -119,8 +120,10 @@ pub enum Fault {
     NotRegular,
     /// The file was written to while it was in use.
     #[error(
-        "the file was changed while it was read (it had {before} bytes when it was opened, and has {now} now); start again \
-         when it is complete; --no-mmap (`Access::Plain`) is for files that may be cut short at any moment, and for network drives"
+        "the file was changed while it was read (it had {before} bytes when it was opened, and \
+         has {now} now); start again \
+         when it is complete; --no-mmap (`Access::Plain`) is for files that may be cut short at \
+         any moment, and for network drives"
     )]
     Changed {
         /// Its length when it was opened.
@@ -153,17 +156,20 @@ pub enum Fault {
     },
     /// A version without code for it.
     #[error(
-        "GGUF version {0} is not supported; versions 2 and 3 are: convert the model again with a current tool"
+        "GGUF version {0} is not supported; versions 2 and 3 are: convert the model again with a \
+         current tool"
     )]
     Version(u32),
     /// A file for big-endian machines.
     #[error(
-        "the file is big-endian, which is not supported; convert it, or download the little-endian one"
+        "the file is big-endian, which is not supported; convert it, or download the \
+         little-endian one"
     )]
     BigEndian,
     /// The file ends too early.
     #[error(
-        "{what} needs {needed} bytes, but the file has {remaining} more; the file is cut short or damaged: download it again"
+        "{what} needs {needed} bytes, but the file has {remaining} more; the file is cut short or \
+         damaged: download it again"
     )]
     Truncated {
         /// What was being read.
@@ -175,7 +181,8 @@ pub enum Fault {
     },
     /// A count that the rest of the file can't hold.
     #[error(
-        "{what} is {count}, but the {remaining} bytes that are left hold at most {most}; the file is damaged: download it again"
+        "{what} is {count}, but the {remaining} bytes that are left hold at most {most}; the file \
+         is damaged: download it again"
     )]
     Count {
         /// What is counted.
@@ -236,7 +243,8 @@ pub enum Fault {
     },
     /// An array of which one value is used for all layers, and whose values differ.
     #[error(
-        "its values differ between layers ({first} and {other}), which is not supported; choose a model whose layers are alike"
+        "its values differ between layers ({first} and {other}), which is not supported; choose a \
+         model whose layers are alike"
     )]
     Uneven {
         /// The first value.
@@ -246,7 +254,8 @@ pub enum Fault {
     },
     /// A list of templates, none of them the one to use.
     #[error(
-        "it lists templates named {names}, and none named default; write the one to use to chat_template.jinja beside it"
+        "it lists templates named {names}, and none named default; write the one to use to \
+         chat_template.jinja beside it"
     )]
     NoDefaultTemplate {
         /// Their names.
@@ -301,7 +310,8 @@ pub enum Fault {
     },
     /// Data beyond the end.
     #[error(
-        "its {bytes} bytes at offset {offset} of the data end beyond the {available} bytes of data in the file; the file is cut short or damaged: download it again"
+        "its {bytes} bytes at offset {offset} of the data end beyond the {available} bytes of \
+         data in the file; the file is cut short or damaged: download it again"
     )]
     Extent {
         /// The tensor's offset within the data.
@@ -312,7 +322,8 @@ pub enum Fault {
         available: u64,
     },
     /// Two tensors in one place.
-    #[error("it overlaps the tensor `{}`; the file is damaged: download it again", .0.escape_debug())]
+    #[error("it overlaps the tensor `{}`; the file is damaged: download it \
+        again", .0.escape_debug())]
     Overlap(String),
     /// A range beyond a tensor's end.
     #[error("bytes {start}..{end} were asked for, but it has {bytes}")]
@@ -332,7 +343,8 @@ pub enum Fault {
     Safetensors(String),
     /// A safetensors header that describes another number of bytes.
     #[error(
-        "the header describes {described} bytes, but {found} follow; the file is cut short or damaged: download it again"
+        "the header describes {described} bytes, but {found} follow; the file is cut short or \
+         damaged: download it again"
     )]
     DataLength {
         /// Bytes of the tensors in the header.
@@ -374,7 +386,8 @@ pub enum Fault {
     },
     /// A weight that is no number.
     #[error(
-        "weight {index} of row {row} is {value}; the model is damaged, or overflowed in a conversion: download it again, or convert it to BF16 or F32"
+        "weight {index} of row {row} is {value}; the model is damaged, or overflowed in a \
+         conversion: download it again, or convert it to BF16 or F32"
     )]
     NotFinite {
         /// The row, in the file's order.
@@ -386,7 +399,8 @@ pub enum Fault {
     },
     /// A weight that the format to quantise to can't hold.
     #[error(
-        "weight {index} of row {row} is {value}, which overflows {format}; keep this tensor in another type, such as F32"
+        "weight {index} of row {row} is {value}, which overflows {format}; keep this tensor in \
+         another type, such as F32"
     )]
     Overflow {
         /// The row, in the file's order.
@@ -400,7 +414,8 @@ pub enum Fault {
     },
     /// A number of an importance matrix that makes no sense.
     #[error(
-        "number {index} is {value}, but must be finite and not negative; measure the importance matrix again"
+        "number {index} is {value}, but must be finite and not negative; measure the importance \
+         matrix again"
     )]
     Importance {
         /// Its place.

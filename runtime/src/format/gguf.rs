@@ -360,7 +360,8 @@ fn check_parts(heads: &[Head]) -> Result<(), FormatError> {
                 Fault::Kind {
                     what: format!("{part} of a model that is split into {count} files"),
                     instead: format!(
-                        "put all of them into one folder by the names they were made with, NAME-00001-of-{count:05}.gguf \
+                        "put all of them into one folder by the names they were made with, \
+                         NAME-00001-of-{count:05}.gguf \
                          and so on, and give any of them"
                     ),
                 },

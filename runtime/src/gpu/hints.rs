@@ -12,7 +12,8 @@ fn hint(system: &str, release: &str) -> &'static str {
     match system {
         "windows" => "install the graphics driver of the GPU's maker: NVIDIA, AMD or Intel",
         "macos" | "ios" => {
-            "Metal has no device here, which happens in virtual machines: run it on the machine itself"
+            "Metal has no device here, which happens in virtual machines: run it on the machine \
+             itself"
         }
         "android" => "this device has no Vulkan driver that can be used",
         "linux" => linux(release),
@@ -24,25 +25,30 @@ fn hint(system: &str, release: &str) -> &'static str {
 const PACKAGES: [(&[&str], &str); 6] = [
     (
         &["debian", "ubuntu"],
-        "install a driver: `apt install mesa-vulkan-drivers` for AMD, Intel or the CPU, nvidia-driver for NVIDIA",
+        "install a driver: `apt install mesa-vulkan-drivers` for AMD, Intel or the CPU, \
+         nvidia-driver for NVIDIA",
     ),
     (
         &["fedora", "rhel"],
-        "install a driver: `dnf install mesa-vulkan-drivers` for AMD, Intel or the CPU, NVIDIA's own for NVIDIA",
+        "install a driver: `dnf install mesa-vulkan-drivers` for AMD, Intel or the CPU, NVIDIA's \
+         own for NVIDIA",
     ),
     (
         &["arch"],
-        "install a driver: `pacman -S vulkan-radeon` for AMD, vulkan-intel for Intel, nvidia-utils for NVIDIA, \
+        "install a driver: `pacman -S vulkan-radeon` for AMD, vulkan-intel for Intel, \
+         nvidia-utils for NVIDIA, \
          vulkan-swrast for the CPU",
     ),
     (
         &["suse", "opensuse"],
-        "install a driver: `zypper install libvulkan_radeon` for AMD, libvulkan_intel for Intel, libvulkan_lvp for \
+        "install a driver: `zypper install libvulkan_radeon` for AMD, libvulkan_intel for Intel, \
+         libvulkan_lvp for \
          the CPU, NVIDIA's own for NVIDIA",
     ),
     (
         &["alpine"],
-        "install a driver: `apk add mesa-vulkan-ati` for AMD, mesa-vulkan-intel for Intel, mesa-vulkan-swrast for \
+        "install a driver: `apk add mesa-vulkan-ati` for AMD, mesa-vulkan-intel for Intel, \
+         mesa-vulkan-swrast for \
          the CPU",
     ),
     (

@@ -32,7 +32,8 @@ pub enum ConfigError {
     Format(#[from] FormatError),
     /// A model of another family.
     #[error(
-        "{file}: the architecture is `{found}`, but only `llama` is supported; choose a Llama-architecture model"
+        "{file}: the architecture is `{found}`, but only `llama` is supported; choose a \
+         Llama-architecture model"
     )]
     Architecture {
         /// The file.

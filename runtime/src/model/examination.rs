@@ -136,7 +136,10 @@ fn sliding_window(checkpoint: &dyn Checkpoint, config: &Config) -> Option<String
         .filter(|&trained| trained > limit)?;
     (u64::from(config.context) == limit).then(|| {
         let (file, key, window) = (meta.origin_file(key), meta.origin(key), meta.origin(window));
-        format!("{file}: {key} is {limit}, which is not computed: the window is {limit} tokens instead of {window}'s {trained}")
+        format!(
+            "{file}: {key} is {limit}, which is not computed: the window is {limit} tokens \
+            instead of {window}'s {trained}"
+        )
     })
 }
 

@@ -34,7 +34,8 @@ pub enum RopeStretch {
 /// A text that is no [`RopeStretch`].
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "`{0}` is no way to scale rotary frequencies; write none, linear:FACTOR, llama3:FACTOR or yarn:FACTOR"
+    "`{0}` is no way to scale rotary frequencies; write none, linear:FACTOR, llama3:FACTOR or \
+     yarn:FACTOR"
 )]
 pub struct BadStretch(String);
 

@@ -160,9 +160,11 @@ pub(crate) fn kind(checkpoint: &dyn Checkpoint) -> Result<(), ConfigError> {
             instead: instead.into(),
         })
     };
-    let adapter = "merge it into the model that it was made for (peft's merge_and_unload, llama.cpp's llama-export-lora), \
+    let adapter = "merge it into the model that it was made for (peft's merge_and_unload, \
+        llama.cpp's llama-export-lora), \
                    and give the merged model";
-    let projector = "it goes beside a language model, whose GGUF file is the one to give; images are not supported";
+    let projector = "it goes beside a language model, whose GGUF file is the one to give; images \
+        are not supported";
     let importance = "it goes with `godwit quantize --imatrix`; give the model itself";
     let architecture = meta.string(ARCHITECTURE)?;
     match meta.string(TYPE)? {

@@ -128,7 +128,8 @@ impl Model {
         let bytes = view.tensors().iter().map(|tensor| tensor.bytes).sum();
         if bytes > most_bytes {
             tracing::warn!(
-                "quantised weights are not kept: they take {bytes} bytes, and the cache {} may take {most_bytes}",
+                "quantised weights are not kept: they take {bytes} bytes, and the cache {} may \
+                 take {most_bytes}",
                 folder.display()
             );
             return Ok(self.as_quantized(recipe));

@@ -144,7 +144,8 @@ impl fmt::Display for Mix {
 
 /// A text that names no way to quantise.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
-#[error("`{0}` is no type to quantise to; write one of {names}", names = Mix::ALL.map(Mix::name).join(", "))]
+#[error("`{0}` is no type to quantise to; write one of \
+    {names}", names = Mix::ALL.map(Mix::name).join(", "))]
 pub struct BadMix(String);
 
 impl FromStr for Mix {

@@ -357,7 +357,8 @@ mod tests {
                 let expected = reference.tokenize(&text).expect("tokens");
                 let mut ids = Vec::new();
                 bpe.encode(&text, &mut Buffers::default(), &mut ids).expect("ids");
-                prop_assert_eq!(ids, expected.iter().map(|token| token.id).collect::<Vec<_>>(), "{}", text);
+                let expected: Vec<u32> = expected.iter().map(|token| token.id).collect();
+            prop_assert_eq!(ids, expected, "{}", text);
             }
         }
     }

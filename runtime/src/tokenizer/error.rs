@@ -10,7 +10,8 @@ pub enum TokenizerError {
     Format(#[from] crate::format::FormatError),
     /// A key the tokenizer can't do without.
     #[error(
-        "the tokenizer has no `{key}`: the file was made without a tokenizer; convert it again, or use its tokenizer.json"
+        "the tokenizer has no `{key}`: the file was made without a tokenizer; convert it again, \
+         or use its tokenizer.json"
     )]
     Missing {
         /// The metadata key, or the path in a `tokenizer.json`.
@@ -106,7 +107,8 @@ pub enum TokenizerError {
     },
     /// Scores that would make more merges than any vocabulary has.
     #[error(
-        "`tokenizer.ggml.scores` make more than {most} merges of {tokens} tokens: no trained vocabulary nests so deep; \
+        "`tokenizer.ggml.scores` make more than {most} merges of {tokens} tokens: no trained \
+         vocabulary nests so deep; \
          convert the model again, with `tokenizer.ggml.merges`"
     )]
     TooManyMerges {
@@ -117,7 +119,8 @@ pub enum TokenizerError {
     },
     /// A splitting pattern that takes too many steps on a text.
     #[error(
-        "the splitting pattern {pattern:?} takes more than {most} steps on {bytes} bytes of text: it reads far beyond \
+        "the splitting pattern {pattern:?} takes more than {most} steps on {bytes} bytes of text: \
+         it reads far beyond \
          what it matches; shorten the text, or use a tokenizer with another pattern"
     )]
     Steps {
@@ -130,7 +133,8 @@ pub enum TokenizerError {
     },
     /// A normalizer that makes a text many times as long.
     #[error(
-        "the normalizer makes more than {most} bytes of {bytes} bytes of text; use another tokenizer"
+        "the normalizer makes more than {most} bytes of {bytes} bytes of text; use another \
+         tokenizer"
     )]
     Normalized {
         /// The most bytes that a text of this length may become.
@@ -153,7 +157,8 @@ pub enum TokenizerError {
         fault: String,
     },
     /// Text that the vocabulary has no tokens for.
-    #[error("the vocabulary has no token for byte {byte:#04X} of {character:?} (U+{:04X}); leave the character out", *character as u32)]
+    #[error("the vocabulary has no token for byte {byte:#04X} of {character:?} (U+{:04X}); leave \
+        the character out", *character as u32)]
     NoToken {
         /// The character.
         character: char,
@@ -162,7 +167,8 @@ pub enum TokenizerError {
     },
     /// Text that needs a token without a row in the model's embedding.
     #[error(
-        "token {id} ({text:?}) is beyond the embedding's {rows} rows, so the model can't read it; leave it out of the text"
+        "token {id} ({text:?}) is beyond the embedding's {rows} rows, so the model can't read it; \
+         leave it out of the text"
     )]
     BeyondEmbedding {
         /// The token.

@@ -70,7 +70,8 @@ impl Tokenizer {
             });
         }
         tracing::warn!(
-            "GGUF's own keys can't say all of the tokenizer ({}): the file holds tokenizer.json too. Programs that don't \
+            "GGUF's own keys can't say all of the tokenizer ({}): the file holds tokenizer.json \
+             too. Programs that don't \
              read it refuse the file, or cut text differently",
             lost.join(", ")
         );

@@ -121,7 +121,8 @@ impl Tokenizer {
                 self.token(rows).unwrap_or_default(),
             );
             self.notes.push(format!(
-                "{count} of {} tokens are beyond the embedding's {rows} rows, such as {example:?} ({rows}): they can't \
+                "{count} of {} tokens are beyond the embedding's {rows} rows, such as {example:?} \
+                 ({rows}): they can't \
                  be used",
                 self.vocab_size()
             ));

@@ -382,7 +382,8 @@ mod tests {
         #[test]
         fn matches_are_those_of_the_library(text in "[abxAB1 '\n\u{e9}\u{1F426}\u{301}]{0,30}") {
             for pattern in PATTERNS {
-                prop_assert_eq!(all(pattern, &text), Ok(expected(pattern, &text)), "{} on {:?}", pattern, text);
+                prop_assert_eq!(all(pattern, &text), Ok(expected(pattern, &text)), "{} on \
+                    {:?}", pattern, text);
             }
         }
     }

@@ -15,9 +15,15 @@ use super::{TokenizerError, bytes};
 const GPT2: &str = r"'s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+";
 /// The cut of Llama 3: contractions in any case, numbers in threes, line ends kept with what comes
 /// before.
-const LLAMA3: &str = r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+";
+const LLAMA3: &str = concat!(
+    r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}",
+    r"| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+",
+);
 /// The cut of Qwen 2: Llama 3's, each digit alone.
-const QWEN2: &str = r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+";
+const QWEN2: &str = concat!(
+    r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}",
+    r"| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+",
+);
 const DIGIT: &str = r"\p{N}";
 const DIGITS: &str = r"\p{N}+";
 
@@ -491,8 +497,13 @@ mod tests {
         let rest = r"\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n/]*|\s*[\r\n]+|\s+(?!\S)|\s+";
         let first = r"[^\r\n\p{L}\p{N}]?";
         let cases = format!("{first}{upper}*{lower}+{tail}|{first}{upper}+{lower}*{tail}|{rest}");
-        let marks = r"[!-/:-~][A-Za-z]+|[^\r\n\p{L}\p{P}\p{S}]?[\p{L}\p{M}]+| ?[\p{P}\p{S}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+";
-        let text = "The QUICK brown f\u{f6}x, \u{43f}\u{440}\u{438}\u{432}\u{435}\u{442} \u{4f60}\u{597d}! \u{3053}\u{3093}\u{306b} it's 12345 <br/>\n\n    x = y[1];\t\u{1F426}\r\n";
+        let marks = concat!(
+            r"[!-/:-~][A-Za-z]+|[^\r\n\p{L}\p{P}\p{S}]?[\p{L}\p{M}]+",
+            r"| ?[\p{P}\p{S}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+",
+        );
+        let text = "The QUICK brown f\u{f6}x, \u{43f}\u{440}\u{438}\u{432}\u{435}\u{442} \
+            \u{4f60}\u{597d}! \u{3053}\u{3093}\u{306b} it's 12345 <br/>\n\n    x = \
+            y[1];\t\u{1F426}\r\n";
         let text = text.repeat(5000);
         // Each character of many once, and words of random Hangul: they need the most states.
         let scripts: String = (' '..'\u{30000}').step_by(37).collect();

@@ -10,7 +10,8 @@ use super::{WeightFormat, quantize_k};
 
 /// A format that weights can be read in, but not written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
-#[error("weights can't be quantised to {format}; possible: {}", WeightFormat::WRITABLE.map(WeightFormat::name).join(", "))]
+#[error("weights can't be quantised to {format}; possible: \
+    {}", WeightFormat::WRITABLE.map(WeightFormat::name).join(", "))]
 pub struct NoQuantizer {
     /// The format.
     pub format: WeightFormat,

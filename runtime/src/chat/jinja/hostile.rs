@@ -54,7 +54,8 @@ fn fails_soon(source: &str) -> Error {
 /// A loop of the longest range that runs a statement.
 fn repeat(before: &str, statement: &str) -> String {
     format!(
-        "{before}{{% for i in range(100000) %}}{{% for j in range(1000) %}}{statement}{{% endfor %}}{{% endfor %}}"
+        "{before}{{% for i in range(100000) %}}{{% for j in range(1000) %}}{statement}{{% endfor \
+         %}}{{% endfor %}}"
     )
 }
 
@@ -66,7 +67,8 @@ fn hostile_templates_end_soon() {
     };
     let grow = |start: &str, step: &str, end: &str| {
         format!(
-            "{{% set ns = namespace(x={start}) %}}{{% for i in range(100000) %}}{{% set ns.x = {step} %}}{{% endfor %}}{end}"
+            "{{% set ns = namespace(x={start}) \
+             %}}{{% for i in range(100000) %}}{{% set ns.x = {step} %}}{{% endfor %}}{end}"
         )
     };
     let programs = [
@@ -226,7 +228,8 @@ fn time_is_charged_in_proportion() {
             "{% set x = s.format(**dict(range(90000)|map('string')|batch(2), a=1)) %}",
         ),
         (
-            "{% macro m() %}{{ kwargs }}{% endmacro %}{% set d = dict(range(90000)|map('string')|batch(2)) %}",
+            "{% macro m() %}{{ kwargs }}{% endmacro %}{% set d = \
+             dict(range(90000)|map('string')|batch(2)) %}",
             "{% set x = m(**d) %}",
         ),
         (
@@ -277,7 +280,8 @@ fn time_is_charged_in_proportion() {
 fn chains_are_no_deep_recursion() {
     let chain = |start: &str, step: &str| {
         format!(
-            "{{% set ns = namespace(x={start}) %}}{{% for i in range(100000) %}}{step}{{% endfor %}}"
+            "{{% set ns = namespace(x={start}) \
+             %}}{{% for i in range(100000) %}}{step}{{% endfor %}}"
         )
     };
     for step in [

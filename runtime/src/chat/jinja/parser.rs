@@ -2,7 +2,9 @@
 
 use std::sync::Arc;
 
-use super::ast::{Body, Expression, For, Macro, Statement, StatementKind, Suffix, Target, Uses};
+use super::ast::{
+    Body, Expression, For, Macro, Statement, StatementKind, Suffix, SuffixKind, Target, Uses,
+};
 use super::error::Error;
 use super::lexer::{Kind, Token, tokenize};
 
@@ -312,12 +314,17 @@ impl Parser {
     fn call_statement(&mut self) -> Result<StatementKind, Error> {
         let line = self.line();
         let signature = self.is_operator("(");
-        let (definition, call) = self.macro_body("caller".into(), signature, "endcall", |parser| {
-            let call = parser.expression(true)?;
-            let is_call = matches!(&call, Expression::Postfix(_, suffixes)
-                if matches!(suffixes.last().map(|s| &s.kind), Some(super::ast::SuffixKind::Call(_))));
-            if is_call { Ok(call) } else { Err(Error::syntax("`call` needs a call", line)) }
-        })?;
+        let (definition, call) =
+            self.macro_body("caller".into(), signature, "endcall", |parser| {
+                let call = parser.expression(true)?;
+                let is_call = matches!(&call, Expression::Postfix(_, suffixes)
+                if matches!(suffixes.last().map(|s| &s.kind), Some(SuffixKind::Call(_))));
+                if is_call {
+                    Ok(call)
+                } else {
+                    Err(Error::syntax("`call` needs a call", line))
+                }
+            })?;
         Ok(StatementKind::Call(definition, call))
     }
 

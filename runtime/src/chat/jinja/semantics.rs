@@ -112,7 +112,8 @@ fn undefined_and_none_are_two_things() {
             "FalseTrueFalseTrue",
         ),
         (
-            "{{ nope | default('x') }}{{ nothing | default('x') }}{{ nothing | default('x', true) }}",
+            "{{ nope | default('x') }}{{ nothing | default('x') }}{{ nothing | default('x', true) \
+             }}",
             "xNonex",
         ),
         (
@@ -124,7 +125,8 @@ fn undefined_and_none_are_two_things() {
             "TrueFalseaNone",
         ),
         (
-            "{{ (d.z.y is defined) if d.z else 'no' }}{{ nothing.x is defined }}{{ nope | length }}",
+            "{{ (d.z.y is defined) if d.z else 'no' }}{{ nothing.x is defined }}{{ nope | length \
+             }}",
             "noFalse0",
         ),
         (
@@ -146,7 +148,8 @@ fn methods_come_before_items_and_items_before_methods() {
             "1None7False",
         ),
         (
-            "{% for k, v in d.items() %}{{ k }};{% endfor %}{{ d | dictsort | map('first') | list }}",
+            "{% for k, v in d.items() %}{{ k }};{% endfor %}{{ d | dictsort | map('first') | list \
+             }}",
             "b;a;items;['a', 'b', 'items']",
         ),
         (
@@ -164,7 +167,8 @@ fn strings_have_the_methods_of_python() {
             "['a,b', 'c']['a', 'b']['a', 'b c ']",
         ),
         (
-            "{{ 'xxaxx'.strip('x') }}{{ 'abc'.startswith(('z', 'a')) }}{{ 'aaa'.replace('a', 'b', 2) }}",
+            "{{ 'xxaxx'.strip('x') }}{{ 'abc'.startswith(('z', 'a')) }}{{ 'aaa'.replace('a', 'b', \
+             2) }}",
             "aTruebba",
         ),
         (
@@ -172,11 +176,13 @@ fn strings_have_the_methods_of_python() {
             "It'S A Dog|It's A-Dog|Éa",
         ),
         (
-            "{{ '%s %05.1f %-3d| %(a)s' % (1, 2.25, 3) if false }}{{ '%s %05.1f %-3d|' % (none, 2.25, 3) }}",
+            "{{ '%s %05.1f %-3d| %(a)s' % (1, 2.25, 3) if false }}{{ '%s %05.1f %-3d|' % (none, \
+             2.25, 3) }}",
             "None 002.2 3  |",
         ),
         (
-            "{{ '%(a)s%%' % {'a': [1]} }}{{ '{:>4}|{:+d}|{:,}|{x[0]}'.format('a', 5, 1234567, x=[9]) }}",
+            "{{ '%(a)s%%' % {'a': [1]} }}{{ '{:>4}|{:+d}|{:,}|{x[0]}'.format('a', 5, 1234567, \
+             x=[9]) }}",
             "[1]%   a|+5|1,234,567|9",
         ),
         (
@@ -212,11 +218,13 @@ fn json_is_that_of_transformers() {
 fn loops_are_lazy() {
     check(&[
         (
-            "{% for x in xs if x > 1 %}{{ loop.index }}/{{ loop.length }}{{ loop.last }} {% endfor %}",
+            "{% for x in xs if x > 1 %}{{ loop.index }}/{{ loop.length }}{{ loop.last }} \
+             {% endfor %}",
             "1/2False 2/2True ",
         ),
         (
-            "{% set ns = namespace(n=0) %}{% for x in xs if x > ns.n %}{% set ns.n = 2 %}{{ x }}{% endfor %}",
+            "{% set ns = namespace(n=0) %}{% for x in xs if x > ns.n %}{% set ns.n = 2 %}{{ x \
+             }}{% endfor %}",
             "3",
         ),
         (
@@ -268,7 +276,8 @@ fn functions_and_macros() {
             "05 March 2026 9 AM",
         ),
         (
-            "{% macro f(a, b=a) %}{{ a }}{{ b }}{{ kwargs }}{{ varargs }}{% endmacro %}{{ f(1, z=2) }}",
+            "{% macro f(a, b=a) %}{{ a }}{{ b }}{{ kwargs }}{{ varargs }}{% endmacro %}{{ f(1, \
+             z=2) }}",
             "11{'z': 2}()",
         ),
         (

@@ -364,10 +364,10 @@ impl Repository {
         let missing = || match file(SENTENCEPIECE) {
             Some(_) => {
                 let what = "a tokenizer of SentencePiece alone, which is not read".into();
-                let instead =
-                    "write a tokenizer.json beside it (transformers' AutoTokenizer, save_pretrained), or give a \
+                let instead = "write a tokenizer.json beside it (transformers' AutoTokenizer, \
+                     save_pretrained), or give a \
                                GGUF file"
-                        .into();
+                    .into();
                 FormatError::file(
                     format!("{}/{SENTENCEPIECE}", self.name),
                     Fault::Kind { what, instead },
@@ -508,7 +508,8 @@ impl Checkpoint for Repository {
         if self.are_equal(head, embedding)? {
             return Ok(());
         }
-        let detail = "tie_word_embeddings is true, but lm_head.weight is not model.embed_tokens.weight: set it to false \
+        let detail = "tie_word_embeddings is true, but lm_head.weight is not \
+            model.embed_tokens.weight: set it to false \
                       where the head is to be used, or take the head out";
         let file = format!("{}/{CONFIG}", self.name);
         Err(ConfigError::Contradiction {

@@ -63,12 +63,14 @@ pub(super) fn unsaid_packing(
                 "quantised by an old version of GPTQ or AWQ (`{}`, and quantize_config.json)",
                 tensor.name
             ),
-            "write what quantize_config.json says into config.json as quantization_config with a quant_method, or give the \
+            "write what quantize_config.json says into config.json as quantization_config with a \
+             quant_method, or give the \
              original repository or a GGUF file",
         ),
         (Some(tensor), false) => (
             format!(
-                "quantised, by GPTQ or AWQ as it looks (`{}`), but config.json has no quantization_config",
+                "quantised, by GPTQ or AWQ as it looks (`{}`), but config.json has no \
+                 quantization_config",
                 tensor.name
             ),
             "give the original repository or a GGUF file",

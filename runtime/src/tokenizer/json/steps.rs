@@ -99,7 +99,8 @@ fn normalizer_step(step: &Value) -> Result<Normalizer, TokenizerError> {
                 }
             }
             _ => {
-                let known = "NFC, NFD, NFKC, NFKD, Lowercase, Strip, StripAccents, Prepend, Replace of a text";
+                let known = "NFC, NFD, NFKC, NFKD, Lowercase, Strip, StripAccents, Prepend, \
+                    Replace of a text";
                 return Err(unsupported("normalizer", step, known));
             }
         },
@@ -119,7 +120,8 @@ fn pre_tokenizer_steps(step: &Value, steps: &mut Vec<Step>) -> Result<(), Tokeni
             };
             let Some(behavior) = behavior(&step["behavior"]) else {
                 return refuse(
-                    "a behavior that is Isolated, Removed, Contiguous, MergedWithPrevious, MergedWithNext",
+                    "a behavior that is Isolated, Removed, Contiguous, MergedWithPrevious, \
+                     MergedWithNext",
                 );
             };
             let invert = match &step["invert"] {
@@ -161,7 +163,8 @@ fn pre_tokenizer_steps(step: &Value, steps: &mut Vec<Step>) -> Result<(), Tokeni
                 (Some("always") | None, Value::Null | Value::Bool(true)) => SpacePrefix::Always,
                 _ => {
                     return refuse(
-                        "a prepend_scheme that is first, always or never, and add_prefix_space alike",
+                        "a prepend_scheme that is first, always or never, and add_prefix_space \
+                         alike",
                     );
                 }
             };
@@ -209,7 +212,8 @@ pub(super) fn decoder(
     let known = match byte_level {
         true => "ByteLevel, as the pre-tokenizer is byte-level",
         false => {
-            "Metaspace; Replace of \u{2581} by a space, ByteFallback, Fuse, Strip of a space at the start"
+            "Metaspace; Replace of \u{2581} by a space, ByteFallback, Fuse, Strip of a space at \
+             the start"
         }
     };
     let mut decoded = Decoded {

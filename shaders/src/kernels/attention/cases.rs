@@ -282,7 +282,8 @@ fn on(variant: usize, shape: Shape, kv: KvFormat, scores: Scores) -> Case {
     }
     Case {
         name: format!(
-            "{heads}/{kv_heads} heads of {head_dim} at {position} tokens {count} segment {first}+{len} splits {splits} {kv} {scores:?}{}",
+            "{heads}/{kv_heads} heads of {head_dim} at {position} tokens {count} segment \
+             {first}+{len} splits {splits} {kv} {scores:?}{}",
             if finish { " finish" } else { "" }
         ),
         variant,

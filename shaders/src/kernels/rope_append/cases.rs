@@ -93,7 +93,8 @@ fn case(shape: [u32; 8], kv: KvFormat) -> Case {
     let cache = |words: u32| vec![0x3c00_3c00; (len * kv_heads * words) as usize];
     Case {
         name: format!(
-            "{heads}/{kv_heads} heads of {head_dim} ({rotary_dim} rotated) at {position} tokens {count} {kv}"
+            "{heads}/{kv_heads} heads of {head_dim} ({rotary_dim} rotated) at {position} tokens \
+             {count} {kv}"
         ),
         variant: 0,
         overrides: kv.overrides(),

@@ -106,7 +106,8 @@ fn on(variant: usize, shape: [u32; 9], kv: KvFormat) -> Case {
     let mut vector = |floats: u32| words(&random.activations(floats as usize));
     Case {
         name: format!(
-            "{heads}/{kv_heads} heads of {head_dim} ({rotary_dim} rotated) at {position} segment {first}+{len} splits {splits} {kv}{}",
+            "{heads}/{kv_heads} heads of {head_dim} ({rotary_dim} rotated) at {position} segment \
+             {first}+{len} splits {splits} {kv}{}",
             if finish == 1 { " finish" } else { "" }
         ),
         variant,

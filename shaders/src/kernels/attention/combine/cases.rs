@@ -14,7 +14,16 @@ pub fn cases() -> Vec<Case> {
     ]
     .map(|(heads, kv_heads, head_dim, count, splits, block)| {
         let mut random = Random::new(u64::from(heads + splits));
-        let params = Params { heads, kv_heads, head_dim, splits, block, reserved0: 0, reserved1: 0, reserved2: 0 };
+        let params = Params {
+            heads,
+            kv_heads,
+            head_dim,
+            splits,
+            block,
+            reserved0: 0,
+            reserved1: 0,
+            reserved2: 0,
+        };
         let mut states = random.activations((splits * count * heads * (head_dim + 2)) as usize);
         for (i, state) in states.chunks_exact_mut(head_dim as usize + 2).enumerate() {
             let total = &mut state[head_dim as usize + 1];
@@ -27,7 +36,10 @@ pub fn cases() -> Vec<Case> {
         }
         let y = random.activations((count * heads * head_dim) as usize);
         Case {
-            name: format!("{heads}/{kv_heads} heads of {head_dim} tokens {count} splits {splits} block {block}"),
+            name: format!(
+                "{heads}/{kv_heads} heads of {head_dim} tokens {count} splits {splits} \
+                block {block}"
+            ),
             variant: 0,
             overrides: vec![("PARTS", if splits > 4 { 8 } else { 2 })],
             fixture: DispatchFixture {
