@@ -178,7 +178,7 @@ pub enum FileError {
     Damaged {
         /// The file.
         file: String,
-        /// What is wrong with it.
+        /// The cause.
         why: String,
     },
 }

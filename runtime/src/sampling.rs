@@ -214,8 +214,8 @@ impl Parameter {
     }
 }
 
-/// What the files of a model recommend of sampling. A value that makes no sense matters only where
-/// it would be used.
+/// The sampling settings that a model's files recommend. A value that makes no sense matters only
+/// where it would be used.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Recommended {
     sampling: Sampling,
@@ -257,9 +257,9 @@ pub enum SamplingError {
     OutOfRange {
         /// The parameter.
         name: &'static str,
-        /// What it was set to.
+        /// The value.
         value: f32,
-        /// What it may be.
+        /// The permitted values.
         range: &'static str,
     },
     /// A bias for a token that does not exist.
@@ -278,7 +278,7 @@ pub enum SamplingError {
     Bias {
         /// The token.
         id: u32,
-        /// What it was set to.
+        /// The value.
         bias: f32,
     },
 }

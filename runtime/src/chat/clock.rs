@@ -2,7 +2,7 @@
 
 use chrono::{Datelike, NaiveDateTime, Timelike};
 
-/// The widest field, whatever a template asks for.
+/// The widest field that a template may ask for.
 const MAX_WIDTH: usize = 60;
 
 /// The local time.

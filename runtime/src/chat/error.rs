@@ -1,4 +1,4 @@
-//! What can be wrong with a chat template.
+//! The errors of a chat template.
 
 use thiserror::Error;
 

@@ -26,7 +26,7 @@ pub use error::ChatError;
 /// The metadata key of a GGUF file's template.
 pub const TEMPLATE: &str = "tokenizer.chat_template";
 
-/// The longest template, and what one may use up besides what the messages' own bytes allow.
+/// The longest template, and the budget it has in addition to one that grows with the messages.
 const MAX_TEMPLATE: usize = 1 << 20;
 const FUEL: u64 = 5_000_000;
 const MAX_OUTPUT: usize = 1 << 20;
@@ -46,17 +46,17 @@ pub(crate) const TOKENS: [(&str, &str); 5] = [
     ("mask_token", "tokenizer.ggml.mask_token_id"),
 ];
 
-/// What somebody said.
+/// One message of a conversation.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Message {
     /// Who: `system`, `user` or `assistant`.
     pub role: String,
-    /// What.
+    /// Its text.
     pub content: String,
 }
 
 impl Message {
-    /// What the conversation is about, and how to answer.
+    /// Instructions: the subject, and how to answer.
     pub fn system(content: impl Into<String>) -> Self {
         Self {
             role: "system".into(),
@@ -64,7 +64,7 @@ impl Message {
         }
     }
 
-    /// What a person said.
+    /// A message of the user.
     pub fn user(content: impl Into<String>) -> Self {
         Self {
             role: "user".into(),
@@ -72,7 +72,7 @@ impl Message {
         }
     }
 
-    /// What the model said.
+    /// A reply of the model.
     pub fn assistant(content: impl Into<String>) -> Self {
         Self {
             role: "assistant".into(),
@@ -293,7 +293,7 @@ fn unmark(tokenizer: &Tokenizer, rendered: &str) -> (String, Vec<usize>) {
     (text, openings)
 }
 
-/// What the interpreter says, with the line.
+/// The interpreter's error, with its line.
 fn detail(error: &jinja::Error) -> String {
     match error.line {
         0 => error.message.clone(),

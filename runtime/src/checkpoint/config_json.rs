@@ -12,7 +12,7 @@ use crate::format::{Fault, FormatError, Metadata, Value};
 use crate::json::{object_within, other_than_object};
 use crate::model::{ConfigError, Neutral};
 
-/// What `config.json` calls GGUF's counts.
+/// The names of GGUF's counts in `config.json`.
 pub(super) const COUNTS: [(&str, &str); 8] = [
     ("num_hidden_layers", "llama.block_count"),
     ("hidden_size", "llama.embedding_length"),
@@ -29,7 +29,7 @@ const EPSILON: &str = "llama.attention.layer_norm_rms_epsilon";
 /// The classes that are Llama with its output head.
 const CLASSES: [&str; 2] = ["LlamaForCausalLM", "LLaMAForCausalLM"];
 
-/// What `generation_config.json` calls GGUF's sampling keys.
+/// The names of GGUF's sampling keys in `generation_config.json`.
 const SAMPLING: [(&str, &str); 5] = [
     ("temperature", "general.sampling.temp"),
     ("top_k", "general.sampling.top_k"),
@@ -38,7 +38,7 @@ const SAMPLING: [(&str, &str); 5] = [
     ("repetition_penalty", "general.sampling.penalty_repeat"),
 ];
 
-/// What `rope_scaling` calls GGUF's numbers.
+/// The names of GGUF's numbers in `rope_scaling`.
 pub(super) const STRETCHES: [(&str, &str); 5] = [
     ("factor", "llama.rope.scaling.factor"),
     ("low_freq_factor", "llama.rope.scaling.low_freq_factor"),
@@ -47,16 +47,16 @@ pub(super) const STRETCHES: [(&str, &str); 5] = [
     ("beta_slow", "llama.rope.scaling.yarn_beta_slow"),
 ];
 
-/// What the values of a file may take in memory. Lists of layers and modules take a few megabytes.
+/// The memory limit of a file's values. Lists of layers and modules take a few megabytes.
 const MOST_VALUES: usize = 24 << 20;
 
-/// What the tokenizer reads by itself: by far the longest part of a `tokenizer_config.json`.
+/// The key that the tokenizer reads by itself: by far the longest part of a `tokenizer_config.json`.
 const ADDED_TOKENS: &str = "added_tokens_decoder";
 
 /// One JSON file of a repository.
 pub(super) struct JsonFile {
     name: String,
-    /// What comes before the keys of an object inside, for messages.
+    /// The prefix of the keys of a nested object, for messages.
     prefix: String,
     root: Map<String, Json>,
 }
@@ -182,7 +182,7 @@ impl JsonFile {
     }
 }
 
-/// What is wrong with a file that should hold an object.
+/// The error of a file that should hold an object.
 pub(super) fn json_fault(bytes: &[u8], error: &serde_json::Error) -> String {
     match other_than_object(bytes) {
         Some(kind) => format!("it holds {kind}, not an object"),
@@ -201,18 +201,18 @@ fn kind(value: &Json) -> &'static str {
     }
 }
 
-/// What the configuration files of a repository say.
+/// The settings in a repository's configuration files.
 pub(super) struct Settings {
     pub metadata: Metadata,
     /// Whether the embedding is the output head too.
     pub tied: bool,
     /// How matrices are quantised in the files, if they are.
     pub packing: Option<Packing>,
-    /// What no code computes.
+    /// Features that no code computes.
     pub obstacles: Vec<ConfigError>,
     /// Keys of `config.json` that are not known, with those of the objects that they are in.
     pub unknown: Vec<String>,
-    /// Where the files contradict themselves, and what was made of it.
+    /// Contradictions in the files, and how each was resolved.
     pub notes: Vec<String>,
 }
 
@@ -279,7 +279,7 @@ impl Settings {
         Ok(all)
     }
 
-    /// Takes the value of one of a file's keys, or keeps the error for whoever asks for it.
+    /// Takes the value of one of a file's keys, or keeps the error for the time that it is needed.
     fn take(
         &mut self,
         ours: &str,
@@ -664,7 +664,7 @@ fn shown(value: &Json) -> String {
     }
 }
 
-/// What `quantization_config` says: 4 bits, by GPTQ or AWQ.
+/// The contents of `quantization_config`: 4 bits, by GPTQ or AWQ.
 fn packing(config: &JsonFile) -> Result<Option<Packing>, ConfigError> {
     let quantised = config.object("quantization_config")?;
     if let Some(mlx) = config.root.get("quantization").filter(|mlx| !is_off(mlx)) {

@@ -358,13 +358,13 @@ pub(super) fn changes_choice(key: &str, value: &Json) -> bool {
 /// The beginnings of harmless keys: transformers' private keys, its outputs, notes of tools.
 const HARMLESS_PREFIXES: [&str; 4] = ["_", "output_", "summary_", "unsloth_"];
 
-/// What a key of an object in `config.json` means.
+/// The meaning of a key of an object in `config.json`.
 pub(super) enum Meaning {
     /// It changes nothing, or it is read elsewhere.
     Harmless,
     /// It changes the forward pass; these are the values that would not.
     Variation(String),
-    /// Nobody knows what it does.
+    /// Unknown: it may change answers.
     Unknown,
 }
 

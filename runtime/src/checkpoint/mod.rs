@@ -1,8 +1,8 @@
-//! Models as they are stored, whatever they are stored in.
+//! Models as they are stored, in any format.
 //!
 //! A [`Checkpoint`] speaks GGUF's language: hyperparameters under GGUF's keys, tensors by GGUF's
 //! names and in GGUF's row order. GGUF files are one; a Hugging Face repository is read as one.
-//! Whoever uses a model never asks which it is.
+//! The rest of the crate does not depend on the format.
 
 mod config_json;
 mod config_keys;
@@ -22,9 +22,9 @@ pub use repository::Repository;
 #[cfg(not(target_arch = "wasm32"))]
 pub(crate) use repository::is_part;
 
-/// A stored model: what it says of itself, and its weights.
+/// A stored model: its metadata and its weights.
 pub trait Checkpoint: Send + Sync {
-    /// What kind of files it is, for people.
+    /// The kind of files, in words.
     fn kind(&self) -> String;
 
     /// Hyperparameters and descriptions, under GGUF's keys.
@@ -90,7 +90,7 @@ pub trait Checkpoint: Send + Sync {
         Ok(Metadata::default())
     }
 
-    /// What the files themselves call the tensor of this name.
+    /// The name of this tensor in the files.
     fn own_name(&self, tensor: &str) -> String {
         tensor.into()
     }
@@ -100,7 +100,7 @@ pub trait Checkpoint: Send + Sync {
         &[]
     }
 
-    /// What the files ask for that no code computes, besides what the metadata tells.
+    /// Features that the files ask for and no code computes, besides those in the metadata.
     fn obstacles(&self) -> &[Error] {
         &[]
     }
@@ -111,7 +111,7 @@ pub trait Checkpoint: Send + Sync {
         &[]
     }
 
-    /// Checks what only a reading of many weights can tell. Whoever uses the weights asks first.
+    /// Runs the checks that read many weights. Callers run it before they use the weights.
     ///
     /// # Errors
     /// The weights contradict what the files say of them, or can't be read.
@@ -119,7 +119,7 @@ pub trait Checkpoint: Send + Sync {
         Ok(())
     }
 
-    /// Where the files contradict themselves, and what was made of it.
+    /// Contradictions in the files, and how each was resolved.
     fn notes(&self) -> &[String] {
         &[]
     }

@@ -20,7 +20,7 @@ const ZEROS: &str = "qzeros";
 const SCALES: &str = "scales";
 const GROUPS: &str = "g_idx";
 
-/// What the names of a matrix's parts end with.
+/// The endings of the names of a matrix's parts.
 pub(super) const PARTS: [&str; 4] = [CODES, ZEROS, SCALES, GROUPS];
 
 /// Where AWQ puts the eight codes of a word: code `i` is in the nibble `AWQ_NIBBLES[i]`.
@@ -224,7 +224,7 @@ fn bytes<'a>(shards: &'a [Box<dyn Source>], stored: &Stored) -> Result<Cow<'a, [
     } = *stored;
     match shards.get(part) {
         Some(source) => {
-            // Bytes are all that is asked for, whatever they mean.
+            // The caller wants bytes, whatever they mean.
             let extent = Tensor {
                 name: name.clone(),
                 format: WeightFormat::F32,

@@ -264,7 +264,7 @@ pub enum Fault {
     /// An alignment that isn't one.
     #[error("the alignment is {value}; it must be a power of two from 8 to {most}")]
     Alignment {
-        /// What the file says.
+        /// The value in the file.
         value: u64,
         /// The largest allowed.
         most: u64,

@@ -56,7 +56,7 @@ pub enum ConfigError {
         file: String,
         /// The key or the tensor.
         key: String,
-        /// What the file says.
+        /// The value in the file.
         value: String,
         /// What it could be.
         must: String,
@@ -68,7 +68,7 @@ pub enum ConfigError {
         file: String,
         /// The key or the tensor.
         key: String,
-        /// What the file says.
+        /// The value in the file.
         value: String,
         /// What would work.
         known: String,

@@ -17,7 +17,7 @@ use super::vocab::{Kind, Vocab, VocabParts};
 /// The index of no symbol.
 const NONE: usize = usize::MAX;
 
-/// The rank of a pair, and what it becomes.
+/// The rank of a pair, and the token it becomes.
 type Ranks = AHashMap<(u32, u32), (u32, u32)>;
 
 /// Merges pieces of text into token ids.
@@ -39,7 +39,7 @@ pub(super) struct Bpe {
 #[derive(Default)]
 pub(super) struct Buffers {
     symbols: Vec<Symbol>,
-    /// Rank, place, and what the pair becomes.
+    /// Rank, place, and the token that the pair becomes.
     queue: BinaryHeap<Reverse<(u32, usize, u32)>>,
     /// Pairs that ever were in the queue.
     #[cfg(test)]
@@ -306,7 +306,7 @@ mod tests {
         Bpe::new(&vocab, &parts).expect("a merger")
     }
 
-    /// A vocabulary of letters, an unknown token, bytes, and what random merges make of them.
+    /// A vocabulary of letters, an unknown token, bytes, and the results of random merges.
     fn vocabulary(seeds: &[(u8, u8)], bytes: usize) -> (Vec<String>, Vec<(String, String)>) {
         let mut tokens: Vec<String> = ["<unk>", "a", "b", "c", "\u{e9}"]
             .map(String::from)
@@ -333,7 +333,7 @@ mod tests {
     proptest! {
         #![proptest_config(ProptestConfig::with_cases(2000))]
 
-        /// The same ids as `tokenizers`, whatever the merges, their order and the text.
+        /// The ids equal those of `tokenizers` for random merges, orders and texts.
         #[test]
         fn ids_are_those_of_the_reference(
             seeds in prop::collection::vec(any::<(u8, u8)>(), 0..60),

@@ -1,4 +1,4 @@
-//! What can be wrong with a vocabulary, or with a text for it.
+//! The errors of a vocabulary, and of a text for it.
 
 use thiserror::Error;
 
@@ -22,9 +22,9 @@ pub enum TokenizerError {
     Unsupported {
         /// The metadata key, or the path in a `tokenizer.json`.
         key: String,
-        /// What the file says.
+        /// The value in the file.
         value: String,
-        /// What it could say.
+        /// The values that are supported.
         known: String,
     },
     /// Two lists that must be equally long aren't.
@@ -68,7 +68,7 @@ pub enum TokenizerError {
     /// An id beyond the vocabulary.
     #[error("`{key}` is {id}, but there are {tokens} tokens")]
     IdOutOfRange {
-        /// What names the id.
+        /// The key or list with the id.
         key: String,
         /// The id.
         id: u64,
@@ -102,7 +102,7 @@ pub enum TokenizerError {
         index: usize,
         /// The merge.
         merge: String,
-        /// What is wrong with it.
+        /// The cause.
         fault: String,
     },
     /// Scores that would make more merges than any vocabulary has.
@@ -147,13 +147,13 @@ pub enum TokenizerError {
     Pattern {
         /// The pattern.
         pattern: String,
-        /// What the compiler says.
+        /// The regex compiler's message.
         fault: String,
     },
     /// A `tokenizer.json` that isn't one.
     #[error("tokenizer.json: {fault}")]
     Json {
-        /// What the parser says.
+        /// The JSON parser's message.
         fault: String,
     },
     /// Text that the vocabulary has no tokens for.
@@ -181,7 +181,7 @@ pub enum TokenizerError {
     /// The byte-pair encoder refused or broke.
     #[error("the byte-pair encoder failed: {fault}")]
     Encoder {
-        /// What it said.
+        /// Its message.
         fault: String,
     },
 }

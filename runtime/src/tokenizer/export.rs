@@ -14,16 +14,16 @@ use super::vocab::{Kind, Vocab, VocabParts};
 use super::{Tokenizer, TokenizerError};
 use crate::format::{Array, Metadata, Value};
 
-/// What `tokenizer.ggml.pre` says where GGUF has no name for how text is cut. Programs that know
+/// The value of `tokenizer.ggml.pre` for a split that GGUF has no name for. Programs that know
 /// names alone refuse it.
 const NO_NAME: &str = "tokenizer.huggingface.json";
 
-/// What a repository says of its tokenizer, besides its files.
+/// A repository's statements about its tokenizer, outside the tokenizer's files.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Beside<'a> {
     /// Further tokens that end a turn or the text.
     pub ends: &'a [u32],
-    /// What `tokenizer.ggml.eos_token_id` says already.
+    /// The value of `tokenizer.ggml.eos_token_id`.
     pub eos: Option<u32>,
     /// The rows of the embedding, where there is one.
     pub rows: Option<u32>,
@@ -171,7 +171,7 @@ fn keys(parts: &VocabParts, eos: Option<u32>, rows: u32) -> Metadata {
     if let Some(unknown) = unknown.filter(inside) {
         add("tokenizer.ggml.unknown_token_id", Value::U32(unknown));
     }
-    // Of the ends, readers know some by their texts, and one by its own key.
+    // Readers know some end tokens by their texts, and one by its key.
     let unnamed = |id: &&u32| Some(**id) != eos && !parts.is_known_end(**id);
     let mut unnamed = parts.ends.iter().filter(|id| inside(id)).filter(unnamed);
     if let Some(&eot) = unnamed.next() {
@@ -197,7 +197,7 @@ fn scores(tokens: &[String], parts: &VocabParts) -> Vec<f32> {
         .collect()
 }
 
-/// What of the tokenizer a reader of the keys would see otherwise, in words.
+/// The differences that a reader of the keys alone would see, in words.
 fn lost(parts: &VocabParts, keys: &Metadata, eos: Option<u32>, rows: u32) -> Vec<&'static str> {
     let mut keys = keys.clone();
     if let Some(eos) = eos {

@@ -17,7 +17,7 @@ pub(super) const SCORES: &str = "tokenizer.ggml.scores";
 pub(super) const MERGES: &str = "tokenizer.ggml.merges";
 pub(super) const TYPES: &str = "tokenizer.ggml.token_type";
 
-/// What a GGUF file's metadata says about its tokenizer, key by key, before anything is checked.
+/// The tokenizer's keys of a GGUF file's metadata, not checked yet.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct GgufVocab {
     /// `tokenizer.ggml.model`: `gpt2` (byte-level) or `llama` (SentencePiece-style).
@@ -49,7 +49,7 @@ pub struct GgufVocab {
     pub add_space_prefix: Option<bool>,
 }
 
-/// A whole `tokenizer.json`, where the keys above can't say all of it. The key is GGUF's own.
+/// A whole `tokenizer.json`, where the keys above can't express all of it. The key is GGUF's.
 pub(super) const HUGGING_FACE: &str = "tokenizer.huggingface.json";
 /// All tokens that end a turn or the text, where GGUF's keys name too few. The key is Godwit's.
 pub(super) const ENDS: &str = "tokenizer.godwit.end_token_ids";
@@ -122,7 +122,7 @@ impl GgufVocab {
         let known: HashSet<&str> = tokens.iter().map(String::as_str).collect();
         let all = merges.len();
         merges.retain(|merge| {
-            // What is no pair is an error, which others report.
+            // A merge that is no pair is an error, which is reported elsewhere.
             merge.split_once(' ').is_none_or(|(left, right)| {
                 let joined = format!("{left}{right}");
                 [left, right, &joined]
@@ -162,7 +162,7 @@ impl Tokenizer {
     }
 }
 
-/// What a GGUF file says of its tokenizer.
+/// The tokenizer of a GGUF file.
 pub(super) fn gguf_parts(metadata: &Metadata) -> Result<VocabParts, TokenizerError> {
     let mut vocab = GgufVocab::read(metadata)?;
     let Some(json) = metadata.string(HUGGING_FACE).ok().flatten() else {

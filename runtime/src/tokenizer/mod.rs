@@ -131,7 +131,7 @@ impl Tokenizer {
         Ok(self)
     }
 
-    /// What of the file is not used, or used otherwise than it says.
+    /// Notes: each field of the file that is ignored, or used in another way than it states.
     pub fn notes(&self) -> &[String] {
         &self.notes
     }
@@ -370,7 +370,7 @@ impl Tokenizer {
 /// A text on its way to ids.
 struct Encoding {
     ids: Vec<u32>,
-    /// What the splitting patterns may still do.
+    /// The step budget that the splitting patterns have left.
     steps: Steps,
     buffers: Buffers,
 }

@@ -11,8 +11,8 @@ use super::vocab::LOW_LINE;
 /// The most steps of a normalizer. Real ones have five.
 pub(super) const MAX_NORMALIZERS: usize = 16;
 
-/// What a text may become: so many bytes for each of its own, and a few besides. NFKC makes 11 of
-/// one, and what is put in front is a space.
+/// The longest result of a normalizer: so many bytes for each byte, and a few more. NFKC makes 11
+/// of one, and a prefix is a space.
 const PER_BYTE: usize = 32;
 const BESIDES: usize = 64;
 

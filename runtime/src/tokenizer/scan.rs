@@ -85,7 +85,7 @@ type Caches =
 pub(super) struct Scanner {
     regex: Arc<regex::Regex>,
     caches: Caches,
-    /// What the patterns are called in errors.
+    /// The name of the patterns in errors.
     name: String,
     patterns: Vec<String>,
     /// The same patterns by another engine, for text that the automaton can't read: word boundaries
@@ -411,7 +411,7 @@ mod tests {
                 started.elapsed()
             );
         }
-        // What reads as far as it matches is fine on any text.
+        // A pattern that reads no further than it matches is fast on any text.
         assert_eq!(all(".*A|[A-Z]", &text).map(|found| found.len()), Ok(1));
         assert_eq!(all("[A-Z]", &text).map(|found| found.len()), Ok(200_000));
     }

@@ -1,4 +1,4 @@
-//! What tokens are, where a file gives them the wrong type, or names tokens that do not exist.
+//! Corrects the kinds of tokens where a file gives a wrong type, or names tokens that do not exist.
 //!
 //! Chat templates and end rules rely on control tokens. A file that calls `<|im_end|>` a piece of
 //! text would let people forge it, print it, and never end a reply. So some tokens are control
@@ -57,7 +57,7 @@ const MARKERS: [&str; 10] = [
 /// How many examples a note names.
 const SHOWN: usize = 3;
 
-/// Bytes of an added token above which nobody checks what it overlaps with.
+/// Length in bytes of an added token above which overlaps with it are not checked.
 const LONG: usize = 256;
 
 impl VocabParts {
@@ -102,7 +102,7 @@ impl VocabParts {
         Ok(())
     }
 
-    /// Whether a token ends a turn or the text by what its text is.
+    /// Whether a token's text is one that ends a turn or the text.
     pub(super) fn is_known_end(&self, id: u32) -> bool {
         self.is_control(id)
             && self
@@ -192,7 +192,7 @@ impl VocabParts {
         }
     }
 
-    /// Turns what is treated as control into control tokens.
+    /// Gives tokens that are treated as control tokens that kind.
     fn make_control(&mut self) {
         let guessed = self.merges_make_all;
         let named: HashSet<u32> = self

@@ -28,7 +28,7 @@ pub(super) struct Matching {
 /// A token as it was found in a text.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Found {
-    /// The token's own text.
+    /// The token's text.
     pub own: Range<usize>,
     /// The same with the white space that belongs to the token.
     pub whole: Range<usize>,
@@ -54,7 +54,7 @@ pub(super) struct Specials {
     written: Option<Matcher>,
 }
 
-/// Which tokens are looked for, and in what.
+/// Which tokens are searched for: in the text as it is, or after normalising it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Search {
     /// Control tokens too, not user-defined ones alone.

@@ -33,7 +33,7 @@ const TAILS: [&str; 2] = [r"|\s+(?!\S)|\s+", r"|\s+(?!\S)"];
 /// How deep cuts may be nested.
 const MAX_STEPS: usize = 16;
 
-/// What becomes of the pieces that a pattern matches, named as in a `tokenizer.json`.
+/// The treatment of the pieces that a pattern matches, named as in a `tokenizer.json`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Behavior {
     /// Matches and the text between them are pieces.
@@ -78,7 +78,7 @@ pub(super) struct Splitter {
     steps: Vec<Step>,
 }
 
-/// A pattern, and what becomes of its matches.
+/// A pattern, and the treatment of its matches.
 ///
 /// A pattern ending in `|\s+(?!\S)|\s+` is compiled as two: what comes before, and `\s+`. Where
 /// only the second matches, and a word follows, the run of white space gives its last character
@@ -87,7 +87,7 @@ pub(super) struct Splitter {
 pub(super) struct Cut {
     scanner: Arc<Scanner>,
     behavior: Behavior,
-    /// Whether what the pattern does not match counts as the matches.
+    /// Whether the text between the pattern's matches counts as the matches.
     invert: bool,
 }
 
@@ -227,7 +227,7 @@ impl Splitter {
             "smollm" => Self::words(&[DIGIT, GPT2]),
             "gpt-2" => Self::words(&[GPT2]),
             "qwen2" => Self::words(&[QWEN2]),
-            // What llama.cpp does for vocabularies it has no name for.
+            // As llama.cpp, for vocabularies it has no name for.
             "default" => Self::words(&[r"[\p{P}$+<=>^~|]+", GPT2, DIGITS, r"[0-9][0-9][0-9]"]),
             _ => return None,
         })

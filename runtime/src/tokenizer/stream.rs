@@ -62,7 +62,7 @@ impl TokenStream {
     }
 }
 
-/// Whether these bytes are the beginning of a character rather than a fault.
+/// Whether these bytes are the beginning of a character rather than an error.
 fn may_continue(bytes: &[u8]) -> bool {
     std::str::from_utf8(bytes).is_err_and(|e| e.error_len().is_none())
 }

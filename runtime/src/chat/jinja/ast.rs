@@ -125,7 +125,7 @@ pub(super) enum Comparison {
     NotIn,
 }
 
-/// What follows a value: `.name`, `[item]`, `(…)`, `| filter` or `is test`.
+/// A suffix of a value: `.name`, `[item]`, `(…)`, `| filter` or `is test`.
 #[derive(Debug)]
 pub(super) struct Suffix {
     pub line: u32,

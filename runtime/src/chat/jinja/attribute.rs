@@ -139,7 +139,7 @@ impl Interpreter<'_> {
                 _ => None,
             },
             Value::Tuple(items) if items.items.len() == 2 => match &**name {
-                // What `groupby` yields.
+                // An item of `groupby`.
                 "grouper" => Some(items.items[0].clone()),
                 "list" => Some(items.items[1].clone()),
                 _ => None,
@@ -211,7 +211,7 @@ impl Interpreter<'_> {
         })
     }
 
-    /// What `attribute='a.b.0'` of a filter finds. A default takes the place of what is undefined.
+    /// Looks up `attribute='a.b.0'` of a filter. A default replaces an undefined value.
     pub fn attribute_path(
         &mut self,
         item: Value,

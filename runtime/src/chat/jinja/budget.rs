@@ -1,4 +1,4 @@
-//! What a template may use up, and what pays for it: steps, depth and time.
+//! The budget of a template: steps, depth and time.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -31,7 +31,7 @@ pub(super) const STEPS_PER_LOOK: u64 = 1 << 14;
 /// Levels of lists and dictionaries inside each other.
 const MAX_DEPTH: u32 = 160;
 
-/// What a template may use up.
+/// The limits of a template.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Limits {
     /// Steps; a step is an operation, an item, or a few bytes of a string.
@@ -145,7 +145,7 @@ impl Interpreter<'_> {
     }
 }
 
-/// Refuses what could not be walked through, or dropped, on a small stack.
+/// Refuses a value too deep to be walked through, or dropped, on a small stack.
 pub(super) fn check_depth(extent: Extent) -> Result<(), Error> {
     if extent.depth > MAX_DEPTH {
         return Err(Error::failed(format!(

@@ -212,7 +212,7 @@ impl Interpreter<'_> {
         }
     }
 
-    /// What Python's `dict(…)` holds.
+    /// The dictionary of Python's `dict(…)`.
     fn dict_items(&mut self, call: Call) -> Result<IndexMap<Key, Value>, Error> {
         let mut items = IndexMap::new();
         if call.positional.len() > 1 {

@@ -1,4 +1,4 @@
-//! What ends a template early.
+//! Errors that end a template early.
 
 use super::text::cut;
 

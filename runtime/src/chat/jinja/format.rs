@@ -27,7 +27,7 @@ pub(super) struct Spec {
 }
 
 impl Interpreter<'_> {
-    /// `str`, or what `!r` and `!a` convert to.
+    /// `str`, or the conversion of `!r` or `!a`.
     pub fn converted(&mut self, value: &Value, conversion: Option<char>) -> Result<String, Error> {
         self.charge_repr(value)?;
         let mut out = String::new();

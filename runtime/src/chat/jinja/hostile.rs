@@ -7,7 +7,7 @@ use serde_json::Map;
 
 use super::{Error, Kind, Limits, Template};
 
-/// What a budget of steps may take in a build for tests, on a machine that does other work.
+/// The time that a budget of steps may take in a test build on a busy machine.
 const SOON: Duration = Duration::from_secs(20);
 
 fn render_within(source: &str, time: Duration) -> Result<String, Error> {

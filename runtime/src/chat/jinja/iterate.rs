@@ -1,4 +1,4 @@
-//! What `for` and filters take items from, one at a time.
+//! Iterators: the source of the items of `for` and filters.
 
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
@@ -36,7 +36,7 @@ enum State {
     Over,
 }
 
-/// What a generator does with each item of its source.
+/// The operation of a generator on each item of its source.
 pub(super) enum Step {
     Keep,
     /// `map`: a filter by name, or an attribute with a default.

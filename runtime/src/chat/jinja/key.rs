@@ -10,7 +10,7 @@ use super::value::{Callable, Value};
 pub(super) struct Key(pub Value);
 
 impl Key {
-    /// What `==` says, but NaN is the same key as NaN: else each one in a table would be compared
+    /// Equality as `==`, but NaN is the same key as NaN: else each one in a table would be compared
     /// with all others.
     fn same(left: &Value, right: &Value) -> bool {
         match (left, right) {

@@ -552,7 +552,7 @@ pub(super) fn split_lines(text: &str, keep_ends: bool) -> Vec<&str> {
 fn split_spaces(text: &str, limit: usize, from_left: bool) -> Vec<&str> {
     let mut parts = Vec::new();
     let mut rest = text.trim_matches(is_space);
-    // What stays whole keeps the spaces at its far end.
+    // The rest that is not split keeps the spaces at its far end.
     let mut whole = if from_left {
         text.trim_start_matches(is_space)
     } else {

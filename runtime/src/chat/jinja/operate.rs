@@ -1,4 +1,4 @@
-//! Operators and comparisons, with Python's types: what Python refuses is an error here.
+//! Operators and comparisons, with Python's types. Whatever Python refuses is an error.
 
 use std::cmp::Ordering;
 use std::rc::Rc;

@@ -421,7 +421,7 @@ impl Parser {
         Ok(name)
     }
 
-    /// What `for`, `set` and `with` assign to.
+    /// The target of `for`, `set` and `with`.
     fn target(&mut self, with_namespace: bool) -> Result<Target, Error> {
         let mut targets = Vec::new();
         let mut is_tuple = false;

@@ -1,4 +1,4 @@
-//! What stands after `is`.
+//! The tests that may follow `is`.
 
 use std::cmp::Ordering;
 

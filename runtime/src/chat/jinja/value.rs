@@ -43,7 +43,7 @@ pub(super) struct Text {
     pub safe: bool,
 }
 
-/// What has no value, and why.
+/// An undefined value, and the reason.
 pub(super) struct Undefined {
     pub message: String,
 }
@@ -147,7 +147,7 @@ impl Scope {
         }
     }
 
-    /// Sets a name here, and tells how many names it was compared with.
+    /// Sets a name here. Returns the number of names it was compared with.
     pub fn set(&self, name: &Arc<str>, value: Value) -> usize {
         let mut values = self.values.borrow_mut();
         match values.iter_mut().find(|(found, _)| found == name) {

@@ -27,7 +27,7 @@ use quantized::{packed_matrices, unsaid_packing};
 const CONFIG: &str = "config.json";
 const GENERATION: &str = "generation_config.json";
 const TOKENIZER: &str = "tokenizer.json";
-/// SentencePiece's own file, which Godwit does not read.
+/// SentencePiece's file, which Godwit does not read.
 const SENTENCEPIECE: &str = "tokenizer.model";
 const TOKENIZER_CONFIG: &str = "tokenizer_config.json";
 const CHAT_TEMPLATE: &str = "chat_template.jinja";
@@ -176,7 +176,7 @@ impl Repository {
         {
             obstacles.push(error.into());
         }
-        // Counts that make no sense are errors of those who need them.
+        // A count that makes no sense is an error where it is needed.
         let count = |key| metadata.uniform(key).ok().flatten();
         let heads = count("llama.attention.head_count").unwrap_or(0);
         let kv_heads = count("llama.attention.head_count_kv").unwrap_or(heads);
@@ -329,7 +329,7 @@ impl Repository {
             .map(|config| config.token("eos_token"))
             .transpose()?
             .flatten();
-        // A tokenizer that can't be read is the error of whoever wants it.
+        // A tokenizer that can't be read is an error where it is needed.
         let Ok(tokenizer) = self.tokenizer() else {
             return Ok(());
         };

@@ -45,7 +45,7 @@ pub(super) fn gguf_name(name: &str) -> Option<String> {
     Some(format!("blk.{number}.{part}.{kind}"))
 }
 
-/// What the files call a tensor of GGUF's name.
+/// The files' name of a tensor with this GGUF name.
 pub(super) fn hugging_face_name(name: &str) -> Option<String> {
     if let Some((theirs, _)) = WHOLE.iter().find(|(_, ours)| *ours == name) {
         return Some((*theirs).into());

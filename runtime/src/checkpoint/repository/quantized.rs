@@ -8,7 +8,7 @@ use crate::checkpoint::safetensors::Stored;
 use crate::format::{FormatError, Source};
 use crate::model::ConfigError;
 
-/// Takes what belongs to quantised matrices out of the tensors.
+/// Moves the parts of quantised matrices out of the tensors.
 pub(super) fn packed_matrices(
     shards: &[Box<dyn Source>],
     stored: Vec<Stored>,
@@ -38,7 +38,7 @@ pub(super) fn packed_matrices(
     Ok((others, packed.collect::<Result<_, _>>()?))
 }
 
-/// What is said where matrices are quantised, and `config.json` does not say how.
+/// The error where matrices are quantised and `config.json` does not state the method.
 pub(super) fn unsaid_packing(
     config: &str,
     stored: &[Stored],

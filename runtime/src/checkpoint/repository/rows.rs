@@ -1,4 +1,4 @@
-//! Rows of tensors in GGUF's order, whatever their order in the files.
+//! Reads rows of tensors in GGUF's order.
 
 use std::borrow::Cow;
 use std::ops::Range;

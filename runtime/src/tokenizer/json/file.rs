@@ -88,7 +88,7 @@ pub(super) struct Added {
     pub token: AddedToken,
 }
 
-/// What a token is that was added to a vocabulary.
+/// The properties of a token that was added to a vocabulary.
 #[derive(Deserialize)]
 pub(super) struct AddedToken {
     pub content: String,
@@ -104,7 +104,7 @@ pub(super) struct AddedToken {
     pub normalized: bool,
 }
 
-/// What matters of a `tokenizer_config.json`.
+/// The fields of a `tokenizer_config.json` that the tokenizer needs.
 #[derive(Default, Deserialize)]
 pub(super) struct Config {
     pub bos_token: Option<Text>,

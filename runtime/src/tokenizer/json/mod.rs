@@ -21,7 +21,7 @@ use crate::json::Small;
 use file::{Added, AddedToken, Config, File, Text};
 use steps::{Around, around, decoder, puts_space_in_front, scheme};
 
-/// What begins a text where no `tokenizer_config.json` says so.
+/// The tokens that begin a text where no `tokenizer_config.json` names one.
 const BEGINS: [&str; 2] = ["<|begin_of_text|>", "<s>"];
 
 impl Tokenizer {
@@ -29,12 +29,12 @@ impl Tokenizer {
     /// where there is one: it names the tokens that begin and end a text.
     ///
     /// # Errors
-    /// Says what is missing, contradictory, or not supported.
+    /// Names the part that is missing, contradictory, or not supported.
     pub fn from_json(tokenizer: &[u8], config: Option<&[u8]>) -> Result<Self, TokenizerError> {
         Self::from_json_with_ends(tokenizer, config, &[])
     }
 
-    /// The same, where these tokens end a turn or the text too.
+    /// [`Tokenizer::from_json`], with more tokens that end a turn or the text.
     ///
     /// # Errors
     /// As [`Tokenizer::from_json`].

@@ -8,7 +8,7 @@ use crate::tokenizer::normalize::{MAX_NORMALIZERS, Normalizer};
 use crate::tokenizer::split::{Behavior, SpacePrefix, Splitter, Step};
 use crate::tokenizer::vocab::{LOW_LINE, Scheme};
 
-/// The members of a `Sequence`, or the one thing itself; nothing where there is nothing.
+/// The members of a `Sequence`; a single step is a sequence of one, and none is empty.
 fn members<'a>(value: Option<&'a Value>, list: &str) -> Vec<&'a Value> {
     match value {
         None | Some(Value::Null) => Vec::new(),
@@ -107,7 +107,7 @@ fn normalizer_step(step: &Value) -> Result<Normalizer, TokenizerError> {
     )
 }
 
-/// Appends what a pre-tokenizer does.
+/// Appends the steps of a pre-tokenizer.
 fn pre_tokenizer_steps(step: &Value, steps: &mut Vec<Step>) -> Result<(), TokenizerError> {
     let refuse = |known: &str| Err(unsupported("pre_tokenizer", step, known));
     match kind(step) {
@@ -143,7 +143,7 @@ fn pre_tokenizer_steps(step: &Value, steps: &mut Vec<Step>) -> Result<(), Tokeni
             let Some(behavior) = behavior else {
                 return refuse("a known behavior");
             };
-            // Unicode's punctuation, and what is only in ASCII's.
+            // Unicode's punctuation, and the rest of ASCII's.
             steps.push(Splitter::cut(r"[\p{P}$+<=>^`|~]", behavior, false)?);
         }
         "ByteLevel" => {
@@ -196,7 +196,7 @@ fn literal(text: &str) -> String {
         .collect()
 }
 
-/// What a decoder does besides spelling tokens as the scheme does.
+/// The settings of a decoder that the scheme does not determine.
 pub(super) struct Decoded {
     /// Whether the first space is dropped; none where there is no decoder.
     pub strips_space: Option<bool>,
