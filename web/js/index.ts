@@ -1,8 +1,21 @@
-/** Godwit: language models on the GPU of whoever opens the page. */
+/** Godwit: language models in the browser, on WebGPU. */
 
 export { Engine, Session, type LoadOptions, type LoadProgress } from "./engine.js";
 export { Completions, type Completion, type CompletionChunk, type CompletionParams, type Usage } from "./completions.js";
-export * from "./errors.js";
+export {
+  Aborted,
+  BadContext,
+  BadModel,
+  BadRequest,
+  CannotStart,
+  ContextFull,
+  DeviceLost,
+  GodwitError,
+  NetworkError,
+  NoWebGPU,
+  OutOfMemory,
+  StorageError,
+} from "./errors.js";
 export type { Phase } from "./protocol.js";
 export type {
   EngineInfo,
