@@ -79,7 +79,9 @@ export class Completions {
    * share with the conversation so far. Throws `ContextFull`, `BadRequest`, `OutOfMemory`,
    * `DeviceLost` or `Aborted`.
    */
-  async create(params: CompletionParams & { stream: true }): Promise<AsyncIterable<CompletionChunk>>;
+  async create(
+    params: CompletionParams & { stream: true },
+  ): Promise<AsyncIterable<CompletionChunk>>;
   async create(params: CompletionParams & { stream?: false | null }): Promise<Completion>;
   async create(params: CompletionParams): Promise<Completion | AsyncIterable<CompletionChunk>>;
   async create(params: CompletionParams): Promise<Completion | AsyncIterable<CompletionChunk>> {
@@ -107,7 +109,13 @@ export class Completions {
   }
 
   private async *stream({
-    messages, stream: _, continue_final_message = false, signal, onPrompt, seed, ...sampling
+    messages,
+    stream: _,
+    continue_final_message = false,
+    signal,
+    onPrompt,
+    seed,
+    ...sampling
   }: CompletionParams): AsyncGenerator<CompletionChunk, void> {
     const head = {
       id: `chatcmpl-${crypto.randomUUID()}`,

@@ -7,13 +7,13 @@ import { BadModel, NetworkError } from "./errors.js";
 import { writeAll } from "./files.js";
 import { DOWNLOAD_CHUNK, type StoredFile } from "./manifest.js";
 import {
-  TransientError,
   byteCount,
   checkResponse,
-  requestOnce,
-  request,
-  retry,
   fileHeaders,
+  request,
+  requestOnce,
+  retry,
+  TransientError,
 } from "./request.js";
 
 /** Requests of one file that run at the same time. */
@@ -29,7 +29,10 @@ export interface Measured {
 }
 
 /** Requests a file's size. Returns `undefined` if an optional file is missing. */
-export async function measure(file: StoredFile, signal: AbortSignal): Promise<Measured | undefined> {
+export async function measure(
+  file: StoredFile,
+  signal: AbortSignal,
+): Promise<Measured | undefined> {
   const { url } = file;
   const expected = file.optional ? [404, 416] : [416];
   const response = await request(url, { Range: "bytes=0-0" }, signal, expected);
@@ -54,7 +57,9 @@ export async function measure(file: StoredFile, signal: AbortSignal): Promise<Me
   );
 }
 
-/** The bytes of a response's body; unknown if it is compressed, as Content-Length is then smaller. */
+/**
+ * The bytes of a response's body; unknown if it is compressed, as Content-Length is then smaller.
+ */
 function wholeLength({ headers }: Response): number | undefined {
   const encoding = headers.get("Content-Encoding") ?? "identity";
   return encoding === "identity" ? byteCount(headers.get("Content-Length")) : undefined;
@@ -73,7 +78,9 @@ export async function download(
   signal: AbortSignal,
 ): Promise<void> {
   if (file.chunks === true) return;
-  const handle = await (await folder.getFileHandle(file.name, { create: true })).createSyncAccessHandle();
+  const handle = await (
+    await folder.getFileHandle(file.name, { create: true })
+  ).createSyncAccessHandle();
   try {
     const into = { handle, file, report, signal };
     if (ranges) await downloadChunks(into, file.chunks, remember);

@@ -6,10 +6,10 @@ import {
   BadRequest,
   CannotStart,
   DeviceLost,
+  describe,
+  fromWire,
   NoWebGPU,
   type WireError,
-  fromWire,
-  describe,
 } from "./errors.js";
 import type { Calls, Event, FromWorker, Phase, ToWorker } from "./protocol.js";
 import type { Source } from "./sources.js";

@@ -1,13 +1,13 @@
 /** Files that are read synchronously, as wasm needs them. Only workers can do that. */
 
 import type { ByteFile } from "godwit-wasm";
-import { NetworkError, StorageError, describe, isTrap } from "./errors.js";
+import { describe, isTrap, NetworkError, StorageError } from "./errors.js";
 import {
-  TransientError,
   byteCount,
   checkResponse,
   fileHeaders,
   isTransient,
+  TransientError,
   unreachable,
 } from "./request.js";
 
@@ -114,7 +114,8 @@ export class HttpFile extends BlockFile {
     if (response.status !== 206) {
       throw refusal(
         response,
-        `${url}: the server answers ${response.status} to a request for a range; it must serve ranges`,
+        `${url}: the server answers ${response.status} to a request for a range, but it must ` +
+          "serve ranges",
       );
     }
     const { size, version } = fileHeaders(headersOf(response));

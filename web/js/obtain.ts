@@ -1,13 +1,13 @@
 /** Obtains a model's files: kept ones, picked ones, or those of a server. */
 
 import type { ByteFile } from "godwit-wasm";
-import { type Hash, download, measure, verify } from "./download.js";
+import { download, type Hash, measure, verify } from "./download.js";
 import { BadModel, BadRequest } from "./errors.js";
 import { BlobFile, HttpFile, writeAll } from "./files.js";
-import { DOWNLOAD_CHUNK, type Manifest, type StoredFile, isFileName } from "./manifest.js";
+import { DOWNLOAD_CHUNK, isFileName, type Manifest, type StoredFile } from "./manifest.js";
 import type { Phase } from "./protocol.js";
 import { ChangedError } from "./request.js";
-import { type Remote, type Source, filesOf, keptSource, remote } from "./sources.js";
+import { filesOf, keptSource, type Remote, remote, type Source } from "./sources.js";
 import {
   canStore,
   deleteCached,
@@ -50,7 +50,9 @@ export interface Obtaining {
 /** Milliseconds between two writes of the manifest: what an interrupted download may lose. */
 const MANIFEST_INTERVAL = 500;
 
-/** A model's files without a download: the kept ones, or ranges from the server as they are read. */
+/**
+ * A model's files without a download: the kept ones, or ranges from the server as they are read.
+ */
 export async function peek(source: Source, base: string, signal: AbortSignal): Promise<Obtained> {
   const model = remote(source, base);
   if (!model) return local(source as File | File[]);
@@ -217,8 +219,8 @@ async function kept(folder: FileSystemDirectoryHandle, manifest: Manifest): Prom
     const file = await (await folder.getFileHandle(name)).getFile();
     if (file.size !== size) {
       throw new BadModel(
-        `${name}: the kept copy has ${file.size} bytes, not ${size}; delete it and load the model ` +
-          "again",
+        `${name}: the kept copy has ${file.size} bytes, not ${size}; delete it and load the ` +
+          "model again",
       );
     }
     return new BlobFile(name, file);

@@ -1,13 +1,14 @@
 /** Sources of models, and the files that belong to them. */
 
-import { Aborted, BadModel, BadRequest, NetworkError, describe } from "./errors.js";
-import { type StoredFile, isFileName } from "./manifest.js";
+import { Aborted, BadModel, BadRequest, describe, NetworkError } from "./errors.js";
+import { isFileName, type StoredFile } from "./manifest.js";
 import { request } from "./request.js";
 
 /**
  * The source of a model, one of:
  *
- * - the URL of a GGUF file (of a split model, of its first part) or of a repository's `config.json`;
+ * - the URL of a GGUF file (for a split model, of its first part), or of a repository's
+ *   `config.json`;
  * - files that the user picked;
  * - a URL with the SHA-256 of its file in hexadecimal;
  * - the `source` of a kept model, as `Engine.cached()` lists it.
@@ -84,7 +85,10 @@ const OPTIONAL = ["tokenizer_config.json", "generation_config.json", "chat_templ
 export async function filesOf(remote: Remote, signal: AbortSignal): Promise<StoredFile[]> {
   const url = new URL(remote.source);
   // The file system treats an encoded slash as a slash.
-  const name = decoded(url.pathname.split("/").pop() ?? "").split("/").pop() || "model.gguf";
+  const name =
+    decoded(url.pathname.split("/").pop() ?? "")
+      .split("/")
+      .pop() || "model.gguf";
   if (url.protocol === LOCAL) {
     throw new BadRequest(`${name} is not kept here any more; pick its files again`);
   }
@@ -105,9 +109,15 @@ export async function filesOf(remote: Remote, signal: AbortSignal): Promise<Stor
   if (name !== "config.json") return [{ name, url: url.href, sha256: remote.sha256, chunks: [] }];
   const index = sibling("model.safetensors.index.json", true);
   const response = await request(index.url, {}, signal, [404]);
-  const weights = response.ok ? shards(await json(response, index.url, signal)) : ["model.safetensors"];
+  const weights = response.ok
+    ? shards(await json(response, index.url, signal))
+    : ["model.safetensors"];
   const needed = ["config.json", "tokenizer.json", ...weights].map((name) => sibling(name));
-  return [...needed, ...OPTIONAL.map((name) => sibling(name, true)), ...(response.ok ? [index] : [])];
+  return [
+    ...needed,
+    ...OPTIONAL.map((name) => sibling(name, true)),
+    ...(response.ok ? [index] : []),
+  ];
 }
 
 /** Reads a response as JSON. */

@@ -1,15 +1,15 @@
 /** Kept models in the origin's private file system: a folder for each, with a manifest. */
 
-import { GodwitError, StorageError, describe } from "./errors.js";
+import { describe, GodwitError, StorageError } from "./errors.js";
 import { writeAll } from "./files.js";
 import {
+  decodeManifest,
+  decodeOldManifest,
+  encodeManifest,
   type Manifest,
   OLD_SLOT,
   SLOTS,
   type Stored,
-  decodeManifest,
-  decodeOldManifest,
-  encodeManifest,
 } from "./manifest.js";
 
 /** A model in the list of kept ones. */
@@ -260,9 +260,7 @@ async function sweep(folder: FileSystemDirectoryHandle): Promise<void> {
 
 /** Deletes the kept files of the model of this URL. The caller must hold its lock. */
 export async function removeModel(source: string): Promise<void> {
-  await (
-    await models()
-  )
+  await (await models())
     .removeEntry(await folderName(source), { recursive: true })
     .catch((error) => {
       if (describe(error).name !== "NotFoundError") throw error;

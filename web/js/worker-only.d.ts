@@ -1,4 +1,6 @@
-/** Types that only workers have. TypeScript's libraries for workers and pages exclude each other. */
+/**
+ * Types that only workers have. TypeScript's libraries for workers and pages exclude each other.
+ */
 
 interface FileSystemSyncAccessHandle {
   read(into: Uint8Array, options?: { at?: number }): number;

@@ -1,19 +1,19 @@
 /** The worker: owns the wasm module, the model and the conversation, and runs calls in order. */
 
-import init, { Sha256, WebEngine, WebGpu, WebModel } from "godwit-wasm";
+import init, { Sha256, type WebEngine, WebGpu, WebModel } from "godwit-wasm";
 import {
   Aborted,
   BadModel,
   BadRequest,
   CannotStart,
-  OutOfMemory,
-  type WireError,
-  isTrap,
-  toWire,
   describe,
+  isTrap,
+  OutOfMemory,
+  toWire,
+  type WireError,
 } from "./errors.js";
 import { BlobFile, reading } from "./files.js";
-import { type Obtained, type Report, discard, obtain, peek } from "./obtain.js";
+import { discard, type Obtained, obtain, peek, type Report } from "./obtain.js";
 import type { Calls, Event, FromWorker, ToWorker } from "./protocol.js";
 import { retry } from "./request.js";
 import type { EngineOptions, Estimate, Message, ModelInfo } from "./wire.js";
@@ -199,7 +199,9 @@ let broken: WireError | undefined;
 /** The message of wasm's last panic. */
 const panic = () => (globalThis as { godwitPanic?: string }).godwitPanic;
 
-/** Converts anything thrown for the page. A trap is recorded: wasm's state is undefined after it. */
+/**
+ * Converts anything thrown for the page. A trap is recorded: wasm's state is undefined after it.
+ */
 function failure(thrown: unknown): WireError {
   const error = toWire(thrown, panic());
   if (isTrap(thrown)) broken ??= error;
@@ -244,7 +246,9 @@ async function start(): Promise<void> {
   }
 }
 const ready = start();
-/** The end of the last call in the queue. Each call awaits `ready` itself, and so gets its error. */
+/**
+ * The end of the last call in the queue. Each call awaits `ready` itself, and so gets its error.
+ */
 let queue: Promise<unknown> = ready.catch(() => undefined);
 
 /** Runs a call and sends its result or its error. */

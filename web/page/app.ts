@@ -221,6 +221,7 @@ storage.listen(
 for (const chat of await storage.readAll()) chats.set(chat.id, chat);
 select(chats.get(sessionStorage.getItem("godwit.chat") ?? "") ?? sortedChats()[0] ?? newChat());
 void receive(state.current.id);
+input.focus();
 void offerUpdates().catch(() => undefined);
 const adapter = await navigator.gpu?.requestAdapter().catch(() => null);
 if (!adapter) {

@@ -113,8 +113,8 @@ export function newestLeaf(chat: Chat, id: string): string {
 }
 
 /**
- * Merges the turns of a stored chat that are newer. Returns the last turn of the stored branch, which
- * the caller may show.
+ * Merges the turns of a stored chat that are newer. Returns the last turn of the stored branch,
+ * which the caller may show.
  */
 export function takeNewerTurns(chat: Chat, stored: Chat): string | undefined {
   const { leaf, turns = [], updated } = everything(stored);

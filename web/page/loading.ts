@@ -16,7 +16,7 @@ export function showProgress({ phase, done, total, seconds }: LoadProgress): voi
     download: "Downloading",
     copy: "Copying",
     verify: "Verifying",
-    gpu: "Loading to the GPU:",
+    gpu: "Writing to the GPU:",
   }[phase];
   bar.value = total > 0 ? done / total : 0;
   text.textContent = `${what} ${bytes(done)} of ${bytes(total)}, ${seconds.toFixed(0)} s`;

@@ -60,7 +60,7 @@ function formulaBlock(text: string): string | undefined {
  */
 function masked(text: string, mask: string): string {
   let result = mask.slice(0, mask.length - text.length);
-  for (let at = 0; at < text.length;) {
+  for (let at = 0; at < text.length; ) {
     const found = formula(text.slice(at));
     result += found ? "a".repeat(found.length) : mask[result.length];
     at += found?.length ?? 1;
@@ -159,7 +159,7 @@ const marked = new Marked({
       level: "inline",
       // Plain text ends at the first of these signs, so the search ends there too.
       start(text) {
-        const next = /\$\$|[\\<!\[`*_~]/.exec(text);
+        const next = /\$\$|[\\<![`*_~]/.exec(text);
         return next?.[0] === "$$" ? next.index : undefined;
       },
       tokenizer(text) {

@@ -35,7 +35,7 @@ interface Item {
 }
 
 const NOTES = {
-  limit: "The reply was cut at its longest length.",
+  limit: "The reply was cut: it reached its maximum length.",
   context: "The reply was cut: the context is full.",
   stopped: "The reply was stopped.",
   interrupted: "The reply was interrupted.",

@@ -1,6 +1,13 @@
 /** Loading of models. */
 
-import { Aborted, Engine, keptSource, type LoadProgress, NoWebGPU, type Source } from "../js/index.js";
+import {
+  Aborted,
+  Engine,
+  keptSource,
+  type LoadProgress,
+  NoWebGPU,
+  type Source,
+} from "../js/index.js";
 import { refresh, state } from "./app-state.js";
 import { type BannerAction, errorText, showBanner } from "./banner.js";
 import { byId, number } from "./dom.js";

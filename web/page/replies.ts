@@ -13,8 +13,8 @@ import { change, type Reply, refresh, setStatus, state } from "./app-state.js";
 import { errorText, showBanner } from "./banner.js";
 import { apply, type Chat, newTurn, path, type Turn, takeNewerTurns } from "./chats.js";
 import { byId, number } from "./dom.js";
-import { largerContextAction, reloadAction, sayNoModel } from "./model-loader.js";
 import * as messages from "./messages.js";
+import { largerContextAction, reloadAction, sayNoModel } from "./model-loader.js";
 import * as storage from "./storage.js";
 
 /** Asks another question in the place of one. Returns whether the reply has begun. */
@@ -49,8 +49,8 @@ function addQuestion(chat: Chat, content: string, parent: string | undefined): T
 }
 
 /**
- * Begins a reply in the turn that `prepare` makes. If the reply can't begin, the banner says why and
- * nothing is changed.
+ * Begins a reply in the turn that `prepare` makes. If the reply can't begin, the banner says why
+ * and nothing is changed.
  */
 async function begin(chat: Chat, prepare: (chat: Chat) => Turn): Promise<boolean> {
   if (!state.engine) {

@@ -3,7 +3,14 @@
 import { byId } from "./dom.js";
 import { type Settings, saveSetting } from "./state.js";
 
-const NUMBERS = ["temperature", "top_p", "repetition_penalty", "max_tokens", "seed", "context"] as const;
+const NUMBERS = [
+  "temperature",
+  "top_p",
+  "repetition_penalty",
+  "max_tokens",
+  "seed",
+  "context",
+] as const;
 const TEXTS = ["system", "kv", "theme"] as const;
 
 const form = byId<HTMLFormElement>("settings-form");

@@ -15,7 +15,13 @@ export interface Settings {
   theme: string;
 }
 
-const DEFAULTS: Settings = { system: "", max_tokens: 1024, context: 4096, kv: "f16", theme: "light dark" };
+const DEFAULTS: Settings = {
+  system: "",
+  max_tokens: 1024,
+  context: 4096,
+  kv: "f16",
+  theme: "light dark",
+};
 
 export const loadSettings = async (): Promise<Settings> => ({
   ...DEFAULTS,

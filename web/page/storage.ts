@@ -2,7 +2,7 @@
 
 import { createStore, get, promisifyRequest, update } from "idb-keyval";
 import type { Message } from "../js/index.js";
-import { type Chat, type Patch, addMessages, apply, isMessage, joined, newChat } from "./chats.js";
+import { addMessages, apply, type Chat, isMessage, joined, newChat, type Patch } from "./chats.js";
 
 /** Milliseconds between two writes of a streaming reply or a draft. */
 const INTERVAL = 500;
@@ -148,8 +148,8 @@ interface OldChat {
 }
 
 /**
- * Converts the chats of the page's first version to records, in one transaction. Values that are not
- * chats stay where they are.
+ * Converts the chats of the page's first version to records, in one transaction. Values that are
+ * not chats stay where they are.
  */
 function migrate(): Promise<void> {
   return store("readwrite", async (records) => {
@@ -188,8 +188,8 @@ export async function lock(id: string): Promise<(() => void) | undefined> {
   for (;;) {
     const release = await tryLock(id);
     if (release) return release;
-    // The timeout alone does not prove that another tab is replying: tabs that wait for the end of a
-    // reply hold the lock for a moment, and a slow browser may need longer.
+    // The timeout alone does not prove that another tab is replying: tabs that wait for the end of
+    // a reply hold the lock for a moment, and a slow browser may need longer.
     if ((await chatsOfOtherTabs()).includes(id)) return undefined;
   }
 }
@@ -214,7 +214,9 @@ function tryLock(id: string): Promise<(() => void) | undefined> {
 export async function chatsOfOtherTabs(): Promise<string[]> {
   const { held = [] } = await navigator.locks.query();
   const replies = held.filter(({ name, mode }) => name?.startsWith(LOCK) && mode === "exclusive");
-  return replies.map(({ name = "" }) => name.slice(LOCK.length)).filter((id) => !lockedHere.has(id));
+  return replies
+    .map(({ name = "" }) => name.slice(LOCK.length))
+    .filter((id) => !lockedHere.has(id));
 }
 
 /** Waits until no tab is replying in a chat, whether its reply or the tab itself has ended. */

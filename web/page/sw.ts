@@ -1,4 +1,6 @@
-/** The service worker. It caches the files of the page, so that the page opens without a network. */
+/**
+ * The service worker. It caches the files of the page, so that the page opens without a network.
+ */
 
 declare const FILES: string[];
 declare const VERSION: string;

@@ -5,7 +5,10 @@ use std::ops::ControlFlow;
 use std::pin::pin;
 use std::task::Poll;
 
-use godwit::{ContextSize, Engine, EngineOptions, Error, Gpu, GpuOptions, MemoryUse, Progress, Session, Spilling};
+use godwit::{
+    ContextSize, Engine, EngineOptions, Error, Gpu, GpuOptions, MemoryUse, Progress, Session,
+    Spilling,
+};
 use js_sys::{Array, Function};
 use tsify::Ts;
 use wasm_bindgen::prelude::*;
@@ -30,7 +33,11 @@ impl WebGpu {
     ///
     /// # Errors
     /// An option is invalid, or no adapter meets the requirements.
-    pub async fn open(options: Ts<wire::EngineOptions>, vendor: String, architecture: String) -> Result<WebGpu, WebError> {
+    pub async fn open(
+        options: Ts<wire::EngineOptions>,
+        vendor: String,
+        architecture: String,
+    ) -> Result<WebGpu, WebError> {
         let options = Options::check(&options)?;
         let gpu = GpuOptions {
             memory: options.memory,
@@ -38,7 +45,10 @@ impl WebGpu {
             dots: Some(has_packed_dot(&vendor, &architecture)),
             ..GpuOptions::default()
         };
-        Ok(Self { gpu: Gpu::open(&gpu).await?, options })
+        Ok(Self {
+            gpu: Gpu::open(&gpu).await?,
+            options,
+        })
     }
 
     /// Compares the memory that a model needs with the limits. Reads only the model's head.
@@ -48,11 +58,17 @@ impl WebGpu {
     pub fn check(&self, model: &WebModel) -> Result<(), WebError> {
         let (model, caps) = (&model.model, self.gpu.caps());
         let context = self.options.context(model, caps);
-        Ok(MemoryUse::check(model, context, self.options.kv, caps, self.options.memory)?)
+        Ok(MemoryUse::check(
+            model,
+            context,
+            self.options.kv,
+            caps,
+            self.options.memory,
+        )?)
     }
 
-    /// Loads a model onto the GPU. `progress` receives the bytes done and their total; loading stops
-    /// if it returns false.
+    /// Loads a model onto the GPU. `progress` receives the bytes done and their total; loading
+    /// stops if it returns false.
     ///
     /// # Errors
     /// There is too little memory, a file can't be read, or `progress` stopped loading.
@@ -64,15 +80,25 @@ impl WebGpu {
         let spill = Spilling::Never;
         // A snapshot needs the hash of the weights. Reading the files again for it may be slow, or
         // impossible.
-        let options = EngineOptions { context, kv: options.kv, spill, hash_weights: true, ..EngineOptions::default() };
+        let options = EngineOptions {
+            context,
+            kv: options.kv,
+            spill,
+            hash_weights: true,
+            ..EngineOptions::default()
+        };
         let stopped = Cell::new(false);
         let mut report = |now: Progress| {
             let wanted = report_progress(&progress, now.done as f64, now.total as f64);
             stopped.set(!wanted);
         };
         let device = gpu.clone();
-        let loading =
-            async { Engine::load(gpu, &model, &options, &mut report).await?.session().await };
+        let loading = async {
+            Engine::load(gpu, &model, &options, &mut report)
+                .await?
+                .session()
+                .await
+        };
         let loaded = until_stopped(&stopped, loading).await;
         // Without it, buffers live until the browser's garbage collection.
         let session = loaded.inspect_err(|_| device.device().destroy())?;
@@ -112,7 +138,9 @@ impl WebEngine {
             used_tokens: session.tokens().len() as u64,
             kv_bytes_per_token: session.kv_bytes_per_token(),
             memory: memory_of(session.memory()),
-            wasm_bytes: buffer.dyn_ref::<js_sys::ArrayBuffer>().map_or(0.0, |buffer| buffer.byte_length().into()),
+            wasm_bytes: buffer
+                .dyn_ref::<js_sys::ArrayBuffer>()
+                .map_or(0.0, |buffer| buffer.byte_length().into()),
         })
     }
 
@@ -126,15 +154,23 @@ impl WebEngine {
         self.session.truncate(len);
     }
 
-    /// Writes a snapshot: the conversation's tokens and KV cache, and a note. `write` is called with
-    /// one `Uint8Array` after the other.
+    /// Writes a snapshot: the conversation's tokens and KV cache, and a note. `write` is called
+    /// with one `Uint8Array` after the other.
     ///
     /// # Errors
     /// The session has no tokens, `write` throws, or the GPU fails.
     pub async fn save(&self, write: Function, note: JsValue) -> Result<(), WebError> {
         let end = self.session.tokens().len();
         let mut go_on = |_, _| ControlFlow::Continue(());
-        Ok(self.session.save(&mut Sink(&write), 0..end, from_js("note", &note)?, &mut go_on).await?)
+        Ok(self
+            .session
+            .save(
+                &mut Sink(&write),
+                0..end,
+                from_js("note", &note)?,
+                &mut go_on,
+            )
+            .await?)
     }
 
     /// Replaces the conversation with a snapshot that [`WebEngine::save`] wrote. Returns its note.
@@ -144,7 +180,10 @@ impl WebEngine {
     /// cases the conversation stays.
     pub async fn resume(&mut self, file: ByteFile) -> Result<JsValue, WebError> {
         let mut go_on = |_, _| ControlFlow::Continue(());
-        let header = self.session.resume(&mut Cursor::from(file), None, &mut go_on).await?;
+        let header = self
+            .session
+            .resume(&mut Cursor::from(file), None, &mut go_on)
+            .await?;
         let note = js_sys::JSON::parse(&header.note.to_string());
         note.map_err(|_| WebError::bad_request("the note of the snapshot is not JSON"))
     }
@@ -155,15 +194,20 @@ impl WebEngine {
     }
 }
 
-/// Calls back with the progress. Returns whether to continue: the callback neither threw nor returned
-/// false.
+/// Calls back with the progress. Returns whether to continue: the callback neither threw nor
+/// returned false.
 pub fn report_progress(callback: &Function, done: f64, total: f64) -> bool {
     let arguments = Array::of2(&done.into(), &total.into());
-    callback.apply(&JsValue::NULL, &arguments).is_ok_and(|result| result != JsValue::FALSE)
+    callback
+        .apply(&JsValue::NULL, &arguments)
+        .is_ok_and(|result| result != JsValue::FALSE)
 }
 
 /// Awaits work. Ends with [`Error::Stopped`] once `stopped` is set.
-async fn until_stopped<T>(stopped: &Cell<bool>, work: impl Future<Output = Result<T, Error>>) -> Result<T, Error> {
+async fn until_stopped<T>(
+    stopped: &Cell<bool>,
+    work: impl Future<Output = Result<T, Error>>,
+) -> Result<T, Error> {
     let mut work = pin!(work);
     std::future::poll_fn(|context| match work.as_mut().poll(context) {
         Poll::Pending if stopped.get() => Poll::Ready(Err(Error::Stopped)),

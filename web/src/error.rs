@@ -14,7 +14,10 @@ pub struct WebError {
 impl WebError {
     /// An error of an invalid call.
     pub fn bad_request(message: impl ToString) -> Self {
-        Self { name: ErrorName::BadRequest, message: message.to_string() }
+        Self {
+            name: ErrorName::BadRequest,
+            message: message.to_string(),
+        }
     }
 }
 
@@ -40,9 +43,10 @@ impl<E: Into<Error>> From<E> for WebError {
             Error::Write(_) | Error::File(_) => ErrorName::StorageError,
             Error::Spill(_) => ErrorName::OutOfMemory,
             Error::Saved(_) => ErrorName::BadContext,
-            Error::Sampling(_) | Error::Window { .. } | Error::NoSuchToken { .. } | Error::Empty => {
-                ErrorName::BadRequest
-            }
+            Error::Sampling(_)
+            | Error::Window { .. }
+            | Error::NoSuchToken { .. }
+            | Error::Empty => ErrorName::BadRequest,
             _ => ErrorName::BadModel,
         };
         let message = match &error {

@@ -33,7 +33,10 @@ mod tests {
             let refused = Err(format!("max_tokens is {value}, but it {range}"));
             assert_eq!(whole("max_tokens", value, 1, MOST), refused);
         }
-        assert_eq!(whole("n", 2.0, 1, 1), Err("n is 2, but it must be 1".into()));
+        assert_eq!(
+            whole("n", 2.0, 1, 1),
+            Err("n is 2, but it must be 1".into())
+        );
         let refused = "ids[1] is -1, but it must be a whole number from 0 to 9";
         assert_eq!(whole("ids[1]", -1.0, 0, 9), Err(refused.into()));
     }

@@ -23,7 +23,10 @@ mod tests {
             ("intel", "gen-12lp"),
             ("intel", "xe-2lpg"),
         ] {
-            assert!(has_packed_dot(vendor, architecture), "{vendor} {architecture}");
+            assert!(
+                has_packed_dot(vendor, architecture),
+                "{vendor} {architecture}"
+            );
         }
         for (vendor, architecture) in [
             ("nvidia", "maxwell"),
@@ -33,7 +36,10 @@ mod tests {
             ("apple", "metal-3"),
             ("", ""),
         ] {
-            assert!(!has_packed_dot(vendor, architecture), "{vendor} {architecture}");
+            assert!(
+                !has_packed_dot(vendor, architecture),
+                "{vendor} {architecture}"
+            );
         }
     }
 }

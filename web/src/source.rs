@@ -1,5 +1,5 @@
-//! Files that JavaScript reads: those of the origin's private file system, picked files, and files on
-//! servers.
+//! Files that JavaScript reads: those of the origin's private file system, picked files, and files
+//! on servers.
 
 use std::io;
 
@@ -43,8 +43,8 @@ pub struct FileSource {
     len: u64,
 }
 
-// SAFETY: without the feature `atomics`, wasm has one thread, so no value moves to another. The trait
-// requires `Send` because native code shares sources between threads.
+// SAFETY: without the feature `atomics`, wasm has one thread, so no value moves to another. The
+// trait requires `Send` because native code shares sources between threads.
 #[cfg(not(target_feature = "atomics"))]
 unsafe impl Send for FileSource {}
 // SAFETY: as above.
@@ -53,7 +53,11 @@ unsafe impl Sync for FileSource {}
 
 impl From<ByteFile> for FileSource {
     fn from(file: ByteFile) -> Self {
-        Self { name: file.name(), len: file.size() as u64, file }
+        Self {
+            name: file.name(),
+            len: file.size() as u64,
+            file,
+        }
     }
 }
 
@@ -70,11 +74,18 @@ impl Source for FileSource {
         let needed = into.len() as u64;
         let remaining = self.len.saturating_sub(offset);
         if needed > remaining {
-            let cause = Fault::Truncated { what: "a read", needed, remaining };
+            let cause = Fault::Truncated {
+                what: "a read",
+                needed,
+                remaining,
+            };
             return Err(FormatError::file(&self.name, cause).at(offset));
         }
         self.file.read(offset as f64, into).map_err(|thrown| {
-            let cause = Fault::Io { doing: "read", message: message(&thrown) };
+            let cause = Fault::Io {
+                doing: "read",
+                message: message(&thrown),
+            };
             FormatError::file(&self.name, cause).at(offset)
         })
     }
@@ -83,7 +94,10 @@ impl Source for FileSource {
 /// The message of a thrown value.
 pub fn message(thrown: &JsValue) -> String {
     let error = thrown.dyn_ref::<js_sys::Error>();
-    error.map_or_else(|| format!("{thrown:?}"), |error| String::from(error.message()))
+    error.map_or_else(
+        || format!("{thrown:?}"),
+        |error| String::from(error.message()),
+    )
 }
 
 /// A file as a [`io::Read`] from its beginning.
@@ -94,14 +108,23 @@ pub struct Cursor {
 
 impl From<ByteFile> for Cursor {
     fn from(file: ByteFile) -> Self {
-        Self { source: file.into(), at: 0 }
+        Self {
+            source: file.into(),
+            at: 0,
+        }
     }
 }
 
 impl io::Read for Cursor {
     fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
-        let count = self.source.len().saturating_sub(self.at).min(into.len() as u64);
-        self.source.read(self.at, &mut into[..count as usize]).map_err(|error| io::Error::other(error.to_string()))?;
+        let count = self
+            .source
+            .len()
+            .saturating_sub(self.at)
+            .min(into.len() as u64);
+        self.source
+            .read(self.at, &mut into[..count as usize])
+            .map_err(|error| io::Error::other(error.to_string()))?;
         self.at += count;
         Ok(count as usize)
     }
@@ -113,7 +136,9 @@ pub struct Sink<'a>(pub &'a js_sys::Function);
 impl io::Write for Sink<'_> {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         let copy = js_sys::Uint8Array::from(bytes);
-        self.0.call1(&JsValue::NULL, &copy).map_err(|thrown| io::Error::other(message(&thrown)))?;
+        self.0
+            .call1(&JsValue::NULL, &copy)
+            .map_err(|thrown| io::Error::other(message(&thrown)))?;
         Ok(bytes.len())
     }
 

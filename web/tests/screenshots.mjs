@@ -1,4 +1,4 @@
-// Makes the screenshots of docs/WEB.md: node web/tests/screenshots.mjs
+// Makes the screenshots in docs/WEB.md: node web/tests/screenshots.mjs
 import { mkdirSync } from "node:fs";
 import { join } from "node:path";
 import { start } from "./browser.mjs";

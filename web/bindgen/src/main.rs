@@ -9,7 +9,8 @@ use wasm_bindgen_cli_support::Bindgen;
 
 fn main() -> anyhow::Result<()> {
     let mut args = std::env::args_os().skip(1);
-    let (Some(wasm), Some(folder), Some(declarations)) = (args.next(), args.next(), args.next()) else {
+    let (Some(wasm), Some(folder), Some(declarations)) = (args.next(), args.next(), args.next())
+    else {
         anyhow::bail!("usage: godwit-bindgen WASM FOLDER DECLARATIONS");
     };
     // An unchanged file keeps its time of modification, so that nothing is rebuilt for it.
@@ -19,6 +20,12 @@ fn main() -> anyhow::Result<()> {
             .with_context(|| format!("{} can't be written", declarations.display()))?;
     }
     let mut bindgen = Bindgen::new();
-    bindgen.input_path(&wasm).out_name("godwit").typescript(true).web(true)?;
-    bindgen.generate(&folder).with_context(|| format!("{} can't be bound", wasm.display()))
+    bindgen
+        .input_path(&wasm)
+        .out_name("godwit")
+        .typescript(true)
+        .web(true)?;
+    bindgen
+        .generate(&folder)
+        .with_context(|| format!("{} can't be bound", wasm.display()))
 }
