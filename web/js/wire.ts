@@ -85,8 +85,8 @@ export interface SamplingOptions {
      */
     frequency_penalty?: number;
     /**
-     * The seed of the random numbers, a whole number. The same seed, prompt and parameters give the
-     * same text. The default is random.
+     * The seed of the random numbers, a whole number. The same seed, prompt and parameters give
+     * the same text. The default is random.
      */
     seed?: number;
     /**
