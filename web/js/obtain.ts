@@ -297,10 +297,10 @@ async function complete(model: Remote, how: Obtaining): Promise<void> {
       writing = writing.then(() => writeManifest(folder, manifest));
       return writing;
     };
-    let saved = 0;
+    let written = 0;
     const remember = () => {
-      if (Date.now() - saved < MANIFEST_INTERVAL) return;
-      saved = Date.now();
+      if (Date.now() - written < MANIFEST_INTERVAL) return;
+      written = Date.now();
       // The `save` at the end reports the error of a failed write.
       save().catch(() => undefined);
     };

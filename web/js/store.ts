@@ -80,7 +80,7 @@ export async function locked<T>(
   const locks = globalThis.navigator.locks as LockManager | undefined;
   if (!locks) return work();
   const name = lockName(await folderName(source));
-  // The work's errors are returned as values, to tell them from errors of the lock.
+  // The work's errors are returned as values, to distinguish them from errors of the lock.
   type Outcome = { value: T } | { error: unknown };
   const outcome = (): Promise<Outcome> =>
     work().then(

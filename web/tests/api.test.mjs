@@ -135,11 +135,11 @@ step("a signal, or leaving the loop, stops a reply, and the engine stays usable"
 step("a snapshot is resumed, and a text is tokenized and detokenized", async () => {
   const result = await page.evaluate(async (messages) => {
     const before = await engine.session.tokens();
-    const saved = await engine.session.save({ chat: 7 });
+    const snapshot = await engine.session.save({ chat: 7 });
     await replied(engine, { messages, max_tokens: 1 });
-    const note = await engine.session.resume(saved);
+    const note = await engine.session.resume(snapshot);
     const after = await engine.session.tokens();
-    const damaged = await thrown(engine.session.resume(saved.slice(0, saved.size - 5)));
+    const damaged = await thrown(engine.session.resume(snapshot.slice(0, snapshot.size - 5)));
     const text = "Zoë says: naïve 🐦";
     const back = await engine.detokenize(await engine.tokenize(text));
     return { before, after, note, damaged, text, back };

@@ -71,9 +71,9 @@ export const textOf = (value) =>
       fc.array(fc.tuple(fc.nat(), fc.nat(2), fc.string({ maxLength: 3 })), { maxLength: 2 }),
     )
     .map(([text, changes]) => {
-      for (const [at, cut, put] of changes) {
+      for (const [at, removed, inserted] of changes) {
         const place = at % (text.length + 1);
-        text = text.slice(0, place) + put + text.slice(place + cut);
+        text = text.slice(0, place) + inserted + text.slice(place + removed);
       }
       return text;
     });

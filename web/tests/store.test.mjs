@@ -28,7 +28,7 @@ async function kept(times) {
   return { opfs, folder };
 }
 
-const put = (folder, name, text) =>
+const writeFile = (folder, name, text) =>
   folder.getFileHandle(name, { create: true }).then((file) => (file.bytes = Buffer.from(text)));
 
 test("a tab that is closed at any moment of a write leaves a valid manifest", async () => {
@@ -78,7 +78,7 @@ test("a damaged manifest is ignored in favour of the previous one", async () => 
 
 test("a manifest of an earlier version is read, and replaced by the next write", async () => {
   const { folder } = await kept(0);
-  await put(folder, manifests.OLD_SLOT, JSON.stringify(storedManifest(7)));
+  await writeFile(folder, manifests.OLD_SLOT, JSON.stringify(storedManifest(7)));
   assert.deepEqual(JSON.parse(JSON.stringify(await store.readManifest(folder))), manifest(7));
   await store.writeManifest(folder, manifest(8));
   assert.deepEqual([...folder.entries.keys()], [manifests.SLOTS[0]]);
@@ -142,8 +142,8 @@ test("folders without a model are deleted unless a tab holds their lock", async 
   const names = () => [...models.entries.keys()].sort();
   const [model] = names();
   const damaged = await models.getDirectoryHandle("0".repeat(32), { create: true });
-  await put(damaged, manifests.SLOTS[0], '{"source":');
-  await put(damaged, "model.gguf", "x".repeat(1000));
+  await writeFile(damaged, manifests.SLOTS[0], '{"source":');
+  await writeFile(damaged, "model.gguf", "x".repeat(1000));
   // A folder with the manifest of another model.
   const other = await models.getDirectoryHandle("1".repeat(32), { create: true });
   await store.writeManifest(other, manifest(3));
