@@ -62,6 +62,12 @@ export async function start(folders = {}) {
   return { server, context, stop };
 }
 
+/** Opens the chat page in a tab, and waits for its script: clicks before that are lost. */
+export async function openPage(tab, { url }) {
+  await tab.goto(url);
+  await tab.locator("#messages > li").first().waitFor();
+}
+
 /** Opens a page with the npm package as `godwit`, and with helper functions for tests. */
 export async function library({ server, context }) {
   const page = await context.newPage();

@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { step } from "./browser.mjs";
+import { openPage, step } from "./browser.mjs";
 import { at, browser, conversation, folder, page, reloaded, stored, tab } from "./chat-page.mjs";
 import { WINDOW } from "./tiny.mjs";
 
@@ -28,7 +28,7 @@ step("chats of the page's first version become one record each, and none is lost
       { id: "odd", updated: 1, messages: "none" },
     ],
   );
-  await page.goto(browser.server.url);
+  await openPage(page, browser.server);
   await page.getByText("That.").waitFor();
   assert.deepEqual(await at(page).titles(), ["First?", "Second?"]);
   assert.deepEqual(await at(page).users(), ["First?", "And?"]);
@@ -86,7 +86,7 @@ step("Undo restores a deleted chat, also one that another tab deleted", async ()
   assert.deepEqual(await at(page).titles(), ["First?", "Second?"]);
   assert.deepEqual(await at(page).users(), ["First?", "And?"]);
   const other = await tab();
-  await other.goto(browser.server.url);
+  await openPage(other, browser.server);
   await other.locator("#chat-list .open").first().waitFor();
   await page.getByRole("button", { name: "Delete the chat First?" }).click();
   await other.getByText(/“First\?” was deleted in another tab/).waitFor();
@@ -165,7 +165,7 @@ step(
       await tab.locator("#url").press("Enter");
     };
     const other = await tab();
-    await other.goto(browser.server.url);
+    await openPage(other, browser.server);
     await look(page);
     await look(other);
     for (const one of [page, other])

@@ -1,10 +1,10 @@
 // The page's rendering of Markdown, formulas and hostile texts.
 import assert from "node:assert/strict";
-import { step } from "./browser.mjs";
+import { openPage, step } from "./browser.mjs";
 import { browser, conversation, importChats, page } from "./chat-page.mjs";
 
 step("Markdown becomes the right elements, and hostile text stays text", async () => {
-  await page.goto(browser.server.url);
+  await openPage(page, browser.server);
   const math = (inner, block) =>
     `<math${block ? ' display="block" class="tml-display"' : ""}>${inner}</math>`;
   const table = [

@@ -4,7 +4,7 @@ import { readFileSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, before } from "node:test";
-import { MODEL_FILE, PATIENCE, start, step, TARGET } from "./browser.mjs";
+import { MODEL_FILE, openPage, PATIENCE, start, step, TARGET } from "./browser.mjs";
 
 let browser, page;
 
@@ -21,7 +21,7 @@ const idle = () => page.locator("#send:enabled").waitFor();
 const setting = (name, value) => page.locator(`#settings [name=${name}]`).fill(String(value));
 
 step("a model is described, downloaded and asked by keyboard alone", async () => {
-  await page.goto(browser.server.url);
+  await openPage(page, browser.server);
   await page.getByRole("button", { name: "Settings" }).press("Enter");
   await setting("system", "Hi");
   await setting("max_tokens", 8);
@@ -195,7 +195,7 @@ step("the copy of a picked file is loaded at the next visit", async () => {
 });
 
 step("the page fits the width of a phone", async () => {
-  await page.goto(browser.server.url);
+  await openPage(page, browser.server);
   await page.setViewportSize({ width: 360, height: 640 });
   /** The elements that are wider than the page. */
   const wide = () =>
@@ -219,7 +219,7 @@ step("the page fits the width of a phone", async () => {
 step("a browser without WebGPU says so", async () => {
   const other = await browser.context.newPage();
   await other.addInitScript(() => Object.defineProperty(navigator, "gpu", { value: undefined }));
-  await other.goto(browser.server.url);
+  await openPage(other, browser.server);
   await other
     .getByRole("alert")
     .getByText(/offers no WebGPU/)

@@ -1,11 +1,11 @@
 // Long replies in the page: during a reload, beside other chats, and in several tabs.
 import assert from "node:assert/strict";
-import { step } from "./browser.mjs";
+import { openPage, step } from "./browser.mjs";
 import { at, browser, eventually, page, reloaded, tab } from "./chat-page.mjs";
 import { WINDOW } from "./tiny.mjs";
 
 step("a model with a long context is loaded", async () => {
-  await page.goto(browser.server.url);
+  await openPage(page, browser.server);
   await at(page).settings({ temperature: 0, context: WINDOW, max_tokens: WINDOW });
   await page.getByRole("button", { name: /Choose a model/ }).click();
   await page.locator("#url").fill(`${browser.server.url}/tiny/tiny.gguf`);
@@ -73,7 +73,7 @@ step(
 
 step("two tabs never overwrite each other's chats, and show each other's changes", async () => {
   const other = await tab();
-  await other.goto(browser.server.url);
+  await openPage(other, browser.server);
   await at(other).idle();
   await at(page).begin("Tab one?");
   // The second tab shows the streaming reply, and can't reply in the same chat.
@@ -117,7 +117,7 @@ step("two tabs never overwrite each other's chats, and show each other's changes
 
 step("when a tab is closed during a reply, other tabs can continue it", async () => {
   const other = await tab();
-  await other.goto(browser.server.url);
+  await openPage(other, browser.server);
   await at(other).idle();
   await at(other).settings({ system: "", max_tokens: WINDOW });
   await at(other).begin("Closed?");

@@ -1,13 +1,13 @@
 // Changes that the host of the page makes: to the list of models, and to the page.
 import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
-import { step } from "./browser.mjs";
+import { openPage, step } from "./browser.mjs";
 import { browser, conversation, importChats, page, reloaded, tab } from "./chat-page.mjs";
 
 step(
   "the list of models comes from the server, or from the cache if the server fails",
   async () => {
-    await page.goto(browser.server.url);
+    await openPage(page, browser.server);
     await importChats(conversation("Hi"));
     await page.evaluate(() => navigator.serviceWorker.ready);
     await reloaded(page);
@@ -42,7 +42,7 @@ step("a new version of the page is offered, and activated by the user", async ()
   };
   assert.notEqual(String(next["/sw.js"]), script);
   const other = await tab();
-  await other.goto(browser.server.url);
+  await openPage(other, browser.server);
   next["/index.html"] = next["/"];
   browser.server.rules = ({ path }) => (next[path] ? { body: next[path] } : {});
   await reloaded(page);
