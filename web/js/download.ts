@@ -65,18 +65,22 @@ function wholeLength({ headers }: Response): number | undefined {
   return encoding === "identity" ? byteCount(headers.get("Content-Length")) : undefined;
 }
 
-/**
- * Downloads the missing chunks of a file. `report` receives the bytes that arrived, as a negative
- * number those that must be downloaded again. `remember` is called after each chunk.
- */
-export async function download(
-  folder: FileSystemDirectoryHandle,
-  file: StoredFile,
-  ranges: boolean,
-  report: (bytes: number) => void,
-  remember: () => void,
-  signal: AbortSignal,
-): Promise<void> {
+/** The parameters of a download. */
+export interface Download {
+  folder: FileSystemDirectoryHandle;
+  file: StoredFile;
+  /** Whether the server serves ranges. */
+  ranges: boolean;
+  /** Receives the bytes that arrived, as a negative number those that must be downloaded again. */
+  report: (bytes: number) => void;
+  /** Called after each chunk. */
+  remember: () => void;
+  signal: AbortSignal;
+}
+
+/** Downloads the missing chunks of a file. */
+export async function download(options: Download): Promise<void> {
+  const { folder, file, ranges, report, remember, signal } = options;
   if (file.chunks === true) return;
   const handle = await (
     await folder.getFileHandle(file.name, { create: true })

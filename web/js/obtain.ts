@@ -31,7 +31,7 @@ export interface Obtained {
 }
 
 /** The options of `obtain`. */
-export interface Obtaining {
+export interface ObtainOptions {
   /** The base of relative URLs. */
   base: string;
   /** Whether to keep a copy of picked files. */
@@ -79,13 +79,13 @@ async function keptModel(source: string): Promise<Obtained | undefined> {
  */
 export async function obtain<T>(
   source: Source,
-  how: Obtaining,
+  options: ObtainOptions,
   use: (model: Obtained) => Promise<T>,
 ): Promise<T> {
-  const { base, report, signal } = how;
+  const { base, report, signal } = options;
   const model = remote(source, base);
   const picked = model ? undefined : local(source as File | File[]);
-  if (picked && !(how.keep && canStore())) return use(picked);
+  if (picked && !(options.keep && canStore())) return use(picked);
   const bytes = picked?.files.reduce((sum, { size }) => sum + size, 0) ?? 0;
   const name = model?.source ?? keptSource(picked?.files ?? []);
   const unkept = async () => {
@@ -96,8 +96,10 @@ export async function obtain<T>(
   const wait = () => report("wait", 0, 0);
   if (picked) {
     // Picked files may have changed since an earlier copy, so they are always copied.
-    await how.check(picked, bytes);
-    const copied = await locked(name, "exclusive", wait, signal, () => copy(picked, bytes, how));
+    await options.check(picked, bytes);
+    const copied = await locked(name, "exclusive", wait, signal, () =>
+      copy(picked, bytes, options),
+    );
     if (!copied) return unkept();
   }
   for (;;) {
@@ -112,7 +114,7 @@ export async function obtain<T>(
     // Another tab deleted the copy between the two locks.
     if (!model) return unkept();
     try {
-      await locked(name, "exclusive", wait, signal, () => complete(model, how));
+      await locked(name, "exclusive", wait, signal, () => complete(model, options));
     } catch (error) {
       // Without room on the disk, the model runs with weights read from the server.
       if (!isRefused(error)) throw error;
@@ -174,7 +176,7 @@ function local(source: File | File[]): Picked {
 async function copy(
   picked: Picked,
   total: number,
-  { report, signal }: Obtaining,
+  { report, signal }: ObtainOptions,
 ): Promise<boolean> {
   const source = keptSource(picked.files);
   try {
@@ -242,8 +244,8 @@ function onServer(model: Remote, files: StoredFile[]): Obtained {
 }
 
 /** Downloads and verifies the missing parts of a model. */
-async function complete(model: Remote, how: Obtaining): Promise<void> {
-  const { hash, report, signal, check } = how;
+async function complete(model: Remote, options: ObtainOptions): Promise<void> {
+  const { hash, report, signal, check } = options;
   const before = await stored("the kept model can't be read", async () => {
     const folder = await findFolder(model.source);
     return folder && readManifest(folder);
@@ -315,7 +317,8 @@ async function complete(model: Remote, how: Obtaining): Promise<void> {
       for (const [file, found] of measured) {
         if (!found || file.chunks === true) continue;
         try {
-          await download(folder, file, found.ranges, count, remember, signal);
+          const { ranges } = found;
+          await download({ folder, file, ranges, report: count, remember, signal });
         } catch (error) {
           // Chunks of two versions of a file can't be combined.
           if (error instanceof ChangedError) file.chunks = [];

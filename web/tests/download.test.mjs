@@ -40,8 +40,8 @@ const stream = (parts, broken = false) =>
     },
   });
 
-/** A folder with one file in memory. */
-function folder() {
+/** A folder with one file, whose bytes are `written.bytes`. */
+function memoryFolder() {
   const written = { bytes: Buffer.alloc(0) };
   const handle = {
     write(bytes, { at }) {
@@ -56,19 +56,19 @@ function folder() {
     flush() {},
     close() {},
   };
-  written.folder = { getFileHandle: async () => ({ createSyncAccessHandle: async () => handle }) };
-  return written;
+  const folder = { getFileHandle: async () => ({ createSyncAccessHandle: async () => handle }) };
+  return { folder, written };
 }
 
 /** Downloads into memory. Returns the bytes, and the sum of the reported ones. */
 async function downloaded(file, ranges) {
-  const into = folder();
+  const { folder, written } = memoryFolder();
   let reported = 0;
   const report = (bytes) => {
     reported += bytes;
   };
-  await downloads.download(into.folder, file, ranges, report, () => {}, never);
-  return { bytes: into.bytes, reported };
+  await downloads.download({ folder, file, ranges, report, remember() {}, signal: never });
+  return { bytes: written.bytes, reported };
 }
 
 test("a length that is missing or not a number is unknown, not 0", () => {
@@ -209,7 +209,7 @@ test("a download of more than 4 GiB resumes, and writes at the right offsets", a
     flush() {},
     close() {},
   };
-  const into = { getFileHandle: async () => ({ createSyncAccessHandle: async () => handle }) };
+  const folder = { getFileHandle: async () => ({ createSyncAccessHandle: async () => handle }) };
   const count = Math.ceil(size / DOWNLOAD_CHUNK);
   // All chunks but the last hundred are stored.
   const one = file({ size, chunks: Array.from({ length: count - 100 }, (_, i) => i) });
@@ -217,7 +217,8 @@ test("a download of more than 4 GiB resumes, and writes at the right offsets", a
   const report = (bytes) => {
     reported += bytes;
   };
-  await downloads.download(into, one, true, report, () => {}, never);
+  const download = { folder, file: one, ranges: true, report, remember() {}, signal: never };
+  await downloads.download(download);
   assert.equal(requested.length, 100);
   assert.ok(requested.includes(`bytes=${(count - 1) * DOWNLOAD_CHUNK}-${size - 1}`));
   assert.ok((count - 1) * DOWNLOAD_CHUNK > 2 ** 32);
