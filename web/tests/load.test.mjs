@@ -271,77 +271,73 @@ const ended = (where) => where.evaluate(async () => [await loading, [...phases]]
 const reached = (where, phase) =>
   where.waitForFunction((phase) => phases.has(phase), phase, { polling: 100, timeout: 60_000 });
 
-step(
-  "of two tabs that load one model the second waits, and reads what the first has kept",
-  async () => {
-    const [one, two] = [page, await library(browser)];
-    await one.evaluate(async () => {
-      for (const { source } of await godwit.Engine.cached())
-        await godwit.Engine.deleteCached(source);
-    });
-    let go = gate();
-    await begin(one, source());
-    await reached(one, "download");
-    await begin(two, source());
-    await reached(two, "wait");
-    // A tab can stop waiting, and can't delete a model that another tab is loading.
-    const three = await library(browser);
-    await three.evaluate(() => (globalThis.stop = new AbortController()));
-    const stopped = three.evaluate(
-      (source) =>
-        thrown(godwit.Engine.load(source, { signal: stop.signal, onProgress: () => stop.abort() })),
-      source(),
-    );
-    assert.match(await stopped, /^Aborted/);
-    const kept = await three.evaluate(
-      (source) => thrown(godwit.Engine.deleteCached(source)),
-      source(),
-    );
-    assert.match(
-      kept,
-      /^StorageError: the kept model can't be deleted: another tab or window is loading it/,
-    );
-    browser.server.requests.splice(0);
-    go();
-    const [[first, phases], [second, others]] = await Promise.all([ended(one), ended(two)]);
-    assert.deepEqual([first, second], ["nothing", "nothing"]);
-    assert.deepEqual(
-      [phases, others],
-      [
-        ["download", "gpu"],
-        ["wait", "gpu"],
-      ],
-    );
-    assert.deepEqual(
-      browser.server.requests.filter(({ path }) => path.endsWith(".gguf")),
-      [],
-      "the second tab requests nothing",
-    );
+step("of two tabs that load one model, the second waits and reads the kept files", async () => {
+  const [one, two] = [page, await library(browser)];
+  await one.evaluate(async () => {
+    for (const { source } of await godwit.Engine.cached()) await godwit.Engine.deleteCached(source);
+  });
+  let go = gate();
+  await begin(one, source());
+  await reached(one, "download");
+  await begin(two, source());
+  await reached(two, "wait");
+  // A tab can stop waiting, and can't delete a model that another tab is loading.
+  const three = await library(browser);
+  await three.evaluate(() => (globalThis.stop = new AbortController()));
+  const stopped = three.evaluate(
+    (source) =>
+      thrown(godwit.Engine.load(source, { signal: stop.signal, onProgress: () => stop.abort() })),
+    source(),
+  );
+  assert.match(await stopped, /^Aborted/);
+  const kept = await three.evaluate(
+    (source) => thrown(godwit.Engine.deleteCached(source)),
+    source(),
+  );
+  assert.match(
+    kept,
+    /^StorageError: the kept model can't be deleted: another tab or window is loading it/,
+  );
+  browser.server.requests.splice(0);
+  go();
+  const [[first, phases], [second, others]] = await Promise.all([ended(one), ended(two)]);
+  assert.deepEqual([first, second], ["nothing", "nothing"]);
+  assert.deepEqual(
+    [phases, others],
+    [
+      ["download", "gpu"],
+      ["wait", "gpu"],
+    ],
+  );
+  assert.deepEqual(
+    browser.server.requests.filter(({ path }) => path.endsWith(".gguf")),
+    [],
+    "the second tab requests nothing",
+  );
 
-    // Both tabs load the kept files at the same time.
-    await Promise.all([begin(one, source()), begin(two, source())]);
-    for (const [text, phases] of await Promise.all([ended(one), ended(two)]))
-      assert.deepEqual([text, phases], ["nothing", ["gpu"]]);
+  // Both tabs load the kept files at the same time.
+  await Promise.all([begin(one, source()), begin(two, source())]);
+  for (const [text, phases] of await Promise.all([ended(one), ended(two)]))
+    assert.deepEqual([text, phases], ["nothing", ["gpu"]]);
 
-    // The first tab is closed, and the second resumes its download.
-    await three.evaluate((source) => godwit.Engine.deleteCached(source), source());
-    assert.deepEqual(await folders(), []);
-    go = gate();
-    await begin(three, source());
-    await reached(three, "download");
-    await begin(two, source());
-    await reached(two, "wait");
-    await three.close();
-    await reached(two, "download");
-    go();
-    assert.deepEqual(await ended(two), ["nothing", ["wait", "download", "gpu"]]);
-    await two.evaluate((source) => godwit.Engine.deleteCached(source), source());
-    await two.close();
-  },
-);
+  // The first tab is closed, and the second resumes its download.
+  await three.evaluate((source) => godwit.Engine.deleteCached(source), source());
+  assert.deepEqual(await folders(), []);
+  go = gate();
+  await begin(three, source());
+  await reached(three, "download");
+  await begin(two, source());
+  await reached(two, "wait");
+  await three.close();
+  await reached(two, "download");
+  go();
+  assert.deepEqual(await ended(two), ["nothing", ["wait", "download", "gpu"]]);
+  await two.evaluate((source) => godwit.Engine.deleteCached(source), source());
+  await two.close();
+});
 
 step(
-  "where there are no locks the second tab says that another one is loading the model",
+  "without Web Locks the second tab fails because another one is loading the model",
   async () => {
     const two = await library(browser);
     const go = gate();
