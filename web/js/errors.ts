@@ -1,32 +1,32 @@
-/** What can go wrong. Each class has its name in `name`, which minifiers leave alone. */
+/** The error classes. Each has its name in `name`, which minifiers leave alone. */
 
 import type { ErrorName } from "./wire.js";
 
-/** Any failure of this library. Of this class itself: a mistake in the library. */
+/** The base class of all errors. An error of this class itself is a bug in the library. */
 export class GodwitError extends Error {
   override readonly name: ErrorName = "GodwitError";
 }
-/** There is no WebGPU, or no adapter that is good enough. */
+/** The browser has no WebGPU, or no adapter that meets the requirements. */
 export class NoWebGPU extends GodwitError {
   override readonly name = "NoWebGPU";
 }
-/** The worker or its WebAssembly can't be started: a file is missing, or a policy forbids it. */
+/** The worker or its WebAssembly can't start: a file is missing, or a policy forbids it. */
 export class CannotStart extends GodwitError {
   override readonly name = "CannotStart";
 }
-/** The GPU or the browser has too little memory: a smaller context or a smaller model may fit. */
+/** The GPU or the browser has too little memory. A smaller context or a smaller model may fit. */
 export class OutOfMemory extends GodwitError {
   override readonly name = "OutOfMemory";
 }
-/** The GPU is gone, with all that was on it, or the engine broke: load the model again. */
+/** The GPU device was lost with its contents, or the engine failed. Load the model again. */
 export class DeviceLost extends GodwitError {
   override readonly name = "DeviceLost";
 }
-/** The files are no model that Godwit runs, or are damaged. */
+/** The files are damaged, or hold no model that Godwit runs. */
 export class BadModel extends GodwitError {
   override readonly name = "BadModel";
 }
-/** A server can't be reached, or refuses. */
+/** A server can't be reached, or refuses the request. */
 export class NetworkError extends GodwitError {
   override readonly name = "NetworkError";
 }
@@ -42,16 +42,16 @@ export class Aborted extends GodwitError {
 export class ContextFull extends GodwitError {
   override readonly name = "ContextFull";
 }
-/** A saved context is damaged, or of another model. */
+/** A snapshot is damaged, or belongs to another model. */
 export class BadContext extends GodwitError {
   override readonly name = "BadContext";
 }
-/** A parameter makes no sense. */
+/** A parameter is unknown, has the wrong type or is out of range. */
 export class BadRequest extends GodwitError {
   override readonly name = "BadRequest";
 }
 
-/** A class for each name that Rust knows. */
+/** The class of each error name that crosses from wasm. */
 const classes: Record<ErrorName, new (message: string) => GodwitError> = {
   NoWebGPU,
   CannotStart,
@@ -67,18 +67,18 @@ const classes: Record<ErrorName, new (message: string) => GodwitError> = {
   GodwitError,
 };
 
-/** An error as a message between threads can carry it. */
+/** An error in a form that can be posted between threads. */
 export interface WireError {
   name: ErrorName;
   message: string;
 }
 
-/** Name and text of anything thrown. */
-export function words(thrown: unknown): { name: string; message: string } {
+/** The name and message of anything thrown. */
+export function describe(thrown: unknown): { name: string; message: string } {
   return thrown instanceof Error ? thrown : { name: "", message: String(thrown) };
 }
 
-/** Whether wasm ended in a trap (a panic, no memory, no stack): none of it can be called then. */
+/** Whether wasm trapped (a panic, no memory, no stack). It can't be called afterwards. */
 export function isTrap(thrown: unknown): boolean {
   return (
     thrown instanceof WebAssembly.RuntimeError ||
@@ -86,12 +86,12 @@ export function isTrap(thrown: unknown): boolean {
   );
 }
 
-/** Anything thrown, for the other thread. `panic` is what wasm last said on its way to a trap. */
+/** Converts anything thrown for the other thread. `panic` is the message of wasm's last panic. */
 export function toWire(thrown: unknown, panic?: string): WireError {
-  const { name, message } = words(thrown);
+  const { name, message } = describe(thrown);
   if (name === "AbortError") return { name: "Aborted", message: "stopped" };
   if (isTrap(thrown)) {
-    // Each panic leaves a text; an allocation that fails ends without one.
+    // Each panic leaves a message; a failed allocation traps without one.
     if (panic === undefined && /unreachable/i.test(message)) {
       const text =
         "the browser gives the engine no more memory; load the model again, with a smaller " +
@@ -110,7 +110,7 @@ export function toWire(thrown: unknown, panic?: string): WireError {
   return { name: "GodwitError", message: name ? `${name}: ${message}` : message };
 }
 
-/** The error that came from the other thread. */
+/** The error object of an error from the other thread. */
 export function fromWire({ name, message }: WireError): GodwitError {
   return new classes[name](message);
 }

@@ -1,19 +1,29 @@
-/** Files whose bytes can be had at once, which only workers can do. */
+/** Files that are read synchronously, as wasm needs them. Only workers can do that. */
 
 import type { ByteFile } from "godwit-wasm";
-import { NetworkError, StorageError, isTrap, words } from "./errors.js";
-import { Passing, byteCount, checkAnswer, fileHeaders, passes, unreachable } from "./request.js";
+import { describe, isTrap, NetworkError, StorageError } from "./errors.js";
+import {
+  byteCount,
+  checkResponse,
+  fileHeaders,
+  isTransient,
+  TransientError,
+  unreachable,
+} from "./request.js";
 
-/** Bytes that are had at least: each read takes milliseconds, and the runtime's are small. */
+/** Bytes of a block. Each read takes milliseconds, and the runtime's reads are small. */
 const BLOCK = 1 << 20;
-/** Blocks that are held: rows of two matrices are read in turn, and either may end in the next block. */
-const HELD = 4;
+/**
+ * Blocks in the cache of a file. Rows of two matrices are read in turn, and each may end in the
+ * next block.
+ */
+const CACHED_BLOCKS = 4;
 
-/** A file that is read by blocks. */
+/** A file that is read in blocks, which are cached. */
 export abstract class BlockFile implements ByteFile {
-  /** The blocks held by number, the least recently used first. */
+  /** The cached blocks by number, the least recently used first. */
   readonly #blocks = new Map<number, Uint8Array>();
-  /** Why a read failed: what wasm makes of it says only that the file can't be read. */
+  /** The error of the last failed read. The error that wasm returns has lost its class. */
   failure: Error | undefined;
   constructor(
     readonly name: string,
@@ -41,25 +51,29 @@ export abstract class BlockFile implements ByteFile {
       const number = Math.floor((offset + done) / BLOCK);
       const from = offset + done - number * BLOCK;
       const part = this.#block(number).subarray(from, from + into.length - done);
-      if (part.length === 0) throw new NetworkError(`${this.name} ends before byte ${offset + into.length}`);
+      if (part.length === 0) {
+        throw new NetworkError(`${this.name} ends before byte ${offset + into.length}`);
+      }
       into.set(part, done);
       done += part.length;
     }
   }
 
   #block(number: number): Uint8Array {
-    const block = this.#blocks.get(number) ?? this.bytes(number * BLOCK, Math.min(this.size, (number + 1) * BLOCK));
+    const start = number * BLOCK;
+    const end = Math.min(this.size, start + BLOCK);
+    const block = this.#blocks.get(number) ?? this.bytes(start, end);
     this.#blocks.delete(number);
     this.#blocks.set(number, block);
     for (const oldest of this.#blocks.keys()) {
-      if (this.#blocks.size <= HELD) break;
+      if (this.#blocks.size <= CACHED_BLOCKS) break;
       this.#blocks.delete(oldest);
     }
     return block;
   }
 }
 
-/** A file that a person picked, or one of the origin's private file system. */
+/** A file that the user picked, or one of the origin's private file system. */
 export class BlobFile extends BlockFile {
   readonly #reader = new FileReaderSync();
   constructor(
@@ -75,34 +89,36 @@ export class BlobFile extends BlockFile {
     } catch (error) {
       if (error instanceof RangeError) throw error;
       throw new StorageError(
-        `${this.name} can't be read any more (${words(error).message}); was it changed or deleted?`,
+        `${this.name} can't be read (${describe(error).message}); if it was changed or deleted, ` +
+          "pick it again",
       );
     }
   }
 }
 
-/** A file on a server: its beginning, or all of it where there is no room to keep it. */
+/** A file on a server: for its head, or for all of it if there is no room to keep it. */
 export class HttpFile extends BlockFile {
   constructor(
     name: string,
     readonly url: string,
     size: number,
-    /** The server's name for the version of the file that is read. */
+    /** The ETag, or the date, of the version that is read. */
     readonly version?: string,
   ) {
     super(name, size);
   }
 
-  /** Asks how large the file is. Throws a NetworkError where the server does not serve ranges. */
+  /** Requests the file's size. Throws a `NetworkError` if the server does not serve ranges. */
   static open(name: string, url: string): HttpFile {
-    const answer = send("GET", url, "bytes=0-0");
-    if (answer.status !== 206) {
+    const response = send("GET", url, "bytes=0-0");
+    if (response.status !== 206) {
       throw refusal(
-        answer,
-        `${url}: the server answers ${answer.status}, not with a range; it must serve ranges`,
+        response,
+        `${url}: the server answers ${response.status} to a request for a range, but it must ` +
+          "serve ranges",
       );
     }
-    const { size, version } = fileHeaders(headersOf(answer));
+    const { size, version } = fileHeaders(headersOf(response));
     const bytes = size ?? lengthOf(url);
     if (bytes === undefined) {
       throw new NetworkError(
@@ -115,46 +131,52 @@ export class HttpFile extends BlockFile {
 
   protected override bytes(start: number, end: number): Uint8Array {
     const { url, size, version } = this;
-    const answer = send("GET", url, `bytes=${start}-${end - 1}`);
-    const bytes = new Uint8Array(answer.response as ArrayBuffer);
-    if (answer.status === 206) checkAnswer(url, fileHeaders(headersOf(answer)), { start, size, version });
-    if (answer.status !== 206 || bytes.length !== end - start) {
-      throw refusal(answer, `${url}: bytes ${start} to ${end} could not be had (${answer.status})`);
+    const response = send("GET", url, `bytes=${start}-${end - 1}`);
+    const bytes = new Uint8Array(response.response as ArrayBuffer);
+    if (response.status === 206) {
+      checkResponse(url, fileHeaders(headersOf(response)), { start, size, version });
+    }
+    if (response.status !== 206 || bytes.length !== end - start) {
+      throw refusal(
+        response,
+        `${url}: the server answers ${response.status} to a request for bytes ${start} to ${end}`,
+      );
     }
     return bytes;
   }
 }
 
-/** The headers of an answer. Browsers log each question for a single one that a server hides. */
-function headersOf(answer: XMLHttpRequest): Headers {
+/** The headers of a response. Browsers log each access to a single header that a server hides. */
+function headersOf(response: XMLHttpRequest): Headers {
   const headers = new Headers();
-  for (const line of answer.getAllResponseHeaders().split("\r\n")) {
+  for (const line of response.getAllResponseHeaders().split("\r\n")) {
     const [, name, value] = /^([^:]+):(.*)$/.exec(line) ?? [];
     if (name && value !== undefined) headers.append(name, value);
   }
   return headers;
 }
 
-/** A file's length, from a server of another origin that hides Content-Range. */
+/** A file's length by HEAD, for servers of another origin that hide Content-Range. */
 function lengthOf(url: string): number | undefined {
-  // With a range, browsers ask for the file as it is, not compressed.
-  const answer = send("HEAD", url, "bytes=0-");
-  return [200, 206].includes(answer.status)
-    ? byteCount(headersOf(answer).get("Content-Length"))
+  // With a range, browsers request the file uncompressed.
+  const response = send("HEAD", url, "bytes=0-");
+  return [200, 206].includes(response.status)
+    ? byteCount(headersOf(response).get("Content-Length"))
     : undefined;
 }
 
 const refusal = ({ status }: XMLHttpRequest, text: string) =>
-  new (passes(status) ? Passing : NetworkError)(text);
+  new (isTransient(status) ? TransientError : NetworkError)(text);
 
-/** The work that reads these files. Where a read fails, what it failed of is thrown. */
+/** Runs work that reads these files. If a read fails, throws the error of the read. */
 export function reading<T>(files: ByteFile[], work: () => T): T {
-  const own = files.filter((file) => file instanceof BlockFile);
+  const blockFiles = files.filter((file) => file instanceof BlockFile);
   const fail = (error: unknown): never => {
-    // A trap stays a trap: the file is none of its causes.
-    throw isTrap(error) ? error : (own.find(({ failure }) => failure)?.failure ?? error);
+    // A failed read never causes a trap.
+    if (isTrap(error)) throw error;
+    throw blockFiles.find(({ failure }) => failure)?.failure ?? error;
   };
-  for (const file of own) file.failure = undefined;
+  for (const file of blockFiles) file.failure = undefined;
   try {
     const value = work();
     return value instanceof Promise ? (value.catch(fail) as T) : value;
@@ -171,17 +193,15 @@ function send(method: string, url: string, range: string): XMLHttpRequest {
   try {
     request.send();
   } catch {
-    throw new Passing(unreachable(url));
+    throw new TransientError(unreachable(url));
   }
   return request;
 }
 
-/** Writes all of these bytes, or fails as a full disk does. */
+/** Writes all of these bytes, or throws the error of a full disk. */
 export function writeAll(handle: FileSystemSyncAccessHandle, bytes: Uint8Array, at: number): void {
-  const done = handle.write(bytes, { at });
-  if (done < bytes.length)
-    throw new DOMException(
-      `${bytes.length - done} bytes could not be written`,
-      "QuotaExceededError",
-    );
+  const missing = bytes.length - handle.write(bytes, { at });
+  if (missing > 0) {
+    throw new DOMException(`${missing} bytes could not be written`, "QuotaExceededError");
+  }
 }

@@ -1,9 +1,30 @@
-/** Godwit: language models on the GPU of whoever opens the page. */
+/** Godwit: language models in the browser, on WebGPU. */
 
-export { Engine, Session, type LoadOptions, type LoadProgress } from "./engine.js";
-export { Completions, type Completion, type CompletionChunk, type CompletionParams, type Usage } from "./completions.js";
-export * from "./errors.js";
+export {
+  type Completion,
+  type CompletionChunk,
+  type CompletionParams,
+  Completions,
+  type Usage,
+} from "./completions.js";
+export { Engine, type LoadOptions, type LoadProgress, Session } from "./engine.js";
+export {
+  Aborted,
+  BadContext,
+  BadModel,
+  BadRequest,
+  CannotStart,
+  ContextFull,
+  DeviceLost,
+  GodwitError,
+  NetworkError,
+  NoWebGPU,
+  OutOfMemory,
+  StorageError,
+} from "./errors.js";
 export type { Phase } from "./protocol.js";
+export { keptSource, type Source } from "./sources.js";
+export type { CachedModel } from "./store.js";
 export type {
   EngineInfo,
   EngineOptions,
@@ -17,5 +38,3 @@ export type {
   SamplingOptions,
   Stop,
 } from "./wire.js";
-export { type Source, keptSource } from "./sources.js";
-export type { CachedModel } from "./store.js";

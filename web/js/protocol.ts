@@ -13,12 +13,12 @@ import type {
 } from "./wire.js";
 
 /**
- * What is done while a model is loaded: waiting for another tab that loads the same model, the
- * download, copying picked files, checking a hash, bringing weights to the GPU.
+ * A phase of loading: waiting for another tab that loads the same model, downloading, copying
+ * picked files, verifying a hash, writing weights to the GPU.
  */
 export type Phase = "wait" | "download" | "copy" | "verify" | "gpu";
 
-/** What a worker can be asked. */
+/** The functions of the worker that a page can call. */
 export interface Calls {
   estimate(source: Source, base: string, options: EngineOptions): Estimate;
   load(source: Source, base: string, options: EngineOptions): ModelInfo;
@@ -31,13 +31,19 @@ export interface Calls {
   resume(context: Blob): unknown;
 }
 
-/** What a call tells before it is done. */
+/** A message that a call sends before its result. */
 export type Event =
   | { kind: "progress"; phase: Phase | "prompt"; done: number; total: number }
   | { kind: "text"; text: string; ids: number[] };
 
-/** To the worker. */
-export type ToWorker = { id: number; call: keyof Calls; arguments: unknown[] } | { id: number; abort: true };
+/** A message to the worker: a call, or the request to abort one. */
+export type ToWorker =
+  | { id: number; call: keyof Calls; arguments: unknown[] }
+  | { id: number; abort: true };
 
-/** From the worker. */
-export type FromWorker = { id: number } & ({ event: Event } | { value: unknown } | { error: WireError });
+/** A message from the worker: an event, the result or the error of a call. */
+export type FromWorker = { id: number } & (
+  | { event: Event }
+  | { value: unknown }
+  | { error: WireError }
+);

@@ -1,33 +1,41 @@
-/** Where a model comes from, and which files it has. */
+/** Sources of models, and the files that belong to them. */
 
-import { Aborted, BadModel, BadRequest, NetworkError, words } from "./errors.js";
-import { type StoredFile, isFileName } from "./manifest.js";
+import { Aborted, BadModel, BadRequest, describe, NetworkError } from "./errors.js";
+import { isFileName, type StoredFile } from "./manifest.js";
 import { request } from "./request.js";
 
 /**
- * A model: the URL of a GGUF file (of a split one, of its first part) or of a repository's `config.json`; files that a person
- * picked; a URL with the SHA-256 of its file in hexadecimal; or what the list of kept models calls one.
+ * The source of a model, one of:
+ *
+ * - the URL of a GGUF file (for a split model, of its first part), or of a repository's
+ *   `config.json`;
+ * - files that the user picked;
+ * - a URL with the SHA-256 of its file in hexadecimal;
+ * - the `source` of a kept model, as `Engine.cached()` lists it.
  */
 export type Source = string | File | File[] | { url: string; sha256?: string; name?: string };
 
-/** Begins what picked files are called when they are kept. */
+/** The scheme of the sources of kept copies of picked files. */
 const LOCAL = "local:";
 
-/** The source of picked files once they are kept. All repositories begin with a `config.json`, so their size counts. */
+/**
+ * The source of the kept copy of picked files. It contains their size, because the first file of
+ * every repository is a `config.json`.
+ */
 export function keptSource(files: { name: string; size: number }[]): string {
   const [first] = files.map(({ name }) => name).sort();
   const bytes = files.reduce((sum, { size }) => sum + size, 0);
   return `${LOCAL}${encodeURIComponent(first ?? "")}?${bytes}`;
 }
 
-/** A model that is on a server or kept. */
+/** A model on a server, or a kept one. */
 export interface Remote {
   source: string;
   name: string;
   sha256?: string;
 }
 
-/** The model that a source names; none where it is picked files. */
+/** Resolves a source. Returns `undefined` if it consists of picked files. */
 export function remote(source: Source, base: string): Remote | undefined {
   if (source instanceof File) return undefined;
   if (Array.isArray(source)) {
@@ -44,9 +52,11 @@ export function remote(source: Source, base: string): Remote | undefined {
   try {
     absolute = new URL(url, base || undefined);
   } catch {
-    throw new BadRequest(`${JSON.stringify(url)} is no URL`);
+    throw new BadRequest(`source is ${JSON.stringify(url)}, but it must be a URL`);
   }
-  if (!["http:", "https:", LOCAL].includes(absolute.protocol)) throw new BadRequest(`${absolute.href} is no http or https URL`);
+  if (!["http:", "https:", LOCAL].includes(absolute.protocol)) {
+    throw new BadRequest(`source is ${absolute.href}, but it must be an http or https URL`);
+  }
   if (sha256 !== undefined && !/^[\da-f]{64}$/i.test(sha256)) {
     throw new BadRequest(
       `sha256 is ${JSON.stringify(sha256)}, but it must be 64 hexadecimal digits`,
@@ -55,10 +65,11 @@ export function remote(source: Source, base: string): Remote | undefined {
   const parts = decoded(absolute.pathname).split("/");
   const last = parts.pop() ?? "";
   const folder = parts.filter((part) => !["resolve", "main", ""].includes(part)).pop();
-  return { source: absolute.href, name: name ?? (last === "config.json" && folder ? folder : last || absolute.host), sha256 };
+  const file = last === "config.json" && folder ? folder : last || absolute.host;
+  return { source: absolute.href, name: name ?? file, sha256 };
 }
 
-/** A part of a URL without its escapes, where they make sense. */
+/** Decodes the percent-encoding of a URL's part. Invalid encodings stay as they are. */
 function decoded(text: string): string {
   try {
     return decodeURIComponent(text);
@@ -67,20 +78,26 @@ function decoded(text: string): string {
   }
 }
 
-const SMALL = ["tokenizer_config.json", "generation_config.json", "chat_template.jinja"];
+/** Files of a repository that are read if it has them. */
+const OPTIONAL = ["tokenizer_config.json", "generation_config.json", "chat_template.jinja"];
 
-/** The files of a remote model: all parts of a split one; of a repository, those that matter. */
+/** The files of a model: all parts of a split one; of a repository, those that Godwit reads. */
 export async function filesOf(remote: Remote, signal: AbortSignal): Promise<StoredFile[]> {
   const url = new URL(remote.source);
-  // An escaped slash is one to the file system.
-  const name = decoded(url.pathname.split("/").pop() ?? "").split("/").pop() || "model.gguf";
-  if (url.protocol === LOCAL) throw new BadRequest(`${name} is not kept here any more; pick its files again`);
+  // The file system treats an encoded slash as a slash.
+  const name =
+    decoded(url.pathname.split("/").pop() ?? "")
+      .split("/")
+      .pop() || "model.gguf";
+  if (url.protocol === LOCAL) {
+    throw new BadRequest(`${name} is not kept here any more; pick its files again`);
+  }
   if (!isFileName(name))
     throw new BadRequest(`a model's file can't be named ${JSON.stringify(name)}`);
   const sibling = (name: string, optional = false): StoredFile => {
     const other = new URL(url);
     other.pathname = other.pathname.replace(/[^/]*$/, encodeURIComponent(name));
-    return { name, url: other.href, optional, pieces: [] };
+    return { name, url: other.href, optional, chunks: [] };
   };
   const split = /^(.*)-\d{5}-of-(\d{5})\.gguf$/.exec(name);
   if (split) {
@@ -89,31 +106,37 @@ export async function filesOf(remote: Remote, signal: AbortSignal): Promise<Stor
       sibling(`${stem}-${String(i + 1).padStart(5, "0")}-of-${count}.gguf`),
     );
   }
-  if (name !== "config.json") return [{ name, url: url.href, sha256: remote.sha256, pieces: [] }];
+  if (name !== "config.json") return [{ name, url: url.href, sha256: remote.sha256, chunks: [] }];
   const index = sibling("model.safetensors.index.json", true);
-  const answer = await request(index.url, {}, signal, [404]);
-  const weights = answer.ok ? shards(await json(answer, index.url, signal)) : ["model.safetensors"];
+  const response = await request(index.url, {}, signal, [404]);
+  const weights = response.ok
+    ? shards(await json(response, index.url, signal))
+    : ["model.safetensors"];
   const needed = ["config.json", "tokenizer.json", ...weights].map((name) => sibling(name));
-  return [...needed, ...SMALL.map((name) => sibling(name, true)), ...(answer.ok ? [index] : [])];
+  return [
+    ...needed,
+    ...OPTIONAL.map((name) => sibling(name, true)),
+    ...(response.ok ? [index] : []),
+  ];
 }
 
-/** An answer's JSON. */
-async function json(answer: Response, url: string, signal: AbortSignal): Promise<unknown> {
+/** Reads a response as JSON. */
+async function json(response: Response, url: string, signal: AbortSignal): Promise<unknown> {
   let text: string;
   try {
-    text = await answer.text();
+    text = await response.text();
   } catch {
     if (signal.aborted) throw new Aborted("stopped");
-    throw new NetworkError(`${url}: the answer was cut short`);
+    throw new NetworkError(`${url}: the response was cut short`);
   }
   try {
     return JSON.parse(text);
   } catch (error) {
-    throw new BadModel(`${url} is no JSON: ${words(error).message}`);
+    throw new BadModel(`${url} is not JSON: ${describe(error).message}`);
   }
 }
 
-/** The names in an index of shards. */
+/** The file names in a repository's index of shards. */
 function shards(index: unknown): string[] {
   const map = (index as { weight_map?: unknown } | null)?.weight_map;
   const names = [...new Set(Object.values(map ?? {}))];

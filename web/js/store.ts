@@ -1,31 +1,31 @@
-/** Models that are kept in the origin's private file system: a folder each, with a manifest. */
+/** Kept models in the origin's private file system: a folder for each, with a manifest. */
 
-import { GodwitError, StorageError, words } from "./errors.js";
+import { describe, GodwitError, StorageError } from "./errors.js";
 import { writeAll } from "./files.js";
 import {
+  decodeManifest,
+  decodeOldManifest,
+  encodeManifest,
   type Manifest,
   OLD_SLOT,
   SLOTS,
   type Stored,
-  decodeManifest,
-  decodeOldManifest,
-  encodeManifest,
 } from "./manifest.js";
 
-/** A model in the list of those kept. */
+/** A model in the list of kept ones. */
 export interface CachedModel {
-  /** Give it to `Engine.load`. */
+  /** The source that `Engine.load` takes. */
   source: string;
   name: string;
-  /** Bytes that it takes. */
+  /** Bytes on disk. */
   bytes: number;
-  /** Whether all of it is there; else loading it goes on with the download. */
+  /** Whether the download is complete. If not, loading the model resumes it. */
   complete: boolean;
 }
 
 const FOLDER = "godwit-models";
 
-/** Whether the browser has a private file system for this page. */
+/** Whether the browser offers this page a private file system. */
 export function canStore(): boolean {
   return typeof globalThis.navigator?.storage?.getDirectory === "function";
 }
@@ -33,23 +33,23 @@ export function canStore(): boolean {
 const isFull = (error: unknown) =>
   error instanceof DOMException && error.name === "QuotaExceededError";
 
-/** Whether a failure means that there is no room, or no storage at all: a model can do without. */
+/** Whether an error means a full disk, or no storage. A model can then be read from its server. */
 export const isRefused = (error: unknown) => isFull(error) || error instanceof NoStorage;
 
-/** The browser has no private file system for this page: in some browsers' private windows. */
+/** The browser refuses a private file system, as some browsers' private windows do. */
 class NoStorage extends StorageError {}
 
-/** Does work with the file system, whose failures become StorageErrors; a full disk stays one. */
+/** Runs work on the file system. Its errors become `StorageError`s, except that of a full disk. */
 export async function stored<T>(what: string, work: () => Promise<T>): Promise<T> {
   try {
     return await work();
   } catch (error) {
-    const { name, message } = words(error);
+    const { name, message } = describe(error);
     if (error instanceof GodwitError || isFull(error) || name === "AbortError") throw error;
     if (name === "NoModificationAllowedError") {
       throw new StorageError(
         `${what}: another tab or window is loading or deleting this model; ` +
-          "wait until it is done, or close it, then load again",
+          "wait until the other tab is done, or close it, then load again",
       );
     }
     if (!(error instanceof DOMException || error instanceof TypeError)) throw error;
@@ -57,17 +57,18 @@ export async function stored<T>(what: string, work: () => Promise<T>): Promise<T
   }
 }
 
-/** The name of the lock of the model in this folder. */
+/** The name of the Web Lock of the model in this folder. */
 const lockName = (folder: string) => `godwit-model ${folder}`;
 
 /** Milliseconds between two calls of `wait`. */
 const WAITING = 1000;
 
 /**
- * Does work on the model of this URL while no other tab, window or worker of this origin changes
- * it, or, where `mode` is `exclusive`, reads it. A holder that ends, in whatever way, releases the
- * lock. `wait` is called each second while another holds it. Without Web Locks the work is done at
- * once: a file that two tabs write at the same time is then a StorageError.
+ * Runs work while this tab holds the lock of the model of this URL. With `exclusive`, no other tab,
+ * window or worker of this origin reads or changes the model; with `shared`, none changes it. The
+ * browser releases the lock of a tab that ends. `wait` is called each second while another tab
+ * holds the lock. Without Web Locks the work starts at once: a file that two tabs write at the same
+ * time is then a `StorageError`.
  */
 export async function locked<T>(
   source: string,
@@ -79,7 +80,7 @@ export async function locked<T>(
   const locks = globalThis.navigator.locks as LockManager | undefined;
   if (!locks) return work();
   const name = lockName(await folderName(source));
-  // Failures of the work are carried past the lock, whose own are other ones.
+  // The work's errors are returned as values, to distinguish them from errors of the lock.
   type Outcome = { value: T } | { error: unknown };
   const outcome = (): Promise<Outcome> =>
     work().then(
@@ -92,14 +93,17 @@ export async function locked<T>(
       lock ? outcome() : undefined,
     );
   } catch {
-    // No locks for this page: where it is sandboxed.
+    // A sandboxed page has no locks.
     return work();
   }
   if (!done) {
     wait();
     const timer = setInterval(wait, WAITING);
     try {
-      done = await locks.request(name, { mode, signal }, () => (clearInterval(timer), outcome()));
+      done = await locks.request(name, { mode, signal }, () => {
+        clearInterval(timer);
+        return outcome();
+      });
     } finally {
       clearInterval(timer);
     }
@@ -108,17 +112,18 @@ export async function locked<T>(
   return done.value;
 }
 
+/** The folder that holds the folders of all models. */
 async function models(): Promise<FileSystemDirectoryHandle> {
   let root: FileSystemDirectoryHandle;
   try {
     root = await navigator.storage.getDirectory();
   } catch (error) {
-    throw new NoStorage(`the browser offers this page no storage: ${words(error).message}`);
+    throw new NoStorage(`the browser offers this page no storage: ${describe(error).message}`);
   }
   return root.getDirectoryHandle(FOLDER, { create: true });
 }
 
-/** A folder's name: a hash, for URLs have characters that names may not have. */
+/** The folder's name, a hash: URLs contain characters that file names may not have. */
 async function folderName(source: string): Promise<string> {
   const hash = await crypto.subtle.digest("SHA-256", new TextEncoder().encode(source));
   return Array.from(new Uint8Array(hash, 0, 16), (byte) => byte.toString(16).padStart(2, "0")).join(
@@ -126,12 +131,12 @@ async function folderName(source: string): Promise<string> {
   );
 }
 
-/** The folder of the model of this URL, made where there is none. */
+/** The folder of the model of this URL, created if it is missing. */
 export async function folderOf(source: string): Promise<FileSystemDirectoryHandle> {
   return (await models()).getDirectoryHandle(await folderName(source), { create: true });
 }
 
-/** The folder of the model of this URL, where there is one. */
+/** The folder of the model of this URL, or `undefined`. */
 export async function findFolder(source: string): Promise<FileSystemDirectoryHandle | undefined> {
   const folder = await models();
   try {
@@ -141,7 +146,7 @@ export async function findFolder(source: string): Promise<FileSystemDirectoryHan
   }
 }
 
-/** A folder's file as text, or `undefined` where there is none. */
+/** A file's text, or `undefined` if the file can't be read. */
 async function readText(
   folder: FileSystemDirectoryHandle,
   name: string,
@@ -153,7 +158,7 @@ async function readText(
   }
 }
 
-/** The manifest in one of its two files. */
+/** The manifest in one of the two files, or `undefined` if it is damaged. */
 async function readSlot(
   folder: FileSystemDirectoryHandle,
   slot: string,
@@ -162,7 +167,7 @@ async function readSlot(
   return text === undefined ? undefined : decodeManifest(text);
 }
 
-/** The manifest of a folder, or `undefined` where there is none that is whole. */
+/** The manifest of a folder, or `undefined` if the folder has no valid one. */
 export async function readManifest(
   folder: FileSystemDirectoryHandle,
 ): Promise<Manifest | undefined> {
@@ -170,14 +175,14 @@ export async function readManifest(
   const newest =
     first && second ? (first.number > second.number ? first : second) : (first ?? second);
   const found = newest ?? decodeOldManifest((await readText(folder, OLD_SLOT)) ?? "");
-  // A folder's name follows from the model's URL.
+  // The folder's name must be the hash of the model's URL.
   if (!found || (await folderName(found.manifest.source)) !== folder.name) return undefined;
   return found.manifest;
 }
 
 /**
- * Writes a manifest over the older one of the two that are stored. A tab that ends here leaves the
- * newer one. Only workers can.
+ * Writes a manifest over the older of the two stored ones. A tab that is closed during the write
+ * leaves the newer one intact. Only workers can call this.
  */
 export async function writeManifest(
   folder: FileSystemDirectoryHandle,
@@ -199,7 +204,7 @@ export async function writeManifest(
   await folder.removeEntry(OLD_SLOT).catch(() => undefined);
 }
 
-/** The models that are kept, the last used first. */
+/** The kept models, the most recently used first. */
 export async function cachedModels(): Promise<CachedModel[]> {
   if (!canStore()) return [];
   return stored("the kept models can't be listed", async () => {
@@ -212,7 +217,7 @@ export async function cachedModels(): Promise<CachedModel[]> {
         if (model) found.push(model);
         else damaged.push(entry);
       } catch {
-        // Another tab may delete it at this moment.
+        // Another tab deleted the folder meanwhile.
       }
     }
     for (const folder of damaged) await sweep(folder);
@@ -224,6 +229,7 @@ export async function cachedModels(): Promise<CachedModel[]> {
   });
 }
 
+/** The entry of a folder in the list, or `undefined` if its manifest is damaged. */
 async function listed(
   folder: FileSystemDirectoryHandle,
 ): Promise<(CachedModel & { used: number }) | undefined> {
@@ -233,14 +239,13 @@ async function listed(
   for await (const file of folder.values()) {
     if (file.kind === "file") bytes += (await file.getFile()).size;
   }
-  const complete = manifest.files.every((file) => file.pieces === true);
+  const complete = manifest.files.every((file) => file.chunks === true);
   return { source: manifest.source, name: manifest.name, bytes, complete, used: manifest.used };
 }
 
 /**
- * Deletes a folder without a manifest that is whole: nothing can be loaded from it. While a tab
- * holds the folder's lock it stays, because a copy gets its manifest last. Without Web Locks no
- * folder is deleted.
+ * Deletes a folder without a valid manifest. A folder whose lock is held stays, because a copy
+ * writes its manifest last. Without Web Locks no folder is deleted.
  */
 async function sweep(folder: FileSystemDirectoryHandle): Promise<void> {
   const locks = globalThis.navigator.locks as LockManager | undefined;
@@ -249,22 +254,20 @@ async function sweep(folder: FileSystemDirectoryHandle): Promise<void> {
     if (!lock || (await readManifest(folder))) return;
     await (await models()).removeEntry(folder.name, { recursive: true });
   };
-  // The next list tries again.
+  // The next listing retries a deletion that failed.
   await locks?.request(lockName(folder.name), options, work).catch(() => undefined);
 }
 
-/** Deletes what is kept of the model of this URL, for whoever holds its lock. */
+/** Deletes the kept files of the model of this URL. The caller must hold its lock. */
 export async function removeModel(source: string): Promise<void> {
-  await (
-    await models()
-  )
+  await (await models())
     .removeEntry(await folderName(source), { recursive: true })
     .catch((error) => {
-      if (words(error).name !== "NotFoundError") throw error;
+      if (describe(error).name !== "NotFoundError") throw error;
     });
 }
 
-/** Deletes what is kept of the model of this URL. A StorageError: another tab is loading it. */
+/** Deletes the kept model of this URL. Throws a `StorageError` if another tab is loading it. */
 export async function deleteCached(source: string): Promise<void> {
   if (!canStore()) return;
   const what = "the kept model can't be deleted";
@@ -281,7 +284,7 @@ export async function deleteCached(source: string): Promise<void> {
     if (error instanceof NoStorage) return;
     if (!busy.signal.aborted) throw error;
     throw new StorageError(
-      `${what}: another tab or window is loading it; wait until it is done, or close it`,
+      `${what}: another tab or window is loading it; wait until the other tab is done, or close it`,
     );
   }
 }

@@ -1,4 +1,6 @@
-/** What only workers have: TypeScript's library for workers can't be used beside that for pages. */
+/**
+ * Types that only workers have. TypeScript's libraries for workers and pages exclude each other.
+ */
 
 interface FileSystemSyncAccessHandle {
   read(into: Uint8Array, options?: { at?: number }): number;

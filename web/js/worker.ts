@@ -1,26 +1,28 @@
-/** The worker: holds the wasm, the model and the conversation, and answers calls one after the other. */
+/** The worker: owns the wasm module, the model and the conversation, and runs calls in order. */
 
-import init, { Sha256, WebEngine, WebGpu, WebModel } from "godwit-wasm";
+import init, { Sha256, type WebEngine, WebGpu, WebModel } from "godwit-wasm";
 import {
   Aborted,
   BadModel,
   BadRequest,
   CannotStart,
-  OutOfMemory,
-  type WireError,
+  describe,
   isTrap,
+  OutOfMemory,
   toWire,
-  words,
+  type WireError,
 } from "./errors.js";
 import { BlobFile, reading } from "./files.js";
-import { type Obtained, type Report, discard, obtain, peek } from "./obtain.js";
+import { discard, type Obtained, obtain, peek, type Report } from "./obtain.js";
 import type { Calls, Event, FromWorker, ToWorker } from "./protocol.js";
-import { retried } from "./request.js";
+import { retry } from "./request.js";
 import type { EngineOptions, Estimate, Message, ModelInfo } from "./wire.js";
 
-/** A call's way to tell of itself, and to hear that it should end. */
+/** The context of a running call. */
 interface Call {
-  tell(event: Event): void;
+  /** Sends an event to the caller. */
+  emit(event: Event): void;
+  /** Aborted when the caller stops the call. */
   signal: AbortSignal;
 }
 
@@ -34,22 +36,22 @@ type Handlers = {
 let model: WebModel | undefined;
 let engine: WebEngine | undefined;
 
-/** Weights that are damaged: what is kept of them is of no use. */
+/** Damaged weights: the kept copy is deleted. */
 class BadWeights extends BadModel {}
 
-function opened(): WebModel {
+function openModel(): WebModel {
   if (!model) throw new BadRequest("no model is loaded");
   return model;
 }
 
-function loaded(): WebEngine {
+function loadedEngine(): WebEngine {
   if (!engine) throw new BadRequest("no model is loaded");
   return engine;
 }
 
 /**
- * Checks the options and opens the GPU. Asks the browser for the GPU's vendor, which wgpu does not.
- * Throws BadRequest or NoWebGPU.
+ * Validates the options and opens the GPU. The GPU's vendor comes from the browser, because wgpu
+ * does not report it. Throws `BadRequest` or `NoWebGPU`.
  */
 async function openGpu(options: EngineOptions): Promise<WebGpu> {
   const adapter = await navigator.gpu
@@ -59,23 +61,24 @@ async function openGpu(options: EngineOptions): Promise<WebGpu> {
   return WebGpu.open(options, vendor, architecture);
 }
 
-/** Opens a model, and tries again while a server may be better soon. Whoever calls frees it. */
+/** Opens a model, with retries after transient errors. The caller must free it. */
 function open({ name, files }: Obtained, signal: AbortSignal): Promise<WebModel> {
-  return retried(signal, async () => reading(files, () => WebModel.open(name, files)));
+  return retry(signal, async () => reading(files, () => WebModel.open(name, files)));
 }
 
-/** The tokens of messages whose last one is the beginning of a reply. */
-function begun(messages: Message[]): Uint32Array {
+/** The tokens of messages whose last one holds the beginning of a reply. */
+function continuedPrompt(messages: Message[]): Uint32Array {
   const last = messages.at(-1);
   if (last?.role !== "assistant") {
     throw new BadRequest("continue_final_message: the last message is not the assistant's");
   }
-  const head = opened().prompt(messages.slice(0, -1));
-  const held = loaded().tokens();
-  const tail = Array.from(held.subarray(head.length));
-  // The tokens that the reply was made of, where they are known: a text may be cut into others.
-  const same = head.every((id, i) => id === held[i]) && opened().detokenize(tail) === last.content;
-  return same ? held : Uint32Array.from([...head, ...opened().tokenize(last.content, false)]);
+  const head = openModel().prompt(messages.slice(0, -1));
+  const session = loadedEngine().tokens();
+  const tail = Array.from(session.subarray(head.length));
+  // The session may hold the reply's original tokens. Tokenizing its text may give other ones.
+  const isPrefix = head.every((id, i) => id === session[i]);
+  if (isPrefix && openModel().detokenize(tail) === last.content) return session;
+  return Uint32Array.from([...head, ...openModel().tokenize(last.content, false)]);
 }
 
 const handlers: Handlers = {
@@ -83,19 +86,20 @@ const handlers: Handlers = {
     const obtained = await peek(source, base, signal);
     const model = await open(obtained, signal);
     try {
-      return model.estimate(options, obtained.files.every((file) => file instanceof BlobFile));
+      const isLocal = obtained.files.every((file) => file instanceof BlobFile);
+      return model.estimate(options, isLocal);
     } finally {
       model.free();
     }
   },
 
-  async load({ tell, signal }, source, base, options): Promise<ModelInfo> {
-    const report: Report = (phase, done, total) => tell({ kind: "progress", phase, done, total });
+  async load({ emit, signal }, source, base, options): Promise<ModelInfo> {
+    const report: Report = (phase, done, total) => emit({ kind: "progress", phase, done, total });
     const keep = options.keep ?? false;
-    // Options that make no sense, or no GPU: nothing is asked of a server.
+    // Invalid options, or a missing GPU, end the call before any request to a server.
     let gpu: WebGpu | undefined = await openGpu(options);
     const check = async (obtained: Obtained | undefined, bytes: number) => {
-      // Not held for as long as a download takes.
+      // The GPU is closed after the check, and opened again after the download.
       const opened = gpu ?? (await openGpu(options));
       gpu = undefined;
       try {
@@ -107,7 +111,7 @@ const handlers: Handlers = {
             head.free();
           }
         } else if (bytes > 2 * (options.memory ?? Infinity)) {
-          // Without its head: weights of 32 bits take half as much on the GPU.
+          // Without the head only the files' size is known. F32 weights take half of it on the GPU.
           throw new OutOfMemory(
             `the model's files have ${bytes} bytes, but memory allows only ${options.memory}`,
           );
@@ -154,49 +158,57 @@ const handlers: Handlers = {
     }
   },
 
-  info: () => loaded().info(),
-  tokenize: (_, text, special) => Array.from(opened().tokenize(text, special)),
-  detokenize: (_, ids) => opened().detokenize(ids),
-  tokens: () => Array.from(loaded().tokens()),
+  info: () => loadedEngine().info(),
+  tokenize: (_, text, special) => Array.from(openModel().tokenize(text, special)),
+  detokenize: (_, ids) => openModel().detokenize(ids),
+  tokens: () => Array.from(loadedEngine().tokens()),
 
-  async reply({ tell, signal }, messages, options, continued) {
-    const ids = continued ? begun(messages) : opened().prompt(messages);
-    return loaded().reply(
-      ids,
-      options,
-      (done: number, total: number) => (tell({ kind: "progress", phase: "prompt", done, total }), !signal.aborted),
-      (text: string, ids: Uint32Array) => (tell({ kind: "text", text, ids: Array.from(ids) }), !signal.aborted),
-    );
+  async reply({ emit, signal }, messages, options, continued) {
+    const prompt = continued ? continuedPrompt(messages) : openModel().prompt(messages);
+    const onPrompt = (done: number, total: number) => {
+      emit({ kind: "progress", phase: "prompt", done, total });
+      return !signal.aborted;
+    };
+    const onText = (text: string, ids: Uint32Array) => {
+      emit({ kind: "text", text, ids: Array.from(ids) });
+      return !signal.aborted;
+    };
+    return loadedEngine().reply(prompt, options, onPrompt, onText);
   },
 
   async save(_, note) {
-    // Each piece becomes a Blob, which browsers may move out of memory.
-    const pieces: Blob[] = [];
-    await loaded().save((bytes: Uint8Array<ArrayBuffer>) => void pieces.push(new Blob([bytes])), note ?? null);
-    return new Blob(pieces);
+    // Browsers can move the bytes of a Blob out of memory.
+    const parts: Blob[] = [];
+    const write = (bytes: Uint8Array<ArrayBuffer>) => {
+      parts.push(new Blob([bytes]));
+    };
+    await loadedEngine().save(write, note ?? null);
+    return new Blob(parts);
   },
 
-  resume: (_, context) => loaded().resume(new BlobFile("context", context)),
+  resume: (_, context) => loadedEngine().resume(new BlobFile("context", context)),
 };
 
 const send = (message: FromWorker) => postMessage(message);
 const running = new Map<number, AbortController>();
-/** Calls whose turn has come. */
+/** Calls that have begun to run; the others still wait for their turn. */
 const started = new Set<number>();
-/** Why nothing can be called any more. */
+/** The error of all further calls, after wasm has trapped. */
 let broken: WireError | undefined;
 
-/** What wasm said before its last trap. */
+/** The message of wasm's last panic. */
 const panic = () => (globalThis as { godwitPanic?: string }).godwitPanic;
 
-/** Anything thrown, for the page. A trap is remembered: wasm's state makes no sense after it. */
+/**
+ * Converts anything thrown for the page. A trap is recorded: wasm's state is undefined after it.
+ */
 function failure(thrown: unknown): WireError {
   const error = toWire(thrown, panic());
   if (isTrap(thrown)) broken ??= error;
   return error;
 }
 
-/** What a trap in the middle of a promise leaves: it never settles. All calls end. */
+/** Ends all calls after a trap inside of a promise, because that promise never settles. */
 function breakDown(thrown: unknown): void {
   const error = failure(thrown);
   broken ??=
@@ -216,13 +228,13 @@ addEventListener("unhandledrejection", (event) => {
   breakDown(event.reason);
 });
 
-/** Loads the wasm. Throws CannotStart, or OutOfMemory. */
+/** Loads the wasm module. Throws `CannotStart` or `OutOfMemory`. */
 async function start(): Promise<void> {
   const url = new URL("./godwit_bg.wasm", import.meta.url);
   try {
     await init({ module_or_path: url });
   } catch (error) {
-    const { message } = words(error);
+    const { message } = describe(error);
     if (error instanceof RangeError)
       throw new OutOfMemory(`the browser has too little memory for the engine: ${message}`);
     const forbidden = /content.security.policy|\bCSP\b|unsafe-eval/i.test(message);
@@ -234,38 +246,49 @@ async function start(): Promise<void> {
   }
 }
 const ready = start();
-// A failure is told to each call.
-let before: Promise<unknown> = ready.catch(() => undefined);
+/**
+ * The end of the last call in the queue. Each call awaits `ready` itself, and so gets its error.
+ */
+let queue: Promise<unknown> = ready.catch(() => undefined);
 
-async function answer(id: number, name: keyof Calls, rest: unknown[], controller: AbortController): Promise<void> {
-  const call: Call = { tell: (event) => send({ id, event }), signal: controller.signal };
+/** Runs a call and sends its result or its error. */
+async function run(
+  id: number,
+  name: keyof Calls,
+  parameters: unknown[],
+  controller: AbortController,
+): Promise<void> {
+  const call: Call = { emit: (event) => send({ id, event }), signal: controller.signal };
   let message: FromWorker;
   started.add(id);
   try {
     await ready;
     if (controller.signal.aborted) throw new Aborted("stopped");
     if (broken) throw broken;
-    const handler = handlers[name] as (call: Call, ...rest: unknown[]) => unknown;
-    message = { id, value: await handler(call, ...rest) };
+    const handler = handlers[name] as (call: Call, ...parameters: unknown[]) => unknown;
+    message = { id, value: await handler(call, ...parameters) };
   } catch (error) {
     message = { id, error: error === broken && broken ? broken : failure(error) };
   }
   started.delete(id);
-  // It may have its answer: where all broke down, or it was aborted before its turn.
+  // A call that was aborted before its turn, or ended by `breakDown`, has sent its error already.
   if (running.delete(id)) send(message);
 }
 
 addEventListener("message", ({ data }: MessageEvent<ToWorker>) => {
   if ("abort" in data) {
     running.get(data.id)?.abort();
-    // One that still waits for others is over at once; its turn comes to nothing.
+    // A call that has not begun ends at once.
     if (!started.has(data.id) && running.delete(data.id)) {
       send({ id: data.id, error: toWire(new Aborted("stopped")) });
     }
     return;
   }
-  if (broken) return send({ id: data.id, error: broken });
+  if (broken) {
+    send({ id: data.id, error: broken });
+    return;
+  }
   const controller = new AbortController();
   running.set(data.id, controller);
-  before = before.then(() => answer(data.id, data.call, data.arguments, controller));
+  queue = queue.then(() => run(data.id, data.call, data.arguments, controller));
 });

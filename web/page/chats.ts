@@ -1,22 +1,22 @@
 /**
- * Conversations as trees of turns: an edited or regenerated turn becomes a sibling of the one
- * before it.
+ * Conversations as trees of turns. An edited or regenerated turn becomes a sibling of the previous
+ * version.
  */
 
 import type { Message } from "../js/index.js";
 
-/** Why a reply ended before the model ended it. */
+/** The reason why a reply ended before the model's end token. */
 export type Cut = "limit" | "context" | "stopped" | "interrupted";
 
 /** One message. */
 export interface Turn extends Message {
   id: string;
-  /** The turn that it follows; none for a first one. */
+  /** The id of the previous turn; `undefined` for the first one. */
   parent?: string;
   cut?: Cut;
-  /** Milliseconds since 1970, which order siblings. */
+  /** Milliseconds since 1970. Siblings are ordered by it. */
   created: number;
-  /** Milliseconds since 1970. The newer one of two versions counts. */
+  /** Milliseconds since 1970. Of two versions of a turn the one that was changed last is kept. */
   changed: number;
 }
 
@@ -26,15 +26,15 @@ export interface Chat {
   /** Milliseconds since 1970. */
   updated: number;
   turns: Record<string, Turn>;
-  /** The last turn of the branch that is shown. */
+  /** The id of the last turn of the branch on the page. */
   leaf?: string;
   /** The text in the composer. */
   draft: string;
-  /** When it was deleted, in milliseconds since 1970. */
+  /** The time of deletion, in milliseconds since 1970. */
   deleted?: number;
 }
 
-/** A change to a chat. Only what it names is written, so tabs don't overwrite each other. */
+/** A change to a chat. Missing members stay as they are, so tabs don't overwrite each other. */
 export interface Patch {
   turns?: Turn[];
   leaf?: string;
@@ -49,13 +49,13 @@ export function newChat(id: string = crypto.randomUUID()): Chat {
   return { id, updated: Date.now(), turns: {}, draft: "" };
 }
 
-/** A turn that nothing follows yet. */
+/** A new turn after `parent`. */
 export function newTurn(role: Message["role"], content: string, parent?: string): Turn {
   const now = Date.now();
   return { id: crypto.randomUUID(), parent, role, content, created: now, changed: now };
 }
 
-/** Changes a chat. A deleted one changes only by being restored. */
+/** Changes a chat. A deleted chat ignores all changes except its restoration. */
 export function apply(chat: Chat, { turns = [], leaf, draft, updated, deleted }: Patch): Chat {
   if (chat.deleted !== undefined && deleted === undefined) return chat;
   for (const turn of turns) {
@@ -70,7 +70,7 @@ export function apply(chat: Chat, { turns = [], leaf, draft, updated, deleted }:
   return chat;
 }
 
-/** Two changes as one. */
+/** Merges two successive changes. */
 export function joined(first: Patch | undefined, second: Patch): Patch {
   const turns = new Map(
     [...(first?.turns ?? []), ...(second.turns ?? [])].map((turn) => [turn.id, turn]),
@@ -78,7 +78,7 @@ export function joined(first: Patch | undefined, second: Patch): Patch {
   return { ...first, ...second, turns: [...turns.values()] };
 }
 
-/** All of a chat as a change. */
+/** The whole content of a chat, as a change. */
 export function everything({ turns, leaf, draft, updated }: Chat): Patch {
   return { turns: Object.values(turns), leaf, draft, updated };
 }
@@ -100,31 +100,40 @@ export function children(chat: Chat, parent: string | undefined): Turn[] {
   return found.sort((a, b) => a.created - b.created);
 }
 
-/** The end of the branch through a turn that was written last. */
+/** The id of the last turn of the newest branch through a turn. */
 export function newestLeaf(chat: Chat, id: string): string {
-  const after = Object.values(chat.turns).filter((turn) =>
+  const descendants = Object.values(chat.turns).filter((turn) =>
     path(chat, turn.id).some((one) => one.id === id),
   );
-  const last = after.reduce<Turn | undefined>(
+  const last = descendants.reduce<Turn | undefined>(
     (a, b) => (a && a.created > b.created ? a : b),
     undefined,
   );
   return last?.id ?? id;
 }
 
-/** A conversation's title: its first words. */
-export function title(chat: Chat): string {
-  const said = path(chat).find(({ role }) => role === "user")?.content;
-  return (said ?? chat.draft).trim().slice(0, 60) || "New chat";
+/**
+ * Merges the turns of a stored chat that are newer. Returns the last turn of the stored branch,
+ * which the caller may show.
+ */
+export function takeNewerTurns(chat: Chat, stored: Chat): string | undefined {
+  const { leaf, turns = [], updated } = everything(stored);
+  const isNewer = ({ id, changed }: Turn) => changed > (chat.turns[id]?.changed ?? -1);
+  apply(chat, { turns: turns.filter(isNewer), updated });
+  return leaf;
 }
 
-/** Whether there is anything in it. */
+/** A conversation's title: the beginning of its first question, or of its draft. */
+export function title(chat: Chat): string {
+  const question = path(chat).find(({ role }) => role === "user")?.content;
+  return (question ?? chat.draft).trim().slice(0, 60) || "New chat";
+}
+
+/** Whether a chat has neither turns nor a draft. */
 export const isEmpty = (chat: Chat) =>
   Object.keys(chat.turns).length === 0 && chat.draft.trim() === "";
 
-/**
- * The turns of plain messages, each after the one before; what a chat has already stays what it is.
- */
+/** Adds messages as one branch of turns. Turns that the chat already has are not added again. */
 export function addMessages(chat: Chat, messages: Message[]): void {
   let parent: string | undefined;
   for (const { role, content } of messages) {
@@ -147,9 +156,7 @@ export function isMessage(value: unknown): value is Message {
   return ROLES.includes(role) && typeof content === "string";
 }
 
-/**
- * Chats as a file for people to keep. `messages` is the branch that is shown, for other programs.
- */
+/** Exports chats as a JSON file. `messages` is the branch on the page, for other programs. */
 export function exported(chats: Chat[]): Blob {
   const all = chats.map((chat) => ({
     ...chat,
@@ -161,13 +168,13 @@ export function exported(chats: Chat[]): Blob {
   });
 }
 
-/** The chats in an exported file, under new names. Throws where it is none. */
+/** Imports the chats in an exported file, with new ids. Throws if the file is damaged. */
 export function imported(text: string): Chat[] {
   let chats: unknown;
   try {
     chats = (JSON.parse(text) as { chats?: unknown } | null)?.chats;
   } catch {
-    throw new Error("the file is no JSON");
+    throw new Error("the file is not JSON");
   }
   if (!Array.isArray(chats)) throw new Error("the file has no chats");
   return chats.map(importedChat);
@@ -205,11 +212,11 @@ function importedChat(value: ExportedChat | null): Chat {
 
 const DAMAGED = "a chat in the file is damaged";
 
-/** Milliseconds since 1970, or `undefined` where a value is no such time. */
+/** A value as milliseconds since 1970, or `undefined` if it is not such a time. */
 const time = (value: unknown) =>
   typeof value === "number" && value > 0 && value < Infinity ? value : undefined;
 
-/** Whether each turn follows from a first one: turns in a circle have none. */
+/** Whether every turn descends from a first one. Turns in a cycle do not. */
 function isRooted(chat: Chat): boolean {
   const rooted = new Set<string | undefined>([undefined]);
   for (const turn of Object.values(chat.turns)) {

@@ -1,13 +1,13 @@
-/** Elements, without a framework. */
+/** Helpers for elements and for the format of numbers. */
 
-/** The element with this id, which `index.html` has. */
+/** The element of `index.html` with this id. */
 export function byId<T extends HTMLElement = HTMLElement>(id: string): T {
   const element = document.getElementById(id);
   if (!element) throw new Error(`index.html has no #${id}`);
   return element as T;
 }
 
-/** A new element. Children that are strings become text, never HTML. */
+/** Creates an element. Children that are strings become text, never HTML. */
 export function make<Tag extends keyof HTMLElementTagNameMap>(
   tag: Tag,
   properties: Partial<HTMLElementTagNameMap[Tag]> = {},
@@ -18,12 +18,16 @@ export function make<Tag extends keyof HTMLElementTagNameMap>(
   return element;
 }
 
-/** A button that does something. */
-export function button(text: string, onclick: () => unknown, properties: Partial<HTMLButtonElement> = {}): HTMLButtonElement {
+/** Creates a button that calls `onclick`. */
+export function button(
+  text: string,
+  onclick: () => unknown,
+  properties: Partial<HTMLButtonElement> = {},
+): HTMLButtonElement {
   return make("button", { type: "button", onclick, ...properties }, text);
 }
 
-/** Bytes for people. */
+/** Formats a number of bytes, such as "1.5 GB". */
 export function bytes(count: number): string {
   const units = ["B", "kB", "MB", "GB", "TB"];
   const power = Math.min(units.length - 1, count > 0 ? Math.floor(Math.log10(count) / 3) : 0);
@@ -31,5 +35,5 @@ export function bytes(count: number): string {
   return `${value.toFixed(power > 0 && value < 10 ? 1 : 0)} ${units[power]}`;
 }
 
-/** A number for people. */
+/** Formats a number, such as "8,192". */
 export const number = (value: number) => value.toLocaleString("en");

@@ -1,36 +1,36 @@
-/** A model's Markdown as elements. What a model writes is not trusted. */
+/** Rendering of a model's Markdown to elements. The text is not trusted. */
 
 import DOMPurify from "dompurify";
 import { Lexer, Marked, type MarkedOptions, type Token, type TokensList } from "marked";
 import cjkFriendly from "marked-cjk-friendly";
 import temml from "temml";
 
-/** Levels of blocks in blocks, and of emphasis and links in each other; deeper ones stay text. */
+/** Nested levels of blocks, and of emphasis and links. Deeper levels stay text. */
 const DEEPEST = 32;
-/** Characters of the longest paragraph that is searched for emphasis, links and formulas. */
+/** Characters of the longest paragraph that is parsed for emphasis, links and formulas. */
 const LONGEST_PARAGRAPH = 20_000;
-/** Characters of the longest formula; a longer one stays text. */
+/** Characters of the longest formula. A longer one stays text. */
 const LONGEST_FORMULA = 4000;
 /** Characters that all searches for the ends of emphasis and formulas in a text may read. */
-const EFFORT = 1 << 20;
+const SEARCH_BUDGET = 1 << 20;
 
 /**
- * Characters that searches may still read in the text that is being rendered. Each `*` is searched
- * for its end; without an end to the searches their time is quadratic in the text's length.
+ * The remaining budget of the text that is being rendered. Each `*` is searched for its end, so
+ * without a budget the time would be quadratic in the text's length.
  */
-let effort = 0;
+let budget = 0;
 
-/** Pays for a search through so many characters. Returns whether it may be done. */
+/** Takes the cost of a search from the budget. Returns whether the budget allows the search. */
 function spend(characters: number): boolean {
-  effort -= characters;
-  return effort >= 0;
+  budget -= characters;
+  return budget >= 0;
 }
 
 const escaped = (text: string) => text.replace(/[&<>"']/g, (c) => `&#${c.charCodeAt(0)};`);
 
-/** What ends a formula, by what begins it. */
+/** The closing delimiter of a formula, by its opening one. */
 const DELIMITERS: Record<string, string> = { "\\(": "\\)", "\\[": "\\]", $$: "$$" };
-/** The formula with its delimiters that a text begins with, if it does. */
+/** The formula at the beginning of a text, with its delimiters, or `undefined`. */
 function formula(text: string): string | undefined {
   const closing = DELIMITERS[text.slice(0, 2)];
   if (!closing) return undefined;
@@ -45,7 +45,7 @@ function formula(text: string): string | undefined {
   return text.slice(0, end + 2);
 }
 
-/** The formula on lines of its own that a text begins with, with the ends of its lines. */
+/** The formula on separate lines at the beginning of a text, including the line breaks. */
 function formulaBlock(text: string): string | undefined {
   const [indent = ""] = /^\n? {0,3}/.exec(text) ?? [];
   if (!/^(?:\\\[|\$\$)/.test(text.slice(indent.length, indent.length + 2))) return undefined;
@@ -55,12 +55,12 @@ function formulaBlock(text: string): string | undefined {
 }
 
 /**
- * Marked's mask of a paragraph that ends with `text`, with letters for formulas: what is in them is
- * no emphasis.
+ * Replaces formulas in marked's mask of a paragraph that ends with `text` by letters, so that signs
+ * inside of them are not parsed as emphasis.
  */
 function masked(text: string, mask: string): string {
   let result = mask.slice(0, mask.length - text.length);
-  for (let at = 0; at < text.length;) {
+  for (let at = 0; at < text.length; ) {
     const found = formula(text.slice(at));
     result += found ? "a".repeat(found.length) : mask[result.length];
     at += found?.length ?? 1;
@@ -70,12 +70,12 @@ function masked(text: string, mask: string): string {
 
 const cjk = cjkFriendly().tokenizer;
 /**
- * The paragraph in which emphasis was looked for last: from how far before its end, marked's mask,
- * and ours.
+ * The masks of the last paragraph: marked's (`original`), and the one without formulas (`masked`),
+ * for its last `length` characters.
  */
-let last = { length: 0, theirs: "", ours: "" };
+let last = { length: 0, original: "", masked: "" };
 
-/** A lexer whose time is linear in the text's length, and whose depth is limited. */
+/** A lexer with limited depth, whose time is linear in the text's length. */
 class BoundedLexer extends Lexer {
   #blocks = 0;
   #inlines = 0;
@@ -109,7 +109,7 @@ class BoundedLexer extends Lexer {
   }
 }
 
-/** Text in which only the ends of lines are looked for. */
+/** The tokens of a text in which only line breaks are parsed. */
 function plain(source: string): Token[] {
   const tokens: Token[] = [];
   for (const line of source.split("\n")) {
@@ -126,9 +126,9 @@ const marked = new Marked({
   gfm: true,
   breaks: true,
   renderer: {
-    // HTML stays the text it is.
+    // HTML is shown as text.
     html: ({ text }) => escaped(text),
-    // An image's address would tell its server of the conversation.
+    // Images are shown as text: a request for one would tell a server about the conversation.
     image: ({ raw }) => escaped(raw),
     checkbox: ({ checked }) => (checked ? "☑ " : "☐ "),
   },
@@ -136,16 +136,16 @@ const marked = new Marked({
     emStrong(text, mask, before) {
       if (!"*_".includes(text.charAt(0))) return false;
       if (!spend(text.length)) return undefined;
-      if (mask !== last.theirs || text.length > last.length) {
-        last = { length: text.length, theirs: mask, ours: masked(text, mask) };
+      if (mask !== last.original || text.length > last.length) {
+        last = { length: text.length, original: mask, masked: masked(text, mask) };
       }
-      return cjk?.emStrong?.call(this, text, last.ours, before);
+      return cjk?.emStrong?.call(this, text, last.masked, before);
     },
     del(text, mask, before) {
       if (!text.startsWith("~")) return false;
       return spend(text.length) ? cjk?.del?.call(this, text, mask, before) : undefined;
     },
-    // A formula that has not ended yet keeps its backslash.
+    // The delimiter of an incomplete formula keeps its backslash.
     escape(text) {
       const raw = text.slice(0, 2);
       return ["\\(", "\\)", "\\[", "\\]"].includes(raw)
@@ -157,21 +157,20 @@ const marked = new Marked({
     {
       name: "formula",
       level: "inline",
-      // Plain text ends at all other signs anyway: beyond the first of them nothing is looked for.
+      // Plain text ends at the first of these signs, so the search ends there too.
       start(text) {
-        const next = /\$\$|[\\<!\[`*_~]/.exec(text);
+        const next = /\$\$|[\\<![`*_~]/.exec(text);
         return next?.[0] === "$$" ? next.index : undefined;
       },
       tokenizer(text) {
         const raw = formula(text);
         return raw ? { type: "formula", raw } : undefined;
       },
-      // No Markdown makes this element, and no HTML is taken from the text: all that there are, are
-      // formulas.
+      // Neither Markdown nor escaped HTML produces this element, so each one is a formula.
       renderer: ({ raw }) => `<var>${escaped(raw.trim())}</var>`,
     },
     {
-      // One on lines of its own, in which "- b" is no list.
+      // A formula on separate lines, in which "- b" is not a list.
       name: "formulaBlock",
       level: "block",
       start(text) {
@@ -221,7 +220,7 @@ const ALLOWED_TAGS = [
   "ul",
   "var",
 ];
-/** What a formula is made of: no links, no styles, nothing that acts. */
+/** The elements and attributes of formulas: no links, no styles, no scripts. */
 const MATH = {
   ALLOWED_TAGS: [
     "math",
@@ -282,22 +281,21 @@ const MATH = {
 };
 
 /**
- * Markdown as elements: no scripts, no images, no styles; links open elsewhere, and only by a
- * click.
+ * Renders Markdown to elements, without scripts, images and styles. Links open in another tab.
  */
 export function rendered(markdown: string): DocumentFragment {
-  effort = EFFORT + 4 * markdown.length;
+  budget = SEARCH_BUDGET + 4 * markdown.length;
   const html = marked.parse(markdown, { async: false });
   const fragment = DOMPurify.sanitize(html, {
     ALLOWED_TAGS,
     ALLOWED_ATTR: ["href", "start", "align"],
     ALLOWED_URI_REGEXP: /^(https?|mailto):/i,
-    // The others are no addresses.
+    // These attributes are not addresses.
     ADD_URI_SAFE_ATTR: ["start", "align"],
     RETURN_DOM_FRAGMENT: true,
   });
   for (const link of fragment.querySelectorAll("a")) {
-    // An empty address is that of this page.
+    // An empty address would open this page.
     if (link.getAttribute("href") === "") link.removeAttribute("href");
     link.target = "_blank";
     link.rel = "noopener noreferrer nofollow";
@@ -310,22 +308,22 @@ export function rendered(markdown: string): DocumentFragment {
   return fragment;
 }
 
-/** Formulas that were typeset before: while a reply comes, each is asked for with every frame. */
-const known = new Map<string, Node>();
-/** Formulas that are typeset in a text; the others stay as they were written. */
+/** Typeset formulas. Every frame of a streaming reply renders all formulas again. */
+const cache = new Map<string, Node>();
+/** The largest number of formulas that are typeset in a text. The others stay TeX. */
 const MOST_FORMULAS = 2000;
-/** Formulas that are kept: those of the text that comes, and of another. */
-const KEPT = 2 * MOST_FORMULAS;
+/** The size of the cache: the formulas of the streaming text, and of another one. */
+const CACHE_SIZE = 2 * MOST_FORMULAS;
 
-/** A formula in its delimiters as MathML; where it is no TeX, as it was written. */
+/** Typesets a formula, in its delimiters, as MathML. A text that is not TeX stays as it is. */
 function typeset(written: string): Node {
-  let node = known.get(written);
+  let node = cache.get(written);
   if (!node) {
     try {
       const displayMode = !written.startsWith("\\(");
       const options = { displayMode, throwOnError: true, trust: false, maxExpand: 500 };
-      // The page's security policy has no styles in attributes, and logs each. In texts, quotes are
-      // escaped.
+      // The page's Content-Security-Policy forbids style attributes and logs each. Quotes in texts
+      // are escaped, so they can't end the attribute.
       const html = temml
         .renderToString(written.slice(2, -2), options)
         .replace(/ style="[^"]*"/g, "");
@@ -337,8 +335,8 @@ function typeset(written: string): Node {
     } catch {
       node = document.createTextNode(written);
     }
-    if (known.size >= KEPT) known.clear();
-    known.set(written, node);
+    if (cache.size >= CACHE_SIZE) cache.clear();
+    cache.set(written, node);
   }
   return node.cloneNode(true);
 }

@@ -4,28 +4,28 @@ import type { Turn } from "./chats.js";
 import { button, byId, make } from "./dom.js";
 import { rendered } from "./markdown.js";
 
-/** What is shown. */
+/** The content of the conversation on the page. */
 export interface View {
   turns: Turn[];
-  /** The turns that a turn can be switched to, itself among them. */
+  /** All versions of a turn, including the turn itself. */
   siblings(turn: Turn): Turn[];
-  /** The turn that is being written, in this tab. */
-  coming?: Turn;
-  /** A reply comes, in this tab or another one: no other can begin. */
+  /** The turn that receives a reply in this tab. */
+  streaming?: Turn;
+  /** Whether a reply is in progress, in this tab or another one, so that no other can begin. */
   busy: boolean;
 }
 
-/** What can be done with a turn. `edit` returns whether it was done. */
+/** The actions on a turn. `edit` returns whether the edited question was sent. */
 export interface Actions {
   edit(turn: Turn, content: string): Promise<boolean>;
   regenerate(turn: Turn): void;
   proceed(turn: Turn): void;
   answer(turn: Turn): void;
-  /** Shows the branch that the turn is on. */
+  /** Shows the branch of the turn. */
   show(turn: Turn): void;
 }
 
-/** A turn's element, and what it was made from. */
+/** A turn's element, and the values that it was drawn from. */
 interface Item {
   li: HTMLLIElement;
   body: HTMLElement;
@@ -35,16 +35,16 @@ interface Item {
 }
 
 const NOTES = {
-  limit: "The reply was cut at the limit of its length.",
+  limit: "The reply was cut: it reached its maximum length.",
   context: "The reply was cut: the context is full.",
   stopped: "The reply was stopped.",
   interrupted: "The reply was interrupted.",
 };
 
 const list = byId<HTMLOListElement>("messages");
-/** What is on the page, by the turn's id. */
+/** The elements on the page, by the turn's id. */
 let items = new Map<string, Item>();
-/** Texts of editors that are open, by the turn's id. They survive a reload of the tab. */
+/** The texts of open editors, by the turn's id. They survive a reload of the tab. */
 const editors = {
   key: (turn: Turn) => `godwit.editor.${turn.id}`,
   get: (turn: Turn) => sessionStorage.getItem(editors.key(turn)),
@@ -53,13 +53,13 @@ const editors = {
 };
 
 /**
- * Shows a conversation. Elements of turns that are there already stay, with an editor that is open
- * in them.
+ * Shows a conversation. Elements of turns that are already on the page stay, and so do their open
+ * editors.
  */
 export function show(view: View, actions: Actions): void {
   if (view.turns.length === 0) {
     items = new Map();
-    const text = "Everything stays on this machine: the model, and what you write.";
+    const text = "The model and your messages stay on this machine.";
     list.replaceChildren(make("li", { className: "empty" }, text));
     return;
   }
@@ -72,9 +72,9 @@ export function show(view: View, actions: Actions): void {
   }
   const wanted = [...items.values()].map(({ li }) => li as Element);
   for (const child of [...list.children]) if (!wanted.includes(child)) child.remove();
-  wanted.forEach(
-    (li, i) => list.children[i] === li || list.insertBefore(li, list.children[i] ?? null),
-  );
+  for (const [i, li] of wanted.entries()) {
+    if (list.children[i] !== li) list.insertBefore(li, list.children[i] ?? null);
+  }
   if (view.turns.some(({ id }) => !before.has(id))) list.scrollTop = list.scrollHeight;
 }
 
@@ -85,8 +85,8 @@ function newItem(turn: Turn): Item {
 }
 
 function draw(item: Item, turn: Turn, view: View, actions: Actions): void {
-  const last = turn === view.turns.at(-1);
-  item.body.classList.toggle("waiting", turn === view.coming);
+  const isLast = turn === view.turns.at(-1);
+  item.body.classList.toggle("waiting", turn === view.streaming);
   const text = editors.get(turn);
   if (text !== null) {
     edit(item, turn, text, view.busy, actions);
@@ -95,56 +95,31 @@ function draw(item: Item, turn: Turn, view: View, actions: Actions): void {
   fill(item, turn);
   const siblings = view.siblings(turn);
   const at = siblings.indexOf(turn);
-  const tools = JSON.stringify([siblings.map(({ id }) => id), at, view.busy, last, turn.cut]);
+  const tools = JSON.stringify([siblings.map(({ id }) => id), at, view.busy, isLast, turn.cut]);
   if (item.tools === tools) return;
   item.tools = tools;
   const focused =
     item.foot.contains(document.activeElement) &&
     (document.activeElement as HTMLElement).dataset.tool;
-  item.foot.replaceChildren(...footOf(item, turn, siblings, at, view.busy, last, actions));
+  const foot = view.busy ? [] : footOf(item, turn, siblings, isLast, actions);
+  item.foot.replaceChildren(...foot);
   if (focused) focus(turn, focused);
 }
 
+/** The elements below a message: a note if it was cut, and its tools. */
 function footOf(
   item: Item,
   turn: Turn,
   siblings: Turn[],
-  at: number,
-  busy: boolean,
-  last: boolean,
+  isLast: boolean,
   actions: Actions,
 ): HTMLElement[] {
-  if (busy) return [];
-  const copy = button("Copy", () => {
-    void navigator.clipboard.writeText(turn.content).then(() => (copy.textContent = "Copied"));
+  const copy = button("Copy", async () => {
+    await navigator.clipboard.writeText(turn.content);
+    copy.textContent = "Copied";
   });
   const tools = make("div", { className: "tools" });
-  if (siblings.length > 1) {
-    const to = (step: number, text: string, tool: string, label: string) => {
-      const other = siblings[at + step];
-      const one = button(
-        text,
-        () => {
-          if (!other) return;
-          actions.show(other);
-          focus(other, tool);
-        },
-        { ariaLabel: label, disabled: !other },
-      );
-      one.dataset.tool = tool;
-      return one;
-    };
-    const place = make("span", {}, `${at + 1}/${siblings.length}`);
-    place.setAttribute("aria-label", `Version ${at + 1} of ${siblings.length}`);
-    place.setAttribute("role", "status");
-    const switcher = make("span", { className: "switcher" });
-    switcher.append(
-      to(-1, "‹", "previous", "Previous version"),
-      place,
-      to(1, "›", "next", "Next version"),
-    );
-    tools.append(switcher);
-  }
+  if (siblings.length > 1) tools.append(switcherOf(turn, siblings, actions));
   tools.append(copy);
   if (turn.role === "user") {
     const begin = () => {
@@ -152,19 +127,39 @@ function footOf(
       item.body.querySelector("textarea")?.focus();
     };
     tools.append(button("Edit", begin));
-    if (last) tools.append(button("Reply", () => actions.answer(turn)));
+    if (isLast) tools.append(button("Reply", () => actions.answer(turn)));
   } else {
     tools.append(button("Regenerate", () => actions.regenerate(turn)));
   }
   if (!turn.cut) return [tools];
   const note = make("p", { className: "cut" }, NOTES[turn.cut]);
-  if (last) note.append(button("Continue", () => actions.proceed(turn)));
+  if (isLast) note.append(button("Continue", () => actions.proceed(turn)));
   return [note, tools];
 }
 
-/**
- * Puts the focus on a tool of a turn, or on the other one of a pair where that one is at its end.
- */
+/** The buttons ‹ and › between the versions of a turn. */
+function switcherOf(turn: Turn, siblings: Turn[], actions: Actions): HTMLElement {
+  const at = siblings.indexOf(turn);
+  const to = (step: number, text: string, tool: string, ariaLabel: string) => {
+    const other = siblings[at + step];
+    const act = () => {
+      if (!other) return;
+      actions.show(other);
+      focus(other, tool);
+    };
+    const one = button(text, act, { ariaLabel, disabled: !other });
+    one.dataset.tool = tool;
+    return one;
+  };
+  const place = make("span", {}, `${at + 1}/${siblings.length}`);
+  place.setAttribute("aria-label", `Version ${at + 1} of ${siblings.length}`);
+  place.setAttribute("role", "status");
+  const previous = to(-1, "‹", "previous", "Previous version");
+  const next = to(1, "›", "next", "Next version");
+  return make("span", { className: "switcher" }, previous, place, next);
+}
+
+/** Focuses a tool of a turn. If ‹ or › is disabled there, focuses the other one. */
 function focus(turn: Turn, tool: string): void {
   const foot = items.get(turn.id)?.foot;
   const enabled = (name: string) =>
@@ -172,6 +167,7 @@ function focus(turn: Turn, tool: string): void {
   (enabled(tool) ?? enabled(tool === "next" ? "previous" : "next"))?.focus();
 }
 
+/** Draws a turn's content if it has changed. */
 function fill(item: Item, turn: Turn): void {
   if (item.content === turn.content) return;
   item.content = turn.content;
@@ -179,7 +175,7 @@ function fill(item: Item, turn: Turn): void {
   else item.body.textContent = turn.content;
 }
 
-/** Puts an editor in a message's place. One that is open stays as it is. */
+/** Replaces a message by an editor. An open editor keeps its text. */
 function edit(item: Item, turn: Turn, text: string, busy: boolean, actions: Actions): void {
   const open = item.body.querySelector("textarea");
   if (open) {
@@ -187,7 +183,8 @@ function edit(item: Item, turn: Turn, text: string, busy: boolean, actions: Acti
     return;
   }
   editors.set(turn, text);
-  item.content = item.tools = undefined;
+  item.content = undefined;
+  item.tools = undefined;
   const area = make("textarea", { value: text, rows: 3, ariaLabel: "Edit the message" });
   area.oninput = () => editors.set(turn, area.value);
   const close = () => {
@@ -221,13 +218,13 @@ function edit(item: Item, turn: Turn, text: string, busy: boolean, actions: Acti
 
 let frame = 0;
 
-/** Shows a turn as it is now, with the next frame. */
+/** Draws a turn's content in the next frame. Scrolls along if the end was visible. */
 export function update(turn: Turn): void {
   cancelAnimationFrame(frame);
   frame = requestAnimationFrame(() => {
     const item = items.get(turn.id);
-    const stays = list.scrollHeight - list.scrollTop - list.clientHeight < 80;
+    const isAtEnd = list.scrollHeight - list.scrollTop - list.clientHeight < 80;
     if (item) fill(item, turn);
-    if (stays) list.scrollTop = list.scrollHeight;
+    if (isAtEnd) list.scrollTop = list.scrollHeight;
   });
 }

@@ -1,17 +1,17 @@
-/** The dialog in which a model is chosen. */
+/** The dialog of models: kept, suggested, by URL and from files. */
 
-import { type CachedModel, type Source, Engine } from "../js/index.js";
+import { type CachedModel, Engine, type Estimate, type Source } from "../js/index.js";
 import { button, byId, bytes, make, number } from "./dom.js";
 import type { Settings } from "./state.js";
 import { suggestedModels } from "./suggested.js";
 
-/** What can be looked at before it is loaded. */
-type Looked = { url: string; sha256?: string; name?: string } | File[];
+/** A model that the dialog can describe before it is loaded. */
+type Candidate = { url: string; sha256?: string; name?: string } | File[];
 
 const dialog = byId<HTMLDialogElement>("models");
 const chosen = byId("chosen");
 
-/** Sets the dialog up. `load` is called with what a person decided for. */
+/** Sets the dialog up. `load` is called with the model that the user chooses. */
 export function setUp(
   settings: () => Settings,
   load: (source: Source, name: string, keep: boolean) => void,
@@ -21,54 +21,18 @@ export function setUp(
     load(source, name, keep);
   };
   let looking: AbortController | undefined;
-  // Before anything is downloaded or copied: how much it is, and what it will take.
-  const look = async (source: Looked) => {
+  /** Shows a model's size and memory, before anything is downloaded or copied. */
+  const look = async (source: Candidate) => {
     looking?.abort();
-    const { signal } = (looking = new AbortController());
+    looking = new AbortController();
+    const { signal } = looking;
     chosen.hidden = false;
-    chosen.replaceChildren(make("p", {}, "Looking…"));
+    chosen.replaceChildren(make("p", {}, "Reading the model's header…"));
     try {
       const { context, kv } = settings();
-      const {
-        model,
-        memory,
-        context: tokens,
-        cached,
-      } = await Engine.estimate(source, { context, kv, signal });
+      const estimate = await Engine.estimate(source, { context, kv, signal });
       if (signal.aborted) return;
-      const picked = Array.isArray(source);
-      const name = model.name || (picked ? (source[0]?.name ?? "") : source.name || source.url);
-      const download = cached
-        ? `${bytes(model.fileBytes)} on this device`
-        : `${bytes(model.fileBytes)} to download`;
-      const keep = make("input", { type: "checkbox" });
-      chosen.replaceChildren(
-        make(
-          "p",
-          {},
-          make("strong", {}, name),
-          ` · ${model.kind} · window of ${number(model.window)} tokens`,
-        ),
-        make(
-          "p",
-          {},
-          `${download} · ${bytes(memory.total)} of GPU memory with ${number(tokens)} tokens of context`,
-        ),
-        ...model.notes.map((note) => make("p", { className: "hint" }, note)),
-        ...(picked
-          ? [
-              make(
-                "label",
-                { className: "check" },
-                keep,
-                "Keep a copy in this browser for the next visit",
-              ),
-            ]
-          : []),
-        button("Load", () => decide(picked ? source : { ...source, name }, name, keep.checked), {
-          className: "primary",
-        }),
-      );
+      chosen.replaceChildren(...description(source, estimate, decide));
       chosen.querySelector("button")?.focus();
     } catch (error) {
       if (signal.aborted) return;
@@ -99,8 +63,31 @@ export function setUp(
   byId("show-models").onclick = () => void open(look, decide);
 }
 
+/** The elements that describe a model: its size and memory, and a button that loads it. */
+function description(
+  source: Candidate,
+  { model, memory, context, cached }: Estimate,
+  decide: (source: Source, name: string, keep: boolean) => void,
+): HTMLElement[] {
+  const isPicked = Array.isArray(source);
+  const name = model.name || (isPicked ? (source[0]?.name ?? "") : source.name || source.url);
+  const size = `${bytes(model.fileBytes)} ${cached ? "on this device" : "to download"}`;
+  const window = ` · ${model.kind} · window of ${number(model.window)} tokens`;
+  const gpu = `${bytes(memory.total)} of GPU memory with ${number(context)} tokens of context`;
+  const keep = make("input", { type: "checkbox" });
+  const label = "Keep a copy in this browser for the next visit";
+  const act = () => decide(isPicked ? source : { ...source, name }, name, keep.checked);
+  return [
+    make("p", {}, make("strong", {}, name), window),
+    make("p", {}, `${size} · ${gpu}`),
+    ...model.notes.map((note) => make("p", { className: "hint" }, note)),
+    ...(isPicked ? [make("label", { className: "check" }, keep, label)] : []),
+    button("Load", act, { className: "primary" }),
+  ];
+}
+
 async function open(
-  look: (source: Looked) => void,
+  look: (source: Candidate) => void,
   decide: (source: Source, name: string) => void,
 ): Promise<void> {
   chosen.hidden = true;
@@ -124,7 +111,7 @@ async function open(
   );
 }
 
-/** Models that are deleted when the dialog closes, unless that is undone. */
+/** The sources of models that are deleted when the dialog closes, unless that is undone. */
 const marked = new Set<string>();
 
 async function deleteMarked(): Promise<void> {
@@ -133,6 +120,7 @@ async function deleteMarked(): Promise<void> {
   await Promise.allSettled(sources.map((source) => Engine.deleteCached(source)));
 }
 
+/** The entry of a kept model in the list. */
 function listed(model: CachedModel, decide: (source: Source, name: string) => void): HTMLLIElement {
   const { source, name } = model;
   const li = make("li");
@@ -140,15 +128,24 @@ function listed(model: CachedModel, decide: (source: Source, name: string) => vo
     make("span", {}, name, make("span", { className: "hint" }, ` ${text}`));
   const draw = () => {
     if (marked.has(source)) {
-      const undo = button("Undo", () => (marked.delete(source), draw()), {
-        ariaLabel: `Keep ${name}`,
-      });
-      return li.replaceChildren(hint("is deleted when this window closes"), undo);
+      const undo = () => {
+        marked.delete(source);
+        draw();
+      };
+      li.replaceChildren(
+        hint("will be deleted when this dialog closes"),
+        button("Undo", undo, { ariaLabel: `Keep ${name}` }),
+      );
+      return;
     }
+    const remove = () => {
+      marked.add(source);
+      draw();
+    };
     li.replaceChildren(
-      hint(`${bytes(model.bytes)}${model.complete ? "" : ", not all of it yet"}`),
-      button(model.complete ? "Load" : "Go on", () => decide(source, name)),
-      button("Delete", () => (marked.add(source), draw()), { ariaLabel: `Delete ${name}` }),
+      hint(`${bytes(model.bytes)}${model.complete ? "" : ", download incomplete"}`),
+      button(model.complete ? "Load" : "Resume", () => decide(source, name)),
+      button("Delete", remove, { ariaLabel: `Delete ${name}` }),
     );
   };
   draw();

@@ -1,8 +1,8 @@
-/** What the page keeps between visits beside chats: settings, and which model was used last. */
+/** The settings and the name of the last model, which the page stores between visits. */
 
 import { get, set, update } from "idb-keyval";
 
-/** What a person chose; what is undefined is the model's to say. */
+/** The user's settings. For those that are undefined the model's recommendations apply. */
 export interface Settings {
   system: string;
   temperature?: number;
@@ -15,13 +15,19 @@ export interface Settings {
   theme: string;
 }
 
-const DEFAULTS: Settings = { system: "", max_tokens: 1024, context: 4096, kv: "f16", theme: "light dark" };
+const DEFAULTS: Settings = {
+  system: "",
+  max_tokens: 1024,
+  context: 4096,
+  kv: "f16",
+  theme: "light dark",
+};
 
 export const loadSettings = async (): Promise<Settings> => ({
   ...DEFAULTS,
   ...(await get<Partial<Settings>>("settings")),
 });
-/** Writes one setting; another tab may have changed the others. */
+/** Stores one setting. The others stay as they are, because another tab may have changed them. */
 export function saveSetting<Name extends keyof Settings>(
   name: Name,
   value: Settings[Name],

@@ -1,18 +1,16 @@
-/**
- * Chats in the browser's database: a record each, which all tabs of the page change and hear of.
- */
+/** Chats in the browser's database: one record for each, which all tabs of the page share. */
 
 import { createStore, get, promisifyRequest, update } from "idb-keyval";
 import type { Message } from "../js/index.js";
-import { type Chat, type Patch, addMessages, apply, isMessage, joined, newChat } from "./chats.js";
+import { addMessages, apply, type Chat, isMessage, joined, newChat, type Patch } from "./chats.js";
 
-/** Milliseconds between two writes of what changes all the time: a reply, a draft. */
+/** Milliseconds between two writes of a streaming reply or a draft. */
 const INTERVAL = 500;
-/** Milliseconds after which it is no longer known that there was a deleted chat. */
+/** Milliseconds after which the record of a deleted chat is removed. */
 const FORGOTTEN = 86_400_000;
 
 const RECORD = "chat:";
-/** Begins the names in `localStorage` of changes that a closing page had no time to write. */
+/** The prefix of `localStorage` keys for changes that a closing page could not write in time. */
 const UNSAVED = "godwit.unsaved.";
 
 // idb-keyval's default database, in which the page's first version kept all chats as one value.
@@ -20,7 +18,7 @@ const store = createStore("keyval-store", "keyval");
 const channel = new BroadcastChannel("godwit-chats");
 const tab = crypto.randomUUID();
 
-/** Changes that wait for the next write, and those that are being written. */
+/** Changes that wait for the next write, and changes that are being written. */
 const waiting = new Map<string, Patch>();
 const writing = new Set<{ id: string; patch: Patch }>();
 let timer: ReturnType<typeof setTimeout> | undefined;
@@ -38,7 +36,7 @@ export function listen(changed: (id: string) => void, onError: (error: unknown) 
   });
   addEventListener("pagehide", () => {
     void saveWaiting();
-    // A transaction may not survive the page; local storage is written at once.
+    // A transaction may end with the page, but writes to local storage are synchronous.
     const unsaved = new Map<string, Patch>();
     for (const { id, patch } of writing) unsaved.set(id, joined(unsaved.get(id), patch));
     for (const [id, patch] of unsaved)
@@ -46,7 +44,7 @@ export function listen(changed: (id: string) => void, onError: (error: unknown) 
   });
 }
 
-/** Writes a change of a chat, and tells the other tabs. */
+/** Writes a change of a chat, and notifies the other tabs. */
 export async function save(id: string, patch: Patch): Promise<void> {
   waiting.set(id, joined(waiting.get(id), patch));
   await saveWaiting();
@@ -66,7 +64,7 @@ async function saveWaiting(): Promise<void> {
   await Promise.all(patches.map(([id, patch]) => write(id, patch)));
 }
 
-/** Writes a change of a chat. Returns whether it is written. */
+/** Writes a change of a chat. Returns whether that succeeded. */
 async function write(id: string, patch: Patch): Promise<boolean> {
   const entry = { id, patch };
   writing.add(entry);
@@ -75,7 +73,7 @@ async function write(id: string, patch: Patch): Promise<boolean> {
     channel.postMessage(id);
     return true;
   } catch (error) {
-    // It is tried again with the next change.
+    // The next change of the chat retries the write.
     waiting.set(id, joined(patch, waiting.get(id) ?? {}));
     failed(error);
     return false;
@@ -84,10 +82,10 @@ async function write(id: string, patch: Patch): Promise<boolean> {
   }
 }
 
-/** A chat as it is stored. */
+/** Reads a chat from the database. */
 export const read = (id: string): Promise<Chat | undefined> => get<Chat>(RECORD + id, store);
 
-/** All chats that are stored. */
+/** Reads all chats from the database. Removes the records of chats deleted long ago. */
 export async function readAll(): Promise<Chat[]> {
   await migrate();
   await recover();
@@ -99,15 +97,15 @@ export async function readAll(): Promise<Chat[]> {
     if (deleted === undefined) continue;
     if (deleted < now - FORGOTTEN)
       void store("readwrite", (records) => void records.delete(RECORD + id));
-    // A tab that can restore it still has all of it.
+    // A tab that still offers to restore the chat has a copy of it.
     else void purge(id);
   }
   return all.filter(({ deleted }) => deleted === undefined);
 }
 
 /**
- * Erases what a deleted chat holds. That it is deleted stays known: another tab may still write to
- * it.
+ * Erases the content of a deleted chat. Its record stays, so that a write of another tab does not
+ * restore the chat.
  */
 export function purge(id: string): Promise<void> {
   const erased = (chat: Chat): Chat => ({ ...newChat(id), deleted: chat.deleted });
@@ -117,7 +115,7 @@ export function purge(id: string): Promise<void> {
   });
 }
 
-/** A change as closing pages leave it; nothing where the text is no such thing. */
+/** A change from local storage, or `undefined` if the text is not one. */
 function parsed(text: string | null): Patch | undefined {
   try {
     const value: unknown = JSON.parse(text ?? "null");
@@ -127,14 +125,14 @@ function parsed(text: string | null): Patch | undefined {
   }
 }
 
-/** Writes what closing pages left in local storage. Returns the ids of the chats. */
+/** Writes the changes that closing pages left in local storage. Returns the ids of the chats. */
 async function recover(): Promise<string[]> {
   const keys = Object.keys(localStorage).filter((key) => key.startsWith(UNSAVED));
   const ids: string[] = [];
   for (const key of keys) {
     const patch = parsed(localStorage.getItem(key));
     const id = key.slice(UNSAVED.length + tab.length + 1);
-    // It stays where it is until it is written elsewhere.
+    // The change stays in local storage until it is in the database.
     if (patch && !(await write(id, patch))) continue;
     localStorage.removeItem(key);
     ids.push(id);
@@ -142,7 +140,7 @@ async function recover(): Promise<string[]> {
   return ids;
 }
 
-/** Chats as the page's first version kept them: all in one value. */
+/** A chat as the page's first version stored it: all chats were one value. */
 interface OldChat {
   id: string;
   updated: number;
@@ -150,8 +148,8 @@ interface OldChat {
 }
 
 /**
- * Makes records of chats that the page's first version kept, in one transaction. What is none stays
- * where it is.
+ * Converts the chats of the page's first version to records, in one transaction. Values that are
+ * not chats stay where they are.
  */
 function migrate(): Promise<void> {
   return store("readwrite", async (records) => {
@@ -173,50 +171,55 @@ function migrate(): Promise<void> {
   });
 }
 
-/** The name of the lock that a tab holds while a reply comes to a chat. */
+/** The prefix of the name of the lock that a tab holds while it replies in a chat. */
 const LOCK = "godwit-reply:";
 
-/** The chats for which this tab has the lock. */
-const mine = new Set<string>();
+/** The chats whose lock this tab holds. */
+const lockedHere = new Set<string>();
 
-/** Milliseconds that a reply of another tab, which may just end, is waited for. */
-const ENDING = 300;
+/** Milliseconds to wait for the lock, for the case that another tab's reply is about to end. */
+const LOCK_TIMEOUT = 300;
 
-/** Takes a chat for a reply. Returns what gives it back, or nothing where another tab has it. */
-export async function hold(id: string): Promise<(() => void) | undefined> {
+/**
+ * Locks a chat for a reply. Returns the function that releases the lock, or `undefined` if another
+ * tab holds it.
+ */
+export async function lock(id: string): Promise<(() => void) | undefined> {
   for (;;) {
-    const release = await held(id);
+    const release = await tryLock(id);
     if (release) return release;
-    // Tabs that wait for the end of a reply have the lock for a moment, and a slow browser may need
-    // longer for its answer.
+    // The timeout alone does not prove that another tab is replying: tabs that wait for the end of
+    // a reply hold the lock for a moment, and a slow browser may need longer.
     if ((await chatsOfOtherTabs()).includes(id)) return undefined;
   }
 }
 
-/** Takes the lock of a chat. Returns what gives it back, or nothing where it took too long. */
-function held(id: string): Promise<(() => void) | undefined> {
+/** Locks a chat. Returns the function that releases the lock, or `undefined` after the timeout. */
+function tryLock(id: string): Promise<(() => void) | undefined> {
   return new Promise((resolve) => {
     const work = () => {
-      mine.add(id);
+      lockedHere.add(id);
       return new Promise<void>((release) => resolve(release));
     };
-    const signal = AbortSignal.timeout(ENDING);
+    const signal = AbortSignal.timeout(LOCK_TIMEOUT);
     const request = navigator.locks.request(LOCK + id, { signal }, work);
     request.then(
-      () => mine.delete(id),
+      () => lockedHere.delete(id),
       () => resolve(undefined),
     );
   });
 }
 
-/** The chats to which a reply comes in another tab. */
+/** The ids of chats in which another tab is replying. */
 export async function chatsOfOtherTabs(): Promise<string[]> {
   const { held = [] } = await navigator.locks.query();
   const replies = held.filter(({ name, mode }) => name?.startsWith(LOCK) && mode === "exclusive");
-  return replies.map(({ name = "" }) => name.slice(LOCK.length)).filter((id) => !mine.has(id));
+  return replies
+    .map(({ name = "" }) => name.slice(LOCK.length))
+    .filter((id) => !lockedHere.has(id));
 }
 
-/** Waits until no tab has a reply to a chat, however it ended. */
+/** Waits until no tab is replying in a chat, whether its reply or the tab itself has ended. */
 export async function released(id: string): Promise<void> {
   await navigator.locks.request(LOCK + id, { mode: "shared" }, () => undefined);
 }

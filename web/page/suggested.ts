@@ -1,15 +1,15 @@
-/** The list of models that whoever serves the page suggests: `models.json`. */
+/** The list of suggested models, `models.json`, which the host of the page can change. */
 
-/** A model to download. */
+/** A suggested model. */
 export interface Suggested {
   name: string;
   about: string;
-  /** Relative ones are the page's own. */
+  /** A URL, relative to the page. */
   url: string;
   sha256?: string;
 }
 
-/** The models in the text of `models.json`. What is no model is left out. */
+/** Parses `models.json`. Entries that are not models are left out. */
 export function suggestedModels(text: string): Suggested[] {
   let list: unknown;
   try {
@@ -26,7 +26,7 @@ function suggestedModel(value: unknown): Suggested | undefined {
   if (typeof name !== "string" || typeof about !== "string" || typeof url !== "string")
     return undefined;
   if (name.trim() === "" || url.trim() === "") return undefined;
-  // Without its hash a file would be loaded unchecked.
+  // An invalid hash drops the model. Ignoring the hash would load the file unverified.
   if (sha256 === undefined) return { name, about, url };
   return typeof sha256 === "string" ? { name, about, url, sha256 } : undefined;
 }

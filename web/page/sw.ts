@@ -1,5 +1,5 @@
 /**
- * The service worker: the page's own files come from the cache, so that it opens without a network.
+ * The service worker. It caches the files of the page, so that the page opens without a network.
  */
 
 declare const FILES: string[];
@@ -22,10 +22,10 @@ interface ExtendableEvent extends Event {
   data: unknown;
 }
 
-/** The list of suggested models, which whoever serves the page may change. */
+/** The list of suggested models, which the host of the page can change. */
 const MODELS = "models.json";
-/** Milliseconds that the network has to answer before the cache does. */
-const PATIENCE = 4000;
+/** Milliseconds to wait for the network before the cached file is used. */
+const TIMEOUT = 4000;
 
 worker.addEventListener("install", (event) => {
   const fresh = FILES.map((file) => new Request(file, { cache: "reload" }));
@@ -34,18 +34,22 @@ worker.addEventListener("install", (event) => {
 
 worker.addEventListener("activate", (event) => {
   const old = (name: string) => name.startsWith("godwit-page-") && name !== CACHE;
-  const clean = caches.keys().then((names) => Promise.all(names.filter(old).map((name) => caches.delete(name))));
+  const clean = caches
+    .keys()
+    .then((names) => Promise.all(names.filter(old).map((name) => caches.delete(name))));
   event.waitUntil(clean.then(() => worker.clients.claim()));
 });
 
-// A new version waits until a person wants it.
-worker.addEventListener("message", ({ data }) => data === "take over" && void worker.skipWaiting());
+// A new version waits until the user chooses to update.
+worker.addEventListener("message", ({ data }) => {
+  if (data === "take over") void worker.skipWaiting();
+});
 
-/** A file from the network, else the one that is kept. */
+/** Fetches a file from the network, or from the cache if the network fails. */
 async function networkFirst(file: string, request: Request): Promise<Response> {
   const cache = await caches.open(CACHE);
   try {
-    const signal = AbortSignal.timeout(PATIENCE);
+    const signal = AbortSignal.timeout(TIMEOUT);
     const answer = await fetch(request, { cache: "no-cache", signal });
     if (!answer.ok) throw new Error(answer.statusText);
     await cache.put(file, answer.clone());
@@ -57,15 +61,19 @@ async function networkFirst(file: string, request: Request): Promise<Response> {
 
 worker.addEventListener("fetch", (event) => {
   const { scope } = worker.registration;
-  const path = event.request.url.startsWith(scope) ? event.request.url.slice(scope.length).replace(/[?#].*/, "") : "//";
+  const { method, url } = event.request;
+  const path = url.startsWith(scope) ? url.slice(scope.length).replace(/[?#].*/, "") : "//";
   const file = path === "" ? "index.html" : path;
-  // Models and everything else go their own way.
-  if (event.request.method !== "GET" || !FILES.includes(file)) return;
-  if (file === MODELS) return event.respondWith(networkFirst(file, event.request));
+  // Models, and everything else outside of the page, are not cached here.
+  if (method !== "GET" || !FILES.includes(file)) return;
+  if (file === MODELS) {
+    event.respondWith(networkFirst(file, event.request));
+    return;
+  }
   event.respondWith(
     caches
       .open(CACHE)
       .then((cache) => cache.match(file))
-      .then((kept) => kept ?? fetch(event.request)),
+      .then((cached) => cached ?? fetch(event.request)),
   );
 });

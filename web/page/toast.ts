@@ -1,32 +1,32 @@
-/** Notes that pass, with something that can be done about them. */
+/** Toasts: notes with an Undo button that disappear after some time. */
 
 import { button, byId, make } from "./dom.js";
 
-/** Milliseconds that a note stays, unless it is pointed at or has the focus. */
-const STAY = 15_000;
+/** Milliseconds until a toast disappears. The time stops while it has the pointer or the focus. */
+const DURATION = 15_000;
 
-/** Shows a note. `undo` is offered until it has gone; `gone` is called unless it was taken. */
-export function offerUndo(text: string, undo: () => void, gone: () => void = () => {}): void {
+/** Shows a toast with an Undo button. `onGone` is called if it disappears without an undo. */
+export function offerUndo(text: string, undo: () => void, onGone: () => void = () => {}): void {
   let timer: ReturnType<typeof setTimeout>;
   const end = (then: () => void) => {
     clearTimeout(timer);
     toast.remove();
     then();
   };
-  const stay = () => clearTimeout(timer);
-  const count = () => {
-    stay();
-    timer = setTimeout(() => end(gone), STAY);
+  const pause = () => clearTimeout(timer);
+  const resume = () => {
+    pause();
+    timer = setTimeout(() => end(onGone), DURATION);
   };
   const toast = make(
     "div",
-    { className: "toast", onpointerenter: stay, onpointerleave: count },
+    { className: "toast", onpointerenter: pause, onpointerleave: resume },
     make("span", {}, text),
     button("Undo", () => end(undo), { className: "primary" }),
-    button("✕", () => end(gone), { className: "icon", ariaLabel: "Close" }),
+    button("✕", () => end(onGone), { className: "icon", ariaLabel: "Close" }),
   );
-  toast.addEventListener("focusin", stay);
-  toast.addEventListener("focusout", count);
+  toast.addEventListener("focusin", pause);
+  toast.addEventListener("focusout", resume);
   byId("toasts").append(toast);
-  count();
+  resume();
 }

@@ -1,8 +1,8 @@
-/** New versions of the page: the service worker that waits takes over when a person says so. */
+/** Updates of the page: a new service worker waits until the user chooses to update. */
 
 import { byId } from "./dom.js";
 
-/** Milliseconds between two looks for a new version in a page that stays open. */
+/** Milliseconds between two checks for a new version while the page stays open. */
 const INTERVAL = 3_600_000;
 
 /** Registers the service worker, and offers each new version. */
@@ -17,33 +17,31 @@ export async function offerUpdates(): Promise<void> {
     update.hidden = false;
   };
   let controlled = serviceWorker.controller !== null;
-  let asked = false;
+  let accepted = false;
   serviceWorker.addEventListener("controllerchange", () => {
-    if (asked) location.reload();
-    // The files of this tab's version are gone.
+    if (accepted) location.reload();
+    // The new service worker has deleted the cached files of this tab's version.
     else if (controlled) offer("Reload", "Another tab updated this page", () => location.reload());
     controlled = true;
   });
   const offerWaiting = (worker: ServiceWorker) => {
     offer("Update", "A new version of this page is ready", () => {
-      asked = true;
+      accepted = true;
       worker.postMessage("take over");
     });
   };
   const registration = await serviceWorker.register("sw.js");
   const watch = (worker: ServiceWorker | null) => {
-    worker?.addEventListener(
-      "statechange",
-      () => worker.state === "installed" && controlled && offerWaiting(worker),
-    );
+    worker?.addEventListener("statechange", () => {
+      if (worker.state === "installed" && controlled) offerWaiting(worker);
+    });
   };
   if (registration.waiting && controlled) offerWaiting(registration.waiting);
   watch(registration.installing);
   registration.addEventListener("updatefound", () => watch(registration.installing));
-  const look = () => void registration.update().catch(() => undefined);
-  setInterval(look, INTERVAL);
-  document.addEventListener(
-    "visibilitychange",
-    () => document.visibilityState === "visible" && look(),
-  );
+  const check = () => void registration.update().catch(() => undefined);
+  setInterval(check, INTERVAL);
+  document.addEventListener("visibilitychange", () => {
+    if (document.visibilityState === "visible") check();
+  });
 }

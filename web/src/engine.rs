@@ -1,4 +1,4 @@
-//! A model on the GPU, and its conversation.
+//! The engine: a model on the GPU, and its conversation.
 
 use std::cell::Cell;
 use std::ops::ControlFlow;
@@ -13,12 +13,13 @@ use js_sys::{Array, Function};
 use tsify::Ts;
 use wasm_bindgen::prelude::*;
 
-use crate::error::Fault;
+use crate::error::WebError;
 use crate::model::{Options, WebModel, from_js, memory_of, to_js};
+use crate::packed_dot::has_packed_dot;
 use crate::source::{ByteFile, Cursor, Sink};
 use godwit_wire::{self as wire, EngineInfo};
 
-/// An opened GPU, before a model is on it.
+/// An opened GPU without a model.
 #[wasm_bindgen]
 pub struct WebGpu {
     gpu: Gpu,
@@ -27,21 +28,21 @@ pub struct WebGpu {
 
 #[wasm_bindgen]
 impl WebGpu {
-    /// Checks the options, then opens the adapter. `vendor` and `architecture` are what the
-    /// browser's `GPUAdapterInfo` says.
+    /// Validates the options, then opens the adapter. `vendor` and `architecture` are those of the
+    /// browser's `GPUAdapterInfo`.
     ///
     /// # Errors
-    /// An option makes no sense, or there is no adapter that is good enough.
+    /// An option is invalid, or no adapter meets the requirements.
     pub async fn open(
         options: Ts<wire::EngineOptions>,
         vendor: String,
         architecture: String,
-    ) -> Result<WebGpu, Fault> {
+    ) -> Result<WebGpu, WebError> {
         let options = Options::check(&options)?;
         let gpu = GpuOptions {
             memory: options.memory,
             webgpu_limits: options.webgpu_limits,
-            dots: Some(has_packed_dot(&vendor, &architecture)),
+            packed_dot: Some(has_packed_dot(&vendor, &architecture)),
             ..GpuOptions::default()
         };
         Ok(Self {
@@ -50,11 +51,11 @@ impl WebGpu {
         })
     }
 
-    /// Compares what a model will take with what the GPU allows. Reads only the model's head.
+    /// Compares the memory that a model needs with the limits. Reads only the model's head.
     ///
     /// # Errors
-    /// A buffer would be larger than the GPU's largest, or all of them more than `memory`.
-    pub fn check(&self, model: &WebModel) -> Result<(), Fault> {
+    /// A buffer would exceed the GPU's limit, or all buffers together `memory`.
+    pub fn check(&self, model: &WebModel) -> Result<(), WebError> {
         let (model, caps) = (&model.model, self.gpu.caps());
         let context = self.options.context(model, caps);
         Ok(MemoryUse::check(
@@ -66,18 +67,19 @@ impl WebGpu {
         )?)
     }
 
-    /// Brings a model onto the GPU. `progress` hears the bytes done, and of how many; should it
-    /// return false, loading ends.
+    /// Loads a model onto the GPU. `progress` receives the bytes done and their total; loading
+    /// stops if it returns false.
     ///
     /// # Errors
-    /// There is too little memory, a file can't be read, or `progress` ended it.
-    pub async fn load(self, model: &WebModel, progress: Function) -> Result<WebEngine, Fault> {
+    /// There is too little memory, a file can't be read, or `progress` stopped loading.
+    pub async fn load(self, model: &WebModel, progress: Function) -> Result<WebEngine, WebError> {
         let Self { gpu, options } = self;
         let model = model.model.clone();
         let context = ContextSize::Tokens(options.context(&model, gpu.caps()));
-        // What leaves the GPU would have to fit wasm's memory.
+        // Spilled segments of the KV cache would have to fit into wasm's memory.
         let spill = Spilling::Never;
-        // Files may be slow to read again, or gone, when the context is saved.
+        // A snapshot needs the hash of the weights. Reading the files again for it may be slow, or
+        // impossible.
         let options = EngineOptions {
             context,
             kv: options.kv,
@@ -86,8 +88,10 @@ impl WebGpu {
             ..EngineOptions::default()
         };
         let stopped = Cell::new(false);
-        let mut report =
-            |now: Progress| stopped.set(!goes_on(&progress, now.done as f64, now.total as f64));
+        let mut report = |now: Progress| {
+            let wanted = report_progress(&progress, now.done as f64, now.total as f64);
+            stopped.set(!wanted);
+        };
         let device = gpu.clone();
         let loading = async {
             Engine::load(gpu, &model, &options, &mut report)
@@ -95,8 +99,8 @@ impl WebGpu {
                 .session()
                 .await
         };
-        let loaded = unless(&stopped, loading).await;
-        // Buffers live until the browser collects them, unless their device ends.
+        let loaded = until_stopped(&stopped, loading).await;
+        // Without it, buffers live until the browser's garbage collection.
         let session = loaded.inspect_err(|_| device.device().destroy())?;
         Ok(WebEngine { session })
     }
@@ -107,7 +111,7 @@ impl WebGpu {
     }
 }
 
-/// A model on the GPU with one conversation.
+/// A model on the GPU, with one conversation.
 #[wasm_bindgen]
 pub struct WebEngine {
     pub(crate) session: Session,
@@ -115,11 +119,11 @@ pub struct WebEngine {
 
 #[wasm_bindgen]
 impl WebEngine {
-    /// What the engine runs on and takes.
+    /// The adapter, its limits, and the memory in use.
     ///
     /// # Errors
-    /// None that is known.
-    pub fn info(&self) -> Result<Ts<EngineInfo>, Fault> {
+    /// The conversion to a JavaScript object fails. No cause of that is known.
+    pub fn info(&self) -> Result<Ts<EngineInfo>, WebError> {
         let (session, engine) = (&self.session, self.session.engine());
         let (adapter, wasm) = (engine.gpu().summary(), wasm_bindgen::memory());
         let buffer = js_sys::Reflect::get(&wasm, &"buffer".into()).unwrap_or_default();
@@ -145,17 +149,17 @@ impl WebEngine {
         self.session.tokens().to_vec()
     }
 
-    /// Forgets all tokens from `len` on.
+    /// Removes all tokens from `len` on.
     pub fn truncate(&mut self, len: usize) {
         self.session.truncate(len);
     }
 
-    /// Hands the conversation's tokens and KV cache to `write`, a piece at a time, with a note that
-    /// comes back when they are read.
+    /// Writes a snapshot: the conversation's tokens and KV cache, and a note. `write` is called
+    /// with one `Uint8Array` after the other.
     ///
     /// # Errors
-    /// There are no tokens, `write` throws, or the GPU fails.
-    pub async fn save(&self, write: Function, note: JsValue) -> Result<(), Fault> {
+    /// The session has no tokens, `write` throws, or the GPU fails.
+    pub async fn save(&self, write: Function, note: JsValue) -> Result<(), WebError> {
         let end = self.session.tokens().len();
         let mut go_on = |_, _| ControlFlow::Continue(());
         Ok(self
@@ -169,49 +173,38 @@ impl WebEngine {
             .await?)
     }
 
-    /// Goes on from what [`WebEngine::save`] wrote; the conversation until now is forgotten.
-    /// Returns the note.
+    /// Replaces the conversation with a snapshot that [`WebEngine::save`] wrote. Returns its note.
     ///
     /// # Errors
-    /// The file is of another model, or does not fit: the conversation stays. Or it is damaged.
-    pub async fn resume(&mut self, file: ByteFile) -> Result<JsValue, Fault> {
+    /// The snapshot belongs to another model, exceeds the context, or is damaged. In the first two
+    /// cases the conversation stays.
+    pub async fn resume(&mut self, file: ByteFile) -> Result<JsValue, WebError> {
         let mut go_on = |_, _| ControlFlow::Continue(());
         let header = self
             .session
             .resume(&mut Cursor::from(file), None, &mut go_on)
             .await?;
-        // Any JSON, as it was given to [`WebEngine::save`].
         let note = js_sys::JSON::parse(&header.note.to_string());
-        note.map_err(|_| Fault::bad_request("the note of the saved context is no JSON"))
+        note.map_err(|_| WebError::bad_request("the note of the snapshot is not JSON"))
     }
 
-    /// Gives the GPU's memory back. Nothing else may be called after it.
+    /// Frees the GPU's memory.
     pub fn destroy(self) {
         self.session.engine().gpu().device().destroy();
     }
 }
 
-/// Whether GPUs of this vendor and architecture, by Dawn's names, have an instruction for dot
-/// products of four bytes.
-fn has_packed_dot(vendor: &str, architecture: &str) -> bool {
-    match vendor {
-        "nvidia" => !["fermi", "kepler", "maxwell"].contains(&architecture),
-        "amd" => architecture.starts_with("rdna-") && architecture != "rdna-1",
-        "intel" => architecture.starts_with("gen-12") || architecture.starts_with("xe"),
-        _ => false,
-    }
-}
-
-/// Tells a callback two numbers; whether it wants to go on. A callback that throws does not.
-pub fn goes_on(callback: &Function, done: f64, total: f64) -> bool {
+/// Calls back with the progress. Returns whether to continue: the callback neither threw nor
+/// returned false.
+pub fn report_progress(callback: &Function, done: f64, total: f64) -> bool {
     let arguments = Array::of2(&done.into(), &total.into());
     callback
         .apply(&JsValue::NULL, &arguments)
-        .is_ok_and(|answer| answer != JsValue::FALSE)
+        .is_ok_and(|result| result != JsValue::FALSE)
 }
 
-/// Waits for work, or until it is to stop.
-async fn unless<T>(
+/// Awaits work. Ends with [`Error::Stopped`] once `stopped` is set.
+async fn until_stopped<T>(
     stopped: &Cell<bool>,
     work: impl Future<Output = Result<T, Error>>,
 ) -> Result<T, Error> {
@@ -221,38 +214,4 @@ async fn unless<T>(
         state => state,
     })
     .await
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn dot_products_are_for_gpus_that_have_them() {
-        for (vendor, architecture) in [
-            ("nvidia", "pascal"),
-            ("nvidia", "lovelace"),
-            ("amd", "rdna-3"),
-            ("intel", "gen-12lp"),
-            ("intel", "xe-2lpg"),
-        ] {
-            assert!(
-                has_packed_dot(vendor, architecture),
-                "{vendor} {architecture}"
-            );
-        }
-        for (vendor, architecture) in [
-            ("nvidia", "maxwell"),
-            ("amd", "gcn-5"),
-            ("amd", "rdna-1"),
-            ("intel", "gen-11"),
-            ("apple", "metal-3"),
-            ("", ""),
-        ] {
-            assert!(
-                !has_packed_dot(vendor, architecture),
-                "{vendor} {architecture}"
-            );
-        }
-    }
 }

@@ -1,18 +1,18 @@
-//! Errors as JavaScript's.
+//! The conversion of errors to JavaScript's.
 
 use godwit::{Error, GpuError};
 use wasm_bindgen::JsValue;
 
 use godwit_wire::ErrorName;
 
-/// An error on its way to JavaScript, where its `name` says what class it is of.
-pub struct Fault {
+/// An error for JavaScript: the name of its class, and its message.
+pub struct WebError {
     name: ErrorName,
     message: String,
 }
 
-impl Fault {
-    /// A call that makes no sense.
+impl WebError {
+    /// An error of an invalid call.
     pub fn bad_request(message: impl ToString) -> Self {
         Self {
             name: ErrorName::BadRequest,
@@ -21,13 +21,13 @@ impl Fault {
     }
 }
 
-impl<E: Into<Error>> From<E> for Fault {
+impl<E: Into<Error>> From<E> for WebError {
     fn from(error: E) -> Self {
         let error = error.into();
         let name = match &error {
             Error::Gpu(gpu) => match gpu {
-                // Another device may compile what this one refuses; loading again here would not
-                // help.
+                // Another device may compile a kernel that this one refuses. Loading again would
+                // not help.
                 GpuError::NoAdapter { .. }
                 | GpuError::Device { .. }
                 | GpuError::Limit { .. }
@@ -50,11 +50,9 @@ impl<E: Into<Error>> From<E> for Fault {
             _ => ErrorName::BadModel,
         };
         let message = match &error {
-            // Drivers are the browser's matter here.
+            // The runtime's message is about drivers, which the browser chooses.
             Error::Gpu(GpuError::NoAdapter { .. }) => {
-                "this browser offers no GPU; on Linux WebGPU may have to be switched on in its \
-                 settings"
-                    .into()
+                "this browser offers no GPU; on Linux, enable WebGPU in its settings".into()
             }
             _ => error.to_string(),
         };
@@ -62,10 +60,10 @@ impl<E: Into<Error>> From<E> for Fault {
     }
 }
 
-impl From<Fault> for JsValue {
-    fn from(fault: Fault) -> Self {
-        let error = js_sys::Error::new(&fault.message);
-        error.set_name(&fault.name.name());
+impl From<WebError> for JsValue {
+    fn from(WebError { name, message }: WebError) -> Self {
+        let error = js_sys::Error::new(&message);
+        error.set_name(&name.name());
         error.into()
     }
 }

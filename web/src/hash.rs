@@ -1,22 +1,22 @@
-//! SHA-256 of files that are read a piece at a time: the browser's own takes them only as a whole.
+//! Incremental SHA-256. The browser's implementation takes a file only as a whole.
 
 use sha2::Digest as _;
 use wasm_bindgen::prelude::*;
 
-/// A SHA-256 that is not finished.
+/// A SHA-256 in progress.
 #[wasm_bindgen]
 #[derive(Default)]
 pub struct Sha256(sha2::Sha256);
 
 #[wasm_bindgen]
 impl Sha256 {
-    /// Of nothing yet.
+    /// Begins a hash.
     #[wasm_bindgen(constructor)]
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// Takes the next bytes.
+    /// Adds bytes.
     pub fn update(&mut self, bytes: &[u8]) {
         self.0.update(bytes);
     }

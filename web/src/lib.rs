@@ -1,11 +1,13 @@
-//! Godwit in the browser: the same core over WebGPU, for a worker of its own.
+//! Godwit in the browser: the runtime over WebGPU, for use in a worker.
 //!
-//! `web/js` wraps what is here for pages. Files are read at once, which only workers can;
-//! everything that waits for the GPU is a promise. Errors are JavaScript errors whose `name` is a
+//! `web/js` wraps this crate for pages. Files are read synchronously, which only workers can do. A
+//! call that waits for the GPU returns a promise. Errors are JavaScript errors whose `name` is a
 //! class of `web/js/errors.ts`.
 
 #[cfg(any(test, target_arch = "wasm32"))]
 mod numbers;
+#[cfg(any(test, target_arch = "wasm32"))]
+mod packed_dot;
 mod stops;
 
 #[cfg(target_arch = "wasm32")]
@@ -23,8 +25,8 @@ mod source;
 
 pub use stops::Stops;
 
-/// Messages of panics go to the console, and to `godwitPanic`, where `web/js/worker.ts` finds them:
-/// the trap that follows says nothing of its cause.
+/// Writes the messages of panics to the console and to the global `godwitPanic`. `web/js/worker.ts`
+/// reads them there, because the trap that follows a panic has no message.
 #[cfg(target_arch = "wasm32")]
 #[wasm_bindgen::prelude::wasm_bindgen(start)]
 fn start() {
@@ -37,7 +39,7 @@ fn start() {
     std::panic::set_hook(Box::new(|info| {
         let text = info.to_string();
         console_error(&text);
-        // Where it can't be set, the console has it.
+        // If the global can't be set, the console still has the message.
         let _ = js_sys::Reflect::set(&js_sys::global(), &"godwitPanic".into(), &text.into());
     }));
 }

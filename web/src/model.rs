@@ -1,4 +1,4 @@
-//! A model's head: what its files say, before anything is on a GPU.
+//! A model's head: its description, tokenizer and chat template, without a GPU.
 
 use std::cell::RefCell;
 use std::rc::Rc;
@@ -12,22 +12,23 @@ use serde::de::DeserializeOwned;
 use tsify::{Ts, Tsify};
 use wasm_bindgen::prelude::*;
 
-use crate::error::Fault;
+use crate::error::WebError;
 use crate::numbers::whole;
 use crate::source::{ByteFile, FileSource};
 use godwit_wire::{EngineOptions, Estimate, Memory, Message, ModelInfo};
 
-/// A JavaScript value as the type that it stands for. `what` names the value in messages.
+/// Deserializes a JavaScript value. `what` names the value in messages.
 ///
 /// # Errors
-/// The value, or a part of it, which is named, has another type or is no finite number.
-pub fn from_js<T: DeserializeOwned>(what: &str, value: &JsValue) -> Result<T, Fault> {
+/// The value, or a part of it, has the wrong type or is not a finite number. The message names the
+/// part.
+pub fn from_js<T: DeserializeOwned>(what: &str, value: &JsValue) -> Result<T, WebError> {
     if value.is_undefined() || value.is_symbol() || value.is_function() {
-        return Err(Fault::bad_request(format!(
-            "{what} is missing, or no plain value"
+        return Err(WebError::bad_request(format!(
+            "{what} is missing, or not a plain value"
         )));
     }
-    // JSON has no such numbers and would turn them into null, which is to say into defaults.
+    // JSON turns NaN and infinity into null, which would silently mean the default.
     let refused = Rc::new(RefCell::new(None));
     let seen = Rc::clone(&refused);
     let replacer = Closure::<dyn FnMut(JsString, JsValue) -> JsValue>::new(
@@ -47,14 +48,14 @@ pub fn from_js<T: DeserializeOwned>(what: &str, value: &JsValue) -> Result<T, Fa
         },
     );
     let text = JSON::stringify_with_replacer(value, replacer.as_ref());
-    let text = text.map_err(|_| Fault::bad_request(format!("{what} is no plain value")))?;
+    let text = text.map_err(|_| WebError::bad_request(format!("{what} is not a plain value")))?;
     if let Some((key, number)) = refused.borrow_mut().take() {
         let name = match key.as_str() {
             "" => what.to_owned(),
             index if index.parse::<u32>().is_ok() => format!("{what}[{index}]"),
             key => key.to_owned(),
         };
-        return Err(Fault::bad_request(format!(
+        return Err(WebError::bad_request(format!(
             "{name} is {number}, but it must be a finite number"
         )));
     }
@@ -62,7 +63,7 @@ pub fn from_js<T: DeserializeOwned>(what: &str, value: &JsValue) -> Result<T, Fa
     serde_path_to_error::deserialize(&mut serde_json::Deserializer::from_str(&text)).map_err(
         |error| {
             let path = error.path().to_string();
-            // Positions in JSON that nobody wrote say nothing.
+            // The caller has never seen the JSON, so a position in it is no help.
             let inner = error.inner().to_string();
             let inner = inner.split(" at line ").next().unwrap_or_default();
             let at = match path.as_str() {
@@ -70,20 +71,20 @@ pub fn from_js<T: DeserializeOwned>(what: &str, value: &JsValue) -> Result<T, Fa
                 path if path.starts_with('[') => format!("{what}{path}"),
                 path => path.to_owned(),
             };
-            Fault::bad_request(format!("{at}: {inner}"))
+            WebError::bad_request(format!("{at}: {inner}"))
         },
     )
 }
 
-/// A value as a JavaScript object.
-pub fn to_js<T: Tsify + Serialize>(value: &T) -> Result<Ts<T>, Fault> {
-    value.into_ts().map_err(Fault::bad_request)
+/// Serializes a value to a JavaScript object.
+pub fn to_js<T: Tsify + Serialize>(value: &T) -> Result<Ts<T>, WebError> {
+    value.into_ts().map_err(WebError::bad_request)
 }
 
-/// Tokens of context where nobody says how many.
-const USUAL_CONTEXT: u32 = 8192;
+/// The default number of tokens in the context.
+const DEFAULT_CONTEXT: u32 = 8192;
 
-/// Checked [`EngineOptions`].
+/// Validated [`EngineOptions`].
 pub struct Options {
     context: Option<u32>,
     pub kv: KvFormat,
@@ -92,9 +93,11 @@ pub struct Options {
 }
 
 impl Options {
+    /// Validates the options.
+    ///
     /// # Errors
-    /// An option is unknown, or its value makes no sense: names it.
-    pub fn check(options: &Ts<EngineOptions>) -> Result<Self, Fault> {
+    /// An option is unknown, or its value is invalid. The message names the option.
+    pub fn check(options: &Ts<EngineOptions>) -> Result<Self, WebError> {
         let options: EngineOptions = from_js("options", &options.js_value())?;
         let context = options
             .context
@@ -105,7 +108,7 @@ impl Options {
             .map_or(Ok(KvFormat::default()), |name| name.parse());
         let memory = match options.memory {
             Some(bytes) if bytes <= 0.0 => {
-                return Err(Fault::bad_request(format!(
+                return Err(WebError::bad_request(format!(
                     "memory is {bytes}, but it must be a number of bytes above 0"
                 )));
             }
@@ -113,35 +116,35 @@ impl Options {
         };
         Ok(Self {
             context: context
-                .map_err(Fault::bad_request)?
+                .map_err(WebError::bad_request)?
                 .map(|tokens| tokens as u32),
-            kv: kv.map_err(Fault::bad_request)?,
+            kv: kv.map_err(WebError::bad_request)?,
             memory,
             webgpu_limits: options.webgpu_limits.unwrap_or(false),
         })
     }
 
-    /// The context that a model gets on a device with these capabilities.
+    /// The context of a model on a device with these capabilities.
     pub fn context(&self, model: &Model, caps: &godwit_shaders::Capabilities) -> u32 {
         let window = model.config().context;
         match (self.context, self.memory) {
             (Some(tokens), _) => tokens.min(window),
-            (None, None) => USUAL_CONTEXT.min(window),
+            (None, None) => DEFAULT_CONTEXT.min(window),
             (None, Some(bytes)) => {
-                // Where not even one token fits, the check against the budget says what is missing.
-                MemoryUse::longest_context(model, self.kv, caps, bytes).clamp(1, USUAL_CONTEXT)
+                // If not even one token fits, the check against the budget reports it.
+                MemoryUse::longest_context(model, self.kv, caps, bytes).clamp(1, DEFAULT_CONTEXT)
             }
         }
     }
 }
 
-/// An opened model; its weights stay where they are.
+/// An opened model. Its weights stay in their files.
 #[wasm_bindgen]
 pub struct WebModel {
     pub(crate) model: Model,
 }
 
-/// The GPU memory of a model, for JavaScript.
+/// Converts the GPU memory of a model for JavaScript.
 pub fn memory_of(memory: MemoryUse) -> Memory {
     Memory {
         weights: memory.weights,
@@ -151,7 +154,7 @@ pub fn memory_of(memory: MemoryUse) -> Memory {
     }
 }
 
-/// A message from JavaScript, for the runtime.
+/// Converts a message from JavaScript for the runtime.
 fn message_of(Message { role, content }: Message) -> godwit::Message {
     godwit::Message {
         role: role.name().to_owned(),
@@ -183,12 +186,12 @@ impl WebModel {
 
 #[wasm_bindgen]
 impl WebModel {
-    /// Reads the head of a GGUF file (of a split model, of all parts in order), or the small files
-    /// of a repository of that name where there is a `config.json`.
+    /// Reads the head of a GGUF model, whose parts must be in order, or the small files of a
+    /// repository of that name if one of the files is a `config.json`.
     ///
     /// # Errors
-    /// A file can't be read, or it is no model that Godwit runs.
-    pub fn open(name: &str, files: Vec<ByteFile>) -> Result<WebModel, Fault> {
+    /// A file can't be read, or the files hold no model that Godwit runs.
+    pub fn open(name: &str, files: Vec<ByteFile>) -> Result<WebModel, WebError> {
         let sources: Vec<FileSource> = files.into_iter().map(FileSource::from).collect();
         let is_repository = sources
             .iter()
@@ -204,24 +207,24 @@ impl WebModel {
         Ok(Self { model })
     }
 
-    /// What the files say.
+    /// The description of the model.
     ///
     /// # Errors
-    /// The files have no words for it.
-    pub fn info(&self) -> Result<Ts<ModelInfo>, Fault> {
+    /// The conversion to a JavaScript object fails. No cause of that is known.
+    pub fn info(&self) -> Result<Ts<ModelInfo>, WebError> {
         to_js(&self.description())
     }
 
-    /// What the model will take of GPU memory with these options, on any WebGPU device. `cached` is
-    /// what [`Estimate::cached`] will say.
+    /// The GPU memory that the model needs with these options, on any WebGPU device. `cached`
+    /// becomes [`Estimate::cached`].
     ///
     /// # Errors
-    /// An option makes no sense.
+    /// An option is invalid.
     pub fn estimate(
         &self,
         options: Ts<EngineOptions>,
         cached: bool,
-    ) -> Result<Ts<Estimate>, Fault> {
+    ) -> Result<Ts<Estimate>, WebError> {
         let options = Options::check(&options)?;
         let context = options.context(&self.model, &WEBGPU);
         let memory = memory_of(MemoryUse::estimate(
@@ -238,11 +241,11 @@ impl WebModel {
         })
     }
 
-    /// A text's tokens. With `special`, control tokens that the text spells out count as such.
+    /// The token ids of a text. With `special`, names of control tokens become these tokens.
     ///
     /// # Errors
     /// The vocabulary has no tokens for the text.
-    pub fn tokenize(&self, text: &str, special: bool) -> Result<Vec<u32>, Fault> {
+    pub fn tokenize(&self, text: &str, special: bool) -> Result<Vec<u32>, WebError> {
         let special = if special {
             Special::Parse
         } else {
@@ -251,14 +254,14 @@ impl WebModel {
         self.model
             .tokenizer()
             .encode(text, special)
-            .map_err(Fault::bad_request)
+            .map_err(WebError::bad_request)
     }
 
-    /// The text of tokens.
+    /// The text of token ids.
     ///
     /// # Errors
-    /// A number is no token's.
-    pub fn detokenize(&self, ids: &JsValue) -> Result<String, Fault> {
+    /// A number is not a token id. The message names it.
+    pub fn detokenize(&self, ids: &JsValue) -> Result<String, WebError> {
         let ids: Vec<f64> = from_js("ids", ids)?;
         let last = u64::from(self.model.config().vocab.saturating_sub(1));
         let id =
@@ -267,20 +270,20 @@ impl WebModel {
         Ok(self
             .model
             .tokenizer()
-            .decode(&ids.map_err(Fault::bad_request)?))
+            .decode(&ids.map_err(WebError::bad_request)?))
     }
 
-    /// A conversation's tokens, ready for the answer.
+    /// The token ids of a conversation, up to the beginning of the reply.
     ///
     /// # Errors
-    /// The messages have another form than `{role, content}`, or the chat template refuses them.
-    pub fn prompt(&self, messages: &JsValue) -> Result<Vec<u32>, Fault> {
+    /// The messages are not of the form `{role, content}`, or the chat template refuses them.
+    pub fn prompt(&self, messages: &JsValue) -> Result<Vec<u32>, WebError> {
         let messages: Vec<Message> = from_js("messages", messages)?;
         let messages: Vec<godwit::Message> = messages.into_iter().map(message_of).collect();
         let template = self.model.chat()?;
-        // What a template refuses is the caller's, not the model's.
+        // An error of the template is caused by the messages, not by the model.
         template
             .encode(self.model.tokenizer(), &messages, true)
-            .map_err(Fault::bad_request)
+            .map_err(WebError::bad_request)
     }
 }

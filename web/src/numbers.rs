@@ -1,10 +1,10 @@
-//! Numbers from JavaScript, which has but one kind of them.
+//! Whole numbers from JavaScript, whose numbers are all f64.
 
-/// The whole number that a parameter is.
+/// Converts a parameter to a whole number.
 ///
 /// # Errors
-/// The number is none, or is not between `least` and `most`: names the parameter, its value and the
-/// range.
+/// The value is not whole, or not between `least` and `most`. The message has the parameter's name,
+/// its value and the range.
 pub fn whole(name: &str, value: f64, least: u64, most: u64) -> Result<u64, String> {
     if value.fract() == 0.0 && value >= least as f64 && value <= most as f64 {
         return Ok(value as u64);
@@ -17,7 +17,7 @@ pub fn whole(name: &str, value: f64, least: u64, most: u64) -> Result<u64, Strin
     Err(format!("{name} is {value}, but it {range}"))
 }
 
-/// The largest whole number that JavaScript's numbers hold exactly.
+/// The largest whole number that an f64 holds exactly together with all smaller ones.
 pub const MOST: u64 = (1 << 53) - 1;
 
 #[cfg(test)]

@@ -1,4 +1,4 @@
-//! Replies: a prompt's tokens in, text out.
+//! Replies: from the tokens of a prompt to text.
 
 use std::ops::ControlFlow;
 
@@ -8,14 +8,14 @@ use tsify::Ts;
 use wasm_bindgen::prelude::*;
 use web_time::Instant;
 
-use crate::engine::{WebEngine, goes_on};
-use crate::error::Fault;
+use crate::engine::{WebEngine, report_progress};
+use crate::error::WebError;
 use crate::model::{from_js, to_js};
 use crate::numbers::{MOST, whole};
 use crate::stops::Stops;
 use godwit_wire::{Finish, FinishReason, SamplingOptions, Stop};
 
-/// The sampling of a reply: what the options say, over what the model recommends.
+/// The sampling of a reply: the options, and for the missing ones the model's recommendations.
 fn sampling_of(options: &SamplingOptions, model: Sampling) -> Result<Sampling, String> {
     let float =
         |given: Option<f64>, recommended: f32| given.map_or(recommended, |value| value as f32);
@@ -35,8 +35,8 @@ fn sampling_of(options: &SamplingOptions, model: Sampling) -> Result<Sampling, S
     })
 }
 
-/// The tokens of a reply at most.
-fn most_tokens(options: &SamplingOptions) -> Result<usize, String> {
+/// The largest number of tokens in the reply.
+fn max_tokens(options: &SamplingOptions) -> Result<usize, String> {
     whole("n", options.n.unwrap_or(1.0), 1, 1)?;
     let most = options
         .max_tokens
@@ -49,26 +49,27 @@ fn most_tokens(options: &SamplingOptions) -> Result<usize, String> {
 
 #[wasm_bindgen]
 impl WebEngine {
-    /// Replies to a prompt. The KV cache keeps all tokens that the prompt and the conversation so
-    /// far begin with.
+    /// Replies to a prompt. The KV cache keeps the longest common prefix of the prompt and the
+    /// conversation.
     ///
-    /// `progress` hears how many of the prompt's new tokens are done, and of how many; `each` a
-    /// text and the ids it is made of. Where either returns false, the reply ends there.
+    /// `progress` receives how many of the prompt's new tokens are computed, and their total.
+    /// `each` receives a text and the token ids that it decodes. The reply stops if either returns
+    /// false.
     ///
     /// # Errors
-    /// An option is out of range, the prompt does not fit, the GPU fails, or a callback ended it:
-    /// `Aborted`. The conversation keeps what was computed.
+    /// An option is out of range, the prompt does not fit, the GPU fails, or a callback stopped the
+    /// reply (`Aborted`). The conversation keeps the computed tokens.
     pub async fn reply(
         &mut self,
         prompt: Vec<u32>,
         options: Ts<SamplingOptions>,
         progress: Function,
         each: Function,
-    ) -> Result<Ts<Finish>, Fault> {
+    ) -> Result<Ts<Finish>, WebError> {
         let options: SamplingOptions = from_js("options", &options.js_value())?;
         let model = self.session.engine().model().clone();
-        let sampling = sampling_of(&options, model.sampling()).map_err(Fault::bad_request)?;
-        let most = most_tokens(&options).map_err(Fault::bad_request)?;
+        let sampling = sampling_of(&options, model.sampling()).map_err(WebError::bad_request)?;
+        let max_tokens = max_tokens(&options).map_err(WebError::bad_request)?;
         sampling.validate(model.config().vocab)?;
         let stops = match options.stop {
             None => Vec::new(),
@@ -79,7 +80,8 @@ impl WebEngine {
         self.session.check_prompt(&prompt)?;
         let cached_tokens = self.session.keep_prefix(&prompt);
         let mut report =
-            |done: usize, total: usize| match goes_on(&progress, done as f64, total as f64) {
+            |done: usize, total: usize| match report_progress(&progress, done as f64, total as f64)
+            {
                 true => ControlFlow::Continue(()),
                 false => ControlFlow::Break(()),
             };
@@ -91,14 +93,14 @@ impl WebEngine {
         let begin = Instant::now();
         let (mut stream, mut stops) = (model.tokenizer().stream_on(), Stops::new(stops));
         let mut completion_tokens = 0;
-        let tell = |text: &str, ids: &[u32]| {
+        let emit = |text: &str, ids: &[u32]| {
             let arguments = Array::of2(&text.into(), &Uint32Array::from(ids));
             each.apply(&JsValue::NULL, &arguments)
-                .is_ok_and(|answer| answer != JsValue::FALSE)
+                .is_ok_and(|result| result != JsValue::FALSE)
         };
-        // Why it ends, and the last ids, where a text may still be held back.
-        let (finish_reason, last) = loop {
-            if completion_tokens >= most {
+        // The last ids are `None` after a stop text: the text that was held back is then dropped.
+        let (finish_reason, last_ids) = loop {
+            if completion_tokens >= max_tokens {
                 break (FinishReason::Length, Some(Vec::new()));
             }
             let id = match self.session.next(&sampling).await {
@@ -111,18 +113,18 @@ impl WebEngine {
                 break (FinishReason::Stop, Some(vec![id]));
             }
             let (text, stopped) = stops.push(&stream.push(id));
-            let goes_on = tell(&text, &[id]);
+            let wanted = emit(&text, &[id]);
             if stopped {
                 break (FinishReason::Stop, None);
             }
-            if !goes_on {
+            if !wanted {
                 return Err(Error::Stopped.into());
             }
         };
-        if let Some(ids) = last {
+        if let Some(ids) = last_ids {
             let mut text = stops.push(&stream.finish()).0;
             text.push_str(&stops.finish());
-            tell(&text, &ids);
+            emit(&text, &ids);
         }
         to_js(&Finish {
             finish_reason,

@@ -1,5 +1,5 @@
-//! Files that JavaScript reads: of the origin's private file system, picked by a person, or on a
-//! server.
+//! Files that JavaScript reads: those of the origin's private file system, picked files, and files
+//! on servers.
 
 use std::io;
 
@@ -8,27 +8,27 @@ use wasm_bindgen::prelude::*;
 
 #[wasm_bindgen(typescript_custom_section)]
 const TYPES: &str = r#"
-/** A file whose bytes can be had at once, which only workers can do. */
+/** A file that is read synchronously, which only workers can do. */
 export interface ByteFile {
   /** The file's name, for messages. */
   readonly name: string;
   /** Bytes. */
   readonly size: number;
-  /** Fills `into` with the bytes from `offset` on, or throws. */
+  /** Fills `into` with the bytes at `offset`. Throws if they can't be read. */
   read(offset: number, into: Uint8Array): void;
 }
 "#;
 
 #[wasm_bindgen]
 extern "C" {
-    /// A file whose bytes can be had at once.
+    /// A file that is read synchronously.
     #[wasm_bindgen(typescript_type = "ByteFile")]
     pub type ByteFile;
 
     #[wasm_bindgen(method, getter)]
     fn name(this: &ByteFile) -> String;
 
-    // Numbers hold sizes exactly to 2^53.
+    // An f64 holds sizes up to 2^53 exactly.
     #[wasm_bindgen(method, getter)]
     fn size(this: &ByteFile) -> f64;
 
@@ -36,15 +36,15 @@ extern "C" {
     fn read(this: &ByteFile, offset: f64, into: &mut [u8]) -> Result<(), JsValue>;
 }
 
-/// A [`ByteFile`] as a source of the runtime.
+/// A [`ByteFile`] as a [`Source`] of the runtime.
 pub struct FileSource {
     file: ByteFile,
     name: String,
     len: u64,
 }
 
-// SAFETY: without the atomics feature wasm has one thread, so no value ever is on another. Sources
-// are shared between threads natively, which is why the trait asks.
+// SAFETY: without the feature `atomics`, wasm has one thread, so no value moves to another. The
+// trait requires `Send` because native code shares sources between threads.
 #[cfg(not(target_feature = "atomics"))]
 unsafe impl Send for FileSource {}
 // SAFETY: as above.
@@ -74,24 +74,24 @@ impl Source for FileSource {
         let needed = into.len() as u64;
         let remaining = self.len.saturating_sub(offset);
         if needed > remaining {
-            let fault = Fault::Truncated {
+            let cause = Fault::Truncated {
                 what: "a read",
                 needed,
                 remaining,
             };
-            return Err(FormatError::file(&self.name, fault).at(offset));
+            return Err(FormatError::file(&self.name, cause).at(offset));
         }
         self.file.read(offset as f64, into).map_err(|thrown| {
-            let fault = Fault::Io {
+            let cause = Fault::Io {
                 doing: "read",
                 message: message(&thrown),
             };
-            FormatError::file(&self.name, fault).at(offset)
+            FormatError::file(&self.name, cause).at(offset)
         })
     }
 }
 
-/// What a thrown value says.
+/// The message of a thrown value.
 pub fn message(thrown: &JsValue) -> String {
     let error = thrown.dyn_ref::<js_sys::Error>();
     error.map_or_else(
@@ -100,7 +100,7 @@ pub fn message(thrown: &JsValue) -> String {
     )
 }
 
-/// A file read from its beginning on.
+/// A file as a [`io::Read`] from its beginning.
 pub struct Cursor {
     source: FileSource,
     at: u64,
@@ -130,7 +130,7 @@ impl io::Read for Cursor {
     }
 }
 
-/// Bytes handed to a JavaScript function, which must copy them.
+/// A JavaScript function as a writer. It is called with a copy of the bytes.
 pub struct Sink<'a>(pub &'a js_sys::Function);
 
 impl io::Write for Sink<'_> {

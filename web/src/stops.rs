@@ -1,51 +1,53 @@
-//! Texts that end a reply.
+//! Stop strings: texts that end a reply.
 
-/// Looks for texts that end a reply, and holds back what may be the beginning of one.
+/// Searches a stream for stop strings, and holds back text that may be the beginning of one.
 #[derive(Clone, Debug, Default)]
 pub struct Stops {
     stops: Vec<String>,
-    held: String,
+    pending: String,
 }
 
 impl Stops {
-    /// Ends a reply before the first of these; empty ones are none.
+    /// Ends a reply before the first of these strings. Empty strings are ignored.
     pub fn new(stops: Vec<String>) -> Self {
         Self {
             stops: stops.into_iter().filter(|stop| !stop.is_empty()).collect(),
-            held: String::new(),
+            pending: String::new(),
         }
     }
 
-    /// Takes the next piece. Returns the text that is certain by now, and whether the reply ends
-    /// with it.
-    pub fn push(&mut self, piece: &str) -> (String, bool) {
-        self.held.push_str(piece);
+    /// Adds text. Returns the text that no stop string can contain, and whether the reply ends
+    /// there.
+    pub fn push(&mut self, text: &str) -> (String, bool) {
+        self.pending.push_str(text);
         if let Some(at) = self
             .stops
             .iter()
-            .filter_map(|stop| self.held.find(stop))
+            .filter_map(|stop| self.pending.find(stop))
             .min()
         {
-            self.held.truncate(at);
-            return (std::mem::take(&mut self.held), true);
+            self.pending.truncate(at);
+            return (std::mem::take(&mut self.pending), true);
         }
         let may_begin = |at: usize| {
             self.stops
                 .iter()
-                .any(|stop| stop.starts_with(&self.held[at..]))
+                .any(|stop| stop.starts_with(&self.pending[at..]))
         };
         let certain = self
-            .held
+            .pending
             .char_indices()
             .map(|(at, _)| at)
             .find(|&at| may_begin(at));
-        let rest = self.held.split_off(certain.unwrap_or(self.held.len()));
-        (std::mem::replace(&mut self.held, rest), false)
+        let rest = self
+            .pending
+            .split_off(certain.unwrap_or(self.pending.len()));
+        (std::mem::replace(&mut self.pending, rest), false)
     }
 
-    /// What was held back, once nothing follows any more.
+    /// The text that was held back, at the end of the stream.
     pub fn finish(&mut self) -> String {
-        std::mem::take(&mut self.held)
+        std::mem::take(&mut self.pending)
     }
 }
 
@@ -53,11 +55,11 @@ impl Stops {
 mod tests {
     use super::*;
 
-    fn run(stops: &[&str], pieces: &[&str]) -> (Vec<String>, bool) {
+    fn run(stops: &[&str], chunks: &[&str]) -> (Vec<String>, bool) {
         let mut all = Stops::new(stops.iter().map(|&stop| stop.to_owned()).collect());
         let mut texts = Vec::new();
-        for piece in pieces {
-            let (text, ends) = all.push(piece);
+        for chunk in chunks {
+            let (text, ends) = all.push(chunk);
             texts.push(text);
             if ends {
                 return (texts, true);
@@ -68,7 +70,7 @@ mod tests {
     }
 
     #[test]
-    fn stops_are_found_across_pieces() {
+    fn stops_are_found_across_chunks() {
         assert_eq!(
             run(&["END"], &["a E", "N", "D b"]),
             (vec!["a ".into(), String::new(), String::new()], true)

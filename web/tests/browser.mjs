@@ -1,4 +1,5 @@
-// Chromium with WebGPU on SwiftShader, the page, and the npm package served beside the test model.
+// Chromium with WebGPU on SwiftShader, and a server of the page, the npm package and the test
+// model.
 import assert from "node:assert/strict";
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -17,29 +18,39 @@ export const PATIENCE = Number(process.env.PATIENCE ?? 400_000);
 
 let broken = false;
 
-/** A test that goes on where the one before ended; after one that failed, all fail at once. */
+/** A test that continues the previous one. After a failure all further steps fail at once. */
 export function step(name, run) {
   test(name, async () => {
-    assert.ok(!broken, "a step before this one failed");
+    assert.ok(!broken, "a previous step failed");
     broken = true;
     await run();
     broken = false;
   });
 }
 
-/** A server, of other folders too, and a browser whose profile is fresh. */
+/** Starts a server, with additional `folders`, and a browser with a new profile. */
 export async function start(folders = {}) {
   const server = await serve({
-    ...folders, "/npm/": join(root, "web/dist/npm"), "/models/": join(root, "models"),
-    "/golden/": join(TARGET, "golden"), "/tests/": join(root, "web/tests"), "/": join(root, "web/dist/page"),
+    ...folders,
+    "/npm/": join(root, "web/dist/npm"),
+    "/models/": join(root, "models"),
+    "/golden/": join(TARGET, "golden"),
+    "/tests/": join(root, "web/tests"),
+    "/": join(root, "web/dist/page"),
   });
   const profile = mkdtempSync(join(tmpdir(), "godwit-browser-"));
   const context = await chromium.launchPersistentContext(profile, {
     executablePath: process.env.CHROMIUM ?? "/usr/bin/chromium",
     headless: true,
     args: [
-      "--no-sandbox", "--enable-unsafe-webgpu", "--enable-features=Vulkan,WebGPU", "--use-webgpu-adapter=swiftshader",
-      "--disable-background-networking", "--no-first-run", "--disable-component-update", "--disable-sync",
+      "--no-sandbox",
+      "--enable-unsafe-webgpu",
+      "--enable-features=Vulkan,WebGPU",
+      "--use-webgpu-adapter=swiftshader",
+      "--disable-background-networking",
+      "--no-first-run",
+      "--disable-component-update",
+      "--disable-sync",
     ],
   });
   context.setDefaultTimeout(PATIENCE);
@@ -51,20 +62,41 @@ export async function start(folders = {}) {
   return { server, context, stop };
 }
 
-/** A page that has the npm package as `godwit`, and helpers for its tests. */
+/** Opens the chat page in a tab, and waits for its script: clicks before that are lost. */
+export async function openPage(tab, { url }) {
+  await tab.goto(url);
+  await tab.locator("#messages > li").first().waitFor();
+}
+
+/** Opens a page with the npm package as `godwit`, and with helper functions for tests. */
 export async function library({ server, context }) {
   const page = await context.newPage();
-  page.on("console", (message) => message.type() === "error" && console.error(`  browser: ${message.text()}`));
+  page.on(
+    "console",
+    (message) => message.type() === "error" && console.error(`  browser: ${message.text()}`),
+  );
   await page.goto(`${server.url}/tests/blank.html`);
   await page.evaluate(async () => {
     globalThis.godwit = await import("/npm/index.js");
-    /** A reply's text, token ids and usage. */
+    /** Replies to messages. Returns the text, the token ids and the usage. */
     globalThis.replied = async (engine, params) => {
-      const { choices, usage } = await engine.chat.completions.create({ temperature: 0, ...params });
-      return { text: choices[0].message.content, ids: choices[0].token_ids, reason: choices[0].finish_reason, usage };
+      const { choices, usage } = await engine.chat.completions.create({
+        temperature: 0,
+        ...params,
+      });
+      return {
+        text: choices[0].message.content,
+        ids: choices[0].token_ids,
+        reason: choices[0].finish_reason,
+        usage,
+      };
     };
-    /** The name and text of what a promise throws. */
-    globalThis.thrown = (promise) => promise.then(() => "nothing", (error) => `${error.name}: ${error.message}`);
+    /** The name and message of the error that a promise rejects with. */
+    globalThis.thrown = (promise) =>
+      promise.then(
+        () => "nothing",
+        (error) => `${error.name}: ${error.message}`,
+      );
   });
   return page;
 }

@@ -1,8 +1,8 @@
-// TypeScript modules of the package and of the page as a single JavaScript module, for tests that
-// need no browser, or only a part of the page in one.
+// Bundles TypeScript modules of the package and of the page into one JavaScript module, for tests
+// without a browser, or with only a part of the page.
 import { build } from "esbuild";
 
-/** The JavaScript of modules, `{ name: "js/store.ts" }`, each of which is exported by its name. */
+/** Bundles modules, `{ name: "js/store.ts" }`. Each is exported by its name. */
 export async function bundle(modules, platform = "browser") {
   const lines = Object.entries(modules).map(
     ([name, file]) => `export * as ${name} from ${JSON.stringify(`./${file}`)};`,
@@ -15,13 +15,13 @@ export async function bundle(modules, platform = "browser") {
     platform,
     write: false,
     logLevel: "error",
-    // Only types of it are used.
+    // The modules import only types from it.
     external: ["godwit-wasm"],
   });
   return outputFiles[0].text;
 }
 
-/** Modules, imported into Node. */
+/** Bundles modules and imports them into Node. */
 export async function imported(modules) {
   const text = await bundle(modules, "node");
   return import(`data:text/javascript;base64,${Buffer.from(text).toString("base64")}`);

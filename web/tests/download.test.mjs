@@ -1,4 +1,4 @@
-// Downloads, in Node with a server that does what it should not.
+// Downloads, in Node, from a server that misbehaves.
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { imported } from "./bundle.mjs";
@@ -8,37 +8,40 @@ const { downloads, requests, manifests } = await imported({
   requests: "js/request.ts",
   manifests: "js/manifest.ts",
 });
-const { PIECE } = manifests;
+const { DOWNLOAD_CHUNK } = manifests;
 const URL = "https://example.org/model.gguf";
 const never = new AbortController().signal;
-const file = (more = {}) => ({ name: "model.gguf", url: URL, pieces: [], ...more });
+const file = (more = {}) => ({ name: "model.gguf", url: URL, chunks: [], ...more });
 
-/** Has each request answered by a function of its first and last byte, if it asks for a range. */
-function serve(answer) {
-  const asked = [];
-  globalThis.fetch = async (url, { headers }) => {
+/**
+ * Replaces `fetch`. `respond` makes each response from the first and the last byte of the requested
+ * range, if there is one. Returns the list of requested ranges.
+ */
+function serve(respond) {
+  const requested = [];
+  globalThis.fetch = async (_url, { headers }) => {
     const [, first, last] = /^bytes=(\d+)-(\d*)$/.exec(headers.Range ?? "") ?? [];
-    asked.push(headers.Range ?? "");
+    requested.push(headers.Range ?? "");
     const number = (text) => (text ? Number(text) : undefined);
-    const { status = 200, headers: said = {}, body = null } = answer(number(first), number(last));
-    return new Response(body, { status, headers: said });
+    const { body = null, ...options } = respond(number(first), number(last));
+    return new Response(body, options);
   };
-  return asked;
+  return requested;
 }
 
-/** A body in pieces; it breaks off after them where `broken` says so. */
-const stream = (pieces, broken = false) =>
+/** A body in parts. With `broken`, the connection is lost after them. */
+const stream = (parts, broken = false) =>
   new ReadableStream({
     pull(controller) {
-      const next = pieces.next();
+      const next = parts.next();
       if (!next.done) controller.enqueue(next.value);
       else if (broken) controller.error(new Error("the connection was lost"));
       else controller.close();
     },
   });
 
-/** A folder whose only file is written to memory. */
-function folder() {
+/** A folder with one file, whose bytes are `written.bytes`. */
+function memoryFolder() {
   const written = { bytes: Buffer.alloc(0) };
   const handle = {
     write(bytes, { at }) {
@@ -53,20 +56,22 @@ function folder() {
     flush() {},
     close() {},
   };
-  written.folder = { getFileHandle: async () => ({ createSyncAccessHandle: async () => handle }) };
-  return written;
+  const folder = { getFileHandle: async () => ({ createSyncAccessHandle: async () => handle }) };
+  return { folder, written };
 }
 
-/** Downloads into memory. Returns the bytes, and the sum of what was reported. */
+/** Downloads into memory. Returns the bytes, and the sum of the reported ones. */
 async function downloaded(file, ranges) {
-  const into = folder();
+  const { folder, written } = memoryFolder();
   let reported = 0;
-  const report = (bytes) => (reported += bytes);
-  await downloads.download(into.folder, file, ranges, report, () => {}, never);
-  return { bytes: into.bytes, reported };
+  const report = (bytes) => {
+    reported += bytes;
+  };
+  await downloads.download({ folder, file, ranges, report, remember() {}, signal: never });
+  return { bytes: written.bytes, reported };
 }
 
-test("a length that is missing or no number is unknown, and not 0", () => {
+test("a length that is missing or not a number is unknown, not 0", () => {
   for (const text of [
     null,
     undefined,
@@ -84,7 +89,7 @@ test("a length that is missing or no number is unknown, and not 0", () => {
   assert.equal(requests.byteCount("5368709120"), 5368709120);
 });
 
-test("a file's length is measured whatever a server tells, or refused in plain words", async () => {
+test("a file's length is measured whichever headers a server sends, or is an error", async () => {
   const part = (headers) => () => ({ status: 206, headers });
   const cases = [
     [
@@ -118,21 +123,21 @@ test("a file's length is measured whatever a server tells, or refused in plain w
     if (expected instanceof RegExp) await assert.rejects(found, expected);
     else assert.deepEqual(await found, expected);
   }
-  // Another origin's server hides Content-Range; the length of the range from 0 on says the same.
-  const asked = serve((_, last) => ({
+  // A server of another origin hides Content-Range. The range from byte 0 on has the same length.
+  const requested = serve((_, last) => ({
     status: 206,
     headers: { "Content-Length": last === undefined ? "1234" : "1" },
   }));
   assert.equal((await downloads.measure(file(), never)).size, 1234);
-  assert.deepEqual(asked, ["bytes=0-0", "bytes=0-"]);
+  assert.deepEqual(requested, ["bytes=0-0", "bytes=0-"]);
 });
 
-test("a file of unknown length is downloaded whole, and never cut short", async () => {
+test("a file of unknown length is downloaded completely", async () => {
   const text = Buffer.from("all of the file");
   let tries = 0;
   serve(() => ({ body: stream([text.subarray(0, ++tries * 5)].values(), tries < 3) }));
   const one = file();
-  // The first two answers break off.
+  // The connection is lost during the first two responses.
   const { bytes, reported } = await downloaded(one, false);
   assert.deepEqual([String(bytes), reported, one.size, tries], [String(text), 15, 15, 3]);
 });
@@ -148,14 +153,14 @@ test("a file that is longer than its length is refused", async () => {
   await assert.rejects(downloaded(file({ size: 10 }), true), /sent more than the 10 bytes/);
 });
 
-test("a file that is shorter than its length is asked for again", async () => {
+test("a file that is shorter than its length is requested again", async () => {
   let tries = 0;
   serve(() => ({ body: tries++ === 0 ? "short" : "ten bytes." }));
   const { bytes, reported } = await downloaded(file({ size: 10 }), false);
   assert.deepEqual([String(bytes), reported], ["ten bytes.", 10]);
 });
 
-test("pieces of two versions of a file are never mixed", async () => {
+test("chunks of two versions of a file are never combined", async () => {
   const answer = (more) => (first, last) => ({
     status: 206,
     headers: { "Content-Range": `bytes ${first}-${last}/10`, ETag: "a", ...more },
@@ -164,13 +169,13 @@ test("pieces of two versions of a file are never mixed", async () => {
   const begun = () => file({ size: 10, etag: "a" });
   serve(answer());
   assert.equal(String((await downloaded(begun(), true)).bytes), "ten bytes.");
-  // What a server does not show can't be compared.
+  // Hidden headers can't be compared.
   serve((first, last) => ({ status: 206, body: "ten bytes.".slice(first, last + 1) }));
   assert.equal(String((await downloaded(begun(), true)).bytes), "ten bytes.");
   for (const other of [{ ETag: "b" }, { "Content-Range": "bytes 0-9/11" }]) {
     serve(answer(other));
     const error = await downloaded(begun(), true).catch((error) => error);
-    assert.ok(error instanceof requests.Changed, `${error}`);
+    assert.ok(error instanceof requests.ChangedError, `${error}`);
     assert.equal(error.name, "NetworkError");
     assert.match(error.message, /changed on the server while it was read; load the model again/);
   }
@@ -178,15 +183,15 @@ test("pieces of two versions of a file are never mixed", async () => {
   await assert.rejects(downloaded(begun(), true), /sent bytes from 3, not from 0/);
   // Without ranges too.
   serve(() => ({ headers: { ETag: "b" }, body: "ten bytes." }));
-  await assert.rejects(downloaded(begun(), false), requests.Changed);
+  await assert.rejects(downloaded(begun(), false), requests.ChangedError);
   serve(() => ({ headers: { ETag: "a", "Content-Length": "11" }, body: "ten bytes.+" }));
-  await assert.rejects(downloaded(begun(), false), requests.Changed);
+  await assert.rejects(downloaded(begun(), false), requests.ChangedError);
 });
 
-test("a file of more than 4 GiB lands where it belongs, and goes on where it was", async () => {
+test("a download of more than 4 GiB resumes, and writes at the right offsets", async () => {
   const size = 5 * 2 ** 30 + 12345;
-  const zeros = new Uint8Array(PIECE);
-  const asked = serve((first, last) => ({
+  const zeros = new Uint8Array(DOWNLOAD_CHUNK);
+  const requested = serve((first, last) => ({
     status: 206,
     headers: { "Content-Range": `bytes ${first}-${last}/${size}` },
     body: stream([zeros.subarray(0, last - first + 1)].values()),
@@ -194,30 +199,32 @@ test("a file of more than 4 GiB lands where it belongs, and goes on where it was
   const places = new Map();
   let length;
   const handle = {
-    write: (bytes, { at }) => (places.set(at, bytes.length), bytes.length),
-    truncate: (bytes) => (length = bytes),
+    write: (bytes, { at }) => {
+      places.set(at, bytes.length);
+      return bytes.length;
+    },
+    truncate: (bytes) => {
+      length = bytes;
+    },
     flush() {},
     close() {},
   };
-  const into = { getFileHandle: async () => ({ createSyncAccessHandle: async () => handle }) };
-  const count = Math.ceil(size / PIECE);
-  // All but the last hundred pieces are there.
-  const one = file({ size, pieces: Array.from({ length: count - 100 }, (_, i) => i) });
+  const folder = { getFileHandle: async () => ({ createSyncAccessHandle: async () => handle }) };
+  const count = Math.ceil(size / DOWNLOAD_CHUNK);
+  // All chunks but the last hundred are stored.
+  const one = file({ size, chunks: Array.from({ length: count - 100 }, (_, i) => i) });
   let reported = 0;
-  await downloads.download(
-    into,
-    one,
-    true,
-    (bytes) => (reported += bytes),
-    () => {},
-    never,
-  );
-  assert.equal(asked.length, 100);
-  assert.ok(asked.includes(`bytes=${(count - 1) * PIECE}-${size - 1}`));
-  assert.ok((count - 1) * PIECE > 2 ** 32);
-  assert.equal(places.get((count - 1) * PIECE), 12345);
-  assert.equal(places.get((count - 100) * PIECE), PIECE);
+  const report = (bytes) => {
+    reported += bytes;
+  };
+  const download = { folder, file: one, ranges: true, report, remember() {}, signal: never };
+  await downloads.download(download);
+  assert.equal(requested.length, 100);
+  assert.ok(requested.includes(`bytes=${(count - 1) * DOWNLOAD_CHUNK}-${size - 1}`));
+  assert.ok((count - 1) * DOWNLOAD_CHUNK > 2 ** 32);
+  assert.equal(places.get((count - 1) * DOWNLOAD_CHUNK), 12345);
+  assert.equal(places.get((count - 100) * DOWNLOAD_CHUNK), DOWNLOAD_CHUNK);
   assert.equal(length, size);
-  assert.equal(reported, 99 * PIECE + 12345);
-  assert.equal(one.pieces.length, count);
+  assert.equal(reported, 99 * DOWNLOAD_CHUNK + 12345);
+  assert.equal(one.chunks.length, count);
 });

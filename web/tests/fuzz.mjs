@@ -1,164 +1,45 @@
-// Fuzzes what the page reads from outside: manifests, lists of models, chats, and Markdown.
+// Fuzzes the parsers of the page: manifests, lists of models, chats, and Markdown.
 //
 //   node web/tests/fuzz.mjs SECONDS [--seed NUMBER] [--target NAME]
 //
-// Prints the seed. The same seed finds the same failure, whose input is written to target/fuzz.
+// Prints the seed. The same seed finds the same failure. Its input is written to target/fuzz.
 import assert from "node:assert/strict";
 import { mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { parseArgs } from "node:util";
 import { pathToFileURL } from "node:url";
+import { parseArgs } from "node:util";
 import fc from "fast-check";
-import { TARGET, start } from "./browser.mjs";
+import { start, TARGET } from "./browser.mjs";
 import { bundle, imported } from "./bundle.mjs";
+import {
+  chat,
+  fragments,
+  LONG,
+  LONG_TEXTS,
+  manifest,
+  mostly,
+  NESTED,
+  nested,
+  object,
+  repeat,
+  repeated,
+  suggestion,
+  textOf,
+} from "./fuzz-inputs.mjs";
 
-/** Characters of a long text. */
-const LONG = 200_000;
-/** Milliseconds that any long text may take. */
-const PATIENCE = 1000;
-/** Milliseconds that one may take whose time is linear: a busy machine makes 100,000 elements. */
+/** Milliseconds within which any long text passes. */
+const FAST = 1000;
+/** Milliseconds that a text with linear time may take: it may become 100,000 elements. */
 const LIMIT = 5000;
 /**
- * How many times shorter a text is to which its time is compared, and how many times less time
- * that must take. Linear time makes 16 times, collected garbage some more, quadratic time 256.
+ * The factor of the length of a shorter text, and the largest factor between the two times. It is
+ * 16 for linear time, somewhat more with garbage collection, and 256 for quadratic time.
  */
-const [SHORTER, FASTER] = [16, 64];
+const SHORTER = 16;
+const SLOWER = 64;
 
-// JSON that is nearly right.
-
-const odd = fc.oneof(
-  fc.jsonValue({ maxDepth: 2 }),
-  fc.constantFrom(null, true, "", "..", "a/b", -1, 0.5, 2 ** 53, 1e308, "constructor", "__proto__"),
-);
-/** A value that is mostly what it should be. */
-const mostly = (right) => fc.oneof({ weight: 12, arbitrary: right }, { weight: 1, arbitrary: odd });
-/** An object whose members are mostly what they should be, and may be missing. */
-const object = (members) =>
-  mostly(fc.record(members, { requiredKeys: [] }).map((one) => ({ ...one })));
-
-const name = fc.constantFrom(
-  "a.gguf",
-  "b.gguf",
-  "config.json",
-  "manifest.json",
-  "godwit-manifest.0",
-);
-const storedFile = object({
-  name: mostly(name),
-  url: mostly(fc.webUrl()),
-  size: mostly(fc.constantFrom(0, 1, 4 << 20, (4 << 20) + 1, 5 * 2 ** 30)),
-  etag: mostly(fc.string()),
-  sha256: mostly(fc.constantFrom("0".repeat(64), "f".repeat(63))),
-  optional: mostly(fc.boolean()),
-  pieces: mostly(fc.oneof(fc.constant(true), fc.array(fc.nat(3), { maxLength: 3 }))),
-});
-const manifest = object({
-  source: mostly(fc.webUrl()),
-  name: mostly(fc.string()),
-  files: mostly(fc.array(storedFile, { maxLength: 3 })),
-  used: mostly(fc.nat()),
-});
-const suggestion = object({
-  name: mostly(fc.string()),
-  about: mostly(fc.string()),
-  url: mostly(fc.webUrl()),
-  sha256: mostly(fc.constant("0".repeat(64))),
-});
-const role = fc.constantFrom("user", "assistant", "system", "tool");
-const id = fc.constantFrom("a", "b", "c", "d", "__proto__", "toString");
-const turn = object({
-  id: mostly(id),
-  parent: mostly(id),
-  role: mostly(role),
-  content: mostly(fc.string()),
-  cut: mostly(fc.constantFrom("limit", "context", "x")),
-  created: mostly(fc.nat()),
-});
-const chat = object({
-  turns: mostly(fc.array(turn, { maxLength: 5 })),
-  messages: mostly(fc.array(object({ role: mostly(role), content: mostly(fc.string()) }))),
-  leaf: mostly(id),
-  draft: mostly(fc.string()),
-  updated: mostly(fc.nat()),
-});
-
-/** The text of a value, in which a few characters may be damaged. */
-const textOf = (value) =>
-  fc
-    .tuple(
-      value.map((value) => JSON.stringify(value) ?? ""),
-      fc.array(fc.tuple(fc.nat(), fc.nat(2), fc.string({ maxLength: 3 })), { maxLength: 2 }),
-    )
-    .map(([text, changes]) => {
-      for (const [at, cut, put] of changes) {
-        const place = at % (text.length + 1);
-        text = text.slice(0, place) + put + text.slice(place + cut);
-      }
-      return text;
-    });
-
-// Markdown.
-
-/** What becomes another number each time in a long text. */
-const NUMBER = "\u0001";
-// prettier-ignore
-const SIGNS = [
-  NUMBER, "[", "]", "(", ")", "*", "**", "***", "_", "__", "~", "~~", "`", "``", "```", "~~~", "#",
-  "##", ">", "> ", "- ", "* ", "+ ", "1. ", "10) ", "    ", "\t", "  ", "  \n", "\n", "\n\n", "\r\n",
-  "|",
-  "|-|", ":-:", "---", "===", "!", "![", "](", "[a](", "<", ">", "</", "<!--", "-->", "<![CDATA[",
-  "<?", "&", "&amp;", "&#0;", "&#x41;", "\\", "\\(", "\\)", "\\[", "\\]", "$", "$$", ":", "://",
-  "http://", "www.", "mailto:", "@", ".", "[a]: ", "[^1]", "[x] ", "[ ] ", "\0", "\u00a0", "\u200b",
-  "\u202e", "\ufeff", "\ud800", "😀", "重", "（", "。", "e\u0301",
-];
-// prettier-ignore
-const HOSTILE = [
-  "<script>alert(1)</script>", "<img src=x onerror=alert(1)>", "<svg onload=alert(1)>",
-  "<a href='javascript:alert(1)'>", "<style>*{}</style>", "<iframe src=x>", "<math><mi>x", "<var>",
-  "<form><input name=attributes>", "<table><td><math>", "javascript:alert(1)", "data:text/html,x",
-  "vbscript:x", "java\tscript:x", "//example.org/x", "x:y", "https://a.b/c", "mailto:a@b.c",
-  '" onclick="alert(1)', "' style='x'", "\\href{javascript:alert(1)}{x}", "\\includegraphics{x}",
-  "\\frac{1}{2}", "\\text{<b>}", "\\def\\a{\\a\\a}\\a", "\\begin{matrix}a&b\\\\c\\end{matrix}", "{",
-  "}",  "\\color{red}{x}", "\\class{x}{y}", "\\style{color:red}{x}", "\\rule{1em}{1em}", "x^2_1",
-  "\\sqrt", "</math><img src=x>", "<annotation-xml encoding=text/html><img src=x>", "\\ce{H2O}",
-  "\\tag{1}",
-];
-const word = fc.oneof(fc.constantFrom("a", "b", "word", "1", " "), fc.string({ maxLength: 4 }));
-const piece = fc.oneof(
-  { weight: 6, arbitrary: fc.constantFrom(...SIGNS) },
-  { weight: 2, arbitrary: fc.constantFrom(...HOSTILE) },
-  { weight: 3, arbitrary: word },
-);
-const pieces = (maxLength) => fc.array(piece, { maxLength }).map((all) => all.join(""));
-/** Markdown in Markdown. */
-const { nested } = fc.letrec((tie) => ({
-  nested: fc.oneof(
-    { maxDepth: 6, withCrossShrink: true },
-    pieces(12),
-    fc
-      .tuple(fc.constantFrom(...SIGNS), tie("nested"), fc.constantFrom(...SIGNS))
-      .map((all) => all.join("")),
-    fc.array(tie("nested"), { maxLength: 4 }).map((all) => all.join("\n")),
-    tie("nested").map((text) => text.replace(/^/gm, "> ")),
-    tie("nested").map((text) => `- ${text.replace(/\n/g, "\n  ")}`),
-    tie("nested").map((text) => `\\(${text}\\)`),
-    tie("nested").map((text) => `[${text}](${text})`),
-    tie("nested").map((text) => `|${text}|b|\n|-|-|\n|${text}|d|`),
-  ),
-}));
-/** A long text of the same few signs again and again, or in growing lists. */
-const repeated = fc
-  .tuple(pieces(3), pieces(2), fc.array(piece, { minLength: 1, maxLength: 4 }), pieces(3))
-  .map(([before, inner, unit, after]) => ({ before, unit: unit.join("") + inner, after }))
-  .filter(({ unit }) => unit.length > 0);
-const repeat = ({ before, unit, after }, length) => {
-  let number = 0;
-  const all = unit.repeat(Math.ceil(length / unit.length)).slice(0, length);
-  return before + all.replaceAll(NUMBER, () => String(number++)) + after;
-};
-
-/** The elements that a text may become, and their attributes. */
-// prettier-ignore
+/** The elements that a text may produce, and their attributes. */
+// biome-ignore format: a table of short strings
 const HTML = {
   a: ["href", "rel", "target"], blockquote: [], br: [], code: [], del: [], em: [], h1: [], h2: [],
   h3: [], h4: [], h5: [], h6: [], hr: [], li: ["class"], ol: ["start"], p: [], pre: [], strong: [],
@@ -196,7 +77,7 @@ const MATHML_ATTRIBUTES = [
   "width",
 ];
 
-/** A page in Chromium that has the page's renderer. */
+/** Opens a page in Chromium that has the renderer of the chat page. */
 export async function openRenderer() {
   const browser = await start();
   const body = Buffer.from(await bundle({ markdown: "page/markdown.ts" }));
@@ -216,7 +97,7 @@ export async function openRenderer() {
         if (name === "class" && localName === "li") return value !== "task";
         return false;
       };
-      /** What a text becomes that it may not become; nothing if all is well. */
+      /** Describes what a text produces although it may not, or returns `undefined`. */
       globalThis.check = (text) => {
         const box = document.createElement("div");
         try {
@@ -224,7 +105,7 @@ export async function openRenderer() {
         } catch (error) {
           return `it throws ${error.stack}`;
         }
-        // What a browser would make of it again, too.
+        // The HTML of the elements must be safe too when it is parsed again.
         const again = document.createElement("template");
         again.innerHTML = box.innerHTML;
         for (const one of [...box.querySelectorAll("*"), ...again.content.querySelectorAll("*")]) {
@@ -239,7 +120,9 @@ export async function openRenderer() {
         }
         return globalThis.alerted ? "it runs a script" : undefined;
       };
-      globalThis.alert = () => (globalThis.alerted = true);
+      globalThis.alert = () => {
+        globalThis.alerted = true;
+      };
       globalThis.render = (text) => void markdown.rendered(text);
     },
     [HTML, MATHML.source, MATHML_ATTRIBUTES],
@@ -250,7 +133,7 @@ export async function openRenderer() {
     const all = (await metrics.send("Performance.getMetrics")).metrics;
     return all.find(({ name }) => name === "ThreadTime").value * 1000;
   };
-  /** Milliseconds of the processor that a text takes, however busy the machine is. */
+  /** Milliseconds of CPU time that a text takes. */
   const time = async (text) => {
     const before = await spent();
     await page.evaluate((text) => render(text), text);
@@ -259,14 +142,14 @@ export async function openRenderer() {
   return { page, time, stop: browser.stop };
 }
 
-/** What is fuzzed: the shape of the input, its text, and what must hold of it. */
+/** The targets: the shape of the input, its text, and the check. */
 async function targets({ page, time }) {
   const { manifests, suggested, chats } = await imported({
     manifests: "js/manifest.ts",
     suggested: "page/suggested.ts",
     chats: "page/chats.ts",
   });
-  /** The shortest of some times; the first that is short enough ends it. */
+  /** The shortest of up to five times. A time of `enough` ends the measurement. */
   const least = async (text, enough) => {
     let found = Infinity;
     for (let i = 0; i < 5 && found > enough; i++) found = Math.min(found, await time(text));
@@ -283,10 +166,10 @@ async function targets({ page, time }) {
         const again = await manifests.decodeManifest(new TextDecoder().decode(bytes));
         const plain = (value) => JSON.parse(JSON.stringify(value));
         assert.deepEqual(plain(again), plain({ ...stored, number: 5 }));
-        for (const { name, size, pieces } of stored.manifest.files) {
+        for (const { name, size, chunks } of stored.manifest.files) {
           assert.match(name, /^[^/\\]+$/);
-          if (pieces !== true)
-            for (const piece of pieces) assert.ok(piece * manifests.PIECE < size);
+          if (chunks === true) continue;
+          for (const chunk of chunks) assert.ok(chunk * manifests.DOWNLOAD_CHUNK < size);
         }
       },
     },
@@ -308,7 +191,7 @@ async function targets({ page, time }) {
         } catch (error) {
           assert.match(
             error.message,
-            /^(?:the file is no JSON|the file has no chats|a chat in the file is damaged)$/,
+            /^(?:the file is not JSON|the file has no chats|a chat in the file is damaged)$/,
           );
           return;
         }
@@ -325,7 +208,7 @@ async function targets({ page, time }) {
       },
     },
     markdown: {
-      input: fc.oneof(pieces(40), nested),
+      input: fc.oneof(fragments(40), nested),
       async check(text) {
         const wrong = await page.evaluate((text) => check(text), text);
         assert.equal(wrong, undefined);
@@ -335,30 +218,17 @@ async function targets({ page, time }) {
       input: repeated,
       text: (input) => repeat(input, LONG),
       async check(input) {
-        const long = await least(repeat(input, LONG), PATIENCE);
-        if (long <= PATIENCE) return;
+        const long = await least(repeat(input, LONG), FAST);
+        if (long <= FAST) return;
         const shorter = await least(repeat(input, LONG / SHORTER), 0);
-        const said = `${LONG} characters take ${long} ms, ${LONG / SHORTER} take ${shorter} ms`;
-        assert.ok(long <= LIMIT && long <= FASTER * shorter, said);
+        const times = `${LONG} characters take ${long} ms, ${LONG / SHORTER} take ${shorter} ms`;
+        assert.ok(long <= LIMIT && long <= SLOWER * shorter, times);
       },
     },
   };
 }
 
-/** Long texts that took quadratic time, or made the renderer's stack overflow, and their like. */
-// prettier-ignore
-const LONG_TEXTS = [
-  "[", "[]", "![", "[a](", "[a](b) ", "*", "**", "***a", "*a_", "**a*", "_*a_*", "**（", "~", "~~a",
-  "`", "`a", "`a` ", "<", "<a ", "<!--", "\\(", "\\[", "\\[x\n", "\n\\[", "$$", "$$x", "\\(x\\) ",
-  `\\(x_${NUMBER}\\)\n\n`, "> ", "> a\n", "> - ", "1. ", "- ", "- a\n", "- a\n\n", "* a\n ", "|",
-  "|a|\n|-|\n\n", "a|b\n", "[a]: b\n", "&", "a@", "a\n\n", "# a\n",
-];
-const NESTED = [1, 2, 4].map((width) => {
-  const depth = Math.floor(Math.sqrt((2 * LONG) / width));
-  return Array.from({ length: depth }, (_, i) => `${" ".repeat(width * i)}- a`).join("\n");
-});
-
-/** Milliseconds of the processor that each of the long texts takes. */
+/** Milliseconds of CPU time that each of the long texts takes. */
 export async function longTexts() {
   const { time, stop } = await openRenderer();
   const found = {};
@@ -372,7 +242,7 @@ export async function longTexts() {
   return found;
 }
 
-/** Fuzzes each target for its part of the time. Throws with the first input that fails. */
+/** Fuzzes each target for an equal share of the time. Throws at the first input that fails. */
 export async function fuzz(milliseconds, seed, only) {
   const renderer = await openRenderer();
   try {

@@ -2,7 +2,7 @@
 
 const missing = (name) => new DOMException(`${name} is not there`, "NotFoundError");
 
-/** A file. `opfs.bytes` writes go through before all others fail, as in a tab that is closed. */
+/** A file. After `opfs.left` bytes all writes fail, as in a tab that is closed. */
 class MemoryFile {
   kind = "file";
   bytes = Buffer.alloc(0);
@@ -15,7 +15,7 @@ class MemoryFile {
   }
   async createSyncAccessHandle() {
     return {
-      // A file whose length is cut changes at once.
+      // A change of the length is one write, whatever the number of bytes.
       truncate: (length) => {
         this.opfs.spend(1);
         this.bytes = Buffer.concat([this.bytes, Buffer.alloc(length)]).subarray(0, length);
@@ -64,14 +64,14 @@ class MemoryFolder {
   }
 }
 
-/** The tab was closed: nothing of it happens any more. */
+/** The error of all writes after the tab was closed. */
 export class Closed extends Error {}
 
-/** A file system in which a tab is closed once it has done so many writes. */
+/** A file system in which a tab is closed after `left` writes. */
 export class Opfs {
   left = Infinity;
   root = new MemoryFolder("", this);
-  /** Counts writes: a byte, or a change to a folder or to a length, each. */
+  /** Counts writes: one for each byte, and one for each change to a folder or to a length. */
   spend(count) {
     this.left -= count;
     if (this.left < 0) {
@@ -79,7 +79,9 @@ export class Opfs {
       throw new Closed("the tab was closed");
     }
   }
-  /** Puts it into `navigator`, with Web Locks; `locks` is the set of those that are held. */
+  /**
+   * Installs the file system in `navigator`, with Web Locks. `locks` has the names of held ones.
+   */
   install(locks = new Set()) {
     const request = async (name, _, work) => work(locks.has(name) ? null : { name });
     const navigator = {

@@ -1,7 +1,7 @@
-// Makes the screenshots of docs/WEB.md: node web/tests/screenshots.mjs
+// Makes the screenshots in docs/WEB.md: node web/tests/screenshots.mjs
 import { mkdirSync } from "node:fs";
 import { join } from "node:path";
-import { start } from "./browser.mjs";
+import { openPage, start } from "./browser.mjs";
 
 const folder = new URL("../../docs/images", import.meta.url).pathname;
 mkdirSync(folder, { recursive: true });
@@ -10,7 +10,7 @@ try {
   const page = await browser.context.newPage();
   const shot = (name) => page.screenshot({ path: join(folder, `${name}.png`) });
   await page.setViewportSize({ width: 1100, height: 700 });
-  await page.goto(browser.server.url);
+  await openPage(page, browser.server);
   await page.getByRole("button", { name: "Settings" }).click();
   await page.locator("#settings [name=max_tokens]").fill("60");
   await page.locator("#settings [name=temperature]").fill("0");

@@ -10,9 +10,14 @@ const SOURCE = "https://example.org/model.gguf";
 const manifest = (used) => ({
   source: SOURCE,
   name: "Model",
-  files: [{ name: "model.gguf", url: SOURCE, size: 10 << 20, etag: '"a"', pieces: [0, 2] }],
+  files: [{ name: "model.gguf", url: SOURCE, size: 10 << 20, etag: '"a"', chunks: [0, 2] }],
   used,
 });
+/** A manifest in its stored form, in which the chunks have another name. */
+const storedManifest = (used) => {
+  const { files, ...rest } = manifest(used);
+  return { ...rest, files: files.map(({ chunks, ...file }) => ({ ...file, pieces: chunks })) };
+};
 
 /** A file system with a model whose manifest was written so many times. */
 async function kept(times) {
@@ -23,10 +28,10 @@ async function kept(times) {
   return { opfs, folder };
 }
 
-const put = (folder, name, text) =>
+const writeFile = (folder, name, text) =>
   folder.getFileHandle(name, { create: true }).then((file) => (file.bytes = Buffer.from(text)));
 
-test("a tab that is closed at any moment of a write leaves a whole manifest", async () => {
+test("a tab that is closed at any moment of a write leaves a valid manifest", async () => {
   for (const times of [1, 2, 3]) {
     let closed = 0;
     for (let left = 0; ; left++) {
@@ -40,7 +45,7 @@ test("a tab that is closed at any moment of a write leaves a whole manifest", as
       if (outcome instanceof Closed) {
         closed++;
         assert.ok(used === times || used === times + 1, `after ${left} writes: ${used}`);
-        // And the next tab can go on.
+        // The next tab can write again.
         await store.writeManifest(folder, manifest(9));
         assert.equal((await store.readManifest(folder)).used, 9);
         continue;
@@ -53,7 +58,7 @@ test("a tab that is closed at any moment of a write leaves a whole manifest", as
   }
 });
 
-test("a damaged manifest is none, and the one before it counts", async () => {
+test("a damaged manifest is ignored in favour of the previous one", async () => {
   const { folder } = await kept(2);
   const newest = await folder.getFileHandle(manifests.SLOTS[1]);
   assert.match(String(newest.bytes), /"number":2/);
@@ -73,26 +78,27 @@ test("a damaged manifest is none, and the one before it counts", async () => {
 
 test("a manifest of an earlier version is read, and replaced by the next write", async () => {
   const { folder } = await kept(0);
-  await put(folder, manifests.OLD_SLOT, JSON.stringify(manifest(7)));
+  await writeFile(folder, manifests.OLD_SLOT, JSON.stringify(storedManifest(7)));
   assert.deepEqual(JSON.parse(JSON.stringify(await store.readManifest(folder))), manifest(7));
   await store.writeManifest(folder, manifest(8));
   assert.deepEqual([...folder.entries.keys()], [manifests.SLOTS[0]]);
   assert.equal((await store.readManifest(folder)).used, 8);
 });
 
-test("manifests whose parts make no sense are none", () => {
-  const file = manifest(1).files[0];
+test("manifests with invalid parts are refused", () => {
+  const valid = storedManifest(1);
+  const file = valid.files[0];
   const wrong = [
     null,
     [],
     "x",
     {},
-    { ...manifest(1), source: "" },
-    { ...manifest(1), source: 5 },
-    { ...manifest(1), files: [] },
-    { ...manifest(1), files: {} },
-    { ...manifest(1), files: [null] },
-    { ...manifest(1), files: [file, file] },
+    { ...valid, source: "" },
+    { ...valid, source: 5 },
+    { ...valid, files: [] },
+    { ...valid, files: {} },
+    { ...valid, files: [null] },
+    { ...valid, files: [file, file] },
     ...[
       { name: "" },
       { name: ".." },
@@ -115,23 +121,30 @@ test("manifests whose parts make no sense are none", () => {
       { pieces: ["0"] },
       { pieces: true, size: undefined },
       { pieces: [0], size: undefined },
-    ].map((change) => ({ ...manifest(1), files: [{ ...file, ...change }] })),
+    ].map((change) => ({ ...valid, files: [{ ...file, ...change }] })),
   ];
   for (const one of wrong)
     assert.equal(manifests.checkManifest(one), undefined, JSON.stringify(one));
-  for (const one of [manifest(1), { ...manifest(1), used: "yesterday" }])
+  for (const one of [valid, { ...valid, used: "yesterday" }])
     assert.ok(manifests.checkManifest(one));
 });
 
-test("folders that hold no model are swept, but not under the hands of a tab", async () => {
+test("a stored manifest keeps the names of its members", async () => {
+  const { folder } = await kept(1);
+  const { bytes } = await folder.getFileHandle(manifests.SLOTS[0]);
+  // Earlier versions of the page read manifests too, in a tab that was not reloaded.
+  assert.deepEqual(JSON.parse(String(bytes).split("\n")[1]).manifest, storedManifest(1));
+});
+
+test("folders without a model are deleted unless a tab holds their lock", async () => {
   const { opfs } = await kept(1);
   const models = await opfs.root.getDirectoryHandle("godwit-models");
   const names = () => [...models.entries.keys()].sort();
   const [model] = names();
   const damaged = await models.getDirectoryHandle("0".repeat(32), { create: true });
-  await put(damaged, manifests.SLOTS[0], '{"source":');
-  await put(damaged, "model.gguf", "x".repeat(1000));
-  // The manifest of one model in the folder of another.
+  await writeFile(damaged, manifests.SLOTS[0], '{"source":');
+  await writeFile(damaged, "model.gguf", "x".repeat(1000));
+  // A folder with the manifest of another model.
   const other = await models.getDirectoryHandle("1".repeat(32), { create: true });
   await store.writeManifest(other, manifest(3));
   const held = new Set([`godwit-model ${"0".repeat(32)}`]);

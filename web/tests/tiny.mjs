@@ -1,22 +1,23 @@
-// A tiny model of random weights that speaks letters: a token takes milliseconds, and no reply ends
-// before its limit. Each token adds a letter to what the page shows (spaces, at an end, do not).
+// A tiny model of random weights whose tokens are letters. A token takes milliseconds, and no reply
+// ends before its limit. Each token adds a visible letter to the page.
 
-/** Tokens that its window holds: a reply that fills it takes a minute or more. */
+/** The context window, in tokens. A reply that fills it takes a minute or more. */
 export const WINDOW = 8192;
 
 const [WIDTH, FFN, LAYERS] = [64, 64, 1];
 const TEMPLATE =
-  "{% for m in messages %}<|{{ m.role }}|>{{ m.content }}<|end|>{% endfor %}{% if add_generation_prompt %}<|assistant|>{% endif %}";
+  "{% for m in messages %}<|{{ m.role }}|>{{ m.content }}<|end|>{% endfor %}" +
+  "{% if add_generation_prompt %}<|assistant|>{% endif %}";
 const CONTROL = ["<|system|>", "<|user|>", "<|assistant|>", "<|end|>"];
 
-/** The characters by which byte-level vocabularies name the 256 bytes. */
+/** The characters that stand for the 256 bytes in byte-level vocabularies. */
 function byteNames() {
   const plain = (byte) => (byte > 32 && byte < 127) || (byte > 160 && byte !== 173);
   let next = 256;
   return Array.from({ length: 256 }, (_, byte) => String.fromCharCode(plain(byte) ? byte : next++));
 }
 
-/** Pseudo-random numbers around 0, the same ones each time. */
+/** Pseudo-random numbers between -1 and 1, the same in each run. */
 function numbers() {
   let state = 1;
   return () => {
@@ -28,7 +29,7 @@ function numbers() {
 const u32 = (value) => Buffer.from(Uint32Array.of(value).buffer);
 const u64 = (value) => Buffer.from(BigUint64Array.of(BigInt(value)).buffer);
 const text = (value) => Buffer.concat([u64(Buffer.byteLength(value)), Buffer.from(value)]);
-/** Values of GGUF's metadata, by their type. */
+/** Encodes values of GGUF metadata, by type. */
 const value = {
   u32: (value) => Buffer.concat([u32(4), u32(value)]),
   f32: (value) => Buffer.concat([u32(6), Buffer.from(Float32Array.of(value).buffer)]),
@@ -43,7 +44,7 @@ const value = {
     ]),
 };
 
-/** The model as a GGUF file: `head`, a `gap` of so many bytes that no tensor has, and `tail`. */
+/** The model as a GGUF file: `head`, a `gap` of so many unused bytes, and `tail`. */
 export function tinyModel(gap = 0) {
   const tokens = [...byteNames(), "ab", ...CONTROL];
   const metadata = {
@@ -72,11 +73,11 @@ export function tinyModel(gap = 0) {
   const matrix = (rows, columns) =>
     Float32Array.from({ length: rows * columns }, () => random() / Math.sqrt(columns));
   const ones = new Float32Array(WIDTH).fill(1);
-  // All tokens but letters have a logit of 0, which is never the largest one.
+  // Tokens that are not letters have a logit of 0, which is never the largest one.
   const output = matrix(tokens.length, WIDTH);
-  tokens.forEach(
-    (token, row) => /^[a-z]$/.test(token) || output.fill(0, row * WIDTH, (row + 1) * WIDTH),
-  );
+  for (const [row, token] of tokens.entries()) {
+    if (!/^[a-z]$/.test(token)) output.fill(0, row * WIDTH, (row + 1) * WIDTH);
+  }
   const tensors = {
     "token_embd.weight": [[WIDTH, tokens.length], matrix(tokens.length, WIDTH)],
     "blk.0.attn_norm.weight": [[WIDTH], ones],
@@ -97,7 +98,7 @@ export function tinyModel(gap = 0) {
   let offset = gap;
   for (const [name, [shape, weights]] of Object.entries(tensors)) {
     head.push(text(name), u32(shape.length), ...shape.map(u64), u32(0), u64(offset));
-    // All of them are multiples of the alignment, 32 bytes.
+    // All lengths are multiples of the alignment, 32 bytes.
     offset += weights.byteLength;
   }
   const before = Buffer.concat(head);

@@ -1,29 +1,39 @@
-// The package's types, compiled by web/build.sh as a project that uses the package would: nothing here runs.
+// Checks of the package's types. web/build.sh compiles this file as a project that uses the package
+// would; nothing here runs.
 import {
-  type Completion, type CompletionChunk, Engine, type EngineInfo, type ErrorName, GodwitError, type Message, type ModelInfo,
+  type Completion,
+  type CompletionChunk,
+  Engine,
+  type EngineInfo,
+  type ErrorName,
+  GodwitError,
+  type Message,
+  type ModelInfo,
   type SamplingOptions,
 } from "godwit";
 
-/** Compiles only where both types are the same. */
-type Same<A, B> = (<T>() => T extends A ? 1 : 2) extends <T>() => T extends B ? 1 : 2 ? true : false;
+/** Compiles only if both types are the same. */
+type Same<A, B> =
+  (<T>() => T extends A ? 1 : 2) extends <T>() => T extends B ? 1 : 2 ? true : false;
 const same = <T extends true>(_?: T) => {};
 
 export async function replies(engine: Engine, messages: Message[], stream: boolean) {
   const create = engine.chat.completions.create.bind(engine.chat.completions);
-  const pieces = await engine.chat.completions.create({ messages, stream: true });
-  same<Same<typeof pieces, AsyncIterable<CompletionChunk>>>();
+  const chunks = await engine.chat.completions.create({ messages, stream: true });
+  same<Same<typeof chunks, AsyncIterable<CompletionChunk>>>();
   const whole = await engine.chat.completions.create({ messages });
   same<Same<typeof whole, Completion>>();
-  const said = await engine.chat.completions.create({ messages, stream: false });
-  same<Same<typeof said, Completion>>();
+  const texts = await engine.chat.completions.create({ messages, stream: false });
+  same<Same<typeof texts, Completion>>();
   const either = await engine.chat.completions.create({ messages, stream });
   same<Same<typeof either, Completion | AsyncIterable<CompletionChunk>>>();
-  // A boolean that was narrowed by hand.
-  if (Symbol.asyncIterator in either) for await (const { choices } of either) choices[0].delta.content?.at(0);
+  // The caller narrows the union.
+  if (Symbol.asyncIterator in either)
+    for await (const { choices } of either) choices[0].delta.content?.at(0);
   else either.choices[0].message.content.at(0);
   await create({ messages, stop: "END" });
   await create({ messages, stop: ["a", "b"], n: 1, max_tokens: 5, seed: 7, temperature: 0 });
-  // @ts-expect-error: a number is none of the texts
+  // @ts-expect-error: a number is not a stop text
   await create({ messages, stop: 5 });
   // @ts-expect-error: there is no such parameter
   await create({ messages, topP: 0.9 });
@@ -35,7 +45,7 @@ export async function replies(engine: Engine, messages: Message[], stream: boole
 export async function models(engine: Engine) {
   const info: ModelInfo = engine.model;
   same<Same<typeof info.topP, number>>();
-  // @ts-expect-error: what the model recommends is topP at run time
+  // @ts-expect-error: the member is named topP
   info.top_p;
   const about: EngineInfo = await engine.info();
   same<Same<typeof about.memory.kv, number>>();
@@ -43,7 +53,10 @@ export async function models(engine: Engine) {
   same<Same<typeof estimate.model, ModelInfo>>();
   // @ts-expect-error: a context is a number
   await Engine.load("model.gguf", { context: "1024" });
-  await Engine.load({ url: "model.gguf", sha256: "" }, { keep: true, onProgress: ({ phase }) => phase === "wait" });
+  await Engine.load(
+    { url: "model.gguf", sha256: "" },
+    { keep: true, onProgress: ({ phase }) => phase === "wait" },
+  );
 }
 
 export function failures(error: unknown): ErrorName | undefined {

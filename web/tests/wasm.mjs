@@ -1,6 +1,6 @@
-// Changes to a wasm file, for tests.
+// A wasm file with less memory, for tests.
 
-/** A number in LEB128, and where it ends. */
+/** Reads a number in LEB128. Returns it with the offset of its end. */
 function read(bytes, at) {
   let [value, shift] = [0, 0];
   for (;;) {
@@ -17,20 +17,27 @@ function written(value) {
   return Buffer.from([...bytes, value]);
 }
 
-/** A wasm file whose memory is to hold no more than so many pages of 64 KiB. */
+/** Limits the memory of a wasm file to so many pages of 64 KiB. */
 export function limited(wasm, pages) {
   for (let at = 8; at < wasm.length; ) {
     const id = wasm[at];
     const [size, begin] = read(wasm, at + 1);
     const end = begin + size;
-    // Of the memory section: one memory, without a maximum.
+    // The memory section must have one memory without a maximum.
     if (id === 5) {
       const [least] = read(wasm, begin + 2);
-      if (wasm[begin] !== 1 || wasm[begin + 1] !== 0 || least > pages) throw new Error("the wasm has another memory");
+      if (wasm[begin] !== 1 || wasm[begin + 1] !== 0 || least > pages)
+        throw new Error("the wasm file's memory section has another form");
       const body = Buffer.concat([Buffer.from([1, 1]), written(least), written(pages)]);
-      return Buffer.concat([wasm.subarray(0, at), Buffer.from([5]), written(body.length), body, wasm.subarray(end)]);
+      return Buffer.concat([
+        wasm.subarray(0, at),
+        Buffer.from([5]),
+        written(body.length),
+        body,
+        wasm.subarray(end),
+      ]);
     }
     at = end;
   }
-  throw new Error("the wasm has no memory");
+  throw new Error("the wasm file has no memory section");
 }

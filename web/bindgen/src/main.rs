@@ -1,6 +1,8 @@
-//! Writes the JavaScript and the types that load a wasm file: what the command `wasm-bindgen` does.
-//! As a member of the workspace it always has the version of the crate, which must be the same.
-//! Also writes the TypeScript declarations of what crosses between wasm and JavaScript.
+//! Writes the JavaScript and the types that load a wasm file, as the command `wasm-bindgen` does.
+//!
+//! This program is a member of the workspace because its version must be the one of the crate
+//! `wasm-bindgen`. It also writes the TypeScript declarations of the types that cross between wasm
+//! and JavaScript.
 
 use anyhow::Context as _;
 use wasm_bindgen_cli_support::Bindgen;
@@ -11,7 +13,7 @@ fn main() -> anyhow::Result<()> {
     else {
         anyhow::bail!("usage: godwit-bindgen WASM FOLDER DECLARATIONS");
     };
-    // Rewritten only where it changes, so that nothing is built anew for it.
+    // An unchanged file keeps its time of modification, so that nothing is rebuilt for it.
     let typescript = godwit_wire::typescript();
     if !std::fs::read_to_string(&declarations).is_ok_and(|before| before == typescript) {
         std::fs::write(&declarations, typescript)

@@ -1,67 +1,67 @@
 //! The types that cross between wasm and JavaScript.
 //!
-//! `web/bindgen` generates TypeScript's declarations in `web/js/wire.ts` from these types, so the
+//! `web/bindgen` generates the TypeScript declarations in `web/js/wire.ts` from these types, so the
 //! two languages can't differ.
 
 use serde::{Deserialize, Serialize};
 use tsify::Tsify;
 
-/// The class of an error, as its `name` says.
+/// The name of an error's class.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Tsify)]
 pub enum ErrorName {
-    /// There is no WebGPU, or no adapter that is good enough.
+    /// The browser has no WebGPU, or no adapter that meets the requirements.
     NoWebGPU,
     /// The worker or its WebAssembly could not be started.
     CannotStart,
     /// The GPU or the browser has too little memory.
     OutOfMemory,
-    /// The GPU is gone, or the engine broke.
+    /// The GPU device was lost, or the engine failed.
     DeviceLost,
-    /// The files are no model that Godwit runs, or are damaged.
+    /// The files are damaged, or hold no model that Godwit runs.
     BadModel,
-    /// A server can't be reached, or refuses.
+    /// A server can't be reached, or refuses the request.
     NetworkError,
     /// The browser's storage can't be read or written.
     StorageError,
     /// The prompt does not fit the context.
     ContextFull,
-    /// A saved context is damaged, or of another model.
+    /// A snapshot is damaged, or belongs to another model.
     BadContext,
-    /// A parameter makes no sense.
+    /// A parameter is unknown, has the wrong type or is out of range.
     BadRequest,
     /// The caller stopped the work.
     Aborted,
-    /// Any other failure: a mistake in this library.
+    /// Any other error: a bug in this library.
     GodwitError,
 }
 
 impl ErrorName {
-    /// The name as JavaScript has it.
+    /// The name of the JavaScript class.
     pub fn name(self) -> String {
         format!("{self:?}")
     }
 }
 
-/// How a model is loaded.
+/// Options of loading a model.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize, Serialize, Tsify)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct EngineOptions {
-    /// Tokens that the conversation holds at most, and never more than the model's window. The
-    /// default is 8,192, or what fits `memory` where that is less.
+    /// The largest number of tokens in the conversation, limited to the model's window. The default
+    /// is 8,192, or what fits into `memory` if that is less.
     #[tsify(optional)]
     pub context: Option<f64>,
-    /// How the KV cache is stored: `f32`, `f16`, `q8_0`, `q4_0`, or two of them as `keys/values`.
-    /// The default is `f16`.
+    /// The type of the KV cache: `f32`, `f16`, `q8_0`, `q4_0`, or two of them as `keys/values`. The
+    /// default is `f16`.
     #[tsify(optional)]
     pub kv: Option<String>,
-    /// Bytes of GPU memory to take at most. The default is no limit.
+    /// The largest number of bytes of GPU memory to use. The default is no limit.
     #[tsify(optional)]
     pub memory: Option<f64>,
-    /// Copies picked files to where downloaded models are kept, if there is room: then they need
-    /// not be picked again.
+    /// Keeps a copy of picked files in the browser, if there is room, so that they need not be
+    /// picked again.
     #[tsify(optional)]
     pub keep: Option<bool>,
-    /// Asks for no more than every WebGPU device has.
+    /// Uses only features and limits that every WebGPU device has.
     #[tsify(optional)]
     pub webgpu_limits: Option<bool>,
 }
@@ -76,12 +76,12 @@ pub enum Stop {
     Many(Vec<String>),
 }
 
-/// How tokens are chosen: OpenAI's parameters, and more. The default of each is the model's
+/// The parameters of sampling: those of OpenAI's API, and more. The default of each is the model's
 /// recommendation.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize, Serialize, Tsify)]
 #[serde(deny_unknown_fields)]
 pub struct SamplingOptions {
-    /// Logits are divided by this: at least 0, where 0 always chooses the most likely token.
+    /// Divides the logits: at least 0, where 0 always chooses the most likely token.
     #[tsify(optional)]
     pub temperature: Option<f64>,
     /// Keeps the most likely tokens whose probabilities reach this sum: above 0 and at most 1.
@@ -93,47 +93,47 @@ pub struct SamplingOptions {
     /// Keeps tokens at least this fraction as likely as the most likely one: between 0 and 1.
     #[tsify(optional)]
     pub min_p: Option<f64>,
-    /// Divides the logits of tokens seen lately: above 0, where 1 is off.
+    /// Divides the logits of recent tokens: above 0, where 1 is off.
     #[tsify(optional)]
     pub repetition_penalty: Option<f64>,
-    /// Subtracted once from the logit of each token seen lately: between -2 and 2.
+    /// Is subtracted once from the logit of each recent token: between -2 and 2.
     #[tsify(optional)]
     pub presence_penalty: Option<f64>,
-    /// Subtracted from a token's logit each time it was seen lately: between -2 and 2.
+    /// Is subtracted from a token's logit for each recent occurrence: between -2 and 2.
     #[tsify(optional)]
     pub frequency_penalty: Option<f64>,
-    /// A whole number. The same seed, prompt and parameters give the same text. The default is
-    /// random.
+    /// The seed of the random numbers, a whole number. The same seed, prompt and parameters give
+    /// the same text. The default is random.
     #[tsify(optional)]
     pub seed: Option<f64>,
-    /// Tokens of the reply at most: a whole number, at least 1. The default is what the context
-    /// holds.
+    /// The largest number of tokens in the reply: a whole number, at least 1. The default is what
+    /// fits into the context.
     #[tsify(optional)]
     pub max_tokens: Option<f64>,
-    /// Texts that end the reply, which does not contain them.
+    /// Texts that end the reply. The reply does not contain them.
     #[tsify(optional)]
     pub stop: Option<Stop>,
-    /// How many replies: 1, as there is one conversation.
+    /// The number of replies: 1, because an engine has one conversation.
     #[tsify(optional)]
     pub n: Option<f64>,
 }
 
-/// Whose message it is.
+/// The author of a message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize, Tsify)]
 #[serde(rename_all = "lowercase")]
 pub enum Role {
-    /// What the conversation is about, and how to answer.
+    /// Instructions for the whole conversation.
     System,
-    /// A person.
+    /// The user.
     User,
     /// The model.
     Assistant,
-    /// A function that the model called, where its chat template knows such messages.
+    /// The result of a function that the model called, if its chat template has such messages.
     Tool,
 }
 
 impl Role {
-    /// The name as chat templates have it.
+    /// The name in chat templates.
     pub fn name(self) -> &'static str {
         match self {
             Self::System => "system",
@@ -147,44 +147,44 @@ impl Role {
 /// A message of a conversation.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize, Tsify)]
 pub struct Message {
-    /// Whose it is.
+    /// The author.
     pub role: Role,
-    /// Its text.
+    /// The text.
     pub content: String,
 }
 
 /// GPU memory in bytes, by use.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize, Tsify)]
 pub struct Memory {
-    /// Weights and rotation tables.
+    /// Weights and RoPE tables.
     pub weights: u64,
     /// The KV cache.
     pub kv: u64,
     /// Activations and logits.
     pub scratch: u64,
-    /// All of it.
+    /// The sum.
     pub total: u64,
 }
 
-/// What a model's files say.
+/// The description of a model, from its files.
 #[derive(Clone, Debug, PartialEq, Deserialize, Serialize, Tsify)]
 #[serde(rename_all = "camelCase")]
 pub struct ModelInfo {
     /// The model's name.
     pub name: String,
-    /// What kind of files it has.
+    /// The kind of its files.
     pub kind: String,
     /// Bytes of all files.
     pub file_bytes: u64,
-    /// Tokens that the model was made for.
+    /// The model's context window, in tokens.
     pub window: u32,
-    /// Layers.
+    /// The number of layers.
     pub layers: u32,
-    /// Tokens of the vocabulary.
+    /// The number of tokens in the vocabulary.
     pub vocab: u32,
-    /// Whether it has a chat template, its own or a known one.
+    /// Whether a chat template is available: in the files, or a known one.
     pub chat: bool,
-    /// Where its files contradict themselves.
+    /// Contradictions in the files.
     pub notes: Vec<String>,
     /// The recommended temperature.
     pub temperature: f32,
@@ -192,13 +192,13 @@ pub struct ModelInfo {
     pub top_p: f32,
 }
 
-/// What an engine runs on and takes.
+/// The adapter of an engine, its limits, and the memory in use.
 #[derive(Clone, Debug, PartialEq, Deserialize, Serialize, Tsify)]
 #[serde(rename_all = "camelCase")]
 pub struct EngineInfo {
     /// The adapter.
     pub adapter: String,
-    /// The driver's name and version, where the browser tells.
+    /// The driver's name and version, if the browser reports them.
     pub driver: String,
     /// Optional features that kernels use.
     pub features: Vec<String>,
@@ -206,13 +206,13 @@ pub struct EngineInfo {
     pub max_binding: u64,
     /// Bytes of the largest buffer.
     pub max_buffer: u64,
-    /// Tokens that the conversation holds at most.
+    /// The largest number of tokens in the conversation.
     pub context: u32,
-    /// How the KV cache is stored.
+    /// The type of the KV cache.
     pub kv: String,
-    /// Tokens of the conversation.
+    /// The number of tokens in the conversation.
     pub used_tokens: u64,
-    /// Bytes of KV cache that a token takes.
+    /// Bytes of KV cache for each token.
     pub kv_bytes_per_token: u64,
     /// GPU memory in use.
     pub memory: Memory,
@@ -220,12 +220,12 @@ pub struct EngineInfo {
     pub wasm_bytes: f64,
 }
 
-/// What a model will take.
+/// The memory that a model needs.
 #[derive(Clone, Debug, PartialEq, Deserialize, Serialize, Tsify)]
 pub struct Estimate {
-    /// What its files say.
+    /// The description of the model.
     pub model: ModelInfo,
-    /// Tokens that the conversation holds at most.
+    /// The largest number of tokens in the conversation.
     pub context: u32,
     /// GPU memory when the context is full.
     pub memory: Memory,
@@ -233,34 +233,34 @@ pub struct Estimate {
     pub cached: bool,
 }
 
-/// Why a reply ended.
+/// The reason why a reply ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize, Tsify)]
 #[serde(rename_all = "lowercase")]
 pub enum FinishReason {
-    /// The model ended it, or a text of `stop` did.
+    /// The model chose an end token, or the text contains one of `stop`.
     Stop,
-    /// It has `max_tokens`, or the context is full.
+    /// The reply has `max_tokens`, or the context is full.
     Length,
 }
 
-/// How a reply came about.
+/// The end of a reply: its reason, token counts and times.
 #[derive(Clone, Copy, Debug, PartialEq, Deserialize, Serialize, Tsify)]
 pub struct Finish {
-    /// Why it ended.
+    /// The reason.
     pub finish_reason: FinishReason,
-    /// Tokens of the prompt.
+    /// The number of tokens in the prompt.
     pub prompt_tokens: u64,
-    /// Tokens of the prompt that were there from turns before.
+    /// Prompt tokens that the KV cache already held.
     pub cached_tokens: u64,
-    /// Tokens of the reply.
+    /// The number of tokens in the reply.
     pub completion_tokens: u64,
-    /// Seconds that the prompt took.
+    /// Seconds of prefill.
     pub prefill_seconds: f64,
-    /// Seconds that the reply took.
+    /// Seconds of decode.
     pub decode_seconds: f64,
 }
 
-/// The TypeScript declarations of all types of this file, as `web/js/wire.ts` has them.
+/// The TypeScript declarations of all types of this file: the content of `web/js/wire.ts`.
 pub fn typescript() -> String {
     let declarations = [
         ErrorName::DECL,
@@ -277,11 +277,24 @@ pub fn typescript() -> String {
         Finish::DECL,
     ];
     let head =
-        "/** Types of what crosses between wasm and JavaScript: generated by web/build.sh. */";
-    declarations
-        .iter()
-        .fold(head.to_owned(), |text, one| format!("{text}\n\n{one}"))
-        + "\n"
+        "/** The types that cross between wasm and JavaScript. Generated by web/build.sh. */";
+    let text = declarations.map(wrapped).join("\n\n");
+    format!("{head}\n\n{text}\n")
+}
+
+/// A declaration whose last line, a union of more than 100 columns, has a line for each member.
+fn wrapped(declaration: &str) -> String {
+    match declaration.rsplit_once('\n') {
+        Some((docs, union)) if union.len() > 100 && union.starts_with("export type ") => {
+            let union = union.replacen(" = ", " =\n    | ", 1);
+            let (name, members) = union.split_once('\n').unwrap_or((&union, ""));
+            let members = members
+                .trim_start_matches("    | ")
+                .replace(" | ", "\n    | ");
+            format!("{docs}\n{name}\n    | {members}")
+        }
+        _ => declaration.to_owned(),
+    }
 }
 
 #[cfg(test)]
@@ -289,10 +302,10 @@ mod tests {
     #[test]
     fn the_declarations_in_the_tree_are_those_of_these_types() {
         let declared = include_str!("../../js/wire.ts");
+        let expected = super::typescript();
         assert_eq!(
-            declared,
-            super::typescript(),
-            "web/js/wire.ts is old; web/build.sh writes it"
+            declared, expected,
+            "web/js/wire.ts is out of date; run web/build.sh"
         );
     }
 }
