@@ -10,7 +10,7 @@ use std::{fs, io};
 use mdbook_driver::MDBook;
 use pulldown_cmark::{Event, Options, Parser, Tag, TagEnd};
 
-/// Pages outside the book.
+/// Pages outside the book, which link into it.
 const TOP_LEVEL: [&str; 3] = ["README.md", "CHANGELOG.md", "CONTRIBUTING.md"];
 /// Folders of the repository. A word in code that begins with one of them is a path.
 const FOLDERS: [&str; 6] = ["cli/", "docs/", "runtime/", "shaders/", "tests/", "web/"];
@@ -226,7 +226,8 @@ fn every_file_and_test_that_a_page_names_exists() {
                 !BUILT.iter().any(|built| path.starts_with(built)) && !root().join(path).exists()
             });
             problems.extend(missing.map(|path| format!("{}: no {path}", page.path)));
-            for pair in words.windows(2) {
+            let is_cargo = words.iter().any(|word| word == "cargo");
+            for pair in words.windows(2).filter(|_| is_cargo) {
                 if let Some(folder) = target_folder(&pair[0]).filter(|_| !exists(&pair[0], &pair[1])) {
                     problems.push(format!("{}: no {} in any {folder}/", page.path, pair[1]));
                 }
