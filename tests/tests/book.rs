@@ -44,7 +44,11 @@ static PAGES: LazyLock<BTreeMap<String, Page>> = LazyLock::new(|| {
             }
         }
     }
-    files.iter().map(|file| read(file)).map(|page| (page.path.clone(), page)).collect()
+    files
+        .iter()
+        .map(|file| read(file))
+        .map(|page| (page.path.clone(), page))
+        .collect()
 });
 
 /// The repository's root.
@@ -52,7 +56,10 @@ fn root() -> PathBuf {
     // At run time, so that the compiled test can check another working tree.
     let tests = std::env::var_os("CARGO_MANIFEST_DIR").map(PathBuf::from);
     let tests = tests.unwrap_or_else(|| env!("CARGO_MANIFEST_DIR").into());
-    tests.parent().expect("tests/ is a folder of the repository").to_path_buf()
+    tests
+        .parent()
+        .expect("tests/ is a folder of the repository")
+        .to_path_buf()
 }
 
 fn read(file: &Path) -> Page {
@@ -65,7 +72,8 @@ fn read(file: &Path) -> Page {
     };
     let mut heading = None;
     let mut is_code_block = false;
-    let options = Options::ENABLE_TABLES | Options::ENABLE_STRIKETHROUGH | Options::ENABLE_FOOTNOTES;
+    let options =
+        Options::ENABLE_TABLES | Options::ENABLE_STRIKETHROUGH | Options::ENABLE_FOOTNOTES;
     for event in Parser::new_ext(&text, options) {
         match event {
             Event::Start(Tag::Link { dest_url, .. } | Tag::Image { dest_url, .. }) => {
@@ -74,7 +82,11 @@ fn read(file: &Path) -> Page {
             Event::Start(Tag::Heading { .. }) => heading = Some(String::new()),
             Event::End(TagEnd::Heading(_)) => {
                 let id = github_anchor(&heading.take().unwrap_or_default());
-                assert!(page.anchors.insert(id.clone()), "{}: two headings are #{id}", page.path);
+                assert!(
+                    page.anchors.insert(id.clone()),
+                    "{}: two headings are #{id}",
+                    page.path
+                );
             }
             Event::Start(Tag::CodeBlock(_)) => is_code_block = true,
             Event::End(TagEnd::CodeBlock) => is_code_block = false,
@@ -103,7 +115,12 @@ fn words(code: &str) -> Vec<String> {
 /// The identifier that GitHub gives a heading.
 fn github_anchor(heading: &str) -> String {
     let kept = |c: &char| c.is_alphanumeric() || matches!(c, ' ' | '-' | '_');
-    heading.to_lowercase().chars().filter(kept).map(|c| if c == ' ' { '-' } else { c }).collect()
+    heading
+        .to_lowercase()
+        .chars()
+        .filter(kept)
+        .map(|c| if c == ' ' { '-' } else { c })
+        .collect()
 }
 
 /// Resolves `.` and `..` of a path from the repository's root; `None` where it leads outside.
@@ -135,7 +152,10 @@ struct Log(Arc<Mutex<Vec<u8>>>);
 
 impl io::Write for Log {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.0.lock().expect("no test panics while it logs").extend_from_slice(bytes);
+        self.0
+            .lock()
+            .expect("no test panics while it logs")
+            .extend_from_slice(bytes);
         Ok(bytes.len())
     }
 
@@ -155,17 +175,26 @@ fn the_book_builds_without_warnings_and_has_every_anchor() {
         .with_writer(move || writer.clone())
         .finish();
     tracing::subscriber::with_default(subscriber, || {
-        let mut book = MDBook::load(root().join("docs")).expect("docs/book.toml and SUMMARY.md load");
+        let mut book =
+            MDBook::load(root().join("docs")).expect("docs/book.toml and SUMMARY.md load");
         book.config.build.build_dir = output.path().into();
         book.build().expect("the book builds");
     });
     let warnings = log.0.lock().expect("no test panics while it logs").clone();
-    assert_eq!(String::from_utf8_lossy(&warnings), "", "mdBook warns of something");
+    assert_eq!(
+        String::from_utf8_lossy(&warnings),
+        "",
+        "mdBook warns of something"
+    );
 
     // Links are checked by GitHub's identifiers. mdBook has to give headings the same ones.
     let mut problems = Vec::new();
     for page in PAGES.values() {
-        let Some(in_book) = page.path.strip_prefix("docs/").filter(|path| *path != "SUMMARY.md") else {
+        let Some(in_book) = page
+            .path
+            .strip_prefix("docs/")
+            .filter(|path| *path != "SUMMARY.md")
+        else {
             continue;
         };
         let in_book = Path::new(in_book).with_extension("html");
@@ -174,7 +203,10 @@ fn the_book_builds_without_warnings_and_has_every_anchor() {
             _ => in_book,
         };
         let html = fs::read_to_string(output.path().join(html)).expect("each page is in the book");
-        let missing = page.anchors.iter().filter(|id| !html.contains(&format!("id=\"{id}\"")));
+        let missing = page
+            .anchors
+            .iter()
+            .filter(|id| !html.contains(&format!("id=\"{id}\"")));
         problems.extend(missing.map(|id| format!("{}: mdBook has no #{id}", page.path)));
     }
     report(&problems);
@@ -183,10 +215,20 @@ fn the_book_builds_without_warnings_and_has_every_anchor() {
 #[test]
 fn every_page_is_in_the_summary() {
     let summary = &PAGES["docs/SUMMARY.md"];
-    let listed: BTreeSet<_> = summary.links.iter().map(|link| format!("docs/{link}")).collect();
-    let pages = PAGES.keys().filter(|path| path.starts_with("docs/") && *path != &summary.path);
+    let listed: BTreeSet<_> = summary
+        .links
+        .iter()
+        .map(|link| format!("docs/{link}"))
+        .collect();
+    let pages = PAGES
+        .keys()
+        .filter(|path| path.starts_with("docs/") && *path != &summary.path);
     let missing = pages.filter(|path| !listed.contains(*path));
-    report(&missing.map(|path| format!("{path} is not in docs/SUMMARY.md")).collect::<Vec<_>>());
+    report(
+        &missing
+            .map(|path| format!("{path} is not in docs/SUMMARY.md"))
+            .collect::<Vec<_>>(),
+    );
 }
 
 #[test]
@@ -195,7 +237,9 @@ fn every_link_leads_somewhere() {
     for page in PAGES.values() {
         for link in page.links.iter().filter(|link| !link.contains("://")) {
             let (target, anchor) = link.split_once('#').unwrap_or((link, ""));
-            let folder = Path::new(&page.path).parent().expect("a page is in a folder");
+            let folder = Path::new(&page.path)
+                .parent()
+                .expect("a page is in a folder");
             let target = match target {
                 "" => Some(page.path.clone()),
                 _ => normalised(&folder.join(target)),
@@ -207,9 +251,14 @@ fn every_link_leads_somewhere() {
             if page.path.starts_with("docs/") && !target.starts_with("docs/") {
                 problems.push(format!("{}: {link} leads out of the book", page.path));
             }
-            let has_anchor = PAGES.get(&target).is_some_and(|page| page.anchors.contains(anchor));
+            let has_anchor = PAGES
+                .get(&target)
+                .is_some_and(|page| page.anchors.contains(anchor));
             if !anchor.is_empty() && !has_anchor {
-                problems.push(format!("{}: {link} names no heading of {target}", page.path));
+                problems.push(format!(
+                    "{}: {link} names no heading of {target}",
+                    page.path
+                ));
             }
         }
     }
@@ -222,13 +271,19 @@ fn every_file_and_test_that_a_page_names_exists() {
     let is_current = |page: &&Page| !DATED.iter().any(|dated| page.path.starts_with(dated));
     for page in PAGES.values().filter(is_current) {
         for words in &page.words {
-            let missing = words.iter().filter_map(|word| path_in(word)).filter(|path| {
-                !BUILT.iter().any(|built| path.starts_with(built)) && !root().join(path).exists()
-            });
+            let missing = words
+                .iter()
+                .filter_map(|word| path_in(word))
+                .filter(|path| {
+                    !BUILT.iter().any(|built| path.starts_with(built))
+                        && !root().join(path).exists()
+                });
             problems.extend(missing.map(|path| format!("{}: no {path}", page.path)));
             let is_cargo = words.iter().any(|word| word == "cargo");
             for pair in words.windows(2).filter(|_| is_cargo) {
-                if let Some(folder) = target_folder(&pair[0]).filter(|_| !exists(&pair[0], &pair[1])) {
+                if let Some(folder) =
+                    target_folder(&pair[0]).filter(|_| !exists(&pair[0], &pair[1]))
+                {
                     problems.push(format!("{}: no {} in any {folder}/", page.path, pair[1]));
                 }
             }
@@ -269,8 +324,10 @@ fn exists(option: &str, name: &str) -> bool {
     if name.chars().all(|c| c.is_ascii_uppercase() || c == '_') {
         return true;
     }
-    ["tests", "cli", "runtime", "shaders", "web"].iter().any(|package| {
-        let folder = root().join(package).join(folder);
-        folder.join(format!("{name}.rs")).exists() || folder.join(name).join("main.rs").exists()
-    })
+    ["tests", "cli", "runtime", "shaders", "web"]
+        .iter()
+        .any(|package| {
+            let folder = root().join(package).join(folder);
+            folder.join(format!("{name}.rs")).exists() || folder.join(name).join("main.rs").exists()
+        })
 }
