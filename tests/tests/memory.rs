@@ -2,7 +2,7 @@
 //!
 //!     cargo test --workspace --test memory -- --nocapture
 //!
-//! prints the table of `docs/MODEL_FILES.md`.
+//! prints the table of `docs/notes/2026-11-29-hostile-files.md`.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;

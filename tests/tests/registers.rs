@@ -6,7 +6,7 @@
 //!     RADV_FORCE_FAMILY=navi31 cargo test --workspace --test registers
 //!
 //! For Intel's by ANV, Qualcomm's by Turnip, Apple's by Honeykrisp and NVIDIA's by NVK, with shims
-//! of Mesa's source that stand in for the kernel (docs/PORTABILITY.md). Arguments are parts of
+//! of Mesa's source that stand in for the kernel (docs/design/portability.md). Arguments are parts of
 //! kernels' names; for each pipeline a line says what it takes, in the driver's own measures (`-`:
 //! it doesn't say). wgpu can't open such devices, for they have no queue that works.
 
