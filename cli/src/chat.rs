@@ -277,7 +277,7 @@ impl Chat<'_> {
         let mut destination = Destination::new(Path::new(file), Kind::Conversation, None)?;
         destination.protect(self.session.engine().model().checkpoint().paths())?;
         let write = destination.write(async |out| {
-            std::io::Write::write_all(out, text.as_bytes()).map_err(|error| Error::Write(error.to_string()))
+            std::io::Write::write_all(out, text.as_bytes()).map_err(|error| Error::unwritten(&error))
         });
         pollster::block_on(write)
     }

@@ -31,7 +31,7 @@ pub struct History {
 impl History {
     /// The user's own; none where there is no home folder.
     pub fn of_user() -> Option<Self> {
-        let state = std::env::var_os("XDG_STATE_HOME").map(PathBuf::from);
+        let state = std::env::var_os("XDG_STATE_HOME").map(PathBuf::from).filter(|path| path.is_absolute());
         let state = state.or_else(|| std::env::home_dir().map(|home| home.join(".local/state")))?;
         Some(Self { folder: state.join("godwit") })
     }
@@ -82,12 +82,12 @@ impl History {
 }
 
 fn io_error(path: &std::path::Path, doing: &'static str, error: &io::Error) -> FileError {
-    FileError::Io { file: path.display().to_string(), doing, message: error.to_string() }
+    FileError::io(path, doing, error)
 }
 
 /// Waits for a lock, a second at most: a chat that was suspended may hold it.
 fn locked(path: &std::path::Path) -> io::Result<File> {
-    let file = open_lock(path)?;
+    let file = open_lock(path, Readers::Owner)?;
     for _ in 0..TRIES {
         match file.try_lock() {
             Err(std::fs::TryLockError::WouldBlock) => thread::sleep(POLL),
@@ -147,6 +147,12 @@ mod tests {
         for i in 0..30 {
             history().add(&format!("more {i}")).expect("it is kept");
             history().add(&format!("more {i}")).expect("it is there");
+        }
+        #[cfg(unix)]
+        for file in ["chat_history", "chat_history.lock"] {
+            use std::os::unix::fs::MetadataExt as _;
+            let mode = folder.path().join("godwit").join(file).metadata().expect("a file").mode();
+            assert_eq!(mode & 0o777, 0o600, "{file}");
         }
         let entries = history().entries().expect("it is read");
         assert_eq!((entries.len(), entries.last().map(String::as_str)), (MOST, Some("more 29")));

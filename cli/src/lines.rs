@@ -28,6 +28,10 @@ use crate::{crash, escape, terminal};
 /// How often a wait for a line looks whether the program is to end.
 const LOOK: Duration = Duration::from_millis(100);
 
+/// What it means that the file of the history can't be used.
+const UNKEPT: &str =
+    "what is typed in this chat is not kept for the next; XDG_STATE_HOME names another folder for it";
+
 /// Begins and ends a message of several lines.
 const QUOTES: &str = "\"\"\"";
 
@@ -242,14 +246,17 @@ impl Lines {
         let is_suspended = Arc::<AtomicBool>::default();
         let suspend = Suspend { typed: Arc::clone(&typed), is_suspended: Arc::clone(&is_suspended) };
         editor.bind_sequence(KeyEvent::ctrl('Z'), EventHandler::Conditional(Box::new(suspend)));
-        let history = History::of_user();
+        let mut history = History::of_user();
         match history.as_ref().map_or_else(|| Ok(Vec::new()), History::entries) {
             Ok(entries) => {
                 for entry in entries {
                     let _ = editor.add_history_entry(entry);
                 }
             }
-            Err(error) => warn(&error.to_string()),
+            Err(error) => {
+                warn(&format!("{error}; {UNKEPT}"));
+                history = None;
+            }
         }
         Ok(Self::Editor { editor: Box::new(editor), history, typed, is_suspended })
     }
@@ -290,7 +297,9 @@ impl Lines {
             // Without a history a chat goes on all the same.
             let _ = editor.add_history_entry(text);
             if let Some(Err(error)) = history.as_ref().map(|history| history.add(text)) {
-                tracing::debug!("{error}");
+                warn(&format!("{error}; {UNKEPT}"));
+                // One cause gives one warning.
+                *history = None;
             }
         }
     }

@@ -205,7 +205,7 @@ pub(crate) fn source(
     if let Some(fault) = fault {
         return Err(FormatError::file(name, fault));
     }
-    let opened = Opened { name, real, len: metadata.len(), modified, file };
+    let opened = Opened { name, real, len: metadata.len(), modified, access, file };
     match access {
         Access::Mapped => {
             // SAFETY: The map is read-only. The bytes may change if another process writes to the file: they are only ever
@@ -224,6 +224,9 @@ pub(crate) fn source(
 const SETTLED: Duration = Duration::from_millis(100);
 const SETTLED_COARSE: Duration = Duration::from_millis(2100);
 
+/// How much other computers' clocks are ahead of this one's, usually, at most.
+const AHEAD: Duration = Duration::from_secs(10);
+
 /// An open model file, as it was when it was opened.
 struct Opened {
     /// As its path was given.
@@ -233,6 +236,7 @@ struct Opened {
     len: u64,
     /// When it was written last; none where others may set that.
     modified: Option<SystemTime>,
+    access: Access,
     file: File,
 }
 
@@ -246,8 +250,14 @@ impl Opened {
         for time in [modified, changed] {
             let whole_seconds = time.duration_since(SystemTime::UNIX_EPOCH).ok()?.subsec_nanos() == 0;
             let settled = if whole_seconds { SETTLED_COARSE } else { SETTLED };
-            // A time in the future, by another computer's clock, tells nothing either.
-            SystemTime::now().duration_since(time).ok().filter(|age| *age >= settled)?;
+            match SystemTime::now().duration_since(time) {
+                Ok(age) if age < settled => return None,
+                // The clock was set back since, or it is another computer's, which may be as much
+                // ahead as this.
+                Err(ahead) if ahead.duration() < AHEAD => return None,
+                // A write at another time than that leaves another time.
+                _ => {}
+            }
         }
         let nanoseconds = |time: SystemTime| time.duration_since(SystemTime::UNIX_EPOCH).ok().map(|t| t.as_nanos());
         let created = metadata.created().ok().and_then(nanoseconds).unwrap_or(0);
@@ -268,7 +278,8 @@ impl Opened {
         if metadata.len() == self.len && is_as_old {
             return Ok(());
         }
-        Err(FormatError::file(&self.name, Fault::Changed { before: self.len, now: metadata.len() }))
+        let (now, is_mapped) = (metadata.len(), self.access == Access::Mapped);
+        Err(FormatError::file(&self.name, Fault::Changed { before: self.len, now, is_mapped }))
     }
 }
 
@@ -407,11 +418,12 @@ pub(crate) fn read_checked<T: Serialize + DeserializeOwned>(path: &Path) -> Resu
 ///
 /// # Errors
 /// The file can't be written.
-pub(crate) fn write_checked<T: Serialize>(path: &Path, content: T) -> Result<(), Error> {
+pub(crate) fn write_checked<T: Serialize>(path: &Path, content: T) -> Result<(), FileError> {
     make_private_folder(folder_of(path))?;
     let checked = Checked { blake3: checksum(&content), content };
-    let json = serde_json::to_vec_pretty(&checked).map_err(|error| Error::Write(error.to_string()))?;
-    Ok(write_bytes(path, Readers::Owner, &json).map_err(|error| FileError::io(path, "write the file", &error))?)
+    let json = serde_json::to_vec_pretty(&checked).map_err(io::Error::from);
+    json.and_then(|json| write_bytes(path, Readers::Owner, &json))
+        .map_err(|error| FileError::io(path, "write the file", &error))
 }
 
 /// Hashes the bytes that pass through to a writer.
@@ -488,8 +500,10 @@ mod tests {
             for len in [50_000, 300_000] {
                 cut(len);
                 let error = read(file.as_ref()).expect_err("it was changed").to_string();
-                let says = [path.display().to_string(), len.to_string(), "--no-mmap".into()];
+                let says = [path.display().to_string(), len.to_string()];
                 assert!(says.iter().all(|part| error.contains(part)), "{access:?}: {error}");
+                // Advice that was followed already is none.
+                assert_eq!(error.contains("--no-mmap"), access == Access::Mapped, "{error}");
             }
         }
     }

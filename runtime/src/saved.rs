@@ -99,7 +99,7 @@ impl SavedError {
 }
 
 fn unwritten(error: io::Error) -> Error {
-    Error::Write(error.to_string())
+    Error::unwritten(&error)
 }
 
 /// Hashes what passes through.

@@ -10,6 +10,11 @@ mod consent;
 mod error;
 pub mod fuzzed;
 mod http;
+#[cfg(all(test, unix))]
+#[path = "../../../runtime/src/io/crash.rs"]
+mod kill;
+#[cfg(all(test, unix))]
+mod killed;
 mod listing;
 mod name;
 mod part;
@@ -40,6 +45,13 @@ use transfer::Transfer;
 use crate::load::bar;
 use crate::output::{self, Output};
 use crate::stop::Stop;
+
+/// Marks a place where a test may kill the process. Nothing outside tests.
+#[inline]
+fn crash_point() {
+    #[cfg(all(test, unix))]
+    kill::pass();
+}
 
 /// Where a MODEL is: a path that exists, or the model of that name, which is downloaded if it is not here yet. `yes`:
 /// without asking a person whether the name is no mistyped path.
