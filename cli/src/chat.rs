@@ -9,7 +9,7 @@ use serde::Serialize;
 use crate::args::ChatArgs;
 use crate::context::{Contexts, set_system};
 use crate::destination::{Destination, Kind};
-use crate::exit::{Interrupted, Unanswered, Usage};
+use crate::exit::{Interrupted, Unanswered, Unwritable};
 use crate::lines::Messages;
 use crate::load::{self, Loaded};
 use crate::output::{self, Output, note};
@@ -271,7 +271,7 @@ impl Chat<'_> {
         }
         if self.contexts.is_saved_to(Path::new(file)) {
             let what = "the context is saved there at the end; name another file for the conversation";
-            return Err(Usage(format!("{file}: {what}")).into());
+            return Err(Unwritable { file: file.into(), fault: what.into() }.into());
         }
         let text = serde_json::to_string_pretty(&Saved { messages: &self.messages })?;
         let mut destination = Destination::new(Path::new(file), Kind::Conversation, None)?;

@@ -158,6 +158,34 @@ mod tests {
         assert_eq!((entries.len(), entries.last().map(String::as_str)), (MOST, Some("more 29")));
     }
 
+    /// As on a disk that is full: the system lets files grow to no more than a few blocks.
+    #[cfg(unix)]
+    #[test]
+    fn a_full_disk_leaves_the_history_as_it_was() {
+        const FOLDER: &str = "GODWIT_TEST_HISTORY";
+        if let Some(folder) = std::env::var_os(FOLDER) {
+            let history = History { folder: folder.into() };
+            let error = history.add(&"x".repeat(4000)).expect_err("no room").to_string();
+            assert!(error.contains("chat_history") && error.contains("another disk"), "{error}");
+            assert_eq!(history.entries(), Ok(vec!["kept".into()]));
+            return;
+        }
+        let folder = tempfile::tempdir().expect("a folder");
+        let history = History { folder: folder.path().into() };
+        history.add("kept").expect("room");
+        let test = "history::tests::a_full_disk_leaves_the_history_as_it_was";
+        let shell = "trap '' XFSZ; ulimit -f 2; exec \"$0\" --exact \"$1\"";
+        let mut child = std::process::Command::new("sh");
+        child.args(["-c", shell]).arg(std::env::current_exe().expect("this program")).arg(test);
+        let output = child.env(FOLDER, folder.path()).output().expect("it starts");
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stdout));
+        assert_eq!(history.entries(), Ok(vec!["kept".into()]));
+        let mut names: Vec<_> =
+            std::fs::read_dir(folder.path()).expect("a folder").flatten().map(|entry| entry.file_name()).collect();
+        names.sort();
+        assert_eq!(names, ["chat_history", "chat_history.lock"]);
+    }
+
     #[test]
     fn the_editor_s_files_are_read() {
         let folder = tempfile::tempdir().expect("a folder");

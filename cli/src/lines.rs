@@ -12,11 +12,11 @@ use std::time::Duration;
 use rustyline::completion::Completer;
 use rustyline::error::ReadlineError;
 use rustyline::highlight::Highlighter;
-use rustyline::hint::Hinter;
+use rustyline::hint::{Hint, Hinter};
 use rustyline::history::DefaultHistory;
 use rustyline::validate::Validator;
 use rustyline::{
-    Cmd, ColorMode, ConditionalEventHandler, Config, Editor, Event, EventContext, EventHandler, Helper, KeyEvent,
+    Cmd, ColorMode, ConditionalEventHandler, Config, Context, Editor, Event, EventContext, EventHandler, Helper, KeyEvent,
 };
 
 use crate::exit::BadInput;
@@ -318,7 +318,24 @@ impl Completer for Display {
 }
 
 impl Hinter for Display {
-    type Hint = String;
+    type Hint = LeftOut;
+
+    fn hint(&self, line: &str, _: usize, _: &Context<'_>) -> Option<LeftOut> {
+        Some(LeftOut(format!("  (not shown: {})", escape::left_out(line)?)))
+    }
+}
+
+/// What stands behind a line that is not shown whole. No key makes it a part of the line.
+struct LeftOut(String);
+
+impl Hint for LeftOut {
+    fn display(&self) -> &str {
+        &self.0
+    }
+
+    fn completion(&self) -> Option<&str> {
+        None
+    }
 }
 
 impl Highlighter for Display {

@@ -480,6 +480,30 @@ mod tests {
         assert!(matches!(&error, FileError::Io { file, .. } if file.ends_with("here.json")), "{error}");
     }
 
+    /// As on a disk that is full: hashes of weights and what was measured of a GPU are such files.
+    #[cfg(unix)]
+    #[test]
+    fn a_full_disk_leaves_small_files_as_they_were() {
+        const FOLDER: &str = "GODWIT_TEST_SMALL_FILES";
+        if let Some(folder) = std::env::var_os(FOLDER) {
+            let path = PathBuf::from(folder).join("here.json");
+            let error = write_checked(&path, vec![8_u32; 2000]).expect_err("no room").to_string();
+            assert!(error.contains("here.json") && error.contains("another disk"), "{error}");
+            return;
+        }
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("here.json");
+        write_checked(&path, vec![7_u32]).expect("room");
+        let test = "native::tests::a_full_disk_leaves_small_files_as_they_were";
+        let shell = "trap '' XFSZ; ulimit -f 1; exec \"$0\" --exact \"$1\"";
+        let mut child = std::process::Command::new("sh");
+        child.args(["-c", shell]).arg(std::env::current_exe().expect("this program")).arg(test);
+        let output = child.env(FOLDER, folder.path()).output().expect("it starts");
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stdout));
+        assert_eq!(read_checked::<Vec<u32>>(&path), Ok(Some(vec![7])));
+        assert_eq!(std::fs::read_dir(folder.path()).expect("a folder").count(), 1);
+    }
+
     fn read(file: &dyn Source) -> Result<[u8; 8], FormatError> {
         let mut bytes = [0; 8];
         file.read(100_000, &mut bytes).map(|()| bytes)

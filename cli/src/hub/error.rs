@@ -3,6 +3,8 @@
 use std::io;
 use std::path::Path;
 
+use godwit::explained;
+
 /// Why a model could not be had by its name.
 #[derive(Debug, thiserror::Error)]
 pub enum HubError {
@@ -46,7 +48,10 @@ pub enum HubError {
     #[error("{what}: {fault}{}", attempts(*tries))]
     Network { what: String, fault: String, tries: u32 },
     /// The disk is too small.
-    #[error("{folder} has {free} left, and {need} are to be downloaded")]
+    #[error(
+        "{folder} has {free} left, and {need} are to be downloaded; make room there, or set HF_HUB_CACHE to a folder \
+         on a larger disk"
+    )]
     Space { folder: String, need: String, free: String },
     /// Nothing but beginnings of files.
     #[error("{what} is not downloaded; {bytes} of an interrupted download are there: `godwit rm {repo}` removes them")]
@@ -55,10 +60,10 @@ pub enum HubError {
     #[error("{0} is in use: another godwit runs or downloads it; end that first, or wait until it is done")]
     InUse(String),
     /// A folder of the cache can't be used.
-    #[error(transparent)]
+    #[error("{0}; HF_HUB_CACHE names another folder")]
     Folder(#[from] godwit::FileError),
     /// A file of the cache can't be written or read.
-    #[error("can't {doing} {path}: {error}")]
+    #[error("can't {doing} {path}: {}{}", explained(error), goes_on(error))]
     Io { doing: &'static str, path: String, error: io::Error },
     /// A MODEL that is no file, and can't be had as a name either.
     #[error("there is no file {path}, and as the name of a model: {cause}")]
@@ -92,6 +97,17 @@ impl HubError {
             Self::Stopped => crate::stop::exit_code(),
             _ => 3,
         }
+    }
+}
+
+/// What is said of a disk that has no room, beside what to do.
+fn goes_on(error: &io::Error) -> &'static str {
+    use io::ErrorKind::{FileTooLarge, QuotaExceeded, StorageFull};
+    match error.kind() {
+        StorageFull | QuotaExceeded | FileTooLarge => {
+            " (HF_HUB_CACHE names one); a download goes on where it stopped, at the next pull"
+        }
+        _ => "",
     }
 }
 

@@ -59,7 +59,9 @@ fn crash_point() {
 /// # Errors
 /// The name means nothing, or the model can't be had or is not wanted.
 pub fn locate(model: &Path, yes: bool, stop: &Stop) -> Result<PathBuf, HubError> {
-    let Some(text) = model.to_str().filter(|_| !model.exists()) else { return Ok(model.into()) };
+    // A link that leads nowhere is no name either.
+    let is_path = model.exists() || model.is_symlink();
+    let Some(text) = model.to_str().filter(|_| !is_path) else { return Ok(model.into()) };
     let is_url = text.starts_with("https://") || text.starts_with("http://");
     let is_explicit = is_url || table::expanded(text).is_some();
     if !is_explicit && Name::parse(text).map_or(true, |name| name.is_file()) {
@@ -171,8 +173,9 @@ pub fn run_list(args: &ListArgs) -> anyhow::Result<()> {
 
 /// `godwit show`.
 pub fn run_show(args: &ShowArgs) -> anyhow::Result<()> {
-    if Path::new(&args.name).exists() {
-        let checkpoint = godwit::native::open_checkpoint(Path::new(&args.name))?;
+    let path = Path::new(&args.name);
+    if path.exists() || path.is_symlink() {
+        let checkpoint = godwit::native::open_checkpoint(path)?;
         return crate::inspect::show(&checkpoint, &RopeOverride::default(), args.plain.json);
     }
     let settings = Settings::from_env()?;

@@ -74,6 +74,11 @@ impl Part {
         }
     }
 
+    /// The hash that the whole file is to have.
+    pub fn hex(&self) -> &str {
+        self.digest.hex()
+    }
+
     /// Bytes that are there.
     pub fn len(&self) -> u64 {
         self.len
