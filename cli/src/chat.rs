@@ -3,7 +3,7 @@
 use std::io::IsTerminal as _;
 use std::path::Path;
 
-use godwit::{Error, Message, Sampling, Session};
+use godwit::{Error, Message, Model, Sampling, Session};
 use serde::Serialize;
 
 use crate::args::ChatArgs;
@@ -47,7 +47,11 @@ struct Chat<'a> {
 async fn converse(args: &ChatArgs) -> anyhow::Result<()> {
     let stop = Stop::listen()?;
     let mut contexts = Contexts::new(&args.saved, &stop)?;
-    let Loaded { model, engine, .. } = load::load(&args.model, &args.common, args.saved.needs_hash(0), &stop).await?;
+    contexts.check_resume(&args.model.kv.format())?;
+    let needs_hash = args.saved.needs_hash(0);
+    let check = |model: &Model| contexts.check_model(model);
+    let loaded = load::load_checked(&args.model, &args.common, needs_hash, &stop, &check).await?;
+    let Loaded { model, engine, .. } = loaded;
     contexts.protect(&model, None)?;
     let sampling = args.sampling.over(model.recommended());
     sampling.validate(model.config().vocab).map_err(Error::from)?;

@@ -16,7 +16,8 @@ use rustyline::hint::{Hint, Hinter};
 use rustyline::history::DefaultHistory;
 use rustyline::validate::Validator;
 use rustyline::{
-    Cmd, ColorMode, ConditionalEventHandler, Config, Context, Editor, Event, EventContext, EventHandler, Helper, KeyEvent,
+    Cmd, ColorMode, ConditionalEventHandler, Config, Context, Editor, Event, EventContext, EventHandler, Helper,
+    KeyEvent,
 };
 
 use crate::exit::BadInput;
@@ -29,8 +30,7 @@ use crate::{crash, escape, terminal};
 const LOOK: Duration = Duration::from_millis(100);
 
 /// What it means that the file of the history can't be used.
-const UNKEPT: &str =
-    "what is typed in this chat is not kept for the next; XDG_STATE_HOME names another folder for it";
+const UNKEPT: &str = "what is typed in this chat is not kept for the next; XDG_STATE_HOME names another folder for it";
 
 /// Begins and ends a message of several lines.
 const QUOTES: &str = "\"\"\"";

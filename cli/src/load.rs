@@ -111,11 +111,23 @@ async fn tune(gpu: &mut Gpu, common: &Common) -> anyhow::Result<()> {
 
 /// Loads a model onto the GPU. `hash_weights`: contexts of it are going to be saved or resumed.
 pub async fn load(args: &ModelArgs, common: &Common, hash_weights: bool, stop: &Stop) -> anyhow::Result<Loaded> {
+    load_checked(args, common, hash_weights, stop, &|_| Ok(())).await
+}
+
+/// [`load()`], unless `check` has something against the model before its weights are read.
+pub async fn load_checked(
+    args: &ModelArgs,
+    common: &Common,
+    hash_weights: bool,
+    stop: &Stop,
+    check: &dyn Fn(&Model) -> anyhow::Result<()>,
+) -> anyhow::Result<Loaded> {
     let begin = Instant::now();
     if let Some(folder) = &args.spill_dir {
         check_spill_folder(folder)?;
     }
     let model = open(&args.source, common.access(), stop)?;
+    check(&model)?;
     let model = quantized(model, &args.quant, common.access(), stop).await?;
     let gpu = open_gpu(common).await?;
     let work = async |gpu: &mut Gpu| load_onto(gpu, &model, args, hash_weights, stop).await;

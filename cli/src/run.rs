@@ -109,7 +109,10 @@ pub fn run(args: &RunArgs) -> anyhow::Result<()> {
 async fn answer_prompt(args: &RunArgs, prompt: &str) -> anyhow::Result<()> {
     let stop = Stop::listen()?;
     let mut contexts = Contexts::new(&args.saved, &stop)?;
-    let loaded = load::load(&args.model, &args.common, args.saved.needs_hash(prompt.len()), &stop).await?;
+    contexts.check_resume(&args.model.kv.format())?;
+    let needs_hash = args.saved.needs_hash(prompt.len());
+    let check = |model: &Model| contexts.check_model(model);
+    let loaded = load::load_checked(&args.model, &args.common, needs_hash, &stop, &check).await?;
     contexts.protect(&loaded.model, args.file.clone())?;
     let sampling = args.sampling.over(loaded.model.recommended());
     sampling.validate(loaded.model.config().vocab).map_err(Error::from)?;

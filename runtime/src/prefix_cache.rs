@@ -238,9 +238,7 @@ impl PrefixCache {
 
     /// The path of a block, where the model's weights can be hashed: a cache is no reason to fail.
     fn known_path(&self, session: &Session, tokens: &[u32]) -> Option<PathBuf> {
-        self.path(session, tokens)
-            .map_err(|error| self.warn_unkept(&error))
-            .ok()
+        self.path(session, tokens).map_err(|error| self.warn_unkept(&error)).ok()
     }
 
     /// Writes the block that ends the session's tokens, unless a file is there that is not

@@ -94,8 +94,7 @@ fn a_pull_that_is_killed_leaves_a_whole_cache() {
         pull_into(&folder, &endpoint);
         return;
     }
-    let parts: Vec<(&str, Vec<u8>)> =
-        PARTS.iter().enumerate().map(|(part, path)| (*path, content(part))).collect();
+    let parts: Vec<(&str, Vec<u8>)> = PARTS.iter().enumerate().map(|(part, path)| (*path, content(part))).collect();
     let hub = Hub::start(REPO, &parts);
     let old = b"a copy that another tool made";
     for (way, has_old, is_beside) in
@@ -115,11 +114,13 @@ fn a_pull_that_is_killed_leaves_a_whole_cache() {
                 }
             }
             let old = has_old.then_some(&old[..]);
-            let mut child = kill::start_child(TEST, folder, points);
-            if is_beside {
+            let was_killed = if is_beside {
+                let mut child = kill::start_child(TEST, folder, points);
                 pull_into(folder, &hub.endpoint());
-            }
-            let was_killed = kill::was_killed(&mut child);
+                kill::was_killed(&mut child)
+            } else {
+                kill::run_child(TEST, folder, points)
+            };
             check_kept(folder, old, &what);
             let path = pull_into(folder, &hub.endpoint());
             assert_eq!(path, snapshot(folder).join(PARTS[0]), "{what}");
@@ -134,24 +135,4 @@ fn a_pull_that_is_killed_leaves_a_whole_cache() {
         // Beside another process, there may be little left to do.
         assert!(is_beside || points >= 14, "{way}: {points} points");
     }
-}
-
-/// `rm` finds what a process left that was killed, and nobody pulled after it.
-#[test]
-fn rm_removes_links_that_a_killed_process_left() {
-    let folder = tempfile::tempdir().expect("a folder");
-    let parts: Vec<(&str, Vec<u8>)> = vec![("m-Q8_0.gguf", content(0)), ("m-Q4_0.gguf", content(1))];
-    let hub = Hub::start(REPO, &parts);
-    let settings = settings(folder.path(), &hub.endpoint());
-    for quant in ["q8_0", "q4_0"] {
-        let name = Name::parse(&format!("{REPO}:{quant}")).expect("a name");
-        pull(&name, &settings, Consent::Given, &Stop::default()).expect("it is pulled");
-    }
-    let hash = sha256(&content(0));
-    let left = snapshot(folder.path()).join(format!(".godwit-link-{hash}"));
-    std::os::unix::fs::symlink(format!("../../blobs/{hash}"), &left).expect("a link");
-    let name = Name::parse(&format!("{REPO}:q8_0")).expect("a name");
-    super::remove::remove(&name, &settings.cache).expect("it is removed");
-    let blob = folder.path().join("hub/models--godwit--Tiny-GGUF/blobs").join(hash);
-    assert!(!left.is_symlink() && !blob.exists() && snapshot(folder.path()).join("m-Q4_0.gguf").exists());
 }

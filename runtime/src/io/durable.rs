@@ -13,8 +13,8 @@ use std::time::Duration;
 use tempfile::NamedTempFile;
 
 use super::crash_point;
-use super::open::{Links, open_regular};
 pub use super::open::Readers;
+use super::open::{Links, open_regular};
 use crate::error::{Error, FileError};
 
 /// The folder that a file is in, or will be.

@@ -174,9 +174,7 @@ async fn store(
         let mut out = Hashing::new(file);
         write_tensors(view, writer, None, &mut out, progress)?;
         let hash = out.hash();
-        out.write_all(hash.as_bytes())
-            .and_then(|()| out.write_all(END))
-            .map_err(|error| Error::unwritten(&error))
+        out.write_all(hash.as_bytes()).and_then(|()| out.write_all(END)).map_err(|error| Error::unwritten(&error))
     })
     .await
 }
