@@ -9,7 +9,7 @@
 use std::fs::{self, File};
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output, Stdio};
+use std::process::{Command, Output};
 
 use godwit_tests::hub_server::{Hub, sha256};
 use rexpect::session::spawn_command;
@@ -64,7 +64,7 @@ fn command(home: &Path, args: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_godwit"));
     command.args(args).env("XDG_CACHE_HOME", home.join("cache")).env("XDG_STATE_HOME", home.join("state"));
     // Shaders that a software driver compiled are none of what is tested here.
-    command.env("MESA_SHADER_CACHE_DIR", env!("CARGO_TARGET_TMPDIR")).stdin(Stdio::null());
+    command.env("MESA_SHADER_CACHE_DIR", env!("CARGO_TARGET_TMPDIR"));
     command
 }
 
@@ -134,8 +134,8 @@ fn a_spilled_kv_cache() {
     let model = model();
     let args = ["run", &model, "--raw", "-n", "4", "--temp", "0", "--no-cache", "--context", "2048"];
     let spill = ["--gpu-memory", "118M", "--spill-memory", "0", "--spill-dir", &folder];
-    let output = command(elsewhere.path(), &[&args[..], &spill, &["-p", &prompt, "--save", &to]].concat());
-    let output = { output }.output().expect("it starts");
+    let mut output = command(elsewhere.path(), &[&args[..], &spill, &["-p", &prompt, "--save", &to]].concat());
+    let output = output.output().expect("it starts");
     let said = stderr(&output);
     assert_eq!(output.status.code(), Some(1), "{said}");
     says(&said, &["No space left", "make room there", "--spill-dir", "goes on from there"]);
@@ -163,8 +163,7 @@ fn a_chat() {
     fill(&disk, 0);
     let model = model();
     let to = disk.join("talk.kv").display().to_string();
-    let chat = command(&disk, &["chat", &model, "-n", "4", "--temp", "0", "--no-cache", "--save", &to]);
-    let mut chat = chat;
+    let mut chat = command(&disk, &["chat", &model, "-n", "4", "--temp", "0", "--no-cache", "--save", &to]);
     chat.env("TERM", "xterm").env("XDG_CACHE_HOME", elsewhere.path()).current_dir(elsewhere.path());
     let mut chat = spawn_command(chat, Some(PATIENCE)).expect("a terminal");
     let mut all = String::new();

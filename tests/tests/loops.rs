@@ -51,8 +51,11 @@ impl<'a> Body<'a> {
         let mut each = |values: &[Handle<Expression>]| values.iter().for_each(|&value| self.variables(value, found));
         match &self.function.expressions[value] {
             Expression::Load { pointer } => {
-                let variable = self.variable(*pointer);
-                found.extend(variable);
+                if let Some(variable) = self.variable(*pointer)
+                    && found.insert(variable)
+                {
+                    self.conjunction(variable).iter().for_each(|&part| self.variables(part, found));
+                }
             }
             Expression::Binary { left, right, .. } => each(&[*left, *right]),
             Expression::Unary { expr, .. } | Expression::As { expr, .. } => each(&[*expr]),
@@ -69,6 +72,23 @@ impl<'a> Body<'a> {
             }
             _ => {}
         }
+    }
+
+    /// The two values whose conjunction a variable is: naga computes `a && b` as
+    /// `if a { v = b } else { v = false }`. Nothing for other variables.
+    fn conjunction(&self, variable: Handle<LocalVariable>) -> Vec<Handle<Expression>> {
+        let stored = |block: &Block| match block.last() {
+            Some(Statement::Store { pointer, value }) if self.variable(*pointer) == Some(variable) => Some(*value),
+            _ => None,
+        };
+        let is_false = |value| matches!(self.function.expressions[value], Expression::Literal(Literal::Bool(false)));
+        let both = self.all.iter().find_map(|statement| match statement {
+            Statement::If { condition, accept, reject } if stored(reject).is_some_and(is_false) => {
+                Some(vec![*condition, stored(accept)?])
+            }
+            _ => None,
+        });
+        both.unwrap_or_default()
     }
 
     /// How a `continuing` block changes a variable, where it is by a step that brings it on.
@@ -199,6 +219,7 @@ fn loops_that_may_not_end_are_found() {
         "for (var i = 0u; i < 9u; i = out[i]) { sum += i; }",
         "for (var i = 0u; sum < 9u; i++) { sum = out[i]; }",
         "while sum < 9u { sum = out[sum]; }",
+        "for (var i = 0u; i < 9u || sum < 9u; i++) { sum = out[i]; }",
     ] {
         assert!(outcome(may_not_end).is_err(), "{may_not_end}");
     }
