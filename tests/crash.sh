@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Crash tests that take minutes: commands killed at many moments, and a disk of 256 KiB that is full. The short ones are among
-# the ordinary tests (cli/tests/crash.rs, runtime/src/io).
+# Crash tests that take minutes: commands killed at many moments, and disks that are full. The short
+# ones are among the ordinary tests (cli/tests/crash.rs, cli/src/hub/killed.rs, runtime/src/io).
 #
 #   tests/crash.sh [ROUNDS]     kills of each command [40]; about ten seconds for each round on two cores
 set -euo pipefail
@@ -15,7 +15,7 @@ if [ -z "${GODWIT_CRASH_INSIDE:-}" ]; then
   [ "$(id -u)" = 0 ] || user=--map-root-user
   export GODWIT_CRASH_INSIDE=yes
   cargo build --quiet --workspace
-  cargo test --quiet --workspace --test crash --no-run
+  cargo test --quiet --workspace --test crash --test full_disk --no-run
   exec unshare $user --mount -- "$0" "$@"
 fi
 
@@ -68,4 +68,11 @@ unkept run $MODEL -p "What is the capital of France?" -n 8 --temp 0 --quant q8_0
 ELSEWHERE=(--no-cache) HERE=(--cache-dir "$WORK/disk/prompts")
 text 500 >"$WORK/text"
 unkept run --synthetic tiny:q8_0,vocab=512,context=16k --raw -f "$WORK/text" -n 4 --temp 0
+step "a full disk of 80 MiB"
+unset XDG_CACHE_HOME
+mkdir "$WORK/larger"
+trap 'umount "$WORK/disk" "$WORK/larger" 2>/dev/null; rm -r "$WORK"' EXIT
+mount -t tmpfs -o size=80m none "$WORK/larger" || fail "a small disk can't be mounted here"
+GODWIT_SMALL_DISK=$WORK/larger cargo test --quiet --workspace --test full_disk -- --test-threads=1
+
 step "all passed"

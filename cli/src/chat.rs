@@ -3,13 +3,13 @@
 use std::io::IsTerminal as _;
 use std::path::Path;
 
-use godwit::{Error, Message, Sampling, Session};
+use godwit::{Error, Message, Model, Sampling, Session};
 use serde::Serialize;
 
 use crate::args::ChatArgs;
 use crate::context::{Contexts, set_system};
 use crate::destination::{Destination, Kind};
-use crate::exit::{Interrupted, Unanswered, Usage};
+use crate::exit::{Interrupted, Unanswered, Unwritable};
 use crate::lines::Messages;
 use crate::load::{self, Loaded};
 use crate::output::{self, Output, note};
@@ -47,8 +47,11 @@ struct Chat<'a> {
 async fn converse(args: &ChatArgs) -> anyhow::Result<()> {
     let stop = Stop::listen()?;
     let mut contexts = Contexts::new(&args.saved, &stop)?;
-    let Loaded { model, engine, .. } =
-        load::load(&args.model, &args.common, args.saved.needs_hash(0), &stop).await?;
+    contexts.check_resume(&args.model.kv.format())?;
+    let needs_hash = args.saved.needs_hash(0);
+    let check = |model: &Model| contexts.check_model(model);
+    let loaded = load::load_checked(&args.model, &args.common, needs_hash, &stop, &check).await?;
+    let Loaded { model, engine, .. } = loaded;
     contexts.protect(&model, None)?;
     let sampling = args.sampling.over(model.recommended());
     sampling
@@ -323,7 +326,11 @@ impl Chat<'_> {
         if self.contexts.is_saved_to(Path::new(file)) {
             let what =
                 "the context is saved there at the end; name another file for the conversation";
-            return Err(Usage(format!("{file}: {what}")).into());
+            return Err(Unwritable {
+                file: file.into(),
+                fault: what.into(),
+            }
+            .into());
         }
         let text = serde_json::to_string_pretty(&Saved {
             messages: &self.messages,
@@ -332,7 +339,7 @@ impl Chat<'_> {
         destination.protect(self.session.engine().model().checkpoint().paths())?;
         let write = destination.write(async |out| {
             std::io::Write::write_all(out, text.as_bytes())
-                .map_err(|error| Error::Write(error.to_string()))
+                .map_err(|error| Error::unwritten(&error))
         });
         pollster::block_on(write)
     }

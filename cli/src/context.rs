@@ -10,7 +10,10 @@ use anyhow::Context as _;
 use godwit::io::open::{Links, open_regular};
 use godwit::io::private::user_cache_folder;
 use godwit::prefix_cache::BLOCK;
-use godwit::{Error, Message, Model, PrefixCache, Progress, Reuse, Session};
+use godwit::saved;
+use godwit::{
+    Error, KvFormat, Message, Model, PrefixCache, Progress, Reuse, SavedError, SavedHeader, Session,
+};
 use indicatif::ProgressBar;
 use serde::{Deserialize, Serialize};
 
@@ -33,6 +36,8 @@ pub struct Contexts<'a> {
     args: &'a SavedArgs,
     destination: Option<Destination>,
     cache: Option<PrefixCache>,
+    /// What the file that was named for resuming says of itself.
+    resumed: Option<SavedHeader>,
     stop: &'a Stop,
 }
 
@@ -54,8 +59,44 @@ impl<'a> Contexts<'a> {
             args,
             destination,
             cache,
+            resumed: None,
             stop,
         })
+    }
+
+    /// Fails where the file that was named for resuming is certainly wrong: before a model is
+    /// loaded and its weights are hashed. `kv`: the type of KV cache that was asked for.
+    pub fn check_resume(&mut self, kv: &KvFormat) -> anyhow::Result<()> {
+        let Some(path) = &self.args.resume else {
+            return Ok(());
+        };
+        let name = || path.display().to_string();
+        let header = saved::header(&mut BufReader::new(open(path)?))
+            .map_err(Error::from)
+            .with_context(name)?;
+        if header.kv != kv.to_string() {
+            let why = "the KV cache has another type; use the same --kv";
+            return Err(foreign(&header, why)).with_context(name);
+        }
+        self.resumed = Some(header);
+        Ok(())
+    }
+
+    /// Fails where the file that was named for resuming is of a model that is called otherwise.
+    /// Only GGUF files have names of their own; those of others change with their folders.
+    pub fn check_model(&self, model: &Model) -> anyhow::Result<()> {
+        let (Some(header), Some(path)) = (&self.resumed, &self.args.resume) else {
+            return Ok(());
+        };
+        let checkpoint = model.checkpoint();
+        let own = checkpoint.metadata().string("general.name").ok().flatten();
+        match own.filter(|_| checkpoint.kind().starts_with("GGUF")) {
+            Some(own) if own != header.model => {
+                let why = "the model has another name; give the model that it was saved with";
+                Err(foreign(header, why)).with_context(|| path.display().to_string())
+            }
+            _ => Ok(()),
+        }
     }
 
     /// Fails where saving would replace a file of this model, or another that is read: now, not
@@ -225,6 +266,16 @@ pub fn ended(error: anyhow::Error) -> anyhow::Error {
         Ok(error) => stopped(error),
         Err(error) => error,
     }
+}
+
+/// Why a saved context can't be used here.
+fn foreign(header: &SavedHeader, why: &'static str) -> Error {
+    SavedError::Foreign {
+        model: header.model.clone(),
+        kv: header.kv.clone(),
+        why,
+    }
+    .into()
 }
 
 fn open(path: &Path) -> anyhow::Result<File> {

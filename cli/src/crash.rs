@@ -11,7 +11,7 @@ use std::process::ExitCode;
 use std::sync::{Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
 
-use crate::output::{note, shown};
+use crate::output::{self, note, shown};
 use crate::terminal;
 
 /// The exit code of a crash, which is also what Rust's own programs have.
@@ -85,6 +85,7 @@ pub fn spawn(name: &str, work: impl FnOnce() + Send + 'static) -> io::Result<Joi
 
 /// Says on stderr what happened, with the terminal as it was.
 fn report() {
+    output::clear_bar();
     terminal::restore();
     let newest = NEWEST.lock().unwrap_or_else(PoisonError::into_inner).take();
     let (what, trace) = match &newest {

@@ -11,7 +11,7 @@ use godwit::io::durable::{Existing, Readers, folder_of, unnamed_in, write_guarde
 use godwit::io::open::{Links, open_regular};
 use godwit::native::open_file;
 
-use crate::exit::{BadInput, Usage};
+use crate::exit::Unwritable;
 
 /// The largest conversation that is looked into, in bytes.
 const MOST_CONVERSATION: u64 = 64 << 20;
@@ -71,7 +71,7 @@ impl Destination {
                 "nothing can be written to {}: {error}; name another folder",
                 folder.display()
             );
-            BadInput {
+            Unwritable {
                 file: path.display().to_string(),
                 fault,
             }
@@ -113,11 +113,11 @@ impl Destination {
     /// What is to happen to what is at the path.
     fn check(&self) -> anyhow::Result<Existing> {
         let path = &self.path;
-        let bad = |fault: String| BadInput {
+        let bad = |fault: String| Unwritable {
             file: path.display().to_string(),
             fault,
         };
-        let refuse = |what: &str| Err(Usage(format!("{}: {what}", path.display())).into());
+        let refuse = |what: &str| Err(bad(what.into()).into());
         let metadata = match path.symlink_metadata() {
             Ok(metadata) => metadata,
             Err(_) if !folder_of(path).is_dir() => {

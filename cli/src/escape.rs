@@ -6,6 +6,7 @@
 //! Each character is replaced on its own, so that a sequence is harmless wherever it is split.
 
 use std::borrow::Cow;
+use std::collections::BTreeSet;
 
 /// Whether a terminal obeys the character: C0, DEL and C1, but line feed and tab.
 fn steers(c: char) -> bool {
@@ -46,13 +47,29 @@ pub fn message(text: &str) -> Cow<'_, str> {
     replaced(text, |c| steers(c) || reorders(c))
 }
 
-/// A line that a person edits: what a terminal obeys is left out, since editors count columns.
+/// Whether a line that a person edits does not show the character: editors count columns, and codes
+/// would take more of them.
+fn is_left_out(c: char) -> bool {
+    steers(c) || reorders(c)
+}
+
+/// A line that a person edits, without what a terminal obeys and what turns text.
 pub fn edited(text: &str) -> Cow<'_, str> {
-    if text.contains(steers) {
-        text.replace(steers, "").into()
+    if text.contains(is_left_out) {
+        text.replace(is_left_out, "").into()
     } else {
         text.into()
     }
+}
+
+/// The codes of what [`edited`] leaves out of a line, each once, in order; none where nothing is.
+pub fn left_out(text: &str) -> Option<String> {
+    let found: BTreeSet<char> = text.chars().filter(|&c| is_left_out(c)).collect();
+    let codes: Vec<String> = found
+        .into_iter()
+        .map(|c| c.escape_default().to_string())
+        .collect();
+    (!codes.is_empty()).then(|| codes.join(" "))
 }
 
 /// JSON with the characters escaped that `serde_json` leaves and a terminal obeys. Outside of
@@ -132,7 +149,16 @@ mod tests {
     fn characters_that_turn_text_are_shown_in_names_and_stay_in_answers() {
         assert_eq!(shown("a\u{202e}b"), "a\\u{202e}b");
         for c in BIDI.chars() {
-            assert!(!shown(&c.to_string()).contains(c) && !message(&c.to_string()).contains(c));
+            let text = c.to_string();
+            assert!(
+                ![shown(&text).into(), message(&text), edited(&text)]
+                    .iter()
+                    .any(|clean| clean.contains(c))
+            );
+            assert_eq!(
+                left_out(&format!("a{text}b\r{text}")),
+                Some(format!("\\r {}", c.escape_default()))
+            );
         }
         assert_eq!(Stream::default().push(BIDI), BIDI);
     }

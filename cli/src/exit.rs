@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use godwit::{ChatError, Error, SavedError};
 
 use crate::hub::HubError;
-use crate::output::{note, shown};
+use crate::output::{self, note, shown};
 use crate::{stop, terminal};
 
 /// Ctrl-C or a termination signal, before anything that could be called a result.
@@ -26,6 +26,16 @@ pub struct BadInput {
     /// The file, or `stdin`.
     pub file: String,
     /// What is wrong with it.
+    pub fault: String,
+}
+
+/// A file that can't be written, or is not to be replaced.
+#[derive(Debug, thiserror::Error)]
+#[error("{file}: {fault}")]
+pub struct Unwritable {
+    /// The file.
+    pub file: String,
+    /// What is wrong with it, and what to do.
     pub fault: String,
 }
 
@@ -50,6 +60,7 @@ pub fn usage(error: &clap::Error) -> ExitCode {
 
 /// Reports a failure on stderr; the exit code is documented in `--help`.
 pub fn report(result: anyhow::Result<()>) -> ExitCode {
+    output::clear_bar();
     terminal::restore();
     let Err(error) = result else {
         return ExitCode::SUCCESS;
@@ -83,6 +94,9 @@ fn is_stopped(error: &anyhow::Error) -> bool {
 fn code(error: &anyhow::Error) -> u8 {
     if is_stopped(error) {
         return stop::exit_code();
+    }
+    if error.is::<Unwritable>() {
+        return 1;
     }
     if error.is::<Usage>() {
         return 2;

@@ -31,7 +31,9 @@ pub struct History {
 impl History {
     /// The user's own; none where there is no home folder.
     pub fn of_user() -> Option<Self> {
-        let state = std::env::var_os("XDG_STATE_HOME").map(PathBuf::from);
+        let state = std::env::var_os("XDG_STATE_HOME")
+            .map(PathBuf::from)
+            .filter(|path| path.is_absolute());
         let state = state.or_else(|| std::env::home_dir().map(|home| home.join(".local/state")))?;
         Some(Self {
             folder: state.join("godwit"),
@@ -96,16 +98,12 @@ impl History {
 }
 
 fn io_error(path: &std::path::Path, doing: &'static str, error: &io::Error) -> FileError {
-    FileError::Io {
-        file: path.display().to_string(),
-        doing,
-        message: error.to_string(),
-    }
+    FileError::io(path, doing, error)
 }
 
 /// Waits for a lock, a second at most: a chat that was suspended may hold it.
 fn locked(path: &std::path::Path) -> io::Result<File> {
-    let file = open_lock(path)?;
+    let file = open_lock(path, Readers::Owner)?;
     for _ in 0..TRIES {
         match file.try_lock() {
             Err(std::fs::TryLockError::WouldBlock) => thread::sleep(POLL),
@@ -176,11 +174,74 @@ mod tests {
             history().add(&format!("more {i}")).expect("it is kept");
             history().add(&format!("more {i}")).expect("it is there");
         }
+        #[cfg(unix)]
+        for file in ["chat_history", "chat_history.lock"] {
+            use std::os::unix::fs::MetadataExt as _;
+            let mode = folder
+                .path()
+                .join("godwit")
+                .join(file)
+                .metadata()
+                .expect("a file")
+                .mode();
+            assert_eq!(mode & 0o777, 0o600, "{file}");
+        }
         let entries = history().entries().expect("it is read");
         assert_eq!(
             (entries.len(), entries.last().map(String::as_str)),
             (MOST, Some("more 29"))
         );
+    }
+
+    /// As on a disk that is full: the system lets files grow to no more than a few blocks.
+    #[cfg(unix)]
+    #[test]
+    fn a_full_disk_leaves_the_history_as_it_was() {
+        const FOLDER: &str = "GODWIT_TEST_HISTORY";
+        if let Some(folder) = std::env::var_os(FOLDER) {
+            let history = History {
+                folder: folder.into(),
+            };
+            let error = history
+                .add(&"x".repeat(4000))
+                .expect_err("no room")
+                .to_string();
+            assert!(
+                error.contains("chat_history") && error.contains("another disk"),
+                "{error}"
+            );
+            assert_eq!(history.entries(), Ok(vec!["kept".into()]));
+            return;
+        }
+        let folder = tempfile::tempdir().expect("a folder");
+        let history = History {
+            folder: folder.path().into(),
+        };
+        history.add("kept").expect("room");
+        let test = "history::tests::a_full_disk_leaves_the_history_as_it_was";
+        let shell = "trap '' XFSZ; ulimit -f 2; exec \"$0\" --exact \"$1\"";
+        let mut child = std::process::Command::new("sh");
+        child
+            .args(["-c", shell])
+            .arg(std::env::current_exe().expect("this program"))
+            .arg(test);
+        let output = child
+            .env(FOLDER, folder.path())
+            .output()
+            .expect("it starts");
+        assert!(
+            output.status.success(),
+            "{}",
+            String::from_utf8_lossy(&output.stdout)
+        );
+        assert_eq!(history.entries(), Ok(vec!["kept".into()]));
+        let mut names: Vec<_> = std::fs::read_dir(folder.path())
+            .expect("a folder")
+            .flatten()
+            .map(|entry| entry.file_name())
+            .collect();
+        names.sort();
+        assert_eq!(names, ["chat_history", "chat_history.lock"]);
     }
 
     #[test]

@@ -52,6 +52,7 @@ fn command() -> ExitCode {
     };
     let common = cli.command.common();
     log::start(common.verbose);
+    warn_of_relative_folders();
     let result = match &cli.command {
         Command::Run(args) => run::run(args),
         Command::Chat(args) => chat::run(args),
@@ -80,6 +81,23 @@ fn command() -> ExitCode {
         }
     };
     exit::report(result)
+}
+
+/// Warns of folders of the XDG specification that are ignored, as it demands.
+fn warn_of_relative_folders() {
+    if cfg!(windows) {
+        return;
+    }
+    for variable in ["XDG_CACHE_HOME", "XDG_STATE_HOME"] {
+        let value = std::env::var_os(variable).unwrap_or_default();
+        if !value.is_empty() && std::path::Path::new(&value).is_relative() {
+            let value = value.to_string_lossy();
+            output::warn(&format!(
+                "{variable} is `{value}`, which is no absolute path, and is ignored; set it to an \
+                 absolute path"
+            ));
+        }
+    }
 }
 
 /// Prints a text that is Godwit's own.

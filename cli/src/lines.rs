@@ -12,12 +12,12 @@ use std::time::Duration;
 use rustyline::completion::Completer;
 use rustyline::error::ReadlineError;
 use rustyline::highlight::Highlighter;
-use rustyline::hint::Hinter;
+use rustyline::hint::{Hint, Hinter};
 use rustyline::history::DefaultHistory;
 use rustyline::validate::Validator;
 use rustyline::{
-    Cmd, ColorMode, ConditionalEventHandler, Config, Editor, Event, EventContext, EventHandler,
-    Helper, KeyEvent,
+    Cmd, ColorMode, ConditionalEventHandler, Config, Context, Editor, Event, EventContext,
+    EventHandler, Helper, KeyEvent,
 };
 
 use crate::exit::BadInput;
@@ -28,6 +28,10 @@ use crate::{crash, escape, terminal};
 
 /// How often a wait for a line looks whether the program is to end.
 const LOOK: Duration = Duration::from_millis(100);
+
+/// What it means that the file of the history can't be used.
+const UNKEPT: &str = "what is typed in this chat is not kept for the next; XDG_STATE_HOME names \
+    another folder for it";
 
 /// Begins and ends a message of several lines.
 const QUOTES: &str = "\"\"\"";
@@ -261,7 +265,7 @@ impl Lines {
             KeyEvent::ctrl('Z'),
             EventHandler::Conditional(Box::new(suspend)),
         );
-        let history = History::of_user();
+        let mut history = History::of_user();
         match history
             .as_ref()
             .map_or_else(|| Ok(Vec::new()), History::entries)
@@ -271,7 +275,10 @@ impl Lines {
                     let _ = editor.add_history_entry(entry);
                 }
             }
-            Err(error) => warn(&error.to_string()),
+            Err(error) => {
+                warn(&format!("{error}; {UNKEPT}"));
+                history = None;
+            }
         }
         Ok(Self::Editor {
             editor: Box::new(editor),
@@ -331,7 +338,9 @@ impl Lines {
             // Without a history a chat goes on all the same.
             let _ = editor.add_history_entry(text);
             if let Some(Err(error)) = history.as_ref().map(|history| history.add(text)) {
-                tracing::debug!("{error}");
+                warn(&format!("{error}; {UNKEPT}"));
+                // One cause gives one warning.
+                *history = None;
             }
         }
     }
@@ -350,7 +359,27 @@ impl Completer for Display {
 }
 
 impl Hinter for Display {
-    type Hint = String;
+    type Hint = LeftOut;
+
+    fn hint(&self, line: &str, _: usize, _: &Context<'_>) -> Option<LeftOut> {
+        Some(LeftOut(format!(
+            "  (not shown: {})",
+            escape::left_out(line)?
+        )))
+    }
+}
+
+/// What stands behind a line that is not shown whole. No key makes it a part of the line.
+struct LeftOut(String);
+
+impl Hint for LeftOut {
+    fn display(&self) -> &str {
+        &self.0
+    }
+
+    fn completion(&self) -> Option<&str> {
+        None
+    }
 }
 
 impl Highlighter for Display {

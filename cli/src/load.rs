@@ -13,9 +13,9 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use crate::args::{Common, ModelArgs, ModelSource, QuantArgs};
 use crate::context::{hash_weights, stopped};
-use crate::exit::Usage;
+use crate::exit::{Unwritable, Usage};
 use crate::hub;
-use crate::output::{note, warn};
+use crate::output::{self, note, warn};
 use crate::stop::{self, Stop};
 
 /// A model ready to run, and how long that took in seconds.
@@ -129,12 +129,24 @@ pub async fn load(
     hash_weights: bool,
     stop: &Stop,
 ) -> anyhow::Result<Loaded> {
+    load_checked(args, common, hash_weights, stop, &|_| Ok(())).await
+}
+
+/// [`load()`], unless `check` has something against the model before its weights are read.
+pub async fn load_checked(
+    args: &ModelArgs,
+    common: &Common,
+    hash_weights: bool,
+    stop: &Stop,
+    check: &dyn Fn(&Model) -> anyhow::Result<()>,
+) -> anyhow::Result<Loaded> {
     let begin = Instant::now();
     if let Some(folder) = &args.spill_dir {
         check_spill_folder(folder)?;
     }
     let model = open(&args.source, common.access(), stop)?;
-    let model = quantized(model, &args.quant, stop).await?;
+    check(&model)?;
+    let model = quantized(model, &args.quant, common.access(), stop).await?;
     let gpu = open_gpu(common).await?;
     let work = async |gpu: &mut Gpu| load_onto(gpu, &model, args, hash_weights, stop).await;
     let next = async |gpu, error| tuned_or_next(next(gpu, error, common).await?, common).await;
@@ -152,12 +164,17 @@ fn check_spill_folder(folder: &Path) -> anyhow::Result<()> {
     let made = std::fs::create_dir_all(folder).and_then(|()| tempfile::tempfile_in(folder));
     match made {
         Ok(_) => Ok(()),
-        Err(error) => Err(Usage(format!(
-            "--spill-dir {}: no file can be written there: {error}; name another folder, or leave \
-             the option out",
-            folder.display()
-        ))
-        .into()),
+        Err(error) => {
+            let fault = format!(
+                "no file can be written there: {error}; name another folder, or leave the option \
+                 out"
+            );
+            Err(Unwritable {
+                file: format!("--spill-dir {}", folder.display()),
+                fault,
+            }
+            .into())
+        }
     }
 }
 
@@ -192,7 +209,6 @@ async fn load_onto(
     let bar = bar("loading", "{bytes}/{total_bytes}");
     let mut show = |progress: Progress| {
         if stop.requested() {
-            bar.finish_and_clear();
             stop::exit_now();
         }
         bar.set_length(progress.total);
@@ -213,7 +229,12 @@ async fn load_onto(
 
 /// The model with the weights that the arguments ask for, from the disk where they are there from
 /// an earlier time.
-pub async fn quantized(model: Model, args: &QuantArgs, stop: &Stop) -> anyhow::Result<Model> {
+pub async fn quantized(
+    model: Model,
+    args: &QuantArgs,
+    access: Access,
+    stop: &Stop,
+) -> anyhow::Result<Model> {
     let Some(mix) = args.quant else {
         return Ok(model);
     };
@@ -223,7 +244,7 @@ pub async fn quantized(model: Model, args: &QuantArgs, stop: &Stop) -> anyhow::R
         .or_else(|| Some(user_cache_folder()?.join("godwit").join("weights")));
     let folder = folder
         .ok_or_else(|| Usage("there is no cache folder; name one with --quant-dir".into()))?;
-    let cache = WeightsCache::new(folder, args.quant_cache_size);
+    let cache = WeightsCache::new(folder, args.quant_cache_size).with_access(access);
     hash_weights(&model, stop).map_err(stopped)?;
     let bar = bar("quantising", "{bytes}/{total_bytes}");
     let mut show = |progress: Progress| {
@@ -236,9 +257,11 @@ pub async fn quantized(model: Model, args: &QuantArgs, stop: &Stop) -> anyhow::R
     result.map_err(stopped)
 }
 
-/// A bar on stderr, shown on a terminal only, and only once the work has taken a moment.
+/// A bar on stderr, shown on a terminal only. It is empty until its length is known, and makes room
+/// for whatever else is written to stderr.
 pub fn bar(what: &'static str, counts: &str) -> ProgressBar {
-    let bar = ProgressBar::with_draw_target(Some(0), ProgressDrawTarget::stderr_with_hz(10));
+    let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr_with_hz(10));
+    output::show_bar(&bar);
     let template = format!("{{msg}} {{bar:30}} {counts}, {{eta}} left");
     bar.set_style(
         ProgressStyle::with_template(&template).unwrap_or_else(|_| ProgressStyle::default_bar()),

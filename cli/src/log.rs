@@ -1,7 +1,8 @@
 //! What is said on stderr besides results: warnings, and with -v and -vv more of what happens.
 
-use std::fmt;
+use std::fmt::{self, Write as _};
 
+use tracing::field::{Field, Visit};
 use tracing::{Event, Level, Subscriber};
 use tracing_subscriber::filter::Targets;
 use tracing_subscriber::fmt::FmtContext;
@@ -49,7 +50,7 @@ where
 {
     fn format_event(
         &self,
-        context: &FmtContext<'_, S, N>,
+        _: &FmtContext<'_, S, N>,
         mut out: Writer<'_>,
         event: &Event<'_>,
     ) -> fmt::Result {
@@ -64,9 +65,68 @@ where
             true => write!(out, "\x1b[{colour}m{name}\x1b[0m: ")?,
             false => write!(out, "{name}: ")?,
         }
-        // Without colours, so that what is cleaned are the fields alone.
-        let mut fields = String::new();
-        context.format_fields(Writer::new(&mut fields), event)?;
-        writeln!(out, "{}", escape::message(&fields))
+        // Not with the crate's own formatter, which has another form for some control characters.
+        let mut fields = Fields::default();
+        event.record(&mut fields);
+        writeln!(out, "{}", escape::message(&fields.text))
+    }
+}
+
+/// The message of an event, and the fields that follow it.
+#[derive(Default)]
+struct Fields {
+    text: String,
+}
+
+impl Visit for Fields {
+    fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
+        if !self.text.is_empty() {
+            self.text.push(' ');
+        }
+        // Writing to a String doesn't fail.
+        let _ = match field.name() {
+            "message" => write!(self.text, "{value:?}"),
+            name => write!(self.text, "{name}={value:?}"),
+        };
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// All that is said of an event, as it reaches a terminal.
+    #[derive(Clone, Default)]
+    struct Lines(std::sync::Arc<std::sync::Mutex<Vec<u8>>>);
+
+    impl std::io::Write for Lines {
+        fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+            self.0.lock().expect("the lines").extend(bytes);
+            Ok(bytes.len())
+        }
+
+        fn flush(&mut self) -> std::io::Result<()> {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn control_characters_have_one_form() {
+        let (lines, evil) = (Lines::default(), "a\u{1b}[2J\u{9b}\u{7}\u{202e}");
+        let writer = lines.clone();
+        let layer = tracing_subscriber::fmt::layer()
+            .with_writer(move || writer.clone())
+            .with_ansi(false);
+        let subscriber = tracing_subscriber::registry().with(layer.event_format(Plain));
+        tracing::subscriber::with_default(subscriber, || {
+            tracing::warn!("{evil}");
+            tracing::info!(name = %evil, count = 3, "of {evil}");
+        });
+        let said = String::from_utf8(lines.0.lock().expect("the lines").clone()).expect("UTF-8");
+        let shown = r"a\u{1b}[2J\u{9b}\u{7}\u{202e}";
+        assert_eq!(
+            said,
+            format!("warning: {shown}\ninfo: of {shown} name={shown} count=3\n")
+        );
     }
 }

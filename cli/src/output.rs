@@ -6,7 +6,9 @@
 
 use std::io::{self, IsTerminal as _, StdoutLock, Write as _};
 use std::path::Path;
+use std::sync::{Mutex, PoisonError};
 
+use indicatif::{ProgressBar, WeakProgressBar};
 use serde::Serialize;
 
 pub use crate::escape::shown;
@@ -73,10 +75,43 @@ impl Output {
     }
 }
 
+/// The bar that may be on the screen.
+static BAR: Mutex<Option<WeakProgressBar>> = Mutex::new(None);
+
+/// Notes that a bar is shown from now on.
+pub fn show_bar(bar: &ProgressBar) {
+    *BAR.lock().unwrap_or_else(PoisonError::into_inner) = Some(bar.downgrade());
+}
+
+fn shown_bar() -> Option<ProgressBar> {
+    BAR.lock()
+        .unwrap_or_else(PoisonError::into_inner)
+        .as_ref()?
+        .upgrade()
+        .filter(|bar| !bar.is_finished())
+}
+
+/// Takes the bar off the screen, if there is one: the program ends.
+pub fn clear_bar() {
+    if let Some(bar) = shown_bar() {
+        bar.finish_and_clear();
+    }
+}
+
+/// Writes to stderr while no bar is on the screen.
+fn beside_bar<T>(write: impl FnOnce() -> T) -> T {
+    match shown_bar() {
+        Some(bar) => bar.suspend(write),
+        None => write(),
+    }
+}
+
 /// Writes a line for people to stderr. Where nobody can read it any more (the terminal was closed)
 /// it is dropped: what was asked for goes on.
 pub fn note(line: &str) {
-    let _ = writeln!(io::stderr(), "{}", escape::message(line));
+    beside_bar(|| {
+        let _ = writeln!(io::stderr(), "{}", escape::message(line));
+    });
 }
 
 /// Asks a question on stderr, without a line end.
@@ -92,8 +127,21 @@ pub fn is_stderr_terminal() -> bool {
 
 /// Standard error for what brings colours of its own; what it writes has passed
 /// [`escape::message`].
-pub fn stderr() -> io::Stderr {
-    io::stderr()
+pub fn stderr() -> impl io::Write {
+    Stderr
+}
+
+/// Standard error, beside the bar.
+struct Stderr;
+
+impl io::Write for Stderr {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        beside_bar(|| io::stderr().write(bytes))
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        io::stderr().flush()
+    }
 }
 
 /// Writes a control sequence of Godwit's own, where stdout is a terminal.

@@ -121,13 +121,10 @@ pub fn run(args: &RunArgs) -> anyhow::Result<()> {
 async fn answer_prompt(args: &RunArgs, prompt: &str) -> anyhow::Result<()> {
     let stop = Stop::listen()?;
     let mut contexts = Contexts::new(&args.saved, &stop)?;
-    let loaded = load::load(
-        &args.model,
-        &args.common,
-        args.saved.needs_hash(prompt.len()),
-        &stop,
-    )
-    .await?;
+    contexts.check_resume(&args.model.kv.format())?;
+    let needs_hash = args.saved.needs_hash(prompt.len());
+    let check = |model: &Model| contexts.check_model(model);
+    let loaded = load::load_checked(&args.model, &args.common, needs_hash, &stop, &check).await?;
     contexts.protect(&loaded.model, args.file.clone())?;
     let sampling = args.sampling.over(loaded.model.recommended());
     sampling
@@ -148,13 +145,19 @@ async fn answer_prompt(args: &RunArgs, prompt: &str) -> anyhow::Result<()> {
         Err(error) => {
             // What was read is not lost: the same prompt goes on from here. Nor is the conversation
             // before it.
-            if error.is::<crate::exit::Interrupted>() {
-                contexts.save(&session, &before).await?;
+            let is_interrupted = error.is::<crate::exit::Interrupted>();
+            if is_interrupted || is_out_of_room(&error) {
+                let saved = contexts.save(&session, &before).await;
                 let (read, all) = (session.tokens().len().min(ids.len()), ids.len());
-                note(&format!(
-                    "(stopped after {read} of the prompt's {all} tokens; the same prompt goes on \
-                     from there)"
-                ));
+                match saved {
+                    Ok(()) => note(&format!(
+                        "(stopped after {read} of the prompt's {all} tokens; the same prompt goes \
+                         on from there)"
+                    )),
+                    Err(unsaved) if is_interrupted => return Err(unsaved),
+                    // The first error is the cause of both, or ends the command anyway.
+                    Err(unsaved) => note(&format!("error: {unsaved:#}")),
+                }
             }
             return Err(error);
         }
@@ -228,6 +231,15 @@ async fn answer_prompt(args: &RunArgs, prompt: &str) -> anyhow::Result<()> {
     match answer.reason {
         StopReason::Interrupted => Err(crate::exit::Interrupted.into()),
         _ => Ok(()),
+    }
+}
+
+/// Whether the KV cache has no room to grow: what it holds is whole.
+fn is_out_of_room(error: &anyhow::Error) -> bool {
+    match error.downcast_ref() {
+        Some(Error::Spill(_)) => true,
+        Some(Error::Gpu(error)) => error.is_out_of_memory(),
+        _ => false,
     }
 }
 

@@ -6,7 +6,7 @@ use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI32, AtomicU32, Ordering};
 
-use crate::{crash, terminal};
+use crate::{crash, output, terminal};
 
 /// The exit code after Ctrl-C: 128 and SIGINT's number, as shells have it.
 const INTERRUPTED: u8 = 130;
@@ -111,6 +111,7 @@ pub fn exit_code() -> u8 {
 
 /// Ends the process because it was stopped, with the terminal as it was found.
 pub fn exit_now() -> ! {
+    output::clear_bar();
     terminal::restore();
     std::process::exit(exit_code().into());
 }

@@ -253,13 +253,13 @@ fn a_file_that_is_read_is_not_written() {
         path,
         "--force",
     ];
-    fails(&godwit(&args), 2, "which this command reads");
+    fails(&godwit(&args), 1, "which this command reads");
     let mut piped = command(&["run", &model(), "-n", "1", "--save", path, "--force"]);
     let output = piped
         .stdin(std::fs::File::open(path).expect("a file"))
         .output()
         .expect("it starts");
-    fails(&output, 2, "which this command reads");
+    fails(&output, 1, "which this command reads");
     assert_eq!(std::fs::read_to_string(path).expect("readable"), "Notes.\n");
 }
 
@@ -566,6 +566,22 @@ fn too_little_memory_is_said() {
     assert_eq!(ids(&roomy).as_array().map(Vec::len), Some(40));
 }
 
+/// What a platform does not have, no driver brings.
+#[cfg(target_os = "linux")]
+#[test]
+fn backends_of_other_platforms_are_said() {
+    let output = godwit(&["run", &model(), "-p", "x", "--backend", "metal"]);
+    fails(
+        &output,
+        4,
+        "this platform does not have it, but vulkan and gl",
+    );
+    assert!(
+        !String::from_utf8_lossy(&output.stderr).contains("install"),
+        "{output:?}"
+    );
+}
+
 #[test]
 fn no_driver_is_no_riddle() {
     let mut command = command(&["run", &model(), "-p", "x", "--backend", "vulkan"]);
@@ -772,6 +788,44 @@ fn contexts_are_saved_and_resumed() {
         3,
         "none",
     );
+    // A file that is certainly wrong is refused before the model is loaded, or looked for at all.
+    for (file, says) in [(&text, "no saved context"), (&path("none"), "none")] {
+        fails(
+            &godwit(&["run", &path("no.gguf"), "-p", "x", "--resume", file]),
+            3,
+            says,
+        );
+        fails(
+            &godwit(&["chat", &path("no.gguf"), "--resume", file]),
+            3,
+            says,
+        );
+    }
+    fails(
+        &godwit(&[
+            "run",
+            &path("no.gguf"),
+            "-p",
+            "x",
+            "--resume",
+            &saved,
+            "--kv",
+            "q8_0",
+        ]),
+        3,
+        "another type",
+    );
+    let other = Builder::llama()
+        .with("general.name", gguf::string("other"))
+        .build();
+    std::fs::write(path("other.gguf"), other).expect("a model");
+    let nowhere = ["--backend", "gl", "--adapter", "no such adapter"];
+    let args = ["run", &path("other.gguf"), "-p", "x", "--resume", &saved];
+    fails(
+        &godwit(&[&args[..], &nowhere].concat()),
+        3,
+        "the model has another name",
+    );
     let mut bytes = std::fs::read(&saved).expect("the file");
     let middle = bytes.len() / 2;
     bytes[middle] ^= 1;
@@ -793,8 +847,95 @@ fn contexts_are_saved_and_resumed() {
             "--save",
             "/nonexistent/x.kv",
         ]),
-        3,
+        1,
         "/nonexistent",
+    );
+}
+
+/// Cached weights are read as `--no-mmap` asks, and make room as soon as they are used.
+#[test]
+fn cached_weights_follow_the_options() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = |name: &str| folder.path().join(name).display().to_string();
+    std::fs::write(path("model.gguf"), tiny()).expect("a file");
+    let [model, weights] = ["model.gguf", "weights"].map(path);
+    let run = |quant: &str, more: &[&str]| {
+        let args = [
+            "run",
+            &model,
+            "--raw",
+            "-p",
+            "a",
+            "-n",
+            "4",
+            "--temp",
+            "0",
+            "--no-cache",
+        ];
+        stdout(&godwit(
+            &[
+                &args[..],
+                &["--quant", quant, "--quant-dir", &weights],
+                more,
+            ]
+            .concat(),
+        ))
+    };
+    let kept = || {
+        let entries = std::fs::read_dir(&weights).expect("a folder").flatten();
+        let mut names: Vec<_> = entries
+            .filter_map(|entry| entry.file_name().into_string().ok())
+            .collect();
+        names.sort_by_key(|name| name.rsplit('-').next().map(str::to_owned));
+        names
+    };
+    let right = run("q8_0", &["--quant-cache-size", "0"]);
+    assert!(!std::path::Path::new(&weights).exists());
+    // Written, and read, without a map.
+    assert_eq!(
+        (run("q8_0", &["--no-mmap"]), run("q8_0", &["--no-mmap"])),
+        (right.clone(), right.clone())
+    );
+    run("q4_0", &[]);
+    let both = kept();
+    assert_eq!(both.len(), 2, "{both:?}");
+    // The one that is used stays, and the other makes room for it; then it does not fit either.
+    let bytes = std::fs::metadata(folder.path().join("weights").join(&both[1]))
+        .expect("a file")
+        .len();
+    assert_eq!(
+        run("q8_0", &["--quant-cache-size", &bytes.to_string()]),
+        right
+    );
+    assert_eq!(kept(), both[1..]);
+    assert_eq!(run("q8_0", &["--quant-cache-size", "100"]), right);
+    assert_eq!(kept(), [""; 0]);
+}
+
+/// What a folder offers are its models.
+#[test]
+fn importance_matrices_are_no_models_of_a_folder() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let put = |name: &str, kind: Option<&str>| {
+        let builder = kind.into_iter().fold(Builder::llama(), |file, kind| {
+            file.with("general.type", gguf::string(kind))
+        });
+        std::fs::write(folder.path().join(name), builder.build()).expect("a file");
+    };
+    put("a.gguf", Some("imatrix"));
+    put("b.gguf", Some("adapter"));
+    let path = folder.path().display().to_string();
+    fails(
+        &godwit(&["inspect", &path]),
+        3,
+        "give one of its files: a.gguf, b.gguf",
+    );
+    put("c.gguf", Some("model"));
+    put("d.gguf", None);
+    fails(
+        &godwit(&["inspect", &path]),
+        3,
+        "give one of its files: c.gguf, d.gguf",
     );
 }
 
@@ -1127,7 +1268,7 @@ fn bench_and_perplexity_report() {
         &matrix,
     ];
     assert!(stdout(&godwit(&measure)).contains("64 tokens"));
-    fails(&godwit(&measure), 2, "--force replaces it");
+    fails(&godwit(&measure), 1, "--force replaces it");
     let quantised = folder.path().join("q.gguf").display().to_string();
     stdout(&godwit(&[
         "quantize",
@@ -1220,15 +1361,15 @@ fn outputs_replace_only_what_is_theirs() {
         let _ = std::fs::remove_file(&hard);
         std::fs::hard_link(&model, &hard).expect("a link");
         for own in [&model, &hard] {
-            fails(&write(own, &[]), 2, "a GGUF model");
-            fails(&write(own, &["--force"]), 2, "the same file");
+            fails(&write(own, &[]), 1, "a GGUF model");
+            fails(&write(own, &["--force"]), 1, "the same file");
         }
         let notes = put("notes.txt", b"notes\n");
-        fails(&write(&notes, &[]), 2, "notes.txt");
-        fails(&write(&notes, &[]), 2, "--force replaces it");
+        fails(&write(&notes, &[]), 1, "notes.txt");
+        fails(&write(&notes, &[]), 1, "--force replaces it");
         fails(
             &write(&folder.path().display().to_string(), &["--force"]),
-            3,
+            1,
             "folder",
         );
         #[cfg(unix)]
@@ -1248,8 +1389,8 @@ fn outputs_replace_only_what_is_theirs() {
                 (&pipe, "a pipe"),
                 ("/dev/null", "a device"),
             ] {
-                fails(&write(other, &[]), 2, says);
-                fails(&write(other, &["--force"]), 2, says);
+                fails(&write(other, &[]), 1, says);
+                fails(&write(other, &["--force"]), 1, says);
             }
             assert!(std::fs::read_link(&link).is_ok_and(|target| target.ends_with("notes.txt")));
         }
@@ -1283,17 +1424,17 @@ fn outputs_replace_only_what_is_theirs() {
         path("new quantize"),
     );
     assert!(save(&context, &[]).status.success());
-    fails(&save(&other, &[]), 2, "a GGUF model");
-    fails(&quantize(&model, &other, &[]), 2, "a GGUF model");
-    fails(&quantize(&model, &matrix, &[]), 2, "an importance matrix");
-    fails(&imatrix(&matrix, &[]), 2, "an importance matrix");
-    fails(&imatrix(&context, &[]), 2, "a saved context");
+    fails(&save(&other, &[]), 1, "a GGUF model");
+    fails(&quantize(&model, &other, &[]), 1, "a GGUF model");
+    fails(&quantize(&model, &matrix, &[]), 1, "an importance matrix");
+    fails(&imatrix(&matrix, &[]), 1, "an importance matrix");
+    fails(&imatrix(&context, &[]), 1, "a saved context");
     fails(
         &quantize(&model, &matrix, &["--force", "--imatrix", &matrix]),
-        2,
+        1,
         "the same file",
     );
-    fails(&imatrix(&text, &["--force"]), 2, "the same file");
+    fails(&imatrix(&text, &["--force"]), 1, "the same file");
     fails(&godwit(&["run", &model, "-p", "a", "--force"]), 2, "--save");
 
     // No part of a model in several files either: its weights, its configuration, its tokenizer.
@@ -1308,7 +1449,7 @@ fn outputs_replace_only_what_is_theirs() {
             repository.display().to_string(),
             repository.join(name).display().to_string(),
         );
-        fails(&quantize(&from, &to, &["--force"]), 2, "the same file");
+        fails(&quantize(&from, &to, &["--force"]), 1, "the same file");
         assert_eq!(&std::fs::read(&to).expect("a file"), content, "{name}");
     }
 }

@@ -327,3 +327,87 @@ fn a_context_that_cannot_be_saved_does_not_end_the_chat() {
     terminal.ends(0);
     assert!(terminal.path("folder/talk.kv").exists());
 }
+
+/// A bar begins empty, and nothing of it is on the screen after Ctrl-C.
+#[test]
+fn bars_begin_empty_and_end_with_the_command() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let (godwit, model) = (env!("CARGO_BIN_EXE_godwit"), model());
+    let prompt = "one two three four ".repeat(400);
+    let script = format!(
+        "trap : INT; sh -c 'echo $$ >pid; exec {godwit} run {model} --no-cache --raw -n 1 -p \
+         \"{prompt}\"'; \
+         echo code $?"
+    );
+    let mut command = Command::new("sh");
+    command
+        .args(["-c", &script])
+        .current_dir(&folder)
+        .env("TERM", "xterm");
+    let mut shell = spawn_command(command, Some(PATIENCE)).expect("a terminal");
+    // The terminal's bytes come as Latin-1.
+    let block = |c: char| c.to_string().bytes().map(char::from).collect::<String>();
+    let (full, empty) = (block('\u{2588}'), block('\u{2591}'));
+    for bar in ["loading ", "reading "] {
+        shell.exp_string(bar).expect("a bar");
+        let first = shell.exp_string("left").expect("the whole bar");
+        assert!(
+            first.starts_with(&empty) && !first.contains(&full),
+            "{bar}: {first:?}"
+        );
+    }
+    let pid = std::fs::read_to_string(folder.path().join("pid")).expect("the process");
+    assert!(
+        Command::new("kill")
+            .args(["-s", "INT", pid.trim()])
+            .status()
+            .expect("kill")
+            .success()
+    );
+    let rest = shell.exp_string("code 130").expect("the end");
+    let last = rest.rsplit_once("left").map_or(&*rest, |(_, last)| last);
+    assert!(
+        last.contains("\u{1b}[2K") && !last.contains(&empty),
+        "{last:?}"
+    );
+}
+
+/// A warning that comes while a bar is shown stands on a line of its own.
+#[test]
+fn warnings_stand_beside_bars() {
+    let folder = tempfile::tempdir().expect("a folder");
+    std::fs::write(folder.path().join("prompt.txt"), "a b c d ".repeat(1100)).expect("a prompt");
+    std::fs::write(folder.path().join("file"), "").expect("a file");
+    let shape = "tiny:q8_0,vocab=512,context=16k";
+    let mut command = Command::new(env!("CARGO_BIN_EXE_godwit"));
+    command.args([
+        "run",
+        "--synthetic",
+        shape,
+        "--raw",
+        "-f",
+        "prompt.txt",
+        "-n",
+        "1",
+        "--cache-dir",
+        "file/x",
+    ]);
+    command
+        .current_dir(&folder)
+        .env("TERM", "xterm")
+        .env("XDG_CACHE_HOME", folder.path());
+    let mut shell = spawn_command(command, Some(PATIENCE)).expect("a terminal");
+    let before = shell.exp_string("warning").expect("a warning");
+    assert!(
+        before.contains("reading"),
+        "no bar is shown yet: {before:?}"
+    );
+    let line = before.rsplit('\r').next().unwrap_or_default();
+    assert_eq!(line, "\u{1b}[2K\u{1b}[33m", "{before:?}");
+    let rest = shell.exp_eof().expect("the end");
+    // Two blocks, and the folder can't be made for either: that is said once.
+    assert!(
+        rest.contains("--cache-dir names another folder") && !rest.contains("warning"),
+        "{rest:?}"
+    );
+}

@@ -161,9 +161,7 @@ pub enum FileError {
     #[error(
         "{file} belongs to user {owner}, and is not used by user {user}: its owner could change \
          what is read and see what \
-         is written there; name a folder of your own (--cache-dir, --quant-dir, HF_HUB_CACHE or \
-         XDG_CACHE_HOME), or take it \
-         over with chown"
+         is written there; take it over with chown, or use a folder of your own"
     )]
     Foreign {
         /// The file or folder.
@@ -185,12 +183,35 @@ pub enum FileError {
 
 #[cfg(not(target_arch = "wasm32"))]
 impl FileError {
-    pub(crate) fn io(file: &std::path::Path, doing: &'static str, error: &std::io::Error) -> Self {
+    /// What the system says of a file, and what to do about it.
+    pub fn io(file: &std::path::Path, doing: &'static str, error: &std::io::Error) -> Self {
         Self::Io {
             file: file.display().to_string(),
             doing,
-            message: error.to_string(),
+            message: explained(error),
         }
+    }
+}
+
+impl Error {
+    /// Bytes that could not be written, and what to do about it.
+    pub fn unwritten(error: &std::io::Error) -> Self {
+        Self::Write(explained(error))
+    }
+}
+
+/// What the system says, and what to do about it where that follows from it.
+pub fn explained(error: &std::io::Error) -> String {
+    use std::io::ErrorKind;
+    match error.kind() {
+        ErrorKind::StorageFull | ErrorKind::QuotaExceeded => {
+            format!("{error}: make room on that disk, or use a folder on another one")
+        }
+        ErrorKind::FileTooLarge => {
+            format!("{error}: no larger file is allowed there; use a folder on another disk")
+        }
+        ErrorKind::ReadOnlyFilesystem => format!("{error}: use a folder on another disk"),
+        _ => error.to_string(),
     }
 }
 

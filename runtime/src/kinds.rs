@@ -4,9 +4,9 @@ use std::io::Read as _;
 use std::path::Path;
 
 use crate::error::Error;
-use crate::format::{Fault, FormatError};
+use crate::format::{Fault, FormatError, Gguf};
 use crate::io::open::{Links, open_regular};
-use crate::native::folder_of;
+use crate::native::{folder_of, open_file};
 
 /// How many files are named in a message.
 const NAMED: usize = 3;
@@ -29,6 +29,36 @@ fn names(folder: &Path) -> Vec<String> {
         .collect();
     names.sort();
     names
+}
+
+/// Whether a GGUF file says that it is something else than a model: an importance matrix, an
+/// adapter. One that can't be read may be a model.
+fn is_other(path: &Path) -> bool {
+    let gguf = open_file(path).and_then(|file| Gguf::read(vec![file]));
+    let kind = gguf.ok().and_then(|gguf| {
+        gguf.metadata()
+            .string("general.type")
+            .ok()
+            .flatten()
+            .map(str::to_owned)
+    });
+    kind.is_some_and(|kind| kind != "model")
+}
+
+/// The models among a folder's GGUF files, with commas; where none is one, all of them.
+fn models(folder: &Path, names: &[String]) -> String {
+    let is_gguf = |name: &&String| name.to_ascii_lowercase().ends_with(".gguf");
+    let files: Vec<&String> = names.iter().filter(is_gguf).collect();
+    let models = files
+        .iter()
+        .copied()
+        .filter(|name| !is_other(&folder.join(name)));
+    let models = listed(models);
+    if models.is_empty() {
+        listed(files.into_iter())
+    } else {
+        models
+    }
 }
 
 /// The first of these names, with commas.
@@ -69,11 +99,7 @@ pub(crate) fn adapter(folder: &Path, path: &Path) -> FormatError {
 pub(crate) fn of_folder(folder: &Path) -> FormatError {
     let names = names(folder);
     let has = |name: &str| names.iter().any(|other| other == name);
-    let files = listed(
-        names
-            .iter()
-            .filter(|name| name.to_ascii_lowercase().ends_with(".gguf")),
-    );
+    let files = models(folder, &names);
     if has("adapter_config.json") {
         return adapter(folder, folder);
     }
@@ -112,11 +138,7 @@ pub(crate) fn without_weights(folder: &Path, error: Error) -> Error {
         .iter()
         .filter(|name| name.ends_with(".safetensors"))
         .collect();
-    let files = listed(
-        names
-            .iter()
-            .filter(|name| name.to_ascii_lowercase().ends_with(".gguf")),
-    );
+    let files = models(folder, &names);
     if !files.is_empty() {
         let what = "a repository whose weights are GGUF files";
         return kind(folder, what, format!("give one of its files: {files}")).into();

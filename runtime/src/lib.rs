@@ -41,7 +41,7 @@ mod transcript;
 
 pub use chat::{ChatError, ChatTemplate, Message};
 pub use engine::{Engine, EngineOptions, Spilling};
-pub use error::{Error, FileError};
+pub use error::{Error, FileError, explained};
 pub use godwit_shaders::capabilities::Tuning;
 pub use godwit_shaders::kv::UnknownKvType;
 pub use godwit_shaders::{Cost, KvFormat, KvType, Step, WeightFormat};

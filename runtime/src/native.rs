@@ -255,6 +255,7 @@ pub(crate) fn source(
         real,
         len: metadata.len(),
         modified,
+        access,
         file,
     };
     match access {
@@ -280,6 +281,9 @@ pub(crate) fn source(
 const SETTLED: Duration = Duration::from_millis(100);
 const SETTLED_COARSE: Duration = Duration::from_millis(2100);
 
+/// How much other computers' clocks are ahead of this one's, usually, at most.
+const AHEAD: Duration = Duration::from_secs(10);
+
 /// An open model file, as it was when it was opened.
 struct Opened {
     /// As its path was given.
@@ -289,6 +293,7 @@ struct Opened {
     len: u64,
     /// When it was written last; none where others may set that.
     modified: Option<SystemTime>,
+    access: Access,
     file: File,
 }
 
@@ -310,11 +315,14 @@ impl Opened {
             } else {
                 SETTLED
             };
-            // A time in the future, by another computer's clock, tells nothing either.
-            SystemTime::now()
-                .duration_since(time)
-                .ok()
-                .filter(|age| *age >= settled)?;
+            match SystemTime::now().duration_since(time) {
+                Ok(age) if age < settled => return None,
+                // The clock was set back since, or it is another computer's, which may be as much
+                // ahead as this.
+                Err(ahead) if ahead.duration() < AHEAD => return None,
+                // A write at another time than that leaves another time.
+                _ => {}
+            }
         }
         let nanoseconds = |time: SystemTime| {
             time.duration_since(SystemTime::UNIX_EPOCH)
@@ -348,11 +356,13 @@ impl Opened {
         if metadata.len() == self.len && is_as_old {
             return Ok(());
         }
+        let (now, is_mapped) = (metadata.len(), self.access == Access::Mapped);
         Err(FormatError::file(
             &self.name,
             Fault::Changed {
                 before: self.len,
-                now: metadata.len(),
+                now,
+                is_mapped,
             },
         ))
     }
@@ -508,16 +518,15 @@ pub(crate) fn read_checked<T: Serialize + DeserializeOwned>(
 ///
 /// # Errors
 /// The file can't be written.
-pub(crate) fn write_checked<T: Serialize>(path: &Path, content: T) -> Result<(), Error> {
+pub(crate) fn write_checked<T: Serialize>(path: &Path, content: T) -> Result<(), FileError> {
     make_private_folder(folder_of(path))?;
     let checked = Checked {
         blake3: checksum(&content),
         content,
     };
-    let json =
-        serde_json::to_vec_pretty(&checked).map_err(|error| Error::Write(error.to_string()))?;
-    Ok(write_bytes(path, Readers::Owner, &json)
-        .map_err(|error| FileError::io(path, "write the file", &error))?)
+    let json = serde_json::to_vec_pretty(&checked).map_err(io::Error::from);
+    json.and_then(|json| write_bytes(path, Readers::Owner, &json))
+        .map_err(|error| FileError::io(path, "write the file", &error))
 }
 
 /// Hashes the bytes that pass through to a writer.
@@ -589,6 +598,48 @@ mod tests {
         );
     }
 
+    /// As on a disk that is full: hashes of weights and what was measured of a GPU are such files.
+    #[cfg(unix)]
+    #[test]
+    fn a_full_disk_leaves_small_files_as_they_were() {
+        const FOLDER: &str = "GODWIT_TEST_SMALL_FILES";
+        if let Some(folder) = std::env::var_os(FOLDER) {
+            let path = PathBuf::from(folder).join("here.json");
+            let error = write_checked(&path, vec![8_u32; 2000])
+                .expect_err("no room")
+                .to_string();
+            assert!(
+                error.contains("here.json") && error.contains("another disk"),
+                "{error}"
+            );
+            return;
+        }
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("here.json");
+        write_checked(&path, vec![7_u32]).expect("room");
+        let test = "native::tests::a_full_disk_leaves_small_files_as_they_were";
+        let shell = "trap '' XFSZ; ulimit -f 1; exec \"$0\" --exact \"$1\"";
+        let mut child = std::process::Command::new("sh");
+        child
+            .args(["-c", shell])
+            .arg(std::env::current_exe().expect("this program"))
+            .arg(test);
+        let output = child
+            .env(FOLDER, folder.path())
+            .output()
+            .expect("it starts");
+        assert!(
+            output.status.success(),
+            "{}",
+            String::from_utf8_lossy(&output.stdout)
+        );
+        assert_eq!(read_checked::<Vec<u32>>(&path), Ok(Some(vec![7])));
+        assert_eq!(
+            std::fs::read_dir(folder.path()).expect("a folder").count(),
+            1
+        );
+    }
+
     fn read(file: &dyn Source) -> Result<[u8; 8], FormatError> {
         let mut bytes = [0; 8];
         file.read(100_000, &mut bytes).map(|()| bytes)
@@ -611,14 +662,16 @@ mod tests {
             for len in [50_000, 300_000] {
                 cut(len);
                 let error = read(file.as_ref()).expect_err("it was changed").to_string();
-                let says = [
-                    path.display().to_string(),
-                    len.to_string(),
-                    "--no-mmap".into(),
-                ];
+                let says = [path.display().to_string(), len.to_string()];
                 assert!(
                     says.iter().all(|part| error.contains(part)),
                     "{access:?}: {error}"
+                );
+                // Advice that was followed already is none.
+                assert_eq!(
+                    error.contains("--no-mmap"),
+                    access == Access::Mapped,
+                    "{error}"
                 );
             }
         }

@@ -13,6 +13,7 @@ use crate::io::durable::write_atomically;
 use crate::io::evict::{make_room, touch};
 use crate::io::open::open_private;
 use crate::io::private::{check_folder, make_private_folder};
+use crate::io::warn::{warn_of, warn_once};
 use crate::saved::SavedError;
 use crate::session::Session;
 
@@ -122,7 +123,10 @@ impl PrefixCache {
             // Another process may have made room.
             Ok(None) => return Ok(Block::Missing),
             Err(error) => {
-                tracing::warn!("{error}; the block stays, and is computed");
+                let then = "the block stays, and is computed at each start: delete it, or name \
+                    another folder \
+                            with --cache-dir";
+                warn_of(&error, then);
                 return Ok(Block::Unreadable);
             }
         };
@@ -143,15 +147,21 @@ impl PrefixCache {
                 if let Err(error) = fs::remove_file(path)
                     && error.kind() != io::ErrorKind::NotFound
                 {
-                    tracing::warn!("{}: can't delete the block: {error}", path.display());
+                    warn_of(
+                        &FileError::io(path, "delete the block", &error),
+                        "delete it yourself",
+                    );
                 }
                 Ok(Block::Wrong)
             }
             Err(Error::Saved(SavedError::Read(cause))) => {
-                tracing::warn!(
-                    "{}: can't read the block: {cause}; it stays, and is computed",
-                    path.display()
+                let file = path.display();
+                let text = format!(
+                    "{file}: can't read the block: {cause}; it stays, and is computed: delete it, \
+                     or name another \
+                     folder with --cache-dir"
                 );
+                warn_once(&file, &text);
                 Ok(Block::Unreadable)
             }
             Err(Error::Saved(cause)) => {
@@ -186,8 +196,9 @@ impl PrefixCache {
             kept: session.keep_prefix(tokens),
             ..Reuse::default()
         };
-        let mut writable =
+        let is_usable =
             tokens.len() > BLOCK && self.is_usable(session, reuse.kept, tokens.len(), progress)?;
+        let mut writable = is_usable;
         // Later blocks are touched first: where room is needed, a chain loses its end, not its
         // beginning.
         let mut used = Vec::new();
@@ -208,7 +219,7 @@ impl PrefixCache {
                 Block::Loaded(file) => {
                     reuse.kept = reuse.kept.min(end - BLOCK);
                     reuse.loaded += BLOCK;
-                    used.push(file);
+                    used.push((file, path));
                 }
                 Block::Wrong => {
                     replaced = Some(path);
@@ -217,8 +228,8 @@ impl PrefixCache {
                 Block::Missing | Block::Unreadable => break,
             }
         }
-        for file in used.into_iter().rev() {
-            touch(&file);
+        for (file, path) in used.into_iter().rev() {
+            touch(&file, &path);
         }
         while session.tokens().len() < tokens.len() {
             let held = session.tokens().len();
@@ -231,6 +242,9 @@ impl PrefixCache {
                     .keep(session, &tokens[..end], replaced.as_deref())
                     .await?;
             }
+        }
+        if is_usable {
+            self.trim();
         }
         Ok(reuse)
     }
@@ -257,21 +271,40 @@ impl PrefixCache {
             Ok(()) => Ok(true),
             Err(Error::Stopped) => Err(Error::Stopped),
             Err(error) => {
-                tracing::warn!("prompts are not kept on disk: {error}");
+                self.warn_unkept(&error);
                 Ok(false)
             }
+        }
+    }
+
+    /// Says why prompts are not kept, and what to do about it.
+    fn warn_unkept(&self, error: &Error) {
+        let then = "prompts are not kept on disk: --cache-dir names another folder for them, \
+            --no-cache leaves this out";
+        match error {
+            Error::File(error) => warn_of(error, then),
+            error => warn_once(
+                error,
+                &format!("{}: {error}; {then}", self.folder.display()),
+            ),
+        }
+    }
+
+    /// Deletes what does not fit any more: the cache may have become smaller.
+    fn trim(&self) {
+        if let Err(error) = make_room(&self.folder, is_block, 0, self.most_bytes) {
+            let error = FileError::io(&self.folder, "make room in the folder", &error);
+            warn_of(
+                &error,
+                "it takes more than --cache-size: delete files there",
+            );
         }
     }
 
     /// The path of a block, where the model's weights can be hashed: a cache is no reason to fail.
     fn known_path(&self, session: &Session, tokens: &[u32]) -> Option<PathBuf> {
         self.path(session, tokens)
-            .map_err(|error| {
-                tracing::warn!(
-                    "prompts are not kept on disk in {}: {error}",
-                    self.folder.display()
-                )
-            })
+            .map_err(|error| self.warn_unkept(&error))
             .ok()
     }
 
@@ -296,7 +329,7 @@ impl PrefixCache {
             Ok(()) => Ok(true),
             Err(error @ (Error::Stopped | Error::Gpu(GpuError::Lost { .. }))) => Err(error),
             Err(error) => {
-                tracing::warn!("prompts are not kept on disk: {}: {error}", path.display());
+                self.warn_unkept(&error);
                 Ok(false)
             }
         }

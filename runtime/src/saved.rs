@@ -101,7 +101,7 @@ impl SavedError {
 }
 
 fn unwritten(error: io::Error) -> Error {
-    Error::Write(error.to_string())
+    Error::unwritten(&error)
 }
 
 /// Hashes what passes through.
@@ -195,6 +195,15 @@ fn read_header(input: &mut Hashed<&mut dyn Read>) -> Result<SavedHeader, SavedEr
         return Err(SavedError::Damaged("its header contradicts itself"));
     }
     Ok(header)
+}
+
+/// Reads what a saved context says of itself, and nothing behind that: to refuse a wrong file
+/// before a model is loaded.
+///
+/// # Errors
+/// It is no saved context, of another version, or its beginning is damaged.
+pub fn header(input: &mut dyn Read) -> Result<SavedHeader, SavedError> {
+    read_header(&mut Hashed::new(input))
 }
 
 /// What a saved context is read for.

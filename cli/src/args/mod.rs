@@ -28,7 +28,7 @@ pub struct Cli {
 const EXIT_CODES: &str = "\
 Exit codes:
   0    done
-  1    the command failed
+  1    the command failed, or an output can't be written
   2    the command line makes no sense
   3    the model or another input file can't be used
   4    no GPU, or not enough of it

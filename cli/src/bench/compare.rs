@@ -6,7 +6,7 @@ use serde::Serialize;
 
 use super::report::Report;
 use crate::exit::BadInput;
-use crate::output::{Output, shown};
+use crate::output::{Output, note, shown};
 
 /// How one thing changed: above 1 is faster.
 #[derive(Serialize)]
@@ -30,6 +30,9 @@ pub fn run(before: &Path, after: &Path, json: bool) -> anyhow::Result<()> {
             shown(&report.model),
             shown(&report.adapter)
         ))?;
+    }
+    if kernels.is_empty() {
+        note("(kernels are compared where both reports were made with `bench --profile`)");
     }
     for (unit, factor, changes) in [("tokens/s", 1.0, tests), ("kernel ms", 1e3, kernels)] {
         if !changes.is_empty() {

@@ -73,7 +73,7 @@ pub struct KernelRow {
     pub kernel: String,
     pub shape: String,
     pub count: u32,
-    /// Of all of them; null where the GPU has no timestamps.
+    /// Of all of them; null without `--profile`, and where the GPU has no timestamps.
     pub seconds: Option<f64>,
     /// Of all kernels' time.
     pub share: Option<f64>,

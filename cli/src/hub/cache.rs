@@ -14,6 +14,7 @@ use godwit::io::private::{check_folder, make_private_folder};
 use hf_hub::{Cache, CacheRepo, Repo, RepoType};
 
 use super::choose::{Candidate, File, candidates, choose};
+use super::crash_point;
 use super::error::HubError;
 use super::name::{Name, is_hex};
 use super::shards::is_whole;
@@ -27,6 +28,10 @@ const IN_USE: &str = "godwit.lock";
 
 /// What the name of a file ends with until it is whole.
 const INCOMPLETE: &str = ".incomplete";
+
+/// What the name of a link begins with until it replaces another file. The hash of its blob
+/// follows.
+const NEW_LINK: &str = ".godwit-link-";
 
 /// Folders within folders that are looked into.
 const DEEPEST: usize = 16;
@@ -92,7 +97,9 @@ impl Cached {
         let path = self.folder.join("refs").join(&self.revision);
         let folder = durable::folder_of(&path);
         fs::create_dir_all(folder).map_err(HubError::io("make the folder", folder))?;
+        crash_point();
         let written = durable::write_bytes(&path, Readers::Umask, commit.trim().as_bytes());
+        crash_point();
         written.map_err(HubError::io("write the reference", &path))
     }
 
@@ -166,11 +173,15 @@ impl Cached {
         fs::metadata(self.blob(hash)).is_ok_and(|blob| blob.is_file() && blob.len() == bytes)
     }
 
-    /// Puts a blob in its place in a snapshot.
+    /// Puts a blob in its place in a snapshot. The caller holds the lock of the blob.
     pub fn link(&self, commit: &str, path: &str, hash: &str) -> Result<(), HubError> {
         let link = self.snapshot(commit).join(path);
         let folder = link.parent().unwrap_or(&self.folder);
         fs::create_dir_all(folder).map_err(HubError::io("make the folder", folder))?;
+        crash_point();
+        // A process that was killed may have left it.
+        let new = folder.join(format!("{NEW_LINK}{hash}"));
+        remove_if_there(&new).map_err(HubError::io("remove", &new))?;
         // Relative, so that the cache can be moved: up from the file's folder, from the commit and
         // from `snapshots`.
         let up = path.split('/').count() + 1;
@@ -180,24 +191,27 @@ impl Cached {
         if fs::read_link(&link).is_ok_and(|there| there == target) {
             return Ok(());
         }
-        // What is there is another commit's, or of a tool that makes copies.
-        match fs::remove_file(&link) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => {
-                return Err(HubError::io("replace", &link)(error));
-            }
-            _ => {}
-        }
+        // What is there is another commit's, or of a tool that makes copies. It is replaced by a
+        // rename, so that there is a file at every moment.
         let blob = self.blob(hash);
-        match symlink(&target, &link) {
-            // Another process was faster.
-            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
-            Ok(()) => Ok(()),
+        symlink(&target, &new)
             // Windows lets few accounts make symbolic links, and some file systems have none.
-            Err(_) => {
-                fs::hard_link(&blob, &link).or_else(|_| durable::copy(&blob, &link, Readers::Umask))
-            }
-        }
-        .map_err(HubError::io("link", &link))
+            .or_else(|_| fs::hard_link(&blob, &new))
+            .and_then(|()| {
+                crash_point();
+                fs::rename(&new, &link)?;
+                // A rename of one name of a file to another of its names does nothing.
+                remove_if_there(&new)
+            })
+            .or_else(|_| {
+                remove_if_there(&new)?;
+                durable::copy(&blob, &link, Readers::Umask)
+            })
+            .and_then(|()| {
+                crash_point();
+                durable::sync_folder(folder)
+            })
+            .map_err(HubError::io("link", &link))
     }
 
     /// Files of downloads that were not completed, with their lengths.
@@ -284,7 +298,7 @@ impl Cached {
         loop {
             fs::create_dir_all(&self.locks)
                 .map_err(HubError::io("make the folder", &self.locks))?;
-            let file = durable::open_lock(path).map_err(io("open"))?;
+            let file = durable::open_lock(path, Readers::Umask).map_err(io("open"))?;
             match try_lock(&file) {
                 // Whoever removes the files removes the locks too: a lock without a name locks
                 // nothing.
@@ -313,6 +327,19 @@ pub fn read_reference(path: &Path) -> io::Result<String> {
     let mut text = String::new();
     file.take(MOST).read_to_string(&mut text)?;
     Ok(text)
+}
+
+/// Whether a file is a link that a killed process left before it was in its place.
+pub fn is_left_link(name: &str) -> bool {
+    name.strip_prefix(NEW_LINK)
+        .is_some_and(|hash| is_hex(hash, 40) || is_hex(hash, 64))
+}
+
+fn remove_if_there(path: &Path) -> io::Result<()> {
+    match fs::remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+        _ => Ok(()),
+    }
 }
 
 #[cfg(unix)]

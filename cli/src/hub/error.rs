@@ -3,6 +3,8 @@
 use std::io;
 use std::path::Path;
 
+use godwit::explained;
+
 /// Why a model could not be had by its name.
 #[derive(Debug, thiserror::Error)]
 pub enum HubError {
@@ -70,7 +72,11 @@ pub enum HubError {
         tries: u32,
     },
     /// The disk is too small.
-    #[error("{folder} has {free} left, and {need} are to be downloaded")]
+    #[error(
+        "{folder} has {free} left, and {need} are to be downloaded; make room there, or set \
+         HF_HUB_CACHE to a folder \
+         on a larger disk"
+    )]
     Space {
         folder: String,
         need: String,
@@ -93,10 +99,10 @@ pub enum HubError {
     )]
     InUse(String),
     /// A folder of the cache can't be used.
-    #[error(transparent)]
+    #[error("{0}; HF_HUB_CACHE names another folder")]
     Folder(#[from] godwit::FileError),
     /// A file of the cache can't be written or read.
-    #[error("can't {doing} {path}: {error}")]
+    #[error("can't {doing} {path}: {}{}", explained(error), goes_on(error))]
     Io {
         doing: &'static str,
         path: String,
@@ -143,6 +149,17 @@ impl HubError {
             Self::Stopped => crate::stop::exit_code(),
             _ => 3,
         }
+    }
+}
+
+/// What is said of a disk that has no room, beside what to do.
+fn goes_on(error: &io::Error) -> &'static str {
+    use io::ErrorKind::{FileTooLarge, QuotaExceeded, StorageFull};
+    match error.kind() {
+        StorageFull | QuotaExceeded | FileTooLarge => {
+            " (HF_HUB_CACHE names one); a download goes on where it stopped, at the next pull"
+        }
+        _ => "",
     }
 }
 

@@ -11,6 +11,11 @@ mod consent;
 mod error;
 pub mod fuzzed;
 mod http;
+#[cfg(all(test, unix))]
+#[path = "../../../runtime/src/io/crash.rs"]
+mod kill;
+#[cfg(all(test, unix))]
+mod killed;
 mod listing;
 mod name;
 mod part;
@@ -42,13 +47,22 @@ use crate::load::bar;
 use crate::output::{self, Output};
 use crate::stop::Stop;
 
+/// Marks a place where a test may kill the process. Nothing outside tests.
+#[inline]
+fn crash_point() {
+    #[cfg(all(test, unix))]
+    kill::pass();
+}
+
 /// Where a MODEL is: a path that exists, or the model of that name, which is downloaded if it is
 /// not here yet. `yes`: without asking a person whether the name is no mistyped path.
 ///
 /// # Errors
 /// The name means nothing, or the model can't be had or is not wanted.
 pub fn locate(model: &Path, yes: bool, stop: &Stop) -> Result<PathBuf, HubError> {
-    let Some(text) = model.to_str().filter(|_| !model.exists()) else {
+    // A link that leads nowhere is no name either.
+    let is_path = model.exists() || model.is_symlink();
+    let Some(text) = model.to_str().filter(|_| !is_path) else {
         return Ok(model.into());
     };
     let is_url = text.starts_with("https://") || text.starts_with("http://");
@@ -199,8 +213,9 @@ pub fn run_list(args: &ListArgs) -> anyhow::Result<()> {
 
 /// `godwit show`.
 pub fn run_show(args: &ShowArgs) -> anyhow::Result<()> {
-    if Path::new(&args.name).exists() {
-        let checkpoint = godwit::native::open_checkpoint(Path::new(&args.name))?;
+    let path = Path::new(&args.name);
+    if path.exists() || path.is_symlink() {
+        let checkpoint = godwit::native::open_checkpoint(path)?;
         return crate::inspect::show(&checkpoint, &RopeOverride::default(), args.plain.json);
     }
     let settings = Settings::from_env()?;

@@ -5,10 +5,11 @@ use std::io::{self, Read as _, Seek as _, SeekFrom, Write as _};
 use std::path::{Path, PathBuf};
 
 use godwit::io::durable;
-use godwit::io::open::open_to_append;
+use godwit::io::open::{Readers, open_to_append};
 use sha1::Sha1;
 use sha2::{Digest as _, Sha256};
 
+use super::crash_point;
 use super::listing::Digest;
 
 enum Hasher {
@@ -55,7 +56,8 @@ pub struct Part {
 impl Part {
     /// Opens what is there from an earlier time, or begins. `bytes`: the length of the whole.
     pub fn open(path: &Path, digest: &Digest, bytes: u64) -> io::Result<Self> {
-        let file = open_to_append(path)?;
+        let file = open_to_append(path, Readers::Umask)?;
+        crash_point();
         let hasher = Hasher::new(digest, bytes);
         let mut part = Self {
             path: path.into(),
@@ -80,6 +82,11 @@ impl Part {
         }
     }
 
+    /// The hash that the whole file is to have.
+    pub fn hex(&self) -> &str {
+        self.digest.hex()
+    }
+
     /// Bytes that are there.
     pub fn len(&self) -> u64 {
         self.len
@@ -102,6 +109,7 @@ impl Part {
     /// Adds bytes at the end.
     pub fn push(&mut self, bytes: &[u8]) -> io::Result<()> {
         self.file.write_all(bytes)?;
+        crash_point();
         self.hasher.update(bytes);
         self.len += bytes.len() as u64;
         Ok(())
@@ -111,11 +119,13 @@ impl Part {
     /// hash if not.
     pub fn finish(self, to: &Path) -> io::Result<Result<(), String>> {
         let found = self.hasher.hex();
+        crash_point();
         if found != self.digest.hex() {
             fs::remove_file(&self.path)?;
             return Ok(Err(found));
         }
         durable::finish(self.file, &self.path, to)?;
+        crash_point();
         Ok(Ok(()))
     }
 

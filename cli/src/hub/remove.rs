@@ -5,7 +5,7 @@ use std::fs;
 use std::io;
 use std::path::Path;
 
-use super::cache::{Cached, entries, listed, read_reference};
+use super::cache::{Cached, entries, is_left_link, listed, read_reference};
 use super::choose::{Candidate, choose};
 use super::error::HubError;
 use super::name::Name;
@@ -24,6 +24,7 @@ pub fn remove(name: &Name, cache: &Path) -> Result<u64, HubError> {
     // Nobody downloads or uses them meanwhile.
     let _locks = cached.lock_all()?;
     let before = size(folder);
+    remove_left_links(&folder.join("snapshots"))?;
     if name.quant.is_some() || name.revision.is_some() {
         remove_files(name, &cached)?;
         prune(&cached)?;
@@ -36,6 +37,18 @@ pub fn remove(name: &Name, cache: &Path) -> Result<u64, HubError> {
         return Ok(before);
     }
     Ok(before.saturating_sub(size(folder)))
+}
+
+/// Removes links that killed processes left below a folder before they were in their places.
+fn remove_left_links(folder: &Path) -> Result<(), HubError> {
+    for entry in entries(folder) {
+        if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
+            remove_left_links(&entry.path())?;
+        } else if is_left_link(&entry.file_name().to_string_lossy()) {
+            remove_file(&entry.path())?;
+        }
+    }
+    Ok(())
 }
 
 /// Removes the links of a model, or of a whole commit where no QUANT is named.

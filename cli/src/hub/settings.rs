@@ -39,7 +39,8 @@ impl Settings {
 
     fn read(variable: &dyn Fn(&str) -> Option<String>) -> Result<Self, HubError> {
         let folder = |name| variable(name).map(PathBuf::from);
-        let caches = || folder("XDG_CACHE_HOME").or_else(|| Some(env::home_dir()?.join(".cache")));
+        let xdg = || folder("XDG_CACHE_HOME").filter(|path| path.is_absolute());
+        let caches = || xdg().or_else(|| Some(env::home_dir()?.join(".cache")));
         let home = folder("HF_HOME").or_else(|| Some(caches()?.join("huggingface")));
         let home = home.ok_or_else(|| HubError::Setting {
             variable: "HF_HOME",

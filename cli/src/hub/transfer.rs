@@ -187,7 +187,8 @@ impl<'a> Transfer<'a> {
     /// No `If-Range` is needed: a commit's file never changes, and the part is named by its hash,
     /// which is checked at the end.
     fn receive(&self, file: &File, part: &mut Part) -> Result<(), Failure> {
-        let io = HubError::io("write", self.cached.folder());
+        let path = self.cached.part(part.hex());
+        let io = HubError::io("write", &path);
         let response = self
             .client
             .file(self.name, self.commit, &file.path, part.len())?;

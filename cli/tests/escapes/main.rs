@@ -119,7 +119,8 @@ fn a_chat_shows_what_is_said_typed_pasted_and_remembered() {
     let unknown = format!("/{pasted}\r");
     let keys = [
         ("> ", up),
-        ("FORGED", "\u{3}"),
+        // What is not drawn is named behind the line.
+        (r"(not shown: \u{7} \u{8} \u{1b} ", "\u{3}"),
         ("> ", "abc\r"),
         ("stopped after 48", ""),
         ("> ", &system),
@@ -495,10 +496,10 @@ fn saved_files_may_be_hostile() {
     }
     // Files in the place of outputs.
     write(at, EVIL, EVIL);
-    assert_eq!(run(&first, &["--save", EVIL]), 2);
+    assert_eq!(run(&first, &["--save", EVIL]), 1);
     assert_eq!(
         is_harmless(at, &["quantize", &first, EVIL, "--type", "q8_0"]),
-        2
+        1
     );
     assert_eq!(
         is_harmless(
@@ -516,7 +517,7 @@ fn saved_files_may_be_hostile() {
         3
     );
     std::os::unix::fs::symlink(EVIL, at.join(format!("link{EVIL}"))).expect("a link");
-    assert_eq!(run(&first, &["--save", &format!("link{EVIL}")]), 2);
+    assert_eq!(run(&first, &["--save", &format!("link{EVIL}")]), 1);
     // Reports of `bench`.
     let report = command(
         at,

@@ -671,6 +671,77 @@ fn what_a_killed_pull_leaves_is_listed_resumed_and_removed() {
     );
 }
 
+/// `rm` finds what a process left that was killed, where nobody pulled after it.
+#[cfg(unix)]
+#[test]
+fn rm_removes_links_that_a_killed_pull_left() {
+    let hub = Hub::start(REPO, &two_quants());
+    let person = Person::at(&hub);
+    let kept = person.pulls(&format!("{REPO}:q8_0"));
+    person.pulls(&format!("{REPO}:q4_k_m"));
+    let hash = sha256(&noise(300_000, 1));
+    let left = person
+        .repo()
+        .join("snapshots")
+        .join(MAIN)
+        .join(format!(".godwit-link-{hash}"));
+    std::os::unix::fs::symlink(format!("../../blobs/{hash}"), &left).expect("a link");
+    person.json(&["rm", &format!("{REPO}:q4_k_m")]);
+    assert!(!left.is_symlink() && kept.exists());
+    assert_eq!(person.blobs(), [sha256(&noise(500_000, 2))]);
+}
+
+/// A path that is a link to nothing is not looked for on the hub.
+#[cfg(unix)]
+#[test]
+fn a_link_that_leads_nowhere_is_no_name() {
+    let hub = Hub::start(REPO, &two_quants());
+    let person = Person::at(&hub);
+    std::fs::create_dir(person.home.path().join("own")).expect("a folder");
+    std::os::unix::fs::symlink("gone.gguf", person.home.path().join("own/dang")).expect("a link");
+    for args in [
+        &["inspect", "own/dang"][..],
+        &["show", "own/dang"],
+        &["run", "own/dang", "-p", "a"],
+    ] {
+        person.fails(
+            args,
+            3,
+            &["own/dang", "the link", "leads nowhere", "gone.gguf"],
+        );
+    }
+    assert!(hub.requests().is_empty());
+}
+
+/// A relative path in a variable of the XDG specification is ignored, with a word.
+#[cfg(target_os = "linux")]
+#[test]
+fn relative_cache_folders_are_ignored() {
+    let hub = Hub::start(REPO, &two_quants());
+    let home = |person: &Person| person.home.path().join("home");
+    let mut person = Person::at(&hub).with("XDG_CACHE_HOME", "cache");
+    person
+        .variables
+        .retain(|(variable, _)| *variable != "HF_HOME");
+    let user = home(&person).display().to_string();
+    let person = person.with("HOME", &user);
+    let mut command = person.command(&["pull", REPO]);
+    let output = command.env_remove("HF_HOME").output().expect("it starts");
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{said}");
+    assert_eq!(said.lines().count(), 1, "{said}");
+    for part in ["XDG_CACHE_HOME", "`cache`", "absolute"] {
+        assert!(said.contains(part), "{said}");
+    }
+    let path = PathBuf::from(String::from_utf8(output.stdout).expect("UTF-8").trim_end());
+    assert!(
+        path.starts_with(home(&person).join(".cache/huggingface")),
+        "{}",
+        path.display()
+    );
+    assert!(!person.home.path().join("cache").exists());
+}
+
 /// A model that is in use stays.
 #[test]
 fn rm_leaves_a_model_that_runs() {

@@ -122,14 +122,17 @@ pub enum Fault {
     #[error(
         "the file was changed while it was read (it had {before} bytes when it was opened, and \
          has {now} now); start again \
-         when it is complete; --no-mmap (`Access::Plain`) is for files that may be cut short at \
-         any moment, and for network drives"
+         when it is complete{}",
+        if *is_mapped { "; --no-mmap reads files that may be cut short at any moment, and those \
+            on network drives" } else { "" }
     )]
     Changed {
         /// Its length when it was opened.
         before: u64,
         /// Its length now.
         now: u64,
+        /// It was mapped.
+        is_mapped: bool,
     },
     /// Zero bytes.
     #[error("the file is empty; download it again")]

@@ -252,6 +252,23 @@ async fn enumerate_backends(backends: wgpu::Backends) -> Vec<(AdapterSummary, wg
         .collect()
 }
 
+/// What to do about a backend that this platform does not have.
+fn absent_hint(backend: Backend) -> Option<String> {
+    let there = wgpu::Instance::enabled_backend_features();
+    if there.contains(backend.flag()) {
+        return None;
+    }
+    let names: Vec<&str> = Backend::ALL
+        .iter()
+        .filter(|(.., flag)| there.contains(*flag))
+        .map(|(_, name, _)| *name)
+        .collect();
+    Some(format!(
+        "this platform does not have it, but {}",
+        names.join(" and ")
+    ))
+}
+
 /// The adapters that `options` may mean, the fastest kinds first: the one that is named, or all of
 /// the backend. Never empty.
 pub(super) async fn candidates(
@@ -267,9 +284,13 @@ pub(super) async fn candidates(
             let asked = options
                 .backend
                 .map(|backend| format!(" for the backend {backend}"));
+            let remedy = options
+                .backend
+                .and_then(absent_hint)
+                .unwrap_or_else(driver_hint);
             return Err(GpuError::NoAdapter {
                 asked: asked.unwrap_or_default(),
-                remedy: driver_hint(),
+                remedy,
             });
         }
         return Ok(all);

@@ -149,9 +149,9 @@ impl Gpu {
             //   and `adjust` those beyond the vocabulary (their cases in `kernels` and `extents`
             //   have such ids; `not_finite` has logits that nothing can be chosen from). There are
             //   no page tables: segments and rings are found by parameters and the position alone.
-            // - Loops end by counters and parameters that only their heads change, and are as long
-            //   as parameters say. It makes prefill a tenth faster on an H100
-            //   (docs/notes/2026-11-27-h100-decode.md), and nothing on CPUs.
+            // - Loops end by counters that only their heads change (test `loops`, on every
+            //   variant), and are as long as parameters say. It makes prefill a tenth faster on an
+            //   H100 (docs/notes/2026-11-27-h100-decode.md), and nothing on CPUs.
             false => unsafe { device.create_shader_module_trusted(descriptor, UNCHECKED) },
         };
         let layout = device.create_bind_group_layout(&wgpu::BindGroupLayoutDescriptor {

@@ -13,6 +13,7 @@ use godwit_shaders::{
 use serde::{Deserialize, Serialize};
 
 use crate::error::FileError;
+use crate::io::warn::warn_of;
 use crate::native::{read_checked, write_checked};
 
 use super::{AdapterSummary, Gpu, GpuError, GpuMemory};
@@ -140,11 +141,14 @@ impl Gpu {
         let (kept, writable) = match read_checked::<Kept>(&file) {
             Ok(kept) => (kept, true),
             Err(error @ FileError::Damaged { .. }) => {
-                tracing::warn!("{error}; the GPU is measured again");
+                warn_of(&error, "the GPU is measured again");
                 (None, true)
             }
             Err(error) => {
-                tracing::warn!("{error}; the GPU is measured, and the file stays as it is");
+                let then = "the GPU is measured at each start, and the file stays as it is: \
+                    delete it, or leave \
+                            measuring out with --no-tune";
+                warn_of(&error, then);
                 (None, false)
             }
         };
@@ -158,7 +162,10 @@ impl Gpu {
                     } else {
                         Ok(())
                     } {
-                        tracing::warn!("what was measured is not kept: {error}");
+                        let then = "what was measured of the GPU is not kept: XDG_CACHE_HOME \
+                            names another cache \
+                                    folder, --no-tune leaves measuring out";
+                        warn_of(&error, then);
                     }
                     tuning
                 }

@@ -1,8 +1,8 @@
 //! Crashes, for tests: a test runs itself as another process, which is killed at the n-th place
-//! that calls [`super::crash_point`].
+//! that calls [`super::crash_point`]. The command's tests include this file too.
 
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU32, Ordering};
 
@@ -39,15 +39,25 @@ pub(crate) fn pass() {
 /// Runs a test of this program as another process, to be killed at the point of this number.
 /// Returns whether it was: false where it ended before.
 pub(crate) fn run_child(test: &str, folder: &Path, point: u32) -> bool {
+    was_killed(&mut start_child(test, folder, point))
+}
+
+/// Starts the process of [`run_child`], and does not wait for it.
+pub(crate) fn start_child(test: &str, folder: &Path, point: u32) -> Child {
     let mut command = Command::new(std::env::current_exe().expect("this program"));
     command
         .args(["--exact", test, "--test-threads=1"])
         .stdout(Stdio::null());
-    let status = command
+    command
         .env(VARIABLE, format!("{point} {}", folder.display()))
-        .status()
-        .expect("it starts");
+        .spawn()
+        .expect("it starts")
+}
+
+/// Waits for a process of [`start_child`]. Returns whether it was killed.
+pub(crate) fn was_killed(child: &mut Child) -> bool {
+    let status = child.wait().expect("it ends");
     let signal = std::os::unix::process::ExitStatusExt::signal(&status);
-    assert!(status.success() || signal == Some(9), "{test}: {status}");
+    assert!(status.success() || signal == Some(9), "the child: {status}");
     signal.is_some()
 }

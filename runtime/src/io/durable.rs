@@ -13,6 +13,7 @@ use std::time::Duration;
 use tempfile::NamedTempFile;
 
 use super::crash_point;
+pub use super::open::Readers;
 use super::open::{Links, open_regular};
 use crate::error::{Error, FileError};
 
@@ -30,26 +31,6 @@ pub enum Existing {
     Replace,
     /// There is none: one that appeared meanwhile stays, and writing fails.
     Keep,
-}
-
-/// Which users may read a new file.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Readers {
-    /// Its owner alone: caches, and what a person typed.
-    Owner,
-    /// Those that the process's umask leaves: files that a person named. A file that is replaced
-    /// hands its permissions on.
-    Umask,
-}
-
-impl Readers {
-    #[cfg(unix)]
-    fn mode(self) -> u32 {
-        match self {
-            Self::Owner => 0o600,
-            Self::Umask => 0o666,
-        }
-    }
 }
 
 /// Writes a file of a cache that is there whole or not at all. What was at the path is replaced.
@@ -161,13 +142,13 @@ pub fn sync_folder(folder: &Path) -> io::Result<()> {
     }
 }
 
-/// Opens a file whose content does not matter, to lock it. It is made where there is none; a link
-/// is not followed.
+/// Opens a file whose content does not matter, to lock it. It is made where there is none, for
+/// these readers; a link is not followed.
 ///
 /// # Errors
 /// The file can't be opened, or is none.
-pub fn open_lock(path: &Path) -> io::Result<File> {
-    super::open::open_to_append(path)
+pub fn open_lock(path: &Path, readers: Readers) -> io::Result<File> {
+    super::open::open_to_append(path, readers)
 }
 
 /// Whether a path is that of an open file still.

@@ -7,10 +7,31 @@ use std::time::SystemTime;
 
 use super::open::{Links, open_regular};
 
-/// Notes that a file was used. Where times can't be set, the order of eviction suffers, nothing
-/// else.
-pub(crate) fn touch(file: &File) {
-    let _ = file.set_times(FileTimes::new().set_modified(SystemTime::now()));
+/// Notes that a file was used: the open file at this path. Where times can't be set, the order of
+/// eviction suffers, nothing else.
+pub(crate) fn touch(file: &File, path: &Path) {
+    let now = FileTimes::new().set_modified(SystemTime::now());
+    // Windows sets no times of a file that was opened to read it.
+    #[cfg(windows)]
+    let _ = to_set_times(path).and_then(|file| file.set_times(now));
+    #[cfg(not(windows))]
+    let _ = (path, file.set_times(now));
+    #[cfg(windows)]
+    let _ = file;
+}
+
+/// Opens a file to set its times. A link is not followed.
+#[cfg(windows)]
+fn to_set_times(path: &Path) -> io::Result<File> {
+    use std::os::windows::fs::OpenOptionsExt as _;
+    /// Windows's names for these.
+    const FILE_WRITE_ATTRIBUTES: u32 = 0x100;
+    const FILE_FLAG_OPEN_REPARSE_POINT: u32 = 0x20_0000;
+    let mut options = fs::OpenOptions::new();
+    options
+        .access_mode(FILE_WRITE_ATTRIBUTES)
+        .custom_flags(FILE_FLAG_OPEN_REPARSE_POINT)
+        .open(path)
 }
 
 /// Deletes files of a cache that were not used for the longest time, until there is room for
@@ -56,7 +77,7 @@ pub(crate) fn make_room(
             path.display()
         );
         if let Ok((file, _)) = open_regular(path, Links::Refuse) {
-            touch(&file);
+            touch(&file, path);
         }
     }
     let mut total: u64 = files.iter().map(|(_, len, _)| len).sum();
@@ -80,6 +101,24 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
+
+    #[test]
+    fn a_file_that_is_used_is_the_newest() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("old");
+        let long_ago = SystemTime::now() - Duration::from_secs(1000);
+        let file = File::create(&path).expect("a file");
+        file.set_times(FileTimes::new().set_modified(long_ago))
+            .expect("a time");
+        drop(file);
+        let (file, before) = open_regular(&path, Links::Refuse).expect("it opens");
+        touch(&file, &path);
+        let after = path
+            .metadata()
+            .and_then(|metadata| metadata.modified())
+            .expect("a time");
+        assert!(after > before.modified().expect("a time") + Duration::from_secs(900));
+    }
 
     #[test]
     fn a_clock_that_was_set_back_does_not_turn_the_order_round() {

@@ -6,6 +6,7 @@ pub mod durable;
 pub mod evict;
 pub mod open;
 pub mod private;
+pub(crate) mod warn;
 
 /// Marks a place where a test may kill the process. Nothing outside tests.
 #[inline]

@@ -19,6 +19,26 @@ pub enum Links {
     Refuse,
 }
 
+/// Which users may read a new file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Readers {
+    /// Its owner alone: caches, and what a person typed.
+    Owner,
+    /// Those that the process's umask leaves: files that a person named. A file that is replaced
+    /// hands its permissions on.
+    Umask,
+}
+
+impl Readers {
+    #[cfg(unix)]
+    pub(super) fn mode(self) -> u32 {
+        match self {
+            Self::Owner => 0o600,
+            Self::Umask => 0o666,
+        }
+    }
+}
+
 /// Flags for an opening that waits for nothing: a pipe without a writer opens at once.
 fn at_once(options: &mut OpenOptions, links: Links) -> &mut OpenOptions {
     #[cfg(unix)]
@@ -86,14 +106,18 @@ pub fn open_regular(path: &Path, links: Links) -> io::Result<(File, Metadata)> {
     Err(io::Error::new(io::ErrorKind::InvalidInput, what))
 }
 
-/// Opens a regular file to go on writing it, and makes it where there is none. A link is not
-/// followed, and a file that has another name too is not written to.
+/// Opens a regular file to go on writing it, and makes it where there is none, for these readers. A
+/// link is not followed, and a file that has another name too is not written to.
 ///
 /// # Errors
 /// The file can't be opened, or is none that may be written to.
-pub fn open_to_append(path: &Path) -> io::Result<File> {
+pub fn open_to_append(path: &Path, readers: Readers) -> io::Result<File> {
     let mut options = OpenOptions::new();
     options.create(true).read(true).write(true).truncate(false);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, readers.mode());
+    #[cfg(not(unix))]
+    let _ = readers;
     let file = at_once(&mut options, Links::Refuse).open(path);
     let file = file.map_err(|error| refused_link(path, Links::Refuse, error))?;
     let metadata = file.metadata()?;

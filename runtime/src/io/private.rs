@@ -128,8 +128,7 @@ mod tests {
         for says in [
             "cache belongs to user 8",
             "user 7",
-            "--cache-dir",
-            "HF_HUB_CACHE",
+            "a folder of your own",
             "chown",
         ] {
             assert!(error.contains(says), "{error}");

@@ -317,6 +317,7 @@ mod kept {
     use super::{Checkpoint, Hash, Hasher, Origin, WeightsHash};
     use crate::error::FileError;
     use crate::format::Identity;
+    use crate::io::warn::warn_of;
     use crate::native::{read_checked, write_checked};
 
     /// Counted up where the same weights get another hash than before.
@@ -355,13 +356,14 @@ mod kept {
                     Hash::from_hex(kept.weights).ok()
                 }
                 Err(error @ FileError::Damaged { .. }) => {
-                    tracing::warn!("{error}; the weights are hashed again");
+                    warn_of(&error, "the weights are hashed again");
                     None
                 }
                 Err(error) => {
-                    tracing::warn!(
-                        "{error}; the weights are hashed again, and the file stays as it is"
-                    );
+                    let then = "the weights are hashed at each start, and the file stays as it \
+                        is: delete it, or \
+                                name another cache folder with XDG_CACHE_HOME";
+                    warn_of(&error, then);
                     None
                 }
             }
@@ -384,7 +386,9 @@ mod kept {
                 weights: hash.to_hex().to_string(),
             };
             if let Err(error) = write_checked(&path, kept) {
-                tracing::warn!("{error}; the weights are hashed again at the next start");
+                let then = "the weights are hashed again at the next start; XDG_CACHE_HOME names \
+                    another cache folder";
+                warn_of(&error, then);
             }
         }
     }
@@ -534,18 +538,50 @@ mod tests {
             folder.path().join("hashes"),
         );
         write(&path, 0);
-        // A time to come can't tell either: the clock was set back since, or is another computer's.
-        let times = FileTimes::new().set_modified(SystemTime::now() + Duration::from_secs(1000));
-        File::options()
-            .write(true)
-            .open(&path)
-            .and_then(|file| file.set_times(times))
-            .expect("other times");
+        // A time that is just to come tells nothing either: another computer's clock is ahead.
+        let set_ahead = |seconds| {
+            let times =
+                FileTimes::new().set_modified(SystemTime::now() + Duration::from_secs(seconds));
+            File::options()
+                .write(true)
+                .open(&path)
+                .and_then(|file| file.set_times(times))
+                .expect("other times");
+        };
+        set_ahead(5);
         let model = Model::open(&path).expect("it opens");
         model.keep_hash_in(&hashes);
+        std::thread::sleep(Duration::from_millis(200));
         assert_eq!(model.checkpoint().identity(), None);
         model.weights_hash().get().expect("a hash");
         assert!(!hashes.exists());
+    }
+
+    /// The clock was set back by a year after the file was written: its hash is kept all the same,
+    /// until the file changes.
+    #[test]
+    fn a_file_of_the_future_is_hashed_once() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let (path, hashes) = (
+            folder.path().join("model.gguf"),
+            folder.path().join("hashes"),
+        );
+        let future = SystemTime::now() + Duration::from_secs(365 * 24 * 3600);
+        let write = |change| {
+            write(&path, change);
+            let times = FileTimes::new().set_modified(future);
+            File::options()
+                .write(true)
+                .open(&path)
+                .and_then(|file| file.set_times(times))
+                .expect("other times");
+        };
+        write(0);
+        let hash = opened(&path, &hashes).weights_hash().get().expect("a hash");
+        assert_eq!(opened(&path, &hashes).weights_hash().look_up(), Some(hash));
+        // Other weights of the same length and time: the time of the change tells.
+        write(1);
+        assert_eq!(opened(&path, &hashes).weights_hash().look_up(), None);
     }
 
     #[test]

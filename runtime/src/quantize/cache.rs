@@ -21,6 +21,7 @@ use crate::io::durable::write_atomically;
 use crate::io::evict::{make_room, touch};
 use crate::io::open::open_private;
 use crate::io::private::{check_folder, make_private_folder};
+use crate::io::warn::{warn_of, warn_once};
 use crate::model::{Model, Progress};
 use crate::native::{Access, Hashing, source};
 use crate::tokenizer::{Tokenizer, TokenizerError};
@@ -34,6 +35,7 @@ const END: &[u8; 8] = b"GODWITQ2";
 pub struct WeightsCache {
     folder: PathBuf,
     most_bytes: u64,
+    access: Access,
 }
 
 impl WeightsCache {
@@ -47,6 +49,28 @@ impl WeightsCache {
         Self {
             folder: folder.into(),
             most_bytes,
+            access: Access::default(),
+        }
+    }
+
+    /// The cache, with a choice of how its files are read.
+    #[must_use]
+    pub fn with_access(self, access: Access) -> Self {
+        Self { access, ..self }
+    }
+
+    /// Deletes what does not fit any more, those first that were not used for the longest time: the
+    /// cache may have become smaller. An open file stays readable (Windows keeps it).
+    fn trim(&self) {
+        if let Err(error) = make_room(&self.folder, is_weights, 0, self.most_bytes) {
+            let folder = self.folder.display();
+            warn_once(
+                &folder,
+                &format!(
+                    "{folder}: can't delete what is beyond --quant-cache-size: {error}; delete \
+                     files there"
+                ),
+            );
         }
     }
 }
@@ -56,6 +80,9 @@ impl From<&Path> for WeightsCache {
         Self::new(folder, Self::DEFAULT_BYTES)
     }
 }
+
+/// Bytes that are hashed at a time where a file is not mapped.
+const CHUNK: usize = 8 << 20;
 
 /// Digits of the hash in a file's name.
 const DIGITS: usize = 32;
@@ -91,11 +118,19 @@ impl Model {
         cache: impl Into<WeightsCache>,
         progress: &mut dyn FnMut(Progress) -> ControlFlow<()>,
     ) -> Result<Self, Error> {
-        let WeightsCache { folder, most_bytes } = cache.into();
+        let cache = cache.into();
+        let WeightsCache {
+            folder,
+            most_bytes,
+            access,
+        } = &cache;
+        let (most_bytes, access) = (*most_bytes, *access);
         let original = self.shared_checkpoint();
         let view = Quantized::new(original.clone(), recipe);
-        if let Err(error) = check_folder(&folder) {
-            tracing::warn!("{error}; the weights are quantised while they are loaded");
+        if let Err(error) = check_folder(folder) {
+            let then = "the weights are quantised at each start; --quant-dir names another folder \
+                for them";
+            warn_of(&error, then);
             return Ok(self.as_quantized(recipe));
         }
         let key = self
@@ -112,16 +147,20 @@ impl Model {
                 recipe,
             )
         };
-        match kept(&path, &view) {
-            Ok(Some(weights)) => return Ok(with(weights)),
+        match kept(&path, &view, access) {
+            Ok(Some(weights)) => {
+                cache.trim();
+                return Ok(with(weights));
+            }
             Ok(None) => {}
             Err(error @ FileError::Damaged { .. }) => {
-                tracing::warn!("{error}; the weights are quantised again")
+                warn_of(&error, "the weights are quantised again")
             }
             Err(error) => {
-                tracing::warn!(
-                    "{error}; the file stays, and the weights are quantised while they are loaded"
-                );
+                let then = "the file stays, and the weights are quantised at each start: delete \
+                    the file, or \
+                            name another folder with --quant-dir";
+                warn_of(&error, then);
                 return Ok(self.as_quantized(recipe));
             }
         }
@@ -129,31 +168,36 @@ impl Model {
         if bytes > most_bytes {
             tracing::warn!(
                 "quantised weights are not kept: they take {bytes} bytes, and the cache {} may \
-                 take {most_bytes}",
+                 take {most_bytes}; \
+                 --quant-cache-size allows more",
                 folder.display()
             );
+            cache.trim();
             return Ok(self.as_quantized(recipe));
         }
-        let room = make_private_folder(&folder).and_then(|()| {
+        let room = make_private_folder(folder).and_then(|()| {
             make_room(
-                &folder,
+                folder,
                 |other| is_weights(other) && other != path,
                 bytes,
                 most_bytes,
             )
-            .map_err(|error| FileError::io(&folder, "make room in the folder", &error))
+            .map_err(|error| FileError::io(folder, "make room in the folder", &error))
         });
         let stored = match room {
             Ok(()) => store(&path, &view, progress).await,
             Err(error) => Err(error.into()),
         };
-        match stored.and_then(|()| Ok(kept(&path, &view)?)) {
+        match stored.and_then(|()| Ok(kept(&path, &view, access)?)) {
             Ok(Some(weights)) => Ok(with(weights)),
             // Another process made room for its own.
             Ok(None) => Ok(self.as_quantized(recipe)),
             // No room, no right to write: what is not kept is made again at each start.
             Err(Error::File(error)) => {
-                tracing::warn!("quantised weights are not kept: {error}");
+                let then = "quantised weights are not kept, and are made again at each start; \
+                    --quant-dir names \
+                            another folder for them";
+                warn_of(&error, then);
                 Ok(self.as_quantized(recipe))
             }
             Err(error) => Err(error),
@@ -174,7 +218,7 @@ async fn store(
         let hash = out.hash();
         out.write_all(hash.as_bytes())
             .and_then(|()| out.write_all(END))
-            .map_err(|error| Error::Write(error.to_string()))
+            .map_err(|error| Error::unwritten(&error))
     })
     .await
 }
@@ -183,13 +227,13 @@ async fn store(
 ///
 /// # Errors
 /// The file can't be read, belongs to another user, or it is proven to be damaged.
-fn kept(path: &Path, view: &Quantized) -> Result<Option<Gguf>, FileError> {
+fn kept(path: &Path, view: &Quantized, access: Access) -> Result<Option<Gguf>, FileError> {
     let Some((file, metadata)) = open_private(path)? else {
         return Ok(None);
     };
-    touch(&file);
+    touch(&file, path);
     // Other processes that use it set its time too.
-    let file = source(path, path.into(), file, &metadata, None, Access::Mapped)
+    let file = source(path, path.into(), file, &metadata, None, access)
         .map_err(|error| refused(path, error))?;
     weights_in(path, file, view.tensors()).map(Some)
 }
@@ -250,14 +294,28 @@ fn refused(path: &Path, error: FormatError) -> FileError {
 
 /// Compares the hash at a file's end with that of all that is before, on all cores.
 fn check_hash(path: &Path, file: &dyn Source) -> Result<(), FileError> {
-    // Files that this module opens are mapped.
-    let all = file.mapped().unwrap_or_default();
     let old = || damaged(path, "it is cut short, or of an earlier version");
-    let rest = all.strip_suffix(END).ok_or_else(old)?;
-    let (content, hash) = rest
-        .split_last_chunk::<{ blake3::OUT_LEN }>()
-        .ok_or_else(old)?;
-    if blake3::Hasher::new().update_rayon(content).finalize() != *hash {
+    let mut seal = [0; blake3::OUT_LEN + END.len()];
+    let content = file.len().checked_sub(seal.len() as u64).ok_or_else(old)?;
+    file.read(content, &mut seal)
+        .map_err(|error| refused(path, error))?;
+    let hash = seal.strip_suffix(END).ok_or_else(old)?;
+    let mut hasher = blake3::Hasher::new();
+    match file.mapped() {
+        Some(mapped) => drop(hasher.update_rayon(&mapped[..content as usize])),
+        None => {
+            let mut at = 0;
+            let mut piece = vec![0; CHUNK.min(content as usize)];
+            while at < content {
+                let len = (content - at).min(piece.len() as u64);
+                let piece = &mut piece[..len as usize];
+                file.read(at, piece).map_err(|error| refused(path, error))?;
+                hasher.update_rayon(piece);
+                at += len;
+            }
+        }
+    }
+    if hasher.finalize().as_bytes() != hash {
         return Err(damaged(path, "its checksum is wrong"));
     }
     Ok(())

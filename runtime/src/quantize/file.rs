@@ -80,7 +80,7 @@ pub(super) fn write_tensors(
     out: &mut dyn Write,
     progress: &mut dyn FnMut(Progress) -> ControlFlow<()>,
 ) -> Result<(), Error> {
-    let io = |error: io::Error| Error::Write(error.to_string());
+    let io = |error: io::Error| Error::unwritten(&error);
     for tensor in checkpoint.tensors() {
         writer.tensor(&tensor.name, tensor.format, &tensor.shape);
     }

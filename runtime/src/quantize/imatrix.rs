@@ -237,7 +237,7 @@ impl InputSquares {
             data.extend(count);
         }
         data.resize(writer.data_bytes() as usize, 0);
-        let io = |error: io::Error| Error::Write(error.to_string());
+        let io = |error: io::Error| Error::unwritten(&error);
         out.write_all(&writer.header())
             .and_then(|()| out.write_all(&data))
             .map_err(io)
