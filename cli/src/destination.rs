@@ -6,7 +6,7 @@ use std::io::{BufWriter, Read as _, Seek as _};
 use std::path::{Path, PathBuf};
 
 use godwit::Error;
-use godwit::format::Gguf;
+use godwit::gguf::Gguf;
 use godwit::io::durable::{Existing, Readers, folder_of, unnamed_in, write_guarded};
 use godwit::io::open::{Links, open_regular};
 use godwit::native::open_file;

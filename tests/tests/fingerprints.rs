@@ -5,7 +5,7 @@ use std::fs;
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 
-use godwit::format::Bytes;
+use godwit::io::Bytes;
 use godwit::quantize::Mix;
 use godwit::{Engine, EngineOptions, Error, Model, PrefixCache, Progress, SavedError, Session};
 use godwit_tests::gguf::{self, Builder};

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use godwit::EngineOptions;
-use godwit::format::Bytes;
+use godwit::io::Bytes;
 use godwit::quantize::{Importance, InputSquares, Mix, Recipe};
 use godwit_tests::compare::compare;
 use godwit_tests::model::{engine, fixture, session, smollm2};

@@ -1,6 +1,6 @@
 //! NaN and infinity, in weights and in logits: an error that names the tensor or the position, never a token.
 
-use godwit::format::Bytes;
+use godwit::io::Bytes;
 use godwit::quantize::{Importance, InputSquares, Mix, Quantized, Recipe, write_gguf};
 use godwit::{Engine, EngineOptions, Error, Gpu, GpuOptions, Model, Sampling, Session};
 use godwit_tests::gguf::{Builder, string};

@@ -8,7 +8,7 @@ use std::path::Path;
 use std::sync::{Arc, Mutex};
 
 use godwit::checkpoint::Checkpoint;
-use godwit::format::{FormatError, Metadata, Tensor};
+use godwit::gguf::{FormatError, Metadata, Tensor};
 use godwit::tokenizer::{Tokenizer, TokenizerError};
 use godwit::{Engine, EngineOptions, MemoryUse, Model};
 use godwit_tests::compare::compare;

@@ -158,8 +158,8 @@ impl WebModel {
     /// A file can't be read, or it is no model that Godwit runs.
     pub fn open(name: &str, files: Vec<ByteFile>) -> Result<WebModel, Fault> {
         let sources: Vec<FileSource> = files.into_iter().map(FileSource::from).collect();
-        let is_repository = sources.iter().any(|file| godwit::format::Source::name(file).ends_with("config.json"));
-        let sources = sources.into_iter().map(|file| Box::new(file) as Box<dyn godwit::format::Source>).collect();
+        let is_repository = sources.iter().any(|file| godwit::io::Source::name(file).ends_with("config.json"));
+        let sources = sources.into_iter().map(|file| Box::new(file) as Box<dyn godwit::io::Source>).collect();
         let model = match is_repository {
             true => Model::from_repository(name, sources)?,
             false => Model::from_sources(sources)?,

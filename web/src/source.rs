@@ -2,7 +2,8 @@
 
 use std::io;
 
-use godwit::format::{Fault, FormatError, Source};
+use godwit::gguf::{Fault, FormatError};
+use godwit::io::Source;
 use wasm_bindgen::prelude::*;
 
 #[wasm_bindgen(typescript_custom_section)]

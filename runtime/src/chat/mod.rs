@@ -17,7 +17,7 @@ use chrono::{DateTime, NaiveDateTime};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use crate::format::Metadata;
+use crate::gguf::Metadata;
 use crate::tokenizer::{Openings, Tokenizer};
 
 pub use error::ChatError;
@@ -344,9 +344,9 @@ mod tests {
         let tokenizer = Tokenizer::from_json(json.as_bytes(), None).expect("a tokenizer");
         let rendered = |source: Option<&str>| {
             let mut metadata = Metadata::new("test.gguf");
-            metadata.insert("tokenizer.ggml.unknown_token_id".into(), crate::format::Value::U32(2));
+            metadata.insert("tokenizer.ggml.unknown_token_id".into(), crate::gguf::Value::U32(2));
             if let Some(source) = source {
-                metadata.insert(TEMPLATE.into(), crate::format::Value::String(source.into()));
+                metadata.insert(TEMPLATE.into(), crate::gguf::Value::String(source.into()));
             }
             ChatTemplate::for_model(&metadata, &tokenizer).and_then(|t| t.render(&[Message::user("Hi")], false))
         };

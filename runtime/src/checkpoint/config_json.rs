@@ -5,11 +5,12 @@ use std::f64::consts::TAU;
 use serde_json::{Map, Value as Json};
 
 use super::config_keys::{self, Meaning};
+use super::neutral::Neutral;
 use super::packed::{Layout, Packing};
 use crate::chat::TEMPLATE;
-use crate::format::{Fault, FormatError, Metadata, Value};
+use crate::error::ConfigError;
+use crate::gguf::{Fault, FormatError, Metadata, Value};
 use crate::json::{object_within, other_than_object};
-use crate::model::{ConfigError, Neutral};
 
 /// What `config.json` calls GGUF's counts.
 pub(super) const COUNTS: [(&str, &str); 8] = [

@@ -4,9 +4,9 @@ use std::io::Read as _;
 use std::path::Path;
 
 use crate::error::Error;
-use crate::format::{Fault, FormatError};
+use crate::gguf::{Fault, FormatError};
+use crate::io::durable::folder_of;
 use crate::io::open::{Links, open_regular};
-use crate::native::folder_of;
 
 /// How many files are named in a message.
 const NAMED: usize = 3;
@@ -29,7 +29,7 @@ fn listed<'a>(names: impl Iterator<Item = &'a String>) -> String {
 }
 
 /// An adapter of PEFT: `path` is its folder or one of its files.
-pub(crate) fn adapter(folder: &Path, path: &Path) -> FormatError {
+pub(super) fn adapter(folder: &Path, path: &Path) -> FormatError {
     #[derive(serde::Deserialize)]
     struct Config {
         base_model_name_or_path: Option<String>,
@@ -49,7 +49,7 @@ pub(crate) fn adapter(folder: &Path, path: &Path) -> FormatError {
 }
 
 /// A folder without `config.json`.
-pub(crate) fn of_folder(folder: &Path) -> FormatError {
+pub(super) fn of_folder(folder: &Path) -> FormatError {
     let names = names(folder);
     let has = |name: &str| names.iter().any(|other| other == name);
     let files = listed(names.iter().filter(|name| name.to_ascii_lowercase().ends_with(".gguf")));
@@ -67,7 +67,7 @@ pub(crate) fn of_folder(folder: &Path) -> FormatError {
 }
 
 /// The error about a repository's weights, more exactly where other files tell what it is.
-pub(crate) fn without_weights(folder: &Path, error: Error) -> Error {
+pub(super) fn without_weights(folder: &Path, error: Error) -> Error {
     let Error::Format(format) = &error else { return error };
     if !matches!(*format.fault, Fault::NoWeights | Fault::NoIndex) {
         return error;
@@ -95,7 +95,7 @@ pub(crate) fn without_weights(folder: &Path, error: Error) -> Error {
 }
 
 /// What is said of a piece of a GGUF file that was cut up as bytes: `m.gguf.part1of2`, `m.gguf-split-a`.
-pub(crate) fn piece(path: &Path) -> Option<FormatError> {
+pub(super) fn piece(path: &Path) -> Option<FormatError> {
     let name = path.file_name()?.to_str()?;
     let (stem, rest) = name.split_once(".gguf")?;
     let is_piece =

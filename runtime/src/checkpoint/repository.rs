@@ -14,10 +14,10 @@ use super::packed::{self, Packed, Packing};
 use super::safetensors::{self, Stored};
 use super::{Checkpoint, Place, UnknownKey};
 use crate::chat::{TEMPLATE, TOKENS};
-use crate::error::Error;
-use crate::format::{Fault, FormatError, Identity, Metadata, Source, Subject, Tensor, Value, slice};
+use crate::error::{ConfigError, Error};
+use crate::gguf::{Fault, FormatError, Metadata, Subject, Tensor, Value, slice};
+use crate::io::{Identity, Source, SourceCause};
 use crate::json::{MaybeText, other_than_object};
-use crate::model::ConfigError;
 use crate::tokenizer::{Beside, Tokenizer, TokenizerError};
 
 const CONFIG: &str = "config.json";
@@ -98,7 +98,7 @@ impl Repository {
         }
         let path = |file: &str| format!("{name}/{file}");
         let json = |file: &str| small.get(file).map(|bytes| JsonFile::parse(&path(file), bytes)).transpose();
-        let config = json(CONFIG)?.ok_or_else(|| FormatError::file(path(CONFIG), Fault::Missing))?;
+        let config = json(CONFIG)?.ok_or_else(|| FormatError::file(path(CONFIG), Fault::Source(SourceCause::Missing)))?;
         let mut settings = Settings::read(&config)?;
         let mut ends = config.ids("eos_token_id")?;
         if let Some(generation) = json(GENERATION)? {
@@ -270,7 +270,7 @@ impl Repository {
                         .into();
                 FormatError::file(format!("{}/{SENTENCEPIECE}", self.name), Fault::Kind { what, instead })
             }
-            None => FormatError::file(format!("{}/{TOKENIZER}", self.name), Fault::Missing),
+            None => FormatError::file(format!("{}/{TOKENIZER}", self.name), Fault::Source(SourceCause::Missing)),
         };
         Ok((file(TOKENIZER).ok_or_else(missing)?, file(TOKENIZER_CONFIG)))
     }

@@ -1,15 +1,23 @@
-//! A model on a GPU.
+//! A model's weights on a GPU, and what a session takes of its memory.
+
+mod memory;
+#[cfg(not(target_arch = "wasm32"))]
+mod tuning;
+mod weights;
 
 use std::path::PathBuf;
 use std::sync::{Arc, OnceLock};
 
-use godwit_shaders::{Buffers, KvFormat};
+use godwit_shaders::KvFormat;
 
 use crate::error::Error;
-use crate::gpu::{Gpu, GpuMemory};
-use crate::memory::{ContextSize, MemoryUse, heads};
-use crate::model::{Kv, Llama, Loader, Model, Progress};
-use crate::session::Session;
+use crate::gpu::{DeviceBuffers, Gpu};
+use crate::kv_cache::{KvCache, KvSegments, Spilling};
+use crate::model::{ContextSize, Llama, Model, Progress};
+use weights::Loader;
+
+pub use memory::{MemoryUse, peak_process_memory};
+pub(crate) use memory::{heads, kv_bytes};
 
 /// How a model is loaded.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -30,25 +38,6 @@ pub struct EngineOptions {
     pub hash_weights: bool,
 }
 
-/// What happens to a KV cache that the GPU has no room for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Spilling {
-    /// Growing fails.
-    Never,
-    /// Its oldest segments move to host memory, as many bytes as this, and then to a file. Each step then brings them to the
-    /// GPU and back out: exact, and slower.
-    Host {
-        /// Bytes of host memory at most.
-        memory: u64,
-    },
-}
-
-impl Default for Spilling {
-    fn default() -> Self {
-        Self::Host { memory: 8 << 30 }
-    }
-}
-
 /// A model's weights on a GPU. Cheap to clone; all clones are the same weights.
 #[derive(Clone)]
 pub struct Engine {
@@ -59,30 +48,32 @@ pub(crate) struct Inner {
     pub gpu: Gpu,
     pub model: Model,
     pub llama: Llama,
-    pub table: Buffers,
-    pub memory: GpuMemory,
+    pub buffers: DeviceBuffers,
     pub context: u32,
     pub segment_tokens: Option<u32>,
     pub spill: Spilling,
     pub spill_folder: Option<PathBuf>,
-    /// [`Session::fingerprint`], once somebody has asked.
+    /// [`Engine::fingerprint`], once it was computed.
     pub fingerprint: OnceLock<String>,
 }
 
 impl Inner {
     /// An empty KV cache for a session.
-    pub fn kv(&self) -> Kv {
+    pub fn kv_cache(&self) -> KvCache {
+        KvCache::new(self.kv_segments(), self.spill, self.spill_folder.clone())
+    }
+
+    fn kv_segments(&self) -> KvSegments {
         let config = self.model.config();
-        Kv::new(heads(config), self.llama.kv, config.layers, self.context, self.segment_tokens, self.gpu.caps())
+        KvSegments::new(heads(config), self.llama.kv, config.layers, self.context, self.segment_tokens, self.gpu.caps())
     }
 
     /// The longest context whose KV cache can be allocated, found by allocating it.
     async fn context_by_trial(&self) -> u32 {
-        let (mut kv, mut table, mut memory) = (self.kv(), self.table.clone(), self.memory.clone());
-        while kv.capacity() < self.context {
-            let before = kv.capacity();
-            kv.grow(&mut table, None);
-            if memory.allocate(&table).await.is_err() {
+        let (mut segments, mut buffers) = (self.kv_segments(), self.buffers.clone());
+        while segments.capacity() < self.context {
+            let before = segments.capacity();
+            if buffers.allocate(|table| segments.grow(table, None)).await.is_err() {
                 // The activations take the place of what was allocated of this segment.
                 return before.max(1);
             }
@@ -119,7 +110,7 @@ impl Engine {
             loader.hashes = model.weights_hash().while_loading();
         }
         let llama = loader.llama(context, options.kv).await?;
-        let Loader { table, memory, hashes, .. } = loader;
+        let Loader { buffers, hashes, .. } = loader;
         if let Some(hashes) = hashes {
             model.weights_hash().loaded(hashes)?;
         }
@@ -128,28 +119,11 @@ impl Engine {
         let (spill, spill_folder) = (options.spill, options.spill_folder.clone());
         let fingerprint = OnceLock::new();
         let mut inner =
-            Inner { gpu, model, llama, table, memory, context, segment_tokens, spill, spill_folder, fingerprint };
+            Inner { gpu, model, llama, buffers, context, segment_tokens, spill, spill_folder, fingerprint };
         if (options.context, known) == (ContextSize::Max, None) {
             inner.context = inner.context_by_trial().await;
         }
         Ok(Self { inner: Arc::new(inner) })
-    }
-
-    /// A new conversation.
-    ///
-    /// # Errors
-    /// The GPU has no memory for the activations.
-    pub async fn session(&self) -> Result<Session, Error> {
-        Session::new(self.clone()).await
-    }
-
-    /// Compiles the kernels of a prompt and of an answer, which otherwise are compiled when they are first used. Worth
-    /// it where another GPU may take the place of one that does not compile them: [`Gpu::open_next`].
-    ///
-    /// # Errors
-    /// A kernel does not compile, or the GPU has no memory for a session.
-    pub async fn compile(&self) -> Result<(), Error> {
-        self.session().await?.compile().await
     }
 
     /// Tokens that a session holds at most.
@@ -174,6 +148,20 @@ impl Engine {
 
     /// What the weights take; a session adds to it.
     pub fn memory(&self) -> MemoryUse {
-        MemoryUse { weights: self.inner.table.bytes(), ..MemoryUse::default() }
+        MemoryUse { weights: self.inner.buffers.bytes(), ..MemoryUse::default() }
+    }
+
+    /// A hash of everything that decides what a KV cache holds: hyperparameters, rotary embedding,
+    /// all weights, and how keys and values are stored.
+    pub(crate) fn fingerprint(&self) -> Result<&str, Error> {
+        let Inner { model, llama, fingerprint, .. } = &*self.inner;
+        if let Some(known) = fingerprint.get() {
+            return Ok(known);
+        }
+        let config = model.config();
+        let mut hash = blake3::Hasher::new();
+        hash.update(format!("{config:?} {:?} {}", llama.kv, llama.kv.page()).as_bytes());
+        hash.update(model.weights_hash().get()?.as_bytes());
+        Ok(fingerprint.get_or_init(|| hash.finalize().to_hex().to_string()))
     }
 }

@@ -9,23 +9,13 @@ use godwit_shaders::kernels::rope_append::{Rope, RopeTables};
 use godwit_shaders::kernels::swiglu::GateBiases;
 use godwit_shaders::weights::TILE;
 use godwit_shaders::weights::pack_tile;
-use godwit_shaders::{AttentionShape, BufferRef, Buffers, KvFormat, Matrix, Shard, WeightFormat};
+use godwit_shaders::{AttentionShape, BufferRef, KvFormat, Matrix, Shard, WeightFormat};
 
-use super::llama::{Biases, Layer, Llama};
-use super::{Config, Model, TensorHashes, used_tensors};
 use crate::checkpoint::check_finite;
 use crate::error::Error;
-use crate::format::Tensor;
-use crate::gpu::{Gpu, GpuMemory};
-
-/// How much of the weights is loaded, in bytes of the file.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Progress {
-    /// Bytes read.
-    pub done: u64,
-    /// Bytes in all.
-    pub total: u64,
-}
+use crate::gguf::Tensor;
+use crate::gpu::{DeviceBuffers, Gpu};
+use crate::model::{Biases, Config, Layer, Llama, Model, Progress, TensorHashes, used_tensors};
 
 /// Bytes packed at a time, and bytes on their way to the GPU before they are waited for.
 const CHUNK: u64 = 8 << 20;
@@ -38,8 +28,7 @@ pub(crate) struct Loader<'a> {
     progress: &'a mut dyn FnMut(Progress),
     done: Progress,
     in_flight: u64,
-    pub table: Buffers,
-    pub memory: GpuMemory,
+    pub buffers: DeviceBuffers,
     /// Hashes of what is loaded, where they are wanted.
     pub hashes: Option<TensorHashes>,
 }
@@ -53,8 +42,7 @@ impl<'a> Loader<'a> {
             progress,
             done: Progress { done: 0, total },
             in_flight: 0,
-            table: Buffers::default(),
-            memory: GpuMemory::new(gpu),
+            buffers: DeviceBuffers::new(gpu),
             hashes: None,
         }
     }
@@ -167,9 +155,8 @@ impl<'a> Loader<'a> {
     }
 
     async fn floats(&mut self, name: &str, floats: &[f32]) -> Result<BufferRef, Error> {
-        let buffer = self.table.declare(name, 4 * floats.len() as u64);
-        self.memory.allocate(&self.table).await?;
-        self.memory.write(buffer, 0, bytemuck::cast_slice(floats)).await?;
+        let buffer = self.buffers.allocate(|table| table.declare(name, 4 * floats.len() as u64)).await?;
+        self.buffers.memory().write(buffer, 0, bytemuck::cast_slice(floats)).await?;
         Ok(buffer)
     }
 
@@ -235,8 +222,9 @@ impl<'a> Loader<'a> {
         let mut queue: VecDeque<Rows<'a>> = parts.iter().copied().collect();
         for (offset, rows) in Matrix::shard_rows(format, parts.iter().map(|p| p.count).sum(), matrix.width, most) {
             let tiles = rows.div_ceil(TILE as u32);
-            let buffer = self.table.declare(format!("{name}[{}]", first + offset), u64::from(tiles) * tile_bytes);
-            self.memory.allocate(&self.table).await?;
+            let name = format!("{name}[{}]", first + offset);
+            let bytes = u64::from(tiles) * tile_bytes;
+            let buffer = self.buffers.allocate(|table| table.declare(name, bytes)).await?;
             self.pack(format, matrix.width, buffer, rows, &mut queue).await?;
             matrix.shards.push(Shard { format, buffer, first: first + offset, rows });
         }
@@ -294,7 +282,7 @@ impl<'a> Loader<'a> {
                 }
             }
             self.advance(u64::from(chunk) * row_bytes).await?;
-            self.memory.write(buffer, u64::from(row) / TILE as u64 * tile_bytes, bytemuck::cast_slice(&words)).await?;
+            self.buffers.memory().write(buffer, u64::from(row) / TILE as u64 * tile_bytes, bytemuck::cast_slice(&words)).await?;
             row += chunk;
         }
         Ok(())

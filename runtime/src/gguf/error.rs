@@ -5,6 +5,8 @@ use std::fmt;
 use godwit_shaders::weights::NoQuantizer;
 use thiserror::Error;
 
+use crate::io::{SourceCause, SourceError};
+
 /// A model file that can't be read: which file, where in it, what it was about, and what to do.
 #[derive(Clone, Debug, PartialEq, Error)]
 #[error("{file}{}{subject}: {fault}", Place(*.offset))]
@@ -40,6 +42,18 @@ impl FormatError {
     pub fn at(mut self, offset: u64) -> Self {
         self.offset = Some(offset);
         self
+    }
+}
+
+impl From<SourceError> for FormatError {
+    fn from(error: SourceError) -> Self {
+        let SourceError { file, offset, cause } = error;
+        let fault = match cause {
+            // A folder may be a model too.
+            SourceCause::Folder => Fault::Folder,
+            cause => Fault::Source(cause),
+        };
+        Self { offset, ..Self::file(file, fault) }
     }
 }
 
@@ -84,40 +98,15 @@ impl fmt::Display for Subject {
 /// What is wrong with a model file, and what to do about it.
 #[derive(Clone, Debug, PartialEq, Error)]
 pub enum Fault {
-    /// The file can't be opened or read.
-    #[error("can't {doing}: {message}")]
-    Io {
-        /// What was tried.
-        doing: &'static str,
-        /// What the system says.
-        message: String,
-    },
+    /// Its bytes can't be read.
+    #[error(transparent)]
+    Source(#[from] SourceCause),
     /// No file was given.
     #[error("no model file was given")]
     NoParts,
-    /// There is nothing at the path.
-    #[error("there is no such file; check the path")]
-    Missing,
     /// A folder where a file is wanted.
     #[error("this is a folder without config.json; name a .gguf file in it, or a folder with a safetensors model")]
     Folder,
-    /// A pipe, a device or a socket.
-    #[error("this is not a regular file; copy the model to a file first")]
-    NotRegular,
-    /// The file was written to while it was in use.
-    #[error(
-        "the file was changed while it was read (it had {before} bytes when it was opened, and has {now} now); start again \
-         when it is complete; --no-mmap (`Access::Plain`) is for files that may be cut short at any moment, and for network drives"
-    )]
-    Changed {
-        /// Its length when it was opened.
-        before: u64,
-        /// Its length now.
-        now: u64,
-    },
-    /// Zero bytes.
-    #[error("the file is empty; download it again")]
-    Empty,
     /// A part that isn't next to the others.
     #[error("part {part} of {parts} is missing; put all parts into one folder")]
     PartMissing {

@@ -11,7 +11,8 @@ use godwit_shaders::WeightFormat;
 use super::error::{Fault, FormatError, Subject};
 use super::metadata::Metadata;
 use super::reader::Reader;
-use super::source::{Source, slice};
+use super::tensor::{Tensor, slice};
+use crate::io::{Source, SourceCause};
 
 const ALIGNMENT: &str = "general.alignment";
 const ARCHITECTURE: &str = "general.architecture";
@@ -27,23 +28,6 @@ const MAX_ALIGNMENT: u64 = 1 << 20;
 const LEAST_ENTRY: u64 = 13;
 /// An empty name (8), a count (4), a dimension (8), a type (4), an offset (8).
 const LEAST_ROW: u64 = 32;
-
-/// A tensor in a model file.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Tensor {
-    /// Its name, such as `blk.0.attn_q.weight`.
-    pub name: String,
-    /// How its weights are stored.
-    pub format: WeightFormat,
-    /// Its dimensions in GGUF's order: the length of a row first.
-    pub shape: Vec<u64>,
-    /// Which of the model's files it is in.
-    pub part: usize,
-    /// Its first byte in that file.
-    pub offset: u64,
-    /// Its size in bytes.
-    pub bytes: u64,
-}
 
 /// One model: the metadata and the tensor table of all its files.
 pub struct Gguf {
@@ -141,7 +125,7 @@ struct Head {
 impl Head {
     fn read(source: &dyn Source, part: usize) -> Result<Head, FormatError> {
         if source.is_empty() {
-            return Err(FormatError::file(source.name(), Fault::Empty));
+            return Err(FormatError::file(source.name(), Fault::Source(SourceCause::Empty)));
         }
         let mut reader = Reader::new(source);
         let version = read_version(&mut reader)?;

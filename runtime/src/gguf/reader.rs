@@ -2,7 +2,7 @@
 
 use super::error::{Fault, FormatError, Subject};
 use super::metadata::{Array, Value};
-use super::source::Source;
+use crate::io::Source;
 
 /// The most bytes that metadata and tensor table may take: real ones take 30 MB. Without a cap, a file of weights with a
 /// damaged header could be read into memory as one long array.

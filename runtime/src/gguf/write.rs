@@ -2,9 +2,8 @@
 
 use godwit_shaders::WeightFormat;
 
-use super::gguf::Tensor;
 use super::metadata::{Array, Value};
-use crate::model::Config;
+use super::tensor::Tensor;
 
 /// What tensors are aligned to; the format's default.
 const ALIGNMENT: u64 = 32;
@@ -19,61 +18,6 @@ pub struct GgufWriter {
 }
 
 impl GgufWriter {
-    /// A Llama model's keys and tensors: every matrix in `format`, every norm in floats; `tokens` is a byte-level vocabulary
-    /// without merges. A tied model has no output head of its own. Rotary scaling is not written.
-    pub fn llama(
-        name: impl Into<String>,
-        config: &Config,
-        tokens: Vec<String>,
-        format: WeightFormat,
-        tied: bool,
-    ) -> Self {
-        let mut writer = Self::default();
-        for (key, value) in [
-            ("general.architecture", Value::String("llama".into())),
-            ("general.name", Value::String(name.into())),
-            ("llama.block_count", Value::U32(config.layers)),
-            ("llama.embedding_length", Value::U32(config.width)),
-            ("llama.feed_forward_length", Value::U32(config.ffn)),
-            ("llama.attention.head_count", Value::U32(config.heads)),
-            ("llama.attention.head_count_kv", Value::U32(config.kv_heads)),
-            ("llama.attention.key_length", Value::U32(config.head_dim)),
-            ("llama.attention.value_length", Value::U32(config.head_dim)),
-            ("llama.attention.layer_norm_rms_epsilon", Value::F32(config.eps)),
-            ("llama.context_length", Value::U32(config.context)),
-            ("llama.rope.dimension_count", Value::U32(config.rotary_dim)),
-            ("llama.rope.freq_base", Value::F64(config.theta)),
-            ("tokenizer.ggml.model", Value::String("gpt2".into())),
-            ("tokenizer.ggml.pre", Value::String("llama-bpe".into())),
-            ("tokenizer.ggml.tokens", Value::Array(Array::String(tokens))),
-            ("tokenizer.ggml.merges", Value::Array(Array::String(Vec::new()))),
-        ] {
-            writer.key(key, value);
-        }
-        let [width, ffn, vocab] = [config.width, config.ffn, config.vocab].map(u64::from);
-        let [queries, keys] = [config.heads, config.kv_heads].map(|heads| u64::from(heads * config.head_dim));
-        writer.tensor("token_embd.weight", format, &[width, vocab]);
-        for layer in 0..config.layers {
-            let mut tensor = |part: &str, format, shape: &[u64]| {
-                writer.tensor(format!("blk.{layer}.{part}.weight"), format, shape);
-            };
-            tensor("attn_norm", WeightFormat::F32, &[width]);
-            tensor("attn_q", format, &[width, queries]);
-            tensor("attn_k", format, &[width, keys]);
-            tensor("attn_v", format, &[width, keys]);
-            tensor("attn_output", format, &[queries, width]);
-            tensor("ffn_norm", WeightFormat::F32, &[width]);
-            tensor("ffn_gate", format, &[width, ffn]);
-            tensor("ffn_up", format, &[width, ffn]);
-            tensor("ffn_down", format, &[ffn, width]);
-        }
-        writer.tensor("output_norm.weight", WeightFormat::F32, &[width]);
-        if !tied {
-            writer.tensor("output.weight", format, &[width, vocab]);
-        }
-        writer
-    }
-
     /// Adds a key.
     pub fn key(&mut self, key: impl Into<String>, value: Value) {
         self.metadata.push((key.into(), value));
@@ -196,7 +140,8 @@ fn values(array: &Array) -> (u32, Vec<Value>) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::format::{Bytes, Gguf};
+    use crate::gguf::Gguf;
+    use crate::io::Bytes;
 
     #[test]
     fn what_is_written_reads_back() {

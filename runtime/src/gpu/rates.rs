@@ -114,8 +114,8 @@ impl Gpu {
             self.finish().await?;
             let elapsed = begin.elapsed().as_secs_f64() / RUNS as f64;
             for run in self.finish_profile().await?.chunks(once) {
-                let seconds = run.iter().map(|launched| launched.seconds).sum::<Option<f64>>().unwrap_or(elapsed);
-                let done: u64 = run.iter().map(|launched| units(&launched.cost)).sum();
+                let seconds = run.iter().map(|timed| timed.seconds).sum::<Option<f64>>().unwrap_or(elapsed);
+                let done: u64 = run.iter().map(|timed| units(&timed.cost)).sum();
                 best = best.max(done as f64 / seconds);
             }
         }

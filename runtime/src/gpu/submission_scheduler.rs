@@ -17,11 +17,11 @@ pub const IN_FLIGHT_BUDGET: Duration = Duration::from_millis(100);
 const FEWEST: u32 = 32;
 
 /// Estimates of what work takes, corrected whenever the host has waited for it.
-pub(super) struct Pace {
+pub(super) struct SubmissionScheduler {
     budget: f64,
-    /// What is assumed of the device before anything has run: bytes and operations a second, and seconds of a launch.
+    /// What is assumed of the device before anything has run: bytes and operations a second, and seconds of a dispatch.
     nominal: (f64, f64, f64),
-    /// Whether passes are shortened where a single launch is over the budget. No watchdog looks after a CPU.
+    /// Whether passes are shortened where a single dispatch is over the budget. No watchdog looks after a CPU.
     shortens: bool,
     state: Mutex<State>,
 }
@@ -38,7 +38,7 @@ struct State {
     since: Instant,
 }
 
-impl Pace {
+impl SubmissionScheduler {
     /// Nothing is known of the device but what it is.
     pub fn new(budget: Duration, caps: &Capabilities) -> Self {
         // Low, so that the first submissions are too short rather than too long.
@@ -51,14 +51,14 @@ impl Pace {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Nominal seconds of a launch.
+    /// Nominal seconds of a dispatch.
     fn nominal(&self, cost: Cost) -> f64 {
-        let (bytes, flops, launch) = self.nominal;
-        launch + (cost.bytes as f64 / bytes).max(cost.flops as f64 / flops)
+        let (bytes, flops, overhead) = self.nominal;
+        overhead + (cost.bytes as f64 / bytes).max(cost.flops as f64 / flops)
     }
 
-    /// Where to cut launches into submissions: the end of each. They take about the same time, and none more than the budget
-    /// unless it is a single launch.
+    /// Where to cut dispatches into submissions: the end of each. They take about the same time, and none more than the budget
+    /// unless it is a single dispatch.
     pub fn cut(&self, cost: impl Iterator<Item = Cost>, step: Step) -> Vec<usize> {
         let (kind, mut state) = (kind(step), self.state());
         let scale = state.scale[kind];
@@ -71,12 +71,12 @@ impl Pace {
         cut_evenly(&seconds, total, self.budget)
     }
 
-    /// What launches are expected to take.
+    /// What dispatches are expected to take.
     pub fn seconds(&self, cost: impl Iterator<Item = Cost>, step: Step) -> f64 {
         cost.map(|cost| self.nominal(cost)).sum::<f64>() * self.state().scale[kind(step)]
     }
 
-    /// How many of `most` tokens from `position` on a pass may have so that none of its launches is over the budget.
+    /// How many of `most` tokens from `position` on a pass may have so that none of its dispatches is over the budget.
     pub fn tokens(&self, cost: impl Fn(Step) -> Vec<Cost>, position: u32, most: u32) -> u32 {
         let mut count = most;
         while self.shortens && count > FEWEST {
@@ -90,7 +90,7 @@ impl Pace {
         count
     }
 
-    /// What was submitted so far: to be given to [`Pace::done`] once the host knows that it is completed.
+    /// What was submitted so far: to be given to [`SubmissionScheduler::done`] once the host knows that it is completed.
     pub fn submitted(&self) -> Seconds {
         self.state().submitted
     }
@@ -118,7 +118,7 @@ fn kind(step: Step) -> usize {
     usize::from(step.count > 1)
 }
 
-/// The ends of runs of about the same time, each at most `budget` where a run has more than one launch.
+/// The ends of runs of about the same time, each at most `budget` where a run has more than one dispatch.
 fn cut_evenly(seconds: &[f64], total: f64, budget: f64) -> Vec<usize> {
     let part = total / (total / budget).ceil().max(1.0);
     let (mut ends, mut sum) = (Vec::new(), 0.0);
@@ -153,36 +153,36 @@ mod tests {
         let starts = [0].into_iter().chain(ends.iter().copied());
         assert!(starts.zip(&ends).all(|(start, end)| end - start <= 5 && end > &start), "{ends:?}");
         assert_eq!(ends.last(), Some(&50));
-        // A launch over the budget stands alone.
+        // A dispatch over the budget stands alone.
         assert_eq!(cut_evenly(&[0.01, 0.5, 0.01], 0.52, 0.1), [1, 2, 3]);
     }
 
     #[test]
     fn estimates_follow_what_was_measured() {
-        let pace = Pace::new(Duration::from_millis(10), &WEBGPU);
+        let submissions = SubmissionScheduler::new(Duration::from_millis(10), &WEBGPU);
         let cost = || (0..100).map(|_| Cost { bytes: 100_000_000, ..Cost::default() });
-        let first = pace.cut(cost(), Step::new(0, 1)).len();
+        let first = scheduler.cut(cost(), Step::new(0, 1)).len();
         // Done at once: the device is much faster than assumed.
-        pace.done(pace.submitted());
-        assert_eq!((first, pace.cut(cost(), Step::new(0, 1)).len()), (25, 1));
+        scheduler.done(scheduler.submitted());
+        assert_eq!((first, scheduler.cut(cost(), Step::new(0, 1)).len()), (25, 1));
         // Other kinds of steps are not touched by that.
-        assert_eq!(pace.cut(cost(), Step::new(0, 2)).len(), 25);
+        assert_eq!(scheduler.cut(cost(), Step::new(0, 2)).len(), 25);
     }
 
     #[test]
     fn only_what_is_done_counts() {
-        let pace = Pace::new(Duration::from_millis(10), &WEBGPU);
+        let submissions = SubmissionScheduler::new(Duration::from_millis(10), &WEBGPU);
         let cost = || (0..100).map(|_| Cost { bytes: 100_000_000, ..Cost::default() });
-        let before = pace.submitted();
-        pace.cut(cost(), Step::new(0, 1));
-        pace.done(before);
-        assert_eq!(pace.cut(cost(), Step::new(0, 1)).len(), 25);
+        let before = scheduler.submitted();
+        scheduler.cut(cost(), Step::new(0, 1));
+        scheduler.done(before);
+        assert_eq!(scheduler.cut(cost(), Step::new(0, 1)).len(), 25);
     }
 
     #[test]
-    fn passes_are_shortened_where_a_launch_is_too_long() {
+    fn passes_are_shortened_where_a_dispatch_is_too_long() {
         let cost = |step: Step| vec![Cost { flops: u64::from(step.count) * 50_000_000, ..Cost::default() }; 3];
-        let tokens = |caps: &Capabilities, most| Pace::new(Duration::from_millis(10), caps).tokens(cost, 0, most);
+        let tokens = |caps: &Capabilities, most| SubmissionScheduler::new(Duration::from_millis(10), caps).tokens(cost, 0, most);
         // A nominal second has 5e11 operations: 100 tokens take 10 ms.
         assert_eq!((tokens(&WEBGPU, 512), tokens(&WEBGPU, 99), tokens(&WEBGPU, 1)), (64, 99, 1));
         assert_eq!(tokens(&Capabilities { cpu: true, ..WEBGPU }, 512), 512);

@@ -14,7 +14,7 @@ use tempfile::NamedTempFile;
 
 use super::crash_point;
 use super::open::{Links, open_regular};
-use crate::error::{Error, FileError};
+use super::error::{ContentError, FileError};
 
 /// The folder that a file is in, or will be.
 pub fn folder_of(path: &Path) -> &Path {
@@ -54,10 +54,10 @@ impl Readers {
 ///
 /// # Errors
 /// What `write` says, or the file can't be written. Errors of writing name the file.
-pub async fn write_atomically(
+pub async fn write_atomically<E: ContentError>(
     path: &Path,
-    write: impl AsyncFnOnce(&mut BufWriter<&mut File>) -> Result<(), Error>,
-) -> Result<(), Error> {
+    write: impl AsyncFnOnce(&mut BufWriter<&mut File>) -> Result<(), E>,
+) -> Result<(), E> {
     write_guarded(path, Readers::Owner, || Ok(Existing::Replace), write).await
 }
 
@@ -66,21 +66,22 @@ pub async fn write_atomically(
 ///
 /// # Errors
 /// What `write` or `guard` says, or the file can't be written. Errors of writing name the file.
-pub async fn write_guarded<E: From<Error>>(
+pub async fn write_guarded<W: ContentError, E: From<W>>(
     path: &Path,
     readers: Readers,
     guard: impl FnOnce() -> Result<Existing, E>,
-    write: impl AsyncFnOnce(&mut BufWriter<&mut File>) -> Result<(), Error>,
+    write: impl AsyncFnOnce(&mut BufWriter<&mut File>) -> Result<(), W>,
 ) -> Result<(), E> {
-    let io = |doing| move |error: io::Error| Error::from(FileError::io(path, doing, &error));
+    let io = |doing| move |error: io::Error| W::from(FileError::io(path, doing, &error));
     let mut new = NewFile::create(path, readers).map_err(io("create the file"))?;
     let mut out = BufWriter::with_capacity(1 << 20, new.file_mut());
-    write(&mut out).await.map_err(|error| match error {
+    write(&mut out).await.map_err(|error| match error.write_failure() {
         // A writer knows its bytes, not their file.
-        Error::Write(message) => {
-            FileError::Io { file: path.display().to_string(), doing: "write the file", message }.into()
+        Some(message) => {
+            let (file, message) = (path.display().to_string(), message.to_owned());
+            W::from(FileError::Io { file, doing: "write the file", message })
         }
-        error => error,
+        None => error,
     })?;
     out.flush().map_err(io("write the file"))?;
     drop(out);

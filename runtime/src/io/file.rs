@@ -1,24 +1,20 @@
-//! Model files from the file system, and small files with a checksum.
+//! Files as sources of bytes, and small files with a checksum.
 
 use std::fs::{File, Metadata};
 use std::io::{self, ErrorKind, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
 
 use memmap2::Mmap;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
-use crate::checkpoint::{Checkpoint, Repository, is_part};
-use crate::error::{Error, FileError};
-use crate::format::{Bytes, Fault, FormatError, Gguf, Identity, Source, copy_from};
-use crate::io::durable::write_bytes;
-use crate::io::open::{Links, open_any, open_private};
-use crate::io::private::make_private_folder;
-use crate::kinds;
-
-pub use crate::io::durable::{Existing, Readers, folder_of, write_atomically, write_guarded};
+use super::durable::{Readers, folder_of, write_bytes};
+use super::error::{FileError, SourceCause, SourceError};
+use super::open::{Links, open_any, open_private};
+use super::private::make_private_folder;
+use super::source::{Identity, Source, copy_from};
 
 /// How a file's bytes get into memory.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -32,148 +28,39 @@ pub enum Access {
     Plain,
 }
 
-/// Opens a model, memory-mapped: a GGUF file, or the folder of a repository with safetensors, which may also be given by its
-/// `config.json` or one of its weight files.
-///
-/// # Errors
-/// Names the file that is missing, or what is wrong with it; what is no model is called what it is.
-pub fn open_checkpoint(path: &Path) -> Result<Arc<dyn Checkpoint>, Error> {
-    open_checkpoint_with(path, Access::Mapped)
-}
-
-/// [`open_checkpoint`], with a choice of how the files are read.
-///
-/// # Errors
-/// As [`open_checkpoint`].
-pub fn open_checkpoint_with(path: &Path, access: Access) -> Result<Arc<dyn Checkpoint>, Error> {
-    let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
-    let folder = match path.is_dir() {
-        true => path,
-        false if path.is_file() && name.starts_with("adapter_") => {
-            return Err(kinds::adapter(folder_of(path), path).into());
-        }
-        false if path.is_file() && is_part(name) => folder_of(path),
-        false => return Ok(Arc::new(Gguf::read(open_parts_with(path, access)?)?)),
-    };
-    if !folder.join("config.json").exists() {
-        return Err(kinds::of_folder(folder).into());
-    }
-    let read = Repository::read(&folder.display().to_string(), open_folder(folder, access)?);
-    Ok(Arc::new(read.map_err(|error| kinds::without_weights(folder, error))?))
-}
-
-/// Opens the files of a repository that matter. Links are followed wherever they lead: whoever names a folder has made its links,
-/// or had them made. What an index inside names is looked for among these files, so that it can't lead elsewhere.
-fn open_folder(folder: &Path, access: Access) -> Result<Vec<Box<dyn Source>>, FormatError> {
-    let read = |error: io::Error| io(folder, "read the folder", &error);
-    let mut files: Vec<Box<dyn Source>> = Vec::new();
-    for entry in std::fs::read_dir(folder).map_err(read)? {
-        let path = entry.map_err(read)?.path();
-        let Some(name) = path.file_name().and_then(|name| name.to_str()).filter(|name| is_part(name)) else { continue };
-        match open(&path, access) {
-            // An empty file can't be mapped, and says as much as one that is missing.
-            Err(error) if *error.fault == Fault::Empty && !name.ends_with(".safetensors") => {
-                files.push(Box::new(Bytes { name: path.display().to_string(), data: Vec::new() }));
-            }
-            file => files.push(file?),
-        }
-    }
-    Ok(files)
-}
-
 fn link_target(path: &Path) -> String {
     std::fs::read_link(path).map_or_else(|error| error.to_string(), |target| target.display().to_string())
-}
-
-/// Opens a model file, memory-mapped; of a model in several files, all parts.
-///
-/// The path may be of any part: `name-00002-of-00003.gguf` opens the three files of that pattern in its folder.
-///
-/// # Errors
-/// Names the file that is missing, empty, a folder, or can't be read.
-pub fn open_parts(path: &Path) -> Result<Vec<Box<dyn Source>>, FormatError> {
-    open_parts_with(path, Access::Mapped)
-}
-
-/// [`open_parts`], with a choice of how the files are read.
-///
-/// # Errors
-/// Names the file that is missing, empty, a folder, or can't be read.
-pub fn open_parts_with(path: &Path, access: Access) -> Result<Vec<Box<dyn Source>>, FormatError> {
-    let Some(pattern) = path.file_name().and_then(|name| Pattern::of(name.to_str()?)) else {
-        let file = open(path, access)?;
-        return match kinds::piece(path) {
-            Some(error) => Err(error),
-            None => Ok(vec![file]),
-        };
-    };
-    let part_path = |part| path.with_file_name(pattern.name(part));
-    // The named file's own fault comes first: its name may have been mistyped.
-    open(path, access)?;
-    (1..=pattern.parts)
-        .map(|part| {
-            open(&part_path(part), access).map_err(|mut error| {
-                if *error.fault == Fault::Missing {
-                    *error.fault = Fault::PartMissing { part, parts: pattern.parts };
-                }
-                error
-            })
-        })
-        .collect()
 }
 
 /// Opens one file, memory-mapped.
 ///
 /// # Errors
 /// The file is missing, empty, a folder, or can't be read.
-pub fn open_file(path: &Path) -> Result<Box<dyn Source>, FormatError> {
-    open(path, Access::Mapped)
+pub fn open_file(path: &Path) -> Result<Box<dyn Source>, SourceError> {
+    open_file_with(path, Access::Mapped)
 }
 
-/// `stem-00001-of-00003.gguf`, taken apart.
-struct Pattern<'a> {
-    stem: &'a str,
-    parts: u64,
-}
-
-impl<'a> Pattern<'a> {
-    fn of(name: &'a str) -> Option<Self> {
-        let number = |text: &str| {
-            let digits = text.len() == 5 && text.bytes().all(|byte| byte.is_ascii_digit());
-            if digits { text.parse::<u64>().ok() } else { None }
-        };
-        let (rest, parts) = name.strip_suffix(".gguf")?.rsplit_once("-of-")?;
-        let (stem, part) = rest.rsplit_once('-')?;
-        let (part, parts) = (number(part)?, number(parts)?);
-        (1..=parts).contains(&part).then_some(Self { stem, parts })
-    }
-
-    fn name(&self, part: u64) -> String {
-        format!("{}-{part:05}-of-{:05}.gguf", self.stem, self.parts)
-    }
-}
-
-fn io(path: &Path, doing: &'static str, error: &std::io::Error) -> FormatError {
+fn io(path: &Path, doing: &'static str, error: &std::io::Error) -> SourceError {
     let fault = match error.kind() {
-        ErrorKind::NotFound => Fault::Missing,
-        _ => Fault::Io { doing, message: error.to_string() },
+        ErrorKind::NotFound => SourceCause::Missing,
+        _ => SourceCause::Io { doing, message: error.to_string() },
     };
-    FormatError::file(path.display().to_string(), fault)
+    SourceError::new(path.display().to_string(), fault)
 }
 
 /// Opens a model file: once, and all that is asked of it later is asked of the open file.
-fn open(path: &Path, access: Access) -> Result<Box<dyn Source>, FormatError> {
+pub fn open_file_with(path: &Path, access: Access) -> Result<Box<dyn Source>, SourceError> {
     // Links are followed before the opening, so that the path in the identity is the opened one's.
     let real = path.canonicalize().map_err(|error| {
         if path.is_symlink() {
             let message = format!("it leads nowhere ({})", link_target(path));
-            return FormatError::file(path.display().to_string(), Fault::Io { doing: "follow the link", message });
+            return SourceError::new(path.display().to_string(), SourceCause::Io { doing: "follow the link", message });
         }
         io(path, "look at the file", &error)
     })?;
     let (file, metadata) = open_any(&real, Links::Refuse).map_err(|error| match real.is_dir() {
         // Windows opens no folder as a file.
-        true => FormatError::file(path.display().to_string(), Fault::Folder),
+        true => SourceError::new(path.display().to_string(), SourceCause::Folder),
         false => io(path, "open the file", &error),
     })?;
     source(path, real, file, &metadata, metadata.modified().ok(), access)
@@ -191,19 +78,19 @@ pub(crate) fn source(
     metadata: &Metadata,
     modified: Option<SystemTime>,
     access: Access,
-) -> Result<Box<dyn Source>, FormatError> {
+) -> Result<Box<dyn Source>, SourceError> {
     let name = path.display().to_string();
     let fault = if metadata.is_dir() {
-        Some(Fault::Folder)
+        Some(SourceCause::Folder)
     } else if !metadata.is_file() {
-        Some(Fault::NotRegular)
+        Some(SourceCause::NotRegular)
     } else if metadata.len() == 0 {
-        Some(Fault::Empty)
+        Some(SourceCause::Empty)
     } else {
         None
     };
     if let Some(fault) = fault {
-        return Err(FormatError::file(name, fault));
+        return Err(SourceError::new(name, fault));
     }
     let opened = Opened { name, real, len: metadata.len(), modified, file };
     match access {
@@ -262,13 +149,13 @@ impl Opened {
     }
 
     /// Fails where the file was written to since it was opened: parts of two versions make no model.
-    fn check_unchanged(&self) -> Result<(), FormatError> {
+    fn check_unchanged(&self) -> Result<(), SourceError> {
         let metadata = self.file.metadata().map_err(|error| io(Path::new(&self.name), "look at the file", &error))?;
         let is_as_old = self.modified.is_none_or(|before| metadata.modified().is_ok_and(|now| now == before));
         if metadata.len() == self.len && is_as_old {
             return Ok(());
         }
-        Err(FormatError::file(&self.name, Fault::Changed { before: self.len, now: metadata.len() }))
+        Err(SourceError::new(&self.name, SourceCause::Changed { before: self.len, now: metadata.len() }))
     }
 }
 
@@ -311,7 +198,7 @@ impl Source for Mapped {
         self.map.len() as u64
     }
 
-    fn read(&self, offset: u64, into: &mut [u8]) -> Result<(), FormatError> {
+    fn read(&self, offset: u64, into: &mut [u8]) -> Result<(), SourceError> {
         self.check_unchanged()?;
         copy_from(&self.opened.name, &self.map, offset, into)
     }
@@ -320,7 +207,7 @@ impl Source for Mapped {
         Some(&self.map)
     }
 
-    fn check_unchanged(&self) -> Result<(), FormatError> {
+    fn check_unchanged(&self) -> Result<(), SourceError> {
         self.opened.check_unchanged()
     }
 
@@ -348,7 +235,7 @@ impl Source for Plain {
         self.opened.len
     }
 
-    fn read(&self, offset: u64, into: &mut [u8]) -> Result<(), FormatError> {
+    fn read(&self, offset: u64, into: &mut [u8]) -> Result<(), SourceError> {
         // A poisoned lock holds no broken state: each read seeks first.
         let reading = self.reading.lock().unwrap_or_else(PoisonError::into_inner);
         let mut file = &self.opened.file;
@@ -359,7 +246,7 @@ impl Source for Plain {
         done.map_err(|error| io(Path::new(&self.opened.name), "read the file", &error).at(offset))
     }
 
-    fn check_unchanged(&self) -> Result<(), FormatError> {
+    fn check_unchanged(&self) -> Result<(), SourceError> {
         self.opened.check_unchanged()
     }
 
@@ -407,11 +294,12 @@ pub(crate) fn read_checked<T: Serialize + DeserializeOwned>(path: &Path) -> Resu
 ///
 /// # Errors
 /// The file can't be written.
-pub(crate) fn write_checked<T: Serialize>(path: &Path, content: T) -> Result<(), Error> {
+pub(crate) fn write_checked<T: Serialize>(path: &Path, content: T) -> Result<(), FileError> {
     make_private_folder(folder_of(path))?;
     let checked = Checked { blake3: checksum(&content), content };
-    let json = serde_json::to_vec_pretty(&checked).map_err(|error| Error::Write(error.to_string()))?;
-    Ok(write_bytes(path, Readers::Owner, &json).map_err(|error| FileError::io(path, "write the file", &error))?)
+    let json = serde_json::to_vec_pretty(&checked).map_err(io::Error::from);
+    json.and_then(|json| write_bytes(path, Readers::Owner, &json))
+        .map_err(|error| FileError::io(path, "write the file", &error))
 }
 
 /// Hashes the bytes that pass through to a writer.
@@ -468,7 +356,7 @@ mod tests {
         assert!(matches!(&error, FileError::Io { file, .. } if file.ends_with("here.json")), "{error}");
     }
 
-    fn read(file: &dyn Source) -> Result<[u8; 8], FormatError> {
+    fn read(file: &dyn Source) -> Result<[u8; 8], SourceError> {
         let mut bytes = [0; 8];
         file.read(100_000, &mut bytes).map(|()| bytes)
     }
@@ -483,7 +371,7 @@ mod tests {
         };
         for access in [Access::Mapped, Access::Plain] {
             std::fs::write(&path, vec![7; 200_000]).expect("a file");
-            let [file] = &open_parts_with(&path, access).expect("it opens")[..] else { unreachable!("one file") };
+            let file = open_file_with(&path, access).expect("it opens");
             assert_eq!(read(file.as_ref()), Ok([7; 8]));
             for len in [50_000, 300_000] {
                 cut(len);
@@ -504,7 +392,7 @@ mod tests {
         }
         std::os::unix::fs::symlink(path("a"), path("link")).expect("a link");
         std::thread::sleep(2 * SETTLED);
-        let file = open(&path("link"), Access::Mapped).expect("it opens");
+        let file = open_file_with(&path("link"), Access::Mapped).expect("it opens");
         // The link leads elsewhere now, and the open file does not.
         std::fs::remove_file(path("link")).expect("removed");
         std::os::unix::fs::symlink(path("b"), path("link")).expect("a link");
@@ -520,11 +408,11 @@ mod tests {
         let pipe = folder.path().join("pipe.gguf");
         let made = std::process::Command::new("mkfifo").arg(&pipe).status().expect("mkfifo");
         assert!(made.success());
-        let fault = |path: &Path| *open_parts_with(path, Access::Mapped).err().expect("no file").fault;
-        assert_eq!(fault(&pipe), Fault::NotRegular);
-        assert_eq!(fault(Path::new("/dev/zero")), Fault::NotRegular);
-        assert_eq!(fault(folder.path()), Fault::Folder);
-        assert_eq!(fault(&folder.path().join("none")), Fault::Missing);
+        let cause = |path: &Path| open_file_with(path, Access::Mapped).err().expect("no file").cause;
+        assert_eq!(cause(&pipe), SourceCause::NotRegular);
+        assert_eq!(cause(Path::new("/dev/zero")), SourceCause::NotRegular);
+        assert_eq!(cause(folder.path()), SourceCause::Folder);
+        assert_eq!(cause(&folder.path().join("none")), SourceCause::Missing);
         // A small file of a cache, too: that one waits for no writer either.
         assert!(matches!(read_checked::<u32>(&pipe), Err(FileError::Io { .. })));
         let link = folder.path().join("link");

@@ -1,13 +1,10 @@
 //! Where the bytes of a file come from.
 
-use std::borrow::Cow;
-use std::ops::Range;
 use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
-use super::error::{Fault, FormatError, Subject};
-use super::gguf::Tensor;
+use super::error::{SourceCause, SourceError};
 
 /// The bytes of one file: mapped, read piece by piece, or in memory.
 pub trait Source: Send + Sync {
@@ -26,7 +23,7 @@ pub trait Source: Send + Sync {
     ///
     /// # Errors
     /// When the file can't be read, or has fewer bytes.
-    fn read(&self, offset: u64, into: &mut [u8]) -> Result<(), FormatError>;
+    fn read(&self, offset: u64, into: &mut [u8]) -> Result<(), SourceError>;
 
     /// All bytes, where they are in memory anyway.
     fn mapped(&self) -> Option<&[u8]> {
@@ -37,7 +34,7 @@ pub trait Source: Send + Sync {
     ///
     /// # Errors
     /// The file was written to since.
-    fn check_unchanged(&self) -> Result<(), FormatError> {
+    fn check_unchanged(&self) -> Result<(), SourceError> {
         Ok(())
     }
 
@@ -79,7 +76,7 @@ impl Source for Bytes {
         self.data.len() as u64
     }
 
-    fn read(&self, offset: u64, into: &mut [u8]) -> Result<(), FormatError> {
+    fn read(&self, offset: u64, into: &mut [u8]) -> Result<(), SourceError> {
         copy_from(&self.name, &self.data, offset, into)
     }
 
@@ -89,40 +86,12 @@ impl Source for Bytes {
 }
 
 /// [`Source::read`] for bytes that are in memory.
-pub(crate) fn copy_from(name: &str, data: &[u8], offset: u64, into: &mut [u8]) -> Result<(), FormatError> {
+pub(crate) fn copy_from(name: &str, data: &[u8], offset: u64, into: &mut [u8]) -> Result<(), SourceError> {
     let rest = usize::try_from(offset).ok().and_then(|start| data.get(start..)).unwrap_or_default();
     let Some(found) = rest.get(..into.len()) else {
         let (needed, remaining) = (into.len() as u64, rest.len() as u64);
-        let fault = Fault::Truncated { what: "a read", needed, remaining };
-        return Err(FormatError::file(name, fault).at(offset));
+        return Err(SourceError::new(name, SourceCause::Truncated { needed, remaining }).at(offset));
     };
     into.copy_from_slice(found);
     Ok(())
-}
-
-/// Bytes of a tensor that lies in this file: borrowed where the file is mapped or in memory, else read.
-pub(crate) fn slice<'a>(
-    source: &'a dyn Source,
-    tensor: &Tensor,
-    range: Range<u64>,
-) -> Result<Cow<'a, [u8]>, FormatError> {
-    let Range { start, end } = range;
-    let fault = || FormatError::tensor(source.name(), &tensor.name, Fault::Range { start, end, bytes: tensor.bytes });
-    if start > end || end > tensor.bytes {
-        return Err(fault());
-    }
-    let from = tensor.offset.checked_add(start).ok_or_else(fault)?;
-    let to = tensor.offset.checked_add(end).filter(|&to| to <= source.len()).ok_or_else(fault)?;
-    let len = usize::try_from(to - from).map_err(|_| fault())?;
-    if let Some(all) = source.mapped() {
-        source.check_unchanged()?;
-        let from = usize::try_from(from).map_err(|_| fault())?;
-        return all.get(from..).and_then(|rest| rest.get(..len)).map(Cow::Borrowed).ok_or_else(fault);
-    }
-    let mut bytes = vec![0; len];
-    source.read(from, &mut bytes).map_err(|mut error| {
-        error.subject = Subject::Tensor(tensor.name.clone());
-        error
-    })?;
-    Ok(Cow::Owned(bytes))
 }

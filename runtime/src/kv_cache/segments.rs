@@ -1,4 +1,4 @@
-//! The KV cache: segments of positions that are allocated as the context grows.
+//! Where keys and values are: segments of positions, which are added as the context grows.
 
 use std::ops::Range;
 
@@ -16,13 +16,13 @@ const MOST_BYTES: u64 = 256 << 20;
 pub(crate) struct Part {
     /// Where they are on the GPU, unless they are on the host.
     pub gpu: BufferRef,
-    /// Their place on the host: a piece, and the first byte in it.
+    /// Their place on the host: an allocation of the spill, and the first byte in it.
     pub host: Option<(u32, u64)>,
 }
 
-/// The KV caches of all layers.
+/// The segments of all layers: which buffers they lie in, or that they are on the host.
 #[derive(Clone, Debug)]
-pub(crate) struct Kv {
+pub(crate) struct KvSegments {
     heads: AttentionShape,
     format: KvFormat,
     layers: u32,
@@ -34,11 +34,11 @@ pub(crate) struct Kv {
     most: u32,
     /// By segment, then by layer.
     segments: Vec<Vec<Segment>>,
-    /// Where keys and values of segments on the host are put when they are read, one layer at a time.
-    pub window: Option<[BufferRef; 2]>,
+    /// Staging buffers for keys and values of segments on the host, which are read one layer at a time.
+    staging: Option<[BufferRef; 2]>,
 }
 
-impl Kv {
+impl KvSegments {
     /// An empty cache for `context` positions at most.
     pub fn new(
         heads: AttentionShape,
@@ -62,7 +62,7 @@ impl Kv {
             first: if roomy { FIRST_SEGMENT_GPU } else { FIRST_SEGMENT },
             most,
             segments: Vec::new(),
-            window: None,
+            staging: None,
         }
     }
 
@@ -88,7 +88,7 @@ impl Kv {
     }
 
     /// Declares the next segment's buffers, for `most` positions where that is said. The cache has it once it is given to
-    /// [`Kv::push`].
+    /// [`KvSegments::push`].
     pub fn declare_next(&self, table: &mut Buffers, most: Option<u32>) -> Vec<Segment> {
         let first = self.capacity();
         let usual = match self.fixed {
@@ -119,9 +119,9 @@ impl Kv {
         self.segments.push(layers);
     }
 
-    /// Whether all segments are to become one: attention is a launch for each.
-    pub fn is_divided(&self) -> bool {
-        let spilling = self.window.is_some() || self.segments.iter().flatten().any(|segment| segment.host.is_some());
+    /// Whether all segments are to become one: attention is a dispatch for each.
+    pub fn should_compact(&self) -> bool {
+        let spilling = self.staging.is_some() || self.segments.iter().flatten().any(|segment| segment.host.is_some());
         self.fixed.is_none() && !spilling && self.segments.len() > 1 && self.capacity() <= self.most
     }
 
@@ -138,7 +138,7 @@ impl Kv {
     }
 
     /// Makes one segment of all: in every layer they lie one after the other.
-    pub fn unite(&mut self) {
+    pub fn compact(&mut self) {
         let len = self.capacity();
         let [k, v] = self.bytes_of(len);
         self.segments.truncate(1);
@@ -149,7 +149,7 @@ impl Kv {
 
     /// Makes segments of `len` positions of one that is on the GPU, the last of them shorter. Where they lie stays as it is.
     /// Returns how many they are.
-    pub fn divide(&mut self, number: usize, len: u32) -> usize {
+    pub fn split(&mut self, number: usize, len: u32) -> usize {
         let whole = &self.segments[number];
         if whole.iter().any(|segment| segment.host.is_some()) {
             return 1;
@@ -193,10 +193,10 @@ impl Kv {
         resident.any(|segment| [segment.k.id, segment.v.id].contains(&buffer))
     }
 
-    /// Positions of a segment once some have to leave the GPU: what fits the window, which is made for an eighth of what is on
+    /// Positions of a segment once some have to leave the GPU: what fits the staging buffers, which are made for an eighth of what is on
     /// the GPU, so that little leaves at a time.
     pub fn spilling_len(&self) -> u32 {
-        if let Some([k, _]) = self.window {
+        if let Some([k, _]) = self.staging {
             return (k.bytes / self.bytes_of(1)[0]) as u32;
         }
         let len = |number: &usize| self.segments[*number][0].len;
@@ -207,14 +207,24 @@ impl Kv {
     }
 
     /// Declares buffers that a layer of a segment of `len` positions fits in.
-    pub fn declare_window(&self, table: &mut Buffers, len: u32) -> [BufferRef; 2] {
+    pub fn declare_staging(&self, table: &mut Buffers, len: u32) -> [BufferRef; 2] {
         let [k, v] = self.bytes_of(len);
-        [table.declare("k window", k), table.declare("v window", v)]
+        [table.declare("k staging", k), table.declare("v staging", v)]
+    }
+
+    /// Whether there are staging buffers.
+    pub fn has_staging(&self) -> bool {
+        self.staging.is_some()
+    }
+
+    /// Takes over the staging buffers, once they are allocated.
+    pub fn set_staging(&mut self, staging: [BufferRef; 2]) {
+        self.staging = Some(staging);
     }
 
     /// Says that a segment of a layer is on the host now.
-    pub fn moved(&mut self, number: usize, layer: usize, piece: u32) {
-        self.segments[number][layer].host = Some(piece);
+    pub fn set_spilled(&mut self, number: usize, layer: usize, allocation: u32) {
+        self.segments[number][layer].host = Some(allocation);
     }
 
     /// Takes out all segments from this one on, each with one for every layer.
@@ -234,7 +244,7 @@ impl Kv {
 
     /// The first `count` segments of a layer.
     pub fn layer(&self, layer: usize, count: usize) -> Vec<Segment> {
-        let shown = |segment: Segment| match (segment.host, self.window) {
+        let shown = |segment: Segment| match (segment.host, self.staging) {
             (Some(_), Some([k, v])) => Segment {
                 k: BufferRef { bytes: segment.k.bytes, ..k },
                 v: BufferRef { bytes: segment.v.bytes, ..v },
@@ -261,7 +271,7 @@ impl Kv {
                         let gpu =
                             BufferRef { offset: whole.offset + at, bytes: u64::from(end - begin) * each, ..whole };
                         let values = if keys { 0 } else { segment.k.bytes };
-                        parts.push(Part { gpu, host: segment.host.map(|piece| (piece, values + at)) });
+                        parts.push(Part { gpu, host: segment.host.map(|allocation| (allocation, values + at)) });
                     }
                 }
             }
@@ -272,8 +282,8 @@ impl Kv {
     /// Bytes allocated on the GPU.
     pub fn bytes(&self) -> u64 {
         let resident = self.segments.iter().flatten().filter(|segment| segment.host.is_none());
-        let window = self.window.iter().flatten().map(|buffer| buffer.bytes).sum::<u64>();
-        resident.map(|segment| segment.k.bytes + segment.v.bytes).sum::<u64>() + window
+        let staging = self.staging.iter().flatten().map(|buffer| buffer.bytes).sum::<u64>();
+        resident.map(|segment| segment.k.bytes + segment.v.bytes).sum::<u64>() + staging
     }
 }
 
@@ -284,23 +294,23 @@ mod tests {
     use super::*;
 
     /// Grows as a session does that has memory enough.
-    fn grow(kv: &mut Kv, table: &mut Buffers) {
+    fn grow(kv: &mut KvSegments, table: &mut Buffers) {
         kv.grow(table, None);
-        if kv.is_divided() {
+        if kv.should_compact() {
             for layer in 0..kv.layers() {
                 place(kv, table, layer);
             }
-            kv.unite();
+            kv.compact();
         }
     }
 
-    fn place(kv: &mut Kv, table: &mut Buffers, layer: usize) {
+    fn place(kv: &mut KvSegments, table: &mut Buffers, layer: usize) {
         let whole = kv.declare(table, layer, 0, kv.capacity());
         kv.place(layer, 0..kv.segments.len(), whole);
     }
 
     /// The lengths of a layer's segments, which follow each other without a gap.
-    fn lens(kv: &Kv) -> Vec<u32> {
+    fn lens(kv: &KvSegments) -> Vec<u32> {
         let segments = kv.layer(kv.layers() - 1, usize::MAX);
         let mut next = 0;
         for segment in &segments {
@@ -317,7 +327,7 @@ mod tests {
         let heads = AttentionShape { heads: 32, kv_heads: 8, head_dim: 128 };
         for (kind, gib) in [(KvType::F32, 256), (KvType::F16, 128), (KvType::Q8_0, 68), (KvType::Q4_0, 36)] {
             let format = KvFormat { k: kind, v: kind, hadamard: true };
-            let (mut kv, mut table) = (Kv::new(heads, format, 32, 1 << 20, None, &WEBGPU), Buffers::default());
+            let (mut kv, mut table) = (KvSegments::new(heads, format, 32, 1 << 20, None, &WEBGPU), Buffers::default());
             while kv.capacity() < 1 << 20 {
                 grow(&mut kv, &mut table);
             }
@@ -337,10 +347,10 @@ mod tests {
     }
 
     /// Two layers of 128 bytes of keys a position, and as many of values; segments of 4,096 positions at most.
-    fn small(context: u32, fixed: Option<u32>) -> Kv {
+    fn small(context: u32, fixed: Option<u32>) -> KvSegments {
         let heads = AttentionShape { heads: 1, kv_heads: 1, head_dim: 64 };
         let caps = Capabilities { max_binding: 1 << 20, ..WEBGPU };
-        Kv::new(heads, KvFormat::default(), 2, context, fixed, &caps)
+        KvSegments::new(heads, KvFormat::default(), 2, context, fixed, &caps)
     }
 
     #[test]
@@ -369,7 +379,7 @@ mod tests {
         assert_eq!(lens(&kv), [512, 512, 128]);
     }
 
-    /// Where memory ends before all layers are united, both kinds of layers are as good.
+    /// Where memory ends before all layers are compact, both kinds of layers are as good.
     #[test]
     fn segments_of_a_layer_may_share_buffers() {
         let (mut kv, mut table) = (small(8192, None), Buffers::default());
@@ -384,24 +394,25 @@ mod tests {
         assert_eq!(parts, [end, next, end, next, end, apart, end, apart]);
 
         // On the host, what was a segment begins at 0 again.
-        kv.moved(1, 0, 7);
-        assert!(kv.is_on_host(1) && kv.oldest_resident() == Some(0) && !kv.is_divided());
+        kv.set_spilled(1, 0, 7);
+        assert!(kv.is_on_host(1) && kv.oldest_resident() == Some(0) && !kv.should_compact());
         let parts = kv.parts(1056..1088);
         assert_eq!([parts[0].host, parts[1].host, parts[2].host], [Some((7, 32 * 128)), Some((7, 1056 * 128)), None]);
     }
 
     #[test]
-    fn a_segment_is_divided_where_it_lies() {
+    fn a_segment_is_split_where_it_lies() {
         let (mut kv, mut table) = (small(8192, None), Buffers::default());
         grow(&mut kv, &mut table);
         grow(&mut kv, &mut table);
         assert_eq!(kv.spilling_len(), 256);
-        assert_eq!((kv.divide(0, 768), lens(&kv)), (3, vec![768, 768, 512]));
+        assert_eq!((kv.split(0, 768), lens(&kv)), (3, vec![768, 768, 512]));
         let last = kv.segment(2, 1);
         assert_eq!((last.first, last.v.offset, last.v.bytes), (1536, 1536 * 128, 512 * 128));
-        kv.moved(0, 1, 0);
-        assert_eq!((kv.divide(0, 64), kv.spilling_len()), (1, 768), "what left stays as it is");
-        kv.window = Some(kv.declare_window(&mut table, 768));
+        kv.set_spilled(0, 1, 0);
+        assert_eq!((kv.split(0, 64), kv.spilling_len()), (1, 768), "what left stays as it is");
+        let staging = kv.declare_staging(&mut table, 768);
+        kv.set_staging(staging);
         assert_eq!(kv.spilling_len(), 768);
     }
 }

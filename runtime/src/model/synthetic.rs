@@ -7,9 +7,9 @@ use godwit_shaders::WeightFormat;
 use godwit_shaders::testing::Random;
 
 use crate::error::Error;
-use crate::format::{Fault, FormatError, GgufWriter, Identity, Source, Tensor, Value};
-use crate::memory::tokens;
-use crate::model::{Config, Model, RopeScaling};
+use super::{Config, Model, RopeScaling, tokens};
+use crate::gguf::{Array, GgufWriter, Tensor, Value};
+use crate::io::{Identity, Source, SourceCause, SourceError};
 use crate::tokenizer::bytes::letter;
 
 /// The shape of a synthetic model.
@@ -109,6 +109,63 @@ impl Synthetic {
     }
 }
 
+impl GgufWriter {
+    /// A Llama model's keys and tensors: every matrix in `format`, every norm in floats; `tokens` is a byte-level vocabulary
+    /// without merges. A tied model has no output head of its own. Rotary scaling is not written.
+    pub fn llama(
+        name: impl Into<String>,
+        config: &Config,
+        tokens: Vec<String>,
+        format: WeightFormat,
+        tied: bool,
+    ) -> Self {
+        let mut writer = Self::default();
+        for (key, value) in [
+            ("general.architecture", Value::String("llama".into())),
+            ("general.name", Value::String(name.into())),
+            ("llama.block_count", Value::U32(config.layers)),
+            ("llama.embedding_length", Value::U32(config.width)),
+            ("llama.feed_forward_length", Value::U32(config.ffn)),
+            ("llama.attention.head_count", Value::U32(config.heads)),
+            ("llama.attention.head_count_kv", Value::U32(config.kv_heads)),
+            ("llama.attention.key_length", Value::U32(config.head_dim)),
+            ("llama.attention.value_length", Value::U32(config.head_dim)),
+            ("llama.attention.layer_norm_rms_epsilon", Value::F32(config.eps)),
+            ("llama.context_length", Value::U32(config.context)),
+            ("llama.rope.dimension_count", Value::U32(config.rotary_dim)),
+            ("llama.rope.freq_base", Value::F64(config.theta)),
+            ("tokenizer.ggml.model", Value::String("gpt2".into())),
+            ("tokenizer.ggml.pre", Value::String("llama-bpe".into())),
+            ("tokenizer.ggml.tokens", Value::Array(Array::String(tokens))),
+            ("tokenizer.ggml.merges", Value::Array(Array::String(Vec::new()))),
+        ] {
+            writer.key(key, value);
+        }
+        let [width, ffn, vocab] = [config.width, config.ffn, config.vocab].map(u64::from);
+        let [queries, keys] = [config.heads, config.kv_heads].map(|heads| u64::from(heads * config.head_dim));
+        writer.tensor("token_embd.weight", format, &[width, vocab]);
+        for layer in 0..config.layers {
+            let mut tensor = |part: &str, format, shape: &[u64]| {
+                writer.tensor(format!("blk.{layer}.{part}.weight"), format, shape);
+            };
+            tensor("attn_norm", WeightFormat::F32, &[width]);
+            tensor("attn_q", format, &[width, queries]);
+            tensor("attn_k", format, &[width, keys]);
+            tensor("attn_v", format, &[width, keys]);
+            tensor("attn_output", format, &[queries, width]);
+            tensor("ffn_norm", WeightFormat::F32, &[width]);
+            tensor("ffn_gate", format, &[width, ffn]);
+            tensor("ffn_up", format, &[width, ffn]);
+            tensor("ffn_down", format, &[ffn, width]);
+        }
+        writer.tensor("output_norm.weight", WeightFormat::F32, &[width]);
+        if !tied {
+            writer.tensor("output.weight", format, &[width, vocab]);
+        }
+        writer
+    }
+}
+
 /// Blocks of noise before it repeats: a prime number, so that no two rows of a matrix begin alike.
 const BLOCKS: usize = 4093;
 
@@ -162,11 +219,10 @@ impl Source for Noise {
         self.bytes
     }
 
-    fn read(&self, offset: u64, into: &mut [u8]) -> Result<(), FormatError> {
+    fn read(&self, offset: u64, into: &mut [u8]) -> Result<(), SourceError> {
         let (needed, remaining) = (into.len() as u64, self.bytes.saturating_sub(offset));
         if needed > remaining {
-            let fault = Fault::Truncated { what: "a read", needed, remaining };
-            return Err(FormatError::file(&self.name, fault).at(offset));
+            return Err(SourceError::new(&self.name, SourceCause::Truncated { needed, remaining }).at(offset));
         }
         let header = self.header.get(offset as usize..).unwrap_or_default();
         let (head, data) = into.split_at_mut(header.len().min(into.len()));

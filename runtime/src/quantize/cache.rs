@@ -13,14 +13,14 @@ use std::sync::Arc;
 use super::file::write_tensors;
 use super::{Quantized, Recipe};
 use crate::checkpoint::Checkpoint;
-use crate::error::{Error, FileError};
-use crate::format::{Fault, FormatError, Gguf, GgufWriter, Identity, Metadata, Source, Tensor, Value};
+use crate::error::Error;
+use crate::gguf::{Fault, FormatError, Gguf, GgufWriter, Metadata, Tensor, Value};
 use crate::io::durable::write_atomically;
 use crate::io::evict::{make_room, touch};
 use crate::io::open::open_private;
 use crate::io::private::{check_folder, make_private_folder};
 use crate::model::{Model, Progress};
-use crate::native::{Access, Hashing, source};
+use crate::io::{Access, FileError, Hashing, Identity, Source, SourceCause, source};
 use crate::tokenizer::{Tokenizer, TokenizerError};
 
 /// What a file ends with, behind its hash. Files of earlier versions don't.
@@ -155,7 +155,7 @@ fn kept(path: &Path, view: &Quantized) -> Result<Option<Gguf>, FileError> {
     touch(&file);
     // Other processes that use it set its time too.
     let file =
-        source(path, path.into(), file, &metadata, None, Access::Mapped).map_err(|error| refused(path, error))?;
+        source(path, path.into(), file, &metadata, None, Access::Mapped).map_err(|error| refused(path, error.into()))?;
     weights_in(path, file, view.tensors()).map(Some)
 }
 
@@ -187,10 +187,10 @@ fn damaged(path: &Path, why: &str) -> FileError {
 /// What an error of reading means for the file: only a system that refuses proves nothing.
 fn refused(path: &Path, error: FormatError) -> FileError {
     match *error.fault {
-        Fault::Io { doing, ref message } => {
+        Fault::Source(SourceCause::Io { doing, ref message }) => {
             FileError::Io { file: path.display().to_string(), doing, message: message.clone() }
         }
-        Fault::Folder | Fault::NotRegular => {
+        Fault::Folder | Fault::Source(SourceCause::NotRegular) => {
             let message = "it is not a regular file".into();
             FileError::Io { file: path.display().to_string(), doing: "read the file", message }
         }

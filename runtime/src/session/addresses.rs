@@ -14,12 +14,13 @@ use godwit_shaders::kernels::rope_attention::SHALLOW;
 use godwit_shaders::kernels::swiglu::GateBiases;
 use godwit_shaders::{Buffers, Capabilities, Dispatch, KvFormat, KvType, Matrix, Shard, Step, WeightFormat};
 
-use super::llama::{Biases, Layer};
-use super::{Config, Kv, Llama, Pass, SCORED, Scratch, prefill_chunk};
-use crate::memory::{MemoryUse, heads};
-use crate::observe::inputs;
-use crate::record::{Recorder, StepKind};
-use crate::synthetic::Synthetic;
+use super::calibrate::inputs;
+use super::record::{Recorder, StepKind};
+use crate::engine::{MemoryUse, heads};
+use crate::kv_cache::KvSegments;
+use crate::model::{
+    Biases, Config, HEAD_DIMS, Layer, Llama, Pass, SCORED, Scratch, Synthetic, prefill_chunk,
+};
 
 const WINDOW: u32 = 1 << 20;
 
@@ -84,7 +85,7 @@ fn declared(table: &mut Buffers, config: &Config, kind: Kind, caps: &Capabilitie
 }
 
 /// All plans of a session, with the steps that reach farthest.
-fn works(kv: &Kv, chunk: u32, context: u32) -> Vec<(StepKind, Vec<Step>)> {
+fn works(kv: &KvSegments, chunk: u32, context: u32) -> Vec<(StepKind, Vec<Step>)> {
     let mut works = Vec::new();
     let segments = kv.segments_to(context);
     for segments in [1, segments] {
@@ -98,8 +99,8 @@ fn works(kv: &Kv, chunk: u32, context: u32) -> Vec<(StepKind, Vec<Step>)> {
             let pass = |chunk| Pass { chunk, segments, shallow: false, outputs };
             works.push((StepKind::Transformer(pass(1)), steps(1)));
             works.push((StepKind::Transformer(pass(chunk)), steps(chunk)));
-            works.push((StepKind::Observed(pass(1)), steps(1)));
-            works.push((StepKind::Observed(pass(chunk)), steps(chunk)));
+            works.push((StepKind::Calibrate(pass(1)), steps(1)));
+            works.push((StepKind::Calibrate(pass(chunk)), steps(chunk)));
         }
         let pass = Pass { chunk: 1, segments, shallow: false, outputs: true };
         works.push((StepKind::Decode(pass), steps(1)));
@@ -143,19 +144,19 @@ fn check_dispatch(table: &Buffers, caps: &Capabilities, dispatch: &Dispatch, ste
 }
 
 /// Checks all plans of a model on a device, with these segments of a KV cache. Returns how many dispatches they are.
-fn check_plans(config: &Config, kind: Kind, caps: &Capabilities, lay_out: impl Fn(&mut Kv, &mut Buffers)) -> usize {
+fn check_plans(config: &Config, kind: Kind, caps: &Capabilities, lay_out: impl Fn(&mut KvSegments, &mut Buffers)) -> usize {
     let mut table = Buffers::default();
     let llama = declared(&mut table, config, kind, caps);
     let chunk = prefill_chunk(config, heads(config), kind.kv, caps, kind.has_biases);
     let scratch = Scratch::declare(&mut table, config, heads(config), kind.kv, caps, chunk, kind.has_biases);
-    let mut kv = Kv::new(heads(config), kind.kv, config.layers, config.context, None, caps);
+    let mut kv = KvSegments::new(heads(config), kind.kv, config.layers, config.context, None, caps);
     while kv.capacity() < config.context {
         kv.grow(&mut table, None);
     }
     lay_out(&mut kv, &mut table);
-    let (observed, bytes) = inputs(&llama, table.len() as u32);
+    let (calibrated, bytes) = inputs(&llama, table.len() as u32);
     table.declare("input squares", bytes);
-    let recorder = Recorder { llama: &llama, caps, kv: &kv, scratch: &scratch, observed: &observed, chunk };
+    let recorder = Recorder { llama: &llama, caps, kv: &kv, scratch: &scratch, calibrated: &calibrated, chunk };
     let mut dispatches = 0;
     for (work, steps) in works(&kv, chunk, config.context) {
         let plan = recorder.record(work);
@@ -219,7 +220,7 @@ fn no_address_of_any_plan_leaves_its_binding() {
     let small = config("llama3-8b:q4_k");
     // Heads of all lengths, alone and in groups of up to eight; widths that are whole blocks of no format but the smallest,
     // vocabularies and networks that end within a tile.
-    let shapes = super::config::HEAD_DIMS.into_iter().enumerate().map(|(i, head_dim)| {
+    let shapes = HEAD_DIMS.into_iter().enumerate().map(|(i, head_dim)| {
         let (kv_heads, ratio) = ([1, 2, 3][i % 3], [1, 4, 8, 3][i % 4]);
         let heads = kv_heads * ratio;
         let [width, ffn] = if i % 2 == 0 { [256, 512] } else { [96, 160] };
@@ -261,12 +262,13 @@ fn no_address_of_any_plan_leaves_its_binding() {
                     all += check_plans(&config, kind, &caps, |kv, table| match turn {
                         0 => {}
                         // Segments that lie in one buffer, behind each other.
-                        1 => drop(kv.divide(0, 64)),
+                        1 => drop(kv.split(0, 64)),
                         // A segment on the host.
                         _ => {
-                            kv.divide(0, 64);
-                            kv.window = Some(kv.declare_window(table, 64));
-                            (0..kv.layers()).for_each(|layer| kv.moved(0, layer, 0));
+                            kv.split(0, 64);
+                            let staging = kv.declare_staging(table, 64);
+                            kv.set_staging(staging);
+                            (0..kv.layers()).for_each(|layer| kv.set_spilled(0, layer, 0));
                         }
                     });
                 }

@@ -2,18 +2,18 @@
 
 use godwit_shaders::capabilities::BINDING_ALIGNMENT;
 use godwit_shaders::kernels::column_squares::column_squares;
-use godwit_shaders::{BufferRef, Matrix, Plan, Upload};
+use godwit_shaders::{BufferRef, Buffers, Matrix, Plan, Upload};
 
+use super::{Session, StepKind};
 use crate::error::Error;
 use crate::model::Llama;
 use crate::quantize::InputSquares;
-use crate::session::{Session, StepKind};
 
 /// Where the sums of squares of one input go, and whose input it is.
 pub(crate) struct Input {
     /// The matrices that it is multiplied with, by GGUF's names.
     names: Vec<String>,
-    /// The first part of their weights: the launch that reads it reads the input.
+    /// The first part of their weights: the dispatch that reads it reads the input.
     weights: BufferRef,
     sums: BufferRef,
     width: u32,
@@ -42,7 +42,7 @@ pub(crate) fn inputs(llama: &Llama, id: u32) -> (Vec<Input>, u64) {
 }
 
 /// The plan with every input's squares summed before it is used.
-pub(crate) fn observed(plan: Plan, inputs: &[Input]) -> Plan {
+pub(crate) fn with_input_squares(plan: Plan, inputs: &[Input]) -> Plan {
     let mut out = Plan::default();
     let mut uploads = plan.uploads.into_iter().peekable();
     for (i, dispatch) in plan.dispatches.into_iter().enumerate() {
@@ -65,27 +65,29 @@ impl Session {
     /// # Errors
     /// As [`Session::prefill`], or a matrix's inputs are not finite; then nothing is added. Where the tokens do not fit, or
     /// the sums, the context stays.
-    pub async fn observe(&mut self, tokens: &[u32], squares: &mut InputSquares) -> Result<(), Error> {
+    pub async fn calibrate(&mut self, tokens: &[u32], squares: &mut InputSquares) -> Result<(), Error> {
         self.check_prompt(tokens)?;
-        if self.observed.is_empty() {
-            let id = self.table.len() as u32;
-            let (inputs, bytes) = inputs(&self.engine().inner.llama, id);
-            self.table.declare("input squares", bytes);
-            self.allocate_from(id as usize).await?;
-            self.observed = inputs;
+        if self.calibrated.is_empty() {
+            let llama = &self.engine.inner.llama;
+            let declare = |table: &mut Buffers| {
+                let (inputs, bytes) = inputs(llama, table.len() as u32);
+                table.declare("input squares", bytes);
+                inputs
+            };
+            self.calibrated = self.buffers.allocate(declare).await?;
         }
         self.truncate(0);
-        let Some(last) = self.observed.last() else { return Ok(()) };
+        let Some(last) = self.calibrated.last() else { return Ok(()) };
         let all = BufferRef { offset: 0, bytes: last.sums.offset + last.sums.bytes, ..last.sums };
-        self.memory.write(all, 0, &vec![0; all.bytes as usize]).await?;
+        self.buffers.memory().write(all, 0, &vec![0; all.bytes as usize]).await?;
         let mut done = 0;
         while done < tokens.len() {
-            done += self.pass(&tokens[done..], true, StepKind::Observed).await?;
+            done += self.pass(&tokens[done..], true, StepKind::Calibrate).await?;
         }
-        let found = self.memory.read(all).await?;
+        let found = self.buffers.memory().read(all).await?;
         // All are checked before any is added.
         let mut sums_of_inputs: Vec<Vec<f32>> = Vec::new();
-        for input in &self.observed {
+        for input in &self.calibrated {
             let from = input.sums.offset as usize;
             let sums: Vec<f32> = bytemuck::pod_collect_to_vec(&found[from..][..input.sums.bytes as usize]);
             if let Some(tensor) = input.names.first().filter(|_| !sums.iter().all(|sum| sum.is_finite())) {
@@ -93,7 +95,7 @@ impl Session {
             }
             sums_of_inputs.push(sums);
         }
-        for (input, sums) in self.observed.iter().zip(sums_of_inputs) {
+        for (input, sums) in self.calibrated.iter().zip(sums_of_inputs) {
             for name in &input.names {
                 squares.add(name.clone(), &sums);
             }

@@ -6,9 +6,9 @@ use godwit_shaders::kernels::adjust::{Adjustment, FORBID};
 use godwit_shaders::kernels::sample::{Choice, NO_TOKEN};
 use godwit_shaders::{BufferRef, Step};
 
+use super::{Session, StepKind};
 use crate::error::Error;
 use crate::sampling::Sampling;
-use crate::session::{Session, StepKind};
 
 impl Session {
     /// Chooses the next token, and appends it.
@@ -31,12 +31,12 @@ impl Session {
         let mut most = 1;
         while self.transcript.in_flight() < self.transcript.most_in_flight().min(most).min(room) {
             let position = self.tokens().len() + self.transcript.in_flight();
-            match self.step_ahead(sampling, position as u32).await {
+            match self.submit_step(sampling, position as u32).await {
                 Ok(fit) => most = fit,
                 Err(error) if self.transcript.in_flight() == 0 => return Err(error),
                 Err(error) => {
                     tracing::debug!("a step ahead failed and is tried again when it is needed: {error}");
-                    self.transcript.stop_ahead();
+                    self.transcript.stop_choosing();
                 }
             }
         }
@@ -60,12 +60,12 @@ impl Session {
     }
 
     /// Tokens that were chosen, and run through the transformer, before anyone asked for them.
-    pub fn tokens_ahead(&self) -> u32 {
+    pub fn tokens_in_flight(&self) -> u32 {
         self.transcript.in_flight() as u32
     }
 
     /// Has the token of this position chosen and run through the transformer. Returns how many such steps may be in flight.
-    async fn step_ahead(&mut self, sampling: &Sampling, position: u32) -> Result<usize, Error> {
+    async fn submit_step(&mut self, sampling: &Sampling, position: u32) -> Result<usize, Error> {
         let pass = self.reserve(position, 1).await?;
         let adjusted = self.write_choice(sampling, position).await?;
         let choose = StepKind::Choose { greedy: sampling.is_greedy(), adjusted };
@@ -75,7 +75,7 @@ impl Session {
         let expected = self.prepare(work).await?.expected_seconds(step);
         self.transcript.begin_step(position as usize + 1);
         let chosen = BufferRef { bytes: 4, ..self.scratch.tokens };
-        let chosen = self.prepared[&choose].submit_and_read(&self.memory, Step::default(), chosen).await?;
+        let chosen = self.prepared[&choose].submit_and_read(self.buffers.memory(), Step::default(), chosen).await?;
         self.submit(work, step).await?;
         self.transcript.complete_step(chosen);
         let gpu = self.engine().gpu();
@@ -115,8 +115,8 @@ impl Session {
             reserved: [0; 3],
         };
         let adjustments: Vec<Adjustment> = adjustments.into_values().collect();
-        self.memory.write(self.scratch.choice, 0, bytemuck::bytes_of(&choice)).await?;
-        self.memory.write(self.scratch.adjustments, 0, bytemuck::cast_slice(&adjustments)).await?;
+        self.buffers.memory().write(self.scratch.choice, 0, bytemuck::bytes_of(&choice)).await?;
+        self.buffers.memory().write(self.scratch.adjustments, 0, bytemuck::cast_slice(&adjustments)).await?;
         Ok(!adjustments.is_empty())
     }
 }

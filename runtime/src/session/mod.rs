@@ -1,59 +1,97 @@
 //! A conversation: tokens, their KV cache, and the next token.
+//!
+//! [`Session`] is spread over files by what it does: prefill here, [`decode`], [`snapshot`],
+//! [`calibrate`]. What must agree has an owner each: tokens and the state of the GPU after them
+//! [`transcript`], where keys and values are [`KvCache`](crate::kv_cache), plans [`record`].
+
+#[cfg(test)]
+mod addresses;
+mod calibrate;
+mod decode;
+#[cfg(test)]
+mod out_of_memory;
+#[cfg(not(target_arch = "wasm32"))]
+pub mod prefix_cache;
+mod record;
+pub(crate) mod snapshot;
+#[cfg(test)]
+mod tests;
+mod transcript;
 
 use std::collections::HashMap;
 use std::ops::{ControlFlow, Range};
 
 use godwit_shaders::kv::noise;
-use godwit_shaders::{Buffers, Plan, Step};
+use godwit_shaders::kernels::rope_attention::SHALLOW;
+use godwit_shaders::{Plan, Step};
 
-use crate::engine::{Engine, Spilling};
+use crate::engine::{Engine, MemoryUse, heads, kv_bytes};
 use crate::error::Error;
-use crate::gpu::{GpuError, GpuMemory, Prepared, Readback};
-use crate::memory::{MemoryUse, heads, kv_bytes};
-use crate::model::{Kv, Pass, SCORED, Scratch, prefill_chunk};
-use crate::observe::Input;
-use crate::record::Recorder;
-pub(crate) use crate::record::StepKind;
-use crate::spill::Spill;
-use crate::transcript::Transcript;
+use crate::gpu::{DeviceBuffers, GpuError, Prepared, Readback};
+use crate::kv_cache::KvCache;
+use crate::model::{Pass, SCORED, Scratch, prefill_chunk};
+use calibrate::Input;
+use record::{Recorder, StepKind};
+use transcript::Transcript;
 
 /// A sequence of tokens on the GPU, and what follows it.
 pub struct Session {
     engine: Engine,
-    pub(crate) table: Buffers,
-    pub(crate) memory: GpuMemory,
-    pub(crate) kv: Kv,
-    /// Segments that the GPU has no room for; none where they may not leave it.
-    pub(crate) spill: Option<Spill>,
-    pub(crate) scratch: Scratch,
-    /// Tokens of a prefill pass.
-    pub(crate) chunk: u32,
+    /// The engine's weights, and all that the session allocates.
+    pub(crate) buffers: DeviceBuffers,
+    pub(crate) kv: KvCache,
+    scratch: Scratch,
+    prefill_chunk: u32,
     /// The tokens, and what the GPU has of them. Nothing else says so.
-    pub(crate) transcript: Transcript<Readback>,
+    transcript: Transcript<Readback>,
+    /// Plans that were recorded and bound, until what they were recorded from changes.
     pub(crate) prepared: HashMap<StepKind, Prepared>,
-    /// What [`Session::observe`] sums up, once it was asked to.
-    pub(crate) observed: Vec<Input>,
+    /// What [`Session::calibrate`] sums up, once it was asked to.
+    calibrated: Vec<Input>,
+}
+
+impl Engine {
+    /// A new conversation.
+    ///
+    /// # Errors
+    /// The GPU has no memory for the activations.
+    pub async fn session(&self) -> Result<Session, Error> {
+        Session::new(self.clone()).await
+    }
+
+    /// Compiles the kernels of a prompt and of an answer, which otherwise are compiled when they are first used. Worth
+    /// it where another GPU may take the place of one that does not compile them: [`Gpu::open_next`].
+    ///
+    /// [`Gpu::open_next`]: crate::Gpu::open_next
+    ///
+    /// # Errors
+    /// A kernel does not compile, or the GPU has no memory for a session.
+    pub async fn compile(&self) -> Result<(), Error> {
+        self.session().await?.compile().await
+    }
 }
 
 impl Session {
-    pub(crate) async fn new(engine: Engine) -> Result<Self, Error> {
+    async fn new(engine: Engine) -> Result<Self, Error> {
         let inner = &engine.inner;
-        let (config, caps) = (inner.model.config(), inner.gpu.caps());
-        let mut table = inner.table.clone();
+        let (config, caps, kv) = (inner.model.config(), inner.gpu.caps(), inner.llama.kv);
         let has_gate_biases = inner.llama.layers.iter().any(|layer| layer.biases.gate_and_up.is_some());
-        let chunk = prefill_chunk(config, heads(config), inner.llama.kv, caps, has_gate_biases);
-        let scratch = Scratch::declare(&mut table, config, heads(config), inner.llama.kv, caps, chunk, has_gate_biases);
-        let mut memory = inner.memory.clone();
-        memory.allocate(&table).await?;
-        let kv = inner.kv();
-        let spill = match inner.spill {
-            Spilling::Never => None,
-            Spilling::Host { memory } => Some(Spill::new(memory, inner.spill_folder.clone())),
-        };
+        let chunk = prefill_chunk(config, heads(config), kv, caps, has_gate_biases);
+        let mut buffers = inner.buffers.clone();
+        let declare =
+            |table: &mut _| Scratch::declare(table, config, heads(config), kv, caps, chunk, has_gate_biases);
+        let scratch = buffers.allocate(declare).await?;
         let ring = scratch.recent.first().map_or(0, |recent| recent.len);
-        let transcript = Transcript::new(inner.llama.kv.page(), ring);
-        let (prepared, observed) = (HashMap::new(), Vec::new());
-        Ok(Self { engine, table, memory, kv, spill, scratch, chunk, transcript, prepared, observed })
+        Ok(Self {
+            buffers,
+            kv: inner.kv_cache(),
+            scratch,
+            prefill_chunk: chunk,
+            transcript: Transcript::new(kv.page(), ring),
+            prepared: HashMap::new(),
+            calibrated: Vec::new(),
+            engine,
+        })
     }
 
     /// The tokens so far.
@@ -74,17 +112,17 @@ impl Session {
     /// What the session takes now, the weights included.
     pub fn memory(&self) -> MemoryUse {
         let (weights, kv) = (self.engine.memory().weights, self.kv.bytes());
-        MemoryUse { weights, kv, scratch: self.table.bytes().saturating_sub(weights + kv) }
+        MemoryUse { weights, kv, scratch: self.buffers.bytes().saturating_sub(weights + kv) }
     }
 
     /// Bytes of the KV cache that the GPU has no room for, and that every step reads from the host.
     pub fn spilled_bytes(&self) -> u64 {
-        self.spill.as_ref().map_or(0, Spill::bytes)
+        self.kv.spilled_bytes()
     }
 
     /// Tokens that a prefill pass takes.
     pub fn prefill_chunk(&self) -> u32 {
-        self.chunk
+        self.prefill_chunk
     }
 
     /// Bytes of KV cache that a token takes.
@@ -141,7 +179,7 @@ impl Session {
             self.submit(StepKind::Outputs, step).await?;
             for first in (0..count).step_by(SCORED as usize) {
                 self.submit(StepKind::Scores { first: first as u32 }, step).await?;
-                let read = self.memory.read(self.scratch.scores).await;
+                let read = self.buffers.memory().read(self.scratch.scores).await;
                 let bytes = self.settled(read)?;
                 let floats: Vec<f32> = bytemuck::pod_collect_to_vec(&bytes);
                 for (i, logits) in floats.chunks_exact(vocab).take(count - first).enumerate() {
@@ -176,19 +214,9 @@ impl Session {
         while self.tokens().len() < len {
             let position = self.tokens().len() as u32 / 32 * 32;
             let segments = self.reserve(position, 1).await?.segments;
-            let end = self.kv.end_of(segments - 1);
+            let end = self.kv.segments().end_of(segments - 1);
             self.transcript.overwrite_from(position as usize);
-            for layer in self.kv.parts(position..end).chunks_exact(2) {
-                for (part, words) in layer.iter().zip(&noise) {
-                    let bytes: &[u8] = bytemuck::cast_slice(words);
-                    for at in (0..part.gpu.bytes).step_by(bytes.len()) {
-                        self.memory
-                            .write(part.gpu, at, &bytes[..bytes.len().min((part.gpu.bytes - at) as usize)])
-                            .await?;
-                    }
-                }
-                self.engine.gpu().finish().await?;
-            }
+            self.kv.fill(self.buffers.memory(), position..end, &noise).await?;
             let filled = len.min(end as usize) - position as usize;
             self.transcript.append_cached(&vec![0; filled]);
         }
@@ -202,7 +230,7 @@ impl Session {
     pub async fn logits(&mut self) -> Result<Vec<f32>, Error> {
         self.ensure_logits().await?;
         let vocab = self.engine.model().config().vocab as usize;
-        let read = self.memory.read(self.scratch.logits).await;
+        let read = self.buffers.memory().read(self.scratch.logits).await;
         let bytes = self.settled(read)?;
         let mut logits: Vec<f32> = bytemuck::pod_collect_to_vec(&bytes);
         logits.truncate(vocab);
@@ -210,27 +238,27 @@ impl Session {
         Ok(logits)
     }
 
-    /// The plan of the next decode step, a line for each launch.
+    /// The plan of the next decode step, a line for each dispatch.
     ///
     /// # Errors
     /// There is no room for another token, in the context or in the GPU's memory.
     pub async fn plan_text(&mut self) -> Result<String, Error> {
         self.check_room(1)?;
         let pass = self.reserve(self.tokens().len() as u32, 1).await?;
-        let mut text = self.record(StepKind::Decode(pass)).display(&self.table).to_string();
+        let mut text = self.record(StepKind::Decode(pass)).display(self.buffers.table()).to_string();
         text.push_str(
-            &self.record(StepKind::Choose { greedy: true, adjusted: false }).display(&self.table).to_string(),
+            &self.record(StepKind::Choose { greedy: true, adjusted: false }).display(self.buffers.table()).to_string(),
         );
         Ok(text)
     }
 
-    pub(crate) fn check_room(&self, tokens: usize) -> Result<(), Error> {
+    fn check_room(&self, tokens: usize) -> Result<(), Error> {
         let (used, context) = (self.tokens().len(), self.context());
         if used + tokens > context as usize { Err(Error::ContextFull { tokens, used, context }) } else { Ok(()) }
     }
 
     /// Checks that tokens exist, and that there is room for them.
-    pub(crate) fn check(&self, tokens: &[u32]) -> Result<(), Error> {
+    fn check(&self, tokens: &[u32]) -> Result<(), Error> {
         self.check_room(tokens.len())?;
         self.check_ids(tokens)
     }
@@ -253,9 +281,19 @@ impl Session {
         self.check_ids(tokens)
     }
 
+    /// Makes room in the KV cache for the token at `position`; the pass for up to `wanted` tokens from there.
+    async fn reserve(&mut self, position: u32, wanted: u32) -> Result<Pass, Error> {
+        let Self { kv, buffers, prepared, transcript, .. } = self;
+        let (forget_plans, forget_in_flight) = (&mut || prepared.clear(), &mut || transcript.forget_in_flight());
+        let segments = kv.reserve(buffers, position, forget_plans, forget_in_flight).await?;
+        let chunk = if wanted > 1 { self.prefill_chunk } else { 1 };
+        let shallow = chunk == 1 && position < SHALLOW;
+        Ok(Pass { chunk, segments, shallow, outputs: true })
+    }
+
     /// Runs the transformer on as many of `tokens` as one pass takes, and appends them. Returns how many. What comes out is
     /// there where `outputs` says so, and after the last token.
-    pub(crate) async fn pass(
+    async fn pass(
         &mut self,
         tokens: &[u32],
         outputs: bool,
@@ -275,15 +313,15 @@ impl Session {
         work: fn(Pass) -> StepKind,
     ) -> Result<usize, Error> {
         let position = position as u32;
-        let wanted = tokens.len().min(self.chunk as usize) as u32;
+        let wanted = tokens.len().min(self.prefill_chunk as usize) as u32;
         let pass = self.reserve(position, wanted).await?;
         // A pass appends to one segment only.
-        let most = wanted.min(self.kv.end_of(pass.segments - 1) - position);
+        let most = wanted.min(self.kv.segments().end_of(pass.segments - 1) - position);
         let work = work(Pass { outputs: outputs || most as usize == tokens.len(), ..pass });
         let count = self.prepare(work).await?.tokens(position, most);
         let tokens = &tokens[..count as usize];
         self.transcript.begin_pass((position + count) as usize);
-        self.memory.write(self.scratch.tokens, 0, bytemuck::cast_slice(tokens)).await?;
+        self.buffers.memory().write(self.scratch.tokens, 0, bytemuck::cast_slice(tokens)).await?;
         self.submit(work, Step::new(position, count)).await?;
         Ok(count as usize)
     }
@@ -313,7 +351,7 @@ impl Session {
     }
 
     /// Sees to it that the logits on the GPU are those after the last token, and that no tokens are in flight.
-    pub(crate) async fn ensure_logits(&mut self) -> Result<(), Error> {
+    async fn ensure_logits(&mut self) -> Result<(), Error> {
         self.transcript.forget_in_flight();
         if self.transcript.has_logits() {
             return Ok(());
@@ -340,7 +378,7 @@ impl Session {
     }
 
     /// What a wait for the GPU came to.
-    pub(crate) fn settled<T>(&mut self, waited: Result<T, GpuError>) -> Result<T, Error> {
+    fn settled<T>(&mut self, waited: Result<T, GpuError>) -> Result<T, Error> {
         if let Err(GpuError::MemoryRefused { .. }) = &waited {
             self.transcript.forget_unsettled();
         }
@@ -348,8 +386,8 @@ impl Session {
     }
 
     /// Compiles the kernels of prefill and decode in a context that is nearly empty.
-    pub(crate) async fn compile(&mut self) -> Result<(), Error> {
-        let many = self.reserve(0, self.chunk).await?;
+    async fn compile(&mut self) -> Result<(), Error> {
+        let many = self.reserve(0, self.prefill_chunk).await?;
         let one = self.reserve(0, 1).await?;
         for work in [StepKind::Transformer(many), StepKind::Logits, StepKind::Decode(one)] {
             let plan = self.record(work);
@@ -359,7 +397,7 @@ impl Session {
     }
 
     /// The plan of some work, ready to be submitted.
-    pub(crate) async fn prepare(&mut self, work: StepKind) -> Result<&Prepared, Error> {
+    async fn prepare(&mut self, work: StepKind) -> Result<&Prepared, Error> {
         if !self.prepared.contains_key(&work) {
             if let StepKind::Transformer(pass) | StepKind::Decode(pass) = work {
                 // Plans over fewer segments won't come again, but after a truncation.
@@ -369,7 +407,7 @@ impl Session {
                 });
             }
             let plan = self.record(work);
-            let prepared = Prepared::new(self.engine.gpu(), &self.memory, &plan, self.scratch.step).await?;
+            let prepared = Prepared::new(self.engine.gpu(), self.buffers.memory(), &plan, self.scratch.step).await?;
             return Ok(self.prepared.entry(work).or_insert(prepared));
         }
         Ok(&self.prepared[&work])
@@ -379,27 +417,27 @@ impl Session {
     /// run unchecked rely on it.
     fn stays_inside(&self, work: StepKind, step: Step) -> bool {
         match work {
-            StepKind::Transformer(pass) | StepKind::Decode(pass) | StepKind::Observed(pass) => {
+            StepKind::Transformer(pass) | StepKind::Decode(pass) | StepKind::Calibrate(pass) => {
                 let end = step.position.checked_add(step.count);
                 (1..=pass.chunk).contains(&step.count)
-                    && end.is_some_and(|end| end <= self.kv.end_of(pass.segments - 1).min(self.context()))
+                    && end.is_some_and(|end| end <= self.kv.segments().end_of(pass.segments - 1).min(self.context()))
             }
-            StepKind::Logits | StepKind::Outputs | StepKind::Scores { .. } => (1..=self.chunk).contains(&step.count),
+            StepKind::Logits | StepKind::Outputs | StepKind::Scores { .. } => (1..=self.prefill_chunk).contains(&step.count),
             StepKind::Choose { .. } => true,
         }
     }
 
-    pub(crate) async fn submit(&mut self, work: StepKind, step: Step) -> Result<(), Error> {
+    async fn submit(&mut self, work: StepKind, step: Step) -> Result<(), Error> {
         // Kernels run without checks: see `gpu/pipelines.rs`.
         assert!(self.stays_inside(work, step), "{step:?} leaves the plan of {work:?}");
         self.prepare(work).await?;
-        let prepared = &self.prepared[&work];
-        match &self.spill {
-            Some(spill) if prepared.has_uploads() => {
-                let host = |piece, from, into: &mut [u8]| spill.read(piece, from, into).map_err(Error::from);
-                prepared.stream(&self.memory, step, host).await
+        let (prepared, memory) = (&self.prepared[&work], self.buffers.memory());
+        match prepared.has_uploads() {
+            true => {
+                let host = |allocation, from, into: &mut [u8]| Ok::<_, Error>(self.kv.read_spilled(allocation, from, into)?);
+                prepared.stream(memory, step, host).await
             }
-            _ => Ok(prepared.submit(&self.memory, step).await?),
+            false => Ok(prepared.submit(memory, step).await?),
         }
     }
 
@@ -408,10 +446,10 @@ impl Session {
         let recorder = Recorder {
             llama: &inner.llama,
             caps: inner.gpu.caps(),
-            kv: &self.kv,
+            kv: self.kv.segments(),
             scratch: &self.scratch,
-            observed: &self.observed,
-            chunk: self.chunk,
+            calibrated: &self.calibrated,
+            chunk: self.prefill_chunk,
         };
         recorder.record(work)
     }

@@ -85,7 +85,7 @@ async fn replies(engine: &Engine, refused: &mut u32) -> (Vec<u32>, Vec<f32>) {
     .await;
     floats.append(&mut scores);
     let mut squares = InputSquares::default();
-    retried(refused, async || session.observe(&prompt, &mut squares).await).await;
+    retried(refused, async || session.calibrate(&prompt, &mut squares).await).await;
     floats.extend(squares.sums().flat_map(|(_, sums)| sums).map(|&sum| sum as f32));
     (ids, floats)
 }

@@ -6,21 +6,22 @@ use std::io::{self, BufReader};
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 
-use crate::error::{Error, FileError};
+use super::Session;
+use crate::error::Error;
 use crate::gpu::GpuError;
+use crate::io::FileError;
 use crate::io::durable::write_atomically;
 use crate::io::evict::{make_room, touch};
 use crate::io::open::open_private;
 use crate::io::private::{check_folder, make_private_folder};
-use crate::saved::SavedError;
-use crate::session::Session;
+use crate::kv_cache::SnapshotError;
 
 /// Tokens of a block. Shorter prompts leave nothing.
 pub const BLOCK: usize = 4096;
 
 const EXTENSION: &str = "godwit-kv";
 
-/// A folder of blocks. Each is a saved context (see [`crate::saved`]) that is named by the hash of all tokens to its end.
+/// A folder of blocks. Each is a snapshot that is named by the hash of all tokens to its end.
 #[derive(Clone, Debug)]
 pub struct PrefixCache {
     folder: PathBuf,
@@ -107,7 +108,7 @@ impl PrefixCache {
         };
         match session.resume(&mut BufReader::with_capacity(1 << 20, &file), Some(tokens), progress).await {
             Ok(_) => Ok(Block::Loaded(file)),
-            Err(Error::Saved(cause)) if cause.proves_damage() => {
+            Err(Error::Snapshot(cause)) if cause.proves_damage() => {
                 tracing::warn!("{}: {cause}; the block is deleted and computed again", path.display());
                 if let Err(error) = fs::remove_file(path)
                     && error.kind() != io::ErrorKind::NotFound
@@ -116,11 +117,11 @@ impl PrefixCache {
                 }
                 Ok(Block::Wrong)
             }
-            Err(Error::Saved(SavedError::Read(cause))) => {
+            Err(Error::Snapshot(SnapshotError::Read(cause))) => {
                 tracing::warn!("{}: can't read the block: {cause}; it stays, and is computed", path.display());
                 Ok(Block::Unreadable)
             }
-            Err(Error::Saved(cause)) => {
+            Err(Error::Snapshot(cause)) => {
                 tracing::warn!("{}: {cause}; the block is computed, and replaced", path.display());
                 Ok(Block::Wrong)
             }
@@ -239,8 +240,7 @@ mod tests {
     use pollster::block_on;
 
     use super::*;
-    use crate::spill::{Spill, SpillError};
-    use crate::{Engine, EngineOptions, Gpu, GpuOptions, Spilling, Synthetic};
+    use crate::{Engine, EngineOptions, Gpu, GpuOptions, SpillError, Spilling, Synthetic};
 
     /// A session of a tiny model; its GPU has room for as many bytes of a KV cache, or for all.
     fn session(kv: Option<u64>) -> Session {
@@ -271,7 +271,7 @@ mod tests {
         assert_eq!(blocks(), 2);
 
         let mut small = session(Some(3 << 20));
-        small.spill = Some(Spill::to_full_disk());
+        small.kv.spill_to_full_disk();
         let error = block_on(cache.prefill(&mut small, &prompt, &mut go)).expect_err("no room");
         assert!(matches!(error, Error::Spill(SpillError::File { .. })), "{error}");
         assert!(error.to_string().contains("No space left"), "{error}");

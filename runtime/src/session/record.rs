@@ -5,8 +5,9 @@ use godwit_shaders::kernels::argmax::argmax;
 use godwit_shaders::kernels::sample::sample;
 use godwit_shaders::{Capabilities, Plan};
 
-use crate::model::{Kv, Llama, Pass, Scratch};
-use crate::observe::{Input, observed};
+use super::calibrate::{Input, with_input_squares};
+use crate::kv_cache::KvSegments;
+use crate::model::{Llama, Pass, Scratch};
 
 /// What a prepared plan does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -15,7 +16,7 @@ pub(crate) enum StepKind {
     /// A token's logits too.
     Decode(Pass),
     /// The transformer, with inputs' squares summed up.
-    Observed(Pass),
+    Calibrate(Pass),
     Logits,
     Outputs,
     Scores {
@@ -27,13 +28,13 @@ pub(crate) enum StepKind {
     },
 }
 
-/// What plans are recorded from. The audit of addresses (`model/addresses.rs`) records all of them without a GPU.
+/// What plans are recorded from. The audit of addresses (`addresses.rs`) records all of them without a GPU.
 pub(crate) struct Recorder<'a> {
     pub llama: &'a Llama,
     pub caps: &'a Capabilities,
-    pub kv: &'a Kv,
+    pub kv: &'a KvSegments,
     pub scratch: &'a Scratch,
-    pub observed: &'a [Input],
+    pub calibrated: &'a [Input],
     /// Tokens of a prefill pass.
     pub chunk: u32,
 }
@@ -45,10 +46,10 @@ impl Recorder<'_> {
         match work {
             StepKind::Transformer(pass) => llama.transformer(caps, kv, s, pass),
             StepKind::Decode(pass) => llama.decode(caps, kv, s, pass),
-            StepKind::Observed(pass) => {
-                // For more than one token, norms are steps of their own, whose results are what is observed.
+            StepKind::Calibrate(pass) => {
+                // For more than one token, norms are steps of their own, whose results are what is measured.
                 let pass = Pass { chunk: pass.chunk.max(2), ..pass };
-                observed(llama.transformer(caps, kv, s, pass), self.observed)
+                with_input_squares(llama.transformer(caps, kv, s, pass), self.calibrated)
             }
             StepKind::Logits => llama.logits(caps, s),
             StepKind::Outputs => llama.outputs(caps, s, self.chunk),

@@ -107,7 +107,7 @@ enum Op {
     },
     Logits,
     Plan,
-    Observe {
+    Calibrate {
         count: usize,
         seed: u32,
     },
@@ -153,7 +153,7 @@ fn actions() -> impl Strategy<Value = Vec<Action>> {
         1 => (count.clone(), seed).prop_map(|(count, seed)| Op::Score { count, seed }),
         1 => Just(Op::Logits),
         1 => Just(Op::Plan),
-        1 => (count, seed).prop_map(|(count, seed)| Op::Observe { count, seed }),
+        1 => (count, seed).prop_map(|(count, seed)| Op::Calibrate { count, seed }),
         1 => (1..100_usize).prop_map(Op::Noise),
     ];
     let kind = prop_oneof![Just(Kind::Fail), Just(Kind::Hang)];
@@ -263,9 +263,9 @@ impl<'a> Tested<'a> {
                 let result = drive(self.session.plan_text());
                 self.unchanged(result.map(|result| result.map(|_| ())))
             }
-            &Op::Observe { count, seed } => {
+            &Op::Calibrate { count, seed } => {
                 let text = text(count, seed);
-                let result = drive(self.session.observe(&text, &mut InputSquares::default()));
+                let result = drive(self.session.calibrate(&text, &mut InputSquares::default()));
                 if let (Some(Err(Error::Gpu(error))), true) = (&result, self.engines.is_small)
                     && error.is_out_of_memory()
                     && !interrupt::has_struck()
@@ -466,7 +466,7 @@ fn interrupted() -> Vec<(&'static str, Vec<Op>, Op)> {
         // Where positions are spilled, the pass for a token is interrupted after the token was chosen.
         ("a token chosen with penalties", vec![prefill(300, 1), penalised(2)], penalised(1)),
         ("noise", vec![prefill(70, 1), next(4)], Op::Noise(100)),
-        ("measuring", vec![prefill(50, 1), next(4)], Op::Observe { count: 60, seed: 2 }),
+        ("measuring", vec![prefill(50, 1), next(4)], Op::Calibrate { count: 60, seed: 2 }),
     ]
 }
 

@@ -198,7 +198,7 @@ impl<R> Transcript<R> {
     }
 
     /// No more tokens are chosen before those in flight were accepted.
-    pub fn stop_ahead(&mut self) {
+    pub fn stop_choosing(&mut self) {
         if let Output::InFlight(in_flight) = &mut self.output {
             in_flight.is_broken = true;
         }

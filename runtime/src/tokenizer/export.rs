@@ -12,7 +12,7 @@ use super::settle::placeholder;
 use super::special::Matching;
 use super::vocab::{Kind, Vocab, VocabParts};
 use super::{Tokenizer, TokenizerError};
-use crate::format::{Array, Metadata, Value};
+use crate::gguf::{Array, Metadata, Value};
 
 /// What `tokenizer.ggml.pre` says where GGUF has no name for how text is cut. Programs that know
 /// names alone refuse it.

@@ -1,15 +1,21 @@
 //! What can go wrong between a model file and its answer.
+//!
+//! This is the error of all that deals with whole models. The layers below (bytes, files, the GPU, the
+//! KV cache, tokenizer, sampling, chat) have errors of their own, which it takes in.
+
+mod config;
 
 use thiserror::Error;
 
 use crate::chat::ChatError;
-use crate::format::FormatError;
+use crate::gguf::FormatError;
 use crate::gpu::GpuError;
-use crate::model::ConfigError;
+use crate::io::{ContentError, FileError, SourceError};
+use crate::kv_cache::{KvCacheError, SnapshotError, SpillError};
 use crate::sampling::SamplingError;
-use crate::saved::SavedError;
-use crate::spill::SpillError;
 use crate::tokenizer::TokenizerError;
+
+pub use config::ConfigError;
 
 /// Any failure of this library.
 #[derive(Clone, Debug, PartialEq, Error)]
@@ -29,9 +35,9 @@ pub enum Error {
     /// A sampling parameter.
     #[error(transparent)]
     Sampling(#[from] SamplingError),
-    /// A saved context.
+    /// A snapshot of a context.
     #[error(transparent)]
-    Saved(#[from] SavedError),
+    Snapshot(#[from] SnapshotError),
     /// A file that Godwit writes.
     #[error(transparent)]
     File(#[from] FileError),
@@ -135,48 +141,27 @@ pub enum Error {
     Stopped,
 }
 
-/// A file that Godwit writes and reads again: it can't be, or what is in it is proven to be wrong.
-/// The two are apart because only what is proven to be wrong may be deleted.
-#[derive(Clone, Debug, PartialEq, Error)]
-pub enum FileError {
-    /// The file may be good: the system refuses.
-    #[error("{file}: can't {doing}: {message}")]
-    Io {
-        /// The file or folder.
-        file: String,
-        /// What was tried.
-        doing: &'static str,
-        /// What the system says.
-        message: String,
-    },
-    /// It belongs to another user.
-    #[error(
-        "{file} belongs to user {owner}, and is not used by user {user}: its owner could change what is read and see what \
-         is written there; name a folder of your own (--cache-dir, --quant-dir, HF_HUB_CACHE or XDG_CACHE_HOME), or take it \
-         over with chown"
-    )]
-    Foreign {
-        /// The file or folder.
-        file: String,
-        /// Its owner's number.
-        owner: u32,
-        /// The number of the user that this process runs as.
-        user: u32,
-    },
-    /// The file is not what was written.
-    #[error("{file} can't be used: {why}")]
-    Damaged {
-        /// The file.
-        file: String,
-        /// What is wrong with it.
-        why: String,
-    },
+impl From<SourceError> for Error {
+    fn from(error: SourceError) -> Self {
+        Self::Format(error.into())
+    }
 }
 
-#[cfg(not(target_arch = "wasm32"))]
-impl FileError {
-    pub(crate) fn io(file: &std::path::Path, doing: &'static str, error: &std::io::Error) -> Self {
-        Self::Io { file: file.display().to_string(), doing, message: error.to_string() }
+impl From<KvCacheError> for Error {
+    fn from(error: KvCacheError) -> Self {
+        match error {
+            KvCacheError::Gpu(error) => Self::Gpu(error),
+            KvCacheError::Spill(error) => Self::Spill(error),
+        }
+    }
+}
+
+impl ContentError for Error {
+    fn write_failure(&self) -> Option<&str> {
+        match self {
+            Self::Write(message) => Some(message),
+            _ => None,
+        }
     }
 }
 
