@@ -115,7 +115,7 @@ impl<'a> Contexts<'a> {
         bar.finish_and_clear();
         let header = match result {
             // The file is to blame, or its text; not what the GPU or the host has no room for.
-            Err(error @ Error::Saved(_)) => return Err(error).with_context(name),
+            Err(error @ Error::Snapshot(_)) => return Err(error).with_context(name),
             result => result.map_err(stopped)?,
         };
         let note: Note = serde_json::from_value(header.note).unwrap_or_default();

@@ -5,10 +5,10 @@
 use crate::chat::{ChatTemplate, Message};
 use crate::error::Error;
 use crate::io::{Bytes, Source};
-use crate::model::Model;
-use crate::quantize::Importance;
 use crate::kv_cache::SnapshotHeader;
 use crate::kv_cache::snapshot::{OpenedSnapshot, Requirements};
+use crate::model::Model;
+use crate::quantize::Importance;
 use crate::session::snapshot;
 use crate::tokenizer::{Special, Tokenizer};
 
@@ -54,7 +54,11 @@ const POSITION: usize = 16;
 
 /// Reads a snapshot as [`crate::Session::resume`] does, without a GPU: header, tokens, keys and
 /// values, and hash.
-fn read_snapshot(mut input: &[u8], held: &[u32], expected: Option<&[u32]>) -> Result<(SnapshotHeader, Vec<u32>), Error> {
+fn read_snapshot(
+    mut input: &[u8],
+    held: &[u32],
+    expected: Option<&[u32]>,
+) -> Result<(SnapshotHeader, Vec<u32>), Error> {
     let file = OpenedSnapshot::read(&mut input, KV)?;
     let wanted = Requirements { fingerprint: FINGERPRINT, vocab: 1 << 10, held, expected };
     let mut reading = snapshot::begin(file, &wanted, 1 << 16)?;

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use godwit::io::Bytes;
 use godwit::quantize::Mix;
-use godwit::{Engine, EngineOptions, Error, Model, PrefixCache, Progress, SavedError, Session};
+use godwit::{Engine, EngineOptions, Error, Model, PrefixCache, Progress, Session, SnapshotError};
 use godwit_tests::gguf::{self, Builder};
 use godwit_tests::model::{engine, go, gpu, session};
 use godwit_tests::repository::Files;
@@ -88,8 +88,8 @@ fn twins_share_no_saved_context() {
     };
     assert_eq!(resume(&one), Ok(()));
     let error = resume(&other).expect_err("another model's");
-    assert!(matches!(error, Error::Saved(SavedError::Foreign { .. })), "{error}");
-    assert!(!SavedError::Foreign { model: String::new(), kv: String::new(), why: "" }.proves_damage());
+    assert!(matches!(error, Error::Snapshot(SnapshotError::Foreign { .. })), "{error}");
+    assert!(!SnapshotError::Foreign { model: String::new(), kv: String::new(), why: "" }.proves_damage());
 }
 
 #[test]

@@ -80,7 +80,7 @@ fn inputs_are_measured() {
     let mut tokens = 0;
     for name in ["odd", "prose"] {
         let (ids, sums) = text(name);
-        block_on(session.observe(&ids, &mut squares)).expect("it observes");
+        block_on(session.calibrate(&ids, &mut squares)).expect("it calibrates");
         tokens += ids.len() as u64;
         for (name, sums) in sums {
             let all = golden.entry(name).or_insert_with(|| vec![0.0; sums.len()]);
@@ -110,8 +110,8 @@ fn inputs_are_measured() {
 fn lies_in_the_older_format_are_named() {
     let (mut squares, model) = (InputSquares::default(), "tiny:q8_0,vocab=512");
     let model = model.parse::<godwit::Synthetic>().expect("a shape").model().expect("a model");
-    block_on(session(&engine(&model, &EngineOptions::default(), false)).observe(&[1, 2, 3], &mut squares))
-        .expect("it observes");
+    block_on(session(&engine(&model, &EngineOptions::default(), false)).calibrate(&[1, 2, 3], &mut squares))
+        .expect("it calibrates");
     let honest = older(&squares, 1);
     assert!(read(honest.clone()).is_ok());
     let with = |at: usize, word: u32| {

@@ -195,9 +195,9 @@ fn importance_matrices_hold_numbers_only() {
     let (_place, model) = open(&loud(1e10));
     let engine = load(&gpu(false), &model).expect("it loads");
     let (mut session, mut squares) = (session(&engine), InputSquares::default());
-    block_on(session.observe(&[1, 2, 3], &mut squares)).expect("finite inputs");
+    block_on(session.calibrate(&[1, 2, 3], &mut squares)).expect("finite inputs");
     let before: Vec<f64> = squares.sums().flat_map(|(_, sums)| sums.to_vec()).collect();
-    let observed = block_on(session.observe(&[1, LOUD], &mut squares));
+    let calibrated = block_on(session.calibrate(&[1, LOUD], &mut squares));
     assert_eq!(observed, Err(Error::InputsNotFinite { tensor: "blk.0.ffn_down.weight".into() }));
     assert_eq!(squares.sums().flat_map(|(_, sums)| sums.to_vec()).collect::<Vec<f64>>(), before);
     assert_eq!(squares.tokens(), 3);

@@ -97,7 +97,7 @@ impl Checkpoint for Watched {
 
 /// Loads a model, and checks that all of its tensors were read. Returns their names too.
 fn check_all_are_read(path: &Path) -> (Model, Engine, BTreeSet<String>) {
-    let inner = godwit::native::open_checkpoint(path).expect("it opens");
+    let inner = godwit::checkpoint::open_checkpoint(path).expect("it opens");
     let watched = Arc::new(Watched { inner, read: Mutex::default() });
     let model = Model::from_checkpoint(watched.clone()).expect("it opens");
     let engine = engine(&model, &EngineOptions::default(), true);

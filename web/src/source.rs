@@ -2,8 +2,7 @@
 
 use std::io;
 
-use godwit::gguf::{Fault, FormatError};
-use godwit::io::Source;
+use godwit::io::{Source, SourceCause, SourceError};
 use wasm_bindgen::prelude::*;
 
 #[wasm_bindgen(typescript_custom_section)]
@@ -66,16 +65,14 @@ impl Source for FileSource {
         self.len
     }
 
-    fn read(&self, offset: u64, into: &mut [u8]) -> Result<(), FormatError> {
+    fn read(&self, offset: u64, into: &mut [u8]) -> Result<(), SourceError> {
         let needed = into.len() as u64;
         let remaining = self.len.saturating_sub(offset);
         if needed > remaining {
-            let fault = Fault::Truncated { what: "a read", needed, remaining };
-            return Err(FormatError::file(&self.name, fault).at(offset));
+            return Err(SourceError::new(&self.name, SourceCause::Truncated { needed, remaining }).at(offset));
         }
         self.file.read(offset as f64, into).map_err(|thrown| {
-            let fault = Fault::Io { doing: "read", message: message(&thrown) };
-            FormatError::file(&self.name, fault).at(offset)
+            SourceError::new(&self.name, SourceCause::Io { doing: "read", message: message(&thrown) }).at(offset)
         })
     }
 }

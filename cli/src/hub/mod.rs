@@ -160,7 +160,7 @@ pub fn run_list(args: &ListArgs) -> anyhow::Result<()> {
 /// `godwit show`.
 pub fn run_show(args: &ShowArgs) -> anyhow::Result<()> {
     if Path::new(&args.name).exists() {
-        let checkpoint = godwit::native::open_checkpoint(Path::new(&args.name))?;
+        let checkpoint = godwit::checkpoint::open_checkpoint(Path::new(&args.name))?;
         return crate::inspect::show(&checkpoint, &RopeOverride::default(), args.plain.json);
     }
     let settings = Settings::from_env()?;

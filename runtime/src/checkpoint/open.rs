@@ -91,7 +91,9 @@ pub fn open_parts_with(path: &Path, access: Access) -> Result<Vec<Box<dyn Source
     (1..=pattern.parts)
         .map(|part| {
             open_file_with(&part_path(part), access).map_err(|error| match error.cause {
-                SourceCause::Missing => FormatError::file(error.file, Fault::PartMissing { part, parts: pattern.parts }),
+                SourceCause::Missing => {
+                    FormatError::file(error.file, Fault::PartMissing { part, parts: pattern.parts })
+                }
                 _ => error.into(),
             })
         })

@@ -98,7 +98,8 @@ impl Repository {
         }
         let path = |file: &str| format!("{name}/{file}");
         let json = |file: &str| small.get(file).map(|bytes| JsonFile::parse(&path(file), bytes)).transpose();
-        let config = json(CONFIG)?.ok_or_else(|| FormatError::file(path(CONFIG), Fault::Source(SourceCause::Missing)))?;
+        let config =
+            json(CONFIG)?.ok_or_else(|| FormatError::file(path(CONFIG), Fault::Source(SourceCause::Missing)))?;
         let mut settings = Settings::read(&config)?;
         let mut ends = config.ids("eos_token_id")?;
         if let Some(generation) = json(GENERATION)? {

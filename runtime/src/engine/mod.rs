@@ -118,8 +118,7 @@ impl Engine {
         let model = model.clone();
         let (spill, spill_folder) = (options.spill, options.spill_folder.clone());
         let fingerprint = OnceLock::new();
-        let mut inner =
-            Inner { gpu, model, llama, buffers, context, segment_tokens, spill, spill_folder, fingerprint };
+        let mut inner = Inner { gpu, model, llama, buffers, context, segment_tokens, spill, spill_folder, fingerprint };
         if (options.context, known) == (ContextSize::Max, None) {
             inner.context = inner.context_by_trial().await;
         }

@@ -282,7 +282,10 @@ impl<'a> Loader<'a> {
                 }
             }
             self.advance(u64::from(chunk) * row_bytes).await?;
-            self.buffers.memory().write(buffer, u64::from(row) / TILE as u64 * tile_bytes, bytemuck::cast_slice(&words)).await?;
+            self.buffers
+                .memory()
+                .write(buffer, u64::from(row) / TILE as u64 * tile_bytes, bytemuck::cast_slice(&words))
+                .await?;
             row += chunk;
         }
         Ok(())

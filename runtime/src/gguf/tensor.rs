@@ -45,9 +45,8 @@ pub(crate) fn slice<'a>(
         return all.get(from..).and_then(|rest| rest.get(..len)).map(Cow::Borrowed).ok_or_else(fault);
     }
     let mut bytes = vec![0; len];
-    source.read(from, &mut bytes).map_err(|error| FormatError {
-        subject: Subject::Tensor(tensor.name.clone()),
-        ..FormatError::from(error)
-    })?;
+    source
+        .read(from, &mut bytes)
+        .map_err(|error| FormatError { subject: Subject::Tensor(tensor.name.clone()), ..FormatError::from(error) })?;
     Ok(Cow::Owned(bytes))
 }

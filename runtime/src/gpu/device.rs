@@ -10,9 +10,9 @@ use godwit_shaders::kernels::matmul::Method;
 use super::adapters::{self, AdapterSummary, GpuOptions};
 use super::allocate::Budget;
 use super::memory::Staging;
-use super::submission_scheduler::{IN_FLIGHT_BUDGET, SubmissionScheduler, SUBMIT_BUDGET};
 use super::pipelines::Pipelines;
 use super::profile::Profiler;
+use super::submission_scheduler::{IN_FLIGHT_BUDGET, SUBMIT_BUDGET, SubmissionScheduler};
 use super::upload::Uploads;
 use super::{GpuError, list};
 

@@ -8,23 +8,23 @@ mod error;
 mod execute;
 mod hints;
 mod memory;
-mod submission_scheduler;
 mod pipelines;
 mod probe;
 mod profile;
 mod rates;
+mod submission_scheduler;
 #[cfg(not(target_arch = "wasm32"))]
 mod tune;
 mod upload;
 
-pub(crate) use buffers::DeviceBuffers;
 pub use adapters::{AdapterSummary, Backend, GpuOptions, list};
+pub(crate) use buffers::DeviceBuffers;
 pub use device::Gpu;
 pub use error::GpuError;
 pub use execute::Prepared;
 pub use memory::{GpuMemory, Readback};
-pub use submission_scheduler::{IN_FLIGHT_BUDGET, SUBMIT_BUDGET};
-pub use profile::{HostWork, DispatchTime};
+pub use profile::{DispatchTime, HostWork};
 pub use rates::Rates;
+pub use submission_scheduler::{IN_FLIGHT_BUDGET, SUBMIT_BUDGET};
 #[cfg(not(target_arch = "wasm32"))]
 pub(crate) use tune::candidates;

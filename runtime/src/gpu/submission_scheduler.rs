@@ -182,7 +182,8 @@ mod tests {
     #[test]
     fn passes_are_shortened_where_a_dispatch_is_too_long() {
         let cost = |step: Step| vec![Cost { flops: u64::from(step.count) * 50_000_000, ..Cost::default() }; 3];
-        let tokens = |caps: &Capabilities, most| SubmissionScheduler::new(Duration::from_millis(10), caps).tokens(cost, 0, most);
+        let tokens =
+            |caps: &Capabilities, most| SubmissionScheduler::new(Duration::from_millis(10), caps).tokens(cost, 0, most);
         // A nominal second has 5e11 operations: 100 tokens take 10 ms.
         assert_eq!((tokens(&WEBGPU, 512), tokens(&WEBGPU, 99), tokens(&WEBGPU, 1)), (64, 99, 1));
         assert_eq!(tokens(&Capabilities { cpu: true, ..WEBGPU }, 512), 512);

@@ -13,8 +13,8 @@ use std::time::Duration;
 use tempfile::NamedTempFile;
 
 use super::crash_point;
-use super::open::{Links, open_regular};
 use super::error::{ContentError, FileError};
+use super::open::{Links, open_regular};
 
 /// The folder that a file is in, or will be.
 pub fn folder_of(path: &Path) -> &Path {

@@ -130,7 +130,9 @@ impl<T: Write> Hashed<T> {
 /// Reads as far as the header, and checks its form.
 fn read_header(input: &mut Hashed<&mut dyn Read>) -> Result<SnapshotHeader, SnapshotError> {
     let mut magic = [0; 8];
-    input.take(&mut magic).map_err(|error| if error == SnapshotError::Truncated { SnapshotError::Magic } else { error })?;
+    input
+        .take(&mut magic)
+        .map_err(|error| if error == SnapshotError::Truncated { SnapshotError::Magic } else { error })?;
     if &magic != MAGIC {
         return Err(SnapshotError::Magic);
     }

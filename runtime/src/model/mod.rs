@@ -23,9 +23,9 @@ use crate::sampling::{Recommended, Sampling};
 use crate::tokenizer::Tokenizer;
 
 pub use crate::error::ConfigError;
-pub(crate) use config::ROPE_FACTORS;
 #[cfg(test)]
 pub(crate) use config::HEAD_DIMS;
+pub(crate) use config::ROPE_FACTORS;
 pub use config::{Config, RopeScaling};
 pub use context_size::{BadContextSize, ContextSize, tokens};
 pub use examination::Examination;

@@ -6,8 +6,8 @@ use std::str::FromStr;
 use godwit_shaders::WeightFormat;
 use godwit_shaders::testing::Random;
 
-use crate::error::Error;
 use super::{Config, Model, RopeScaling, tokens};
+use crate::error::Error;
 use crate::gguf::{Array, GgufWriter, Tensor, Value};
 use crate::io::{Identity, Source, SourceCause, SourceError};
 use crate::tokenizer::bytes::letter;

@@ -19,8 +19,8 @@ use crate::io::durable::write_atomically;
 use crate::io::evict::{make_room, touch};
 use crate::io::open::open_private;
 use crate::io::private::{check_folder, make_private_folder};
-use crate::model::{Model, Progress};
 use crate::io::{Access, FileError, Hashing, Identity, Source, SourceCause, source};
+use crate::model::{Model, Progress};
 use crate::tokenizer::{Tokenizer, TokenizerError};
 
 /// What a file ends with, behind its hash. Files of earlier versions don't.
@@ -154,8 +154,8 @@ fn kept(path: &Path, view: &Quantized) -> Result<Option<Gguf>, FileError> {
     let Some((file, metadata)) = open_private(path)? else { return Ok(None) };
     touch(&file);
     // Other processes that use it set its time too.
-    let file =
-        source(path, path.into(), file, &metadata, None, Access::Mapped).map_err(|error| refused(path, error.into()))?;
+    let file = source(path, path.into(), file, &metadata, None, Access::Mapped)
+        .map_err(|error| refused(path, error.into()))?;
     weights_in(path, file, view.tensors()).map(Some)
 }
 

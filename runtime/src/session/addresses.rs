@@ -18,9 +18,7 @@ use super::calibrate::inputs;
 use super::record::{Recorder, StepKind};
 use crate::engine::{MemoryUse, heads};
 use crate::kv_cache::KvSegments;
-use crate::model::{
-    Biases, Config, HEAD_DIMS, Layer, Llama, Pass, SCORED, Scratch, Synthetic, prefill_chunk,
-};
+use crate::model::{Biases, Config, HEAD_DIMS, Layer, Llama, Pass, SCORED, Scratch, Synthetic, prefill_chunk};
 
 const WINDOW: u32 = 1 << 20;
 
@@ -144,7 +142,12 @@ fn check_dispatch(table: &Buffers, caps: &Capabilities, dispatch: &Dispatch, ste
 }
 
 /// Checks all plans of a model on a device, with these segments of a KV cache. Returns how many dispatches they are.
-fn check_plans(config: &Config, kind: Kind, caps: &Capabilities, lay_out: impl Fn(&mut KvSegments, &mut Buffers)) -> usize {
+fn check_plans(
+    config: &Config,
+    kind: Kind,
+    caps: &Capabilities,
+    lay_out: impl Fn(&mut KvSegments, &mut Buffers),
+) -> usize {
     let mut table = Buffers::default();
     let llama = declared(&mut table, config, kind, caps);
     let chunk = prefill_chunk(config, heads(config), kind.kv, caps, kind.has_biases);

@@ -21,8 +21,8 @@ mod transcript;
 use std::collections::HashMap;
 use std::ops::{ControlFlow, Range};
 
-use godwit_shaders::kv::noise;
 use godwit_shaders::kernels::rope_attention::SHALLOW;
+use godwit_shaders::kv::noise;
 use godwit_shaders::{Plan, Step};
 
 use crate::engine::{Engine, MemoryUse, heads, kv_bytes};
@@ -78,8 +78,7 @@ impl Session {
         let has_gate_biases = inner.llama.layers.iter().any(|layer| layer.biases.gate_and_up.is_some());
         let chunk = prefill_chunk(config, heads(config), kv, caps, has_gate_biases);
         let mut buffers = inner.buffers.clone();
-        let declare =
-            |table: &mut _| Scratch::declare(table, config, heads(config), kv, caps, chunk, has_gate_biases);
+        let declare = |table: &mut _| Scratch::declare(table, config, heads(config), kv, caps, chunk, has_gate_biases);
         let scratch = buffers.allocate(declare).await?;
         let ring = scratch.recent.first().map_or(0, |recent| recent.len);
         Ok(Self {
@@ -293,12 +292,7 @@ impl Session {
 
     /// Runs the transformer on as many of `tokens` as one pass takes, and appends them. Returns how many. What comes out is
     /// there where `outputs` says so, and after the last token.
-    async fn pass(
-        &mut self,
-        tokens: &[u32],
-        outputs: bool,
-        work: fn(Pass) -> StepKind,
-    ) -> Result<usize, Error> {
+    async fn pass(&mut self, tokens: &[u32], outputs: bool, work: fn(Pass) -> StepKind) -> Result<usize, Error> {
         let count = self.pass_at(self.tokens().len(), tokens, outputs, work).await?;
         self.transcript.append(&tokens[..count]);
         Ok(count)
@@ -422,7 +416,9 @@ impl Session {
                 (1..=pass.chunk).contains(&step.count)
                     && end.is_some_and(|end| end <= self.kv.segments().end_of(pass.segments - 1).min(self.context()))
             }
-            StepKind::Logits | StepKind::Outputs | StepKind::Scores { .. } => (1..=self.prefill_chunk).contains(&step.count),
+            StepKind::Logits | StepKind::Outputs | StepKind::Scores { .. } => {
+                (1..=self.prefill_chunk).contains(&step.count)
+            }
             StepKind::Choose { .. } => true,
         }
     }
@@ -434,7 +430,8 @@ impl Session {
         let (prepared, memory) = (&self.prepared[&work], self.buffers.memory());
         match prepared.has_uploads() {
             true => {
-                let host = |allocation, from, into: &mut [u8]| Ok::<_, Error>(self.kv.read_spilled(allocation, from, into)?);
+                let host =
+                    |allocation, from, into: &mut [u8]| Ok::<_, Error>(self.kv.read_spilled(allocation, from, into)?);
                 prepared.stream(memory, step, host).await
             }
             false => Ok(prepared.submit(memory, step).await?),
