@@ -198,7 +198,7 @@ fn importance_matrices_hold_numbers_only() {
     block_on(session.calibrate(&[1, 2, 3], &mut squares)).expect("finite inputs");
     let before: Vec<f64> = squares.sums().flat_map(|(_, sums)| sums.to_vec()).collect();
     let calibrated = block_on(session.calibrate(&[1, LOUD], &mut squares));
-    assert_eq!(observed, Err(Error::InputsNotFinite { tensor: "blk.0.ffn_down.weight".into() }));
+    assert_eq!(calibrated, Err(Error::InputsNotFinite { tensor: "blk.0.ffn_down.weight".into() }));
     assert_eq!(squares.sums().flat_map(|(_, sums)| sums.to_vec()).collect::<Vec<f64>>(), before);
     assert_eq!(squares.tokens(), 3);
 
