@@ -238,8 +238,8 @@ mod tests {
             self.len
         }
 
-        fn read(&self, offset: u64, into: &mut [u8]) -> Result<(), FormatError> {
-            crate::gguf::copy_from(self.name(), &self.header, offset, into)
+        fn read(&self, offset: u64, into: &mut [u8]) -> Result<(), crate::io::SourceError> {
+            crate::io::copy_from(self.name(), &self.header, offset, into)
         }
     }
 

@@ -159,7 +159,7 @@ mod tests {
 
     #[test]
     fn estimates_follow_what_was_measured() {
-        let submissions = SubmissionScheduler::new(Duration::from_millis(10), &WEBGPU);
+        let scheduler = SubmissionScheduler::new(Duration::from_millis(10), &WEBGPU);
         let cost = || (0..100).map(|_| Cost { bytes: 100_000_000, ..Cost::default() });
         let first = scheduler.cut(cost(), Step::new(0, 1)).len();
         // Done at once: the device is much faster than assumed.
@@ -171,7 +171,7 @@ mod tests {
 
     #[test]
     fn only_what_is_done_counts() {
-        let submissions = SubmissionScheduler::new(Duration::from_millis(10), &WEBGPU);
+        let scheduler = SubmissionScheduler::new(Duration::from_millis(10), &WEBGPU);
         let cost = || (0..100).map(|_| Cost { bytes: 100_000_000, ..Cost::default() });
         let before = scheduler.submitted();
         scheduler.cut(cost(), Step::new(0, 1));

@@ -412,6 +412,7 @@ mod tests {
     use std::cell::Cell;
 
     use super::*;
+    use crate::Error;
 
     thread_local! {
         /// Whether this thread does without `O_TMPFILE`.
@@ -441,7 +442,7 @@ mod tests {
             let folder = tempfile::tempdir().expect("a folder");
             let path = folder.path().join("out");
             let keep = |path: &Path| {
-                pollster::block_on(write_guarded::<Error>(
+                pollster::block_on(write_guarded::<Error, Error>(
                     path,
                     Readers::Umask,
                     || {
@@ -495,7 +496,8 @@ mod tests {
             let path = folder.path().join("out");
             let write = |readers| {
                 let guard = || Ok::<_, Error>(Existing::Replace);
-                pollster::block_on(write_guarded(&path, readers, guard, async |_| Ok(()))).expect("it is written");
+                pollster::block_on(write_guarded(&path, readers, guard, async |_| Ok::<_, Error>(())))
+                    .expect("it is written");
                 path.metadata().expect("a file").mode() & 0o777
             };
             assert_eq!(write(Readers::Owner), 0o600);
@@ -574,7 +576,7 @@ mod tests {
                     out.write_all(part).and_then(|()| out.flush()).map_err(|error| Error::Write(error.to_string()))?;
                     crash_point();
                 }
-                Ok(())
+                Ok::<_, Error>(())
             }))
             .expect("it is written");
             let (from, to) = (folder.join("download.incomplete"), folder.join("download"));

@@ -21,7 +21,7 @@ const MAX_FFN: u32 = 1 << 20;
 const MAX_VOCAB: u32 = 1 << 22;
 pub(super) const MAX_CONTEXT: u32 = 1 << 27;
 /// The head sizes that the attention kernels are made for.
-pub(super) const HEAD_DIMS: [u32; 5] = [32, 64, 80, 96, 128];
+pub(crate) const HEAD_DIMS: [u32; 5] = [32, 64, 80, 96, 128];
 
 /// How a model's rotary frequencies differ from `theta^(-2i/dim)`.
 #[derive(Clone, Debug, PartialEq)]
