@@ -360,7 +360,7 @@ fn contexts_are_saved_and_resumed() {
     assert!(second["reused_tokens"].as_u64() >= Some(held), "{first} {second}");
     assert!(second["prompt_tokens"].as_u64() > Some(held + 8), "{second}");
 
-    fails(&godwit(&["run", &model, "-p", "x", "--resume", &text]), 3, "no saved context");
+    fails(&godwit(&["run", &model, "-p", "x", "--resume", &text]), 3, "not a snapshot");
     fails(&godwit(&["run", &model, "-p", "x", "--resume", &saved, "--kv", "q8_0"]), 3, "another type");
     fails(&godwit(&["run", &model, "-p", "x", "--resume", &saved, "--rope-theta", "5e5"]), 3, "rotary");
     fails(&godwit(&["run", &model, "-p", "x", "--resume", &path("none")]), 3, "none");

@@ -193,8 +193,8 @@ impl KvSegments {
         resident.any(|segment| [segment.k.id, segment.v.id].contains(&buffer))
     }
 
-    /// Positions of a segment once some have to leave the GPU: what fits the staging buffers, which are made for an eighth of what is on
-    /// the GPU, so that little leaves at a time.
+    /// Positions of a segment once some have to leave the GPU: what fits the staging buffers. They are
+    /// made for an eighth of what is on the GPU, so that little leaves at a time.
     pub fn spilling_len(&self) -> u32 {
         if let Some([k, _]) = self.staging {
             return (k.bytes / self.bytes_of(1)[0]) as u32;

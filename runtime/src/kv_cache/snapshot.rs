@@ -44,7 +44,7 @@ pub enum SnapshotError {
     #[error("it can't be read: {0}")]
     Read(String),
     /// It is another kind of file.
-    #[error("it is no snapshot")]
+    #[error("it is not a snapshot")]
     Magic,
     /// It comes from another version.
     #[error(
@@ -69,7 +69,7 @@ pub enum SnapshotError {
         why: &'static str,
     },
     /// Its tokens are not those that were expected.
-    #[error("its tokens are others from position {0} on")]
+    #[error("its tokens differ starting at position {0}")]
     Tokens(usize),
 }
 

@@ -13,9 +13,9 @@ use crate::sampling::Sampling;
 impl Session {
     /// Chooses the next token, and appends it.
     ///
-    /// The choice is made on the GPU, and the pass for the chosen token starts there without waiting for the CPU to hear of
-    /// it; and so do the next ones, as long as they are chosen the same way. What is ahead when something else is asked for is
-    /// forgotten.
+    /// The choice is made on the GPU, and the pass for the chosen token starts there without waiting
+    /// for the CPU to hear of it; and so do the next ones, as long as they are chosen the same way.
+    /// Tokens in flight are forgotten when something else is asked for.
     ///
     /// # Errors
     /// There are no tokens yet, no room for another, a parameter is out of range, the logits are not finite, or the GPU
@@ -35,7 +35,7 @@ impl Session {
                 Ok(fit) => most = fit,
                 Err(error) if self.transcript.in_flight() == 0 => return Err(error),
                 Err(error) => {
-                    tracing::debug!("a step ahead failed and is tried again when it is needed: {error}");
+                    tracing::debug!("a step in flight failed and is tried again when it is needed: {error}");
                     self.transcript.stop_choosing();
                 }
             }

@@ -13,6 +13,8 @@ mod out_of_memory;
 #[cfg(not(target_arch = "wasm32"))]
 pub mod prefix_cache;
 mod record;
+#[cfg(test)]
+mod reference;
 pub(crate) mod snapshot;
 #[cfg(test)]
 mod tests;
