@@ -10,9 +10,9 @@ use anyhow::Context as _;
 use godwit::io::open::{Links, open_regular};
 use godwit::io::private::user_cache_folder;
 use godwit::prefix_cache::BLOCK;
-use godwit::saved;
 use godwit::{
-    Error, KvFormat, Message, Model, PrefixCache, Progress, Reuse, SavedError, SavedHeader, Session,
+    Error, KvFormat, Message, Model, PrefixCache, Progress, Reuse, Session, SnapshotError,
+    SnapshotHeader,
 };
 use indicatif::ProgressBar;
 use serde::{Deserialize, Serialize};
@@ -37,7 +37,7 @@ pub struct Contexts<'a> {
     destination: Option<Destination>,
     cache: Option<PrefixCache>,
     /// What the file that was named for resuming says of itself.
-    resumed: Option<SavedHeader>,
+    resumed: Option<SnapshotHeader>,
     stop: &'a Stop,
 }
 
@@ -71,7 +71,7 @@ impl<'a> Contexts<'a> {
             return Ok(());
         };
         let name = || path.display().to_string();
-        let header = saved::header(&mut BufReader::new(open(path)?))
+        let header = SnapshotHeader::read(&mut BufReader::new(open(path)?))
             .map_err(Error::from)
             .with_context(name)?;
         if header.kv != kv.to_string() {
@@ -195,7 +195,7 @@ impl<'a> Contexts<'a> {
         bar.finish_and_clear();
         let header = match result {
             // The file is to blame, or its text; not what the GPU or the host has no room for.
-            Err(error @ Error::Saved(_)) => return Err(error).with_context(name),
+            Err(error @ Error::Snapshot(_)) => return Err(error).with_context(name),
             result => result.map_err(stopped)?,
         };
         let note: Note = serde_json::from_value(header.note).unwrap_or_default();
@@ -269,8 +269,8 @@ pub fn ended(error: anyhow::Error) -> anyhow::Error {
 }
 
 /// Why a saved context can't be used here.
-fn foreign(header: &SavedHeader, why: &'static str) -> Error {
-    SavedError::Foreign {
+fn foreign(header: &SnapshotHeader, why: &'static str) -> Error {
+    SnapshotError::Foreign {
         model: header.model.clone(),
         kv: header.kv.clone(),
         why,

@@ -6,10 +6,10 @@ use std::io::{BufWriter, Read as _, Seek as _};
 use std::path::{Path, PathBuf};
 
 use godwit::Error;
-use godwit::format::Gguf;
+use godwit::gguf::Gguf;
 use godwit::io::durable::{Existing, Readers, folder_of, unnamed_in, write_guarded};
 use godwit::io::open::{Links, open_regular};
-use godwit::native::open_file;
+use godwit::io::open_file;
 
 use crate::exit::Unwritable;
 
@@ -242,8 +242,9 @@ fn gguf_kind(path: &Path) -> Kind {
     let kind =
         |gguf: Gguf| gguf.metadata().string("general.type").ok().flatten() == Some("imatrix");
     match open_file(path)
-        .and_then(|file| Gguf::read(vec![file]))
-        .is_ok_and(kind)
+        .ok()
+        .and_then(|file| Gguf::read(vec![file]).ok())
+        .is_some_and(kind)
     {
         true => Kind::Importance,
         false => Kind::Model,

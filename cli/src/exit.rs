@@ -3,7 +3,7 @@
 use std::ffi::OsString;
 use std::process::ExitCode;
 
-use godwit::{ChatError, Error, SavedError};
+use godwit::{ChatError, Error, SnapshotError};
 
 use crate::hub::HubError;
 use crate::output::{self, note, shown};
@@ -117,7 +117,10 @@ fn code(error: &anyhow::Error) -> u8 {
         Some(Error::Gpu(_)) => 4,
         Some(Error::ContextFull { .. }) => 5,
         Some(
-            Error::Saved(SavedError::Read(_)) | Error::File(_) | Error::Write(_) | Error::Spill(_),
+            Error::Snapshot(SnapshotError::Read(_))
+            | Error::File(_)
+            | Error::Write(_)
+            | Error::Spill(_),
         ) => 1,
         Some(Error::Sampling(_) | Error::Window { .. }) => 2,
         Some(_) => 3,

@@ -32,7 +32,7 @@ async fn measure(args: &ImatrixArgs, mut destination: Destination) -> anyhow::Re
             bar.finish_and_clear();
             return Err(Interrupted.into());
         }
-        session.observe(&read, &mut squares).await?;
+        session.calibrate(&read, &mut squares).await?;
         bar.inc(1);
     }
     bar.finish_and_clear();

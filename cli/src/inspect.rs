@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use godwit::checkpoint::Checkpoint;
-use godwit::format::{Array, Value};
+use godwit::gguf::{Array, Value};
 use godwit::model::name;
 use godwit::{Config, Error, Examination, Model, RopeOverride};
 use serde_json::json;

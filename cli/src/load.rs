@@ -4,9 +4,9 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Instant;
 
-use godwit::checkpoint::Checkpoint;
+use godwit::checkpoint::{Checkpoint, open_checkpoint_with};
+use godwit::io::Access;
 use godwit::io::private::user_cache_folder;
-use godwit::native::{Access, open_checkpoint_with};
 use godwit::quantize::WeightsCache;
 use godwit::{Engine, EngineOptions, Error, Gpu, GpuError, Model, Progress, Spilling};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};

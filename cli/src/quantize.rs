@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use godwit::native::open_file;
+use godwit::io::open_file;
 use godwit::quantize::{Importance, Quantized, Recipe, write_gguf};
 use godwit::{Error, Model, Progress};
 use serde_json::json;

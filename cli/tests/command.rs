@@ -762,7 +762,7 @@ fn contexts_are_saved_and_resumed() {
     fails(
         &godwit(&["run", &model, "-p", "x", "--resume", &text]),
         3,
-        "no saved context",
+        "not a snapshot",
     );
     fails(
         &godwit(&["run", &model, "-p", "x", "--resume", &saved, "--kv", "q8_0"]),

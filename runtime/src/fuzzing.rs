@@ -4,10 +4,12 @@
 
 use crate::chat::{ChatTemplate, Message};
 use crate::error::Error;
-use crate::format::{Bytes, Source};
+use crate::io::{Bytes, Source};
+use crate::kv_cache::SnapshotHeader;
+use crate::kv_cache::snapshot::{OpenedSnapshot, Requirements};
 use crate::model::Model;
 use crate::quantize::Importance;
-use crate::saved::{Headed, Reading, SavedHeader, Wanted};
+use crate::session::snapshot;
 use crate::tokenizer::{Special, Tokenizer};
 
 /// Bytes as a model file; where it opens, its tensors' first bytes and its tokenizer are used.
@@ -60,22 +62,21 @@ const KV: &str = "f16";
 /// Bytes of the keys and values of a position.
 const POSITION: usize = 16;
 
-/// Reads a saved context as [`crate::Session::resume`] does, without a GPU: header, tokens, keys
-/// and values, and hash.
-fn read_saved(
+/// Reads a snapshot as [`crate::Session::resume`] does, without a GPU: header, tokens, keys and
+/// values, and hash.
+fn read_snapshot(
     mut input: &[u8],
     held: &[u32],
     expected: Option<&[u32]>,
-) -> Result<(SavedHeader, Vec<u32>), Error> {
-    let file = Headed::read(&mut input, KV)?;
-    let wanted = Wanted {
+) -> Result<(SnapshotHeader, Vec<u32>), Error> {
+    let file = OpenedSnapshot::read(&mut input, KV)?;
+    let wanted = Requirements {
         fingerprint: FINGERPRINT,
-        context: 1 << 16,
         vocab: 1 << 10,
         held,
         expected,
     };
-    let mut reading = Reading::begin(file, &wanted)?;
+    let mut reading = snapshot::begin(file, &wanted, 1 << 16)?;
     let mut bytes = Vec::new();
     for run in reading.runs() {
         bytes.resize(run.len().next_multiple_of(32) * POSITION, 0);
@@ -97,7 +98,7 @@ pub fn snapshot(data: &[u8]) {
     for bytes in [data, &sealed(data)] {
         let held: Vec<u32> = (0..64).collect();
         for held in [&[][..], &held] {
-            if let Ok((header, ids)) = read_saved(bytes, held, None) {
+            if let Ok((header, ids)) = read_snapshot(bytes, held, None) {
                 assert_eq!(ids.len(), (header.first + header.count) as usize);
                 assert!(header.first as usize <= held.len() && ids.iter().all(|&id| id < 1 << 10));
             }
@@ -112,11 +113,11 @@ pub fn snapshot(data: &[u8]) {
 pub fn prefix_block(data: &[u8]) {
     let prompt: Vec<u32> = (0..96).collect();
     for bytes in [data, &sealed(data)] {
-        match read_saved(bytes, &prompt[..64], Some(&prompt)) {
+        match read_snapshot(bytes, &prompt[..64], Some(&prompt)) {
             Ok((_, ids)) => assert!(prompt.starts_with(&ids)),
-            Err(Error::Saved(cause)) if cause.proves_damage() => {
+            Err(Error::Snapshot(cause)) if cause.proves_damage() => {
                 assert!(
-                    read_saved(bytes, &[], None).is_err(),
+                    read_snapshot(bytes, &[], None).is_err(),
                     "a good block would be deleted: {cause}"
                 );
             }
@@ -135,7 +136,7 @@ pub fn cached_weights(data: &[u8]) {
 
     use godwit_shaders::WeightFormat;
 
-    use crate::format::GgufWriter;
+    use crate::gguf::GgufWriter;
     use crate::quantize::{seal, weights_in};
     // The tensors that are wanted: a norm, and a matrix of two rows.
     let mut wanted = GgufWriter::default();

@@ -5,7 +5,7 @@ use std::cell::Cell;
 use std::future::pending;
 
 use crate::gpu::GpuError;
-use crate::spill::SpillError;
+use crate::kv_cache::SpillError;
 
 /// What happens at an interruption.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

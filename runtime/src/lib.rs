@@ -2,56 +2,37 @@
 
 pub mod chat;
 pub mod checkpoint;
-pub mod cpu;
-mod decode;
 mod engine;
 mod error;
-pub mod format;
 #[doc(hidden)]
 pub mod fuzzing;
+pub mod gguf;
 pub mod gpu;
-mod growth;
 #[cfg(test)]
 mod interrupt;
-#[cfg(not(target_arch = "wasm32"))]
 pub mod io;
 mod json;
-#[cfg(not(target_arch = "wasm32"))]
-mod kinds;
-mod memory;
+mod kv_cache;
 pub mod model;
-#[cfg(not(target_arch = "wasm32"))]
-pub mod native;
-mod observe;
-#[cfg(test)]
-mod out_of_memory;
-#[cfg(not(target_arch = "wasm32"))]
-pub mod prefix_cache;
 pub mod quantize;
-mod record;
 pub mod sampling;
-pub mod saved;
 mod session;
-#[cfg(test)]
-mod session_tests;
-mod spill;
-mod synthetic;
 pub mod tokenizer;
-mod transcript;
 
 pub use chat::{ChatError, ChatTemplate, Message};
-pub use engine::{Engine, EngineOptions, Spilling};
-pub use error::{Error, FileError, explained};
+pub use engine::{Engine, EngineOptions, MemoryUse, peak_process_memory};
+pub use error::Error;
 pub use godwit_shaders::capabilities::Tuning;
 pub use godwit_shaders::kv::UnknownKvType;
 pub use godwit_shaders::{Cost, KvFormat, KvType, Step, WeightFormat};
-pub use gpu::{AdapterSummary, Backend, Gpu, GpuError, GpuOptions, HostWork, Launched, Rates};
-pub use memory::{BadContextSize, ContextSize, MemoryUse, peak_process_memory, tokens};
-pub use model::{Config, Examination, Model, Progress, RopeOverride, RopeStretch};
-#[cfg(not(target_arch = "wasm32"))]
-pub use prefix_cache::{PrefixCache, Reuse};
+pub use gpu::{AdapterSummary, Backend, DispatchTime, Gpu, GpuError, GpuOptions, HostWork, Rates};
+pub use io::{FileError, explained};
+pub use kv_cache::{KvCacheError, SnapshotError, SnapshotHeader, SpillError, Spilling};
+pub use model::{
+    BadContextSize, BadSynthetic, Config, ContextSize, Examination, Model, Progress, RopeOverride,
+    RopeStretch, Synthetic, tokens,
+};
 pub use sampling::{Recommended, Sampling, SamplingError};
-pub use saved::{SavedError, SavedHeader};
 pub use session::Session;
-pub use spill::SpillError;
-pub use synthetic::{BadSynthetic, Synthetic};
+#[cfg(not(target_arch = "wasm32"))]
+pub use session::prefix_cache::{self, PrefixCache, Reuse};

@@ -2,7 +2,7 @@
 
 use thiserror::Error;
 
-use crate::format::{Fault, FormatError, Metadata};
+use crate::gguf::{Fault, FormatError, Metadata};
 
 /// How the next token is chosen.
 ///

@@ -7,7 +7,8 @@ use std::io::{BufWriter, Write as _};
 use std::path::Path;
 
 use godwit::checkpoint::Checkpoint;
-use godwit::format::{Array, Bytes, Source, Tensor, Value};
+use godwit::gguf::{Array, Tensor, Value};
+use godwit::io::{Bytes, Source};
 use godwit::{Model, WeightFormat};
 use half::{bf16, f16};
 use serde_json::{Map, Value as Json, json};

@@ -8,7 +8,8 @@
 //! million positions hardly turn them, and copies the value it finds. (Olsson et al. 2022 describe
 //! the circuit in trained models.)
 
-use godwit::format::{Bytes, GgufWriter};
+use godwit::gguf::GgufWriter;
+use godwit::io::Bytes;
 use godwit::model::RopeScaling;
 use godwit::{Config, Model, Sampling, Session, WeightFormat};
 use pollster::block_on;

@@ -5,9 +5,9 @@ use std::fs;
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 
-use godwit::format::Bytes;
+use godwit::io::Bytes;
 use godwit::quantize::Mix;
-use godwit::{Engine, EngineOptions, Error, Model, PrefixCache, Progress, SavedError, Session};
+use godwit::{Engine, EngineOptions, Error, Model, PrefixCache, Progress, Session, SnapshotError};
 use godwit_tests::gguf::{self, Builder};
 use godwit_tests::model::{engine, go, gpu, session};
 use godwit_tests::repository::Files;
@@ -114,11 +114,11 @@ fn twins_share_no_saved_context() {
     assert_eq!(resume(&one), Ok(()));
     let error = resume(&other).expect_err("another model's");
     assert!(
-        matches!(error, Error::Saved(SavedError::Foreign { .. })),
+        matches!(error, Error::Snapshot(SnapshotError::Foreign { .. })),
         "{error}"
     );
     assert!(
-        !SavedError::Foreign {
+        !SnapshotError::Foreign {
             model: String::new(),
             kv: String::new(),
             why: ""

@@ -4,7 +4,8 @@
 use std::fmt::Write as _;
 
 use godwit::checkpoint::Checkpoint;
-use godwit::format::{Bytes, Gguf, Source};
+use godwit::gguf::Gguf;
+use godwit::io::{Bytes, Source};
 use godwit::sampling::Parameter;
 use godwit::{Error, Model, RopeOverride, RopeStretch, Sampling};
 use godwit_tests::gguf::{Builder, Field, array, f32, i32s, string, strings, u32};

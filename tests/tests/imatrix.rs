@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 
 use godwit::EngineOptions;
-use godwit::format::Bytes;
+use godwit::io::Bytes;
 use godwit::quantize::{Importance, InputSquares, Mix, Recipe};
 use godwit_tests::compare::compare;
 use godwit_tests::model::{engine, fixture, session, smollm2};
@@ -99,7 +99,7 @@ fn inputs_are_measured() {
     let mut tokens = 0;
     for name in ["odd", "prose"] {
         let (ids, sums) = text(name);
-        block_on(session.observe(&ids, &mut squares)).expect("it observes");
+        block_on(session.calibrate(&ids, &mut squares)).expect("it calibrates");
         tokens += ids.len() as u64;
         for (name, sums) in sums {
             let all = golden.entry(name).or_insert_with(|| vec![0.0; sums.len()]);
@@ -150,9 +150,9 @@ fn lies_in_the_older_format_are_named() {
         .expect("a model");
     block_on(
         session(&engine(&model, &EngineOptions::default(), false))
-            .observe(&[1, 2, 3], &mut squares),
+            .calibrate(&[1, 2, 3], &mut squares),
     )
-    .expect("it observes");
+    .expect("it calibrates");
     let honest = older(&squares, 1);
     assert!(read(honest.clone()).is_ok());
     let with = |at: usize, word: u32| {

@@ -3,8 +3,8 @@
 
 use std::ops::ControlFlow;
 
+use godwit::SnapshotError;
 use godwit::quantize::InputSquares;
-use godwit::saved::SavedError;
 use godwit::tokenizer::Special;
 use godwit::{
     ContextSize, Engine, EngineOptions, Error, Gpu, GpuOptions, KvFormat, MemoryUse, Model,
@@ -490,27 +490,27 @@ fn saved_contexts_know_where_they_belong() {
         let mut bad = file.clone();
         bad[at] ^= 0x10;
         assert!(
-            matches!(resume(&bad, None), Some(Error::Saved(_))),
+            matches!(resume(&bad, None), Some(Error::Snapshot(_))),
             "byte {at}"
         );
         assert!(
-            matches!(resume(&file[..at], None), Some(Error::Saved(_))),
+            matches!(resume(&file[..at], None), Some(Error::Snapshot(_))),
             "cut at {at}"
         );
     }
     assert_eq!(
         resume(&[&file[..], &[0]].concat(), None),
-        Some(SavedError::Damaged("something follows its end").into())
+        Some(SnapshotError::Damaged("something follows its end").into())
     );
     let mut others = prompt.clone();
     others[7] ^= 1;
     assert_eq!(
         resume(&file, Some(&others)),
-        Some(SavedError::Tokens(7).into())
+        Some(SnapshotError::Tokens(7).into())
     );
     assert_eq!(
         resume(&file, Some(&prompt[..39])),
-        Some(SavedError::Tokens(39).into())
+        Some(SnapshotError::Tokens(39).into())
     );
     assert_eq!(resume(&file, Some(&prompt)), None);
     let kv = "q8_0".parse().expect("a type");
@@ -524,7 +524,7 @@ fn saved_contexts_know_where_they_belong() {
     ));
     let error = block_on(foreign.resume(&mut &file[..], None, &mut go));
     assert!(
-        matches!(error, Err(Error::Saved(SavedError::Foreign { .. }))),
+        matches!(error, Err(Error::Snapshot(SnapshotError::Foreign { .. }))),
         "{error:?}"
     );
 }
@@ -647,11 +647,11 @@ fn prompts_that_do_not_fit_are_refused_first() {
     );
     let mut squares = InputSquares::default();
     assert_eq!(
-        block_on(session.observe(&prompt, &mut squares)),
+        block_on(session.calibrate(&prompt, &mut squares)),
         Err(refused)
     );
     assert_eq!(
-        block_on(session.observe(&foreign, &mut squares)),
+        block_on(session.calibrate(&foreign, &mut squares)),
         Err(unknown)
     );
     assert!(block_on(session.prefill(&prompt, &mut never)).is_err());

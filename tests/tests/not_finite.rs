@@ -1,7 +1,7 @@
 //! NaN and infinity, in weights and in logits: an error that names the tensor or the position,
 //! never a token.
 
-use godwit::format::Bytes;
+use godwit::io::Bytes;
 use godwit::quantize::{Importance, InputSquares, Mix, Quantized, Recipe, write_gguf};
 use godwit::{Engine, EngineOptions, Error, Gpu, GpuOptions, Model, Sampling, Session};
 use godwit_tests::gguf::{Builder, string};
@@ -288,11 +288,11 @@ fn importance_matrices_hold_numbers_only() {
     let (_place, model) = open(&loud(1e10));
     let engine = load(&gpu(false), &model).expect("it loads");
     let (mut session, mut squares) = (session(&engine), InputSquares::default());
-    block_on(session.observe(&[1, 2, 3], &mut squares)).expect("finite inputs");
+    block_on(session.calibrate(&[1, 2, 3], &mut squares)).expect("finite inputs");
     let before: Vec<f64> = squares.sums().flat_map(|(_, sums)| sums.to_vec()).collect();
-    let observed = block_on(session.observe(&[1, LOUD], &mut squares));
+    let calibrated = block_on(session.calibrate(&[1, LOUD], &mut squares));
     assert_eq!(
-        observed,
+        calibrated,
         Err(Error::InputsNotFinite {
             tensor: "blk.0.ffn_down.weight".into()
         })

@@ -4,7 +4,8 @@ use std::ops::ControlFlow;
 use std::path::Path;
 use std::process::Command;
 
-use godwit::format::{Bytes, FormatError, GgufWriter};
+use godwit::gguf::{FormatError, GgufWriter};
+use godwit::io::Bytes;
 use godwit::quantize::{Importance, Mix, Quantized, Recipe, WeightsCache, write_gguf};
 use godwit::{EngineOptions, Error, Model, Progress, WeightFormat};
 use godwit_tests::compare::compare;
@@ -369,7 +370,7 @@ fn weights_that_are_no_numbers_are_refused() {
 /// An importance file of one matrix.
 fn importance(kind: &str, sums: &[f32], count: f32) -> Bytes {
     let mut writer = GgufWriter::default();
-    writer.key("general.type", godwit::format::Value::String(kind.into()));
+    writer.key("general.type", godwit::gguf::Value::String(kind.into()));
     writer.tensor(
         "blk.0.attn_q.weight.in_sum2",
         WeightFormat::F32,

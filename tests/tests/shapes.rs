@@ -9,7 +9,7 @@ use std::path::Path;
 use std::sync::{Arc, Mutex};
 
 use godwit::checkpoint::Checkpoint;
-use godwit::format::{FormatError, Metadata, Tensor};
+use godwit::gguf::{FormatError, Metadata, Tensor};
 use godwit::tokenizer::{Tokenizer, TokenizerError};
 use godwit::{Engine, EngineOptions, MemoryUse, Model};
 use godwit_tests::compare::compare;
@@ -111,7 +111,7 @@ impl Checkpoint for Watched {
 
 /// Loads a model, and checks that all of its tensors were read. Returns their names too.
 fn check_all_are_read(path: &Path) -> (Model, Engine, BTreeSet<String>) {
-    let inner = godwit::native::open_checkpoint(path).expect("it opens");
+    let inner = godwit::checkpoint::open_checkpoint(path).expect("it opens");
     let watched = Arc::new(Watched {
         inner,
         read: Mutex::default(),

@@ -5,7 +5,7 @@
 use std::collections::BTreeMap;
 use std::ops::ControlFlow;
 
-use godwit::format::Bytes;
+use godwit::io::Bytes;
 use godwit::quantize::{Mix, write_gguf};
 use godwit::tokenizer::{GgufVocab, Special, Tokenizer};
 use godwit::{ChatTemplate, Message, Model};

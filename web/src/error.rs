@@ -42,7 +42,7 @@ impl<E: Into<Error>> From<E> for WebError {
             Error::ContextFull { .. } => ErrorName::ContextFull,
             Error::Write(_) | Error::File(_) => ErrorName::StorageError,
             Error::Spill(_) => ErrorName::OutOfMemory,
-            Error::Saved(_) => ErrorName::BadContext,
+            Error::Snapshot(_) => ErrorName::BadContext,
             Error::Sampling(_)
             | Error::Window { .. }
             | Error::NoSuchToken { .. }

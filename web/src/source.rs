@@ -3,7 +3,7 @@
 
 use std::io;
 
-use godwit::format::{Fault, FormatError, Source};
+use godwit::io::{Source, SourceCause, SourceError};
 use wasm_bindgen::prelude::*;
 
 #[wasm_bindgen(typescript_custom_section)]
@@ -70,23 +70,24 @@ impl Source for FileSource {
         self.len
     }
 
-    fn read(&self, offset: u64, into: &mut [u8]) -> Result<(), FormatError> {
+    fn read(&self, offset: u64, into: &mut [u8]) -> Result<(), SourceError> {
         let needed = into.len() as u64;
         let remaining = self.len.saturating_sub(offset);
         if needed > remaining {
-            let cause = Fault::Truncated {
-                what: "a read",
-                needed,
-                remaining,
-            };
-            return Err(FormatError::file(&self.name, cause).at(offset));
+            return Err(
+                SourceError::new(&self.name, SourceCause::Truncated { needed, remaining })
+                    .at(offset),
+            );
         }
         self.file.read(offset as f64, into).map_err(|thrown| {
-            let cause = Fault::Io {
-                doing: "read",
-                message: message(&thrown),
-            };
-            FormatError::file(&self.name, cause).at(offset)
+            SourceError::new(
+                &self.name,
+                SourceCause::Io {
+                    doing: "read",
+                    message: message(&thrown),
+                },
+            )
+            .at(offset)
         })
     }
 }

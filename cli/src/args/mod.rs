@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
 use clap_complete::Shell;
-use godwit::native::Access;
+use godwit::io::Access;
 use godwit::{Backend, GpuOptions};
 
 use crate::hub::args::{ListArgs, PullArgs, RmArgs, ShowArgs};

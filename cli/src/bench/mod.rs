@@ -5,7 +5,7 @@ mod report;
 
 use std::time::Instant;
 
-use godwit::{Launched, Sampling, Session, peak_process_memory};
+use godwit::{DispatchTime, Sampling, Session, peak_process_memory};
 
 use crate::args::BenchArgs;
 use crate::context::stopped;
@@ -180,7 +180,7 @@ async fn once(
     test: Test,
     profile: bool,
     stop: &Stop,
-) -> anyhow::Result<(Run, Vec<Launched>)> {
+) -> anyhow::Result<(Run, Vec<DispatchTime>)> {
     let vocab = session.engine().model().config().vocab;
     let text = |count: u32| -> Vec<u32> {
         (0..count)
@@ -235,7 +235,7 @@ async fn once(
     // nobody has asked for.
     let steps = match test {
         Test::Prefill(_) => tokens,
-        Test::Decode(_) => tokens + 1 + session.tokens_ahead(),
+        Test::Decode(_) => tokens + 1 + session.tokens_in_flight(),
     };
     gpu.finish().await?;
     let launched = if profile {

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::fmt::Write as _;
 
-use godwit::{Cost, Engine, Launched, Rates};
+use godwit::{Cost, DispatchTime, Engine, Rates};
 use serde::{Deserialize, Serialize};
 
 use crate::output::shown;
@@ -170,7 +170,7 @@ impl Report {
 impl Report {
     /// Bytes that the passes among these dispatches must read. Each pass of decode ends with
     /// logits, of prefill the last.
-    fn least_bytes(&self, launched: &[Launched], is_decode: bool) -> f64 {
+    fn least_bytes(&self, launched: &[DispatchTime], is_decode: bool) -> f64 {
         // A pass begins with the embedding of its tokens.
         let passes = launched
             .iter()
@@ -203,7 +203,7 @@ impl Row {
         depth: u32,
         speed: Speed,
         host_share: f64,
-        launched: &[Launched],
+        launched: &[DispatchTime],
         tokens: u32,
         report: &Report,
     ) -> Self {
@@ -292,8 +292,8 @@ impl Row {
 }
 
 /// Launches by kernel and shape, those that take longest first.
-fn kernels(launched: &[Launched], rates: Rates) -> Vec<KernelRow> {
-    let mut groups: HashMap<(&str, [u32; 3]), Vec<&Launched>> = HashMap::new();
+fn kernels(launched: &[DispatchTime], rates: Rates) -> Vec<KernelRow> {
+    let mut groups: HashMap<(&str, [u32; 3]), Vec<&DispatchTime>> = HashMap::new();
     for one in launched {
         groups
             .entry((&one.kernel, one.cost.shape))
@@ -301,7 +301,7 @@ fn kernels(launched: &[Launched], rates: Rates) -> Vec<KernelRow> {
             .push(one);
     }
     let all: Option<f64> = launched.iter().map(|one| one.seconds).sum();
-    let row = |((kernel, shape), group): ((&str, [u32; 3]), Vec<&Launched>)| {
+    let row = |((kernel, shape), group): ((&str, [u32; 3]), Vec<&DispatchTime>)| {
         let sum = |of: fn(&Cost) -> u64| group.iter().map(|one| of(&one.cost) as f64).sum::<f64>();
         let seconds: Option<f64> = group.iter().map(|one| one.seconds).sum();
         let least: f64 = group.iter().map(|one| rates.least_seconds(one.cost)).sum();

@@ -215,7 +215,7 @@ pub fn run_list(args: &ListArgs) -> anyhow::Result<()> {
 pub fn run_show(args: &ShowArgs) -> anyhow::Result<()> {
     let path = Path::new(&args.name);
     if path.exists() || path.is_symlink() {
-        let checkpoint = godwit::native::open_checkpoint(path)?;
+        let checkpoint = godwit::checkpoint::open_checkpoint(path)?;
         return crate::inspect::show(&checkpoint, &RopeOverride::default(), args.plain.json);
     }
     let settings = Settings::from_env()?;

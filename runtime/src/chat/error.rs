@@ -2,7 +2,7 @@
 
 use thiserror::Error;
 
-use crate::format::FormatError;
+use crate::gguf::FormatError;
 use crate::tokenizer::TokenizerError;
 
 /// A conversation that can't be turned into tokens.

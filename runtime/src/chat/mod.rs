@@ -18,7 +18,7 @@ use chrono::{DateTime, NaiveDateTime};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use crate::format::Metadata;
+use crate::gguf::Metadata;
 use crate::tokenizer::{Openings, Tokenizer};
 
 pub use error::ChatError;
@@ -427,10 +427,10 @@ mod tests {
             let mut metadata = Metadata::new("test.gguf");
             metadata.insert(
                 "tokenizer.ggml.unknown_token_id".into(),
-                crate::format::Value::U32(2),
+                crate::gguf::Value::U32(2),
             );
             if let Some(source) = source {
-                metadata.insert(TEMPLATE.into(), crate::format::Value::String(source.into()));
+                metadata.insert(TEMPLATE.into(), crate::gguf::Value::String(source.into()));
             }
             ChatTemplate::for_model(&metadata, &tokenizer)
                 .and_then(|t| t.render(&[Message::user("Hi")], false))

@@ -6,11 +6,12 @@ use std::f64::consts::TAU;
 use serde_json::{Map, Value as Json};
 
 use super::config_keys::{self, Meaning};
+use super::neutral::Neutral;
 use super::packed::{Layout, Packing};
 use crate::chat::TEMPLATE;
-use crate::format::{Fault, FormatError, Metadata, Value};
+use crate::error::ConfigError;
+use crate::gguf::{Fault, FormatError, Metadata, Value};
 use crate::json::{object_within, other_than_object};
-use crate::model::{ConfigError, Neutral};
 
 /// The names of GGUF's counts in `config.json`.
 pub(super) const COUNTS: [(&str, &str); 8] = [

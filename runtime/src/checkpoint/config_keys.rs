@@ -7,7 +7,7 @@
 use serde_json::Value as Json;
 
 use super::config_json::{COUNTS, STRETCHES, changes};
-use crate::model::{Neutral, neutral_by_name};
+use super::neutral::{Neutral, neutral_by_name};
 
 const ACTIVATIONS: [&str; 2] = ["silu", "swish"];
 const NORMS: [&str; 5] = ["rmsnorm", "rms_norm", "rms", "RMSNorm", "LlamaRMSNorm"];

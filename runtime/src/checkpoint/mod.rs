@@ -6,6 +6,11 @@
 
 mod config_json;
 mod config_keys;
+#[cfg(not(target_arch = "wasm32"))]
+mod kinds;
+mod neutral;
+#[cfg(not(target_arch = "wasm32"))]
+mod open;
 mod packed;
 mod repository;
 mod safetensors;
@@ -15,12 +20,14 @@ use std::ops::Range;
 use std::path::PathBuf;
 
 use crate::error::Error;
-use crate::format::{Fault, FormatError, Gguf, Identity, Metadata, Tensor};
+use crate::gguf::{Fault, FormatError, Gguf, Metadata, Tensor};
+use crate::io::Identity;
 use crate::tokenizer::{Tokenizer, TokenizerError};
 
-pub use repository::Repository;
+pub(crate) use neutral::{Neutral, neutral_by_name};
 #[cfg(not(target_arch = "wasm32"))]
-pub(crate) use repository::is_part;
+pub use open::{open_checkpoint, open_checkpoint_with, open_parts, open_parts_with};
+pub use repository::Repository;
 
 /// A stored model: its metadata and its weights.
 pub trait Checkpoint: Send + Sync {

@@ -13,7 +13,8 @@ use half::f16;
 use safetensors::Dtype;
 
 use super::safetensors::Stored;
-use crate::format::{Fault, FormatError, Source, Tensor, slice};
+use crate::gguf::{Fault, FormatError, Tensor, slice};
+use crate::io::Source;
 
 const CODES: &str = "qweight";
 const ZEROS: &str = "qzeros";

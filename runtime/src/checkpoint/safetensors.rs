@@ -9,7 +9,8 @@ use safetensors::Dtype;
 use serde::Deserialize;
 use serde::de::{Deserializer, Error as _, IgnoredAny, MapAccess, SeqAccess, Visitor};
 
-use crate::format::{Fault, FormatError, Source, Tensor};
+use crate::gguf::{Fault, FormatError, Tensor};
+use crate::io::Source;
 
 /// The largest header: a model of 100,000 tensors stays below.
 const MOST_HEADER: u64 = 32 << 20;
@@ -298,8 +299,8 @@ mod tests {
             self.len
         }
 
-        fn read(&self, offset: u64, into: &mut [u8]) -> Result<(), FormatError> {
-            crate::format::copy_from(self.name(), &self.header, offset, into)
+        fn read(&self, offset: u64, into: &mut [u8]) -> Result<(), crate::io::SourceError> {
+            crate::io::copy_from(self.name(), &self.header, offset, into)
         }
     }
 

@@ -12,9 +12,9 @@ use godwit_shaders::kernels::matmul::Method;
 use super::adapters::{self, AdapterSummary, GpuOptions};
 use super::allocate::Budget;
 use super::memory::Staging;
-use super::pace::{IN_FLIGHT_BUDGET, Pace, SUBMIT_BUDGET};
 use super::pipelines::Pipelines;
 use super::profile::Profiler;
+use super::submission_scheduler::{IN_FLIGHT_BUDGET, SUBMIT_BUDGET, SubmissionScheduler};
 use super::upload::Uploads;
 use super::{GpuError, list};
 
@@ -31,7 +31,7 @@ pub(super) struct Inner {
     pub staging: Staging,
     pub uploads: Uploads,
     pub profiler: Profiler,
-    pub pace: Pace,
+    pub submissions: SubmissionScheduler,
     summary: AdapterSummary,
     pub caps: Capabilities,
     pub budget: Budget,
@@ -252,7 +252,8 @@ impl Gpu {
         tracing::info!(adapter = %summary, ?caps, "opened");
         let (pipelines, staging, uploads, profiler) = Default::default();
         let budget = Budget::new(options.memory);
-        let pace = Pace::new(options.submit_budget.unwrap_or(SUBMIT_BUDGET), &caps);
+        let submissions =
+            SubmissionScheduler::new(options.submit_budget.unwrap_or(SUBMIT_BUDGET), &caps);
         let inner = Inner {
             device,
             queue,
@@ -260,7 +261,7 @@ impl Gpu {
             staging,
             uploads,
             profiler,
-            pace,
+            submissions,
             summary,
             caps,
             budget,
@@ -348,7 +349,7 @@ impl Gpu {
         crate::interrupt::at_wait().await?;
         let (sender, receiver) = futures_channel::oneshot::channel();
         self.flush();
-        let submitted = self.inner.pace.submitted();
+        let submitted = self.inner.submissions.submitted();
         self.inner.queue.on_submitted_work_done(move || {
             // The receiver is gone where nobody waits any more.
             let _ = sender.send(());
@@ -357,7 +358,7 @@ impl Gpu {
         receiver.await.map_err(|_| GpuError::Failed {
             fault: "the device gave no answer".into(),
         })?;
-        self.inner.pace.done(submitted);
+        self.inner.submissions.done(submitted);
         #[cfg(test)]
         crate::interrupt::at_wait().await?;
         self.check()

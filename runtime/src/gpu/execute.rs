@@ -17,12 +17,12 @@ const IN_FLIGHT: u64 = 64 << 20;
 pub struct Prepared {
     gpu: Gpu,
     step: BufferRef,
-    launches: Vec<Launch>,
+    dispatches: Vec<PreparedDispatch>,
     uploads: Vec<Upload>,
 }
 
 /// A dispatch, ready to run.
-pub(super) struct Launch {
+pub(super) struct PreparedDispatch {
     pub dispatch: Dispatch,
     /// Whether its plan begins with it.
     pub is_first: bool,
@@ -30,7 +30,7 @@ pub(super) struct Launch {
     bindings: wgpu::BindGroup,
 }
 
-impl Launch {
+impl PreparedDispatch {
     pub fn encode(&self, pass: &mut wgpu::ComputePass<'_>) {
         pass.set_pipeline(&self.compiled.pipeline);
         pass.set_bind_group(0, &self.bindings, &[]);
@@ -64,7 +64,7 @@ impl Prepared {
             .await?;
         gpu.inner.uploads.write(gpu, &uniform, 0, &params).await?;
         let compiled = gpu.compiled(&plan.dispatches).await?;
-        let launches = gpu.allocate("the bindings of a plan", 0, |device| {
+        let dispatches = gpu.allocate("the bindings of a plan", 0, |device| {
             let all = plan.dispatches.iter().zip(compiled).enumerate();
             all.map(|(i, (dispatch, compiled))| {
                 let params = (&uniform, (i * slot) as u64, dispatch.params.len() as u64);
@@ -90,7 +90,7 @@ impl Prepared {
                     layout: &compiled.layout,
                     entries: &entries,
                 });
-                Ok(Launch {
+                Ok(PreparedDispatch {
                     dispatch: dispatch.clone(),
                     is_first: i == 0,
                     compiled,
@@ -99,12 +99,12 @@ impl Prepared {
             })
             .collect::<Result<Vec<_>, GpuError>>()
         });
-        let launches = launches.await??;
+        let dispatches = dispatches.await??;
         gpu.check()?;
         Ok(Self {
             gpu: gpu.clone(),
             step,
-            launches,
+            dispatches,
             uploads: plan.uploads.clone(),
         })
     }
@@ -148,7 +148,7 @@ impl Prepared {
                 in_flight = 0;
             }
         }
-        Ok(self.encode(done..self.launches.len(), step).await?)
+        Ok(self.encode(done..self.dispatches.len(), step).await?)
     }
 
     /// Runs the plan for `step`, after all that was submitted before.
@@ -159,7 +159,7 @@ impl Prepared {
         memory
             .write(self.step, 0, bytemuck::bytes_of(&step))
             .await?;
-        self.encode(0..self.launches.len(), step).await
+        self.encode(0..self.dispatches.len(), step).await
     }
 
     /// [`Prepared::submit`], and copies `from` to where the CPU can read it, with the same
@@ -178,38 +178,38 @@ impl Prepared {
             .write(self.step, 0, bytemuck::bytes_of(&step))
             .await?;
         let source = memory.buffer(from.id)?;
-        let submission = self.encode_with(0..self.launches.len(), step, |encoder| {
+        let submission = self.encode_with(0..self.dispatches.len(), step, |encoder| {
             encoder.copy_buffer_to_buffer(source, from.offset, &staging, 0, from.bytes);
         });
         let submission = submission.await?;
         Ok(memory.readback(staging, from.bytes, submission))
     }
 
-    /// How many of `most` tokens from `position` on a pass may have so that no launch takes longer
-    /// than a submission may.
+    /// How many of `most` tokens from `position` on a pass may have so that no dispatch takes
+    /// longer than a submission may.
     pub fn tokens(&self, position: u32, most: u32) -> u32 {
         let work = |step| {
-            self.launches
+            self.dispatches
                 .iter()
-                .map(|launch| launch.dispatch.cost(step))
+                .map(|prepared| prepared.dispatch.cost(step))
                 .collect()
         };
-        self.gpu.inner.pace.tokens(work, position, most)
+        self.gpu.inner.submissions.tokens(work, position, most)
     }
 
     /// What the plan is expected to take on the GPU.
     pub fn expected_seconds(&self, step: Step) -> f64 {
-        self.gpu.inner.pace.seconds(
-            self.launches
+        self.gpu.inner.submissions.seconds(
+            self.dispatches
                 .iter()
-                .map(|launch| launch.dispatch.cost(step)),
+                .map(|prepared| prepared.dispatch.cost(step)),
             step,
         )
     }
 
-    /// Submits launches, in as many parts as the budget of a submission asks for.
-    async fn encode(&self, launches: Range<usize>, step: Step) -> Result<(), GpuError> {
-        self.encode_with(launches, step, |_| ()).await.map(drop)
+    /// Submits dispatches, in as many parts as the budget of a submission asks for.
+    async fn encode(&self, dispatches: Range<usize>, step: Step) -> Result<(), GpuError> {
+        self.encode_with(dispatches, step, |_| ()).await.map(drop)
     }
 
     /// The same, and whatever `after` encodes behind the last one.
@@ -218,21 +218,21 @@ impl Prepared {
     /// A profile is taken, and there is no memory for it.
     async fn encode_with(
         &self,
-        launches: Range<usize>,
+        dispatches: Range<usize>,
         step: Step,
         after: impl FnOnce(&mut wgpu::CommandEncoder),
     ) -> Result<wgpu::SubmissionIndex, GpuError> {
-        let (mut begin, gpu, mut first) = (Instant::now(), &self.gpu.inner, launches.start);
+        let (mut begin, gpu, mut first) = (Instant::now(), &self.gpu.inner, dispatches.start);
         let mut encoder = gpu.device.create_command_encoder(&Default::default());
-        let work = self.launches[launches.clone()]
+        let work = self.dispatches[dispatches.clone()]
             .iter()
-            .map(|launch| launch.dispatch.cost(step));
-        for end in gpu.pace.cut(work, step) {
-            let end = launches.start + end;
+            .map(|prepared| prepared.dispatch.cost(step));
+        for end in gpu.submissions.cut(work, step) {
+            let end = dispatches.start + end;
             gpu.profiler
-                .encode(&self.gpu, &mut encoder, &self.launches[first..end], step)
+                .encode(&self.gpu, &mut encoder, &self.dispatches[first..end], step)
                 .await?;
-            if end < launches.end {
+            if end < dispatches.end {
                 let next = gpu.device.create_command_encoder(&Default::default());
                 self.gpu.submit(Some(std::mem::replace(&mut encoder, next)));
                 gpu.profiler.count(end - first, begin.elapsed());
@@ -241,7 +241,7 @@ impl Prepared {
         }
         after(&mut encoder);
         let submission = self.gpu.submit(Some(encoder));
-        gpu.profiler.count(launches.end - first, begin.elapsed());
+        gpu.profiler.count(dispatches.end - first, begin.elapsed());
         Ok(submission)
     }
 }

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use godwit_shaders::{BufferRef, Buffers};
 
 use super::allocate::Share;
-use super::pace::Seconds;
+use super::submission_scheduler::Seconds;
 use super::{Gpu, GpuError};
 
 /// Buffers on a GPU, in the order of a [`Buffers`] table. A clone shares the buffers that there
@@ -24,6 +24,11 @@ impl GpuMemory {
             gpu: gpu.clone(),
             buffers: Vec::new(),
         }
+    }
+
+    /// The GPU that the buffers are on.
+    pub fn gpu(&self) -> &Gpu {
+        &self.gpu
     }
 
     /// Allocates what `table` has and this doesn't, filled with zeros.
@@ -149,7 +154,7 @@ impl GpuMemory {
             // The receiver is gone where nobody waits any more.
             let _ = sender.send(result);
         });
-        let submitted = self.gpu.inner.pace.submitted();
+        let submitted = self.gpu.inner.submissions.submitted();
         Readback {
             gpu: self.gpu.clone(),
             staging,
@@ -231,7 +236,7 @@ impl Readback {
         self.gpu.wait(Some(self.submission.clone()))?;
         let failed = |fault: String| GpuError::Failed { fault };
         match (&mut self.receiver).await {
-            Ok(Ok(())) => self.gpu.inner.pace.done(self.submitted),
+            Ok(Ok(())) => self.gpu.inner.submissions.done(self.submitted),
             Ok(Err(e)) => return Err(self.gpu.fault_or(failed(e.to_string()))),
             Err(_) => {
                 return Err(self

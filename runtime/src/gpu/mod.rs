@@ -1,26 +1,30 @@
-//! The GPU: which there are, one opened, its memory, and plans run on it.
+//! The GPU: which there are, one opened, its memory, and plans run on it. Files are unknown here.
 
 mod adapters;
 mod allocate;
+mod buffers;
 mod device;
 mod error;
 mod execute;
 mod hints;
 mod memory;
-mod pace;
 mod pipelines;
 mod probe;
 mod profile;
 mod rates;
+mod submission_scheduler;
 #[cfg(not(target_arch = "wasm32"))]
 mod tune;
 mod upload;
 
 pub use adapters::{AdapterSummary, Backend, GpuOptions, list};
+pub(crate) use buffers::DeviceBuffers;
 pub use device::Gpu;
 pub use error::GpuError;
 pub use execute::Prepared;
 pub use memory::{GpuMemory, Readback};
-pub use pace::{IN_FLIGHT_BUDGET, SUBMIT_BUDGET};
-pub use profile::{HostWork, Launched};
+pub use profile::{DispatchTime, HostWork};
 pub use rates::Rates;
+pub use submission_scheduler::{IN_FLIGHT_BUDGET, SUBMIT_BUDGET};
+#[cfg(not(target_arch = "wasm32"))]
+pub(crate) use tune::candidates;

@@ -1,4 +1,4 @@
-//! What a device does with its time: timestamps around each launch, and the host's share.
+//! What a device does with its time: timestamps around each dispatch, and the host's share.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -6,12 +6,12 @@ use std::time::Duration;
 
 use godwit_shaders::{Cost, Step};
 
-use super::execute::Launch;
+use super::execute::PreparedDispatch;
 use super::{Gpu, GpuError};
 
-/// A launch that ran while a profile was taken.
+/// A dispatch that ran while a profile was taken.
 #[derive(Clone, Debug)]
-pub struct Launched {
+pub struct DispatchTime {
     /// Kernel, variant and weight format.
     pub kernel: String,
     /// What it had to do.
@@ -29,8 +29,8 @@ pub struct Launched {
 pub struct HostWork {
     /// Submissions of plans.
     pub submits: u64,
-    /// Launches in them.
-    pub launches: u64,
+    /// Dispatches in them.
+    pub dispatches: u64,
     /// Time it took to write parameters, encode and submit.
     pub time: Duration,
 }
@@ -40,21 +40,21 @@ pub(super) struct Profiler {
     /// None: nobody asks.
     running: Mutex<Option<Vec<Recorded>>>,
     submits: AtomicU64,
-    launches: AtomicU64,
+    dispatches: AtomicU64,
     nanoseconds: AtomicU64,
 }
 
-/// Launches of one submission, and where their timestamps end up.
+/// Dispatches of one submission, and where their timestamps end up.
 struct Recorded {
-    launched: Vec<Launched>,
+    timed: Vec<DispatchTime>,
     timestamps: Option<wgpu::Buffer>,
 }
 
-/// Launches whose two timestamps fit a query set.
+/// Dispatches whose two timestamps fit a query set.
 const MOST: usize = wgpu::QUERY_SET_MAX_QUERIES as usize / 2;
 
 impl Profiler {
-    /// Encodes launches, each between timestamps while a profile is taken.
+    /// Encodes dispatches, each between timestamps while a profile is taken.
     ///
     /// # Errors
     /// There is no memory for timestamps.
@@ -62,20 +62,22 @@ impl Profiler {
         &self,
         gpu: &Gpu,
         encoder: &mut wgpu::CommandEncoder,
-        launches: &[Launch],
+        dispatches: &[PreparedDispatch],
         step: Step,
     ) -> Result<(), GpuError> {
         if self.running().is_none() {
             let mut pass = encoder.begin_compute_pass(&Default::default());
-            launches.iter().for_each(|launch| launch.encode(&mut pass));
+            dispatches
+                .iter()
+                .for_each(|prepared| prepared.encode(&mut pass));
             return Ok(());
         }
-        for launches in launches.chunks(MOST) {
+        for dispatches in dispatches.chunks(MOST) {
             let timestamps = match gpu.has_timestamps() {
-                true => Some(Timestamps::new(gpu, 2 * launches.len() as u32).await?),
+                true => Some(Timestamps::new(gpu, 2 * dispatches.len() as u32).await?),
                 false => None,
             };
-            for (first, launch) in (0..).step_by(2).zip(launches) {
+            for (first, prepared) in (0..).step_by(2).zip(dispatches) {
                 let timestamp_writes =
                     timestamps
                         .as_ref()
@@ -84,19 +86,19 @@ impl Profiler {
                             beginning_of_pass_write_index: Some(first),
                             end_of_pass_write_index: Some(first + 1),
                         });
-                launch.encode(
+                prepared.encode(
                     &mut encoder.begin_compute_pass(&wgpu::ComputePassDescriptor {
                         label: None,
                         timestamp_writes,
                     }),
                 );
             }
-            let launched = launches
+            let timed = dispatches
                 .iter()
                 .map(
-                    |Launch {
+                    |PreparedDispatch {
                          dispatch, is_first, ..
-                     }| Launched {
+                     }| DispatchTime {
                         kernel: dispatch.label(),
                         cost: dispatch.cost(step),
                         step,
@@ -107,10 +109,7 @@ impl Profiler {
                 .collect();
             let timestamps = timestamps.map(|timestamps| timestamps.resolve(encoder));
             if let Some(recorded) = self.running().as_mut() {
-                recorded.push(Recorded {
-                    launched,
-                    timestamps,
-                });
+                recorded.push(Recorded { timed, timestamps });
             }
         }
         Ok(())
@@ -121,15 +120,16 @@ impl Profiler {
     }
 
     /// Counts a submission.
-    pub fn count(&self, launches: usize, time: Duration) {
+    pub fn count(&self, dispatches: usize, time: Duration) {
         self.submits.fetch_add(1, Ordering::Relaxed);
-        self.launches.fetch_add(launches as u64, Ordering::Relaxed);
+        self.dispatches
+            .fetch_add(dispatches as u64, Ordering::Relaxed);
         self.nanoseconds
             .fetch_add(time.as_nanos() as u64, Ordering::Relaxed);
     }
 }
 
-/// Queries of some launches, and the buffers that bring them to the host.
+/// Queries of some dispatches, and the buffers that bring them to the host.
 struct Timestamps {
     queries: wgpu::QuerySet,
     resolved: wgpu::Buffer,
@@ -173,24 +173,24 @@ impl Gpu {
             .contains(wgpu::Features::TIMESTAMP_QUERY)
     }
 
-    /// From now on every launch is noted, and timed where the GPU has timestamps. Launches then no
-    /// longer overlap.
+    /// From now on every dispatch is noted, and timed where the GPU has timestamps. Dispatches then
+    /// no longer overlap.
     pub fn start_profile(&self) {
         *self.inner.profiler.running() = Some(Vec::new());
     }
 
-    /// The launches since [`Gpu::start_profile`], in order.
+    /// The dispatches since [`Gpu::start_profile`], in order.
     ///
     /// # Errors
     /// The device failed.
-    pub async fn finish_profile(&self) -> Result<Vec<Launched>, GpuError> {
+    pub async fn finish_profile(&self) -> Result<Vec<DispatchTime>, GpuError> {
         let recorded = self.inner.profiler.running().take();
         self.finish().await?;
         let failed = |fault: String| GpuError::Failed { fault };
         let nanoseconds = f64::from(self.inner.queue.get_timestamp_period());
         let mut all = Vec::new();
         for Recorded {
-            mut launched,
+            mut timed,
             timestamps,
         } in recorded.unwrap_or_default()
         {
@@ -209,12 +209,12 @@ impl Gpu {
                     .get_mapped_range(..)
                     .map_err(|e| failed(e.to_string()))?;
                 let ticks: Vec<u64> = bytemuck::pod_collect_to_vec(&bytes);
-                for (launched, times) in launched.iter_mut().zip(ticks.chunks_exact(2)) {
-                    launched.seconds =
+                for (timed, times) in timed.iter_mut().zip(ticks.chunks_exact(2)) {
+                    timed.seconds =
                         Some(times[1].saturating_sub(times[0]) as f64 * nanoseconds * 1e-9);
                 }
             }
-            all.append(&mut launched);
+            all.append(&mut timed);
         }
         Ok(all)
     }
@@ -224,7 +224,7 @@ impl Gpu {
         let profiler = &self.inner.profiler;
         HostWork {
             submits: profiler.submits.load(Ordering::Relaxed),
-            launches: profiler.launches.load(Ordering::Relaxed),
+            dispatches: profiler.dispatches.load(Ordering::Relaxed),
             time: Duration::from_nanos(profiler.nanoseconds.load(Ordering::Relaxed)),
         }
     }

@@ -149,10 +149,10 @@ impl Gpu {
             for run in self.finish_profile().await?.chunks(once) {
                 let seconds = run
                     .iter()
-                    .map(|launched| launched.seconds)
+                    .map(|timed| timed.seconds)
                     .sum::<Option<f64>>()
                     .unwrap_or(elapsed);
-                let done: u64 = run.iter().map(|launched| units(&launched.cost)).sum();
+                let done: u64 = run.iter().map(|timed| units(&timed.cost)).sum();
                 best = best.max(done as f64 / seconds);
             }
         }

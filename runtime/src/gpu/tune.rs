@@ -1,22 +1,16 @@
-//! Finds out how work is best cut up for an adapter, once, and keeps it on disk.
+//! Finds out how work is best cut up for an adapter.
 
-use std::path::Path;
 use std::sync::Arc;
 
-use godwit_shaders::capabilities::{self, Tuning};
+use godwit_shaders::capabilities::Tuning;
 use godwit_shaders::kernels::attention::{attention, state_bytes};
 use godwit_shaders::kernels::matmul::{Epilogue, Method, Tokens, X_ROW_GROUP, matmul};
 use godwit_shaders::{
     AttentionShape, Buffers, Capabilities, Cost, KvFormat, Matrix, Plan, Segment, Shard, Step,
     WeightFormat,
 };
-use serde::{Deserialize, Serialize};
 
-use crate::error::FileError;
-use crate::io::warn::warn_of;
-use crate::native::{read_checked, write_checked};
-
-use super::{AdapterSummary, Gpu, GpuError, GpuMemory};
+use super::{Gpu, GpuError, GpuMemory};
 
 /// Methods that are tried. On a CPU those for GPUs, with their workgroup memory and barriers, take
 /// too long even to be tried.
@@ -44,75 +38,8 @@ const WORKGROUPS_CPU: [u32; 3] = [1, 8, 32];
 /// Another choice than the built-in one has to be faster by this factor.
 const CLEARLY: f64 = 1.05;
 
-/// What is kept on disk: for which adapter, and what was found.
-#[derive(Debug, PartialEq, Serialize, Deserialize)]
-struct Kept {
-    adapter: String,
-    prefill_chunk: u32,
-    workgroups: u32,
-    gemv: Option<String>,
-    gemm: Option<String>,
-}
-
-/// The adapter with all that may change what suits it.
-fn identity(summary: &AdapterSummary, caps: &Capabilities) -> String {
-    let caps = Capabilities {
-        tuning: capabilities::GPU,
-        ..*caps
-    };
-    format!(
-        "{summary}, {}, {caps:?}, godwit {}",
-        summary.driver,
-        env!("CARGO_PKG_VERSION")
-    )
-}
-
-impl Kept {
-    fn new(adapter: String, tuning: Tuning) -> Self {
-        let name = |method: Option<Method>| method.map(|method| method.name().to_owned());
-        let Tuning {
-            prefill_chunk,
-            workgroups,
-            gemv,
-            gemm,
-            ..
-        } = tuning;
-        Self {
-            adapter,
-            prefill_chunk,
-            workgroups,
-            gemv: name(gemv),
-            gemm: name(gemm),
-        }
-    }
-
-    /// The tuning, where it is this adapter's and makes sense.
-    fn tuning(&self, adapter: &str, caps: &Capabilities) -> Option<Tuning> {
-        let method = |name: &Option<String>, chunk| match name {
-            None => Some(None),
-            Some(name) => {
-                let known = Method::ALL
-                    .into_iter()
-                    .find(|method| method.name() == name && method.suits(caps, chunk));
-                known.map(Some)
-            }
-        };
-        let gemv = method(&self.gemv, 1)?;
-        let gemm = method(&self.gemm, 2)?;
-        let fine = self.adapter == adapter
-            && candidates(caps).0.contains(&self.prefill_chunk)
-            && candidates(caps).1.contains(&self.workgroups);
-        fine.then_some(Tuning {
-            prefill_chunk: self.prefill_chunk,
-            workgroups: self.workgroups,
-            gemv,
-            gemm,
-            ..caps.tuning
-        })
-    }
-}
-
-fn candidates(caps: &Capabilities) -> (&'static [u32], &'static [u32]) {
+/// The tokens of a pass and the workgroups of attention that are tried.
+pub(crate) fn candidates(caps: &Capabilities) -> (&'static [u32], &'static [u32]) {
     if caps.cpu {
         (&PASSES_CPU, &WORKGROUPS_CPU)
     } else {
@@ -121,68 +48,19 @@ fn candidates(caps: &Capabilities) -> (&'static [u32], &'static [u32]) {
 }
 
 impl Gpu {
-    /// Tunes a GPU that nobody else has yet: some ways to cut work up are timed, for a second or a
-    /// few, and what is fastest is kept in the folder `cache` for the next time. `progress` hears
-    /// how many are timed, of how many. A file that can't be read or written costs time only; where
-    /// somebody else has the GPU, it stays as it is.
-    ///
-    /// # Errors
-    /// The device fails.
-    pub async fn tune(
-        &mut self,
-        cache: &Path,
-        progress: &mut dyn FnMut(usize, usize),
-    ) -> Result<(), GpuError> {
-        let adapter = identity(self.summary(), self.caps());
-        let file = cache.join(format!(
-            "{}.json",
-            &blake3::hash(adapter.as_bytes()).to_hex()[..16]
-        ));
-        let (kept, writable) = match read_checked::<Kept>(&file) {
-            Ok(kept) => (kept, true),
-            Err(error @ FileError::Damaged { .. }) => {
-                warn_of(&error, "the GPU is measured again");
-                (None, true)
-            }
-            Err(error) => {
-                let then = "the GPU is measured at each start, and the file stays as it is: \
-                    delete it, or leave \
-                            measuring out with --no-tune";
-                warn_of(&error, then);
-                (None, false)
-            }
-        };
-        let tuning = match kept.and_then(|kept| kept.tuning(&adapter, self.caps())) {
-            Some(tuning) => tuning,
-            None => match self.measure_tuning(progress).await {
-                Ok(tuning) => {
-                    let kept = Kept::new(adapter, tuning);
-                    if let Err(error) = if writable {
-                        write_checked(&file, kept)
-                    } else {
-                        Ok(())
-                    } {
-                        let then = "what was measured of the GPU is not kept: XDG_CACHE_HOME \
-                            names another cache \
-                                    folder, --no-tune leaves measuring out";
-                        warn_of(&error, then);
-                    }
-                    tuning
-                }
-                // The model may still fit.
-                Err(fault) if fault.is_out_of_memory() => return Ok(()),
-                Err(fault) => return Err(fault),
-            },
-        };
-        tracing::info!(?tuning, "tuned");
+    /// Has plans from now on recorded with this tuning, unless somebody else has the GPU too: then
+    /// it stays as it is.
+    pub(crate) fn set_tuning(&mut self, tuning: Tuning) {
         if let Some(inner) = Arc::get_mut(&mut self.inner) {
             inner.caps.tuning = tuning;
         }
-        Ok(())
     }
 
-    /// Times the candidates.
-    async fn measure_tuning(
+    /// Times the candidates. `progress` hears how many are timed, of how many.
+    ///
+    /// # Errors
+    /// The device fails, or lacks memory.
+    pub(crate) async fn measure_tuning(
         &self,
         progress: &mut dyn FnMut(usize, usize),
     ) -> Result<Tuning, GpuError> {
@@ -420,45 +298,6 @@ mod tests {
                     "{cpu:?}"
                 );
             }
-        }
-    }
-
-    #[test]
-    fn what_is_kept_counts_only_where_it_makes_sense() {
-        let tuning = Tuning {
-            prefill_chunk: 256,
-            workgroups: 128,
-            gemv: Some(Method::CpuGemv),
-            gemm: None,
-            ..WEBGPU.tuning
-        };
-        let kept = || Kept::new("this one".into(), tuning);
-        assert_eq!(kept().tuning("this one", &WEBGPU), Some(tuning));
-        assert_eq!(kept().tuning("another", &WEBGPU), None);
-        // Not among the candidates, not for one token, not there on this device, unknown.
-        for bad in [
-            Kept {
-                prefill_chunk: 0,
-                ..kept()
-            },
-            Kept {
-                workgroups: u32::MAX,
-                ..kept()
-            },
-            Kept {
-                gemv: Some("gemm".into()),
-                ..kept()
-            },
-            Kept {
-                gemm: Some("gemm_coop".into()),
-                ..kept()
-            },
-            Kept {
-                gemm: Some("magic".into()),
-                ..kept()
-            },
-        ] {
-            assert_eq!(bad.tuning("this one", &WEBGPU), None, "{bad:?}");
         }
     }
 }

@@ -13,9 +13,9 @@ use std::time::Duration;
 use tempfile::NamedTempFile;
 
 use super::crash_point;
+use super::error::{ContentError, FileError};
 pub use super::open::Readers;
 use super::open::{Links, open_regular};
-use crate::error::{Error, FileError};
 
 /// The folder that a file is in, or will be.
 pub fn folder_of(path: &Path) -> &Path {
@@ -37,10 +37,10 @@ pub enum Existing {
 ///
 /// # Errors
 /// What `write` says, or the file can't be written. Errors of writing name the file.
-pub async fn write_atomically(
+pub async fn write_atomically<E: ContentError>(
     path: &Path,
-    write: impl AsyncFnOnce(&mut BufWriter<&mut File>) -> Result<(), Error>,
-) -> Result<(), Error> {
+    write: impl AsyncFnOnce(&mut BufWriter<&mut File>) -> Result<(), E>,
+) -> Result<(), E> {
     write_guarded(path, Readers::Owner, || Ok(Existing::Replace), write).await
 }
 
@@ -49,25 +49,29 @@ pub async fn write_atomically(
 ///
 /// # Errors
 /// What `write` or `guard` says, or the file can't be written. Errors of writing name the file.
-pub async fn write_guarded<E: From<Error>>(
+pub async fn write_guarded<W: ContentError, E: From<W>>(
     path: &Path,
     readers: Readers,
     guard: impl FnOnce() -> Result<Existing, E>,
-    write: impl AsyncFnOnce(&mut BufWriter<&mut File>) -> Result<(), Error>,
+    write: impl AsyncFnOnce(&mut BufWriter<&mut File>) -> Result<(), W>,
 ) -> Result<(), E> {
-    let io = |doing| move |error: io::Error| Error::from(FileError::io(path, doing, &error));
+    let io = |doing| move |error: io::Error| W::from(FileError::io(path, doing, &error));
     let mut new = NewFile::create(path, readers).map_err(io("create the file"))?;
     let mut out = BufWriter::with_capacity(1 << 20, new.file_mut());
-    write(&mut out).await.map_err(|error| match error {
-        // A writer knows its bytes, not their file.
-        Error::Write(message) => FileError::Io {
-            file: path.display().to_string(),
-            doing: "write the file",
-            message,
-        }
-        .into(),
-        error => error,
-    })?;
+    write(&mut out)
+        .await
+        .map_err(|error| match error.write_failure() {
+            // A writer knows its bytes, not their file.
+            Some(message) => {
+                let (file, message) = (path.display().to_string(), message.to_owned());
+                W::from(FileError::Io {
+                    file,
+                    doing: "write the file",
+                    message,
+                })
+            }
+            None => error,
+        })?;
     out.flush().map_err(io("write the file"))?;
     drop(out);
     let existing = guard()?;
@@ -442,6 +446,7 @@ mod tests {
     use std::cell::Cell;
 
     use super::*;
+    use crate::Error;
 
     thread_local! {
         /// Whether this thread does without `O_TMPFILE`.
@@ -478,7 +483,7 @@ mod tests {
             let folder = tempfile::tempdir().expect("a folder");
             let path = folder.path().join("out");
             let keep = |path: &Path| {
-                pollster::block_on(write_guarded::<Error>(
+                pollster::block_on(write_guarded::<Error, Error>(
                     path,
                     Readers::Umask,
                     || {
@@ -536,8 +541,10 @@ mod tests {
             let path = folder.path().join("out");
             let write = |readers| {
                 let guard = || Ok::<_, Error>(Existing::Replace);
-                pollster::block_on(write_guarded(&path, readers, guard, async |_| Ok(())))
-                    .expect("it is written");
+                pollster::block_on(write_guarded(&path, readers, guard, async |_| {
+                    Ok::<_, Error>(())
+                }))
+                .expect("it is written");
                 path.metadata().expect("a file").mode() & 0o777
             };
             assert_eq!(write(Readers::Owner), 0o600);
@@ -630,7 +637,7 @@ mod tests {
                         .map_err(|error| Error::Write(error.to_string()))?;
                     crash_point();
                 }
-                Ok(())
+                Ok::<_, Error>(())
             }))
             .expect("it is written");
             let (from, to) = (folder.join("download.incomplete"), folder.join("download"));

@@ -5,7 +5,7 @@ use std::fs::{File, Metadata, OpenOptions};
 use std::io;
 use std::path::Path;
 
-use crate::error::FileError;
+use super::error::FileError;
 
 /// What an opened path is, if it is not a regular file.
 pub(crate) const NOT_REGULAR: &str = "it is not a regular file";

@@ -3,7 +3,7 @@
 use std::fs::{self, Metadata};
 use std::path::{Path, PathBuf};
 
-use crate::error::FileError;
+use super::error::FileError;
 
 /// Where programs keep what they could make again.
 pub fn user_cache_folder() -> Option<PathBuf> {

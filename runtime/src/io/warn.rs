@@ -5,8 +5,8 @@ use std::fmt::Display;
 use std::path::Path;
 use std::sync::{LazyLock, Mutex, PoisonError};
 
+use super::FileError;
 use super::durable::folder_of;
-use crate::error::FileError;
 
 /// How many causes are remembered. A process that meets more of them repeats itself.
 const MOST: usize = 1000;

@@ -4,12 +4,12 @@
 use std::ops::RangeInclusive;
 
 use godwit_shaders::WeightFormat;
-use thiserror::Error;
 
 use super::rope::{RopeOverride, RopeStretch};
 use super::variations;
 use crate::checkpoint::Checkpoint;
-use crate::format::{FormatError, Metadata, Value};
+use crate::error::ConfigError;
+use crate::gguf::{Metadata, Value};
 
 /// The name of the tensor that holds one divisor per rotary frequency.
 pub const ROPE_FACTORS: &str = "rope_freqs.weight";
@@ -22,79 +22,7 @@ const MAX_FFN: u32 = 1 << 20;
 const MAX_VOCAB: u32 = 1 << 22;
 pub(super) const MAX_CONTEXT: u32 = 1 << 27;
 /// The head sizes that the attention kernels are made for.
-pub(super) const HEAD_DIMS: [u32; 5] = [32, 64, 80, 96, 128];
-
-/// A file whose hyperparameters can't be used.
-#[derive(Clone, Debug, PartialEq, Error)]
-pub enum ConfigError {
-    /// A value of the wrong type, or a tensor that can't be read.
-    #[error(transparent)]
-    Format(#[from] FormatError),
-    /// A model of another family.
-    #[error(
-        "{file}: the architecture is `{found}`, but only `llama` is supported; choose a \
-         Llama-architecture model"
-    )]
-    Architecture {
-        /// The file.
-        file: String,
-        /// What it says.
-        found: String,
-    },
-    /// A key that must be there.
-    #[error("{file}: the key `{key}` is missing; convert the model again")]
-    Missing {
-        /// The file.
-        file: String,
-        /// The key.
-        key: String,
-    },
-    /// A value out of range.
-    #[error("{file}: `{key}` is {value}, but must be {must}")]
-    Range {
-        /// The file.
-        file: String,
-        /// The key or the tensor.
-        key: String,
-        /// The value in the file.
-        value: String,
-        /// What it could be.
-        must: String,
-    },
-    /// A variation of the architecture without code for it.
-    #[error("{file}: `{key}` is {value}, which is not supported; supported: {known}")]
-    Unsupported {
-        /// The file.
-        file: String,
-        /// The key or the tensor.
-        key: String,
-        /// The value in the file.
-        value: String,
-        /// What would work.
-        known: String,
-    },
-    /// Values that can't all be true.
-    #[error("{file}: {detail}; the file is damaged or was converted wrongly")]
-    Contradiction {
-        /// The file.
-        file: String,
-        /// Which values, and how.
-        detail: String,
-    },
-    /// Rotary parameters that give no usable frequencies.
-    #[error("rotary embedding: {0}")]
-    Rope(String),
-    /// A file that is something else than a whole model.
-    #[error("{file}: this is {what}; {instead}")]
-    Kind {
-        /// The file.
-        file: String,
-        /// What it is.
-        what: String,
-        /// What to give instead.
-        instead: String,
-    },
-}
+pub(crate) const HEAD_DIMS: [u32; 5] = [32, 64, 80, 96, 128];
 
 /// How a model's rotary frequencies differ from `theta^(-2i/dim)`.
 #[derive(Clone, Debug, PartialEq)]

@@ -6,7 +6,7 @@ use super::tensors::{self, Unused};
 use super::{Config, variations};
 use crate::checkpoint::{Checkpoint, UnknownKey};
 use crate::error::Error;
-use crate::format::FormatError;
+use crate::gguf::FormatError;
 use crate::sampling::Recommended;
 
 /// What a look at a checkpoint found. [`Model::from_checkpoint`](super::Model::from_checkpoint)

@@ -14,7 +14,8 @@ use godwit_shaders::{
     AttentionShape, BufferRef, Buffers, Capabilities, KvFormat, Matrix, Plan, Recent, Segment,
 };
 
-use super::{Config, Kv};
+use super::Config;
+use crate::kv_cache::KvSegments;
 
 /// A model's weights on the GPU.
 #[derive(Clone, Debug)]
@@ -195,7 +196,13 @@ pub(crate) struct Pass {
 
 impl Llama {
     /// From token ids to the last layer's output, in `x`; appends to the KV cache.
-    pub fn transformer(&self, caps: &Capabilities, kv: &Kv, s: &Scratch, pass: Pass) -> Plan {
+    pub fn transformer(
+        &self,
+        caps: &Capabilities,
+        kv: &KvSegments,
+        s: &Scratch,
+        pass: Pass,
+    ) -> Plan {
         let mut plan = Plan::default();
         let p = &mut plan;
         let n = pass.chunk;
@@ -315,7 +322,7 @@ impl Llama {
     }
 
     /// One token through all of the model, to its logits.
-    pub fn decode(&self, caps: &Capabilities, kv: &Kv, s: &Scratch, pass: Pass) -> Plan {
+    pub fn decode(&self, caps: &Capabilities, kv: &KvSegments, s: &Scratch, pass: Pass) -> Plan {
         let mut plan = self.transformer(caps, kv, s, pass);
         plan.dispatches.extend(self.logits(caps, s).dispatches);
         plan

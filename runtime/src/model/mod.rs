@@ -1,15 +1,13 @@
 //! A model: what its file says, and its forward pass.
 
-#[cfg(test)]
-mod addresses;
 mod config;
+mod context_size;
 mod examination;
-mod kv;
 mod llama;
 mod rope;
+mod synthetic;
 mod tensors;
 mod variations;
-mod weights;
 mod weights_hash;
 
 use std::fmt;
@@ -19,22 +17,32 @@ use std::sync::Arc;
 use crate::chat::{ChatError, ChatTemplate};
 use crate::checkpoint::{Checkpoint, Repository};
 use crate::error::Error;
-use crate::format::{Gguf, Source};
-use crate::quantize::{QUANTIZED_VERSION, Quantized, Recipe};
+use crate::gguf::Gguf;
+use crate::io::Source;
 use crate::sampling::{Recommended, Sampling};
 use crate::tokenizer::Tokenizer;
 
+pub use crate::error::ConfigError;
+#[cfg(test)]
+pub(crate) use config::HEAD_DIMS;
 pub(crate) use config::ROPE_FACTORS;
-pub use config::{Config, ConfigError, RopeScaling};
+pub use config::{Config, RopeScaling};
+pub use context_size::{BadContextSize, ContextSize, tokens};
 pub use examination::Examination;
-pub(crate) use kv::{Kv, Part};
-pub(crate) use llama::{Llama, Pass, SCORED, Scratch, prefill_chunk};
+pub(crate) use llama::{Biases, Layer, Llama, Pass, SCORED, Scratch, prefill_chunk};
 pub use rope::{RopeOverride, RopeStretch};
+pub use synthetic::{BadSynthetic, Synthetic};
 pub(crate) use tensors::{has_gate_biases, used_tensors};
-pub(crate) use variations::{Neutral, neutral_by_name};
-pub(crate) use weights::Loader;
-pub use weights::Progress;
 pub(crate) use weights_hash::{TensorHashes, WeightsHash};
+
+/// How far a long operation on weights is, in bytes of the files.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Progress {
+    /// Bytes read.
+    pub done: u64,
+    /// Bytes in all.
+    pub total: u64,
+}
 
 /// An opened model: hyperparameters and tokenizer, checked; the weights still in their files. Cheap
 /// to clone.
@@ -61,7 +69,7 @@ impl Model {
     /// A file can't be read, or it is not a model that Godwit runs.
     #[cfg(not(target_arch = "wasm32"))]
     pub fn open(path: &std::path::Path) -> Result<Self, Error> {
-        Self::open_with(path, crate::native::Access::Mapped)
+        Self::open_with(path, crate::io::Access::Mapped)
     }
 
     /// [`Model::open`], with a choice of how the files are read.
@@ -69,8 +77,8 @@ impl Model {
     /// # Errors
     /// As [`Model::open`].
     #[cfg(not(target_arch = "wasm32"))]
-    pub fn open_with(path: &std::path::Path, access: crate::native::Access) -> Result<Self, Error> {
-        Self::from_checkpoint(crate::native::open_checkpoint_with(path, access)?)
+    pub fn open_with(path: &std::path::Path, access: crate::io::Access) -> Result<Self, Error> {
+        Self::from_checkpoint(crate::checkpoint::open_checkpoint_with(path, access)?)
     }
 
     /// Reads a GGUF model from its parts, in order.
@@ -152,19 +160,9 @@ impl Model {
         })
     }
 
-    /// The model with its weights quantised by this recipe, each time they are read.
-    /// `Model::quantized` keeps them.
-    #[must_use]
-    pub fn as_quantized(&self, recipe: &Recipe) -> Self {
-        self.with_quantized(
-            Arc::new(Quantized::new(self.shared_checkpoint(), recipe)),
-            recipe,
-        )
-    }
-
-    /// The same model with the weights that this recipe makes of its own.
-    pub(crate) fn with_quantized(&self, checkpoint: Arc<dyn Checkpoint>, recipe: &Recipe) -> Self {
-        let how = format!("quantized {QUANTIZED_VERSION} {}", recipe.key());
+    /// The same model with weights that are derived from its own. `how` describes all that decides
+    /// their bytes.
+    pub(crate) fn with_weights(&self, checkpoint: Arc<dyn Checkpoint>, how: String) -> Self {
         let weights = Arc::new(WeightsHash::derived(self.inner.weights.clone(), how));
         Self {
             inner: Arc::new(Inner {

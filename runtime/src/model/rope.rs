@@ -5,7 +5,8 @@ use std::f64::consts::TAU;
 
 use std::str::FromStr;
 
-use super::config::{Config, ConfigError, MAX_CONTEXT, RopeScaling};
+use super::config::{Config, MAX_CONTEXT, RopeScaling};
+use crate::error::ConfigError;
 
 /// What to change of a model's rotary embedding, to stretch its window.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]

@@ -9,7 +9,7 @@ use super::Model;
 use super::config::{Config, ROPE_FACTORS};
 use crate::checkpoint::Checkpoint;
 use crate::error::Error;
-use crate::format::Tensor;
+use crate::gguf::Tensor;
 
 /// A tensor that the forward pass reads.
 pub(crate) struct Expected {

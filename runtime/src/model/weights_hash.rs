@@ -13,7 +13,8 @@ use blake3::{Hash, Hasher};
 use super::Progress;
 use crate::checkpoint::Checkpoint;
 use crate::error::Error;
-use crate::format::{Identity, Tensor};
+use crate::gguf::Tensor;
+use crate::io::Identity;
 
 /// Bytes that are hashed at a time where tensors have to be read.
 const CHUNK: u64 = 8 << 20;
@@ -315,10 +316,8 @@ mod kept {
     use serde::{Deserialize, Serialize};
 
     use super::{Checkpoint, Hash, Hasher, Origin, WeightsHash};
-    use crate::error::FileError;
-    use crate::format::Identity;
     use crate::io::warn::warn_of;
-    use crate::native::{read_checked, write_checked};
+    use crate::io::{FileError, Identity, read_checked, write_checked};
 
     /// Counted up where the same weights get another hash than before.
     const VERSION: u32 = 1;

@@ -13,17 +13,15 @@ use std::sync::Arc;
 use super::file::write_tensors;
 use super::{Quantized, Recipe};
 use crate::checkpoint::Checkpoint;
-use crate::error::{Error, FileError};
-use crate::format::{
-    Fault, FormatError, Gguf, GgufWriter, Identity, Metadata, Source, Tensor, Value,
-};
+use crate::error::Error;
+use crate::gguf::{Fault, FormatError, Gguf, GgufWriter, Metadata, Tensor, Value};
 use crate::io::durable::write_atomically;
 use crate::io::evict::{make_room, touch};
 use crate::io::open::open_private;
 use crate::io::private::{check_folder, make_private_folder};
 use crate::io::warn::{warn_of, warn_once};
+use crate::io::{Access, FileError, Hashing, Identity, Source, SourceCause, source};
 use crate::model::{Model, Progress};
-use crate::native::{Access, Hashing, source};
 use crate::tokenizer::{Tokenizer, TokenizerError};
 
 /// What a file ends with, behind its hash. Files of earlier versions don't.
@@ -234,7 +232,7 @@ fn kept(path: &Path, view: &Quantized, access: Access) -> Result<Option<Gguf>, F
     touch(&file, path);
     // Other processes that use it set its time too.
     let file = source(path, path.into(), file, &metadata, None, access)
-        .map_err(|error| refused(path, error))?;
+        .map_err(|error| refused(path, error.into()))?;
     weights_in(path, file, view.tensors()).map(Some)
 }
 
@@ -275,12 +273,12 @@ fn damaged(path: &Path, why: &str) -> FileError {
 /// What an error of reading means for the file: only a system that refuses proves nothing.
 fn refused(path: &Path, error: FormatError) -> FileError {
     match *error.fault {
-        Fault::Io { doing, ref message } => FileError::Io {
+        Fault::Source(SourceCause::Io { doing, ref message }) => FileError::Io {
             file: path.display().to_string(),
             doing,
             message: message.clone(),
         },
-        Fault::Folder | Fault::NotRegular => {
+        Fault::Folder | Fault::Source(SourceCause::NotRegular) => {
             let message = "it is not a regular file".into();
             FileError::Io {
                 file: path.display().to_string(),
@@ -298,7 +296,7 @@ fn check_hash(path: &Path, file: &dyn Source) -> Result<(), FileError> {
     let mut seal = [0; blake3::OUT_LEN + END.len()];
     let content = file.len().checked_sub(seal.len() as u64).ok_or_else(old)?;
     file.read(content, &mut seal)
-        .map_err(|error| refused(path, error))?;
+        .map_err(|error| refused(path, error.into()))?;
     let hash = seal.strip_suffix(END).ok_or_else(old)?;
     let mut hasher = blake3::Hasher::new();
     match file.mapped() {
@@ -309,7 +307,8 @@ fn check_hash(path: &Path, file: &dyn Source) -> Result<(), FileError> {
             while at < content {
                 let len = (content - at).min(piece.len() as u64);
                 let piece = &mut piece[..len as usize];
-                file.read(at, piece).map_err(|error| refused(path, error))?;
+                file.read(at, piece)
+                    .map_err(|error| refused(path, error.into()))?;
                 hasher.update_rayon(piece);
                 at += len;
             }

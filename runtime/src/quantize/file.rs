@@ -8,7 +8,7 @@ use godwit_shaders::WeightFormat;
 use super::recipe::Mix;
 use crate::checkpoint::{Checkpoint, check_finite};
 use crate::error::Error;
-use crate::format::{GgufWriter, Tensor, Value};
+use crate::gguf::{GgufWriter, Tensor, Value};
 use crate::model::{Config, Progress, ROPE_FACTORS, RopeScaling};
 
 /// Bytes that are written at a time, about.

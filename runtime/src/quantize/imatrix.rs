@@ -7,7 +7,8 @@ use std::io::{self, Write};
 use godwit_shaders::WeightFormat;
 
 use crate::error::Error;
-use crate::format::{Array, Fault, FormatError, Gguf, GgufWriter, Reader, Source, Tensor, Value};
+use crate::gguf::{Array, Fault, FormatError, Gguf, GgufWriter, Reader, Tensor, Value};
+use crate::io::Source;
 
 /// What ends the names of an importance file's tensors: sums of squares, and how many inputs they
 /// are of.

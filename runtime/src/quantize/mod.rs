@@ -13,6 +13,5 @@ pub use cache::WeightsCache;
 pub(crate) use cache::{seal, weights_in};
 pub use file::write_gguf;
 pub use imatrix::{Importance, InputSquares};
-pub(crate) use quantized::QUANTIZED_VERSION;
 pub use quantized::Quantized;
 pub use recipe::{BadMix, BadOverride, Mix, Override, Recipe};

@@ -8,11 +8,12 @@ use std::sync::Arc;
 use super::recipe::Recipe;
 use crate::checkpoint::{Checkpoint, Place};
 use crate::error::Error;
-use crate::format::{Fault, FormatError, Metadata, Tensor};
+use crate::gguf::{Fault, FormatError, Metadata, Tensor};
+use crate::model::Model;
 use crate::tokenizer::{Tokenizer, TokenizerError};
 
 /// Counted up where the same recipe makes other bytes of the same weights than before.
-pub(crate) const QUANTIZED_VERSION: u32 = 2;
+const QUANTIZED_VERSION: u32 = 2;
 
 /// Weights that one task quantises at a time: half a megabyte of floats.
 const AT_ONCE: u64 = 1 << 17;
@@ -23,6 +24,26 @@ pub struct Quantized {
     tensors: Vec<Tensor>,
     index: HashMap<String, usize>,
     recipe: Recipe,
+}
+
+impl Model {
+    /// The model with its weights quantised by this recipe, each time they are read.
+    /// `Model::quantized` keeps them.
+    #[must_use]
+    pub fn as_quantized(&self, recipe: &Recipe) -> Self {
+        self.with_quantized(
+            Arc::new(Quantized::new(self.shared_checkpoint(), recipe)),
+            recipe,
+        )
+    }
+
+    /// The same model with the weights that this recipe makes of its own.
+    pub(super) fn with_quantized(&self, checkpoint: Arc<dyn Checkpoint>, recipe: &Recipe) -> Self {
+        self.with_weights(
+            checkpoint,
+            format!("quantized {QUANTIZED_VERSION} {}", recipe.key()),
+        )
+    }
 }
 
 impl Quantized {

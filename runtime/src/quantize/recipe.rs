@@ -9,7 +9,7 @@ use thiserror::Error;
 
 use super::imatrix::Importance;
 use crate::checkpoint::Checkpoint;
-use crate::format::Tensor;
+use crate::gguf::Tensor;
 
 /// A way to quantise a whole model: a format for most matrices, and better ones where they pay.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

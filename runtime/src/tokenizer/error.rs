@@ -7,7 +7,7 @@ use thiserror::Error;
 pub enum TokenizerError {
     /// A key of the model file that is not what it should be.
     #[error(transparent)]
-    Format(#[from] crate::format::FormatError),
+    Format(#[from] crate::gguf::FormatError),
     /// A key the tokenizer can't do without.
     #[error(
         "the tokenizer has no `{key}`: the file was made without a tokenizer; convert it again, \

@@ -12,7 +12,7 @@ use super::settle::placeholder;
 use super::special::Matching;
 use super::vocab::{Kind, Vocab, VocabParts};
 use super::{Tokenizer, TokenizerError};
-use crate::format::{Array, Metadata, Value};
+use crate::gguf::{Array, Metadata, Value};
 
 /// The value of `tokenizer.ggml.pre` for a split that GGUF has no name for. Programs that know
 /// names alone refuse it.

@@ -8,7 +8,7 @@ use super::normalize::Normalizer;
 use super::split::Splitter;
 use super::vocab::{Kind, LOW_LINE, Scheme, VocabParts};
 use super::{Tokenizer, TokenizerError};
-use crate::format::{Array, Metadata, Value};
+use crate::gguf::{Array, Metadata, Value};
 
 pub(super) const MODEL: &str = "tokenizer.ggml.model";
 pub(super) const PRE: &str = "tokenizer.ggml.pre";

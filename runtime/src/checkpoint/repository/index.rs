@@ -9,7 +9,8 @@ use serde::de::{Deserializer, Error as _, MapAccess, Visitor};
 use super::{INDEX, WEIGHTS};
 use crate::checkpoint::config_json::json_fault;
 use crate::checkpoint::safetensors::{self, Stored};
-use crate::format::{Fault, FormatError, Source};
+use crate::gguf::{Fault, FormatError};
+use crate::io::Source;
 use crate::json::{MaybeText, other_than_object};
 
 /// The index of the shards: which file each tensor is in.

@@ -16,9 +16,9 @@ use super::packed::Packed;
 use super::safetensors::{self, Stored};
 use super::{Checkpoint, Place, UnknownKey};
 use crate::chat::{TEMPLATE, TOKENS};
-use crate::error::Error;
-use crate::format::{Fault, FormatError, Identity, Metadata, Source, Tensor, Value};
-use crate::model::ConfigError;
+use crate::error::{ConfigError, Error};
+use crate::gguf::{Fault, FormatError, Metadata, Tensor, Value};
+use crate::io::{Identity, Source, SourceCause};
 use crate::tokenizer::{Beside, Tokenizer, TokenizerError};
 use index::{Index, shards};
 use names::{EMBEDDING, HEAD, gguf_name, hugging_face_name};
@@ -110,8 +110,8 @@ impl Repository {
                 .map(|bytes| JsonFile::parse(&path(file), bytes))
                 .transpose()
         };
-        let config =
-            json(CONFIG)?.ok_or_else(|| FormatError::file(path(CONFIG), Fault::Missing))?;
+        let config = json(CONFIG)?
+            .ok_or_else(|| FormatError::file(path(CONFIG), Fault::Source(SourceCause::Missing)))?;
         let mut settings = Settings::read(&config)?;
         let mut ends = config.ids("eos_token_id")?;
         if let Some(generation) = json(GENERATION)? {
@@ -373,7 +373,10 @@ impl Repository {
                     Fault::Kind { what, instead },
                 )
             }
-            None => FormatError::file(format!("{}/{TOKENIZER}", self.name), Fault::Missing),
+            None => FormatError::file(
+                format!("{}/{TOKENIZER}", self.name),
+                Fault::Source(SourceCause::Missing),
+            ),
         };
         Ok((file(TOKENIZER).ok_or_else(missing)?, file(TOKENIZER_CONFIG)))
     }

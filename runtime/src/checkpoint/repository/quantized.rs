@@ -5,8 +5,9 @@ use std::collections::{BTreeMap, HashMap};
 use super::names::gguf_name;
 use crate::checkpoint::packed::{self, Packed, Packing};
 use crate::checkpoint::safetensors::Stored;
-use crate::format::{FormatError, Source};
-use crate::model::ConfigError;
+use crate::error::ConfigError;
+use crate::gguf::FormatError;
+use crate::io::Source;
 
 /// Moves the parts of quantised matrices out of the tensors.
 pub(super) fn packed_matrices(

@@ -5,7 +5,7 @@ use std::ops::Range;
 
 use super::Repository;
 use crate::checkpoint::Checkpoint as _;
-use crate::format::{Fault, FormatError, Subject, Tensor, slice};
+use crate::gguf::{Fault, FormatError, Subject, Tensor, slice};
 
 impl Repository {
     /// How many heads the rows of a tensor belong to, where their order differs from GGUF's.

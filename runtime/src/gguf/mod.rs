@@ -1,0 +1,21 @@
+//! GGUF files, read without trust.
+//!
+//! Every count, length and offset is compared with the real length of the file before anything is
+//! allocated for it, and every fault is a [`FormatError`] that names the file, the byte, and the
+//! key or tensor. There are no threads and no file system here: bytes come from a
+//! [`Source`](crate::io::Source).
+
+mod error;
+mod file;
+mod metadata;
+mod reader;
+mod tensor;
+mod write;
+
+pub use error::{Fault, FormatError, Subject};
+pub use file::Gguf;
+pub use metadata::{Array, Metadata, Value};
+pub(crate) use reader::Reader;
+pub use tensor::Tensor;
+pub(crate) use tensor::slice;
+pub use write::GgufWriter;

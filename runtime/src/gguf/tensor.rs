@@ -1,0 +1,72 @@
+//! Tensors: their places in files, and their bytes.
+
+use std::borrow::Cow;
+use std::ops::Range;
+
+use godwit_shaders::WeightFormat;
+
+use super::error::{Fault, FormatError, Subject};
+use crate::io::Source;
+
+/// A tensor in a model file.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Tensor {
+    /// Its name, such as `blk.0.attn_q.weight`.
+    pub name: String,
+    /// How its weights are stored.
+    pub format: WeightFormat,
+    /// Its dimensions in GGUF's order: the length of a row first.
+    pub shape: Vec<u64>,
+    /// Which of the model's files it is in.
+    pub part: usize,
+    /// Its first byte in that file.
+    pub offset: u64,
+    /// Its size in bytes.
+    pub bytes: u64,
+}
+
+/// Bytes of a tensor that lies in this file: borrowed where the file is mapped or in memory, else
+/// read.
+pub(crate) fn slice<'a>(
+    source: &'a dyn Source,
+    tensor: &Tensor,
+    range: Range<u64>,
+) -> Result<Cow<'a, [u8]>, FormatError> {
+    let Range { start, end } = range;
+    let fault = || {
+        FormatError::tensor(
+            source.name(),
+            &tensor.name,
+            Fault::Range {
+                start,
+                end,
+                bytes: tensor.bytes,
+            },
+        )
+    };
+    if start > end || end > tensor.bytes {
+        return Err(fault());
+    }
+    let from = tensor.offset.checked_add(start).ok_or_else(fault)?;
+    let to = tensor
+        .offset
+        .checked_add(end)
+        .filter(|&to| to <= source.len())
+        .ok_or_else(fault)?;
+    let len = usize::try_from(to - from).map_err(|_| fault())?;
+    if let Some(all) = source.mapped() {
+        source.check_unchanged()?;
+        let from = usize::try_from(from).map_err(|_| fault())?;
+        return all
+            .get(from..)
+            .and_then(|rest| rest.get(..len))
+            .map(Cow::Borrowed)
+            .ok_or_else(fault);
+    }
+    let mut bytes = vec![0; len];
+    source.read(from, &mut bytes).map_err(|error| FormatError {
+        subject: Subject::Tensor(tensor.name.clone()),
+        ..FormatError::from(error)
+    })?;
+    Ok(Cow::Owned(bytes))
+}

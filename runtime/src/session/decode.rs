@@ -1,0 +1,170 @@
+//! One token after the other: chosen on the GPU, and run through the transformer before the host
+//! has heard of it.
+
+use std::collections::HashMap;
+
+use godwit_shaders::kernels::adjust::{Adjustment, FORBID};
+use godwit_shaders::kernels::sample::{Choice, NO_TOKEN};
+use godwit_shaders::{BufferRef, Step};
+
+use super::{Session, StepKind};
+use crate::error::Error;
+use crate::sampling::Sampling;
+
+impl Session {
+    /// Chooses the next token, and appends it.
+    ///
+    /// The choice is made on the GPU, and the pass for the chosen token starts there without
+    /// waiting for the CPU to hear of it; and so do the next ones, as long as they are chosen the
+    /// same way. Tokens in flight are forgotten when something else is asked for.
+    ///
+    /// # Errors
+    /// There are no tokens yet, no room for another, a parameter is out of range, the logits are
+    /// not finite, or the GPU fails. Then no token is appended. Tokens that were chosen before the
+    /// GPU failed are returned first.
+    pub async fn next(&mut self, sampling: &Sampling) -> Result<u32, Error> {
+        sampling.validate(self.engine().model().config().vocab)?;
+        self.check_room(1)?;
+        if !self.transcript.continues(sampling) {
+            self.ensure_logits().await?;
+            self.transcript.begin_choosing(sampling.clone());
+        }
+        let room = self.context() as usize - self.tokens().len();
+        let mut most = 1;
+        while self.transcript.in_flight() < self.transcript.most_in_flight().min(most).min(room) {
+            let position = self.tokens().len() + self.transcript.in_flight();
+            match self.submit_step(sampling, position as u32).await {
+                Ok(fit) => most = fit,
+                Err(error) if self.transcript.in_flight() == 0 => return Err(error),
+                Err(error) => {
+                    tracing::debug!(
+                        "a step in flight failed and is tried again when it is needed: {error}"
+                    );
+                    self.transcript.stop_choosing();
+                }
+            }
+        }
+        let Some(chosen) = self.transcript.first_in_flight() else {
+            return Err(Error::Empty);
+        };
+        match chosen.finish().await {
+            Ok(bytes) => match bytemuck::pod_read_unaligned(&bytes) {
+                NO_TOKEN => {
+                    self.transcript.forget_in_flight();
+                    Err(Error::LogitsNotFinite {
+                        position: self.tokens().len().saturating_sub(1),
+                    })
+                }
+                token => {
+                    self.transcript.accept(token);
+                    Ok(token)
+                }
+            },
+            Err(error) => {
+                self.transcript.forget_in_flight();
+                self.settled(Err(error))
+            }
+        }
+    }
+
+    /// Tokens that were chosen, and run through the transformer, before anyone asked for them.
+    pub fn tokens_in_flight(&self) -> u32 {
+        self.transcript.in_flight() as u32
+    }
+
+    /// Has the token of this position chosen and run through the transformer. Returns how many such
+    /// steps may be in flight.
+    async fn submit_step(&mut self, sampling: &Sampling, position: u32) -> Result<usize, Error> {
+        let pass = self.reserve(position, 1).await?;
+        let adjusted = self.write_choice(sampling, position).await?;
+        let choose = StepKind::Choose {
+            greedy: sampling.is_greedy(),
+            adjusted,
+        };
+        let (work, step) = (StepKind::Decode(pass), Step::new(position, 1));
+        // Both are prepared before anything is submitted: a lack of memory changes nothing.
+        self.prepare(choose).await?;
+        let expected = self.prepare(work).await?.expected_seconds(step);
+        self.transcript.begin_step(position as usize + 1);
+        let chosen = BufferRef {
+            bytes: 4,
+            ..self.scratch.tokens
+        };
+        let chosen = self.prepared[&choose]
+            .submit_and_read(self.buffers.memory(), Step::default(), chosen)
+            .await?;
+        self.submit(work, step).await?;
+        self.transcript.complete_step(chosen);
+        let gpu = self.engine().gpu();
+        let most = gpu.caps().tuning.steps_in_flight;
+        // Penalties count the tokens so far, and what comes from the host is waited for.
+        if most <= 1 || sampling.has_penalties() || self.spilled_bytes() > 0 {
+            return Ok(1);
+        }
+        let fit = gpu.in_flight_budget().as_secs_f64() / expected.max(1e-6);
+        Ok((fit as u32).clamp(1, most) as usize)
+    }
+
+    /// Tells the GPU how to choose the token of this position. Returns whether any logit is to be
+    /// adjusted.
+    async fn write_choice(&self, sampling: &Sampling, position: u32) -> Result<bool, Error> {
+        let mut adjustments: HashMap<u32, Adjustment> = HashMap::new();
+        let entry = |token| Adjustment {
+            token,
+            seen: 0,
+            bias: 0.0,
+            reserved: 0,
+        };
+        if sampling.has_penalties() {
+            let window = self
+                .tokens()
+                .len()
+                .saturating_sub(sampling.penalty_window as usize);
+            for &token in &self.tokens()[window..] {
+                adjustments
+                    .entry(token)
+                    .or_insert_with(|| entry(token))
+                    .seen += 1;
+            }
+        }
+        for &(token, bias) in &sampling.logit_bias {
+            let slot = adjustments.entry(token).or_insert_with(|| entry(token));
+            slot.bias = (slot.bias + bias).max(FORBID);
+        }
+        let choice = Choice {
+            temperature: sampling.temperature,
+            top_k: sampling.top_k,
+            top_p: sampling.top_p,
+            min_p: sampling.min_p,
+            uniform: uniform(sampling.seed, position.into()),
+            repetition: sampling.repetition_penalty,
+            presence: sampling.presence_penalty,
+            frequency: sampling.frequency_penalty,
+            entries: adjustments.len() as u32,
+            reserved: [0; 3],
+        };
+        let adjustments: Vec<Adjustment> = adjustments.into_values().collect();
+        self.buffers
+            .memory()
+            .write(self.scratch.choice, 0, bytemuck::bytes_of(&choice))
+            .await?;
+        self.buffers
+            .memory()
+            .write(
+                self.scratch.adjustments,
+                0,
+                bytemuck::cast_slice(&adjustments),
+            )
+            .await?;
+        Ok(!adjustments.is_empty())
+    }
+}
+
+/// Random in `[0, 1)`, the same for the same seed and place in the text (SplitMix64, Steele et al.
+/// 2014).
+fn uniform(seed: u64, place: u64) -> f32 {
+    let mut z = seed.wrapping_add(place.wrapping_add(1).wrapping_mul(0x9e37_79b9_7f4a_7c15));
+    z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    ((z ^ (z >> 31)) >> 40) as f32 / (1 << 24) as f32
+}

@@ -1,0 +1,81 @@
+//! Which plans a session runs, and how each is recorded.
+
+use godwit_shaders::kernels::adjust::adjust;
+use godwit_shaders::kernels::argmax::argmax;
+use godwit_shaders::kernels::sample::sample;
+use godwit_shaders::{Capabilities, Plan};
+
+use super::calibrate::{Input, with_input_squares};
+use crate::kv_cache::KvSegments;
+use crate::model::{Llama, Pass, Scratch};
+
+/// What a prepared plan does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum StepKind {
+    Transformer(Pass),
+    /// A token's logits too.
+    Decode(Pass),
+    /// The transformer, with inputs' squares summed up.
+    Calibrate(Pass),
+    Logits,
+    Outputs,
+    Scores {
+        first: u32,
+    },
+    Choose {
+        greedy: bool,
+        adjusted: bool,
+    },
+}
+
+/// What plans are recorded from. The audit of addresses (`addresses.rs`) records all of them
+/// without a GPU.
+pub(crate) struct Recorder<'a> {
+    pub llama: &'a Llama,
+    pub caps: &'a Capabilities,
+    pub kv: &'a KvSegments,
+    pub scratch: &'a Scratch,
+    pub calibrated: &'a [Input],
+    /// Tokens of a prefill pass.
+    pub chunk: u32,
+}
+
+impl Recorder<'_> {
+    pub fn record(&self, work: StepKind) -> Plan {
+        let Self {
+            llama,
+            caps,
+            kv,
+            scratch: s,
+            ..
+        } = *self;
+        let vocab = llama.head.rows;
+        match work {
+            StepKind::Transformer(pass) => llama.transformer(caps, kv, s, pass),
+            StepKind::Decode(pass) => llama.decode(caps, kv, s, pass),
+            StepKind::Calibrate(pass) => {
+                // For more than one token, norms are steps of their own, whose results are what is
+                // measured.
+                let pass = Pass {
+                    chunk: pass.chunk.max(2),
+                    ..pass
+                };
+                with_input_squares(llama.transformer(caps, kv, s, pass), self.calibrated)
+            }
+            StepKind::Logits => llama.logits(caps, s),
+            StepKind::Outputs => llama.outputs(caps, s, self.chunk),
+            StepKind::Scores { first } => llama.scores(caps, s, first),
+            StepKind::Choose { greedy, adjusted } => {
+                let mut plan = Plan::default();
+                if adjusted {
+                    adjust(&mut plan, s.choice, s.adjustments, s.logits, vocab);
+                }
+                match greedy {
+                    true => argmax(&mut plan, s.logits, s.tokens, vocab),
+                    false => sample(&mut plan, s.choice, s.logits, s.weights, s.tokens, vocab),
+                }
+                plan
+            }
+        }
+    }
+}

@@ -1,0 +1,420 @@
+//! The modules of each crate form layers: a module uses those below it, and so no cycle can form.
+//!
+//! Test code is left out: it may use everything.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use syn::visit::{self, Visit};
+use syn::{Attribute, Item, UseTree};
+
+/// The modules of each crate, from the bottom up: each may use those before it. A crate's root
+/// (`lib.rs`) and its `main.rs` may use all. `shaders` and `cli` follow once their cycles are gone.
+const LAYERS: [(&str, &[&str]); 2] = [
+    (
+        "runtime",
+        &[
+            // Devices, memory and plans on them. It knows no files.
+            "gpu",
+            // Sources of bytes, files that are written, caches on disk.
+            "io",
+            // JSON within a budget of memory.
+            "json",
+            // Segments of positions, spilled ones, the format of snapshots.
+            "kv_cache",
+            "gguf",
+            "tokenizer",
+            "sampling",
+            "chat",
+            // The error of all that deals with whole models; those below have errors of their own.
+            "error",
+            // Models as they are stored: GGUF files and repositories.
+            "checkpoint",
+            // Hyperparameters, rotary embedding, the forward pass, hashes of weights.
+            "model",
+            "quantize",
+            // Weights on a GPU, memory plan, tuning on disk.
+            "engine",
+            // Prefill, decode, snapshots, prefix cache, calibration.
+            "session",
+            "fuzzing",
+        ],
+    ),
+    (
+        "web",
+        &[
+            "hash", "numbers", "stops", "error", "source", "model", "engine", "reply",
+        ],
+    ),
+];
+
+#[test]
+fn no_module_uses_one_above_it() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"))
+        .parent()
+        .expect("a workspace");
+    let mut faults = Vec::new();
+    for (name, layers) in LAYERS {
+        let modules = Modules::read(&root.join(name).join("src/lib.rs"));
+        faults.extend(
+            modules
+                .faults(layers)
+                .into_iter()
+                .map(|fault| format!("{name}: {fault}")),
+        );
+    }
+    assert!(faults.is_empty(), "\n{}\n", faults.join("\n"));
+}
+
+/// A use of one top-level module by another.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct Reference {
+    from: String,
+    to: String,
+    /// The path as it is written, and the file.
+    path: String,
+    file: PathBuf,
+}
+
+/// The top-level modules of a crate, and which uses which.
+#[derive(Debug, Default)]
+struct Modules {
+    names: BTreeSet<String>,
+    /// Modules of tests.
+    of_tests: BTreeSet<String>,
+    /// Names that the root exports, and the modules that they are from.
+    exports: BTreeMap<String, String>,
+    references: BTreeSet<Reference>,
+}
+
+impl Modules {
+    /// Reads a crate from its root file on.
+    fn read(root: &Path) -> Self {
+        let file = parse(root);
+        let mut all = Self::default();
+        for item in &file.items {
+            match item {
+                Item::Mod(module) if is_of_tests(&module.attrs) => {
+                    all.of_tests.insert(module.ident.to_string());
+                }
+                Item::Mod(module) => {
+                    all.names.insert(module.ident.to_string());
+                }
+                Item::Use(item) => all.export(&item.tree),
+                _ => {}
+            }
+        }
+        let folder = root.parent().expect("a folder").to_owned();
+        for name in all.names.clone() {
+            all.read_module(&folder, vec![name]);
+        }
+        all
+    }
+
+    /// Notes what a `use` of the root exports.
+    fn export(&mut self, tree: &UseTree) {
+        let mut paths = Vec::new();
+        use_paths(tree, &mut Vec::new(), &mut paths);
+        for path in paths {
+            let module = path.iter().find(|name| *name != "crate" && *name != "self");
+            if let (Some(module), Some(name)) = (module, path.last()) {
+                self.exports.insert(name.clone(), module.clone());
+            }
+        }
+    }
+
+    /// Reads the file of a module, and those of the modules in it.
+    fn read_module(&mut self, folder: &Path, path: Vec<String>) {
+        let name = path.last().expect("a name");
+        let (alone, nested) = (
+            folder.join(format!("{name}.rs")),
+            folder.join(name).join("mod.rs"),
+        );
+        let file = if alone.exists() { alone } else { nested };
+        let parsed = parse(&file);
+        let mut visitor = Visitor {
+            modules: self,
+            file,
+            path: path.clone(),
+            children: Vec::new(),
+        };
+        visitor.visit_file(&parsed);
+        let children = std::mem::take(&mut visitor.children);
+        for child in children {
+            let inside = child[..child.len() - 1].iter().skip(path.len() - 1);
+            let folder = inside.fold(folder.to_owned(), |folder, name| folder.join(name));
+            self.read_module(&folder, child);
+        }
+    }
+
+    /// Notes a path that is written in a module.
+    fn refer(&mut self, module: &[String], file: &Path, path: &[String]) {
+        let supers = path.iter().take_while(|name| *name == "super").count();
+        let rest = &path[supers..];
+        let top = match rest.first().map(String::as_str) {
+            Some("crate") if supers == 0 => rest.get(1),
+            Some(_) if supers >= module.len() => rest.first(),
+            _ => None,
+        };
+        let Some(top) = top else { return };
+        let known = |name: &String| self.names.contains(name);
+        let to = if known(top) {
+            Some(top)
+        } else {
+            self.exports.get(top).filter(|name| known(name))
+        };
+        let Some(to) = to else {
+            assert!(
+                self.of_tests.contains(top),
+                "{}: `{}` is no module",
+                file.display(),
+                path.join("::")
+            );
+            return;
+        };
+        if *to != module[0] {
+            let (from, path) = (module[0].clone(), path.join("::"));
+            self.references.insert(Reference {
+                from,
+                to: to.clone(),
+                path,
+                file: file.into(),
+            });
+        }
+    }
+
+    /// What contradicts the order of the layers.
+    fn faults(&self, layers: &[&str]) -> Vec<String> {
+        let mut faults = Vec::new();
+        let table: BTreeSet<String> = layers.iter().map(|name| (*name).to_owned()).collect();
+        for name in self.names.symmetric_difference(&table) {
+            faults.push(format!(
+                "the module `{name}` is in the table or in the crate, but not in both"
+            ));
+        }
+        let height = |name: &str| layers.iter().position(|layer| *layer == name);
+        let mut told = BTreeSet::new();
+        for Reference {
+            from,
+            to,
+            path,
+            file,
+        } in &self.references
+        {
+            if height(to) < height(from) || !told.insert((from, to)) {
+                continue;
+            }
+            let cycle = match self.way(to, from) {
+                Some(way) => format!("; a cycle: {from} -> {}", way.join(" -> ")),
+                None => String::new(),
+            };
+            let file = file.display();
+            faults.push(format!(
+                "`{from}` uses `{to}`, which is above it: `{path}` in {file}{cycle}"
+            ));
+        }
+        faults
+    }
+
+    /// The shortest way from a module to another, along what uses what.
+    fn way(&self, from: &str, to: &str) -> Option<Vec<String>> {
+        let mut before: BTreeMap<&str, &str> = BTreeMap::new();
+        let mut queue = VecDeque::from([from]);
+        while let Some(at) = queue.pop_front() {
+            if at == to {
+                let mut way = vec![at.to_owned()];
+                let mut at = at;
+                while at != from {
+                    at = before[at];
+                    way.insert(0, at.to_owned());
+                }
+                return Some(way);
+            }
+            for reference in self
+                .references
+                .iter()
+                .filter(|reference| reference.from == at)
+            {
+                if reference.to != from && !before.contains_key(reference.to.as_str()) {
+                    before.insert(&reference.to, at);
+                    queue.push_back(&reference.to);
+                }
+            }
+        }
+        None
+    }
+}
+
+fn parse(file: &Path) -> syn::File {
+    let text = fs::read_to_string(file).map_err(|error| format!("{}: {error}", file.display()));
+    let parsed = syn::parse_file(&text.expect("a module's file"));
+    parsed
+        .map_err(|error| format!("{}: {error}", file.display()))
+        .expect("Rust")
+}
+
+/// Whether an item is compiled for tests alone: `cfg(test)`, or `cfg(all(test, …))`.
+fn is_of_tests(attributes: &[Attribute]) -> bool {
+    attributes.iter().any(|attribute| {
+        let Ok(list) = attribute.meta.require_list() else {
+            return false;
+        };
+        let condition = list.tokens.to_string().replace(' ', "");
+        let all = condition
+            .strip_prefix("all(")
+            .and_then(|rest| rest.strip_suffix(')'))
+            .unwrap_or(&condition);
+        list.path.is_ident("cfg") && all.split(',').any(|part| part == "test")
+    })
+}
+
+/// The paths of a `use`, from its root to each leaf.
+fn use_paths(tree: &UseTree, prefix: &mut Vec<String>, paths: &mut Vec<Vec<String>>) {
+    let mut leaf = |name: Option<String>| paths.push(prefix.iter().cloned().chain(name).collect());
+    match tree {
+        UseTree::Name(name) => leaf(Some(name.ident.to_string())),
+        UseTree::Rename(name) => leaf(Some(name.ident.to_string())),
+        UseTree::Glob(_) => leaf(None),
+        UseTree::Path(path) => {
+            prefix.push(path.ident.to_string());
+            use_paths(&path.tree, prefix, paths);
+            prefix.pop();
+        }
+        UseTree::Group(group) => group
+            .items
+            .iter()
+            .for_each(|tree| use_paths(tree, prefix, paths)),
+    }
+}
+
+/// Visits the code of a file.
+struct Visitor<'a> {
+    modules: &'a mut Modules,
+    file: PathBuf,
+    /// The module that is being visited.
+    path: Vec<String>,
+    /// Modules with files of their own.
+    children: Vec<Vec<String>>,
+}
+
+impl Visitor<'_> {
+    fn refer(&mut self, path: &[String]) {
+        self.modules.refer(&self.path, &self.file, path);
+    }
+}
+
+impl<'ast> Visit<'ast> for Visitor<'_> {
+    fn visit_item(&mut self, item: &'ast Item) {
+        let attributes = match item {
+            Item::Const(item) => &item.attrs,
+            Item::Fn(item) => &item.attrs,
+            Item::Impl(item) => &item.attrs,
+            Item::Mod(item) => &item.attrs,
+            Item::Struct(item) => &item.attrs,
+            Item::Use(item) => &item.attrs,
+            _ => return visit::visit_item(self, item),
+        };
+        if !is_of_tests(attributes) {
+            visit::visit_item(self, item);
+        }
+    }
+
+    fn visit_impl_item_fn(&mut self, item: &'ast syn::ImplItemFn) {
+        if !is_of_tests(&item.attrs) {
+            visit::visit_impl_item_fn(self, item);
+        }
+    }
+
+    fn visit_item_mod(&mut self, module: &'ast syn::ItemMod) {
+        self.path.push(module.ident.to_string());
+        match module.content {
+            Some(_) => visit::visit_item_mod(self, module),
+            None => self.children.push(self.path.clone()),
+        }
+        self.path.pop();
+    }
+
+    fn visit_item_use(&mut self, item: &'ast syn::ItemUse) {
+        let mut paths = Vec::new();
+        use_paths(&item.tree, &mut Vec::new(), &mut paths);
+        paths.iter().for_each(|path| self.refer(path));
+    }
+
+    fn visit_path(&mut self, path: &'ast syn::Path) {
+        let names: Vec<String> = path
+            .segments
+            .iter()
+            .map(|segment| segment.ident.to_string())
+            .collect();
+        self.refer(&names);
+        visit::visit_path(self, path);
+    }
+
+    fn visit_macro(&mut self, called: &'ast syn::Macro) {
+        // What a macro takes has no grammar: paths are found as they are written.
+        let text = called.tokens.to_string().replace(' ', "");
+        for (at, _) in text.match_indices("crate::") {
+            let is_end =
+                |letter: char| !(letter.is_alphanumeric() || letter == '_' || letter == ':');
+            let path = text[at..].split(is_end).next().unwrap_or_default();
+            let names: Vec<String> = path.split("::").map(str::to_owned).collect();
+            self.refer(&names);
+        }
+        visit::visit_macro(self, called);
+    }
+}
+
+/// The way a fault is found: in groups, behind `super`, in expressions, types and macros, and under
+/// names that the root exports; not in tests.
+#[test]
+fn references_are_found_wherever_they_are() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let write = |name: &str, text: &str| {
+        let path = folder.path().join(name);
+        fs::create_dir_all(path.parent().expect("a folder")).expect("a folder");
+        fs::write(path, text).expect("a file");
+    };
+    write(
+        "lib.rs",
+        "mod a; mod b; mod c; mod d; mod e; mod f; #[cfg(test)] mod tests;\n\
+         pub use f::{Exported, inner::Deep};",
+    );
+    write(
+        "a.rs",
+        "use crate::{b::{self, X}, c}; #[cfg(test)] mod tests { use crate::f::Y; }",
+    );
+    write("b/mod.rs", "mod child; fn f() { let _ = crate::c::g(); }");
+    write(
+        "b/child.rs",
+        "fn f(x: super::super::d::T) { assert!(x == crate::e::Z); super::here(); }",
+    );
+    write(
+        "c.rs",
+        "fn f() -> crate::Deep { #[cfg(test)] crate::tests::point(); }",
+    );
+    write(
+        "d.rs",
+        "mod inline { use super::super::f; }\n#[cfg(all(test, unix))] mod more { use crate::a; }",
+    );
+    write("e.rs", "/// [`crate::a`]\nfn f() {}");
+    write("f.rs", "#[cfg(not(test))] use crate::a::b;");
+    let modules = Modules::read(&folder.path().join("lib.rs"));
+    let found: Vec<String> = modules
+        .references
+        .iter()
+        .map(|Reference { from, to, .. }| format!("{from}{to}"))
+        .collect();
+    let found: BTreeSet<&str> = found.iter().map(String::as_str).collect();
+    assert_eq!(
+        found,
+        BTreeSet::from(["ab", "ac", "bc", "bd", "be", "cf", "df", "fa"])
+    );
+    let faults = modules.faults(&["e", "f", "d", "c", "b", "a", "gone"]);
+    assert_eq!(faults.len(), 2, "{faults:#?}");
+    assert!(faults[0].contains("`gone`"), "{faults:#?}");
+    assert!(
+        faults[1].contains("`f` uses `a`") && faults[1].contains("f -> a -> c -> f"),
+        "{faults:#?}"
+    );
+}
