@@ -1,6 +1,6 @@
 //! How a session's KV cache grows: on the GPU as long as there is room, then with its oldest segments on the host.
 
-use godwit_shaders::kernels::rope_attention::SHALLOW;
+use godwit_shaders::kernels::rope_attention::MAX_SINGLE_PASS_TOKENS;
 use godwit_shaders::{Buffers, Segment};
 
 use crate::error::Error;
@@ -48,8 +48,8 @@ impl Session {
             self.bring_back(segments - 1).await?;
         }
         let chunk = if wanted > 1 { self.chunk } else { 1 };
-        let shallow = chunk == 1 && position < SHALLOW;
-        Ok(Pass { chunk, segments, shallow, outputs: true })
+        let single_pass = chunk == 1 && position < MAX_SINGLE_PASS_TOKENS;
+        Ok(Pass { chunk, segments, single_pass, outputs: true })
     }
 
     /// Allocates the next segment, of the usual length or of fewer positions; all of it or nothing.

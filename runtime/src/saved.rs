@@ -145,7 +145,7 @@ impl Inner {
         }
         let config = self.model.config();
         let mut hash = blake3::Hasher::new();
-        hash.update(format!("{config:?} {:?} {}", self.llama.kv, self.llama.kv.page()).as_bytes());
+        hash.update(format!("{config:?} {:?} {}", self.llama.kv, self.llama.kv.tail_block()).as_bytes());
         hash.update(self.model.weights_hash().get()?.as_bytes());
         Ok(self.fingerprint.get_or_init(|| hash.finalize().to_hex().to_string()))
     }

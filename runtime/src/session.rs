@@ -50,8 +50,8 @@ impl Session {
             Spilling::Never => None,
             Spilling::Host { memory } => Some(Spill::new(memory, inner.spill_folder.clone())),
         };
-        let ring = scratch.recent.first().map_or(0, |recent| recent.len);
-        let transcript = Transcript::new(inner.llama.kv.page(), ring);
+        let ring = scratch.tails.first().map_or(0, |tail| tail.len);
+        let transcript = Transcript::new(inner.llama.kv.tail_block(), ring);
         let (prepared, observed) = (HashMap::new(), Vec::new());
         Ok(Self { engine, table, memory, kv, spill, scratch, chunk, transcript, prepared, observed })
     }

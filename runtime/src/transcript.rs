@@ -43,7 +43,7 @@ struct InFlight<R> {
     is_broken: bool,
 }
 
-/// Which positions the rings of [`Recent`](godwit_shaders::Recent) hold.
+/// Which positions the rings of [`F16Tail`](godwit_shaders::F16Tail) hold.
 struct F16Tail {
     /// Positions of a page; 1 where the KV cache keeps no rings.
     page: usize,

@@ -2,10 +2,10 @@
 //! difference of any two of them is compared with f64.
 
 use godwit_shaders::capabilities::WEBGPU;
-use godwit_shaders::kernels::rope_append::{ROPE_APPEND, Rope, RopeTables, rope_append};
+use godwit_shaders::kernels::rope_append::{ROPE_APPEND, Rope, RopeAppend, RopeTables};
 use godwit_shaders::testing::words;
 use godwit_shaders::{
-    AttentionShape, Buffers, Capabilities, Case, DispatchFixture, KvFormat, Plan, Recent, Segment, Step,
+    AttentionShape, Buffers, Capabilities, Case, DispatchFixture, F16Tail, KvFormat, Plan, Segment, Step,
 };
 
 use crate::cases::GUARD;
@@ -28,18 +28,22 @@ pub fn cases(theta: f64, bits: u32) -> Vec<Case> {
 fn cases_for(caps: &Capabilities, theta: f64, bits: u32) -> Vec<Case> {
     let frequencies: Vec<f64> = (0..HEAD / 2).map(|i| theta.powf(-2.0 * f64::from(i) / f64::from(HEAD))).collect();
     let tables = RopeTables::new(&frequencies, 1.0, (1 << bits) + 2);
-    let (heads, kv) = (AttentionShape { heads: 1, kv_heads: 1, head_dim: HEAD }, KvFormat::default());
+    let shape = AttentionShape { heads: 1, kv_heads: 1, head_dim: HEAD };
+    let kv = KvFormat::default();
     let mut table = Buffers::default();
-    let cos = table.declare("tables", 4 * tables.floats.len() as u64);
+    let rope = Rope {
+        tables: table.declare("tables", 4 * tables.floats.len() as u64),
+        rotary_dim: HEAD,
+    };
     // Of each token a query, a key and a value.
     let qkv = table.declare("qkv", 36 * u64::from(HEAD));
-    let cache = kv.bytes(heads).map(|bytes| 32 * bytes);
+    let cache = kv.bytes(shape).map(|bytes| 32 * bytes);
     let [keys, values] = cache.map(|bytes| table.declare("cache", bytes));
     // No position lies in it.
     let segment = Segment { k: keys, v: values, first: u32::MAX - 32, len: 32, host: None };
-    let recent = Recent { buffer: table.declare("recent", 16), len: 0 };
+    let tail = F16Tail { buffer: table.declare("f16_tail", 16), len: 0 };
     let mut plan = Plan::default();
-    rope_append(&mut plan, caps, heads, kv, &Rope { tables: cos, rotary_dim: HEAD }, qkv, &segment, recent, 3);
+    RopeAppend { shape, kv, rope, qkv, segment, tail, chunk: 3 }.record(&mut plan, caps);
     let dispatch = &plan.dispatches[0];
     let variant = ROPE_APPEND.variants.iter().position(|variant| variant.name == dispatch.variant.name);
     let variant = variant.expect("a variant of the kernel");

@@ -4,7 +4,7 @@ use std::ops::ControlFlow;
 
 use godwit::tokenizer::Special;
 use godwit::{ContextSize, Engine, EngineOptions, Error, Gpu, GpuOptions, Message, Sampling, Session, Synthetic};
-use godwit_shaders::kernels::rope_attention::SHALLOW;
+use godwit_shaders::kernels::rope_attention::MAX_SINGLE_PASS_TOKENS;
 use godwit_tests::model::{engine, go, session, smollm2};
 use pollster::block_on;
 
@@ -35,7 +35,7 @@ fn segments_and_limits_do_not_change_the_answer() {
 #[test]
 fn kernels_for_gpus_answer_like_those_for_cpus() {
     let model = "tiny:q8_0,vocab=512".parse::<Synthetic>().expect("a shape").model().expect("a model");
-    let ids: Vec<u32> = (0..SHALLOW + 8).map(|i| i * 7919 % 512).collect();
+    let ids: Vec<u32> = (0..MAX_SINGLE_PASS_TOKENS + 8).map(|i| i * 7919 % 512).collect();
     // What is a little off may be rounded to the next of 16 codes.
     for (kv, most, dots) in [("q8_0", 1e-5, true), ("q4_0", 1e-3, false)] {
         // Decode from where a workgroup attends to all positions to where several do.
@@ -46,7 +46,7 @@ fn kernels_for_gpus_answer_like_those_for_cpus() {
             let options = EngineOptions { kv: kv.parse().expect("a type"), ..EngineOptions::default() };
             let engine = block_on(Engine::load(gpu, &model, &options, &mut |_| ())).expect("it loads");
             let mut session = session(&engine);
-            let (first, then) = ids.split_at(SHALLOW as usize - 4);
+            let (first, then) = ids.split_at(MAX_SINGLE_PASS_TOKENS as usize - 4);
             block_on(session.prefill(first, &mut go)).expect("room");
             then.iter()
                 .map(|id| {

@@ -10,7 +10,7 @@ use godwit_shaders::capabilities::{BINDING_ALIGNMENT, Tuning, WEBGPU};
 use godwit_shaders::kernels::matmul::Method;
 use godwit_shaders::kernels::rms_norm::Norm;
 use godwit_shaders::kernels::rope_append::{Rope, RopeTables};
-use godwit_shaders::kernels::rope_attention::SHALLOW;
+use godwit_shaders::kernels::rope_attention::MAX_SINGLE_PASS_TOKENS;
 use godwit_shaders::kernels::swiglu::GateBiases;
 use godwit_shaders::{Buffers, Capabilities, Dispatch, KvFormat, KvType, Matrix, Shard, Step, WeightFormat};
 
@@ -95,16 +95,16 @@ fn works(kv: &Kv, chunk: u32, context: u32) -> Vec<(StepKind, Vec<Step>)> {
         };
         for outputs in [false, true] {
             // One token of a prefill is a pass for one; scoring and calibration ask for what comes out.
-            let pass = |chunk| Pass { chunk, segments, shallow: false, outputs };
+            let pass = |chunk| Pass { chunk, segments, single_pass: false, outputs };
             works.push((StepKind::Transformer(pass(1)), steps(1)));
             works.push((StepKind::Transformer(pass(chunk)), steps(chunk)));
             works.push((StepKind::Observed(pass(1)), steps(1)));
             works.push((StepKind::Observed(pass(chunk)), steps(chunk)));
         }
-        let pass = Pass { chunk: 1, segments, shallow: false, outputs: true };
+        let pass = Pass { chunk: 1, segments, single_pass: false, outputs: true };
         works.push((StepKind::Decode(pass), steps(1)));
-        let last = end.min(SHALLOW) - 1;
-        works.push((StepKind::Decode(Pass { shallow: true, ..pass }), vec![Step::new(0, 1), Step::new(last, 1)]));
+        let last = end.min(MAX_SINGLE_PASS_TOKENS) - 1;
+        works.push((StepKind::Decode(Pass { single_pass: true, ..pass }), vec![Step::new(0, 1), Step::new(last, 1)]));
     }
     let of_a_pass = || vec![Step::new(0, 1), Step::new(0, chunk)];
     works.push((StepKind::Logits, of_a_pass()));

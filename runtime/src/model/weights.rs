@@ -96,7 +96,7 @@ impl<'a> Loader<'a> {
         self.gpu.release_uploads();
         (self.progress)(Progress { done: self.done.total, ..self.done });
         let rope = Rope { tables, rotary_dim: config.rotary_dim };
-        Ok(Llama { heads: AttentionShape { heads, kv_heads, head_dim }, kv, embed, layers, norm, head, rope })
+        Ok(Llama { shape: AttentionShape { heads, kv_heads, head_dim }, kv, embed, layers, norm, head, rope })
     }
 
     fn tensor(&self, name: &str, shape: &[u32]) -> Result<&'a Tensor, Error> {

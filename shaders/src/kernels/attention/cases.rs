@@ -1,19 +1,19 @@
-use super::{BLOCK, BLOCK_SPREAD, DECODE, DECODE32, FEW, FEW_ROWS, MATRIX, PREFILL, Params, ROWS};
+use super::{AttentionVariant, Params};
 use crate::kernel::{Case, DispatchFixture, Step};
-use crate::kv::{KvFormat, KvType, Layout};
+use crate::kv::{AttentionShape, KvFormat, KvType, Layout};
 use crate::testing::{Random, words};
 
-/// What the scores of a case do from position to position.
+/// How the scores of a case change from slot to slot.
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Scores {
     Random,
-    /// Keys are zero: all positions weigh the same.
+    /// Keys are zero: all slots have the same weight.
     Uniform,
     /// From -80 up to 80.
     Rising,
     /// From 80 down to -80.
     Falling,
-    /// 80 at the first and last position of each tile of 64, else -80.
+    /// 80 at the first and last slot of each 64, else -80.
     Spikes,
 }
 
@@ -22,184 +22,398 @@ struct Shape {
     heads: u32,
     kv_heads: u32,
     head_dim: u32,
+    /// Position of the first token.
     position: u32,
-    count: u32,
-    first: u32,
-    len: u32,
+    tokens: u32,
+    segment_start: u32,
+    segment_len: u32,
     splits: u32,
-    fresh: u32,
-    /// Whether the result is stored instead of states; only the variants for CPUs do that.
-    finish: bool,
+    is_first_segment: bool,
+    /// Whether the output is stored instead of partials; only the variants for CPUs do that.
+    write_output: bool,
 }
 
+/// One token at the beginning of a small model.
+const SHAPE: Shape = Shape {
+    heads: 4,
+    kv_heads: 2,
+    head_dim: 64,
+    position: 0,
+    tokens: 1,
+    segment_start: 0,
+    segment_len: 64,
+    splits: 1,
+    is_first_segment: true,
+    write_output: false,
+};
+
+/// A later segment, from position 64 on.
+const SECOND_SEGMENT: Shape = Shape {
+    segment_start: 64,
+    is_first_segment: false,
+    ..SHAPE
+};
+
+/// The heads of SmolLM2-135M.
+const SMOL: Shape = Shape {
+    heads: 9,
+    kv_heads: 3,
+    ..SHAPE
+};
+
+/// Eight query heads that share a KV head of 80 floats.
+const WIDE: Shape = Shape {
+    heads: 8,
+    kv_heads: 1,
+    head_dim: 80,
+    position: 100,
+    ..SECOND_SEGMENT
+};
+
 pub fn cases() -> Vec<Case> {
-    let shape = |[heads, kv_heads, head_dim, position, count, first, len, splits, fresh]: [u32; 9]| Shape {
-        heads,
-        kv_heads,
-        head_dim,
-        position,
-        count,
-        first,
-        len,
-        splits,
-        fresh,
-        finish: false,
-    };
     let plain = KvFormat::default();
-    // AttentionShape, KV heads, head dim, position, tokens, the segment's first position, its length, splits, fresh.
-    let mut cases: Vec<Case> = [
-        [9, 3, 64, 0, 1, 0, 64, 1, 1],
-        [9, 3, 64, 150, 1, 0, 256, 4, 1],
-        [9, 3, 64, 40, 7, 0, 96, 1, 1],
-        [32, 8, 128, 300, 1, 256, 128, 2, 0],
-        [8, 1, 80, 100, 3, 64, 64, 1, 0],
-        [4, 4, 96, 31, 5, 0, 64, 1, 1],
-        [14, 2, 64, 500, 1, 0, 512, 2, 1],
-        [2, 1, 32, 70, 40, 64, 64, 1, 0],
-        [32, 2, 64, 100, 1, 64, 64, 1, 1],
-        // A segment that lies wholly after some of the tokens.
-        [4, 2, 64, 60, 8, 64, 64, 1, 0],
-        [9, 3, 64, 480, 32, 0, 512, 1, 1],
-    ]
-    .into_iter()
-    .flat_map(|numbers| case(shape(numbers), plain, Scores::Random))
-    .collect();
-    // Tiles of each size; a segment that lies wholly after some of the tokens; one after another.
-    for numbers in [
-        [9, 3, 64, 150, 1, 0, 256, 1, 1],
-        [8, 1, 80, 100, 1, 64, 64, 1, 0],
-        [4, 2, 64, 60, 8, 64, 64, 1, 0],
-        [9, 3, 64, 40, 7, 0, 96, 1, 1],
+    let mut cases = Vec::new();
+    let mut add = |shape, kv, scores| cases.extend(on_all_variants(shape, kv, scores));
+    let long_segment = Shape {
+        position: 150,
+        segment_len: 256,
+        ..SMOL
+    };
+    let seven_tokens = Shape {
+        position: 40,
+        tokens: 7,
+        segment_len: 96,
+        ..SMOL
+    };
+    // The segment lies wholly after some of the tokens.
+    let after_tokens = Shape {
+        position: 60,
+        tokens: 8,
+        ..SECOND_SEGMENT
+    };
+    for shape in [
+        SMOL,
+        Shape {
+            splits: 4,
+            ..long_segment
+        },
+        seven_tokens,
+        Shape {
+            heads: 32,
+            kv_heads: 8,
+            head_dim: 128,
+            position: 300,
+            segment_start: 256,
+            segment_len: 128,
+            splits: 2,
+            ..SECOND_SEGMENT
+        },
+        Shape { tokens: 3, ..WIDE },
+        Shape {
+            kv_heads: 4,
+            head_dim: 96,
+            position: 31,
+            tokens: 5,
+            ..SHAPE
+        },
+        Shape {
+            heads: 14,
+            position: 500,
+            segment_len: 512,
+            splits: 2,
+            ..SHAPE
+        },
+        Shape {
+            heads: 2,
+            kv_heads: 1,
+            head_dim: 32,
+            position: 70,
+            tokens: 40,
+            ..SECOND_SEGMENT
+        },
+        Shape {
+            heads: 32,
+            position: 100,
+            segment_start: 64,
+            ..SHAPE
+        },
+        after_tokens,
+        Shape {
+            position: 480,
+            tokens: 32,
+            segment_len: 512,
+            ..SMOL
+        },
     ] {
-        cases.extend(case(Shape { finish: true, ..shape(numbers) }, plain, Scores::Random));
+        add(shape, plain, Scores::Random);
+    }
+    // The output, for few rows and for many, and after an earlier segment.
+    for shape in [long_segment, WIDE, after_tokens, seven_tokens] {
+        add(
+            Shape {
+                write_output: true,
+                ..shape
+            },
+            plain,
+            Scores::Random,
+        );
     }
     for k in KvType::ALL {
         for v in KvType::ALL {
-            let kv = KvFormat { k, v, hadamard: true };
-            // Keys and values are read apart from each other: not every pair on variants that compile for long.
-            let pairs = case(shape([4, 1, 128, 190, 1, 0, 192, 2, 1]), kv, Scores::Random).into_iter();
-            cases.extend(pairs.filter(|case| k == v || case.variant < DECODE));
+            let kv = KvFormat {
+                k,
+                v,
+                hadamard: true,
+            };
+            let shape = Shape {
+                kv_heads: 1,
+                head_dim: 128,
+                position: 190,
+                segment_len: 192,
+                splits: 2,
+                ..SHAPE
+            };
+            // Keys and values are read independently, so the variants that compile slowly get some
+            // of the pairs only.
+            let pairs = on_all_variants(shape, kv, Scores::Random);
+            cases.extend(pairs.into_iter().filter(|case| k == v || !is_decode(case)));
         }
     }
     for kind in KvType::ALL {
-        let kv = KvFormat { k: kind, v: kind, hadamard: true };
-        cases.extend(case(shape([4, 2, 80, 90, 9, 32, 128, 1, 0]), kv, Scores::Random));
-        let wide = case(shape([8, 1, 96, 63, 1, 0, 64, 1, 1]), kv, Scores::Random).into_iter();
-        cases.extend(wide.filter(|case| kind == KvType::Q8_0 || case.variant < DECODE));
+        let kv = KvFormat {
+            k: kind,
+            v: kind,
+            hadamard: true,
+        };
+        let many = Shape {
+            head_dim: 80,
+            position: 90,
+            tokens: 9,
+            segment_start: 32,
+            segment_len: 128,
+            ..SECOND_SEGMENT
+        };
+        cases.extend(on_all_variants(many, kv, Scores::Random));
+        let one = Shape {
+            heads: 8,
+            kv_heads: 1,
+            head_dim: 96,
+            position: 63,
+            ..SHAPE
+        };
+        let one = on_all_variants(one, kv, Scores::Random);
+        cases.extend(
+            one.into_iter()
+                .filter(|case| kind == KvType::Q8_0 || !is_decode(case)),
+        );
     }
-    // Pages that end before, at and after a segment's begin and end, and within a pass.
-    let paged = KvFormat { k: KvType::Q4_0, v: KvType::Q8_0, hadamard: true };
+    let mut add = |shape, kv, scores| cases.extend(on_all_variants(shape, kv, scores));
+    // Tail blocks that end before, at and after a segment's begin and end, and within a pass.
+    let with_tail = KvFormat {
+        k: KvType::Q4_0,
+        v: KvType::Q8_0,
+        hadamard: true,
+    };
     for position in [0, 63, 64, 127, 128, 191, 192, 255] {
-        cases.extend(case(shape([4, 2, 64, position, 1, 64, 128, 2, 0]), paged, Scores::Random));
-        cases.extend(case(shape([4, 2, 64, position, 17, 64, 128, 1, 1]), paged, Scores::Random));
+        let one = Shape {
+            position,
+            segment_len: 128,
+            splits: 2,
+            ..SECOND_SEGMENT
+        };
+        add(one, with_tail, Scores::Random);
+        let many = Shape {
+            tokens: 17,
+            splits: 1,
+            is_first_segment: true,
+            ..one
+        };
+        add(many, with_tail, Scores::Random);
     }
-    // Scores of all magnitudes, at positions either side of tiles and of the segment's end, in 1 to 64 splits.
-    for scores in [Scores::Uniform, Scores::Rising, Scores::Falling, Scores::Spikes] {
+    // Scores of all magnitudes, at positions on both sides of tiles and of the segment's end, in 1
+    // to 64 splits.
+    for scores in [
+        Scores::Uniform,
+        Scores::Rising,
+        Scores::Falling,
+        Scores::Spikes,
+    ] {
         for splits in [1, 2, 7, 64] {
-            cases.extend(case(shape([4, 2, 64, 1000, 1, 0, 1024, splits, 1]), plain, scores));
+            add(
+                Shape {
+                    position: 1000,
+                    segment_len: 1024,
+                    splits,
+                    ..SHAPE
+                },
+                plain,
+                scores,
+            );
         }
         for position in [62, 63, 64, 191, 192] {
-            cases.extend(case(shape([4, 2, 64, position, 1, 64, 128, 2, 0]), plain, scores));
-            cases.extend(case(shape([4, 2, 64, position, 17, 64, 128, 1, 0]), plain, scores));
+            let one = Shape {
+                position,
+                segment_len: 128,
+                splits: 2,
+                ..SECOND_SEGMENT
+            };
+            add(one, plain, scores);
+            add(
+                Shape {
+                    tokens: 17,
+                    splits: 1,
+                    ..one
+                },
+                plain,
+                scores,
+            );
         }
     }
     cases
 }
 
-/// The case on the variants for CPUs and for GPUs.
-fn case(shape: Shape, kv: KvFormat, scores: Scores) -> Vec<Case> {
-    let rows = shape.count * (shape.heads / shape.kv_heads);
-    let cpu = if rows > FEW_ROWS { &[BLOCK, BLOCK_SPREAD][..] } else { &[FEW] };
-    let gpu = if shape.count == 1 { &[DECODE, DECODE32][..] } else { &[PREFILL, MATRIX] };
-    let gpu = gpu.iter().filter(|_| !shape.finish);
-    cpu.iter().chain(gpu).map(|&variant| on(variant, shape, kv, scores)).collect()
+fn is_decode(case: &Case) -> bool {
+    [AttentionVariant::Decode, AttentionVariant::DecodeSubgroup32]
+        .iter()
+        .any(|&variant| case.variant == variant as usize)
 }
 
-fn on(variant: usize, shape: Shape, kv: KvFormat, scores: Scores) -> Case {
-    let Shape { heads, kv_heads, head_dim, position, count, first, len, splits, fresh, finish } = shape;
-    let mut random = Random::new(u64::from(position + count));
-    let scale = 1.0 / (head_dim as f32).sqrt();
+/// The case on all variants that can run it.
+fn on_all_variants(shape: Shape, kv: KvFormat, scores: Scores) -> Vec<Case> {
+    let rows = shape.tokens * (shape.heads / shape.kv_heads);
+    let for_cpus = if rows > AttentionVariant::MAX_FEW_ROWS {
+        &[AttentionVariant::Cpu, AttentionVariant::CpuSubgroup][..]
+    } else {
+        &[AttentionVariant::CpuFewRows]
+    };
+    let for_gpus = match shape.tokens {
+        _ if shape.write_output => &[][..],
+        1 => &[AttentionVariant::Decode, AttentionVariant::DecodeSubgroup32],
+        _ => &[AttentionVariant::Prefill, AttentionVariant::PrefillCoop],
+    };
+    let variants = for_cpus.iter().chain(for_gpus);
+    variants
+        .map(|&variant| on_variant(variant, shape, kv, scores))
+        .collect()
+}
+
+fn on_variant(variant: AttentionVariant, shape: Shape, kv: KvFormat, scores: Scores) -> Case {
+    let Shape {
+        heads,
+        kv_heads,
+        head_dim,
+        position,
+        tokens,
+        segment_start,
+        segment_len,
+        ..
+    } = shape;
+    let attention_shape = AttentionShape {
+        heads,
+        kv_heads,
+        head_dim,
+    };
+    let mut random = Random::new(u64::from(position + tokens));
+    let scale = attention_shape.score_scale();
     let [k_words, v_words] = kv.words(head_dim);
-    let (q_width, page) = ((heads + 2 * kv_heads) * head_dim, kv.page());
     let params = Params {
         heads,
         kv_heads,
         head_dim,
-        splits,
-        first,
-        len,
+        splits: shape.splits,
+        segment_start,
+        segment_len,
         scale,
-        fresh,
+        is_first_segment: shape.is_first_segment.into(),
         k_words,
         v_words,
-        q_width,
-        page,
-        finish: finish.into(),
+        q_stride: attention_shape.qkv_width(),
+        tail_block: kv.tail_block(),
+        write_output: shape.write_output.into(),
         one: 1,
         reserved0: 0,
         reserved1: 0,
     };
-    let mut q = random.activations((count * q_width) as usize);
+    let mut q = random.activations((tokens * params.q_stride) as usize);
     if scores != Scores::Random {
-        // The first float of a query is 1 before scaling, the others are 0: a key's first float is its score.
-        q.iter_mut()
-            .enumerate()
-            .for_each(|(i, q)| *q = if (i as u32).is_multiple_of(head_dim) { 1.0 / scale } else { 0.0 });
+        // The first float of a query is 1 after scaling, the others are 0: a key's first float is
+        // its score.
+        for (i, q) in q.iter_mut().enumerate() {
+            *q = if (i as u32).is_multiple_of(head_dim) {
+                1.0 / scale
+            } else {
+                0.0
+            };
+        }
     }
-    let mut k = vec![0; (len * kv_heads * k_words) as usize];
-    let mut v = vec![0; (len * kv_heads * v_words) as usize];
-    for slot in 0..len {
-        let ramp = 160.0 * slot as f32 / (len - 1) as f32 - 80.0;
+    let mut k = vec![0; (segment_len * kv_heads * k_words) as usize];
+    let mut v = vec![0; (segment_len * kv_heads * v_words) as usize];
+    for slot in 0..segment_len {
+        let rising = 160.0 * slot as f32 / (segment_len - 1) as f32 - 80.0;
         for head in 0..kv_heads {
             let mut key: Vec<f32> = (0..head_dim).map(|_| random.normal()).collect();
             key[0] = match scores {
                 Scores::Random => key[0],
                 Scores::Uniform => 0.0,
-                Scores::Rising => ramp,
-                Scores::Falling => -ramp,
-                Scores::Spikes => {
-                    if matches!(slot % 64, 0 | 63) {
-                        80.0
-                    } else {
-                        -80.0
-                    }
-                }
+                Scores::Rising => rising,
+                Scores::Falling => -rising,
+                Scores::Spikes if matches!(slot % 64, 0 | 63) => 80.0,
+                Scores::Spikes => -80.0,
             };
-            Layout { keys: true, kv_heads, words: k_words }.write(&mut k, slot, head, &key);
-            // Where all weigh the same, the mean of the positions' bits is known.
+            let layout = Layout {
+                keys: true,
+                kv_heads,
+                words: k_words,
+            };
+            layout.write(&mut k, slot, head, &key);
             let value: Vec<f32> = match scores {
-                Scores::Uniform => (0..head_dim).map(|d| (slot >> (d % 10) & 1) as f32).collect(),
+                // The output is then the mean of the bits of the slots, which is known.
+                Scores::Uniform => (0..head_dim)
+                    .map(|d| (slot >> (d % 10) & 1) as f32)
+                    .collect(),
                 _ => (0..head_dim).map(|_| random.normal()).collect(),
             };
-            Layout { keys: false, kv_heads, words: v_words }.write(&mut v, slot, head, &value);
+            let layout = Layout {
+                keys: false,
+                kv_heads,
+                words: v_words,
+            };
+            layout.write(&mut v, slot, head, &value);
         }
     }
-    let rows = count * (heads / kv_heads);
-    let mut states = random.activations((splits * count * heads * (head_dim + 2)) as usize);
-    for state in states.chunks_exact_mut(head_dim as usize + 2) {
-        state[head_dim as usize + 1] = state[head_dim as usize + 1].abs() + 1.0;
+    let rows = tokens * attention_shape.heads_per_kv_head();
+    let partial_len = head_dim + 2;
+    let mut partials = random.activations((shape.splits * tokens * heads * partial_len) as usize);
+    for partial in partials.chunks_exact_mut(partial_len as usize) {
+        let row_sum = &mut partial[head_dim as usize + 1];
+        *row_sum = row_sum.abs() + 1.0;
     }
+    let out = random.activations((tokens * heads * head_dim) as usize);
     Case {
         name: format!(
-            "{heads}/{kv_heads} heads of {head_dim} at {position} tokens {count} segment {first}+{len} splits {splits} {kv} {scores:?}{}",
-            if finish { " finish" } else { "" }
+            "{heads}/{kv_heads} heads of {head_dim} at {position} tokens {tokens} \
+             segment {segment_start}+{segment_len} splits {} {kv} {scores:?}{}",
+            shape.splits,
+            if shape.write_output { " output" } else { "" }
         ),
-        variant,
+        variant: variant as usize,
         overrides: kv.overrides_for(head_dim),
         fixture: DispatchFixture {
             params: bytemuck::bytes_of(&params).to_vec(),
-            step: Step::new(position, count),
+            step: Step::new(position, tokens),
             format: None,
-            buffers: vec![
-                words(&q),
-                k,
-                v,
-                words(&states),
-                words(&random.activations((count * heads * head_dim) as usize)),
+            buffers: vec![words(&q), k, v, words(&partials), words(&out)],
+            workgroups: [
+                rows.div_ceil(variant.rows_per_workgroup()),
+                kv_heads,
+                shape.splits,
             ],
-            workgroups: [rows.div_ceil(ROWS[variant]), kv_heads, splits],
         },
-        // Halves have 11 bits.
-        nmse: if variant == MATRIX { 1e-6 } else { 1e-10 },
+        // f16 has 11 bits.
+        nmse: if variant == AttentionVariant::PrefillCoop {
+            1e-6
+        } else {
+            1e-10
+        },
     }
 }
