@@ -80,7 +80,7 @@ fn declared(table: &mut Buffers, config: &Config, kind: Kind, caps: &Capabilitie
     let norm = norm(table);
     let tables = table.declare("rope", RopeTables::bytes(config.rotary_dim, config.context));
     let rope = Rope { tables, rotary_dim: config.rotary_dim };
-    Llama { heads: shape, kv: kind.kv, embed, layers, norm, head, rope }
+    Llama { shape, kv: kind.kv, embed, layers, norm, head, rope }
 }
 
 /// All plans of a session, with the steps that reach farthest.

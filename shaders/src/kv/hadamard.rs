@@ -7,7 +7,7 @@ pub(crate) fn hadamard(vector: &mut [f32], block: u32) {
         let old: Vec<f64> = chunk.iter().map(|&x| x.into()).collect();
         for (i, new) in chunk.iter_mut().enumerate() {
             let sign = |j: usize| {
-                if (i & j).count_ones() % 2 == 0 {
+                if (i & j).count_ones().is_multiple_of(2) {
                     1.0
                 } else {
                     -1.0

@@ -3,8 +3,8 @@
 // et al. 2023).
 //
 // Workgroup (0, y, z) takes all rows of KV head y, four at most, and KV split z. First, subgroups 0
-// to 3 prepare one row's query each, subgroup 4 the key and subgroup 5 the value; a lane has a vec4.
-// Then decode's algorithm goes through the positions before the token.
+// to 3 prepare the query of one row each, subgroup 4 the key and subgroup 5 the value; a lane has
+// one vec4. Then decode's algorithm goes through the positions before the token.
 //
 // The split of the token's own position also attends to the token's key and value, as they will be
 // decoded from the cache, without reading them back.

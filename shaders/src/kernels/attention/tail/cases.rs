@@ -18,8 +18,8 @@ pub fn cases() -> Vec<Case> {
         head_dim,
     };
     let mut cases = Vec::new();
-    // Tail blocks at their begin, middle and end, and the ring's end; passes within a block and over
-    // several.
+    // Tail blocks at their begin, middle and end, and the ring's end; passes within a block, and
+    // over several.
     let smol = shape(9, 3, 64);
     for (position, tokens) in [
         (0, 1),
