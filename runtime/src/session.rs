@@ -109,7 +109,7 @@ impl Session {
         progress: &mut dyn FnMut(usize, usize) -> ControlFlow<()>,
     ) -> Result<(), Error> {
         self.check(tokens)?;
-        self.restore_page(self.tokens().len()).await?;
+        self.restore_tail_block(self.tokens().len()).await?;
         let mut done = 0;
         while done < tokens.len() {
             let count = self.pass(&tokens[done..], false, StepKind::Transformer).await?;
@@ -132,7 +132,7 @@ impl Session {
     /// As [`Session::prefill`], or a logit is not finite: the tokens of that pass stay.
     pub async fn score(&mut self, tokens: &[u32], each: &mut dyn FnMut(usize, &[f32])) -> Result<(), Error> {
         self.check(tokens)?;
-        self.restore_page(self.tokens().len()).await?;
+        self.restore_tail_block(self.tokens().len()).await?;
         let vocab = self.engine.model().config().vocab as usize;
         let mut done = 0;
         while done < tokens.len() {
@@ -288,14 +288,15 @@ impl Session {
         Ok(count as usize)
     }
 
-    /// Computes the tokens of the page of `position` before it again, where the token at `position` is to see their keys and
-    /// values as halves, and only the cache has them: after a truncation far back, and in a context that was read from a file.
-    async fn restore_page(&mut self, position: usize) -> Result<(), Error> {
-        if let Some(begin) = self.transcript.missing_page(position) {
-            self.transcript.begin_page();
+    /// Computes the tokens from the beginning of the tail block of `position` up to it again, where
+    /// the f16 tail lacks their keys and values: after a truncation far back, and in a context that
+    /// was read from a file.
+    async fn restore_tail_block(&mut self, position: usize) -> Result<(), Error> {
+        if let Some(begin) = self.transcript.missing_tail_block(position) {
+            self.transcript.begin_tail_block();
             self.compute_again(begin..position).await?;
             if position == self.tokens().len() {
-                self.transcript.set_page(begin);
+                self.transcript.set_tail_block(begin);
             }
         }
         Ok(())
@@ -319,11 +320,11 @@ impl Session {
             return Ok(());
         }
         let last = self.tokens().len().checked_sub(1).ok_or(Error::Empty)?;
-        let page = self.transcript.missing_page(last);
-        self.restore_page(last).await?;
+        let tail_block = self.transcript.missing_tail_block(last);
+        self.restore_tail_block(last).await?;
         self.compute_again(last..last + 1).await?;
-        if let Some(begin) = page {
-            self.transcript.set_page(begin);
+        if let Some(begin) = tail_block {
+            self.transcript.set_tail_block(begin);
         }
         self.submit(StepKind::Logits, Step::new(0, 1)).await?;
         self.transcript.set_logits();

@@ -454,8 +454,8 @@ fn interrupted() -> Vec<(&'static str, Vec<Op>, Op)> {
         ("the first token", vec![prefill(50, 1)], next(1)),
         ("steps ahead, where the cache grows", vec![prefill(53, 1), next(7)], next(1)),
         ("the last token's logits", vec![prefill(90, 1), next(4), Op::Truncate(90)], Op::Logits),
-        ("a page that the rings lack", vec![prefill(250, 1), Op::Truncate(20)], prefill(10, 2)),
-        ("the logits of a page that the rings lack", vec![prefill(250, 1), Op::Truncate(20)], next(1)),
+        ("a tail block that the rings lack", vec![prefill(250, 1), Op::Truncate(20)], prefill(10, 2)),
+        ("the logits of a tail block that the rings lack", vec![prefill(250, 1), Op::Truncate(20)], next(1)),
         ("scoring, with tokens in flight", vec![prefill(50, 1), next(4)], Op::Score { count: 30, seed: 2 }),
         (
             // The file's first token is the 33rd: those in flight lie where it is written.

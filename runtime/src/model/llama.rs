@@ -213,8 +213,8 @@ impl Llama {
         plan
     }
 
-    /// From a layer's queries, keys and values to what they attend to, in `attended`; where nobody asks for that, keys and values
-    /// are appended to the KV cache, and that is all.
+    /// From a layer's queries, keys and values to attention's output, in `attended`. Where the pass
+    /// has no outputs, appends keys and values to the KV cache only.
     fn attention(
         &self,
         p: &mut Plan,

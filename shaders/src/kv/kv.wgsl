@@ -26,8 +26,8 @@ fn unpack_i4x4(word: u32, shift: u32) -> vec4<f32> {
 // second and the fourth byte stay 256 times too large until the multiply-add.
 fn unpack_i8x4(word: u32) -> vec4<f32> {
     let positive = word ^ 0x80808080u;
-    let halves = vec4<u32>(positive, positive, positive >> 16u, positive >> 16u);
-    let bits = (halves & vec4<u32>(0xffu, 0xff00u, 0xffu, 0xff00u)) | vec4<u32>(0x4b000000u);
+    let pairs = vec4<u32>(positive, positive, positive >> 16u, positive >> 16u);
+    let bits = (pairs & vec4<u32>(0xffu, 0xff00u, 0xffu, 0xff00u)) | vec4<u32>(0x4b000000u);
     return fma(
         bitcast<vec4<f32>>(bits),
         vec4<f32>(1.0, 0.00390625, 1.0, 0.00390625),
@@ -50,8 +50,8 @@ fn unpack_f16x4(a: u32, b: u32) -> vec4<f32> {
 
 // The low f16 of a word for an even index, the high one for an odd index.
 fn unpack_f16(word: u32, index: u32) -> f32 {
-    let halves = unpack2x16float(word);
-    return select(halves.x, halves.y, (index & 1u) == 1u);
+    let both = unpack2x16float(word);
+    return select(both.x, both.y, (index & 1u) == 1u);
 }
 
 // Adds the dot products of a key's vec4 `k` with those of four rows' queries to the rows' scores.

@@ -122,7 +122,7 @@ fn on_variant(variant: AttentionVariant, shape: Shape, kv: KvFormat, scores: Sco
             };
             layout.write(&mut k, slot, head, &key);
             let value: Vec<f32> = match scores {
-                // The output is then the mean of the bits of the slots, which is known.
+                // With equal weights the output is the mean of the slots' bits.
                 Scores::Uniform => (0..head_dim)
                     .map(|d| (slot >> (d % 10) & 1) as f32)
                     .collect(),

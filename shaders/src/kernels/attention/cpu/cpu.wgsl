@@ -1,4 +1,6 @@
-// Attention on CPUs, where a workgroup runs on one core and an invocation is a SIMD lane.
+// Attention on CPUs, where a workgroup runs on one core and an invocation is a SIMD lane. A tile of
+// slots is scored, weighed and added with one update of the running maximum (Milakov and Gimelshein
+// 2018).
 //
 // An invocation computes four rows, the columns of its matrices, in loops short enough for the
 // core's cache of decoded instructions.
@@ -7,6 +9,9 @@
 //   loads of keys and values.
 // - `cpu_few_rows` (FEW_ROWS): four rows a workgroup, the same for all invocations. Each takes
 //   every eighth slot, eight a tile, and the workgroup combines their partials at the end.
+//
+// Queries and weights are private. `acc` is private too, but for `cpu_subgroup`, which keeps it in
+// workgroup memory. `cpu_few_rows` exchanges partials through workgroup memory.
 const WORKGROUP_SIZE = 8u;
 #ifdef FEW_ROWS
 const ROWS_PER_WORKGROUP = 4u;

@@ -3,8 +3,9 @@
 //
 // A workgroup takes up to four rows, the components of vec4s, and one KV split. Its eight subgroups
 // of 32 invocations each take a contiguous part of the split and keep partials of their own until
-// the end (`attend.wgsl`), where `combine.wgsl` combines them. Variant `decode_subgroup32` uses
-// subgroup operations; `decode` does the same through workgroup memory (`subgroup.wgsl`).
+// the end (`attend.wgsl`), where `combine.wgsl` combines them. Workgroup memory has the queries and
+// what subgroups exchange (`scratch.wgsl`). Variant `decode_subgroup32` uses subgroup operations;
+// `decode` does the same through workgroup memory (`subgroup.wgsl`).
 #import kernels/attention/decode/partials.wgsl
 
 // This invocation's part of the partials that `store_partials` stored at `at` in an earlier

@@ -1,8 +1,8 @@
 // Loads 16 adjacent floats of a key or value, a block, and converts them to f16. The words of a
-// block are loaded one tile ahead, the conversion follows when they have arrived.
+// block are prefetched during the tile before; they are converted when their tile begins.
 
-// Eight words of a block at most, and the word with its scale. An f32 block has 16 words: the last
-// eight are loaded when it is converted.
+// Up to eight words of a block, and the word with its scale. An f32 block has 16 words, of which
+// the last eight are loaded when it is converted.
 struct BlockWords { low: vec4<u32>, high: vec4<u32>, scale: u32 }
 
 fn load_key_words(slot: u32, kv_head: u32, block: u32) -> BlockWords {

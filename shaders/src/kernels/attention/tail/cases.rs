@@ -11,55 +11,93 @@ struct Shape {
     deviation: f32,
 }
 
+/// One token of a small model.
+const SHAPE: Shape = Shape {
+    attention: AttentionShape {
+        heads: 9,
+        kv_heads: 3,
+        head_dim: 64,
+    },
+    position: 0,
+    tokens: 1,
+    deviation: 1.0,
+};
+
 pub fn cases() -> Vec<Case> {
-    let shape = |heads, kv_heads, head_dim| AttentionShape {
-        heads,
-        kv_heads,
-        head_dim,
-    };
-    let mut cases = Vec::new();
     // Tail blocks at their begin, middle and end, and the ring's end; passes within a block, and
     // over several.
-    let smol = shape(9, 3, 64);
-    for (position, tokens) in [
-        (0, 1),
-        (63, 1),
-        (64, 1),
-        (100, 1),
-        (127, 3),
-        (130, 64),
-        (1_048_575, 1),
-    ] {
-        cases.push(case(Shape {
-            attention: smol,
-            position,
-            tokens,
-            deviation: 1.0,
-        }));
-    }
+    let mut shapes = vec![
+        SHAPE,
+        Shape {
+            position: 63,
+            ..SHAPE
+        },
+        Shape {
+            position: 64,
+            ..SHAPE
+        },
+        Shape {
+            position: 100,
+            ..SHAPE
+        },
+        Shape {
+            position: 127,
+            tokens: 3,
+            ..SHAPE
+        },
+        Shape {
+            position: 130,
+            tokens: 64,
+            ..SHAPE
+        },
+        Shape {
+            position: 1_048_575,
+            ..SHAPE
+        },
+    ];
     for attention in [
-        shape(2, 1, 32),
-        shape(14, 2, 80),
-        shape(4, 4, 96),
-        shape(32, 8, 128),
-        shape(32, 2, 128),
+        AttentionShape {
+            heads: 2,
+            kv_heads: 1,
+            head_dim: 32,
+        },
+        AttentionShape {
+            heads: 14,
+            kv_heads: 2,
+            head_dim: 80,
+        },
+        AttentionShape {
+            heads: 4,
+            kv_heads: 4,
+            head_dim: 96,
+        },
+        AttentionShape {
+            heads: 32,
+            kv_heads: 8,
+            head_dim: 128,
+        },
+        AttentionShape {
+            heads: 32,
+            kv_heads: 2,
+            head_dim: 128,
+        },
     ] {
-        cases.push(case(Shape {
+        shapes.push(Shape {
             attention,
             position: 95,
             tokens: 2,
-            deviation: 1.0,
-        }));
+            ..SHAPE
+        });
         // Scores of some hundreds, positive and negative: one position, or the earlier partial, has
         // all the weight.
-        cases.push(case(Shape {
+        shapes.push(Shape {
             attention,
             position: 40,
             tokens: 3,
             deviation: 80.0,
-        }));
+        });
     }
-    cases
+    shapes.into_iter().map(case).collect()
 }
 
 fn case(shape: Shape) -> Case {
