@@ -47,10 +47,13 @@ struct Chat<'a> {
 async fn converse(args: &ChatArgs) -> anyhow::Result<()> {
     let stop = Stop::listen()?;
     let mut contexts = Contexts::new(&args.saved, &stop)?;
-    let Loaded { model, engine, .. } = load::load(&args.model, &args.common, args.saved.needs_hash(0), &stop).await?;
+    let Loaded { model, engine, .. } =
+        load::load(&args.model, &args.common, args.saved.needs_hash(0), &stop).await?;
     contexts.protect(&model, None)?;
     let sampling = args.sampling.over(model.recommended());
-    sampling.validate(model.config().vocab).map_err(Error::from)?;
+    sampling
+        .validate(model.config().vocab)
+        .map_err(Error::from)?;
     // A model without a template is found out now, not after the first message.
     model.chat()?;
     let mut session = engine.session().await?;
@@ -71,7 +74,8 @@ async fn converse(args: &ChatArgs) -> anyhow::Result<()> {
         let ended = chat.talk(args, &stop).await;
         // A line editor may still wait for a line that nobody will type.
         terminal::restore();
-        // Whatever ended it, the conversation is worth more than the order of messages about its end.
+        // Whatever ended it, the conversation is worth more than the order of messages about its
+        // end.
         let saved = chat.contexts.save(&chat.session, &chat.messages).await;
         ended?;
         match saved {
@@ -80,12 +84,19 @@ async fn converse(args: &ChatArgs) -> anyhow::Result<()> {
             Err(error) if !is_again && !stop.terminated() && std::io::stdin().is_terminal() => {
                 is_again = true;
                 note(&format!("error: {error:#}"));
-                note("Make room there, or /save FILE keeps the conversation elsewhere; /exit once more leaves.");
+                note(
+                    "Make room there, or /save FILE keeps the conversation elsewhere; /exit once \
+                     more leaves.",
+                );
             }
             Err(error) => return Err(error),
         }
     }
-    if stop.terminated() { Err(Interrupted.into()) } else { Ok(()) }
+    if stop.terminated() {
+        Err(Interrupted.into())
+    } else {
+        Ok(())
+    }
 }
 
 fn is_about_the_turn(error: &anyhow::Error) -> bool {
@@ -106,7 +117,11 @@ impl Chat<'_> {
         if messages.is_terminal() {
             let engine = self.session.engine();
             let name = engine.model().name();
-            note(&format!("{} on {}. /help lists the commands.", output::shown(&name), engine.gpu().summary()));
+            note(&format!(
+                "{} on {}. /help lists the commands.",
+                output::shown(&name),
+                engine.gpu().summary()
+            ));
         }
         let mut unanswered = 0;
         while let Some(typed) = messages.next()? {
@@ -116,7 +131,9 @@ impl Chat<'_> {
                 continue;
             }
             if let Some(command) = text.strip_prefix('/').filter(|_| !typed.is_quoted) {
-                let (name, rest) = command.split_once(char::is_whitespace).unwrap_or((command, ""));
+                let (name, rest) = command
+                    .split_once(char::is_whitespace)
+                    .unwrap_or((command, ""));
                 if name == "exit" || name == "quit" {
                     break;
                 }
@@ -127,7 +144,9 @@ impl Chat<'_> {
                 Ok(()) => {}
                 // A program that is to end says nothing more.
                 Err(_) if stop.terminated() => break,
-                Err(error) if error.is::<Interrupted>() => note("(stopped; the message was not answered)"),
+                Err(error) if error.is::<Interrupted>() => {
+                    note("(stopped; the message was not answered)")
+                }
                 // The message can't be answered, but the conversation goes on.
                 Err(error) if is_about_the_turn(&error) => {
                     unanswered += 1;
@@ -137,7 +156,11 @@ impl Chat<'_> {
             }
         }
         // A person has seen it; a script sees the exit code.
-        if messages.is_terminal() || unanswered == 0 { Ok(()) } else { Err(Unanswered(unanswered).into()) }
+        if messages.is_terminal() || unanswered == 0 {
+            Ok(())
+        } else {
+            Err(Unanswered(unanswered).into())
+        }
     }
 
     /// Answers one message. The KV cache keeps all tokens that are the same as before.
@@ -165,7 +188,16 @@ impl Chat<'_> {
         let streams = !args.common.json;
         let shift = args.saved.context_shift.then_some(0);
         let mut each = |piece: &str| if streams { output.text(piece) } else { Ok(()) };
-        let answer = match generate(&mut self.session, &self.sampling, args.tokens, shift, stop, &mut each).await {
+        let answer = match generate(
+            &mut self.session,
+            &self.sampling,
+            args.tokens,
+            shift,
+            stop,
+            &mut each,
+        )
+        .await
+        {
             Ok(answer) => answer,
             Err(BrokenOff { answer, error }) => {
                 self.break_off(answer.text);
@@ -202,8 +234,8 @@ impl Chat<'_> {
         Ok(())
     }
 
-    /// Puts as much as there is of an answer into the conversation. A question without any answer leaves it: most
-    /// templates refuse two questions in a row.
+    /// Puts as much as there is of an answer into the conversation. A question without any answer
+    /// leaves it: most templates refuse two questions in a row.
     fn break_off(&mut self, answer: String) {
         if answer.is_empty() {
             self.messages.pop();
@@ -212,7 +244,8 @@ impl Chat<'_> {
         }
     }
 
-    /// The conversation as tokens. Where it may be shifted, its oldest messages go until an answer has room.
+    /// The conversation as tokens. Where it may be shifted, its oldest messages go until an answer
+    /// has room.
     fn prompt(&mut self, args: &ChatArgs) -> anyhow::Result<Vec<u32>> {
         let model = self.session.engine().model().clone();
         let chat = model.chat()?;
@@ -220,8 +253,14 @@ impl Chat<'_> {
             let ids = chat.encode(model.tokenizer(), &self.messages, true)?;
             let context = self.session.context() as usize;
             let room = args.tokens.min(context / 4);
-            let oldest = self.messages.iter().position(|message| message.role != "system");
-            let (true, Some(oldest)) = (args.saved.context_shift && ids.len() + room > context, oldest) else {
+            let oldest = self
+                .messages
+                .iter()
+                .position(|message| message.role != "system");
+            let (true, Some(oldest)) = (
+                args.saved.context_shift && ids.len() + room > context,
+                oldest,
+            ) else {
                 return Ok(ids);
             };
             // A question goes with its answer; the last question stays.
@@ -239,7 +278,11 @@ impl Chat<'_> {
                 self.messages.retain(|message| message.role == "system");
                 note("Begun anew.");
             }
-            "system" if rest.is_empty() => match self.messages.iter().find(|message| message.role == "system") {
+            "system" if rest.is_empty() => match self
+                .messages
+                .iter()
+                .find(|message| message.role == "system")
+            {
                 Some(message) => note(&message.content),
                 None => note("There is no system message; /system TEXT sets one."),
             },
@@ -247,13 +290,21 @@ impl Chat<'_> {
                 let text = (rest != "-").then_some(rest);
                 self.messages.retain(|message| message.role != "system");
                 set_system(&mut self.messages, text);
-                let changed =
-                    if text.is_some() { "The system message is set" } else { "There is no system message now" };
-                note(&format!("{changed}; the conversation goes on. /clear begins it anew."));
+                let changed = if text.is_some() {
+                    "The system message is set"
+                } else {
+                    "There is no system message now"
+                };
+                note(&format!(
+                    "{changed}; the conversation goes on. /clear begins it anew."
+                ));
             }
             "save" if rest.is_empty() => note("error: /save needs a file name"),
             "save" => match self.save(rest) {
-                Ok(()) => note(&format!("Saved {} messages to {rest}.", self.messages.len())),
+                Ok(()) => note(&format!(
+                    "Saved {} messages to {rest}.",
+                    self.messages.len()
+                )),
                 Err(error) => note(&format!("error: {error:#}")),
             },
             "stats" => self.stats(),
@@ -270,14 +321,18 @@ impl Chat<'_> {
             messages: &'a [Message],
         }
         if self.contexts.is_saved_to(Path::new(file)) {
-            let what = "the context is saved there at the end; name another file for the conversation";
+            let what =
+                "the context is saved there at the end; name another file for the conversation";
             return Err(Usage(format!("{file}: {what}")).into());
         }
-        let text = serde_json::to_string_pretty(&Saved { messages: &self.messages })?;
+        let text = serde_json::to_string_pretty(&Saved {
+            messages: &self.messages,
+        })?;
         let mut destination = Destination::new(Path::new(file), Kind::Conversation, None)?;
         destination.protect(self.session.engine().model().checkpoint().paths())?;
         let write = destination.write(async |out| {
-            std::io::Write::write_all(out, text.as_bytes()).map_err(|error| Error::Write(error.to_string()))
+            std::io::Write::write_all(out, text.as_bytes())
+                .map_err(|error| Error::Write(error.to_string()))
         });
         pollster::block_on(write)
     }
@@ -285,7 +340,8 @@ impl Chat<'_> {
     fn stats(&self) {
         let memory = self.session.memory();
         note(&format!(
-            "context: {} of {} tokens\nprompts: {} tokens computed, {} reused\nanswers: {} tokens at {:.1}/s\n\
+            "context: {} of {} tokens\nprompts: {} tokens computed, {} reused\nanswers: {} tokens \
+             at {:.1}/s\n\
              memory: weights {}, KV cache {}, scratch {}",
             self.session.tokens().len(),
             self.session.context(),

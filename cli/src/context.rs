@@ -1,4 +1,5 @@
-//! What a session holds: prompts that go into it, by way of the cache on disk, and contexts that are saved and resumed.
+//! What a session holds: prompts that go into it, by way of the cache on disk, and contexts that
+//! are saved and resumed.
 
 use std::fs::File;
 use std::io::{BufReader, IsTerminal as _};
@@ -39,23 +40,46 @@ impl<'a> Contexts<'a> {
     /// Fails where nothing could be saved: now, not after the work.
     pub fn new(args: &'a SavedArgs, stop: &'a Stop) -> anyhow::Result<Self> {
         let save = args.save.as_deref();
-        let destination = save.map(|path| Destination::new(path, Kind::Context, Some(args.force))).transpose()?;
-        let folder = args.cache_dir.clone().or_else(|| Some(user_cache_folder()?.join("godwit").join("prompts")));
-        let cache = folder.filter(|_| !args.no_cache).map(|folder| PrefixCache::new(folder, args.cache_size));
-        Ok(Self { args, destination, cache, stop })
+        let destination = save
+            .map(|path| Destination::new(path, Kind::Context, Some(args.force)))
+            .transpose()?;
+        let folder = args
+            .cache_dir
+            .clone()
+            .or_else(|| Some(user_cache_folder()?.join("godwit").join("prompts")));
+        let cache = folder
+            .filter(|_| !args.no_cache)
+            .map(|folder| PrefixCache::new(folder, args.cache_size));
+        Ok(Self {
+            args,
+            destination,
+            cache,
+            stop,
+        })
     }
 
-    /// Fails where saving would replace a file of this model, or another that is read: now, not after the work.
+    /// Fails where saving would replace a file of this model, or another that is read: now, not
+    /// after the work.
     pub fn protect(&mut self, model: &Model, read: Option<PathBuf>) -> anyhow::Result<()> {
         // What was redirected into stdin has a name too.
-        let stdin = (cfg!(unix) && !std::io::stdin().is_terminal()).then(|| PathBuf::from("/dev/stdin"));
-        let inputs = model.checkpoint().paths().into_iter().chain(read).chain(stdin);
-        self.destination.as_mut().map_or(Ok(()), |destination| destination.protect(inputs))
+        let stdin =
+            (cfg!(unix) && !std::io::stdin().is_terminal()).then(|| PathBuf::from("/dev/stdin"));
+        let inputs = model
+            .checkpoint()
+            .paths()
+            .into_iter()
+            .chain(read)
+            .chain(stdin);
+        self.destination
+            .as_mut()
+            .map_or(Ok(()), |destination| destination.protect(inputs))
     }
 
     /// Whether a file is the one that the context is saved to at the end.
     pub fn is_saved_to(&self, path: &Path) -> bool {
-        self.destination.as_ref().is_some_and(|destination| destination.is(path))
+        self.destination
+            .as_ref()
+            .is_some_and(|destination| destination.is(path))
     }
 
     fn step(&self, bar: &ProgressBar, done: usize) -> ControlFlow<()> {
@@ -63,8 +87,8 @@ impl<'a> Contexts<'a> {
         self.stop.flow()
     }
 
-    /// Hashes the model's weights, unless their hash is known, with a progress bar. Stops at Ctrl-C.
-    /// Other errors are ignored here; the caller that uses the hash reports them.
+    /// Hashes the model's weights, unless their hash is known, with a progress bar. Stops at
+    /// Ctrl-C. Other errors are ignored here; the caller that uses the hash reports them.
     fn hash_weights(&self, session: &Session) -> anyhow::Result<()> {
         match hash_weights(session.engine().model(), self.stop) {
             Err(Error::Stopped) => Err(Interrupted.into()),
@@ -89,20 +113,29 @@ impl<'a> Contexts<'a> {
                 let mut show = |done: usize, all: usize| show(kept + done, all);
                 let computed = tokens.len() - kept;
                 let done = session.prefill(&tokens[kept..], &mut show).await;
-                done.map(|()| Reuse { kept, computed, ..Reuse::default() })
+                done.map(|()| Reuse {
+                    kept,
+                    computed,
+                    ..Reuse::default()
+                })
             }
         };
         bar.finish_and_clear();
         if session.spilled_bytes() > spilled {
             let bytes = bytes(session.spilled_bytes());
-            note(&format!("({bytes} of the KV cache are on the host, for want of GPU memory: exact, but slower)"));
+            note(&format!(
+                "({bytes} of the KV cache are on the host, for want of GPU memory: exact, but \
+                 slower)"
+            ));
         }
         result.map_err(stopped)
     }
 
     /// Resumes from the file that was named, if one was. Returns the conversation in it.
     pub async fn resume(&self, session: &mut Session) -> anyhow::Result<Option<Vec<Message>>> {
-        let Some(path) = &self.args.resume else { return Ok(None) };
+        let Some(path) = &self.args.resume else {
+            return Ok(None);
+        };
         let name = || path.display().to_string();
         let file = open(path)?;
         self.hash_weights(session)?;
@@ -111,7 +144,13 @@ impl<'a> Contexts<'a> {
             bar.set_length(all as u64);
             self.step(&bar, done)
         };
-        let result = session.resume(&mut BufReader::with_capacity(1 << 20, file), None, &mut show).await;
+        let result = session
+            .resume(
+                &mut BufReader::with_capacity(1 << 20, file),
+                None,
+                &mut show,
+            )
+            .await;
         bar.finish_and_clear();
         let header = match result {
             // The file is to blame, or its text; not what the GPU or the host has no room for.
@@ -124,21 +163,31 @@ impl<'a> Contexts<'a> {
 
     /// Saves to the file that was named, if one was.
     pub async fn save(&self, session: &Session, messages: &[Message]) -> anyhow::Result<()> {
-        let Some(destination) = &self.destination else { return Ok(()) };
+        let Some(destination) = &self.destination else {
+            return Ok(());
+        };
         if session.tokens().is_empty() {
             return Ok(());
         }
-        // Ctrl-C has ended the answer; who presses it twice more gives this up. A termination signal waits.
+        // Ctrl-C has ended the answer; who presses it twice more gives this up. A termination
+        // signal waits.
         self.stop.clear();
         let bar = bar("saving", "{pos}/{len} tokens");
         bar.set_length(session.tokens().len() as u64);
-        let note = serde_json::to_value(Note { messages: messages.to_vec() })?;
+        let note = serde_json::to_value(Note {
+            messages: messages.to_vec(),
+        })?;
         let mut show = |done: usize, _: usize| {
             bar.set_position(done as u64);
-            if self.stop.insisted() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+            if self.stop.insisted() {
+                ControlFlow::Break(())
+            } else {
+                ControlFlow::Continue(())
+            }
         };
         let end = session.tokens().len();
-        let written = destination.write(async |file| session.save(file, 0..end, note, &mut show).await);
+        let written =
+            destination.write(async |file| session.save(file, 0..end, note, &mut show).await);
         let result = written.await;
         bar.finish_and_clear();
         result.map_err(ended)
@@ -163,7 +212,11 @@ pub fn hash_weights(model: &Model, stop: &Stop) -> Result<(), Error> {
 
 /// A library's error as the command reports it: being stopped is what Ctrl-C asked for.
 pub fn stopped(error: Error) -> anyhow::Error {
-    if error == Error::Stopped { Interrupted.into() } else { error.into() }
+    if error == Error::Stopped {
+        Interrupted.into()
+    } else {
+        error.into()
+    }
 }
 
 /// [`stopped`], for an error that may be the command's own.
@@ -175,7 +228,10 @@ pub fn ended(error: anyhow::Error) -> anyhow::Error {
 }
 
 fn open(path: &Path) -> anyhow::Result<File> {
-    let bad = |fault: String| BadInput { file: path.display().to_string(), fault };
+    let bad = |fault: String| BadInput {
+        file: path.display().to_string(),
+        fault,
+    };
     // Opening a pipe does not wait for its writer.
     let (file, _) = open_regular(path, Links::Follow).map_err(|error| bad(error.to_string()))?;
     Ok(file)
@@ -189,12 +245,15 @@ pub fn set_system(messages: &mut Vec<Message>, system: Option<&str>) {
     }
 }
 
-/// Makes room in a full context: forgets the older half of what follows the first `keep` tokens, and computes the rest
-/// anew, so that what is left is exactly as if the rest had never been there.
+/// Makes room in a full context: forgets the older half of what follows the first `keep` tokens,
+/// and computes the rest anew, so that what is left is exactly as if the rest had never been there.
 pub async fn shift(session: &mut Session, keep: usize, stop: &Stop) -> anyhow::Result<()> {
     let tokens = session.tokens().to_vec();
     let keep = keep.min(tokens.len() / 2);
     let rest = &tokens[keep + (tokens.len() - keep).div_ceil(2)..];
     session.truncate(keep);
-    session.prefill(rest, &mut |_, _| stop.flow()).await.map_err(stopped)
+    session
+        .prefill(rest, &mut |_, _| stop.flow())
+        .await
+        .map_err(stopped)
 }

@@ -34,10 +34,21 @@ struct Panic {
 
 impl Panic {
     fn new(info: &PanicHookInfo<'_>) -> Self {
-        let message = info.payload_as_str().unwrap_or("no message").chars().take(LONGEST).collect();
-        let place = info.location().map_or_else(|| "an unknown place".into(), ToString::to_string);
+        let message = info
+            .payload_as_str()
+            .unwrap_or("no message")
+            .chars()
+            .take(LONGEST)
+            .collect();
+        let place = info
+            .location()
+            .map_or_else(|| "an unknown place".into(), ToString::to_string);
         // Captured only where RUST_BACKTRACE asks for it.
-        Self { message, place, backtrace: Backtrace::capture() }
+        Self {
+            message,
+            place,
+            backtrace: Backtrace::capture(),
+        }
     }
 }
 
@@ -77,8 +88,13 @@ fn report() {
     terminal::restore();
     let newest = NEWEST.lock().unwrap_or_else(PoisonError::into_inner).take();
     let (what, trace) = match &newest {
-        Some(Panic { message, place, backtrace }) => {
-            let trace = (backtrace.status() == BacktraceStatus::Captured).then(|| backtrace.to_string());
+        Some(Panic {
+            message,
+            place,
+            backtrace,
+        }) => {
+            let trace =
+                (backtrace.status() == BacktraceStatus::Captured).then(|| backtrace.to_string());
             (format!("{} ({place})", shown(message)), trace)
         }
         None => ("it panicked".into(), None),
@@ -88,8 +104,12 @@ fn report() {
         "" => "as docs/CLI.md describes under \"Reporting a bug\"".into(),
         repository => format!("at {repository}/issues"),
     };
-    note(&format!("error: godwit {version} stopped because of a bug in it: {what}"));
-    note(&format!("please report this message and the command line {place}"));
+    note(&format!(
+        "error: godwit {version} stopped because of a bug in it: {what}"
+    ));
+    note(&format!(
+        "please report this message and the command line {place}"
+    ));
     match trace {
         Some(trace) => note(&trace),
         None => note("RUST_BACKTRACE=1 shows how the program came there"),
@@ -125,19 +145,29 @@ mod tests {
                 ExitCode::from(7)
             }
             "thread" => {
-                spawn("worker", || unreachable!("{OPEN}")).expect("a thread").join().expect("never");
+                spawn("worker", || unreachable!("{OPEN}"))
+                    .expect("a thread")
+                    .join()
+                    .expect("never");
                 ExitCode::SUCCESS
             }
             _ => unreachable!("{OPEN}"),
         });
         // `ExitCode` tells nothing of its value, so the test's process ends as a program would.
-        std::process::exit(if code == ExitCode::from(EXIT_CODE) { EXIT_CODE.into() } else { 7 });
+        std::process::exit(if code == ExitCode::from(EXIT_CODE) {
+            EXIT_CODE.into()
+        } else {
+            7
+        });
     }
 
     /// This test alone, in a process of its own that crashes.
     fn child(test: &str, way: &str) -> Command {
         let mut command = Command::new(std::env::current_exe().expect("the test's path"));
-        command.args(["--exact", "--nocapture", test]).env(WAY, way).env_remove("RUST_BACKTRACE");
+        command
+            .args(["--exact", "--nocapture", test])
+            .env(WAY, way)
+            .env_remove("RUST_BACKTRACE");
         command.env_remove("RUST_LIB_BACKTRACE");
         command
     }
@@ -155,29 +185,50 @@ mod tests {
             let said = stderr(&output);
             assert_eq!(output.status.code(), Some(101), "{said}");
             assert_eq!(said.lines().count(), 3, "{said}");
-            assert!(said.contains("a bug in it: internal error") && said.contains("crash.rs:"), "{said}");
-            assert!(said.contains(r"the door\u{1b}[2J is open") && said.contains("report this message"), "{said}");
+            assert!(
+                said.contains("a bug in it: internal error") && said.contains("crash.rs:"),
+                "{said}"
+            );
+            assert!(
+                said.contains(r"the door\u{1b}[2J is open") && said.contains("report this message"),
+                "{said}"
+            );
         }
-        let traced = child(test, "main").env("RUST_BACKTRACE", "1").output().expect("the test runs");
+        let traced = child(test, "main")
+            .env("RUST_BACKTRACE", "1")
+            .output()
+            .expect("the test runs");
         assert!(stderr(&traced).lines().count() > 6, "{}", stderr(&traced));
     }
 
     #[test]
     fn a_panic_that_is_caught_says_nothing() {
         crash();
-        let output = child("crash::tests::a_panic_that_is_caught_says_nothing", "caught").output();
+        let output = child(
+            "crash::tests::a_panic_that_is_caught_says_nothing",
+            "caught",
+        )
+        .output();
         let output = output.expect("the test runs");
-        assert_eq!((output.status.code(), stderr(&output)), (Some(7), String::new()));
+        assert_eq!(
+            (output.status.code(), stderr(&output)),
+            (Some(7), String::new())
+        );
     }
 
     #[cfg(unix)]
     #[test]
     fn a_panic_leaves_the_terminal_as_it_was() {
         crash();
-        let program = std::env::current_exe().expect("the test's path").display().to_string();
+        let program = std::env::current_exe()
+            .expect("the test's path")
+            .display()
+            .to_string();
         let test = "crash::tests::a_panic_leaves_the_terminal_as_it_was";
-        let script =
-            format!("stty -g; {WAY}=terminal '{program}' --exact --nocapture {test}; echo code $?; stty -g; echo end");
+        let script = format!(
+            "stty -g; {WAY}=terminal '{program}' --exact --nocapture {test}; echo code $?; stty \
+             -g; echo end"
+        );
         let mut command = Command::new("sh");
         command.args(["-c", &script]);
         let mut shell = rexpect::session::spawn_command(command, Some(60_000)).expect("a terminal");

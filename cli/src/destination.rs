@@ -58,19 +58,35 @@ impl Destination {
     /// # Errors
     /// Nothing can be written there, or what is there would be lost.
     pub fn new(path: &Path, kind: Kind, force: Option<bool>) -> anyhow::Result<Self> {
-        let destination = Self { path: path.into(), kind, force, inputs: Vec::new() };
+        let destination = Self {
+            path: path.into(),
+            kind,
+            force,
+            inputs: Vec::new(),
+        };
         destination.check()?;
         let folder = folder_of(path);
         unnamed_in(folder).map_err(|error| {
-            let fault = format!("nothing can be written to {}: {error}; name another folder", folder.display());
-            BadInput { file: path.display().to_string(), fault }
+            let fault = format!(
+                "nothing can be written to {}: {error}; name another folder",
+                folder.display()
+            );
+            BadInput {
+                file: path.display().to_string(),
+                fault,
+            }
         })?;
         Ok(destination)
     }
 
     /// Whether a path is this file's.
     pub fn is(&self, path: &Path) -> bool {
-        let place = |path: &Path| Some((folder_of(path).canonicalize().ok()?, path.file_name()?.to_owned()));
+        let place = |path: &Path| {
+            Some((
+                folder_of(path).canonicalize().ok()?,
+                path.file_name()?.to_owned(),
+            ))
+        };
         is_same(&self.path, path) || place(&self.path).is_some_and(|own| place(path) == Some(own))
     }
 
@@ -97,29 +113,47 @@ impl Destination {
     /// What is to happen to what is at the path.
     fn check(&self) -> anyhow::Result<Existing> {
         let path = &self.path;
-        let bad = |fault: String| BadInput { file: path.display().to_string(), fault };
+        let bad = |fault: String| BadInput {
+            file: path.display().to_string(),
+            fault,
+        };
         let refuse = |what: &str| Err(Usage(format!("{}: {what}", path.display())).into());
         let metadata = match path.symlink_metadata() {
             Ok(metadata) => metadata,
             Err(_) if !folder_of(path).is_dir() => {
-                return Err(bad("can't be written there: name a file in a folder that exists".into()).into());
+                return Err(bad(
+                    "can't be written there: name a file in a folder that exists".into(),
+                )
+                .into());
             }
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Existing::Keep),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+                return Ok(Existing::Keep);
+            }
             Err(error) => return Err(bad(error.to_string()).into()),
         };
         if metadata.is_symlink() {
-            let target = std::fs::read_link(path).map_or_else(|_| "another file".into(), |t| t.display().to_string());
-            return refuse(&format!("it is a link to {target}; name another file, or remove the link"));
+            let target = std::fs::read_link(path)
+                .map_or_else(|_| "another file".into(), |t| t.display().to_string());
+            return refuse(&format!(
+                "it is a link to {target}; name another file, or remove the link"
+            ));
         }
         if metadata.is_dir() {
-            return Err(bad("it is a folder; can't be written there: name a file in it".into()).into());
+            return Err(
+                bad("it is a folder; can't be written there: name a file in it".into()).into(),
+            );
         }
         if !metadata.is_file() {
-            return refuse(&format!("it is {}, not a regular file; name another file", special(metadata.file_type())));
+            return refuse(&format!(
+                "it is {}, not a regular file; name another file",
+                special(metadata.file_type())
+            ));
         }
         if let Some(input) = self.inputs.iter().find(|input| is_same(input, path)) {
             let input = input.display();
-            return refuse(&format!("it is the same file as {input}, which this command reads; write to another file"));
+            return refuse(&format!(
+                "it is the same file as {input}, which this command reads; write to another file"
+            ));
         }
         if metadata.len() == 0 {
             return Ok(Existing::Replace);
@@ -133,10 +167,12 @@ impl Destination {
             Err(other) => other.as_str(),
         };
         match self.force {
-            Some(_) => {
-                refuse(&format!("it exists already, and is {found}; write to another file, or --force replaces it"))
-            }
-            None => refuse(&format!("it exists already, and is {found}; write to another file")),
+            Some(_) => refuse(&format!(
+                "it exists already, and is {found}; write to another file, or --force replaces it"
+            )),
+            None => refuse(&format!(
+                "it exists already, and is {found}; write to another file"
+            )),
         }
     }
 
@@ -174,9 +210,11 @@ fn is_same(a: &Path, b: &Path) -> bool {
 /// What a regular file holds: a kind that Godwit writes, or other words for it.
 fn kind(path: &Path) -> Result<Kind, String> {
     let mut start = Vec::new();
-    // Something else may be at the path than a moment ago: what is opened here is a file, and no link.
+    // Something else may be at the path than a moment ago: what is opened here is a file, and no
+    // link.
     let opened = open_regular(path, Links::Refuse);
-    let read = opened.and_then(|(mut file, _)| (&mut file).take(16).read_to_end(&mut start).map(|_| file));
+    let read =
+        opened.and_then(|(mut file, _)| (&mut file).take(16).read_to_end(&mut start).map(|_| file));
     let file = match read {
         Ok(file) => file,
         Err(error) => return Err(format!("a file that can't be read ({error})")),
@@ -186,17 +224,27 @@ fn kind(path: &Path) -> Result<Kind, String> {
         [b'G', b'G', b'U', b'F', ..] => Ok(gguf_kind(path)),
         [_, _, _, _, _, 0, 0, 0, b'{', ..] => Err("a safetensors file".into()),
         [b'{', ..] if is_conversation(file) => Ok(Kind::Conversation),
-        text if !text.iter().any(|byte| byte.is_ascii_control() && !byte.is_ascii_whitespace()) => {
+        text if !text
+            .iter()
+            .any(|byte| byte.is_ascii_control() && !byte.is_ascii_whitespace()) =>
+        {
             let text = String::from_utf8_lossy(text);
-            Err(format!("another file, which begins with {:?}", text.trim_end_matches(char::REPLACEMENT_CHARACTER)))
+            Err(format!(
+                "another file, which begins with {:?}",
+                text.trim_end_matches(char::REPLACEMENT_CHARACTER)
+            ))
         }
         _ => Err("another file".into()),
     }
 }
 
 fn gguf_kind(path: &Path) -> Kind {
-    let kind = |gguf: Gguf| gguf.metadata().string("general.type").ok().flatten() == Some("imatrix");
-    match open_file(path).and_then(|file| Gguf::read(vec![file])).is_ok_and(kind) {
+    let kind =
+        |gguf: Gguf| gguf.metadata().string("general.type").ok().flatten() == Some("imatrix");
+    match open_file(path)
+        .and_then(|file| Gguf::read(vec![file]))
+        .is_ok_and(kind)
+    {
         true => Kind::Importance,
         false => Kind::Model,
     }
@@ -204,9 +252,16 @@ fn gguf_kind(path: &Path) -> Kind {
 
 fn is_conversation(mut file: File) -> bool {
     let mut json = Vec::new();
-    let read = file.rewind().and_then(|()| file.take(MOST_CONVERSATION).read_to_end(&mut json));
-    let json = read.ok().and_then(|_| serde_json::from_slice::<serde_json::Value>(&json).ok());
-    json.is_some_and(|json| json.as_object().is_some_and(|keys| keys.len() == 1 && json["messages"].is_array()))
+    let read = file
+        .rewind()
+        .and_then(|()| file.take(MOST_CONVERSATION).read_to_end(&mut json));
+    let json = read
+        .ok()
+        .and_then(|_| serde_json::from_slice::<serde_json::Value>(&json).ok());
+    json.is_some_and(|json| {
+        json.as_object()
+            .is_some_and(|keys| keys.len() == 1 && json["messages"].is_array())
+    })
 }
 
 #[cfg(test)]
@@ -222,17 +277,27 @@ mod tests {
         let write = |destination: &Destination, meanwhile: &[u8]| {
             let done = destination.write(async |out| {
                 std::fs::write(&path, meanwhile).expect("a file");
-                out.write_all(b"GODWITKV new").map_err(|error| Error::Write(error.to_string()))
+                out.write_all(b"GODWITKV new")
+                    .map_err(|error| Error::Write(error.to_string()))
             });
             pollster::block_on(done)
         };
-        let destination = Destination::new(&path, Kind::Context, Some(false)).expect("nothing is there");
-        let error = write(&destination, b"notes").expect_err("notes are there").to_string();
-        assert!(error.contains("saved.kv") && error.contains("notes"), "{error}");
+        let destination =
+            Destination::new(&path, Kind::Context, Some(false)).expect("nothing is there");
+        let error = write(&destination, b"notes")
+            .expect_err("notes are there")
+            .to_string();
+        assert!(
+            error.contains("saved.kv") && error.contains("notes"),
+            "{error}"
+        );
         assert_eq!(std::fs::read(&path).expect("readable"), b"notes");
         write(&destination, b"GODWITKV old").expect("its own kind is replaced");
         assert_eq!(std::fs::read(&path).expect("readable"), b"GODWITKV new");
-        assert_eq!(std::fs::read_dir(folder.path()).expect("a folder").count(), 1);
+        assert_eq!(
+            std::fs::read_dir(folder.path()).expect("a folder").count(),
+            1
+        );
     }
 
     #[test]
@@ -246,9 +311,19 @@ mod tests {
         assert_eq!(of(b"GODWITKV\x02\0\0\0"), Ok(Kind::Context));
         assert_eq!(of(b"GGUF\x03\0\0\0 cut"), Ok(Kind::Model));
         assert_eq!(of(br#"{"messages": []}"#), Ok(Kind::Conversation));
-        for other in [&br#"{"messages": [], "model": "x"}"#[..], b"{", b"notes", b"\0\x01", b"\xff\xfe", b"GODWIT"] {
+        for other in [
+            &br#"{"messages": [], "model": "x"}"#[..],
+            b"{",
+            b"notes",
+            b"\0\x01",
+            b"\xff\xfe",
+            b"GODWIT",
+        ] {
             assert!(of(other).is_err(), "{other:?}");
         }
-        assert_eq!(of(b"\x10\0\0\0\0\0\0\0{}"), Err("a safetensors file".into()));
+        assert_eq!(
+            of(b"\x10\0\0\0\0\0\0\0{}"),
+            Err("a safetensors file".into())
+        );
     }
 }

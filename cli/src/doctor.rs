@@ -14,15 +14,30 @@ pub fn run(args: &DoctorArgs) -> anyhow::Result<()> {
 
 async fn examine(args: &DoctorArgs) -> anyhow::Result<()> {
     // The budget is what a model would have; measuring the bandwidth takes its own memory.
-    let options = GpuOptions { memory: None, ..args.common.gpu() };
+    let options = GpuOptions {
+        memory: None,
+        ..args.common.gpu()
+    };
     let adapters = Gpu::list(&options).await;
-    let gpu = load::open_gpu(&Common { gpu_memory: None, ..args.common.clone() }).await?;
+    let gpu = load::open_gpu(&Common {
+        gpu_memory: None,
+        ..args.common.clone()
+    })
+    .await?;
     let rates = gpu.measure_rates().await?;
     let bandwidth = rates.bytes_per_s;
-    let source =
-        ModelSource { model: args.model.clone(), synthetic: args.synthetic.clone(), rope: args.rope, yes: args.yes };
+    let source = ModelSource {
+        model: args.model.clone(),
+        synthetic: args.synthetic.clone(),
+        rope: args.rope,
+        yes: args.yes,
+    };
     let asked = source.model.is_some() || source.synthetic.is_some();
-    let model = if asked { Some(load::open(&source, args.common.access(), &Stop::default())?) } else { None };
+    let model = if asked {
+        Some(load::open(&source, args.common.access(), &Stop::default())?)
+    } else {
+        None
+    };
     let model = match args.quant {
         Some(mix) => model.map(|model| model.as_quantized(&mix.into())),
         None => model,
@@ -50,7 +65,11 @@ async fn examine(args: &DoctorArgs) -> anyhow::Result<()> {
             "    binding {}, buffer {}, features: {}",
             output::bytes(a.max_binding),
             output::bytes(a.max_buffer),
-            if a.features.is_empty() { "none".into() } else { a.features.join(", ") }
+            if a.features.is_empty() {
+                "none".into()
+            } else {
+                a.features.join(", ")
+            }
         ))?;
     }
     out.line(&format!(
@@ -72,7 +91,8 @@ async fn examine(args: &DoctorArgs) -> anyhow::Result<()> {
 
 fn adapter_json(a: &godwit::AdapterSummary) -> serde_json::Value {
     json!({
-        "index": a.index, "name": a.name, "driver": a.driver, "backend": a.backend.to_string(), "kind": a.kind,
+        "index": a.index, "name": a.name, "driver": a.driver, "backend": a.backend.to_string(),
+        "kind": a.kind,
         "max_binding": a.max_binding, "max_buffer": a.max_buffer, "features": a.features,
     })
 }
@@ -83,12 +103,20 @@ fn contexts(model: &Model, args: &DoctorArgs, gpu: &Gpu, available: Option<u64>)
     match (args.context, available) {
         (Some(ContextSize::Tokens(context)), _) => return vec![context],
         (Some(ContextSize::Max), Some(bytes)) => {
-            return vec![MemoryUse::longest_context(model, args.kv.format(), gpu.caps(), bytes)];
+            return vec![MemoryUse::longest_context(
+                model,
+                args.kv.format(),
+                gpu.caps(),
+                bytes,
+            )];
         }
         (Some(ContextSize::Max | ContextSize::Window), _) => return vec![window],
         (None, _) => {}
     }
-    let mut sizes: Vec<u32> = (11..32).map(|bit| 1 << bit).take_while(|&size| size < window).collect();
+    let mut sizes: Vec<u32> = (11..32)
+        .map(|bit| 1 << bit)
+        .take_while(|&size| size < window)
+        .collect();
     sizes.push(window);
     sizes
 }
@@ -100,8 +128,17 @@ fn available(args: &DoctorArgs, gpu: &Gpu) -> Option<u64> {
 
 /// The longest context for each type of KV cache.
 fn longest_by_type(model: &Model, gpu: &Gpu, bytes: u64) -> Vec<(KvType, u32)> {
-    let format = |kind: KvType| KvFormat { k: kind, v: kind, hadamard: true };
-    let each = |kind| (kind, MemoryUse::longest_context(model, format(kind), gpu.caps(), bytes));
+    let format = |kind: KvType| KvFormat {
+        k: kind,
+        v: kind,
+        hadamard: true,
+    };
+    let each = |kind| {
+        (
+            kind,
+            MemoryUse::longest_context(model, format(kind), gpu.caps(), bytes),
+        )
+    };
     KvType::ALL.into_iter().map(each).collect()
 }
 
@@ -112,11 +149,17 @@ fn fit_json(model: &Model, args: &DoctorArgs, gpu: &Gpu) -> serde_json::Value {
         .into_iter()
         .map(|context| {
             let memory = MemoryUse::estimate(model, context, kv, gpu.caps());
-            json!({"context": context, "weights": memory.weights, "kv": memory.kv, "scratch": memory.scratch})
+            json!({
+                "context": context, "weights": memory.weights, "kv": memory.kv,
+                "scratch": memory.scratch,
+            })
         })
         .collect();
     let longest: Option<serde_json::Map<_, _>> = available.map(|bytes| {
-        longest_by_type(model, gpu, bytes).into_iter().map(|(kind, n)| (kind.to_string(), n.into())).collect()
+        longest_by_type(model, gpu, bytes)
+            .into_iter()
+            .map(|(kind, n)| (kind.to_string(), n.into()))
+            .collect()
     });
     json!({
         "name": model.name(), "kv_type": kv.to_string(), "contexts": sizes,
@@ -124,9 +167,22 @@ fn fit_json(model: &Model, args: &DoctorArgs, gpu: &Gpu) -> serde_json::Value {
     })
 }
 
-fn fit_text(model: &Model, args: &DoctorArgs, gpu: &Gpu, bandwidth: f64, out: &mut Output) -> anyhow::Result<()> {
-    let (kv, available, window) = (args.kv.format(), available(args, gpu), model.config().context);
-    out.line(&format!("\n{}, KV cache {kv}", output::shown(&model.name())))?;
+fn fit_text(
+    model: &Model,
+    args: &DoctorArgs,
+    gpu: &Gpu,
+    bandwidth: f64,
+    out: &mut Output,
+) -> anyhow::Result<()> {
+    let (kv, available, window) = (
+        args.kv.format(),
+        available(args, gpu),
+        model.config().context,
+    );
+    out.line(&format!(
+        "\n{}, KV cache {kv}",
+        output::shown(&model.name())
+    ))?;
     for context in contexts(model, args, gpu, available) {
         let memory = MemoryUse::estimate(model, context, kv, gpu.caps());
         let full = (model.weight_bytes_per_pass(true) + memory.kv) as f64 / bandwidth;
@@ -136,7 +192,8 @@ fn fit_text(model: &Model, args: &DoctorArgs, gpu: &Gpu, bandwidth: f64, out: &m
             _ => String::new(),
         };
         out.line(&format!(
-            "  context {context:>8}: {:>9} (weights {}, KV cache {}, scratch {}), at most {:.1} tokens/s when full{verdict}",
+            "  context {context:>8}: {:>9} (weights {}, KV cache {}, scratch {}), at most {:.1} \
+             tokens/s when full{verdict}",
             output::bytes(memory.total()),
             output::bytes(memory.weights),
             output::bytes(memory.kv),
@@ -145,12 +202,18 @@ fn fit_text(model: &Model, args: &DoctorArgs, gpu: &Gpu, bandwidth: f64, out: &m
         ))?;
     }
     let Some(bytes) = available else {
-        return out
-            .line("  What the GPU has left, its driver does not tell; --gpu-memory BYTES shows which context fits.");
+        return out.line(
+            "  What the GPU has left, its driver does not tell; --gpu-memory BYTES shows \
+                which context fits.",
+        );
     };
     out.line(&format!("Longest context in {}", output::bytes(bytes)))?;
     for (kind, context) in longest_by_type(model, gpu, bytes) {
-        let note = if context == window { " (the model's window)" } else { "" };
+        let note = if context == window {
+            " (the model's window)"
+        } else {
+            ""
+        };
         out.line(&format!("  {kind:>4}: {context}{note}"))?;
     }
     Ok(())

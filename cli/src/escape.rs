@@ -15,7 +15,8 @@ fn steers(c: char) -> bool {
 /// Whether the character changes the direction of the text around it, so that a name reads as
 /// another one.
 fn reorders(c: char) -> bool {
-    matches!(c, '\u{061c}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+    matches!(c, '\u{061c}' | '\u{200e}' | '\u{200f}'
+            | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
 
 /// The text with the characters that `is_shown` picks replaced by their codes.
@@ -25,7 +26,11 @@ fn replaced(text: &str, is_shown: impl Fn(char) -> bool) -> Cow<'_, str> {
     }
     let mut out = String::with_capacity(text.len() + 16);
     for c in text.chars() {
-        if is_shown(c) { out.extend(c.escape_default()) } else { out.push(c) }
+        if is_shown(c) {
+            out.extend(c.escape_default())
+        } else {
+            out.push(c)
+        }
     }
     out.into()
 }
@@ -43,7 +48,11 @@ pub fn message(text: &str) -> Cow<'_, str> {
 
 /// A line that a person edits: what a terminal obeys is left out, since editors count columns.
 pub fn edited(text: &str) -> Cow<'_, str> {
-    if text.contains(steers) { text.replace(steers, "").into() } else { text.into() }
+    if text.contains(steers) {
+        text.replace(steers, "").into()
+    } else {
+        text.into()
+    }
 }
 
 /// JSON with the characters escaped that `serde_json` leaves and a terminal obeys. Outside of
@@ -93,11 +102,13 @@ mod tests {
 
     /// All characters that may not pass.
     fn steering() -> impl Iterator<Item = char> {
-        (0..=0x9f).filter_map(char::from_u32).filter(|c| c.is_control() && *c != '\n' && *c != '\t')
+        (0..=0x9f)
+            .filter_map(char::from_u32)
+            .filter(|c| c.is_control() && *c != '\n' && *c != '\t')
     }
 
-    const BIDI: &str =
-        "\u{61c}\u{200e}\u{200f}\u{202a}\u{202b}\u{202c}\u{202d}\u{202e}\u{2066}\u{2067}\u{2068}\u{2069}";
+    const BIDI: &str = "\u{61c}\u{200e}\u{200f}\u{202a}\u{202b}\u{202c}\u{202d}\u{202e}\
+        \u{2066}\u{2067}\u{2068}\u{2069}";
 
     #[test]
     fn control_characters_are_shown_by_their_codes() {
@@ -109,7 +120,10 @@ mod tests {
                 assert!(clean.starts_with('a') && clean.ends_with('b'), "{clean:?}");
             }
         }
-        assert_eq!(shown("\u{1b}]0;x\u{7}\u{9b}2J\r\n\t\u{8}"), r"\u{1b}]0;x\u{7}\u{9b}2J\r\n\t\u{8}");
+        assert_eq!(
+            shown("\u{1b}]0;x\u{7}\u{9b}2J\r\n\t\u{8}"),
+            r"\u{1b}]0;x\u{7}\u{9b}2J\r\n\t\u{8}"
+        );
         assert_eq!(message("a\tb\n\u{9b}"), "a\tb\n\\u{9b}");
         assert_eq!(shown("äöü 漢字 👩‍🚀 שלום"), "äöü 漢字 👩‍🚀 שלום");
     }
@@ -125,10 +139,16 @@ mod tests {
 
     #[test]
     fn json_stays_the_same_value() {
-        let all: String = (0..0x100).filter_map(char::from_u32).chain(BIDI.chars()).collect();
+        let all: String = (0..0x100)
+            .filter_map(char::from_u32)
+            .chain(BIDI.chars())
+            .collect();
         let text = serde_json::to_string(&all).expect("JSON");
         let clean = json(&text);
-        assert!(!clean.contains(|c: char| steers(c) || reorders(c)), "{clean:?}");
+        assert!(
+            !clean.contains(|c: char| steers(c) || reorders(c)),
+            "{clean:?}"
+        );
         assert_eq!(serde_json::from_str::<String>(&clean).ok(), Some(all));
     }
 

@@ -51,7 +51,9 @@ pub fn usage(error: &clap::Error) -> ExitCode {
 /// Reports a failure on stderr; the exit code is documented in `--help`.
 pub fn report(result: anyhow::Result<()>) -> ExitCode {
     terminal::restore();
-    let Err(error) = result else { return ExitCode::SUCCESS };
+    let Err(error) = result else {
+        return ExitCode::SUCCESS;
+    };
     if is_broken_pipe(&error) {
         // Whoever read our output has enough, as `head` does. That is no failure.
         return ExitCode::SUCCESS;
@@ -64,8 +66,11 @@ pub fn report(result: anyhow::Result<()>) -> ExitCode {
 }
 
 fn is_broken_pipe(error: &anyhow::Error) -> bool {
-    let io = error.chain().filter_map(|cause| cause.downcast_ref::<std::io::Error>());
-    io.into_iter().any(|e| e.kind() == std::io::ErrorKind::BrokenPipe)
+    let io = error
+        .chain()
+        .filter_map(|cause| cause.downcast_ref::<std::io::Error>());
+    io.into_iter()
+        .any(|e| e.kind() == std::io::ErrorKind::BrokenPipe)
 }
 
 /// Whether Ctrl-C or a termination signal is why.
@@ -97,7 +102,9 @@ fn code(error: &anyhow::Error) -> u8 {
     match error.downcast_ref::<Error>() {
         Some(Error::Gpu(_)) => 4,
         Some(Error::ContextFull { .. }) => 5,
-        Some(Error::Saved(SavedError::Read(_)) | Error::File(_) | Error::Write(_) | Error::Spill(_)) => 1,
+        Some(
+            Error::Saved(SavedError::Read(_)) | Error::File(_) | Error::Write(_) | Error::Spill(_),
+        ) => 1,
         Some(Error::Sampling(_) | Error::Window { .. }) => 2,
         Some(_) => 3,
         None => 1,

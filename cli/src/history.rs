@@ -1,7 +1,7 @@
 //! What was typed in chats, for the chats after them: a file that all of them share.
 //!
-//! Its form is the line editor's: a first line `#V2`, then a line for each entry, in which `\n` is a
-//! line's end and `\\` a backslash.
+//! Its form is the line editor's: a first line `#V2`, then a line for each entry, in which `\n` is
+//! a line's end and `\\` a backslash.
 
 use std::fs::File;
 use std::io::{self, Read as _};
@@ -33,7 +33,9 @@ impl History {
     pub fn of_user() -> Option<Self> {
         let state = std::env::var_os("XDG_STATE_HOME").map(PathBuf::from);
         let state = state.or_else(|| std::env::home_dir().map(|home| home.join(".local/state")))?;
-        Some(Self { folder: state.join("godwit") })
+        Some(Self {
+            folder: state.join("godwit"),
+        })
     }
 
     fn path(&self) -> PathBuf {
@@ -46,14 +48,26 @@ impl History {
     /// The file can't be read, or belongs to another user.
     pub fn entries(&self) -> Result<Vec<String>, FileError> {
         let path = self.path();
-        let Some((file, _)) = open_private(&path)? else { return Ok(Vec::new()) };
+        let Some((file, _)) = open_private(&path)? else {
+            return Ok(Vec::new());
+        };
         let mut bytes = Vec::new();
-        file.take(MOST_BYTES).read_to_end(&mut bytes).map_err(|error| io_error(&path, "read the history", &error))?;
+        file.take(MOST_BYTES)
+            .read_to_end(&mut bytes)
+            .map_err(|error| io_error(&path, "read the history", &error))?;
         let text = String::from_utf8_lossy(&bytes);
         let mut lines = text.lines().peekable();
         let is_escaped = lines.next_if_eq(&FIRST_LINE).is_some();
         let lines = lines.filter(|line| !line.is_empty());
-        Ok(lines.map(|line| if is_escaped { unescaped(line) } else { line.to_owned() }).collect())
+        Ok(lines
+            .map(|line| {
+                if is_escaped {
+                    unescaped(line)
+                } else {
+                    line.to_owned()
+                }
+            })
+            .collect())
     }
 
     /// Adds an entry behind those that are there, also those of other chats; the oldest make room.
@@ -82,7 +96,11 @@ impl History {
 }
 
 fn io_error(path: &std::path::Path, doing: &'static str, error: &io::Error) -> FileError {
-    FileError::Io { file: path.display().to_string(), doing, message: error.to_string() }
+    FileError::Io {
+        file: path.display().to_string(),
+        doing,
+        message: error.to_string(),
+    }
 }
 
 /// Waits for a lock, a second at most: a chat that was suspended may hold it.
@@ -128,12 +146,16 @@ mod tests {
     #[test]
     fn chats_at_the_same_time_lose_nothing() {
         let folder = tempfile::tempdir().expect("a folder");
-        let history = || History { folder: folder.path().join("godwit") };
+        let history = || History {
+            folder: folder.path().join("godwit"),
+        };
         thread::scope(|scope| {
             for chat in 0..4 {
                 scope.spawn(move || {
                     for message in 0..20 {
-                        history().add(&format!("{chat} \\ {message}\nnext")).expect("it is kept");
+                        history()
+                            .add(&format!("{chat} \\ {message}\nnext"))
+                            .expect("it is kept");
                     }
                 });
             }
@@ -141,24 +163,38 @@ mod tests {
         let entries = history().entries().expect("it is read");
         assert_eq!(entries.len(), 80);
         for chat in 0..4 {
-            let own: Vec<_> = entries.iter().filter(|entry| entry.starts_with(&chat.to_string())).collect();
-            assert!((0..20).all(|i| *own[i] == format!("{chat} \\ {i}\nnext")), "{own:?}");
+            let own: Vec<_> = entries
+                .iter()
+                .filter(|entry| entry.starts_with(&chat.to_string()))
+                .collect();
+            assert!(
+                (0..20).all(|i| *own[i] == format!("{chat} \\ {i}\nnext")),
+                "{own:?}"
+            );
         }
         for i in 0..30 {
             history().add(&format!("more {i}")).expect("it is kept");
             history().add(&format!("more {i}")).expect("it is there");
         }
         let entries = history().entries().expect("it is read");
-        assert_eq!((entries.len(), entries.last().map(String::as_str)), (MOST, Some("more 29")));
+        assert_eq!(
+            (entries.len(), entries.last().map(String::as_str)),
+            (MOST, Some("more 29"))
+        );
     }
 
     #[test]
     fn the_editor_s_files_are_read() {
         let folder = tempfile::tempdir().expect("a folder");
-        let history = History { folder: folder.path().into() };
+        let history = History {
+            folder: folder.path().into(),
+        };
         assert_eq!(history.entries(), Ok(Vec::new()));
         std::fs::write(history.path(), "#V2\nfirst\\nline\nC:\\\\x\n").expect("a file");
-        assert_eq!(history.entries(), Ok(vec!["first\nline".into(), "C:\\x".into()]));
+        assert_eq!(
+            history.entries(),
+            Ok(vec!["first\nline".into(), "C:\\x".into()])
+        );
         std::fs::write(history.path(), "old\\n\nlines\n").expect("a file");
         assert_eq!(history.entries(), Ok(vec!["old\\n".into(), "lines".into()]));
     }
@@ -167,8 +203,13 @@ mod tests {
     #[test]
     fn a_pipe_in_its_place_is_an_error() {
         let folder = tempfile::tempdir().expect("a folder");
-        let history = History { folder: folder.path().into() };
-        let made = std::process::Command::new("mkfifo").arg(history.path()).status().expect("mkfifo");
+        let history = History {
+            folder: folder.path().into(),
+        };
+        let made = std::process::Command::new("mkfifo")
+            .arg(history.path())
+            .status()
+            .expect("mkfifo");
         assert!(made.success() && history.entries().is_err() && history.add("x").is_err());
     }
 }

@@ -38,13 +38,21 @@ async fn measure(args: &ImatrixArgs, mut destination: Destination) -> anyhow::Re
     bar.finish_and_clear();
     let name = args.text.file.display().to_string();
     let size = text.size as u32;
-    destination.write(async |file| squares.write(vec![name], size, file)).await.map_err(ended)?;
+    destination
+        .write(async |file| squares.write(vec![name], size, file))
+        .await
+        .map_err(ended)?;
     let (tokens, seconds) = (squares.tokens(), begin.elapsed().as_secs_f64());
     let mut out = Output::new();
     match args.common.json {
         true => out.json(&json!({
-            "output": args.output, "tokens": tokens, "seconds": seconds, "tokens_per_s": rate(tokens as usize, seconds),
+            "output": args.output, "tokens": tokens, "seconds": seconds,
+            "tokens_per_s": rate(tokens as usize, seconds),
         })),
-        false => out.line(&format!("{}: {tokens} tokens, in {seconds:.1} s", args.output.display())),
+        false => out.line(&format!(
+            "{}: {tokens} tokens, in {seconds:.1} \
+            s",
+            args.output.display()
+        )),
     }
 }

@@ -15,8 +15,9 @@ const STDIN: &str = "-";
 /// How long stdin may stay open before a person hears what is waited for.
 const PATIENCE: Duration = Duration::from_secs(2);
 
-/// The prompt for a model: the text of `-f`, what is piped or redirected into stdin, and the text of `-p`, as far as
-/// they are there, one after the other. Without `-p` and `-f`, all of it is stdin's.
+/// The prompt for a model: the text of `-f`, what is piped or redirected into stdin, and the text
+/// of `-p`, as far as they are there, one after the other. Without `-p` and `-f`, all of it is
+/// stdin's.
 ///
 /// # Errors
 /// A file or stdin can't be read, or is not UTF-8.
@@ -62,12 +63,15 @@ pub fn file(path: &Path) -> anyhow::Result<String> {
         return read_stdin(false);
     }
     let name = path.display().to_string();
-    let bytes = std::fs::read(path).map_err(|e| BadInput { file: name.clone(), fault: e.to_string() })?;
+    let bytes = std::fs::read(path).map_err(|e| BadInput {
+        file: name.clone(),
+        fault: e.to_string(),
+    })?;
     decode(&name, bytes)
 }
 
-/// All of stdin. Where it is read besides another text, a person who did not mean it hears how to leave it out: a
-/// program that starts this one may have left a pipe open that never ends.
+/// All of stdin. Where it is read besides another text, a person who did not mean it hears how to
+/// leave it out: a program that starts this one may have left a pipe open that never ends.
 fn read_stdin(besides: bool) -> anyhow::Result<String> {
     let (done, waiting) = channel::<()>();
     if besides {
@@ -83,7 +87,10 @@ fn read_stdin(besides: bool) -> anyhow::Result<String> {
     let mut bytes = Vec::new();
     let read = std::io::stdin().lock().read_to_end(&mut bytes);
     drop(done);
-    read.map_err(|e| BadInput { file: "stdin".into(), fault: e.to_string() })?;
+    read.map_err(|e| BadInput {
+        file: "stdin".into(),
+        fault: e.to_string(),
+    })?;
     decode("stdin", bytes)
 }
 
@@ -91,8 +98,16 @@ fn read_stdin(besides: bool) -> anyhow::Result<String> {
 fn decode(name: &str, bytes: Vec<u8>) -> anyhow::Result<String> {
     let text = String::from_utf8(bytes).map_err(|e| {
         let at = e.utf8_error().valid_up_to();
-        let fault = format!("byte {at} is not UTF-8; convert the text first, for instance with iconv");
-        BadInput { file: name.to_owned(), fault }
+        let fault =
+            format!("byte {at} is not UTF-8; convert the text first, for instance with iconv");
+        BadInput {
+            file: name.to_owned(),
+            fault,
+        }
     })?;
-    Ok(text.strip_suffix('\n').map(|t| t.strip_suffix('\r').unwrap_or(t)).unwrap_or(&text).to_owned())
+    Ok(text
+        .strip_suffix('\n')
+        .map(|t| t.strip_suffix('\r').unwrap_or(t))
+        .unwrap_or(&text)
+        .to_owned())
 }

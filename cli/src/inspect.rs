@@ -19,23 +19,40 @@ const ELEMENTS: usize = 6;
 
 pub fn run(args: &InspectArgs) -> anyhow::Result<()> {
     let rope = args.source.rope.change().unwrap_or_default();
-    show(&load::checkpoint(&args.source, args.common.access(), &Stop::default())?, &rope, args.common.json)
+    show(
+        &load::checkpoint(&args.source, args.common.access(), &Stop::default())?,
+        &rope,
+        args.common.json,
+    )
 }
 
 /// Shows the files of a model, and whether it can be run with this rotary embedding.
-pub fn show(checkpoint: &Arc<dyn Checkpoint>, rope: &RopeOverride, json: bool) -> anyhow::Result<()> {
+pub fn show(
+    checkpoint: &Arc<dyn Checkpoint>,
+    rope: &RopeOverride,
+    json: bool,
+) -> anyhow::Result<()> {
     let mut found = Examination::of(checkpoint.as_ref(), rope);
     // The tokenizer, and whether it fits the weights.
     match Model::from_checkpoint_with(checkpoint.clone(), rope) {
         Ok(model) => {
             // Keys that are not known are listed.
             let is_listed = |note: &String| found.unused_keys_notes.contains(note);
-            found.notes = model.notes().iter().filter(|note| !is_listed(note)).cloned().collect();
+            found.notes = model
+                .notes()
+                .iter()
+                .filter(|note| !is_listed(note))
+                .cloned()
+                .collect();
         }
         Err(error) if found.obstacles.contains(&error) => {}
         Err(error) => found.obstacles.push(error),
     }
-    if json { as_json(checkpoint.as_ref(), &found) } else { as_text(checkpoint.as_ref(), &found) }
+    if json {
+        as_json(checkpoint.as_ref(), &found)
+    } else {
+        as_text(checkpoint.as_ref(), &found)
+    }
 }
 
 fn as_text(checkpoint: &dyn Checkpoint, found: &Examination) -> anyhow::Result<()> {
@@ -56,7 +73,16 @@ fn as_text(checkpoint: &dyn Checkpoint, found: &Examination) -> anyhow::Result<(
         out.line(&format!(
             "\n{} layers of width {}, feed-forward {}\n{} query heads and {} KV heads of {}\n\
              vocabulary {}, window {} tokens, RoPE theta {}, scaling {:?}",
-            c.layers, c.width, c.ffn, c.heads, c.kv_heads, c.head_dim, c.vocab, c.context, c.theta, c.scaling
+            c.layers,
+            c.width,
+            c.ffn,
+            c.heads,
+            c.kv_heads,
+            c.head_dim,
+            c.vocab,
+            c.context,
+            c.theta,
+            c.scaling
         ))?;
     }
     if !found.obstacles.is_empty() {
@@ -66,20 +92,33 @@ fn as_text(checkpoint: &dyn Checkpoint, found: &Examination) -> anyhow::Result<(
         // An error names a few tensors; here is room for all.
         match obstacle {
             Error::TensorsUnused { file, names } => {
-                out.line(&format!("  {}: there is no code for these tensors:", shown(file)))?;
-                names.iter().try_for_each(|name| out.line(&format!("    {}", shown(name))))?;
+                out.line(&format!(
+                    "  {}: there is no code for these tensors:",
+                    shown(file)
+                ))?;
+                names
+                    .iter()
+                    .try_for_each(|name| out.line(&format!("    {}", shown(name))))?;
             }
             other => out.line(&format!("  {}", shown(&other.to_string())))?,
         }
     }
     let values = found.unused_values.iter().map(ToString::to_string);
-    let tensors = found.unused_tensors.iter().map(|name| format!("tensor {name}, which changes nothing"));
-    let keys = found.unused_keys.iter().map(|key| format!("key {key}, which is not known"));
+    let tensors = found
+        .unused_tensors
+        .iter()
+        .map(|name| format!("tensor {name}, which changes nothing"));
+    let keys = found
+        .unused_keys
+        .iter()
+        .map(|key| format!("key {key}, which is not known"));
     let unused: Vec<String> = values.chain(tensors).chain(keys).collect();
     if !unused.is_empty() {
         out.line("\nNot used")?;
     }
-    unused.iter().try_for_each(|line| out.line(&format!("  {}", shown(line))))?;
+    unused
+        .iter()
+        .try_for_each(|line| out.line(&format!("  {}", shown(line))))?;
     out.line("\nMetadata")?;
     for (key, value) in checkpoint.metadata().iter() {
         out.line(&format!("  {} = {}", shown(key), value_text(value)))?;
@@ -87,38 +126,60 @@ fn as_text(checkpoint: &dyn Checkpoint, found: &Examination) -> anyhow::Result<(
     out.line("\nTensors")?;
     for tensor in checkpoint.tensors() {
         let shape: Vec<String> = tensor.shape.iter().map(u64::to_string).collect();
-        let (name, format) = (shown(&checkpoint.own_name(&tensor.name)), tensor.format.name());
-        out.line(&format!("  {name:<30} {format:<7} {:<16} {}", shape.join(" x "), output::bytes(tensor.bytes)))?;
+        let (name, format) = (
+            shown(&checkpoint.own_name(&tensor.name)),
+            tensor.format.name(),
+        );
+        out.line(&format!(
+            "  {name:<30} {format:<7} {:<16} {}",
+            shape.join(" x "),
+            output::bytes(tensor.bytes)
+        ))?;
     }
     out.line("\nBy format")?;
     for (format, count, bytes) in by_format(checkpoint) {
-        out.line(&format!("  {format:<7} {count:>5} tensors {:>10}", output::bytes(bytes)))?;
+        out.line(&format!(
+            "  {format:<7} {count:>5} tensors {:>10}",
+            output::bytes(bytes)
+        ))?;
     }
     Ok(())
 }
 
 fn as_json(checkpoint: &dyn Checkpoint, found: &Examination) -> anyhow::Result<()> {
-    let metadata: serde_json::Map<String, serde_json::Value> =
-        checkpoint.metadata().iter().map(|(key, value)| (key.to_owned(), to_json(value))).collect();
+    let metadata: serde_json::Map<String, serde_json::Value> = checkpoint
+        .metadata()
+        .iter()
+        .map(|(key, value)| (key.to_owned(), to_json(value)))
+        .collect();
     let tensors: Vec<_> = checkpoint
         .tensors()
         .iter()
         .map(|t| {
             json!({
-                "name": t.name, "own_name": checkpoint.own_name(&t.name), "format": t.format.name(), "shape": t.shape,
+                "name": t.name, "own_name": checkpoint.own_name(&t.name), "format": t.format.name(),
+                "shape": t.shape,
                 "bytes": t.bytes, "offset": t.offset, "part": t.part,
             })
         })
         .collect();
     let formats: Vec<_> = by_format(checkpoint)
         .into_iter()
-        .map(|(format, tensors, bytes)| json!({"format": format, "tensors": tensors, "bytes": bytes}))
+        .map(|(format, tensors, bytes)| {
+            json!({"format": format, "tensors": tensors, "bytes": bytes})
+        })
         .collect();
     let texts = |errors: &[Error]| errors.iter().map(ToString::to_string).collect::<Vec<_>>();
     let unsupported: Vec<&String> = found
         .obstacles
         .iter()
-        .filter_map(|error| if let Error::TensorsUnused { names, .. } = error { Some(names) } else { None })
+        .filter_map(|error| {
+            if let Error::TensorsUnused { names, .. } = error {
+                Some(names)
+            } else {
+                None
+            }
+        })
         .flatten()
         .collect();
     Output::new().json(&json!({
@@ -142,8 +203,10 @@ fn as_json(checkpoint: &dyn Checkpoint, found: &Examination) -> anyhow::Result<(
 
 fn config(c: &Config) -> serde_json::Value {
     json!({
-        "layers": c.layers, "width": c.width, "ffn": c.ffn, "heads": c.heads, "kv_heads": c.kv_heads,
-        "head_dim": c.head_dim, "vocab": c.vocab, "context": c.context, "rope_theta": c.theta, "eps": c.eps,
+        "layers": c.layers, "width": c.width, "ffn": c.ffn, "heads": c.heads,
+        "kv_heads": c.kv_heads,
+        "head_dim": c.head_dim, "vocab": c.vocab, "context": c.context, "rope_theta": c.theta,
+        "eps": c.eps,
         "rope_scaling": format!("{:?}", c.scaling),
     })
 }
@@ -153,7 +216,11 @@ fn by_format(checkpoint: &dyn Checkpoint) -> Vec<(&'static str, usize, u64)> {
         let of = || checkpoint.tensors().iter().filter(|t| t.format == format);
         (format.name(), of().count(), of().map(|t| t.bytes).sum())
     };
-    godwit::WeightFormat::ALL.into_iter().map(sum).filter(|(_, count, _)| *count > 0).collect()
+    godwit::WeightFormat::ALL
+        .into_iter()
+        .map(sum)
+        .filter(|(_, count, _)| *count > 0)
+        .collect()
 }
 
 fn value_text(value: &Value) -> String {
@@ -171,9 +238,18 @@ fn value_text(value: &Value) -> String {
 
 fn array_text(array: &Array) -> String {
     let (json, len) = (array_json(array, ELEMENTS), array.len());
-    let more = if len > ELEMENTS { format!(", … ({len} in all)") } else { String::new() };
+    let more = if len > ELEMENTS {
+        format!(", … ({len} in all)")
+    } else {
+        String::new()
+    };
     let text = json.to_string();
-    let inside: String = text.trim_start_matches('[').trim_end_matches(']').chars().take(LONGEST * 2).collect();
+    let inside: String = text
+        .trim_start_matches('[')
+        .trim_end_matches(']')
+        .chars()
+        .take(LONGEST * 2)
+        .collect();
     format!("[{inside}{more}]")
 }
 
@@ -202,7 +278,11 @@ fn to_json(value: &Value) -> serde_json::Value {
 }
 
 fn array_json(array: &Array, most: usize) -> serde_json::Value {
-    fn list<T>(items: &[T], most: usize, each: impl Fn(&T) -> serde_json::Value) -> serde_json::Value {
+    fn list<T>(
+        items: &[T],
+        most: usize,
+        each: impl Fn(&T) -> serde_json::Value,
+    ) -> serde_json::Value {
         items.iter().take(most).map(each).collect()
     }
     match array {

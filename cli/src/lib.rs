@@ -35,7 +35,9 @@ use args::{Cli, Command};
 use output::Output;
 
 #[doc(hidden)]
-pub use hub::fuzzed::{content_range as fuzz_content_range, hub as fuzz_hub, redirects as fuzz_redirects};
+pub use hub::fuzzed::{
+    content_range as fuzz_content_range, hub as fuzz_hub, redirects as fuzz_redirects,
+};
 
 /// Does what the command line says.
 pub fn main() -> ExitCode {
@@ -71,7 +73,10 @@ fn command() -> ExitCode {
         }
         Command::Man => {
             let mut page = Vec::new();
-            clap_mangen::Man::new(Cli::command()).render(&mut page).map_err(Into::into).and_then(|()| print(&page))
+            clap_mangen::Man::new(Cli::command())
+                .render(&mut page)
+                .map_err(Into::into)
+                .and_then(|()| print(&page))
         }
     };
     exit::report(result)

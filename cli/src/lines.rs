@@ -16,7 +16,8 @@ use rustyline::hint::Hinter;
 use rustyline::history::DefaultHistory;
 use rustyline::validate::Validator;
 use rustyline::{
-    Cmd, ColorMode, ConditionalEventHandler, Config, Editor, Event, EventContext, EventHandler, Helper, KeyEvent,
+    Cmd, ColorMode, ConditionalEventHandler, Config, Editor, Event, EventContext, EventHandler,
+    Helper, KeyEvent,
 };
 
 use crate::exit::BadInput;
@@ -93,7 +94,12 @@ impl<'a> Messages<'a> {
             }
         };
         crash::spawn("lines", read)?;
-        Ok(Self { requests, inputs, is_terminal, stop })
+        Ok(Self {
+            requests,
+            inputs,
+            is_terminal,
+            stop,
+        })
     }
 
     /// Whether a person types them.
@@ -101,9 +107,9 @@ impl<'a> Messages<'a> {
         self.is_terminal
     }
 
-    /// The next message; none at the end of the input, or when the program is to end. Lines that end in a
-    /// backslash and lines between `"""` belong together. Ctrl-C leaves a message without sending it; it stays
-    /// in the history, and so does one that Ctrl-D leaves.
+    /// The next message; none at the end of the input, or when the program is to end. Lines that
+    /// end in a backslash and lines between `"""` belong together. Ctrl-C leaves a message without
+    /// sending it; it stays in the history, and so does one that Ctrl-D leaves.
     ///
     /// # Errors
     /// Reading fails, or a line is not UTF-8.
@@ -127,13 +133,18 @@ impl<'a> Messages<'a> {
                 return Ok(None);
             }
             if let Some(text) = message {
-                self.remember(if is_quoted { format!("{QUOTES}{text}{QUOTES}") } else { text.clone() });
+                self.remember(if is_quoted {
+                    format!("{QUOTES}{text}{QUOTES}")
+                } else {
+                    text.clone()
+                });
                 return Ok(Some(Typed { text, is_quoted }));
             }
         }
     }
 
-    /// The lines up to closing quotes, the first without its opening ones. None: it was left unsent.
+    /// The lines up to closing quotes, the first without its opening ones. None: it was left
+    /// unsent.
     fn quoted(&mut self, first: String) -> anyhow::Result<Option<String>> {
         let mut lines = Vec::new();
         let mut line = first;
@@ -171,7 +182,8 @@ impl<'a> Messages<'a> {
     fn more(&mut self, text: &str) -> anyhow::Result<More> {
         let typed = match self.line(". ")? {
             Input::Line(line) => return Ok(More::Line(line)),
-            // A program that closes its pipe has said all; a person who presses Ctrl-D has not asked to send.
+            // A program that closes its pipe has said all; a person who presses Ctrl-D has not
+            // asked to send.
             Input::End if !self.is_terminal => return Ok(More::End),
             Input::End => String::new(),
             Input::Interrupted(typed) => typed,
@@ -234,16 +246,26 @@ impl Lines {
             return Ok(Self::Piped);
         }
         // rustyline calls the highlighter only with colours on; `Display` adds none.
-        let mut editor = Editor::with_config(Config::builder().color_mode(ColorMode::Forced).build())?;
+        let mut editor =
+            Editor::with_config(Config::builder().color_mode(ColorMode::Forced).build())?;
         editor.set_helper(Some(Display));
         let typed = Arc::<Mutex<String>>::default();
         let keep = EventHandler::Conditional(Box::new(KeepTyped(Arc::clone(&typed))));
         editor.bind_sequence(KeyEvent::ctrl('C'), keep);
         let is_suspended = Arc::<AtomicBool>::default();
-        let suspend = Suspend { typed: Arc::clone(&typed), is_suspended: Arc::clone(&is_suspended) };
-        editor.bind_sequence(KeyEvent::ctrl('Z'), EventHandler::Conditional(Box::new(suspend)));
+        let suspend = Suspend {
+            typed: Arc::clone(&typed),
+            is_suspended: Arc::clone(&is_suspended),
+        };
+        editor.bind_sequence(
+            KeyEvent::ctrl('Z'),
+            EventHandler::Conditional(Box::new(suspend)),
+        );
         let history = History::of_user();
-        match history.as_ref().map_or_else(|| Ok(Vec::new()), History::entries) {
+        match history
+            .as_ref()
+            .map_or_else(|| Ok(Vec::new()), History::entries)
+        {
             Ok(entries) => {
                 for entry in entries {
                     let _ = editor.add_history_entry(entry);
@@ -251,18 +273,31 @@ impl Lines {
             }
             Err(error) => warn(&error.to_string()),
         }
-        Ok(Self::Editor { editor: Box::new(editor), history, typed, is_suspended })
+        Ok(Self::Editor {
+            editor: Box::new(editor),
+            history,
+            typed,
+            is_suspended,
+        })
     }
 
     fn next(&mut self, prompt: &str) -> anyhow::Result<Input> {
         match self {
-            Self::Editor { editor, typed, is_suspended, .. } => {
-                let take = || std::mem::take(&mut *typed.lock().unwrap_or_else(PoisonError::into_inner));
+            Self::Editor {
+                editor,
+                typed,
+                is_suspended,
+                ..
+            } => {
+                let take =
+                    || std::mem::take(&mut *typed.lock().unwrap_or_else(PoisonError::into_inner));
                 let mut begun = String::new();
                 loop {
                     match editor.readline_with_initial(prompt, (&begun, "")) {
                         Ok(line) => return Ok(Input::Line(line)),
-                        Err(ReadlineError::Interrupted) if is_suspended.swap(false, Ordering::SeqCst) => {
+                        Err(ReadlineError::Interrupted)
+                            if is_suspended.swap(false, Ordering::SeqCst) =>
+                        {
                             begun = take();
                             terminal::suspend();
                         }
@@ -278,7 +313,10 @@ impl Lines {
                 if bytes.is_empty() {
                     return Ok(Input::End);
                 }
-                let not_utf8 = || BadInput { file: "stdin".into(), fault: "a line is not UTF-8".into() };
+                let not_utf8 = || BadInput {
+                    file: "stdin".into(),
+                    fault: "a line is not UTF-8".into(),
+                };
                 let line = String::from_utf8(bytes).map_err(|_| not_utf8())?;
                 Ok(Input::Line(line.trim_end_matches(['\n', '\r']).to_owned()))
             }
@@ -286,7 +324,10 @@ impl Lines {
     }
 
     fn remember(&mut self, text: &str) {
-        if let Self::Editor { editor, history, .. } = self {
+        if let Self::Editor {
+            editor, history, ..
+        } = self
+        {
             // Without a history a chat goes on all the same.
             let _ = editor.add_history_entry(text);
             if let Some(Err(error)) = history.as_ref().map(|history| history.add(text)) {
@@ -327,22 +368,39 @@ impl Highlighter for Display {
 struct KeepTyped(Arc<Mutex<String>>);
 
 impl ConditionalEventHandler for KeepTyped {
-    fn handle(&self, _: &Event, _: rustyline::RepeatCount, _: bool, context: &EventContext<'_>) -> Option<Cmd> {
-        context.line().clone_into(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner));
+    fn handle(
+        &self,
+        _: &Event,
+        _: rustyline::RepeatCount,
+        _: bool,
+        context: &EventContext<'_>,
+    ) -> Option<Cmd> {
+        context
+            .line()
+            .clone_into(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner));
         Some(Cmd::Interrupt)
     }
 }
 
-/// Leaves the line at Ctrl-Z, to suspend the program with the terminal as it was. The editor's own way is for
-/// programs of one thread: elsewhere the terminal is changed again before the program stops.
+/// Leaves the line at Ctrl-Z, to suspend the program with the terminal as it was. The editor's own
+/// way is for programs of one thread: elsewhere the terminal is changed again before the program
+/// stops.
 struct Suspend {
     typed: Arc<Mutex<String>>,
     is_suspended: Arc<AtomicBool>,
 }
 
 impl ConditionalEventHandler for Suspend {
-    fn handle(&self, _: &Event, _: rustyline::RepeatCount, _: bool, context: &EventContext<'_>) -> Option<Cmd> {
-        context.line().clone_into(&mut self.typed.lock().unwrap_or_else(PoisonError::into_inner));
+    fn handle(
+        &self,
+        _: &Event,
+        _: rustyline::RepeatCount,
+        _: bool,
+        context: &EventContext<'_>,
+    ) -> Option<Cmd> {
+        context
+            .line()
+            .clone_into(&mut self.typed.lock().unwrap_or_else(PoisonError::into_inner));
         self.is_suspended.store(true, Ordering::SeqCst);
         Some(Cmd::Interrupt)
     }

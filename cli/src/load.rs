@@ -25,7 +25,8 @@ pub struct Loaded {
     pub load_s: f64,
 }
 
-/// Opens the model, which is downloaded first if need be, or makes the synthetic one. Says what of its files is ignored.
+/// Opens the model, which is downloaded first if need be, or makes the synthetic one. Says what of
+/// its files is ignored.
 pub fn open(source: &ModelSource, access: Access, stop: &Stop) -> anyhow::Result<Model> {
     let rope = source.rope.change().unwrap_or_default();
     let model = Model::from_checkpoint_with(checkpoint(source, access, stop)?, &rope)?;
@@ -39,10 +40,17 @@ pub fn open(source: &ModelSource, access: Access, stop: &Stop) -> anyhow::Result
 }
 
 /// Opens the files of a model, whether or not it can be run.
-pub fn checkpoint(source: &ModelSource, access: Access, stop: &Stop) -> anyhow::Result<Arc<dyn Checkpoint>> {
+pub fn checkpoint(
+    source: &ModelSource,
+    access: Access,
+    stop: &Stop,
+) -> anyhow::Result<Arc<dyn Checkpoint>> {
     match (&source.model, &source.synthetic) {
         (_, Some(shape)) => Ok(shape.model()?.shared_checkpoint()),
-        (Some(path), None) => Ok(open_checkpoint_with(&hub::locate(path, source.yes, stop)?, access)?),
+        (Some(path), None) => Ok(open_checkpoint_with(
+            &hub::locate(path, source.yes, stop)?,
+            access,
+        )?),
         (None, None) => Err(Usage("no model is given".into()).into()),
     }
 }
@@ -80,9 +88,8 @@ async fn with_first_that_compiles<A, T>(
             Err(error) => error,
         };
         let kernel = match (error.downcast_ref(), error.downcast_ref()) {
-            (Some(Error::Gpu(kernel @ GpuError::Kernel { .. })), _) | (_, Some(kernel @ GpuError::Kernel { .. })) => {
-                kernel.clone()
-            }
+            (Some(Error::Gpu(kernel @ GpuError::Kernel { .. })), _)
+            | (_, Some(kernel @ GpuError::Kernel { .. })) => kernel.clone(),
             _ => return Err(error),
         };
         adapter = next(adapter, kernel).await?;
@@ -91,7 +98,11 @@ async fn with_first_that_compiles<A, T>(
 
 async fn tuned_or_next(gpu: Gpu, common: &Common) -> anyhow::Result<Gpu> {
     let next = async |gpu, error| Ok(next(gpu, error, common).await?);
-    Ok(with_first_that_compiles(gpu, async |gpu| tune(gpu, common).await, next).await?.0)
+    Ok(
+        with_first_that_compiles(gpu, async |gpu| tune(gpu, common).await, next)
+            .await?
+            .0,
+    )
 }
 
 async fn tune(gpu: &mut Gpu, common: &Common) -> anyhow::Result<()> {
@@ -102,7 +113,9 @@ async fn tune(gpu: &mut Gpu, common: &Common) -> anyhow::Result<()> {
             bar.set_length(total as u64);
             bar.set_position(done as u64);
         };
-        let tuned = gpu.tune(&folder.join("godwit").join("gpus"), &mut show).await;
+        let tuned = gpu
+            .tune(&folder.join("godwit").join("gpus"), &mut show)
+            .await;
         bar.finish_and_clear();
         tuned?;
     }
@@ -110,7 +123,12 @@ async fn tune(gpu: &mut Gpu, common: &Common) -> anyhow::Result<()> {
 }
 
 /// Loads a model onto the GPU. `hash_weights`: contexts of it are going to be saved or resumed.
-pub async fn load(args: &ModelArgs, common: &Common, hash_weights: bool, stop: &Stop) -> anyhow::Result<Loaded> {
+pub async fn load(
+    args: &ModelArgs,
+    common: &Common,
+    hash_weights: bool,
+    stop: &Stop,
+) -> anyhow::Result<Loaded> {
     let begin = Instant::now();
     if let Some(folder) = &args.spill_dir {
         check_spill_folder(folder)?;
@@ -121,17 +139,22 @@ pub async fn load(args: &ModelArgs, common: &Common, hash_weights: bool, stop: &
     let work = async |gpu: &mut Gpu| load_onto(gpu, &model, args, hash_weights, stop).await;
     let next = async |gpu, error| tuned_or_next(next(gpu, error, common).await?, common).await;
     let (_, engine) = with_first_that_compiles(gpu, work, next).await?;
-    Ok(Loaded { model, engine, load_s: begin.elapsed().as_secs_f64() })
+    Ok(Loaded {
+        model,
+        engine,
+        load_s: begin.elapsed().as_secs_f64(),
+    })
 }
 
-/// Makes the folder that a KV cache may spill to, and a file in it: a wrong one is an error now, not
-/// hours later when the GPU is full.
+/// Makes the folder that a KV cache may spill to, and a file in it: a wrong one is an error now,
+/// not hours later when the GPU is full.
 fn check_spill_folder(folder: &Path) -> anyhow::Result<()> {
     let made = std::fs::create_dir_all(folder).and_then(|()| tempfile::tempfile_in(folder));
     match made {
         Ok(_) => Ok(()),
         Err(error) => Err(Usage(format!(
-            "--spill-dir {}: no file can be written there: {error}; name another folder, or leave the option out",
+            "--spill-dir {}: no file can be written there: {error}; name another folder, or leave \
+             the option out",
             folder.display()
         ))
         .into()),
@@ -148,11 +171,24 @@ async fn load_onto(
     if gpu.summary().is_cpu() {
         tracing::info!("{} computes on the CPU", gpu.summary());
     }
-    let spill = if args.no_spill { Spilling::Never } else { Spilling::Host { memory: args.spill_memory } };
+    let spill = if args.no_spill {
+        Spilling::Never
+    } else {
+        Spilling::Host {
+            memory: args.spill_memory,
+        }
+    };
     let spill_folder = args.spill_dir.clone();
     let context = args.context.unwrap_or_default();
     let kv = args.kv.format();
-    let options = EngineOptions { context, kv, spill, spill_folder, hash_weights, ..EngineOptions::default() };
+    let options = EngineOptions {
+        context,
+        kv,
+        spill,
+        spill_folder,
+        hash_weights,
+        ..EngineOptions::default()
+    };
     let bar = bar("loading", "{bytes}/{total_bytes}");
     let mut show = |progress: Progress| {
         if stop.requested() {
@@ -175,12 +211,18 @@ async fn load_onto(
     Ok(engine)
 }
 
-/// The model with the weights that the arguments ask for, from the disk where they are there from an
-/// earlier time.
+/// The model with the weights that the arguments ask for, from the disk where they are there from
+/// an earlier time.
 pub async fn quantized(model: Model, args: &QuantArgs, stop: &Stop) -> anyhow::Result<Model> {
-    let Some(mix) = args.quant else { return Ok(model) };
-    let folder = args.quant_dir.clone().or_else(|| Some(user_cache_folder()?.join("godwit").join("weights")));
-    let folder = folder.ok_or_else(|| Usage("there is no cache folder; name one with --quant-dir".into()))?;
+    let Some(mix) = args.quant else {
+        return Ok(model);
+    };
+    let folder = args
+        .quant_dir
+        .clone()
+        .or_else(|| Some(user_cache_folder()?.join("godwit").join("weights")));
+    let folder = folder
+        .ok_or_else(|| Usage("there is no cache folder; name one with --quant-dir".into()))?;
     let cache = WeightsCache::new(folder, args.quant_cache_size);
     hash_weights(&model, stop).map_err(stopped)?;
     let bar = bar("quantising", "{bytes}/{total_bytes}");
@@ -198,7 +240,9 @@ pub async fn quantized(model: Model, args: &QuantArgs, stop: &Stop) -> anyhow::R
 pub fn bar(what: &'static str, counts: &str) -> ProgressBar {
     let bar = ProgressBar::with_draw_target(Some(0), ProgressDrawTarget::stderr_with_hz(10));
     let template = format!("{{msg}} {{bar:30}} {counts}, {{eta}} left");
-    bar.set_style(ProgressStyle::with_template(&template).unwrap_or_else(|_| ProgressStyle::default_bar()));
+    bar.set_style(
+        ProgressStyle::with_template(&template).unwrap_or_else(|_| ProgressStyle::default_bar()),
+    );
     bar.set_message(what);
     bar
 }
@@ -209,20 +253,42 @@ mod tests {
 
     #[test]
     fn what_does_not_compile_is_tried_on_the_next_adapter() {
-        let refusal = |adapter: u32| GpuError::Kernel { kernel: format!("kernel of {adapter}"), fault: "no".into() };
-        let next = async |adapter, error: GpuError| if adapter < 3 { Ok(adapter + 1) } else { Err(error.into()) };
+        let refusal = |adapter: u32| GpuError::Kernel {
+            kernel: format!("kernel of {adapter}"),
+            fault: "no".into(),
+        };
+        let next = async |adapter, error: GpuError| {
+            if adapter < 3 {
+                Ok(adapter + 1)
+            } else {
+                Err(error.into())
+            }
+        };
         let from_2 = async |adapter: &mut u32| match *adapter {
             0 => Err(refusal(0).into()),
             1 => Err(Error::Gpu(refusal(1)).into()),
             other => Ok(other * 10),
         };
-        assert_eq!(pollster::block_on(with_first_that_compiles(0, from_2, next)).ok(), Some((2, 20)));
+        assert_eq!(
+            pollster::block_on(with_first_that_compiles(0, from_2, next)).ok(),
+            Some((2, 20))
+        );
         let never = async |adapter: &mut u32| Err::<(), _>(refusal(*adapter).into());
-        let error = pollster::block_on(with_first_that_compiles(0, never, next)).expect_err("none compiles");
+        let error = pollster::block_on(with_first_that_compiles(0, never, next))
+            .expect_err("none compiles");
         assert!(error.to_string().contains("kernel of 3"), "{error}");
         // What is no kernel's fault is not tried elsewhere.
-        let lost = async |_: &mut u32| Err::<(), _>(Error::Gpu(GpuError::Lost { fault: "gone".into() }).into());
-        let error = pollster::block_on(with_first_that_compiles(0, lost, async |_, _| unreachable!("no other")));
+        let lost = async |_: &mut u32| {
+            Err::<(), _>(
+                Error::Gpu(GpuError::Lost {
+                    fault: "gone".into(),
+                })
+                .into(),
+            )
+        };
+        let error = pollster::block_on(with_first_that_compiles(0, lost, async |_, _| {
+            unreachable!("no other")
+        }));
         assert!(error.is_err_and(|error| error.to_string().contains("gone")));
     }
 }

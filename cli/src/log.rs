@@ -12,8 +12,9 @@ use tracing_subscriber::util::SubscriberInitExt as _;
 
 use crate::{escape, output};
 
-/// Writes events to stderr from now on: Godwit's own warnings; with `verbose` 1 its notices too, with 2 all of its
-/// events. The variable RUST_LOG, as the crate `env_logger` has it, takes the place of that, and shows wgpu's events.
+/// Writes events to stderr from now on: Godwit's own warnings; with `verbose` 1 its notices too,
+/// with 2 all of its events. The variable RUST_LOG, as the crate `env_logger` has it, takes the
+/// place of that, and shows wgpu's events.
 pub fn start(verbose: u8) {
     let level = match verbose {
         0 => Level::WARN,
@@ -21,14 +22,21 @@ pub fn start(verbose: u8) {
         _ => Level::DEBUG,
     };
     let own = ["godwit", "godwit_cli", "godwit_shaders"].map(|target| (target, level));
-    let asked = std::env::var("RUST_LOG").ok().and_then(|text| text.parse::<Targets>().ok());
+    let asked = std::env::var("RUST_LOG")
+        .ok()
+        .and_then(|text| text.parse::<Targets>().ok());
     let targets = asked.unwrap_or_else(|| Targets::new().with_targets(own));
     let is_colourful = output::is_stderr_terminal()
         && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
         && std::env::var_os("TERM").is_none_or(|term| term != "dumb");
-    let lines =
-        tracing_subscriber::fmt::layer().with_writer(output::stderr).with_ansi(is_colourful).event_format(Plain);
-    tracing_subscriber::registry().with(lines).with(targets).init();
+    let lines = tracing_subscriber::fmt::layer()
+        .with_writer(output::stderr)
+        .with_ansi(is_colourful)
+        .event_format(Plain);
+    tracing_subscriber::registry()
+        .with(lines)
+        .with(targets)
+        .init();
 }
 
 /// `warning: what happened`, as compilers write it.
@@ -39,7 +47,12 @@ where
     S: Subscriber + for<'a> LookupSpan<'a>,
     N: for<'a> FormatFields<'a> + 'static,
 {
-    fn format_event(&self, context: &FmtContext<'_, S, N>, mut out: Writer<'_>, event: &Event<'_>) -> fmt::Result {
+    fn format_event(
+        &self,
+        context: &FmtContext<'_, S, N>,
+        mut out: Writer<'_>,
+        event: &Event<'_>,
+    ) -> fmt::Result {
         let (name, colour) = match *event.metadata().level() {
             Level::ERROR => ("error", 31),
             Level::WARN => ("warning", 33),

@@ -73,8 +73,8 @@ impl Output {
     }
 }
 
-/// Writes a line for people to stderr. Where nobody can read it any more (the terminal was closed) it is dropped:
-/// what was asked for goes on.
+/// Writes a line for people to stderr. Where nobody can read it any more (the terminal was closed)
+/// it is dropped: what was asked for goes on.
 pub fn note(line: &str) {
     let _ = writeln!(io::stderr(), "{}", escape::message(line));
 }
@@ -90,7 +90,8 @@ pub fn is_stderr_terminal() -> bool {
     io::stderr().is_terminal()
 }
 
-/// Standard error for what brings colours of its own; what it writes has passed [`escape::message`].
+/// Standard error for what brings colours of its own; what it writes has passed
+/// [`escape::message`].
 pub fn stderr() -> io::Stderr {
     io::stderr()
 }
@@ -113,7 +114,11 @@ pub fn bytes(count: u64) -> String {
         size /= 1024.0;
         unit += 1;
     }
-    if unit == 0 { format!("{count} B") } else { format!("{size:.1} {}", units[unit]) }
+    if unit == 0 {
+        format!("{count} B")
+    } else {
+        format!("{size:.1} {}", units[unit])
+    }
 }
 
 /// Warns of what is ignored or used instead.

@@ -52,11 +52,13 @@ async fn measure(args: &PerplexityArgs) -> anyhow::Result<()> {
     let mut out = Output::new();
     match args.common.json {
         true => out.json(&json!({
-            "perplexity": perplexity, "error": perplexity * error, "nll": mean, "scored": scored, "chunks": count,
+            "perplexity": perplexity, "error": perplexity * error, "nll": mean, "scored": scored,
+            "chunks": count,
             "context": size, "tokens_per_s": rate(tokens, seconds),
         })),
         false => out.line(&format!(
-            "perplexity {perplexity:.4} ± {:.4} over {count} chunks of {size} tokens ({scored} scored)",
+            "perplexity {perplexity:.4} ± {:.4} over {count} chunks of {size} tokens ({scored} \
+             scored)",
             perplexity * error
         )),
     }

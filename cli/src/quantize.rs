@@ -21,13 +21,27 @@ pub fn run(args: &QuantizeArgs) -> anyhow::Result<()> {
     let path = hub::locate(&args.model, args.yes, &stop)?;
     let begin = Instant::now();
     let model = Model::open_with(&path, args.common.access())?;
-    destination.protect(model.checkpoint().paths().into_iter().chain(args.imatrix.clone()))?;
+    destination.protect(
+        model
+            .checkpoint()
+            .paths()
+            .into_iter()
+            .chain(args.imatrix.clone()),
+    )?;
     for note in model.notes() {
         output::warn(note);
     }
-    let importance = args.imatrix.as_deref().map(|path| Importance::read(open_file(path)?)).transpose();
+    let importance = args
+        .imatrix
+        .as_deref()
+        .map(|path| Importance::read(open_file(path)?))
+        .transpose();
     let importance = importance.map_err(Error::from)?;
-    let recipe = Recipe { mix: args.mix, overrides: args.overrides.clone(), importance };
+    let recipe = Recipe {
+        mix: args.mix,
+        overrides: args.overrides.clone(),
+        importance,
+    };
     let quantized = Quantized::new(model.shared_checkpoint(), &recipe);
     let bar = bar("quantising", "{bytes}/{total_bytes}");
     let mut show = |progress: Progress| {
@@ -39,13 +53,22 @@ pub fn run(args: &QuantizeArgs) -> anyhow::Result<()> {
     let result = pollster::block_on(written);
     bar.finish_and_clear();
     result.map_err(ended)?;
-    let weights: u64 = model.checkpoint().tensors().iter().map(|t| t.shape.iter().product::<u64>()).sum();
+    let weights: u64 = model
+        .checkpoint()
+        .tensors()
+        .iter()
+        .map(|t| t.shape.iter().product::<u64>())
+        .sum();
     let bytes = std::fs::metadata(&args.output)?.len();
-    let (bits, seconds) = (8.0 * bytes as f64 / weights.max(1) as f64, begin.elapsed().as_secs_f64());
+    let (bits, seconds) = (
+        8.0 * bytes as f64 / weights.max(1) as f64,
+        begin.elapsed().as_secs_f64(),
+    );
     let mut out = Output::new();
     if args.common.json {
         return out.json(&json!({
-            "output": args.output, "type": args.mix.name(), "bytes": bytes, "weights": weights, "bits_per_weight": bits,
+            "output": args.output, "type": args.mix.name(), "bytes": bytes, "weights": weights,
+            "bits_per_weight": bits,
             "seconds": seconds,
         }));
     }

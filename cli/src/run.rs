@@ -72,7 +72,12 @@ impl Answer {
 
     /// Why the answer is not whole, and how to get more of it; none where the model ended its turn.
     pub fn notice(&self) -> Option<String> {
-        let Self { ids, context, window, .. } = self;
+        let Self {
+            ids,
+            context,
+            window,
+            ..
+        } = self;
         Some(match self.reason {
             StopReason::EndOfTurn => return None,
             StopReason::Interrupted => "(stopped)".into(),
@@ -82,10 +87,17 @@ impl Answer {
                  --context-shift goes on without the oldest)"
             ),
             StopReason::Context => {
-                format!("(the context of {context} tokens is full; --context-shift goes on without the oldest)")
+                format!(
+                    "(the context of {context} tokens is full; --context-shift goes on without \
+                     the oldest)"
+                )
             }
             StopReason::Memory => {
-                let cause = self.out_of_memory.as_ref().map(ToString::to_string).unwrap_or_default();
+                let cause = self
+                    .out_of_memory
+                    .as_ref()
+                    .map(ToString::to_string)
+                    .unwrap_or_default();
                 format!("(the answer ends here: {cause})")
             }
         })
@@ -109,25 +121,39 @@ pub fn run(args: &RunArgs) -> anyhow::Result<()> {
 async fn answer_prompt(args: &RunArgs, prompt: &str) -> anyhow::Result<()> {
     let stop = Stop::listen()?;
     let mut contexts = Contexts::new(&args.saved, &stop)?;
-    let loaded = load::load(&args.model, &args.common, args.saved.needs_hash(prompt.len()), &stop).await?;
+    let loaded = load::load(
+        &args.model,
+        &args.common,
+        args.saved.needs_hash(prompt.len()),
+        &stop,
+    )
+    .await?;
     contexts.protect(&loaded.model, args.file.clone())?;
     let sampling = args.sampling.over(loaded.model.recommended());
-    sampling.validate(loaded.model.config().vocab).map_err(Error::from)?;
+    sampling
+        .validate(loaded.model.config().vocab)
+        .map_err(Error::from)?;
     let mut session = loaded.engine.session().await?;
     let resumed = contexts.resume(&mut session).await?;
     let before = resumed.clone().unwrap_or_default();
     let held = session.tokens().len();
-    let Prompt { ids, mut messages, keep } = encode(&loaded.model, prompt, args, resumed, session.tokens())?;
+    let Prompt {
+        ids,
+        mut messages,
+        keep,
+    } = encode(&loaded.model, prompt, args, resumed, session.tokens())?;
     let begin = Instant::now();
     let reuse = match contexts.prefill(&mut session, &ids).await {
         Ok(reuse) => reuse,
         Err(error) => {
-            // What was read is not lost: the same prompt goes on from here. Nor is the conversation before it.
+            // What was read is not lost: the same prompt goes on from here. Nor is the conversation
+            // before it.
             if error.is::<crate::exit::Interrupted>() {
                 contexts.save(&session, &before).await?;
                 let (read, all) = (session.tokens().len().min(ids.len()), ids.len());
                 note(&format!(
-                    "(stopped after {read} of the prompt's {all} tokens; the same prompt goes on from there)"
+                    "(stopped after {read} of the prompt's {all} tokens; the same prompt goes on \
+                     from there)"
                 ));
             }
             return Err(error);
@@ -136,14 +162,25 @@ async fn answer_prompt(args: &RunArgs, prompt: &str) -> anyhow::Result<()> {
     let prefill_s = begin.elapsed().as_secs_f64();
     if held > reuse.kept + LEAST_LEFT_OUT {
         let left = held - reuse.kept;
-        note(&format!("({left} of the {held} tokens that were resumed belong to another prompt, and are left out)"));
+        note(&format!(
+            "({left} of the {held} tokens that were resumed belong to another prompt, and are \
+             left out)"
+        ));
     }
 
     let mut output = Output::new();
     let streams = !args.common.json;
     let mut each = |piece: &str| if streams { output.text(piece) } else { Ok(()) };
     let shift = args.saved.context_shift.then_some(keep);
-    let answer = generate(&mut session, &sampling, args.tokens, shift, &stop, &mut each).await;
+    let answer = generate(
+        &mut session,
+        &sampling,
+        args.tokens,
+        shift,
+        &stop,
+        &mut each,
+    )
+    .await;
     let (answer, error) = match answer {
         Ok(answer) => (answer, None),
         Err(BrokenOff { answer, error }) => (answer, Some(error)),
@@ -222,25 +259,33 @@ fn encode(
         {
             ids.insert(0, bos);
         }
-        return Ok(Prompt { ids, messages: Vec::new(), keep: 0 });
+        return Ok(Prompt {
+            ids,
+            messages: Vec::new(),
+            keep: 0,
+        });
     }
     let chat = model.chat()?;
     let mut messages = resumed.unwrap_or_default();
     set_system(&mut messages, args.system.as_deref());
     let keep = match messages.first() {
         // A template may refuse a system message alone; then nothing is kept.
-        Some(first) if first.role == "system" => {
-            chat.encode(tokenizer, &messages[..1], false).map_or(0, |ids| ids.len())
-        }
+        Some(first) if first.role == "system" => chat
+            .encode(tokenizer, &messages[..1], false)
+            .map_or(0, |ids| ids.len()),
         _ => 0,
     };
     messages.push(Message::user(prompt));
     let ids = chat.encode(tokenizer, &messages, true)?;
-    Ok(Prompt { ids, messages, keep })
+    Ok(Prompt {
+        ids,
+        messages,
+        keep,
+    })
 }
 
-/// Generates up to `most` tokens; `each` gets the text as it becomes whole. A full context ends the answer, or, with
-/// `shift_keep`, is shifted behind as many tokens.
+/// Generates up to `most` tokens; `each` gets the text as it becomes whole. A full context ends the
+/// answer, or, with `shift_keep`, is shifted behind as many tokens.
 pub async fn generate(
     session: &mut Session,
     sampling: &Sampling,
@@ -289,11 +334,15 @@ async fn extend(
         let id = match session.next(sampling).await {
             Ok(id) => id,
             Err(Error::ContextFull { .. }) => match shift_keep {
-                Some(keep) if session.context() >= LEAST_SHIFTED => match shift(session, keep, stop).await {
-                    Ok(()) => continue,
-                    Err(error) if error.is::<crate::exit::Interrupted>() => break StopReason::Interrupted,
-                    Err(error) => return Err(error),
-                },
+                Some(keep) if session.context() >= LEAST_SHIFTED => {
+                    match shift(session, keep, stop).await {
+                        Ok(()) => continue,
+                        Err(error) if error.is::<crate::exit::Interrupted>() => {
+                            break StopReason::Interrupted;
+                        }
+                        Err(error) => return Err(error),
+                    }
+                }
                 _ => break StopReason::Context,
             },
             Err(Error::Gpu(error)) if error.is_out_of_memory() && !answer.ids.is_empty() => {
@@ -320,5 +369,9 @@ async fn extend(
 
 /// Tokens per second.
 pub fn rate(tokens: usize, seconds: f64) -> f64 {
-    if seconds > 0.0 { tokens as f64 / seconds } else { 0.0 }
+    if seconds > 0.0 {
+        tokens as f64 / seconds
+    } else {
+        0.0
+    }
 }

@@ -1,6 +1,6 @@
-//! Signals: Ctrl-C stops what is being done; pressed again it ends the program once what it was asked to save
-//! is saved, as a termination signal does (SIGTERM, or SIGHUP when the terminal closes). Pressed a third time
-//! it ends the program at once.
+//! Signals: Ctrl-C stops what is being done; pressed again it ends the program once what it was
+//! asked to save is saved, as a termination signal does (SIGTERM, or SIGHUP when the terminal
+//! closes). Pressed a third time it ends the program at once.
 
 use std::ops::ControlFlow;
 use std::sync::Arc;
@@ -42,7 +42,8 @@ impl Stop {
             for signal in signals.forever() {
                 match signal {
                     SIGINT => stop.interrupt(),
-                    // A second one changes nothing: the work is stopping, and what was asked for is being saved.
+                    // A second one changes nothing: the work is stopping, and what was asked for is
+                    // being saved.
                     _ => TERMINATION.store(signal, Ordering::SeqCst),
                 }
             }
@@ -79,14 +80,19 @@ impl Stop {
         self.presses.load(Ordering::SeqCst) > 1
     }
 
-    /// Whether a termination signal came, or Ctrl-C twice: the program saves what it was asked to save, and ends.
+    /// Whether a termination signal came, or Ctrl-C twice: the program saves what it was asked to
+    /// save, and ends.
     pub fn terminated(&self) -> bool {
         TERMINATION.load(Ordering::SeqCst) != 0
     }
 
     /// [`Stop::requested`] as an answer to progress.
     pub fn flow(&self) -> ControlFlow<()> {
-        if self.requested() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+        if self.requested() {
+            ControlFlow::Break(())
+        } else {
+            ControlFlow::Continue(())
+        }
     }
 
     /// Forgets that Ctrl-C was pressed. A termination signal stays.

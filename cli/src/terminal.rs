@@ -25,7 +25,8 @@ mod unix {
         }
     }
 
-    /// Suspends the program and whatever it shares a pipeline with, as Ctrl-Z does. Returns when it goes on.
+    /// Suspends the program and whatever it shares a pipeline with, as Ctrl-Z does. Returns when it
+    /// goes on.
     pub fn suspend() {
         // Where the system refuses, nothing is suspended.
         let _ = rustix::process::kill_current_process_group(rustix::process::Signal::TSTP);

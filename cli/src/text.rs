@@ -42,24 +42,39 @@ impl Text {
         let size = args.context as usize;
         if ids.len() < size || args.chunks == Some(0) {
             let fault = format!(
-                "{} tokens are less than one chunk of {size}; give a longer text, or a smaller --context",
+                "{} tokens are less than one chunk of {size}; give a longer text, or a smaller \
+                 --context",
                 ids.len()
             );
-            return Err(BadInput { file: args.file.display().to_string(), fault }.into());
+            return Err(BadInput {
+                file: args.file.display().to_string(),
+                fault,
+            }
+            .into());
         }
-        Ok(Self { loaded, stop, ids, size, most: args.chunks.unwrap_or(usize::MAX) })
+        Ok(Self {
+            loaded,
+            stop,
+            ids,
+            size,
+            most: args.chunks.unwrap_or(usize::MAX),
+        })
     }
 
-    /// The chunks as they are, and as the model reads them: its beginning of a text in the place of the first token.
+    /// The chunks as they are, and as the model reads them: its beginning of a text in the place of
+    /// the first token.
     pub fn chunks(&self) -> impl ExactSizeIterator<Item = (&[u32], Vec<u32>)> {
         let tokenizer = self.loaded.model.tokenizer();
         let begin = tokenizer.bos().filter(|_| tokenizer.adds_bos());
-        self.ids.chunks_exact(self.size).take(self.most).map(move |chunk| {
-            let mut read = chunk.to_vec();
-            if let Some(bos) = begin {
-                read[0] = bos;
-            }
-            (chunk, read)
-        })
+        self.ids
+            .chunks_exact(self.size)
+            .take(self.most)
+            .map(move |chunk| {
+                let mut read = chunk.to_vec();
+                if let Some(bos) = begin {
+                    read[0] = bos;
+                }
+                (chunk, read)
+            })
     }
 }

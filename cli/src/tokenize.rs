@@ -12,9 +12,17 @@ use crate::{input, load};
 pub fn run(args: &TokenizeArgs) -> anyhow::Result<()> {
     let text = input::text(args.prompt.as_deref(), args.file.as_deref())?;
     // A vocabulary without weights is enough.
-    let tokenizer =
-        load::checkpoint(&args.source, args.common.access(), &Stop::default())?.tokenizer().map_err(Error::from)?;
-    let ids = tokenizer.encode(&text, if args.special { Special::Parse } else { Special::Text })?;
+    let tokenizer = load::checkpoint(&args.source, args.common.access(), &Stop::default())?
+        .tokenizer()
+        .map_err(Error::from)?;
+    let ids = tokenizer.encode(
+        &text,
+        if args.special {
+            Special::Parse
+        } else {
+            Special::Text
+        },
+    )?;
     let mut out = Output::new();
     if args.common.json {
         let tokens: Vec<_> = ids.iter().map(|&id| tokenizer.token(id)).collect();

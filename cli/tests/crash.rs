@@ -1,7 +1,7 @@
 //! What is left when a command is killed, when the disk is full, and when several use one cache.
 //!
-//! The points inside of writing are in the runtime's tests; `tests/crash.sh` repeats this for longer,
-//! on a small disk of its own.
+//! The points inside of writing are in the runtime's tests; `tests/crash.sh` repeats this for
+//! longer, on a small disk of its own.
 #![cfg(unix)]
 
 use std::collections::BTreeSet;
@@ -24,7 +24,9 @@ impl Place {
             Some(parent) => tempfile::tempdir_in(parent),
             None => tempfile::tempdir(),
         };
-        let place = Self { folder: folder.expect("a folder") };
+        let place = Self {
+            folder: folder.expect("a folder"),
+        };
         fs::write(place.path("model.gguf"), Builder::llama().build()).expect("a model");
         fs::write(place.path("text.txt"), "abcd".repeat(40)).expect("a text");
         fs::create_dir(place.path("out")).expect("a folder");
@@ -42,11 +44,22 @@ impl Place {
     /// A command, as a person without a cache starts it; `shell` is run before.
     fn command(&self, shell: &str, args: &[String]) -> Command {
         let mut command = Command::new("sh");
-        command.args(["-c", &format!("{shell} exec \"$0\" \"$@\""), env!("CARGO_BIN_EXE_godwit")]).args(args);
+        command
+            .args([
+                "-c",
+                &format!("{shell} exec \"$0\" \"$@\""),
+                env!("CARGO_BIN_EXE_godwit"),
+            ])
+            .args(args);
         // Shaders that a software driver compiled are none of what is tested here.
         command.env("MESA_SHADER_CACHE_DIR", env!("CARGO_TARGET_TMPDIR"));
-        command.env("XDG_CACHE_HOME", self.path("cache")).env("XDG_STATE_HOME", self.path("state"));
-        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        command
+            .env("XDG_CACHE_HOME", self.path("cache"))
+            .env("XDG_STATE_HOME", self.path("state"));
+        command
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped());
         command
     }
 
@@ -57,7 +70,11 @@ impl Place {
     #[track_caller]
     fn says(&self, args: &[String]) -> String {
         let output = self.run(args);
-        assert!(output.status.success(), "{args:?}: {}", String::from_utf8_lossy(&output.stderr));
+        assert!(
+            output.status.success(),
+            "{args:?}: {}",
+            String::from_utf8_lossy(&output.stderr)
+        );
         String::from_utf8(output.stdout).expect("UTF-8")
     }
 
@@ -83,7 +100,10 @@ impl Place {
         let model = self.text("model.gguf");
         let args = |args: &[&str], to: &str| {
             let to = self.path("out").join(to);
-            let args = args.iter().map(|arg| (*arg).to_owned()).chain([to.display().to_string()]);
+            let args = args
+                .iter()
+                .map(|arg| (*arg).to_owned())
+                .chain([to.display().to_string()]);
             (to, args.chain(["--force".to_owned()]).collect())
         };
         let text = self.text("text.txt");
@@ -91,14 +111,21 @@ impl Place {
         vec![
             args(&[&run[..], &["--save"]].concat(), "saved.kv"),
             args(&["quantize", &model, "--type", "q8_0"], "quantised.gguf"),
-            args(&["imatrix", &model, "-f", &text, "--context", "16", "-o"], "matrix.gguf"),
+            args(
+                &["imatrix", &model, "-f", &text, "--context", "16", "-o"],
+                "matrix.gguf",
+            ),
         ]
     }
 
     /// A command that fills the cache of quantised weights.
     fn quantised(&self, mix: &str) -> Vec<String> {
         let model = self.text("model.gguf");
-        ["run", &model, "--raw", "-p", "a", "-n", "8", "--temp", "0", "--quant", mix].map(str::to_owned).into()
+        [
+            "run", &model, "--raw", "-p", "a", "-n", "8", "--temp", "0", "--quant", mix,
+        ]
+        .map(str::to_owned)
+        .into()
     }
 }
 
@@ -107,14 +134,20 @@ struct Noise(u64);
 
 impl Noise {
     fn below(&mut self, end: u64) -> u64 {
-        self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        self.0 = self
+            .0
+            .wrapping_mul(6_364_136_223_846_793_005)
+            .wrapping_add(1_442_695_040_888_963_407);
         (self.0 >> 33) % end
     }
 }
 
 /// Rounds of each test: more where a script asks for them.
 fn rounds() -> u64 {
-    std::env::var("GODWIT_CRASH_ROUNDS").ok().and_then(|rounds| rounds.parse().ok()).unwrap_or(3)
+    std::env::var("GODWIT_CRASH_ROUNDS")
+        .ok()
+        .and_then(|rounds| rounds.parse().ok())
+        .unwrap_or(3)
 }
 
 /// Ends a command after a time, or at its end.
@@ -146,11 +179,23 @@ fn a_command_that_is_killed_leaves_the_old_file_or_the_new_one() {
             let part = noise.below(1000) as f64 / 900.0;
             let child = place.command("", &args).spawn().expect("it starts");
             let output = kill_after(child, time.mul_f64(part));
-            assert!(output.status.success() || output.status.signal() == Some(9), "{args:?}: {output:?}");
+            assert!(
+                output.status.success() || output.status.signal() == Some(9),
+                "{args:?}: {output:?}"
+            );
             let found = fs::read(&to).unwrap_or_default();
-            assert!(found == old || found == whole, "{}: {} bytes", to.display(), found.len());
+            assert!(
+                found == old || found == whole,
+                "{}: {} bytes",
+                to.display(),
+                found.len()
+            );
             place.says(&args);
-            assert!(fs::read(&to).expect("the file") == whole, "{}", to.display());
+            assert!(
+                fs::read(&to).expect("the file") == whole,
+                "{}",
+                to.display()
+            );
             assert_eq!(place.left_over(), [] as [PathBuf; 0]);
         }
     }
@@ -174,8 +219,14 @@ fn a_cache_that_is_killed_gives_the_right_answer() {
         assert_eq!(fs::read_dir(&weights).expect("a folder").count(), 1);
     }
     // Only its owner sees what is in it.
-    for (path, mode) in [(weights.clone(), 0o700), (place.path("cache/godwit"), 0o700)] {
-        assert_eq!(std::os::unix::fs::MetadataExt::mode(&path.metadata().expect("a folder")) & 0o777, mode);
+    for (path, mode) in [
+        (weights.clone(), 0o700),
+        (place.path("cache/godwit"), 0o700),
+    ] {
+        assert_eq!(
+            std::os::unix::fs::MetadataExt::mode(&path.metadata().expect("a folder")) & 0o777,
+            mode
+        );
     }
 }
 
@@ -190,13 +241,23 @@ fn a_full_disk_is_an_error_and_leaves_the_old_file() {
     let place = Place::new();
     // The others need a GPU, and software drivers make long files of their own.
     let writers = place.writers();
-    let (to, args) = writers.iter().find(|(_, args)| args[0] == "quantize").expect("a writer");
+    let (to, args) = writers
+        .iter()
+        .find(|(_, args)| args[0] == "quantize")
+        .expect("a writer");
     place.says(args);
     let whole = fs::read(to).expect("the file");
     for blocks in 0..whole.len() as u64 / 512 {
-        let output = place.command(&full_after(blocks), args).output().expect("it starts");
+        let output = place
+            .command(&full_after(blocks), args)
+            .output()
+            .expect("it starts");
         let stderr = String::from_utf8_lossy(&output.stderr);
-        assert_eq!(output.status.code(), Some(1), "{blocks} blocks, {args:?}: {stderr}");
+        assert_eq!(
+            output.status.code(),
+            Some(1),
+            "{blocks} blocks, {args:?}: {stderr}"
+        );
         assert!(stderr.contains(&to.display().to_string()), "{stderr}");
         assert!(fs::read(to).expect("the file") == whole, "{}", to.display());
         assert_eq!(place.left_over(), [] as [PathBuf; 0]);
@@ -206,13 +267,19 @@ fn a_full_disk_is_an_error_and_leaves_the_old_file() {
 /// Runs all of them at once.
 #[track_caller]
 fn all_say(place: &Place, commands: &[(Vec<String>, String)]) {
-    let children: Vec<_> =
-        commands.iter().map(|(args, _)| place.command("", args).spawn().expect("it starts")).collect();
+    let children: Vec<_> = commands
+        .iter()
+        .map(|(args, _)| place.command("", args).spawn().expect("it starts"))
+        .collect();
     for (child, (args, right)) in children.into_iter().zip(commands) {
         let output = child.wait_with_output().expect("it ends");
         let stderr = String::from_utf8_lossy(&output.stderr);
         assert!(output.status.success(), "{args:?}: {stderr}");
-        assert_eq!(&String::from_utf8_lossy(&output.stdout), right, "{args:?}: {stderr}");
+        assert_eq!(
+            &String::from_utf8_lossy(&output.stdout),
+            right,
+            "{args:?}: {stderr}"
+        );
     }
 }
 
@@ -227,7 +294,19 @@ fn several_processes_share_caches() {
         let file = place.path(&format!("prompt{i}"));
         fs::write(&file, prompt).expect("a prompt");
         let file = file.display().to_string();
-        let args = ["run", "--synthetic", shape, "--raw", "-f", &file, "-n", "4", "--temp", "0"].map(str::to_owned);
+        let args = [
+            "run",
+            "--synthetic",
+            shape,
+            "--raw",
+            "-f",
+            &file,
+            "-n",
+            "4",
+            "--temp",
+            "0",
+        ]
+        .map(str::to_owned);
         let right = place.says(&[&args[..], &["--no-cache".into()]].concat());
         let args = [&args[..], &["--cache-size".into(), "9M".into()]].concat();
         commands.push((args, right));
@@ -245,17 +324,23 @@ fn several_processes_share_caches() {
         for folder in ["prompts", "weights"] {
             for path in files(&place.path("cache/godwit").join(folder)) {
                 let file = fs::File::options().write(true).open(path).expect("a file");
-                file.set_times(fs::FileTimes::new().set_modified(future)).expect("another time");
+                file.set_times(fs::FileTimes::new().set_modified(future))
+                    .expect("another time");
             }
         }
     }
     all_say(&place, &commands);
     assert_eq!(place.left_over(), [] as [PathBuf; 0]);
-    assert!(!files(&place.path("cache/godwit/prompts")).is_empty(), "prompts were kept");
+    assert!(
+        !files(&place.path("cache/godwit/prompts")).is_empty(),
+        "prompts were kept"
+    );
 }
 
 fn files(folder: &Path) -> BTreeSet<PathBuf> {
-    fs::read_dir(folder).map(|all| all.flatten().map(|entry| entry.path()).collect()).unwrap_or_default()
+    fs::read_dir(folder)
+        .map(|all| all.flatten().map(|entry| entry.path()).collect())
+        .unwrap_or_default()
 }
 
 /// What stands in a block's place that is no block: nothing waits for it, nothing is written to it.
@@ -264,22 +349,40 @@ fn pipes_and_links_in_a_cache_are_passed_over() {
     let place = Place::new();
     let args = place.quantised("q4_0");
     let right = place.says(&args);
-    let [kept] = &files(&place.path("cache/godwit/weights")).into_iter().collect::<Vec<_>>()[..] else {
+    let [kept] = &files(&place.path("cache/godwit/weights"))
+        .into_iter()
+        .collect::<Vec<_>>()[..]
+    else {
         unreachable!("one file")
     };
     let other = place.path("notes");
     fs::write(&other, "notes").expect("a file");
     for what in ["pipe", "link", "folder"] {
-        if kept.is_dir() { fs::remove_dir(kept) } else { fs::remove_file(kept) }.expect("removed");
+        if kept.is_dir() {
+            fs::remove_dir(kept)
+        } else {
+            fs::remove_file(kept)
+        }
+        .expect("removed");
         match what {
-            "pipe" => assert!(Command::new("mkfifo").arg(kept).status().expect("mkfifo").success()),
+            "pipe" => assert!(
+                Command::new("mkfifo")
+                    .arg(kept)
+                    .status()
+                    .expect("mkfifo")
+                    .success()
+            ),
             "link" => std::os::unix::fs::symlink(&other, kept).expect("a link"),
             _ => fs::create_dir(kept).expect("a folder"),
         }
         let child = place.command("", &args).spawn().expect("it starts");
         let output = kill_after(child, Duration::from_secs(60));
         let stderr = String::from_utf8_lossy(&output.stderr);
-        assert_eq!(String::from_utf8_lossy(&output.stdout), right, "a {what}: {stderr}");
+        assert_eq!(
+            String::from_utf8_lossy(&output.stdout),
+            right,
+            "a {what}: {stderr}"
+        );
         assert!(stderr.contains("the file stays"), "a {what}: {stderr}");
         assert_eq!(fs::read(&other).expect("notes"), b"notes", "a {what}");
     }
@@ -291,9 +394,17 @@ fn outputs_follow_the_umask() {
     for (umask, mode) in [("022", 0o644), ("027", 0o640), ("077", 0o600)] {
         for (to, args) in place.writers() {
             let _ = fs::remove_file(&to);
-            let output = place.command(&format!("umask {umask};"), &args).output().expect("it starts");
-            assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-            let found = std::os::unix::fs::MetadataExt::mode(&to.metadata().expect("the file")) & 0o777;
+            let output = place
+                .command(&format!("umask {umask};"), &args)
+                .output()
+                .expect("it starts");
+            assert!(
+                output.status.success(),
+                "{}",
+                String::from_utf8_lossy(&output.stderr)
+            );
+            let found =
+                std::os::unix::fs::MetadataExt::mode(&to.metadata().expect("the file")) & 0o777;
             assert_eq!(found, mode, "{} with umask {umask}", to.display());
         }
     }

@@ -11,8 +11,15 @@ use rexpect::session::{PtySession, spawn_command};
 const PATIENCE: u64 = 120_000;
 
 fn model() -> String {
-    let path = PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../models/SmolLM2-135M-Instruct.Q4_1.gguf"));
-    assert!(path.exists(), "{} is missing; run tests/fetch.sh --tests", path.display());
+    let path = PathBuf::from(concat!(
+        env!("CARGO_MANIFEST_DIR"),
+        "/../models/SmolLM2-135M-Instruct.Q4_1.gguf"
+    ));
+    assert!(
+        path.exists(),
+        "{} is missing; run tests/fetch.sh --tests",
+        path.display()
+    );
     path.display().to_string()
 }
 
@@ -30,13 +37,24 @@ impl Terminal {
         let (godwit, model) = (env!("CARGO_BIN_EXE_godwit"), model());
         let chat = format!("echo $$ >pid; exec {godwit} chat {model} --temp 0 --no-cache {args}");
         // Ctrl-C goes to the whole terminal; the shell lives on to tell the end.
-        let script = format!("trap : INT; echo before $(stty -g); sh -c '{chat}'; echo code $?; echo after $(stty -g)");
+        let script = format!(
+            "trap : INT; echo before $(stty -g); sh -c '{chat}'; echo code $?; echo after $(stty \
+             -g)"
+        );
         let mut command = Command::new("sh");
-        command.args(["-c", &script]).current_dir(&folder).env("XDG_STATE_HOME", folder.path()).env("TERM", "xterm");
+        command
+            .args(["-c", &script])
+            .current_dir(&folder)
+            .env("XDG_STATE_HOME", folder.path())
+            .env("TERM", "xterm");
         let mut shell = spawn_command(command, Some(PATIENCE)).expect("a terminal");
         shell.exp_string("before ").expect("the shell's first line");
         let modes = shell.read_line().expect("the terminal's modes");
-        let mut terminal = Self { shell, modes, folder };
+        let mut terminal = Self {
+            shell,
+            modes,
+            folder,
+        };
         terminal.expect("lists the commands.");
         terminal.expect("> ");
         terminal
@@ -44,11 +62,15 @@ impl Terminal {
 
     #[track_caller]
     fn expect(&mut self, text: &str) -> String {
-        self.shell.exp_string(text).unwrap_or_else(|error| unreachable!("the terminal shows no {text:?}: {error}"))
+        self.shell
+            .exp_string(text)
+            .unwrap_or_else(|error| unreachable!("the terminal shows no {text:?}: {error}"))
     }
 
     fn type_line(&mut self, line: &str) {
-        self.shell.send_line(line).expect("a terminal that takes input");
+        self.shell
+            .send_line(line)
+            .expect("a terminal that takes input");
     }
 
     /// Types without the Enter key.
@@ -58,13 +80,21 @@ impl Terminal {
     }
 
     fn press_ctrl(&mut self, key: char) {
-        self.shell.send_control(key).expect("a terminal that takes input");
+        self.shell
+            .send_control(key)
+            .expect("a terminal that takes input");
     }
 
     /// Sends a signal to the chat.
     fn signal(&self, name: &str) {
         let pid = std::fs::read_to_string(self.path("pid")).expect("the chat's process");
-        assert!(Command::new("kill").args(["-s", name, pid.trim()]).status().expect("kill").success());
+        assert!(
+            Command::new("kill")
+                .args(["-s", name, pid.trim()])
+                .status()
+                .expect("kill")
+                .success()
+        );
     }
 
     /// Waits for the end of the chat: with this exit code, and the terminal as it was before.
@@ -89,7 +119,10 @@ impl Terminal {
         let text = std::fs::read(self.path("saved.json")).expect("the saved file");
         let saved: serde_json::Value = serde_json::from_slice(&text).expect("JSON");
         let messages = saved["messages"].as_array().expect("messages");
-        messages.iter().map(|message| message["content"].as_str().expect("a text").to_owned()).collect()
+        messages
+            .iter()
+            .map(|message| message["content"].as_str().expect("a text").to_owned())
+            .collect()
     }
 }
 
@@ -104,7 +137,9 @@ fn a_termination_signal_at_the_prompt_saves_and_restores_the_terminal() {
         terminal.signal(signal);
         // A second one must not cut the saving short; the chat may have ended before it comes.
         let pid = std::fs::read_to_string(terminal.path("pid")).expect("the chat's process");
-        let _ = Command::new("kill").args(["-s", signal, pid.trim()]).output();
+        let _ = Command::new("kill")
+            .args(["-s", signal, pid.trim()])
+            .output();
         terminal.ends(code);
         assert!(std::fs::metadata(terminal.path("talk.kv")).is_ok_and(|file| file.len() > 100_000));
     }
@@ -152,7 +187,13 @@ fn ctrl_c_leaves_what_is_typed_unsent_and_the_history_keeps_it() {
     terminal.type_line("/exit");
     terminal.ends(0);
     let history = std::fs::read_to_string(terminal.path("godwit/chat_history")).expect("a history");
-    for text in ["first line", "second line", "half a li", "third line", "fourth line"] {
+    for text in [
+        "first line",
+        "second line",
+        "half a li",
+        "third line",
+        "fourth line",
+    ] {
         assert!(history.contains(text), "{history}");
     }
 }
@@ -176,7 +217,11 @@ fn several_lines_are_one_message_and_the_system_message_wipes_nothing() {
     terminal.expect("> ");
     let messages = terminal.saved();
     let sent: Vec<&str> = messages.iter().map(String::as_str).collect();
-    assert_eq!((sent.len(), sent[0], sent[1], sent[3]), (5, "Be kind.", "one", "two\nthree"), "{sent:?}");
+    assert_eq!(
+        (sent.len(), sent[0], sent[1], sent[3]),
+        (5, "Be kind.", "one", "two\nthree"),
+        "{sent:?}"
+    );
     terminal.type_line("/system -");
     terminal.expect("no system message");
     terminal.expect("> ");
@@ -206,8 +251,16 @@ fn lines_that_come_at_once_are_all_read() {
     let text = std::fs::read(terminal.path("saved.json")).expect("the saved file");
     let saved: serde_json::Value = serde_json::from_slice(&text).expect("JSON");
     // What stands between quotes is a message, whatever it begins with.
-    let content = |at: usize| saved["messages"][at]["content"].as_str().expect("a text").to_owned();
-    assert_eq!((content(0), content(2)), ("/one\ntwo".into(), "three".into()));
+    let content = |at: usize| {
+        saved["messages"][at]["content"]
+            .as_str()
+            .expect("a text")
+            .to_owned()
+    };
+    assert_eq!(
+        (content(0), content(2)),
+        ("/one\ntwo".into(), "three".into())
+    );
     terminal.type_line("/exit");
     terminal.ends(0);
 }

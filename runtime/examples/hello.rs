@@ -15,8 +15,12 @@ fn main() -> Result<(), Box<dyn Error>> {
         let gpu = Gpu::open(&GpuOptions::default()).await?;
         let engine = Engine::load(gpu, &model, &EngineOptions::default(), &mut |_| ()).await?;
         let mut session = engine.session().await?;
-        let prompt = model.tokenizer().encode("The capital of France is", Special::Text)?;
-        session.prefill(&prompt, &mut |_, _| ControlFlow::Continue(())).await?;
+        let prompt = model
+            .tokenizer()
+            .encode("The capital of France is", Special::Text)?;
+        session
+            .prefill(&prompt, &mut |_, _| ControlFlow::Continue(()))
+            .await?;
         let mut text = model.tokenizer().stream_on();
         for _ in 0..32 {
             let token = session.next(&Sampling::greedy()).await?;

@@ -1,4 +1,5 @@
-//! Plans on the CPU, by the kernels' references: slow, in f64, for finding which kernel of a plan is wrong.
+//! Plans on the CPU, by the kernels' references: slow, in f64, for finding which kernel of a plan
+//! is wrong.
 
 use godwit_shaders::{Access, BufferRef, Buffers, DispatchFixture, Plan, Step};
 
@@ -34,11 +35,20 @@ impl Memory {
                 params: dispatch.params.clone(),
                 step,
                 format: dispatch.format,
-                buffers: dispatch.buffers.iter().map(|&part| self.words(part).to_vec()).collect(),
+                buffers: dispatch
+                    .buffers
+                    .iter()
+                    .map(|&part| self.words(part).to_vec())
+                    .collect(),
                 workgroups: dispatch.workgroups,
             };
             (dispatch.kernel.reference)(&mut fixture);
-            for ((binding, part), words) in dispatch.kernel.bindings.iter().zip(&dispatch.buffers).zip(&fixture.buffers)
+            for ((binding, part), words) in dispatch
+                .kernel
+                .bindings
+                .iter()
+                .zip(&dispatch.buffers)
+                .zip(&fixture.buffers)
             {
                 if binding.access == Access::Write {
                     self.words_mut(*part).copy_from_slice(words);

@@ -1,4 +1,5 @@
-//! One token after the other: chosen on the GPU, and run through the transformer before the host has heard of it.
+//! One token after the other: chosen on the GPU, and run through the transformer before the host
+//! has heard of it.
 
 use std::collections::HashMap;
 
@@ -13,13 +14,14 @@ use crate::session::{Session, StepKind};
 impl Session {
     /// Chooses the next token, and appends it.
     ///
-    /// The choice is made on the GPU, and the pass for the chosen token starts there without waiting for the CPU to hear of
-    /// it; and so do the next ones, as long as they are chosen the same way. What is ahead when something else is asked for is
-    /// forgotten.
+    /// The choice is made on the GPU, and the pass for the chosen token starts there without
+    /// waiting for the CPU to hear of it; and so do the next ones, as long as they are chosen the
+    /// same way. What is ahead when something else is asked for is forgotten.
     ///
     /// # Errors
-    /// There are no tokens yet, no room for another, a parameter is out of range, the logits are not finite, or the GPU
-    /// fails. Then no token is appended. Tokens that were chosen before the GPU failed are returned first.
+    /// There are no tokens yet, no room for another, a parameter is out of range, the logits are
+    /// not finite, or the GPU fails. Then no token is appended. Tokens that were chosen before the
+    /// GPU failed are returned first.
     pub async fn next(&mut self, sampling: &Sampling) -> Result<u32, Error> {
         sampling.validate(self.engine().model().config().vocab)?;
         self.check_room(1)?;
@@ -35,17 +37,23 @@ impl Session {
                 Ok(fit) => most = fit,
                 Err(error) if self.transcript.in_flight() == 0 => return Err(error),
                 Err(error) => {
-                    tracing::debug!("a step ahead failed and is tried again when it is needed: {error}");
+                    tracing::debug!(
+                        "a step ahead failed and is tried again when it is needed: {error}"
+                    );
                     self.transcript.stop_ahead();
                 }
             }
         }
-        let Some(chosen) = self.transcript.first_in_flight() else { return Err(Error::Empty) };
+        let Some(chosen) = self.transcript.first_in_flight() else {
+            return Err(Error::Empty);
+        };
         match chosen.finish().await {
             Ok(bytes) => match bytemuck::pod_read_unaligned(&bytes) {
                 NO_TOKEN => {
                     self.transcript.forget_in_flight();
-                    Err(Error::LogitsNotFinite { position: self.tokens().len().saturating_sub(1) })
+                    Err(Error::LogitsNotFinite {
+                        position: self.tokens().len().saturating_sub(1),
+                    })
                 }
                 token => {
                     self.transcript.accept(token);
@@ -64,18 +72,27 @@ impl Session {
         self.transcript.in_flight() as u32
     }
 
-    /// Has the token of this position chosen and run through the transformer. Returns how many such steps may be in flight.
+    /// Has the token of this position chosen and run through the transformer. Returns how many such
+    /// steps may be in flight.
     async fn step_ahead(&mut self, sampling: &Sampling, position: u32) -> Result<usize, Error> {
         let pass = self.reserve(position, 1).await?;
         let adjusted = self.write_choice(sampling, position).await?;
-        let choose = StepKind::Choose { greedy: sampling.is_greedy(), adjusted };
+        let choose = StepKind::Choose {
+            greedy: sampling.is_greedy(),
+            adjusted,
+        };
         let (work, step) = (StepKind::Decode(pass), Step::new(position, 1));
         // Both are prepared before anything is submitted: a lack of memory changes nothing.
         self.prepare(choose).await?;
         let expected = self.prepare(work).await?.expected_seconds(step);
         self.transcript.begin_step(position as usize + 1);
-        let chosen = BufferRef { bytes: 4, ..self.scratch.tokens };
-        let chosen = self.prepared[&choose].submit_and_read(&self.memory, Step::default(), chosen).await?;
+        let chosen = BufferRef {
+            bytes: 4,
+            ..self.scratch.tokens
+        };
+        let chosen = self.prepared[&choose]
+            .submit_and_read(&self.memory, Step::default(), chosen)
+            .await?;
         self.submit(work, step).await?;
         self.transcript.complete_step(chosen);
         let gpu = self.engine().gpu();
@@ -88,14 +105,26 @@ impl Session {
         Ok((fit as u32).clamp(1, most) as usize)
     }
 
-    /// Tells the GPU how to choose the token of this position. Returns whether any logit is to be adjusted.
+    /// Tells the GPU how to choose the token of this position. Returns whether any logit is to be
+    /// adjusted.
     async fn write_choice(&self, sampling: &Sampling, position: u32) -> Result<bool, Error> {
         let mut adjustments: HashMap<u32, Adjustment> = HashMap::new();
-        let entry = |token| Adjustment { token, seen: 0, bias: 0.0, reserved: 0 };
+        let entry = |token| Adjustment {
+            token,
+            seen: 0,
+            bias: 0.0,
+            reserved: 0,
+        };
         if sampling.has_penalties() {
-            let window = self.tokens().len().saturating_sub(sampling.penalty_window as usize);
+            let window = self
+                .tokens()
+                .len()
+                .saturating_sub(sampling.penalty_window as usize);
             for &token in &self.tokens()[window..] {
-                adjustments.entry(token).or_insert_with(|| entry(token)).seen += 1;
+                adjustments
+                    .entry(token)
+                    .or_insert_with(|| entry(token))
+                    .seen += 1;
             }
         }
         for &(token, bias) in &sampling.logit_bias {
@@ -115,13 +144,22 @@ impl Session {
             reserved: [0; 3],
         };
         let adjustments: Vec<Adjustment> = adjustments.into_values().collect();
-        self.memory.write(self.scratch.choice, 0, bytemuck::bytes_of(&choice)).await?;
-        self.memory.write(self.scratch.adjustments, 0, bytemuck::cast_slice(&adjustments)).await?;
+        self.memory
+            .write(self.scratch.choice, 0, bytemuck::bytes_of(&choice))
+            .await?;
+        self.memory
+            .write(
+                self.scratch.adjustments,
+                0,
+                bytemuck::cast_slice(&adjustments),
+            )
+            .await?;
         Ok(!adjustments.is_empty())
     }
 }
 
-/// Random in `[0, 1)`, the same for the same seed and place in the text (SplitMix64, Steele et al. 2014).
+/// Random in `[0, 1)`, the same for the same seed and place in the text (SplitMix64, Steele et al.
+/// 2014).
 fn uniform(seed: u64, place: u64) -> f32 {
     let mut z = seed.wrapping_add(place.wrapping_add(1).wrapping_mul(0x9e37_79b9_7f4a_7c15));
     z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);

@@ -16,7 +16,8 @@ use crate::session::Session;
 pub struct EngineOptions {
     /// Tokens that a session holds at most.
     pub context: ContextSize,
-    /// Positions in a segment of the KV cache. None: one segment that grows, as large as bindings may be, then more of them.
+    /// Positions in a segment of the KV cache. None: one segment that grows, as large as bindings
+    /// may be, then more of them.
     pub segment_tokens: Option<u32>,
     /// How the KV cache is stored.
     pub kv: KvFormat,
@@ -35,8 +36,8 @@ pub struct EngineOptions {
 pub enum Spilling {
     /// Growing fails.
     Never,
-    /// Its oldest segments move to host memory, as many bytes as this, and then to a file. Each step then brings them to the
-    /// GPU and back out: exact, and slower.
+    /// Its oldest segments move to host memory, as many bytes as this, and then to a file. Each
+    /// step then brings them to the GPU and back out: exact, and slower.
     Host {
         /// Bytes of host memory at most.
         memory: u64,
@@ -73,7 +74,14 @@ impl Inner {
     /// An empty KV cache for a session.
     pub fn kv(&self) -> Kv {
         let config = self.model.config();
-        Kv::new(heads(config), self.llama.kv, config.layers, self.context, self.segment_tokens, self.gpu.caps())
+        Kv::new(
+            heads(config),
+            self.llama.kv,
+            config.layers,
+            self.context,
+            self.segment_tokens,
+            self.gpu.caps(),
+        )
     }
 
     /// The longest context whose KV cache can be allocated, found by allocating it.
@@ -95,7 +103,8 @@ impl Engine {
     /// Loads the model's weights; `progress` hears how far it is.
     ///
     /// # Errors
-    /// A tensor is missing or of the wrong shape, the file can't be read, or the GPU has too little memory.
+    /// A tensor is missing or of the wrong shape, the file can't be read, or the GPU has too little
+    /// memory.
     pub async fn load(
         gpu: Gpu,
         model: &Model,
@@ -105,7 +114,9 @@ impl Engine {
         let window = model.config().context;
         let known = gpu.available_memory();
         let context = match (options.context, known) {
-            (ContextSize::Tokens(asked), _) if asked > window => return Err(Error::Window { asked, window }),
+            (ContextSize::Tokens(asked), _) if asked > window => {
+                return Err(Error::Window { asked, window });
+            }
             (ContextSize::Tokens(tokens), _) => tokens,
             (ContextSize::Max, Some(bytes)) => {
                 // Where nothing fits, loading says what is missing.
@@ -119,7 +130,12 @@ impl Engine {
             loader.hashes = model.weights_hash().while_loading();
         }
         let llama = loader.llama(context, options.kv).await?;
-        let Loader { table, memory, hashes, .. } = loader;
+        let Loader {
+            table,
+            memory,
+            hashes,
+            ..
+        } = loader;
         if let Some(hashes) = hashes {
             model.weights_hash().loaded(hashes)?;
         }
@@ -127,12 +143,24 @@ impl Engine {
         let model = model.clone();
         let (spill, spill_folder) = (options.spill, options.spill_folder.clone());
         let fingerprint = OnceLock::new();
-        let mut inner =
-            Inner { gpu, model, llama, table, memory, context, segment_tokens, spill, spill_folder, fingerprint };
+        let mut inner = Inner {
+            gpu,
+            model,
+            llama,
+            table,
+            memory,
+            context,
+            segment_tokens,
+            spill,
+            spill_folder,
+            fingerprint,
+        };
         if (options.context, known) == (ContextSize::Max, None) {
             inner.context = inner.context_by_trial().await;
         }
-        Ok(Self { inner: Arc::new(inner) })
+        Ok(Self {
+            inner: Arc::new(inner),
+        })
     }
 
     /// A new conversation.
@@ -143,8 +171,9 @@ impl Engine {
         Session::new(self.clone()).await
     }
 
-    /// Compiles the kernels of a prompt and of an answer, which otherwise are compiled when they are first used. Worth
-    /// it where another GPU may take the place of one that does not compile them: [`Gpu::open_next`].
+    /// Compiles the kernels of a prompt and of an answer, which otherwise are compiled when they
+    /// are first used. Worth it where another GPU may take the place of one that does not compile
+    /// them: [`Gpu::open_next`].
     ///
     /// # Errors
     /// A kernel does not compile, or the GPU has no memory for a session.
@@ -174,6 +203,9 @@ impl Engine {
 
     /// What the weights take; a session adds to it.
     pub fn memory(&self) -> MemoryUse {
-        MemoryUse { weights: self.inner.table.bytes(), ..MemoryUse::default() }
+        MemoryUse {
+            weights: self.inner.table.bytes(),
+            ..MemoryUse::default()
+        }
     }
 }

@@ -49,7 +49,8 @@ pub enum Error {
     },
     /// Tensors that would change an answer, and that no code computes with.
     #[error(
-        "{file}: there is no code for {}, which may change the answer; choose a model of the plain Llama architecture",
+        "{file}: there is no code for {}, which may change the answer; choose a model of the \
+         plain Llama architecture",
         listed(names)
     )]
     TensorsUnused {
@@ -59,13 +60,18 @@ pub enum Error {
         names: Vec<String>,
     },
     /// A file that holds hyperparameters and a vocabulary, and no weights.
-    #[error("{file}: this is a vocabulary without weights, which `tokenize` takes; give the whole model")]
+    #[error(
+        "{file}: this is a vocabulary without weights, which `tokenize` takes; give the whole model"
+    )]
     NoTensors {
         /// The file.
         file: String,
     },
     /// A tensor whose shape contradicts the hyperparameters.
-    #[error("tensor `{name}` is {found:?}, but the model's hyperparameters make it {expected:?} (row length first)")]
+    #[error(
+        "tensor `{name}` is {found:?}, but the model's hyperparameters make it {expected:?} (row \
+         length first)"
+    )]
     TensorShape {
         /// The tensor.
         name: String,
@@ -110,7 +116,8 @@ pub enum Error {
     },
     /// Logits that no token can be chosen from.
     #[error(
-        "the logits after token {position} are not finite; the model is damaged, or its values overflow: download it again, or try --kv f32 and another type of weights"
+        "the logits after token {position} are not finite; the model is damaged, or its values \
+         overflow: download it again, or try --kv f32 and another type of weights"
     )]
     LogitsNotFinite {
         /// The position of the last token that they were computed from.
@@ -118,7 +125,8 @@ pub enum Error {
     },
     /// A matrix whose inputs overflow.
     #[error(
-        "the inputs of `{tensor}` are not finite, or their squares are not; the model is damaged, or its values overflow: download it again"
+        "the inputs of `{tensor}` are not finite, or their squares are not; the model is damaged, \
+         or its values overflow: download it again"
     )]
     InputsNotFinite {
         /// The matrix.
@@ -151,8 +159,10 @@ pub enum FileError {
     },
     /// It belongs to another user.
     #[error(
-        "{file} belongs to user {owner}, and is not used by user {user}: its owner could change what is read and see what \
-         is written there; name a folder of your own (--cache-dir, --quant-dir, HF_HUB_CACHE or XDG_CACHE_HOME), or take it \
+        "{file} belongs to user {owner}, and is not used by user {user}: its owner could change \
+         what is read and see what \
+         is written there; name a folder of your own (--cache-dir, --quant-dir, HF_HUB_CACHE or \
+         XDG_CACHE_HOME), or take it \
          over with chown"
     )]
     Foreign {
@@ -168,7 +178,7 @@ pub enum FileError {
     Damaged {
         /// The file.
         file: String,
-        /// What is wrong with it.
+        /// The cause.
         why: String,
     },
 }
@@ -176,14 +186,22 @@ pub enum FileError {
 #[cfg(not(target_arch = "wasm32"))]
 impl FileError {
     pub(crate) fn io(file: &std::path::Path, doing: &'static str, error: &std::io::Error) -> Self {
-        Self::Io { file: file.display().to_string(), doing, message: error.to_string() }
+        Self::Io {
+            file: file.display().to_string(),
+            doing,
+            message: error.to_string(),
+        }
     }
 }
 
 /// The first of several tensors, and how many there are.
 fn listed(names: &[String]) -> String {
     const SHOWN: usize = 4;
-    let shown: Vec<String> = names.iter().take(SHOWN).map(|name| format!("`{}`", name.escape_debug())).collect();
+    let shown: Vec<String> = names
+        .iter()
+        .take(SHOWN)
+        .map(|name| format!("`{}`", name.escape_debug()))
+        .collect();
     let shown = shown.join(", ");
     match (names.len(), names.len().saturating_sub(SHOWN)) {
         (1, _) => format!("the tensor {shown}"),

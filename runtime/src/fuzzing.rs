@@ -12,13 +12,17 @@ use crate::tokenizer::{Special, Tokenizer};
 
 /// Bytes as a model file; where it opens, its tensors' first bytes and its tokenizer are used.
 pub fn gguf(data: &[u8]) {
-    let source = Bytes { name: "fuzz.gguf".into(), data: data.to_vec() };
+    let source = Bytes {
+        name: "fuzz.gguf".into(),
+        data: data.to_vec(),
+    };
     if let Ok(model) = Model::from_sources(vec![Box::new(source)]) {
         use_model(&model);
     }
 }
 
-/// Bytes as a repository: files that each follow their name, a line end, their length in decimal digits, and a line end.
+/// Bytes as a repository: files that each follow their name, a line end, their length in decimal
+/// digits, and a line end.
 pub fn repository(mut data: &[u8]) {
     fn line<'a>(data: &mut &'a [u8]) -> Option<&'a str> {
         let end = data.iter().position(|&byte| byte == b'\n')?;
@@ -30,7 +34,10 @@ pub fn repository(mut data: &[u8]) {
     while let (Some(name), Some(len)) = (line(&mut data).map(str::to_owned), line(&mut data)) {
         let len = len.parse().unwrap_or(usize::MAX).min(data.len());
         let (content, rest) = data.split_at(len);
-        files.push(Box::new(Bytes { name, data: content.to_vec() }));
+        files.push(Box::new(Bytes {
+            name,
+            data: content.to_vec(),
+        }));
         data = rest;
     }
     if let Ok(model) = Model::from_repository("fuzz", files) {
@@ -41,7 +48,10 @@ pub fn repository(mut data: &[u8]) {
 /// Bytes as an importance matrix, in the newer format or the older.
 pub fn imatrix(data: &[u8]) {
     // Both outcomes are fine.
-    let _ = Importance::read(Box::new(Bytes { name: "fuzz.imatrix".into(), data: data.to_vec() }));
+    let _ = Importance::read(Box::new(Bytes {
+        name: "fuzz.imatrix".into(),
+        data: data.to_vec(),
+    }));
 }
 
 /// The fingerprint and the KV type of the snapshots and blocks that fit.
@@ -50,11 +60,21 @@ const KV: &str = "f16";
 /// Bytes of the keys and values of a position.
 const POSITION: usize = 16;
 
-/// Reads a saved context as [`crate::Session::resume`] does, without a GPU: header, tokens, keys and
-/// values, and hash.
-fn read_saved(mut input: &[u8], held: &[u32], expected: Option<&[u32]>) -> Result<(SavedHeader, Vec<u32>), Error> {
+/// Reads a saved context as [`crate::Session::resume`] does, without a GPU: header, tokens, keys
+/// and values, and hash.
+fn read_saved(
+    mut input: &[u8],
+    held: &[u32],
+    expected: Option<&[u32]>,
+) -> Result<(SavedHeader, Vec<u32>), Error> {
     let file = Headed::read(&mut input, KV)?;
-    let wanted = Wanted { fingerprint: FINGERPRINT, context: 1 << 16, vocab: 1 << 10, held, expected };
+    let wanted = Wanted {
+        fingerprint: FINGERPRINT,
+        context: 1 << 16,
+        vocab: 1 << 10,
+        held,
+        expected,
+    };
     let mut reading = Reading::begin(file, &wanted)?;
     let mut bytes = Vec::new();
     for run in reading.runs() {
@@ -95,7 +115,10 @@ pub fn prefix_block(data: &[u8]) {
         match read_saved(bytes, &prompt[..64], Some(&prompt)) {
             Ok((_, ids)) => assert!(prompt.starts_with(&ids)),
             Err(Error::Saved(cause)) if cause.proves_damage() => {
-                assert!(read_saved(bytes, &[], None).is_err(), "a good block would be deleted: {cause}");
+                assert!(
+                    read_saved(bytes, &[], None).is_err(),
+                    "a good block would be deleted: {cause}"
+                );
             }
             Err(_) => {}
         }
@@ -119,11 +142,21 @@ pub fn cached_weights(data: &[u8]) {
     wanted.tensor("output_norm.weight", WeightFormat::F32, &[32]);
     wanted.tensor("output.weight", WeightFormat::Q8_0, &[32, 2]);
     for bytes in [data.to_vec(), [data, &seal(data)].concat()] {
-        let file = Bytes { name: "fuzz.gguf".into(), data: bytes };
+        let file = Bytes {
+            name: "fuzz.gguf".into(),
+            data: bytes,
+        };
         if let Ok(weights) = weights_in(Path::new("fuzz.gguf"), Box::new(file), wanted.tensors()) {
             for tensor in wanted.tensors() {
-                let own = weights.tensor(&tensor.name).expect("a tensor that was compared");
-                assert_eq!(weights.data(own, 0..own.bytes).map(|data| data.len() as u64), Ok(tensor.bytes));
+                let own = weights
+                    .tensor(&tensor.name)
+                    .expect("a tensor that was compared");
+                assert_eq!(
+                    weights
+                        .data(own, 0..own.bytes)
+                        .map(|data| data.len() as u64),
+                    Ok(tensor.bytes)
+                );
             }
         }
     }
@@ -151,7 +184,9 @@ pub fn tokenizer_json(data: &[u8]) {
 
 /// Bytes as a chat template.
 pub fn chat_template(data: &[u8]) {
-    let Ok(source) = std::str::from_utf8(data) else { return };
+    let Ok(source) = std::str::from_utf8(data) else {
+        return;
+    };
     if let Ok(chat) = ChatTemplate::new(source, "<s>", "</s>") {
         let _ = chat.render(&conversation(), true);
     }
@@ -159,9 +194,14 @@ pub fn chat_template(data: &[u8]) {
 
 fn encode(tokenizer: &Tokenizer) {
     // Runs are what patterns may read on and on in.
-    let runs = ["A", " ", "\u{e9}"].map(|letter| letter.repeat(512)).concat();
+    let runs = ["A", " ", "\u{e9}"]
+        .map(|letter| letter.repeat(512))
+        .concat();
     for special in [Special::Parse, Special::Text] {
-        for text in ["Hello, <|im_end|> \u{1F426}\n\n  l'\u{e9}t\u{e9} 123", &runs] {
+        for text in [
+            "Hello, <|im_end|> \u{1F426}\n\n  l'\u{e9}t\u{e9} 123",
+            &runs,
+        ] {
             if let Ok(ids) = tokenizer.encode(text, special) {
                 tokenizer.decode(&ids);
             }

@@ -1,4 +1,5 @@
-//! How a session's KV cache grows: on the GPU as long as there is room, then with its oldest segments on the host.
+//! How a session's KV cache grows: on the GPU as long as there is room, then with its oldest
+//! segments on the host.
 
 use godwit_shaders::kernels::rope_attention::MAX_SINGLE_PASS_TOKENS;
 use godwit_shaders::{Buffers, Segment};
@@ -30,7 +31,8 @@ impl Drop for Allocation<'_> {
 }
 
 impl Session {
-    /// Makes room in the KV cache for the token at `position`; the pass for up to `wanted` tokens from there.
+    /// Makes room in the KV cache for the token at `position`; the pass for up to `wanted` tokens
+    /// from there.
     pub(crate) async fn reserve(&mut self, position: u32, wanted: u32) -> Result<Pass, Error> {
         if self.kv.capacity() <= position {
             while self.kv.capacity() <= position {
@@ -49,7 +51,12 @@ impl Session {
         }
         let chunk = if wanted > 1 { self.chunk } else { 1 };
         let single_pass = chunk == 1 && position < MAX_SINGLE_PASS_TOKENS;
-        Ok(Pass { chunk, segments, single_pass, outputs: true })
+        Ok(Pass {
+            chunk,
+            segments,
+            single_pass,
+            outputs: true,
+        })
     }
 
     /// Allocates the next segment, of the usual length or of fewer positions; all of it or nothing.
@@ -61,17 +68,23 @@ impl Session {
         Ok(())
     }
 
-    /// Allocates what the table has from `before` on; all of it or nothing, also where the future is dropped.
+    /// Allocates what the table has from `before` on; all of it or nothing, also where the future
+    /// is dropped.
     pub(crate) async fn allocate_from(&mut self, before: usize) -> Result<(), Error> {
-        let mut allocation =
-            Allocation { table: &mut self.table, memory: &mut self.memory, before, is_complete: false };
+        let mut allocation = Allocation {
+            table: &mut self.table,
+            memory: &mut self.memory,
+            before,
+            is_complete: false,
+        };
         allocation.memory.allocate(allocation.table).await?;
         allocation.is_complete = true;
         Ok(())
     }
 
-    /// Makes one segment of all, after growth, as long as it is none too large: attention is then one launch a layer. Where
-    /// there is no room for a layer's keys and values twice, segments stay as they are: that is slower, and nothing else.
+    /// Makes one segment of all, after growth, as long as it is none too large: attention is then
+    /// one launch a layer. Where there is no room for a layer's keys and values twice, segments
+    /// stay as they are: that is slower, and nothing else.
     async fn unite(&mut self) -> Result<(), Error> {
         if !self.kv.is_divided() {
             return Ok(());
@@ -96,18 +109,23 @@ impl Session {
         Ok(())
     }
 
-    /// Copies all segments of a layer into buffers where they lie one after the other, and frees the old ones. Until that is
-    /// so in every layer they are segments still. Returns how many bytes they are.
+    /// Copies all segments of a layer into buffers where they lie one after the other, and frees
+    /// the old ones. Until that is so in every layer they are segments still. Returns how many
+    /// bytes they are.
     async fn unite_layer(&mut self, layer: usize) -> Result<u64, Error> {
         let before = self.table.len();
-        let [k, v] = self.kv.declare(&mut self.table, layer, 0, self.kv.capacity());
+        let [k, v] = self
+            .kv
+            .declare(&mut self.table, layer, 0, self.kv.capacity());
         self.allocate_from(before).await?;
         let old = self.kv.layer(layer, usize::MAX);
         self.kv.place(layer, 0..old.len(), [k, v]);
         let new = self.kv.layer(layer, usize::MAX);
         // The last one is new: nothing is in it.
         let written = old.iter().zip(&new).take(old.len() - 1);
-        let pairs: Vec<_> = written.flat_map(|(old, new)| [(old.k, new.k), (old.v, new.v)]).collect();
+        let pairs: Vec<_> = written
+            .flat_map(|(old, new)| [(old.k, new.k), (old.v, new.v)])
+            .collect();
         self.memory.copy(&pairs)?;
         for segment in old {
             self.free(segment);
@@ -125,7 +143,9 @@ impl Session {
             };
             match grown {
                 Err(Error::Gpu(again)) if again.is_out_of_memory() => {
-                    let Some(oldest) = self.kv.oldest_resident() else { return Err(fault) };
+                    let Some(oldest) = self.kv.oldest_resident() else {
+                        return Err(fault);
+                    };
                     self.move_to_host(oldest, len).await?;
                 }
                 other => return other,
@@ -133,7 +153,8 @@ impl Session {
         }
     }
 
-    /// Allocates the window that segments on the host are read through, one layer at a time, unless it is there.
+    /// Allocates the window that segments on the host are read through, one layer at a time, unless
+    /// it is there.
     async fn make_window(&mut self, len: u32) -> Result<(), Error> {
         if self.kv.window.is_none() {
             let before = self.table.len();
@@ -144,8 +165,8 @@ impl Session {
         Ok(())
     }
 
-    /// Moves the first `len` positions of a segment to the host. The others become segments as long, each with buffers of its
-    /// own, as far as there is memory.
+    /// Moves the first `len` positions of a segment to the host. The others become segments as
+    /// long, each with buffers of its own, as far as there is memory.
     async fn move_to_host(&mut self, number: usize, len: u32) -> Result<(), Error> {
         self.prepared.clear();
         let end = number + self.kv.divide(number, len);
@@ -171,7 +192,9 @@ impl Session {
         if segment.host.is_none() {
             let mut bytes = self.memory.read(segment.k).await?;
             bytes.extend(self.memory.read(segment.v).await?);
-            let Some(spill) = &mut self.spill else { return Ok(()) };
+            let Some(spill) = &mut self.spill else {
+                return Ok(());
+            };
             let piece = spill.put(bytes)?;
             self.kv.moved(number, layer, piece);
             self.free(segment);
@@ -182,14 +205,21 @@ impl Session {
     /// Copies a layer of a segment back to the GPU.
     async fn layer_from_host(&mut self, number: usize, layer: usize) -> Result<(), Error> {
         let segment = self.kv.segment(number, layer);
-        let (Some(piece), Some(spill)) = (segment.host, &mut self.spill) else { return Ok(()) };
+        let (Some(piece), Some(spill)) = (segment.host, &mut self.spill) else {
+            return Ok(());
+        };
         let mut bytes = vec![0; (segment.k.bytes + segment.v.bytes) as usize];
         spill.read(piece, 0, &mut bytes)?;
         let before = self.table.len();
         let [k, v] = self.kv.declare(&mut self.table, layer, number, segment.len);
         let (keys, values) = bytes.split_at(k.bytes as usize);
         let (table, memory) = (&mut self.table, &mut self.memory);
-        let mut allocation = Allocation { table, memory, before, is_complete: false };
+        let mut allocation = Allocation {
+            table,
+            memory,
+            before,
+            is_complete: false,
+        };
         allocation.memory.allocate(allocation.table).await?;
         allocation.memory.write(k, 0, keys).await?;
         allocation.memory.write(v, 0, values).await?;
@@ -213,8 +243,8 @@ impl Session {
         }
     }
 
-    /// After a truncation the last segment in use may be on the host, where nothing can be appended: it comes back, in
-    /// place of the unused ones after it.
+    /// After a truncation the last segment in use may be on the host, where nothing can be
+    /// appended: it comes back, in place of the unused ones after it.
     async fn bring_back(&mut self, number: usize) -> Result<(), Error> {
         self.prepared.clear();
         // Tokens in flight may lie in the segments that go.
@@ -241,15 +271,27 @@ mod tests {
     use super::*;
     use crate::{ContextSize, Engine, EngineOptions, Gpu, GpuOptions, Sampling, Synthetic};
 
-    /// What a lack of memory leaves behind: layers whose segments share buffers beside layers whose don't, and those on the
-    /// host beside those that are back.
+    /// What a lack of memory leaves behind: layers whose segments share buffers beside layers whose
+    /// don't, and those on the host beside those that are back.
     #[test]
     fn layers_that_lie_differently_give_the_same_tokens() {
-        let model = "tiny:q8_0,vocab=512".parse::<Synthetic>().expect("a shape").model().expect("a model");
+        let model = "tiny:q8_0,vocab=512"
+            .parse::<Synthetic>()
+            .expect("a shape")
+            .model()
+            .expect("a model");
         let adapter = std::env::var("GODWIT_ADAPTER").ok();
-        let options = GpuOptions { adapter, webgpu_limits: true, ..GpuOptions::default() };
-        let gpu = block_on(Gpu::open(&options)).expect("a GPU, or the software driver that tests/fetch.sh installs");
-        let options = EngineOptions { context: ContextSize::Tokens(4096), ..EngineOptions::default() };
+        let options = GpuOptions {
+            adapter,
+            webgpu_limits: true,
+            ..GpuOptions::default()
+        };
+        let gpu = block_on(Gpu::open(&options))
+            .expect("a GPU, or the software driver that tests/fetch.sh installs");
+        let options = EngineOptions {
+            context: ContextSize::Tokens(4096),
+            ..EngineOptions::default()
+        };
         let engine = block_on(Engine::load(gpu, &model, &options, &mut |_| ())).expect("it loads");
         let prompt: Vec<u32> = (0..1010_u32).map(|i| i.wrapping_mul(i) % 509).collect();
         let mut session = block_on(engine.session()).expect("a session");
@@ -257,10 +299,15 @@ mod tests {
         let mut more = |session: &mut Session, kept: usize| -> Vec<u32> {
             session.truncate(kept);
             block_on(session.prefill(&prompt[kept..], &mut go)).expect("room");
-            (0..30).map(|_| block_on(session.next(&Sampling::greedy())).expect("a token")).collect()
+            (0..30)
+                .map(|_| block_on(session.next(&Sampling::greedy())).expect("a token"))
+                .collect()
         };
         let expected = more(&mut session, 0);
-        assert_eq!((session.kv.segments_to(1100), session.kv.capacity()), (1, 2048));
+        assert_eq!(
+            (session.kv.segments_to(1100), session.kv.capacity()),
+            (1, 2048)
+        );
 
         let mut apart = block_on(engine.session()).expect("a session");
         block_on(apart.prefill(&prompt, &mut |_, _| ControlFlow::Continue(()))).expect("room");
@@ -275,7 +322,8 @@ mod tests {
         assert_eq!(apart.kv.segments_to(1100), 4);
         assert_eq!(apart.spilled_bytes(), 448 * apart.kv_bytes_per_token());
         assert_eq!(more(&mut apart, 900), expected);
-        // A layer of the second piece is on the host, and comes back when something is to be appended.
+        // A layer of the second piece is on the host, and comes back when something is to be
+        // appended.
         block_on(apart.layer_to_host(1, 1)).expect("room");
         assert_eq!(more(&mut apart, 900), expected);
         assert!(apart.kv.is_on_host(1));

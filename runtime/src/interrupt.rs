@@ -56,12 +56,19 @@ async fn at(error: GpuError) -> Result<(), GpuError> {
 
 /// A point where the host waits for the GPU.
 pub(crate) async fn at_wait() -> Result<(), GpuError> {
-    at(GpuError::Failed { fault: "interrupted by a test".into() }).await
+    at(GpuError::Failed {
+        fault: "interrupted by a test".into(),
+    })
+    .await
 }
 
 /// A point where memory of the GPU is allocated.
 pub(crate) async fn at_allocation() -> Result<(), GpuError> {
-    at(GpuError::OutOfMemory { what: "a test".into(), bytes: 1 }).await
+    at(GpuError::OutOfMemory {
+        what: "a test".into(),
+        bytes: 1,
+    })
+    .await
 }
 
 /// A point where spilled bytes are read or written. Nothing is awaited there.

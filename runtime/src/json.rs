@@ -29,9 +29,16 @@ pub(crate) fn object_within(
     most: usize,
     skipped: &[&str],
 ) -> Result<Map<String, Value>, serde_json::Error> {
-    let budget = Budget { left: Cell::new(most), most };
+    let budget = Budget {
+        left: Cell::new(most),
+        most,
+    };
     let mut json = serde_json::Deserializer::from_slice(text);
-    let root = Object { budget: &budget, skipped }.deserialize(&mut json)?;
+    let root = Object {
+        budget: &budget,
+        skipped,
+    }
+    .deserialize(&mut json)?;
     json.end()?;
     Ok(root)
 }
@@ -41,7 +48,10 @@ pub(crate) struct Small(pub Value);
 
 impl<'de> Deserialize<'de> for Small {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let budget = Budget { left: Cell::new(SMALL), most: SMALL };
+        let budget = Budget {
+            left: Cell::new(SMALL),
+            most: SMALL,
+        };
         Within(&budget).deserialize(deserializer).map(Self)
     }
 }
@@ -117,7 +127,12 @@ impl<'de> Visitor<'de> for Within<'_> {
     }
 
     fn visit_map<A: MapAccess<'de>>(self, entries: A) -> Result<Value, A::Error> {
-        Object { budget: self.0, skipped: &[] }.visit_map(entries).map(Value::Object)
+        Object {
+            budget: self.0,
+            skipped: &[],
+        }
+        .visit_map(entries)
+        .map(Value::Object)
     }
 }
 
@@ -159,7 +174,9 @@ impl<'de> Visitor<'de> for Object<'_> {
 
 /// What a file holds that should hold an object; nothing where it is one, or no JSON.
 pub(crate) fn other_than_object(text: &[u8]) -> Option<&'static str> {
-    let MaybeText(Err(kind)) = serde_json::from_slice(text).ok()? else { return Some("a string") };
+    let MaybeText(Err(kind)) = serde_json::from_slice(text).ok()? else {
+        return Some("a string");
+    };
     match kind.as_str() {
         "an object" => None,
         "null" => Some("null"),
@@ -226,20 +243,32 @@ mod tests {
 
     #[test]
     fn values_are_those_of_the_library() {
-        let text = r#" {"a": [1, -2, 3.5, null, true, "x\u00e9"], "b": {"c": {}, "c": []}, "d": [], "e": 1e400} "#;
+        let text = r#" {"a": [1, -2, 3.5, null, true, "x\u00e9"],
+            "b": {"c": {}, "c": []}, "d": [], "e": 1e400} "#;
         let text = text.replace("1e400", "1e40");
         let expected: Map<String, Value> = serde_json::from_str(&text).expect("JSON");
-        assert_eq!(object_within(text.as_bytes(), 1 << 20, &[]).expect("an object"), expected);
+        assert_eq!(
+            object_within(text.as_bytes(), 1 << 20, &[]).expect("an object"),
+            expected
+        );
         let mut without = expected.clone();
         without.shift_remove("b");
-        assert_eq!(object_within(text.as_bytes(), 1 << 20, &["b"]).expect("an object"), without);
+        assert_eq!(
+            object_within(text.as_bytes(), 1 << 20, &["b"]).expect("an object"),
+            without
+        );
     }
 
     #[test]
     fn what_takes_more_is_refused() {
         let long = format!(r#"{{"a": [{}0]}}"#, "[],".repeat(100_000));
-        let error = object_within(long.as_bytes(), 1 << 20, &[]).expect_err("more than a mebibyte").to_string();
-        assert!(error.starts_with("its values take more than 1 MiB of memory"), "{error}");
+        let error = object_within(long.as_bytes(), 1 << 20, &[])
+            .expect_err("more than a mebibyte")
+            .to_string();
+        assert!(
+            error.starts_with("its values take more than 1 MiB of memory"),
+            "{error}"
+        );
         assert!(object_within(long.as_bytes(), 1 << 20, &["a"]).is_ok());
         assert!(object_within(b"[1]", 1 << 20, &[]).is_err());
         assert!(object_within(b"{} x", 1 << 20, &[]).is_err());

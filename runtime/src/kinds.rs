@@ -12,20 +12,32 @@ use crate::native::folder_of;
 const NAMED: usize = 3;
 
 fn kind(path: &Path, what: impl Into<String>, instead: impl Into<String>) -> FormatError {
-    FormatError::file(path.display().to_string(), Fault::Kind { what: what.into(), instead: instead.into() })
+    FormatError::file(
+        path.display().to_string(),
+        Fault::Kind {
+            what: what.into(),
+            instead: instead.into(),
+        },
+    )
 }
 
 /// The names of a folder's files, in order.
 fn names(folder: &Path) -> Vec<String> {
     let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
-    let mut names: Vec<String> = entries.filter_map(|entry| entry.file_name().into_string().ok()).collect();
+    let mut names: Vec<String> = entries
+        .filter_map(|entry| entry.file_name().into_string().ok())
+        .collect();
     names.sort();
     names
 }
 
 /// The first of these names, with commas.
 fn listed<'a>(names: impl Iterator<Item = &'a String>) -> String {
-    names.take(NAMED).map(|name| name.escape_debug().to_string()).collect::<Vec<_>>().join(", ")
+    names
+        .take(NAMED)
+        .map(|name| name.escape_debug().to_string())
+        .collect::<Vec<_>>()
+        .join(", ")
 }
 
 /// An adapter of PEFT: `path` is its folder or one of its files.
@@ -38,13 +50,18 @@ pub(crate) fn adapter(folder: &Path, path: &Path) -> FormatError {
     let mut json = Vec::new();
     let file = open_regular(&folder.join("adapter_config.json"), Links::Follow);
     let read = file.and_then(|(file, _)| file.take(MOST).read_to_end(&mut json));
-    let config = read.ok().and_then(|_| serde_json::from_slice::<Config>(&json).ok());
+    let config = read
+        .ok()
+        .and_then(|_| serde_json::from_slice::<Config>(&json).ok());
     let base = config.and_then(|config| config.base_model_name_or_path);
     let base = base.map_or_else(String::new, |base| format!(" {}", base.escape_debug()));
     kind(
         path,
         "an adapter of PEFT (such as a LoRA), not a whole model",
-        format!("merge it into its base model{base} (peft's merge_and_unload), and give the merged model"),
+        format!(
+            "merge it into its base model{base} (peft's merge_and_unload), and give the merged \
+             model"
+        ),
     )
 }
 
@@ -52,29 +69,54 @@ pub(crate) fn adapter(folder: &Path, path: &Path) -> FormatError {
 pub(crate) fn of_folder(folder: &Path) -> FormatError {
     let names = names(folder);
     let has = |name: &str| names.iter().any(|other| other == name);
-    let files = listed(names.iter().filter(|name| name.to_ascii_lowercase().ends_with(".gguf")));
+    let files = listed(
+        names
+            .iter()
+            .filter(|name| name.to_ascii_lowercase().ends_with(".gguf")),
+    );
     if has("adapter_config.json") {
         return adapter(folder, folder);
     }
     if !files.is_empty() {
-        return kind(folder, "a folder with GGUF files", format!("give one of its files: {files}"));
+        return kind(
+            folder,
+            "a folder with GGUF files",
+            format!("give one of its files: {files}"),
+        );
     }
-    if has("params.json") || names.iter().any(|name| name.starts_with("consolidated.") && name.ends_with(".pth")) {
+    if has("params.json")
+        || names
+            .iter()
+            .any(|name| name.starts_with("consolidated.") && name.ends_with(".pth"))
+    {
         let what = "a model in its maker's own format (params.json, consolidated.*)";
-        return kind(folder, what, "give its Hugging Face repository, or a GGUF file");
+        return kind(
+            folder,
+            what,
+            "give its Hugging Face repository, or a GGUF file",
+        );
     }
     FormatError::file(folder.display().to_string(), Fault::Folder)
 }
 
 /// The error about a repository's weights, more exactly where other files tell what it is.
 pub(crate) fn without_weights(folder: &Path, error: Error) -> Error {
-    let Error::Format(format) = &error else { return error };
+    let Error::Format(format) = &error else {
+        return error;
+    };
     if !matches!(*format.fault, Fault::NoWeights | Fault::NoIndex) {
         return error;
     }
     let names = names(folder);
-    let weights: Vec<&String> = names.iter().filter(|name| name.ends_with(".safetensors")).collect();
-    let files = listed(names.iter().filter(|name| name.to_ascii_lowercase().ends_with(".gguf")));
+    let weights: Vec<&String> = names
+        .iter()
+        .filter(|name| name.ends_with(".safetensors"))
+        .collect();
+    let files = listed(
+        names
+            .iter()
+            .filter(|name| name.to_ascii_lowercase().ends_with(".gguf")),
+    );
     if !files.is_empty() {
         let what = "a repository whose weights are GGUF files";
         return kind(folder, what, format!("give one of its files: {files}")).into();
@@ -83,30 +125,47 @@ pub(crate) fn without_weights(folder: &Path, error: Error) -> Error {
         return adapter(folder, folder).into();
     }
     if weights.iter().any(|name| name.starts_with("consolidated")) {
-        let what = "a repository with weights in Mistral's own layout alone (consolidated.safetensors)";
-        return kind(folder, what, "give one with model.safetensors, or a GGUF file").into();
+        let what =
+            "a repository with weights in Mistral's own layout alone (consolidated.safetensors)";
+        return kind(
+            folder,
+            what,
+            "give one with model.safetensors, or a GGUF file",
+        )
+        .into();
     }
-    if let Some(name) = names.iter().find(|name| name.ends_with(".bin") || name.ends_with(".pth")) {
-        let what = format!("a repository with weights of PyTorch ({}), which are not read", name.escape_debug());
-        let instead = "convert them to safetensors (transformers' save_pretrained), or give a GGUF file";
+    if let Some(name) = names
+        .iter()
+        .find(|name| name.ends_with(".bin") || name.ends_with(".pth"))
+    {
+        let what = format!(
+            "a repository with weights of PyTorch ({}), which are not read",
+            name.escape_debug()
+        );
+        let instead =
+            "convert them to safetensors (transformers' save_pretrained), or give a GGUF file";
         return kind(folder, what, instead).into();
     }
     error
 }
 
-/// What is said of a piece of a GGUF file that was cut up as bytes: `m.gguf.part1of2`, `m.gguf-split-a`.
+/// What is said of a piece of a GGUF file that was cut up as bytes: `m.gguf.part1of2`,
+/// `m.gguf-split-a`.
 pub(crate) fn piece(path: &Path) -> Option<FormatError> {
     let name = path.file_name()?.to_str()?;
     let (stem, rest) = name.split_once(".gguf")?;
-    let is_piece =
-        [".part", "-part", ".split", "-split"].iter().any(|begin| rest.len() > begin.len() && rest.starts_with(begin));
+    let is_piece = [".part", "-part", ".split", "-split"]
+        .iter()
+        .any(|begin| rest.len() > begin.len() && rest.starts_with(begin));
     let whole = folder_of(path).join(format!("{stem}.gguf"));
     is_piece.then(|| {
         let name = whole.display();
         kind(
             path,
             "a piece of a GGUF file that was cut up",
-            format!("join all pieces in their order (cat PIECES > {name}), and give the joined file"),
+            format!(
+                "join all pieces in their order (cat PIECES > {name}), and give the joined file"
+            ),
         )
     })
 }
@@ -119,11 +178,18 @@ mod tests {
     fn pieces_are_known_by_name() {
         for name in ["m.gguf.part1of2", "m.gguf-split-a", "m.gguf.split-b"] {
             assert!(
-                piece(Path::new(name)).is_some_and(|error| error.to_string().contains("join all pieces")),
+                piece(Path::new(name))
+                    .is_some_and(|error| error.to_string().contains("join all pieces")),
                 "{name}"
             );
         }
-        for name in ["m.gguf", "m.gguf.part", "m-00001-of-00002.gguf", "m.part.gguf", "part.gguf"] {
+        for name in [
+            "m.gguf",
+            "m.gguf.part",
+            "m-00001-of-00002.gguf",
+            "m.part.gguf",
+            "part.gguf",
+        ] {
             assert_eq!(piece(Path::new(name)), None, "{name}");
         }
     }

@@ -27,8 +27,8 @@ impl MemoryUse {
         Self::declare(model, context, kv, caps).0
     }
 
-    /// Compares what a session of `context` tokens will take when it is full with a device's largest
-    /// buffer and with a budget of `most` bytes. Needs only the model's head.
+    /// Compares what a session of `context` tokens will take when it is full with a device's
+    /// largest buffer and with a budget of `most` bytes. Needs only the model's head.
     ///
     /// # Errors
     /// A buffer is larger than the device allows, or all of them take more than the budget.
@@ -42,12 +42,21 @@ impl MemoryUse {
         let (memory, table) = Self::declare(model, context, kv, caps);
         let mut buffers = (0..table.len()).filter_map(|id| table.get(id as u32));
         if let Some((what, bytes)) = buffers.find(|(_, bytes)| *bytes > caps.max_buffer) {
-            return Err(GpuError::BufferTooLarge { what: what.into(), bytes, most: caps.max_buffer });
+            return Err(GpuError::BufferTooLarge {
+                what: what.into(),
+                bytes,
+                most: caps.max_buffer,
+            });
         }
         match most {
             Some(budget) if memory.total() > budget => {
                 let what = format!("the model with a context of {context} tokens");
-                Err(GpuError::OverBudget { what, bytes: memory.total(), used: 0, budget })
+                Err(GpuError::OverBudget {
+                    what,
+                    bytes: memory.total(),
+                    used: 0,
+                    budget,
+                })
             }
             _ => Ok(()),
         }
@@ -61,14 +70,29 @@ impl MemoryUse {
         let mut table = Buffers::default();
         let has_gate_biases = has_gate_biases(checkpoint, config);
         let chunk = prefill_chunk(config, heads(config), kv, caps, has_gate_biases);
-        Scratch::declare(&mut table, config, heads(config), kv, caps, chunk, has_gate_biases);
+        Scratch::declare(
+            &mut table,
+            config,
+            heads(config),
+            kv,
+            caps,
+            chunk,
+            has_gate_biases,
+        );
         let scratch = table.bytes();
         let mut cache = Kv::new(heads(config), kv, config.layers, context, None, caps);
         while cache.capacity() < context {
             cache.grow(&mut table, None);
         }
         let tables = RopeTables::bytes(config.rotary_dim, context);
-        (Self { weights: weights + tables, kv: cache.bytes(), scratch }, table)
+        (
+            Self {
+                weights: weights + tables,
+                kv: cache.bytes(),
+                scratch,
+            },
+            table,
+        )
     }
 
     /// All of it.
@@ -76,13 +100,18 @@ impl MemoryUse {
         self.weights + self.kv + self.scratch
     }
 
-    /// The longest context, up to the model's window, that `bytes` are enough for; 0 where not even one token is.
+    /// The longest context, up to the model's window, that `bytes` are enough for; 0 where not even
+    /// one token is.
     pub fn longest_context(model: &Model, kv: KvFormat, caps: &Capabilities, bytes: u64) -> u32 {
         let fits = |context: u32| Self::estimate(model, context, kv, caps).total() <= bytes;
         let (mut fitting, mut beyond) = (0, model.config().context + 1);
         while beyond - fitting > 1 {
             let middle = fitting + (beyond - fitting) / 2;
-            if fits(middle) { fitting = middle } else { beyond = middle }
+            if fits(middle) {
+                fitting = middle
+            } else {
+                beyond = middle
+            }
         }
         fitting
     }
@@ -91,15 +120,18 @@ impl MemoryUse {
 /// Bytes that a tensor takes on a GPU: whole tiles of a matrix, floats of a vector.
 fn bytes_on_gpu(tensor: &Tensor) -> u64 {
     match tensor.shape[..] {
-        [width, rows] => rows.div_ceil(TILE as u64) * Matrix::tile_bytes(tensor.format, width as u32),
+        [width, rows] => {
+            rows.div_ceil(TILE as u64) * Matrix::tile_bytes(tensor.format, width as u32)
+        }
         _ => 4 * tensor.shape.iter().product::<u64>(),
     }
 }
 
 impl Model {
-    /// Bytes of weights that a pass must read. A pass that ends with logits reads all weights, but of an embedding that
-    /// is not the output head too only its tokens' rows, which are not counted. Other passes end with the last layer's
-    /// keys and values: they need neither the rest of that layer nor the head.
+    /// Bytes of weights that a pass must read. A pass that ends with logits reads all weights, but
+    /// of an embedding that is not the output head too only its tokens' rows, which are not
+    /// counted. Other passes end with the last layer's keys and values: they need neither the rest
+    /// of that layer nor the head.
     pub fn weight_bytes_per_pass(&self, has_logits: bool) -> u64 {
         let checkpoint = self.checkpoint();
         let last = format!("blk.{}.", self.config().layers.saturating_sub(1));
@@ -107,9 +139,17 @@ impl Model {
             "token_embd.weight" => has_logits && checkpoint.tensor("output.weight").is_none(),
             "output.weight" | "output_norm.weight" => has_logits,
             "rope_freqs.weight" => false,
-            _ => has_logits || !name.strip_prefix(&last).is_some_and(comes_after_keys_and_values),
+            _ => {
+                has_logits
+                    || !name
+                        .strip_prefix(&last)
+                        .is_some_and(comes_after_keys_and_values)
+            }
         };
-        used_tensors(self).filter(|tensor| is_read(&tensor.name)).map(bytes_on_gpu).sum()
+        used_tensors(self)
+            .filter(|tensor| is_read(&tensor.name))
+            .map(bytes_on_gpu)
+            .sum()
     }
 }
 
@@ -124,14 +164,24 @@ pub(crate) fn kv_bytes(config: &Config, kv: KvFormat) -> u64 {
 }
 
 pub(crate) fn heads(config: &Config) -> AttentionShape {
-    AttentionShape { heads: config.heads, kv_heads: config.kv_heads, head_dim: config.head_dim }
+    AttentionShape {
+        heads: config.heads,
+        kv_heads: config.kv_heads,
+        head_dim: config.head_dim,
+    }
 }
 
 impl Gpu {
-    /// Memory that a model may take, where that is known: what was allowed, or, where the CPU computes, what the machine has
-    /// left. What a GPU has left, no portable interface tells.
+    /// Memory that a model may take, where that is known: what was allowed, or, where the CPU
+    /// computes, what the machine has left. What a GPU has left, no portable interface tells.
     pub fn available_memory(&self) -> Option<u64> {
-        let host = || if self.summary().is_cpu() { host_memory() } else { None };
+        let host = || {
+            if self.summary().is_cpu() {
+                host_memory()
+            } else {
+                None
+            }
+        };
         self.memory_budget().or_else(host)
     }
 }
@@ -141,8 +191,8 @@ fn host_memory() -> Option<u64> {
     kilobytes("/proc/meminfo", "MemAvailable:")
 }
 
-/// The most memory that this process ever took, in bytes, where the system tells. Where the CPU computes it is what a model
-/// took, and the driver and the program besides.
+/// The most memory that this process ever took, in bytes, where the system tells. Where the CPU
+/// computes it is what a model took, and the driver and the program besides.
 pub fn peak_process_memory() -> Option<u64> {
     kilobytes("/proc/self/status", "VmHWM:")
 }
@@ -151,7 +201,14 @@ pub fn peak_process_memory() -> Option<u64> {
 fn kilobytes(file: &str, key: &str) -> Option<u64> {
     let text = std::fs::read_to_string(file).ok()?;
     let line = text.lines().find_map(|line| line.strip_prefix(key))?;
-    Some(line.trim().trim_end_matches("kB").trim().parse::<u64>().ok()? << 10)
+    Some(
+        line.trim()
+            .trim_end_matches("kB")
+            .trim()
+            .parse::<u64>()
+            .ok()?
+            << 10,
+    )
 }
 
 /// How many tokens a context is to hold.
@@ -168,7 +225,10 @@ pub enum ContextSize {
 
 /// A text that is no [`ContextSize`].
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("`{0}` is no number of tokens; write one such as 8192, 128k, 1m, or max for what fits the memory")]
+#[error(
+    "`{0}` is no number of tokens; write one such as 8192, 128k, 1m, or max for what fits the \
+     memory"
+)]
 pub struct BadContextSize(String);
 
 impl FromStr for ContextSize {
@@ -178,7 +238,10 @@ impl FromStr for ContextSize {
         if text.eq_ignore_ascii_case("max") {
             return Ok(Self::Max);
         }
-        tokens(text).filter(|&tokens| tokens > 0).map(Self::Tokens).ok_or_else(|| BadContextSize(text.into()))
+        tokens(text)
+            .filter(|&tokens| tokens > 0)
+            .map(Self::Tokens)
+            .ok_or_else(|| BadContextSize(text.into()))
     }
 }
 

@@ -32,8 +32,8 @@ pub enum Access {
     Plain,
 }
 
-/// Opens a model, memory-mapped: a GGUF file, or the folder of a repository with safetensors, which may also be given by its
-/// `config.json` or one of its weight files.
+/// Opens a model, memory-mapped: a GGUF file, or the folder of a repository with safetensors, which
+/// may also be given by its `config.json` or one of its weight files.
 ///
 /// # Errors
 /// Names the file that is missing, or what is wrong with it; what is no model is called what it is.
@@ -46,7 +46,10 @@ pub fn open_checkpoint(path: &Path) -> Result<Arc<dyn Checkpoint>, Error> {
 /// # Errors
 /// As [`open_checkpoint`].
 pub fn open_checkpoint_with(path: &Path, access: Access) -> Result<Arc<dyn Checkpoint>, Error> {
-    let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+    let name = path
+        .file_name()
+        .and_then(|name| name.to_str())
+        .unwrap_or_default();
     let folder = match path.is_dir() {
         true => path,
         false if path.is_file() && name.starts_with("adapter_") => {
@@ -59,21 +62,33 @@ pub fn open_checkpoint_with(path: &Path, access: Access) -> Result<Arc<dyn Check
         return Err(kinds::of_folder(folder).into());
     }
     let read = Repository::read(&folder.display().to_string(), open_folder(folder, access)?);
-    Ok(Arc::new(read.map_err(|error| kinds::without_weights(folder, error))?))
+    Ok(Arc::new(
+        read.map_err(|error| kinds::without_weights(folder, error))?,
+    ))
 }
 
-/// Opens the files of a repository that matter. Links are followed wherever they lead: whoever names a folder has made its links,
-/// or had them made. What an index inside names is looked for among these files, so that it can't lead elsewhere.
+/// Opens the files of a repository that matter. Links are followed wherever they lead: whoever
+/// names a folder has made its links, or had them made. What an index inside names is looked for
+/// among these files, so that it can't lead elsewhere.
 fn open_folder(folder: &Path, access: Access) -> Result<Vec<Box<dyn Source>>, FormatError> {
     let read = |error: io::Error| io(folder, "read the folder", &error);
     let mut files: Vec<Box<dyn Source>> = Vec::new();
     for entry in std::fs::read_dir(folder).map_err(read)? {
         let path = entry.map_err(read)?.path();
-        let Some(name) = path.file_name().and_then(|name| name.to_str()).filter(|name| is_part(name)) else { continue };
+        let Some(name) = path
+            .file_name()
+            .and_then(|name| name.to_str())
+            .filter(|name| is_part(name))
+        else {
+            continue;
+        };
         match open(&path, access) {
             // An empty file can't be mapped, and says as much as one that is missing.
             Err(error) if *error.fault == Fault::Empty && !name.ends_with(".safetensors") => {
-                files.push(Box::new(Bytes { name: path.display().to_string(), data: Vec::new() }));
+                files.push(Box::new(Bytes {
+                    name: path.display().to_string(),
+                    data: Vec::new(),
+                }));
             }
             file => files.push(file?),
         }
@@ -82,12 +97,16 @@ fn open_folder(folder: &Path, access: Access) -> Result<Vec<Box<dyn Source>>, Fo
 }
 
 fn link_target(path: &Path) -> String {
-    std::fs::read_link(path).map_or_else(|error| error.to_string(), |target| target.display().to_string())
+    std::fs::read_link(path).map_or_else(
+        |error| error.to_string(),
+        |target| target.display().to_string(),
+    )
 }
 
 /// Opens a model file, memory-mapped; of a model in several files, all parts.
 ///
-/// The path may be of any part: `name-00002-of-00003.gguf` opens the three files of that pattern in its folder.
+/// The path may be of any part: `name-00002-of-00003.gguf` opens the three files of that pattern in
+/// its folder.
 ///
 /// # Errors
 /// Names the file that is missing, empty, a folder, or can't be read.
@@ -100,7 +119,10 @@ pub fn open_parts(path: &Path) -> Result<Vec<Box<dyn Source>>, FormatError> {
 /// # Errors
 /// Names the file that is missing, empty, a folder, or can't be read.
 pub fn open_parts_with(path: &Path, access: Access) -> Result<Vec<Box<dyn Source>>, FormatError> {
-    let Some(pattern) = path.file_name().and_then(|name| Pattern::of(name.to_str()?)) else {
+    let Some(pattern) = path
+        .file_name()
+        .and_then(|name| Pattern::of(name.to_str()?))
+    else {
         let file = open(path, access)?;
         return match kinds::piece(path) {
             Some(error) => Err(error),
@@ -114,7 +136,10 @@ pub fn open_parts_with(path: &Path, access: Access) -> Result<Vec<Box<dyn Source
         .map(|part| {
             open(&part_path(part), access).map_err(|mut error| {
                 if *error.fault == Fault::Missing {
-                    *error.fault = Fault::PartMissing { part, parts: pattern.parts };
+                    *error.fault = Fault::PartMissing {
+                        part,
+                        parts: pattern.parts,
+                    };
                 }
                 error
             })
@@ -140,7 +165,11 @@ impl<'a> Pattern<'a> {
     fn of(name: &'a str) -> Option<Self> {
         let number = |text: &str| {
             let digits = text.len() == 5 && text.bytes().all(|byte| byte.is_ascii_digit());
-            if digits { text.parse::<u64>().ok() } else { None }
+            if digits {
+                text.parse::<u64>().ok()
+            } else {
+                None
+            }
         };
         let (rest, parts) = name.strip_suffix(".gguf")?.rsplit_once("-of-")?;
         let (stem, part) = rest.rsplit_once('-')?;
@@ -156,7 +185,10 @@ impl<'a> Pattern<'a> {
 fn io(path: &Path, doing: &'static str, error: &std::io::Error) -> FormatError {
     let fault = match error.kind() {
         ErrorKind::NotFound => Fault::Missing,
-        _ => Fault::Io { doing, message: error.to_string() },
+        _ => Fault::Io {
+            doing,
+            message: error.to_string(),
+        },
     };
     FormatError::file(path.display().to_string(), fault)
 }
@@ -167,7 +199,13 @@ fn open(path: &Path, access: Access) -> Result<Box<dyn Source>, FormatError> {
     let real = path.canonicalize().map_err(|error| {
         if path.is_symlink() {
             let message = format!("it leads nowhere ({})", link_target(path));
-            return FormatError::file(path.display().to_string(), Fault::Io { doing: "follow the link", message });
+            return FormatError::file(
+                path.display().to_string(),
+                Fault::Io {
+                    doing: "follow the link",
+                    message,
+                },
+            );
         }
         io(path, "look at the file", &error)
     })?;
@@ -176,7 +214,14 @@ fn open(path: &Path, access: Access) -> Result<Box<dyn Source>, FormatError> {
         true => FormatError::file(path.display().to_string(), Fault::Folder),
         false => io(path, "open the file", &error),
     })?;
-    source(path, real, file, &metadata, metadata.modified().ok(), access)
+    source(
+        path,
+        real,
+        file,
+        &metadata,
+        metadata.modified().ok(),
+        access,
+    )
 }
 
 /// A file that is open already, as a model file. Where its time of change is given, no other time
@@ -205,17 +250,28 @@ pub(crate) fn source(
     if let Some(fault) = fault {
         return Err(FormatError::file(name, fault));
     }
-    let opened = Opened { name, real, len: metadata.len(), modified, file };
+    let opened = Opened {
+        name,
+        real,
+        len: metadata.len(),
+        modified,
+        file,
+    };
     match access {
         Access::Mapped => {
-            // SAFETY: The map is read-only. The bytes may change if another process writes to the file: they are only ever
-            // copied or read as plain numbers, so other bytes mean other weights. Everything that is trusted (offsets,
-            // lengths) was copied out of the map before it was checked. A file that is cut short raises a signal, as
-            // `Access::Mapped` says; `Access::Plain` is there for such files.
-            let map = unsafe { Mmap::map(&opened.file) }.map_err(|error| io(path, "map the file", &error))?;
+            // SAFETY: The map is read-only. The bytes may change if another process writes to the
+            // file: they are only ever copied or read as plain numbers, so other bytes mean other
+            // weights. Everything that is trusted (offsets, lengths) was copied out of the map
+            // before it was checked. A file that is cut short raises a signal, as `Access::Mapped`
+            // says; `Access::Plain` is there for such files.
+            let map = unsafe { Mmap::map(&opened.file) }
+                .map_err(|error| io(path, "map the file", &error))?;
             Ok(Box::new(Mapped { map, opened }))
         }
-        Access::Plain => Ok(Box::new(Plain { reading: Mutex::new(()), opened })),
+        Access::Plain => Ok(Box::new(Plain {
+            reading: Mutex::new(()),
+            opened,
+        })),
     }
 }
 
@@ -244,12 +300,27 @@ impl Opened {
         let modified = metadata.modified().ok()?;
         let changed = changed(&metadata).unwrap_or(modified);
         for time in [modified, changed] {
-            let whole_seconds = time.duration_since(SystemTime::UNIX_EPOCH).ok()?.subsec_nanos() == 0;
-            let settled = if whole_seconds { SETTLED_COARSE } else { SETTLED };
+            let whole_seconds = time
+                .duration_since(SystemTime::UNIX_EPOCH)
+                .ok()?
+                .subsec_nanos()
+                == 0;
+            let settled = if whole_seconds {
+                SETTLED_COARSE
+            } else {
+                SETTLED
+            };
             // A time in the future, by another computer's clock, tells nothing either.
-            SystemTime::now().duration_since(time).ok().filter(|age| *age >= settled)?;
+            SystemTime::now()
+                .duration_since(time)
+                .ok()
+                .filter(|age| *age >= settled)?;
         }
-        let nanoseconds = |time: SystemTime| time.duration_since(SystemTime::UNIX_EPOCH).ok().map(|t| t.as_nanos());
+        let nanoseconds = |time: SystemTime| {
+            time.duration_since(SystemTime::UNIX_EPOCH)
+                .ok()
+                .map(|t| t.as_nanos())
+        };
         let created = metadata.created().ok().and_then(nanoseconds).unwrap_or(0);
         let state = format!(
             "{} bytes, modified {}, changed {}, created {created}, file {}",
@@ -258,17 +329,32 @@ impl Opened {
             nanoseconds(changed)?,
             file_number(&metadata),
         );
-        Some(Identity { name: self.real.to_string_lossy().into_owned(), state })
+        Some(Identity {
+            name: self.real.to_string_lossy().into_owned(),
+            state,
+        })
     }
 
-    /// Fails where the file was written to since it was opened: parts of two versions make no model.
+    /// Fails where the file was written to since it was opened: parts of two versions make no
+    /// model.
     fn check_unchanged(&self) -> Result<(), FormatError> {
-        let metadata = self.file.metadata().map_err(|error| io(Path::new(&self.name), "look at the file", &error))?;
-        let is_as_old = self.modified.is_none_or(|before| metadata.modified().is_ok_and(|now| now == before));
+        let metadata = self
+            .file
+            .metadata()
+            .map_err(|error| io(Path::new(&self.name), "look at the file", &error))?;
+        let is_as_old = self
+            .modified
+            .is_none_or(|before| metadata.modified().is_ok_and(|now| now == before));
         if metadata.len() == self.len && is_as_old {
             return Ok(());
         }
-        Err(FormatError::file(&self.name, Fault::Changed { before: self.len, now: metadata.len() }))
+        Err(FormatError::file(
+            &self.name,
+            Fault::Changed {
+                before: self.len,
+                now: metadata.len(),
+            },
+        ))
     }
 }
 
@@ -277,7 +363,11 @@ impl Opened {
 fn changed(metadata: &Metadata) -> Option<SystemTime> {
     use std::os::unix::fs::MetadataExt as _;
     let seconds = Duration::from_secs(u64::try_from(metadata.ctime()).ok()?);
-    Some(SystemTime::UNIX_EPOCH + seconds + Duration::from_nanos(u64::try_from(metadata.ctime_nsec()).ok()?))
+    Some(
+        SystemTime::UNIX_EPOCH
+            + seconds
+            + Duration::from_nanos(u64::try_from(metadata.ctime_nsec()).ok()?),
+    )
 }
 
 #[cfg(not(unix))]
@@ -352,9 +442,12 @@ impl Source for Plain {
         // A poisoned lock holds no broken state: each read seeks first.
         let reading = self.reading.lock().unwrap_or_else(PoisonError::into_inner);
         let mut file = &self.opened.file;
-        let done = file.seek(SeekFrom::Start(offset)).and_then(|_| file.read_exact(into));
+        let done = file
+            .seek(SeekFrom::Start(offset))
+            .and_then(|_| file.read_exact(into));
         drop(reading);
-        // Where the file was changed, that is why reading fails, and what was read may be of either version.
+        // Where the file was changed, that is why reading fails, and what was read may be of either
+        // version.
         self.opened.check_unchanged()?;
         done.map_err(|error| io(Path::new(&self.opened.name), "read the file", &error).at(offset))
     }
@@ -390,13 +483,21 @@ fn checksum(content: &impl Serialize) -> String {
 ///
 /// # Errors
 /// The file can't be read, or it is proven to be damaged or of another version.
-pub(crate) fn read_checked<T: Serialize + DeserializeOwned>(path: &Path) -> Result<Option<T>, FileError> {
-    let Some((mut file, _)) = open_private(path)? else { return Ok(None) };
+pub(crate) fn read_checked<T: Serialize + DeserializeOwned>(
+    path: &Path,
+) -> Result<Option<T>, FileError> {
+    let Some((mut file, _)) = open_private(path)? else {
+        return Ok(None);
+    };
     let mut json = Vec::new();
-    file.read_to_end(&mut json).map_err(|error| FileError::io(path, "read the file", &error))?;
-    let damaged = |why: &str| FileError::Damaged { file: path.display().to_string(), why: why.into() };
-    let checked: Checked<T> =
-        serde_json::from_slice(&json).map_err(|_| damaged("it is not what this version of Godwit writes"))?;
+    file.read_to_end(&mut json)
+        .map_err(|error| FileError::io(path, "read the file", &error))?;
+    let damaged = |why: &str| FileError::Damaged {
+        file: path.display().to_string(),
+        why: why.into(),
+    };
+    let checked: Checked<T> = serde_json::from_slice(&json)
+        .map_err(|_| damaged("it is not what this version of Godwit writes"))?;
     if checksum(&checked.content) != checked.blake3 {
         return Err(damaged("its checksum is wrong"));
     }
@@ -409,9 +510,14 @@ pub(crate) fn read_checked<T: Serialize + DeserializeOwned>(path: &Path) -> Resu
 /// The file can't be written.
 pub(crate) fn write_checked<T: Serialize>(path: &Path, content: T) -> Result<(), Error> {
     make_private_folder(folder_of(path))?;
-    let checked = Checked { blake3: checksum(&content), content };
-    let json = serde_json::to_vec_pretty(&checked).map_err(|error| Error::Write(error.to_string()))?;
-    Ok(write_bytes(path, Readers::Owner, &json).map_err(|error| FileError::io(path, "write the file", &error))?)
+    let checked = Checked {
+        blake3: checksum(&content),
+        content,
+    };
+    let json =
+        serde_json::to_vec_pretty(&checked).map_err(|error| Error::Write(error.to_string()))?;
+    Ok(write_bytes(path, Readers::Owner, &json)
+        .map_err(|error| FileError::io(path, "write the file", &error))?)
 }
 
 /// Hashes the bytes that pass through to a writer.
@@ -422,7 +528,10 @@ pub(crate) struct Hashing<W> {
 
 impl<W: Write> Hashing<W> {
     pub fn new(out: W) -> Self {
-        Self { out, hash: blake3::Hasher::new() }
+        Self {
+            out,
+            hash: blake3::Hasher::new(),
+        }
     }
 
     /// The hash of all bytes so far.
@@ -456,16 +565,28 @@ mod tests {
         assert_eq!(read_checked::<Vec<u32>>(&path), Ok(Some(vec![7, 8])));
         let text = std::fs::read_to_string(&path).expect("a readable file");
         // Cut short, changed, of another version, or noise.
-        for damaged in [&text[..text.len() / 2], &text.replace('7', "9"), "[7, 8]", "", "\0\u{fffd}"] {
+        for damaged in [
+            &text[..text.len() / 2],
+            &text.replace('7', "9"),
+            "[7, 8]",
+            "",
+            "\0\u{fffd}",
+        ] {
             std::fs::write(&path, damaged).expect("a damaged file");
             let error = read_checked::<Vec<u32>>(&path).expect_err(damaged);
-            assert!(matches!(error, FileError::Damaged { .. }), "{damaged}: {error}");
+            assert!(
+                matches!(error, FileError::Damaged { .. }),
+                "{damaged}: {error}"
+            );
         }
         // A failure to read is no damage.
         std::fs::remove_file(&path).expect("removed");
         std::fs::create_dir(&path).expect("a folder");
         let error = read_checked::<Vec<u32>>(&path).expect_err("a folder");
-        assert!(matches!(&error, FileError::Io { file, .. } if file.ends_with("here.json")), "{error}");
+        assert!(
+            matches!(&error, FileError::Io { file, .. } if file.ends_with("here.json")),
+            "{error}"
+        );
     }
 
     fn read(file: &dyn Source) -> Result<[u8; 8], FormatError> {
@@ -483,13 +604,22 @@ mod tests {
         };
         for access in [Access::Mapped, Access::Plain] {
             std::fs::write(&path, vec![7; 200_000]).expect("a file");
-            let [file] = &open_parts_with(&path, access).expect("it opens")[..] else { unreachable!("one file") };
+            let [file] = &open_parts_with(&path, access).expect("it opens")[..] else {
+                unreachable!("one file")
+            };
             assert_eq!(read(file.as_ref()), Ok([7; 8]));
             for len in [50_000, 300_000] {
                 cut(len);
                 let error = read(file.as_ref()).expect_err("it was changed").to_string();
-                let says = [path.display().to_string(), len.to_string(), "--no-mmap".into()];
-                assert!(says.iter().all(|part| error.contains(part)), "{access:?}: {error}");
+                let says = [
+                    path.display().to_string(),
+                    len.to_string(),
+                    "--no-mmap".into(),
+                ];
+                assert!(
+                    says.iter().all(|part| error.contains(part)),
+                    "{access:?}: {error}"
+                );
             }
         }
     }
@@ -508,7 +638,11 @@ mod tests {
         // The link leads elsewhere now, and the open file does not.
         std::fs::remove_file(path("link")).expect("removed");
         std::os::unix::fs::symlink(path("b"), path("link")).expect("a link");
-        let real = path("a").canonicalize().expect("a path").display().to_string();
+        let real = path("a")
+            .canonicalize()
+            .expect("a path")
+            .display()
+            .to_string();
         assert_eq!(file.identity().map(|identity| identity.name), Some(real));
         assert!(file.path().is_some_and(|path| path.ends_with("a")));
     }
@@ -518,15 +652,26 @@ mod tests {
     fn what_is_no_file_is_refused_at_once() {
         let folder = tempfile::tempdir().expect("a folder");
         let pipe = folder.path().join("pipe.gguf");
-        let made = std::process::Command::new("mkfifo").arg(&pipe).status().expect("mkfifo");
+        let made = std::process::Command::new("mkfifo")
+            .arg(&pipe)
+            .status()
+            .expect("mkfifo");
         assert!(made.success());
-        let fault = |path: &Path| *open_parts_with(path, Access::Mapped).err().expect("no file").fault;
+        let fault = |path: &Path| {
+            *open_parts_with(path, Access::Mapped)
+                .err()
+                .expect("no file")
+                .fault
+        };
         assert_eq!(fault(&pipe), Fault::NotRegular);
         assert_eq!(fault(Path::new("/dev/zero")), Fault::NotRegular);
         assert_eq!(fault(folder.path()), Fault::Folder);
         assert_eq!(fault(&folder.path().join("none")), Fault::Missing);
         // A small file of a cache, too: that one waits for no writer either.
-        assert!(matches!(read_checked::<u32>(&pipe), Err(FileError::Io { .. })));
+        assert!(matches!(
+            read_checked::<u32>(&pipe),
+            Err(FileError::Io { .. })
+        ));
         let link = folder.path().join("link");
         std::os::unix::fs::symlink(folder.path().join("a"), &link).expect("a link");
         std::fs::write(folder.path().join("a"), "{}").expect("a file");

@@ -19,7 +19,8 @@ pub(crate) struct Input {
     width: u32,
 }
 
-/// The inputs of all layers' matrices, their sums one behind the other in the buffer `id`; and the buffer's length in bytes.
+/// The inputs of all layers' matrices, their sums one behind the other in the buffer `id`; and the
+/// buffer's length in bytes.
 pub(crate) fn inputs(llama: &Llama, id: u32) -> (Vec<Input>, u64) {
     let mut offset = 0;
     let mut all = Vec::new();
@@ -31,11 +32,25 @@ pub(crate) fn inputs(llama: &Llama, id: u32) -> (Vec<Input>, u64) {
             (&layer.down, &["ffn_down"]),
         ];
         for (matrix, names) in of_layer {
-            let Some(weights) = matrix.shards.first().map(|shard| shard.buffer) else { continue };
-            let sums = BufferRef { id, offset, bytes: 4 * u64::from(matrix.width) };
+            let Some(weights) = matrix.shards.first().map(|shard| shard.buffer) else {
+                continue;
+            };
+            let sums = BufferRef {
+                id,
+                offset,
+                bytes: 4 * u64::from(matrix.width),
+            };
             offset = (offset + sums.bytes).next_multiple_of(BINDING_ALIGNMENT);
-            let names = names.iter().map(|name| format!("blk.{i}.{name}.weight")).collect();
-            all.push(Input { names, weights, sums, width: matrix.width });
+            let names = names
+                .iter()
+                .map(|name| format!("blk.{i}.{name}.weight"))
+                .collect();
+            all.push(Input {
+                names,
+                weights,
+                sums,
+                width: matrix.width,
+            });
         }
     }
     (all, offset)
@@ -47,12 +62,17 @@ pub(crate) fn observed(plan: Plan, inputs: &[Input]) -> Plan {
     let mut uploads = plan.uploads.into_iter().peekable();
     for (i, dispatch) in plan.dispatches.into_iter().enumerate() {
         if dispatch.format.is_some()
-            && let Some(input) = inputs.iter().find(|input| input.weights == dispatch.buffers[0])
+            && let Some(input) = inputs
+                .iter()
+                .find(|input| input.weights == dispatch.buffers[0])
         {
             out.push(column_squares(dispatch.buffers[2], input.sums, input.width));
         }
         while let Some(upload) = uploads.next_if(|upload| upload.before == i) {
-            out.uploads.push(Upload { before: out.dispatches.len(), ..upload });
+            out.uploads.push(Upload {
+                before: out.dispatches.len(),
+                ..upload
+            });
         }
         out.push(dispatch);
     }
@@ -60,12 +80,17 @@ pub(crate) fn observed(plan: Plan, inputs: &[Input]) -> Plan {
 }
 
 impl Session {
-    /// Begins a new context with `tokens`, and adds the squares of what each matrix is multiplied with to `squares`.
+    /// Begins a new context with `tokens`, and adds the squares of what each matrix is multiplied
+    /// with to `squares`.
     ///
     /// # Errors
-    /// As [`Session::prefill`], or a matrix's inputs are not finite; then nothing is added. Where the tokens do not fit, or
-    /// the sums, the context stays.
-    pub async fn observe(&mut self, tokens: &[u32], squares: &mut InputSquares) -> Result<(), Error> {
+    /// As [`Session::prefill`], or a matrix's inputs are not finite; then nothing is added. Where
+    /// the tokens do not fit, or the sums, the context stays.
+    pub async fn observe(
+        &mut self,
+        tokens: &[u32],
+        squares: &mut InputSquares,
+    ) -> Result<(), Error> {
         self.check_prompt(tokens)?;
         if self.observed.is_empty() {
             let id = self.table.len() as u32;
@@ -75,9 +100,17 @@ impl Session {
             self.observed = inputs;
         }
         self.truncate(0);
-        let Some(last) = self.observed.last() else { return Ok(()) };
-        let all = BufferRef { offset: 0, bytes: last.sums.offset + last.sums.bytes, ..last.sums };
-        self.memory.write(all, 0, &vec![0; all.bytes as usize]).await?;
+        let Some(last) = self.observed.last() else {
+            return Ok(());
+        };
+        let all = BufferRef {
+            offset: 0,
+            bytes: last.sums.offset + last.sums.bytes,
+            ..last.sums
+        };
+        self.memory
+            .write(all, 0, &vec![0; all.bytes as usize])
+            .await?;
         let mut done = 0;
         while done < tokens.len() {
             done += self.pass(&tokens[done..], true, StepKind::Observed).await?;
@@ -87,9 +120,16 @@ impl Session {
         let mut sums_of_inputs: Vec<Vec<f32>> = Vec::new();
         for input in &self.observed {
             let from = input.sums.offset as usize;
-            let sums: Vec<f32> = bytemuck::pod_collect_to_vec(&found[from..][..input.sums.bytes as usize]);
-            if let Some(tensor) = input.names.first().filter(|_| !sums.iter().all(|sum| sum.is_finite())) {
-                return Err(Error::InputsNotFinite { tensor: tensor.clone() });
+            let sums: Vec<f32> =
+                bytemuck::pod_collect_to_vec(&found[from..][..input.sums.bytes as usize]);
+            if let Some(tensor) = input
+                .names
+                .first()
+                .filter(|_| !sums.iter().all(|sum| sum.is_finite()))
+            {
+                return Err(Error::InputsNotFinite {
+                    tensor: tensor.clone(),
+                });
             }
             sums_of_inputs.push(sums);
         }

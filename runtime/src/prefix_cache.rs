@@ -1,5 +1,6 @@
-//! Prompts on disk: the KV caches of long prompts, in blocks, so that a prompt that begins as an earlier one did goes on
-//! where that one's beginning ends. An interrupted prefill leaves its finished blocks here too.
+//! Prompts on disk: the KV caches of long prompts, in blocks, so that a prompt that begins as an
+//! earlier one did goes on where that one's beginning ends. An interrupted prefill leaves its
+//! finished blocks here too.
 
 use std::fs::{self, File};
 use std::io::{self, BufReader};
@@ -20,7 +21,8 @@ pub const BLOCK: usize = 4096;
 
 const EXTENSION: &str = "godwit-kv";
 
-/// A folder of blocks. Each is a saved context (see [`crate::saved`]) that is named by the hash of all tokens to its end.
+/// A folder of blocks. Each is a saved context (see [`crate::saved`]) that is named by the hash of
+/// all tokens to its end.
 #[derive(Clone, Debug)]
 pub struct PrefixCache {
     folder: PathBuf,
@@ -50,15 +52,25 @@ enum Block {
 
 /// Whether a file has a block's name: 64 digits of a hash.
 fn is_block(path: &Path) -> bool {
-    let stem = path.file_stem().and_then(|stem| stem.to_str()).unwrap_or_default();
+    let stem = path
+        .file_stem()
+        .and_then(|stem| stem.to_str())
+        .unwrap_or_default();
     let named = stem.len() == 64 && stem.bytes().all(|byte| byte.is_ascii_hexdigit());
-    named && path.extension().is_some_and(|extension| extension == EXTENSION)
+    named
+        && path
+            .extension()
+            .is_some_and(|extension| extension == EXTENSION)
 }
 
 impl PrefixCache {
-    /// A cache in this folder, which is made when the first block is written, of at most `most_bytes`.
+    /// A cache in this folder, which is made when the first block is written, of at most
+    /// `most_bytes`.
     pub fn new(folder: impl Into<PathBuf>, most_bytes: u64) -> Self {
-        Self { folder: folder.into(), most_bytes }
+        Self {
+            folder: folder.into(),
+            most_bytes,
+        }
     }
 
     /// The file that the block ending with the last of `tokens` has.
@@ -66,7 +78,9 @@ impl PrefixCache {
         let mut hash = blake3::Hasher::new();
         hash.update(session.fingerprint()?.as_bytes());
         hash.update(bytemuck::cast_slice(tokens));
-        Ok(self.folder.join(format!("{}.{EXTENSION}", hash.finalize().to_hex())))
+        Ok(self
+            .folder
+            .join(format!("{}.{EXTENSION}", hash.finalize().to_hex())))
     }
 
     /// Writes a block. Older ones make room; a block larger than the whole cache is not kept.
@@ -79,7 +93,14 @@ impl PrefixCache {
         make_room(&self.folder, is_block, bytes, self.most_bytes)
             .map_err(|error| FileError::io(&self.folder, "make room in the folder", &error))?;
         write_atomically(path, async |file| {
-            session.save(file, end - BLOCK..end, serde_json::Value::Null, &mut |_, _| ControlFlow::Continue(())).await
+            session
+                .save(
+                    file,
+                    end - BLOCK..end,
+                    serde_json::Value::Null,
+                    &mut |_, _| ControlFlow::Continue(()),
+                )
+                .await
         })
         .await
     }
@@ -105,10 +126,20 @@ impl PrefixCache {
                 return Ok(Block::Unreadable);
             }
         };
-        match session.resume(&mut BufReader::with_capacity(1 << 20, &file), Some(tokens), progress).await {
+        match session
+            .resume(
+                &mut BufReader::with_capacity(1 << 20, &file),
+                Some(tokens),
+                progress,
+            )
+            .await
+        {
             Ok(_) => Ok(Block::Loaded(file)),
             Err(Error::Saved(cause)) if cause.proves_damage() => {
-                tracing::warn!("{}: {cause}; the block is deleted and computed again", path.display());
+                tracing::warn!(
+                    "{}: {cause}; the block is deleted and computed again",
+                    path.display()
+                );
                 if let Err(error) = fs::remove_file(path)
                     && error.kind() != io::ErrorKind::NotFound
                 {
@@ -117,25 +148,33 @@ impl PrefixCache {
                 Ok(Block::Wrong)
             }
             Err(Error::Saved(SavedError::Read(cause))) => {
-                tracing::warn!("{}: can't read the block: {cause}; it stays, and is computed", path.display());
+                tracing::warn!(
+                    "{}: can't read the block: {cause}; it stays, and is computed",
+                    path.display()
+                );
                 Ok(Block::Unreadable)
             }
             Err(Error::Saved(cause)) => {
-                tracing::warn!("{}: {cause}; the block is computed, and replaced", path.display());
+                tracing::warn!(
+                    "{}: {cause}; the block is computed, and replaced",
+                    path.display()
+                );
                 Ok(Block::Wrong)
             }
             Err(error) => Err(error),
         }
     }
 
-    /// Brings the session to hold exactly `tokens`: what it holds already stays, what is on disk is read, and the rest is
-    /// computed; every block that is completed goes to disk. `progress` hears how many tokens are there, of how many.
+    /// Brings the session to hold exactly `tokens`: what it holds already stays, what is on disk is
+    /// read, and the rest is computed; every block that is completed goes to disk. `progress` hears
+    /// how many tokens are there, of how many.
     ///
     /// What is wrong with a block or with the folder costs time, not the answer: it is logged. A
     /// block that is proven to be damaged is deleted; one that can't be read stays.
     ///
     /// # Errors
-    /// As [`Session::prefill`]. A prompt that does not fit the context is refused before anything changes.
+    /// As [`Session::prefill`]. A prompt that does not fit the context is refused before anything
+    /// changes.
     pub async fn prefill(
         &self,
         session: &mut Session,
@@ -143,9 +182,14 @@ impl PrefixCache {
         progress: &mut dyn FnMut(usize, usize) -> ControlFlow<()>,
     ) -> Result<Reuse, Error> {
         session.check_prompt(tokens)?;
-        let mut reuse = Reuse { kept: session.keep_prefix(tokens), ..Reuse::default() };
-        let mut writable = tokens.len() > BLOCK && self.is_usable(session, reuse.kept, tokens.len(), progress)?;
-        // Later blocks are touched first: where room is needed, a chain loses its end, not its beginning.
+        let mut reuse = Reuse {
+            kept: session.keep_prefix(tokens),
+            ..Reuse::default()
+        };
+        let mut writable =
+            tokens.len() > BLOCK && self.is_usable(session, reuse.kept, tokens.len(), progress)?;
+        // Later blocks are touched first: where room is needed, a chain loses its end, not its
+        // beginning.
         let mut used = Vec::new();
         let mut replaced = None;
         loop {
@@ -155,8 +199,11 @@ impl PrefixCache {
             if !writable || end >= tokens.len() {
                 break;
             }
-            let Some(path) = self.known_path(session, &tokens[..end]) else { break };
-            let mut show = |done: usize, _: usize| progress(end - BLOCK + done.min(BLOCK), tokens.len());
+            let Some(path) = self.known_path(session, &tokens[..end]) else {
+                break;
+            };
+            let mut show =
+                |done: usize, _: usize| progress(end - BLOCK + done.min(BLOCK), tokens.len());
             match Self::load(session, &path, &tokens[..end], &mut show).await? {
                 Block::Loaded(file) => {
                     reuse.kept = reuse.kept.min(end - BLOCK);
@@ -180,14 +227,16 @@ impl PrefixCache {
             session.prefill(&tokens[held..end], &mut show).await?;
             reuse.computed += end - held;
             if writable && end.is_multiple_of(BLOCK) {
-                writable = self.keep(session, &tokens[..end], replaced.as_deref()).await?;
+                writable = self
+                    .keep(session, &tokens[..end], replaced.as_deref())
+                    .await?;
             }
         }
         Ok(reuse)
     }
 
-    /// Whether blocks may be read and written: the folder is no other user's, and the weights can be
-    /// hashed. `progress` may stop that, after `kept` tokens of `all`.
+    /// Whether blocks may be read and written: the folder is no other user's, and the weights can
+    /// be hashed. `progress` may stop that, after `kept` tokens of `all`.
     fn is_usable(
         &self,
         session: &Session,
@@ -195,8 +244,16 @@ impl PrefixCache {
         all: usize,
         progress: &mut dyn FnMut(usize, usize) -> ControlFlow<()>,
     ) -> Result<bool, Error> {
-        let mut hashed = || session.engine().model().hash_weights(&mut |_| progress(kept, all));
-        match check_folder(&self.folder).map_err(Error::from).and_then(|()| hashed()) {
+        let mut hashed = || {
+            session
+                .engine()
+                .model()
+                .hash_weights(&mut |_| progress(kept, all))
+        };
+        match check_folder(&self.folder)
+            .map_err(Error::from)
+            .and_then(|()| hashed())
+        {
             Ok(()) => Ok(true),
             Err(Error::Stopped) => Err(Error::Stopped),
             Err(error) => {
@@ -209,7 +266,12 @@ impl PrefixCache {
     /// The path of a block, where the model's weights can be hashed: a cache is no reason to fail.
     fn known_path(&self, session: &Session, tokens: &[u32]) -> Option<PathBuf> {
         self.path(session, tokens)
-            .map_err(|error| tracing::warn!("prompts are not kept on disk in {}: {error}", self.folder.display()))
+            .map_err(|error| {
+                tracing::warn!(
+                    "prompts are not kept on disk in {}: {error}",
+                    self.folder.display()
+                )
+            })
             .ok()
     }
 
@@ -218,8 +280,15 @@ impl PrefixCache {
     ///
     /// # Errors
     /// The GPU is lost, and the session with it, or somebody stopped the work.
-    async fn keep(&self, session: &Session, tokens: &[u32], replaced: Option<&Path>) -> Result<bool, Error> {
-        let Some(path) = self.known_path(session, tokens) else { return Ok(false) };
+    async fn keep(
+        &self,
+        session: &Session,
+        tokens: &[u32],
+        replaced: Option<&Path>,
+    ) -> Result<bool, Error> {
+        let Some(path) = self.known_path(session, tokens) else {
+            return Ok(false);
+        };
         if path.exists() && replaced != Some(&path) {
             return Ok(true);
         }
@@ -244,14 +313,26 @@ mod tests {
 
     /// A session of a tiny model; its GPU has room for as many bytes of a KV cache, or for all.
     fn session(kv: Option<u64>) -> Session {
-        let model = "tiny:q8_0,vocab=512,context=16k".parse::<Synthetic>().expect("a shape").model().expect("a model");
+        let model = "tiny:q8_0,vocab=512,context=16k"
+            .parse::<Synthetic>()
+            .expect("a shape")
+            .model()
+            .expect("a model");
         let open = |memory| {
             let adapter = std::env::var("GODWIT_ADAPTER").ok();
-            let options = GpuOptions { adapter, memory, ..GpuOptions::default() };
-            let gpu =
-                block_on(Gpu::open(&options)).expect("a GPU, or the software driver that tests/fetch.sh installs");
-            let options = EngineOptions { spill: Spilling::Host { memory: 0 }, ..EngineOptions::default() };
-            let engine = block_on(Engine::load(gpu, &model, &options, &mut |_| ())).expect("it loads");
+            let options = GpuOptions {
+                adapter,
+                memory,
+                ..GpuOptions::default()
+            };
+            let gpu = block_on(Gpu::open(&options))
+                .expect("a GPU, or the software driver that tests/fetch.sh installs");
+            let options = EngineOptions {
+                spill: Spilling::Host { memory: 0 },
+                ..EngineOptions::default()
+            };
+            let engine =
+                block_on(Engine::load(gpu, &model, &options, &mut |_| ())).expect("it loads");
             block_on(engine.session()).expect("a session")
         };
         let roomy = open(None);
@@ -273,12 +354,16 @@ mod tests {
         let mut small = session(Some(3 << 20));
         small.spill = Some(Spill::to_full_disk());
         let error = block_on(cache.prefill(&mut small, &prompt, &mut go)).expect_err("no room");
-        assert!(matches!(error, Error::Spill(SpillError::File { .. })), "{error}");
+        assert!(
+            matches!(error, Error::Spill(SpillError::File { .. })),
+            "{error}"
+        );
         assert!(error.to_string().contains("No space left"), "{error}");
         assert_eq!(blocks(), 2);
 
         // With room on the host they are read.
-        let reuse = block_on(cache.prefill(&mut session(Some(3 << 20)), &prompt, &mut go)).expect("room");
+        let reuse =
+            block_on(cache.prefill(&mut session(Some(3 << 20)), &prompt, &mut go)).expect("room");
         assert_eq!((reuse.loaded, reuse.computed), (8192, 108));
     }
 }

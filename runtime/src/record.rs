@@ -27,7 +27,8 @@ pub(crate) enum StepKind {
     },
 }
 
-/// What plans are recorded from. The audit of addresses (`model/addresses.rs`) records all of them without a GPU.
+/// What plans are recorded from. The audit of addresses (`model/addresses.rs`) records all of them
+/// without a GPU.
 pub(crate) struct Recorder<'a> {
     pub llama: &'a Llama,
     pub caps: &'a Capabilities,
@@ -40,14 +41,24 @@ pub(crate) struct Recorder<'a> {
 
 impl Recorder<'_> {
     pub fn record(&self, work: StepKind) -> Plan {
-        let Self { llama, caps, kv, scratch: s, .. } = *self;
+        let Self {
+            llama,
+            caps,
+            kv,
+            scratch: s,
+            ..
+        } = *self;
         let vocab = llama.head.rows;
         match work {
             StepKind::Transformer(pass) => llama.transformer(caps, kv, s, pass),
             StepKind::Decode(pass) => llama.decode(caps, kv, s, pass),
             StepKind::Observed(pass) => {
-                // For more than one token, norms are steps of their own, whose results are what is observed.
-                let pass = Pass { chunk: pass.chunk.max(2), ..pass };
+                // For more than one token, norms are steps of their own, whose results are what is
+                // observed.
+                let pass = Pass {
+                    chunk: pass.chunk.max(2),
+                    ..pass
+                };
                 observed(llama.transformer(caps, kv, s, pass), self.observed)
             }
             StepKind::Logits => llama.logits(caps, s),

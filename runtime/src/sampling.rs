@@ -6,25 +6,28 @@ use crate::format::{Fault, FormatError, Metadata};
 
 /// How the next token is chosen.
 ///
-/// In the order of use: the penalties and the bias change the logits, `temperature` divides them, then `top_k`, `top_p`
-/// and `min_p` each leave out unlikely tokens, and one of the rest is drawn in proportion to its probability.
-/// The same seed, prompt and parameters give the same text.
+/// In the order of use: the penalties and the bias change the logits, `temperature` divides them,
+/// then `top_k`, `top_p` and `min_p` each leave out unlikely tokens, and one of the rest is drawn
+/// in proportion to its probability. The same seed, prompt and parameters give the same text.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Sampling {
     /// Logits are divided by this. 0 chooses the most likely token always (greedy). At least 0.
     pub temperature: f32,
     /// Only the `top_k` most likely tokens stay. 0: all.
     pub top_k: u32,
-    /// Only the smallest set of most likely tokens stays whose probabilities reach this sum. In (0, 1]; 1: all.
+    /// Only the smallest set of most likely tokens stays whose probabilities reach this sum. In (0,
+    /// 1]; 1: all.
     pub top_p: f32,
     /// Only tokens at least this fraction as likely as the most likely one stay. In [0, 1]; 0: all.
     pub min_p: f32,
-    /// The logit of each token seen in the window is divided by this where positive, multiplied where negative
-    /// (Keskar et al. 2019, CTRL). Above 0; 1: off.
+    /// The logit of each token seen in the window is divided by this where positive, multiplied
+    /// where negative (Keskar et al. 2019, CTRL). Above 0; 1: off.
     pub repetition_penalty: f32,
-    /// Subtracted once from the logit of each token seen in the window. In [-2, 2], as in OpenAI's API; 0: off.
+    /// Subtracted once from the logit of each token seen in the window. In [-2, 2], as in OpenAI's
+    /// API; 0: off.
     pub presence_penalty: f32,
-    /// Subtracted from the logit of each token once per time it was seen in the window. In [-2, 2]; 0: off.
+    /// Subtracted from the logit of each token once per time it was seen in the window. In [-2, 2];
+    /// 0: off.
     pub frequency_penalty: f32,
     /// How many of the last tokens the three penalties look at.
     pub penalty_window: u32,
@@ -55,7 +58,11 @@ impl Default for Sampling {
 impl Sampling {
     /// Always the most likely token.
     pub fn greedy() -> Self {
-        Self { temperature: 0.0, top_p: 1.0, ..Self::default() }
+        Self {
+            temperature: 0.0,
+            top_p: 1.0,
+            ..Self::default()
+        }
     }
 
     /// Whether the choice needs no random number.
@@ -66,21 +73,54 @@ impl Sampling {
     /// Whether any penalty is on, so that the tokens seen so far matter.
     pub fn has_penalties(&self) -> bool {
         self.penalty_window > 0
-            && (self.repetition_penalty != 1.0 || self.presence_penalty != 0.0 || self.frequency_penalty != 0.0)
+            && (self.repetition_penalty != 1.0
+                || self.presence_penalty != 0.0
+                || self.frequency_penalty != 0.0)
     }
 
-    /// Checks every parameter, and the ids of `logit_bias` against a vocabulary of `vocab_size` tokens.
+    /// Checks every parameter, and the ids of `logit_bias` against a vocabulary of `vocab_size`
+    /// tokens.
     ///
     /// # Errors
     /// Names the first parameter that is out of its range, its value, and the range.
     pub fn validate(&self, vocab_size: u32) -> Result<(), SamplingError> {
         let checks = [
-            ("temperature", self.temperature, self.temperature >= 0.0, "at least 0"),
-            ("top_p", self.top_p, self.top_p > 0.0 && self.top_p <= 1.0, "above 0 and at most 1"),
-            ("min_p", self.min_p, (0.0..=1.0).contains(&self.min_p), "between 0 and 1"),
-            ("repetition_penalty", self.repetition_penalty, self.repetition_penalty > 0.0, "above 0 (1 is off)"),
-            ("presence_penalty", self.presence_penalty, self.presence_penalty.abs() <= 2.0, "between -2 and 2"),
-            ("frequency_penalty", self.frequency_penalty, self.frequency_penalty.abs() <= 2.0, "between -2 and 2"),
+            (
+                "temperature",
+                self.temperature,
+                self.temperature >= 0.0,
+                "at least 0",
+            ),
+            (
+                "top_p",
+                self.top_p,
+                self.top_p > 0.0 && self.top_p <= 1.0,
+                "above 0 and at most 1",
+            ),
+            (
+                "min_p",
+                self.min_p,
+                (0.0..=1.0).contains(&self.min_p),
+                "between 0 and 1",
+            ),
+            (
+                "repetition_penalty",
+                self.repetition_penalty,
+                self.repetition_penalty > 0.0,
+                "above 0 (1 is off)",
+            ),
+            (
+                "presence_penalty",
+                self.presence_penalty,
+                self.presence_penalty.abs() <= 2.0,
+                "between -2 and 2",
+            ),
+            (
+                "frequency_penalty",
+                self.frequency_penalty,
+                self.frequency_penalty.abs() <= 2.0,
+                "between -2 and 2",
+            ),
         ];
         for (name, value, in_range, range) in checks {
             if !(in_range && value.is_finite()) {
@@ -115,7 +155,13 @@ pub enum Parameter {
 }
 
 impl Parameter {
-    const ALL: [Self; 5] = [Self::Temperature, Self::TopK, Self::TopP, Self::MinP, Self::RepetitionPenalty];
+    const ALL: [Self; 5] = [
+        Self::Temperature,
+        Self::TopK,
+        Self::TopP,
+        Self::MinP,
+        Self::RepetitionPenalty,
+    ];
 
     /// GGUF's key.
     fn key(self) -> &'static str {
@@ -133,14 +179,18 @@ impl Parameter {
         let key = self.key();
         if self == Self::TopK {
             // -1 is how other tools write that all tokens stay.
-            let Some(number) = metadata.f64(key)? else { return Ok(()) };
+            let Some(number) = metadata.f64(key)? else {
+                return Ok(());
+            };
             match number {
                 all if all.fract() == 0.0 && (-1.0..=0.0).contains(&all) => sampling.top_k = 0,
                 _ => sampling.top_k = metadata.u32(key)?.unwrap_or(sampling.top_k),
             }
             return Ok(());
         }
-        let Some(value) = metadata.f32(key)? else { return Ok(()) };
+        let Some(value) = metadata.f32(key)? else {
+            return Ok(());
+        };
         let mut changed = sampling.clone();
         match self {
             Self::Temperature => changed.temperature = value,
@@ -149,9 +199,13 @@ impl Parameter {
             Self::TopK | Self::RepetitionPenalty => changed.repetition_penalty = value,
         }
         match changed.validate(u32::MAX) {
-            Err(SamplingError::OutOfRange { value, range, .. }) => {
-                Err(metadata.fault(key, Fault::OutOfRange { value: value.to_string(), range }))
-            }
+            Err(SamplingError::OutOfRange { value, range, .. }) => Err(metadata.fault(
+                key,
+                Fault::OutOfRange {
+                    value: value.to_string(),
+                    range,
+                },
+            )),
             _ => {
                 *sampling = changed;
                 Ok(())
@@ -160,7 +214,8 @@ impl Parameter {
     }
 }
 
-/// What the files of a model recommend of sampling. A value that makes no sense matters only where it would be used.
+/// The sampling settings that a model's files recommend. A value that makes no sense matters only
+/// where it would be used.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Recommended {
     sampling: Sampling,
@@ -170,7 +225,10 @@ pub struct Recommended {
 impl Recommended {
     /// Reads `general.sampling.*`, on top of the default.
     pub(crate) fn read(metadata: &Metadata) -> Self {
-        let mut all = Self { sampling: Sampling::default(), faults: Vec::new() };
+        let mut all = Self {
+            sampling: Sampling::default(),
+            faults: Vec::new(),
+        };
         for parameter in Parameter::ALL {
             if let Err(error) = parameter.set(&mut all.sampling, metadata) {
                 all.faults.push((parameter, error));
@@ -184,7 +242,8 @@ impl Recommended {
         self.sampling.clone()
     }
 
-    /// The values that make no sense, instead of which the defaults are used: which parameter, and what is wrong where.
+    /// The values that make no sense, instead of which the defaults are used: which parameter, and
+    /// what is wrong where.
     pub fn faults(&self) -> &[(Parameter, FormatError)] {
         &self.faults
     }
@@ -198,9 +257,9 @@ pub enum SamplingError {
     OutOfRange {
         /// The parameter.
         name: &'static str,
-        /// What it was set to.
+        /// The value.
         value: f32,
-        /// What it may be.
+        /// The permitted values.
         range: &'static str,
     },
     /// A bias for a token that does not exist.
@@ -212,11 +271,14 @@ pub enum SamplingError {
         vocab_size: u32,
     },
     /// A bias that is not a number, or plus infinity.
-    #[error("logit_bias for token {id} is {bias}, but it must be a number (minus infinity forbids the token)")]
+    #[error(
+        "logit_bias for token {id} is {bias}, but it must be a number (minus infinity forbids the \
+         token)"
+    )]
     Bias {
         /// The token.
         id: u32,
-        /// What it was set to.
+        /// The value.
         bias: f32,
     },
 }
@@ -240,11 +302,26 @@ mod tests {
             change(&mut s);
             s.validate(10).expect_err("out of range").to_string()
         };
-        assert_eq!(error(|s| s.temperature = -0.1), "temperature is -0.1, but it must be a number at least 0");
-        assert_eq!(error(|s| s.temperature = f32::INFINITY), "temperature is inf, but it must be a number at least 0");
-        assert_eq!(error(|s| s.top_p = 0.0), "top_p is 0, but it must be a number above 0 and at most 1");
-        assert_eq!(error(|s| s.top_p = f32::NAN), "top_p is NaN, but it must be a number above 0 and at most 1");
-        assert_eq!(error(|s| s.min_p = 1.5), "min_p is 1.5, but it must be a number between 0 and 1");
+        assert_eq!(
+            error(|s| s.temperature = -0.1),
+            "temperature is -0.1, but it must be a number at least 0"
+        );
+        assert_eq!(
+            error(|s| s.temperature = f32::INFINITY),
+            "temperature is inf, but it must be a number at least 0"
+        );
+        assert_eq!(
+            error(|s| s.top_p = 0.0),
+            "top_p is 0, but it must be a number above 0 and at most 1"
+        );
+        assert_eq!(
+            error(|s| s.top_p = f32::NAN),
+            "top_p is NaN, but it must be a number above 0 and at most 1"
+        );
+        assert_eq!(
+            error(|s| s.min_p = 1.5),
+            "min_p is 1.5, but it must be a number between 0 and 1"
+        );
         assert_eq!(
             error(|s| s.repetition_penalty = 0.0),
             "repetition_penalty is 0, but it must be a number above 0 (1 is off)"
@@ -255,7 +332,8 @@ mod tests {
         );
         assert_eq!(
             error(|s| s.logit_bias = vec![(1, f32::INFINITY)]),
-            "logit_bias for token 1 is inf, but it must be a number (minus infinity forbids the token)"
+            "logit_bias for token 1 is inf, but it must be a number (minus infinity forbids the \
+             token)"
         );
     }
 }

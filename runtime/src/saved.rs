@@ -1,9 +1,10 @@
 //! Contexts on disk: tokens and their KV cache, so that nobody computes them twice.
 //!
-//! A file is `GODWITKV`, a version and the length of a JSON header (u32 each), the header, the ids of all tokens up to the
-//! last saved one (u32), the saved positions' keys and values as the kernels store them (runs of [`RUN`] positions; in a run
-//! layer by layer, keys then values, whole tiles of 32 positions), and the BLAKE3 hash of all that. Numbers are
-//! little-endian. The layout knows nothing of segments: what was saved with one segmentation loads into another.
+//! A file is `GODWITKV`, a version and the length of a JSON header (u32 each), the header, the ids
+//! of all tokens up to the last saved one (u32), the saved positions' keys and values as the
+//! kernels store them (runs of [`RUN`] positions; in a run layer by layer, keys then values, whole
+//! tiles of 32 positions), and the BLAKE3 hash of all that. Numbers are little-endian. The layout
+//! knows nothing of segments: what was saved with one segmentation loads into another.
 
 use std::io::{self, Read, Write};
 use std::ops::{ControlFlow, Range};
@@ -53,7 +54,8 @@ pub enum SavedError {
     Magic,
     /// It comes from another version.
     #[error(
-        "it has version {0} of the format, and this version of Godwit reads version {VERSION} only; compute the context \
+        "it has version {0} of the format, and this version of Godwit reads version {VERSION} \
+         only; compute the context \
          again and save it anew"
     )]
     Version(u32),
@@ -110,7 +112,10 @@ struct Hashed<T> {
 
 impl<T> Hashed<T> {
     fn new(inner: T) -> Self {
-        Self { inner, hash: blake3::Hasher::new() }
+        Self {
+            inner,
+            hash: blake3::Hasher::new(),
+        }
     }
 }
 
@@ -145,16 +150,31 @@ impl Inner {
         }
         let config = self.model.config();
         let mut hash = blake3::Hasher::new();
-        hash.update(format!("{config:?} {:?} {}", self.llama.kv, self.llama.kv.tail_block()).as_bytes());
+        hash.update(
+            format!(
+                "{config:?} {:?} {}",
+                self.llama.kv,
+                self.llama.kv.tail_block()
+            )
+            .as_bytes(),
+        );
         hash.update(self.model.weights_hash().get()?.as_bytes());
-        Ok(self.fingerprint.get_or_init(|| hash.finalize().to_hex().to_string()))
+        Ok(self
+            .fingerprint
+            .get_or_init(|| hash.finalize().to_hex().to_string()))
     }
 }
 
 /// Reads as far as the header, and checks its form.
 fn read_header(input: &mut Hashed<&mut dyn Read>) -> Result<SavedHeader, SavedError> {
     let mut magic = [0; 8];
-    input.take(&mut magic).map_err(|error| if error == SavedError::Truncated { SavedError::Magic } else { error })?;
+    input.take(&mut magic).map_err(|error| {
+        if error == SavedError::Truncated {
+            SavedError::Magic
+        } else {
+            error
+        }
+    })?;
     if &magic != MAGIC {
         return Err(SavedError::Magic);
     }
@@ -175,7 +195,10 @@ fn read_header(input: &mut Hashed<&mut dyn Read>) -> Result<SavedHeader, SavedEr
     }
     let header: SavedHeader =
         serde_json::from_slice(&json).map_err(|_| SavedError::Damaged("its header is no JSON"))?;
-    if !header.first.is_multiple_of(32) || header.first.checked_add(header.count).is_none() || header.count == 0 {
+    if !header.first.is_multiple_of(32)
+        || header.first.checked_add(header.count).is_none()
+        || header.count == 0
+    {
         return Err(SavedError::Damaged("its header contradicts itself"));
     }
     Ok(header)
@@ -210,14 +233,21 @@ impl<'a> Headed<'a> {
         let mut input = Hashed::new(input);
         let header = read_header(&mut input)?;
         if header.kv != kv {
-            return Err(foreign(&header, "the KV cache has another type; use the same --kv"));
+            return Err(foreign(
+                &header,
+                "the KV cache has another type; use the same --kv",
+            ));
         }
         Ok(Self { header, input })
     }
 }
 
 fn foreign(header: &SavedHeader, why: &'static str) -> SavedError {
-    SavedError::Foreign { model: header.model.clone(), kv: header.kv.clone(), why }
+    SavedError::Foreign {
+        model: header.model.clone(),
+        kv: header.kv.clone(),
+        why,
+    }
 }
 
 /// A saved context as far as the tokens, which are compared: behind them are keys and values, and a
@@ -239,14 +269,26 @@ impl<'a> Reading<'a> {
         if header.fingerprint != wanted.fingerprint {
             return Err(foreign(&header, "the model or its rotary embedding is another").into());
         }
-        let (first, end) = (header.first as usize, (header.first + header.count) as usize);
+        let (first, end) = (
+            header.first as usize,
+            (header.first + header.count) as usize,
+        );
         let context = wanted.context;
         if end > context as usize {
-            return Err(Error::ContextFull { tokens: end - first, used: first, context });
+            return Err(Error::ContextFull {
+                tokens: end - first,
+                used: first,
+                context,
+            });
         }
         let mut bytes = vec![0; 4 * end];
         input.take(&mut bytes)?;
-        let ids: Vec<u32> = bytes.as_chunks().0.iter().map(|&id| u32::from_le_bytes(id)).collect();
+        let ids: Vec<u32> = bytes
+            .as_chunks()
+            .0
+            .iter()
+            .map(|&id| u32::from_le_bytes(id))
+            .collect();
         let differs = |known: &[u32]| ids.iter().zip(known).position(|(a, b)| a != b);
         if let Some(expected) = wanted.expected
             && let Some(at) = differs(expected).or((expected.len() < end).then_some(expected.len()))
@@ -277,7 +319,11 @@ impl<'a> Reading<'a> {
 
     /// Checks the hash of all that was read, and that nothing follows it.
     pub fn end(self) -> Result<(SavedHeader, Vec<u32>), SavedError> {
-        let Self { header, ids, mut input } = self;
+        let Self {
+            header,
+            ids,
+            mut input,
+        } = self;
         let hash = input.hash.finalize();
         let mut found = [0; 32];
         input.take(&mut found)?;
@@ -294,15 +340,19 @@ impl<'a> Reading<'a> {
 /// Runs of positions, each as long as [`RUN`] allows.
 fn runs(first: u32, count: u32) -> impl Iterator<Item = Range<u32>> {
     let end = first + count;
-    (first..end).step_by(RUN as usize).map(move |at| at..(at + RUN).min(end))
+    (first..end)
+        .step_by(RUN as usize)
+        .map(move |at| at..(at + RUN).min(end))
 }
 
 impl Session {
-    /// Writes the tokens up to `range.end`, and the KV cache of those in `range`, which begins at a multiple of 32. `note`
-    /// comes back when the file is read. Nothing is held in memory but a few hundred positions.
+    /// Writes the tokens up to `range.end`, and the KV cache of those in `range`, which begins at a
+    /// multiple of 32. `note` comes back when the file is read. Nothing is held in memory but a few
+    /// hundred positions.
     ///
     /// # Errors
-    /// The range is not in the session, writing fails, the GPU fails, or `progress` said [`ControlFlow::Break`].
+    /// The range is not in the session, writing fails, the GPU fails, or `progress` said
+    /// [`ControlFlow::Break`].
     pub async fn save(
         &self,
         out: &mut dyn Write,
@@ -315,9 +365,21 @@ impl Session {
             return Err(Error::Empty);
         }
         let (first, count) = (start as u32, (end - start) as u32);
-        self.engine().model().hash_weights(&mut |_| progress(0, count as usize))?;
-        let (model, kv) = (self.engine().model().name(), self.engine().kv_format().to_string());
-        let header = SavedHeader { fingerprint: self.fingerprint()?.into(), model, kv, first, count, note };
+        self.engine()
+            .model()
+            .hash_weights(&mut |_| progress(0, count as usize))?;
+        let (model, kv) = (
+            self.engine().model().name(),
+            self.engine().kv_format().to_string(),
+        );
+        let header = SavedHeader {
+            fingerprint: self.fingerprint()?.into(),
+            model,
+            kv,
+            first,
+            count,
+            note,
+        };
         let json = serde_json::to_vec(&header).map_err(|error| Error::Write(error.to_string()))?;
         if json.len() > MOST_HEADER as usize {
             return Err(Error::Write(format!(
@@ -331,14 +393,22 @@ impl Session {
         out.put(&(json.len() as u32).to_le_bytes())?;
         out.put(&json)?;
         for ids in self.tokens()[..end].chunks(1 << 14) {
-            out.put(&ids.iter().flat_map(|id| id.to_le_bytes()).collect::<Vec<u8>>())?;
+            out.put(
+                &ids.iter()
+                    .flat_map(|id| id.to_le_bytes())
+                    .collect::<Vec<u8>>(),
+            )?;
         }
         let mut bytes = Vec::new();
         for run in runs(first, count) {
             // All of a run are on their way before the first is waited for.
             let mut parts = Vec::new();
             for part in self.cached(run.clone()) {
-                let readback = if part.host.is_none() { Some(self.memory.start_read(part.gpu).await?) } else { None };
+                let readback = if part.host.is_none() {
+                    Some(self.memory.start_read(part.gpu).await?)
+                } else {
+                    None
+                };
                 parts.push((part, readback));
             }
             for (part, readback) in parts {
@@ -348,7 +418,9 @@ impl Session {
                         bytes.resize(part.gpu.bytes as usize, 0);
                         spill.read(piece, from, &mut bytes)?;
                     }
-                    (_, host, _) => return Err(SpillError::Gone(host.map_or(0, |(piece, _)| piece)).into()),
+                    (_, host, _) => {
+                        return Err(SpillError::Gone(host.map_or(0, |(piece, _)| piece)).into());
+                    }
                 }
                 out.put(&bytes)?;
             }
@@ -361,14 +433,15 @@ impl Session {
         out.inner.flush().map_err(unwritten)
     }
 
-    /// Goes on from a saved context: its tokens and KV cache follow the session's own, which must be those that it was saved
-    /// after. Where `expected` is given, the file's tokens must be its beginning.
+    /// Goes on from a saved context: its tokens and KV cache follow the session's own, which must
+    /// be those that it was saved after. Where `expected` is given, the file's tokens must be its
+    /// beginning.
     ///
     /// # Errors
-    /// The file is damaged, foreign, or of other tokens; it does not fit; the GPU fails, or `progress` said
-    /// [`ControlFlow::Break`]. A file that is foreign, of other tokens, or too long is refused before anything changes; after
-    /// any other error, and where the future is dropped, the session is left with the tokens before the file's first position
-    /// at least.
+    /// The file is damaged, foreign, or of other tokens; it does not fit; the GPU fails, or
+    /// `progress` said [`ControlFlow::Break`]. A file that is foreign, of other tokens, or too long
+    /// is refused before anything changes; after any other error, and where the future is dropped,
+    /// the session is left with the tokens before the file's first position at least.
     pub async fn resume(
         &mut self,
         input: &mut dyn Read,
@@ -377,7 +450,9 @@ impl Session {
     ) -> Result<SavedHeader, Error> {
         let file = Headed::read(input, &self.engine().kv_format().to_string())?;
         let count = file.header.count;
-        self.engine().model().hash_weights(&mut |_| progress(0, count as usize))?;
+        self.engine()
+            .model()
+            .hash_weights(&mut |_| progress(0, count as usize))?;
         let wanted = Wanted {
             fingerprint: self.fingerprint()?,
             context: self.context(),
@@ -387,7 +462,8 @@ impl Session {
         };
         let mut reading = Reading::begin(file, &wanted)?;
         let first = reading.header.first;
-        // Nothing was written until here, and what is written from here on is no token of the session before all is verified.
+        // Nothing was written until here, and what is written from here on is no token of the
+        // session before all is verified.
         self.transcript.overwrite_from(first as usize);
         let mut bytes = Vec::new();
         for run in reading.runs() {
@@ -411,7 +487,8 @@ impl Session {
         Ok(header)
     }
 
-    /// A hash of the model, its rotary embedding, and the type of the KV cache: saved contexts fit where it is the same.
+    /// A hash of the model, its rotary embedding, and the type of the KV cache: saved contexts fit
+    /// where it is the same.
     ///
     /// # Errors
     /// The model's file can't be read.
@@ -419,7 +496,8 @@ impl Session {
         self.engine().inner.fingerprint()
     }
 
-    /// Where positions' keys and values are, in the order of a file: whole tiles of 32, layer by layer.
+    /// Where positions' keys and values are, in the order of a file: whole tiles of 32, layer by
+    /// layer.
     fn cached(&self, run: Range<u32>) -> Vec<Part> {
         self.kv.parts(run.start..run.end.next_multiple_of(32))
     }
@@ -451,7 +529,10 @@ mod tests {
         assert_eq!(peek(&good), Ok(header));
         for len in 0..good.len() {
             let error = peek(&good[..len]).expect_err("cut short");
-            assert!(matches!(error, SavedError::Magic | SavedError::Truncated), "{len}: {error}");
+            assert!(
+                matches!(error, SavedError::Magic | SavedError::Truncated),
+                "{len}: {error}"
+            );
         }
         let with = |at: usize, byte: u8| {
             let mut bad = good.clone();

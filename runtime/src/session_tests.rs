@@ -13,7 +13,9 @@ use proptest::test_runner::{Config, RngAlgorithm, TestCaseError, TestRng, TestRu
 
 use crate::interrupt::{self, Kind};
 use crate::quantize::InputSquares;
-use crate::{ContextSize, Engine, EngineOptions, Error, Gpu, GpuOptions, Model, Sampling, Session, Synthetic};
+use crate::{
+    ContextSize, Engine, EngineOptions, Error, Gpu, GpuOptions, Model, Sampling, Session, Synthetic,
+};
 
 const CONTEXT: u32 = 400;
 const VOCAB: u32 = 512;
@@ -30,11 +32,36 @@ struct Setup {
 }
 
 const SETUPS: [Setup; 5] = [
-    Setup { kv: "f16", steps_in_flight: 1, segment: None, resident: None },
-    Setup { kv: "f16", steps_in_flight: 8, segment: Some(64), resident: None },
-    Setup { kv: "q4_0", steps_in_flight: 8, segment: None, resident: None },
-    Setup { kv: "q4_0", steps_in_flight: 1, segment: Some(128), resident: None },
-    Setup { kv: "q4_0", steps_in_flight: 8, segment: Some(64), resident: Some(224) },
+    Setup {
+        kv: "f16",
+        steps_in_flight: 1,
+        segment: None,
+        resident: None,
+    },
+    Setup {
+        kv: "f16",
+        steps_in_flight: 8,
+        segment: Some(64),
+        resident: None,
+    },
+    Setup {
+        kv: "q4_0",
+        steps_in_flight: 8,
+        segment: None,
+        resident: None,
+    },
+    Setup {
+        kv: "q4_0",
+        steps_in_flight: 1,
+        segment: Some(128),
+        resident: None,
+    },
+    Setup {
+        kv: "q4_0",
+        steps_in_flight: 8,
+        segment: Some(64),
+        resident: Some(224),
+    },
 ];
 
 /// An engine for the sessions under test, and one for fresh sessions.
@@ -47,30 +74,57 @@ struct Engines {
 
 impl Engines {
     fn new(setup: Setup) -> Self {
-        let model = "tiny:q8_0,vocab=512".parse::<Synthetic>().expect("a shape").model().expect("a model");
+        let model = "tiny:q8_0,vocab=512"
+            .parse::<Synthetic>()
+            .expect("a shape")
+            .model()
+            .expect("a model");
         let kv = setup.kv.parse().expect("a type");
-        let options = EngineOptions { context: ContextSize::Tokens(CONTEXT), kv, ..EngineOptions::default() };
+        let options = EngineOptions {
+            context: ContextSize::Tokens(CONTEXT),
+            kv,
+            ..EngineOptions::default()
+        };
         let fresh = load(&model, 1, None, &options);
         let session = block_on(fresh.session()).expect("a session");
         let memory = setup.resident.map(|positions| {
             let fixed = session.memory();
             fixed.weights + fixed.scratch + positions * session.kv_bytes_per_token()
         });
-        let options = EngineOptions { segment_tokens: setup.segment, ..options };
-        Self { tested: load(&model, setup.steps_in_flight, memory, &options), fresh, is_small: memory.is_some() }
+        let options = EngineOptions {
+            segment_tokens: setup.segment,
+            ..options
+        };
+        Self {
+            tested: load(&model, setup.steps_in_flight, memory, &options),
+            fresh,
+            is_small: memory.is_some(),
+        }
     }
 }
 
-fn load(model: &Model, steps_in_flight: u32, memory: Option<u64>, options: &EngineOptions) -> Engine {
+fn load(
+    model: &Model,
+    steps_in_flight: u32,
+    memory: Option<u64>,
+    options: &EngineOptions,
+) -> Engine {
     let gpu = GpuOptions {
         adapter: std::env::var("GODWIT_ADAPTER").ok(),
         memory,
-        tuning: Some(Tuning { prefill_chunk: 48, workgroups: 1, steps_in_flight, gemv: None, gemm: None }),
+        tuning: Some(Tuning {
+            prefill_chunk: 48,
+            workgroups: 1,
+            steps_in_flight,
+            gemv: None,
+            gemm: None,
+        }),
         // A slow driver is to have as many steps in flight as a fast one.
         in_flight_budget: Some(std::time::Duration::from_secs(60)),
         ..GpuOptions::default()
     };
-    let gpu = block_on(Gpu::open(&gpu)).expect("a GPU, or the software driver that tests/fetch.sh installs");
+    let gpu = block_on(Gpu::open(&gpu))
+        .expect("a GPU, or the software driver that tests/fetch.sh installs");
     block_on(Engine::load(gpu, model, options, &mut |_| ())).expect("it loads")
 }
 
@@ -159,8 +213,14 @@ fn actions() -> impl Strategy<Value = Vec<Action>> {
     let kind = prop_oneof![Just(Kind::Fail), Just(Kind::Hang)];
     let interruption = prop_oneof![2 => Just(None), 1 => (0..24_u32, kind).prop_map(Some)];
     let action = (op, interruption).prop_map(|(op, interruption)| Action { op, interruption });
-    let begin = (40..150_usize, any::<u32>())
-        .prop_map(|(count, seed)| Action { op: Op::Prefill { count, seed, passes: 9 }, interruption: None });
+    let begin = (40..150_usize, any::<u32>()).prop_map(|(count, seed)| Action {
+        op: Op::Prefill {
+            count,
+            seed,
+            passes: 9,
+        },
+        interruption: None,
+    });
     (begin, prop::collection::vec(action, 4..14)).prop_map(|(begin, mut actions)| {
         actions.insert(0, begin);
         actions
@@ -169,25 +229,48 @@ fn actions() -> impl Strategy<Value = Vec<Action>> {
 
 /// Ways to choose: two that differ in the seed alone, and one that looks back.
 fn samplings() -> [Sampling; 4] {
-    let warm = Sampling { temperature: 1.5, top_p: 0.95, seed: 7, ..Sampling::default() };
+    let warm = Sampling {
+        temperature: 1.5,
+        top_p: 0.95,
+        seed: 7,
+        ..Sampling::default()
+    };
     [
         Sampling::greedy(),
         warm.clone(),
-        Sampling { seed: 8, ..warm.clone() },
+        Sampling {
+            seed: 8,
+            ..warm.clone()
+        },
         // A bias that counts twice where logits are adjusted twice.
-        Sampling { repetition_penalty: 1.3, logit_bias: (0..64).map(|id| (id, 1.0)).collect(), seed: 9, ..warm },
+        Sampling {
+            repetition_penalty: 1.3,
+            logit_bias: (0..64).map(|id| (id, 1.0)).collect(),
+            seed: 9,
+            ..warm
+        },
     ]
 }
 
 fn text(count: usize, seed: u32) -> Vec<u32> {
-    (0..count as u32).map(|i| seed.wrapping_add(i).wrapping_mul(2_654_435_761).rotate_left(9) % VOCAB).collect()
+    (0..count as u32)
+        .map(|i| {
+            seed.wrapping_add(i)
+                .wrapping_mul(2_654_435_761)
+                .rotate_left(9)
+                % VOCAB
+        })
+        .collect()
 }
 
 /// Runs a future to its end. None: it was interrupted, and dropped.
 fn drive<T>(future: impl Future<Output = Result<T, Error>>) -> Option<Result<T, Error>> {
     let mut future = pin!(future);
     loop {
-        if let Poll::Ready(result) = future.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
+        if let Poll::Ready(result) = future
+            .as_mut()
+            .poll(&mut Context::from_waker(Waker::noop()))
+        {
             return Some(result);
         }
         if interrupt::has_struck() {
@@ -220,7 +303,14 @@ type Outcome = Result<(), TestCaseError>;
 impl<'a> Tested<'a> {
     fn new(engines: &'a Engines) -> Self {
         let session = block_on(engines.tested.session()).expect("a session");
-        Self { engines, session, tokens: Vec::new(), files: Vec::new(), compared: 0, struck: false }
+        Self {
+            engines,
+            session,
+            tokens: Vec::new(),
+            files: Vec::new(),
+            compared: 0,
+            struck: false,
+        }
     }
 
     /// Does something, and compares what is left of it.
@@ -229,7 +319,11 @@ impl<'a> Tested<'a> {
             interrupt::arm(points, kind);
         }
         match op {
-            &Op::Prefill { count, seed, passes } => self.prefill(&text(count, seed), passes),
+            &Op::Prefill {
+                count,
+                seed,
+                passes,
+            } => self.prefill(&text(count, seed), passes),
             &Op::Next { sampling, count } => self.next(&samplings()[sampling], count),
             &Op::Truncate(parts) => {
                 interrupt::disarm();
@@ -287,7 +381,10 @@ impl<'a> Tested<'a> {
                 let kept = self.tokens.len() / 32 * 32;
                 let found = self.session.tokens();
                 if found != self.tokens {
-                    prop_assert!(found[..kept] == self.tokens[..kept] && found[kept..].iter().all(|&id| id == 0));
+                    prop_assert!(
+                        found[..kept] == self.tokens[..kept]
+                            && found[kept..].iter().all(|&id| id == 0)
+                    );
                     self.session.truncate(kept);
                     self.tokens.truncate(kept);
                 }
@@ -297,12 +394,18 @@ impl<'a> Tested<'a> {
     }
 
     /// After something whose result must be good, unless it was interrupted or there is a reason.
-    fn check<T: std::fmt::Debug>(&mut self, result: &Option<Result<T, Error>>, added: usize) -> Outcome {
+    fn check<T: std::fmt::Debug>(
+        &mut self,
+        result: &Option<Result<T, Error>>,
+        added: usize,
+    ) -> Outcome {
         let interrupted = interrupt::disarm();
         self.struck |= interrupted;
         match result {
             None | Some(Ok(_) | Err(Error::Stopped)) => {}
-            Some(Err(Error::ContextFull { .. })) => prop_assert!(self.tokens.len() + added > CONTEXT as usize),
+            Some(Err(Error::ContextFull { .. })) => {
+                prop_assert!(self.tokens.len() + added > CONTEXT as usize)
+            }
             Some(Err(Error::Empty)) => prop_assert!(self.tokens.is_empty()),
             Some(Err(error)) => prop_assert!(interrupted, "{error}"),
         }
@@ -332,7 +435,11 @@ impl<'a> Tested<'a> {
         let mut left = passes;
         let result = drive(self.session.prefill(text, &mut |_, _| {
             left -= 1;
-            if left == 0 { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+            if left == 0 {
+                ControlFlow::Break(())
+            } else {
+                ControlFlow::Continue(())
+            }
         }));
         self.appended(text, result)
     }
@@ -365,15 +472,28 @@ impl<'a> Tested<'a> {
     fn save(&mut self, first: usize) -> Outcome {
         let (mut bytes, end) = (Vec::new(), self.tokens.len());
         let mut go = |_, _| ControlFlow::Continue(());
-        let result = drive(self.session.save(&mut bytes, first..end, serde_json::Value::Null, &mut go));
+        let result =
+            drive(
+                self.session
+                    .save(&mut bytes, first..end, serde_json::Value::Null, &mut go),
+            );
         if let Some(Ok(())) = result {
-            self.files.push(Saved { bytes, tokens: self.tokens.clone(), first });
+            self.files.push(Saved {
+                bytes,
+                tokens: self.tokens.clone(),
+                first,
+            });
         }
         self.unchanged(result)
     }
 
     fn resume(&mut self, file: usize, damage: Damage) -> Outcome {
-        let Some(Saved { bytes, tokens, first }) = self.files.iter().rev().nth(file) else {
+        let Some(Saved {
+            bytes,
+            tokens,
+            first,
+        }) = self.files.iter().rev().nth(file)
+        else {
             interrupt::disarm();
             return Ok(());
         };
@@ -401,8 +521,14 @@ impl<'a> Tested<'a> {
             }
             result => {
                 let follows = self.tokens.len() >= first && self.tokens[..first] == tokens[..first];
-                prop_assert!(interrupted || !follows || !matches!(damage, Damage::None), "{result:?}");
-                prop_assert!(found == self.tokens || follows && found == &tokens[..first], "{result:?}");
+                prop_assert!(
+                    interrupted || !follows || !matches!(damage, Damage::None),
+                    "{result:?}"
+                );
+                prop_assert!(
+                    found == self.tokens || follows && found == &tokens[..first],
+                    "{result:?}"
+                );
             }
         }
         self.tokens = found.to_vec();
@@ -426,12 +552,20 @@ fn run(engines: &Engines, actions: &[Action]) -> Result<usize, TestCaseError> {
 
 #[test]
 fn sessions_agree_with_fresh_ones() {
-    let cases = std::env::var("PROPTEST_CASES").ok().and_then(|text| text.parse().ok()).unwrap_or(8);
+    let cases = std::env::var("PROPTEST_CASES")
+        .ok()
+        .and_then(|text| text.parse().ok())
+        .unwrap_or(8);
     for setup in SETUPS {
         let engines = Engines::new(setup);
         // The same cases at each run.
         let rng = TestRng::from_seed(RngAlgorithm::ChaCha, &[7; 32]);
-        let config = Config { cases, max_shrink_iters: 200, failure_persistence: None, ..Config::default() };
+        let config = Config {
+            cases,
+            max_shrink_iters: 200,
+            failure_persistence: None,
+            ..Config::default()
+        };
         let compared = Cell::new(0);
         let result = TestRunner::new_with_rng(config, rng).run(&actions(), |actions| {
             compared.set(compared.get() + run(&engines, &actions)?);
@@ -439,34 +573,85 @@ fn sessions_agree_with_fresh_ones() {
         });
         let error = result.err().map(|error| error.to_string());
         assert!(error.is_none(), "{setup:?}: {}", error.unwrap_or_default());
-        assert!(compared.get() > 10 * cases as usize, "{setup:?}: {} tokens", compared.get());
+        assert!(
+            compared.get() > 10 * cases as usize,
+            "{setup:?}: {} tokens",
+            compared.get()
+        );
     }
 }
 
 /// Operations that are interrupted at each of their points in turn, and what comes before them.
 fn interrupted() -> Vec<(&'static str, Vec<Op>, Op)> {
-    let prefill = |count, seed| Op::Prefill { count, seed, passes: 9 };
+    let prefill = |count, seed| Op::Prefill {
+        count,
+        seed,
+        passes: 9,
+    };
     let next = |count| Op::Next { sampling: 0, count };
     let penalised = |count| Op::Next { sampling: 3, count };
-    let resume = Op::Resume { file: 0, damage: Damage::None };
+    let resume = Op::Resume {
+        file: 0,
+        damage: Damage::None,
+    };
     vec![
-        ("a prompt that grows the cache, with tokens in flight", vec![prefill(50, 1), next(4)], prefill(100, 2)),
+        (
+            "a prompt that grows the cache, with tokens in flight",
+            vec![prefill(50, 1), next(4)],
+            prefill(100, 2),
+        ),
         ("the first token", vec![prefill(50, 1)], next(1)),
-        ("steps ahead, where the cache grows", vec![prefill(53, 1), next(7)], next(1)),
-        ("the last token's logits", vec![prefill(90, 1), next(4), Op::Truncate(90)], Op::Logits),
-        ("a tail block that the rings lack", vec![prefill(250, 1), Op::Truncate(20)], prefill(10, 2)),
-        ("the logits of a tail block that the rings lack", vec![prefill(250, 1), Op::Truncate(20)], next(1)),
-        ("scoring, with tokens in flight", vec![prefill(50, 1), next(4)], Op::Score { count: 30, seed: 2 }),
+        (
+            "steps ahead, where the cache grows",
+            vec![prefill(53, 1), next(7)],
+            next(1),
+        ),
+        (
+            "the last token's logits",
+            vec![prefill(90, 1), next(4), Op::Truncate(90)],
+            Op::Logits,
+        ),
+        (
+            "a tail block that the rings lack",
+            vec![prefill(250, 1), Op::Truncate(20)],
+            prefill(10, 2),
+        ),
+        (
+            "the logits of a tail block that the rings lack",
+            vec![prefill(250, 1), Op::Truncate(20)],
+            next(1),
+        ),
+        (
+            "scoring, with tokens in flight",
+            vec![prefill(50, 1), next(4)],
+            Op::Score { count: 30, seed: 2 },
+        ),
         (
             // The file's first token is the 33rd: those in flight lie where it is written.
             "resuming behind the last token, with tokens in flight",
-            vec![prefill(24, 1), next(8), prefill(40, 2), Op::Save(45), Op::Truncate(34), next(8)],
+            vec![
+                prefill(24, 1),
+                next(8),
+                prefill(40, 2),
+                Op::Save(45),
+                Op::Truncate(34),
+                next(8),
+            ],
             resume,
         ),
-        // Where positions are spilled, the pass for a token is interrupted after the token was chosen.
-        ("a token chosen with penalties", vec![prefill(300, 1), penalised(2)], penalised(1)),
+        // Where positions are spilled, the pass for a token is interrupted after the token was
+        // chosen.
+        (
+            "a token chosen with penalties",
+            vec![prefill(300, 1), penalised(2)],
+            penalised(1),
+        ),
         ("noise", vec![prefill(70, 1), next(4)], Op::Noise(100)),
-        ("measuring", vec![prefill(50, 1), next(4)], Op::Observe { count: 60, seed: 2 }),
+        (
+            "measuring",
+            vec![prefill(50, 1), next(4)],
+            Op::Observe { count: 60, seed: 2 },
+        ),
     ]
 }
 
@@ -476,18 +661,28 @@ fn sessions_are_interrupted_at_every_point() {
         let engines = Engines::new(setup);
         for (what, before, op) in interrupted() {
             let mut points = 0;
-            // All of the first ones; of many, that come from segments that leave the GPU, every third.
+            // All of the first ones; of many, that come from segments that leave the GPU, every
+            // third.
             for point in (0..12).chain((12..).step_by(3)) {
                 let mut struck = false;
                 for kind in [Kind::Fail, Kind::Hang] {
                     let mut tested = Tested::new(&engines);
                     let good = |outcome: Outcome| {
-                        assert!(outcome.is_ok(), "{setup:?}: {what}, {kind:?} at point {point}: {outcome:?}");
+                        assert!(
+                            outcome.is_ok(),
+                            "{setup:?}: {what}, {kind:?} at point {point}: {outcome:?}"
+                        );
                     };
                     for op in &before {
-                        good(tested.act(&Action { op: op.clone(), interruption: None }));
+                        good(tested.act(&Action {
+                            op: op.clone(),
+                            interruption: None,
+                        }));
                     }
-                    good(tested.act(&Action { op: op.clone(), interruption: Some((point, kind)) }));
+                    good(tested.act(&Action {
+                        op: op.clone(),
+                        interruption: Some((point, kind)),
+                    }));
                     struck |= std::mem::take(&mut tested.struck);
                     if tested.tokens.is_empty() {
                         good(tested.prefill(&text(5, 1), 9));

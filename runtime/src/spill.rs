@@ -11,7 +11,8 @@ use thiserror::Error;
 pub enum SpillError {
     /// The temporary file.
     #[error(
-        "the GPU has no room for the KV cache, and the temporary file for it in {folder} can't be {doing}: {message}; \
+        "the GPU has no room for the KV cache, and the temporary file for it in {folder} can't be \
+         {doing}: {message}; \
          make room there, name another folder with --spill-dir, or use a smaller context"
     )]
     File {
@@ -23,7 +24,10 @@ pub enum SpillError {
         message: String,
     },
     /// There is no file.
-    #[error("the GPU has no room for the KV cache, and the host's memory for it is full; use a smaller context")]
+    #[error(
+        "the GPU has no room for the KV cache, and the host's memory for it is full; use a \
+         smaller context"
+    )]
     Full,
     /// Bytes that were never there, or are gone.
     #[error("piece {0} of the KV cache is not on the host; please report it")]
@@ -60,7 +64,10 @@ impl Space {
     /// Takes as many bytes: the smallest hole that has room for them, else the end.
     fn take(&mut self, len: u64) -> u64 {
         let fits = self.holes.iter().filter(|(_, hole)| **hole >= len);
-        match fits.min_by_key(|(_, hole)| **hole).map(|(offset, hole)| (*offset, *hole)) {
+        match fits
+            .min_by_key(|(_, hole)| **hole)
+            .map(|(offset, hole)| (*offset, *hole))
+        {
             Some((offset, hole)) => {
                 self.holes.remove(&offset);
                 if hole > len {
@@ -131,8 +138,14 @@ impl Spill {
     /// Every write fails, as on a disk that is full.
     #[cfg(all(test, target_os = "linux"))]
     pub fn to_full_disk() -> Self {
-        let full = std::fs::File::options().read(true).write(true).open("/dev/full");
-        Self { file: Some(full.expect("a device that is full")), ..Self::new(0, None) }
+        let full = std::fs::File::options()
+            .read(true)
+            .write(true)
+            .open("/dev/full");
+        Self {
+            file: Some(full.expect("a device that is full")),
+            ..Self::new(0, None)
+        }
     }
 
     /// Bytes held.
@@ -235,7 +248,9 @@ impl Spill {
                 none.insert(file)
             }
         };
-        let written = file.seek(SeekFrom::Start(offset)).and_then(|_| file.write_all(bytes));
+        let written = file
+            .seek(SeekFrom::Start(offset))
+            .and_then(|_| file.write_all(bytes));
         written.map_err(|error| self.file_error("written", &error))
     }
 
@@ -244,7 +259,9 @@ impl Spill {
         use std::io::{Error, ErrorKind, Read as _, Seek as _, SeekFrom};
         let missing = || self.file_error("read", &Error::from(ErrorKind::NotFound));
         let mut file = self.file.as_ref().ok_or_else(missing)?;
-        let read = file.seek(SeekFrom::Start(offset)).and_then(|_| file.read_exact(into));
+        let read = file
+            .seek(SeekFrom::Start(offset))
+            .and_then(|_| file.read_exact(into));
         read.map_err(|error| self.file_error("read", &error))
     }
 
@@ -268,7 +285,10 @@ impl Spill {
 /// where bytes would take the room that they were to leave: then in the user's cache folder.
 /// Returns the folder too.
 #[cfg(not(target_arch = "wasm32"))]
-fn make_file(chosen: Option<PathBuf>, temporary: PathBuf) -> Result<(PathBuf, std::fs::File), SpillError> {
+fn make_file(
+    chosen: Option<PathBuf>,
+    temporary: PathBuf,
+) -> Result<(PathBuf, std::fs::File), SpillError> {
     use crate::io::durable::unnamed_in;
     use crate::io::private::{is_in_memory, make_private_folder, user_cache_folder};
     let make = |folder: PathBuf| match unnamed_in(&folder) {
@@ -289,7 +309,8 @@ fn make_file(chosen: Option<PathBuf>, temporary: PathBuf) -> Result<(PathBuf, st
         }
     }
     tracing::warn!(
-        "{} is in memory, and there is no other folder for the KV cache that the GPU has no room for: it takes memory; \
+        "{} is in memory, and there is no other folder for the KV cache that the GPU has no room \
+         for: it takes memory; \
          name a folder on a disk with --spill-dir",
         temporary.display()
     );
@@ -298,7 +319,11 @@ fn make_file(chosen: Option<PathBuf>, temporary: PathBuf) -> Result<(PathBuf, st
 
 #[cfg(not(target_arch = "wasm32"))]
 fn file_error(folder: &std::path::Path, doing: &'static str, error: &std::io::Error) -> SpillError {
-    SpillError::File { folder: folder.display().to_string(), doing, message: error.to_string() }
+    SpillError::File {
+        folder: folder.display().to_string(),
+        doing,
+        message: error.to_string(),
+    }
 }
 
 #[cfg(test)]
@@ -327,7 +352,9 @@ mod tests {
     fn space_in_the_file_is_used_again() {
         let mut spill = Spill::new(0, None);
         let piece = |byte: u8, len: usize| vec![byte; len];
-        let mut ids: Vec<u32> = (0..6).map(|i| spill.put(piece(i, 100)).expect("room")).collect();
+        let mut ids: Vec<u32> = (0..6)
+            .map(|i| spill.put(piece(i, 100)).expect("room"))
+            .collect();
         assert_eq!(spill.space.end, 600);
         // As a context that grows, and moves to and fro, for a while: the file stays as long.
         for round in 0..50_u8 {
@@ -347,7 +374,15 @@ mod tests {
             spill.forget(id);
         }
         assert_eq!((spill.bytes(), spill.space), (0, Space::default()));
-        assert_eq!(spill.file.expect("a file").metadata().expect("its length").len(), 0);
+        assert_eq!(
+            spill
+                .file
+                .expect("a file")
+                .metadata()
+                .expect("its length")
+                .len(),
+            0
+        );
     }
 
     #[test]
@@ -356,8 +391,16 @@ mod tests {
             let mut spill = Spill::new(most_in_memory, None);
             let [id, other] = [7, 8].map(|byte| spill.put(vec![byte; 10]).expect("room"));
             for from in [1, 11, u64::MAX - 3, u64::MAX] {
-                assert_eq!(spill.read(id, from, &mut [0; 10]), Err(SpillError::Gone(id)), "{from}");
-                assert_eq!(spill.write(id, from, &[0; 10]), Err(SpillError::Gone(id)), "{from}");
+                assert_eq!(
+                    spill.read(id, from, &mut [0; 10]),
+                    Err(SpillError::Gone(id)),
+                    "{from}"
+                );
+                assert_eq!(
+                    spill.write(id, from, &[0; 10]),
+                    Err(SpillError::Gone(id)),
+                    "{from}"
+                );
             }
             let mut found = [0; 10];
             spill.read(other, 0, &mut found).expect("it is there");
@@ -382,8 +425,18 @@ mod tests {
         let (folder, _) = make_file(None, memory.clone()).expect("a file");
         assert!(!is_in_memory(&folder), "{}", folder.display());
         // Whoever names a folder gets it.
-        assert_eq!(make_file(Some(memory.clone()), std::env::temp_dir()).expect("a file").0, memory);
-        let gone = make_file(Some("/nowhere/at/all".into()), memory).expect_err("no folder").to_string();
-        assert!(gone.contains("/nowhere/at/all") && gone.contains("--spill-dir"), "{gone}");
+        assert_eq!(
+            make_file(Some(memory.clone()), std::env::temp_dir())
+                .expect("a file")
+                .0,
+            memory
+        );
+        let gone = make_file(Some("/nowhere/at/all".into()), memory)
+            .expect_err("no folder")
+            .to_string();
+        assert!(
+            gone.contains("/nowhere/at/all") && gone.contains("--spill-dir"),
+            "{gone}"
+        );
     }
 }

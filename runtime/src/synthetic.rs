@@ -1,5 +1,5 @@
-//! Models without a file: the shape of a real one, weights of noise. What they answer is noise too, but they take the memory
-//! and the time of the real ones.
+//! Models without a file: the shape of a real one, weights of noise. What they answer is noise too,
+//! but they take the memory and the time of the real ones.
 
 use std::str::FromStr;
 
@@ -24,19 +24,32 @@ pub struct Synthetic {
 
 /// A text that names no synthetic model.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("`{text}` names no synthetic model: {fault}; write SHAPE[:FORMAT][,KEY=N…], such as llama3-8b:q4_k,layers=4; shapes: {}; keys: {}", SHAPES.map(|(name, _)| name).join(", "), KEYS.join(", "))]
+#[error("`{text}` names no synthetic model: {fault}; write SHAPE[:FORMAT][,KEY=N…], such as \
+    llama3-8b:q4_k,layers=4; shapes: {}; keys: \
+    {}", SHAPES.map(|(name, _)| name).join(", "), KEYS.join(", "))]
 pub struct BadSynthetic {
     text: String,
     fault: String,
 }
 
-const KEYS: [&str; 9] = ["layers", "width", "heads", "kv_heads", "head_dim", "ffn", "vocab", "context", "tied"];
+const KEYS: [&str; 9] = [
+    "layers", "width", "heads", "kv_heads", "head_dim", "ffn", "vocab", "context", "tied",
+];
 
 /// Known shapes: the numbers of [`KEYS`].
 const SHAPES: [(&str, [u32; 9]); 5] = [
-    ("llama3-8b", [32, 4096, 32, 8, 128, 14_336, 128_256, 1 << 20, 0]),
-    ("llama3.2-3b", [28, 3072, 24, 8, 128, 8192, 128_256, 1 << 17, 1]),
-    ("llama3.2-1b", [16, 2048, 32, 8, 64, 8192, 128_256, 1 << 17, 1]),
+    (
+        "llama3-8b",
+        [32, 4096, 32, 8, 128, 14_336, 128_256, 1 << 20, 0],
+    ),
+    (
+        "llama3.2-3b",
+        [28, 3072, 24, 8, 128, 8192, 128_256, 1 << 17, 1],
+    ),
+    (
+        "llama3.2-1b",
+        [16, 2048, 32, 8, 64, 8192, 128_256, 1 << 17, 1],
+    ),
     ("smollm2-135m", [30, 576, 9, 3, 64, 1536, 49_152, 8192, 1]),
     ("tiny", [2, 256, 4, 2, 64, 512, 1024, 1 << 20, 1]),
 ];
@@ -45,35 +58,88 @@ impl FromStr for Synthetic {
     type Err = BadSynthetic;
 
     fn from_str(text: &str) -> Result<Self, BadSynthetic> {
-        let bad = |fault: String| BadSynthetic { text: text.into(), fault };
+        let bad = |fault: String| BadSynthetic {
+            text: text.into(),
+            fault,
+        };
         let mut parts = text.split(',');
         let head = parts.next().unwrap_or_default();
         let (shape, format) = head.split_once(':').unwrap_or((head, "q4_k"));
-        let known = SHAPES.iter().find(|(name, _)| name.eq_ignore_ascii_case(shape));
-        let Some((_, mut numbers)) = known.copied() else { return Err(bad(format!("no shape is called `{shape}`"))) };
-        let format = WeightFormat::ALL.into_iter().find(|known| known.name().eq_ignore_ascii_case(format));
-        let format = format.ok_or_else(|| bad("its format is none of GGUF's that Godwit reads".into()))?;
+        let known = SHAPES
+            .iter()
+            .find(|(name, _)| name.eq_ignore_ascii_case(shape));
+        let Some((_, mut numbers)) = known.copied() else {
+            return Err(bad(format!("no shape is called `{shape}`")));
+        };
+        let format = WeightFormat::ALL
+            .into_iter()
+            .find(|known| known.name().eq_ignore_ascii_case(format));
+        let format =
+            format.ok_or_else(|| bad("its format is none of GGUF's that Godwit reads".into()))?;
         for part in parts {
-            let (key, value) = part.split_once('=').ok_or_else(|| bad(format!("`{part}` is not KEY=N")))?;
-            let at = KEYS.iter().position(|&known| known == key).ok_or_else(|| bad(format!("no key is `{key}`")))?;
+            let (key, value) = part
+                .split_once('=')
+                .ok_or_else(|| bad(format!("`{part}` is not KEY=N")))?;
+            let at = KEYS
+                .iter()
+                .position(|&known| known == key)
+                .ok_or_else(|| bad(format!("no key is `{key}`")))?;
             numbers[at] = tokens(value).ok_or_else(|| bad(format!("`{value}` is no number")))?;
         }
-        let [layers, width, heads, kv_heads, head_dim, ffn, vocab, context, tied] = numbers;
+        let [
+            layers,
+            width,
+            heads,
+            kv_heads,
+            head_dim,
+            ffn,
+            vocab,
+            context,
+            tied,
+        ] = numbers;
         let block = format.block_len() as u32;
-        for (what, n) in [("width", width), ("ffn", ffn), ("heads × head_dim", heads.saturating_mul(head_dim))] {
+        for (what, n) in [
+            ("width", width),
+            ("ffn", ffn),
+            ("heads × head_dim", heads.saturating_mul(head_dim)),
+        ] {
             if n == 0 || !n.is_multiple_of(block.max(32)) {
-                return Err(bad(format!("{what} must be a multiple of {}", block.max(32))));
+                return Err(bad(format!(
+                    "{what} must be a multiple of {}",
+                    block.max(32)
+                )));
             }
         }
         // Sizes stay countable; what else is wrong, the loader says.
-        if [layers, width, ffn, vocab].iter().any(|&n| n > 1 << 22) || layers > 1024 || heads > 1024 || kv_heads > 1024
+        if [layers, width, ffn, vocab].iter().any(|&n| n > 1 << 22)
+            || layers > 1024
+            || heads > 1024
+            || kv_heads > 1024
         {
             return Err(bad("that is too large".into()));
         }
-        let (theta, scaling, eps, rotary_dim) = (3_580_165_449.0, RopeScaling::None, 1e-5, head_dim);
-        let config =
-            Config { layers, width, heads, kv_heads, head_dim, rotary_dim, ffn, vocab, context, eps, theta, scaling };
-        Ok(Self { name: text.into(), format, config, tied: tied != 0 })
+        let (theta, scaling, eps, rotary_dim) =
+            (3_580_165_449.0, RopeScaling::None, 1e-5, head_dim);
+        let config = Config {
+            layers,
+            width,
+            heads,
+            kv_heads,
+            head_dim,
+            rotary_dim,
+            ffn,
+            vocab,
+            context,
+            eps,
+            theta,
+            scaling,
+        };
+        Ok(Self {
+            name: text.into(),
+            format,
+            config,
+            tied: tied != 0,
+        })
     }
 }
 
@@ -93,7 +159,8 @@ impl Synthetic {
 
     fn writer(&self) -> GgufWriter {
         let name = format!("synthetic {}", self.name);
-        let mut writer = GgufWriter::llama(name, &self.config, self.tokens(), self.format, self.tied);
+        let mut writer =
+            GgufWriter::llama(name, &self.config, self.tokens(), self.format, self.tied);
         let template = "{% for m in messages %}{{ m.content }}\n{% endfor %}";
         writer.key("tokenizer.chat_template", Value::String(template.into()));
         writer
@@ -128,19 +195,37 @@ impl Noise {
         let header = writer.header();
         let bytes = header.len() as u64 + writer.data_bytes();
         let noise = Random::new(1).stored(shape.format, BLOCKS);
-        Self { name: format!("synthetic {}", shape.name), header, tensors: writer.tensors().to_vec(), bytes, noise }
+        Self {
+            name: format!("synthetic {}", shape.name),
+            header,
+            tensors: writer.tensors().to_vec(),
+            bytes,
+            noise,
+        }
     }
 
     /// Fills with what lies at `offset` behind the header.
     fn data(&self, mut offset: u64, mut into: &mut [u8]) {
         let one = 1.0_f32.to_le_bytes();
         while !into.is_empty() {
-            let at = self.tensors.partition_point(|tensor| tensor.offset <= offset).saturating_sub(1);
+            let at = self
+                .tensors
+                .partition_point(|tensor| tensor.offset <= offset)
+                .saturating_sub(1);
             let tensor = &self.tensors[at];
-            let next = self.tensors.get(at + 1).map_or(u64::MAX, |next| next.offset);
-            let count = usize::try_from(next - offset).unwrap_or(usize::MAX).min(into.len());
+            let next = self
+                .tensors
+                .get(at + 1)
+                .map_or(u64::MAX, |next| next.offset);
+            let count = usize::try_from(next - offset)
+                .unwrap_or(usize::MAX)
+                .min(into.len());
             let (part, rest) = into.split_at_mut(count);
-            let pattern: &[u8] = if tensor.shape.len() == 1 { &one } else { &self.noise };
+            let pattern: &[u8] = if tensor.shape.len() == 1 {
+                &one
+            } else {
+                &self.noise
+            };
             let begin = (offset - tensor.offset) as usize % pattern.len();
             let (first, repeats) = part.split_at_mut((pattern.len() - begin).min(count));
             first.copy_from_slice(&pattern[begin..][..first.len()]);
@@ -165,14 +250,21 @@ impl Source for Noise {
     fn read(&self, offset: u64, into: &mut [u8]) -> Result<(), FormatError> {
         let (needed, remaining) = (into.len() as u64, self.bytes.saturating_sub(offset));
         if needed > remaining {
-            let fault = Fault::Truncated { what: "a read", needed, remaining };
+            let fault = Fault::Truncated {
+                what: "a read",
+                needed,
+                remaining,
+            };
             return Err(FormatError::file(&self.name, fault).at(offset));
         }
         let header = self.header.get(offset as usize..).unwrap_or_default();
         let (head, data) = into.split_at_mut(header.len().min(into.len()));
         head.copy_from_slice(&header[..head.len()]);
         if !data.is_empty() {
-            self.data((offset + head.len() as u64).saturating_sub(self.header.len() as u64), data);
+            self.data(
+                (offset + head.len() as u64).saturating_sub(self.header.len() as u64),
+                data,
+            );
         }
         Ok(())
     }
@@ -181,8 +273,15 @@ impl Source for Noise {
         // Header and noise decide every byte; the version, how.
         let mut hash = blake3::Hasher::new();
         hash.update(&self.header).update(&self.noise);
-        let state = format!("{} by godwit {}", hash.finalize().to_hex(), env!("CARGO_PKG_VERSION"));
-        Some(Identity { name: self.name.clone(), state })
+        let state = format!(
+            "{} by godwit {}",
+            hash.finalize().to_hex(),
+            env!("CARGO_PKG_VERSION")
+        );
+        Some(Identity {
+            name: self.name.clone(),
+            state,
+        })
     }
 }
 
@@ -192,10 +291,28 @@ mod tests {
 
     #[test]
     fn shapes_are_read() {
-        let shape: Synthetic = "llama3-8b:q4_k,layers=4,context=128k".parse().expect("a shape");
-        let Config { layers, width, context, .. } = shape.config;
-        assert_eq!((layers, width, context, shape.format), (4, 4096, 1 << 17, WeightFormat::Q4_K));
-        for bad in ["", "llama9", "tiny:q9", "tiny,layers", "tiny,depth=3", "tiny,width=100", "tiny,layers=1m"] {
+        let shape: Synthetic = "llama3-8b:q4_k,layers=4,context=128k"
+            .parse()
+            .expect("a shape");
+        let Config {
+            layers,
+            width,
+            context,
+            ..
+        } = shape.config;
+        assert_eq!(
+            (layers, width, context, shape.format),
+            (4, 4096, 1 << 17, WeightFormat::Q4_K)
+        );
+        for bad in [
+            "",
+            "llama9",
+            "tiny:q9",
+            "tiny,layers",
+            "tiny,depth=3",
+            "tiny,width=100",
+            "tiny,layers=1m",
+        ] {
             assert!(bad.parse::<Synthetic>().is_err(), "{bad}");
         }
     }
@@ -206,14 +323,24 @@ mod tests {
         let noise = Noise::new(&shape);
         let mut all = vec![0; noise.len() as usize];
         noise.read(0, &mut all).expect("all of it");
-        for (from, len) in [(0, 5), (noise.header.len() - 3, 7), (noise.header.len() + 1_000_001, 300_000)] {
+        for (from, len) in [
+            (0, 5),
+            (noise.header.len() - 3, 7),
+            (noise.header.len() + 1_000_001, 300_000),
+        ] {
             let mut part = vec![0; len];
             noise.read(from as u64, &mut part).expect("a part");
             assert_eq!(part, all[from..from + len], "{len} bytes at {from}");
         }
         assert!(noise.read(noise.len() - 1, &mut [0; 2]).is_err());
         let model = shape.model().expect("a model");
-        let norm = model.checkpoint().tensor("output_norm.weight").expect("a norm");
-        assert_eq!(model.checkpoint().data(norm, 0..8).expect("its data")[..], [0, 0, 128, 63, 0, 0, 128, 63]);
+        let norm = model
+            .checkpoint()
+            .tensor("output_norm.weight")
+            .expect("a norm");
+        assert_eq!(
+            model.checkpoint().data(norm, 0..8).expect("its data")[..],
+            [0, 0, 128, 63, 0, 0, 128, 63]
+        );
     }
 }

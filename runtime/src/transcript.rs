@@ -56,8 +56,17 @@ struct F16Tail {
 impl<R> Transcript<R> {
     /// No tokens. The f16 tail has `ring` positions, in blocks of `tail_block`.
     pub fn new(tail_block: u32, ring: u32) -> Self {
-        let f16_tail = F16Tail { block: tail_block as usize, len: ring as usize, first: 0 };
-        Self { tokens: Vec::new(), settled: 0, output: Output::Stale, f16_tail }
+        let f16_tail = F16Tail {
+            block: tail_block as usize,
+            len: ring as usize,
+            first: 0,
+        };
+        Self {
+            tokens: Vec::new(),
+            settled: 0,
+            output: Output::Stale,
+            f16_tail,
+        }
     }
 
     pub fn tokens(&self) -> &[u32] {
@@ -160,12 +169,13 @@ impl<R> Transcript<R> {
         }
     }
 
-    /// Whether the next token can be had without new logits: it is in flight, or the logits to choose
-    /// it from are there, as the ones before it were chosen.
+    /// Whether the next token can be had without new logits: it is in flight, or the logits to
+    /// choose it from are there, as the ones before it were chosen.
     pub fn continues(&self, sampling: &Sampling) -> bool {
         match &self.output {
             Output::InFlight(in_flight) => {
-                in_flight.sampling == *sampling && !(in_flight.chosen.is_empty() && in_flight.is_broken)
+                in_flight.sampling == *sampling
+                    && !(in_flight.chosen.is_empty() && in_flight.is_broken)
             }
             _ => false,
         }
@@ -175,7 +185,12 @@ impl<R> Transcript<R> {
     pub fn begin_choosing(&mut self, sampling: Sampling) {
         debug_assert!(self.has_logits());
         let (chosen, given, is_broken) = (VecDeque::new(), 0, false);
-        self.output = Output::InFlight(InFlight { chosen, sampling, given, is_broken });
+        self.output = Output::InFlight(InFlight {
+            chosen,
+            sampling,
+            given,
+            is_broken,
+        });
     }
 
     /// How many tokens may be in flight with the next one: no more than were asked for in a row. A
@@ -251,7 +266,10 @@ mod tests {
         transcript.append(&[4, 5]);
         transcript.set_logits();
         transcript.forget_unsettled();
-        assert_eq!((transcript.tokens(), transcript.has_logits()), (&[1, 2, 3][..], false));
+        assert_eq!(
+            (transcript.tokens(), transcript.has_logits()),
+            (&[1, 2, 3][..], false)
+        );
         // A token that was read tells that those before it are computed.
         transcript.set_logits();
         transcript.begin_choosing(Sampling::greedy());

@@ -15,8 +15,8 @@ pub struct Capabilities {
     pub subgroups32: bool,
     /// Arithmetic in halves.
     pub shader_f16: bool,
-    /// Matrix units: products of 16 x 16 halves with sums in f32, by subgroups of 32, and [`COOPERATIVE_MATRIX_WORKGROUP_BYTES`] bytes of
-    /// workgroup memory.
+    /// Matrix units: products of 16 x 16 halves with sums in f32, by subgroups of 32, and
+    /// [`COOPERATIVE_MATRIX_WORKGROUP_BYTES`] bytes of workgroup memory.
     pub cooperative_matrix: bool,
     /// Subgroups of eight and more, and 64-bit integers: what kernels for CPUs use.
     pub subgroups8_int64: bool,
@@ -37,10 +37,11 @@ pub struct Capabilities {
 /// How work is cut up for a device.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Tuning {
-    /// Tokens of a prefill pass: [`Tuning::PREFILL_CHUNK`]. Fewer are taken where activations of so many don't fit a binding.
+    /// Tokens of a prefill pass: [`Tuning::PREFILL_CHUNK`]. Fewer are taken where activations of so
+    /// many don't fit a binding.
     pub prefill_chunk: u32,
-    /// Workgroups that keep the device busy: attention shares positions out until there are as many.
-    /// [`Tuning::WORKGROUPS`].
+    /// Workgroups that keep the device busy: attention shares positions out until there are as
+    /// many. [`Tuning::WORKGROUPS`].
     pub workgroups: u32,
     /// Decode steps that are submitted before the host has heard of the first one's token, at most:
     /// [`Tuning::STEPS_IN_FLIGHT`].
@@ -64,8 +65,8 @@ pub struct BadTuning {
 }
 
 impl Tuning {
-    /// The values that [`Tuning::prefill_chunk`] may have. A dispatch has a workgroup for each token in
-    /// one dimension, and activations take memory for each.
+    /// The values that [`Tuning::prefill_chunk`] may have. A dispatch has a workgroup for each
+    /// token in one dimension, and activations take memory for each.
     pub const PREFILL_CHUNK: RangeInclusive<u32> = 1..=4096;
     /// The values that [`Tuning::workgroups`] may have. Attention keeps a state for each split.
     pub const WORKGROUPS: RangeInclusive<u32> = 1..=4096;
@@ -80,18 +81,36 @@ impl Tuning {
         let numbers = [
             ("prefill_chunk", self.prefill_chunk, Self::PREFILL_CHUNK),
             ("workgroups", self.workgroups, Self::WORKGROUPS),
-            ("steps_in_flight", self.steps_in_flight, Self::STEPS_IN_FLIGHT),
+            (
+                "steps_in_flight",
+                self.steps_in_flight,
+                Self::STEPS_IN_FLIGHT,
+            ),
         ];
-        if let Some((field, value, range)) = numbers.into_iter().find(|(_, value, range)| !range.contains(value)) {
+        if let Some((field, value, range)) = numbers
+            .into_iter()
+            .find(|(_, value, range)| !range.contains(value))
+        {
             let permitted = format!("from {} to {}", range.start(), range.end());
-            return Err(BadTuning { field, value: value.to_string(), permitted });
+            return Err(BadTuning {
+                field,
+                value: value.to_string(),
+                permitted,
+            });
         }
         for (field, method, chunk) in [("gemv", self.gemv, 1), ("gemm", self.gemm, 2)] {
             if let Some(method) = method.filter(|method| !method.is_for(chunk)) {
-                let names: Vec<_> =
-                    Method::ALL.into_iter().filter(|known| known.is_for(chunk)).map(Method::name).collect();
+                let names: Vec<_> = Method::ALL
+                    .into_iter()
+                    .filter(|known| known.is_for(chunk))
+                    .map(Method::name)
+                    .collect();
                 let permitted = format!("one of {}", names.join(", "));
-                return Err(BadTuning { field, value: method.name().into(), permitted });
+                return Err(BadTuning {
+                    field,
+                    value: method.name().into(),
+                    permitted,
+                });
             }
         }
         Ok(())
@@ -99,10 +118,22 @@ impl Tuning {
 }
 
 /// What suits GPUs.
-pub const GPU: Tuning = Tuning { prefill_chunk: 512, workgroups: 128, steps_in_flight: 8, gemv: None, gemm: None };
+pub const GPU: Tuning = Tuning {
+    prefill_chunk: 512,
+    workgroups: 128,
+    steps_in_flight: 8,
+    gemv: None,
+    gemm: None,
+};
 
 /// What suits CPUs: a workgroup keeps a core busy, and between passes is the only time to stop.
-pub const CPU: Tuning = Tuning { prefill_chunk: 64, workgroups: 1, steps_in_flight: 1, gemv: None, gemm: None };
+pub const CPU: Tuning = Tuning {
+    prefill_chunk: 64,
+    workgroups: 1,
+    steps_in_flight: 1,
+    gemv: None,
+    gemm: None,
+};
 
 /// The limits every WebGPU device has.
 pub const WEBGPU: Capabilities = Capabilities {
@@ -134,28 +165,96 @@ mod tests {
         for good in [
             GPU,
             CPU,
-            Tuning { prefill_chunk: 1, workgroups: 1, steps_in_flight: 1, ..GPU },
-            Tuning { prefill_chunk: 37, workgroups: 3, steps_in_flight: 5, ..GPU },
-            Tuning { prefill_chunk: 4096, workgroups: 4096, steps_in_flight: 64, ..GPU },
-            Tuning { gemv: Some(Method::CpuGemv), gemm: Some(Method::GemmCoop), ..GPU },
+            Tuning {
+                prefill_chunk: 1,
+                workgroups: 1,
+                steps_in_flight: 1,
+                ..GPU
+            },
+            Tuning {
+                prefill_chunk: 37,
+                workgroups: 3,
+                steps_in_flight: 5,
+                ..GPU
+            },
+            Tuning {
+                prefill_chunk: 4096,
+                workgroups: 4096,
+                steps_in_flight: 64,
+                ..GPU
+            },
+            Tuning {
+                gemv: Some(Method::CpuGemv),
+                gemm: Some(Method::GemmCoop),
+                ..GPU
+            },
         ] {
             assert_eq!(good.validate(), Ok(()), "{good:?}");
         }
         for (bad, wanted) in [
-            (Tuning { prefill_chunk: 0, ..GPU }, "prefill_chunk is 0, but must be from 1 to 4096"),
-            (Tuning { prefill_chunk: 4097, ..GPU }, "prefill_chunk is 4097, but must be from 1 to 4096"),
-            (Tuning { prefill_chunk: u32::MAX, ..GPU }, "prefill_chunk is 4294967295, but must be from 1 to 4096"),
-            (Tuning { workgroups: 0, ..GPU }, "workgroups is 0, but must be from 1 to 4096"),
-            (Tuning { workgroups: u32::MAX, ..GPU }, "workgroups is 4294967295, but must be from 1 to 4096"),
-            (Tuning { steps_in_flight: 0, ..GPU }, "steps_in_flight is 0, but must be from 1 to 64"),
-            (Tuning { steps_in_flight: u32::MAX, ..GPU }, "steps_in_flight is 4294967295, but must be from 1 to 64"),
             (
-                Tuning { gemv: Some(Method::Gemm), ..GPU },
+                Tuning {
+                    prefill_chunk: 0,
+                    ..GPU
+                },
+                "prefill_chunk is 0, but must be from 1 to 4096",
+            ),
+            (
+                Tuning {
+                    prefill_chunk: 4097,
+                    ..GPU
+                },
+                "prefill_chunk is 4097, but must be from 1 to 4096",
+            ),
+            (
+                Tuning {
+                    prefill_chunk: u32::MAX,
+                    ..GPU
+                },
+                "prefill_chunk is 4294967295, but must be from 1 to 4096",
+            ),
+            (
+                Tuning {
+                    workgroups: 0,
+                    ..GPU
+                },
+                "workgroups is 0, but must be from 1 to 4096",
+            ),
+            (
+                Tuning {
+                    workgroups: u32::MAX,
+                    ..GPU
+                },
+                "workgroups is 4294967295, but must be from 1 to 4096",
+            ),
+            (
+                Tuning {
+                    steps_in_flight: 0,
+                    ..GPU
+                },
+                "steps_in_flight is 0, but must be from 1 to 64",
+            ),
+            (
+                Tuning {
+                    steps_in_flight: u32::MAX,
+                    ..GPU
+                },
+                "steps_in_flight is 4294967295, but must be from 1 to 64",
+            ),
+            (
+                Tuning {
+                    gemv: Some(Method::Gemm),
+                    ..GPU
+                },
                 "gemv is gemm, but must be one of gemv, gemv_dp4a, cpu_gemv, cpu_gemv_subgroup",
             ),
             (
-                Tuning { gemm: Some(Method::CpuGemv), ..GPU },
-                "gemm is cpu_gemv, but must be one of gemm, gemm_f16, gemm_coop, cpu_gemm, cpu_gemm_subgroup",
+                Tuning {
+                    gemm: Some(Method::CpuGemv),
+                    ..GPU
+                },
+                "gemm is cpu_gemv, but must be one of gemm, gemm_f16, gemm_coop, cpu_gemm, \
+                 cpu_gemm_subgroup",
             ),
         ] {
             let error = bad.validate().expect_err("it is refused").to_string();

@@ -1,5 +1,5 @@
-//! Puts a kernel's WGSL together: `#import` for shared code and the weight format, `#ifdef` for variants
-//! and formats.
+//! Puts a kernel's WGSL together: `#import` for shared code and the weight format, `#ifdef` for
+//! variants and formats.
 
 use thiserror::Error;
 
@@ -97,12 +97,20 @@ pub fn compose(
     if variant.cooperative_matrix {
         out.push_str("enable wgpu_cooperative_matrix;\n");
     }
-    let fault = |fault: String| ComposeError { kernel: kernel.name, fault };
+    let fault = |fault: String| ComposeError {
+        kernel: kernel.name,
+        fault,
+    };
     append(kernel.wgsl, variant.defines, format, &mut out).map_err(fault)?;
     Ok(out)
 }
 
-fn append(source: &str, defines: &[&str], format: Option<WeightFormat>, out: &mut String) -> Result<(), String> {
+fn append(
+    source: &str,
+    defines: &[&str],
+    format: Option<WeightFormat>,
+    out: &mut String,
+) -> Result<(), String> {
     // For each open #ifdef, whether its lines are taken.
     let mut open: Vec<bool> = Vec::new();
     for (number, line) in source.lines().enumerate() {
@@ -111,7 +119,8 @@ fn append(source: &str, defines: &[&str], format: Option<WeightFormat>, out: &mu
         match words.next() {
             Some("#ifdef") => {
                 let name = words.next().unwrap_or_default();
-                let defined = defines.contains(&name) || format.is_some_and(|format| format.defines().contains(&name));
+                let defined = defines.contains(&name)
+                    || format.is_some_and(|format| format.defines().contains(&name));
                 open.push(defined);
             }
             Some("#else") => match open.last_mut() {
@@ -125,7 +134,13 @@ fn append(source: &str, defines: &[&str], format: Option<WeightFormat>, out: &mu
                 let piece = match (name, format) {
                     ("weight_format", Some(format)) => format.wgsl(),
                     ("weight_format", None) => return Err(at("the dispatch has no format")),
-                    _ => IMPORTS.iter().find(|(known, _)| *known == name).ok_or_else(|| at("unknown import"))?.1,
+                    _ => {
+                        IMPORTS
+                            .iter()
+                            .find(|(known, _)| *known == name)
+                            .ok_or_else(|| at("unknown import"))?
+                            .1
+                    }
                 };
                 append(piece, defines, format, out)?;
             }
@@ -136,5 +151,9 @@ fn append(source: &str, defines: &[&str], format: Option<WeightFormat>, out: &mu
             }
         }
     }
-    if open.is_empty() { Ok(()) } else { Err("an #ifdef has no #endif".into()) }
+    if open.is_empty() {
+        Ok(())
+    } else {
+        Err("an #ifdef has no #endif".into())
+    }
 }

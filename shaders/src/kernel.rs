@@ -1,4 +1,5 @@
-//! What a kernel is: WGSL, its bindings, its variants, a naive reference, and the cases that test and time it.
+//! What a kernel is: WGSL, its bindings, its variants, a naive reference, and the cases that test
+//! and time it.
 
 use crate::capabilities::Capabilities;
 use crate::plan::{BufferRef, Dispatch};
@@ -31,18 +32,27 @@ pub enum Contents {
     Floats,
     /// An integer each, such as a token id.
     Integers,
-    /// Floats that are packed in a way that depends on the parameters; gives them back from the buffer's words.
+    /// Floats that are packed in a way that depends on the parameters; gives them back from the
+    /// buffer's words.
     Packed(fn(&DispatchFixture, &[u32]) -> Vec<f64>),
 }
 
 /// A storage buffer that a kernel reads.
 pub const fn read(name: &'static str) -> Binding {
-    Binding { name, access: Access::Read, contents: Contents::Floats }
+    Binding {
+        name,
+        access: Access::Read,
+        contents: Contents::Floats,
+    }
 }
 
 /// A storage buffer that a kernel writes.
 pub const fn write(name: &'static str) -> Binding {
-    Binding { name, access: Access::Write, contents: Contents::Floats }
+    Binding {
+        name,
+        access: Access::Write,
+        contents: Contents::Floats,
+    }
 }
 
 impl Binding {
@@ -90,37 +100,63 @@ impl Variant {
 
     /// A variant that uses subgroup operations.
     pub const fn subgroups(name: &'static str, defines: &'static [&'static str]) -> Self {
-        Self { subgroups: true, ..Self::base(name, defines) }
+        Self {
+            subgroups: true,
+            ..Self::base(name, defines)
+        }
     }
 
     /// A variant for subgroups of 32.
     pub const fn subgroups32(name: &'static str, defines: &'static [&'static str]) -> Self {
-        Self { subgroups32: true, ..Self::subgroups(name, defines) }
+        Self {
+            subgroups32: true,
+            ..Self::subgroups(name, defines)
+        }
     }
 
     /// A variant that computes in halves.
     pub const fn shader_f16(name: &'static str, defines: &'static [&'static str]) -> Self {
-        Self { shader_f16: true, ..Self::base(name, defines) }
+        Self {
+            shader_f16: true,
+            ..Self::base(name, defines)
+        }
     }
 
     /// A variant that uses matrix units, of halves.
     pub const fn cooperative_matrix(name: &'static str, defines: &'static [&'static str]) -> Self {
-        Self { cooperative_matrix: true, ..Self::shader_f16(name, defines) }
+        Self {
+            cooperative_matrix: true,
+            ..Self::shader_f16(name, defines)
+        }
     }
 
     /// A variant for matrix units that uses subgroup operations besides.
-    pub const fn cooperative_matrix32(name: &'static str, defines: &'static [&'static str]) -> Self {
-        Self { subgroups: true, subgroups32: true, ..Self::cooperative_matrix(name, defines) }
+    pub const fn cooperative_matrix32(
+        name: &'static str,
+        defines: &'static [&'static str],
+    ) -> Self {
+        Self {
+            subgroups: true,
+            subgroups32: true,
+            ..Self::cooperative_matrix(name, defines)
+        }
     }
 
-    /// A variant that spreads what lanes load over subgroups of eight and more, and loads 64 bits at a time.
+    /// A variant that spreads what lanes load over subgroups of eight and more, and loads 64 bits
+    /// at a time.
     pub const fn subgroups8_int64(name: &'static str, defines: &'static [&'static str]) -> Self {
-        Self { subgroups8_int64: true, ..Self::base(name, defines) }
+        Self {
+            subgroups8_int64: true,
+            ..Self::base(name, defines)
+        }
     }
 
     /// A variant that computes with the codes of weights as they are.
     pub const fn codes(name: &'static str, defines: &'static [&'static str]) -> Self {
-        Self { codes: true, ..Self::base(name, defines) }
+        Self {
+            codes: true,
+            ..Self::base(name, defines)
+        }
     }
 
     /// Whether it is made for CPUs, which GPUs have no use for.
@@ -166,9 +202,10 @@ pub struct Kernel {
     pub variants: &'static [Variant],
     /// What a dispatch of it has to do, for a step.
     pub cost: fn(&Dispatch, Step) -> Cost,
-    /// For each storage buffer, the 32-bit words from its first to the last that a dispatch may read or write in this step,
-    /// used or not: nobody else checks addresses on GPUs. Tests run every case with its addresses recorded and hold
-    /// this against them, and hold the bindings of every plan against this.
+    /// For each storage buffer, the 32-bit words from its first to the last that a dispatch may
+    /// read or write in this step, used or not: nobody else checks addresses on GPUs. Tests run
+    /// every case with its addresses recorded and hold this against them, and hold the bindings of
+    /// every plan against this.
     pub extents: fn(&Dispatch, Step) -> Vec<u64>,
     /// Computes the same naively, sums in f64.
     pub reference: fn(&mut DispatchFixture),
@@ -179,7 +216,8 @@ pub struct Kernel {
 /// What a dispatch has to do at least: what its time is held against.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Cost {
-    /// What sets dispatches of a kernel apart, such as rows, width and tokens of a product. Zeros at the end mean nothing.
+    /// What sets dispatches of a kernel apart, such as rows, width and tokens of a product. Zeros
+    /// at the end mean nothing.
     pub shape: [u32; 3],
     /// Bytes read and written, each once.
     pub bytes: u64,
@@ -207,12 +245,16 @@ pub struct Step {
 impl Step {
     /// A pass over `count` tokens, the first at `position`.
     pub fn new(position: u32, count: u32) -> Self {
-        Self { position, count, reserved: [0; 2] }
+        Self {
+            position,
+            count,
+            reserved: [0; 2],
+        }
     }
 }
 
-/// Declares a kernel's parameters: a `#[repr(C)]` struct of `u32` and `f32` padded to 16 bytes by the author, and the
-/// names and offsets of its fields.
+/// Declares a kernel's parameters: a `#[repr(C)]` struct of `u32` and `f32` padded to 16 bytes by
+/// the author, and the names and offsets of its fields.
 #[macro_export]
 macro_rules! params {
     ($($(#[$doc:meta])* $field:ident: $kind:ty),* $(,)?) => {
@@ -272,7 +314,8 @@ pub struct Case {
     pub overrides: Vec<(&'static str, u32)>,
     /// Inputs, and outputs before the dispatch.
     pub fixture: DispatchFixture,
-    /// Largest normalised mean square error allowed of each written buffer: `sum (a-b)^2 / sum b^2`.
+    /// Largest normalised mean square error allowed of each written buffer: `sum (a-b)^2 / sum
+    /// b^2`.
     pub nmse: f64,
 }
 

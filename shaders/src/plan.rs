@@ -1,6 +1,7 @@
 //! A forward pass as data: which kernels run, on which buffers, in which order.
 //!
-//! A plan is recorded once for each shape and replayed; only the [`Step`](crate::kernel::Step) changes between replays.
+//! A plan is recorded once for each shape and replayed; only the [`Step`](crate::kernel::Step)
+//! changes between replays.
 
 use std::fmt;
 
@@ -29,12 +30,18 @@ impl Buffers {
     pub fn declare(&mut self, name: impl Into<String>, bytes: u64) -> BufferRef {
         let bytes = bytes.max(1).next_multiple_of(16);
         self.entries.push((name.into(), bytes));
-        BufferRef { id: self.entries.len() as u32 - 1, offset: 0, bytes }
+        BufferRef {
+            id: self.entries.len() as u32 - 1,
+            offset: 0,
+            bytes,
+        }
     }
 
     /// Name and size in bytes of buffer `id`.
     pub fn get(&self, id: u32) -> Option<(&str, u64)> {
-        self.entries.get(id as usize).map(|(name, bytes)| (name.as_str(), *bytes))
+        self.entries
+            .get(id as usize)
+            .map(|(name, bytes)| (name.as_str(), *bytes))
     }
 
     /// How many there are.
@@ -128,14 +135,28 @@ pub struct Upload {
 impl Plan {
     /// Adds a launch.
     pub fn push(&mut self, dispatch: Dispatch) {
-        debug_assert_eq!(dispatch.buffers.len(), dispatch.kernel.bindings.len(), "{}", dispatch.kernel.name);
-        debug_assert_eq!(dispatch.params.len(), dispatch.kernel.params_bytes, "{}", dispatch.kernel.name);
+        debug_assert_eq!(
+            dispatch.buffers.len(),
+            dispatch.kernel.bindings.len(),
+            "{}",
+            dispatch.kernel.name
+        );
+        debug_assert_eq!(
+            dispatch.params.len(),
+            dispatch.kernel.params_bytes,
+            "{}",
+            dispatch.kernel.name
+        );
         self.dispatches.push(dispatch);
     }
 
-    /// The plan as text, a line for each launch: kernel, variant, format, buffers, workgroups, parameters.
+    /// The plan as text, a line for each launch: kernel, variant, format, buffers, workgroups,
+    /// parameters.
     pub fn display<'a>(&'a self, buffers: &'a Buffers) -> impl fmt::Display + 'a {
-        Printed { plan: self, buffers }
+        Printed {
+            plan: self,
+            buffers,
+        }
     }
 }
 
@@ -163,7 +184,12 @@ impl fmt::Display for Printed<'_> {
             }
             let [x, y, z] = d.workgroups;
             write!(f, " [{x}x{y}x{z}]")?;
-            for (name, offset) in d.kernel.params.iter().filter(|(name, _)| !name.starts_with("reserved")) {
+            for (name, offset) in d
+                .kernel
+                .params
+                .iter()
+                .filter(|(name, _)| !name.starts_with("reserved"))
+            {
                 let word: [u8; 4] = d.params[*offset..offset + 4].try_into().unwrap_or_default();
                 let (integer, float) = (u32::from_le_bytes(word), f32::from_le_bytes(word));
                 // Integers here are small; the words of ordinary floats are huge.

@@ -39,12 +39,25 @@ impl Random {
 
     /// Activations: normal, one in a hundred thirty times as large.
     pub fn activations(&mut self, len: usize) -> Vec<f32> {
-        (0..len).map(|_| self.normal() * if self.bits().is_multiple_of(100) { 30.0 } else { 1.0 }).collect()
+        (0..len)
+            .map(|_| {
+                self.normal()
+                    * if self.bits().is_multiple_of(100) {
+                        30.0
+                    } else {
+                        1.0
+                    }
+            })
+            .collect()
     }
 
     /// A packed matrix `[rows, width]` of [`Random::stored`] blocks.
     pub fn matrix(&mut self, format: WeightFormat, rows: usize, width: usize) -> Vec<u32> {
-        pack(format, width, &self.stored(format, rows * width / format.block_len()))
+        pack(
+            format,
+            width,
+            &self.stored(format, rows * width / format.block_len()),
+        )
     }
 
     /// Random blocks of weights, as a file stores them, whose scales are those of a trained model.
@@ -56,8 +69,12 @@ impl Random {
                 let value = self.normal() * 0.05 / size;
                 match format {
                     WeightFormat::F32 => block.copy_from_slice(&value.to_le_bytes()),
-                    WeightFormat::BF16 => block.copy_from_slice(&half::bf16::from_f32(value).to_le_bytes()),
-                    _ => block[at..at + 2].copy_from_slice(&half::f16::from_f32(value).to_le_bytes()),
+                    WeightFormat::BF16 => {
+                        block.copy_from_slice(&half::bf16::from_f32(value).to_le_bytes())
+                    }
+                    _ => {
+                        block[at..at + 2].copy_from_slice(&half::f16::from_f32(value).to_le_bytes())
+                    }
                 }
             }
         }

@@ -1,19 +1,23 @@
 //! Times kernels on a GPU: `cargo bench -p godwit-tests --bench kernels -- [PART OF A NAME]…`.
 //!
-//! First every kernel's own cases, then products in the shapes of an 8B model as the forward pass records them. Prints the
-//! microseconds of a dispatch, the best of many, what it does in a second, and how near that is to the bandwidth or the
-//! arithmetic measured on the same GPU just before, whichever binds. `GODWIT_ADAPTER` picks an adapter by name.
+//! First every kernel's own cases, then products in the shapes of an 8B model as the forward pass
+//! records them. Prints the microseconds of a dispatch, the best of many, what it does in a second,
+//! and how near that is to the bandwidth or the arithmetic measured on the same GPU just before,
+//! whichever binds. `GODWIT_ADAPTER` picks an adapter by name.
 
 use std::time::Instant;
 
 use godwit::gpu::{Gpu, GpuError, GpuMemory, Prepared, Rates};
 use godwit_shaders::kernels::matmul::{Epilogue, Tokens, X_ROW_GROUP, matmul};
 use godwit_shaders::testing::Random;
-use godwit_shaders::{BufferRef, Buffers, Cost, Dispatch, KERNELS, Matrix, Plan, Shard, Step, WeightFormat};
+use godwit_shaders::{
+    BufferRef, Buffers, Cost, Dispatch, KERNELS, Matrix, Plan, Shard, Step, WeightFormat,
+};
 use godwit_tests::model::gpu;
 use pollster::block_on;
 
-/// Launches of a submission at most, the time it should take, and how often it is repeated; the fastest launch counts.
+/// Launches of a submission at most, the time it should take, and how often it is repeated; the
+/// fastest launch counts.
 const LAUNCHES: usize = 50;
 const SECONDS: f64 = 0.3;
 const SUBMITS: usize = 4;
@@ -33,7 +37,9 @@ const SHAPES: [(u32, u32); 2] = [(4096, 4096), (14_336, 4096)];
 const TOKENS: [u32; 2] = [1, 512];
 
 fn main() -> Result<(), GpuError> {
-    let (flags, wanted): (Vec<String>, Vec<String>) = std::env::args().skip(1).partition(|arg| arg.starts_with('-'));
+    let (flags, wanted): (Vec<String>, Vec<String>) = std::env::args()
+        .skip(1)
+        .partition(|arg| arg.starts_with('-'));
     // `cargo test --all-targets` builds this and runs it without the flag.
     if !flags.iter().any(|flag| flag == "--bench") {
         return Ok(());
@@ -42,25 +48,39 @@ fn main() -> Result<(), GpuError> {
     let gpu = gpu(false);
     let rates = block_on(gpu.measure_rates())?;
     let (read, compute) = (rates.bytes_per_s / 1e9, rates.flops_per_s / 1e9);
-    println!("{}: reads {read:.1} GB/s, computes {compute:.1} GFLOP/s", gpu.summary());
+    println!(
+        "{}: reads {read:.1} GB/s, computes {compute:.1} GFLOP/s",
+        gpu.summary()
+    );
     println!("{:>10} {:>9} {:>9} {:>6}", "us", "GB/s", "GFLOP/s", "limit");
     for kernel in KERNELS {
         for case in (kernel.cases)() {
             let mut table = Buffers::default();
             let step = table.declare("step", 16);
             let words = &case.fixture.buffers;
-            let buffers: Vec<_> = words.iter().map(|words| table.declare("", 4 * words.len() as u64)).collect();
+            let buffers: Vec<_> = words
+                .iter()
+                .map(|words| table.declare("", 4 * words.len() as u64))
+                .collect();
             let dispatch = case.dispatch(kernel, buffers.clone());
             let name = format!("{} {}", dispatch.label(), case.name);
             if is_wanted(&name) {
                 let fill = async |memory: &GpuMemory| {
                     for (buffer, words) in buffers.iter().zip(words) {
-                        memory.write(*buffer, 0, bytemuck::cast_slice(words)).await?;
+                        memory
+                            .write(*buffer, 0, bytemuck::cast_slice(words))
+                            .await?;
                     }
                     Ok(())
                 };
-                let seconds =
-                    block_on(time(&gpu, &table, fill, std::slice::from_ref(&dispatch), step, case.fixture.step))?;
+                let seconds = block_on(time(
+                    &gpu,
+                    &table,
+                    fill,
+                    std::slice::from_ref(&dispatch),
+                    step,
+                    case.fixture.step,
+                ))?;
                 show(&name, seconds, dispatch.cost(case.fixture.step), rates);
             }
         }
@@ -80,50 +100,92 @@ fn main() -> Result<(), GpuError> {
 }
 
 fn show(name: &str, seconds: f64, cost: Cost, rates: Rates) {
-    let (gb, gflop) = (cost.bytes as f64 / seconds / 1e9, cost.flops as f64 / seconds / 1e9);
+    let (gb, gflop) = (
+        cost.bytes as f64 / seconds / 1e9,
+        cost.flops as f64 / seconds / 1e9,
+    );
     let limit = 100.0 * rates.least_seconds(cost) / seconds;
-    println!("{:>10.1} {gb:>9.2} {gflop:>9.2} {limit:>5.0}%  {name}", seconds * 1e6);
+    println!(
+        "{:>10.1} {gb:>9.2} {gflop:>9.2} {limit:>5.0}%  {name}",
+        seconds * 1e6
+    );
 }
 
 /// Seconds of a product, and what it has to do.
-async fn product(gpu: &Gpu, format: WeightFormat, rows: u32, width: u32, tokens: u32) -> Result<(f64, Cost), GpuError> {
+async fn product(
+    gpu: &Gpu,
+    format: WeightFormat,
+    rows: u32,
+    width: u32,
+    tokens: u32,
+) -> Result<(f64, Cost), GpuError> {
     let mut table = Buffers::default();
     let step = table.declare("step", 16);
     let tile = Random::new(1).matrix(format, 32, width as usize);
     let shard = |(first, rows): (u32, u32)| {
         let bytes = u64::from(rows.div_ceil(32)) * Matrix::tile_bytes(format, width);
-        Shard { format, buffer: table.declare("weights", bytes), first, rows }
+        Shard {
+            format,
+            buffer: table.declare("weights", bytes),
+            first,
+            rows,
+        }
     };
-    let shards: Vec<Shard> =
-        Matrix::shard_rows(format, rows, width, gpu.caps().max_binding).into_iter().map(shard).collect();
+    let shards: Vec<Shard> = Matrix::shard_rows(format, rows, width, gpu.caps().max_binding)
+        .into_iter()
+        .map(shard)
+        .collect();
     let rows_of_x = tokens.next_multiple_of(X_ROW_GROUP);
     let mut floats = |of: u32| table.declare("", 4 * u64::from(of) * u64::from(rows_of_x));
     let (x, y) = (floats(width), floats(rows));
     let activations = Random::new(2).activations((tokens * width) as usize);
     let weights: Vec<BufferRef> = shards.iter().map(|shard| shard.buffer).collect();
     let fill = async |memory: &GpuMemory| {
-        memory.write(x, 0, bytemuck::cast_slice(&activations)).await?;
+        memory
+            .write(x, 0, bytemuck::cast_slice(&activations))
+            .await?;
         for buffer in &weights {
             for at in (0..buffer.bytes).step_by(4 * tile.len()) {
-                memory.write(*buffer, at, bytemuck::cast_slice(&tile)).await?;
+                memory
+                    .write(*buffer, at, bytemuck::cast_slice(&tile))
+                    .await?;
             }
         }
         Ok(())
     };
     let mut plan = Plan::default();
-    let matrix = Matrix { rows, width, shards };
-    matmul(&mut plan, gpu.caps(), &matrix, x, y, Tokens::Step { chunk: tokens }, Epilogue::Store);
+    let matrix = Matrix {
+        rows,
+        width,
+        shards,
+    };
+    matmul(
+        &mut plan,
+        gpu.caps(),
+        &matrix,
+        x,
+        y,
+        Tokens::Step { chunk: tokens },
+        Epilogue::Store,
+    );
     let now = Step::new(0, tokens);
-    let cost = plan.dispatches.iter().map(|dispatch| dispatch.cost(now)).reduce(|a, b| Cost {
-        bytes: a.bytes + b.bytes,
-        flops: a.flops + b.flops,
-        ..a
-    });
-    Ok((time(gpu, &table, fill, &plan.dispatches, step, now).await?, cost.unwrap_or_default()))
+    let cost = plan
+        .dispatches
+        .iter()
+        .map(|dispatch| dispatch.cost(now))
+        .reduce(|a, b| Cost {
+            bytes: a.bytes + b.bytes,
+            flops: a.flops + b.flops,
+            ..a
+        });
+    Ok((
+        time(gpu, &table, fill, &plan.dispatches, step, now).await?,
+        cost.unwrap_or_default(),
+    ))
 }
 
-/// Seconds that `dispatches` take, one after the other: the best of many. On GPUs without timestamps the mean of one
-/// submission's, of the best submission.
+/// Seconds that `dispatches` take, one after the other: the best of many. On GPUs without
+/// timestamps the mean of one submission's, of the best submission.
 async fn time(
     gpu: &Gpu,
     table: &Buffers,
@@ -138,8 +200,14 @@ async fn time(
     let mut best = f64::MAX;
     let mut launches = 1;
     for submit in 0..=SUBMITS {
-        let dispatches = std::iter::repeat_n(dispatches, launches).flatten().cloned().collect();
-        let plan = Plan { dispatches, ..Plan::default() };
+        let dispatches = std::iter::repeat_n(dispatches, launches)
+            .flatten()
+            .cloned()
+            .collect();
+        let plan = Plan {
+            dispatches,
+            ..Plan::default()
+        };
         let prepared = Prepared::new(gpu, &memory, &plan, step).await?;
         gpu.finish().await?;
         let warming = Instant::now();
@@ -152,8 +220,16 @@ async fn time(
         prepared.submit(&memory, now).await?;
         gpu.finish().await?;
         let elapsed = begin.elapsed().as_secs_f64() / launches as f64;
-        for run in gpu.finish_profile().await?.chunks(plan.dispatches.len() / launches) {
-            let seconds = run.iter().map(|launched| launched.seconds).sum::<Option<f64>>().unwrap_or(elapsed);
+        for run in gpu
+            .finish_profile()
+            .await?
+            .chunks(plan.dispatches.len() / launches)
+        {
+            let seconds = run
+                .iter()
+                .map(|launched| launched.seconds)
+                .sum::<Option<f64>>()
+                .unwrap_or(elapsed);
             if submit > 0 {
                 best = best.min(seconds);
             }

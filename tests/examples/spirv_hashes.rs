@@ -18,8 +18,12 @@ const ENTRY_POINT: u32 = 15;
 fn main() -> Result<(), String> {
     for (kernel, variant, format) in translate::variants() {
         let label = translate::label(kernel, variant, format);
-        let checked = translate::module(kernel, variant, format).map_err(|error| format!("{label}: {error}"))?;
-        for (index, constants) in translate::override_sets(kernel, variant, |_| true).iter().enumerate() {
+        let checked = translate::module(kernel, variant, format)
+            .map_err(|error| format!("{label}: {error}"))?;
+        for (index, constants) in translate::override_sets(kernel, variant, |_| true)
+            .iter()
+            .enumerate()
+        {
             let filled = translate::with_constants(kernel, &checked, constants)?;
             let words = without_names(&translate::spirv(&filled, variant)?)?;
             let digest = Sha256::digest(bytemuck::cast_slice(&words));
@@ -30,19 +34,28 @@ fn main() -> Result<(), String> {
     Ok(())
 }
 
-/// The instructions that a driver compiles. The entry point keeps its execution model, id and interface.
+/// The instructions that a driver compiles. The entry point keeps its execution model, id and
+/// interface.
 fn without_names(words: &[u32]) -> Result<Vec<u32>, String> {
     let mut kept = words.get(..HEADER_WORDS).ok_or("no header")?.to_vec();
     let mut rest = &words[HEADER_WORDS..];
     while let Some(&first) = rest.first() {
         let (length, opcode) = ((first >> 16) as usize, first & 0xffff);
-        let instruction = rest.get(..length).filter(|words| !words.is_empty()).ok_or("a cut instruction")?;
+        let instruction = rest
+            .get(..length)
+            .filter(|words| !words.is_empty())
+            .ok_or("a cut instruction")?;
         rest = &rest[length..];
         match opcode {
             ENTRY_POINT => {
                 // The name ends with the first word that holds a zero byte.
                 let is_end = |word: &u32| word.to_le_bytes().contains(&0);
-                let end = instruction.iter().skip(3).position(is_end).ok_or("a name without an end")? + 4;
+                let end = instruction
+                    .iter()
+                    .skip(3)
+                    .position(is_end)
+                    .ok_or("a name without an end")?
+                    + 4;
                 kept.extend_from_slice(&instruction[1..3]);
                 kept.extend_from_slice(&instruction[end..]);
             }

@@ -1,11 +1,13 @@
-//! The addresses that a kernel really forms: its WGSL with every index into a storage buffer recorded, run on a device.
+//! The addresses that a kernel really forms: its WGSL with every index into a storage buffer
+//! recorded, run on a device.
 //!
-//! GPUs run kernels unchecked, and a load beyond the end may leave no trace in the result. So the indices themselves are
-//! measured, before any check changes them, and held against what [`Kernel::extents`] declares: the audit of plans
-//! (`runtime/src/model/addresses.rs`) relies on that for shapes that are too large to run.
+//! GPUs run kernels unchecked, and a load beyond the end may leave no trace in the result. So the
+//! indices themselves are measured, before any check changes them, and held against what
+//! [`Kernel::extents`] declares: the audit of plans (`runtime/src/model/addresses.rs`) relies on
+//! that for shapes that are too large to run.
 //!
-//! Variants for cooperative matrices run on no software driver. What they load from storage does not depend on what matrices hold, so
-//! they run with matrices that are vectors of zeros.
+//! Variants for cooperative matrices run on no software driver. What they load from storage does
+//! not depend on what matrices hold, so they run with matrices that are vectors of zeros.
 
 use godwit::gpu::Gpu;
 use godwit_shaders::{BufferRef, Case, Dialect, Kernel, compose};
@@ -17,10 +19,12 @@ use crate::translate;
 /// The binding of the record: behind all storage buffers that a kernel may have.
 const RECORD: u32 = 10;
 
-/// WGSL that records the indices of so many buffers. An invocation keeps its own record, for drivers compile atomic operations
-/// slowly, and adds it at its end.
+/// WGSL that records the indices of so many buffers. An invocation keeps its own record, for
+/// drivers compile atomic operations slowly, and adds it at its end.
 fn recording_of(buffers: usize) -> String {
-    let mut out = "@group(0) @binding(10) var<storage, read_write> recorded_: array<atomic<u32>, 8>;\n".to_owned();
+    let mut out =
+        "@group(0) @binding(10) var<storage, read_write> recorded_: array<atomic<u32>, 8>;\n"
+            .to_owned();
     let mut add = String::new();
     for i in 0..buffers {
         out += &format!(
@@ -44,9 +48,14 @@ fn closing(text: &str, [open, close]: [char; 2]) -> Option<usize> {
     })
 }
 
-/// The text with each `name` that is followed by `open`, up to where that is closed, replaced by what `replace` makes of
-/// what is in between.
-fn replaced(text: &str, name: &str, brackets: [char; 2], replace: &dyn Fn(&str) -> String) -> String {
+/// The text with each `name` that is followed by `open`, up to where that is closed, replaced by
+/// what `replace` makes of what is in between.
+fn replaced(
+    text: &str,
+    name: &str,
+    brackets: [char; 2],
+    replace: &dyn Fn(&str) -> String,
+) -> String {
     let call = format!("{name}{}", brackets[0]);
     let mut out = String::new();
     let mut rest = text;
@@ -74,33 +83,49 @@ fn without_matrices(source: &str) -> String {
     let parentheses = ['(', ')'];
     for kind in ["Left", "Right", "Sums"] {
         for load in ["coopLoad", "coopLoadT"] {
-            out = replaced(&out, &format!("{load}<{kind}>"), parentheses, &|_| "vec4<f32>()".into());
+            out = replaced(&out, &format!("{load}<{kind}>"), parentheses, &|_| {
+                "vec4<f32>()".into()
+            });
         }
     }
-    out = replaced(&out, "coopStoreT", parentheses, &|_| "workgroupBarrier()".into());
+    out = replaced(&out, "coopStoreT", parentheses, &|_| {
+        "workgroupBarrier()".into()
+    });
     // The sum that products are added to is the last argument.
     out = replaced(&out, "coopMultiplyAdd", parentheses, &|inside| {
         format!("({})", inside.rsplit(", ").next().unwrap_or_default())
     });
     // Software drivers have less workgroup memory than such GPUs.
-    ["w_tile", "values"]
-        .iter()
-        .fold(out, |out, name| out.replace(&format!("var<workgroup> {name}:"), &format!("var<private> {name}:")))
+    ["w_tile", "values"].iter().fold(out, |out, name| {
+        out.replace(
+            &format!("var<workgroup> {name}:"),
+            &format!("var<private> {name}:"),
+        )
+    })
 }
 
 /// A kernel's WGSL with all indices into its storage buffers recorded.
 fn recording(kernel: &'static Kernel, case: &Case) -> Result<String, String> {
     let variant = &kernel.variants[case.variant];
-    let source = compose(kernel, variant, case.fixture.format, Dialect::Naga).map_err(|e| e.to_string())?;
-    let code: Vec<&str> = source.lines().map(|line| line.split("//").next().unwrap_or_default()).collect();
+    let source =
+        compose(kernel, variant, case.fixture.format, Dialect::Naga).map_err(|e| e.to_string())?;
+    let code: Vec<&str> = source
+        .lines()
+        .map(|line| line.split("//").next().unwrap_or_default())
+        .collect();
     let mut code = code.join("\n");
     if variant.cooperative_matrix {
         code = without_matrices(&code);
     }
     for (at, binding) in kernel.bindings.iter().enumerate() {
-        code = replaced(&code, binding.name, ['[', ']'], &|index| format!("{}[record{at}_({index})]", binding.name));
+        code = replaced(&code, binding.name, ['[', ']'], &|index| {
+            format!("{}[record{at}_({index})]", binding.name)
+        });
     }
-    Ok(with_record_added(&code, kernel.name).ok_or("no entry point is found")? + &recording_of(kernel.bindings.len()))
+    Ok(
+        with_record_added(&code, kernel.name).ok_or("no entry point is found")?
+            + &recording_of(kernel.bindings.len()),
+    )
 }
 
 /// The WGSL with an entry point that calls the former one, and then adds the invocation's record.
@@ -110,26 +135,47 @@ fn with_record_added(code: &str, name: &str) -> Option<String> {
     let end = closing(rest, ['(', ')'])?;
     let (parameters, body) = (rest[..end].trim().trim_end_matches(','), &rest[end + 1..]);
     // Each is `@builtin(what) name: type`.
-    let plain: Vec<&str> =
-        parameters.split("@builtin(").skip(1).filter_map(|one| one.split_once(") ")).map(|(_, plain)| plain).collect();
-    let names: Vec<&str> = plain.iter().filter_map(|plain| plain.split(':').next()).collect();
-    let entry =
-        format!("@compute{attributes}fn {name}({parameters}) {{ inner_({}); add_record_(); }}", names.join(", "));
-    Some(format!("{before}fn inner_({}){body}\n{entry}\n", plain.concat()))
+    let plain: Vec<&str> = parameters
+        .split("@builtin(")
+        .skip(1)
+        .filter_map(|one| one.split_once(") "))
+        .map(|(_, plain)| plain)
+        .collect();
+    let names: Vec<&str> = plain
+        .iter()
+        .filter_map(|plain| plain.split(':').next())
+        .collect();
+    let entry = format!(
+        "@compute{attributes}fn {name}({parameters}) {{ inner_({}); add_record_(); }}",
+        names.join(", ")
+    );
+    Some(format!(
+        "{before}fn inner_({}){body}\n{entry}\n",
+        plain.concat()
+    ))
 }
 
-/// Bytes from one element of each storage buffer to the next; none of what is no array. Checks that no index is left that is not
-/// recorded.
+/// Bytes from one element of each storage buffer to the next; none of what is no array. Checks that
+/// no index is left that is not recorded.
 fn strides(kernel: &Kernel, module: &Module) -> Result<Vec<Option<u32>>, String> {
     let mut strides = vec![None; kernel.bindings.len()];
     for (_, global) in module.global_variables.iter() {
-        let (AddressSpace::Storage { .. }, Some(binding)) = (global.space, &global.binding) else { continue };
-        if let (TypeInner::Array { stride, .. }, true) = (&module.types[global.ty].inner, binding.binding < RECORD) {
+        let (AddressSpace::Storage { .. }, Some(binding)) = (global.space, &global.binding) else {
+            continue;
+        };
+        if let (TypeInner::Array { stride, .. }, true) =
+            (&module.types[global.ty].inner, binding.binding < RECORD)
+        {
             strides[binding.binding as usize - 2] = Some(*stride);
         }
     }
     let entries = module.entry_points.iter().map(|entry| &entry.function);
-    for function in module.functions.iter().map(|(_, function)| function).chain(entries) {
+    for function in module
+        .functions
+        .iter()
+        .map(|(_, function)| function)
+        .chain(entries)
+    {
         check_recorded(module, function)?;
     }
     Ok(strides)
@@ -147,15 +193,24 @@ fn check_recorded(module: &Module, function: &Function) -> Result<(), String> {
             Expression::AccessIndex { base, .. } => (base, None),
             _ => continue,
         };
-        let Expression::GlobalVariable(global) = function.expressions[base] else { continue };
+        let Expression::GlobalVariable(global) = function.expressions[base] else {
+            continue;
+        };
         let global = &module.global_variables[global];
         let is_storage = matches!(global.space, AddressSpace::Storage { .. });
-        let is_record = global.binding.is_some_and(|binding| binding.binding == RECORD);
-        if !is_storage || is_record || !matches!(module.types[global.ty].inner, TypeInner::Array { .. }) {
+        let is_record = global
+            .binding
+            .is_some_and(|binding| binding.binding == RECORD);
+        if !is_storage
+            || is_record
+            || !matches!(module.types[global.ty].inner, TypeInner::Array { .. })
+        {
             continue;
         }
         let is_recorded = index.is_some_and(|index| match function.expressions[index] {
-            Expression::CallResult(called) => is_record_of(module.functions[called].name.as_deref()),
+            Expression::CallResult(called) => {
+                is_record_of(module.functions[called].name.as_deref())
+            }
             _ => false,
         });
         if !is_recorded {
@@ -174,7 +229,8 @@ pub fn runs_on(kernel: &Kernel, case: &Case, gpu: &Gpu) -> bool {
         && (!variant.subgroups8_int64 || caps.subgroups8_int64)
 }
 
-/// Runs a case and checks every address that it forms: none is beyond what the kernel declares, or beyond the case's buffers.
+/// Runs a case and checks every address that it forms: none is beyond what the kernel declares, or
+/// beyond the case's buffers.
 ///
 /// # Errors
 /// Says which buffer, and how far; or the device fails.
@@ -183,11 +239,19 @@ pub async fn check(gpu: &Gpu, kernel: &'static Kernel, case: &Case) -> Result<()
     let (module, _) = translate::parsed(&source, Capabilities::all())?;
     let strides = strides(kernel, &module)?;
     let recorded = run(gpu, kernel, case, source).await?;
-    let refs = |words: &Vec<u32>| BufferRef { id: 0, offset: 0, bytes: 4 * words.len() as u64 };
+    let refs = |words: &Vec<u32>| BufferRef {
+        id: 0,
+        offset: 0,
+        bytes: 4 * words.len() as u64,
+    };
     let dispatch = case.dispatch(kernel, case.fixture.buffers.iter().map(refs).collect());
     let declared = (kernel.extents)(&dispatch, case.fixture.step);
     if declared.len() != kernel.bindings.len() {
-        return Err(format!("{} extents are declared for {} buffers", declared.len(), kernel.bindings.len()));
+        return Err(format!(
+            "{} extents are declared for {} buffers",
+            declared.len(),
+            kernel.bindings.len()
+        ));
     }
     for (i, binding) in kernel.bindings.iter().enumerate() {
         let words = u64::from(recorded[i]) * u64::from(strides[i].unwrap_or(0)) / 4;
@@ -205,7 +269,12 @@ pub async fn check(gpu: &Gpu, kernel: &'static Kernel, case: &Case) -> Result<()
 }
 
 /// For each storage buffer, one more than the largest index.
-async fn run(gpu: &Gpu, kernel: &'static Kernel, case: &Case, source: String) -> Result<Vec<u32>, String> {
+async fn run(
+    gpu: &Gpu,
+    kernel: &'static Kernel,
+    case: &Case,
+    source: String,
+) -> Result<Vec<u32>, String> {
     let (device, queue) = (gpu.device(), gpu.queue());
     let scope = device.push_error_scope(wgpu::ErrorFilter::Validation);
     let module = device.create_shader_module(wgpu::ShaderModuleDescriptor {
@@ -214,49 +283,84 @@ async fn run(gpu: &Gpu, kernel: &'static Kernel, case: &Case, source: String) ->
     });
     let uniform = wgpu::BufferBindingType::Uniform;
     let storage = |read_only| wgpu::BufferBindingType::Storage { read_only };
-    let kinds = [(0, uniform), (1, uniform)]
-        .into_iter()
-        .chain((2..).zip(kernel.bindings).map(|(at, of)| (at, storage(of.access == godwit_shaders::Access::Read))));
+    let kinds = [(0, uniform), (1, uniform)].into_iter().chain(
+        (2..)
+            .zip(kernel.bindings)
+            .map(|(at, of)| (at, storage(of.access == godwit_shaders::Access::Read))),
+    );
     let entries: Vec<_> = kinds
         .chain([(RECORD, storage(false))])
         .map(|(binding, ty)| wgpu::BindGroupLayoutEntry {
             binding,
             visibility: wgpu::ShaderStages::COMPUTE,
-            ty: wgpu::BindingType::Buffer { ty, has_dynamic_offset: false, min_binding_size: None },
+            ty: wgpu::BindingType::Buffer {
+                ty,
+                has_dynamic_offset: false,
+                min_binding_size: None,
+            },
             count: None,
         })
         .collect();
-    let layout = device.create_bind_group_layout(&wgpu::BindGroupLayoutDescriptor { label: None, entries: &entries });
+    let layout = device.create_bind_group_layout(&wgpu::BindGroupLayoutDescriptor {
+        label: None,
+        entries: &entries,
+    });
     let pipeline_layout = device.create_pipeline_layout(&wgpu::PipelineLayoutDescriptor {
         label: None,
         bind_group_layouts: &[Some(&layout)],
         immediate_size: 0,
     });
-    let constants: Vec<_> = case.overrides.iter().map(|&(name, value)| (name, f64::from(value))).collect();
+    let constants: Vec<_> = case
+        .overrides
+        .iter()
+        .map(|&(name, value)| (name, f64::from(value)))
+        .collect();
     let pipeline = device.create_compute_pipeline(&wgpu::ComputePipelineDescriptor {
         label: Some(kernel.name),
         layout: Some(&pipeline_layout),
         module: &module,
         entry_point: Some(kernel.name),
-        compilation_options: wgpu::PipelineCompilationOptions { constants: &constants, ..Default::default() },
+        compilation_options: wgpu::PipelineCompilationOptions {
+            constants: &constants,
+            ..Default::default()
+        },
         cache: None,
     });
     let usage = wgpu::BufferUsages::COPY_DST | wgpu::BufferUsages::COPY_SRC;
     let buffer = |bytes: &[u8], usage| {
         let size = (bytes.len() as u64).max(16).next_multiple_of(16);
-        let buffer =
-            device.create_buffer(&wgpu::BufferDescriptor { label: None, size, usage, mapped_at_creation: false });
+        let buffer = device.create_buffer(&wgpu::BufferDescriptor {
+            label: None,
+            size,
+            usage,
+            mapped_at_creation: false,
+        });
         if !bytes.is_empty() {
             queue.write_buffer(&buffer, 0, bytes);
         }
         buffer
     };
     let mut buffers = vec![
-        (0, buffer(&case.fixture.params, usage | wgpu::BufferUsages::UNIFORM)),
-        (1, buffer(bytemuck::bytes_of(&case.fixture.step), usage | wgpu::BufferUsages::UNIFORM)),
+        (
+            0,
+            buffer(&case.fixture.params, usage | wgpu::BufferUsages::UNIFORM),
+        ),
+        (
+            1,
+            buffer(
+                bytemuck::bytes_of(&case.fixture.step),
+                usage | wgpu::BufferUsages::UNIFORM,
+            ),
+        ),
     ];
     for (at, words) in (2..).zip(&case.fixture.buffers) {
-        buffers.push((at, buffer(bytemuck::cast_slice(words), usage | wgpu::BufferUsages::STORAGE)));
+        buffers.push((
+            at,
+            buffer(
+                bytemuck::cast_slice(words),
+                usage | wgpu::BufferUsages::STORAGE,
+            ),
+        ));
     }
     let record = buffer(&[0; 32], usage | wgpu::BufferUsages::STORAGE);
     let back = device.create_buffer(&wgpu::BufferDescriptor {
@@ -268,10 +372,16 @@ async fn run(gpu: &Gpu, kernel: &'static Kernel, case: &Case, source: String) ->
     buffers.push((RECORD, record));
     let entries: Vec<_> = buffers
         .iter()
-        .map(|(binding, buffer)| wgpu::BindGroupEntry { binding: *binding, resource: buffer.as_entire_binding() })
+        .map(|(binding, buffer)| wgpu::BindGroupEntry {
+            binding: *binding,
+            resource: buffer.as_entire_binding(),
+        })
         .collect();
-    let group =
-        device.create_bind_group(&wgpu::BindGroupDescriptor { label: None, layout: &layout, entries: &entries });
+    let group = device.create_bind_group(&wgpu::BindGroupDescriptor {
+        label: None,
+        layout: &layout,
+        entries: &entries,
+    });
     let mut encoder = device.create_command_encoder(&Default::default());
     {
         let mut pass = encoder.begin_compute_pass(&Default::default());
@@ -288,12 +398,21 @@ async fn run(gpu: &Gpu, kernel: &'static Kernel, case: &Case, source: String) ->
     }
     queue.submit([commands]);
     let (sender, receiver) = std::sync::mpsc::channel();
-    back.slice(..).map_async(wgpu::MapMode::Read, move |outcome| {
-        // The receiver waits below.
-        let _ = sender.send(outcome);
-    });
-    device.poll(wgpu::PollType::wait_indefinitely()).map_err(|e| e.to_string())?;
-    receiver.recv().map_err(|e| e.to_string())?.map_err(|e| e.to_string())?;
-    let view = back.slice(..).get_mapped_range().map_err(|e| e.to_string())?;
+    back.slice(..)
+        .map_async(wgpu::MapMode::Read, move |outcome| {
+            // The receiver waits below.
+            let _ = sender.send(outcome);
+        });
+    device
+        .poll(wgpu::PollType::wait_indefinitely())
+        .map_err(|e| e.to_string())?;
+    receiver
+        .recv()
+        .map_err(|e| e.to_string())?
+        .map_err(|e| e.to_string())?;
+    let view = back
+        .slice(..)
+        .get_mapped_range()
+        .map_err(|e| e.to_string())?;
     Ok(bytemuck::pod_collect_to_vec(&view))
 }

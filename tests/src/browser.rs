@@ -1,5 +1,5 @@
-//! Kernel cases by a browser's WebGPU: a script fetches them one by one, runs them through the browser's own WGSL compiler under the
-//! WebGPU default limits, and posts the buffers back.
+//! Kernel cases by a browser's WebGPU: a script fetches them one by one, runs them through the
+//! browser's own WGSL compiler under the WebGPU default limits, and posts the buffers back.
 
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::{TcpListener, TcpStream};
@@ -26,15 +26,20 @@ const PATIENCE: Duration = Duration::from_secs(120);
 /// A case as the page gets it: the length of a JSON text, the text, then the buffers.
 fn package(kernel: &'static Kernel, case: &Case) -> Result<Vec<u8>, String> {
     let variant = &kernel.variants[case.variant];
-    let source = compose(kernel, variant, case.fixture.format, Dialect::Browser).map_err(|e| e.to_string())?;
+    let source = compose(kernel, variant, case.fixture.format, Dialect::Browser)
+        .map_err(|e| e.to_string())?;
     let mut params = case.fixture.params.clone();
     params.resize(params.len().next_multiple_of(16).max(16), 0);
-    let overrides: serde_json::Map<_, _> =
-        case.overrides.iter().map(|&(name, value)| (name.to_owned(), value.into())).collect();
+    let overrides: serde_json::Map<_, _> = case
+        .overrides
+        .iter()
+        .map(|&(name, value)| (name.to_owned(), value.into()))
+        .collect();
     let json = json!({
         "name": case.name, "entry": kernel.name, "source": source, "overrides": overrides,
         "format": case.fixture.format.map(|f| f.name()), "variant": variant.name,
-        "params": params, "step": bytemuck::bytes_of(&case.fixture.step), "workgroups": case.fixture.workgroups,
+        "params": params, "step": bytemuck::bytes_of(&case.fixture.step),
+        "workgroups": case.fixture.workgroups,
         "writes": kernel.bindings.iter().map(|b| b.access == Access::Write).collect::<Vec<_>>(),
         "words": case.fixture.buffers.iter().map(Vec::len).collect::<Vec<_>>(),
     });
@@ -51,8 +56,13 @@ fn package(kernel: &'static Kernel, case: &Case) -> Result<Vec<u8>, String> {
 /// The buffers of a case, guards included.
 fn unpack(case: &Case, bytes: &[u8]) -> Vec<Vec<u32>> {
     let mut words: Vec<u32> = bytemuck::pod_collect_to_vec(bytes);
-    let lens = case.fixture.buffers.iter().map(|words| guarded(words).len());
-    lens.map(|len| words.drain(..len.min(words.len())).collect()).collect()
+    let lens = case
+        .fixture
+        .buffers
+        .iter()
+        .map(|words| guarded(words).len());
+    lens.map(|len| words.drain(..len.min(words.len())).collect())
+        .collect()
 }
 
 /// Whose WebGPU it is.
@@ -78,9 +88,12 @@ impl Host {
                         "--enable-unsafe-webgpu",
                         "--enable-features=Vulkan,WebGPU",
                     ])
-                    .args(["--use-webgpu-adapter=swiftshader", "--disable-gpu-shader-disk-cache"])
-                    // Kernels write workgroup memory before they read it. To fill it with zeros is most of what SwiftShader
-                    // would compile.
+                    .args([
+                        "--use-webgpu-adapter=swiftshader",
+                        "--disable-gpu-shader-disk-cache",
+                    ])
+                    // Kernels write workgroup memory before they read it. To fill it with zeros is
+                    // most of what SwiftShader would compile.
                     .arg("--enable-dawn-features=disable_workgroup_init")
                     .arg(format!("--user-data-dir={}", profile.display()))
                     .stderr(Stdio::null());
@@ -120,13 +133,21 @@ pub fn run(host: Host, cases: &[(&'static Kernel, Case)]) -> Vec<Result<Vec<Vec<
     loop {
         let Ok((stream, _)) = listener.accept() else {
             assert!(heard.elapsed() < PATIENCE, "{host:?} has fallen silent");
-            assert!(running.0.try_wait().is_ok_and(|ended| ended.is_none()), "{host:?} has ended");
+            assert!(
+                running.0.try_wait().is_ok_and(|ended| ended.is_none()),
+                "{host:?} has ended"
+            );
             std::thread::sleep(Duration::from_millis(1));
             continue;
         };
         heard = Instant::now();
-        let Some((path, body)) = request(&stream) else { continue };
-        let number = path.rsplit('/').next().and_then(|n| n.parse::<usize>().ok());
+        let Some((path, body)) = request(&stream) else {
+            continue;
+        };
+        let number = path
+            .rsplit('/')
+            .next()
+            .and_then(|n| n.parse::<usize>().ok());
         let text = || String::from_utf8_lossy(&body).into_owned();
         match (path.split('/').nth(1).unwrap_or_default(), number) {
             ("", _) => answer(&stream, "200 OK", "text/html", PAGE.as_bytes()),
@@ -149,7 +170,10 @@ pub fn run(host: Host, cases: &[(&'static Kernel, Case)]) -> Vec<Result<Vec<Vec<
             _ => answer(&stream, "404 Not Found", "text/plain", &[]),
         }
     }
-    results.into_iter().map(|result| result.unwrap_or_else(|| Err("it never ran".into()))).collect()
+    results
+        .into_iter()
+        .map(|result| result.unwrap_or_else(|| Err("it never ran".into())))
+        .collect()
 }
 
 fn fail(fault: &str) -> ! {
@@ -162,7 +186,9 @@ fn fail(fault: &str) -> ! {
 /// A request's path and body.
 fn request(stream: &TcpStream) -> Option<(String, Vec<u8>)> {
     stream.set_nonblocking(false).ok()?;
-    stream.set_read_timeout(Some(Duration::from_secs(10))).ok()?;
+    stream
+        .set_read_timeout(Some(Duration::from_secs(10)))
+        .ok()?;
     let mut reader = BufReader::new(stream);
     let mut line = String::new();
     reader.read_line(&mut line).ok()?;
@@ -185,9 +211,12 @@ fn request(stream: &TcpStream) -> Option<(String, Vec<u8>)> {
 
 fn answer(mut stream: &TcpStream, status: &str, kind: &str, body: &[u8]) {
     let head = format!(
-        "HTTP/1.1 {status}\r\nContent-Type: {kind}\r\nContent-Length: {}\r\nConnection: close\r\n\r\n",
+        "HTTP/1.1 {status}\r\nContent-Type: {kind}\r\nContent-Length: {}\r\nConnection: \
+         close\r\n\r\n",
         body.len()
     );
     // A browser that hung up is noticed when it falls silent.
-    let _ = stream.write_all(head.as_bytes()).and_then(|()| stream.write_all(body));
+    let _ = stream
+        .write_all(head.as_bytes())
+        .and_then(|()| stream.write_all(body));
 }

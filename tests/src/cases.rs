@@ -20,8 +20,8 @@ pub fn guarded(words: &[u32]) -> Vec<u32> {
     guarded
 }
 
-/// A buffer between guards of this word. The one behind it is as long as the buffer: kernels that read beyond the end do so by
-/// whole rows.
+/// A buffer between guards of this word. The one behind it is as long as the buffer: kernels that
+/// read beyond the end do so by whole rows.
 fn poisoned(words: &[u32], poison: u32) -> Vec<u32> {
     let mut poisoned = vec![poison; GUARD + words.len() + tail(words)];
     poisoned[GUARD..][..words.len()].copy_from_slice(words);
@@ -33,9 +33,10 @@ fn tail(words: &[u32]) -> usize {
     words.len().next_multiple_of(GUARD) + GUARD
 }
 
-/// All buffers of a case, guards included, after it ran on this device: three times, with the same result to the bit. First
-/// bindings end where tensors do, so that checks may hide what is read beyond; then they take in the guards, of NaN, then of
-/// huge numbers: what is read beyond comes from there.
+/// All buffers of a case, guards included, after it ran on this device: three times, with the same
+/// result to the bit. First bindings end where tensors do, so that checks may hide what is read
+/// beyond; then they take in the guards, of NaN, then of huge numbers: what is read beyond comes
+/// from there.
 ///
 /// # Errors
 /// The device fails, or the runs differ.
@@ -46,16 +47,26 @@ pub fn run(gpu: &Gpu, kernel: &'static Kernel, case: &Case) -> Result<Vec<Vec<u3
         .bindings
         .iter()
         .zip(&case.fixture.buffers)
-        .map(|(binding, words)| table.declare(binding.name, 4 * (GUARD + words.len() + tail(words)) as u64))
+        .map(|(binding, words)| {
+            table.declare(binding.name, 4 * (GUARD + words.len() + tail(words)) as u64)
+        })
         .collect();
     let inner: Vec<BufferRef> = whole
         .iter()
         .zip(&case.fixture.buffers)
-        .map(|(whole, words)| BufferRef { offset: 4 * GUARD as u64, bytes: 4 * words.len() as u64, ..*whole })
+        .map(|(whole, words)| BufferRef {
+            offset: 4 * GUARD as u64,
+            bytes: 4 * words.len() as u64,
+            ..*whole
+        })
         .collect();
     let long: Vec<BufferRef> = whole
         .iter()
-        .map(|whole| BufferRef { offset: 4 * GUARD as u64, bytes: whole.bytes - 4 * GUARD as u64, ..*whole })
+        .map(|whole| BufferRef {
+            offset: 4 * GUARD as u64,
+            bytes: whole.bytes - 4 * GUARD as u64,
+            ..*whole
+        })
         .collect();
     let plan_on = |buffers: &[BufferRef]| {
         let mut plan = Plan::default();
@@ -70,14 +81,19 @@ pub fn run(gpu: &Gpu, kernel: &'static Kernel, case: &Case) -> Result<Vec<Vec<u3
         let mut outcomes = Vec::new();
         for (prepared, poison) in [(&exact, POISON), (&long, POISON), (&long, HUGE)] {
             for (whole, words) in whole.iter().zip(&case.fixture.buffers) {
-                memory.write(*whole, 0, bytemuck::cast_slice(&poisoned(words, poison))).await?;
+                memory
+                    .write(*whole, 0, bytemuck::cast_slice(&poisoned(words, poison)))
+                    .await?;
             }
             prepared.submit(&memory, case.fixture.step).await?;
             let mut outcome: Vec<Vec<u32>> = Vec::new();
             for whole in &whole {
                 let mut found: Vec<u32> = bytemuck::pod_collect_to_vec(&memory.read(*whole).await?);
                 // Guards are compared by whether they are whole.
-                found.iter_mut().filter(|word| **word == poison).for_each(|word| *word = POISON);
+                found
+                    .iter_mut()
+                    .filter(|word| **word == poison)
+                    .for_each(|word| *word = POISON);
                 outcome.push(found);
             }
             outcomes.push(outcome);
@@ -106,20 +122,36 @@ pub fn check(kernel: &Kernel, case: &Case, outcome: &[Vec<u32>]) -> Result<(), S
         let (head, rest) = found.split_at(GUARD);
         let (body, tail) = rest.split_at(before.len());
         // Buffers are rounded up to 16 bytes: what lies behind the guard was never written.
-        if head.iter().chain(&tail[..tail.len() / GUARD * GUARD]).any(|&word| word != POISON) {
-            return Err(format!("`{}` was written outside its binding", binding.name));
+        if head
+            .iter()
+            .chain(&tail[..tail.len() / GUARD * GUARD])
+            .any(|&word| word != POISON)
+        {
+            return Err(format!(
+                "`{}` was written outside its binding",
+                binding.name
+            ));
         }
         if binding.access == Access::Read {
             if body != before {
-                return Err(format!("`{}` was written, but is only to be read", binding.name));
+                return Err(format!(
+                    "`{}` was written, but is only to be read",
+                    binding.name
+                ));
             }
             continue;
         }
-        let most = if matches!(binding.contents, Contents::Integers) { 0.0 } else { case.nmse };
+        let most = if matches!(binding.contents, Contents::Integers) {
+            0.0
+        } else {
+            case.nmse
+        };
         let numbers = |words: &[u32]| numbers(&case.fixture, words, binding.contents);
-        compare(&numbers(body), &numbers(wanted), most).map_err(|e| format!("`{}`: {e}", binding.name))?;
+        compare(&numbers(body), &numbers(wanted), most)
+            .map_err(|e| format!("`{}`: {e}", binding.name))?;
         // What the reference leaves alone, the kernel must leave alone to the bit.
-        let strayed = (0..before.len()).find(|&w| wanted[w] == before[w] && body[w] != before[w] && most == 0.0);
+        let strayed = (0..before.len())
+            .find(|&w| wanted[w] == before[w] && body[w] != before[w] && most == 0.0);
         if let Some(at) = strayed {
             return Err(format!("`{}`[{at}] was written", binding.name));
         }

@@ -11,9 +11,10 @@ pub fn numbers(fixture: &DispatchFixture, words: &[u32], contents: Contents) -> 
     }
 }
 
-/// Checks `found` against `expected` by the normalised mean square error `sum (a - b)^2 / sum b^2`, which may be `most`, and
-/// that no single error is an outlier: more than ten times what `most` allows of the root mean square, or of the number itself
-/// where that is larger, for rounding errors grow with what is rounded.
+/// Checks `found` against `expected` by the normalised mean square error `sum (a - b)^2 / sum b^2`,
+/// which may be `most`, and that no single error is an outlier: more than ten times what `most`
+/// allows of the root mean square, or of the number itself where that is larger, for rounding
+/// errors grow with what is rounded.
 ///
 /// # Errors
 /// Says by how much, and where first.
@@ -27,13 +28,18 @@ pub fn compare(found: &[f64], expected: &[f64], most: f64) -> Result<(), String>
     let largest = errors().fold(0.0, f64::max);
     let usual = (squares / expected.len() as f64).sqrt();
     let bound = |expected: f64| 10.0 * most.sqrt() * expected.abs().max(usual);
-    let outlier = errors().zip(expected).position(|(error, &expected)| error > bound(expected));
+    let outlier = errors()
+        .zip(expected)
+        .position(|(error, &expected)| error > bound(expected));
     if nmse <= most && outlier.is_none() {
         return Ok(());
     }
-    let at = outlier.or_else(|| errors().position(|e| e == largest)).unwrap_or(0);
+    let at = outlier
+        .or_else(|| errors().position(|e| e == largest))
+        .unwrap_or(0);
     Err(format!(
-        "error {nmse:.2e} (allowed {most:.0e}), {largest:.3e} at most; at [{at}]: {} for {} (allowed {:.1e})",
+        "error {nmse:.2e} (allowed {most:.0e}), {largest:.3e} at most; at [{at}]: {} for {} \
+         (allowed {:.1e})",
         found[at],
         expected[at],
         bound(expected[at])

@@ -19,13 +19,21 @@ pub fn replay(target: &str, run: fn(&[u8])) {
 /// # Panics
 /// There is no input, or the target does not survive one within its limits.
 pub fn replay_within(peak: &PeakAlloc, target: &str, run: fn(&[u8])) {
-    inputs(target).iter().for_each(|input| check(peak, target, input, run));
+    inputs(target)
+        .iter()
+        .for_each(|input| check(peak, target, input, run));
 }
 
 fn inputs(target: &str) -> Vec<Vec<u8>> {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz/corpus").join(target);
-    let paths = std::fs::read_dir(&folder).expect("a corpus").map(|e| e.expect("an entry").path());
-    let inputs: Vec<_> = paths.map(|path| std::fs::read(path).expect("a readable input")).collect();
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("fuzz/corpus")
+        .join(target);
+    let paths = std::fs::read_dir(&folder)
+        .expect("a corpus")
+        .map(|e| e.expect("an entry").path());
+    let inputs: Vec<_> = paths
+        .map(|path| std::fs::read(path).expect("a readable input"))
+        .collect();
     assert!(!inputs.is_empty(), "{} is empty", folder.display());
     inputs
 }

@@ -21,12 +21,20 @@ pub fn string(text: &str) -> Field {
 
 /// An array of strings.
 pub fn strings<S: AsRef<str>>(texts: &[S]) -> Field {
-    array(8, texts.len() as u64, texts.iter().flat_map(|t| text_bytes(t.as_ref())).collect())
+    array(
+        8,
+        texts.len() as u64,
+        texts.iter().flat_map(|t| text_bytes(t.as_ref())).collect(),
+    )
 }
 
 /// An array of `i32`.
 pub fn i32s(values: &[i32]) -> Field {
-    array(5, values.len() as u64, values.iter().flat_map(|v| v.to_le_bytes()).collect())
+    array(
+        5,
+        values.len() as u64,
+        values.iter().flat_map(|v| v.to_le_bytes()).collect(),
+    )
 }
 
 /// An array that claims `count` elements of type `kind`, and holds `bytes`.
@@ -80,10 +88,16 @@ pub struct Builder {
 }
 
 impl Builder {
-    /// A whole Llama model, tiny: one layer of width 64, all weights F32 and zero, a byte-level vocabulary.
+    /// A whole Llama model, tiny: one layer of width 64, all weights F32 and zero, a byte-level
+    /// vocabulary.
     pub fn llama() -> Self {
-        let tokens: Vec<String> =
-            (0..32_u8).map(|i| char::from(b'a' + i % 26).to_string().repeat(1 + usize::from(i / 26))).collect();
+        let tokens: Vec<String> = (0..32_u8)
+            .map(|i| {
+                char::from(b'a' + i % 26)
+                    .to_string()
+                    .repeat(1 + usize::from(i / 26))
+            })
+            .collect();
         let metadata = vec![
             ("general.architecture", string("llama")),
             ("llama.block_count", u32(1)),
@@ -103,7 +117,10 @@ impl Builder {
             version: 3,
             tensor_count: None,
             key_count: None,
-            metadata: metadata.into_iter().map(|(key, value)| (key.to_owned(), value)).collect(),
+            metadata: metadata
+                .into_iter()
+                .map(|(key, value)| (key.to_owned(), value))
+                .collect(),
             rows: Vec::new(),
             data: Vec::new(),
             alignment: 32,
@@ -112,7 +129,15 @@ impl Builder {
         for name in ["attn_norm", "ffn_norm"] {
             builder.tensor(&format!("blk.0.{name}.weight"), &[64]);
         }
-        for name in ["attn_q", "attn_k", "attn_v", "attn_output", "ffn_gate", "ffn_up", "ffn_down"] {
+        for name in [
+            "attn_q",
+            "attn_k",
+            "attn_v",
+            "attn_output",
+            "ffn_gate",
+            "ffn_up",
+            "ffn_down",
+        ] {
             builder.tensor(&format!("blk.0.{name}.weight"), &[64, 64]);
         }
         builder.tensor("output_norm.weight", &[64]);
@@ -123,8 +148,17 @@ impl Builder {
     pub fn tensor(&mut self, name: &str, shape: &[u64]) {
         let offset = self.data.len() as u64;
         let bytes = 4 * shape.iter().product::<u64>() as usize;
-        self.data.resize((self.data.len() + bytes).next_multiple_of(self.alignment), 0);
-        let row = Row { name: name.into(), dimensions: shape.len() as u32, shape: shape.to_vec(), kind: 0, offset };
+        self.data.resize(
+            (self.data.len() + bytes).next_multiple_of(self.alignment),
+            0,
+        );
+        let row = Row {
+            name: name.into(),
+            dimensions: shape.len() as u32,
+            shape: shape.to_vec(),
+            kind: 0,
+            offset,
+        };
         self.rows.push(row);
     }
 
@@ -154,8 +188,16 @@ impl Builder {
     pub fn build(&self) -> Vec<u8> {
         let mut out = self.magic.to_vec();
         out.extend(self.version.to_le_bytes());
-        out.extend(self.tensor_count.unwrap_or(self.rows.len() as u64).to_le_bytes());
-        out.extend(self.key_count.unwrap_or(self.metadata.len() as u64).to_le_bytes());
+        out.extend(
+            self.tensor_count
+                .unwrap_or(self.rows.len() as u64)
+                .to_le_bytes(),
+        );
+        out.extend(
+            self.key_count
+                .unwrap_or(self.metadata.len() as u64)
+                .to_le_bytes(),
+        );
         for (key, Field(kind, bytes)) in &self.metadata {
             out.extend(text_bytes(key));
             out.extend(kind.to_le_bytes());

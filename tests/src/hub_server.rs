@@ -1,5 +1,5 @@
-//! A hub on this machine: the list of files, files by commit, and large ones by redirect to a second server, as the real one
-//! has it. What a test wants otherwise, it does to the answers.
+//! A hub on this machine: the list of files, files by commit, and large ones by redirect to a
+//! second server, as the real one has it. What a test wants otherwise, it does to the answers.
 
 use std::collections::BTreeMap;
 use std::io::{BufRead as _, BufReader, Write as _};
@@ -50,7 +50,13 @@ pub struct Answer {
 impl Answer {
     /// An answer with this status, and no body.
     pub fn status(status: u16) -> Self {
-        Self { status, headers: Vec::new(), body: Vec::new(), cut: None, stall: Duration::ZERO }
+        Self {
+            status,
+            headers: Vec::new(),
+            body: Vec::new(),
+            cut: None,
+            stall: Duration::ZERO,
+        }
     }
 
     /// The answer with a header, in place of one of that name.
@@ -110,9 +116,21 @@ impl Hub {
         let listen = || TcpListener::bind("127.0.0.1:0").expect("a port");
         let (hub, cdn) = (listen(), listen());
         let address = |listener: &TcpListener| listener.local_addr().expect("an address");
-        let files = files.iter().map(|(path, bytes)| ((*path).to_owned(), bytes.clone())).collect();
-        let state = State { repo, files, rule: Box::new(rule), log: Mutex::default(), cdn: address(&cdn) };
-        let server = Self { address: address(&hub), state: Arc::new(state) };
+        let files = files
+            .iter()
+            .map(|(path, bytes)| ((*path).to_owned(), bytes.clone()))
+            .collect();
+        let state = State {
+            repo,
+            files,
+            rule: Box::new(rule),
+            log: Mutex::default(),
+            cdn: address(&cdn),
+        };
+        let server = Self {
+            address: address(&hub),
+            state: Arc::new(state),
+        };
         for (listener, cdn) in [(hub, false), (cdn, true)] {
             let state = Arc::clone(&server.state);
             thread::spawn(move || {
@@ -143,7 +161,11 @@ impl Hub {
     /// # Panics
     /// A thread of the server panicked.
     pub fn ranges(&self) -> Vec<Option<u64>> {
-        self.requests().into_iter().filter(|request| request.cdn).map(|request| request.start).collect()
+        self.requests()
+            .into_iter()
+            .filter(|request| request.cdn)
+            .map(|request| request.start)
+            .collect()
     }
 }
 
@@ -154,12 +176,18 @@ fn is_large(path: &str) -> bool {
 
 /// The SHA-256 of some bytes, in hexadecimal digits.
 pub fn sha256(bytes: &[u8]) -> String {
-    Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
+    Sha256::digest(bytes)
+        .iter()
+        .map(|byte| format!("{byte:02x}"))
+        .collect()
 }
 
 fn git_blob(bytes: &[u8]) -> String {
     let blob = [format!("blob {}\0", bytes.len()).as_bytes(), bytes].concat();
-    Sha1::digest(&blob).iter().map(|byte| format!("{byte:02x}")).collect()
+    Sha1::digest(&blob)
+        .iter()
+        .map(|byte| format!("{byte:02x}"))
+        .collect()
 }
 
 fn serve(state: &State, cdn: bool, stream: &TcpStream) -> Option<()> {
@@ -172,21 +200,44 @@ fn serve(state: &State, cdn: bool, stream: &TcpStream) -> Option<()> {
         out.write_all(b"HTTP/1.1 200 Connected\r\n\r\n").ok()?;
         first = lines.next()?.ok()?;
     }
-    let path = first.split(' ').nth(1)?.trim_start_matches("http://hub.example").to_owned();
+    let path = first
+        .split(' ')
+        .nth(1)?
+        .trim_start_matches("http://hub.example")
+        .to_owned();
     let (mut start, mut authorization) = (None, None);
     for line in lines {
         let line = line.ok()?;
-        let Some((name, value)) = line.split_once(": ") else { break };
+        let Some((name, value)) = line.split_once(": ") else {
+            break;
+        };
         match name.to_ascii_lowercase().as_str() {
-            "range" => start = Some(value.strip_prefix("bytes=")?.strip_suffix('-')?.parse().ok()?),
+            "range" => {
+                start = Some(
+                    value
+                        .strip_prefix("bytes=")?
+                        .strip_suffix('-')?
+                        .parse()
+                        .ok()?,
+                )
+            }
             "authorization" => authorization = Some(value.to_owned()),
             _ => {}
         }
     }
     let request = {
         let mut log = state.log.lock().expect("the log");
-        let earlier = log.iter().filter(|request| request.cdn == cdn && request.path == path).count();
-        log.push(Request { cdn, path, start, authorization, earlier });
+        let earlier = log
+            .iter()
+            .filter(|request| request.cdn == cdn && request.path == path)
+            .count();
+        log.push(Request {
+            cdn,
+            path,
+            start,
+            authorization,
+            earlier,
+        });
         log.last()?.clone()
     };
     let answer = (state.rule)(&request, answer(state, &request));
@@ -197,16 +248,21 @@ fn serve(state: &State, cdn: bool, stream: &TcpStream) -> Option<()> {
 fn answer(state: &State, request: &Request) -> Answer {
     let path = request.path.as_str();
     if let Some(rest) = path.strip_prefix("/api/models/") {
-        let commit = match rest.strip_prefix(state.repo).and_then(|rest| rest.strip_prefix("/revision/")) {
+        let commit = match rest
+            .strip_prefix(state.repo)
+            .and_then(|rest| rest.strip_prefix("/revision/"))
+        {
             Some("main?blobs=true") => MAIN,
             Some("v1?blobs=true" | "refs%2Fpr%2F1?blobs=true") => V1,
             Some(_) => return Answer::status(404).with("X-Error-Code", "RevisionNotFound"),
             None => return Answer::status(401).with("X-Error-Code", "RepoNotFound"),
         };
         let sibling = |(path, bytes): (&String, &Vec<u8>)| {
-            let mut sibling = json!({ "rfilename": path, "size": bytes.len(), "blobId": git_blob(bytes) });
+            let mut sibling =
+                json!({ "rfilename": path, "size": bytes.len(), "blobId": git_blob(bytes) });
             if is_large(path) {
-                sibling["lfs"] = json!({ "sha256": sha256(bytes), "size": bytes.len(), "pointerSize": 134 });
+                sibling["lfs"] =
+                    json!({ "sha256": sha256(bytes), "size": bytes.len(), "pointerSize": 134 });
             }
             sibling
         };
@@ -214,20 +270,28 @@ fn answer(state: &State, request: &Request) -> Answer {
         let list = json!({ "id": state.repo, "sha": commit, "gated": false, "siblings": siblings });
         return Answer::status(200).body(list.to_string());
     }
-    let rest = path.strip_prefix('/').and_then(|path| path.strip_prefix(state.repo));
-    let file = rest.and_then(|rest| rest.strip_prefix("/resolve/")).and_then(|rest| rest.split_once('/'));
+    let rest = path
+        .strip_prefix('/')
+        .and_then(|path| path.strip_prefix(state.repo));
+    let file = rest
+        .and_then(|rest| rest.strip_prefix("/resolve/"))
+        .and_then(|rest| rest.split_once('/'));
     let Some((path, bytes)) = file.and_then(|(_, path)| state.files.get_key_value(path)) else {
         return Answer::status(404).with("X-Error-Code", "EntryNotFound");
     };
     if is_large(path) && !request.cdn {
         let location = format!("http://{}{}", state.cdn, request.path);
-        return Answer::status(302).with("Location", location).with("X-Linked-Etag", format!("\"{}\"", sha256(bytes)));
+        return Answer::status(302)
+            .with("Location", location)
+            .with("X-Linked-Etag", format!("\"{}\"", sha256(bytes)));
     }
     match request.start {
         Some(start) if start >= bytes.len() as u64 => Answer::status(416),
         Some(start) => {
             let range = format!("bytes {start}-{}/{}", bytes.len() - 1, bytes.len());
-            Answer::status(206).with("Content-Range", range).body(&bytes[start as usize..])
+            Answer::status(206)
+                .with("Content-Range", range)
+                .body(&bytes[start as usize..])
         }
         None => Answer::status(200).body(bytes.as_slice()),
     }
@@ -235,11 +299,18 @@ fn answer(state: &State, request: &Request) -> Answer {
 
 fn send(mut stream: &TcpStream, answer: &Answer) -> std::io::Result<()> {
     let length = answer.body.len();
-    let mut head = format!("HTTP/1.1 {} Some Reason\r\nConnection: close\r\n", answer.status);
+    let mut head = format!(
+        "HTTP/1.1 {} Some Reason\r\nConnection: close\r\n",
+        answer.status
+    );
     for (name, value) in &answer.headers {
         head += &format!("{name}: {value}\r\n");
     }
-    if !answer.headers.iter().any(|(name, _)| *name == "Transfer-Encoding") {
+    if !answer
+        .headers
+        .iter()
+        .any(|(name, _)| *name == "Transfer-Encoding")
+    {
         head += &format!("Content-Length: {length}\r\n");
     }
     stream.write_all(format!("{head}\r\n").as_bytes())?;

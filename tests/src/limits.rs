@@ -31,7 +31,11 @@ impl Limits {
             "tokenizer_json" | "repository" => (96 * MIB, 32),
             _ => (48 * MIB, 32),
         };
-        Self { bytes, times, time: Duration::from_secs(20) }
+        Self {
+            bytes,
+            times,
+            time: Duration::from_secs(20),
+        }
     }
 }
 
@@ -53,7 +57,10 @@ pub fn measure(peak: &PeakAlloc, run: impl FnOnce()) -> Used {
     peak.reset_peak_usage();
     let started = Instant::now();
     run();
-    Used { time: started.elapsed(), bytes: peak.peak_usage().saturating_sub(before) }
+    Used {
+        time: started.elapsed(),
+        bytes: peak.peak_usage().saturating_sub(before),
+    }
 }
 
 /// Runs a fuzz target on an input.
@@ -64,7 +71,12 @@ pub fn check(peak: &PeakAlloc, target: &str, data: &[u8], run: impl FnOnce(&[u8]
     let limits = Limits::of(target);
     let used = measure(peak, || run(data));
     let most = limits.bytes + limits.times * data.len();
-    assert!(used.bytes <= most, "{target}: {} bytes took {} bytes of memory, more than {most}", data.len(), used.bytes);
+    assert!(
+        used.bytes <= most,
+        "{target}: {} bytes took {} bytes of memory, more than {most}",
+        data.len(),
+        used.bytes
+    );
     assert!(
         used.time <= limits.time,
         "{target}: {} bytes took {:?}, more than {:?}",

@@ -11,7 +11,11 @@ use godwit::{Engine, EngineOptions, Gpu, GpuOptions, Model, Session};
 /// It is not there; says how to get it.
 pub fn fixture(path: &str) -> PathBuf {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("..").join(path);
-    assert!(path.exists(), "{} is missing; run tests/fetch.sh --tests", path.display());
+    assert!(
+        path.exists(),
+        "{} is missing; run tests/fetch.sh --tests",
+        path.display()
+    );
     path
 }
 
@@ -28,8 +32,13 @@ pub fn smollm2() -> Model {
 /// # Panics
 /// There is none.
 pub fn gpu(webgpu_limits: bool) -> Gpu {
-    let options = GpuOptions { adapter: std::env::var("GODWIT_ADAPTER").ok(), webgpu_limits, ..GpuOptions::default() };
-    pollster::block_on(Gpu::open(&options)).expect("a GPU, or the software driver that tests/fetch.sh installs")
+    let options = GpuOptions {
+        adapter: std::env::var("GODWIT_ADAPTER").ok(),
+        webgpu_limits,
+        ..GpuOptions::default()
+    };
+    pollster::block_on(Gpu::open(&options))
+        .expect("a GPU, or the software driver that tests/fetch.sh installs")
 }
 
 /// Progress that nobody stops.
@@ -50,5 +59,11 @@ pub fn session(engine: &Engine) -> Session {
 /// # Panics
 /// It does not load.
 pub fn engine(model: &Model, options: &EngineOptions, webgpu_limits: bool) -> Engine {
-    pollster::block_on(Engine::load(gpu(webgpu_limits), model, options, &mut |_| ())).expect("the model loads")
+    pollster::block_on(Engine::load(
+        gpu(webgpu_limits),
+        model,
+        options,
+        &mut |_| (),
+    ))
+    .expect("the model loads")
 }

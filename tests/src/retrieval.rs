@@ -1,10 +1,12 @@
-//! A Llama model that was constructed, not trained, to do one thing exactly: recall. Pairs of a key and a value token lie
-//! anywhere in a text of fillers; after a key, the model says the value that followed it.
+//! A Llama model that was constructed, not trained, to do one thing exactly: recall. Pairs of a key
+//! and a value token lie anywhere in a text of fillers; after a key, the model says the value that
+//! followed it.
 //!
-//! Layer 1 is a previous-token head: in the fast rotary planes, queries and keys are constants whose score peaks at a
-//! distance of one, so each token learns which key came before it. Layer 2 is an induction head: what a token is looks for
-//! what came before, in the planes so slow that a million positions hardly turn them, and copies the value it finds.
-//! (Olsson et al. 2022 describe the circuit in trained models.)
+//! Layer 1 is a previous-token head: in the fast rotary planes, queries and keys are constants
+//! whose score peaks at a distance of one, so each token learns which key came before it. Layer 2
+//! is an induction head: what a token is looks for what came before, in the planes so slow that a
+//! million positions hardly turn them, and copies the value it finds. (Olsson et al. 2022 describe
+//! the circuit in trained models.)
 
 use godwit::format::{Bytes, GgufWriter};
 use godwit::model::RopeScaling;
@@ -49,7 +51,10 @@ struct Weights {
 
 impl Weights {
     fn new(rows: usize, columns: usize) -> Self {
-        Self { columns, floats: vec![0.0; rows * columns] }
+        Self {
+            columns,
+            floats: vec![0.0; rows * columns],
+        }
     }
 
     fn set(&mut self, row: usize, column: usize, value: f64) {
@@ -68,7 +73,9 @@ fn frequency(plane: usize) -> f64 {
 
 /// How far the fast planes' score of a distance lies below that of distance one, for amplitude 1.
 pub fn margin(distance: u32) -> f64 {
-    (0..FAST).map(|i| 1.0 - ((f64::from(distance) - 1.0) * frequency(i)).cos()).sum()
+    (0..FAST)
+        .map(|i| 1.0 - ((f64::from(distance) - 1.0) * frequency(i)).cos())
+        .sum()
 }
 
 /// The model as a GGUF file, for this window.
@@ -152,7 +159,10 @@ fn gguf(window: u32) -> Vec<u8> {
 /// # Panics
 /// It does not open.
 pub fn model(window: u32) -> Model {
-    let file = Bytes { name: "retrieval".into(), data: gguf(window) };
+    let file = Bytes {
+        name: "retrieval".into(),
+        data: gguf(window),
+    };
     Model::from_sources(vec![Box::new(file)]).expect("a model")
 }
 
@@ -166,7 +176,8 @@ pub fn ask(session: &mut Session, len: usize, key: u32) -> u32 {
     block_on(session.next(&Sampling::greedy())).expect("room for the answer")
 }
 
-/// A text of `len` tokens: fillers, and each key once, followed by its value, from the beginning to the end.
+/// A text of `len` tokens: fillers, and each key once, followed by its value, from the beginning to
+/// the end.
 pub fn haystack(len: u32) -> Vec<u32> {
     let filler = |at: u32| 2 * KEYS + (at.wrapping_mul(2_654_435_761) >> 16) % (VOCAB - 2 * KEYS);
     let mut tokens: Vec<u32> = (0..len).map(filler).collect();

@@ -5,16 +5,27 @@ use std::sync::LazyLock;
 use godwit_shaders::{Case, Dialect, KERNELS, Kernel, Variant, WeightFormat, compose};
 use naga::back::{PipelineConstants, pipeline_constants, spv};
 use naga::valid::{
-    Capabilities, FunctionInfo, ModuleInfo, ShaderStages, SubgroupOperationSet, ValidationFlags, Validator,
+    Capabilities, FunctionInfo, ModuleInfo, ShaderStages, SubgroupOperationSet, ValidationFlags,
+    Validator,
 };
-use naga::{AddressSpace, Block, Expression, Function, Handle, Module, ShaderStage, Statement, TypeInner};
+use naga::{
+    AddressSpace, Block, Expression, Function, Handle, Module, ShaderStage, Statement, TypeInner,
+};
 
 /// Every kernel's variants, each with every format that it takes.
-pub fn variants() -> impl Iterator<Item = (&'static Kernel, &'static Variant, Option<WeightFormat>)> {
+pub fn variants() -> impl Iterator<Item = (&'static Kernel, &'static Variant, Option<WeightFormat>)>
+{
     KERNELS.into_iter().flat_map(|kernel| {
-        let formats = if kernel.weights { WeightFormat::ALL.map(Some).to_vec() } else { vec![None] };
+        let formats = if kernel.weights {
+            WeightFormat::ALL.map(Some).to_vec()
+        } else {
+            vec![None]
+        };
         kernel.variants.iter().flat_map(move |variant| {
-            let formats = formats.clone().into_iter().filter(|&format| variant.takes(format));
+            let formats = formats
+                .clone()
+                .into_iter()
+                .filter(|&format| variant.takes(format));
             formats.map(move |format| (kernel, variant, format))
         })
     })
@@ -22,7 +33,12 @@ pub fn variants() -> impl Iterator<Item = (&'static Kernel, &'static Variant, Op
 
 /// Kernel, variant and format, for people.
 pub fn label(kernel: &Kernel, variant: &Variant, format: Option<WeightFormat>) -> String {
-    format!("{}.{}{}", kernel.name, variant.name, format.map_or(String::new(), |format| format!(" {format}")))
+    format!(
+        "{}.{}{}",
+        kernel.name,
+        variant.name,
+        format.map_or(String::new(), |format| format!(" {format}"))
+    )
 }
 
 /// A variant, valid with only the capabilities it asks for.
@@ -65,18 +81,40 @@ pub fn parsed(source: &str, capabilities: Capabilities) -> Result<(Module, Modul
 }
 
 /// A case's kernel, variant, format and override values.
-type Used = (&'static str, &'static str, Option<WeightFormat>, PipelineConstants);
+type Used = (
+    &'static str,
+    &'static str,
+    Option<WeightFormat>,
+    PipelineConstants,
+);
 
 /// Those of all cases, whose inputs take long to make.
 static USED: LazyLock<Vec<Used>> = LazyLock::new(|| {
     let used = |kernel: &'static Kernel, case: Case| {
-        let constants = case.overrides.iter().map(|&(name, value)| (name.to_owned(), f64::from(value))).collect();
-        (kernel.name, kernel.variants[case.variant].name, case.fixture.format, constants)
+        let constants = case
+            .overrides
+            .iter()
+            .map(|&(name, value)| (name.to_owned(), f64::from(value)))
+            .collect();
+        (
+            kernel.name,
+            kernel.variants[case.variant].name,
+            case.fixture.format,
+            constants,
+        )
     };
-    KERNELS.into_iter().flat_map(|kernel| (kernel.cases)().into_iter().map(move |case| used(kernel, case))).collect()
+    KERNELS
+        .into_iter()
+        .flat_map(|kernel| {
+            (kernel.cases)()
+                .into_iter()
+                .map(move |case| used(kernel, case))
+        })
+        .collect()
 });
 
-/// Each set of override values that some case of the variant uses, with a format that `counts`, and the defaults.
+/// Each set of override values that some case of the variant uses, with a format that `counts`, and
+/// the defaults.
 pub fn override_sets(
     kernel: &Kernel,
     variant: &Variant,
@@ -84,7 +122,10 @@ pub fn override_sets(
 ) -> Vec<PipelineConstants> {
     let mut sets = vec![PipelineConstants::default()];
     for (of_kernel, of_variant, format, set) in USED.iter() {
-        if (*of_kernel, *of_variant) == (kernel.name, variant.name) && counts(*format) && !sets.contains(set) {
+        if (*of_kernel, *of_variant) == (kernel.name, variant.name)
+            && counts(*format)
+            && !sets.contains(set)
+        {
             sets.push(set.clone());
         }
     }
@@ -101,8 +142,8 @@ pub fn with_constants(
     constants: &PipelineConstants,
 ) -> Result<(Module, ModuleInfo), String> {
     let entry = Some((ShaderStage::Compute, kernel.name));
-    let (module, info) =
-        pipeline_constants::process_overrides(module, info, entry, constants).map_err(|e| e.to_string())?;
+    let (module, info) = pipeline_constants::process_overrides(module, info, entry, constants)
+        .map_err(|e| e.to_string())?;
     Ok((module.into_owned(), info.into_owned()))
 }
 
@@ -112,7 +153,11 @@ pub fn with_constants(
 /// naga can't write it.
 pub fn spirv((module, info): &(Module, ModuleInfo), variant: &Variant) -> Result<Vec<u32>, String> {
     let options = spv::Options {
-        lang_version: if variant.cooperative_matrix { (1, 6) } else { (1, 3) },
+        lang_version: if variant.cooperative_matrix {
+            (1, 6)
+        } else {
+            (1, 3)
+        },
         force_loop_bounding: variant.is_for_cpus(),
         zero_initialize_workgroup_memory: spv::ZeroInitializeWorkgroupMemoryMode::None,
         ..Default::default()
@@ -120,9 +165,9 @@ pub fn spirv((module, info): &(Module, ModuleInfo), variant: &Variant) -> Result
     spv::write_vec(module, info, &options, None).map_err(|e| e.to_string())
 }
 
-/// Checks that nothing writes a component of a vector by an index that is known at run time only: FXC, which compiles for
-/// DX12 where there is no DXC, refuses that ("array reference cannot be used as an l-value"). Reading by such an index is
-/// fine.
+/// Checks that nothing writes a component of a vector by an index that is known at run time only:
+/// FXC, which compiles for DX12 where there is no DXC, refuses that ("array reference cannot be
+/// used as an l-value"). Reading by such an index is fine.
 ///
 /// # Errors
 /// Names the function and the variable.
@@ -131,12 +176,22 @@ pub fn check_component_writes((module, info): &(Module, ModuleInfo)) -> Result<(
         check_block(module, function, &info[handle], &function.body)?;
     }
     for (index, entry) in module.entry_points.iter().enumerate() {
-        check_block(module, &entry.function, info.get_entry_point(index), &entry.function.body)?;
+        check_block(
+            module,
+            &entry.function,
+            info.get_entry_point(index),
+            &entry.function.body,
+        )?;
     }
     Ok(())
 }
 
-fn check_block(module: &Module, function: &Function, info: &FunctionInfo, block: &Block) -> Result<(), String> {
+fn check_block(
+    module: &Module,
+    function: &Function,
+    info: &FunctionInfo,
+    block: &Block,
+) -> Result<(), String> {
     for statement in block {
         match statement {
             Statement::Store { pointer, .. } => check_store(module, function, info, *pointer)?,
@@ -150,7 +205,9 @@ fn check_block(module: &Module, function: &Function, info: &FunctionInfo, block:
                     check_block(module, function, info, &case.body)?;
                 }
             }
-            Statement::Loop { body, continuing, .. } => {
+            Statement::Loop {
+                body, continuing, ..
+            } => {
                 check_block(module, function, info, body)?;
                 check_block(module, function, info, continuing)?;
             }
@@ -183,8 +240,12 @@ fn add_stored(block: &Block, pointers: &mut Vec<Handle<Expression>>) {
                 add_stored(accept, pointers);
                 add_stored(reject, pointers);
             }
-            Statement::Switch { cases, .. } => cases.iter().for_each(|case| add_stored(&case.body, pointers)),
-            Statement::Loop { body, continuing, .. } => {
+            Statement::Switch { cases, .. } => cases
+                .iter()
+                .for_each(|case| add_stored(&case.body, pointers)),
+            Statement::Loop {
+                body, continuing, ..
+            } => {
                 add_stored(body, pointers);
                 add_stored(continuing, pointers);
             }
@@ -194,9 +255,15 @@ fn add_stored(block: &Block, pointers: &mut Vec<Handle<Expression>>) {
 }
 
 /// The address space of the variable that a pointer begins at, where it is a global one.
-pub fn space_of(module: &Module, function: &Function, pointer: Handle<Expression>) -> Option<AddressSpace> {
+pub fn space_of(
+    module: &Module,
+    function: &Function,
+    pointer: Handle<Expression>,
+) -> Option<AddressSpace> {
     let mut root = pointer;
-    while let Expression::Access { base, .. } | Expression::AccessIndex { base, .. } = function.expressions[root] {
+    while let Expression::Access { base, .. } | Expression::AccessIndex { base, .. } =
+        function.expressions[root]
+    {
         root = base;
     }
     match function.expressions[root] {
@@ -211,19 +278,28 @@ fn check_store(
     info: &FunctionInfo,
     pointer: Handle<Expression>,
 ) -> Result<(), String> {
-    let Expression::Access { base, index } = function.expressions[pointer] else { return Ok(()) };
+    let Expression::Access { base, index } = function.expressions[pointer] else {
+        return Ok(());
+    };
     let is_vector = match *info[base].ty.inner_with(&module.types) {
-        TypeInner::Pointer { base, .. } => matches!(module.types[base].inner, TypeInner::Vector { .. }),
+        TypeInner::Pointer { base, .. } => {
+            matches!(module.types[base].inner, TypeInner::Vector { .. })
+        }
         TypeInner::ValuePointer { size, .. } => size.is_some(),
         _ => false,
     };
-    let is_known = matches!(function.expressions[index], Expression::Literal(_) | Expression::Constant(_));
+    let is_known = matches!(
+        function.expressions[index],
+        Expression::Literal(_) | Expression::Constant(_)
+    );
     if !is_vector || is_known {
         return Ok(());
     }
     // The variable at the root of the pointer.
     let mut root = base;
-    while let Expression::Access { base, .. } | Expression::AccessIndex { base, .. } = function.expressions[root] {
+    while let Expression::Access { base, .. } | Expression::AccessIndex { base, .. } =
+        function.expressions[root]
+    {
         root = base;
     }
     let variable = match function.expressions[root] {

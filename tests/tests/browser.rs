@@ -1,4 +1,5 @@
-//! Every kernel case that a browser may run, and the rotary phases, through Tint instead of naga, with the same bounds.
+//! Every kernel case that a browser may run, and the rotary phases, through Tint instead of naga,
+//! with the same bounds.
 
 use godwit_shaders::capabilities::WEBGPU;
 use godwit_shaders::kernels::rope_append::ROPE_APPEND;
@@ -8,26 +9,43 @@ use godwit_tests::{browser, cases, phases};
 
 /// The cases of variants like this.
 fn of_variants(wanted: impl Fn(&Variant) -> bool) -> Vec<(&'static Kernel, Case)> {
-    let of_kernel = |&kernel: &&'static Kernel| (kernel.cases)().into_iter().map(move |case| (kernel, case));
-    KERNELS.iter().flat_map(of_kernel).filter(|(kernel, case)| wanted(&kernel.variants[case.variant])).collect()
+    let of_kernel =
+        |&kernel: &&'static Kernel| (kernel.cases)().into_iter().map(move |case| (kernel, case));
+    KERNELS
+        .iter()
+        .flat_map(of_kernel)
+        .filter(|(kernel, case)| wanted(&kernel.variants[case.variant]))
+        .collect()
 }
 
 /// Fails where one of the results isn't what its case wants.
 fn check(all: &[(&'static Kernel, Case)], results: &[Result<Vec<Vec<u32>>, String>]) {
     let mut faults = Vec::new();
     for ((kernel, case), result) in all.iter().zip(results) {
-        let checked = result.as_ref().map_err(Clone::clone).and_then(|outcome| cases::check(kernel, case, outcome));
+        let checked = result
+            .as_ref()
+            .map_err(Clone::clone)
+            .and_then(|outcome| cases::check(kernel, case, outcome));
         if let Err(fault) = checked {
             faults.push(format!("{} {}: {fault}", kernel.name, case.name));
         }
     }
-    assert!(faults.is_empty(), "{} of {} cases fail:\n{}", faults.len(), all.len(), faults.join("\n"));
+    assert!(
+        faults.is_empty(),
+        "{} of {} cases fail:\n{}",
+        faults.len(),
+        all.len(),
+        faults.join("\n")
+    );
 }
 
 /// SwiftShader doesn't compute in halves: in Dawn, on this machine's own driver.
 #[test]
 fn kernels_in_halves_in_dawn() {
-    let halves = Capabilities { shader_f16: true, ..WEBGPU };
+    let halves = Capabilities {
+        shader_f16: true,
+        ..WEBGPU
+    };
     let all = of_variants(|variant| variant.runs_on(&halves) && !variant.runs_on(&WEBGPU));
     assert!(!all.is_empty());
     check(&all, &browser::run(Host::Dawn, &all));
@@ -45,9 +63,14 @@ fn kernels_and_phases_in_chromium() {
     }
     let results = browser::run(Host::Chromium, &all);
     check(&all[..kernels], &results[..kernels]);
-    let outcomes: Vec<_> = results.into_iter().skip(kernels).map(|result| result.expect("it runs")).collect();
-    for (theta, (probe, outcomes)) in
-        phases::THETAS.into_iter().zip(probes.iter().zip(outcomes.chunks(outcomes.len() / 2)))
+    let outcomes: Vec<_> = results
+        .into_iter()
+        .skip(kernels)
+        .map(|result| result.expect("it runs"))
+        .collect();
+    for (theta, (probe, outcomes)) in phases::THETAS
+        .into_iter()
+        .zip(probes.iter().zip(outcomes.chunks(outcomes.len() / 2)))
     {
         let worst = phases::worst(theta, probe, outcomes);
         println!("theta {theta}: largest error {worst:.2e} in Chromium");

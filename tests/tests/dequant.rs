@@ -1,4 +1,5 @@
-//! CPU dequantisation against the `gguf` Python package's, bit for bit, on random blocks (`tests/golden/dequant.py`).
+//! CPU dequantisation against the `gguf` Python package's, bit for bit, on random blocks
+//! (`tests/golden/dequant.py`).
 
 use std::path::PathBuf;
 
@@ -19,8 +20,13 @@ fn equals_the_gguf_package() {
         format.dequantize(stored, &mut found);
         for (i, (found, expected)) in found.iter().zip(&expected).enumerate() {
             // A zero's sign is lost in some of the package's integer steps, and matters to nobody.
-            let same = found.to_bits() == *expected || (*found == 0.0 && f32::from_bits(*expected) == 0.0);
-            assert!(same, "{format} weight {i}: {found:e}, not {:e}", f32::from_bits(*expected));
+            let same =
+                found.to_bits() == *expected || (*found == 0.0 && f32::from_bits(*expected) == 0.0);
+            assert!(
+                same,
+                "{format} weight {i}: {found:e}, not {:e}",
+                f32::from_bits(*expected)
+            );
         }
     }
 }

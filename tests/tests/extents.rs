@@ -13,18 +13,27 @@ use pollster::block_on;
 /// Devices that cases are run on side by side, at most.
 const DEVICES: usize = 4;
 
-/// Whether a variant's addresses are measured with a format. A format's loads are the same text in all variants, and each takes
-/// seconds to compile: all formats count in one variant that loads 32 bits at a time, one that loads 64, and one for many tokens.
+/// Whether a variant's addresses are measured with a format. A format's loads are the same text in
+/// all variants, and each takes seconds to compile: all formats count in one variant that loads 32
+/// bits at a time, one that loads 64, and one for many tokens.
 fn counts(variant: &str, format: Option<WeightFormat>) -> bool {
-    let is_usual =
-        format.is_none_or(|format| matches!(format, WeightFormat::Q4_1 | WeightFormat::Q4_K | WeightFormat::Q5_K));
+    let is_usual = format.is_none_or(|format| {
+        matches!(
+            format,
+            WeightFormat::Q4_1 | WeightFormat::Q4_K | WeightFormat::Q5_K
+        )
+    });
     is_usual || matches!(variant, "vector" | "rows_spread" | "tile" | "base")
 }
 
 fn main() {
     let arguments = Arguments::from_args();
-    let devices = std::thread::available_parallelism().map_or(1, |threads| threads.get().min(DEVICES));
-    let options = GpuOptions { adapter: std::env::var("GODWIT_ADAPTER").ok(), ..GpuOptions::default() };
+    let devices =
+        std::thread::available_parallelism().map_or(1, |threads| threads.get().min(DEVICES));
+    let options = GpuOptions {
+        adapter: std::env::var("GODWIT_ADAPTER").ok(),
+        ..GpuOptions::default()
+    };
     let open = |_| match block_on(Gpu::open(&options)) {
         Ok(gpu) => Arc::new(gpu),
         Err(error) => {
@@ -44,9 +53,14 @@ fn main() {
                 elsewhere += 1;
                 continue;
             }
-            let name = format!("{}.{}::{}", kernel.name, kernel.variants[case.variant].name, case.name);
+            let name = format!(
+                "{}.{}::{}",
+                kernel.name, kernel.variants[case.variant].name, case.name
+            );
             let gpu = Arc::clone(&gpus[trials.len() % devices]);
-            trials.push(Trial::test(name, move || Ok(block_on(addresses::check(&gpu, kernel, &case))?)));
+            trials.push(Trial::test(name, move || {
+                Ok(block_on(addresses::check(&gpu, kernel, &case))?)
+            }));
         }
     }
     if elsewhere > 0 {

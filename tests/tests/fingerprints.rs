@@ -15,12 +15,22 @@ use pollster::block_on;
 
 /// A tiny model of zeros, but for one byte of a tensor.
 fn model(tensor: &str, at: usize) -> Model {
-    let file = Builder::llama().with("llama.context_length", gguf::u32(16_384)).change(|builder| {
-        let row = builder.rows.iter().find(|row| row.name == tensor).expect("a tensor");
-        // Another exponent: a small number.
-        builder.data[row.offset as usize + at] = 0x38;
-    });
-    Model::from_sources(vec![Box::new(Bytes { name: "made.gguf".into(), data: file.build() })]).expect("a model")
+    let file = Builder::llama()
+        .with("llama.context_length", gguf::u32(16_384))
+        .change(|builder| {
+            let row = builder
+                .rows
+                .iter()
+                .find(|row| row.name == tensor)
+                .expect("a tensor");
+            // Another exponent: a small number.
+            builder.data[row.offset as usize + at] = 0x38;
+        });
+    Model::from_sources(vec![Box::new(Bytes {
+        name: "made.gguf".into(),
+        data: file.build(),
+    })])
+    .expect("a model")
 }
 
 /// Two models whose weights differ in one byte of 16,384, neither at the beginning, nor in the
@@ -34,13 +44,25 @@ fn prompt(count: u32) -> Vec<u32> {
 }
 
 fn fingerprint(model: &Model, hash_weights: bool) -> String {
-    let engine = engine(model, &EngineOptions { hash_weights, ..EngineOptions::default() }, false);
-    session(&engine).fingerprint().expect("a fingerprint").to_owned()
+    let engine = engine(
+        model,
+        &EngineOptions {
+            hash_weights,
+            ..EngineOptions::default()
+        },
+        false,
+    );
+    session(&engine)
+        .fingerprint()
+        .expect("a fingerprint")
+        .to_owned()
 }
 
 fn files(folder: &Path) -> Vec<PathBuf> {
-    let mut files: Vec<_> =
-        fs::read_dir(folder).expect("a folder").map(|entry| entry.expect("an entry").path()).collect();
+    let mut files: Vec<_> = fs::read_dir(folder)
+        .expect("a folder")
+        .map(|entry| entry.expect("an entry").path())
+        .collect();
     files.sort();
     files
 }
@@ -72,7 +94,10 @@ fn a_byte_deep_inside_a_tensor_makes_another_model() {
     let [one, other] = twins().map(|model| model.as_quantized(&Mix::Q8_0.into()));
     assert_ne!(fingerprint(&one, true), fingerprint(&other, true));
     assert_ne!(fingerprint(&one, true), fingerprint(&twins()[0], true));
-    assert_ne!(fingerprint(&one, true), fingerprint(&twins()[0].as_quantized(&Mix::Q5_0.into()), true));
+    assert_ne!(
+        fingerprint(&one, true),
+        fingerprint(&twins()[0].as_quantized(&Mix::Q5_0.into()), true)
+    );
 }
 
 #[test]
@@ -88,8 +113,18 @@ fn twins_share_no_saved_context() {
     };
     assert_eq!(resume(&one), Ok(()));
     let error = resume(&other).expect_err("another model's");
-    assert!(matches!(error, Error::Saved(SavedError::Foreign { .. })), "{error}");
-    assert!(!SavedError::Foreign { model: String::new(), kv: String::new(), why: "" }.proves_damage());
+    assert!(
+        matches!(error, Error::Saved(SavedError::Foreign { .. })),
+        "{error}"
+    );
+    assert!(
+        !SavedError::Foreign {
+            model: String::new(),
+            kv: String::new(),
+            why: ""
+        }
+        .proves_damage()
+    );
 }
 
 #[test]
@@ -98,11 +133,16 @@ fn twins_share_no_block_of_a_prompt() {
     let folder = tempfile::tempdir().expect("a folder");
     let (cache, prompt) = (PrefixCache::new(folder.path(), 1 << 30), prompt(4200));
     assert_eq!(prefilled(&cache, &one, &prompt).1, 0);
-    let [of_one] = &files(folder.path())[..] else { unreachable!("one block") };
+    let [of_one] = &files(folder.path())[..] else {
+        unreachable!("one block")
+    };
     let block = fs::read(of_one).expect("a block");
     assert_eq!(prefilled(&cache, &other, &prompt).1, 0);
     assert_eq!(prefilled(&cache, &one, &prompt).1, 4096);
-    let of_other = files(folder.path()).into_iter().find(|path| path != of_one).expect("another block");
+    let of_other = files(folder.path())
+        .into_iter()
+        .find(|path| path != of_one)
+        .expect("another block");
     let good = fs::read(&of_other).expect("a block");
 
     // The other's block under this one's name: not damaged, and not used. It is replaced when the
@@ -127,8 +167,12 @@ fn twins_share_no_block_of_a_prompt() {
         let elsewhere = tempfile::tempdir().expect("a folder");
         let copy = elsewhere.path().join("block");
         fs::write(&copy, &good).expect("a copy");
-        let make_pipe =
-            || std::process::Command::new("mkfifo").arg(&of_other).status().is_ok_and(|made| made.success());
+        let make_pipe = || {
+            std::process::Command::new("mkfifo")
+                .arg(&of_other)
+                .status()
+                .is_ok_and(|made| made.success())
+        };
         let make_link = || std::os::unix::fs::symlink(&copy, &of_other).is_ok();
         let ways: [&dyn Fn() -> bool; 2] = [&make_pipe, &make_link];
         for make in ways {
@@ -141,7 +185,12 @@ fn twins_share_no_block_of_a_prompt() {
     }
 
     // A damaged one goes, and comes again.
-    for damage in [&good[..good.len() / 2], &[&good[..], b"more"].concat(), b"noise", b""] {
+    for damage in [
+        &good[..good.len() / 2],
+        &[&good[..], b"more"].concat(),
+        b"noise",
+        b"",
+    ] {
         fs::write(&of_other, damage).expect("a damaged block");
         assert_eq!(prefilled(&cache, &other, &prompt).1, 0);
         assert!(fs::read(&of_other).expect("a block") == good);
@@ -154,10 +203,23 @@ fn what_a_person_put_into_the_cache_stays() {
     let own = folder.path().join("book.godwit-kv");
     fs::write(&own, vec![7; 1 << 16]).expect("a file");
     let [one, other] = twins();
-    let (session, _) = prefilled(&PrefixCache::new(folder.path(), 1 << 30), &one, &prompt(4200));
+    let (session, _) = prefilled(
+        &PrefixCache::new(folder.path(), 1 << 30),
+        &one,
+        &prompt(4200),
+    );
     let block = session.kv_bytes_per_token() * 4096;
-    prefilled(&PrefixCache::new(folder.path(), block + block / 2), &other, &prompt(4200));
-    assert_eq!(files(folder.path()).len(), 2, "one block, and {}", own.display());
+    prefilled(
+        &PrefixCache::new(folder.path(), block + block / 2),
+        &other,
+        &prompt(4200),
+    );
+    assert_eq!(
+        files(folder.path()).len(),
+        2,
+        "one block, and {}",
+        own.display()
+    );
     assert_eq!(fs::read(&own).expect("the file").len(), 1 << 16);
 }
 
@@ -168,13 +230,19 @@ fn quantized(model: &Model, folder: &Path) -> (Model, bool) {
         made = true;
         ControlFlow::Continue(())
     };
-    let model = block_on(model.quantized(&Mix::Q8_0.into(), folder, &mut count)).expect("it is quantised");
+    let model =
+        block_on(model.quantized(&Mix::Q8_0.into(), folder, &mut count)).expect("it is quantised");
     (model, made)
 }
 
 fn data(model: &Model) -> Vec<Vec<u8>> {
     let checkpoint = model.checkpoint();
-    let data = |tensor| checkpoint.data(tensor, 0..tensor.bytes).expect("its data").into_owned();
+    let data = |tensor| {
+        checkpoint
+            .data(tensor, 0..tensor.bytes)
+            .expect("its data")
+            .into_owned()
+    };
     checkpoint.tensors().iter().map(data).collect()
 }
 
@@ -189,7 +257,10 @@ fn twins_share_no_quantised_weights() {
     let loaded = block_on(Engine::load(
         gpu(false),
         &one,
-        &EngineOptions { hash_weights: true, ..EngineOptions::default() },
+        &EngineOptions {
+            hash_weights: true,
+            ..EngineOptions::default()
+        },
         &mut |_| (),
     ));
     assert!(!quantized(loaded.expect("it loads").model(), folder.path()).1);
@@ -201,7 +272,9 @@ fn noise_in_quantised_weights_is_found() {
     let [model, _] = twins();
     let (kept, made) = quantized(&model, folder.path());
     let right = data(&kept);
-    let [path] = &files(folder.path())[..] else { unreachable!("one file") };
+    let [path] = &files(folder.path())[..] else {
+        unreachable!("one file")
+    };
     assert!(made && !quantized(&model, folder.path()).1);
     let good = fs::read(path).expect("a file");
     let noise = |at: usize| {

@@ -1,4 +1,5 @@
-//! Godwit against the independent reference (`tests/golden/reference.py`): logits, greedy ids, perplexity.
+//! Godwit against the independent reference (`tests/golden/reference.py`): logits, greedy ids,
+//! perplexity.
 
 use std::collections::BTreeMap;
 use std::ops::ControlFlow;
@@ -34,7 +35,8 @@ struct Scored {
 }
 
 fn read<T: for<'a> Deserialize<'a>>(name: &str) -> T {
-    let text = std::fs::read_to_string(fixture(&format!("tests/golden/{name}"))).expect("a readable file");
+    let text =
+        std::fs::read_to_string(fixture(&format!("tests/golden/{name}"))).expect("a readable file");
     serde_json::from_str(&text).expect("valid JSON")
 }
 
@@ -46,7 +48,10 @@ fn session() -> Session {
 fn log_softmax(logits: &[f32]) -> Vec<f64> {
     let peak = logits.iter().copied().fold(f32::MIN, f32::max);
     let sum: f64 = logits.iter().map(|&l| f64::from(l - peak).exp()).sum();
-    logits.iter().map(|&l| f64::from(l - peak) - sum.ln()).collect()
+    logits
+        .iter()
+        .map(|&l| f64::from(l - peak) - sum.ln())
+        .collect()
 }
 
 fn best(logits: &[f32]) -> usize {
@@ -59,7 +64,8 @@ fn logits_agree() {
     let mut session = session();
     let (mut positions, mut agreeing, mut divergence, mut largest) = (0_u32, 0_u32, 0.0, 0.0_f32);
     for (name, tokens) in &ids.texts {
-        let bytes = std::fs::read(fixture(&format!("target/golden/{name}.f32"))).expect("readable logits");
+        let bytes =
+            std::fs::read(fixture(&format!("target/golden/{name}.f32"))).expect("readable logits");
         let golden: Vec<f32> = bytemuck::pod_collect_to_vec(&bytes);
         let vocab = golden.len() / tokens.len();
         session.truncate(0);
@@ -68,8 +74,16 @@ fn logits_agree() {
             let (p, q) = (log_softmax(golden), log_softmax(logits));
             positions += 1;
             agreeing += u32::from(best(golden) == best(logits));
-            divergence += p.iter().zip(&q).map(|(p, q)| p.exp() * (p - q)).sum::<f64>();
-            largest = golden.iter().zip(logits).map(|(a, b)| (a - b).abs()).fold(largest, f32::max);
+            divergence += p
+                .iter()
+                .zip(&q)
+                .map(|(p, q)| p.exp() * (p - q))
+                .sum::<f64>();
+            largest = golden
+                .iter()
+                .zip(logits)
+                .map(|(a, b)| (a - b).abs())
+                .fold(largest, f32::max);
         };
         block_on(session.score(tokens, &mut each)).expect("the text is scored");
     }
@@ -92,12 +106,19 @@ fn greedy_ids_agree() {
     let mut session = session();
     for (name, greedy) in &golden {
         session.truncate(0);
-        block_on(session.prefill(&ids.prompts[name], &mut |_, _| ControlFlow::Continue(()))).expect("the prompt fits");
+        block_on(session.prefill(&ids.prompts[name], &mut |_, _| ControlFlow::Continue(())))
+            .expect("the prompt fits");
         for (i, (&expected, gap)) in greedy.ids.iter().zip(&greedy.gaps).enumerate() {
             let found = block_on(session.next(&Sampling::greedy())).expect("a token");
             if found != expected {
-                eprintln!("{name}: token {i} is {found}, not {expected}, where the two best are {gap} apart");
-                assert!(*gap <= 0.05, "{name}: token {i} is {found}, not {expected}, though {gap} lies between them");
+                eprintln!(
+                    "{name}: token {i} is {found}, not {expected}, where the two best are {gap} \
+                     apart"
+                );
+                assert!(
+                    *gap <= 0.05,
+                    "{name}: token {i} is {found}, not {expected}, though {gap} lies between them"
+                );
                 break;
             }
         }
@@ -122,7 +143,14 @@ fn perplexity_agrees() {
         block_on(session.score(chunk, &mut each)).expect("the chunk is scored");
     }
     let perplexity = (sum / f64::from(scored)).exp();
-    eprintln!("perplexity {perplexity:.5}, the reference's {:.5}", slice.perplexity);
+    eprintln!(
+        "perplexity {perplexity:.5}, the reference's {:.5}",
+        slice.perplexity
+    );
     assert_eq!(scored as usize, slice.scored);
-    assert!((perplexity / slice.perplexity - 1.0).abs() < 0.002, "{perplexity}, not {}", slice.perplexity);
+    assert!(
+        (perplexity / slice.perplexity - 1.0).abs() < 0.002,
+        "{perplexity}, not {}",
+        slice.perplexity
+    );
 }

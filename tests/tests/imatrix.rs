@@ -1,4 +1,5 @@
-//! Importance matrices measured on a text: against the reference's (`tests/golden/reference.py logits`), and as files.
+//! Importance matrices measured on a text: against the reference's (`tests/golden/reference.py
+//! logits`), and as files.
 
 use std::collections::BTreeMap;
 
@@ -26,12 +27,18 @@ fn text(name: &str) -> (Vec<u32>, BTreeMap<String, Vec<f64>>) {
     let json = std::fs::read_to_string(fixture("tests/golden/ids.json")).expect("a readable file");
     let ids: Value = serde_json::from_str(&json).expect("valid JSON");
     let ids = serde_json::from_value(ids["texts"][name].clone()).expect("ids");
-    let golden = std::fs::read(fixture(&format!("target/golden/{name}.squares"))).expect("the reference's sums");
-    let mut golden = bytemuck::pod_collect_to_vec::<u8, f32>(&golden).into_iter().map(f64::from);
+    let golden = std::fs::read(fixture(&format!("target/golden/{name}.squares")))
+        .expect("the reference's sums");
+    let mut golden = bytemuck::pod_collect_to_vec::<u8, f32>(&golden)
+        .into_iter()
+        .map(f64::from);
     let mut sums = BTreeMap::new();
     for layer in 0..30 {
         for (matrix, width) in MATRICES {
-            sums.insert(format!("blk.{layer}.{matrix}.weight"), golden.by_ref().take(width).collect());
+            sums.insert(
+                format!("blk.{layer}.{matrix}.weight"),
+                golden.by_ref().take(width).collect(),
+            );
         }
     }
     assert_eq!(golden.next(), None);
@@ -40,17 +47,27 @@ fn text(name: &str) -> (Vec<u32>, BTreeMap<String, Vec<f64>>) {
 
 fn file(squares: &InputSquares) -> Vec<u8> {
     let mut out = Vec::new();
-    squares.write(vec!["a text".into()], 512, &mut out).expect("it is written");
+    squares
+        .write(vec!["a text".into()], 512, &mut out)
+        .expect("it is written");
     out
 }
 
 fn read(data: Vec<u8>) -> Result<Importance, String> {
-    let file = Bytes { name: "imatrix".into(), data };
+    let file = Bytes {
+        name: "imatrix".into(),
+        data,
+    };
     Importance::read(Box::new(file)).map_err(|error| error.to_string())
 }
 
 fn key(importance: Importance) -> String {
-    Recipe { mix: Mix::Q4_0, overrides: Vec::new(), importance: Some(importance) }.key()
+    Recipe {
+        mix: Mix::Q4_0,
+        overrides: Vec::new(),
+        importance: Some(importance),
+    }
+    .key()
 }
 
 /// The older format of the same matrix: means times a count.
@@ -61,7 +78,9 @@ fn older(squares: &InputSquares, count: u32) -> Vec<u8> {
         out.extend(name.as_bytes());
         out.extend(count.to_le_bytes());
         out.extend((sums.len() as u32).to_le_bytes());
-        let means = sums.iter().map(|&sum| sum as f32 / squares.tokens() as f32 * count as f32);
+        let means = sums
+            .iter()
+            .map(|&sum| sum as f32 / squares.tokens() as f32 * count as f32);
         out.extend(means.flat_map(f32::to_le_bytes));
     }
     // How many chunks, and the name of the text, which nobody needs.
@@ -96,12 +115,27 @@ fn inputs_are_measured() {
 
     // Both formats say the same, and a recipe with it quantises otherwise than one without.
     let newer = read(file(&squares)).expect("it is read");
-    assert_eq!(key(newer.clone()), key(read(older(&squares, 4)).expect("it is read")));
+    assert_eq!(
+        key(newer.clone()),
+        key(read(older(&squares, 4)).expect("it is read"))
+    );
     let first_row = |importance| {
-        let recipe = Recipe { mix: Mix::Q4_0, overrides: Vec::new(), importance };
+        let recipe = Recipe {
+            mix: Mix::Q4_0,
+            overrides: Vec::new(),
+            importance,
+        };
         let model = model.as_quantized(&recipe);
-        let tensor = model.checkpoint().tensor("blk.3.attn_output.weight").expect("a tensor").clone();
-        model.checkpoint().data(&tensor, 0..tensor.bytes / 576).expect("its data").into_owned()
+        let tensor = model
+            .checkpoint()
+            .tensor("blk.3.attn_output.weight")
+            .expect("a tensor")
+            .clone();
+        model
+            .checkpoint()
+            .data(&tensor, 0..tensor.bytes / 576)
+            .expect("its data")
+            .into_owned()
     };
     assert_ne!(first_row(Some(newer)), first_row(None));
 }
@@ -109,9 +143,16 @@ fn inputs_are_measured() {
 #[test]
 fn lies_in_the_older_format_are_named() {
     let (mut squares, model) = (InputSquares::default(), "tiny:q8_0,vocab=512");
-    let model = model.parse::<godwit::Synthetic>().expect("a shape").model().expect("a model");
-    block_on(session(&engine(&model, &EngineOptions::default(), false)).observe(&[1, 2, 3], &mut squares))
-        .expect("it observes");
+    let model = model
+        .parse::<godwit::Synthetic>()
+        .expect("a shape")
+        .model()
+        .expect("a model");
+    block_on(
+        session(&engine(&model, &EngineOptions::default(), false))
+            .observe(&[1, 2, 3], &mut squares),
+    )
+    .expect("it observes");
     let honest = older(&squares, 1);
     assert!(read(honest.clone()).is_ok());
     let with = |at: usize, word: u32| {

@@ -1,4 +1,5 @@
-//! What must not change the answer: segments, saving and resuming, prompts read from disk, and a KV cache that left the GPU.
+//! What must not change the answer: segments, saving and resuming, prompts read from disk, and a KV
+//! cache that left the GPU.
 
 use std::ops::ControlFlow;
 
@@ -6,24 +7,31 @@ use godwit::quantize::InputSquares;
 use godwit::saved::SavedError;
 use godwit::tokenizer::Special;
 use godwit::{
-    ContextSize, Engine, EngineOptions, Error, Gpu, GpuOptions, KvFormat, MemoryUse, Model, PrefixCache, Sampling,
-    Session, Spilling, Tuning,
+    ContextSize, Engine, EngineOptions, Error, Gpu, GpuOptions, KvFormat, MemoryUse, Model,
+    PrefixCache, Sampling, Session, Spilling, Tuning,
 };
 use godwit_shaders::kernels::matmul::Method;
 use godwit_tests::model::{engine, go, gpu, session, smollm2};
 use pollster::block_on;
 
 fn continued(session: &mut Session, count: usize) -> Vec<u32> {
-    (0..count).map(|_| block_on(session.next(&Sampling::greedy())).expect("a token")).collect()
+    (0..count)
+        .map(|_| block_on(session.next(&Sampling::greedy())).expect("a token"))
+        .collect()
 }
 
-/// The same, where each choice is a clear one: a token alone and one in a pass go through different kernels, whose logits differ by
-/// up to a hundredth.
+/// The same, where each choice is a clear one: a token alone and one in a pass go through different
+/// kernels, whose logits differ by up to a hundredth.
 fn clearly_continued(session: &mut Session, count: usize) -> Vec<u32> {
     let clear = |session: &mut Session| {
         let mut logits = block_on(session.logits()).expect("logits");
         logits.sort_by(|a, b| b.total_cmp(a));
-        assert!(logits[0] - logits[1] > 0.05, "{} or {}: choose another text", logits[0], logits[1]);
+        assert!(
+            logits[0] - logits[1] > 0.05,
+            "{} or {}: choose another text",
+            logits[0],
+            logits[1]
+        );
     };
     (0..count)
         .flat_map(|_| {
@@ -34,8 +42,15 @@ fn clearly_continued(session: &mut Session, count: usize) -> Vec<u32> {
 }
 
 fn text(model: &Model, count: usize) -> Vec<u32> {
-    let text = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/golden/perplexity.txt")).expect("a text");
-    let mut ids = model.tokenizer().encode(&text[..6 * count], Special::Text).expect("ids");
+    let text = std::fs::read_to_string(concat!(
+        env!("CARGO_MANIFEST_DIR"),
+        "/golden/perplexity.txt"
+    ))
+    .expect("a text");
+    let mut ids = model
+        .tokenizer()
+        .encode(&text[..6 * count], Special::Text)
+        .expect("ids");
     ids.truncate(count);
     ids
 }
@@ -43,7 +58,8 @@ fn text(model: &Model, count: usize) -> Vec<u32> {
 fn saved(session: &Session) -> Vec<u8> {
     let mut file = Vec::new();
     let note = serde_json::json!({"what": "a test"});
-    block_on(session.save(&mut file, 0..session.tokens().len(), note, &mut go)).expect("it is saved");
+    block_on(session.save(&mut file, 0..session.tokens().len(), note, &mut go))
+        .expect("it is saved");
     file
 }
 
@@ -62,7 +78,10 @@ fn small_gpu(engine: &Engine, kv: u64, webgpu_limits: bool) -> Gpu {
 #[test]
 fn a_kv_cache_that_left_the_gpu_gives_the_same_tokens() {
     let model = smollm2();
-    let options = EngineOptions { segment_tokens: Some(64), ..EngineOptions::default() };
+    let options = EngineOptions {
+        segment_tokens: Some(64),
+        ..EngineOptions::default()
+    };
     let roomy = engine(&model, &options, false);
     let prompt = text(&model, 304);
     let mut whole = session(&roomy);
@@ -70,16 +89,30 @@ fn a_kv_cache_that_left_the_gpu_gives_the_same_tokens() {
     let file = saved(&whole);
     let expected = clearly_continued(&mut whole, 30);
 
-    // A segment takes 1.5 MB; two or three of the six stay. Of the others, one is in memory, the rest in a file.
-    let options = EngineOptions { spill: Spilling::Host { memory: 1 << 20 }, ..options };
+    // A segment takes 1.5 MB; two or three of the six stay. Of the others, one is in memory, the
+    // rest in a file.
+    let options = EngineOptions {
+        spill: Spilling::Host { memory: 1 << 20 },
+        ..options
+    };
     let load = |options: &EngineOptions| {
-        block_on(Engine::load(small_gpu(&roomy, 5 << 20, false), &model, options, &mut |_| ())).expect("it loads")
+        block_on(Engine::load(
+            small_gpu(&roomy, 5 << 20, false),
+            &model,
+            options,
+            &mut |_| (),
+        ))
+        .expect("it loads")
     };
     let small = load(&options);
     let mut spilled = session(&small);
     block_on(spilled.prefill(&prompt, &mut go)).expect("room");
     assert_eq!(continued(&mut spilled, 30), expected);
-    assert!(spilled.spilled_bytes() > 3 << 20, "{}", spilled.spilled_bytes());
+    assert!(
+        spilled.spilled_bytes() > 3 << 20,
+        "{}",
+        spilled.spilled_bytes()
+    );
     assert!(spilled.memory().kv <= 5 << 20);
 
     // Back to a position that is on the host, and on from there.
@@ -94,26 +127,48 @@ fn a_kv_cache_that_left_the_gpu_gives_the_same_tokens() {
     assert_eq!(continued(&mut fresh, 30), expected);
     let mut again = session(&load(&options));
     let header = block_on(again.resume(&mut &file[..], None, &mut go)).expect("it resumes");
-    assert_eq!((header.count, header.note["what"].as_str()), (304, Some("a test")));
+    assert_eq!(
+        (header.count, header.note["what"].as_str()),
+        (304, Some("a test"))
+    );
     assert!(again.spilled_bytes() > 0);
     assert_eq!(continued(&mut again, 30), expected);
 
     // Where nothing may leave, growing fails, and what is there stays.
-    let mut strict = session(&load(&EngineOptions { spill: Spilling::Never, ..options }));
+    let mut strict = session(&load(&EngineOptions {
+        spill: Spilling::Never,
+        ..options
+    }));
     let fault = block_on(strict.prefill(&prompt, &mut go)).expect_err("no room");
-    assert!(matches!(&fault, Error::Gpu(fault) if fault.is_out_of_memory()), "{fault}");
+    assert!(
+        matches!(&fault, Error::Gpu(fault) if fault.is_out_of_memory()),
+        "{fault}"
+    );
     assert!(strict.tokens().len() >= 128);
 }
 
 /// A small model, a prompt for it, and how it is loaded with its KV cache in this type.
 fn tiny(kv: &str) -> (Model, Vec<u32>, EngineOptions) {
-    let model = "tiny:q8_0,vocab=512".parse::<godwit::Synthetic>().expect("a shape").model().expect("a model");
+    let model = "tiny:q8_0,vocab=512"
+        .parse::<godwit::Synthetic>()
+        .expect("a shape")
+        .model()
+        .expect("a model");
     let prompt = (0..2100_u32).map(|i| i.wrapping_mul(i) % 509).collect();
     let (context, kv) = (ContextSize::Tokens(4096), kv.parse().expect("a type"));
-    (model, prompt, EngineOptions { context, kv, ..EngineOptions::default() })
+    (
+        model,
+        prompt,
+        EngineOptions {
+            context,
+            kv,
+            ..EngineOptions::default()
+        },
+    )
 }
 
-/// What a session answers whose cache grows while steps are in flight, and again in the middle of a prompt: tokens, then logits.
+/// What a session answers whose cache grows while steps are in flight, and again in the middle of a
+/// prompt: tokens, then logits.
 fn grown(session: &mut Session, prompt: &[u32]) -> (Vec<u32>, Vec<f32>) {
     block_on(session.prefill(&prompt[..1000], &mut go)).expect("room");
     let tokens = continued(session, 60);
@@ -124,12 +179,17 @@ fn grown(session: &mut Session, prompt: &[u32]) -> (Vec<u32>, Vec<f32>) {
 /// How many segments a decode step goes over.
 fn segments(session: &mut Session) -> usize {
     let plan = block_on(session.plan_text()).expect("a plan");
-    let launches = plan.lines().filter(|line| line.starts_with("attention.")).count();
+    let launches = plan
+        .lines()
+        .filter(|line| line.starts_with("attention."))
+        .count();
     launches / session.engine().model().config().layers as usize
 }
 
 fn close(a: &[f32], b: &[f32]) -> bool {
-    let (most, off) = a.iter().zip(b).fold((0.0_f32, 0.0_f32), |(m, d), (x, y)| (m.max(x.abs()), d.max((x - y).abs())));
+    let (most, off) = a.iter().zip(b).fold((0.0_f32, 0.0_f32), |(m, d), (x, y)| {
+        (m.max(x.abs()), d.max((x - y).abs()))
+    });
     off <= 1e-4 * most
 }
 
@@ -138,9 +198,19 @@ fn a_kv_cache_that_grows_stays_one_segment_and_gives_the_same_logits() {
     for kv in ["f16", "q4_0/q8_0"] {
         let (model, prompt, options) = tiny(kv);
         let answers = [None, Some(4096), Some(192)].map(|segment_tokens| {
-            let mut session = session(&engine(&model, &EngineOptions { segment_tokens, ..options.clone() }, true));
+            let mut session = session(&engine(
+                &model,
+                &EngineOptions {
+                    segment_tokens,
+                    ..options.clone()
+                },
+                true,
+            ));
             let answer = grown(&mut session, &prompt);
-            assert_eq!(segments(&mut session), if segment_tokens == Some(192) { 11 } else { 1 });
+            assert_eq!(
+                segments(&mut session),
+                if segment_tokens == Some(192) { 11 } else { 1 }
+            );
             answer
         });
         let [(tokens, logits), (same, exact), (cut, nearly)] = &answers;
@@ -156,26 +226,54 @@ fn a_kv_cache_that_has_no_room_to_grow_loses_nothing() {
     let roomy = engine(&model, &options, true);
     let expected = grown(&mut session(&roomy), &prompt);
     // 4,096 positions take 4 MiB; what is united is there twice, one layer at a time.
-    for (kib, count, spilled) in
-        [(7000, 1, false), (5500, 2, false), (4096, 2, false), (2700, 3, false), (1700, 17, true)]
-    {
+    for (kib, count, spilled) in [
+        (7000, 1, false),
+        (5500, 2, false),
+        (4096, 2, false),
+        (2700, 3, false),
+        (1700, 17, true),
+    ] {
         let load = |options: &EngineOptions| {
             let gpu = small_gpu(&roomy, kib << 10, true);
             block_on(Engine::load(gpu, &model, options, &mut |_| ())).expect("it loads")
         };
         let mut session = session(&load(&options));
         let (tokens, logits) = grown(&mut session, &prompt);
-        assert!(tokens == expected.0 && close(&logits, &expected.1), "{kib} KiB");
-        assert_eq!((segments(&mut session), session.spilled_bytes() > 0), (count, spilled), "{kib} KiB");
+        assert!(
+            tokens == expected.0 && close(&logits, &expected.1),
+            "{kib} KiB"
+        );
+        assert_eq!(
+            (segments(&mut session), session.spilled_bytes() > 0),
+            (count, spilled),
+            "{kib} KiB"
+        );
         assert!(session.memory().kv <= kib << 10, "{kib} KiB");
     }
 }
 
 /// An engine whose work is cut up like this.
-fn tuned(model: &Model, options: &EngineOptions, prefill_chunk: u32, workgroups: u32, steps_in_flight: u32) -> Engine {
-    let tuning = Some(Tuning { prefill_chunk, workgroups, steps_in_flight, gemv: None, gemm: None });
+fn tuned(
+    model: &Model,
+    options: &EngineOptions,
+    prefill_chunk: u32,
+    workgroups: u32,
+    steps_in_flight: u32,
+) -> Engine {
+    let tuning = Some(Tuning {
+        prefill_chunk,
+        workgroups,
+        steps_in_flight,
+        gemv: None,
+        gemm: None,
+    });
     let adapter = std::env::var("GODWIT_ADAPTER").ok();
-    let gpu = block_on(Gpu::open(&GpuOptions { adapter, tuning, ..GpuOptions::default() })).expect("a GPU");
+    let gpu = block_on(Gpu::open(&GpuOptions {
+        adapter,
+        tuning,
+        ..GpuOptions::default()
+    }))
+    .expect("a GPU");
     block_on(Engine::load(gpu, model, options, &mut |_| ())).expect("it loads")
 }
 
@@ -185,7 +283,10 @@ fn passes_and_splits_of_any_size_give_the_same_tokens() {
     let model = smollm2();
     let prompt = text(&model, 200);
     for kv in ["f16", "q4_0"] {
-        let options = EngineOptions { kv: kv.parse().expect("a type"), ..EngineOptions::default() };
+        let options = EngineOptions {
+            kv: kv.parse().expect("a type"),
+            ..EngineOptions::default()
+        };
         let mut expected = None;
         // The model has 3 KV heads: in decode this many workgroups are 1, 2, 7 and 64 splits.
         for (prefill_chunk, workgroups) in [(64, 1), (7, 5), (37, 21), (512, 192)] {
@@ -193,12 +294,17 @@ fn passes_and_splits_of_any_size_give_the_same_tokens() {
             assert_eq!(session.prefill_chunk(), prefill_chunk);
             block_on(session.prefill(&prompt, &mut go)).expect("room");
             let tokens = continued(&mut session, 16);
-            assert_eq!(&tokens, expected.get_or_insert(tokens.clone()), "{kv}, {prefill_chunk}, {workgroups}");
+            assert_eq!(
+                &tokens,
+                expected.get_or_insert(tokens.clone()),
+                "{kv}, {prefill_chunk}, {workgroups}"
+            );
         }
     }
 }
 
-/// Scoring takes eight tokens of a pass at a time: the last of them may be fewer, or one, on kernels for CPUs and for GPUs.
+/// Scoring takes eight tokens of a pass at a time: the last of them may be fewer, or one, on
+/// kernels for CPUs and for GPUs.
 #[test]
 fn passes_of_any_size_give_the_same_scores() {
     let shape: godwit::Synthetic = "tiny:q8_0,vocab=512,context=256".parse().expect("a shape");
@@ -209,49 +315,95 @@ fn passes_of_any_size_give_the_same_scores() {
         for prefill_chunk in [64, 1, 2, 9, 37] {
             // What is computed in halves differs by more than a rounding.
             let gemm = (!cpu).then_some(Method::Gemm);
-            let tuning = Some(Tuning { prefill_chunk, workgroups: 3, steps_in_flight: 1, gemv: None, gemm });
+            let tuning = Some(Tuning {
+                prefill_chunk,
+                workgroups: 3,
+                steps_in_flight: 1,
+                gemv: None,
+                gemm,
+            });
             let adapter = std::env::var("GODWIT_ADAPTER").ok();
-            let gpu_options = GpuOptions { adapter, tuning, cpu: Some(cpu), ..GpuOptions::default() };
+            let gpu_options = GpuOptions {
+                adapter,
+                tuning,
+                cpu: Some(cpu),
+                ..GpuOptions::default()
+            };
             let gpu = block_on(Gpu::open(&gpu_options)).expect("a GPU");
-            let options = EngineOptions { kv: "f32".parse().expect("a type"), ..EngineOptions::default() };
-            let engine = block_on(Engine::load(gpu, &model, &options, &mut |_| ())).expect("it loads");
+            let options = EngineOptions {
+                kv: "f32".parse().expect("a type"),
+                ..EngineOptions::default()
+            };
+            let engine =
+                block_on(Engine::load(gpu, &model, &options, &mut |_| ())).expect("it loads");
             let mut session = session(&engine);
             let mut scores = Vec::new();
-            block_on(session.score(&prompt, &mut |_, logits| scores.extend_from_slice(logits))).expect("room");
+            block_on(session.score(&prompt, &mut |_, logits| scores.extend_from_slice(logits)))
+                .expect("room");
             assert_eq!(scores.len(), 80 * 512);
             let expected = expected.get_or_insert_with(|| scores.clone());
-            assert!(close(&scores, expected), "passes of {prefill_chunk}, cpu {cpu}");
+            assert!(
+                close(&scores, expected),
+                "passes of {prefill_chunk}, cpu {cpu}"
+            );
         }
     }
 }
 
-/// What was chosen ahead does not stay: neither where the text goes on differently, nor where others choose.
+/// What was chosen ahead does not stay: neither where the text goes on differently, nor where
+/// others choose.
 #[test]
 fn steps_in_flight_give_the_same_tokens() {
     let shape: godwit::Synthetic = "tiny:q8_0,vocab=512,context=256".parse().expect("a shape");
     let model = shape.model().expect("a model");
     let prompt: Vec<u32> = (0..40_u32).map(|i| i * i % 509).collect();
-    let warm = Sampling { temperature: 1.5, top_p: 1.0, ..Sampling::default() };
-    for (kv, sampling) in [("f16", Sampling::greedy()), ("q4_0", Sampling::greedy()), ("q8_0", warm)] {
-        let options = EngineOptions { kv: kv.parse().expect("a type"), ..EngineOptions::default() };
+    let warm = Sampling {
+        temperature: 1.5,
+        top_p: 1.0,
+        ..Sampling::default()
+    };
+    for (kv, sampling) in [
+        ("f16", Sampling::greedy()),
+        ("q4_0", Sampling::greedy()),
+        ("q8_0", warm),
+    ] {
+        let options = EngineOptions {
+            kv: kv.parse().expect("a type"),
+            ..EngineOptions::default()
+        };
         let mut expected = None;
         for steps in [1, 2, 8] {
             let mut session = session(&tuned(&model, &options, 64, 1, steps));
             let more = |session: &mut Session, count: usize| -> Vec<u32> {
-                (0..count).map(|_| block_on(session.next(&sampling)).expect("a token")).collect()
+                (0..count)
+                    .map(|_| block_on(session.next(&sampling)).expect("a token"))
+                    .collect()
             };
             block_on(session.prefill(&prompt, &mut go)).expect("room");
             // To the last token that fits: nothing is ahead of that.
             let tokens = more(&mut session, 216);
-            assert_eq!(&tokens, expected.get_or_insert(tokens.clone()), "{kv}, {steps}");
-            assert_eq!(block_on(session.next(&sampling)).map_err(|fault| fault.to_string().contains("256")), Err(true));
+            assert_eq!(
+                &tokens,
+                expected.get_or_insert(tokens.clone()),
+                "{kv}, {steps}"
+            );
+            assert_eq!(
+                block_on(session.next(&sampling))
+                    .map_err(|fault| fault.to_string().contains("256")),
+                Err(true)
+            );
 
             session.truncate(60);
             more(&mut session, 20);
             session.truncate(70);
             block_on(session.prefill(&tokens[30..35], &mut go)).expect("room");
             assert_eq!(more(&mut session, 12), tokens[35..47], "{kv}, {steps}");
-            let other = Sampling { seed: 7, temperature: 3.0, top_p: 1.0, ..Sampling::default() };
+            let other = Sampling {
+                seed: 7,
+                temperature: 3.0,
+                top_p: 1.0,
+                ..Sampling::default()
+            };
             block_on(session.next(&other)).expect("a token");
             session.truncate(87);
             assert_eq!(more(&mut session, 12), tokens[47..59], "{kv}, {steps}");
@@ -263,7 +415,10 @@ fn steps_in_flight_give_the_same_tokens() {
 #[test]
 fn the_f16_tail_gives_the_same_tokens() {
     let model = smollm2();
-    let options = EngineOptions { kv: "q4_0".parse().expect("a type"), ..EngineOptions::default() };
+    let options = EngineOptions {
+        kv: "q4_0".parse().expect("a type"),
+        ..EngineOptions::default()
+    };
     let engine = engine(&model, &options, false);
     let prompt = text(&model, 200);
     let mut whole = session(&engine);
@@ -292,13 +447,29 @@ fn saved_contexts_know_where_they_belong() {
     let model = smollm2();
     for kv in ["f16", "q8_0", "q4_0/q8_0"] {
         let kv: KvFormat = kv.parse().expect("a type");
-        let first = engine(&model, &EngineOptions { segment_tokens: Some(128), kv, ..Default::default() }, false);
+        let first = engine(
+            &model,
+            &EngineOptions {
+                segment_tokens: Some(128),
+                kv,
+                ..Default::default()
+            },
+            false,
+        );
         let mut whole = session(&first);
         block_on(whole.prefill(&text(&model, 200), &mut go)).expect("room");
         let file = saved(&whole);
         let expected = continued(&mut whole, 10);
         // Other segments, the same tokens.
-        let other = engine(&model, &EngineOptions { segment_tokens: Some(64), kv, ..Default::default() }, true);
+        let other = engine(
+            &model,
+            &EngineOptions {
+                segment_tokens: Some(64),
+                kv,
+                ..Default::default()
+            },
+            true,
+        );
         let mut resumed = session(&other);
         block_on(resumed.resume(&mut &file[..], None, &mut go)).expect("it resumes");
         assert_eq!(continued(&mut resumed, 10), expected, "{kv}");
@@ -310,14 +481,21 @@ fn saved_contexts_know_where_they_belong() {
     block_on(whole.prefill(&prompt, &mut go)).expect("room");
     let file = saved(&whole);
     let mut other = session(&plain);
-    let mut resume =
-        |file: &[u8], expected: Option<&[u32]>| block_on(other.resume(&mut &*file, expected, &mut go)).err();
+    let mut resume = |file: &[u8], expected: Option<&[u32]>| {
+        block_on(other.resume(&mut &*file, expected, &mut go)).err()
+    };
     // A change anywhere is found, and so is every shortening.
     for at in (0..file.len()).step_by(file.len() / 40) {
         let mut bad = file.clone();
         bad[at] ^= 0x10;
-        assert!(matches!(resume(&bad, None), Some(Error::Saved(_))), "byte {at}");
-        assert!(matches!(resume(&file[..at], None), Some(Error::Saved(_))), "cut at {at}");
+        assert!(
+            matches!(resume(&bad, None), Some(Error::Saved(_))),
+            "byte {at}"
+        );
+        assert!(
+            matches!(resume(&file[..at], None), Some(Error::Saved(_))),
+            "cut at {at}"
+        );
     }
     assert_eq!(
         resume(&[&file[..], &[0]].concat(), None),
@@ -325,20 +503,42 @@ fn saved_contexts_know_where_they_belong() {
     );
     let mut others = prompt.clone();
     others[7] ^= 1;
-    assert_eq!(resume(&file, Some(&others)), Some(SavedError::Tokens(7).into()));
-    assert_eq!(resume(&file, Some(&prompt[..39])), Some(SavedError::Tokens(39).into()));
+    assert_eq!(
+        resume(&file, Some(&others)),
+        Some(SavedError::Tokens(7).into())
+    );
+    assert_eq!(
+        resume(&file, Some(&prompt[..39])),
+        Some(SavedError::Tokens(39).into())
+    );
     assert_eq!(resume(&file, Some(&prompt)), None);
     let kv = "q8_0".parse().expect("a type");
-    let mut foreign = session(&engine(&model, &EngineOptions { kv, ..Default::default() }, false));
+    let mut foreign = session(&engine(
+        &model,
+        &EngineOptions {
+            kv,
+            ..Default::default()
+        },
+        false,
+    ));
     let error = block_on(foreign.resume(&mut &file[..], None, &mut go));
-    assert!(matches!(error, Err(Error::Saved(SavedError::Foreign { .. }))), "{error:?}");
+    assert!(
+        matches!(error, Err(Error::Saved(SavedError::Foreign { .. }))),
+        "{error:?}"
+    );
 }
 
 #[test]
 fn prompts_on_disk_save_the_work_and_change_nothing() {
     let shape: godwit::Synthetic = "tiny:q8_0,vocab=512".parse().expect("a shape");
     let model = shape.model().expect("a model");
-    let engine = block_on(Engine::load(gpu(false), &model, &EngineOptions::default(), &mut |_| ())).expect("it loads");
+    let engine = block_on(Engine::load(
+        gpu(false),
+        &model,
+        &EngineOptions::default(),
+        &mut |_| (),
+    ))
+    .expect("it loads");
     let folder = tempfile::tempdir().expect("a folder");
     let cache = PrefixCache::new(folder.path(), 1 << 30);
     let prompt: Vec<u32> = (0..8300_u32).map(|i| i.wrapping_mul(i) % 509).collect();
@@ -346,8 +546,12 @@ fn prompts_on_disk_save_the_work_and_change_nothing() {
     let reuse = block_on(cache.prefill(&mut first, &prompt, &mut go)).expect("room");
     assert_eq!((reuse.kept, reuse.loaded, reuse.computed), (0, 0, 8300));
     let expected = block_on(first.logits()).expect("logits");
-    let files =
-        || std::fs::read_dir(folder.path()).expect("a folder").map(|e| e.expect("a file").path()).collect::<Vec<_>>();
+    let files = || {
+        std::fs::read_dir(folder.path())
+            .expect("a folder")
+            .map(|e| e.expect("a file").path())
+            .collect::<Vec<_>>()
+    };
     assert_eq!(files().len(), 2);
 
     // The same prompt, in another session: two blocks come from disk.
@@ -365,8 +569,17 @@ fn prompts_on_disk_save_the_work_and_change_nothing() {
 
     // An interrupted prompt goes on where it stopped.
     let other: Vec<u32> = prompt.iter().rev().copied().collect();
-    let mut stop = |done: usize, _: usize| if done > 5000 { ControlFlow::Break(()) } else { ControlFlow::Continue(()) };
-    assert_eq!(block_on(cache.prefill(&mut session(&engine), &other, &mut stop)), Err(Error::Stopped));
+    let mut stop = |done: usize, _: usize| {
+        if done > 5000 {
+            ControlFlow::Break(())
+        } else {
+            ControlFlow::Continue(())
+        }
+    };
+    assert_eq!(
+        block_on(cache.prefill(&mut session(&engine), &other, &mut stop)),
+        Err(Error::Stopped)
+    );
     let reuse = block_on(cache.prefill(&mut session(&engine), &other, &mut go)).expect("room");
     assert_eq!((reuse.loaded, reuse.computed), (4096, 4204));
 
@@ -383,7 +596,10 @@ fn prompts_on_disk_save_the_work_and_change_nothing() {
     assert_eq!(block_on(third.logits()).expect("logits"), expected);
 
     // A small cache keeps what was used last.
-    let small = PrefixCache::new(folder.path(), 2 * std::fs::metadata(&files()[0]).expect("a file").len());
+    let small = PrefixCache::new(
+        folder.path(),
+        2 * std::fs::metadata(&files()[0]).expect("a file").len(),
+    );
     block_on(small.prefill(&mut session(&engine), &prompt[1..], &mut go)).expect("room");
     assert!(files().len() <= 2, "{:?}", files());
     // A folder that can't be is no reason to stop.
@@ -394,7 +610,10 @@ fn prompts_on_disk_save_the_work_and_change_nothing() {
 /// A prompt that does not fit costs nothing, and takes nothing from the session, whoever reads it.
 #[test]
 fn prompts_that_do_not_fit_are_refused_first() {
-    let model = "tiny:q8_0,vocab=512,context=4200".parse::<godwit::Synthetic>().expect("a shape").model();
+    let model = "tiny:q8_0,vocab=512,context=4200"
+        .parse::<godwit::Synthetic>()
+        .expect("a shape")
+        .model();
     let engine = engine(&model.expect("a model"), &EngineOptions::default(), false);
     let folder = tempfile::tempdir().expect("a folder");
     let cache = PrefixCache::new(folder.path(), 1 << 30);
@@ -407,19 +626,44 @@ fn prompts_that_do_not_fit_are_refused_first() {
         assert_eq!(done, usize::MAX, "of {all} tokens some were read");
         ControlFlow::Break(())
     };
-    let refused = Error::ContextFull { tokens: 4201, used: 0, context: 4200 };
-    assert_eq!(block_on(cache.prefill(&mut session, &prompt, &mut never)), Err(refused.clone()));
+    let refused = Error::ContextFull {
+        tokens: 4201,
+        used: 0,
+        context: 4200,
+    };
+    assert_eq!(
+        block_on(cache.prefill(&mut session, &prompt, &mut never)),
+        Err(refused.clone())
+    );
     let foreign = [&prompt[..4150], &[512]].concat();
-    let unknown = Error::NoSuchToken { id: 512, vocab: 512 };
-    assert_eq!(block_on(cache.prefill(&mut session, &foreign, &mut never)), Err(unknown.clone()));
+    let unknown = Error::NoSuchToken {
+        id: 512,
+        vocab: 512,
+    };
+    assert_eq!(
+        block_on(cache.prefill(&mut session, &foreign, &mut never)),
+        Err(unknown.clone())
+    );
     let mut squares = InputSquares::default();
-    assert_eq!(block_on(session.observe(&prompt, &mut squares)), Err(refused));
-    assert_eq!(block_on(session.observe(&foreign, &mut squares)), Err(unknown));
+    assert_eq!(
+        block_on(session.observe(&prompt, &mut squares)),
+        Err(refused)
+    );
+    assert_eq!(
+        block_on(session.observe(&foreign, &mut squares)),
+        Err(unknown)
+    );
     assert!(block_on(session.prefill(&prompt, &mut never)).is_err());
-    assert!(block_on(session.score(&prompt, &mut |at, _| assert_eq!(at, usize::MAX, "scored"))).is_err());
+    assert!(
+        block_on(session.score(&prompt, &mut |at, _| assert_eq!(at, usize::MAX, "scored")))
+            .is_err()
+    );
 
     assert_eq!(session.tokens(), held);
-    assert_eq!(std::fs::read_dir(folder.path()).expect("a folder").count(), 0);
+    assert_eq!(
+        std::fs::read_dir(folder.path()).expect("a folder").count(),
+        0
+    );
     let mut fresh = godwit_tests::model::session(&engine);
     block_on(fresh.prefill(&held, &mut go)).expect("room");
     assert_eq!(continued(&mut session, 8), continued(&mut fresh, 8));
@@ -429,17 +673,36 @@ fn prompts_that_do_not_fit_are_refused_first() {
 fn the_memory_plan_is_what_is_taken() {
     let gpu = gpu(false);
     for shape in ["tiny:q4_k", "smollm2-135m:q4_0,layers=3"] {
-        let model = shape.parse::<godwit::Synthetic>().expect("a shape").model().expect("a model");
+        let model = shape
+            .parse::<godwit::Synthetic>()
+            .expect("a shape")
+            .model()
+            .expect("a model");
         for kv in ["f16", "q4_0"] {
             let (kv, context) = (kv.parse().expect("a type"), ContextSize::Tokens(5000));
-            let options = EngineOptions { context, kv, ..EngineOptions::default() };
-            let engine = block_on(Engine::load(gpu.clone(), &model, &options, &mut |_| ())).expect("it loads");
+            let options = EngineOptions {
+                context,
+                kv,
+                ..EngineOptions::default()
+            };
+            let engine = block_on(Engine::load(gpu.clone(), &model, &options, &mut |_| ()))
+                .expect("it loads");
             let mut session = session(&engine);
             block_on(session.fill_with_noise(5000)).expect("room");
-            let (plan, found) = (MemoryUse::estimate(&model, 5000, kv, gpu.caps()), session.memory());
-            for (plan, found) in [(plan.weights, found.weights), (plan.kv, found.kv), (plan.scratch, found.scratch)] {
+            let (plan, found) = (
+                MemoryUse::estimate(&model, 5000, kv, gpu.caps()),
+                session.memory(),
+            );
+            for (plan, found) in [
+                (plan.weights, found.weights),
+                (plan.kv, found.kv),
+                (plan.scratch, found.scratch),
+            ] {
                 let ratio = plan as f64 / found as f64;
-                assert!((0.9..1.1).contains(&ratio), "{shape}, {kv}: {plan} planned, {found} taken");
+                assert!(
+                    (0.9..1.1).contains(&ratio),
+                    "{shape}, {kv}: {plan} planned, {found} taken"
+                );
             }
         }
     }

@@ -1,9 +1,9 @@
-//! Every kernel, variant and case against its f64 reference: under the WebGPU defaults, but for variants that need more, which run
-//! under the adapter's limits.
+//! Every kernel, variant and case against its f64 reference: under the WebGPU defaults, but for
+//! variants that need more, which run under the adapter's limits.
 //!
-//! `GODWIT_ADAPTER` picks an adapter by name, `VK_DRIVER_FILES` a Vulkan driver. Outputs lie between guard words that must
-//! stay as they are, and may be read without any effect; every dispatch runs three times from the same state and must
-//! give the same bits.
+//! `GODWIT_ADAPTER` picks an adapter by name, `VK_DRIVER_FILES` a Vulkan driver. Outputs lie
+//! between guard words that must stay as they are, and may be read without any effect; every
+//! dispatch runs three times from the same state and must give the same bits.
 
 use std::sync::Arc;
 
@@ -18,11 +18,16 @@ const DEVICES: usize = 4;
 
 fn main() {
     let arguments = Arguments::from_args();
-    // Software drivers compile one kernel at a time on each device, and compiling is most of the work.
-    let devices = std::thread::available_parallelism().map_or(1, |threads| threads.get().min(DEVICES));
+    // Software drivers compile one kernel at a time on each device, and compiling is most of the
+    // work.
+    let devices =
+        std::thread::available_parallelism().map_or(1, |threads| threads.get().min(DEVICES));
     let open = |webgpu_limits| -> Vec<Arc<Gpu>> {
-        let options =
-            GpuOptions { adapter: std::env::var("GODWIT_ADAPTER").ok(), webgpu_limits, ..GpuOptions::default() };
+        let options = GpuOptions {
+            adapter: std::env::var("GODWIT_ADAPTER").ok(),
+            webgpu_limits,
+            ..GpuOptions::default()
+        };
         let gpu = |_| match block_on(Gpu::open(&options)) {
             Ok(gpu) => Arc::new(gpu),
             Err(error) => {
@@ -39,7 +44,10 @@ fn main() {
         for case in (kernel.cases)() {
             let variant = &kernel.variants[case.variant];
             // What the adapter hasn't, kernels don't use on it.
-            let Some((limits, gpus)) = limits.iter().find(|(_, gpus)| variant.runs_on(gpus[0].caps())) else {
+            let Some((limits, gpus)) = limits
+                .iter()
+                .find(|(_, gpus)| variant.runs_on(gpus[0].caps()))
+            else {
                 elsewhere += 1;
                 continue;
             };

@@ -39,11 +39,17 @@ fn alone() -> MutexGuard<'static, ()> {
 fn memory_is_a_small_multiple_of_the_input() {
     let _alone = alone();
     println!("| input | length | peak memory | time |\n|---|---:|---:|---:|");
-    let targets: [Target; 3] =
-        [("gguf", fuzzing::gguf), ("tokenizer_json", fuzzing::tokenizer_json), ("repository", fuzzing::repository)];
+    let targets: [Target; 3] = [
+        ("gguf", fuzzing::gguf),
+        ("tokenizer_json", fuzzing::tokenizer_json),
+        ("repository", fuzzing::repository),
+    ];
     let mut failures = Vec::new();
     for shape in &SHAPES {
-        let (_, run) = targets.iter().find(|(target, _)| *target == shape.target).expect("a target");
+        let (_, run) = targets
+            .iter()
+            .find(|(target, _)| *target == shape.target)
+            .expect("a target");
         for length in [128 * KIB, MIB] {
             let input = (shape.build)(length);
             let used = measure(&PEAK, || run(&input));
@@ -57,7 +63,12 @@ fn memory_is_a_small_multiple_of_the_input() {
                 used.time.as_secs_f64()
             );
             if peak > most || used.time > Duration::from_secs(20) {
-                failures.push(format!("{} of {} bytes: {peak} bytes, {:?}", shape.name, input.len(), used.time));
+                failures.push(format!(
+                    "{} of {} bytes: {peak} bytes, {:?}",
+                    shape.name,
+                    input.len(),
+                    used.time
+                ));
             }
         }
     }
@@ -106,21 +117,40 @@ fn templates_take_what_their_steps_pay_for() {
         "{% set s = '<' * 4000000 %}{{ s | escape | length }}",
         "{% set s = '{0}' * 1000000 %}{{ s.format('x' * 4000000) }}",
         "{% set s = '%s' * 1000000 %}{{ s % ((('x' * 4000000),) * 1000000) }}",
-        "{% set ns = namespace(x='x') %}{% for i in range(99) %}{% set ns.x = ns.x ~ ns.x %}{% endfor %}{{ ns.x }}",
-        "{% set ns = namespace(x=[1]) %}{% for i in range(99) %}{% set ns.x = ns.x + ns.x %}{% endfor %}{{ ns.x }}",
-        "{% set ns = namespace(x=[1]) %}{% for i in range(99) %}{% set ns.x = [ns.x, ns.x] %}{% endfor %}{{ ns.x }}",
-        "{% set s %}{% for i in range(100000) %}xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx{% endfor %}{% endset %}{{ s }}{{ s }}",
+        "{% set ns = namespace(x='x') %}{% for i in range(99) %}{% set ns.x = ns.x ~ ns.x %}{% \
+         endfor %}{{ ns.x }}",
+        "{% set ns = namespace(x=[1]) %}{% for i in range(99) %}{% set ns.x = ns.x + ns.x %}{% \
+         endfor %}{{ ns.x }}",
+        "{% set ns = namespace(x=[1]) %}{% for i in range(99) %}{% set ns.x = [ns.x, ns.x] %}{% \
+         endfor %}{{ ns.x }}",
+        "{% set s %}{% for i in range(100000) %}xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx{% endfor \
+         %}{% endset %}{{ s }}{{ s }}",
     ] {
         let messages = [Message::user("Hi")];
         let mut rendered = Ok(String::new());
         let used = measure(&PEAK, || {
-            rendered = ChatTemplate::new(source, "<s>", "</s>").and_then(|template| template.render(&messages, true));
+            rendered = ChatTemplate::new(source, "<s>", "</s>")
+                .and_then(|template| template.render(&messages, true));
         });
-        let shown: String = source.chars().take(70).collect::<String>().replace('\n', "\\n").replace('|', "\\|");
-        println!("| `{shown}` | {:.1} MiB | {:.2} s |", used.bytes as f64 / MIB as f64, used.time.as_secs_f64());
-        let panicked = rendered.as_ref().is_err_and(|error| error.to_string().contains("panicked"));
+        let shown: String = source
+            .chars()
+            .take(70)
+            .collect::<String>()
+            .replace('\n', "\\n")
+            .replace('|', "\\|");
+        println!(
+            "| `{shown}` | {:.1} MiB | {:.2} s |",
+            used.bytes as f64 / MIB as f64,
+            used.time.as_secs_f64()
+        );
+        let panicked = rendered
+            .as_ref()
+            .is_err_and(|error| error.to_string().contains("panicked"));
         if used.bytes > 160 * MIB || used.time > Duration::from_secs(20) || panicked {
-            failures.push(format!("{source}: {} bytes, {:?}, {rendered:?}", used.bytes, used.time));
+            failures.push(format!(
+                "{source}: {} bytes, {:?}, {rendered:?}",
+                used.bytes, used.time
+            ));
         }
         // What asks for more than the budget is an error, which says so.
         if source.contains("000000000") || source.contains("10 ** 12") {
@@ -138,8 +168,10 @@ fn long_texts_end_soon() {
         let json = format!(
             r#"{{"pre_tokenizer":{{"type":"Sequence","pretokenizers":[
             {{"type":"Split","pattern":{{"Regex":"{pattern}"}},"behavior":"Isolated"}},
-            {{"type":"ByteLevel","add_prefix_space":false,"use_regex":false}}]}},"decoder":{{"type":"ByteLevel"}},
-            "model":{{"type":"BPE","vocab":{{"A":0,"AA":1,"AAAA":2,"Ġ":3,"Ċ":4}},"merges":["A A","AA AA"]}}}}"#
+            {{"type":"ByteLevel","add_prefix_space":false,"use_regex":false}}]}},
+        "decoder":{{"type":"ByteLevel"}},
+            "model":{{"type":"BPE","vocab":{{"A":0,"AA":1,"AAAA":2,"Ġ":3,"Ċ":4}},
+        "merges":["A A","AA AA"]}}}}"#
         );
         Tokenizer::from_json(json.as_bytes(), None).expect("a tokenizer")
     };
@@ -159,13 +191,27 @@ fn long_texts_end_soon() {
             let used = measure(&PEAK, || ids = tokenizer.encode(&text, Special::Text));
             let what = if ids.is_ok() { "ids" } else { "refused" };
             let (mib, time) = (used.bytes as f64 / MIB as f64, used.time.as_secs_f64());
-            println!("| `{}` | {letters} | {mib:.1} MiB | {time:.2} s | {what} |", pattern.replace('|', "\\|"));
-            assert!(used.time < Duration::from_secs(20), "{pattern}, {letters}: {:?}", used.time);
-            assert!(used.bytes < 16 * MIB + 100 * letters, "{pattern}, {letters}: {} bytes", used.bytes);
+            println!(
+                "| `{}` | {letters} | {mib:.1} MiB | {time:.2} s | {what} |",
+                pattern.replace('|', "\\|")
+            );
+            assert!(
+                used.time < Duration::from_secs(20),
+                "{pattern}, {letters}: {:?}",
+                used.time
+            );
+            assert!(
+                used.bytes < 16 * MIB + 100 * letters,
+                "{pattern}, {letters}: {} bytes",
+                used.bytes
+            );
             match ids {
                 Ok(_) => assert!(is_fine || letters < 100_000, "{pattern}"),
                 Err(error) => {
-                    assert!(!is_fine && error.to_string().contains("steps"), "{pattern}: {error}");
+                    assert!(
+                        !is_fine && error.to_string().contains("steps"),
+                        "{pattern}: {error}"
+                    );
                 }
             }
         }

@@ -1,4 +1,5 @@
-//! NaN and infinity, in weights and in logits: an error that names the tensor or the position, never a token.
+//! NaN and infinity, in weights and in logits: an error that names the tensor or the position,
+//! never a token.
 
 use godwit::format::Bytes;
 use godwit::quantize::{Importance, InputSquares, Mix, Quantized, Recipe, write_gguf};
@@ -9,7 +10,15 @@ use godwit_tests::safetensors::{Folder, Shape};
 use pollster::block_on;
 use safetensors::tensor::Dtype;
 
-const SHAPE: Shape = Shape { layers: 1, heads: 2, kv_heads: 1, head_dim: 32, ffn: 64, vocab: 300, tied: false };
+const SHAPE: Shape = Shape {
+    layers: 1,
+    heads: 2,
+    kv_heads: 1,
+    head_dim: 32,
+    ffn: 64,
+    vocab: 300,
+    tied: false,
+};
 const WIDTH: usize = SHAPE.heads * SHAPE.head_dim;
 /// The token that overflows.
 const LOUD: u32 = 9;
@@ -19,7 +28,11 @@ fn folder() -> Folder {
 }
 
 fn floats<'a>(folder: &'a mut Folder, part: &str) -> &'a mut Vec<f32> {
-    let weight = folder.weights.iter_mut().find(|weight| weight.name.contains(part)).expect("such a weight");
+    let weight = folder
+        .weights
+        .iter_mut()
+        .find(|weight| weight.name.contains(part))
+        .expect("such a weight");
     &mut weight.floats
 }
 
@@ -31,18 +44,33 @@ fn open(folder: &Folder) -> (tempfile::TempDir, Model) {
 }
 
 fn load(gpu: &Gpu, model: &Model) -> Result<Engine, Error> {
-    block_on(Engine::load(gpu.clone(), model, &EngineOptions::default(), &mut |_| ()))
+    block_on(Engine::load(
+        gpu.clone(),
+        model,
+        &EngineOptions::default(),
+        &mut |_| (),
+    ))
 }
 
 #[test]
 fn weights_are_named_as_in_the_file() {
     let gpu = gpu(false);
     let folder = || folder().with_biases(2);
-    assert_eq!(folder().weights.iter().filter(|weight| weight.name.ends_with(".bias")).count(), 7);
+    assert_eq!(
+        folder()
+            .weights
+            .iter()
+            .filter(|weight| weight.name.ends_with(".bias"))
+            .count(),
+        7
+    );
     for (number, weight) in folder().weights.iter().enumerate() {
         // In the last row, and in one that GGUF has in another place.
         let width = *weight.shape.last().expect("a shape");
-        for (at, value) in [(weight.floats.len() - 1, f32::NAN), (3 * width + 5, f32::INFINITY)] {
+        for (at, value) in [
+            (weight.floats.len() - 1, f32::NAN),
+            (3 * width + 5, f32::INFINITY),
+        ] {
             let mut folder = folder();
             let at = at.min(weight.floats.len() - 1);
             folder.weights[number].floats[at] = value;
@@ -59,18 +87,37 @@ fn weights_are_named_as_in_the_file() {
         }
     }
     let gguf = Builder::llama().change(|builder| {
-        let row = builder.rows.iter().find(|row| row.name == "blk.0.ffn_down.weight").expect("a tensor");
+        let row = builder
+            .rows
+            .iter()
+            .find(|row| row.name == "blk.0.ffn_down.weight")
+            .expect("a tensor");
         let at = row.offset as usize + 4 * (64 * 7 + 2);
         builder.data[at..at + 4].copy_from_slice(&f32::NEG_INFINITY.to_le_bytes());
     });
-    let model = Model::from_sources(vec![Box::new(Bytes { name: "m.gguf".into(), data: gguf.build() })]);
-    let error = load(&gpu, &model.expect("it opens")).err().expect("it is refused").to_string();
-    assert!(error.contains("m.gguf, tensor `blk.0.ffn_down.weight`: weight 2 of row 7 is -inf"), "{error}");
+    let model = Model::from_sources(vec![Box::new(Bytes {
+        name: "m.gguf".into(),
+        data: gguf.build(),
+    })]);
+    let error = load(&gpu, &model.expect("it opens"))
+        .err()
+        .expect("it is refused")
+        .to_string();
+    assert!(
+        error.contains("m.gguf, tensor `blk.0.ffn_down.weight`: weight 2 of row 7 is -inf"),
+        "{error}"
+    );
 }
 
 #[test]
 fn weights_that_overflow_a_format_are_refused() {
-    for (mix, value) in [(Mix::F16, 1e5), (Mix::F16, -7e4), (Mix::Q8_0, 1e8), (Mix::Q4_0, -1e7), (Mix::Q4_1, 1e20)] {
+    for (mix, value) in [
+        (Mix::F16, 1e5),
+        (Mix::F16, -7e4),
+        (Mix::Q8_0, 1e8),
+        (Mix::Q4_0, -1e7),
+        (Mix::Q4_1, 1e20),
+    ] {
         let mut folder = folder();
         floats(&mut folder, "up_proj")[5 * WIDTH + 33] = value;
         let (_place, model) = open(&folder);
@@ -78,16 +125,21 @@ fn weights_that_overflow_a_format_are_refused() {
         let mut out = Vec::new();
         let written = write_gguf(&quantized, mix, &mut out, &mut |_| go(0, 0));
         let error = written.expect_err("it overflows").to_string();
-        let says = format!("`model.layers.0.mlp.up_proj.weight`: weight 33 of row 5 is {value}, which overflows {mix}");
+        let says = format!(
+            "`model.layers.0.mlp.up_proj.weight`: weight 33 of row 5 is {value}, which overflows \
+             {mix}"
+        );
         assert!(error.contains(&says), "{error:?} does not say {says:?}");
     }
 }
 
-/// A model of finite weights that overflow after one token, and after no other. Matrices stay within the range of halves,
-/// which GPUs compute in.
+/// A model of finite weights that overflow after one token, and after no other. Matrices stay
+/// within the range of halves, which GPUs compute in.
 fn loud(norm: f32) -> Folder {
     let mut folder = folder();
-    floats(&mut folder, "embed_tokens").chunks_exact_mut(WIDTH).for_each(|row| row[0] = 0.0);
+    floats(&mut folder, "embed_tokens")
+        .chunks_exact_mut(WIDTH)
+        .for_each(|row| row[0] = 0.0);
     floats(&mut folder, "embed_tokens")[LOUD as usize * WIDTH] = 4.0;
     floats(&mut folder, "o_proj")[..WIDTH].fill(0.0);
     for part in ["gate_proj", "up_proj"] {
@@ -103,9 +155,22 @@ fn loud(norm: f32) -> Folder {
 fn samplings() -> [Sampling; 4] {
     [
         Sampling::greedy(),
-        Sampling { seed: 3, ..Sampling::default() },
-        Sampling { repetition_penalty: 1.3, logit_bias: vec![(4, f32::NEG_INFINITY)], ..Sampling::greedy() },
-        Sampling { temperature: 2.0, top_k: 5, min_p: 0.1, top_p: 1.0, ..Sampling::default() },
+        Sampling {
+            seed: 3,
+            ..Sampling::default()
+        },
+        Sampling {
+            repetition_penalty: 1.3,
+            logit_bias: vec![(4, f32::NEG_INFINITY)],
+            ..Sampling::greedy()
+        },
+        Sampling {
+            temperature: 2.0,
+            top_k: 5,
+            min_p: 0.1,
+            top_p: 1.0,
+            ..Sampling::default()
+        },
     ]
 }
 
@@ -121,14 +186,23 @@ fn logits_that_overflow_choose_no_token() {
     // As GPUs run it, several steps in flight, and as CPUs do.
     for cpu in [false, true] {
         let adapter = std::env::var("GODWIT_ADAPTER").ok();
-        let options = GpuOptions { adapter, cpu: Some(cpu), ..GpuOptions::default() };
-        let engine = load(&block_on(Gpu::open(&options)).expect("a GPU"), &model).expect("it loads");
+        let options = GpuOptions {
+            adapter,
+            cpu: Some(cpu),
+            ..GpuOptions::default()
+        };
+        let engine =
+            load(&block_on(Gpu::open(&options)).expect("a GPU"), &model).expect("it loads");
         let overflow = |position| Err(Error::LogitsNotFinite { position });
         let quiet = [1, 2, 3];
         for sampling in samplings() {
             let mut session = prefilled(&engine, &[1, LOUD]);
             for _ in 0..2 {
-                assert_eq!(block_on(session.next(&sampling)), overflow(1), "{sampling:?}");
+                assert_eq!(
+                    block_on(session.next(&sampling)),
+                    overflow(1),
+                    "{sampling:?}"
+                );
             }
             assert_eq!(session.tokens(), [1, LOUD]);
             // What follows is computed as ever.
@@ -141,7 +215,12 @@ fn logits_that_overflow_choose_no_token() {
                     Ok(id) => assert!(id < SHAPE.vocab as u32),
                     // The loud token was drawn before.
                     Err(_) => {
-                        assert_eq!(session.tokens().last(), Some(&LOUD), "{:?} {sampling:?}", session.tokens());
+                        assert_eq!(
+                            session.tokens().last(),
+                            Some(&LOUD),
+                            "{:?} {sampling:?}",
+                            session.tokens()
+                        );
                         break;
                     }
                 }
@@ -149,15 +228,23 @@ fn logits_that_overflow_choose_no_token() {
         }
         // A reply says the token itself, while other steps are in flight.
         let mut session = prefilled(&engine, &quiet);
-        let wanted = Sampling { logit_bias: vec![(LOUD, 1e6)], ..Sampling::greedy() };
+        let wanted = Sampling {
+            logit_bias: vec![(LOUD, 1e6)],
+            ..Sampling::greedy()
+        };
         for _ in 0..3 {
             assert_eq!(block_on(session.next(&wanted)), Ok(LOUD));
             assert_eq!(block_on(session.next(&wanted)), overflow(3));
-            assert_eq!(block_on(session.logits()), overflow(3).map(|_: u32| Vec::new()));
+            assert_eq!(
+                block_on(session.logits()),
+                overflow(3).map(|_: u32| Vec::new())
+            );
             session.truncate(3);
         }
         let reply = |session: &mut Session| -> Vec<u32> {
-            (0..9).map(|_| block_on(session.next(&Sampling::greedy())).expect("a token")).collect()
+            (0..9)
+                .map(|_| block_on(session.next(&Sampling::greedy())).expect("a token"))
+                .collect()
         };
         assert_eq!(reply(&mut session), reply(&mut prefilled(&engine, &quiet)));
 
@@ -167,7 +254,10 @@ fn logits_that_overflow_choose_no_token() {
         }
         let mut scored = Vec::new();
         let result = block_on(session.score(&[5, 6, LOUD, 7], &mut |at, _| scored.push(at)));
-        assert_eq!((result, scored), (Err(Error::LogitsNotFinite { position: 12 + 2 }), vec![0, 1]));
+        assert_eq!(
+            (result, scored),
+            (Err(Error::LogitsNotFinite { position: 12 + 2 }), vec![0, 1])
+        );
     }
 }
 
@@ -182,7 +272,10 @@ fn infinite_logits_are_as_bad() {
     let engine = load(&gpu(false), &model).expect("it loads");
     for sampling in samplings() {
         let mut session = prefilled(&engine, &[1, 2]);
-        assert_eq!(block_on(session.next(&sampling)), Err(Error::LogitsNotFinite { position: 1 }));
+        assert_eq!(
+            block_on(session.next(&sampling)),
+            Err(Error::LogitsNotFinite { position: 1 })
+        );
     }
     let mut session = session(&engine);
     let scored = block_on(session.score(&[1, 2], &mut |_, _| ()));
@@ -198,28 +291,55 @@ fn importance_matrices_hold_numbers_only() {
     block_on(session.observe(&[1, 2, 3], &mut squares)).expect("finite inputs");
     let before: Vec<f64> = squares.sums().flat_map(|(_, sums)| sums.to_vec()).collect();
     let observed = block_on(session.observe(&[1, LOUD], &mut squares));
-    assert_eq!(observed, Err(Error::InputsNotFinite { tensor: "blk.0.ffn_down.weight".into() }));
-    assert_eq!(squares.sums().flat_map(|(_, sums)| sums.to_vec()).collect::<Vec<f64>>(), before);
+    assert_eq!(
+        observed,
+        Err(Error::InputsNotFinite {
+            tensor: "blk.0.ffn_down.weight".into()
+        })
+    );
+    assert_eq!(
+        squares
+            .sums()
+            .flat_map(|(_, sums)| sums.to_vec())
+            .collect::<Vec<f64>>(),
+        before
+    );
     assert_eq!(squares.tokens(), 3);
 
     // A file with one bad number: a sum, or how many inputs it is of.
-    for (part, at, value) in [("in_sum2", 3, f32::NAN), ("in_sum2", 0, -1.0), ("counts", 0, f32::NAN)]
-        .into_iter()
-        .chain([("counts", 0, f32::INFINITY), ("counts", 0, -2.0)])
+    for (part, at, value) in [
+        ("in_sum2", 3, f32::NAN),
+        ("in_sum2", 0, -1.0),
+        ("counts", 0, f32::NAN),
+    ]
+    .into_iter()
+    .chain([("counts", 0, f32::INFINITY), ("counts", 0, -2.0)])
     {
         let name = |part: &str| format!("blk.0.attn_q.weight.{part}");
-        let file = Builder::llama().with("general.type", string("imatrix")).change(|builder| {
-            builder.tensor(&name("in_sum2"), &[64]);
-            builder.tensor(&name("counts"), &[1]);
-            for (of, at, value) in [("counts", 0, 1.0), (part, at, value)] {
-                let row = builder.rows.iter().find(|row| row.name == name(of)).expect("a tensor");
-                let at = row.offset as usize + 4 * at;
-                builder.data[at..at + 4].copy_from_slice(&f32::to_le_bytes(value));
-            }
-        });
-        let read = Importance::read(Box::new(Bytes { name: "imatrix.gguf".into(), data: file.build() }));
+        let file = Builder::llama()
+            .with("general.type", string("imatrix"))
+            .change(|builder| {
+                builder.tensor(&name("in_sum2"), &[64]);
+                builder.tensor(&name("counts"), &[1]);
+                for (of, at, value) in [("counts", 0, 1.0), (part, at, value)] {
+                    let row = builder
+                        .rows
+                        .iter()
+                        .find(|row| row.name == name(of))
+                        .expect("a tensor");
+                    let at = row.offset as usize + 4 * at;
+                    builder.data[at..at + 4].copy_from_slice(&f32::to_le_bytes(value));
+                }
+            });
+        let read = Importance::read(Box::new(Bytes {
+            name: "imatrix.gguf".into(),
+            data: file.build(),
+        }));
         let error = read.expect_err("it is refused").to_string();
-        let says = format!("imatrix.gguf, tensor `{}`: number {at} is {value}", name(part));
+        let says = format!(
+            "imatrix.gguf, tensor `{}`: number {at} is {value}",
+            name(part)
+        );
         assert!(error.contains(&says), "{error:?} does not say {says:?}");
     }
 }

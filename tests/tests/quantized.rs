@@ -25,21 +25,31 @@ fn logits(model: &Model) -> Vec<f64> {
     let ids: Vec<u32> = (0..90).map(|i| (7 * i * i + 3 * i + 1) % 96).collect();
     let mut session = session(&engine(model, &EngineOptions::default(), false));
     let mut found = Vec::new();
-    block_on(session.score(&ids, &mut |_, logits| found.extend(logits.iter().map(|&l| f64::from(l)))))
-        .expect("it scores");
+    block_on(session.score(&ids, &mut |_, logits| {
+        found.extend(logits.iter().map(|&l| f64::from(l)))
+    }))
+    .expect("it scores");
     found
 }
 
 fn write(model: &Model, recipe: &Recipe, path: &Path) -> Result<(), Error> {
     let mut file = std::fs::File::create(path).expect("a file");
-    write_gguf(&Quantized::new(model.shared_checkpoint(), recipe), recipe.mix, &mut file, &mut go)
+    write_gguf(
+        &Quantized::new(model.shared_checkpoint(), recipe),
+        recipe.mix,
+        &mut file,
+        &mut go,
+    )
 }
 
 /// All weights of a tensor.
 fn weights(model: &Model, name: &str) -> Vec<f32> {
     let tensor = model.checkpoint().tensor(name).expect("a tensor");
     let mut weights = vec![0.0; tensor.shape.iter().product::<u64>() as usize];
-    let data = model.checkpoint().data(tensor, 0..tensor.bytes).expect("its data");
+    let data = model
+        .checkpoint()
+        .data(tensor, 0..tensor.bytes)
+        .expect("its data");
     tensor.format.dequantize(&data, &mut weights);
     weights
 }
@@ -48,7 +58,11 @@ fn weights(model: &Model, name: &str) -> Vec<f32> {
 fn repositories_become_gguf_files() {
     let folder = tempfile::tempdir().expect("a folder");
     // A name, what it is quantised to, and how far the logits may move.
-    for (name, mix, bound) in [("untied", Mix::F32, 1e-9), ("yarn", Mix::F32, 1e-9), ("tied", Mix::Q8_0, 1e-3)] {
+    for (name, mix, bound) in [
+        ("untied", Mix::F32, 1e-9),
+        ("yarn", Mix::F32, 1e-9),
+        ("tied", Mix::Q8_0, 1e-3),
+    ] {
         let (original, path) = (repository(name), folder.path().join(format!("{name}.gguf")));
         write(&original, &mix.into(), &path).expect("it is written");
         let file = Model::open(&path).expect("it opens");
@@ -57,7 +71,11 @@ fn repositories_become_gguf_files() {
         assert_eq!(file.sampling(), original.sampling());
         assert_eq!(file.config().context, original.config().context);
         let messages = [godwit::Message::user("ab a")];
-        let ids = |model: &Model| model.chat().and_then(|chat| chat.encode(model.tokenizer(), &messages, true));
+        let ids = |model: &Model| {
+            model
+                .chat()
+                .and_then(|chat| chat.encode(model.tokenizer(), &messages, true))
+        };
         assert_eq!(ids(&file), ids(&original));
     }
 }
@@ -66,24 +84,48 @@ fn repositories_become_gguf_files() {
 #[test]
 fn the_gguf_package_reads_the_files() {
     let folder = tempfile::tempdir().expect("a folder");
-    for mix in [Mix::Q4_K_M, Mix::Q2_K, Mix::Q3_K_M, Mix::Q5_K_S, Mix::Q6_K, Mix::Q5_1, Mix::BF16] {
+    for mix in [
+        Mix::Q4_K_M,
+        Mix::Q2_K,
+        Mix::Q3_K_M,
+        Mix::Q5_K_S,
+        Mix::Q6_K,
+        Mix::Q5_1,
+        Mix::BF16,
+    ] {
         let path = folder.path().join("model.gguf");
         write(&repository("untied"), &mix.into(), &path).expect("it is written");
         let python = fixture(".venv/bin/python");
-        let output =
-            Command::new(python).arg(fixture("tests/golden/read_gguf.py")).arg(&path).output().expect("python");
-        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        let output = Command::new(python)
+            .arg(fixture("tests/golden/read_gguf.py"))
+            .arg(&path)
+            .output()
+            .expect("python");
+        assert!(
+            output.status.success(),
+            "{}",
+            String::from_utf8_lossy(&output.stderr)
+        );
         let theirs: Value = serde_json::from_slice(&output.stdout).expect("valid JSON");
         let ours = Model::open(&path).expect("it opens");
         assert_eq!(theirs["file_type"], mix.file_type());
-        assert_eq!(theirs["tensors"].as_object().map(serde_json::Map::len), Some(ours.checkpoint().tensors().len()));
+        assert_eq!(
+            theirs["tensors"].as_object().map(serde_json::Map::len),
+            Some(ours.checkpoint().tensors().len())
+        );
         for tensor in ours.checkpoint().tensors() {
             let found = &theirs["tensors"][&tensor.name];
             assert_eq!(
                 (&found["type"], &found["shape"]),
-                (&tensor.format.name().into(), &serde_json::json!(tensor.shape))
+                (
+                    &tensor.format.name().into(),
+                    &serde_json::json!(tensor.shape)
+                )
             );
-            let sum: f64 = weights(&ours, &tensor.name).iter().map(|&w| f64::from(w)).sum();
+            let sum: f64 = weights(&ours, &tensor.name)
+                .iter()
+                .map(|&w| f64::from(w))
+                .sum();
             let off = (found["sum"].as_f64().expect("a sum") - sum).abs();
             assert!(off < 1e-6, "{mix} {}: {off}", tensor.name);
         }
@@ -94,11 +136,20 @@ fn the_gguf_package_reads_the_files() {
 fn overrides_count() {
     let recipe = Recipe {
         mix: Mix::Q4_0,
-        overrides: vec!["attn_v=q8_0".parse().expect("valid"), r"^blk\.1\.attn=f16".parse().expect("valid")],
+        overrides: vec![
+            "attn_v=q8_0".parse().expect("valid"),
+            r"^blk\.1\.attn=f16".parse().expect("valid"),
+        ],
         importance: None,
     };
     let quantized = repository("untied").as_quantized(&recipe);
-    let format = |name: &str| quantized.checkpoint().tensor(name).expect("a tensor").format;
+    let format = |name: &str| {
+        quantized
+            .checkpoint()
+            .tensor(name)
+            .expect("a tensor")
+            .format
+    };
     assert_eq!(format("blk.1.attn_v.weight"), WeightFormat::Q8_0);
     assert_eq!(format("blk.1.attn_q.weight"), WeightFormat::F16);
     assert_eq!(format("blk.0.attn_q.weight"), WeightFormat::Q4_0);
@@ -116,23 +167,38 @@ fn what_was_quantised_once_is_read_the_next_time() {
             steps += 1;
             go(progress)
         };
-        let model = block_on(model.quantized(recipe, folder.path(), &mut count)).expect("it is quantised");
+        let model =
+            block_on(model.quantized(recipe, folder.path(), &mut count)).expect("it is quantised");
         (model, steps)
     };
-    let files =
-        || std::fs::read_dir(folder.path()).expect("a folder").map(|e| e.expect("an entry").path()).collect::<Vec<_>>();
+    let files = || {
+        std::fs::read_dir(folder.path())
+            .expect("a folder")
+            .map(|e| e.expect("an entry").path())
+            .collect::<Vec<_>>()
+    };
     let (first, steps) = quantised(&recipe);
     assert!(steps > 0);
-    let [kept] = &files()[..] else { unreachable!("one file") };
+    let [kept] = &files()[..] else {
+        unreachable!("one file")
+    };
     let (second, steps) = quantised(&recipe);
     assert_eq!(steps, 0);
     let view = model.as_quantized(&recipe);
     for tensor in view.checkpoint().tensors() {
         let data = |model: &Model| {
             let own = model.checkpoint().tensor(&tensor.name).expect("a tensor");
-            model.checkpoint().data(own, 0..own.bytes).expect("its data").into_owned()
+            model
+                .checkpoint()
+                .data(own, 0..own.bytes)
+                .expect("its data")
+                .into_owned()
         };
-        assert!(data(&view) == data(&first) && data(&view) == data(&second), "{}", tensor.name);
+        assert!(
+            data(&view) == data(&first) && data(&view) == data(&second),
+            "{}",
+            tensor.name
+        );
     }
     assert_eq!(second.config(), model.config());
     assert_eq!(logits(&second), logits(&view));
@@ -146,7 +212,9 @@ fn what_was_quantised_once_is_read_the_next_time() {
     assert_eq!(files().len(), 2);
 
     // Who stops leaves nothing.
-    let stopped = block_on(model.quantized(&Mix::Q6_K.into(), folder.path(), &mut |_| ControlFlow::Break(())));
+    let stopped = block_on(model.quantized(&Mix::Q6_K.into(), folder.path(), &mut |_| {
+        ControlFlow::Break(())
+    }));
     assert_eq!(stopped.err(), Some(Error::Stopped));
     assert_eq!(files().len(), 2);
 }
@@ -157,8 +225,15 @@ fn the_cache_of_weights_keeps_what_was_used_last() {
     let model = repository("untied");
     let names = || {
         let entries = std::fs::read_dir(folder.path()).expect("a folder");
-        let mut names: Vec<_> =
-            entries.map(|entry| entry.expect("an entry").file_name().to_string_lossy().into_owned()).collect();
+        let mut names: Vec<_> = entries
+            .map(|entry| {
+                entry
+                    .expect("an entry")
+                    .file_name()
+                    .to_string_lossy()
+                    .into_owned()
+            })
+            .collect();
         names.sort();
         names
     };
@@ -171,16 +246,29 @@ fn the_cache_of_weights_keeps_what_was_used_last() {
             go(progress)
         };
         let cache = WeightsCache::new(folder.path(), most_bytes);
-        let made = block_on(model.quantized(&mix.into(), cache, &mut count)).expect("it is quantised");
-        assert_eq!(made.checkpoint().tensors().len(), model.checkpoint().tensors().len());
+        let made =
+            block_on(model.quantized(&mix.into(), cache, &mut count)).expect("it is quantised");
+        assert_eq!(
+            made.checkpoint().tensors().len(),
+            model.checkpoint().tensors().len()
+        );
         is_made
     };
     // The hash is computed here, and reported too.
     quantised(Mix::Q4_0, 1 << 30);
-    let kept = |mix: &str| names().iter().any(|name| name.ends_with(&format!("-{mix}.gguf")));
+    let kept = |mix: &str| {
+        names()
+            .iter()
+            .any(|name| name.ends_with(&format!("-{mix}.gguf")))
+    };
     let size = |mix: &str| {
-        let name = names().into_iter().find(|name| name.ends_with(&format!("-{mix}.gguf"))).expect("it is kept");
-        std::fs::metadata(folder.path().join(name)).expect("its size").len()
+        let name = names()
+            .into_iter()
+            .find(|name| name.ends_with(&format!("-{mix}.gguf")))
+            .expect("it is kept");
+        std::fs::metadata(folder.path().join(name))
+            .expect("its size")
+            .len()
     };
     assert!(quantised(Mix::Q5_0, 1 << 30) && kept("Q4_0") && kept("Q5_0"));
     // A person's own file, which counts for nothing.
@@ -189,7 +277,10 @@ fn the_cache_of_weights_keeps_what_was_used_last() {
     assert!(!quantised(Mix::Q4_0, 1 << 30));
     let most = size("Q4_0") + size("Q5_0");
     assert!(quantised(Mix::Q4_1, most));
-    assert_eq!((kept("Q4_0"), kept("Q5_0"), kept("Q4_1"), kept("own")), (true, false, true, false));
+    assert_eq!(
+        (kept("Q4_0"), kept("Q5_0"), kept("Q4_1"), kept("own")),
+        (true, false, true, false)
+    );
     assert!(names().contains(&"own.gguf".to_owned()));
     // Weights larger than the cache are made each time, and nothing goes for them.
     let before = names();
@@ -199,21 +290,42 @@ fn the_cache_of_weights_keeps_what_was_used_last() {
     }
     // Another process deletes weights that are mapped.
     let cache = WeightsCache::new(folder.path(), 1 << 30);
-    let mapped = block_on(model.quantized(&Mix::Q4_0.into(), cache, &mut go)).expect("they are kept");
+    let mapped =
+        block_on(model.quantized(&Mix::Q4_0.into(), cache, &mut go)).expect("they are kept");
     for name in names() {
         std::fs::remove_file(folder.path().join(name)).expect("removed");
     }
-    assert_eq!(logits(&mapped), logits(&model.as_quantized(&Mix::Q4_0.into())));
+    assert_eq!(
+        logits(&mapped),
+        logits(&model.as_quantized(&Mix::Q4_0.into()))
+    );
     assert!(quantised(Mix::Q4_0, 1 << 30));
 }
 
 #[test]
 fn parts_of_a_tensor_are_parts_of_the_whole() {
     let view = repository("untied").as_quantized(&Mix::Q5_0.into());
-    let tensor = view.checkpoint().tensor("blk.0.attn_q.weight").expect("a tensor");
-    let whole = view.checkpoint().data(tensor, 0..tensor.bytes).expect("its data").into_owned();
-    for range in [0..1, 21..23, 87..200, 88..176, tensor.bytes - 3..tensor.bytes, 5..5] {
-        let part = view.checkpoint().data(tensor, range.clone()).expect("a part");
+    let tensor = view
+        .checkpoint()
+        .tensor("blk.0.attn_q.weight")
+        .expect("a tensor");
+    let whole = view
+        .checkpoint()
+        .data(tensor, 0..tensor.bytes)
+        .expect("its data")
+        .into_owned();
+    for range in [
+        0..1,
+        21..23,
+        87..200,
+        88..176,
+        tensor.bytes - 3..tensor.bytes,
+        5..5,
+    ] {
+        let part = view
+            .checkpoint()
+            .data(tensor, range.clone())
+            .expect("a part");
         assert_eq!(part[..], whole[range.start as usize..range.end as usize]);
     }
     assert!(view.checkpoint().data(tensor, 0..tensor.bytes + 1).is_err());
@@ -223,16 +335,34 @@ fn parts_of_a_tensor_are_parts_of_the_whole() {
 fn weights_that_are_no_numbers_are_refused() {
     for bad in [f32::NAN, f32::INFINITY] {
         let mut tensors = tiny_tensors();
-        let at = tensors.iter().position(|(name, ..)| name.ends_with("up_proj.weight")).expect("a tensor");
+        let at = tensors
+            .iter()
+            .position(|(name, ..)| name.ends_with("up_proj.weight"))
+            .expect("a tensor");
         tensors[at].3[400..404].copy_from_slice(&bad.to_le_bytes());
-        let model = Files::tiny().with("model.safetensors", safetensors(&tensors)).open().expect("the header is fine");
+        let model = Files::tiny()
+            .with("model.safetensors", safetensors(&tensors))
+            .open()
+            .expect("the header is fine");
         let view = model.as_quantized(&Mix::Q4_0.into());
-        let tensor = view.checkpoint().tensor("blk.0.ffn_up.weight").expect("a tensor");
-        let error: FormatError = view.checkpoint().data(tensor, 0..tensor.bytes).expect_err("no number");
-        assert!(error.to_string().contains("weight 36 of row 1 is"), "{error}");
+        let tensor = view
+            .checkpoint()
+            .tensor("blk.0.ffn_up.weight")
+            .expect("a tensor");
+        let error: FormatError = view
+            .checkpoint()
+            .data(tensor, 0..tensor.bytes)
+            .expect_err("no number");
+        assert!(
+            error.to_string().contains("weight 36 of row 1 is"),
+            "{error}"
+        );
         let folder = tempfile::tempdir().expect("a folder");
         assert!(block_on(model.quantized(&Mix::Q4_0.into(), folder.path(), &mut go)).is_err());
-        assert_eq!(std::fs::read_dir(folder.path()).expect("a folder").count(), 0);
+        assert_eq!(
+            std::fs::read_dir(folder.path()).expect("a folder").count(),
+            0
+        );
     }
 }
 
@@ -240,7 +370,11 @@ fn weights_that_are_no_numbers_are_refused() {
 fn importance(kind: &str, sums: &[f32], count: f32) -> Bytes {
     let mut writer = GgufWriter::default();
     writer.key("general.type", godwit::format::Value::String(kind.into()));
-    writer.tensor("blk.0.attn_q.weight.in_sum2", WeightFormat::F32, &[sums.len() as u64]);
+    writer.tensor(
+        "blk.0.attn_q.weight.in_sum2",
+        WeightFormat::F32,
+        &[sums.len() as u64],
+    );
     let at = writer.tensor("blk.0.attn_q.weight.counts", WeightFormat::F32, &[1]);
     let mut data = writer.header();
     let start = data.len();
@@ -248,31 +382,63 @@ fn importance(kind: &str, sums: &[f32], count: f32) -> Bytes {
     data.resize(start + at as usize, 0);
     data.extend(count.to_le_bytes());
     data.resize(start + writer.data_bytes() as usize, 0);
-    Bytes { name: "importance.gguf".into(), data }
+    Bytes {
+        name: "importance.gguf".into(),
+        data,
+    }
 }
 
 #[test]
 fn importance_matrices_count() {
     let model = repository("untied");
-    let sums: Vec<f32> = (0..128).map(|i| if i % 2 == 0 { 4000.0 } else { 1.0 }).collect();
+    let sums: Vec<f32> = (0..128)
+        .map(|i| if i % 2 == 0 { 4000.0 } else { 1.0 })
+        .collect();
     let read = |file: Bytes| Importance::read(Box::new(file));
-    let recipe = |importance| Recipe { mix: Mix::Q4_0, overrides: Vec::new(), importance };
+    let recipe = |importance| Recipe {
+        mix: Mix::Q4_0,
+        overrides: Vec::new(),
+        importance,
+    };
     let known = read(importance("imatrix", &sums, 10.0)).expect("it is read");
     let error = |recipe: &Recipe, parity: usize| {
         let quantized = model.as_quantized(recipe);
         let name = "blk.0.attn_q.weight";
-        let pairs = weights(&model, name).into_iter().zip(weights(&quantized, name)).enumerate();
-        pairs.filter(|(i, _)| i % 2 == parity).map(|(_, (a, b))| f64::from(a - b).powi(2)).sum::<f64>()
+        let pairs = weights(&model, name)
+            .into_iter()
+            .zip(weights(&quantized, name))
+            .enumerate();
+        pairs
+            .filter(|(i, _)| i % 2 == parity)
+            .map(|(_, (a, b))| f64::from(a - b).powi(2))
+            .sum::<f64>()
     };
     let (with, without) = (recipe(Some(known)), recipe(None));
-    assert!(error(&with, 0) < 0.8 * error(&without, 0), "{} for {}", error(&with, 0), error(&without, 0));
+    assert!(
+        error(&with, 0) < 0.8 * error(&without, 0),
+        "{} for {}",
+        error(&with, 0),
+        error(&without, 0)
+    );
     assert_ne!(with.key(), without.key());
 
     for (file, says) in [
         (importance("model", &sums, 10.0), "`imatrix`"),
-        (importance("imatrix", &[-1.0; 128], 10.0), "number 0 is -0.1"),
-        (importance("imatrix", &[f32::NAN; 128], 10.0), "number 0 is NaN"),
-        (Bytes { name: "x".into(), data: b"GGUF".to_vec() }, "cut short"),
+        (
+            importance("imatrix", &[-1.0; 128], 10.0),
+            "number 0 is -0.1",
+        ),
+        (
+            importance("imatrix", &[f32::NAN; 128], 10.0),
+            "number 0 is NaN",
+        ),
+        (
+            Bytes {
+                name: "x".into(),
+                data: b"GGUF".to_vec(),
+            },
+            "cut short",
+        ),
     ] {
         let error = read(file).expect_err(says).to_string();
         assert!(error.contains(says), "{error}");

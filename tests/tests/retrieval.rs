@@ -1,5 +1,6 @@
-//! Associative recall by a constructed model (see `godwit_tests::retrieval`), in every type of KV cache, over segments, splits
-//! and spans of positions. `cargo run --release -p godwit-tests --example retrieval` does it at any length.
+//! Associative recall by a constructed model (see `godwit_tests::retrieval`), in every type of KV
+//! cache, over segments, splits and spans of positions. `cargo run --release -p godwit-tests
+//! --example retrieval` does it at any length.
 
 use godwit::{ContextSize, EngineOptions};
 use godwit_tests::model::{engine, go, session};
@@ -28,7 +29,11 @@ fn needles_are_recalled() {
         let mut session = session(&engine(&model, &options, true));
         block_on(session.prefill(&haystack(len), &mut go)).expect("room");
         for key in 0..KEYS {
-            assert_eq!(ask(&mut session, len as usize, key), value_of(key), "key {key}, {kv:?}");
+            assert_eq!(
+                ask(&mut session, len as usize, key),
+                value_of(key),
+                "key {key}, {kv:?}"
+            );
         }
     }
 }

@@ -45,15 +45,29 @@ struct Probes {
 }
 
 fn read<T: for<'a> Deserialize<'a>>(path: &str) -> T {
-    let text = std::fs::read_to_string(fixture(path)).expect("a file that tests/fetch.sh --tests makes");
+    let text =
+        std::fs::read_to_string(fixture(path)).expect("a file that tests/fetch.sh --tests makes");
     serde_json::from_str(&text).expect("valid JSON")
 }
 
 /// Where two texts part, with what is around.
 fn difference(expected: &str, found: &str) -> String {
-    let same = expected.chars().zip(found.chars()).take_while(|(a, b)| a == b).count();
-    let around = |text: &str| text.chars().skip(same.saturating_sub(30)).take(80).collect::<String>();
-    format!("at {same}: {:?}\n      is not {:?}", around(found), around(expected))
+    let same = expected
+        .chars()
+        .zip(found.chars())
+        .take_while(|(a, b)| a == b)
+        .count();
+    let around = |text: &str| {
+        text.chars()
+            .skip(same.saturating_sub(30))
+            .take(80)
+            .collect::<String>()
+    };
+    format!(
+        "at {same}: {:?}\n      is not {:?}",
+        around(found),
+        around(expected)
+    )
 }
 
 #[test]
@@ -61,10 +75,15 @@ fn templates_of_packages_render_as_in_transformers() {
     let corpus: Corpus = read("target/golden/templates.json");
     let (mut equal, mut refused, mut different) = (0, 0, Vec::new());
     for template in &corpus.templates {
-        let compiled = ChatTemplate::new(&template.source, "", "").map(|compiled| compiled.at(corpus.now));
+        let compiled =
+            ChatTemplate::new(&template.source, "", "").map(|compiled| compiled.at(corpus.now));
         for (case, expected) in corpus.cases.iter().zip(&template.results) {
             let found = compiled.as_ref().map_err(ToString::to_string);
-            let found = found.and_then(|compiled| compiled.render_with(&case.variables).map_err(|e| e.to_string()));
+            let found = found.and_then(|compiled| {
+                compiled
+                    .render_with(&case.variables)
+                    .map_err(|e| e.to_string())
+            });
             let what = match (expected, &found) {
                 (Expected::Text(expected), Ok(found)) if expected == found => {
                     equal += 1;
@@ -76,7 +95,9 @@ fn templates_of_packages_render_as_in_transformers() {
                 }
                 (Expected::Text(expected), Ok(found)) => difference(expected, found),
                 (Expected::Text(_), Err(error)) => format!("refused: {error}"),
-                (Expected::Error(error), Ok(_)) => format!("rendered, but transformers refuses: {error}"),
+                (Expected::Error(error), Ok(_)) => {
+                    format!("rendered, but transformers refuses: {error}")
+                }
             };
             different.push(format!("{}: {}: {what}", template.name, case.name));
         }
@@ -88,9 +109,21 @@ fn templates_of_packages_render_as_in_transformers() {
         corpus.packages.len(),
         different.len()
     );
-    let shown = different.iter().take(40).cloned().collect::<Vec<_>>().join("\n");
-    assert!(different.is_empty(), "{} different:\n{shown}", different.len());
-    assert!(templates >= 60 && cases >= 40 && equal > refused, "the corpus is too small");
+    let shown = different
+        .iter()
+        .take(40)
+        .cloned()
+        .collect::<Vec<_>>()
+        .join("\n");
+    assert!(
+        different.is_empty(),
+        "{} different:\n{shown}",
+        different.len()
+    );
+    assert!(
+        templates >= 60 && cases >= 40 && equal > refused,
+        "the corpus is too small"
+    );
 }
 
 #[test]
@@ -109,6 +142,16 @@ fn small_templates_render_as_in_jinja2() {
             different.push(format!("{source}\n    {found:?}\n    is not {expected:?}"));
         }
     }
-    assert!(probes.probes.len() >= 400, "only {} probes", probes.probes.len());
-    assert!(different.is_empty(), "{} of {} differ:\n{}", different.len(), probes.probes.len(), different.join("\n"));
+    assert!(
+        probes.probes.len() >= 400,
+        "only {} probes",
+        probes.probes.len()
+    );
+    assert!(
+        different.is_empty(),
+        "{} of {} differ:\n{}",
+        different.len(),
+        probes.probes.len(),
+        different.join("\n")
+    );
 }

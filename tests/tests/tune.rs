@@ -19,10 +19,18 @@ fn what_suits_the_adapter_is_measured_once() {
     let folder = tempfile::tempdir().expect("a folder");
     let cache = folder.path().join("gpus");
     let (measured, tuning) = tuned(&cache);
-    assert!(measured && tuning.gemv.is_some() && tuning.gemm.is_some(), "{tuning:?}");
+    assert!(
+        measured && tuning.gemv.is_some() && tuning.gemm.is_some(),
+        "{tuning:?}"
+    );
     assert_eq!(tuned(&cache), (false, tuning));
 
-    let file = std::fs::read_dir(&cache).expect("a folder").next().expect("a file").expect("a file").path();
+    let file = std::fs::read_dir(&cache)
+        .expect("a folder")
+        .next()
+        .expect("a file")
+        .expect("a file")
+        .path();
     let kept = std::fs::read_to_string(&file).expect("a readable file");
     let of_another = kept.replace("\"adapter\": \"", "\"adapter\": \"another ");
     assert_ne!(kept, of_another);

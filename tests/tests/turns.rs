@@ -1,5 +1,5 @@
-//! Two turns of a chat, greedy, as `tests/golden/turns.json` has them. The same file is what a browser must say
-//! (`web/tests/api.test.mjs`).
+//! Two turns of a chat, greedy, as `tests/golden/turns.json` has them. The same file is what a
+//! browser must say (`web/tests/api.test.mjs`).
 
 use std::time::Duration;
 
@@ -38,7 +38,9 @@ fn two_turns_agree() {
     let mut messages = Vec::new();
     for Turn { user, ids, text } in turns() {
         messages.push(Message::user(user));
-        let prompt = chat.encode(model.tokenizer(), &messages, true).expect("ids");
+        let prompt = chat
+            .encode(model.tokenizer(), &messages, true)
+            .expect("ids");
         let kept = session.keep_prefix(&prompt);
         block_on(session.prefill(&prompt[kept..], &mut go)).expect("it fits");
         let (mut found, mut least) = (Vec::new(), f32::MAX);
@@ -51,7 +53,10 @@ fn two_turns_agree() {
         }
         assert_eq!(found, ids, "{}", model.tokenizer().decode(&found));
         assert_eq!(model.tokenizer().decode(&found), text);
-        assert!(least > GAP, "the two best logits are {least} apart: take a prompt that is clearer");
+        assert!(
+            least > GAP,
+            "the two best logits are {least} apart: take a prompt that is clearer"
+        );
         messages.push(Message::assistant(text));
     }
 }
@@ -65,18 +70,31 @@ fn two_turns_agree_with_steps_in_flight() {
     for steps_in_flight in [1, 8] {
         let options = GpuOptions {
             adapter: std::env::var("GODWIT_ADAPTER").ok(),
-            tuning: Some(Tuning { prefill_chunk: 64, workgroups: 1, steps_in_flight, gemv: None, gemm: None }),
+            tuning: Some(Tuning {
+                prefill_chunk: 64,
+                workgroups: 1,
+                steps_in_flight,
+                gemv: None,
+                gemm: None,
+            }),
             // A slow driver is to have as many steps in flight as a fast one.
             in_flight_budget: Some(Duration::from_secs(60)),
             ..GpuOptions::default()
         };
         let gpu = block_on(Gpu::open(&options)).expect("a GPU");
-        let engine = block_on(Engine::load(gpu, &model, &EngineOptions::default(), &mut |_| ()));
+        let engine = block_on(Engine::load(
+            gpu,
+            &model,
+            &EngineOptions::default(),
+            &mut |_| (),
+        ));
         let mut session = session(&engine.expect("the model loads"));
         let mut messages = Vec::new();
         for Turn { user, ids, text } in turns() {
             messages.push(Message::user(user));
-            let prompt = chat.encode(model.tokenizer(), &messages, true).expect("ids");
+            let prompt = chat
+                .encode(model.tokenizer(), &messages, true)
+                .expect("ids");
             let kept = session.keep_prefix(&prompt);
             block_on(session.prefill(&prompt[kept..], &mut go)).expect("it fits");
             let next = || block_on(session.next(&Sampling::greedy())).expect("a token");

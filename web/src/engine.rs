@@ -5,7 +5,10 @@ use std::ops::ControlFlow;
 use std::pin::pin;
 use std::task::Poll;
 
-use godwit::{ContextSize, Engine, EngineOptions, Error, Gpu, GpuOptions, MemoryUse, Progress, Session, Spilling};
+use godwit::{
+    ContextSize, Engine, EngineOptions, Error, Gpu, GpuOptions, MemoryUse, Progress, Session,
+    Spilling,
+};
 use js_sys::{Array, Function};
 use tsify::Ts;
 use wasm_bindgen::prelude::*;
@@ -24,12 +27,16 @@ pub struct WebGpu {
 
 #[wasm_bindgen]
 impl WebGpu {
-    /// Checks the options, then opens the adapter. `vendor` and `architecture` are what the browser's
-    /// `GPUAdapterInfo` says.
+    /// Checks the options, then opens the adapter. `vendor` and `architecture` are what the
+    /// browser's `GPUAdapterInfo` says.
     ///
     /// # Errors
     /// An option makes no sense, or there is no adapter that is good enough.
-    pub async fn open(options: Ts<wire::EngineOptions>, vendor: String, architecture: String) -> Result<WebGpu, Fault> {
+    pub async fn open(
+        options: Ts<wire::EngineOptions>,
+        vendor: String,
+        architecture: String,
+    ) -> Result<WebGpu, Fault> {
         let options = Options::check(&options)?;
         let gpu = GpuOptions {
             memory: options.memory,
@@ -37,7 +44,10 @@ impl WebGpu {
             dots: Some(has_packed_dot(&vendor, &architecture)),
             ..GpuOptions::default()
         };
-        Ok(Self { gpu: Gpu::open(&gpu).await?, options })
+        Ok(Self {
+            gpu: Gpu::open(&gpu).await?,
+            options,
+        })
     }
 
     /// Compares what a model will take with what the GPU allows. Reads only the model's head.
@@ -47,11 +57,17 @@ impl WebGpu {
     pub fn check(&self, model: &WebModel) -> Result<(), Fault> {
         let (model, caps) = (&model.model, self.gpu.caps());
         let context = self.options.context(model, caps);
-        Ok(MemoryUse::check(model, context, self.options.kv, caps, self.options.memory)?)
+        Ok(MemoryUse::check(
+            model,
+            context,
+            self.options.kv,
+            caps,
+            self.options.memory,
+        )?)
     }
 
-    /// Brings a model onto the GPU. `progress` hears the bytes done, and of how many; should it return
-    /// false, loading ends.
+    /// Brings a model onto the GPU. `progress` hears the bytes done, and of how many; should it
+    /// return false, loading ends.
     ///
     /// # Errors
     /// There is too little memory, a file can't be read, or `progress` ended it.
@@ -62,11 +78,23 @@ impl WebGpu {
         // What leaves the GPU would have to fit wasm's memory.
         let spill = Spilling::Never;
         // Files may be slow to read again, or gone, when the context is saved.
-        let options = EngineOptions { context, kv: options.kv, spill, hash_weights: true, ..EngineOptions::default() };
+        let options = EngineOptions {
+            context,
+            kv: options.kv,
+            spill,
+            hash_weights: true,
+            ..EngineOptions::default()
+        };
         let stopped = Cell::new(false);
-        let mut report = |now: Progress| stopped.set(!goes_on(&progress, now.done as f64, now.total as f64));
+        let mut report =
+            |now: Progress| stopped.set(!goes_on(&progress, now.done as f64, now.total as f64));
         let device = gpu.clone();
-        let loading = async { Engine::load(gpu, &model, &options, &mut report).await?.session().await };
+        let loading = async {
+            Engine::load(gpu, &model, &options, &mut report)
+                .await?
+                .session()
+                .await
+        };
         let loaded = unless(&stopped, loading).await;
         // Buffers live until the browser collects them, unless their device ends.
         let session = loaded.inspect_err(|_| device.device().destroy())?;
@@ -106,7 +134,9 @@ impl WebEngine {
             used_tokens: session.tokens().len() as u64,
             kv_bytes_per_token: session.kv_bytes_per_token(),
             memory: memory_of(session.memory()),
-            wasm_bytes: buffer.dyn_ref::<js_sys::ArrayBuffer>().map_or(0.0, |buffer| buffer.byte_length().into()),
+            wasm_bytes: buffer
+                .dyn_ref::<js_sys::ArrayBuffer>()
+                .map_or(0.0, |buffer| buffer.byte_length().into()),
         })
     }
 
@@ -120,24 +150,36 @@ impl WebEngine {
         self.session.truncate(len);
     }
 
-    /// Hands the conversation's tokens and KV cache to `write`, a piece at a time, with a note that comes back when they are
-    /// read.
+    /// Hands the conversation's tokens and KV cache to `write`, a piece at a time, with a note that
+    /// comes back when they are read.
     ///
     /// # Errors
     /// There are no tokens, `write` throws, or the GPU fails.
     pub async fn save(&self, write: Function, note: JsValue) -> Result<(), Fault> {
         let end = self.session.tokens().len();
         let mut go_on = |_, _| ControlFlow::Continue(());
-        Ok(self.session.save(&mut Sink(&write), 0..end, from_js("note", &note)?, &mut go_on).await?)
+        Ok(self
+            .session
+            .save(
+                &mut Sink(&write),
+                0..end,
+                from_js("note", &note)?,
+                &mut go_on,
+            )
+            .await?)
     }
 
-    /// Goes on from what [`WebEngine::save`] wrote; the conversation until now is forgotten. Returns the note.
+    /// Goes on from what [`WebEngine::save`] wrote; the conversation until now is forgotten.
+    /// Returns the note.
     ///
     /// # Errors
     /// The file is of another model, or does not fit: the conversation stays. Or it is damaged.
     pub async fn resume(&mut self, file: ByteFile) -> Result<JsValue, Fault> {
         let mut go_on = |_, _| ControlFlow::Continue(());
-        let header = self.session.resume(&mut Cursor::from(file), None, &mut go_on).await?;
+        let header = self
+            .session
+            .resume(&mut Cursor::from(file), None, &mut go_on)
+            .await?;
         // Any JSON, as it was given to [`WebEngine::save`].
         let note = js_sys::JSON::parse(&header.note.to_string());
         note.map_err(|_| Fault::bad_request("the note of the saved context is no JSON"))
@@ -149,7 +191,8 @@ impl WebEngine {
     }
 }
 
-/// Whether GPUs of this vendor and architecture, by Dawn's names, have an instruction for dot products of four bytes.
+/// Whether GPUs of this vendor and architecture, by Dawn's names, have an instruction for dot
+/// products of four bytes.
 fn has_packed_dot(vendor: &str, architecture: &str) -> bool {
     match vendor {
         "nvidia" => !["fermi", "kepler", "maxwell"].contains(&architecture),
@@ -162,11 +205,16 @@ fn has_packed_dot(vendor: &str, architecture: &str) -> bool {
 /// Tells a callback two numbers; whether it wants to go on. A callback that throws does not.
 pub fn goes_on(callback: &Function, done: f64, total: f64) -> bool {
     let arguments = Array::of2(&done.into(), &total.into());
-    callback.apply(&JsValue::NULL, &arguments).is_ok_and(|answer| answer != JsValue::FALSE)
+    callback
+        .apply(&JsValue::NULL, &arguments)
+        .is_ok_and(|answer| answer != JsValue::FALSE)
 }
 
 /// Waits for work, or until it is to stop.
-async fn unless<T>(stopped: &Cell<bool>, work: impl Future<Output = Result<T, Error>>) -> Result<T, Error> {
+async fn unless<T>(
+    stopped: &Cell<bool>,
+    work: impl Future<Output = Result<T, Error>>,
+) -> Result<T, Error> {
     let mut work = pin!(work);
     std::future::poll_fn(|context| match work.as_mut().poll(context) {
         Poll::Pending if stopped.get() => Poll::Ready(Err(Error::Stopped)),
@@ -188,7 +236,10 @@ mod tests {
             ("intel", "gen-12lp"),
             ("intel", "xe-2lpg"),
         ] {
-            assert!(has_packed_dot(vendor, architecture), "{vendor} {architecture}");
+            assert!(
+                has_packed_dot(vendor, architecture),
+                "{vendor} {architecture}"
+            );
         }
         for (vendor, architecture) in [
             ("nvidia", "maxwell"),
@@ -198,7 +249,10 @@ mod tests {
             ("apple", "metal-3"),
             ("", ""),
         ] {
-            assert!(!has_packed_dot(vendor, architecture), "{vendor} {architecture}");
+            assert!(
+                !has_packed_dot(vendor, architecture),
+                "{vendor} {architecture}"
+            );
         }
     }
 }

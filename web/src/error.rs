@@ -14,7 +14,10 @@ pub struct Fault {
 impl Fault {
     /// A call that makes no sense.
     pub fn bad_request(message: impl ToString) -> Self {
-        Self { name: ErrorName::BadRequest, message: message.to_string() }
+        Self {
+            name: ErrorName::BadRequest,
+            message: message.to_string(),
+        }
     }
 }
 
@@ -23,7 +26,8 @@ impl<E: Into<Error>> From<E> for Fault {
         let error = error.into();
         let name = match &error {
             Error::Gpu(gpu) => match gpu {
-                // Another device may compile what this one refuses; loading again here would not help.
+                // Another device may compile what this one refuses; loading again here would not
+                // help.
                 GpuError::NoAdapter { .. }
                 | GpuError::Device { .. }
                 | GpuError::Limit { .. }
@@ -39,15 +43,18 @@ impl<E: Into<Error>> From<E> for Fault {
             Error::Write(_) | Error::File(_) => ErrorName::StorageError,
             Error::Spill(_) => ErrorName::OutOfMemory,
             Error::Saved(_) => ErrorName::BadContext,
-            Error::Sampling(_) | Error::Window { .. } | Error::NoSuchToken { .. } | Error::Empty => {
-                ErrorName::BadRequest
-            }
+            Error::Sampling(_)
+            | Error::Window { .. }
+            | Error::NoSuchToken { .. }
+            | Error::Empty => ErrorName::BadRequest,
             _ => ErrorName::BadModel,
         };
         let message = match &error {
             // Drivers are the browser's matter here.
             Error::Gpu(GpuError::NoAdapter { .. }) => {
-                "this browser offers no GPU; on Linux WebGPU may have to be switched on in its settings".into()
+                "this browser offers no GPU; on Linux WebGPU may have to be switched on in its \
+                 settings"
+                    .into()
             }
             _ => error.to_string(),
         };

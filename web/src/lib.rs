@@ -1,7 +1,8 @@
 //! Godwit in the browser: the same core over WebGPU, for a worker of its own.
 //!
-//! `web/js` wraps what is here for pages. Files are read at once, which only workers can; everything that waits for the GPU
-//! is a promise. Errors are JavaScript errors whose `name` is a class of `web/js/errors.ts`.
+//! `web/js` wraps what is here for pages. Files are read at once, which only workers can;
+//! everything that waits for the GPU is a promise. Errors are JavaScript errors whose `name` is a
+//! class of `web/js/errors.ts`.
 
 #[cfg(any(test, target_arch = "wasm32"))]
 mod numbers;
@@ -22,8 +23,8 @@ mod source;
 
 pub use stops::Stops;
 
-/// Messages of panics go to the console, and to `godwitPanic`, where `web/js/worker.ts` finds them: the
-/// trap that follows says nothing of its cause.
+/// Messages of panics go to the console, and to `godwitPanic`, where `web/js/worker.ts` finds them:
+/// the trap that follows says nothing of its cause.
 #[cfg(target_arch = "wasm32")]
 #[wasm_bindgen::prelude::wasm_bindgen(start)]
 fn start() {

@@ -23,22 +23,29 @@ use godwit_wire::{EngineOptions, Estimate, Memory, Message, ModelInfo};
 /// The value, or a part of it, which is named, has another type or is no finite number.
 pub fn from_js<T: DeserializeOwned>(what: &str, value: &JsValue) -> Result<T, Fault> {
     if value.is_undefined() || value.is_symbol() || value.is_function() {
-        return Err(Fault::bad_request(format!("{what} is missing, or no plain value")));
+        return Err(Fault::bad_request(format!(
+            "{what} is missing, or no plain value"
+        )));
     }
     // JSON has no such numbers and would turn them into null, which is to say into defaults.
     let refused = Rc::new(RefCell::new(None));
     let seen = Rc::clone(&refused);
-    let replacer = Closure::<dyn FnMut(JsString, JsValue) -> JsValue>::new(move |key: JsString, part: JsValue| {
-        if part.is_bigint() || part.as_f64().is_some_and(|number| !number.is_finite()) {
-            let text = match part.dyn_ref::<BigInt>() {
-                Some(big) => format!("the BigInt {}", String::from(big.to_string(10).unwrap_or_default())),
-                None => part.as_f64().unwrap_or_default().to_string(),
-            };
-            seen.borrow_mut().get_or_insert((String::from(key), text));
-            return JsValue::NULL;
-        }
-        part
-    });
+    let replacer = Closure::<dyn FnMut(JsString, JsValue) -> JsValue>::new(
+        move |key: JsString, part: JsValue| {
+            if part.is_bigint() || part.as_f64().is_some_and(|number| !number.is_finite()) {
+                let text = match part.dyn_ref::<BigInt>() {
+                    Some(big) => format!(
+                        "the BigInt {}",
+                        String::from(big.to_string(10).unwrap_or_default())
+                    ),
+                    None => part.as_f64().unwrap_or_default().to_string(),
+                };
+                seen.borrow_mut().get_or_insert((String::from(key), text));
+                return JsValue::NULL;
+            }
+            part
+        },
+    );
     let text = JSON::stringify_with_replacer(value, replacer.as_ref());
     let text = text.map_err(|_| Fault::bad_request(format!("{what} is no plain value")))?;
     if let Some((key, number)) = refused.borrow_mut().take() {
@@ -47,21 +54,25 @@ pub fn from_js<T: DeserializeOwned>(what: &str, value: &JsValue) -> Result<T, Fa
             index if index.parse::<u32>().is_ok() => format!("{what}[{index}]"),
             key => key.to_owned(),
         };
-        return Err(Fault::bad_request(format!("{name} is {number}, but it must be a finite number")));
+        return Err(Fault::bad_request(format!(
+            "{name} is {number}, but it must be a finite number"
+        )));
     }
     let text = String::from(text);
-    serde_path_to_error::deserialize(&mut serde_json::Deserializer::from_str(&text)).map_err(|error| {
-        let path = error.path().to_string();
-        // Positions in JSON that nobody wrote say nothing.
-        let inner = error.inner().to_string();
-        let inner = inner.split(" at line ").next().unwrap_or_default();
-        let at = match path.as_str() {
-            "." => what.to_owned(),
-            path if path.starts_with('[') => format!("{what}{path}"),
-            path => path.to_owned(),
-        };
-        Fault::bad_request(format!("{at}: {inner}"))
-    })
+    serde_path_to_error::deserialize(&mut serde_json::Deserializer::from_str(&text)).map_err(
+        |error| {
+            let path = error.path().to_string();
+            // Positions in JSON that nobody wrote say nothing.
+            let inner = error.inner().to_string();
+            let inner = inner.split(" at line ").next().unwrap_or_default();
+            let at = match path.as_str() {
+                "." => what.to_owned(),
+                path if path.starts_with('[') => format!("{what}{path}"),
+                path => path.to_owned(),
+            };
+            Fault::bad_request(format!("{at}: {inner}"))
+        },
+    )
 }
 
 /// A value as a JavaScript object.
@@ -85,16 +96,25 @@ impl Options {
     /// An option is unknown, or its value makes no sense: names it.
     pub fn check(options: &Ts<EngineOptions>) -> Result<Self, Fault> {
         let options: EngineOptions = from_js("options", &options.js_value())?;
-        let context = options.context.map(|tokens| whole("context", tokens, 1, u64::from(u32::MAX))).transpose();
-        let kv = options.kv.map_or(Ok(KvFormat::default()), |name| name.parse());
+        let context = options
+            .context
+            .map(|tokens| whole("context", tokens, 1, u64::from(u32::MAX)))
+            .transpose();
+        let kv = options
+            .kv
+            .map_or(Ok(KvFormat::default()), |name| name.parse());
         let memory = match options.memory {
             Some(bytes) if bytes <= 0.0 => {
-                return Err(Fault::bad_request(format!("memory is {bytes}, but it must be a number of bytes above 0")));
+                return Err(Fault::bad_request(format!(
+                    "memory is {bytes}, but it must be a number of bytes above 0"
+                )));
             }
             memory => memory.map(|bytes| bytes as u64),
         };
         Ok(Self {
-            context: context.map_err(Fault::bad_request)?.map(|tokens| tokens as u32),
+            context: context
+                .map_err(Fault::bad_request)?
+                .map(|tokens| tokens as u32),
             kv: kv.map_err(Fault::bad_request)?,
             memory,
             webgpu_limits: options.webgpu_limits.unwrap_or(false),
@@ -123,17 +143,29 @@ pub struct WebModel {
 
 /// The GPU memory of a model, for JavaScript.
 pub fn memory_of(memory: MemoryUse) -> Memory {
-    Memory { weights: memory.weights, kv: memory.kv, scratch: memory.scratch, total: memory.total() }
+    Memory {
+        weights: memory.weights,
+        kv: memory.kv,
+        scratch: memory.scratch,
+        total: memory.total(),
+    }
 }
 
 /// A message from JavaScript, for the runtime.
 fn message_of(Message { role, content }: Message) -> godwit::Message {
-    godwit::Message { role: role.name().to_owned(), content }
+    godwit::Message {
+        role: role.name().to_owned(),
+        content,
+    }
 }
 
 impl WebModel {
     fn description(&self) -> ModelInfo {
-        let (config, checkpoint, sampling) = (self.model.config(), self.model.checkpoint(), self.model.sampling());
+        let (config, checkpoint, sampling) = (
+            self.model.config(),
+            self.model.checkpoint(),
+            self.model.sampling(),
+        );
         ModelInfo {
             name: self.model.name(),
             kind: checkpoint.kind(),
@@ -151,15 +183,20 @@ impl WebModel {
 
 #[wasm_bindgen]
 impl WebModel {
-    /// Reads the head of a GGUF file (of a split model, of all parts in order), or the small files of a repository of that
-    /// name where there is a `config.json`.
+    /// Reads the head of a GGUF file (of a split model, of all parts in order), or the small files
+    /// of a repository of that name where there is a `config.json`.
     ///
     /// # Errors
     /// A file can't be read, or it is no model that Godwit runs.
     pub fn open(name: &str, files: Vec<ByteFile>) -> Result<WebModel, Fault> {
         let sources: Vec<FileSource> = files.into_iter().map(FileSource::from).collect();
-        let is_repository = sources.iter().any(|file| godwit::format::Source::name(file).ends_with("config.json"));
-        let sources = sources.into_iter().map(|file| Box::new(file) as Box<dyn godwit::format::Source>).collect();
+        let is_repository = sources
+            .iter()
+            .any(|file| godwit::format::Source::name(file).ends_with("config.json"));
+        let sources = sources
+            .into_iter()
+            .map(|file| Box::new(file) as Box<dyn godwit::format::Source>)
+            .collect();
         let model = match is_repository {
             true => Model::from_repository(name, sources)?,
             false => Model::from_sources(sources)?,
@@ -180,11 +217,25 @@ impl WebModel {
     ///
     /// # Errors
     /// An option makes no sense.
-    pub fn estimate(&self, options: Ts<EngineOptions>, cached: bool) -> Result<Ts<Estimate>, Fault> {
+    pub fn estimate(
+        &self,
+        options: Ts<EngineOptions>,
+        cached: bool,
+    ) -> Result<Ts<Estimate>, Fault> {
         let options = Options::check(&options)?;
         let context = options.context(&self.model, &WEBGPU);
-        let memory = memory_of(MemoryUse::estimate(&self.model, context, options.kv, &WEBGPU));
-        to_js(&Estimate { model: self.description(), context, memory, cached })
+        let memory = memory_of(MemoryUse::estimate(
+            &self.model,
+            context,
+            options.kv,
+            &WEBGPU,
+        ));
+        to_js(&Estimate {
+            model: self.description(),
+            context,
+            memory,
+            cached,
+        })
     }
 
     /// A text's tokens. With `special`, control tokens that the text spells out count as such.
@@ -192,8 +243,15 @@ impl WebModel {
     /// # Errors
     /// The vocabulary has no tokens for the text.
     pub fn tokenize(&self, text: &str, special: bool) -> Result<Vec<u32>, Fault> {
-        let special = if special { Special::Parse } else { Special::Text };
-        self.model.tokenizer().encode(text, special).map_err(Fault::bad_request)
+        let special = if special {
+            Special::Parse
+        } else {
+            Special::Text
+        };
+        self.model
+            .tokenizer()
+            .encode(text, special)
+            .map_err(Fault::bad_request)
     }
 
     /// The text of tokens.
@@ -203,9 +261,13 @@ impl WebModel {
     pub fn detokenize(&self, ids: &JsValue) -> Result<String, Fault> {
         let ids: Vec<f64> = from_js("ids", ids)?;
         let last = u64::from(self.model.config().vocab.saturating_sub(1));
-        let id = |(i, id): (usize, f64)| whole(&format!("ids[{i}]"), id, 0, last).map(|id| id as u32);
+        let id =
+            |(i, id): (usize, f64)| whole(&format!("ids[{i}]"), id, 0, last).map(|id| id as u32);
         let ids: Result<Vec<u32>, String> = ids.into_iter().enumerate().map(id).collect();
-        Ok(self.model.tokenizer().decode(&ids.map_err(Fault::bad_request)?))
+        Ok(self
+            .model
+            .tokenizer()
+            .decode(&ids.map_err(Fault::bad_request)?))
     }
 
     /// A conversation's tokens, ready for the answer.
@@ -217,6 +279,8 @@ impl WebModel {
         let messages: Vec<godwit::Message> = messages.into_iter().map(message_of).collect();
         let template = self.model.chat()?;
         // What a template refuses is the caller's, not the model's.
-        template.encode(self.model.tokenizer(), &messages, true).map_err(Fault::bad_request)
+        template
+            .encode(self.model.tokenizer(), &messages, true)
+            .map_err(Fault::bad_request)
     }
 }

@@ -3,7 +3,8 @@
 /// The whole number that a parameter is.
 ///
 /// # Errors
-/// The number is none, or is not between `least` and `most`: names the parameter, its value and the range.
+/// The number is none, or is not between `least` and `most`: names the parameter, its value and the
+/// range.
 pub fn whole(name: &str, value: f64, least: u64, most: u64) -> Result<u64, String> {
     if value.fract() == 0.0 && value >= least as f64 && value <= most as f64 {
         return Ok(value as u64);
@@ -32,7 +33,10 @@ mod tests {
             let refused = Err(format!("max_tokens is {value}, but it {range}"));
             assert_eq!(whole("max_tokens", value, 1, MOST), refused);
         }
-        assert_eq!(whole("n", 2.0, 1, 1), Err("n is 2, but it must be 1".into()));
+        assert_eq!(
+            whole("n", 2.0, 1, 1),
+            Err("n is 2, but it must be 1".into())
+        );
         let refused = "ids[1] is -1, but it must be a whole number from 0 to 9";
         assert_eq!(whole("ids[1]", -1.0, 0, 9), Err(refused.into()));
     }

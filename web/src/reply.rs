@@ -17,11 +17,14 @@ use godwit_wire::{Finish, FinishReason, SamplingOptions, Stop};
 
 /// The sampling of a reply: what the options say, over what the model recommends.
 fn sampling_of(options: &SamplingOptions, model: Sampling) -> Result<Sampling, String> {
-    let float = |given: Option<f64>, recommended: f32| given.map_or(recommended, |value| value as f32);
-    let whole = |name, given: Option<f64>, most| given.map(|value| whole(name, value, 0, most)).transpose();
+    let float =
+        |given: Option<f64>, recommended: f32| given.map_or(recommended, |value| value as f32);
+    let whole =
+        |name, given: Option<f64>, most| given.map(|value| whole(name, value, 0, most)).transpose();
     Ok(Sampling {
         temperature: float(options.temperature, model.temperature),
-        top_k: whole("top_k", options.top_k, u64::from(u32::MAX))?.map_or(model.top_k, |top_k| top_k as u32),
+        top_k: whole("top_k", options.top_k, u64::from(u32::MAX))?
+            .map_or(model.top_k, |top_k| top_k as u32),
         top_p: float(options.top_p, model.top_p),
         min_p: float(options.min_p, model.min_p),
         repetition_penalty: float(options.repetition_penalty, model.repetition_penalty),
@@ -35,20 +38,26 @@ fn sampling_of(options: &SamplingOptions, model: Sampling) -> Result<Sampling, S
 /// The tokens of a reply at most.
 fn most_tokens(options: &SamplingOptions) -> Result<usize, String> {
     whole("n", options.n.unwrap_or(1.0), 1, 1)?;
-    let most = options.max_tokens.map(|most| whole("max_tokens", most, 1, MOST)).transpose()?;
-    Ok(most.map_or(usize::MAX, |most| usize::try_from(most).unwrap_or(usize::MAX)))
+    let most = options
+        .max_tokens
+        .map(|most| whole("max_tokens", most, 1, MOST))
+        .transpose()?;
+    Ok(most.map_or(usize::MAX, |most| {
+        usize::try_from(most).unwrap_or(usize::MAX)
+    }))
 }
 
 #[wasm_bindgen]
 impl WebEngine {
-    /// Replies to a prompt. The KV cache keeps all tokens that the prompt and the conversation so far begin with.
+    /// Replies to a prompt. The KV cache keeps all tokens that the prompt and the conversation so
+    /// far begin with.
     ///
-    /// `progress` hears how many of the prompt's new tokens are done, and of how many; `each` a text and the ids it is made
-    /// of. Where either returns false, the reply ends there.
+    /// `progress` hears how many of the prompt's new tokens are done, and of how many; `each` a
+    /// text and the ids it is made of. Where either returns false, the reply ends there.
     ///
     /// # Errors
-    /// An option is out of range, the prompt does not fit, the GPU fails, or a callback ended it: `Aborted`. The conversation
-    /// keeps what was computed.
+    /// An option is out of range, the prompt does not fit, the GPU fails, or a callback ended it:
+    /// `Aborted`. The conversation keeps what was computed.
     pub async fn reply(
         &mut self,
         prompt: Vec<u32>,
@@ -69,11 +78,14 @@ impl WebEngine {
         let begin = Instant::now();
         self.session.check_prompt(&prompt)?;
         let cached_tokens = self.session.keep_prefix(&prompt);
-        let mut report = |done: usize, total: usize| match goes_on(&progress, done as f64, total as f64) {
-            true => ControlFlow::Continue(()),
-            false => ControlFlow::Break(()),
-        };
-        self.session.prefill(&prompt[cached_tokens..], &mut report).await?;
+        let mut report =
+            |done: usize, total: usize| match goes_on(&progress, done as f64, total as f64) {
+                true => ControlFlow::Continue(()),
+                false => ControlFlow::Break(()),
+            };
+        self.session
+            .prefill(&prompt[cached_tokens..], &mut report)
+            .await?;
         let prefill_seconds = begin.elapsed().as_secs_f64();
 
         let begin = Instant::now();
@@ -81,7 +93,8 @@ impl WebEngine {
         let mut completion_tokens = 0;
         let tell = |text: &str, ids: &[u32]| {
             let arguments = Array::of2(&text.into(), &Uint32Array::from(ids));
-            each.apply(&JsValue::NULL, &arguments).is_ok_and(|answer| answer != JsValue::FALSE)
+            each.apply(&JsValue::NULL, &arguments)
+                .is_ok_and(|answer| answer != JsValue::FALSE)
         };
         // Why it ends, and the last ids, where a text may still be held back.
         let (finish_reason, last) = loop {

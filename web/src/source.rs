@@ -1,4 +1,5 @@
-//! Files that JavaScript reads: of the origin's private file system, picked by a person, or on a server.
+//! Files that JavaScript reads: of the origin's private file system, picked by a person, or on a
+//! server.
 
 use std::io;
 
@@ -42,8 +43,8 @@ pub struct FileSource {
     len: u64,
 }
 
-// SAFETY: without the atomics feature wasm has one thread, so no value ever is on another. Sources are shared between threads
-// natively, which is why the trait asks.
+// SAFETY: without the atomics feature wasm has one thread, so no value ever is on another. Sources
+// are shared between threads natively, which is why the trait asks.
 #[cfg(not(target_feature = "atomics"))]
 unsafe impl Send for FileSource {}
 // SAFETY: as above.
@@ -52,7 +53,11 @@ unsafe impl Sync for FileSource {}
 
 impl From<ByteFile> for FileSource {
     fn from(file: ByteFile) -> Self {
-        Self { name: file.name(), len: file.size() as u64, file }
+        Self {
+            name: file.name(),
+            len: file.size() as u64,
+            file,
+        }
     }
 }
 
@@ -69,11 +74,18 @@ impl Source for FileSource {
         let needed = into.len() as u64;
         let remaining = self.len.saturating_sub(offset);
         if needed > remaining {
-            let fault = Fault::Truncated { what: "a read", needed, remaining };
+            let fault = Fault::Truncated {
+                what: "a read",
+                needed,
+                remaining,
+            };
             return Err(FormatError::file(&self.name, fault).at(offset));
         }
         self.file.read(offset as f64, into).map_err(|thrown| {
-            let fault = Fault::Io { doing: "read", message: message(&thrown) };
+            let fault = Fault::Io {
+                doing: "read",
+                message: message(&thrown),
+            };
             FormatError::file(&self.name, fault).at(offset)
         })
     }
@@ -82,7 +94,10 @@ impl Source for FileSource {
 /// What a thrown value says.
 pub fn message(thrown: &JsValue) -> String {
     let error = thrown.dyn_ref::<js_sys::Error>();
-    error.map_or_else(|| format!("{thrown:?}"), |error| String::from(error.message()))
+    error.map_or_else(
+        || format!("{thrown:?}"),
+        |error| String::from(error.message()),
+    )
 }
 
 /// A file read from its beginning on.
@@ -93,14 +108,23 @@ pub struct Cursor {
 
 impl From<ByteFile> for Cursor {
     fn from(file: ByteFile) -> Self {
-        Self { source: file.into(), at: 0 }
+        Self {
+            source: file.into(),
+            at: 0,
+        }
     }
 }
 
 impl io::Read for Cursor {
     fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
-        let count = self.source.len().saturating_sub(self.at).min(into.len() as u64);
-        self.source.read(self.at, &mut into[..count as usize]).map_err(|error| io::Error::other(error.to_string()))?;
+        let count = self
+            .source
+            .len()
+            .saturating_sub(self.at)
+            .min(into.len() as u64);
+        self.source
+            .read(self.at, &mut into[..count as usize])
+            .map_err(|error| io::Error::other(error.to_string()))?;
         self.at += count;
         Ok(count as usize)
     }
@@ -112,7 +136,9 @@ pub struct Sink<'a>(pub &'a js_sys::Function);
 impl io::Write for Sink<'_> {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         let copy = js_sys::Uint8Array::from(bytes);
-        self.0.call1(&JsValue::NULL, &copy).map_err(|thrown| io::Error::other(message(&thrown)))?;
+        self.0
+            .call1(&JsValue::NULL, &copy)
+            .map_err(|thrown| io::Error::other(message(&thrown)))?;
         Ok(bytes.len())
     }
 

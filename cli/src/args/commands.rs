@@ -7,7 +7,9 @@ use godwit::prefix_cache::BLOCK;
 use godwit::quantize::{Mix, Override};
 use godwit::{ContextSize, Synthetic};
 
-use super::{Common, KvArgs, ModelArgs, ModelSource, QuantArgs, RopeArgs, SamplingArgs, bytes, tokens};
+use super::{
+    Common, KvArgs, ModelArgs, ModelSource, QuantArgs, RopeArgs, SamplingArgs, bytes, tokens,
+};
 
 /// Contexts on disk.
 #[derive(Args, Clone, Debug)]
@@ -21,8 +23,8 @@ pub struct SavedArgs {
     /// Go on from a context that --save wrote.
     #[arg(long, value_name = "FILE")]
     pub resume: Option<PathBuf>,
-    /// Folder for the beginnings of prompts over 4,096 tokens, which are then never computed twice [default: godwit in the
-    /// user's cache folder].
+    /// Folder for the beginnings of prompts over 4,096 tokens, which are then never computed twice
+    /// [default: godwit in the user's cache folder].
     #[arg(long, value_name = "FOLDER", conflicts_with = "no_cache")]
     pub cache_dir: Option<PathBuf>,
     /// Disk space for it; what was not used for the longest time goes first.
@@ -120,7 +122,8 @@ pub struct TokenizeArgs {
 
 #[derive(Args, Debug)]
 pub struct DoctorArgs {
-    /// Model to check against the GPU's memory: GGUF file, folder of a model with safetensors, or name.
+    /// Model to check against the GPU's memory: GGUF file, folder of a model with safetensors, or
+    /// name.
     pub model: Option<PathBuf>,
     /// How its weights would be quantised, such as q4_k.
     #[arg(long, value_name = "TYPE", conflicts_with = "synthetic")]
@@ -148,15 +151,36 @@ pub struct BenchArgs {
     #[command(flatten)]
     pub model: ModelArgs,
     /// Prompt lengths for prefill, in tokens.
-    #[arg(short, long, value_name = "N,…", value_delimiter = ',', default_value = "512", value_parser = tokens)]
+    #[arg(
+        short,
+        long,
+        value_name = "N,…",
+        value_delimiter = ',',
+        default_value = "512"
+    )]
+    #[arg(value_parser = tokens)]
     pub prompt: Vec<u32>,
     /// Tokens to decode.
-    #[arg(short = 'n', long, value_name = "N,…", value_delimiter = ',', default_value = "128")]
+    #[arg(
+        short = 'n',
+        long,
+        value_name = "N,…",
+        value_delimiter = ',',
+        default_value = "128"
+    )]
     pub tokens: Vec<u32>,
     /// Tokens already in the context.
-    #[arg(short, long, value_name = "N,…", value_delimiter = ',', default_value = "0", value_parser = tokens)]
+    #[arg(
+        short,
+        long,
+        value_name = "N,…",
+        value_delimiter = ',',
+        default_value = "0"
+    )]
+    #[arg(value_parser = tokens)]
     pub depth: Vec<u32>,
-    /// Compute the tokens already in the context; otherwise noise stands for them where they are more than 4,096.
+    /// Compute the tokens already in the context; otherwise noise stands for them where they are
+    /// more than 4,096.
     #[arg(long)]
     pub real_depth: bool,
     /// Runs of each test, after a warm-up.
@@ -220,14 +244,16 @@ pub struct QuantizeArgs {
     pub model: PathBuf,
     /// The GGUF file to write.
     pub output: PathBuf,
-    /// What to quantise to: F32, F16, BF16, Q4_0, Q4_1, Q5_0, Q5_1, Q8_0, Q2_K_S, Q2_K, Q3_K_S, Q3_K_M, Q3_K_L, Q4_K_S,
-    /// Q4_K_M, Q5_K_S, Q5_K_M or Q6_K.
+    /// What to quantise to: F32, F16, BF16, Q4_0, Q4_1, Q5_0, Q5_1, Q8_0, Q2_K_S, Q2_K, Q3_K_S,
+    /// Q3_K_M, Q3_K_L, Q4_K_S, Q4_K_M, Q5_K_S, Q5_K_M or Q6_K.
     #[arg(short, long = "type", value_name = "TYPE")]
     pub mix: Mix,
-    /// Another format for the tensors whose names match. May be repeated; the first that matches counts.
+    /// Another format for the tensors whose names match. May be repeated; the first that matches
+    /// counts.
     #[arg(long = "tensor", value_name = "REGEX=FORMAT")]
     pub overrides: Vec<Override>,
-    /// Importance matrix, as `godwit imatrix` and llama.cpp's llama-imatrix write it: which columns' errors count most.
+    /// Importance matrix, as `godwit imatrix` and llama.cpp's llama-imatrix write it: which
+    /// columns' errors count most.
     #[arg(long, value_name = "FILE")]
     pub imatrix: Option<PathBuf>,
     /// Download the model without asking, where MODEL is the name of one that is not here.

@@ -57,12 +57,14 @@ pub enum Command {
     Doctor(DoctorArgs),
     /// Measures prefill and decode speed.
     Bench(BenchArgs),
-    /// Measures how well the model predicts a text: lower is better. The second half of each chunk counts.
+    /// Measures how well the model predicts a text: lower is better. The second half of each chunk
+    /// counts.
     Perplexity(PerplexityArgs),
     /// Writes a model as a GGUF file with smaller weights.
     #[command(after_help = "Examples:
   godwit quantize Llama-3-8B-Instruct model.gguf --type q4_k_m
-  godwit quantize big.gguf small.gguf --type q4_k_s --tensor attn_v=q8_0 --tensor 'blk\\.[01]\\.=q6_k'")]
+  godwit quantize big.gguf small.gguf --type q4_k_s --tensor attn_v=q8_0 \\
+      --tensor 'blk\\.[01]\\.=q6_k'")]
     Quantize(QuantizeArgs),
     /// Measures on a text which inputs of each matrix are large, for `godwit quantize --imatrix`.
     #[command(after_help = "Example:
@@ -110,17 +112,19 @@ pub struct Common {
     /// Use no storage binding larger than this, as on a smaller device. For tests.
     #[arg(long, value_name = "BYTES", value_parser = bytes, hide = true)]
     pub max_binding: Option<u64>,
-    /// GPU memory to take at most, such as 6G or 500M; the KV cache grows no further [default: what there is].
+    /// GPU memory to take at most, such as 6G or 500M; the KV cache grows no further [default: what
+    /// there is].
     #[arg(long, value_name = "BYTES", value_parser = bytes)]
     pub gpu_memory: Option<u64>,
-    /// Milliseconds that one submission to the GPU may take, about: less keeps a desktop on the same GPU smoother [default: 100].
+    /// Milliseconds that one submission to the GPU may take, about: less keeps a desktop on the
+    /// same GPU smoother [default: 100].
     #[arg(long, value_name = "MS", value_parser = clap::value_parser!(u64).range(1..))]
     pub submit_budget: Option<u64>,
     /// Use what suits most GPUs, instead of measuring once what suits this one.
     #[arg(long)]
     pub no_tune: bool,
-    /// Read the model's files piece by piece, instead of mapping them: for network drives, and for files that may be cut
-    /// short while they are read.
+    /// Read the model's files piece by piece, instead of mapping them: for network drives, and for
+    /// files that may be cut short while they are read.
     #[arg(long)]
     pub no_mmap: bool,
     /// Say more on stderr; twice, even more.
@@ -131,7 +135,11 @@ pub struct Common {
 impl Common {
     /// How the model's files are read.
     pub fn access(&self) -> Access {
-        if self.no_mmap { Access::Plain } else { Access::Mapped }
+        if self.no_mmap {
+            Access::Plain
+        } else {
+            Access::Mapped
+        }
     }
 
     pub fn gpu(&self) -> GpuOptions {
@@ -150,7 +158,10 @@ impl Common {
 
 /// A number of bytes: 123, 4K, 5M, 6G, 7T in powers of 1024, with or without `B` or `iB`.
 fn bytes(text: &str) -> Result<u64, String> {
-    let number = text.trim().trim_end_matches(['B', 'b']).trim_end_matches('i');
+    let number = text
+        .trim()
+        .trim_end_matches(['B', 'b'])
+        .trim_end_matches('i');
     let digits = number.trim_end_matches(|c: char| c.is_ascii_alphabetic());
     let shift = match number[digits.len()..].to_ascii_lowercase().as_str() {
         "" => 0,
@@ -160,9 +171,16 @@ fn bytes(text: &str) -> Result<u64, String> {
         "t" => 40,
         _ => return Err("write a number of bytes such as 500M or 6G".into()),
     };
-    let value: f64 = digits.trim().parse().map_err(|_| format!("`{digits}` is no number"))?;
+    let value: f64 = digits
+        .trim()
+        .parse()
+        .map_err(|_| format!("`{digits}` is no number"))?;
     let bytes = value * (1_u64 << shift) as f64;
-    if (0.0..9e18).contains(&bytes) { Ok(bytes as u64) } else { Err(format!("`{text}` is no amount of memory")) }
+    if (0.0..9e18).contains(&bytes) {
+        Ok(bytes as u64)
+    } else {
+        Err(format!("`{text}` is no amount of memory"))
+    }
 }
 
 impl Command {
@@ -203,6 +221,10 @@ mod tests {
         assert_eq!(bytes("1000"), Ok(1000));
         assert_eq!(bytes("1.5G"), Ok(3 << 29));
         assert_eq!(bytes("64 MiB"), Ok(64 << 20));
-        assert!(["", "G", "1X", "-1", "inf", "nan", "1e30"].iter().all(|text| bytes(text).is_err()));
+        assert!(
+            ["", "G", "1X", "-1", "inf", "nan", "1e30"]
+                .iter()
+                .all(|text| bytes(text).is_err())
+        );
     }
 }

@@ -15,8 +15,8 @@ pub struct ModelArgs {
     pub source: ModelSource,
     #[command(flatten)]
     pub quant: QuantArgs,
-    /// Tokens the context holds at most, such as 8192, 128k or 1m; max: as many as the memory has room for [default: the
-    /// model's window].
+    /// Tokens the context holds at most, such as 8192, 128k or 1m; max: as many as the memory has
+    /// room for [default: the model's window].
     #[arg(long, value_name = "TOKENS")]
     pub context: Option<ContextSize>,
     #[command(flatten)]
@@ -24,8 +24,8 @@ pub struct ModelArgs {
     /// Host memory for what the GPU has no room for of the KV cache; beyond that it goes to a file.
     #[arg(long, value_name = "BYTES", value_parser = bytes, default_value = "8G")]
     pub spill_memory: u64,
-    /// Folder for that file [default: that for temporary files, or godwit in the user's cache folder where that is in
-    /// memory].
+    /// Folder for that file [default: that for temporary files, or godwit in the user's cache
+    /// folder where that is in memory].
     #[arg(long, value_name = "FOLDER", conflicts_with = "no_spill")]
     pub spill_dir: Option<PathBuf>,
     /// Keep all of the KV cache on the GPU, and stop where it is full.
@@ -36,11 +36,12 @@ pub struct ModelArgs {
 /// Where the model comes from.
 #[derive(Args, Clone, Debug)]
 pub struct ModelSource {
-    /// GGUF file (of a split model, the first part), folder of a model with safetensors, or name as `godwit pull` has it.
+    /// GGUF file (of a split model, the first part), folder of a model with safetensors, or name as
+    /// `godwit pull` has it.
     #[arg(required_unless_present = "synthetic")]
     pub model: Option<PathBuf>,
-    /// Instead of a file, weights of noise in the shape of a real model, for measuring: SHAPE[:FORMAT][,KEY=N...], such as
-    /// llama3-8b:q4_k.
+    /// Instead of a file, weights of noise in the shape of a real model, for measuring:
+    /// SHAPE[:FORMAT][,KEY=N...], such as llama3-8b:q4_k.
     #[arg(long, value_name = "SHAPE", conflicts_with = "model")]
     pub synthetic: Option<Synthetic>,
     #[command(flatten)]
@@ -53,8 +54,8 @@ pub struct ModelSource {
 /// Weights smaller than the model's own.
 #[derive(Args, Clone, Debug)]
 pub struct QuantArgs {
-    /// Quantise the weights first: q4_0, q4_k, q5_k, q6_k, q8_0 and so on, as `godwit quantize --help` has them. The result is
-    /// kept on disk for the next time.
+    /// Quantise the weights first: q4_0, q4_k, q5_k, q6_k, q8_0 and so on, as `godwit quantize
+    /// --help` has them. The result is kept on disk for the next time.
     #[arg(long, value_name = "TYPE", conflicts_with = "synthetic")]
     pub quant: Option<Mix>,
     /// Folder for quantised weights [default: godwit in the user's cache folder].
@@ -71,8 +72,8 @@ pub struct RopeArgs {
     /// Base of the rotary frequencies, for the file's.
     #[arg(long, value_name = "THETA")]
     pub rope_theta: Option<f64>,
-    /// Scaling of the rotary frequencies, for the file's: none, linear:FACTOR, llama3:FACTOR or yarn:FACTOR. The window grows
-    /// by the factor.
+    /// Scaling of the rotary frequencies, for the file's: none, linear:FACTOR, llama3:FACTOR or
+    /// yarn:FACTOR. The window grows by the factor.
     #[arg(long, value_name = "TYPE")]
     pub rope_scaling: Option<RopeStretch>,
     /// The model's window in tokens, for the file's.
@@ -83,7 +84,11 @@ pub struct RopeArgs {
 impl RopeArgs {
     /// What is to be changed, if anything is.
     pub fn change(&self) -> Option<RopeOverride> {
-        let change = RopeOverride { theta: self.rope_theta, stretch: self.rope_scaling, window: self.window };
+        let change = RopeOverride {
+            theta: self.rope_theta,
+            stretch: self.rope_scaling,
+            window: self.window,
+        };
         (change != RopeOverride::default()).then_some(change)
     }
 }
@@ -107,7 +112,10 @@ pub struct KvArgs {
 impl KvArgs {
     /// How the KV cache is to be stored.
     pub fn format(&self) -> KvFormat {
-        KvFormat { hadamard: !self.no_kv_rotation, ..self.kv }
+        KvFormat {
+            hadamard: !self.no_kv_rotation,
+            ..self.kv
+        }
     }
 }
 
@@ -120,15 +128,29 @@ mod tests {
 
     #[test]
     fn rope_is_changed_where_asked() {
-        let cli = |args: &[&str]| Cli::try_parse_from([&["godwit", "inspect", "m.gguf"], args].concat());
+        let cli =
+            |args: &[&str]| Cli::try_parse_from([&["godwit", "inspect", "m.gguf"], args].concat());
         let change = |args: &[&str]| match cli(args).expect("it parses").command {
             Command::Inspect(args) => args.source.rope.change(),
             _ => None,
         };
         assert_eq!(change(&[]), None);
-        let found = change(&["--rope-theta", "2.8e9", "--rope-scaling", "yarn:4", "--window", "1m"]);
-        let wanted = RopeOverride { theta: Some(2.8e9), stretch: Some(RopeStretch::Yarn(4.0)), window: Some(1 << 20) };
+        let found = change(&[
+            "--rope-theta",
+            "2.8e9",
+            "--rope-scaling",
+            "yarn:4",
+            "--window",
+            "1m",
+        ]);
+        let wanted = RopeOverride {
+            theta: Some(2.8e9),
+            stretch: Some(RopeStretch::Yarn(4.0)),
+            window: Some(1 << 20),
+        };
         assert_eq!(found, Some(wanted));
-        assert!(cli(&["--synthetic", "tiny"]).is_err() && cli(&["--rope-scaling", "yarn"]).is_err());
+        assert!(
+            cli(&["--synthetic", "tiny"]).is_err() && cli(&["--rope-scaling", "yarn"]).is_err()
+        );
     }
 }

@@ -39,18 +39,22 @@ pub struct SamplingArgs {
 }
 
 impl SamplingArgs {
-    /// The parameters, on top of what the model's files recommend. Says what of that would be used, and can't be.
+    /// The parameters, on top of what the model's files recommend. Says what of that would be used,
+    /// and can't be.
     pub fn over(&self, recommended: &Recommended) -> Sampling {
         let sampling = self.over_values(recommended.sampling());
         for (parameter, error) in recommended.faults() {
             if let Some((option, value)) = self.unset(*parameter, &sampling) {
-                warn(&format!("{error}: {value} is used instead; {option} sets it"));
+                warn(&format!(
+                    "{error}: {value} is used instead; {option} sets it"
+                ));
             }
         }
         sampling
     }
 
-    /// The option that sets a parameter, and the parameter's value, where the option is not given and the value matters.
+    /// The option that sets a parameter, and the parameter's value, where the option is not given
+    /// and the value matters.
     fn unset(&self, parameter: Parameter, sampling: &Sampling) -> Option<(&'static str, f32)> {
         let (given, option, value) = match parameter {
             Parameter::Temperature => (self.temp.is_some(), "--temp", sampling.temperature),
@@ -59,7 +63,10 @@ impl SamplingArgs {
             Parameter::MinP => (self.min_p.is_some(), "--min-p", sampling.min_p),
             Parameter::RepetitionPenalty => {
                 let value = sampling.repetition_penalty;
-                return self.repetition_penalty.is_none().then_some(("--repetition-penalty", value));
+                return self
+                    .repetition_penalty
+                    .is_none()
+                    .then_some(("--repetition-penalty", value));
             }
         };
         let matters = parameter == Parameter::Temperature || !sampling.is_greedy();
@@ -67,14 +74,19 @@ impl SamplingArgs {
     }
 
     fn over_values(&self, defaults: Sampling) -> Sampling {
-        let clock =
-            || std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).map_or(0, |t| t.as_nanos() as u64);
+        let clock = || {
+            std::time::SystemTime::now()
+                .duration_since(std::time::UNIX_EPOCH)
+                .map_or(0, |t| t.as_nanos() as u64)
+        };
         Sampling {
             temperature: self.temp.unwrap_or(defaults.temperature),
             top_k: self.top_k.unwrap_or(defaults.top_k),
             top_p: self.top_p.unwrap_or(defaults.top_p),
             min_p: self.min_p.unwrap_or(defaults.min_p),
-            repetition_penalty: self.repetition_penalty.unwrap_or(defaults.repetition_penalty),
+            repetition_penalty: self
+                .repetition_penalty
+                .unwrap_or(defaults.repetition_penalty),
             presence_penalty: self.presence_penalty.unwrap_or(defaults.presence_penalty),
             frequency_penalty: self.frequency_penalty.unwrap_or(defaults.frequency_penalty),
             penalty_window: defaults.penalty_window,
@@ -85,9 +97,17 @@ impl SamplingArgs {
 }
 
 fn logit_bias(text: &str) -> Result<(u32, f32), String> {
-    let (id, bias) = text.split_once('=').ok_or("write ID=BIAS, such as 13=-1.5")?;
-    let id = id.trim().parse().map_err(|_| format!("`{id}` is no token id"))?;
-    let bias = bias.trim().parse().map_err(|_| format!("`{bias}` is no number"))?;
+    let (id, bias) = text
+        .split_once('=')
+        .ok_or("write ID=BIAS, such as 13=-1.5")?;
+    let id = id
+        .trim()
+        .parse()
+        .map_err(|_| format!("`{id}` is no token id"))?;
+    let bias = bias
+        .trim()
+        .parse()
+        .map_err(|_| format!("`{bias}` is no number"))?;
     Ok((id, bias))
 }
 
@@ -99,13 +119,22 @@ mod tests {
     fn parses_biases() {
         assert_eq!(logit_bias("13=-1.5"), Ok((13, -1.5)));
         assert_eq!(logit_bias("7=-inf"), Ok((7, f32::NEG_INFINITY)));
-        assert!(logit_bias("x=1").is_err() && logit_bias("13").is_err() && logit_bias("1=y").is_err());
+        assert!(
+            logit_bias("x=1").is_err() && logit_bias("13").is_err() && logit_bias("1=y").is_err()
+        );
     }
 
     #[test]
     fn what_is_given_wins() {
-        let args = SamplingArgs { temp: Some(0.0), seed: Some(3), ..SamplingArgs::default() };
+        let args = SamplingArgs {
+            temp: Some(0.0),
+            seed: Some(3),
+            ..SamplingArgs::default()
+        };
         let sampling = args.over_values(Sampling::default());
-        assert_eq!((sampling.temperature, sampling.top_p, sampling.seed), (0.0, 0.9, 3));
+        assert_eq!(
+            (sampling.temperature, sampling.top_p, sampling.seed),
+            (0.0, 0.9, 3)
+        );
     }
 }

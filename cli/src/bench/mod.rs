@@ -15,7 +15,8 @@ use crate::output::{Output, bytes};
 use crate::stop::Stop;
 use report::{Memory, Report, Row, Speed};
 
-/// Depth up to which the context is computed; deeper ones are noise, or the wait would be for nothing.
+/// Depth up to which the context is computed; deeper ones are noise, or the wait would be for
+/// nothing.
 const MOST_COMPUTED: u32 = 4096;
 /// Tokens decoded while a profile is taken, at most.
 const PROFILED: u32 = 16;
@@ -50,26 +51,42 @@ async fn bench(args: &BenchArgs) -> anyhow::Result<()> {
     let Loaded { engine, load_s, .. } = load::load(&args.model, &args.common, false, &stop).await?;
     let gpu = engine.gpu();
     if args.profile && !gpu.has_timestamps() {
-        tracing::warn!("{} has no timestamps: kernels are counted, but not timed", gpu.summary());
+        tracing::warn!(
+            "{} has no timestamps: kernels are counted, but not timed",
+            gpu.summary()
+        );
     }
     let mut session = engine.session().await?;
-    let mut report = Report::new(&engine, load_s, gpu.measure_rates().await?, session.kv_bytes_per_token());
+    let mut report = Report::new(
+        &engine,
+        load_s,
+        gpu.measure_rates().await?,
+        session.kv_bytes_per_token(),
+    );
     let (mut out, json) = (Output::new(), args.common.json);
     if !json {
         out.report(&report.head())?;
     }
-    let tests: Vec<Test> =
-        args.prompt.iter().map(|&n| Test::Prefill(n)).chain(args.tokens.iter().map(|&n| Test::Decode(n))).collect();
+    let tests: Vec<Test> = args
+        .prompt
+        .iter()
+        .map(|&n| Test::Prefill(n))
+        .chain(args.tokens.iter().map(|&n| Test::Decode(n)))
+        .collect();
     for &depth in &args.depth {
         for &test in &tests {
             let (Test::Prefill(count) | Test::Decode(count)) = test;
             if count == 0 {
                 continue;
             }
-            let needs = u64::from(depth) + u64::from(count) + u64::from(matches!(test, Test::Decode(_)));
+            let needs =
+                u64::from(depth) + u64::from(count) + u64::from(matches!(test, Test::Decode(_)));
             if needs > u64::from(session.context()) {
                 let context = session.context();
-                return Err(Usage(format!("{needs} tokens do not fit the context of {context}")).into());
+                return Err(Usage(format!(
+                    "{needs} tokens do not fit the context of {context}"
+                ))
+                .into());
             }
             let row = measure(&mut session, args, depth, test, &report, &stop).await?;
             if !json {
@@ -78,16 +95,32 @@ async fn bench(args: &BenchArgs) -> anyhow::Result<()> {
             report.results.push(row);
         }
     }
-    let (planned, peak) = (session.memory().total(), peak_process_memory().filter(|_| gpu.summary().is_cpu()));
-    report.memory = Some(Memory { planned_bytes: planned, process_peak_bytes: peak });
+    let (planned, peak) = (
+        session.memory().total(),
+        peak_process_memory().filter(|_| gpu.summary().is_cpu()),
+    );
+    report.memory = Some(Memory {
+        planned_bytes: planned,
+        process_peak_bytes: peak,
+    });
     if json {
         return out.json(&report);
     }
-    let took = peak.map(|peak| format!("; the process took {} at most, its driver's share with it", bytes(peak)));
-    out.line(&format!("memory: {} planned{}", bytes(planned), took.unwrap_or_default()))
+    let took = peak.map(|peak| {
+        format!(
+            "; the process took {} at most, its driver's share with it",
+            bytes(peak)
+        )
+    });
+    out.line(&format!(
+        "memory: {} planned{}",
+        bytes(planned),
+        took.unwrap_or_default()
+    ))
 }
 
-/// All runs of a test: one that compiles kernels and touches memory, those that count, and one that is profiled.
+/// All runs of a test: one that compiles kernels and touches memory, those that count, and one that
+/// is profiled.
 async fn measure(
     session: &mut Session,
     args: &BenchArgs,
@@ -100,7 +133,8 @@ async fn measure(
     let mut launched = Vec::new();
     let mut tokens = 0;
     for run in 0..=args.repetitions {
-        // Without --profile the first run's launches are counted; with it they are timed in a run of their own.
+        // Without --profile the first run's launches are counted; with it they are timed in a run
+        // of their own.
         let count_launches = run == 0 && !args.profile;
         let (found, launches) = once(session, args, depth, test, count_launches, stop).await?;
         match run {
@@ -124,7 +158,16 @@ async fn measure(
         Test::Decode(n) => format!("tg{n}"),
     };
     let is_decode = matches!(test, Test::Decode(_));
-    Ok(Row::new(name, is_decode, depth, Speed::of(&rates), host, &launched, tokens, report))
+    Ok(Row::new(
+        name,
+        is_decode,
+        depth,
+        Speed::of(&rates),
+        host,
+        &launched,
+        tokens,
+        report,
+    ))
 }
 
 /// One run, and the launches in it where they are asked for.
@@ -137,14 +180,21 @@ async fn once(
     stop: &Stop,
 ) -> anyhow::Result<(Run, Vec<Launched>)> {
     let vocab = session.engine().model().config().vocab;
-    let text = |count: u32| -> Vec<u32> { (0..count).map(|i| (i.wrapping_mul(7919) + 13) % vocab).collect() };
+    let text = |count: u32| -> Vec<u32> {
+        (0..count)
+            .map(|i| (i.wrapping_mul(7919) + 13) % vocab)
+            .collect()
+    };
     let mut go = |_, _| stop.flow();
     session.truncate(depth as usize);
     if !args.real_depth && depth > MOST_COMPUTED {
         session.fill_with_noise(depth as usize).await?;
     }
     let missing = depth - session.tokens().len() as u32;
-    session.prefill(&text(missing), &mut go).await.map_err(stopped)?;
+    session
+        .prefill(&text(missing), &mut go)
+        .await
+        .map_err(stopped)?;
     if let Test::Decode(_) = test {
         if session.tokens().is_empty() {
             session.prefill(&text(1), &mut go).await.map_err(stopped)?;
@@ -159,7 +209,10 @@ async fn once(
     let (host, begin) = (gpu.host_work(), Instant::now());
     let tokens = match test {
         Test::Prefill(count) => {
-            session.prefill(&text(count), &mut go).await.map_err(stopped)?;
+            session
+                .prefill(&text(count), &mut go)
+                .await
+                .map_err(stopped)?;
             count
         }
         Test::Decode(count) => {
@@ -176,12 +229,25 @@ async fn once(
     };
     let seconds = begin.elapsed().as_secs_f64();
     let host = (gpu.host_work().time - host.time).as_secs_f64();
-    // Each token that is known has been through the model, or is on its way; and so are those nobody has asked for.
+    // Each token that is known has been through the model, or is on its way; and so are those
+    // nobody has asked for.
     let steps = match test {
         Test::Prefill(_) => tokens,
         Test::Decode(_) => tokens + 1 + session.tokens_ahead(),
     };
     gpu.finish().await?;
-    let launched = if profile { gpu.finish_profile().await? } else { Vec::new() };
-    Ok((Run { seconds, host, tokens, steps }, launched))
+    let launched = if profile {
+        gpu.finish_profile().await?
+    } else {
+        Vec::new()
+    };
+    Ok((
+        Run {
+            seconds,
+            host,
+            tokens,
+            steps,
+        },
+        launched,
+    ))
 }

@@ -8,7 +8,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::output::shown;
 
-/// A whole benchmark. A second is one of wall time, a byte or operation what the forward pass can't do without.
+/// A whole benchmark. A second is one of wall time, a byte or operation what the forward pass can't
+/// do without.
 #[derive(Debug, Serialize, Deserialize)]
 pub struct Report {
     /// Godwit's.
@@ -54,7 +55,8 @@ pub struct Row {
     pub repetitions: u32,
     pub gb_per_s: f64,
     pub gflops_per_s: f64,
-    /// Tokens a second if each launch took only what its bytes or its arithmetic take at the measured rates.
+    /// Tokens a second if each launch took only what its bytes or its arithmetic take at the
+    /// measured rates.
     pub limit_tokens_per_s: f64,
     /// Share of the time in which the host encoded and submitted.
     pub host_share: f64,
@@ -101,7 +103,12 @@ impl Speed {
         let mean = rates.iter().sum::<f64>() / rates.len() as f64;
         let variance = rates.iter().map(|r| (r - mean).powi(2)).sum::<f64>() / rates.len() as f64;
         let best = rates.iter().copied().fold(0.0, f64::max);
-        Self { mean, deviation: variance.sqrt(), best, runs: rates.len() as u32 }
+        Self {
+            mean,
+            deviation: variance.sqrt(),
+            best,
+            runs: rates.len() as u32,
+        }
     }
 }
 
@@ -109,7 +116,12 @@ impl Report {
     /// A report without results.
     pub fn new(engine: &Engine, load_s: f64, rates: Rates, kv_bytes_per_token: u64) -> Self {
         let (summary, model) = (engine.gpu().summary(), engine.model());
-        let loaded: u64 = model.checkpoint().tensors().iter().map(|tensor| tensor.bytes).sum();
+        let loaded: u64 = model
+            .checkpoint()
+            .tensors()
+            .iter()
+            .map(|tensor| tensor.bytes)
+            .sum();
         Self {
             version: env!("CARGO_PKG_VERSION").into(),
             model: model.name(),
@@ -118,7 +130,10 @@ impl Report {
             backend: summary.backend.to_string(),
             load_s,
             load_gb_per_s: loaded as f64 / load_s / 1e9,
-            rates: Measured { gb_per_s: rates.bytes_per_s / 1e9, gflops_per_s: rates.flops_per_s / 1e9 },
+            rates: Measured {
+                gb_per_s: rates.bytes_per_s / 1e9,
+                gflops_per_s: rates.flops_per_s / 1e9,
+            },
             weight_bytes: model.weight_bytes_per_pass(true),
             append_weight_bytes: model.weight_bytes_per_pass(false),
             kv_bytes_per_token,
@@ -129,9 +144,13 @@ impl Report {
 
     /// What comes before the results.
     pub fn head(&self) -> String {
-        let Measured { gb_per_s, gflops_per_s } = self.rates;
+        let Measured {
+            gb_per_s,
+            gflops_per_s,
+        } = self.rates;
         format!(
-            "{} on {} ({}), loaded in {:.2} s ({:.2} GB/s)\nreads {gb_per_s:.1} GB/s, computes {gflops_per_s:.1} GFLOP/s\n{:>8} {:>8} {:>20} {:>8} {:>9} {:>6} {:>6}\n",
+            "{} on {} ({}), loaded in {:.2} s ({:.2} GB/s)\nreads {gb_per_s:.1} GB/s, computes \
+             {gflops_per_s:.1} GFLOP/s\n{:>8} {:>8} {:>20} {:>8} {:>9} {:>6} {:>6}\n",
             shown(&self.model),
             self.adapter,
             self.backend,
@@ -149,21 +168,30 @@ impl Report {
 }
 
 impl Report {
-    /// Bytes that the passes among these dispatches must read. Each pass of decode ends with logits, of prefill the last.
+    /// Bytes that the passes among these dispatches must read. Each pass of decode ends with
+    /// logits, of prefill the last.
     fn least_bytes(&self, launched: &[Launched], is_decode: bool) -> f64 {
         // A pass begins with the embedding of its tokens.
-        let passes = launched.iter().filter(|one| one.is_first && one.kernel.starts_with("embed"));
-        let ends: Vec<u64> = passes.map(|one| u64::from(one.step.position + one.step.count)).collect();
+        let passes = launched
+            .iter()
+            .filter(|one| one.is_first && one.kernel.starts_with("embed"));
+        let ends: Vec<u64> = passes
+            .map(|one| u64::from(one.step.position + one.step.count))
+            .collect();
         let count = ends.len() as u64;
         let with_logits = if is_decode { count } else { count.min(1) };
-        let weights = with_logits * self.weight_bytes + (count - with_logits) * self.append_weight_bytes;
+        let weights =
+            with_logits * self.weight_bytes + (count - with_logits) * self.append_weight_bytes;
         (weights + ends.iter().sum::<u64>() * self.kv_bytes_per_token) as f64
     }
 }
 
 impl Measured {
     fn rates(&self) -> Rates {
-        Rates { bytes_per_s: self.gb_per_s * 1e9, flops_per_s: self.gflops_per_s * 1e9 }
+        Rates {
+            bytes_per_s: self.gb_per_s * 1e9,
+            flops_per_s: self.gflops_per_s * 1e9,
+        }
     }
 }
 
@@ -267,14 +295,21 @@ impl Row {
 fn kernels(launched: &[Launched], rates: Rates) -> Vec<KernelRow> {
     let mut groups: HashMap<(&str, [u32; 3]), Vec<&Launched>> = HashMap::new();
     for one in launched {
-        groups.entry((&one.kernel, one.cost.shape)).or_default().push(one);
+        groups
+            .entry((&one.kernel, one.cost.shape))
+            .or_default()
+            .push(one);
     }
     let all: Option<f64> = launched.iter().map(|one| one.seconds).sum();
     let row = |((kernel, shape), group): ((&str, [u32; 3]), Vec<&Launched>)| {
         let sum = |of: fn(&Cost) -> u64| group.iter().map(|one| of(&one.cost) as f64).sum::<f64>();
         let seconds: Option<f64> = group.iter().map(|one| one.seconds).sum();
         let least: f64 = group.iter().map(|one| rates.least_seconds(one.cost)).sum();
-        let shape: Vec<String> = shape.iter().take_while(|&&n| n > 0).map(u32::to_string).collect();
+        let shape: Vec<String> = shape
+            .iter()
+            .take_while(|&&n| n > 0)
+            .map(u32::to_string)
+            .collect();
         KernelRow {
             kernel: kernel.into(),
             shape: shape.join("x"),

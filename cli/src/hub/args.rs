@@ -18,13 +18,18 @@ pub struct Plain {
 impl Plain {
     /// As the other commands have it.
     pub fn common(&self) -> Common {
-        Common { json: self.json, verbose: self.verbose, ..Common::default() }
+        Common {
+            json: self.json,
+            verbose: self.verbose,
+            ..Common::default()
+        }
     }
 }
 
 #[derive(Args, Debug)]
 pub struct PullArgs {
-    /// OWNER/REPO[:QUANT][@REVISION] on the Hugging Face hub, its address there, or a name of `godwit list --known`.
+    /// OWNER/REPO[:QUANT][@REVISION] on the Hugging Face hub, its address there, or a name of
+    /// `godwit list --known`.
     pub name: String,
     #[command(flatten)]
     pub plain: Plain,

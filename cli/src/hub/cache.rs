@@ -1,5 +1,6 @@
-//! The hub's cache on the disk, in the layout that all of the hub's tools share: `models--OWNER--REPO` with `blobs` by their
-//! hash, `snapshots` of commits whose files are links to blobs, and `refs`, which name commits.
+//! The hub's cache on the disk, in the layout that all of the hub's tools share:
+//! `models--OWNER--REPO` with `blobs` by their hash, `snapshots` of commits whose files are links
+//! to blobs, and `refs`, which name commits.
 
 use std::fs::{self, File as Handle, TryLockError};
 use std::io::{self, Read as _};
@@ -58,8 +59,8 @@ impl Cached {
         &self.folder
     }
 
-    /// Makes the repository's folder. A cache that is made with it is its owner's alone; in one that
-    /// is there, other users may read what its owner lets them.
+    /// Makes the repository's folder. A cache that is made with it is its owner's alone; in one
+    /// that is there, other users may read what its owner lets them.
     ///
     /// # Errors
     /// A folder can't be made, or belongs to another user, who could change what is downloaded.
@@ -128,7 +129,9 @@ impl Cached {
     /// # Errors
     /// The name means more than one of those that are there.
     pub fn find(&self, name: &Name) -> Result<Option<PathBuf>, HubError> {
-        let Some(commit) = self.commit() else { return Ok(None) };
+        let Some(commit) = self.commit() else {
+            return Ok(None);
+        };
         match choose(&name.repo, name.quant.as_deref(), &self.models(&commit)) {
             Ok(model) => Ok(Some(self.path(&commit, model))),
             Err(error @ HubError::Ambiguous { .. }) => Err(error),
@@ -139,7 +142,11 @@ impl Cached {
     /// What is to be opened of a model.
     pub fn path(&self, commit: &str, model: &Candidate) -> PathBuf {
         let snapshot = self.snapshot(commit);
-        if model.is_folder() { snapshot } else { snapshot.join(model.path()) }
+        if model.is_folder() {
+            snapshot
+        } else {
+            snapshot.join(model.path())
+        }
     }
 
     /// Where a blob is, or will be.
@@ -149,7 +156,9 @@ impl Cached {
 
     /// Where it is until it is whole.
     pub fn part(&self, hash: &str) -> PathBuf {
-        self.folder.join("blobs").join(format!("{hash}{INCOMPLETE}"))
+        self.folder
+            .join("blobs")
+            .join(format!("{hash}{INCOMPLETE}"))
     }
 
     /// Whether a blob is there in its full length.
@@ -162,15 +171,20 @@ impl Cached {
         let link = self.snapshot(commit).join(path);
         let folder = link.parent().unwrap_or(&self.folder);
         fs::create_dir_all(folder).map_err(HubError::io("make the folder", folder))?;
-        // Relative, so that the cache can be moved: up from the file's folder, from the commit and from `snapshots`.
+        // Relative, so that the cache can be moved: up from the file's folder, from the commit and
+        // from `snapshots`.
         let up = path.split('/').count() + 1;
-        let target: PathBuf = std::iter::repeat_n("..", up).chain(["blobs", hash]).collect();
+        let target: PathBuf = std::iter::repeat_n("..", up)
+            .chain(["blobs", hash])
+            .collect();
         if fs::read_link(&link).is_ok_and(|there| there == target) {
             return Ok(());
         }
         // What is there is another commit's, or of a tool that makes copies.
         match fs::remove_file(&link) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(HubError::io("replace", &link)(error)),
+            Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                return Err(HubError::io("replace", &link)(error));
+            }
             _ => {}
         }
         let blob = self.blob(hash);
@@ -179,7 +193,9 @@ impl Cached {
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
             Ok(()) => Ok(()),
             // Windows lets few accounts make symbolic links, and some file systems have none.
-            Err(_) => fs::hard_link(&blob, &link).or_else(|_| durable::copy(&blob, &link, Readers::Umask)),
+            Err(_) => {
+                fs::hard_link(&blob, &link).or_else(|_| durable::copy(&blob, &link, Readers::Umask))
+            }
         }
         .map_err(HubError::io("link", &link))
     }
@@ -188,11 +204,13 @@ impl Cached {
     pub fn parts(&self) -> Vec<(PathBuf, u64)> {
         let parts = entries(&self.folder.join("blobs")).into_iter();
         let parts = parts.filter(|entry| entry.file_name().to_string_lossy().ends_with(INCOMPLETE));
-        parts.map(|entry| (entry.path(), entry.metadata().map_or(0, |part| part.len()))).collect()
+        parts
+            .map(|entry| (entry.path(), entry.metadata().map_or(0, |part| part.len())))
+            .collect()
     }
 
-    /// Holds the repository's files, together with others who use them, so that nobody removes them.
-    /// It ends with the value, or with the process. None in a cache that can't be written to.
+    /// Holds the repository's files, together with others who use them, so that nobody removes
+    /// them. It ends with the value, or with the process. None in a cache that can't be written to.
     ///
     /// # Errors
     /// Somebody stopped the wait for a process that removes them.
@@ -215,7 +233,8 @@ impl Cached {
         let taken = || Err(HubError::InUse(self.repo_name()));
         let mut locks = vec![self.lock_file(&self.locks.join(IN_USE), Handle::try_lock, &taken)?];
         for entry in entries(&self.locks) {
-            if entry.file_name() != IN_USE && entry.file_name().to_string_lossy().ends_with(".lock") {
+            if entry.file_name() != IN_USE && entry.file_name().to_string_lossy().ends_with(".lock")
+            {
                 locks.push(self.lock_file(&entry.path(), Handle::try_lock, &taken)?);
             }
         }
@@ -223,11 +242,16 @@ impl Cached {
     }
 
     fn repo_name(&self) -> String {
-        let folder = self.folder.file_name().unwrap_or_default().to_string_lossy();
+        let folder = self
+            .folder
+            .file_name()
+            .unwrap_or_default()
+            .to_string_lossy();
         folder.trim_start_matches("models--").replacen("--", "/", 1)
     }
 
-    /// Waits until no other process downloads this blob. The lock ends with the value, or with the process.
+    /// Waits until no other process downloads this blob. The lock ends with the value, or with the
+    /// process.
     pub fn lock(&self, hash: &str, stopped: &dyn Fn() -> bool) -> Result<Handle, HubError> {
         let blobs = self.folder.join("blobs");
         fs::create_dir_all(&blobs).map_err(HubError::io("make the folder", &blobs))?;
@@ -241,7 +265,11 @@ impl Cached {
             }
             Ok(())
         };
-        self.lock_file(&self.locks.join(format!("{hash}.lock")), Handle::try_lock, &wait)
+        self.lock_file(
+            &self.locks.join(format!("{hash}.lock")),
+            Handle::try_lock,
+            &wait,
+        )
     }
 
     /// Locks a file, which is made where there is none; `wait` is called while others have it, and
@@ -254,18 +282,23 @@ impl Cached {
     ) -> Result<Handle, HubError> {
         let io = |doing| HubError::io(doing, path);
         loop {
-            fs::create_dir_all(&self.locks).map_err(HubError::io("make the folder", &self.locks))?;
+            fs::create_dir_all(&self.locks)
+                .map_err(HubError::io("make the folder", &self.locks))?;
             let file = durable::open_lock(path).map_err(io("open"))?;
             match try_lock(&file) {
-                // Whoever removes the files removes the locks too: a lock without a name locks nothing.
+                // Whoever removes the files removes the locks too: a lock without a name locks
+                // nothing.
                 Ok(()) if !durable::is_at(&file, path) => {}
                 Ok(()) => return Ok(file),
                 Err(TryLockError::WouldBlock) => {
                     wait()?;
                     thread::sleep(POLL);
                 }
-                // Some network drives know no locks; two downloads at once end in a wrong checksum at worst.
-                Err(TryLockError::Error(error)) if durable::means_no_locks(&error) => return Ok(file),
+                // Some network drives know no locks; two downloads at once end in a wrong checksum
+                // at worst.
+                Err(TryLockError::Error(error)) if durable::means_no_locks(&error) => {
+                    return Ok(file);
+                }
                 Err(TryLockError::Error(error)) => return Err(io("lock")(error)),
             }
         }
@@ -293,7 +326,9 @@ fn symlink(target: &Path, link: &Path) -> io::Result<()> {
 }
 
 fn commits(snapshots: Vec<fs::DirEntry>) -> Vec<String> {
-    let names = snapshots.into_iter().filter_map(|entry| entry.file_name().into_string().ok());
+    let names = snapshots
+        .into_iter()
+        .filter_map(|entry| entry.file_name().into_string().ok());
     let mut commits: Vec<String> = names.filter(|name| is_hex(name, 40)).collect();
     commits.sort();
     commits
@@ -312,14 +347,23 @@ pub fn listed(folder: &Path) -> Result<Vec<fs::DirEntry>, HubError> {
 
 /// What is in a folder; nothing where it can't be read.
 pub fn entries(folder: &Path) -> Vec<fs::DirEntry> {
-    fs::read_dir(folder).map(|entries| entries.filter_map(Result::ok).collect()).unwrap_or_default()
+    fs::read_dir(folder)
+        .map(|entries| entries.filter_map(Result::ok).collect())
+        .unwrap_or_default()
 }
 
-/// The files below a folder, with links followed to files but not to folders. Broken links are no files.
+/// The files below a folder, with links followed to files but not to folders. Broken links are no
+/// files.
 fn collect(folder: &Path, prefix: &str, depth: usize, files: &mut Vec<File>) {
     for entry in entries(folder) {
-        let Ok(name) = entry.file_name().into_string() else { continue };
-        let path = if prefix.is_empty() { name } else { format!("{prefix}/{name}") };
+        let Ok(name) = entry.file_name().into_string() else {
+            continue;
+        };
+        let path = if prefix.is_empty() {
+            name
+        } else {
+            format!("{prefix}/{name}")
+        };
         if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
             if depth < DEEPEST {
                 collect(&entry.path(), &path, depth + 1, files);
@@ -327,7 +371,10 @@ fn collect(folder: &Path, prefix: &str, depth: usize, files: &mut Vec<File>) {
         } else if let Ok(data) = fs::metadata(entry.path())
             && data.is_file()
         {
-            files.push(File { path, bytes: data.len() });
+            files.push(File {
+                path,
+                bytes: data.len(),
+            });
         }
     }
 }

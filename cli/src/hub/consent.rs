@@ -18,7 +18,8 @@ const LOOK: Duration = Duration::from_millis(100);
 /// How sure it is that a repository is meant.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Consent {
-    /// It was said: by `--yes`, an address, a short name, or a QUANT or REVISION, which paths don't have.
+    /// It was said: by `--yes`, an address, a short name, or a QUANT or REVISION, which paths don't
+    /// have.
     Given,
     /// A person can be asked.
     Ask,
@@ -45,9 +46,10 @@ impl Consent {
     pub fn check(self, name: &Name) -> Result<(), HubError> {
         let owner = name.repo.split('/').next().unwrap_or_default();
         match self {
-            Self::Silent if Path::new(owner).is_dir() => {
-                Err(HubError::LikePath { path: name.repo.clone(), folder: owner.into() })
-            }
+            Self::Silent if Path::new(owner).is_dir() => Err(HubError::LikePath {
+                path: name.repo.clone(),
+                folder: owner.into(),
+            }),
             _ => Ok(()),
         }
     }
@@ -60,7 +62,10 @@ impl Consent {
         if self != Self::Ask || size == 0 {
             return Ok(());
         }
-        ask(&format!("There is no file {name}. Download {name} ({}) from the hub? [y/N]", bytes(size)));
+        ask(&format!(
+            "There is no file {name}. Download {name} ({}) from the hub? [y/N]",
+            bytes(size)
+        ));
         match answer(stop)?.trim().to_lowercase().as_str() {
             "y" | "yes" => Ok(()),
             _ => Err(HubError::Declined(name.to_string())),
@@ -77,7 +82,10 @@ fn answer(stop: &Stop) -> Result<String, HubError> {
         let _ = std::io::stdin().read_line(&mut line);
         let _ = send.send(line);
     };
-    crash::spawn("answer", read).map_err(HubError::io("wait for an answer on", Path::new("the terminal")))?;
+    crash::spawn("answer", read).map_err(HubError::io(
+        "wait for an answer on",
+        Path::new("the terminal"),
+    ))?;
     loop {
         match line.recv_timeout(LOOK) {
             Ok(line) => {

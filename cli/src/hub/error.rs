@@ -10,25 +10,45 @@ pub enum HubError {
     #[error("`{text}` is no model's name: {fault}; write OWNER/REPO[:QUANT][@REVISION]")]
     Name { text: String, fault: &'static str },
     /// No name and no known model.
-    #[error("`{0}` is neither a file nor a known model: write OWNER/REPO, or one of `godwit list --known`")]
+    #[error(
+        "`{0}` is neither a file nor a known model: write OWNER/REPO, or one of `godwit list \
+         --known`"
+    )]
     Unknown(String),
     /// A variable of the environment that makes no sense.
     #[error("{variable}: {fault}")]
-    Setting { variable: &'static str, fault: String },
+    Setting {
+        variable: &'static str,
+        fault: String,
+    },
     /// Nothing of the kind on the hub.
-    #[error("the hub has no {0}: check the spelling, and the revision if one is given; if it is private, set HF_TOKEN")]
+    #[error(
+        "the hub has no {0}: check the spelling, and the revision if one is given; if it is \
+         private, set HF_TOKEN"
+    )]
     Missing(String),
     /// A licence to accept, or a token that is wanted.
     #[error("{what} is not open to all: accept its terms at {page}, then {token}")]
-    Gated { what: String, page: String, token: &'static str },
+    Gated {
+        what: String,
+        page: String,
+        token: &'static str,
+    },
     /// The repository holds nothing that could be the model.
     #[error("{repo} holds no model: neither a whole GGUF file, nor config.json with safetensors")]
     NoModel { repo: String },
     /// No model of that quantisation.
     #[error("{repo} has no {quant}; it has\n{there}")]
-    NoQuant { repo: String, quant: String, there: String },
+    NoQuant {
+        repo: String,
+        quant: String,
+        there: String,
+    },
     /// More than one.
-    #[error("{repo} has more than one model that is meant; say which, as {repo}:QUANT or {repo}:FILE\n{there}")]
+    #[error(
+        "{repo} has more than one model that is meant; say which, as {repo}:QUANT or \
+         {repo}:FILE\n{there}"
+    )]
     Ambiguous { repo: String, there: String },
     /// The network is not to be used, and the model is not here.
     #[error("{0} is not downloaded, and HF_HUB_OFFLINE is set")]
@@ -44,28 +64,51 @@ pub enum HubError {
     Damaged { file: String, fault: String },
     /// The hub or the way to it fails, again and again.
     #[error("{what}: {fault}{}", attempts(*tries))]
-    Network { what: String, fault: String, tries: u32 },
+    Network {
+        what: String,
+        fault: String,
+        tries: u32,
+    },
     /// The disk is too small.
     #[error("{folder} has {free} left, and {need} are to be downloaded")]
-    Space { folder: String, need: String, free: String },
+    Space {
+        folder: String,
+        need: String,
+        free: String,
+    },
     /// Nothing but beginnings of files.
-    #[error("{what} is not downloaded; {bytes} of an interrupted download are there: `godwit rm {repo}` removes them")]
-    OnlyParts { what: String, repo: String, bytes: String },
+    #[error(
+        "{what} is not downloaded; {bytes} of an interrupted download are there: `godwit rm \
+         {repo}` removes them"
+    )]
+    OnlyParts {
+        what: String,
+        repo: String,
+        bytes: String,
+    },
     /// Another process has the files that were to be removed.
-    #[error("{0} is in use: another godwit runs or downloads it; end that first, or wait until it is done")]
+    #[error(
+        "{0} is in use: another godwit runs or downloads it; end that first, or wait until it is \
+         done"
+    )]
     InUse(String),
     /// A folder of the cache can't be used.
     #[error(transparent)]
     Folder(#[from] godwit::FileError),
     /// A file of the cache can't be written or read.
     #[error("can't {doing} {path}: {error}")]
-    Io { doing: &'static str, path: String, error: io::Error },
+    Io {
+        doing: &'static str,
+        path: String,
+        error: io::Error,
+    },
     /// A MODEL that is no file, and can't be had as a name either.
     #[error("there is no file {path}, and as the name of a model: {cause}")]
     NoFile { path: String, cause: Box<HubError> },
     /// A MODEL that is no file, was not said to be a name, and looks like a path.
     #[error(
-        "there is no file {path}, but a folder {folder}: correct the path; if the repository {path} on the hub is \
+        "there is no file {path}, but a folder {folder}: correct the path; if the repository \
+         {path} on the hub is \
          meant, add --yes, or run `godwit pull {path}` first"
     )]
     LikePath { path: String, folder: String },
@@ -80,14 +123,22 @@ pub enum HubError {
 impl HubError {
     /// For `map_err`: what was being done to a file.
     pub fn io(doing: &'static str, path: &Path) -> impl Fn(io::Error) -> Self {
-        move |error| Self::Io { doing, path: path.display().to_string(), error }
+        move |error| Self::Io {
+            doing,
+            path: path.display().to_string(),
+            error,
+        }
     }
 
     /// The exit code, as `--help` has them.
     pub fn code(&self) -> u8 {
         match self {
             Self::Name { .. } | Self::Setting { .. } => 2,
-            Self::Network { .. } | Self::Space { .. } | Self::Io { .. } | Self::InUse(_) | Self::Folder(_) => 1,
+            Self::Network { .. }
+            | Self::Space { .. }
+            | Self::Io { .. }
+            | Self::InUse(_)
+            | Self::Folder(_) => 1,
             Self::NoFile { cause, .. } => cause.code(),
             Self::Stopped => crate::stop::exit_code(),
             _ => 3,
@@ -96,5 +147,9 @@ impl HubError {
 }
 
 fn attempts(count: u32) -> String {
-    if count > 1 { format!(" (tried {count} times)") } else { String::new() }
+    if count > 1 {
+        format!(" (tried {count} times)")
+    } else {
+        String::new()
+    }
 }

@@ -15,12 +15,23 @@ use super::transfer::{Next, judge};
 /// # Panics
 /// Something unsafe came through.
 pub fn hub(data: &[u8]) {
-    let at = data.iter().position(|&byte| byte == b'\n').unwrap_or(data.len());
-    let name = std::str::from_utf8(&data[..at]).ok().and_then(|text| Name::parse(text).ok());
+    let at = data
+        .iter()
+        .position(|&byte| byte == b'\n')
+        .unwrap_or(data.len());
+    let name = std::str::from_utf8(&data[..at])
+        .ok()
+        .and_then(|text| Name::parse(text).ok());
     if let Some(name) = &name {
-        assert!(is_safe(&name.repo) && is_safe(name.revision()) && name.quant.as_deref().is_none_or(is_safe));
+        assert!(
+            is_safe(&name.repo)
+                && is_safe(name.revision())
+                && name.quant.as_deref().is_none_or(is_safe)
+        );
     }
-    let Ok(listing) = Listing::parse("a/b", data.get(at + 1..).unwrap_or_default()) else { return };
+    let Ok(listing) = Listing::parse("a/b", data.get(at + 1..).unwrap_or_default()) else {
+        return;
+    };
     assert!(is_hex(&listing.commit, 40));
     for (file, digest) in &listing.files {
         assert!(is_safe(&file.path) && (is_hex(digest.hex(), 40) || is_hex(digest.hex(), 64)));
@@ -28,7 +39,12 @@ pub fn hub(data: &[u8]) {
     let all = candidates(&listing.names());
     let quant = name.as_ref().and_then(|name| name.quant.as_deref());
     if let Ok(model) = choose("a/b", quant, &all) {
-        assert!(model.files.iter().all(|part| listing.files.iter().any(|(file, _)| file == part)));
+        assert!(
+            model
+                .files
+                .iter()
+                .all(|part| listing.files.iter().any(|(file, _)| file == part))
+        );
     }
 }
 
@@ -38,10 +54,17 @@ pub fn hub(data: &[u8]) {
 /// # Panics
 /// A redirect led out of HTTPS, to this computer or its network, or took the token along.
 pub fn redirects(data: &[u8]) {
-    let Ok(text) = std::str::from_utf8(data) else { return };
+    let Ok(text) = std::str::from_utf8(data) else {
+        return;
+    };
     let mut lines = text.lines();
-    let Some(endpoint) = lines.next().and_then(|line| line.parse::<Uri>().ok()) else { return };
-    let Some(home) = endpoint.host().filter(|_| matches!(endpoint.scheme_str(), Some("http" | "https"))) else {
+    let Some(endpoint) = lines.next().and_then(|line| line.parse::<Uri>().ok()) else {
+        return;
+    };
+    let Some(home) = endpoint
+        .host()
+        .filter(|_| matches!(endpoint.scheme_str(), Some("http" | "https")))
+    else {
         return;
     };
     let mut from = endpoint.clone();
@@ -51,15 +74,31 @@ pub fn redirects(data: &[u8]) {
             Err(fault) => return assert!(fault.len() < 2000, "a message of {} bytes", fault.len()),
         };
         let host = to.host().expect("a host");
-        assert!(!host.is_empty() && !to.authority().expect("a host").as_str().contains('@'), "{to}");
-        assert!(to.scheme_str() == Some("https") || endpoint.scheme_str() != Some("https"), "{to} is not encrypted");
+        assert!(
+            !host.is_empty() && !to.authority().expect("a host").as_str().contains('@'),
+            "{to}"
+        );
+        assert!(
+            to.scheme_str() == Some("https") || endpoint.scheme_str() != Some("https"),
+            "{to} is not encrypted"
+        );
         if home.parse::<Ipv4Addr>().is_err() && is_name(home) {
             let address = address(host);
-            assert!(!address.is_some_and(|ip| ip.is_loopback() || ip.is_private() || ip.is_link_local()), "{to}");
-            assert!(!host.trim_end_matches('.').eq_ignore_ascii_case("localhost"), "{to}");
+            assert!(
+                !address
+                    .is_some_and(|ip| ip.is_loopback() || ip.is_private() || ip.is_link_local()),
+                "{to}"
+            );
+            assert!(
+                !host.trim_end_matches('.').eq_ignore_ascii_case("localhost"),
+                "{to}"
+            );
         }
         if same_origin(&to, &endpoint) {
-            assert!(to.scheme() == endpoint.scheme() && host.eq_ignore_ascii_case(home), "{to} gets the token");
+            assert!(
+                to.scheme() == endpoint.scheme() && host.eq_ignore_ascii_case(home),
+                "{to} gets the token"
+            );
         }
         from = to;
     }
@@ -80,7 +119,11 @@ fn address(host: &str) -> Option<Ipv4Addr> {
         None if text.len() > 1 && text.starts_with('0') => u32::from_str_radix(text, 8).ok(),
         None => text.parse().ok(),
     };
-    let numbers: Vec<u32> = host.trim_end_matches('.').split('.').map(number).collect::<Option<_>>()?;
+    let numbers: Vec<u32> = host
+        .trim_end_matches('.')
+        .split('.')
+        .map(number)
+        .collect::<Option<_>>()?;
     let (last, first) = numbers.split_last()?;
     let mut all = 0_u32;
     for (place, number) in first.iter().enumerate().take(3) {
@@ -95,20 +138,32 @@ fn address(host: &str) -> Option<Ipv4Addr> {
 /// # Panics
 /// Bytes would go to the wrong place.
 pub fn content_range(data: &[u8]) {
-    let Some((have, data)) = data.split_first_chunk() else { return };
-    let Some((whole, data)) = data.split_first_chunk() else { return };
-    let Some((status, data)) = data.split_first_chunk() else { return };
+    let Some((have, data)) = data.split_first_chunk() else {
+        return;
+    };
+    let Some((whole, data)) = data.split_first_chunk() else {
+        return;
+    };
+    let Some((status, data)) = data.split_first_chunk() else {
+        return;
+    };
     let (have, whole) = (u64::from_le_bytes(*have), u64::from_le_bytes(*whole));
-    let Ok(status) = StatusCode::from_u16(u16::from_le_bytes(*status)) else { return };
+    let Ok(status) = StatusCode::from_u16(u16::from_le_bytes(*status)) else {
+        return;
+    };
     // More is asked for only where something is missing.
     if have >= whole {
         return;
     }
     let mut headers = HeaderMap::new();
     for line in data.split(|&byte| byte == b'\n').take(100) {
-        let Some(at) = line.iter().position(|&byte| byte == b':') else { continue };
+        let Some(at) = line.iter().position(|&byte| byte == b':') else {
+            continue;
+        };
         let (name, value) = (&line[..at], line[at + 1..].trim_ascii());
-        if let (Ok(name), Ok(value)) = (HeaderName::from_bytes(name), HeaderValue::from_bytes(value)) {
+        if let (Ok(name), Ok(value)) =
+            (HeaderName::from_bytes(name), HeaderValue::from_bytes(value))
+        {
             headers.append(name, value);
         }
     }
@@ -116,13 +171,20 @@ pub fn content_range(data: &[u8]) {
     let length = text("content-length").and_then(|length| length.parse::<u64>().ok());
     match judge(status, &headers, have, whole) {
         Next::Append => {
-            assert!(status == StatusCode::PARTIAL_CONTENT && length.is_none_or(|length| length == whole - have));
+            assert!(
+                status == StatusCode::PARTIAL_CONTENT
+                    && length.is_none_or(|length| length == whole - have)
+            );
             let range = text("content-range").expect("a range").to_owned();
-            let numbers: Vec<u64> =
-                range["bytes ".len()..].split(['-', '/']).map(|n| n.parse().expect("a number")).collect();
+            let numbers: Vec<u64> = range["bytes ".len()..]
+                .split(['-', '/'])
+                .map(|n| n.parse().expect("a number"))
+                .collect();
             assert_eq!(numbers, [have, whole - 1, whole], "{range}");
         }
-        Next::Restart => assert!(status == StatusCode::OK && length.is_none_or(|length| length == whole)),
+        Next::Restart => {
+            assert!(status == StatusCode::OK && length.is_none_or(|length| length == whole))
+        }
         Next::Refuse { found } => assert!(have > 0 && found != whole),
         Next::Damaged { long } => assert_ne!(long, whole),
         Next::Again => {}

@@ -90,9 +90,12 @@ impl Listing {
     /// # Errors
     /// It is no such answer, or names a file, a commit or a hash that can't be one.
     pub fn parse(what: &str, json: &[u8]) -> Result<Self, HubError> {
-        let refused = |fault: String| HubError::Refused { what: what.into(), fault };
-        let answer: Answer =
-            serde_json::from_slice(json).map_err(|error| refused(format!("it is no list of files ({error})")))?;
+        let refused = |fault: String| HubError::Refused {
+            what: what.into(),
+            fault,
+        };
+        let answer: Answer = serde_json::from_slice(json)
+            .map_err(|error| refused(format!("it is no list of files ({error})")))?;
         if !is_hex(&answer.sha, 40) {
             return Err(refused(format!("{:?} is no commit", short(&answer.sha))));
         }
@@ -100,17 +103,26 @@ impl Listing {
         for sibling in answer.siblings {
             let path = sibling.rfilename;
             if !is_safe(&path) {
-                return Err(refused(format!("{:?} is no safe name of a file", short(&path))));
+                return Err(refused(format!(
+                    "{:?} is no safe name of a file",
+                    short(&path)
+                )));
             }
             let (digest, size) = match (sibling.lfs, sibling.blob_id) {
-                (Some(lfs), _) if is_hex(&lfs.sha256, 64) => (Digest::Sha256(lfs.sha256), lfs.size.or(sibling.size)),
+                (Some(lfs), _) if is_hex(&lfs.sha256, 64) => {
+                    (Digest::Sha256(lfs.sha256), lfs.size.or(sibling.size))
+                }
                 (None, Some(blob)) if is_hex(&blob, 40) => (Digest::GitBlob(blob), sibling.size),
                 _ => return Err(refused(format!("there is no hash of {}", short(&path)))),
             };
-            let bytes = size.ok_or_else(|| refused(format!("there is no length of {}", short(&path))))?;
+            let bytes =
+                size.ok_or_else(|| refused(format!("there is no length of {}", short(&path))))?;
             files.push((File { path, bytes }, digest));
         }
-        Ok(Self { commit: answer.sha, files })
+        Ok(Self {
+            commit: answer.sha,
+            files,
+        })
     }
 
     /// The files without their hashes.
@@ -149,33 +161,63 @@ mod tests {
             { "rfilename": "README.md" },
             { "rfilename": "../runs/12:30/x.log" },
             { "rfilename": "config.json", "size": 5, "blobId": sha1 },
-            { "rfilename": "x.gguf", "size": 7, "blobId": sha1, "lfs": { "sha256": sha256, "size": 7, "pointerSize": 134 } },
+            { "rfilename": "x.gguf", "size": 7, "blobId": sha1,
+              "lfs": { "sha256": sha256, "size": 7, "pointerSize": 134 } },
         ]});
         let listing = parse(&answer).expect("a list");
-        let file = |path: &str, bytes| File { path: path.into(), bytes };
-        let expected =
-            vec![(file("config.json", 5), Digest::GitBlob(sha1)), (file("x.gguf", 7), Digest::Sha256(sha256))];
-        assert_eq!(listing, Listing { commit: "0".repeat(40), files: expected });
+        let file = |path: &str, bytes| File {
+            path: path.into(),
+            bytes,
+        };
+        let expected = vec![
+            (file("config.json", 5), Digest::GitBlob(sha1)),
+            (file("x.gguf", 7), Digest::Sha256(sha256)),
+        ];
+        assert_eq!(
+            listing,
+            Listing {
+                commit: "0".repeat(40),
+                files: expected
+            }
+        );
     }
 
     #[test]
     fn refuses_what_can_not_be() {
         let blob = "a".repeat(40);
-        for path in
-            ["../x.gguf", "/x.gguf", "a/../x.gguf", "a\\x.gguf", "C:x.gguf", "a//x.gguf", "a\0.gguf", "./x.gguf"]
-        {
+        for path in [
+            "../x.gguf",
+            "/x.gguf",
+            "a/../x.gguf",
+            "a\\x.gguf",
+            "C:x.gguf",
+            "a//x.gguf",
+            "a\0.gguf",
+            "./x.gguf",
+        ] {
             let found = with(&json!({ "rfilename": path, "size": 1, "blobId": blob }));
-            assert!(found.as_ref().is_err_and(|e| e.contains("safe name")), "{path}: {found:?}");
+            assert!(
+                found.as_ref().is_err_and(|e| e.contains("safe name")),
+                "{path}: {found:?}"
+            );
         }
         let file = |rest: serde_json::Value| {
             let mut sibling = json!({ "rfilename": "x.gguf", "size": 1 });
-            sibling.as_object_mut().expect("an object").extend(rest.as_object().expect("an object").clone());
+            sibling
+                .as_object_mut()
+                .expect("an object")
+                .extend(rest.as_object().expect("an object").clone());
             with(&sibling)
         };
         assert!(file(json!({})).is_err_and(|e| e.contains("no hash")));
         assert!(file(json!({ "blobId": "../../etc" })).is_err_and(|e| e.contains("no hash")));
-        assert!(file(json!({ "blobId": blob, "lfs": { "sha256": "x" } })).is_err_and(|e| e.contains("no hash")));
-        assert!(file(json!({ "blobId": blob, "size": null })).is_err_and(|e| e.contains("no length")));
+        assert!(
+            file(json!({ "blobId": blob, "lfs": { "sha256": "x" } }))
+                .is_err_and(|e| e.contains("no hash"))
+        );
+        assert!(
+            file(json!({ "blobId": blob, "size": null })).is_err_and(|e| e.contains("no length"))
+        );
         assert!(file(json!({ "blobId": blob, "size": -1 })).is_err());
         assert!(parse(&json!({ "sha": "main" })).is_err_and(|e| e.contains("no commit")));
         assert!(parse(&json!([])).is_err() && parse(&json!({})).is_err());
@@ -196,7 +238,12 @@ mod tests {
                 bad[at] ^= 1 << bit;
                 if let Ok(listing) = Listing::parse("a/b", &bad) {
                     assert!(is_hex(&listing.commit, 40));
-                    assert!(listing.files.iter().all(|(file, digest)| is_safe(&file.path) && is_hex(digest.hex(), 64)));
+                    assert!(
+                        listing
+                            .files
+                            .iter()
+                            .all(|(file, digest)| is_safe(&file.path) && is_hex(digest.hex(), 64))
+                    );
                 }
             }
         }

@@ -1,7 +1,8 @@
-//! Models by name: from the Hugging Face hub, by way of the cache that all of the hub's tools share.
+//! Models by name: from the Hugging Face hub, by way of the cache that all of the hub's tools
+//! share.
 //!
-//! Names are read in [`name`], models chosen among files in [`choose`]; [`cache`] knows what is on the disk, [`http`] talks to
-//! the hub, [`transfer`] brings files from there into the cache.
+//! Names are read in [`name`], models chosen among files in [`choose`]; [`cache`] knows what is on
+//! the disk, [`http`] talks to the hub, [`transfer`] brings files from there into the cache.
 
 pub mod args;
 mod cache;
@@ -41,13 +42,15 @@ use crate::load::bar;
 use crate::output::{self, Output};
 use crate::stop::Stop;
 
-/// Where a MODEL is: a path that exists, or the model of that name, which is downloaded if it is not here yet. `yes`:
-/// without asking a person whether the name is no mistyped path.
+/// Where a MODEL is: a path that exists, or the model of that name, which is downloaded if it is
+/// not here yet. `yes`: without asking a person whether the name is no mistyped path.
 ///
 /// # Errors
 /// The name means nothing, or the model can't be had or is not wanted.
 pub fn locate(model: &Path, yes: bool, stop: &Stop) -> Result<PathBuf, HubError> {
-    let Some(text) = model.to_str().filter(|_| !model.exists()) else { return Ok(model.into()) };
+    let Some(text) = model.to_str().filter(|_| !model.exists()) else {
+        return Ok(model.into());
+    };
     let is_url = text.starts_with("https://") || text.starts_with("http://");
     let is_explicit = is_url || table::expanded(text).is_some();
     if !is_explicit && Name::parse(text).map_or(true, |name| name.is_file()) {
@@ -68,8 +71,13 @@ pub fn locate(model: &Path, yes: bool, stop: &Stop) -> Result<PathBuf, HubError>
     match pull(&name, &settings, consent, stop) {
         Ok(pulled) => Ok(pulled.path),
         // It may have been meant as a path, and mistyped.
-        Err(cause @ (HubError::Missing(_) | HubError::Network { .. } | HubError::Offline(_))) if !is_url => {
-            Err(HubError::NoFile { path: text.into(), cause: Box::new(cause) })
+        Err(cause @ (HubError::Missing(_) | HubError::Network { .. } | HubError::Offline(_)))
+            if !is_url =>
+        {
+            Err(HubError::NoFile {
+                path: text.into(),
+                cause: Box::new(cause),
+            })
         }
         Err(error) => Err(error),
     }
@@ -79,7 +87,10 @@ pub fn locate(model: &Path, yes: bool, stop: &Stop) -> Result<PathBuf, HubError>
 /// is in use.
 fn keep(hold: Option<File>) {
     static HOLDS: Mutex<Vec<File>> = Mutex::new(Vec::new());
-    HOLDS.lock().unwrap_or_else(PoisonError::into_inner).extend(hold);
+    HOLDS
+        .lock()
+        .unwrap_or_else(PoisonError::into_inner)
+        .extend(hold);
 }
 
 /// The model that a text names.
@@ -102,7 +113,12 @@ struct Pulled {
 }
 
 /// Downloads what is missing of a model.
-fn pull(name: &Name, settings: &Settings, consent: Consent, stop: &Stop) -> Result<Pulled, HubError> {
+fn pull(
+    name: &Name,
+    settings: &Settings,
+    consent: Consent,
+    stop: &Stop,
+) -> Result<Pulled, HubError> {
     if settings.offline {
         return Err(HubError::Offline(name.to_string()));
     }
@@ -111,9 +127,20 @@ fn pull(name: &Name, settings: &Settings, consent: Consent, stop: &Stop) -> Resu
     let all = candidates(&listing.names());
     let model = choose(&name.repo, name.quant.as_deref(), &all)?;
     let is_part = |file: &ModelFile| model.files.iter().any(|part| part.path == file.path);
-    let files: Vec<_> = listing.files.iter().filter(|(file, _)| is_part(file)).cloned().collect();
-    let missing = files.iter().filter(|(file, digest)| !cached.has(digest.hex(), file.bytes));
-    consent.confirm(name, missing.fold(0, |sum, (file, _)| sum.saturating_add(file.bytes)), stop)?;
+    let files: Vec<_> = listing
+        .files
+        .iter()
+        .filter(|(file, _)| is_part(file))
+        .cloned()
+        .collect();
+    let missing = files
+        .iter()
+        .filter(|(file, digest)| !cached.has(digest.hex(), file.bytes));
+    consent.confirm(
+        name,
+        missing.fold(0, |sum, (file, _)| sum.saturating_add(file.bytes)),
+        stop,
+    )?;
     cached.make_folder()?;
     keep(cached.hold(&|| stop.requested())?);
     let bar = bar("downloading", "{bytes}/{total_bytes}, {bytes_per_sec}");
@@ -121,7 +148,11 @@ fn pull(name: &Name, settings: &Settings, consent: Consent, stop: &Stop) -> Resu
     bar.finish_and_clear();
     done?;
     cached.set_commit(&listing.commit)?;
-    Ok(Pulled { path: cached.path(&listing.commit, model), model: model.clone(), commit: listing.commit })
+    Ok(Pulled {
+        path: cached.path(&listing.commit, model),
+        model: model.clone(),
+        commit: listing.commit,
+    })
 }
 
 /// `godwit pull`.
@@ -133,8 +164,10 @@ pub fn run_pull(args: &PullArgs) -> anyhow::Result<()> {
     let mut out = Output::new();
     if args.plain.json {
         return out.json(&json!({
-            "name": name.to_string(), "path": pulled.path, "quant": pulled.model.handle(), "commit": pulled.commit,
-            "files": pulled.model.files.iter().map(|file| &file.path).collect::<Vec<_>>(), "bytes": pulled.model.bytes(),
+            "name": name.to_string(), "path": pulled.path, "quant": pulled.model.handle(),
+            "commit": pulled.commit,
+            "files": pulled.model.files.iter().map(|file| &file.path).collect::<Vec<_>>(),
+            "bytes": pulled.model.bytes(),
         }));
     }
     out.path(&pulled.path)
@@ -148,13 +181,20 @@ pub fn run_rm(args: &RmArgs) -> anyhow::Result<()> {
     let mut out = Output::new();
     match args.plain.json {
         true => out.json(&json!({ "name": name.to_string(), "freed_bytes": freed })),
-        false => out.line(&format!("{name} is removed: {} freed", output::bytes(freed))),
+        false => out.line(&format!(
+            "{name} is removed: {} freed",
+            output::bytes(freed)
+        )),
     }
 }
 
 /// `godwit list`.
 pub fn run_list(args: &ListArgs) -> anyhow::Result<()> {
-    if args.known { show::known(args.plain.json) } else { show::list(&Settings::from_env()?.cache, args.plain.json) }
+    if args.known {
+        show::known(args.plain.json)
+    } else {
+        show::list(&Settings::from_env()?.cache, args.plain.json)
+    }
 }
 
 /// `godwit show`.

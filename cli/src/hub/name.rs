@@ -7,7 +7,8 @@ use super::error::HubError;
 /// The revision where none is named.
 pub const MAIN: &str = "main";
 
-/// The most characters of an owner's or a repository's name, as the hub has it, and of a quantisation or revision.
+/// The most characters of an owner's or a repository's name, as the hub has it, and of a
+/// quantisation or revision.
 const LONGEST: usize = 96;
 const LONGEST_REST: usize = 255;
 
@@ -28,7 +29,10 @@ impl Name {
     /// # Errors
     /// What is wrong with it.
     pub fn parse(text: &str) -> Result<Self, HubError> {
-        let wrong = |fault| HubError::Name { text: text.chars().take(200).collect(), fault };
+        let wrong = |fault| HubError::Name {
+            text: text.chars().take(200).collect(),
+            fault,
+        };
         let (rest, revision) = match text.split_once('@') {
             Some((rest, revision)) => (rest, Some(revision)),
             None => (text, None),
@@ -37,9 +41,13 @@ impl Name {
             Some((repo, quant)) => (repo, Some(quant)),
             None => (rest, None),
         };
-        let Some((owner, model)) = repo.split_once('/') else { return Err(wrong("there is no owner")) };
+        let Some((owner, model)) = repo.split_once('/') else {
+            return Err(wrong("there is no owner"));
+        };
         if !is_part(owner) || !is_part(model) {
-            return Err(wrong("an owner or a repository is letters, digits, - _ and single dots"));
+            return Err(wrong(
+                "an owner or a repository is letters, digits, - _ and single dots",
+            ));
         }
         if !quant.is_none_or(is_path) {
             return Err(wrong("QUANT is a type such as Q4_K_M, or a file's name"));
@@ -47,17 +55,25 @@ impl Name {
         if !revision.is_none_or(is_path) {
             return Err(wrong("REVISION is a branch, a tag or a commit"));
         }
-        Ok(Self { repo: repo.into(), quant: quant.map(Into::into), revision: revision.map(Into::into) })
+        Ok(Self {
+            repo: repo.into(),
+            quant: quant.map(Into::into),
+            revision: revision.map(Into::into),
+        })
     }
 
-    /// Reads the address of a repository or of a file in one, as a browser shows it; `None` where it is no address under
-    /// `endpoint`.
+    /// Reads the address of a repository or of a file in one, as a browser shows it; `None` where
+    /// it is no address under `endpoint`.
     ///
     /// # Errors
     /// It is one, but not of a model.
     pub fn from_url(endpoint: &str, url: &str) -> Option<Result<Self, HubError>> {
         let path = url.strip_prefix(endpoint)?.strip_prefix('/')?;
-        let path = path.split(['?', '#']).next().unwrap_or_default().trim_end_matches('/');
+        let path = path
+            .split(['?', '#'])
+            .next()
+            .unwrap_or_default()
+            .trim_end_matches('/');
         let parts: Vec<&str> = path.splitn(5, '/').collect();
         Some(match parts[..] {
             [owner, repo] => Self::parse(&format!("{owner}/{repo}")),
@@ -65,7 +81,10 @@ impl Name {
             [owner, repo, "resolve" | "blob", revision, file] => {
                 Self::parse(&format!("{owner}/{repo}:{file}@{revision}"))
             }
-            _ => Err(HubError::Name { text: url.chars().take(200).collect(), fault: "it is no model's address" }),
+            _ => Err(HubError::Name {
+                text: url.chars().take(200).collect(),
+                fault: "it is no model's address",
+            }),
         })
     }
 
@@ -74,10 +93,14 @@ impl Name {
         self.revision.as_deref().unwrap_or(MAIN)
     }
 
-    /// Whether this reads as the path of a model file, so that a typing error in a path does not ask the hub.
+    /// Whether this reads as the path of a model file, so that a typing error in a path does not
+    /// ask the hub.
     pub fn is_file(&self) -> bool {
         let lower = self.repo.to_ascii_lowercase();
-        self.quant.is_none() && [".gguf", ".safetensors", ".json", ".bin"].iter().any(|end| lower.ends_with(end))
+        self.quant.is_none()
+            && [".gguf", ".safetensors", ".json", ".bin"]
+                .iter()
+                .any(|end| lower.ends_with(end))
     }
 }
 
@@ -97,7 +120,9 @@ impl fmt::Display for Name {
 /// An owner or a repository. `--` is left to the cache, which has it for the slash.
 fn is_part(text: &str) -> bool {
     (1..=LONGEST).contains(&text.len())
-        && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte))
+        && text
+            .bytes()
+            .all(|byte| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte))
         && !text.starts_with(['-', '.'])
         && !text.ends_with(['-', '.'])
         && !text.contains("..")
@@ -123,9 +148,13 @@ pub fn is_safe(path: &str) -> bool {
     path.len() <= 1024 && path.split('/').all(part)
 }
 
-/// Whether this is a hash in hexadecimal: a commit or an ETag. `digits`: 40 for SHA-1, 64 for SHA-256.
+/// Whether this is a hash in hexadecimal: a commit or an ETag. `digits`: 40 for SHA-1, 64 for
+/// SHA-256.
 pub fn is_hex(text: &str, digits: usize) -> bool {
-    text.len() == digits && text.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
+    text.len() == digits
+        && text
+            .bytes()
+            .all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
 }
 
 /// Texts of up to 15 of these characters, for tests: all sorts, and the same every time.
@@ -134,10 +163,17 @@ pub fn texts(alphabet: &str, count: usize) -> impl Iterator<Item = String> {
     let alphabet: Vec<char> = alphabet.chars().collect();
     let mut state = 1_u64;
     let mut next = move |below: usize| {
-        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        state = state
+            .wrapping_mul(6_364_136_223_846_793_005)
+            .wrapping_add(1_442_695_040_888_963_407);
         (state >> 33) as usize % below
     };
-    std::iter::repeat_with(move || (0..next(16)).map(|_| alphabet[next(alphabet.len())]).collect()).take(count)
+    std::iter::repeat_with(move || {
+        (0..next(16))
+            .map(|_| alphabet[next(alphabet.len())])
+            .collect()
+    })
+    .take(count)
 }
 
 #[cfg(test)]
@@ -145,16 +181,26 @@ mod tests {
     use super::*;
 
     fn name(repo: &str, quant: Option<&str>, revision: Option<&str>) -> Name {
-        Name { repo: repo.into(), quant: quant.map(Into::into), revision: revision.map(Into::into) }
+        Name {
+            repo: repo.into(),
+            quant: quant.map(Into::into),
+            revision: revision.map(Into::into),
+        }
     }
 
     #[test]
     fn names_are_taken_apart() {
         let cases = [
             ("a/b", name("a/b", None, None)),
-            ("Org-1/Llama-3.2_x:q4_k_m", name("Org-1/Llama-3.2_x", Some("q4_k_m"), None)),
+            (
+                "Org-1/Llama-3.2_x:q4_k_m",
+                name("Org-1/Llama-3.2_x", Some("q4_k_m"), None),
+            ),
             ("a/b@refs/pr/3", name("a/b", None, Some("refs/pr/3"))),
-            ("a/b:sub/x Q8.gguf@v1.0", name("a/b", Some("sub/x Q8.gguf"), Some("v1.0"))),
+            (
+                "a/b:sub/x Q8.gguf@v1.0",
+                name("a/b", Some("sub/x Q8.gguf"), Some("v1.0")),
+            ),
         ];
         for (text, expected) in cases {
             let found = Name::parse(text).expect(text);
@@ -193,7 +239,10 @@ mod tests {
             &long,
         ];
         for text in wrong {
-            assert!(matches!(Name::parse(text), Err(HubError::Name { .. })), "{text:?}");
+            assert!(
+                matches!(Name::parse(text), Err(HubError::Name { .. })),
+                "{text:?}"
+            );
         }
     }
 
@@ -201,10 +250,19 @@ mod tests {
     fn addresses_are_names_too() {
         let read = |url: &str| Name::from_url("https://hub.example", url);
         let file = read("https://hub.example/a/b/resolve/main/q/x.Q4_0.gguf?download=true");
-        assert_eq!(file.and_then(Result::ok), Some(name("a/b", Some("q/x.Q4_0.gguf"), Some("main"))));
-        assert_eq!(read("https://hub.example/a/b/").and_then(Result::ok), Some(name("a/b", None, None)));
+        assert_eq!(
+            file.and_then(Result::ok),
+            Some(name("a/b", Some("q/x.Q4_0.gguf"), Some("main")))
+        );
+        assert_eq!(
+            read("https://hub.example/a/b/").and_then(Result::ok),
+            Some(name("a/b", None, None))
+        );
         assert!(read("https://hub.example/datasets/a/b/c").is_some_and(|name| name.is_err()));
-        assert!(read("https://hub.example.org/a/b").is_none() && read("http://hub.example/a/b").is_none());
+        assert!(
+            read("https://hub.example.org/a/b").is_none()
+                && read("http://hub.example/a/b").is_none()
+        );
     }
 
     #[test]
@@ -219,10 +277,18 @@ mod tests {
         let mut names = 0;
         for text in texts("aaaaabbbbb//::@.-\\\0 ", 200_000) {
             assert!(!is_safe(&text) || stays_inside(&text), "{text:?}");
-            let Ok(name) = Name::parse(&text) else { continue };
+            let Ok(name) = Name::parse(&text) else {
+                continue;
+            };
             assert_eq!(name.to_string(), text);
-            assert!(stays_inside(&name.repo) && name.repo.matches('/').count() == 1, "{text:?}");
-            assert!(name.quant.as_deref().is_none_or(stays_inside) && stays_inside(name.revision()), "{text:?}");
+            assert!(
+                stays_inside(&name.repo) && name.repo.matches('/').count() == 1,
+                "{text:?}"
+            );
+            assert!(
+                name.quant.as_deref().is_none_or(stays_inside) && stays_inside(name.revision()),
+                "{text:?}"
+            );
             names += 1;
         }
         assert!(names > 100, "{names} names among them");

@@ -41,7 +41,8 @@ impl Hasher {
     }
 }
 
-/// The beginning of a file. It is always a beginning: bytes are only added at the end, so its length says where to go on.
+/// The beginning of a file. It is always a beginning: bytes are only added at the end, so its
+/// length says where to go on.
 pub struct Part {
     path: PathBuf,
     file: File,
@@ -56,7 +57,14 @@ impl Part {
     pub fn open(path: &Path, digest: &Digest, bytes: u64) -> io::Result<Self> {
         let file = open_to_append(path)?;
         let hasher = Hasher::new(digest, bytes);
-        let mut part = Self { path: path.into(), file, digest: digest.clone(), bytes, hasher, len: 0 };
+        let mut part = Self {
+            path: path.into(),
+            file,
+            digest: digest.clone(),
+            bytes,
+            hasher,
+            len: 0,
+        };
         if part.file.metadata()?.len() > bytes {
             part.restart()?;
         }
@@ -99,7 +107,8 @@ impl Part {
         Ok(())
     }
 
-    /// Moves the file to where it belongs if its hash is the right one; removes it and returns its hash if not.
+    /// Moves the file to where it belongs if its hash is the right one; removes it and returns its
+    /// hash if not.
     pub fn finish(self, to: &Path) -> io::Result<Result<(), String>> {
         let found = self.hasher.hex();
         if found != self.digest.hex() {
@@ -127,7 +136,9 @@ mod tests {
         let (part, whole) = (folder.path().join("x.incomplete"), folder.path().join("x"));
         // `git hash-object` and `sha256sum` of "hello\n".
         let git = Digest::GitBlob("ce013625030ba8dba906f756967f9e9ca394464a".into());
-        let sha = Digest::Sha256("5891b5b522d5df086d0ff0b110fbd9d21bb4fc7163af34d08286a2e846f6be03".into());
+        let sha = Digest::Sha256(
+            "5891b5b522d5df086d0ff0b110fbd9d21bb4fc7163af34d08286a2e846f6be03".into(),
+        );
         for digest in [git, sha] {
             let mut first = Part::open(&part, &digest, 6).expect("a file");
             first.push(b"hel").expect("written");
@@ -148,11 +159,20 @@ mod tests {
     fn nothing_is_written_through_a_link() {
         let folder = tempfile::tempdir().expect("a folder");
         let [part, other] = ["x.incomplete", "notes"].map(|name| folder.path().join(name));
-        let sha = Digest::Sha256("5891b5b522d5df086d0ff0b110fbd9d21bb4fc7163af34d08286a2e846f6be03".into());
+        let sha = Digest::Sha256(
+            "5891b5b522d5df086d0ff0b110fbd9d21bb4fc7163af34d08286a2e846f6be03".into(),
+        );
         let refused = |what: &str| {
             let error = Part::open(&part, &sha, 6).err().expect(what).to_string();
-            assert!(error.contains("remove it") || error.contains("regular file"), "{what}: {error}");
-            assert_eq!(fs::read(&other).expect("notes"), b"longer than the part", "{what}");
+            assert!(
+                error.contains("remove it") || error.contains("regular file"),
+                "{what}: {error}"
+            );
+            assert_eq!(
+                fs::read(&other).expect("notes"),
+                b"longer than the part",
+                "{what}"
+            );
             fs::remove_file(&part).expect("removed");
         };
         fs::write(&other, b"longer than the part").expect("a file");
@@ -160,7 +180,10 @@ mod tests {
         refused("a link");
         fs::hard_link(&other, &part).expect("a link");
         refused("a second name");
-        let made = std::process::Command::new("mkfifo").arg(&part).status().expect("mkfifo");
+        let made = std::process::Command::new("mkfifo")
+            .arg(&part)
+            .status()
+            .expect("mkfifo");
         assert!(made.success());
         refused("a pipe");
     }

@@ -41,7 +41,11 @@ pub fn remove(name: &Name, cache: &Path) -> Result<u64, HubError> {
 /// Removes the links of a model, or of a whole commit where no QUANT is named.
 fn remove_files(name: &Name, cached: &Cached) -> Result<(), HubError> {
     let commits = match name.revision {
-        Some(_) => cached.commit().filter(|commit| cached.snapshot(commit).is_dir()).into_iter().collect(),
+        Some(_) => cached
+            .commit()
+            .filter(|commit| cached.snapshot(commit).is_dir())
+            .into_iter()
+            .collect(),
         None => cached.commits(),
     };
     let (mut removed, mut others) = (false, Vec::<Candidate>::new());
@@ -80,8 +84,8 @@ fn remove_files(name: &Name, cached: &Cached) -> Result<(), HubError> {
     }
 }
 
-/// Removes blobs that no snapshot links to, and references to commits that are gone. Parts of downloads stay: nothing says
-/// whose they are.
+/// Removes blobs that no snapshot links to, and references to commits that are gone. Parts of
+/// downloads stay: nothing says whose they are.
 fn prune(cached: &Cached) -> Result<(), HubError> {
     let mut used = HashSet::new();
     links(&cached.folder().join("snapshots"), &mut used)?;
@@ -120,7 +124,11 @@ fn links(folder: &Path, used: &mut HashSet<String>) -> Result<(), HubError> {
             links(&path, used)?;
         } else if kind.is_symlink() {
             let target = fs::read_link(&path).map_err(HubError::io("follow", &path))?;
-            used.extend(target.file_name().map(|name| name.to_string_lossy().into_owned()));
+            used.extend(
+                target
+                    .file_name()
+                    .map(|name| name.to_string_lossy().into_owned()),
+            );
         }
     }
     Ok(())
@@ -138,7 +146,10 @@ fn size(folder: &Path) -> u64 {
 
 /// Removes folders that hold nothing, this one too.
 fn remove_empty(folder: &Path) {
-    for entry in entries(folder).into_iter().filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir())) {
+    for entry in entries(folder)
+        .into_iter()
+        .filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir()))
+    {
         remove_empty(&entry.path());
     }
     // It fails where something is left, as it should.
@@ -148,14 +159,18 @@ fn remove_empty(folder: &Path) {
 /// Removes a file. One that is gone already is fine.
 fn remove_file(path: &Path) -> Result<(), HubError> {
     match fs::remove_file(path) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(HubError::io("remove", path)(error)),
+        Err(error) if error.kind() != io::ErrorKind::NotFound => {
+            Err(HubError::io("remove", path)(error))
+        }
         _ => Ok(()),
     }
 }
 
 fn remove_folder(folder: &Path) -> Result<(), HubError> {
     match fs::remove_dir_all(folder) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(HubError::io("remove", folder)(error)),
+        Err(error) if error.kind() != io::ErrorKind::NotFound => {
+            Err(HubError::io("remove", folder)(error))
+        }
         _ => Ok(()),
     }
 }
@@ -170,11 +185,15 @@ mod tests {
         let (snapshots, mut used) = (folder.path().join("snapshots"), HashSet::new());
         assert!(links(&snapshots, &mut used).is_ok() && used.is_empty());
         fs::create_dir_all(snapshots.join("1")).expect("a folder");
-        std::os::unix::fs::symlink("../../blobs/abc", snapshots.join("1/model.gguf")).expect("a link");
+        std::os::unix::fs::symlink("../../blobs/abc", snapshots.join("1/model.gguf"))
+            .expect("a link");
         assert!(links(&snapshots, &mut used).is_ok() && used.contains("abc"));
         // A loop, which no one can read.
         fs::remove_dir_all(&snapshots).expect("removed");
         std::os::unix::fs::symlink("snapshots", &snapshots).expect("a link");
-        assert!(matches!(links(&snapshots, &mut used), Err(HubError::Io { .. })));
+        assert!(matches!(
+            links(&snapshots, &mut used),
+            Err(HubError::Io { .. })
+        ));
     }
 }

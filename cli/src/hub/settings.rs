@@ -30,7 +30,11 @@ impl Settings {
     /// # Errors
     /// A variable makes no sense, or there is no home folder.
     pub fn from_env() -> Result<Self, HubError> {
-        Self::read(&|variable| env::var(variable).ok().filter(|value| !value.trim().is_empty()))
+        Self::read(&|variable| {
+            env::var(variable)
+                .ok()
+                .filter(|value| !value.trim().is_empty())
+        })
     }
 
     fn read(variable: &dyn Fn(&str) -> Option<String>) -> Result<Self, HubError> {
@@ -51,20 +55,45 @@ impl Settings {
             let mut text = String::new();
             file.take(MOST).read_to_string(&mut text).ok().map(|_| text)
         };
-        let token = variable("HF_TOKEN").or_else(file).map(|token| token.trim().to_owned());
+        let token = variable("HF_TOKEN")
+            .or_else(file)
+            .map(|token| token.trim().to_owned());
         let token = token.filter(|token| !token.is_empty());
-        if token.as_deref().is_some_and(|token| !token.bytes().all(|byte| byte.is_ascii_graphic())) {
+        if token
+            .as_deref()
+            .is_some_and(|token| !token.bytes().all(|byte| byte.is_ascii_graphic()))
+        {
             let fault = "a token is letters, digits and signs, without spaces".into();
-            return Err(HubError::Setting { variable: "HF_TOKEN", fault });
+            return Err(HubError::Setting {
+                variable: "HF_TOKEN",
+                fault,
+            });
         }
-        let endpoint = variable("HF_ENDPOINT").unwrap_or_else(|| HUB.into()).trim().trim_end_matches('/').to_owned();
-        let host = ["https://", "http://"].iter().find_map(|scheme| endpoint.strip_prefix(scheme));
+        let endpoint = variable("HF_ENDPOINT")
+            .unwrap_or_else(|| HUB.into())
+            .trim()
+            .trim_end_matches('/')
+            .to_owned();
+        let host = ["https://", "http://"]
+            .iter()
+            .find_map(|scheme| endpoint.strip_prefix(scheme));
         if !host.is_some_and(|host| !host.is_empty() && !host.contains(['@', '?', '#'])) {
             let fault = format!("{endpoint} is no address such as {HUB}");
-            return Err(HubError::Setting { variable: "HF_ENDPOINT", fault });
+            return Err(HubError::Setting {
+                variable: "HF_ENDPOINT",
+                fault,
+            });
         }
-        let on = |name| variable(name).is_some_and(|v| ["1", "true", "yes", "on"].contains(&v.to_lowercase().as_str()));
-        Ok(Self { endpoint, cache, token, offline: on("HF_HUB_OFFLINE") || on("TRANSFORMERS_OFFLINE") })
+        let on = |name| {
+            variable(name)
+                .is_some_and(|v| ["1", "true", "yes", "on"].contains(&v.to_lowercase().as_str()))
+        };
+        Ok(Self {
+            endpoint,
+            cache,
+            token,
+            offline: on("HF_HUB_OFFLINE") || on("TRANSFORMERS_OFFLINE"),
+        })
     }
 }
 
@@ -75,7 +104,12 @@ mod tests {
     use super::*;
 
     fn read(variables: &[(&str, &str)]) -> Result<Settings, HubError> {
-        let find = |name: &str| variables.iter().find(|(key, _)| *key == name).map(|(_, value)| (*value).to_owned());
+        let find = |name: &str| {
+            variables
+                .iter()
+                .find(|(key, _)| *key == name)
+                .map(|(_, value)| (*value).to_owned())
+        };
         Settings::read(&find)
     }
 
@@ -86,7 +120,10 @@ mod tests {
         std::fs::write(folder.path().join("token"), "from-file\n").expect("a file");
         let plain = read(&[("HF_HOME", home)]).expect("settings");
         assert_eq!((plain.endpoint.as_str(), plain.offline), (HUB, false));
-        assert_eq!((plain.cache, plain.token.as_deref()), (folder.path().join("hub"), Some("from-file")));
+        assert_eq!(
+            (plain.cache, plain.token.as_deref()),
+            (folder.path().join("hub"), Some("from-file"))
+        );
         let all = [
             ("HF_HOME", home),
             ("HF_HUB_CACHE", "/models"),
@@ -95,16 +132,33 @@ mod tests {
             ("TRANSFORMERS_OFFLINE", "YES"),
         ];
         let all = read(&all).expect("settings");
-        assert_eq!((all.endpoint.as_str(), all.offline), ("http://127.0.0.1:8080", true));
-        assert_eq!((all.cache.as_path(), all.token.as_deref()), (Path::new("/models"), Some("mine")));
+        assert_eq!(
+            (all.endpoint.as_str(), all.offline),
+            ("http://127.0.0.1:8080", true)
+        );
+        assert_eq!(
+            (all.cache.as_path(), all.token.as_deref()),
+            (Path::new("/models"), Some("mine"))
+        );
         let xdg = read(&[("XDG_CACHE_HOME", "/c"), ("HF_HUB_OFFLINE", "0")]).expect("settings");
-        assert_eq!((xdg.cache.as_path(), xdg.offline), (Path::new("/c/huggingface/hub"), false));
+        assert_eq!(
+            (xdg.cache.as_path(), xdg.offline),
+            (Path::new("/c/huggingface/hub"), false)
+        );
     }
 
     #[test]
     fn odd_variables_are_refused() {
-        for endpoint in ["hub.example", "ftp://hub.example", "https://", "https://me@hub.example"] {
-            assert!(read(&[("HF_ENDPOINT", endpoint), ("HF_HOME", "/h")]).is_err(), "{endpoint}");
+        for endpoint in [
+            "hub.example",
+            "ftp://hub.example",
+            "https://",
+            "https://me@hub.example",
+        ] {
+            assert!(
+                read(&[("HF_ENDPOINT", endpoint), ("HF_HOME", "/h")]).is_err(),
+                "{endpoint}"
+            );
         }
         assert!(read(&[("HF_TOKEN", "a\r\nX: y"), ("HF_HOME", "/h")]).is_err());
     }

@@ -1,4 +1,5 @@
-//! Whether a safetensors repository on the disk is whole: its index says which shards there must be.
+//! Whether a safetensors repository on the disk is whole: its index says which shards there must
+//! be.
 
 use std::collections::HashMap;
 use std::io::Read as _;
@@ -17,15 +18,18 @@ struct Index {
     weight_map: HashMap<String, String>,
 }
 
-/// Whether all shards that the index in `folder` names are among the candidate's files. One file of weights needs no index.
+/// Whether all shards that the index in `folder` names are among the candidate's files. One file of
+/// weights needs no index.
 pub fn is_whole(folder: &Path, candidate: &Candidate) -> bool {
     let there = |name: &str| candidate.files.iter().any(|file| file.path == name);
     if there(WHOLE) || !there(INDEX) {
         return true;
     }
     let mut json = Vec::new();
-    let read =
-        open_regular(&folder.join(INDEX), Links::Follow).and_then(|(file, _)| file.take(MOST).read_to_end(&mut json));
-    let index = read.ok().and_then(|_| serde_json::from_slice::<Index>(&json).ok());
+    let read = open_regular(&folder.join(INDEX), Links::Follow)
+        .and_then(|(file, _)| file.take(MOST).read_to_end(&mut json));
+    let index = read
+        .ok()
+        .and_then(|_| serde_json::from_slice::<Index>(&json).ok());
     index.is_some_and(|index| index.weight_map.values().all(|shard| there(shard)))
 }

@@ -30,18 +30,27 @@ struct Entry {
 pub fn known(json: bool) -> anyhow::Result<()> {
     let mut out = Output::new();
     if json {
-        let all: Vec<_> = KNOWN.iter().map(|k| json!({ "alias": k.alias, "name": k.name, "about": k.about })).collect();
+        let all: Vec<_> = KNOWN
+            .iter()
+            .map(|k| json!({ "alias": k.alias, "name": k.name, "about": k.about }))
+            .collect();
         return out.json(&json!({ "known": all }));
     }
     for known in &KNOWN {
-        out.line(&format!("{:<22} {:<62} {}", known.alias, known.name, known.about))?;
+        out.line(&format!(
+            "{:<22} {:<62} {}",
+            known.alias, known.name, known.about
+        ))?;
     }
     Ok(())
 }
 
 /// The models in the cache.
 pub fn list(cache: &Path, json: bool) -> anyhow::Result<()> {
-    let mut all: Vec<Entry> = repositories(cache).iter().flat_map(|repo| models(cache, repo)).collect();
+    let mut all: Vec<Entry> = repositories(cache)
+        .iter()
+        .flat_map(|repo| models(cache, repo))
+        .collect();
     all.sort_by_key(|entry| entry.name.to_string());
     let parts: Vec<(Name, Vec<(PathBuf, u64)>)> = repositories(cache)
         .into_iter()
@@ -52,31 +61,48 @@ pub fn list(cache: &Path, json: bool) -> anyhow::Result<()> {
     if json {
         let each = |e: &Entry| {
             json!({
-                "name": e.name.to_string(), "kind": kind(&e.model), "quant": e.model.label, "bytes": e.model.bytes(),
+                "name": e.name.to_string(), "kind": kind(&e.model), "quant": e.model.label,
+                "bytes": e.model.bytes(),
                 "path": e.path, "commit": e.commit,
                 "modified": e.modified.duration_since(UNIX_EPOCH).map_or(0, |age| age.as_secs()),
             })
         };
         let models = all.iter().map(each).collect::<Vec<_>>();
         let part = |name: &Name, path: &Path, bytes: u64| json!({ "name": name.repo, "path": path, "bytes": bytes });
-        let parts = parts.iter().flat_map(|(name, parts)| parts.iter().map(|(path, bytes)| part(name, path, *bytes)));
+        let parts = parts
+            .iter()
+            .flat_map(|(name, parts)| parts.iter().map(|(path, bytes)| part(name, path, *bytes)));
         let parts = parts.collect::<Vec<_>>();
         return out.json(&json!({ "cache": cache, "models": models, "interrupted": parts }));
     }
     if all.is_empty() && parts.is_empty() {
-        note(&format!("nothing in {}; `godwit list --known` shows what could be", cache.display()));
+        note(&format!(
+            "nothing in {}; `godwit list --known` shows what could be",
+            cache.display()
+        ));
     }
-    let width = all.iter().map(|entry| entry.name.to_string().len()).max().unwrap_or(0);
+    let width = all
+        .iter()
+        .map(|entry| entry.name.to_string().len())
+        .max()
+        .unwrap_or(0);
     for entry in &all {
         let age = HumanDuration(entry.modified.elapsed().unwrap_or_default());
-        let (name, size) = (shown(&entry.name.to_string()), output::bytes(entry.model.bytes()));
-        out.line(&format!("{name:<width$}  {:<11} {size:>10}  {age} ago", kind(&entry.model)))?;
+        let (name, size) = (
+            shown(&entry.name.to_string()),
+            output::bytes(entry.model.bytes()),
+        );
+        out.line(&format!(
+            "{name:<width$}  {:<11} {size:>10}  {age} ago",
+            kind(&entry.model)
+        ))?;
     }
     for (repo, parts) in &parts {
         let bytes = output::bytes(parts.iter().map(|(_, bytes)| bytes).sum());
         let name = shown(&repo.repo);
         note(&format!(
-            "({bytes} of an interrupted download of {name}: the next pull goes on with it, `godwit rm {name}` removes it \
+            "({bytes} of an interrupted download of {name}: the next pull goes on with it, \
+             `godwit rm {name}` removes it \
              and all else of {name})"
         ));
     }
@@ -89,7 +115,10 @@ fn repositories(cache: &Path) -> Vec<Name> {
         let (owner, repo) = folder.strip_prefix("models--")?.split_once("--")?;
         Name::parse(&format!("{owner}/{repo}")).ok()
     };
-    entries(cache).into_iter().filter_map(|entry| name(entry.file_name().into_string().ok()?)).collect()
+    entries(cache)
+        .into_iter()
+        .filter_map(|entry| name(entry.file_name().into_string().ok()?))
+        .collect()
 }
 
 /// The models of a repository that are here, whole, with the names that mean each of them.
@@ -106,8 +135,15 @@ fn models(cache: &Path, repo: &Name) -> Vec<Entry> {
         };
         let models = cached.models(&commit);
         for model in &models {
-            let same = models.iter().filter(|other| other.label == model.label).count();
-            let quant = if same == 1 { model.handle() } else { model.path() };
+            let same = models
+                .iter()
+                .filter(|other| other.label == model.label)
+                .count();
+            let quant = if same == 1 {
+                model.handle()
+            } else {
+                model.path()
+            };
             let alone = model.is_folder() && models.len() == 1;
             let name = Name {
                 repo: repo.repo.clone(),
@@ -115,9 +151,17 @@ fn models(cache: &Path, repo: &Name) -> Vec<Entry> {
                 revision: revision.clone(),
             };
             let first = cached.snapshot(&commit).join(model.path());
-            let modified = fs::metadata(first).and_then(|data| data.modified()).unwrap_or(UNIX_EPOCH);
+            let modified = fs::metadata(first)
+                .and_then(|data| data.modified())
+                .unwrap_or(UNIX_EPOCH);
             let path = cached.path(&commit, model);
-            all.push(Entry { name, path, model: model.clone(), commit: commit.clone(), modified });
+            all.push(Entry {
+                name,
+                path,
+                model: model.clone(),
+                commit: commit.clone(),
+                modified,
+            });
         }
     }
     all
@@ -126,12 +170,20 @@ fn models(cache: &Path, repo: &Name) -> Vec<Entry> {
 /// Which commit each reference names; `main` where more than one does.
 fn references(folder: &Path, prefix: &str, revisions: &mut HashMap<String, String>) {
     for entry in entries(folder) {
-        let Ok(name) = entry.file_name().into_string() else { continue };
-        let name = if prefix.is_empty() { name } else { format!("{prefix}/{name}") };
+        let Ok(name) = entry.file_name().into_string() else {
+            continue;
+        };
+        let name = if prefix.is_empty() {
+            name
+        } else {
+            format!("{prefix}/{name}")
+        };
         if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
             references(&entry.path(), &name, revisions);
         } else if let Ok(commit) = read_reference(&entry.path()) {
-            let known = revisions.entry(commit.trim().to_owned()).or_insert_with(|| name.clone());
+            let known = revisions
+                .entry(commit.trim().to_owned())
+                .or_insert_with(|| name.clone());
             if name == MAIN {
                 *known = name;
             }
@@ -140,7 +192,11 @@ fn references(folder: &Path, prefix: &str, revisions: &mut HashMap<String, Strin
 }
 
 fn kind(model: &Candidate) -> &'static str {
-    if model.is_folder() { "safetensors" } else { "GGUF" }
+    if model.is_folder() {
+        "safetensors"
+    } else {
+        "GGUF"
+    }
 }
 
 /// The models of a repository: on the hub, or, where that can't be asked, here.
@@ -154,7 +210,10 @@ pub fn show(name: &Name, settings: &Settings, json: bool) -> anyhow::Result<()> 
     let (from, commit, all) = match listing {
         Ok(listing) => ("hub", listing.commit.clone(), candidates(&listing.names())),
         Err(error @ (HubError::Offline(_) | HubError::Network { .. })) => {
-            let there = here.clone().map(|commit| (cached.models(&commit), commit)).filter(|(all, _)| !all.is_empty());
+            let there = here
+                .clone()
+                .map(|commit| (cached.models(&commit), commit))
+                .filter(|(all, _)| !all.is_empty());
             let (all, commit) = there.ok_or(error)?;
             ("cache", commit, all)
         }
@@ -172,14 +231,19 @@ pub fn show(name: &Name, settings: &Settings, json: bool) -> anyhow::Result<()> 
     let mut out = Output::new();
     if json {
         let each = |model: &Candidate| {
-            let files = model.files.iter().map(|f| json!({ "path": f.path, "bytes": f.bytes })).collect::<Vec<_>>();
+            let files = model
+                .files
+                .iter()
+                .map(|f| json!({ "path": f.path, "bytes": f.bytes }))
+                .collect::<Vec<_>>();
             json!({
                 "kind": kind(model), "quant": model.label, "bytes": model.bytes(), "files": files,
                 "downloaded": is_here(model), "chosen": is_chosen(model),
             })
         };
         let models: Vec<_> = all.iter().map(each).collect();
-        return out.json(&json!({ "repo": name.repo, "commit": commit, "from": from, "models": models }));
+        return out
+            .json(&json!({ "repo": name.repo, "commit": commit, "from": from, "models": models }));
     }
     out.line(&format!("{} at {commit}, from the {from}", name.repo))?;
     for model in &all {
@@ -189,8 +253,15 @@ pub fn show(name: &Name, settings: &Settings, json: bool) -> anyhow::Result<()> 
             1 => shown(model.path()),
             count => format!("{} and {} more", shown(model.path()), count - 1),
         };
-        let label = if model.label.is_empty() { "-" } else { &model.label };
-        out.line(&format!("{mark} {label:<12} {:>10}  {files}{here}", output::bytes(model.bytes())))?;
+        let label = if model.label.is_empty() {
+            "-"
+        } else {
+            &model.label
+        };
+        out.line(&format!(
+            "{mark} {label:<12} {:>10}  {files}{here}",
+            output::bytes(model.bytes())
+        ))?;
     }
     Ok(())
 }

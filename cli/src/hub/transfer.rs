@@ -50,28 +50,46 @@ impl<'a> Transfer<'a> {
         stop: &'a Stop,
         bar: &'a ProgressBar,
     ) -> Self {
-        Self { client, cached, name, commit, stop, bar, failed: AtomicBool::new(false) }
+        Self {
+            client,
+            cached,
+            name,
+            commit,
+            stop,
+            bar,
+            failed: AtomicBool::new(false),
+        }
     }
 
     /// Downloads what is missing of the files, and links all of them.
     ///
     /// # Errors
-    /// The first that came up; what arrived until then is kept for the next time, unless it is wrong.
+    /// The first that came up; what arrived until then is kept for the next time, unless it is
+    /// wrong.
     pub fn run(&self, files: &[(File, Digest)]) -> Result<(), HubError> {
         self.check_space(files)?;
-        self.bar.set_length(files.iter().fold(0, |sum, (file, _)| sum.saturating_add(file.bytes)));
+        self.bar.set_length(
+            files
+                .iter()
+                .fold(0, |sum, (file, _)| sum.saturating_add(file.bytes)),
+        );
         let (next, error) = (AtomicUsize::new(0), Mutex::new(None));
         let work = || {
             while let Some((file, digest)) = files.get(next.fetch_add(1, Ordering::SeqCst)) {
                 if let Err(fault) = self.file(file, digest) {
                     self.failed.store(true, Ordering::SeqCst);
-                    error.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(fault);
+                    error
+                        .lock()
+                        .unwrap_or_else(PoisonError::into_inner)
+                        .get_or_insert(fault);
                     return;
                 }
             }
         };
         thread::scope(|scope| {
-            let workers: Vec<_> = (0..WORKERS.min(files.len())).map(|_| scope.spawn(work)).collect();
+            let workers: Vec<_> = (0..WORKERS.min(files.len()))
+                .map(|_| scope.spawn(work))
+                .collect();
             while !workers.iter().all(|worker| worker.is_finished()) {
                 // A silent server must not keep anyone waiting who wants to go.
                 if self.stopped() {
@@ -85,7 +103,10 @@ impl<'a> Transfer<'a> {
                 }
             }
         });
-        error.into_inner().unwrap_or_else(PoisonError::into_inner).map_or(Ok(()), Err)
+        error
+            .into_inner()
+            .unwrap_or_else(PoisonError::into_inner)
+            .map_or(Ok(()), Err)
     }
 
     /// Ctrl-C, or another file that failed.
@@ -97,14 +118,23 @@ impl<'a> Transfer<'a> {
         let folder = self.cached.folder();
         self.cached.make_folder()?;
         let there = |hash: &str| fs::metadata(self.cached.part(hash)).map_or(0, |part| part.len());
-        let missing = files.iter().filter(|(file, digest)| !self.cached.has(digest.hex(), file.bytes));
-        let need = missing
-            .fold(0_u64, |sum, (file, digest)| sum.saturating_add(file.bytes.saturating_sub(there(digest.hex()))));
+        let missing = files
+            .iter()
+            .filter(|(file, digest)| !self.cached.has(digest.hex(), file.bytes));
+        let need = missing.fold(0_u64, |sum, (file, digest)| {
+            sum.saturating_add(file.bytes.saturating_sub(there(digest.hex())))
+        });
         // Where the system does not tell, the disk will.
-        let Ok(free) = fs4::available_space(folder) else { return Ok(()) };
+        let Ok(free) = fs4::available_space(folder) else {
+            return Ok(());
+        };
         if need > 0 && need.saturating_add(MARGIN) > free {
             let [need, free] = [need, free].map(output::bytes);
-            return Err(HubError::Space { folder: folder.display().to_string(), need, free });
+            return Err(HubError::Space {
+                folder: folder.display().to_string(),
+                need,
+                free,
+            });
         }
         Ok(())
     }
@@ -122,7 +152,8 @@ impl<'a> Transfer<'a> {
 
     fn download(&self, file: &File, digest: &Digest) -> Result<(), HubError> {
         let path = self.cached.part(digest.hex());
-        let mut part = Part::open(&path, digest, file.bytes).map_err(HubError::io("write", &path))?;
+        let mut part =
+            Part::open(&path, digest, file.bytes).map_err(HubError::io("write", &path))?;
         self.bar.inc(part.len());
         self.bar.reset_eta();
         let mut patience = Patience::default();
@@ -143,24 +174,32 @@ impl<'a> Transfer<'a> {
             }
         }
         let to = self.cached.blob(digest.hex());
-        part.finish(&to).map_err(HubError::io("move", &path))?.map_err(|found| HubError::Damaged {
-            file: format!("{} of {}", file.path, self.name.repo),
-            fault: format!("its checksum is {found}, and should be {}", digest.hex()),
-        })
+        part.finish(&to)
+            .map_err(HubError::io("move", &path))?
+            .map_err(|found| HubError::Damaged {
+                file: format!("{} of {}", file.path, self.name.repo),
+                fault: format!("its checksum is {found}, and should be {}", digest.hex()),
+            })
     }
 
     /// Receives what the server gives of a file in one answer.
     ///
-    /// No `If-Range` is needed: a commit's file never changes, and the part is named by its hash, which is checked at the end.
+    /// No `If-Range` is needed: a commit's file never changes, and the part is named by its hash,
+    /// which is checked at the end.
     fn receive(&self, file: &File, part: &mut Part) -> Result<(), Failure> {
         let io = HubError::io("write", self.cached.folder());
-        let response = self.client.file(self.name, self.commit, &file.path, part.len())?;
+        let response = self
+            .client
+            .file(self.name, self.commit, &file.path, part.len())?;
         let restart = |part: &mut Part| {
             self.bar.dec(part.len());
             part.restart()
         };
         let damaged = |fault: String| {
-            Failure::from(HubError::Damaged { file: format!("{} of {}", file.path, self.name.repo), fault })
+            Failure::from(HubError::Damaged {
+                file: format!("{} of {}", file.path, self.name.repo),
+                fault,
+            })
         };
         let status = response.status();
         match judge(status, response.headers(), part.len(), file.bytes) {
@@ -178,7 +217,10 @@ impl<'a> Transfer<'a> {
                 return Err(HubError::Refused { what, fault }.into());
             }
             Next::Damaged { long } => {
-                return Err(damaged(format!("it is {long} bytes long, and should be {}", file.bytes)));
+                return Err(damaged(format!(
+                    "it is {long} bytes long, and should be {}",
+                    file.bytes
+                )));
             }
             // The server disagrees about what is missing: all of it, then.
             Next::Again => {
@@ -204,7 +246,11 @@ impl<'a> Transfer<'a> {
                     part.push(&buffer[..count]).map_err(&io)?;
                     self.bar.inc(count as u64);
                 }
-                Err(error) => return Err(Failure::passing(format!("the connection was cut ({error})"))),
+                Err(error) => {
+                    return Err(Failure::passing(format!(
+                        "the connection was cut ({error})"
+                    )));
+                }
             }
         }
     }
@@ -229,14 +275,19 @@ pub enum Next {
 pub fn judge(status: StatusCode, headers: &HeaderMap, have: u64, whole: u64) -> Next {
     let length = length(headers);
     let (next, start) = match status {
-        StatusCode::PARTIAL_CONTENT if range(headers) == Some((have, whole)) => (Next::Append, have),
+        StatusCode::PARTIAL_CONTENT if range(headers) == Some((have, whole)) => {
+            (Next::Append, have)
+        }
         StatusCode::OK => match length.filter(|&length| have > 0 && length != whole) {
             Some(found) => return Next::Refuse { found },
             None => (Next::Restart, 0),
         },
         _ => return Next::Again,
     };
-    match length.map(|length| start.saturating_add(length)).filter(|&long| long != whole) {
+    match length
+        .map(|length| start.saturating_add(length))
+        .filter(|&long| long != whole)
+    {
         Some(long) => Next::Damaged { long },
         None => next,
     }
@@ -244,15 +295,29 @@ pub fn judge(status: StatusCode, headers: &HeaderMap, have: u64, whole: u64) -> 
 
 /// The first byte and the whole length that `Content-Range: bytes FIRST-LAST/LENGTH` names.
 fn range(headers: &HeaderMap) -> Option<(u64, u64)> {
-    let (range, length) = headers.get(header::CONTENT_RANGE)?.to_str().ok()?.strip_prefix("bytes ")?.split_once('/')?;
+    let (range, length) = headers
+        .get(header::CONTENT_RANGE)?
+        .to_str()
+        .ok()?
+        .strip_prefix("bytes ")?
+        .split_once('/')?;
     let (first, last) = range.split_once('-')?;
-    let (first, last, length) = (first.parse().ok()?, last.parse::<u64>().ok()?, length.parse().ok()?);
+    let (first, last, length) = (
+        first.parse().ok()?,
+        last.parse::<u64>().ok()?,
+        length.parse().ok()?,
+    );
     (first <= last && last.checked_add(1) == Some(length)).then_some((first, length))
 }
 
 /// `Content-Length`.
 fn length(headers: &HeaderMap) -> Option<u64> {
-    headers.get(header::CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
+    headers
+        .get(header::CONTENT_LENGTH)?
+        .to_str()
+        .ok()?
+        .parse()
+        .ok()
 }
 
 #[cfg(test)]
@@ -264,7 +329,12 @@ mod tests {
         for (name, value) in headers {
             map.insert(*name, value.parse().expect("a header"));
         }
-        judge(StatusCode::from_u16(status).expect("a status"), &map, have, whole)
+        judge(
+            StatusCode::from_u16(status).expect("a status"),
+            &map,
+            have,
+            whole,
+        )
     }
 
     #[test]
@@ -276,13 +346,27 @@ mod tests {
         assert_eq!(answer(206, &part, 3, 11), Next::Again);
         assert_eq!(answer(206, &[], 3, 10), Next::Again);
         assert_eq!(
-            answer(206, &[("content-range", "bytes 3-9/10"), ("content-length", "8")], 3, 10),
+            answer(
+                206,
+                &[("content-range", "bytes 3-9/10"), ("content-length", "8")],
+                3,
+                10
+            ),
             Next::Damaged { long: 11 }
         );
         assert_eq!(answer(200, &[], 3, 10), Next::Restart);
-        assert_eq!(answer(200, &[("content-length", "10")], 3, 10), Next::Restart);
-        assert_eq!(answer(200, &[("content-length", "9")], 3, 10), Next::Refuse { found: 9 });
-        assert_eq!(answer(200, &[("content-length", "9")], 0, 10), Next::Damaged { long: 9 });
+        assert_eq!(
+            answer(200, &[("content-length", "10")], 3, 10),
+            Next::Restart
+        );
+        assert_eq!(
+            answer(200, &[("content-length", "9")], 3, 10),
+            Next::Refuse { found: 9 }
+        );
+        assert_eq!(
+            answer(200, &[("content-length", "9")], 0, 10),
+            Next::Damaged { long: 9 }
+        );
         assert_eq!(answer(416, &part, 3, 10), Next::Again);
     }
 
@@ -290,10 +374,26 @@ mod tests {
     #[test]
     fn absurd_lengths_are_no_sums() {
         let most = u64::MAX.to_string();
-        let headers = [("content-range", "bytes 3-9/10"), ("content-length", most.as_str())];
-        assert_eq!(answer(206, &headers, 3, 10), Next::Damaged { long: u64::MAX });
-        for range in ["bytes 3-18446744073709551615/0", "bytes 9-3/4", "bytes -1/10", "bytes */10", "bytes 3-9/*"] {
-            assert_eq!(answer(206, &[("content-range", range)], 3, 10), Next::Again, "{range}");
+        let headers = [
+            ("content-range", "bytes 3-9/10"),
+            ("content-length", most.as_str()),
+        ];
+        assert_eq!(
+            answer(206, &headers, 3, 10),
+            Next::Damaged { long: u64::MAX }
+        );
+        for range in [
+            "bytes 3-18446744073709551615/0",
+            "bytes 9-3/4",
+            "bytes -1/10",
+            "bytes */10",
+            "bytes 3-9/*",
+        ] {
+            assert_eq!(
+                answer(206, &[("content-range", range)], 3, 10),
+                Next::Again,
+                "{range}"
+            );
         }
     }
 }

@@ -35,7 +35,9 @@ fn model() -> Builder {
 /// Options that choose among the hostile tokens.
 fn hostile_tokens() -> Vec<String> {
     let letters = (0..24).map(|id| format!("--logit-bias={id}=-inf"));
-    letters.chain(["-n=48", "--temp=1", "--seed=5", "--no-cache"].map(str::to_owned)).collect()
+    letters
+        .chain(["-n=48", "--temp=1", "--seed=5", "--no-cache"].map(str::to_owned))
+        .collect()
 }
 
 fn write(folder: &Path, name: &str, content: impl AsRef<[u8]>) -> String {
@@ -57,11 +59,19 @@ fn generated_text_is_shown_in_a_terminal_and_unchanged_in_a_pipe() {
     let options = hostile_tokens();
     let mut args = vec!["run", &model, "-p", "abc"];
     args.extend(options.iter().map(String::as_str));
-    let piped = command(folder.path(), &args).stdin(Stdio::null()).output().expect("the command starts");
+    let piped = command(folder.path(), &args)
+        .stdin(Stdio::null())
+        .output()
+        .expect("the command starts");
     harmless(&piped.stderr, Allowed::Lines, "stderr");
     let raw = String::from_utf8(piped.stdout).expect("UTF-8");
-    for evil in ["\u{1b}", "\u{7}", "\u{9b}", "\r", "\r\n", "\u{8}", "\0", "\u{202e}"] {
-        assert!(raw.contains(evil), "{evil:?} is in what the model says: {raw:?}");
+    for evil in [
+        "\u{1b}", "\u{7}", "\u{9b}", "\r", "\r\n", "\u{8}", "\0", "\u{202e}",
+    ] {
+        assert!(
+            raw.contains(evil),
+            "{evil:?} is in what the model says: {raw:?}"
+        );
     }
     let (bytes, code) = in_terminal(command(folder.path(), &args), &[]);
     assert_eq!(code, 0);
@@ -73,10 +83,17 @@ fn generated_text_is_shown_in_a_terminal_and_unchanged_in_a_pipe() {
         c => c.to_string(),
     };
     let shown: String = raw.replace("\r\n", "\n").chars().map(each).collect();
-    assert!(printed(&bytes).contains(shown.trim_end()), "{shown:?}: {:?}", printed(&bytes));
+    assert!(
+        printed(&bytes).contains(shown.trim_end()),
+        "{shown:?}: {:?}",
+        printed(&bytes)
+    );
     // As JSON, with the same text.
     args.push("--json");
-    let json = command(folder.path(), &args).stdin(Stdio::null()).output().expect("the command starts");
+    let json = command(folder.path(), &args)
+        .stdin(Stdio::null())
+        .output()
+        .expect("the command starts");
     harmless(&json.stdout, Allowed::Lines, "--json");
     let json: Value = serde_json::from_slice(&json.stdout).expect("JSON");
     assert_eq!(json["text"].as_str(), raw.strip_suffix('\n'));
@@ -87,7 +104,11 @@ fn generated_text_is_shown_in_a_terminal_and_unchanged_in_a_pipe() {
 fn a_chat_shows_what_is_said_typed_pasted_and_remembered() {
     let folder = tempfile::tempdir().expect("a folder");
     let model = write(folder.path(), "model.gguf", model().build());
-    write(folder.path(), "godwit/chat_history", format!("#V2\n{}\n", EVIL.replace('\r', "")));
+    write(
+        folder.path(),
+        "godwit/chat_history",
+        format!("#V2\n{}\n", EVIL.replace('\r', "")),
+    );
     let options = hostile_tokens();
     let mut args = vec!["chat", &model];
     args.extend(options.iter().map(String::as_str));
@@ -126,7 +147,10 @@ fn a_chat_shows_what_is_said_typed_pasted_and_remembered() {
         "script",
         format!("/{EVIL}\n/system {EVIL}\n/system\n/system -\nabc\n"),
     ));
-    let output = script.stdin(file.expect("the script")).output().expect("the command starts");
+    let output = script
+        .stdin(file.expect("the script"))
+        .output()
+        .expect("the command starts");
     harmless(&output.stderr, Allowed::Lines, "chat, piped");
     assert!(output.status.success() && String::from_utf8_lossy(&output.stdout).contains('\u{1b}'));
 }
@@ -150,8 +174,26 @@ fn every_command_shows_a_hostile_model() {
         &["tokenize", model, "-p", "abc", "--json"],
         &["doctor", model, "-vv"],
         &["doctor", model, "--json"],
-        &["perplexity", model, text[0], text[1], text[2], text[3], text[4], text[5]],
-        &["imatrix", model, "-o", "imatrix\u{1b}]0;x\u{7}.gguf", text[0], text[1], text[2], text[3]],
+        &[
+            "perplexity",
+            model,
+            text[0],
+            text[1],
+            text[2],
+            text[3],
+            text[4],
+            text[5],
+        ],
+        &[
+            "imatrix",
+            model,
+            "-o",
+            "imatrix\u{1b}]0;x\u{7}.gguf",
+            text[0],
+            text[1],
+            text[2],
+            text[3],
+        ],
         &[
             "imatrix",
             model,
@@ -164,8 +206,23 @@ fn every_command_shows_a_hostile_model() {
             "--force",
             "--json",
         ],
-        &["quantize", model, "out\u{1b}]0;x\u{7}.gguf", "--type", "q8_0", "--force"],
-        &["quantize", model, "out\u{9b}2J.gguf", "--type", "q8_0", "--force", "--json"],
+        &[
+            "quantize",
+            model,
+            "out\u{1b}]0;x\u{7}.gguf",
+            "--type",
+            "q8_0",
+            "--force",
+        ],
+        &[
+            "quantize",
+            model,
+            "out\u{9b}2J.gguf",
+            "--type",
+            "q8_0",
+            "--force",
+            "--json",
+        ],
         &["bench", model, "-p", "8", "-n", "2", "-r", "1"],
         &["bench", model, "-p", "8", "-n", "2", "-r", "1", "--json"],
     ];
@@ -183,13 +240,37 @@ fn every_string_of_a_file_may_be_hostile() {
     for (key, _) in &whole.metadata {
         files.push(whole.clone().with(key, string(EVIL)));
         files.push(whole.clone().with(key, strings(&[EVIL, EVIL])));
-        let value = whole.metadata.iter().find(|(known, _)| known == key).expect("the key").1.clone();
-        files.push(whole.clone().without(key).with(&format!("{key}{EVIL}"), value));
+        let value = whole
+            .metadata
+            .iter()
+            .find(|(known, _)| known == key)
+            .expect("the key")
+            .1
+            .clone();
+        files.push(
+            whole
+                .clone()
+                .without(key)
+                .with(&format!("{key}{EVIL}"), value),
+        );
     }
     for at in 0..whole.rows.len() {
-        files.push(whole.clone().change(|file| file.rows[at].name = EVIL.into()));
-        files.push(whole.clone().change(|file| file.rows[at].name.push_str(EVIL)));
-        files.push(whole.clone().change(|file| file.rows[at].kind = 99).change(|file| file.rows[at].name += EVIL));
+        files.push(
+            whole
+                .clone()
+                .change(|file| file.rows[at].name = EVIL.into()),
+        );
+        files.push(
+            whole
+                .clone()
+                .change(|file| file.rows[at].name.push_str(EVIL)),
+        );
+        files.push(
+            whole
+                .clone()
+                .change(|file| file.rows[at].kind = 99)
+                .change(|file| file.rows[at].name += EVIL),
+        );
     }
     for key in [
         "general.type",
@@ -220,11 +301,25 @@ fn every_string_of_a_file_may_be_hostile() {
         format!("{{{{ 'a'|{EVIL} }}}}"),
         format!("{{{{ [1]['{EVIL}']() }}}}"),
     ] {
-        files.push(whole.clone().with("tokenizer.chat_template", string(&template)));
+        files.push(
+            whole
+                .clone()
+                .with("tokenizer.chat_template", string(&template)),
+        );
     }
     files.push(whole.clone().with("tokenizer.ggml.model", string("llama")));
-    files.push(whole.clone().with("tokenizer.ggml.model", string("bert")).with("general.name", string(EVIL)));
-    files.push(whole.clone().with("llama.context_length", u32(0)).with("general.name", string(EVIL)));
+    files.push(
+        whole
+            .clone()
+            .with("tokenizer.ggml.model", string("bert"))
+            .with("general.name", string(EVIL)),
+    );
+    files.push(
+        whole
+            .clone()
+            .with("llama.context_length", u32(0))
+            .with("general.name", string(EVIL)),
+    );
     assert!(files.len() > 90);
     let mut failed = 0;
     for (number, file) in files.iter().enumerate() {
@@ -232,7 +327,20 @@ fn every_string_of_a_file_may_be_hostile() {
         is_harmless(folder.path(), &["inspect", &path]);
         is_harmless(folder.path(), &["tokenize", &path, "-p", "abc"]);
         // Where it opens, its template is what may fail.
-        failed += is_harmless(folder.path(), &["run", &path, "-p", "abc", "-n", "1", "--temp", "0", "--no-cache"]);
+        failed += is_harmless(
+            folder.path(),
+            &[
+                "run",
+                &path,
+                "-p",
+                "abc",
+                "-n",
+                "1",
+                "--temp",
+                "0",
+                "--no-cache",
+            ],
+        );
     }
     assert!(failed > 60 * 3, "{failed}");
 }
@@ -243,10 +351,22 @@ fn every_string_of_a_repository_may_be_hostile() {
     let whole = repository::Files::sharded()
         .set("architectures", json!(["LlamaForCausalLM"]))
         .set("torch_dtype", json!("float32"))
-        .set("rope_scaling", json!({"rope_type": "linear", "factor": 2.0}))
-        .set("quantization_config", json!({"quant_method": "awq", "bits": 4, "version": "gemm"}))
-        .with("generation_config.json", json!({"temperature": 1.0, "note": "x"}).to_string())
-        .with("tokenizer_config.json", json!({"chat_template": TEMPLATE, "bos_token": "t1"}).to_string());
+        .set(
+            "rope_scaling",
+            json!({"rope_type": "linear", "factor": 2.0}),
+        )
+        .set(
+            "quantization_config",
+            json!({"quant_method": "awq", "bits": 4, "version": "gemm"}),
+        )
+        .with(
+            "generation_config.json",
+            json!({"temperature": 1.0, "note": "x"}).to_string(),
+        )
+        .with(
+            "tokenizer_config.json",
+            json!({"chat_template": TEMPLATE, "bos_token": "t1"}).to_string(),
+        );
     let mut variants: Vec<(String, Vec<u8>)> = Vec::new();
     for (name, content) in &whole.files {
         if let Ok(value) = serde_json::from_slice::<Value>(content) {
@@ -254,17 +374,26 @@ fn every_string_of_a_repository_may_be_hostile() {
             hostile(&value, &mut all);
             // All tokens are alike.
             let few = all.len().min(40);
-            variants.extend(all[all.len() - few..].iter().map(|v| (name.clone(), v.to_string().into_bytes())));
+            variants.extend(
+                all[all.len() - few..]
+                    .iter()
+                    .map(|v| (name.clone(), v.to_string().into_bytes())),
+            );
             variants.push((name.clone(), format!("{{ \"{EVIL}\" ").into_bytes()));
         }
         variants.push((format!("{name}{EVIL}"), content.clone()));
     }
-    for table in [json!({EVIL: {"dtype": EVIL}}), json!({EVIL: {"dtype": "F32", "shape": [1], "data_offsets": [0, 4]}})]
-    {
+    for table in [
+        json!({EVIL: {"dtype": EVIL}}),
+        json!({EVIL: {"dtype": "F32", "shape": [1], "data_offsets": [0, 4]}}),
+    ] {
         let file = [repository::with_header(&table.to_string()), vec![0; 4]].concat();
         variants.push(("a.safetensors".into(), file));
     }
-    variants.push(("chat_template.jinja".into(), format!("{{{{ raise_exception('{EVIL}') }}}}").into_bytes()));
+    variants.push((
+        "chat_template.jinja".into(),
+        format!("{{{{ raise_exception('{EVIL}') }}}}").into_bytes(),
+    ));
     for (number, (name, content)) in variants.into_iter().enumerate() {
         let at = folder.path().join(format!("{number}{EVIL}"));
         std::fs::create_dir(&at).expect("a folder");
@@ -282,8 +411,13 @@ fn every_string_of_a_repository_may_be_hostile() {
 fn hostile(value: &Value, all: &mut Vec<Value>) {
     fn places(value: &Value, at: String, all: &mut Vec<String>) {
         match value {
-            Value::Object(map) => map.iter().for_each(|(key, v)| places(v, format!("{at}/{key}"), all)),
-            Value::Array(list) => list.iter().enumerate().for_each(|(i, v)| places(v, format!("{at}/{i}"), all)),
+            Value::Object(map) => map
+                .iter()
+                .for_each(|(key, v)| places(v, format!("{at}/{key}"), all)),
+            Value::Array(list) => list
+                .iter()
+                .enumerate()
+                .for_each(|(i, v)| places(v, format!("{at}/{i}"), all)),
             _ => all.push(at),
         }
     }
@@ -302,11 +436,36 @@ fn hostile(value: &Value, all: &mut Vec<Value>) {
 fn saved_files_may_be_hostile() {
     let folder = tempfile::tempdir().expect("a folder");
     let at = folder.path();
-    let (first, second) = (model(), model().with("general.name", string("other")).change(|file| file.data[5] = 1));
-    let (first, second) = (write(at, "first.gguf", first.build()), write(at, "second.gguf", second.build()));
+    let (first, second) = (
+        model(),
+        model()
+            .with("general.name", string("other"))
+            .change(|file| file.data[5] = 1),
+    );
+    let (first, second) = (
+        write(at, "first.gguf", first.build()),
+        write(at, "second.gguf", second.build()),
+    );
     let saved = format!("{EVIL}.kv");
     let run = |model: &str, rest: &[&str]| {
-        is_harmless(at, &[&["run", model, "-p", "abc", "-n", "1", "--temp", "0", "--no-cache"], rest].concat())
+        is_harmless(
+            at,
+            &[
+                &[
+                    "run",
+                    model,
+                    "-p",
+                    "abc",
+                    "-n",
+                    "1",
+                    "--temp",
+                    "0",
+                    "--no-cache",
+                ],
+                rest,
+            ]
+            .concat(),
+        )
     };
     assert_eq!(run(&first, &["--save", &saved, "--logit-bias=24=-inf"]), 0);
     assert_eq!(run(&second, &["--resume", &saved]), 3);
@@ -317,28 +476,65 @@ fn saved_files_may_be_hostile() {
     let mut headers = Vec::new();
     hostile(&header, &mut headers);
     headers.retain(|changed| *changed != header);
-    for (number, header) in headers.iter().map(Value::to_string).chain([format!("{{\"{EVIL}")]).enumerate() {
+    for (number, header) in headers
+        .iter()
+        .map(Value::to_string)
+        .chain([format!("{{\"{EVIL}")])
+        .enumerate()
+    {
         let length = (header.len() as u32).to_le_bytes();
-        let file = [&bytes[..12], &length, header.as_bytes(), &bytes[16 + u32_at(&bytes, 12) as usize..]].concat();
+        let file = [
+            &bytes[..12],
+            &length,
+            header.as_bytes(),
+            &bytes[16 + u32_at(&bytes, 12) as usize..],
+        ]
+        .concat();
         let path = write(at, &format!("{number}.kv"), file);
         assert_eq!(run(&first, &["--resume", &path]), 3);
     }
     // Files in the place of outputs.
     write(at, EVIL, EVIL);
     assert_eq!(run(&first, &["--save", EVIL]), 2);
-    assert_eq!(is_harmless(at, &["quantize", &first, EVIL, "--type", "q8_0"]), 2);
-    assert_eq!(is_harmless(at, &["quantize", &first, "x.gguf", "--type", "q8_0", "--imatrix", EVIL]), 3);
+    assert_eq!(
+        is_harmless(at, &["quantize", &first, EVIL, "--type", "q8_0"]),
+        2
+    );
+    assert_eq!(
+        is_harmless(
+            at,
+            &[
+                "quantize",
+                &first,
+                "x.gguf",
+                "--type",
+                "q8_0",
+                "--imatrix",
+                EVIL
+            ]
+        ),
+        3
+    );
     std::os::unix::fs::symlink(EVIL, at.join(format!("link{EVIL}"))).expect("a link");
     assert_eq!(run(&first, &["--save", &format!("link{EVIL}")]), 2);
     // Reports of `bench`.
-    let report = command(at, &["bench", &first, "-p", "8", "-n", "0", "-r", "1", "--json"]).output();
-    let report: Value = serde_json::from_slice(&report.expect("the command starts").stdout).expect("JSON");
+    let report = command(
+        at,
+        &["bench", &first, "-p", "8", "-n", "0", "-r", "1", "--json"],
+    )
+    .output();
+    let report: Value =
+        serde_json::from_slice(&report.expect("the command starts").stdout).expect("JSON");
     let mut reports = Vec::new();
     hostile(&report, &mut reports);
     write(at, "good.json", report.to_string());
     // Each field of the report, and of some of the many kernels.
     let (fields, kernels) = reports.split_at(32.min(reports.len()));
-    for (number, report) in fields.iter().chain(kernels.iter().step_by(16).take(16)).enumerate() {
+    for (number, report) in fields
+        .iter()
+        .chain(kernels.iter().step_by(16).take(16))
+        .enumerate()
+    {
         let path = write(at, &format!("{number}.json"), report.to_string());
         is_harmless(at, &["bench", "--compare", &path, "good.json"]);
         is_harmless(at, &["bench", "--compare", &path, &path]);
@@ -372,7 +568,11 @@ fn arguments_may_be_hostile() {
         "help",
     ];
     for name in commands {
-        for args in [&[name, EVIL, "-p", "a"][..], &[name, EVIL, &format!("--{EVIL}")], &[name, &format!("--{EVIL}")]] {
+        for args in [
+            &[name, EVIL, "-p", "a"][..],
+            &[name, EVIL, &format!("--{EVIL}")],
+            &[name, &format!("--{EVIL}")],
+        ] {
             assert_ne!(is_harmless(folder.path(), args), 0, "{args:?}");
         }
     }
@@ -396,15 +596,32 @@ fn arguments_may_be_hostile() {
         &["run", m, "-p", "a", "--quant", EVIL],
         &["run", m, "-p", EVIL, "--no-cache"],
         &["quantize", m, "out.gguf", "--type", EVIL],
-        &["quantize", m, "out.gguf", "--type", "q8_0", "--tensor", EVIL],
-        &["quantize", m, "out.gguf", "--type", "q8_0", "--tensor", &format!("[{EVIL}=q8_0")],
+        &[
+            "quantize", m, "out.gguf", "--type", "q8_0", "--tensor", EVIL,
+        ],
+        &[
+            "quantize",
+            m,
+            "out.gguf",
+            "--type",
+            "q8_0",
+            "--tensor",
+            &format!("[{EVIL}=q8_0"),
+        ],
         &["perplexity", m, "-f", EVIL],
         &["bench", "--compare", EVIL, EVIL],
         &["tokenize", m, "-f", EVIL],
     ] {
         assert_ne!(is_harmless(folder.path(), args), 0, "{args:?}");
     }
-    for variable in ["HF_ENDPOINT", "HF_TOKEN", "HF_HOME", "HF_HUB_CACHE", "RUST_LOG", "XDG_CACHE_HOME"] {
+    for variable in [
+        "HF_ENDPOINT",
+        "HF_TOKEN",
+        "HF_HOME",
+        "HF_HUB_CACHE",
+        "RUST_LOG",
+        "XDG_CACHE_HOME",
+    ] {
         for args in [&["pull", "a/b"][..], &["list"], &["inspect", "a/b"]] {
             let mut command = command(folder.path(), args);
             command.env(variable, EVIL);
@@ -421,8 +638,16 @@ fn a_cache_and_a_server_may_be_hostile() {
     let commit = "c".repeat(40);
     let repo = "hf/hub/models--godwit--Tiny-GGUF";
     write(at, &format!("{repo}/refs/{EVIL}"), &commit);
-    write(at, &format!("{repo}/snapshots/{commit}/{EVIL}.gguf"), model().build());
-    write(at, &format!("{repo}/snapshots/{commit}/{EVIL}/x-Q8_0.gguf"), model().build());
+    write(
+        at,
+        &format!("{repo}/snapshots/{commit}/{EVIL}.gguf"),
+        model().build(),
+    );
+    write(
+        at,
+        &format!("{repo}/snapshots/{commit}/{EVIL}/x-Q8_0.gguf"),
+        model().build(),
+    );
     write(at, &format!("hf/hub/models--{EVIL}--x/refs/main"), &commit);
     write(at, "hf/token", EVIL);
     for args in [
@@ -447,31 +672,57 @@ fn a_cache_and_a_server_may_be_hostile() {
         (500, "Retry-After", "3600"),
     ];
     let blob = "a".repeat(40);
+    let one = |file: Value| json!({"sha": commit, "siblings": [file]});
     let listings = [
         json!({"sha": EVIL, "siblings": []}),
-        json!({"sha": commit, "siblings": [{"rfilename": format!("{EVIL}.gguf"), "size": 1, "blobId": blob}]}),
-        json!({"sha": commit, "siblings": [{"rfilename": "x\u{202e}.gguf", "size": 1, "blobId": blob}]}),
-        json!({"sha": commit, "siblings": [{"rfilename": "x\u{202e}.gguf", "size": 1, "blobId": EVIL}]}),
-        json!({"sha": commit, "siblings": [{"rfilename": "x.gguf", "size": 1, "lfs": {"sha256": EVIL}}]}),
+        one(json!({"rfilename": format!("{EVIL}.gguf"), "size": 1, "blobId": blob})),
+        one(json!({"rfilename": "x\u{202e}.gguf", "size": 1, "blobId": blob})),
+        one(json!({"rfilename": "x\u{202e}.gguf", "size": 1, "blobId": EVIL})),
+        one(json!({"rfilename": "x.gguf", "size": 1, "lfs": {"sha256": EVIL}})),
         json!({"sha": commit, "siblings": EVIL}),
         json!(EVIL),
     ];
     // A header that is none, which is tried again a few times.
     let hub = Hub::with(REPO, &[], |_, answer| answer.with("X-Nothing", EVIL));
     let mut wrong = command(at, &["show", REPO, "-v"]);
-    wrong.env("HF_ENDPOINT", hub.endpoint()).env_remove("HF_HUB_OFFLINE");
+    wrong
+        .env("HF_ENDPOINT", hub.endpoint())
+        .env_remove("HF_HUB_OFFLINE");
     harmless_in_terminal(&in_terminal(wrong, &[]).0, Allowed::Lines, "a header");
     for (status, header, value) in answers {
-        for body in listings.iter().map(Value::to_string).chain([EVIL.to_owned()]) {
-            let value = if header == "Location" { format!("{value}{bad}") } else { value.to_owned() };
-            let hub = Hub::with(REPO, &[], move |_, _| Answer::status(status).with(header, &value).body(body.clone()));
-            for args in [&["pull", REPO][..], &["show", REPO], &["inspect", REPO, "--yes"]] {
+        for body in listings
+            .iter()
+            .map(Value::to_string)
+            .chain([EVIL.to_owned()])
+        {
+            let value = if header == "Location" {
+                format!("{value}{bad}")
+            } else {
+                value.to_owned()
+            };
+            let hub = Hub::with(REPO, &[], move |_, _| {
+                Answer::status(status)
+                    .with(header, &value)
+                    .body(body.clone())
+            });
+            for args in [
+                &["pull", REPO][..],
+                &["show", REPO],
+                &["inspect", REPO, "--yes"],
+            ] {
                 let mut command = command(at, args);
-                command.env("HF_ENDPOINT", hub.endpoint()).env("HF_TOKEN", "x").env_remove("HF_HUB_OFFLINE");
+                command
+                    .env("HF_ENDPOINT", hub.endpoint())
+                    .env("HF_TOKEN", "x")
+                    .env_remove("HF_HUB_OFFLINE");
                 // Its own cache, where nothing is.
                 command.env("HF_HOME", at.join("empty"));
                 let (bytes, _) = in_terminal(command, &[]);
-                harmless_in_terminal(&bytes, Allowed::Lines, &format!("{} after {status}", args[0]));
+                harmless_in_terminal(
+                    &bytes,
+                    Allowed::Lines,
+                    &format!("{} after {status}", args[0]),
+                );
             }
             if status != 200 {
                 break;

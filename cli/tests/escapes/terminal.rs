@@ -11,14 +11,16 @@ use rexpect::process::WaitStatus;
 
 /// What a hostile file says: a title, a colour, a question that the terminal answers by typing, an
 /// erased screen by C1, and what returns, deletes, rings or reads from right to left.
-pub const EVIL: &str =
-    "evil\u{1b}]0;title\u{7}\u{1b}[7;41m\u{1b}[6n\u{9b}2J\u{85}\u{8}\u{7f}\rFORGED\u{202e}\u{2066}\u{200f}\u{61c}end";
+pub const EVIL: &str = "evil\u{1b}]0;title\u{7}\u{1b}[7;41m\u{1b}[6n\u{9b}2J\u{85}\
+    \u{8}\u{7f}\rFORGED\u{202e}\u{2066}\u{200f}\u{61c}end";
 
 /// What is between two outputs at most.
 const PATIENCE: Duration = Duration::from_secs(120);
 
 /// Control sequences of bars, of the line editor and of colours, without their parameters.
-const OWN: [&str; 12] = ["2K", "K", "J", "?2004h", "?2004l", "?2026h", "?2026l", "0m", "31m", "32m", "33m", "34m"];
+const OWN: [&str; 12] = [
+    "2K", "K", "J", "?2004h", "?2004l", "?2026h", "?2026l", "0m", "31m", "32m", "33m", "34m",
+];
 
 /// Colours and styles of clap's messages.
 const STYLES: [&str; 4] = ["1m", "4m", "1m\u{1b}[31m", "1m\u{1b}[4m"];
@@ -27,13 +29,19 @@ const STYLES: [&str; 4] = ["1m", "4m", "1m\u{1b}[31m", "1m\u{1b}[4m"];
 pub fn command(folder: &Path, args: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_godwit"));
     command.args(args).current_dir(folder);
-    command.env("TERM", "xterm").env("XDG_CACHE_HOME", folder.join("cache")).env("XDG_STATE_HOME", folder);
+    command
+        .env("TERM", "xterm")
+        .env("XDG_CACHE_HOME", folder.join("cache"))
+        .env("XDG_STATE_HOME", folder);
     // Compiled kernels are as good as those of other tests.
     let cache = std::env::var_os("XDG_CACHE_HOME").map(PathBuf::from);
     if let Some(cache) = cache.or_else(|| Some(std::env::home_dir()?.join(".cache"))) {
         command.env("MESA_SHADER_CACHE_DIR", cache);
     }
-    command.env("HF_HUB_OFFLINE", "1").env("HF_HOME", folder.join("hf")).env("NO_PROXY", "*");
+    command
+        .env("HF_HUB_OFFLINE", "1")
+        .env("HF_HOME", folder.join("hf"))
+        .env("NO_PROXY", "*");
     command
 }
 
@@ -42,7 +50,9 @@ pub fn command(folder: &Path, args: &[&str]) -> Command {
 pub fn in_terminal(command: Command, keys: &[(&str, &str)]) -> (Vec<u8>, i32) {
     let shown = format!("{command:?}");
     let process = PtyProcess::new(command).expect("a terminal");
-    let (mut input, mut output) = [(); 2].map(|()| process.get_file_handle().expect("the terminal's end")).into();
+    let (mut input, mut output) = [(); 2]
+        .map(|()| process.get_file_handle().expect("the terminal's end"))
+        .into();
     let (send, pieces) = channel();
     std::thread::spawn(move || {
         let mut buffer = [0; 4096];
@@ -60,18 +70,28 @@ pub fn in_terminal(command: Command, keys: &[(&str, &str)]) -> (Vec<u8>, i32) {
             Ok(piece) => all.extend(piece),
             Err(RecvTimeoutError::Disconnected) => break,
             Err(RecvTimeoutError::Timeout) => {
-                unreachable!("{shown} waits for ever after {:?}", String::from_utf8_lossy(&all))
+                unreachable!(
+                    "{shown} waits for ever after {:?}",
+                    String::from_utf8_lossy(&all)
+                )
             }
         }
         while let Some((after, typed)) = next
             && let Some(at) = find(&all[from..], after.as_bytes())
         {
             from += at + after.len();
-            input.write_all(typed.as_bytes()).and_then(|()| input.flush()).expect("a key");
+            input
+                .write_all(typed.as_bytes())
+                .and_then(|()| input.flush())
+                .expect("a key");
             next = keys.next();
         }
     }
-    assert!(next.is_none(), "{shown} never shows {next:?}: {:?}", String::from_utf8_lossy(&all));
+    assert!(
+        next.is_none(),
+        "{shown} never shows {next:?}: {:?}",
+        String::from_utf8_lossy(&all)
+    );
     let code = match process.wait().expect("the command's end") {
         WaitStatus::Exited(_, code) => code,
         other => unreachable!("{shown} ends with {other:?}"),
@@ -89,7 +109,10 @@ fn without_own(text: &str) -> String {
     let mut out = String::new();
     while let Some((before, after)) = rest.split_once("\u{1b}[") {
         out.push_str(before);
-        let own = OWN.iter().chain(&STYLES).find(|own| after.starts_with(**own));
+        let own = OWN
+            .iter()
+            .chain(&STYLES)
+            .find(|own| after.starts_with(**own));
         let digits = after.len() - after.trim_start_matches(|c: char| c.is_ascii_digit()).len();
         if let Some(own) = own {
             rest = &after[own.len()..];
@@ -116,9 +139,18 @@ pub enum Allowed {
 pub fn harmless(bytes: &[u8], allowed: Allowed, what: &str) {
     let text = std::str::from_utf8(bytes).unwrap_or_else(|_| unreachable!("{what}: not UTF-8"));
     let steers = |c: char| c.is_control() && !matches!(c, '\n' | '\t');
-    let turns = |c: char| allowed == Allowed::Lines && "\u{61c}\u{200e}\u{200f}\u{202e}\u{2066}".contains(c);
+    let turns = |c: char| {
+        allowed == Allowed::Lines && "\u{61c}\u{200e}\u{200f}\u{202e}\u{2066}".contains(c)
+    };
     if let Some(at) = text.find(|c| steers(c) || turns(c)) {
-        let before: String = text[..at].chars().rev().take(200).collect::<String>().chars().rev().collect();
+        let before: String = text[..at]
+            .chars()
+            .rev()
+            .take(200)
+            .collect::<String>()
+            .chars()
+            .rev()
+            .collect();
         let after: String = text[at..].chars().take(60).collect();
         unreachable!("{what}: after {before:?} comes {after:?}");
     }
@@ -130,7 +162,11 @@ pub fn harmless_in_terminal(bytes: &[u8], allowed: Allowed, what: &str) {
     let text = String::from_utf8_lossy(bytes);
     assert!(!text.contains("\rFORGED"), "{what}: {text:?}");
     // Returns are the terminal's own line ends, and the bars' and the editor's.
-    harmless(without_own(&text).replace('\r', "").as_bytes(), allowed, what);
+    harmless(
+        without_own(&text).replace('\r', "").as_bytes(),
+        allowed,
+        what,
+    );
 }
 
 /// Runs a command in a terminal and in pipes; nothing of what it says may steer a terminal.
@@ -139,9 +175,15 @@ pub fn is_harmless(folder: &Path, args: &[&str]) -> i32 {
     let what = args.join(" ").escape_debug().to_string();
     let (bytes, code) = in_terminal(command(folder, args), &[]);
     harmless_in_terminal(&bytes, Allowed::Lines, &what);
-    let piped = command(folder, args).stdin(Stdio::null()).output().expect("the command starts");
+    let piped = command(folder, args)
+        .stdin(Stdio::null())
+        .output()
+        .expect("the command starts");
     harmless(&piped.stderr, Allowed::Lines, &what);
     harmless(&piped.stdout, Allowed::Lines, &what);
-    assert!(!String::from_utf8_lossy(&piped.stderr).contains("because of a bug"), "{what}");
+    assert!(
+        !String::from_utf8_lossy(&piped.stderr).contains("because of a bug"),
+        "{what}"
+    );
     code
 }

@@ -1,4 +1,5 @@
-//! What the hub may say that is an error: closed and missing models, servers that fail, and bytes that are not those promised.
+//! What the hub may say that is an error: closed and missing models, servers that fail, and bytes
+//! that are not those promised.
 
 use serde_json::json;
 
@@ -8,9 +9,11 @@ use godwit_tests::hub_server::{Answer, Hub, MAIN};
 #[test]
 fn closed_and_missing_models_are_explained() {
     let closed = |status: u16, code: &'static str| {
-        Hub::with(REPO, &two_quants(), move |request, answer| match request.path.contains("/resolve/") {
-            true => Answer::status(status).with("X-Error-Code", code),
-            false => answer,
+        Hub::with(REPO, &two_quants(), move |request, answer| {
+            match request.path.contains("/resolve/") {
+                true => Answer::status(status).with("X-Error-Code", code),
+                false => answer,
+            }
         })
     };
     for (status, code) in [(401, "GatedRepo"), (403, "GatedRepo"), (401, "")] {
@@ -18,32 +21,52 @@ fn closed_and_missing_models_are_explained() {
         let page = format!("{}/{REPO}", hub.endpoint());
         Person::at(&hub).fails(&["pull", REPO], 3, &["not open to all", &page, "HF_TOKEN"]);
         let mut nobody = Person::at(&hub);
-        nobody.variables.retain(|(variable, _)| *variable != "HF_TOKEN");
+        nobody
+            .variables
+            .retain(|(variable, _)| *variable != "HF_TOKEN");
         hub.requests();
-        nobody.fails(&["run", REPO, "-p", "x"], 3, &["accept its terms", "set HF_TOKEN"]);
-        assert!(hub.requests().iter().all(|request| request.authorization.is_none()));
+        nobody.fails(
+            &["run", REPO, "-p", "x"],
+            3,
+            &["accept its terms", "set HF_TOKEN"],
+        );
+        assert!(
+            hub.requests()
+                .iter()
+                .all(|request| request.authorization.is_none())
+        );
     }
     let hub = Hub::start(REPO, &two_quants());
     let person = Person::at(&hub);
     person.fails(&["pull", "godwit/none"], 3, &["no godwit/none", "spelling"]);
     person.fails(&["inspect", &format!("{REPO}@v9")], 3, &["@v9", "revision"]);
     let hub = closed(404, "EntryNotFound");
-    Person::at(&hub).fails(&["pull", REPO], 3, &["no tiny-Q4_K_M.gguf of godwit/Tiny-GGUF"]);
+    Person::at(&hub).fails(
+        &["pull", REPO],
+        3,
+        &["no tiny-Q4_K_M.gguf of godwit/Tiny-GGUF"],
+    );
 }
 
 #[test]
 fn busy_servers_are_asked_again_but_not_for_ever() {
-    let hub = Hub::with(REPO, &two_quants(), |request, answer| match (request.cdn, request.earlier) {
-        (false, 0) => Answer::status(429).with("Retry-After", 0),
-        (true, 0) => Answer::status(500),
-        (true, 1) => Answer::status(403),
-        _ => answer,
+    let hub = Hub::with(REPO, &two_quants(), |request, answer| {
+        match (request.cdn, request.earlier) {
+            (false, 0) => Answer::status(429).with("Retry-After", 0),
+            (true, 0) => Answer::status(500),
+            (true, 1) => Answer::status(403),
+            _ => answer,
+        }
     });
     Person::at(&hub).pulls(REPO);
-    let hub = Hub::with(REPO, &two_quants(), |_, _| Answer::status(503).with("Retry-After", 0));
+    let hub = Hub::with(REPO, &two_quants(), |_, _| {
+        Answer::status(503).with("Retry-After", 0)
+    });
     Person::at(&hub).fails(&["pull", REPO], 1, &["503", "tried 6 times"]);
     assert_eq!(hub.requests().len(), 6);
-    let hub = Hub::with(REPO, &two_quants(), |_, _| Answer::status(429).with("Retry-After", 3600));
+    let hub = Hub::with(REPO, &two_quants(), |_, _| {
+        Answer::status(429).with("Retry-After", 3600)
+    });
     Person::at(&hub).fails(&["pull", REPO], 1, &["429", "3600 s"]);
     let hub = Hub::with(REPO, &two_quants(), |_, _| Answer::status(418));
     Person::at(&hub).fails(&["pull", REPO], 1, &["418"]);
@@ -53,13 +76,19 @@ fn busy_servers_are_asked_again_but_not_for_ever() {
 /// A network that answers everything with a page of its own costs a try, not what was downloaded.
 #[test]
 fn pages_in_the_place_of_a_file_leave_what_is_there() {
-    let hub = Hub::with(REPO, &two_quants(), |request, answer| match (request.cdn, request.earlier) {
-        (true, 0) => answer.cut(100_000),
-        (true, 1) => Answer::status(200).body("<html>Please log in.</html>"),
-        _ => answer,
+    let hub = Hub::with(REPO, &two_quants(), |request, answer| {
+        match (request.cdn, request.earlier) {
+            (true, 0) => answer.cut(100_000),
+            (true, 1) => Answer::status(200).body("<html>Please log in.</html>"),
+            _ => answer,
+        }
     });
     let person = Person::at(&hub);
-    person.fails(&["pull", REPO], 3, &["tiny-Q4_K_M.gguf", "27 bytes", "100000 that are there stay"]);
+    person.fails(
+        &["pull", REPO],
+        3,
+        &["tiny-Q4_K_M.gguf", "27 bytes", "100000 that are there stay"],
+    );
     let path = person.pulls(REPO);
     assert_eq!(std::fs::read(path).expect("the file"), noise(300_000, 1));
     assert_eq!(hub.ranges(), [None, Some(100_000), Some(100_000)]);
@@ -70,11 +99,16 @@ fn wrong_bytes_are_refused_and_removed() {
     /// What goes wrong with an answer.
     type Change = fn(Answer) -> Answer;
     let wrong = |change: Change| {
-        Hub::with(REPO, &two_quants(), move |request, answer| if request.cdn { change(answer) } else { answer })
+        Hub::with(REPO, &two_quants(), move |request, answer| {
+            if request.cdn { change(answer) } else { answer }
+        })
     };
     let cases: [(Change, &str); 4] = [
         (|answer| answer.body(noise(300_000, 9)), "checksum"),
-        (|answer| answer.body(noise(299_999, 1)), "299999 bytes long, and should be 300000"),
+        (
+            |answer| answer.body(noise(299_999, 1)),
+            "299999 bytes long, and should be 300000",
+        ),
         (|answer| answer.body(noise(300_001, 1)), "300001 bytes long"),
         // A length that is not said, and too many bytes.
         (
@@ -88,13 +122,21 @@ fn wrong_bytes_are_refused_and_removed() {
     for (change, fault) in cases {
         let hub = wrong(change);
         let person = Person::at(&hub);
-        person.fails(&["pull", REPO], 3, &["tiny-Q4_K_M.gguf of godwit/Tiny-GGUF", fault, "removed"]);
+        person.fails(
+            &["pull", REPO],
+            3,
+            &["tiny-Q4_K_M.gguf of godwit/Tiny-GGUF", fault, "removed"],
+        );
         assert!(person.blobs().is_empty(), "{fault}: {:?}", person.blobs());
         person.fails(&["inspect", REPO], 3, &[fault]);
     }
     // Small files are checked as git knows them.
     let repository = godwit_tests::repository::Files::tiny();
-    let files: Vec<_> = repository.files.iter().map(|(path, bytes)| (path.as_str(), bytes.clone())).collect();
+    let files: Vec<_> = repository
+        .files
+        .iter()
+        .map(|(path, bytes)| (path.as_str(), bytes.clone()))
+        .collect();
     let hub = Hub::with(REPO, &files, |request, mut answer| {
         if request.path.ends_with("config.json") {
             answer.body[0] ^= 1;
@@ -106,9 +148,11 @@ fn wrong_bytes_are_refused_and_removed() {
 
 #[test]
 fn a_damaged_part_does_not_become_a_model() {
-    let hub = Hub::with(REPO, &two_quants(), |request, answer| match (request.cdn, request.earlier) {
-        (true, 0) => answer.body(noise(300_000, 7)).cut(100_000),
-        _ => answer,
+    let hub = Hub::with(REPO, &two_quants(), |request, answer| {
+        match (request.cdn, request.earlier) {
+            (true, 0) => answer.body(noise(300_000, 7)).cut(100_000),
+            _ => answer,
+        }
     });
     let person = Person::at(&hub);
     person.fails(&["pull", REPO], 3, &["checksum"]);
@@ -120,12 +164,17 @@ fn a_damaged_part_does_not_become_a_model() {
 fn lists_that_lie_are_refused() {
     let listed = |list: serde_json::Value| {
         let body = list.to_string();
-        Hub::with(REPO, &two_quants(), move |request, answer| match request.path.starts_with("/api/") {
-            true => Answer::status(200).body(body.clone()),
-            false => answer,
+        Hub::with(REPO, &two_quants(), move |request, answer| {
+            match request.path.starts_with("/api/") {
+                true => Answer::status(200).body(body.clone()),
+                false => answer,
+            }
         })
     };
-    let file = |path: &str, size: u64, hash: &str| json!({ "sha": MAIN, "siblings": [{ "rfilename": path, "size": size, "lfs": { "sha256": hash, "size": size } }] });
+    let file = |path: &str, size: u64, hash: &str| {
+        let lfs = json!({ "sha256": hash, "size": size });
+        json!({ "sha": MAIN, "siblings": [{ "rfilename": path, "size": size, "lfs": lfs }] })
+    };
     let hash = "0".repeat(64);
     let cases = [
         (file("../../../evil.gguf", 5, &hash), "no safe name"),
@@ -147,14 +196,18 @@ fn lists_that_lie_are_refused() {
     Person::at(&hub).fails(&["pull", REPO], 1, &["to be downloaded", "left"]);
     assert!(hub.ranges().is_empty());
 
-    let hub = Hub::with(REPO, &two_quants(), |_, _| Answer::status(200).body(vec![b'['; 20 << 20]));
+    let hub = Hub::with(REPO, &two_quants(), |_, _| {
+        Answer::status(200).body(vec![b'['; 20 << 20])
+    });
     Person::at(&hub).fails(&["pull", REPO], 3, &["longer than 16 MB"]);
 }
 
 #[test]
 fn redirects_lead_nowhere_bad() {
     let to = |location: &'static str| {
-        Hub::with(REPO, &two_quants(), move |_, _| Answer::status(302).with("Location", location))
+        Hub::with(REPO, &two_quants(), move |_, _| {
+            Answer::status(302).with("Location", location)
+        })
     };
     let hub = to("/again");
     Person::at(&hub).fails(&["pull", REPO], 3, &["more than 10 times"]);
@@ -169,15 +222,23 @@ fn redirects_lead_nowhere_bad() {
 #[test]
 fn variables_that_make_no_sense_are_named() {
     let hub = Hub::start(REPO, &two_quants());
-    Person::at(&hub).with("HF_ENDPOINT", "hub.example").fails(&["pull", REPO], 2, &["HF_ENDPOINT", "hub.example"]);
-    Person::at(&hub).with("HF_TOKEN", "a b").fails(&["list"], 2, &["HF_TOKEN"]);
+    Person::at(&hub).with("HF_ENDPOINT", "hub.example").fails(
+        &["pull", REPO],
+        2,
+        &["HF_ENDPOINT", "hub.example"],
+    );
+    Person::at(&hub)
+        .with("HF_TOKEN", "a b")
+        .fails(&["list"], 2, &["HF_TOKEN"]);
     // No such host, for certain; and a path that was mistyped looks like a name.
     let nowhere = Person::at(&hub).with("HF_ENDPOINT", "http://hub.invalid");
-    nowhere.fails(&["inspect", "models/typo"], 1, &["no file models/typo", "hub.invalid", "is there a network?"]);
-    // Nobody listens there.
-    Person::at(&hub).with("HF_ENDPOINT", "http://127.0.0.1:1").fails(
-        &["pull", REPO],
+    nowhere.fails(
+        &["inspect", "models/typo"],
         1,
-        &["127.0.0.1", "tried 6 times"],
+        &["no file models/typo", "hub.invalid", "is there a network?"],
     );
+    // Nobody listens there.
+    Person::at(&hub)
+        .with("HF_ENDPOINT", "http://127.0.0.1:1")
+        .fails(&["pull", REPO], 1, &["127.0.0.1", "tried 6 times"]);
 }

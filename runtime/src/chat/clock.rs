@@ -2,7 +2,7 @@
 
 use chrono::{Datelike, NaiveDateTime, Timelike};
 
-/// The widest field, whatever a template asks for.
+/// The widest field that a template may ask for.
 const MAX_WIDTH: usize = 60;
 
 /// The local time.
@@ -101,7 +101,11 @@ fn field(letter: char, time: NaiveDateTime) -> Option<Field> {
         'e' => spaced(time.day()),
         'f' => number(time.nanosecond() / 1000 % 1_000_000, 6),
         'F' => nested("%Y-%m-%d"),
-        'g' => Some(Field::Number(i64::from(week.year()).rem_euclid(100), 2, '0')),
+        'g' => Some(Field::Number(
+            i64::from(week.year()).rem_euclid(100),
+            2,
+            '0',
+        )),
         'G' => Some(Field::Number(week.year().into(), 1, '0')),
         'H' => number(time.hour(), 2),
         'I' => number(hour12, 2),
@@ -132,7 +136,15 @@ fn field(letter: char, time: NaiveDateTime) -> Option<Field> {
     }
 }
 
-const DAYS: [&str; 7] = ["Sunday", "Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday"];
+const DAYS: [&str; 7] = [
+    "Sunday",
+    "Monday",
+    "Tuesday",
+    "Wednesday",
+    "Thursday",
+    "Friday",
+    "Saturday",
+];
 const MONTHS: [&str; 12] = [
     "January",
     "February",
@@ -155,13 +167,21 @@ mod tests {
     use super::*;
 
     fn at(seconds: i64, pattern: &str) -> String {
-        format(pattern, DateTime::from_timestamp(seconds, 0).expect("a time").naive_utc())
+        format(
+            pattern,
+            DateTime::from_timestamp(seconds, 0)
+                .expect("a time")
+                .naive_utc(),
+        )
     }
 
     #[test]
     fn known_dates() {
         assert_eq!(at(0, "%d %b %Y %A"), "01 Jan 1970 Thursday");
-        assert_eq!(at(951_827_696, "%Y-%m-%d %H:%M:%S %a"), "2000-02-29 12:34:56 Tue");
+        assert_eq!(
+            at(951_827_696, "%Y-%m-%d %H:%M:%S %a"),
+            "2000-02-29 12:34:56 Tue"
+        );
         assert_eq!(at(1_798_675_200, "%B %y %% %q"), "December 26 % %q");
     }
 
@@ -169,14 +189,21 @@ mod tests {
     #[test]
     fn all_directives() {
         let expected = [
-            ("%-d %-m %_d %-I %-H %-j %3d %05d", "5 3  5 9 9 64 005 00005"),
+            (
+                "%-d %-m %_d %-I %-H %-j %3d %05d",
+                "5 3  5 9 9 64 005 00005",
+            ),
             ("%I:%M %p %P %^a %#p %^B", "09:08 AM am THU am MARCH"),
             ("%j %U %W %V %G %g %u %w", "064 09 09 10 2026 26 4 4"),
             (
                 "%c|%x|%X|%D|%F|%T|%R|%r",
-                "Thu Mar  5 09:08:07 2026|03/05/26|09:08:07|03/05/26|2026-03-05|09:08:07|09:08|09:08:07 AM",
+                "Thu Mar  5 09:08:07 2026|03/05/26|09:08:07|\
+                 03/05/26|2026-03-05|09:08:07|09:08|09:08:07 AM",
             ),
-            ("%e %k %l %C %h %f [%z%Z] %n%t%Ey %Od", " 5  9  9 20 Mar 000000 [] \n\t26 05"),
+            (
+                "%e %k %l %C %h %f [%z%Z] %n%t%Ey %Od",
+                " 5  9  9 20 Mar 000000 [] \n\t26 05",
+            ),
         ];
         for (pattern, text) in expected {
             assert_eq!(at(1_772_701_687, pattern), text, "{pattern}");

@@ -1,4 +1,4 @@
-//! What can be wrong with a chat template.
+//! The errors of a chat template.
 
 use thiserror::Error;
 
@@ -10,7 +10,8 @@ use crate::tokenizer::TokenizerError;
 pub enum ChatError {
     /// There is no template, and no built-in one fits.
     #[error(
-        "the model has no chat template, and its vocabulary fits neither Llama 3's nor ChatML; it may be a base model: use `run --raw`"
+        "the model has no chat template, and its vocabulary fits neither Llama 3's nor ChatML; it \
+         may be a base model: use `run --raw`"
     )]
     None,
     /// A template that no person wrote.

@@ -1,8 +1,9 @@
 //! Conversations as the model expects them: its own chat template, rendered and encoded.
 //!
-//! A template is a Jinja program from whoever made the model file. It runs with a budget of steps, of depth and of output,
-//! and can reach nothing but the messages. Control tokens in the result count only where the template wrote them: whatever
-//! people type, they can't end their turn for the model.
+//! A template is a Jinja program from whoever made the model file. It runs with a budget of steps,
+//! of depth and of output, and can reach nothing but the messages. Control tokens in the result
+//! count only where the template wrote them: whatever people type, they can't end their turn for
+//! the model.
 
 mod builtin;
 mod clock;
@@ -25,13 +26,14 @@ pub use error::ChatError;
 /// The metadata key of a GGUF file's template.
 pub const TEMPLATE: &str = "tokenizer.chat_template";
 
-/// The longest template, and what one may use up besides what the messages' own bytes allow.
+/// The longest template, and the budget it has in addition to one that grows with the messages.
 const MAX_TEMPLATE: usize = 1 << 20;
 const FUEL: u64 = 5_000_000;
 const MAX_OUTPUT: usize = 1 << 20;
 const MAX_TIME: Duration = Duration::from_secs(10);
 
-/// Marks, in what people wrote, the places that look like control tokens. A noncharacter: no text holds it.
+/// Marks, in what people wrote, the places that look like control tokens. A noncharacter: no text
+/// holds it.
 const MARK: char = '\u{10FFFE}';
 
 /// The special tokens besides `bos_token` and `eos_token`, and where a file has their ids.
@@ -44,29 +46,38 @@ pub(crate) const TOKENS: [(&str, &str); 5] = [
     ("mask_token", "tokenizer.ggml.mask_token_id"),
 ];
 
-/// What somebody said.
+/// One message of a conversation.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Message {
     /// Who: `system`, `user` or `assistant`.
     pub role: String,
-    /// What.
+    /// Its text.
     pub content: String,
 }
 
 impl Message {
-    /// What the conversation is about, and how to answer.
+    /// Instructions: the subject, and how to answer.
     pub fn system(content: impl Into<String>) -> Self {
-        Self { role: "system".into(), content: content.into() }
+        Self {
+            role: "system".into(),
+            content: content.into(),
+        }
     }
 
-    /// What a person said.
+    /// A message of the user.
     pub fn user(content: impl Into<String>) -> Self {
-        Self { role: "user".into(), content: content.into() }
+        Self {
+            role: "user".into(),
+            content: content.into(),
+        }
     }
 
-    /// What the model said.
+    /// A reply of the model.
     pub fn assistant(content: impl Into<String>) -> Self {
-        Self { role: "assistant".into(), content: content.into() }
+        Self {
+            role: "assistant".into(),
+            content: content.into(),
+        }
     }
 }
 
@@ -80,22 +91,31 @@ pub struct ChatTemplate {
 }
 
 impl ChatTemplate {
-    /// Compiles a template. `bos` and `eos` are what `bos_token` and `eos_token` stand for in it; an empty one is
-    /// undefined there, as for a tokenizer without such a token.
+    /// Compiles a template. `bos` and `eos` are what `bos_token` and `eos_token` stand for in it;
+    /// an empty one is undefined there, as for a tokenizer without such a token.
     ///
     /// # Errors
     /// It is too long, or not valid Jinja.
     pub fn new(source: &str, bos: &str, eos: &str) -> Result<Self, ChatError> {
         if source.len() > MAX_TEMPLATE {
-            return Err(ChatError::TooLong { bytes: source.len(), most: MAX_TEMPLATE });
+            return Err(ChatError::TooLong {
+                bytes: source.len(),
+                most: MAX_TEMPLATE,
+            });
         }
         let template = jinja::Template::new(source).map_err(|e| ChatError::Invalid(detail(&e)))?;
-        let template = Self { template: Arc::new(template), tokens: Map::new(), time: None };
-        Ok(template.with_token("bos_token", bos).with_token("eos_token", eos))
+        let template = Self {
+            template: Arc::new(template),
+            tokens: Map::new(),
+            time: None,
+        };
+        Ok(template
+            .with_token("bos_token", bos)
+            .with_token("eos_token", eos))
     }
 
-    /// Sets a special token by the name that templates know it by: `unk_token`, `pad_token` and the like. An empty
-    /// text leaves it undefined.
+    /// Sets a special token by the name that templates know it by: `unk_token`, `pad_token` and the
+    /// like. An empty text leaves it undefined.
     #[must_use]
     pub fn with_token(mut self, name: &str, text: &str) -> Self {
         if !text.is_empty() {
@@ -104,7 +124,8 @@ impl ChatTemplate {
         self
     }
 
-    /// Fixes the time that `strftime_now` tells, in seconds since 1970 on the local clock: prompts can be repeated.
+    /// Fixes the time that `strftime_now` tells, in seconds since 1970 on the local clock: prompts
+    /// can be repeated.
     #[must_use]
     pub fn at(mut self, seconds: i64) -> Self {
         self.time = DateTime::from_timestamp(seconds, 0).map(|time| time.naive_utc());
@@ -127,18 +148,22 @@ impl ChatTemplate {
         Self::new(builtin::CHATML, "", "<|im_end|>")
     }
 
-    /// The file's own template, or the one whose control tokens the vocabulary has. An empty template counts as none.
+    /// The file's own template, or the one whose control tokens the vocabulary has. An empty
+    /// template counts as none.
     ///
     /// # Errors
     /// The file's template is no good, or it has none and none fits.
     pub fn for_model(metadata: &Metadata, tokenizer: &Tokenizer) -> Result<Self, ChatError> {
-        let source = metadata.string(TEMPLATE)?.filter(|source| !source.trim().is_empty());
+        let source = metadata
+            .string(TEMPLATE)?
+            .filter(|source| !source.trim().is_empty());
         if let Some(source) = source {
             let text = |id: Option<u32>| id.and_then(|id| tokenizer.token(id)).unwrap_or_default();
             let eos = metadata.u32("tokenizer.ggml.eos_token_id")?;
             let mut template = Self::new(source, text(tokenizer.bos()), text(eos))?;
             for (name, key) in TOKENS {
-                // Few templates ask for these: whatever else a file has there is no reason to refuse it.
+                // Few templates ask for these: whatever else a file has there is no reason to
+                // refuse it.
                 template = template.with_token(name, text(metadata.u32(key).ok().flatten()));
             }
             return Ok(template);
@@ -152,11 +177,16 @@ impl ChatTemplate {
         Err(ChatError::None)
     }
 
-    /// The conversation as text, control tokens spelled out. With `add_generation_prompt`, ready for the model's answer.
+    /// The conversation as text, control tokens spelled out. With `add_generation_prompt`, ready
+    /// for the model's answer.
     ///
     /// # Errors
     /// The template refuses the messages, fails, or takes too long.
-    pub fn render(&self, messages: &[Message], add_generation_prompt: bool) -> Result<String, ChatError> {
+    pub fn render(
+        &self,
+        messages: &[Message],
+        add_generation_prompt: bool,
+    ) -> Result<String, ChatError> {
         let message = |message: &Message| {
             let mut fields = Map::new();
             fields.insert("role".into(), message.role.as_str().into());
@@ -169,8 +199,8 @@ impl ChatTemplate {
         self.render_with(&variables)
     }
 
-    /// Renders with any variables: `messages` with all their fields, `add_generation_prompt`, `tools`, `documents`, and
-    /// what else a template asks for. Dictionaries keep their order.
+    /// Renders with any variables: `messages` with all their fields, `add_generation_prompt`,
+    /// `tools`, `documents`, and what else a template asks for. Dictionaries keep their order.
     ///
     /// # Errors
     /// As [`ChatTemplate::render`].
@@ -183,16 +213,25 @@ impl ChatTemplate {
         let said = all.values().map(bytes_of).fold(0, usize::saturating_add);
         let most = MAX_OUTPUT.saturating_add(said.saturating_mul(4));
         let fuel = FUEL.saturating_add((said as u64).saturating_mul(8));
-        let limits = jinja::Limits { fuel, output: most, time: MAX_TIME };
+        let limits = jinja::Limits {
+            fuel,
+            output: most,
+            time: MAX_TIME,
+        };
         let now = || self.time.unwrap_or_else(clock::now);
-        self.template.render(&all, limits, &now).map_err(|error| match error.kind {
-            jinja::Kind::Syntax | jinja::Kind::Failed | jinja::Kind::Time => ChatError::Failed(detail(&error)),
-            jinja::Kind::Fuel => ChatError::Fuel,
-            jinja::Kind::Output => ChatError::Output { most },
-        })
+        self.template
+            .render(&all, limits, &now)
+            .map_err(|error| match error.kind {
+                jinja::Kind::Syntax | jinja::Kind::Failed | jinja::Kind::Time => {
+                    ChatError::Failed(detail(&error))
+                }
+                jinja::Kind::Fuel => ChatError::Fuel,
+                jinja::Kind::Output => ChatError::Output { most },
+            })
     }
 
-    /// The conversation as token ids. Control tokens in the messages themselves are encoded as the text they are.
+    /// The conversation as token ids. Control tokens in the messages themselves are encoded as the
+    /// text they are.
     ///
     /// # Errors
     /// As [`ChatTemplate::render`]; or the vocabulary has no tokens for the text.
@@ -203,8 +242,13 @@ impl ChatTemplate {
         add_generation_prompt: bool,
     ) -> Result<Vec<u32>, ChatError> {
         let mark = |text: &str| mark(tokenizer, text).into_owned();
-        let marked: Vec<Message> =
-            messages.iter().map(|m| Message { role: mark(&m.role), content: mark(&m.content) }).collect();
+        let marked: Vec<Message> = messages
+            .iter()
+            .map(|m| Message {
+                role: mark(&m.role),
+                content: mark(&m.content),
+            })
+            .collect();
         let rendered = self.render(&marked, add_generation_prompt)?;
         let (text, openings) = unmark(tokenizer, &rendered);
         Ok(tokenizer.encode_at(&text, Openings::At(&openings))?)
@@ -219,7 +263,11 @@ fn mark<'a>(tokenizer: &Tokenizer, text: &'a str) -> Cow<'a, str> {
     }
     let mut marked = String::with_capacity(text.len() + 16);
     for (at, character) in text.char_indices() {
-        marked.push(if character == MARK { char::REPLACEMENT_CHARACTER } else { character });
+        marked.push(if character == MARK {
+            char::REPLACEMENT_CHARACTER
+        } else {
+            character
+        });
         if reads_as_control(at) {
             marked.push(MARK);
         }
@@ -227,7 +275,8 @@ fn mark<'a>(tokenizer: &Tokenizer, text: &'a str) -> Cow<'a, str> {
     marked.into()
 }
 
-/// Takes the marks out again. The offsets are those of the control tokens that were whole: the template's own.
+/// Takes the marks out again. The offsets are those of the control tokens that were whole: the
+/// template's own.
 fn unmark(tokenizer: &Tokenizer, rendered: &str) -> (String, Vec<usize>) {
     let (mut text, mut openings) = (String::with_capacity(rendered.len()), Vec::new());
     let mut at = 0;
@@ -244,7 +293,7 @@ fn unmark(tokenizer: &Tokenizer, rendered: &str) -> (String, Vec<usize>) {
     (text, openings)
 }
 
-/// What the interpreter says, with the line.
+/// The interpreter's error, with its line.
 fn detail(error: &jinja::Error) -> String {
     match error.line {
         0 => error.message.clone(),
@@ -257,9 +306,10 @@ fn bytes_of(value: &Value) -> usize {
     match value {
         Value::String(text) => 32 + text.len(),
         Value::Array(items) => items.iter().map(bytes_of).fold(32, usize::saturating_add),
-        Value::Object(items) => {
-            items.iter().map(|(key, value)| 32 + key.len() + bytes_of(value)).fold(32, usize::saturating_add)
-        }
+        Value::Object(items) => items
+            .iter()
+            .map(|(key, value)| 32 + key.len() + bytes_of(value))
+            .fold(32, usize::saturating_add),
         _ => 32,
     }
 }
@@ -269,7 +319,12 @@ mod tests {
     use super::*;
 
     fn conversation() -> Vec<Message> {
-        vec![Message::system("Be brief."), Message::user(" Hi "), Message::assistant("Hello."), Message::user("Bye")]
+        vec![
+            Message::system("Be brief."),
+            Message::user(" Hi "),
+            Message::assistant("Hello."),
+            Message::user("Bye"),
+        ]
     }
 
     #[test]
@@ -277,33 +332,41 @@ mod tests {
         let llama3 = ChatTemplate::llama3().and_then(|t| t.render(&conversation(), true));
         assert_eq!(
             llama3.as_deref(),
-            Ok("<|begin_of_text|><|start_header_id|>system<|end_header_id|>\n\nBe brief.<|eot_id|>\
+            Ok(
+                "<|begin_of_text|><|start_header_id|>system<|end_header_id|>\n\nBe brief.<|eot_id|>\
                 <|start_header_id|>user<|end_header_id|>\n\nHi<|eot_id|>\
                 <|start_header_id|>assistant<|end_header_id|>\n\nHello.<|eot_id|>\
                 <|start_header_id|>user<|end_header_id|>\n\nBye<|eot_id|>\
-                <|start_header_id|>assistant<|end_header_id|>\n\n")
+                <|start_header_id|>assistant<|end_header_id|>\n\n"
+            )
         );
         let chatml = ChatTemplate::chatml().and_then(|t| t.render(&conversation()[..2], true));
-        let expected =
-            "<|im_start|>system\nBe brief.<|im_end|>\n<|im_start|>user\n Hi <|im_end|>\n<|im_start|>assistant\n";
+        let expected = "<|im_start|>system\nBe brief.<|im_end|>\n<|im_start|>user\n Hi \
+            <|im_end|>\n<|im_start|>assistant\n";
         assert_eq!(chatml.as_deref(), Ok(expected));
     }
 
     fn fails(source: &str) -> String {
-        let rendered = ChatTemplate::new(source, "<s>", "</s>").and_then(|t| t.render(&conversation(), true));
+        let rendered =
+            ChatTemplate::new(source, "<s>", "</s>").and_then(|t| t.render(&conversation(), true));
         rendered.expect_err(source).to_string()
     }
 
     #[test]
     fn programs_from_strangers_end() {
         assert!(
-            fails("{% for i in range(100000) %}{% for j in range(100000) %}{% endfor %}{% endfor %}").contains("steps")
+            fails(
+                "{% for i in range(100000) %}{% for j in range(100000) %}{% endfor %}{% endfor %}"
+            )
+            .contains("steps")
         );
-        let doubling =
-            "{% set ns = namespace(s='x') %}{% for i in range(60) %}{% set ns.s = ns.s ~ ns.s %}{{ ns.s }}{% endfor %}";
+        let doubling = "{% set ns = namespace(s='x') %}{% for i in range(60) %}{% set ns.s = ns.s \
+            ~ ns.s %}{{ ns.s }}{% endfor %}";
         assert!(fails(doubling).contains("bytes"), "{}", fails(doubling));
         assert!(fails("{% macro m() %}{{ m() }}{% endmacro %}{{ m() }}").contains("template"));
-        assert!(fails("{{ raise_exception('roles must alternate') }}").contains("roles must alternate"));
+        assert!(
+            fails("{{ raise_exception('roles must alternate') }}").contains("roles must alternate")
+        );
         assert!(fails("{% if %}").contains("line 1"));
         assert!(fails("{{ ''.__class__.__mro__[1].__subclasses__() }}").contains("template"));
         assert!(fails("{% include '/etc/passwd' %}").contains("template"));
@@ -312,55 +375,82 @@ mod tests {
 
     #[test]
     fn what_templates_expect_of_python() {
-        let render =
-            |source: &str| ChatTemplate::new(source, "<s>", "</s>").and_then(|t| t.render(&conversation(), false));
-        assert_eq!(render("{{ messages[0]['content'].strip().upper() }}").as_deref(), Ok("BE BRIEF."));
-        assert_eq!(render("{{ bos_token }}{{ messages[1:] | length }}{{ eos_token }}").as_deref(), Ok("<s>3</s>"));
-        assert_eq!(render("{{ strftime_now('%Y') | length }}").as_deref(), Ok("4"));
+        let render = |source: &str| {
+            ChatTemplate::new(source, "<s>", "</s>").and_then(|t| t.render(&conversation(), false))
+        };
         assert_eq!(
-            render("{% if tools is none %}a{% endif %}{% if nothing is defined %}b{% endif %}").as_deref(),
+            render("{{ messages[0]['content'].strip().upper() }}").as_deref(),
+            Ok("BE BRIEF.")
+        );
+        assert_eq!(
+            render("{{ bos_token }}{{ messages[1:] | length }}{{ eos_token }}").as_deref(),
+            Ok("<s>3</s>")
+        );
+        assert_eq!(
+            render("{{ strftime_now('%Y') | length }}").as_deref(),
+            Ok("4")
+        );
+        assert_eq!(
+            render("{% if tools is none %}a{% endif %}{% if nothing is defined %}b{% endif %}")
+                .as_deref(),
             Ok("a")
         );
     }
 
     #[test]
     fn special_tokens_and_other_variables() {
-        let source =
-            "{{ bos_token }}|{{ unk_token }}|{{ pad_token is defined }}|{{ tools | tojson }}|{{ strftime_now('%F') }}";
-        let template = ChatTemplate::new(source, "", "</s>").map(|t| t.with_token("unk_token", "<unk>").at(0));
+        let source = "{{ bos_token }}|{{ unk_token }}|{{ pad_token is defined }}|{{ tools | \
+            tojson }}|{{ strftime_now('%F') }}";
+        let template =
+            ChatTemplate::new(source, "", "</s>").map(|t| t.with_token("unk_token", "<unk>").at(0));
         let mut variables = Map::new();
         let tools = serde_json::from_str(r#"[{"b": 1, "a": "<x>"}]"#).expect("JSON");
         variables.insert("tools".into(), tools);
         let rendered = template.and_then(|template| template.render_with(&variables));
-        assert_eq!(rendered.as_deref(), Ok(r#"|<unk>|False|[{"b": 1, "a": "<x>"}]|1970-01-01"#));
+        assert_eq!(
+            rendered.as_deref(),
+            Ok(r#"|<unk>|False|[{"b": 1, "a": "<x>"}]|1970-01-01"#)
+        );
     }
 
     #[test]
     fn an_empty_template_counts_as_none() {
-        let json = r#"{"model": {"type": "BPE", "vocab": {"H": 0, "i": 1, "<unk>": 2, "<|im_start|>": 3, "<|im_end|>": 4},
+        let json = r#"{"model": {"type": "BPE", "vocab": {"H": 0, "i": 1, "<unk>": 2,
+            "<|im_start|>": 3, "<|im_end|>": 4},
             "merges": []}, "pre_tokenizer": {"type": "ByteLevel", "add_prefix_space": false},
-            "decoder": {"type": "ByteLevel"}, "added_tokens": [{"id": 2, "content": "<unk>", "special": true},
-            {"id": 3, "content": "<|im_start|>", "special": true}, {"id": 4, "content": "<|im_end|>", "special": true}]}"#;
+            "decoder": {"type": "ByteLevel"},
+            "added_tokens": [{"id": 2, "content": "<unk>", "special": true},
+            {"id": 3, "content": "<|im_start|>", "special": true},
+            {"id": 4, "content": "<|im_end|>", "special": true}]}"#;
         let tokenizer = Tokenizer::from_json(json.as_bytes(), None).expect("a tokenizer");
         let rendered = |source: Option<&str>| {
             let mut metadata = Metadata::new("test.gguf");
-            metadata.insert("tokenizer.ggml.unknown_token_id".into(), crate::format::Value::U32(2));
+            metadata.insert(
+                "tokenizer.ggml.unknown_token_id".into(),
+                crate::format::Value::U32(2),
+            );
             if let Some(source) = source {
                 metadata.insert(TEMPLATE.into(), crate::format::Value::String(source.into()));
             }
-            ChatTemplate::for_model(&metadata, &tokenizer).and_then(|t| t.render(&[Message::user("Hi")], false))
+            ChatTemplate::for_model(&metadata, &tokenizer)
+                .and_then(|t| t.render(&[Message::user("Hi")], false))
         };
         let chatml = Ok("<|im_start|>user\nHi<|im_end|>\n");
         for empty in [None, Some(""), Some(" \r\n")] {
             assert_eq!(rendered(empty).as_deref(), chatml, "{empty:?}");
         }
-        assert_eq!(rendered(Some("{{ unk_token }}{{ pad_token is defined }}")).as_deref(), Ok("<unk>False"));
+        assert_eq!(
+            rendered(Some("{{ unk_token }}{{ pad_token is defined }}")).as_deref(),
+            Ok("<unk>False")
+        );
     }
 
     /// Budgets grow with the messages: a long conversation is no attack.
     #[test]
     fn long_conversations_render() {
-        let messages: Vec<Message> = (0..2000).map(|_| Message::user("word ".repeat(400))).collect();
+        let messages: Vec<Message> = (0..2000)
+            .map(|_| Message::user("word ".repeat(400)))
+            .collect();
         let rendered = ChatTemplate::llama3().and_then(|template| template.render(&messages, true));
         assert!(rendered.is_ok_and(|text| text.len() > 4_000_000));
     }

@@ -1,4 +1,5 @@
-//! `config.json`, `generation_config.json` and `tokenizer_config.json` of a Hugging Face repository, in GGUF's keys.
+//! `config.json`, `generation_config.json` and `tokenizer_config.json` of a Hugging Face
+//! repository, in GGUF's keys.
 
 use std::f64::consts::TAU;
 
@@ -11,7 +12,7 @@ use crate::format::{Fault, FormatError, Metadata, Value};
 use crate::json::{object_within, other_than_object};
 use crate::model::{ConfigError, Neutral};
 
-/// What `config.json` calls GGUF's counts.
+/// The names of GGUF's counts in `config.json`.
 pub(super) const COUNTS: [(&str, &str); 8] = [
     ("num_hidden_layers", "llama.block_count"),
     ("hidden_size", "llama.embedding_length"),
@@ -28,7 +29,7 @@ const EPSILON: &str = "llama.attention.layer_norm_rms_epsilon";
 /// The classes that are Llama with its output head.
 const CLASSES: [&str; 2] = ["LlamaForCausalLM", "LLaMAForCausalLM"];
 
-/// What `generation_config.json` calls GGUF's sampling keys.
+/// The names of GGUF's sampling keys in `generation_config.json`.
 const SAMPLING: [(&str, &str); 5] = [
     ("temperature", "general.sampling.temp"),
     ("top_k", "general.sampling.top_k"),
@@ -37,7 +38,7 @@ const SAMPLING: [(&str, &str); 5] = [
     ("repetition_penalty", "general.sampling.penalty_repeat"),
 ];
 
-/// What `rope_scaling` calls GGUF's numbers.
+/// The names of GGUF's numbers in `rope_scaling`.
 pub(super) const STRETCHES: [(&str, &str); 5] = [
     ("factor", "llama.rope.scaling.factor"),
     ("low_freq_factor", "llama.rope.scaling.low_freq_factor"),
@@ -46,16 +47,16 @@ pub(super) const STRETCHES: [(&str, &str); 5] = [
     ("beta_slow", "llama.rope.scaling.yarn_beta_slow"),
 ];
 
-/// What the values of a file may take in memory. Lists of layers and modules take a few megabytes.
+/// The memory limit of a file's values. Lists of layers and modules take a few megabytes.
 const MOST_VALUES: usize = 24 << 20;
 
-/// What the tokenizer reads by itself: by far the longest part of a `tokenizer_config.json`.
+/// The key that the tokenizer reads by itself: by far the longest part of a `tokenizer_config.json`.
 const ADDED_TOKENS: &str = "added_tokens_decoder";
 
 /// One JSON file of a repository.
 pub(super) struct JsonFile {
     name: String,
-    /// What comes before the keys of an object inside, for messages.
+    /// The prefix of the keys of a nested object, for messages.
     prefix: String,
     root: Map<String, Json>,
 }
@@ -65,7 +66,11 @@ impl JsonFile {
     pub(super) fn parse(name: &str, bytes: &[u8]) -> Result<Self, FormatError> {
         let file = |fault| FormatError::file(name, Fault::Json(fault));
         match object_within(bytes, MOST_VALUES, &[ADDED_TOKENS]) {
-            Ok(root) => Ok(Self { name: name.into(), prefix: String::new(), root }),
+            Ok(root) => Ok(Self {
+                name: name.into(),
+                prefix: String::new(),
+                root,
+            }),
             Err(e) => Err(file(json_fault(bytes, &e))),
         }
     }
@@ -86,7 +91,11 @@ impl JsonFile {
             None | Some(Json::Null) => Ok(None),
             Some(Json::Object(root)) => {
                 let (name, prefix) = (self.name.clone(), format!("{}.", self.own(key)));
-                Ok(Some(JsonFile { name, prefix, root: root.clone() }))
+                Ok(Some(JsonFile {
+                    name,
+                    prefix,
+                    root: root.clone(),
+                }))
             }
             Some(other) => Err(self.wrong(key, "an object", other)),
         }
@@ -100,10 +109,16 @@ impl JsonFile {
     fn wrong(&self, key: &str, expected: &'static str, found: &Json) -> FormatError {
         let found = match found {
             Json::Number(n) => format!("a number ({n})"),
-            Json::String(text) if text.len() <= 40 => format!("a string (`{}`)", text.escape_debug()),
+            Json::String(text) if text.len() <= 40 => {
+                format!("a string (`{}`)", text.escape_debug())
+            }
             other => kind(other).into(),
         };
-        FormatError::key(self.name.as_str(), self.own(key), Fault::ValueKind { expected, found })
+        FormatError::key(
+            self.name.as_str(),
+            self.own(key),
+            Fault::ValueKind { expected, found },
+        )
     }
 
     fn get<T>(
@@ -114,14 +129,20 @@ impl JsonFile {
     ) -> Result<Option<T>, FormatError> {
         match self.root.get(key) {
             None | Some(Json::Null) => Ok(None),
-            Some(value) => convert(value).map(Some).ok_or_else(|| self.wrong(key, expected, value)),
+            Some(value) => convert(value)
+                .map(Some)
+                .ok_or_else(|| self.wrong(key, expected, value)),
         }
     }
 
     fn u64(&self, key: &str) -> Result<Option<u64>, FormatError> {
         // Some tools write counts as floats.
-        let whole = |number: f64| (number.fract() == 0.0 && (0.0..1e15).contains(&number)).then_some(number as u64);
-        self.get(key, "an integer, 0 or more", |value| value.as_u64().or_else(|| whole(value.as_f64()?)))
+        let whole = |number: f64| {
+            (number.fract() == 0.0 && (0.0..1e15).contains(&number)).then_some(number as u64)
+        };
+        self.get(key, "an integer, 0 or more", |value| {
+            value.as_u64().or_else(|| whole(value.as_f64()?))
+        })
     }
 
     fn f64(&self, key: &str) -> Result<Option<f64>, FormatError> {
@@ -138,7 +159,12 @@ impl JsonFile {
 
     /// A token's text, alone or with its properties.
     pub(super) fn token(&self, key: &str) -> Result<Option<String>, FormatError> {
-        self.get(key, "a token", |value| value.as_str().or(value["content"].as_str()).map(str::to_owned))
+        self.get(key, "a token", |value| {
+            value
+                .as_str()
+                .or(value["content"].as_str())
+                .map(str::to_owned)
+        })
     }
 
     /// One token id or several.
@@ -156,7 +182,7 @@ impl JsonFile {
     }
 }
 
-/// What is wrong with a file that should hold an object.
+/// The error of a file that should hold an object.
 pub(super) fn json_fault(bytes: &[u8], error: &serde_json::Error) -> String {
     match other_than_object(bytes) {
         Some(kind) => format!("it holds {kind}, not an object"),
@@ -175,18 +201,18 @@ fn kind(value: &Json) -> &'static str {
     }
 }
 
-/// What the configuration files of a repository say.
+/// The settings in a repository's configuration files.
 pub(super) struct Settings {
     pub metadata: Metadata,
     /// Whether the embedding is the output head too.
     pub tied: bool,
     /// How matrices are quantised in the files, if they are.
     pub packing: Option<Packing>,
-    /// What no code computes.
+    /// Features that no code computes.
     pub obstacles: Vec<ConfigError>,
     /// Keys of `config.json` that are not known, with those of the objects that they are in.
     pub unknown: Vec<String>,
-    /// Where the files contradict themselves, and what was made of it.
+    /// Contradictions in the files, and how each was resolved.
     pub notes: Vec<String>,
 }
 
@@ -201,14 +227,23 @@ impl Settings {
             unknown: Vec::new(),
             notes: Vec::new(),
         };
-        all.metadata.insert("general.architecture".into(), Value::String("llama".into()));
+        all.metadata
+            .insert("general.architecture".into(), Value::String("llama".into()));
         match config.string("model_type")?.as_deref() {
             Some("llama") => {}
             Some(other) => {
                 let found = other.escape_debug().to_string();
-                all.obstacles.push(ConfigError::Architecture { file: config.name.clone(), found });
+                all.obstacles.push(ConfigError::Architecture {
+                    file: config.name.clone(),
+                    found,
+                });
             }
-            None => return Err(ConfigError::Missing { file: config.name.clone(), key: "model_type".into() }),
+            None => {
+                return Err(ConfigError::Missing {
+                    file: config.name.clone(),
+                    key: "model_type".into(),
+                });
+            }
         }
         all.refuse_variations(config);
         match packing(config) {
@@ -216,19 +251,42 @@ impl Settings {
             Err(error) => all.obstacles.push(error),
         }
         for (key, ours) in COUNTS {
-            all.take(ours, config, key, config.u64(key).map(|value| value.map(Value::U64)));
+            all.take(
+                ours,
+                config,
+                key,
+                config.u64(key).map(|value| value.map(Value::U64)),
+            );
         }
-        all.take(EPSILON, config, "rms_norm_eps", config.f64("rms_norm_eps").map(|value| value.map(Value::F64)));
+        all.take(
+            EPSILON,
+            config,
+            "rms_norm_eps",
+            config
+                .f64("rms_norm_eps")
+                .map(|value| value.map(Value::F64)),
+        );
         if config.bool("use_sliding_window").ok().flatten() != Some(false) {
             let key = "sliding_window";
-            all.take("llama.attention.sliding_window", config, key, config.u64(key).map(|value| value.map(Value::U64)));
+            all.take(
+                "llama.attention.sliding_window",
+                config,
+                key,
+                config.u64(key).map(|value| value.map(Value::U64)),
+            );
         }
         all.rope(config);
         Ok(all)
     }
 
-    /// Takes the value of one of a file's keys, or keeps the error for whoever asks for it.
-    fn take(&mut self, ours: &str, file: &JsonFile, theirs: &str, value: Result<Option<Value>, FormatError>) {
+    /// Takes the value of one of a file's keys, or keeps the error for the time that it is needed.
+    fn take(
+        &mut self,
+        ours: &str,
+        file: &JsonFile,
+        theirs: &str,
+        value: Result<Option<Value>, FormatError>,
+    ) {
         self.metadata.set_origin(ours, &file.name, theirs);
         match value {
             // The first of two stays.
@@ -242,7 +300,8 @@ impl Settings {
         self.take(ours, file, theirs, Ok(Some(value)));
     }
 
-    /// Refuses keys that change the forward pass in ways Godwit has no code for, and keeps those that are not known.
+    /// Refuses keys that change the forward pass in ways Godwit has no code for, and keeps those
+    /// that are not known.
     fn refuse_variations(&mut self, config: &JsonFile) {
         let refuse = |key: &str, value: String, known: String| ConfigError::Unsupported {
             file: config.name.clone(),
@@ -251,10 +310,16 @@ impl Settings {
             known,
         };
         let class = |value: &Json| value.as_str().is_some_and(|name| CLASSES.contains(&name));
-        if let Some(classes) = config.root.get("architectures").filter(|classes| !is_off(classes))
-            && !classes.as_array().is_some_and(|classes| classes.iter().any(class))
+        if let Some(classes) = config
+            .root
+            .get("architectures")
+            .filter(|classes| !is_off(classes))
+            && !classes
+                .as_array()
+                .is_some_and(|classes| classes.iter().any(class))
         {
-            self.obstacles.push(refuse("architectures", shown(classes), CLASSES[0].into()));
+            self.obstacles
+                .push(refuse("architectures", shown(classes), CLASSES[0].into()));
         }
         let number = |key: &str| config.f64(key).ok().flatten();
         let head_dim = number("head_dim")
@@ -268,19 +333,36 @@ impl Settings {
             }
         }
         // Gemma's way to write the scale of attention.
-        if let Some(scalar) = number("query_pre_attn_scalar").filter(|&scalar| Some(scalar) != head_dim) {
-            self.obstacles.push(refuse("query_pre_attn_scalar", scalar.to_string(), "the head size".into()));
+        if let Some(scalar) =
+            number("query_pre_attn_scalar").filter(|&scalar| Some(scalar) != head_dim)
+        {
+            self.obstacles.push(refuse(
+                "query_pre_attn_scalar",
+                scalar.to_string(),
+                "the head size".into(),
+            ));
         }
-        let types = config.root.get("layer_types").and_then(Json::as_array).into_iter().flatten();
-        if let Some(other) = types.into_iter().find(|kind| kind.as_str() != Some("full_attention")) {
-            self.obstacles.push(refuse("layer_types", shown(other), "full_attention".into()));
+        let types = config
+            .root
+            .get("layer_types")
+            .and_then(Json::as_array)
+            .into_iter()
+            .flatten();
+        if let Some(other) = types
+            .into_iter()
+            .find(|kind| kind.as_str() != Some("full_attention"))
+        {
+            self.obstacles
+                .push(refuse("layer_types", shown(other), "full_attention".into()));
         }
         if config.root.get("auto_map").is_some_and(|map| !is_off(map)) {
-            self.notes.push("auto_map names code of the repository's own, which is not run".into());
+            self.notes
+                .push("auto_map names code of the repository's own, which is not run".into());
         }
     }
 
-    /// The rotary embedding: `rope_theta` and `rope_scaling`, or `rope_parameters` in files of transformers 5.
+    /// The rotary embedding: `rope_theta` and `rope_scaling`, or `rope_parameters` in files of
+    /// transformers 5.
     fn rope(&mut self, config: &JsonFile) {
         let newer = config.object("rope_parameters");
         let (older, newer) = match (config.object("rope_scaling"), newer) {
@@ -292,7 +374,8 @@ impl Settings {
         };
         let scaling = match (older, newer) {
             (Some(older), Some(newer)) if older.root != newer.root => {
-                self.notes.push("rope_scaling and rope_parameters differ: rope_parameters counts".into());
+                self.notes
+                    .push("rope_scaling and rope_parameters differ: rope_parameters counts".into());
                 Some(newer)
             }
             (older, newer) => newer.or(older),
@@ -301,13 +384,20 @@ impl Settings {
         let inner = scaling.as_ref().map_or(Ok(None), |s| s.f64("rope_theta"));
         let theta = match (outer, inner) {
             (Ok(Some(outer)), Ok(Some(inner))) if outer != inner => {
-                self.notes.push(format!("rope_theta is {outer}, but {inner} in rope_parameters: {inner} counts"));
+                self.notes.push(format!(
+                    "rope_theta is {outer}, but {inner} in rope_parameters: {inner} counts"
+                ));
                 Ok(Some(inner))
             }
             (outer, Ok(None)) => outer,
             (_, inner) => inner,
         };
-        self.take("llama.rope.freq_base", config, "rope_theta", theta.clone().map(|theta| theta.map(Value::F64)));
+        self.take(
+            "llama.rope.freq_base",
+            config,
+            "rope_theta",
+            theta.clone().map(|theta| theta.map(Value::F64)),
+        );
         let theta = theta.ok().flatten();
         let window = config.u64("max_position_embeddings").ok().flatten();
         if let (Some(theta), Some(window)) = (theta, window)
@@ -317,7 +407,8 @@ impl Settings {
             // The slowest wave of 128 turns once in so many tokens.
             let reach = TAU * theta.powf(126.0 / 128.0);
             self.notes.push(format!(
-                "max_position_embeddings is {window}, though waves of rope_theta {theta} are up to {reach:.1e} tokens \
+                "max_position_embeddings is {window}, though waves of rope_theta {theta} are up \
+                 to {reach:.1e} tokens \
                  long: the window may be far larger; set it with --window"
             ));
         }
@@ -328,7 +419,12 @@ impl Settings {
                 Meaning::Harmless => {}
                 Meaning::Variation(known) => {
                     let (file, value) = (config.name.clone(), shown(value));
-                    self.obstacles.push(ConfigError::Unsupported { file, key: own, value, known });
+                    self.obstacles.push(ConfigError::Unsupported {
+                        file,
+                        key: own,
+                        value,
+                        known,
+                    });
                 }
                 Meaning::Unknown => self.unknown.push(own),
             }
@@ -344,41 +440,70 @@ impl Settings {
         if let (Some(kind), Some(older)) = (&kind, &older)
             && kind != older
         {
-            self.notes.push(format!("rope_type is `{kind}`, but type is `{older}`: rope_type counts"));
+            self.notes.push(format!(
+                "rope_type is `{kind}`, but type is `{older}`: rope_type counts"
+            ));
         }
         let Some(kind) = kind.or(older) else {
             // transformers 5 writes the theta alone.
             let known = ["rope_theta", "partial_rotary_factor"];
             if !scaling.root.keys().all(|key| known.contains(&key.as_str())) {
-                let error = FormatError::key(config.name.as_str(), scaling.own("rope_type"), Fault::KeyMissing);
+                let error = FormatError::key(
+                    config.name.as_str(),
+                    scaling.own("rope_type"),
+                    Fault::KeyMissing,
+                );
                 self.metadata.set_unusable(TYPE, error);
             }
             return;
         };
-        let kind = if kind == "default" { "none".into() } else { kind };
-        self.insert(TYPE, config, &scaling.own("rope_type"), Value::String(kind.clone()));
+        let kind = if kind == "default" {
+            "none".into()
+        } else {
+            kind
+        };
+        self.insert(
+            TYPE,
+            config,
+            &scaling.own("rope_type"),
+            Value::String(kind.clone()),
+        );
         for (key, ours) in STRETCHES {
             let value = scaling.f64(key).map(|value| value.map(Value::F64));
             self.take(ours, config, &scaling.own(key), value);
         }
         let original = scaling.u64("original_max_position_embeddings");
-        let (ours, theirs) =
-            ("llama.rope.scaling.original_context_length", scaling.own("original_max_position_embeddings"));
-        self.take(ours, config, &theirs, original.clone().map(|value| value.map(Value::U64)));
+        let (ours, theirs) = (
+            "llama.rope.scaling.original_context_length",
+            scaling.own("original_max_position_embeddings"),
+        );
+        self.take(
+            ours,
+            config,
+            &theirs,
+            original.clone().map(|value| value.map(Value::U64)),
+        );
         let original = original.ok().flatten();
         let mut factor = scaling.f64("factor").ok().flatten();
-        if let (None, Some(original), Some(window), "yarn") = (factor, original, window, kind.as_str())
+        if let (None, Some(original), Some(window), "yarn") =
+            (factor, original, window, kind.as_str())
             && original > 0
         {
             let ratio = window as f64 / original as f64;
-            self.insert("llama.rope.scaling.factor", config, &scaling.own("factor"), Value::F64(ratio));
+            self.insert(
+                "llama.rope.scaling.factor",
+                config,
+                &scaling.own("factor"),
+                Value::F64(ratio),
+            );
             factor = Some(ratio);
         }
         if let (Some(original), Some(window)) = (original, window)
             && original > window
         {
             self.notes.push(format!(
-                "original_max_position_embeddings is {original}, more than the window of {window} that it is stretched to"
+                "original_max_position_embeddings is {original}, more than the window of {window} \
+                 that it is stretched to"
             ));
         }
         if kind == "yarn" {
@@ -386,29 +511,50 @@ impl Settings {
         }
     }
 
-    /// YaRN's length of rotated vectors: GGUF's factor multiplies `0.1 ln(factor) + 1`, transformers' replaces it.
+    /// YaRN's length of rotated vectors: GGUF's factor multiplies `0.1 ln(factor) + 1`,
+    /// transformers' replaces it.
     fn yarn(&mut self, scaling: &JsonFile, factor: f64) {
         const LENGTH: &str = "llama.rope.scaling.attn_factor";
-        let own = |scale: f64| if factor > 1.0 { 0.1 * scale * factor.ln() + 1.0 } else { 1.0 };
+        let own = |scale: f64| {
+            if factor > 1.0 {
+                0.1 * scale * factor.ln() + 1.0
+            } else {
+                1.0
+            }
+        };
         let numbers = ["attention_factor", "mscale", "mscale_all_dim"].map(|key| scaling.f64(key));
         let given = match numbers {
             [Ok(Some(length)), ..] => Ok(Some(length)),
-            [Ok(None), Ok(Some(one)), Ok(Some(all))] if one != 0.0 && all != 0.0 => Ok(Some(own(one) / own(all))),
+            [Ok(None), Ok(Some(one)), Ok(Some(all))] if one != 0.0 && all != 0.0 => {
+                Ok(Some(own(one) / own(all)))
+            }
             [Err(error), ..] | [_, Err(error), _] | [_, _, Err(error)] => Err(error),
             _ => Ok(None),
         };
         let length = given.map(|given| given.map(|length| Value::F64(length / own(1.0))));
         self.take(LENGTH, scaling, &scaling.own("attention_factor"), length);
-        if scaling.root.get("truncate").is_some_and(|value| changes(value, &Neutral::On, None)) {
+        if scaling
+            .root
+            .get("truncate")
+            .is_some_and(|value| changes(value, &Neutral::On, None))
+        {
             let (file, key) = (scaling.name.clone(), scaling.own("truncate"));
-            self.obstacles.push(ConfigError::Unsupported { file, key, value: "false".into(), known: "true".into() });
+            self.obstacles.push(ConfigError::Unsupported {
+                file,
+                key,
+                value: "false".into(),
+                known: "true".into(),
+            });
         }
     }
 
     /// Reads `generation_config.json`: how tokens are chosen.
     pub(super) fn generation(&mut self, file: &JsonFile) {
         const TEMPERATURE: &str = "general.sampling.temp";
-        let ignored = file.root.iter().filter(|(key, value)| config_keys::changes_choice(key, value));
+        let ignored = file
+            .root
+            .iter()
+            .filter(|(key, value)| config_keys::changes_choice(key, value));
         let ignored: Vec<&str> = ignored.map(|(key, _)| key.as_str()).collect();
         if !ignored.is_empty() {
             self.notes.push(format!(
@@ -421,7 +567,8 @@ impl Settings {
             Ok(Some(false)) => self.insert(TEMPERATURE, file, "do_sample", Value::F64(0.0)),
             Ok(_) => {}
             Err(error) => {
-                self.metadata.set_origin(TEMPERATURE, &file.name, "do_sample");
+                self.metadata
+                    .set_origin(TEMPERATURE, &file.name, "do_sample");
                 self.metadata.set_unusable(TEMPERATURE, error);
                 return self.sampling(file, &SAMPLING[1..]);
             }
@@ -432,32 +579,45 @@ impl Settings {
     fn sampling(&mut self, file: &JsonFile, keys: &[(&str, &str)]) {
         for (key, ours) in keys {
             let whole = *key == "top_k";
-            let number = file.get(key, "a number", |value| match (value.as_u64(), value.as_f64()?) {
-                (Some(count), _) if whole => Some(Value::U64(count)),
-                // -1 is how other tools write that all tokens stay.
-                (None, -1.0) if whole => Some(Value::U64(0)),
-                (_, number) => Some(Value::F64(number)),
+            let number = file.get(key, "a number", |value| {
+                match (value.as_u64(), value.as_f64()?) {
+                    (Some(count), _) if whole => Some(Value::U64(count)),
+                    // -1 is how other tools write that all tokens stay.
+                    (None, -1.0) if whole => Some(Value::U64(0)),
+                    (_, number) => Some(Value::F64(number)),
+                }
             });
             self.take(ours, file, key, number);
         }
     }
 
-    /// The chat template of a `tokenizer_config.json` or a `chat_template.json`: one, or the one called `default` of several.
+    /// The chat template of a `tokenizer_config.json` or a `chat_template.json`: one, or the one
+    /// called `default` of several.
     pub(super) fn chat_template(&mut self, file: &JsonFile) {
         const KEY: &str = "chat_template";
         let of_list = |list: &[Json]| {
             let named = list.iter().find(|entry| entry["name"] == "default");
-            named.and_then(|entry| entry["template"].as_str()).map(str::to_owned)
+            named
+                .and_then(|entry| entry["template"].as_str())
+                .map(str::to_owned)
         };
         let template = match file.root.get(KEY) {
             Some(Json::Array(list)) => of_list(list).map(Some).ok_or_else(|| {
-                let names: Vec<&str> = list.iter().filter_map(|entry| entry["name"].as_str()).collect();
+                let names: Vec<&str> = list
+                    .iter()
+                    .filter_map(|entry| entry["name"].as_str())
+                    .collect();
                 let names = names.join(", ").escape_debug().to_string();
                 FormatError::key(file.name.as_str(), KEY, Fault::NoDefaultTemplate { names })
             }),
             _ => file.string(KEY),
         };
-        self.take(TEMPLATE, file, KEY, template.map(|template| template.map(Value::String)));
+        self.take(
+            TEMPLATE,
+            file,
+            KEY,
+            template.map(|template| template.map(Value::String)),
+        );
     }
 }
 
@@ -504,47 +664,103 @@ fn shown(value: &Json) -> String {
     }
 }
 
-/// What `quantization_config` says: 4 bits, by GPTQ or AWQ.
+/// The contents of `quantization_config`: 4 bits, by GPTQ or AWQ.
 fn packing(config: &JsonFile) -> Result<Option<Packing>, ConfigError> {
     let quantised = config.object("quantization_config")?;
     if let Some(mlx) = config.root.get("quantization").filter(|mlx| !is_off(mlx)) {
-        let what = format!("a repository that was quantised by MLX (quantization is {})", shown(mlx));
+        let what = format!(
+            "a repository that was quantised by MLX (quantization is {})",
+            shown(mlx)
+        );
         let instead = "give the original repository, or a GGUF file".into();
-        return Err(ConfigError::Kind { file: config.name.clone(), what, instead });
+        return Err(ConfigError::Kind {
+            file: config.name.clone(),
+            what,
+            instead,
+        });
     }
-    let Some(quantised) = quantised else { return Ok(None) };
-    let refuse = |key: &str, value: String, known: &str| {
-        let (file, key, known) = (config.name.clone(), format!("quantization_config.{key}"), known.into());
-        Err(ConfigError::Unsupported { file, key, value, known })
+    let Some(quantised) = quantised else {
+        return Ok(None);
     };
-    let text = |key: &str| Ok::<_, FormatError>(quantised.string(key)?.unwrap_or_default().to_ascii_lowercase());
-    let (method, format, version) = (text("quant_method")?, text("checkpoint_format")?, text("version")?);
+    let refuse = |key: &str, value: String, known: &str| {
+        let (file, key, known) = (
+            config.name.clone(),
+            format!("quantization_config.{key}"),
+            known.into(),
+        );
+        Err(ConfigError::Unsupported {
+            file,
+            key,
+            value,
+            known,
+        })
+    };
+    let text = |key: &str| {
+        Ok::<_, FormatError>(
+            quantised
+                .string(key)?
+                .unwrap_or_default()
+                .to_ascii_lowercase(),
+        )
+    };
+    let (method, format, version) = (
+        text("quant_method")?,
+        text("checkpoint_format")?,
+        text("version")?,
+    );
     let quoted = |text: &str| format!("`{}`", text.escape_debug());
     let layout = match (method.as_str(), format.as_str(), version.as_str()) {
-        ("gptq", "" | "gptq", _) => Layout::Gptq { zeros_less_one: true },
-        ("gptq", "gptq_v2", _) => Layout::Gptq { zeros_less_one: false },
+        ("gptq", "" | "gptq", _) => Layout::Gptq {
+            zeros_less_one: true,
+        },
+        ("gptq", "gptq_v2", _) => Layout::Gptq {
+            zeros_less_one: false,
+        },
         ("gptq", other, _) => return refuse("checkpoint_format", quoted(other), "gptq, gptq_v2"),
         ("awq", _, "" | "gemm") => Layout::Awq,
         ("awq", _, other) => return refuse("version", quoted(other), "gemm"),
         ("", ..) if !quantised.root.contains_key("quant_method") => {
             let whole = shown(&Json::Object(quantised.root.clone()));
             let (file, key) = (config.name.clone(), "quantization_config".into());
-            let known = "gptq, awq, by `quant_method`; or use the original repository, or a GGUF file".into();
-            return Err(ConfigError::Unsupported { file, key, value: whole, known });
+            let known =
+                "gptq, awq, by `quant_method`; or use the original repository, or a GGUF file"
+                    .into();
+            return Err(ConfigError::Unsupported {
+                file,
+                key,
+                value: whole,
+                known,
+            });
         }
         (other, ..) => {
-            return refuse("quant_method", quoted(other), "gptq, awq; or use the original repository, or a GGUF file");
+            return refuse(
+                "quant_method",
+                quoted(other),
+                "gptq, awq; or use the original repository, or a GGUF file",
+            );
         }
     };
-    if let Some(bits) = quantised.u64("bits")?.or(quantised.u64("w_bit")?).filter(|&bits| bits != 4) {
+    if let Some(bits) = quantised
+        .u64("bits")?
+        .or(quantised.u64("w_bit")?)
+        .filter(|&bits| bits != 4)
+    {
         return refuse("bits", bits.to_string(), "4");
     }
-    let group = quantised.get("group_size", "an integer", Json::as_i64)?.unwrap_or(128);
+    let group = quantised
+        .get("group_size", "an integer", Json::as_i64)?
+        .unwrap_or(128);
     match u64::try_from(group) {
         Ok(group) if group > 0 && group.is_multiple_of(32) && group <= 1 << 20 => {
-            Ok(Some(Packing { layout, group: Some(group) }))
+            Ok(Some(Packing {
+                layout,
+                group: Some(group),
+            }))
         }
-        _ if group == -1 => Ok(Some(Packing { layout, group: None })),
+        _ if group == -1 => Ok(Some(Packing {
+            layout,
+            group: None,
+        })),
         _ => refuse("group_size", group.to_string(), "a multiple of 32, or -1"),
     }
 }

@@ -1,8 +1,8 @@
-//! The keys of `config.json`: those that change the forward pass in ways Godwit has no code for, those that change
-//! nothing, and those that are not known.
+//! The keys of `config.json`: those that change the forward pass in ways Godwit has no code for,
+//! those that change nothing, and those that are not known.
 //!
-//! Harmless keys are those that transformers (`LlamaConfig`, `PreTrainedConfig`, `GenerationConfig`) and common tools
-//! write.
+//! Harmless keys are those that transformers (`LlamaConfig`, `PreTrainedConfig`,
+//! `GenerationConfig`) and common tools write.
 
 use serde_json::Value as Json;
 
@@ -12,13 +12,16 @@ use crate::model::{Neutral, neutral_by_name};
 const ACTIVATIONS: [&str; 2] = ["silu", "swish"];
 const NORMS: [&str; 5] = ["rmsnorm", "rms_norm", "rms", "RMSNorm", "LlamaRMSNorm"];
 
-/// Keys that change the forward pass, and the values at which they do not. GGUF's names are in the table of
-/// `model/variations.rs`.
+/// Keys that change the forward pass, and the values at which they do not. GGUF's names are in the
+/// table of `model/variations.rs`.
 const VARIATIONS: [(&str, Neutral); 118] = [
     ("hidden_act", Neutral::Words(&ACTIVATIONS)),
     ("hidden_activation", Neutral::Words(&ACTIVATIONS)),
     ("activation_function", Neutral::Words(&ACTIVATIONS)),
-    ("position_embedding_type", Neutral::Words(&["rope", "rotary"])),
+    (
+        "position_embedding_type",
+        Neutral::Words(&["rope", "rotary"]),
+    ),
     ("partial_rotary_factor", Neutral::Numbers(&[1.0])),
     ("rotary_pct", Neutral::Numbers(&[1.0])),
     ("rope_pct", Neutral::Numbers(&[1.0])),
@@ -135,7 +138,8 @@ const VARIATIONS: [(&str, Neutral); 118] = [
     ("per_layer_config", Neutral::Off),
 ];
 
-/// Keys of `rope_scaling` and `rope_parameters` that change the frequencies, and the values at which they do not.
+/// Keys of `rope_scaling` and `rope_parameters` that change the frequencies, and the values at
+/// which they do not.
 const ROPE_VARIATIONS: [(&str, Neutral); 10] = [
     ("partial_rotary_factor", Neutral::Numbers(&[1.0])),
     ("short_factor", Neutral::Off),
@@ -149,7 +153,8 @@ const ROPE_VARIATIONS: [(&str, Neutral); 10] = [
     ("mrope_interleaved", Neutral::Off),
 ];
 
-/// Keys of `rope_scaling` and `rope_parameters` that are read or that describe, besides those of [`STRETCHES`].
+/// Keys of `rope_scaling` and `rope_parameters` that are read or that describe, besides those of
+/// [`STRETCHES`].
 const ROPE_HARMLESS: [&str; 9] = [
     "rope_type",
     "type",
@@ -345,19 +350,21 @@ const CHOICES: [(&str, Neutral); 22] = [
 /// Whether a key of `generation_config.json` changes how tokens are chosen in a way that Godwit has
 /// no code for.
 pub(super) fn changes_choice(key: &str, value: &Json) -> bool {
-    CHOICES.iter().any(|(known, neutral)| *known == key && changes(value, neutral, None))
+    CHOICES
+        .iter()
+        .any(|(known, neutral)| *known == key && changes(value, neutral, None))
 }
 
 /// The beginnings of harmless keys: transformers' private keys, its outputs, notes of tools.
 const HARMLESS_PREFIXES: [&str; 4] = ["_", "output_", "summary_", "unsloth_"];
 
-/// What a key of an object in `config.json` means.
+/// The meaning of a key of an object in `config.json`.
 pub(super) enum Meaning {
     /// It changes nothing, or it is read elsewhere.
     Harmless,
     /// It changes the forward pass; these are the values that would not.
     Variation(String),
-    /// Nobody knows what it does.
+    /// Unknown: it may change answers.
     Unknown,
 }
 
@@ -365,7 +372,9 @@ pub(super) enum Meaning {
 pub(super) fn of_config(key: &str, value: &Json, head_dim: Option<f64>) -> Meaning {
     let harmless = HARMLESS.contains(&key)
         || COUNTS.iter().any(|(known, _)| *known == key)
-        || HARMLESS_PREFIXES.iter().any(|prefix| key.starts_with(prefix));
+        || HARMLESS_PREFIXES
+            .iter()
+            .any(|prefix| key.starts_with(prefix));
     meaning(&VARIATIONS, harmless, key, value, head_dim)
 }
 
@@ -375,7 +384,13 @@ pub(super) fn of_rope(key: &str, value: &Json) -> Meaning {
     meaning(&ROPE_VARIATIONS, harmless, key, value, None)
 }
 
-fn meaning(variations: &[(&str, Neutral)], harmless: bool, key: &str, value: &Json, head_dim: Option<f64>) -> Meaning {
+fn meaning(
+    variations: &[(&str, Neutral)],
+    harmless: bool,
+    key: &str,
+    value: &Json,
+    head_dim: Option<f64>,
+) -> Meaning {
     if harmless {
         return Meaning::Harmless;
     }
@@ -394,7 +409,8 @@ fn meaning(variations: &[(&str, Neutral)], harmless: bool, key: &str, value: &Js
     }
 }
 
-/// Whether a value says nothing: null or empty. The `false` of an unknown key may turn off what all Llama models do.
+/// Whether a value says nothing: null or empty. The `false` of an unknown key may turn off what all
+/// Llama models do.
 fn is_absent(value: &Json) -> bool {
     match value {
         Json::Null => true,

@@ -1,7 +1,8 @@
-//! Models as they are stored, whatever they are stored in.
+//! Models as they are stored, in any format.
 //!
-//! A [`Checkpoint`] speaks GGUF's language: hyperparameters under GGUF's keys, tensors by GGUF's names and in GGUF's row
-//! order. GGUF files are one; a Hugging Face repository is read as one. Whoever uses a model never asks which it is.
+//! A [`Checkpoint`] speaks GGUF's language: hyperparameters under GGUF's keys, tensors by GGUF's
+//! names and in GGUF's row order. GGUF files are one; a Hugging Face repository is read as one.
+//! The rest of the crate does not depend on the format.
 
 mod config_json;
 mod config_keys;
@@ -21,9 +22,9 @@ pub use repository::Repository;
 #[cfg(not(target_arch = "wasm32"))]
 pub(crate) use repository::is_part;
 
-/// A stored model: what it says of itself, and its weights.
+/// A stored model: its metadata and its weights.
 pub trait Checkpoint: Send + Sync {
-    /// What kind of files it is, for people.
+    /// The kind of files, in words.
     fn kind(&self) -> String;
 
     /// Hyperparameters and descriptions, under GGUF's keys.
@@ -41,10 +42,20 @@ pub trait Checkpoint: Send + Sync {
     /// When the range goes beyond the tensor's end or the file can't be read.
     fn data(&self, tensor: &Tensor, range: Range<u64>) -> Result<Cow<'_, [u8]>, FormatError>;
 
-    /// Where a row of a tensor is in the files, for people. Of a vector, `row` is the index of a weight.
+    /// Where a row of a tensor is in the files, for people. Of a vector, `row` is the index of a
+    /// weight.
     fn place(&self, tensor: &Tensor, row: u64) -> Place {
-        let file = self.files().get(tensor.part).copied().unwrap_or_default().to_owned();
-        Place { file, tensor: self.own_name(&tensor.name), row }
+        let file = self
+            .files()
+            .get(tensor.part)
+            .copied()
+            .unwrap_or_default()
+            .to_owned();
+        Place {
+            file,
+            tensor: self.own_name(&tensor.name),
+            row,
+        }
     }
 
     /// The names of the files.
@@ -79,7 +90,7 @@ pub trait Checkpoint: Send + Sync {
         Ok(Metadata::default())
     }
 
-    /// What the files themselves call the tensor of this name.
+    /// The name of this tensor in the files.
     fn own_name(&self, tensor: &str) -> String {
         tensor.into()
     }
@@ -89,17 +100,18 @@ pub trait Checkpoint: Send + Sync {
         &[]
     }
 
-    /// What the files ask for that no code computes, besides what the metadata tells.
+    /// Features that the files ask for and no code computes, besides those in the metadata.
     fn obstacles(&self) -> &[Error] {
         &[]
     }
 
-    /// Hyperparameters that are not known and that [`Checkpoint::metadata`] lacks, as the files name them.
+    /// Hyperparameters that are not known and that [`Checkpoint::metadata`] lacks, as the files
+    /// name them.
     fn unknown_keys(&self) -> &[UnknownKey] {
         &[]
     }
 
-    /// Checks what only a reading of many weights can tell. Whoever uses the weights asks first.
+    /// Runs the checks that read many weights. Callers run it before they use the weights.
     ///
     /// # Errors
     /// The weights contradict what the files say of them, or can't be read.
@@ -107,7 +119,7 @@ pub trait Checkpoint: Send + Sync {
         Ok(())
     }
 
-    /// Where the files contradict themselves, and what was made of it.
+    /// Contradictions in the files, and how each was resolved.
     fn notes(&self) -> &[String] {
         &[]
     }
@@ -146,7 +158,9 @@ pub(crate) fn check_finite(
     if tensor.format.is_finite(stored) {
         return Ok(());
     }
-    let Some((at, value)) = tensor.format.first_not_finite(stored) else { return Ok(()) };
+    let Some((at, value)) = tensor.format.first_not_finite(stored) else {
+        return Ok(());
+    };
     let at = at as u64;
     let (row, index, Place { file, tensor, .. }) = match tensor.shape[..] {
         [_] => {
@@ -159,7 +173,11 @@ pub(crate) fn check_finite(
             (place.row, at % width, place)
         }
     };
-    Err(FormatError::tensor(file, tensor, Fault::NotFinite { row, index, value }))
+    Err(FormatError::tensor(
+        file,
+        tensor,
+        Fault::NotFinite { row, index, value },
+    ))
 }
 
 impl Checkpoint for Gguf {
@@ -192,7 +210,10 @@ impl Checkpoint for Gguf {
     }
 
     fn paths(&self) -> Vec<PathBuf> {
-        self.parts().iter().filter_map(|part| Some(part.path()?.into())).collect()
+        self.parts()
+            .iter()
+            .filter_map(|part| Some(part.path()?.into()))
+            .collect()
     }
 
     fn identity(&self) -> Option<Vec<Identity>> {

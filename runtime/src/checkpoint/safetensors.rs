@@ -1,4 +1,5 @@
-//! The header of a safetensors file: its length (u64), JSON that says where each tensor lies, then the tensors' bytes.
+//! The header of a safetensors file: its length (u64), JSON that says where each tensor lies, then
+//! the tensors' bytes.
 
 use std::collections::HashSet;
 use std::fmt;
@@ -16,7 +17,8 @@ const LENGTH: u64 = 8;
 /// The most dimensions that are read; those of more than 4 are refused by name.
 const MOST_DIMENSIONS: usize = 64;
 
-/// A tensor as the file has it: its own name and row order, the shape with the length of a row first.
+/// A tensor as the file has it: its own name and row order, the shape with the length of a row
+/// first.
 pub(super) struct Stored {
     pub name: String,
     pub dtype: Dtype,
@@ -33,10 +35,29 @@ impl Stored {
             Dtype::F32 => WeightFormat::F32,
             Dtype::F16 => WeightFormat::F16,
             Dtype::BF16 => WeightFormat::BF16,
-            other => return Err(FormatError::tensor(file, self.name, Fault::Dtype(format!("{other:?}")))),
+            other => {
+                return Err(FormatError::tensor(
+                    file,
+                    self.name,
+                    Fault::Dtype(format!("{other:?}")),
+                ));
+            }
         };
-        let Self { shape, part, offset, bytes, .. } = self;
-        Ok(Tensor { name, format, shape, part, offset, bytes })
+        let Self {
+            shape,
+            part,
+            offset,
+            bytes,
+            ..
+        } = self;
+        Ok(Tensor {
+            name,
+            format,
+            shape,
+            part,
+            offset,
+            bytes,
+        })
     }
 }
 
@@ -46,7 +67,13 @@ impl Stored {
 /// The header is no header, or does not describe exactly the bytes behind it.
 pub(super) fn tensors(source: &dyn Source, part: usize) -> Result<Vec<Stored>, FormatError> {
     let file = |fault| FormatError::file(source.name(), fault);
-    let truncated = |needed, remaining| file(Fault::Truncated { what: "the header", needed, remaining });
+    let truncated = |needed, remaining| {
+        file(Fault::Truncated {
+            what: "the header",
+            needed,
+            remaining,
+        })
+    };
     if source.len() < LENGTH {
         return Err(truncated(LENGTH, source.len()));
     }
@@ -54,9 +81,12 @@ pub(super) fn tensors(source: &dyn Source, part: usize) -> Result<Vec<Stored>, F
     source.read(0, &mut length)?;
     let header = u64::from_le_bytes(length);
     let remaining = source.len() - LENGTH;
-    // Text that is no safetensors file gives absurd lengths, so what it is matters more than that it is short.
+    // Text that is no safetensors file gives absurd lengths, so what it is matters more than that
+    // it is short.
     if header > MOST_HEADER {
-        let found = format!("its header would have {header} bytes, and at most {MOST_HEADER} are supported");
+        let found = format!(
+            "its header would have {header} bytes, and at most {MOST_HEADER} are supported"
+        );
         return Err(file(Fault::Safetensors(found)));
     }
     if header > remaining {
@@ -68,32 +98,48 @@ pub(super) fn tensors(source: &dyn Source, part: usize) -> Result<Vec<Stored>, F
     let table: Table = serde_json::from_slice(&json).map_err(|error| invalid(error.to_string()))?;
     let (start, described) = (LENGTH + header, table.check().map_err(invalid)?);
     if described != source.len() - start {
-        return Err(file(Fault::DataLength { described, found: source.len() - start }));
+        return Err(file(Fault::DataLength {
+            described,
+            found: source.len() - start,
+        }));
     }
     let mut tensors = Vec::with_capacity(table.entries.len());
     for (name, entry) in table.entries {
         let tensor = |fault| FormatError::tensor(source.name(), &name, fault);
-        let Entry { dtype, shape: Shape(mut shape), data_offsets: (begin, end) } = entry;
+        let Entry {
+            dtype,
+            shape: Shape(mut shape),
+            data_offsets: (begin, end),
+        } = entry;
         shape.reverse();
         if shape.is_empty() {
             // A single number.
             shape.push(1);
         }
         if shape.len() > 4 {
-            return Err(tensor(Fault::Dimensions(u32::try_from(shape.len()).unwrap_or(u32::MAX))));
+            return Err(tensor(Fault::Dimensions(
+                u32::try_from(shape.len()).unwrap_or(u32::MAX),
+            )));
         }
         if shape.contains(&0) {
             return Err(tensor(Fault::ZeroDimension(shape)));
         }
-        tensors.push(Stored { name, dtype, shape, part, offset: start + begin, bytes: end - begin });
+        tensors.push(Stored {
+            name,
+            dtype,
+            shape,
+            part,
+            offset: start + begin,
+            bytes: end - begin,
+        });
     }
     Ok(tensors)
 }
 
 /// The description of one tensor in a header.
 ///
-/// The `safetensors` crate counts shapes and offsets in `usize`, which on wasm32 ends at 4 GiB: less
-/// than shards of large models have. Only its names of number types are used here.
+/// The `safetensors` crate counts shapes and offsets in `usize`, which on wasm32 ends at 4 GiB:
+/// less than shards of large models have. Only its names of number types are used here.
 #[derive(Deserialize)]
 #[serde(expecting = "a tensor's dtype, shape and data_offsets")]
 struct Entry {
@@ -105,10 +151,14 @@ struct Entry {
 }
 
 impl Entry {
-    /// The bytes that the shape and the type need. `None` where they are no whole number of bytes, or
-    /// more than `u64` counts.
+    /// The bytes that the shape and the type need. `None` where they are no whole number of bytes,
+    /// or more than `u64` counts.
     fn needed_bytes(&self) -> Option<u64> {
-        let count = self.shape.0.iter().try_fold(1_u64, |count, &length| count.checked_mul(length))?;
+        let count = self
+            .shape
+            .0
+            .iter()
+            .try_fold(1_u64, |count, &length| count.checked_mul(length))?;
         let bits = count.checked_mul(self.dtype.bitsize() as u64)?;
         bits.is_multiple_of(8).then_some(bits / 8)
     }
@@ -155,8 +205,8 @@ impl Table {
     /// Returns the number of bytes that the tensors cover.
     ///
     /// # Errors
-    /// Two tensors have one name, the bytes of tensors overlap or leave a gap, or a shape contradicts
-    /// the number of bytes. The message names the tensor.
+    /// Two tensors have one name, the bytes of tensors overlap or leave a gap, or a shape
+    /// contradicts the number of bytes. The message names the tensor.
     fn check(&self) -> Result<u64, String> {
         let mut names = HashSet::with_capacity(self.entries.len());
         let mut covered = 0;
@@ -166,12 +216,20 @@ impl Table {
                 return Err(format!("two tensors are named {name:?}"));
             }
             if begin != covered || end < begin {
-                return Err(format!("{name:?} has bytes {begin} to {end}, but must begin at {covered}"));
+                return Err(format!(
+                    "{name:?} has bytes {begin} to {end}, but must begin at {covered}"
+                ));
             }
             if entry.needed_bytes() != Some(end - begin) {
-                let Entry { dtype, shape: Shape(shape), .. } = entry;
+                let Entry {
+                    dtype,
+                    shape: Shape(shape),
+                    ..
+                } = entry;
                 let bytes = end - begin;
-                return Err(format!("{name:?} has {bytes} bytes, which do not fit {dtype:?} of shape {shape:?}"));
+                return Err(format!(
+                    "{name:?} has {bytes} bytes, which do not fit {dtype:?} of shape {shape:?}"
+                ));
             }
             covered = end;
         }
@@ -224,7 +282,10 @@ mod tests {
         /// A file with this header and so many bytes of data.
         fn new(json: &str, data: u64) -> Self {
             let header = [&(json.len() as u64).to_le_bytes()[..], json.as_bytes()].concat();
-            Self { len: header.len() as u64 + data, header }
+            Self {
+                len: header.len() as u64 + data,
+                header,
+            }
         }
     }
 
@@ -257,8 +318,17 @@ mod tests {
         let file = Sparse::new(&json, 5 * GIB + 16);
         let found = tensors(&file, 3).expect("it is a safetensors file");
         let start = file.header.len() as u64;
-        let places: Vec<_> = found.iter().map(|t| (t.name.as_str(), t.offset, t.bytes, t.part)).collect();
-        assert_eq!(places, [("first", start, 5 * GIB, 3), ("last", start + 5 * GIB, 16, 3)]);
+        let places: Vec<_> = found
+            .iter()
+            .map(|t| (t.name.as_str(), t.offset, t.bytes, t.part))
+            .collect();
+        assert_eq!(
+            places,
+            [
+                ("first", start, 5 * GIB, 3),
+                ("last", start + 5 * GIB, 16, 3)
+            ]
+        );
         assert_eq!(found[1].shape, [4, 2]);
     }
 
@@ -268,16 +338,47 @@ mod tests {
             format!(r#"{{"dtype": "F16", "shape": {shape}, "data_offsets": [{from}, {to}]}}"#)
         };
         for (json, says) in [
-            (format!(r#"{{"a": {}, "a": {}}}"#, entry("[4]", 0, 8), entry("[4]", 8, 16)), "two tensors are named"),
-            (format!(r#"{{"a": {}, "b": {}}}"#, entry("[4]", 0, 8), entry("[4]", 9, 17)), r#""b" has bytes 9 to 17"#),
-            (format!(r#"{{"a": {}}}"#, entry("[4]", 8, 0)), r#""a" has bytes 8 to 0"#),
-            (format!(r#"{{"a": {}}}"#, entry("[5]", 0, 8)), r#""a" has 8 bytes, which do not fit F16"#),
-            (format!(r#"{{"a": {}}}"#, entry("[4294967296, 4294967296]", 0, 8)), "which do not fit F16"),
-            (format!(r#"{{"a": {}}}"#, entry("[-1]", 0, 8)), "invalid value: integer `-1`"),
+            (
+                format!(
+                    r#"{{"a": {}, "a": {}}}"#,
+                    entry("[4]", 0, 8),
+                    entry("[4]", 8, 16)
+                ),
+                "two tensors are named",
+            ),
+            (
+                format!(
+                    r#"{{"a": {}, "b": {}}}"#,
+                    entry("[4]", 0, 8),
+                    entry("[4]", 9, 17)
+                ),
+                r#""b" has bytes 9 to 17"#,
+            ),
+            (
+                format!(r#"{{"a": {}}}"#, entry("[4]", 8, 0)),
+                r#""a" has bytes 8 to 0"#,
+            ),
+            (
+                format!(r#"{{"a": {}}}"#, entry("[5]", 0, 8)),
+                r#""a" has 8 bytes, which do not fit F16"#,
+            ),
+            (
+                format!(r#"{{"a": {}}}"#, entry("[4294967296, 4294967296]", 0, 8)),
+                "which do not fit F16",
+            ),
+            (
+                format!(r#"{{"a": {}}}"#, entry("[-1]", 0, 8)),
+                "invalid value: integer `-1`",
+            ),
             ("[]".into(), "expected an object of tensors"),
         ] {
-            let found = tensors(&Sparse::new(&json, 16), 0).err().map(|error| error.to_string());
-            assert!(found.as_ref().is_some_and(|found| found.contains(says)), "{json}: {found:?}");
+            let found = tensors(&Sparse::new(&json, 16), 0)
+                .err()
+                .map(|error| error.to_string());
+            assert!(
+                found.as_ref().is_some_and(|found| found.contains(says)),
+                "{json}: {found:?}"
+            );
         }
     }
 }

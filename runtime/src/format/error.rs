@@ -22,17 +22,28 @@ pub struct FormatError {
 impl FormatError {
     /// An error about a whole file.
     pub fn file(name: impl Into<String>, fault: Fault) -> Self {
-        Self { file: name.into(), offset: None, subject: Subject::File, fault: Box::new(fault) }
+        Self {
+            file: name.into(),
+            offset: None,
+            subject: Subject::File,
+            fault: Box::new(fault),
+        }
     }
 
     /// An error about the value of one key.
     pub fn key(file: impl Into<String>, key: impl Into<String>, fault: Fault) -> Self {
-        Self { subject: Subject::Key(key.into()), ..Self::file(file, fault) }
+        Self {
+            subject: Subject::Key(key.into()),
+            ..Self::file(file, fault)
+        }
     }
 
     /// An error about one tensor.
     pub fn tensor(file: impl Into<String>, tensor: impl Into<String>, fault: Fault) -> Self {
-        Self { subject: Subject::Tensor(tensor.into()), ..Self::file(file, fault) }
+        Self {
+            subject: Subject::Tensor(tensor.into()),
+            ..Self::file(file, fault)
+        }
     }
 
     /// The same error, at a byte of the file.
@@ -99,15 +110,20 @@ pub enum Fault {
     #[error("there is no such file; check the path")]
     Missing,
     /// A folder where a file is wanted.
-    #[error("this is a folder without config.json; name a .gguf file in it, or a folder with a safetensors model")]
+    #[error(
+        "this is a folder without config.json; name a .gguf file in it, or a folder with a \
+         safetensors model"
+    )]
     Folder,
     /// A pipe, a device or a socket.
     #[error("this is not a regular file; copy the model to a file first")]
     NotRegular,
     /// The file was written to while it was in use.
     #[error(
-        "the file was changed while it was read (it had {before} bytes when it was opened, and has {now} now); start again \
-         when it is complete; --no-mmap (`Access::Plain`) is for files that may be cut short at any moment, and for network drives"
+        "the file was changed while it was read (it had {before} bytes when it was opened, and \
+         has {now} now); start again \
+         when it is complete; --no-mmap (`Access::Plain`) is for files that may be cut short at \
+         any moment, and for network drives"
     )]
     Changed {
         /// Its length when it was opened.
@@ -139,14 +155,21 @@ pub enum Fault {
         found: String,
     },
     /// A version without code for it.
-    #[error("GGUF version {0} is not supported; versions 2 and 3 are: convert the model again with a current tool")]
+    #[error(
+        "GGUF version {0} is not supported; versions 2 and 3 are: convert the model again with a \
+         current tool"
+    )]
     Version(u32),
     /// A file for big-endian machines.
-    #[error("the file is big-endian, which is not supported; convert it, or download the little-endian one")]
+    #[error(
+        "the file is big-endian, which is not supported; convert it, or download the \
+         little-endian one"
+    )]
     BigEndian,
     /// The file ends too early.
     #[error(
-        "{what} needs {needed} bytes, but the file has {remaining} more; the file is cut short or damaged: download it again"
+        "{what} needs {needed} bytes, but the file has {remaining} more; the file is cut short or \
+         damaged: download it again"
     )]
     Truncated {
         /// What was being read.
@@ -158,7 +181,8 @@ pub enum Fault {
     },
     /// A count that the rest of the file can't hold.
     #[error(
-        "{what} is {count}, but the {remaining} bytes that are left hold at most {most}; the file is damaged: download it again"
+        "{what} is {count}, but the {remaining} bytes that are left hold at most {most}; the file \
+         is damaged: download it again"
     )]
     Count {
         /// What is counted.
@@ -219,7 +243,8 @@ pub enum Fault {
     },
     /// An array of which one value is used for all layers, and whose values differ.
     #[error(
-        "its values differ between layers ({first} and {other}), which is not supported; choose a model whose layers are alike"
+        "its values differ between layers ({first} and {other}), which is not supported; choose a \
+         model whose layers are alike"
     )]
     Uneven {
         /// The first value.
@@ -229,7 +254,8 @@ pub enum Fault {
     },
     /// A list of templates, none of them the one to use.
     #[error(
-        "it lists templates named {names}, and none named default; write the one to use to chat_template.jinja beside it"
+        "it lists templates named {names}, and none named default; write the one to use to \
+         chat_template.jinja beside it"
     )]
     NoDefaultTemplate {
         /// Their names.
@@ -238,7 +264,7 @@ pub enum Fault {
     /// An alignment that isn't one.
     #[error("the alignment is {value}; it must be a power of two from 8 to {most}")]
     Alignment {
-        /// What the file says.
+        /// The value in the file.
         value: u64,
         /// The largest allowed.
         most: u64,
@@ -260,7 +286,9 @@ pub enum Fault {
         known: String,
     },
     /// Rows that don't fill whole blocks.
-    #[error("its rows have {row} weights, which is not a multiple of {block}, the block of {format}")]
+    #[error(
+        "its rows have {row} weights, which is not a multiple of {block}, the block of {format}"
+    )]
     Row {
         /// The row's length.
         row: u64,
@@ -282,7 +310,8 @@ pub enum Fault {
     },
     /// Data beyond the end.
     #[error(
-        "its {bytes} bytes at offset {offset} of the data end beyond the {available} bytes of data in the file; the file is cut short or damaged: download it again"
+        "its {bytes} bytes at offset {offset} of the data end beyond the {available} bytes of \
+         data in the file; the file is cut short or damaged: download it again"
     )]
     Extent {
         /// The tensor's offset within the data.
@@ -293,7 +322,8 @@ pub enum Fault {
         available: u64,
     },
     /// Two tensors in one place.
-    #[error("it overlaps the tensor `{}`; the file is damaged: download it again", .0.escape_debug())]
+    #[error("it overlaps the tensor `{}`; the file is damaged: download it \
+        again", .0.escape_debug())]
     Overlap(String),
     /// A range beyond a tensor's end.
     #[error("bytes {start}..{end} were asked for, but it has {bytes}")]
@@ -313,7 +343,8 @@ pub enum Fault {
     Safetensors(String),
     /// A safetensors header that describes another number of bytes.
     #[error(
-        "the header describes {described} bytes, but {found} follow; the file is cut short or damaged: download it again"
+        "the header describes {described} bytes, but {found} follow; the file is cut short or \
+         damaged: download it again"
     )]
     DataLength {
         /// Bytes of the tensors in the header.
@@ -325,16 +356,22 @@ pub enum Fault {
     #[error("its type is {0}, which is not supported; supported: F32, F16, BF16")]
     Dtype(String),
     /// An index that names a file which isn't there.
-    #[error("it is said to be in {0:?}, but the folder has no such file; download the missing shards")]
+    #[error(
+        "it is said to be in {0:?}, but the folder has no such file; download the missing shards"
+    )]
     Shard(String),
     /// An index that is wrong about a tensor.
-    #[error("the index says that it is here, but it is not; download the shard and the index again")]
+    #[error(
+        "the index says that it is here, but it is not; download the shard and the index again"
+    )]
     NotInShard,
     /// A matrix of GPTQ or AWQ that makes no sense.
     #[error("{0}; download the model again")]
     Packed(String),
     /// A repository without weights.
-    #[error("there are no .safetensors files; convert the weights to safetensors, or give a GGUF file")]
+    #[error(
+        "there are no .safetensors files; convert the weights to safetensors, or give a GGUF file"
+    )]
     NoWeights,
     /// Several weight files, and nothing that says what belongs together.
     #[error("model.safetensors.index.json is missing; download it")]
@@ -349,7 +386,8 @@ pub enum Fault {
     },
     /// A weight that is no number.
     #[error(
-        "weight {index} of row {row} is {value}; the model is damaged, or overflowed in a conversion: download it again, or convert it to BF16 or F32"
+        "weight {index} of row {row} is {value}; the model is damaged, or overflowed in a \
+         conversion: download it again, or convert it to BF16 or F32"
     )]
     NotFinite {
         /// The row, in the file's order.
@@ -361,7 +399,8 @@ pub enum Fault {
     },
     /// A weight that the format to quantise to can't hold.
     #[error(
-        "weight {index} of row {row} is {value}, which overflows {format}; keep this tensor in another type, such as F32"
+        "weight {index} of row {row} is {value}, which overflows {format}; keep this tensor in \
+         another type, such as F32"
     )]
     Overflow {
         /// The row, in the file's order.
@@ -374,7 +413,10 @@ pub enum Fault {
         format: &'static str,
     },
     /// A number of an importance matrix that makes no sense.
-    #[error("number {index} is {value}, but must be finite and not negative; measure the importance matrix again")]
+    #[error(
+        "number {index} is {value}, but must be finite and not negative; measure the importance \
+         matrix again"
+    )]
     Importance {
         /// Its place.
         index: u64,

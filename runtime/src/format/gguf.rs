@@ -1,6 +1,7 @@
 //! GGUF: a header, metadata, a table of tensors, and their bytes; possibly in several files.
 //!
-//! The format: `GGUF`, version (u32), tensor count and key count (u64), the keys, the table, then aligned data.
+//! The format: `GGUF`, version (u32), tensor count and key count (u64), the keys, the table, then
+//! aligned data.
 
 use std::borrow::Cow;
 use std::collections::HashMap;
@@ -56,12 +57,16 @@ pub struct Gguf {
 
 impl std::fmt::Debug for Gguf {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Gguf").field("parts", &self.part_names()).field("tensors", &self.tensors.len()).finish()
+        f.debug_struct("Gguf")
+            .field("parts", &self.part_names())
+            .field("tensors", &self.tensors.len())
+            .finish()
     }
 }
 
 impl Gguf {
-    /// Reads the metadata and the tensor tables of a model's files, the first part first. No weights are read.
+    /// Reads the metadata and the tensor tables of a model's files, the first part first. No
+    /// weights are read.
     ///
     /// # Errors
     /// Names the file, the byte, and the key or tensor that is wrong.
@@ -72,8 +77,14 @@ impl Gguf {
         }
         check_parts(&heads)?;
         let mut heads = heads.into_iter();
-        let Some(first) = heads.next() else { return Err(FormatError::file("model", Fault::NoParts)) };
-        let tensors: Vec<Tensor> = first.tensors.into_iter().chain(heads.flat_map(|head| head.tensors)).collect();
+        let Some(first) = heads.next() else {
+            return Err(FormatError::file("model", Fault::NoParts));
+        };
+        let tensors: Vec<Tensor> = first
+            .tensors
+            .into_iter()
+            .chain(heads.flat_map(|head| head.tensors))
+            .collect();
         let mut index = HashMap::with_capacity(tensors.len());
         for (at, tensor) in tensors.iter().enumerate() {
             if index.insert(tensor.name.clone(), at).is_some() {
@@ -81,7 +92,13 @@ impl Gguf {
                 return Err(FormatError::tensor(file, &tensor.name, Fault::Duplicate));
             }
         }
-        Ok(Gguf { parts, version: first.version, metadata: first.metadata, tensors, index })
+        Ok(Gguf {
+            parts,
+            version: first.version,
+            metadata: first.metadata,
+            tensors,
+            index,
+        })
     }
 
     /// The metadata, which is that of the first part.
@@ -106,7 +123,10 @@ impl Gguf {
 
     /// The size of all files together.
     pub fn file_bytes(&self) -> u64 {
-        self.parts.iter().map(|part| part.len()).fold(0, u64::saturating_add)
+        self.parts
+            .iter()
+            .map(|part| part.len())
+            .fold(0, u64::saturating_add)
     }
 
     /// All tensors, in the files' order.
@@ -163,7 +183,13 @@ impl Head {
             if is_alignment {
                 let value = metadata.u64(ALIGNMENT)?.unwrap_or(DEFAULT_ALIGNMENT);
                 if !value.is_power_of_two() || !(8..=MAX_ALIGNMENT).contains(&value) {
-                    return Err(reader.error(value_offset, Fault::Alignment { value, most: MAX_ALIGNMENT }));
+                    return Err(reader.error(
+                        value_offset,
+                        Fault::Alignment {
+                            value,
+                            most: MAX_ALIGNMENT,
+                        },
+                    ));
                 }
                 alignment = value;
             }
@@ -174,7 +200,11 @@ impl Head {
             rows.push(read_row(&mut reader, part, alignment)?);
         }
         let tensors = place(source, rows, reader.offset(), alignment)?;
-        Ok(Head { version, metadata, tensors })
+        Ok(Head {
+            version,
+            metadata,
+            tensors,
+        })
     }
 }
 
@@ -183,7 +213,9 @@ fn read_version(reader: &mut Reader<'_>) -> Result<u32, FormatError> {
     if &magic != b"GGUF" {
         let found = match &magic {
             b"FUGG" => return Err(reader.error(0, Fault::BigEndian)),
-            b"vers" => "it looks like a pointer of git-lfs; fetch the file itself (git lfs pull)".into(),
+            b"vers" => {
+                "it looks like a pointer of git-lfs; fetch the file itself (git lfs pull)".into()
+            }
             b"lmgg" | b"tjgg" | b"algg" => "it is of the older GGML family".into(),
             b"PK\x03\x04" => "it looks like a ZIP archive or a PyTorch checkpoint".into(),
             [b'<', ..] => "it looks like a web page, not a download".into(),
@@ -195,7 +227,9 @@ fn read_version(reader: &mut Reader<'_>) -> Result<u32, FormatError> {
     let version = reader.u32("the version")?;
     match version {
         2 | 3 => Ok(version),
-        swapped if swapped != 0 && swapped.trailing_zeros() >= 16 => Err(reader.error(offset, Fault::BigEndian)),
+        swapped if swapped != 0 && swapped.trailing_zeros() >= 16 => {
+            Err(reader.error(offset, Fault::BigEndian))
+        }
         other => Err(reader.error(offset, Fault::Version(other))),
     }
 }
@@ -209,12 +243,21 @@ fn read_row(reader: &mut Reader<'_>, part: usize, alignment: u64) -> Result<Tens
     if !(1..=4).contains(&dimensions) {
         return Err(reader.error(at, Fault::Dimensions(dimensions)));
     }
-    let shape = (0..dimensions).map(|_| reader.u64("a dimension")).collect::<Result<Vec<u64>, _>>()?;
+    let shape = (0..dimensions)
+        .map(|_| reader.u64("a dimension"))
+        .collect::<Result<Vec<u64>, _>>()?;
     let type_at = reader.offset();
     let number = reader.u32("a tensor type")?;
     let Some(format) = WeightFormat::from_gguf_type(number) else {
         let known = WeightFormat::ALL.map(WeightFormat::name).join(", ");
-        return Err(reader.error(type_at, Fault::TensorType { number, name: other_type(number), known }));
+        return Err(reader.error(
+            type_at,
+            Fault::TensorType {
+                number,
+                name: other_type(number),
+                known,
+            },
+        ));
     };
     if shape.contains(&0) {
         return Err(reader.error(at, Fault::ZeroDimension(shape)));
@@ -222,30 +265,61 @@ fn read_row(reader: &mut Reader<'_>, part: usize, alignment: u64) -> Result<Tens
     let row = shape.first().copied().unwrap_or(0);
     let block = format.block_len() as u64;
     if !row.is_multiple_of(block) {
-        return Err(reader.error(at, Fault::Row { row, block, format: format.name() }));
+        return Err(reader.error(
+            at,
+            Fault::Row {
+                row,
+                block,
+                format: format.name(),
+            },
+        ));
     }
     // Weights are counted in i64 by other tools: more can't be meant.
-    let weights = shape.iter().try_fold(1u64, |product, &dimension| product.checked_mul(dimension));
-    let bytes = weights.filter(|&weights| weights <= i64::MAX as u64).and_then(|weights| format.bytes(weights));
-    let Some(bytes) = bytes else { return Err(reader.error(at, Fault::SizeOverflow(shape))) };
+    let weights = shape
+        .iter()
+        .try_fold(1u64, |product, &dimension| product.checked_mul(dimension));
+    let bytes = weights
+        .filter(|&weights| weights <= i64::MAX as u64)
+        .and_then(|weights| format.bytes(weights));
+    let Some(bytes) = bytes else {
+        return Err(reader.error(at, Fault::SizeOverflow(shape)));
+    };
     let offset_at = reader.offset();
     let offset = reader.u64("a tensor's offset")?;
     if !offset.is_multiple_of(alignment) {
         return Err(reader.error(offset_at, Fault::Misaligned { offset, alignment }));
     }
-    Ok(Tensor { name, format, shape, part, offset, bytes })
+    Ok(Tensor {
+        name,
+        format,
+        shape,
+        part,
+        offset,
+        bytes,
+    })
 }
 
-/// Turns offsets within the data into offsets in the file, and checks that no two tensors share bytes.
-fn place(source: &dyn Source, mut rows: Vec<Tensor>, head: u64, alignment: u64) -> Result<Vec<Tensor>, FormatError> {
+/// Turns offsets within the data into offsets in the file, and checks that no two tensors share
+/// bytes.
+fn place(
+    source: &dyn Source,
+    mut rows: Vec<Tensor>,
+    head: u64,
+    alignment: u64,
+) -> Result<Vec<Tensor>, FormatError> {
     // Nothing overflows: the head is below `MAX_HEAD`, the alignment below `MAX_ALIGNMENT`.
     let start = head.next_multiple_of(alignment);
     let available = source.len().saturating_sub(start);
     for tensor in &mut rows {
         let Tensor { offset, bytes, .. } = *tensor;
         if offset.checked_add(bytes).is_none_or(|end| end > available) {
-            let fault = Fault::Extent { offset, bytes, available };
-            return Err(FormatError::tensor(source.name(), &tensor.name, fault).at(start.saturating_add(offset)));
+            let fault = Fault::Extent {
+                offset,
+                bytes,
+                available,
+            };
+            return Err(FormatError::tensor(source.name(), &tensor.name, fault)
+                .at(start.saturating_add(offset)));
         }
         tensor.offset = start + offset;
     }
@@ -264,7 +338,9 @@ fn place(source: &dyn Source, mut rows: Vec<Tensor>, head: u64, alignment: u64) 
 
 /// Checks that the files are all parts of one model, in order.
 fn check_parts(heads: &[Head]) -> Result<(), FormatError> {
-    let Some(first) = heads.first() else { return Ok(()) };
+    let Some(first) = heads.first() else {
+        return Ok(());
+    };
     let parts = heads.len() as u64;
     for (at, head) in heads.iter().enumerate() {
         let meta = &head.metadata;
@@ -275,42 +351,68 @@ fn check_parts(heads: &[Head]) -> Result<(), FormatError> {
         if parts == 1
             && let Some(count) = count.filter(|&count| count > 1)
         {
-            let part = meta
-                .u64(SPLIT_NO)?
-                .map_or_else(|| "one part".into(), |part| format!("part {}", part.saturating_add(1)));
+            let part = meta.u64(SPLIT_NO)?.map_or_else(
+                || "one part".into(),
+                |part| format!("part {}", part.saturating_add(1)),
+            );
             return Err(FormatError::file(
                 meta.file(),
                 Fault::Kind {
                     what: format!("{part} of a model that is split into {count} files"),
                     instead: format!(
-                        "put all of them into one folder by the names they were made with, NAME-00001-of-{count:05}.gguf \
+                        "put all of them into one folder by the names they were made with, \
+                         NAME-00001-of-{count:05}.gguf \
                          and so on, and give any of them"
                     ),
                 },
             ));
         }
-        let mismatch = |key: &str, detail: String| Err(meta.fault(key, Fault::PartMismatch { detail }));
+        let mismatch =
+            |key: &str, detail: String| Err(meta.fault(key, Fault::PartMismatch { detail }));
         match count {
             Some(count) if count == parts => {}
-            Some(count) => return mismatch(SPLIT_COUNT, format!("it says {count} parts, but {parts} are here")),
-            None => return mismatch(SPLIT_COUNT, format!("the key is missing, but {parts} parts are here")),
+            Some(count) => {
+                return mismatch(
+                    SPLIT_COUNT,
+                    format!("it says {count} parts, but {parts} are here"),
+                );
+            }
+            None => {
+                return mismatch(
+                    SPLIT_COUNT,
+                    format!("the key is missing, but {parts} parts are here"),
+                );
+            }
         }
         match meta.u64(SPLIT_NO)? {
             Some(number) if number == at as u64 => {}
-            Some(number) => return mismatch(SPLIT_NO, format!("it says {number}, but its place is {at}")),
+            Some(number) => {
+                return mismatch(SPLIT_NO, format!("it says {number}, but its place is {at}"));
+            }
             None => return mismatch(SPLIT_NO, "the key is missing".into()),
         }
-        if let (Some(own), Some(wanted)) = (meta.string(ARCHITECTURE)?, first.metadata.string(ARCHITECTURE)?)
-            && own != wanted
+        if let (Some(own), Some(wanted)) = (
+            meta.string(ARCHITECTURE)?,
+            first.metadata.string(ARCHITECTURE)?,
+        ) && own != wanted
         {
-            return mismatch(ARCHITECTURE, format!("it is `{own}`, but `{wanted}` in the first part"));
+            return mismatch(
+                ARCHITECTURE,
+                format!("it is `{own}`, but `{wanted}` in the first part"),
+            );
         }
     }
     let found: u64 = heads.iter().map(|head| head.tensors.len() as u64).sum();
     for head in heads {
-        if let Some(count) = head.metadata.u64(SPLIT_TENSORS)?.filter(|&count| count != found) {
+        if let Some(count) = head
+            .metadata
+            .u64(SPLIT_TENSORS)?
+            .filter(|&count| count != found)
+        {
             let detail = format!("it says {count} tensors, but the parts here have {found}");
-            return Err(head.metadata.fault(SPLIT_TENSORS, Fault::PartMismatch { detail }));
+            return Err(head
+                .metadata
+                .fault(SPLIT_TENSORS, Fault::PartMismatch { detail }));
         }
     }
     Ok(())

@@ -106,7 +106,10 @@ impl Array {
         Some(match self {
             Array::F32(list) => list.iter().map(|&value| value.into()).find(wanted),
             Array::F64(list) => list.iter().copied().find(wanted),
-            Array::Bool(list) => list.iter().map(|&value| f64::from(u8::from(value))).find(wanted),
+            Array::Bool(list) => list
+                .iter()
+                .map(|&value| f64::from(u8::from(value)))
+                .find(wanted),
             Array::U8(list) => list.iter().map(|&value| value.into()).find(wanted),
             Array::I8(list) => list.iter().map(|&value| value.into()).find(wanted),
             Array::U16(list) => list.iter().map(|&value| value.into()).find(wanted),
@@ -123,7 +126,12 @@ impl Array {
     fn first_two_values(&self) -> Option<(i128, Option<i128>)> {
         fn two<I: Copy + Into<i128>>(list: &[I]) -> Option<(i128, Option<i128>)> {
             let first = (*list.first()?).into();
-            Some((first, list.iter().map(|&value| value.into()).find(|&value| value != first)))
+            Some((
+                first,
+                list.iter()
+                    .map(|&value| value.into())
+                    .find(|&value| value != first),
+            ))
         }
         match self {
             Array::U8(list) => two(list),
@@ -141,7 +149,9 @@ impl Array {
     /// The integers, where all of them fit.
     fn integers<T: TryFrom<i128>>(&self) -> Option<Vec<T>> {
         fn all<T: TryFrom<i128>, I: Copy + Into<i128>>(list: &[I]) -> Option<Vec<T>> {
-            list.iter().map(|&value| T::try_from(value.into()).ok()).collect()
+            list.iter()
+                .map(|&value| T::try_from(value.into()).ok())
+                .collect()
         }
         match self {
             Array::U8(list) => all(list),
@@ -179,7 +189,9 @@ impl fmt::Display for Array {
         }
         match self {
             Array::String(list) => some(f, list, |value, f| write!(f, "{value:?}")),
-            Array::Bytes(list) => some(f, list, |value, f| write!(f, "\"{}\"", value.escape_ascii())),
+            Array::Bytes(list) => some(f, list, |value, f| {
+                write!(f, "\"{}\"", value.escape_ascii())
+            }),
             Array::Nested(list) => some(f, list, fmt::Display::fmt),
             other => {
                 // The numbers and bools print themselves; `Debug` of a float keeps its point.
@@ -269,7 +281,11 @@ impl fmt::Display for Value {
 /// The beginning of a text, for a message.
 fn shortened(text: &str) -> String {
     const LONGEST: usize = 40;
-    let mut short: String = text.chars().take(LONGEST).flat_map(char::escape_debug).collect();
+    let mut short: String = text
+        .chars()
+        .take(LONGEST)
+        .flat_map(char::escape_debug)
+        .collect();
     if text.chars().nth(LONGEST).is_some() {
         short.push('…');
     }
@@ -284,7 +300,8 @@ pub struct Metadata {
     index: HashMap<String, usize>,
     /// Where a key is from, where that is another file or name.
     origins: HashMap<String, Origin>,
-    /// Values that the files have, but that can't be used: an error for whoever asks for them, and for nobody else.
+    /// Values that the files have, but that can't be used: an error for whoever asks for them, and
+    /// for nobody else.
     unusable: HashMap<String, FormatError>,
 }
 
@@ -298,7 +315,10 @@ struct Origin {
 impl Metadata {
     /// No keys yet; `file` is named in errors.
     pub fn new(file: impl Into<String>) -> Self {
-        Self { file: file.into(), ..Self::default() }
+        Self {
+            file: file.into(),
+            ..Self::default()
+        }
     }
 
     /// Adds a key. Returns `false`, and changes nothing, where it is there already.
@@ -311,9 +331,13 @@ impl Metadata {
         true
     }
 
-    /// Says which file a key is from and what that file calls it, which is what messages name. The first of two stays.
+    /// Says which file a key is from and what that file calls it, which is what messages name. The
+    /// first of two stays.
     pub(crate) fn set_origin(&mut self, key: &str, file: &str, theirs: &str) {
-        self.origins.entry(key.into()).or_insert_with(|| Origin { file: file.into(), key: theirs.into() });
+        self.origins.entry(key.into()).or_insert_with(|| Origin {
+            file: file.into(),
+            key: theirs.into(),
+        });
     }
 
     /// Keeps an error for whoever asks for the key's value. The first of two stays.
@@ -325,12 +349,16 @@ impl Metadata {
 
     /// What the file calls a key.
     pub(crate) fn origin<'a>(&'a self, key: &'a str) -> &'a str {
-        self.origins.get(key).map_or(key, |origin| origin.key.as_str())
+        self.origins
+            .get(key)
+            .map_or(key, |origin| origin.key.as_str())
     }
 
     /// The file that a key is from.
     pub(crate) fn origin_file<'a>(&'a self, key: &str) -> &'a str {
-        self.origins.get(key).map_or(&self.file, |origin| origin.file.as_str())
+        self.origins
+            .get(key)
+            .map_or(&self.file, |origin| origin.file.as_str())
     }
 
     /// The file that the metadata is from.
@@ -350,12 +378,17 @@ impl Metadata {
 
     /// A key's value.
     pub fn get(&self, key: &str) -> Option<&Value> {
-        self.index.get(key).and_then(|&at| self.entries.get(at)).map(|(_, value)| value)
+        self.index
+            .get(key)
+            .and_then(|&at| self.entries.get(at))
+            .map(|(_, value)| value)
     }
 
     /// All keys and values, in the file's order.
     pub fn iter(&self) -> impl Iterator<Item = (&str, &Value)> {
-        self.entries.iter().map(|(key, value)| (key.as_str(), value))
+        self.entries
+            .iter()
+            .map(|(key, value)| (key.as_str(), value))
     }
 
     /// An error about a key's value.
@@ -370,7 +403,10 @@ impl Metadata {
         convert: impl FnOnce(&'a Value) -> Option<T>,
     ) -> Result<Option<T>, FormatError> {
         let Some(value) = self.get(key) else {
-            return self.unusable.get(key).map_or(Ok(None), |error| Err(error.clone()));
+            return self
+                .unusable
+                .get(key)
+                .map_or(Ok(None), |error| Err(error.clone()));
         };
         match convert(value) {
             Some(value) => Ok(Some(value)),
@@ -402,7 +438,9 @@ impl Metadata {
     /// # Errors
     /// When the value has another type or doesn't fit.
     pub fn u32(&self, key: &str) -> Result<Option<u32>, FormatError> {
-        self.convert(key, "an integer of 32 bits, 0 or more", |value| u32::try_from(value.integer()?).ok())
+        self.convert(key, "an integer of 32 bits, 0 or more", |value| {
+            u32::try_from(value.integer()?).ok()
+        })
     }
 
     /// An integer of any width that fits.
@@ -410,7 +448,9 @@ impl Metadata {
     /// # Errors
     /// When the value has another type or is negative.
     pub fn u64(&self, key: &str) -> Result<Option<u64>, FormatError> {
-        self.convert(key, "an integer, 0 or more", |value| u64::try_from(value.integer()?).ok())
+        self.convert(key, "an integer, 0 or more", |value| {
+            u64::try_from(value.integer()?).ok()
+        })
     }
 
     /// An integer, or the one integer that all values of an array are.
@@ -436,7 +476,9 @@ impl Metadata {
     /// # Errors
     /// When the value isn't a number.
     pub fn f32(&self, key: &str) -> Result<Option<f32>, FormatError> {
-        self.convert(key, "a number", |value| value.float().map(|value| value as f32))
+        self.convert(key, "a number", |value| {
+            value.float().map(|value| value as f32)
+        })
     }
 
     /// A number as an `f64`.
@@ -490,10 +532,18 @@ impl Metadata {
     pub fn f32s(&self, key: &str) -> Result<Option<Vec<f32>>, FormatError> {
         self.convert(key, "an array of floats", |value| match value {
             Value::Array(Array::F32(list)) => Some(list.clone()),
-            Value::Array(Array::F64(list)) => Some(list.iter().map(|&value| value as f32).collect()),
+            Value::Array(Array::F64(list)) => {
+                Some(list.iter().map(|&value| value as f32).collect())
+            }
             Value::Array(array) if array.is_empty() => Some(Vec::new()),
             // Every integer of 32 bits is a float closely enough for a score.
-            Value::Array(array) => Some(array.integers::<i32>()?.into_iter().map(|value| value as f32).collect()),
+            Value::Array(array) => Some(
+                array
+                    .integers::<i32>()?
+                    .into_iter()
+                    .map(|value| value as f32)
+                    .collect(),
+            ),
             _ => None,
         })
     }

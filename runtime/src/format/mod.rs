@@ -1,8 +1,8 @@
 //! Model files: GGUF, read without trust.
 //!
-//! Every count, length and offset is compared with the real length of the file before anything is allocated for it, and
-//! every fault is a [`FormatError`] that names the file, the byte, and the key or tensor. There are no threads and no file
-//! system here: bytes come from a [`Source`].
+//! Every count, length and offset is compared with the real length of the file before anything is
+//! allocated for it, and every fault is a [`FormatError`] that names the file, the byte, and the
+//! key or tensor. There are no threads and no file system here: bytes come from a [`Source`].
 
 mod error;
 mod gguf;

@@ -1,11 +1,12 @@
-//! Reads the head of a GGUF file: little-endian numbers, strings and values, each checked against what is left.
+//! Reads the head of a GGUF file: little-endian numbers, strings and values, each checked against
+//! what is left.
 
 use super::error::{Fault, FormatError, Subject};
 use super::metadata::{Array, Value};
 use super::source::Source;
 
-/// The most bytes that metadata and tensor table may take: real ones take 30 MB. Without a cap, a file of weights with a
-/// damaged header could be read into memory as one long array.
+/// The most bytes that metadata and tensor table may take: real ones take 30 MB. Without a cap, a
+/// file of weights with a damaged header could be read into memory as one long array.
 pub(super) const MAX_HEAD: u64 = 128 << 20;
 /// The longest key, as the GGUF specification has it.
 const MAX_KEY: u64 = 65_535;
@@ -36,7 +37,14 @@ pub(crate) struct Reader<'a> {
 
 impl<'a> Reader<'a> {
     pub fn new(source: &'a dyn Source) -> Self {
-        Self { source, at: 0, end: source.len(), chunk: Vec::new(), chunk_start: 0, subject: Subject::Header }
+        Self {
+            source,
+            at: 0,
+            end: source.len(),
+            chunk: Vec::new(),
+            chunk_start: 0,
+            subject: Subject::Header,
+        }
     }
 
     /// The next byte's offset.
@@ -59,11 +67,22 @@ impl<'a> Reader<'a> {
     fn need(&self, what: &'static str, needed: u64) -> Result<(), FormatError> {
         let remaining = self.remaining();
         if needed > remaining {
-            return Err(self.error(self.at, Fault::Truncated { what, needed, remaining }));
+            return Err(self.error(
+                self.at,
+                Fault::Truncated {
+                    what,
+                    needed,
+                    remaining,
+                },
+            ));
         }
         let head = self.at.saturating_add(needed);
         if head > MAX_HEAD {
-            let fault = Fault::TooMuch { what: "the size of metadata and tensor table", count: head, most: MAX_HEAD };
+            let fault = Fault::TooMuch {
+                what: "the size of metadata and tensor table",
+                count: head,
+                most: MAX_HEAD,
+            };
             return Err(self.error(self.at, fault));
         }
         Ok(())
@@ -76,7 +95,8 @@ impl<'a> Reader<'a> {
         if len >= CHUNK {
             self.source.read(self.at, into)?;
         } else {
-            let in_chunk = self.at >= self.chunk_start && self.at + len <= self.chunk_start + self.chunk.len() as u64;
+            let in_chunk = self.at >= self.chunk_start
+                && self.at + len <= self.chunk_start + self.chunk.len() as u64;
             if !in_chunk {
                 self.chunk.resize(self.remaining().min(CHUNK) as usize, 0);
                 self.chunk_start = self.at;
@@ -110,7 +130,15 @@ impl<'a> Reader<'a> {
         let remaining = self.remaining();
         let most = remaining / least;
         if count > most {
-            return Err(self.error(offset, Fault::Count { what, count, remaining, most }));
+            return Err(self.error(
+                offset,
+                Fault::Count {
+                    what,
+                    count,
+                    remaining,
+                    most,
+                },
+            ));
         }
         Ok(count)
     }
@@ -126,7 +154,12 @@ impl<'a> Reader<'a> {
     /// `count` floats.
     pub fn floats(&mut self, what: &'static str, count: u64) -> Result<Vec<f32>, FormatError> {
         let bytes = self.bytes(what, count.saturating_mul(4))?;
-        Ok(bytes.as_chunks::<4>().0.iter().map(|&bytes| f32::from_le_bytes(bytes)).collect())
+        Ok(bytes
+            .as_chunks::<4>()
+            .0
+            .iter()
+            .map(|&bytes| f32::from_le_bytes(bytes))
+            .collect())
     }
 
     /// `len` bytes of text.
@@ -147,10 +180,24 @@ impl<'a> Reader<'a> {
         let len = self.u64(what)?;
         let remaining = self.remaining();
         if len > remaining {
-            return Err(self.error(offset, Fault::Truncated { what, needed: len, remaining }));
+            return Err(self.error(
+                offset,
+                Fault::Truncated {
+                    what,
+                    needed: len,
+                    remaining,
+                },
+            ));
         }
         if len > most {
-            return Err(self.error(offset, Fault::TooMuch { what, count: len, most }));
+            return Err(self.error(
+                offset,
+                Fault::TooMuch {
+                    what,
+                    count: len,
+                    most,
+                },
+            ));
         }
         Ok(len)
     }
@@ -243,10 +290,18 @@ impl<'a> Reader<'a> {
         })
     }
 
-    fn numbers<T, const N: usize>(&mut self, from: fn([u8; N]) -> T) -> Result<Vec<T>, FormatError> {
+    fn numbers<T, const N: usize>(
+        &mut self,
+        from: fn([u8; N]) -> T,
+    ) -> Result<Vec<T>, FormatError> {
         let count = self.count("the length of an array", N as u64)?;
         let bytes = self.bytes("an array", count * N as u64)?;
-        Ok(bytes.as_chunks::<N>().0.iter().map(|&chunk| from(chunk)).collect())
+        Ok(bytes
+            .as_chunks::<N>()
+            .0
+            .iter()
+            .map(|&chunk| from(chunk))
+            .collect())
     }
 
     /// Things of any size: memory follows what was really read, not the count.

@@ -89,35 +89,66 @@ impl Source for Bytes {
 }
 
 /// [`Source::read`] for bytes that are in memory.
-pub(crate) fn copy_from(name: &str, data: &[u8], offset: u64, into: &mut [u8]) -> Result<(), FormatError> {
-    let rest = usize::try_from(offset).ok().and_then(|start| data.get(start..)).unwrap_or_default();
+pub(crate) fn copy_from(
+    name: &str,
+    data: &[u8],
+    offset: u64,
+    into: &mut [u8],
+) -> Result<(), FormatError> {
+    let rest = usize::try_from(offset)
+        .ok()
+        .and_then(|start| data.get(start..))
+        .unwrap_or_default();
     let Some(found) = rest.get(..into.len()) else {
         let (needed, remaining) = (into.len() as u64, rest.len() as u64);
-        let fault = Fault::Truncated { what: "a read", needed, remaining };
+        let fault = Fault::Truncated {
+            what: "a read",
+            needed,
+            remaining,
+        };
         return Err(FormatError::file(name, fault).at(offset));
     };
     into.copy_from_slice(found);
     Ok(())
 }
 
-/// Bytes of a tensor that lies in this file: borrowed where the file is mapped or in memory, else read.
+/// Bytes of a tensor that lies in this file: borrowed where the file is mapped or in memory, else
+/// read.
 pub(crate) fn slice<'a>(
     source: &'a dyn Source,
     tensor: &Tensor,
     range: Range<u64>,
 ) -> Result<Cow<'a, [u8]>, FormatError> {
     let Range { start, end } = range;
-    let fault = || FormatError::tensor(source.name(), &tensor.name, Fault::Range { start, end, bytes: tensor.bytes });
+    let fault = || {
+        FormatError::tensor(
+            source.name(),
+            &tensor.name,
+            Fault::Range {
+                start,
+                end,
+                bytes: tensor.bytes,
+            },
+        )
+    };
     if start > end || end > tensor.bytes {
         return Err(fault());
     }
     let from = tensor.offset.checked_add(start).ok_or_else(fault)?;
-    let to = tensor.offset.checked_add(end).filter(|&to| to <= source.len()).ok_or_else(fault)?;
+    let to = tensor
+        .offset
+        .checked_add(end)
+        .filter(|&to| to <= source.len())
+        .ok_or_else(fault)?;
     let len = usize::try_from(to - from).map_err(|_| fault())?;
     if let Some(all) = source.mapped() {
         source.check_unchanged()?;
         let from = usize::try_from(from).map_err(|_| fault())?;
-        return all.get(from..).and_then(|rest| rest.get(..len)).map(Cow::Borrowed).ok_or_else(fault);
+        return all
+            .get(from..)
+            .and_then(|rest| rest.get(..len))
+            .map(Cow::Borrowed)
+            .ok_or_else(fault);
     }
     let mut bytes = vec![0; len];
     source.read(from, &mut bytes).map_err(|mut error| {

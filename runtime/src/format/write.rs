@@ -9,8 +9,8 @@ use crate::model::Config;
 /// What tensors are aligned to; the format's default.
 const ALIGNMENT: u64 = 32;
 
-/// The metadata and the tensor table of a GGUF file. Who writes the file puts [`GgufWriter::header`] first, then each tensor's
-/// bytes at its offset.
+/// The metadata and the tensor table of a GGUF file. Who writes the file puts
+/// [`GgufWriter::header`] first, then each tensor's bytes at its offset.
 #[derive(Clone, Debug, Default)]
 pub struct GgufWriter {
     metadata: Vec<(String, Value)>,
@@ -19,8 +19,9 @@ pub struct GgufWriter {
 }
 
 impl GgufWriter {
-    /// A Llama model's keys and tensors: every matrix in `format`, every norm in floats; `tokens` is a byte-level vocabulary
-    /// without merges. A tied model has no output head of its own. Rotary scaling is not written.
+    /// A Llama model's keys and tensors: every matrix in `format`, every norm in floats; `tokens`
+    /// is a byte-level vocabulary without merges. A tied model has no output head of its own.
+    /// Rotary scaling is not written.
     pub fn llama(
         name: impl Into<String>,
         config: &Config,
@@ -39,19 +40,26 @@ impl GgufWriter {
             ("llama.attention.head_count_kv", Value::U32(config.kv_heads)),
             ("llama.attention.key_length", Value::U32(config.head_dim)),
             ("llama.attention.value_length", Value::U32(config.head_dim)),
-            ("llama.attention.layer_norm_rms_epsilon", Value::F32(config.eps)),
+            (
+                "llama.attention.layer_norm_rms_epsilon",
+                Value::F32(config.eps),
+            ),
             ("llama.context_length", Value::U32(config.context)),
             ("llama.rope.dimension_count", Value::U32(config.rotary_dim)),
             ("llama.rope.freq_base", Value::F64(config.theta)),
             ("tokenizer.ggml.model", Value::String("gpt2".into())),
             ("tokenizer.ggml.pre", Value::String("llama-bpe".into())),
             ("tokenizer.ggml.tokens", Value::Array(Array::String(tokens))),
-            ("tokenizer.ggml.merges", Value::Array(Array::String(Vec::new()))),
+            (
+                "tokenizer.ggml.merges",
+                Value::Array(Array::String(Vec::new())),
+            ),
         ] {
             writer.key(key, value);
         }
         let [width, ffn, vocab] = [config.width, config.ffn, config.vocab].map(u64::from);
-        let [queries, keys] = [config.heads, config.kv_heads].map(|heads| u64::from(heads * config.head_dim));
+        let [queries, keys] =
+            [config.heads, config.kv_heads].map(|heads| u64::from(heads * config.head_dim));
         writer.tensor("token_embd.weight", format, &[width, vocab]);
         for layer in 0..config.layers {
             let mut tensor = |part: &str, format, shape: &[u64]| {
@@ -79,13 +87,21 @@ impl GgufWriter {
         self.metadata.push((key.into(), value));
     }
 
-    /// Adds a tensor; `shape` is the length of a row first, and a row is whole blocks of the format. Returns its offset
-    /// behind the header.
+    /// Adds a tensor; `shape` is the length of a row first, and a row is whole blocks of the
+    /// format. Returns its offset behind the header.
     pub fn tensor(&mut self, name: impl Into<String>, format: WeightFormat, shape: &[u64]) -> u64 {
         let offset = self.end.next_multiple_of(ALIGNMENT);
-        let bytes = shape.iter().product::<u64>() / format.block_len() as u64 * format.block_bytes() as u64;
+        let bytes =
+            shape.iter().product::<u64>() / format.block_len() as u64 * format.block_bytes() as u64;
         self.end = offset + bytes;
-        self.tensors.push(Tensor { name: name.into(), format, shape: shape.to_vec(), part: 0, offset, bytes });
+        self.tensors.push(Tensor {
+            name: name.into(),
+            format,
+            shape: shape.to_vec(),
+            part: 0,
+            offset,
+            bytes,
+        });
         offset
     }
 
@@ -173,7 +189,10 @@ fn put(out: &mut Vec<u8>, value: &Value) {
 /// The number of an array's type, and its values one by one.
 fn values(array: &Array) -> (u32, Vec<Value>) {
     fn all<T: Clone + Default>(list: &[T], value: fn(T) -> Value) -> (u32, Vec<Value>) {
-        (kind(&value(T::default())), list.iter().cloned().map(value).collect())
+        (
+            kind(&value(T::default())),
+            list.iter().cloned().map(value).collect(),
+        )
     }
     match array {
         Array::U8(list) => all(list, Value::U8),
@@ -207,9 +226,18 @@ mod tests {
             ("a.wide", Value::U64(1 << 40)),
             ("a.real", Value::F64(0.1)),
             ("a.yes", Value::Bool(true)),
-            ("a.list", Value::Array(Array::String(vec!["x".into(), String::new()]))),
+            (
+                "a.list",
+                Value::Array(Array::String(vec!["x".into(), String::new()])),
+            ),
             ("a.none", Value::Array(Array::String(Vec::new()))),
-            ("a.lists", Value::Array(Array::Nested(vec![Array::F32(vec![1.5]), Array::F32(vec![2.5])]))),
+            (
+                "a.lists",
+                Value::Array(Array::Nested(vec![
+                    Array::F32(vec![1.5]),
+                    Array::F32(vec![2.5]),
+                ])),
+            ),
         ];
         for (key, value) in &entries {
             writer.key(*key, value.clone());
@@ -220,12 +248,19 @@ mod tests {
         let start = file.len();
         file.resize(start + writer.data_bytes() as usize, 0);
         file[start + at as usize] = 7;
-        let gguf = Gguf::read(vec![Box::new(Bytes { name: "made".into(), data: file })]).expect("it reads");
+        let gguf = Gguf::read(vec![Box::new(Bytes {
+            name: "made".into(),
+            data: file,
+        })])
+        .expect("it reads");
         for (key, value) in &entries {
             assert_eq!(gguf.metadata().get(key), Some(value), "{key}");
         }
         let two = gguf.tensor("two").expect("it is there");
-        assert_eq!((two.format, &two.shape[..], two.bytes), (WeightFormat::Q4_0, &[64, 2][..], 72));
+        assert_eq!(
+            (two.format, &two.shape[..], two.bytes),
+            (WeightFormat::Q4_0, &[64, 2][..], 72)
+        );
         assert_eq!(gguf.data(two, 0..1).expect("a byte")[..], [7]);
     }
 }

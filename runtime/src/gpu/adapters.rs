@@ -34,7 +34,11 @@ impl Backend {
     ];
 
     fn flag(self) -> wgpu::Backends {
-        Self::ALL.into_iter().filter(|(backend, ..)| *backend == self).map(|(.., flag)| flag).collect()
+        Self::ALL
+            .into_iter()
+            .filter(|(backend, ..)| *backend == self)
+            .map(|(.., flag)| flag)
+            .collect()
     }
 
     fn of(backend: wgpu::Backend) -> Self {
@@ -50,7 +54,10 @@ impl Backend {
 
 impl fmt::Display for Backend {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let name = Self::ALL.into_iter().find(|(backend, ..)| backend == self).map_or("", |(_, name, _)| name);
+        let name = Self::ALL
+            .into_iter()
+            .find(|(backend, ..)| backend == self)
+            .map_or("", |(_, name, _)| name);
         f.pad(name)
     }
 }
@@ -59,36 +66,44 @@ impl FromStr for Backend {
     type Err = GpuError;
 
     fn from_str(name: &str) -> Result<Self, GpuError> {
-        let found = Self::ALL.into_iter().find(|(_, known, _)| known.eq_ignore_ascii_case(name));
-        found.map(|(backend, ..)| backend).ok_or_else(|| GpuError::UnknownBackend(name.into()))
+        let found = Self::ALL
+            .into_iter()
+            .find(|(_, known, _)| known.eq_ignore_ascii_case(name));
+        found
+            .map(|(backend, ..)| backend)
+            .ok_or_else(|| GpuError::UnknownBackend(name.into()))
     }
 }
 
 /// Which adapter to open, and how.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct GpuOptions {
-    /// Part of the adapter's name (any case), or its index in [`list`]. None: the fastest kind there is.
+    /// Part of the adapter's name (any case), or its index in [`list`]. None: the fastest kind
+    /// there is.
     pub adapter: Option<String>,
     /// Only adapters of this backend. None: any, the native ones first.
     pub backend: Option<Backend>,
     /// Ask for no more than every WebGPU device has: no optional features, the default limits.
     pub webgpu_limits: bool,
-    /// Bytes of GPU memory to take at most, for those who share the GPU with something else. None: what there is.
+    /// Bytes of GPU memory to take at most, for those who share the GPU with something else. None:
+    /// what there is.
     pub memory: Option<u64>,
-    /// Bytes of the largest storage binding to use, 1 MiB or more: to try on a large device what a small one does. None: what
-    /// there is.
+    /// Bytes of the largest storage binding to use, 1 MiB or more: to try on a large device what a
+    /// small one does. None: what there is.
     pub max_binding: Option<u64>,
     /// How work is cut up; checked by [`Tuning::validate`]. None: what suits the adapter.
     pub tuning: Option<Tuning>,
-    /// What one submission may take on the GPU, about. None: [`SUBMIT_BUDGET`](super::SUBMIT_BUDGET).
+    /// What one submission may take on the GPU, about. None:
+    /// [`SUBMIT_BUDGET`](super::SUBMIT_BUDGET).
     pub submit_budget: Option<Duration>,
-    /// What the decode steps in flight may take on the GPU together, about: what is lost where a reply ends.
-    /// None: [`IN_FLIGHT_BUDGET`](super::IN_FLIGHT_BUDGET).
+    /// What the decode steps in flight may take on the GPU together, about: what is lost where a
+    /// reply ends. None: [`IN_FLIGHT_BUDGET`](super::IN_FLIGHT_BUDGET).
     pub in_flight_budget: Option<Duration>,
-    /// Whether kernels for CPUs run on it: to try those for GPUs on a CPU that imitates one. None: as the adapter says.
+    /// Whether kernels for CPUs run on it: to try those for GPUs on a CPU that imitates one. None:
+    /// as the adapter says.
     pub cpu: Option<bool>,
-    /// Whether it has an instruction for dot products of four bytes, which decides how one token is computed where nobody tunes.
-    /// None: as far as the adapter says.
+    /// Whether it has an instruction for dot products of four bytes, which decides how one token is
+    /// computed where nobody tunes. None: as far as the adapter says.
     pub packed_dot: Option<bool>,
 }
 
@@ -102,7 +117,10 @@ impl GpuOptions {
             tuning.validate()?;
         }
         match self.max_binding {
-            Some(value) if value < LEAST_BINDING => Err(GpuError::MaxBinding { value, least: LEAST_BINDING }),
+            Some(value) if value < LEAST_BINDING => Err(GpuError::MaxBinding {
+                value,
+                least: LEAST_BINDING,
+            }),
             _ => Ok(()),
         }
     }
@@ -139,12 +157,18 @@ impl AdapterSummary {
         ];
         Self {
             index,
-            driver: format!("{} {}", info.driver, info.driver_info).trim().to_owned(),
+            driver: format!("{} {}", info.driver, info.driver_info)
+                .trim()
+                .to_owned(),
             backend: Backend::of(info.backend),
             kind: kind(info.device_type),
             max_binding: limits.max_storage_buffer_binding_size,
             max_buffer: limits.max_buffer_size,
-            features: known.into_iter().filter(|(f, _)| features.contains(*f)).map(|(_, name)| name).collect(),
+            features: known
+                .into_iter()
+                .filter(|(f, _)| features.contains(*f))
+                .map(|(_, name)| name)
+                .collect(),
             name: info.name,
         }
     }
@@ -173,7 +197,11 @@ fn kind(kind: wgpu::DeviceType) -> &'static str {
 
 /// All adapters of the backend that `options` names (or of all), the fastest kinds first.
 pub async fn list(options: &GpuOptions) -> Vec<AdapterSummary> {
-    enumerate(options).await.into_iter().map(|(summary, _)| summary).collect()
+    enumerate(options)
+        .await
+        .into_iter()
+        .map(|(summary, _)| summary)
+        .collect()
 }
 
 /// The adapters of the asked-for backend; else of all, OpenGL only where there is nothing better.
@@ -182,11 +210,18 @@ async fn enumerate(options: &GpuOptions) -> Vec<(AdapterSummary, wgpu::Adapter)>
         return enumerate_backends(backend.flag()).await;
     }
     let found = enumerate_backends(wgpu::Backends::all() - wgpu::Backends::GL).await;
-    if found.is_empty() { enumerate_backends(wgpu::Backends::GL).await } else { found }
+    if found.is_empty() {
+        enumerate_backends(wgpu::Backends::GL).await
+    } else {
+        found
+    }
 }
 
 async fn enumerate_backends(backends: wgpu::Backends) -> Vec<(AdapterSummary, wgpu::Adapter)> {
-    let descriptor = wgpu::InstanceDescriptor { backends, ..wgpu::InstanceDescriptor::new_without_display_handle() };
+    let descriptor = wgpu::InstanceDescriptor {
+        backends,
+        ..wgpu::InstanceDescriptor::new_without_display_handle()
+    };
     let instance = wgpu::Instance::new(descriptor);
     #[cfg(not(target_arch = "wasm32"))]
     let mut adapters = instance.enumerate_adapters(backends).await;
@@ -196,7 +231,11 @@ async fn enumerate_backends(backends: wgpu::Backends) -> Vec<(AdapterSummary, wg
             power_preference: wgpu::PowerPreference::HighPerformance,
             ..Default::default()
         };
-        instance.request_adapter(&request).await.into_iter().collect()
+        instance
+            .request_adapter(&request)
+            .await
+            .into_iter()
+            .collect()
     };
     let rank = |adapter: &wgpu::Adapter| match adapter.get_info().device_type {
         wgpu::DeviceType::DiscreteGpu => 0,
@@ -206,27 +245,46 @@ async fn enumerate_backends(backends: wgpu::Backends) -> Vec<(AdapterSummary, wg
         wgpu::DeviceType::Cpu => 4,
     };
     adapters.sort_by_key(rank);
-    adapters.into_iter().enumerate().map(|(i, adapter)| (AdapterSummary::new(i, &adapter), adapter)).collect()
+    adapters
+        .into_iter()
+        .enumerate()
+        .map(|(i, adapter)| (AdapterSummary::new(i, &adapter), adapter))
+        .collect()
 }
 
-/// The adapters that `options` may mean, the fastest kinds first: the one that is named, or all of the backend. Never
-/// empty.
-pub(super) async fn candidates(options: &GpuOptions) -> Result<Vec<(AdapterSummary, wgpu::Adapter)>, GpuError> {
+/// The adapters that `options` may mean, the fastest kinds first: the one that is named, or all of
+/// the backend. Never empty.
+pub(super) async fn candidates(
+    options: &GpuOptions,
+) -> Result<Vec<(AdapterSummary, wgpu::Adapter)>, GpuError> {
     let all = enumerate(options).await;
-    let names: Vec<String> = all.iter().map(|(summary, _)| format!("[{}] {summary}", summary.index)).collect();
+    let names: Vec<String> = all
+        .iter()
+        .map(|(summary, _)| format!("[{}] {summary}", summary.index))
+        .collect();
     let Some(wanted) = options.adapter.as_deref() else {
         if all.is_empty() {
-            let asked = options.backend.map(|backend| format!(" for the backend {backend}"));
-            return Err(GpuError::NoAdapter { asked: asked.unwrap_or_default(), remedy: driver_hint() });
+            let asked = options
+                .backend
+                .map(|backend| format!(" for the backend {backend}"));
+            return Err(GpuError::NoAdapter {
+                asked: asked.unwrap_or_default(),
+                remedy: driver_hint(),
+            });
         }
         return Ok(all);
     };
     let found = all.into_iter().find(|(summary, _)| {
-        wanted.parse() == Ok(summary.index) || summary.name.to_lowercase().contains(&wanted.to_lowercase())
+        wanted.parse() == Ok(summary.index)
+            || summary.name.to_lowercase().contains(&wanted.to_lowercase())
     });
     let none = || GpuError::NoAdapter {
         asked: format!(" that is called `{wanted}`"),
-        remedy: if names.is_empty() { driver_hint() } else { format!("there are {}", names.join(", ")) },
+        remedy: if names.is_empty() {
+            driver_hint()
+        } else {
+            format!("there are {}", names.join(", "))
+        },
     };
     found.map(|one| vec![one]).ok_or_else(none)
 }

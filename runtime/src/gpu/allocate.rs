@@ -1,12 +1,14 @@
 //! The one place that takes memory of the device.
 //!
-//! Every buffer, bind group, query set and pipeline is made inside an [`Allocation`]: a refusal is an out-of-memory error
-//! of the operation that asked, which does with less or ends, and nothing else is affected.
+//! Every buffer, bind group, query set and pipeline is made inside an [`Allocation`]: a refusal is
+//! an out-of-memory error of the operation that asked, which does with less or ends, and nothing
+//! else is affected.
 //!
-//! wgpu loses the device where its own allocations are refused, inside error scopes or not. The largest of them, the
-//! staging buffers of `write_buffer`, are therefore made here too (`upload.rs`). Command buffers and descriptor pools
-//! remain: kilobytes that wgpu uses again. What a browser refuses outside a scope is noted, and ends the next operation
-//! that waits for the device (`Gpu::check`).
+//! wgpu loses the device where its own allocations are refused, inside error scopes or not. The
+//! largest of them, the staging buffers of `write_buffer`, are therefore made here too
+//! (`upload.rs`). Command buffers and descriptor pools remain: kilobytes that wgpu uses again. What
+//! a browser refuses outside a scope is noted, and ends the next operation that waits for the
+//! device (`Gpu::check`).
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -15,8 +17,8 @@ use super::{Gpu, GpuError};
 
 /// How much memory may be taken, and how much is.
 ///
-/// The budget counts what the memory plan ([`MemoryUse`](crate::MemoryUse)) counts: weights, caches and activations.
-/// Staging buffers and parameters are a few megabytes beside them.
+/// The budget counts what the memory plan ([`MemoryUse`](crate::MemoryUse)) counts: weights, caches
+/// and activations. Staging buffers and parameters are a few megabytes beside them.
 pub(super) struct Budget {
     most: u64,
     used: Arc<AtomicU64>,
@@ -24,7 +26,10 @@ pub(super) struct Budget {
 
 impl Budget {
     pub fn new(most: Option<u64>) -> Self {
-        Self { most: most.unwrap_or(u64::MAX), used: Arc::default() }
+        Self {
+            most: most.unwrap_or(u64::MAX),
+            used: Arc::default(),
+        }
     }
 
     pub fn most(&self) -> Option<u64> {
@@ -37,9 +42,20 @@ impl Budget {
 
     pub fn take(&self, what: &str, bytes: u64) -> Result<Share, GpuError> {
         let fits = |used: u64| used.checked_add(bytes).filter(|&sum| sum <= self.most);
-        match self.used.fetch_update(Ordering::Relaxed, Ordering::Relaxed, fits) {
-            Ok(_) => Ok(Share { bytes, used: Arc::clone(&self.used) }),
-            Err(used) => Err(GpuError::OverBudget { what: what.into(), bytes, used, budget: self.most }),
+        match self
+            .used
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, fits)
+        {
+            Ok(_) => Ok(Share {
+                bytes,
+                used: Arc::clone(&self.used),
+            }),
+            Err(used) => Err(GpuError::OverBudget {
+                what: what.into(),
+                bytes,
+                used,
+                budget: self.most,
+            }),
         }
     }
 }
@@ -56,8 +72,8 @@ impl Drop for Share {
     }
 }
 
-/// The error scopes around the making of an object. Between the begin and the end nothing is awaited: natively scopes
-/// belong to a thread, and in a browser to all tasks together.
+/// The error scopes around the making of an object. Between the begin and the end nothing is
+/// awaited: natively scopes belong to a thread, and in a browser to all tasks together.
 pub(super) struct Allocation {
     what: String,
     bytes: u64,
@@ -69,13 +85,21 @@ pub(super) struct Allocation {
 impl Allocation {
     /// Ends the scopes. The future says what the device has against the object.
     pub fn end(self) -> impl Future<Output = Result<(), GpuError>> + use<> {
-        let Self { what, bytes, memory, internal, validation } = self;
+        let Self {
+            what,
+            bytes,
+            memory,
+            internal,
+            validation,
+        } = self;
         let (validation, internal, memory) = (validation.pop(), internal.pop(), memory.pop());
         async move {
             let (validation, internal) = (validation.await, internal.await);
             match (internal.or(validation), memory.await) {
                 (None, None) => Ok(()),
-                (Some(error), _) => Err(GpuError::Failed { fault: error.to_string() }),
+                (Some(error), _) => Err(GpuError::Failed {
+                    fault: error.to_string(),
+                }),
                 (None, Some(_)) => Err(GpuError::OutOfMemory { what, bytes }),
             }
         }
@@ -90,7 +114,10 @@ impl Gpu {
     pub(super) fn begin_allocation(&self, what: &str, bytes: u64) -> Result<Allocation, GpuError> {
         #[cfg(test)]
         if self.inner.refusal.is_due() {
-            return Err(GpuError::OutOfMemory { what: what.into(), bytes });
+            return Err(GpuError::OutOfMemory {
+                what: what.into(),
+                bytes,
+            });
         }
         let device = &self.inner.device;
         Ok(Allocation {
@@ -131,8 +158,14 @@ impl Gpu {
         usage: wgpu::BufferUsages,
     ) -> Result<wgpu::Buffer, GpuError> {
         let mapped_at_creation = false;
-        let descriptor = wgpu::BufferDescriptor { label: Some(name), size: bytes, usage, mapped_at_creation };
-        self.allocate(name, bytes, |device| device.create_buffer(&descriptor)).await
+        let descriptor = wgpu::BufferDescriptor {
+            label: Some(name),
+            size: bytes,
+            usage,
+            mapped_at_creation,
+        };
+        self.allocate(name, bytes, |device| device.create_buffer(&descriptor))
+            .await
     }
 }
 
@@ -148,7 +181,9 @@ pub(super) struct Refusal {
 impl Refusal {
     fn is_due(&self) -> bool {
         let count_down = |left: u64| left.checked_sub(1);
-        self.left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, count_down) == Ok(1)
+        self.left
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, count_down)
+            == Ok(1)
     }
 }
 

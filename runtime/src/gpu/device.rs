@@ -4,7 +4,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use godwit_shaders::Capabilities;
-use godwit_shaders::capabilities::{BINDING_ALIGNMENT, COOPERATIVE_MATRIX_WORKGROUP_BYTES, CPU, GPU, WEBGPU};
+use godwit_shaders::capabilities::{
+    BINDING_ALIGNMENT, COOPERATIVE_MATRIX_WORKGROUP_BYTES, CPU, GPU, WEBGPU,
+};
 use godwit_shaders::kernels::matmul::Method;
 
 use super::adapters::{self, AdapterSummary, GpuOptions};
@@ -49,10 +51,12 @@ pub(super) struct Inner {
 /// What the driver reported, and no scope caught.
 #[derive(Default)]
 struct Errors {
-    /// The first error that the device does not recover from: every operation fails with it from then on.
+    /// The first error that the device does not recover from: every operation fails with it from
+    /// then on.
     lasting: Option<GpuError>,
-    /// Memory was refused to an operation that nothing waited for. The next one that waits fails with it, once: what
-    /// was computed since is wrong, but the device, and all other work on it, is not.
+    /// Memory was refused to an operation that nothing waited for. The next one that waits fails
+    /// with it, once: what was computed since is wrong, but the device, and all other work on it,
+    /// is not.
     refused: Option<GpuError>,
 }
 
@@ -62,7 +66,9 @@ impl Errors {
         let mut errors = errors.lock().unwrap_or_else(PoisonError::into_inner);
         let fault = error.to_string();
         match error {
-            wgpu::Error::OutOfMemory { .. } => errors.refused.get_or_insert(GpuError::MemoryRefused { fault }),
+            wgpu::Error::OutOfMemory { .. } => errors
+                .refused
+                .get_or_insert(GpuError::MemoryRefused { fault }),
             _ => errors.lasting.get_or_insert(GpuError::Failed { fault }),
         };
     }
@@ -80,27 +86,29 @@ impl Gpu {
         list(options).await
     }
 
-    /// Opens the adapter that `options` name. Where they name none it is the fastest that works: one that can't be
-    /// opened, or that computes nothing right, is passed over.
+    /// Opens the adapter that `options` name. Where they name none it is the fastest that works:
+    /// one that can't be opened, or that computes nothing right, is passed over.
     ///
     /// # Errors
-    /// An option has a value that nothing works with; there is no such adapter, or it refuses, or it is below the WebGPU
-    /// defaults. Of several, the first one's error.
+    /// An option has a value that nothing works with; there is no such adapter, or it refuses, or
+    /// it is below the WebGPU defaults. Of several, the first one's error.
     pub async fn open(options: &GpuOptions) -> Result<Self, GpuError> {
         options.validate()?;
         Self::open_first(options, adapters::candidates(options).await?, Vec::new()).await
     }
 
-    /// Opens the adapter after this one, on which a kernel did not compile. See [`Gpu::is_replaceable`].
+    /// Opens the adapter after this one, on which a kernel did not compile. See
+    /// [`Gpu::is_replaceable`].
     ///
     /// # Errors
-    /// `error` itself where this adapter or its backend was named, where `error` is not about a kernel, or where no
-    /// other adapter works: then the first one's.
+    /// `error` itself where this adapter or its backend was named, where `error` is not about a
+    /// kernel, or where no other adapter works: then the first one's.
     pub async fn open_next(&self, options: &GpuOptions, error: GpuError) -> Result<Self, GpuError> {
         if !self.is_replaceable() || !matches!(error, GpuError::Kernel { .. }) {
             return Err(self.passed_over().first().cloned().unwrap_or(error));
         }
-        self.open_next_of(options, adapters::candidates(options).await?, &error).await
+        self.open_next_of(options, adapters::candidates(options).await?, &error)
+            .await
     }
 
     async fn open_next_of(
@@ -111,12 +119,16 @@ impl Gpu {
     ) -> Result<Self, GpuError> {
         candidates.retain(|(summary, _)| summary.index > self.summary().index);
         let mut passed_over = self.passed_over().to_vec();
-        passed_over.push(GpuError::Unusable { adapter: self.summary().to_string(), cause: error.to_string() });
+        passed_over.push(GpuError::Unusable {
+            adapter: self.summary().to_string(),
+            cause: error.to_string(),
+        });
         Self::open_first(options, candidates, passed_over).await
     }
 
-    /// Whether [`Gpu::open_next`] may open another adapter: this one was not named, nor its backend, and there are more.
-    /// Then it is worth finding out early that a kernel does not compile ([`Engine::compile`](crate::Engine::compile)).
+    /// Whether [`Gpu::open_next`] may open another adapter: this one was not named, nor its
+    /// backend, and there are more. Then it is worth finding out early that a kernel does not
+    /// compile ([`Engine::compile`](crate::Engine::compile)).
     pub fn is_replaceable(&self) -> bool {
         self.inner.is_replaceable
     }
@@ -132,7 +144,8 @@ impl Gpu {
         let mut left = candidates.len();
         for candidate in candidates {
             left -= 1;
-            let opened = Self::open_adapter(options, candidate, &passed_over, !is_named && left > 0).await;
+            let opened =
+                Self::open_adapter(options, candidate, &passed_over, !is_named && left > 0).await;
             let usable = match opened {
                 // The only one is tried by what it is opened for.
                 Ok(gpu) if has_choice => gpu.check_computes().await.map(|()| gpu),
@@ -162,7 +175,8 @@ impl Gpu {
     ) -> Result<Self, GpuError> {
         let limits = limits(&summary, &adapter.limits(), options.webgpu_limits)?;
         let cooperative_matrix = !options.webgpu_limits && has_cooperative_matrix(&adapter);
-        let mut wanted = wgpu::Features::SUBGROUP | wgpu::Features::TIMESTAMP_QUERY | wgpu::Features::SHADER_F16;
+        let mut wanted =
+            wgpu::Features::SUBGROUP | wgpu::Features::TIMESTAMP_QUERY | wgpu::Features::SHADER_F16;
         if cooperative_matrix {
             wanted |= COOPERATIVE_MATRIX_FEATURES;
         }
@@ -170,15 +184,20 @@ impl Gpu {
         if subgroups8_int64 {
             wanted |= SUBGROUPS8_INT64_FEATURES;
         }
-        let features =
-            if options.webgpu_limits { wgpu::Features::empty() } else { adapter.features().intersection(wanted) };
+        let features = if options.webgpu_limits {
+            wgpu::Features::empty()
+        } else {
+            adapter.features().intersection(wanted)
+        };
         let experimental_features = match cooperative_matrix {
-            // SAFETY: the only experimental feature asked for is that of cooperative matrices. What wgpu does not check of
-            // them: that loads and stores are inside their array, and that all invocations of a subgroup reach them
-            // together. Kernels load and store them in their own workgroup arrays only (`cooperative_matrices_stay_in_workgroup_memory`
-            // in the test `shaders`), at places that constants and the subgroup's number decide; behind no branch but those that
-            // the whole workgroup takes, with subgroups of 32 (`has_subgroups32`), of which workgroups are whole multiples
-            // (the same test). The kernels' cases run on GPUs that have them. Prefill is several times as fast for it
+            // SAFETY: the only experimental feature asked for is that of cooperative matrices. What
+            // wgpu does not check of them: that loads and stores are inside their array, and that
+            // all invocations of a subgroup reach them together. Kernels load and store them in
+            // their own workgroup arrays only (`cooperative_matrices_stay_in_workgroup_memory` in
+            // the test `shaders`), at places that constants and the subgroup's number decide;
+            // behind no branch but those that the whole workgroup takes, with subgroups of 32
+            // (`has_subgroups32`), of which workgroups are whole multiples (the same test). The
+            // kernels' cases run on GPUs that have them. Prefill is several times as fast for it
             // (docs/notes/2026-11-27-h100-prefill.md).
             true => unsafe { wgpu::ExperimentalFeatures::enabled() },
             false => wgpu::ExperimentalFeatures::disabled(),
@@ -193,8 +212,10 @@ impl Gpu {
             ..Default::default()
         };
         let opened = adapter.request_device(&descriptor).await;
-        let (device, queue) =
-            opened.map_err(|e| GpuError::Device { adapter: summary.to_string(), fault: e.to_string() })?;
+        let (device, queue) = opened.map_err(|e| GpuError::Device {
+            adapter: summary.to_string(),
+            fault: e.to_string(),
+        })?;
         let errors: Arc<Mutex<Errors>> = Arc::default();
         let noted = Arc::clone(&errors);
         device.on_uncaptured_error(Arc::new(move |error| Errors::note(&noted, error)));
@@ -207,13 +228,20 @@ impl Gpu {
         let caps = Capabilities {
             subgroups: features.contains(wgpu::Features::SUBGROUP),
             // wgpu doesn't ask browsers for subgroups, and nobody has compiled such kernels in one.
-            subgroups32: NATIVE && features.contains(wgpu::Features::SUBGROUP) && has_subgroups32(&adapter),
+            subgroups32: NATIVE
+                && features.contains(wgpu::Features::SUBGROUP)
+                && has_subgroups32(&adapter),
             shader_f16: features.contains(wgpu::Features::SHADER_F16),
             cooperative_matrix,
             subgroups8_int64,
-            packed_dot: options.packed_dot.unwrap_or_else(|| has_packed_dot(&adapter)),
+            packed_dot: options
+                .packed_dot
+                .unwrap_or_else(|| has_packed_dot(&adapter)),
             // Bindings of the whole limit can't begin at an aligned offset past 2^31.
-            max_binding: options.max_binding.unwrap_or(u64::MAX).min(limits.max_storage_buffer_binding_size)
+            max_binding: options
+                .max_binding
+                .unwrap_or(u64::MAX)
+                .min(limits.max_storage_buffer_binding_size)
                 / BINDING_ALIGNMENT
                 * BINDING_ALIGNMENT,
             max_buffer: limits.max_buffer_size,
@@ -245,7 +273,9 @@ impl Gpu {
             #[cfg(test)]
             refused_kernel: Mutex::default(),
         };
-        Ok(Self { inner: Arc::new(inner) })
+        Ok(Self {
+            inner: Arc::new(inner),
+        })
     }
 
     /// What was opened.
@@ -277,7 +307,13 @@ impl Gpu {
     pub fn variants(&self) -> Vec<(&'static str, String)> {
         let method = |tokens| Method::of(self.caps(), tokens).name();
         let matmul = format!("decode: {}; prefill: {}", method(1), method(2));
-        vec![("matmul", matmul), ("attention", godwit_shaders::kernels::attention::variants(self.caps()))]
+        vec![
+            ("matmul", matmul),
+            (
+                "attention",
+                godwit_shaders::kernels::attention::variants(self.caps()),
+            ),
+        ]
     }
 
     /// The wgpu device, for those who draw with it too.
@@ -290,10 +326,16 @@ impl Gpu {
         &self.inner.queue
     }
 
-    /// Lets callbacks of finished work run. Natively that means waiting for all submitted work; a browser calls them itself.
+    /// Lets callbacks of finished work run. Natively that means waiting for all submitted work; a
+    /// browser calls them itself.
     pub(super) fn wait(&self, submission: Option<wgpu::SubmissionIndex>) -> Result<(), GpuError> {
-        let poll = wgpu::PollType::Wait { submission_index: submission, timeout: None };
-        self.inner.device.poll(poll).map_err(|e| GpuError::Failed { fault: e.to_string() })?;
+        let poll = wgpu::PollType::Wait {
+            submission_index: submission,
+            timeout: None,
+        };
+        self.inner.device.poll(poll).map_err(|e| GpuError::Failed {
+            fault: e.to_string(),
+        })?;
         self.check()
     }
 
@@ -312,14 +354,17 @@ impl Gpu {
             let _ = sender.send(());
         });
         self.wait(None)?;
-        receiver.await.map_err(|_| GpuError::Failed { fault: "the device gave no answer".into() })?;
+        receiver.await.map_err(|_| GpuError::Failed {
+            fault: "the device gave no answer".into(),
+        })?;
         self.inner.pace.done(submitted);
         #[cfg(test)]
         crate::interrupt::at_wait().await?;
         self.check()
     }
 
-    /// What the driver reported and no scope caught: a lasting error every time, a refusal of memory once.
+    /// What the driver reported and no scope caught: a lasting error every time, a refusal of
+    /// memory once.
     pub(super) fn check(&self) -> Result<(), GpuError> {
         Errors::take(&self.inner.errors).map_or(Ok(()), Err)
     }
@@ -331,8 +376,9 @@ impl Gpu {
 }
 
 /// What kernels for matrix units use.
-const COOPERATIVE_MATRIX_FEATURES: wgpu::Features =
-    wgpu::Features::EXPERIMENTAL_COOPERATIVE_MATRIX.union(wgpu::Features::SHADER_F16).union(wgpu::Features::SUBGROUP);
+const COOPERATIVE_MATRIX_FEATURES: wgpu::Features = wgpu::Features::EXPERIMENTAL_COOPERATIVE_MATRIX
+    .union(wgpu::Features::SHADER_F16)
+    .union(wgpu::Features::SUBGROUP);
 
 /// Whether an adapter is what [`Capabilities::cooperative_matrix`] says.
 fn has_cooperative_matrix(adapter: &wgpu::Adapter) -> bool {
@@ -340,10 +386,13 @@ fn has_cooperative_matrix(adapter: &wgpu::Adapter) -> bool {
     adapter.features().contains(COOPERATIVE_MATRIX_FEATURES)
         && has_subgroups32(adapter)
         && adapter.limits().max_compute_workgroup_storage_size >= COOPERATIVE_MATRIX_WORKGROUP_BYTES
-        && adapter.cooperative_matrix_properties().iter().any(|properties| {
-            (properties.m_size, properties.n_size, properties.k_size) == (16, 16, 16)
-                && (properties.ab_type, properties.cr_type) == (F16, F32)
-        })
+        && adapter
+            .cooperative_matrix_properties()
+            .iter()
+            .any(|properties| {
+                (properties.m_size, properties.n_size, properties.k_size) == (16, 16, 16)
+                    && (properties.ab_type, properties.cr_type) == (F16, F32)
+            })
 }
 
 const NATIVE: bool = cfg!(not(target_arch = "wasm32"));
@@ -355,18 +404,21 @@ fn has_subgroups32(adapter: &wgpu::Adapter) -> bool {
 }
 
 /// What kernels for CPUs use.
-const SUBGROUPS8_INT64_FEATURES: wgpu::Features = wgpu::Features::SUBGROUP.union(wgpu::Features::SHADER_INT64);
+const SUBGROUPS8_INT64_FEATURES: wgpu::Features =
+    wgpu::Features::SUBGROUP.union(wgpu::Features::SHADER_INT64);
 
 /// Whether an adapter is what [`Capabilities::subgroups8_int64`] says.
 fn has_subgroups8_int64(adapter: &wgpu::Adapter) -> bool {
-    adapter.features().contains(SUBGROUPS8_INT64_FEATURES) && adapter.get_info().subgroup_min_size >= 8
+    adapter.features().contains(SUBGROUPS8_INT64_FEATURES)
+        && adapter.get_info().subgroup_min_size >= 8
 }
 
 /// NVIDIA's vendor ID.
 const NVIDIA: u32 = 0x10de;
 
-/// Whether an adapter is known to have an instruction for dot products of bytes, and naga to make one of them. Vulkan would tell, wgpu
-/// doesn't. Where drivers have to imitate them they take seven to fifteen times as long as floats do (docs/notes/2026-11-27-amd-intel-compilers.md), and some
+/// Whether an adapter is known to have an instruction for dot products of bytes, and naga to make
+/// one of them. Vulkan would tell, wgpu doesn't. Where drivers have to imitate them they take seven
+/// to fifteen times as long as floats do (docs/notes/2026-11-27-amd-intel-compilers.md), and some
 /// of Microsoft's compilers refuse them: what else has it is left to tuning.
 fn has_packed_dot(adapter: &wgpu::Adapter) -> bool {
     let info = adapter.get_info();
@@ -374,17 +426,42 @@ fn has_packed_dot(adapter: &wgpu::Adapter) -> bool {
 }
 
 /// The limits to ask for: the WebGPU defaults, raised to the adapter's where more is of use.
-fn limits(adapter: &AdapterSummary, has: &wgpu::Limits, webgpu: bool) -> Result<wgpu::Limits, GpuError> {
+fn limits(
+    adapter: &AdapterSummary,
+    has: &wgpu::Limits,
+    webgpu: bool,
+) -> Result<wgpu::Limits, GpuError> {
     let mut limits = wgpu::Limits::default();
     let needs = [
-        ("max_storage_buffers_per_shader_stage", u64::from(has.max_storage_buffers_per_shader_stage), 8),
-        ("max_compute_workgroup_storage_size", u64::from(has.max_compute_workgroup_storage_size), 16 << 10),
-        ("max_compute_invocations_per_workgroup", u64::from(has.max_compute_invocations_per_workgroup), 256),
-        ("max_storage_buffer_binding_size", has.max_storage_buffer_binding_size, WEBGPU.max_binding),
+        (
+            "max_storage_buffers_per_shader_stage",
+            u64::from(has.max_storage_buffers_per_shader_stage),
+            8,
+        ),
+        (
+            "max_compute_workgroup_storage_size",
+            u64::from(has.max_compute_workgroup_storage_size),
+            16 << 10,
+        ),
+        (
+            "max_compute_invocations_per_workgroup",
+            u64::from(has.max_compute_invocations_per_workgroup),
+            256,
+        ),
+        (
+            "max_storage_buffer_binding_size",
+            has.max_storage_buffer_binding_size,
+            WEBGPU.max_binding,
+        ),
     ];
     for (limit, has, needs) in needs {
         if has < needs {
-            return Err(GpuError::Limit { adapter: adapter.to_string(), limit, has, needs });
+            return Err(GpuError::Limit {
+                adapter: adapter.to_string(),
+                limit,
+                has,
+                needs,
+            });
         }
     }
     // Rendering limits are of no use here, and some adapters are below the defaults.
@@ -411,72 +488,171 @@ mod tests {
         let two = || async {
             let mut all = Vec::new();
             for index in 0..2 {
-                let (summary, adapter) = adapters::candidates(&options).await.expect("an adapter").swap_remove(0);
+                let (summary, adapter) = adapters::candidates(&options)
+                    .await
+                    .expect("an adapter")
+                    .swap_remove(0);
                 all.push((AdapterSummary { index, ..summary }, adapter));
             }
             all
         };
-        let model = "tiny".parse::<crate::Synthetic>().expect("a shape").model().expect("a model");
+        let model = "tiny"
+            .parse::<crate::Synthetic>()
+            .expect("a shape")
+            .model()
+            .expect("a model");
         let engine = |gpu: Gpu| async {
-            let engine = crate::Engine::load(gpu, &model, &crate::EngineOptions::default(), &mut |_| {}).await?;
+            let engine =
+                crate::Engine::load(gpu, &model, &crate::EngineOptions::default(), &mut |_| {})
+                    .await?;
             engine.compile().await.map(|()| engine)
         };
         pollster::block_on(async {
-            let first = Gpu::open_first(&options, two().await, Vec::new()).await.expect("it computes");
+            let first = Gpu::open_first(&options, two().await, Vec::new())
+                .await
+                .expect("it computes");
             assert!(first.is_replaceable() && first.passed_over().is_empty());
             *first.inner.refused_kernel.lock().expect("the name") = Some("matmul");
             let error = match engine(first.clone()).await {
                 Err(crate::Error::Gpu(error @ GpuError::Kernel { .. })) => error,
                 other => unreachable!("{:?}", other.err()),
             };
-            let second = first.open_next_of(&options, two().await, &error).await.expect("the second one");
-            assert_eq!((second.summary().index, second.is_replaceable()), (1, false));
+            let second = first
+                .open_next_of(&options, two().await, &error)
+                .await
+                .expect("the second one");
+            assert_eq!(
+                (second.summary().index, second.is_replaceable()),
+                (1, false)
+            );
             let said = second.passed_over()[0].to_string();
-            assert!(said.contains(&first.summary().to_string()) && said.contains("does not compile"), "{said}");
+            assert!(
+                said.contains(&first.summary().to_string()) && said.contains("does not compile"),
+                "{said}"
+            );
             assert!(engine(second.clone()).await.is_ok());
             // The last one's failure is the first one's error; so is that of a named one.
-            assert_eq!(second.open_next(&options, error.clone()).await.err(), second.passed_over().first().cloned());
+            assert_eq!(
+                second.open_next(&options, error.clone()).await.err(),
+                second.passed_over().first().cloned()
+            );
             for named in [
-                GpuOptions { adapter: Some("0".into()), ..options.clone() },
-                GpuOptions { backend: Some(first.summary().backend), ..options.clone() },
+                GpuOptions {
+                    adapter: Some("0".into()),
+                    ..options.clone()
+                },
+                GpuOptions {
+                    backend: Some(first.summary().backend),
+                    ..options.clone()
+                },
             ] {
-                let gpu = Gpu::open_first(&named, two().await, Vec::new()).await.expect("it computes");
+                let gpu = Gpu::open_first(&named, two().await, Vec::new())
+                    .await
+                    .expect("it computes");
                 assert!(!gpu.is_replaceable());
-                assert_eq!(gpu.open_next(&named, error.clone()).await.err(), Some(error.clone()));
+                assert_eq!(
+                    gpu.open_next(&named, error.clone()).await.err(),
+                    Some(error.clone())
+                );
             }
-            let lost = GpuError::Lost { fault: "gone".into() };
-            assert_eq!(first.open_next(&options, lost.clone()).await.err(), Some(lost));
+            let lost = GpuError::Lost {
+                fault: "gone".into(),
+            };
+            assert_eq!(
+                first.open_next(&options, lost.clone()).await.err(),
+                Some(lost)
+            );
         });
     }
 
     #[test]
     fn options_out_of_range_are_refused_before_an_adapter_is_looked_for() {
         for (tuning, field) in [
-            (Tuning { prefill_chunk: 0, ..GPU }, "prefill_chunk"),
-            (Tuning { prefill_chunk: u32::MAX, ..GPU }, "prefill_chunk"),
-            (Tuning { workgroups: 0, ..GPU }, "workgroups"),
-            (Tuning { steps_in_flight: 0, ..GPU }, "steps_in_flight"),
-            (Tuning { gemv: Some(Method::Gemm), ..GPU }, "gemv"),
+            (
+                Tuning {
+                    prefill_chunk: 0,
+                    ..GPU
+                },
+                "prefill_chunk",
+            ),
+            (
+                Tuning {
+                    prefill_chunk: u32::MAX,
+                    ..GPU
+                },
+                "prefill_chunk",
+            ),
+            (
+                Tuning {
+                    workgroups: 0,
+                    ..GPU
+                },
+                "workgroups",
+            ),
+            (
+                Tuning {
+                    steps_in_flight: 0,
+                    ..GPU
+                },
+                "steps_in_flight",
+            ),
+            (
+                Tuning {
+                    gemv: Some(Method::Gemm),
+                    ..GPU
+                },
+                "gemv",
+            ),
         ] {
-            let options = GpuOptions { tuning: Some(tuning), adapter: Some("none".into()), ..Default::default() };
+            let options = GpuOptions {
+                tuning: Some(tuning),
+                adapter: Some("none".into()),
+                ..Default::default()
+            };
             let error = pollster::block_on(Gpu::open(&options)).err();
-            assert!(matches!(&error, Some(GpuError::Tuning(bad)) if bad.field == field), "{error:?}");
+            assert!(
+                matches!(&error, Some(GpuError::Tuning(bad)) if bad.field == field),
+                "{error:?}"
+            );
         }
-        let options = GpuOptions { max_binding: Some(0), ..Default::default() };
+        let options = GpuOptions {
+            max_binding: Some(0),
+            ..Default::default()
+        };
         let error = pollster::block_on(Gpu::open(&options)).err();
-        assert_eq!(error, Some(GpuError::MaxBinding { value: 0, least: 64 << 10 }));
+        assert_eq!(
+            error,
+            Some(GpuError::MaxBinding {
+                value: 0,
+                least: 64 << 10
+            })
+        );
     }
 
     #[test]
     fn refused_memory_ends_one_operation_and_a_failure_ends_all() {
         let errors = Mutex::new(Errors::default());
-        Errors::note(&errors, wgpu::Error::OutOfMemory { source: "no memory".into() });
+        Errors::note(
+            &errors,
+            wgpu::Error::OutOfMemory {
+                source: "no memory".into(),
+            },
+        );
         assert!(Errors::take(&errors).is_some_and(|error| error.is_out_of_memory()));
         assert_eq!(Errors::take(&errors), None);
         let (source, description) = ("a bad binding".into(), String::new());
-        Errors::note(&errors, wgpu::Error::Validation { source, description });
+        Errors::note(
+            &errors,
+            wgpu::Error::Validation {
+                source,
+                description,
+            },
+        );
         for _ in 0..2 {
-            assert!(matches!(Errors::take(&errors), Some(GpuError::Failed { .. })));
+            assert!(matches!(
+                Errors::take(&errors),
+                Some(GpuError::Failed { .. })
+            ));
         }
     }
 }

@@ -46,7 +46,10 @@ pub enum GpuError {
     #[error(transparent)]
     Tuning(#[from] BadTuning),
     /// Bindings that are to be smaller than anything works with.
-    #[error("bindings of {value} bytes at most are asked for (max_binding), but {least} is the least that works")]
+    #[error(
+        "bindings of {value} bytes at most are asked for (max_binding), but {least} is the least \
+         that works"
+    )]
     MaxBinding {
         /// What was asked for.
         value: u64,
@@ -55,7 +58,8 @@ pub enum GpuError {
     },
     /// Memory ran out.
     #[error(
-        "the GPU has no memory left for {what}{}; try a smaller context, a smaller model, or close what else uses the GPU",
+        "the GPU has no memory left for {what}{}; try a smaller context, a smaller model, or \
+         close what else uses the GPU",
         in_bytes(*bytes)
     )]
     OutOfMemory {
@@ -66,7 +70,8 @@ pub enum GpuError {
     },
     /// The driver refused memory to an operation that nothing waited for.
     #[error(
-        "the GPU ran out of memory ({fault}); try a smaller context, a smaller model, or close what else uses the GPU"
+        "the GPU ran out of memory ({fault}); try a smaller context, a smaller model, or close \
+         what else uses the GPU"
     )]
     MemoryRefused {
         /// What the driver said.
@@ -74,7 +79,8 @@ pub enum GpuError {
     },
     /// More memory than the caller allows.
     #[error(
-        "{what} takes {bytes} bytes, but of the {budget} bytes of GPU memory that are allowed {used} are in use; allow more, or try a smaller context or a smaller model"
+        "{what} takes {bytes} bytes, but of the {budget} bytes of GPU memory that are allowed \
+         {used} are in use; allow more, or try a smaller context or a smaller model"
     )]
     OverBudget {
         /// The buffer.
@@ -98,7 +104,8 @@ pub enum GpuError {
     },
     /// A kernel that the driver does not compile.
     #[error(
-        "kernel {kernel} does not compile: {fault}; please report it with the output of `godwit doctor`, and try another --adapter or --backend"
+        "kernel {kernel} does not compile: {fault}; please report it with the output of `godwit \
+         doctor`, and try another --adapter or --backend"
     )]
     Kernel {
         /// Kernel and variant.
@@ -126,10 +133,17 @@ pub enum GpuError {
 impl GpuError {
     /// Whether there is too little memory: with less to hold, the same work may succeed.
     pub fn is_out_of_memory(&self) -> bool {
-        matches!(self, Self::OutOfMemory { .. } | Self::MemoryRefused { .. } | Self::OverBudget { .. })
+        matches!(
+            self,
+            Self::OutOfMemory { .. } | Self::MemoryRefused { .. } | Self::OverBudget { .. }
+        )
     }
 }
 
 fn in_bytes(bytes: u64) -> String {
-    if bytes == 0 { String::new() } else { format!(" ({bytes} bytes)") }
+    if bytes == 0 {
+        String::new()
+    } else {
+        format!(" ({bytes} bytes)")
+    }
 }

@@ -44,7 +44,12 @@ impl Prepared {
     ///
     /// # Errors
     /// A kernel does not compile, or there is no memory for the parameters.
-    pub async fn new(gpu: &Gpu, memory: &GpuMemory, plan: &Plan, step: BufferRef) -> Result<Self, GpuError> {
+    pub async fn new(
+        gpu: &Gpu,
+        memory: &GpuMemory,
+        plan: &Plan,
+        step: BufferRef,
+    ) -> Result<Self, GpuError> {
         #[cfg(test)]
         crate::interrupt::at_allocation().await?;
         let slot = BINDING_ALIGNMENT as usize;
@@ -54,21 +59,29 @@ impl Prepared {
         }
         let size = params.len().max(slot) as u64;
         let usage = wgpu::BufferUsages::UNIFORM | wgpu::BufferUsages::COPY_DST;
-        let uniform = gpu.create_buffer("the parameters of a plan", size, usage).await?;
+        let uniform = gpu
+            .create_buffer("the parameters of a plan", size, usage)
+            .await?;
         gpu.inner.uploads.write(gpu, &uniform, 0, &params).await?;
         let compiled = gpu.compiled(&plan.dispatches).await?;
         let launches = gpu.allocate("the bindings of a plan", 0, |device| {
             let all = plan.dispatches.iter().zip(compiled).enumerate();
             all.map(|(i, (dispatch, compiled))| {
                 let params = (&uniform, (i * slot) as u64, dispatch.params.len() as u64);
-                let whole = |of: &BufferRef| Ok::<_, GpuError>((memory.buffer(of.id)?, of.offset, of.bytes));
+                let whole = |of: &BufferRef| {
+                    Ok::<_, GpuError>((memory.buffer(of.id)?, of.offset, of.bytes))
+                };
                 let mut bound = vec![params, whole(&step)?];
                 for buffer in &dispatch.buffers {
                     bound.push(whole(buffer)?);
                 }
                 let bind = |(binding, (buffer, offset, bytes))| {
                     let size = wgpu::BufferSize::new(bytes);
-                    let resource = wgpu::BindingResource::Buffer(wgpu::BufferBinding { buffer, offset, size });
+                    let resource = wgpu::BindingResource::Buffer(wgpu::BufferBinding {
+                        buffer,
+                        offset,
+                        size,
+                    });
                     wgpu::BindGroupEntry { binding, resource }
                 };
                 let entries: Vec<_> = (0..).zip(bound).map(bind).collect();
@@ -77,13 +90,23 @@ impl Prepared {
                     layout: &compiled.layout,
                     entries: &entries,
                 });
-                Ok(Launch { dispatch: dispatch.clone(), is_first: i == 0, compiled, bindings })
+                Ok(Launch {
+                    dispatch: dispatch.clone(),
+                    is_first: i == 0,
+                    compiled,
+                    bindings,
+                })
             })
             .collect::<Result<Vec<_>, GpuError>>()
         });
         let launches = launches.await??;
         gpu.check()?;
-        Ok(Self { gpu: gpu.clone(), step, launches, uploads: plan.uploads.clone() })
+        Ok(Self {
+            gpu: gpu.clone(),
+            step,
+            launches,
+            uploads: plan.uploads.clone(),
+        })
     }
 
     /// Whether the plan reads from the host: then [`Prepared::stream`] runs it.
@@ -101,7 +124,9 @@ impl Prepared {
         step: Step,
         host: impl Fn(u32, u64, &mut [u8]) -> Result<(), E>,
     ) -> Result<(), E> {
-        memory.write(self.step, 0, bytemuck::bytes_of(&step)).await?;
+        memory
+            .write(self.step, 0, bytemuck::bytes_of(&step))
+            .await?;
         let (mut done, mut in_flight, mut bytes) = (0, 0, Vec::new());
         for upload in &self.uploads {
             // What ran before may still read where this goes; the queue keeps the order.
@@ -131,17 +156,27 @@ impl Prepared {
     /// # Errors
     /// There is no memory to write the step through; then nothing runs.
     pub async fn submit(&self, memory: &GpuMemory, step: Step) -> Result<(), GpuError> {
-        memory.write(self.step, 0, bytemuck::bytes_of(&step)).await?;
+        memory
+            .write(self.step, 0, bytemuck::bytes_of(&step))
+            .await?;
         self.encode(0..self.launches.len(), step).await
     }
 
-    /// [`Prepared::submit`], and copies `from` to where the CPU can read it, with the same submission.
+    /// [`Prepared::submit`], and copies `from` to where the CPU can read it, with the same
+    /// submission.
     ///
     /// # Errors
     /// There is no memory to read through.
-    pub async fn submit_and_read(&self, memory: &GpuMemory, step: Step, from: BufferRef) -> Result<Readback, GpuError> {
+    pub async fn submit_and_read(
+        &self,
+        memory: &GpuMemory,
+        step: Step,
+        from: BufferRef,
+    ) -> Result<Readback, GpuError> {
         let staging = memory.staging(from.bytes).await?;
-        memory.write(self.step, 0, bytemuck::bytes_of(&step)).await?;
+        memory
+            .write(self.step, 0, bytemuck::bytes_of(&step))
+            .await?;
         let source = memory.buffer(from.id)?;
         let submission = self.encode_with(0..self.launches.len(), step, |encoder| {
             encoder.copy_buffer_to_buffer(source, from.offset, &staging, 0, from.bytes);
@@ -150,15 +185,26 @@ impl Prepared {
         Ok(memory.readback(staging, from.bytes, submission))
     }
 
-    /// How many of `most` tokens from `position` on a pass may have so that no launch takes longer than a submission may.
+    /// How many of `most` tokens from `position` on a pass may have so that no launch takes longer
+    /// than a submission may.
     pub fn tokens(&self, position: u32, most: u32) -> u32 {
-        let work = |step| self.launches.iter().map(|launch| launch.dispatch.cost(step)).collect();
+        let work = |step| {
+            self.launches
+                .iter()
+                .map(|launch| launch.dispatch.cost(step))
+                .collect()
+        };
         self.gpu.inner.pace.tokens(work, position, most)
     }
 
     /// What the plan is expected to take on the GPU.
     pub fn expected_seconds(&self, step: Step) -> f64 {
-        self.gpu.inner.pace.seconds(self.launches.iter().map(|launch| launch.dispatch.cost(step)), step)
+        self.gpu.inner.pace.seconds(
+            self.launches
+                .iter()
+                .map(|launch| launch.dispatch.cost(step)),
+            step,
+        )
     }
 
     /// Submits launches, in as many parts as the budget of a submission asks for.
@@ -178,10 +224,14 @@ impl Prepared {
     ) -> Result<wgpu::SubmissionIndex, GpuError> {
         let (mut begin, gpu, mut first) = (Instant::now(), &self.gpu.inner, launches.start);
         let mut encoder = gpu.device.create_command_encoder(&Default::default());
-        let work = self.launches[launches.clone()].iter().map(|launch| launch.dispatch.cost(step));
+        let work = self.launches[launches.clone()]
+            .iter()
+            .map(|launch| launch.dispatch.cost(step));
         for end in gpu.pace.cut(work, step) {
             let end = launches.start + end;
-            gpu.profiler.encode(&self.gpu, &mut encoder, &self.launches[first..end], step).await?;
+            gpu.profiler
+                .encode(&self.gpu, &mut encoder, &self.launches[first..end], step)
+                .await?;
             if end < launches.end {
                 let next = gpu.device.create_command_encoder(&Default::default());
                 self.gpu.submit(Some(std::mem::replace(&mut encoder, next)));

@@ -8,7 +8,8 @@ use super::allocate::Share;
 use super::pace::Seconds;
 use super::{Gpu, GpuError};
 
-/// Buffers on a GPU, in the order of a [`Buffers`] table. A clone shares the buffers that there are.
+/// Buffers on a GPU, in the order of a [`Buffers`] table. A clone shares the buffers that there
+/// are.
 #[derive(Clone)]
 pub struct GpuMemory {
     gpu: Gpu,
@@ -19,19 +20,29 @@ pub struct GpuMemory {
 impl GpuMemory {
     /// No buffers yet.
     pub fn new(gpu: &Gpu) -> Self {
-        Self { gpu: gpu.clone(), buffers: Vec::new() }
+        Self {
+            gpu: gpu.clone(),
+            buffers: Vec::new(),
+        }
     }
 
     /// Allocates what `table` has and this doesn't, filled with zeros.
     ///
     /// # Errors
-    /// A buffer is larger than the device allows, or memory or the budget runs out; what was allocated before stays.
+    /// A buffer is larger than the device allows, or memory or the budget runs out; what was
+    /// allocated before stays.
     pub async fn allocate(&mut self, table: &Buffers) -> Result<(), GpuError> {
         for id in self.buffers.len()..table.len() {
-            let Some((name, bytes)) = table.get(id as u32) else { break };
+            let Some((name, bytes)) = table.get(id as u32) else {
+                break;
+            };
             let most = self.gpu.caps().max_buffer;
             if bytes > most {
-                return Err(GpuError::BufferTooLarge { what: name.into(), bytes, most });
+                return Err(GpuError::BufferTooLarge {
+                    what: name.into(),
+                    bytes,
+                    most,
+                });
             }
             let usage = wgpu::BufferUsages::STORAGE
                 | wgpu::BufferUsages::UNIFORM
@@ -39,7 +50,10 @@ impl GpuMemory {
                 | wgpu::BufferUsages::COPY_DST;
             let share = self.gpu.inner.budget.take(name, bytes)?;
             let buffer = self.gpu.create_buffer(name, bytes, usage).await?;
-            self.buffers.push(Some(Arc::new(Counted { buffer, _share: share })));
+            self.buffers.push(Some(Arc::new(Counted {
+                buffer,
+                _share: share,
+            })));
         }
         Ok(())
     }
@@ -62,15 +76,24 @@ impl GpuMemory {
     /// The buffer was released, or there is no memory to write through; then nothing is written.
     pub async fn write(&self, to: BufferRef, offset: u64, bytes: &[u8]) -> Result<(), GpuError> {
         let buffer = self.buffer(to.id)?;
-        self.gpu.inner.uploads.write(&self.gpu, buffer, to.offset + offset, bytes).await
+        self.gpu
+            .inner
+            .uploads
+            .write(&self.gpu, buffer, to.offset + offset, bytes)
+            .await
     }
 
-    /// Copies bytes from buffers to others, after all that was submitted: the first of each pair is as long as the second.
+    /// Copies bytes from buffers to others, after all that was submitted: the first of each pair is
+    /// as long as the second.
     ///
     /// # Errors
     /// A buffer was released.
     pub fn copy(&self, pairs: &[(BufferRef, BufferRef)]) -> Result<(), GpuError> {
-        let mut encoder = self.gpu.inner.device.create_command_encoder(&Default::default());
+        let mut encoder = self
+            .gpu
+            .inner
+            .device
+            .create_command_encoder(&Default::default());
         for (from, to) in pairs {
             let (source, target) = (self.buffer(from.id)?, self.buffer(to.id)?);
             encoder.copy_buffer_to_buffer(source, from.offset, target, to.offset, from.bytes);
@@ -81,13 +104,21 @@ impl GpuMemory {
 
     pub(super) fn buffer(&self, id: u32) -> Result<&wgpu::Buffer, GpuError> {
         let buffer = self.buffers.get(id as usize).and_then(Option::as_ref);
-        buffer.map(|counted| &counted.buffer).ok_or_else(|| GpuError::Failed { fault: format!("no buffer {id}") })
+        buffer
+            .map(|counted| &counted.buffer)
+            .ok_or_else(|| GpuError::Failed {
+                fault: format!("no buffer {id}"),
+            })
     }
 
     /// Starts copying `from` to where the CPU can read it, after all that was submitted.
     pub async fn start_read(&self, from: BufferRef) -> Result<Readback, GpuError> {
         let staging = self.staging(from.bytes).await?;
-        let mut encoder = self.gpu.inner.device.create_command_encoder(&Default::default());
+        let mut encoder = self
+            .gpu
+            .inner
+            .device
+            .create_command_encoder(&Default::default());
         encoder.copy_buffer_to_buffer(self.buffer(from.id)?, from.offset, &staging, 0, from.bytes);
         let submission = self.gpu.submit(Some(encoder));
         Ok(self.readback(staging, from.bytes, submission))
@@ -107,14 +138,26 @@ impl GpuMemory {
     }
 
     /// What `submission` copies to `staging`.
-    pub(super) fn readback(&self, staging: wgpu::Buffer, bytes: u64, submission: wgpu::SubmissionIndex) -> Readback {
+    pub(super) fn readback(
+        &self,
+        staging: wgpu::Buffer,
+        bytes: u64,
+        submission: wgpu::SubmissionIndex,
+    ) -> Readback {
         let (sender, receiver) = futures_channel::oneshot::channel();
         staging.map_async(wgpu::MapMode::Read, ..bytes, move |result| {
             // The receiver is gone where nobody waits any more.
             let _ = sender.send(result);
         });
         let submitted = self.gpu.inner.pace.submitted();
-        Readback { gpu: self.gpu.clone(), staging, bytes, submission, submitted, receiver }
+        Readback {
+            gpu: self.gpu.clone(),
+            staging,
+            bytes,
+            submission,
+            submitted,
+            receiver,
+        }
     }
 
     /// Reads bytes back, after all that was submitted.
@@ -177,8 +220,8 @@ pub struct Readback {
 }
 
 impl Readback {
-    /// Waits for the bytes, not for what was submitted after them. A caller that drops the future may
-    /// call it again, one that was given the bytes may not.
+    /// Waits for the bytes, not for what was submitted after them. A caller that drops the future
+    /// may call it again, one that was given the bytes may not.
     ///
     /// # Errors
     /// The device failed.
@@ -190,9 +233,17 @@ impl Readback {
         match (&mut self.receiver).await {
             Ok(Ok(())) => self.gpu.inner.pace.done(self.submitted),
             Ok(Err(e)) => return Err(self.gpu.fault_or(failed(e.to_string()))),
-            Err(_) => return Err(self.gpu.fault_or(failed("the device gave no answer".into()))),
+            Err(_) => {
+                return Err(self
+                    .gpu
+                    .fault_or(failed("the device gave no answer".into())));
+            }
         }
-        let bytes = self.staging.get_mapped_range(..self.bytes).map_err(|e| failed(e.to_string()))?.to_vec();
+        let bytes = self
+            .staging
+            .get_mapped_range(..self.bytes)
+            .map_err(|e| failed(e.to_string()))?
+            .to_vec();
         self.staging.unmap();
         self.gpu.inner.staging.give(self.staging.clone());
         self.gpu.check()?;

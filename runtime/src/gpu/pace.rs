@@ -1,5 +1,5 @@
-//! How much goes into one submission: no more than a budget of time, so that no driver's watchdog fires and a desktop that
-//! shares the GPU stays smooth.
+//! How much goes into one submission: no more than a budget of time, so that no driver's watchdog
+//! fires and a desktop that shares the GPU stays smooth.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -10,7 +10,8 @@ use web_time::Instant;
 /// What a submission may take where nobody says otherwise.
 pub const SUBMIT_BUDGET: Duration = Duration::from_millis(100);
 
-/// What the decode steps in flight may take together by default. A browser takes as long to hear of a token.
+/// What the decode steps in flight may take together by default. A browser takes as long to hear of
+/// a token.
 pub const IN_FLIGHT_BUDGET: Duration = Duration::from_millis(100);
 
 /// Tokens that a pass is never shortened below.
@@ -19,9 +20,11 @@ const FEWEST: u32 = 32;
 /// Estimates of what work takes, corrected whenever the host has waited for it.
 pub(super) struct Pace {
     budget: f64,
-    /// What is assumed of the device before anything has run: bytes and operations a second, and seconds of a launch.
+    /// What is assumed of the device before anything has run: bytes and operations a second, and
+    /// seconds of a launch.
     nominal: (f64, f64, f64),
-    /// Whether passes are shortened where a single launch is over the budget. No watchdog looks after a CPU.
+    /// Whether passes are shortened where a single launch is over the budget. No watchdog looks
+    /// after a CPU.
     shortens: bool,
     state: Mutex<State>,
 }
@@ -42,9 +45,23 @@ impl Pace {
     /// Nothing is known of the device but what it is.
     pub fn new(budget: Duration, caps: &Capabilities) -> Self {
         // Low, so that the first submissions are too short rather than too long.
-        let nominal = if caps.cpu { (2e9, 1e10, 4e-5) } else { (5e10, 5e11, 5e-6) };
-        let state = State { scale: [1.0; 2], submitted: [0.0; 2], completed: [0.0; 2], since: Instant::now() };
-        Self { budget: budget.as_secs_f64().max(1e-3), nominal, shortens: !caps.cpu, state: Mutex::new(state) }
+        let nominal = if caps.cpu {
+            (2e9, 1e10, 4e-5)
+        } else {
+            (5e10, 5e11, 5e-6)
+        };
+        let state = State {
+            scale: [1.0; 2],
+            submitted: [0.0; 2],
+            completed: [0.0; 2],
+            since: Instant::now(),
+        };
+        Self {
+            budget: budget.as_secs_f64().max(1e-3),
+            nominal,
+            shortens: !caps.cpu,
+            state: Mutex::new(state),
+        }
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -57,8 +74,8 @@ impl Pace {
         launch + (cost.bytes as f64 / bytes).max(cost.flops as f64 / flops)
     }
 
-    /// Where to cut launches into submissions: the end of each. They take about the same time, and none more than the budget
-    /// unless it is a single launch.
+    /// Where to cut launches into submissions: the end of each. They take about the same time, and
+    /// none more than the budget unless it is a single launch.
     pub fn cut(&self, cost: impl Iterator<Item = Cost>, step: Step) -> Vec<usize> {
         let (kind, mut state) = (kind(step), self.state());
         let scale = state.scale[kind];
@@ -76,12 +93,16 @@ impl Pace {
         cost.map(|cost| self.nominal(cost)).sum::<f64>() * self.state().scale[kind(step)]
     }
 
-    /// How many of `most` tokens from `position` on a pass may have so that none of its launches is over the budget.
+    /// How many of `most` tokens from `position` on a pass may have so that none of its launches is
+    /// over the budget.
     pub fn tokens(&self, cost: impl Fn(Step) -> Vec<Cost>, position: u32, most: u32) -> u32 {
         let mut count = most;
         while self.shortens && count > FEWEST {
             let step = Step::new(position, count);
-            let longest = cost(step).into_iter().map(|cost| self.nominal(cost)).fold(0.0, f64::max);
+            let longest = cost(step)
+                .into_iter()
+                .map(|cost| self.nominal(cost))
+                .fold(0.0, f64::max);
             if longest * self.state().scale[kind(step)] <= self.budget {
                 break;
             }
@@ -90,7 +111,8 @@ impl Pace {
         count
     }
 
-    /// What was submitted so far: to be given to [`Pace::done`] once the host knows that it is completed.
+    /// What was submitted so far: to be given to [`Pace::done`] once the host knows that it is
+    /// completed.
     pub fn submitted(&self) -> Seconds {
         self.state().submitted
     }
@@ -104,7 +126,8 @@ impl Pace {
         if expected < 1e-4 {
             return;
         }
-        // The host may have been slow to notice: an estimate grows slowly, and shrinks as fast as it likes.
+        // The host may have been slow to notice: an estimate grows slowly, and shrinks as fast as
+        // it likes.
         let factor = (state.since.elapsed().as_secs_f64() / expected).clamp(0.02, 1.5);
         for (scale, newly) in state.scale.iter_mut().zip(newly) {
             *scale *= 1.0 + newly / expected * (factor - 1.0);
@@ -118,7 +141,8 @@ fn kind(step: Step) -> usize {
     usize::from(step.count > 1)
 }
 
-/// The ends of runs of about the same time, each at most `budget` where a run has more than one launch.
+/// The ends of runs of about the same time, each at most `budget` where a run has more than one
+/// launch.
 fn cut_evenly(seconds: &[f64], total: f64, budget: f64) -> Vec<usize> {
     let part = total / (total / budget).ceil().max(1.0);
     let (mut ends, mut sum) = (Vec::new(), 0.0);
@@ -151,7 +175,12 @@ mod tests {
         let seconds = [0.02; 50];
         let ends = cut_evenly(&seconds, 1.0, 0.1);
         let starts = [0].into_iter().chain(ends.iter().copied());
-        assert!(starts.zip(&ends).all(|(start, end)| end - start <= 5 && end > &start), "{ends:?}");
+        assert!(
+            starts
+                .zip(&ends)
+                .all(|(start, end)| end - start <= 5 && end > &start),
+            "{ends:?}"
+        );
         assert_eq!(ends.last(), Some(&50));
         // A launch over the budget stands alone.
         assert_eq!(cut_evenly(&[0.01, 0.5, 0.01], 0.52, 0.1), [1, 2, 3]);
@@ -160,7 +189,12 @@ mod tests {
     #[test]
     fn estimates_follow_what_was_measured() {
         let pace = Pace::new(Duration::from_millis(10), &WEBGPU);
-        let cost = || (0..100).map(|_| Cost { bytes: 100_000_000, ..Cost::default() });
+        let cost = || {
+            (0..100).map(|_| Cost {
+                bytes: 100_000_000,
+                ..Cost::default()
+            })
+        };
         let first = pace.cut(cost(), Step::new(0, 1)).len();
         // Done at once: the device is much faster than assumed.
         pace.done(pace.submitted());
@@ -172,7 +206,12 @@ mod tests {
     #[test]
     fn only_what_is_done_counts() {
         let pace = Pace::new(Duration::from_millis(10), &WEBGPU);
-        let cost = || (0..100).map(|_| Cost { bytes: 100_000_000, ..Cost::default() });
+        let cost = || {
+            (0..100).map(|_| Cost {
+                bytes: 100_000_000,
+                ..Cost::default()
+            })
+        };
         let before = pace.submitted();
         pace.cut(cost(), Step::new(0, 1));
         pace.done(before);
@@ -181,10 +220,36 @@ mod tests {
 
     #[test]
     fn passes_are_shortened_where_a_launch_is_too_long() {
-        let cost = |step: Step| vec![Cost { flops: u64::from(step.count) * 50_000_000, ..Cost::default() }; 3];
-        let tokens = |caps: &Capabilities, most| Pace::new(Duration::from_millis(10), caps).tokens(cost, 0, most);
+        let cost = |step: Step| {
+            vec![
+                Cost {
+                    flops: u64::from(step.count) * 50_000_000,
+                    ..Cost::default()
+                };
+                3
+            ]
+        };
+        let tokens = |caps: &Capabilities, most| {
+            Pace::new(Duration::from_millis(10), caps).tokens(cost, 0, most)
+        };
         // A nominal second has 5e11 operations: 100 tokens take 10 ms.
-        assert_eq!((tokens(&WEBGPU, 512), tokens(&WEBGPU, 99), tokens(&WEBGPU, 1)), (64, 99, 1));
-        assert_eq!(tokens(&Capabilities { cpu: true, ..WEBGPU }, 512), 512);
+        assert_eq!(
+            (
+                tokens(&WEBGPU, 512),
+                tokens(&WEBGPU, 99),
+                tokens(&WEBGPU, 1)
+            ),
+            (64, 99, 1)
+        );
+        assert_eq!(
+            tokens(
+                &Capabilities {
+                    cpu: true,
+                    ..WEBGPU
+                },
+                512
+            ),
+            512
+        );
     }
 }

@@ -7,7 +7,12 @@ use godwit_shaders::{Access, Dialect, Dispatch, Kernel, Plan, WeightFormat, comp
 
 use super::{Gpu, GpuError};
 
-type Key = (&'static str, &'static str, Option<WeightFormat>, Vec<(&'static str, u32)>);
+type Key = (
+    &'static str,
+    &'static str,
+    Option<WeightFormat>,
+    Vec<(&'static str, u32)>,
+);
 
 /// A compiled kernel and the layout of its bindings.
 pub(super) struct Compiled {
@@ -21,7 +26,11 @@ pub(super) struct Pipelines {
 }
 
 /// The dialect of whoever compiles the WGSL on this target.
-const DIALECT: Dialect = if cfg!(target_arch = "wasm32") { Dialect::Browser } else { Dialect::Naga };
+const DIALECT: Dialect = if cfg!(target_arch = "wasm32") {
+    Dialect::Browser
+} else {
+    Dialect::Naga
+};
 
 /// What naga need not add to kernels.
 const UNCHECKED: wgpu::ShaderRuntimeChecks = wgpu::ShaderRuntimeChecks {
@@ -31,24 +40,47 @@ const UNCHECKED: wgpu::ShaderRuntimeChecks = wgpu::ShaderRuntimeChecks {
 };
 
 impl Gpu {
-    /// The compiled kernels of dispatches, in their order. Those that are new are compiled side by side.
-    pub(super) async fn compiled(&self, dispatches: &[Dispatch]) -> Result<Vec<Arc<Compiled>>, GpuError> {
-        let lock = || self.inner.pipelines.compiled.lock().unwrap_or_else(PoisonError::into_inner);
+    /// The compiled kernels of dispatches, in their order. Those that are new are compiled side by
+    /// side.
+    pub(super) async fn compiled(
+        &self,
+        dispatches: &[Dispatch],
+    ) -> Result<Vec<Arc<Compiled>>, GpuError> {
+        let lock = || {
+            self.inner
+                .pipelines
+                .compiled
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner)
+        };
         let mut new: HashMap<Key, &Dispatch> = HashMap::new();
         {
             let known = lock();
-            new.extend(dispatches.iter().map(|d| (key(d), d)).filter(|(key, _)| !known.contains_key(key)));
+            new.extend(
+                dispatches
+                    .iter()
+                    .map(|d| (key(d), d))
+                    .filter(|(key, _)| !known.contains_key(key)),
+            );
         }
         for (key, begun) in side_by_side(new, |dispatch| self.compile(dispatch)) {
             let (compiled, label, fault) = begun?;
             match fault.await {
-                Err(GpuError::Failed { fault }) => return Err(GpuError::Kernel { kernel: label, fault }),
+                Err(GpuError::Failed { fault }) => {
+                    return Err(GpuError::Kernel {
+                        kernel: label,
+                        fault,
+                    });
+                }
                 other => other?,
             }
             lock().insert(key, Arc::new(compiled));
         }
         let known = lock();
-        Ok(dispatches.iter().map(|dispatch| Arc::clone(&known[&key(dispatch)])).collect())
+        Ok(dispatches
+            .iter()
+            .map(|dispatch| Arc::clone(&known[&key(dispatch)]))
+            .collect())
     }
 
     /// Compiles a plan's kernels; those that are new.
@@ -60,36 +92,66 @@ impl Gpu {
     fn compile(
         &self,
         dispatch: &Dispatch,
-    ) -> Result<(Compiled, String, impl Future<Output = Result<(), GpuError>> + use<>), GpuError> {
-        let Dispatch { kernel, variant, format, overrides, .. } = dispatch;
+    ) -> Result<
+        (
+            Compiled,
+            String,
+            impl Future<Output = Result<(), GpuError>> + use<>,
+        ),
+        GpuError,
+    > {
+        let Dispatch {
+            kernel,
+            variant,
+            format,
+            overrides,
+            ..
+        } = dispatch;
         let label = dispatch.label();
         #[cfg(test)]
-        if *self.inner.refused_kernel.lock().unwrap_or_else(PoisonError::into_inner) == Some(kernel.name) {
-            return Err(GpuError::Kernel { kernel: label, fault: "a test refuses it".into() });
+        if *self
+            .inner
+            .refused_kernel
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            == Some(kernel.name)
+        {
+            return Err(GpuError::Kernel {
+                kernel: label,
+                fault: "a test refuses it".into(),
+            });
         }
-        let source = compose(kernel, variant, *format, DIALECT)
-            .map_err(|e| GpuError::Kernel { kernel: label.clone(), fault: e.to_string() })?;
+        let source = compose(kernel, variant, *format, DIALECT).map_err(|e| GpuError::Kernel {
+            kernel: label.clone(),
+            fault: e.to_string(),
+        })?;
         let device = &self.inner.device;
         // What naga refuses, and what the driver does.
         let allocation = self.begin_allocation(&format!("kernel {label}"), 0)?;
-        let descriptor =
-            wgpu::ShaderModuleDescriptor { label: Some(&label), source: wgpu::ShaderSource::Wgsl(source.into()) };
+        let descriptor = wgpu::ShaderModuleDescriptor {
+            label: Some(&label),
+            source: wgpu::ShaderSource::Wgsl(source.into()),
+        };
         let module = match self.inner.caps.cpu {
             true => device.create_shader_module(descriptor),
-            // SAFETY: without checks, every address must be inside its binding, and every loop must end. Kernels are
-            // ours: none comes from a model or a person.
-            // - Addresses: a dispatch touches no more than its kernel's `extents` (test `extents` records the addresses
-            //   of every case), and those are inside the bindings of every plan, for every step that a session submits
-            //   (`no_address_of_any_plan_leaves_its_binding`). The step's position and count are the host's: a pass is
-            //   no longer than its plan, and ends inside the last segment (`Session::submit` asserts it, which the
-            //   random operations of `session_tests.rs` try).
-            // - Nothing from a buffer is an address, but token ids: the host's are checked (`Session::check`), those
-            //   that `argmax` and `sample` choose are below the vocabulary or `NO_TOKEN`, and `embed` skips every id
-            //   that is no row of its shard, and `adjust` those beyond the vocabulary (their cases in `kernels` and `extents`
-            //   have such ids; `not_finite` has logits that nothing can be chosen from).
-            //   There are no page tables: segments and rings are found by parameters and the position alone.
-            // - Loops end by counters and parameters that only their heads change, and are as long as parameters say.
-            // It makes prefill a tenth faster on an H100 (docs/notes/2026-11-27-h100-decode.md), and nothing on CPUs.
+            // SAFETY: without checks, every address must be inside its binding, and every loop must
+            // end. Kernels are ours: none comes from a model or a person.
+            // - Addresses: a dispatch touches no more than its kernel's `extents` (test `extents`
+            //   records the addresses of every case), and those are inside the bindings of every
+            //   plan, for every step that a session submits
+            //   (`no_address_of_any_plan_leaves_its_binding`). The step's position and count are
+            //   the host's: a pass is no longer than its plan, and ends inside the last segment
+            //   (`Session::submit` asserts it, which the random operations of `session_tests.rs`
+            //   try).
+            // - Nothing from a buffer is an address, but token ids: the host's are checked
+            //   (`Session::check`), those that `argmax` and `sample` choose are below the
+            //   vocabulary or `NO_TOKEN`, and `embed` skips every id that is no row of its shard,
+            //   and `adjust` those beyond the vocabulary (their cases in `kernels` and `extents`
+            //   have such ids; `not_finite` has logits that nothing can be chosen from). There are
+            //   no page tables: segments and rings are found by parameters and the position alone.
+            // - Loops end by counters and parameters that only their heads change, and are as long
+            //   as parameters say. It makes prefill a tenth faster on an H100
+            //   (docs/notes/2026-11-27-h100-decode.md), and nothing on CPUs.
             false => unsafe { device.create_shader_module_trusted(descriptor, UNCHECKED) },
         };
         let layout = device.create_bind_group_layout(&wgpu::BindGroupLayoutDescriptor {
@@ -101,7 +163,10 @@ impl Gpu {
             bind_group_layouts: &[Some(&layout)],
             immediate_size: 0,
         });
-        let constants: Vec<_> = overrides.iter().map(|&(name, value)| (name, f64::from(value))).collect();
+        let constants: Vec<_> = overrides
+            .iter()
+            .map(|&(name, value)| (name, f64::from(value)))
+            .collect();
         let pipeline = device.create_compute_pipeline(&wgpu::ComputePipelineDescriptor {
             label: Some(&label),
             layout: Some(&pipeline_layout),
@@ -120,31 +185,55 @@ impl Gpu {
 }
 
 fn key(dispatch: &Dispatch) -> Key {
-    (dispatch.kernel.name, dispatch.variant.name, dispatch.format, dispatch.overrides.clone())
+    (
+        dispatch.kernel.name,
+        dispatch.variant.name,
+        dispatch.format,
+        dispatch.overrides.clone(),
+    )
 }
 
-/// Does something with every value, on all cores where there are threads. A browser compiles behind our back anyway.
+/// Does something with every value, on all cores where there are threads. A browser compiles behind
+/// our back anyway.
 #[cfg(not(target_arch = "wasm32"))]
-fn side_by_side<K: Send, V: Send, T: Send>(items: HashMap<K, V>, each: impl Fn(V) -> T + Sync + Send) -> Vec<(K, T)> {
+fn side_by_side<K: Send, V: Send, T: Send>(
+    items: HashMap<K, V>,
+    each: impl Fn(V) -> T + Sync + Send,
+) -> Vec<(K, T)> {
     use rayon::prelude::*;
-    items.into_par_iter().map(|(key, value)| (key, each(value))).collect()
+    items
+        .into_par_iter()
+        .map(|(key, value)| (key, each(value)))
+        .collect()
 }
 
 #[cfg(target_arch = "wasm32")]
 fn side_by_side<K, V, T>(items: HashMap<K, V>, each: impl Fn(V) -> T) -> Vec<(K, T)> {
-    items.into_iter().map(|(key, value)| (key, each(value))).collect()
+    items
+        .into_iter()
+        .map(|(key, value)| (key, each(value)))
+        .collect()
 }
 
 fn layout_entries(kernel: &Kernel) -> Vec<wgpu::BindGroupLayoutEntry> {
     let entry = |binding: u32, ty: wgpu::BufferBindingType| wgpu::BindGroupLayoutEntry {
         binding,
         visibility: wgpu::ShaderStages::COMPUTE,
-        ty: wgpu::BindingType::Buffer { ty, has_dynamic_offset: false, min_binding_size: None },
+        ty: wgpu::BindingType::Buffer {
+            ty,
+            has_dynamic_offset: false,
+            min_binding_size: None,
+        },
         count: None,
     };
     let uniforms = (0..2).map(|binding| entry(binding, wgpu::BufferBindingType::Uniform));
-    let storage = (2..)
-        .zip(kernel.bindings)
-        .map(|(binding, of)| entry(binding, wgpu::BufferBindingType::Storage { read_only: of.access == Access::Read }));
+    let storage = (2..).zip(kernel.bindings).map(|(binding, of)| {
+        entry(
+            binding,
+            wgpu::BufferBindingType::Storage {
+                read_only: of.access == Access::Read,
+            },
+        )
+    });
     uniforms.chain(storage).collect()
 }

@@ -15,10 +15,15 @@ impl Gpu {
     /// # Errors
     /// [`GpuError::Unusable`]: the kernel does not compile or run, or the answer is wrong.
     pub(super) async fn check_computes(&self) -> Result<(), GpuError> {
-        let unusable = |cause: String| GpuError::Unusable { adapter: self.summary().to_string(), cause };
+        let unusable = |cause: String| GpuError::Unusable {
+            adapter: self.summary().to_string(),
+            cause,
+        };
         match self.largest().await {
             Ok(LARGEST) => Ok(()),
-            Ok(other) => Err(unusable(format!("a test kernel answers {other} instead of {LARGEST}"))),
+            Ok(other) => Err(unusable(format!(
+                "a test kernel answers {other} instead of {LARGEST}"
+            ))),
             Err(error) => Err(unusable(error.to_string())),
         }
     }
@@ -30,11 +35,26 @@ impl Gpu {
         let found = table.declare("found", 4);
         let mut memory = GpuMemory::new(self);
         memory.allocate(&table).await?;
-        let values: Vec<f32> = (0..COUNT).map(|i| if i == LARGEST { 2.0 } else { 1.0 / (1.0 + i as f32) }).collect();
-        memory.write(numbers, 0, bytemuck::cast_slice(&values)).await?;
+        let values: Vec<f32> = (0..COUNT)
+            .map(|i| {
+                if i == LARGEST {
+                    2.0
+                } else {
+                    1.0 / (1.0 + i as f32)
+                }
+            })
+            .collect();
+        memory
+            .write(numbers, 0, bytemuck::cast_slice(&values))
+            .await?;
         let mut plan = Plan::default();
         argmax(&mut plan, numbers, found, COUNT);
-        Prepared::new(self, &memory, &plan, step).await?.submit(&memory, Step::default()).await?;
-        Ok(bytemuck::pod_read_unaligned(&memory.read(found).await?[..4]))
+        Prepared::new(self, &memory, &plan, step)
+            .await?
+            .submit(&memory, Step::default())
+            .await?;
+        Ok(bytemuck::pod_read_unaligned(
+            &memory.read(found).await?[..4],
+        ))
     }
 }

@@ -76,28 +76,41 @@ impl Profiler {
                 false => None,
             };
             for (first, launch) in (0..).step_by(2).zip(launches) {
-                let timestamp_writes = timestamps.as_ref().map(|timestamps| wgpu::ComputePassTimestampWrites {
-                    query_set: &timestamps.queries,
-                    beginning_of_pass_write_index: Some(first),
-                    end_of_pass_write_index: Some(first + 1),
-                });
+                let timestamp_writes =
+                    timestamps
+                        .as_ref()
+                        .map(|timestamps| wgpu::ComputePassTimestampWrites {
+                            query_set: &timestamps.queries,
+                            beginning_of_pass_write_index: Some(first),
+                            end_of_pass_write_index: Some(first + 1),
+                        });
                 launch.encode(
-                    &mut encoder.begin_compute_pass(&wgpu::ComputePassDescriptor { label: None, timestamp_writes }),
+                    &mut encoder.begin_compute_pass(&wgpu::ComputePassDescriptor {
+                        label: None,
+                        timestamp_writes,
+                    }),
                 );
             }
             let launched = launches
                 .iter()
-                .map(|Launch { dispatch, is_first, .. }| Launched {
-                    kernel: dispatch.label(),
-                    cost: dispatch.cost(step),
-                    step,
-                    is_first: *is_first,
-                    seconds: None,
-                })
+                .map(
+                    |Launch {
+                         dispatch, is_first, ..
+                     }| Launched {
+                        kernel: dispatch.label(),
+                        cost: dispatch.cost(step),
+                        step,
+                        is_first: *is_first,
+                        seconds: None,
+                    },
+                )
                 .collect();
             let timestamps = timestamps.map(|timestamps| timestamps.resolve(encoder));
             if let Some(recorded) = self.running().as_mut() {
-                recorded.push(Recorded { launched, timestamps });
+                recorded.push(Recorded {
+                    launched,
+                    timestamps,
+                });
             }
         }
         Ok(())
@@ -111,7 +124,8 @@ impl Profiler {
     pub fn count(&self, launches: usize, time: Duration) {
         self.submits.fetch_add(1, Ordering::Relaxed);
         self.launches.fetch_add(launches as u64, Ordering::Relaxed);
-        self.nanoseconds.fetch_add(time.as_nanos() as u64, Ordering::Relaxed);
+        self.nanoseconds
+            .fetch_add(time.as_nanos() as u64, Ordering::Relaxed);
     }
 }
 
@@ -131,14 +145,19 @@ impl Timestamps {
         let buffer = |usage| gpu.create_buffer("timestamps", 8 * u64::from(count), usage);
         Ok(Self {
             queries: queries.await?,
-            resolved: buffer(wgpu::BufferUsages::QUERY_RESOLVE | wgpu::BufferUsages::COPY_SRC).await?,
+            resolved: buffer(wgpu::BufferUsages::QUERY_RESOLVE | wgpu::BufferUsages::COPY_SRC)
+                .await?,
             readable: buffer(wgpu::BufferUsages::MAP_READ | wgpu::BufferUsages::COPY_DST).await?,
         })
     }
 
     /// Copies the timestamps to where the host can read them.
     fn resolve(self, encoder: &mut wgpu::CommandEncoder) -> wgpu::Buffer {
-        let Self { queries, resolved, readable } = self;
+        let Self {
+            queries,
+            resolved,
+            readable,
+        } = self;
         encoder.resolve_query_set(&queries, 0..queries.count(), &resolved, 0);
         encoder.copy_buffer_to_buffer(&resolved, 0, &readable, 0, readable.size());
         readable
@@ -148,10 +167,14 @@ impl Timestamps {
 impl Gpu {
     /// Whether a profile has times.
     pub fn has_timestamps(&self) -> bool {
-        self.inner.device.features().contains(wgpu::Features::TIMESTAMP_QUERY)
+        self.inner
+            .device
+            .features()
+            .contains(wgpu::Features::TIMESTAMP_QUERY)
     }
 
-    /// From now on every launch is noted, and timed where the GPU has timestamps. Launches then no longer overlap.
+    /// From now on every launch is noted, and timed where the GPU has timestamps. Launches then no
+    /// longer overlap.
     pub fn start_profile(&self) {
         *self.inner.profiler.running() = Some(Vec::new());
     }
@@ -166,7 +189,11 @@ impl Gpu {
         let failed = |fault: String| GpuError::Failed { fault };
         let nanoseconds = f64::from(self.inner.queue.get_timestamp_period());
         let mut all = Vec::new();
-        for Recorded { mut launched, timestamps } in recorded.unwrap_or_default() {
+        for Recorded {
+            mut launched,
+            timestamps,
+        } in recorded.unwrap_or_default()
+        {
             if let Some(timestamps) = timestamps {
                 let (sender, receiver) = futures_channel::oneshot::channel();
                 timestamps.map_async(wgpu::MapMode::Read, .., move |result| {
@@ -174,12 +201,17 @@ impl Gpu {
                     let _ = sender.send(result);
                 });
                 self.wait(None)?;
-                let mapped = receiver.await.map_err(|_| failed("the device gave no answer".into()))?;
+                let mapped = receiver
+                    .await
+                    .map_err(|_| failed("the device gave no answer".into()))?;
                 mapped.map_err(|e| failed(e.to_string()))?;
-                let bytes = timestamps.get_mapped_range(..).map_err(|e| failed(e.to_string()))?;
+                let bytes = timestamps
+                    .get_mapped_range(..)
+                    .map_err(|e| failed(e.to_string()))?;
                 let ticks: Vec<u64> = bytemuck::pod_collect_to_vec(&bytes);
                 for (launched, times) in launched.iter_mut().zip(ticks.chunks_exact(2)) {
-                    launched.seconds = Some(times[1].saturating_sub(times[0]) as f64 * nanoseconds * 1e-9);
+                    launched.seconds =
+                        Some(times[1].saturating_sub(times[0]) as f64 * nanoseconds * 1e-9);
                 }
             }
             all.append(&mut launched);

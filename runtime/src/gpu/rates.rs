@@ -39,11 +39,18 @@ impl Gpu {
     /// # Errors
     /// The device fails, or has no memory for it.
     pub async fn measure_rates(&self) -> Result<Rates, GpuError> {
-        Ok(Rates { bytes_per_s: self.measure_reading().await?, flops_per_s: self.measure_arithmetic().await? })
+        Ok(Rates {
+            bytes_per_s: self.measure_reading().await?,
+            flops_per_s: self.measure_arithmetic().await?,
+        })
     }
 
     async fn measure_reading(&self) -> Result<f64, GpuError> {
-        let sizes = if self.caps().cpu { &BYTES_CPU[..] } else { &BYTES[..] };
+        let sizes = if self.caps().cpu {
+            &BYTES_CPU[..]
+        } else {
+            &BYTES[..]
+        };
         let most = self.caps().max_binding.min(self.caps().max_buffer);
         let mut result = Ok(0.0);
         for &total in sizes {
@@ -51,7 +58,9 @@ impl Gpu {
             let step = table.declare("step", 16);
             let sums = table.declare("sums", 4 * u64::from(read_rate::lanes(self.caps())));
             let parts = total.div_ceil(most);
-            let data: Vec<_> = (0..parts).map(|_| table.declare("data", total / parts)).collect();
+            let data: Vec<_> = (0..parts)
+                .map(|_| table.declare("data", total / parts))
+                .collect();
             let mut memory = GpuMemory::new(self);
             result = memory.allocate(&table).await.map(|()| 0.0);
             match &result {
@@ -60,17 +69,28 @@ impl Gpu {
                 _ => result.clone()?,
             };
             // Memory that was never written may have no pages behind it, and reads far too fast.
-            let noise: Vec<u32> = (0_u32..2 << 20).map(|i| i.wrapping_mul(0x9e37_79b9) ^ (i >> 7)).collect();
+            let noise: Vec<u32> = (0_u32..2 << 20)
+                .map(|i| i.wrapping_mul(0x9e37_79b9) ^ (i >> 7))
+                .collect();
             let noise: &[u8] = bytemuck::cast_slice(&noise);
             for part in &data {
                 for at in (0..part.bytes).step_by(noise.len()) {
-                    memory.write(*part, at, &noise[..noise.len().min((part.bytes - at) as usize)]).await?;
+                    memory
+                        .write(
+                            *part,
+                            at,
+                            &noise[..noise.len().min((part.bytes - at) as usize)],
+                        )
+                        .await?;
                     self.finish().await?;
                 }
             }
             let mut plan = Plan::default();
-            data.iter().for_each(|part| read_rate(&mut plan, self.caps(), *part, sums));
-            return self.time(&memory, &plan, step, Step::default(), |cost| cost.bytes).await;
+            data.iter()
+                .for_each(|part| read_rate(&mut plan, self.caps(), *part, sums));
+            return self
+                .time(&memory, &plan, step, Step::default(), |cost| cost.bytes)
+                .await;
         }
         result
     }
@@ -83,11 +103,12 @@ impl Gpu {
         memory.allocate(&table).await?;
         let mut plan = Plan::default();
         fma_rate(&mut plan, self.caps(), y);
-        self.time(&memory, &plan, step, Step::default(), |cost| cost.flops).await
+        self.time(&memory, &plan, step, Step::default(), |cost| cost.flops)
+            .await
     }
 
-    /// Units of cost a second: the best of several runs in several submissions, the time on the GPU where it tells, else the
-    /// submission's.
+    /// Units of cost a second: the best of several runs in several submissions, the time on the GPU
+    /// where it tells, else the submission's.
     pub(super) async fn time(
         &self,
         memory: &GpuMemory,
@@ -97,8 +118,20 @@ impl Gpu {
         units: impl Fn(&Cost) -> u64,
     ) -> Result<f64, GpuError> {
         let once = plan.dispatches.len();
-        let dispatches = std::iter::repeat_n(&plan.dispatches, RUNS).flatten().cloned().collect();
-        let prepared = Prepared::new(self, memory, &Plan { dispatches, ..Plan::default() }, buffer).await?;
+        let dispatches = std::iter::repeat_n(&plan.dispatches, RUNS)
+            .flatten()
+            .cloned()
+            .collect();
+        let prepared = Prepared::new(
+            self,
+            memory,
+            &Plan {
+                dispatches,
+                ..Plan::default()
+            },
+            buffer,
+        )
+        .await?;
         let mut best = 0.0_f64;
         // A GPU that was idle takes its time to run at full speed.
         let warming = Instant::now();
@@ -114,7 +147,11 @@ impl Gpu {
             self.finish().await?;
             let elapsed = begin.elapsed().as_secs_f64() / RUNS as f64;
             for run in self.finish_profile().await?.chunks(once) {
-                let seconds = run.iter().map(|launched| launched.seconds).sum::<Option<f64>>().unwrap_or(elapsed);
+                let seconds = run
+                    .iter()
+                    .map(|launched| launched.seconds)
+                    .sum::<Option<f64>>()
+                    .unwrap_or(elapsed);
                 let done: u64 = run.iter().map(|launched| units(&launched.cost)).sum();
                 best = best.max(done as f64 / seconds);
             }

@@ -7,7 +7,8 @@ use godwit_shaders::capabilities::{self, Tuning};
 use godwit_shaders::kernels::attention::{Attention, partials_bytes};
 use godwit_shaders::kernels::matmul::{Epilogue, Method, Tokens, X_ROW_GROUP, matmul};
 use godwit_shaders::{
-    AttentionShape, Buffers, Capabilities, Cost, KvFormat, Matrix, Plan, Segment, Shard, Step, WeightFormat,
+    AttentionShape, Buffers, Capabilities, Cost, KvFormat, Matrix, Plan, Segment, Shard, Step,
+    WeightFormat,
 };
 use serde::{Deserialize, Serialize};
 
@@ -16,10 +17,23 @@ use crate::native::{read_checked, write_checked};
 
 use super::{AdapterSummary, Gpu, GpuError, GpuMemory};
 
-/// Methods that are tried. On a CPU those for GPUs, with their workgroup memory and barriers, take too long even to be tried.
-const METHODS: [Method; 7] =
-    [Method::Gemv, Method::GemvDp4a, Method::CpuGemv, Method::Gemm, Method::GemmF16, Method::GemmCoop, Method::CpuGemm];
-const METHODS_CPU: [Method; 4] = [Method::CpuGemv, Method::CpuGemvSubgroup, Method::CpuGemm, Method::CpuGemmSubgroup];
+/// Methods that are tried. On a CPU those for GPUs, with their workgroup memory and barriers, take
+/// too long even to be tried.
+const METHODS: [Method; 7] = [
+    Method::Gemv,
+    Method::GemvDp4a,
+    Method::CpuGemv,
+    Method::Gemm,
+    Method::GemmF16,
+    Method::GemmCoop,
+    Method::CpuGemm,
+];
+const METHODS_CPU: [Method; 4] = [
+    Method::CpuGemv,
+    Method::CpuGemvSubgroup,
+    Method::CpuGemm,
+    Method::CpuGemmSubgroup,
+];
 /// Tokens of a pass that are tried.
 const PASSES: [u32; 3] = [128, 256, 512];
 const PASSES_CPU: [u32; 2] = [64, 128];
@@ -41,15 +55,34 @@ struct Kept {
 
 /// The adapter with all that may change what suits it.
 fn identity(summary: &AdapterSummary, caps: &Capabilities) -> String {
-    let caps = Capabilities { tuning: capabilities::GPU, ..*caps };
-    format!("{summary}, {}, {caps:?}, godwit {}", summary.driver, env!("CARGO_PKG_VERSION"))
+    let caps = Capabilities {
+        tuning: capabilities::GPU,
+        ..*caps
+    };
+    format!(
+        "{summary}, {}, {caps:?}, godwit {}",
+        summary.driver,
+        env!("CARGO_PKG_VERSION")
+    )
 }
 
 impl Kept {
     fn new(adapter: String, tuning: Tuning) -> Self {
         let name = |method: Option<Method>| method.map(|method| method.name().to_owned());
-        let Tuning { prefill_chunk, workgroups, gemv, gemm, .. } = tuning;
-        Self { adapter, prefill_chunk, workgroups, gemv: name(gemv), gemm: name(gemm) }
+        let Tuning {
+            prefill_chunk,
+            workgroups,
+            gemv,
+            gemm,
+            ..
+        } = tuning;
+        Self {
+            adapter,
+            prefill_chunk,
+            workgroups,
+            gemv: name(gemv),
+            gemm: name(gemm),
+        }
     }
 
     /// The tuning, where it is this adapter's and makes sense.
@@ -57,7 +90,9 @@ impl Kept {
         let method = |name: &Option<String>, chunk| match name {
             None => Some(None),
             Some(name) => {
-                let known = Method::ALL.into_iter().find(|method| method.name() == name && method.suits(caps, chunk));
+                let known = Method::ALL
+                    .into_iter()
+                    .find(|method| method.name() == name && method.suits(caps, chunk));
                 known.map(Some)
             }
         };
@@ -77,19 +112,31 @@ impl Kept {
 }
 
 fn candidates(caps: &Capabilities) -> (&'static [u32], &'static [u32]) {
-    if caps.cpu { (&PASSES_CPU, &WORKGROUPS_CPU) } else { (&PASSES, &WORKGROUPS) }
+    if caps.cpu {
+        (&PASSES_CPU, &WORKGROUPS_CPU)
+    } else {
+        (&PASSES, &WORKGROUPS)
+    }
 }
 
 impl Gpu {
-    /// Tunes a GPU that nobody else has yet: some ways to cut work up are timed, for a second or a few, and what is fastest is kept
-    /// in the folder `cache` for the next time. `progress` hears how many are timed, of how many. A file that can't be read or
-    /// written costs time only; where somebody else has the GPU, it stays as it is.
+    /// Tunes a GPU that nobody else has yet: some ways to cut work up are timed, for a second or a
+    /// few, and what is fastest is kept in the folder `cache` for the next time. `progress` hears
+    /// how many are timed, of how many. A file that can't be read or written costs time only; where
+    /// somebody else has the GPU, it stays as it is.
     ///
     /// # Errors
     /// The device fails.
-    pub async fn tune(&mut self, cache: &Path, progress: &mut dyn FnMut(usize, usize)) -> Result<(), GpuError> {
+    pub async fn tune(
+        &mut self,
+        cache: &Path,
+        progress: &mut dyn FnMut(usize, usize),
+    ) -> Result<(), GpuError> {
         let adapter = identity(self.summary(), self.caps());
-        let file = cache.join(format!("{}.json", &blake3::hash(adapter.as_bytes()).to_hex()[..16]));
+        let file = cache.join(format!(
+            "{}.json",
+            &blake3::hash(adapter.as_bytes()).to_hex()[..16]
+        ));
         let (kept, writable) = match read_checked::<Kept>(&file) {
             Ok(kept) => (kept, true),
             Err(error @ FileError::Damaged { .. }) => {
@@ -106,7 +153,11 @@ impl Gpu {
             None => match self.measure_tuning(progress).await {
                 Ok(tuning) => {
                     let kept = Kept::new(adapter, tuning);
-                    if let Err(error) = if writable { write_checked(&file, kept) } else { Ok(()) } {
+                    if let Err(error) = if writable {
+                        write_checked(&file, kept)
+                    } else {
+                        Ok(())
+                    } {
                         tracing::warn!("what was measured is not kept: {error}");
                     }
                     tuning
@@ -124,10 +175,22 @@ impl Gpu {
     }
 
     /// Times the candidates.
-    async fn measure_tuning(&self, progress: &mut dyn FnMut(usize, usize)) -> Result<Tuning, GpuError> {
+    async fn measure_tuning(
+        &self,
+        progress: &mut dyn FnMut(usize, usize),
+    ) -> Result<Tuning, GpuError> {
         let (passes, workgroups) = candidates(self.caps());
-        let methods = if self.caps().cpu { &METHODS_CPU[..] } else { &METHODS };
-        let of = |chunk| methods.iter().copied().filter(move |method| method.suits(self.caps(), chunk));
+        let methods = if self.caps().cpu {
+            &METHODS_CPU[..]
+        } else {
+            &METHODS
+        };
+        let of = |chunk| {
+            methods
+                .iter()
+                .copied()
+                .filter(move |method| method.suits(self.caps(), chunk))
+        };
         let total = of(1).count() + of(2).count() + passes.len() + workgroups.len();
         let mut done = 0;
         let mut each = |gpu: &Self| {
@@ -139,17 +202,30 @@ impl Gpu {
 
         let mut found = Vec::new();
         for method in of(1) {
-            caps.tuning = Tuning { gemv: Some(method), ..each(self) };
+            caps.tuning = Tuning {
+                gemv: Some(method),
+                ..each(self)
+            };
             found.push((method, or_nothing(self.time_product(&caps, 1).await)?));
         }
         let gemv = fastest(&found, Method::built_in(&caps, 1));
         found.clear();
         for method in of(2) {
-            caps.tuning = Tuning { gemm: Some(method), ..each(self) };
-            found.push((method, or_nothing(self.time_product(&caps, caps.tuning.prefill_chunk).await)?));
+            caps.tuning = Tuning {
+                gemm: Some(method),
+                ..each(self)
+            };
+            found.push((
+                method,
+                or_nothing(self.time_product(&caps, caps.tuning.prefill_chunk).await)?,
+            ));
         }
         let gemm = fastest(&found, Method::built_in(&caps, 2));
-        caps.tuning = Tuning { gemv: Some(gemv), gemm: Some(gemm), ..caps.tuning };
+        caps.tuning = Tuning {
+            gemv: Some(gemv),
+            gemm: Some(gemm),
+            ..caps.tuning
+        };
 
         let mut speeds = Vec::new();
         for &pass in passes {
@@ -166,7 +242,13 @@ impl Gpu {
         }
         let workgroups = fastest(&speeds, self.caps().tuning.workgroups);
         progress(total, total);
-        Ok(Tuning { prefill_chunk, workgroups, gemv: Some(gemv), gemm: Some(gemm), ..self.caps().tuning })
+        Ok(Tuning {
+            prefill_chunk,
+            workgroups,
+            gemv: Some(gemv),
+            gemm: Some(gemm),
+            ..self.caps().tuning
+        })
     }
 
     /// Floating-point operations a second of a product with this many tokens.
@@ -175,26 +257,62 @@ impl Gpu {
         let mut table = Buffers::default();
         let step = table.declare("step", 16);
         let bytes = u64::from(rows) / 32 * Matrix::tile_bytes(WeightFormat::Q4_K, width);
-        let shard = Shard { format: WeightFormat::Q4_K, buffer: table.declare("weights", bytes), first: 0, rows };
-        let matrix = Matrix { rows, width, shards: vec![shard] };
-        let x = table.declare("x", 4 * u64::from(width) * u64::from(tokens.next_multiple_of(X_ROW_GROUP)));
+        let shard = Shard {
+            format: WeightFormat::Q4_K,
+            buffer: table.declare("weights", bytes),
+            first: 0,
+            rows,
+        };
+        let matrix = Matrix {
+            rows,
+            width,
+            shards: vec![shard],
+        };
+        let x = table.declare(
+            "x",
+            4 * u64::from(width) * u64::from(tokens.next_multiple_of(X_ROW_GROUP)),
+        );
         let y = table.declare("y", 4 * u64::from(rows) * u64::from(tokens));
         let mut memory = GpuMemory::new(self);
         memory.allocate(&table).await?;
         let mut plan = Plan::default();
-        matmul(&mut plan, caps, &matrix, x, y, Tokens::Rows { first: 0, count: tokens }, Epilogue::Store);
-        self.time(&memory, &plan, step, Step::default(), |work| work.flops).await
+        matmul(
+            &mut plan,
+            caps,
+            &matrix,
+            x,
+            y,
+            Tokens::Rows {
+                first: 0,
+                count: tokens,
+            },
+            Epilogue::Store,
+        );
+        self.time(&memory, &plan, step, Step::default(), |work| work.flops)
+            .await
     }
 
     /// Bytes of keys and values a second that a decode step's attention reads.
     async fn time_attention(&self, caps: &Capabilities) -> Result<f64, GpuError> {
         let positions: u32 = if caps.cpu { 2048 } else { 16_384 };
-        let shape = AttentionShape { heads: 32, kv_heads: 8, head_dim: 128 };
+        let shape = AttentionShape {
+            heads: 32,
+            kv_heads: 8,
+            head_dim: 128,
+        };
         let kv = KvFormat::default();
         let mut table = Buffers::default();
         let step = table.declare("step", 16);
-        let [k, v] = kv.bytes(shape).map(|bytes| table.declare("kv", u64::from(positions) * bytes));
-        let segment = Segment { k, v, first: 0, len: positions, host: None };
+        let [k, v] = kv
+            .bytes(shape)
+            .map(|bytes| table.declare("kv", u64::from(positions) * bytes));
+        let segment = Segment {
+            k,
+            v,
+            first: 0,
+            len: positions,
+            host: None,
+        };
         let qkv = table.declare("qkv", 4 * u64::from(shape.qkv_width()));
         let partials = table.declare("partials", partials_bytes(caps, shape, 1));
         let out = table.declare("out", 4 * u64::from(shape.heads * shape.head_dim));
@@ -202,8 +320,24 @@ impl Gpu {
         memory.allocate(&table).await?;
         let mut plan = Plan::default();
         let segments = &[segment];
-        Attention { shape, kv, qkv, segments, partials, out, chunk: 1 }.record(&mut plan, caps);
-        self.time(&memory, &plan, step, Step::new(positions - 1, 1), |cost: &Cost| cost.bytes).await
+        Attention {
+            shape,
+            kv,
+            qkv,
+            segments,
+            partials,
+            out,
+            chunk: 1,
+        }
+        .record(&mut plan, caps);
+        self.time(
+            &memory,
+            &plan,
+            step,
+            Step::new(positions - 1, 1),
+            |cost: &Cost| cost.bytes,
+        )
+        .await
     }
 }
 
@@ -220,9 +354,13 @@ fn or_nothing(speed: Result<f64, GpuError>) -> Result<f64, GpuError> {
 
 /// The fastest; the built-in one unless another is clearly faster.
 fn fastest<T: Copy + PartialEq>(found: &[(T, f64)], built_in: T) -> T {
-    let base = found.iter().find(|(choice, _)| *choice == built_in).map_or(0.0, |(_, speed)| *speed);
+    let base = found
+        .iter()
+        .find(|(choice, _)| *choice == built_in)
+        .map_or(0.0, |(_, speed)| *speed);
     let best = found.iter().max_by(|(_, a), (_, b)| a.total_cmp(b));
-    best.filter(|(_, speed)| *speed > base * CLEARLY).map_or(built_in, |(choice, _)| *choice)
+    best.filter(|(_, speed)| *speed > base * CLEARLY)
+        .map_or(built_in, |(choice, _)| *choice)
 }
 
 #[cfg(test)]
@@ -241,10 +379,15 @@ mod tests {
 
     #[test]
     fn what_does_not_compile_is_left_out() {
-        let fault = || GpuError::Kernel { kernel: "matmul".into(), fault: "no".into() };
+        let fault = || GpuError::Kernel {
+            kernel: "matmul".into(),
+            fault: "no".into(),
+        };
         assert_eq!(or_nothing(Err(fault())), Ok(0.0));
         assert_eq!(or_nothing(Ok(3.0)), Ok(3.0));
-        let lost = GpuError::Lost { fault: "gone".into() };
+        let lost = GpuError::Lost {
+            fault: "gone".into(),
+        };
         assert_eq!(or_nothing(Err(lost.clone())), Err(lost));
         assert_eq!(fastest(&[(1, 0.0), (2, 10.0)], 1), 2);
     }
@@ -253,30 +396,64 @@ mod tests {
     fn what_is_built_in_is_tried() {
         for features in 0..16 {
             let has = |bit: u32| features >> bit & 1 == 1;
-            let caps =
-                Capabilities { packed_dot: has(0), shader_f16: has(1), cooperative_matrix: has(1) && has(2), ..WEBGPU };
-            let cpu = Capabilities { cpu: true, subgroups8_int64: has(3), ..WEBGPU };
+            let caps = Capabilities {
+                packed_dot: has(0),
+                shader_f16: has(1),
+                cooperative_matrix: has(1) && has(2),
+                ..WEBGPU
+            };
+            let cpu = Capabilities {
+                cpu: true,
+                subgroups8_int64: has(3),
+                ..WEBGPU
+            };
             for chunk in [1, 2] {
-                assert!(METHODS.contains(&Method::built_in(&caps, chunk)), "{caps:?}");
-                assert!(METHODS_CPU.contains(&Method::built_in(&cpu, chunk)), "{cpu:?}");
+                assert!(
+                    METHODS.contains(&Method::built_in(&caps, chunk)),
+                    "{caps:?}"
+                );
+                assert!(
+                    METHODS_CPU.contains(&Method::built_in(&cpu, chunk)),
+                    "{cpu:?}"
+                );
             }
         }
     }
 
     #[test]
     fn what_is_kept_counts_only_where_it_makes_sense() {
-        let tuning =
-            Tuning { prefill_chunk: 256, workgroups: 128, gemv: Some(Method::CpuGemv), gemm: None, ..WEBGPU.tuning };
+        let tuning = Tuning {
+            prefill_chunk: 256,
+            workgroups: 128,
+            gemv: Some(Method::CpuGemv),
+            gemm: None,
+            ..WEBGPU.tuning
+        };
         let kept = || Kept::new("this one".into(), tuning);
         assert_eq!(kept().tuning("this one", &WEBGPU), Some(tuning));
         assert_eq!(kept().tuning("another", &WEBGPU), None);
         // Not among the candidates, not for one token, not there on this device, unknown.
         for bad in [
-            Kept { prefill_chunk: 0, ..kept() },
-            Kept { workgroups: u32::MAX, ..kept() },
-            Kept { gemv: Some("gemm".into()), ..kept() },
-            Kept { gemm: Some("gemm_coop".into()), ..kept() },
-            Kept { gemm: Some("magic".into()), ..kept() },
+            Kept {
+                prefill_chunk: 0,
+                ..kept()
+            },
+            Kept {
+                workgroups: u32::MAX,
+                ..kept()
+            },
+            Kept {
+                gemv: Some("gemm".into()),
+                ..kept()
+            },
+            Kept {
+                gemm: Some("gemm_coop".into()),
+                ..kept()
+            },
+            Kept {
+                gemm: Some("magic".into()),
+                ..kept()
+            },
         ] {
             assert_eq!(bad.tuning("this one", &WEBGPU), None, "{bad:?}");
         }

@@ -12,7 +12,13 @@ pub(super) struct Uploads;
 
 #[cfg(target_arch = "wasm32")]
 impl Uploads {
-    pub async fn write(&self, gpu: &Gpu, to: &wgpu::Buffer, offset: u64, bytes: &[u8]) -> Result<(), GpuError> {
+    pub async fn write(
+        &self,
+        gpu: &Gpu,
+        to: &wgpu::Buffer,
+        offset: u64,
+        bytes: &[u8],
+    ) -> Result<(), GpuError> {
         gpu.inner.queue.write_buffer(to, offset, bytes);
         Ok(())
     }
@@ -21,7 +27,9 @@ impl Uploads {
 #[cfg(target_arch = "wasm32")]
 impl Gpu {
     pub(super) fn submit(&self, encoder: Option<wgpu::CommandEncoder>) -> wgpu::SubmissionIndex {
-        self.inner.queue.submit(encoder.map(wgpu::CommandEncoder::finish))
+        self.inner
+            .queue
+            .submit(encoder.map(wgpu::CommandEncoder::finish))
     }
 
     pub(super) fn flush(&self) {}
@@ -37,16 +45,17 @@ mod native {
 
     /// The smallest staging buffer. A decode step writes some hundred bytes.
     const LEAST: u64 = 16 << 10;
-    /// Bytes of staging buffers that are kept for use again. New ones cost page faults, which loading would feel.
+    /// Bytes of staging buffers that are kept for use again. New ones cost page faults, which
+    /// loading would feel.
     const KEPT: u64 = 64 << 20;
     /// What offsets of a mapped range must be a multiple of.
     const ALIGNMENT: u64 = wgpu::MAP_ALIGNMENT;
 
     /// Writes that the next submission carries out before its own commands.
     ///
-    /// They do what `wgpu::Queue::write_buffer` does, in the same order, with two differences: where no staging buffer
-    /// is to be had, the write fails and the device goes on; and staging buffers are used again, so that a decode step
-    /// allocates nothing.
+    /// They do what `wgpu::Queue::write_buffer` does, in the same order, with two differences:
+    /// where no staging buffer is to be had, the write fails and the device goes on; and staging
+    /// buffers are used again, so that a decode step allocates nothing.
     #[derive(Default)]
     pub struct Uploads {
         pending: Mutex<Pending>,
@@ -73,7 +82,11 @@ mod native {
     impl Idle {
         /// The smallest buffer that holds so many bytes.
         fn take(&mut self, bytes: u64) -> Option<wgpu::Buffer> {
-            let fitting = self.0.iter().enumerate().filter(|(_, buffer)| buffer.size() >= bytes);
+            let fitting = self
+                .0
+                .iter()
+                .enumerate()
+                .filter(|(_, buffer)| buffer.size() >= bytes);
             let (at, _) = fitting.min_by_key(|(_, buffer)| buffer.size())?;
             Some(self.0.swap_remove(at))
         }
@@ -96,7 +109,13 @@ mod native {
         ///
         /// # Errors
         /// There is no memory for a staging buffer; then nothing is written.
-        pub async fn write(&self, gpu: &Gpu, to: &wgpu::Buffer, offset: u64, bytes: &[u8]) -> Result<(), GpuError> {
+        pub async fn write(
+            &self,
+            gpu: &Gpu,
+            to: &wgpu::Buffer,
+            offset: u64,
+            bytes: &[u8],
+        ) -> Result<(), GpuError> {
             if bytes.is_empty() {
                 return Ok(());
             }
@@ -107,7 +126,8 @@ mod native {
             Ok(())
         }
 
-        /// Writes through a staging buffer that there is, or through `fresh`; false where none has room.
+        /// Writes through a staging buffer that there is, or through `fresh`; false where none has
+        /// room.
         fn try_write(
             &self,
             gpu: &Gpu,
@@ -118,7 +138,8 @@ mod native {
         ) -> Result<bool, GpuError> {
             let mut pending = lock(&self.pending);
             pending.staging.extend(fresh);
-            let fits = |staging: &Staging| staging.buffer.size() - staging.used >= bytes.len() as u64;
+            let fits =
+                |staging: &Staging| staging.buffer.size() - staging.used >= bytes.len() as u64;
             match pending.staging.iter().position(fits) {
                 Some(at) => pending.write(gpu, at, to, offset, bytes).map(|()| true),
                 None => Ok(false),
@@ -137,7 +158,11 @@ mod native {
                 usage: wgpu::BufferUsages::MAP_WRITE | wgpu::BufferUsages::COPY_SRC,
                 mapped_at_creation: true,
             };
-            let buffer = gpu.allocate("a staging buffer", size, |device| device.create_buffer(&descriptor)).await?;
+            let buffer = gpu
+                .allocate("a staging buffer", size, |device| {
+                    device.create_buffer(&descriptor)
+                })
+                .await?;
             Ok(Staging { buffer, used: 0 })
         }
     }
@@ -155,24 +180,38 @@ mod native {
             let Staging { buffer, used } = &mut self.staging[at];
             let (begin, len) = (*used, bytes.len() as u64);
             let mapped = buffer.get_mapped_range_mut(begin..begin + len);
-            mapped.map_err(|e| GpuError::Failed { fault: e.to_string() })?.copy_from_slice(bytes);
+            mapped
+                .map_err(|e| GpuError::Failed {
+                    fault: e.to_string(),
+                })?
+                .copy_from_slice(bytes);
             *used = (begin + len).next_multiple_of(ALIGNMENT).min(buffer.size());
             let device = &gpu.inner.device;
-            let copies = self.copies.get_or_insert_with(|| device.create_command_encoder(&Default::default()));
+            let copies = self
+                .copies
+                .get_or_insert_with(|| device.create_command_encoder(&Default::default()));
             copies.copy_buffer_to_buffer(buffer, begin, to, offset, len);
             Ok(())
         }
     }
 
     impl Gpu {
-        /// Submits all writes, and then these commands. Every submission of this device goes through here.
-        pub(in crate::gpu) fn submit(&self, encoder: Option<wgpu::CommandEncoder>) -> wgpu::SubmissionIndex {
+        /// Submits all writes, and then these commands. Every submission of this device goes
+        /// through here.
+        pub(in crate::gpu) fn submit(
+            &self,
+            encoder: Option<wgpu::CommandEncoder>,
+        ) -> wgpu::SubmissionIndex {
             let uploads = &self.inner.uploads;
             let mut pending = lock(&uploads.pending);
             let Pending { copies, staging } = std::mem::take(&mut *pending);
             staging.iter().for_each(|staging| staging.buffer.unmap());
-            let commands = copies.into_iter().chain(encoder).map(wgpu::CommandEncoder::finish);
-            // Under the lock: another thread's commands may need these writes, and must not overtake them.
+            let commands = copies
+                .into_iter()
+                .chain(encoder)
+                .map(wgpu::CommandEncoder::finish);
+            // Under the lock: another thread's commands may need these writes, and must not
+            // overtake them.
             let submission = self.inner.queue.submit(commands);
             drop(pending);
             for Staging { buffer, .. } in staging {

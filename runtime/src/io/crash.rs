@@ -40,8 +40,13 @@ pub(crate) fn pass() {
 /// Returns whether it was: false where it ended before.
 pub(crate) fn run_child(test: &str, folder: &Path, point: u32) -> bool {
     let mut command = Command::new(std::env::current_exe().expect("this program"));
-    command.args(["--exact", test, "--test-threads=1"]).stdout(Stdio::null());
-    let status = command.env(VARIABLE, format!("{point} {}", folder.display())).status().expect("it starts");
+    command
+        .args(["--exact", test, "--test-threads=1"])
+        .stdout(Stdio::null());
+    let status = command
+        .env(VARIABLE, format!("{point} {}", folder.display()))
+        .status()
+        .expect("it starts");
     let signal = std::os::unix::process::ExitStatusExt::signal(&status);
     assert!(status.success() || signal == Some(9), "{test}: {status}");
     signal.is_some()

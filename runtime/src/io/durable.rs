@@ -18,7 +18,9 @@ use crate::error::{Error, FileError};
 
 /// The folder that a file is in, or will be.
 pub fn folder_of(path: &Path) -> &Path {
-    path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."))
+    path.parent()
+        .filter(|folder| !folder.as_os_str().is_empty())
+        .unwrap_or(Path::new("."))
 }
 
 /// What happens to a file that is at the path already when a new one is complete.
@@ -61,8 +63,8 @@ pub async fn write_atomically(
     write_guarded(path, Readers::Owner, || Ok(Existing::Replace), write).await
 }
 
-/// [`write_atomically`], with a choice of readers and a last look at what is at the path: `guard` is
-/// called when the new file is complete, and says what happens to an existing one.
+/// [`write_atomically`], with a choice of readers and a last look at what is at the path: `guard`
+/// is called when the new file is complete, and says what happens to an existing one.
 ///
 /// # Errors
 /// What `write` or `guard` says, or the file can't be written. Errors of writing name the file.
@@ -77,9 +79,12 @@ pub async fn write_guarded<E: From<Error>>(
     let mut out = BufWriter::with_capacity(1 << 20, new.file_mut());
     write(&mut out).await.map_err(|error| match error {
         // A writer knows its bytes, not their file.
-        Error::Write(message) => {
-            FileError::Io { file: path.display().to_string(), doing: "write the file", message }.into()
+        Error::Write(message) => FileError::Io {
+            file: path.display().to_string(),
+            doing: "write the file",
+            message,
         }
+        .into(),
         error => error,
     })?;
     out.flush().map_err(io("write the file"))?;
@@ -111,8 +116,8 @@ pub fn copy(from: &Path, to: &Path, readers: Readers) -> io::Result<()> {
     new.commit(Existing::Replace)
 }
 
-/// Syncs a file that is complete, moves it to where it belongs, and syncs the folder. Both paths are
-/// in the same folder.
+/// Syncs a file that is complete, moves it to where it belongs, and syncs the folder. Both paths
+/// are in the same folder.
 ///
 /// # Errors
 /// The file can't be synced or moved.
@@ -134,9 +139,18 @@ pub fn sync_folder(folder: &Path) -> io::Result<()> {
     #[cfg(unix)]
     {
         // A folder may be writable and not readable; some file systems sync no folders.
-        let Ok(folder) = File::open(folder) else { return Ok(()) };
+        let Ok(folder) = File::open(folder) else {
+            return Ok(());
+        };
         match folder.sync_all() {
-            Err(error) if !matches!(error.kind(), ErrorKind::InvalidInput | ErrorKind::Unsupported) => Err(error),
+            Err(error)
+                if !matches!(
+                    error.kind(),
+                    ErrorKind::InvalidInput | ErrorKind::Unsupported
+                ) =>
+            {
+                Err(error)
+            }
             _ => Ok(()),
         }
     }
@@ -147,8 +161,8 @@ pub fn sync_folder(folder: &Path) -> io::Result<()> {
     }
 }
 
-/// Opens a file whose content does not matter, to lock it. It is made where there is none; a link is
-/// not followed.
+/// Opens a file whose content does not matter, to lock it. It is made where there is none; a link
+/// is not followed.
 ///
 /// # Errors
 /// The file can't be opened, or is none.
@@ -213,11 +227,19 @@ impl NewFile {
         #[cfg(target_os = "linux")]
         if let Some(file) = unnamed(folder, readers)? {
             crash_point();
-            return Ok(Self { path: path.into(), readers, file: Making::Unnamed(file) });
+            return Ok(Self {
+                path: path.into(),
+                readers,
+                file: Making::Unnamed(file),
+            });
         }
         let file = named(folder, readers)?;
         crash_point();
-        Ok(Self { path: path.into(), readers, file: Making::Named(file) })
+        Ok(Self {
+            path: path.into(),
+            readers,
+            file: Making::Named(file),
+        })
     }
 
     fn file_mut(&mut self) -> &mut File {
@@ -237,7 +259,8 @@ impl NewFile {
             && old.is_file()
         {
             use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
-            self.file_mut().set_permissions(fs::Permissions::from_mode(old.mode() & 0o777))?;
+            self.file_mut()
+                .set_permissions(fs::Permissions::from_mode(old.mode() & 0o777))?;
         }
         self.file_mut().sync_all()?;
         crash_point();
@@ -250,8 +273,14 @@ impl NewFile {
                 Existing::Keep => drop(file.persist_noclobber(path).or_else(|error| {
                     // Some file systems have no way to rename only where nothing is: a look has to
                     // do.
-                    let is_free = path.symlink_metadata().is_err_and(|error| error.kind() == ErrorKind::NotFound);
-                    if is_free { error.file.persist(path) } else { Err(error) }
+                    let is_free = path
+                        .symlink_metadata()
+                        .is_err_and(|error| error.kind() == ErrorKind::NotFound);
+                    if is_free {
+                        error.file.persist(path)
+                    } else {
+                        Err(error)
+                    }
                 })?),
             },
         }
@@ -332,7 +361,9 @@ fn host() -> String {
     #[cfg(unix)]
     let name = rustix::system::uname().nodename().to_bytes().to_vec();
     #[cfg(not(unix))]
-    let name = std::env::var("COMPUTERNAME").unwrap_or_default().into_bytes();
+    let name = std::env::var("COMPUTERNAME")
+        .unwrap_or_default()
+        .into_bytes();
     blake3::hash(&name).to_hex()[..HOST].to_owned()
 }
 
@@ -384,22 +415,41 @@ fn part(name: &str) -> Option<Part> {
     if !fits || !letters.bytes().all(|byte| byte.is_ascii_alphanumeric()) {
         return None;
     }
-    Some(if letters.len() > RANDOM && letters.starts_with(&host()) { Part::Own } else { Part::Foreign })
+    Some(if letters.len() > RANDOM && letters.starts_with(&host()) {
+        Part::Own
+    } else {
+        Part::Foreign
+    })
 }
 
-/// Deletes what processes that are gone left unfinished in a folder. What a living process writes is
-/// locked, and stays; so does what belongs to another user.
+/// Deletes what processes that are gone left unfinished in a folder. What a living process writes
+/// is locked, and stays; so does what belongs to another user.
 pub fn sweep(folder: &Path) {
     // A folder that can't be read has nothing that is known to be left over.
-    let Ok(entries) = fs::read_dir(folder) else { return };
+    let Ok(entries) = fs::read_dir(folder) else {
+        return;
+    };
     for entry in entries.flatten() {
-        let Some(part) = entry.file_name().to_str().and_then(part) else { continue };
+        let Some(part) = entry.file_name().to_str().and_then(part) else {
+            continue;
+        };
         let path = entry.path();
-        let Ok((file, metadata)) = open_regular(&path, Links::Refuse) else { continue };
-        let age = metadata.modified().ok().and_then(|time| time.elapsed().ok());
+        let Ok((file, metadata)) = open_regular(&path, Links::Refuse) else {
+            continue;
+        };
+        let age = metadata
+            .modified()
+            .ok()
+            .and_then(|time| time.elapsed().ok());
         let is_left = part == Part::Own || age.is_some_and(|age| age > FOREIGN_AGE);
-        if is_left && super::private::check_owner(&path, &metadata).is_ok() && file.try_lock().is_ok() {
-            tracing::debug!("{}: left over by a process that is gone; deleted", path.display());
+        if is_left
+            && super::private::check_owner(&path, &metadata).is_ok()
+            && file.try_lock().is_ok()
+        {
+            tracing::debug!(
+                "{}: left over by a process that is gone; deleted",
+                path.display()
+            );
             // Another process may sweep too.
             let _ = fs::remove_file(&path);
         }
@@ -419,8 +469,15 @@ mod tests {
 
     fn names(folder: &Path) -> Vec<String> {
         let entries = fs::read_dir(folder).expect("a folder");
-        let mut names: Vec<_> =
-            entries.map(|entry| entry.expect("an entry").file_name().to_string_lossy().into_owned()).collect();
+        let mut names: Vec<_> = entries
+            .map(|entry| {
+                entry
+                    .expect("an entry")
+                    .file_name()
+                    .to_string_lossy()
+                    .into_owned()
+            })
+            .collect();
         names.sort();
         names
     }
@@ -447,7 +504,10 @@ mod tests {
                         fs::write(path, "another's").expect("a file");
                         Ok(Existing::Keep)
                     },
-                    async |out| out.write_all(b"ours").map_err(|error| Error::Write(error.to_string())),
+                    async |out| {
+                        out.write_all(b"ours")
+                            .map_err(|error| Error::Write(error.to_string()))
+                    },
                 ))
             };
             let error = keep(&path).expect_err("it is there").to_string();
@@ -467,7 +527,8 @@ mod tests {
                 assert_eq!(fs::read_to_string(&path).expect("readable"), content);
             }
             let failed = pollster::block_on(write_atomically(&path, async |out| {
-                out.write_all(b"third").map_err(|error| Error::Write(error.to_string()))?;
+                out.write_all(b"third")
+                    .map_err(|error| Error::Write(error.to_string()))?;
                 Err(Error::Stopped)
             }));
             assert_eq!(failed, Err(Error::Stopped));
@@ -494,13 +555,15 @@ mod tests {
             let path = folder.path().join("out");
             let write = |readers| {
                 let guard = || Ok::<_, Error>(Existing::Replace);
-                pollster::block_on(write_guarded(&path, readers, guard, async |_| Ok(()))).expect("it is written");
+                pollster::block_on(write_guarded(&path, readers, guard, async |_| Ok(())))
+                    .expect("it is written");
                 path.metadata().expect("a file").mode() & 0o777
             };
             assert_eq!(write(Readers::Owner), 0o600);
             fs::remove_file(&path).expect("removed");
             assert_eq!(write(Readers::Umask), usual);
-            fs::set_permissions(&path, fs::Permissions::from_mode(0o640)).expect("other permissions");
+            fs::set_permissions(&path, fs::Permissions::from_mode(0o640))
+                .expect("other permissions");
             assert_eq!(write(Readers::Umask), 0o640);
             fs::remove_file(&path).expect("removed");
         });
@@ -510,11 +573,17 @@ mod tests {
     fn only_what_no_process_holds_is_swept() {
         let folder = tempfile::tempdir().expect("a folder");
         let path = |name: &str| folder.path().join(name);
-        let [left, live] =
-            ["0123456789abcdef", "fedcba9876543210"].map(|random| format!(".godwit-{}{random}.part", host()));
+        let [left, live] = ["0123456789abcdef", "fedcba9876543210"]
+            .map(|random| format!(".godwit-{}{random}.part", host()));
         let [left, live] = [left.as_str(), live.as_str()];
         // Another program's, a person's, and a new one of an earlier version or another computer.
-        let others = [".godwit-abc.part", ".godwit-0123456789abcde!.part", "x.part", "notes", ".godwit-Ab3dE9.part"];
+        let others = [
+            ".godwit-abc.part",
+            ".godwit-0123456789abcde!.part",
+            "x.part",
+            "notes",
+            ".godwit-Ab3dE9.part",
+        ];
         for name in [&[left, live][..], &others].concat() {
             fs::write(path(name), "x").expect("a file");
         }
@@ -522,7 +591,9 @@ mod tests {
         held.try_lock().expect("a lock");
         NAMED_ONLY.set(true);
         let being_written = NewFile::create(&path("new"), Readers::Owner).expect("a file");
-        let own = names(folder.path()).into_iter().find(|name| !others.contains(&&**name) && name != live);
+        let own = names(folder.path())
+            .into_iter()
+            .find(|name| !others.contains(&&**name) && name != live);
         NAMED_ONLY.set(false);
         let own = own.expect("the new file's other name");
         assert!(part(&own) == Some(Part::Own) && own != left, "{own}");
@@ -532,7 +603,10 @@ mod tests {
         assert_eq!(names(folder.path()), expected);
         drop((held, being_written));
         let old = std::time::SystemTime::now() - 2 * FOREIGN_AGE;
-        let foreign = File::options().write(true).open(path(others[4])).expect("a file");
+        let foreign = File::options()
+            .write(true)
+            .open(path(others[4]))
+            .expect("a file");
         foreign.set_modified(old).expect("a time");
         drop(foreign);
         sweep(folder.path());
@@ -570,7 +644,9 @@ mod tests {
             }
             pollster::block_on(write_atomically(&folder.join("new"), async |out| {
                 for part in content_of_new().chunks(3000) {
-                    out.write_all(part).and_then(|()| out.flush()).map_err(|error| Error::Write(error.to_string()))?;
+                    out.write_all(part)
+                        .and_then(|()| out.flush())
+                        .map_err(|error| Error::Write(error.to_string()))?;
                     crash_point();
                 }
                 Ok(())
@@ -591,7 +667,10 @@ mod tests {
                 fs::write(folder.join("out"), [b'a'; 5000]).expect("a file");
                 let was_killed = crash::run_child(name, &folder, points);
                 let out = fs::read(folder.join("out")).expect("the old file or the new one");
-                assert!(out.len() == 5000 && out.iter().all(|&byte| byte == out[0]), "{way}, point {points}");
+                assert!(
+                    out.len() == 5000 && out.iter().all(|&byte| byte == out[0]),
+                    "{way}, point {points}"
+                );
                 assert!(b"abc".contains(&out[0]));
                 if let Ok(new) = fs::read(folder.join("new")) {
                     assert!(new == content_of_new(), "{way}, point {points}");

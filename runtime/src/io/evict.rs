@@ -21,7 +21,12 @@ pub(crate) fn touch(file: &File) {
 ///
 /// # Errors
 /// The folder can't be read, or a file can't be deleted.
-pub(crate) fn make_room(folder: &Path, is_own: impl Fn(&Path) -> bool, bytes: u64, most_bytes: u64) -> io::Result<()> {
+pub(crate) fn make_room(
+    folder: &Path,
+    is_own: impl Fn(&Path) -> bool,
+    bytes: u64,
+    most_bytes: u64,
+) -> io::Result<()> {
     let now = SystemTime::now();
     let mut files = Vec::new();
     let entries = match fs::read_dir(folder) {
@@ -34,7 +39,9 @@ pub(crate) fn make_room(folder: &Path, is_own: impl Fn(&Path) -> bool, bytes: u6
             continue;
         }
         // Another process may have deleted it just now.
-        let Ok(metadata) = path.symlink_metadata() else { continue };
+        let Ok(metadata) = path.symlink_metadata() else {
+            continue;
+        };
         if !metadata.is_file() {
             continue;
         }
@@ -44,7 +51,10 @@ pub(crate) fn make_room(folder: &Path, is_own: impl Fn(&Path) -> bool, bytes: u6
     files.sort();
     // After the clock was set back, files of before would stay for ever, and new ones go first.
     for (used, _, path) in files.iter().filter(|(used, ..)| *used > now) {
-        tracing::debug!("{}: its time {used:?} is yet to come, and is set to now", path.display());
+        tracing::debug!(
+            "{}: its time {used:?} is yet to come, and is set to now",
+            path.display()
+        );
         if let Ok((file, _)) = open_regular(path, Links::Refuse) {
             touch(&file);
         }
@@ -78,12 +88,19 @@ mod tests {
             let file = File::create(folder.path().join(name)).expect("a file");
             file.set_len(10).expect("a length");
             let by = Duration::from_secs(age.unsigned_abs());
-            let time = if age < 0 { SystemTime::now() + by } else { SystemTime::now() - by };
-            file.set_times(FileTimes::new().set_modified(time)).expect("a time");
+            let time = if age < 0 {
+                SystemTime::now() + by
+            } else {
+                SystemTime::now() - by
+            };
+            file.set_times(FileTimes::new().set_modified(time))
+                .expect("a time");
         };
         let names = || {
             let entries = fs::read_dir(folder.path()).expect("a folder");
-            let mut names: Vec<_> = entries.map(|entry| entry.expect("an entry").file_name()).collect();
+            let mut names: Vec<_> = entries
+                .map(|entry| entry.expect("an entry").file_name())
+                .collect();
             names.sort();
             names
         };

@@ -1,5 +1,5 @@
-//! Opening files without waiting for the writer of a pipe. Checks are made on the open file, never on
-//! the path beforehand, where another file could be a moment later.
+//! Opening files without waiting for the writer of a pipe. Checks are made on the open file, never
+//! on the path beforehand, where another file could be a moment later.
 
 use std::fs::{File, Metadata, OpenOptions};
 use std::io;
@@ -26,8 +26,16 @@ fn at_once(options: &mut OpenOptions, links: Links) -> &mut OpenOptions {
         use std::os::unix::fs::OpenOptionsExt as _;
 
         use rustix::fs::OFlags;
-        let follow = if links == Links::Follow { OFlags::empty() } else { OFlags::NOFOLLOW };
-        options.custom_flags((OFlags::NONBLOCK | OFlags::NOCTTY | follow).bits().cast_signed());
+        let follow = if links == Links::Follow {
+            OFlags::empty()
+        } else {
+            OFlags::NOFOLLOW
+        };
+        options.custom_flags(
+            (OFlags::NONBLOCK | OFlags::NOCTTY | follow)
+                .bits()
+                .cast_signed(),
+        );
     }
     #[cfg(not(unix))]
     let _ = links;
@@ -36,9 +44,15 @@ fn at_once(options: &mut OpenOptions, links: Links) -> &mut OpenOptions {
 
 /// The error for a link at the end of a path, where links are refused.
 fn refused_link(path: &Path, links: Links, error: io::Error) -> io::Error {
-    let is_link = || path.symlink_metadata().is_ok_and(|metadata| metadata.is_symlink());
+    let is_link = || {
+        path.symlink_metadata()
+            .is_ok_and(|metadata| metadata.is_symlink())
+    };
     if links == Links::Refuse && error.kind() != io::ErrorKind::NotFound && is_link() {
-        return io::Error::new(error.kind(), "it is a link, which is not followed; remove it");
+        return io::Error::new(
+            error.kind(),
+            "it is a link, which is not followed; remove it",
+        );
     }
     error
 }
@@ -64,7 +78,11 @@ pub fn open_regular(path: &Path, links: Links) -> io::Result<(File, Metadata)> {
     if metadata.is_file() {
         return Ok((file, metadata));
     }
-    let what = if metadata.is_dir() { "it is a folder" } else { NOT_REGULAR };
+    let what = if metadata.is_dir() {
+        "it is a folder"
+    } else {
+        NOT_REGULAR
+    };
     Err(io::Error::new(io::ErrorKind::InvalidInput, what))
 }
 
@@ -85,7 +103,9 @@ pub fn open_to_append(path: &Path) -> io::Result<File> {
     }
     #[cfg(unix)]
     if std::os::unix::fs::MetadataExt::nlink(&metadata) > 1 {
-        return refused("it is another file's second name, and writing would change that file; remove it");
+        return refused(
+            "it is another file's second name, and writing would change that file; remove it",
+        );
     }
     Ok(file)
 }

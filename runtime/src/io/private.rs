@@ -7,12 +7,22 @@ use crate::error::FileError;
 
 /// Where programs keep what they could make again.
 pub fn user_cache_folder() -> Option<PathBuf> {
-    let named = |variable| std::env::var_os(variable).map(PathBuf::from).filter(|path| path.is_absolute());
+    let named = |variable| {
+        std::env::var_os(variable)
+            .map(PathBuf::from)
+            .filter(|path| path.is_absolute())
+    };
     if cfg!(windows) {
         return named("LOCALAPPDATA");
     }
     let home = |folder: &str| std::env::home_dir().map(|home| home.join(folder));
-    named("XDG_CACHE_HOME").or_else(|| home(if cfg!(target_os = "macos") { "Library/Caches" } else { ".cache" }))
+    named("XDG_CACHE_HOME").or_else(|| {
+        home(if cfg!(target_os = "macos") {
+            "Library/Caches"
+        } else {
+            ".cache"
+        })
+    })
 }
 
 /// Makes a folder that no other user can look into, where there is none, and refuses one that
@@ -25,7 +35,9 @@ pub fn make_private_folder(folder: &Path) -> Result<(), FileError> {
     builder.recursive(true);
     #[cfg(unix)]
     std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
-    builder.create(folder).map_err(|error| FileError::io(folder, "make the folder", &error))?;
+    builder
+        .create(folder)
+        .map_err(|error| FileError::io(folder, "make the folder", &error))?;
     check_folder(folder)
 }
 
@@ -56,7 +68,11 @@ fn refuse_foreign(path: &Path, owner: u32, user: u32) -> Result<(), FileError> {
     if owner == user || owner == 0 {
         return Ok(());
     }
-    Err(FileError::Foreign { file: path.display().to_string(), owner, user })
+    Err(FileError::Foreign {
+        file: path.display().to_string(),
+        owner,
+        user,
+    })
 }
 
 /// Windows keeps the profile's folders apart by itself.
@@ -93,11 +109,29 @@ mod tests {
     #[test]
     fn only_this_user_and_root_are_trusted() {
         let path = Path::new("cache");
-        for (owner, user, is_fine) in [(7, 7, true), (0, 7, true), (0, 0, true), (8, 7, false), (7, 0, false)] {
-            assert_eq!(refuse_foreign(path, owner, user).is_ok(), is_fine, "{owner}, {user}");
+        for (owner, user, is_fine) in [
+            (7, 7, true),
+            (0, 7, true),
+            (0, 0, true),
+            (8, 7, false),
+            (7, 0, false),
+        ] {
+            assert_eq!(
+                refuse_foreign(path, owner, user).is_ok(),
+                is_fine,
+                "{owner}, {user}"
+            );
         }
-        let error = refuse_foreign(path, 8, 7).expect_err("another user's").to_string();
-        for says in ["cache belongs to user 8", "user 7", "--cache-dir", "HF_HUB_CACHE", "chown"] {
+        let error = refuse_foreign(path, 8, 7)
+            .expect_err("another user's")
+            .to_string();
+        for says in [
+            "cache belongs to user 8",
+            "user 7",
+            "--cache-dir",
+            "HF_HUB_CACHE",
+            "chown",
+        ] {
             assert!(error.contains(says), "{error}");
         }
     }
@@ -108,7 +142,10 @@ mod tests {
         let folder = place.path().join("a/b");
         let mode = |folder: &Path| folder.metadata().expect("a folder").mode() & 0o777;
         make_private_folder(&folder).expect("it is made");
-        assert_eq!((mode(&folder), mode(&place.path().join("a"))), (0o700, 0o700));
+        assert_eq!(
+            (mode(&folder), mode(&place.path().join("a"))),
+            (0o700, 0o700)
+        );
         let shared = std::os::unix::fs::PermissionsExt::from_mode(0o755);
         fs::set_permissions(&folder, shared).expect("other permissions");
         make_private_folder(&folder).expect("it is there");

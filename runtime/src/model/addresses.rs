@@ -1,8 +1,9 @@
 //! Checks that no kernel of any plan can form an address that its bindings don't have.
 //!
-//! Kernels run unchecked on GPUs. What a dispatch may read or write, used or not, its kernel declares ([`Kernel::extents`]; the
-//! test `extents` measures that on every case). Here it is held against the bindings of every plan that a session records: for
-//! all shapes of heads, types of KV caches, variants and tunings, and for Llama-3-8B at 1,048,576 tokens.
+//! Kernels run unchecked on GPUs. What a dispatch may read or write, used or not, its kernel
+//! declares ([`Kernel::extents`]; the test `extents` measures that on every case). Here it is held
+//! against the bindings of every plan that a session records: for all shapes of heads, types of KV
+//! caches, variants and tunings, and for Llama-3-8B at 1,048,576 tokens.
 //!
 //! [`Kernel::extents`]: godwit_shaders::Kernel::extents
 
@@ -12,7 +13,9 @@ use godwit_shaders::kernels::rms_norm::Norm;
 use godwit_shaders::kernels::rope_append::{Rope, RopeTables};
 use godwit_shaders::kernels::rope_attention::MAX_SINGLE_PASS_TOKENS;
 use godwit_shaders::kernels::swiglu::GateBiases;
-use godwit_shaders::{Buffers, Capabilities, Dispatch, KvFormat, KvType, Matrix, Shard, Step, WeightFormat};
+use godwit_shaders::{
+    Buffers, Capabilities, Dispatch, KvFormat, KvType, Matrix, Shard, Step, WeightFormat,
+};
 
 use super::llama::{Biases, Layer};
 use super::{Config, Kv, Llama, Pass, SCORED, Scratch, prefill_chunk};
@@ -24,7 +27,11 @@ use crate::synthetic::Synthetic;
 const WINDOW: u32 = 1 << 20;
 
 /// Bindings of almost 2^32 bytes, buffers far beyond.
-const LARGE: Capabilities = Capabilities { max_binding: (1 << 32) - BINDING_ALIGNMENT, max_buffer: 1 << 40, ..WEBGPU };
+const LARGE: Capabilities = Capabilities {
+    max_binding: (1 << 32) - BINDING_ALIGNMENT,
+    max_buffer: 1 << 40,
+    ..WEBGPU
+};
 
 /// What varies between models of the same shape.
 #[derive(Clone, Copy, Debug)]
@@ -39,27 +46,58 @@ struct Kind {
 
 /// A model's weights as the loader declares them.
 fn declared(table: &mut Buffers, config: &Config, kind: Kind, caps: &Capabilities) -> Llama {
-    let Config { width, ffn, vocab, eps, .. } = *config;
+    let Config {
+        width,
+        ffn,
+        vocab,
+        eps,
+        ..
+    } = *config;
     let shape = heads(config);
-    let (queries, keys) = (shape.heads * shape.head_dim, shape.kv_heads * shape.head_dim);
+    let (queries, keys) = (
+        shape.heads * shape.head_dim,
+        shape.kv_heads * shape.head_dim,
+    );
     let matrix = |table: &mut Buffers, rows: u32, width: u32| {
         // Rows are whole blocks.
-        let format =
-            if width.is_multiple_of(kind.format.block_len() as u32) { kind.format } else { WeightFormat::Q4_1 };
+        let format = if width.is_multiple_of(kind.format.block_len() as u32) {
+            kind.format
+        } else {
+            WeightFormat::Q4_1
+        };
         let shard = |(first, rows): (u32, u32)| {
             let bytes = u64::from(rows.div_ceil(32)) * Matrix::tile_bytes(format, width);
-            Shard { format, buffer: table.declare("shard", bytes), first, rows }
+            Shard {
+                format,
+                buffer: table.declare("shard", bytes),
+                first,
+                rows,
+            }
         };
         let most = caps.max_binding.min(caps.max_buffer);
-        let shards = Matrix::shard_rows(format, rows, width, most).into_iter().map(shard).collect();
-        Matrix { rows, width, shards }
+        let shards = Matrix::shard_rows(format, rows, width, most)
+            .into_iter()
+            .map(shard)
+            .collect();
+        Matrix {
+            rows,
+            width,
+            shards,
+        }
     };
     let floats = |table: &mut Buffers, len: u32| table.declare("floats", 4 * u64::from(len));
-    let norm = |table: &mut Buffers| Norm { weight: floats(table, width), width, eps };
+    let norm = |table: &mut Buffers| Norm {
+        weight: floats(table, width),
+        width,
+        eps,
+    };
     let biases = |table: &mut Buffers| Biases {
         qkv: Some(floats(table, queries + 2 * keys)),
         o: Some(floats(table, width)),
-        gate_and_up: Some(GateBiases { gate: floats(table, ffn), up: floats(table, ffn) }),
+        gate_and_up: Some(GateBiases {
+            gate: floats(table, ffn),
+            up: floats(table, ffn),
+        }),
         down: Some(floats(table, width)),
     };
     let layer = |_| {
@@ -72,15 +110,30 @@ fn declared(table: &mut Buffers, config: &Config, kind: Kind, caps: &Capabilitie
             gate: matrix(table, if is_apart { ffn } else { 2 * ffn }, width),
             up: is_apart.then(|| matrix(table, ffn, width)),
             down: matrix(table, width, ffn),
-            biases: if kind.has_biases { biases(table) } else { Biases::default() },
+            biases: if kind.has_biases {
+                biases(table)
+            } else {
+                Biases::default()
+            },
         }
     };
     let layers = (0..config.layers).map(layer).collect();
     let [embed, head] = [(); 2].map(|()| matrix(table, vocab, width));
     let norm = norm(table);
     let tables = table.declare("rope", RopeTables::bytes(config.rotary_dim, config.context));
-    let rope = Rope { tables, rotary_dim: config.rotary_dim };
-    Llama { shape, kv: kind.kv, embed, layers, norm, head, rope }
+    let rope = Rope {
+        tables,
+        rotary_dim: config.rotary_dim,
+    };
+    Llama {
+        shape,
+        kv: kind.kv,
+        embed,
+        layers,
+        norm,
+        head,
+        rope,
+    }
 }
 
 /// All plans of a session, with the steps that reach farthest.
@@ -91,26 +144,50 @@ fn works(kv: &Kv, chunk: u32, context: u32) -> Vec<(StepKind, Vec<Step>)> {
         let end = kv.end_of(segments - 1).min(context);
         let steps = |most: u32| {
             let counts = [1, most.div_ceil(2), most].map(|count| count.min(end));
-            counts.into_iter().flat_map(|count| [Step::new(0, count), Step::new(end - count, count)]).collect()
+            counts
+                .into_iter()
+                .flat_map(|count| [Step::new(0, count), Step::new(end - count, count)])
+                .collect()
         };
         for outputs in [false, true] {
-            // One token of a prefill is a pass for one; scoring and calibration ask for what comes out.
-            let pass = |chunk| Pass { chunk, segments, single_pass: false, outputs };
+            // One token of a prefill is a pass for one; scoring and calibration ask for what comes
+            // out.
+            let pass = |chunk| Pass {
+                chunk,
+                segments,
+                single_pass: false,
+                outputs,
+            };
             works.push((StepKind::Transformer(pass(1)), steps(1)));
             works.push((StepKind::Transformer(pass(chunk)), steps(chunk)));
             works.push((StepKind::Observed(pass(1)), steps(1)));
             works.push((StepKind::Observed(pass(chunk)), steps(chunk)));
         }
-        let pass = Pass { chunk: 1, segments, single_pass: false, outputs: true };
+        let pass = Pass {
+            chunk: 1,
+            segments,
+            single_pass: false,
+            outputs: true,
+        };
         works.push((StepKind::Decode(pass), steps(1)));
         let last = end.min(MAX_SINGLE_PASS_TOKENS) - 1;
-        works.push((StepKind::Decode(Pass { single_pass: true, ..pass }), vec![Step::new(0, 1), Step::new(last, 1)]));
+        works.push((
+            StepKind::Decode(Pass {
+                single_pass: true,
+                ..pass
+            }),
+            vec![Step::new(0, 1), Step::new(last, 1)],
+        ));
     }
     let of_a_pass = || vec![Step::new(0, 1), Step::new(0, chunk)];
     works.push((StepKind::Logits, of_a_pass()));
     works.push((StepKind::Outputs, of_a_pass()));
     let firsts: Vec<u32> = (0..chunk).step_by(SCORED as usize).collect();
-    for first in [firsts[0], firsts[firsts.len() / 2], firsts[firsts.len() - 1]] {
+    for first in [
+        firsts[0],
+        firsts[firsts.len() / 2],
+        firsts[firsts.len() - 1],
+    ] {
         works.push((StepKind::Scores { first }, of_a_pass()));
     }
     for greedy in [false, true] {
@@ -121,41 +198,102 @@ fn works(kv: &Kv, chunk: u32, context: u32) -> Vec<(StepKind, Vec<Step>)> {
     works
 }
 
-fn check_dispatch(table: &Buffers, caps: &Capabilities, dispatch: &Dispatch, steps: &[Step], what: &str) {
+fn check_dispatch(
+    table: &Buffers,
+    caps: &Capabilities,
+    dispatch: &Dispatch,
+    steps: &[Step],
+    what: &str,
+) {
     let what = || format!("{} of {what}", dispatch.label());
     assert!(dispatch.variant.runs_on(caps), "{}", what());
     for buffer in &dispatch.buffers {
         let (_, bytes) = table.get(buffer.id).expect("it is declared");
-        assert!(buffer.offset + buffer.bytes <= bytes && bytes <= caps.max_buffer, "{}", what());
-        assert!(buffer.offset.is_multiple_of(BINDING_ALIGNMENT), "{}", what());
-        assert!(buffer.bytes <= caps.max_binding && buffer.bytes < 1 << 32, "{}", what());
+        assert!(
+            buffer.offset + buffer.bytes <= bytes && bytes <= caps.max_buffer,
+            "{}",
+            what()
+        );
+        assert!(
+            buffer.offset.is_multiple_of(BINDING_ALIGNMENT),
+            "{}",
+            what()
+        );
+        assert!(
+            buffer.bytes <= caps.max_binding && buffer.bytes < 1 << 32,
+            "{}",
+            what()
+        );
     }
-    assert!(dispatch.workgroups.iter().all(|&n| n > 0 && n <= caps.max_workgroups), "{}", what());
+    assert!(
+        dispatch
+            .workgroups
+            .iter()
+            .all(|&n| n > 0 && n <= caps.max_workgroups),
+        "{}",
+        what()
+    );
     for &step in steps {
         let extents = (dispatch.kernel.extents)(dispatch, step);
         assert_eq!(extents.len(), dispatch.buffers.len(), "{}", what());
-        for ((words, buffer), binding) in extents.iter().zip(&dispatch.buffers).zip(dispatch.kernel.bindings) {
+        for ((words, buffer), binding) in extents
+            .iter()
+            .zip(&dispatch.buffers)
+            .zip(dispatch.kernel.bindings)
+        {
             let has = buffer.bytes / 4;
             let name = binding.name;
-            assert!(*words <= has, "{}, {step:?}: {words} words of `{name}`, which has {has}", what());
+            assert!(
+                *words <= has,
+                "{}, {step:?}: {words} words of `{name}`, which has {has}",
+                what()
+            );
         }
     }
 }
 
-/// Checks all plans of a model on a device, with these segments of a KV cache. Returns how many dispatches they are.
-fn check_plans(config: &Config, kind: Kind, caps: &Capabilities, lay_out: impl Fn(&mut Kv, &mut Buffers)) -> usize {
+/// Checks all plans of a model on a device, with these segments of a KV cache. Returns how many
+/// dispatches they are.
+fn check_plans(
+    config: &Config,
+    kind: Kind,
+    caps: &Capabilities,
+    lay_out: impl Fn(&mut Kv, &mut Buffers),
+) -> usize {
     let mut table = Buffers::default();
     let llama = declared(&mut table, config, kind, caps);
     let chunk = prefill_chunk(config, heads(config), kind.kv, caps, kind.has_biases);
-    let scratch = Scratch::declare(&mut table, config, heads(config), kind.kv, caps, chunk, kind.has_biases);
-    let mut kv = Kv::new(heads(config), kind.kv, config.layers, config.context, None, caps);
+    let scratch = Scratch::declare(
+        &mut table,
+        config,
+        heads(config),
+        kind.kv,
+        caps,
+        chunk,
+        kind.has_biases,
+    );
+    let mut kv = Kv::new(
+        heads(config),
+        kind.kv,
+        config.layers,
+        config.context,
+        None,
+        caps,
+    );
     while kv.capacity() < config.context {
         kv.grow(&mut table, None);
     }
     lay_out(&mut kv, &mut table);
     let (observed, bytes) = inputs(&llama, table.len() as u32);
     table.declare("input squares", bytes);
-    let recorder = Recorder { llama: &llama, caps, kv: &kv, scratch: &scratch, observed: &observed, chunk };
+    let recorder = Recorder {
+        llama: &llama,
+        caps,
+        kv: &kv,
+        scratch: &scratch,
+        observed: &observed,
+        chunk,
+    };
     let mut dispatches = 0;
     for (work, steps) in works(&kv, chunk, config.context) {
         let plan = recorder.record(work);
@@ -164,7 +302,13 @@ fn check_plans(config: &Config, kind: Kind, caps: &Capabilities, lay_out: impl F
             check_dispatch(&table, caps, dispatch, &steps, &what);
         }
         for upload in &plan.uploads {
-            assert!(upload.to.iter().all(|to| to.offset + to.bytes <= table.get(to.id).expect("declared").1), "{what}");
+            assert!(
+                upload
+                    .to
+                    .iter()
+                    .all(|to| to.offset + to.bytes <= table.get(to.id).expect("declared").1),
+                "{what}"
+            );
         }
         dispatches += plan.dispatches.len();
     }
@@ -172,43 +316,97 @@ fn check_plans(config: &Config, kind: Kind, caps: &Capabilities, lay_out: impl F
 }
 
 fn config(shape: &str) -> Config {
-    shape.parse::<Synthetic>().expect("a shape").model().expect("a model").config().clone()
+    shape
+        .parse::<Synthetic>()
+        .expect("a shape")
+        .model()
+        .expect("a model")
+        .config()
+        .clone()
 }
 
 /// The kinds of devices: whatever makes another variant run.
 fn devices() -> Vec<Capabilities> {
-    let subgroups = Capabilities { subgroups: true, subgroups32: true, ..WEBGPU };
-    let cpu = Capabilities { cpu: true, ..WEBGPU };
+    let subgroups = Capabilities {
+        subgroups: true,
+        subgroups32: true,
+        ..WEBGPU
+    };
+    let cpu = Capabilities {
+        cpu: true,
+        ..WEBGPU
+    };
     vec![
         WEBGPU,
         LARGE,
-        Capabilities { max_binding: 1 << 20, ..WEBGPU },
-        Capabilities { max_workgroups: 65_535, packed_dot: true, ..subgroups },
-        Capabilities { shader_f16: true, ..WEBGPU },
-        Capabilities { shader_f16: true, cooperative_matrix: true, ..subgroups },
+        Capabilities {
+            max_binding: 1 << 20,
+            ..WEBGPU
+        },
+        Capabilities {
+            max_workgroups: 65_535,
+            packed_dot: true,
+            ..subgroups
+        },
+        Capabilities {
+            shader_f16: true,
+            ..WEBGPU
+        },
+        Capabilities {
+            shader_f16: true,
+            cooperative_matrix: true,
+            ..subgroups
+        },
         cpu,
-        Capabilities { subgroups8_int64: true, subgroups: true, ..cpu },
+        Capabilities {
+            subgroups8_int64: true,
+            subgroups: true,
+            ..cpu
+        },
     ]
 }
 
 /// One of the methods that suit a device, in turn.
 fn suiting(caps: &Capabilities, chunk: u32, turn: usize) -> Option<Method> {
-    let methods: Vec<Method> = Method::ALL.into_iter().filter(|method| method.suits(caps, chunk)).collect();
+    let methods: Vec<Method> = Method::ALL
+        .into_iter()
+        .filter(|method| method.suits(caps, chunk))
+        .collect();
     methods.get(turn % methods.len()).copied()
 }
 
 #[test]
 fn no_address_of_a_million_tokens_leaves_its_binding() {
-    let model = "llama3-8b:q4_k".parse::<Synthetic>().expect("a shape").model().expect("a model");
-    let config = Config { context: WINDOW, ..model.config().clone() };
+    let model = "llama3-8b:q4_k"
+        .parse::<Synthetic>()
+        .expect("a shape")
+        .model()
+        .expect("a model");
+    let config = Config {
+        context: WINDOW,
+        ..model.config().clone()
+    };
     for caps in [WEBGPU, LARGE] {
         for kv in KvType::ALL {
-            let kv = KvFormat { k: kv, v: kv, hadamard: true };
-            let kind = Kind { format: WeightFormat::Q4_K, kv, has_biases: false, is_gated: false };
+            let kv = KvFormat {
+                k: kv,
+                v: kv,
+                hadamard: true,
+            };
+            let kind = Kind {
+                format: WeightFormat::Q4_K,
+                kv,
+                has_biases: false,
+                is_gated: false,
+            };
             check_plans(&config, kind, &caps, |_, table| {
                 // What is added up passes 2^32 by far, and is added up in u64.
                 assert!(table.bytes() > 8 << 32);
-                assert_eq!(table.bytes(), MemoryUse::estimate(&model, WINDOW, kv, &caps).total(), "{kv}");
+                assert_eq!(
+                    table.bytes(),
+                    MemoryUse::estimate(&model, WINDOW, kv, &caps).total(),
+                    "{kv}"
+                );
             });
         }
     }
@@ -217,43 +415,65 @@ fn no_address_of_a_million_tokens_leaves_its_binding() {
 #[test]
 fn no_address_of_any_plan_leaves_its_binding() {
     let small = config("llama3-8b:q4_k");
-    // Heads of all lengths, alone and in groups of up to eight; widths that are whole blocks of no format but the smallest,
-    // vocabularies and networks that end within a tile.
-    let shapes = super::config::HEAD_DIMS.into_iter().enumerate().map(|(i, head_dim)| {
-        let (kv_heads, ratio) = ([1, 2, 3][i % 3], [1, 4, 8, 3][i % 4]);
-        let heads = kv_heads * ratio;
-        let [width, ffn] = if i % 2 == 0 { [256, 512] } else { [96, 160] };
-        let rotary_dim = if i % 3 == 0 { head_dim / 2 } else { head_dim };
-        Config {
-            layers: 2,
-            width,
-            heads,
-            kv_heads,
-            head_dim,
-            rotary_dim,
-            ffn,
-            vocab: 1001,
-            context: 5000,
-            ..small.clone()
-        }
-    });
+    // Heads of all lengths, alone and in groups of up to eight; widths that are whole blocks of no
+    // format but the smallest, vocabularies and networks that end within a tile.
+    let shapes = super::config::HEAD_DIMS
+        .into_iter()
+        .enumerate()
+        .map(|(i, head_dim)| {
+            let (kv_heads, ratio) = ([1, 2, 3][i % 3], [1, 4, 8, 3][i % 4]);
+            let heads = kv_heads * ratio;
+            let [width, ffn] = if i % 2 == 0 { [256, 512] } else { [96, 160] };
+            let rotary_dim = if i % 3 == 0 { head_dim / 2 } else { head_dim };
+            Config {
+                layers: 2,
+                width,
+                heads,
+                kv_heads,
+                head_dim,
+                rotary_dim,
+                ffn,
+                vocab: 1001,
+                context: 5000,
+                ..small.clone()
+            }
+        });
     let numbers = [1, 2, 3, 7, 8, 9, 37, 63, 64, 100, 512, 4096];
     let workgroups = [1, 3, 128, 4096, 7];
     let formats = WeightFormat::ALL.into_iter().cycle();
     let mut all = 0;
     for config in shapes {
         for device in devices() {
-            let pairs = KvType::ALL.into_iter().flat_map(|k| KvType::ALL.map(|v| (k, v)));
+            let pairs = KvType::ALL
+                .into_iter()
+                .flat_map(|k| KvType::ALL.map(|v| (k, v)));
             for (i, ((k, v), format)) in pairs.zip(formats.clone()).enumerate() {
-                let kv = KvFormat { k, v, hadamard: i % 4 != 3 };
-                let kind = Kind { format, kv, has_biases: i % 3 == 1, is_gated: i % 3 == 2 };
+                let kv = KvFormat {
+                    k,
+                    v,
+                    hadamard: i % 4 != 3,
+                };
+                let kind = Kind {
+                    format,
+                    kv,
+                    has_biases: i % 3 == 1,
+                    is_gated: i % 3 == 2,
+                };
                 for turn in 0..3 {
                     let at = 3 * i + turn + all;
                     let tuning = Tuning {
                         prefill_chunk: numbers[at % numbers.len()],
                         workgroups: workgroups[at % workgroups.len()],
-                        gemv: if turn == 0 { None } else { suiting(&device, 1, at) },
-                        gemm: if turn == 0 { None } else { suiting(&device, 2, at) },
+                        gemv: if turn == 0 {
+                            None
+                        } else {
+                            suiting(&device, 1, at)
+                        },
+                        gemm: if turn == 0 {
+                            None
+                        } else {
+                            suiting(&device, 2, at)
+                        },
                         ..device.tuning
                     };
                     assert_eq!(tuning.validate(), Ok(()));

@@ -95,12 +95,13 @@ impl Scratch {
         // Calibration runs one token by a plan for two, which has splits of its own.
         let partials = [1, 2, chunk].map(|tokens| partials_bytes(caps, shape, tokens));
         let partials = partials.into_iter().fold(0, u64::max);
-        // What matmul reads has whole groups of rows, counted from the first token's: see `X_ROW_GROUP`. Scoring begins at any
-        // multiple of SCORED.
+        // What matmul reads has whole groups of rows, counted from the first token's: see
+        // `X_ROW_GROUP`. Scoring begins at any multiple of SCORED.
         let padded = chunk.next_multiple_of(X_ROW_GROUP);
         let scored = (chunk - 1) / SCORED * SCORED + SCORED.next_multiple_of(X_ROW_GROUP);
-        let mut floats =
-            |name: &str, width: u32, rows: u32| table.declare(name, 4 * u64::from(width) * u64::from(rows));
+        let mut floats = |name: &str, width: u32, rows: u32| {
+            table.declare(name, 4 * u64::from(width) * u64::from(rows))
+        };
         Self {
             step: floats("step", 4, 1),
             tokens: floats("tokens", 1, chunk),
@@ -121,7 +122,8 @@ impl Scratch {
     }
 }
 
-/// Tokens of a pass on this device: as many as it is tuned to, or fewer where a buffer for so many does not fit a binding.
+/// Tokens of a pass on this device: as many as it is tuned to, or fewer where a buffer for so many
+/// does not fit a binding.
 pub(crate) fn prefill_chunk(
     config: &Config,
     shape: AttentionShape,
@@ -131,16 +133,30 @@ pub(crate) fn prefill_chunk(
 ) -> u32 {
     let most = caps.max_binding.min(caps.max_buffer);
     let fits = |tokens: u32| {
-        let s = Scratch::declare(&mut Buffers::default(), config, shape, kv, caps, tokens, has_gate_biases);
+        let s = Scratch::declare(
+            &mut Buffers::default(),
+            config,
+            shape,
+            kv,
+            caps,
+            tokens,
+            has_gate_biases,
+        );
         let grow_with_tokens = [s.x, s.h, s.qkv, s.attended, s.gate, s.partials];
         let tail = s.tails.first().map(|tail| &tail.buffer);
-        grow_with_tokens.iter().chain(tail).all(|buffer| buffer.bytes <= most)
+        grow_with_tokens
+            .iter()
+            .chain(tail)
+            .all(|buffer| buffer.bytes <= most)
     };
     let halves = std::iter::successors(Some(caps.tuning.prefill_chunk), |tokens| Some(tokens / 2));
-    halves.take_while(|&tokens| tokens > 1).find(|&tokens| fits(tokens)).unwrap_or(1)
+    halves
+        .take_while(|&tokens| tokens > 1)
+        .find(|&tokens| fits(tokens))
+        .unwrap_or(1)
 }
 
-/// Declares the f16 tails of all layers. Where the cache has none, all layers share an empty buffer.
+/// Declares the f16 tails of all layers. Where the cache has none, they share an empty buffer.
 fn f16_tails(
     table: &mut Buffers,
     layers: u32,
@@ -151,8 +167,17 @@ fn f16_tails(
     let len = kv.f16_tail_len(chunk);
     let bytes = kv.f16_tail_bytes(shape, chunk);
     let first = table.declare("f16_tail", bytes);
-    let more = (1..layers).map(|_| if len > 0 { table.declare("f16_tail", bytes) } else { first });
-    std::iter::once(first).chain(more).map(|buffer| F16Tail { buffer, len }).collect()
+    let more = (1..layers).map(|_| {
+        if len > 0 {
+            table.declare("f16_tail", bytes)
+        } else {
+            first
+        }
+    });
+    std::iter::once(first)
+        .chain(more)
+        .map(|buffer| F16Tail { buffer, len })
+        .collect()
 }
 
 /// One run of the transformer: how many tokens at most, and over how much of the KV cache.
@@ -182,19 +207,55 @@ impl Llama {
         };
         for (i, layer) in self.layers.iter().enumerate() {
             let segments = kv.layer(i, pass.segments);
-            normed_matmul(p, caps, &layer.qkv, &layer.attn_norm, s.x, s.h, s.qkv, n, Epilogue::Store);
+            normed_matmul(
+                p,
+                caps,
+                &layer.qkv,
+                &layer.attn_norm,
+                s.x,
+                s.h,
+                s.qkv,
+                n,
+                Epilogue::Store,
+            );
             bias(p, layer.biases.qkv, s.qkv, layer.qkv.rows);
             let is_last = i + 1 == self.layers.len();
-            self.attention(p, caps, &segments, s, s.tails[i], Pass { outputs: pass.outputs || !is_last, ..pass });
+            self.attention(
+                p,
+                caps,
+                &segments,
+                s,
+                s.tails[i],
+                Pass {
+                    outputs: pass.outputs || !is_last,
+                    ..pass
+                },
+            );
             if !pass.outputs && is_last {
                 break;
             }
-            matmul(p, caps, &layer.o, s.attended, s.x, all, Epilogue::Accumulate);
+            matmul(
+                p,
+                caps,
+                &layer.o,
+                s.attended,
+                s.x,
+                all,
+                Epilogue::Accumulate,
+            );
             bias(p, layer.biases.o, s.x, layer.o.rows);
             match (&layer.up, layer.biases.gate_and_up, s.up) {
-                (None, ..) => {
-                    normed_matmul(p, caps, &layer.gate, &layer.ffn_norm, s.x, s.h, s.gate, n, Epilogue::SwiGlu)
-                }
+                (None, ..) => normed_matmul(
+                    p,
+                    caps,
+                    &layer.gate,
+                    &layer.ffn_norm,
+                    s.x,
+                    s.h,
+                    s.gate,
+                    n,
+                    Epilogue::SwiGlu,
+                ),
                 (Some(up), Some(biases), Some(product)) => {
                     rms_norm(p, caps, &layer.ffn_norm, s.x, s.h, n);
                     matmul(p, caps, &layer.gate, s.h, s.gate, all, Epilogue::Store);
@@ -224,23 +285,74 @@ impl Llama {
         tail: F16Tail,
         pass: Pass,
     ) {
-        let Self { shape, kv, rope, .. } = *self;
-        let Scratch { qkv, partials, attended: out, .. } = *s;
-        let Pass { chunk, single_pass, .. } = pass;
-        let Some(&segment) = segments.last() else { return };
-        let combine = AttentionCombine { shape, kv, partials, out, chunk };
+        let Self {
+            shape, kv, rope, ..
+        } = *self;
+        let Scratch {
+            qkv,
+            partials,
+            attended: out,
+            ..
+        } = *s;
+        let Pass {
+            chunk, single_pass, ..
+        } = pass;
+        let Some(&segment) = segments.last() else {
+            return;
+        };
+        let combine = AttentionCombine {
+            shape,
+            kv,
+            partials,
+            out,
+            chunk,
+        };
         if chunk == 1 && pass.outputs && RopeAttention::is_usable(caps, shape, kv, segments) {
-            RopeAttention { shape, kv, rope, qkv, segment, partials, out, single_pass }
-                .record(p, caps);
+            RopeAttention {
+                shape,
+                kv,
+                rope,
+                qkv,
+                segment,
+                partials,
+                out,
+                single_pass,
+            }
+            .record(p, caps);
             if !single_pass {
                 combine.record(p, caps);
             }
             return;
         }
-        RopeAppend { shape, kv, rope, qkv, segment, tail, chunk }.record(p, caps);
+        RopeAppend {
+            shape,
+            kv,
+            rope,
+            qkv,
+            segment,
+            tail,
+            chunk,
+        }
+        .record(p, caps);
         if pass.outputs {
-            Attention { shape, kv, qkv, segments, partials, out, chunk }.record(p, caps);
-            AttentionTail { shape, qkv, tail, partials, chunk }.record(p);
+            Attention {
+                shape,
+                kv,
+                qkv,
+                segments,
+                partials,
+                out,
+                chunk,
+            }
+            .record(p, caps);
+            AttentionTail {
+                shape,
+                qkv,
+                tail,
+                partials,
+                chunk,
+            }
+            .record(p);
             combine.record(p, caps);
         }
     }
@@ -256,7 +368,15 @@ impl Llama {
     pub fn logits(&self, caps: &Capabilities, s: &Scratch) -> Plan {
         let mut plan = Plan::default();
         rms_norm_last(&mut plan, caps, &self.norm, s.x, s.h);
-        matmul(&mut plan, caps, &self.head, s.h, s.logits, Tokens::Rows { first: 0, count: 1 }, Epilogue::Store);
+        matmul(
+            &mut plan,
+            caps,
+            &self.head,
+            s.h,
+            s.logits,
+            Tokens::Rows { first: 0, count: 1 },
+            Epilogue::Store,
+        );
         plan
     }
 
@@ -270,7 +390,18 @@ impl Llama {
     /// The logits of [`SCORED`] tokens from the pass's token `first` on, in `scores`.
     pub fn scores(&self, caps: &Capabilities, s: &Scratch, first: u32) -> Plan {
         let mut plan = Plan::default();
-        matmul(&mut plan, caps, &self.head, s.h, s.scores, Tokens::Rows { first, count: SCORED }, Epilogue::Store);
+        matmul(
+            &mut plan,
+            caps,
+            &self.head,
+            s.h,
+            s.scores,
+            Tokens::Rows {
+                first,
+                count: SCORED,
+            },
+            Epilogue::Store,
+        );
         plan
     }
 }

@@ -36,7 +36,8 @@ pub(crate) use weights::Loader;
 pub use weights::Progress;
 pub(crate) use weights_hash::{TensorHashes, WeightsHash};
 
-/// An opened model: hyperparameters and tokenizer, checked; the weights still in their files. Cheap to clone.
+/// An opened model: hyperparameters and tokenizer, checked; the weights still in their files. Cheap
+/// to clone.
 #[derive(Clone)]
 pub struct Model {
     inner: Arc<Inner>,
@@ -53,8 +54,8 @@ struct Inner {
 }
 
 impl Model {
-    /// Opens a model, memory-mapped: a GGUF file (of a split model, the first part), or the folder of a repository with
-    /// safetensors.
+    /// Opens a model, memory-mapped: a GGUF file (of a split model, the first part), or the folder
+    /// of a repository with safetensors.
     ///
     /// # Errors
     /// A file can't be read, or it is not a model that Godwit runs.
@@ -96,18 +97,27 @@ impl Model {
         Self::from_checkpoint_with(checkpoint, &RopeOverride::default())
     }
 
-    /// [`Model::from_checkpoint`], with another rotary embedding than the file's. What `rope` replaces need not be valid in
-    /// the file.
+    /// [`Model::from_checkpoint`], with another rotary embedding than the file's. What `rope`
+    /// replaces need not be valid in the file.
     ///
     /// # Errors
     /// As [`Model::open`]; or a number of `rope` is out of range.
-    pub fn from_checkpoint_with(checkpoint: Arc<dyn Checkpoint>, rope: &RopeOverride) -> Result<Self, Error> {
-        let Examination { config, obstacles, unused_keys_notes, mut notes, .. } =
-            Examination::of(checkpoint.as_ref(), rope);
+    pub fn from_checkpoint_with(
+        checkpoint: Arc<dyn Checkpoint>,
+        rope: &RopeOverride,
+    ) -> Result<Self, Error> {
+        let Examination {
+            config,
+            obstacles,
+            unused_keys_notes,
+            mut notes,
+            ..
+        } = Examination::of(checkpoint.as_ref(), rope);
         let config = match (config, obstacles.into_iter().next()) {
             (Some(config), None) => config,
             (_, Some(obstacle)) => return Err(obstacle),
-            // Hyperparameters that make no sense are an obstacle; this reads them again, for their error.
+            // Hyperparameters that make no sense are an obstacle; this reads them again, for their
+            // error.
             (None, None) => Config::read_with(checkpoint.as_ref(), rope)?,
         };
         let tokenizer = checkpoint.tokenizer()?.with_rows(config.vocab)?;
@@ -116,7 +126,16 @@ impl Model {
         let sampling = Recommended::read(checkpoint.metadata());
         let tokenizer = Arc::new(tokenizer);
         let weights = Arc::new(WeightsHash::stored(checkpoint.clone()));
-        Ok(Self { inner: Arc::new(Inner { checkpoint, config, tokenizer, sampling, weights, notes }) })
+        Ok(Self {
+            inner: Arc::new(Inner {
+                checkpoint,
+                config,
+                tokenizer,
+                sampling,
+                weights,
+                notes,
+            }),
+        })
     }
 
     /// The same model with another rotary embedding than its file says.
@@ -125,20 +144,35 @@ impl Model {
     /// A number is out of range, or the frequencies make no sense.
     pub fn with_rope(&self, rope: &RopeOverride) -> Result<Self, Error> {
         let config = Config::read_with(self.checkpoint(), rope)?;
-        Ok(Self { inner: Arc::new(Inner { config, ..(*self.inner).clone() }) })
+        Ok(Self {
+            inner: Arc::new(Inner {
+                config,
+                ..(*self.inner).clone()
+            }),
+        })
     }
 
-    /// The model with its weights quantised by this recipe, each time they are read. `Model::quantized` keeps them.
+    /// The model with its weights quantised by this recipe, each time they are read.
+    /// `Model::quantized` keeps them.
     #[must_use]
     pub fn as_quantized(&self, recipe: &Recipe) -> Self {
-        self.with_quantized(Arc::new(Quantized::new(self.shared_checkpoint(), recipe)), recipe)
+        self.with_quantized(
+            Arc::new(Quantized::new(self.shared_checkpoint(), recipe)),
+            recipe,
+        )
     }
 
     /// The same model with the weights that this recipe makes of its own.
     pub(crate) fn with_quantized(&self, checkpoint: Arc<dyn Checkpoint>, recipe: &Recipe) -> Self {
         let how = format!("quantized {QUANTIZED_VERSION} {}", recipe.key());
         let weights = Arc::new(WeightsHash::derived(self.inner.weights.clone(), how));
-        Self { inner: Arc::new(Inner { checkpoint, weights, ..(*self.inner).clone() }) }
+        Self {
+            inner: Arc::new(Inner {
+                checkpoint,
+                weights,
+                ..(*self.inner).clone()
+            }),
+        }
     }
 
     /// Keeps the hash of the weights in this folder, which is made when it is needed: a later start
@@ -155,7 +189,10 @@ impl Model {
     ///
     /// # Errors
     /// A file can't be read, or `progress` says stop.
-    pub fn hash_weights(&self, progress: &mut dyn FnMut(Progress) -> ControlFlow<()>) -> Result<(), Error> {
+    pub fn hash_weights(
+        &self,
+        progress: &mut dyn FnMut(Progress) -> ControlFlow<()>,
+    ) -> Result<(), Error> {
         self.inner.weights.get_with(progress).map(drop)
     }
 
@@ -192,8 +229,8 @@ impl Model {
         ChatTemplate::for_model(self.checkpoint().metadata(), self.tokenizer())
     }
 
-    /// How tokens are chosen where the caller doesn't say: what the files recommend, on top of Llama 3's setting. Values that
-    /// make no sense are left out; [`Model::recommended`] has them.
+    /// How tokens are chosen where the caller doesn't say: what the files recommend, on top of
+    /// Llama 3's setting. Values that make no sense are left out; [`Model::recommended`] has them.
     pub fn sampling(&self) -> Sampling {
         self.inner.sampling.sampling()
     }
@@ -216,12 +253,22 @@ impl Model {
 
 /// The name that the files give a model, else that of the first.
 pub fn name(checkpoint: &dyn Checkpoint) -> String {
-    let named = checkpoint.metadata().string("general.name").ok().flatten().map(str::to_owned);
-    named.or_else(|| checkpoint.files().first().map(|name| (*name).to_owned())).unwrap_or_default()
+    let named = checkpoint
+        .metadata()
+        .string("general.name")
+        .ok()
+        .flatten()
+        .map(str::to_owned);
+    named
+        .or_else(|| checkpoint.files().first().map(|name| (*name).to_owned()))
+        .unwrap_or_default()
 }
 
 impl fmt::Debug for Model {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Model").field("name", &self.name()).field("config", self.config()).finish_non_exhaustive()
+        f.debug_struct("Model")
+            .field("name", &self.name())
+            .field("config", self.config())
+            .finish_non_exhaustive()
     }
 }

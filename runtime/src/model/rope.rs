@@ -1,5 +1,5 @@
-//! Rotary frequencies in f64. Sines and cosines of position × frequency are made from these, never on the GPU: at position
-//! 2^20 an f32 product is off by whole radians.
+//! Rotary frequencies in f64. Sines and cosines of position × frequency are made from these, never
+//! on the GPU: at position 2^20 an f32 product is off by whole radians.
 
 use std::f64::consts::TAU;
 
@@ -33,7 +33,10 @@ pub enum RopeStretch {
 
 /// A text that is no [`RopeStretch`].
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("`{0}` is no way to scale rotary frequencies; write none, linear:FACTOR, llama3:FACTOR or yarn:FACTOR")]
+#[error(
+    "`{0}` is no way to scale rotary frequencies; write none, linear:FACTOR, llama3:FACTOR or \
+     yarn:FACTOR"
+)]
 pub struct BadStretch(String);
 
 impl FromStr for RopeStretch {
@@ -45,7 +48,11 @@ impl FromStr for RopeStretch {
         if (name, factor) == ("none", "") {
             return Ok(Self::None);
         }
-        let factor = factor.parse().ok().filter(|factor| (1.0..=1e6).contains(factor)).ok_or_else(bad)?;
+        let factor = factor
+            .parse()
+            .ok()
+            .filter(|factor| (1.0..=1e6).contains(factor))
+            .ok_or_else(bad)?;
         match name {
             "linear" => Ok(Self::Linear(factor)),
             "llama3" => Ok(Self::Llama3(factor)),
@@ -62,22 +69,37 @@ impl Config {
         let mut config = self.clone();
         if let Some(theta) = rope.theta {
             if !(2.0..=1e15).contains(&theta) {
-                return Err(ConfigError::Rope(format!("theta is {theta}, but must be from 2 to 1e15")));
+                return Err(ConfigError::Rope(format!(
+                    "theta is {theta}, but must be from 2 to 1e15"
+                )));
             }
             config.theta = theta;
         }
         let factor = match rope.stretch {
             None | Some(RopeStretch::None) => 1.0,
-            Some(RopeStretch::Linear(factor) | RopeStretch::Llama3(factor) | RopeStretch::Yarn(factor)) => factor,
+            Some(
+                RopeStretch::Linear(factor)
+                | RopeStretch::Llama3(factor)
+                | RopeStretch::Yarn(factor),
+            ) => factor,
         };
         config.scaling = match rope.stretch {
             None => config.scaling,
             Some(RopeStretch::None) => RopeScaling::None,
             Some(RopeStretch::Linear(_)) => RopeScaling::Linear { factor },
-            Some(RopeStretch::Llama3(_)) => RopeScaling::Llama3 { factor, low: 1.0, high: 4.0, original },
-            Some(RopeStretch::Yarn(_)) => {
-                RopeScaling::Yarn { factor, original, beta_fast: 32.0, beta_slow: 1.0, attn_factor: 1.0 }
-            }
+            Some(RopeStretch::Llama3(_)) => RopeScaling::Llama3 {
+                factor,
+                low: 1.0,
+                high: 4.0,
+                original,
+            },
+            Some(RopeStretch::Yarn(_)) => RopeScaling::Yarn {
+                factor,
+                original,
+                beta_fast: 32.0,
+                beta_slow: 1.0,
+                attn_factor: 1.0,
+            },
         };
         config.context = match rope.window {
             Some(0) => return Err(ConfigError::Rope("a window of 0 tokens".into())),
@@ -88,13 +110,15 @@ impl Config {
         Ok(config)
     }
 
-    /// The angle per position of each pair of numbers (`rotary_dim / 2` of them, in radians), and the number that rotated
-    /// vectors are multiplied by (1 but for YaRN).
+    /// The angle per position of each pair of numbers (`rotary_dim / 2` of them, in radians), and
+    /// the number that rotated vectors are multiplied by (1 but for YaRN).
     ///
     /// # Errors
     /// When the parameters give no finite frequencies, which [`Config::read`] has ruled out.
     pub fn frequencies(&self) -> Result<(Vec<f64>, f32), ConfigError> {
-        let Config { theta, rotary_dim, .. } = *self;
+        let Config {
+            theta, rotary_dim, ..
+        } = *self;
         let dim = f64::from(rotary_dim);
         let plain = (0..rotary_dim / 2).map(|i| theta.powf(-2.0 * f64::from(i) / dim));
         let (frequencies, scale): (Vec<f64>, f64) = match &self.scaling {
@@ -103,11 +127,22 @@ impl Config {
             RopeScaling::Factors(factors) => {
                 let wanted = (rotary_dim / 2) as usize;
                 if factors.len() != wanted {
-                    return Err(ConfigError::Rope(format!("{} factors, but {wanted} frequencies", factors.len())));
+                    return Err(ConfigError::Rope(format!(
+                        "{} factors, but {wanted} frequencies",
+                        factors.len()
+                    )));
                 }
-                (plain.zip(factors).map(|(f, factor)| f / factor).collect(), 1.0)
+                (
+                    plain.zip(factors).map(|(f, factor)| f / factor).collect(),
+                    1.0,
+                )
             }
-            &RopeScaling::Llama3 { factor, low, high, original } => {
+            &RopeScaling::Llama3 {
+                factor,
+                low,
+                high,
+                original,
+            } => {
                 let slow = |f: f64| {
                     let turns = original * f / TAU;
                     let kept = ((turns - low) / (high - low)).clamp(0.0, 1.0);
@@ -115,8 +150,15 @@ impl Config {
                 };
                 (plain.map(slow).collect(), 1.0)
             }
-            &RopeScaling::Yarn { factor, original, beta_fast, beta_slow, attn_factor } => {
-                // The index, not whole, of the frequency that turns so often in the original window.
+            &RopeScaling::Yarn {
+                factor,
+                original,
+                beta_fast,
+                beta_slow,
+                attn_factor,
+            } => {
+                // The index, not whole, of the frequency that turns so often in the original
+                // window.
                 let index = |turns: f64| dim * (original / (turns * TAU)).ln() / (2.0 * theta.ln());
                 let first = index(beta_fast).floor().max(0.0);
                 let last = index(beta_slow).ceil().min(dim - 1.0);
@@ -125,13 +167,20 @@ impl Config {
                     let slowed = ((i as f64 - first) / span).clamp(0.0, 1.0);
                     (1.0 - slowed) * f + slowed * f / factor
                 };
-                let length = if factor > 1.0 { 0.1 * factor.ln() + 1.0 } else { 1.0 };
+                let length = if factor > 1.0 {
+                    0.1 * factor.ln() + 1.0
+                } else {
+                    1.0
+                };
                 (plain.enumerate().map(slow).collect(), length * attn_factor)
             }
         };
         let usable = |f: &f64| f.is_finite() && *f > 0.0;
         if frequencies.is_empty() || !frequencies.iter().all(usable) || !usable(&scale) {
-            let detail = format!("theta {theta} and {:?} give no finite frequencies", self.scaling);
+            let detail = format!(
+                "theta {theta} and {:?} give no finite frequencies",
+                self.scaling
+            );
             return Err(ConfigError::Rope(detail));
         }
         Ok((frequencies, scale as f32))
@@ -146,7 +195,9 @@ mod tests {
     fn stretches_are_read() {
         assert_eq!("none".parse(), Ok(RopeStretch::None));
         assert_eq!("yarn:4".parse(), Ok(RopeStretch::Yarn(4.0)));
-        for bad in ["", "yarn", "yarn:", "yarn:0.5", "yarn:nan", "none:2", "ntk:2", "linear:x"] {
+        for bad in [
+            "", "yarn", "yarn:", "yarn:0.5", "yarn:nan", "none:2", "ntk:2", "linear:x",
+        ] {
             assert!(bad.parse::<RopeStretch>().is_err(), "{bad}");
         }
     }

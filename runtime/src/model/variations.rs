@@ -1,4 +1,5 @@
-//! What a file is, and which variations of the architecture it asks for: those without code are refused by key and value.
+//! What a file is, and which variations of the architecture it asks for: those without code are
+//! refused by key and value.
 
 use super::config::ConfigError;
 use crate::checkpoint::{Checkpoint, UnknownKey};
@@ -42,14 +43,15 @@ impl Neutral {
             Self::On => number == 1.0,
             Self::Words(_) => false,
             Self::AttentionScale => {
-                number == 0.0 || head_dim.is_some_and(|dim| (number * dim.sqrt() - 1.0).abs() < 1e-3)
+                number == 0.0
+                    || head_dim.is_some_and(|dim| (number * dim.sqrt() - 1.0).abs() < 1e-3)
             }
         }
     }
 }
 
-/// When a hyperparameter that no table holds changes nothing, if its name says what it scales or caps. Takes GGUF's keys
-/// and those of `config.json`.
+/// When a hyperparameter that no table holds changes nothing, if its name says what it scales or
+/// caps. Takes GGUF's keys and those of `config.json`.
 pub(crate) fn neutral_by_name(key: &str) -> Option<Neutral> {
     let key = key.to_ascii_lowercase();
     let contains = |parts: &[&str]| parts.iter().any(|part| key.contains(part));
@@ -151,44 +153,97 @@ const HARMLESS: [&str; 38] = [
 pub(crate) fn kind(checkpoint: &dyn Checkpoint) -> Result<(), ConfigError> {
     let meta = checkpoint.metadata();
     let file = || meta.file().to_owned();
-    let is =
-        |what: &str, instead: &str| Err(ConfigError::Kind { file: file(), what: what.into(), instead: instead.into() });
-    let adapter = "merge it into the model that it was made for (peft's merge_and_unload, llama.cpp's llama-export-lora), \
+    let is = |what: &str, instead: &str| {
+        Err(ConfigError::Kind {
+            file: file(),
+            what: what.into(),
+            instead: instead.into(),
+        })
+    };
+    let adapter = "merge it into the model that it was made for (peft's merge_and_unload, \
+        llama.cpp's llama-export-lora), \
                    and give the merged model";
-    let projector = "it goes beside a language model, whose GGUF file is the one to give; images are not supported";
+    let projector = "it goes beside a language model, whose GGUF file is the one to give; images \
+        are not supported";
     let importance = "it goes with `godwit quantize --imatrix`; give the model itself";
     let architecture = meta.string(ARCHITECTURE)?;
     match meta.string(TYPE)? {
         None | Some("model") => {}
-        Some("adapter") => return is("a LoRA adapter (general.type is `adapter`), not a whole model", adapter),
-        Some("mmproj" | "projector") => return is("a projector of images or sound, not a language model", projector),
-        Some("imatrix") => return is("an importance matrix (general.type is `imatrix`), not a model", importance),
+        Some("adapter") => {
+            return is(
+                "a LoRA adapter (general.type is `adapter`), not a whole model",
+                adapter,
+            );
+        }
+        Some("mmproj" | "projector") => {
+            return is(
+                "a projector of images or sound, not a language model",
+                projector,
+            );
+        }
+        Some("imatrix") => {
+            return is(
+                "an importance matrix (general.type is `imatrix`), not a model",
+                importance,
+            );
+        }
         Some(other) => {
             let (key, value) = (TYPE.into(), format!("`{}`", other.escape_debug()));
-            return Err(ConfigError::Unsupported { file: file(), key, value, known: "model".into() });
+            return Err(ConfigError::Unsupported {
+                file: file(),
+                key,
+                value,
+                known: "model".into(),
+            });
         }
     }
     match architecture {
         Some("llama") => Ok(()),
-        Some("clip") => is("a projector of images or sound, not a language model", projector),
-        Some("controlvector") => is("a control vector, not a model", "give the model that it was made for"),
-        Some(other) => Err(ConfigError::Architecture { file: file(), found: other.escape_debug().to_string() }),
-        None => Err(ConfigError::Missing { file: file(), key: ARCHITECTURE.into() }),
+        Some("clip") => is(
+            "a projector of images or sound, not a language model",
+            projector,
+        ),
+        Some("controlvector") => is(
+            "a control vector, not a model",
+            "give the model that it was made for",
+        ),
+        Some(other) => Err(ConfigError::Architecture {
+            file: file(),
+            found: other.escape_debug().to_string(),
+        }),
+        None => Err(ConfigError::Missing {
+            file: file(),
+            key: ARCHITECTURE.into(),
+        }),
     }
 }
 
 /// Hyperparameters in GGUF's keys that no code computes.
 pub(crate) fn of_metadata(meta: &Metadata) -> Vec<ConfigError> {
-    let number = |key: &str| meta.uniform(&format!("llama.{key}")).ok().flatten().map(|n| n as f64);
+    let number = |key: &str| {
+        meta.uniform(&format!("llama.{key}"))
+            .ok()
+            .flatten()
+            .map(|n| n as f64)
+    };
     let head_dim = number("attention.key_length").or_else(|| {
-        Some((number("embedding_length")? / number("attention.head_count")?).floor()).filter(|dim| dim.is_finite())
+        Some((number("embedding_length")? / number("attention.head_count")?).floor())
+            .filter(|dim| dim.is_finite())
     });
-    let listed = KEYS.iter().filter_map(|(key, neutral)| of_key(meta, &format!("llama.{key}"), neutral, head_dim));
-    let named = unlisted(meta).filter_map(|key| of_key(meta, key, &neutral_by_name(key)?, head_dim));
+    let listed = KEYS
+        .iter()
+        .filter_map(|(key, neutral)| of_key(meta, &format!("llama.{key}"), neutral, head_dim));
+    let named =
+        unlisted(meta).filter_map(|key| of_key(meta, key, &neutral_by_name(key)?, head_dim));
     listed.chain(named).collect()
 }
 
-fn of_key(meta: &Metadata, key: &str, neutral: &Neutral, head_dim: Option<f64>) -> Option<ConfigError> {
+fn of_key(
+    meta: &Metadata,
+    key: &str,
+    neutral: &Neutral,
+    head_dim: Option<f64>,
+) -> Option<ConfigError> {
     let is_bad = |number: f64| !neutral.admits(number, head_dim);
     let bad = match meta.get(key)? {
         Value::Bool(value) => Some(f64::from(u8::from(*value))).filter(|&number| is_bad(number)),
@@ -197,7 +252,14 @@ fn of_key(meta: &Metadata, key: &str, neutral: &Neutral, head_dim: Option<f64>) 
             Some(bad) => bad,
             None => {
                 return Some(
-                    meta.fault(key, Fault::ValueKind { expected: "a number", found: array.kind().into() }).into(),
+                    meta.fault(
+                        key,
+                        Fault::ValueKind {
+                            expected: "a number",
+                            found: array.kind().into(),
+                        },
+                    )
+                    .into(),
                 );
             }
         },
@@ -211,20 +273,36 @@ fn of_key(meta: &Metadata, key: &str, neutral: &Neutral, head_dim: Option<f64>) 
         (Some(Value::Bool(value)), _) => value.to_string(),
         _ => bad.to_string(),
     };
-    let (file, key) = (meta.origin_file(key).to_owned(), meta.origin(key).to_owned());
-    Some(ConfigError::Unsupported { file, key, value, known: neutral.known() })
+    let (file, key) = (
+        meta.origin_file(key).to_owned(),
+        meta.origin(key).to_owned(),
+    );
+    Some(ConfigError::Unsupported {
+        file,
+        key,
+        value,
+        known: neutral.known(),
+    })
 }
 
 /// Keys of hyperparameters in GGUF's keys that are in no table.
 fn unlisted(meta: &Metadata) -> impl Iterator<Item = &str> {
     meta.iter().map(|(key, _)| key).filter(|key| {
         let own = key.strip_prefix("llama.").filter(|own| !own.is_empty());
-        own.is_some_and(|own| !HARMLESS.contains(&own) && !KEYS.iter().any(|(known, _)| *known == own))
+        own.is_some_and(|own| {
+            !HARMLESS.contains(&own) && !KEYS.iter().any(|(known, _)| *known == own)
+        })
     })
 }
 
-/// Hyperparameters in GGUF's keys that are not known. Whether they would change an answer can't be told.
+/// Hyperparameters in GGUF's keys that are not known. Whether they would change an answer can't be
+/// told.
 pub(crate) fn unknown_keys(meta: &Metadata) -> Vec<UnknownKey> {
     let unknown = unlisted(meta).filter(|key| neutral_by_name(key).is_none());
-    unknown.map(|key| UnknownKey { file: meta.origin_file(key).into(), key: meta.origin(key).into() }).collect()
+    unknown
+        .map(|key| UnknownKey {
+            file: meta.origin_file(key).into(),
+            key: meta.origin(key).into(),
+        })
+        .collect()
 }

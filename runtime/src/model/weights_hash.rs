@@ -79,7 +79,10 @@ impl WeightsHash {
     ///
     /// # Errors
     /// A file can't be read, or `progress` says stop.
-    pub fn get_with(&self, progress: &mut dyn FnMut(Progress) -> ControlFlow<()>) -> Result<Hash, Error> {
+    pub fn get_with(
+        &self,
+        progress: &mut dyn FnMut(Progress) -> ControlFlow<()>,
+    ) -> Result<Hash, Error> {
         if let Some(hash) = self.look_up() {
             return Ok(hash);
         }
@@ -91,7 +94,9 @@ impl WeightsHash {
                 self.store(hash, before);
                 Ok(hash)
             }
-            Origin::Derived(original, how) => Ok(self.set(derive(original.get_with(progress)?, how))),
+            Origin::Derived(original, how) => {
+                Ok(self.set(derive(original.get_with(progress)?, how)))
+            }
         }
     }
 
@@ -111,9 +116,10 @@ impl WeightsHash {
     /// the bytes that are loaded.
     pub fn while_loading(&self) -> Option<TensorHashes> {
         match &self.origin {
-            Origin::Stored(checkpoint) if self.look_up().is_none() => {
-                Some(TensorHashes { before: checkpoint.identity(), tensors: HashMap::new() })
-            }
+            Origin::Stored(checkpoint) if self.look_up().is_none() => Some(TensorHashes {
+                before: checkpoint.identity(),
+                tensors: HashMap::new(),
+            }),
             _ => None,
         }
     }
@@ -124,7 +130,9 @@ impl WeightsHash {
     /// # Errors
     /// A file can't be read.
     pub fn loaded(&self, mut hashes: TensorHashes) -> Result<(), Error> {
-        let Origin::Stored(checkpoint) = &self.origin else { return Ok(()) };
+        let Origin::Stored(checkpoint) = &self.origin else {
+            return Ok(());
+        };
         let mut tensors = Vec::new();
         for tensor in checkpoint.tensors() {
             tensors.push(match hashes.tensors.remove(&tensor.name) {
@@ -210,16 +218,29 @@ fn hash_tensors(
         let hash_all = || {
             let each = |bytes| {
                 done.fetch_add(bytes, Ordering::Relaxed);
-                if is_stopped.load(Ordering::Relaxed) { Err(Error::Stopped) } else { Ok(()) }
+                if is_stopped.load(Ordering::Relaxed) {
+                    Err(Error::Stopped)
+                } else {
+                    Ok(())
+                }
             };
-            checkpoint.tensors().par_iter().map(|tensor| hash_tensor(checkpoint, tensor, &mut { each })).collect()
+            checkpoint
+                .tensors()
+                .par_iter()
+                .map(|tensor| hash_tensor(checkpoint, tensor, &mut { each }))
+                .collect()
         };
         let worker = scope.spawn(move || finished.send(hash_all()));
         loop {
             match result.recv_timeout(TICK) {
                 Ok(hashes) => return hashes,
                 Err(RecvTimeoutError::Timeout) => {
-                    if progress(Progress { done: done.load(Ordering::Relaxed), total }).is_break() {
+                    if progress(Progress {
+                        done: done.load(Ordering::Relaxed),
+                        total,
+                    })
+                    .is_break()
+                    {
                         is_stopped.store(true, Ordering::Relaxed);
                     }
                 }
@@ -241,9 +262,17 @@ fn hash_tensors(
     let (mut done, total) = (0, all_bytes(checkpoint));
     let mut each = |bytes| {
         done += bytes;
-        if progress(Progress { done, total }).is_break() { Err(Error::Stopped) } else { Ok(()) }
+        if progress(Progress { done, total }).is_break() {
+            Err(Error::Stopped)
+        } else {
+            Ok(())
+        }
     };
-    checkpoint.tensors().iter().map(|tensor| hash_tensor(checkpoint, tensor, &mut each)).collect()
+    checkpoint
+        .tensors()
+        .iter()
+        .map(|tensor| hash_tensor(checkpoint, tensor, &mut each))
+        .collect()
 }
 
 /// Hashes one tensor; `each` hears of the bytes as they are hashed, and may end it.
@@ -309,7 +338,11 @@ mod kept {
             for file in files {
                 hash.update(file.name.as_bytes()).update(b"\0");
             }
-            Some(self.folder.get()?.join(format!("{}.json", &hash.finalize().to_hex()[..32])))
+            Some(
+                self.folder
+                    .get()?
+                    .join(format!("{}.json", &hash.finalize().to_hex()[..32])),
+            )
         }
 
         /// The hash from an earlier start, if the files are those of then.
@@ -317,7 +350,8 @@ mod kept {
             let files = checkpoint.identity()?;
             match read_checked::<Kept>(&self.file(&files)?) {
                 Ok(kept) => {
-                    let kept = kept.filter(|kept| kept.version == VERSION && kept.files == files)?;
+                    let kept =
+                        kept.filter(|kept| kept.version == VERSION && kept.files == files)?;
                     Hash::from_hex(kept.weights).ok()
                 }
                 Err(error @ FileError::Damaged { .. }) => {
@@ -325,7 +359,9 @@ mod kept {
                     None
                 }
                 Err(error) => {
-                    tracing::warn!("{error}; the weights are hashed again, and the file stays as it is");
+                    tracing::warn!(
+                        "{error}; the weights are hashed again, and the file stays as it is"
+                    );
                     None
                 }
             }
@@ -333,12 +369,20 @@ mod kept {
 
         /// Keeps the hash, if the files did not change since `before`.
         pub(super) fn store(&self, hash: Hash, before: Option<Vec<Identity>>) {
-            let (Origin::Stored(checkpoint), Some(before)) = (&self.origin, before) else { return };
+            let (Origin::Stored(checkpoint), Some(before)) = (&self.origin, before) else {
+                return;
+            };
             if checkpoint.identity().as_ref() != Some(&before) {
                 return;
             }
-            let Some(path) = self.file(&before) else { return };
-            let kept = Kept { version: VERSION, files: before, weights: hash.to_hex().to_string() };
+            let Some(path) = self.file(&before) else {
+                return;
+            };
+            let kept = Kept {
+                version: VERSION,
+                files: before,
+                weights: hash.to_hex().to_string(),
+            };
             if let Err(error) = write_checked(&path, kept) {
                 tracing::warn!("{error}; the weights are hashed again at the next start");
             }
@@ -369,7 +413,9 @@ mod tests {
     fn write(path: &Path, change: u8) {
         let shape: Synthetic = "tiny:q8_0,vocab=300,layers=1".parse().expect("a shape");
         let mut file = Vec::new();
-        let (model, mut go) = (shape.model().expect("a model"), |_| ControlFlow::Continue(()));
+        let (model, mut go) = (shape.model().expect("a model"), |_| {
+            ControlFlow::Continue(())
+        });
         write_gguf(model.checkpoint(), Mix::Q8_0, &mut file, &mut go).expect("it is written");
         let at = file.len() - 100_000;
         file[at] ^= change;
@@ -382,7 +428,12 @@ mod tests {
         model.keep_hash_in(folder);
         let begin = SystemTime::now();
         while model.checkpoint().identity().is_none() {
-            assert!(begin.elapsed().is_ok_and(|waited| waited < Duration::from_secs(10)), "it never settles");
+            assert!(
+                begin
+                    .elapsed()
+                    .is_ok_and(|waited| waited < Duration::from_secs(10)),
+                "it never settles"
+            );
             std::thread::sleep(Duration::from_millis(20));
         }
         model
@@ -391,33 +442,65 @@ mod tests {
     #[test]
     fn hashes_are_kept_until_a_file_changes() {
         let folder = tempfile::tempdir().expect("a folder");
-        let (path, hashes) = (folder.path().join("model.gguf"), folder.path().join("hashes"));
+        let (path, hashes) = (
+            folder.path().join("model.gguf"),
+            folder.path().join("hashes"),
+        );
         write(&path, 0);
         let first = opened(&path, &hashes);
         assert_eq!(first.weights_hash().look_up(), None);
         let hash = first.weights_hash().get().expect("a hash");
         assert_eq!(opened(&path, &hashes).weights_hash().look_up(), Some(hash));
-        let kept = fs::read_dir(&hashes).expect("a folder").next().expect("a file").expect("an entry").path();
+        let kept = fs::read_dir(&hashes)
+            .expect("a folder")
+            .next()
+            .expect("a file")
+            .expect("an entry")
+            .path();
 
         // The same bytes, written at another time; another file in its place; a longer one.
-        let times = FileTimes::new().set_modified(SystemTime::UNIX_EPOCH + Duration::new(1_000_000_000, 1));
+        let times =
+            FileTimes::new().set_modified(SystemTime::UNIX_EPOCH + Duration::new(1_000_000_000, 1));
         let changes: [&dyn Fn(); 3] = [
-            &|| File::options().write(true).open(&path).and_then(|file| file.set_times(times)).expect("other times"),
             &|| {
-                let (copy, modified) = (folder.path().join("copy"), fs::metadata(&path).and_then(|m| m.modified()));
+                File::options()
+                    .write(true)
+                    .open(&path)
+                    .and_then(|file| file.set_times(times))
+                    .expect("other times")
+            },
+            &|| {
+                let (copy, modified) = (
+                    folder.path().join("copy"),
+                    fs::metadata(&path).and_then(|m| m.modified()),
+                );
                 fs::copy(&path, &copy).expect("a copy");
                 let times = FileTimes::new().set_modified(modified.expect("a time"));
-                File::options().write(true).open(&copy).and_then(|file| file.set_times(times)).expect("the same times");
+                File::options()
+                    .write(true)
+                    .open(&copy)
+                    .and_then(|file| file.set_times(times))
+                    .expect("the same times");
                 fs::rename(&copy, &path).expect("another file");
             },
-            &|| fs::write(&path, [fs::read(&path).expect("readable"), vec![0; 32]].concat()).expect("a longer file"),
+            &|| {
+                fs::write(
+                    &path,
+                    [fs::read(&path).expect("readable"), vec![0; 32]].concat(),
+                )
+                .expect("a longer file")
+            },
         ];
         for (at, change) in changes.iter().enumerate() {
             change();
             let model = opened(&path, &hashes);
             assert_eq!(model.weights_hash().look_up(), None, "change {at}");
             assert_eq!(model.weights_hash().get(), Ok(hash), "change {at}");
-            assert_eq!(opened(&path, &hashes).weights_hash().look_up(), Some(hash), "change {at}");
+            assert_eq!(
+                opened(&path, &hashes).weights_hash().look_up(),
+                Some(hash),
+                "change {at}"
+            );
         }
         write(&path, 1);
         let changed = opened(&path, &hashes).weights_hash().get().expect("a hash");
@@ -430,20 +513,34 @@ mod tests {
         assert_ne!(text, lie);
         for damaged in [lie.as_str(), "", "{}", "noise"] {
             fs::write(&kept, damaged).expect("a damaged file");
-            assert_eq!(opened(&path, &hashes).weights_hash().look_up(), None, "{damaged}");
+            assert_eq!(
+                opened(&path, &hashes).weights_hash().look_up(),
+                None,
+                "{damaged}"
+            );
         }
         assert_eq!(opened(&path, &hashes).weights_hash().get(), Ok(changed));
-        assert_eq!(opened(&path, &hashes).weights_hash().look_up(), Some(changed));
+        assert_eq!(
+            opened(&path, &hashes).weights_hash().look_up(),
+            Some(changed)
+        );
     }
 
     #[test]
     fn a_file_that_was_just_written_is_not_trusted() {
         let folder = tempfile::tempdir().expect("a folder");
-        let (path, hashes) = (folder.path().join("model.gguf"), folder.path().join("hashes"));
+        let (path, hashes) = (
+            folder.path().join("model.gguf"),
+            folder.path().join("hashes"),
+        );
         write(&path, 0);
         // A time to come can't tell either: the clock was set back since, or is another computer's.
         let times = FileTimes::new().set_modified(SystemTime::now() + Duration::from_secs(1000));
-        File::options().write(true).open(&path).and_then(|file| file.set_times(times)).expect("other times");
+        File::options()
+            .write(true)
+            .open(&path)
+            .and_then(|file| file.set_times(times))
+            .expect("other times");
         let model = Model::open(&path).expect("it opens");
         model.keep_hash_in(&hashes);
         assert_eq!(model.checkpoint().identity(), None);
@@ -453,7 +550,11 @@ mod tests {
 
     #[test]
     fn hashing_reports_and_stops() {
-        let model = "smollm2-135m:q8_0,layers=12".parse::<Synthetic>().expect("a shape").model().expect("a model");
+        let model = "smollm2-135m:q8_0,layers=12"
+            .parse::<Synthetic>()
+            .expect("a shape")
+            .model()
+            .expect("a model");
         // It stops at the first report, which comes before all is hashed.
         let mut reports = Vec::new();
         let stopped = model.hash_weights(&mut |progress| {
@@ -461,7 +562,10 @@ mod tests {
             ControlFlow::Break(())
         });
         assert_eq!(stopped, Err(Error::Stopped));
-        assert!(reports.iter().all(|report| report.done < report.total), "{reports:?}");
+        assert!(
+            reports.iter().all(|report| report.done < report.total),
+            "{reports:?}"
+        );
         assert_eq!(model.weights_hash().look_up(), None);
 
         let (mut last, mut reports) = (0, 0);
@@ -474,6 +578,8 @@ mod tests {
             .expect("it is hashed");
         assert!(reports > 0 && model.weights_hash().look_up().is_some());
         // What is known costs nothing.
-        model.hash_weights(&mut |_| unreachable!("it is known")).expect("it is known");
+        model
+            .hash_weights(&mut |_| unreachable!("it is known"))
+            .expect("it is known");
     }
 }

@@ -14,7 +14,9 @@ use super::file::write_tensors;
 use super::{Quantized, Recipe};
 use crate::checkpoint::Checkpoint;
 use crate::error::{Error, FileError};
-use crate::format::{Fault, FormatError, Gguf, GgufWriter, Identity, Metadata, Source, Tensor, Value};
+use crate::format::{
+    Fault, FormatError, Gguf, GgufWriter, Identity, Metadata, Source, Tensor, Value,
+};
 use crate::io::durable::write_atomically;
 use crate::io::evict::{make_room, touch};
 use crate::io::open::open_private;
@@ -39,10 +41,13 @@ impl WeightsCache {
     /// beside each other, all smaller ones do.
     pub const DEFAULT_BYTES: u64 = 64 << 30;
 
-    /// A cache in this folder, which is made when the first weights are written. Weights larger than
-    /// `most_bytes` are not kept.
+    /// A cache in this folder, which is made when the first weights are written. Weights larger
+    /// than `most_bytes` are not kept.
     pub fn new(folder: impl Into<PathBuf>, most_bytes: u64) -> Self {
-        Self { folder: folder.into(), most_bytes }
+        Self {
+            folder: folder.into(),
+            most_bytes,
+        }
     }
 }
 
@@ -57,16 +62,23 @@ const DIGITS: usize = 32;
 
 /// Whether a file has the name of cached weights: digits of a hash, and the mix.
 fn is_weights(path: &Path) -> bool {
-    let stem = path.file_stem().and_then(|stem| stem.to_str()).unwrap_or_default();
+    let stem = path
+        .file_stem()
+        .and_then(|stem| stem.to_str())
+        .unwrap_or_default();
     let hash = stem.split_once('-').map_or("", |(hash, _)| hash);
     let named = hash.len() == DIGITS && hash.bytes().all(|byte| byte.is_ascii_hexdigit());
-    named && path.extension().is_some_and(|extension| extension == "gguf")
+    named
+        && path
+            .extension()
+            .is_some_and(|extension| extension == "gguf")
 }
 
 impl Model {
-    /// The model with its weights quantised by this recipe. They are kept in `cache`, and the next time read from there; a
-    /// file there holds weights only, all else comes from the original. A file that is damaged is
-    /// made again; where none can be read or written, weights are quantised while they are loaded.
+    /// The model with its weights quantised by this recipe. They are kept in `cache`, and the next
+    /// time read from there; a file there holds weights only, all else comes from the original. A
+    /// file that is damaged is made again; where none can be read or written, weights are quantised
+    /// while they are loaded.
     ///
     /// `progress` hears how many bytes of the original are hashed, unless their hash is known, and
     /// then how many are quantised, unless they are kept.
@@ -86,29 +98,50 @@ impl Model {
             tracing::warn!("{error}; the weights are quantised while they are loaded");
             return Ok(self.as_quantized(recipe));
         }
-        let key = self.as_quantized(recipe).weights_hash().get_with(progress)?;
+        let key = self
+            .as_quantized(recipe)
+            .weights_hash()
+            .get_with(progress)?;
         let path = folder.join(format!("{}-{}.gguf", &key.to_hex()[..DIGITS], recipe.mix));
-        let with = |weights| self.with_quantized(Arc::new(Weights { original: original.clone(), weights }), recipe);
+        let with = |weights| {
+            self.with_quantized(
+                Arc::new(Weights {
+                    original: original.clone(),
+                    weights,
+                }),
+                recipe,
+            )
+        };
         match kept(&path, &view) {
             Ok(Some(weights)) => return Ok(with(weights)),
             Ok(None) => {}
-            Err(error @ FileError::Damaged { .. }) => tracing::warn!("{error}; the weights are quantised again"),
+            Err(error @ FileError::Damaged { .. }) => {
+                tracing::warn!("{error}; the weights are quantised again")
+            }
             Err(error) => {
-                tracing::warn!("{error}; the file stays, and the weights are quantised while they are loaded");
+                tracing::warn!(
+                    "{error}; the file stays, and the weights are quantised while they are loaded"
+                );
                 return Ok(self.as_quantized(recipe));
             }
         }
         let bytes = view.tensors().iter().map(|tensor| tensor.bytes).sum();
         if bytes > most_bytes {
             tracing::warn!(
-                "quantised weights are not kept: they take {bytes} bytes, and the cache {} may take {most_bytes}",
+                "quantised weights are not kept: they take {bytes} bytes, and the cache {} may \
+                 take {most_bytes}",
                 folder.display()
             );
             return Ok(self.as_quantized(recipe));
         }
         let room = make_private_folder(&folder).and_then(|()| {
-            make_room(&folder, |other| is_weights(other) && other != path, bytes, most_bytes)
-                .map_err(|error| FileError::io(&folder, "make room in the folder", &error))
+            make_room(
+                &folder,
+                |other| is_weights(other) && other != path,
+                bytes,
+                most_bytes,
+            )
+            .map_err(|error| FileError::io(&folder, "make room in the folder", &error))
         });
         let stored = match room {
             Ok(()) => store(&path, &view, progress).await,
@@ -151,11 +184,13 @@ async fn store(
 /// # Errors
 /// The file can't be read, belongs to another user, or it is proven to be damaged.
 fn kept(path: &Path, view: &Quantized) -> Result<Option<Gguf>, FileError> {
-    let Some((file, metadata)) = open_private(path)? else { return Ok(None) };
+    let Some((file, metadata)) = open_private(path)? else {
+        return Ok(None);
+    };
     touch(&file);
     // Other processes that use it set its time too.
-    let file =
-        source(path, path.into(), file, &metadata, None, Access::Mapped).map_err(|error| refused(path, error))?;
+    let file = source(path, path.into(), file, &metadata, None, Access::Mapped)
+        .map_err(|error| refused(path, error))?;
     weights_in(path, file, view.tensors()).map(Some)
 }
 
@@ -163,11 +198,17 @@ fn kept(path: &Path, view: &Quantized) -> Result<Option<Gguf>, FileError> {
 ///
 /// # Errors
 /// The file is proven to be damaged, or can't be read.
-pub(crate) fn weights_in(path: &Path, file: Box<dyn Source>, tensors: &[Tensor]) -> Result<Gguf, FileError> {
+pub(crate) fn weights_in(
+    path: &Path,
+    file: Box<dyn Source>,
+    tensors: &[Tensor],
+) -> Result<Gguf, FileError> {
     check_hash(path, file.as_ref())?;
     let weights = Gguf::read(vec![file]).map_err(|error| refused(path, error))?;
     let same = |tensor: &Tensor| {
-        weights.tensor(&tensor.name).is_some_and(|kept| kept.format == tensor.format && kept.shape == tensor.shape)
+        weights
+            .tensor(&tensor.name)
+            .is_some_and(|kept| kept.format == tensor.format && kept.shape == tensor.shape)
     };
     if weights.tensors().len() != tensors.len() || !tensors.iter().all(same) {
         return Err(damaged(path, "its tensors are not those of the model"));
@@ -181,18 +222,27 @@ pub(crate) fn seal(content: &[u8]) -> Vec<u8> {
 }
 
 fn damaged(path: &Path, why: &str) -> FileError {
-    FileError::Damaged { file: path.display().to_string(), why: why.into() }
+    FileError::Damaged {
+        file: path.display().to_string(),
+        why: why.into(),
+    }
 }
 
 /// What an error of reading means for the file: only a system that refuses proves nothing.
 fn refused(path: &Path, error: FormatError) -> FileError {
     match *error.fault {
-        Fault::Io { doing, ref message } => {
-            FileError::Io { file: path.display().to_string(), doing, message: message.clone() }
-        }
+        Fault::Io { doing, ref message } => FileError::Io {
+            file: path.display().to_string(),
+            doing,
+            message: message.clone(),
+        },
         Fault::Folder | Fault::NotRegular => {
             let message = "it is not a regular file".into();
-            FileError::Io { file: path.display().to_string(), doing: "read the file", message }
+            FileError::Io {
+                file: path.display().to_string(),
+                doing: "read the file",
+                message,
+            }
         }
         ref cause => damaged(path, &cause.to_string()),
     }
@@ -204,7 +254,9 @@ fn check_hash(path: &Path, file: &dyn Source) -> Result<(), FileError> {
     let all = file.mapped().unwrap_or_default();
     let old = || damaged(path, "it is cut short, or of an earlier version");
     let rest = all.strip_suffix(END).ok_or_else(old)?;
-    let (content, hash) = rest.split_last_chunk::<{ blake3::OUT_LEN }>().ok_or_else(old)?;
+    let (content, hash) = rest
+        .split_last_chunk::<{ blake3::OUT_LEN }>()
+        .ok_or_else(old)?;
     if blake3::Hasher::new().update_rayon(content).finalize() != *hash {
         return Err(damaged(path, "its checksum is wrong"));
     }
@@ -247,12 +299,20 @@ impl Checkpoint for Weights {
     }
 
     fn paths(&self) -> Vec<PathBuf> {
-        let own = self.weights.parts().iter().filter_map(|part| Some(part.path()?.into()));
+        let own = self
+            .weights
+            .parts()
+            .iter()
+            .filter_map(|part| Some(part.path()?.into()));
         own.chain(self.original.paths()).collect()
     }
 
     fn identity(&self) -> Option<Vec<Identity>> {
-        self.weights.parts().iter().map(|part| part.identity()).collect()
+        self.weights
+            .parts()
+            .iter()
+            .map(|part| part.identity())
+            .collect()
     }
 
     fn tokenizer(&self) -> Result<Tokenizer, TokenizerError> {

@@ -14,7 +14,8 @@ use crate::model::{Config, Progress, ROPE_FACTORS, RopeScaling};
 /// Bytes that are written at a time, about.
 const CHUNK: u64 = 16 << 20;
 
-/// Keys of the metadata that say how the bytes lie in the original's files, or that are written anew.
+/// Keys of the metadata that say how the bytes lie in the original's files, or that are written
+/// anew.
 const LAYOUT: [&str; 6] = [
     "general.alignment",
     "general.file_type",
@@ -27,11 +28,12 @@ const LAYOUT: [&str; 6] = [
 /// The version of the block layouts, which llama.cpp wants to know.
 const QUANTIZATION_VERSION: u32 = 2;
 
-/// Writes a checkpoint as a GGUF file that llama.cpp reads too. `mix` is what `general.file_type` says. Of the weights, no
-/// more than some megabytes are in memory.
+/// Writes a checkpoint as a GGUF file that llama.cpp reads too. `mix` is what `general.file_type`
+/// says. Of the weights, no more than some megabytes are in memory.
 ///
 /// # Errors
-/// A weight can't be read or quantised, or is not finite, the tokenizer has no name among GGUF's, writing fails, or `progress` says stop.
+/// A weight can't be read or quantised, or is not finite, the tokenizer has no name among GGUF's,
+/// writing fails, or `progress` says stop.
 pub fn write_gguf(
     checkpoint: &dyn Checkpoint,
     mix: Mix,
@@ -43,19 +45,27 @@ pub fn write_gguf(
     let mut writer = GgufWriter::default();
     // llama.cpp has the scaling of Llama 3.1 worked out in a tensor instead.
     let factors = match config.scaling {
-        RopeScaling::Llama3 { .. } if checkpoint.tensor(ROPE_FACTORS).is_none() => Some(rope_factors(&config)?),
+        RopeScaling::Llama3 { .. } if checkpoint.tensor(ROPE_FACTORS).is_none() => {
+            Some(rope_factors(&config)?)
+        }
         _ => None,
     };
     // What the tokenizer itself says counts, where a description of it says the same.
     let tokenizer = checkpoint.tokenizer_keys()?;
-    let described = checkpoint.metadata().iter().filter(|(key, _)| tokenizer.get(key).is_none());
+    let described = checkpoint
+        .metadata()
+        .iter()
+        .filter(|(key, _)| tokenizer.get(key).is_none());
     for (key, value) in described.chain(tokenizer.iter()) {
         if !(LAYOUT.contains(&key) || factors.is_some() && key.starts_with("llama.rope.scaling.")) {
             writer.key(key, narrowed(key, value));
         }
     }
     writer.key("general.file_type", Value::U32(mix.file_type()));
-    writer.key("general.quantization_version", Value::U32(QUANTIZATION_VERSION));
+    writer.key(
+        "general.quantization_version",
+        Value::U32(QUANTIZATION_VERSION),
+    );
     if let Some(factors) = &factors {
         writer.tensor(ROPE_FACTORS, WeightFormat::F32, &[factors.len() as u64 / 4]);
     }
@@ -84,7 +94,8 @@ pub(super) fn write_tensors(
     let total = checkpoint.tensors().iter().map(|tensor| tensor.bytes).sum();
     let mut done = 0;
     for (tensor, place) in checkpoint.tensors().iter().zip(written) {
-        out.write_all(&vec![0; (place.offset - at) as usize]).map_err(io)?;
+        out.write_all(&vec![0; (place.offset - at) as usize])
+            .map_err(io)?;
         let mut begin = 0;
         while begin < tensor.bytes {
             if progress(Progress { done, total }).is_break() {
@@ -99,7 +110,8 @@ pub(super) fn write_tensors(
         }
         at = place.offset + tensor.bytes;
     }
-    out.write_all(&vec![0; (writer.data_bytes() - at) as usize]).map_err(io)
+    out.write_all(&vec![0; (writer.data_bytes() - at) as usize])
+        .map_err(io)
 }
 
 fn row_bytes(tensor: &Tensor) -> u64 {
@@ -115,9 +127,18 @@ fn next(tensor: &Tensor, begin: u64) -> u64 {
 
 /// What divides each rotary frequency, as the bytes of floats.
 fn rope_factors(config: &Config) -> Result<Vec<u8>, Error> {
-    let plain = Config { scaling: RopeScaling::None, ..config.clone() }.frequencies()?.0;
+    let plain = Config {
+        scaling: RopeScaling::None,
+        ..config.clone()
+    }
+    .frequencies()?
+    .0;
     let scaled = config.frequencies()?.0;
-    Ok(plain.iter().zip(scaled).flat_map(|(plain, scaled)| ((plain / scaled) as f32).to_le_bytes()).collect())
+    Ok(plain
+        .iter()
+        .zip(scaled)
+        .flat_map(|(plain, scaled)| ((plain / scaled) as f32).to_le_bytes())
+        .collect())
 }
 
 /// The types that llama.cpp wants numbers in.
@@ -125,7 +146,9 @@ fn narrowed(key: &str, value: &Value) -> Value {
     let own = key.starts_with("llama.") || key.starts_with("general.sampling.");
     match value {
         Value::F64(x) if own => Value::F32(*x as f32),
-        Value::U64(x) if own && key.ends_with("top_k") => i32::try_from(*x).map_or(Value::U64(*x), Value::I32),
+        Value::U64(x) if own && key.ends_with("top_k") => {
+            i32::try_from(*x).map_or(Value::U64(*x), Value::I32)
+        }
         Value::U64(x) if own => u32::try_from(*x).map_or(Value::U64(*x), Value::U32),
         other => other.clone(),
     }

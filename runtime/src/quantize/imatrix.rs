@@ -1,4 +1,5 @@
-//! Importance matrices: how large the inputs of each matrix are, column by column, as llama.cpp's `llama-imatrix` measures it.
+//! Importance matrices: how large the inputs of each matrix are, column by column, as llama.cpp's
+//! `llama-imatrix` measures it.
 
 use std::collections::{BTreeMap, HashMap};
 use std::io::{self, Write};
@@ -8,7 +9,8 @@ use godwit_shaders::WeightFormat;
 use crate::error::Error;
 use crate::format::{Array, Fault, FormatError, Gguf, GgufWriter, Reader, Source, Tensor, Value};
 
-/// What ends the names of an importance file's tensors: sums of squares, and how many inputs they are of.
+/// What ends the names of an importance file's tensors: sums of squares, and how many inputs they
+/// are of.
 const SUMS: &str = ".in_sum2";
 const COUNTS: &str = ".counts";
 
@@ -20,22 +22,27 @@ pub struct Importance {
 }
 
 impl Importance {
-    /// Reads an importance matrix in llama.cpp's GGUF format (`general.type` is `imatrix`), or in its older one (`imatrix.dat`).
+    /// Reads an importance matrix in llama.cpp's GGUF format (`general.type` is `imatrix`), or in
+    /// its older one (`imatrix.dat`).
     ///
     /// # Errors
     /// The file is another kind of file, or one of its numbers makes no sense.
     pub fn read(file: Box<dyn Source>) -> Result<Self, FormatError> {
         let mut magic = [0; 4];
-        let measured = match file.len() >= 4 && file.read(0, &mut magic).is_ok() && &magic != b"GGUF" {
-            true => older(&*file)?,
-            false => newer(Gguf::read(vec![file])?)?,
-        };
+        let measured =
+            match file.len() >= 4 && file.read(0, &mut magic).is_ok() && &magic != b"GGUF" {
+                true => older(&*file)?,
+                false => newer(Gguf::read(vec![file])?)?,
+            };
         let mut hash = blake3::Hasher::new();
         for (name, means) in &measured {
             hash.update(name.as_bytes());
             hash.update(bytemuck::cast_slice(means));
         }
-        Ok(Self { columns: measured.into_iter().collect(), key: hash.finalize().to_hex().to_string() })
+        Ok(Self {
+            columns: measured.into_iter().collect(),
+            key: hash.finalize().to_hex().to_string(),
+        })
     }
 
     /// A text that two matrices share only if they are the same.
@@ -46,7 +53,10 @@ impl Importance {
     /// The columns of a matrix, where they were measured and fit rows of this length.
     pub(super) fn of(&self, tensor: &Tensor) -> Option<&[f32]> {
         let width = *tensor.shape.first()?;
-        self.columns.get(&tensor.name).map(Vec::as_slice).filter(|columns| columns.len() as u64 == width)
+        self.columns
+            .get(&tensor.name)
+            .map(Vec::as_slice)
+            .filter(|columns| columns.len() as u64 == width)
     }
 }
 
@@ -57,27 +67,49 @@ fn newer(gguf: Gguf) -> Result<Means, FormatError> {
     let kind = gguf.metadata().string("general.type")?.unwrap_or("model");
     if kind != "imatrix" {
         let (expected, found) = ("`imatrix`", format!("`{}`", kind.escape_debug()));
-        return Err(gguf.metadata().fault("general.type", Fault::ValueKind { expected, found }));
+        return Err(gguf
+            .metadata()
+            .fault("general.type", Fault::ValueKind { expected, found }));
     }
     let mut all = Means::new();
     for tensor in gguf.tensors() {
-        let Some(name) = tensor.name.strip_suffix(SUMS) else { continue };
+        let Some(name) = tensor.name.strip_suffix(SUMS) else {
+            continue;
+        };
         let fault = |fault| FormatError::tensor(gguf.metadata().file(), &tensor.name, fault);
-        let counts = gguf.tensor(&format!("{name}{COUNTS}")).ok_or_else(|| fault(Fault::KeyMissing))?;
+        let counts = gguf
+            .tensor(&format!("{name}{COUNTS}"))
+            .ok_or_else(|| fault(Fault::KeyMissing))?;
         // A matrix that no input ever met says nothing.
-        let Some(count) = floats(&gguf, counts)?.first().copied().filter(|&count| count != 0.0) else { continue };
+        let Some(count) = floats(&gguf, counts)?
+            .first()
+            .copied()
+            .filter(|&count| count != 0.0)
+        else {
+            continue;
+        };
         if !(count.is_finite() && count > 0.0) {
-            let fault = Fault::Importance { index: 0, value: count };
-            return Err(FormatError::tensor(gguf.metadata().file(), &counts.name, fault));
+            let fault = Fault::Importance {
+                index: 0,
+                value: count,
+            };
+            return Err(FormatError::tensor(
+                gguf.metadata().file(),
+                &counts.name,
+                fault,
+            ));
         }
-        let means = floats(&gguf, tensor)?.into_iter().map(|sum| sum / count).collect();
+        let means = floats(&gguf, tensor)?
+            .into_iter()
+            .map(|sum| sum / count)
+            .collect();
         all.insert(name.to_owned(), checked(means).map_err(fault)?);
     }
     Ok(all)
 }
 
-/// The older format, all numbers 32 bits: how many matrices, and of each the length of its name, the name, a count, how many
-/// columns, and their means times that count.
+/// The older format, all numbers 32 bits: how many matrices, and of each the length of its name,
+/// the name, a count, how many columns, and their means times that count.
 fn older(file: &dyn Source) -> Result<Means, FormatError> {
     let mut reader = Reader::new(file);
     let mut all = Means::new();
@@ -88,14 +120,24 @@ fn older(file: &dyn Source) -> Result<Means, FormatError> {
         let columns = reader.u32("the number of columns")?;
         let means: Vec<f32> = reader.floats("the columns", columns.into())?;
         let means = means.into_iter().map(|sum| sum / count as f32).collect();
-        all.insert(name, checked(means).map_err(|fault| reader.error(at, fault))?);
+        all.insert(
+            name,
+            checked(means).map_err(|fault| reader.error(at, fault))?,
+        );
     }
     Ok(all)
 }
 
 fn checked(means: Vec<f32>) -> Result<Vec<f32>, Fault> {
-    match means.iter().enumerate().find(|(_, mean)| !mean.is_finite() || **mean < 0.0) {
-        Some((index, &value)) => Err(Fault::Importance { index: index as u64, value }),
+    match means
+        .iter()
+        .enumerate()
+        .find(|(_, mean)| !mean.is_finite() || **mean < 0.0)
+    {
+        Some((index, &value)) => Err(Fault::Importance {
+            index: index as u64,
+            value,
+        }),
         None => Ok(means),
     }
 }
@@ -103,10 +145,19 @@ fn checked(means: Vec<f32>) -> Result<Vec<f32>, Fault> {
 fn floats(gguf: &Gguf, tensor: &Tensor) -> Result<Vec<f32>, FormatError> {
     if tensor.format != WeightFormat::F32 {
         let fault = Fault::Dtype(tensor.format.name().into());
-        return Err(FormatError::tensor(gguf.metadata().file(), &tensor.name, fault));
+        return Err(FormatError::tensor(
+            gguf.metadata().file(),
+            &tensor.name,
+            fault,
+        ));
     }
     let bytes = gguf.data(tensor, 0..tensor.bytes)?;
-    Ok(bytes.as_chunks::<4>().0.iter().map(|&bytes| f32::from_le_bytes(bytes)).collect())
+    Ok(bytes
+        .as_chunks::<4>()
+        .0
+        .iter()
+        .map(|&bytes| f32::from_le_bytes(bytes))
+        .collect())
 }
 
 /// An importance matrix in the making: what [`Session::observe`](crate::Session::observe) adds to.
@@ -126,7 +177,9 @@ impl InputSquares {
 
     /// The sums of squares of the columns of each matrix's inputs, in the order of names.
     pub fn sums(&self) -> impl Iterator<Item = (&str, &[f64])> {
-        self.sums.iter().map(|(name, sums)| (name.as_str(), sums.as_slice()))
+        self.sums
+            .iter()
+            .map(|(name, sums)| (name.as_str(), sums.as_slice()))
     }
 
     pub(crate) fn add_tokens(&mut self, tokens: usize) {
@@ -137,34 +190,56 @@ impl InputSquares {
     pub(crate) fn add(&mut self, name: String, squares: &[f32]) {
         let sums = self.sums.entry(name).or_default();
         sums.resize(squares.len(), 0.0);
-        sums.iter_mut().zip(squares).for_each(|(sum, &squares)| *sum += f64::from(squares));
+        sums.iter_mut()
+            .zip(squares)
+            .for_each(|(sum, &squares)| *sum += f64::from(squares));
     }
 
-    /// Writes an importance matrix in llama.cpp's GGUF format; `texts` are the names of what was read, in chunks of
-    /// `chunk_tokens`.
+    /// Writes an importance matrix in llama.cpp's GGUF format; `texts` are the names of what was
+    /// read, in chunks of `chunk_tokens`.
     ///
     /// # Errors
     /// Writing fails.
-    pub fn write(&self, texts: Vec<String>, chunk_tokens: u32, out: &mut dyn Write) -> Result<(), Error> {
+    pub fn write(
+        &self,
+        texts: Vec<String>,
+        chunk_tokens: u32,
+        out: &mut dyn Write,
+    ) -> Result<(), Error> {
         let chunks = self.tokens / u64::from(chunk_tokens.max(1));
         let mut writer = GgufWriter::default();
         for (key, value) in [
             ("general.type", Value::String("imatrix".into())),
             ("imatrix.datasets", Value::Array(Array::String(texts))),
-            ("imatrix.chunk_count", Value::U32(u32::try_from(chunks).unwrap_or(u32::MAX))),
+            (
+                "imatrix.chunk_count",
+                Value::U32(u32::try_from(chunks).unwrap_or(u32::MAX)),
+            ),
             ("imatrix.chunk_size", Value::U32(chunk_tokens)),
         ] {
             writer.key(key, value);
         }
         let (mut data, count) = (Vec::new(), (self.tokens as f32).to_le_bytes());
         for (name, sums) in &self.sums {
-            data.resize(writer.tensor(format!("{name}{SUMS}"), WeightFormat::F32, &[sums.len() as u64]) as usize, 0);
+            data.resize(
+                writer.tensor(
+                    format!("{name}{SUMS}"),
+                    WeightFormat::F32,
+                    &[sums.len() as u64],
+                ) as usize,
+                0,
+            );
             data.extend(sums.iter().flat_map(|&sum| (sum as f32).to_le_bytes()));
-            data.resize(writer.tensor(format!("{name}{COUNTS}"), WeightFormat::F32, &[1]) as usize, 0);
+            data.resize(
+                writer.tensor(format!("{name}{COUNTS}"), WeightFormat::F32, &[1]) as usize,
+                0,
+            );
             data.extend(count);
         }
         data.resize(writer.data_bytes() as usize, 0);
         let io = |error: io::Error| Error::Write(error.to_string());
-        out.write_all(&writer.header()).and_then(|()| out.write_all(&data)).map_err(io)
+        out.write_all(&writer.header())
+            .and_then(|()| out.write_all(&data))
+            .map_err(io)
     }
 }

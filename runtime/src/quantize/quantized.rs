@@ -32,17 +32,36 @@ impl Quantized {
             let format = recipe.format(tensor, inner.as_ref());
             let weights = tensor.shape.iter().product();
             match format.bytes(weights) {
-                Some(bytes) => Tensor { format, bytes, ..tensor.clone() },
+                Some(bytes) => Tensor {
+                    format,
+                    bytes,
+                    ..tensor.clone()
+                },
                 None => tensor.clone(),
             }
         };
         let tensors: Vec<Tensor> = inner.tensors().iter().map(change).collect();
-        let index = tensors.iter().enumerate().map(|(at, tensor)| (tensor.name.clone(), at)).collect();
-        Self { tensors, index, recipe: recipe.clone(), inner }
+        let index = tensors
+            .iter()
+            .enumerate()
+            .map(|(at, tensor)| (tensor.name.clone(), at))
+            .collect();
+        Self {
+            tensors,
+            index,
+            recipe: recipe.clone(),
+            inner,
+        }
     }
 
     /// Quantises whole rows from `first` on.
-    fn rows(&self, from: &Tensor, to: &Tensor, first: u64, out: &mut [u8]) -> Result<(), FormatError> {
+    fn rows(
+        &self,
+        from: &Tensor,
+        to: &Tensor,
+        first: u64,
+        out: &mut [u8],
+    ) -> Result<(), FormatError> {
         let width = to.shape.first().copied().unwrap_or(1);
         let row_bytes = |tensor: &Tensor| tensor.format.bytes(width).unwrap_or(tensor.bytes);
         let (from_row, to_row) = (row_bytes(from), row_bytes(to));
@@ -50,28 +69,60 @@ impl Quantized {
         each_chunk(out, (at_once * to_row) as usize, |number, out| {
             let row = first + number as u64 * at_once;
             let rows = out.len() as u64 / to_row;
-            let stored = self.inner.data(from, row * from_row..(row + rows) * from_row)?;
+            let stored = self
+                .inner
+                .data(from, row * from_row..(row + rows) * from_row)?;
             let mut weights = vec![0.0; (rows * width) as usize];
             from.format.dequantize(&stored, &mut weights);
             let place = |at: u64| (self.inner.place(from, row + at / width), at % width);
             if let Some(at) = weights.iter().position(|weight| !weight.is_finite()) {
                 let (Place { file, tensor, row }, index) = place(at as u64);
-                return Err(FormatError::tensor(file, tensor, Fault::NotFinite { row, index, value: weights[at] }));
+                return Err(FormatError::tensor(
+                    file,
+                    tensor,
+                    Fault::NotFinite {
+                        row,
+                        index,
+                        value: weights[at],
+                    },
+                ));
             }
-            let importance = self.recipe.importance.as_ref().and_then(|importance| importance.of(to));
-            let mut rows = weights.chunks_exact(width as usize).zip(out.chunks_exact_mut(to_row as usize));
-            rows.try_for_each(|(weights, out)| to.format.quantize(weights, importance, out)).map_err(|error| {
-                let (Place { file, tensor, .. }, _) = place(0);
-                FormatError::tensor(file, tensor, Fault::NoQuantizer(error))
-            })?;
+            let importance = self
+                .recipe
+                .importance
+                .as_ref()
+                .and_then(|importance| importance.of(to));
+            let mut rows = weights
+                .chunks_exact(width as usize)
+                .zip(out.chunks_exact_mut(to_row as usize));
+            rows.try_for_each(|(weights, out)| to.format.quantize(weights, importance, out))
+                .map_err(|error| {
+                    let (Place { file, tensor, .. }, _) = place(0);
+                    FormatError::tensor(file, tensor, Fault::NoQuantizer(error))
+                })?;
             // The largest weight of a block made its scale.
-            let Some((at, _)) = to.format.first_not_finite(out) else { return Ok(()) };
+            let Some((at, _)) = to.format.first_not_finite(out) else {
+                return Ok(());
+            };
             let first = at / to.format.block_len() * to.format.block_len();
             let block = &weights[first..][..to.format.block_len()];
-            let largest = block.iter().enumerate().max_by(|(_, a), (_, b)| a.abs().total_cmp(&b.abs()));
-            let (within, value) = largest.map_or((0, f32::INFINITY), |(within, &value)| (within, value));
+            let largest = block
+                .iter()
+                .enumerate()
+                .max_by(|(_, a), (_, b)| a.abs().total_cmp(&b.abs()));
+            let (within, value) =
+                largest.map_or((0, f32::INFINITY), |(within, &value)| (within, value));
             let (Place { file, tensor, row }, index) = place((first + within) as u64);
-            Err(FormatError::tensor(file, tensor, Fault::Overflow { row, index, value, format: to.format.name() }))
+            Err(FormatError::tensor(
+                file,
+                tensor,
+                Fault::Overflow {
+                    row,
+                    index,
+                    value,
+                    format: to.format.name(),
+                },
+            ))
         })
     }
 }
@@ -84,12 +135,20 @@ fn each_chunk<E: Send>(
     each: impl Fn(usize, &mut [u8]) -> Result<(), E> + Sync,
 ) -> Result<(), E> {
     use rayon::prelude::*;
-    out.par_chunks_mut(len).enumerate().try_for_each(|(number, chunk)| each(number, chunk))
+    out.par_chunks_mut(len)
+        .enumerate()
+        .try_for_each(|(number, chunk)| each(number, chunk))
 }
 
 #[cfg(target_arch = "wasm32")]
-fn each_chunk<E>(out: &mut [u8], len: usize, each: impl Fn(usize, &mut [u8]) -> Result<(), E>) -> Result<(), E> {
-    out.chunks_mut(len).enumerate().try_for_each(|(number, chunk)| each(number, chunk))
+fn each_chunk<E>(
+    out: &mut [u8],
+    len: usize,
+    each: impl Fn(usize, &mut [u8]) -> Result<(), E>,
+) -> Result<(), E> {
+    out.chunks_mut(len)
+        .enumerate()
+        .try_for_each(|(number, chunk)| each(number, chunk))
 }
 
 impl Checkpoint for Quantized {
@@ -116,10 +175,19 @@ impl Checkpoint for Quantized {
             return self.inner.data(from, range);
         }
         if start > end || end > tensor.bytes {
-            let (needed, remaining) = (end.saturating_sub(start), tensor.bytes.saturating_sub(start));
-            return Err(
-                FormatError::file(&tensor.name, Fault::Truncated { what: "a read", needed, remaining }).at(start)
+            let (needed, remaining) = (
+                end.saturating_sub(start),
+                tensor.bytes.saturating_sub(start),
             );
+            return Err(FormatError::file(
+                &tensor.name,
+                Fault::Truncated {
+                    what: "a read",
+                    needed,
+                    remaining,
+                },
+            )
+            .at(start));
         }
         if start == end {
             return Ok(Cow::Owned(Vec::new()));
@@ -135,7 +203,8 @@ impl Checkpoint for Quantized {
     }
 
     fn place(&self, tensor: &Tensor, row: u64) -> Place {
-        self.inner.place(self.inner.tensor(&tensor.name).unwrap_or(tensor), row)
+        self.inner
+            .place(self.inner.tensor(&tensor.name).unwrap_or(tensor), row)
     }
 
     fn files(&self) -> Vec<&str> {

@@ -13,7 +13,11 @@ use crate::format::Tensor;
 
 /// A way to quantise a whole model: a format for most matrices, and better ones where they pay.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-#[allow(non_camel_case_types, missing_docs, reason = "the names of llama.cpp's file types")]
+#[allow(
+    non_camel_case_types,
+    missing_docs,
+    reason = "the names of llama.cpp's file types"
+)]
 pub enum Mix {
     F32,
     F16,
@@ -92,8 +96,9 @@ impl Mix {
         self.row().2
     }
 
-    /// The format of a matrix, before its row length is looked at. `layer` of `layers`, `group` query heads for each KV head;
-    /// `head`: it is the output head, or the embedding that serves as one.
+    /// The format of a matrix, before its row length is looked at. `layer` of `layers`, `group`
+    /// query heads for each KV head; `head`: it is the output head, or the embedding that serves as
+    /// one.
     fn format(self, part: &str, head: bool, layer: u32, layers: u32, group: u32) -> WeightFormat {
         use WeightFormat::{Q3_K, Q4_K, Q5_K, Q6_K, Q8_0};
         let base = self.row().1;
@@ -139,7 +144,8 @@ impl fmt::Display for Mix {
 
 /// A text that names no way to quantise.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
-#[error("`{0}` is no type to quantise to; write one of {names}", names = Mix::ALL.map(Mix::name).join(", "))]
+#[error("`{0}` is no type to quantise to; write one of \
+    {names}", names = Mix::ALL.map(Mix::name).join(", "))]
 pub struct BadMix(String);
 
 impl FromStr for Mix {
@@ -151,7 +157,10 @@ impl FromStr for Mix {
             short if matches!(short.as_str(), "Q3_K" | "Q4_K" | "Q5_K") => format!("{short}_M"),
             other => other,
         };
-        Mix::ALL.into_iter().find(|mix| mix.name() == full).ok_or_else(|| BadMix(text.into()))
+        Mix::ALL
+            .into_iter()
+            .find(|mix| mix.name() == full)
+            .ok_or_else(|| BadMix(text.into()))
     }
 }
 
@@ -175,16 +184,30 @@ impl FromStr for Override {
     type Err = BadOverride;
 
     fn from_str(text: &str) -> Result<Self, BadOverride> {
-        let bad = |fault: String| BadOverride { text: text.into(), fault };
-        let (pattern, format) = text.rsplit_once('=').ok_or_else(|| bad("it has no =".into()))?;
-        let known = WeightFormat::WRITABLE.into_iter().find(|known| known.name().eq_ignore_ascii_case(format));
+        let bad = |fault: String| BadOverride {
+            text: text.into(),
+            fault,
+        };
+        let (pattern, format) = text
+            .rsplit_once('=')
+            .ok_or_else(|| bad("it has no =".into()))?;
+        let known = WeightFormat::WRITABLE
+            .into_iter()
+            .find(|known| known.name().eq_ignore_ascii_case(format));
         let format = known.ok_or_else(|| {
             let names = WeightFormat::WRITABLE.map(WeightFormat::name).join(", ");
             bad(format!("`{format}` is none of {names}"))
         })?;
-        let names = Regex::new(pattern)
-            .map_err(|e| bad(e.syntax_error().map_or_else(|| e.to_string(), ToString::to_string)))?;
-        Ok(Self { text: text.into(), names, format })
+        let names = Regex::new(pattern).map_err(|e| {
+            bad(e
+                .syntax_error()
+                .map_or_else(|| e.to_string(), ToString::to_string))
+        })?;
+        Ok(Self {
+            text: text.into(),
+            names,
+            format,
+        })
     }
 }
 
@@ -201,7 +224,11 @@ pub struct Recipe {
 
 impl From<Mix> for Recipe {
     fn from(mix: Mix) -> Self {
-        Self { mix, overrides: Vec::new(), importance: None }
+        Self {
+            mix,
+            overrides: Vec::new(),
+            importance: None,
+        }
     }
 }
 
@@ -213,27 +240,49 @@ impl Recipe {
         format!("{} {overrides:?} {importance}", self.mix)
     }
 
-    /// The format of a tensor of this checkpoint. Vectors stay as they are, and so does every tensor whose rows no format of
-    /// the mix can hold.
+    /// The format of a tensor of this checkpoint. Vectors stay as they are, and so does every
+    /// tensor whose rows no format of the mix can hold.
     pub(super) fn format(&self, tensor: &Tensor, checkpoint: &dyn Checkpoint) -> WeightFormat {
-        let [width, _] = tensor.shape[..] else { return tensor.format };
-        if let Some(other) = self.overrides.iter().find(|o| o.names.is_match(&tensor.name)) {
+        let [width, _] = tensor.shape[..] else {
+            return tensor.format;
+        };
+        if let Some(other) = self
+            .overrides
+            .iter()
+            .find(|o| o.names.is_match(&tensor.name))
+        {
             return fitting(other.format, width);
         }
-        let known = |key: &str| u32::try_from(checkpoint.metadata().uniform(key).ok().flatten()?).ok();
+        let known =
+            |key: &str| u32::try_from(checkpoint.metadata().uniform(key).ok().flatten()?).ok();
         let count = |key: &str| known(key).unwrap_or(1).max(1);
         let head = match tensor.name.as_str() {
             "output.weight" => true,
             "token_embd.weight" => checkpoint.tensor("output.weight").is_none(),
             _ => false,
         };
-        let (layer, part) = match tensor.name.strip_prefix("blk.").and_then(|rest| rest.split_once('.')) {
+        let (layer, part) = match tensor
+            .name
+            .strip_prefix("blk.")
+            .and_then(|rest| rest.split_once('.'))
+        {
             Some((layer, part)) => (layer.parse().unwrap_or(0), part.trim_end_matches(".weight")),
             None => (0, ""),
         };
         let heads = count("llama.attention.head_count");
-        let kv_heads = known("llama.attention.head_count_kv").unwrap_or(heads).max(1);
-        fitting(self.mix.format(part, head, layer, count("llama.block_count"), heads / kv_heads), width)
+        let kv_heads = known("llama.attention.head_count_kv")
+            .unwrap_or(heads)
+            .max(1);
+        fitting(
+            self.mix.format(
+                part,
+                head,
+                layer,
+                count("llama.block_count"),
+                heads / kv_heads,
+            ),
+            width,
+        )
     }
 }
 
@@ -247,7 +296,10 @@ fn fitting(format: WeightFormat, width: u64) -> WeightFormat {
         WeightFormat::Q6_K => WeightFormat::Q8_0,
         other => other,
     };
-    [format, smaller].into_iter().find(|&format| fits(format)).unwrap_or(WeightFormat::F16)
+    [format, smaller]
+        .into_iter()
+        .find(|&format| fits(format))
+        .unwrap_or(WeightFormat::F16)
 }
 
 #[cfg(test)]
@@ -276,8 +328,13 @@ mod tests {
     #[test]
     fn mixes_spend_bits_where_they_pay() {
         let format = |part, layer| Mix::Q4_K_M.format(part, false, layer, 32, 4);
-        let better: Vec<u32> = (0..32).filter(|&layer| format("ffn_down", layer) == WeightFormat::Q6_K).collect();
-        assert_eq!(better, [0, 1, 2, 3, 6, 9, 12, 15, 18, 21, 24, 27, 28, 29, 30, 31]);
+        let better: Vec<u32> = (0..32)
+            .filter(|&layer| format("ffn_down", layer) == WeightFormat::Q6_K)
+            .collect();
+        assert_eq!(
+            better,
+            [0, 1, 2, 3, 6, 9, 12, 15, 18, 21, 24, 27, 28, 29, 30, 31]
+        );
         assert_eq!(format("ffn_up", 0), WeightFormat::Q4_K);
         assert_eq!(Mix::Q4_K_M.format("", true, 0, 32, 4), WeightFormat::Q6_K);
         assert_eq!(Mix::Q8_0.format("", true, 0, 32, 4), WeightFormat::Q8_0);

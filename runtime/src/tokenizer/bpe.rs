@@ -17,7 +17,7 @@ use super::vocab::{Kind, Vocab, VocabParts};
 /// The index of no symbol.
 const NONE: usize = usize::MAX;
 
-/// The rank of a pair, and what it becomes.
+/// The rank of a pair, and the token it becomes.
 type Ranks = AHashMap<(u32, u32), (u32, u32)>;
 
 /// Merges pieces of text into token ids.
@@ -39,7 +39,7 @@ pub(super) struct Bpe {
 #[derive(Default)]
 pub(super) struct Buffers {
     symbols: Vec<Symbol>,
-    /// Rank, place, and what the pair becomes.
+    /// Rank, place, and the token that the pair becomes.
     queue: BinaryHeap<Reverse<(u32, usize, u32)>>,
     /// Pairs that ever were in the queue.
     #[cfg(test)]
@@ -68,7 +68,9 @@ impl Bpe {
         let mut letters = AHashMap::new();
         let mut bytes = Box::new([None; 256]);
         let mut words = parts.scheme.ignore_merges.then(AHashMap::new);
-        let known = vocab.iter().filter(|(id, _, kind)| !kind.is_control() || parts.unknown == Some(*id));
+        let known = vocab
+            .iter()
+            .filter(|(id, _, kind)| !kind.is_control() || parts.unknown == Some(*id));
         for (id, text, _) in known {
             if Some(text) == unknown_text {
                 unknown = Some(id);
@@ -102,7 +104,12 @@ impl Bpe {
     ///
     /// # Errors
     /// A character has no token, nor have its bytes, and there is no unknown token.
-    pub(super) fn encode(&self, piece: &str, buffers: &mut Buffers, ids: &mut Vec<u32>) -> Result<(), TokenizerError> {
+    pub(super) fn encode(
+        &self,
+        piece: &str,
+        buffers: &mut Buffers,
+        ids: &mut Vec<u32>,
+    ) -> Result<(), TokenizerError> {
         if let Some(&id) = self.words.as_ref().and_then(|words| words.get(piece)) {
             ids.push(id);
             return Ok(());
@@ -111,7 +118,13 @@ impl Bpe {
         buffers.queue.clear();
         self.spell(piece, &mut buffers.symbols)?;
         self.merge(buffers);
-        ids.extend(buffers.symbols.iter().filter(|symbol| !symbol.merged).map(|symbol| symbol.id));
+        ids.extend(
+            buffers
+                .symbols
+                .iter()
+                .filter(|symbol| !symbol.merged)
+                .map(|symbol| symbol.id),
+        );
         Ok(())
     }
 
@@ -120,7 +133,12 @@ impl Bpe {
         let mut push = |id| {
             let place = symbols.len();
             let before = place.checked_sub(1).unwrap_or(NONE);
-            symbols.push(Symbol { id, before, after: place + 1, merged: false });
+            symbols.push(Symbol {
+                id,
+                before,
+                after: place + 1,
+                merged: false,
+            });
         };
         // A run of unknown characters becomes one token. As in `tokenizers`, bytes in between do
         // not end it, and it is written behind them.
@@ -138,7 +156,9 @@ impl Bpe {
             match (missing, self.unknown) {
                 (None, _) => bytes.filter_map(token).for_each(&mut push),
                 (Some(_), Some(unknown)) if self.fuse_unknown => pending = Some(unknown),
-                (Some(_), Some(unknown)) => pending.replace(unknown).into_iter().for_each(&mut push),
+                (Some(_), Some(unknown)) => {
+                    pending.replace(unknown).into_iter().for_each(&mut push)
+                }
                 // Bytes without a token were looked for before (`Tokenizer::check_bytes`).
                 (Some(_), None) if self.byte_level => {}
                 (Some(byte), None) => return Err(TokenizerError::NoToken { character, byte }),
@@ -158,13 +178,22 @@ impl Bpe {
         }
         while let Some(Reverse((_, place, becomes))) = buffers.queue.pop() {
             let symbols = &mut buffers.symbols;
-            let Symbol { id, before, after, merged } = symbols[place];
+            let Symbol {
+                id,
+                before,
+                after,
+                merged,
+            } = symbols[place];
             if merged || after == NONE {
                 continue;
             }
             let right = symbols[after];
             // A neighbour may have changed since the pair came into the queue.
-            if self.merges.get(&(id, right.id)).is_none_or(|&(_, now)| now != becomes) {
+            if self
+                .merges
+                .get(&(id, right.id))
+                .is_none_or(|&(_, now)| now != becomes)
+            {
                 continue;
             }
             symbols[after].merged = true;
@@ -194,7 +223,9 @@ impl Bpe {
 
 impl fmt::Debug for Bpe {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Bpe").field("merges", &self.merges.len()).finish_non_exhaustive()
+        f.debug_struct("Bpe")
+            .field("merges", &self.merges.len())
+            .finish_non_exhaustive()
     }
 }
 
@@ -209,7 +240,10 @@ fn ranked(vocab: &Vocab, parts: &VocabParts) -> Result<Ranks, TokenizerError> {
     for (index, merge) in parts.merges.iter().enumerate() {
         let mut ids = [0; 3];
         let mut forges = false;
-        for (id, found) in [merge.left, merge.right, merge.result].into_iter().zip(&mut ids) {
+        for (id, found) in [merge.left, merge.right, merge.result]
+            .into_iter()
+            .zip(&mut ids)
+        {
             let text = vocab.text(id).unwrap_or_default();
             let Some(&last) = last.get(text) else {
                 return Err(TokenizerError::Merge {
@@ -241,9 +275,22 @@ mod tests {
     use crate::tokenizer::merges::merge_ids;
     use crate::tokenizer::vocab::Scheme;
 
-    fn parts(tokens: &[String], merges: &[(String, String)], scheme: Scheme, unknown: Option<u32>) -> VocabParts {
-        let pairs = merges.iter().map(|(left, right)| (left.as_str(), right.as_str()));
-        let kinds = (0..tokens.len() as u32).map(|id| if Some(id) == unknown { Kind::Unknown } else { Kind::Normal });
+    fn parts(
+        tokens: &[String],
+        merges: &[(String, String)],
+        scheme: Scheme,
+        unknown: Option<u32>,
+    ) -> VocabParts {
+        let pairs = merges
+            .iter()
+            .map(|(left, right)| (left.as_str(), right.as_str()));
+        let kinds = (0..tokens.len() as u32).map(|id| {
+            if Some(id) == unknown {
+                Kind::Unknown
+            } else {
+                Kind::Normal
+            }
+        });
         VocabParts {
             merges: merge_ids(tokens, pairs).expect("tokens"),
             kinds: kinds.collect(),
@@ -259,9 +306,11 @@ mod tests {
         Bpe::new(&vocab, &parts).expect("a merger")
     }
 
-    /// A vocabulary of letters, an unknown token, bytes, and what random merges make of them.
+    /// A vocabulary of letters, an unknown token, bytes, and the results of random merges.
     fn vocabulary(seeds: &[(u8, u8)], bytes: usize) -> (Vec<String>, Vec<(String, String)>) {
-        let mut tokens: Vec<String> = ["<unk>", "a", "b", "c", "\u{e9}"].map(String::from).to_vec();
+        let mut tokens: Vec<String> = ["<unk>", "a", "b", "c", "\u{e9}"]
+            .map(String::from)
+            .to_vec();
         tokens.extend((0..bytes).map(|byte| format!("<{byte:#04X}>")));
         let mut known: Vec<String> = tokens[1..5].to_vec();
         let mut merges: Vec<(String, String)> = Vec::new();
@@ -284,7 +333,7 @@ mod tests {
     proptest! {
         #![proptest_config(ProptestConfig::with_cases(2000))]
 
-        /// The same ids as `tokenizers`, whatever the merges, their order and the text.
+        /// The ids equal those of `tokenizers` for random merges, orders and texts.
         #[test]
         fn ids_are_those_of_the_reference(
             seeds in prop::collection::vec(any::<(u8, u8)>(), 0..60),
@@ -308,7 +357,8 @@ mod tests {
                 let expected = reference.tokenize(&text).expect("tokens");
                 let mut ids = Vec::new();
                 bpe.encode(&text, &mut Buffers::default(), &mut ids).expect("ids");
-                prop_assert_eq!(ids, expected.iter().map(|token| token.id).collect::<Vec<_>>(), "{}", text);
+                let expected: Vec<u32> = expected.iter().map(|token| token.id).collect();
+            prop_assert_eq!(ids, expected, "{}", text);
             }
         }
     }
@@ -327,9 +377,14 @@ mod tests {
         let bpe = built(parts(&tokens, &merges, Scheme::default(), None));
         for letters in [1 << 17, 1 << 20] {
             let (mut ids, mut buffers) = (Vec::new(), Buffers::default());
-            bpe.encode(&"a".repeat(letters), &mut buffers, &mut ids).expect("ids");
+            bpe.encode(&"a".repeat(letters), &mut buffers, &mut ids)
+                .expect("ids");
             assert_eq!(ids.len(), letters >> 10);
-            assert!(buffers.queued <= 3 * letters, "{} of {letters}", buffers.queued);
+            assert!(
+                buffers.queued <= 3 * letters,
+                "{} of {letters}",
+                buffers.queued
+            );
         }
     }
 
@@ -339,7 +394,8 @@ mod tests {
         let tokens = vec!["u".repeat(1024), "a".to_owned()];
         let bpe = built(parts(&tokens, &[], Scheme::default(), Some(0)));
         let mut ids = Vec::new();
-        bpe.encode(&"x".repeat(1 << 20), &mut Buffers::default(), &mut ids).expect("ids");
+        bpe.encode(&"x".repeat(1 << 20), &mut Buffers::default(), &mut ids)
+            .expect("ids");
         assert_eq!(ids, vec![0; 1 << 20]);
     }
 }

@@ -1,7 +1,8 @@
 //! The byte-level alphabet: every byte as one printable character.
 //!
-//! From GPT-2's `encoder.py`: bytes that print as themselves in Latin-1 stand for themselves, the 68 others, in order,
-//! for U+0100, U+0101, … So a token of a byte-level vocabulary is a string over 256 letters; a space is `Ġ`.
+//! From GPT-2's `encoder.py`: bytes that print as themselves in Latin-1 stand for themselves, the
+//! 68 others, in order, for U+0100, U+0101, … So a token of a byte-level vocabulary is a string
+//! over 256 letters; a space is `Ġ`.
 
 /// The bytes that don't print as themselves, in order.
 const OTHERS: [u8; 68] = {

@@ -1,4 +1,4 @@
-//! What can be wrong with a vocabulary, or with a text for it.
+//! The errors of a vocabulary, and of a text for it.
 
 use thiserror::Error;
 
@@ -10,7 +10,8 @@ pub enum TokenizerError {
     Format(#[from] crate::format::FormatError),
     /// A key the tokenizer can't do without.
     #[error(
-        "the tokenizer has no `{key}`: the file was made without a tokenizer; convert it again, or use its tokenizer.json"
+        "the tokenizer has no `{key}`: the file was made without a tokenizer; convert it again, \
+         or use its tokenizer.json"
     )]
     Missing {
         /// The metadata key, or the path in a `tokenizer.json`.
@@ -21,9 +22,9 @@ pub enum TokenizerError {
     Unsupported {
         /// The metadata key, or the path in a `tokenizer.json`.
         key: String,
-        /// What the file says.
+        /// The value in the file.
         value: String,
-        /// What it could say.
+        /// The values that are supported.
         known: String,
     },
     /// Two lists that must be equally long aren't.
@@ -67,7 +68,7 @@ pub enum TokenizerError {
     /// An id beyond the vocabulary.
     #[error("`{key}` is {id}, but there are {tokens} tokens")]
     IdOutOfRange {
-        /// What names the id.
+        /// The key or list with the id.
         key: String,
         /// The id.
         id: u64,
@@ -85,7 +86,9 @@ pub enum TokenizerError {
         max: usize,
     },
     /// More control and user-defined tokens than a matcher is built for.
-    #[error("control and user-defined tokens have {bytes} bytes together; at most {max} are supported")]
+    #[error(
+        "control and user-defined tokens have {bytes} bytes together; at most {max} are supported"
+    )]
     SpecialsTooLong {
         /// Their length together.
         bytes: usize,
@@ -99,12 +102,13 @@ pub enum TokenizerError {
         index: usize,
         /// The merge.
         merge: String,
-        /// What is wrong with it.
+        /// The cause.
         fault: String,
     },
     /// Scores that would make more merges than any vocabulary has.
     #[error(
-        "`tokenizer.ggml.scores` make more than {most} merges of {tokens} tokens: no trained vocabulary nests so deep; \
+        "`tokenizer.ggml.scores` make more than {most} merges of {tokens} tokens: no trained \
+         vocabulary nests so deep; \
          convert the model again, with `tokenizer.ggml.merges`"
     )]
     TooManyMerges {
@@ -115,7 +119,8 @@ pub enum TokenizerError {
     },
     /// A splitting pattern that takes too many steps on a text.
     #[error(
-        "the splitting pattern {pattern:?} takes more than {most} steps on {bytes} bytes of text: it reads far beyond \
+        "the splitting pattern {pattern:?} takes more than {most} steps on {bytes} bytes of text: \
+         it reads far beyond \
          what it matches; shorten the text, or use a tokenizer with another pattern"
     )]
     Steps {
@@ -127,7 +132,10 @@ pub enum TokenizerError {
         bytes: usize,
     },
     /// A normalizer that makes a text many times as long.
-    #[error("the normalizer makes more than {most} bytes of {bytes} bytes of text; use another tokenizer")]
+    #[error(
+        "the normalizer makes more than {most} bytes of {bytes} bytes of text; use another \
+         tokenizer"
+    )]
     Normalized {
         /// The most bytes that a text of this length may become.
         most: usize,
@@ -139,17 +147,18 @@ pub enum TokenizerError {
     Pattern {
         /// The pattern.
         pattern: String,
-        /// What the compiler says.
+        /// The regex compiler's message.
         fault: String,
     },
     /// A `tokenizer.json` that isn't one.
     #[error("tokenizer.json: {fault}")]
     Json {
-        /// What the parser says.
+        /// The JSON parser's message.
         fault: String,
     },
     /// Text that the vocabulary has no tokens for.
-    #[error("the vocabulary has no token for byte {byte:#04X} of {character:?} (U+{:04X}); leave the character out", *character as u32)]
+    #[error("the vocabulary has no token for byte {byte:#04X} of {character:?} (U+{:04X}); leave \
+        the character out", *character as u32)]
     NoToken {
         /// The character.
         character: char,
@@ -158,7 +167,8 @@ pub enum TokenizerError {
     },
     /// Text that needs a token without a row in the model's embedding.
     #[error(
-        "token {id} ({text:?}) is beyond the embedding's {rows} rows, so the model can't read it; leave it out of the text"
+        "token {id} ({text:?}) is beyond the embedding's {rows} rows, so the model can't read it; \
+         leave it out of the text"
     )]
     BeyondEmbedding {
         /// The token.
@@ -171,7 +181,7 @@ pub enum TokenizerError {
     /// The byte-pair encoder refused or broke.
     #[error("the byte-pair encoder failed: {fault}")]
     Encoder {
-        /// What it said.
+        /// Its message.
         fault: String,
     },
 }

@@ -14,16 +14,16 @@ use super::vocab::{Kind, Vocab, VocabParts};
 use super::{Tokenizer, TokenizerError};
 use crate::format::{Array, Metadata, Value};
 
-/// What `tokenizer.ggml.pre` says where GGUF has no name for how text is cut. Programs that know
+/// The value of `tokenizer.ggml.pre` for a split that GGUF has no name for. Programs that know
 /// names alone refuse it.
 const NO_NAME: &str = "tokenizer.huggingface.json";
 
-/// What a repository says of its tokenizer, besides its files.
+/// A repository's statements about its tokenizer, outside the tokenizer's files.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Beside<'a> {
     /// Further tokens that end a turn or the text.
     pub ends: &'a [u32],
-    /// What `tokenizer.ggml.eos_token_id` says already.
+    /// The value of `tokenizer.ggml.eos_token_id`.
     pub eos: Option<u32>,
     /// The rows of the embedding, where there is one.
     pub rows: Option<u32>,
@@ -53,17 +53,25 @@ impl Tokenizer {
         if parts.scheme.byte_level && lost.iter().any(|what| PLAIN_TEXT.contains(what)) {
             keys = replaced(&keys, gguf::PRE, NO_NAME);
         }
-        keys.insert(gguf::HUGGING_FACE.into(), Value::String(whole(tokenizer, &parts)?));
+        keys.insert(
+            gguf::HUGGING_FACE.into(),
+            Value::String(whole(tokenizer, &parts)?),
+        );
         let still_lost = self::lost(&parts, &keys, beside.eos, rows);
         if !still_lost.is_empty() {
             return Err(TokenizerError::Unsupported {
                 key: "tokenizer.json".into(),
-                value: format!("a tokenizer of which a GGUF file can't hold {}", still_lost.join(", ")),
-                known: "tokenizers that a GGUF file can hold; use the repository, with --quant".into(),
+                value: format!(
+                    "a tokenizer of which a GGUF file can't hold {}",
+                    still_lost.join(", ")
+                ),
+                known: "tokenizers that a GGUF file can hold; use the repository, with --quant"
+                    .into(),
             });
         }
         tracing::warn!(
-            "GGUF's own keys can't say all of the tokenizer ({}): the file holds tokenizer.json too. Programs that don't \
+            "GGUF's own keys can't say all of the tokenizer ({}): the file holds tokenizer.json \
+             too. Programs that don't \
              read it refuse the file, or cut text differently",
             lost.join(", ")
         );
@@ -72,30 +80,61 @@ impl Tokenizer {
 }
 
 /// The parts without which plain text becomes other tokens.
-const PLAIN_TEXT: [&str; 5] =
-    ["its normalizer", "its pre-tokenizer", "ignore_merges", "unknown characters", "its merges"];
+const PLAIN_TEXT: [&str; 5] = [
+    "its normalizer",
+    "its pre-tokenizer",
+    "ignore_merges",
+    "unknown characters",
+    "its merges",
+];
 
 fn keys(parts: &VocabParts, eos: Option<u32>, rows: u32) -> Metadata {
     let mut metadata = Metadata::new("tokenizer.json");
     let mut add = |key: &str, value: Value| metadata.insert(key.into(), value);
     let scheme = &parts.scheme;
     let texts = |merge: &Merge| (parts.text(merge.left), parts.text(merge.right));
-    let merges = || parts.merges.iter().map(texts).map(|(left, right)| format!("{left} {right}")).collect();
+    let merges = || {
+        parts
+            .merges
+            .iter()
+            .map(texts)
+            .map(|(left, right)| format!("{left} {right}"))
+            .collect()
+    };
     if scheme.byte_level {
         add(gguf::MODEL, Value::String("gpt2".into()));
-        add(gguf::PRE, Value::String(scheme.splitter.name().unwrap_or(NO_NAME).into()));
+        add(
+            gguf::PRE,
+            Value::String(scheme.splitter.name().unwrap_or(NO_NAME).into()),
+        );
         add(gguf::MERGES, Value::Array(Array::String(merges())));
     } else {
         add(gguf::MODEL, Value::String("llama".into()));
-        add("tokenizer.ggml.add_space_prefix", Value::Bool(scheme.strips_space));
+        add(
+            "tokenizer.ggml.add_space_prefix",
+            Value::Bool(scheme.strips_space),
+        );
     }
     // llama.cpp wants one token for each row, and no more. Merges need theirs.
     let rows = rows as usize;
     let first_beyond: HashSet<&str> = parts.tokens.iter().skip(rows).map(String::as_str).collect();
-    let needed =
-        |merge: &Merge| [merge.left, merge.right, merge.result].iter().any(|&id| first_beyond.contains(parts.text(id)));
-    let len = if parts.merges.iter().any(needed) { parts.tokens.len() } else { rows };
-    let token = |id: usize| parts.tokens.get(id).filter(|text| !text.is_empty()).zip(parts.kinds.get(id));
+    let needed = |merge: &Merge| {
+        [merge.left, merge.right, merge.result]
+            .iter()
+            .any(|&id| first_beyond.contains(parts.text(id)))
+    };
+    let len = if parts.merges.iter().any(needed) {
+        parts.tokens.len()
+    } else {
+        rows
+    };
+    let token = |id: usize| {
+        parts
+            .tokens
+            .get(id)
+            .filter(|text| !text.is_empty())
+            .zip(parts.kinds.get(id))
+    };
     let text = |id: usize| token(id).map_or_else(|| placeholder(id), |(text, _)| text.clone());
     let tokens: Vec<String> = (0..len).map(text).collect();
     let kind = |id: usize| token(id).map_or(Kind::Unused, |(_, kind)| *kind);
@@ -106,7 +145,9 @@ fn keys(parts: &VocabParts, eos: Option<u32>, rows: u32) -> Metadata {
         let guessed = merges_from_scores(&tokens, &kinds, &scores);
         let text = |id: u32| tokens.get(id as usize).map_or("", String::as_str);
         let is_same = guessed.is_ok_and(|guessed| {
-            parts.text_merges().eq(guessed.iter().map(|merge| (text(merge.left), text(merge.right))))
+            parts.text_merges().eq(guessed
+                .iter()
+                .map(|merge| (text(merge.left), text(merge.right))))
         });
         if !is_same {
             add(gguf::MERGES, Value::Array(Array::String(merges())));
@@ -114,17 +155,23 @@ fn keys(parts: &VocabParts, eos: Option<u32>, rows: u32) -> Metadata {
         add(gguf::SCORES, Value::Array(Array::F32(scores)));
     }
     add(gguf::TOKENS, Value::Array(Array::String(tokens)));
-    add(gguf::TYPES, Value::Array(Array::I32(kinds.iter().map(|kind| *kind as i32).collect())));
+    add(
+        gguf::TYPES,
+        Value::Array(Array::I32(kinds.iter().map(|kind| *kind as i32).collect())),
+    );
     let inside = |id: &u32| (*id as usize) < len;
     if let Some(bos) = parts.bos.filter(inside) {
         add("tokenizer.ggml.bos_token_id", Value::U32(bos));
     }
     add("tokenizer.ggml.add_bos_token", Value::Bool(parts.adds_bos));
-    let unknown = (0..).zip(&parts.kinds).find(|(_, kind)| **kind == Kind::Unknown).map(|(id, _)| id);
+    let unknown = (0..)
+        .zip(&parts.kinds)
+        .find(|(_, kind)| **kind == Kind::Unknown)
+        .map(|(id, _)| id);
     if let Some(unknown) = unknown.filter(inside) {
         add("tokenizer.ggml.unknown_token_id", Value::U32(unknown));
     }
-    // Of the ends, readers know some by their texts, and one by its own key.
+    // Readers know some end tokens by their texts, and one by its key.
     let unnamed = |id: &&u32| Some(**id) != eos && !parts.is_known_end(**id);
     let mut unnamed = parts.ends.iter().filter(|id| inside(id)).filter(unnamed);
     if let Some(&eot) = unnamed.next() {
@@ -144,17 +191,22 @@ fn scores(tokens: &[String], parts: &VocabParts) -> Vec<f32> {
         ranks.entry(parts.text(merge.result)).or_insert(rank);
     }
     let last = parts.merges.len();
-    tokens.iter().map(|text| -(ranks.get(text.as_str()).copied().unwrap_or(last) as f32)).collect()
+    tokens
+        .iter()
+        .map(|text| -(ranks.get(text.as_str()).copied().unwrap_or(last) as f32))
+        .collect()
 }
 
-/// What of the tokenizer a reader of the keys would see otherwise, in words.
+/// The differences that a reader of the keys alone would see, in words.
 fn lost(parts: &VocabParts, keys: &Metadata, eos: Option<u32>, rows: u32) -> Vec<&'static str> {
     let mut keys = keys.clone();
     if let Some(eos) = eos {
         keys.insert("tokenizer.ggml.eos_token_id".into(), Value::U32(eos));
     }
     let read = gguf_parts(&keys).and_then(|mut read| read.settle().map(|()| read));
-    let Ok(read) = read else { return vec!["its pre-tokenizer"] };
+    let Ok(read) = read else {
+        return vec!["its pre-tokenizer"];
+    };
     let (ours, theirs) = (&parts.scheme, &read.scheme);
     let size = parts.tokens.len().max(read.tokens.len()).min(rows as usize);
     let token = |parts: &VocabParts, id: usize| {
@@ -162,30 +214,61 @@ fn lost(parts: &VocabParts, keys: &Metadata, eos: Option<u32>, rows: u32) -> Vec
         Some((text.clone(), *parts.kinds.get(id)?))
     };
     let inside = |id: &u32| *id < rows;
-    let ends = |parts: &VocabParts| parts.ends.iter().copied().filter(inside).collect::<Vec<_>>();
+    let ends = |parts: &VocabParts| {
+        parts
+            .ends
+            .iter()
+            .copied()
+            .filter(inside)
+            .collect::<Vec<_>>()
+    };
     let matching = |parts: &VocabParts| -> Vec<(u32, Matching)> {
-        parts.matching.iter().map(|(&id, &matching)| (id, matching)).filter(|(id, _)| inside(id)).collect()
+        parts
+            .matching
+            .iter()
+            .map(|(&id, &matching)| (id, matching))
+            .filter(|(id, _)| inside(id))
+            .collect()
     };
     let checks = [
         ("its normalizer", ours.normalizer == theirs.normalizer),
-        ("its pre-tokenizer", (&ours.splitter, ours.byte_level) == (&theirs.splitter, theirs.byte_level)),
-        ("ignore_merges", ours.ignore_merges == theirs.ignore_merges || merges_reach_all(parts)),
+        (
+            "its pre-tokenizer",
+            (&ours.splitter, ours.byte_level) == (&theirs.splitter, theirs.byte_level),
+        ),
+        (
+            "ignore_merges",
+            ours.ignore_merges == theirs.ignore_merges || merges_reach_all(parts),
+        ),
         (
             "unknown characters",
             (ours.byte_fallback, ours.fuse_unknown, parts.unknown)
                 == (theirs.byte_fallback, theirs.fuse_unknown, read.unknown),
         ),
         ("its merges", parts.text_merges().eq(read.text_merges())),
-        ("the space in front of a decoded text", ours.strips_space == theirs.strips_space),
-        ("its tokens", (0..size).all(|id| token(parts, id) == token(&read, id))),
-        ("how added tokens are found", matching(parts) == matching(&read)),
+        (
+            "the space in front of a decoded text",
+            ours.strips_space == theirs.strips_space,
+        ),
+        (
+            "its tokens",
+            (0..size).all(|id| token(parts, id) == token(&read, id)),
+        ),
+        (
+            "how added tokens are found",
+            matching(parts) == matching(&read),
+        ),
         (
             "its begin-of-text token",
             (parts.bos.filter(inside), parts.adds_bos) == (read.bos.filter(inside), read.adds_bos),
         ),
         ("its end tokens", ends(parts) == ends(&read)),
     ];
-    checks.into_iter().filter(|(_, same)| !same).map(|(what, _)| what).collect()
+    checks
+        .into_iter()
+        .filter(|(_, same)| !same)
+        .map(|(what, _)| what)
+        .collect()
 }
 
 /// Whether merges make each token of its own text: then it does not matter if a word that is a
@@ -193,27 +276,42 @@ fn lost(parts: &VocabParts, keys: &Metadata, eos: Option<u32>, rows: u32) -> Vec
 fn merges_reach_all(parts: &VocabParts) -> bool {
     let mut parts = parts.clone();
     parts.scheme.ignore_merges = false;
-    let Ok(vocab) = Vocab::take(&mut parts) else { return false };
-    let Ok(bpe) = Bpe::new(&vocab, &parts) else { return false };
+    let Ok(vocab) = Vocab::take(&mut parts) else {
+        return false;
+    };
+    let Ok(bpe) = Bpe::new(&vocab, &parts) else {
+        return false;
+    };
     let (mut ids, mut buffers) = (Vec::new(), Buffers::default());
-    vocab.iter().filter(|(.., kind)| *kind == Kind::Normal).all(|(id, text, _)| {
-        ids.clear();
-        bpe.encode(text, &mut buffers, &mut ids).is_ok() && ids == [id]
-    })
+    vocab
+        .iter()
+        .filter(|(.., kind)| *kind == Kind::Normal)
+        .all(|(id, text, _)| {
+            ids.clear();
+            bpe.encode(text, &mut buffers, &mut ids).is_ok() && ids == [id]
+        })
 }
 
 /// The `tokenizer.json` with its added tokens as they are treated: `tokenizer_config.json` says
 /// some of it.
 fn whole(tokenizer: &[u8], parts: &VocabParts) -> Result<String, TokenizerError> {
-    let wrong = |e: serde_json::Error| TokenizerError::Json { fault: e.to_string() };
-    let mut json: Json = serde_json::from_slice(super::json::without_bom(tokenizer)).map_err(wrong)?;
+    let wrong = |e: serde_json::Error| TokenizerError::Json {
+        fault: e.to_string(),
+    };
+    let mut json: Json =
+        serde_json::from_slice(super::json::without_bom(tokenizer)).map_err(wrong)?;
     let added = (0_u32..).zip(parts.tokens.iter().zip(&parts.kinds));
-    let added =
-        added.filter(|(_, (text, kind))| !text.is_empty() && (kind.is_control() || **kind == Kind::UserDefined));
+    let added = added.filter(|(_, (text, kind))| {
+        !text.is_empty() && (kind.is_control() || **kind == Kind::UserDefined)
+    });
     let added: Vec<Json> = added
         .map(|(id, (text, kind))| {
-            let Matching { single_word, lstrip, rstrip, normalized } =
-                parts.matching.get(&id).copied().unwrap_or_default();
+            let Matching {
+                single_word,
+                lstrip,
+                rstrip,
+                normalized,
+            } = parts.matching.get(&id).copied().unwrap_or_default();
             json!({
                 "id": id, "content": text, "special": kind.is_control(), "single_word": single_word,
                 "lstrip": lstrip, "rstrip": rstrip, "normalized": normalized,
@@ -228,7 +326,11 @@ fn whole(tokenizer: &[u8], parts: &VocabParts) -> Result<String, TokenizerError>
 fn replaced(keys: &Metadata, key: &str, text: &str) -> Metadata {
     let mut replaced = Metadata::new(keys.file());
     for (name, value) in keys.iter() {
-        let value = if name == key { Value::String(text.into()) } else { value.clone() };
+        let value = if name == key {
+            Value::String(text.into())
+        } else {
+            value.clone()
+        };
         replaced.insert(name.into(), value);
     }
     replaced

@@ -22,7 +22,9 @@ pub(super) struct Merge {
 /// The two sides of a merge written as one string.
 pub(super) fn split_merge(index: usize, merge: &str) -> Result<(&str, &str), TokenizerError> {
     match merge.split_once(' ') {
-        Some((left, right)) if !left.is_empty() && !right.is_empty() && !right.contains(' ') => Ok((left, right)),
+        Some((left, right)) if !left.is_empty() && !right.is_empty() && !right.contains(' ') => {
+            Ok((left, right))
+        }
         _ => Err(TokenizerError::Merge {
             index,
             merge: merge.chars().take(128).collect(),
@@ -51,7 +53,13 @@ pub(super) fn try_merge_ids<'a>(
     merges: impl ExactSizeIterator<Item = Result<(&'a str, &'a str), TokenizerError>>,
 ) -> Result<Vec<Merge>, TokenizerError> {
     let mut ids: AHashMap<&str, u32> = AHashMap::with_capacity(tokens.len());
-    ids.extend(tokens.iter().map(String::as_str).zip(0..).filter(|(text, _)| !text.is_empty()));
+    ids.extend(
+        tokens
+            .iter()
+            .map(String::as_str)
+            .zip(0..)
+            .filter(|(text, _)| !text.is_empty()),
+    );
     let mut all = Vec::with_capacity(merges.len());
     let mut joined = String::new();
     for (index, merge) in merges.enumerate() {
@@ -62,12 +70,24 @@ pub(super) fn try_merge_ids<'a>(
         let id = |role: &str, text: &str| {
             ids.get(text).copied().ok_or_else(|| TokenizerError::Merge {
                 index,
-                merge: left.chars().chain([' ']).chain(right.chars()).take(128).collect(),
-                fault: format!("its {role} {:?} is not a token", text.chars().take(64).collect::<String>()),
+                merge: left
+                    .chars()
+                    .chain([' '])
+                    .chain(right.chars())
+                    .take(128)
+                    .collect(),
+                fault: format!(
+                    "its {role} {:?} is not a token",
+                    text.chars().take(64).collect::<String>()
+                ),
             })
         };
         let (left, right) = (id("left side", left)?, id("right side", right)?);
-        all.push(Merge { left, right, result: id("result", &joined)? });
+        all.push(Merge {
+            left,
+            right,
+            result: id("result", &joined)?,
+        });
     }
     Ok(all)
 }
@@ -94,18 +114,28 @@ pub(super) fn merges_from_scores(
 ) -> Result<Vec<Merge>, TokenizerError> {
     let most = BESIDES + PER_TOKEN * tokens.len();
     let text = |id: u32| tokens[id as usize].as_str();
-    let is = |id: u32, wanted: &[Kind]| kinds.get(id as usize).is_some_and(|kind| wanted.contains(kind));
-    let usable = |id: &u32| is(*id, &[Kind::Normal, Kind::Unused]) && (1..=MAX_TOKEN).contains(&text(*id).len());
+    let is = |id: u32, wanted: &[Kind]| {
+        kinds
+            .get(id as usize)
+            .is_some_and(|kind| wanted.contains(kind))
+    };
+    let usable = |id: &u32| {
+        is(*id, &[Kind::Normal, Kind::Unused]) && (1..=MAX_TOKEN).contains(&text(*id).len())
+    };
     let mut ids: Vec<u32> = (0..tokens.len() as u32).filter(usable).collect();
     // Sorted, a token comes right before those that begin with it.
     ids.sort_unstable_by(|&a, &b| text(a).cmp(text(b)).then(b.cmp(&a)));
     // Of several tokens with one text, the last is a side of merges.
     let mut sides = ids.clone();
     sides.dedup_by(|next, kept| text(*next) == text(*kept));
-    let beginnings = parents(&sides, tokens.len(), |part, whole| text(whole).starts_with(text(part)));
+    let beginnings = parents(&sides, tokens.len(), |part, whole| {
+        text(whole).starts_with(text(part))
+    });
     let backwards = |a: &u32, b: &u32| text(*a).bytes().rev().cmp(text(*b).bytes().rev());
     sides.sort_unstable_by(backwards);
-    let endings = parents(&sides, tokens.len(), |part, whole| text(whole).ends_with(text(part)));
+    let endings = parents(&sides, tokens.len(), |part, whole| {
+        text(whole).ends_with(text(part))
+    });
 
     let mut merges: Vec<Merge> = Vec::new();
     let mut side = NONE;
@@ -129,18 +159,30 @@ pub(super) fn merges_from_scores(
         }
         if is(id, &[Kind::Normal]) && (id as usize) < scores.len() {
             if merges.len() + ways.len() > most {
-                return Err(TokenizerError::TooManyMerges { tokens: tokens.len(), most });
+                return Err(TokenizerError::TooManyMerges {
+                    tokens: tokens.len(),
+                    most,
+                });
             }
-            merges.extend(ways.iter().map(|&(left, right)| Merge { left, right, result: id }));
+            merges.extend(ways.iter().map(|&(left, right)| Merge {
+                left,
+                right,
+                result: id,
+            }));
         }
     }
     // By score, and by the lengths of both sides; equals as the list of tokens has them.
-    let chars: Vec<u32> = tokens.iter().map(|text| text.chars().count() as u32).collect();
+    let chars: Vec<u32> = tokens
+        .iter()
+        .map(|text| text.chars().count() as u32)
+        .collect();
     let lengths = |merge: &Merge| (chars[merge.left as usize], chars[merge.right as usize]);
     merges.sort_by_key(|merge| merge.result);
     merges.sort_by(|a, b| {
         let score = |merge: &Merge| scores[merge.result as usize];
-        score(b).total_cmp(&score(a)).then_with(|| lengths(b).cmp(&lengths(a)))
+        score(b)
+            .total_cmp(&score(a))
+            .then_with(|| lengths(b).cmp(&lengths(a)))
     });
     Ok(merges)
 }
@@ -159,6 +201,11 @@ fn parents(sorted: &[u32], tokens: usize, is_part: impl Fn(u32, u32) -> bool) ->
 
 /// The parts of a token, from the longest on. The token itself is none.
 fn chain(parents: &Parents, id: u32) -> impl Iterator<Item = u32> {
-    let parent = |id: u32| parents.get(id as usize).copied().filter(|&parent| parent != NONE);
+    let parent = |id: u32| {
+        parents
+            .get(id as usize)
+            .copied()
+            .filter(|&parent| parent != NONE)
+    };
     std::iter::successors(parent(id), move |&id| parent(id))
 }

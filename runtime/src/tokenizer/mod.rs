@@ -116,9 +116,13 @@ impl Tokenizer {
         self.bos.take_if(|bos| *bos >= rows);
         let beyond = |id: &u32| *id >= rows;
         if self.vocab_size() > rows {
-            let (count, example) = (self.vocab_size() - rows, self.token(rows).unwrap_or_default());
+            let (count, example) = (
+                self.vocab_size() - rows,
+                self.token(rows).unwrap_or_default(),
+            );
             self.notes.push(format!(
-                "{count} of {} tokens are beyond the embedding's {rows} rows, such as {example:?} ({rows}): they can't \
+                "{count} of {} tokens are beyond the embedding's {rows} rows, such as {example:?} \
+                 ({rows}): they can't \
                  be used",
                 self.vocab_size()
             ));
@@ -127,7 +131,7 @@ impl Tokenizer {
         Ok(self)
     }
 
-    /// What of the file is not used, or used otherwise than it says.
+    /// Notes: each field of the file that is ignored, or used in another way than it states.
     pub fn notes(&self) -> &[String] {
         &self.notes
     }
@@ -154,10 +158,18 @@ impl Tokenizer {
 
     /// The ids of `text`, with control tokens only where they may begin. User-defined tokens are
     /// found everywhere.
-    pub(crate) fn encode_at(&self, text: &str, openings: Openings<'_>) -> Result<Vec<u32>, TokenizerError> {
+    pub(crate) fn encode_at(
+        &self,
+        text: &str,
+        openings: Openings<'_>,
+    ) -> Result<Vec<u32>, TokenizerError> {
         self.check_bytes(text)?;
         let ids = Vec::with_capacity(text.len() / 3);
-        let mut encoding = Encoding { ids, steps: Steps::of(text.len()), buffers: Buffers::default() };
+        let mut encoding = Encoding {
+            ids,
+            steps: Steps::of(text.len()),
+            buffers: Buffers::default(),
+        };
         match openings {
             Openings::All => self.stretch(text, 0..text.len(), true, &mut encoding)?,
             Openings::At(openings) => {
@@ -186,9 +198,13 @@ impl Tokenizer {
         control: bool,
         encoding: &mut Encoding,
     ) -> Result<(), TokenizerError> {
-        let search = Search { control, normalized: false };
+        let search = Search {
+            control,
+            normalized: false,
+        };
         let mut done = range.start;
-        while let Some(Found { whole, id, .. }) = self.specials.find(search, text, done..range.end) {
+        while let Some(Found { whole, id, .. }) = self.specials.find(search, text, done..range.end)
+        {
             self.normal(text, done..whole.start, control, encoding)?;
             encoding.ids.push(id);
             done = whole.end;
@@ -209,9 +225,14 @@ impl Tokenizer {
         }
         let first = range.start == 0;
         let text = normalize(&self.scheme.normalizer, &text[range])?;
-        let search = Search { control, normalized: true };
+        let search = Search {
+            control,
+            normalized: true,
+        };
         let mut done = 0;
-        while let Some(Found { whole, id, .. }) = self.specials.find(search, &text, done..text.len()) {
+        while let Some(Found { whole, id, .. }) =
+            self.specials.find(search, &text, done..text.len())
+        {
             self.plain(&text[done..whole.start], first && done == 0, encoding)?;
             encoding.ids.push(id);
             done = whole.end;
@@ -221,9 +242,20 @@ impl Tokenizer {
 
     /// Encodes normalised text without any special token in it. `first` says that nothing comes
     /// before it.
-    fn plain(&self, text: &str, first: bool, encoding: &mut Encoding) -> Result<(), TokenizerError> {
-        let Encoding { ids, steps, buffers } = encoding;
-        self.scheme.splitter.each(text, first, steps, &mut |piece| self.bpe.encode(piece, buffers, ids))
+    fn plain(
+        &self,
+        text: &str,
+        first: bool,
+        encoding: &mut Encoding,
+    ) -> Result<(), TokenizerError> {
+        let Encoding {
+            ids,
+            steps,
+            buffers,
+        } = encoding;
+        self.scheme.splitter.each(text, first, steps, &mut |piece| {
+            self.bpe.encode(piece, buffers, ids)
+        })
     }
 
     /// Refuses ids that the model has no embedding for.
@@ -232,7 +264,11 @@ impl Tokenizer {
             None => Ok(()),
             Some(&id) => {
                 let text = self.token(id).unwrap_or_default().into();
-                Err(TokenizerError::BeyondEmbedding { id, text, rows: self.rows })
+                Err(TokenizerError::BeyondEmbedding {
+                    id,
+                    text,
+                    rows: self.rows,
+                })
             }
         }
     }
@@ -242,7 +278,10 @@ impl Tokenizer {
             return Ok(());
         }
         let carries_text = |c: char| !c.is_control() && c < '\u{40000}';
-        for character in text.chars().filter(|&c| carries_text(c) || c.is_whitespace()) {
+        for character in text
+            .chars()
+            .filter(|&c| carries_text(c) || c.is_whitespace())
+        {
             let mut buffer = [0; 4];
             for byte in character.encode_utf8(&mut buffer).bytes() {
                 if self.no_token.contains(&byte) {
@@ -331,7 +370,7 @@ impl Tokenizer {
 /// A text on its way to ids.
 struct Encoding {
     ids: Vec<u32>,
-    /// What the splitting patterns may still do.
+    /// The step budget that the splitting patterns have left.
     steps: Steps,
     buffers: Buffers,
 }
@@ -350,18 +389,29 @@ fn specials(vocab: &Vocab, parts: &VocabParts) -> Result<Specials, TokenizerErro
         *best = (*best).max((rank(kind), id));
     }
     let (mut control, mut user) = (Vec::new(), Vec::new());
-    for (id, text, kind) in vocab.iter().filter(|&(id, text, kind)| texts.get(text) == Some(&(rank(kind), id))) {
+    for (id, text, kind) in vocab
+        .iter()
+        .filter(|&(id, text, kind)| texts.get(text) == Some(&(rank(kind), id)))
+    {
         let matching = parts.matching.get(&id).copied().unwrap_or_default();
-        let list = if kind.is_control() { &mut control } else { &mut user };
+        let list = if kind.is_control() {
+            &mut control
+        } else {
+            &mut user
+        };
         list.push((id, text, matching));
     }
     let normal = |(id, text, matching): &(u32, &str, Matching)| match matching.normalized {
-        true => normalize(&parts.scheme.normalizer, text).map(|text| (*id, text.into_owned(), *matching)),
+        true => normalize(&parts.scheme.normalizer, text)
+            .map(|text| (*id, text.into_owned(), *matching)),
         false => Ok((*id, (*text).to_owned(), *matching)),
     };
     let user: Vec<(u32, String, Matching)> = user.iter().map(normal).collect::<Result<_, _>>()?;
-    let user: Vec<_> =
-        user.iter().filter(|(_, text, _)| !text.is_empty()).map(|(id, t, m)| (*id, t.as_str(), *m)).collect();
+    let user: Vec<_> = user
+        .iter()
+        .filter(|(_, text, _)| !text.is_empty())
+        .map(|(id, t, m)| (*id, t.as_str(), *m))
+        .collect();
     Specials::new(&control, &user)
 }
 

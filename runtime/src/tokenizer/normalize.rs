@@ -11,8 +11,8 @@ use super::vocab::LOW_LINE;
 /// The most steps of a normalizer. Real ones have five.
 pub(super) const MAX_NORMALIZERS: usize = 16;
 
-/// What a text may become: so many bytes for each of its own, and a few besides. NFKC makes 11 of
-/// one, and what is put in front is a space.
+/// The longest result of a normalizer: so many bytes for each byte, and a few more. NFKC makes 11
+/// of one, and a prefix is a space.
 const PER_BYTE: usize = 32;
 const BESIDES: usize = 64;
 
@@ -42,7 +42,10 @@ pub(super) enum Normalizer {
 impl Normalizer {
     /// SentencePiece's way to write spaces.
     pub(super) fn low_lines() -> Self {
-        Self::Replace { pattern: " ".into(), content: LOW_LINE.into() }
+        Self::Replace {
+            pattern: " ".into(),
+            content: LOW_LINE.into(),
+        }
     }
 
     /// How long a step of text makes `text`, where it makes it longer by texts from the file.
@@ -51,7 +54,11 @@ impl Normalizer {
             Self::Prepend(prefix) => text.len().saturating_add(prefix.len()),
             Self::Replace { pattern, content } if content.len() > pattern.len() => {
                 let growth = content.len() - pattern.len();
-                text.len().saturating_add(text.matches(pattern.as_str()).count().saturating_mul(growth))
+                text.len().saturating_add(
+                    text.matches(pattern.as_str())
+                        .count()
+                        .saturating_mul(growth),
+                )
             }
             _ => text.len(),
         }
@@ -81,20 +88,30 @@ impl Normalizer {
 ///
 /// # Errors
 /// A step makes the text many times as long.
-pub(super) fn normalize<'a>(steps: &[Normalizer], text: &'a str) -> Result<Cow<'a, str>, TokenizerError> {
+pub(super) fn normalize<'a>(
+    steps: &[Normalizer],
+    text: &'a str,
+) -> Result<Cow<'a, str>, TokenizerError> {
     let bytes = text.len();
     let most = bytes.saturating_mul(PER_BYTE).saturating_add(BESIDES);
-    steps.iter().try_fold(Cow::Borrowed(text), |text, step| match step.grown(&text) {
-        grown if grown > most => Err(TokenizerError::Normalized { most, bytes }),
-        _ => step.apply(text),
-    })
+    steps
+        .iter()
+        .try_fold(Cow::Borrowed(text), |text, step| match step.grown(&text) {
+            grown if grown > most => Err(TokenizerError::Normalized { most, bytes }),
+            _ => step.apply(text),
+        })
 }
 
-fn by_crate<'a>(text: &str, normalizer: &impl tokenizers::Normalizer) -> Result<Cow<'a, str>, TokenizerError> {
+fn by_crate<'a>(
+    text: &str,
+    normalizer: &impl tokenizers::Normalizer,
+) -> Result<Cow<'a, str>, TokenizerError> {
     let mut normal = NormalizedString::from(text);
     match normalizer.normalize(&mut normal) {
         Ok(()) => Ok(normal.get().to_owned().into()),
-        Err(e) => Err(TokenizerError::Encoder { fault: e.to_string() }),
+        Err(e) => Err(TokenizerError::Encoder {
+            fault: e.to_string(),
+        }),
     }
 }
 
@@ -104,21 +121,55 @@ mod tests {
 
     #[test]
     fn steps_run_in_order() {
-        let low_lines = [Normalizer::Prepend("\u{2581}".into()), Normalizer::low_lines()];
-        assert_eq!(normalize(&low_lines, "a b").as_deref(), Ok("\u{2581}a\u{2581}b"));
+        let low_lines = [
+            Normalizer::Prepend("\u{2581}".into()),
+            Normalizer::low_lines(),
+        ];
+        assert_eq!(
+            normalize(&low_lines, "a b").as_deref(),
+            Ok("\u{2581}a\u{2581}b")
+        );
         assert_eq!(normalize(&low_lines, "").as_deref(), Ok(""));
-        let folded = [Normalizer::Strip { left: true, right: true }, Normalizer::Nfd, Normalizer::StripAccents];
+        let folded = [
+            Normalizer::Strip {
+                left: true,
+                right: true,
+            },
+            Normalizer::Nfd,
+            Normalizer::StripAccents,
+        ];
         assert_eq!(normalize(&folded, " \u{c9}t\u{e9}\n").as_deref(), Ok("Ete"));
-        assert_eq!(normalize(&[Normalizer::Lowercase], "\u{3a3}AB").as_deref(), Ok("\u{3c3}ab"));
-        assert_eq!(normalize(&[Normalizer::Nfc], "e\u{301}").as_deref(), Ok("\u{e9}"));
-        assert_eq!(normalize(&[Normalizer::Nfkc], "\u{fb01}").as_deref(), Ok("fi"));
+        assert_eq!(
+            normalize(&[Normalizer::Lowercase], "\u{3a3}AB").as_deref(),
+            Ok("\u{3c3}ab")
+        );
+        assert_eq!(
+            normalize(&[Normalizer::Nfc], "e\u{301}").as_deref(),
+            Ok("\u{e9}")
+        );
+        assert_eq!(
+            normalize(&[Normalizer::Nfkc], "\u{fb01}").as_deref(),
+            Ok("fi")
+        );
     }
     #[test]
     fn steps_that_make_text_explode_are_refused() {
-        let double = Normalizer::Replace { pattern: "a".into(), content: "aa".into() };
-        assert_eq!(normalize(&vec![double.clone(); 5], "aaaa").map(|text| text.len()), Ok(128));
+        let double = Normalizer::Replace {
+            pattern: "a".into(),
+            content: "aa".into(),
+        };
+        assert_eq!(
+            normalize(&vec![double.clone(); 5], "aaaa").map(|text| text.len()),
+            Ok(128)
+        );
         let refused = normalize(&vec![double; MAX_NORMALIZERS], "aaaa");
-        assert_eq!(refused, Err(TokenizerError::Normalized { most: 192, bytes: 4 }));
+        assert_eq!(
+            refused,
+            Err(TokenizerError::Normalized {
+                most: 192,
+                bytes: 4
+            })
+        );
         let long = Normalizer::Prepend("x".repeat(1 << 20));
         assert!(normalize(&[long], "a").is_err());
         // The most that Unicode makes of a character.

@@ -28,7 +28,7 @@ pub(super) struct Matching {
 /// A token as it was found in a text.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Found {
-    /// The token's own text.
+    /// The token's text.
     pub own: Range<usize>,
     /// The same with the white space that belongs to the token.
     pub whole: Range<usize>,
@@ -54,7 +54,7 @@ pub(super) struct Specials {
     written: Option<Matcher>,
 }
 
-/// Which tokens are looked for, and in what.
+/// Which tokens are searched for: in the text as it is, or after normalising it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Search {
     /// Control tokens too, not user-defined ones alone.
@@ -70,22 +70,38 @@ struct Matcher {
 }
 
 impl Matcher {
-    fn new<'a>(tokens: impl Iterator<Item = &'a Wanted<'a>> + Clone) -> Result<Self, TokenizerError> {
+    fn new<'a>(
+        tokens: impl Iterator<Item = &'a Wanted<'a>> + Clone,
+    ) -> Result<Self, TokenizerError> {
         let bytes = tokens.clone().map(|(_, text, _)| text.len()).sum();
         if bytes > MAX_BYTES {
-            return Err(TokenizerError::SpecialsTooLong { bytes, max: MAX_BYTES });
+            return Err(TokenizerError::SpecialsTooLong {
+                bytes,
+                max: MAX_BYTES,
+            });
         }
         let automaton = AhoCorasick::builder()
             .match_kind(MatchKind::LeftmostLongest)
             .start_kind(StartKind::Both)
             .build(tokens.clone().map(|(_, text, _)| text))
-            .map_err(|e| TokenizerError::Encoder { fault: e.to_string() })?;
-        Ok(Self { automaton, tokens: tokens.map(|&(id, _, matching)| (id, matching)).collect() })
+            .map_err(|e| TokenizerError::Encoder {
+                fault: e.to_string(),
+            })?;
+        Ok(Self {
+            automaton,
+            tokens: tokens.map(|&(id, _, matching)| (id, matching)).collect(),
+        })
     }
 
     /// The first token in `range`; with an anchor, at its start. White space before `done` belongs
     /// to another token.
-    fn find(&self, text: &str, range: Range<usize>, done: usize, anchored: Anchored) -> Option<Found> {
+    fn find(
+        &self,
+        text: &str,
+        range: Range<usize>,
+        done: usize,
+        anchored: Anchored,
+    ) -> Option<Found> {
         let mut from = range.start;
         loop {
             let input = Input::new(text).range(from..range.end).anchored(anchored);
@@ -93,7 +109,9 @@ impl Matcher {
             let found = self.automaton.try_find(input).ok()??;
             let &(id, matching) = self.tokens.get(found.pattern().as_usize())?;
             let own = found.range();
-            if matching.single_word && (ends_with_word(&text[..own.start]) || starts_with_word(&text[own.end..])) {
+            if matching.single_word
+                && (ends_with_word(&text[..own.start]) || starts_with_word(&text[own.end..]))
+            {
                 if anchored == Anchored::Yes {
                     return None;
                 }
@@ -118,7 +136,10 @@ static WORD: LazyLock<Option<Regex>> = LazyLock::new(|| Regex::new(r"\w").ok());
 
 fn is_word(character: Option<char>) -> bool {
     let mut buffer = [0; 4];
-    let is_match = |c: char| WORD.as_ref().is_some_and(|word| word.is_match(&*c.encode_utf8(&mut buffer)));
+    let is_match = |c: char| {
+        WORD.as_ref()
+            .is_some_and(|word| word.is_match(&*c.encode_utf8(&mut buffer)))
+    };
     character.is_some_and(is_match)
 }
 
@@ -139,7 +160,9 @@ impl Specials {
             all: Matcher::new(both().filter(|(.., matching)| !matching.normalized))?,
             user: Matcher::new(user.iter().filter(|(.., matching)| !matching.normalized))?,
             all_normalized: Matcher::new(both().filter(|(.., matching)| matching.normalized))?,
-            user_normalized: Matcher::new(user.iter().filter(|(.., matching)| matching.normalized))?,
+            user_normalized: Matcher::new(
+                user.iter().filter(|(.., matching)| matching.normalized),
+            )?,
             written: match both().any(|(.., matching)| matching.normalized) {
                 true => Some(Matcher::new(both())?),
                 false => None,
@@ -161,6 +184,9 @@ impl Specials {
     /// The token of any kind that starts exactly at `at`; white space from `done` on may belong to
     /// it.
     pub(super) fn at(&self, text: &str, at: usize, done: usize) -> Option<Found> {
-        self.written.as_ref().unwrap_or(&self.all).find(text, at..text.len(), done, Anchored::Yes)
+        self.written
+            .as_ref()
+            .unwrap_or(&self.all)
+            .find(text, at..text.len(), done, Anchored::Yes)
     }
 }

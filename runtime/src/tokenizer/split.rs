@@ -15,10 +15,15 @@ use super::{TokenizerError, bytes};
 const GPT2: &str = r"'s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+";
 /// The cut of Llama 3: contractions in any case, numbers in threes, line ends kept with what comes
 /// before.
-const LLAMA3: &str = r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+";
+const LLAMA3: &str = concat!(
+    r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}",
+    r"| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+",
+);
 /// The cut of Qwen 2: Llama 3's, each digit alone.
-const QWEN2: &str =
-    r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+";
+const QWEN2: &str = concat!(
+    r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}",
+    r"| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+",
+);
 const DIGIT: &str = r"\p{N}";
 const DIGITS: &str = r"\p{N}+";
 
@@ -28,7 +33,7 @@ const TAILS: [&str; 2] = [r"|\s+(?!\S)|\s+", r"|\s+(?!\S)"];
 /// How deep cuts may be nested.
 const MAX_STEPS: usize = 16;
 
-/// What becomes of the pieces that a pattern matches, named as in a `tokenizer.json`.
+/// The treatment of the pieces that a pattern matches, named as in a `tokenizer.json`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Behavior {
     /// Matches and the text between them are pieces.
@@ -73,7 +78,7 @@ pub(super) struct Splitter {
     steps: Vec<Step>,
 }
 
-/// A pattern, and what becomes of its matches.
+/// A pattern, and the treatment of its matches.
 ///
 /// A pattern ending in `|\s+(?!\S)|\s+` is compiled as two: what comes before, and `\s+`. Where
 /// only the second matches, and a word follows, the run of white space gives its last character
@@ -82,7 +87,7 @@ pub(super) struct Splitter {
 pub(super) struct Cut {
     scanner: Arc<Scanner>,
     behavior: Behavior,
-    /// Whether what the pattern does not match counts as the matches.
+    /// Whether the text between the pattern's matches counts as the matches.
     invert: bool,
 }
 
@@ -105,15 +110,28 @@ impl Cut {
         let scanner = Arc::new(Scanner::new(pattern, &patterns)?);
         let (behavior, invert) = match (behavior, invert) {
             // These patterns match every character, so nothing is dropped.
-            (Behavior::Removed, true) if [GPT2, LLAMA3, QWEN2].contains(&pattern) => (Behavior::Isolated, false),
+            (Behavior::Removed, true) if [GPT2, LLAMA3, QWEN2].contains(&pattern) => {
+                (Behavior::Isolated, false)
+            }
             (Behavior::Isolated, _) => (Behavior::Isolated, false),
             other => other,
         };
-        Ok(Self { scanner, behavior, invert })
+        Ok(Self {
+            scanner,
+            behavior,
+            invert,
+        })
     }
 
     /// Where a match ends. A run of white space gives its last character to the word behind it.
-    fn end(text: &str, Match { pattern, start, end }: Match) -> usize {
+    fn end(
+        text: &str,
+        Match {
+            pattern,
+            start,
+            end,
+        }: Match,
+    ) -> usize {
         if pattern == BODY || end == text.len() {
             return end;
         }
@@ -142,9 +160,19 @@ impl Cut {
             done = end;
             // A pattern from a file may match nothing at all: go on behind the next character.
             let next = text[end..].chars().next();
-            Ok(next.map(|c| if start == end { end + c.len_utf8() } else { end }))
+            Ok(next.map(|c| {
+                if start == end {
+                    end + c.len_utf8()
+                } else {
+                    end
+                }
+            }))
         })?;
-        if done < text.len() { part(done..text.len(), false, steps) } else { Ok(()) }
+        if done < text.len() {
+            part(done..text.len(), false, steps)
+        } else {
+            Ok(())
+        }
     }
 
     /// Hands out the pieces of `text` in order. None is empty.
@@ -199,7 +227,7 @@ impl Splitter {
             "smollm" => Self::words(&[DIGIT, GPT2]),
             "gpt-2" => Self::words(&[GPT2]),
             "qwen2" => Self::words(&[QWEN2]),
-            // What llama.cpp does for vocabularies it has no name for.
+            // As llama.cpp, for vocabularies it has no name for.
             "default" => Self::words(&[r"[\p{P}$+<=>^~|]+", GPT2, DIGITS, r"[0-9][0-9][0-9]"]),
             _ => return None,
         })
@@ -208,14 +236,20 @@ impl Splitter {
     /// The pre-tokenizer that cuts by these patterns, in this order, and spells the words in
     /// letters.
     fn words(patterns: &[&str]) -> Result<Self, TokenizerError> {
-        let mut steps =
-            patterns.iter().map(|p| Self::cut(p, Behavior::Isolated, false)).collect::<Result<Vec<_>, _>>()?;
+        let mut steps = patterns
+            .iter()
+            .map(|p| Self::cut(p, Behavior::Isolated, false))
+            .collect::<Result<Vec<_>, _>>()?;
         steps.push(Step::Letters);
         Self::new(steps)
     }
 
     /// A step that cuts by a pattern.
-    pub(super) fn cut(pattern: &str, behavior: Behavior, invert: bool) -> Result<Step, TokenizerError> {
+    pub(super) fn cut(
+        pattern: &str,
+        behavior: Behavior,
+        invert: bool,
+    ) -> Result<Step, TokenizerError> {
         Cut::new(pattern, behavior, invert).map(Step::Cut)
     }
 
@@ -238,8 +272,12 @@ impl Splitter {
 
     /// The name in `tokenizer.ggml.pre` of this pre-tokenizer.
     pub(super) fn name(&self) -> Option<&'static str> {
-        let named: [(&str, &[&str]); 4] =
-            [("llama-bpe", &[LLAMA3]), ("smollm", &[DIGIT, GPT2]), ("gpt-2", &[GPT2]), ("qwen2", &[QWEN2])];
+        let named: [(&str, &[&str]); 4] = [
+            ("llama-bpe", &[LLAMA3]),
+            ("smollm", &[DIGIT, GPT2]),
+            ("gpt-2", &[GPT2]),
+            ("qwen2", &[QWEN2]),
+        ];
         let (last, cuts) = self.steps.split_last()?;
         let patterns: Option<Vec<&str>> = cuts
             .iter()
@@ -249,7 +287,10 @@ impl Splitter {
             })
             .collect();
         let patterns = patterns.filter(|_| *last == Step::Letters)?;
-        named.into_iter().find(|(_, known)| patterns == *known).map(|(name, _)| name)
+        named
+            .into_iter()
+            .find(|(_, known)| patterns == *known)
+            .map(|(name, _)| name)
     }
 
     /// The patterns of `ByteLevel` and `Digits` in a `tokenizer.json`.
@@ -288,10 +329,18 @@ fn split(
     if text.is_empty() {
         return Ok(());
     }
-    let Some((step, rest)) = steps.split_first() else { return piece(text) };
+    let Some((step, rest)) = steps.split_first() else {
+        return piece(text);
+    };
     match step {
         Step::Cut(cut) => cut.pieces(text, budget, |range, budget| {
-            split(rest, &text[range.clone()], first && range.start == 0, budget, piece)
+            split(
+                rest,
+                &text[range.clone()],
+                first && range.start == 0,
+                budget,
+                piece,
+            )
         }),
         Step::Space if text.starts_with(' ') => split(rest, text, first, budget, piece),
         Step::Space => split(rest, &format!(" {text}"), first, budget, piece),
@@ -327,7 +376,9 @@ mod tests {
             })
             .expect("infallible");
         assert_eq!(out.concat(), text.as_bytes());
-        out.into_iter().map(|bytes| String::from_utf8(bytes).expect("whole characters")).collect()
+        out.into_iter()
+            .map(|bytes| String::from_utf8(bytes).expect("whole characters"))
+            .collect()
     }
 
     fn cut(pattern: &str, behavior: Behavior, invert: bool, text: &str) -> Vec<String> {
@@ -348,12 +399,18 @@ mod tests {
         assert_eq!(pieces("gpt-2", "a   b"), ["a", "  ", " b"]);
         assert_eq!(pieces("gpt-2", "a\n\nb  "), ["a", "\n", "\n", "b", "  "]);
         assert_eq!(pieces("llama-bpe", "a\n \n  b"), ["a", "\n \n", " ", " b"]);
-        assert_eq!(pieces("llama-bpe", "a\t\tb\u{a0}"), ["a", "\t", "\tb", "\u{a0}"]);
+        assert_eq!(
+            pieces("llama-bpe", "a\t\tb\u{a0}"),
+            ["a", "\t", "\tb", "\u{a0}"]
+        );
     }
 
     #[test]
     fn numbers_and_contractions() {
-        assert_eq!(pieces("llama-bpe", "I'M 12345"), ["I", "'M", " ", "123", "45"]);
+        assert_eq!(
+            pieces("llama-bpe", "I'M 12345"),
+            ["I", "'M", " ", "123", "45"]
+        );
         assert_eq!(pieces("smollm", "I'm 123"), ["I", "'m", " ", "1", "2", "3"]);
         assert_eq!(pieces("qwen2", "x12"), ["x", "1", "2"]);
         assert_eq!(pieces("default", "a12345.6"), ["a", "123", "45", ".", "6"]);
@@ -361,7 +418,10 @@ mod tests {
 
     #[test]
     fn a_pattern_may_match_nothing() {
-        assert_eq!(cut("x*", Behavior::Isolated, false, "axxäx").concat(), "axxäx");
+        assert_eq!(
+            cut("x*", Behavior::Isolated, false, "axxäx").concat(),
+            "axxäx"
+        );
     }
 
     /// The examples of `tokenizers`' own documentation of `SplitDelimiterBehavior`.
@@ -370,8 +430,14 @@ mod tests {
         let cut = |behavior, invert| cut("-", behavior, invert, "the-final--countdown").join(" ");
         assert_eq!(cut(Behavior::Removed, false), "the final countdown");
         assert_eq!(cut(Behavior::Isolated, false), "the - final - - countdown");
-        assert_eq!(cut(Behavior::MergedWithPrevious, false), "the- final- - countdown");
-        assert_eq!(cut(Behavior::MergedWithNext, false), "the -final - -countdown");
+        assert_eq!(
+            cut(Behavior::MergedWithPrevious, false),
+            "the- final- - countdown"
+        );
+        assert_eq!(
+            cut(Behavior::MergedWithNext, false),
+            "the -final - -countdown"
+        );
         assert_eq!(cut(Behavior::Contiguous, false), "the - final -- countdown");
         assert_eq!(cut(Behavior::Removed, true), "- - -");
         assert_eq!(cut(Behavior::Isolated, true), "the - final - - countdown");
@@ -391,18 +457,35 @@ mod tests {
             out.join("|")
         };
         let low_lines = |prefix| vec![Step::LowLines(prefix)];
-        assert_eq!(pieces(low_lines(SpacePrefix::First), true), "\u{2581}a\u{2581}b");
+        assert_eq!(
+            pieces(low_lines(SpacePrefix::First), true),
+            "\u{2581}a\u{2581}b"
+        );
         assert_eq!(pieces(low_lines(SpacePrefix::First), false), "a\u{2581}b");
-        assert_eq!(pieces(low_lines(SpacePrefix::Always), false), "\u{2581}a\u{2581}b");
+        assert_eq!(
+            pieces(low_lines(SpacePrefix::Always), false),
+            "\u{2581}a\u{2581}b"
+        );
         let next = Splitter::cut("\u{2581}", Behavior::MergedWithNext, false).expect("compiles");
-        assert_eq!(pieces(vec![Step::LowLines(SpacePrefix::Always), next], true), "\u{2581}a|\u{2581}b");
-        assert_eq!(pieces(vec![Step::Space, Step::Letters], false), "Ġaġb".replace('ġ', "Ġ"));
+        assert_eq!(
+            pieces(vec![Step::LowLines(SpacePrefix::Always), next], true),
+            "\u{2581}a|\u{2581}b"
+        );
+        assert_eq!(
+            pieces(vec![Step::Space, Step::Letters], false),
+            "Ġaġb".replace('ġ', "Ġ")
+        );
     }
 
     #[test]
     fn patterns_that_need_backtracking_are_refused() {
         let error = Splitter::cut(r"(?<=a)b", Behavior::Isolated, false).expect_err("look-behind");
-        assert!(error.to_string().starts_with(r#"the splitting pattern "(?<=a)b" can't be used: "#), "{error}");
+        assert!(
+            error
+                .to_string()
+                .starts_with(r#"the splitting pattern "(?<=a)b" can't be used: "#),
+            "{error}"
+        );
     }
 
     /// The longest patterns of models, on a long text of several scripts: a few steps a byte.
@@ -414,9 +497,13 @@ mod tests {
         let rest = r"\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n/]*|\s*[\r\n]+|\s+(?!\S)|\s+";
         let first = r"[^\r\n\p{L}\p{N}]?";
         let cases = format!("{first}{upper}*{lower}+{tail}|{first}{upper}+{lower}*{tail}|{rest}");
-        let marks =
-            r"[!-/:-~][A-Za-z]+|[^\r\n\p{L}\p{P}\p{S}]?[\p{L}\p{M}]+| ?[\p{P}\p{S}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+";
-        let text = "The QUICK brown f\u{f6}x, \u{43f}\u{440}\u{438}\u{432}\u{435}\u{442} \u{4f60}\u{597d}! \u{3053}\u{3093}\u{306b} it's 12345 <br/>\n\n    x = y[1];\t\u{1F426}\r\n";
+        let marks = concat!(
+            r"[!-/:-~][A-Za-z]+|[^\r\n\p{L}\p{P}\p{S}]?[\p{L}\p{M}]+",
+            r"| ?[\p{P}\p{S}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+",
+        );
+        let text = "The QUICK brown f\u{f6}x, \u{43f}\u{440}\u{438}\u{432}\u{435}\u{442} \
+            \u{4f60}\u{597d}! \u{3053}\u{3093}\u{306b} it's 12345 <br/>\n\n    x = \
+            y[1];\t\u{1F426}\r\n";
         let text = text.repeat(5000);
         // Each character of many once, and words of random Hangul: they need the most states.
         let scripts: String = (' '..'\u{30000}').step_by(37).collect();
@@ -432,17 +519,30 @@ mod tests {
             })
             .collect();
         let texts = [&text, &scripts, &hangul];
-        for (pattern, text) in [cases.as_str(), marks, GPT2, LLAMA3, QWEN2].iter().flat_map(|p| texts.map(|t| (p, t))) {
-            let step = Splitter::cut(pattern, Behavior::Isolated, false).expect("an automaton that is small enough");
+        for (pattern, text) in [cases.as_str(), marks, GPT2, LLAMA3, QWEN2]
+            .iter()
+            .flat_map(|p| texts.map(|t| (p, t)))
+        {
+            let step = Splitter::cut(pattern, Behavior::Isolated, false)
+                .expect("an automaton that is small enough");
             let mut steps = Steps::of(text.len());
             let mut bytes = 0;
-            let each = Splitter::new(vec![step]).expect("one step").each(text, true, &mut steps, &mut |piece| {
-                bytes += piece.len();
-                Ok(())
-            });
+            let each = Splitter::new(vec![step]).expect("one step").each(
+                text,
+                true,
+                &mut steps,
+                &mut |piece| {
+                    bytes += piece.len();
+                    Ok(())
+                },
+            );
             assert_eq!((each, bytes), (Ok(()), text.len()), "{pattern}");
             let most = if text == &hangul { 600 } else { 8 };
-            assert!(steps.used() < (most * text.len() + (12 << 20)) as u64, "{pattern}: {} steps", steps.used());
+            assert!(
+                steps.used() < (most * text.len() + (12 << 20)) as u64,
+                "{pattern}: {} steps",
+                steps.used()
+            );
         }
     }
 }

@@ -6,7 +6,8 @@ use super::vocab::Vocab;
 
 /// Turns tokens into text one by one, and never hands out part of a character.
 ///
-/// All the pieces together, with [`TokenStream::finish`]'s, are what [`super::Tokenizer::decode`] makes of the same ids.
+/// All the pieces together, with [`TokenStream::finish`]'s, are what [`super::Tokenizer::decode`]
+/// makes of the same ids.
 #[derive(Clone, Debug)]
 pub struct TokenStream {
     vocab: Arc<Vocab>,
@@ -18,11 +19,15 @@ pub struct TokenStream {
 
 impl TokenStream {
     pub(super) fn new(vocab: Arc<Vocab>, strip: bool) -> Self {
-        Self { vocab, pending: Vec::new(), strip }
+        Self {
+            vocab,
+            pending: Vec::new(),
+            strip,
+        }
     }
 
-    /// Takes the next token; returns the characters that are whole by now, which may be none. Control tokens, and ids
-    /// outside the vocabulary, have no text.
+    /// Takes the next token; returns the characters that are whole by now, which may be none.
+    /// Control tokens, and ids outside the vocabulary, have no text.
     pub fn push(&mut self, id: u32) -> String {
         self.vocab.append_bytes(id, &mut self.pending);
         if self.strip && !self.pending.is_empty() {
@@ -57,7 +62,7 @@ impl TokenStream {
     }
 }
 
-/// Whether these bytes are the beginning of a character rather than a fault.
+/// Whether these bytes are the beginning of a character rather than an error.
 fn may_continue(bytes: &[u8]) -> bool {
     std::str::from_utf8(bytes).is_err_and(|e| e.error_len().is_none())
 }

@@ -1,4 +1,4 @@
-//! The vocabulary: what each id stands for, and the parts a tokenizer is built from.
+//! The vocabulary: the token of each id, and the parts a tokenizer is built from.
 
 use std::collections::BTreeMap;
 
@@ -18,18 +18,18 @@ const MAX_SPECIAL: usize = 1024;
 /// SentencePiece's space.
 pub(super) const LOW_LINE: char = '\u{2581}';
 
-/// What a token is; the values of `tokenizer.ggml.token_type`.
+/// The kind of a token; the values of `tokenizer.ggml.token_type`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Kind {
-    /// A piece of text.
+    /// Ordinary text.
     Normal = 1,
     /// Stands for text without tokens.
     Unknown = 2,
     /// Steers the model (`<|eot_id|>`): found only in text that may give orders, never shown.
     Control = 3,
-    /// A piece of text that is found as a whole before text is cut into words.
+    /// Text that is found as a whole before the rest is split into words.
     UserDefined = 4,
-    /// A piece of text that training never saw.
+    /// Text that training never saw.
     Unused = 5,
     /// One byte, `<0x0A>`.
     Byte = 6,
@@ -58,7 +58,7 @@ impl Kind {
 /// How text becomes tokens, and tokens text.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(super) struct Scheme {
-    /// What text goes through first.
+    /// The normalizers that a text goes through first.
     pub normalizer: Vec<Normalizer>,
     /// Cuts text into the pieces that merges work on, and spells them as the vocabulary does.
     pub splitter: Splitter,
@@ -97,7 +97,7 @@ pub(crate) struct VocabParts {
     /// Whether every token that has parts has merges, as in vocabularies made of scores: then
     /// merges say nothing of it.
     pub(super) merges_make_all: bool,
-    /// What of the file is not used, or used otherwise than it says.
+    /// Notes: each field of the file that is ignored, or used in another way than it states.
     pub(super) notes: Vec<String>,
 }
 
@@ -122,7 +122,11 @@ impl Vocab {
                 return Err(TokenizerError::TokenTooLong { id, len, max });
             }
         }
-        Ok(Self { tokens, kinds, byte_level: parts.scheme.byte_level })
+        Ok(Self {
+            tokens,
+            kinds,
+            byte_level: parts.scheme.byte_level,
+        })
     }
 
     pub(super) fn len(&self) -> usize {

@@ -1,17 +1,20 @@
-//! Whether stored weights are numbers: NaN and infinity come from overflow in a conversion, and from damage.
+//! Whether stored weights are numbers: NaN and infinity come from overflow in a conversion, and
+//! from damage.
 
 use super::WeightFormat;
 
 impl WeightFormat {
-    /// Whether all weights of whole blocks are finite. As fast as memory: loading asks it of every weight.
+    /// Whether all weights of whole blocks are finite. As fast as memory: loading asks it of every
+    /// weight.
     ///
     /// The weights of a block are finite if its scale and its minimum are, half floats both.
     pub fn is_finite(self, stored: &[u8]) -> bool {
         match self {
             WeightFormat::F32 => {
-                // Bits without the sign order as magnitudes do. A maximum of all, rather than a search for one, is
-                // vectorised.
-                let largest = |bits: i32, float: &[u8; 4]| bits.max(i32::from_le_bytes(*float) & 0x7fff_ffff);
+                // Bits without the sign order as magnitudes do. A maximum of all, rather than a
+                // search for one, is vectorised.
+                let largest =
+                    |bits: i32, float: &[u8; 4]| bits.max(i32::from_le_bytes(*float) & 0x7fff_ffff);
                 stored.as_chunks().0.iter().fold(0, largest) < 0x7f80_0000
             }
             WeightFormat::F16 => largest_half::<2, 0, 0>(stored) < 0x7c00,
@@ -46,9 +49,12 @@ impl WeightFormat {
 
 /// The largest bits, without the sign, of the halves at two places of each block.
 fn largest_half<const BLOCK: usize, const FIRST: usize, const SECOND: usize>(stored: &[u8]) -> i16 {
-    let half = |block: &[u8; BLOCK], at: usize| i16::from_le_bytes([block[at], block[at + 1]]) & 0x7fff;
+    let half =
+        |block: &[u8; BLOCK], at: usize| i16::from_le_bytes([block[at], block[at + 1]]) & 0x7fff;
     let blocks = stored.as_chunks::<BLOCK>().0.iter();
-    blocks.fold(0, |largest, block| largest.max(half(block, FIRST)).max(half(block, SECOND)))
+    blocks.fold(0, |largest, block| {
+        largest.max(half(block, FIRST)).max(half(block, SECOND))
+    })
 }
 
 #[cfg(test)]
@@ -62,7 +68,8 @@ mod tests {
             let stored = Random::new(5).stored(format, 7);
             assert!(format.is_finite(&stored), "{format}");
             assert_eq!(format.first_not_finite(&stored), None, "{format}");
-            // Every half of the fifth block: it matters exactly where a weight is not finite for it.
+            // Every half of the fifth block: it matters exactly where a weight is not finite for
+            // it.
             let block = 4 * format.block_bytes();
             let mut bad = 0;
             for at in (0..format.block_bytes() - 1).step_by(2) {
@@ -74,7 +81,11 @@ mod tests {
                     let first = weights.iter().position(|weight| !weight.is_finite());
                     let found = format.first_not_finite(&stored);
                     assert_eq!(found.map(|(at, _)| at), first, "{format}, {bits:x} at {at}");
-                    assert_eq!(format.is_finite(&stored), first.is_none(), "{format}, {bits:x} at {at}");
+                    assert_eq!(
+                        format.is_finite(&stored),
+                        first.is_none(),
+                        "{format}, {bits:x} at {at}"
+                    );
                     assert!(found.is_none_or(|(_, value)| !value.is_finite()));
                     bad += u32::from(first.is_some());
                 }

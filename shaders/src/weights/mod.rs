@@ -1,6 +1,8 @@
-//! Weight formats: how a block of weights is stored in a model file, what it means, and how the GPU reads it.
+//! Weight formats: how a block of weights is stored in a model file, what it means, and how the GPU
+//! reads it.
 //!
-//! The storage layouts are those of the GGUF format (ggml's `block_*` structures). [`dequant`] gives their meaning on the CPU.
+//! The storage layouts are those of the GGUF format (ggml's `block_*` structures). [`dequant`]
+//! gives their meaning on the CPU.
 
 pub mod dequant;
 mod finite;
@@ -114,13 +116,18 @@ impl WeightFormat {
         self.row().3
     }
 
-    /// What an `#ifdef` in a kernel may ask of it: `CODES`, whether weights are integer codes, scaled; `SIGNED`, whether those
-    /// are signed; `TWO_SCALES`, whether a group's halves have scales of their own.
+    /// What an `#ifdef` in a kernel may ask of it: `CODES`, whether weights are integer codes,
+    /// scaled; `SIGNED`, whether those are signed; `TWO_SCALES`, whether a group's halves have
+    /// scales of their own.
     pub(crate) const fn defines(self) -> &'static [&'static str] {
         match self {
             WeightFormat::F32 | WeightFormat::F16 | WeightFormat::BF16 => &[],
-            WeightFormat::Q8_0 | WeightFormat::IQ4_NL | WeightFormat::IQ4_XS => &["CODES", "SIGNED"],
-            WeightFormat::Q2_K | WeightFormat::Q3_K | WeightFormat::Q6_K => &["CODES", "TWO_SCALES"],
+            WeightFormat::Q8_0 | WeightFormat::IQ4_NL | WeightFormat::IQ4_XS => {
+                &["CODES", "SIGNED"]
+            }
+            WeightFormat::Q2_K | WeightFormat::Q3_K | WeightFormat::Q6_K => {
+                &["CODES", "TWO_SCALES"]
+            }
             _ => &["CODES"],
         }
     }
@@ -132,7 +139,9 @@ impl WeightFormat {
 
     /// The format a `ggml_type` number stands for, where it is one that Godwit reads.
     pub fn from_gguf_type(number: u32) -> Option<WeightFormat> {
-        WeightFormat::ALL.into_iter().find(|f| f.gguf_type() == number)
+        WeightFormat::ALL
+            .into_iter()
+            .find(|f| f.gguf_type() == number)
     }
 }
 

@@ -1,9 +1,11 @@
-//! How the GPU reads weights: the stored bits of each row, sorted into planes of 32-bit words, 32 rows interleaved.
+//! How the GPU reads weights: the stored bits of each row, sorted into planes of 32-bit words, 32
+//! rows interleaved.
 //!
-//! Nothing is lost or rounded: the words hold the same codes, scales and minima as the file. Within a row come first the
-//! codes of all groups (32 weights each), then high bits, then scales; `wgsl/<format>.wgsl` reads them back. Word `w` of row
-//! `r` of a tile of [`TILE`] rows lies at `(w / 4 * TILE + r) * 4 + w % 4`: four words are one load, and neighbouring
-//! invocations read neighbouring ones.
+//! Nothing is lost or rounded: the words hold the same codes, scales and minima as the file. Within
+//! a row come first the codes of all groups (32 weights each), then high bits, then scales;
+//! `wgsl/<format>.wgsl` reads them back. Word `w` of row `r` of a tile of [`TILE`] rows lies at `(w
+//! / 4 * TILE + r) * 4 + w % 4`: four words are one load, and neighbouring invocations read
+//! neighbouring ones.
 
 use super::WeightFormat;
 
@@ -14,8 +16,8 @@ pub const TILE: usize = 32;
 pub const GROUP: usize = 32;
 
 impl WeightFormat {
-    /// 32-bit words that a row of `weights` weights (a multiple of the block and of [`GROUP`]) takes on the GPU: a
-    /// multiple of four.
+    /// 32-bit words that a row of `weights` weights (a multiple of the block and of [`GROUP`])
+    /// takes on the GPU: a multiple of four.
     pub fn row_words(self, weights: usize) -> usize {
         let (groups, blocks) = (weights / GROUP, weights / self.block_len());
         let words = match self {
@@ -93,7 +95,10 @@ impl WeightFormat {
                 let (codes, scales) = out.split_at_mut(groups * 2);
                 for (b, block) in blocks.enumerate() {
                     for g in 0..8 {
-                        pack_pairs(|l| two_bits(&block[16..], g, l), &mut codes[(b * 8 + g) * 2..][..2]);
+                        pack_pairs(
+                            |l| two_bits(&block[16..], g, l),
+                            &mut codes[(b * 8 + g) * 2..][..2],
+                        );
                     }
                     copy_words(&block[..16], &mut scales[b * 5..][..4]);
                     scales[b * 5 + 4] = word(block, 80);
@@ -104,7 +109,10 @@ impl WeightFormat {
                 let (high, scales) = rest.split_at_mut(groups);
                 for (b, block) in blocks.enumerate() {
                     for g in 0..8 {
-                        pack_pairs(|l| two_bits(&block[32..], g, l), &mut codes[(b * 8 + g) * 2..][..2]);
+                        pack_pairs(
+                            |l| two_bits(&block[32..], g, l),
+                            &mut codes[(b * 8 + g) * 2..][..2],
+                        );
                         high[b * 8 + g] = pack_bits(|l| block[l] >> g & 1);
                     }
                     copy_words(&block[96..108], &mut scales[b * 4..][..3]);
@@ -115,7 +123,10 @@ impl WeightFormat {
                 let (codes, scales) = out.split_at_mut(groups * 4);
                 for (b, block) in blocks.enumerate() {
                     for g in 0..8 {
-                        pack_nibbles(|l| four_bits(&block[16..], g, l), &mut codes[(b * 8 + g) * 4..][..4]);
+                        pack_nibbles(
+                            |l| four_bits(&block[16..], g, l),
+                            &mut codes[(b * 8 + g) * 4..][..4],
+                        );
                     }
                     copy_words(&block[..16], &mut scales[b * 4..][..4]);
                 }
@@ -125,7 +136,10 @@ impl WeightFormat {
                 let (high, scales) = rest.split_at_mut(groups);
                 for (b, block) in blocks.enumerate() {
                     for g in 0..8 {
-                        pack_nibbles(|l| four_bits(&block[48..], g, l), &mut codes[(b * 8 + g) * 4..][..4]);
+                        pack_nibbles(
+                            |l| four_bits(&block[48..], g, l),
+                            &mut codes[(b * 8 + g) * 4..][..4],
+                        );
                         high[b * 8 + g] = pack_bits(|l| block[16 + l] >> g & 1);
                     }
                     copy_words(&block[..16], &mut scales[b * 4..][..4]);
@@ -137,9 +151,14 @@ impl WeightFormat {
                 for (b, block) in blocks.enumerate() {
                     for g in 0..8 {
                         let (half_block, k) = (g / 4, g % 4);
-                        let low = |l: usize| block[64 * half_block + 32 * (k % 2) + l] >> (4 * (k / 2)) & 15;
+                        let low = |l: usize| {
+                            block[64 * half_block + 32 * (k % 2) + l] >> (4 * (k / 2)) & 15
+                        };
                         pack_nibbles(low, &mut codes[(b * 8 + g) * 4..][..4]);
-                        pack_pairs(|l| two_bits(&block[128..], g, l), &mut high[(b * 8 + g) * 2..][..2]);
+                        pack_pairs(
+                            |l| two_bits(&block[128..], g, l),
+                            &mut high[(b * 8 + g) * 2..][..2],
+                        );
                     }
                     copy_words(&block[192..208], &mut scales[b * 5..][..4]);
                     scales[b * 5 + 4] = half(block, 208);
@@ -201,7 +220,8 @@ pub(super) fn four_bits(plane: &[u8], g: usize, l: usize) -> u8 {
     plane[32 * (g / 2) + l] >> (4 * (g % 2)) & 15
 }
 
-/// 32 codes of 4 bits in 4 words: byte `b` of word `i` holds weights `4 i + b` (low) and `16 + 4 i + b` (high).
+/// 32 codes of 4 bits in 4 words: byte `b` of word `i` holds weights `4 i + b` (low) and `16 + 4 i
+/// + b` (high).
 fn pack_nibbles(code: impl Fn(usize) -> u8, out: &mut [u32]) {
     for (i, word) in out.iter_mut().enumerate() {
         let byte = |b: usize| u32::from(code(4 * i + b) | code(16 + 4 * i + b) << 4);

@@ -1,5 +1,6 @@
-//! Weights to stored blocks. The types with 32 weights a block are rounded as the `gguf` Python package rounds them, bit for
-//! bit; the K types search their scales ([`search`](super::search)), which loses no more than llama.cpp does.
+//! Weights to stored blocks. The types with 32 weights a block are rounded as the `gguf` Python
+//! package rounds them, bit for bit; the K types search their scales ([`search`](super::search)),
+//! which loses no more than llama.cpp does.
 
 use half::{bf16, f16};
 use thiserror::Error;
@@ -9,7 +10,8 @@ use super::{WeightFormat, quantize_k};
 
 /// A format that weights can be read in, but not written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
-#[error("weights can't be quantised to {format}; possible: {}", WeightFormat::WRITABLE.map(WeightFormat::name).join(", "))]
+#[error("weights can't be quantised to {format}; possible: \
+    {}", WeightFormat::WRITABLE.map(WeightFormat::name).join(", "))]
 pub struct NoQuantizer {
     /// The format.
     pub format: WeightFormat,
@@ -36,17 +38,27 @@ impl WeightFormat {
         WeightFormat::Q6_K,
     ];
 
-    /// Quantises whole blocks: `weights.len() / block_len` of them, into as many times `block_bytes` bytes. `importance`, as
-    /// long as `weights`, says how much the error of each weight counts: the mean square of the input it is multiplied by.
-    /// Weights that are not finite give blocks that mean nothing.
+    /// Quantises whole blocks: `weights.len() / block_len` of them, into as many times
+    /// `block_bytes` bytes. `importance`, as long as `weights`, says how much the error of each
+    /// weight counts: the mean square of the input it is multiplied by. Weights that are not finite
+    /// give blocks that mean nothing.
     ///
     /// # Errors
     /// For the formats that are read only (IQ4_NL, IQ4_XS).
-    pub fn quantize(self, weights: &[f32], importance: Option<&[f32]>, out: &mut [u8]) -> Result<(), NoQuantizer> {
+    pub fn quantize(
+        self,
+        weights: &[f32],
+        importance: Option<&[f32]>,
+        out: &mut [u8],
+    ) -> Result<(), NoQuantizer> {
         let block: BlockQuantizer = match self {
             WeightFormat::F32 => |x, _, out| out.copy_from_slice(&x[0].to_le_bytes()),
-            WeightFormat::F16 => |x, _, out| out.copy_from_slice(&f16::from_f32(x[0]).to_le_bytes()),
-            WeightFormat::BF16 => |x, _, out| out.copy_from_slice(&bf16::from_f32(x[0]).to_le_bytes()),
+            WeightFormat::F16 => {
+                |x, _, out| out.copy_from_slice(&f16::from_f32(x[0]).to_le_bytes())
+            }
+            WeightFormat::BF16 => {
+                |x, _, out| out.copy_from_slice(&bf16::from_f32(x[0]).to_le_bytes())
+            }
             WeightFormat::Q4_0 => |x, w, out| signed::<8>(x, w, out),
             WeightFormat::Q5_0 => |x, w, out| signed::<16>(x, w, out),
             WeightFormat::Q4_1 => |x, w, out| with_minimum::<15>(x, w, out),
@@ -57,11 +69,16 @@ impl WeightFormat {
             WeightFormat::Q4_K => |x, w, out| quantize_k::q4_q5::<15>(x, w, out),
             WeightFormat::Q5_K => |x, w, out| quantize_k::q4_q5::<31>(x, w, out),
             WeightFormat::Q6_K => quantize_k::q6,
-            WeightFormat::IQ4_NL | WeightFormat::IQ4_XS => return Err(NoQuantizer { format: self }),
+            WeightFormat::IQ4_NL | WeightFormat::IQ4_XS => {
+                return Err(NoQuantizer { format: self });
+            }
         };
-        let blocks = weights.chunks_exact(self.block_len()).zip(out.chunks_exact_mut(self.block_bytes()));
+        let blocks = weights
+            .chunks_exact(self.block_len())
+            .zip(out.chunks_exact_mut(self.block_bytes()));
         for (at, (weights, out)) in blocks.enumerate() {
-            let own = importance.and_then(|all| all.get(at * self.block_len()..)?.get(..self.block_len()));
+            let own = importance
+                .and_then(|all| all.get(at * self.block_len()..)?.get(..self.block_len()));
             block(weights, own, out);
         }
         Ok(())
@@ -75,9 +92,13 @@ pub(super) fn put_half(out: &mut [u8], at: usize, x: f32) -> f32 {
     half.to_f32()
 }
 
-/// How much the error of each weight counts: by the importance of its input, and more for large weights.
+/// How much the error of each weight counts: by the importance of its input, and more for large
+/// weights.
 pub(super) fn weighted(x: &[f32], importance: &[f32], variance: f32) -> Vec<f32> {
-    x.iter().zip(importance).map(|(x, importance)| importance * (variance + x * x).sqrt()).collect()
+    x.iter()
+        .zip(importance)
+        .map(|(x, importance)| importance * (variance + x * x).sqrt())
+        .collect()
 }
 
 /// The mean of the squares.
@@ -97,14 +118,21 @@ fn signed<const LEVELS: i32>(x: &[f32], importance: Option<&[f32]>, out: &mut [u
     };
     put_half(out, 0, d);
     let inverse = inverse(d);
-    codes::<LEVELS>(&mut out[2..], |i| (x[i] * inverse + (LEVELS as f32 + 0.5)) as i32);
+    codes::<LEVELS>(&mut out[2..], |i| {
+        (x[i] * inverse + (LEVELS as f32 + 0.5)) as i32
+    });
 }
 
 /// Q4_1 (codes to 15) and Q5_1 (to 31).
 fn with_minimum<const MOST: i32>(x: &[f32], importance: Option<&[f32]>, out: &mut [u8]) {
     let (d, minimum) = match importance {
         Some(importance) => {
-            let tries = Tries { first: -0.9, step: 0.05, count: 37, magnitude: false };
+            let tries = Tries {
+                first: -0.9,
+                step: 0.05,
+                count: 37,
+                magnitude: false,
+            };
             let (d, minimum) = affine(x, &weighted(x, importance, mean_square(x)), MOST, tries);
             (d, -minimum)
         }
@@ -156,10 +184,14 @@ mod tests {
     /// The normalised mean square error of quantising `x`, each element's error counted `w` times.
     fn error(format: WeightFormat, x: &[f32], importance: Option<&[f32]>, w: &[f32]) -> f64 {
         let mut stored = vec![0xAA; x.len() / format.block_len() * format.block_bytes()];
-        format.quantize(x, importance, &mut stored).expect("a writable format");
+        format
+            .quantize(x, importance, &mut stored)
+            .expect("a writable format");
         let mut back = vec![0.0; x.len()];
         format.dequantize(&stored, &mut back);
-        let sum = |term: &dyn Fn(usize) -> f32| (0..x.len()).map(|i| f64::from(w[i] * term(i))).sum::<f64>();
+        let sum = |term: &dyn Fn(usize) -> f32| {
+            (0..x.len()).map(|i| f64::from(w[i] * term(i))).sum::<f64>()
+        };
         sum(&|i| (x[i] - back[i]).powi(2)) / sum(&|i| x[i] * x[i])
     }
 
@@ -171,29 +203,56 @@ mod tests {
     #[test]
     fn importance_moves_the_error_to_where_it_matters_less() {
         let x = gaussian(1 << 13);
-        let importance: Vec<f32> = (0..x.len()).map(|i| if i % 4 == 0 { 30.0 } else { 0.1 }).collect();
-        for format in WeightFormat::WRITABLE.into_iter().filter(|f| f.block_len() > 1 && *f != WeightFormat::Q8_0) {
-            let (with, without) =
-                (error(format, &x, Some(&importance), &importance), error(format, &x, None, &importance));
+        let importance: Vec<f32> = (0..x.len())
+            .map(|i| if i % 4 == 0 { 30.0 } else { 0.1 })
+            .collect();
+        for format in WeightFormat::WRITABLE
+            .into_iter()
+            .filter(|f| f.block_len() > 1 && *f != WeightFormat::Q8_0)
+        {
+            let (with, without) = (
+                error(format, &x, Some(&importance), &importance),
+                error(format, &x, None, &importance),
+            );
             assert!(with < without, "{format}: {with:.3e} for {without:.3e}");
         }
     }
 
     #[test]
     fn degenerate_blocks_survive() {
-        for value in [0.0, -0.0, 1e-30, -1e-30, 1e30, f32::MAX, f32::NAN, f32::INFINITY, f32::NEG_INFINITY] {
+        for value in [
+            0.0,
+            -0.0,
+            1e-30,
+            -1e-30,
+            1e30,
+            f32::MAX,
+            f32::NAN,
+            f32::INFINITY,
+            f32::NEG_INFINITY,
+        ] {
             for format in WeightFormat::WRITABLE {
                 for importance in [None, Some(vec![0.0; 512]), Some(vec![f32::NAN; 512])] {
                     let mut x = vec![value; 512];
                     let mut out = vec![0; 512 / format.block_len() * format.block_bytes()];
-                    format.quantize(&x, importance.as_deref(), &mut out).expect("a writable format");
+                    format
+                        .quantize(&x, importance.as_deref(), &mut out)
+                        .expect("a writable format");
                     if value == 0.0 {
                         format.dequantize(&out, &mut x);
-                        assert!(x.iter().all(|&x| x == 0.0), "{format}: zeros come back as {:?}", &x[..4]);
+                        assert!(
+                            x.iter().all(|&x| x == 0.0),
+                            "{format}: zeros come back as {:?}",
+                            &x[..4]
+                        );
                     }
                 }
             }
         }
-        assert!(WeightFormat::IQ4_NL.quantize(&[0.0; 32], None, &mut [0; 18]).is_err());
+        assert!(
+            WeightFormat::IQ4_NL
+                .quantize(&[0.0; 32], None, &mut [0; 18])
+                .is_err()
+        );
     }
 }

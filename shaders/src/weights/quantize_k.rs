@@ -3,7 +3,8 @@
 use super::quantize::{mean_square, put_half, weighted};
 use super::search::{Tries, affine, furthest, moved, nearest, symmetric};
 
-/// What the error of each weight counts where no importance is known: by the magnitude of the weight, over a floor.
+/// What the error of each weight counts where no importance is known: by the magnitude of the
+/// weight, over a floor.
 fn magnitudes(x: &[f32], floor: f32) -> Vec<f32> {
     x.iter().map(|x| floor + x.abs()).collect()
 }
@@ -24,27 +25,49 @@ fn weights(
 }
 
 /// Scales as integers up to `most`, and the half that turns them back, stored at `at`.
-fn integers<const N: usize>(scales: &[f32; N], most: i32, out: &mut [u8], at: usize) -> ([u8; N], f32) {
+fn integers<const N: usize>(
+    scales: &[f32; N],
+    most: i32,
+    out: &mut [u8],
+    at: usize,
+) -> ([u8; N], f32) {
     let peak = scales.iter().copied().fold(0.0, f32::max);
     let inverse = if peak > 0.0 { most as f32 / peak } else { 0.0 };
     let d = put_half(out, at, peak / most as f32);
-    (scales.map(|scale| nearest(inverse * scale).clamp(0, most) as u8), d)
+    (
+        scales.map(|scale| nearest(inverse * scale).clamp(0, most) as u8),
+        d,
+    )
 }
 
-/// The codes of all groups of `len` weights: `(x + minimum) / scale`, from `low` to `high`, zero where there is no scale.
-fn codes(x: &[f32], len: usize, low: i32, high: i32, group: impl Fn(usize) -> (f32, f32)) -> Vec<u8> {
+/// The codes of all groups of `len` weights: `(x + minimum) / scale`, from `low` to `high`, zero
+/// where there is no scale.
+fn codes(
+    x: &[f32],
+    len: usize,
+    low: i32,
+    high: i32,
+    group: impl Fn(usize) -> (f32, f32),
+) -> Vec<u8> {
     let each = |(i, x): (usize, &f32)| {
         let (scale, minimum) = group(i / len);
-        let code = if scale == 0.0 { 0.0 } else { (x + minimum) / scale };
+        let code = if scale == 0.0 {
+            0.0
+        } else {
+            (x + minimum) / scale
+        };
         (nearest(code).clamp(low, high) - low) as u8
     };
     x.iter().enumerate().map(each).collect()
 }
 
-/// 64 bytes of two-bit codes: byte `i` holds weight `i % 32` of groups `4 (i / 32)` to `4 (i / 32) + 3` of 32.
+/// 64 bytes of two-bit codes: byte `i` holds weight `i % 32` of groups `4 (i / 32)` to `4 (i / 32)
+/// + 3` of 32.
 fn put_pairs(out: &mut [u8], code: impl Fn(usize) -> u8) {
     for (i, out) in out.iter_mut().enumerate() {
-        *out = (0..4).map(|k| (code(128 * (i / 32) + 32 * k + i % 32) & 3) << (2 * k)).sum();
+        *out = (0..4)
+            .map(|k| (code(128 * (i / 32) + 32 * k + i % 32) & 3) << (2 * k))
+            .sum();
     }
 }
 
@@ -61,8 +84,18 @@ pub(super) fn q2(x: &[f32], importance: Option<&[f32]>, out: &mut [u8]) {
     for group in 0..16 {
         let w = weights(x, importance, group, 16, |x| magnitudes(x, 0.0));
         let tries = match importance {
-            Some(_) => Tries { first: -0.9, step: 0.05, count: 37, magnitude: false },
-            None => Tries { first: -0.5, step: 0.1, count: 16, magnitude: true },
+            Some(_) => Tries {
+                first: -0.9,
+                step: 0.05,
+                count: 37,
+                magnitude: false,
+            },
+            None => Tries {
+                first: -0.5,
+                step: 0.1,
+                count: 16,
+                magnitude: true,
+            },
         };
         (scales[group], minima[group]) = affine(&x[16 * group..][..16], &w, 3, tries);
     }
@@ -71,7 +104,12 @@ pub(super) fn q2(x: &[f32], importance: Option<&[f32]>, out: &mut [u8]) {
     for group in 0..16 {
         out[group] = scales[group] | minima[group] << 4;
     }
-    let codes = codes(x, 16, 0, 3, |group| (d * f32::from(scales[group]), dmin * f32::from(minima[group])));
+    let codes = codes(x, 16, 0, 3, |group| {
+        (
+            d * f32::from(scales[group]),
+            dmin * f32::from(minima[group]),
+        )
+    });
     put_pairs(&mut out[16..80], |i| codes[i]);
 }
 
@@ -94,7 +132,9 @@ pub(super) fn q3(x: &[f32], importance: Option<&[f32]>, out: &mut [u8]) {
         out[96 + group % 8] |= (scale & 15) << (4 * (group / 8));
         out[104 + group % 4] |= (scale >> 4) << (2 * (group / 4));
     }
-    let codes = codes(x, 16, -4, 3, |group| (d * (f32::from(stored[group]) - 32.0), 0.0));
+    let codes = codes(x, 16, -4, 3, |group| {
+        (d * (f32::from(stored[group]) - 32.0), 0.0)
+    });
     put_bits(&mut out[..32], |i| codes[i] > 3);
     put_pairs(&mut out[32..96], |i| codes[i]);
 }
@@ -103,11 +143,28 @@ pub(super) fn q3(x: &[f32], importance: Option<&[f32]>, out: &mut [u8]) {
 pub(super) fn q4_q5<const MOST: i32>(x: &[f32], importance: Option<&[f32]>, out: &mut [u8]) {
     let (mut scales, mut minima) = ([0.0; 8], [0.0; 8]);
     for group in 0..8 {
-        let w = weights(x, importance, group, 32, |x| magnitudes(x, mean_square(x).sqrt()));
+        let w = weights(x, importance, group, 32, |x| {
+            magnitudes(x, mean_square(x).sqrt())
+        });
         let tries = match (importance, MOST) {
-            (Some(_), _) => Tries { first: -0.9, step: 0.05, count: 37, magnitude: false },
-            (None, 15) => Tries { first: -1.0, step: 0.1, count: 21, magnitude: false },
-            (None, _) => Tries { first: -0.5, step: 0.1, count: 16, magnitude: false },
+            (Some(_), _) => Tries {
+                first: -0.9,
+                step: 0.05,
+                count: 37,
+                magnitude: false,
+            },
+            (None, 15) => Tries {
+                first: -1.0,
+                step: 0.1,
+                count: 21,
+                magnitude: false,
+            },
+            (None, _) => Tries {
+                first: -0.5,
+                step: 0.1,
+                count: 16,
+                magnitude: false,
+            },
         };
         (scales[group], minima[group]) = affine(&x[32 * group..][..32], &w, MOST, tries);
     }
@@ -124,7 +181,12 @@ pub(super) fn q4_q5<const MOST: i32>(x: &[f32], importance: Option<&[f32]>, out:
             }
         }
     }
-    let codes = codes(x, 32, 0, MOST, |group| (d * f32::from(scales[group]), dmin * f32::from(minima[group])));
+    let codes = codes(x, 32, 0, MOST, |group| {
+        (
+            d * f32::from(scales[group]),
+            dmin * f32::from(minima[group]),
+        )
+    });
     let low = if MOST == 31 {
         put_bits(&mut out[16..48], |i| codes[i] > 15);
         48

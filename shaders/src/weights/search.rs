@@ -1,5 +1,5 @@
-//! Scales that lose least: least squares over a few ways to round, as llama.cpp's quantisers for the K types do it (Kawrakow,
-//! 2023), each weight's error counted by how much it matters.
+//! Scales that lose least: least squares over a few ways to round, as llama.cpp's quantisers for
+//! the K types do it (Kawrakow, 2023), each weight's error counted by how much it matters.
 
 /// To the nearest integer, halves to even.
 pub(super) fn nearest(x: f32) -> i32 {
@@ -9,8 +9,9 @@ pub(super) fn nearest(x: f32) -> i32 {
 /// Floats beyond this are not rounded by [`rounded`].
 const ROUNDABLE: f32 = 4_194_304.0;
 
-/// To the nearest integer, halves to even, for magnitudes up to [`ROUNDABLE`]: in the sum the last bit is worth 1. Unlike
-/// `round_ties_even` that is two additions on every processor, also of vectors.
+/// To the nearest integer, halves to even, for magnitudes up to [`ROUNDABLE`]: in the sum the last
+/// bit is worth 1. Unlike `round_ties_even` that is two additions on every processor, also of
+/// vectors.
 #[inline(always)]
 fn rounded(x: f32) -> f32 {
     const SHIFT: f32 = 12_582_912.0;
@@ -22,7 +23,8 @@ const MOST: usize = 32;
 /// Sums that grow side by side.
 const LANES: usize = 8;
 
-/// The sums of what `each` makes of the elements, a multiple of [`LANES`] of them. A call for each would take most of the time.
+/// The sums of what `each` makes of the elements, a multiple of [`LANES`] of them. A call for each
+/// would take most of the time.
 #[inline(always)]
 fn sums<const N: usize>(len: usize, each: impl Fn(usize) -> [f32; N]) -> [f32; N] {
     let mut lanes = [[0.0; LANES]; N];
@@ -39,14 +41,17 @@ fn sums<const N: usize>(len: usize, each: impl Fn(usize) -> [f32; N]) -> [f32; N
 
 /// The element furthest from zero, with its sign; the first of several.
 pub(super) fn furthest(x: &[f32]) -> f32 {
-    x.iter().copied().fold(0.0, |most: f32, x| if x.abs() > most.abs() { x } else { most })
+    x.iter().copied().fold(
+        0.0,
+        |most: f32, x| if x.abs() > most.abs() { x } else { most },
+    )
 }
 
 /// A group whose largest magnitude is below this is stored as zeros.
 const TINY: f32 = 1e-15;
 
-/// The scale `d` of codes from `-levels` to `levels - 1` that makes `sum w (x - d code)^2` small. It is negative where that
-/// lets the largest magnitude use the longer side.
+/// The scale `d` of codes from `-levels` to `levels - 1` that makes `sum w (x - d code)^2` small.
+/// It is negative where that lets the largest magnitude use the longer side.
 pub(super) fn symmetric(x: &[f32], w: &[f32], levels: i32) -> f32 {
     let w = &w[..x.len()];
     let peak = furthest(x);
@@ -58,7 +63,9 @@ pub(super) fn symmetric(x: &[f32], w: &[f32], levels: i32) -> f32 {
     for step in [0].into_iter().chain(-9..0).chain(1..=9) {
         let inverse = -(levels as f32 + 0.1 * step as f32) / peak;
         let [xl, ll] = sums(x.len(), |i| {
-            let code = rounded(inverse * x[i]).max(-levels as f32).min((levels - 1) as f32);
+            let code = rounded(inverse * x[i])
+                .max(-levels as f32)
+                .min((levels - 1) as f32);
             [w[i] * x[i] * code, w[i] * code * code]
         });
         // What is left is `sum w x^2 - xl^2 / ll`.
@@ -70,8 +77,8 @@ pub(super) fn symmetric(x: &[f32], w: &[f32], levels: i32) -> f32 {
     scale
 }
 
-/// As [`symmetric`] with the square of each element as its weight, for few levels: starts from the plain rounding and moves
-/// single codes while that helps.
+/// As [`symmetric`] with the square of each element as its weight, for few levels: starts from the
+/// plain rounding and moves single codes while that helps.
 pub(super) fn moved(x: &[f32], levels: i32) -> f32 {
     let peak = furthest(x);
     if peak.abs() < TINY {
@@ -119,8 +126,8 @@ pub(super) struct Tries {
     pub magnitude: bool,
 }
 
-/// The scale and the minimum of codes from 0 to `most` that make the error of `scale * code - minimum` small, weighted by
-/// `w`. Neither is negative.
+/// The scale and the minimum of codes from 0 to `most` that make the error of `scale * code -
+/// minimum` small, weighted by `w`. Neither is negative.
 pub(super) fn affine(x: &[f32], w: &[f32], most: i32, tries: Tries) -> (f32, f32) {
     let (x, w) = (&x[..x.len().min(MOST)], &w[..x.len().min(MOST)]);
     let lowest = x.iter().copied().fold(0.0, f32::min);
@@ -132,10 +139,15 @@ pub(super) fn affine(x: &[f32], w: &[f32], most: i32, tries: Tries) -> (f32, f32
     let [sum_w, sum_x] = sums(x.len(), |i| [w[i], x[i] * w[i]]);
     let mut best = (f32::INFINITY, (high - lowest) / most as f32, lowest);
     let mut codes = [0.0; MOST];
-    // The first step is the plain rounding, as it is. Each of the others starts from the best minimum so far.
+    // The first step is the plain rounding, as it is. Each of the others starts from the best
+    // minimum so far.
     for step in -1..tries.count {
         let low = best.2;
-        let stretched = if step < 0 { most as f32 } else { tries.first + tries.step * step as f32 + most as f32 };
+        let stretched = if step < 0 {
+            most as f32
+        } else {
+            tries.first + tries.step * step as f32 + most as f32
+        };
         let inverse = stretched / (high - low);
         for (code, x) in codes.iter_mut().zip(x) {
             *code = rounded(inverse * (x - low)).max(0.0).min(most as f32);
@@ -158,7 +170,12 @@ pub(super) fn affine(x: &[f32], w: &[f32], most: i32, tries: Tries) -> (f32, f32
         }
         let [error] = sums(x.len(), |i| {
             let off = scale * codes[i] + minimum - x[i];
-            [w[i] * if tries.magnitude { off.abs() } else { off * off }]
+            [w[i]
+                * if tries.magnitude {
+                    off.abs()
+                } else {
+                    off * off
+                }]
         });
         if error < best.0 {
             best = (error, scale, minimum);

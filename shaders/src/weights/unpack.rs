@@ -1,4 +1,5 @@
-//! The way back from GPU words to stored bytes: proof that packing loses nothing, and what the CPU references read.
+//! The way back from GPU words to stored bytes: proof that packing loses nothing, and what the CPU
+//! references read.
 
 use super::{GROUP, WeightFormat};
 
@@ -7,12 +8,16 @@ impl WeightFormat {
     pub fn unpack_row(self, words: &[u32], weights: usize) -> Vec<u8> {
         let groups = weights / GROUP;
         let mut row = Vec::with_capacity(weights / self.block_len() * self.block_bytes());
-        let half = |plane: usize, g: usize| ((words[plane + g / 2] >> (16 * (g % 2))) as u16).to_le_bytes();
+        let half = |plane: usize, g: usize| {
+            ((words[plane + g / 2] >> (16 * (g % 2))) as u16).to_le_bytes()
+        };
         let put = |row: &mut Vec<u8>, from: usize, len: usize| {
             row.extend(words[from..from + len].iter().flat_map(|w| w.to_le_bytes()));
         };
         match self {
-            WeightFormat::F32 | WeightFormat::F16 | WeightFormat::BF16 => put(&mut row, 0, words.len()),
+            WeightFormat::F32 | WeightFormat::F16 | WeightFormat::BF16 => {
+                put(&mut row, 0, words.len())
+            }
             WeightFormat::Q4_0 | WeightFormat::IQ4_NL => {
                 for g in 0..groups {
                     row.extend(half(groups * 4, g));
@@ -83,7 +88,9 @@ impl WeightFormat {
                         let (g, l) = (4 * (i / 64) + i / 32 % 2, i % 32);
                         low(g, l) | low(g + 2, l) << 4
                     }));
-                    row.extend(two_bit_plane(|g, l| pair(&words[groups * 4 + (b * 8 + g) * 2..], l)));
+                    row.extend(two_bit_plane(|g, l| {
+                        pair(&words[groups * 4 + (b * 8 + g) * 2..], l)
+                    }));
                     let scales = groups * 6 + b * 5;
                     put(&mut row, scales, 4);
                     row.extend((words[scales + 4] as u16).to_le_bytes());
@@ -110,7 +117,11 @@ fn pair(words: &[u32], l: usize) -> u8 {
 
 /// 64 bytes: byte `i` holds weight `i % 32` of groups `4 (i / 32)` to `4 (i / 32) + 3`.
 fn two_bit_plane(code: impl Fn(usize, usize) -> u8) -> impl Iterator<Item = u8> {
-    (0..64).map(move |i| (0..4).map(|k| code(4 * (i / 32) + k, i % 32) << (2 * k)).sum())
+    (0..64).map(move |i| {
+        (0..4)
+            .map(|k| code(4 * (i / 32) + k, i % 32) << (2 * k))
+            .sum()
+    })
 }
 
 /// 128 bytes: byte `i` holds weight `i % 32` of groups `2 (i / 32)` and `2 (i / 32) + 1`.

@@ -125,7 +125,7 @@ pub(super) enum Comparison {
     NotIn,
 }
 
-/// What follows a value: `.name`, `[item]`, `(…)`, `| filter` or `is test`.
+/// A suffix of a value: `.name`, `[item]`, `(…)`, `| filter` or `is test`.
 #[derive(Debug)]
 pub(super) struct Suffix {
     pub line: u32,
@@ -139,7 +139,11 @@ pub(super) enum SuffixKind {
     Slice(Box<[Option<Expression>; 3]>),
     Call(Arguments),
     Filter(Arc<str>, Arguments),
-    Test { name: Arc<str>, arguments: Arguments, negated: bool },
+    Test {
+        name: Arc<str>,
+        arguments: Arguments,
+        negated: bool,
+    },
 }
 
 #[derive(Debug, Default)]

@@ -16,7 +16,9 @@ use super::text::shown;
 use super::value::{Callable, Key, Value};
 
 /// Methods that change what they belong to: they exist, and can't be used.
-const LIST_CHANGES: [&str; 8] = ["append", "clear", "pop", "reverse", "insert", "sort", "extend", "remove"];
+const LIST_CHANGES: [&str; 8] = [
+    "append", "clear", "pop", "reverse", "insert", "sort", "extend", "remove",
+];
 const DICT_CHANGES: [&str; 5] = ["clear", "pop", "popitem", "setdefault", "update"];
 
 impl Interpreter<'_> {
@@ -28,7 +30,10 @@ impl Interpreter<'_> {
             return Ok(found);
         }
         let item = match value {
-            Value::Dict(dict) => dict.items.get(&Key(Value::text(name.clone(), false))).cloned(),
+            Value::Dict(dict) => dict
+                .items
+                .get(&Key(Value::text(name.clone(), false)))
+                .cloned(),
             _ => None,
         };
         match item {
@@ -39,7 +44,11 @@ impl Interpreter<'_> {
 
     /// The undefined value of an attribute that does not exist.
     pub fn missing(&mut self, value: &Value, name: &str) -> Result<Value, Error> {
-        self.undefined(format!("'{}' object has no attribute '{}'", value.type_name(), shown(name)))
+        self.undefined(format!(
+            "'{}' object has no attribute '{}'",
+            value.type_name(),
+            shown(name)
+        ))
     }
 
     /// `value[key]`.
@@ -74,16 +83,25 @@ impl Interpreter<'_> {
         if key.extent().bytes < 64 {
             key.write_repr(&mut shown);
         }
-        self.undefined(format!("{} object has no element {shown}", value.type_name()))
+        self.undefined(format!(
+            "{} object has no element {shown}",
+            value.type_name()
+        ))
     }
 
     fn indexed(&mut self, value: &Value, index: i128) -> Result<Option<Value>, Error> {
         let at = |length: usize| {
-            let index = if index < 0 { index + length as i128 } else { index };
+            let index = if index < 0 {
+                index + length as i128
+            } else {
+                index
+            };
             usize::try_from(index).ok().filter(|index| *index < length)
         };
         Ok(match value {
-            Value::List(items) | Value::Tuple(items) => at(items.items.len()).map(|at| items.items[at].clone()),
+            Value::List(items) | Value::Tuple(items) => {
+                at(items.items.len()).map(|at| items.items[at].clone())
+            }
             Value::Range(range) => at(range.length).map(|at| range.get(at)),
             Value::Str(text) => {
                 let length = self.length(value)?;
@@ -102,7 +120,9 @@ impl Interpreter<'_> {
             _ => &[],
         };
         if name.starts_with("__") && name.ends_with("__") || changes.contains(&&**name) {
-            return self.undefined(format!("access to attribute '{}' is unsafe", shown(name))).map(Some);
+            return self
+                .undefined(format!("access to attribute '{}' is unsafe", shown(name)))
+                .map(Some);
         }
         let found = match value {
             Value::Loop(state) => self.loop_attribute(state, name)?,
@@ -119,20 +139,32 @@ impl Interpreter<'_> {
                 _ => None,
             },
             Value::Tuple(items) if items.items.len() == 2 => match &**name {
-                // What `groupby` yields.
+                // An item of `groupby`.
                 "grouper" => Some(items.items[0].clone()),
                 "list" => Some(items.items[1].clone()),
                 _ => None,
             },
             Value::Callable(callable) => match (&**callable, &**name) {
-                (Callable::Macro(definition, _), "name") => Some(Value::text(definition.name.clone(), false)),
+                (Callable::Macro(definition, _), "name") => {
+                    Some(Value::text(definition.name.clone(), false))
+                }
                 (Callable::Macro(definition, _), "arguments") => {
-                    let names = definition.parameters.iter().map(|name| Value::text(name.clone(), false)).collect();
+                    let names = definition
+                        .parameters
+                        .iter()
+                        .map(|name| Value::text(name.clone(), false))
+                        .collect();
                     Some(self.tuple(names)?)
                 }
-                (Callable::Macro(definition, _), "caller") => Some(Value::Bool(definition.uses.caller)),
-                (Callable::Macro(definition, _), "catch_kwargs") => Some(Value::Bool(definition.uses.kwargs)),
-                (Callable::Macro(definition, _), "catch_varargs") => Some(Value::Bool(definition.uses.varargs)),
+                (Callable::Macro(definition, _), "caller") => {
+                    Some(Value::Bool(definition.uses.caller))
+                }
+                (Callable::Macro(definition, _), "catch_kwargs") => {
+                    Some(Value::Bool(definition.uses.kwargs))
+                }
+                (Callable::Macro(definition, _), "catch_varargs") => {
+                    Some(Value::Bool(definition.uses.varargs))
+                }
                 (Callable::Cycler(items, at), "current") => items.items.get(at.get()).cloned(),
                 _ => None,
             },
@@ -141,7 +173,10 @@ impl Interpreter<'_> {
         if found.is_some() || !methods::exists(value, name) {
             return Ok(found);
         }
-        Ok(Some(Value::Callable(Rc::new(Callable::Method(value.clone(), name.clone())))))
+        Ok(Some(Value::Callable(Rc::new(Callable::Method(
+            value.clone(),
+            name.clone(),
+        )))))
     }
 
     fn loop_attribute(&mut self, state: &Rc<Loop>, name: &str) -> Result<Option<Value>, Error> {
@@ -176,15 +211,24 @@ impl Interpreter<'_> {
         })
     }
 
-    /// What `attribute='a.b.0'` of a filter finds. A default takes the place of what is undefined.
-    pub fn attribute_path(&mut self, item: Value, attribute: &Value, default: Option<&Value>) -> Result<Value, Error> {
+    /// Looks up `attribute='a.b.0'` of a filter. A default replaces an undefined value.
+    pub fn attribute_path(
+        &mut self,
+        item: Value,
+        attribute: &Value,
+        default: Option<&Value>,
+    ) -> Result<Value, Error> {
         let mut parts = Vec::new();
         match attribute {
             Value::None => {}
             Value::Str(path) => {
                 self.charge_bytes(path.text.len())?;
                 let to_key = |part: &str| {
-                    let number = part.bytes().all(|b| b.is_ascii_digit()).then(|| part.parse().ok()).flatten();
+                    let number = part
+                        .bytes()
+                        .all(|b| b.is_ascii_digit())
+                        .then(|| part.parse().ok())
+                        .flatten();
                     number.map_or_else(|| Value::from(part), Value::Int)
                 };
                 for part in path.text.split('.') {
@@ -218,24 +262,42 @@ impl Interpreter<'_> {
                     text.text.chars().skip(start).take(count).collect()
                 } else {
                     let characters: Vec<char> = text.text.chars().collect();
-                    (0..count).map(|at| characters[index(start, step, at)]).collect()
+                    (0..count)
+                        .map(|at| characters[index(start, step, at)])
+                        .collect()
                 };
                 Ok(Value::text(out, text.safe))
             }
             Value::List(items) | Value::Tuple(items) => {
                 let (start, step, count) = bounds(parts, items.items.len())?;
-                let chosen = (0..count).map(|at| items.items[index(start, step, at)].clone()).collect();
-                if matches!(value, Value::List(_)) { self.list(chosen) } else { self.tuple(chosen) }
+                let chosen = (0..count)
+                    .map(|at| items.items[index(start, step, at)].clone())
+                    .collect();
+                if matches!(value, Value::List(_)) {
+                    self.list(chosen)
+                } else {
+                    self.tuple(chosen)
+                }
             }
             Value::Range(range) => {
                 let (start, step, count) = bounds(parts, range.length)?;
-                let start = range.step.checked_mul(start as i128).and_then(|skipped| range.start.checked_add(skipped));
+                let start = range
+                    .step
+                    .checked_mul(start as i128)
+                    .and_then(|skipped| range.start.checked_add(skipped));
                 let start = start.ok_or_else(too_large)?;
                 let step = range.step.checked_mul(step);
                 let step = step.ok_or_else(|| Error::failed("the step of a slice is too large"))?;
-                Ok(Value::Range(super::value::Range { start, step, length: count }))
+                Ok(Value::Range(super::value::Range {
+                    start,
+                    step,
+                    length: count,
+                }))
             }
-            other => Err(Error::failed(format!("'{}' object can't be sliced", other.type_name()))),
+            other => Err(Error::failed(format!(
+                "'{}' object can't be sliced",
+                other.type_name()
+            ))),
         }
     }
 
@@ -246,7 +308,11 @@ impl Interpreter<'_> {
         }
         if name == "cycle" {
             let length = call.positional.len();
-            let item = state.index.get().checked_rem(length).map(|at| call.positional[at].clone());
+            let item = state
+                .index
+                .get()
+                .checked_rem(length)
+                .map(|at| call.positional[at].clone());
             return item.ok_or_else(|| Error::failed("`cycle` needs items"));
         }
         let value = self.tuple(call.positional)?;
@@ -266,15 +332,29 @@ fn index(start: usize, step: i128, at: usize) -> usize {
 
 /// The first index of a slice, its step, and how many items it has.
 fn bounds(parts: &[Value; 3], length: usize) -> Result<(usize, i128, usize), Error> {
-    let part = |value: &Value| if matches!(value, Value::None) { Ok(None) } else { int(value).map(Some) };
+    let part = |value: &Value| {
+        if matches!(value, Value::None) {
+            Ok(None)
+        } else {
+            int(value).map(Some)
+        }
+    };
     let step = part(&parts[2])?.unwrap_or(1);
     if step == 0 {
         return Err(Error::failed("the step of a slice can't be zero"));
     }
     let length = length as i128;
-    let (lowest, highest) = if step > 0 { (0, length) } else { (-1, length - 1) };
+    let (lowest, highest) = if step > 0 {
+        (0, length)
+    } else {
+        (-1, length - 1)
+    };
     let place = |value: i128| {
-        let value = if value < 0 { value.saturating_add(length) } else { value };
+        let value = if value < 0 {
+            value.saturating_add(length)
+        } else {
+            value
+        };
         value.clamp(lowest, highest)
     };
     let start = part(&parts[0])?.map_or(if step > 0 { lowest } else { highest }, place);
@@ -282,5 +362,9 @@ fn bounds(parts: &[Value; 3], length: usize) -> Result<(usize, i128, usize), Err
     let distance = if step > 0 { stop - start } else { start - stop }.max(0);
     let stride = step.saturating_abs();
     let count = distance / stride + i128::from(distance % stride != 0);
-    Ok((start.max(0) as usize, if count > 1 { step } else { step.signum() }, count as usize))
+    Ok((
+        start.max(0) as usize,
+        if count > 1 { step } else { step.signum() },
+        count as usize,
+    ))
 }

@@ -1,4 +1,4 @@
-//! What a template may use up, and what pays for it: steps, depth and time.
+//! The budget of a template: steps, depth and time.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -31,7 +31,7 @@ pub(super) const STEPS_PER_LOOK: u64 = 1 << 14;
 /// Levels of lists and dictionaries inside each other.
 const MAX_DEPTH: u32 = 160;
 
-/// What a template may use up.
+/// The limits of a template.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Limits {
     /// Steps; a step is an operation, an item, or a few bytes of a string.
@@ -102,13 +102,20 @@ impl Interpreter<'_> {
 
     /// Bytes that can still be paid for.
     pub fn bytes_left(&self) -> usize {
-        usize::try_from(self.fuel).unwrap_or(usize::MAX).saturating_mul(BYTES_PER_STEP)
+        usize::try_from(self.fuel)
+            .unwrap_or(usize::MAX)
+            .saturating_mul(BYTES_PER_STEP)
     }
 
     /// Runs something that may call itself.
-    pub fn nested<T>(&mut self, run: impl FnOnce(&mut Self) -> Result<T, Error>) -> Result<T, Error> {
+    pub fn nested<T>(
+        &mut self,
+        run: impl FnOnce(&mut Self) -> Result<T, Error>,
+    ) -> Result<T, Error> {
         if self.calls == MAX_CALLS {
-            return Err(Error::failed(format!("more than {MAX_CALLS} calls inside each other")));
+            return Err(Error::failed(format!(
+                "more than {MAX_CALLS} calls inside each other"
+            )));
         }
         self.calls += 1;
         let result = run(self);
@@ -117,9 +124,14 @@ impl Interpreter<'_> {
     }
 
     /// Runs a statement's body or an expression, one level deeper.
-    pub fn deeper<T>(&mut self, run: impl FnOnce(&mut Self) -> Result<T, Error>) -> Result<T, Error> {
+    pub fn deeper<T>(
+        &mut self,
+        run: impl FnOnce(&mut Self) -> Result<T, Error>,
+    ) -> Result<T, Error> {
         if self.nesting == MAX_NESTING {
-            return Err(Error::failed(format!("more than {MAX_NESTING} statements and expressions inside each other")));
+            return Err(Error::failed(format!(
+                "more than {MAX_NESTING} statements and expressions inside each other"
+            )));
         }
         self.nesting += 1;
         let result = run(self);
@@ -133,10 +145,12 @@ impl Interpreter<'_> {
     }
 }
 
-/// Refuses what could not be walked through, or dropped, on a small stack.
+/// Refuses a value too deep to be walked through, or dropped, on a small stack.
 pub(super) fn check_depth(extent: Extent) -> Result<(), Error> {
     if extent.depth > MAX_DEPTH {
-        return Err(Error::failed(format!("more than {MAX_DEPTH} levels of lists and dictionaries")));
+        return Err(Error::failed(format!(
+            "more than {MAX_DEPTH} levels of lists and dictionaries"
+        )));
     }
     Ok(())
 }

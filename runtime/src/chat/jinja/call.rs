@@ -25,10 +25,16 @@ pub(super) struct Call {
 
 impl Call {
     /// Sorts arguments to parameters. What is left over is an error.
-    pub fn bind<const N: usize>(self, function: &str, names: [&str; N]) -> Result<[Option<Value>; N], Error> {
+    pub fn bind<const N: usize>(
+        self,
+        function: &str,
+        names: [&str; N],
+    ) -> Result<[Option<Value>; N], Error> {
         if self.positional.len() > N {
             let given = self.positional.len();
-            return Err(Error::failed(format!("`{function}` takes at most {N} arguments, not {given}")));
+            return Err(Error::failed(format!(
+                "`{function}` takes at most {N} arguments, not {given}"
+            )));
         }
         let mut bound = [const { None }; N];
         for (place, value) in bound.iter_mut().zip(self.positional) {
@@ -36,10 +42,13 @@ impl Call {
         }
         for (name, value) in self.keywords {
             let at = names.iter().position(|found| **found == *name);
-            let wrong = || Error::failed(format!("`{function}` takes no argument `{}`", shown(&name)));
+            let wrong =
+                || Error::failed(format!("`{function}` takes no argument `{}`", shown(&name)));
             let at = at.ok_or_else(wrong)?;
             if bound[at].replace(value).is_some() {
-                return Err(Error::failed(format!("`{function}` got the argument `{name}` twice")));
+                return Err(Error::failed(format!(
+                    "`{function}` got the argument `{name}` twice"
+                )));
             }
         }
         Ok(bound)
@@ -54,7 +63,10 @@ impl Call {
     ) -> Result<[Option<Value>; N], Error> {
         let bound = self.bind(function, names)?;
         match (0..required).find(|at| bound[*at].is_none()) {
-            Some(at) => Err(Error::failed(format!("`{function}` needs the argument `{}`", names[at]))),
+            Some(at) => Err(Error::failed(format!(
+                "`{function}` needs the argument `{}`",
+                names[at]
+            ))),
             None => Ok(bound),
         }
     }
@@ -74,12 +86,16 @@ impl Call {
 /// An argument that must be an integer.
 pub(super) fn int(value: &Value) -> Result<i128, Error> {
     value.defined()?;
-    value.as_int().ok_or_else(|| Error::failed(format!("an integer is needed, not '{}'", value.type_name())))
+    value
+        .as_int()
+        .ok_or_else(|| Error::failed(format!("an integer is needed, not '{}'", value.type_name())))
 }
 
 /// An argument that must be a string.
 pub(super) fn text(value: &Value) -> Result<&str, Error> {
-    value.as_str().ok_or_else(|| Error::failed(format!("a string is needed, not '{}'", value.type_name())))
+    value
+        .as_str()
+        .ok_or_else(|| Error::failed(format!("a string is needed, not '{}'", value.type_name())))
 }
 
 /// The same, to keep: without a copy, which nothing would pay for.
@@ -111,7 +127,11 @@ impl Interpreter<'_> {
                 }
                 Callable::Joiner(separator, used) => {
                     call.none("joiner")?;
-                    Ok(if used.replace(true) { separator.clone() } else { Value::from("") })
+                    Ok(if used.replace(true) {
+                        separator.clone()
+                    } else {
+                        Value::from("")
+                    })
                 }
             },
             Value::Loop(state) => {
@@ -119,13 +139,22 @@ impl Interpreter<'_> {
                 if !state.definition.recursive {
                     return Err(Error::failed("the loop is not recursive"));
                 }
-                let (definition, scope, depth) = (state.definition.clone(), state.scope.clone(), state.depth + 1);
+                let (definition, scope, depth) = (
+                    state.definition.clone(),
+                    state.scope.clone(),
+                    state.depth + 1,
+                );
                 self.nested(|interpreter| {
-                    interpreter.capture(|interpreter| interpreter.run_loop(&definition, &scope, &iterable, depth))
+                    interpreter.capture(|interpreter| {
+                        interpreter.run_loop(&definition, &scope, &iterable, depth)
+                    })
                 })
             }
             Value::Undefined(_) => value.defined().map(|()| Value::None),
-            other => Err(Error::failed(format!("'{}' object is not callable", other.type_name()))),
+            other => Err(Error::failed(format!(
+                "'{}' object is not callable",
+                other.type_name()
+            ))),
         }
     }
 
@@ -137,7 +166,9 @@ impl Interpreter<'_> {
                 Err(Error::failed(&*message))
             }
             Function::StrftimeNow => {
-                let format = call.bind_required("strftime_now", ["format"], 1)?[0].take().unwrap_or(Value::None);
+                let format = call.bind_required("strftime_now", ["format"], 1)?[0]
+                    .take()
+                    .unwrap_or(Value::None);
                 let format = text(&format)?;
                 // Widths are bounded, so that a directive writes no more than this.
                 self.charge_bytes(format.len().saturating_mul(64))?;
@@ -161,23 +192,33 @@ impl Interpreter<'_> {
                 if call.positional.is_empty() || !call.keywords.is_empty() {
                     return Err(Error::failed("`cycler` needs items"));
                 }
-                let Value::List(items) = self.list(call.positional)? else { return Ok(Value::None) };
-                Ok(Value::Callable(Rc::new(Callable::Cycler(items, Cell::new(0)))))
+                let Value::List(items) = self.list(call.positional)? else {
+                    return Ok(Value::None);
+                };
+                Ok(Value::Callable(Rc::new(Callable::Cycler(
+                    items,
+                    Cell::new(0),
+                ))))
             }
             Function::Joiner => {
                 let [separator] = call.bind("joiner", ["sep"])?;
                 let separator = separator.unwrap_or_else(|| Value::from(", "));
                 check_depth(separator.extent())?;
-                Ok(Value::Callable(Rc::new(Callable::Joiner(separator, Cell::new(false)))))
+                Ok(Value::Callable(Rc::new(Callable::Joiner(
+                    separator,
+                    Cell::new(false),
+                ))))
             }
         }
     }
 
-    /// What Python's `dict(…)` holds.
+    /// The dictionary of Python's `dict(…)`.
     fn dict_items(&mut self, call: Call) -> Result<IndexMap<Key, Value>, Error> {
         let mut items = IndexMap::new();
         if call.positional.len() > 1 {
-            return Err(Error::failed("`dict` takes at most one argument by position"));
+            return Err(Error::failed(
+                "`dict` takes at most one argument by position",
+            ));
         }
         match call.positional.first() {
             Some(Value::Dict(dict)) => {
@@ -187,7 +228,8 @@ impl Interpreter<'_> {
             Some(pairs) => {
                 for pair in self.collect(pairs)? {
                     let mut pair = self.collect(&pair)?.into_iter();
-                    let (Some(key), Some(value), None) = (pair.next(), pair.next(), pair.next()) else {
+                    let (Some(key), Some(value), None) = (pair.next(), pair.next(), pair.next())
+                    else {
                         return Err(Error::failed("`dict` needs pairs"));
                     };
                     let key = self.key(key)?;
@@ -208,7 +250,11 @@ fn range(call: Call) -> Result<Value, Error> {
     if !call.keywords.is_empty() {
         return Err(Error::failed("`range` takes no named arguments"));
     }
-    let arguments = call.positional.iter().map(int).collect::<Result<Vec<_>, _>>()?;
+    let arguments = call
+        .positional
+        .iter()
+        .map(int)
+        .collect::<Result<Vec<_>, _>>()?;
     let (start, stop, step) = match arguments[..] {
         [stop] => (0, stop, 1),
         [start, stop] => (start, stop, 1),
@@ -218,12 +264,24 @@ fn range(call: Call) -> Result<Value, Error> {
     if step == 0 {
         return Err(Error::failed("`range` needs a step that is not zero"));
     }
-    let distance = if step > 0 { stop.checked_sub(start) } else { start.checked_sub(stop) };
-    let distance = distance.ok_or_else(|| Error::failed("`range` is too large"))?.max(0);
+    let distance = if step > 0 {
+        stop.checked_sub(start)
+    } else {
+        start.checked_sub(stop)
+    };
+    let distance = distance
+        .ok_or_else(|| Error::failed("`range` is too large"))?
+        .max(0);
     let stride = step.saturating_abs();
     let length = (distance / stride).saturating_add(i128::from(distance % stride != 0));
     if length > MAX_RANGE {
-        return Err(Error::failed(format!("`range` of {length} items; at most {MAX_RANGE} are allowed")));
+        return Err(Error::failed(format!(
+            "`range` of {length} items; at most {MAX_RANGE} are allowed"
+        )));
     }
-    Ok(Value::Range(Range { start, step, length: length as usize }))
+    Ok(Value::Range(Range {
+        start,
+        step,
+        length: length as usize,
+    }))
 }

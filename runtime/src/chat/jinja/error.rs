@@ -1,4 +1,4 @@
-//! What ends a template early.
+//! Errors that end a template early.
 
 use super::text::cut;
 
@@ -30,23 +30,46 @@ pub(crate) enum Kind {
 
 impl Error {
     pub(super) fn syntax(message: impl Into<String>, line: u32) -> Self {
-        Self { kind: Kind::Syntax, message: cut(message.into(), MAX_MESSAGE), line }
+        Self {
+            kind: Kind::Syntax,
+            message: cut(message.into(), MAX_MESSAGE),
+            line,
+        }
     }
 
     pub(super) fn failed(message: impl Into<String>) -> Self {
-        Self { kind: Kind::Failed, message: cut(message.into(), MAX_MESSAGE), line: 0 }
+        Self {
+            kind: Kind::Failed,
+            message: cut(message.into(), MAX_MESSAGE),
+            line: 0,
+        }
     }
 
     pub(super) fn fuel() -> Self {
-        Self { kind: Kind::Fuel, message: "the template took too many steps".into(), line: 0 }
+        Self {
+            kind: Kind::Fuel,
+            message: "the template took too many steps".into(),
+            line: 0,
+        }
     }
 
     pub(super) fn time(limit: std::time::Duration) -> Self {
-        let message = format!("the template took more than {} seconds and was stopped", limit.as_secs_f32());
-        Self { kind: Kind::Time, message, line: 0 }
+        let message = format!(
+            "the template took more than {} seconds and was stopped",
+            limit.as_secs_f32()
+        );
+        Self {
+            kind: Kind::Time,
+            message,
+            line: 0,
+        }
     }
 
     pub(super) fn output() -> Self {
-        Self { kind: Kind::Output, message: "the template wrote too much".into(), line: 0 }
+        Self {
+            kind: Kind::Output,
+            message: "the template wrote too much".into(),
+            line: 0,
+        }
     }
 }

@@ -17,7 +17,11 @@ impl Interpreter<'_> {
         self.deeper(|interpreter| interpreter.evaluate_inside(expression, scope))
     }
 
-    fn evaluate_inside(&mut self, expression: &Expression, scope: &Rc<Scope>) -> Result<Value, Error> {
+    fn evaluate_inside(
+        &mut self,
+        expression: &Expression,
+        scope: &Rc<Scope>,
+    ) -> Result<Value, Error> {
         Ok(match expression {
             Expression::None => Value::None,
             Expression::Bool(truth) => Value::Bool(*truth),
@@ -68,10 +72,17 @@ impl Interpreter<'_> {
     }
 
     fn all(&mut self, expressions: &[Expression], scope: &Rc<Scope>) -> Result<Vec<Value>, Error> {
-        expressions.iter().map(|expression| self.evaluate(expression, scope)).collect()
+        expressions
+            .iter()
+            .map(|expression| self.evaluate(expression, scope))
+            .collect()
     }
 
-    fn dict_literal(&mut self, items: &[(Expression, Expression)], scope: &Rc<Scope>) -> Result<Value, Error> {
+    fn dict_literal(
+        &mut self,
+        items: &[(Expression, Expression)],
+        scope: &Rc<Scope>,
+    ) -> Result<Value, Error> {
         let mut dict = IndexMap::new();
         for (key, value) in items {
             let key = self.evaluate(key, scope)?;
@@ -125,7 +136,12 @@ impl Interpreter<'_> {
     }
 
     /// `and` and `or`: the first operand whose truth is `until`, or else the last.
-    fn logic(&mut self, items: &[Expression], scope: &Rc<Scope>, until: bool) -> Result<Value, Error> {
+    fn logic(
+        &mut self,
+        items: &[Expression],
+        scope: &Rc<Scope>,
+        until: bool,
+    ) -> Result<Value, Error> {
         let mut value = Value::None;
         for item in items {
             value = self.evaluate(item, scope)?;
@@ -137,16 +153,23 @@ impl Interpreter<'_> {
     }
 
     /// Applies attributes, items, calls, filters and tests, one after the other.
-    pub fn suffixes(&mut self, first: Value, suffixes: &[Suffix], scope: &Rc<Scope>) -> Result<Value, Error> {
+    pub fn suffixes(
+        &mut self,
+        first: Value,
+        suffixes: &[Suffix],
+        scope: &Rc<Scope>,
+    ) -> Result<Value, Error> {
         let mut value = first;
         for suffix in suffixes {
             self.charge(1)?;
-            value = self.suffix(value, suffix, scope, None).map_err(|mut error| {
-                if error.line == 0 {
-                    error.line = suffix.line;
-                }
-                error
-            })?;
+            value = self
+                .suffix(value, suffix, scope, None)
+                .map_err(|mut error| {
+                    if error.line == 0 {
+                        error.line = suffix.line;
+                    }
+                    error
+                })?;
         }
         Ok(value)
     }
@@ -193,14 +216,19 @@ impl Interpreter<'_> {
             }
             SuffixKind::Call(arguments) => {
                 let mut call = self.arguments(arguments, scope)?;
-                call.keywords.extend(caller.map(|caller| ("caller".into(), caller)));
+                call.keywords
+                    .extend(caller.map(|caller| ("caller".into(), caller)));
                 self.call(&value, call)
             }
             SuffixKind::Filter(name, arguments) => {
                 let call = self.arguments(arguments, scope)?;
                 self.filter(name, value, call)
             }
-            SuffixKind::Test { name, arguments, negated } => {
+            SuffixKind::Test {
+                name,
+                arguments,
+                negated,
+            } => {
                 let call = self.arguments(arguments, scope)?;
                 Ok(Value::Bool(self.test(name, &value, call)? != *negated))
             }
@@ -229,12 +257,21 @@ impl Interpreter<'_> {
                 };
                 self.charge(1)?;
                 self.charge_names(&name.text, explicit)?;
-                if keywords[..explicit].iter().any(|(found, _)| *found == name.text) {
-                    return Err(Error::failed(format!("the argument `{}` is given twice", shown(&name.text))));
+                if keywords[..explicit]
+                    .iter()
+                    .any(|(found, _)| *found == name.text)
+                {
+                    return Err(Error::failed(format!(
+                        "the argument `{}` is given twice",
+                        shown(&name.text)
+                    )));
                 }
                 keywords.push((name.text.clone(), value.clone()));
             }
         }
-        Ok(Call { positional, keywords })
+        Ok(Call {
+            positional,
+            keywords,
+        })
     }
 }

@@ -80,7 +80,11 @@ impl Interpreter<'_> {
                 let [default, boolean] = call.bind(name, ["default_value", "boolean"])?;
                 let boolean = boolean.is_some_and(|value| value.is_true());
                 let replaced = matches!(value, Value::Undefined(_)) || boolean && !value.is_true();
-                Ok(if replaced { default.unwrap_or_else(|| Value::from("")) } else { value })
+                Ok(if replaced {
+                    default.unwrap_or_else(|| Value::from(""))
+                } else {
+                    value
+                })
             }
             "length" | "count" => {
                 call.none(name)?;
@@ -96,7 +100,11 @@ impl Interpreter<'_> {
             "items" => self.items_filter(value, call),
             "first" | "last" => {
                 call.none(name)?;
-                let mut iter = if name == "first" { self.iter(&value)? } else { self.reversed(&value)? };
+                let mut iter = if name == "first" {
+                    self.iter(&value)?
+                } else {
+                    self.reversed(&value)?
+                };
                 match self.next(&mut iter)? {
                     Some(item) => Ok(item),
                     None => self.undefined(format!("there is no {name} item")),
@@ -106,7 +114,10 @@ impl Interpreter<'_> {
                 call.none(name)?;
                 if let Value::Str(text) = &value {
                     self.charge_bytes(text.text.len())?;
-                    return Ok(Value::text(text.text.chars().rev().collect::<String>(), text.safe));
+                    return Ok(Value::text(
+                        text.text.chars().rev().collect::<String>(),
+                        text.safe,
+                    ));
                 }
                 let extent = value.extent();
                 let iter = match self.reversed(&value) {
@@ -120,7 +131,9 @@ impl Interpreter<'_> {
                 Ok(Value::Generator(Generator::of_iter(iter, extent)))
             }
             "join" => self.join(value, call),
-            "sort" | "unique" | "min" | "max" | "dictsort" | "groupby" => self.ordering(name, value, call),
+            "sort" | "unique" | "min" | "max" | "dictsort" | "groupby" => {
+                self.ordering(name, value, call)
+            }
             "sum" => self.sum(value, call),
             "batch" | "slice" => self.parts(name, value, call),
             "int" | "float" => self.number(name, value, call),
@@ -131,7 +144,10 @@ impl Interpreter<'_> {
                     Value::Float(number) => Ok(Value::Float(number.abs())),
                     other => match other.as_int() {
                         Some(number) => number.checked_abs().map(Value::Int).ok_or_else(too_large),
-                        None => Err(Error::failed(format!("`abs` does not take '{}'", other.type_name()))),
+                        None => Err(Error::failed(format!(
+                            "`abs` does not take '{}'",
+                            other.type_name()
+                        ))),
                     },
                 }
             }
@@ -160,7 +176,10 @@ impl Interpreter<'_> {
             }
             other => {
                 other.defined()?;
-                return Err(Error::failed(format!("'{}' object is not reversible", other.type_name())));
+                return Err(Error::failed(format!(
+                    "'{}' object is not reversible",
+                    other.type_name()
+                )));
             }
         })
     }
@@ -177,31 +196,50 @@ impl Interpreter<'_> {
                 let iter = self.iter(&items)?;
                 Ok(Value::Generator(Generator::of_iter(iter, value.extent())))
             }
-            other => Err(Error::failed(format!("`items` needs a mapping, not '{}'", other.type_name()))),
+            other => Err(Error::failed(format!(
+                "`items` needs a mapping, not '{}'",
+                other.type_name()
+            ))),
         }
     }
 }
 
 /// `map`, `select` and their like: nothing happens before somebody asks for an item.
 fn lazy(name: &str, value: Value, call: Call) -> Result<Value, Error> {
-    let Call { positional, keywords } = call;
+    let Call {
+        positional,
+        keywords,
+    } = call;
     let mut positional = positional.into_iter();
     let step = if name == "map" {
         let mut keywords = keywords;
         let take = |keywords: &mut Vec<(std::sync::Arc<str>, Value)>, name: &str| {
-            keywords.iter().position(|(found, _)| **found == *name).map(|at| keywords.remove(at).1)
+            keywords
+                .iter()
+                .position(|(found, _)| **found == *name)
+                .map(|at| keywords.remove(at).1)
         };
         match positional.next() {
             Some(filter) => {
                 let filter = shared_text(&filter)?;
-                Step::Map(filter, Call { positional: positional.collect(), keywords })
+                Step::Map(
+                    filter,
+                    Call {
+                        positional: positional.collect(),
+                        keywords,
+                    },
+                )
             }
             None => {
                 let attribute = take(&mut keywords, "attribute");
                 let default = take(&mut keywords, "default");
-                let attribute = attribute.ok_or_else(|| Error::failed("`map` needs a filter or an attribute"))?;
+                let attribute = attribute
+                    .ok_or_else(|| Error::failed("`map` needs a filter or an attribute"))?;
                 if let Some((name, _)) = keywords.first() {
-                    return Err(Error::failed(format!("`map` takes no argument `{}`", shown(name))));
+                    return Err(Error::failed(format!(
+                        "`map` takes no argument `{}`",
+                        shown(name)
+                    )));
                 }
                 Step::MapAttribute(attribute, default)
             }
@@ -215,7 +253,13 @@ fn lazy(name: &str, value: Value, call: Call) -> Result<Value, Error> {
             None
         };
         let test = match positional.next() {
-            Some(test) => Some((shared_text(&test)?, Call { positional: positional.collect(), keywords })),
+            Some(test) => Some((
+                shared_text(&test)?,
+                Call {
+                    positional: positional.collect(),
+                    keywords,
+                },
+            )),
             None => None,
         };
         Step::Select(attribute, test, wanted)

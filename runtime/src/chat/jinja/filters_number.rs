@@ -21,10 +21,14 @@ impl Interpreter<'_> {
         }
         let [default, base] = call.bind(name, ["default", "base"])?;
         let base = base.as_ref().map_or(Ok(10), int)?;
-        let whole = |number: f64| (number.is_finite() && number.abs() < 1e38).then_some(number.trunc() as i128);
+        let whole = |number: f64| {
+            (number.is_finite() && number.abs() < 1e38).then_some(number.trunc() as i128)
+        };
         let number = match &value {
             Value::Str(text) => {
-                let number = u32::try_from(base).ok().and_then(|base| parse_int(&text.text, base));
+                let number = u32::try_from(base)
+                    .ok()
+                    .and_then(|base| parse_int(&text.text, base));
                 number.or_else(|| parse_float(&text.text).and_then(whole))
             }
             Value::Float(number) if number.is_infinite() => {
@@ -40,24 +44,34 @@ impl Interpreter<'_> {
         let [precision, method] = call.bind("round", ["precision", "method"])?;
         let precision = precision.as_ref().map_or(Ok(0), int)?;
         let method = method.unwrap_or_else(|| Value::from("common"));
-        let places = i32::try_from(precision).unwrap_or(if precision < 0 { i32::MIN } else { i32::MAX });
+        let places =
+            i32::try_from(precision).unwrap_or(if precision < 0 { i32::MIN } else { i32::MAX });
         let number = match value.as_number() {
             Some(number) => number,
             None => {
                 value.defined()?;
-                return Err(Error::failed(format!("`round` does not take '{}'", value.type_name())));
+                return Err(Error::failed(format!(
+                    "`round` does not take '{}'",
+                    value.type_name()
+                )));
             }
         };
         match text(&method)? {
             "common" => match value.as_int() {
                 Some(number) if places >= 0 => Ok(Value::Int(number)),
                 Some(number) => {
-                    let unit = 10_i128.checked_pow(places.unsigned_abs()).filter(|unit| *unit > 0);
-                    let Some(unit) = unit else { return Ok(Value::Int(0)) };
+                    let unit = 10_i128
+                        .checked_pow(places.unsigned_abs())
+                        .filter(|unit| *unit > 0);
+                    let Some(unit) = unit else {
+                        return Ok(Value::Int(0));
+                    };
                     let (floor, rest) = (number.div_euclid(unit), number.rem_euclid(unit));
                     // `rest * 2` and `unit` compared, without the product.
                     let up = rest > unit - rest || rest == unit - rest && floor % 2 != 0;
-                    let rounded = floor.checked_add(i128::from(up)).and_then(|floor| floor.checked_mul(unit));
+                    let rounded = floor
+                        .checked_add(i128::from(up))
+                        .and_then(|floor| floor.checked_mul(unit));
                     rounded.map(Value::Int).ok_or_else(too_large)
                 }
                 None if places > 300 => Ok(Value::Float(number)),
@@ -81,9 +95,17 @@ impl Interpreter<'_> {
                 if !scaled.is_finite() {
                     return Err(Error::failed("`round` of a number that is too large"));
                 }
-                Ok(Value::Float(if method == "ceil" { scaled.ceil() } else { scaled.floor() } / unit))
+                Ok(Value::Float(
+                    if method == "ceil" {
+                        scaled.ceil()
+                    } else {
+                        scaled.floor()
+                    } / unit,
+                ))
             }
-            _ => Err(Error::failed("`round` goes by \"common\", \"ceil\" or \"floor\"")),
+            _ => Err(Error::failed(
+                "`round` goes by \"common\", \"ceil\" or \"floor\"",
+            )),
         }
     }
 }

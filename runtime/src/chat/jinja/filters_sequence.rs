@@ -52,7 +52,8 @@ impl Interpreter<'_> {
         let truth = |value: &Option<Value>| value.as_ref().is_some_and(Value::is_true);
         match name {
             "sort" => {
-                let [reverse, cased, attribute] = call.bind(name, ["reverse", "case_sensitive", "attribute"])?;
+                let [reverse, cased, attribute] =
+                    call.bind(name, ["reverse", "case_sensitive", "attribute"])?;
                 let attribute = attribute.unwrap_or(Value::None);
                 let attributes: Vec<Value> = match &attribute {
                     Value::Str(names) => {
@@ -85,7 +86,10 @@ impl Interpreter<'_> {
                     _ => return Err(Error::failed("`dictsort` sorts by \"key\" or \"value\"")),
                 };
                 let Value::Dict(dict) = &value else {
-                    return Err(Error::failed(format!("`dictsort` needs a mapping, not '{}'", value.type_name())));
+                    return Err(Error::failed(format!(
+                        "`dictsort` needs a mapping, not '{}'",
+                        value.type_name()
+                    )));
                 };
                 let mut keyed = Vec::new();
                 for (key, value) in &dict.items {
@@ -108,12 +112,19 @@ impl Interpreter<'_> {
                         unique.push(item);
                     }
                 }
-                Ok(Value::Generator(Generator::of_iter(Iter::Owned(unique.into_iter()), value.extent())))
+                Ok(Value::Generator(Generator::of_iter(
+                    Iter::Owned(unique.into_iter()),
+                    value.extent(),
+                )))
             }
             _ => {
                 let [cased, attribute] = call.bind(name, ["case_sensitive", "attribute"])?;
                 let attribute = attribute.unwrap_or(Value::None);
-                let wanted = if name == "max" { std::cmp::Ordering::Greater } else { std::cmp::Ordering::Less };
+                let wanted = if name == "max" {
+                    std::cmp::Ordering::Greater
+                } else {
+                    std::cmp::Ordering::Less
+                };
                 let mut best: Option<(Value, Value)> = None;
                 for item in self.collect(&value)? {
                     let key = self.sort_key(&item, &attribute, truth(&cased))?;
@@ -176,7 +187,11 @@ impl Interpreter<'_> {
     }
 
     pub fn parts(&mut self, name: &str, value: Value, call: Call) -> Result<Value, Error> {
-        let names = if name == "batch" { ["linecount", "fill_with"] } else { ["slices", "fill_with"] };
+        let names = if name == "batch" {
+            ["linecount", "fill_with"]
+        } else {
+            ["slices", "fill_with"]
+        };
         let [count, fill] = call.bind_required(name, names, 1)?;
         let count = int(&count.unwrap_or(Value::None))?;
         let fill = fill.filter(|fill| !matches!(fill, Value::None));
@@ -190,7 +205,9 @@ impl Interpreter<'_> {
                 }
             }
             if let (Some(fill), Some(last)) = (fill, parts.last_mut()) {
-                let missing = count.checked_sub(last.len() as i128).ok_or_else(too_large)?;
+                let missing = count
+                    .checked_sub(last.len() as i128)
+                    .ok_or_else(too_large)?;
                 let missing = width(&Value::Int(missing))?;
                 self.charge(missing)?;
                 last.extend(std::iter::repeat_n(fill, missing));
@@ -204,7 +221,10 @@ impl Interpreter<'_> {
             let (each, more) = (items.len() / count.max(1), items.len() % count.max(1));
             let mut items = items.into_iter();
             for number in 0..count {
-                let mut part: Vec<Value> = items.by_ref().take(each + usize::from(number < more)).collect();
+                let mut part: Vec<Value> = items
+                    .by_ref()
+                    .take(each + usize::from(number < more))
+                    .collect();
                 if number >= more {
                     part.extend(fill.clone());
                 }
@@ -215,6 +235,9 @@ impl Interpreter<'_> {
         for part in parts {
             lists.push(self.list(part)?);
         }
-        Ok(Value::Generator(Generator::of_iter(Iter::Owned(lists.into_iter()), value.extent())))
+        Ok(Value::Generator(Generator::of_iter(
+            Iter::Owned(lists.into_iter()),
+            value.extent(),
+        )))
     }
 }

@@ -12,19 +12,29 @@ impl Interpreter<'_> {
     pub fn text_filter(&mut self, name: &str, value: Value, call: Call) -> Result<Value, Error> {
         let own = match &value {
             Value::Str(text) => text.clone(),
-            other => Text { text: self.stringify(other)?, safe: false },
+            other => Text {
+                text: self.stringify(other)?,
+                safe: false,
+            },
         };
         self.charge_bytes(own.text.len())?;
         let result = |text: String| Ok(Value::text(text, own.safe));
         match name {
             "string" => call.none(name).map(|()| Value::Str(own)),
-            "upper" => call.none(name).and_then(|()| result(own.text.to_uppercase())),
-            "lower" => call.none(name).and_then(|()| result(own.text.to_lowercase())),
+            "upper" => call
+                .none(name)
+                .and_then(|()| result(own.text.to_uppercase())),
+            "lower" => call
+                .none(name)
+                .and_then(|()| result(own.text.to_lowercase())),
             "capitalize" => call.none(name).and_then(|()| result(capitalize(&own.text))),
             "title" => call.none(name).map(|()| Value::from(title(&own.text))),
             "trim" => {
                 let [characters] = call.bind(name, ["chars"])?;
-                let call = Call { positional: characters.into_iter().collect(), keywords: Vec::new() };
+                let call = Call {
+                    positional: characters.into_iter().collect(),
+                    keywords: Vec::new(),
+                };
                 self.method(&Value::Str(own), "strip", call)
             }
             "replace" => {
@@ -37,7 +47,9 @@ impl Interpreter<'_> {
             }
             "format" => {
                 if !call.positional.is_empty() && !call.keywords.is_empty() {
-                    return Err(Error::failed("`format` takes arguments by position or by name, not both"));
+                    return Err(Error::failed(
+                        "`format` takes arguments by position or by name, not both",
+                    ));
                 }
                 for (name, _) in &call.keywords {
                     self.charge_bytes(name.len())?;
@@ -46,7 +58,11 @@ impl Interpreter<'_> {
                     self.tuple(call.positional)?
                 } else {
                     let pairs = call.keywords.into_iter();
-                    self.dict(pairs.map(|(name, value)| (Key(Value::text(name, false)), value)).collect())?
+                    self.dict(
+                        pairs
+                            .map(|(name, value)| (Key(Value::text(name, false)), value))
+                            .collect(),
+                    )?
                 };
                 self.percent_format(&own, &values)
             }
@@ -60,24 +76,41 @@ impl Interpreter<'_> {
             "center" => {
                 let [width] = call.bind(name, ["width"])?;
                 let width = width.unwrap_or(Value::Int(80));
-                self.method(&Value::Str(own), name, Call { positional: vec![width], keywords: Vec::new() })
+                self.method(
+                    &Value::Str(own),
+                    name,
+                    Call {
+                        positional: vec![width],
+                        keywords: Vec::new(),
+                    },
+                )
             }
             "wordcount" => {
                 call.none(name)?;
                 let words = own.text.split(|c: char| !(c.is_alphanumeric() || c == '_'));
-                Ok(Value::Int(words.filter(|word| !word.is_empty()).count() as i128))
+                Ok(Value::Int(
+                    words.filter(|word| !word.is_empty()).count() as i128
+                ))
             }
             "indent" => self.indent(&value, call),
             "truncate" => self.truncate(&value, call),
-            _ if exists(name) => Err(Error::failed(format!("the filter `{name}` is not supported"))),
-            _ => Err(Error::failed(format!("there is no filter `{}`", shown(name)))),
+            _ if exists(name) => Err(Error::failed(format!(
+                "the filter `{name}` is not supported"
+            ))),
+            _ => Err(Error::failed(format!(
+                "there is no filter `{}`",
+                shown(name)
+            ))),
         }
     }
 
     fn indent(&mut self, value: &Value, call: Call) -> Result<Value, Error> {
         let [width_value, first, blank] = call.bind("indent", ["width", "first", "blank"])?;
         let Value::Str(own) = value else {
-            return Err(Error::failed(format!("`indent` needs a string, not '{}'", value.type_name())));
+            return Err(Error::failed(format!(
+                "`indent` needs a string, not '{}'",
+                value.type_name()
+            )));
         };
         let indention = match width_value {
             Some(Value::Str(text)) => {
@@ -96,11 +129,18 @@ impl Interpreter<'_> {
         self.charge(own.text.chars().filter(|c| is_line_end(*c)).count())?;
         let with_end = format!("{}\n", own.text);
         let lines = split_lines(&with_end, false);
-        let size = lines.len().saturating_mul(indention.len() + 1).saturating_add(own.text.len());
+        let size = lines
+            .len()
+            .saturating_mul(indention.len() + 1)
+            .saturating_add(own.text.len());
         self.charge_bytes(size)?;
         let mut out = String::with_capacity(size);
         for (number, line) in lines.iter().enumerate() {
-            let indented = if number == 0 { first } else { blank || !line.is_empty() };
+            let indented = if number == 0 {
+                first
+            } else {
+                blank || !line.is_empty()
+            };
             out.push_str(if number == 0 { "" } else { "\n" });
             out.push_str(if indented { &indention } else { "" });
             out.push_str(line);
@@ -109,9 +149,13 @@ impl Interpreter<'_> {
     }
 
     fn truncate(&mut self, value: &Value, call: Call) -> Result<Value, Error> {
-        let [length, kill_words, end, leeway] = call.bind("truncate", ["length", "killwords", "end", "leeway"])?;
+        let [length, kill_words, end, leeway] =
+            call.bind("truncate", ["length", "killwords", "end", "leeway"])?;
         let Value::Str(own) = value else {
-            return Err(Error::failed(format!("`truncate` needs a string, not '{}'", value.type_name())));
+            return Err(Error::failed(format!(
+                "`truncate` needs a string, not '{}'",
+                value.type_name()
+            )));
         };
         let length = length.as_ref().map_or(Ok(255), width)?;
         let leeway = leeway.filter(|leeway| !matches!(leeway, Value::None));
@@ -120,7 +164,8 @@ impl Interpreter<'_> {
         let end = text(&end)?;
         self.charge_bytes(end.len())?;
         let kept = length.checked_sub(end.chars().count());
-        let kept = kept.ok_or_else(|| Error::failed("`truncate` needs a length of its end at least"))?;
+        let kept =
+            kept.ok_or_else(|| Error::failed("`truncate` needs a length of its end at least"))?;
         if own.text.chars().count() <= length.saturating_add(leeway) {
             return Ok(value.clone());
         }

@@ -27,7 +27,7 @@ pub(super) struct Spec {
 }
 
 impl Interpreter<'_> {
-    /// `str`, or what `!r` and `!a` convert to.
+    /// `str`, or the conversion of `!r` or `!a`.
     pub fn converted(&mut self, value: &Value, conversion: Option<char>) -> Result<String, Error> {
         self.charge_repr(value)?;
         let mut out = String::new();
@@ -72,18 +72,29 @@ impl Interpreter<'_> {
     }
 
     /// A number: its sign and prefix stand before zeros that fill it up.
-    pub fn pad_number(&mut self, negative: bool, prefix: &str, digits: &str, spec: Spec) -> Result<String, Error> {
+    pub fn pad_number(
+        &mut self,
+        negative: bool,
+        prefix: &str,
+        digits: &str,
+        spec: Spec,
+    ) -> Result<String, Error> {
         let sign = match spec.sign {
             _ if negative => "-",
             Some('+') => "+",
             Some(' ') => " ",
             _ => "",
         };
-        let zeros = spec.zero && spec.align != Some('<') && spec.fill.is_none_or(|fill| fill == '0');
-        let inside = spec.align == Some('=') || zeros && spec.align.is_none_or(|align| align == '>' || align == '=');
+        let zeros =
+            spec.zero && spec.align != Some('<') && spec.fill.is_none_or(|fill| fill == '0');
+        let inside = spec.align == Some('=')
+            || zeros && spec.align.is_none_or(|align| align == '>' || align == '=');
         if !inside {
             let text = format!("{sign}{prefix}{digits}");
-            let spec = Spec { zero: false, ..spec };
+            let spec = Spec {
+                zero: false,
+                ..spec
+            };
             return self.fill_up(&text, spec, '>');
         }
         let used = sign.len() + prefix.len();
@@ -92,11 +103,18 @@ impl Interpreter<'_> {
         self.charge_bytes(wanted.saturating_mul(fill.len_utf8()))?;
         let length = digits.chars().count();
         if spec.grouping.is_some() && wanted > MAX_PRECISION {
-            return Err(Error::failed(format!("a grouped number can't be {wanted} characters wide")));
+            return Err(Error::failed(format!(
+                "a grouped number can't be {wanted} characters wide"
+            )));
         }
         let body = match spec.grouping {
-            Some(separator) if fill == '0' && wanted > length => group_zeros(digits, separator, wanted),
-            _ => format!("{}{digits}", fill.to_string().repeat(wanted.saturating_sub(length))),
+            Some(separator) if fill == '0' && wanted > length => {
+                group_zeros(digits, separator, wanted)
+            }
+            _ => format!(
+                "{}{digits}",
+                fill.to_string().repeat(wanted.saturating_sub(length))
+            ),
         };
         Ok(format!("{sign}{prefix}{body}"))
     }
@@ -105,7 +123,9 @@ impl Interpreter<'_> {
         let kind = spec.kind;
         let precision = spec.precision.unwrap_or(6);
         if precision > MAX_PRECISION {
-            return Err(Error::failed(format!("{precision} digits; at most {MAX_PRECISION} are supported")));
+            return Err(Error::failed(format!(
+                "{precision} digits; at most {MAX_PRECISION} are supported"
+            )));
         }
         // Digits take longer than bytes.
         self.charge(precision)?;
@@ -136,20 +156,38 @@ impl Interpreter<'_> {
             digits = digits.to_uppercase();
         }
         if let Some(separator) = spec.grouping {
-            let whole = digits.find(|c: char| !c.is_ascii_digit()).unwrap_or(digits.len());
-            digits = format!("{}{}", group(&digits[..whole], separator, 3), &digits[whole..]);
+            let whole = digits
+                .find(|c: char| !c.is_ascii_digit())
+                .unwrap_or(digits.len());
+            digits = format!(
+                "{}{}",
+                group(&digits[..whole], separator, 3),
+                &digits[whole..]
+            );
         }
         let negative = number.is_sign_negative() && !number.is_nan();
-        let spec = if number.is_finite() { spec } else { Spec { zero: false, ..spec } };
+        let spec = if number.is_finite() {
+            spec
+        } else {
+            Spec {
+                zero: false,
+                ..spec
+            }
+        };
         self.pad_number(negative, "", &digits, spec)
     }
 }
 
-pub(super) fn number(rest: &mut std::iter::Peekable<std::str::Chars<'_>>) -> Result<Option<usize>, Error> {
+pub(super) fn number(
+    rest: &mut std::iter::Peekable<std::str::Chars<'_>>,
+) -> Result<Option<usize>, Error> {
     let mut number: Option<usize> = None;
     while let Some(digit) = rest.peek().and_then(|c| c.to_digit(10)) {
         rest.next();
-        let grown = number.unwrap_or(0).checked_mul(10).and_then(|number| number.checked_add(digit as usize));
+        let grown = number
+            .unwrap_or(0)
+            .checked_mul(10)
+            .and_then(|number| number.checked_add(digit as usize));
         number = Some(grown.ok_or_else(|| Error::failed("a width is too large"))?);
     }
     Ok(number)
@@ -177,7 +215,9 @@ pub(super) fn group(digits: &str, separator: char, size: usize) -> String {
 
 /// Grouped digits, filled with zeros that are grouped too.
 fn group_zeros(grouped: &str, separator: char, wanted: usize) -> String {
-    let whole = grouped.find(|c: char| !(c.is_ascii_hexdigit() || c == separator)).unwrap_or(grouped.len());
+    let whole = grouped
+        .find(|c: char| !(c.is_ascii_hexdigit() || c == separator))
+        .unwrap_or(grouped.len());
     let (whole, tail) = grouped.split_at(whole);
     let digits: String = whole.chars().filter(|c| *c != separator).collect();
     // Of n digits, the length with separators is n + (n - 1) / 3.
@@ -194,11 +234,19 @@ fn exponent(number: f64, precision: usize) -> String {
     let text = format!("{number:.precision$e}");
     let (mantissa, exponent) = text.split_once('e').unwrap_or((&text, "0"));
     let exponent: i32 = exponent.parse().unwrap_or(0);
-    format!("{mantissa}e{}{:02}", if exponent < 0 { '-' } else { '+' }, exponent.abs())
+    format!(
+        "{mantissa}e{}{:02}",
+        if exponent < 0 { '-' } else { '+' },
+        exponent.abs()
+    )
 }
 
 fn without_zeros(text: &str) -> &str {
-    if text.contains('.') { text.trim_end_matches('0').trim_end_matches('.') } else { text }
+    if text.contains('.') {
+        text.trim_end_matches('0').trim_end_matches('.')
+    } else {
+        text
+    }
 }
 
 fn exponent_without_zeros(number: f64, precision: usize) -> String {
@@ -211,11 +259,22 @@ fn exponent_without_zeros(number: f64, precision: usize) -> String {
 fn general(number: f64, precision: usize, keep_zeros: bool, lowest: i32) -> String {
     let precision = precision.max(1);
     let text = format!("{number:.*e}", precision - 1);
-    let power: i32 = text.split_once('e').and_then(|(_, power)| power.parse().ok()).unwrap_or(0);
+    let power: i32 = text
+        .split_once('e')
+        .and_then(|(_, power)| power.parse().ok())
+        .unwrap_or(0);
     if power < lowest || power >= precision as i32 {
-        return if keep_zeros { exponent(number, precision - 1) } else { exponent_without_zeros(number, precision) };
+        return if keep_zeros {
+            exponent(number, precision - 1)
+        } else {
+            exponent_without_zeros(number, precision)
+        };
     }
     let places = (precision as i32 - 1 - power).max(0) as usize;
     let text = format!("{number:.places$}");
-    if keep_zeros { text } else { without_zeros(&text).to_owned() }
+    if keep_zeros {
+        text
+    } else {
+        without_zeros(&text).to_owned()
+    }
 }

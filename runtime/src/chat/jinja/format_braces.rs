@@ -17,7 +17,13 @@ impl Interpreter<'_> {
         Ok(out.into())
     }
 
-    fn braces(&mut self, format: &str, call: &Call, numbering: &mut Numbering, levels: u32) -> Result<String, Error> {
+    fn braces(
+        &mut self,
+        format: &str,
+        call: &Call,
+        numbering: &mut Numbering,
+        levels: u32,
+    ) -> Result<String, Error> {
         if levels == 0 {
             return Err(Error::failed("a format is nested too deep"));
         }
@@ -47,7 +53,13 @@ impl Interpreter<'_> {
         Ok(out)
     }
 
-    fn field(&mut self, field: &str, call: &Call, numbering: &mut Numbering, levels: u32) -> Result<String, Error> {
+    fn field(
+        &mut self,
+        field: &str,
+        call: &Call,
+        numbering: &mut Numbering,
+        levels: u32,
+    ) -> Result<String, Error> {
         // The name ends at the first `!` or `:` outside of brackets.
         let mut bracketed = false;
         let end = field.find(|c| {
@@ -58,7 +70,9 @@ impl Interpreter<'_> {
         let (conversion, spec) = match tail.strip_prefix('!') {
             Some(tail) => {
                 let mut characters = tail.chars();
-                let conversion = characters.next().ok_or_else(|| Error::failed("a conversion is missing"))?;
+                let conversion = characters
+                    .next()
+                    .ok_or_else(|| Error::failed("a conversion is missing"))?;
                 let spec = characters.as_str();
                 if !(spec.is_empty() || spec.starts_with(':')) {
                     return Err(Error::failed("expected ':' after a conversion"));
@@ -68,8 +82,11 @@ impl Interpreter<'_> {
             None => (None, tail.strip_prefix(':').unwrap_or("")),
         };
         let value = self.field_value(name, call, numbering)?;
-        let spec =
-            if spec.contains(['{', '}']) { self.braces(spec, call, numbering, levels - 1)? } else { spec.to_owned() };
+        let spec = if spec.contains(['{', '}']) {
+            self.braces(spec, call, numbering, levels - 1)?
+        } else {
+            spec.to_owned()
+        };
         if let Some(conversion) = conversion {
             let text = self.converted(&value, Some(conversion))?;
             return self.format_value(&Value::from(text), &spec);
@@ -77,7 +94,12 @@ impl Interpreter<'_> {
         self.format_value(&value, &spec)
     }
 
-    fn field_value(&mut self, name: &str, call: &Call, numbering: &mut Numbering) -> Result<Value, Error> {
+    fn field_value(
+        &mut self,
+        name: &str,
+        call: &Call,
+        numbering: &mut Numbering,
+    ) -> Result<Value, Error> {
         let end = name.find(['.', '[']).unwrap_or(name.len());
         let (first, mut rest) = name.split_at(end);
         let index = if first.is_empty() {
@@ -93,10 +115,15 @@ impl Interpreter<'_> {
         }
         let value = match index {
             Some(index) => call.positional.get(index),
-            None => call.keywords.iter().find(|(name, _)| **name == *first).map(|(_, value)| value),
+            None => call
+                .keywords
+                .iter()
+                .find(|(name, _)| **name == *first)
+                .map(|(_, value)| value),
         };
-        let mut value =
-            value.cloned().ok_or_else(|| Error::failed(format!("a format has no value for {:?}", shown(first))))?;
+        let mut value = value.cloned().ok_or_else(|| {
+            Error::failed(format!("a format has no value for {:?}", shown(first)))
+        })?;
         while !rest.is_empty() {
             self.charge(1)?;
             if let Some(after) = rest.strip_prefix('.') {
@@ -107,10 +134,15 @@ impl Interpreter<'_> {
                 value = self.attribute(&value, &after[..end].into())?;
                 rest = &after[end..];
             } else {
-                let after = rest.strip_prefix('[').ok_or_else(|| Error::failed("expected '.' or '[' after ']'"))?;
+                let after = rest
+                    .strip_prefix('[')
+                    .ok_or_else(|| Error::failed("expected '.' or '[' after ']'"))?;
                 let end = after.find(']').filter(|end| *end > 0);
-                let end = end.ok_or_else(|| Error::failed("an index in a format is empty or has no ']'"))?;
-                let key = after[..end].parse().map_or_else(|_| Value::from(&after[..end]), Value::Int);
+                let end = end
+                    .ok_or_else(|| Error::failed("an index in a format is empty or has no ']'"))?;
+                let key = after[..end]
+                    .parse()
+                    .map_or_else(|_| Value::from(&after[..end]), Value::Int);
                 value = self.item(&value, &key)?;
                 rest = &after[end + 1..];
             }
@@ -125,7 +157,13 @@ impl Interpreter<'_> {
         }
         let text = spec;
         let spec = parse_spec(spec)?;
-        let wrong = || Error::failed(format!("the format {:?} does not suit '{}'", shown(text), value.type_name()));
+        let wrong = || {
+            Error::failed(format!(
+                "the format {:?} does not suit '{}'",
+                shown(text),
+                value.type_name()
+            ))
+        };
         match value {
             Value::Str(own) => {
                 let kind = spec.kind.unwrap_or('s');
@@ -138,18 +176,25 @@ impl Interpreter<'_> {
                 self.pad_text(&own.text, spec)
             }
             Value::Float(number) => match spec.kind {
-                None | Some('e' | 'E' | 'f' | 'F' | 'g' | 'G' | 'n' | '%') => self.float(*number, spec),
+                None | Some('e' | 'E' | 'f' | 'F' | 'g' | 'G' | 'n' | '%') => {
+                    self.float(*number, spec)
+                }
                 _ => Err(wrong()),
             },
             Value::Int(_) | Value::Bool(_) => {
                 let number = value.as_int().unwrap_or(0);
                 match spec.kind {
-                    Some('e' | 'E' | 'f' | 'F' | 'g' | 'G' | '%') => self.float(number as f64, spec),
+                    Some('e' | 'E' | 'f' | 'F' | 'g' | 'G' | '%') => {
+                        self.float(number as f64, spec)
+                    }
                     Some('c') => {
                         if spec.sign.is_some() || spec.precision.is_some() {
                             return Err(wrong());
                         }
-                        let character = u32::try_from(number).ok().and_then(char::from_u32).ok_or_else(wrong)?;
+                        let character = u32::try_from(number)
+                            .ok()
+                            .and_then(char::from_u32)
+                            .ok_or_else(wrong)?;
                         self.fill_up(&character.to_string(), spec, '<')
                     }
                     None | Some('d' | 'n' | 'x' | 'X' | 'o' | 'b') => {
@@ -173,7 +218,9 @@ impl Interpreter<'_> {
                             digits = group(&digits, separator, if radix == 10 { 3 } else { 4 });
                         }
                         let prefix = match spec.kind {
-                            Some(kind @ ('x' | 'X' | 'o' | 'b')) if spec.alternate => format!("0{kind}"),
+                            Some(kind @ ('x' | 'X' | 'o' | 'b')) if spec.alternate => {
+                                format!("0{kind}")
+                            }
                             _ => String::new(),
                         };
                         self.pad_number(number < 0, &prefix, &digits, spec)
@@ -198,7 +245,11 @@ impl Numbering {
         let index = match self {
             Self::Unknown => 0,
             Self::Automatic(index) => *index,
-            Self::Manual => return Err(Error::failed("numbered fields can't be followed by unnumbered ones")),
+            Self::Manual => {
+                return Err(Error::failed(
+                    "numbered fields can't be followed by unnumbered ones",
+                ));
+            }
         };
         *self = Self::Automatic(index + 1);
         Ok(index)
@@ -206,7 +257,9 @@ impl Numbering {
 
     fn manual(&mut self) -> Result<(), Error> {
         if matches!(self, Self::Automatic(_)) {
-            return Err(Error::failed("unnumbered fields can't be followed by numbered ones"));
+            return Err(Error::failed(
+                "unnumbered fields can't be followed by numbered ones",
+            ));
         }
         *self = Self::Manual;
         Ok(())
@@ -250,7 +303,10 @@ fn parse_spec(text: &str) -> Result<Spec, Error> {
     }
     spec.kind = rest.next();
     if rest.next().is_some() {
-        return Err(Error::failed(format!("the format {:?} is not valid", shown(text))));
+        return Err(Error::failed(format!(
+            "the format {:?} is not valid",
+            shown(text)
+        )));
     }
     Ok(spec)
 }

@@ -28,7 +28,10 @@ impl Interpreter<'_> {
                 named = Some(self.percent_name(&mut rest, values)?);
                 used_name = true;
             }
-            let mut spec = Spec { align: Some('>'), ..Spec::default() };
+            let mut spec = Spec {
+                align: Some('>'),
+                ..Spec::default()
+            };
             while let Some(flag) = rest.next_if(|c| matches!(c, '-' | '+' | ' ' | '#' | '0')) {
                 match flag {
                     '-' => spec.align = Some('<'),
@@ -57,7 +60,9 @@ impl Interpreter<'_> {
                 });
             }
             while rest.next_if(|c| matches!(c, 'h' | 'l' | 'L')).is_some() {}
-            let kind = rest.next().ok_or_else(|| Error::failed("incomplete format"))?;
+            let kind = rest
+                .next()
+                .ok_or_else(|| Error::failed("incomplete format"))?;
             if kind == '%' {
                 out.push('%');
                 continue;
@@ -77,7 +82,9 @@ impl Interpreter<'_> {
         }
         let left = next.next().is_some();
         if left && !used_name && !matches!(values, Value::Dict(_) | Value::List(_)) {
-            return Err(Error::failed("not all arguments converted during string formatting"));
+            return Err(Error::failed(
+                "not all arguments converted during string formatting",
+            ));
         }
         Ok(Value::text(out, format.safe))
     }
@@ -90,7 +97,9 @@ impl Interpreter<'_> {
         let mut name = String::new();
         let mut open = 1;
         loop {
-            let character = rest.next().ok_or_else(|| Error::failed("incomplete format key"))?;
+            let character = rest
+                .next()
+                .ok_or_else(|| Error::failed("incomplete format key"))?;
             match character {
                 '(' => open += 1,
                 ')' if open == 1 => break,
@@ -99,11 +108,20 @@ impl Interpreter<'_> {
             }
             name.push(character);
         }
-        let Value::Dict(dict) = values else { return Err(Error::failed("format requires a mapping")) };
-        dict.get(&name).cloned().ok_or_else(|| Error::failed(format!("the mapping has no key {:?}", shown(&name))))
+        let Value::Dict(dict) = values else {
+            return Err(Error::failed("format requires a mapping"));
+        };
+        dict.get(&name)
+            .cloned()
+            .ok_or_else(|| Error::failed(format!("the mapping has no key {:?}", shown(&name))))
     }
 
-    fn percent_value(&mut self, kind: char, value: &Value, mut spec: Spec) -> Result<String, Error> {
+    fn percent_value(
+        &mut self,
+        kind: char,
+        value: &Value,
+        mut spec: Spec,
+    ) -> Result<String, Error> {
         match kind {
             's' | 'r' | 'a' => {
                 let text = self.converted(value, if kind == 's' { None } else { Some(kind) })?;
@@ -117,15 +135,21 @@ impl Interpreter<'_> {
                 let character = match value {
                     Value::Str(text) if text.text.chars().count() == 1 => text.text.to_string(),
                     other => {
-                        let code = other.as_int().and_then(|code| u32::try_from(code).ok()).and_then(char::from_u32);
-                        code.ok_or_else(|| Error::failed("%c needs a character or its number"))?.to_string()
+                        let code = other
+                            .as_int()
+                            .and_then(|code| u32::try_from(code).ok())
+                            .and_then(char::from_u32);
+                        code.ok_or_else(|| Error::failed("%c needs a character or its number"))?
+                            .to_string()
                     }
                 };
                 self.pad_text(&character, spec)
             }
             'd' | 'i' | 'u' => {
                 let number = match value {
-                    Value::Float(number) if number.is_finite() && number.abs() < 1e38 => number.trunc() as i128,
+                    Value::Float(number) if number.is_finite() && number.abs() < 1e38 => {
+                        number.trunc() as i128
+                    }
                     other => super::call::int(other)?,
                 };
                 self.number_with_digits(number, 10, spec)
@@ -138,23 +162,34 @@ impl Interpreter<'_> {
             'e' | 'E' | 'f' | 'F' | 'g' | 'G' => {
                 value.defined()?;
                 let number = value.as_number();
-                let number = number.ok_or_else(|| Error::failed(format!("%{kind} needs a number")))?;
+                let number =
+                    number.ok_or_else(|| Error::failed(format!("%{kind} needs a number")))?;
                 spec.kind = Some(kind);
                 self.float(number, spec)
             }
-            other => Err(Error::failed(format!("unsupported format character {other:?}"))),
+            other => Err(Error::failed(format!(
+                "unsupported format character {other:?}"
+            ))),
         }
     }
 
     /// An integer whose precision is its least number of digits.
-    fn number_with_digits(&mut self, number: i128, radix: u32, mut spec: Spec) -> Result<String, Error> {
+    fn number_with_digits(
+        &mut self,
+        number: i128,
+        radix: u32,
+        mut spec: Spec,
+    ) -> Result<String, Error> {
         let mut digits = to_radix(number.unsigned_abs(), radix);
         if spec.kind == Some('X') {
             digits = digits.to_uppercase();
         }
         if let Some(precision) = spec.precision.take() {
             self.charge_bytes(precision)?;
-            digits = format!("{}{digits}", "0".repeat(precision.saturating_sub(digits.len())));
+            digits = format!(
+                "{}{digits}",
+                "0".repeat(precision.saturating_sub(digits.len()))
+            );
         }
         let prefix = match spec.kind {
             Some(kind @ ('x' | 'X' | 'o')) if spec.alternate => format!("0{kind}"),

@@ -7,12 +7,20 @@ use serde_json::Map;
 
 use super::{Error, Kind, Limits, Template};
 
-/// What a budget of steps may take in a build for tests, on a machine that does other work.
+/// The time that a budget of steps may take in a test build on a busy machine.
 const SOON: Duration = Duration::from_secs(20);
 
 fn render_within(source: &str, time: Duration) -> Result<String, Error> {
-    let limits = Limits { fuel: 5_000_000, output: 1 << 20, time };
-    let now = || DateTime::from_timestamp(1_772_701_687, 0).unwrap_or_default().naive_utc();
+    let limits = Limits {
+        fuel: 5_000_000,
+        output: 1 << 20,
+        time,
+    };
+    let now = || {
+        DateTime::from_timestamp(1_772_701_687, 0)
+            .unwrap_or_default()
+            .naive_utc()
+    };
     Template::new(source)?.render(&Map::new(), limits, &now)
 }
 
@@ -30,23 +38,37 @@ fn fails_soon(source: &str) -> Error {
     let rendered = render(source);
     let head: String = source.chars().take(120).collect();
     let error = rendered.expect_err(&head);
-    assert!(error.message.len() < 5000, "{head}: a message of {} bytes", error.message.len());
-    assert!(!error.message.contains("panicked"), "{head}: {}", error.message);
+    assert!(
+        error.message.len() < 5000,
+        "{head}: a message of {} bytes",
+        error.message.len()
+    );
+    assert!(
+        !error.message.contains("panicked"),
+        "{head}: {}",
+        error.message
+    );
     error
 }
 
 /// A loop of the longest range that runs a statement.
 fn repeat(before: &str, statement: &str) -> String {
-    format!("{before}{{% for i in range(100000) %}}{{% for j in range(1000) %}}{statement}{{% endfor %}}{{% endfor %}}")
+    format!(
+        "{before}{{% for i in range(100000) %}}{{% for j in range(1000) %}}{statement}{{% endfor \
+         %}}{{% endfor %}}"
+    )
 }
 
 /// Each of these took gigabytes, hours or the process elsewhere.
 #[test]
 fn hostile_templates_end_soon() {
-    let deep = |open: &str, inside: &str, close: &str| format!("{}{inside}{}", open.repeat(90), close.repeat(90));
+    let deep = |open: &str, inside: &str, close: &str| {
+        format!("{}{inside}{}", open.repeat(90), close.repeat(90))
+    };
     let grow = |start: &str, step: &str, end: &str| {
         format!(
-            "{{% set ns = namespace(x={start}) %}}{{% for i in range(100000) %}}{{% set ns.x = {step} %}}{{% endfor %}}{end}"
+            "{{% set ns = namespace(x={start}) \
+             %}}{{% for i in range(100000) %}}{{% set ns.x = {step} %}}{{% endfor %}}{end}"
         )
     };
     let programs = [
@@ -70,7 +92,10 @@ fn hostile_templates_end_soon() {
         grow("(1,)", "(ns.x, ns.x)", "{{ ns.x == ns.x }}{{ {ns.x: 1} }}"),
         grow("[1]", "ns.x | map('string')", "{{ ns.x | list }}"),
         "{% macro m() %}{{ m() }}{% endmacro %}{{ m() }}".into(),
-        format!("{{% macro m() %}}{}{{% endmacro %}}{{{{ m() }}}}", deep("{% if 1 %}", "{{ m() }}", "{% endif %}")),
+        format!(
+            "{{% macro m() %}}{}{{% endmacro %}}{{{{ m() }}}}",
+            deep("{% if 1 %}", "{{ m() }}", "{% endif %}")
+        ),
         "{% for x in [1] recursive %}{{ loop([x]) }}{% endfor %}".into(),
         "{% for i in range(100000) %}{% for j in range(100000) %}{% endfor %}{% endfor %}".into(),
         "{% for i in range(100000) %}{{ 'x' * 1000 }}{% endfor %}".into(),
@@ -117,12 +142,21 @@ fn kept_text_is_charged() {
         ("'__' ~ 'a' * 8000000 ~ '__'", "[1]|attr(s)"),
     ] {
         let rendered = render(&keep(text, value));
-        assert!(!matches!(&rendered, Err(e) if e.message.contains("panicked")), "{value}: {rendered:?}");
+        assert!(
+            !matches!(&rendered, Err(e) if e.message.contains("panicked")),
+            "{value}: {rendered:?}"
+        );
         // Where one costs its length, not many fit.
-        fails_soon(&repeat(&format!("{{% set s = {text} %}}"), &format!("{{% set x = {value} %}}")));
+        fails_soon(&repeat(
+            &format!("{{% set s = {text} %}}"),
+            &format!("{{% set x = {value} %}}"),
+        ));
     }
     let long = "a".repeat(500_000);
-    fails_soon(&repeat("{% set ns = namespace(l=[]) %}", &format!("{{% set ns.l = ns.l + [{long}] %}}")));
+    fails_soon(&repeat(
+        "{% set ns = namespace(l=[]) %}",
+        &format!("{{% set ns.l = ns.l + [{long}] %}}"),
+    ));
     fails_soon(&repeat("", &format!("{{% set x = {{}}.{long} %}}")));
     fails_soon(&repeat(
         &format!("{{% macro {long}() %}}{{% endmacro %}}"),
@@ -176,21 +210,40 @@ fn time_is_charged_in_proportion() {
         (text, "{% set x = 'a'|indent(s) %}"),
         (text, "{% set x = 'a'|truncate(9000000, end=s) %}"),
         (text, "{% set x = namespace(**{s: 1}) %}"),
-        ("{% set s = 'a' * 8000000 %}{% set t = (s ~ 'b',) * 200000 %}", "{% set x = s.startswith(t) %}"),
-        ("{% set s = 'a' * 8000000 %}{% set t = (s ~ 'b',) * 200000 %}", "{% set x = s.endswith(t) %}"),
+        (
+            "{% set s = 'a' * 8000000 %}{% set t = (s ~ 'b',) * 200000 %}",
+            "{% set x = s.startswith(t) %}",
+        ),
+        (
+            "{% set s = 'a' * 8000000 %}{% set t = (s ~ 'b',) * 200000 %}",
+            "{% set x = s.endswith(t) %}",
+        ),
         ("", "{% set x = 1.1e-300|round(300) %}"),
         ("", "{% set x = '%.1100f' % 1.1e-300 %}"),
         ("", "{% set x = '{:01100,}'.format(1) %}"),
         ("{% set s = '\x00' * 1000000 %}", "{% set x = [s]|string %}"),
         ("{% set s = '\u{301}' * 500000 %}", "{% set x = '%a' % s %}"),
-        ("{% set s = '{a}' * 900000 %}", "{% set x = s.format(**dict(range(90000)|map('string')|batch(2), a=1)) %}"),
         (
-            "{% macro m() %}{{ kwargs }}{% endmacro %}{% set d = dict(range(90000)|map('string')|batch(2)) %}",
+            "{% set s = '{a}' * 900000 %}",
+            "{% set x = s.format(**dict(range(90000)|map('string')|batch(2), a=1)) %}",
+        ),
+        (
+            "{% macro m() %}{{ kwargs }}{% endmacro %}{% set d = \
+             dict(range(90000)|map('string')|batch(2)) %}",
             "{% set x = m(**d) %}",
         ),
-        ("{% set l = ['nan'|float] * 500000 %}", "{% set x = l|unique|list %}"),
-        ("", "{% set x = range(2 ** 100, 2 ** 100 + 90000)|unique|list %}"),
-        ("", "{% set x = range(90000)|map('string')|map(attribute='upper')|unique|list %}"),
+        (
+            "{% set l = ['nan'|float] * 500000 %}",
+            "{% set x = l|unique|list %}",
+        ),
+        (
+            "",
+            "{% set x = range(2 ** 100, 2 ** 100 + 90000)|unique|list %}",
+        ),
+        (
+            "",
+            "{% set x = range(90000)|map('string')|map(attribute='upper')|unique|list %}",
+        ),
         (
             "{% set d = dict(range(90000)|batch(2)) %}{% set e = dict(range(90000)|batch(2)) %}",
             "{% set x = d.items() == e.items() %}",
@@ -199,9 +252,18 @@ fn time_is_charged_in_proportion() {
             "{% set d = dict(range(90000)|batch(2)) %}{% set e = dict(range(90000)|batch(2)) %}",
             "{% set x = [d.items()] == [e.items()] %}",
         ),
-        ("{% set s = '.' * 8000000 %}", "{% set x = [1]|map(attribute=s)|list %}"),
-        ("{% set s = ',' * 8000000 %}", "{% set x = [1]|sort(attribute=s) %}"),
-        ("{% set l = range(90000)|list %}", "{% set x = '%d'|format(*l) if false else [1]|map('default', *l) %}"),
+        (
+            "{% set s = '.' * 8000000 %}",
+            "{% set x = [1]|map(attribute=s)|list %}",
+        ),
+        (
+            "{% set s = ',' * 8000000 %}",
+            "{% set x = [1]|sort(attribute=s) %}",
+        ),
+        (
+            "{% set l = range(90000)|list %}",
+            "{% set x = '%d'|format(*l) if false else [1]|map('default', *l) %}",
+        ),
     ] {
         let error = fails_soon(&repeat(before, statement));
         assert_eq!(error.kind, Kind::Fuel, "{statement}: {}", error.message);
@@ -217,7 +279,10 @@ fn time_is_charged_in_proportion() {
 #[test]
 fn chains_are_no_deep_recursion() {
     let chain = |start: &str, step: &str| {
-        format!("{{% set ns = namespace(x={start}) %}}{{% for i in range(100000) %}}{step}{{% endfor %}}")
+        format!(
+            "{{% set ns = namespace(x={start}) \
+             %}}{{% for i in range(100000) %}}{step}{{% endfor %}}"
+        )
     };
     for step in [
         "{% set ns.x = [1]|map('default', ns.x) %}",
@@ -235,7 +300,11 @@ fn chains_are_no_deep_recursion() {
         "{% set x = ns.x %}{% for j in [1] %}{% set ns.x = loop %}{% endfor %}",
         "{% set x = ns.x %}{% macro m() %}{{ x }}{% endmacro %}{% set ns.x = m %}",
     ] {
-        assert_eq!(render(&chain("[1]", step)).map(|text| text.len()), Ok(0), "{step}");
+        assert_eq!(
+            render(&chain("[1]", step)).map(|text| text.len()),
+            Ok(0),
+            "{step}"
+        );
     }
 }
 
@@ -256,28 +325,57 @@ fn integers_do_not_overflow() {
         format!("[{most}, 1]|sum"),
     ] {
         let error = fails_soon(&format!("{{{{ {expression} }}}}"));
-        assert!(error.message.contains("an integer has more than 127 bits"), "{expression}: {}", error.message);
+        assert!(
+            error.message.contains("an integer has more than 127 bits"),
+            "{expression}: {}",
+            error.message
+        );
     }
     for (expression, expected) in [
-        ("99999999999999999999999999999999999999|round(-38)", "100000000000000000000000000000000000000"),
-        ("59999999999999999999999999999999999999|round(-37)", "60000000000000000000000000000000000000"),
-        ("[25|round(-1), 35|round(-1), 26|round(-1), (-25)|round(-1)]", "[20, 40, 30, -20]"),
+        (
+            "99999999999999999999999999999999999999|round(-38)",
+            "100000000000000000000000000000000000000",
+        ),
+        (
+            "59999999999999999999999999999999999999|round(-37)",
+            "60000000000000000000000000000000000000",
+        ),
+        (
+            "[25|round(-1), 35|round(-1), 26|round(-1), (-25)|round(-1)]",
+            "[20, 40, 30, -20]",
+        ),
         (&format!("{least} % -1"), "0"),
         (&format!("{least} in range(5)"), "False"),
         (&format!("{most} in range(-5, 0)"), "False"),
-        (&format!("range(0, {most}, {most} // 2 + 1)|list|length"), "2"),
-        (&format!("range(0, {most}, {most} // 2 + 1)|string|length > 0"), "True"),
+        (
+            &format!("range(0, {most}, {most} // 2 + 1)|list|length"),
+            "2",
+        ),
+        (
+            &format!("range(0, {most}, {most} // 2 + 1)|string|length > 0"),
+            "True",
+        ),
         (&format!("range(3)[{least}:{most}:{most}]|list"), "[0]"),
         (&format!("'abc'[{least}:{most}]"), "abc"),
         (&format!("'a b'.split(' ', {})", u64::MAX), "['a', 'b']"),
         (&format!("'a b'.split(none, {})", u64::MAX), "['a', 'b']"),
         (&format!("'abc'.find('c', {least}, {most})"), "2"),
-        ("'{:012,}|{:013,}'.format(1234, 1234)", "0,000,001,234|0,000,001,234"),
-        ("[1.0, 1, true, 2 ** 100, 2.0 ** 100]|unique|list", "[1.0, 1267650600228229401496703205376]"),
+        (
+            "'{:012,}|{:013,}'.format(1234, 1234)",
+            "0,000,001,234|0,000,001,234",
+        ),
+        (
+            "[1.0, 1, true, 2 ** 100, 2.0 ** 100]|unique|list",
+            "[1.0, 1267650600228229401496703205376]",
+        ),
         ("['nan'|float, 'nan'|float]|unique|list", "[nan]"),
         ("{1: 'a'}[1.0] ~ {(1, 2.0): 'b'}[(true, 2)]", "ab"),
     ] {
-        assert_eq!(render(&format!("{{{{ {expression} }}}}")).as_deref(), Ok(expected), "{expression}");
+        assert_eq!(
+            render(&format!("{{{{ {expression} }}}}")).as_deref(),
+            Ok(expected),
+            "{expression}"
+        );
     }
     for expression in [
         format!("range(0, {most}, {most} // 2 + 1)[2:]"),
@@ -292,11 +390,22 @@ fn integers_do_not_overflow() {
 
 #[test]
 fn a_panic_is_an_error_of_the_template() {
-    let limits = Limits { fuel: 1000, output: 1000, time: SOON };
-    let broken = || -> chrono::NaiveDateTime { std::panic::resume_unwind(Box::new("a broken clock")) };
+    let limits = Limits {
+        fuel: 1000,
+        output: 1000,
+        time: SOON,
+    };
+    let broken =
+        || -> chrono::NaiveDateTime { std::panic::resume_unwind(Box::new("a broken clock")) };
     let template = Template::new("{{ strftime_now('%Y') }}").expect("a template");
-    let error = template.render(&Map::new(), limits, &broken).expect_err("a panic");
-    assert!(error.message.contains("the interpreter panicked"), "{}", error.message);
+    let error = template
+        .render(&Map::new(), limits, &broken)
+        .expect_err("a panic");
+    assert!(
+        error.message.contains("the interpreter panicked"),
+        "{}",
+        error.message
+    );
 }
 
 #[test]
@@ -304,5 +413,9 @@ fn the_clock_is_the_last_limit() {
     let endless = repeat("", "{% set x = 1 %}");
     let stopped = render_within(&endless, Duration::ZERO).expect_err("no time is left");
     assert_eq!(stopped.kind, Kind::Time);
-    assert!(stopped.message.contains("took more than 0 seconds"), "{}", stopped.message);
+    assert!(
+        stopped.message.contains("took more than 0 seconds"),
+        "{}",
+        stopped.message
+    );
 }

@@ -116,9 +116,13 @@ impl<'a> Interpreter<'a> {
         self.charge(2 + values.len())?;
         if let Some(name) = values.keys().find(|name| name.starts_with('_')) {
             let name = shown(name);
-            return Err(Error::failed(format!("a namespace can't hold `{name}`: it begins with an underscore")));
+            return Err(Error::failed(format!(
+                "a namespace can't hold `{name}`: it begins with an underscore"
+            )));
         }
-        let namespace = Rc::new(Namespace { values: RefCell::new(values) });
+        let namespace = Rc::new(Namespace {
+            values: RefCell::new(values),
+        });
         self.namespaces.push(namespace.clone());
         Ok(Value::Namespace(namespace))
     }
@@ -149,7 +153,10 @@ impl<'a> Interpreter<'a> {
     }
 
     /// Runs a body and takes its output.
-    pub fn capture(&mut self, run: impl FnOnce(&mut Self) -> Result<(), Error>) -> Result<Value, Error> {
+    pub fn capture(
+        &mut self,
+        run: impl FnOnce(&mut Self) -> Result<(), Error>,
+    ) -> Result<Value, Error> {
         let outer = std::mem::take(&mut self.out);
         let written = self.written;
         let result = run(self);
@@ -241,11 +248,19 @@ impl<'a> Interpreter<'a> {
     fn closure(&mut self, definition: &Arc<Macro>, scope: &Rc<Scope>) -> Result<Value, Error> {
         self.charge(2)?;
         self.closures.push(scope.clone());
-        Ok(Value::Callable(Rc::new(Callable::Macro(definition.clone(), scope.clone()))))
+        Ok(Value::Callable(Rc::new(Callable::Macro(
+            definition.clone(),
+            scope.clone(),
+        ))))
     }
 
     /// A body's output, after filters.
-    fn filtered(&mut self, filters: &[Suffix], body: &Body, scope: &Rc<Scope>) -> Result<Value, Error> {
+    fn filtered(
+        &mut self,
+        filters: &[Suffix],
+        body: &Body,
+        scope: &Rc<Scope>,
+    ) -> Result<Value, Error> {
         let inner = Scope::new(Some(scope.clone()));
         let text = self.capture(|interpreter| interpreter.run(body, &inner).map(|_| ()))?;
         self.suffixes(text, filters, scope)
@@ -266,7 +281,11 @@ impl<'a> Interpreter<'a> {
     ) -> Result<(), Error> {
         let source = RefCell::new(self.iter(iterable)?);
         let sized = definition.condition.is_none() && !matches!(iterable, Value::Generator(_));
-        let length = if sized { Some(self.length(iterable)?) } else { None };
+        let length = if sized {
+            Some(self.length(iterable)?)
+        } else {
+            None
+        };
         let state = Rc::new(Loop {
             definition: definition.clone(),
             scope: scope.clone(),
@@ -288,7 +307,12 @@ impl<'a> Interpreter<'a> {
         result
     }
 
-    fn run_items(&mut self, definition: &Arc<For>, scope: &Rc<Scope>, state: &Rc<Loop>) -> Result<(), Error> {
+    fn run_items(
+        &mut self,
+        definition: &Arc<For>,
+        scope: &Rc<Scope>,
+        state: &Rc<Loop>,
+    ) -> Result<(), Error> {
         let name: Arc<str> = "loop".into();
         let mut completed = false;
         while let Some(item) = self.advance_loop(state)? {
@@ -308,21 +332,33 @@ impl<'a> Interpreter<'a> {
         Ok(())
     }
 
-    pub fn assign(&mut self, target: &Target, value: Value, scope: &Rc<Scope>) -> Result<(), Error> {
+    pub fn assign(
+        &mut self,
+        target: &Target,
+        value: Value,
+        scope: &Rc<Scope>,
+    ) -> Result<(), Error> {
         self.charge(1)?;
         match target {
             Target::Name(name) => self.set(scope, name, value)?,
             Target::Attribute(name, attribute) => {
                 let Some(Value::Namespace(namespace)) = self.lookup(scope, name)? else {
                     let name = shown(name);
-                    return Err(Error::failed(format!("`{name}` is no namespace: its attributes can't be set")));
+                    return Err(Error::failed(format!(
+                        "`{name}` is no namespace: its attributes can't be set"
+                    )));
                 };
                 self.charge_bytes(attribute.len())?;
                 if attribute.starts_with('_') {
                     let attribute = shown(attribute);
-                    return Err(Error::failed(format!("a namespace can't hold `{attribute}`")));
+                    return Err(Error::failed(format!(
+                        "a namespace can't hold `{attribute}`"
+                    )));
                 }
-                namespace.values.borrow_mut().insert(attribute.clone(), value);
+                namespace
+                    .values
+                    .borrow_mut()
+                    .insert(attribute.clone(), value);
             }
             Target::Tuple(targets) => {
                 value.defined()?;
@@ -343,9 +379,17 @@ impl<'a> Interpreter<'a> {
     }
 
     /// Runs a macro's body with its arguments.
-    pub fn call_macro(&mut self, definition: &Arc<Macro>, scope: &Rc<Scope>, call: Call) -> Result<Value, Error> {
+    pub fn call_macro(
+        &mut self,
+        definition: &Arc<Macro>,
+        scope: &Rc<Scope>,
+        call: Call,
+    ) -> Result<Value, Error> {
         let inner = Scope::new(Some(scope.clone()));
-        let Call { positional, mut keywords } = call;
+        let Call {
+            positional,
+            mut keywords,
+        } = call;
         let count = definition.parameters.len();
         let first_default = count - definition.defaults.len();
         let mut extra = positional.into_iter();
@@ -357,12 +401,18 @@ impl<'a> Interpreter<'a> {
                 Some(value) => Some(value),
                 None => {
                     self.charge_names(name, keywords.len())?;
-                    keywords.iter().position(|(found, _)| found == name).map(|at| keywords.remove(at).1)
+                    keywords
+                        .iter()
+                        .position(|(found, _)| found == name)
+                        .map(|at| keywords.remove(at).1)
                 }
             });
         }
         if definition.uses.caller && !explicit_caller {
-            let caller = keywords.iter().position(|(name, _)| **name == *"caller").map(|at| keywords.remove(at).1);
+            let caller = keywords
+                .iter()
+                .position(|(name, _)| **name == *"caller")
+                .map(|at| keywords.remove(at).1);
             let caller = caller.unwrap_or_else(|| Value::undefined("no caller is defined"));
             inner.set(&"caller".into(), caller);
         }
@@ -377,19 +427,25 @@ impl<'a> Interpreter<'a> {
             inner.set(&"kwargs".into(), kwargs);
         } else if let Some((name, _)) = keywords.first() {
             let (of, name) = (shown(&definition.name), shown(name));
-            return Err(Error::failed(format!("macro `{of}` takes no argument `{name}`")));
+            return Err(Error::failed(format!(
+                "macro `{of}` takes no argument `{name}`"
+            )));
         }
         if definition.uses.varargs {
             let varargs = self.tuple(rest)?;
             inner.set(&"varargs".into(), varargs);
         } else if !rest.is_empty() {
             let name = shown(&definition.name);
-            return Err(Error::failed(format!("macro `{name}` takes at most {count} arguments")));
+            return Err(Error::failed(format!(
+                "macro `{name}` takes at most {count} arguments"
+            )));
         }
         for (index, (name, value)) in definition.parameters.iter().zip(bound).enumerate() {
             let value = match value {
                 Some(value) => value,
-                None if index >= first_default => self.evaluate(&definition.defaults[index - first_default], &inner)?,
+                None if index >= first_default => {
+                    self.evaluate(&definition.defaults[index - first_default], &inner)?
+                }
                 None => self.undefined(format!("parameter `{}` was not provided", shown(name)))?,
             };
             self.set(&inner, name, value)?;

@@ -1,4 +1,4 @@
-//! What `for` and filters take items from, one at a time.
+//! Iterators: the source of the items of `for` and filters.
 
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
@@ -36,7 +36,7 @@ enum State {
     Over,
 }
 
-/// What a generator does with each item of its source.
+/// The operation of a generator on each item of its source.
 pub(super) enum Step {
     Keep,
     /// `map`: a filter by name, or an attribute with a default.
@@ -49,26 +49,48 @@ pub(super) enum Step {
 impl Generator {
     pub fn new(source: Value, step: Step) -> Rc<Self> {
         // Arguments count: a chain of generators may run through them.
-        let arguments = |call: &Call| Extent::of(call.positional.iter().chain(call.keywords.iter().map(|(_, v)| v)));
+        let arguments = |call: &Call| {
+            Extent::of(
+                call.positional
+                    .iter()
+                    .chain(call.keywords.iter().map(|(_, v)| v)),
+            )
+        };
         let parts = match &step {
             Step::Keep => [None, None],
             Step::Map(_, call) => [Some(arguments(call)), None],
-            Step::MapAttribute(attribute, default) => [Some(attribute.extent()), default.as_ref().map(Value::extent)],
-            Step::Select(attribute, test, _) => {
-                [attribute.as_ref().map(Value::extent), test.as_ref().map(|(_, call)| arguments(call))]
-            }
+            Step::MapAttribute(attribute, default) => [
+                Some(attribute.extent()),
+                default.as_ref().map(Value::extent),
+            ],
+            Step::Select(attribute, test, _) => [
+                attribute.as_ref().map(Value::extent),
+                test.as_ref().map(|(_, call)| arguments(call)),
+            ],
         };
-        let inside = parts.into_iter().flatten().fold(source.extent(), |extent, part| Extent {
-            depth: extent.depth.max(part.depth),
-            bytes: extent.bytes.saturating_add(part.bytes),
-        });
-        let extent = Extent { depth: inside.depth + 1, ..inside };
-        Rc::new(Self { extent, state: RefCell::new(State::New(source, step)) })
+        let inside = parts
+            .into_iter()
+            .flatten()
+            .fold(source.extent(), |extent, part| Extent {
+                depth: extent.depth.max(part.depth),
+                bytes: extent.bytes.saturating_add(part.bytes),
+            });
+        let extent = Extent {
+            depth: inside.depth + 1,
+            ..inside
+        };
+        Rc::new(Self {
+            extent,
+            state: RefCell::new(State::New(source, step)),
+        })
     }
 
     /// Of items that are known already.
     pub fn of_iter(iter: Iter, extent: Extent) -> Rc<Self> {
-        Rc::new(Self { extent, state: RefCell::new(State::Running(iter, Step::Keep)) })
+        Rc::new(Self {
+            extent,
+            state: RefCell::new(State::Running(iter, Step::Keep)),
+        })
     }
 }
 
@@ -95,8 +117,16 @@ impl Loop {
     /// Drops all values, so that loops that hold each other are dropped one by one.
     pub fn clear(&self) {
         drop(self.source.replace(Iter::Owned(Vec::new().into_iter())));
-        drop((self.ready.take(), self.next.take(), self.scope.values.take()));
-        drop((self.previous.take(), self.current.take(), self.changed.take()));
+        drop((
+            self.ready.take(),
+            self.next.take(),
+            self.scope.values.take(),
+        ));
+        drop((
+            self.previous.take(),
+            self.current.take(),
+            self.changed.take(),
+        ));
     }
 }
 
@@ -106,14 +136,27 @@ impl Interpreter<'_> {
         Ok(match value {
             Value::Undefined(_) => Iter::Owned(Vec::new().into_iter()),
             Value::Str(text) => Iter::Characters(text.clone(), 0),
-            Value::List(items) | Value::Tuple(items) | Value::View(items, _) => Iter::Items(items.clone(), 0),
+            Value::List(items) | Value::Tuple(items) | Value::View(items, _) => {
+                Iter::Items(items.clone(), 0)
+            }
             Value::Dict(dict) => {
                 self.charge(dict.items.len())?;
-                Iter::Owned(dict.items.keys().map(|key| key.0.clone()).collect::<Vec<_>>().into_iter())
+                Iter::Owned(
+                    dict.items
+                        .keys()
+                        .map(|key| key.0.clone())
+                        .collect::<Vec<_>>()
+                        .into_iter(),
+                )
             }
             Value::Range(range) => Iter::Range(*range, 0),
             Value::Generator(generator) => Iter::Generator(generator.clone()),
-            other => return Err(Error::failed(format!("'{}' object is not iterable", other.type_name()))),
+            other => {
+                return Err(Error::failed(format!(
+                    "'{}' object is not iterable",
+                    other.type_name()
+                )));
+            }
         })
     }
 
@@ -219,7 +262,12 @@ impl Interpreter<'_> {
             Value::Dict(dict) => dict.items.len(),
             Value::Range(range) => range.length,
             Value::Loop(state) => self.loop_length(state)?,
-            other => return Err(Error::failed(format!("object of type '{}' has no len()", other.type_name()))),
+            other => {
+                return Err(Error::failed(format!(
+                    "object of type '{}' has no len()",
+                    other.type_name()
+                )));
+            }
         })
     }
 

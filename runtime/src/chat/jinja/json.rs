@@ -69,7 +69,9 @@ impl Writer<'_> {
             Value::Int(number) => self.out.push_str(&number.to_string()),
             Value::Float(number) => self.out.push_str(&float(*number)),
             Value::Str(text) => self.string(&text.text),
-            Value::List(items) | Value::Tuple(items) if items.items.is_empty() => self.out.push_str("[]"),
+            Value::List(items) | Value::Tuple(items) if items.items.is_empty() => {
+                self.out.push_str("[]")
+            }
             Value::List(items) | Value::Tuple(items) => {
                 self.out.push('[');
                 for (index, item) in items.items.iter().enumerate() {
@@ -82,17 +84,26 @@ impl Writer<'_> {
             Value::Dict(dict) if dict.items.is_empty() => self.out.push_str("{}"),
             Value::Dict(dict) => self.dict(dict, depth)?,
             other => {
-                return Err(Error::failed(format!("Object of type {} is not JSON serializable", other.type_name())));
+                return Err(Error::failed(format!(
+                    "Object of type {} is not JSON serializable",
+                    other.type_name()
+                )));
             }
         }
-        if self.out.len() > self.most { Err(Error::fuel()) } else { Ok(()) }
+        if self.out.len() > self.most {
+            Err(Error::fuel())
+        } else {
+            Ok(())
+        }
     }
 
     fn dict(&mut self, dict: &Dict, depth: usize) -> Result<(), Error> {
         let mut items: Vec<(&Key, &Value)> = dict.items.iter().collect();
         if self.sort_keys {
             let strings = items.iter().all(|(key, _)| matches!(key.0, Value::Str(_)));
-            let numbers = items.iter().all(|(key, _)| key.0.as_number().is_some_and(|number| !number.is_nan()));
+            let numbers = items
+                .iter()
+                .all(|(key, _)| key.0.as_number().is_some_and(|number| !number.is_nan()));
             if strings {
                 items.sort_by(|(a, _), (b, _)| a.0.as_str().cmp(&b.0.as_str()));
             } else if numbers {
@@ -112,7 +123,12 @@ impl Writer<'_> {
                 Value::None => self.out.push_str("\"null\""),
                 Value::Int(number) => self.string(&number.to_string()),
                 Value::Float(number) => self.string(&float(*number)),
-                other => return Err(Error::failed(format!("a key can't be of type {}", other.type_name()))),
+                other => {
+                    return Err(Error::failed(format!(
+                        "a key can't be of type {}",
+                        other.type_name()
+                    )));
+                }
             }
             self.out.push_str(self.key_separator);
             self.value(value, depth + 1)?;
@@ -130,8 +146,15 @@ impl Writer<'_> {
     }
 
     fn line(&mut self, depth: usize) -> Result<(), Error> {
-        let Some(indent) = self.indent else { return Ok(()) };
-        if self.out.len().saturating_add(indent.len().saturating_mul(depth)) > self.most {
+        let Some(indent) = self.indent else {
+            return Ok(());
+        };
+        if self
+            .out
+            .len()
+            .saturating_add(indent.len().saturating_mul(depth))
+            > self.most
+        {
             return Err(Error::fuel());
         }
         self.out.push('\n');
@@ -166,7 +189,11 @@ fn float(number: f64) -> String {
     if number.is_nan() {
         "NaN".into()
     } else if number.is_infinite() {
-        if number > 0.0 { "Infinity".into() } else { "-Infinity".into() }
+        if number > 0.0 {
+            "Infinity".into()
+        } else {
+            "-Infinity".into()
+        }
     } else {
         float_repr(number)
     }

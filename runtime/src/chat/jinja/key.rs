@@ -10,13 +10,14 @@ use super::value::{Callable, Value};
 pub(super) struct Key(pub Value);
 
 impl Key {
-    /// What `==` says, but NaN is the same key as NaN: else each one in a table would be compared
+    /// Equality as `==`, but NaN is the same key as NaN: else each one in a table would be compared
     /// with all others.
     fn same(left: &Value, right: &Value) -> bool {
         match (left, right) {
             (Value::Float(a), Value::Float(b)) => a == b || a.is_nan() && b.is_nan(),
             (Value::Tuple(a), Value::Tuple(b)) => {
-                a.items.len() == b.items.len() && a.items.iter().zip(&b.items).all(|(a, b)| Self::same(a, b))
+                a.items.len() == b.items.len()
+                    && a.items.iter().zip(&b.items).all(|(a, b)| Self::same(a, b))
             }
             _ => left.equals(right),
         }
@@ -29,7 +30,10 @@ impl Key {
             Value::Str(text) => text.text.hash(state),
             Value::Tuple(items) => {
                 items.items.len().hash(state);
-                items.items.iter().for_each(|item| Self::hash_value(item, state));
+                items
+                    .items
+                    .iter()
+                    .for_each(|item| Self::hash_value(item, state));
             }
             // Equal numbers have one hash, whatever their type.
             Value::Int(_) | Value::Bool(_) => value.as_int().unwrap_or(0).hash(state),

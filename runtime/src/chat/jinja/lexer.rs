@@ -33,15 +33,21 @@ pub(super) enum Kind {
 
 /// Longer operators stand before their prefixes.
 const OPERATORS: [&str; 26] = [
-    "**", "//", "==", "!=", ">=", "<=", "+", "-", "/", "*", "%", "~", "[", "]", "(", ")", "{", "}", ">", "<", "=", ".",
-    ":", "|", ",", ";",
+    "**", "//", "==", "!=", ">=", "<=", "+", "-", "/", "*", "%", "~", "[", "]", "(", ")", "{", "}",
+    ">", "<", "=", ".", ":", "|", ",", ";",
 ];
 
 /// The tokens of a template, with [`Kind::End`] as the last.
 pub(super) fn tokenize(source: &str) -> Result<Vec<Token>, Error> {
     let source = source.replace("\r\n", "\n").replace('\r', "\n");
     let source = source.strip_suffix('\n').unwrap_or(&source);
-    let mut lexer = Lexer { source, at: 0, line: 1, line_starting: true, tokens: Vec::new() };
+    let mut lexer = Lexer {
+        source,
+        at: 0,
+        line: 1,
+        line_starting: true,
+        tokens: Vec::new(),
+    };
     lexer.run()?;
     Ok(lexer.tokens)
 }
@@ -66,8 +72,15 @@ impl<'a> Lexer<'a> {
             };
             let text = &rest[..offset];
             let tag = &rest[offset..offset + 2];
-            let sign = rest[offset + 2..].chars().next().filter(|&c| c == '-' || c == '+');
-            let raw = if tag == "{%" { raw_begin(&rest[offset..]) } else { None };
+            let sign = rest[offset + 2..]
+                .chars()
+                .next()
+                .filter(|&c| c == '-' || c == '+');
+            let raw = if tag == "{%" {
+                raw_begin(&rest[offset..])
+            } else {
+                None
+            };
             let stripped = match sign {
                 Some('-') => text.trim_end_matches(is_space),
                 Some(_) => text,
@@ -104,7 +117,10 @@ impl<'a> Lexer<'a> {
     }
 
     fn push(&mut self, kind: Kind) {
-        self.tokens.push(Token { kind, line: self.line });
+        self.tokens.push(Token {
+            kind,
+            line: self.line,
+        });
     }
 
     fn data(&mut self, text: &str) {
@@ -120,17 +136,28 @@ impl<'a> Lexer<'a> {
     /// `lstrip_blocks`: spaces between the start of a line and a block or comment are dropped.
     fn strip_line<'t>(&self, text: &'t str) -> &'t str {
         let start = text.rfind('\n').map_or(0, |at| at + 1);
-        if (start > 0 || self.line_starting) && text[start..].chars().all(is_space) { &text[..start] } else { text }
+        if (start > 0 || self.line_starting) && text[start..].chars().all(is_space) {
+            &text[..start]
+        } else {
+            text
+        }
     }
 
     /// The length of a tag's end here, with the whitespace that it takes along.
     fn end_length(&self, close: &str, trims: bool) -> Option<usize> {
         let rest = self.rest();
-        if let Some(after) = rest.strip_prefix('-').and_then(|rest| rest.strip_prefix(close)) {
+        if let Some(after) = rest
+            .strip_prefix('-')
+            .and_then(|rest| rest.strip_prefix(close))
+        {
             let kept = after.trim_start_matches(is_space);
             return Some(rest.len() - kept.len());
         }
-        if trims && rest.strip_prefix('+').is_some_and(|rest| rest.starts_with(close)) {
+        if trims
+            && rest
+                .strip_prefix('+')
+                .is_some_and(|rest| rest.starts_with(close))
+        {
             return Some(1 + close.len());
         }
         let after = rest.strip_prefix(close)?;
@@ -164,7 +191,8 @@ impl<'a> Lexer<'a> {
             if let Some(after) = word.strip_prefix("endraw") {
                 let close = after.trim_start_matches(is_space);
                 let start = rest.len() - close.len();
-                let ends = close.starts_with("%}") || close.starts_with("-%}") || close.starts_with("+%}");
+                let ends =
+                    close.starts_with("%}") || close.starts_with("-%}") || close.starts_with("+%}");
                 if ends {
                     let text = &rest[..found];
                     let text = match sign {
@@ -185,7 +213,11 @@ impl<'a> Lexer<'a> {
     }
 
     fn tag(&mut self, begin: Kind, end: Kind) -> Result<(), Error> {
-        let (close, trims) = if end == Kind::BlockEnd { ("%}", true) } else { ("}}", false) };
+        let (close, trims) = if end == Kind::BlockEnd {
+            ("%}", true)
+        } else {
+            ("}}", false)
+        };
         self.push(begin);
         let mut open: Vec<char> = Vec::new();
         loop {
@@ -206,7 +238,9 @@ impl<'a> Lexer<'a> {
             } else if first.is_ascii_digit() {
                 self.number()?;
             } else if first.is_alphabetic() || first == '_' {
-                let length = rest.find(|c: char| !(c.is_alphanumeric() || c == '_')).unwrap_or(rest.len());
+                let length = rest
+                    .find(|c: char| !(c.is_alphanumeric() || c == '_'))
+                    .unwrap_or(rest.len());
                 self.push(Kind::Name(rest[..length].into()));
                 self.advance(length);
             } else if first == '"' || first == '\'' {
@@ -245,7 +279,8 @@ impl<'a> Lexer<'a> {
                 _ if escaped => escaped = false,
                 '\\' => escaped = true,
                 _ if character == quote => {
-                    let text = unescape(&rest[1..at]).ok_or_else(|| self.error("a string has a bad escape"))?;
+                    let text = unescape(&rest[1..at])
+                        .ok_or_else(|| self.error("a string has a bad escape"))?;
                     self.push(Kind::Str(text.into()));
                     self.advance(at + 1);
                     return Ok(());
@@ -261,7 +296,9 @@ impl<'a> Lexer<'a> {
         let after_dot = self.source[..self.at].ends_with('.');
         if let Some(length) = float_length(rest).filter(|_| !after_dot) {
             let number = rest[..length].replace('_', "").parse();
-            self.push(Kind::Float(number.map_err(|_| self.error("a number is not valid"))?));
+            self.push(Kind::Float(
+                number.map_err(|_| self.error("a number is not valid"))?,
+            ));
             self.advance(length);
             return Ok(());
         }
@@ -275,7 +312,9 @@ impl<'a> Lexer<'a> {
         let mut length = prefix + digits_length(&rest[prefix..], radix);
         // Decimal numbers begin with a zero only where all digits are zeros.
         if radix == 10 && rest.starts_with('0') {
-            length = rest[..length].find(|c| c != '0' && c != '_').unwrap_or(length);
+            length = rest[..length]
+                .find(|c| c != '0' && c != '_')
+                .unwrap_or(length);
         }
         if length == prefix {
             length = 1;
@@ -283,7 +322,9 @@ impl<'a> Lexer<'a> {
         let digits = rest[prefix.min(length)..length].replace('_', "");
         let digits = if digits.is_empty() { "0" } else { &digits };
         let number = i128::from_str_radix(digits, radix);
-        self.push(Kind::Int(number.map_err(|_| self.error("a number is too large"))?));
+        self.push(Kind::Int(
+            number.map_err(|_| self.error("a number is too large"))?,
+        ));
         self.advance(length);
         Ok(())
     }
@@ -306,7 +347,10 @@ fn next_tag(text: &str) -> Option<usize> {
 fn raw_begin(text: &str) -> Option<usize> {
     let inside = text.strip_prefix("{%")?;
     let inside = inside.strip_prefix(['-', '+']).unwrap_or(inside);
-    let after = inside.trim_start_matches(is_space).strip_prefix("raw")?.trim_start_matches(is_space);
+    let after = inside
+        .trim_start_matches(is_space)
+        .strip_prefix("raw")?
+        .trim_start_matches(is_space);
     let rest = match after.strip_prefix("-%}") {
         Some(rest) => rest.trim_start_matches(is_space),
         None => after.strip_prefix("%}")?,
@@ -332,14 +376,22 @@ fn float_length(text: &str) -> Option<usize> {
     let whole = digits_length(text, 10);
     let mut length = whole;
     if let Some(fraction) = text[length..].strip_prefix('.') {
-        let digits = if fraction.starts_with('_') { 0 } else { digits_length(fraction, 10) };
+        let digits = if fraction.starts_with('_') {
+            0
+        } else {
+            digits_length(fraction, 10)
+        };
         if digits > 0 {
             length += 1 + digits;
         }
     }
     if let Some(exponent) = text[length..].strip_prefix(['e', 'E']) {
         let unsigned = exponent.strip_prefix(['+', '-']).unwrap_or(exponent);
-        let digits = if unsigned.starts_with('_') { 0 } else { digits_length(unsigned, 10) };
+        let digits = if unsigned.starts_with('_') {
+            0
+        } else {
+            digits_length(unsigned, 10)
+        };
         if digits > 0 {
             length += 1 + (exponent.len() - unsigned.len()) + digits;
         }
@@ -360,7 +412,10 @@ fn unescape(text: &str) -> Option<String> {
         let mut hex = |digits: usize| {
             let text: String = rest.by_ref().take(digits).collect();
             let valid = text.len() == digits && text.bytes().all(|b| b.is_ascii_hexdigit());
-            valid.then(|| u32::from_str_radix(&text, 16).ok()).flatten().and_then(char::from_u32)
+            valid
+                .then(|| u32::from_str_radix(&text, 16).ok())
+                .flatten()
+                .and_then(char::from_u32)
         };
         match escape {
             '\n' => {}
@@ -379,7 +434,9 @@ fn unescape(text: &str) -> Option<String> {
             '0'..='7' => {
                 let mut value = escape.to_digit(8)?;
                 for _ in 0..2 {
-                    let Some(digit) = rest.clone().next().and_then(|c| c.to_digit(8)) else { break };
+                    let Some(digit) = rest.clone().next().and_then(|c| c.to_digit(8)) else {
+                        break;
+                    };
                     value = value * 8 + digit;
                     rest.next();
                 }

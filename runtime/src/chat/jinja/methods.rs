@@ -64,7 +64,10 @@ pub(super) fn exists(value: &Value, name: &str) -> bool {
         Value::Loop(_) => matches!(name, "cycle" | "changed"),
         Value::Int(_) | Value::Bool(_) => matches!(name, "bit_length" | "conjugate"),
         Value::Float(_) => matches!(name, "is_integer" | "conjugate"),
-        Value::Callable(callable) => matches!((&**callable, name), (Callable::Cycler(..), "next" | "reset")),
+        Value::Callable(callable) => matches!(
+            (&**callable, name),
+            (Callable::Cycler(..), "next" | "reset")
+        ),
         _ => false,
     }
 }
@@ -77,11 +80,19 @@ impl Interpreter<'_> {
                 "get" => {
                     let [key, default] = positional(call, name, 1)?;
                     let key = self.key(key.unwrap_or(Value::None))?;
-                    Ok(dict.items.get(&key).cloned().or(default).unwrap_or(Value::None))
+                    Ok(dict
+                        .items
+                        .get(&key)
+                        .cloned()
+                        .or(default)
+                        .unwrap_or(Value::None))
                 }
                 "keys" => {
                     call.none(name)?;
-                    self.view(dict.items.keys().map(|key| key.0.clone()).collect(), "dict_keys")
+                    self.view(
+                        dict.items.keys().map(|key| key.0.clone()).collect(),
+                        "dict_keys",
+                    )
                 }
                 "values" => {
                     call.none(name)?;
@@ -97,7 +108,9 @@ impl Interpreter<'_> {
                 }
                 _ => call.none(name).map(|()| value.clone()),
             },
-            Value::List(_) | Value::Tuple(_) | Value::Range(_) if matches!(name, "count" | "index") => {
+            Value::List(_) | Value::Tuple(_) | Value::Range(_)
+                if matches!(name, "count" | "index") =>
+            {
                 let [wanted] = positional(call, name, 1)?;
                 let wanted = wanted.unwrap_or(Value::None);
                 let mut found = Vec::new();
@@ -127,7 +140,9 @@ impl Interpreter<'_> {
             Value::Int(_) | Value::Bool(_) if name == "bit_length" => {
                 call.none(name)?;
                 let magnitude = value.as_int().unwrap_or(0).unsigned_abs();
-                Ok(Value::Int(i128::from(u128::BITS - magnitude.leading_zeros())))
+                Ok(Value::Int(i128::from(
+                    u128::BITS - magnitude.leading_zeros(),
+                )))
             }
             Value::Bool(truth) => call.none(name).map(|()| Value::Int(i128::from(*truth))),
             _ => call.none(name).map(|()| value.clone()),
@@ -142,7 +157,9 @@ impl Interpreter<'_> {
         match name {
             "upper" => call.none(name).and_then(|()| result(own.to_uppercase())),
             "lower" => call.none(name).and_then(|()| result(own.to_lowercase())),
-            "casefold" => call.none(name).and_then(|()| result(own.to_lowercase().replace('ß', "ss"))),
+            "casefold" => call
+                .none(name)
+                .and_then(|()| result(own.to_lowercase().replace('ß', "ss"))),
             "title" => call.none(name).and_then(|()| result(title(own))),
             "capitalize" => call.none(name).and_then(|()| result(capitalize(own))),
             "swapcase" => {
@@ -169,7 +186,10 @@ impl Interpreter<'_> {
                     }
                     None => None,
                 };
-                let matches = |c: char| set.as_ref().map_or_else(|| is_space(c), |set| set.contains(&c));
+                let matches = |c: char| {
+                    set.as_ref()
+                        .map_or_else(|| is_space(c), |set| set.contains(&c))
+                };
                 let mut out = own;
                 if name != "rstrip" {
                     out = out.trim_start_matches(matches);
@@ -177,14 +197,22 @@ impl Interpreter<'_> {
                 if name != "lstrip" {
                     out = out.trim_end_matches(matches);
                 }
-                Ok(if out.len() == own.len() { Value::Str(this.clone()) } else { Value::text(out, this.safe) })
+                Ok(if out.len() == own.len() {
+                    Value::Str(this.clone())
+                } else {
+                    Value::text(out, this.safe)
+                })
             }
             "startswith" | "endswith" => self.starts_or_ends(own, name, call),
             "removeprefix" | "removesuffix" => {
                 let [part] = positional(call, name, 1)?;
                 let part = part.unwrap_or(Value::None);
                 let part = text(&part)?;
-                let rest = if name == "removeprefix" { own.strip_prefix(part) } else { own.strip_suffix(part) };
+                let rest = if name == "removeprefix" {
+                    own.strip_prefix(part)
+                } else {
+                    own.strip_suffix(part)
+                };
                 result(rest.unwrap_or(own).to_owned())
             }
             "replace" => self.replace(this, call),
@@ -205,13 +233,22 @@ impl Interpreter<'_> {
                     return Err(Error::failed("empty separator"));
                 }
                 self.charge_search(own, separator)?;
-                let at = if name == "partition" { own.find(separator) } else { own.rfind(separator) };
+                let at = if name == "partition" {
+                    own.find(separator)
+                } else {
+                    own.rfind(separator)
+                };
                 let parts = match at {
                     Some(at) => [&own[..at], separator, &own[at + separator.len()..]],
                     None if name == "partition" => [own, "", ""],
                     None => ["", "", own],
                 };
-                self.tuple(parts.into_iter().map(|part| Value::text(part, this.safe)).collect())
+                self.tuple(
+                    parts
+                        .into_iter()
+                        .map(|part| Value::text(part, this.safe))
+                        .collect(),
+                )
             }
             "find" | "rfind" | "index" | "rindex" | "count" => self.find(own, name, call),
             "join" => {
@@ -220,7 +257,10 @@ impl Interpreter<'_> {
                 let mut out = String::new();
                 for (index, part) in parts.iter().enumerate() {
                     let Value::Str(part) = part else {
-                        return Err(Error::failed(format!("`join` needs strings, not '{}'", part.type_name())));
+                        return Err(Error::failed(format!(
+                            "`join` needs strings, not '{}'",
+                            part.type_name()
+                        )));
                     };
                     let escape = if this.safe && !part.safe { 6 } else { 1 };
                     self.charge_bytes(own.len() + escape * part.text.len())?;
@@ -259,8 +299,16 @@ impl Interpreter<'_> {
     fn starts_or_ends(&mut self, own: &str, name: &str, call: Call) -> Result<Value, Error> {
         let [part, start, stop] = positional(call, name, 1)?;
         let part = part.unwrap_or(Value::None);
-        let Some((_, own)) = self.part_of(own, start, stop)? else { return Ok(Value::Bool(false)) };
-        let found = |part: &str| if name == "startswith" { own.starts_with(part) } else { own.ends_with(part) };
+        let Some((_, own)) = self.part_of(own, start, stop)? else {
+            return Ok(Value::Bool(false));
+        };
+        let found = |part: &str| {
+            if name == "startswith" {
+                own.starts_with(part)
+            } else {
+                own.ends_with(part)
+            }
+        };
         match &part {
             Value::Tuple(parts) => {
                 for part in &parts.items {
@@ -290,14 +338,24 @@ impl Interpreter<'_> {
         let length = own.chars().count() as i128;
         let place = |value: Option<Value>, default: i128| match value {
             None | Some(Value::None) => Ok(default),
-            Some(value) => int(&value).map(|at| if at < 0 { at.saturating_add(length).max(0) } else { at }),
+            Some(value) => int(&value).map(|at| {
+                if at < 0 {
+                    at.saturating_add(length).max(0)
+                } else {
+                    at
+                }
+            }),
         };
         let start = place(start, 0)?;
         let stop = place(stop, length)?.min(length);
         if start > stop {
             return Ok(None);
         }
-        let byte = |at: i128| own.char_indices().nth(at as usize).map_or(own.len(), |(byte, _)| byte);
+        let byte = |at: i128| {
+            own.char_indices()
+                .nth(at as usize)
+                .map_or(own.len(), |(byte, _)| byte)
+        };
         Ok(Some((start as usize, &own[byte(start)..byte(stop)])))
     }
 
@@ -334,16 +392,33 @@ impl Interpreter<'_> {
             let part = text(value)?;
             self.charge_bytes(part.len().saturating_mul(6))?;
             let raw = this.safe && !matches!(value, Value::Str(part) if part.safe);
-            Ok(if raw { escape_html(part) } else { part.to_owned() })
+            Ok(if raw {
+                escape_html(part)
+            } else {
+                part.to_owned()
+            })
         };
         let (old, new) = (escaped(&old)?, escaped(&new)?);
-        Ok(Value::text(self.replaced(&this.text, &old, &new, count)?, this.safe))
+        Ok(Value::text(
+            self.replaced(&this.text, &old, &new, count)?,
+            this.safe,
+        ))
     }
 
     /// `count` replacements from the left, or all where it is negative.
-    pub fn replaced(&mut self, own: &str, old: &str, new: &str, count: i128) -> Result<String, Error> {
+    pub fn replaced(
+        &mut self,
+        own: &str,
+        old: &str,
+        new: &str,
+        count: i128,
+    ) -> Result<String, Error> {
         self.charge_search(own, old)?;
-        let found = if old.is_empty() { own.chars().count() + 1 } else { own.matches(old).count() };
+        let found = if old.is_empty() {
+            own.chars().count() + 1
+        } else {
+            own.matches(old).count()
+        };
         let count = usize::try_from(count).map_or(found, |count| count.min(found));
         self.charge_bytes(own.len().saturating_add(count.saturating_mul(new.len())))?;
         Ok(own.replacen(old, new, count))
@@ -358,7 +433,11 @@ impl Interpreter<'_> {
         let parts: Vec<&str> = match separator {
             None | Some(Value::None) => {
                 let words = own.split(is_space).filter(|word| !word.is_empty()).count();
-                self.charge(words.min(limit.saturating_add(1)).saturating_mul(STEPS_PER_PART))?;
+                self.charge(
+                    words
+                        .min(limit.saturating_add(1))
+                        .saturating_mul(STEPS_PER_PART),
+                )?;
                 split_spaces(own, limit, from_left)
             }
             Some(separator) => {
@@ -385,7 +464,12 @@ impl Interpreter<'_> {
             }
         };
         self.charge(parts.len())?;
-        self.list(parts.into_iter().map(|part| Value::text(part, this.safe)).collect())
+        self.list(
+            parts
+                .into_iter()
+                .map(|part| Value::text(part, this.safe))
+                .collect(),
+        )
     }
 
     fn pad(&mut self, this: &Text, name: &str, call: Call) -> Result<Value, Error> {
@@ -424,14 +508,22 @@ impl Interpreter<'_> {
                 continue;
             }
             out.push(character);
-            column = if matches!(character, '\n' | '\r') { 0 } else { column + 1 };
+            column = if matches!(character, '\n' | '\r') {
+                0
+            } else {
+                column + 1
+            };
         }
         Ok(out)
     }
 }
 
 /// Arguments that have no names, of which the first `required` must be there.
-fn positional<const N: usize>(call: Call, name: &str, required: usize) -> Result<[Option<Value>; N], Error> {
+fn positional<const N: usize>(
+    call: Call,
+    name: &str,
+    required: usize,
+) -> Result<[Option<Value>; N], Error> {
     if !call.keywords.is_empty() {
         return Err(Error::failed(format!("`{name}` takes no named arguments")));
     }
@@ -442,7 +534,11 @@ pub(super) fn split_lines(text: &str, keep_ends: bool) -> Vec<&str> {
     let mut lines = Vec::new();
     let mut rest = text;
     while let Some((at, end)) = rest.char_indices().find(|(_, c)| is_line_end(*c)) {
-        let length = if rest[at..].starts_with("\r\n") { 2 } else { end.len_utf8() };
+        let length = if rest[at..].starts_with("\r\n") {
+            2
+        } else {
+            end.len_utf8()
+        };
         lines.push(&rest[..if keep_ends { at + length } else { at }]);
         rest = &rest[at + length..];
     }
@@ -456,14 +552,22 @@ pub(super) fn split_lines(text: &str, keep_ends: bool) -> Vec<&str> {
 fn split_spaces(text: &str, limit: usize, from_left: bool) -> Vec<&str> {
     let mut parts = Vec::new();
     let mut rest = text.trim_matches(is_space);
-    // What stays whole keeps the spaces at its far end.
-    let mut whole = if from_left { text.trim_start_matches(is_space) } else { text.trim_end_matches(is_space) };
+    // The rest that is not split keeps the spaces at its far end.
+    let mut whole = if from_left {
+        text.trim_start_matches(is_space)
+    } else {
+        text.trim_end_matches(is_space)
+    };
     while !rest.is_empty() {
         if parts.len() == limit {
             parts.push(whole);
             break;
         }
-        let at = if from_left { rest.find(is_space) } else { rest.rfind(is_space) };
+        let at = if from_left {
+            rest.find(is_space)
+        } else {
+            rest.rfind(is_space)
+        };
         let Some(at) = at else {
             parts.push(rest);
             break;
@@ -494,7 +598,10 @@ fn holds(text: &str, name: &str) -> bool {
         "isalpha" => all(char::is_alphabetic),
         "isascii" => text.is_ascii(),
         "isdecimal" => all(|c| c.is_numeric() && is_decimal(c)),
-        "isdigit" => all(|c| c.is_numeric() && (is_decimal(c) || matches!(c, '²' | '³' | '¹' | '⁰'..='⁹' | '₀'..='₉'))),
+        "isdigit" => all(|c| {
+            c.is_numeric()
+                && (is_decimal(c) || matches!(c, '²' | '³' | '¹' | '⁰'..='⁹' | '₀'..='₉'))
+        }),
         "isnumeric" => all(char::is_numeric),
         "isspace" => all(is_space),
         "isprintable" => text.chars().all(is_printable),
@@ -520,8 +627,10 @@ fn holds(text: &str, name: &str) -> bool {
 /// Decimal digits of the scripts in use: each script has ten in a row.
 fn is_decimal(character: char) -> bool {
     const ZEROS: [u32; 22] = [
-        0x30, 0x660, 0x6F0, 0x7C0, 0x966, 0x9E6, 0xA66, 0xAE6, 0xB66, 0xBE6, 0xC66, 0xCE6, 0xD66, 0xDE6, 0xE50, 0xED0,
-        0xF20, 0x1040, 0x17E0, 0x1810, 0x19D0, 0xFF10,
+        0x30, 0x660, 0x6F0, 0x7C0, 0x966, 0x9E6, 0xA66, 0xAE6, 0xB66, 0xBE6, 0xC66, 0xCE6, 0xD66,
+        0xDE6, 0xE50, 0xED0, 0xF20, 0x1040, 0x17E0, 0x1810, 0x19D0, 0xFF10,
     ];
-    ZEROS.iter().any(|zero| (*zero..zero + 10).contains(&u32::from(character)))
+    ZEROS
+        .iter()
+        .any(|zero| (*zero..zero + 10).contains(&u32::from(character)))
 }

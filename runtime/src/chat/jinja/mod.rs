@@ -94,7 +94,11 @@ impl Template {
 /// the template: a server must live on.
 fn guarded<T>(run: impl FnOnce() -> Result<T, Error>) -> Result<T, Error> {
     let result = catch_unwind(AssertUnwindSafe(run));
-    result.unwrap_or_else(|_| Err(Error::failed("the interpreter panicked: please report the template")))
+    result.unwrap_or_else(|_| {
+        Err(Error::failed(
+            "the interpreter panicked: please report the template",
+        ))
+    })
 }
 
 /// The functions that transformers and jinja2 give to every template.
@@ -110,7 +114,10 @@ fn globals() -> Rc<Scope> {
         ("joiner", Function::Joiner),
     ];
     for (name, function) in functions {
-        scope.set(&Arc::from(name), Value::Callable(Rc::new(Callable::Function(function))));
+        scope.set(
+            &Arc::from(name),
+            Value::Callable(Rc::new(Callable::Function(function))),
+        );
     }
     scope
 }
@@ -126,13 +133,19 @@ fn from_json(interpreter: &mut Interpreter<'_>, value: &Json) -> Result<Value, E
         },
         Json::String(text) => Value::from(text.as_str()),
         Json::Array(items) => {
-            let items = items.iter().map(|item| from_json(interpreter, item)).collect::<Result<_, _>>()?;
+            let items = items
+                .iter()
+                .map(|item| from_json(interpreter, item))
+                .collect::<Result<_, _>>()?;
             interpreter.list(items)?
         }
         Json::Object(items) => {
             let mut dict = IndexMap::with_capacity(items.len());
             for (key, value) in items {
-                dict.insert(Key(Value::from(key.as_str())), from_json(interpreter, value)?);
+                dict.insert(
+                    Key(Value::from(key.as_str())),
+                    from_json(interpreter, value)?,
+                );
             }
             interpreter.dict(dict)?
         }

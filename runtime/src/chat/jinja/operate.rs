@@ -1,4 +1,4 @@
-//! Operators and comparisons, with Python's types: what Python refuses is an error here.
+//! Operators and comparisons, with Python's types. Whatever Python refuses is an error.
 
 use std::cmp::Ordering;
 use std::rc::Rc;
@@ -10,7 +10,11 @@ use super::text::escape_html;
 use super::value::{Text, Value};
 
 fn unsupported(operator: &str, left: &Value, right: &Value) -> Error {
-    Error::failed(format!("`{operator}` does not take '{}' and '{}'", left.type_name(), right.type_name()))
+    Error::failed(format!(
+        "`{operator}` does not take '{}' and '{}'",
+        left.type_name(),
+        right.type_name()
+    ))
 }
 
 /// The error of an integer that does not fit.
@@ -19,7 +23,12 @@ pub(super) fn too_large() -> Error {
 }
 
 impl Interpreter<'_> {
-    pub fn operate(&mut self, operator: Operator, left: &Value, right: &Value) -> Result<Value, Error> {
+    pub fn operate(
+        &mut self,
+        operator: Operator,
+        left: &Value,
+        right: &Value,
+    ) -> Result<Value, Error> {
         // A format takes undefined values as text.
         if !(operator == Operator::Modulo && matches!(left, Value::Str(_))) {
             left.defined()?;
@@ -105,7 +114,10 @@ impl Interpreter<'_> {
             Value::Float(number) => Ok(Value::Float(-number)),
             other => match other.as_int() {
                 Some(number) => number.checked_neg().map(Value::Int).ok_or_else(too_large),
-                None => Err(Error::failed(format!("`-` does not take '{}'", other.type_name()))),
+                None => Err(Error::failed(format!(
+                    "`-` does not take '{}'",
+                    other.type_name()
+                ))),
             },
         }
     }
@@ -117,7 +129,10 @@ impl Interpreter<'_> {
             Value::Str(Text { safe: true, .. }) => Ok(operand),
             other => match other.as_int() {
                 Some(number) => Ok(Value::Int(number)),
-                None => Err(Error::failed(format!("`+` does not take '{}'", other.type_name()))),
+                None => Err(Error::failed(format!(
+                    "`+` does not take '{}'",
+                    other.type_name()
+                ))),
             },
         }
     }
@@ -150,7 +165,9 @@ impl Interpreter<'_> {
                 }
                 for (key, value) in &a.items {
                     self.charge_bytes(key.0.extent().bytes)?;
-                    let Some(other) = b.items.get(key) else { return Ok(false) };
+                    let Some(other) = b.items.get(key) else {
+                        return Ok(false);
+                    };
                     if !self.equal(value, other)? {
                         return Ok(false);
                     }
@@ -159,7 +176,9 @@ impl Interpreter<'_> {
             }
             (Value::View(a, kind), Value::View(b, other)) if !Rc::ptr_eq(a, b) => {
                 let comparable = *kind != "dict_values" && kind == other;
-                Ok(comparable && self.all_in(&a.items, &b.items)? && self.all_in(&b.items, &a.items)?)
+                Ok(comparable
+                    && self.all_in(&a.items, &b.items)?
+                    && self.all_in(&b.items, &a.items)?)
             }
             (Value::Callable(_), Value::Callable(_)) => {
                 self.charge_bytes(left.extent().bytes.min(right.extent().bytes))?;
@@ -186,7 +205,12 @@ impl Interpreter<'_> {
         Ok(true)
     }
 
-    pub fn compare(&mut self, comparison: Comparison, left: &Value, right: &Value) -> Result<bool, Error> {
+    pub fn compare(
+        &mut self,
+        comparison: Comparison,
+        left: &Value,
+        right: &Value,
+    ) -> Result<bool, Error> {
         let order = |interpreter: &mut Self| interpreter.order(left, right);
         Ok(match comparison {
             Comparison::Equal => self.equal(left, right)?,
@@ -194,7 +218,9 @@ impl Interpreter<'_> {
             Comparison::Less => order(self)? == Some(Ordering::Less),
             Comparison::LessEqual => matches!(order(self)?, Some(Ordering::Less | Ordering::Equal)),
             Comparison::Greater => order(self)? == Some(Ordering::Greater),
-            Comparison::GreaterEqual => matches!(order(self)?, Some(Ordering::Greater | Ordering::Equal)),
+            Comparison::GreaterEqual => {
+                matches!(order(self)?, Some(Ordering::Greater | Ordering::Equal))
+            }
             Comparison::In => self.contains(right, left)?,
             Comparison::NotIn => !self.contains(right, left)?,
         })
@@ -236,7 +262,10 @@ impl Interpreter<'_> {
                     self.charge_search(&text.text, &part.text)?;
                     Ok(text.text.contains(&*part.text))
                 }
-                other => Err(Error::failed(format!("a string can't contain '{}'", other.type_name()))),
+                other => Err(Error::failed(format!(
+                    "a string can't contain '{}'",
+                    other.type_name()
+                ))),
             },
             Value::Dict(dict) => {
                 let key = self.key(item.clone())?;
@@ -262,11 +291,23 @@ impl Interpreter<'_> {
     ///
     /// A merge sort: that of the standard library may panic where values have no total order.
     pub fn sort(&mut self, items: Vec<(Value, Value)>, reverse: bool) -> Result<Vec<Value>, Error> {
-        let wanted = if reverse { Ordering::Greater } else { Ordering::Less };
-        Ok(self.merge_sort(items, wanted)?.into_iter().map(|(_, item)| item).collect())
+        let wanted = if reverse {
+            Ordering::Greater
+        } else {
+            Ordering::Less
+        };
+        Ok(self
+            .merge_sort(items, wanted)?
+            .into_iter()
+            .map(|(_, item)| item)
+            .collect())
     }
 
-    fn merge_sort(&mut self, mut items: Vec<(Value, Value)>, wanted: Ordering) -> Result<Vec<(Value, Value)>, Error> {
+    fn merge_sort(
+        &mut self,
+        mut items: Vec<(Value, Value)>,
+        wanted: Ordering,
+    ) -> Result<Vec<(Value, Value)>, Error> {
         if items.len() < 2 {
             return Ok(items);
         }
@@ -277,7 +318,11 @@ impl Interpreter<'_> {
         while let (Some((a, _)), Some((b, _))) = (left.peek(), right.peek()) {
             self.charge(1)?;
             let from_right = self.order(b, a)? == Some(wanted);
-            merged.extend(if from_right { right.next() } else { left.next() });
+            merged.extend(if from_right {
+                right.next()
+            } else {
+                left.next()
+            });
         }
         merged.extend(left);
         merged.extend(right);
@@ -286,7 +331,10 @@ impl Interpreter<'_> {
 }
 
 fn repeated(items: &[Value], count: usize) -> Vec<Value> {
-    std::iter::repeat_n(items, count).flatten().cloned().collect()
+    std::iter::repeat_n(items, count)
+        .flatten()
+        .cloned()
+        .collect()
 }
 
 fn arithmetic(
@@ -315,7 +363,11 @@ fn floor_divide(left: &Value, right: &Value) -> Result<Value, Error> {
         right,
         |a, b| {
             let quotient = a.checked_div(b)?;
-            Some(if a % b != 0 && (a < 0) != (b < 0) { quotient.checked_sub(1)? } else { quotient })
+            Some(if a % b != 0 && (a < 0) != (b < 0) {
+                quotient.checked_sub(1)?
+            } else {
+                quotient
+            })
         },
         |a, b| ((a - float_modulo(a, b)) / b).round(),
     )
@@ -323,7 +375,11 @@ fn floor_divide(left: &Value, right: &Value) -> Result<Value, Error> {
 
 fn float_modulo(a: f64, b: f64) -> f64 {
     let rest = a % b;
-    if rest != 0.0 && (rest < 0.0) != (b < 0.0) { rest + b } else { rest.abs().copysign(b) }
+    if rest != 0.0 && (rest < 0.0) != (b < 0.0) {
+        rest + b
+    } else {
+        rest.abs().copysign(b)
+    }
 }
 
 fn modulo(left: &Value, right: &Value) -> Result<Value, Error> {
@@ -332,7 +388,11 @@ fn modulo(left: &Value, right: &Value) -> Result<Value, Error> {
     }
     let integers = |a: i128, b: i128| {
         let rest = a.checked_rem(b).unwrap_or(0);
-        Some(if rest != 0 && (rest < 0) != (b < 0) { rest.checked_add(b)? } else { rest })
+        Some(if rest != 0 && (rest < 0) != (b < 0) {
+            rest.checked_add(b)?
+        } else {
+            rest
+        })
     };
     arithmetic("%", left, right, integers, float_modulo)
 }
@@ -351,7 +411,9 @@ fn power(left: &Value, right: &Value) -> Result<Value, Error> {
         return result.map(Value::Int).ok_or_else(too_large);
     }
     match (left.as_number(), right.as_number()) {
-        (Some(0.0), Some(exponent)) if exponent < 0.0 => Err(Error::failed("zero to a negative power")),
+        (Some(0.0), Some(exponent)) if exponent < 0.0 => {
+            Err(Error::failed("zero to a negative power"))
+        }
         (Some(base), Some(exponent)) if base < 0.0 && exponent.fract() != 0.0 => {
             Err(Error::failed("a complex number has no use in a template"))
         }

@@ -10,7 +10,11 @@ use super::{filters, tests};
 
 impl Parser {
     /// An expression, or several with commas between them as a tuple.
-    pub fn tuple(&mut self, with_conditional: bool, end_names: &[&str]) -> Result<Expression, Error> {
+    pub fn tuple(
+        &mut self,
+        with_conditional: bool,
+        end_names: &[&str],
+    ) -> Result<Expression, Error> {
         self.tuple_items(with_conditional, end_names, false)
     }
 
@@ -48,7 +52,13 @@ impl Parser {
     }
 
     pub fn expression(&mut self, with_conditional: bool) -> Result<Expression, Error> {
-        self.nest(|parser| if with_conditional { parser.conditional() } else { parser.or() })
+        self.nest(|parser| {
+            if with_conditional {
+                parser.conditional()
+            } else {
+                parser.or()
+            }
+        })
     }
 
     fn conditional(&mut self) -> Result<Expression, Error> {
@@ -67,8 +77,16 @@ impl Parser {
                 return Err(self.error("too many `if` without `else` in an expression"));
             }
             let condition = self.or()?;
-            let otherwise = if self.skip_name("else") { Some(self.expression(true)?) } else { None };
-            then = Expression::Conditional(Box::new(Conditional { condition, then, otherwise }));
+            let otherwise = if self.skip_name("else") {
+                Some(self.expression(true)?)
+            } else {
+                None
+            };
+            then = Expression::Conditional(Box::new(Conditional {
+                condition,
+                then,
+                otherwise,
+            }));
         }
         self.soft = outer;
         Ok(then)
@@ -118,7 +136,8 @@ impl Parser {
                 Kind::Operator(">=") => Comparison::GreaterEqual,
                 Kind::Name(name) if **name == *"in" => Comparison::In,
                 Kind::Name(name)
-                    if **name == *"not" && matches!(self.peek_second(), Kind::Name(next) if **next == *"in") =>
+                    if **name == *"not"
+                        && matches!(self.peek_second(), Kind::Name(next) if **next == *"in") =>
                 {
                     self.advance();
                     Comparison::NotIn
@@ -128,7 +147,11 @@ impl Parser {
             self.advance();
             rest.push((comparison, self.sum()?));
         }
-        Ok(if rest.is_empty() { first } else { Expression::Compare(Box::new(first), rest) })
+        Ok(if rest.is_empty() {
+            first
+        } else {
+            Expression::Compare(Box::new(first), rest)
+        })
     }
 
     fn chain(
@@ -142,11 +165,18 @@ impl Parser {
             self.advance();
             rest.push((*operator, operand(self)?));
         }
-        Ok(if rest.is_empty() { first } else { Expression::Chain(Box::new(first), rest) })
+        Ok(if rest.is_empty() {
+            first
+        } else {
+            Expression::Chain(Box::new(first), rest)
+        })
     }
 
     fn sum(&mut self) -> Result<Expression, Error> {
-        self.chain(&[("+", Operator::Add), ("-", Operator::Subtract)], Self::concat)
+        self.chain(
+            &[("+", Operator::Add), ("-", Operator::Subtract)],
+            Self::concat,
+        )
     }
 
     fn concat(&mut self) -> Result<Expression, Error> {
@@ -190,7 +220,11 @@ impl Parser {
         Ok(match self.peek().clone() {
             Kind::Name(name) => {
                 self.advance();
-                if is_constant(&name) { constant(&name) } else { self.name(name) }
+                if is_constant(&name) {
+                    constant(&name)
+                } else {
+                    self.name(name)
+                }
             }
             Kind::Str(text) => {
                 self.advance();
@@ -283,7 +317,11 @@ impl Parser {
             };
             suffixes.push(Suffix { line, kind });
         }
-        Ok(if suffixes.is_empty() { first } else { Expression::Postfix(Box::new(first), suffixes) })
+        Ok(if suffixes.is_empty() {
+            first
+        } else {
+            Expression::Postfix(Box::new(first), suffixes)
+        })
     }
 
     fn subscript(&mut self) -> Result<SuffixKind, Error> {
@@ -399,10 +437,18 @@ impl Parser {
         let line = self.line();
         let name = self.dotted_name()?;
         if !self.soft && !filters::exists(&name) {
-            self.unknown.push(Error::syntax(format!("there is no filter `{name}`"), line));
+            self.unknown
+                .push(Error::syntax(format!("there is no filter `{name}`"), line));
         }
-        let arguments = if self.is_operator("(") { self.arguments()? } else { Arguments::default() };
-        Ok(Suffix { line, kind: SuffixKind::Filter(name, arguments) })
+        let arguments = if self.is_operator("(") {
+            self.arguments()?
+        } else {
+            Arguments::default()
+        };
+        Ok(Suffix {
+            line,
+            kind: SuffixKind::Filter(name, arguments),
+        })
     }
 
     fn test(&mut self) -> Result<SuffixKind, Error> {
@@ -411,7 +457,8 @@ impl Parser {
         let negated = self.skip_name("not");
         let name = self.dotted_name()?;
         if !self.soft && !tests::exists(&name) {
-            self.unknown.push(Error::syntax(format!("there is no test `{name}`"), line));
+            self.unknown
+                .push(Error::syntax(format!("there is no test `{name}`"), line));
         }
         let takes_operand = match self.peek() {
             Kind::Name(name) => !matches!(&**name, "else" | "or" | "and"),
@@ -426,11 +473,18 @@ impl Parser {
             }
             let operand = self.primary()?;
             let operand = self.suffixes(operand, false)?;
-            Arguments { positional: vec![operand], ..Arguments::default() }
+            Arguments {
+                positional: vec![operand],
+                ..Arguments::default()
+            }
         } else {
             Arguments::default()
         };
-        Ok(SuffixKind::Test { name, arguments, negated })
+        Ok(SuffixKind::Test {
+            name,
+            arguments,
+            negated,
+        })
     }
 }
 

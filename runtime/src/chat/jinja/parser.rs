@@ -2,7 +2,9 @@
 
 use std::sync::Arc;
 
-use super::ast::{Body, Expression, For, Macro, Statement, StatementKind, Suffix, Target, Uses};
+use super::ast::{
+    Body, Expression, For, Macro, Statement, StatementKind, Suffix, SuffixKind, Target, Uses,
+};
 use super::error::Error;
 use super::lexer::{Kind, Token, tokenize};
 
@@ -26,7 +28,15 @@ pub(super) struct Parser {
 /// A template's statements.
 pub(super) fn parse(source: &str) -> Result<Body, Error> {
     let tokens = tokenize(source)?;
-    let mut parser = Parser { tokens, at: 0, depth: 0, soft: false, unknown: Vec::new(), uses: Vec::new(), loops: 0 };
+    let mut parser = Parser {
+        tokens,
+        at: 0,
+        depth: 0,
+        soft: false,
+        unknown: Vec::new(),
+        uses: Vec::new(),
+        loops: 0,
+    };
     let (body, _) = parser.body(&[])?;
     Ok(body)
 }
@@ -55,10 +65,16 @@ impl Parser {
     }
 
     pub fn unexpected(&self, expected: &str) -> Error {
-        self.error(format!("expected {expected}, not {}", describe(self.peek())))
+        self.error(format!(
+            "expected {expected}, not {}",
+            describe(self.peek())
+        ))
     }
 
-    pub fn nest<T>(&mut self, parse: impl FnOnce(&mut Self) -> Result<T, Error>) -> Result<T, Error> {
+    pub fn nest<T>(
+        &mut self,
+        parse: impl FnOnce(&mut Self) -> Result<T, Error>,
+    ) -> Result<T, Error> {
         if self.depth == MAX_NESTING {
             return Err(self.error(format!("more than {MAX_NESTING} levels of nesting")));
         }
@@ -81,7 +97,11 @@ impl Parser {
     }
 
     pub fn expect_operator(&mut self, operator: &str) -> Result<(), Error> {
-        if self.skip_operator(operator) { Ok(()) } else { Err(self.unexpected(&format!("`{operator}`"))) }
+        if self.skip_operator(operator) {
+            Ok(())
+        } else {
+            Err(self.unexpected(&format!("`{operator}`")))
+        }
     }
 
     pub fn is_name(&self, name: &str) -> bool {
@@ -135,14 +155,20 @@ impl Parser {
             }
             let line = self.line();
             match self.advance() {
-                Kind::Data(text) => body.push(Statement { line, kind: StatementKind::Text(text) }),
+                Kind::Data(text) => body.push(Statement {
+                    line,
+                    kind: StatementKind::Text(text),
+                }),
                 Kind::VariableBegin => {
                     let expression = self.tuple(true, &[])?;
                     if self.advance() != Kind::VariableEnd {
                         self.at = self.at.saturating_sub(1);
                         return Err(self.unexpected("`}}`"));
                     }
-                    body.push(Statement { line, kind: StatementKind::Print(expression) });
+                    body.push(Statement {
+                        line,
+                        kind: StatementKind::Print(expression),
+                    });
                 }
                 Kind::BlockBegin => {
                     if let Kind::Name(name) = self.peek()
@@ -243,14 +269,29 @@ impl Parser {
             return Err(self.unexpected("`in`"));
         }
         let iterable = self.tuple(false, &["recursive"])?;
-        let condition = if self.skip_name("if") { Some(self.expression(true)?) } else { None };
+        let condition = if self.skip_name("if") {
+            Some(self.expression(true)?)
+        } else {
+            None
+        };
         let recursive = self.skip_name("recursive");
         self.loops += 1;
         let inner = self.inner(&["endfor", "else"], false);
         self.loops -= 1;
         let (body, end) = inner?;
-        let otherwise = if end == "else" { self.inner(&["endfor"], false)?.0 } else { Vec::new() };
-        Ok(StatementKind::For(Arc::new(For { target, iterable, condition, recursive, body, otherwise })))
+        let otherwise = if end == "else" {
+            self.inner(&["endfor"], false)?.0
+        } else {
+            Vec::new()
+        };
+        Ok(StatementKind::For(Arc::new(For {
+            target,
+            iterable,
+            condition,
+            recursive,
+            body,
+            otherwise,
+        })))
     }
 
     fn set_statement(&mut self) -> Result<StatementKind, Error> {
@@ -265,18 +306,25 @@ impl Parser {
 
     fn macro_statement(&mut self) -> Result<StatementKind, Error> {
         let name = self.assignable_name()?;
-        Ok(StatementKind::Macro(self.macro_body(name, true, "endmacro", |_| Ok(()))?.0))
+        Ok(StatementKind::Macro(
+            self.macro_body(name, true, "endmacro", |_| Ok(()))?.0,
+        ))
     }
 
     fn call_statement(&mut self) -> Result<StatementKind, Error> {
         let line = self.line();
         let signature = self.is_operator("(");
-        let (definition, call) = self.macro_body("caller".into(), signature, "endcall", |parser| {
-            let call = parser.expression(true)?;
-            let is_call = matches!(&call, Expression::Postfix(_, suffixes)
-                if matches!(suffixes.last().map(|s| &s.kind), Some(super::ast::SuffixKind::Call(_))));
-            if is_call { Ok(call) } else { Err(Error::syntax("`call` needs a call", line)) }
-        })?;
+        let (definition, call) =
+            self.macro_body("caller".into(), signature, "endcall", |parser| {
+                let call = parser.expression(true)?;
+                let is_call = matches!(&call, Expression::Postfix(_, suffixes)
+                if matches!(suffixes.last().map(|s| &s.kind), Some(SuffixKind::Call(_))));
+                if is_call {
+                    Ok(call)
+                } else {
+                    Err(Error::syntax("`call` needs a call", line))
+                }
+            })?;
         Ok(StatementKind::Call(definition, call))
     }
 
@@ -298,7 +346,9 @@ impl Parser {
                 if self.skip_operator("=") {
                     defaults.push(self.expression(true)?);
                 } else if !defaults.is_empty() {
-                    return Err(self.error("a parameter without a default follows one that has a default"));
+                    return Err(
+                        self.error("a parameter without a default follows one that has a default")
+                    );
                 }
             }
             self.expect_operator(")")?;
@@ -310,7 +360,16 @@ impl Parser {
         let uses = self.uses.pop().unwrap_or_default();
         self.loops = loops;
         let (body, _) = body?;
-        Ok((Arc::new(Macro { name, parameters, defaults, body, uses }), head))
+        Ok((
+            Arc::new(Macro {
+                name,
+                parameters,
+                defaults,
+                body,
+                uses,
+            }),
+            head,
+        ))
     }
 
     fn with_statement(&mut self) -> Result<StatementKind, Error> {
@@ -362,7 +421,7 @@ impl Parser {
         Ok(name)
     }
 
-    /// What `for`, `set` and `with` assign to.
+    /// The target of `for`, `set` and `with`.
     fn target(&mut self, with_namespace: bool) -> Result<Target, Error> {
         let mut targets = Vec::new();
         let mut is_tuple = false;

@@ -1,4 +1,4 @@
-//! What stands after `is`.
+//! The tests that may follow `is`.
 
 use std::cmp::Ordering;
 
@@ -103,12 +103,20 @@ impl Interpreter<'_> {
             "string" => matches!(value, Value::Str(_)),
             "mapping" => matches!(value, Value::Dict(_)),
             "escaped" => matches!(value, Value::Str(Text { safe: true, .. })),
-            "callable" => matches!(value, Value::Callable(_) | Value::Loop(_) | Value::Undefined(_)),
+            "callable" => matches!(
+                value,
+                Value::Callable(_) | Value::Loop(_) | Value::Undefined(_)
+            ),
             "lower" | "upper" => {
                 let text = self.stringify(value)?;
                 self.charge_bytes(text.len())?;
-                let wrong = if name == "lower" { char::is_uppercase } else { char::is_lowercase };
-                text.chars().any(|c| c.is_lowercase() || c.is_uppercase()) && !text.chars().any(wrong)
+                let wrong = if name == "lower" {
+                    char::is_uppercase
+                } else {
+                    char::is_lowercase
+                };
+                text.chars().any(|c| c.is_lowercase() || c.is_uppercase())
+                    && !text.chars().any(wrong)
             }
             "sequence" => matches!(
                 value,
@@ -128,7 +136,12 @@ impl Interpreter<'_> {
                     | Value::Namespace(_)
                     | Value::Callable(_)
             ),
-            _ => return Err(Error::failed(format!("there is no test `{}`", super::text::shown(name)))),
+            _ => {
+                return Err(Error::failed(format!(
+                    "there is no test `{}`",
+                    super::text::shown(name)
+                )));
+            }
         })
     }
 

@@ -33,7 +33,11 @@ pub(super) fn is_line_end(character: char) -> bool {
 
 /// Python's `repr` of a string.
 pub(super) fn write_repr(out: &mut String, text: &str) {
-    let quote = if text.contains('\'') && !text.contains('"') { '"' } else { '\'' };
+    let quote = if text.contains('\'') && !text.contains('"') {
+        '"'
+    } else {
+        '\''
+    };
     out.push(quote);
     for character in text.chars() {
         match character {
@@ -77,7 +81,11 @@ pub(super) fn float_repr(number: f64) -> String {
         return "nan".into();
     }
     if number.is_infinite() {
-        return if number > 0.0 { "inf".into() } else { "-inf".into() };
+        return if number > 0.0 {
+            "inf".into()
+        } else {
+            "-inf".into()
+        };
     }
     let scientific = format!("{number:e}");
     let (mantissa, exponent) = scientific.split_once('e').unwrap_or((&scientific, "0"));
@@ -87,7 +95,11 @@ pub(super) fn float_repr(number: f64) -> String {
         return format!("{mantissa}e{sign}{:02}", exponent.abs());
     }
     let plain = format!("{number}");
-    if plain.contains('.') { plain } else { format!("{plain}.0") }
+    if plain.contains('.') {
+        plain
+    } else {
+        format!("{plain}.0")
+    }
 }
 
 /// Python's `int(text, radix)`.
@@ -98,10 +110,14 @@ pub(super) fn parse_int(text: &str, radix: u32) -> Option<i128> {
         None => (false, text.strip_prefix('+').unwrap_or(text)),
     };
     let lower = digits.to_ascii_lowercase();
-    let prefixed = [("0x", 16), ("0o", 8), ("0b", 2)].into_iter().find_map(|(prefix, of)| {
-        let rest = lower.strip_prefix(prefix).filter(|_| radix == of || radix == 0)?;
-        Some((rest.strip_prefix('_').unwrap_or(rest).to_owned(), of))
-    });
+    let prefixed = [("0x", 16), ("0o", 8), ("0b", 2)]
+        .into_iter()
+        .find_map(|(prefix, of)| {
+            let rest = lower
+                .strip_prefix(prefix)
+                .filter(|_| radix == of || radix == 0)?;
+            Some((rest.strip_prefix('_').unwrap_or(rest).to_owned(), of))
+        });
     let (digits, radix) = prefixed.unwrap_or((lower, if radix == 0 { 10 } else { radix }));
     if !well_placed_underscores(&digits) || !(2..=36).contains(&radix) {
         return None;
@@ -117,12 +133,17 @@ pub(super) fn parse_int(text: &str, radix: u32) -> Option<i128> {
 /// Python's `float(text)`.
 pub(super) fn parse_float(text: &str) -> Option<f64> {
     let text = text.trim_matches(is_space);
-    let unsigned = text.strip_prefix(['+', '-']).unwrap_or(text).to_ascii_lowercase();
+    let unsigned = text
+        .strip_prefix(['+', '-'])
+        .unwrap_or(text)
+        .to_ascii_lowercase();
     if matches!(unsigned.as_str(), "inf" | "infinity" | "nan") {
         return text.parse().ok();
     }
     let valid = unsigned.starts_with(|c: char| c.is_ascii_digit() || c == '.')
-        && unsigned.chars().all(|c| c.is_ascii_digit() || matches!(c, '.' | 'e' | '+' | '-' | '_'));
+        && unsigned
+            .chars()
+            .all(|c| c.is_ascii_digit() || matches!(c, '.' | 'e' | '+' | '-' | '_'));
     if !valid || unsigned.contains('_') && !well_placed_underscores(&unsigned) {
         return None;
     }
@@ -133,7 +154,8 @@ fn well_placed_underscores(digits: &str) -> bool {
     let bytes = digits.as_bytes();
     let alphanumeric = |at: usize| bytes.get(at).is_some_and(u8::is_ascii_alphanumeric);
     !digits.is_empty()
-        && (0..bytes.len()).all(|at| bytes[at] != b'_' || at > 0 && alphanumeric(at - 1) && alphanumeric(at + 1))
+        && (0..bytes.len())
+            .all(|at| bytes[at] != b'_' || at > 0 && alphanumeric(at - 1) && alphanumeric(at + 1))
 }
 
 /// Escapes a string for HTML as markupsafe does.
@@ -188,7 +210,9 @@ pub(super) fn title(text: &str) -> String {
         } else {
             push_titlecase(&mut out, character);
         }
-        inside = character.is_lowercase() || character.is_uppercase() || ('\u{1C5}'..='\u{1F2}').contains(&character);
+        inside = character.is_lowercase()
+            || character.is_uppercase()
+            || ('\u{1C5}'..='\u{1F2}').contains(&character);
     }
     out
 }

@@ -43,7 +43,7 @@ pub(super) struct Text {
     pub safe: bool,
 }
 
-/// What has no value, and why.
+/// An undefined value, and the reason.
 pub(super) struct Undefined {
     pub message: String,
 }
@@ -71,13 +71,15 @@ pub(super) struct Extent {
 
 impl Extent {
     pub fn of<'a>(parts: impl IntoIterator<Item = &'a Value>) -> Self {
-        parts.into_iter().fold(Self { depth: 1, bytes: 2 }, |extent, part| {
-            let part = part.extent();
-            Self {
-                depth: extent.depth.max(1 + part.depth),
-                bytes: extent.bytes.saturating_add(part.bytes).saturating_add(4),
-            }
-        })
+        parts
+            .into_iter()
+            .fold(Self { depth: 1, bytes: 2 }, |extent, part| {
+                let part = part.extent();
+                Self {
+                    depth: extent.depth.max(1 + part.depth),
+                    bytes: extent.bytes.saturating_add(part.bytes).saturating_add(4),
+                }
+            })
     }
 }
 
@@ -122,7 +124,10 @@ pub(super) struct Scope {
 
 impl Scope {
     pub fn new(parent: Option<Rc<Scope>>) -> Rc<Self> {
-        Rc::new(Self { values: RefCell::default(), parent })
+        Rc::new(Self {
+            values: RefCell::default(),
+            parent,
+        })
     }
 
     /// The value of a name here or in the scopes around, and how many names it was compared with.
@@ -142,7 +147,7 @@ impl Scope {
         }
     }
 
-    /// Sets a name here, and tells how many names it was compared with.
+    /// Sets a name here. Returns the number of names it was compared with.
     pub fn set(&self, name: &Arc<str>, value: Value) -> usize {
         let mut values = self.values.borrow_mut();
         match values.iter_mut().find(|(found, _)| found == name) {
@@ -155,26 +160,40 @@ impl Scope {
 
 impl From<&str> for Value {
     fn from(text: &str) -> Self {
-        Self::Str(Text { text: text.into(), safe: false })
+        Self::Str(Text {
+            text: text.into(),
+            safe: false,
+        })
     }
 }
 
 impl From<String> for Value {
     fn from(text: String) -> Self {
-        Self::Str(Text { text: text.into(), safe: false })
+        Self::Str(Text {
+            text: text.into(),
+            safe: false,
+        })
     }
 }
 
 impl Range {
     pub fn get(self, index: usize) -> Value {
         // No overflow: an index within the range gives a number between its bounds.
-        Value::Int(self.start.saturating_add(self.step.saturating_mul(index as i128)))
+        Value::Int(
+            self.start
+                .saturating_add(self.step.saturating_mul(index as i128)),
+        )
     }
 
     pub fn contains(self, number: i128) -> bool {
         // Bounds lie within 127 bits of each other: a number further away is outside.
-        let Some(distance) = number.checked_sub(self.start) else { return false };
-        let (steps, rest) = (distance.checked_div(self.step), distance.checked_rem(self.step));
+        let Some(distance) = number.checked_sub(self.start) else {
+            return false;
+        };
+        let (steps, rest) = (
+            distance.checked_div(self.step),
+            distance.checked_rem(self.step),
+        );
         rest == Some(0) && steps.is_some_and(|steps| (0..self.length as i128).contains(&steps))
     }
 }
@@ -188,11 +207,16 @@ impl Dict {
 impl Value {
     /// A value that is undefined; `Interpreter::undefined` also charges for the message.
     pub fn undefined(message: impl Into<String>) -> Self {
-        Self::Undefined(Rc::new(Undefined { message: cut(message.into(), MAX_MESSAGE) }))
+        Self::Undefined(Rc::new(Undefined {
+            message: cut(message.into(), MAX_MESSAGE),
+        }))
     }
 
     pub fn text(text: impl Into<Arc<str>>, safe: bool) -> Self {
-        Self::Str(Text { text: text.into(), safe })
+        Self::Str(Text {
+            text: text.into(),
+            safe,
+        })
     }
 
     /// Python's name of the type.
@@ -217,20 +241,38 @@ impl Value {
     }
 
     pub fn extent(&self) -> Extent {
-        let nested = |extent: Extent| Extent { depth: 1 + extent.depth, ..extent };
+        let nested = |extent: Extent| Extent {
+            depth: 1 + extent.depth,
+            ..extent
+        };
         match self {
-            Self::Str(text) => Extent { depth: 0, bytes: text.text.len() },
+            Self::Str(text) => Extent {
+                depth: 0,
+                bytes: text.text.len(),
+            },
             Self::List(items) | Self::Tuple(items) | Self::View(items, _) => items.extent,
             Self::Dict(items) => items.extent,
             Self::Generator(generator) => generator.extent,
             Self::Callable(callable) => match &**callable {
                 Callable::Method(value, _) | Callable::Joiner(value, _) => nested(value.extent()),
                 Callable::Cycler(items, _) => nested(items.extent),
-                Callable::Macro(definition, _) => Extent { depth: 0, bytes: 16 + definition.name.len() },
-                Callable::Function(_) => Extent { depth: 0, bytes: 16 },
+                Callable::Macro(definition, _) => Extent {
+                    depth: 0,
+                    bytes: 16 + definition.name.len(),
+                },
+                Callable::Function(_) => Extent {
+                    depth: 0,
+                    bytes: 16,
+                },
             },
-            Self::Undefined(undefined) => Extent { depth: 0, bytes: 8 + undefined.message.len() },
-            Self::Range(_) => Extent { depth: 0, bytes: 40 },
+            Self::Undefined(undefined) => Extent {
+                depth: 0,
+                bytes: 8 + undefined.message.len(),
+            },
+            Self::Range(_) => Extent {
+                depth: 0,
+                bytes: 40,
+            },
             _ => Extent { depth: 0, bytes: 8 },
         }
     }
@@ -273,7 +315,9 @@ impl Value {
             Self::Int(number) => *number != 0,
             Self::Float(number) => *number != 0.0,
             Self::Str(text) => !text.text.is_empty(),
-            Self::List(items) | Self::Tuple(items) | Self::View(items, _) => !items.items.is_empty(),
+            Self::List(items) | Self::Tuple(items) | Self::View(items, _) => {
+                !items.items.is_empty()
+            }
             Self::Dict(items) => !items.items.is_empty(),
             Self::Range(range) => range.length > 0,
             Self::Generator(_) | Self::Namespace(_) | Self::Loop(_) | Self::Callable(_) => true,
@@ -286,18 +330,25 @@ impl Value {
             (Self::Undefined(_), Self::Undefined(_)) | (Self::None, Self::None) => true,
             (Self::Str(a), Self::Str(b)) => a.text == b.text,
             (Self::List(a), Self::List(b)) | (Self::Tuple(a), Self::Tuple(b)) => {
-                a.items.len() == b.items.len() && a.items.iter().zip(&b.items).all(|(a, b)| a.equals(b))
+                a.items.len() == b.items.len()
+                    && a.items.iter().zip(&b.items).all(|(a, b)| a.equals(b))
             }
             (Self::Dict(a), Self::Dict(b)) => {
-                let same = |(key, value): (&Key, &Value)| b.items.get(key).is_some_and(|other| value.equals(other));
+                let same = |(key, value): (&Key, &Value)| {
+                    b.items.get(key).is_some_and(|other| value.equals(other))
+                };
                 a.items.len() == b.items.len() && a.items.iter().all(same)
             }
             (Self::Range(a), Self::Range(b)) => {
-                a.length == b.length && (a.length == 0 || a.start == b.start && (a.length == 1 || a.step == b.step))
+                a.length == b.length
+                    && (a.length == 0 || a.start == b.start && (a.length == 1 || a.step == b.step))
             }
             (Self::View(a, kind), Self::View(b, other)) => {
-                let all = |a: &Sequence, b: &Sequence| a.items.iter().all(|x| b.items.iter().any(|y| x.equals(y)));
-                Rc::ptr_eq(a, b) || *kind != "dict_values" && kind == other && all(a, b) && all(b, a)
+                let all = |a: &Sequence, b: &Sequence| {
+                    a.items.iter().all(|x| b.items.iter().any(|y| x.equals(y)))
+                };
+                Rc::ptr_eq(a, b)
+                    || *kind != "dict_values" && kind == other && all(a, b) && all(b, a)
             }
             (Self::Generator(a), Self::Generator(b)) => Rc::ptr_eq(a, b),
             (Self::Namespace(a), Self::Namespace(b)) => Rc::ptr_eq(a, b),
@@ -323,7 +374,9 @@ impl Value {
             (Self::None, Self::None) => true,
             (Self::Bool(a), Self::Bool(b)) => a == b,
             (Self::Int(a), Self::Int(b)) => a == b,
-            (Self::Str(a), Self::Str(b)) => Arc::ptr_eq(&a.text, &b.text) || a.text.len() < 2 && a.text == b.text,
+            (Self::Str(a), Self::Str(b)) => {
+                Arc::ptr_eq(&a.text, &b.text) || a.text.len() < 2 && a.text == b.text
+            }
             (Self::List(a), Self::List(b)) | (Self::Tuple(a), Self::Tuple(b)) => Rc::ptr_eq(a, b),
             (Self::Dict(a), Self::Dict(b)) => Rc::ptr_eq(a, b),
             (Self::Undefined(a), Self::Undefined(b)) => Rc::ptr_eq(a, b),
@@ -335,11 +388,21 @@ impl Value {
     /// The value as a key, or an error for what Python can't hash.
     pub fn into_key(self) -> Result<Key, Error> {
         let hashable = match &self {
-            Self::Tuple(items) => items.items.iter().all(|item| item.clone().into_key().is_ok()),
+            Self::Tuple(items) => items
+                .items
+                .iter()
+                .all(|item| item.clone().into_key().is_ok()),
             Self::List(_) | Self::Dict(_) | Self::View(..) => false,
             _ => true,
         };
-        if hashable { Ok(Key(self)) } else { Err(Error::failed(format!("unhashable type: '{}'", self.type_name()))) }
+        if hashable {
+            Ok(Key(self))
+        } else {
+            Err(Error::failed(format!(
+                "unhashable type: '{}'",
+                self.type_name()
+            )))
+        }
     }
 
     /// Python's `str`, appended.
@@ -366,7 +429,9 @@ impl Value {
             }
             Self::Str(text) => write_repr(out, &text.text),
             Self::List(items) => write_items(out, "[", &items.items, "]"),
-            Self::Tuple(items) if items.items.len() == 1 => write_items(out, "(", &items.items, ",)"),
+            Self::Tuple(items) if items.items.len() == 1 => {
+                write_items(out, "(", &items.items, ",)")
+            }
             Self::Tuple(items) => write_items(out, "(", &items.items, ")"),
             Self::View(items, name) => {
                 out.push_str(name);
@@ -383,7 +448,9 @@ impl Value {
                 out.push('}');
             }
             Self::Range(range) => {
-                let stop = range.start.saturating_add(range.step.saturating_mul(range.length as i128));
+                let stop = range
+                    .start
+                    .saturating_add(range.step.saturating_mul(range.length as i128));
                 out.push_str(&format!("range({}, {stop}", range.start));
                 if range.step != 1 {
                     out.push_str(&format!(", {}", range.step));

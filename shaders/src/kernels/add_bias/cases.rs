@@ -6,7 +6,12 @@ pub fn cases() -> Vec<Case> {
     [(576, 1), (96, 7), (3072, 64)]
         .map(|(width, count): (u32, u32)| {
             let mut random = Random::new(width.into());
-            let params = Params { width, reserved0: 0, reserved1: 0, reserved2: 0 };
+            let params = Params {
+                width,
+                reserved0: 0,
+                reserved1: 0,
+                reserved2: 0,
+            };
             Case {
                 name: format!("{width} tokens {count}"),
                 variant: 0,

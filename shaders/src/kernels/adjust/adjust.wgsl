@@ -1,7 +1,7 @@
 // Penalties and biases on the logits of some tokens, an invocation for each.
 //
-// Repetition (Keskar et al. 2019) divides positive logits and multiplies negative ones; presence and frequency (OpenAI's
-// API) are subtracted once, and once for each time the token was seen.
+// Repetition (Keskar et al. 2019) divides positive logits and multiplies negative ones; presence
+// and frequency (OpenAI's API) are subtracted once, and once for each time the token was seen.
 
 #import kernels/shared/choice.wgsl
 

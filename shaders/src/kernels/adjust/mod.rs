@@ -54,8 +54,19 @@ pub static ADJUST: Kernel = Kernel {
 };
 
 /// Records the adjustments of `logits` that `choice` counts, `vocab` at most.
-pub fn adjust(plan: &mut Plan, choice: BufferRef, adjustments: BufferRef, logits: BufferRef, vocab: u32) {
-    let params = Params { vocab, reserved0: 0, reserved1: 0, reserved2: 0 };
+pub fn adjust(
+    plan: &mut Plan,
+    choice: BufferRef,
+    adjustments: BufferRef,
+    logits: BufferRef,
+    vocab: u32,
+) {
+    let params = Params {
+        vocab,
+        reserved0: 0,
+        reserved1: 0,
+        reserved2: 0,
+    };
     plan.push(Dispatch {
         kernel: &ADJUST,
         variant: &ADJUST.variants[0],
@@ -69,11 +80,19 @@ pub fn adjust(plan: &mut Plan, choice: BufferRef, adjustments: BufferRef, logits
 
 /// How many logits change is not known here: only the reading of that number counts.
 fn cost(d: &Dispatch, _: Step) -> Cost {
-    Cost { shape: [d.params::<Params>().vocab, 0, 0], bytes: size_of::<Choice>() as u64, flops: 0 }
+    Cost {
+        shape: [d.params::<Params>().vocab, 0, 0],
+        bytes: size_of::<Choice>() as u64,
+        flops: 0,
+    }
 }
 
 /// How many adjustments there are is not known here: as many as invocations.
 fn extents(d: &Dispatch, _: Step) -> Vec<u64> {
     let vocab = u64::from(d.params::<Params>().vocab);
-    vec![words_of::<Choice>(), vocab * words_of::<Adjustment>(), vocab]
+    vec![
+        words_of::<Choice>(),
+        vocab * words_of::<Adjustment>(),
+        vocab,
+    ]
 }

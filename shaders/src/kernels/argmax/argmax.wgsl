@@ -1,5 +1,5 @@
-// token[0] = the index of the largest logit, the lowest of equal ones; NO_TOKEN where a logit is not a number or plus
-// infinity, or where none is above -3e38. One workgroup.
+// token[0] = the index of the largest logit, the lowest of equal ones; NO_TOKEN where a logit is
+// not a number or plus infinity, or where none is above -3e38. One workgroup.
 
 #import kernels/shared/no_token.wgsl
 

@@ -6,7 +6,12 @@ pub fn cases() -> Vec<Case> {
     [(576, 1), (100, 7), (1536, 64), (4096, 3)]
         .map(|(width, count)| {
             let mut random = Random::new(width.into());
-            let params = Params { width, reserved0: 0, reserved1: 0, reserved2: 0 };
+            let params = Params {
+                width,
+                reserved0: 0,
+                reserved1: 0,
+                reserved2: 0,
+            };
             Case {
                 name: format!("{width} tokens {count}"),
                 variant: 0,

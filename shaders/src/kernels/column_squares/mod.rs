@@ -35,9 +35,15 @@ pub static COLUMN_SQUARES: Kernel = Kernel {
     cases: cases::cases,
 };
 
-/// `sums[c] += x[t][c]^2` over all tokens of the step: `x` is `[tokens, width]`, `sums` is `[width]`.
+/// `sums[c] += x[t][c]^2` over all tokens of the step: `x` is `[tokens, width]`, `sums` is
+/// `[width]`.
 pub fn column_squares(x: BufferRef, sums: BufferRef, width: u32) -> Dispatch {
-    let params = Params { width, reserved0: 0, reserved1: 0, reserved2: 0 };
+    let params = Params {
+        width,
+        reserved0: 0,
+        reserved1: 0,
+        reserved2: 0,
+    };
     Dispatch {
         kernel: &COLUMN_SQUARES,
         variant: &COLUMN_SQUARES.variants[0],
@@ -52,7 +58,11 @@ pub fn column_squares(x: BufferRef, sums: BufferRef, width: u32) -> Dispatch {
 fn cost(d: &Dispatch, step: Step) -> Cost {
     let p: Params = d.params();
     let floats = u64::from(p.width) * u64::from(step.count);
-    Cost { shape: [p.width, step.count, 0], bytes: 4 * (floats + 2 * u64::from(p.width)), flops: 2 * floats }
+    Cost {
+        shape: [p.width, step.count, 0],
+        bytes: 4 * (floats + 2 * u64::from(p.width)),
+        flops: 2 * floats,
+    }
 }
 
 fn extents(d: &Dispatch, step: Step) -> Vec<u64> {

@@ -1,4 +1,5 @@
-// x[t] = W[token[t]], one invocation for each group of 32 weights. Tokens outside the shard are left alone.
+// x[t] = W[token[t]], one invocation for each group of 32 weights. Tokens outside the shard are
+// left alone.
 #import kernels/shared/step.wgsl
 #import weights/wgsl/group.wgsl
 
@@ -27,8 +28,8 @@ fn embed(@builtin(global_invocation_id) id: vec3<u32>) {
     if g >= p.groups || t >= step_.count {
         return;
     }
-    // An id below the shard wraps around and is too large as well, and so is NO_TOKEN. Kernels run unchecked on GPUs:
-    // nothing else keeps ids within the shard.
+    // An id below the shard wraps around and is too large as well, and so is NO_TOKEN. Kernels run
+    // unchecked on GPUs: nothing else keeps ids within the shard.
     let row = tokens[t] - p.first;
     if row >= p.rows {
         return;

@@ -37,7 +37,8 @@ pub static EMBED: Kernel = Kernel {
     cases: cases::cases,
 };
 
-/// Records `x[t] = table[tokens[t]]` for the tokens of the step, `chunk` at most. `x` is `[tokens, table.width]`.
+/// Records `x[t] = table[tokens[t]]` for the tokens of the step, `chunk` at most. `x` is `[tokens,
+/// table.width]`.
 pub fn embed(plan: &mut Plan, table: &Matrix, tokens: BufferRef, x: BufferRef, chunk: u32) {
     for shard in &table.shards {
         let params = Params {
@@ -64,12 +65,24 @@ fn cost(d: &Dispatch, step: Step) -> Cost {
     let width = p.groups * GROUP as u32;
     let tokens = if p.first == 0 { step.count } else { 0 };
     let words = u64::from(tokens) * u64::from(p.row_words + width);
-    Cost { shape: [p.rows, width, step.count], bytes: 4 * words, flops: 0 }
+    Cost {
+        shape: [p.rows, width, step.count],
+        bytes: 4 * words,
+        flops: 0,
+    }
 }
 
 fn extents(d: &Dispatch, step: Step) -> Vec<u64> {
     let p: Params = d.params();
-    let (weights, tokens) = (p.rows.div_ceil(TILE as u32) * TILE as u32, step.count.min(d.workgroups[1]));
+    let (weights, tokens) = (
+        p.rows.div_ceil(TILE as u32) * TILE as u32,
+        step.count.min(d.workgroups[1]),
+    );
     let words = u64::from(weights) * u64::from(p.row_words);
-    vec![words, words, tokens.into(), u64::from(tokens) * u64::from(p.groups * GROUP as u32)]
+    vec![
+        words,
+        words,
+        tokens.into(),
+        u64::from(tokens) * u64::from(p.groups * GROUP as u32),
+    ]
 }

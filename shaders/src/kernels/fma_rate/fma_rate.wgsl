@@ -1,4 +1,5 @@
-// y[i] = x after `rounds` times 8 steps of x = x * factor + term, in twelve independent chains: how fast floats are computed.
+// y[i] = x after `rounds` times 8 steps of x = x * factor + term, in twelve independent chains: how
+// fast floats are computed.
 struct Params {
     rounds: u32,
     lanes: u32, // invocations of the dispatch

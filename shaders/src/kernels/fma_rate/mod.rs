@@ -1,4 +1,5 @@
-//! How fast a device multiplies and adds 32-bit floats: the floor of prefill, for kernels that use nothing better.
+//! How fast a device multiplies and adds 32-bit floats: the floor of prefill, for kernels that use
+//! nothing better.
 
 mod cases;
 mod reference;
@@ -46,7 +47,12 @@ pub fn lanes(caps: &Capabilities) -> u32 {
 
 /// Records multiply-adds that take a moment; `y` takes a float for each of [`lanes`].
 pub fn fma_rate(plan: &mut Plan, caps: &Capabilities, y: BufferRef) {
-    let params = Params { rounds: 128, lanes: lanes(caps), factor: 0.75, term: 1.5 };
+    let params = Params {
+        rounds: 128,
+        lanes: lanes(caps),
+        factor: 0.75,
+        term: 1.5,
+    };
     plan.push(Dispatch {
         kernel: &FMA_RATE,
         variant: &FMA_RATE.variants[0],

@@ -1,6 +1,6 @@
 use super::shape::{
-    CPU_GEMM, CPU_GEMM_SUBGROUP, CPU_GEMV, CPU_GEMV_SUBGROUP, GEMM, GEMM_COOP, GEMM_F16, GEMV, GEMV_DP4A,
-    GEMV_DP4A_NARROW, GEMV_DP4A_SHARED, GEMV_NARROW, Shape,
+    CPU_GEMM, CPU_GEMM_SUBGROUP, CPU_GEMV, CPU_GEMV_SUBGROUP, GEMM, GEMM_COOP, GEMM_F16, GEMV,
+    GEMV_DP4A, GEMV_DP4A_NARROW, GEMV_DP4A_SHARED, GEMV_NARROW, Shape,
 };
 use super::{Epilogue, MATMUL, Params, x_rows_at_once};
 use crate::kernel::{Case, DispatchFixture, Step, Variant};
@@ -37,7 +37,15 @@ pub fn cases() -> Vec<Case> {
             }
             cases.push(case(
                 shape,
-                Product { format, rows: 300, width: 768, tokens, first: 0, epilogue: Epilogue::Store, normed: false },
+                Product {
+                    format,
+                    rows: 300,
+                    width: 768,
+                    tokens,
+                    first: 0,
+                    epilogue: Epilogue::Store,
+                    normed: false,
+                },
             ));
         }
     }
@@ -65,25 +73,60 @@ pub fn cases() -> Vec<Case> {
             (WeightFormat::Q8_0, 4096, 576, 0, Epilogue::Store),
             (WeightFormat::Q4_0, 64, 8_320, 0, Epilogue::Store),
         ] {
-            cases.push(case(shape, Product { format, rows, width, tokens, first, epilogue, normed: false }));
+            cases.push(case(
+                shape,
+                Product {
+                    format,
+                    rows,
+                    width,
+                    tokens,
+                    first,
+                    epilogue,
+                    normed: false,
+                },
+            ));
         }
     }
     for shape in [GEMV, GEMV_DP4A, CPU_GEMV_SUBGROUP] {
-        for (format, rows, width, epilogue) in
-            [(WeightFormat::Q4_1, 960, 576, Epilogue::Store), (WeightFormat::Q6_K, 640, 512, Epilogue::SwiGlu)]
-        {
-            cases.push(case(shape, Product { format, rows, width, tokens: 1, first: 0, epilogue, normed: true }));
+        for (format, rows, width, epilogue) in [
+            (WeightFormat::Q4_1, 960, 576, Epilogue::Store),
+            (WeightFormat::Q6_K, 640, 512, Epilogue::SwiGlu),
+        ] {
+            cases.push(case(
+                shape,
+                Product {
+                    format,
+                    rows,
+                    width,
+                    tokens: 1,
+                    first: 0,
+                    epilogue,
+                    normed: true,
+                },
+            ));
         }
     }
     cases
 }
 
 fn case(shape: Shape, product: Product) -> Case {
-    let Product { format, rows, width, tokens, first, epilogue, normed } = product;
+    let Product {
+        format,
+        rows,
+        width,
+        tokens,
+        first,
+        epilogue,
+        normed,
+    } = product;
     let mut random = Random::new(u64::from(rows * 31 + width * 7 + tokens));
     // The first dispatch dimension is too short for all.
     let workgroups = shape.workgroups(rows, tokens, 3);
-    let own = if epilogue == Epilogue::SwiGlu { rows / 2 } else { rows };
+    let own = if epilogue == Epilogue::SwiGlu {
+        rows / 2
+    } else {
+        rows
+    };
     let y_width = first + own + 3;
     // Products of one token are of the first.
     let x_first = if tokens > 1 { first / 32 } else { 0 };
@@ -104,7 +147,11 @@ fn case(shape: Shape, product: Product) -> Case {
     let mut x = random.activations((tokens * width) as usize);
     let y = random.activations((tokens * y_width) as usize);
     // What is not normalised has no norm that may be read.
-    let norm = if normed { random.activations(width as usize) } else { vec![f32::NAN; width as usize] };
+    let norm = if normed {
+        random.activations(width as usize)
+    } else {
+        vec![f32::NAN; width as usize]
+    };
     // Rows that make whole groups of the tokens', which may be read but not used.
     let x_rows = tokens.next_multiple_of(x_rows_at_once(&MATMUL.variants[shape.variant]));
     x.resize((x_rows * width) as usize, f32::NAN);
@@ -125,11 +172,17 @@ fn case(shape: Shape, product: Product) -> Case {
             buffers: vec![weights.clone(), weights, words(&x), words(&norm), words(&y)],
             workgroups,
         },
-        // In halves each factor is off by up to 2^-11 of itself. Where products are added up in halves so is each sum on its way,
-        // and single errors are large where one of the products is.
+        // In halves each factor is off by up to 2^-11 of itself. Where products are added up in
+        // halves so is each sum on its way, and single errors are large where one of the products
+        // is.
         nmse: match MATMUL.variants[shape.variant] {
-            Variant { cooperative_matrix: true, .. } => 1e-6,
-            Variant { shader_f16: true, .. } => 2.5e-5,
+            Variant {
+                cooperative_matrix: true,
+                ..
+            } => 1e-6,
+            Variant {
+                shader_f16: true, ..
+            } => 2.5e-5,
             _ => 1e-11,
         },
     }

@@ -1,8 +1,10 @@
-// Many tokens, for CPUs: rows of two tiles an invocation, 8 apart. A group of theirs is dequantised once for all tokens of the
-// workgroup, which then come one after the other: that loop is all that counts, and it is short. What a CPU has not decoded
-// before it executes half as fast, and it keeps a few thousand instructions.
+// Many tokens, for CPUs: rows of two tiles an invocation, 8 apart. A group of theirs is dequantised
+// once for all tokens of the workgroup, which then come one after the other: that loop is all that
+// counts, and it is short. What a CPU has not decoded before it executes half as fast, and it keeps
+// a few thousand instructions.
 //
-// Where lanes tell each other what they load, an invocation has eight rows. Where they can't, x is what costs, so it has sixteen.
+// Where lanes tell each other what they load, an invocation has eight rows. Where they can't, x is
+// what costs, so it has sixteen.
 
 const TOKENS = 64u; // of a workgroup
 

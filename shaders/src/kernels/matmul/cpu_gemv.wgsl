@@ -1,7 +1,9 @@
-// One token, for CPUs: eight rows an invocation, four of each of two tiles, 8 apart; x is loaded once for all of them.
+// One token, for CPUs: eight rows an invocation, four of each of two tiles, 8 apart; x is loaded
+// once for all of them.
 //
-// What browsers have where there is no GPU, SwiftShader, keeps little in registers and shifts lane by lane. So codes become floats one
-// after the other, where they lie in their word, and x is scaled instead.
+// What browsers have where there is no GPU, SwiftShader, keeps little in registers and shifts lane
+// by lane. So codes become floats one after the other, where they lie in their word, and x is
+// scaled instead.
 #ifdef CODES
 #ifdef SIGNED
 // All in the highest byte, where their sign is.

@@ -1,5 +1,6 @@
-// One token, for CPUs with subgroups of 8 and more: rows 8 apart, four of a tile, an invocation. The lanes load x's quads, one
-// each, and tell the others. Where x is still to be normalised they see to that on the way: a launch costs more than the loads.
+// One token, for CPUs with subgroups of 8 and more: rows 8 apart, four of a tile, an invocation.
+// The lanes load x's quads, one each, and tell the others. Where x is still to be normalised they
+// see to that on the way: a launch costs more than the loads.
 
 // Products with a tile's rows, and the squares of the lane's own part of x.
 struct Found { products: vec4<f32>, squares: f32 }

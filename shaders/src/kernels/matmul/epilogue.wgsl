@@ -1,5 +1,5 @@
-// What becomes of the product. 0: y = product, 1: y += product, 2: tiles alternate, 3: y = silu(y) * product; 4: what the
-// parameters say.
+// What becomes of the product. 0: y = product, 1: y += product, 2: tiles alternate, 3: y = silu(y)
+// * product; 4: what the parameters say.
 override EPILOGUE: u32 = 4u;
 
 // A bound that is not of uniforms alone: see row_groups.
@@ -8,7 +8,8 @@ fn what_becomes() -> u32 {
 }
 
 fn gated(gate: f32, up: f32) -> f32 {
-    // exp overflows to infinity for large arguments on some drivers and not on others: keep clear of it.
+    // exp overflows to infinity for large arguments on some drivers and not on others: keep clear
+    // of it.
     return gate / (1.0 + exp(min(-gate, 80.0))) * up;
 }
 

@@ -1,9 +1,11 @@
-// Many tokens, for GPUs: 128 rows of 128 tokens a workgroup through workgroup memory, eight rows of eight tokens an invocation: 16
-// loads for 256 multiply-adds. A weight is multiplied with a vector of tokens, so x is turned over on its way.
+// Many tokens, for GPUs: 128 rows of 128 tokens a workgroup through workgroup memory, eight rows of
+// eight tokens an invocation: 16 loads for 256 multiply-adds. A weight is multiplied with a vector
+// of tokens, so x is turned over on its way.
 //
-// Where GPUs compute in halves, two multiply-adds are one instruction. A group's products are added up in halves, such sums in f32.
-// They, as x itself, have to stay within 65504. Of tokens there are half as many then: sums of both kinds for eight are more than
-// the 128 registers that an invocation has on some GPUs.
+// Where GPUs compute in halves, two multiply-adds are one instruction. A group's products are added
+// up in halves, such sums in f32. They, as x itself, have to stay within 65504. Of tokens there are
+// half as many then: sums of both kinds for eight are more than the 128 registers that an
+// invocation has on some GPUs.
 #ifdef F16
 const QUADS = 8u; // vectors of four columns at a time: a group
 const PARTS = 1u; // fours of tokens of an invocation
@@ -18,7 +20,8 @@ alias Sums = Tokens;
 
 // [quad, tile, pair of rows, one of them]: its four columns.
 var<workgroup> w_tile: array<array<array<array<Four, 2>, 16>, 4>, QUADS>;
-// [quad, column, four tokens]. Which four differs from quad to quad (`place`), for else those who bring them met in one bank.
+// [quad, column, four tokens]. Which four differs from quad to quad (`place`), for else those who
+// bring them met in one bank.
 var<workgroup> x_tile: array<array<array<Four, 16u * PARTS>, 4>, QUADS>;
 
 fn place(four: u32, quad: u32) -> u32 {
@@ -132,7 +135,8 @@ fn matmul(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_ind
         return;
     }
     let unit = unit_of(group);
-    // Half of the invocations bring a row of weights each, the others x: four tokens each, neighbours their neighbouring columns.
+    // Half of the invocations bring a row of weights each, the others x: four tokens each,
+    // neighbours their neighbouring columns.
     let row = lane % 128u;
     let base = base_of(4u * unit + row / 32u, row % 32u);
     let quad = row % QUADS;
@@ -168,7 +172,8 @@ fn matmul(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_ind
             var r5 = begun(s5);
             var r6 = begun(s6);
             var r7 = begun(s7);
-            // Not counted from 0: as an index of as many elements, compilers would unroll it, into more registers than there are.
+            // Not counted from 0: as an index of as many elements, compilers would unroll it, into
+            // more registers than there are.
             for (var at_quad = first; at_quad < first + QUADS; at_quad++) {
                 let k = at_quad % QUADS;
                 let at = place(own_four, k);

@@ -1,11 +1,13 @@
-// Many tokens, for GPUs with matrix units: 128 rows of 128 tokens a workgroup of eight subgroups, two groups of weights at a time.
-// Weights and x become halves in workgroup memory; products are exact, sums in f32. A subgroup has 64 rows of 32 tokens.
+// Many tokens, for GPUs with matrix units: 128 rows of 128 tokens a workgroup of eight subgroups,
+// two groups of weights at a time. Weights and x become halves in workgroup memory; products are
+// exact, sums in f32. A subgroup has 64 rows of 32 tokens.
 //
-// Halves of x beyond 65504 would be infinite: they are cut there. Tokens beyond the last are not stored; x must
-// have rows up to the next multiple of 16.
+// Halves of x beyond 65504 would be infinite: they are cut there. Tokens beyond the last are not
+// stored; x must have rows up to the next multiple of 16.
 
-// Sixteen rows of a group's 32 halves. A row takes ten vectors, eight of them used: 80 bytes from row to row keep neighbours out
-// of each other's banks. Arrays of arrays, so that all but one index is a constant.
+// Sixteen rows of a group's 32 halves. A row takes ten vectors, eight of them used: 80 bytes from
+// row to row keep neighbours out of each other's banks. Arrays of arrays, so that all but one index
+// is a constant.
 const PITCH = 10u;
 alias Rows = array<array<vec4<f16>, PITCH>, 16>;
 // [group, pair of tiles, tile, half of its rows] and [group, 32 tokens, half of them].
@@ -43,7 +45,8 @@ struct Tokens {
     e: vec4<f32>, f: vec4<f32>, g: vec4<f32>, h: vec4<f32>,
 }
 
-// `last` is the first of the last 16 tokens, from the workgroup's first on: what is beyond them is never read.
+// `last` is the first of the last 16 tokens, from the workgroup's first on: what is beyond them is
+// never read.
 fn load_tokens(at: u32, last: u32) -> Tokens {
     let stride = p.groups * 8u;
     return Tokens(
@@ -63,8 +66,8 @@ fn matmul(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_ind
     let unit = unit_of(group);
     let groups = row_groups();
     let last = groups - 1u;
-    // An invocation brings a row's group, and a quad of every 16th token's: eight of them read a token's group, so that what they
-    // load lies together.
+    // An invocation brings a row's group, and a quad of every 16th token's: eight of them read a
+    // token's group, so that what they load lies together.
     let row = lane % 128u;
     let row_group = lane / 128u;
     let base = base_of(4u * unit + row / 32u, row % 32u);

@@ -1,6 +1,7 @@
-// One token, for GPUs, which want many invocations and few loads: each has the same row of four tiles, SPLITS of them share the
-// rows' groups. What hides the loads is that there are many: the next group's on their way would be more registers than some GPUs
-// have. x and y are the first token's.
+// One token, for GPUs, which want many invocations and few loads: each has the same row of four
+// tiles, SPLITS of them share the rows' groups. What hides the loads is that there are many: the
+// next group's on their way would be more registers than some GPUs have. x and y are the first
+// token's.
 override LANES: u32 = 8;   // rows of a tile in a workgroup
 override SPLITS: u32 = 32;
 

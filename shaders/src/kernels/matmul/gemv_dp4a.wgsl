@@ -1,8 +1,10 @@
-// One token, for GPUs with dot products of bytes: weights' codes are not made floats. x is brought to workgroup memory as whole
-// numbers of 24 bits, as fine as an f32's own, cut into three signed bytes; products and their sums are then exact.
+// One token, for GPUs with dot products of bytes: weights' codes are not made floats. x is brought
+// to workgroup memory as whole numbers of 24 bits, as fine as an f32's own, cut into three signed
+// bytes; products and their sums are then exact.
 //
-// A team of LANES times SPLITS invocations goes through rows of a pair of tiles by itself, LANES of each, and its invocations share
-// the rows' groups. So loads never stop, but for x. x and y are the first token's.
+// A team of LANES times SPLITS invocations goes through rows of a pair of tiles by itself, LANES of
+// each, and its invocations share the rows' groups. So loads never stop, but for x. x and y are the
+// first token's.
 override LANES: u32 = 8;   // rows of a tile that a team has
 override SPLITS: u32 = 4;  // invocations that share a row's groups
 override TEAM: u32 = LANES * SPLITS;
@@ -10,7 +12,8 @@ override TEAM: u32 = LANES * SPLITS;
 const INVOCATIONS = 256u;
 const PIECE = 128u; // groups of x that are brought together
 
-// A half is 16 floats, which share a scale. Its bytes: the lowest ones, the middle ones, the highest ones. In the end, sums.
+// A half is 16 floats, which share a scale. Its bytes: the lowest ones, the middle ones, the
+// highest ones. In the end, sums.
 var<workgroup> digits: array<vec4<u32>, 6u * PIECE>;
 // What a half's whole numbers are multiplied by, the sum of its floats, and that of x's squares.
 var<workgroup> halves: array<vec3<f32>, 2u * PIECE>;

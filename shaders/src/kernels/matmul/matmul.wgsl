@@ -1,9 +1,9 @@
-// y[t, first + r] = sum over k of W[r, k] x[t, k], or += it. Or the gate of a feed-forward layer, silu(gate) * up with silu(a) =
-// a / (1 + exp(-a)) (Shazeer 2020): of two such rows where tiles of 32 rows alternate between the gate's and the other's, or of
-// the product and of what is in y.
+// y[t, first + r] = sum over k of W[r, k] x[t, k], or += it. Or the gate of a feed-forward layer,
+// silu(gate) * up with silu(a) = a / (1 + exp(-a)) (Shazeer 2020): of two such rows where tiles of
+// 32 rows alternate between the gate's and the other's, or of the product and of what is in y.
 //
-// A tile's rows are the neighbouring invocations', for that is how their words are interleaved. What else is shared out, each
-// variant says.
+// A tile's rows are the neighbouring invocations', for that is how their words are interleaved.
+// What else is shared out, each variant says.
 #import kernels/shared/step.wgsl
 #import weights/wgsl/group.wgsl
 
@@ -33,10 +33,12 @@ struct Params {
 #endif
 @group(0) @binding(6) var<storage, read_write> y: array<f32>;
 
-// Whether x is still to be normalised: by the root of its mean square, and `norm`. Variants for one token do it as they go.
+// Whether x is still to be normalised: by the root of its mean square, and `norm`. Variants for one
+// token do it as they go.
 override NORMED: bool = false;
 
-// Some variants are compiled for a shape: then loops unroll, and no address waits for parameters. 0: it is the parameters'.
+// Some variants are compiled for a shape: then loops unroll, and no address waits for parameters.
+// 0: it is the parameters'.
 override GROUPS: u32 = 0u;
 override ROWS: u32 = 0u;
 override ROW_WORDS: u32 = 0u;
@@ -53,8 +55,9 @@ fn groups_in_row() -> u32 {
 
 #import weight_format
 
-// Groups in a row. Lavapipe specialises a kernel to uniforms that alone end a loop or decide a branch, and where that changes the
-// code much it compiles anew at every dispatch and keeps it all. A bound that is not of uniforms alone is left be.
+// Groups in a row. Lavapipe specialises a kernel to uniforms that alone end a loop or decide a
+// branch, and where that changes the code much it compiles anew at every dispatch and keeps it all.
+// A bound that is not of uniforms alone is left be.
 fn row_groups() -> u32 {
     return min(p.groups, arrayLength(&weights));
 }
@@ -63,13 +66,15 @@ fn token_count() -> u32 {
     return min(select(p.tokens, step_.count, p.tokens == 0u), arrayLength(&x));
 }
 
-// The first row of the last group of `rows` rows of x. Variants that load x by groups of rows load this one in place of those beyond
-// the tokens, and store nothing of it: x has whole groups of rows, and no row beyond is read.
+// The first row of the last group of `rows` rows of x. Variants that load x by groups of rows load
+// this one in place of those beyond the tokens, and store nothing of it: x has whole groups of
+// rows, and no row beyond is read.
 fn last_row_group(tokens: u32, rows: u32) -> u32 {
     return (tokens - 1u) / rows * rows;
 }
 
-// Where row `lane` of a tile begins; a tile beyond the end reads what is last there, and stores nothing.
+// Where row `lane` of a tile begins; a tile beyond the end reads what is last there, and stores
+// nothing.
 fn base_of(tile: u32, lane: u32) -> u32 {
     let rows = select(ROWS, p.rows, ROWS == 0u);
     let row_words = select(ROW_WORDS, p.row_words, ROW_WORDS == 0u);
@@ -116,7 +121,8 @@ fn spread_x(own: vec4<f32>) -> Group {
 }
 #endif
 
-// NORMED for variants that are not compiled for each use. A bound that is not of uniforms alone: see row_groups.
+// NORMED for variants that are not compiled for each use. A bound that is not of uniforms alone:
+// see row_groups.
 fn is_normed() -> bool {
     return min(p.normed, arrayLength(&y)) == 1u;
 }

@@ -47,16 +47,37 @@ pub static MATMUL: Kernel = Kernel {
     weights: true,
     params: Params::FIELDS,
     params_bytes: size_of::<Params>(),
-    bindings: &[read("weights"), read("quads"), read("x"), read("norm"), write("y")],
-    overrides: &["LANES", "SPLITS", "EPILOGUE", "NORMED", "GROUPS", "ROWS", "ROW_WORDS", "ACROSS"],
+    bindings: &[
+        read("weights"),
+        read("quads"),
+        read("x"),
+        read("norm"),
+        write("y"),
+    ],
+    overrides: &[
+        "LANES",
+        "SPLITS",
+        "EPILOGUE",
+        "NORMED",
+        "GROUPS",
+        "ROWS",
+        "ROW_WORDS",
+        "ACROSS",
+    ],
     variants: &[
         Variant::base("gemv", &["GEMV"]),
         Variant::base("cpu_gemv", &["CPU", "CPU_GEMV"]),
         Variant::base("cpu_gemm", &["CPU", "CPU_GEMM"]),
         Variant::base("gemm", &["GEMM"]),
         Variant::cooperative_matrix("gemm_coop", &["GEMM_COOP", "F16"]),
-        Variant::subgroups8_int64("cpu_gemv_subgroup", &["CPU", "CPU_GEMV_SUBGROUP", "SUBGROUP_BROADCAST", "INT64"]),
-        Variant::subgroups8_int64("cpu_gemm_subgroup", &["CPU", "CPU_GEMM", "SUBGROUP_BROADCAST", "INT64"]),
+        Variant::subgroups8_int64(
+            "cpu_gemv_subgroup",
+            &["CPU", "CPU_GEMV_SUBGROUP", "SUBGROUP_BROADCAST", "INT64"],
+        ),
+        Variant::subgroups8_int64(
+            "cpu_gemm_subgroup",
+            &["CPU", "CPU_GEMM", "SUBGROUP_BROADCAST", "INT64"],
+        ),
         Variant::codes("gemv_dp4a", &["GEMV_DP4A"]),
         Variant::shader_f16("gemm_f16", &["GEMM", "F16"]),
     ],
@@ -66,8 +87,9 @@ pub static MATMUL: Kernel = Kernel {
     cases: cases::cases,
 };
 
-/// Rows of `x` that variants for many tokens load together, at most. They load whole groups of rows, counted from the first
-/// token's: `x` must have them, but what is in the rows beyond the last token's does not matter.
+/// Rows of `x` that variants for many tokens load together, at most. They load whole groups of
+/// rows, counted from the first token's: `x` must have them, but what is in the rows beyond the
+/// last token's does not matter.
 pub const X_ROW_GROUP: u32 = 16;
 
 /// Which rows of `x` a product is of.
@@ -94,14 +116,15 @@ pub enum Epilogue {
     Store,
     /// It is added to what is there.
     Accumulate,
-    /// Tiles of [`TILE`] rows alternate between a gate and what it is for: `silu(gate) * up` is stored, half as long.
+    /// Tiles of [`TILE`] rows alternate between a gate and what it is for: `silu(gate) * up` is
+    /// stored, half as long.
     SwiGlu,
     /// What is there is the gate: `silu(y) * product` takes its place.
     SwiGluInPlace,
 }
 
-/// Records `y = W x` (or what `epilogue` says): `x` is `[tokens, W.width]`, and has whole groups of [`X_ROW_GROUP`] rows, `y` is `[tokens, W.rows]`, or half of that for
-/// [`Epilogue::SwiGlu`].
+/// Records `y = W x` (or what `epilogue` says): `x` is `[tokens, W.width]`, and has whole groups of
+/// [`X_ROW_GROUP`] rows, `y` is `[tokens, W.rows]`, or half of that for [`Epilogue::SwiGlu`].
 pub fn matmul(
     plan: &mut Plan,
     caps: &Capabilities,
@@ -114,8 +137,8 @@ pub fn matmul(
     record(plan, caps, w, x, None, y, tokens, epilogue);
 }
 
-/// Records `y = W norm(x)` (or what `epilogue` says) for all tokens of the step, `chunk` at most. Where the norm is a step of its
-/// own `h` takes its result: `[tokens, W.width]`.
+/// Records `y = W norm(x)` (or what `epilogue` says) for all tokens of the step, `chunk` at most.
+/// Where the norm is a step of its own `h` takes its result: `[tokens, W.width]`.
 pub fn normed_matmul(
     plan: &mut Plan,
     caps: &Capabilities,
@@ -149,7 +172,10 @@ fn record(
         Tokens::Step { chunk } => (0, 0, chunk),
         Tokens::Rows { first, count } => (first, count, count),
     };
-    debug_assert!(chunk > 1 || x_first == 0, "products of one token are of the first");
+    debug_assert!(
+        chunk > 1 || x_first == 0,
+        "products of one token are of the first"
+    );
     let halves = if epilogue == Epilogue::SwiGlu { 2 } else { 1 };
     let method = Method::of(caps, chunk);
     for shard in &w.shards {
@@ -168,7 +194,14 @@ fn record(
             normed: norm.is_some().into(),
             eps: norm.map_or(0.0, |norm| norm.eps),
         };
-        let overrides = shape.overrides(epilogue, norm.is_some(), shard.format, shard.rows, w.width, workgroups[0]);
+        let overrides = shape.overrides(
+            epilogue,
+            norm.is_some(),
+            shard.format,
+            shard.rows,
+            w.width,
+            workgroups[0],
+        );
         plan.push(Dispatch {
             kernel: &MATMUL,
             variant: &MATMUL.variants[shape.variant],
@@ -176,7 +209,13 @@ fn record(
             overrides,
             params: bytemuck::bytes_of(&params).to_vec(),
             // What is not normalised binds x once more.
-            buffers: vec![shard.buffer, shard.buffer, x, norm.map_or(x, |norm| norm.weight), y],
+            buffers: vec![
+                shard.buffer,
+                shard.buffer,
+                x,
+                norm.map_or(x, |norm| norm.weight),
+                y,
+            ],
             workgroups,
         });
     }
@@ -184,9 +223,19 @@ fn record(
 
 fn cost(d: &Dispatch, step: Step) -> Cost {
     let p: Params = d.params();
-    let (width, tokens) = (p.groups * GROUP as u32, if p.tokens == 0 { step.count } else { p.tokens });
-    let halves = if p.epilogue == Epilogue::SwiGlu as u32 { 2 } else { 1 };
-    let (rows, floats) = (u64::from(p.rows), u64::from(tokens) * u64::from(width + p.rows / halves));
+    let (width, tokens) = (
+        p.groups * GROUP as u32,
+        if p.tokens == 0 { step.count } else { p.tokens },
+    );
+    let halves = if p.epilogue == Epilogue::SwiGlu as u32 {
+        2
+    } else {
+        1
+    };
+    let (rows, floats) = (
+        u64::from(p.rows),
+        u64::from(tokens) * u64::from(width + p.rows / halves),
+    );
     Cost {
         shape: [p.rows, width, tokens],
         bytes: 4 * (rows * u64::from(p.row_words) + floats),
@@ -194,8 +243,8 @@ fn cost(d: &Dispatch, step: Step) -> Cost {
     }
 }
 
-/// Rows of x that a variant loads together, and those of them that are no tokens it does not use: see `last_row_group` in the
-/// WGSL.
+/// Rows of x that a variant loads together, and those of them that are no tokens it does not use:
+/// see `last_row_group` in the WGSL.
 fn x_rows_at_once(variant: &Variant) -> u32 {
     match variant.name {
         "gemm_coop" => X_ROW_GROUP,
@@ -208,11 +257,20 @@ fn extents(d: &Dispatch, step: Step) -> Vec<u64> {
     let p: Params = d.params();
     let tokens = if p.tokens == 0 { step.count } else { p.tokens };
     // Variants for one token take the first of x, and those for GPUs ask for no number of tokens.
-    let tokens = if Method::is_for_one(d.variant) { 1 } else { tokens };
+    let tokens = if Method::is_for_one(d.variant) {
+        1
+    } else {
+        tokens
+    };
     let words = u64::from(p.rows.div_ceil(TILE as u32) * TILE as u32) * u64::from(p.row_words);
     let width = u64::from(p.groups) * GROUP as u64;
-    let rows = if p.epilogue == Epilogue::SwiGlu as u32 { p.rows / 2 } else { p.rows };
-    let stored = u64::from(tokens.saturating_sub(1)) * u64::from(p.y_width) + u64::from(p.first + rows);
+    let rows = if p.epilogue == Epilogue::SwiGlu as u32 {
+        p.rows / 2
+    } else {
+        p.rows
+    };
+    let stored =
+        u64::from(tokens.saturating_sub(1)) * u64::from(p.y_width) + u64::from(p.first + rows);
     vec![
         words,
         words,

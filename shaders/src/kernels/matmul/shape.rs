@@ -42,29 +42,86 @@ pub(super) struct Shape {
     pub overrides: &'static [(&'static str, u32)],
 }
 
-pub(super) const GEMV: Shape =
-    Shape { variant: 0, tiles: 4, lanes: 8, tokens: 1, overrides: &[("LANES", 8), ("SPLITS", 32)] };
+pub(super) const GEMV: Shape = Shape {
+    variant: 0,
+    tiles: 4,
+    lanes: 8,
+    tokens: 1,
+    overrides: &[("LANES", 8), ("SPLITS", 32)],
+};
 /// The same for fewer rows than fill a GPU.
-pub(super) const GEMV_NARROW: Shape = Shape { lanes: 4, overrides: &[("LANES", 4), ("SPLITS", 64)], ..GEMV };
+pub(super) const GEMV_NARROW: Shape = Shape {
+    lanes: 4,
+    overrides: &[("LANES", 4), ("SPLITS", 64)],
+    ..GEMV
+};
 /// Rows from which on there are enough workgroups with more of them each.
 const MANY_ROWS: u32 = 16_384;
-/// Teams of 8 rows of two tiles, 4 invocations each: where there are rows enough, each has a stream of its own.
-pub(super) const GEMV_DP4A: Shape =
-    Shape { variant: 7, tiles: 4, lanes: 32, tokens: 1, overrides: &[("LANES", 8), ("SPLITS", 4)] };
+/// Teams of 8 rows of two tiles, 4 invocations each: where there are rows enough, each has a stream
+/// of its own.
+pub(super) const GEMV_DP4A: Shape = Shape {
+    variant: 7,
+    tiles: 4,
+    lanes: 32,
+    tokens: 1,
+    overrides: &[("LANES", 8), ("SPLITS", 4)],
+};
 /// Of fewer rows more invocations share each.
-pub(super) const GEMV_DP4A_SHARED: Shape =
-    Shape { tiles: 2, lanes: 16, overrides: &[("LANES", 16), ("SPLITS", 16)], ..GEMV_DP4A };
-pub(super) const GEMV_DP4A_NARROW: Shape =
-    Shape { tiles: 2, lanes: 8, overrides: &[("LANES", 8), ("SPLITS", 32)], ..GEMV_DP4A };
+pub(super) const GEMV_DP4A_SHARED: Shape = Shape {
+    tiles: 2,
+    lanes: 16,
+    overrides: &[("LANES", 16), ("SPLITS", 16)],
+    ..GEMV_DP4A
+};
+pub(super) const GEMV_DP4A_NARROW: Shape = Shape {
+    tiles: 2,
+    lanes: 8,
+    overrides: &[("LANES", 8), ("SPLITS", 32)],
+    ..GEMV_DP4A
+};
 /// Rows up to which they are shared by so many.
 const NARROW_ROWS: u32 = 4096;
-pub(super) const CPU_GEMV: Shape = Shape { variant: 1, tiles: 2, lanes: 32, tokens: 1, overrides: &[] };
-pub(super) const CPU_GEMM: Shape = Shape { variant: 2, tiles: 2, lanes: 32, tokens: 64, overrides: &[] };
-pub(super) const GEMM: Shape = Shape { variant: 3, tiles: 4, lanes: 32, tokens: 128, overrides: &[] };
-pub(super) const GEMM_COOP: Shape = Shape { variant: 4, tiles: 4, lanes: 32, tokens: 128, overrides: &[] };
-pub(super) const CPU_GEMV_SUBGROUP: Shape = Shape { variant: 5, ..CPU_GEMV };
-pub(super) const CPU_GEMM_SUBGROUP: Shape = Shape { variant: 6, ..CPU_GEMM };
-pub(super) const GEMM_F16: Shape = Shape { variant: 8, tokens: 64, ..GEMM };
+pub(super) const CPU_GEMV: Shape = Shape {
+    variant: 1,
+    tiles: 2,
+    lanes: 32,
+    tokens: 1,
+    overrides: &[],
+};
+pub(super) const CPU_GEMM: Shape = Shape {
+    variant: 2,
+    tiles: 2,
+    lanes: 32,
+    tokens: 64,
+    overrides: &[],
+};
+pub(super) const GEMM: Shape = Shape {
+    variant: 3,
+    tiles: 4,
+    lanes: 32,
+    tokens: 128,
+    overrides: &[],
+};
+pub(super) const GEMM_COOP: Shape = Shape {
+    variant: 4,
+    tiles: 4,
+    lanes: 32,
+    tokens: 128,
+    overrides: &[],
+};
+pub(super) const CPU_GEMV_SUBGROUP: Shape = Shape {
+    variant: 5,
+    ..CPU_GEMV
+};
+pub(super) const CPU_GEMM_SUBGROUP: Shape = Shape {
+    variant: 6,
+    ..CPU_GEMM
+};
+pub(super) const GEMM_F16: Shape = Shape {
+    variant: 8,
+    tokens: 64,
+    ..GEMM
+};
 
 impl Method {
     /// All of them.
@@ -80,10 +137,17 @@ impl Method {
         Self::CpuGemmSubgroup,
     ];
 
-    /// For products of up to `chunk` tokens: what the device is tuned to, where it runs, else what suits such devices.
+    /// For products of up to `chunk` tokens: what the device is tuned to, where it runs, else what
+    /// suits such devices.
     pub fn of(caps: &Capabilities, chunk: u32) -> Self {
-        let tuned = if chunk == 1 { caps.tuning.gemv } else { caps.tuning.gemm };
-        tuned.filter(|method| method.suits(caps, chunk)).unwrap_or_else(|| Self::built_in(caps, chunk))
+        let tuned = if chunk == 1 {
+            caps.tuning.gemv
+        } else {
+            caps.tuning.gemm
+        };
+        tuned
+            .filter(|method| method.suits(caps, chunk))
+            .unwrap_or_else(|| Self::built_in(caps, chunk))
     }
 
     /// What suits such devices, as measured on some.
@@ -108,24 +172,34 @@ impl Method {
 
     /// Whether it is for so many tokens.
     pub fn is_for(self, chunk: u32) -> bool {
-        let one = matches!(self, Self::Gemv | Self::GemvDp4a | Self::CpuGemv | Self::CpuGemvSubgroup);
+        let one = matches!(
+            self,
+            Self::Gemv | Self::GemvDp4a | Self::CpuGemv | Self::CpuGemvSubgroup
+        );
         one == (chunk == 1)
     }
 
     /// Whether a variant is for one token.
     pub(super) fn is_for_one(variant: &Variant) -> bool {
-        Self::ALL.into_iter().any(|method| method.is_for(1) && method.name() == variant.name)
+        Self::ALL
+            .into_iter()
+            .any(|method| method.is_for(1) && method.name() == variant.name)
     }
 
-    /// Whether it can normalise x as it goes. The others have norms as steps of their own: many tokens would be normalised again
-    /// for each tile of rows, and in `rows` loading a norm's weights takes as long as a launch.
+    /// Whether it can normalise x as it goes. The others have norms as steps of their own: many
+    /// tokens would be normalised again for each tile of rows, and in `rows` loading a norm's
+    /// weights takes as long as a launch.
     pub(super) fn normalises(self) -> bool {
         matches!(self, Self::Gemv | Self::GemvDp4a | Self::CpuGemvSubgroup)
     }
 
     /// The one for weights of this format.
     pub(super) fn of_format(self, format: WeightFormat) -> Self {
-        if MATMUL.variants[self.shape(0).variant].takes(Some(format)) { self } else { Self::Gemv }
+        if MATMUL.variants[self.shape(0).variant].takes(Some(format)) {
+            self
+        } else {
+            Self::Gemv
+        }
     }
 
     /// The variant's name.
@@ -174,7 +248,12 @@ impl Shape {
         if [GEMV.variant, GEMV_DP4A.variant].contains(&self.variant) {
             let row_words = format.row_words(width as usize) as u32;
             let groups = width / GROUP as u32;
-            overrides.extend([("GROUPS", groups), ("ROWS", rows), ("ROW_WORDS", row_words), ("ACROSS", across)]);
+            overrides.extend([
+                ("GROUPS", groups),
+                ("ROWS", rows),
+                ("ROW_WORDS", row_words),
+                ("ACROSS", across),
+            ]);
         }
         overrides
     }

@@ -27,7 +27,10 @@ pub static READ_RATE: Kernel = Kernel {
     weights: false,
     params: Params::FIELDS,
     params_bytes: size_of::<Params>(),
-    bindings: &[read("data").of(Contents::Integers), write("sums").of(Contents::Integers)],
+    bindings: &[
+        read("data").of(Contents::Integers),
+        write("sums").of(Contents::Integers),
+    ],
     overrides: &[],
     variants: &[Variant::base("base", &[])],
     cost,
@@ -36,14 +39,20 @@ pub static READ_RATE: Kernel = Kernel {
     cases: cases::cases,
 };
 
-/// Invocations that a device gets: enough to fill the largest GPU; a CPU walks through memory in few.
+/// Invocations that a device gets: enough to fill the largest GPU; a CPU walks through memory in
+/// few.
 pub fn lanes(caps: &Capabilities) -> u32 {
     if caps.cpu { 1 << 13 } else { 1 << 19 }
 }
 
 /// Records the reading of `data`, less than 64 GiB. `sums` takes a word for each of [`lanes`].
 pub fn read_rate(plan: &mut Plan, caps: &Capabilities, data: BufferRef, sums: BufferRef) {
-    let params = Params { quads: (data.bytes / 16) as u32, lanes: lanes(caps), reserved0: 0, reserved1: 0 };
+    let params = Params {
+        quads: (data.bytes / 16) as u32,
+        lanes: lanes(caps),
+        reserved0: 0,
+        reserved1: 0,
+    };
     plan.push(Dispatch {
         kernel: &READ_RATE,
         variant: &READ_RATE.variants[0],
@@ -57,7 +66,11 @@ pub fn read_rate(plan: &mut Plan, caps: &Capabilities, data: BufferRef, sums: Bu
 
 fn cost(d: &Dispatch, _: Step) -> Cost {
     let p: Params = d.params();
-    Cost { shape: [p.quads, p.lanes, 0], bytes: 16 * u64::from(p.quads) + 4 * u64::from(p.lanes), flops: 0 }
+    Cost {
+        shape: [p.quads, p.lanes, 0],
+        bytes: 16 * u64::from(p.quads) + 4 * u64::from(p.lanes),
+        flops: 0,
+    }
 }
 
 fn extents(d: &Dispatch, _: Step) -> Vec<u64> {

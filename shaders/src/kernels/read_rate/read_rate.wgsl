@@ -1,4 +1,5 @@
-// sums[i] = the sum, modulo 2^32, of data[i], data[i + lanes], data[i + 2 lanes], ...: how fast memory is read.
+// sums[i] = the sum, modulo 2^32, of data[i], data[i + lanes], data[i + 2 lanes], ...: how fast
+// memory is read.
 struct Params {
     quads: u32, // vectors of four words in data
     lanes: u32, // invocations of the dispatch

@@ -51,18 +51,44 @@ pub struct Norm {
 }
 
 /// Records `y[t] = norm(x[t])` for all tokens of the step, `chunk` at most.
-pub fn rms_norm(plan: &mut Plan, caps: &Capabilities, norm: &Norm, x: BufferRef, y: BufferRef, chunk: u32) {
+pub fn rms_norm(
+    plan: &mut Plan,
+    caps: &Capabilities,
+    norm: &Norm,
+    x: BufferRef,
+    y: BufferRef,
+    chunk: u32,
+) {
     record(plan, caps, norm, x, y, chunk, false);
 }
 
 /// Records `y[0] = norm(x[last])` for the last token of the step.
-pub fn rms_norm_last(plan: &mut Plan, caps: &Capabilities, norm: &Norm, x: BufferRef, y: BufferRef) {
+pub fn rms_norm_last(
+    plan: &mut Plan,
+    caps: &Capabilities,
+    norm: &Norm,
+    x: BufferRef,
+    y: BufferRef,
+) {
     record(plan, caps, norm, x, y, 1, true);
 }
 
-fn record(plan: &mut Plan, caps: &Capabilities, norm: &Norm, x: BufferRef, y: BufferRef, chunk: u32, last: bool) {
+fn record(
+    plan: &mut Plan,
+    caps: &Capabilities,
+    norm: &Norm,
+    x: BufferRef,
+    y: BufferRef,
+    chunk: u32,
+    last: bool,
+) {
     let variant = usize::from(caps.cpu);
-    let params = Params { width: norm.width, eps: norm.eps, last: last.into(), reserved: 0 };
+    let params = Params {
+        width: norm.width,
+        eps: norm.eps,
+        last: last.into(),
+        reserved: 0,
+    };
     plan.push(Dispatch {
         kernel: &RMS_NORM,
         variant: &RMS_NORM.variants[variant],
@@ -78,13 +104,22 @@ fn cost(d: &Dispatch, step: Step) -> Cost {
     let p: Params = d.params();
     let tokens = if p.last == 1 { 1 } else { step.count };
     let (width, floats) = (u64::from(p.width), u64::from(p.width) * u64::from(tokens));
-    Cost { shape: [p.width, tokens, 0], bytes: 4 * (2 * floats + width), flops: 4 * floats }
+    Cost {
+        shape: [p.width, tokens, 0],
+        bytes: 4 * (2 * floats + width),
+        flops: 4 * floats,
+    }
 }
 
 fn extents(d: &Dispatch, step: Step) -> Vec<u64> {
     let p: Params = d.params();
     let width = u64::from(p.width);
-    let most = d.workgroups[0] * if d.variant.is_for_cpus() { TOKENS[1] } else { TOKENS[0] };
+    let most = d.workgroups[0]
+        * if d.variant.is_for_cpus() {
+            TOKENS[1]
+        } else {
+            TOKENS[0]
+        };
     match p.last {
         1 => vec![u64::from(step.count) * width, width, width],
         _ => {

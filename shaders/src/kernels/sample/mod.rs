@@ -46,13 +46,18 @@ pub struct Choice {
     pub reserved: [u32; 3],
 }
 
-/// What [`sample`] and [`argmax`](crate::kernels::argmax::argmax) write where no token can be chosen: a logit is NaN or plus infinity,
-/// or none is above -3e38. It is beyond every vocabulary, so that [`embed`](crate::kernels::embed::embed) leaves it alone.
+/// What [`sample`] and [`argmax`](crate::kernels::argmax::argmax) write where no token can be
+/// chosen: a logit is NaN or plus infinity, or none is above -3e38. It is beyond every vocabulary,
+/// so that [`embed`](crate::kernels::embed::embed) leaves it alone.
 pub const NO_TOKEN: u32 = u32::MAX;
 
-/// Whether no token can be chosen from these logits. Minus infinity is an unlikely token, nothing worse: penalties make it.
+/// Whether no token can be chosen from these logits. Minus infinity is an unlikely token, nothing
+/// worse: penalties make it.
 pub(crate) fn has_no_choice(logits: &[f32]) -> bool {
-    logits.iter().any(|&logit| logit.is_nan() || logit == f32::INFINITY) || logits.iter().all(|&logit| logit <= -3e38)
+    logits
+        .iter()
+        .any(|&logit| logit.is_nan() || logit == f32::INFINITY)
+        || logits.iter().all(|&logit| logit <= -3e38)
 }
 
 /// The kernel.
@@ -63,7 +68,12 @@ pub static SAMPLE: Kernel = Kernel {
     weights: false,
     params: Params::FIELDS,
     params_bytes: size_of::<Params>(),
-    bindings: &[read("choice"), read("logits"), write("weights"), write("token").of(Contents::Integers)],
+    bindings: &[
+        read("choice"),
+        read("logits"),
+        write("weights"),
+        write("token").of(Contents::Integers),
+    ],
     overrides: &[],
     variants: &[Variant::base("base", &[])],
     cost,
@@ -72,9 +82,22 @@ pub static SAMPLE: Kernel = Kernel {
     cases: cases::cases,
 };
 
-/// Records `token[0] =` a token drawn from `logits` as `choice` says, or [`NO_TOKEN`]. `weights` is scratch of `vocab` floats.
-pub fn sample(plan: &mut Plan, choice: BufferRef, logits: BufferRef, weights: BufferRef, token: BufferRef, vocab: u32) {
-    let params = Params { vocab, reserved0: 0, reserved1: 0, reserved2: 0 };
+/// Records `token[0] =` a token drawn from `logits` as `choice` says, or [`NO_TOKEN`]. `weights` is
+/// scratch of `vocab` floats.
+pub fn sample(
+    plan: &mut Plan,
+    choice: BufferRef,
+    logits: BufferRef,
+    weights: BufferRef,
+    token: BufferRef,
+    vocab: u32,
+) {
+    let params = Params {
+        vocab,
+        reserved0: 0,
+        reserved1: 0,
+        reserved2: 0,
+    };
     plan.push(Dispatch {
         kernel: &SAMPLE,
         variant: &SAMPLE.variants[0],
@@ -89,7 +112,11 @@ pub fn sample(plan: &mut Plan, choice: BufferRef, logits: BufferRef, weights: Bu
 /// Logits are read, weights written and read.
 fn cost(d: &Dispatch, _: Step) -> Cost {
     let vocab = d.params::<Params>().vocab;
-    Cost { shape: [vocab, 0, 0], bytes: 12 * u64::from(vocab), flops: 0 }
+    Cost {
+        shape: [vocab, 0, 0],
+        bytes: 12 * u64::from(vocab),
+        flops: 0,
+    }
 }
 
 /// Logits are loaded four at a time; a token's id is a word.

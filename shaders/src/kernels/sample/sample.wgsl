@@ -1,9 +1,10 @@
-// token[0] = a token drawn by its probability, after temperature, top-k, top-p and min-p; NO_TOKEN where a logit is not a
-// number or plus infinity, or where none is above -3e38. One workgroup.
+// token[0] = a token drawn by its probability, after temperature, top-k, top-p and min-p; NO_TOKEN
+// where a logit is not a number or plus infinity, or where none is above -3e38. One workgroup.
 //
-// A weight is exp((logit - largest) / temperature): from 0 to 1, so that its bits order as it does. The smallest weight that
-// top-k or top-p keeps is found two bits at a time, which takes no sorting; tokens of equal weight stay or go together.
-// Lane i has every 256th four tokens. The draw walks them lane by lane.
+// A weight is exp((logit - largest) / temperature): from 0 to 1, so that its bits order as it does.
+// The smallest weight that top-k or top-p keeps is found two bits at a time, which takes no
+// sorting; tokens of equal weight stay or go together. Lane i has every 256th four tokens. The draw
+// walks them lane by lane.
 
 #import kernels/shared/choice.wgsl
 #import kernels/shared/no_token.wgsl
@@ -34,14 +35,15 @@ fn sum_fours(value: vec4<f32>, lane: u32) -> vec4<f32> {
     return fours[0];
 }
 
-// What a weight adds to each of four thresholds that lie 2^shift apart; `above` is how far it is above the first.
+// What a weight adds to each of four thresholds that lie 2^shift apart; `above` is how far it is
+// above the first.
 fn added(weight: f32, above: u32, shift: u32, counted: bool) -> vec4<f32> {
     let value = vec4<f32>(select(weight, 1.0, counted));
     return select(vec4<f32>(), value, vec4<u32>(above >> shift) >= vec4<u32>(0u, 1u, 2u, 3u));
 }
 
-// The bits of the largest weight such that the tokens of at least that weight (and of at least `floor_`) count or weigh as much
-// as is wanted. Found two bits at a time.
+// The bits of the largest weight such that the tokens of at least that weight (and of at least
+// `floor_`) count or weigh as much as is wanted. Found two bits at a time.
 fn least_reaching(wanted: f32, floor_: u32, counted: bool, lane: u32) -> u32 {
     var least = 0u;
     // Weights are at most 1.0, which has no bit above the 30th.
@@ -102,7 +104,8 @@ fn sample(@builtin(local_invocation_index) lane: u32) {
         weights[i] = select(vec4<f32>(), four, there);
     }
 
-    // First top-k, then top-p of what that keeps. One piece of code: compilers take long over barriers.
+    // First top-k, then top-p of what that keeps. One piece of code: compilers take long over
+    // barriers.
     var least = 0u;
     for (var round = 0u; round < 2u; round++) {
         let top_k = round == 0u;

@@ -4,7 +4,8 @@
 
 const NO_TOKEN = 0xffffffffu;
 
-// The largest finite float. It stands for a maximum over logits of which one is NaN; plus infinity is above it.
+// The largest finite float. It stands for a maximum over logits of which one is NaN; plus infinity
+// is above it.
 const NOT_FINITE = 0x1.fffffep+127;
 
 // The bits of the absolute values: those of NaN are above those of infinity.
@@ -16,7 +17,8 @@ fn has_nan(largest: vec4<u32>) -> bool {
     return any(largest > vec4<u32>(0x7f800000u));
 }
 
-// Whether a maximum is NOT_FINITE or above. As signed integers, the bits of positive floats order as the floats do.
+// Whether a maximum is NOT_FINITE or above. As signed integers, the bits of positive floats order
+// as the floats do.
 fn is_not_finite(largest: f32) -> bool {
     return bitcast<i32>(largest) >= 0x7f7fffff;
 }

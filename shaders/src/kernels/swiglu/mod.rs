@@ -1,4 +1,5 @@
-//! SwiGLU (Shazeer 2020) of projections that have biases. Where they have none, [`crate::matmul`] applies it as it stores.
+//! SwiGLU (Shazeer 2020) of projections that have biases. Where they have none, [`crate::matmul`]
+//! applies it as it stores.
 
 mod cases;
 mod reference;
@@ -27,7 +28,12 @@ pub static SWIGLU: Kernel = Kernel {
     weights: false,
     params: Params::FIELDS,
     params_bytes: size_of::<Params>(),
-    bindings: &[read("up"), read("gate_bias"), read("up_bias"), write("gate")],
+    bindings: &[
+        read("up"),
+        read("gate_bias"),
+        read("up_bias"),
+        write("gate"),
+    ],
     overrides: &[],
     variants: &[Variant::base("base", &[])],
     cost,
@@ -45,10 +51,22 @@ pub struct GateBiases {
     pub up: BufferRef,
 }
 
-/// Records `gate[t] = silu(gate[t] + biases.gate) * (up[t] + biases.up)` for all tokens of the step, `chunk` at most:
-/// `gate` and `up` are `[tokens, width]`, `width` is a multiple of 4.
-pub fn swiglu(plan: &mut Plan, biases: GateBiases, up: BufferRef, gate: BufferRef, width: u32, chunk: u32) {
-    let params = Params { width, reserved0: 0, reserved1: 0, reserved2: 0 };
+/// Records `gate[t] = silu(gate[t] + biases.gate) * (up[t] + biases.up)` for all tokens of the
+/// step, `chunk` at most: `gate` and `up` are `[tokens, width]`, `width` is a multiple of 4.
+pub fn swiglu(
+    plan: &mut Plan,
+    biases: GateBiases,
+    up: BufferRef,
+    gate: BufferRef,
+    width: u32,
+    chunk: u32,
+) {
+    let params = Params {
+        width,
+        reserved0: 0,
+        reserved1: 0,
+        reserved2: 0,
+    };
     plan.push(Dispatch {
         kernel: &SWIGLU,
         variant: &SWIGLU.variants[0],
@@ -63,7 +81,11 @@ pub fn swiglu(plan: &mut Plan, biases: GateBiases, up: BufferRef, gate: BufferRe
 fn cost(d: &Dispatch, step: Step) -> Cost {
     let p: Params = d.params();
     let floats = u64::from(p.width) * u64::from(step.count);
-    Cost { shape: [p.width, step.count, 0], bytes: 4 * (3 * floats + 2 * u64::from(p.width)), flops: 7 * floats }
+    Cost {
+        shape: [p.width, step.count, 0],
+        bytes: 4 * (3 * floats + 2 * u64::from(p.width)),
+        flops: 7 * floats,
+    }
 }
 
 fn extents(d: &Dispatch, step: Step) -> Vec<u64> {

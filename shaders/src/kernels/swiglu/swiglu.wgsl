@@ -1,5 +1,6 @@
-// gate[t] = silu(gate[t] + gate_bias) * (up[t] + up_bias), for every token of the step. An invocation computes four floats of
-// one token. Models without biases never run it: their matmul applies SwiGLU as it stores.
+// gate[t] = silu(gate[t] + gate_bias) * (up[t] + up_bias), for every token of the step. An
+// invocation computes four floats of one token. Models without biases never run it: their matmul
+// applies SwiGLU as it stores.
 #import kernels/shared/step.wgsl
 
 struct Params {

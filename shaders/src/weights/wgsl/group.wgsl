@@ -1,5 +1,5 @@
-// Four numbers of a group. What computes in halves has weights as halves, two a register, in the order 0, 2, 1, 3: that is how the
-// bytes of a word become halves.
+// Four numbers of a group. What computes in halves has weights as halves, two a register, in the
+// order 0, 2, 1, 3: that is how the bytes of a word become halves.
 #ifdef F16
 alias Four = vec4<f16>;
 #else
@@ -18,14 +18,16 @@ fn four(v: vec4<f32>) -> Four {
     return Four(in_order(v));
 }
 
-// A group: 32 consecutive weights of one row, dequantised. Members, not an array: no compiler spills them.
+// A group: 32 consecutive weights of one row, dequantised. Members, not an array: no compiler
+// spills them.
 struct Group {
     a: Four, b: Four, c: Four, d: Four,
     e: Four, f: Four, g: Four, h: Four,
 }
 
-// Integers become floats where they lie: below 2^23 they are the last bits of 2^23 + n. That takes no conversion, which GPUs have
-// few units for, and CPUs as many as for anything. `unit` is what the last bit of such a number is worth.
+// Integers become floats where they lie: below 2^23 they are the last bits of 2^23 + n. That takes
+// no conversion, which GPUs have few units for, and CPUs as many as for anything. `unit` is what
+// the last bit of such a number is worth.
 fn placed(bits: vec4<u32>, unit: vec4<f32>, less: vec4<f32>) -> vec4<f32> {
 #ifdef INT64
     return vec4<f32>(bitcast<vec4<i32>>(bits)) * unit - less;
@@ -125,7 +127,8 @@ fn with_bits(q: Codes, bits: u32, place: u32) -> Codes {
     return Codes(q.a | (spread_bits(bits) << vec4<u32>(place)), q.b | (spread_bits(bits >> 16u) << vec4<u32>(place)));
 }
 
-// A group as it is stored: a weight is scale * code + shift, one scale and shift for each half of the group.
+// A group as it is stored: a weight is scale * code + shift, one scale and shift for each half of
+// the group.
 struct Coded {
     q: Codes,
     scale: vec2<f32>,
@@ -159,8 +162,8 @@ fn unpack(own: Packed, g: u32) -> Stored {
 }
 #endif
 
-// A format says what `Packed` is, and its `load_packed` loads group `g` of a row. Its `unpack_codes` takes that apart, or, where
-// weights are floats, its `unpack`.
+// A format says what `Packed` is, and its `load_packed` loads group `g` of a row. Its
+// `unpack_codes` takes that apart, or, where weights are floats, its `unpack`.
 fn load_stored(base: u32, g: u32) -> Stored {
     return unpack(load_packed(base, g), g);
 }

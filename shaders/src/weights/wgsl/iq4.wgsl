@@ -1,8 +1,9 @@
 // The 16 values that IQ4 codes stand for (ggml's kvalues_iq4nl), as signed bytes:
 // -127, -104, -83, -65, -49, -35, -22, -10, 1, 13, 25, 38, 53, 69, 89, 113.
 //
-// Few GPUs have a fast way to look up an array of their own. So each bit of a value is computed from the code's four, for eight
-// codes of a word at once. The formulas come from a search for few operations; the values are their only meaning.
+// Few GPUs have a fast way to look up an array of their own. So each bit of a value is computed
+// from the code's four, for eight codes of a word at once. The formulas come from a search for few
+// operations; the values are their only meaning.
 const FIRST = vec4<u32>(0x11111111u); // the first bit of each nibble
 const EVEN = vec4<u32>(0x0f0f0f0fu);  // every second nibble
 

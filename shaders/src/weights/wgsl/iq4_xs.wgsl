@@ -1,5 +1,5 @@
-// IQ4_XS: d * (s - 32) * VALUES[q], s of six bits for each group.
-// Codes 4 words a group, then 2 words for 8 groups: d and the scales' high pairs of bits, then their low nibbles.
+// IQ4_XS: d * (s - 32) * VALUES[q], s of six bits for each group. Codes 4 words a group, then 2
+// words for 8 groups: d and the scales' high pairs of bits, then their low nibbles.
 #import weights/wgsl/iq4.wgsl
 
 struct Packed { codes: vec4<u32>, block: vec2<u32> }

@@ -1,5 +1,6 @@
-// Q3_K: d * (s - 32) * q for every 16 weights, q from -4 to 3; its third bit, where not set, takes 4 off.
-// Codes 2 words a group, then a word of third bits for each, then 4 words for 8 groups: 16 six-bit scales, then d.
+// Q3_K: d * (s - 32) * q for every 16 weights, q from -4 to 3; its third bit, where not set, takes
+// 4 off. Codes 2 words a group, then a word of third bits for each, then 4 words for 8 groups: 16
+// six-bit scales, then d.
 struct Packed { codes: vec2<u32>, high: u32, block: vec4<u32> }
 
 fn load_packed(base: u32, g: u32) -> Packed {

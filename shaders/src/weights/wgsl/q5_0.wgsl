@@ -1,4 +1,5 @@
-// Q5_0: d * (q - 16). Codes 4 words a group, then a word of fifth bits for each, then scales, two to a word.
+// Q5_0: d * (q - 16). Codes 4 words a group, then a word of fifth bits for each, then scales, two
+// to a word.
 struct Packed { codes: vec4<u32>, high: u32, scale: u32 }
 
 fn load_packed(base: u32, g: u32) -> Packed {

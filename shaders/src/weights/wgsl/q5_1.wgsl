@@ -1,4 +1,5 @@
-// Q5_1: d * q + m. Codes 4 words a group, then a word of fifth bits for each, then a word of scale and minimum.
+// Q5_1: d * q + m. Codes 4 words a group, then a word of fifth bits for each, then a word of scale
+// and minimum.
 struct Packed { codes: vec4<u32>, high: u32, scale: u32 }
 
 fn load_packed(base: u32, g: u32) -> Packed {

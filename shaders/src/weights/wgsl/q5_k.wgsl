@@ -1,5 +1,5 @@
-// Q5_K: d * s * q - dmin * m, s and m of six bits for each group.
-// Codes 4 words a group, then a word of fifth bits for each, then 4 words for 8 groups: d and dmin, then s and m.
+// Q5_K: d * s * q - dmin * m, s and m of six bits for each group. Codes 4 words a group, then a
+// word of fifth bits for each, then 4 words for 8 groups: d and dmin, then s and m.
 #import weights/wgsl/scale_min.wgsl
 
 struct Packed { codes: vec4<u32>, high: u32, block: vec4<u32> }

@@ -1,5 +1,5 @@
-// Q6_K: d * s * (q - 32) for every 16 weights, s a signed byte.
-// Low codes 4 words a group, then high pairs of bits 2 words a group, then 5 words for 8 groups: 16 s, then d.
+// Q6_K: d * s * (q - 32) for every 16 weights, s a signed byte. Low codes 4 words a group, then
+// high pairs of bits 2 words a group, then 5 words for 8 groups: 16 s, then d.
 struct Packed { codes: vec4<u32>, high: vec2<u32>, scales: u32, d: u32 }
 
 fn load_packed(base: u32, g: u32) -> Packed {
