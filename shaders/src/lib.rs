@@ -16,6 +16,6 @@ pub use capabilities::Capabilities;
 pub use compose::{Dialect, compose};
 pub use kernel::{Access, Case, Contents, Cost, DispatchFixture, Kernel, Step, Variant};
 pub use kernels::KERNELS;
-pub use kv::{AttentionShape, KvFormat, KvType, Recent, Segment};
+pub use kv::{AttentionShape, F16Tail, KvFormat, KvType, Segment};
 pub use plan::{BufferRef, Buffers, Dispatch, Plan, Upload};
 pub use weights::{Matrix, Shard, WeightFormat};

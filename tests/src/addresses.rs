@@ -76,14 +76,19 @@ fn replaced(
 
 /// WGSL with vectors in place of cooperative matrices, for devices that have none.
 fn without_matrices(source: &str) -> String {
+    // Kernels name the types of matrices by aliases.
+    let aliases = source.lines().filter_map(|line| {
+        let (name, kind) = line.strip_prefix("alias ")?.split_once(" = ")?;
+        kind.starts_with("coop_mat16x16<").then_some(name)
+    });
     let mut out = source.replace("enable wgpu_cooperative_matrix;\n", "");
     for [scalar, role] in [["f16", "A"], ["f16", "B"], ["f32", "C"]] {
         out = out.replace(&format!("coop_mat16x16<{scalar}, {role}>"), "vec4<f32>");
     }
     let parentheses = ['(', ')'];
-    for kind in ["Left", "Right", "Sums"] {
+    for alias in aliases {
         for load in ["coopLoad", "coopLoadT"] {
-            out = replaced(&out, &format!("{load}<{kind}>"), parentheses, &|_| {
+            out = replaced(&out, &format!("{load}<{alias}>"), parentheses, &|_| {
                 "vec4<f32>()".into()
             });
         }
@@ -93,7 +98,8 @@ fn without_matrices(source: &str) -> String {
     });
     // The sum that products are added to is the last argument.
     out = replaced(&out, "coopMultiplyAdd", parentheses, &|inside| {
-        format!("({})", inside.rsplit(", ").next().unwrap_or_default())
+        let arguments = inside.trim_end().trim_end_matches(',');
+        format!("({})", arguments.rsplit(',').next().unwrap_or_default())
     });
     // Software drivers have less workgroup memory than such GPUs.
     ["w_tile", "values"].iter().fold(out, |out, name| {

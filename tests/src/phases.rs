@@ -2,10 +2,10 @@
 //! and the cosine of the phase difference of any two of them is compared with f64.
 
 use godwit_shaders::capabilities::WEBGPU;
-use godwit_shaders::kernels::rope_append::{ROPE_APPEND, Rope, RopeTables, rope_append};
+use godwit_shaders::kernels::rope_append::{ROPE_APPEND, Rope, RopeAppend, RopeTables};
 use godwit_shaders::testing::words;
 use godwit_shaders::{
-    AttentionShape, Buffers, Capabilities, Case, DispatchFixture, KvFormat, Plan, Recent, Segment,
+    AttentionShape, Buffers, Capabilities, Case, DispatchFixture, F16Tail, KvFormat, Plan, Segment,
     Step,
 };
 
@@ -34,19 +34,20 @@ fn cases_for(caps: &Capabilities, theta: f64, bits: u32) -> Vec<Case> {
         .map(|i| theta.powf(-2.0 * f64::from(i) / f64::from(HEAD)))
         .collect();
     let tables = RopeTables::new(&frequencies, 1.0, (1 << bits) + 2);
-    let (heads, kv) = (
-        AttentionShape {
-            heads: 1,
-            kv_heads: 1,
-            head_dim: HEAD,
-        },
-        KvFormat::default(),
-    );
+    let shape = AttentionShape {
+        heads: 1,
+        kv_heads: 1,
+        head_dim: HEAD,
+    };
+    let kv = KvFormat::default();
     let mut table = Buffers::default();
-    let cos = table.declare("tables", 4 * tables.floats.len() as u64);
+    let rope = Rope {
+        tables: table.declare("tables", 4 * tables.floats.len() as u64),
+        rotary_dim: HEAD,
+    };
     // Of each token a query, a key and a value.
     let qkv = table.declare("qkv", 36 * u64::from(HEAD));
-    let cache = kv.bytes(heads).map(|bytes| 32 * bytes);
+    let cache = kv.bytes(shape).map(|bytes| 32 * bytes);
     let [keys, values] = cache.map(|bytes| table.declare("cache", bytes));
     // No position lies in it.
     let segment = Segment {
@@ -56,25 +57,21 @@ fn cases_for(caps: &Capabilities, theta: f64, bits: u32) -> Vec<Case> {
         len: 32,
         host: None,
     };
-    let recent = Recent {
-        buffer: table.declare("recent", 16),
+    let tail = F16Tail {
+        buffer: table.declare("f16_tail", 16),
         len: 0,
     };
     let mut plan = Plan::default();
-    rope_append(
-        &mut plan,
-        caps,
-        heads,
+    RopeAppend {
+        shape,
         kv,
-        &Rope {
-            tables: cos,
-            rotary_dim: HEAD,
-        },
+        rope,
         qkv,
-        &segment,
-        recent,
-        3,
-    );
+        segment,
+        tail,
+        chunk: 3,
+    }
+    .record(&mut plan, caps);
     let dispatch = &plan.dispatches[0];
     let variant = ROPE_APPEND
         .variants

@@ -411,10 +411,9 @@ fn steps_in_flight_give_the_same_tokens() {
     }
 }
 
-/// With 4 bits a token sees its own page's keys as halves: they have to be there whatever came
-/// before.
+/// With 4 bits a token attends to its own tail block in f16: the ring has it, whatever came before.
 #[test]
-fn pages_of_halves_give_the_same_tokens() {
+fn the_f16_tail_gives_the_same_tokens() {
     let model = smollm2();
     let options = EngineOptions {
         kv: "q4_0".parse().expect("a type"),

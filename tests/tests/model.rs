@@ -7,7 +7,7 @@ use godwit::{
     ContextSize, Engine, EngineOptions, Error, Gpu, GpuOptions, Message, Sampling, Session,
     Synthetic,
 };
-use godwit_shaders::kernels::rope_attention::SHALLOW;
+use godwit_shaders::kernels::rope_attention::MAX_SINGLE_PASS_TOKENS;
 use godwit_tests::model::{engine, go, session, smollm2};
 use pollster::block_on;
 
@@ -56,7 +56,9 @@ fn kernels_for_gpus_answer_like_those_for_cpus() {
         .expect("a shape")
         .model()
         .expect("a model");
-    let ids: Vec<u32> = (0..SHALLOW + 8).map(|i| i * 7919 % 512).collect();
+    let ids: Vec<u32> = (0..MAX_SINGLE_PASS_TOKENS + 8)
+        .map(|i| i * 7919 % 512)
+        .collect();
     // What is a little off may be rounded to the next of 16 codes.
     for (kv, most, dots) in [("q8_0", 1e-5, true), ("q4_0", 1e-3, false)] {
         // Decode from where a workgroup attends to all positions to where several do.
@@ -76,7 +78,7 @@ fn kernels_for_gpus_answer_like_those_for_cpus() {
             let engine =
                 block_on(Engine::load(gpu, &model, &options, &mut |_| ())).expect("it loads");
             let mut session = session(&engine);
-            let (first, then) = ids.split_at(SHALLOW as usize - 4);
+            let (first, then) = ids.split_at(MAX_SINGLE_PASS_TOKENS as usize - 4);
             block_on(session.prefill(first, &mut go)).expect("room");
             then.iter()
                 .map(|id| {

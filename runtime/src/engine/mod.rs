@@ -196,7 +196,7 @@ impl Engine {
         }
         let config = model.config();
         let mut hash = blake3::Hasher::new();
-        hash.update(format!("{config:?} {:?} {}", llama.kv, llama.kv.page()).as_bytes());
+        hash.update(format!("{config:?} {:?} {}", llama.kv, llama.kv.tail_block()).as_bytes());
         hash.update(model.weights_hash().get()?.as_bytes());
         Ok(fingerprint.get_or_init(|| hash.finalize().to_hex().to_string()))
     }

@@ -108,7 +108,7 @@ impl<'a> Loader<'a> {
             rotary_dim: config.rotary_dim,
         };
         Ok(Llama {
-            heads: AttentionShape {
+            shape: AttentionShape {
                 heads,
                 kv_heads,
                 head_dim,

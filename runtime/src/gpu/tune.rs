@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use godwit_shaders::capabilities::Tuning;
-use godwit_shaders::kernels::attention::{attention, state_bytes};
+use godwit_shaders::kernels::attention::{Attention, partials_bytes};
 use godwit_shaders::kernels::matmul::{Epilogue, Method, Tokens, X_ROW_GROUP, matmul};
 use godwit_shaders::{
     AttentionShape, Buffers, Capabilities, Cost, KvFormat, Matrix, Plan, Segment, Shard, Step,
@@ -180,20 +180,17 @@ impl Gpu {
     /// Bytes of keys and values a second that a decode step's attention reads.
     async fn time_attention(&self, caps: &Capabilities) -> Result<f64, GpuError> {
         let positions: u32 = if caps.cpu { 2048 } else { 16_384 };
-        let (heads, kv) = (
-            AttentionShape {
-                heads: 32,
-                kv_heads: 8,
-                head_dim: 128,
-            },
-            KvFormat::default(),
-        );
+        let shape = AttentionShape {
+            heads: 32,
+            kv_heads: 8,
+            head_dim: 128,
+        };
+        let kv = KvFormat::default();
         let mut table = Buffers::default();
         let step = table.declare("step", 16);
         let [k, v] = kv
-            .words(heads.head_dim)
-            .map(|words| 4 * u64::from(positions * heads.kv_heads * words));
-        let (k, v) = (table.declare("k", k), table.declare("v", v));
+            .bytes(shape)
+            .map(|bytes| table.declare("kv", u64::from(positions) * bytes));
         let segment = Segment {
             k,
             v,
@@ -201,16 +198,23 @@ impl Gpu {
             len: positions,
             host: None,
         };
-        let qkv = table.declare(
-            "qkv",
-            4 * u64::from((heads.heads + 2 * heads.kv_heads) * heads.head_dim),
-        );
-        let states = table.declare("states", state_bytes(caps, heads, 1));
-        let y = table.declare("y", 4 * u64::from(heads.heads * heads.head_dim));
+        let qkv = table.declare("qkv", 4 * u64::from(shape.qkv_width()));
+        let partials = table.declare("partials", partials_bytes(caps, shape, 1));
+        let out = table.declare("out", 4 * u64::from(shape.heads * shape.head_dim));
         let mut memory = GpuMemory::new(self);
         memory.allocate(&table).await?;
         let mut plan = Plan::default();
-        attention(&mut plan, caps, heads, kv, qkv, &[segment], states, y, 1);
+        let segments = &[segment];
+        Attention {
+            shape,
+            kv,
+            qkv,
+            segments,
+            partials,
+            out,
+            chunk: 1,
+        }
+        .record(&mut plan, caps);
         self.time(
             &memory,
             &plan,

@@ -1,17 +1,17 @@
 //! The Llama forward pass (Touvron et al. 2023), recorded as plans.
 
 use godwit_shaders::kernels::add_bias::add_bias;
-use godwit_shaders::kernels::attention::combine::attention_combine;
-use godwit_shaders::kernels::attention::tail::attention_tail;
-use godwit_shaders::kernels::attention::{attention, state_bytes};
+use godwit_shaders::kernels::attention::combine::AttentionCombine;
+use godwit_shaders::kernels::attention::tail::AttentionTail;
+use godwit_shaders::kernels::attention::{Attention, partials_bytes};
 use godwit_shaders::kernels::embed::embed;
 use godwit_shaders::kernels::matmul::{Epilogue, Tokens, X_ROW_GROUP, matmul, normed_matmul};
 use godwit_shaders::kernels::rms_norm::{Norm, rms_norm, rms_norm_last};
-use godwit_shaders::kernels::rope_append::{Rope, rope_append};
-use godwit_shaders::kernels::rope_attention::{self, rope_attention};
+use godwit_shaders::kernels::rope_append::{Rope, RopeAppend};
+use godwit_shaders::kernels::rope_attention::RopeAttention;
 use godwit_shaders::kernels::swiglu::{GateBiases, swiglu};
 use godwit_shaders::{
-    AttentionShape, BufferRef, Buffers, Capabilities, KvFormat, Matrix, Plan, Recent, Segment,
+    AttentionShape, BufferRef, Buffers, Capabilities, F16Tail, KvFormat, Matrix, Plan, Segment,
 };
 
 use super::Config;
@@ -20,7 +20,7 @@ use crate::kv_cache::KvSegments;
 /// A model's weights on the GPU.
 #[derive(Clone, Debug)]
 pub(crate) struct Llama {
-    pub heads: AttentionShape,
+    pub shape: AttentionShape,
     /// How the KV cache is stored.
     pub kv: KvFormat,
     pub embed: Matrix,
@@ -64,7 +64,7 @@ pub(crate) struct Scratch {
     pub x: BufferRef,
     pub h: BufferRef,
     pub qkv: BufferRef,
-    pub states: BufferRef,
+    pub partials: BufferRef,
     pub attended: BufferRef,
     pub gate: BufferRef,
     /// The up projection, where it waits for its bias.
@@ -75,8 +75,8 @@ pub(crate) struct Scratch {
     pub weights: BufferRef,
     pub choice: BufferRef,
     pub adjustments: BufferRef,
-    /// For each layer, the newest keys and values as halves, where the KV cache keeps such.
-    pub recent: Vec<Recent>,
+    /// The f16 tail of each layer, of length 0 where the KV cache has none.
+    pub tails: Vec<F16Tail>,
 }
 
 /// Tokens whose logits are computed together when a text is scored.
@@ -86,19 +86,16 @@ impl Scratch {
     pub fn declare(
         table: &mut Buffers,
         config: &Config,
-        heads: AttentionShape,
+        shape: AttentionShape,
         kv: KvFormat,
         caps: &Capabilities,
         chunk: u32,
         has_gate_biases: bool,
     ) -> Self {
-        let queries = heads.heads * heads.head_dim;
-        let keys = heads.kv_heads * heads.head_dim;
+        let queries = shape.heads * shape.head_dim;
         // Calibration runs one token by a plan for two, which has splits of its own.
-        let states = [1, 2, chunk]
-            .map(|tokens| state_bytes(caps, heads, tokens))
-            .into_iter()
-            .fold(0, u64::max);
+        let partials = [1, 2, chunk].map(|tokens| partials_bytes(caps, shape, tokens));
+        let partials = partials.into_iter().fold(0, u64::max);
         // What matmul reads has whole groups of rows, counted from the first token's: see
         // `X_ROW_GROUP`. Scoring begins at any multiple of SCORED.
         let padded = chunk.next_multiple_of(X_ROW_GROUP);
@@ -111,7 +108,7 @@ impl Scratch {
             tokens: floats("tokens", 1, chunk),
             x: floats("x", config.width, padded),
             h: floats("h", config.width, padded.max(scored)),
-            qkv: floats("qkv", queries + 2 * keys, chunk),
+            qkv: floats("qkv", shape.qkv_width(), chunk),
             attended: floats("attended", queries, padded),
             gate: floats("gate", config.ffn, padded),
             up: has_gate_biases.then(|| floats("up", config.ffn, chunk)),
@@ -120,8 +117,8 @@ impl Scratch {
             weights: floats("weights", config.vocab, 1),
             choice: floats("choice", 12, 1),
             adjustments: floats("adjustments", 4, config.vocab),
-            states: table.declare("states", states),
-            recent: recent(table, config.layers, heads, kv, chunk),
+            partials: table.declare("partials", partials),
+            tails: f16_tails(table, config.layers, shape, kv, chunk),
         }
     }
 }
@@ -130,7 +127,7 @@ impl Scratch {
 /// does not fit a binding.
 pub(crate) fn prefill_chunk(
     config: &Config,
-    heads: AttentionShape,
+    shape: AttentionShape,
     kv: KvFormat,
     caps: &Capabilities,
     has_gate_biases: bool,
@@ -140,16 +137,17 @@ pub(crate) fn prefill_chunk(
         let s = Scratch::declare(
             &mut Buffers::default(),
             config,
-            heads,
+            shape,
             kv,
             caps,
             tokens,
             has_gate_biases,
         );
-        let grow_with_tokens = [s.x, s.h, s.qkv, s.attended, s.gate, s.states];
+        let grow_with_tokens = [s.x, s.h, s.qkv, s.attended, s.gate, s.partials];
+        let tail = s.tails.first().map(|tail| &tail.buffer);
         grow_with_tokens
             .iter()
-            .chain(s.recent.first().map(|recent| &recent.buffer))
+            .chain(tail)
             .all(|buffer| buffer.bytes <= most)
     };
     let halves = std::iter::successors(Some(caps.tuning.prefill_chunk), |tokens| Some(tokens / 2));
@@ -159,26 +157,27 @@ pub(crate) fn prefill_chunk(
         .unwrap_or(1)
 }
 
-/// Declares the rings of all layers; a cache that keeps none shares one that nothing is written to.
-fn recent(
+/// Declares the f16 tails of all layers. Where the cache has none, they share an empty buffer.
+fn f16_tails(
     table: &mut Buffers,
     layers: u32,
-    heads: AttentionShape,
+    shape: AttentionShape,
     kv: KvFormat,
     chunk: u32,
-) -> Vec<Recent> {
-    let (len, bytes) = (kv.recent_len(chunk), kv.recent_bytes(heads, chunk));
-    let first = table.declare("recent", bytes);
+) -> Vec<F16Tail> {
+    let len = kv.f16_tail_len(chunk);
+    let bytes = kv.f16_tail_bytes(shape, chunk);
+    let first = table.declare("f16_tail", bytes);
     let more = (1..layers).map(|_| {
         if len > 0 {
-            table.declare("recent", bytes)
+            table.declare("f16_tail", bytes)
         } else {
             first
         }
     });
     std::iter::once(first)
         .chain(more)
-        .map(|buffer| Recent { buffer, len })
+        .map(|buffer| F16Tail { buffer, len })
         .collect()
 }
 
@@ -188,8 +187,8 @@ pub(crate) struct Pass {
     pub chunk: u32,
     /// Segments of the KV cache; the pass's positions lie in the last.
     pub segments: usize,
-    /// Whether it is one token among the first [`rope_attention::SHALLOW`].
-    pub shallow: bool,
+    /// Whether it is one token among the first `MAX_SINGLE_PASS_TOKENS` of `rope_attention`.
+    pub single_pass: bool,
     /// Whether anyone asks what comes out: else the last layer only appends to its KV cache.
     pub outputs: bool,
 }
@@ -233,7 +232,7 @@ impl Llama {
                 caps,
                 &segments,
                 s,
-                s.recent[i],
+                s.tails[i],
                 Pass {
                     outputs: pass.outputs || !is_last,
                     ..pass
@@ -282,42 +281,86 @@ impl Llama {
         plan
     }
 
-    /// From a layer's queries, keys and values to what they attend to, in `attended`; where nobody
-    /// asks for that, keys and values are appended to the KV cache, and that is all.
+    /// From a layer's queries, keys and values to attention's output, in `attended`. Where the pass
+    /// has no outputs, appends keys and values to the KV cache only.
     fn attention(
         &self,
         p: &mut Plan,
         caps: &Capabilities,
         segments: &[Segment],
         s: &Scratch,
-        recent: Recent,
+        tail: F16Tail,
         pass: Pass,
     ) {
-        let (heads, kv, n) = (self.heads, self.kv, pass.chunk);
-        let Some(tail) = segments.last() else { return };
-        if n == 1 && pass.outputs && rope_attention::suits(caps, heads, kv, segments) {
-            rope_attention(
-                p,
-                caps,
-                heads,
+        let Self {
+            shape, kv, rope, ..
+        } = *self;
+        let Scratch {
+            qkv,
+            partials,
+            attended: out,
+            ..
+        } = *s;
+        let Pass {
+            chunk, single_pass, ..
+        } = pass;
+        let Some(&segment) = segments.last() else {
+            return;
+        };
+        let combine = AttentionCombine {
+            shape,
+            kv,
+            partials,
+            out,
+            chunk,
+        };
+        if chunk == 1 && pass.outputs && RopeAttention::is_usable(caps, shape, kv, segments) {
+            RopeAttention {
+                shape,
                 kv,
-                &self.rope,
-                s.qkv,
-                tail,
-                s.states,
-                s.attended,
-                pass.shallow,
-            );
-            if !pass.shallow {
-                attention_combine(p, caps, heads, kv, s.states, s.attended, n);
+                rope,
+                qkv,
+                segment,
+                partials,
+                out,
+                single_pass,
+            }
+            .record(p, caps);
+            if !single_pass {
+                combine.record(p, caps);
             }
             return;
         }
-        rope_append(p, caps, heads, kv, &self.rope, s.qkv, tail, recent, n);
+        RopeAppend {
+            shape,
+            kv,
+            rope,
+            qkv,
+            segment,
+            tail,
+            chunk,
+        }
+        .record(p, caps);
         if pass.outputs {
-            attention(p, caps, heads, kv, s.qkv, segments, s.states, s.attended, n);
-            attention_tail(p, heads, s.qkv, recent, s.states, n);
-            attention_combine(p, caps, heads, kv, s.states, s.attended, n);
+            Attention {
+                shape,
+                kv,
+                qkv,
+                segments,
+                partials,
+                out,
+                chunk,
+            }
+            .record(p, caps);
+            AttentionTail {
+                shape,
+                qkv,
+                tail,
+                partials,
+                chunk,
+            }
+            .record(p);
+            combine.record(p, caps);
         }
     }
 

@@ -11,7 +11,7 @@ use godwit_shaders::capabilities::{BINDING_ALIGNMENT, Tuning, WEBGPU};
 use godwit_shaders::kernels::matmul::Method;
 use godwit_shaders::kernels::rms_norm::Norm;
 use godwit_shaders::kernels::rope_append::{Rope, RopeTables};
-use godwit_shaders::kernels::rope_attention::SHALLOW;
+use godwit_shaders::kernels::rope_attention::MAX_SINGLE_PASS_TOKENS;
 use godwit_shaders::kernels::swiglu::GateBiases;
 use godwit_shaders::{
     Buffers, Capabilities, Dispatch, KvFormat, KvType, Matrix, Shard, Step, WeightFormat,
@@ -127,7 +127,7 @@ fn declared(table: &mut Buffers, config: &Config, kind: Kind, caps: &Capabilitie
         rotary_dim: config.rotary_dim,
     };
     Llama {
-        heads: shape,
+        shape,
         kv: kind.kv,
         embed,
         layers,
@@ -156,7 +156,7 @@ fn works(kv: &KvSegments, chunk: u32, context: u32) -> Vec<(StepKind, Vec<Step>)
             let pass = |chunk| Pass {
                 chunk,
                 segments,
-                shallow: false,
+                single_pass: false,
                 outputs,
             };
             works.push((StepKind::Transformer(pass(1)), steps(1)));
@@ -167,14 +167,14 @@ fn works(kv: &KvSegments, chunk: u32, context: u32) -> Vec<(StepKind, Vec<Step>)
         let pass = Pass {
             chunk: 1,
             segments,
-            shallow: false,
+            single_pass: false,
             outputs: true,
         };
         works.push((StepKind::Decode(pass), steps(1)));
-        let last = end.min(SHALLOW) - 1;
+        let last = end.min(MAX_SINGLE_PASS_TOKENS) - 1;
         works.push((
             StepKind::Decode(Pass {
-                shallow: true,
+                single_pass: true,
                 ..pass
             }),
             vec![Step::new(0, 1), Step::new(last, 1)],

@@ -23,7 +23,7 @@ mod transcript;
 use std::collections::HashMap;
 use std::ops::{ControlFlow, Range};
 
-use godwit_shaders::kernels::rope_attention::SHALLOW;
+use godwit_shaders::kernels::rope_attention::MAX_SINGLE_PASS_TOKENS;
 use godwit_shaders::kv::noise;
 use godwit_shaders::{Plan, Step};
 
@@ -97,13 +97,13 @@ impl Session {
             )
         };
         let scratch = buffers.allocate(declare).await?;
-        let ring = scratch.recent.first().map_or(0, |recent| recent.len);
+        let ring = scratch.tails.first().map_or(0, |tail| tail.len);
         Ok(Self {
             buffers,
             kv: inner.kv_cache(),
             scratch,
             prefill_chunk: chunk,
-            transcript: Transcript::new(kv.page(), ring),
+            transcript: Transcript::new(kv.tail_block(), ring),
             prepared: HashMap::new(),
             calibrated: Vec::new(),
             engine,
@@ -169,7 +169,7 @@ impl Session {
         progress: &mut dyn FnMut(usize, usize) -> ControlFlow<()>,
     ) -> Result<(), Error> {
         self.check(tokens)?;
-        self.restore_page(self.tokens().len()).await?;
+        self.restore_tail_block(self.tokens().len()).await?;
         let mut done = 0;
         while done < tokens.len() {
             let count = self
@@ -200,7 +200,7 @@ impl Session {
         each: &mut dyn FnMut(usize, &[f32]),
     ) -> Result<(), Error> {
         self.check(tokens)?;
-        self.restore_page(self.tokens().len()).await?;
+        self.restore_tail_block(self.tokens().len()).await?;
         let vocab = self.engine.model().config().vocab as usize;
         let mut done = 0;
         while done < tokens.len() {
@@ -373,11 +373,11 @@ impl Session {
             .reserve(buffers, position, forget_plans, forget_in_flight)
             .await?;
         let chunk = if wanted > 1 { self.prefill_chunk } else { 1 };
-        let shallow = chunk == 1 && position < SHALLOW;
+        let single_pass = chunk == 1 && position < MAX_SINGLE_PASS_TOKENS;
         Ok(Pass {
             chunk,
             segments,
-            shallow,
+            single_pass,
             outputs: true,
         })
     }
@@ -426,15 +426,15 @@ impl Session {
         Ok(count as usize)
     }
 
-    /// Computes the tokens of the page of `position` before it again, where the token at `position`
-    /// is to see their keys and values as halves, and only the cache has them: after a truncation
-    /// far back, and in a context that was read from a file.
-    async fn restore_page(&mut self, position: usize) -> Result<(), Error> {
-        if let Some(begin) = self.transcript.missing_page(position) {
-            self.transcript.begin_page();
+    /// Computes the tokens from the beginning of the tail block of `position` up to it again, where
+    /// the f16 tail lacks their keys and values: after a truncation far back, and in a context that
+    /// was read from a file.
+    async fn restore_tail_block(&mut self, position: usize) -> Result<(), Error> {
+        if let Some(begin) = self.transcript.missing_tail_block(position) {
+            self.transcript.begin_tail_block();
             self.compute_again(begin..position).await?;
             if position == self.tokens().len() {
-                self.transcript.set_page(begin);
+                self.transcript.set_tail_block(begin);
             }
         }
         Ok(())
@@ -466,11 +466,11 @@ impl Session {
             return Ok(());
         }
         let last = self.tokens().len().checked_sub(1).ok_or(Error::Empty)?;
-        let page = self.transcript.missing_page(last);
-        self.restore_page(last).await?;
+        let tail_block = self.transcript.missing_tail_block(last);
+        self.restore_tail_block(last).await?;
         self.compute_again(last..last + 1).await?;
-        if let Some(begin) = page {
-            self.transcript.set_page(begin);
+        if let Some(begin) = tail_block {
+            self.transcript.set_tail_block(begin);
         }
         self.submit(StepKind::Logits, Step::new(0, 1)).await?;
         self.transcript.set_logits();

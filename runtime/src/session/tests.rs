@@ -612,12 +612,12 @@ fn interrupted() -> Vec<(&'static str, Vec<Op>, Op)> {
             Op::Logits,
         ),
         (
-            "a page that the rings lack",
+            "a tail block that the rings lack",
             vec![prefill(250, 1), Op::Truncate(20)],
             prefill(10, 2),
         ),
         (
-            "the logits of a page that the rings lack",
+            "the logits of a tail block that the rings lack",
             vec![prefill(250, 1), Op::Truncate(20)],
             next(1),
         ),

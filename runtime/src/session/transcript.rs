@@ -43,10 +43,10 @@ struct InFlight<R> {
     is_broken: bool,
 }
 
-/// Which positions the rings of [`Recent`](godwit_shaders::Recent) hold.
+/// Which positions the rings of [`F16Tail`](godwit_shaders::F16Tail) hold.
 struct F16Tail {
-    /// Positions of a page; 1 where the KV cache keeps no rings.
-    page: usize,
+    /// Positions of a tail block; 1 where the KV cache has no f16 tail.
+    block: usize,
     /// Positions in a ring.
     len: usize,
     /// The rings hold all tokens from this position on.
@@ -54,10 +54,10 @@ struct F16Tail {
 }
 
 impl<R> Transcript<R> {
-    /// No tokens. The rings have `ring` positions, in pages of `page`.
-    pub fn new(page: u32, ring: u32) -> Self {
+    /// No tokens. The f16 tail has `ring` positions, in blocks of `tail_block`.
+    pub fn new(tail_block: u32, ring: u32) -> Self {
         let f16_tail = F16Tail {
-            page: page as usize,
+            block: tail_block as usize,
             len: ring as usize,
             first: 0,
         };
@@ -133,21 +133,21 @@ impl<R> Transcript<R> {
         matches!(self.output, Output::Logits)
     }
 
-    /// The beginning of the page of `position`, where the rings lack tokens between the two.
-    pub fn missing_page(&self, position: usize) -> Option<usize> {
-        let begin = position / self.f16_tail.page * self.f16_tail.page;
+    /// The beginning of the tail block of `position`, where the rings lack tokens between the two.
+    pub fn missing_tail_block(&self, position: usize) -> Option<usize> {
+        let begin = position / self.f16_tail.block * self.f16_tail.block;
         (begin < position && self.f16_tail.first > begin).then_some(begin)
     }
 
-    /// The rings are about to be written from the beginning of a page on. Until
-    /// [`Transcript::set_page`] they hold nothing.
-    pub fn begin_page(&mut self) {
+    /// The rings are about to be written from the beginning of a tail block on. Until
+    /// [`Transcript::set_tail_block`] they hold nothing.
+    pub fn begin_tail_block(&mut self) {
         self.output = Output::Stale;
         self.f16_tail.first = self.tokens.len();
     }
 
     /// The rings hold all tokens from `begin` on.
-    pub fn set_page(&mut self, begin: usize) {
+    pub fn set_tail_block(&mut self, begin: usize) {
         self.f16_tail.first = begin;
     }
 

@@ -1,27 +1,29 @@
-// The orthonormal Walsh-Hadamard transform of consecutive blocks of a vector, by TEAM invocations.
-// It spreads outliers evenly, so that a group's scale suits all of it; it is its own inverse.
+// The orthonormal Walsh-Hadamard transform of consecutive blocks of a vector. It spreads outliers
+// evenly over a block, so that one scale suits the whole group. The transform is its own inverse.
+// Rust: `kv::hadamard`.
 #ifdef CPU
-// CPUs pay more for barriers than for work: each invocation has a vector to itself.
-const TEAM = 1u;
+// A barrier costs a CPU more than the transform: each invocation has a vector of its own.
+const VECTOR_INVOCATIONS = 1u;
 var<private> vector: array<f32, 128>;
 #else
-const TEAM = 64u;
+const VECTOR_INVOCATIONS = 64u;
 var<workgroup> vector: array<f32, 128>;
 #endif
 
-// Waits for the others of the team.
-fn meet() {
+// Waits until all invocations of the vector have written to it.
+fn vector_barrier() {
 #ifdef CPU
 #else
     workgroupBarrier();
 #endif
 }
 
-// `dim` floats; `block` is a power of two that divides it. Begins and ends with a meeting.
-fn hadamard(lane: u32, dim: u32, block: u32) {
+// Transforms `dim` floats of `vector`; `block` is a power of two that divides `dim`. Invocation
+// `index` of the vector's. Begins and ends with a barrier.
+fn hadamard(index: u32, dim: u32, block: u32) {
     for (var half = 1u; half < block; half <<= 1u) {
-        meet();
-        for (var pair = lane; pair < dim / 2u; pair += TEAM) {
+        vector_barrier();
+        for (var pair = index; pair < dim / 2u; pair += VECTOR_INVOCATIONS) {
             let i = 2u * pair - (pair & (half - 1u));
             let a = vector[i];
             let b = vector[i + half];
@@ -29,11 +31,11 @@ fn hadamard(lane: u32, dim: u32, block: u32) {
             vector[i + half] = a - b;
         }
     }
-    meet();
+    vector_barrier();
     let scale = inverseSqrt(f32(block));
-    for (var i = 2u * lane; i < dim; i += 2u * TEAM) {
+    for (var i = 2u * index; i < dim; i += 2u * VECTOR_INVOCATIONS) {
         vector[i] *= scale;
         vector[i + 1u] *= scale;
     }
-    meet();
+    vector_barrier();
 }

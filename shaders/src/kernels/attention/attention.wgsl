@@ -1,26 +1,31 @@
-// Exact causal attention of a tile of queries over one segment of the KV cache, by running maximum
-// and sum (Milakov and Gimelshein 2018; Dao et al. 2022). A row is a (token, query head) pair; a
-// workgroup takes ROWS rows that share a KV head, and one of the splits of the segment's positions.
+// Exact causal attention over one segment of the KV cache, with a running maximum and a running sum
+// (Milakov and Gimelshein 2018; FlashAttention, Dao et al. 2022).
 //
-// What is known so far of a row is a state: head_dim weighted sums of values, the largest score,
-// the sum of weights. Later segments go on from the state of the earlier ones.
+// A row is a (token, query head) pair. Workgroup (x, y, z) takes the x-th block of rows that share
+// KV head y, and KV split z of the segment's slots. Each variant documents how it partitions its
+// rows and slots among invocations.
+//
+// A row's partial is head_dim floats of `acc`, the sum of values by weight; `row_max`, the largest
+// score; and `row_sum`, the sum of weights. Layout: [split, kv_head, row, head_dim + 2]. A later
+// segment continues from the partials of the earlier ones.
 #import kernels/shared/step.wgsl
 
 struct Params {
     heads: u32,
     kv_heads: u32,
     head_dim: u32,
-    splits: u32,
-    first: u32,    // position that the segment begins with
-    len: u32,      // positions in the segment
-    scale: f32,    // of the scores
-    fresh: u32,    // 1: the first segment; states begin here
-    k_words: u32,  // of a cached vector
-    v_words: u32,
-    q_width: u32,  // floats from one token's queries to the next's
-    page: u32,     // positions that another kernel sees to: those of a row's own page; 1: none
-    finish: u32,   // 1: nothing is to come after this; the result is stored instead of states
-    one: u32,      // 1, which no compiler knows
+    splits: u32,           // KV splits
+    segment_start: u32,    // position of the segment's first slot
+    segment_len: u32,      // slots in the segment
+    scale: f32,            // of scores
+    is_first_segment: u32, // 1: partials begin here; 0: they continue
+    k_words: u32,          // words of a cached key
+    v_words: u32,          // words of a cached value
+    q_stride: u32,         // floats from one token's queries to the next token's
+    tail_block: u32,       // positions of a tail block, which `attention_tail` handles; 1: none
+    write_output: u32,     // 1: nothing follows, so the output is stored instead of partials
+    // Always 1. Opaque to the compiler, so loops that step by it are not unrolled.
+    one: u32,
     reserved0: u32, reserved1: u32,
 }
 @group(0) @binding(0) var<uniform> p: Params;
@@ -31,67 +36,66 @@ struct Params {
 @group(0) @binding(3) var<storage, read> k_cache: array<u32>;
 #endif
 @group(0) @binding(4) var<storage, read> v_cache: array<u32>;
-@group(0) @binding(5) var<storage, read_write> states: array<f32>;
-@group(0) @binding(6) var<storage, read_write> y: array<vec4<f32>>;
+@group(0) @binding(5) var<storage, read_write> partials: array<f32>;
+@group(0) @binding(6) var<storage, read_write> out: array<vec4<f32>>;
 
 #import kv/kv.wgsl
-#import kernels/attention/splits.wgsl
+#import kernels/attention/kv_splits.wgsl
 
-override K_VALUES: u32 = 2; // floats in a word
-override V_VALUES: u32 = 2;
+override K_PER_WORD: u32 = 2; // floats of a key in a 32-bit word
+override V_PER_WORD: u32 = 2; // floats of a value in a 32-bit word
 
-// Kernels are compiled for the length of a head: then loops unroll, and no scale's place takes a
-// division.
+// Pipelines are compiled for one head length, so loops over it unroll and divisions by it fold.
 override HEAD_DIM: u32 = 128u;
 
-const NEVER = -1e30; // the score of what may not be seen
+const MASKED_SCORE = -1e30;
 
-// How many of the segment's positions a row may see: up to its own, or, with pages, up to where its
-// own page begins.
-fn seen_by(row: u32) -> u32 {
+// Slots of the segment that a row may attend to: up to its own position or, where there is an f16
+// tail, up to its tail block.
+fn visible_slots(row: u32) -> u32 {
     let position = step_.position + row / (p.heads / p.kv_heads);
-    let visible = select(position + 1u, position / p.page * p.page, p.page > 1u);
-    return select(0u, visible - p.first, visible > p.first);
+    let end = select(position + 1u, position / p.tail_block * p.tail_block, p.tail_block > 1u);
+    return select(0u, end - p.segment_start, end > p.segment_start);
 }
 
-// Slots of the segment from `begin` on, below `end`.
+// Slots from `begin` on, below `end`.
 struct Slots { begin: u32, end: u32 }
 
-// Those that a split has of what rows up to `last_row` may see.
-fn slots_of(split: u32, last_row: u32) -> Slots {
-    let length = min(seen_by(last_row), p.len);
-    let share = share_of(length, p.splits);
-    let begin = min(split * share, length);
-    return Slots(begin, min(begin + share, length));
+// The slots of this split that rows up to `last_row` may attend to.
+fn split_slots(split: u32, last_row: u32) -> Slots {
+    let length = min(visible_slots(last_row), p.segment_len);
+    let size = split_size(length, p.splits);
+    let begin = min(split * size, length);
+    return Slots(begin, min(begin + size, length));
 }
 
-// Four floats of a row's state.
-fn state4(at: u32) -> vec4<f32> {
-    return vec4<f32>(states[at], states[at + 1u], states[at + 2u], states[at + 3u]);
+// Four floats of one row's partial.
+fn load_partial4(at: u32) -> vec4<f32> {
+    return vec4<f32>(partials[at], partials[at + 1u], partials[at + 2u], partials[at + 3u]);
 }
 
-fn put_state4(at: u32, v: vec4<f32>) {
-    states[at] = v.x;
-    states[at + 1u] = v.y;
-    states[at + 2u] = v.z;
-    states[at + 3u] = v.w;
+fn store_partial4(at: u32, v: vec4<f32>) {
+    partials[at] = v.x;
+    partials[at + 1u] = v.y;
+    partials[at + 2u] = v.z;
+    partials[at + 3u] = v.w;
 }
 
-// A float of each of four rows' states.
-fn rows_at(at: vec4<u32>) -> vec4<f32> {
-    return vec4<f32>(states[at.x], states[at.y], states[at.z], states[at.w]);
+// One float of each of four rows' partials.
+fn load_row_partials(at: vec4<u32>) -> vec4<f32> {
+    return vec4<f32>(partials[at.x], partials[at.y], partials[at.z], partials[at.w]);
 }
 
 #ifdef CPU_ALGORITHM
-#import kernels/attention/cached.wgsl
+#import kernels/attention/load_kv.wgsl
 #import kernels/attention/cpu/cpu.wgsl
 #endif
 #ifdef PREFILL
-#import kernels/attention/cached.wgsl
+#import kernels/attention/load_kv.wgsl
 #import kernels/attention/prefill/prefill.wgsl
 #endif
 #ifdef PREFILL_COOP
-#import kernels/attention/cached.wgsl
+#import kernels/attention/load_kv.wgsl
 #import kernels/attention/prefill_coop/prefill_coop.wgsl
 #endif
 #ifdef DECODE

@@ -1,16 +1,24 @@
-//! Causal attention over the KV cache, one segment at a time, and the merge of what its parts
-//! found.
+//! Causal attention over the KV cache, one segment at a time.
+//!
+//! Each folder is an algorithm: `decode`, `prefill`, `prefill_coop` and `cpu`. [`combine`] and
+//! [`tail`] are the kernels that complete what this one leaves.
 
 mod cases;
 pub mod combine;
+mod kv_splits;
 mod reference;
 pub mod tail;
+mod variant;
 
 use crate::capabilities::Capabilities;
-use crate::kernel::{Cost, Kernel, Step, Variant, read, write};
+use crate::kernel::{Cost, Kernel, Step, read, write};
 use crate::kv::{AttentionShape, KvFormat, Segment};
 use crate::params;
 use crate::plan::{BufferRef, Dispatch, Plan, Upload};
+
+pub(crate) use kv_splits::splits_in_use;
+pub use kv_splits::{partials_bytes, splits};
+pub use variant::{AttentionVariant, variants};
 
 params! {
     /// Query heads.
@@ -19,51 +27,34 @@ params! {
     kv_heads: u32,
     /// Floats in a head.
     head_dim: u32,
-    /// Workgroups that share a row's positions.
+    /// KV splits.
     splits: u32,
-    /// Position that the segment begins with.
-    first: u32,
-    /// Positions in the segment.
-    len: u32,
-    /// What scores are multiplied by: `1 / sqrt(head_dim)`.
+    /// Position of the segment's first slot.
+    segment_start: u32,
+    /// Slots in the segment.
+    segment_len: u32,
+    /// Factor of scores: `1 / sqrt(head_dim)`.
     scale: f32,
-    /// 1: states begin here; 0: they go on from the segment before.
-    fresh: u32,
+    /// 1: partials begin here; 0: they continue from those of the segment before.
+    is_first_segment: u32,
     /// Words of a cached key.
     k_words: u32,
     /// Words of a cached value.
     v_words: u32,
-    /// Floats from one token's queries to the next's.
-    q_width: u32,
-    /// Positions of a page: a row sees those before its own page. 1: a row sees its own position
-    /// too.
-    page: u32,
-    /// 1: nothing comes after this: the result is stored, and no states.
-    finish: u32,
-    /// 1, which no compiler knows: a loop that steps by it stays one.
+    /// Floats from one token's queries to the next token's.
+    q_stride: u32,
+    /// Positions of a tail block: a row attends to those before its own block. 1: there is no f16
+    /// tail, and a row attends to its own position too.
+    tail_block: u32,
+    /// 1: nothing follows, so the output is stored instead of partials.
+    write_output: u32,
+    /// Always 1. Opaque to the compiler, so loops that step by it are not unrolled.
     one: u32,
     /// Padding to 16 bytes.
     reserved0: u32,
     /// Padding.
     reserved1: u32,
 }
-
-/// A split takes a multiple of so many positions.
-const SHARE: u32 = 256;
-/// Rows of a KV head that are few for a CPU.
-const FEW_ROWS: u32 = 8;
-/// Rows of a workgroup of each variant.
-pub const ROWS: [u32; 7] = [4, 32, 32, 16, 4, 4, 128];
-/// The variants for few rows on a CPU, and for many, without and with subgroups of eight.
-const FEW: usize = 0;
-const BLOCK: usize = 1;
-const BLOCK_SPREAD: usize = 2;
-/// The variants for many tokens on a GPU, for one, with subgroups of 32 and without, and for many
-/// with matrix units.
-const PREFILL: usize = 3;
-const DECODE: usize = 4;
-const DECODE32: usize = 5;
-const MATRIX: usize = 6;
 
 /// The kernel.
 pub static ATTENTION: Kernel = Kernel {
@@ -77,21 +68,18 @@ pub static ATTENTION: Kernel = Kernel {
         read("q"),
         read("k_cache"),
         read("v_cache"),
-        write("states"),
-        write("y"),
+        write("partials"),
+        write("out"),
     ],
-    overrides: &["K_VALUES", "V_VALUES", "HEAD_DIM"],
+    overrides: &["K_PER_WORD", "V_PER_WORD", "HEAD_DIM"],
     variants: &[
-        Variant::base("few", &["CPU", "CPU_ALGORITHM", "FEW_ROWS"]),
-        Variant::base("block", &["CPU", "CPU_ALGORITHM"]),
-        Variant::subgroups8_int64(
-            "block_spread",
-            &["CPU", "CPU_ALGORITHM", "SUBGROUP_BROADCAST"],
-        ),
-        Variant::base("prefill", &["PREFILL"]),
-        Variant::base("decode", &["DECODE"]),
-        Variant::subgroups32("decode32", &["DECODE", "SUBGROUPS", "PREFETCH"]),
-        Variant::cooperative_matrix32("matrix", &["PREFILL_COOP"]),
+        AttentionVariant::CpuFewRows.declaration(),
+        AttentionVariant::Cpu.declaration(),
+        AttentionVariant::CpuSubgroup.declaration(),
+        AttentionVariant::Prefill.declaration(),
+        AttentionVariant::Decode.declaration(),
+        AttentionVariant::DecodeSubgroup32.declaration(),
+        AttentionVariant::PrefillCoop.declaration(),
     ],
     cost,
     extents,
@@ -99,167 +87,128 @@ pub static ATTENTION: Kernel = Kernel {
     cases: cases::cases,
 };
 
-/// Workgroups that share a row's positions: enough to keep the device busy, however few rows there
-/// are.
-pub fn splits(caps: &Capabilities, heads: AttentionShape, chunk: u32) -> u32 {
-    let rows = chunk * (heads.heads / heads.kv_heads);
-    let tiles = rows.div_ceil(ROWS[variant(caps, rows, chunk)]);
-    let wanted = caps.tuning.workgroups.div_ceil(tiles * heads.kv_heads);
-    // Their states fit a binding.
-    let bytes_of_one =
-        4 * u64::from(chunk) * u64::from(heads.heads) * u64::from(heads.head_dim + 2);
-    let most = (caps.max_binding / bytes_of_one).max(1);
-    wanted.min(u32::try_from(most).unwrap_or(u32::MAX))
+/// Attention of a pass's queries over segments of the KV cache.
+///
+/// A token's own tail block is left to [`AttentionTail`](tail::AttentionTail), where `kv` has an
+/// f16 tail. [`AttentionCombine`](combine::AttentionCombine) makes `out` of `partials`, where `out`
+/// is not stored at once.
+#[derive(Clone, Copy, Debug)]
+pub struct Attention<'a> {
+    /// The shape of attention.
+    pub shape: AttentionShape,
+    /// How the KV cache is stored.
+    pub kv: KvFormat,
+    /// `[tokens, heads + 2 kv_heads, head_dim]`, of which the queries are read.
+    pub qkv: BufferRef,
+    /// The segments, in order of positions.
+    pub segments: &'a [Segment],
+    /// Of [`partials_bytes`].
+    pub partials: BufferRef,
+    /// `[tokens, heads, head_dim]`.
+    pub out: BufferRef,
+    /// Tokens of the pass, at most.
+    pub chunk: u32,
 }
 
-/// The splits that write their states: `splits_in_use` of the WGSL.
-pub(crate) fn splits_in_use(step: Step, splits: u32) -> u32 {
-    (step.position + step.count)
-        .div_ceil(SHARE)
-        .clamp(1, splits)
-}
-
-/// The variant for this many rows of a KV head: as few tiles as can be, each as small as can be, so
-/// that what is cached is read once.
-fn variant(caps: &Capabilities, rows: u32, chunk: u32) -> usize {
-    match (caps.cpu, chunk) {
-        (true, _) if rows <= FEW_ROWS => FEW,
-        (true, _) if caps.subgroups8_int64 => BLOCK_SPREAD,
-        (true, _) => BLOCK,
-        (false, 1) if caps.subgroups32 => DECODE32,
-        (false, 1) => DECODE,
-        (false, _) if caps.cooperative_matrix && caps.subgroups32 => MATRIX,
-        (false, _) => PREFILL,
-    }
-}
-
-/// Which variants one token and many use, for people.
-pub fn variants(caps: &Capabilities) -> String {
-    let name = |tokens| ATTENTION.variants[variant(caps, tokens, tokens)].name;
-    format!("decode: {}; prefill: {}", name(1), name(FEW_ROWS + 1))
-}
-
-/// The rows of a tile, by how many tiles the rows of a KV head are cut into.
-fn rows_of(rows: u32, tiles: u32) -> u32 {
-    ROWS.into_iter()
-        .find(|tile| rows.div_ceil(*tile) == tiles)
-        .unwrap_or(ROWS[0])
-}
-
-/// Whether attention is done after the last segment: the variants for CPUs divide by the sums
-/// themselves where no other split, no page of halves and no transform is left to see to.
-pub(crate) fn finishes(
-    caps: &Capabilities,
-    heads: AttentionShape,
-    kv: KvFormat,
-    chunk: u32,
-) -> bool {
-    caps.cpu
-        && splits(caps, heads, chunk) == 1
-        && kv.page() == 1
-        && kv.blocks(heads.head_dim)[1] == 1
-}
-
-/// Bytes of the states of `chunk` tokens.
-pub fn state_bytes(caps: &Capabilities, heads: AttentionShape, chunk: u32) -> u64 {
-    let rows = u64::from(splits(caps, heads, chunk)) * u64::from(chunk) * u64::from(heads.heads);
-    rows * u64::from(heads.head_dim + 2) * 4
-}
-
-/// Records attention of the queries that `qkv` `[tokens, heads + 2 kv_heads, head_dim]` begins with
-/// over `segments`, in order of positions; but for each token's own page, where `kv` keeps it as
-/// halves: [`attention_tail`](crate::kernels::attention::tail::attention_tail) sees to that.
-/// `states` takes [`state_bytes`];
-/// [`attention_combine`](crate::kernels::attention::combine::attention_combine) makes the result of
-/// it, `y` `[tokens, heads, head_dim]`, where that is not stored at once.
-pub fn attention(
-    plan: &mut Plan,
-    caps: &Capabilities,
-    heads: AttentionShape,
-    kv: KvFormat,
-    qkv: BufferRef,
-    segments: &[Segment],
-    states: BufferRef,
-    y: BufferRef,
-    chunk: u32,
-) {
-    let rows = chunk * (heads.heads / heads.kv_heads);
-    let variant = variant(caps, rows, chunk);
-    let finish = finishes(caps, heads, kv, chunk);
-    let [k_words, v_words] = kv.words(heads.head_dim);
-    for (i, segment) in segments.iter().enumerate() {
-        let params = Params {
-            heads: heads.heads,
-            kv_heads: heads.kv_heads,
-            head_dim: heads.head_dim,
-            splits: splits(caps, heads, chunk),
-            first: segment.first,
-            len: segment.len,
-            scale: 1.0 / (heads.head_dim as f32).sqrt(),
-            fresh: u32::from(i == 0),
-            k_words,
-            v_words,
-            q_width: (heads.heads + 2 * heads.kv_heads) * heads.head_dim,
-            page: kv.page(),
-            finish: u32::from(finish && i + 1 == segments.len()),
-            one: 1,
-            reserved0: 0,
-            reserved1: 0,
-        };
-        if let Some(host) = segment.host {
-            plan.uploads.push(Upload {
-                before: plan.dispatches.len(),
-                host,
-                to: [segment.k, segment.v],
+impl Attention<'_> {
+    /// Records a dispatch for each segment.
+    pub fn record(&self, plan: &mut Plan, caps: &Capabilities) {
+        let Self {
+            shape, kv, chunk, ..
+        } = *self;
+        let rows = chunk * shape.heads_per_kv_head();
+        let variant = AttentionVariant::for_pass(caps, rows, chunk);
+        let splits = splits(caps, shape, chunk);
+        let writes_output = writes_output(caps, shape, kv, chunk);
+        let [k_words, v_words] = kv.words(shape.head_dim);
+        for (i, segment) in self.segments.iter().enumerate() {
+            let is_last_segment = i + 1 == self.segments.len();
+            let params = Params {
+                heads: shape.heads,
+                kv_heads: shape.kv_heads,
+                head_dim: shape.head_dim,
+                splits,
+                segment_start: segment.first,
+                segment_len: segment.len,
+                scale: shape.score_scale(),
+                is_first_segment: u32::from(i == 0),
+                k_words,
+                v_words,
+                q_stride: shape.qkv_width(),
+                tail_block: kv.tail_block(),
+                write_output: u32::from(writes_output && is_last_segment),
+                one: 1,
+                reserved0: 0,
+                reserved1: 0,
+            };
+            if let Some(host) = segment.host {
+                plan.uploads.push(Upload {
+                    before: plan.dispatches.len(),
+                    host,
+                    to: [segment.k, segment.v],
+                });
+            }
+            plan.push(Dispatch {
+                kernel: &ATTENTION,
+                variant: variant.declared(),
+                format: None,
+                overrides: kv.overrides_for(shape.head_dim),
+                params: bytemuck::bytes_of(&params).to_vec(),
+                buffers: vec![self.qkv, segment.k, segment.v, self.partials, self.out],
+                workgroups: [
+                    rows.div_ceil(variant.rows_per_workgroup()),
+                    shape.kv_heads,
+                    splits,
+                ],
             });
         }
-        plan.push(Dispatch {
-            kernel: &ATTENTION,
-            variant: &ATTENTION.variants[variant],
-            format: None,
-            overrides: kv.overrides_for(heads.head_dim),
-            params: bytemuck::bytes_of(&params).to_vec(),
-            buffers: vec![qkv, segment.k, segment.v, states, y],
-            workgroups: [rows.div_ceil(ROWS[variant]), heads.kv_heads, params.splits],
-        });
     }
 }
 
-/// Each cached key and value that some token sees is read once; a score and a value are a
+/// Whether the last segment's dispatch stores the output itself. The variants for CPUs do, where
+/// there is one split, no f16 tail, and no transform of values.
+fn writes_output(caps: &Capabilities, shape: AttentionShape, kv: KvFormat, chunk: u32) -> bool {
+    let [_, v_block] = kv.blocks(shape.head_dim);
+    caps.cpu && splits(caps, shape, chunk) == 1 && !kv.has_f16_tail() && v_block == 1
+}
+
+/// Each cached key and value that some token attends to is read once. A score and a value take a
 /// multiply-add for each float.
 fn cost(d: &Dispatch, step: Step) -> Cost {
     let p: Params = d.params();
-    // Positions of the segment that the step's token `t` sees.
-    let seen = |t: u32| u64::from((step.position + t + 1).saturating_sub(p.first).min(p.len));
-    let cached =
-        step.count.checked_sub(1).map_or(0, seen) * u64::from(p.kv_heads * (p.k_words + p.v_words));
+    let visible_slots = |token: u32| {
+        let end = step.position + token + 1;
+        u64::from(end.saturating_sub(p.segment_start).min(p.segment_len))
+    };
+    let slots_read = step.count.checked_sub(1).map_or(0, visible_slots);
+    let cached = slots_read * u64::from(p.kv_heads * (p.k_words + p.v_words));
     let floats = u64::from(step.count) * u64::from(p.heads * p.head_dim);
+    let scores = (0..step.count).map(visible_slots).sum::<u64>();
     Cost {
         shape: [p.heads, p.kv_heads, p.head_dim],
         bytes: 4 * (cached + 2 * floats),
-        flops: 4 * (0..step.count).map(seen).sum::<u64>() * u64::from(p.heads * p.head_dim),
+        flops: 4 * scores * u64::from(p.heads * p.head_dim),
     }
 }
 
 fn extents(d: &Dispatch, step: Step) -> Vec<u64> {
     let p: Params = d.params();
-    let tokens = if d.variant.defines.contains(&"DECODE") {
-        1
-    } else {
-        u64::from(step.count)
-    };
-    let floats = u64::from(p.heads) * u64::from(p.head_dim);
-    let slots = u64::from(p.len) * u64::from(p.kv_heads);
-    let states = u64::from(p.splits) * tokens * u64::from(p.heads) * u64::from(p.head_dim + 2);
+    let is_decode = d.variant.defines.contains(&"DECODE");
+    let tokens = if is_decode { 1 } else { u64::from(step.count) };
+    let heads = u64::from(p.heads);
+    let floats = heads * u64::from(p.head_dim);
+    let slots = u64::from(p.segment_len) * u64::from(p.kv_heads);
+    let partials = u64::from(p.splits) * tokens * heads * u64::from(p.head_dim + 2);
+    let uses_partials = p.write_output == 0 || p.is_first_segment == 0;
     vec![
-        tokens.saturating_sub(1) * u64::from(p.q_width) + floats,
+        tokens.saturating_sub(1) * u64::from(p.q_stride) + floats,
         slots * u64::from(p.k_words),
         slots * u64::from(p.v_words),
-        if p.finish == 1 && p.fresh == 1 {
-            0
+        if uses_partials { partials } else { 0 },
+        if p.write_output == 1 {
+            tokens * floats
         } else {
-            states
+            0
         },
-        if p.finish == 1 { tokens * floats } else { 0 },
     ]
 }

@@ -1,12 +1,11 @@
-//! One token's attention in one launch: rotation, the KV cache's growth, and attention over its
-//! only segment.
+//! One token's attention in one dispatch: rotation, append to the KV cache, and attention.
 
 mod cases;
 mod reference;
 
 use crate::capabilities::Capabilities;
 use crate::kernel::{Contents, Cost, Kernel, Step, Variant, read, write};
-use crate::kernels::attention::splits;
+use crate::kernels::attention::{AttentionVariant, splits};
 use crate::kernels::rope_append::{Rope, table_words};
 use crate::kv::{AttentionShape, KvFormat, Segment};
 use crate::params;
@@ -21,25 +20,25 @@ params! {
     head_dim: u32,
     /// Floats of a head that are rotated.
     rotary_dim: u32,
-    /// Workgroups that share a KV head's positions.
+    /// KV splits.
     splits: u32,
-    /// Position that the segment begins with.
-    first: u32,
-    /// Positions in the segment.
-    len: u32,
+    /// Position of the segment's first slot.
+    segment_start: u32,
+    /// Slots in the segment.
+    segment_len: u32,
     /// Words of a cached key.
     k_words: u32,
     /// Words of a cached value.
     v_words: u32,
-    /// What scores are multiplied by: `1 / sqrt(head_dim)`.
+    /// Factor of scores: `1 / sqrt(head_dim)`.
     scale: f32,
-    /// Block of the Hadamard transform of queries and keys; 1: none.
+    /// Block of the Hadamard transform of queries and keys; 1: no transform.
     k_block: u32,
     /// Block of the transform of values.
     v_block: u32,
-    /// 1: there is one split, and the result is stored instead of states.
-    finish: u32,
-    /// 1, which no compiler knows: a loop that steps by it stays one.
+    /// 1: there is one split, so the output is stored instead of partials.
+    write_output: u32,
+    /// Always 1. Opaque to the compiler, so loops that step by it are not unrolled.
     one: u32,
     /// Padding to 16 bytes.
     reserved0: u32,
@@ -47,12 +46,12 @@ params! {
     reserved1: u32,
 }
 
-/// Queries of a KV head, at most.
-const ROWS: u32 = 4;
+/// The most query heads that may share a KV head: a workgroup takes all of them.
+const MAX_ROWS: u32 = AttentionVariant::Decode.rows_per_workgroup();
 
-/// Tokens up to whose number a workgroup goes through all positions by itself: that takes less than
-/// putting together what several found.
-pub const SHALLOW: u32 = 512;
+/// The most tokens of a context over which attention is a single pass: one workgroup for each KV
+/// head takes all positions, which is faster than combining the partials of several.
+pub const MAX_SINGLE_PASS_TOKENS: u32 = 512;
 
 /// The kernel.
 pub static ROPE_ATTENTION: Kernel = Kernel {
@@ -67,13 +66,13 @@ pub static ROPE_ATTENTION: Kernel = Kernel {
         read("qkv"),
         write("k_cache").of(Contents::Packed(reference::cached_keys)),
         write("v_cache").of(Contents::Packed(reference::cached_values)),
-        write("states"),
-        write("y"),
+        write("partials"),
+        write("out"),
     ],
-    overrides: &["K_VALUES", "V_VALUES", "HEAD_DIM"],
+    overrides: &["K_PER_WORD", "V_PER_WORD", "HEAD_DIM"],
     variants: &[
         Variant::base("base", &[]),
-        Variant::subgroups32("subgroups32", &["SUBGROUPS", "PREFETCH"]),
+        Variant::subgroups32("subgroup32", &["SUBGROUPS", "PREFETCH"]),
     ],
     cost,
     extents,
@@ -81,97 +80,128 @@ pub static ROPE_ATTENTION: Kernel = Kernel {
     cases: cases::cases,
 };
 
-/// Whether one token's attention is one launch: on GPUs, over a cache of one segment that keeps
-/// nothing as halves besides.
-pub fn suits(
-    caps: &Capabilities,
-    heads: AttentionShape,
-    kv: KvFormat,
-    segments: &[Segment],
-) -> bool {
-    !caps.cpu && kv.page() == 1 && heads.heads / heads.kv_heads <= ROWS && segments.len() == 1
+/// Rotates one token's queries and key, appends its key and value to the KV cache, and attends.
+#[derive(Clone, Copy, Debug)]
+pub struct RopeAttention {
+    /// The shape of attention.
+    pub shape: AttentionShape,
+    /// How the KV cache is stored.
+    pub kv: KvFormat,
+    /// The rotations.
+    pub rope: Rope,
+    /// `[heads + 2 kv_heads, head_dim]`; it is not written.
+    pub qkv: BufferRef,
+    /// The only segment of the KV cache.
+    pub segment: Segment,
+    /// Of [`partials_bytes`](crate::kernels::attention::partials_bytes).
+    pub partials: BufferRef,
+    /// `[heads, head_dim]`.
+    pub out: BufferRef,
+    /// Whether the dispatch stores `out`, for contexts of up to [`MAX_SINGLE_PASS_TOKENS`]. Else
+    /// [`AttentionCombine`](crate::kernels::attention::combine::AttentionCombine) makes it of
+    /// `partials`.
+    pub single_pass: bool,
 }
 
-/// Records the rotation of the token's queries and key, which `qkv` `[heads + 2 kv_heads,
-/// head_dim]` holds before its value, the growth of the KV cache, and attention over it; where
-/// [`suits`] says so.
-///
-/// With `shallow`, for contexts of up to [`SHALLOW`] tokens, `y` `[heads, head_dim]` is the result.
-/// Else [`attention_combine`](crate::kernels::attention::combine::attention_combine) makes it of
-/// `states`, which take [`state_bytes`](crate::kernels::attention::state_bytes).
-pub fn rope_attention(
-    plan: &mut Plan,
-    caps: &Capabilities,
-    heads: AttentionShape,
-    kv: KvFormat,
-    rope: &Rope,
-    qkv: BufferRef,
-    segment: &Segment,
-    states: BufferRef,
-    y: BufferRef,
-    shallow: bool,
-) {
-    let AttentionShape {
-        heads: query_heads,
-        kv_heads,
-        head_dim,
-    } = heads;
-    let ([k_words, v_words], [k_block, v_block]) = (kv.words(head_dim), kv.blocks(head_dim));
-    let splits = if shallow { 1 } else { splits(caps, heads, 1) };
-    let params = Params {
-        heads: query_heads,
-        kv_heads,
-        head_dim,
-        rotary_dim: rope.rotary_dim,
-        splits,
-        first: segment.first,
-        len: segment.len,
-        k_words,
-        v_words,
-        scale: 1.0 / (head_dim as f32).sqrt(),
-        k_block,
-        v_block,
-        finish: shallow.into(),
-        one: 1,
-        reserved0: 0,
-        reserved1: 0,
-    };
-    plan.push(Dispatch {
-        kernel: &ROPE_ATTENTION,
-        variant: &ROPE_ATTENTION.variants[usize::from(caps.subgroups32)],
-        format: None,
-        overrides: kv.overrides_for(head_dim),
-        params: bytemuck::bytes_of(&params).to_vec(),
-        buffers: vec![rope.tables, qkv, segment.k, segment.v, states, y],
-        workgroups: [1, kv_heads, splits],
-    });
+impl RopeAttention {
+    /// Whether a device and a model can use it: on GPUs, over a cache of one segment without an f16
+    /// tail.
+    pub fn is_usable(
+        caps: &Capabilities,
+        shape: AttentionShape,
+        kv: KvFormat,
+        segments: &[Segment],
+    ) -> bool {
+        !caps.cpu
+            && !kv.has_f16_tail()
+            && shape.heads_per_kv_head() <= MAX_ROWS
+            && segments.len() == 1
+    }
+
+    /// Records the dispatch.
+    pub fn record(&self, plan: &mut Plan, caps: &Capabilities) {
+        let Self {
+            shape,
+            kv,
+            rope,
+            segment,
+            ..
+        } = *self;
+        let [k_words, v_words] = kv.words(shape.head_dim);
+        let [k_block, v_block] = kv.blocks(shape.head_dim);
+        let splits = if self.single_pass {
+            1
+        } else {
+            splits(caps, shape, 1)
+        };
+        let params = Params {
+            heads: shape.heads,
+            kv_heads: shape.kv_heads,
+            head_dim: shape.head_dim,
+            rotary_dim: rope.rotary_dim,
+            splits,
+            segment_start: segment.first,
+            segment_len: segment.len,
+            k_words,
+            v_words,
+            scale: shape.score_scale(),
+            k_block,
+            v_block,
+            write_output: self.single_pass.into(),
+            one: 1,
+            reserved0: 0,
+            reserved1: 0,
+        };
+        plan.push(Dispatch {
+            kernel: &ROPE_ATTENTION,
+            variant: &ROPE_ATTENTION.variants[usize::from(caps.subgroups32)],
+            format: None,
+            overrides: kv.overrides_for(shape.head_dim),
+            params: bytemuck::bytes_of(&params).to_vec(),
+            buffers: vec![
+                rope.tables,
+                self.qkv,
+                segment.k,
+                segment.v,
+                self.partials,
+                self.out,
+            ],
+            workgroups: [1, shape.kv_heads, splits],
+        });
+    }
 }
 
-/// What is cached is read once; a score and a value are a multiply-add for each float.
+/// Each cached key and value is read once. A score and a value take a multiply-add for each float.
 fn cost(d: &Dispatch, step: Step) -> Cost {
     let p: Params = d.params();
-    let seen = u64::from((step.position + 1).saturating_sub(p.first).min(p.len));
-    let cached = seen * u64::from(p.kv_heads * (p.k_words + p.v_words));
+    let end = step.position + 1;
+    let slots = u64::from(end.saturating_sub(p.segment_start).min(p.segment_len));
+    let cached = slots * u64::from(p.kv_heads * (p.k_words + p.v_words));
     let floats = u64::from(2 * (p.heads + p.kv_heads) * p.head_dim + 2 * p.rotary_dim);
+    let rotation = 3 * u64::from((p.heads + p.kv_heads) * p.rotary_dim);
     Cost {
         shape: [p.heads, p.kv_heads, p.head_dim],
         bytes: 4 * (cached + floats),
-        flops: 4 * seen * u64::from(p.heads * p.head_dim)
-            + 3 * u64::from((p.heads + p.kv_heads) * p.rotary_dim),
+        flops: 4 * slots * u64::from(p.heads * p.head_dim) + rotation,
     }
 }
 
 fn extents(d: &Dispatch, step: Step) -> Vec<u64> {
     let p: Params = d.params();
-    let (heads, head_dim) = (u64::from(p.heads), u64::from(p.head_dim));
-    let slots = u64::from(p.len) * u64::from(p.kv_heads);
-    let states = u64::from(p.splits) * heads * (head_dim + 2);
+    let heads = u64::from(p.heads);
+    let head_dim = u64::from(p.head_dim);
+    let slots = u64::from(p.segment_len) * u64::from(p.kv_heads);
+    let partials = u64::from(p.splits) * heads * (head_dim + 2);
     vec![
         table_words(p.rotary_dim, Step { count: 1, ..step }),
         (heads + 2 * u64::from(p.kv_heads)) * head_dim,
         slots * u64::from(p.k_words),
         slots * u64::from(p.v_words),
-        if p.finish == 1 { 0 } else { states },
-        if p.finish == 1 { heads * head_dim } else { 0 },
+        if p.write_output == 1 { 0 } else { partials },
+        if p.write_output == 1 {
+            heads * head_dim
+        } else {
+            0
+        },
     ]
 }

@@ -1,173 +1,198 @@
-// One token's attention, from the product with its projections on, for GPUs: rotates q and k by
-// their position, appends k and v to the KV cache, and attends. A workgroup takes all rows of a KV
-// head, four at most, and one of the splits of the positions.
+// Attention of one token on GPUs in one dispatch: rotates q and k by the token's position, appends
+// k and v to the KV cache, and attends, by the algorithm of `attention/decode` (flash-decoding, Dao
+// et al. 2023).
 //
-// The token's own key and value are seen as they are cached, without being read back. The split
-// that they are of sees to them.
+// Workgroup (0, y, z) takes all rows of KV head y, four at most, and KV split z. First, subgroups 0
+// to 3 prepare the query of one row each, subgroup 4 the key and subgroup 5 the value; a lane has
+// one vec4. Then decode's algorithm goes through the positions before the token.
+//
+// The split of the token's own position also attends to the token's key and value, as they will be
+// decoded from the cache, without reading them back.
 #import kernels/shared/step.wgsl
 
 struct Params {
     heads: u32,
     kv_heads: u32,
     head_dim: u32,
-    rotary_dim: u32, // floats of a head that are rotated
-    splits: u32,
-    first: u32,      // position that the segment begins with
-    len: u32,        // positions in the segment
-    k_words: u32,    // of a cached vector
-    v_words: u32,
-    scale: f32,      // of the scores
-    k_block: u32,    // of the Hadamard transform of q and k; 1: none
-    v_block: u32,
-    finish: u32,     // 1: there is one split, and the result is stored instead of states
-    one: u32,      // 1, which no compiler knows
+    rotary_dim: u32,    // floats of a head that are rotated
+    splits: u32,        // KV splits
+    segment_start: u32, // position of the segment's first slot
+    segment_len: u32,   // slots in the segment
+    k_words: u32,       // words of a cached key
+    v_words: u32,       // words of a cached value
+    scale: f32,         // of scores
+    k_block: u32,       // block of the Hadamard transform of q and k; 1: no transform
+    v_block: u32,       // the same of v
+    write_output: u32,  // 1: there is one split, so the output is stored instead of partials
+    // Always 1. Opaque to the compiler, so loops that step by it are not unrolled.
+    one: u32,
     reserved0: u32, reserved1: u32,
 }
 @group(0) @binding(0) var<uniform> p: Params;
 // See rope_append.wgsl.
 @group(0) @binding(2) var<storage, read> tables: array<vec2<f32>>;
-// The query heads, then the keys, then the values.
+// [heads + 2 kv_heads, head_dim]
 @group(0) @binding(3) var<storage, read> qkv: array<vec4<f32>>;
 @group(0) @binding(4) var<storage, read_write> k_cache: array<vec4<u32>>;
 @group(0) @binding(5) var<storage, read_write> v_cache: array<u32>;
-@group(0) @binding(6) var<storage, read_write> states: array<f32>;
-@group(0) @binding(7) var<storage, read_write> y: array<vec4<f32>>;
+@group(0) @binding(6) var<storage, read_write> partials: array<f32>;
+@group(0) @binding(7) var<storage, read_write> out: array<vec4<f32>>;
 
-override K_VALUES: u32 = 2; // floats in a word
-override V_VALUES: u32 = 2;
+override K_PER_WORD: u32 = 2; // floats of a key in a 32-bit word
+override V_PER_WORD: u32 = 2; // floats of a value in a 32-bit word
 override HEAD_DIM: u32 = 128u;
 
-const NEVER = -1e30; // the score of what may not be seen
+const MASKED_SCORE = -1e30;
 
 #import kv/kv.wgsl
 #import kernels/rope_append/rotation.wgsl
-#import kernels/attention/splits.wgsl
+#import kernels/attention/kv_splits.wgsl
 #import kernels/attention/decode/partials.wgsl
 
-// The orthonormal Walsh-Hadamard transform of consecutive blocks of a vector, of which each
-// invocation of a team has a quad.
-fn hadamard(own: vec4<f32>, block: u32, lane: u32) -> vec4<f32> {
-    let a = vec4<f32>(own.x + own.y, own.x - own.y, own.z + own.w, own.z - own.w);
+// The orthonormal Walsh-Hadamard transform of consecutive blocks of a vector, of which each lane of
+// a subgroup has a vec4. Subgroups may differ in `block`, but exchange in the same iterations.
+fn hadamard(lane_vector: vec4<f32>, block: u32, local_index: u32) -> vec4<f32> {
+    let a = vec4<f32>(
+        lane_vector.x + lane_vector.y, lane_vector.x - lane_vector.y,
+        lane_vector.z + lane_vector.w, lane_vector.z - lane_vector.w,
+    );
     var v = vec4<f32>(a.x + a.z, a.y + a.w, a.x - a.z, a.y - a.w);
-    // Teams may have blocks of their own, but what they tell each other is in step.
     for (var mask = 1u; mask < max(p.k_block, p.v_block) / 4u; mask <<= 1u) {
-        let other = swapped(v, mask, lane);
+        let other = shuffle_xor(v, mask, local_index);
         if mask < block / 4u {
-            v = select(v + other, other - v, (lane & mask) != 0u);
+            v = select(v + other, other - v, (local_index & mask) != 0u);
         }
     }
-    return select(own, v * inverseSqrt(f32(block)), block > 1u);
+    return select(lane_vector, v * inverseSqrt(f32(block)), block > 1u);
 }
 
-#import kernels/rope_attention/cached.wgsl
+#import kernels/rope_attention/append.wgsl
 
-@compute @workgroup_size(LANES)
-fn rope_attention(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
+@compute @workgroup_size(WORKGROUP_SIZE)
+fn rope_attention(
+    @builtin(workgroup_id) group: vec3<u32>,
+    @builtin(local_invocation_index) local_index: u32,
+) {
     let kv_head = group.y;
     let split = group.z;
     if split >= splits_in_use(p.splits) {
         return;
     }
-    // The positions before the token's own.
-    let slot = min(step_.position - p.first, p.len - 1u);
-    let share = share_of(slot + 1u, p.splits);
-    let is_newest = split == slot / share;
-    let begin = min(split * share, slot);
-    let end = min(begin + share, slot);
-    let ahead = start(begin, end, kv_head, lane);
+    // The slots before the token's own.
+    let slot = min(step_.position - p.segment_start, p.segment_len - 1u);
+    let size = split_size(slot + 1u, p.splits);
+    let has_token = split == slot / size;
+    let begin = min(split * size, slot);
+    let end = min(begin + size, slot);
+    let prefetched = prefetch_first(begin, end, kv_head, local_index);
 
-    // A team for each row, then one for the key, and one for the value.
     let rows = p.heads / p.kv_heads;
-    let quads = HEAD_DIM / 4u;
-    let team = lane / TEAM;
-    let quad = lane % TEAM;
-    let is_value = team > ROWS;
-    let query = kv_head * rows + min(team, rows - 1u);
-    let vector = select(query, p.heads + kv_head + select(0u, p.kv_heads, is_value), team >= ROWS);
-    var vector_quad = vec4<f32>();
-    if quad < quads {
-        vector_quad = qkv[vector * quads + quad];
+    let vec4s = HEAD_DIM / 4u;
+    let subgroup = local_index / SUBGROUP_SIZE;
+    let lane = local_index % SUBGROUP_SIZE;
+    let is_value = subgroup > ROWS_PER_WORKGROUP;
+    let query = kv_head * rows + min(subgroup, rows - 1u);
+    let head = select(
+        query,
+        p.heads + kv_head + select(0u, p.kv_heads, is_value),
+        subgroup >= ROWS_PER_WORKGROUP,
+    );
+    var lane_vector = vec4<f32>();
+    if lane < vec4s {
+        lane_vector = qkv[head * vec4s + lane];
         if !is_value {
-            let pair = 2u * quad;
-            vector_quad = vec4<f32>(
-                rotated(vector_quad.xy, step_.position, pair), rotated(vector_quad.zw, step_.position, pair + 1u),
+            let pair = 2u * lane;
+            lane_vector = vec4<f32>(
+                rotate(lane_vector.xy, step_.position, pair),
+                rotate(lane_vector.zw, step_.position, pair + 1u),
             );
         }
     }
     if max(p.k_block, p.v_block) > 1u {
-        vector_quad = hadamard(vector_quad, select(p.k_block, p.v_block, is_value), lane);
+        lane_vector = hadamard(lane_vector, select(p.k_block, p.v_block, is_value), local_index);
     }
-    let fresh = cached(vector_quad, select(K_VALUES, V_VALUES, is_value), quad, lane);
-    let query_quad = vector_quad * p.scale;
-    if quad < quads && team < ROWS {
-        put_query(team, quad, query_quad);
-    } else if quad < quads && team < ROWS + 2u {
-        put_own((team - ROWS) * quads + quad, fresh.seen);
-    }
-    workgroupBarrier();
-    let score = total_of(vec4<f32>(select(0.0, dot(query_quad, own(min(quad, quads - 1u))), quad < quads)), lane).x;
-    if quad == 0u && team < ROWS {
-        put_own(2u * quads + team, vec4<f32>(score));
+    let encoded = encode(lane_vector, select(K_PER_WORD, V_PER_WORD, is_value), lane, local_index);
+    let lane_query = lane_vector * p.scale;
+    if lane < vec4s && subgroup < ROWS_PER_WORKGROUP {
+        store_query(subgroup, lane, lane_query);
+    } else if lane < vec4s && subgroup < ROWS_PER_WORKGROUP + 2u {
+        store_new_token((subgroup - ROWS_PER_WORKGROUP) * vec4s + lane, encoded.decoded);
     }
     workgroupBarrier();
-    // The first team of positions has the token's own, of weight 1, to begin with.
-    var begun = nothing();
-    if is_newest && lane < TEAM {
-        begun.peak = vec4<f32>(own(2u * quads).x, own(2u * quads + 1u).x, own(2u * quads + 2u).x, own(2u * quads + 3u).x);
-        if lane == 0u {
-            begun.total = vec4<f32>(1.0);
+    let score = subgroup_sum(
+        vec4<f32>(select(
+            0.0, dot(lane_query, load_new_token(min(lane, vec4s - 1u))), lane < vec4s,
+        )),
+        local_index,
+    ).x;
+    if lane == 0u && subgroup < ROWS_PER_WORKGROUP {
+        store_new_token(2u * vec4s + subgroup, vec4<f32>(score));
+    }
+    workgroupBarrier();
+    // The first subgroup starts from the token itself, whose weight is 1.
+    var initial = identity();
+    if has_token && local_index < SUBGROUP_SIZE {
+        initial.row_max = vec4<f32>(
+            load_new_token(2u * vec4s).x, load_new_token(2u * vec4s + 1u).x,
+            load_new_token(2u * vec4s + 2u).x, load_new_token(2u * vec4s + 3u).x,
+        );
+        if local_index == 0u {
+            initial.row_sum = vec4<f32>(1.0);
         }
-        if lane < EIGHTHS {
-            let value = own(quads + value_quad(lane));
-            let next = own(quads + value_quad(lane) + 1u);
-            begun.sums = Sums(
-                vec4<f32>(value.x), vec4<f32>(value.y), vec4<f32>(value.z), vec4<f32>(value.w),
-                vec4<f32>(next.x), vec4<f32>(next.y), vec4<f32>(next.z), vec4<f32>(next.w),
+        if local_index < LANES_PER_VALUE {
+            let v = load_new_token(vec4s + lane_vec4(local_index));
+            let u = load_new_token(vec4s + lane_vec4(local_index) + 1u);
+            initial.acc = Acc8(
+                vec4<f32>(v.x), vec4<f32>(v.y), vec4<f32>(v.z), vec4<f32>(v.w),
+                vec4<f32>(u.x), vec4<f32>(u.y), vec4<f32>(u.z), vec4<f32>(u.w),
             );
         }
     }
-    let whole = attended(begun, ahead, begin, end, kv_head, lane);
+    let result = attend(initial, prefetched, begin, end, kv_head, local_index);
 
-    if is_newest && quad < quads && team == ROWS {
-        // What was read of the keys has been read.
-        for (var i = 0u; i < max(4u / K_VALUES, 1u); i++) {
-            put_key_word(slot, kv_head, quad * 4u / K_VALUES + i, fresh.words[i]);
+    // The cache is written after all reads of it.
+    if has_token && lane < vec4s && subgroup == ROWS_PER_WORKGROUP {
+        for (var i = 0u; i < max(4u / K_PER_WORD, 1u); i++) {
+            store_key_word(slot, kv_head, lane * 4u / K_PER_WORD + i, encoded.words[i]);
         }
-        let w = scales_word(K_VALUES, quad, p.k_words);
+        let w = scales_word(K_PER_WORD, lane, p.k_words);
         if w < p.k_words {
-            put_key_word(slot, kv_head, w, fresh.scales);
+            store_key_word(slot, kv_head, w, encoded.scales);
         }
     }
-    if is_newest && quad < quads && team == ROWS + 1u {
-        for (var i = 0u; i < max(4u / V_VALUES, 1u); i++) {
-            put_value_word(slot, kv_head, quad * 4u / V_VALUES + i, fresh.words[i]);
+    if has_token && lane < vec4s && subgroup == ROWS_PER_WORKGROUP + 1u {
+        for (var i = 0u; i < max(4u / V_PER_WORD, 1u); i++) {
+            store_value_word(slot, kv_head, lane * 4u / V_PER_WORD + i, encoded.words[i]);
         }
-        let w = scales_word(V_VALUES, quad, p.v_words);
+        let w = scales_word(V_PER_WORD, lane, p.v_words);
         if w < p.v_words {
-            put_value_word(slot, kv_head, w, fresh.scales);
+            store_value_word(slot, kv_head, w, encoded.scales);
         }
     }
 
-    if p.finish == 0u {
-        let at = states_at(split, kv_head, rows, 0u);
-        put_states(at, vec4<u32>(0u, 1u, 2u, 3u) < vec4<u32>(rows), whole, lane);
+    if p.write_output == 0u {
+        let at = partial_indices(split, kv_head, rows, 0u);
+        store_partials(at, vec4<u32>(0u, 1u, 2u, 3u) < vec4<u32>(rows), result, local_index);
         return;
     }
-    // To invocations that have a quad of a row each.
+    // Redistributes the output: each lane gets a vec4 of its subgroup's row.
     workgroupBarrier();
-    if lane < HEAD_DIM {
-        put_result(float_of(lane), whole.sum / whole.total);
+    if local_index < HEAD_DIM {
+        store_output(acc_dim(local_index), result.acc / result.row_sum);
     }
     workgroupBarrier();
-    var result = vec4<f32>();
-    if quad < quads && team < ROWS {
-        let at = 4u * quad;
-        result = vec4<f32>(result_of(at)[team], result_of(at + 1u)[team], result_of(at + 2u)[team], result_of(at + 3u)[team]);
+    var lane_output = vec4<f32>();
+    if lane < vec4s && subgroup < ROWS_PER_WORKGROUP {
+        let d = 4u * lane;
+        lane_output = vec4<f32>(
+            load_output(d)[subgroup], load_output(d + 1u)[subgroup],
+            load_output(d + 2u)[subgroup], load_output(d + 3u)[subgroup],
+        );
     }
     if p.v_block > 1u {
-        result = hadamard(result, p.v_block, lane);
+        lane_output = hadamard(lane_output, p.v_block, local_index);
     }
-    if quad < quads && team < rows {
-        y[(kv_head * rows + team) * quads + quad] = result;
+    if lane < vec4s && subgroup < rows {
+        out[(kv_head * rows + subgroup) * vec4s + lane] = lane_output;
     }
 }

@@ -1,6 +1,14 @@
-// The result of attention: the states of a row's splits, weighted by their largest scores, over the
-// sum of weights. A workgroup for one head of one token; PARTS rows of invocations share the
-// splits.
+// Combines the partials of a row's KV splits into the output of attention (flash-decoding, Dao et
+// al. 2023). With m the largest `row_max` of the splits s, and w_s = exp(row_max_s - m):
+//
+//     out = sum_s w_s acc_s / sum_s w_s row_sum_s
+//
+// The same formula combines the subgroups of a workgroup in `decode/combine.wgsl`, and the
+// invocations in `cpu/combine.wgsl`.
+//
+// Workgroup (x, y) takes head x of token y. Its invocations form SPLIT_GROUPS groups, each of which
+// takes every SPLIT_GROUPS-th split. An invocation takes one vec4 of `acc`. Workgroup memory has
+// the groups' sums, then the output.
 #import kernels/shared/step.wgsl
 
 struct Params {
@@ -8,24 +16,28 @@ struct Params {
     kv_heads: u32,
     head_dim: u32,
     splits: u32,
-    block: u32,  // of the Hadamard transform that the cached values went through; 1: none
+    block: u32, // block of the Hadamard transform that values were cached with; 1: no transform
     reserved0: u32, reserved1: u32, reserved2: u32,
 }
 @group(0) @binding(0) var<uniform> p: Params;
-@group(0) @binding(2) var<storage, read> states: array<f32>;
-@group(0) @binding(3) var<storage, read_write> y: array<f32>;
+@group(0) @binding(2) var<storage, read> partials: array<f32>;
+@group(0) @binding(3) var<storage, read_write> out: array<f32>;
 
-#import kernels/attention/splits.wgsl
+#import kernels/attention/kv_splits.wgsl
 #import kv/hadamard.wgsl
 
-override PARTS: u32 = 2;
+override SPLIT_GROUPS: u32 = 2;
 
-const QUADS = 32u; // vectors of four that a part's invocations hold
-var<workgroup> sums: array<vec4<f32>, QUADS * PARTS>;
-var<workgroup> totals: array<f32, QUADS * PARTS>;
+const GROUP_SIZE = 32u; // invocations of a split group: a vec4 of the longest head each
+var<workgroup> group_acc: array<vec4<f32>, GROUP_SIZE * SPLIT_GROUPS>;
+// The largest scores, then the sums of weights.
+var<workgroup> group_stat: array<f32, GROUP_SIZE * SPLIT_GROUPS>;
 
-@compute @workgroup_size(QUADS, PARTS)
-fn attention_combine(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
+@compute @workgroup_size(GROUP_SIZE, SPLIT_GROUPS)
+fn attention_combine(
+    @builtin(workgroup_id) group: vec3<u32>,
+    @builtin(local_invocation_index) local_index: u32,
+) {
     let head = group.x;
     let token = group.y;
     if token >= step_.count {
@@ -33,64 +45,66 @@ fn attention_combine(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_inv
     }
     let ratio = p.heads / p.kv_heads;
     let rows = step_.count * ratio;
-    let stride = p.head_dim + 2u;
-    let row = ((head / ratio) * rows + token * ratio + head % ratio) * stride;
-    let next = p.kv_heads * rows * stride; // from one split to the next
-    // Bounds that are not of uniforms alone: see matmul's row_groups.
-    let splits = min(splits_in_use(p.splits), arrayLength(&states));
-    let block = min(p.block, arrayLength(&y));
-    var peak = -1e30;
-    for (var s = lane; s < splits; s += QUADS * PARTS) {
-        peak = max(peak, states[row + s * next + p.head_dim]);
+    let partial_len = p.head_dim + 2u;
+    let row = ((head / ratio) * rows + token * ratio + head % ratio) * partial_len;
+    let split_stride = p.kv_heads * rows * partial_len;
+    // Bounds that depend on more than uniforms: see matmul's row_groups.
+    let splits = min(splits_in_use(p.splits), arrayLength(&partials));
+    let block = min(p.block, arrayLength(&out));
+    var row_max = -1e30;
+    for (var s = local_index; s < splits; s += GROUP_SIZE * SPLIT_GROUPS) {
+        row_max = max(row_max, partials[row + s * split_stride + p.head_dim]);
     }
-    totals[lane] = peak;
-    for (var half = QUADS * PARTS / 2u; half > 0u; half >>= 1u) {
+    group_stat[local_index] = row_max;
+    for (var half = GROUP_SIZE * SPLIT_GROUPS / 2u; half > 0u; half >>= 1u) {
         workgroupBarrier();
-        if lane < half {
-            totals[lane] = max(totals[lane], totals[lane + half]);
+        if local_index < half {
+            group_stat[local_index] = max(group_stat[local_index], group_stat[local_index + half]);
         }
     }
     workgroupBarrier();
-    peak = totals[0];
+    row_max = group_stat[0];
     workgroupBarrier();
 
-    let quad = lane % QUADS;
-    let own = quad < p.head_dim / 4u;
-    var sum = vec4<f32>();
-    var total = 0.0;
-    if own {
-        for (var s = lane / QUADS; s < splits; s += PARTS) {
-            let at = row + s * next;
-            let weight = exp(states[at + p.head_dim] - peak);
-            let from_ = at + 4u * quad;
-            let state = vec4<f32>(states[from_], states[from_ + 1u], states[from_ + 2u], states[from_ + 3u]);
-            sum = fma(vec4<f32>(weight), state, sum);
-            total = fma(weight, states[at + p.head_dim + 1u], total);
+    let i = local_index % GROUP_SIZE;
+    let has_vec4 = i < p.head_dim / 4u;
+    var acc = vec4<f32>();
+    var row_sum = 0.0;
+    if has_vec4 {
+        for (var s = local_index / GROUP_SIZE; s < splits; s += SPLIT_GROUPS) {
+            let at = row + s * split_stride;
+            let weight = exp(partials[at + p.head_dim] - row_max);
+            let d = at + 4u * i;
+            let split_acc = vec4<f32>(
+                partials[d], partials[d + 1u], partials[d + 2u], partials[d + 3u],
+            );
+            acc = fma(vec4<f32>(weight), split_acc, acc);
+            row_sum = fma(weight, partials[at + p.head_dim + 1u], row_sum);
         }
     }
-    sums[lane] = sum;
-    totals[lane] = total;
-    for (var half = PARTS / 2u; half > 0u; half >>= 1u) {
+    group_acc[local_index] = acc;
+    group_stat[local_index] = row_sum;
+    for (var half = SPLIT_GROUPS / 2u; half > 0u; half >>= 1u) {
         workgroupBarrier();
-        if lane < half * QUADS {
-            sums[lane] += sums[lane + half * QUADS];
-            totals[lane] += totals[lane + half * QUADS];
+        if local_index < half * GROUP_SIZE {
+            group_acc[local_index] += group_acc[local_index + half * GROUP_SIZE];
+            group_stat[local_index] += group_stat[local_index + half * GROUP_SIZE];
         }
     }
-    if lane < QUADS && own {
-        let mean = sums[lane] / totals[lane];
-        vector[4u * lane] = mean.x;
-        vector[4u * lane + 1u] = mean.y;
-        vector[4u * lane + 2u] = mean.z;
-        vector[4u * lane + 3u] = mean.w;
+    if local_index < GROUP_SIZE && has_vec4 {
+        let mean = group_acc[local_index] / group_stat[local_index];
+        vector[4u * local_index] = mean.x;
+        vector[4u * local_index + 1u] = mean.y;
+        vector[4u * local_index + 2u] = mean.z;
+        vector[4u * local_index + 3u] = mean.w;
     }
     workgroupBarrier();
     if block > 1u {
-        hadamard(lane, p.head_dim, block);
+        hadamard(local_index, p.head_dim, block);
     }
-    if lane < p.head_dim / 2u {
-        let at = (token * p.heads + head) * p.head_dim + 2u * lane;
-        y[at] = vector[2u * lane];
-        y[at + 1u] = vector[2u * lane + 1u];
+    if local_index < p.head_dim / 2u {
+        let at = (token * p.heads + head) * p.head_dim + 2u * local_index;
+        out[at] = vector[2u * local_index];
+        out[at + 1u] = vector[2u * local_index + 1u];
     }
 }

@@ -12,23 +12,25 @@ pub fn attention_combine(fixture: &mut DispatchFixture) {
     let splits = splits_in_use(fixture.step, p.splits);
     for token in 0..fixture.step.count {
         for head in 0..p.heads {
-            let state = |split: u32| {
-                let row = (split * p.kv_heads + head / ratio) * rows + token * ratio + head % ratio;
-                row as usize * (dim + 2)
+            let partial = |split: u32, i: usize| {
+                let kv_row = (split * p.kv_heads + head / ratio) * rows;
+                let row = kv_row + token * ratio + head % ratio;
+                f64::from(fixture.floats(0)[row as usize * (dim + 2) + i])
             };
-            let at = |split: u32, i: usize| f64::from(fixture.floats(0)[state(split) + i]);
-            let peak = (0..splits).map(|s| at(s, dim)).fold(-1e30, f64::max);
-            let weights: Vec<f64> = (0..splits).map(|s| (at(s, dim) - peak).exp()).collect();
-            let sum = |i: usize| {
+            let row_max = (0..splits).map(|s| partial(s, dim)).fold(-1e30, f64::max);
+            let weights: Vec<f64> = (0..splits)
+                .map(|s| (partial(s, dim) - row_max).exp())
+                .collect();
+            let sum = |i: usize| -> f64 {
                 (0..splits)
-                    .map(|s| weights[s as usize] * at(s, i))
-                    .sum::<f64>()
+                    .map(|s| weights[s as usize] * partial(s, i))
+                    .sum()
             };
-            let total = sum(dim + 1);
-            let mut row: Vec<f32> = (0..dim).map(|d| (sum(d) / total) as f32).collect();
+            let row_sum = sum(dim + 1);
+            let mut row: Vec<f32> = (0..dim).map(|d| (sum(d) / row_sum) as f32).collect();
             hadamard(&mut row, p.block);
-            fixture.floats_mut(1)[(token * p.heads + head) as usize * dim..][..dim]
-                .copy_from_slice(&row);
+            let out = (token * p.heads + head) as usize * dim;
+            fixture.floats_mut(1)[out..][..dim].copy_from_slice(&row);
         }
     }
 }

@@ -1,157 +1,181 @@
-// For CPUs: four rows an invocation, in loops that are short enough for a core's decoded
-// instructions. Where there are many rows an invocation has its own four and sees all positions,
-// one after the other. Where there are few, all have the same four, and each sees an eighth of the
-// positions.
-const LANES = 8u; // invocations
+// Attention on CPUs, where a workgroup runs on one core and an invocation is a SIMD lane. A tile of
+// slots is scored, weighed and added with one update of the running maximum (Milakov and Gimelshein
+// 2018).
+//
+// An invocation computes four rows, the columns of its matrices, in loops short enough for the
+// core's cache of decoded instructions.
+// - `cpu` and `cpu_subgroup`: 32 rows a workgroup. Each invocation has four rows of its own and
+//   goes through all slots of the split, 32 a tile. With SUBGROUP_BROADCAST, eight lanes share the
+//   loads of keys and values.
+// - `cpu_few_rows` (FEW_ROWS): four rows a workgroup, the same for all invocations. Each takes
+//   every eighth slot, eight a tile, and the workgroup combines their partials at the end.
+//
+// Queries and weights are private. `acc` is private too, but for `cpu_subgroup`, which keeps it in
+// workgroup memory. `cpu_few_rows` exchanges partials through workgroup memory.
+const WORKGROUP_SIZE = 8u;
 #ifdef FEW_ROWS
-const ROWS = 4u;
-const TURNS = 8u; // positions of an invocation that are weighed together
-const TILE = TURNS * LANES;
+const ROWS_PER_WORKGROUP = 4u;
+const SLOTS_PER_INVOCATION = 8u; // in a tile
+const SLOTS_PER_TILE = SLOTS_PER_INVOCATION * WORKGROUP_SIZE;
 
-fn row_of(row0: u32, r: u32, own: u32) -> u32 {
+// Row `r` of the invocation's four.
+fn invocation_row(row0: u32, r: u32, local_index: u32) -> u32 {
     return row0 + r;
 }
 
-fn slot_of(first: u32, t: u32, own: u32) -> u32 {
-    return first + t * LANES + own;
+// Slot `t` of the invocation's in the tile that begins with slot `first`.
+fn invocation_slot(first: u32, t: u32, local_index: u32) -> u32 {
+    return first + t * WORKGROUP_SIZE + local_index;
 }
 #else
-const ROWS = 4u * LANES;
-const TURNS = 32u;
-const TILE = TURNS;
+const ROWS_PER_WORKGROUP = 4u * WORKGROUP_SIZE;
+const SLOTS_PER_INVOCATION = 32u; // in a tile
+const SLOTS_PER_TILE = SLOTS_PER_INVOCATION;
 
-fn row_of(row0: u32, r: u32, own: u32) -> u32 {
-    return row0 + 4u * own + r;
+// Row `r` of the invocation's four.
+fn invocation_row(row0: u32, r: u32, local_index: u32) -> u32 {
+    return row0 + 4u * local_index + r;
 }
 
-fn slot_of(first: u32, t: u32, own: u32) -> u32 {
+// Slot `t` of the invocation's in the tile that begins with slot `first`.
+fn invocation_slot(first: u32, t: u32, local_index: u32) -> u32 {
     return first + t;
 }
 #endif
 
-// Where an invocation looks: at slots from `begin` on, below `end`, of a KV head.
-struct View { kv_head: u32, begin: u32, end: u32, own: u32, lane: u32 }
+// An invocation's view of a tile: slots from `begin` on, below `end`, of a KV head.
+struct Tile { kv_head: u32, begin: u32, end: u32, local_index: u32, lane: u32 }
 
-// Quads of eight turns' keys or values, or the four rows' scores.
-struct Eight {
-    a: vec4<f32>, b: vec4<f32>, c: vec4<f32>, d: vec4<f32>,
-    e: vec4<f32>, f: vec4<f32>, g: vec4<f32>, h: vec4<f32>,
+// A vec4 for each of eight slots: of their keys or values, or the scores of the four rows.
+struct Slots8 {
+    slot0: vec4<f32>, slot1: vec4<f32>, slot2: vec4<f32>, slot3: vec4<f32>,
+    slot4: vec4<f32>, slot5: vec4<f32>, slot6: vec4<f32>, slot7: vec4<f32>,
 }
 
-// Loops that step by `p.one` stay loops, for code compiles slowly.
+// Loops that step by `p.one` are not unrolled, because drivers compile long code slowly.
 #import kernels/attention/cpu/scores.wgsl
-#import kernels/attention/cpu/sums.wgsl
+#import kernels/attention/cpu/values.wgsl
 
-// Stores a row's quad of the result, or of its state.
-fn put_quad(known: bool, y_at: u32, state: u32, sum: vec4<f32>, total: f32) {
-    if !known {
+// Stores four floats of a row: of the output, or of its partial.
+fn store_acc4(is_row: bool, out_at: u32, partial_at: u32, acc: vec4<f32>, row_sum: f32) {
+    if !is_row {
         return;
     }
-    if p.finish == 1u {
-        y[y_at] = sum / total;
+    if p.write_output == 1u {
+        out[out_at] = acc / row_sum;
         return;
     }
-    put_state4(state, sum);
+    store_partial4(partial_at, acc);
 }
 
-fn put_known(known: bool, state: u32, peak: f32, total: f32) {
-    if known {
-        states[state + HEAD_DIM] = peak;
-        states[state + HEAD_DIM + 1u] = total;
+fn store_stats(is_row: bool, partial_at: u32, row_max: f32, row_sum: f32) {
+    if is_row {
+        partials[partial_at + HEAD_DIM] = row_max;
+        partials[partial_at + HEAD_DIM + 1u] = row_sum;
     }
 }
 
-@compute @workgroup_size(LANES)
+@compute @workgroup_size(WORKGROUP_SIZE)
 fn attention(
     @builtin(workgroup_id) group: vec3<u32>,
-    @builtin(local_invocation_index) own: u32,
+    @builtin(local_invocation_index) local_index: u32,
 #ifdef SUBGROUP_BROADCAST
     @builtin(subgroup_invocation_id) lane: u32,
 #endif
 ) {
     let ratio = p.heads / p.kv_heads;
     let rows = step_.count * ratio;
-    let row0 = group.x * ROWS;
+    let row0 = group.x * ROWS_PER_WORKGROUP;
     let kv_head = group.y;
     let split = group.z;
     if row0 >= rows || split >= splits_in_use(p.splits) {
         return;
     }
-    let last_row = min(row0 + ROWS, rows) - 1u;
-    let slots = slots_of(split, last_row);
+    let last_row = min(row0 + ROWS_PER_WORKGROUP, rows) - 1u;
+    let slots = split_slots(split, last_row);
     let begin = slots.begin;
     let end = slots.end;
-    if begin >= end && p.fresh == 0u && p.finish == 0u {
+    if begin >= end && p.is_first_segment == 0u && p.write_output == 0u {
         return;
     }
 
-    let quads = HEAD_DIM / 4u;
-    let four = vec4<u32>(row_of(row0, 0u, own), row_of(row0, 1u, own), row_of(row0, 2u, own), row_of(row0, 3u, own));
-    let known = four <= vec4<u32>(last_row);
-    let row = min(four, vec4<u32>(last_row));
+    let vec4s = HEAD_DIM / 4u;
+    let own_rows = vec4<u32>(
+        invocation_row(row0, 0u, local_index), invocation_row(row0, 1u, local_index),
+        invocation_row(row0, 2u, local_index), invocation_row(row0, 3u, local_index),
+    );
+    let is_row = own_rows <= vec4<u32>(last_row);
+    let row = min(own_rows, vec4<u32>(last_row));
     let token = row / ratio;
     let head = kv_head * ratio + row % ratio;
-    let q_at = token * (p.q_width / 4u) + head * quads;
-    let y_at = (token * p.heads + head) * quads;
-    let state = ((split * p.kv_heads + kv_head) * rows + row) * (HEAD_DIM + 2u);
-    let seen = min(vec4<u32>(seen_by(row.x), seen_by(row.y), seen_by(row.z), seen_by(row.w)), vec4<u32>(end));
-    // Where all have the same rows, one goes on from what is known of them.
-    let goes_on = p.fresh == 0u && (ROWS > 4u || own == 0u);
-    var peak = vec4<f32>(NEVER);
-    var total = vec4<f32>();
-    if goes_on {
-        peak = rows_at(state + HEAD_DIM);
-        total = rows_at(state + HEAD_DIM + 1u);
+    let q_at = token * (p.q_stride / 4u) + head * vec4s;
+    let out_at = (token * p.heads + head) * vec4s;
+    let partial_at = ((split * p.kv_heads + kv_head) * rows + row) * (HEAD_DIM + 2u);
+    let visible = min(
+        vec4<u32>(
+            visible_slots(row.x), visible_slots(row.y), visible_slots(row.z), visible_slots(row.w),
+        ),
+        vec4<u32>(end),
+    );
+    // Where all invocations have the same rows, the first one continues from their partials.
+    let continues = p.is_first_segment == 0u && (ROWS_PER_WORKGROUP > 4u || local_index == 0u);
+    var row_max = vec4<f32>(MASKED_SCORE);
+    var row_sum = vec4<f32>();
+    if continues {
+        row_max = load_row_partials(partial_at + HEAD_DIM);
+        row_sum = load_row_partials(partial_at + HEAD_DIM + 1u);
     }
-    for (var i = 0u; i < quads; i += p.one) {
+    for (var i = 0u; i < vec4s; i += p.one) {
         queries[i] = mat4x4(q[q_at.x + i], q[q_at.y + i], q[q_at.z + i], q[q_at.w + i]) * p.scale;
-        var sum = mat4x4<f32>();
-        if goes_on {
-            let at = state + 4u * i;
-            sum = mat4x4(state4(at.x), state4(at.y), state4(at.z), state4(at.w));
+        var acc = mat4x4<f32>();
+        if continues {
+            let at = partial_at + 4u * i;
+            acc = mat4x4(
+                load_partial4(at.x), load_partial4(at.y), load_partial4(at.z), load_partial4(at.w),
+            );
         }
-        put_sum(i, own, sum);
+        store_acc(i, local_index, acc);
     }
 
-    for (var first = begin; first < end; first += TILE) {
+    for (var first = begin; first < end; first += SLOTS_PER_TILE) {
 #ifdef SUBGROUP_BROADCAST
-        let view = View(kv_head, first, end, own, lane);
+        let tile = Tile(kv_head, first, end, local_index, lane);
 #else
-        let view = View(kv_head, first, end, own, own);
+        let tile = Tile(kv_head, first, end, local_index, local_index);
 #endif
-        let before = peak;
-        peak = max(peak, score_tile(view, seen));
-        let rescale = exp(before - peak);
-        total = fma(total, rescale, weigh_tile(peak));
-        for (var i = 0u; i < quads; i++) {
-            let sum = sum_of(i, own);
-            put_sum(i, own, add_tile(scaled(sum, rescale), view, i));
+        let previous_max = row_max;
+        row_max = max(row_max, score_tile(tile, visible));
+        let rescale = exp(previous_max - row_max);
+        row_sum = fma(row_sum, rescale, weigh_tile(row_max));
+        for (var i = 0u; i < vec4s; i++) {
+            let acc = load_acc(i, local_index);
+            store_acc(i, local_index, add_tile(scale_rows(acc, rescale), tile, i));
         }
     }
 
 #ifdef FEW_ROWS
-    let all = united(peak, total, own);
-    let rescale = exp(peak - all.peak);
-    peak = all.peak;
-    total = all.total;
-    for (var first = 0u; first < quads; first += LANES * p.one) {
-        let i = first + own;
-        let sum = united_sum(first, rescale, own);
+    let stats = combine_stats(row_max, row_sum, local_index);
+    let rescale = exp(row_max - stats.row_max);
+    row_max = stats.row_max;
+    row_sum = stats.row_sum;
+    for (var first = 0u; first < vec4s; first += WORKGROUP_SIZE * p.one) {
+        let i = first + local_index;
+        let acc = combine_acc(first, rescale, local_index);
 #else
-    for (var i = 0u; i < quads; i += p.one) {
-        let sum = sum_of(i, own);
+    for (var i = 0u; i < vec4s; i += p.one) {
+        let acc = load_acc(i, local_index);
 #endif
-        if i < quads {
-            put_quad(known.x, y_at.x + i, state.x + 4u * i, sum[0], total.x);
-            put_quad(known.y, y_at.y + i, state.y + 4u * i, sum[1], total.y);
-            put_quad(known.z, y_at.z + i, state.z + 4u * i, sum[2], total.z);
-            put_quad(known.w, y_at.w + i, state.w + 4u * i, sum[3], total.w);
+        if i < vec4s {
+            store_acc4(is_row.x, out_at.x + i, partial_at.x + 4u * i, acc[0], row_sum.x);
+            store_acc4(is_row.y, out_at.y + i, partial_at.y + 4u * i, acc[1], row_sum.y);
+            store_acc4(is_row.z, out_at.z + i, partial_at.z + 4u * i, acc[2], row_sum.z);
+            store_acc4(is_row.w, out_at.w + i, partial_at.w + 4u * i, acc[3], row_sum.w);
         }
     }
-    if p.finish == 0u && (ROWS > 4u || own == 0u) {
-        put_known(known.x, state.x, peak.x, total.x);
-        put_known(known.y, state.y, peak.y, total.y);
-        put_known(known.z, state.z, peak.z, total.z);
-        put_known(known.w, state.w, peak.w, total.w);
+    if p.write_output == 0u && (ROWS_PER_WORKGROUP > 4u || local_index == 0u) {
+        store_stats(is_row.x, partial_at.x, row_max.x, row_sum.x);
+        store_stats(is_row.y, partial_at.y, row_max.y, row_sum.y);
+        store_stats(is_row.z, partial_at.z, row_max.z, row_sum.z);
+        store_stats(is_row.w, partial_at.w, row_max.w, row_sum.w);
     }
 }

@@ -1,139 +1,164 @@
-// The scores and weights of a tile's positions, for `block.wgsl`.
+// The scores of a tile's slots, and the weights that they become.
 
-// Filled in loops, and read at constant indices where that counts.
-var<private> queries: array<mat4x4<f32>, 32u>; // [quad]: a column is a row's; beyond the end of a head they are zero
-var<private> weights: array<vec4<f32>, TURNS>; // [turn]: the rows' scores, then their weights
+// Private arrays are filled in loops, and read at constant indices in the inner loops.
+// [vec4]: column r is row r's. Zero beyond the end of a head.
+var<private> queries: array<mat4x4<f32>, 32u>;
+// [slot of the invocation]: the four rows' scores, then their weights.
+var<private> weights: array<vec4<f32>, SLOTS_PER_INVOCATION>;
 
-fn key_at(base: u32, i: u32) -> vec4<f32> {
+// Vec4 `i` of the key at `base`, scaled; the last one where `i` is beyond it.
+fn load_scaled_key(base: u32, i: u32) -> vec4<f32> {
     let at = min(i, HEAD_DIM / 4u - 1u);
-    return k_quad(base, at) * k_scale(base, at);
+    return load_key(base, at) * load_key_scale(base, at);
 }
 
-fn put_scores(t: u32, slot: u32, seen: vec4<u32>, s: vec4<f32>) -> vec4<f32> {
-    let known = select(vec4<f32>(NEVER), s, vec4<u32>(slot) < seen);
-    weights[t] = known;
-    return known;
+// Stores the scores of the invocation's slot `t`, masked for the rows that don't see it.
+fn store_scores(t: u32, slot: u32, visible: vec4<u32>, s: vec4<f32>) -> vec4<f32> {
+    let masked = select(vec4<f32>(MASKED_SCORE), s, vec4<u32>(slot) < visible);
+    weights[t] = masked;
+    return masked;
 }
 
 #ifdef FEW_ROWS
-fn turn_key(view: View, t: u32) -> u32 {
-    return key_base(view.kv_head, min(slot_of(view.begin, t, view.own), view.end - 1u));
+fn tile_key_base(tile: Tile, t: u32) -> u32 {
+    return key_base(
+        tile.kv_head,
+        min(invocation_slot(tile.begin, t, tile.local_index), tile.end - 1u),
+    );
 }
 
-fn turn_scores(view: View, t: u32, seen: vec4<u32>, s: vec4<f32>) -> vec4<f32> {
-    return put_scores(t, slot_of(view.begin, t, view.own), seen, s);
+fn store_tile_scores(tile: Tile, t: u32, visible: vec4<u32>, s: vec4<f32>) -> vec4<f32> {
+    return store_scores(t, invocation_slot(tile.begin, t, tile.local_index), visible, s);
 }
 
-// Puts the scores of the tile's positions where weights are to be; the largest of each row.
-fn score_tile(view: View, seen: vec4<u32>) -> vec4<f32> {
-    let a = turn_key(view, 0u);
-    let b = turn_key(view, 1u);
-    let c = turn_key(view, 2u);
-    let d = turn_key(view, 3u);
-    let e = turn_key(view, 4u);
-    let f = turn_key(view, 5u);
-    let g = turn_key(view, 6u);
-    let h = turn_key(view, 7u);
-    var s = Eight();
+// Stores the scores of the tile's slots in `weights`. Returns each row's largest.
+fn score_tile(tile: Tile, visible: vec4<u32>) -> vec4<f32> {
+    let key0 = tile_key_base(tile, 0u);
+    let key1 = tile_key_base(tile, 1u);
+    let key2 = tile_key_base(tile, 2u);
+    let key3 = tile_key_base(tile, 3u);
+    let key4 = tile_key_base(tile, 4u);
+    let key5 = tile_key_base(tile, 5u);
+    let key6 = tile_key_base(tile, 6u);
+    let key7 = tile_key_base(tile, 7u);
+    var s = Slots8();
     for (var i = 0u; i < HEAD_DIM / 4u; i++) {
         let q = queries[i];
-        s.a += key_at(a, i) * q;
-        s.b += key_at(b, i) * q;
-        s.c += key_at(c, i) * q;
-        s.d += key_at(d, i) * q;
-        s.e += key_at(e, i) * q;
-        s.f += key_at(f, i) * q;
-        s.g += key_at(g, i) * q;
-        s.h += key_at(h, i) * q;
+        s.slot0 += load_scaled_key(key0, i) * q;
+        s.slot1 += load_scaled_key(key1, i) * q;
+        s.slot2 += load_scaled_key(key2, i) * q;
+        s.slot3 += load_scaled_key(key3, i) * q;
+        s.slot4 += load_scaled_key(key4, i) * q;
+        s.slot5 += load_scaled_key(key5, i) * q;
+        s.slot6 += load_scaled_key(key6, i) * q;
+        s.slot7 += load_scaled_key(key7, i) * q;
     }
     return max(
         max(
-            max(turn_scores(view, 0u, seen, s.a), turn_scores(view, 1u, seen, s.b)),
-            max(turn_scores(view, 2u, seen, s.c), turn_scores(view, 3u, seen, s.d)),
+            max(
+                store_tile_scores(tile, 0u, visible, s.slot0),
+                store_tile_scores(tile, 1u, visible, s.slot1),
+            ),
+            max(
+                store_tile_scores(tile, 2u, visible, s.slot2),
+                store_tile_scores(tile, 3u, visible, s.slot3),
+            ),
         ),
         max(
-            max(turn_scores(view, 4u, seen, s.e), turn_scores(view, 5u, seen, s.f)),
-            max(turn_scores(view, 6u, seen, s.g), turn_scores(view, 7u, seen, s.h)),
+            max(
+                store_tile_scores(tile, 4u, visible, s.slot4),
+                store_tile_scores(tile, 5u, visible, s.slot5),
+            ),
+            max(
+                store_tile_scores(tile, 6u, visible, s.slot6),
+                store_tile_scores(tile, 7u, visible, s.slot7),
+            ),
         ),
     );
 }
 #else
-// What 32 floats of a key, from quad `i` on, and of the queries give for the rows.
+// The rows' dot products over 32 floats, from vec4 `i` on, of the key at `base`.
 #ifdef SUBGROUP_BROADCAST
-fn dots(base: u32, i: u32, lane: u32) -> vec4<f32> {
-    // Eight lanes load a quad each.
-    let k = key_at(base, i + lane % 8u);
+fn dot32(base: u32, i: u32, lane: u32) -> vec4<f32> {
+    // Eight lanes load a vec4 each.
+    let k = load_scaled_key(base, i + lane % 8u);
     return (subgroupBroadcast(k, 0u) * queries[i] + subgroupBroadcast(k, 1u) * queries[i + 1u])
         + (subgroupBroadcast(k, 2u) * queries[i + 2u] + subgroupBroadcast(k, 3u) * queries[i + 3u])
         + (subgroupBroadcast(k, 4u) * queries[i + 4u] + subgroupBroadcast(k, 5u) * queries[i + 5u])
         + (subgroupBroadcast(k, 6u) * queries[i + 6u] + subgroupBroadcast(k, 7u) * queries[i + 7u]);
 }
 #else
-fn dots(base: u32, i: u32, lane: u32) -> vec4<f32> {
-    return (key_at(base, i) * queries[i] + key_at(base, i + 1u) * queries[i + 1u])
-        + (key_at(base, i + 2u) * queries[i + 2u] + key_at(base, i + 3u) * queries[i + 3u])
-        + (key_at(base, i + 4u) * queries[i + 4u] + key_at(base, i + 5u) * queries[i + 5u])
-        + (key_at(base, i + 6u) * queries[i + 6u] + key_at(base, i + 7u) * queries[i + 7u]);
+fn dot32(base: u32, i: u32, lane: u32) -> vec4<f32> {
+    return (load_scaled_key(base, i) * queries[i]
+            + load_scaled_key(base, i + 1u) * queries[i + 1u])
+        + (load_scaled_key(base, i + 2u) * queries[i + 2u]
+            + load_scaled_key(base, i + 3u) * queries[i + 3u])
+        + (load_scaled_key(base, i + 4u) * queries[i + 4u]
+            + load_scaled_key(base, i + 5u) * queries[i + 5u])
+        + (load_scaled_key(base, i + 6u) * queries[i + 6u]
+            + load_scaled_key(base, i + 7u) * queries[i + 7u]);
 }
 #endif
 
-fn scores_at(base: u32, lane: u32) -> vec4<f32> {
-    var s = dots(base, 0u, lane);
+// The rows' scores with the key at `base`.
+fn score_key(base: u32, lane: u32) -> vec4<f32> {
+    var s = dot32(base, 0u, lane);
     if HEAD_DIM > 32u {
-        s += dots(base, 8u, lane);
+        s += dot32(base, 8u, lane);
     }
     if HEAD_DIM > 64u {
-        s += dots(base, 16u, lane);
+        s += dot32(base, 16u, lane);
     }
     if HEAD_DIM > 96u {
-        s += dots(base, 24u, lane);
+        s += dot32(base, 24u, lane);
     }
     return s;
 }
 
-// Puts the scores of the tile's positions where weights are to be; the largest of each row.
-fn score_tile(view: View, seen: vec4<u32>) -> vec4<f32> {
-    var most = vec4<f32>(NEVER);
-    for (var t = 0u; t < TURNS; t++) {
-        let slot = slot_of(view.begin, t, view.own);
-        let s = scores_at(key_base(view.kv_head, min(slot, view.end - 1u)), view.lane);
-        most = max(most, put_scores(t, slot, seen, s));
+// Stores the scores of the tile's slots in `weights`. Returns each row's largest.
+fn score_tile(tile: Tile, visible: vec4<u32>) -> vec4<f32> {
+    var row_max = vec4<f32>(MASKED_SCORE);
+    for (var t = 0u; t < SLOTS_PER_INVOCATION; t++) {
+        let slot = invocation_slot(tile.begin, t, tile.local_index);
+        let s = score_key(key_base(tile.kv_head, min(slot, tile.end - 1u)), tile.lane);
+        row_max = max(row_max, store_scores(t, slot, visible, s));
     }
-    return most;
+    return row_max;
 }
 #endif
 
-fn weight_of(score: vec4<f32>, peak: vec4<f32>) -> vec4<f32> {
-    return select(vec4<f32>(), exp(score - peak), score > vec4<f32>(NEVER));
+fn weight_of(score: vec4<f32>, row_max: vec4<f32>) -> vec4<f32> {
+    return select(vec4<f32>(), exp(score - row_max), score > vec4<f32>(MASKED_SCORE));
 }
 
-// The weights of eight turns from `t` on, in place of their scores; their sum.
-fn weigh(peak: vec4<f32>, t: u32) -> vec4<f32> {
-    let a = weight_of(weights[t], peak);
-    let b = weight_of(weights[t + 1u], peak);
-    let c = weight_of(weights[t + 2u], peak);
-    let d = weight_of(weights[t + 3u], peak);
-    let e = weight_of(weights[t + 4u], peak);
-    let f = weight_of(weights[t + 5u], peak);
-    let g = weight_of(weights[t + 6u], peak);
-    let h = weight_of(weights[t + 7u], peak);
-    weights[t] = a;
-    weights[t + 1u] = b;
-    weights[t + 2u] = c;
-    weights[t + 3u] = d;
-    weights[t + 4u] = e;
-    weights[t + 5u] = f;
-    weights[t + 6u] = g;
-    weights[t + 7u] = h;
-    return ((a + b) + (c + d)) + ((e + f) + (g + h));
+// Replaces the scores of eight slots, from slot `t` on, by weights. Returns their sum.
+fn weigh_slots8(row_max: vec4<f32>, t: u32) -> vec4<f32> {
+    let w0 = weight_of(weights[t], row_max);
+    let w1 = weight_of(weights[t + 1u], row_max);
+    let w2 = weight_of(weights[t + 2u], row_max);
+    let w3 = weight_of(weights[t + 3u], row_max);
+    let w4 = weight_of(weights[t + 4u], row_max);
+    let w5 = weight_of(weights[t + 5u], row_max);
+    let w6 = weight_of(weights[t + 6u], row_max);
+    let w7 = weight_of(weights[t + 7u], row_max);
+    weights[t] = w0;
+    weights[t + 1u] = w1;
+    weights[t + 2u] = w2;
+    weights[t + 3u] = w3;
+    weights[t + 4u] = w4;
+    weights[t + 5u] = w5;
+    weights[t + 6u] = w6;
+    weights[t + 7u] = w7;
+    return ((w0 + w1) + (w2 + w3)) + ((w4 + w5) + (w6 + w7));
 }
 
-// The same of the tile's.
-fn weigh_tile(peak: vec4<f32>) -> vec4<f32> {
-    let sum = weigh(peak, 0u);
+// The same for all slots of the tile.
+fn weigh_tile(row_max: vec4<f32>) -> vec4<f32> {
+    let sum = weigh_slots8(row_max, 0u);
 #ifdef FEW_ROWS
     return sum;
 #else
-    return sum + weigh(peak, 8u) + (weigh(peak, 16u) + weigh(peak, 24u));
+    return sum + weigh_slots8(row_max, 8u)
+        + (weigh_slots8(row_max, 16u) + weigh_slots8(row_max, 24u));
 #endif
 }

@@ -1,57 +1,65 @@
-// What the teams of `stream.wgsl` know, put together.
+// Combines the partials of a workgroup's eight subgroups. The formula is that of
+// `attention_combine`: with m the largest `row_max`, each part counts exp(row_max - m) times.
 
-// The float of a head that invocation `lane`, below HEAD_DIM, has in the end.
-fn float_of(lane: u32) -> u32 {
-    return lane % EIGHTHS * 8u + lane / EIGHTHS;
+// The dimension of `acc` that invocation `local_index`, below HEAD_DIM, ends up with.
+fn acc_dim(local_index: u32) -> u32 {
+    return local_index % LANES_PER_VALUE * 8u + local_index / LANES_PER_VALUE;
 }
 
-// What all teams know. Loops that step by `one` stay loops: what is executed once is bound by its
-// own coming.
-fn put_together(state: State, lane: u32) -> Whole {
-    let part = total_of(state.total, lane);
-    let team = lane / TEAM;
+// The partials of all subgroups together. Loops that step by `one` are not unrolled: this code runs
+// once for each workgroup, so its time is that of fetching its instructions.
+fn combine_subgroups(state: LanePartial, local_index: u32) -> Partial {
+    let subgroup_row_sum = subgroup_sum(state.row_sum, local_index);
+    let subgroup = local_index / SUBGROUP_SIZE;
     workgroupBarrier();
-    if lane % TEAM == 0u {
-        memory_[team] = state.peak;
-        memory_[TEAMS + team] = part;
+    if local_index % SUBGROUP_SIZE == 0u {
+        scratch[subgroup] = state.row_max;
+        scratch[SUBGROUP_COUNT + subgroup] = subgroup_row_sum;
     }
     workgroupBarrier();
-    var peak = vec4<f32>(NEVER);
-    for (var i = 0u; i < TEAMS; i += p.one) {
-        peak = max(peak, memory_[i]);
+    var row_max = vec4<f32>(MASKED_SCORE);
+    for (var i = 0u; i < SUBGROUP_COUNT; i += p.one) {
+        row_max = max(row_max, scratch[i]);
     }
-    var total = vec4<f32>();
-    for (var i = 0u; i < TEAMS; i += p.one) {
-        total = fma(memory_[TEAMS + i], exp(memory_[i] - peak), total);
+    var row_sum = vec4<f32>();
+    for (var i = 0u; i < SUBGROUP_COUNT; i += p.one) {
+        row_sum = fma(scratch[SUBGROUP_COUNT + i], exp(scratch[i] - row_max), row_sum);
     }
-    var s = times(state.sums, exp(state.peak - peak));
-    // Floats `i` of all eighths lie together. One turn after the other adds what it has.
-    let own = team * HEAD_DIM + lane % TEAM % EIGHTHS;
-    for (var turn = 0u; turn < VALUES; turn++) {
+    var s = scale_acc(state.acc, exp(state.row_max - row_max));
+    // Layout: [subgroup, float of eight, lane of a value], so neighbours write neighbouring vec4s.
+    // The lanes with the same floats add theirs one after the other.
+    let at = subgroup * HEAD_DIM + local_index % SUBGROUP_SIZE % LANES_PER_VALUE;
+    for (var value = 0u; value < VALUES_PER_ROUND; value++) {
         workgroupBarrier();
-        if lane % TEAM / EIGHTHS == turn {
-            if turn > 0u {
-                s = Sums(
-                    s.a + memory_[own], s.b + memory_[own + EIGHTHS], s.c + memory_[own + 2u * EIGHTHS], s.d + memory_[own + 3u * EIGHTHS],
-                    s.e + memory_[own + 4u * EIGHTHS], s.f + memory_[own + 5u * EIGHTHS], s.g + memory_[own + 6u * EIGHTHS], s.h + memory_[own + 7u * EIGHTHS],
+        if local_index % SUBGROUP_SIZE / LANES_PER_VALUE == value {
+            if value > 0u {
+                s = Acc8(
+                    s.d0 + scratch[at],
+                    s.d1 + scratch[at + LANES_PER_VALUE],
+                    s.d2 + scratch[at + 2u * LANES_PER_VALUE],
+                    s.d3 + scratch[at + 3u * LANES_PER_VALUE],
+                    s.d4 + scratch[at + 4u * LANES_PER_VALUE],
+                    s.d5 + scratch[at + 5u * LANES_PER_VALUE],
+                    s.d6 + scratch[at + 6u * LANES_PER_VALUE],
+                    s.d7 + scratch[at + 7u * LANES_PER_VALUE],
                 );
             }
-            memory_[own] = s.a;
-            memory_[own + EIGHTHS] = s.b;
-            memory_[own + 2u * EIGHTHS] = s.c;
-            memory_[own + 3u * EIGHTHS] = s.d;
-            memory_[own + 4u * EIGHTHS] = s.e;
-            memory_[own + 5u * EIGHTHS] = s.f;
-            memory_[own + 6u * EIGHTHS] = s.g;
-            memory_[own + 7u * EIGHTHS] = s.h;
+            scratch[at] = s.d0;
+            scratch[at + LANES_PER_VALUE] = s.d1;
+            scratch[at + 2u * LANES_PER_VALUE] = s.d2;
+            scratch[at + 3u * LANES_PER_VALUE] = s.d3;
+            scratch[at + 4u * LANES_PER_VALUE] = s.d4;
+            scratch[at + 5u * LANES_PER_VALUE] = s.d5;
+            scratch[at + 6u * LANES_PER_VALUE] = s.d6;
+            scratch[at + 7u * LANES_PER_VALUE] = s.d7;
         }
     }
     workgroupBarrier();
-    var sum = vec4<f32>();
-    if lane < HEAD_DIM {
-        for (var i = 0u; i < TEAMS; i += p.one) {
-            sum += memory_[i * HEAD_DIM + lane];
+    var acc = vec4<f32>();
+    if local_index < HEAD_DIM {
+        for (var i = 0u; i < SUBGROUP_COUNT; i += p.one) {
+            acc += scratch[i * HEAD_DIM + local_index];
         }
     }
-    return Whole(sum, peak, total);
+    return Partial(acc, row_max, row_sum);
 }

@@ -1,38 +1,43 @@
-// The state of up to four rows of a KV head, members of vectors: see attention.wgsl. Invocations
-// below HEAD_DIM have a float of the sums each, `float_of` says which.
-const ROWS = 4u;
+// The partials of up to four rows of a KV head, which are the components of vec4s; see
+// attention.wgsl. `attention` and `rope_attention` import decode through this file.
 
-struct Whole { sum: vec4<f32>, peak: vec4<f32>, total: vec4<f32> }
+// Rust: `AttentionVariant::rows_per_workgroup`, `rope_attention::MAX_ROWS`.
+const ROWS_PER_WORKGROUP = 4u;
 
-#import kernels/attention/decode/stream.wgsl
+// What a workgroup computes. Each invocation below HEAD_DIM has one float of `acc`, that of
+// dimension `acc_dim`; all have `row_max` and `row_sum`.
+struct Partial { acc: vec4<f32>, row_max: vec4<f32>, row_sum: vec4<f32> }
 
-// Where the states of the four rows from `row0` on are, of `rows` that a KV head has.
-fn states_at(split: u32, kv_head: u32, rows: u32, row0: u32) -> vec4<u32> {
-    let four = vec4<u32>(row0) + vec4<u32>(0u, 1u, 2u, 3u);
-    return ((split * p.kv_heads + kv_head) * rows + min(four, vec4<u32>(rows - 1u))) * (HEAD_DIM + 2u);
+#import kernels/attention/decode/attend.wgsl
+
+// The index of the partial of each of four rows from `row0` on, of `rows` that a KV head has.
+fn partial_indices(split: u32, kv_head: u32, rows: u32, row0: u32) -> vec4<u32> {
+    let row = vec4<u32>(row0) + vec4<u32>(0u, 1u, 2u, 3u);
+    let first = (split * p.kv_heads + kv_head) * rows;
+    return (first + min(row, vec4<u32>(rows - 1u))) * (HEAD_DIM + 2u);
 }
 
-fn put_rows(at: vec4<u32>, known: vec4<bool>, v: vec4<f32>) {
-    if known.x {
-        states[at.x] = v.x;
+fn store_rows(at: vec4<u32>, is_row: vec4<bool>, v: vec4<f32>) {
+    if is_row.x {
+        partials[at.x] = v.x;
     }
-    if known.y {
-        states[at.y] = v.y;
+    if is_row.y {
+        partials[at.y] = v.y;
     }
-    if known.z {
-        states[at.z] = v.z;
+    if is_row.z {
+        partials[at.z] = v.z;
     }
-    if known.w {
-        states[at.w] = v.w;
+    if is_row.w {
+        partials[at.w] = v.w;
     }
 }
 
-fn put_states(at: vec4<u32>, known: vec4<bool>, whole: Whole, lane: u32) {
-    if lane < HEAD_DIM {
-        put_rows(at + float_of(lane), known, whole.sum);
+fn store_partials(at: vec4<u32>, is_row: vec4<bool>, result: Partial, local_index: u32) {
+    if local_index < HEAD_DIM {
+        store_rows(at + acc_dim(local_index), is_row, result.acc);
     }
-    if lane == 0u {
-        put_rows(at + HEAD_DIM, known, whole.peak);
-        put_rows(at + HEAD_DIM + 1u, known, whole.total);
+    if local_index == 0u {
+        store_rows(at + HEAD_DIM, is_row, result.row_max);
+        store_rows(at + HEAD_DIM + 1u, is_row, result.row_sum);
     }
 }

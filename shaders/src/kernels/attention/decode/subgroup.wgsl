@@ -1,102 +1,111 @@
-// What the invocations of a team of `stream.wgsl` tell each other: by subgroup operations, or
-// through workgroup memory.
+// Exchange among the 32 invocations of a subgroup: by subgroup operations, or, where the device has
+// no subgroups of 32, through workgroup memory. Then "subgroup" means 32 adjacent invocations.
 #ifdef SUBGROUPS
-// A team is a subgroup.
-fn goes_on(done: u32, len: u32, begin: u32, end: u32) -> bool {
+// Whether the subgroup has slots left, after `done` of its `len`.
+fn has_slots(done: u32, len: u32, begin: u32, end: u32) -> bool {
     return begin + done < end;
 }
 
-fn largest(v: vec4<f32>, lane: u32) -> vec4<f32> {
+fn subgroup_max(v: vec4<f32>, local_index: u32) -> vec4<f32> {
     return subgroupMax(v);
 }
 
-fn total_of(v: vec4<f32>, lane: u32) -> vec4<f32> {
+fn subgroup_sum(v: vec4<f32>, local_index: u32) -> vec4<f32> {
     return subgroupAdd(v);
 }
 
-// What a team's quarters found of four keys, put together: each quarter has one key's.
-fn gathered(own: Scores, lane: u32) -> vec4<f32> {
-    let upper = (lane & 16u) != 0u;
-    let s = select(own.a, own.c, upper) + subgroupShuffleXor(select(own.c, own.a, upper), 16u);
-    let t = select(own.b, own.d, upper) + subgroupShuffleXor(select(own.d, own.b, upper), 16u);
-    let odd = (lane & 8u) != 0u;
+// The sums over the four quarters of each key. Every lane gets one key's: those of quarter `i` get
+// that of key `i`.
+fn reduce_scores(scores: Scores4, local_index: u32) -> vec4<f32> {
+    let upper = (local_index & 16u) != 0u;
+    let s = select(scores.key0, scores.key2, upper)
+        + subgroupShuffleXor(select(scores.key2, scores.key0, upper), 16u);
+    let t = select(scores.key1, scores.key3, upper)
+        + subgroupShuffleXor(select(scores.key3, scores.key1, upper), 16u);
+    let odd = (local_index & 8u) != 0u;
     return select(s, t, odd) + subgroupShuffleXor(select(t, s, odd), 8u);
 }
 
-// What the invocation has whose place differs by `mask`.
-fn swapped(own: vec4<f32>, mask: u32, lane: u32) -> vec4<f32> {
-    return subgroupShuffleXor(own, mask);
+// The value of the lane whose index differs by `mask`.
+fn shuffle_xor(v: vec4<f32>, mask: u32, local_index: u32) -> vec4<f32> {
+    return subgroupShuffleXor(v, mask);
 }
 
-// Tells a team's other invocations.
-fn tell(own: vec4<f32>, lane: u32) {}
+// Makes `v` available to `shuffle`.
+fn publish(v: vec4<f32>, local_index: u32) {}
 
-fn told(own: vec4<f32>, from_: u32, lane: u32) -> vec4<f32> {
-    return subgroupShuffle(own, from_);
+// The value that lane `source` published.
+fn shuffle(v: vec4<f32>, source: u32, local_index: u32) -> vec4<f32> {
+    return subgroupShuffle(v, source);
 }
 #else
-// Barriers are for all teams.
-fn goes_on(done: u32, len: u32, begin: u32, end: u32) -> bool {
+// Whether any subgroup has slots left, after `done` of its `len`: all take part in each barrier.
+fn has_slots(done: u32, len: u32, begin: u32, end: u32) -> bool {
     return done < len;
 }
 
-// The sum of a team's values, or the largest.
-fn folded(v: vec4<f32>, lane: u32, add: bool) -> vec4<f32> {
-    let own = TOLD + lane;
+// The sum of the subgroup's values, or the largest.
+fn reduce(v: vec4<f32>, local_index: u32, add: bool) -> vec4<f32> {
+    let at = EXCHANGE + local_index;
     workgroupBarrier();
-    memory_[own] = v;
-    for (var half = TEAM / 2u; half > 0u; half >>= 1u) {
+    scratch[at] = v;
+    for (var half = SUBGROUP_SIZE / 2u; half > 0u; half >>= 1u) {
         workgroupBarrier();
-        if lane % TEAM < half {
-            let a = memory_[own];
-            let b = memory_[own + half];
-            memory_[own] = select(max(a, b), a + b, add);
+        if local_index % SUBGROUP_SIZE < half {
+            let a = scratch[at];
+            let b = scratch[at + half];
+            scratch[at] = select(max(a, b), a + b, add);
         }
     }
     workgroupBarrier();
-    return memory_[TOLD + lane / TEAM * TEAM];
+    return scratch[EXCHANGE + local_index / SUBGROUP_SIZE * SUBGROUP_SIZE];
 }
 
-fn largest(v: vec4<f32>, lane: u32) -> vec4<f32> {
-    return folded(v, lane, false);
+fn subgroup_max(v: vec4<f32>, local_index: u32) -> vec4<f32> {
+    return reduce(v, local_index, false);
 }
 
-fn total_of(v: vec4<f32>, lane: u32) -> vec4<f32> {
-    return folded(v, lane, true);
+fn subgroup_sum(v: vec4<f32>, local_index: u32) -> vec4<f32> {
+    return reduce(v, local_index, true);
 }
 
-// What a team's quarters found of two keys, put together: the first's, or the second's.
-fn gathered_two(a: vec4<f32>, b: vec4<f32>, second: bool, lane: u32) -> vec4<f32> {
+// The sum over the four quarters of the first key, or of the second.
+fn reduce_two_scores(
+    first: vec4<f32>, second: vec4<f32>, is_second: bool, local_index: u32,
+) -> vec4<f32> {
     workgroupBarrier();
-    memory_[TOLD + lane] = a;
-    memory_[TOLD + LANES + lane] = b;
+    scratch[EXCHANGE + local_index] = first;
+    scratch[EXCHANGE + WORKGROUP_SIZE + local_index] = second;
     workgroupBarrier();
-    let at = TOLD + select(0u, LANES, second) + lane / TEAM * TEAM + lane % 8u;
-    return (memory_[at] + memory_[at + 8u]) + (memory_[at + 16u] + memory_[at + 24u]);
+    let at = EXCHANGE + select(0u, WORKGROUP_SIZE, is_second)
+        + local_index / SUBGROUP_SIZE * SUBGROUP_SIZE + local_index % 8u;
+    return (scratch[at] + scratch[at + 8u]) + (scratch[at + 16u] + scratch[at + 24u]);
 }
 
-// The same of four keys: each quarter has one key's.
-fn gathered(own: Scores, lane: u32) -> vec4<f32> {
-    let odd = (lane & 8u) != 0u;
-    let s = gathered_two(own.a, own.b, odd, lane);
-    let t = gathered_two(own.c, own.d, odd, lane);
-    return select(s, t, (lane & 16u) != 0u);
+// The sums over the four quarters of each key. Every lane gets one key's: those of quarter `i` get
+// that of key `i`.
+fn reduce_scores(scores: Scores4, local_index: u32) -> vec4<f32> {
+    let odd = (local_index & 8u) != 0u;
+    let s = reduce_two_scores(scores.key0, scores.key1, odd, local_index);
+    let t = reduce_two_scores(scores.key2, scores.key3, odd, local_index);
+    return select(s, t, (local_index & 16u) != 0u);
 }
 
-// What the invocation has whose place differs by `mask`.
-fn swapped(own: vec4<f32>, mask: u32, lane: u32) -> vec4<f32> {
-    tell(own, lane);
-    return memory_[TOLD + (lane ^ mask)];
+// The value of the lane whose index differs by `mask`.
+fn shuffle_xor(v: vec4<f32>, mask: u32, local_index: u32) -> vec4<f32> {
+    publish(v, local_index);
+    return scratch[EXCHANGE + (local_index ^ mask)];
 }
 
-// Tells a team's other invocations.
-fn tell(own: vec4<f32>, lane: u32) {
+// Makes `v` available to `shuffle`.
+fn publish(v: vec4<f32>, local_index: u32) {
     workgroupBarrier();
-    memory_[TOLD + lane] = own;
+    scratch[EXCHANGE + local_index] = v;
     workgroupBarrier();
 }
 
-fn told(own: vec4<f32>, from_: u32, lane: u32) -> vec4<f32> {
-    return memory_[TOLD + lane / TEAM * TEAM + from_];
+// The value that lane `source` published.
+fn shuffle(v: vec4<f32>, source: u32, local_index: u32) -> vec4<f32> {
+    return scratch[EXCHANGE + local_index / SUBGROUP_SIZE * SUBGROUP_SIZE + source];
 }
 #endif

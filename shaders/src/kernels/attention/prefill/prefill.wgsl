@@ -1,126 +1,168 @@
-// Many tokens, for GPUs: 256 invocations in four bands. A band has four rows, whose scores are the
-// members of a vector; each of its invocations looks at two positions, for which it loads the
-// queries once, then sums one quad of the values of every so many positions.
-const BANDS = 4u;
-const LANES = 256u;
-const PLACES = LANES / BANDS; // invocations of a band
-const WIDTH = 2u * PLACES;    // positions looked at together
-const ROWS = 4u * BANDS;
+// Prefill: attention of many tokens on GPUs, by FlashAttention's tiles (Dao et al. 2022).
+//
+// 256 invocations form four row groups of 64. A row group has four rows, the components of vec4s.
+// For each tile of 128 slots, each of its invocations scores two keys; then it accumulates one vec4
+// of every `slot_stride`-th value. Workgroup memory has the queries of all rows and the weights of
+// the tile.
+const ROW_GROUPS = 4u;
+const WORKGROUP_SIZE = 256u;
+const ROW_GROUP_SIZE = WORKGROUP_SIZE / ROW_GROUPS; // invocations of a row group
+const SLOTS_PER_TILE = 2u * ROW_GROUP_SIZE;
+const ROWS_PER_WORKGROUP = 4u * ROW_GROUPS;
 
-var<workgroup> queries: array<vec4<f32>, ROWS * 32u>;    // [quad, row]
-var<workgroup> weights: array<vec4<f32>, BANDS * WIDTH>; // [band, position]; between times what invocations tell each other
+// [vec4, row]
+var<workgroup> queries: array<vec4<f32>, ROWS_PER_WORKGROUP * 32u>;
+// [row group, slot]; in between, what invocations exchange.
+var<workgroup> weights: array<vec4<f32>, ROW_GROUPS * SLOTS_PER_TILE>;
 
-#import kernels/attention/prefill/band.wgsl
+#import kernels/attention/prefill/row_group.wgsl
 
-@compute @workgroup_size(LANES)
-fn attention(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
+@compute @workgroup_size(WORKGROUP_SIZE)
+fn attention(
+    @builtin(workgroup_id) group: vec3<u32>,
+    @builtin(local_invocation_index) local_index: u32,
+) {
     let ratio = p.heads / p.kv_heads;
     let rows = step_.count * ratio;
-    let row0 = group.x * ROWS;
+    let row0 = group.x * ROWS_PER_WORKGROUP;
     let kv_head = group.y;
     let split = group.z;
     if row0 >= rows || split >= splits_in_use(p.splits) {
         return;
     }
-    let band = lane / PLACES;
-    let place = lane % PLACES;
-    let last_row = min(row0 + ROWS, rows) - 1u;
-    let slots = slots_of(split, last_row);
+    let row_group = local_index / ROW_GROUP_SIZE;
+    let index = local_index % ROW_GROUP_SIZE;
+    let last_row = min(row0 + ROWS_PER_WORKGROUP, rows) - 1u;
+    let slots = split_slots(split, last_row);
     let begin = slots.begin;
     let end = slots.end;
-    if begin >= end && p.fresh == 0u {
+    if begin >= end && p.is_first_segment == 0u {
         return;
     }
 
-    let quads = HEAD_DIM / 4u;
-    for (var i = lane; i < ROWS * quads; i += LANES) {
-        let row = min(row0 + i % ROWS, last_row);
+    let vec4s = HEAD_DIM / 4u;
+    for (var i = local_index; i < ROWS_PER_WORKGROUP * vec4s; i += WORKGROUP_SIZE) {
+        let row = min(row0 + i % ROWS_PER_WORKGROUP, last_row);
         let head = kv_head * ratio + row % ratio;
-        queries[i] = q[(row / ratio) * (p.q_width / 4u) + head * quads + i / ROWS] * p.scale;
+        queries[i] = q[
+            (row / ratio) * (p.q_stride / 4u) + head * vec4s + i / ROWS_PER_WORKGROUP
+        ] * p.scale;
     }
 
-    let four = vec4<u32>(row0 + 4u * band) + vec4<u32>(0u, 1u, 2u, 3u);
-    let known = four < vec4<u32>(rows);
-    let seen = vec4<u32>(seen_by(four.x), seen_by(four.y), seen_by(four.z), seen_by(four.w));
-    let stride = HEAD_DIM + 2u;
-    let at = ((split * p.kv_heads + kv_head) * rows + min(four, vec4<u32>(last_row))) * stride; // the rows' states
-    let own = place % quads;
-    let turn = place / quads;
-    let turns = PLACES / quads;
-    let step = p.kv_heads * p.v_words;
-    var s0 = vec4<f32>();
-    var s1 = vec4<f32>();
-    var s2 = vec4<f32>();
-    var s3 = vec4<f32>();
-    var peak = vec4<f32>(NEVER);
-    var total = vec4<f32>(); // this invocation's part of it
-    if p.fresh == 0u {
-        peak = rows_at(at + HEAD_DIM);
-        if place == 0u {
-            total = rows_at(at + HEAD_DIM + 1u);
+    let row = vec4<u32>(row0 + 4u * row_group) + vec4<u32>(0u, 1u, 2u, 3u);
+    let is_row = row < vec4<u32>(rows);
+    let visible = vec4<u32>(
+        visible_slots(row.x), visible_slots(row.y), visible_slots(row.z), visible_slots(row.w),
+    );
+    let partial_len = HEAD_DIM + 2u;
+    let at = ((split * p.kv_heads + kv_head) * rows + min(row, vec4<u32>(last_row))) * partial_len;
+    let vec4_index = index % vec4s;
+    let first_slot = index / vec4s;
+    let slot_stride = ROW_GROUP_SIZE / vec4s;
+    let slot_words = p.kv_heads * p.v_words;
+    var acc0 = vec4<f32>();
+    var acc1 = vec4<f32>();
+    var acc2 = vec4<f32>();
+    var acc3 = vec4<f32>();
+    var row_max = vec4<f32>(MASKED_SCORE);
+    var row_sum = vec4<f32>(); // over this invocation's slots
+    if p.is_first_segment == 0u {
+        row_max = load_row_partials(at + HEAD_DIM);
+        if index == 0u {
+            row_sum = load_row_partials(at + HEAD_DIM + 1u);
         }
-        if turn == 0u {
-            s0 = state4(at.x + own * 4u);
-            s1 = state4(at.y + own * 4u);
-            s2 = state4(at.z + own * 4u);
-            s3 = state4(at.w + own * 4u);
+        if first_slot == 0u {
+            acc0 = load_partial4(at.x + vec4_index * 4u);
+            acc1 = load_partial4(at.y + vec4_index * 4u);
+            acc2 = load_partial4(at.z + vec4_index * 4u);
+            acc3 = load_partial4(at.w + vec4_index * 4u);
         }
     }
 
-    for (var first = begin; first < end; first += WIDTH) {
-        // The queries are there, and the weights before these read.
+    for (var first = begin; first < end; first += SLOTS_PER_TILE) {
+        // Waits until the queries are stored, and the previous weights read.
         workgroupBarrier();
-        let slot = first + place;
-        let both = scores_at(band, key_base(kv_head, min(slot, end - 1u)), key_base(kv_head, min(slot + PLACES, end - 1u)));
-        let limit = min(seen, vec4<u32>(end));
-        let a = select(vec4<f32>(NEVER), both.a, vec4<u32>(slot) < limit);
-        let b = select(vec4<f32>(NEVER), both.b, vec4<u32>(slot + PLACES) < limit);
-        let before = peak;
-        peak = max(peak, max_all(max(a, b), lane));
-        // Those that may not be seen have no weight.
-        let of_a = select(vec4<f32>(), exp(a - peak), a > vec4<f32>(NEVER));
-        let of_b = select(vec4<f32>(), exp(b - peak), b > vec4<f32>(NEVER));
-        let own_weights = band * WIDTH;
-        weights[own_weights + place] = of_a;
-        weights[own_weights + place + PLACES] = of_b;
-        let rescale = exp(before - peak);
-        total = fma(total, rescale, of_a + of_b);
-        s0 *= rescale.x;
-        s1 *= rescale.y;
-        s2 *= rescale.z;
-        s3 *= rescale.w;
+        let slot = first + index;
+        let scores = score_keys(
+            row_group,
+            key_base(kv_head, min(slot, end - 1u)),
+            key_base(kv_head, min(slot + ROW_GROUP_SIZE, end - 1u)),
+        );
+        let limit = min(visible, vec4<u32>(end));
+        let score0 = select(vec4<f32>(MASKED_SCORE), scores.key0, vec4<u32>(slot) < limit);
+        let score1 = select(
+            vec4<f32>(MASKED_SCORE), scores.key1, vec4<u32>(slot + ROW_GROUP_SIZE) < limit,
+        );
+        let previous_max = row_max;
+        row_max = max(row_max, row_group_max(max(score0, score1), local_index));
+        // A masked slot has no weight, also where all slots so far are masked.
+        let weight0 = select(vec4<f32>(), exp(score0 - row_max), score0 > vec4<f32>(MASKED_SCORE));
+        let weight1 = select(vec4<f32>(), exp(score1 - row_max), score1 > vec4<f32>(MASKED_SCORE));
+        let first_weight = row_group * SLOTS_PER_TILE;
+        weights[first_weight + index] = weight0;
+        weights[first_weight + index + ROW_GROUP_SIZE] = weight1;
+        let rescale = exp(previous_max - row_max);
+        row_sum = fma(row_sum, rescale, weight0 + weight1);
+        acc0 *= rescale.x;
+        acc1 *= rescale.y;
+        acc2 *= rescale.z;
+        acc3 *= rescale.w;
         workgroupBarrier();
-        if turn < turns {
-            let count = min(WIDTH, end - first);
+        if first_slot < slot_stride {
+            let count = min(SLOTS_PER_TILE, end - first);
             let last = value_base(kv_head, first + count - 1u);
-            var at_ = value_base(kv_head, first + turn);
-            // Four positions' loads are on their way together.
-            for (var i = turn; i < count; i += 4u * turns) {
-                let v = v_quad(at_, own);
-                let u = v_quad(min(at_ + turns * step, last), own);
-                let t = v_quad(min(at_ + 2u * turns * step, last), own);
-                let s = v_quad(min(at_ + 3u * turns * step, last), own);
-                let wv = weights[own_weights + i];
-                let wu = weight_at(own_weights, i + turns);
-                let wt = weight_at(own_weights, i + 2u * turns);
-                let ws = weight_at(own_weights, i + 3u * turns);
-                s0 = fma(vec4<f32>(ws.x), s, fma(vec4<f32>(wt.x), t, fma(vec4<f32>(wu.x), u, fma(vec4<f32>(wv.x), v, s0))));
-                s1 = fma(vec4<f32>(ws.y), s, fma(vec4<f32>(wt.y), t, fma(vec4<f32>(wu.y), u, fma(vec4<f32>(wv.y), v, s1))));
-                s2 = fma(vec4<f32>(ws.z), s, fma(vec4<f32>(wt.z), t, fma(vec4<f32>(wu.z), u, fma(vec4<f32>(wv.z), v, s2))));
-                s3 = fma(vec4<f32>(ws.w), s, fma(vec4<f32>(wt.w), t, fma(vec4<f32>(wu.w), u, fma(vec4<f32>(wv.w), v, s3))));
-                at_ += 4u * turns * step;
+            var base = value_base(kv_head, first + first_slot);
+            // Four loads are in flight together.
+            for (var i = first_slot; i < count; i += 4u * slot_stride) {
+                let v0 = load_value(base, vec4_index);
+                let v1 = load_value(min(base + slot_stride * slot_words, last), vec4_index);
+                let v2 = load_value(min(base + 2u * slot_stride * slot_words, last), vec4_index);
+                let v3 = load_value(min(base + 3u * slot_stride * slot_words, last), vec4_index);
+                let w0 = weights[first_weight + i];
+                let w1 = load_weight(first_weight, i + slot_stride);
+                let w2 = load_weight(first_weight, i + 2u * slot_stride);
+                let w3 = load_weight(first_weight, i + 3u * slot_stride);
+                acc0 = fma(
+                    vec4<f32>(w3.x), v3,
+                    fma(
+                        vec4<f32>(w2.x), v2,
+                        fma(vec4<f32>(w1.x), v1, fma(vec4<f32>(w0.x), v0, acc0)),
+                    ),
+                );
+                acc1 = fma(
+                    vec4<f32>(w3.y), v3,
+                    fma(
+                        vec4<f32>(w2.y), v2,
+                        fma(vec4<f32>(w1.y), v1, fma(vec4<f32>(w0.y), v0, acc1)),
+                    ),
+                );
+                acc2 = fma(
+                    vec4<f32>(w3.z), v3,
+                    fma(
+                        vec4<f32>(w2.z), v2,
+                        fma(vec4<f32>(w1.z), v1, fma(vec4<f32>(w0.z), v0, acc2)),
+                    ),
+                );
+                acc3 = fma(
+                    vec4<f32>(w3.w), v3,
+                    fma(
+                        vec4<f32>(w2.w), v2,
+                        fma(vec4<f32>(w1.w), v1, fma(vec4<f32>(w0.w), v0, acc3)),
+                    ),
+                );
+                base += 4u * slot_stride * slot_words;
             }
         }
     }
 
     workgroupBarrier();
-    put_sums(s0, lane, quads, at.x, known.x);
-    put_sums(s1, lane, quads, at.y, known.y);
-    put_sums(s2, lane, quads, at.z, known.z);
-    put_sums(s3, lane, quads, at.w, known.w);
-    let sum = sum_all(total, lane);
-    if place < 4u && known[place] {
-        states[at[place] + HEAD_DIM] = peak[place];
-        states[at[place] + HEAD_DIM + 1u] = sum[place];
+    store_acc(acc0, local_index, vec4s, at.x, is_row.x);
+    store_acc(acc1, local_index, vec4s, at.y, is_row.y);
+    store_acc(acc2, local_index, vec4s, at.z, is_row.z);
+    store_acc(acc3, local_index, vec4s, at.w, is_row.w);
+    let sum = row_group_sum(row_sum, local_index);
+    if index < 4u && is_row[index] {
+        partials[at[index] + HEAD_DIM] = row_max[index];
+        partials[at[index] + HEAD_DIM + 1u] = sum[index];
     }
 }

@@ -1,10 +1,10 @@
-//! Causal attention of each token over its own page, whose keys and values are kept as halves.
+//! Causal attention of each token over its own tail block, whose keys and values are kept in f16.
 
 mod cases;
 mod reference;
 
 use crate::kernel::{Cost, Kernel, Step, Variant, read, write};
-use crate::kv::{AttentionShape, PAGE, Recent};
+use crate::kv::{AttentionShape, F16Tail, TAIL_BLOCK};
 use crate::params;
 use crate::plan::{BufferRef, Dispatch, Plan};
 
@@ -15,14 +15,14 @@ params! {
     kv_heads: u32,
     /// Floats in a head.
     head_dim: u32,
-    /// Positions of a page.
-    page: u32,
-    /// Positions in a ring; a multiple of `page`.
-    ring: u32,
-    /// What scores are multiplied by: `1 / sqrt(head_dim)`.
+    /// Positions of a tail block.
+    tail_block: u32,
+    /// Positions in the f16 tail; a multiple of `tail_block`.
+    tail_len: u32,
+    /// Factor of scores: `1 / sqrt(head_dim)`.
     scale: f32,
-    /// Floats from one token's queries to the next's.
-    q_width: u32,
+    /// Floats from one token's queries to the next token's.
+    q_stride: u32,
     /// Padding to 16 bytes.
     reserved: u32,
 }
@@ -30,12 +30,12 @@ params! {
 /// The kernel.
 pub static ATTENTION_TAIL: Kernel = Kernel {
     name: "attention_tail",
-    summary: "goes on from attend's states over each token's own page",
+    summary: "continues attention's partials over each token's own tail block",
     wgsl: include_str!("tail.wgsl"),
     weights: false,
     params: Params::FIELDS,
     params_bytes: size_of::<Params>(),
-    bindings: &[read("q"), read("recent"), write("states")],
+    bindings: &[read("q"), read("f16_tail"), write("partials")],
     overrides: &[],
     variants: &[Variant::base("base", &[])],
     cost,
@@ -44,71 +44,75 @@ pub static ATTENTION_TAIL: Kernel = Kernel {
     cases: cases::cases,
 };
 
-/// Records attention of the queries that `qkv` `[tokens, heads + 2 kv_heads, head_dim]` begins with
-/// over each token's own page, in the first split of the `states` that
-/// [`attention`](crate::kernels::attention::attend) left; nothing where the cache keeps no halves.
-pub fn attention_tail(
-    plan: &mut Plan,
-    heads: AttentionShape,
-    qkv: BufferRef,
-    recent: Recent,
-    states: BufferRef,
-    chunk: u32,
-) {
-    if recent.len == 0 {
-        return;
-    }
-    let params = params(heads, recent.len);
-    plan.push(Dispatch {
-        kernel: &ATTENTION_TAIL,
-        variant: &ATTENTION_TAIL.variants[0],
-        format: None,
-        overrides: Vec::new(),
-        params: bytemuck::bytes_of(&params).to_vec(),
-        buffers: vec![qkv, recent.buffer, states],
-        workgroups: [chunk, heads.kv_heads, 1],
-    });
+/// Attention of a pass's queries over each token's own tail block.
+#[derive(Clone, Copy, Debug)]
+pub struct AttentionTail {
+    /// The shape of attention.
+    pub shape: AttentionShape,
+    /// `[tokens, heads + 2 kv_heads, head_dim]`, of which the queries are read.
+    pub qkv: BufferRef,
+    /// The layer's f16 tail.
+    pub tail: F16Tail,
+    /// As [`Attention`](super::Attention) left them; the first split's are continued.
+    pub partials: BufferRef,
+    /// Tokens of the pass, at most.
+    pub chunk: u32,
 }
 
-fn params(heads: AttentionShape, ring: u32) -> Params {
-    let AttentionShape {
-        heads,
-        kv_heads,
-        head_dim,
-    } = heads;
-    let scale = 1.0 / (head_dim as f32).sqrt();
-    let q_width = (heads + 2 * kv_heads) * head_dim;
+impl AttentionTail {
+    /// Records the dispatch; none where the cache has no f16 tail.
+    pub fn record(&self, plan: &mut Plan) {
+        let Self { shape, tail, .. } = *self;
+        if tail.len == 0 {
+            return;
+        }
+        plan.push(Dispatch {
+            kernel: &ATTENTION_TAIL,
+            variant: &ATTENTION_TAIL.variants[0],
+            format: None,
+            overrides: Vec::new(),
+            params: bytemuck::bytes_of(&params(shape, tail.len)).to_vec(),
+            buffers: vec![self.qkv, tail.buffer, self.partials],
+            workgroups: [self.chunk, shape.kv_heads, 1],
+        });
+    }
+}
+
+fn params(shape: AttentionShape, tail_len: u32) -> Params {
     Params {
-        heads,
-        kv_heads,
-        head_dim,
-        page: PAGE,
-        ring,
-        scale,
-        q_width,
+        heads: shape.heads,
+        kv_heads: shape.kv_heads,
+        head_dim: shape.head_dim,
+        tail_block: TAIL_BLOCK,
+        tail_len,
+        scale: shape.score_scale(),
+        q_stride: shape.qkv_width(),
         reserved: 0,
     }
 }
 
+/// A token attends to half of its tail block on average.
 fn cost(d: &Dispatch, step: Step) -> Cost {
     let p: Params = d.params();
-    let (tokens, seen) = (u64::from(step.count), u64::from(PAGE / 2));
+    let tokens = u64::from(step.count);
+    let positions = u64::from(TAIL_BLOCK / 2);
+    let kv_floats = u64::from(p.kv_heads * p.head_dim);
+    let q_floats = u64::from(p.heads * p.head_dim);
     Cost {
         shape: [p.heads, p.kv_heads, p.head_dim],
-        bytes: 4
-            * tokens
-            * (seen * u64::from(p.kv_heads * p.head_dim) + 3 * u64::from(p.heads * p.head_dim)),
-        flops: 4 * tokens * seen * u64::from(p.heads * p.head_dim),
+        bytes: 4 * tokens * (positions * kv_floats + 3 * q_floats),
+        flops: 4 * tokens * positions * q_floats,
     }
 }
 
 fn extents(d: &Dispatch, step: Step) -> Vec<u64> {
     let p: Params = d.params();
     let tokens = u64::from(step.count.min(d.workgroups[0]));
-    let floats = u64::from(p.heads) * u64::from(p.head_dim);
+    let heads = u64::from(p.heads);
+    let head_dim = u64::from(p.head_dim);
     vec![
-        tokens.saturating_sub(1) * u64::from(p.q_width) + floats,
-        u64::from(p.ring) * u64::from(p.kv_heads) * u64::from(p.head_dim),
-        u64::from(step.count) * u64::from(p.heads) * u64::from(p.head_dim + 2),
+        tokens.saturating_sub(1) * u64::from(p.q_stride) + heads * head_dim,
+        u64::from(p.tail_len) * u64::from(p.kv_heads) * head_dim,
+        u64::from(step.count) * heads * (head_dim + 2),
     ]
 }

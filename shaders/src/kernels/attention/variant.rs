@@ -1,0 +1,120 @@
+//! The variants of attention, and which of them a pass uses.
+
+use crate::capabilities::Capabilities;
+use crate::kernel::Variant;
+
+/// A variant of [`ATTENTION`](super::ATTENTION), by algorithm.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AttentionVariant {
+    /// `cpu/`, few rows: the invocations of a workgroup share rows and divide slots.
+    CpuFewRows,
+    /// `cpu/`, many rows: each invocation has rows of its own.
+    Cpu,
+    /// The same, with loads broadcast within subgroups of eight.
+    CpuSubgroup,
+    /// `prefill/`: many tokens on GPUs.
+    Prefill,
+    /// `decode/`: one token on GPUs.
+    Decode,
+    /// The same, with subgroups of 32 and prefetched loads.
+    DecodeSubgroup32,
+    /// `prefill_coop/`: many tokens on GPUs with cooperative matrices.
+    PrefillCoop,
+}
+
+impl AttentionVariant {
+    /// All variants, in the order of the kernel's.
+    pub const ALL: [Self; 7] = [
+        Self::CpuFewRows,
+        Self::Cpu,
+        Self::CpuSubgroup,
+        Self::Prefill,
+        Self::Decode,
+        Self::DecodeSubgroup32,
+        Self::PrefillCoop,
+    ];
+
+    /// Its name in plans and reports.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::CpuFewRows => "cpu_few_rows",
+            Self::Cpu => "cpu",
+            Self::CpuSubgroup => "cpu_subgroup",
+            Self::Prefill => "prefill",
+            Self::Decode => "decode",
+            Self::DecodeSubgroup32 => "decode_subgroup32",
+            Self::PrefillCoop => "prefill_coop",
+        }
+    }
+
+    /// Rows that a workgroup computes: `ROWS_PER_WORKGROUP` of the WGSL.
+    pub const fn rows_per_workgroup(self) -> u32 {
+        match self {
+            Self::CpuFewRows | Self::Decode | Self::DecodeSubgroup32 => 4,
+            Self::Prefill => 16,
+            Self::Cpu | Self::CpuSubgroup => 32,
+            Self::PrefillCoop => 128,
+        }
+    }
+
+    /// The most rows of a KV head for which CPUs use [`Self::CpuFewRows`].
+    pub(super) const MAX_FEW_ROWS: u32 = 8;
+
+    /// The variant for a pass of `chunk` tokens with `rows` rows for each KV head.
+    pub fn for_pass(caps: &Capabilities, rows: u32, chunk: u32) -> Self {
+        match (caps.cpu, chunk) {
+            (true, _) if rows <= Self::MAX_FEW_ROWS => Self::CpuFewRows,
+            (true, _) if caps.subgroups8_int64 => Self::CpuSubgroup,
+            (true, _) => Self::Cpu,
+            (false, 1) if caps.subgroups32 => Self::DecodeSubgroup32,
+            (false, 1) => Self::Decode,
+            (false, _) if caps.cooperative_matrix && caps.subgroups32 => Self::PrefillCoop,
+            (false, _) => Self::Prefill,
+        }
+    }
+
+    /// The kernel's variant: what it defines and requires.
+    pub(super) const fn declaration(self) -> Variant {
+        let name = self.name();
+        match self {
+            Self::CpuFewRows => Variant::base(name, &["CPU", "CPU_ALGORITHM", "FEW_ROWS"]),
+            Self::Cpu => Variant::base(name, &["CPU", "CPU_ALGORITHM"]),
+            Self::CpuSubgroup => {
+                Variant::subgroups8_int64(name, &["CPU", "CPU_ALGORITHM", "SUBGROUP_BROADCAST"])
+            }
+            Self::Prefill => Variant::base(name, &["PREFILL"]),
+            Self::Decode => Variant::base(name, &["DECODE"]),
+            Self::DecodeSubgroup32 => {
+                Variant::subgroups32(name, &["DECODE", "SUBGROUPS", "PREFETCH"])
+            }
+            Self::PrefillCoop => Variant::cooperative_matrix32(name, &["PREFILL_COOP"]),
+        }
+    }
+
+    /// The variant that the kernel has declared.
+    pub(super) fn declared(self) -> &'static Variant {
+        &super::ATTENTION.variants[self as usize]
+    }
+}
+
+/// Names the variants that decode and prefill use on a device, for reports.
+pub fn variants(caps: &Capabilities) -> String {
+    let name = |rows| AttentionVariant::for_pass(caps, rows, rows).name();
+    let many = AttentionVariant::MAX_FEW_ROWS + 1;
+    format!("decode: {}; prefill: {}", name(1), name(many))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::kernels::attention::ATTENTION;
+
+    #[test]
+    fn the_kernel_declares_all_variants_in_order() {
+        assert_eq!(ATTENTION.variants.len(), AttentionVariant::ALL.len());
+        for (i, variant) in AttentionVariant::ALL.into_iter().enumerate() {
+            assert_eq!(variant as usize, i, "{variant:?}");
+            assert_eq!(variant.declared().name, variant.name());
+        }
+    }
+}
