@@ -2,7 +2,6 @@
 
 pub mod chat;
 pub mod checkpoint;
-pub mod cpu;
 mod decode;
 mod engine;
 mod error;

@@ -4,7 +4,7 @@
 use std::str::FromStr;
 
 use godwit_shaders::WeightFormat;
-use godwit_shaders::testing::Random;
+use godwit_shaders::random::Random;
 
 use crate::error::Error;
 use crate::format::{Fault, FormatError, GgufWriter, Identity, Source, Tensor, Value};
@@ -127,7 +127,7 @@ impl Noise {
         let writer = shape.writer();
         let header = writer.header();
         let bytes = header.len() as u64 + writer.data_bytes();
-        let noise = Random::new(1).stored(shape.format, BLOCKS);
+        let noise = shape.format.random_blocks(&mut Random::new(1), BLOCKS);
         Self { name: format!("synthetic {}", shape.name), header, tensors: writer.tensors().to_vec(), bytes, noise }
     }
 

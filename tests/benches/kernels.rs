@@ -7,7 +7,7 @@
 use std::time::Instant;
 
 use godwit::gpu::{Gpu, GpuError, GpuMemory, Prepared, Rates};
-use godwit_shaders::kernels::matmul::{Epilogue, Tokens, X_ROW_GROUP, matmul};
+use godwit_shaders::kernels::matmul::{Epilogue, Matmul, Tokens, X_ROW_GROUP};
 use godwit_shaders::testing::Random;
 use godwit_shaders::{BufferRef, Buffers, Cost, Dispatch, KERNELS, Matrix, Plan, Shard, Step, WeightFormat};
 use godwit_tests::model::gpu;
@@ -112,7 +112,14 @@ async fn product(gpu: &Gpu, format: WeightFormat, rows: u32, width: u32, tokens:
     };
     let mut plan = Plan::default();
     let matrix = Matrix { rows, width, shards };
-    matmul(&mut plan, gpu.caps(), &matrix, x, y, Tokens::Step { chunk: tokens }, Epilogue::Store);
+    Matmul {
+        weights: &matrix,
+        x,
+        out: y,
+        tokens: Tokens::Step { chunk: tokens },
+        epilogue: Epilogue::Store,
+    }
+    .record(&mut plan, gpu.caps());
     let now = Step::new(0, tokens);
     let cost = plan.dispatches.iter().map(|dispatch| dispatch.cost(now)).reduce(|a, b| Cost {
         bytes: a.bytes + b.bytes,

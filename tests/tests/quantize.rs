@@ -58,7 +58,7 @@ fn errors_are_no_larger_than_llama_cpps() {
         };
         assert_eq!(errors.len(), 10);
         for (name, &theirs) in errors {
-            let format = WeightFormat::WRITABLE.into_iter().find(|f| f.name() == name).expect("a writable format");
+            let format = WeightFormat::writable().find(|f| f.name() == name).expect("a writable format");
             let ours = error(format, &weights);
             eprintln!("{input} {name}: {ours:.4e}, llama.cpp {theirs:.4e}");
             // Below 1e-12 is what the last bits of floats make of weights that come back as they were.

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use godwit_shaders::Capabilities;
 use godwit_shaders::capabilities::{BINDING_ALIGNMENT, COOPERATIVE_MATRIX_WORKGROUP_BYTES, CPU, GPU, WEBGPU};
-use godwit_shaders::kernels::matmul::Method;
+use godwit_shaders::MatmulMethod;
 
 use super::adapters::{self, AdapterSummary, GpuOptions};
 use super::allocate::Budget;
@@ -275,7 +275,7 @@ impl Gpu {
 
     /// Which variant of each kernel decode and prefill use on this GPU, for people.
     pub fn variants(&self) -> Vec<(&'static str, String)> {
-        let method = |tokens| Method::of(self.caps(), tokens).name();
+        let method = |tokens| MatmulMethod::of(self.caps(), tokens).name();
         let matmul = format!("decode: {}; prefill: {}", method(1), method(2));
         vec![("matmul", matmul), ("attention", godwit_shaders::kernels::attention::variants(self.caps()))]
     }
@@ -456,7 +456,7 @@ mod tests {
             (Tuning { prefill_chunk: u32::MAX, ..GPU }, "prefill_chunk"),
             (Tuning { workgroups: 0, ..GPU }, "workgroups"),
             (Tuning { steps_in_flight: 0, ..GPU }, "steps_in_flight"),
-            (Tuning { gemv: Some(Method::Gemm), ..GPU }, "gemv"),
+            (Tuning { gemv: Some(MatmulMethod::Gemm), ..GPU }, "gemv"),
         ] {
             let options = GpuOptions { tuning: Some(tuning), adapter: Some("none".into()), ..Default::default() };
             let error = pollster::block_on(Gpu::open(&options)).err();

@@ -5,9 +5,9 @@ use std::sync::Arc;
 
 use godwit_shaders::capabilities::{self, Tuning};
 use godwit_shaders::kernels::attention::{attention, state_bytes};
-use godwit_shaders::kernels::matmul::{Epilogue, Method, Tokens, X_ROW_GROUP, matmul};
+use godwit_shaders::kernels::matmul::{Epilogue, Matmul, Tokens, X_ROW_GROUP};
 use godwit_shaders::{
-    AttentionShape, Buffers, Capabilities, Cost, KvFormat, Matrix, Plan, Segment, Shard, Step, WeightFormat,
+    AttentionShape, Buffers, Capabilities, Cost, KvFormat, MatmulMethod, Matrix, Plan, Segment, Shard, Step, WeightFormat,
 };
 use serde::{Deserialize, Serialize};
 
@@ -17,9 +17,9 @@ use crate::native::{read_checked, write_checked};
 use super::{AdapterSummary, Gpu, GpuError, GpuMemory};
 
 /// Methods that are tried. On a CPU those for GPUs, with their workgroup memory and barriers, take too long even to be tried.
-const METHODS: [Method; 7] =
-    [Method::Gemv, Method::GemvDp4a, Method::CpuGemv, Method::Gemm, Method::GemmF16, Method::GemmCoop, Method::CpuGemm];
-const METHODS_CPU: [Method; 4] = [Method::CpuGemv, Method::CpuGemvSubgroup, Method::CpuGemm, Method::CpuGemmSubgroup];
+const METHODS: [MatmulMethod; 7] =
+    [MatmulMethod::Gemv, MatmulMethod::GemvDp4a, MatmulMethod::CpuGemv, MatmulMethod::Gemm, MatmulMethod::GemmF16, MatmulMethod::GemmCoop, MatmulMethod::CpuGemm];
+const METHODS_CPU: [MatmulMethod; 4] = [MatmulMethod::CpuGemv, MatmulMethod::CpuGemvSubgroup, MatmulMethod::CpuGemm, MatmulMethod::CpuGemmSubgroup];
 /// Tokens of a pass that are tried.
 const PASSES: [u32; 3] = [128, 256, 512];
 const PASSES_CPU: [u32; 2] = [64, 128];
@@ -47,7 +47,7 @@ fn identity(summary: &AdapterSummary, caps: &Capabilities) -> String {
 
 impl Kept {
     fn new(adapter: String, tuning: Tuning) -> Self {
-        let name = |method: Option<Method>| method.map(|method| method.name().to_owned());
+        let name = |method: Option<MatmulMethod>| method.map(|method| method.name().to_owned());
         let Tuning { prefill_chunk, workgroups, gemv, gemm, .. } = tuning;
         Self { adapter, prefill_chunk, workgroups, gemv: name(gemv), gemm: name(gemm) }
     }
@@ -57,7 +57,7 @@ impl Kept {
         let method = |name: &Option<String>, chunk| match name {
             None => Some(None),
             Some(name) => {
-                let known = Method::ALL.into_iter().find(|method| method.name() == name && method.suits(caps, chunk));
+                let known = MatmulMethod::ALL.into_iter().find(|method| method.name() == name && method.suits(caps, chunk));
                 known.map(Some)
             }
         };
@@ -142,13 +142,13 @@ impl Gpu {
             caps.tuning = Tuning { gemv: Some(method), ..each(self) };
             found.push((method, or_nothing(self.time_product(&caps, 1).await)?));
         }
-        let gemv = fastest(&found, Method::built_in(&caps, 1));
+        let gemv = fastest(&found, MatmulMethod::built_in(&caps, 1));
         found.clear();
         for method in of(2) {
             caps.tuning = Tuning { gemm: Some(method), ..each(self) };
             found.push((method, or_nothing(self.time_product(&caps, caps.tuning.prefill_chunk).await)?));
         }
-        let gemm = fastest(&found, Method::built_in(&caps, 2));
+        let gemm = fastest(&found, MatmulMethod::built_in(&caps, 2));
         caps.tuning = Tuning { gemv: Some(gemv), gemm: Some(gemm), ..caps.tuning };
 
         let mut speeds = Vec::new();
@@ -182,7 +182,8 @@ impl Gpu {
         let mut memory = GpuMemory::new(self);
         memory.allocate(&table).await?;
         let mut plan = Plan::default();
-        matmul(&mut plan, caps, &matrix, x, y, Tokens::Rows { first: 0, count: tokens }, Epilogue::Store);
+        let tokens = Tokens::Rows { first: 0, count: tokens };
+        Matmul { weights: &matrix, x, out: y, tokens, epilogue: Epilogue::Store }.record(&mut plan, caps);
         self.time(&memory, &plan, step, Step::default(), |work| work.flops).await
     }
 
@@ -256,8 +257,8 @@ mod tests {
                 Capabilities { packed_dot: has(0), shader_f16: has(1), cooperative_matrix: has(1) && has(2), ..WEBGPU };
             let cpu = Capabilities { cpu: true, subgroups8_int64: has(3), ..WEBGPU };
             for chunk in [1, 2] {
-                assert!(METHODS.contains(&Method::built_in(&caps, chunk)), "{caps:?}");
-                assert!(METHODS_CPU.contains(&Method::built_in(&cpu, chunk)), "{cpu:?}");
+                assert!(METHODS.contains(&MatmulMethod::built_in(&caps, chunk)), "{caps:?}");
+                assert!(METHODS_CPU.contains(&MatmulMethod::built_in(&cpu, chunk)), "{cpu:?}");
             }
         }
     }
@@ -265,7 +266,7 @@ mod tests {
     #[test]
     fn what_is_kept_counts_only_where_it_makes_sense() {
         let tuning =
-            Tuning { prefill_chunk: 256, workgroups: 128, gemv: Some(Method::CpuGemv), gemm: None, ..WEBGPU.tuning };
+            Tuning { prefill_chunk: 256, workgroups: 128, gemv: Some(MatmulMethod::CpuGemv), gemm: None, ..WEBGPU.tuning };
         let kept = || Kept::new("this one".into(), tuning);
         assert_eq!(kept().tuning("this one", &WEBGPU), Some(tuning));
         assert_eq!(kept().tuning("another", &WEBGPU), None);

@@ -177,10 +177,10 @@ impl FromStr for Override {
     fn from_str(text: &str) -> Result<Self, BadOverride> {
         let bad = |fault: String| BadOverride { text: text.into(), fault };
         let (pattern, format) = text.rsplit_once('=').ok_or_else(|| bad("it has no =".into()))?;
-        let known = WeightFormat::WRITABLE.into_iter().find(|known| known.name().eq_ignore_ascii_case(format));
+        let known = WeightFormat::writable().find(|known| known.name().eq_ignore_ascii_case(format));
         let format = known.ok_or_else(|| {
-            let names = WeightFormat::WRITABLE.map(WeightFormat::name).join(", ");
-            bad(format!("`{format}` is none of {names}"))
+            let names: Vec<_> = WeightFormat::writable().map(WeightFormat::name).collect();
+            bad(format!("`{format}` is none of {}", names.join(", ")))
         })?;
         let names = Regex::new(pattern)
             .map_err(|e| bad(e.syntax_error().map_or_else(|| e.to_string(), ToString::to_string)))?;
@@ -240,14 +240,8 @@ impl Recipe {
 /// The format, or the next better one whose blocks fill rows of this length.
 fn fitting(format: WeightFormat, width: u64) -> WeightFormat {
     let fits = |format: WeightFormat| width.is_multiple_of(format.block_len() as u64);
-    let smaller = match format {
-        WeightFormat::Q2_K | WeightFormat::Q3_K => WeightFormat::Q4_0,
-        WeightFormat::Q4_K => WeightFormat::Q5_0,
-        WeightFormat::Q5_K => WeightFormat::Q5_1,
-        WeightFormat::Q6_K => WeightFormat::Q8_0,
-        other => other,
-    };
-    [format, smaller].into_iter().find(|&format| fits(format)).unwrap_or(WeightFormat::F16)
+    let fallback = format.row().short_row_fallback;
+    [Some(format), fallback].into_iter().flatten().find(|&format| fits(format)).unwrap_or(WeightFormat::F16)
 }
 
 #[cfg(test)]

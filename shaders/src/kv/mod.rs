@@ -6,7 +6,7 @@ use std::str::FromStr;
 use half::f16;
 
 use crate::plan::BufferRef;
-use crate::testing::Random;
+use crate::random::Random;
 
 /// Positions of a layer's KV cache in one segment.
 ///
@@ -155,6 +155,7 @@ impl KvType {
     }
 
     /// The type whose vectors take this many words.
+    #[cfg(feature = "testing")]
     pub(crate) fn of_words(head_dim: u32, words: u32) -> Self {
         Self::ALL.into_iter().find(|kind| kind.words(head_dim) == words).unwrap_or_default()
     }
@@ -286,12 +287,14 @@ impl Layout {
     }
 
     /// The vector of `head` at `slot`.
+    #[cfg(feature = "testing")]
     pub fn read(&self, cache: &[u32], slot: u32, head: u32, head_dim: u32) -> Vec<f32> {
         let words: Vec<u32> = (0..self.words).map(|w| cache[self.at(slot, head, w)]).collect();
         KvType::of_words(head_dim, self.words).decode(&words, head_dim)
     }
 
     /// Stores it.
+    #[cfg(feature = "testing")]
     pub fn write(&self, cache: &mut [u32], slot: u32, head: u32, vector: &[f32]) {
         let words = KvType::of_words(vector.len() as u32, self.words).encode(vector);
         for (w, word) in (0..).zip(words) {
@@ -300,6 +303,7 @@ impl Layout {
     }
 
     /// All vectors, `[slot, head, head_dim]`.
+    #[cfg(feature = "testing")]
     pub fn read_all(&self, cache: &[u32], head_dim: u32) -> Vec<f64> {
         let slots = cache.len() as u32 / (self.kv_heads * self.words);
         let each = (0..slots).flat_map(|slot| (0..self.kv_heads).map(move |head| (slot, head)));
@@ -328,6 +332,7 @@ pub fn noise(heads: AttentionShape, format: KvFormat, seed: u64) -> [Vec<u32>; 2
 }
 
 /// The orthonormal Walsh-Hadamard transform of each block of a vector.
+#[cfg(feature = "testing")]
 pub(crate) fn hadamard(vector: &mut [f32], block: u32) {
     let block = block as usize;
     for chunk in vector.chunks_exact_mut(block) {

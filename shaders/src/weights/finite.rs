@@ -59,7 +59,7 @@ mod tests {
     #[test]
     fn no_scale_is_missed() {
         for format in WeightFormat::ALL {
-            let stored = Random::new(5).stored(format, 7);
+            let stored = format.random_blocks(&mut Random::new(5), 7);
             assert!(format.is_finite(&stored), "{format}");
             assert_eq!(format.first_not_finite(&stored), None, "{format}");
             // Every half of the fifth block: it matters exactly where a weight is not finite for it.

@@ -1,7 +1,7 @@
 //! Weight matrices as kernels see them: row shards, each of one format, none larger than a binding.
 
 use super::{GROUP, TILE, WeightFormat};
-use crate::plan::BufferRef;
+use crate::buffers::BufferRef;
 
 /// Consecutive rows of a matrix in one buffer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -42,7 +42,7 @@ impl Matrix {
     }
 
     /// Groups in a row.
-    pub fn groups(&self) -> u32 {
+    pub fn groups_per_row(&self) -> u32 {
         self.width / GROUP as u32
     }
 }
@@ -69,51 +69,4 @@ pub fn pack(format: WeightFormat, width: usize, stored: &[u8]) -> Vec<u32> {
         pack_tile(format, width, rows, tile);
     }
     out
-}
-
-/// Row `row` of packed words, dequantised.
-pub fn unpack_row(format: WeightFormat, width: usize, words: &[u32], row: usize) -> Vec<f32> {
-    let len = format.row_words(width);
-    let tile = &words[row / TILE * TILE * len..];
-    let own: Vec<u32> = (0..len).map(|w| tile[WeightFormat::at(w, row % TILE)]).collect();
-    let mut out = vec![0.0; width];
-    format.dequantize(&format.unpack_row(&own, width), &mut out);
-    out
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::capabilities::WEBGPU;
-    use crate::kernels::matmul::{Epilogue, Tokens, matmul};
-    use crate::plan::{Buffers, Plan};
-
-    /// Llama-3-8B's output head: 282 MiB, and more rows than a dispatch has workgroups in one dimension.
-    #[test]
-    fn the_largest_head_fits_the_smallest_device() {
-        let (format, rows, width) = (WeightFormat::Q4_K, 128_256, 4096);
-        let mut table = Buffers::default();
-        let shard = |(first, rows): (u32, u32)| {
-            let bytes = u64::from(rows.div_ceil(TILE as u32)) * Matrix::tile_bytes(format, width);
-            Shard { format, buffer: table.declare("shard", bytes), first, rows }
-        };
-        let shards: Vec<Shard> =
-            Matrix::shard_rows(format, rows, width, WEBGPU.max_binding).into_iter().map(shard).collect();
-        assert_eq!(shards.len(), 3);
-        assert_eq!(shards.iter().map(|s| s.rows).sum::<u32>(), rows);
-        for (shard, next) in shards.iter().zip(&shards[1..]) {
-            assert_eq!(shard.first + shard.rows, next.first);
-        }
-        assert!(shards.iter().all(|s| s.buffer.bytes <= WEBGPU.max_binding && s.first.is_multiple_of(TILE as u32)));
-
-        let (x, y) = (table.declare("x", 4 * u64::from(width)), table.declare("y", 4 * u64::from(rows)));
-        let head = Matrix { rows, width, shards };
-        let mut plan = Plan::default();
-        // As if a dispatch had 100 workgroups in a dimension.
-        let caps = crate::Capabilities { max_workgroups: 100, ..WEBGPU };
-        matmul(&mut plan, &caps, &head, x, y, Tokens::Rows { first: 0, count: 1 }, Epilogue::Store);
-        for dispatch in &plan.dispatches {
-            assert!(dispatch.workgroups.iter().all(|&n| n <= 100), "{:?}", dispatch.workgroups);
-        }
-    }
 }

@@ -36,9 +36,10 @@ impl WeightFormat {
         words.next_multiple_of(4)
     }
 
-    /// Where word `w` of row `r` of a tile lies.
-    pub(crate) fn at(w: usize, r: usize) -> usize {
-        (w / 4 * TILE + r) * 4 + w % 4
+    /// Index in a tile of word `word` of row `row`.
+    #[cfg(feature = "testing")]
+    pub(crate) fn word_index(word: usize, row: usize) -> usize {
+        (word / 4 * TILE + row) * 4 + word % 4
     }
 
     /// Sorts the bytes of one stored row into its words, [`WeightFormat::row_words`] of them.
@@ -152,27 +153,6 @@ impl WeightFormat {
                     copy_words(&block[..8], &mut scales[b * 2..][..2]);
                 }
             }
-        }
-    }
-
-    /// The WGSL that reads a group back.
-    pub fn wgsl(self) -> &'static str {
-        match self {
-            WeightFormat::F32 => include_str!("wgsl/f32.wgsl"),
-            WeightFormat::F16 => include_str!("wgsl/f16.wgsl"),
-            WeightFormat::BF16 => include_str!("wgsl/bf16.wgsl"),
-            WeightFormat::Q4_0 => include_str!("wgsl/q4_0.wgsl"),
-            WeightFormat::Q4_1 => include_str!("wgsl/q4_1.wgsl"),
-            WeightFormat::Q5_0 => include_str!("wgsl/q5_0.wgsl"),
-            WeightFormat::Q5_1 => include_str!("wgsl/q5_1.wgsl"),
-            WeightFormat::Q8_0 => include_str!("wgsl/q8_0.wgsl"),
-            WeightFormat::Q2_K => include_str!("wgsl/q2_k.wgsl"),
-            WeightFormat::Q3_K => include_str!("wgsl/q3_k.wgsl"),
-            WeightFormat::Q4_K => include_str!("wgsl/q4_k.wgsl"),
-            WeightFormat::Q5_K => include_str!("wgsl/q5_k.wgsl"),
-            WeightFormat::Q6_K => include_str!("wgsl/q6_k.wgsl"),
-            WeightFormat::IQ4_NL => include_str!("wgsl/iq4_nl.wgsl"),
-            WeightFormat::IQ4_XS => include_str!("wgsl/iq4_xs.wgsl"),
         }
     }
 }

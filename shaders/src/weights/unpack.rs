@@ -1,6 +1,17 @@
 //! The way back from GPU words to stored bytes: proof that packing loses nothing, and what the CPU references read.
 
-use super::{GROUP, WeightFormat};
+use super::{GROUP, TILE, WeightFormat};
+
+/// Row `row` of a packed matrix, dequantised.
+pub fn unpack_row(format: WeightFormat, width: usize, words: &[u32], row: usize) -> Vec<f32> {
+    let len = format.row_words(width);
+    let tile = &words[row / TILE * TILE * len..];
+    let row_words: Vec<u32> =
+        (0..len).map(|word| tile[WeightFormat::word_index(word, row % TILE)]).collect();
+    let mut out = vec![0.0; width];
+    format.dequantize(&format.unpack_row(&row_words, width), &mut out);
+    out
+}
 
 impl WeightFormat {
     /// The stored bytes of the row that [`WeightFormat::pack_row`] made `words` of.

@@ -1,4 +1,4 @@
-use super::{COLUMNS, Params};
+use super::{COLUMNS_PER_WORKGROUP, Params};
 use crate::kernel::{Case, DispatchFixture, Step};
 use crate::testing::{Random, words};
 
@@ -20,7 +20,7 @@ pub fn cases() -> Vec<Case> {
                         words(&random.activations(width as usize)),
                         words(&random.activations((width * (count + 1)) as usize)),
                     ],
-                    workgroups: [width.div_ceil(COLUMNS), count + 1, 1],
+                    workgroups: [width.div_ceil(COLUMNS_PER_WORKGROUP), count + 1, 1],
                 },
                 nmse: 1e-12,
             }

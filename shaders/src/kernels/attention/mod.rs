@@ -1,7 +1,9 @@
 //! Causal attention over the KV cache, one segment at a time, and the merge of what its parts found.
 
+#[cfg(feature = "testing")]
 mod cases;
 pub mod combine;
+#[cfg(feature = "testing")]
 mod reference;
 pub mod tail;
 
@@ -83,7 +85,9 @@ pub static ATTENTION: Kernel = Kernel {
     ],
     cost,
     extents,
+    #[cfg(feature = "testing")]
     reference: reference::attention,
+    #[cfg(feature = "testing")]
     cases: cases::cases,
 };
 
@@ -124,6 +128,7 @@ pub fn variants(caps: &Capabilities) -> String {
 }
 
 /// The rows of a tile, by how many tiles the rows of a KV head are cut into.
+#[cfg(feature = "testing")]
 fn rows_of(rows: u32, tiles: u32) -> u32 {
     ROWS.into_iter().find(|tile| rows.div_ceil(*tile) == tiles).unwrap_or(ROWS[0])
 }

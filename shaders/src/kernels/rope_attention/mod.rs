@@ -1,10 +1,12 @@
 //! One token's attention in one launch: rotation, the KV cache's growth, and attention over its only segment.
 
+#[cfg(feature = "testing")]
 mod cases;
+#[cfg(feature = "testing")]
 mod reference;
 
 use crate::capabilities::Capabilities;
-use crate::kernel::{Contents, Cost, Kernel, Step, Variant, read, write};
+use crate::kernel::{Cost, Kernel, Step, Variant, packed, read, write};
 use crate::kernels::attention::splits;
 use crate::kernels::rope_append::{Rope, table_words};
 use crate::kv::{AttentionShape, KvFormat, Segment};
@@ -64,8 +66,8 @@ pub static ROPE_ATTENTION: Kernel = Kernel {
     bindings: &[
         read("tables"),
         read("qkv"),
-        write("k_cache").of(Contents::Packed(reference::cached_keys)),
-        write("v_cache").of(Contents::Packed(reference::cached_values)),
+        packed!(write("k_cache"), reference::cached_keys),
+        packed!(write("v_cache"), reference::cached_values),
         write("states"),
         write("y"),
     ],
@@ -73,7 +75,9 @@ pub static ROPE_ATTENTION: Kernel = Kernel {
     variants: &[Variant::base("base", &[]), Variant::subgroups32("subgroups32", &["SUBGROUPS", "PREFETCH"])],
     cost,
     extents,
+    #[cfg(feature = "testing")]
     reference: reference::rope_attention,
+    #[cfg(feature = "testing")]
     cases: cases::cases,
 };
 

@@ -1,6 +1,8 @@
 //! The end of attention: what the splits of each row found, put together.
 
+#[cfg(feature = "testing")]
 mod cases;
+#[cfg(feature = "testing")]
 mod reference;
 
 use crate::capabilities::Capabilities;
@@ -42,7 +44,9 @@ pub static ATTENTION_COMBINE: Kernel = Kernel {
     variants: &[Variant::base("base", &[])],
     cost,
     extents,
+    #[cfg(feature = "testing")]
     reference: reference::attention_combine,
+    #[cfg(feature = "testing")]
     cases: cases::cases,
 };
 

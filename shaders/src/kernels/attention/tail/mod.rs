@@ -1,6 +1,8 @@
 //! Causal attention of each token over its own page, whose keys and values are kept as halves.
 
+#[cfg(feature = "testing")]
 mod cases;
+#[cfg(feature = "testing")]
 mod reference;
 
 use crate::kernel::{Cost, Kernel, Step, Variant, read, write};
@@ -40,7 +42,9 @@ pub static ATTENTION_TAIL: Kernel = Kernel {
     variants: &[Variant::base("base", &[])],
     cost,
     extents,
+    #[cfg(feature = "testing")]
     reference: reference::attention_tail,
+    #[cfg(feature = "testing")]
     cases: cases::cases,
 };
 
