@@ -51,8 +51,7 @@ impl FromStr for Synthetic {
         let (shape, format) = head.split_once(':').unwrap_or((head, "q4_k"));
         let known = SHAPES.iter().find(|(name, _)| name.eq_ignore_ascii_case(shape));
         let Some((_, mut numbers)) = known.copied() else { return Err(bad(format!("no shape is called `{shape}`"))) };
-        let format = WeightFormat::ALL.into_iter().find(|known| known.name().eq_ignore_ascii_case(format));
-        let format = format.ok_or_else(|| bad("its format is none of GGUF's that Godwit reads".into()))?;
+        let format = WeightFormat::from_name(format).ok_or_else(|| bad("its format is none of GGUF's that Godwit reads".into()))?;
         for part in parts {
             let (key, value) = part.split_once('=').ok_or_else(|| bad(format!("`{part}` is not KEY=N")))?;
             let at = KEYS.iter().position(|&known| known == key).ok_or_else(|| bad(format!("no key is `{key}`")))?;

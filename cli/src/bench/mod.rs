@@ -13,7 +13,7 @@ use crate::exit::{Interrupted, Usage};
 use crate::load::{self, Loaded};
 use crate::output::{Output, bytes};
 use crate::stop::Stop;
-use report::{Memory, Report, Row, Speed};
+use report::{Memory, Report, Row, Speed, TestRuns};
 
 /// Depth up to which the context is computed; deeper ones are noise, or the wait would be for nothing.
 const MOST_COMPUTED: u32 = 4096;
@@ -124,7 +124,16 @@ async fn measure(
         Test::Decode(n) => format!("tg{n}"),
     };
     let is_decode = matches!(test, Test::Decode(_));
-    Ok(Row::new(name, is_decode, depth, Speed::of(&rates), host, &launched, tokens, report))
+    let runs = TestRuns {
+        test: name,
+        is_decode,
+        depth,
+        speed: Speed::of(&rates),
+        host_share: host,
+        launched: &launched,
+        tokens,
+    };
+    Ok(Row::new(runs, report))
 }
 
 /// One run, and the launches in it where they are asked for.

@@ -150,6 +150,7 @@ pub fn state_bytes(caps: &Capabilities, heads: AttentionShape, chunk: u32) -> u6
 /// [`attention_tail`](crate::kernels::attention::tail::attention_tail) sees to that. `states` takes
 /// [`state_bytes`]; [`attention_combine`](crate::kernels::attention::combine::attention_combine) makes the result of it, `y` `[tokens, heads, head_dim]`,
 /// where that is not stored at once.
+#[expect(clippy::too_many_arguments, reason = "becomes a struct of named fields")]
 pub fn attention(
     plan: &mut Plan,
     caps: &Capabilities,

@@ -84,6 +84,7 @@ pub struct Rope {
 /// Records the rotation of the queries of `qkv` `[tokens, heads + 2 kv_heads, head_dim]` in place, and of the keys behind them
 /// on their way to the cache, and the values' way there. All positions of the step must lie in `segment`, and fit the rings of
 /// `recent`.
+#[expect(clippy::too_many_arguments, reason = "becomes a struct of named fields")]
 pub fn rope_append(
     plan: &mut Plan,
     caps: &Capabilities,

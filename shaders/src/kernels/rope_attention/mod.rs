@@ -92,6 +92,7 @@ pub fn suits(caps: &Capabilities, heads: AttentionShape, kv: KvFormat, segments:
 /// With `shallow`, for contexts of up to [`SHALLOW`] tokens, `y` `[heads, head_dim]` is the result. Else
 /// [`attention_combine`](crate::kernels::attention::combine::attention_combine) makes it of `states`, which take
 /// [`state_bytes`](crate::kernels::attention::state_bytes).
+#[expect(clippy::too_many_arguments, reason = "becomes a struct of named fields")]
 pub fn rope_attention(
     plan: &mut Plan,
     caps: &Capabilities,
