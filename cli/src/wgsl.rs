@@ -33,13 +33,23 @@ fn find(name: &str) -> Result<(&'static Kernel, &'static Variant), String> {
         Some((kernel, variant)) => (kernel, Some(variant)),
         None => (name, None),
     };
-    let kernel = KERNELS.into_iter().find(|kernel| kernel.name == kernel_name);
+    let kernel = KERNELS
+        .into_iter()
+        .find(|kernel| kernel.name == kernel_name);
     let kernel = kernel.ok_or_else(|| {
         let names = KERNELS.map(|kernel| kernel.name);
-        format!("no kernel is named `{kernel_name}`; the kernels are {}", names.join(", "))
+        format!(
+            "no kernel is named `{kernel_name}`; the kernels are {}",
+            names.join(", ")
+        )
     })?;
-    let Some(variant_name) = variant_name else { return Ok((kernel, &kernel.variants[0])) };
-    let variant = kernel.variants.iter().find(|variant| variant.name == variant_name);
+    let Some(variant_name) = variant_name else {
+        return Ok((kernel, &kernel.variants[0]));
+    };
+    let variant = kernel
+        .variants
+        .iter()
+        .find(|variant| variant.name == variant_name);
     let variant = variant.ok_or_else(|| {
         let names: Vec<_> = kernel.variants.iter().map(|variant| variant.name).collect();
         let names = names.join(", ");
@@ -53,14 +63,26 @@ fn format(
     variant: &Variant,
     name: Option<&str>,
 ) -> Result<Option<WeightFormat>, String> {
-    let Some(name) = name else { return Ok(kernel.weights.then_some(DEFAULT_FORMAT)) };
+    let Some(name) = name else {
+        return Ok(kernel.weights.then_some(DEFAULT_FORMAT));
+    };
     if !kernel.weights {
-        return Err(format!("{} has no weights; leave --format out", kernel.name));
+        return Err(format!(
+            "{} has no weights; leave --format out",
+            kernel.name
+        ));
     }
-    let taken = || WeightFormat::ALL.into_iter().filter(|&format| variant.takes(Some(format)));
+    let taken = || {
+        WeightFormat::ALL
+            .into_iter()
+            .filter(|&format| variant.takes(Some(format)))
+    };
     let format = taken().find(|format| format.name().eq_ignore_ascii_case(name));
     format.map(Some).ok_or_else(|| {
-        let names = taken().map(WeightFormat::name).collect::<Vec<_>>().join(", ");
+        let names = taken()
+            .map(WeightFormat::name)
+            .collect::<Vec<_>>()
+            .join(", ");
         let label = format!("{}.{}", kernel.name, variant.name);
         format!("`{name}` is no weight format of {label}; its formats are {names}")
     })
@@ -73,13 +95,25 @@ mod tests {
     #[test]
     fn errors_list_what_exists() {
         let error = find("matmull").expect_err("no such kernel");
-        assert!(error.contains("`matmull`") && error.contains("matmul, "), "{error}");
+        assert!(
+            error.contains("`matmull`") && error.contains("matmul, "),
+            "{error}"
+        );
         let error = find("matmul.fast").expect_err("no such variant");
-        assert!(error.contains("`fast`") && error.contains("gemv_dp4a"), "{error}");
+        assert!(
+            error.contains("`fast`") && error.contains("gemv_dp4a"),
+            "{error}"
+        );
         let (matmul, dp4a) = find("matmul.gemv_dp4a").expect("a variant");
         let error = format(matmul, dp4a, Some("f16")).expect_err("f16 has no codes");
-        assert!(error.contains("gemv_dp4a") && error.contains("Q4_K"), "{error}");
-        assert_eq!(format(matmul, dp4a, Some("q8_0")), Ok(Some(WeightFormat::Q8_0)));
+        assert!(
+            error.contains("gemv_dp4a") && error.contains("Q4_K"),
+            "{error}"
+        );
+        assert_eq!(
+            format(matmul, dp4a, Some("q8_0")),
+            Ok(Some(WeightFormat::Q8_0))
+        );
         let (argmax, base) = find("argmax").expect("a kernel");
         assert_eq!(format(argmax, base, None), Ok(None));
         assert!(format(argmax, base, Some("Q4_K")).is_err_and(|e| e.contains("no weights")));

@@ -22,12 +22,18 @@ impl Buffers {
     pub fn declare(&mut self, name: impl Into<String>, bytes: u64) -> BufferRef {
         let bytes = bytes.max(1).next_multiple_of(16);
         self.entries.push((name.into(), bytes));
-        BufferRef { id: self.entries.len() as u32 - 1, offset: 0, bytes }
+        BufferRef {
+            id: self.entries.len() as u32 - 1,
+            offset: 0,
+            bytes,
+        }
     }
 
     /// Name and size in bytes of buffer `id`.
     pub fn get(&self, id: u32) -> Option<(&str, u64)> {
-        self.entries.get(id as usize).map(|(name, bytes)| (name.as_str(), *bytes))
+        self.entries
+            .get(id as usize)
+            .map(|(name, bytes)| (name.as_str(), *bytes))
     }
 
     /// Number of buffers.

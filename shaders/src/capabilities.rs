@@ -86,7 +86,10 @@ impl MatmulMethod {
 
     /// Whether the method multiplies one token only.
     pub const fn is_gemv(self) -> bool {
-        matches!(self, Self::Gemv | Self::GemvDp4a | Self::CpuGemv | Self::CpuGemvSubgroup)
+        matches!(
+            self,
+            Self::Gemv | Self::GemvDp4a | Self::CpuGemv | Self::CpuGemvSubgroup
+        )
     }
 
     /// Whether the method is for plans of up to `chunk` tokens: GEMV for one, GEMM for more.
@@ -142,20 +145,34 @@ impl Tuning {
         let numbers = [
             ("prefill_chunk", self.prefill_chunk, Self::PREFILL_CHUNK),
             ("workgroups", self.workgroups, Self::WORKGROUPS),
-            ("steps_in_flight", self.steps_in_flight, Self::STEPS_IN_FLIGHT),
+            (
+                "steps_in_flight",
+                self.steps_in_flight,
+                Self::STEPS_IN_FLIGHT,
+            ),
         ];
         for (field, value, range) in numbers {
             if !range.contains(&value) {
                 let permitted = format!("from {} to {}", range.start(), range.end());
-                return Err(BadTuning { field, value: value.to_string(), permitted });
+                return Err(BadTuning {
+                    field,
+                    value: value.to_string(),
+                    permitted,
+                });
             }
         }
         for (field, method, chunk) in [("gemv", self.gemv, 1), ("gemm", self.gemm, 2)] {
             if let Some(method) = method.filter(|method| !method.is_for(chunk)) {
-                let permitted = MatmulMethod::ALL.into_iter().filter(|known| known.is_for(chunk));
+                let permitted = MatmulMethod::ALL
+                    .into_iter()
+                    .filter(|known| known.is_for(chunk));
                 let names: Vec<_> = permitted.map(MatmulMethod::name).collect();
                 let permitted = format!("one of {}", names.join(", "));
-                return Err(BadTuning { field, value: method.name().into(), permitted });
+                return Err(BadTuning {
+                    field,
+                    value: method.name().into(),
+                    permitted,
+                });
             }
         }
         Ok(())
@@ -163,13 +180,23 @@ impl Tuning {
 }
 
 /// The tuning for GPUs that were never measured.
-pub const GPU: Tuning =
-    Tuning { prefill_chunk: 512, workgroups: 128, steps_in_flight: 8, gemv: None, gemm: None };
+pub const GPU: Tuning = Tuning {
+    prefill_chunk: 512,
+    workgroups: 128,
+    steps_in_flight: 8,
+    gemv: None,
+    gemm: None,
+};
 
 /// The tuning for CPUs. One workgroup keeps a core busy. Passes are short, because a user can stop
 /// only between them.
-pub const CPU: Tuning =
-    Tuning { prefill_chunk: 64, workgroups: 1, steps_in_flight: 1, gemv: None, gemm: None };
+pub const CPU: Tuning = Tuning {
+    prefill_chunk: 64,
+    workgroups: 1,
+    steps_in_flight: 1,
+    gemv: None,
+    gemm: None,
+};
 
 /// The limits that every WebGPU device has.
 pub const WEBGPU: Capabilities = Capabilities {
@@ -201,9 +228,24 @@ mod tests {
         for good in [
             GPU,
             CPU,
-            Tuning { prefill_chunk: 1, workgroups: 1, steps_in_flight: 1, ..GPU },
-            Tuning { prefill_chunk: 37, workgroups: 3, steps_in_flight: 5, ..GPU },
-            Tuning { prefill_chunk: 4096, workgroups: 4096, steps_in_flight: 64, ..GPU },
+            Tuning {
+                prefill_chunk: 1,
+                workgroups: 1,
+                steps_in_flight: 1,
+                ..GPU
+            },
+            Tuning {
+                prefill_chunk: 37,
+                workgroups: 3,
+                steps_in_flight: 5,
+                ..GPU
+            },
+            Tuning {
+                prefill_chunk: 4096,
+                workgroups: 4096,
+                steps_in_flight: 64,
+                ..GPU
+            },
             Tuning {
                 gemv: Some(MatmulMethod::CpuGemv),
                 gemm: Some(MatmulMethod::GemmCoop),
@@ -215,36 +257,66 @@ mod tests {
         let most = u32::MAX;
         for (bad, wanted) in [
             (
-                Tuning { prefill_chunk: 0, ..GPU },
+                Tuning {
+                    prefill_chunk: 0,
+                    ..GPU
+                },
                 "prefill_chunk is 0, but must be from 1 to 4096",
             ),
             (
-                Tuning { prefill_chunk: 4097, ..GPU },
+                Tuning {
+                    prefill_chunk: 4097,
+                    ..GPU
+                },
                 "prefill_chunk is 4097, but must be from 1 to 4096",
             ),
             (
-                Tuning { prefill_chunk: most, ..GPU },
+                Tuning {
+                    prefill_chunk: most,
+                    ..GPU
+                },
                 "prefill_chunk is 4294967295, but must be from 1 to 4096",
             ),
-            (Tuning { workgroups: 0, ..GPU }, "workgroups is 0, but must be from 1 to 4096"),
             (
-                Tuning { workgroups: most, ..GPU },
+                Tuning {
+                    workgroups: 0,
+                    ..GPU
+                },
+                "workgroups is 0, but must be from 1 to 4096",
+            ),
+            (
+                Tuning {
+                    workgroups: most,
+                    ..GPU
+                },
                 "workgroups is 4294967295, but must be from 1 to 4096",
             ),
             (
-                Tuning { steps_in_flight: 0, ..GPU },
+                Tuning {
+                    steps_in_flight: 0,
+                    ..GPU
+                },
                 "steps_in_flight is 0, but must be from 1 to 64",
             ),
             (
-                Tuning { steps_in_flight: most, ..GPU },
+                Tuning {
+                    steps_in_flight: most,
+                    ..GPU
+                },
                 "steps_in_flight is 4294967295, but must be from 1 to 64",
             ),
             (
-                Tuning { gemv: Some(MatmulMethod::Gemm), ..GPU },
+                Tuning {
+                    gemv: Some(MatmulMethod::Gemm),
+                    ..GPU
+                },
                 "gemv is gemm, but must be one of gemv, gemv_dp4a, cpu_gemv, cpu_gemv_subgroup",
             ),
             (
-                Tuning { gemm: Some(MatmulMethod::CpuGemv), ..GPU },
+                Tuning {
+                    gemm: Some(MatmulMethod::CpuGemv),
+                    ..GPU
+                },
                 "gemm is cpu_gemv, but must be one of gemm, gemm_f16, gemm_coop, cpu_gemm, \
                  cpu_gemm_subgroup",
             ),

@@ -90,8 +90,10 @@ pub fn compose(
     if variant.cooperative_matrix {
         out.push_str("enable wgpu_cooperative_matrix;\n");
     }
-    append(kernel.wgsl, variant.defines, format, &mut out)
-        .map_err(|cause| ComposeError { kernel: kernel.name, cause })?;
+    append(kernel.wgsl, variant.defines, format, &mut out).map_err(|cause| ComposeError {
+        kernel: kernel.name,
+        cause,
+    })?;
     Ok(out)
 }
 
@@ -137,5 +139,9 @@ fn append(
             }
         }
     }
-    if open.is_empty() { Ok(()) } else { Err("an #ifdef has no #endif".into()) }
+    if open.is_empty() {
+        Ok(())
+    } else {
+        Err("an #ifdef has no #endif".into())
+    }
 }

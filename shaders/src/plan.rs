@@ -32,15 +32,28 @@ impl Plan {
     /// Appends a dispatch.
     pub fn push(&mut self, dispatch: Dispatch) {
         let kernel = dispatch.kernel;
-        debug_assert_eq!(dispatch.buffers.len(), kernel.bindings.len(), "{}", kernel.name);
-        debug_assert_eq!(dispatch.params.len(), kernel.params_bytes, "{}", kernel.name);
+        debug_assert_eq!(
+            dispatch.buffers.len(),
+            kernel.bindings.len(),
+            "{}",
+            kernel.name
+        );
+        debug_assert_eq!(
+            dispatch.params.len(),
+            kernel.params_bytes,
+            "{}",
+            kernel.name
+        );
         self.dispatches.push(dispatch);
     }
 
     /// The plan as text. Each dispatch has a line: kernel, variant, weight format, buffers,
     /// workgroups, parameters, overrides.
     pub fn display<'a>(&'a self, buffers: &'a Buffers) -> impl fmt::Display + 'a {
-        Printed { plan: self, buffers }
+        Printed {
+            plan: self,
+            buffers,
+        }
     }
 }
 

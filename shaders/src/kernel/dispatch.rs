@@ -60,6 +60,10 @@ pub struct Step {
 impl Step {
     /// A pass over `count` tokens, the first at `position`.
     pub fn new(position: u32, count: u32) -> Self {
-        Self { position, count, reserved: [0; 2] }
+        Self {
+            position,
+            count,
+            reserved: [0; 2],
+        }
     }
 }

@@ -59,7 +59,10 @@ pub const fn read(name: &'static str) -> Binding {
 
 /// A storage buffer of floats that a kernel writes.
 pub const fn write(name: &'static str) -> Binding {
-    Binding { access: Access::Write, ..read(name) }
+    Binding {
+        access: Access::Write,
+        ..read(name)
+    }
 }
 
 impl Binding {

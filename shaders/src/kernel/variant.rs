@@ -41,22 +41,34 @@ impl Variant {
 
     /// A variant that uses subgroup operations.
     pub const fn subgroups(name: &'static str, defines: &'static [&'static str]) -> Self {
-        Self { subgroups: true, ..Self::base(name, defines) }
+        Self {
+            subgroups: true,
+            ..Self::base(name, defines)
+        }
     }
 
     /// A variant for subgroups of 32.
     pub const fn subgroups32(name: &'static str, defines: &'static [&'static str]) -> Self {
-        Self { subgroups32: true, ..Self::subgroups(name, defines) }
+        Self {
+            subgroups32: true,
+            ..Self::subgroups(name, defines)
+        }
     }
 
     /// A variant that computes in f16.
     pub const fn shader_f16(name: &'static str, defines: &'static [&'static str]) -> Self {
-        Self { shader_f16: true, ..Self::base(name, defines) }
+        Self {
+            shader_f16: true,
+            ..Self::base(name, defines)
+        }
     }
 
     /// A variant that uses cooperative matrices of f16.
     pub const fn cooperative_matrix(name: &'static str, defines: &'static [&'static str]) -> Self {
-        Self { cooperative_matrix: true, ..Self::shader_f16(name, defines) }
+        Self {
+            cooperative_matrix: true,
+            ..Self::shader_f16(name, defines)
+        }
     }
 
     /// A variant that uses cooperative matrices and subgroup operations.
@@ -64,17 +76,27 @@ impl Variant {
         name: &'static str,
         defines: &'static [&'static str],
     ) -> Self {
-        Self { subgroups: true, subgroups32: true, ..Self::cooperative_matrix(name, defines) }
+        Self {
+            subgroups: true,
+            subgroups32: true,
+            ..Self::cooperative_matrix(name, defines)
+        }
     }
 
     /// A variant that loads 64 bits at a time and broadcasts them in subgroups of eight or more.
     pub const fn subgroups8_int64(name: &'static str, defines: &'static [&'static str]) -> Self {
-        Self { subgroups8_int64: true, ..Self::base(name, defines) }
+        Self {
+            subgroups8_int64: true,
+            ..Self::base(name, defines)
+        }
     }
 
     /// A variant that multiplies the integer codes of weights.
     pub const fn codes(name: &'static str, defines: &'static [&'static str]) -> Self {
-        Self { codes: true, ..Self::base(name, defines) }
+        Self {
+            codes: true,
+            ..Self::base(name, defines)
+        }
     }
 
     /// Whether the variant is made for CPUs. GPUs never run it.

@@ -1,18 +1,21 @@
-//! What the stored blocks mean: dequantisation on the CPU, bit for bit as GGUF's own tools do it.
+//! Dequantisation on the CPU, bit for bit as GGUF's own tools do it.
 //!
-//! Every product and sum is rounded to f32 in the order that the `gguf` Python package takes them. The kernels compute the
-//! same from [`planes`](super::planes) with fused operations.
+//! Each product and sum is rounded to f32, in the order of the `gguf` Python package. Kernels
+//! compute the same formulas from packed words with fused operations.
 
 use half::{bf16, f16};
 
 use super::WeightFormat;
 use super::planes::{four_bits, two_bits};
 
-/// The 16 values that IQ4 codes stand for (ggml's `kvalues_iq4nl`).
-const IQ4_VALUES: [i8; 16] = [-127, -104, -83, -65, -49, -35, -22, -10, 1, 13, 25, 38, 53, 69, 89, 113];
+/// The 16 values that IQ4 codes index (ggml's `kvalues_iq4nl`).
+const IQ4_VALUES: [i8; 16] = [
+    -127, -104, -83, -65, -49, -35, -22, -10, 1, 13, 25, 38, 53, 69, 89, 113,
+];
 
 impl WeightFormat {
-    /// Bytes that `weights` weights take, or `None` where they do not fill whole blocks or the product overflows.
+    /// Stored bytes of `weights` weights. `None` if these are no whole number of blocks, or if the
+    /// product overflows.
     pub fn bytes(self, weights: u64) -> Option<u64> {
         let block = self.block_len() as u64;
         if !weights.is_multiple_of(block) {
@@ -21,9 +24,12 @@ impl WeightFormat {
         (weights / block).checked_mul(self.block_bytes() as u64)
     }
 
-    /// Dequantises whole blocks: `bytes.len() / block_bytes` of them, into as many times `block_len` floats.
+    /// Dequantises whole blocks: `bytes.len() / block_bytes` of them, into as many times
+    /// `block_len` floats.
     pub fn dequantize(self, bytes: &[u8], out: &mut [f32]) {
-        let blocks = bytes.chunks_exact(self.block_bytes()).zip(out.chunks_exact_mut(self.block_len()));
+        let blocks = bytes
+            .chunks_exact(self.block_bytes())
+            .zip(out.chunks_exact_mut(self.block_len()));
         for (block, out) in blocks {
             self.dequantize_block(block, out);
         }
@@ -44,11 +50,15 @@ impl WeightFormat {
             }
             WeightFormat::Q5_0 => {
                 let d = half(b, 0);
-                fill(out, |i| d * (f32::from(nibble(&b[6..], i) | bit(&b[2..], i) << 4) - 16.0));
+                fill(out, |i| {
+                    d * (f32::from(nibble(&b[6..], i) | bit(&b[2..], i) << 4) - 16.0)
+                });
             }
             WeightFormat::Q5_1 => {
                 let (d, m) = (half(b, 0), half(b, 2));
-                fill(out, |i| d * f32::from(nibble(&b[8..], i) | bit(&b[4..], i) << 4) + m);
+                fill(out, |i| {
+                    d * f32::from(nibble(&b[8..], i) | bit(&b[4..], i) << 4) + m
+                });
             }
             WeightFormat::Q8_0 => {
                 let d = half(b, 0);
@@ -58,7 +68,8 @@ impl WeightFormat {
                 let (d, dmin) = (half(b, 80), half(b, 82));
                 fill(out, |i| {
                     let s = b[i / 16];
-                    d * f32::from(s & 15) * f32::from(two_bits(&b[16..], i / 32, i % 32)) - dmin * f32::from(s >> 4)
+                    d * f32::from(s & 15) * f32::from(two_bits(&b[16..], i / 32, i % 32))
+                        - dmin * f32::from(s >> 4)
                 });
             }
             WeightFormat::Q3_K => {
@@ -73,7 +84,8 @@ impl WeightFormat {
                 let (d, dmin) = (half(b, 0), half(b, 2));
                 fill(out, |i| {
                     let (s, m) = scale_min(&b[4..], i / 32);
-                    d * f32::from(s) * f32::from(four_bits(&b[16..], i / 32, i % 32)) - dmin * f32::from(m)
+                    d * f32::from(s) * f32::from(four_bits(&b[16..], i / 32, i % 32))
+                        - dmin * f32::from(m)
                 });
             }
             WeightFormat::Q5_K => {
@@ -96,14 +108,17 @@ impl WeightFormat {
             }
             WeightFormat::IQ4_NL => {
                 let d = half(b, 0);
-                fill(out, |i| d * f32::from(IQ4_VALUES[usize::from(nibble(&b[2..], i))]));
+                fill(out, |i| {
+                    d * f32::from(IQ4_VALUES[usize::from(nibble(&b[2..], i))])
+                });
             }
             WeightFormat::IQ4_XS => {
                 let (d, high) = (half(b, 0), u16::from_le_bytes([b[2], b[3]]));
                 fill(out, |i| {
                     let (g, l) = (i / 32, i % 32);
                     let s = b[4 + g / 2] >> (4 * (g % 2)) & 15 | ((high >> (2 * g) & 3) as u8) << 4;
-                    d * (f32::from(s) - 32.0) * f32::from(IQ4_VALUES[usize::from(nibble(&b[8 + 16 * g..], l))])
+                    d * (f32::from(s) - 32.0)
+                        * f32::from(IQ4_VALUES[usize::from(nibble(&b[8 + 16 * g..], l))])
                 });
             }
         }
@@ -111,14 +126,16 @@ impl WeightFormat {
 }
 
 fn fill(out: &mut [f32], weight: impl Fn(usize) -> f32) {
-    out.iter_mut().enumerate().for_each(|(i, out)| *out = weight(i));
+    out.iter_mut()
+        .enumerate()
+        .for_each(|(i, out)| *out = weight(i));
 }
 
 fn half(b: &[u8], at: usize) -> f32 {
     f16::from_le_bytes([b[at], b[at + 1]]).to_f32()
 }
 
-/// Code `i` of 32 in 16 bytes: the low nibbles first, then the high ones.
+/// Code `i` of 32 in 16 bytes: first the low nibbles, then the high ones.
 fn nibble(b: &[u8], i: usize) -> u8 {
     b[i % 16] >> (4 * (i / 16)) & 15
 }
@@ -131,7 +148,10 @@ fn bit(b: &[u8], i: usize) -> u8 {
 fn scale_min(b: &[u8], g: usize) -> (u8, u8) {
     match g {
         0..4 => (b[g] & 63, b[g + 4] & 63),
-        _ => (b[g + 4] & 15 | b[g - 4] >> 6 << 4, b[g + 4] >> 4 | b[g] >> 6 << 4),
+        _ => (
+            b[g + 4] & 15 | b[g - 4] >> 6 << 4,
+            b[g + 4] >> 4 | b[g] >> 6 << 4,
+        ),
     }
 }
 

@@ -73,7 +73,10 @@ macro_rules! formats {
 }
 
 const fn scale(offset: usize, largest_factor: f32) -> ScaleField {
-    ScaleField { offset, largest_factor }
+    ScaleField {
+        offset,
+        largest_factor,
+    }
 }
 
 formats! {
@@ -262,24 +265,34 @@ impl WeightFormat {
 
     /// The formats that [`WeightFormat::quantize`] writes.
     pub fn writable() -> impl Iterator<Item = Self> {
-        Self::ALL.into_iter().filter(|format| format.row().quantizer.is_some())
+        Self::ALL
+            .into_iter()
+            .filter(|format| format.row().quantizer.is_some())
     }
 
     /// The format of a `ggml_type` number, if Godwit reads it.
     pub fn from_gguf_type(number: u32) -> Option<Self> {
-        Self::ALL.into_iter().find(|format| format.gguf_type() == number)
+        Self::ALL
+            .into_iter()
+            .find(|format| format.gguf_type() == number)
     }
 
     /// The format of this name, in any case.
     pub fn from_name(name: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|format| format.name().eq_ignore_ascii_case(name))
+        Self::ALL
+            .into_iter()
+            .find(|format| format.name().eq_ignore_ascii_case(name))
     }
 
     /// The labels of all formats in file names, in the order in which downloads prefer them.
     pub fn labels_by_preference() -> Vec<&'static str> {
         let mut formats = Self::ALL;
         formats.sort_by_key(|format| format.row().download_rank);
-        formats.iter().flat_map(|format| format.row().labels).copied().collect()
+        formats
+            .iter()
+            .flat_map(|format| format.row().labels)
+            .copied()
+            .collect()
     }
 
     /// Random stored blocks whose scales are of the size that trained models have.
@@ -315,18 +328,39 @@ mod tests {
     #[test]
     fn rows_agree_with_each_other() {
         let mut numbers: Vec<u32> = WeightFormat::ALL.iter().map(|f| f.gguf_type()).collect();
-        let mut ranks: Vec<u8> = WeightFormat::ALL.iter().map(|f| f.row().download_rank).collect();
+        let mut ranks: Vec<u8> = WeightFormat::ALL
+            .iter()
+            .map(|f| f.row().download_rank)
+            .collect();
         numbers.sort_unstable();
         numbers.dedup();
         ranks.sort_unstable();
-        assert_eq!(numbers.len(), WeightFormat::ALL.len(), "GGUF numbers are unique");
-        assert!(ranks.iter().copied().eq(0..WeightFormat::ALL.len() as u8), "{ranks:?}");
+        assert_eq!(
+            numbers.len(),
+            WeightFormat::ALL.len(),
+            "GGUF numbers are unique"
+        );
+        assert!(
+            ranks.iter().copied().eq(0..WeightFormat::ALL.len() as u8),
+            "{ranks:?}"
+        );
         for format in WeightFormat::ALL {
             let row = format.row();
             assert_eq!(row.name, format!("{format:?}"));
-            assert!(row.block_len == 1 || row.block_len.is_multiple_of(GROUP), "{format}");
-            assert!(row.scales.iter().all(|field| field.offset + 2 <= row.block_bytes), "{format}");
-            assert!(row.labels.iter().all(|label| label.starts_with(row.name)), "{format}");
+            assert!(
+                row.block_len == 1 || row.block_len.is_multiple_of(GROUP),
+                "{format}"
+            );
+            assert!(
+                row.scales
+                    .iter()
+                    .all(|field| field.offset + 2 <= row.block_bytes),
+                "{format}"
+            );
+            assert!(
+                row.labels.iter().all(|label| label.starts_with(row.name)),
+                "{format}"
+            );
             if let Some(fallback) = row.short_row_fallback {
                 assert!(fallback.block_len() < row.block_len, "{format}");
                 assert!(fallback.row().quantizer.is_some(), "{format}");

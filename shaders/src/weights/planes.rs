@@ -1,23 +1,27 @@
-//! How the GPU reads weights: the stored bits of each row, sorted into planes of 32-bit words, 32 rows interleaved.
+//! The packed layout of weights on the GPU: planes of 32-bit words in each row, 32 rows
+//! interleaved.
 //!
-//! Nothing is lost or rounded: the words hold the same codes, scales and minima as the file. Within a row come first the
-//! codes of all groups (32 weights each), then high bits, then scales; `wgsl/<format>.wgsl` reads them back. Word `w` of row
-//! `r` of a tile of [`TILE`] rows lies at `(w / 4 * TILE + r) * 4 + w % 4`: four words are one load, and neighbouring
-//! invocations read neighbouring ones.
+//! The words hold the same codes, scales and minima as the file, so nothing is lost or rounded. A
+//! row has first the codes of all groups (32 weights each), then high bits, then scales.
+//! `wgsl/<format>.wgsl` unpacks them.
+//!
+//! Word `w` of row `r` of a tile of [`TILE`] rows lies at `(w / 4 * TILE + r) * 4 + w % 4`. So four
+//! words are one load, and neighbouring invocations load neighbouring vectors.
 
 use super::WeightFormat;
 
 /// Rows whose words are interleaved.
 pub const TILE: usize = 32;
 
-/// Weights that kernels handle at a time. Every row is a whole number of groups.
+/// Weights in a group, the unit in which kernels unpack. Each row is a whole number of groups.
 pub const GROUP: usize = 32;
 
 impl WeightFormat {
-    /// 32-bit words that a row of `weights` weights (a multiple of the block and of [`GROUP`]) takes on the GPU: a
-    /// multiple of four.
+    /// 32-bit words of a packed row of `weights` weights, a multiple of the block and of [`GROUP`].
+    /// The number of words is a multiple of four.
     pub fn row_words(self, weights: usize) -> usize {
-        let (groups, blocks) = (weights / GROUP, weights / self.block_len());
+        let groups = weights / GROUP;
+        let blocks = weights / self.block_len();
         let words = match self {
             WeightFormat::F32 => groups * 32,
             WeightFormat::F16 | WeightFormat::BF16 => groups * 16,
@@ -42,7 +46,7 @@ impl WeightFormat {
         (word / 4 * TILE + row) * 4 + word % 4
     }
 
-    /// Sorts the bytes of one stored row into its words, [`WeightFormat::row_words`] of them.
+    /// Packs one stored row into its words, [`WeightFormat::row_words`] of them.
     pub fn pack_row(self, row: &[u8], out: &mut [u32]) {
         let groups = row.len() / self.block_bytes() * self.block_len() / GROUP;
         let blocks = row.chunks_exact(self.block_bytes());
@@ -94,7 +98,10 @@ impl WeightFormat {
                 let (codes, scales) = out.split_at_mut(groups * 2);
                 for (b, block) in blocks.enumerate() {
                     for g in 0..8 {
-                        pack_pairs(|l| two_bits(&block[16..], g, l), &mut codes[(b * 8 + g) * 2..][..2]);
+                        pack_pairs(
+                            |l| two_bits(&block[16..], g, l),
+                            &mut codes[(b * 8 + g) * 2..][..2],
+                        );
                     }
                     copy_words(&block[..16], &mut scales[b * 5..][..4]);
                     scales[b * 5 + 4] = word(block, 80);
@@ -105,7 +112,10 @@ impl WeightFormat {
                 let (high, scales) = rest.split_at_mut(groups);
                 for (b, block) in blocks.enumerate() {
                     for g in 0..8 {
-                        pack_pairs(|l| two_bits(&block[32..], g, l), &mut codes[(b * 8 + g) * 2..][..2]);
+                        pack_pairs(
+                            |l| two_bits(&block[32..], g, l),
+                            &mut codes[(b * 8 + g) * 2..][..2],
+                        );
                         high[b * 8 + g] = pack_bits(|l| block[l] >> g & 1);
                     }
                     copy_words(&block[96..108], &mut scales[b * 4..][..3]);
@@ -116,7 +126,10 @@ impl WeightFormat {
                 let (codes, scales) = out.split_at_mut(groups * 4);
                 for (b, block) in blocks.enumerate() {
                     for g in 0..8 {
-                        pack_nibbles(|l| four_bits(&block[16..], g, l), &mut codes[(b * 8 + g) * 4..][..4]);
+                        pack_nibbles(
+                            |l| four_bits(&block[16..], g, l),
+                            &mut codes[(b * 8 + g) * 4..][..4],
+                        );
                     }
                     copy_words(&block[..16], &mut scales[b * 4..][..4]);
                 }
@@ -126,7 +139,10 @@ impl WeightFormat {
                 let (high, scales) = rest.split_at_mut(groups);
                 for (b, block) in blocks.enumerate() {
                     for g in 0..8 {
-                        pack_nibbles(|l| four_bits(&block[48..], g, l), &mut codes[(b * 8 + g) * 4..][..4]);
+                        pack_nibbles(
+                            |l| four_bits(&block[48..], g, l),
+                            &mut codes[(b * 8 + g) * 4..][..4],
+                        );
                         high[b * 8 + g] = pack_bits(|l| block[16 + l] >> g & 1);
                     }
                     copy_words(&block[..16], &mut scales[b * 4..][..4]);
@@ -138,9 +154,14 @@ impl WeightFormat {
                 for (b, block) in blocks.enumerate() {
                     for g in 0..8 {
                         let (half_block, k) = (g / 4, g % 4);
-                        let low = |l: usize| block[64 * half_block + 32 * (k % 2) + l] >> (4 * (k / 2)) & 15;
+                        let low = |l: usize| {
+                            block[64 * half_block + 32 * (k % 2) + l] >> (4 * (k / 2)) & 15
+                        };
                         pack_nibbles(low, &mut codes[(b * 8 + g) * 4..][..4]);
-                        pack_pairs(|l| two_bits(&block[128..], g, l), &mut high[(b * 8 + g) * 2..][..2]);
+                        pack_pairs(
+                            |l| two_bits(&block[128..], g, l),
+                            &mut high[(b * 8 + g) * 2..][..2],
+                        );
                     }
                     copy_words(&block[192..208], &mut scales[b * 5..][..4]);
                     scales[b * 5 + 4] = half(block, 208);
@@ -171,17 +192,18 @@ fn copy_words(bytes: &[u8], out: &mut [u32]) {
     }
 }
 
-/// Weight `l` of group `g` in a K-quant's plane of two-bit codes.
+/// Code of weight `l` of group `g` in a K-quant's plane of two-bit codes.
 pub(super) fn two_bits(plane: &[u8], g: usize, l: usize) -> u8 {
     plane[32 * (g / 4) + l] >> (2 * (g % 4)) & 3
 }
 
-/// Weight `l` of group `g` in a K-quant's plane of four-bit codes.
+/// Code of weight `l` of group `g` in a K-quant's plane of four-bit codes.
 pub(super) fn four_bits(plane: &[u8], g: usize, l: usize) -> u8 {
     plane[32 * (g / 2) + l] >> (4 * (g % 2)) & 15
 }
 
-/// 32 codes of 4 bits in 4 words: byte `b` of word `i` holds weights `4 i + b` (low) and `16 + 4 i + b` (high).
+/// Packs 32 codes of 4 bits into 4 words: byte `b` of word `i` has weights `4 i + b` (low nibble)
+/// and `16 + 4 i + b` (high nibble).
 fn pack_nibbles(code: impl Fn(usize) -> u8, out: &mut [u32]) {
     for (i, word) in out.iter_mut().enumerate() {
         let byte = |b: usize| u32::from(code(4 * i + b) | code(16 + 4 * i + b) << 4);
@@ -189,7 +211,8 @@ fn pack_nibbles(code: impl Fn(usize) -> u8, out: &mut [u32]) {
     }
 }
 
-/// 32 codes of 2 bits in 2 words: byte `b` of word `i` holds weights `16 i + 4 k + b` at bit `2 k`.
+/// Packs 32 codes of 2 bits into 2 words: byte `b` of word `i` has weights `16 i + 4 k + b` at bit
+/// `2 k`.
 fn pack_pairs(code: impl Fn(usize) -> u8, out: &mut [u32]) {
     for (i, word) in out.iter_mut().enumerate() {
         let bits = |b: usize, k: usize| u32::from(code(16 * i + 4 * k + b)) << (8 * b + 2 * k);
@@ -197,7 +220,7 @@ fn pack_pairs(code: impl Fn(usize) -> u8, out: &mut [u32]) {
     }
 }
 
-/// 32 single bits in a word, weight `l` at bit `l`.
+/// Packs 32 single bits into a word: weight `l` is bit `l`.
 fn pack_bits(bit: impl Fn(usize) -> u8) -> u32 {
     (0..32).map(|l| u32::from(bit(l)) << l).sum()
 }

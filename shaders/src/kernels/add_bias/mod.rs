@@ -47,7 +47,12 @@ pub(crate) const COLUMNS_PER_WORKGROUP: u32 = 256;
 ///
 /// `bias` is `[width]`, `y` is `[tokens, width]`, and `width` is a multiple of 4.
 pub fn add_bias(plan: &mut Plan, bias: BufferRef, y: BufferRef, width: u32, chunk: u32) {
-    let params = Params { width, reserved0: 0, reserved1: 0, reserved2: 0 };
+    let params = Params {
+        width,
+        reserved0: 0,
+        reserved1: 0,
+        reserved2: 0,
+    };
     plan.push(Dispatch {
         kernel: &ADD_BIAS,
         variant: &ADD_BIAS.variants[0],
@@ -62,7 +67,11 @@ pub fn add_bias(plan: &mut Plan, bias: BufferRef, y: BufferRef, width: u32, chun
 fn cost(d: &Dispatch, step: Step) -> Cost {
     let p: Params = d.params();
     let floats = u64::from(p.width) * u64::from(step.count);
-    Cost { shape: [p.width, step.count, 0], bytes: 4 * (2 * floats + u64::from(p.width)), flops: floats }
+    Cost {
+        shape: [p.width, step.count, 0],
+        bytes: 4 * (2 * floats + u64::from(p.width)),
+        flops: floats,
+    }
 }
 
 fn extents(d: &Dispatch, step: Step) -> Vec<u64> {

@@ -8,14 +8,35 @@ pub fn cases() -> Vec<Case> {
         .map(|(vocab, entries)| {
             let mut random = Random::new(vocab.into());
             let mut adjustments: Vec<Adjustment> = (0..entries)
-                .map(|i| Adjustment { token: i * (vocab / entries), seen: i % 4, bias: random.normal(), reserved: 0 })
+                .map(|i| Adjustment {
+                    token: i * (vocab / entries),
+                    seen: i % 4,
+                    bias: random.normal(),
+                    reserved: 0,
+                })
                 .collect();
             adjustments[1].bias = -40.0;
             adjustments[2].token = vocab;
-            // One entry more than the choice counts: it must stay without effect.
-            adjustments.push(Adjustment { token: 1, seen: 3, bias: FORBID, reserved: 0 });
-            let choice = Choice { repetition: 1.3, presence: 0.5, frequency: 0.25, entries, ..Choice::default() };
-            let params = Params { vocab, reserved0: 0, reserved1: 0, reserved2: 0 };
+            // One entry more than `entries` says. It must have no effect.
+            adjustments.push(Adjustment {
+                token: 1,
+                seen: 3,
+                bias: FORBID,
+                reserved: 0,
+            });
+            let choice = Choice {
+                repetition: 1.3,
+                presence: 0.5,
+                frequency: 0.25,
+                entries,
+                ..Choice::default()
+            };
+            let params = Params {
+                vocab,
+                reserved0: 0,
+                reserved1: 0,
+                reserved2: 0,
+            };
             Case {
                 name: format!("{entries} of {vocab} logits"),
                 variant: 0,

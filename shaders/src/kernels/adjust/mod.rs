@@ -60,8 +60,19 @@ pub static ADJUST: Kernel = Kernel {
 };
 
 /// Records the adjustments of `logits`: as many as [`Choice::entries`], at most `vocab`.
-pub fn adjust(plan: &mut Plan, choice: BufferRef, adjustments: BufferRef, logits: BufferRef, vocab: u32) {
-    let params = Params { vocab, reserved0: 0, reserved1: 0, reserved2: 0 };
+pub fn adjust(
+    plan: &mut Plan,
+    choice: BufferRef,
+    adjustments: BufferRef,
+    logits: BufferRef,
+    vocab: u32,
+) {
+    let params = Params {
+        vocab,
+        reserved0: 0,
+        reserved1: 0,
+        reserved2: 0,
+    };
     plan.push(Dispatch {
         kernel: &ADJUST,
         variant: &ADJUST.variants[0],
@@ -75,11 +86,19 @@ pub fn adjust(plan: &mut Plan, choice: BufferRef, adjustments: BufferRef, logits
 
 /// The host does not know the number of adjustments: only reading that number counts.
 fn cost(d: &Dispatch, _: Step) -> Cost {
-    Cost { shape: [d.params::<Params>().vocab, 0, 0], bytes: size_of::<Choice>() as u64, flops: 0 }
+    Cost {
+        shape: [d.params::<Params>().vocab, 0, 0],
+        bytes: size_of::<Choice>() as u64,
+        flops: 0,
+    }
 }
 
 /// The host does not know the number of adjustments: there may be one for each token.
 fn extents(d: &Dispatch, _: Step) -> Vec<u64> {
     let vocab = u64::from(d.params::<Params>().vocab);
-    vec![words_of::<Choice>(), vocab * words_of::<Adjustment>(), vocab]
+    vec![
+        words_of::<Choice>(),
+        vocab * words_of::<Adjustment>(),
+        vocab,
+    ]
 }

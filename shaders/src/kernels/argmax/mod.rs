@@ -42,7 +42,12 @@ pub static ARGMAX: Kernel = Kernel {
 
 /// Records `token[0] = argmax(logits)`, or [`NO_TOKEN`](crate::kernels::sample::NO_TOKEN).
 pub fn argmax(plan: &mut Plan, logits: BufferRef, token: BufferRef, vocab: u32) {
-    let params = Params { vocab, reserved0: 0, reserved1: 0, reserved2: 0 };
+    let params = Params {
+        vocab,
+        reserved0: 0,
+        reserved1: 0,
+        reserved2: 0,
+    };
     plan.push(Dispatch {
         kernel: &ARGMAX,
         variant: &ARGMAX.variants[0],
@@ -56,7 +61,11 @@ pub fn argmax(plan: &mut Plan, logits: BufferRef, token: BufferRef, vocab: u32) 
 
 fn cost(d: &Dispatch, _: Step) -> Cost {
     let vocab = d.params::<Params>().vocab;
-    Cost { shape: [vocab, 0, 0], bytes: 4 * u64::from(vocab), flops: 0 }
+    Cost {
+        shape: [vocab, 0, 0],
+        bytes: 4 * u64::from(vocab),
+        flops: 0,
+    }
 }
 
 /// The kernel loads logits four at a time.

@@ -12,5 +12,9 @@ pub fn argmax(fixture: &mut DispatchFixture) {
             best = i;
         }
     }
-    fixture.buffers[1][0] = if has_no_choice(logits) { NO_TOKEN } else { best as u32 };
+    fixture.buffers[1][0] = if has_no_choice(logits) {
+        NO_TOKEN
+    } else {
+        best as u32
+    };
 }

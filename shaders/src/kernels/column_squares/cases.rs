@@ -6,7 +6,12 @@ pub fn cases() -> Vec<Case> {
     [(576, 1), (100, 7), (1536, 64), (4096, 3)]
         .map(|(width, count)| {
             let mut random = Random::new(width.into());
-            let params = Params { width, reserved0: 0, reserved1: 0, reserved2: 0 };
+            let params = Params {
+                width,
+                reserved0: 0,
+                reserved1: 0,
+                reserved2: 0,
+            };
             Case {
                 name: format!("{width} tokens {count}"),
                 variant: 0,
@@ -15,7 +20,7 @@ pub fn cases() -> Vec<Case> {
                     params: bytemuck::bytes_of(&params).to_vec(),
                     step: Step::new(9, count),
                     format: None,
-                    // A row more than there are tokens: it must not count.
+                    // One row more than the step has tokens. It must not count.
                     buffers: vec![
                         words(&random.activations((width * (count + 1)) as usize)),
                         words(&random.activations(width as usize)),

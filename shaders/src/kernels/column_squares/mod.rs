@@ -1,13 +1,14 @@
-//! Sums of squares of a matrix's activations, column by column. Importance matrices consist of them.
+//! Sums of squares of a matrix's activations, column by column. Importance matrices consist of
+//! them.
 
 #[cfg(feature = "testing")]
 mod cases;
 #[cfg(feature = "testing")]
 mod reference;
 
+use crate::buffers::BufferRef;
 use crate::kernel::{Cost, Dispatch, Kernel, Step, Variant, read, write};
 use crate::params;
-use crate::buffers::BufferRef;
 
 params! {
     /// Columns of `x`.
@@ -43,7 +44,12 @@ pub static COLUMN_SQUARES: Kernel = Kernel {
 ///
 /// `x` is `[tokens, width]`, `sums` is `[width]`.
 pub fn column_squares(x: BufferRef, sums: BufferRef, width: u32) -> Dispatch {
-    let params = Params { width, reserved0: 0, reserved1: 0, reserved2: 0 };
+    let params = Params {
+        width,
+        reserved0: 0,
+        reserved1: 0,
+        reserved2: 0,
+    };
     Dispatch {
         kernel: &COLUMN_SQUARES,
         variant: &COLUMN_SQUARES.variants[0],
@@ -58,7 +64,11 @@ pub fn column_squares(x: BufferRef, sums: BufferRef, width: u32) -> Dispatch {
 fn cost(d: &Dispatch, step: Step) -> Cost {
     let p: Params = d.params();
     let floats = u64::from(p.width) * u64::from(step.count);
-    Cost { shape: [p.width, step.count, 0], bytes: 4 * (floats + 2 * u64::from(p.width)), flops: 2 * floats }
+    Cost {
+        shape: [p.width, step.count, 0],
+        bytes: 4 * (floats + 2 * u64::from(p.width)),
+        flops: 2 * floats,
+    }
 }
 
 fn extents(d: &Dispatch, step: Step) -> Vec<u64> {

@@ -10,8 +10,12 @@ pub fn cases() -> Vec<Case> {
     let width = 512;
     let case = |format: WeightFormat| {
         let mut random = Random::new(3);
-        let params =
-            Params { groups_per_row: width / GROUP as u32, rows, first_row, row_words: format.row_words(width as usize) as u32 };
+        let params = Params {
+            groups_per_row: width / GROUP as u32,
+            rows,
+            first_row,
+            row_words: format.row_words(width as usize) as u32,
+        };
         let weights = random.matrix(format, rows as usize, width as usize);
         let tokens = vec![100, 169, 99, 170, 133, 0, u32::MAX, 140];
         let x = words(&random.activations(tokens.len() * width as usize));

@@ -30,7 +30,12 @@ pub static EMBED: Kernel = Kernel {
     weights: true,
     params: Params::FIELDS,
     params_bytes: size_of::<Params>(),
-    bindings: &[read("weights"), read("weights_vec4"), read("tokens"), write("x")],
+    bindings: &[
+        read("weights"),
+        read("weights_vec4"),
+        read("tokens"),
+        write("x"),
+    ],
     overrides: &[],
     variants: &[Variant::base("base", &[])],
     cost,
@@ -64,13 +69,18 @@ pub fn embed(plan: &mut Plan, table: &Matrix, tokens: BufferRef, x: BufferRef, c
     }
 }
 
-/// The first shard's dispatch counts all tokens: the host does not know which shard has a token's row.
+/// The first shard's dispatch counts all tokens: the host does not know which shard has a token's
+/// row.
 fn cost(d: &Dispatch, step: Step) -> Cost {
     let p: Params = d.params();
     let width = p.groups_per_row * GROUP as u32;
     let tokens = if p.first_row == 0 { step.count } else { 0 };
     let words = u64::from(tokens) * u64::from(p.row_words + width);
-    Cost { shape: [p.rows, width, step.count], bytes: 4 * words, flops: 0 }
+    Cost {
+        shape: [p.rows, width, step.count],
+        bytes: 4 * words,
+        flops: 0,
+    }
 }
 
 fn extents(d: &Dispatch, step: Step) -> Vec<u64> {
@@ -78,5 +88,10 @@ fn extents(d: &Dispatch, step: Step) -> Vec<u64> {
     let rows = p.rows.next_multiple_of(TILE as u32);
     let tokens = step.count.min(d.workgroups[1]);
     let words = u64::from(rows) * u64::from(p.row_words);
-    vec![words, words, tokens.into(), u64::from(tokens) * u64::from(p.groups_per_row * GROUP as u32)]
+    vec![
+        words,
+        words,
+        tokens.into(),
+        u64::from(tokens) * u64::from(p.groups_per_row * GROUP as u32),
+    ]
 }

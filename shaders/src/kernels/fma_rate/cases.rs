@@ -9,7 +9,13 @@ pub fn cases() -> Vec<Case> {
             variant: 0,
             overrides: Vec::new(),
             fixture: DispatchFixture {
-                params: bytemuck::bytes_of(&Params { rounds, invocations, factor, term: 1.5 }).to_vec(),
+                params: bytemuck::bytes_of(&Params {
+                    rounds,
+                    invocations,
+                    factor,
+                    term: 1.5,
+                })
+                .to_vec(),
                 step: Step::default(),
                 format: None,
                 buffers: vec![vec![0; invocations as usize]],

@@ -51,7 +51,12 @@ pub fn invocations(caps: &Capabilities) -> u32 {
 
 /// Records enough multiply-adds to time. `y` has a float for each of the [`invocations`].
 pub fn fma_rate(plan: &mut Plan, caps: &Capabilities, y: BufferRef) {
-    let params = Params { rounds: 128, invocations: invocations(caps), factor: 0.75, term: 1.5 };
+    let params = Params {
+        rounds: 128,
+        invocations: invocations(caps),
+        factor: 0.75,
+        term: 1.5,
+    };
     plan.push(Dispatch {
         kernel: &FMA_RATE,
         variant: &FMA_RATE.variants[0],

@@ -34,7 +34,13 @@ const BASE: Product = Product {
 
 /// Every shape that methods choose.
 fn shapes() -> Vec<Shape> {
-    let gemv = [GEMV, GEMV_FEW_ROWS, GEMV_DP4A, GEMV_DP4A_SOME_ROWS, GEMV_DP4A_FEW_ROWS];
+    let gemv = [
+        GEMV,
+        GEMV_FEW_ROWS,
+        GEMV_DP4A,
+        GEMV_DP4A_SOME_ROWS,
+        GEMV_DP4A_FEW_ROWS,
+    ];
     let others = [
         MatmulMethod::CpuGemv,
         MatmulMethod::CpuGemvSubgroup,
@@ -44,7 +50,9 @@ fn shapes() -> Vec<Shape> {
         MatmulMethod::GemmF16,
         MatmulMethod::GemmCoop,
     ];
-    gemv.into_iter().chain(others.map(|method| method.shape(0))).collect()
+    gemv.into_iter()
+        .chain(others.map(|method| method.shape(0)))
+        .collect()
 }
 
 /// Tokens that need more than one workgroup and leave the last one partly empty.
@@ -69,13 +77,23 @@ pub fn cases() -> Vec<Case> {
             };
             if is_first_shape && method.variant().takes(Some(format)) {
                 let tokens = if method.is_gemv() { 1 } else { 13 };
-                cases.push(case(shape, Product { format, tokens, ..BASE }));
+                cases.push(case(
+                    shape,
+                    Product {
+                        format,
+                        tokens,
+                        ..BASE
+                    },
+                ));
             }
         }
     }
     // Every shape: shards in the middle of the output, every epilogue, the sizes of small models.
     for shape in shapes() {
-        let base = Product { tokens: several_workgroups(shape.method), ..BASE };
+        let base = Product {
+            tokens: several_workgroups(shape.method),
+            ..BASE
+        };
         for product in [
             Product {
                 rows: 576,
@@ -100,7 +118,11 @@ pub fn cases() -> Vec<Case> {
                 epilogue: Epilogue::SwiGluInPlace,
                 ..base
             },
-            Product { rows: 1536, width: 576, ..base },
+            Product {
+                rows: 1536,
+                width: 576,
+                ..base
+            },
             Product {
                 rows: 576,
                 width: 1536,
@@ -108,15 +130,30 @@ pub fn cases() -> Vec<Case> {
                 epilogue: Epilogue::Accumulate,
                 ..base
             },
-            Product { format: WeightFormat::Q8_0, rows: 4096, width: 576, ..base },
-            Product { format: WeightFormat::Q4_0, rows: 64, width: 8320, ..base },
+            Product {
+                format: WeightFormat::Q8_0,
+                rows: 4096,
+                width: 576,
+                ..base
+            },
+            Product {
+                format: WeightFormat::Q4_0,
+                rows: 64,
+                width: 8320,
+                ..base
+            },
         ] {
             cases.push(case(shape, product));
         }
     }
     for shape in [GEMV, GEMV_DP4A, MatmulMethod::CpuGemvSubgroup.shape(0)] {
         for product in [
-            Product { rows: 960, width: 576, is_normed: true, ..BASE },
+            Product {
+                rows: 960,
+                width: 576,
+                is_normed: true,
+                ..BASE
+            },
             Product {
                 format: WeightFormat::Q6_K,
                 rows: 640,
@@ -133,7 +170,15 @@ pub fn cases() -> Vec<Case> {
 }
 
 fn case(shape: Shape, product: Product) -> Case {
-    let Product { format, rows, width, tokens, first_row, epilogue, is_normed } = product;
+    let Product {
+        format,
+        rows,
+        width,
+        tokens,
+        first_row,
+        epilogue,
+        is_normed,
+    } = product;
     let mut random = Random::new(u64::from(rows * 31 + width * 7 + tokens));
     // Three workgroups in the first dimension are too few, so that the second is used.
     let workgroups = shape.workgroups(rows, tokens, 3);
@@ -167,10 +212,18 @@ fn case(shape: Shape, product: Product) -> Case {
     // Rows before the first, which must not be used.
     x.splice(0..0, random.activations((x_first * width) as usize));
     let workgroups_x = workgroups[0];
-    let overrides =
-        shape.overrides(Use { epilogue, is_normed, format, rows, width, workgroups_x });
+    let overrides = shape.overrides(Use {
+        epilogue,
+        is_normed,
+        format,
+        rows,
+        width,
+        workgroups_x,
+    });
     let normed = if is_normed { " normed" } else { "" };
-    let splits = shape.row_group.map(|group| format!(" splits {}", group.k_splits));
+    let splits = shape
+        .row_group
+        .map(|group| format!(" splits {}", group.k_splits));
     let splits = splits.unwrap_or_default();
     Case {
         name: format!("{format} {rows}x{width} tokens {tokens}{splits} {epilogue:?}{normed}"),
@@ -180,14 +233,25 @@ fn case(shape: Shape, product: Product) -> Case {
             params: bytemuck::bytes_of(&params).to_vec(),
             step: Step::new(5, tokens),
             format: Some(format),
-            buffers: vec![weights.clone(), weights, words(&x), words(&norm), words(&out)],
+            buffers: vec![
+                weights.clone(),
+                weights,
+                words(&x),
+                words(&norm),
+                words(&out),
+            ],
             workgroups,
         },
         // An f16 factor is off by up to 2^-11 of itself. Where sums are f16 too, so is each partial
         // sum, and a single error is large where one of the products is.
         nmse: match shape.method.variant() {
-            Variant { cooperative_matrix: true, .. } => 1e-6,
-            Variant { shader_f16: true, .. } => 2.5e-5,
+            Variant {
+                cooperative_matrix: true,
+                ..
+            } => 1e-6,
+            Variant {
+                shader_f16: true, ..
+            } => 2.5e-5,
             _ => 1e-11,
         },
     }

@@ -14,7 +14,11 @@ impl MatmulMethod {
     /// The method for up to `chunk` tokens: the tuned one if the device runs it, else the
     /// [built-in](Self::built_in) one.
     pub fn of(caps: &Capabilities, chunk: u32) -> Self {
-        let tuned = if chunk == 1 { caps.tuning.gemv } else { caps.tuning.gemm };
+        let tuned = if chunk == 1 {
+            caps.tuning.gemv
+        } else {
+            caps.tuning.gemm
+        };
         let tuned = tuned.filter(|method| method.suits(caps, chunk));
         tuned.unwrap_or_else(|| Self::built_in(caps, chunk))
     }
@@ -46,7 +50,9 @@ impl MatmulMethod {
 
     /// The method of a variant of [`MATMUL`].
     pub(super) fn of_variant(variant: &Variant) -> Option<Self> {
-        Self::ALL.into_iter().find(|method| method.name() == variant.name)
+        Self::ALL
+            .into_iter()
+            .find(|method| method.name() == variant.name)
     }
 
     /// Whether the method can normalise `x` on the way.
@@ -59,7 +65,11 @@ impl MatmulMethod {
 
     /// This method, or [`MatmulMethod::Gemv`] where it does not support the weight format.
     pub(super) fn for_format(self, format: WeightFormat) -> Self {
-        if self.variant().takes(Some(format)) { self } else { Self::Gemv }
+        if self.variant().takes(Some(format)) {
+            self
+        } else {
+            Self::Gemv
+        }
     }
 
     /// Rows of `x` that the method loads at once. It loads whole groups of rows, and does not use
@@ -80,18 +90,34 @@ impl MatmulMethod {
             Self::GemvDp4a if rows <= FEW_ROWS => GEMV_DP4A_FEW_ROWS,
             Self::GemvDp4a if rows < MANY_ROWS => GEMV_DP4A_SOME_ROWS,
             Self::GemvDp4a => GEMV_DP4A,
-            Self::CpuGemv | Self::CpuGemvSubgroup => {
-                Shape { method: self, tiles: 2, rows_per_tile: 32, tokens: 1, row_group: None }
-            }
-            Self::CpuGemm | Self::CpuGemmSubgroup => {
-                Shape { method: self, tiles: 2, rows_per_tile: 32, tokens: 64, row_group: None }
-            }
-            Self::Gemm | Self::GemmCoop => {
-                Shape { method: self, tiles: 4, rows_per_tile: 32, tokens: 128, row_group: None }
-            }
-            Self::GemmF16 => {
-                Shape { method: self, tiles: 4, rows_per_tile: 32, tokens: 64, row_group: None }
-            }
+            Self::CpuGemv | Self::CpuGemvSubgroup => Shape {
+                method: self,
+                tiles: 2,
+                rows_per_tile: 32,
+                tokens: 1,
+                row_group: None,
+            },
+            Self::CpuGemm | Self::CpuGemmSubgroup => Shape {
+                method: self,
+                tiles: 2,
+                rows_per_tile: 32,
+                tokens: 64,
+                row_group: None,
+            },
+            Self::Gemm | Self::GemmCoop => Shape {
+                method: self,
+                tiles: 4,
+                rows_per_tile: 32,
+                tokens: 128,
+                row_group: None,
+            },
+            Self::GemmF16 => Shape {
+                method: self,
+                tiles: 4,
+                rows_per_tile: 32,
+                tokens: 64,
+                row_group: None,
+            },
         }
     }
 }
@@ -124,13 +150,19 @@ pub(super) const GEMV: Shape = Shape {
     tiles: 4,
     rows_per_tile: 8,
     tokens: 1,
-    row_group: Some(RowGroup { rows_per_tile: 8, k_splits: 32 }),
+    row_group: Some(RowGroup {
+        rows_per_tile: 8,
+        k_splits: 32,
+    }),
 };
 
 /// Fewer rows in a workgroup, so that there are more workgroups.
 pub(super) const GEMV_FEW_ROWS: Shape = Shape {
     rows_per_tile: 4,
-    row_group: Some(RowGroup { rows_per_tile: 4, k_splits: 64 }),
+    row_group: Some(RowGroup {
+        rows_per_tile: 4,
+        k_splits: 64,
+    }),
     ..GEMV
 };
 
@@ -140,14 +172,20 @@ pub(super) const GEMV_DP4A: Shape = Shape {
     tiles: 4,
     rows_per_tile: 32,
     tokens: 1,
-    row_group: Some(RowGroup { rows_per_tile: 8, k_splits: 4 }),
+    row_group: Some(RowGroup {
+        rows_per_tile: 8,
+        k_splits: 4,
+    }),
 };
 
 /// More invocations for each row.
 pub(super) const GEMV_DP4A_SOME_ROWS: Shape = Shape {
     tiles: 2,
     rows_per_tile: 16,
-    row_group: Some(RowGroup { rows_per_tile: 16, k_splits: 16 }),
+    row_group: Some(RowGroup {
+        rows_per_tile: 16,
+        k_splits: 16,
+    }),
     ..GEMV_DP4A
 };
 
@@ -155,7 +193,10 @@ pub(super) const GEMV_DP4A_SOME_ROWS: Shape = Shape {
 pub(super) const GEMV_DP4A_FEW_ROWS: Shape = Shape {
     tiles: 2,
     rows_per_tile: 8,
-    row_group: Some(RowGroup { rows_per_tile: 8, k_splits: 32 }),
+    row_group: Some(RowGroup {
+        rows_per_tile: 8,
+        k_splits: 32,
+    }),
     ..GEMV_DP4A
 };
 
@@ -176,7 +217,11 @@ impl Shape {
     /// The `override` constants of the pipeline for this use.
     pub fn overrides(self, of: Use) -> Vec<(&'static str, u32)> {
         let mut overrides = Vec::new();
-        if let Some(RowGroup { rows_per_tile, k_splits }) = self.row_group {
+        if let Some(RowGroup {
+            rows_per_tile,
+            k_splits,
+        }) = self.row_group
+        {
             overrides.extend([("ROWS_PER_TILE", rows_per_tile), ("K_SPLITS", k_splits)]);
         }
         // CPUs compile for longer than they branch: one pipeline serves all uses.

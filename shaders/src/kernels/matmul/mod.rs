@@ -50,7 +50,13 @@ pub static MATMUL: Kernel = Kernel {
     weights: true,
     params: Params::FIELDS,
     params_bytes: size_of::<Params>(),
-    bindings: &[read("weights"), read("weights_vec4"), read("x"), read("norm"), write("out")],
+    bindings: &[
+        read("weights"),
+        read("weights_vec4"),
+        read("x"),
+        read("norm"),
+        write("out"),
+    ],
     overrides: &[
         "ROWS_PER_TILE",
         "K_SPLITS",
@@ -179,23 +185,56 @@ pub struct NormedMatmul<'a> {
 impl NormedMatmul<'_> {
     /// Appends the dispatches to the plan.
     pub fn record(&self, plan: &mut Plan, caps: &Capabilities) {
-        let Self { weights, norm, x, normed, out, chunk, epilogue } = *self;
-        let matmul = Matmul { weights, x, out, tokens: Tokens::Step { chunk }, epilogue };
+        let Self {
+            weights,
+            norm,
+            x,
+            normed,
+            out,
+            chunk,
+            epilogue,
+        } = *self;
+        let matmul = Matmul {
+            weights,
+            x,
+            out,
+            tokens: Tokens::Step { chunk },
+            epilogue,
+        };
         if MatmulMethod::of(caps, chunk).normalises_x() {
             return record(plan, caps, &matmul, Some(norm));
         }
-        RmsNorm { norm, x, out: normed, rows: Rows::All { chunk } }.record(plan, caps);
-        Matmul { x: normed, ..matmul }.record(plan, caps);
+        RmsNorm {
+            norm,
+            x,
+            out: normed,
+            rows: Rows::All { chunk },
+        }
+        .record(plan, caps);
+        Matmul {
+            x: normed,
+            ..matmul
+        }
+        .record(plan, caps);
     }
 }
 
 fn record(plan: &mut Plan, caps: &Capabilities, matmul: &Matmul<'_>, norm: Option<&Norm>) {
-    let Matmul { weights, x, out, tokens, epilogue } = *matmul;
+    let Matmul {
+        weights,
+        x,
+        out,
+        tokens,
+        epilogue,
+    } = *matmul;
     let (x_first, count, chunk) = match tokens {
         Tokens::Step { chunk } => (0, 0, chunk),
         Tokens::Rows { first, count } => (first, count, count),
     };
-    debug_assert!(chunk > 1 || x_first == 0, "a GEMV multiplies the first row of x");
+    debug_assert!(
+        chunk > 1 || x_first == 0,
+        "a GEMV multiplies the first row of x"
+    );
     let rows_per_output = epilogue.rows_per_output();
     let method = MatmulMethod::of(caps, chunk);
     for shard in &weights.shards {
@@ -238,7 +277,11 @@ fn record(plan: &mut Plan, caps: &Capabilities, matmul: &Matmul<'_>, norm: Optio
 
 /// Rows of `out` that a dispatch writes.
 fn output_rows(p: &Params) -> u32 {
-    if p.epilogue == Epilogue::SwiGlu as u32 { p.rows / 2 } else { p.rows }
+    if p.epilogue == Epilogue::SwiGlu as u32 {
+        p.rows / 2
+    } else {
+        p.rows
+    }
 }
 
 fn cost(d: &Dispatch, step: Step) -> Cost {

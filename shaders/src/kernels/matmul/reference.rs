@@ -7,8 +7,14 @@ pub fn matmul(fixture: &mut DispatchFixture) {
     let p: Params = fixture.params();
     let Some(format) = fixture.format else { return };
     let width = p.groups_per_row as usize * GROUP;
-    let tokens = if p.tokens == 0 { fixture.step.count } else { p.tokens } as usize;
-    let x: Vec<Vec<f64>> = (0..tokens).map(|token| x_row(fixture, &p, token, width)).collect();
+    let tokens = if p.tokens == 0 {
+        fixture.step.count
+    } else {
+        p.tokens
+    } as usize;
+    let x: Vec<Vec<f64>> = (0..tokens)
+        .map(|token| x_row(fixture, &p, token, width))
+        .collect();
     let products: Vec<Vec<f64>> = (0..p.rows as usize)
         .map(|row| {
             let weights = unpack_row(format, width, &fixture.buffers[0], row);
@@ -17,7 +23,11 @@ pub fn matmul(fixture: &mut DispatchFixture) {
         })
         .collect();
     let is = |epilogue: Epilogue| p.epilogue == epilogue as u32;
-    let rows = if is(Epilogue::SwiGlu) { products.len() / 2 } else { products.len() };
+    let rows = if is(Epilogue::SwiGlu) {
+        products.len() / 2
+    } else {
+        products.len()
+    };
     for row in 0..rows {
         for (token, &product) in products[row].iter().enumerate() {
             let at = token * p.out_width as usize + p.first_row as usize + row;

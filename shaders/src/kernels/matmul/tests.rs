@@ -14,7 +14,12 @@ fn the_largest_head_fits_the_smallest_device() {
     let mut table = Buffers::default();
     let shard = |(first, rows): (u32, u32)| {
         let bytes = u64::from(rows.div_ceil(TILE as u32)) * Matrix::tile_bytes(format, width);
-        Shard { format, buffer: table.declare("shard", bytes), first, rows }
+        Shard {
+            format,
+            buffer: table.declare("shard", bytes),
+            first,
+            rows,
+        }
     };
     let ranges = Matrix::shard_rows(format, rows, width, WEBGPU.max_binding);
     let shards: Vec<Shard> = ranges.into_iter().map(shard).collect();
@@ -26,10 +31,17 @@ fn the_largest_head_fits_the_smallest_device() {
     assert!(shards.iter().all(|s| s.buffer.bytes <= WEBGPU.max_binding));
     assert!(shards.iter().all(|s| s.first.is_multiple_of(TILE as u32)));
 
-    let head = Matrix { rows, width, shards };
+    let head = Matrix {
+        rows,
+        width,
+        shards,
+    };
     let mut plan = Plan::default();
     // A device whose dispatches have at most 100 workgroups in a dimension.
-    let caps = Capabilities { max_workgroups: 100, ..WEBGPU };
+    let caps = Capabilities {
+        max_workgroups: 100,
+        ..WEBGPU
+    };
     Matmul {
         weights: &head,
         x: table.declare("x", 4 * u64::from(width)),
@@ -39,6 +51,10 @@ fn the_largest_head_fits_the_smallest_device() {
     }
     .record(&mut plan, &caps);
     for dispatch in &plan.dispatches {
-        assert!(dispatch.workgroups.iter().all(|&n| n <= 100), "{:?}", dispatch.workgroups);
+        assert!(
+            dispatch.workgroups.iter().all(|&n| n <= 100),
+            "{:?}",
+            dispatch.workgroups
+        );
     }
 }

@@ -48,7 +48,12 @@ pub fn invocations(caps: &Capabilities) -> u32 {
 
 /// Records a read of `data`, less than 64 GiB. `sums` has a word for each of the [`invocations`].
 pub fn read_rate(plan: &mut Plan, caps: &Capabilities, data: BufferRef, sums: BufferRef) {
-    let params = Params { vec4s: (data.bytes / 16) as u32, invocations: invocations(caps), reserved0: 0, reserved1: 0 };
+    let params = Params {
+        vec4s: (data.bytes / 16) as u32,
+        invocations: invocations(caps),
+        reserved0: 0,
+        reserved1: 0,
+    };
     plan.push(Dispatch {
         kernel: &READ_RATE,
         variant: &READ_RATE.variants[0],
@@ -62,7 +67,11 @@ pub fn read_rate(plan: &mut Plan, caps: &Capabilities, data: BufferRef, sums: Bu
 
 fn cost(d: &Dispatch, _: Step) -> Cost {
     let p: Params = d.params();
-    Cost { shape: [p.vec4s, p.invocations, 0], bytes: 16 * u64::from(p.vec4s) + 4 * u64::from(p.invocations), flops: 0 }
+    Cost {
+        shape: [p.vec4s, p.invocations, 0],
+        bytes: 16 * u64::from(p.vec4s) + 4 * u64::from(p.invocations),
+        flops: 0,
+    }
 }
 
 fn extents(d: &Dispatch, _: Step) -> Vec<u64> {

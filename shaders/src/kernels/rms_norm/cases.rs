@@ -3,14 +3,33 @@ use crate::kernel::{Case, DispatchFixture, Step};
 use crate::testing::{Random, words};
 
 pub fn cases() -> Vec<Case> {
-    let base = Input { width: 576, tokens: 5, is_last_only: false };
+    let base = Input {
+        width: 576,
+        tokens: 5,
+        is_last_only: false,
+    };
     let inputs = [
         Input { tokens: 1, ..base },
         base,
-        Input { is_last_only: true, ..base },
-        Input { width: 4096, tokens: 3, ..base },
-        Input { width: 100, tokens: 2, ..base },
-        Input { width: 64, tokens: 17, ..base },
+        Input {
+            is_last_only: true,
+            ..base
+        },
+        Input {
+            width: 4096,
+            tokens: 3,
+            ..base
+        },
+        Input {
+            width: 100,
+            tokens: 2,
+            ..base
+        },
+        Input {
+            width: 64,
+            tokens: 17,
+            ..base
+        },
     ];
     let variants = 0..TOKENS_PER_WORKGROUP.len();
     let of = |input: Input| variants.clone().map(move |variant| case(variant, input));
@@ -25,12 +44,24 @@ struct Input {
 }
 
 fn case(variant: usize, input: Input) -> Case {
-    let Input { width, tokens, is_last_only } = input;
+    let Input {
+        width,
+        tokens,
+        is_last_only,
+    } = input;
     let mut random = Random::new(u64::from(width));
-    let params = Params { width, eps: 1e-5, is_last_only: is_last_only.into(), reserved: 0 };
+    let params = Params {
+        width,
+        eps: 1e-5,
+        is_last_only: is_last_only.into(),
+        reserved: 0,
+    };
     let len = (width * tokens) as usize;
     Case {
-        name: format!("{width} tokens {tokens}{}", if is_last_only { " last" } else { "" }),
+        name: format!(
+            "{width} tokens {tokens}{}",
+            if is_last_only { " last" } else { "" }
+        ),
         variant,
         overrides: Vec::new(),
         fixture: DispatchFixture {
@@ -43,7 +74,15 @@ fn case(variant: usize, input: Input) -> Case {
                 words(&random.activations(len)),
             ],
             // One workgroup more than the tokens need: it must do nothing.
-            workgroups: [if is_last_only { 1 } else { tokens.div_ceil(TOKENS_PER_WORKGROUP[variant]) + 1 }, 1, 1],
+            workgroups: [
+                if is_last_only {
+                    1
+                } else {
+                    tokens.div_ceil(TOKENS_PER_WORKGROUP[variant]) + 1
+                },
+                1,
+                1,
+            ],
         },
         nmse: 1e-12,
     }

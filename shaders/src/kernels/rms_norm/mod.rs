@@ -90,7 +90,12 @@ impl RmsNorm<'_> {
             Rows::Last => 1,
         };
         let is_last_only = u32::from(rows == Rows::Last);
-        let params = Params { width: norm.width, eps: norm.eps, is_last_only, reserved: 0 };
+        let params = Params {
+            width: norm.width,
+            eps: norm.eps,
+            is_last_only,
+            reserved: 0,
+        };
         plan.push(Dispatch {
             kernel: &RMS_NORM,
             variant: &RMS_NORM.variants[variant],
@@ -108,7 +113,11 @@ fn cost(d: &Dispatch, step: Step) -> Cost {
     let tokens = if p.is_last_only == 1 { 1 } else { step.count };
     let width = u64::from(p.width);
     let floats = width * u64::from(tokens);
-    Cost { shape: [p.width, tokens, 0], bytes: 4 * (2 * floats + width), flops: 4 * floats }
+    Cost {
+        shape: [p.width, tokens, 0],
+        bytes: 4 * (2 * floats + width),
+        flops: 4 * floats,
+    }
 }
 
 fn extents(d: &Dispatch, step: Step) -> Vec<u64> {

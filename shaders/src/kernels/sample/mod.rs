@@ -72,7 +72,12 @@ pub static SAMPLE: Kernel = Kernel {
     weights: false,
     params: Params::FIELDS,
     params_bytes: size_of::<Params>(),
-    bindings: &[read("choice"), read("logits"), write("weights"), write("token").of_integers()],
+    bindings: &[
+        read("choice"),
+        read("logits"),
+        write("weights"),
+        write("token").of_integers(),
+    ],
     overrides: &[],
     variants: &[Variant::base("base", &[])],
     cost,
@@ -101,8 +106,19 @@ pub struct Sample {
 impl Sample {
     /// Appends the dispatch to the plan.
     pub fn record(&self, plan: &mut Plan) {
-        let Self { choice, logits, weights, token, vocab } = *self;
-        let params = Params { vocab, reserved0: 0, reserved1: 0, reserved2: 0 };
+        let Self {
+            choice,
+            logits,
+            weights,
+            token,
+            vocab,
+        } = *self;
+        let params = Params {
+            vocab,
+            reserved0: 0,
+            reserved1: 0,
+            reserved2: 0,
+        };
         plan.push(Dispatch {
             kernel: &SAMPLE,
             variant: &SAMPLE.variants[0],
@@ -118,7 +134,11 @@ impl Sample {
 /// The kernel reads the logits, and writes and reads the weights.
 fn cost(d: &Dispatch, _: Step) -> Cost {
     let vocab = d.params::<Params>().vocab;
-    Cost { shape: [vocab, 0, 0], bytes: 12 * u64::from(vocab), flops: 0 }
+    Cost {
+        shape: [vocab, 0, 0],
+        bytes: 12 * u64::from(vocab),
+        flops: 0,
+    }
 }
 
 /// The kernel loads logits four at a time.

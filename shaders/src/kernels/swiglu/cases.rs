@@ -7,7 +7,12 @@ pub fn cases() -> Vec<Case> {
     [(1536, 1), (96, 7), (320, 64)]
         .map(|(width, count): (u32, u32)| {
             let mut random = Random::new(width.into());
-            let params = Params { width, reserved0: 0, reserved1: 0, reserved2: 0 };
+            let params = Params {
+                width,
+                reserved0: 0,
+                reserved1: 0,
+                reserved2: 0,
+            };
             let mut floats = |rows: u32| random.activations((width * rows) as usize);
             let (up, gate_bias, up_bias) = (floats(count + 1), floats(1), floats(1));
             let mut gate = floats(count + 1);
@@ -21,7 +26,7 @@ pub fn cases() -> Vec<Case> {
                     params: bytemuck::bytes_of(&params).to_vec(),
                     step: Step::new(9, count),
                     format: None,
-                    // A row more than the step has tokens: it must stay as it is.
+                    // One row more than the step has tokens. It must stay as it is.
                     buffers: vec![words(&up), words(&gate_bias), words(&up_bias), words(&gate)],
                     workgroups: [width.div_ceil(COLUMNS_PER_WORKGROUP), count + 1, 1],
                 },

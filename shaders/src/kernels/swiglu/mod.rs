@@ -31,7 +31,12 @@ pub static SWIGLU: Kernel = Kernel {
     weights: false,
     params: Params::FIELDS,
     params_bytes: size_of::<Params>(),
-    bindings: &[read("up"), read("gate_bias"), read("up_bias"), write("gate")],
+    bindings: &[
+        read("up"),
+        read("gate_bias"),
+        read("up_bias"),
+        write("gate"),
+    ],
     overrides: &[],
     variants: &[Variant::base("base", &[])],
     cost,
@@ -69,8 +74,19 @@ pub struct SwiGlu {
 impl SwiGlu {
     /// Appends the dispatch to the plan.
     pub fn record(&self, plan: &mut Plan) {
-        let Self { biases, up, gate, width, chunk } = *self;
-        let params = Params { width, reserved0: 0, reserved1: 0, reserved2: 0 };
+        let Self {
+            biases,
+            up,
+            gate,
+            width,
+            chunk,
+        } = *self;
+        let params = Params {
+            width,
+            reserved0: 0,
+            reserved1: 0,
+            reserved2: 0,
+        };
         plan.push(Dispatch {
             kernel: &SWIGLU,
             variant: &SWIGLU.variants[0],
@@ -86,7 +102,11 @@ impl SwiGlu {
 fn cost(d: &Dispatch, step: Step) -> Cost {
     let p: Params = d.params();
     let floats = u64::from(p.width) * u64::from(step.count);
-    Cost { shape: [p.width, step.count, 0], bytes: 4 * (3 * floats + 2 * u64::from(p.width)), flops: 7 * floats }
+    Cost {
+        shape: [p.width, step.count, 0],
+        bytes: 4 * (3 * floats + 2 * u64::from(p.width)),
+        flops: 7 * floats,
+    }
 }
 
 fn extents(d: &Dispatch, step: Step) -> Vec<u64> {
