@@ -12,12 +12,16 @@ use crate::args::InspectArgs;
 use crate::load;
 use crate::output::{self, Output, shown};
 use crate::stop::Stop;
+use crate::wgsl;
 
 /// Characters of a value, and elements of an array, that are shown.
 const LONGEST: usize = 60;
 const ELEMENTS: usize = 6;
 
 pub fn run(args: &InspectArgs) -> anyhow::Result<()> {
+    if let Some(kernel) = &args.wgsl {
+        return wgsl::show(kernel, args);
+    }
     let rope = args.source.rope.change().unwrap_or_default();
     show(
         &load::checkpoint(&args.source, args.common.access(), &Stop::default())?,

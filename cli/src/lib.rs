@@ -26,6 +26,7 @@ mod stop;
 mod terminal;
 mod text;
 mod tokenize;
+mod wgsl;
 
 use std::process::ExitCode;
 

@@ -1100,6 +1100,57 @@ fn bench_and_doctor_count_what_is_there() {
 }
 
 #[test]
+fn inspect_shows_the_wgsl_of_kernels() {
+    let text = stdout(&godwit(&[
+        "inspect",
+        "--wgsl",
+        "matmul.gemv",
+        "--format",
+        "q8_0",
+    ]));
+    assert!(
+        text.contains("fn matmul(") && text.contains("// Q8_0:"),
+        "{text}"
+    );
+    assert!(
+        !text.contains("#import") && !text.contains("#ifdef"),
+        "{text}"
+    );
+    let json: Value =
+        serde_json::from_str(&stdout(&godwit(&["inspect", "--wgsl", "matmul", "--json"])))
+            .expect("JSON");
+    assert_eq!(
+        (&json["variant"], &json["format"]),
+        (&"gemv".into(), &"Q4_K".into())
+    );
+    fails(
+        &godwit(&["inspect", "--wgsl", "matmull"]),
+        2,
+        "the kernels are embed, rms_norm, matmul",
+    );
+    fails(
+        &godwit(&["inspect", "--wgsl", "matmul.fast"]),
+        2,
+        "its variants are gemv, gemv_dp4a",
+    );
+    fails(
+        &godwit(&["inspect", "--wgsl", "matmul", "--format", "q9"]),
+        2,
+        "its formats are F32, F16",
+    );
+    fails(
+        &godwit(&["inspect", "--wgsl", "argmax", "--format", "q8_0"]),
+        2,
+        "argmax has no weights",
+    );
+    fails(
+        &godwit(&["inspect", "--wgsl", "argmax", "x.gguf"]),
+        2,
+        "cannot be used with",
+    );
+}
+
+#[test]
 fn inspect_tokenize_and_doctor() {
     let model = model();
     let text = stdout(&godwit(&["inspect", &model]));

@@ -1,26 +1,24 @@
-//! What a device can do, as far as kernels care. Resolved once, when the device is opened.
+//! What a device can do, as far as kernels are concerned. Resolved once, when the device is opened.
 
 use std::ops::RangeInclusive;
 
 use thiserror::Error;
 
-use crate::kernels::matmul::Method;
-
-/// Features and limits that decide which variants run and in which shape.
+/// Features and limits that decide which variants run, and in which shape.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Capabilities {
     /// Subgroup operations.
     pub subgroups: bool,
-    /// They are of 32 invocations, neighbours in their workgroup, no more and no fewer.
+    /// Subgroups of exactly 32 invocations, which are neighbours in their workgroup.
     pub subgroups32: bool,
-    /// Arithmetic in halves.
+    /// Arithmetic in f16.
     pub shader_f16: bool,
-    /// Matrix units: products of 16 x 16 halves with sums in f32, by subgroups of 32, and
+    /// Cooperative matrices: products of 16 x 16 f16 with sums in f32, by subgroups of 32, with
     /// [`COOPERATIVE_MATRIX_WORKGROUP_BYTES`] bytes of workgroup memory.
     pub cooperative_matrix: bool,
-    /// Subgroups of eight and more, and 64-bit integers: what kernels for CPUs use.
+    /// Subgroups of eight or more, and 64-bit integers. Kernels for CPUs use both.
     pub subgroups8_int64: bool,
-    /// Dot products of four bytes are an instruction.
+    /// Whether the packed dot product of four bytes (dp4a) is an instruction.
     pub packed_dot: bool,
     /// Largest storage buffer binding, in bytes.
     pub max_binding: u64,
@@ -30,53 +28,119 @@ pub struct Capabilities {
     pub max_workgroups: u32,
     /// Whether the device is a CPU: few wide cores, no latency to hide.
     pub cpu: bool,
-    /// How work is cut up. Any value gives the same answers.
+    /// How work is divided. No value changes answers.
     pub tuning: Tuning,
 }
 
-/// How work is cut up for a device.
+/// An algorithm for matmul. Each is a variant of the kernel, by the same name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Tuning {
-    /// Tokens of a prefill pass: [`Tuning::PREFILL_CHUNK`]. Fewer are taken where activations of so
-    /// many don't fit a binding.
-    pub prefill_chunk: u32,
-    /// Workgroups that keep the device busy: attention shares positions out until there are as
-    /// many. [`Tuning::WORKGROUPS`].
-    pub workgroups: u32,
-    /// Decode steps that are submitted before the host has heard of the first one's token, at most:
-    /// [`Tuning::STEPS_IN_FLIGHT`].
-    pub steps_in_flight: u32,
-    /// How products with one token are computed. None: by the built-in table.
-    pub gemv: Option<Method>,
-    /// How products with many tokens are computed. None: by the built-in table.
-    pub gemm: Option<Method>,
+pub enum MatmulMethod {
+    /// GEMV for GPUs: several invocations share a row, and add up their sums.
+    Gemv,
+    /// GEMV for GPUs with packed dot products, for formats of integer codes.
+    GemvDp4a,
+    /// GEMV for CPUs: an invocation computes eight rows.
+    CpuGemv,
+    /// GEMV for CPUs with subgroups: the same, and inputs are broadcast.
+    CpuGemvSubgroup,
+    /// GEMM for GPUs: tiles in workgroup memory.
+    Gemm,
+    /// GEMM for GPUs: tiles in workgroup memory, arithmetic in f16.
+    GemmF16,
+    /// GEMM for GPUs with cooperative matrices.
+    GemmCoop,
+    /// GEMM for CPUs: an invocation computes its rows for one token after the other.
+    CpuGemm,
+    /// GEMM for CPUs with subgroups: the same, and inputs are broadcast.
+    CpuGemmSubgroup,
 }
 
-/// A tuning that no device can work with.
+impl MatmulMethod {
+    /// All methods, in the order of the kernel's variants.
+    pub const ALL: [Self; 9] = [
+        Self::Gemv,
+        Self::GemvDp4a,
+        Self::CpuGemv,
+        Self::CpuGemvSubgroup,
+        Self::Gemm,
+        Self::GemmF16,
+        Self::GemmCoop,
+        Self::CpuGemm,
+        Self::CpuGemmSubgroup,
+    ];
+
+    /// The name of the method and of its variant, such as `gemv_dp4a`.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Gemv => "gemv",
+            Self::GemvDp4a => "gemv_dp4a",
+            Self::CpuGemv => "cpu_gemv",
+            Self::CpuGemvSubgroup => "cpu_gemv_subgroup",
+            Self::Gemm => "gemm",
+            Self::GemmF16 => "gemm_f16",
+            Self::GemmCoop => "gemm_coop",
+            Self::CpuGemm => "cpu_gemm",
+            Self::CpuGemmSubgroup => "cpu_gemm_subgroup",
+        }
+    }
+
+    /// Whether the method multiplies one token only.
+    pub const fn is_gemv(self) -> bool {
+        matches!(
+            self,
+            Self::Gemv | Self::GemvDp4a | Self::CpuGemv | Self::CpuGemvSubgroup
+        )
+    }
+
+    /// Whether the method is for plans of up to `chunk` tokens: GEMV for one, GEMM for more.
+    pub const fn is_for(self, chunk: u32) -> bool {
+        self.is_gemv() == (chunk == 1)
+    }
+}
+
+/// How work is divided for a device.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Tuning {
+    /// Tokens of a prefill pass: [`Tuning::PREFILL_CHUNK`]. Passes are smaller where activations
+    /// of so many tokens exceed a binding.
+    pub prefill_chunk: u32,
+    /// Workgroups that keep the device busy: [`Tuning::WORKGROUPS`]. Attention splits the
+    /// positions until it has as many.
+    pub workgroups: u32,
+    /// Largest number of decode steps that are submitted before the host has read the token of
+    /// the first: [`Tuning::STEPS_IN_FLIGHT`].
+    pub steps_in_flight: u32,
+    /// The method for one token; `None`: [`MatmulMethod::built_in`].
+    pub gemv: Option<MatmulMethod>,
+    /// The method for many tokens; `None`: [`MatmulMethod::built_in`].
+    pub gemm: Option<MatmulMethod>,
+}
+
+/// A tuning with a value that no device supports.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 #[error("the tuning's {field} is {value}, but must be {permitted}")]
 pub struct BadTuning {
     /// The field of [`Tuning`].
     pub field: &'static str,
-    /// What it is.
+    /// The field's value.
     pub value: String,
-    /// What it may be.
+    /// The permitted values.
     pub permitted: String,
 }
 
 impl Tuning {
-    /// The values that [`Tuning::prefill_chunk`] may have. A dispatch has a workgroup for each
-    /// token in one dimension, and activations take memory for each.
+    /// Permitted values of [`Tuning::prefill_chunk`]. A dispatch has a workgroup for each token in
+    /// one dimension, and activations take memory for each.
     pub const PREFILL_CHUNK: RangeInclusive<u32> = 1..=4096;
-    /// The values that [`Tuning::workgroups`] may have. Attention keeps a state for each split.
+    /// Permitted values of [`Tuning::workgroups`]. Attention keeps partials for each KV split.
     pub const WORKGROUPS: RangeInclusive<u32> = 1..=4096;
-    /// The values that [`Tuning::steps_in_flight`] may have.
+    /// Permitted values of [`Tuning::steps_in_flight`].
     pub const STEPS_IN_FLIGHT: RangeInclusive<u32> = 1..=64;
 
-    /// Checks values that come from outside: an application's, or a file's.
+    /// Checks values that come from an application or a file.
     ///
     /// # Errors
-    /// Names the first field with a value that it may not have, and the values that it may.
+    /// Names the first field whose value is not permitted, and the values that are.
     pub fn validate(&self) -> Result<(), BadTuning> {
         let numbers = [
             ("prefill_chunk", self.prefill_chunk, Self::PREFILL_CHUNK),
@@ -87,24 +151,22 @@ impl Tuning {
                 Self::STEPS_IN_FLIGHT,
             ),
         ];
-        if let Some((field, value, range)) = numbers
-            .into_iter()
-            .find(|(_, value, range)| !range.contains(value))
-        {
-            let permitted = format!("from {} to {}", range.start(), range.end());
-            return Err(BadTuning {
-                field,
-                value: value.to_string(),
-                permitted,
-            });
+        for (field, value, range) in numbers {
+            if !range.contains(&value) {
+                let permitted = format!("from {} to {}", range.start(), range.end());
+                return Err(BadTuning {
+                    field,
+                    value: value.to_string(),
+                    permitted,
+                });
+            }
         }
         for (field, method, chunk) in [("gemv", self.gemv, 1), ("gemm", self.gemm, 2)] {
             if let Some(method) = method.filter(|method| !method.is_for(chunk)) {
-                let names: Vec<_> = Method::ALL
+                let permitted = MatmulMethod::ALL
                     .into_iter()
-                    .filter(|known| known.is_for(chunk))
-                    .map(Method::name)
-                    .collect();
+                    .filter(|known| known.is_for(chunk));
+                let names: Vec<_> = permitted.map(MatmulMethod::name).collect();
                 let permitted = format!("one of {}", names.join(", "));
                 return Err(BadTuning {
                     field,
@@ -117,7 +179,7 @@ impl Tuning {
     }
 }
 
-/// What suits GPUs.
+/// The tuning for GPUs that were never measured.
 pub const GPU: Tuning = Tuning {
     prefill_chunk: 512,
     workgroups: 128,
@@ -126,7 +188,8 @@ pub const GPU: Tuning = Tuning {
     gemm: None,
 };
 
-/// What suits CPUs: a workgroup keeps a core busy, and between passes is the only time to stop.
+/// The tuning for CPUs. One workgroup keeps a core busy. Passes are short, because a user can stop
+/// only between them.
 pub const CPU: Tuning = Tuning {
     prefill_chunk: 64,
     workgroups: 1,
@@ -135,7 +198,7 @@ pub const CPU: Tuning = Tuning {
     gemm: None,
 };
 
-/// The limits every WebGPU device has.
+/// The limits that every WebGPU device has.
 pub const WEBGPU: Capabilities = Capabilities {
     subgroups: false,
     subgroups32: false,
@@ -150,7 +213,7 @@ pub const WEBGPU: Capabilities = Capabilities {
     tuning: GPU,
 };
 
-/// Bytes of workgroup memory that kernels for matrix units take at most.
+/// Most bytes of workgroup memory in variants that use cooperative matrices.
 pub const COOPERATIVE_MATRIX_WORKGROUP_BYTES: u32 = 48 << 10;
 
 /// Bindings begin at multiples of this many bytes in every buffer.
@@ -161,7 +224,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_tuning_is_refused_by_field_value_and_what_is_permitted() {
+    fn a_tuning_is_refused_by_field_value_and_permitted_values() {
         for good in [
             GPU,
             CPU,
@@ -184,13 +247,14 @@ mod tests {
                 ..GPU
             },
             Tuning {
-                gemv: Some(Method::CpuGemv),
-                gemm: Some(Method::GemmCoop),
+                gemv: Some(MatmulMethod::CpuGemv),
+                gemm: Some(MatmulMethod::GemmCoop),
                 ..GPU
             },
         ] {
             assert_eq!(good.validate(), Ok(()), "{good:?}");
         }
+        let most = u32::MAX;
         for (bad, wanted) in [
             (
                 Tuning {
@@ -208,7 +272,7 @@ mod tests {
             ),
             (
                 Tuning {
-                    prefill_chunk: u32::MAX,
+                    prefill_chunk: most,
                     ..GPU
                 },
                 "prefill_chunk is 4294967295, but must be from 1 to 4096",
@@ -222,7 +286,7 @@ mod tests {
             ),
             (
                 Tuning {
-                    workgroups: u32::MAX,
+                    workgroups: most,
                     ..GPU
                 },
                 "workgroups is 4294967295, but must be from 1 to 4096",
@@ -236,21 +300,21 @@ mod tests {
             ),
             (
                 Tuning {
-                    steps_in_flight: u32::MAX,
+                    steps_in_flight: most,
                     ..GPU
                 },
                 "steps_in_flight is 4294967295, but must be from 1 to 64",
             ),
             (
                 Tuning {
-                    gemv: Some(Method::Gemm),
+                    gemv: Some(MatmulMethod::Gemm),
                     ..GPU
                 },
                 "gemv is gemm, but must be one of gemv, gemv_dp4a, cpu_gemv, cpu_gemv_subgroup",
             ),
             (
                 Tuning {
-                    gemm: Some(Method::CpuGemv),
+                    gemm: Some(MatmulMethod::CpuGemv),
                     ..GPU
                 },
                 "gemm is cpu_gemv, but must be one of gemm, gemm_f16, gemm_coop, cpu_gemm, \

@@ -1,12 +1,12 @@
-//! Puts a kernel's WGSL together: `#import` for shared code and the weight format, `#ifdef` for
-//! variants and formats.
+//! Composes a kernel's WGSL: `#import` for shared code and the weight format, `#ifdef` for variants
+//! and formats.
 
 use thiserror::Error;
 
 use crate::kernel::{Kernel, Variant};
 use crate::weights::WeightFormat;
 
-/// Who compiles the WGSL. They differ in which `enable` lines they want.
+/// The compiler of the WGSL. Compilers differ in the `enable` lines that they need.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Dialect {
     /// naga, in native wgpu.
@@ -49,9 +49,11 @@ const IMPORTS: &[(&str, &str)] = files![
     "kernels/matmul/cpu_gemm.wgsl",
     "kernels/matmul/cpu_gemv.wgsl",
     "kernels/matmul/cpu_gemv_subgroup.wgsl",
+    "kernels/matmul/dot.wgsl",
     "kernels/matmul/epilogue.wgsl",
     "kernels/matmul/gemm.wgsl",
     "kernels/matmul/gemm_coop.wgsl",
+    "kernels/matmul/gemm_sums.wgsl",
     "kernels/matmul/gemv.wgsl",
     "kernels/matmul/gemv_dp4a.wgsl",
     "kernels/rope_append/rotation.wgsl",
@@ -69,18 +71,18 @@ const IMPORTS: &[(&str, &str)] = files![
 
 /// A kernel source that does not compose.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
-#[error("{kernel}: {fault}")]
+#[error("{kernel}: {cause}")]
 pub struct ComposeError {
     /// The kernel.
     pub kernel: &'static str,
-    /// What is wrong, and in which line.
-    pub fault: String,
+    /// The error and its line.
+    pub cause: String,
 }
 
 /// The WGSL of one variant of a kernel.
 ///
 /// # Errors
-/// An unknown directive or import, an `#ifdef` without end, a missing format.
+/// An unknown directive or import, an `#ifdef` without end, a missing weight format.
 pub fn compose(
     kernel: &'static Kernel,
     variant: &Variant,
@@ -97,54 +99,49 @@ pub fn compose(
     if variant.cooperative_matrix {
         out.push_str("enable wgpu_cooperative_matrix;\n");
     }
-    let fault = |fault: String| ComposeError {
+    append(kernel.wgsl, variant.defines, format, &mut out).map_err(|cause| ComposeError {
         kernel: kernel.name,
-        fault,
-    };
-    append(kernel.wgsl, variant.defines, format, &mut out).map_err(fault)?;
+        cause,
+    })?;
     Ok(out)
 }
 
+/// Appends a source and its imports to `out`.
 fn append(
     source: &str,
     defines: &[&str],
     format: Option<WeightFormat>,
     out: &mut String,
 ) -> Result<(), String> {
-    // For each open #ifdef, whether its lines are taken.
+    let is_defined = |name: &str| {
+        defines.contains(&name) || format.is_some_and(|format| format.defines().contains(&name))
+    };
+    // For each open #ifdef, whether its current branch is taken.
     let mut open: Vec<bool> = Vec::new();
     for (number, line) in source.lines().enumerate() {
-        let at = |what: &str| format!("line {}: {what}: {line}", number + 1);
+        let error = |cause: &str| format!("line {}: {cause}: {line}", number + 1);
         let mut words = line.split_whitespace();
         match words.next() {
-            Some("#ifdef") => {
-                let name = words.next().unwrap_or_default();
-                let defined = defines.contains(&name)
-                    || format.is_some_and(|format| format.defines().contains(&name));
-                open.push(defined);
-            }
+            Some("#ifdef") => open.push(is_defined(words.next().unwrap_or_default())),
             Some("#else") => match open.last_mut() {
-                Some(taken) => *taken = !*taken,
-                None => return Err(at("no #ifdef is open")),
+                Some(is_taken) => *is_taken = !*is_taken,
+                None => return Err(error("no #ifdef is open")),
             },
-            Some("#endif") => drop(open.pop().ok_or_else(|| at("no #ifdef is open"))?),
+            Some("#endif") => drop(open.pop().ok_or_else(|| error("no #ifdef is open"))?),
             _ if open.contains(&false) => {}
             Some("#import") => {
                 let name = words.next().unwrap_or_default();
-                let piece = match (name, format) {
+                let imported = match (name, format) {
                     ("weight_format", Some(format)) => format.wgsl(),
-                    ("weight_format", None) => return Err(at("the dispatch has no format")),
+                    ("weight_format", None) => return Err(error("the dispatch has no format")),
                     _ => {
-                        IMPORTS
-                            .iter()
-                            .find(|(known, _)| *known == name)
-                            .ok_or_else(|| at("unknown import"))?
-                            .1
+                        let file = IMPORTS.iter().find(|(path, _)| *path == name);
+                        file.ok_or_else(|| error("unknown import"))?.1
                     }
                 };
-                append(piece, defines, format, out)?;
+                append(imported, defines, format, out)?;
             }
-            Some(word) if word.starts_with('#') => return Err(at("unknown directive")),
+            Some(word) if word.starts_with('#') => return Err(error("unknown directive")),
             _ => {
                 out.push_str(line);
                 out.push('\n');

@@ -8,7 +8,7 @@
 use std::time::Instant;
 
 use godwit::gpu::{Gpu, GpuError, GpuMemory, Prepared, Rates};
-use godwit_shaders::kernels::matmul::{Epilogue, Tokens, X_ROW_GROUP, matmul};
+use godwit_shaders::kernels::matmul::{Epilogue, Matmul, Tokens, X_ROW_GROUP};
 use godwit_shaders::testing::Random;
 use godwit_shaders::{
     BufferRef, Buffers, Cost, Dispatch, KERNELS, Matrix, Plan, Shard, Step, WeightFormat,
@@ -159,15 +159,14 @@ async fn product(
         width,
         shards,
     };
-    matmul(
-        &mut plan,
-        gpu.caps(),
-        &matrix,
+    Matmul {
+        weights: &matrix,
         x,
-        y,
-        Tokens::Step { chunk: tokens },
-        Epilogue::Store,
-    );
+        out: y,
+        tokens: Tokens::Step { chunk: tokens },
+        epilogue: Epilogue::Store,
+    }
+    .record(&mut plan, gpu.caps());
     let now = Step::new(0, tokens);
     let cost = plan
         .dispatches

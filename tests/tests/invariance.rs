@@ -10,7 +10,7 @@ use godwit::{
     ContextSize, Engine, EngineOptions, Error, Gpu, GpuOptions, KvFormat, MemoryUse, Model,
     PrefixCache, Sampling, Session, Spilling, Tuning,
 };
-use godwit_shaders::kernels::matmul::Method;
+use godwit_shaders::MatmulMethod;
 use godwit_tests::model::{engine, go, gpu, session, smollm2};
 use pollster::block_on;
 
@@ -314,7 +314,7 @@ fn passes_of_any_size_give_the_same_scores() {
         let mut expected: Option<Vec<f32>> = None;
         for prefill_chunk in [64, 1, 2, 9, 37] {
             // What is computed in halves differs by more than a rounding.
-            let gemm = (!cpu).then_some(Method::Gemm);
+            let gemm = (!cpu).then_some(MatmulMethod::Gemm);
             let tuning = Some(Tuning {
                 prefill_chunk,
                 workgroups: 3,

@@ -82,8 +82,7 @@ fn errors_are_no_larger_than_llama_cpps() {
         };
         assert_eq!(errors.len(), 10);
         for (name, &theirs) in errors {
-            let format = WeightFormat::WRITABLE
-                .into_iter()
+            let format = WeightFormat::writable()
                 .find(|f| f.name() == name)
                 .expect("a writable format");
             let ours = error(format, &weights);

@@ -96,9 +96,17 @@ pub struct ChatArgs {
 }
 
 #[derive(Args, Debug)]
+#[command(mut_arg("model", |arg| arg.required_unless_present_any(["synthetic", "wgsl"])))]
 pub struct InspectArgs {
     #[command(flatten)]
     pub source: ModelSource,
+    /// Instead of a model, show the composed WGSL of a compute kernel: the given variant, or the
+    /// first. Another name lists the kernels or the variants.
+    #[arg(long, value_name = "KERNEL[.VARIANT]", conflicts_with_all = ["model", "synthetic"])]
+    pub wgsl: Option<String>,
+    /// Weight format for --wgsl [default: Q4_K, for kernels with weights].
+    #[arg(long, value_name = "FORMAT", requires = "wgsl")]
+    pub format: Option<String>,
     #[command(flatten)]
     pub common: Common,
 }
@@ -238,15 +246,21 @@ pub struct TextArgs {
     pub kv: KvArgs,
 }
 
+/// The help of `--type`, which lists every mix.
+fn quantization_types() -> String {
+    format!(
+        "What to quantise to: {}",
+        Mix::ALL.map(Mix::name).join(", ")
+    )
+}
+
 #[derive(Args, Debug)]
 pub struct QuantizeArgs {
     /// GGUF file (of a split model, the first part), folder of a model with safetensors, or name.
     pub model: PathBuf,
     /// The GGUF file to write.
     pub output: PathBuf,
-    /// What to quantise to: F32, F16, BF16, Q4_0, Q4_1, Q5_0, Q5_1, Q8_0, Q2_K_S, Q2_K, Q3_K_S,
-    /// Q3_K_M, Q3_K_L, Q4_K_S, Q4_K_M, Q5_K_S, Q5_K_M or Q6_K.
-    #[arg(short, long = "type", value_name = "TYPE")]
+    #[arg(short, long = "type", value_name = "TYPE", help = quantization_types())]
     pub mix: Mix,
     /// Another format for the tensors whose names match. May be repeated; the first that matches
     /// counts.

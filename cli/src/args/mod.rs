@@ -50,6 +50,9 @@ pub enum Command {
     /// Talks: a conversation on the terminal.
     Chat(ChatArgs),
     /// Shows what is in a model file: hyperparameters, metadata, tensors.
+    #[command(after_help = "Examples:
+  godwit inspect model.gguf
+  godwit inspect --wgsl matmul.gemv --format Q8_0")]
     Inspect(InspectArgs),
     /// Shows the tokens of a text.
     Tokenize(TokenizeArgs),

@@ -13,7 +13,7 @@ use crate::exit::{Interrupted, Usage};
 use crate::load::{self, Loaded};
 use crate::output::{Output, bytes};
 use crate::stop::Stop;
-use report::{Memory, Report, Row, Speed};
+use report::{Memory, Report, Row, Speed, TestRuns};
 
 /// Depth up to which the context is computed; deeper ones are noise, or the wait would be for
 /// nothing.
@@ -160,16 +160,16 @@ async fn measure(
         Test::Decode(n) => format!("tg{n}"),
     };
     let is_decode = matches!(test, Test::Decode(_));
-    Ok(Row::new(
-        name,
+    let runs = TestRuns {
+        test: name,
         is_decode,
         depth,
-        Speed::of(&rates),
-        host,
-        &launched,
+        speed: Speed::of(&rates),
+        host_share: host,
+        launched: &launched,
         tokens,
-        report,
-    ))
+    };
+    Ok(Row::new(runs, report))
 }
 
 /// One run, and the launches in it where they are asked for.

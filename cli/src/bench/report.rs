@@ -195,18 +195,34 @@ impl Measured {
     }
 }
 
+/// The runs of one test.
+pub struct TestRuns<'a> {
+    /// The test's name, such as `pp512`.
+    pub test: String,
+    pub is_decode: bool,
+    /// Tokens in the context before the test.
+    pub depth: u32,
+    pub speed: Speed,
+    /// Share of the time that the host took.
+    pub host_share: f64,
+    /// The dispatches of one run.
+    pub launched: &'a [DispatchTime],
+    /// Tokens of that run.
+    pub tokens: u32,
+}
+
 impl Row {
-    /// The result of a test. `launched` are the dispatches of a run over `tokens` tokens.
-    pub fn new(
-        test: String,
-        is_decode: bool,
-        depth: u32,
-        speed: Speed,
-        host_share: f64,
-        launched: &[DispatchTime],
-        tokens: u32,
-        report: &Report,
-    ) -> Self {
+    /// The result of a test.
+    pub fn new(measured: TestRuns<'_>, report: &Report) -> Self {
+        let TestRuns {
+            test,
+            is_decode,
+            depth,
+            speed,
+            host_share,
+            launched,
+            tokens,
+        } = measured;
         let rates = report.rates.rates();
         let each = |sum: f64| sum / f64::from(tokens);
         let bytes = each(launched.iter().map(|l| l.cost.bytes as f64).sum());

@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use godwit::WeightFormat;
+
 use super::error::HubError;
 
 /// The files of a safetensors repository beside its weights.
@@ -19,14 +21,6 @@ pub const INDEX: &str = "model.safetensors.index.json";
 
 /// The label of a model in safetensors.
 pub const SAFETENSORS: &str = "safetensors";
-
-/// What is taken where no quantisation is named: the first of these that is there. Four bits first,
-/// then the more exact ones, then the coarser ones, then those that are not quantised.
-pub const ORDER: [&str; 24] = [
-    "Q4_K_M", "Q4_K_S", "Q4_K", "Q4_K_L", "Q4_K_XL", "IQ4_NL", "IQ4_XS", "Q4_1", "Q4_0", "Q5_K_M",
-    "Q5_K_S", "Q5_K", "Q5_1", "Q5_0", "Q6_K", "Q8_0", "Q3_K_L", "Q3_K_M", "Q3_K_S", "Q2_K",
-    "Q2_K_S", "BF16", "F16", "F32",
-];
 
 /// A file of a repository.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -152,7 +146,9 @@ pub fn choose<'a>(
 fn by_order<'a>(repo: &str, all: &'a [Candidate]) -> Result<&'a Candidate, HubError> {
     let of = |label: &str| all.iter().filter(|c| c.label == label).collect::<Vec<_>>();
     let gguf: Vec<&Candidate> = all.iter().filter(|c| !c.is_folder()).collect();
-    let best = ORDER
+    // Four bits first, then more exact formats, then coarser ones, then floats.
+    let order = WeightFormat::labels_by_preference();
+    let best = order
         .iter()
         .map(|label| of(label))
         .find(|found| !found.is_empty());
@@ -324,6 +320,17 @@ mod tests {
         ];
         for (stem, expected) in cases {
             assert_eq!(label(stem), expected, "{stem}");
+        }
+    }
+
+    #[test]
+    fn every_label_of_a_format_is_read_from_names() {
+        for of in WeightFormat::labels_by_preference() {
+            assert_eq!(label(&format!("Some-Model-1B-{of}")), of);
+            assert_eq!(
+                chosen(&[&format!("m-{of}.gguf"), "m-IQ1_S.gguf"], None),
+                Ok(format!("m-{of}.gguf"))
+            );
         }
     }
 

@@ -2,9 +2,8 @@
 
 use std::path::Path;
 
-use godwit_shaders::Capabilities;
 use godwit_shaders::capabilities::{self, Tuning};
-use godwit_shaders::kernels::matmul::Method;
+use godwit_shaders::{Capabilities, MatmulMethod};
 use serde::{Deserialize, Serialize};
 
 use crate::gpu::{AdapterSummary, Gpu, GpuError, candidates};
@@ -36,7 +35,7 @@ fn identity(summary: &AdapterSummary, caps: &Capabilities) -> String {
 
 impl Kept {
     fn new(adapter: String, tuning: Tuning) -> Self {
-        let name = |method: Option<Method>| method.map(|method| method.name().to_owned());
+        let name = |method: Option<MatmulMethod>| method.map(|method| method.name().to_owned());
         let Tuning {
             prefill_chunk,
             workgroups,
@@ -58,7 +57,7 @@ impl Kept {
         let method = |name: &Option<String>, chunk| match name {
             None => Some(None),
             Some(name) => {
-                let known = Method::ALL
+                let known = MatmulMethod::ALL
                     .into_iter()
                     .find(|method| method.name() == name && method.suits(caps, chunk));
                 known.map(Some)
@@ -148,7 +147,7 @@ mod tests {
         let tuning = Tuning {
             prefill_chunk: 256,
             workgroups: 128,
-            gemv: Some(Method::CpuGemv),
+            gemv: Some(MatmulMethod::CpuGemv),
             gemm: None,
             ..WEBGPU.tuning
         };

@@ -4,10 +4,10 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use godwit_shaders::Capabilities;
+use godwit_shaders::MatmulMethod;
 use godwit_shaders::capabilities::{
     BINDING_ALIGNMENT, COOPERATIVE_MATRIX_WORKGROUP_BYTES, CPU, GPU, WEBGPU,
 };
-use godwit_shaders::kernels::matmul::Method;
 
 use super::adapters::{self, AdapterSummary, GpuOptions};
 use super::allocate::Budget;
@@ -306,7 +306,7 @@ impl Gpu {
 
     /// Which variant of each kernel decode and prefill use on this GPU, for people.
     pub fn variants(&self) -> Vec<(&'static str, String)> {
-        let method = |tokens| Method::of(self.caps(), tokens).name();
+        let method = |tokens| MatmulMethod::of(self.caps(), tokens).name();
         let matmul = format!("decode: {}; prefill: {}", method(1), method(2));
         vec![
             ("matmul", matmul),
@@ -599,7 +599,7 @@ mod tests {
             ),
             (
                 Tuning {
-                    gemv: Some(Method::Gemm),
+                    gemv: Some(MatmulMethod::Gemm),
                     ..GPU
                 },
                 "gemv",

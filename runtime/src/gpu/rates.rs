@@ -56,7 +56,7 @@ impl Gpu {
         for &total in sizes {
             let mut table = Buffers::default();
             let step = table.declare("step", 16);
-            let sums = table.declare("sums", 4 * u64::from(read_rate::lanes(self.caps())));
+            let sums = table.declare("sums", 4 * u64::from(read_rate::invocations(self.caps())));
             let parts = total.div_ceil(most);
             let data: Vec<_> = (0..parts)
                 .map(|_| table.declare("data", total / parts))
@@ -98,7 +98,7 @@ impl Gpu {
     async fn measure_arithmetic(&self) -> Result<f64, GpuError> {
         let mut table = Buffers::default();
         let step = table.declare("step", 16);
-        let y = table.declare("y", 4 * u64::from(fma_rate::lanes(self.caps())));
+        let y = table.declare("y", 4 * u64::from(fma_rate::invocations(self.caps())));
         let mut memory = GpuMemory::new(self);
         memory.allocate(&table).await?;
         let mut plan = Plan::default();

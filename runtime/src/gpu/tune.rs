@@ -4,30 +4,30 @@ use std::sync::Arc;
 
 use godwit_shaders::capabilities::Tuning;
 use godwit_shaders::kernels::attention::{Attention, partials_bytes};
-use godwit_shaders::kernels::matmul::{Epilogue, Method, Tokens, X_ROW_GROUP, matmul};
+use godwit_shaders::kernels::matmul::{Epilogue, Matmul, Tokens, X_ROW_GROUP};
 use godwit_shaders::{
-    AttentionShape, Buffers, Capabilities, Cost, KvFormat, Matrix, Plan, Segment, Shard, Step,
-    WeightFormat,
+    AttentionShape, Buffers, Capabilities, Cost, KvFormat, MatmulMethod, Matrix, Plan, Segment,
+    Shard, Step, WeightFormat,
 };
 
 use super::{Gpu, GpuError, GpuMemory};
 
 /// Methods that are tried. On a CPU those for GPUs, with their workgroup memory and barriers, take
 /// too long even to be tried.
-const METHODS: [Method; 7] = [
-    Method::Gemv,
-    Method::GemvDp4a,
-    Method::CpuGemv,
-    Method::Gemm,
-    Method::GemmF16,
-    Method::GemmCoop,
-    Method::CpuGemm,
+const METHODS: [MatmulMethod; 7] = [
+    MatmulMethod::Gemv,
+    MatmulMethod::GemvDp4a,
+    MatmulMethod::CpuGemv,
+    MatmulMethod::Gemm,
+    MatmulMethod::GemmF16,
+    MatmulMethod::GemmCoop,
+    MatmulMethod::CpuGemm,
 ];
-const METHODS_CPU: [Method; 4] = [
-    Method::CpuGemv,
-    Method::CpuGemvSubgroup,
-    Method::CpuGemm,
-    Method::CpuGemmSubgroup,
+const METHODS_CPU: [MatmulMethod; 4] = [
+    MatmulMethod::CpuGemv,
+    MatmulMethod::CpuGemvSubgroup,
+    MatmulMethod::CpuGemm,
+    MatmulMethod::CpuGemmSubgroup,
 ];
 /// Tokens of a pass that are tried.
 const PASSES: [u32; 3] = [128, 256, 512];
@@ -93,7 +93,7 @@ impl Gpu {
             };
             found.push((method, or_nothing(self.time_product(&caps, 1).await)?));
         }
-        let gemv = fastest(&found, Method::built_in(&caps, 1));
+        let gemv = fastest(&found, MatmulMethod::built_in(&caps, 1));
         found.clear();
         for method in of(2) {
             caps.tuning = Tuning {
@@ -105,7 +105,7 @@ impl Gpu {
                 or_nothing(self.time_product(&caps, caps.tuning.prefill_chunk).await)?,
             ));
         }
-        let gemm = fastest(&found, Method::built_in(&caps, 2));
+        let gemm = fastest(&found, MatmulMethod::built_in(&caps, 2));
         caps.tuning = Tuning {
             gemv: Some(gemv),
             gemm: Some(gemm),
@@ -161,18 +161,18 @@ impl Gpu {
         let mut memory = GpuMemory::new(self);
         memory.allocate(&table).await?;
         let mut plan = Plan::default();
-        matmul(
-            &mut plan,
-            caps,
-            &matrix,
+        let tokens = Tokens::Rows {
+            first: 0,
+            count: tokens,
+        };
+        Matmul {
+            weights: &matrix,
             x,
-            y,
-            Tokens::Rows {
-                first: 0,
-                count: tokens,
-            },
-            Epilogue::Store,
-        );
+            out: y,
+            tokens,
+            epilogue: Epilogue::Store,
+        }
+        .record(&mut plan, caps);
         self.time(&memory, &plan, step, Step::default(), |work| work.flops)
             .await
     }
@@ -294,11 +294,11 @@ mod tests {
             };
             for chunk in [1, 2] {
                 assert!(
-                    METHODS.contains(&Method::built_in(&caps, chunk)),
+                    METHODS.contains(&MatmulMethod::built_in(&caps, chunk)),
                     "{caps:?}"
                 );
                 assert!(
-                    METHODS_CPU.contains(&Method::built_in(&cpu, chunk)),
+                    METHODS_CPU.contains(&MatmulMethod::built_in(&cpu, chunk)),
                     "{cpu:?}"
                 );
             }

@@ -5,11 +5,11 @@ use godwit_shaders::kernels::attention::combine::AttentionCombine;
 use godwit_shaders::kernels::attention::tail::AttentionTail;
 use godwit_shaders::kernels::attention::{Attention, partials_bytes};
 use godwit_shaders::kernels::embed::embed;
-use godwit_shaders::kernels::matmul::{Epilogue, Tokens, X_ROW_GROUP, matmul, normed_matmul};
-use godwit_shaders::kernels::rms_norm::{Norm, rms_norm, rms_norm_last};
+use godwit_shaders::kernels::matmul::{Epilogue, Matmul, NormedMatmul, Tokens, X_ROW_GROUP};
+use godwit_shaders::kernels::rms_norm::{Norm, RmsNorm, Rows};
 use godwit_shaders::kernels::rope_append::{Rope, RopeAppend};
 use godwit_shaders::kernels::rope_attention::RopeAttention;
-use godwit_shaders::kernels::swiglu::{GateBiases, swiglu};
+use godwit_shaders::kernels::swiglu::{GateBiases, SwiGlu};
 use godwit_shaders::{
     AttentionShape, BufferRef, Buffers, Capabilities, F16Tail, KvFormat, Matrix, Plan, Segment,
 };
@@ -205,7 +205,7 @@ impl Llama {
         let mut plan = Plan::default();
         let p = &mut plan;
         let n = pass.chunk;
-        let all = Tokens::Step { chunk: n };
+        let tokens = Tokens::Step { chunk: n };
         embed(p, &self.embed, s.tokens, s.x, n);
         let bias = |p: &mut Plan, bias: Option<BufferRef>, y: BufferRef, width: u32| {
             if let Some(bias) = bias {
@@ -214,17 +214,16 @@ impl Llama {
         };
         for (i, layer) in self.layers.iter().enumerate() {
             let segments = kv.layer(i, pass.segments);
-            normed_matmul(
-                p,
-                caps,
-                &layer.qkv,
-                &layer.attn_norm,
-                s.x,
-                s.h,
-                s.qkv,
-                n,
-                Epilogue::Store,
-            );
+            NormedMatmul {
+                weights: &layer.qkv,
+                norm: &layer.attn_norm,
+                x: s.x,
+                normed: s.h,
+                out: s.qkv,
+                chunk: n,
+                epilogue: Epilogue::Store,
+            }
+            .record(p, caps);
             bias(p, layer.biases.qkv, s.qkv, layer.qkv.rows);
             let is_last = i + 1 == self.layers.len();
             self.attention(
@@ -241,41 +240,24 @@ impl Llama {
             if !pass.outputs && is_last {
                 break;
             }
-            matmul(
-                p,
-                caps,
-                &layer.o,
-                s.attended,
-                s.x,
-                all,
-                Epilogue::Accumulate,
-            );
-            bias(p, layer.biases.o, s.x, layer.o.rows);
-            match (&layer.up, layer.biases.gate_and_up, s.up) {
-                (None, ..) => normed_matmul(
-                    p,
-                    caps,
-                    &layer.gate,
-                    &layer.ffn_norm,
-                    s.x,
-                    s.h,
-                    s.gate,
-                    n,
-                    Epilogue::SwiGlu,
-                ),
-                (Some(up), Some(biases), Some(product)) => {
-                    rms_norm(p, caps, &layer.ffn_norm, s.x, s.h, n);
-                    matmul(p, caps, &layer.gate, s.h, s.gate, all, Epilogue::Store);
-                    matmul(p, caps, up, s.h, product, all, Epilogue::Store);
-                    swiglu(p, biases, product, s.gate, up.rows, n);
-                }
-                (Some(up), ..) => {
-                    rms_norm(p, caps, &layer.ffn_norm, s.x, s.h, n);
-                    matmul(p, caps, &layer.gate, s.h, s.gate, all, Epilogue::Store);
-                    matmul(p, caps, up, s.h, s.gate, all, Epilogue::SwiGluInPlace);
-                }
+            Matmul {
+                weights: &layer.o,
+                x: s.attended,
+                out: s.x,
+                tokens,
+                epilogue: Epilogue::Accumulate,
             }
-            matmul(p, caps, &layer.down, s.gate, s.x, all, Epilogue::Accumulate);
+            .record(p, caps);
+            bias(p, layer.biases.o, s.x, layer.o.rows);
+            feed_forward_gate(p, caps, layer, s, n);
+            Matmul {
+                weights: &layer.down,
+                x: s.gate,
+                out: s.x,
+                tokens,
+                epilogue: Epilogue::Accumulate,
+            }
+            .record(p, caps);
             bias(p, layer.biases.down, s.x, layer.down.rows);
         }
         plan
@@ -374,41 +356,100 @@ impl Llama {
     /// The last token's logits.
     pub fn logits(&self, caps: &Capabilities, s: &Scratch) -> Plan {
         let mut plan = Plan::default();
-        rms_norm_last(&mut plan, caps, &self.norm, s.x, s.h);
-        matmul(
-            &mut plan,
-            caps,
-            &self.head,
-            s.h,
-            s.logits,
-            Tokens::Rows { first: 0, count: 1 },
-            Epilogue::Store,
-        );
+        RmsNorm {
+            norm: &self.norm,
+            x: s.x,
+            out: s.h,
+            rows: Rows::Last,
+        }
+        .record(&mut plan, caps);
+        Matmul {
+            weights: &self.head,
+            x: s.h,
+            out: s.logits,
+            tokens: Tokens::Rows { first: 0, count: 1 },
+            epilogue: Epilogue::Store,
+        }
+        .record(&mut plan, caps);
         plan
     }
 
     /// The normalised output of all tokens, in `h`: what [`Llama::scores`] reads.
     pub fn outputs(&self, caps: &Capabilities, s: &Scratch, chunk: u32) -> Plan {
         let mut plan = Plan::default();
-        rms_norm(&mut plan, caps, &self.norm, s.x, s.h, chunk);
+        let rows = Rows::All { chunk };
+        RmsNorm {
+            norm: &self.norm,
+            x: s.x,
+            out: s.h,
+            rows,
+        }
+        .record(&mut plan, caps);
         plan
     }
 
     /// The logits of [`SCORED`] tokens from the pass's token `first` on, in `scores`.
     pub fn scores(&self, caps: &Capabilities, s: &Scratch, first: u32) -> Plan {
         let mut plan = Plan::default();
-        matmul(
-            &mut plan,
-            caps,
-            &self.head,
-            s.h,
-            s.scores,
-            Tokens::Rows {
+        Matmul {
+            weights: &self.head,
+            x: s.h,
+            out: s.scores,
+            tokens: Tokens::Rows {
                 first,
                 count: SCORED,
             },
-            Epilogue::Store,
-        );
+            epilogue: Epilogue::Store,
+        }
+        .record(&mut plan, caps);
         plan
+    }
+}
+
+/// The gated half of the feed-forward network, from `x` to `gate`.
+fn feed_forward_gate(p: &mut Plan, caps: &Capabilities, layer: &Layer, s: &Scratch, chunk: u32) {
+    let Some(up) = &layer.up else {
+        return NormedMatmul {
+            weights: &layer.gate,
+            norm: &layer.ffn_norm,
+            x: s.x,
+            normed: s.h,
+            out: s.gate,
+            chunk,
+            epilogue: Epilogue::SwiGlu,
+        }
+        .record(p, caps);
+    };
+    let project = |p: &mut Plan, weights: &Matrix, out: BufferRef, epilogue: Epilogue| {
+        Matmul {
+            weights,
+            x: s.h,
+            out,
+            tokens: Tokens::Step { chunk },
+            epilogue,
+        }
+        .record(p, caps);
+    };
+    RmsNorm {
+        norm: &layer.ffn_norm,
+        x: s.x,
+        out: s.h,
+        rows: Rows::All { chunk },
+    }
+    .record(p, caps);
+    project(p, &layer.gate, s.gate, Epilogue::Store);
+    match (layer.biases.gate_and_up, s.up) {
+        (Some(biases), Some(product)) => {
+            project(p, up, product, Epilogue::Store);
+            SwiGlu {
+                biases,
+                up: product,
+                gate: s.gate,
+                width: up.rows,
+                chunk,
+            }
+            .record(p);
+        }
+        _ => project(p, up, s.gate, Epilogue::SwiGluInPlace),
     }
 }

@@ -4,7 +4,7 @@
 use std::str::FromStr;
 
 use godwit_shaders::WeightFormat;
-use godwit_shaders::testing::Random;
+use godwit_shaders::random::Random;
 
 use super::{Config, Model, RopeScaling, tokens};
 use crate::error::Error;
@@ -71,11 +71,8 @@ impl FromStr for Synthetic {
         let Some((_, mut numbers)) = known.copied() else {
             return Err(bad(format!("no shape is called `{shape}`")));
         };
-        let format = WeightFormat::ALL
-            .into_iter()
-            .find(|known| known.name().eq_ignore_ascii_case(format));
-        let format =
-            format.ok_or_else(|| bad("its format is none of GGUF's that Godwit reads".into()))?;
+        let format = WeightFormat::from_name(format)
+            .ok_or_else(|| bad("its format is none of GGUF's that Godwit reads".into()))?;
         for part in parts {
             let (key, value) = part
                 .split_once('=')
@@ -259,7 +256,7 @@ impl Noise {
         let writer = shape.writer();
         let header = writer.header();
         let bytes = header.len() as u64 + writer.data_bytes();
-        let noise = Random::new(1).stored(shape.format, BLOCKS);
+        let noise = shape.format.random_blocks(&mut Random::new(1), BLOCKS);
         Self {
             name: format!("synthetic {}", shape.name),
             header,

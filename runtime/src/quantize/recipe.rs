@@ -11,81 +11,52 @@ use super::imatrix::Importance;
 use crate::checkpoint::Checkpoint;
 use crate::gguf::Tensor;
 
-/// A way to quantise a whole model: a format for most matrices, and better ones where they pay.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-#[allow(
-    non_camel_case_types,
-    missing_docs,
-    reason = "the names of llama.cpp's file types"
-)]
-pub enum Mix {
-    F32,
-    F16,
-    BF16,
-    Q4_0,
-    Q4_1,
-    Q5_0,
-    Q5_1,
-    Q8_0,
-    Q2_K_S,
-    Q2_K,
-    Q3_K_S,
-    Q3_K_M,
-    Q3_K_L,
-    Q4_K_S,
-    Q4_K_M,
-    Q5_K_S,
-    Q5_K_M,
-    Q6_K,
+/// Declares [`Mix`], its list [`Mix::ALL`] and its rows from one table.
+macro_rules! mixes {
+    ($($mix:ident: $base:ident, $file_type:literal;)*) => {
+        /// A way to quantise a whole model: a format for most matrices, and better ones where they
+        /// pay.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+        #[allow(non_camel_case_types, missing_docs, reason = "the names of llama.cpp's file types")]
+        pub enum Mix { $($mix,)* }
+
+        impl Mix {
+            /// All of them, small to large within each family.
+            pub const ALL: [Mix; [$($file_type,)*].len()] = [$(Mix::$mix,)*];
+
+            /// The name, the format of most matrices, and the number in GGUF's `general.file_type`.
+            const fn row(self) -> (&'static str, WeightFormat, u32) {
+                match self {
+                    $(Mix::$mix => (stringify!($mix), WeightFormat::$base, $file_type),)*
+                }
+            }
+        }
+    };
+}
+
+// Name: format of most matrices, number in `general.file_type`.
+mixes! {
+    F32: F32, 0;
+    F16: F16, 1;
+    BF16: BF16, 32;
+    Q4_0: Q4_0, 2;
+    Q4_1: Q4_1, 3;
+    Q5_0: Q5_0, 8;
+    Q5_1: Q5_1, 9;
+    Q8_0: Q8_0, 7;
+    Q2_K_S: Q2_K, 21;
+    Q2_K: Q2_K, 10;
+    Q3_K_S: Q3_K, 11;
+    Q3_K_M: Q3_K, 12;
+    Q3_K_L: Q3_K, 13;
+    Q4_K_S: Q4_K, 14;
+    Q4_K_M: Q4_K, 15;
+    Q5_K_S: Q5_K, 16;
+    Q5_K_M: Q5_K, 17;
+    Q6_K: Q6_K, 18;
 }
 
 impl Mix {
-    /// All of them, small to large within each family.
-    pub const ALL: [Mix; 18] = [
-        Mix::F32,
-        Mix::F16,
-        Mix::BF16,
-        Mix::Q4_0,
-        Mix::Q4_1,
-        Mix::Q5_0,
-        Mix::Q5_1,
-        Mix::Q8_0,
-        Mix::Q2_K_S,
-        Mix::Q2_K,
-        Mix::Q3_K_S,
-        Mix::Q3_K_M,
-        Mix::Q3_K_L,
-        Mix::Q4_K_S,
-        Mix::Q4_K_M,
-        Mix::Q5_K_S,
-        Mix::Q5_K_M,
-        Mix::Q6_K,
-    ];
-
-    /// The name, the format of most matrices, and the number in GGUF's `general.file_type`.
-    const fn row(self) -> (&'static str, WeightFormat, u32) {
-        match self {
-            Mix::F32 => ("F32", WeightFormat::F32, 0),
-            Mix::F16 => ("F16", WeightFormat::F16, 1),
-            Mix::Q4_0 => ("Q4_0", WeightFormat::Q4_0, 2),
-            Mix::Q4_1 => ("Q4_1", WeightFormat::Q4_1, 3),
-            Mix::Q8_0 => ("Q8_0", WeightFormat::Q8_0, 7),
-            Mix::Q5_0 => ("Q5_0", WeightFormat::Q5_0, 8),
-            Mix::Q5_1 => ("Q5_1", WeightFormat::Q5_1, 9),
-            Mix::Q2_K => ("Q2_K", WeightFormat::Q2_K, 10),
-            Mix::Q3_K_S => ("Q3_K_S", WeightFormat::Q3_K, 11),
-            Mix::Q3_K_M => ("Q3_K_M", WeightFormat::Q3_K, 12),
-            Mix::Q3_K_L => ("Q3_K_L", WeightFormat::Q3_K, 13),
-            Mix::Q4_K_S => ("Q4_K_S", WeightFormat::Q4_K, 14),
-            Mix::Q4_K_M => ("Q4_K_M", WeightFormat::Q4_K, 15),
-            Mix::Q5_K_S => ("Q5_K_S", WeightFormat::Q5_K, 16),
-            Mix::Q5_K_M => ("Q5_K_M", WeightFormat::Q5_K, 17),
-            Mix::Q6_K => ("Q6_K", WeightFormat::Q6_K, 18),
-            Mix::Q2_K_S => ("Q2_K_S", WeightFormat::Q2_K, 21),
-            Mix::BF16 => ("BF16", WeightFormat::BF16, 32),
-        }
-    }
-
     /// The name, such as `Q4_K_M`.
     pub const fn name(self) -> &'static str {
         self.row().0
@@ -191,12 +162,11 @@ impl FromStr for Override {
         let (pattern, format) = text
             .rsplit_once('=')
             .ok_or_else(|| bad("it has no =".into()))?;
-        let known = WeightFormat::WRITABLE
-            .into_iter()
-            .find(|known| known.name().eq_ignore_ascii_case(format));
+        let known =
+            WeightFormat::writable().find(|known| known.name().eq_ignore_ascii_case(format));
         let format = known.ok_or_else(|| {
-            let names = WeightFormat::WRITABLE.map(WeightFormat::name).join(", ");
-            bad(format!("`{format}` is none of {names}"))
+            let names: Vec<_> = WeightFormat::writable().map(WeightFormat::name).collect();
+            bad(format!("`{format}` is none of {}", names.join(", ")))
         })?;
         let names = Regex::new(pattern).map_err(|e| {
             bad(e
@@ -289,15 +259,10 @@ impl Recipe {
 /// The format, or the next better one whose blocks fill rows of this length.
 fn fitting(format: WeightFormat, width: u64) -> WeightFormat {
     let fits = |format: WeightFormat| width.is_multiple_of(format.block_len() as u64);
-    let smaller = match format {
-        WeightFormat::Q2_K | WeightFormat::Q3_K => WeightFormat::Q4_0,
-        WeightFormat::Q4_K => WeightFormat::Q5_0,
-        WeightFormat::Q5_K => WeightFormat::Q5_1,
-        WeightFormat::Q6_K => WeightFormat::Q8_0,
-        other => other,
-    };
-    [format, smaller]
+    let fallback = format.row().short_row_fallback;
+    [Some(format), fallback]
         .into_iter()
+        .flatten()
         .find(|&format| fits(format))
         .unwrap_or(WeightFormat::F16)
 }
@@ -315,6 +280,21 @@ mod tests {
         for bad in ["attn_v", "attn_v=", "attn_v=iq4_nl", "(=q8_0"] {
             assert!(bad.parse::<Override>().is_err(), "{bad}");
         }
+    }
+
+    #[test]
+    fn every_writable_format_is_the_base_of_a_mix() {
+        for format in WeightFormat::writable() {
+            assert!(
+                Mix::ALL.into_iter().any(|mix| mix.row().1 == format),
+                "{format}"
+            );
+        }
+        assert!(
+            Mix::ALL
+                .into_iter()
+                .all(|mix| mix.row().1.row().quantizer.is_some())
+        );
     }
 
     #[test]

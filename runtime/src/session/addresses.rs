@@ -8,13 +8,13 @@
 //! [`Kernel::extents`]: godwit_shaders::Kernel::extents
 
 use godwit_shaders::capabilities::{BINDING_ALIGNMENT, Tuning, WEBGPU};
-use godwit_shaders::kernels::matmul::Method;
 use godwit_shaders::kernels::rms_norm::Norm;
 use godwit_shaders::kernels::rope_append::{Rope, RopeTables};
 use godwit_shaders::kernels::rope_attention::MAX_SINGLE_PASS_TOKENS;
 use godwit_shaders::kernels::swiglu::GateBiases;
 use godwit_shaders::{
-    Buffers, Capabilities, Dispatch, KvFormat, KvType, Matrix, Shard, Step, WeightFormat,
+    Buffers, Capabilities, Dispatch, KvFormat, KvType, MatmulMethod, Matrix, Shard, Step,
+    WeightFormat,
 };
 
 use super::calibrate::inputs;
@@ -368,8 +368,8 @@ fn devices() -> Vec<Capabilities> {
 }
 
 /// One of the methods that suit a device, in turn.
-fn suiting(caps: &Capabilities, chunk: u32, turn: usize) -> Option<Method> {
-    let methods: Vec<Method> = Method::ALL
+fn suiting(caps: &Capabilities, chunk: u32, turn: usize) -> Option<MatmulMethod> {
+    let methods: Vec<MatmulMethod> = MatmulMethod::ALL
         .into_iter()
         .filter(|method| method.suits(caps, chunk))
         .collect();

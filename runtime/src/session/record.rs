@@ -2,7 +2,7 @@
 
 use godwit_shaders::kernels::adjust::adjust;
 use godwit_shaders::kernels::argmax::argmax;
-use godwit_shaders::kernels::sample::sample;
+use godwit_shaders::kernels::sample::Sample;
 use godwit_shaders::{Capabilities, Plan};
 
 use super::calibrate::{Input, with_input_squares};
@@ -72,7 +72,14 @@ impl Recorder<'_> {
                 }
                 match greedy {
                     true => argmax(&mut plan, s.logits, s.tokens, vocab),
-                    false => sample(&mut plan, s.choice, s.logits, s.weights, s.tokens, vocab),
+                    false => Sample {
+                        choice: s.choice,
+                        logits: s.logits,
+                        weights: s.weights,
+                        token: s.tokens,
+                        vocab,
+                    }
+                    .record(&mut plan),
                 }
                 plan
             }

@@ -134,6 +134,7 @@ impl KvType {
     }
 
     /// The type whose vectors take this many words.
+    #[cfg(feature = "testing")]
     pub(crate) fn of_words(head_dim: u32, words: u32) -> Self {
         Self::ALL
             .into_iter()
@@ -287,7 +288,7 @@ impl fmt::Display for KvFormat {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::testing::Random;
+    use crate::random::Random;
 
     #[test]
     fn decoded_vectors_are_close_to_the_encoded_ones() {

@@ -22,7 +22,7 @@ pub(crate) fn hadamard(vector: &mut [f32], block: u32) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::testing::Random;
+    use crate::random::Random;
 
     #[test]
     fn the_transform_is_its_own_inverse() {

@@ -1,7 +1,7 @@
 //! Where the words of keys and values are in a segment; see [`Segment`](super::Segment).
 
 use super::{AttentionShape, KvFormat, KvType};
-use crate::testing::Random;
+use crate::random::Random;
 
 /// The layout of a segment's keys, or of its values.
 #[derive(Clone, Copy, Debug)]
@@ -25,6 +25,7 @@ impl Layout {
     }
 
     /// The decoded vector of KV head `head` at `slot`.
+    #[cfg(feature = "testing")]
     pub fn read(&self, cache: &[u32], slot: u32, head: u32, head_dim: u32) -> Vec<f32> {
         let words: Vec<u32> = (0..self.words)
             .map(|w| cache[self.index(slot, head, w)])
@@ -33,6 +34,7 @@ impl Layout {
     }
 
     /// Encodes a vector, and stores it as that of KV head `head` at `slot`.
+    #[cfg(feature = "testing")]
     pub fn write(&self, cache: &mut [u32], slot: u32, head: u32, vector: &[f32]) {
         let words = KvType::of_words(vector.len() as u32, self.words).encode(vector);
         for (w, word) in (0..).zip(words) {
@@ -41,6 +43,7 @@ impl Layout {
     }
 
     /// All vectors, `[slot, head, head_dim]`.
+    #[cfg(feature = "testing")]
     pub fn read_all(&self, cache: &[u32], head_dim: u32) -> Vec<f64> {
         let slots = cache.len() as u32 / (self.kv_heads * self.words);
         (0..slots)

@@ -3,12 +3,14 @@
 //! [`KvFormat`] says how keys and values are stored. The WGSL of this folder decodes them.
 
 mod format;
+#[cfg(feature = "testing")]
 mod hadamard;
 mod layout;
 
 use crate::plan::BufferRef;
 
 pub use format::{KvFormat, KvType, UnknownKvType};
+#[cfg(feature = "testing")]
 pub(crate) use hadamard::hadamard;
 pub(crate) use layout::Layout;
 pub use layout::noise;

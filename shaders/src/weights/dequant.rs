@@ -1,20 +1,20 @@
-//! What the stored blocks mean: dequantisation on the CPU, bit for bit as GGUF's own tools do it.
+//! Dequantisation on the CPU, bit for bit as GGUF's own tools do it.
 //!
-//! Every product and sum is rounded to f32 in the order that the `gguf` Python package takes them.
-//! The kernels compute the same from [`planes`](super::planes) with fused operations.
+//! Each product and sum is rounded to f32, in the order of the `gguf` Python package. Kernels
+//! compute the same formulas from packed words with fused operations.
 
 use half::{bf16, f16};
 
 use super::WeightFormat;
 use super::planes::{four_bits, two_bits};
 
-/// The 16 values that IQ4 codes stand for (ggml's `kvalues_iq4nl`).
+/// The 16 values that IQ4 codes index (ggml's `kvalues_iq4nl`).
 const IQ4_VALUES: [i8; 16] = [
     -127, -104, -83, -65, -49, -35, -22, -10, 1, 13, 25, 38, 53, 69, 89, 113,
 ];
 
 impl WeightFormat {
-    /// Bytes that `weights` weights take, or `None` where they do not fill whole blocks or the
+    /// Stored bytes of `weights` weights. `None` if these are no whole number of blocks, or if the
     /// product overflows.
     pub fn bytes(self, weights: u64) -> Option<u64> {
         let block = self.block_len() as u64;
@@ -135,7 +135,7 @@ fn half(b: &[u8], at: usize) -> f32 {
     f16::from_le_bytes([b[at], b[at + 1]]).to_f32()
 }
 
-/// Code `i` of 32 in 16 bytes: the low nibbles first, then the high ones.
+/// Code `i` of 32 in 16 bytes: first the low nibbles, then the high ones.
 fn nibble(b: &[u8], i: usize) -> u8 {
     b[i % 16] >> (4 * (i / 16)) & 15
 }

@@ -1,25 +1,27 @@
-//! How the GPU reads weights: the stored bits of each row, sorted into planes of 32-bit words, 32
-//! rows interleaved.
+//! The packed layout of weights on the GPU: planes of 32-bit words in each row, 32 rows
+//! interleaved.
 //!
-//! Nothing is lost or rounded: the words hold the same codes, scales and minima as the file. Within
-//! a row come first the codes of all groups (32 weights each), then high bits, then scales;
-//! `wgsl/<format>.wgsl` reads them back. Word `w` of row `r` of a tile of [`TILE`] rows lies at `(w
-//! / 4 * TILE + r) * 4 + w % 4`: four words are one load, and neighbouring invocations read
-//! neighbouring ones.
+//! The words hold the same codes, scales and minima as the file, so nothing is lost or rounded. A
+//! row has first the codes of all groups (32 weights each), then high bits, then scales.
+//! `wgsl/<format>.wgsl` unpacks them.
+//!
+//! Word `w` of row `r` of a tile of [`TILE`] rows lies at `(w / 4 * TILE + r) * 4 + w % 4`. So four
+//! words are one load, and neighbouring invocations load neighbouring vectors.
 
 use super::WeightFormat;
 
 /// Rows whose words are interleaved.
 pub const TILE: usize = 32;
 
-/// Weights that kernels handle at a time. Every row is a whole number of groups.
+/// Weights in a group, the unit in which kernels unpack. Each row is a whole number of groups.
 pub const GROUP: usize = 32;
 
 impl WeightFormat {
-    /// 32-bit words that a row of `weights` weights (a multiple of the block and of [`GROUP`])
-    /// takes on the GPU: a multiple of four.
+    /// 32-bit words of a packed row of `weights` weights, a multiple of the block and of [`GROUP`].
+    /// The number of words is a multiple of four.
     pub fn row_words(self, weights: usize) -> usize {
-        let (groups, blocks) = (weights / GROUP, weights / self.block_len());
+        let groups = weights / GROUP;
+        let blocks = weights / self.block_len();
         let words = match self {
             WeightFormat::F32 => groups * 32,
             WeightFormat::F16 | WeightFormat::BF16 => groups * 16,
@@ -38,12 +40,13 @@ impl WeightFormat {
         words.next_multiple_of(4)
     }
 
-    /// Where word `w` of row `r` of a tile lies.
-    pub(crate) fn at(w: usize, r: usize) -> usize {
-        (w / 4 * TILE + r) * 4 + w % 4
+    /// Index in a tile of word `word` of row `row`.
+    #[cfg(feature = "testing")]
+    pub(crate) fn word_index(word: usize, row: usize) -> usize {
+        (word / 4 * TILE + row) * 4 + word % 4
     }
 
-    /// Sorts the bytes of one stored row into its words, [`WeightFormat::row_words`] of them.
+    /// Packs one stored row into its words, [`WeightFormat::row_words`] of them.
     pub fn pack_row(self, row: &[u8], out: &mut [u32]) {
         let groups = row.len() / self.block_bytes() * self.block_len() / GROUP;
         let blocks = row.chunks_exact(self.block_bytes());
@@ -173,27 +176,6 @@ impl WeightFormat {
             }
         }
     }
-
-    /// The WGSL that reads a group back.
-    pub fn wgsl(self) -> &'static str {
-        match self {
-            WeightFormat::F32 => include_str!("wgsl/f32.wgsl"),
-            WeightFormat::F16 => include_str!("wgsl/f16.wgsl"),
-            WeightFormat::BF16 => include_str!("wgsl/bf16.wgsl"),
-            WeightFormat::Q4_0 => include_str!("wgsl/q4_0.wgsl"),
-            WeightFormat::Q4_1 => include_str!("wgsl/q4_1.wgsl"),
-            WeightFormat::Q5_0 => include_str!("wgsl/q5_0.wgsl"),
-            WeightFormat::Q5_1 => include_str!("wgsl/q5_1.wgsl"),
-            WeightFormat::Q8_0 => include_str!("wgsl/q8_0.wgsl"),
-            WeightFormat::Q2_K => include_str!("wgsl/q2_k.wgsl"),
-            WeightFormat::Q3_K => include_str!("wgsl/q3_k.wgsl"),
-            WeightFormat::Q4_K => include_str!("wgsl/q4_k.wgsl"),
-            WeightFormat::Q5_K => include_str!("wgsl/q5_k.wgsl"),
-            WeightFormat::Q6_K => include_str!("wgsl/q6_k.wgsl"),
-            WeightFormat::IQ4_NL => include_str!("wgsl/iq4_nl.wgsl"),
-            WeightFormat::IQ4_XS => include_str!("wgsl/iq4_xs.wgsl"),
-        }
-    }
 }
 
 fn half(bytes: &[u8], at: usize) -> u32 {
@@ -210,18 +192,18 @@ fn copy_words(bytes: &[u8], out: &mut [u32]) {
     }
 }
 
-/// Weight `l` of group `g` in a K-quant's plane of two-bit codes.
+/// Code of weight `l` of group `g` in a K-quant's plane of two-bit codes.
 pub(super) fn two_bits(plane: &[u8], g: usize, l: usize) -> u8 {
     plane[32 * (g / 4) + l] >> (2 * (g % 4)) & 3
 }
 
-/// Weight `l` of group `g` in a K-quant's plane of four-bit codes.
+/// Code of weight `l` of group `g` in a K-quant's plane of four-bit codes.
 pub(super) fn four_bits(plane: &[u8], g: usize, l: usize) -> u8 {
     plane[32 * (g / 2) + l] >> (4 * (g % 2)) & 15
 }
 
-/// 32 codes of 4 bits in 4 words: byte `b` of word `i` holds weights `4 i + b` (low) and `16 + 4 i
-/// + b` (high).
+/// Packs 32 codes of 4 bits into 4 words: byte `b` of word `i` has weights `4 i + b` (low nibble)
+/// and `16 + 4 i + b` (high nibble).
 fn pack_nibbles(code: impl Fn(usize) -> u8, out: &mut [u32]) {
     for (i, word) in out.iter_mut().enumerate() {
         let byte = |b: usize| u32::from(code(4 * i + b) | code(16 + 4 * i + b) << 4);
@@ -229,7 +211,8 @@ fn pack_nibbles(code: impl Fn(usize) -> u8, out: &mut [u32]) {
     }
 }
 
-/// 32 codes of 2 bits in 2 words: byte `b` of word `i` holds weights `16 i + 4 k + b` at bit `2 k`.
+/// Packs 32 codes of 2 bits into 2 words: byte `b` of word `i` has weights `16 i + 4 k + b` at bit
+/// `2 k`.
 fn pack_pairs(code: impl Fn(usize) -> u8, out: &mut [u32]) {
     for (i, word) in out.iter_mut().enumerate() {
         let bits = |b: usize, k: usize| u32::from(code(16 * i + 4 * k + b)) << (8 * b + 2 * k);
@@ -237,7 +220,7 @@ fn pack_pairs(code: impl Fn(usize) -> u8, out: &mut [u32]) {
     }
 }
 
-/// 32 single bits in a word, weight `l` at bit `l`.
+/// Packs 32 single bits into a word: weight `l` is bit `l`.
 fn pack_bits(bit: impl Fn(usize) -> u8) -> u32 {
     (0..32).map(|l| u32::from(bit(l)) << l).sum()
 }

@@ -1,100 +1,73 @@
-//! Weights to stored blocks. The types with 32 weights a block are rounded as the `gguf` Python
-//! package rounds them, bit for bit; the K types search their scales ([`search`](super::search)),
-//! which loses no more than llama.cpp does.
+//! Quantisation: weights to stored blocks.
+//!
+//! Formats with 32 weights a block round bit for bit like the `gguf` Python package. K-quants
+//! search for their scales ([`search`](super::search)), and lose no more accuracy than llama.cpp's.
 
-use half::{bf16, f16};
+use half::f16;
 use thiserror::Error;
 
+use super::WeightFormat;
 use super::search::{Tries, affine, furthest, symmetric};
-use super::{WeightFormat, quantize_k};
 
-/// A format that weights can be read in, but not written.
+/// The error of quantising to a format that is only read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
-#[error("weights can't be quantised to {format}; possible: \
-    {}", WeightFormat::WRITABLE.map(WeightFormat::name).join(", "))]
+#[error(
+    "weights can't be quantised to {format}; choose one of {}",
+    writable_names()
+)]
 pub struct NoQuantizer {
     /// The format.
     pub format: WeightFormat,
 }
 
-/// Turns one block of weights, and how much each matters, into bytes.
-type BlockQuantizer = fn(&[f32], Option<&[f32]>, &mut [u8]);
+fn writable_names() -> String {
+    WeightFormat::writable()
+        .map(WeightFormat::name)
+        .collect::<Vec<_>>()
+        .join(", ")
+}
+
+/// Turns one block of weights into bytes: `(weights, importance, out)`.
+pub type BlockQuantizer = fn(&[f32], Option<&[f32]>, &mut [u8]);
 
 impl WeightFormat {
-    /// The formats that [`WeightFormat::quantize`] writes.
-    pub const WRITABLE: [WeightFormat; 13] = [
-        WeightFormat::F32,
-        WeightFormat::F16,
-        WeightFormat::BF16,
-        WeightFormat::Q4_0,
-        WeightFormat::Q4_1,
-        WeightFormat::Q5_0,
-        WeightFormat::Q5_1,
-        WeightFormat::Q8_0,
-        WeightFormat::Q2_K,
-        WeightFormat::Q3_K,
-        WeightFormat::Q4_K,
-        WeightFormat::Q5_K,
-        WeightFormat::Q6_K,
-    ];
-
     /// Quantises whole blocks: `weights.len() / block_len` of them, into as many times
-    /// `block_bytes` bytes. `importance`, as long as `weights`, says how much the error of each
-    /// weight counts: the mean square of the input it is multiplied by. Weights that are not finite
-    /// give blocks that mean nothing.
+    /// `block_bytes` bytes.
+    ///
+    /// `importance`, as long as `weights`, is the weight of each squared error: the mean square of
+    /// the activation that the weight multiplies. Blocks of weights that are not finite have no
+    /// meaning.
     ///
     /// # Errors
-    /// For the formats that are read only (IQ4_NL, IQ4_XS).
+    /// The format is only read (IQ4_NL, IQ4_XS).
     pub fn quantize(
         self,
         weights: &[f32],
         importance: Option<&[f32]>,
         out: &mut [u8],
     ) -> Result<(), NoQuantizer> {
-        let block: BlockQuantizer = match self {
-            WeightFormat::F32 => |x, _, out| out.copy_from_slice(&x[0].to_le_bytes()),
-            WeightFormat::F16 => {
-                |x, _, out| out.copy_from_slice(&f16::from_f32(x[0]).to_le_bytes())
-            }
-            WeightFormat::BF16 => {
-                |x, _, out| out.copy_from_slice(&bf16::from_f32(x[0]).to_le_bytes())
-            }
-            WeightFormat::Q4_0 => |x, w, out| signed::<8>(x, w, out),
-            WeightFormat::Q5_0 => |x, w, out| signed::<16>(x, w, out),
-            WeightFormat::Q4_1 => |x, w, out| with_minimum::<15>(x, w, out),
-            WeightFormat::Q5_1 => |x, w, out| with_minimum::<31>(x, w, out),
-            WeightFormat::Q8_0 => |x, _, out| bytes(x, out),
-            WeightFormat::Q2_K => quantize_k::q2,
-            WeightFormat::Q3_K => quantize_k::q3,
-            WeightFormat::Q4_K => |x, w, out| quantize_k::q4_q5::<15>(x, w, out),
-            WeightFormat::Q5_K => |x, w, out| quantize_k::q4_q5::<31>(x, w, out),
-            WeightFormat::Q6_K => quantize_k::q6,
-            WeightFormat::IQ4_NL | WeightFormat::IQ4_XS => {
-                return Err(NoQuantizer { format: self });
-            }
-        };
+        let quantizer = self.row().quantizer.ok_or(NoQuantizer { format: self })?;
+        let len = self.block_len();
         let blocks = weights
-            .chunks_exact(self.block_len())
+            .chunks_exact(len)
             .zip(out.chunks_exact_mut(self.block_bytes()));
-        for (at, (weights, out)) in blocks.enumerate() {
-            let own = importance
-                .and_then(|all| all.get(at * self.block_len()..)?.get(..self.block_len()));
-            block(weights, own, out);
+        for (block, (weights, out)) in blocks.enumerate() {
+            let importance = importance.and_then(|all| all.get(block * len..)?.get(..len));
+            quantizer(weights, importance, out);
         }
         Ok(())
     }
 }
 
-/// Stores a half; gives what it stands for.
-pub(super) fn put_half(out: &mut [u8], at: usize, x: f32) -> f32 {
+/// Stores `x` as f16 at byte `at`. Returns the stored number.
+pub(super) fn store_f16(out: &mut [u8], at: usize, x: f32) -> f32 {
     let half = f16::from_f32(x);
     out[at..at + 2].copy_from_slice(&half.to_le_bytes());
     half.to_f32()
 }
 
-/// How much the error of each weight counts: by the importance of its input, and more for large
-/// weights.
-pub(super) fn weighted(x: &[f32], importance: &[f32], variance: f32) -> Vec<f32> {
+/// The weight of each squared error: the importance of the input, and more for large weights.
+pub(super) fn error_weights(x: &[f32], importance: &[f32], variance: f32) -> Vec<f32> {
     x.iter()
         .zip(importance)
         .map(|(x, importance)| importance * (variance + x * x).sqrt())
@@ -111,20 +84,24 @@ fn inverse(x: f32) -> f32 {
 }
 
 /// Q4_0 (8 levels on each side of zero) and Q5_0 (16).
-fn signed<const LEVELS: i32>(x: &[f32], importance: Option<&[f32]>, out: &mut [u8]) {
+pub(super) fn symmetric_codes<const LEVELS: i32>(
+    x: &[f32],
+    importance: Option<&[f32]>,
+    out: &mut [u8],
+) {
     let d = match importance {
-        Some(importance) => symmetric(x, &weighted(x, importance, mean_square(x)), LEVELS),
+        Some(importance) => symmetric(x, &error_weights(x, importance, mean_square(x)), LEVELS),
         None => furthest(x) / -LEVELS as f32,
     };
-    put_half(out, 0, d);
+    store_f16(out, 0, d);
     let inverse = inverse(d);
     codes::<LEVELS>(&mut out[2..], |i| {
         (x[i] * inverse + (LEVELS as f32 + 0.5)) as i32
     });
 }
 
-/// Q4_1 (codes to 15) and Q5_1 (to 31).
-fn with_minimum<const MOST: i32>(x: &[f32], importance: Option<&[f32]>, out: &mut [u8]) {
+/// Q4_1 (codes up to 15) and Q5_1 (up to 31).
+pub(super) fn with_minimum<const MOST: i32>(x: &[f32], importance: Option<&[f32]>, out: &mut [u8]) {
     let (d, minimum) = match importance {
         Some(importance) => {
             let tries = Tries {
@@ -133,7 +110,12 @@ fn with_minimum<const MOST: i32>(x: &[f32], importance: Option<&[f32]>, out: &mu
                 count: 37,
                 magnitude: false,
             };
-            let (d, minimum) = affine(x, &weighted(x, importance, mean_square(x)), MOST, tries);
+            let (d, minimum) = affine(
+                x,
+                &error_weights(x, importance, mean_square(x)),
+                MOST,
+                tries,
+            );
             (d, -minimum)
         }
         None => {
@@ -142,10 +124,10 @@ fn with_minimum<const MOST: i32>(x: &[f32], importance: Option<&[f32]>, out: &mu
             ((high - low) / MOST as f32, low)
         }
     };
-    put_half(out, 0, d);
-    put_half(out, 2, minimum);
+    store_f16(out, 0, d);
+    store_f16(out, 2, minimum);
     let inverse = inverse(d);
-    // One more level than a signed type of the same width has on a side, twice.
+    // The codes of a symmetric format of the same width go as far on both sides together.
     match MOST {
         15 => codes::<8>(&mut out[4..], |i| ((x[i] - minimum) * inverse + 0.5) as i32),
         _ => codes::<16>(&mut out[4..], |i| ((x[i] - minimum) * inverse + 0.5) as i32),
@@ -153,17 +135,17 @@ fn with_minimum<const MOST: i32>(x: &[f32], importance: Option<&[f32]>, out: &mu
 }
 
 /// Q8_0.
-fn bytes(x: &[f32], out: &mut [u8]) {
+pub(super) fn signed_bytes(x: &[f32], _: Option<&[f32]>, out: &mut [u8]) {
     let d = furthest(x).abs() / 127.0;
-    put_half(out, 0, d);
+    store_f16(out, 0, d);
     let inverse = inverse(d);
     for (out, x) in out[2..].iter_mut().zip(x) {
-        // Halves away from zero.
+        // Ties round away from zero.
         *out = (x * inverse).round() as i8 as u8;
     }
 }
 
-/// 32 codes of four bits (`HALF` 8) or five (16), the fifth bits in front.
+/// Stores 32 codes of four bits (`HALF` 8), or of five (`HALF` 16) with the fifth bits first.
 fn codes<const HALF: i32>(out: &mut [u8], code: impl Fn(usize) -> i32) {
     let low = if HALF == 16 { 4 } else { 0 };
     out.fill(0);
@@ -181,7 +163,7 @@ mod tests {
     use super::*;
     use crate::testing::Random;
 
-    /// The normalised mean square error of quantising `x`, each element's error counted `w` times.
+    /// The normalised mean square error of quantising `x`, with the squared errors weighted by `w`.
     fn error(format: WeightFormat, x: &[f32], importance: Option<&[f32]>, w: &[f32]) -> f64 {
         let mut stored = vec![0xAA; x.len() / format.block_len() * format.block_bytes()];
         format
@@ -206,9 +188,8 @@ mod tests {
         let importance: Vec<f32> = (0..x.len())
             .map(|i| if i % 4 == 0 { 30.0 } else { 0.1 })
             .collect();
-        for format in WeightFormat::WRITABLE
-            .into_iter()
-            .filter(|f| f.block_len() > 1 && *f != WeightFormat::Q8_0)
+        for format in
+            WeightFormat::writable().filter(|f| f.block_len() > 1 && *f != WeightFormat::Q8_0)
         {
             let (with, without) = (
                 error(format, &x, Some(&importance), &importance),
@@ -231,7 +212,7 @@ mod tests {
             f32::INFINITY,
             f32::NEG_INFINITY,
         ] {
-            for format in WeightFormat::WRITABLE {
+            for format in WeightFormat::writable() {
                 for importance in [None, Some(vec![0.0; 512]), Some(vec![f32::NAN; 512])] {
                     let mut x = vec![value; 512];
                     let mut out = vec![0; 512 / format.block_len() * format.block_bytes()];

@@ -1,31 +1,35 @@
-//! The K types: 256 weights a block, in groups that have a few bits of scale each.
+//! Quantisers of the K-quants: 256 weights a block, in groups with small scales of their own.
 
-use super::quantize::{mean_square, put_half, weighted};
-use super::search::{Tries, affine, furthest, moved, nearest, symmetric};
+use super::quantize::{error_weights, mean_square, store_f16};
+use super::search::{Tries, affine, coordinate_descent, furthest, nearest, symmetric};
 
-/// What the error of each weight counts where no importance is known: by the magnitude of the
-/// weight, over a floor.
+/// The weights of squared errors without an importance matrix: the magnitude of each weight over a
+/// floor.
 fn magnitudes(x: &[f32], floor: f32) -> Vec<f32> {
     x.iter().map(|x| floor + x.abs()).collect()
 }
 
-/// The weights of a group's errors: by importance where it is known.
-fn weights(
+/// The weights of a group's squared errors: by importance, or else by `otherwise`.
+fn group_error_weights(
     x: &[f32],
     importance: Option<&[f32]>,
     group: usize,
     len: usize,
     otherwise: fn(&[f32]) -> Vec<f32>,
 ) -> Vec<f32> {
-    let own = &x[group * len..][..len];
+    let group_x = &x[group * len..][..len];
     match importance {
-        Some(importance) => weighted(own, &importance[group * len..][..len], 2.0 * mean_square(x)),
-        None => otherwise(own),
+        Some(importance) => {
+            let importance = &importance[group * len..][..len];
+            error_weights(group_x, importance, 2.0 * mean_square(x))
+        }
+        None => otherwise(group_x),
     }
 }
 
-/// Scales as integers up to `most`, and the half that turns them back, stored at `at`.
-fn integers<const N: usize>(
+/// Quantises scales to integers up to `most`. Returns these and their f16 unit, which it stores at
+/// byte `at`.
+fn quantize_scales<const N: usize>(
     scales: &[f32; N],
     most: i32,
     out: &mut [u8],
@@ -33,15 +37,15 @@ fn integers<const N: usize>(
 ) -> ([u8; N], f32) {
     let peak = scales.iter().copied().fold(0.0, f32::max);
     let inverse = if peak > 0.0 { most as f32 / peak } else { 0.0 };
-    let d = put_half(out, at, peak / most as f32);
+    let d = store_f16(out, at, peak / most as f32);
     (
         scales.map(|scale| nearest(inverse * scale).clamp(0, most) as u8),
         d,
     )
 }
 
-/// The codes of all groups of `len` weights: `(x + minimum) / scale`, from `low` to `high`, zero
-/// where there is no scale.
+/// The codes of all groups of `len` weights: `(x + minimum) / scale`, clamped to `low..=high`,
+/// minus `low`. A scale of 0 gives code 0 before the clamp.
 fn codes(
     x: &[f32],
     len: usize,
@@ -61,9 +65,9 @@ fn codes(
     x.iter().enumerate().map(each).collect()
 }
 
-/// 64 bytes of two-bit codes: byte `i` holds weight `i % 32` of groups `4 (i / 32)` to `4 (i / 32)
-/// + 3` of 32.
-fn put_pairs(out: &mut [u8], code: impl Fn(usize) -> u8) {
+/// Stores 64 bytes of two-bit codes: byte `i` has weight `i % 32` of groups `4 (i / 32)` to
+/// `4 (i / 32) + 3` of 32.
+fn store_2bit(out: &mut [u8], code: impl Fn(usize) -> u8) {
     for (i, out) in out.iter_mut().enumerate() {
         *out = (0..4)
             .map(|k| (code(128 * (i / 32) + 32 * k + i % 32) & 3) << (2 * k))
@@ -71,8 +75,8 @@ fn put_pairs(out: &mut [u8], code: impl Fn(usize) -> u8) {
     }
 }
 
-/// 32 bytes of single bits: bit `g` of byte `l` belongs to weight `l` of group `g` of 32.
-fn put_bits(out: &mut [u8], bit: impl Fn(usize) -> bool) {
+/// Stores 32 bytes of single bits: bit `g` of byte `l` belongs to weight `l` of group `g` of 32.
+fn store_bits(out: &mut [u8], bit: impl Fn(usize) -> bool) {
     for (l, out) in out.iter_mut().enumerate() {
         *out = (0..8).map(|g| u8::from(bit(32 * g + l)) << g).sum();
     }
@@ -82,7 +86,7 @@ fn put_bits(out: &mut [u8], bit: impl Fn(usize) -> bool) {
 pub(super) fn q2(x: &[f32], importance: Option<&[f32]>, out: &mut [u8]) {
     let (mut scales, mut minima) = ([0.0; 16], [0.0; 16]);
     for group in 0..16 {
-        let w = weights(x, importance, group, 16, |x| magnitudes(x, 0.0));
+        let w = group_error_weights(x, importance, group, 16, |x| magnitudes(x, 0.0));
         let tries = match importance {
             Some(_) => Tries {
                 first: -0.9,
@@ -99,8 +103,8 @@ pub(super) fn q2(x: &[f32], importance: Option<&[f32]>, out: &mut [u8]) {
         };
         (scales[group], minima[group]) = affine(&x[16 * group..][..16], &w, 3, tries);
     }
-    let (scales, d) = integers(&scales, 15, out, 80);
-    let (minima, dmin) = integers(&minima, 15, out, 82);
+    let (scales, d) = quantize_scales(&scales, 15, out, 80);
+    let (minima, dmin) = quantize_scales(&minima, 15, out, 82);
     for group in 0..16 {
         out[group] = scales[group] | minima[group] << 4;
     }
@@ -110,22 +114,26 @@ pub(super) fn q2(x: &[f32], importance: Option<&[f32]>, out: &mut [u8]) {
             dmin * f32::from(minima[group]),
         )
     });
-    put_pairs(&mut out[16..80], |i| codes[i]);
+    store_2bit(&mut out[16..80], |i| codes[i]);
 }
 
 /// Q3_K.
 pub(super) fn q3(x: &[f32], importance: Option<&[f32]>, out: &mut [u8]) {
     let mut scales = [0.0; 16];
     for (group, scale) in scales.iter_mut().enumerate() {
-        let own = &x[16 * group..][..16];
+        let group_x = &x[16 * group..][..16];
         *scale = match importance {
-            Some(_) => symmetric(own, &weights(x, importance, group, 16, |_| Vec::new()), 4),
-            None => moved(own, 4),
+            Some(_) => symmetric(
+                group_x,
+                &group_error_weights(x, importance, group, 16, |_| Vec::new()),
+                4,
+            ),
+            None => coordinate_descent(group_x, 4),
         };
     }
     let peak = furthest(&scales);
     let inverse = if peak == 0.0 { 0.0 } else { -32.0 / peak };
-    let d = put_half(out, 108, if peak == 0.0 { 0.0 } else { 1.0 / inverse });
+    let d = store_f16(out, 108, if peak == 0.0 { 0.0 } else { 1.0 / inverse });
     let stored = scales.map(|scale| (nearest(inverse * scale).clamp(-32, 31) + 32) as u8);
     out[96..108].fill(0);
     for (group, scale) in stored.into_iter().enumerate() {
@@ -135,15 +143,15 @@ pub(super) fn q3(x: &[f32], importance: Option<&[f32]>, out: &mut [u8]) {
     let codes = codes(x, 16, -4, 3, |group| {
         (d * (f32::from(stored[group]) - 32.0), 0.0)
     });
-    put_bits(&mut out[..32], |i| codes[i] > 3);
-    put_pairs(&mut out[32..96], |i| codes[i]);
+    store_bits(&mut out[..32], |i| codes[i] > 3);
+    store_2bit(&mut out[32..96], |i| codes[i]);
 }
 
-/// Q4_K (codes to 15) and Q5_K (to 31).
+/// Q4_K (codes up to 15) and Q5_K (up to 31).
 pub(super) fn q4_q5<const MOST: i32>(x: &[f32], importance: Option<&[f32]>, out: &mut [u8]) {
     let (mut scales, mut minima) = ([0.0; 8], [0.0; 8]);
     for group in 0..8 {
-        let w = weights(x, importance, group, 32, |x| {
+        let w = group_error_weights(x, importance, group, 32, |x| {
             magnitudes(x, mean_square(x).sqrt())
         });
         let tries = match (importance, MOST) {
@@ -168,8 +176,8 @@ pub(super) fn q4_q5<const MOST: i32>(x: &[f32], importance: Option<&[f32]>, out:
         };
         (scales[group], minima[group]) = affine(&x[32 * group..][..32], &w, MOST, tries);
     }
-    let (scales, d) = integers(&scales, 63, out, 0);
-    let (minima, dmin) = integers(&minima, 63, out, 2);
+    let (scales, d) = quantize_scales(&scales, 63, out, 0);
+    let (minima, dmin) = quantize_scales(&minima, 63, out, 2);
     out[4..16].fill(0);
     for (group, (scale, minimum)) in scales.into_iter().zip(minima).enumerate() {
         match group {
@@ -188,7 +196,7 @@ pub(super) fn q4_q5<const MOST: i32>(x: &[f32], importance: Option<&[f32]>, out:
         )
     });
     let low = if MOST == 31 {
-        put_bits(&mut out[16..48], |i| codes[i] > 15);
+        store_bits(&mut out[16..48], |i| codes[i] > 15);
         48
     } else {
         16
@@ -204,7 +212,7 @@ pub(super) fn q6(x: &[f32], importance: Option<&[f32]>, out: &mut [u8]) {
     let mut scales = [0.0; 16];
     for (group, scale) in scales.iter_mut().enumerate() {
         let w = match importance {
-            // Fine enough for the weights' own squares to say what matters.
+            // With six bits, the squares of the weights serve as error weights.
             None => x[16 * group..][..16].iter().map(|x| x * x).collect(),
             Some(importance) => importance[16 * group..][..16].to_vec(),
         };
@@ -212,7 +220,7 @@ pub(super) fn q6(x: &[f32], importance: Option<&[f32]>, out: &mut [u8]) {
     }
     let peak = furthest(&scales);
     let inverse = if peak == 0.0 { 0.0 } else { -128.0 / peak };
-    let d = put_half(out, 208, if peak == 0.0 { 0.0 } else { 1.0 / inverse });
+    let d = store_f16(out, 208, if peak == 0.0 { 0.0 } else { 1.0 / inverse });
     let stored = scales.map(|scale| nearest(inverse * scale).clamp(-128, 127) as i8);
     for (out, scale) in out[192..208].iter_mut().zip(stored) {
         *out = scale as u8;
@@ -223,5 +231,5 @@ pub(super) fn q6(x: &[f32], importance: Option<&[f32]>, out: &mut [u8]) {
         let at = 128 * (i / 64) + i % 64;
         *out = codes[at] & 15 | (codes[at + 64] & 15) << 4;
     }
-    put_pairs(&mut out[128..192], |i| codes[i] >> 4);
+    store_2bit(&mut out[128..192], |i| codes[i] >> 4);
 }

@@ -1,45 +1,46 @@
-//! Scales that lose least: least squares over a few ways to round, as llama.cpp's quantisers for
-//! the K types do it (Kawrakow, 2023), each weight's error counted by how much it matters.
+//! The search for scales with the least weighted squared error, over a few ways to round. The
+//! method is that of llama.cpp's quantisers for K-quants (Kawrakow, 2023).
 
-/// To the nearest integer, halves to even.
+/// Rounds to the nearest integer, ties to even.
 pub(super) fn nearest(x: f32) -> i32 {
     rounded(x.clamp(-ROUNDABLE, ROUNDABLE)) as i32
 }
 
-/// Floats beyond this are not rounded by [`rounded`].
+/// The largest magnitude that [`rounded`] rounds.
 const ROUNDABLE: f32 = 4_194_304.0;
 
-/// To the nearest integer, halves to even, for magnitudes up to [`ROUNDABLE`]: in the sum the last
-/// bit is worth 1. Unlike `round_ties_even` that is two additions on every processor, also of
-/// vectors.
+/// Rounds to the nearest integer, ties to even, for magnitudes up to [`ROUNDABLE`].
+///
+/// In the sum with `SHIFT` the last bit counts 1. Unlike `round_ties_even` these are two additions
+/// on every processor, for vectors as well.
 #[inline(always)]
 fn rounded(x: f32) -> f32 {
     const SHIFT: f32 = 12_582_912.0;
     (x + SHIFT) - SHIFT
 }
 
-/// Elements of a group at most.
-const MOST: usize = 32;
-/// Sums that grow side by side.
-const LANES: usize = 8;
+/// The most elements of a group.
+const MAX_GROUP: usize = 32;
+/// Independent partial sums, which compilers vectorise.
+const PARTIAL_SUMS: usize = 8;
 
-/// The sums of what `each` makes of the elements, a multiple of [`LANES`] of them. A call for each
-/// would take most of the time.
+/// The sums over `each` element of `N` terms; `len` is a multiple of [`PARTIAL_SUMS`]. Inlined,
+/// because calls would take most of the time.
 #[inline(always)]
 fn sums<const N: usize>(len: usize, each: impl Fn(usize) -> [f32; N]) -> [f32; N] {
-    let mut lanes = [[0.0; LANES]; N];
-    for first in (0..len).step_by(LANES) {
-        for lane in 0..LANES {
-            let terms = each(first + lane);
-            for (sums, term) in lanes.iter_mut().zip(terms) {
-                sums[lane] += term;
+    let mut partial = [[0.0; PARTIAL_SUMS]; N];
+    for first in (0..len).step_by(PARTIAL_SUMS) {
+        for slot in 0..PARTIAL_SUMS {
+            let terms = each(first + slot);
+            for (sums, term) in partial.iter_mut().zip(terms) {
+                sums[slot] += term;
             }
         }
     }
-    lanes.map(|lanes| lanes.iter().sum())
+    partial.map(|sums| sums.iter().sum())
 }
 
-/// The element furthest from zero, with its sign; the first of several.
+/// The first element of the largest magnitude.
 pub(super) fn furthest(x: &[f32]) -> f32 {
     x.iter().copied().fold(
         0.0,
@@ -47,11 +48,12 @@ pub(super) fn furthest(x: &[f32]) -> f32 {
     )
 }
 
-/// A group whose largest magnitude is below this is stored as zeros.
+/// Groups whose largest magnitude is below this are stored as zeros.
 const TINY: f32 = 1e-15;
 
 /// The scale `d` of codes from `-levels` to `levels - 1` that makes `sum w (x - d code)^2` small.
-/// It is negative where that lets the largest magnitude use the longer side.
+///
+/// The scale may be negative, so that the largest magnitude gets the code `-levels`.
 pub(super) fn symmetric(x: &[f32], w: &[f32], levels: i32) -> f32 {
     let w = &w[..x.len()];
     let peak = furthest(x);
@@ -59,7 +61,7 @@ pub(super) fn symmetric(x: &[f32], w: &[f32], levels: i32) -> f32 {
         return 0.0;
     }
     let (mut best, mut scale) = (0.0, 0.0);
-    // The plain rounding first: of two that are as good, it stays.
+    // The plain rounding comes first: it wins ties.
     for step in [0].into_iter().chain(-9..0).chain(1..=9) {
         let inverse = -(levels as f32 + 0.1 * step as f32) / peak;
         let [xl, ll] = sums(x.len(), |i| {
@@ -68,7 +70,7 @@ pub(super) fn symmetric(x: &[f32], w: &[f32], levels: i32) -> f32 {
                 .min((levels - 1) as f32);
             [w[i] * x[i] * code, w[i] * code * code]
         });
-        // What is left is `sum w x^2 - xl^2 / ll`.
+        // The error is `sum w x^2 - xl^2 / ll`.
         if ll > 0.0 && xl * xl > best * ll {
             scale = xl / ll;
             best = scale * xl;
@@ -77,9 +79,9 @@ pub(super) fn symmetric(x: &[f32], w: &[f32], levels: i32) -> f32 {
     scale
 }
 
-/// As [`symmetric`] with the square of each element as its weight, for few levels: starts from the
-/// plain rounding and moves single codes while that helps.
-pub(super) fn moved(x: &[f32], levels: i32) -> f32 {
+/// Like [`symmetric`], weighted by the square of each element, for few levels: coordinate descent
+/// from the plain rounding, one code at a time.
+pub(super) fn coordinate_descent(x: &[f32], levels: i32) -> f32 {
     let peak = furthest(x);
     if peak.abs() < TINY {
         return 0.0;
@@ -113,34 +115,33 @@ pub(super) fn moved(x: &[f32], levels: i32) -> f32 {
     if ll > 0.0 { xl / ll } else { 0.0 }
 }
 
-/// Which roundings [`affine`] tries, and how it measures.
+/// The roundings that [`affine`] tries, and its error measure.
 #[derive(Clone, Copy)]
 pub(super) struct Tries {
-    /// The first one stretches the codes by so much over the largest.
+    /// The first rounding stretches the range of codes by this much beyond the largest.
     pub first: f32,
-    /// How much more each of the others does.
+    /// The additional stretch of each further rounding.
     pub step: f32,
-    /// How many there are.
+    /// Number of roundings.
     pub count: i32,
-    /// Whether errors count by magnitude, not by square.
+    /// Whether the error is the sum of magnitudes instead of squares.
     pub magnitude: bool,
 }
 
 /// The scale and the minimum of codes from 0 to `most` that make the error of `scale * code -
 /// minimum` small, weighted by `w`. Neither is negative.
 pub(super) fn affine(x: &[f32], w: &[f32], most: i32, tries: Tries) -> (f32, f32) {
-    let (x, w) = (&x[..x.len().min(MOST)], &w[..x.len().min(MOST)]);
+    let (x, w) = (&x[..x.len().min(MAX_GROUP)], &w[..x.len().min(MAX_GROUP)]);
     let lowest = x.iter().copied().fold(0.0, f32::min);
     let high = x.iter().copied().fold(f32::MIN, f32::max);
-    // NaN is no range either.
+    // False for NaN as well.
     if high.partial_cmp(&lowest) != Some(std::cmp::Ordering::Greater) {
         return (0.0, -lowest);
     }
     let [sum_w, sum_x] = sums(x.len(), |i| [w[i], x[i] * w[i]]);
     let mut best = (f32::INFINITY, (high - lowest) / most as f32, lowest);
-    let mut codes = [0.0; MOST];
-    // The first step is the plain rounding, as it is. Each of the others starts from the best
-    // minimum so far.
+    let mut codes = [0.0; MAX_GROUP];
+    // The first step is the plain rounding. Each further step starts from the best minimum so far.
     for step in -1..tries.count {
         let low = best.2;
         let stretched = if step < 0 {

@@ -1,10 +1,22 @@
-//! The way back from GPU words to stored bytes: proof that packing loses nothing, and what the CPU
-//! references read.
+//! Packed words back to stored bytes. References read weights so, and tests prove that packing
+//! loses nothing.
 
-use super::{GROUP, WeightFormat};
+use super::{GROUP, TILE, WeightFormat};
+
+/// Row `row` of a packed matrix, dequantised.
+pub fn unpack_row(format: WeightFormat, width: usize, words: &[u32], row: usize) -> Vec<f32> {
+    let len = format.row_words(width);
+    let tile = &words[row / TILE * TILE * len..];
+    let row_words: Vec<u32> = (0..len)
+        .map(|word| tile[WeightFormat::word_index(word, row % TILE)])
+        .collect();
+    let mut out = vec![0.0; width];
+    format.dequantize(&format.unpack_row(&row_words, width), &mut out);
+    out
+}
 
 impl WeightFormat {
-    /// The stored bytes of the row that [`WeightFormat::pack_row`] made `words` of.
+    /// The stored bytes of a row: the inverse of [`WeightFormat::pack_row`].
     pub fn unpack_row(self, words: &[u32], weights: usize) -> Vec<u8> {
         let groups = weights / GROUP;
         let mut row = Vec::with_capacity(weights / self.block_len() * self.block_bytes());
@@ -115,7 +127,8 @@ fn pair(words: &[u32], l: usize) -> u8 {
     (words[l / 16] >> (8 * (l % 4) + 2 * (l % 16 / 4)) & 3) as u8
 }
 
-/// 64 bytes: byte `i` holds weight `i % 32` of groups `4 (i / 32)` to `4 (i / 32) + 3`.
+/// 64 bytes of two-bit codes: byte `i` has weight `i % 32` of groups `4 (i / 32)` to
+/// `4 (i / 32) + 3`.
 fn two_bit_plane(code: impl Fn(usize, usize) -> u8) -> impl Iterator<Item = u8> {
     (0..64).map(move |i| {
         (0..4)
@@ -124,12 +137,13 @@ fn two_bit_plane(code: impl Fn(usize, usize) -> u8) -> impl Iterator<Item = u8> 
     })
 }
 
-/// 128 bytes: byte `i` holds weight `i % 32` of groups `2 (i / 32)` and `2 (i / 32) + 1`.
+/// 128 bytes of four-bit codes: byte `i` has weight `i % 32` of groups `2 (i / 32)` and
+/// `2 (i / 32) + 1`.
 fn four_bit_plane(code: impl Fn(usize, usize) -> u8) -> impl Iterator<Item = u8> {
     (0..128).map(move |i| code(2 * (i / 32), i % 32) | code(2 * (i / 32) + 1, i % 32) << 4)
 }
 
-/// 32 bytes: bit `g` of byte `l` is weight `l` of group `g`.
+/// 32 bytes of single bits: bit `g` of byte `l` belongs to weight `l` of group `g`.
 fn bit_plane(words: &[u32]) -> impl Iterator<Item = u8> {
     (0..32).map(|l| (0..8).map(|g| ((words[g] >> l & 1) as u8) << g).sum())
 }

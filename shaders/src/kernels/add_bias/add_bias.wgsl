@@ -1,4 +1,4 @@
-// y[t] += bias, for every token of the step. An invocation adds four floats of one token.
+// y[t] += bias, for every token of the step. An invocation adds four columns of one token.
 #import kernels/shared/step.wgsl
 
 struct Params {

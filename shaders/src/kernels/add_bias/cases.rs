@@ -1,4 +1,4 @@
-use super::{COLUMNS, Params};
+use super::{COLUMNS_PER_WORKGROUP, Params};
 use crate::kernel::{Case, DispatchFixture, Step};
 use crate::testing::{Random, words};
 
@@ -20,12 +20,12 @@ pub fn cases() -> Vec<Case> {
                     params: bytemuck::bytes_of(&params).to_vec(),
                     step: Step::new(9, count),
                     format: None,
-                    // A row more than the step has tokens: it must stay as it is.
+                    // One row more than the step has tokens. It must stay as it is.
                     buffers: vec![
                         words(&random.activations(width as usize)),
                         words(&random.activations((width * (count + 1)) as usize)),
                     ],
-                    workgroups: [width.div_ceil(COLUMNS), count + 1, 1],
+                    workgroups: [width.div_ceil(COLUMNS_PER_WORKGROUP), count + 1, 1],
                 },
                 nmse: 1e-12,
             }

@@ -1,11 +1,14 @@
-//! Biases of projections: the vector that is added to a matrix product.
+//! Biases of projections: a vector that is added to each token's matmul output.
 
+#[cfg(feature = "testing")]
 mod cases;
+#[cfg(feature = "testing")]
 mod reference;
 
-use crate::kernel::{Cost, Kernel, Step, Variant, read, write};
+use crate::buffers::BufferRef;
+use crate::kernel::{Cost, Dispatch, Kernel, Step, Variant, read, write};
 use crate::params;
-use crate::plan::{BufferRef, Dispatch, Plan};
+use crate::plan::Plan;
 
 params! {
     /// Length of a vector.
@@ -31,15 +34,18 @@ pub static ADD_BIAS: Kernel = Kernel {
     variants: &[Variant::base("base", &[])],
     cost,
     extents,
+    #[cfg(feature = "testing")]
     reference: reference::add_bias,
+    #[cfg(feature = "testing")]
     cases: cases::cases,
 };
 
-/// Floats that a workgroup adds.
-pub(crate) const COLUMNS: u32 = 256;
+/// Columns that a workgroup adds.
+pub(crate) const COLUMNS_PER_WORKGROUP: u32 = 256;
 
-/// Records `y[t] += bias` for all tokens of the step, `chunk` at most: `bias` is `[width]`, `y` is
-/// `[tokens, width]`, `width` is a multiple of 4.
+/// Records `y[t] += bias` for all tokens of the step, at most `chunk`.
+///
+/// `bias` is `[width]`, `y` is `[tokens, width]`, and `width` is a multiple of 4.
 pub fn add_bias(plan: &mut Plan, bias: BufferRef, y: BufferRef, width: u32, chunk: u32) {
     let params = Params {
         width,
@@ -54,7 +60,7 @@ pub fn add_bias(plan: &mut Plan, bias: BufferRef, y: BufferRef, width: u32, chun
         overrides: Vec::new(),
         params: bytemuck::bytes_of(&params).to_vec(),
         buffers: vec![bias, y],
-        workgroups: [width.div_ceil(COLUMNS), chunk, 1],
+        workgroups: [width.div_ceil(COLUMNS_PER_WORKGROUP), chunk, 1],
     });
 }
 

@@ -1,7 +1,8 @@
-// Penalties and biases on the logits of some tokens, an invocation for each.
+// Penalties and biases on the logits of some tokens. An invocation adjusts one token.
 //
-// Repetition (Keskar et al. 2019) divides positive logits and multiplies negative ones; presence
-// and frequency (OpenAI's API) are subtracted once, and once for each time the token was seen.
+// The repetition penalty (Keskar et al. 2019) divides positive logits and multiplies negative ones.
+// The presence penalty (of OpenAI's API) is subtracted once, the frequency penalty once for each
+// time that the token was seen.
 
 #import kernels/shared/choice.wgsl
 

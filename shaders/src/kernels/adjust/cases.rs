@@ -17,7 +17,7 @@ pub fn cases() -> Vec<Case> {
                 .collect();
             adjustments[1].bias = -40.0;
             adjustments[2].token = vocab;
-            // One entry more than the choice counts: it must stay without effect.
+            // One entry more than `entries` says. It must have no effect.
             adjustments.push(Adjustment {
                 token: 1,
                 seen: 3,

@@ -1,12 +1,15 @@
-//! Penalties and biases on logits.
+//! Penalties and biases on the logits of some tokens.
 
+#[cfg(feature = "testing")]
 mod cases;
+#[cfg(feature = "testing")]
 mod reference;
 
-use crate::kernel::{Cost, Kernel, Step, Variant, read, words_of, write};
+use crate::buffers::BufferRef;
+use crate::kernel::{Cost, Dispatch, Kernel, Step, Variant, read, words_of, write};
 use crate::kernels::sample::Choice;
 use crate::params;
-use crate::plan::{BufferRef, Dispatch, Plan};
+use crate::plan::Plan;
 
 params! {
     /// Number of logits.
@@ -19,21 +22,22 @@ params! {
     reserved2: u32,
 }
 
-/// What changes a token's logit, as the WGSL struct of the same name. One for each token at most.
+/// A change to one token's logit, in the layout of the WGSL struct of the same name. A token has at
+/// most one.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, PartialEq, bytemuck::Pod, bytemuck::Zeroable)]
 pub struct Adjustment {
     /// The token.
     pub token: u32,
-    /// How often it was seen: 0 keeps the penalties off.
+    /// Times that the token was seen; 0: no penalties.
     pub seen: u32,
-    /// Added to the logit, finite: [`FORBID`] stands for minus infinity.
+    /// Added to the logit; finite. [`FORBID`] stands for minus infinity.
     pub bias: f32,
     /// Padding.
     pub reserved: u32,
 }
 
-/// A bias that no logit comes back from. WGSL does not promise that infinities work.
+/// The bias that forbids a token. WGSL does not guarantee that infinities work.
 pub const FORBID: f32 = -1e30;
 
 /// The kernel.
@@ -49,11 +53,13 @@ pub static ADJUST: Kernel = Kernel {
     variants: &[Variant::base("base", &[])],
     cost,
     extents,
+    #[cfg(feature = "testing")]
     reference: reference::adjust,
+    #[cfg(feature = "testing")]
     cases: cases::cases,
 };
 
-/// Records the adjustments of `logits` that `choice` counts, `vocab` at most.
+/// Records the adjustments of `logits`: as many as [`Choice::entries`], at most `vocab`.
 pub fn adjust(
     plan: &mut Plan,
     choice: BufferRef,
@@ -78,7 +84,7 @@ pub fn adjust(
     });
 }
 
-/// How many logits change is not known here: only the reading of that number counts.
+/// The host does not know the number of adjustments: only reading that number counts.
 fn cost(d: &Dispatch, _: Step) -> Cost {
     Cost {
         shape: [d.params::<Params>().vocab, 0, 0],
@@ -87,7 +93,7 @@ fn cost(d: &Dispatch, _: Step) -> Cost {
     }
 }
 
-/// How many adjustments there are is not known here: as many as invocations.
+/// The host does not know the number of adjustments: there may be one for each token.
 fn extents(d: &Dispatch, _: Step) -> Vec<u64> {
     let vocab = u64::from(d.params::<Params>().vocab);
     vec![

@@ -4,7 +4,7 @@ use crate::kernels::sample::unusual;
 use crate::testing::{Random, words};
 
 pub fn cases() -> Vec<Case> {
-    // The largest logit at these places.
+    // The indices of the largest logits.
     let mut cases = [
         (49_152, vec![31_000]),
         (128_256, vec![128_255, 128_000]),
@@ -28,7 +28,7 @@ pub fn cases() -> Vec<Case> {
     cases
 }
 
-/// Vectors of four are read; what lies `beyond` the vocabulary does not count.
+/// The last vector of four is padded with `beyond`, which is no token's logit.
 fn case(name: String, mut logits: Vec<f32>, beyond: f32) -> Case {
     let vocab = logits.len() as u32;
     logits.resize(logits.len().next_multiple_of(4), beyond);

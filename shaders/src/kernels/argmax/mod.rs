@@ -1,11 +1,14 @@
-//! The most likely token.
+//! The token with the largest logit.
 
+#[cfg(feature = "testing")]
 mod cases;
+#[cfg(feature = "testing")]
 mod reference;
 
-use crate::kernel::{Contents, Cost, Kernel, Step, Variant, read, write};
+use crate::buffers::BufferRef;
+use crate::kernel::{Cost, Dispatch, Kernel, Step, Variant, read, write};
 use crate::params;
-use crate::plan::{BufferRef, Dispatch, Plan};
+use crate::plan::Plan;
 
 params! {
     /// Number of logits.
@@ -26,17 +29,18 @@ pub static ARGMAX: Kernel = Kernel {
     weights: false,
     params: Params::FIELDS,
     params_bytes: size_of::<Params>(),
-    bindings: &[read("logits"), write("token").of(Contents::Integers)],
+    bindings: &[read("logits"), write("token").of_integers()],
     overrides: &[],
     variants: &[Variant::base("base", &[])],
     cost,
     extents,
+    #[cfg(feature = "testing")]
     reference: reference::argmax,
+    #[cfg(feature = "testing")]
     cases: cases::cases,
 };
 
-/// Records `token[0] = argmax(logits)`, or [`NO_TOKEN`](crate::kernels::sample::NO_TOKEN) where
-/// that is none.
+/// Records `token[0] = argmax(logits)`, or [`NO_TOKEN`](crate::kernels::sample::NO_TOKEN).
 pub fn argmax(plan: &mut Plan, logits: BufferRef, token: BufferRef, vocab: u32) {
     let params = Params {
         vocab,
@@ -64,7 +68,7 @@ fn cost(d: &Dispatch, _: Step) -> Cost {
     }
 }
 
-/// Logits are loaded four at a time; a token's id is a word.
+/// The kernel loads logits four at a time.
 fn extents(d: &Dispatch, _: Step) -> Vec<u64> {
     vec![u64::from(d.params::<Params>().vocab).next_multiple_of(4), 1]
 }

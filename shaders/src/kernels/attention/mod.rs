@@ -3,18 +3,22 @@
 //! Each folder is an algorithm: `decode`, `prefill`, `prefill_coop` and `cpu`. [`combine`] and
 //! [`tail`] are the kernels that complete what this one leaves.
 
+#[cfg(feature = "testing")]
 mod cases;
 pub mod combine;
 mod kv_splits;
+#[cfg(feature = "testing")]
 mod reference;
 pub mod tail;
 mod variant;
 
+use crate::buffers::BufferRef;
 use crate::capabilities::Capabilities;
+use crate::kernel::Dispatch;
 use crate::kernel::{Cost, Kernel, Step, read, write};
 use crate::kv::{AttentionShape, KvFormat, Segment};
 use crate::params;
-use crate::plan::{BufferRef, Dispatch, Plan, Upload};
+use crate::plan::{Plan, Upload};
 
 pub(crate) use kv_splits::splits_in_use;
 pub use kv_splits::{partials_bytes, splits};
@@ -83,7 +87,9 @@ pub static ATTENTION: Kernel = Kernel {
     ],
     cost,
     extents,
+    #[cfg(feature = "testing")]
     reference: reference::attention,
+    #[cfg(feature = "testing")]
     cases: cases::cases,
 };
 

@@ -20,7 +20,7 @@ pub fn cases() -> Vec<Case> {
                     params: bytemuck::bytes_of(&params).to_vec(),
                     step: Step::new(9, count),
                     format: None,
-                    // A row more than there are tokens: it must not count.
+                    // One row more than the step has tokens. It must not count.
                     buffers: vec![
                         words(&random.activations((width * (count + 1)) as usize)),
                         words(&random.activations(width as usize)),

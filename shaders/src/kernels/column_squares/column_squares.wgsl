@@ -1,4 +1,4 @@
-// sums += x^2 over the step's tokens, an invocation for each column.
+// sums += x^2 over the step's tokens. An invocation adds up one column.
 #import kernels/shared/step.wgsl
 
 struct Params {

@@ -1,11 +1,14 @@
-//! Sums of squares of a matrix's inputs, column by column: what importance matrices are made of.
+//! Sums of squares of a matrix's activations, column by column. Importance matrices consist of
+//! them.
 
+#[cfg(feature = "testing")]
 mod cases;
+#[cfg(feature = "testing")]
 mod reference;
 
-use crate::kernel::{Cost, Kernel, Step, Variant, read, write};
+use crate::buffers::BufferRef;
+use crate::kernel::{Cost, Dispatch, Kernel, Step, Variant, read, write};
 use crate::params;
-use crate::plan::{BufferRef, Dispatch};
 
 params! {
     /// Columns of `x`.
@@ -31,12 +34,15 @@ pub static COLUMN_SQUARES: Kernel = Kernel {
     variants: &[Variant::base("base", &[])],
     cost,
     extents,
+    #[cfg(feature = "testing")]
     reference: reference::column_squares,
+    #[cfg(feature = "testing")]
     cases: cases::cases,
 };
 
-/// `sums[c] += x[t][c]^2` over all tokens of the step: `x` is `[tokens, width]`, `sums` is
-/// `[width]`.
+/// The dispatch of `sums[c] += x[t][c]^2` over all tokens of the step.
+///
+/// `x` is `[tokens, width]`, `sums` is `[width]`.
 pub fn column_squares(x: BufferRef, sums: BufferRef, width: u32) -> Dispatch {
     let params = Params {
         width,

@@ -4,14 +4,16 @@ use crate::testing::{Random, words};
 use crate::weights::{GROUP, WeightFormat};
 
 pub fn cases() -> Vec<Case> {
-    // The shard holds rows 100 to 169 of the matrix; some tokens lie outside it.
-    let (rows, first, width) = (70, 100, 512);
+    // The shard holds rows 100 to 169 of the matrix. The rows of some tokens lie outside.
+    let rows = 70;
+    let first_row = 100;
+    let width = 512;
     let case = |format: WeightFormat| {
         let mut random = Random::new(3);
         let params = Params {
-            groups: width / GROUP as u32,
+            groups_per_row: width / GROUP as u32,
             rows,
-            first,
+            first_row,
             row_words: format.row_words(width as usize) as u32,
         };
         let weights = random.matrix(format, rows as usize, width as usize);

@@ -1,22 +1,22 @@
-// x[t] = W[token[t]], one invocation for each group of 32 weights. Tokens outside the shard are
-// left alone.
+// x[t] = W[token[t]]. An invocation computes one group of 32 weights. Rows of x whose tokens lie
+// outside the shard stay as they are.
 #import kernels/shared/step.wgsl
 #import weights/wgsl/group.wgsl
 
 struct Params {
-    groups: u32,    // of 32 weights in a row
-    rows: u32,      // in this shard
-    first: u32,     // row of the matrix that the shard begins with
-    row_words: u32, // in a packed row
+    groups_per_row: u32, // groups of 32 weights
+    rows: u32,           // in this shard
+    first_row: u32,      // row of the matrix that the shard begins with
+    row_words: u32,      // words in a packed row
 }
 @group(0) @binding(0) var<uniform> p: Params;
 @group(0) @binding(2) var<storage, read> weights: array<u32>;
-@group(0) @binding(3) var<storage, read> quads: array<vec4<u32>>; // the same
+@group(0) @binding(3) var<storage, read> weights_vec4: array<vec4<u32>>; // the same buffer
 @group(0) @binding(4) var<storage, read> tokens: array<u32>;
 @group(0) @binding(5) var<storage, read_write> x: array<vec4<f32>>;
 
 fn groups_in_row() -> u32 {
-    return p.groups;
+    return p.groups_per_row;
 }
 
 #import weight_format
@@ -25,23 +25,23 @@ fn groups_in_row() -> u32 {
 fn embed(@builtin(global_invocation_id) id: vec3<u32>) {
     let g = id.x;
     let t = id.y;
-    if g >= p.groups || t >= step_.count {
+    if g >= p.groups_per_row || t >= step_.count {
         return;
     }
-    // An id below the shard wraps around and is too large as well, and so is NO_TOKEN. Kernels run
-    // unchecked on GPUs: nothing else keeps ids within the shard.
-    let row = tokens[t] - p.first;
+    // Ids below the shard wrap around and are too large, as NO_TOKEN is. GPUs run kernels without
+    // bounds checks: nothing else keeps the row within the shard.
+    let row = tokens[t] - p.first_row;
     if row >= p.rows {
         return;
     }
-    let w = weights_of(load_stored(row_base(row, p.row_words), g));
-    let at = (t * p.groups + g) * 8u;
-    x[at] = w.a;
-    x[at + 1u] = w.b;
-    x[at + 2u] = w.c;
-    x[at + 3u] = w.d;
-    x[at + 4u] = w.e;
-    x[at + 5u] = w.f;
-    x[at + 6u] = w.g;
-    x[at + 7u] = w.h;
+    let w = dequantize(load_group(row_base(row, p.row_words), g));
+    let at = (t * p.groups_per_row + g) * 8u;
+    x[at] = w.v0;
+    x[at + 1u] = w.v1;
+    x[at + 2u] = w.v2;
+    x[at + 3u] = w.v3;
+    x[at + 4u] = w.v4;
+    x[at + 5u] = w.v5;
+    x[at + 6u] = w.v6;
+    x[at + 7u] = w.v7;
 }

@@ -1,21 +1,23 @@
-//! Token embedding: rows of a stored matrix, dequantised.
+//! Token embedding: the dequantised rows of a stored matrix.
 
+#[cfg(feature = "testing")]
 mod cases;
+#[cfg(feature = "testing")]
 mod reference;
 
-use crate::kernel::{Cost, Kernel, Step, Variant, read, write};
+use crate::buffers::BufferRef;
+use crate::kernel::{Cost, Dispatch, Kernel, Step, Variant, read, write};
 use crate::params;
-use crate::plan::{BufferRef, Dispatch, Plan};
-use crate::weights::Matrix;
-use crate::weights::{GROUP, TILE};
+use crate::plan::Plan;
+use crate::weights::{GROUP, Matrix, TILE};
 
 params! {
     /// Groups of 32 weights in a row.
-    groups: u32,
+    groups_per_row: u32,
     /// Rows in the shard.
     rows: u32,
     /// Row of the matrix that the shard begins with.
-    first: u32,
+    first_row: u32,
     /// Words in a packed row.
     row_words: u32,
 }
@@ -28,23 +30,31 @@ pub static EMBED: Kernel = Kernel {
     weights: true,
     params: Params::FIELDS,
     params_bytes: size_of::<Params>(),
-    bindings: &[read("weights"), read("quads"), read("tokens"), write("x")],
+    bindings: &[
+        read("weights"),
+        read("weights_vec4"),
+        read("tokens"),
+        write("x"),
+    ],
     overrides: &[],
     variants: &[Variant::base("base", &[])],
     cost,
     extents,
+    #[cfg(feature = "testing")]
     reference: reference::embed,
+    #[cfg(feature = "testing")]
     cases: cases::cases,
 };
 
-/// Records `x[t] = table[tokens[t]]` for the tokens of the step, `chunk` at most. `x` is `[tokens,
-/// table.width]`.
+/// Records `x[t] = table[tokens[t]]` for the tokens of the step, at most `chunk`.
+///
+/// `x` is `[tokens, table.width]`.
 pub fn embed(plan: &mut Plan, table: &Matrix, tokens: BufferRef, x: BufferRef, chunk: u32) {
     for shard in &table.shards {
         let params = Params {
-            groups: table.groups(),
+            groups_per_row: table.groups_per_row(),
             rows: shard.rows,
-            first: shard.first,
+            first_row: shard.first,
             row_words: shard.format.row_words(table.width as usize) as u32,
         };
         plan.push(Dispatch {
@@ -54,16 +64,17 @@ pub fn embed(plan: &mut Plan, table: &Matrix, tokens: BufferRef, x: BufferRef, c
             overrides: Vec::new(),
             params: bytemuck::bytes_of(&params).to_vec(),
             buffers: vec![shard.buffer, shard.buffer, tokens, x],
-            workgroups: [table.groups().div_ceil(64), chunk, 1],
+            workgroups: [table.groups_per_row().div_ceil(64), chunk, 1],
         });
     }
 }
 
-/// The first shard counts all tokens: which shard a token's row is in is not known here.
+/// The first shard's dispatch counts all tokens: the host does not know which shard has a token's
+/// row.
 fn cost(d: &Dispatch, step: Step) -> Cost {
     let p: Params = d.params();
-    let width = p.groups * GROUP as u32;
-    let tokens = if p.first == 0 { step.count } else { 0 };
+    let width = p.groups_per_row * GROUP as u32;
+    let tokens = if p.first_row == 0 { step.count } else { 0 };
     let words = u64::from(tokens) * u64::from(p.row_words + width);
     Cost {
         shape: [p.rows, width, step.count],
@@ -74,15 +85,13 @@ fn cost(d: &Dispatch, step: Step) -> Cost {
 
 fn extents(d: &Dispatch, step: Step) -> Vec<u64> {
     let p: Params = d.params();
-    let (weights, tokens) = (
-        p.rows.div_ceil(TILE as u32) * TILE as u32,
-        step.count.min(d.workgroups[1]),
-    );
-    let words = u64::from(weights) * u64::from(p.row_words);
+    let rows = p.rows.next_multiple_of(TILE as u32);
+    let tokens = step.count.min(d.workgroups[1]);
+    let words = u64::from(rows) * u64::from(p.row_words);
     vec![
         words,
         words,
         tokens.into(),
-        u64::from(tokens) * u64::from(p.groups * GROUP as u32),
+        u64::from(tokens) * u64::from(p.groups_per_row * GROUP as u32),
     ]
 }

@@ -1,32 +1,34 @@
-//! How fast a device multiplies and adds 32-bit floats: the floor of prefill, for kernels that use
-//! nothing better.
+//! The rate of f32 multiply-adds: the limit of prefill for kernels without f16 and matrices.
 
+#[cfg(feature = "testing")]
 mod cases;
+#[cfg(feature = "testing")]
 mod reference;
 
+use crate::buffers::BufferRef;
 use crate::capabilities::Capabilities;
-use crate::kernel::{Cost, Kernel, Step, Variant, write};
+use crate::kernel::{Cost, Dispatch, Kernel, Step, Variant, write};
 use crate::params;
-use crate::plan::{BufferRef, Dispatch, Plan};
+use crate::plan::Plan;
 
 params! {
     /// Rounds of eight multiply-adds for each of an invocation's chains.
     rounds: u32,
     /// Invocations.
-    lanes: u32,
-    /// What is multiplied by.
+    invocations: u32,
+    /// The factor of each multiply-add.
     factor: f32,
-    /// What is added.
+    /// The term of each multiply-add.
     term: f32,
 }
 
-/// Independent chains of an invocation, so that one does not wait for the other.
+/// Independent chains of an invocation, which hide each other's latency.
 const CHAINS: u32 = 12;
 
 /// The kernel.
 pub static FMA_RATE: Kernel = Kernel {
     name: "fma_rate",
-    summary: "multiplies and adds over and over, to time the arithmetic",
+    summary: "repeated multiply-adds, to time the arithmetic",
     wgsl: include_str!("fma_rate.wgsl"),
     weights: false,
     params: Params::FIELDS,
@@ -36,20 +38,22 @@ pub static FMA_RATE: Kernel = Kernel {
     variants: &[Variant::base("base", &[])],
     cost,
     extents,
+    #[cfg(feature = "testing")]
     reference: reference::fma_rate,
+    #[cfg(feature = "testing")]
     cases: cases::cases,
 };
 
-/// Invocations that a device gets.
-pub fn lanes(caps: &Capabilities) -> u32 {
+/// Number of invocations for a device.
+pub fn invocations(caps: &Capabilities) -> u32 {
     if caps.cpu { 1 << 14 } else { 1 << 19 }
 }
 
-/// Records multiply-adds that take a moment; `y` takes a float for each of [`lanes`].
+/// Records enough multiply-adds to time. `y` has a float for each of the [`invocations`].
 pub fn fma_rate(plan: &mut Plan, caps: &Capabilities, y: BufferRef) {
     let params = Params {
         rounds: 128,
-        lanes: lanes(caps),
+        invocations: invocations(caps),
         factor: 0.75,
         term: 1.5,
     };
@@ -60,19 +64,19 @@ pub fn fma_rate(plan: &mut Plan, caps: &Capabilities, y: BufferRef) {
         overrides: Vec::new(),
         params: bytemuck::bytes_of(&params).to_vec(),
         buffers: vec![y],
-        workgroups: [params.lanes.div_ceil(256), 1, 1],
+        workgroups: [params.invocations.div_ceil(256), 1, 1],
     });
 }
 
 fn cost(d: &Dispatch, _: Step) -> Cost {
     let p: Params = d.params();
     Cost {
-        shape: [p.rounds, p.lanes, 0],
-        bytes: 4 * u64::from(p.lanes),
-        flops: 2 * 8 * u64::from(CHAINS) * u64::from(p.rounds) * u64::from(p.lanes),
+        shape: [p.rounds, p.invocations, 0],
+        bytes: 4 * u64::from(p.invocations),
+        flops: 2 * 8 * u64::from(CHAINS) * u64::from(p.rounds) * u64::from(p.invocations),
     }
 }
 
 fn extents(d: &Dispatch, _: Step) -> Vec<u64> {
-    vec![d.params::<Params>().lanes.into()]
+    vec![d.params::<Params>().invocations.into()]
 }

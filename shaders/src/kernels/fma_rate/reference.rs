@@ -4,11 +4,11 @@ use crate::kernel::DispatchFixture;
 /// The recurrence in f64.
 pub fn fma_rate(fixture: &mut DispatchFixture) {
     let p: Params = fixture.params();
-    for lane in 0..p.lanes {
+    for invocation in 0..p.invocations {
         let chains = (0..CHAINS).map(|chain| {
-            let start = f64::from(lane % 64 + chain);
+            let start = f64::from(invocation % 64 + chain);
             (0..8 * p.rounds).fold(start, |x, _| x * f64::from(p.factor) + f64::from(p.term))
         });
-        fixture.floats_mut(0)[lane as usize] = chains.sum::<f64>() as f32;
+        fixture.floats_mut(0)[invocation as usize] = chains.sum::<f64>() as f32;
     }
 }

@@ -1,109 +1,169 @@
-use super::shape::{
-    CPU_GEMM, CPU_GEMM_SUBGROUP, CPU_GEMV, CPU_GEMV_SUBGROUP, GEMM, GEMM_COOP, GEMM_F16, GEMV,
-    GEMV_DP4A, GEMV_DP4A_NARROW, GEMV_DP4A_SHARED, GEMV_NARROW, Shape,
+use super::method::{
+    GEMV, GEMV_DP4A, GEMV_DP4A_FEW_ROWS, GEMV_DP4A_SOME_ROWS, GEMV_FEW_ROWS, Shape, Use,
 };
-use super::{Epilogue, MATMUL, Params, x_rows_at_once};
+use super::{Epilogue, Params};
+use crate::capabilities::MatmulMethod;
 use crate::kernel::{Case, DispatchFixture, Step, Variant};
 use crate::testing::{Random, words};
 use crate::weights::{GROUP, WeightFormat};
 
-/// A product: rows and width of the shard, tokens, and the row of `y` that it begins with.
+/// A matmul with one shard.
+#[derive(Clone, Copy)]
 struct Product {
     format: WeightFormat,
+    /// Rows of the shard.
     rows: u32,
     width: u32,
     tokens: u32,
-    first: u32,
+    /// Row of `out` that the shard begins with.
+    first_row: u32,
     epilogue: Epilogue,
-    normed: bool,
+    is_normed: bool,
+}
+
+/// The product that the others differ from in some fields.
+const BASE: Product = Product {
+    format: WeightFormat::Q4_1,
+    rows: 300,
+    width: 768,
+    tokens: 1,
+    first_row: 0,
+    epilogue: Epilogue::Store,
+    is_normed: false,
+};
+
+/// Every shape that methods choose.
+fn shapes() -> Vec<Shape> {
+    let gemv = [
+        GEMV,
+        GEMV_FEW_ROWS,
+        GEMV_DP4A,
+        GEMV_DP4A_SOME_ROWS,
+        GEMV_DP4A_FEW_ROWS,
+    ];
+    let others = [
+        MatmulMethod::CpuGemv,
+        MatmulMethod::CpuGemvSubgroup,
+        MatmulMethod::CpuGemm,
+        MatmulMethod::CpuGemmSubgroup,
+        MatmulMethod::Gemm,
+        MatmulMethod::GemmF16,
+        MatmulMethod::GemmCoop,
+    ];
+    gemv.into_iter()
+        .chain(others.map(|method| method.shape(0)))
+        .collect()
+}
+
+/// Tokens that need more than one workgroup and leave the last one partly empty.
+fn several_workgroups(method: MatmulMethod) -> u32 {
+    match method {
+        method if method.is_gemv() => 1,
+        MatmulMethod::CpuGemm | MatmulMethod::CpuGemmSubgroup => 70,
+        _ => 140,
+    }
 }
 
 pub fn cases() -> Vec<Case> {
     let mut cases = Vec::new();
+    // Every format, in one shape of each method.
     for format in WeightFormat::ALL {
-        for (shape, tokens) in [
-            (GEMV, 1),
-            (GEMV_DP4A, 1),
-            (CPU_GEMV, 1),
-            (CPU_GEMV_SUBGROUP, 1),
-            (CPU_GEMM, 13),
-            (CPU_GEMM_SUBGROUP, 13),
-            (GEMM, 13),
-            (GEMM_F16, 13),
-            (GEMM_COOP, 13),
-        ] {
-            if !MATMUL.variants[shape.variant].takes(Some(format)) {
-                continue;
+        for shape in shapes() {
+            let method = shape.method;
+            let is_first_shape = match method {
+                MatmulMethod::Gemv => shape.rows_per_tile == GEMV.rows_per_tile,
+                MatmulMethod::GemvDp4a => shape.tiles == GEMV_DP4A.tiles,
+                _ => true,
+            };
+            if is_first_shape && method.variant().takes(Some(format)) {
+                let tokens = if method.is_gemv() { 1 } else { 13 };
+                cases.push(case(
+                    shape,
+                    Product {
+                        format,
+                        tokens,
+                        ..BASE
+                    },
+                ));
             }
-            cases.push(case(
-                shape,
-                Product {
-                    format,
-                    rows: 300,
-                    width: 768,
-                    tokens,
-                    first: 0,
-                    epilogue: Epilogue::Store,
-                    normed: false,
-                },
-            ));
         }
     }
-    for (shape, tokens) in [
-        (GEMV, 1),
-        (GEMV_NARROW, 1),
-        (GEMV_DP4A, 1),
-        (GEMV_DP4A_SHARED, 1),
-        (GEMV_DP4A_NARROW, 1),
-        (CPU_GEMV, 1),
-        (CPU_GEMV_SUBGROUP, 1),
-        (CPU_GEMM, 70),
-        (CPU_GEMM_SUBGROUP, 70),
-        (GEMM, 140),
-        (GEMM_F16, 140),
-        (GEMM_COOP, 140),
-    ] {
-        // Rows of a shard in the middle of y, added; gated ones; the shapes of small models.
-        for (format, rows, width, first, epilogue) in [
-            (WeightFormat::Q4_1, 576, 576, 64, Epilogue::Accumulate),
-            (WeightFormat::Q4_K, 640, 512, 32, Epilogue::SwiGlu),
-            (WeightFormat::Q5_K, 320, 512, 32, Epilogue::SwiGluInPlace),
-            (WeightFormat::Q4_1, 1536, 576, 0, Epilogue::Store),
-            (WeightFormat::Q4_1, 576, 1536, 32, Epilogue::Accumulate),
-            (WeightFormat::Q8_0, 4096, 576, 0, Epilogue::Store),
-            (WeightFormat::Q4_0, 64, 8_320, 0, Epilogue::Store),
+    // Every shape: shards in the middle of the output, every epilogue, the sizes of small models.
+    for shape in shapes() {
+        let base = Product {
+            tokens: several_workgroups(shape.method),
+            ..BASE
+        };
+        for product in [
+            Product {
+                rows: 576,
+                width: 576,
+                first_row: 64,
+                epilogue: Epilogue::Accumulate,
+                ..base
+            },
+            Product {
+                format: WeightFormat::Q4_K,
+                rows: 640,
+                width: 512,
+                first_row: 32,
+                epilogue: Epilogue::SwiGlu,
+                ..base
+            },
+            Product {
+                format: WeightFormat::Q5_K,
+                rows: 320,
+                width: 512,
+                first_row: 32,
+                epilogue: Epilogue::SwiGluInPlace,
+                ..base
+            },
+            Product {
+                rows: 1536,
+                width: 576,
+                ..base
+            },
+            Product {
+                rows: 576,
+                width: 1536,
+                first_row: 32,
+                epilogue: Epilogue::Accumulate,
+                ..base
+            },
+            Product {
+                format: WeightFormat::Q8_0,
+                rows: 4096,
+                width: 576,
+                ..base
+            },
+            Product {
+                format: WeightFormat::Q4_0,
+                rows: 64,
+                width: 8320,
+                ..base
+            },
         ] {
-            cases.push(case(
-                shape,
-                Product {
-                    format,
-                    rows,
-                    width,
-                    tokens,
-                    first,
-                    epilogue,
-                    normed: false,
-                },
-            ));
+            cases.push(case(shape, product));
         }
     }
-    for shape in [GEMV, GEMV_DP4A, CPU_GEMV_SUBGROUP] {
-        for (format, rows, width, epilogue) in [
-            (WeightFormat::Q4_1, 960, 576, Epilogue::Store),
-            (WeightFormat::Q6_K, 640, 512, Epilogue::SwiGlu),
+    for shape in [GEMV, GEMV_DP4A, MatmulMethod::CpuGemvSubgroup.shape(0)] {
+        for product in [
+            Product {
+                rows: 960,
+                width: 576,
+                is_normed: true,
+                ..BASE
+            },
+            Product {
+                format: WeightFormat::Q6_K,
+                rows: 640,
+                width: 512,
+                epilogue: Epilogue::SwiGlu,
+                is_normed: true,
+                ..BASE
+            },
         ] {
-            cases.push(case(
-                shape,
-                Product {
-                    format,
-                    rows,
-                    width,
-                    tokens: 1,
-                    first: 0,
-                    epilogue,
-                    normed: true,
-                },
-            ));
+            cases.push(case(shape, product));
         }
     }
     cases
@@ -115,67 +175,76 @@ fn case(shape: Shape, product: Product) -> Case {
         rows,
         width,
         tokens,
-        first,
+        first_row,
         epilogue,
-        normed,
+        is_normed,
     } = product;
     let mut random = Random::new(u64::from(rows * 31 + width * 7 + tokens));
-    // The first dispatch dimension is too short for all.
+    // Three workgroups in the first dimension are too few, so that the second is used.
     let workgroups = shape.workgroups(rows, tokens, 3);
-    let own = if epilogue == Epilogue::SwiGlu {
-        rows / 2
-    } else {
-        rows
-    };
-    let y_width = first + own + 3;
-    // Products of one token are of the first.
-    let x_first = if tokens > 1 { first / 32 } else { 0 };
+    let out_width = first_row + rows / epilogue.rows_per_output() + 3;
+    // A GEMV multiplies the first row of x.
+    let x_first = if tokens > 1 { first_row / 32 } else { 0 };
     let params = Params {
-        groups: width / GROUP as u32,
+        groups_per_row: width / GROUP as u32,
         rows,
-        first,
-        y_width,
+        first_row,
+        out_width,
         x_first,
         tokens: 0,
         epilogue: epilogue as u32,
-        across: workgroups[0],
+        workgroups_x: workgroups[0],
         row_words: format.row_words(width as usize) as u32,
-        normed: normed.into(),
+        is_normed: is_normed.into(),
         eps: 1e-5,
     };
     let weights = random.matrix(format, rows as usize, width as usize);
     let mut x = random.activations((tokens * width) as usize);
-    let y = random.activations((tokens * y_width) as usize);
-    // What is not normalised has no norm that may be read.
-    let norm = if normed {
-        random.activations(width as usize)
-    } else {
-        vec![f32::NAN; width as usize]
+    let out = random.activations((tokens * out_width) as usize);
+    // Without a norm, its buffer must not be used.
+    let norm = match is_normed {
+        true => random.activations(width as usize),
+        false => vec![f32::NAN; width as usize],
     };
-    // Rows that make whole groups of the tokens', which may be read but not used.
-    let x_rows = tokens.next_multiple_of(x_rows_at_once(&MATMUL.variants[shape.variant]));
+    // Rows that complete the last group of rows. They may be read but not used.
+    let x_rows = tokens.next_multiple_of(shape.method.x_rows_at_once());
     x.resize((x_rows * width) as usize, f32::NAN);
-    // Rows before the first, which are not to be read.
+    // Rows before the first, which must not be used.
     x.splice(0..0, random.activations((x_first * width) as usize));
-    let overrides = shape.overrides(epilogue, normed, format, rows, width, workgroups[0]);
-    let normed = if normed { " normed" } else { "" };
-    let splits = shape.overrides.iter().find(|(name, _)| *name == "SPLITS");
-    let splits = splits.map_or(String::new(), |(_, splits)| format!(" splits {splits}"));
+    let workgroups_x = workgroups[0];
+    let overrides = shape.overrides(Use {
+        epilogue,
+        is_normed,
+        format,
+        rows,
+        width,
+        workgroups_x,
+    });
+    let normed = if is_normed { " normed" } else { "" };
+    let splits = shape
+        .row_group
+        .map(|group| format!(" splits {}", group.k_splits));
+    let splits = splits.unwrap_or_default();
     Case {
         name: format!("{format} {rows}x{width} tokens {tokens}{splits} {epilogue:?}{normed}"),
-        variant: shape.variant,
+        variant: shape.method as usize,
         overrides,
         fixture: DispatchFixture {
             params: bytemuck::bytes_of(&params).to_vec(),
             step: Step::new(5, tokens),
             format: Some(format),
-            buffers: vec![weights.clone(), weights, words(&x), words(&norm), words(&y)],
+            buffers: vec![
+                weights.clone(),
+                weights,
+                words(&x),
+                words(&norm),
+                words(&out),
+            ],
             workgroups,
         },
-        // In halves each factor is off by up to 2^-11 of itself. Where products are added up in
-        // halves so is each sum on its way, and single errors are large where one of the products
-        // is.
-        nmse: match MATMUL.variants[shape.variant] {
+        // An f16 factor is off by up to 2^-11 of itself. Where sums are f16 too, so is each partial
+        // sum, and a single error is large where one of the products is.
+        nmse: match shape.method.variant() {
             Variant {
                 cooperative_matrix: true,
                 ..

@@ -1,44 +1,48 @@
-// What becomes of the product. 0: y = product, 1: y += product, 2: tiles alternate, 3: y = silu(y)
-// * product; 4: what the parameters say.
+// The epilogue: how the product is stored, by the number of the Rust enum `Epilogue`.
+//
+// 0, Store: out = product. 1, Accumulate: out += product. 2, SwiGlu: out = silu(gate) * up, where
+// tiles of rows alternate between gate and up. 3, SwiGluInPlace: out = silu(out) * product.
+// 4: the parameters say which.
 override EPILOGUE: u32 = 4u;
 
-// A bound that is not of uniforms alone: see row_groups.
-fn what_becomes() -> u32 {
-    return select(EPILOGUE, min(p.epilogue, arrayLength(&y)), EPILOGUE == 4u);
+// See group_count for the bound.
+fn epilogue() -> u32 {
+    return select(EPILOGUE, min(p.epilogue, arrayLength(&out)), EPILOGUE == 4u);
 }
 
-fn gated(gate: f32, up: f32) -> f32 {
-    // exp overflows to infinity for large arguments on some drivers and not on others: keep clear
-    // of it.
+// SwiGLU (Shazeer 2020): silu(gate) * up, with silu(a) = a / (1 + exp(-a)).
+fn swiglu(gate: f32, up: f32) -> f32 {
+    // The exponent is capped because exp's overflow to infinity differs between drivers.
     return gate / (1.0 + exp(min(-gate, 80.0))) * up;
 }
 
-fn put(token: u32, row: u32, value: f32) {
-    let at = token * p.y_width + p.first + row;
-    switch what_becomes() {
-        case 1u: { y[at] += value; }
-        case 3u: { y[at] = gated(y[at], value); }
-        default: { y[at] = value; }
+fn store(token: u32, row: u32, value: f32) {
+    let at = token * p.out_width + p.first_row + row;
+    switch epilogue() {
+        case 1u: { out[at] += value; }
+        case 3u: { out[at] = swiglu(out[at], value); }
+        default: { out[at] = value; }
     }
 }
 
-// Stores what row `lane` of tiles 2 `pair` and 2 `pair` + 1 gave for a token.
-fn store_pair(token: u32, tokens: u32, pair: u32, lane: u32, a: f32, b: f32) {
+// Stores a token's products `a` and `b` with row `row` of tiles 2 `tile_pair` and
+// 2 `tile_pair` + 1.
+fn store_pair(token: u32, tokens: u32, tile_pair: u32, row: u32, a: f32, b: f32) {
     if token >= tokens {
         return;
     }
-    if what_becomes() == 2u {
-        let row = pair * 32u + lane;
-        if row < p.rows / 2u {
-            put(token, row, gated(a, b));
+    if epilogue() == 2u {
+        let out_row = tile_pair * 32u + row;
+        if out_row < p.rows / 2u {
+            store(token, out_row, swiglu(a, b));
         }
         return;
     }
-    let row = pair * 64u + lane;
-    if row < p.rows {
-        put(token, row, a);
+    let out_row = tile_pair * 64u + row;
+    if out_row < p.rows {
+        store(token, out_row, a);
     }
-    if row + 32u < p.rows {
-        put(token, row + 32u, b);
+    if out_row + 32u < p.rows {
+        store(token, out_row + 32u, b);
     }
 }

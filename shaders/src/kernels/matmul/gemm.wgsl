@@ -1,34 +1,37 @@
-// Many tokens, for GPUs: 128 rows of 128 tokens a workgroup through workgroup memory, eight rows of
-// eight tokens an invocation: 16 loads for 256 multiply-adds. A weight is multiplied with a vector
-// of tokens, so x is turned over on its way.
+// GEMM for GPUs: a workgroup multiplies 128 rows with 128 tokens (64 in f16), an invocation eight
+// rows with eight tokens (four in f16).
 //
-// Where GPUs compute in halves, two multiply-adds are one instruction. A group's products are added
-// up in halves, such sums in f32. They, as x itself, have to stay within 65504. Of tokens there are
-// half as many then: sums of both kinds for eight are more than the 128 registers that an
-// invocation has on some GPUs.
+// Weights and x go through workgroup memory, half a group of columns at a time (a group in f16):
+// 16 loads from it for 256 multiply-adds. A weight multiplies a vector of tokens, so x is
+// transposed on the way in.
+//
+// With f16 arithmetic, two multiply-adds are one instruction. Sums within a group are f16, sums of
+// groups f32; so x and the sums within a group must stay within 65504. Eight tokens would need
+// more than the 128 registers that an invocation has on some GPUs, hence four.
 #ifdef F16
-const QUADS = 8u; // vectors of four columns at a time: a group
-const PARTS = 1u; // fours of tokens of an invocation
-alias Tokens = Four;
-alias Sums = vec4<f32>;
+const VEC4S_PER_ROUND = 8u; // vectors of four columns in workgroup memory: a group
+const TOKEN_VEC4S = 1u;     // vectors of four tokens of an invocation
+alias Tokens = Float4;
+alias TokenSums = vec4<f32>;
 #else
-const QUADS = 4u; // half a group
-const PARTS = 2u;
-struct Tokens { a: Four, b: Four }
-alias Sums = Tokens;
+const VEC4S_PER_ROUND = 4u; // half a group
+const TOKEN_VEC4S = 2u;
+struct Tokens { first: Float4, second: Float4 }
+alias TokenSums = Tokens;
 #endif
 
-// [quad, tile, pair of rows, one of them]: its four columns.
-var<workgroup> w_tile: array<array<array<array<Four, 2>, 16>, 4>, QUADS>;
-// [quad, column, four tokens]. Which four differs from quad to quad (`place`), for else those who
-// bring them met in one bank.
-var<workgroup> x_tile: array<array<array<Four, 16u * PARTS>, 4>, QUADS>;
+// [vector of four columns, tile, pair of rows, row of the pair].
+var<workgroup> w_tile: array<array<array<array<Float4, 2>, 16>, 4>, VEC4S_PER_ROUND>;
+// [vector of four columns, column, vector of four tokens]. The last index is permuted by bank_slot.
+var<workgroup> x_tile: array<array<array<Float4, 16u * TOKEN_VEC4S>, 4>, VEC4S_PER_ROUND>;
 
-fn place(four: u32, quad: u32) -> u32 {
-    return four ^ (quad * PARTS);
+// The slot of tokens 4 `token_vec4` on. It differs between vectors of columns, because otherwise
+// the invocations that write neighbouring columns would write to one memory bank.
+fn bank_slot(token_vec4: u32, column_vec4: u32) -> u32 {
+    return token_vec4 ^ (column_vec4 * TOKEN_VEC4S);
 }
 
-fn within(v: vec4<f32>) -> Four {
+fn to_token_float4(v: vec4<f32>) -> Float4 {
 #ifdef F16
     return clamp(vec4<f16>(v), vec4<f16>(-65504.0h), vec4<f16>(65504.0h));
 #else
@@ -36,173 +39,150 @@ fn within(v: vec4<f32>) -> Four {
 #endif
 }
 
-fn bring_half(row: u32, quad: u32, a: Four, b: Four, c: Four, d: Four, scale: f32, shift: f32) {
-    let s = Four(vec4<f32>(scale));
-    let t = Four(vec4<f32>(shift));
+// Writes half a group of a row: code * scale + shift, at vectors of columns from `column_vec4` on.
+fn stage_half_group(
+    row: u32, column_vec4: u32,
+    a: Float4, b: Float4, c: Float4, d: Float4,
+    scale: f32, shift: f32,
+) {
+    let s = Float4(vec4<f32>(scale));
+    let t = Float4(vec4<f32>(shift));
     let tile = row / 32u;
     let pair = row / 2u % 16u;
-    w_tile[quad][tile][pair][row % 2u] = fma(a, s, t);
-    w_tile[quad + 1u][tile][pair][row % 2u] = fma(b, s, t);
-    w_tile[quad + 2u][tile][pair][row % 2u] = fma(c, s, t);
-    w_tile[quad + 3u][tile][pair][row % 2u] = fma(d, s, t);
+    w_tile[column_vec4][tile][pair][row % 2u] = fma(a, s, t);
+    w_tile[column_vec4 + 1u][tile][pair][row % 2u] = fma(b, s, t);
+    w_tile[column_vec4 + 2u][tile][pair][row % 2u] = fma(c, s, t);
+    w_tile[column_vec4 + 3u][tile][pair][row % 2u] = fma(d, s, t);
 }
 
-fn bring_weights(row: u32, w: Stored, first: u32) {
+// Writes the round's part of a group of a row: the half from vector `first` on, or all of it.
+fn stage_weights(row: u32, w: ScaledGroup, first: u32) {
 #ifdef F16
-    bring_half(row, 0u, w.q.a, w.q.b, w.q.c, w.q.d, w.scale.x, w.shift.x);
-    bring_half(row, 4u, w.q.e, w.q.f, w.q.g, w.q.h, w.scale.y, w.shift.y);
+    stage_half_group(
+        row, 0u, w.codes.v0, w.codes.v1, w.codes.v2, w.codes.v3, w.scale.x, w.shift.x,
+    );
+    stage_half_group(
+        row, 4u, w.codes.v4, w.codes.v5, w.codes.v6, w.codes.v7, w.scale.y, w.shift.y,
+    );
 #else
     if first == 0u {
-        bring_half(row, 0u, w.q.a, w.q.b, w.q.c, w.q.d, w.scale.x, w.shift.x);
+        stage_half_group(
+            row, 0u, w.codes.v0, w.codes.v1, w.codes.v2, w.codes.v3, w.scale.x, w.shift.x,
+        );
     } else {
-        bring_half(row, 0u, w.q.e, w.q.f, w.q.g, w.q.h, w.scale.y, w.shift.y);
+        stage_half_group(
+            row, 0u, w.codes.v4, w.codes.v5, w.codes.v6, w.codes.v7, w.scale.y, w.shift.y,
+        );
     }
 #endif
 }
 
-// Brings a quad of columns of four tokens.
-fn bring_tokens(at: u32, stride: u32, quad: u32, four: u32) {
-    let t0 = in_order(x[at]);
-    let t1 = in_order(x[at + stride]);
-    let t2 = in_order(x[at + 2u * stride]);
-    let t3 = in_order(x[at + 3u * stride]);
-    let to_ = place(four, quad);
-    x_tile[quad][0][to_] = within(vec4<f32>(t0.x, t1.x, t2.x, t3.x));
-    x_tile[quad][1][to_] = within(vec4<f32>(t0.y, t1.y, t2.y, t3.y));
-    x_tile[quad][2][to_] = within(vec4<f32>(t0.z, t1.z, t2.z, t3.z));
-    x_tile[quad][3][to_] = within(vec4<f32>(t0.w, t1.w, t2.w, t3.w));
+// Transposes four columns of four tokens, which lie `stride` vectors apart in x.
+fn stage_tokens(at: u32, stride: u32, column_vec4: u32, token_vec4: u32) {
+    let t0 = in_f16_order(x[at]);
+    let t1 = in_f16_order(x[at + stride]);
+    let t2 = in_f16_order(x[at + 2u * stride]);
+    let t3 = in_f16_order(x[at + 3u * stride]);
+    let slot = bank_slot(token_vec4, column_vec4);
+    x_tile[column_vec4][0][slot] = to_token_float4(vec4<f32>(t0.x, t1.x, t2.x, t3.x));
+    x_tile[column_vec4][1][slot] = to_token_float4(vec4<f32>(t0.y, t1.y, t2.y, t3.y));
+    x_tile[column_vec4][2][slot] = to_token_float4(vec4<f32>(t0.z, t1.z, t2.z, t3.z));
+    x_tile[column_vec4][3][slot] = to_token_float4(vec4<f32>(t0.w, t1.w, t2.w, t3.w));
 }
 
-// An invocation's tokens, of one column.
-fn column(quad: u32, c: u32, at: u32) -> Tokens {
+// One column of the invocation's tokens.
+fn load_column(column_vec4: u32, column: u32, slot: u32) -> Tokens {
 #ifdef F16
-    return x_tile[quad][c][at];
+    return x_tile[column_vec4][column][slot];
 #else
-    return Tokens(x_tile[quad][c][at], x_tile[quad][c][at + 1u]);
+    return Tokens(x_tile[column_vec4][column][slot], x_tile[column_vec4][column][slot + 1u]);
 #endif
 }
 
-// Adds four columns of a row.
-fn columns(sum: Four, w: Four, x0: Four, x1: Four, x2: Four, x3: Four) -> Four {
-    return fma(Four(w.w), x3, fma(Four(w.z), x2, fma(Four(w.y), x1, fma(Four(w.x), x0, sum))));
-}
-
-fn products(sum: Tokens, w: Four, x0: Tokens, x1: Tokens, x2: Tokens, x3: Tokens) -> Tokens {
-#ifdef F16
-    return columns(sum, w, x0, x1, x2, x3);
-#else
-    return Tokens(columns(sum.a, w, x0.a, x1.a, x2.a, x3.a), columns(sum.b, w, x0.b, x1.b, x2.b, x3.b));
-#endif
-}
-
-// What a group's products are added to, and what then becomes of the sums.
-fn begun(sums: Sums) -> Tokens {
-#ifdef F16
-    return Tokens();
-#else
-    return sums;
-#endif
-}
-
-fn ended(sums: Sums, group: Tokens) -> Sums {
-#ifdef F16
-    return sums + vec4<f32>(group);
-#else
-    return group;
-#endif
-}
-
-fn store_four(token: u32, tokens: u32, pair: u32, lane: u32, a: vec4<f32>, b: vec4<f32>) {
-    for (var i = 0u; i < 4u; i++) {
-        store_pair(token + i, tokens, pair, lane, a[i], b[i]);
-    }
-}
-
-fn store_tokens(token: u32, tokens: u32, pair: u32, lane: u32, a: Sums, b: Sums) {
-#ifdef F16
-    store_four(token, tokens, pair, lane, a, b);
-#else
-    store_four(token, tokens, pair, lane, a.a, b.a);
-    store_four(token + 4u, tokens, pair, lane, a.b, b.b);
-#endif
-}
+#import kernels/matmul/gemm_sums.wgsl
 
 @compute @workgroup_size(256)
-fn matmul(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
+fn matmul(
+    @builtin(workgroup_id) workgroup: vec3<u32>,
+    @builtin(local_invocation_index) local_index: u32,
+) {
     let tokens = token_count();
-    let token = group.z * 64u * PARTS;
-    if token >= tokens {
+    let first_token = workgroup.z * 64u * TOKEN_VEC4S;
+    if first_token >= tokens {
         return;
     }
-    let unit = unit_of(group);
-    // Half of the invocations bring a row of weights each, the others x: four tokens each,
-    // neighbours their neighbouring columns.
-    let row = lane % 128u;
-    let base = base_of(4u * unit + row / 32u, row % 32u);
-    let quad = row % QUADS;
-    let four = row / QUADS;
-    let stride = p.groups * 8u;
-    let from_ = (p.x_first + min(token + 4u * four, last_row_group(tokens, 4u))) * stride + quad;
-    // Rows 2 `own` and 2 `own` + 1 of each tile, and tokens from `own_four` on, in fours.
-    let own = lane % 16u;
-    let own_four = lane / 16u * PARTS;
-    var s0 = Sums();
-    var s1 = Sums();
-    var s2 = Sums();
-    var s3 = Sums();
-    var s4 = Sums();
-    var s5 = Sums();
-    var s6 = Sums();
-    var s7 = Sums();
-    let groups = row_groups();
+    let tile_quad = workgroup_index(workgroup);
+    // Half of the invocations stage a row of weights each. The others stage four columns of four
+    // tokens of x each; neighbours stage neighbouring columns.
+    let staged_row = local_index % 128u;
+    let base = tile_row_base(4u * tile_quad + staged_row / 32u, staged_row % 32u);
+    let column_vec4 = staged_row % VEC4S_PER_ROUND;
+    let staged_token_vec4 = staged_row / VEC4S_PER_ROUND;
+    let stride = p.groups_per_row * 8u;
+    let x_base = (
+        p.x_first + min(first_token + 4u * staged_token_vec4, last_row_group(tokens, 4u))
+    ) * stride + column_vec4;
+    // The invocation multiplies rows 2 `row_pair` and 2 `row_pair` + 1 of each tile with its
+    // vectors of tokens from `token_vec4` on.
+    let row_pair = local_index % 16u;
+    let token_vec4 = local_index / 16u * TOKEN_VEC4S;
+    var s0 = TokenSums();
+    var s1 = TokenSums();
+    var s2 = TokenSums();
+    var s3 = TokenSums();
+    var s4 = TokenSums();
+    var s5 = TokenSums();
+    var s6 = TokenSums();
+    var s7 = TokenSums();
+    let groups = group_count();
     for (var g = 0u; g < groups; g++) {
-        for (var first = 0u; first < 8u; first += QUADS) {
+        for (var first = 0u; first < 8u; first += VEC4S_PER_ROUND) {
             workgroupBarrier();
-            if lane < 128u {
-                bring_weights(row, load_stored(base, g), first);
+            if local_index < 128u {
+                stage_weights(staged_row, load_group(base, g), first);
             } else {
-                bring_tokens(from_ + g * 8u + first, stride, quad, four);
+                stage_tokens(x_base + g * 8u + first, stride, column_vec4, staged_token_vec4);
             }
             workgroupBarrier();
-            var r0 = begun(s0);
-            var r1 = begun(s1);
-            var r2 = begun(s2);
-            var r3 = begun(s3);
-            var r4 = begun(s4);
-            var r5 = begun(s5);
-            var r6 = begun(s6);
-            var r7 = begun(s7);
-            // Not counted from 0: as an index of as many elements, compilers would unroll it, into
-            // more registers than there are.
-            for (var at_quad = first; at_quad < first + QUADS; at_quad++) {
-                let k = at_quad % QUADS;
-                let at = place(own_four, k);
-                let x0 = column(k, 0u, at);
-                let x1 = column(k, 1u, at);
-                let x2 = column(k, 2u, at);
-                let x3 = column(k, 3u, at);
-                r0 = products(r0, w_tile[k][0][own][0], x0, x1, x2, x3);
-                r1 = products(r1, w_tile[k][0][own][1], x0, x1, x2, x3);
-                r2 = products(r2, w_tile[k][1][own][0], x0, x1, x2, x3);
-                r3 = products(r3, w_tile[k][1][own][1], x0, x1, x2, x3);
-                r4 = products(r4, w_tile[k][2][own][0], x0, x1, x2, x3);
-                r5 = products(r5, w_tile[k][2][own][1], x0, x1, x2, x3);
-                r6 = products(r6, w_tile[k][3][own][0], x0, x1, x2, x3);
-                r7 = products(r7, w_tile[k][3][own][1], x0, x1, x2, x3);
+            var r0 = round_start(s0);
+            var r1 = round_start(s1);
+            var r2 = round_start(s2);
+            var r3 = round_start(s3);
+            var r4 = round_start(s4);
+            var r5 = round_start(s5);
+            var r6 = round_start(s6);
+            var r7 = round_start(s7);
+            // The loop does not count from 0, because compilers would unroll it where its variable
+            // indexes an array of the same length. Unrolled, it needs too many registers.
+            for (var i = first; i < first + VEC4S_PER_ROUND; i++) {
+                let k = i % VEC4S_PER_ROUND;
+                let slot = bank_slot(token_vec4, k);
+                let x0 = load_column(k, 0u, slot);
+                let x1 = load_column(k, 1u, slot);
+                let x2 = load_column(k, 2u, slot);
+                let x3 = load_column(k, 3u, slot);
+                r0 = add_columns(r0, w_tile[k][0][row_pair][0], x0, x1, x2, x3);
+                r1 = add_columns(r1, w_tile[k][0][row_pair][1], x0, x1, x2, x3);
+                r2 = add_columns(r2, w_tile[k][1][row_pair][0], x0, x1, x2, x3);
+                r3 = add_columns(r3, w_tile[k][1][row_pair][1], x0, x1, x2, x3);
+                r4 = add_columns(r4, w_tile[k][2][row_pair][0], x0, x1, x2, x3);
+                r5 = add_columns(r5, w_tile[k][2][row_pair][1], x0, x1, x2, x3);
+                r6 = add_columns(r6, w_tile[k][3][row_pair][0], x0, x1, x2, x3);
+                r7 = add_columns(r7, w_tile[k][3][row_pair][1], x0, x1, x2, x3);
             }
-            s0 = ended(s0, r0);
-            s1 = ended(s1, r1);
-            s2 = ended(s2, r2);
-            s3 = ended(s3, r3);
-            s4 = ended(s4, r4);
-            s5 = ended(s5, r5);
-            s6 = ended(s6, r6);
-            s7 = ended(s7, r7);
+            s0 = round_end(s0, r0);
+            s1 = round_end(s1, r1);
+            s2 = round_end(s2, r2);
+            s3 = round_end(s3, r3);
+            s4 = round_end(s4, r4);
+            s5 = round_end(s5, r5);
+            s6 = round_end(s6, r6);
+            s7 = round_end(s7, r7);
         }
     }
-    let to_ = token + 4u * own_four;
-    store_tokens(to_, tokens, 2u * unit, 2u * own, s0, s2);
-    store_tokens(to_, tokens, 2u * unit, 2u * own + 1u, s1, s3);
-    store_tokens(to_, tokens, 2u * unit + 1u, 2u * own, s4, s6);
-    store_tokens(to_, tokens, 2u * unit + 1u, 2u * own + 1u, s5, s7);
+    let token = first_token + 4u * token_vec4;
+    store_tokens(token, tokens, 2u * tile_quad, 2u * row_pair, s0, s2);
+    store_tokens(token, tokens, 2u * tile_quad, 2u * row_pair + 1u, s1, s3);
+    store_tokens(token, tokens, 2u * tile_quad + 1u, 2u * row_pair, s4, s6);
+    store_tokens(token, tokens, 2u * tile_quad + 1u, 2u * row_pair + 1u, s5, s7);
 }

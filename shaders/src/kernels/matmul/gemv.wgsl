@@ -1,58 +1,62 @@
-// One token, for GPUs, which want many invocations and few loads: each has the same row of four
-// tiles, SPLITS of them share the rows' groups. What hides the loads is that there are many: the
-// next group's on their way would be more registers than some GPUs have. x and y are the first
-// token's.
-override LANES: u32 = 8;   // rows of a tile in a workgroup
-override SPLITS: u32 = 32;
+// GEMV for GPUs: one token, the first of x and out.
+//
+// An invocation multiplies the same row of four tiles. K_SPLITS invocations share the groups of a
+// row, and add up their sums in workgroup memory. Many invocations hide the latency of loads; a
+// prefetch of the next group would take more registers than some GPUs have.
+override ROWS_PER_TILE: u32 = 8; // rows of each tile in a workgroup
+override K_SPLITS: u32 = 32;
 
-var<workgroup> parts: array<vec4<f32>, LANES * SPLITS>;
-var<workgroup> squares: array<f32, LANES * SPLITS>;
+var<workgroup> row_sums: array<vec4<f32>, ROWS_PER_TILE * K_SPLITS>;
+var<workgroup> square_sums: array<f32, ROWS_PER_TILE * K_SPLITS>;
 
-@compute @workgroup_size(LANES, SPLITS, 1)
-fn matmul(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_id) local: vec3<u32>) {
-    let unit = unit_of(group);
-    let four = unit / (32u / LANES);
-    let lane = unit % (32u / LANES) * LANES + local.x;
-    let b0 = base_of(4u * four, lane);
-    let b1 = base_of(4u * four + 1u, lane);
-    let b2 = base_of(4u * four + 2u, lane);
-    let b3 = base_of(4u * four + 3u, lane);
+@compute @workgroup_size(ROWS_PER_TILE, K_SPLITS, 1)
+fn matmul(
+    @builtin(workgroup_id) workgroup: vec3<u32>,
+    @builtin(local_invocation_id) local_id: vec3<u32>,
+) {
+    let index = workgroup_index(workgroup);
+    let tile_quad = index / (32u / ROWS_PER_TILE);
+    let row = index % (32u / ROWS_PER_TILE) * ROWS_PER_TILE + local_id.x;
+    let base0 = tile_row_base(4u * tile_quad, row);
+    let base1 = tile_row_base(4u * tile_quad + 1u, row);
+    let base2 = tile_row_base(4u * tile_quad + 2u, row);
+    let base3 = tile_row_base(4u * tile_quad + 3u, row);
     var sum = vec4<f32>();
-    var square = 0.0;
+    var squares = 0.0;
     let groups = groups_in_row();
-    for (var g = local.y; g < groups; g += SPLITS) {
+    for (var g = local_id.y; g < groups; g += K_SPLITS) {
         var v = load_x(g * 8u);
-        let w0 = load_packed(b0, g);
-        let w1 = load_packed(b1, g);
-        let w2 = load_packed(b2, g);
-        let w3 = load_packed(b3, g);
-        if NORMED {
-            square += squares_of(v);
+        let w0 = load_packed(base0, g);
+        let w1 = load_packed(base1, g);
+        let w2 = load_packed(base2, g);
+        let w3 = load_packed(base3, g);
+        if IS_NORMED {
+            squares += sum_of_squares(v);
             v = times_norm(v, g * 8u);
         }
-        let sums = sums_of(v);
+        let sums = half_sums(v);
         sum += vec4<f32>(
-            dot_stored(unpack(w0, g), v, sums), dot_stored(unpack(w1, g), v, sums),
-            dot_stored(unpack(w2, g), v, sums), dot_stored(unpack(w3, g), v, sums),
+            dot_group(unpack(w0, g), v, sums), dot_group(unpack(w1, g), v, sums),
+            dot_group(unpack(w2, g), v, sums), dot_group(unpack(w3, g), v, sums),
         );
     }
-    let own = local.y * LANES + local.x;
-    parts[own] = sum;
-    squares[own] = square;
-    for (var half = SPLITS / 2u; half > 0u; half >>= 1u) {
+    let local_index = local_id.y * ROWS_PER_TILE + local_id.x;
+    row_sums[local_index] = sum;
+    square_sums[local_index] = squares;
+    for (var half = K_SPLITS / 2u; half > 0u; half >>= 1u) {
         workgroupBarrier();
-        if local.y < half {
-            parts[own] += parts[own + half * LANES];
-            squares[own] += squares[own + half * LANES];
+        if local_id.y < half {
+            row_sums[local_index] += row_sums[local_index + half * ROWS_PER_TILE];
+            square_sums[local_index] += square_sums[local_index + half * ROWS_PER_TILE];
         }
     }
-    if local.y == 0u {
-        sum = parts[own];
-        if NORMED {
-            // Every lane has seen all of x.
-            sum *= norm_scale(squares[own]);
+    if local_id.y == 0u {
+        sum = row_sums[local_index];
+        if IS_NORMED {
+            // The K_SPLITS invocations of a row have added the squares of all of x.
+            sum *= norm_scale(square_sums[local_index]);
         }
-        store_pair(0u, 1u, 2u * four, lane, sum.x, sum.y);
-        store_pair(0u, 1u, 2u * four + 1u, lane, sum.z, sum.w);
+        store_pair(0u, 1u, 2u * tile_quad, row, sum.x, sum.y);
+        store_pair(0u, 1u, 2u * tile_quad + 1u, row, sum.z, sum.w);
     }
 }

@@ -1,167 +1,152 @@
-// y[t, first + r] = sum over k of W[r, k] x[t, k], or += it. Or the gate of a feed-forward layer,
-// silu(gate) * up with silu(a) = a / (1 + exp(-a)) (Shazeer 2020): of two such rows where tiles of
-// 32 rows alternate between the gate's and the other's, or of the product and of what is in y.
+// out[t, first_row + r] = sum over k of W[r, k] x[t, k], stored as the epilogue says.
 //
-// A tile's rows are the neighbouring invocations', for that is how their words are interleaved.
-// What else is shared out, each variant says.
+// Rows lie in tiles of 32, whose words are interleaved: neighbouring invocations load neighbouring
+// rows of a tile. Each variant's file says how it divides tiles, tokens and columns.
 #import kernels/shared/step.wgsl
 #import weights/wgsl/group.wgsl
 
 struct Params {
-    groups: u32,   // of 32 weights in a row
-    rows: u32,     // in this shard
-    first: u32,    // row of y that the shard begins with
-    y_width: u32,  // floats from one token's y to the next's
-    x_first: u32,  // the first token's row in x
-    tokens: u32,   // at most; 0: as many as the step says
-    epilogue: u32,      // what becomes of the product, as EPILOGUE
-    across: u32,   // workgroups in the first dispatch dimension
-    row_words: u32,
-    normed: u32,   // 1: NORMED is set, or would be
-    eps: f32,      // of the norm
+    groups_per_row: u32, // groups of 32 weights
+    rows: u32,           // in this shard
+    first_row: u32,      // row of out that the shard begins with
+    out_width: u32,      // floats from one token's out to the next's
+    x_first: u32,        // row of x of the first token
+    tokens: u32,         // 0: as many as the step says
+    epilogue: u32,       // how the product is stored, as EPILOGUE
+    workgroups_x: u32,   // workgroups in the first dispatch dimension
+    row_words: u32,      // words in a packed row
+    is_normed: u32,      // 1: x is to be normalised, as IS_NORMED
+    eps: f32,            // of the norm
 }
 @group(0) @binding(0) var<uniform> p: Params;
 @group(0) @binding(2) var<storage, read> weights: array<u32>;
+// `weights_vec4` is the same buffer as `weights`, four words at a time.
 #ifdef INT64
-@group(0) @binding(3) var<storage, read> quads: array<vec2<u64>>; // the same
+@group(0) @binding(3) var<storage, read> weights_vec4: array<vec2<u64>>;
 @group(0) @binding(4) var<storage, read> x: array<vec2<u64>>;
 @group(0) @binding(5) var<storage, read> norm: array<vec2<u64>>;
 #else
-@group(0) @binding(3) var<storage, read> quads: array<vec4<u32>>; // the same
+@group(0) @binding(3) var<storage, read> weights_vec4: array<vec4<u32>>;
 @group(0) @binding(4) var<storage, read> x: array<vec4<f32>>;
 @group(0) @binding(5) var<storage, read> norm: array<vec4<f32>>;
 #endif
-@group(0) @binding(6) var<storage, read_write> y: array<f32>;
+@group(0) @binding(6) var<storage, read_write> out: array<f32>;
 
-// Whether x is still to be normalised: by the root of its mean square, and `norm`. Variants for one
-// token do it as they go.
-override NORMED: bool = false;
+// Whether the kernel normalises x: it divides x by its root mean square and multiplies it by
+// `norm`. GEMVs do that on the way.
+override IS_NORMED: bool = false;
 
-// Some variants are compiled for a shape: then loops unroll, and no address waits for parameters.
-// 0: it is the parameters'.
-override GROUPS: u32 = 0u;
+// Shape constants of GEMVs for GPUs: loops unroll, and addresses do not wait for the parameters.
+// 0: the parameter counts.
+override GROUPS_PER_ROW: u32 = 0u;
 override ROWS: u32 = 0u;
 override ROW_WORDS: u32 = 0u;
-override ACROSS: u32 = 0u;
+override WORKGROUPS_X: u32 = 0u;
 
-// Which of the workgroups this is.
-fn unit_of(group: vec3<u32>) -> u32 {
-    return group.x + group.y * select(ACROSS, p.across, ACROSS == 0u);
+// Index of the workgroup among those for the same tokens.
+fn workgroup_index(workgroup: vec3<u32>) -> u32 {
+    return workgroup.x + workgroup.y * select(WORKGROUPS_X, p.workgroups_x, WORKGROUPS_X == 0u);
 }
 
 fn groups_in_row() -> u32 {
-    return select(GROUPS, p.groups, GROUPS == 0u);
+    return select(GROUPS_PER_ROW, p.groups_per_row, GROUPS_PER_ROW == 0u);
 }
 
 #import weight_format
 
-// Groups in a row. Lavapipe specialises a kernel to uniforms that alone end a loop or decide a
-// branch, and where that changes the code much it compiles anew at every dispatch and keeps it all.
-// A bound that is not of uniforms alone is left be.
-fn row_groups() -> u32 {
-    return min(p.groups, arrayLength(&weights));
+// Groups in a row, as a loop bound.
+//
+// Lavapipe compiles a kernel anew for each value of a uniform that alone bounds a loop or decides a
+// branch, and keeps every result. A bound that also depends on a buffer's length avoids that.
+fn group_count() -> u32 {
+    return min(p.groups_per_row, arrayLength(&weights));
 }
 
 fn token_count() -> u32 {
     return min(select(p.tokens, step_.count, p.tokens == 0u), arrayLength(&x));
 }
 
-// The first row of the last group of `rows` rows of x. Variants that load x by groups of rows load
-// this one in place of those beyond the tokens, and store nothing of it: x has whole groups of
-// rows, and no row beyond is read.
+// The first row of the last group of `rows` rows of x. Variants that load whole groups of rows load
+// this group in place of any beyond it, and store nothing for those: no row of x beyond the last
+// whole group is read.
 fn last_row_group(tokens: u32, rows: u32) -> u32 {
     return (tokens - 1u) / rows * rows;
 }
 
-// Where row `lane` of a tile begins; a tile beyond the end reads what is last there, and stores
-// nothing.
-fn base_of(tile: u32, lane: u32) -> u32 {
+// Where row `row` of a tile begins. For a tile beyond the end, it is the row of the last tile.
+fn tile_row_base(tile: u32, row: u32) -> u32 {
     let rows = select(ROWS, p.rows, ROWS == 0u);
     let row_words = select(ROW_WORDS, p.row_words, ROW_WORDS == 0u);
-    return row_base(min(tile, (rows - 1u) / 32u) * 32u + lane, row_words);
+    return row_base(min(tile, (rows - 1u) / 32u) * 32u + row, row_words);
 }
 
 // Where four rows of a tile begin, 8 apart.
-fn bases_of(tile: u32, lane: u32) -> vec4<u32> {
-    return vec4<u32>(base_of(tile, lane), base_of(tile, lane + 8u), base_of(tile, lane + 16u), base_of(tile, lane + 24u));
+fn tile_row_bases(tile: u32, row: u32) -> vec4<u32> {
+    return vec4<u32>(
+        tile_row_base(tile, row), tile_row_base(tile, row + 8u),
+        tile_row_base(tile, row + 16u), tile_row_base(tile, row + 24u),
+    );
 }
 
 #ifdef INT64
-fn floats_of(quad: vec2<u64>) -> vec4<f32> {
-    return bitcast<vec4<f32>>(halves_of(quad));
+fn floats_of(v: vec2<u64>) -> vec4<f32> {
+    return bitcast<vec4<f32>>(u64_pair_to_words(v));
 }
 #else
-fn floats_of(quad: vec4<f32>) -> vec4<f32> {
-    return quad;
+fn floats_of(v: vec4<f32>) -> vec4<f32> {
+    return v;
 }
 #endif
 
-fn x_quad(at: u32) -> vec4<f32> {
+fn x_vec4(at: u32) -> vec4<f32> {
     return floats_of(x[at]);
 }
 
-fn norm_quad(at: u32) -> vec4<f32> {
+fn norm_vec4(at: u32) -> vec4<f32> {
     return floats_of(norm[at]);
 }
 
+// The group of x whose first vector is `at`.
 fn load_x(at: u32) -> Group {
     return Group(
-        four(x_quad(at)), four(x_quad(at + 1u)), four(x_quad(at + 2u)), four(x_quad(at + 3u)),
-        four(x_quad(at + 4u)), four(x_quad(at + 5u)), four(x_quad(at + 6u)), four(x_quad(at + 7u)),
+        to_float4(x_vec4(at)), to_float4(x_vec4(at + 1u)),
+        to_float4(x_vec4(at + 2u)), to_float4(x_vec4(at + 3u)),
+        to_float4(x_vec4(at + 4u)), to_float4(x_vec4(at + 5u)),
+        to_float4(x_vec4(at + 6u)), to_float4(x_vec4(at + 7u)),
     );
 }
 
 #ifdef SUBGROUP_BROADCAST
-// A group, of which each of eight lanes has a quad: a broadcast is cheaper than a load.
-fn spread_x(own: vec4<f32>) -> Group {
+// A group of which lanes 0 to 7 hold a vector each. A broadcast costs less than a load.
+fn broadcast_group(v: vec4<f32>) -> Group {
     return Group(
-        subgroupBroadcast(own, 0u), subgroupBroadcast(own, 1u), subgroupBroadcast(own, 2u), subgroupBroadcast(own, 3u),
-        subgroupBroadcast(own, 4u), subgroupBroadcast(own, 5u), subgroupBroadcast(own, 6u), subgroupBroadcast(own, 7u),
+        subgroupBroadcast(v, 0u), subgroupBroadcast(v, 1u),
+        subgroupBroadcast(v, 2u), subgroupBroadcast(v, 3u),
+        subgroupBroadcast(v, 4u), subgroupBroadcast(v, 5u),
+        subgroupBroadcast(v, 6u), subgroupBroadcast(v, 7u),
     );
 }
 #endif
 
-// NORMED for variants that are not compiled for each use. A bound that is not of uniforms alone:
-// see row_groups.
+// IS_NORMED as a parameter, for variants that are not compiled for each use. See group_count for
+// the bound.
 fn is_normed() -> bool {
-    return min(p.normed, arrayLength(&y)) == 1u;
+    return min(p.is_normed, arrayLength(&out)) == 1u;
 }
 
-// What products with a normalised x are multiplied with, once the squares are known.
+// The factor of the norm, given the sum of the squares of x.
 fn norm_scale(squares: f32) -> f32 {
     return 1.0 / sqrt(squares / f32(groups_in_row() * 32u) + p.eps);
 }
 
-fn horizontal(v: vec4<f32>) -> f32 {
+fn horizontal_sum(v: vec4<f32>) -> f32 {
     return (v.x + v.y) + (v.z + v.w);
 }
 
 #ifdef F16
 #else
-// The sums of a group's halves, by which shifts are multiplied.
-fn sums_of(v: Group) -> vec2<f32> {
-    return vec2<f32>(horizontal((v.a + v.b) + (v.c + v.d)), horizontal((v.e + v.f) + (v.g + v.h)));
-}
-
-fn dot_stored(w: Stored, v: Group, sums: vec2<f32>) -> f32 {
-    let low = fma(w.q.d, v.d, fma(w.q.c, v.c, fma(w.q.b, v.b, w.q.a * v.a)));
-    let high = fma(w.q.h, v.h, fma(w.q.g, v.g, fma(w.q.f, v.f, w.q.e * v.e)));
-    let codes = vec2<f32>(horizontal(low), horizontal(high));
-    return dot(codes, w.scale) + dot(sums, w.shift);
-}
-fn squares_of(v: Group) -> f32 {
-    let low = fma(v.d, v.d, fma(v.c, v.c, fma(v.b, v.b, v.a * v.a)));
-    return horizontal(low + fma(v.h, v.h, fma(v.g, v.g, fma(v.f, v.f, v.e * v.e))));
-}
-
-fn times_norm(v: Group, at: u32) -> Group {
-    return Group(
-        v.a * norm_quad(at), v.b * norm_quad(at + 1u), v.c * norm_quad(at + 2u), v.d * norm_quad(at + 3u),
-        v.e * norm_quad(at + 4u), v.f * norm_quad(at + 5u), v.g * norm_quad(at + 6u), v.h * norm_quad(at + 7u),
-    );
-}
+#import kernels/matmul/dot.wgsl
 #endif
-
 #import kernels/matmul/epilogue.wgsl
 
 #ifdef GEMV

@@ -1,281 +1,319 @@
-//! Matrix product with stored weights: every projection of the model, for one token or many.
+//! Matmul with stored weights: every projection of the model, for one token or many.
 
+#[cfg(feature = "testing")]
 mod cases;
+mod method;
+#[cfg(feature = "testing")]
 mod reference;
-mod shape;
+#[cfg(test)]
+mod tests;
 
-use crate::capabilities::Capabilities;
-use crate::kernel::{Cost, Kernel, Step, Variant, read, write};
-use crate::kernels::rms_norm::{Norm, rms_norm};
+use crate::buffers::BufferRef;
+use crate::capabilities::{Capabilities, MatmulMethod};
+use crate::kernel::{Cost, Dispatch, Kernel, Step, Variant, read, write};
+use crate::kernels::rms_norm::{Norm, RmsNorm, Rows};
 use crate::params;
-use crate::plan::{BufferRef, Dispatch, Plan};
-use crate::weights::Matrix;
-use crate::weights::{GROUP, TILE};
-
-pub use shape::Method;
+use crate::plan::Plan;
+use crate::weights::{GROUP, Matrix, TILE};
+use method::Use;
 
 params! {
     /// Groups of 32 weights in a row.
-    groups: u32,
+    groups_per_row: u32,
     /// Rows in the shard.
     rows: u32,
-    /// Row of `y` that the shard begins with.
-    first: u32,
-    /// Floats from one token's `y` to the next's.
-    y_width: u32,
-    /// Row of `x` that is the first token's.
+    /// Row of `out` that the shard begins with.
+    first_row: u32,
+    /// Floats from one token's `out` to the next's.
+    out_width: u32,
+    /// Row of `x` of the first token.
     x_first: u32,
-    /// Tokens at most; 0: as many as the step says.
+    /// Number of tokens; 0: the step's.
     tokens: u32,
-    /// What becomes of the product: [`Epilogue`] as a number.
+    /// [`Epilogue`] as a number.
     epilogue: u32,
     /// Workgroups in the first dispatch dimension.
-    across: u32,
+    workgroups_x: u32,
     /// Words in a packed row.
     row_words: u32,
-    /// 1: `x` is still to be normalised.
-    normed: u32,
-    /// Added to the mean square then.
+    /// 1: the kernel normalises `x`.
+    is_normed: u32,
+    /// Added to the mean square in the norm.
     eps: f32,
 }
 
 /// The kernel.
 pub static MATMUL: Kernel = Kernel {
     name: "matmul",
-    summary: "y (+)= W x for stored weights W",
+    summary: "out (+)= W x for stored weights W",
     wgsl: include_str!("matmul.wgsl"),
     weights: true,
     params: Params::FIELDS,
     params_bytes: size_of::<Params>(),
     bindings: &[
         read("weights"),
-        read("quads"),
+        read("weights_vec4"),
         read("x"),
         read("norm"),
-        write("y"),
+        write("out"),
     ],
     overrides: &[
-        "LANES",
-        "SPLITS",
+        "ROWS_PER_TILE",
+        "K_SPLITS",
         "EPILOGUE",
-        "NORMED",
-        "GROUPS",
+        "IS_NORMED",
+        "GROUPS_PER_ROW",
         "ROWS",
         "ROW_WORDS",
-        "ACROSS",
+        "WORKGROUPS_X",
     ],
+    // In the order of MatmulMethod.
     variants: &[
-        Variant::base("gemv", &["GEMV"]),
-        Variant::base("cpu_gemv", &["CPU", "CPU_GEMV"]),
-        Variant::base("cpu_gemm", &["CPU", "CPU_GEMM"]),
-        Variant::base("gemm", &["GEMM"]),
-        Variant::cooperative_matrix("gemm_coop", &["GEMM_COOP", "F16"]),
+        Variant::base(MatmulMethod::Gemv.name(), &["GEMV"]),
+        Variant::codes(MatmulMethod::GemvDp4a.name(), &["GEMV_DP4A"]),
+        Variant::base(MatmulMethod::CpuGemv.name(), &["CPU", "CPU_GEMV"]),
         Variant::subgroups8_int64(
-            "cpu_gemv_subgroup",
+            MatmulMethod::CpuGemvSubgroup.name(),
             &["CPU", "CPU_GEMV_SUBGROUP", "SUBGROUP_BROADCAST", "INT64"],
         ),
+        Variant::base(MatmulMethod::Gemm.name(), &["GEMM"]),
+        Variant::shader_f16(MatmulMethod::GemmF16.name(), &["GEMM", "F16"]),
+        Variant::cooperative_matrix(MatmulMethod::GemmCoop.name(), &["GEMM_COOP", "F16"]),
+        Variant::base(MatmulMethod::CpuGemm.name(), &["CPU", "CPU_GEMM"]),
         Variant::subgroups8_int64(
-            "cpu_gemm_subgroup",
+            MatmulMethod::CpuGemmSubgroup.name(),
             &["CPU", "CPU_GEMM", "SUBGROUP_BROADCAST", "INT64"],
         ),
-        Variant::codes("gemv_dp4a", &["GEMV_DP4A"]),
-        Variant::shader_f16("gemm_f16", &["GEMM", "F16"]),
     ],
     cost,
     extents,
+    #[cfg(feature = "testing")]
     reference: reference::matmul,
+    #[cfg(feature = "testing")]
     cases: cases::cases,
 };
 
-/// Rows of `x` that variants for many tokens load together, at most. They load whole groups of
-/// rows, counted from the first token's: `x` must have them, but what is in the rows beyond the
-/// last token's does not matter.
+/// The most rows of `x` that a GEMM loads at once.
+///
+/// GEMMs load whole groups of rows, counted from the first token's. `x` must have them, but the
+/// contents of rows beyond the last token do not matter.
 pub const X_ROW_GROUP: u32 = 16;
 
-/// Which rows of `x` a product is of.
+/// The rows of `x` that a matmul multiplies.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Tokens {
-    /// All tokens of the step, `chunk` at most.
+    /// All tokens of the step.
     Step {
-        /// The most that the plan can be replayed with.
+        /// The most tokens that the plan is replayed with.
         chunk: u32,
     },
-    /// `count` rows from `first` on; a single one is the first.
+    /// `count` rows from `first` on. A single row must be the first of `x`.
     Rows {
         /// The first row of `x`.
         first: u32,
-        /// How many.
+        /// Number of rows.
         count: u32,
     },
 }
 
-/// What becomes of a product.
+/// How a matmul stores its product.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Epilogue {
-    /// It is stored.
+    /// `out = product`.
     Store,
-    /// It is added to what is there.
+    /// `out += product`.
     Accumulate,
-    /// Tiles of [`TILE`] rows alternate between a gate and what it is for: `silu(gate) * up` is
-    /// stored, half as long.
+    /// `out = silu(gate) * up`, half as long as the product: tiles of [`TILE`] rows alternate
+    /// between gate and up.
     SwiGlu,
-    /// What is there is the gate: `silu(y) * product` takes its place.
+    /// `out = silu(out) * product`.
     SwiGluInPlace,
 }
 
-/// Records `y = W x` (or what `epilogue` says): `x` is `[tokens, W.width]`, and has whole groups of
-/// [`X_ROW_GROUP`] rows, `y` is `[tokens, W.rows]`, or half of that for [`Epilogue::SwiGlu`].
-pub fn matmul(
-    plan: &mut Plan,
-    caps: &Capabilities,
-    w: &Matrix,
-    x: BufferRef,
-    y: BufferRef,
-    tokens: Tokens,
-    epilogue: Epilogue,
-) {
-    record(plan, caps, w, x, None, y, tokens, epilogue);
-}
-
-/// Records `y = W norm(x)` (or what `epilogue` says) for all tokens of the step, `chunk` at most.
-/// Where the norm is a step of its own `h` takes its result: `[tokens, W.width]`.
-pub fn normed_matmul(
-    plan: &mut Plan,
-    caps: &Capabilities,
-    w: &Matrix,
-    norm: &Norm,
-    x: BufferRef,
-    h: BufferRef,
-    y: BufferRef,
-    chunk: u32,
-    epilogue: Epilogue,
-) {
-    let tokens = Tokens::Step { chunk };
-    if Method::of(caps, chunk).normalises() {
-        return record(plan, caps, w, x, Some(norm), y, tokens, epilogue);
+impl Epilogue {
+    /// Rows of the product for each row of `out`.
+    const fn rows_per_output(self) -> u32 {
+        match self {
+            Self::SwiGlu => 2,
+            Self::Store | Self::Accumulate | Self::SwiGluInPlace => 1,
+        }
     }
-    rms_norm(plan, caps, norm, x, h, chunk);
-    record(plan, caps, w, h, None, y, tokens, epilogue);
 }
 
-fn record(
-    plan: &mut Plan,
-    caps: &Capabilities,
-    w: &Matrix,
-    x: BufferRef,
-    norm: Option<&Norm>,
-    y: BufferRef,
-    tokens: Tokens,
-    epilogue: Epilogue,
-) {
+/// `out = W x`, or as the epilogue says.
+#[derive(Clone, Copy, Debug)]
+pub struct Matmul<'a> {
+    /// `W`.
+    pub weights: &'a Matrix,
+    /// `[tokens, W.width]`, with whole groups of [`X_ROW_GROUP`] rows.
+    pub x: BufferRef,
+    /// `[tokens, W.rows]`, or half as wide for [`Epilogue::SwiGlu`].
+    pub out: BufferRef,
+    /// The rows of `x`.
+    pub tokens: Tokens,
+    /// How the product is stored.
+    pub epilogue: Epilogue,
+}
+
+impl Matmul<'_> {
+    /// Appends the dispatches to the plan, one for each shard.
+    pub fn record(&self, plan: &mut Plan, caps: &Capabilities) {
+        record(plan, caps, self, None);
+    }
+}
+
+/// `out = W norm(x)`, or as the epilogue says, for all tokens of the step.
+#[derive(Clone, Copy, Debug)]
+pub struct NormedMatmul<'a> {
+    /// `W`.
+    pub weights: &'a Matrix,
+    /// The norm of `x`.
+    pub norm: &'a Norm,
+    /// `[tokens, W.width]`.
+    pub x: BufferRef,
+    /// Scratch for `norm(x)` where the norm takes a dispatch of its own: `[tokens, W.width]`, with
+    /// whole groups of [`X_ROW_GROUP`] rows.
+    pub normed: BufferRef,
+    /// `[tokens, W.rows]`, or half as wide for [`Epilogue::SwiGlu`].
+    pub out: BufferRef,
+    /// The most tokens that the plan is replayed with.
+    pub chunk: u32,
+    /// How the product is stored.
+    pub epilogue: Epilogue,
+}
+
+impl NormedMatmul<'_> {
+    /// Appends the dispatches to the plan.
+    pub fn record(&self, plan: &mut Plan, caps: &Capabilities) {
+        let Self {
+            weights,
+            norm,
+            x,
+            normed,
+            out,
+            chunk,
+            epilogue,
+        } = *self;
+        let matmul = Matmul {
+            weights,
+            x,
+            out,
+            tokens: Tokens::Step { chunk },
+            epilogue,
+        };
+        if MatmulMethod::of(caps, chunk).normalises_x() {
+            return record(plan, caps, &matmul, Some(norm));
+        }
+        RmsNorm {
+            norm,
+            x,
+            out: normed,
+            rows: Rows::All { chunk },
+        }
+        .record(plan, caps);
+        Matmul {
+            x: normed,
+            ..matmul
+        }
+        .record(plan, caps);
+    }
+}
+
+fn record(plan: &mut Plan, caps: &Capabilities, matmul: &Matmul<'_>, norm: Option<&Norm>) {
+    let Matmul {
+        weights,
+        x,
+        out,
+        tokens,
+        epilogue,
+    } = *matmul;
     let (x_first, count, chunk) = match tokens {
         Tokens::Step { chunk } => (0, 0, chunk),
         Tokens::Rows { first, count } => (first, count, count),
     };
     debug_assert!(
         chunk > 1 || x_first == 0,
-        "products of one token are of the first"
+        "a GEMV multiplies the first row of x"
     );
-    let halves = if epilogue == Epilogue::SwiGlu { 2 } else { 1 };
-    let method = Method::of(caps, chunk);
-    for shard in &w.shards {
-        let shape = method.of_format(shard.format).shape(shard.rows);
+    let rows_per_output = epilogue.rows_per_output();
+    let method = MatmulMethod::of(caps, chunk);
+    for shard in &weights.shards {
+        let shape = method.for_format(shard.format).shape(shard.rows);
         let workgroups = shape.workgroups(shard.rows, chunk, caps.max_workgroups);
         let params = Params {
-            groups: w.groups(),
+            groups_per_row: weights.groups_per_row(),
             rows: shard.rows,
-            first: shard.first / halves,
-            y_width: w.rows / halves,
+            first_row: shard.first / rows_per_output,
+            out_width: weights.rows / rows_per_output,
             x_first,
             tokens: count,
             epilogue: epilogue as u32,
-            across: workgroups[0],
-            row_words: shard.format.row_words(w.width as usize) as u32,
-            normed: norm.is_some().into(),
+            workgroups_x: workgroups[0],
+            row_words: shard.format.row_words(weights.width as usize) as u32,
+            is_normed: norm.is_some().into(),
             eps: norm.map_or(0.0, |norm| norm.eps),
         };
-        let overrides = shape.overrides(
+        let overrides = shape.overrides(Use {
             epilogue,
-            norm.is_some(),
-            shard.format,
-            shard.rows,
-            w.width,
-            workgroups[0],
-        );
+            is_normed: norm.is_some(),
+            format: shard.format,
+            rows: shard.rows,
+            width: weights.width,
+            workgroups_x: workgroups[0],
+        });
+        // Without a norm, x is bound in its place and not read there.
+        let norm_weight = norm.map_or(x, |norm| norm.weight);
         plan.push(Dispatch {
             kernel: &MATMUL,
-            variant: &MATMUL.variants[shape.variant],
+            variant: shape.method.variant(),
             format: Some(shard.format),
             overrides,
             params: bytemuck::bytes_of(&params).to_vec(),
-            // What is not normalised binds x once more.
-            buffers: vec![
-                shard.buffer,
-                shard.buffer,
-                x,
-                norm.map_or(x, |norm| norm.weight),
-                y,
-            ],
+            buffers: vec![shard.buffer, shard.buffer, x, norm_weight, out],
             workgroups,
         });
     }
 }
 
-fn cost(d: &Dispatch, step: Step) -> Cost {
-    let p: Params = d.params();
-    let (width, tokens) = (
-        p.groups * GROUP as u32,
-        if p.tokens == 0 { step.count } else { p.tokens },
-    );
-    let halves = if p.epilogue == Epilogue::SwiGlu as u32 {
-        2
+/// Rows of `out` that a dispatch writes.
+fn output_rows(p: &Params) -> u32 {
+    if p.epilogue == Epilogue::SwiGlu as u32 {
+        p.rows / 2
     } else {
-        1
-    };
-    let (rows, floats) = (
-        u64::from(p.rows),
-        u64::from(tokens) * u64::from(width + p.rows / halves),
-    );
-    Cost {
-        shape: [p.rows, width, tokens],
-        bytes: 4 * (rows * u64::from(p.row_words) + floats),
-        flops: 2 * rows * u64::from(width) * u64::from(tokens),
+        p.rows
     }
 }
 
-/// Rows of x that a variant loads together, and those of them that are no tokens it does not use:
-/// see `last_row_group` in the WGSL.
-fn x_rows_at_once(variant: &Variant) -> u32 {
-    match variant.name {
-        "gemm_coop" => X_ROW_GROUP,
-        "gemm" | "gemm_f16" => 4,
-        _ => 1,
+fn cost(d: &Dispatch, step: Step) -> Cost {
+    let p: Params = d.params();
+    let tokens = if p.tokens == 0 { step.count } else { p.tokens };
+    let width = p.groups_per_row * GROUP as u32;
+    let floats = u64::from(tokens) * u64::from(width + output_rows(&p));
+    Cost {
+        shape: [p.rows, width, tokens],
+        bytes: 4 * (u64::from(p.rows) * u64::from(p.row_words) + floats),
+        flops: 2 * u64::from(p.rows) * u64::from(width) * u64::from(tokens),
     }
 }
 
 fn extents(d: &Dispatch, step: Step) -> Vec<u64> {
     let p: Params = d.params();
-    let tokens = if p.tokens == 0 { step.count } else { p.tokens };
-    // Variants for one token take the first of x, and those for GPUs ask for no number of tokens.
-    let tokens = if Method::is_for_one(d.variant) {
-        1
-    } else {
-        tokens
+    let method = MatmulMethod::of_variant(d.variant).unwrap_or(MatmulMethod::Gemv);
+    let tokens = match p.tokens {
+        // GEMVs multiply the first row of x, and those for GPUs do not read the number of tokens.
+        _ if method.is_gemv() => 1,
+        0 => step.count,
+        tokens => tokens,
     };
-    let words = u64::from(p.rows.div_ceil(TILE as u32) * TILE as u32) * u64::from(p.row_words);
-    let width = u64::from(p.groups) * GROUP as u64;
-    let rows = if p.epilogue == Epilogue::SwiGlu as u32 {
-        p.rows / 2
-    } else {
-        p.rows
-    };
-    let stored =
-        u64::from(tokens.saturating_sub(1)) * u64::from(p.y_width) + u64::from(p.first + rows);
+    let words = u64::from(p.rows.next_multiple_of(TILE as u32)) * u64::from(p.row_words);
+    let width = u64::from(p.groups_per_row) * GROUP as u64;
+    let x_rows = p.x_first + tokens.next_multiple_of(method.x_rows_at_once());
+    let last_out = u64::from(tokens.saturating_sub(1)) * u64::from(p.out_width);
     vec![
         words,
         words,
-        u64::from(p.x_first + tokens.next_multiple_of(x_rows_at_once(d.variant))) * width,
-        u64::from(p.normed) * width,
-        stored,
+        u64::from(x_rows) * width,
+        u64::from(p.is_normed) * width,
+        last_out + u64::from(p.first_row + output_rows(&p)),
     ]
 }

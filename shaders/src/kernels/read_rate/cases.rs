@@ -4,16 +4,16 @@ use crate::testing::Random;
 
 pub fn cases() -> Vec<Case> {
     [(40_000, 1000), (7, 300), (4096, 256)]
-        .map(|(quads, lanes)| {
-            let mut random = Random::new(quads.into());
+        .map(|(vec4s, invocations)| {
+            let mut random = Random::new(vec4s.into());
             let params = Params {
-                quads,
-                lanes,
+                vec4s,
+                invocations,
                 reserved0: 0,
                 reserved1: 0,
             };
             Case {
-                name: format!("{quads} quads, {lanes} lanes"),
+                name: format!("{vec4s} vec4s, {invocations} invocations"),
                 variant: 0,
                 overrides: Vec::new(),
                 fixture: DispatchFixture {
@@ -21,10 +21,10 @@ pub fn cases() -> Vec<Case> {
                     step: Step::default(),
                     format: None,
                     buffers: vec![
-                        (0..4 * quads).map(|_| random.bits() as u32).collect(),
-                        vec![0; lanes as usize],
+                        (0..4 * vec4s).map(|_| random.bits() as u32).collect(),
+                        vec![0; invocations as usize],
                     ],
-                    workgroups: [lanes.div_ceil(256) + 1, 1, 1],
+                    workgroups: [invocations.div_ceil(256) + 1, 1, 1],
                 },
                 nmse: 0.0,
             }

@@ -1,8 +1,8 @@
-// sums[i] = the sum, modulo 2^32, of data[i], data[i + lanes], data[i + 2 lanes], ...: how fast
-// memory is read.
+// sums[i] = the sum, modulo 2^32, of data[i], data[i + invocations], data[i + 2 invocations], ...
+// Measures the rate of memory reads.
 struct Params {
-    quads: u32, // vectors of four words in data
-    lanes: u32, // invocations of the dispatch
+    vec4s: u32, // vectors of four words in data
+    invocations: u32,
     reserved0: u32, reserved1: u32,
 }
 @group(0) @binding(0) var<uniform> p: Params;
@@ -11,7 +11,7 @@ struct Params {
 
 @compute @workgroup_size(256)
 fn read_rate(@builtin(global_invocation_id) id: vec3<u32>) {
-    if id.x >= p.lanes {
+    if id.x >= p.invocations {
         return;
     }
     var a = vec4<u32>();
@@ -19,15 +19,15 @@ fn read_rate(@builtin(global_invocation_id) id: vec3<u32>) {
     var c = vec4<u32>();
     var d = vec4<u32>();
     var at = id.x;
-    // Four loads on their way at once.
-    for (var left = p.quads / (4u * p.lanes); left > 0u; left--) {
+    // Four independent loads hide latency.
+    for (var left = p.vec4s / (4u * p.invocations); left > 0u; left--) {
         a += data[at];
-        b += data[at + p.lanes];
-        c += data[at + 2u * p.lanes];
-        d += data[at + 3u * p.lanes];
-        at += 4u * p.lanes;
+        b += data[at + p.invocations];
+        c += data[at + 2u * p.invocations];
+        d += data[at + 3u * p.invocations];
+        at += 4u * p.invocations;
     }
-    for (; at < p.quads; at += p.lanes) {
+    for (; at < p.vec4s; at += p.invocations) {
         a += data[at];
     }
     let sum = (a + b) + (c + d);

@@ -1,51 +1,84 @@
-use super::{Params, TOKENS};
+use super::{Params, TOKENS_PER_WORKGROUP};
 use crate::kernel::{Case, DispatchFixture, Step};
 use crate::testing::{Random, words};
 
 pub fn cases() -> Vec<Case> {
-    [
-        (576, 1, false),
-        (576, 5, false),
-        (576, 5, true),
-        (4096, 3, false),
-        (100, 2, false),
-        (64, 17, false),
-    ]
-    .into_iter()
-    .flat_map(|(width, count, last)| {
-        (0..TOKENS.len()).map(move |variant| case(variant, width, count, last))
-    })
-    .collect()
+    let base = Input {
+        width: 576,
+        tokens: 5,
+        is_last_only: false,
+    };
+    let inputs = [
+        Input { tokens: 1, ..base },
+        base,
+        Input {
+            is_last_only: true,
+            ..base
+        },
+        Input {
+            width: 4096,
+            tokens: 3,
+            ..base
+        },
+        Input {
+            width: 100,
+            tokens: 2,
+            ..base
+        },
+        Input {
+            width: 64,
+            tokens: 17,
+            ..base
+        },
+    ];
+    let variants = 0..TOKENS_PER_WORKGROUP.len();
+    let of = |input: Input| variants.clone().map(move |variant| case(variant, input));
+    inputs.into_iter().flat_map(of).collect()
 }
 
-fn case(variant: usize, width: u32, count: u32, last: bool) -> Case {
+#[derive(Clone, Copy)]
+struct Input {
+    width: u32,
+    tokens: u32,
+    is_last_only: bool,
+}
+
+fn case(variant: usize, input: Input) -> Case {
+    let Input {
+        width,
+        tokens,
+        is_last_only,
+    } = input;
     let mut random = Random::new(u64::from(width));
     let params = Params {
         width,
         eps: 1e-5,
-        last: u32::from(last),
+        is_last_only: is_last_only.into(),
         reserved: 0,
     };
-    let len = (width * count) as usize;
+    let len = (width * tokens) as usize;
     Case {
-        name: format!("{width} tokens {count}{}", if last { " last" } else { "" }),
+        name: format!(
+            "{width} tokens {tokens}{}",
+            if is_last_only { " last" } else { "" }
+        ),
         variant,
         overrides: Vec::new(),
         fixture: DispatchFixture {
             params: bytemuck::bytes_of(&params).to_vec(),
-            step: Step::new(9, count),
+            step: Step::new(9, tokens),
             format: None,
             buffers: vec![
                 words(&random.activations(len)),
                 words(&random.activations(width as usize)),
                 words(&random.activations(len)),
             ],
-            // One workgroup more than there are tokens for: it must do nothing.
+            // One workgroup more than the tokens need: it must do nothing.
             workgroups: [
-                if last {
+                if is_last_only {
                     1
                 } else {
-                    count.div_ceil(TOKENS[variant]) + 1
+                    tokens.div_ceil(TOKENS_PER_WORKGROUP[variant]) + 1
                 },
                 1,
                 1,

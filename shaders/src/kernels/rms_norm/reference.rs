@@ -5,7 +5,7 @@ use crate::kernel::DispatchFixture;
 pub fn rms_norm(fixture: &mut DispatchFixture) {
     let p: Params = fixture.params();
     let width = p.width as usize;
-    let last = p.last == 1;
+    let last = p.is_last_only == 1;
     for t in 0..if last { 1 } else { fixture.step.count as usize } {
         let source = if last {
             fixture.step.count as usize - 1

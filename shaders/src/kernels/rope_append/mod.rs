@@ -1,15 +1,20 @@
 //! Rotary position embedding (Su et al. 2021) of queries and keys, and the append to the KV cache.
 
+#[cfg(feature = "testing")]
 mod cases;
+#[cfg(feature = "testing")]
 mod reference;
 mod tables;
 
+use crate::buffers::BufferRef;
 use crate::capabilities::Capabilities;
-use crate::kernel::{Contents, Cost, Kernel, Step, Variant, read, write};
+use crate::kernel::Dispatch;
+use crate::kernel::{Cost, Kernel, Step, Variant, packed, read, write};
 use crate::kv::{AttentionShape, F16Tail, KvFormat, Segment};
 use crate::params;
-use crate::plan::{BufferRef, Dispatch, Plan};
+use crate::plan::Plan;
 
+#[cfg(feature = "testing")]
 pub(crate) use cases::{rounding, tables};
 pub use tables::RopeTables;
 pub(crate) use tables::table_words;
@@ -52,15 +57,17 @@ pub static ROPE_APPEND: Kernel = Kernel {
     bindings: &[
         read("tables"),
         write("qkv"),
-        write("k_cache").of(Contents::Packed(reference::cached_keys)),
-        write("v_cache").of(Contents::Packed(reference::cached_values)),
-        write("f16_tail").of(Contents::Packed(reference::tail_floats)),
+        packed!(write("k_cache"), reference::cached_keys),
+        packed!(write("v_cache"), reference::cached_values),
+        packed!(write("f16_tail"), reference::tail_floats),
     ],
     overrides: &["K_PER_WORD", "V_PER_WORD"],
     variants: &[Variant::base("base", &[]), Variant::base("cpu", &["CPU"])],
     cost,
     extents,
+    #[cfg(feature = "testing")]
     reference: reference::rope_append,
+    #[cfg(feature = "testing")]
     cases: cases::cases,
 };
 

@@ -1,15 +1,19 @@
 //! One token's attention in one dispatch: rotation, append to the KV cache, and attention.
 
+#[cfg(feature = "testing")]
 mod cases;
+#[cfg(feature = "testing")]
 mod reference;
 
+use crate::buffers::BufferRef;
 use crate::capabilities::Capabilities;
-use crate::kernel::{Contents, Cost, Kernel, Step, Variant, read, write};
+use crate::kernel::Dispatch;
+use crate::kernel::{Cost, Kernel, Step, Variant, packed, read, write};
 use crate::kernels::attention::{AttentionVariant, splits};
 use crate::kernels::rope_append::{Rope, table_words};
 use crate::kv::{AttentionShape, KvFormat, Segment};
 use crate::params;
-use crate::plan::{BufferRef, Dispatch, Plan};
+use crate::plan::Plan;
 
 params! {
     /// Query heads.
@@ -64,8 +68,8 @@ pub static ROPE_ATTENTION: Kernel = Kernel {
     bindings: &[
         read("tables"),
         read("qkv"),
-        write("k_cache").of(Contents::Packed(reference::cached_keys)),
-        write("v_cache").of(Contents::Packed(reference::cached_values)),
+        packed!(write("k_cache"), reference::cached_keys),
+        packed!(write("v_cache"), reference::cached_values),
         write("partials"),
         write("out"),
     ],
@@ -76,7 +80,9 @@ pub static ROPE_ATTENTION: Kernel = Kernel {
     ],
     cost,
     extents,
+    #[cfg(feature = "testing")]
     reference: reference::rope_attention,
+    #[cfg(feature = "testing")]
     cases: cases::cases,
 };
 

@@ -92,7 +92,7 @@ pub fn cases() -> Vec<Case> {
     .collect()
 }
 
-/// What fills the last four up, `beyond`, is no token.
+/// The last vector of four is padded with `beyond`, which is no token's logit.
 fn case(name: String, choice: Choice, mut logits: Vec<f32>, beyond: f32) -> Case {
     let vocab = logits.len() as u32;
     logits.resize(logits.len().next_multiple_of(4), beyond);
@@ -122,8 +122,7 @@ fn case(name: String, choice: Choice, mut logits: Vec<f32>, beyond: f32) -> Case
     }
 }
 
-/// Logits that are not all finite, and what is unusual about them: from some of them a token is
-/// chosen, from others none.
+/// Logits that are not all finite, with a description. Some of them permit a choice, others none.
 pub(crate) fn unusual() -> Vec<(String, Vec<f32>)> {
     let values = [
         ("NaN", f32::NAN),
@@ -133,7 +132,7 @@ pub(crate) fn unusual() -> Vec<(String, Vec<f32>)> {
     ];
     let mut cases = Vec::new();
     for (name, value) in values {
-        // The last place is the only one of its vector of four.
+        // The last logit is alone in its vector of four.
         for (vocab, at) in [(49_153, 49_152), (7, 0), (7, 3), (9, 8)] {
             let mut logits = Random::new(vocab as u64).activations(vocab);
             logits[at] = value;

@@ -1,13 +1,17 @@
-//! Drawing the next token.
+//! Drawing the next token from the logits.
 
+#[cfg(feature = "testing")]
 mod cases;
+#[cfg(feature = "testing")]
 mod reference;
 
+#[cfg(feature = "testing")]
 pub(crate) use cases::unusual;
 
-use crate::kernel::{Contents, Cost, Kernel, Step, Variant, read, words_of, write};
+use crate::buffers::BufferRef;
+use crate::kernel::{Cost, Dispatch, Kernel, Step, Variant, read, words_of, write};
 use crate::params;
-use crate::plan::{BufferRef, Dispatch, Plan};
+use crate::plan::Plan;
 
 params! {
     /// Number of logits.
@@ -20,19 +24,19 @@ params! {
     reserved2: u32,
 }
 
-/// How the next token is chosen, as the WGSL struct of the same name.
+/// How the next token is chosen, in the layout of the WGSL struct of the same name.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default, PartialEq, bytemuck::Pod, bytemuck::Zeroable)]
 pub struct Choice {
-    /// Logits are divided by it; above 0.
+    /// Divides the logits; above 0.
     pub temperature: f32,
-    /// Only so many of the most likely tokens stay; 0: all.
+    /// Number of most likely tokens to keep; 0: all.
     pub top_k: u32,
-    /// Only the most likely tokens whose probabilities reach this stay.
+    /// Keeps the most likely tokens whose probabilities add up to this.
     pub top_p: f32,
-    /// Only tokens at least this fraction as likely as the most likely stay.
+    /// Keeps tokens that are at least this fraction as likely as the most likely one.
     pub min_p: f32,
-    /// Random, in `[0, 1)`.
+    /// A random number in `[0, 1)`.
     pub uniform: f32,
     /// Repetition penalty.
     pub repetition: f32,
@@ -40,24 +44,24 @@ pub struct Choice {
     pub presence: f32,
     /// Frequency penalty.
     pub frequency: f32,
-    /// Entries of the adjustments.
+    /// Number of adjustments: see [`adjust`](crate::kernels::adjust).
     pub entries: u32,
     /// Padding.
     pub reserved: [u32; 3],
 }
 
-/// What [`sample`] and [`argmax`](crate::kernels::argmax::argmax) write where no token can be
-/// chosen: a logit is NaN or plus infinity, or none is above -3e38. It is beyond every vocabulary,
-/// so that [`embed`](crate::kernels::embed::embed) leaves it alone.
+/// The token id that [`Sample`] and [`argmax`](crate::kernels::argmax::argmax) write where no token
+/// can be chosen: a logit is NaN or plus infinity, or no logit is above -3e38.
+///
+/// The id is beyond every vocabulary, so that [`embed`](crate::kernels::embed::embed) ignores it.
 pub const NO_TOKEN: u32 = u32::MAX;
 
-/// Whether no token can be chosen from these logits. Minus infinity is an unlikely token, nothing
-/// worse: penalties make it.
+/// Whether no token can be chosen from these logits. Minus infinity is permitted: penalties produce
+/// it.
+#[cfg(feature = "testing")]
 pub(crate) fn has_no_choice(logits: &[f32]) -> bool {
-    logits
-        .iter()
-        .any(|&logit| logit.is_nan() || logit == f32::INFINITY)
-        || logits.iter().all(|&logit| logit <= -3e38)
+    let is_broken = |logit: &f32| logit.is_nan() || *logit == f32::INFINITY;
+    logits.iter().any(is_broken) || logits.iter().all(|&logit| logit <= -3e38)
 }
 
 /// The kernel.
@@ -72,44 +76,62 @@ pub static SAMPLE: Kernel = Kernel {
         read("choice"),
         read("logits"),
         write("weights"),
-        write("token").of(Contents::Integers),
+        write("token").of_integers(),
     ],
     overrides: &[],
     variants: &[Variant::base("base", &[])],
     cost,
     extents,
+    #[cfg(feature = "testing")]
     reference: reference::sample,
+    #[cfg(feature = "testing")]
     cases: cases::cases,
 };
 
-/// Records `token[0] =` a token drawn from `logits` as `choice` says, or [`NO_TOKEN`]. `weights` is
-/// scratch of `vocab` floats.
-pub fn sample(
-    plan: &mut Plan,
-    choice: BufferRef,
-    logits: BufferRef,
-    weights: BufferRef,
-    token: BufferRef,
-    vocab: u32,
-) {
-    let params = Params {
-        vocab,
-        reserved0: 0,
-        reserved1: 0,
-        reserved2: 0,
-    };
-    plan.push(Dispatch {
-        kernel: &SAMPLE,
-        variant: &SAMPLE.variants[0],
-        format: None,
-        overrides: Vec::new(),
-        params: bytemuck::bytes_of(&params).to_vec(),
-        buffers: vec![choice, logits, weights, token],
-        workgroups: [1, 1, 1],
-    });
+/// `token[0] =` a token drawn from `logits` as `choice` says, or [`NO_TOKEN`].
+#[derive(Clone, Copy, Debug)]
+pub struct Sample {
+    /// A [`Choice`].
+    pub choice: BufferRef,
+    /// `[vocab]`.
+    pub logits: BufferRef,
+    /// Scratch for the unnormalised probabilities, `[vocab]`.
+    pub weights: BufferRef,
+    /// The result, one word.
+    pub token: BufferRef,
+    /// Number of logits.
+    pub vocab: u32,
 }
 
-/// Logits are read, weights written and read.
+impl Sample {
+    /// Appends the dispatch to the plan.
+    pub fn record(&self, plan: &mut Plan) {
+        let Self {
+            choice,
+            logits,
+            weights,
+            token,
+            vocab,
+        } = *self;
+        let params = Params {
+            vocab,
+            reserved0: 0,
+            reserved1: 0,
+            reserved2: 0,
+        };
+        plan.push(Dispatch {
+            kernel: &SAMPLE,
+            variant: &SAMPLE.variants[0],
+            format: None,
+            overrides: Vec::new(),
+            params: bytemuck::bytes_of(&params).to_vec(),
+            buffers: vec![choice, logits, weights, token],
+            workgroups: [1, 1, 1],
+        });
+    }
+}
+
+/// The kernel reads the logits, and writes and reads the weights.
 fn cost(d: &Dispatch, _: Step) -> Cost {
     let vocab = d.params::<Params>().vocab;
     Cost {
@@ -119,7 +141,7 @@ fn cost(d: &Dispatch, _: Step) -> Cost {
     }
 }
 
-/// Logits are loaded four at a time; a token's id is a word.
+/// The kernel loads logits four at a time.
 fn extents(d: &Dispatch, _: Step) -> Vec<u64> {
     let logits = u64::from(d.params::<Params>().vocab).next_multiple_of(4);
     vec![words_of::<Choice>(), logits, logits, 1]

@@ -1,7 +1,7 @@
 use super::{Choice, NO_TOKEN, Params, has_no_choice};
 use crate::kernel::DispatchFixture;
 
-/// Sorts the tokens, cuts, and walks the rest in the kernel's order, all in f64.
+/// Sorts the tokens, cuts them off, and walks the rest in the kernel's order, all in f64.
 pub fn sample(fixture: &mut DispatchFixture) {
     let p: Params = fixture.params();
     let choice: Choice =
@@ -15,10 +15,10 @@ pub fn sample(fixture: &mut DispatchFixture) {
         .iter()
         .map(|&l| l.into())
         .collect();
-    let peak = logits.iter().copied().fold(f64::MIN, f64::max);
+    let largest = logits.iter().copied().fold(f64::MIN, f64::max);
     let weights: Vec<f64> = logits
         .iter()
-        .map(|l| ((l - peak) / f64::from(choice.temperature)).exp())
+        .map(|l| ((l - largest) / f64::from(choice.temperature)).exp())
         .collect();
     let mut sorted = weights.clone();
     sorted.sort_by(|a, b| b.total_cmp(a));
@@ -37,11 +37,11 @@ pub fn sample(fixture: &mut DispatchFixture) {
         .copied()
         .unwrap_or(1.0)
         .max(f64::from(choice.min_p));
-    let quads = |lane: usize| (4 * lane..weights.len()).step_by(1024);
+    let vectors = |invocation: usize| (4 * invocation..weights.len()).step_by(1024);
     let ids = |first: usize| first..(first + 4).min(weights.len());
     let order = || {
         (0..256)
-            .flat_map(quads)
+            .flat_map(vectors)
             .flat_map(ids)
             .filter(|&i| weights[i] >= least)
     };

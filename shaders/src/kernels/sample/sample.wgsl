@@ -1,10 +1,13 @@
-// token[0] = a token drawn by its probability, after temperature, top-k, top-p and min-p; NO_TOKEN
-// where a logit is not a number or plus infinity, or where none is above -3e38. One workgroup.
+// token[0] = a token drawn by its probability, after temperature, top-k, top-p and min-p. NO_TOKEN
+// if a logit is NaN or plus infinity, or if no logit is above -3e38. One workgroup.
 //
-// A weight is exp((logit - largest) / temperature): from 0 to 1, so that its bits order as it does.
-// The smallest weight that top-k or top-p keeps is found two bits at a time, which takes no
-// sorting; tokens of equal weight stay or go together. Lane i has every 256th four tokens. The draw
-// walks them lane by lane.
+// A token's weight is exp((logit - largest) / temperature), from 0 to 1, so that the bits of
+// weights order like the weights. The kernel finds the smallest weight that top-k or top-p keeps
+// by bisection, two bits at a time, without sorting. Tokens of equal weight are all kept or all
+// dropped.
+//
+// Invocation i holds every 256th vector of four tokens, from vector i on. The draw walks the tokens
+// invocation by invocation.
 
 #import kernels/shared/choice.wgsl
 #import kernels/shared/no_token.wgsl
@@ -20,144 +23,149 @@ struct Params {
 
 #import kernels/shared/reduce.wgsl
 
-var<workgroup> fours: array<vec4<f32>, 256>;
+var<workgroup> reduction4: array<vec4<f32>, 256>;
 
-fn sum_fours(value: vec4<f32>, lane: u32) -> vec4<f32> {
+fn sum_all4(value: vec4<f32>, local_index: u32) -> vec4<f32> {
     workgroupBarrier();
-    fours[lane] = value;
+    reduction4[local_index] = value;
     for (var half = 128u; half > 0u; half >>= 1u) {
         workgroupBarrier();
-        if lane < half {
-            fours[lane] += fours[lane + half];
+        if local_index < half {
+            reduction4[local_index] += reduction4[local_index + half];
         }
     }
     workgroupBarrier();
-    return fours[0];
+    return reduction4[0];
 }
 
-// What a weight adds to each of four thresholds that lie 2^shift apart; `above` is how far it is
-// above the first.
-fn added(weight: f32, above: u32, shift: u32, counted: bool) -> vec4<f32> {
+// The contribution of a weight to the sums above four thresholds, which lie 2^shift apart in bits.
+// `above` is the distance of the weight's bits from the first threshold.
+fn contribution(weight: f32, above: u32, shift: u32, counted: bool) -> vec4<f32> {
     let value = vec4<f32>(select(weight, 1.0, counted));
     return select(vec4<f32>(), value, vec4<u32>(above >> shift) >= vec4<u32>(0u, 1u, 2u, 3u));
 }
 
-// The bits of the largest weight such that the tokens of at least that weight (and of at least
-// `floor_`) count or weigh as much as is wanted. Found two bits at a time.
-fn least_reaching(wanted: f32, floor_: u32, counted: bool, lane: u32) -> u32 {
-    var least = 0u;
+// The bits of the largest threshold that enough tokens reach: as many as `wanted` where `counted`,
+// else tokens of that total weight. Tokens below `floor_` do not count.
+fn largest_threshold(wanted: f32, floor_: u32, counted: bool, local_index: u32) -> u32 {
+    var threshold = 0u;
     // Weights are at most 1.0, which has no bit above the 30th.
     for (var shift = 28u; ; shift -= 2u) {
         var sum = vec4<f32>();
-        for (var i = lane; i <= (p.vocab - 1u) / 4u; i += 256u) {
+        for (var i = local_index; i <= (p.vocab - 1u) / 4u; i += 256u) {
             let bits = bitcast<vec4<u32>>(weights[i]);
-            // Weights of zero are no tokens.
-            let counts = bits >= max(vec4<u32>(max(least, floor_)), vec4<u32>(1u));
-            let four = select(vec4<f32>(), weights[i], counts);
-            let above = select(vec4<u32>(), bits - least, counts);
-            sum += added(four.x, above.x, shift, counted && counts.x);
-            sum += added(four.y, above.y, shift, counted && counts.y);
-            sum += added(four.z, above.z, shift, counted && counts.z);
-            sum += added(four.w, above.w, shift, counted && counts.w);
+            // A weight of 0 belongs to no token.
+            let counts = bits >= max(vec4<u32>(max(threshold, floor_)), vec4<u32>(1u));
+            let v = select(vec4<f32>(), weights[i], counts);
+            let above = select(vec4<u32>(), bits - threshold, counts);
+            sum += contribution(v.x, above.x, shift, counted && counts.x);
+            sum += contribution(v.y, above.y, shift, counted && counts.y);
+            sum += contribution(v.z, above.z, shift, counted && counts.z);
+            sum += contribution(v.w, above.w, shift, counted && counts.w);
         }
-        let reached = sum_fours(sum, lane) >= vec4<f32>(wanted);
-        // Fewer reach the higher thresholds; the first is reached by what was found so far.
+        let reached = sum_all4(sum, local_index) >= vec4<f32>(wanted);
+        // Higher thresholds are reached by fewer tokens. The first one is reached already.
         let steps = select(vec3<u32>(), vec3<u32>(1u), reached.yzw);
-        least += (steps.x + steps.y + steps.z) << shift;
+        threshold += (steps.x + steps.y + steps.z) << shift;
         if shift == 0u {
             break;
         }
     }
-    return least;
+    return threshold;
 }
 
-// The lane's part of the tokens of at least this weight.
-fn mass(least: f32, lane: u32) -> f32 {
+// The total weight of this invocation's tokens that reach the threshold.
+fn mass(threshold: f32, local_index: u32) -> f32 {
     var sum = vec4<f32>();
-    for (var i = lane; i <= (p.vocab - 1u) / 4u; i += 256u) {
-        sum += select(vec4<f32>(), weights[i], weights[i] >= vec4<f32>(least));
+    for (var i = local_index; i <= (p.vocab - 1u) / 4u; i += 256u) {
+        sum += select(vec4<f32>(), weights[i], weights[i] >= vec4<f32>(threshold));
     }
     return (sum.x + sum.y) + (sum.z + sum.w);
 }
 
-var<workgroup> drawn: u32;
+var<workgroup> drawn_plus_1: u32;
 
 @compute @workgroup_size(256)
-fn sample(@builtin(local_invocation_index) lane: u32) {
+fn sample(@builtin(local_invocation_index) local_index: u32) {
     let last = (p.vocab - 1u) / 4u;
-    let beyond = vec4<u32>(0u, 1u, 2u, 3u);
+    let element = vec4<u32>(0u, 1u, 2u, 3u);
     var largest = vec4<f32>(-3.0e38);
     var bits = vec4<u32>();
-    for (var i = lane; i <= last; i += 256u) {
-        let four = select(vec4<f32>(-3.0e38), logits[i], vec4<u32>(4u * i) + beyond < vec4<u32>(p.vocab));
-        largest = max(largest, four);
-        bits = max(bits, magnitude_bits(four));
+    for (var i = local_index; i <= last; i += 256u) {
+        let v = select(
+            vec4<f32>(-3.0e38), logits[i], vec4<u32>(4u * i) + element < vec4<u32>(p.vocab),
+        );
+        largest = max(largest, v);
+        bits = max(bits, magnitude_bits(v));
     }
-    let own_peak = max(max(largest.x, largest.y), max(largest.z, largest.w));
-    let peak = max_all(select(own_peak, NOT_FINITE, has_nan(bits)), lane);
-    let is_broken = is_not_finite(peak);
-    for (var i = lane; i <= last; i += 256u) {
-        let four = exp((logits[i] - vec4<f32>(peak)) / choice.temperature);
-        // Not a number compares false, and gets no weight.
-        let exists = vec4<u32>(4u * i) + beyond < vec4<u32>(p.vocab);
-        let there = (four >= vec4<f32>()) & exists & vec4<bool>(!is_broken);
-        weights[i] = select(vec4<f32>(), four, there);
+    let local_max = max(max(largest.x, largest.y), max(largest.z, largest.w));
+    let largest_logit = max_all(select(local_max, NOT_FINITE, has_nan(bits)), local_index);
+    let is_broken = is_not_finite(largest_logit);
+    for (var i = local_index; i <= last; i += 256u) {
+        let v = exp((logits[i] - vec4<f32>(largest_logit)) / choice.temperature);
+        // NaN compares false, and so gets no weight.
+        let exists = vec4<u32>(4u * i) + element < vec4<u32>(p.vocab);
+        let is_kept = (v >= vec4<f32>()) & exists & vec4<bool>(!is_broken);
+        weights[i] = select(vec4<f32>(), v, is_kept);
     }
 
-    // First top-k, then top-p of what that keeps. One piece of code: compilers take long over
-    // barriers.
-    var least = 0u;
+    // First top-k, then top-p of the tokens that top-k keeps. One loop for both, because compilers
+    // take long over barriers.
+    var threshold = 0u;
     for (var round = 0u; round < 2u; round++) {
         let top_k = round == 0u;
         let cuts_k = choice.top_k > 0u && choice.top_k < p.vocab;
         let cuts_p = choice.top_p < 1.0;
         if (top_k && cuts_k) || (!top_k && cuts_p) {
-            let share = choice.top_p * sum_all(mass(bitcast<f32>(least), lane), lane);
-            least = max(least, least_reaching(select(share, f32(choice.top_k), top_k), least, top_k, lane));
+            let wanted_mass = choice.top_p
+                * sum_all(mass(bitcast<f32>(threshold), local_index), local_index);
+            threshold = max(threshold, largest_threshold(
+                select(wanted_mass, f32(choice.top_k), top_k), threshold, top_k, local_index,
+            ));
         }
     }
-    let floor_ = max(bitcast<f32>(least), choice.min_p);
+    let floor_ = max(bitcast<f32>(threshold), choice.min_p);
 
-    let own = mass(floor_, lane);
+    let local_mass = mass(floor_, local_index);
     workgroupBarrier();
-    lanes[lane] = own;
-    if lane == 0u {
-        drawn = 0u;
+    reduction[local_index] = local_mass;
+    if local_index == 0u {
+        drawn_plus_1 = 0u;
     }
     workgroupBarrier();
     var total = 0.0;
     var before = 0.0;
     for (var i = 0u; i < 256u; i++) {
-        before = select(before, total, i == lane);
-        total += lanes[i];
+        before = select(before, total, i == local_index);
+        total += reduction[i];
     }
     let goal = choice.uniform_ * total;
-    // The lanes' shares are half-open and cover [0, total).
-    if own > 0.0 && goal >= before && goal < before + own {
+    // The ranges of the invocations are half-open and cover [0, total).
+    if local_mass > 0.0 && goal >= before && goal < before + local_mass {
         var rest = goal - before;
-        var pick = 0u;
-        for (var i = lane; i <= last; i += 256u) {
-            let four = weights[i];
+        var candidate = 0u;
+        for (var i = local_index; i <= last; i += 256u) {
+            let v = weights[i];
             for (var j = 0u; j < 4u; j++) {
-                let weight = select(0.0, four[j], four[j] >= floor_);
+                let weight = select(0.0, v[j], v[j] >= floor_);
                 if weight > 0.0 && rest >= 0.0 {
-                    pick = 4u * i + j;
+                    candidate = 4u * i + j;
                     rest -= weight;
                 }
             }
         }
-        drawn = pick + 1u;
+        drawn_plus_1 = candidate + 1u;
     }
     workgroupBarrier();
-    if lane == 0u {
-        var pick = drawn;
-        if pick == 0u {
-            // Rounding left the goal between two lanes: the most likely token.
-            for (var i = 0u; i < p.vocab && pick == 0u; i++) {
-                pick = select(0u, i + 1u, logits[i / 4u][i % 4u] >= peak);
+    if local_index == 0u {
+        var token_plus_1 = drawn_plus_1;
+        if token_plus_1 == 0u {
+            // Rounding left the goal between two invocations. The most likely token is taken.
+            for (var i = 0u; i < p.vocab && token_plus_1 == 0u; i++) {
+                token_plus_1 = select(0u, i + 1u, logits[i / 4u][i % 4u] >= largest_logit);
             }
         }
-        // No pick at all wraps around to NO_TOKEN.
-        token[0] = select(pick - 1u, NO_TOKEN, is_broken);
+        // 0 wraps around to NO_TOKEN.
+        token[0] = select(token_plus_1 - 1u, NO_TOKEN, is_broken);
     }
 }

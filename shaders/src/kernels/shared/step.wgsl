@@ -1,4 +1,4 @@
-// What changes from one replay of a plan to the next.
+// The values that change from one replay of a plan to the next. Rust: `kernel::Step`.
 struct Step {
     position: u32, // of the first token of this pass
     count: u32,    // tokens in this pass

@@ -1,6 +1,6 @@
 use super::Params;
 use crate::kernel::{Case, DispatchFixture, Step};
-use crate::kernels::add_bias::COLUMNS;
+use crate::kernels::add_bias::COLUMNS_PER_WORKGROUP;
 use crate::testing::{Random, words};
 
 pub fn cases() -> Vec<Case> {
@@ -26,9 +26,9 @@ pub fn cases() -> Vec<Case> {
                     params: bytemuck::bytes_of(&params).to_vec(),
                     step: Step::new(9, count),
                     format: None,
-                    // A row more than the step has tokens: it must stay as it is.
+                    // One row more than the step has tokens. It must stay as it is.
                     buffers: vec![words(&up), words(&gate_bias), words(&up_bias), words(&gate)],
-                    workgroups: [width.div_ceil(COLUMNS), count + 1, 1],
+                    workgroups: [width.div_ceil(COLUMNS_PER_WORKGROUP), count + 1, 1],
                 },
                 nmse: 1e-11,
             }

@@ -1,13 +1,16 @@
-//! SwiGLU (Shazeer 2020) of projections that have biases. Where they have none, [`crate::matmul`]
-//! applies it as it stores.
+//! SwiGLU (Shazeer 2020) of projections with biases. Without biases, the epilogue of
+//! [`matmul`](crate::kernels::matmul) computes it.
 
+#[cfg(feature = "testing")]
 mod cases;
+#[cfg(feature = "testing")]
 mod reference;
 
-use crate::kernel::{Cost, Kernel, Step, Variant, read, write};
-use crate::kernels::add_bias::COLUMNS;
+use crate::buffers::BufferRef;
+use crate::kernel::{Cost, Dispatch, Kernel, Step, Variant, read, write};
+use crate::kernels::add_bias::COLUMNS_PER_WORKGROUP;
 use crate::params;
-use crate::plan::{BufferRef, Dispatch, Plan};
+use crate::plan::Plan;
 
 params! {
     /// Length of a vector.
@@ -38,44 +41,62 @@ pub static SWIGLU: Kernel = Kernel {
     variants: &[Variant::base("base", &[])],
     cost,
     extents,
+    #[cfg(feature = "testing")]
     reference: reference::swiglu,
+    #[cfg(feature = "testing")]
     cases: cases::cases,
 };
 
 /// The biases of the two projections, `[width]` floats each.
 #[derive(Clone, Copy, Debug)]
 pub struct GateBiases {
-    /// Of the gate projection.
+    /// The gate projection's.
     pub gate: BufferRef,
-    /// Of the up projection.
+    /// The up projection's.
     pub up: BufferRef,
 }
 
-/// Records `gate[t] = silu(gate[t] + biases.gate) * (up[t] + biases.up)` for all tokens of the
-/// step, `chunk` at most: `gate` and `up` are `[tokens, width]`, `width` is a multiple of 4.
-pub fn swiglu(
-    plan: &mut Plan,
-    biases: GateBiases,
-    up: BufferRef,
-    gate: BufferRef,
-    width: u32,
-    chunk: u32,
-) {
-    let params = Params {
-        width,
-        reserved0: 0,
-        reserved1: 0,
-        reserved2: 0,
-    };
-    plan.push(Dispatch {
-        kernel: &SWIGLU,
-        variant: &SWIGLU.variants[0],
-        format: None,
-        overrides: Vec::new(),
-        params: bytemuck::bytes_of(&params).to_vec(),
-        buffers: vec![up, biases.gate, biases.up, gate],
-        workgroups: [width.div_ceil(COLUMNS), chunk, 1],
-    });
+/// `gate[t] = silu(gate[t] + biases.gate) * (up[t] + biases.up)`, for all tokens of the step.
+#[derive(Clone, Copy, Debug)]
+pub struct SwiGlu {
+    /// The biases of both projections.
+    pub biases: GateBiases,
+    /// `[tokens, width]`.
+    pub up: BufferRef,
+    /// `[tokens, width]`, replaced by the result.
+    pub gate: BufferRef,
+    /// Length of a vector, a multiple of 4.
+    pub width: u32,
+    /// The most tokens that the plan is replayed with.
+    pub chunk: u32,
+}
+
+impl SwiGlu {
+    /// Appends the dispatch to the plan.
+    pub fn record(&self, plan: &mut Plan) {
+        let Self {
+            biases,
+            up,
+            gate,
+            width,
+            chunk,
+        } = *self;
+        let params = Params {
+            width,
+            reserved0: 0,
+            reserved1: 0,
+            reserved2: 0,
+        };
+        plan.push(Dispatch {
+            kernel: &SWIGLU,
+            variant: &SWIGLU.variants[0],
+            format: None,
+            overrides: Vec::new(),
+            params: bytemuck::bytes_of(&params).to_vec(),
+            buffers: vec![up, biases.gate, biases.up, gate],
+            workgroups: [width.div_ceil(COLUMNS_PER_WORKGROUP), chunk, 1],
+        });
+    }
 }
 
 fn cost(d: &Dispatch, step: Step) -> Cost {

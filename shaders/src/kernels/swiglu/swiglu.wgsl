@@ -1,6 +1,6 @@
-// gate[t] = silu(gate[t] + gate_bias) * (up[t] + up_bias), for every token of the step. An
-// invocation computes four floats of one token. Models without biases never run it: their matmul
-// applies SwiGLU as it stores.
+// gate[t] = silu(gate[t] + gate_bias) * (up[t] + up_bias), for every token of the step, with
+// silu(a) = a / (1 + exp(-a)) (Shazeer 2020). An invocation computes four columns of one token.
+// Models without biases use the epilogue of matmul instead.
 #import kernels/shared/step.wgsl
 
 struct Params {
@@ -22,6 +22,6 @@ fn swiglu(@builtin(global_invocation_id) id: vec3<u32>) {
     let at = id.y * columns + id.x;
     let g = gate[at] + gate_bias[id.x];
     let u = up[at] + up_bias[id.x];
-    // The argument is capped because exp's overflow to infinity differs between drivers.
+    // The exponent is capped because exp's overflow to infinity differs between drivers.
     gate[at] = g / (1.0 + exp(min(-g, vec4<f32>(80.0)))) * u;
 }

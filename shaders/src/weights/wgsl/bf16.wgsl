@@ -1,19 +1,24 @@
-// BF16: 16 words a group, two weights each; a bfloat16 is the upper half of an f32.
-struct Packed { a: vec4<u32>, b: vec4<u32>, c: vec4<u32>, d: vec4<u32> }
+// BF16: 16 words a group, two weights each. A bfloat16 is the upper half of an f32.
+struct PackedGroup { a: vec4<u32>, b: vec4<u32>, c: vec4<u32>, d: vec4<u32> }
 
-fn four_of(words: vec2<u32>) -> Four {
-    let high = words & vec2<u32>(0xffff0000u);
-    let low = words << vec2<u32>(16u);
-    return four(bitcast<vec4<f32>>(vec4<u32>(low.x, high.x, low.y, high.y)));
+fn float4_of(words: vec2<u32>) -> Float4 {
+    let odd = words & vec2<u32>(0xffff0000u);
+    let even = words << vec2<u32>(16u);
+    return to_float4(bitcast<vec4<f32>>(vec4<u32>(even.x, odd.x, even.y, odd.y)));
 }
 
-fn load_packed(base: u32, g: u32) -> Packed {
-    let w = g * 16u;
-    return Packed(quad(base, w), quad(base, w + 4u), quad(base, w + 8u), quad(base, w + 12u));
+fn load_packed(base: u32, g: u32) -> PackedGroup {
+    let word = g * 16u;
+    return PackedGroup(
+        load_vec4(base, word), load_vec4(base, word + 4u),
+        load_vec4(base, word + 8u), load_vec4(base, word + 12u),
+    );
 }
 
-fn unpack(own: Packed, g: u32) -> Stored {
-    return Stored(Group(
-        four_of(own.a.xy), four_of(own.a.zw), four_of(own.b.xy), four_of(own.b.zw), four_of(own.c.xy), four_of(own.c.zw), four_of(own.d.xy), four_of(own.d.zw),
+fn unpack(packed: PackedGroup, g: u32) -> ScaledGroup {
+    return ScaledGroup(Group(
+        float4_of(packed.a.xy), float4_of(packed.a.zw), float4_of(packed.b.xy),
+        float4_of(packed.b.zw), float4_of(packed.c.xy), float4_of(packed.c.zw),
+        float4_of(packed.d.xy), float4_of(packed.d.zw),
     ), vec2<f32>(1.0), vec2<f32>());
 }

@@ -1,24 +1,26 @@
-// F32: 32 words a group.
-struct Packed {
-    a: vec4<u32>, b: vec4<u32>, c: vec4<u32>, d: vec4<u32>,
-    e: vec4<u32>, f: vec4<u32>, g: vec4<u32>, h: vec4<u32>,
+// F32: 32 words a group, one weight each. Field `v<i>` has the weights from 4 i on.
+struct PackedGroup {
+    v0: vec4<u32>, v1: vec4<u32>, v2: vec4<u32>, v3: vec4<u32>,
+    v4: vec4<u32>, v5: vec4<u32>, v6: vec4<u32>, v7: vec4<u32>,
 }
 
-fn load_packed(base: u32, g: u32) -> Packed {
-    let w = g * 32u;
-    return Packed(
-        quad(base, w), quad(base, w + 4u), quad(base, w + 8u), quad(base, w + 12u),
-        quad(base, w + 16u), quad(base, w + 20u), quad(base, w + 24u), quad(base, w + 28u),
+fn load_packed(base: u32, g: u32) -> PackedGroup {
+    let word = g * 32u;
+    return PackedGroup(
+        load_vec4(base, word), load_vec4(base, word + 4u),
+        load_vec4(base, word + 8u), load_vec4(base, word + 12u),
+        load_vec4(base, word + 16u), load_vec4(base, word + 20u),
+        load_vec4(base, word + 24u), load_vec4(base, word + 28u),
     );
 }
 
-fn four_of(words: vec4<u32>) -> Four {
-    return four(bitcast<vec4<f32>>(words));
+fn float4_of(words: vec4<u32>) -> Float4 {
+    return to_float4(bitcast<vec4<f32>>(words));
 }
 
-fn unpack(own: Packed, g: u32) -> Stored {
-    return Stored(Group(
-        four_of(own.a), four_of(own.b), four_of(own.c), four_of(own.d),
-        four_of(own.e), four_of(own.f), four_of(own.g), four_of(own.h),
+fn unpack(packed: PackedGroup, g: u32) -> ScaledGroup {
+    return ScaledGroup(Group(
+        float4_of(packed.v0), float4_of(packed.v1), float4_of(packed.v2), float4_of(packed.v3),
+        float4_of(packed.v4), float4_of(packed.v5), float4_of(packed.v6), float4_of(packed.v7),
     ), vec2<f32>(1.0), vec2<f32>());
 }

@@ -1,12 +1,20 @@
-// Four numbers of a group. What computes in halves has weights as halves, two a register, in the
-// order 0, 2, 1, 3: that is how the bytes of a word become halves.
+// A group: 32 consecutive weights of one row, or the activations that they multiply.
+//
+// A weight format defines `PackedGroup`, the words of a group as they are stored, and
+// `load_packed(base, g)`, which loads group `g` of the row that begins at `base`. A format of
+// integer codes also defines `unpack_codes(packed, g) -> CodedGroup`, a format of floats
+// `unpack(packed, g) -> ScaledGroup`.
+
+// Four numbers of a group. Variants that compute in f16 hold them in the order 0, 2, 1, 3: this is
+// how the bytes of a word become pairs of f16.
 #ifdef F16
-alias Four = vec4<f16>;
+alias Float4 = vec4<f16>;
 #else
-alias Four = vec4<f32>;
+alias Float4 = vec4<f32>;
 #endif
 
-fn in_order(v: vec4<f32>) -> vec4<f32> {
+// Swaps the middle elements for f16, there and back.
+fn in_f16_order(v: vec4<f32>) -> vec4<f32> {
 #ifdef F16
     return v.xzyw;
 #else
@@ -14,168 +22,177 @@ fn in_order(v: vec4<f32>) -> vec4<f32> {
 #endif
 }
 
-fn four(v: vec4<f32>) -> Four {
-    return Four(in_order(v));
+fn to_float4(v: vec4<f32>) -> Float4 {
+    return Float4(in_f16_order(v));
 }
 
-// A group: 32 consecutive weights of one row, dequantised. Members, not an array: no compiler
-// spills them.
+// The numbers of a group: field `v<i>` has those from 4 i on. Fields instead of an array, because
+// some compilers move arrays from registers to memory.
 struct Group {
-    a: Four, b: Four, c: Four, d: Four,
-    e: Four, f: Four, g: Four, h: Four,
+    v0: Float4, v1: Float4, v2: Float4, v3: Float4,
+    v4: Float4, v5: Float4, v6: Float4, v7: Float4,
 }
 
-// Integers become floats where they lie: below 2^23 they are the last bits of 2^23 + n. That takes
-// no conversion, which GPUs have few units for, and CPUs as many as for anything. `unit` is what
-// the last bit of such a number is worth.
-fn placed(bits: vec4<u32>, unit: vec4<f32>, less: vec4<f32>) -> vec4<f32> {
+// Converts integers below 2^23, times `unit`, minus `offset`. On GPUs the integer is put into the
+// mantissa of 2^23 + n: that takes no conversion, for which GPUs have few units. `unit` undoes a
+// shift of the integer.
+fn mantissa_to_float(bits: vec4<u32>, unit: vec4<f32>, offset: vec4<f32>) -> vec4<f32> {
 #ifdef INT64
-    return vec4<f32>(bitcast<vec4<i32>>(bits)) * unit - less;
+    return vec4<f32>(bitcast<vec4<i32>>(bits)) * unit - offset;
 #else
-    return fma(bitcast<vec4<f32>>(bits | vec4<u32>(0x4b000000u)), unit, fma(unit, vec4<f32>(-8388608.0), -less));
+    return fma(
+        bitcast<vec4<f32>>(bits | vec4<u32>(0x4b000000u)), unit,
+        fma(unit, vec4<f32>(-8388608.0), -offset),
+    );
 #endif
 }
 
 #ifdef F16
-// The four bytes of a word, from 0 on or signed: the last bits of the halves 2^10 + n.
-fn bytes4(word: u32) -> Four {
+// The four bytes of a word, unsigned or signed, by way of the mantissa of 2^10 + n in f16.
+fn unpack_bytes(word: u32) -> Float4 {
 #ifdef SIGNED
-    let positive = word ^ 0x80808080u;
-    let less = vec4<f16>(1152.0h);
+    let unsigned = word ^ 0x80808080u;
+    let offset = vec4<f16>(1152.0h);
 #else
-    let positive = word;
-    let less = vec4<f16>(1024.0h);
+    let unsigned = word;
+    let offset = vec4<f16>(1024.0h);
 #endif
-    let bits = (vec2<u32>(positive, positive >> 8u) & vec2<u32>(0x00ff00ffu)) | vec2<u32>(0x64006400u);
-    // No other way from bits to halves is in naga. Compilers see that it is none.
-    return vec4<f16>(vec4<f32>(unpack2x16float(bits.x), unpack2x16float(bits.y))) - less;
+    let bytes = vec2<u32>(unsigned, unsigned >> 8u) & vec2<u32>(0x00ff00ffu);
+    let bits = bytes | vec2<u32>(0x64006400u);
+    // naga has no bitcast to f16. Compilers remove this detour by f32.
+    return vec4<f16>(vec4<f32>(unpack2x16float(bits.x), unpack2x16float(bits.y))) - offset;
 }
 #else
-// Every second byte of a word's halves is 256 times what it should be.
-const BYTES = vec4<f32>(1.0, 0.00390625, 1.0, 0.00390625);
+// In a 16-bit half of a word, the second byte counts 256 times as much.
+const BYTE_UNITS = vec4<f32>(1.0, 0.00390625, 1.0, 0.00390625);
 
-// The four bytes of a word, lowest first: from 0 on, or signed.
-fn bytes4(word: u32) -> Four {
+// The four bytes of a word, lowest first, unsigned or signed.
+fn unpack_bytes(word: u32) -> Float4 {
 #ifdef SIGNED
-    let positive = word ^ 0x80808080u;
-    let less = 128.0;
+    let unsigned = word ^ 0x80808080u;
+    let offset = 128.0;
 #else
-    let positive = word;
-    let less = 0.0;
+    let unsigned = word;
+    let offset = 0.0;
 #endif
-    let halves = vec4<u32>(positive, positive, positive >> 16u, positive >> 16u);
-    return placed(halves & vec4<u32>(0xffu, 0xff00u, 0xffu, 0xff00u), BYTES, vec4<f32>(less));
+    let halves = vec4<u32>(unsigned, unsigned, unsigned >> 16u, unsigned >> 16u);
+    let bytes = halves & vec4<u32>(0xffu, 0xff00u, 0xffu, 0xff00u);
+    return mantissa_to_float(bytes, BYTE_UNITS, vec4<f32>(offset));
 }
 #endif
 
-// Word `w` of the row that begins at quad `base`. Four words of each of 32 rows lie together.
-fn word(base: u32, w: u32) -> u32 {
+// Word `w` of the row that begins at vector `base`. Four words of each of 32 rows lie together.
+fn load_word(base: u32, w: u32) -> u32 {
     return weights[4u * base + 32u * (w & ~3u) + (w & 3u)];
 }
 
 #ifdef INT64
-// Four words. Drivers on CPUs take as long for a load of 64 bits as for one of 32.
-fn halves_of(pairs: vec2<u64>) -> vec4<u32> {
-    return vec4<u32>(u32(pairs.x), u32(pairs.x >> 32u), u32(pairs.y), u32(pairs.y >> 32u));
+// Drivers for CPUs take as long for a load of 64 bits as for one of 32.
+fn u64_pair_to_words(pair: vec2<u64>) -> vec4<u32> {
+    return vec4<u32>(u32(pair.x), u32(pair.x >> 32u), u32(pair.y), u32(pair.y >> 32u));
 }
 #endif
 
 // The four words from `w` on, a multiple of four.
-fn quad(base: u32, w: u32) -> vec4<u32> {
+fn load_vec4(base: u32, w: u32) -> vec4<u32> {
 #ifdef INT64
-    return halves_of(quads[base + 8u * w]);
+    return u64_pair_to_words(weights_vec4[base + 8u * w]);
 #else
-    return quads[base + 8u * w];
+    return weights_vec4[base + 8u * w];
 #endif
 }
 
-// The quad that row `row` of a shard begins with.
+// Index of the vector that row `row` of a shard begins with.
 fn row_base(row: u32, row_words: u32) -> u32 {
     return row / 32u * row_words * 8u + row % 32u;
 }
 
-// The half that has this index in `word`.
-fn half_of(word: u32, index: u32) -> f32 {
-    let halves = unpack2x16float(word);
-    return select(halves.x, halves.y, (index & 1u) == 1u);
+// The f16 at an even (low half of the word) or odd (high half) index.
+fn f16_at(word: u32, index: u32) -> f32 {
+    let both = unpack2x16float(word);
+    return select(both.x, both.y, (index & 1u) == 1u);
 }
 
-// 32 integer codes of a byte each, four to a word: 16 and 16.
-struct Codes { a: vec4<u32>, b: vec4<u32> }
+// 32 integer codes, one a byte: 16 codes in each half.
+struct Codes { first: vec4<u32>, second: vec4<u32> }
 
 // 32 codes of four bits.
-fn nibbles(words: vec4<u32>) -> Codes {
+fn unpack_4bit(words: vec4<u32>) -> Codes {
     return Codes(words & vec4<u32>(0x0f0f0f0fu), (words >> vec4<u32>(4u)) & vec4<u32>(0x0f0f0f0fu));
 }
 
 // 32 codes of two bits.
-fn pairs(words: vec2<u32>) -> Codes {
+fn unpack_2bit(words: vec2<u32>) -> Codes {
     let shifts = vec4<u32>(0u, 2u, 4u, 6u);
     let mask = vec4<u32>(0x03030303u);
     return Codes((vec4<u32>(words.x) >> shifts) & mask, (vec4<u32>(words.y) >> shifts) & mask);
 }
 
-// Sixteen bits as the lowest of 16 bytes.
-fn spread_bits(bits: u32) -> vec4<u32> {
-    let four = (vec4<u32>(bits) >> vec4<u32>(0u, 4u, 8u, 12u)) & vec4<u32>(15u);
-    // A copy for each byte, where the bit that is wanted comes to lie.
-    return (four * vec4<u32>(0x00204081u)) & vec4<u32>(0x01010101u);
+// Expands 16 bits to the lowest bits of 16 bytes.
+fn expand_bits(bits: u32) -> vec4<u32> {
+    let nibbles = (vec4<u32>(bits) >> vec4<u32>(0u, 4u, 8u, 12u)) & vec4<u32>(15u);
+    // The factor makes four shifted copies, so that each byte's lowest bit is the one for it.
+    return (nibbles * vec4<u32>(0x00204081u)) & vec4<u32>(0x01010101u);
 }
 
-// The codes with a bit more each, `place` bits from the right.
-fn with_bits(q: Codes, bits: u32, place: u32) -> Codes {
-    return Codes(q.a | (spread_bits(bits) << vec4<u32>(place)), q.b | (spread_bits(bits >> 16u) << vec4<u32>(place)));
+// The codes with one more bit each, at bit `place`.
+fn add_high_bits(codes: Codes, bits: u32, place: u32) -> Codes {
+    return Codes(
+        codes.first | (expand_bits(bits) << vec4<u32>(place)),
+        codes.second | (expand_bits(bits >> 16u) << vec4<u32>(place)),
+    );
 }
 
-// A group as it is stored: a weight is scale * code + shift, one scale and shift for each half of
-// the group.
-struct Coded {
-    q: Codes,
+// A group of integer codes. A weight is scale * code + shift; each half has a scale and a shift.
+struct CodedGroup {
+    codes: Codes,
     scale: vec2<f32>,
     shift: vec2<f32>,
 }
 
-fn coded2(q: Codes, scale: f32, shift: f32, scale2: f32, shift2: f32) -> Coded {
-    return Coded(q, vec2<f32>(scale, scale2), vec2<f32>(shift, shift2));
+fn with_two_scales(codes: Codes, scale: f32, shift: f32, scale2: f32, shift2: f32) -> CodedGroup {
+    return CodedGroup(codes, vec2<f32>(scale, scale2), vec2<f32>(shift, shift2));
 }
 
-fn coded1(q: Codes, scale: f32, shift: f32) -> Coded {
-    return coded2(q, scale, shift, scale, shift);
+fn with_one_scale(codes: Codes, scale: f32, shift: f32) -> CodedGroup {
+    return with_two_scales(codes, scale, shift, scale, shift);
 }
 
-// The same with codes as floats.
-struct Stored {
-    q: Group,
+// A group of codes as floats, not yet scaled.
+struct ScaledGroup {
+    codes: Group,
     scale: vec2<f32>,
     shift: vec2<f32>,
 }
 
 #ifdef CODES
-fn unpack(own: Packed, g: u32) -> Stored {
-    let c = unpack_codes(own, g);
-    let a = c.q.a;
-    let b = c.q.b;
-    let q = Group(
-        bytes4(a.x), bytes4(a.y), bytes4(a.z), bytes4(a.w), bytes4(b.x), bytes4(b.y), bytes4(b.z), bytes4(b.w),
+fn unpack(packed: PackedGroup, g: u32) -> ScaledGroup {
+    let coded = unpack_codes(packed, g);
+    let first = coded.codes.first;
+    let second = coded.codes.second;
+    let codes = Group(
+        unpack_bytes(first.x), unpack_bytes(first.y), unpack_bytes(first.z), unpack_bytes(first.w),
+        unpack_bytes(second.x), unpack_bytes(second.y),
+        unpack_bytes(second.z), unpack_bytes(second.w),
     );
-    return Stored(q, c.scale, c.shift);
+    return ScaledGroup(codes, coded.scale, coded.shift);
 }
 #endif
 
-// A format says what `Packed` is, and its `load_packed` loads group `g` of a row. Its
-// `unpack_codes` takes that apart, or, where weights are floats, its `unpack`.
-fn load_stored(base: u32, g: u32) -> Stored {
+fn load_group(base: u32, g: u32) -> ScaledGroup {
     return unpack(load_packed(base, g), g);
 }
 
-// The group's weights.
-fn weights_of(s: Stored) -> Group {
-    let a = Four(vec4<f32>(s.scale.x));
-    let b = Four(vec4<f32>(s.shift.x));
-    let c = Four(vec4<f32>(s.scale.y));
-    let d = Four(vec4<f32>(s.shift.y));
+// The weights of a group.
+fn dequantize(group: ScaledGroup) -> Group {
+    let scale0 = Float4(vec4<f32>(group.scale.x));
+    let shift0 = Float4(vec4<f32>(group.shift.x));
+    let scale1 = Float4(vec4<f32>(group.scale.y));
+    let shift1 = Float4(vec4<f32>(group.shift.y));
     return Group(
-        fma(s.q.a, a, b), fma(s.q.b, a, b), fma(s.q.c, a, b), fma(s.q.d, a, b),
-        fma(s.q.e, c, d), fma(s.q.f, c, d), fma(s.q.g, c, d), fma(s.q.h, c, d),
+        fma(group.codes.v0, scale0, shift0), fma(group.codes.v1, scale0, shift0),
+        fma(group.codes.v2, scale0, shift0), fma(group.codes.v3, scale0, shift0),
+        fma(group.codes.v4, scale1, shift1), fma(group.codes.v5, scale1, shift1),
+        fma(group.codes.v6, scale1, shift1), fma(group.codes.v7, scale1, shift1),
     );
 }

@@ -1,11 +1,11 @@
-// Q4_0: d * (q - 8). Codes 4 words a group, then scales, two to a word.
-struct Packed { codes: vec4<u32>, scale: u32 }
+// Q4_0: d * (q - 8). Codes take 4 words a group; then scales, two a word.
+struct PackedGroup { codes: vec4<u32>, scale: u32 }
 
-fn load_packed(base: u32, g: u32) -> Packed {
-    return Packed(quad(base, g * 4u), word(base, groups_in_row() * 4u + (g >> 1u)));
+fn load_packed(base: u32, g: u32) -> PackedGroup {
+    return PackedGroup(load_vec4(base, g * 4u), load_word(base, groups_in_row() * 4u + (g >> 1u)));
 }
 
-fn unpack_codes(own: Packed, g: u32) -> Coded {
-    let d = half_of(own.scale, g);
-    return coded1(nibbles(own.codes), d, -8.0 * d);
+fn unpack_codes(packed: PackedGroup, g: u32) -> CodedGroup {
+    let d = f16_at(packed.scale, g);
+    return with_one_scale(unpack_4bit(packed.codes), d, -8.0 * d);
 }

@@ -1,11 +1,11 @@
-// Q4_1: d * q + m. Codes 4 words a group, then a word of scale and minimum for each.
-struct Packed { codes: vec4<u32>, scale: u32 }
+// Q4_1: d * q + m. Codes take 4 words a group; then a word of scale and minimum for each.
+struct PackedGroup { codes: vec4<u32>, scale: u32 }
 
-fn load_packed(base: u32, g: u32) -> Packed {
-    return Packed(quad(base, g * 4u), word(base, groups_in_row() * 4u + g));
+fn load_packed(base: u32, g: u32) -> PackedGroup {
+    return PackedGroup(load_vec4(base, g * 4u), load_word(base, groups_in_row() * 4u + g));
 }
 
-fn unpack_codes(own: Packed, g: u32) -> Coded {
-    let dm = unpack2x16float(own.scale);
-    return coded1(nibbles(own.codes), dm.x, dm.y);
+fn unpack_codes(packed: PackedGroup, g: u32) -> CodedGroup {
+    let dm = unpack2x16float(packed.scale);
+    return with_one_scale(unpack_4bit(packed.codes), dm.x, dm.y);
 }

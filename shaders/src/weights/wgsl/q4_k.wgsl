@@ -1,14 +1,16 @@
-// Q4_K: d * s * q - dmin * m, s and m of six bits for each group.
-// Codes 4 words a group, then 4 words for 8 groups: d and dmin, then s and m.
+// Q4_K: d * s * q - dmin * m, with s and m of six bits for each group.
+// Codes take 4 words a group. Then each block of 8 groups has 4 words: d and dmin, then s and m.
 #import weights/wgsl/scale_min.wgsl
 
-struct Packed { codes: vec4<u32>, block: vec4<u32> }
+struct PackedGroup { codes: vec4<u32>, block: vec4<u32> }
 
-fn load_packed(base: u32, g: u32) -> Packed {
-    return Packed(quad(base, g * 4u), quad(base, groups_in_row() * 4u + (g >> 3u) * 4u));
+fn load_packed(base: u32, g: u32) -> PackedGroup {
+    return PackedGroup(
+        load_vec4(base, g * 4u), load_vec4(base, groups_in_row() * 4u + (g >> 3u) * 4u),
+    );
 }
 
-fn unpack_codes(own: Packed, g: u32) -> Coded {
-    let sm = scale_min(own.block, g & 7u);
-    return coded1(nibbles(own.codes), sm.x, -sm.y);
+fn unpack_codes(packed: PackedGroup, g: u32) -> CodedGroup {
+    let sm = scale_min(packed.block, g & 7u);
+    return with_one_scale(unpack_4bit(packed.codes), sm.x, -sm.y);
 }

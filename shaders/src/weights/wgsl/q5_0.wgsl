@@ -1,12 +1,15 @@
-// Q5_0: d * (q - 16). Codes 4 words a group, then a word of fifth bits for each, then scales, two
-// to a word.
-struct Packed { codes: vec4<u32>, high: u32, scale: u32 }
+// Q5_0: d * (q - 16). Codes take 4 words a group; then a word of fifth bits for each group; then
+// scales, two a word.
+struct PackedGroup { codes: vec4<u32>, high: u32, scale: u32 }
 
-fn load_packed(base: u32, g: u32) -> Packed {
-    return Packed(quad(base, g * 4u), word(base, groups_in_row() * 4u + g), word(base, groups_in_row() * 5u + (g >> 1u)));
+fn load_packed(base: u32, g: u32) -> PackedGroup {
+    return PackedGroup(
+        load_vec4(base, g * 4u), load_word(base, groups_in_row() * 4u + g),
+        load_word(base, groups_in_row() * 5u + (g >> 1u)),
+    );
 }
 
-fn unpack_codes(own: Packed, g: u32) -> Coded {
-    let d = half_of(own.scale, g);
-    return coded1(with_bits(nibbles(own.codes), own.high, 4u), d, -16.0 * d);
+fn unpack_codes(packed: PackedGroup, g: u32) -> CodedGroup {
+    let d = f16_at(packed.scale, g);
+    return with_one_scale(add_high_bits(unpack_4bit(packed.codes), packed.high, 4u), d, -16.0 * d);
 }

@@ -1,14 +1,18 @@
 //! The end of attention: combines the partials of KV splits into the output.
 
+#[cfg(feature = "testing")]
 mod cases;
+#[cfg(feature = "testing")]
 mod reference;
 
+use crate::buffers::BufferRef;
 use crate::capabilities::Capabilities;
+use crate::kernel::Dispatch;
 use crate::kernel::{Cost, Kernel, Step, Variant, read, write};
 use crate::kernels::attention::{splits, splits_in_use, writes_output};
 use crate::kv::{AttentionShape, KvFormat};
 use crate::params;
-use crate::plan::{BufferRef, Dispatch, Plan};
+use crate::plan::Plan;
 
 params! {
     /// Query heads.
@@ -42,7 +46,9 @@ pub static ATTENTION_COMBINE: Kernel = Kernel {
     variants: &[Variant::base("base", &[])],
     cost,
     extents,
+    #[cfg(feature = "testing")]
     reference: reference::attention_combine,
+    #[cfg(feature = "testing")]
     cases: cases::cases,
 };
 

@@ -1,12 +1,16 @@
 //! Causal attention of each token over its own tail block, whose keys and values are kept in f16.
 
+#[cfg(feature = "testing")]
 mod cases;
+#[cfg(feature = "testing")]
 mod reference;
 
+use crate::buffers::BufferRef;
+use crate::kernel::Dispatch;
 use crate::kernel::{Cost, Kernel, Step, Variant, read, write};
 use crate::kv::{AttentionShape, F16Tail, TAIL_BLOCK};
 use crate::params;
-use crate::plan::{BufferRef, Dispatch, Plan};
+use crate::plan::Plan;
 
 params! {
     /// Query heads.
@@ -40,7 +44,9 @@ pub static ATTENTION_TAIL: Kernel = Kernel {
     variants: &[Variant::base("base", &[])],
     cost,
     extents,
+    #[cfg(feature = "testing")]
     reference: reference::attention_tail,
+    #[cfg(feature = "testing")]
     cases: cases::cases,
 };
 
