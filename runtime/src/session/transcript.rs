@@ -39,8 +39,17 @@ struct InFlight<R> {
     sampling: Sampling,
     /// Tokens in a row that the caller was given with this sampling.
     given: u32,
-    /// Whether a step was begun and not completed. The logits buffer is then undefined.
-    is_broken: bool,
+    logits: LogitsInFlight,
+}
+
+/// The logits buffer while tokens are in flight.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum LogitsInFlight {
+    /// The logits after the last token in flight: the next one can be chosen.
+    AfterLast,
+    /// A step was begun and not completed: no token can be chosen before those in flight are
+    /// accepted, and the logits are computed again.
+    Undefined,
 }
 
 /// Which positions the rings of [`F16Tail`](godwit_shaders::F16Tail) hold.
@@ -154,7 +163,9 @@ impl<R> Transcript<R> {
     /// Forgets the tokens in flight. Where there are none, the logits stay.
     pub fn forget_in_flight(&mut self) {
         if let Output::InFlight(in_flight) = &self.output {
-            self.output = match in_flight.chosen.is_empty() && !in_flight.is_broken {
+            self.output = match in_flight.chosen.is_empty()
+                && in_flight.logits == LogitsInFlight::AfterLast
+            {
                 true => Output::Logits,
                 false => Output::Stale,
             };
@@ -175,7 +186,8 @@ impl<R> Transcript<R> {
         match &self.output {
             Output::InFlight(in_flight) => {
                 in_flight.sampling == *sampling
-                    && !(in_flight.chosen.is_empty() && in_flight.is_broken)
+                    && !(in_flight.chosen.is_empty()
+                        && in_flight.logits == LogitsInFlight::Undefined)
             }
             _ => false,
         }
@@ -184,12 +196,12 @@ impl<R> Transcript<R> {
     /// Tokens are chosen in this way from now on. The logits after the last token are there.
     pub fn begin_choosing(&mut self, sampling: Sampling) {
         debug_assert!(self.has_logits());
-        let (chosen, given, is_broken) = (VecDeque::new(), 0, false);
+        let (chosen, given, logits) = (VecDeque::new(), 0, LogitsInFlight::AfterLast);
         self.output = Output::InFlight(InFlight {
             chosen,
             sampling,
             given,
-            is_broken,
+            logits,
         });
     }
 
@@ -198,7 +210,9 @@ impl<R> Transcript<R> {
     /// logits are undefined.
     pub fn most_in_flight(&self) -> usize {
         match &self.output {
-            Output::InFlight(in_flight) if !in_flight.is_broken => in_flight.given as usize + 1,
+            Output::InFlight(in_flight) if in_flight.logits == LogitsInFlight::AfterLast => {
+                in_flight.given as usize + 1
+            }
             _ => 0,
         }
     }
@@ -208,14 +222,14 @@ impl<R> Transcript<R> {
     pub fn begin_step(&mut self, end: usize) {
         self.f16_tail.evict(end);
         if let Output::InFlight(in_flight) = &mut self.output {
-            in_flight.is_broken = true;
+            in_flight.logits = LogitsInFlight::Undefined;
         }
     }
 
     /// No more tokens are chosen before those in flight were accepted.
     pub fn stop_choosing(&mut self) {
         if let Output::InFlight(in_flight) = &mut self.output {
-            in_flight.is_broken = true;
+            in_flight.logits = LogitsInFlight::Undefined;
         }
     }
 
@@ -223,7 +237,7 @@ impl<R> Transcript<R> {
     pub fn complete_step(&mut self, chosen: R) {
         if let Output::InFlight(in_flight) = &mut self.output {
             in_flight.chosen.push_back(chosen);
-            in_flight.is_broken = false;
+            in_flight.logits = LogitsInFlight::AfterLast;
         }
     }
 
