@@ -789,7 +789,7 @@ fn contexts_are_saved_and_resumed() {
         "none",
     );
     // A file that is certainly wrong is refused before the model is loaded, or looked for at all.
-    for (file, says) in [(&text, "no saved context"), (&path("none"), "none")] {
+    for (file, says) in [(&text, "not a snapshot"), (&path("none"), "none")] {
         fails(
             &godwit(&["run", &path("no.gguf"), "-p", "x", "--resume", file]),
             3,

@@ -44,7 +44,15 @@ const LAYERS: [(&str, &[&str]); 2] = [
     (
         "web",
         &[
-            "hash", "numbers", "stops", "error", "source", "model", "engine", "reply",
+            "hash",
+            "numbers",
+            "packed_dot",
+            "stops",
+            "error",
+            "source",
+            "model",
+            "engine",
+            "reply",
         ],
     ),
 ];

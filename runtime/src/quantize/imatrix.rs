@@ -161,7 +161,7 @@ fn floats(gguf: &Gguf, tensor: &Tensor) -> Result<Vec<f32>, FormatError> {
         .collect())
 }
 
-/// An importance matrix in the making: what [`Session::observe`](crate::Session::observe) adds to.
+/// An importance matrix in the making: what [`Session::calibrate`](crate::Session::calibrate) adds to.
 #[derive(Clone, Debug, Default)]
 pub struct InputSquares {
     /// Sums of squares of the columns of a matrix's inputs, by its name.
@@ -171,7 +171,7 @@ pub struct InputSquares {
 }
 
 impl InputSquares {
-    /// How many tokens were observed.
+    /// How many tokens were measured.
     pub fn tokens(&self) -> u64 {
         self.tokens
     }
