@@ -328,7 +328,7 @@ impl Chat<'_> {
                 "the context is saved there at the end; name another file for the conversation";
             return Err(Unwritable {
                 file: file.into(),
-                fault: what.into(),
+                cause: what.into(),
             }
             .into());
         }

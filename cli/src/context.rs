@@ -1,4 +1,4 @@
-//! What a session holds: prompts that go into it, by way of the cache on disk, and contexts that
+//! The contents of a session: prompts that go into it through the cache on disk, and contexts that
 //! are saved and resumed.
 
 use std::fs::File;
@@ -24,7 +24,7 @@ use crate::load::bar;
 use crate::output::{bytes, note};
 use crate::stop::Stop;
 
-/// What goes along with a saved context.
+/// The note that goes with a saved context.
 #[derive(Debug, Default, Serialize, Deserialize)]
 pub struct Note {
     /// The conversation, where it is one.
@@ -102,7 +102,7 @@ impl<'a> Contexts<'a> {
     /// Fails where saving would replace a file of this model, or another that is read: now, not
     /// after the work.
     pub fn protect(&mut self, model: &Model, read: Option<PathBuf>) -> anyhow::Result<()> {
-        // What was redirected into stdin has a name too.
+        // A file that was redirected into stdin has a name too.
         let stdin =
             (cfg!(unix) && !std::io::stdin().is_terminal()).then(|| PathBuf::from("/dev/stdin"));
         let inputs = model
@@ -279,9 +279,9 @@ fn foreign(header: &SnapshotHeader, why: &'static str) -> Error {
 }
 
 fn open(path: &Path) -> anyhow::Result<File> {
-    let bad = |fault: String| BadInput {
+    let bad = |cause: String| BadInput {
         file: path.display().to_string(),
-        fault,
+        cause,
     };
     // Opening a pipe does not wait for its writer.
     let (file, _) = open_regular(path, Links::Follow).map_err(|error| bad(error.to_string()))?;

@@ -1,4 +1,4 @@
-//! What happens when the program has a bug: a short message that says where to report it, an exit
+//! Handles a bug in the program: a short message that says where to report it, an exit
 //! code of its own, and the terminal as it was.
 //!
 //! The panic hook only remembers. A panic that a library catches and turns into an error is not a

@@ -16,7 +16,7 @@ use crate::exit::Unwritable;
 /// The largest conversation that is looked into, in bytes.
 const MOST_CONVERSATION: u64 = 64 << 20;
 
-/// What a file holds.
+/// The kind of a file's contents.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
     /// A saved context.
@@ -67,13 +67,13 @@ impl Destination {
         destination.check()?;
         let folder = folder_of(path);
         unnamed_in(folder).map_err(|error| {
-            let fault = format!(
+            let cause = format!(
                 "nothing can be written to {}: {error}; name another folder",
                 folder.display()
             );
             Unwritable {
                 file: path.display().to_string(),
-                fault,
+                cause,
             }
         })?;
         Ok(destination)
@@ -113,9 +113,9 @@ impl Destination {
     /// What is to happen to what is at the path.
     fn check(&self) -> anyhow::Result<Existing> {
         let path = &self.path;
-        let bad = |fault: String| Unwritable {
+        let bad = |cause: String| Unwritable {
             file: path.display().to_string(),
-            fault,
+            cause,
         };
         let refuse = |what: &str| Err(bad(what.into()).into());
         let metadata = match path.symlink_metadata() {
@@ -183,7 +183,7 @@ impl Destination {
     }
 }
 
-/// What a file is that is neither regular nor a link nor a folder.
+/// The kind of a file that is neither regular nor a link nor a folder.
 fn special(kind: FileType) -> &'static str {
     #[cfg(unix)]
     {
@@ -207,7 +207,7 @@ fn is_same(a: &Path, b: &Path) -> bool {
     })
 }
 
-/// What a regular file holds: a kind that Godwit writes, or other words for it.
+/// The kind of a regular file: one that Godwit writes, or a description.
 fn kind(path: &Path) -> Result<Kind, String> {
     let mut start = Vec::new();
     // Something else may be at the path than a moment ago: what is opened here is a file, and no

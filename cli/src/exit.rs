@@ -21,22 +21,22 @@ pub struct Unanswered(pub usize);
 
 /// A text file that can't be used.
 #[derive(Debug, thiserror::Error)]
-#[error("{file}: {fault}")]
+#[error("{file}: {cause}")]
 pub struct BadInput {
     /// The file, or `stdin`.
     pub file: String,
-    /// What is wrong with it.
-    pub fault: String,
+    /// The cause.
+    pub cause: String,
 }
 
 /// A file that can't be written, or is not to be replaced.
 #[derive(Debug, thiserror::Error)]
-#[error("{file}: {fault}")]
+#[error("{file}: {cause}")]
 pub struct Unwritable {
     /// The file.
     pub file: String,
     /// What is wrong with it, and what to do.
-    pub fault: String,
+    pub cause: String,
 }
 
 /// An order that can't be followed.
@@ -66,7 +66,7 @@ pub fn report(result: anyhow::Result<()>) -> ExitCode {
         return ExitCode::SUCCESS;
     };
     if is_broken_pipe(&error) {
-        // Whoever read our output has enough, as `head` does. That is no failure.
+        // The reader of our output has closed it, as `head` does. That is no failure.
         return ExitCode::SUCCESS;
     }
     let code = code(&error);

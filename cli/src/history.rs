@@ -1,4 +1,4 @@
-//! What was typed in chats, for the chats after them: a file that all of them share.
+//! The input history of chats: one file that all of them share.
 //!
 //! Its form is the line editor's: a first line `#V2`, then a line for each entry, in which `\n` is
 //! a line's end and `\\` a backslash.

@@ -65,7 +65,7 @@ pub fn file(path: &Path) -> anyhow::Result<String> {
     let name = path.display().to_string();
     let bytes = std::fs::read(path).map_err(|e| BadInput {
         file: name.clone(),
-        fault: e.to_string(),
+        cause: e.to_string(),
     })?;
     decode(&name, bytes)
 }
@@ -89,7 +89,7 @@ fn read_stdin(besides: bool) -> anyhow::Result<String> {
     drop(done);
     read.map_err(|e| BadInput {
         file: "stdin".into(),
-        fault: e.to_string(),
+        cause: e.to_string(),
     })?;
     decode("stdin", bytes)
 }
@@ -98,11 +98,11 @@ fn read_stdin(besides: bool) -> anyhow::Result<String> {
 fn decode(name: &str, bytes: Vec<u8>) -> anyhow::Result<String> {
     let text = String::from_utf8(bytes).map_err(|e| {
         let at = e.utf8_error().valid_up_to();
-        let fault =
+        let cause =
             format!("byte {at} is not UTF-8; convert the text first, for instance with iconv");
         BadInput {
             file: name.to_owned(),
-            fault,
+            cause,
         }
     })?;
     Ok(text

@@ -43,7 +43,7 @@ pub struct Typed {
     pub is_quoted: bool,
 }
 
-/// What came of asking for a line.
+/// The result of asking for a line.
 enum Input {
     Line(String),
     /// Ctrl-C, and what was typed on the line before it.
@@ -52,7 +52,7 @@ enum Input {
     End,
 }
 
-/// What the reading thread is asked to do.
+/// A request to the reading thread.
 enum Request {
     Read(&'static str),
     /// Keep a message in the history.
@@ -222,7 +222,7 @@ impl<'a> Messages<'a> {
     }
 }
 
-/// What continues a message.
+/// The mark that continues a message.
 enum More {
     Line(String),
     /// The input has ended, and the message with it.
@@ -236,7 +236,7 @@ enum Lines {
     Editor {
         editor: Box<Editor<Display, DefaultHistory>>,
         history: Option<History>,
-        /// What was on the line when it was left.
+        /// The text of the line when it was left.
         typed: Arc<Mutex<String>>,
         /// It was left by Ctrl-Z.
         is_suspended: Arc<AtomicBool>,
@@ -322,7 +322,7 @@ impl Lines {
                 }
                 let not_utf8 = || BadInput {
                     file: "stdin".into(),
-                    fault: "a line is not UTF-8".into(),
+                    cause: "a line is not UTF-8".into(),
                 };
                 let line = String::from_utf8(bytes).map_err(|_| not_utf8())?;
                 Ok(Input::Line(line.trim_end_matches(['\n', '\r']).to_owned()))

@@ -165,13 +165,13 @@ fn check_spill_folder(folder: &Path) -> anyhow::Result<()> {
     match made {
         Ok(_) => Ok(()),
         Err(error) => {
-            let fault = format!(
+            let cause = format!(
                 "no file can be written there: {error}; name another folder, or leave the option \
                  out"
             );
             Err(Unwritable {
                 file: format!("--spill-dir {}", folder.display()),
-                fault,
+                cause,
             }
             .into())
         }
@@ -278,7 +278,7 @@ mod tests {
     fn what_does_not_compile_is_tried_on_the_next_adapter() {
         let refusal = |adapter: u32| GpuError::Kernel {
             kernel: format!("kernel of {adapter}"),
-            fault: "no".into(),
+            cause: "no".into(),
         };
         let next = async |adapter, error: GpuError| {
             if adapter < 3 {
@@ -300,11 +300,11 @@ mod tests {
         let error = pollster::block_on(with_first_that_compiles(0, never, next))
             .expect_err("none compiles");
         assert!(error.to_string().contains("kernel of 3"), "{error}");
-        // What is no kernel's fault is not tried elsewhere.
+        // Only errors of kernels are tried on another adapter.
         let lost = async |_: &mut u32| {
             Err::<(), _>(
                 Error::Gpu(GpuError::Lost {
-                    fault: "gone".into(),
+                    cause: "gone".into(),
                 })
                 .into(),
             )

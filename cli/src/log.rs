@@ -1,4 +1,4 @@
-//! What is said on stderr besides results: warnings, and with -v and -vv more of what happens.
+//! Messages on stderr: warnings, and with -v and -vv more details.
 
 use std::fmt::{self, Write as _};
 

@@ -1,4 +1,4 @@
-//! What the command prints: the one place that writes to stdout and stderr.
+//! Output: the one place that writes to stdout and stderr.
 //!
 //! Nothing that a terminal obeys gets through, but for what progress bars, the line editor and
 //! colours of log lines are made of. A pipe or a file gets generated text byte for byte.

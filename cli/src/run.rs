@@ -35,7 +35,7 @@ const LEAST_LEFT_OUT: usize = 16;
 /// Contexts of fewer tokens are not shifted: next to nothing would be left.
 const LEAST_SHIFTED: u32 = 8;
 
-/// What `--json` prints.
+/// The output of `--json`.
 #[derive(Debug, Serialize)]
 struct Report<'a> {
     ids: &'a [u32],
@@ -61,7 +61,7 @@ pub struct Answer {
     context: u32,
     /// Tokens that it could hold.
     window: u32,
-    /// What the GPU said where its memory was the reason.
+    /// The GPU's error where its memory was the cause.
     out_of_memory: Option<GpuError>,
 }
 
@@ -243,7 +243,7 @@ fn is_out_of_room(error: &anyhow::Error) -> bool {
     }
 }
 
-/// What goes into the session.
+/// The input of the session.
 struct Prompt {
     ids: Vec<u32>,
     /// The conversation; empty for a raw prompt.
@@ -262,7 +262,7 @@ fn encode(
 ) -> anyhow::Result<Prompt> {
     let tokenizer = model.tokenizer();
     if args.raw {
-        // Who asks for the raw prompt writes control tokens on purpose.
+        // A raw prompt contains control tokens on purpose.
         let mut ids = tokenizer.encode(prompt, Special::Parse)?;
         if resumed.is_some() && !ids.starts_with(before) {
             ids = [before, &ids].concat();

@@ -41,14 +41,14 @@ impl Text {
         let ids = loaded.model.tokenizer().encode(&text, Special::Text)?;
         let size = args.context as usize;
         if ids.len() < size || args.chunks == Some(0) {
-            let fault = format!(
+            let cause = format!(
                 "{} tokens are less than one chunk of {size}; give a longer text, or a smaller \
                  --context",
                 ids.len()
             );
             return Err(BadInput {
                 file: args.file.display().to_string(),
-                fault,
+                cause,
             }
             .into());
         }

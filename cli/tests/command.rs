@@ -528,7 +528,7 @@ fn too_little_memory_is_said() {
         "6G",
     );
 
-    // What was generated before memory ran out is not lost.
+    // The reply up to the moment that memory ran out is not lost.
     let prompt = "word ".repeat(1010);
     let args = [
         "run",
@@ -647,7 +647,7 @@ fn another_adapter_is_used_where_the_best_one_fails() {
         stderr.contains("can't be opened") && stderr.contains("is used instead)"),
         "{stderr}"
     );
-    // Who names one gets that one or nothing.
+    // A named adapter is never replaced by another.
     fails(&on_both(&["--adapter", "RADV"]), 4, "can't be opened");
 }
 
@@ -1056,7 +1056,7 @@ fn bench_and_doctor_count_what_is_there() {
             (first as f64..last as f64).contains(&least(&decode)),
             "{shape} {binding}: {decode}"
         );
-        // What the kernels read and write besides are activations.
+        // The rest of the traffic is activations.
         for row in [&prefill, &decode] {
             let ratio = row["bytes_per_token"].as_f64().expect("a number") / least(row);
             assert!((1.0..1.6).contains(&ratio), "{shape} {binding}: {row}");
@@ -1354,7 +1354,7 @@ fn tiny() -> Vec<u8> {
 /// Runs a command that writes to a path, with more arguments.
 type Write<'a> = &'a dyn Fn(&str, &[&str]) -> Output;
 
-/// What the command does to files that are something else: nothing.
+/// Files of other kinds are left as they are.
 #[test]
 fn outputs_replace_only_what_is_theirs() {
     let folder = tempfile::tempdir().expect("a folder");

@@ -1,4 +1,4 @@
-//! What is left when a command is killed, when the disk is full, and when several use one cache.
+//! The state after a command is killed, on a full disk, and when several processes use one cache.
 //!
 //! The points inside of writing are in the runtime's tests; `tests/crash.sh` repeats this for
 //! longer, on a small disk of its own.
@@ -431,7 +431,7 @@ fn files(folder: &Path) -> BTreeSet<PathBuf> {
         .unwrap_or_default()
 }
 
-/// What stands in a block's place that is no block: nothing waits for it, nothing is written to it.
+/// A thing that is no block in a block's place: nothing waits for it, nothing is written to it.
 #[test]
 fn pipes_and_links_in_a_cache_are_passed_over() {
     let place = Place::new();

@@ -47,7 +47,7 @@ fn godwit(args: &[&str]) -> Output {
         .expect("the command starts")
 }
 
-/// What commands answer that compute with the model.
+/// The answers of the commands that compute with the model.
 fn answers(model: &Path) -> Vec<(String, Output)> {
     let (text, out) = (model.join("text.txt"), model.join("out.gguf"));
     let [model, text, out] = [model, &text, &out].map(|path| path.to_str().expect("a path"));

@@ -250,7 +250,7 @@ fn lines_that_come_at_once_are_all_read() {
     terminal.expect("> ");
     let text = std::fs::read(terminal.path("saved.json")).expect("the saved file");
     let saved: serde_json::Value = serde_json::from_slice(&text).expect("JSON");
-    // What stands between quotes is a message, whatever it begins with.
+    // Quoted text is a message, however it begins.
     let content = |at: usize| {
         saved["messages"][at]["content"]
             .as_str()

@@ -1,4 +1,4 @@
-//! What the fuzz targets run, and the ordinary tests replay: hostile bytes through every loader.
+//! The entry points of the fuzz targets and of the tests that replay them: every loader.
 //!
 //! Nothing here can fail but by a panic, a hang, or memory in proportion to a lie.
 

@@ -7,7 +7,7 @@ use std::future::pending;
 use crate::gpu::GpuError;
 use crate::kv_cache::SpillError;
 
-/// What happens at an interruption.
+/// The effect of an interruption.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Kind {
     /// An error is returned.
@@ -57,7 +57,7 @@ async fn at(error: GpuError) -> Result<(), GpuError> {
 /// A point where the host waits for the GPU.
 pub(crate) async fn at_wait() -> Result<(), GpuError> {
     at(GpuError::Failed {
-        fault: "interrupted by a test".into(),
+        cause: "interrupted by a test".into(),
     })
     .await
 }

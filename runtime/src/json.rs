@@ -11,12 +11,12 @@ use serde::Deserialize;
 use serde::de::{DeserializeSeed, Deserializer, Error, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde_json::{Map, Value};
 
-/// What one part of a `tokenizer.json` may take.
+/// The memory limit of one part of a `tokenizer.json`.
 const SMALL: usize = 4 << 20;
 
-/// What an element of a list takes: lists grow by doubling.
+/// Memory of a list's element: lists grow by doubling.
 const ELEMENT: usize = 2 * size_of::<Value>();
-/// What an entry of an object takes besides its key's text.
+/// Memory of an object's entry in addition to its key's text.
 const ENTRY: usize = 2 * (size_of::<Value>() + size_of::<String>() + 3 * size_of::<usize>());
 
 /// Parses an object whose values take at most `most` bytes of memory. Values under the keys in
@@ -172,7 +172,7 @@ impl<'de> Visitor<'de> for Object<'_> {
     }
 }
 
-/// What a file holds that should hold an object; nothing where it is one, or no JSON.
+/// The kind of a JSON value that should be an object; none where it is one, or no JSON.
 pub(crate) fn other_than_object(text: &[u8]) -> Option<&'static str> {
     let MaybeText(Err(kind)) = serde_json::from_slice(text).ok()? else {
         return Some("a string");

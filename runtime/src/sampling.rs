@@ -2,7 +2,7 @@
 
 use thiserror::Error;
 
-use crate::gguf::{Fault, FormatError, Metadata};
+use crate::gguf::{FormatCause, FormatError, Metadata};
 
 /// How the next token is chosen.
 ///
@@ -199,9 +199,9 @@ impl Parameter {
             Self::TopK | Self::RepetitionPenalty => changed.repetition_penalty = value,
         }
         match changed.validate(u32::MAX) {
-            Err(SamplingError::OutOfRange { value, range, .. }) => Err(metadata.fault(
+            Err(SamplingError::OutOfRange { value, range, .. }) => Err(metadata.cause(
                 key,
-                Fault::OutOfRange {
+                FormatCause::OutOfRange {
                     value: value.to_string(),
                     range,
                 },
@@ -219,7 +219,7 @@ impl Parameter {
 #[derive(Clone, Debug, PartialEq)]
 pub struct Recommended {
     sampling: Sampling,
-    faults: Vec<(Parameter, FormatError)>,
+    causes: Vec<(Parameter, FormatError)>,
 }
 
 impl Recommended {
@@ -227,11 +227,11 @@ impl Recommended {
     pub(crate) fn read(metadata: &Metadata) -> Self {
         let mut all = Self {
             sampling: Sampling::default(),
-            faults: Vec::new(),
+            causes: Vec::new(),
         };
         for parameter in Parameter::ALL {
             if let Err(error) = parameter.set(&mut all.sampling, metadata) {
-                all.faults.push((parameter, error));
+                all.causes.push((parameter, error));
             }
         }
         all
@@ -244,8 +244,8 @@ impl Recommended {
 
     /// The values that make no sense, instead of which the defaults are used: which parameter, and
     /// what is wrong where.
-    pub fn faults(&self) -> &[(Parameter, FormatError)] {
-        &self.faults
+    pub fn causes(&self) -> &[(Parameter, FormatError)] {
+        &self.causes
     }
 }
 

@@ -16,9 +16,9 @@ use godwit_shaders::{
 use godwit_tests::model::gpu;
 use pollster::block_on;
 
-/// Launches of a submission at most, the time it should take, and how often it is repeated; the
-/// fastest launch counts.
-const LAUNCHES: usize = 50;
+/// Dispatches of a submission at most, the time it should take, and how often it is repeated; the
+/// fastest dispatch counts.
+const DISPATCHES: usize = 50;
 const SECONDS: f64 = 0.3;
 const SUBMITS: usize = 4;
 /// Seconds of work after which a GPU that was idle runs at full speed.
@@ -197,9 +197,9 @@ async fn time(
     memory.allocate(table).await?;
     fill(&memory).await?;
     let mut best = f64::MAX;
-    let mut launches = 1;
+    let mut repeats = 1;
     for submit in 0..=SUBMITS {
-        let dispatches = std::iter::repeat_n(dispatches, launches)
+        let dispatches = std::iter::repeat_n(dispatches, repeats)
             .flatten()
             .cloned()
             .collect();
@@ -218,15 +218,15 @@ async fn time(
         let begin = Instant::now();
         prepared.submit(&memory, now).await?;
         gpu.finish().await?;
-        let elapsed = begin.elapsed().as_secs_f64() / launches as f64;
+        let elapsed = begin.elapsed().as_secs_f64() / repeats as f64;
         for run in gpu
             .finish_profile()
             .await?
-            .chunks(plan.dispatches.len() / launches)
+            .chunks(plan.dispatches.len() / repeats)
         {
             let seconds = run
                 .iter()
-                .map(|launched| launched.seconds)
+                .map(|dispatched| dispatched.seconds)
                 .sum::<Option<f64>>()
                 .unwrap_or(elapsed);
             if submit > 0 {
@@ -234,7 +234,7 @@ async fn time(
             }
         }
         // The first compiled the kernel and touched the memory.
-        launches = ((SECONDS / elapsed) as usize).clamp(1, LAUNCHES);
+        repeats = ((SECONDS / elapsed) as usize).clamp(1, DISPATCHES);
     }
     Ok(best)
 }

@@ -8,7 +8,7 @@ use crate::repository::{Files, safetensors, tiny_tensors, with_header};
 
 /// A shape of input.
 pub struct Shape {
-    /// What it is, as a file name.
+    /// Its kind, as a file name.
     pub name: &'static str,
     /// The fuzz target that takes it.
     pub target: &'static str,

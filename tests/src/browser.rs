@@ -154,7 +154,7 @@ pub fn run(host: Host, cases: &[(&'static Kernel, Case)]) -> Vec<Result<Vec<Vec<
             ("browser.mjs", _) => answer(&stream, "200 OK", "text/javascript", SCRIPT.as_bytes()),
             ("case", Some(n)) => match cases.get(n).map(|(kernel, case)| package(kernel, case)) {
                 Some(Ok(bytes)) => answer(&stream, "200 OK", "application/octet-stream", &bytes),
-                Some(Err(fault)) => fail(&fault),
+                Some(Err(cause)) => fail(&cause),
                 None => answer(&stream, "204 No Content", "text/plain", &[]),
             },
             ("result", Some(n)) => {
@@ -176,10 +176,10 @@ pub fn run(host: Host, cases: &[(&'static Kernel, Case)]) -> Vec<Result<Vec<Vec<
         .collect()
 }
 
-fn fail(fault: &str) -> ! {
+fn fail(cause: &str) -> ! {
     #[allow(clippy::panic, reason = "a test can't go on")]
     {
-        panic!("{fault}")
+        panic!("{cause}")
     }
 }
 

@@ -149,7 +149,7 @@ pub fn check(kernel: &Kernel, case: &Case, outcome: &[Vec<u32>]) -> Result<(), S
         let numbers = |words: &[u32]| numbers(&case.fixture, words, binding.contents);
         compare(&numbers(body), &numbers(wanted), most)
             .map_err(|e| format!("`{}`: {e}", binding.name))?;
-        // What the reference leaves alone, the kernel must leave alone to the bit.
+        // The kernel must leave alone, to the bit, each word that the reference leaves alone.
         let strayed = (0..before.len())
             .find(|&w| wanted[w] == before[w] && body[w] != before[w] && most == 0.0);
         if let Some(at) = strayed {

@@ -83,7 +83,7 @@ pub struct Builder {
     pub rows: Vec<Row>,
     /// The data, from the first aligned byte on.
     pub data: Vec<u8>,
-    /// What the data is aligned to.
+    /// The alignment of the data.
     pub alignment: usize,
 }
 

@@ -17,7 +17,7 @@ pub const MAIN: &str = "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa";
 /// The commit that `v1` stands for.
 pub const V1: &str = "bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb";
 
-/// What was asked.
+/// A request.
 #[derive(Clone, Debug)]
 pub struct Request {
     /// Whether the second server was asked, which large files are on.
@@ -32,7 +32,7 @@ pub struct Request {
     pub earlier: usize,
 }
 
-/// What is answered.
+/// An answer.
 #[derive(Debug)]
 pub struct Answer {
     /// The HTTP status.
@@ -148,7 +148,7 @@ impl Hub {
         format!("http://{}", self.address)
     }
 
-    /// What was asked since the last look.
+    /// The requests since the last look.
     ///
     /// # Panics
     /// A thread of the server panicked.
@@ -244,7 +244,7 @@ fn serve(state: &State, cdn: bool, stream: &TcpStream) -> Option<()> {
     send(stream, &answer).ok()
 }
 
-/// What the hub would say.
+/// The hub's answer.
 fn answer(state: &State, request: &Request) -> Answer {
     let path = request.path.as_str();
     if let Some(rest) = path.strip_prefix("/api/models/") {

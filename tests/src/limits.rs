@@ -1,4 +1,4 @@
-//! What hostile input may use up: memory in proportion to its length, and time.
+//! The limits for hostile input: memory in proportion to its length, and time.
 //!
 //! The fuzz targets and the ordinary tests share these lines. The counter of bytes is the global
 //! allocator of whichever program runs them.
@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use peak_alloc::PeakAlloc;
 
-/// What a target may use up on an input.
+/// The limits of a target for one input.
 #[derive(Clone, Copy, Debug)]
 pub struct Limits {
     /// Bytes of memory whatever the input.
@@ -39,7 +39,7 @@ impl Limits {
     }
 }
 
-/// What a run used up.
+/// The memory and time of a run.
 #[derive(Clone, Copy, Debug)]
 pub struct Used {
     /// The most bytes of memory at the same time, besides those that were in use before.

@@ -21,7 +21,7 @@ const QKV: usize = 1;
 /// above it; on GPUs' variant and on CPUs'.
 ///
 /// # Panics
-/// What is recorded is none of the kernel's variants.
+/// The dispatch is none of the kernel's variants.
 pub fn cases(theta: f64, bits: u32) -> Vec<Case> {
     [false, true]
         .into_iter()

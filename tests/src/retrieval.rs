@@ -34,9 +34,9 @@ const PREVIOUS: usize = 17;
 const ANSWER: usize = 25;
 /// Where codes lie in a head: the four slowest planes.
 const SLOW: usize = HEAD - 8;
-/// What the score at a distance of one is above others: see [`margin`].
+/// The excess of the score at a distance of one over others: see [`margin`].
 const SHARP: f64 = 60.0;
-/// What the score of a match is above that of no match; a million fillers together weigh `e^14`.
+/// The excess of a match's score over no match; a million fillers together weigh `e^14`.
 const MATCH: f64 = 40.0;
 
 /// The value token that belongs to a key token.
@@ -81,7 +81,7 @@ pub fn margin(distance: u32) -> f64 {
 
 /// The model as a GGUF file, for this window.
 fn gguf(window: u32) -> Vec<u8> {
-    // What RMS norm multiplies a token by: the constant and one more float of 1.
+    // The factor of RMS norm for a token: of the constant and one more float of 1.
     let norm = (WIDTH as f64 / 2.0).sqrt();
     let root = (HEAD as f64).sqrt();
     let mut embed = Weights::new(VOCAB as usize, WIDTH);
@@ -167,7 +167,7 @@ pub fn model(window: u32) -> Model {
     Model::from_sources(vec![Box::new(file)]).expect("a model")
 }
 
-/// What the model says after a key, asked behind the session's first `len` tokens.
+/// The model's answer to a key, asked after the session's first `len` tokens.
 ///
 /// # Panics
 /// The session has no room for question and answer.

@@ -30,7 +30,7 @@ pub struct Folder {
     pub tokenizer: Value,
     /// The weights, in order.
     pub weights: Vec<Weight>,
-    /// What they are stored as: `F32`, `F16` or `BF16`.
+    /// Their type in the file: `F32`, `F16` or `BF16`.
     pub dtype: Dtype,
     /// Files that they are dealt out to.
     pub shards: usize,

@@ -44,7 +44,7 @@ pub fn label(kernel: &Kernel, variant: &Variant, format: Option<WeightFormat>) -
 /// A variant, valid with only the capabilities it asks for.
 ///
 /// # Errors
-/// What naga has to say against it.
+/// Naga's message.
 pub fn module(
     kernel: &'static Kernel,
     variant: &Variant,
@@ -69,7 +69,7 @@ pub fn module(
 /// WGSL, valid with these capabilities.
 ///
 /// # Errors
-/// What naga has to say against it.
+/// Naga's message.
 pub fn parsed(source: &str, capabilities: Capabilities) -> Result<(Module, ModuleInfo), String> {
     let module = naga::front::wgsl::parse_str(source).map_err(|e| e.emit_to_string(source))?;
     let info = Validator::new(ValidationFlags::all(), capabilities)
@@ -88,7 +88,7 @@ type Used = (
     PipelineConstants,
 );
 
-/// Those of all cases, whose inputs take long to make.
+/// The override sets of all cases, whose inputs take long to make.
 static USED: LazyLock<Vec<Used>> = LazyLock::new(|| {
     let used = |kernel: &'static Kernel, case: Case| {
         let constants = case
@@ -135,7 +135,7 @@ pub fn override_sets(
 /// A variant with its override constants filled in.
 ///
 /// # Errors
-/// What naga has to say against them.
+/// Naga's message.
 pub fn with_constants(
     kernel: &Kernel,
     (module, info): &(Module, ModuleInfo),

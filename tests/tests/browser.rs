@@ -20,22 +20,22 @@ fn of_variants(wanted: impl Fn(&Variant) -> bool) -> Vec<(&'static Kernel, Case)
 
 /// Fails where one of the results isn't what its case wants.
 fn check(all: &[(&'static Kernel, Case)], results: &[Result<Vec<Vec<u32>>, String>]) {
-    let mut faults = Vec::new();
+    let mut causes = Vec::new();
     for ((kernel, case), result) in all.iter().zip(results) {
         let checked = result
             .as_ref()
             .map_err(Clone::clone)
             .and_then(|outcome| cases::check(kernel, case, outcome));
-        if let Err(fault) = checked {
-            faults.push(format!("{} {}: {fault}", kernel.name, case.name));
+        if let Err(cause) = checked {
+            causes.push(format!("{} {}: {cause}", kernel.name, case.name));
         }
     }
     assert!(
-        faults.is_empty(),
+        causes.is_empty(),
         "{} of {} cases fail:\n{}",
-        faults.len(),
+        causes.len(),
         all.len(),
-        faults.join("\n")
+        causes.join("\n")
     );
 }
 

@@ -23,7 +23,7 @@ fn counts(variant: &str, format: Option<WeightFormat>) -> bool {
             WeightFormat::Q4_1 | WeightFormat::Q4_K | WeightFormat::Q5_K
         )
     });
-    is_usual || matches!(variant, "vector" | "rows_spread" | "tile" | "base")
+    is_usual || matches!(variant, "gemv" | "cpu_gemv_subgroup" | "gemm" | "base")
 }
 
 fn main() {

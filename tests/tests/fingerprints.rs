@@ -299,7 +299,7 @@ fn noise_in_quantised_weights_is_found() {
         assert!(fs::read(path).expect("a file") == good);
     }
 
-    // What can't be read stays, and the weights come all the same; so they do where nothing can be
+    // An unreadable file stays, and the weights load all the same; so they do where nothing can be
     // written.
     fs::remove_file(path).expect("removed");
     fs::create_dir(path).expect("a folder");

@@ -1,4 +1,4 @@
-//! Model files that lie, are cut, or make no sense: an error that names the fault, never a panic,
+//! Model files that lie, are cut, or make no sense: an error that names the cause, never a panic,
 //! never memory for a lie.
 
 use std::fmt::Write as _;
@@ -257,7 +257,7 @@ fn every_lie_is_named() {
     insta::assert_snapshot!("messages", messages);
 }
 
-/// What the tokenizer can do without is left out, and said.
+/// Parts that the tokenizer can do without are left out, with a note.
 #[test]
 fn odd_tokens_are_said() {
     let notes = |key: &str, value: Field| {
@@ -508,7 +508,7 @@ fn unknown_keys_are_named() {
         "{said}"
     );
 
-    // What llama.cpp's converter and its quantisation write.
+    // The keys that llama.cpp's converter and its quantisation write.
     let mut usual = Builder::llama();
     for key in [
         "general.file_type",
@@ -673,12 +673,12 @@ fn recommendations_that_make_no_sense_are_known() {
             ..default
         }
     );
-    let faults = model.recommended().faults().iter();
-    let faults: Vec<_> = faults
+    let causes = model.recommended().causes().iter();
+    let causes: Vec<_> = causes
         .map(|(parameter, error)| (*parameter, error.to_string()))
         .collect();
     let said = "model.gguf, key `general.sampling.temp`: it is -1, but must be a number at least 0";
-    assert_eq!(faults, [(Parameter::Temperature, said.to_owned())]);
+    assert_eq!(causes, [(Parameter::Temperature, said.to_owned())]);
 }
 
 /// A rotary embedding that is replaced need not make sense.

@@ -139,10 +139,10 @@ fn a_kv_cache_that_left_the_gpu_gives_the_same_tokens() {
         spill: Spilling::Never,
         ..options
     }));
-    let fault = block_on(strict.prefill(&prompt, &mut go)).expect_err("no room");
+    let cause = block_on(strict.prefill(&prompt, &mut go)).expect_err("no room");
     assert!(
-        matches!(&fault, Error::Gpu(fault) if fault.is_out_of_memory()),
-        "{fault}"
+        matches!(&cause, Error::Gpu(cause) if cause.is_out_of_memory()),
+        "{cause}"
     );
     assert!(strict.tokens().len() >= 128);
 }
@@ -179,11 +179,11 @@ fn grown(session: &mut Session, prompt: &[u32]) -> (Vec<u32>, Vec<f32>) {
 /// How many segments a decode step goes over.
 fn segments(session: &mut Session) -> usize {
     let plan = block_on(session.plan_text()).expect("a plan");
-    let launches = plan
+    let dispatches = plan
         .lines()
         .filter(|line| line.starts_with("attention."))
         .count();
-    launches / session.engine().model().config().layers as usize
+    dispatches / session.engine().model().config().layers as usize
 }
 
 fn close(a: &[f32], b: &[f32]) -> bool {
@@ -313,7 +313,7 @@ fn passes_of_any_size_give_the_same_scores() {
     for cpu in [true, false] {
         let mut expected: Option<Vec<f32>> = None;
         for prefill_chunk in [64, 1, 2, 9, 37] {
-            // What is computed in halves differs by more than a rounding.
+            // f16 arithmetic differs by more than a rounding.
             let gemm = (!cpu).then_some(MatmulMethod::Gemm);
             let tuning = Some(Tuning {
                 prefill_chunk,
@@ -389,7 +389,7 @@ fn steps_in_flight_give_the_same_tokens() {
             );
             assert_eq!(
                 block_on(session.next(&sampling))
-                    .map_err(|fault| fault.to_string().contains("256")),
+                    .map_err(|cause| cause.to_string().contains("256")),
                 Err(true)
             );
 

@@ -43,7 +43,7 @@ fn main() {
     for &kernel in &KERNELS {
         for case in (kernel.cases)() {
             let variant = &kernel.variants[case.variant];
-            // What the adapter hasn't, kernels don't use on it.
+            // Kernels use no feature that the adapter lacks.
             let Some((limits, gpus)) = limits
                 .iter()
                 .find(|(_, gpus)| variant.runs_on(gpus[0].caps()))

@@ -62,17 +62,17 @@ fn no_module_uses_one_above_it() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"))
         .parent()
         .expect("a workspace");
-    let mut faults = Vec::new();
+    let mut causes = Vec::new();
     for (name, layers) in LAYERS {
         let modules = Modules::read(&root.join(name).join("src/lib.rs"));
-        faults.extend(
+        causes.extend(
             modules
-                .faults(layers)
+                .causes(layers)
                 .into_iter()
-                .map(|fault| format!("{name}: {fault}")),
+                .map(|cause| format!("{name}: {cause}")),
         );
     }
-    assert!(faults.is_empty(), "\n{}\n", faults.join("\n"));
+    assert!(causes.is_empty(), "\n{}\n", causes.join("\n"));
 }
 
 /// A use of one top-level module by another.
@@ -193,11 +193,11 @@ impl Modules {
     }
 
     /// What contradicts the order of the layers.
-    fn faults(&self, layers: &[&str]) -> Vec<String> {
-        let mut faults = Vec::new();
+    fn causes(&self, layers: &[&str]) -> Vec<String> {
+        let mut causes = Vec::new();
         let table: BTreeSet<String> = layers.iter().map(|name| (*name).to_owned()).collect();
         for name in self.names.symmetric_difference(&table) {
-            faults.push(format!(
+            causes.push(format!(
                 "the module `{name}` is in the table or in the crate, but not in both"
             ));
         }
@@ -218,11 +218,11 @@ impl Modules {
                 None => String::new(),
             };
             let file = file.display();
-            faults.push(format!(
+            causes.push(format!(
                 "`{from}` uses `{to}`, which is above it: `{path}` in {file}{cycle}"
             ));
         }
-        faults
+        causes
     }
 
     /// The shortest way from a module to another, along what uses what.
@@ -373,8 +373,8 @@ impl<'ast> Visit<'ast> for Visitor<'_> {
     }
 }
 
-/// The way a fault is found: in groups, behind `super`, in expressions, types and macros, and under
-/// names that the root exports; not in tests.
+/// The way an error is found: in groups, behind `super`, in expressions, types and macros, and
+/// under names that the root exports; not in tests.
 #[test]
 fn references_are_found_wherever_they_are() {
     let folder = tempfile::tempdir().expect("a folder");
@@ -418,11 +418,11 @@ fn references_are_found_wherever_they_are() {
         found,
         BTreeSet::from(["ab", "ac", "bc", "bd", "be", "cf", "df", "fa"])
     );
-    let faults = modules.faults(&["e", "f", "d", "c", "b", "a", "gone"]);
-    assert_eq!(faults.len(), 2, "{faults:#?}");
-    assert!(faults[0].contains("`gone`"), "{faults:#?}");
+    let causes = modules.causes(&["e", "f", "d", "c", "b", "a", "gone"]);
+    assert_eq!(causes.len(), 2, "{causes:#?}");
+    assert!(causes[0].contains("`gone`"), "{causes:#?}");
     assert!(
-        faults[1].contains("`f` uses `a`") && faults[1].contains("f -> a -> c -> f"),
-        "{faults:#?}"
+        causes[1].contains("`f` uses `a`") && causes[1].contains("f -> a -> c -> f"),
+        "{causes:#?}"
     );
 }

@@ -152,7 +152,7 @@ fn templates_take_what_their_steps_pay_for() {
                 used.bytes, used.time
             ));
         }
-        // What asks for more than the budget is an error, which says so.
+        // More than the budget is an error that names the budget.
         if source.contains("000000000") || source.contains("10 ** 12") {
             assert!(rendered.is_err(), "{source}");
         }

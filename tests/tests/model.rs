@@ -59,7 +59,7 @@ fn kernels_for_gpus_answer_like_those_for_cpus() {
     let ids: Vec<u32> = (0..MAX_SINGLE_PASS_TOKENS + 8)
         .map(|i| i * 7919 % 512)
         .collect();
-    // What is a little off may be rounded to the next of 16 codes.
+    // A small difference may be rounded to the next of 16 codes.
     for (kv, most, dots) in [("q8_0", 1e-5, true), ("q4_0", 1e-3, false)] {
         // Decode from where a workgroup attends to all positions to where several do.
         let logits = |cpu: bool| {

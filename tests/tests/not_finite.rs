@@ -205,7 +205,7 @@ fn logits_that_overflow_choose_no_token() {
                 );
             }
             assert_eq!(session.tokens(), [1, LOUD]);
-            // What follows is computed as ever.
+            // The tokens after it are computed as usual.
             block_on(session.prefill(&quiet, &mut go)).expect("room");
             let mut fresh = prefilled(&engine, &[&[1, LOUD], &quiet[..]].concat());
             for _ in 0..12 {

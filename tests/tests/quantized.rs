@@ -204,7 +204,7 @@ fn what_was_quantised_once_is_read_the_next_time() {
     assert_eq!(second.config(), model.config());
     assert_eq!(logits(&second), logits(&view));
 
-    // What is damaged is made again, another recipe is another file.
+    // A damaged file is made again, and another recipe is another file.
     let bytes = std::fs::read(kept).expect("a readable file");
     std::fs::write(kept, &bytes[..bytes.len() / 2]).expect("a written file");
     assert!(quantised(&recipe).1 > 0);
@@ -212,7 +212,7 @@ fn what_was_quantised_once_is_read_the_next_time() {
     assert!(quantised(&Mix::Q8_0.into()).1 > 0);
     assert_eq!(files().len(), 2);
 
-    // Who stops leaves nothing.
+    // A stopped run leaves nothing.
     let stopped = block_on(model.quantized(&Mix::Q6_K.into(), folder.path(), &mut |_| {
         ControlFlow::Break(())
     }));

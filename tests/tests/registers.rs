@@ -6,9 +6,9 @@
 //!     RADV_FORCE_FAMILY=navi31 cargo test --workspace --test registers
 //!
 //! For Intel's by ANV, Qualcomm's by Turnip, Apple's by Honeykrisp and NVIDIA's by NVK, with shims
-//! of Mesa's source that stand in for the kernel (docs/design/portability.md). Arguments are parts of
-//! kernels' names; for each pipeline a line says what it takes, in the driver's own measures (`-`:
-//! it doesn't say). wgpu can't open such devices, for they have no queue that works.
+//! of Mesa's source that stand in for the kernel (docs/design/portability.md). Arguments are parts
+//! of kernels' names; for each pipeline a line says what it takes, in the driver's own measures
+//! (`-`: it doesn't say). wgpu can't open such devices, for they have no queue that works.
 
 use std::error::Error;
 use std::ffi::{CStr, CString};
@@ -99,7 +99,7 @@ fn main() -> Result<(), Box<dyn Error>> {
             )?;
             let measured = device
                 .compile(kernel, &words)
-                .map_err(|fault| format!("{label} {constants:?}: {fault}"))?;
+                .map_err(|cause| format!("{label} {constants:?}: {cause}"))?;
             let mut constants: Vec<_> = constants
                 .iter()
                 .map(|(name, value)| format!("{name}={value}"))
@@ -239,7 +239,7 @@ impl Device {
                 .flags(vk::PipelineCreateFlags::CAPTURE_STATISTICS_KHR);
             let pipelines = device
                 .create_compute_pipelines(vk::PipelineCache::null(), &[create], None)
-                .map_err(|(_, fault)| fault)?;
+                .map_err(|(_, cause)| cause)?;
             let info = vk::PipelineExecutableInfoKHR::default().pipeline(pipelines[0]);
             let all = self.statistics.get_pipeline_executable_statistics(&info)?;
             let told = |(_, names): &(&str, &[&str])| {

@@ -71,7 +71,7 @@ fn cooperative_matrices_stay_in_workgroup_memory() -> Result<(), String> {
     }
 }
 
-/// What no kernel may do is found wherever it may hide.
+/// Each forbidden operation is found wherever it may hide.
 fn component_writes_are_found() -> Result<(), String> {
     let outcome = |statements: &str, through: &str| {
         let source = format!(
@@ -206,7 +206,7 @@ fn layout(kernel: &Kernel, module: &Module) -> Result<(), String> {
     Ok(())
 }
 
-/// What every WebGPU device allows, but for workgroup memory.
+/// The limits of every WebGPU device, except for workgroup memory.
 fn limits(module: &Module, workgroup_bytes: u32) -> Result<(), String> {
     let storage = module
         .global_variables

@@ -346,7 +346,7 @@ fn quantising_keeps_the_tokenizer() {
             texts().for_each(|text| assert_same(name, &original, model, text));
         }
     }
-    // What llama.cpp's own converter can say too.
+    // The same in the form of llama.cpp's converter.
     let expected = [
         "SmolLM2",
         "Llama 2",
@@ -425,7 +425,7 @@ fn quantising_keeps_the_ids_of_any_text() {
         .expect("the same ids");
 }
 
-/// What a `tokenizer.json` may say that would change ids, and is not read: refused by name.
+/// Parts of a `tokenizer.json` that would change ids and are not read: refused by name.
 #[test]
 fn what_is_not_honoured_is_refused_by_name() {
     let all = Kinds::read();

@@ -51,7 +51,7 @@ fn who_shares_a_gpu_keeps_it_as_it_is() {
     let mut own = gpu(false);
     let other: Gpu = own.clone();
     let before = other.caps().tuning;
-    // The folder can't be made either: that is no fault.
+    // The folder can't be made either: that is no error.
     block_on(own.tune(&folder.path().join("file/gpus"), &mut |_, _| ())).expect("it goes on");
     assert_eq!(other.caps().tuning, before);
 }

@@ -97,7 +97,7 @@ Variables: HF_HOME, HF_HUB_CACHE, HF_ENDPOINT, HF_TOKEN, HF_HUB_OFFLINE")]
     Man,
 }
 
-/// What every command understands.
+/// The options of every command.
 #[derive(Args, Clone, Debug, Default)]
 pub struct Common {
     /// Print one JSON object instead of text.

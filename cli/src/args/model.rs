@@ -82,7 +82,7 @@ pub struct RopeArgs {
 }
 
 impl RopeArgs {
-    /// What is to be changed, if anything is.
+    /// The change, if any.
     pub fn change(&self) -> Option<RopeOverride> {
         let change = RopeOverride {
             theta: self.rope_theta,

@@ -43,7 +43,7 @@ impl SamplingArgs {
     /// and can't be.
     pub fn over(&self, recommended: &Recommended) -> Sampling {
         let sampling = self.over_values(recommended.sampling());
-        for (parameter, error) in recommended.faults() {
+        for (parameter, error) in recommended.causes() {
             if let Some((option, value)) = self.unset(*parameter, &sampling) {
                 warn(&format!(
                     "{error}: {value} is used instead; {option} sets it"

@@ -59,15 +59,15 @@ pub fn run(before: &Path, after: &Path, json: bool) -> anyhow::Result<()> {
 }
 
 fn read(path: &Path) -> Result<Report, BadInput> {
-    let bad = |fault: String| BadInput {
+    let bad = |cause: String| BadInput {
         file: path.display().to_string(),
-        fault,
+        cause,
     };
     let text = std::fs::read_to_string(path).map_err(|e| bad(e.to_string()))?;
     serde_json::from_str(&text).map_err(|e| bad(format!("no report of `godwit bench --json`: {e}")))
 }
 
-/// What both reports have: speeds of tests, and times of kernels in them.
+/// The entries of both reports: speeds of tests, and times of kernels in them.
 fn changes(before: &Report, after: &Report) -> (Vec<Change>, Vec<Change>) {
     let (mut tests, mut kernels) = (Vec::new(), Vec::new());
     for b in &after.results {

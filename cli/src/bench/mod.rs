@@ -21,7 +21,7 @@ const MOST_COMPUTED: u32 = 4096;
 /// Tokens decoded while a profile is taken, at most.
 const PROFILED: u32 = 16;
 
-/// What a test measures.
+/// The measurement of a test.
 #[derive(Clone, Copy)]
 enum Test {
     Prefill(u32),
@@ -130,17 +130,18 @@ async fn measure(
     stop: &Stop,
 ) -> anyhow::Result<Row> {
     let (mut rates, mut host) = (Vec::new(), 0.0);
-    let mut launched = Vec::new();
+    let mut dispatched = Vec::new();
     let mut tokens = 0;
     for run in 0..=args.repetitions {
-        // Without --profile the first run's launches are counted; with it they are timed in a run
+        // Without --profile the first run's dispatches are counted; with it they are timed in a run
         // of their own.
-        let count_launches = run == 0 && !args.profile;
-        let (found, mut launches) = once(session, args, depth, test, count_launches, stop).await?;
+        let count_dispatches = run == 0 && !args.profile;
+        let (found, mut dispatches) =
+            once(session, args, depth, test, count_dispatches, stop).await?;
         // The first run warms up: its times say nothing of a kernel.
-        launches.iter_mut().for_each(|one| one.seconds = None);
+        dispatches.iter_mut().for_each(|one| one.seconds = None);
         match run {
-            0 => (launched, tokens) = (launches, found.steps),
+            0 => (dispatched, tokens) = (dispatches, found.steps),
             _ => {
                 rates.push(f64::from(found.tokens) / found.seconds);
                 host += found.host / found.seconds / f64::from(args.repetitions);
@@ -152,8 +153,8 @@ async fn measure(
             Test::Decode(count) => Test::Decode(count.min(PROFILED)),
             prefill => prefill,
         };
-        let (found, launches) = once(session, args, depth, test, true, stop).await?;
-        (launched, tokens) = (launches, found.steps);
+        let (found, dispatches) = once(session, args, depth, test, true, stop).await?;
+        (dispatched, tokens) = (dispatches, found.steps);
     }
     let name = match test {
         Test::Prefill(n) => format!("pp{n}"),
@@ -166,13 +167,13 @@ async fn measure(
         depth,
         speed: Speed::of(&rates),
         host_share: host,
-        launched: &launched,
+        dispatched: &dispatched,
         tokens,
     };
     Ok(Row::new(runs, report))
 }
 
-/// One run, and the launches in it where they are asked for.
+/// One run, and the dispatches in it where they are asked for.
 async fn once(
     session: &mut Session,
     args: &BenchArgs,
@@ -238,7 +239,7 @@ async fn once(
         Test::Decode(_) => tokens + 1 + session.tokens_in_flight(),
     };
     gpu.finish().await?;
-    let launched = if profile {
+    let dispatched = if profile {
         gpu.finish_profile().await?
     } else {
         Vec::new()
@@ -250,6 +251,6 @@ async fn once(
             tokens,
             steps,
         },
-        launched,
+        dispatched,
     ))
 }

@@ -1,4 +1,4 @@
-//! What a benchmark found: as JSON, which `--compare` reads again, and as text.
+//! The report of a benchmark: as JSON, which `--compare` reads again, and as text.
 
 use std::collections::HashMap;
 use std::fmt::Write as _;
@@ -36,7 +36,7 @@ pub struct Report {
     pub memory: Option<Memory>,
 }
 
-/// What the GPU did at most, in this process.
+/// The GPU's peak rates in this process.
 #[derive(Debug, Serialize, Deserialize)]
 pub struct Measured {
     pub gb_per_s: f64,
@@ -55,7 +55,7 @@ pub struct Row {
     pub repetitions: u32,
     pub gb_per_s: f64,
     pub gflops_per_s: f64,
-    /// Tokens a second if each launch took only what its bytes or its arithmetic take at the
+    /// Tokens a second if each dispatch took only what its bytes or its arithmetic take at the
     /// measured rates.
     pub limit_tokens_per_s: f64,
     /// Share of the time in which the host encoded and submitted.
@@ -67,7 +67,7 @@ pub struct Row {
     pub kernels: Vec<KernelRow>,
 }
 
-/// All launches of a kernel in one shape.
+/// All dispatches of a kernel in one shape.
 #[derive(Debug, Serialize, Deserialize)]
 pub struct KernelRow {
     pub kernel: String,
@@ -83,7 +83,7 @@ pub struct KernelRow {
     pub of_limit: Option<f64>,
 }
 
-/// What was planned of the GPU's memory, and what the process took where that is a CPU's.
+/// The planned GPU memory, and the process's peak where the device is a CPU.
 #[derive(Debug, Serialize, Deserialize)]
 pub struct Memory {
     pub planned_bytes: u64,
@@ -142,7 +142,7 @@ impl Report {
         }
     }
 
-    /// What comes before the results.
+    /// The lines before the results.
     pub fn head(&self) -> String {
         let Measured {
             gb_per_s,
@@ -170,9 +170,9 @@ impl Report {
 impl Report {
     /// Bytes that the passes among these dispatches must read. Each pass of decode ends with
     /// logits, of prefill the last.
-    fn least_bytes(&self, launched: &[DispatchTime], is_decode: bool) -> f64 {
+    fn least_bytes(&self, dispatched: &[DispatchTime], is_decode: bool) -> f64 {
         // A pass begins with the embedding of its tokens.
-        let passes = launched
+        let passes = dispatched
             .iter()
             .filter(|one| one.is_first && one.kernel.starts_with("embed"));
         let ends: Vec<u64> = passes
@@ -206,7 +206,7 @@ pub struct TestRuns<'a> {
     /// Share of the time that the host took.
     pub host_share: f64,
     /// The dispatches of one run.
-    pub launched: &'a [DispatchTime],
+    pub dispatched: &'a [DispatchTime],
     /// Tokens of that run.
     pub tokens: u32,
 }
@@ -220,14 +220,14 @@ impl Row {
             depth,
             speed,
             host_share,
-            launched,
+            dispatched,
             tokens,
         } = measured;
         let rates = report.rates.rates();
         let each = |sum: f64| sum / f64::from(tokens);
-        let bytes = each(launched.iter().map(|l| l.cost.bytes as f64).sum());
-        let flops = each(launched.iter().map(|l| l.cost.flops as f64).sum());
-        let least = each(launched.iter().map(|l| rates.least_seconds(l.cost)).sum());
+        let bytes = each(dispatched.iter().map(|l| l.cost.bytes as f64).sum());
+        let flops = each(dispatched.iter().map(|l| l.cost.flops as f64).sum());
+        let least = each(dispatched.iter().map(|l| rates.least_seconds(l.cost)).sum());
         Self {
             test,
             depth,
@@ -239,10 +239,10 @@ impl Row {
             gflops_per_s: flops * speed.mean / 1e9,
             limit_tokens_per_s: 1.0 / least,
             host_share,
-            dispatches_per_token: each(launched.len() as f64),
+            dispatches_per_token: each(dispatched.len() as f64),
             bytes_per_token: bytes,
-            least_bytes_per_token: each(report.least_bytes(launched, is_decode)),
-            kernels: kernels(launched, rates),
+            least_bytes_per_token: each(report.least_bytes(dispatched, is_decode)),
+            kernels: kernels(dispatched, rates),
         }
     }
 
@@ -307,16 +307,16 @@ impl Row {
     }
 }
 
-/// Launches by kernel and shape, those that take longest first.
-fn kernels(launched: &[DispatchTime], rates: Rates) -> Vec<KernelRow> {
+/// Dispatches by kernel and shape, those that take longest first.
+fn kernels(dispatched: &[DispatchTime], rates: Rates) -> Vec<KernelRow> {
     let mut groups: HashMap<(&str, [u32; 3]), Vec<&DispatchTime>> = HashMap::new();
-    for one in launched {
+    for one in dispatched {
         groups
             .entry((&one.kernel, one.cost.shape))
             .or_default()
             .push(one);
     }
-    let all: Option<f64> = launched.iter().map(|one| one.seconds).sum();
+    let all: Option<f64> = dispatched.iter().map(|one| one.seconds).sum();
     let row = |((kernel, shape), group): ((&str, [u32; 3]), Vec<&DispatchTime>)| {
         let sum = |of: fn(&Cost) -> u64| group.iter().map(|one| of(&one.cost) as f64).sum::<f64>();
         let seconds: Option<f64> = group.iter().map(|one| one.seconds).sum();

@@ -1,10 +1,10 @@
-//! What the commands about downloaded models are told.
+//! The arguments of the commands about downloaded models.
 
 use clap::Args;
 
 use crate::args::Common;
 
-/// What all of them understand.
+/// The options of all of them.
 #[derive(Args, Clone, Debug)]
 pub struct Plain {
     /// Print one JSON object instead of text.

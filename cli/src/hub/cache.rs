@@ -26,7 +26,7 @@ const POLL: Duration = Duration::from_millis(200);
 /// remove from it.
 const IN_USE: &str = "godwit.lock";
 
-/// What the name of a file ends with until it is whole.
+/// The ending of a file's name until it is whole.
 const INCOMPLETE: &str = ".incomplete";
 
 /// What the name of a link begins with until it replaces another file. The hash of its blob
@@ -146,7 +146,7 @@ impl Cached {
         }
     }
 
-    /// What is to be opened of a model.
+    /// The path to open for a model.
     pub fn path(&self, commit: &str, model: &Candidate) -> PathBuf {
         let snapshot = self.snapshot(commit);
         if model.is_folder() {
@@ -319,7 +319,7 @@ impl Cached {
     }
 }
 
-/// What a file in `refs` says.
+/// The commit in a file of `refs`.
 pub fn read_reference(path: &Path) -> io::Result<String> {
     /// A commit has 40 digits.
     const MOST: u64 = 1 << 10;
@@ -361,7 +361,7 @@ fn commits(snapshots: Vec<fs::DirEntry>) -> Vec<String> {
     commits
 }
 
-/// What is in a folder; nothing where there is none.
+/// The entries of a folder; empty where there is none.
 ///
 /// # Errors
 /// The folder can't be read.
@@ -372,7 +372,7 @@ pub fn listed(folder: &Path) -> Result<Vec<fs::DirEntry>, HubError> {
     }
 }
 
-/// What is in a folder; nothing where it can't be read.
+/// The entries of a folder; empty where it can't be read.
 pub fn entries(folder: &Path) -> Vec<fs::DirEntry> {
     fs::read_dir(folder)
         .map(|entries| entries.filter_map(Result::ok).collect())

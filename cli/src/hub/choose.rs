@@ -58,7 +58,7 @@ impl Candidate {
         self.files.first().map_or("", |file| &file.path)
     }
 
-    /// What QUANT would name it by: the label, or the file.
+    /// Its QUANT in a name: the label, or the file.
     pub fn handle(&self) -> &str {
         if self.label.is_empty() {
             self.path()

@@ -23,12 +23,12 @@ pub enum Consent {
     Given,
     /// A person can be asked.
     Ask,
-    /// Nobody can be asked.
+    /// There is no terminal to ask on.
     Silent,
 }
 
 impl Consent {
-    /// What is known of a name. `is_explicit`: `--yes`, an address or a short name.
+    /// The facts about a name. `is_explicit`: `--yes`, an address or a short name.
     pub fn of(name: &Name, is_explicit: bool) -> Self {
         if is_explicit || name.quant.is_some() || name.revision.is_some() {
             Self::Given
@@ -78,7 +78,7 @@ fn answer(stop: &Stop) -> Result<String, HubError> {
     let (send, line) = channel();
     let read = move || {
         let mut line = String::new();
-        // What can't be read is no consent. The receiver is gone where the program ends.
+        // Unreadable input is no consent. The receiver is gone when the program ends.
         let _ = std::io::stdin().read_line(&mut line);
         let _ = send.send(line);
     };

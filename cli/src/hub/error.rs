@@ -1,4 +1,4 @@
-//! What can go wrong between a name and a model on the disk.
+//! The errors between a name and a model on the disk.
 
 use std::io;
 use std::path::Path;
@@ -9,8 +9,8 @@ use godwit::explained;
 #[derive(Debug, thiserror::Error)]
 pub enum HubError {
     /// Not the form of a name.
-    #[error("`{text}` is no model's name: {fault}; write OWNER/REPO[:QUANT][@REVISION]")]
-    Name { text: String, fault: &'static str },
+    #[error("`{text}` is no model's name: {cause}; write OWNER/REPO[:QUANT][@REVISION]")]
+    Name { text: String, cause: &'static str },
     /// No name and no known model.
     #[error(
         "`{0}` is neither a file nor a known model: write OWNER/REPO, or one of `godwit list \
@@ -18,10 +18,10 @@ pub enum HubError {
     )]
     Unknown(String),
     /// A variable of the environment that makes no sense.
-    #[error("{variable}: {fault}")]
+    #[error("{variable}: {cause}")]
     Setting {
         variable: &'static str,
-        fault: String,
+        cause: String,
     },
     /// Nothing of the kind on the hub.
     #[error(
@@ -59,16 +59,16 @@ pub enum HubError {
     #[error("{0} is not downloaded; `godwit list` shows what is")]
     NotHere(String),
     /// The hub said something that can't be true, or is not safe to follow.
-    #[error("what the hub says of {what} is refused: {fault}")]
-    Refused { what: String, fault: String },
+    #[error("what the hub says of {what} is refused: {cause}")]
+    Refused { what: String, cause: String },
     /// The bytes are not those that were announced.
-    #[error("{file}: {fault}; what was downloaded of it is removed")]
-    Damaged { file: String, fault: String },
+    #[error("{file}: {cause}; what was downloaded of it is removed")]
+    Damaged { file: String, cause: String },
     /// The hub or the way to it fails, again and again.
-    #[error("{what}: {fault}{}", attempts(*tries))]
+    #[error("{what}: {cause}{}", attempts(*tries))]
     Network {
         what: String,
-        fault: String,
+        cause: String,
         tries: u32,
     },
     /// The disk is too small.

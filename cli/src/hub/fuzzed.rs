@@ -1,4 +1,4 @@
-//! What fuzzers throw at the hub's parsers; `tests/fuzz` has the targets.
+//! The entry points of the hub's fuzz targets in `tests/fuzz`.
 
 use std::net::Ipv4Addr;
 
@@ -71,7 +71,7 @@ pub fn redirects(data: &[u8]) {
     for location in lines.take(MOST_HOPS) {
         let to = match follow(&endpoint, &from, location) {
             Ok(to) => to,
-            Err(fault) => return assert!(fault.len() < 2000, "a message of {} bytes", fault.len()),
+            Err(cause) => return assert!(cause.len() < 2000, "a message of {} bytes", cause.len()),
         };
         let host = to.host().expect("a host");
         assert!(

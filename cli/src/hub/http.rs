@@ -30,7 +30,7 @@ const CONNECT: Duration = Duration::from_secs(20);
 pub enum Failure {
     /// It may the next time, after this pause if the server named one.
     Passing {
-        fault: String,
+        cause: String,
         pause: Option<Duration>,
     },
     /// It won't.
@@ -39,9 +39,9 @@ pub enum Failure {
 
 impl Failure {
     /// A failure that may pass.
-    pub fn passing(fault: impl ToString) -> Self {
+    pub fn passing(cause: impl ToString) -> Self {
         Self::Passing {
-            fault: fault.to_string(),
+            cause: cause.to_string(),
             pause: None,
         }
     }
@@ -53,7 +53,7 @@ impl From<HubError> for Failure {
     }
 }
 
-/// Who asks the hub.
+/// The client of the hub.
 pub struct Client {
     agent: Agent,
     endpoint: Uri,
@@ -73,7 +73,7 @@ impl Client {
             .parse()
             .map_err(|error| HubError::Setting {
                 variable: "HF_ENDPOINT",
-                fault: format!("{} is no address ({error})", settings.endpoint),
+                cause: format!("{} is no address ({error})", settings.endpoint),
             })?;
         // Redirects are followed here, where it is known which host the token is for.
         let config = Agent::config_builder()
@@ -126,8 +126,8 @@ impl Client {
             });
             match json {
                 Ok(json) if json.len() as u64 > MOST_JSON => {
-                    let fault = format!("the answer is longer than {} MB", MOST_JSON >> 20);
-                    return Err(HubError::Refused { what, fault });
+                    let cause = format!("the answer is longer than {} MB", MOST_JSON >> 20);
+                    return Err(HubError::Refused { what, cause });
                 }
                 Ok(json) => return Listing::parse(&what, &json),
                 Err(failure) => patience.wait(failure, &what, stopped)?,
@@ -172,7 +172,7 @@ impl Client {
             .parse()
             .map_err(|error| HubError::Refused {
                 what: what.into(),
-                fault: format!("no address ({error})"),
+                cause: format!("no address ({error})"),
             })?;
         for _ in 0..=MOST_HOPS {
             let at_home = same_origin(&uri, &self.endpoint);
@@ -207,15 +207,15 @@ impl Client {
                 .and_then(|location| location.to_str().ok());
             let next = location.ok_or_else(|| "it redirects to nowhere".to_owned());
             let next = next.and_then(|location| follow(&self.endpoint, &uri, location));
-            uri = next.map_err(|fault| HubError::Refused {
+            uri = next.map_err(|cause| HubError::Refused {
                 what: what.into(),
-                fault,
+                cause,
             })?;
         }
-        let fault = format!("it redirects more than {MOST_HOPS} times");
+        let cause = format!("it redirects more than {MOST_HOPS} times");
         Err(HubError::Refused {
             what: what.into(),
-            fault,
+            cause,
         }
         .into())
     }
@@ -258,15 +258,15 @@ impl Client {
                     .and_then(|seconds| seconds.trim().parse().ok())
                     .map(Duration::from_secs);
                 Err(Failure::Passing {
-                    fault: format!("the server says {status}"),
+                    cause: format!("the server says {status}"),
                     pause,
                 })
             }
             _ => {
-                let fault = format!("the server says {status}");
+                let cause = format!("the server says {status}");
                 Err(HubError::Network {
                     what: what.into(),
-                    fault,
+                    cause,
                     tries: 1,
                 }
                 .into())
@@ -274,16 +274,16 @@ impl Client {
         }
     }
 
-    /// What it means that there was no answer.
+    /// The error of a request without an answer.
     fn failed(&self, error: ureq::Error, what: &str, uri: &Uri) -> Failure {
         use std::io::ErrorKind as Kind;
         let host = uri.host().unwrap_or_default();
-        let fault = format!("{host}: {error}");
+        let cause = format!("{host}: {error}");
         match error {
             ureq::Error::Timeout(_) | ureq::Error::ConnectionFailed | ureq::Error::Protocol(_) => {
-                Failure::passing(fault)
+                Failure::passing(cause)
             }
-            ureq::Error::Io(_) if self.reached.load(Ordering::Relaxed) => Failure::passing(fault),
+            ureq::Error::Io(_) if self.reached.load(Ordering::Relaxed) => Failure::passing(cause),
             ureq::Error::Io(io)
                 if [
                     Kind::ConnectionRefused,
@@ -294,12 +294,12 @@ impl Client {
                     || [Kind::UnexpectedEof, Kind::BrokenPipe, Kind::TimedOut]
                         .contains(&io.kind()) =>
             {
-                Failure::passing(fault)
+                Failure::passing(cause)
             }
             // No name server, no route, or no trust.
             _ => HubError::Network {
                 what: what.into(),
-                fault: format!("{fault}; is there a network?"),
+                cause: format!("{cause}; is there a network?"),
                 tries: 1,
             }
             .into(),
@@ -349,29 +349,29 @@ impl Patience {
         what: &str,
         stopped: &dyn Fn() -> bool,
     ) -> Result<(), HubError> {
-        let (fault, pause) = match failure {
+        let (cause, pause) = match failure {
             Failure::Final(error) => return Err(error),
-            Failure::Passing { fault, pause } => (fault, pause),
+            Failure::Passing { cause, pause } => (cause, pause),
         };
         self.0 += 1;
-        let give_up = |fault| HubError::Network {
+        let give_up = |cause| HubError::Network {
             what: what.into(),
-            fault,
+            cause,
             tries: self.0,
         };
         if self.0 >= MOST_TRIES {
-            return Err(give_up(fault));
+            return Err(give_up(cause));
         }
         if let Some(long) = pause.filter(|pause| *pause > LONGEST_PAUSE) {
             return Err(give_up(format!(
-                "{fault}, and to come back in {} s",
+                "{cause}, and to come back in {} s",
                 long.as_secs()
             )));
         }
         let longest = FIRST_PAUSE * (1 << (self.0 - 1));
         let random = RandomState::new().hash_one(self.0) as u32;
         let jitter = longest.mul_f64(0.5 + 0.5 * f64::from(random) / f64::from(u32::MAX));
-        tracing::info!("{what}: {fault}; once more");
+        tracing::info!("{what}: {cause}; once more");
         let end = Instant::now() + pause.unwrap_or(jitter);
         while Instant::now() < end {
             if stopped() {
@@ -617,7 +617,7 @@ mod tests {
         let mut patience = Patience::default();
         let mut tries = 1;
         let now = || Failure::Passing {
-            fault: "busy".into(),
+            cause: "busy".into(),
             pause: Some(Duration::ZERO),
         };
         while patience.wait(now(), "x", &|| false).is_ok() {
@@ -625,7 +625,7 @@ mod tests {
         }
         assert_eq!(tries, MOST_TRIES);
         let long = Failure::Passing {
-            fault: "busy".into(),
+            cause: "busy".into(),
             pause: Some(Duration::from_secs(3600)),
         };
         let said = Patience::default()

@@ -1,4 +1,4 @@
-//! What the hub says of a repository: its commit, its files, their lengths and hashes.
+//! A repository's listing from the hub: its commit, its files, their lengths and hashes.
 
 use std::fmt;
 
@@ -90,9 +90,9 @@ impl Listing {
     /// # Errors
     /// It is no such answer, or names a file, a commit or a hash that can't be one.
     pub fn parse(what: &str, json: &[u8]) -> Result<Self, HubError> {
-        let refused = |fault: String| HubError::Refused {
+        let refused = |cause: String| HubError::Refused {
             what: what.into(),
-            fault,
+            cause,
         };
         let answer: Answer = serde_json::from_slice(json)
             .map_err(|error| refused(format!("it is no list of files ({error})")))?;

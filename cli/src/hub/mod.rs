@@ -68,7 +68,7 @@ pub fn locate(model: &Path, yes: bool, stop: &Stop) -> Result<PathBuf, HubError>
     let is_url = text.starts_with("https://") || text.starts_with("http://");
     let is_explicit = is_url || table::expanded(text).is_some();
     if !is_explicit && Name::parse(text).map_or(true, |name| name.is_file()) {
-        // What it is not, whoever opens it will say.
+        // Opening it reports what is wrong.
         return Ok(model.into());
     }
     let settings = Settings::from_env()?;

@@ -27,11 +27,11 @@ impl Name {
     /// Parses a name.
     ///
     /// # Errors
-    /// What is wrong with it.
+    /// The cause.
     pub fn parse(text: &str) -> Result<Self, HubError> {
-        let wrong = |fault| HubError::Name {
+        let wrong = |cause| HubError::Name {
             text: text.chars().take(200).collect(),
-            fault,
+            cause,
         };
         let (rest, revision) = match text.split_once('@') {
             Some((rest, revision)) => (rest, Some(revision)),
@@ -83,7 +83,7 @@ impl Name {
             }
             _ => Err(HubError::Name {
                 text: url.chars().take(200).collect(),
-                fault: "it is no model's address",
+                cause: "it is no model's address",
             }),
         })
     }

@@ -21,7 +21,7 @@ impl Hasher {
     fn new(digest: &Digest, bytes: u64) -> Self {
         match digest {
             Digest::Sha256(_) => Self::Sha256(Sha256::new()),
-            // What git hashes begins with the kind and the length.
+            // Git's hash covers the kind and the length before the contents.
             Digest::GitBlob(_) => Self::Sha1(Sha1::new_with_prefix(format!("blob {bytes}\0"))),
         }
     }

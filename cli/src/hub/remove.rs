@@ -21,7 +21,7 @@ pub fn remove(name: &Name, cache: &Path) -> Result<u64, HubError> {
     if !folder.is_dir() {
         return Err(HubError::NotHere(name.to_string()));
     }
-    // Nobody downloads or uses them meanwhile.
+    // No other process downloads or uses them meanwhile.
     let _locks = cached.lock_all()?;
     let before = size(folder);
     remove_left_links(&folder.join("snapshots"))?;

@@ -44,7 +44,7 @@ impl Settings {
         let home = folder("HF_HOME").or_else(|| Some(caches()?.join("huggingface")));
         let home = home.ok_or_else(|| HubError::Setting {
             variable: "HF_HOME",
-            fault: "there is no home folder; name the folder for models".into(),
+            cause: "there is no home folder; name the folder for models".into(),
         })?;
         let cache = folder("HF_HUB_CACHE").unwrap_or_else(|| home.join("hub"));
         // The file is beside `hub`, wherever the models themselves are.
@@ -64,10 +64,10 @@ impl Settings {
             .as_deref()
             .is_some_and(|token| !token.bytes().all(|byte| byte.is_ascii_graphic()))
         {
-            let fault = "a token is letters, digits and signs, without spaces".into();
+            let cause = "a token is letters, digits and signs, without spaces".into();
             return Err(HubError::Setting {
                 variable: "HF_TOKEN",
-                fault,
+                cause,
             });
         }
         let endpoint = variable("HF_ENDPOINT")
@@ -79,10 +79,10 @@ impl Settings {
             .iter()
             .find_map(|scheme| endpoint.strip_prefix(scheme));
         if !host.is_some_and(|host| !host.is_empty() && !host.contains(['@', '?', '#'])) {
-            let fault = format!("{endpoint} is no address such as {HUB}");
+            let cause = format!("{endpoint} is no address such as {HUB}");
             return Err(HubError::Setting {
                 variable: "HF_ENDPOINT",
-                fault,
+                cause,
             });
         }
         let on = |name| {

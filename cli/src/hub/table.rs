@@ -2,11 +2,11 @@
 
 /// A model with a short name.
 pub struct Known {
-    /// What to type.
+    /// The name to type.
     pub alias: &'static str,
     /// OWNER/REPO:QUANT.
     pub name: &'static str,
-    /// What it is.
+    /// Its description.
     pub about: &'static str,
 }
 

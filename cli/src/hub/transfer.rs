@@ -76,12 +76,12 @@ impl<'a> Transfer<'a> {
         let (next, error) = (AtomicUsize::new(0), Mutex::new(None));
         let work = || {
             while let Some((file, digest)) = files.get(next.fetch_add(1, Ordering::SeqCst)) {
-                if let Err(fault) = self.file(file, digest) {
+                if let Err(cause) = self.file(file, digest) {
                     self.failed.store(true, Ordering::SeqCst);
                     error
                         .lock()
                         .unwrap_or_else(PoisonError::into_inner)
-                        .get_or_insert(fault);
+                        .get_or_insert(cause);
                     return;
                 }
             }
@@ -178,7 +178,7 @@ impl<'a> Transfer<'a> {
             .map_err(HubError::io("move", &path))?
             .map_err(|found| HubError::Damaged {
                 file: format!("{} of {}", file.path, self.name.repo),
-                fault: format!("its checksum is {found}, and should be {}", digest.hex()),
+                cause: format!("its checksum is {found}, and should be {}", digest.hex()),
             })
     }
 
@@ -196,10 +196,10 @@ impl<'a> Transfer<'a> {
             self.bar.dec(part.len());
             part.restart()
         };
-        let damaged = |fault: String| {
+        let damaged = |cause: String| {
             Failure::from(HubError::Damaged {
                 file: format!("{} of {}", file.path, self.name.repo),
-                fault,
+                cause,
             })
         };
         let status = response.status();
@@ -210,12 +210,12 @@ impl<'a> Transfer<'a> {
             // what is there is not to blame.
             Next::Refuse { found } => {
                 let what = format!("{} of {}", file.path, self.name.repo);
-                let fault = format!(
+                let cause = format!(
                     "the answer has {found} bytes, and the file has {}; the {} that are there stay",
                     file.bytes,
                     part.len()
                 );
-                return Err(HubError::Refused { what, fault }.into());
+                return Err(HubError::Refused { what, cause }.into());
             }
             Next::Damaged { long } => {
                 return Err(damaged(format!(
@@ -257,10 +257,10 @@ impl<'a> Transfer<'a> {
     }
 }
 
-/// What to do with an answer.
+/// The action after an answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Next {
-    /// What comes follows on what is there.
+    /// The body continues the existing part.
     Append,
     /// All of the file comes.
     Restart,

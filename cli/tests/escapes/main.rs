@@ -76,7 +76,7 @@ fn generated_text_is_shown_in_a_terminal_and_unchanged_in_a_pipe() {
     let (bytes, code) = in_terminal(command(folder.path(), &args), &[]);
     assert_eq!(code, 0);
     harmless_in_terminal(&bytes, Allowed::Bidi, "run");
-    // What is shown is what was said, character by character.
+    // The output equals the reply, character by character.
     let each = |c: char| match c {
         '\n' | '\t' => c.to_string(),
         c if c.is_control() => c.escape_default().to_string(),

@@ -14,7 +14,7 @@ use rexpect::process::WaitStatus;
 pub const EVIL: &str = "evil\u{1b}]0;title\u{7}\u{1b}[7;41m\u{1b}[6n\u{9b}2J\u{85}\
     \u{8}\u{7f}\rFORGED\u{202e}\u{2066}\u{200f}\u{61c}end";
 
-/// What is between two outputs at most.
+/// The longest pause between two outputs.
 const PATIENCE: Duration = Duration::from_secs(120);
 
 /// Control sequences of bars, of the line editor and of colours, without their parameters.
@@ -126,7 +126,7 @@ fn without_own(text: &str) -> String {
     out + rest
 }
 
-/// What of the characters may be there besides those that print.
+/// The control characters that are allowed.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub enum Allowed {
     /// Line feeds and tabs.

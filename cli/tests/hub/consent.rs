@@ -139,7 +139,7 @@ fn a_script_gets_what_it_names_unless_it_looks_like_a_path() {
             .says(&["inspect", REPO, "--yes"])
             .contains("Metadata")
     );
-    // What is here is what is meant.
+    // An existing file takes precedence.
     assert!(person.says(&["inspect", REPO]).contains("Metadata"));
     assert!(
         Person::at(&hub)
@@ -169,7 +169,7 @@ fn the_token_is_never_sent_unencrypted_over_a_network() {
                 .all(|request| request.authorization.is_none()),
         "{requests:?}"
     );
-    // What is meant for this computer goes past the proxy, which would read it.
+    // A request to this computer bypasses the proxy, which would read it.
     let proxy = Hub::start(REPO, &two_quants());
     let person = Person::at(&hub)
         .with("HTTP_PROXY", &proxy.endpoint())

@@ -75,7 +75,7 @@ impl Person {
         self.command(args).output().expect("the command starts")
     }
 
-    /// What a command that succeeds prints.
+    /// The output of a command that succeeds.
     #[track_caller]
     fn says(&self, args: &[&str]) -> String {
         let output = self.godwit(args);
@@ -200,7 +200,7 @@ fn pull_fills_the_cache_as_all_tools_do() {
         );
     }
 
-    // What is there is not asked for again, and a name alone asks nobody.
+    // A downloaded file is not asked for again, and a name alone sends no request.
     assert_eq!(person.pulls(REPO), path);
     assert_eq!(hub.ranges(), []);
     person.fails(&["inspect", REPO], 3, &["not a GGUF file"]);

@@ -1,4 +1,4 @@
-//! What the hub may say that is an error: closed and missing models, servers that fail, and bytes
+//! The hub's errors: closed and missing models, servers that fail, and bytes
 //! that are not those promised.
 
 use serde_json::json;
@@ -96,7 +96,7 @@ fn pages_in_the_place_of_a_file_leave_what_is_there() {
 
 #[test]
 fn wrong_bytes_are_refused_and_removed() {
-    /// What goes wrong with an answer.
+    /// The defect of an answer.
     type Change = fn(Answer) -> Answer;
     let wrong = |change: Change| {
         Hub::with(REPO, &two_quants(), move |request, answer| {
@@ -119,16 +119,16 @@ fn wrong_bytes_are_refused_and_removed() {
             "longer than 300000",
         ),
     ];
-    for (change, fault) in cases {
+    for (change, cause) in cases {
         let hub = wrong(change);
         let person = Person::at(&hub);
         person.fails(
             &["pull", REPO],
             3,
-            &["tiny-Q4_K_M.gguf of godwit/Tiny-GGUF", fault, "removed"],
+            &["tiny-Q4_K_M.gguf of godwit/Tiny-GGUF", cause, "removed"],
         );
-        assert!(person.blobs().is_empty(), "{fault}: {:?}", person.blobs());
-        person.fails(&["inspect", REPO], 3, &[fault]);
+        assert!(person.blobs().is_empty(), "{cause}: {:?}", person.blobs());
+        person.fails(&["inspect", REPO], 3, &[cause]);
     }
     // Small files are checked as git knows them.
     let repository = godwit_tests::repository::Files::tiny();
@@ -185,13 +185,13 @@ fn lists_that_lie_are_refused() {
         (json!({ "sha": MAIN }), "holds no model"),
         (json!("hello"), "no list of files"),
     ];
-    for (list, fault) in cases {
+    for (list, cause) in cases {
         let hub = listed(list);
         let person = Person::at(&hub);
-        person.fails(&["pull", REPO], 3, &[fault]);
-        assert!(!person.cache().exists(), "nothing was written for {fault}");
+        person.fails(&["pull", REPO], 3, &[cause]);
+        assert!(!person.cache().exists(), "nothing was written for {cause}");
     }
-    // What no disk has room for is not begun.
+    // A download that no disk has room for is not begun.
     let hub = listed(file("x.gguf", 1 << 60, &hash));
     Person::at(&hub).fails(&["pull", REPO], 1, &["to be downloaded", "left"]);
     assert!(hub.ranges().is_empty());
@@ -237,7 +237,7 @@ fn variables_that_make_no_sense_are_named() {
         1,
         &["no file models/typo", "hub.invalid", "is there a network?"],
     );
-    // Nobody listens there.
+    // No server listens there.
     Person::at(&hub)
         .with("HF_ENDPOINT", "http://127.0.0.1:1")
         .fails(&["pull", REPO], 1, &["127.0.0.1", "tried 6 times"]);

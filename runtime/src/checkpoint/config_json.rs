@@ -10,7 +10,7 @@ use super::neutral::Neutral;
 use super::packed::{Layout, Packing};
 use crate::chat::TEMPLATE;
 use crate::error::ConfigError;
-use crate::gguf::{Fault, FormatError, Metadata, Value};
+use crate::gguf::{FormatCause, FormatError, Metadata, Value};
 use crate::json::{object_within, other_than_object};
 
 /// The names of GGUF's counts in `config.json`.
@@ -51,7 +51,8 @@ pub(super) const STRETCHES: [(&str, &str); 5] = [
 /// The memory limit of a file's values. Lists of layers and modules take a few megabytes.
 const MOST_VALUES: usize = 24 << 20;
 
-/// The key that the tokenizer reads by itself: by far the longest part of a `tokenizer_config.json`.
+/// The key that the tokenizer reads by itself: by far the longest part of a
+/// `tokenizer_config.json`.
 const ADDED_TOKENS: &str = "added_tokens_decoder";
 
 /// One JSON file of a repository.
@@ -65,14 +66,14 @@ pub(super) struct JsonFile {
 impl JsonFile {
     /// Parses a file that must hold an object.
     pub(super) fn parse(name: &str, bytes: &[u8]) -> Result<Self, FormatError> {
-        let file = |fault| FormatError::file(name, Fault::Json(fault));
+        let file = |cause| FormatError::file(name, FormatCause::Json(cause));
         match object_within(bytes, MOST_VALUES, &[ADDED_TOKENS]) {
             Ok(root) => Ok(Self {
                 name: name.into(),
                 prefix: String::new(),
                 root,
             }),
-            Err(e) => Err(file(json_fault(bytes, &e))),
+            Err(e) => Err(file(json_cause(bytes, &e))),
         }
     }
 
@@ -118,7 +119,7 @@ impl JsonFile {
         FormatError::key(
             self.name.as_str(),
             self.own(key),
-            Fault::ValueKind { expected, found },
+            FormatCause::ValueKind { expected, found },
         )
     }
 
@@ -184,7 +185,7 @@ impl JsonFile {
 }
 
 /// The error of a file that should hold an object.
-pub(super) fn json_fault(bytes: &[u8], error: &serde_json::Error) -> String {
+pub(super) fn json_cause(bytes: &[u8], error: &serde_json::Error) -> String {
     match other_than_object(bytes) {
         Some(kind) => format!("it holds {kind}, not an object"),
         None => error.to_string(),
@@ -452,7 +453,7 @@ impl Settings {
                 let error = FormatError::key(
                     config.name.as_str(),
                     scaling.own("rope_type"),
-                    Fault::KeyMissing,
+                    FormatCause::KeyMissing,
                 );
                 self.metadata.set_unusable(TYPE, error);
             }
@@ -609,7 +610,11 @@ impl Settings {
                     .filter_map(|entry| entry["name"].as_str())
                     .collect();
                 let names = names.join(", ").escape_debug().to_string();
-                FormatError::key(file.name.as_str(), KEY, Fault::NoDefaultTemplate { names })
+                FormatError::key(
+                    file.name.as_str(),
+                    KEY,
+                    FormatCause::NoDefaultTemplate { names },
+                )
             }),
             _ => file.string(KEY),
         };

@@ -1,10 +1,10 @@
-//! What files and folders are that are no models, and what to give instead.
+//! Recognises files and folders that are not models, and says which to give instead.
 
 use std::io::Read as _;
 use std::path::Path;
 
 use crate::error::Error;
-use crate::gguf::{Fault, FormatError, Gguf};
+use crate::gguf::{FormatCause, FormatError, Gguf};
 use crate::io::durable::folder_of;
 use crate::io::open::{Links, open_regular};
 use crate::io::open_file;
@@ -15,7 +15,7 @@ const NAMED: usize = 3;
 fn kind(path: &Path, what: impl Into<String>, instead: impl Into<String>) -> FormatError {
     FormatError::file(
         path.display().to_string(),
-        Fault::Kind {
+        FormatCause::Kind {
             what: what.into(),
             instead: instead.into(),
         },
@@ -125,7 +125,7 @@ pub(super) fn of_folder(folder: &Path) -> FormatError {
             "give its Hugging Face repository, or a GGUF file",
         );
     }
-    FormatError::file(folder.display().to_string(), Fault::Folder)
+    FormatError::file(folder.display().to_string(), FormatCause::Folder)
 }
 
 /// The error about a repository's weights, more exactly where other files tell what it is.
@@ -133,7 +133,7 @@ pub(super) fn without_weights(folder: &Path, error: Error) -> Error {
     let Error::Format(format) = &error else {
         return error;
     };
-    if !matches!(*format.fault, Fault::NoWeights | Fault::NoIndex) {
+    if !matches!(*format.cause, FormatCause::NoWeights | FormatCause::NoIndex) {
         return error;
     }
     let names = names(folder);

@@ -20,7 +20,7 @@ use std::ops::Range;
 use std::path::PathBuf;
 
 use crate::error::Error;
-use crate::gguf::{Fault, FormatError, Gguf, Metadata, Tensor};
+use crate::gguf::{FormatCause, FormatError, Gguf, Metadata, Tensor};
 use crate::io::Identity;
 use crate::tokenizer::{Tokenizer, TokenizerError};
 
@@ -183,7 +183,7 @@ pub(crate) fn check_finite(
     Err(FormatError::tensor(
         file,
         tensor,
-        Fault::NotFinite { row, index, value },
+        FormatCause::NotFinite { row, index, value },
     ))
 }
 

@@ -15,7 +15,7 @@ pub(crate) enum Neutral {
 }
 
 impl Neutral {
-    /// What would be supported, for messages.
+    /// The supported values, for messages.
     pub fn known(&self) -> String {
         let list = |words: Vec<String>| words.join(", ");
         match self {

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::repository::is_part;
 use super::{Checkpoint, Repository, kinds};
 use crate::error::Error;
-use crate::gguf::{Fault, FormatError, Gguf};
+use crate::gguf::{FormatCause, FormatError, Gguf};
 use crate::io::durable::folder_of;
 use crate::io::{Access, Bytes, Source, SourceCause, SourceError, open_file_with};
 
@@ -108,14 +108,14 @@ pub fn open_parts_with(path: &Path, access: Access) -> Result<Vec<Box<dyn Source
         };
     };
     let part_path = |part| path.with_file_name(pattern.name(part));
-    // The named file's own fault comes first: its name may have been mistyped.
+    // The named file's own error comes first: its name may have been mistyped.
     open_file_with(path, access)?;
     (1..=pattern.parts)
         .map(|part| {
             open_file_with(&part_path(part), access).map_err(|error| match error.cause {
                 SourceCause::Missing => FormatError::file(
                     error.file,
-                    Fault::PartMissing {
+                    FormatCause::PartMissing {
                         part,
                         parts: pattern.parts,
                     },

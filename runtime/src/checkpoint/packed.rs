@@ -13,7 +13,7 @@ use half::f16;
 use safetensors::Dtype;
 
 use super::safetensors::Stored;
-use crate::gguf::{Fault, FormatError, Tensor, slice};
+use crate::gguf::{FormatCause, FormatError, Tensor, slice};
 use crate::io::Source;
 
 const CODES: &str = "qweight";
@@ -67,17 +67,18 @@ impl Packed {
     ) -> Result<Self, FormatError> {
         let file = |part: usize| shards.get(part).map_or("", |shard| shard.name());
         let at = parts.values().next().map_or(0, |stored| stored.part);
-        let wrong = |fault| FormatError::tensor(file(at), &name, fault);
+        let wrong = |cause| FormatError::tensor(file(at), &name, cause);
         let mut take = |part: &'static str, dtype: Dtype| match parts.remove(part) {
             Some(stored) if stored.dtype == dtype => Ok(Some(stored)),
             Some(stored) => Err(FormatError::tensor(
                 file(stored.part),
                 &stored.name,
-                Fault::Packed(format!("its type is {:?}, not {dtype:?}", stored.dtype)),
+                FormatCause::Packed(format!("its type is {:?}, not {dtype:?}", stored.dtype)),
             )),
             None => Ok(None),
         };
-        let missing = |part: &str| wrong(Fault::Packed(format!("its part `{part}` is missing")));
+        let missing =
+            |part: &str| wrong(FormatCause::Packed(format!("its part `{part}` is missing")));
         let codes = take(CODES, Dtype::I32)?.ok_or_else(|| missing(CODES))?;
         let zeros = take(ZEROS, Dtype::I32)?.ok_or_else(|| missing(ZEROS))?;
         let scales = take(SCALES, Dtype::F16)?.ok_or_else(|| missing(SCALES))?;
@@ -86,7 +87,7 @@ impl Packed {
         let contradiction = || {
             let shapes = [&codes, &zeros, &scales]
                 .map(|stored| format!("{} {:?}", stored.name, stored.shape));
-            wrong(Fault::Packed(format!(
+            wrong(FormatCause::Packed(format!(
                 "the shapes of its parts do not fit each other: {}",
                 shapes.join(", ")
             )))
@@ -118,7 +119,7 @@ impl Packed {
             None => regular.clone(),
         };
         if let Some(bad) = groups.iter().find(|&&group| u64::from(group) >= count) {
-            return Err(wrong(Fault::Packed(format!(
+            return Err(wrong(FormatCause::Packed(format!(
                 "an input belongs to group {bad} of {count}"
             ))));
         }
@@ -236,7 +237,7 @@ fn bytes<'a>(shards: &'a [Box<dyn Source>], stored: &Stored) -> Result<Cow<'a, [
             };
             slice(source.as_ref(), &extent, 0..bytes)
         }
-        None => Err(FormatError::tensor("", name, Fault::NoParts)),
+        None => Err(FormatError::tensor("", name, FormatCause::NoParts)),
     }
 }
 

@@ -9,7 +9,7 @@ use safetensors::Dtype;
 use serde::Deserialize;
 use serde::de::{Deserializer, Error as _, IgnoredAny, MapAccess, SeqAccess, Visitor};
 
-use crate::gguf::{Fault, FormatError, Tensor};
+use crate::gguf::{FormatCause, FormatError, Tensor};
 use crate::io::Source;
 
 /// The largest header: a model of 100,000 tensors stays below.
@@ -40,7 +40,7 @@ impl Stored {
                 return Err(FormatError::tensor(
                     file,
                     self.name,
-                    Fault::Dtype(format!("{other:?}")),
+                    FormatCause::Dtype(format!("{other:?}")),
                 ));
             }
         };
@@ -67,9 +67,9 @@ impl Stored {
 /// # Errors
 /// The header is no header, or does not describe exactly the bytes behind it.
 pub(super) fn tensors(source: &dyn Source, part: usize) -> Result<Vec<Stored>, FormatError> {
-    let file = |fault| FormatError::file(source.name(), fault);
+    let file = |cause| FormatError::file(source.name(), cause);
     let truncated = |needed, remaining| {
-        file(Fault::Truncated {
+        file(FormatCause::Truncated {
             what: "the header",
             needed,
             remaining,
@@ -88,25 +88,25 @@ pub(super) fn tensors(source: &dyn Source, part: usize) -> Result<Vec<Stored>, F
         let found = format!(
             "its header would have {header} bytes, and at most {MOST_HEADER} are supported"
         );
-        return Err(file(Fault::Safetensors(found)));
+        return Err(file(FormatCause::Safetensors(found)));
     }
     if header > remaining {
         return Err(truncated(header, remaining));
     }
     let mut json = vec![0; header as usize];
     source.read(LENGTH, &mut json)?;
-    let invalid = |text: String| file(Fault::Safetensors(text));
+    let invalid = |text: String| file(FormatCause::Safetensors(text));
     let table: Table = serde_json::from_slice(&json).map_err(|error| invalid(error.to_string()))?;
     let (start, described) = (LENGTH + header, table.check().map_err(invalid)?);
     if described != source.len() - start {
-        return Err(file(Fault::DataLength {
+        return Err(file(FormatCause::DataLength {
             described,
             found: source.len() - start,
         }));
     }
     let mut tensors = Vec::with_capacity(table.entries.len());
     for (name, entry) in table.entries {
-        let tensor = |fault| FormatError::tensor(source.name(), &name, fault);
+        let tensor = |cause| FormatError::tensor(source.name(), &name, cause);
         let Entry {
             dtype,
             shape: Shape(mut shape),
@@ -118,12 +118,12 @@ pub(super) fn tensors(source: &dyn Source, part: usize) -> Result<Vec<Stored>, F
             shape.push(1);
         }
         if shape.len() > 4 {
-            return Err(tensor(Fault::Dimensions(
+            return Err(tensor(FormatCause::Dimensions(
                 u32::try_from(shape.len()).unwrap_or(u32::MAX),
             )));
         }
         if shape.contains(&0) {
-            return Err(tensor(Fault::ZeroDimension(shape)));
+            return Err(tensor(FormatCause::ZeroDimension(shape)));
         }
         tensors.push(Stored {
             name,

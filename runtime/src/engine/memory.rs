@@ -1,4 +1,4 @@
-//! What a model will take of a GPU's memory, and the longest context that fits.
+//! The GPU memory that a model needs, and the longest context that fits.
 
 use godwit_shaders::kernels::rope_append::RopeTables;
 use godwit_shaders::weights::TILE;
@@ -21,7 +21,8 @@ pub struct MemoryUse {
 }
 
 impl MemoryUse {
-    /// What a session of `context` tokens will take when it is full, on a device with these caps.
+    /// Memory of a session of `context` tokens when it is full, on a device with these
+    /// capabilities.
     pub fn estimate(model: &Model, context: u32, kv: KvFormat, caps: &Capabilities) -> Self {
         Self::declare(model, context, kv, caps).0
     }

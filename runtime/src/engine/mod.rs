@@ -29,7 +29,7 @@ pub struct EngineOptions {
     pub segment_tokens: Option<u32>,
     /// How the KV cache is stored.
     pub kv: KvFormat,
-    /// What happens to a KV cache that the GPU has no room for.
+    /// The place for KV cache that does not fit on the GPU.
     pub spill: Spilling,
     /// The folder for the file that a KV cache spills to. Without one it is that for temporary
     /// files, or the user's cache folder where that is in memory.
@@ -174,7 +174,7 @@ impl Engine {
         &self.inner.model
     }
 
-    /// What the weights take; a session adds to it.
+    /// Memory of the weights; a session adds to it.
     pub fn memory(&self) -> MemoryUse {
         MemoryUse {
             weights: self.inner.buffers.bytes(),

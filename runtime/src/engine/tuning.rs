@@ -10,7 +10,7 @@ use crate::gpu::{AdapterSummary, Gpu, GpuError, candidates};
 use crate::io::warn::warn_of;
 use crate::io::{FileError, read_checked, write_checked};
 
-/// What is kept on disk: for which adapter, and what was found.
+/// A kept tuning: the adapter, and the values found for it.
 #[derive(Debug, PartialEq, Serialize, Deserialize)]
 struct Kept {
     adapter: String,

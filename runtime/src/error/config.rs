@@ -18,7 +18,7 @@ pub enum ConfigError {
     Architecture {
         /// The file.
         file: String,
-        /// What it says.
+        /// Its value.
         found: String,
     },
     /// A key that must be there.
@@ -38,7 +38,7 @@ pub enum ConfigError {
         key: String,
         /// What the file says.
         value: String,
-        /// What it could be.
+        /// The permitted values.
         must: String,
     },
     /// A variation of the architecture without code for it.
@@ -50,7 +50,7 @@ pub enum ConfigError {
         key: String,
         /// What the file says.
         value: String,
-        /// What would work.
+        /// The supported values.
         known: String,
     },
     /// Values that can't all be true.
@@ -69,9 +69,9 @@ pub enum ConfigError {
     Kind {
         /// The file.
         file: String,
-        /// What it is.
+        /// The kind that was found.
         what: String,
-        /// What to give instead.
+        /// The file or folder to give instead.
         instead: String,
     },
 }

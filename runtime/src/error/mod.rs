@@ -1,4 +1,4 @@
-//! What can go wrong between a model file and its answer.
+//! The errors between a model file and its answer.
 //!
 //! This is the error of all that deals with whole models. The layers below (bytes, files, the GPU,
 //! the KV cache, tokenizer, sampling, chat) have errors of their own, which it takes in.
@@ -41,7 +41,7 @@ pub enum Error {
     /// A file that Godwit writes.
     #[error(transparent)]
     File(#[from] FileError),
-    /// What the GPU has no room for, on the host.
+    /// KV cache on the host that the GPU has no room for.
     #[error(transparent)]
     Spill(#[from] SpillError),
     /// The chat template.
@@ -83,7 +83,7 @@ pub enum Error {
         name: String,
         /// Its shape.
         found: Vec<u64>,
-        /// What the shape must be.
+        /// The permitted shapes.
         expected: Vec<u64>,
     },
     /// A row length that kernels can't cut into groups.
@@ -138,7 +138,7 @@ pub enum Error {
         /// The matrix.
         tensor: String,
     },
-    /// What the caller gave to write to fails.
+    /// The caller's writer failed.
     #[error("can't write: {0}")]
     Write(String),
     /// Nothing to continue: no token was given yet.

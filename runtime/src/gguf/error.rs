@@ -1,4 +1,4 @@
-//! What can be wrong with a model file.
+//! The errors of a model file.
 
 use std::fmt;
 
@@ -9,42 +9,42 @@ use crate::io::{SourceCause, SourceError};
 
 /// A model file that can't be read: which file, where in it, what it was about, and what to do.
 #[derive(Clone, Debug, PartialEq, Error)]
-#[error("{file}{}{subject}: {fault}", Place(*.offset))]
+#[error("{file}{}{subject}: {cause}", Place(*.offset))]
 pub struct FormatError {
     /// The file's name, as its source gives it.
     pub file: String,
-    /// The byte of the file where the fault is, where one is to blame.
+    /// The byte of the file that is to blame, if one is.
     pub offset: Option<u64>,
     /// The part of the file that was being read or asked for.
     pub subject: Subject,
-    /// What is wrong.
-    pub fault: Box<Fault>,
+    /// The cause.
+    pub cause: Box<FormatCause>,
 }
 
 impl FormatError {
     /// An error about a whole file.
-    pub fn file(name: impl Into<String>, fault: Fault) -> Self {
+    pub fn file(name: impl Into<String>, cause: FormatCause) -> Self {
         Self {
             file: name.into(),
             offset: None,
             subject: Subject::File,
-            fault: Box::new(fault),
+            cause: Box::new(cause),
         }
     }
 
     /// An error about the value of one key.
-    pub fn key(file: impl Into<String>, key: impl Into<String>, fault: Fault) -> Self {
+    pub fn key(file: impl Into<String>, key: impl Into<String>, cause: FormatCause) -> Self {
         Self {
             subject: Subject::Key(key.into()),
-            ..Self::file(file, fault)
+            ..Self::file(file, cause)
         }
     }
 
     /// An error about one tensor.
-    pub fn tensor(file: impl Into<String>, tensor: impl Into<String>, fault: Fault) -> Self {
+    pub fn tensor(file: impl Into<String>, tensor: impl Into<String>, cause: FormatCause) -> Self {
         Self {
             subject: Subject::Tensor(tensor.into()),
-            ..Self::file(file, fault)
+            ..Self::file(file, cause)
         }
     }
 
@@ -63,14 +63,14 @@ impl From<SourceError> for FormatError {
             offset,
             cause,
         } = error;
-        let fault = match cause {
+        let cause = match cause {
             // A folder may be a model too.
-            SourceCause::Folder => Fault::Folder,
-            cause => Fault::Source(cause),
+            SourceCause::Folder => FormatCause::Folder,
+            cause => FormatCause::Source(cause),
         };
         Self {
             offset,
-            ..Self::file(file, fault)
+            ..Self::file(file, cause)
         }
     }
 }
@@ -83,7 +83,7 @@ impl fmt::Display for Place {
     }
 }
 
-/// What an error is about.
+/// The subject of an error.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Subject {
     /// The file as a whole.
@@ -113,9 +113,9 @@ impl fmt::Display for Subject {
     }
 }
 
-/// What is wrong with a model file, and what to do about it.
+/// The causes of a model file's errors, each with a remedy.
 #[derive(Clone, Debug, PartialEq, Error)]
-pub enum Fault {
+pub enum FormatCause {
     /// Its bytes can't be read.
     #[error(transparent)]
     Source(#[from] SourceCause),
@@ -145,7 +145,7 @@ pub enum Fault {
     /// Another kind of file.
     #[error("this is not a GGUF file: {found}; give a model in GGUF format")]
     Magic {
-        /// What its first bytes look like.
+        /// The kind of file that its first bytes suggest.
         found: String,
     },
     /// A version without code for it.
@@ -166,11 +166,11 @@ pub enum Fault {
          damaged: download it again"
     )]
     Truncated {
-        /// What was being read.
+        /// The value being read.
         what: &'static str,
         /// Its size.
         needed: u64,
-        /// What is left of the file.
+        /// Bytes left in the file.
         remaining: u64,
     },
     /// A count that the rest of the file can't hold.
@@ -179,11 +179,11 @@ pub enum Fault {
          is damaged: download it again"
     )]
     Count {
-        /// What is counted.
+        /// The counted thing.
         what: &'static str,
         /// How many the file claims.
         count: u64,
-        /// What is left of the file.
+        /// Bytes left in the file.
         remaining: u64,
         /// How many could fit.
         most: u64,
@@ -191,7 +191,7 @@ pub enum Fault {
     /// More than a sane file has.
     #[error("{what} is {count}; at most {most} is supported")]
     TooMuch {
-        /// What is too large.
+        /// The quantity that is too large.
         what: &'static str,
         /// How large.
         count: u64,
@@ -232,7 +232,7 @@ pub enum Fault {
     OutOfRange {
         /// The number.
         value: String,
-        /// What it could be.
+        /// The permitted values.
         range: &'static str,
     },
     /// An array of which one value is used for all layers, and whose values differ.
@@ -373,9 +373,9 @@ pub enum Fault {
     /// A file or a folder that is something else than a model.
     #[error("this is {what}; {instead}")]
     Kind {
-        /// What it is.
+        /// The kind that was found.
         what: String,
-        /// What to give instead.
+        /// The file or folder to give instead.
         instead: String,
     },
     /// A weight that is no number.
@@ -388,7 +388,7 @@ pub enum Fault {
         row: u64,
         /// The weight's place in the row.
         index: u64,
-        /// What it is.
+        /// The kind that was found.
         value: f32,
     },
     /// A weight that the format to quantise to can't hold.
@@ -401,7 +401,7 @@ pub enum Fault {
         row: u64,
         /// The weight's place in the row.
         index: u64,
-        /// What it is.
+        /// The kind that was found.
         value: f32,
         /// The format's name.
         format: &'static str,
@@ -414,7 +414,7 @@ pub enum Fault {
     Importance {
         /// Its place.
         index: u64,
-        /// What it is.
+        /// The kind that was found.
         value: f32,
     },
     /// A format that is read only.

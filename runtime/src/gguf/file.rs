@@ -9,7 +9,7 @@ use std::ops::Range;
 
 use godwit_shaders::WeightFormat;
 
-use super::error::{Fault, FormatError, Subject};
+use super::error::{FormatCause, FormatError, Subject};
 use super::metadata::Metadata;
 use super::reader::Reader;
 use super::tensor::{Tensor, slice};
@@ -62,7 +62,7 @@ impl Gguf {
         check_parts(&heads)?;
         let mut heads = heads.into_iter();
         let Some(first) = heads.next() else {
-            return Err(FormatError::file("model", Fault::NoParts));
+            return Err(FormatError::file("model", FormatCause::NoParts));
         };
         let tensors: Vec<Tensor> = first
             .tensors
@@ -73,7 +73,11 @@ impl Gguf {
         for (at, tensor) in tensors.iter().enumerate() {
             if index.insert(tensor.name.clone(), at).is_some() {
                 let file = parts.get(tensor.part).map_or("", |part| part.name());
-                return Err(FormatError::tensor(file, &tensor.name, Fault::Duplicate));
+                return Err(FormatError::tensor(
+                    file,
+                    &tensor.name,
+                    FormatCause::Duplicate,
+                ));
             }
         }
         Ok(Gguf {
@@ -130,12 +134,16 @@ impl Gguf {
     pub fn data(&self, tensor: &Tensor, range: Range<u64>) -> Result<Cow<'_, [u8]>, FormatError> {
         match self.parts.get(tensor.part) {
             Some(source) => slice(source.as_ref(), tensor, range),
-            None => Err(FormatError::tensor("model", &tensor.name, Fault::NoParts)),
+            None => Err(FormatError::tensor(
+                "model",
+                &tensor.name,
+                FormatCause::NoParts,
+            )),
         }
     }
 }
 
-/// What one file says before its data.
+/// The header of one file.
 struct Head {
     version: u32,
     metadata: Metadata,
@@ -147,7 +155,7 @@ impl Head {
         if source.is_empty() {
             return Err(FormatError::file(
                 source.name(),
-                Fault::Source(SourceCause::Empty),
+                FormatCause::Source(SourceCause::Empty),
             ));
         }
         let mut reader = Reader::new(source);
@@ -165,14 +173,14 @@ impl Head {
             let value = reader.value()?;
             let is_alignment = key == ALIGNMENT;
             if !metadata.insert(key, value) {
-                return Err(reader.error(offset, Fault::Duplicate));
+                return Err(reader.error(offset, FormatCause::Duplicate));
             }
             if is_alignment {
                 let value = metadata.u64(ALIGNMENT)?.unwrap_or(DEFAULT_ALIGNMENT);
                 if !value.is_power_of_two() || !(8..=MAX_ALIGNMENT).contains(&value) {
                     return Err(reader.error(
                         value_offset,
-                        Fault::Alignment {
+                        FormatCause::Alignment {
                             value,
                             most: MAX_ALIGNMENT,
                         },
@@ -199,7 +207,7 @@ fn read_version(reader: &mut Reader<'_>) -> Result<u32, FormatError> {
     let magic: [u8; 4] = reader.take("the magic number")?;
     if &magic != b"GGUF" {
         let found = match &magic {
-            b"FUGG" => return Err(reader.error(0, Fault::BigEndian)),
+            b"FUGG" => return Err(reader.error(0, FormatCause::BigEndian)),
             b"vers" => {
                 "it looks like a pointer of git-lfs; fetch the file itself (git lfs pull)".into()
             }
@@ -208,16 +216,16 @@ fn read_version(reader: &mut Reader<'_>) -> Result<u32, FormatError> {
             [b'<', ..] => "it looks like a web page, not a download".into(),
             other => format!("it starts with {:?}", other.escape_ascii().to_string()),
         };
-        return Err(reader.error(0, Fault::Magic { found }));
+        return Err(reader.error(0, FormatCause::Magic { found }));
     }
     let offset = reader.offset();
     let version = reader.u32("the version")?;
     match version {
         2 | 3 => Ok(version),
         swapped if swapped != 0 && swapped.trailing_zeros() >= 16 => {
-            Err(reader.error(offset, Fault::BigEndian))
+            Err(reader.error(offset, FormatCause::BigEndian))
         }
-        other => Err(reader.error(offset, Fault::Version(other))),
+        other => Err(reader.error(offset, FormatCause::Version(other))),
     }
 }
 
@@ -228,7 +236,7 @@ fn read_row(reader: &mut Reader<'_>, part: usize, alignment: u64) -> Result<Tens
     let at = reader.offset();
     let dimensions = reader.u32("the number of dimensions")?;
     if !(1..=4).contains(&dimensions) {
-        return Err(reader.error(at, Fault::Dimensions(dimensions)));
+        return Err(reader.error(at, FormatCause::Dimensions(dimensions)));
     }
     let shape = (0..dimensions)
         .map(|_| reader.u64("a dimension"))
@@ -239,7 +247,7 @@ fn read_row(reader: &mut Reader<'_>, part: usize, alignment: u64) -> Result<Tens
         let known = WeightFormat::ALL.map(WeightFormat::name).join(", ");
         return Err(reader.error(
             type_at,
-            Fault::TensorType {
+            FormatCause::TensorType {
                 number,
                 name: other_type(number),
                 known,
@@ -247,14 +255,14 @@ fn read_row(reader: &mut Reader<'_>, part: usize, alignment: u64) -> Result<Tens
         ));
     };
     if shape.contains(&0) {
-        return Err(reader.error(at, Fault::ZeroDimension(shape)));
+        return Err(reader.error(at, FormatCause::ZeroDimension(shape)));
     }
     let row = shape.first().copied().unwrap_or(0);
     let block = format.block_len() as u64;
     if !row.is_multiple_of(block) {
         return Err(reader.error(
             at,
-            Fault::Row {
+            FormatCause::Row {
                 row,
                 block,
                 format: format.name(),
@@ -269,12 +277,12 @@ fn read_row(reader: &mut Reader<'_>, part: usize, alignment: u64) -> Result<Tens
         .filter(|&weights| weights <= i64::MAX as u64)
         .and_then(|weights| format.bytes(weights));
     let Some(bytes) = bytes else {
-        return Err(reader.error(at, Fault::SizeOverflow(shape)));
+        return Err(reader.error(at, FormatCause::SizeOverflow(shape)));
     };
     let offset_at = reader.offset();
     let offset = reader.u64("a tensor's offset")?;
     if !offset.is_multiple_of(alignment) {
-        return Err(reader.error(offset_at, Fault::Misaligned { offset, alignment }));
+        return Err(reader.error(offset_at, FormatCause::Misaligned { offset, alignment }));
     }
     Ok(Tensor {
         name,
@@ -300,12 +308,12 @@ fn place(
     for tensor in &mut rows {
         let Tensor { offset, bytes, .. } = *tensor;
         if offset.checked_add(bytes).is_none_or(|end| end > available) {
-            let fault = Fault::Extent {
+            let cause = FormatCause::Extent {
                 offset,
                 bytes,
                 available,
             };
-            return Err(FormatError::tensor(source.name(), &tensor.name, fault)
+            return Err(FormatError::tensor(source.name(), &tensor.name, cause)
                 .at(start.saturating_add(offset)));
         }
         tensor.offset = start + offset;
@@ -316,8 +324,8 @@ fn place(
         if let [first, second] = pair
             && first.offset + first.bytes > second.offset
         {
-            let fault = Fault::Overlap(first.name.clone());
-            return Err(FormatError::tensor(source.name(), &second.name, fault).at(second.offset));
+            let cause = FormatCause::Overlap(first.name.clone());
+            return Err(FormatError::tensor(source.name(), &second.name, cause).at(second.offset));
         }
     }
     Ok(rows)
@@ -344,7 +352,7 @@ fn check_parts(heads: &[Head]) -> Result<(), FormatError> {
             );
             return Err(FormatError::file(
                 meta.file(),
-                Fault::Kind {
+                FormatCause::Kind {
                     what: format!("{part} of a model that is split into {count} files"),
                     instead: format!(
                         "put all of them into one folder by the names they were made with, \
@@ -355,7 +363,7 @@ fn check_parts(heads: &[Head]) -> Result<(), FormatError> {
             ));
         }
         let mismatch =
-            |key: &str, detail: String| Err(meta.fault(key, Fault::PartMismatch { detail }));
+            |key: &str, detail: String| Err(meta.cause(key, FormatCause::PartMismatch { detail }));
         match count {
             Some(count) if count == parts => {}
             Some(count) => {
@@ -399,7 +407,7 @@ fn check_parts(heads: &[Head]) -> Result<(), FormatError> {
             let detail = format!("it says {count} tensors, but the parts here have {found}");
             return Err(head
                 .metadata
-                .fault(SPLIT_TENSORS, Fault::PartMismatch { detail }));
+                .cause(SPLIT_TENSORS, FormatCause::PartMismatch { detail }));
         }
     }
     Ok(())

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::fmt;
 
-use super::error::{Fault, FormatError};
+use super::error::{FormatCause, FormatError};
 
 /// One value of the metadata.
 #[derive(Clone, Debug, PartialEq)]
@@ -80,7 +80,7 @@ impl Array {
         self.len() == 0
     }
 
-    /// What it is, in words.
+    /// The kind, in words.
     pub fn kind(&self) -> &'static str {
         match self {
             Array::U8(_) => "an array of u8",
@@ -202,7 +202,7 @@ impl fmt::Display for Array {
 }
 
 impl Value {
-    /// What it is, in words.
+    /// The kind, in words.
     pub fn kind(&self) -> &'static str {
         match self {
             Value::U8(_) => "a u8",
@@ -347,7 +347,7 @@ impl Metadata {
         }
     }
 
-    /// What the file calls a key.
+    /// The file's name of a key.
     pub(crate) fn origin<'a>(&'a self, key: &'a str) -> &'a str {
         self.origins
             .get(key)
@@ -392,8 +392,8 @@ impl Metadata {
     }
 
     /// An error about a key's value.
-    pub fn fault(&self, key: &str, fault: Fault) -> FormatError {
-        FormatError::key(self.origin_file(key), self.origin(key), fault)
+    pub fn cause(&self, key: &str, cause: FormatCause) -> FormatError {
+        FormatError::key(self.origin_file(key), self.origin(key), cause)
     }
 
     fn convert<'a, T>(
@@ -417,7 +417,7 @@ impl Metadata {
                     (_, None, Some(number)) => format!("{} ({number})", value.kind()),
                     _ => value.kind().into(),
                 };
-                Err(self.fault(key, Fault::ValueKind { expected, found }))
+                Err(self.cause(key, FormatCause::ValueKind { expected, found }))
             }
         }
     }
@@ -464,7 +464,7 @@ impl Metadata {
         {
             return match other.map(u64::try_from) {
                 None => Ok(Some(first)),
-                Some(Ok(other)) => Err(self.fault(key, Fault::Uneven { first, other })),
+                Some(Ok(other)) => Err(self.cause(key, FormatCause::Uneven { first, other })),
                 Some(Err(_)) => self.u64(key),
             };
         }

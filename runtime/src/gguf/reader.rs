@@ -1,7 +1,7 @@
 //! Reads the head of a GGUF file: little-endian numbers, strings and values, each checked against
 //! what is left.
 
-use super::error::{Fault, FormatError, Subject};
+use super::error::{FormatCause, FormatError, Subject};
 use super::metadata::{Array, Value};
 use crate::io::Source;
 
@@ -31,7 +31,7 @@ pub(crate) struct Reader<'a> {
     end: u64,
     chunk: Vec<u8>,
     chunk_start: u64,
-    /// What is being read, for messages.
+    /// The value being read, for messages.
     pub subject: Subject,
 }
 
@@ -57,8 +57,8 @@ impl<'a> Reader<'a> {
     }
 
     /// An error at a byte.
-    pub fn error(&self, offset: u64, fault: Fault) -> FormatError {
-        let mut error = FormatError::file(self.source.name(), fault).at(offset);
+    pub fn error(&self, offset: u64, cause: FormatCause) -> FormatError {
+        let mut error = FormatError::file(self.source.name(), cause).at(offset);
         error.subject = self.subject.clone();
         error
     }
@@ -69,7 +69,7 @@ impl<'a> Reader<'a> {
         if needed > remaining {
             return Err(self.error(
                 self.at,
-                Fault::Truncated {
+                FormatCause::Truncated {
                     what,
                     needed,
                     remaining,
@@ -78,12 +78,12 @@ impl<'a> Reader<'a> {
         }
         let head = self.at.saturating_add(needed);
         if head > MAX_HEAD {
-            let fault = Fault::TooMuch {
+            let cause = FormatCause::TooMuch {
                 what: "the size of metadata and tensor table",
                 count: head,
                 most: MAX_HEAD,
             };
-            return Err(self.error(self.at, fault));
+            return Err(self.error(self.at, cause));
         }
         Ok(())
     }
@@ -132,7 +132,7 @@ impl<'a> Reader<'a> {
         if count > most {
             return Err(self.error(
                 offset,
-                Fault::Count {
+                FormatCause::Count {
                     what,
                     count,
                     remaining,
@@ -166,7 +166,7 @@ impl<'a> Reader<'a> {
     pub fn utf8(&mut self, what: &'static str, len: u64) -> Result<String, FormatError> {
         let offset = self.at;
         let bytes = self.bytes(what, len)?;
-        String::from_utf8(bytes).map_err(|_| self.error(offset, Fault::Utf8 { what }))
+        String::from_utf8(bytes).map_err(|_| self.error(offset, FormatCause::Utf8 { what }))
     }
 
     fn string(&mut self, what: &'static str, most: u64) -> Result<String, FormatError> {
@@ -182,7 +182,7 @@ impl<'a> Reader<'a> {
         if len > remaining {
             return Err(self.error(
                 offset,
-                Fault::Truncated {
+                FormatCause::Truncated {
                     what,
                     needed: len,
                     remaining,
@@ -192,7 +192,7 @@ impl<'a> Reader<'a> {
         if len > most {
             return Err(self.error(
                 offset,
-                Fault::TooMuch {
+                FormatCause::TooMuch {
                     what,
                     count: len,
                     most,
@@ -221,7 +221,7 @@ impl<'a> Reader<'a> {
         match self.take::<1>("a bool")?[0] {
             0 => Ok(false),
             1 => Ok(true),
-            other => Err(self.error(offset, Fault::Bool(other))),
+            other => Err(self.error(offset, FormatCause::Bool(other))),
         }
     }
 
@@ -246,14 +246,14 @@ impl<'a> Reader<'a> {
             10 => Value::U64(u64::from_le_bytes(self.take(what)?)),
             11 => Value::I64(i64::from_le_bytes(self.take(what)?)),
             12 => Value::F64(f64::from_le_bytes(self.take(what)?)),
-            other => return Err(self.error(offset, Fault::ValueType(other))),
+            other => return Err(self.error(offset, FormatCause::ValueType(other))),
         })
     }
 
     fn array(&mut self, depth: u32) -> Result<Array, FormatError> {
         let offset = self.at;
         if depth > MAX_NESTING {
-            return Err(self.error(offset, Fault::Nesting(MAX_NESTING)));
+            return Err(self.error(offset, FormatCause::Nesting(MAX_NESTING)));
         }
         Ok(match self.u32("an array's value type")? {
             0 => {
@@ -286,7 +286,7 @@ impl<'a> Reader<'a> {
             10 => Array::U64(self.numbers(u64::from_le_bytes)?),
             11 => Array::I64(self.numbers(i64::from_le_bytes)?),
             12 => Array::F64(self.numbers(f64::from_le_bytes)?),
-            other => return Err(self.error(offset, Fault::ValueType(other))),
+            other => return Err(self.error(offset, FormatCause::ValueType(other))),
         })
     }
 

@@ -5,7 +5,7 @@ use std::ops::Range;
 
 use godwit_shaders::WeightFormat;
 
-use super::error::{Fault, FormatError, Subject};
+use super::error::{FormatCause, FormatError, Subject};
 use crate::io::Source;
 
 /// A tensor in a model file.
@@ -33,11 +33,11 @@ pub(crate) fn slice<'a>(
     range: Range<u64>,
 ) -> Result<Cow<'a, [u8]>, FormatError> {
     let Range { start, end } = range;
-    let fault = || {
+    let cause = || {
         FormatError::tensor(
             source.name(),
             &tensor.name,
-            Fault::Range {
+            FormatCause::Range {
                 start,
                 end,
                 bytes: tensor.bytes,
@@ -45,23 +45,23 @@ pub(crate) fn slice<'a>(
         )
     };
     if start > end || end > tensor.bytes {
-        return Err(fault());
+        return Err(cause());
     }
-    let from = tensor.offset.checked_add(start).ok_or_else(fault)?;
+    let from = tensor.offset.checked_add(start).ok_or_else(cause)?;
     let to = tensor
         .offset
         .checked_add(end)
         .filter(|&to| to <= source.len())
-        .ok_or_else(fault)?;
-    let len = usize::try_from(to - from).map_err(|_| fault())?;
+        .ok_or_else(cause)?;
+    let len = usize::try_from(to - from).map_err(|_| cause())?;
     if let Some(all) = source.mapped() {
         source.check_unchanged()?;
-        let from = usize::try_from(from).map_err(|_| fault())?;
+        let from = usize::try_from(from).map_err(|_| cause())?;
         return all
             .get(from..)
             .and_then(|rest| rest.get(..len))
             .map(Cow::Borrowed)
-            .ok_or_else(fault);
+            .ok_or_else(cause);
     }
     let mut bytes = vec![0; len];
     source.read(from, &mut bytes).map_err(|error| FormatError {

@@ -5,7 +5,7 @@ use godwit_shaders::WeightFormat;
 use super::metadata::{Array, Value};
 use super::tensor::Tensor;
 
-/// What tensors are aligned to; the format's default.
+/// Alignment of tensors in bytes; the format's default.
 const ALIGNMENT: u64 = 32;
 
 /// The metadata and the tensor table of a GGUF file. Who writes the file puts

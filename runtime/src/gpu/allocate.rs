@@ -98,7 +98,7 @@ impl Allocation {
             match (internal.or(validation), memory.await) {
                 (None, None) => Ok(()),
                 (Some(error), _) => Err(GpuError::Failed {
-                    fault: error.to_string(),
+                    cause: error.to_string(),
                 }),
                 (None, Some(_)) => Err(GpuError::OutOfMemory { what, bytes }),
             }

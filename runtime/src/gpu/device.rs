@@ -1,4 +1,4 @@
-//! An opened device: its capabilities, its faults, and waiting for it.
+//! An opened device: its capabilities, its errors, and waiting for it.
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -48,7 +48,7 @@ pub(super) struct Inner {
     pub refused_kernel: Mutex<Option<&'static str>>,
 }
 
-/// What the driver reported, and no scope caught.
+/// Errors that the driver reported and no scope caught.
 #[derive(Default)]
 struct Errors {
     /// The first error that the device does not recover from: every operation fails with it from
@@ -64,12 +64,12 @@ impl Errors {
     /// Notes an error that no scope caught.
     fn note(errors: &Mutex<Self>, error: wgpu::Error) {
         let mut errors = errors.lock().unwrap_or_else(PoisonError::into_inner);
-        let fault = error.to_string();
+        let cause = error.to_string();
         match error {
             wgpu::Error::OutOfMemory { .. } => errors
                 .refused
-                .get_or_insert(GpuError::MemoryRefused { fault }),
-            _ => errors.lasting.get_or_insert(GpuError::Failed { fault }),
+                .get_or_insert(GpuError::MemoryRefused { cause }),
+            _ => errors.lasting.get_or_insert(GpuError::Failed { cause }),
         };
     }
 
@@ -214,15 +214,15 @@ impl Gpu {
         let opened = adapter.request_device(&descriptor).await;
         let (device, queue) = opened.map_err(|e| GpuError::Device {
             adapter: summary.to_string(),
-            fault: e.to_string(),
+            cause: e.to_string(),
         })?;
         let errors: Arc<Mutex<Errors>> = Arc::default();
         let noted = Arc::clone(&errors);
         device.on_uncaptured_error(Arc::new(move |error| Errors::note(&noted, error)));
         let noted = Arc::clone(&errors);
-        device.set_device_lost_callback(move |_, fault| {
+        device.set_device_lost_callback(move |_, cause| {
             let mut errors = noted.lock().unwrap_or_else(PoisonError::into_inner);
-            errors.lasting.get_or_insert(GpuError::Lost { fault });
+            errors.lasting.get_or_insert(GpuError::Lost { cause });
         });
         let cpu = options.cpu.unwrap_or(summary.is_cpu());
         let caps = Capabilities {
@@ -279,12 +279,12 @@ impl Gpu {
         })
     }
 
-    /// What was opened.
+    /// The opened adapter.
     pub fn summary(&self) -> &AdapterSummary {
         &self.inner.summary
     }
 
-    /// What it can do.
+    /// Its capabilities.
     pub fn caps(&self) -> &Capabilities {
         &self.inner.caps
     }
@@ -299,7 +299,7 @@ impl Gpu {
         self.inner.budget.most()
     }
 
-    /// What the decode steps in flight may take together.
+    /// The time budget of all decode steps in flight.
     pub(crate) fn in_flight_budget(&self) -> Duration {
         self.inner.in_flight_budget
     }
@@ -335,7 +335,7 @@ impl Gpu {
             timeout: None,
         };
         self.inner.device.poll(poll).map_err(|e| GpuError::Failed {
-            fault: e.to_string(),
+            cause: e.to_string(),
         })?;
         self.check()
     }
@@ -356,7 +356,7 @@ impl Gpu {
         });
         self.wait(None)?;
         receiver.await.map_err(|_| GpuError::Failed {
-            fault: "the device gave no answer".into(),
+            cause: "the device gave no answer".into(),
         })?;
         self.inner.submissions.done(submitted);
         #[cfg(test)]
@@ -370,13 +370,13 @@ impl Gpu {
         Errors::take(&self.inner.errors).map_or(Ok(()), Err)
     }
 
-    /// The first fault that the driver reported, else this.
-    pub(super) fn fault_or(&self, error: GpuError) -> GpuError {
+    /// The first error that the driver reported, else this.
+    pub(super) fn cause_or(&self, error: GpuError) -> GpuError {
         self.check().err().unwrap_or(error)
     }
 }
 
-/// What kernels for matrix units use.
+/// The features that kernels for cooperative matrices use.
 const COOPERATIVE_MATRIX_FEATURES: wgpu::Features = wgpu::Features::EXPERIMENTAL_COOPERATIVE_MATRIX
     .union(wgpu::Features::SHADER_F16)
     .union(wgpu::Features::SUBGROUP);
@@ -404,7 +404,7 @@ fn has_subgroups32(adapter: &wgpu::Adapter) -> bool {
     (info.subgroup_min_size, info.subgroup_max_size) == (32, 32)
 }
 
-/// What kernels for CPUs use.
+/// The features that kernels for CPUs use.
 const SUBGROUPS8_INT64_FEATURES: wgpu::Features =
     wgpu::Features::SUBGROUP.union(wgpu::Features::SHADER_INT64);
 
@@ -557,7 +557,7 @@ mod tests {
                 );
             }
             let lost = GpuError::Lost {
-                fault: "gone".into(),
+                cause: "gone".into(),
             };
             assert_eq!(
                 first.open_next(&options, lost.clone()).await.err(),

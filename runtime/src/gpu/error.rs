@@ -1,4 +1,4 @@
-//! What can go wrong with a device.
+//! The errors of a device.
 
 use godwit_shaders::capabilities::BadTuning;
 use thiserror::Error;
@@ -9,7 +9,7 @@ pub enum GpuError {
     /// No adapter at all, or none of those asked for.
     #[error("no GPU adapter found{asked}; {remedy}")]
     NoAdapter {
-        /// What was asked for, or empty.
+        /// The requested adapter, or empty.
         asked: String,
         /// Which there are; where there is none, how to get one on this system.
         remedy: String,
@@ -19,16 +19,16 @@ pub enum GpuError {
     Unusable {
         /// The adapter.
         adapter: String,
-        /// What came of trying it.
+        /// The result of the attempt.
         cause: String,
     },
     /// The adapter refused to become a device.
-    #[error("{adapter} can't be opened: {fault}")]
+    #[error("{adapter} can't be opened: {cause}")]
     Device {
         /// The adapter.
         adapter: String,
-        /// What the driver said.
-        fault: String,
+        /// The driver's message.
+        cause: String,
     },
     /// A limit below what every WebGPU device has.
     #[error("{adapter} is too small: {limit} is {has}, but {needs} is the least that works")]
@@ -37,9 +37,9 @@ pub enum GpuError {
         adapter: String,
         /// The limit's name.
         limit: &'static str,
-        /// What the adapter has.
+        /// The adapter's limit.
         has: u64,
-        /// What is needed.
+        /// The required value.
         needs: u64,
     },
     /// A tuning of the caller's that makes no sense.
@@ -51,7 +51,7 @@ pub enum GpuError {
          that works"
     )]
     MaxBinding {
-        /// What was asked for.
+        /// The requested value.
         value: u64,
         /// The least.
         least: u64,
@@ -70,12 +70,12 @@ pub enum GpuError {
     },
     /// The driver refused memory to an operation that nothing waited for.
     #[error(
-        "the GPU ran out of memory ({fault}); try a smaller context, a smaller model, or close \
+        "the GPU ran out of memory ({cause}); try a smaller context, a smaller model, or close \
          what else uses the GPU"
     )]
     MemoryRefused {
-        /// What the driver said.
-        fault: String,
+        /// The driver's message.
+        cause: String,
     },
     /// More memory than the caller allows.
     #[error(
@@ -87,9 +87,9 @@ pub enum GpuError {
         what: String,
         /// Its size.
         bytes: u64,
-        /// What is in use.
+        /// Bytes in use.
         used: u64,
-        /// What may be.
+        /// The permitted bytes.
         budget: u64,
     },
     /// A buffer larger than the device allows.
@@ -104,26 +104,26 @@ pub enum GpuError {
     },
     /// A kernel that the driver does not compile.
     #[error(
-        "kernel {kernel} does not compile: {fault}; please report it with the output of `godwit \
+        "kernel {kernel} does not compile: {cause}; please report it with the output of `godwit \
          doctor`, and try another --adapter or --backend"
     )]
     Kernel {
         /// Kernel and variant.
         kernel: String,
-        /// What the compiler said.
-        fault: String,
+        /// The compiler's message.
+        cause: String,
     },
     /// The device went away or broke.
-    #[error("the GPU failed: {fault}")]
+    #[error("the GPU failed: {cause}")]
     Failed {
-        /// What the driver said.
-        fault: String,
+        /// The driver's message.
+        cause: String,
     },
     /// The device is gone, and all that was on it.
-    #[error("the GPU was lost: {fault}; load the model again")]
+    #[error("the GPU was lost: {cause}; load the model again")]
     Lost {
-        /// What the driver said.
-        fault: String,
+        /// The driver's message.
+        cause: String,
     },
     /// A backend by a name that is none.
     #[error("`{0}` is no backend; known: vulkan, metal, dx12, gl, webgpu")]

@@ -129,7 +129,7 @@ impl Prepared {
             .await?;
         let (mut done, mut in_flight, mut bytes) = (0, 0, Vec::new());
         for upload in &self.uploads {
-            // What ran before may still read where this goes; the queue keeps the order.
+            // Earlier work may still read the target; the queue keeps the order.
             self.encode(done..upload.before, step).await?;
             done = upload.before;
             let mut from = 0;
@@ -197,7 +197,7 @@ impl Prepared {
         self.gpu.inner.submissions.tokens(work, position, most)
     }
 
-    /// What the plan is expected to take on the GPU.
+    /// The plan's expected time on the GPU.
     pub fn expected_seconds(&self, step: Step) -> f64 {
         self.gpu.inner.submissions.seconds(
             self.dispatches

@@ -1,6 +1,6 @@
-//! What to install where no GPU is found, by operating system.
+//! Hints where no GPU is found: the packages to install, by operating system.
 
-/// What to do on this system to get a driver.
+/// How to get a driver on this system.
 pub(super) fn driver_hint() -> String {
     let release = std::fs::read_to_string("/etc/os-release").unwrap_or_default();
     hint(std::env::consts::OS, &release).into()

@@ -112,7 +112,7 @@ impl GpuMemory {
         buffer
             .map(|counted| &counted.buffer)
             .ok_or_else(|| GpuError::Failed {
-                fault: format!("no buffer {id}"),
+                cause: format!("no buffer {id}"),
             })
     }
 
@@ -142,7 +142,7 @@ impl GpuMemory {
         }
     }
 
-    /// What `submission` copies to `staging`.
+    /// The range that `submission` copies to `staging`.
     pub(super) fn readback(
         &self,
         staging: wgpu::Buffer,
@@ -219,7 +219,7 @@ pub struct Readback {
     staging: wgpu::Buffer,
     bytes: u64,
     submission: wgpu::SubmissionIndex,
-    /// What was submitted before it.
+    /// The submissions before it.
     submitted: Seconds,
     receiver: futures_channel::oneshot::Receiver<Result<(), wgpu::BufferAsyncError>>,
 }
@@ -234,14 +234,14 @@ impl Readback {
         #[cfg(test)]
         crate::interrupt::at_wait().await?;
         self.gpu.wait(Some(self.submission.clone()))?;
-        let failed = |fault: String| GpuError::Failed { fault };
+        let failed = |cause: String| GpuError::Failed { cause };
         match (&mut self.receiver).await {
             Ok(Ok(())) => self.gpu.inner.submissions.done(self.submitted),
-            Ok(Err(e)) => return Err(self.gpu.fault_or(failed(e.to_string()))),
+            Ok(Err(e)) => return Err(self.gpu.cause_or(failed(e.to_string()))),
             Err(_) => {
                 return Err(self
                     .gpu
-                    .fault_or(failed("the device gave no answer".into())));
+                    .cause_or(failed("the device gave no answer".into())));
             }
         }
         let bytes = self

@@ -32,7 +32,7 @@ const DIALECT: Dialect = if cfg!(target_arch = "wasm32") {
     Dialect::Naga
 };
 
-/// What naga need not add to kernels.
+/// The checks that naga does not add to kernels.
 const UNCHECKED: wgpu::ShaderRuntimeChecks = wgpu::ShaderRuntimeChecks {
     bounds_checks: false,
     force_loop_bounding: false,
@@ -64,12 +64,12 @@ impl Gpu {
             );
         }
         for (key, begun) in side_by_side(new, |dispatch| self.compile(dispatch)) {
-            let (compiled, label, fault) = begun?;
-            match fault.await {
-                Err(GpuError::Failed { fault }) => {
+            let (compiled, label, cause) = begun?;
+            match cause.await {
+                Err(GpuError::Failed { cause }) => {
                     return Err(GpuError::Kernel {
                         kernel: label,
-                        fault,
+                        cause,
                     });
                 }
                 other => other?,
@@ -118,15 +118,15 @@ impl Gpu {
         {
             return Err(GpuError::Kernel {
                 kernel: label,
-                fault: "a test refuses it".into(),
+                cause: "a test refuses it".into(),
             });
         }
         let source = compose(kernel, variant, *format, DIALECT).map_err(|e| GpuError::Kernel {
             kernel: label.clone(),
-            fault: e.to_string(),
+            cause: e.to_string(),
         })?;
         let device = &self.inner.device;
-        // What naga refuses, and what the driver does.
+        // Naga's errors, and the driver's.
         let allocation = self.begin_allocation(&format!("kernel {label}"), 0)?;
         let descriptor = wgpu::ShaderModuleDescriptor {
             label: Some(&label),
@@ -179,8 +179,8 @@ impl Gpu {
             },
             cache: None,
         });
-        let fault = allocation.end();
-        Ok((Compiled { pipeline, layout }, label, fault))
+        let cause = allocation.end();
+        Ok((Compiled { pipeline, layout }, label, cause))
     }
 }
 

@@ -1,4 +1,4 @@
-//! What a device does with its time: timestamps around each dispatch, and the host's share.
+//! Profiles of a device: timestamps around each dispatch, and the host's time.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -14,7 +14,7 @@ use super::{Gpu, GpuError};
 pub struct DispatchTime {
     /// Kernel, variant and weight format.
     pub kernel: String,
-    /// What it had to do.
+    /// Its cost.
     pub cost: Cost,
     /// The pass that it was part of.
     pub step: Step,
@@ -24,7 +24,7 @@ pub struct DispatchTime {
     pub seconds: Option<f64>,
 }
 
-/// What the host has done for the GPU since it was opened.
+/// The host's work for the GPU since it was opened.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct HostWork {
     /// Submissions of plans.
@@ -186,7 +186,7 @@ impl Gpu {
     pub async fn finish_profile(&self) -> Result<Vec<DispatchTime>, GpuError> {
         let recorded = self.inner.profiler.running().take();
         self.finish().await?;
-        let failed = |fault: String| GpuError::Failed { fault };
+        let failed = |cause: String| GpuError::Failed { cause };
         let nanoseconds = f64::from(self.inner.queue.get_timestamp_period());
         let mut all = Vec::new();
         for Recorded {
@@ -219,7 +219,7 @@ impl Gpu {
         Ok(all)
     }
 
-    /// What the host has done for the GPU so far.
+    /// The host's work for the GPU so far.
     pub fn host_work(&self) -> HostWork {
         let profiler = &self.inner.profiler;
         HostWork {

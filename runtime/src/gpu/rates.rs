@@ -14,7 +14,7 @@ const BYTES_CPU: [u64; 1] = [128 << 20];
 const RUNS: usize = 8;
 const SUBMITS: usize = 3;
 
-/// What a GPU does in a second at most, measured.
+/// A GPU's measured peak rates.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Rates {
     /// Bytes that a kernel reads from storage buffers.

@@ -7,7 +7,7 @@ use std::time::Duration;
 use godwit_shaders::{Capabilities, Cost, Step};
 use web_time::Instant;
 
-/// What a submission may take where nobody says otherwise.
+/// The default time budget of a submission.
 pub const SUBMIT_BUDGET: Duration = Duration::from_millis(100);
 
 /// What the decode steps in flight may take together by default. A browser takes as long to hear of
@@ -88,7 +88,7 @@ impl SubmissionScheduler {
         cut_evenly(&seconds, total, self.budget)
     }
 
-    /// What dispatches are expected to take.
+    /// The expected time of dispatches.
     pub fn seconds(&self, cost: impl Iterator<Item = Cost>, step: Step) -> f64 {
         cost.map(|cost| self.nominal(cost)).sum::<f64>() * self.state().scale[kind(step)]
     }

@@ -229,8 +229,8 @@ impl Gpu {
 /// A speed; none at all of what the driver doesn't compile.
 fn or_nothing(speed: Result<f64, GpuError>) -> Result<f64, GpuError> {
     match speed {
-        Err(fault @ GpuError::Kernel { .. }) => {
-            tracing::warn!(%fault, "left out");
+        Err(cause @ GpuError::Kernel { .. }) => {
+            tracing::warn!(%cause, "left out");
             Ok(0.0)
         }
         speed => speed,
@@ -264,14 +264,14 @@ mod tests {
 
     #[test]
     fn what_does_not_compile_is_left_out() {
-        let fault = || GpuError::Kernel {
+        let cause = || GpuError::Kernel {
             kernel: "matmul".into(),
-            fault: "no".into(),
+            cause: "no".into(),
         };
-        assert_eq!(or_nothing(Err(fault())), Ok(0.0));
+        assert_eq!(or_nothing(Err(cause())), Ok(0.0));
         assert_eq!(or_nothing(Ok(3.0)), Ok(3.0));
         let lost = GpuError::Lost {
-            fault: "gone".into(),
+            cause: "gone".into(),
         };
         assert_eq!(or_nothing(Err(lost.clone())), Err(lost));
         assert_eq!(fastest(&[(1, 0.0), (2, 10.0)], 1), 2);

@@ -45,10 +45,10 @@ mod native {
 
     /// The smallest staging buffer. A decode step writes some hundred bytes.
     const LEAST: u64 = 16 << 10;
-    /// Bytes of staging buffers that are kept for use again. New ones cost page faults, which
+    /// Bytes of staging buffers that are kept for use again. New ones cost page-ins, which
     /// loading would feel.
     const KEPT: u64 = 64 << 20;
-    /// What offsets of a mapped range must be a multiple of.
+    /// Alignment of the offsets of a mapped range.
     const ALIGNMENT: u64 = wgpu::MAP_ALIGNMENT;
 
     /// Writes that the next submission carries out before its own commands.
@@ -62,7 +62,7 @@ mod native {
         idle: Arc<Mutex<Idle>>,
     }
 
-    /// What was written since the last submission.
+    /// Bytes written since the last submission.
     #[derive(Default)]
     struct Pending {
         copies: Option<wgpu::CommandEncoder>,
@@ -182,7 +182,7 @@ mod native {
             let mapped = buffer.get_mapped_range_mut(begin..begin + len);
             mapped
                 .map_err(|e| GpuError::Failed {
-                    fault: e.to_string(),
+                    cause: e.to_string(),
                 })?
                 .copy_from_slice(bytes);
             *used = (begin + len).next_multiple_of(ALIGNMENT).min(buffer.size());

@@ -24,7 +24,7 @@ pub fn folder_of(path: &Path) -> &Path {
         .unwrap_or(Path::new("."))
 }
 
-/// What happens to a file that is at the path already when a new one is complete.
+/// The treatment of a file that is at the path already when a new one is complete.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Existing {
     /// It is replaced.
@@ -36,7 +36,7 @@ pub enum Existing {
 /// Writes a file of a cache that is there whole or not at all. What was at the path is replaced.
 ///
 /// # Errors
-/// What `write` says, or the file can't be written. Errors of writing name the file.
+/// An error of `write`, or the file can't be written. Errors of writing name the file.
 pub async fn write_atomically<E: ContentError>(
     path: &Path,
     write: impl AsyncFnOnce(&mut BufWriter<&mut File>) -> Result<(), E>,
@@ -48,7 +48,7 @@ pub async fn write_atomically<E: ContentError>(
 /// is called when the new file is complete, and says what happens to an existing one.
 ///
 /// # Errors
-/// What `write` or `guard` says, or the file can't be written. Errors of writing name the file.
+/// An error of `write` or `guard`, or the file can't be written. Errors of writing name the file.
 pub async fn write_guarded<W: ContentError, E: From<W>>(
     path: &Path,
     readers: Readers,
@@ -393,7 +393,7 @@ enum Part {
 }
 
 fn part(name: &str) -> Option<Part> {
-    /// What earlier versions had.
+    /// The name that earlier versions used.
     const RANDOM_BEFORE: usize = 6;
     let letters = name.strip_prefix(PREFIX)?.strip_suffix(SUFFIX)?;
     let fits = matches!(letters.len(), RANDOM_BEFORE) || letters.len() == HOST + RANDOM;

@@ -13,9 +13,9 @@ pub enum FileError {
     Io {
         /// The file or folder.
         file: String,
-        /// What was tried.
+        /// The operation that failed.
         doing: &'static str,
-        /// What the system says.
+        /// The system's message.
         message: String,
     },
     /// It belongs to another user.
@@ -37,7 +37,7 @@ pub enum FileError {
     Damaged {
         /// The file.
         file: String,
-        /// What is wrong with it.
+        /// The cause.
         why: String,
     },
 }
@@ -119,9 +119,9 @@ pub enum SourceCause {
     /// The system refuses.
     #[error("can't {doing}: {message}")]
     Io {
-        /// What was tried.
+        /// The operation that failed.
         doing: &'static str,
-        /// What the system says.
+        /// The system's message.
         message: String,
     },
     /// There is nothing at the path.
@@ -160,7 +160,7 @@ pub enum SourceCause {
     Truncated {
         /// Bytes that were asked for.
         needed: u64,
-        /// What is left of the file.
+        /// Bytes left in the file.
         remaining: u64,
     },
 }

@@ -44,14 +44,14 @@ pub fn open_file(path: &Path) -> Result<Box<dyn Source>, SourceError> {
 }
 
 fn io(path: &Path, doing: &'static str, error: &std::io::Error) -> SourceError {
-    let fault = match error.kind() {
+    let cause = match error.kind() {
         ErrorKind::NotFound => SourceCause::Missing,
         _ => SourceCause::Io {
             doing,
             message: error.to_string(),
         },
     };
-    SourceError::new(path.display().to_string(), fault)
+    SourceError::new(path.display().to_string(), cause)
 }
 
 /// Opens a model file: once, and all that is asked of it later is asked of the open file.
@@ -99,7 +99,7 @@ pub(crate) fn source(
     access: Access,
 ) -> Result<Box<dyn Source>, SourceError> {
     let name = path.display().to_string();
-    let fault = if metadata.is_dir() {
+    let cause = if metadata.is_dir() {
         Some(SourceCause::Folder)
     } else if !metadata.is_file() {
         Some(SourceCause::NotRegular)
@@ -108,8 +108,8 @@ pub(crate) fn source(
     } else {
         None
     };
-    if let Some(fault) = fault {
-        return Err(SourceError::new(name, fault));
+    if let Some(cause) = cause {
+        return Err(SourceError::new(name, cause));
     }
     let opened = Opened {
         name,

@@ -7,7 +7,7 @@ use std::path::Path;
 
 use super::error::FileError;
 
-/// What an opened path is, if it is not a regular file.
+/// The kind of an opened path that is not a regular file.
 pub(crate) const NOT_REGULAR: &str = "it is not a regular file";
 
 /// Whether a link at the end of a path leads on.

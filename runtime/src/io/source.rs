@@ -49,12 +49,12 @@ pub trait Source: Send + Sync {
     }
 }
 
-/// What tells a file's bytes from all others: while neither part changes, no byte has changed.
+/// Identifies the bytes of a file: while neither part changes, no byte has changed.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Identity {
     /// Which file it is: its path.
     pub name: String,
-    /// What changes when its bytes change: size, times, and number on the disk.
+    /// Changes when the bytes change: size, times, and inode number.
     pub state: String,
 }
 

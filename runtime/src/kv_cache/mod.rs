@@ -27,7 +27,7 @@ pub(crate) struct KvCache {
     spill: Option<Spill>,
 }
 
-/// What happens to a KV cache that the GPU has no room for.
+/// The place for KV cache that does not fit on the GPU.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Spilling {
     /// Growing fails.

@@ -114,7 +114,7 @@ impl KvSegments {
         let first = self.capacity();
         let usual = match self.fixed {
             Some(len) => len.min(self.most),
-            // What is to be one segment with those before doubles them.
+            // A segment that is to be merged with those before it doubles their length.
             None if first < self.most => first.max(self.first).min(self.most - first),
             // The next ones are whole from the start: nothing is copied any more, and no more than
             // half is ever empty.

@@ -68,7 +68,7 @@ pub enum SnapshotError {
         model: String,
         /// The KV cache's type.
         kv: String,
-        /// What is different.
+        /// The difference.
         why: &'static str,
     },
     /// Its tokens are not those that were expected.

@@ -18,9 +18,9 @@ pub enum SpillError {
     File {
         /// The folder that the file is in.
         folder: String,
-        /// What was tried.
+        /// The operation that failed.
         doing: &'static str,
-        /// What the system says.
+        /// The system's message.
         message: String,
     },
     /// There is no file.
@@ -424,7 +424,7 @@ mod tests {
         assert!(is_in_memory(&memory), "/dev/shm is a RAM disk");
         let (folder, _) = make_file(None, memory.clone()).expect("a file");
         assert!(!is_in_memory(&folder), "{}", folder.display());
-        // Whoever names a folder gets it.
+        // A folder that was named explicitly is used as it is.
         assert_eq!(
             make_file(Some(memory.clone()), std::env::temp_dir())
                 .expect("a file")

@@ -192,7 +192,7 @@ impl Keys<'_> {
         format!("llama.{key}")
     }
 
-    /// What the file itself calls the key.
+    /// The file's name of the key.
     fn shown(&self, key: &str) -> String {
         self.meta.origin(&Self::name(key)).to_owned()
     }

@@ -26,7 +26,7 @@ pub struct Examination {
     pub unused_values: Vec<FormatError>,
     /// Short notes about `unused_keys`, for callers that do not list the keys.
     pub unused_keys_notes: Vec<String>,
-    /// What else is ignored or limited, in sentences.
+    /// Other parts that are ignored or limited, in sentences.
     pub notes: Vec<String>,
 }
 
@@ -67,7 +67,7 @@ impl Examination {
             Err(error) => all.obstacles.push(error.into()),
         }
         all.unused_values = Recommended::read(meta)
-            .faults()
+            .causes()
             .iter()
             .map(|(_, error)| error.clone())
             .collect();
@@ -100,7 +100,7 @@ impl Examination {
     }
 }
 
-/// What is said of a file's keys that are not known.
+/// The note about a file's unknown keys.
 fn unknown_keys(keys: &[UnknownKey]) -> String {
     const SHOWN: usize = 12;
     let file = keys.first().map_or("", |unknown| unknown.file.as_str());
@@ -120,7 +120,7 @@ fn unknown_keys(keys: &[UnknownKey]) -> String {
     }
 }
 
-/// What is said of a window that attention's sliding window limits.
+/// The note about a context window that a sliding window limits.
 fn sliding_window(checkpoint: &dyn Checkpoint, config: &Config) -> Option<String> {
     let meta = checkpoint.metadata();
     let (key, window) = ("llama.attention.sliding_window", "llama.context_length");
@@ -143,7 +143,7 @@ fn sliding_window(checkpoint: &dyn Checkpoint, config: &Config) -> Option<String
     })
 }
 
-/// What is said of a size of the vocabulary that is not the embedding's.
+/// The note about a vocabulary size that differs from the embedding's.
 fn vocabulary(checkpoint: &dyn Checkpoint, config: &Config) -> Option<String> {
     let (meta, key) = (checkpoint.metadata(), "llama.vocab_size");
     let given = meta

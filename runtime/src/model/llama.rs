@@ -46,7 +46,7 @@ pub(crate) struct Layer {
     pub biases: Biases,
 }
 
-/// What a block's projections add to their products; most models have no biases.
+/// The biases of a block's projections; most models have none.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Biases {
     /// Of queries, keys and values, one behind the other.
@@ -56,7 +56,7 @@ pub(crate) struct Biases {
     pub down: Option<BufferRef>,
 }
 
-/// What a pass works on, for `chunk` tokens at most. Its size does not depend on the context.
+/// The buffers of a pass over `chunk` tokens at most. Their size does not depend on the context.
 #[derive(Clone, Debug)]
 pub(crate) struct Scratch {
     pub step: BufferRef,

@@ -204,7 +204,7 @@ impl Model {
         self.inner.checkpoint.clone()
     }
 
-    /// What the model is stored in: its metadata and tensors.
+    /// The stored model: its metadata and tensors.
     pub fn checkpoint(&self) -> &dyn Checkpoint {
         &*self.inner.checkpoint
     }
@@ -233,12 +233,12 @@ impl Model {
         self.inner.sampling.sampling()
     }
 
-    /// What the files recommend of sampling, good and bad.
+    /// The sampling settings that the files recommend, valid or not.
     pub fn recommended(&self) -> &Recommended {
         &self.inner.sampling
     }
 
-    /// What of the files is ignored, contradictory or limited, in sentences.
+    /// Notes in sentences: each part of the files that is ignored, contradictory or limited.
     pub fn notes(&self) -> &[String] {
         &self.inner.notes
     }

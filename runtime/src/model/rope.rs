@@ -8,7 +8,7 @@ use std::str::FromStr;
 use super::config::{Config, MAX_CONTEXT, RopeScaling};
 use crate::error::ConfigError;
 
-/// What to change of a model's rotary embedding, to stretch its window.
+/// Changes to a model's rotary embedding that stretch its context window.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct RopeOverride {
     /// The base of the frequencies, for the file's.

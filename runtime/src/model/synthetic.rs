@@ -24,12 +24,12 @@ pub struct Synthetic {
 
 /// A text that names no synthetic model.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("`{text}` names no synthetic model: {fault}; write SHAPE[:FORMAT][,KEY=N…], such as \
+#[error("`{text}` names no synthetic model: {cause}; write SHAPE[:FORMAT][,KEY=N…], such as \
     llama3-8b:q4_k,layers=4; shapes: {}; keys: \
     {}", SHAPES.map(|(name, _)| name).join(", "), KEYS.join(", "))]
 pub struct BadSynthetic {
     text: String,
-    fault: String,
+    cause: String,
 }
 
 const KEYS: [&str; 9] = [
@@ -58,9 +58,9 @@ impl FromStr for Synthetic {
     type Err = BadSynthetic;
 
     fn from_str(text: &str) -> Result<Self, BadSynthetic> {
-        let bad = |fault: String| BadSynthetic {
+        let bad = |cause: String| BadSynthetic {
             text: text.into(),
-            fault,
+            cause,
         };
         let mut parts = text.split(',');
         let head = parts.next().unwrap_or_default();
@@ -149,7 +149,7 @@ impl Synthetic {
         Model::from_sources(vec![Box::new(Noise::new(self))])
     }
 
-    /// What its matrices are stored in.
+    /// The format of its matrices.
     pub fn format(&self) -> WeightFormat {
         self.format
     }

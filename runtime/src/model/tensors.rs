@@ -112,9 +112,9 @@ pub(crate) fn is_harmless(name: &str) -> bool {
 /// Tensors of a checkpoint that the forward pass does not read, by the names of the files.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Unused {
-    /// Those that change nothing.
+    /// Tensors that change nothing.
     pub harmless: Vec<String>,
-    /// Those that would change an answer, for all that is known.
+    /// Unknown tensors: they may change an answer.
     pub unsupported: Vec<String>,
 }
 

@@ -1,9 +1,9 @@
-//! What a file is, and which variations of the architecture it asks for: those without code are
+//! Recognises the kind of a file, and variations of the architecture: those without code are
 //! refused by key and value.
 
 use crate::checkpoint::{Checkpoint, Neutral, UnknownKey, neutral_by_name};
 use crate::error::ConfigError;
-use crate::gguf::{Fault, Metadata, Value};
+use crate::gguf::{FormatCause, Metadata, Value};
 
 const TYPE: &str = "general.type";
 const ARCHITECTURE: &str = "general.architecture";
@@ -190,9 +190,9 @@ fn of_key(
             Some(bad) => bad,
             None => {
                 return Some(
-                    meta.fault(
+                    meta.cause(
                         key,
-                        Fault::ValueKind {
+                        FormatCause::ValueKind {
                             expected: "a number",
                             found: array.kind().into(),
                         },

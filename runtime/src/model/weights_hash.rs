@@ -612,7 +612,7 @@ mod tests {
             })
             .expect("it is hashed");
         assert!(reports > 0 && model.weights_hash().look_up().is_some());
-        // What is known costs nothing.
+        // A known hash costs nothing.
         model
             .hash_weights(&mut |_| unreachable!("it is known"))
             .expect("it is known");

@@ -14,7 +14,7 @@ use super::file::write_tensors;
 use super::{Quantized, Recipe};
 use crate::checkpoint::Checkpoint;
 use crate::error::Error;
-use crate::gguf::{Fault, FormatError, Gguf, GgufWriter, Metadata, Tensor, Value};
+use crate::gguf::{FormatCause, FormatError, Gguf, GgufWriter, Metadata, Tensor, Value};
 use crate::io::durable::write_atomically;
 use crate::io::evict::{make_room, touch};
 use crate::io::open::open_private;
@@ -24,7 +24,7 @@ use crate::io::{Access, FileError, Hashing, Identity, Source, SourceCause, sourc
 use crate::model::{Model, Progress};
 use crate::tokenizer::{Tokenizer, TokenizerError};
 
-/// What a file ends with, behind its hash. Files of earlier versions don't.
+/// The end of a file, after its hash. Files of earlier versions lack it.
 const END: &[u8; 8] = b"GODWITQ2";
 
 /// A folder of quantised weights, and the most bytes that they may take: those that were not used
@@ -270,15 +270,15 @@ fn damaged(path: &Path, why: &str) -> FileError {
     }
 }
 
-/// What an error of reading means for the file: only a system that refuses proves nothing.
+/// Whether a read error proves that the file is bad: an error of the system proves nothing.
 fn refused(path: &Path, error: FormatError) -> FileError {
-    match *error.fault {
-        Fault::Source(SourceCause::Io { doing, ref message }) => FileError::Io {
+    match *error.cause {
+        FormatCause::Source(SourceCause::Io { doing, ref message }) => FileError::Io {
             file: path.display().to_string(),
             doing,
             message: message.clone(),
         },
-        Fault::Folder | Fault::Source(SourceCause::NotRegular) => {
+        FormatCause::Folder | FormatCause::Source(SourceCause::NotRegular) => {
             let message = "it is not a regular file".into();
             FileError::Io {
                 file: path.display().to_string(),

@@ -50,7 +50,7 @@ pub fn write_gguf(
         }
         _ => None,
     };
-    // What the tokenizer itself says counts, where a description of it says the same.
+    // The tokenizer's statements take precedence over a description of it.
     let tokenizer = checkpoint.tokenizer_keys()?;
     let described = checkpoint
         .metadata()
@@ -125,7 +125,7 @@ fn next(tensor: &Tensor, begin: u64) -> u64 {
     (begin + (CHUNK / row).max(1) * row).min(tensor.bytes)
 }
 
-/// What divides each rotary frequency, as the bytes of floats.
+/// The divisor of each rotary frequency, as the bytes of floats.
 fn rope_factors(config: &Config) -> Result<Vec<u8>, Error> {
     let plain = Config {
         scaling: RopeScaling::None,

@@ -7,7 +7,7 @@ use std::io::{self, Write};
 use godwit_shaders::WeightFormat;
 
 use crate::error::Error;
-use crate::gguf::{Array, Fault, FormatError, Gguf, GgufWriter, Reader, Tensor, Value};
+use crate::gguf::{Array, FormatCause, FormatError, Gguf, GgufWriter, Reader, Tensor, Value};
 use crate::io::Source;
 
 /// What ends the names of an importance file's tensors: sums of squares, and how many inputs they
@@ -70,17 +70,17 @@ fn newer(gguf: Gguf) -> Result<Means, FormatError> {
         let (expected, found) = ("`imatrix`", format!("`{}`", kind.escape_debug()));
         return Err(gguf
             .metadata()
-            .fault("general.type", Fault::ValueKind { expected, found }));
+            .cause("general.type", FormatCause::ValueKind { expected, found }));
     }
     let mut all = Means::new();
     for tensor in gguf.tensors() {
         let Some(name) = tensor.name.strip_suffix(SUMS) else {
             continue;
         };
-        let fault = |fault| FormatError::tensor(gguf.metadata().file(), &tensor.name, fault);
+        let cause = |cause| FormatError::tensor(gguf.metadata().file(), &tensor.name, cause);
         let counts = gguf
             .tensor(&format!("{name}{COUNTS}"))
-            .ok_or_else(|| fault(Fault::KeyMissing))?;
+            .ok_or_else(|| cause(FormatCause::KeyMissing))?;
         // A matrix that no input ever met says nothing.
         let Some(count) = floats(&gguf, counts)?
             .first()
@@ -90,21 +90,21 @@ fn newer(gguf: Gguf) -> Result<Means, FormatError> {
             continue;
         };
         if !(count.is_finite() && count > 0.0) {
-            let fault = Fault::Importance {
+            let cause = FormatCause::Importance {
                 index: 0,
                 value: count,
             };
             return Err(FormatError::tensor(
                 gguf.metadata().file(),
                 &counts.name,
-                fault,
+                cause,
             ));
         }
         let means = floats(&gguf, tensor)?
             .into_iter()
             .map(|sum| sum / count)
             .collect();
-        all.insert(name.to_owned(), checked(means).map_err(fault)?);
+        all.insert(name.to_owned(), checked(means).map_err(cause)?);
     }
     Ok(all)
 }
@@ -123,19 +123,19 @@ fn older(file: &dyn Source) -> Result<Means, FormatError> {
         let means = means.into_iter().map(|sum| sum / count as f32).collect();
         all.insert(
             name,
-            checked(means).map_err(|fault| reader.error(at, fault))?,
+            checked(means).map_err(|cause| reader.error(at, cause))?,
         );
     }
     Ok(all)
 }
 
-fn checked(means: Vec<f32>) -> Result<Vec<f32>, Fault> {
+fn checked(means: Vec<f32>) -> Result<Vec<f32>, FormatCause> {
     match means
         .iter()
         .enumerate()
         .find(|(_, mean)| !mean.is_finite() || **mean < 0.0)
     {
-        Some((index, &value)) => Err(Fault::Importance {
+        Some((index, &value)) => Err(FormatCause::Importance {
             index: index as u64,
             value,
         }),
@@ -145,11 +145,11 @@ fn checked(means: Vec<f32>) -> Result<Vec<f32>, Fault> {
 
 fn floats(gguf: &Gguf, tensor: &Tensor) -> Result<Vec<f32>, FormatError> {
     if tensor.format != WeightFormat::F32 {
-        let fault = Fault::Dtype(tensor.format.name().into());
+        let cause = FormatCause::Dtype(tensor.format.name().into());
         return Err(FormatError::tensor(
             gguf.metadata().file(),
             &tensor.name,
-            fault,
+            cause,
         ));
     }
     let bytes = gguf.data(tensor, 0..tensor.bytes)?;
@@ -161,7 +161,8 @@ fn floats(gguf: &Gguf, tensor: &Tensor) -> Result<Vec<f32>, FormatError> {
         .collect())
 }
 
-/// An importance matrix in the making: what [`Session::calibrate`](crate::Session::calibrate) adds to.
+/// An importance matrix in the making: what [`Session::calibrate`](crate::Session::calibrate) adds
+/// to.
 #[derive(Clone, Debug, Default)]
 pub struct InputSquares {
     /// Sums of squares of the columns of a matrix's inputs, by its name.

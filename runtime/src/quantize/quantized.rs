@@ -8,7 +8,7 @@ use std::sync::Arc;
 use super::recipe::Recipe;
 use crate::checkpoint::{Checkpoint, Place};
 use crate::error::Error;
-use crate::gguf::{Fault, FormatError, Metadata, Tensor};
+use crate::gguf::{FormatCause, FormatError, Metadata, Tensor};
 use crate::model::Model;
 use crate::tokenizer::{Tokenizer, TokenizerError};
 
@@ -101,7 +101,7 @@ impl Quantized {
                 return Err(FormatError::tensor(
                     file,
                     tensor,
-                    Fault::NotFinite {
+                    FormatCause::NotFinite {
                         row,
                         index,
                         value: weights[at],
@@ -119,7 +119,7 @@ impl Quantized {
             rows.try_for_each(|(weights, out)| to.format.quantize(weights, importance, out))
                 .map_err(|error| {
                     let (Place { file, tensor, .. }, _) = place(0);
-                    FormatError::tensor(file, tensor, Fault::NoQuantizer(error))
+                    FormatError::tensor(file, tensor, FormatCause::NoQuantizer(error))
                 })?;
             // The largest weight of a block made its scale.
             let Some((at, _)) = to.format.first_not_finite(out) else {
@@ -137,7 +137,7 @@ impl Quantized {
             Err(FormatError::tensor(
                 file,
                 tensor,
-                Fault::Overflow {
+                FormatCause::Overflow {
                     row,
                     index,
                     value,
@@ -202,7 +202,7 @@ impl Checkpoint for Quantized {
             );
             return Err(FormatError::file(
                 &tensor.name,
-                Fault::Truncated {
+                FormatCause::Truncated {
                     what: "a read",
                     needed,
                     remaining,

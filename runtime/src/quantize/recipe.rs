@@ -145,19 +145,19 @@ pub struct Override {
 
 /// A text that is no [`Override`].
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
-#[error("`{text}`: {fault}; write REGEX=FORMAT, such as attn_v=q8_0")]
+#[error("`{text}`: {cause}; write REGEX=FORMAT, such as attn_v=q8_0")]
 pub struct BadOverride {
     text: String,
-    fault: String,
+    cause: String,
 }
 
 impl FromStr for Override {
     type Err = BadOverride;
 
     fn from_str(text: &str) -> Result<Self, BadOverride> {
-        let bad = |fault: String| BadOverride {
+        let bad = |cause: String| BadOverride {
             text: text.into(),
-            fault,
+            cause,
         };
         let (pattern, format) = text
             .rsplit_once('=')

@@ -34,7 +34,7 @@ const LARGE: Capabilities = Capabilities {
     ..WEBGPU
 };
 
-/// What varies between models of the same shape.
+/// The differences between models of the same shape.
 #[derive(Clone, Copy, Debug)]
 struct Kind {
     format: WeightFormat,
@@ -401,7 +401,7 @@ fn no_address_of_a_million_tokens_leaves_its_binding() {
                 is_gated: false,
             };
             check_plans(&config, kind, &caps, |_, table| {
-                // What is added up passes 2^32 by far, and is added up in u64.
+                // The sum exceeds 2^32 by far, so it is a u64.
                 assert!(table.bytes() > 8 << 32);
                 assert_eq!(
                     table.bytes(),

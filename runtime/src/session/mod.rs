@@ -125,7 +125,7 @@ impl Session {
         &self.engine
     }
 
-    /// What the session takes now, the weights included.
+    /// Memory of the session now, the weights included.
     pub fn memory(&self) -> MemoryUse {
         let (weights, kv) = (self.engine.memory().weights, self.kv.bytes());
         MemoryUse {
@@ -486,7 +486,7 @@ impl Session {
         Ok(())
     }
 
-    /// What a wait for the GPU came to.
+    /// The result of a wait for the GPU.
     fn settled<T>(&mut self, waited: Result<T, GpuError>) -> Result<T, Error> {
         if let Err(GpuError::MemoryRefused { .. }) = &waited {
             self.transcript.forget_unsettled();

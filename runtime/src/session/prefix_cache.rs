@@ -41,7 +41,7 @@ pub struct Reuse {
     pub computed: usize,
 }
 
-/// What came of reading a block.
+/// The result of reading a block.
 enum Block {
     Loaded(File),
     Missing,

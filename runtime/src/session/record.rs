@@ -9,7 +9,7 @@ use super::calibrate::{Input, with_input_squares};
 use crate::kv_cache::KvSegments;
 use crate::model::{Llama, Pass, Scratch};
 
-/// What a prepared plan does.
+/// The kind of a prepared plan.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum StepKind {
     Transformer(Pass),

@@ -128,7 +128,7 @@ fn load(
     block_on(Engine::load(gpu, model, options, &mut |_| ())).expect("it loads")
 }
 
-/// What is done to a session.
+/// An operation on a session.
 #[derive(Clone, Debug)]
 enum Op {
     /// Stops after so many passes.

@@ -22,7 +22,7 @@ pub(crate) struct Transcript<R> {
     f16_tail: F16Tail,
 }
 
-/// What the GPU has computed of the position after the last token.
+/// The state of the GPU's work on the position after the last token.
 enum Output<R> {
     /// Nothing that can be used: the logits buffer belongs to other tokens.
     Stale,
@@ -254,7 +254,7 @@ impl<R> Transcript<R> {
         if let Output::InFlight(in_flight) = &mut self.output {
             in_flight.chosen.pop_front();
             in_flight.given = in_flight.given.saturating_add(1);
-            // What chose it was submitted after what computed the tokens before it.
+            // The step that chose it was submitted after the steps of the tokens before it.
             self.settled = self.tokens.len();
             self.tokens.push(token);
         }

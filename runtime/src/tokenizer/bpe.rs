@@ -249,7 +249,7 @@ fn ranked(vocab: &Vocab, parts: &VocabParts) -> Result<Ranks, TokenizerError> {
                 return Err(TokenizerError::Merge {
                     index,
                     merge: format!("{} and {}", merge.left, merge.right),
-                    fault: format!("id {id} is not a token"),
+                    cause: format!("id {id} is not a token"),
                 });
             };
             let kind = vocab.kind(last).unwrap_or(Kind::Control);

@@ -96,14 +96,14 @@ pub enum TokenizerError {
         max: usize,
     },
     /// A merge that doesn't fit the vocabulary.
-    #[error("merge {index} ({merge:?}): {fault}")]
+    #[error("merge {index} ({merge:?}): {cause}")]
     Merge {
         /// Its place in the list, from 0.
         index: usize,
         /// The merge.
         merge: String,
         /// The cause.
-        fault: String,
+        cause: String,
     },
     /// Scores that would make more merges than any vocabulary has.
     #[error(
@@ -143,18 +143,18 @@ pub enum TokenizerError {
         bytes: usize,
     },
     /// A splitting pattern that doesn't compile.
-    #[error("the splitting pattern {pattern:?} can't be used: {fault}")]
+    #[error("the splitting pattern {pattern:?} can't be used: {cause}")]
     Pattern {
         /// The pattern.
         pattern: String,
         /// The regex compiler's message.
-        fault: String,
+        cause: String,
     },
     /// A `tokenizer.json` that isn't one.
-    #[error("tokenizer.json: {fault}")]
+    #[error("tokenizer.json: {cause}")]
     Json {
         /// The JSON parser's message.
-        fault: String,
+        cause: String,
     },
     /// Text that the vocabulary has no tokens for.
     #[error("the vocabulary has no token for byte {byte:#04X} of {character:?} (U+{:04X}); leave \
@@ -179,9 +179,9 @@ pub enum TokenizerError {
         rows: u32,
     },
     /// The byte-pair encoder refused or broke.
-    #[error("the byte-pair encoder failed: {fault}")]
+    #[error("the byte-pair encoder failed: {cause}")]
     Encoder {
         /// Its message.
-        fault: String,
+        cause: String,
     },
 }

@@ -296,7 +296,7 @@ fn merges_reach_all(parts: &VocabParts) -> bool {
 /// some of it.
 fn whole(tokenizer: &[u8], parts: &VocabParts) -> Result<String, TokenizerError> {
     let wrong = |e: serde_json::Error| TokenizerError::Json {
-        fault: e.to_string(),
+        cause: e.to_string(),
     };
     let mut json: Json =
         serde_json::from_slice(super::json::without_bom(tokenizer)).map_err(wrong)?;

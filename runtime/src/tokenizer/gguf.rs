@@ -299,8 +299,8 @@ impl TryFrom<GgufVocab> for VocabParts {
                     .merges
                     .map(|merges| given_merges(&merges, &common.tokens))
                     .transpose();
-                let merges = given.unwrap_or_else(|fault| {
-                    notes.push(format!("`{MERGES}` is not used: {fault}"));
+                let merges = given.unwrap_or_else(|cause| {
+                    notes.push(format!("`{MERGES}` is not used: {cause}"));
                     None
                 });
                 let merges = match merges {

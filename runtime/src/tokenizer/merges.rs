@@ -28,7 +28,7 @@ pub(super) fn split_merge(index: usize, merge: &str) -> Result<(&str, &str), Tok
         _ => Err(TokenizerError::Merge {
             index,
             merge: merge.chars().take(128).collect(),
-            fault: "it must be two tokens with a space between them".into(),
+            cause: "it must be two tokens with a space between them".into(),
         }),
     }
 }
@@ -76,7 +76,7 @@ pub(super) fn try_merge_ids<'a>(
                     .chain(right.chars())
                     .take(128)
                     .collect(),
-                fault: format!(
+                cause: format!(
                     "its {role} {:?} is not a token",
                     text.chars().take(64).collect::<String>()
                 ),

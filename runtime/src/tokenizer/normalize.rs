@@ -110,7 +110,7 @@ fn by_crate<'a>(
     match normalizer.normalize(&mut normal) {
         Ok(()) => Ok(normal.get().to_owned().into()),
         Err(e) => Err(TokenizerError::Encoder {
-            fault: e.to_string(),
+            cause: e.to_string(),
         }),
     }
 }

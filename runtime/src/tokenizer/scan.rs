@@ -106,9 +106,9 @@ impl Scanner {
     /// # Errors
     /// One is malformed, looks around, or is too large.
     pub(super) fn new(name: &str, patterns: &[&str]) -> Result<Self, TokenizerError> {
-        let error = |fault: String| TokenizerError::Pattern {
+        let error = |cause: String| TokenizerError::Pattern {
             pattern: name.chars().take(200).collect(),
-            fault,
+            cause,
         };
         for pattern in patterns {
             syntax::parse_with(pattern, &syntax()).map_err(|e| error(e.to_string()))?;
@@ -213,10 +213,10 @@ impl Scanner {
                 .ok()
         };
         let Some(regex) = self.slow.get_or_init(build) else {
-            let fault = "it can't be used on this text".into();
+            let cause = "it can't be used on this text".into();
             return Err(TokenizerError::Pattern {
                 pattern: self.name.chars().take(200).collect(),
-                fault,
+                cause,
             });
         };
         let found = regex.find(Input::new(text).range(from..));

@@ -85,7 +85,7 @@ impl Matcher {
             .start_kind(StartKind::Both)
             .build(tokens.clone().map(|(_, text, _)| text))
             .map_err(|e| TokenizerError::Encoder {
-                fault: e.to_string(),
+                cause: e.to_string(),
             })?;
         Ok(Self {
             automaton,

@@ -37,7 +37,7 @@ fn links_are_followed() {
     symlink(folder.path(), &link).expect("a link");
     Model::open(&link).expect("a linked folder opens");
 
-    // What an index names is a file of the folder, though it may be a link.
+    // An index names files of the folder, though they may be links.
     let shards = in_folder(&Files::sharded().without("b.safetensors"));
     let elsewhere = in_folder(&Files::sharded());
     symlink(

@@ -1,4 +1,4 @@
-//! What is odd but clear enough: the model opens, and says it.
+//! Odd but clear files: the model opens, with a note.
 
 use godwit::{Examination, RopeOverride};
 use godwit_tests::repository::{Files, safetensors, tiny_tensors, tokenizer};
@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use super::lies::{header, with_tensor};
 use super::{INDEX, WEIGHTS};
 
-/// What is odd but clear enough is said, and the model opens.
+/// Odd but clear files open, with a note.
 #[test]
 fn contradictions_are_reported() {
     let notes = |files: Files| {
@@ -207,7 +207,7 @@ fn unknown_keys_are_named() {
     assert_eq!(found.unused_keys, ["config.json: frobnicate"]);
 }
 
-/// What published repositories say is known.
+/// All keys of published repositories are known.
 #[test]
 fn usual_keys_are_known() {
     let usual = [
@@ -271,7 +271,7 @@ fn usual_keys_are_known() {
 
 const Q_BIAS: &str = "model.layers.0.self_attn.q_proj.bias";
 
-/// What can't be used says so where it is asked for, with its own file and key.
+/// An unusable value is an error where it is asked for, with its file and key.
 #[test]
 fn values_are_errors_where_they_are_used() {
     let generation = |json: &str| {
@@ -284,7 +284,7 @@ fn values_are_errors_where_they_are_used() {
         generation(r#"{"top_p": 7, "top_k": -1, "temperature": 1, "repetition_penalty": "1"}"#);
     let said: Vec<String> = model
         .recommended()
-        .faults()
+        .causes()
         .iter()
         .map(|(_, error)| error.to_string())
         .collect();
@@ -345,7 +345,7 @@ fn values_are_errors_where_they_are_used() {
     );
 }
 
-/// What the tokenizer can do without is left out, and said.
+/// Parts that the tokenizer can do without are left out, with a note.
 #[test]
 fn odd_tokens_are_said() {
     let opened = |files: Files| files.open().expect("a valid repository");

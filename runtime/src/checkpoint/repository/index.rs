@@ -7,9 +7,9 @@ use serde::Deserialize;
 use serde::de::{Deserializer, Error as _, MapAccess, Visitor};
 
 use super::{INDEX, WEIGHTS};
-use crate::checkpoint::config_json::json_fault;
+use crate::checkpoint::config_json::json_cause;
 use crate::checkpoint::safetensors::{self, Stored};
-use crate::gguf::{Fault, FormatError};
+use crate::gguf::{FormatCause, FormatError};
 use crate::io::Source;
 use crate::json::{MaybeText, other_than_object};
 
@@ -25,7 +25,7 @@ impl Index {
             Some(_) => Err(serde_json::Error::custom("no object")),
             None => serde_json::from_slice(bytes),
         };
-        index.map_err(|e| FormatError::file(name, Fault::Json(json_fault(bytes, &e))))
+        index.map_err(|e| FormatError::file(name, FormatCause::Json(json_cause(bytes, &e))))
     }
 }
 
@@ -70,15 +70,19 @@ pub(super) fn shards(
         shards.push(whole);
     } else if let Some(index) = index {
         let Some(map) = &index.weight_map else {
-            return Err(FormatError::key(path, "weight_map", Fault::KeyMissing));
+            return Err(FormatError::key(
+                path,
+                "weight_map",
+                FormatCause::KeyMissing,
+            ));
         };
         let mut numbers: HashMap<&str, usize> = HashMap::new();
         for (tensor, file) in &map.0 {
-            let wrong = |fault| FormatError::key(path.as_str(), tensor.as_str(), fault);
+            let wrong = |cause| FormatError::key(path.as_str(), tensor.as_str(), cause);
             let file = match &file.0 {
                 Ok(file) => file.as_str(),
                 Err(found) => {
-                    return Err(wrong(Fault::ValueKind {
+                    return Err(wrong(FormatCause::ValueKind {
                         expected: "a file name",
                         found: found.clone(),
                     }));
@@ -91,7 +95,7 @@ pub(super) fn shards(
                     let base = file.strip_prefix("./").unwrap_or(file);
                     let shard = weights
                         .remove(base)
-                        .ok_or_else(|| wrong(Fault::Shard(file.into())))?;
+                        .ok_or_else(|| wrong(FormatCause::Shard(file.into())))?;
                     numbers.insert(file, shards.len());
                     shards.push(shard);
                     shards.len() - 1
@@ -101,12 +105,12 @@ pub(super) fn shards(
         }
     }
     if shards.is_empty() {
-        let fault = if weights.is_empty() {
-            Fault::NoWeights
+        let cause = if weights.is_empty() {
+            FormatCause::NoWeights
         } else {
-            Fault::NoIndex
+            FormatCause::NoIndex
         };
-        return Err(FormatError::file(name, fault));
+        return Err(FormatError::file(name, cause));
     }
     let indexed = !places.is_empty();
     let mut tensors = Vec::new();
@@ -121,7 +125,7 @@ pub(super) fn shards(
     }
     if let Some((tensor, part)) = places.into_iter().min() {
         let file = shards.get(part).map_or(name, |shard| shard.name());
-        return Err(FormatError::tensor(file, tensor, Fault::NotInShard));
+        return Err(FormatError::tensor(file, tensor, FormatCause::NotInShard));
     }
     Ok((shards, tensors))
 }

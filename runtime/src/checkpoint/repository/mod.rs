@@ -17,7 +17,7 @@ use super::safetensors::{self, Stored};
 use super::{Checkpoint, Place, UnknownKey};
 use crate::chat::{TEMPLATE, TOKENS};
 use crate::error::{ConfigError, Error};
-use crate::gguf::{Fault, FormatError, Metadata, Tensor, Value};
+use crate::gguf::{FormatCause, FormatError, Metadata, Tensor, Value};
 use crate::io::{Identity, Source, SourceCause};
 use crate::tokenizer::{Beside, Tokenizer, TokenizerError};
 use index::{Index, shards};
@@ -110,8 +110,9 @@ impl Repository {
                 .map(|bytes| JsonFile::parse(&path(file), bytes))
                 .transpose()
         };
-        let config = json(CONFIG)?
-            .ok_or_else(|| FormatError::file(path(CONFIG), Fault::Source(SourceCause::Missing)))?;
+        let config = json(CONFIG)?.ok_or_else(|| {
+            FormatError::file(path(CONFIG), FormatCause::Source(SourceCause::Missing))
+        })?;
         let mut settings = Settings::read(&config)?;
         let mut ends = config.ids("eos_token_id")?;
         if let Some(generation) = json(GENERATION)? {
@@ -134,7 +135,7 @@ impl Repository {
                 Err(_) => {
                     let error = FormatError::file(
                         path(CHAT_TEMPLATE),
-                        Fault::Utf8 {
+                        FormatCause::Utf8 {
                             what: "the template",
                         },
                     );
@@ -370,12 +371,12 @@ impl Repository {
                     .into();
                 FormatError::file(
                     format!("{}/{SENTENCEPIECE}", self.name),
-                    Fault::Kind { what, instead },
+                    FormatCause::Kind { what, instead },
                 )
             }
             None => FormatError::file(
                 format!("{}/{TOKENIZER}", self.name),
-                Fault::Source(SourceCause::Missing),
+                FormatCause::Source(SourceCause::Missing),
             ),
         };
         Ok((file(TOKENIZER).ok_or_else(missing)?, file(TOKENIZER_CONFIG)))
@@ -532,12 +533,12 @@ fn all(file: &dyn Source) -> Result<Vec<u8>, FormatError> {
         MOST_SMALL
     };
     if file.len() > most {
-        let fault = Fault::TooMuch {
+        let cause = FormatCause::TooMuch {
             what: "its length",
             count: file.len(),
             most,
         };
-        return Err(FormatError::file(file.name(), fault));
+        return Err(FormatError::file(file.name(), cause));
     }
     let mut bytes = vec![0; file.len() as usize];
     file.read(0, &mut bytes)?;

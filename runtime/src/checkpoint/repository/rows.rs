@@ -5,7 +5,7 @@ use std::ops::Range;
 
 use super::Repository;
 use crate::checkpoint::Checkpoint as _;
-use crate::gguf::{Fault, FormatError, Subject, Tensor, slice};
+use crate::gguf::{FormatCause, FormatError, Subject, Tensor, slice};
 
 impl Repository {
     /// How many heads the rows of a tensor belong to, where their order differs from GGUF's.
@@ -82,7 +82,7 @@ impl Repository {
             None => Err(FormatError::tensor(
                 self.name.as_str(),
                 self.own_name(&tensor.name),
-                Fault::NoParts,
+                FormatCause::NoParts,
             )),
         }
     }

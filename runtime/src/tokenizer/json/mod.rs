@@ -64,7 +64,7 @@ pub(super) fn read_parts(
 
 fn parse<'a, T: Deserialize<'a>>(name: &str, bytes: &'a [u8]) -> Result<T, TokenizerError> {
     serde_json::from_slice(without_bom(bytes)).map_err(|e| TokenizerError::Json {
-        fault: format!("{name}: {e}"),
+        cause: format!("{name}: {e}"),
     })
 }
 
