@@ -14,7 +14,7 @@ use crate::{stop, terminal};
 #[error("stopped")]
 pub struct Interrupted;
 
-/// Messages of a chat that were not answered, each for a reason that was told when it came.
+/// Messages of a chat that were not answered. The reason of each was printed when it occurred.
 #[derive(Debug, thiserror::Error)]
 #[error("{0} of the messages were not answered")]
 pub struct Unanswered(pub usize);

@@ -8,13 +8,22 @@ async function compiled(device, c) {
   if (!pipelines.has(key)) {
     const visibility = GPUShaderStage.COMPUTE;
     const uniform = (binding) => ({ binding, visibility, buffer: { type: "uniform" } });
-    const storage = (write, i) =>
-      ({ binding: i + 2, visibility, buffer: { type: write ? "storage" : "read-only-storage" } });
-    const layout = device.createBindGroupLayout({ entries: [uniform(0), uniform(1), ...c.writes.map(storage)] });
+    const storage = (write, i) => ({
+      binding: i + 2,
+      visibility,
+      buffer: { type: write ? "storage" : "read-only-storage" },
+    });
+    const layout = device.createBindGroupLayout({
+      entries: [uniform(0), uniform(1), ...c.writes.map(storage)],
+    });
     const module = device.createShaderModule({ code: c.source });
-    const errors = (await module.getCompilationInfo()).messages.filter((message) => message.type === "error");
+    const errors = (await module.getCompilationInfo()).messages.filter(
+      (message) => message.type === "error",
+    );
     if (errors.length > 0) {
-      throw new Error(errors.map((message) => `line ${message.lineNum}: ${message.message}`).join("\n"));
+      throw new Error(
+        errors.map((message) => `line ${message.lineNum}: ${message.message}`).join("\n"),
+      );
     }
     const pipeline = await device.createComputePipelineAsync({
       layout: device.createPipelineLayout({ bindGroupLayouts: [layout] }),
@@ -26,7 +35,10 @@ async function compiled(device, c) {
 }
 
 function filled(device, usage, bytes) {
-  const buffer = device.createBuffer({ size: bytes.byteLength, usage: usage | GPUBufferUsage.COPY_DST });
+  const buffer = device.createBuffer({
+    size: bytes.byteLength,
+    usage: usage | GPUBufferUsage.COPY_DST,
+  });
   device.queue.writeBuffer(buffer, 0, bytes);
   return buffer;
 }
@@ -41,12 +53,22 @@ async function run(device, c, data, offset) {
     offset += size;
     return buffer;
   });
-  const uniforms = [c.params, c.step].map((bytes) => filled(device, GPUBufferUsage.UNIFORM, new Uint8Array(bytes)));
-  const part = (buffer, i) =>
-    ({ binding: i + 2, resource: { buffer, offset: GUARD, size: 4 * c.words[i] } });
-  const entries = [...uniforms.map((buffer, binding) => ({ binding, resource: { buffer } })), ...buffers.map(part)];
+  const uniforms = [c.params, c.step].map((bytes) =>
+    filled(device, GPUBufferUsage.UNIFORM, new Uint8Array(bytes)),
+  );
+  const part = (buffer, i) => ({
+    binding: i + 2,
+    resource: { buffer, offset: GUARD, size: 4 * c.words[i] },
+  });
+  const entries = [
+    ...uniforms.map((buffer, binding) => ({ binding, resource: { buffer } })),
+    ...buffers.map(part),
+  ];
   const total = sizes.reduce((a, b) => a + b, 0);
-  const readback = device.createBuffer({ size: total, usage: GPUBufferUsage.MAP_READ | GPUBufferUsage.COPY_DST });
+  const readback = device.createBuffer({
+    size: total,
+    usage: GPUBufferUsage.MAP_READ | GPUBufferUsage.COPY_DST,
+  });
   const encoder = device.createCommandEncoder();
   const pass = encoder.beginComputePass();
   pass.setPipeline(pipeline);
@@ -81,18 +103,18 @@ export async function runCases(url, gpu) {
       const length = new DataView(data).getUint32(0, true);
       const c = JSON.parse(new TextDecoder().decode(new Uint8Array(data, 4, length)));
       device.pushErrorScope("validation");
-      let bytes, fault;
+      let bytes, error;
       try {
         bytes = await run(device, c, data, 4 + length);
-      } catch (error) {
-        fault = String(error);
+      } catch (thrown) {
+        error = String(thrown);
       }
       const invalid = await device.popErrorScope();
-      fault ??= invalid?.message;
-      await (fault ? post(`/error/${n}`, fault) : post(`/result/${n}`, bytes));
+      error ??= invalid?.message;
+      await (error ? post(`/error/${n}`, error) : post(`/result/${n}`, bytes));
     }
     await post("/done", "");
   } catch (error) {
-    await post("/fail", String(error));
+    await post("/fail", String(thrown));
   }
 }

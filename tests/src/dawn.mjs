@@ -1,4 +1,5 @@
-// Runs the kernel cases of the server at an address in Dawn, Chromium's WebGPU, on this machine's own driver: node dawn.mjs URL
+// Runs the kernel cases of the server at an address in Dawn, Chromium's WebGPU, on this machine's
+// own driver: node dawn.mjs URL
 
 import { create, globals } from "../../target/dawn/node_modules/webgpu/index.js";
 import { runCases } from "./browser.mjs";

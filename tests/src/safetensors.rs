@@ -289,7 +289,7 @@ mod tests {
                         .data()
                         .chunks(if dtype == Dtype::F32 { 4 } else { 2 })
                         .map(float);
-                    // The smallest halves are whole steps of 2^-24.
+                    // The smallest f16 numbers are whole steps of 2^-24.
                     let least = if dtype == Dtype::F16 { 6e-8 } else { 0.0 };
                     let near = |(a, &b): (f32, &f32)| (a - b).abs() <= most * b.abs() + least;
                     assert!(floats.zip(&weight.floats).all(near), "{}", weight.name);

@@ -487,8 +487,7 @@ fn variations_are_refused_by_key_and_value() {
     with("llama.rope.scaling.finetuned", flag(true)).expect("it describes");
 }
 
-/// Whether a key that is not known would change an answer can't be told: the model opens, and the
-/// key is named.
+/// An unknown key may change an answer or not: the model opens, and the key is named.
 #[test]
 fn unknown_keys_are_named() {
     let notes = |builder: Builder| open(builder.build()).expect("it opens").notes().to_vec();

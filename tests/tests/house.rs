@@ -5,10 +5,64 @@ use std::path::{Path, PathBuf};
 
 /// Characters in a line, in every language.
 const COLUMNS: usize = 100;
-/// Lines of a file, by its ending. A longer one gives its reason near its top: `Longer than N lines:`.
+/// Lines of a file, by its ending. A longer file gives its reason near its top, as
+/// `Longer than N lines:`.
 const LINES: [(&str, usize); 3] = [("rs", 400), ("wgsl", 200), ("ts", 400)];
 /// Lines from the top in which the reason stands.
 const HEAD: usize = 12;
+/// Files that are still too long. None may be added: split a file instead, or give its reason.
+const STILL_LONG: [&str; 50] = [
+    "cli/src/hub/cache.rs",
+    "cli/src/hub/choose.rs",
+    "cli/src/hub/http.rs",
+    "cli/src/lines.rs",
+    "cli/tests/command.rs",
+    "cli/tests/crash.rs",
+    "cli/tests/escapes/main.rs",
+    "cli/tests/hub/main.rs",
+    "cli/tests/terminal.rs",
+    "runtime/src/chat/jinja/hostile.rs",
+    "runtime/src/chat/jinja/interpreter.rs",
+    "runtime/src/chat/jinja/lexer.rs",
+    "runtime/src/chat/jinja/methods.rs",
+    "runtime/src/chat/jinja/operate.rs",
+    "runtime/src/chat/jinja/parse_expression.rs",
+    "runtime/src/chat/jinja/parser.rs",
+    "runtime/src/chat/jinja/value.rs",
+    "runtime/src/chat/mod.rs",
+    "runtime/src/checkpoint/config_json.rs",
+    "runtime/src/checkpoint/config_keys.rs",
+    "runtime/src/checkpoint/repository/mod.rs",
+    "runtime/src/engine/weights.rs",
+    "runtime/src/gguf/error.rs",
+    "runtime/src/gguf/file.rs",
+    "runtime/src/gguf/metadata.rs",
+    "runtime/src/gpu/device.rs",
+    "runtime/src/io/durable.rs",
+    "runtime/src/io/file.rs",
+    "runtime/src/kv_cache/segments.rs",
+    "runtime/src/kv_cache/snapshot.rs",
+    "runtime/src/kv_cache/spill.rs",
+    "runtime/src/model/config.rs",
+    "runtime/src/model/llama.rs",
+    "runtime/src/model/synthetic.rs",
+    "runtime/src/model/weights_hash.rs",
+    "runtime/src/session/addresses.rs",
+    "runtime/src/session/mod.rs",
+    "runtime/src/session/prefix_cache.rs",
+    "runtime/src/session/tests.rs",
+    "runtime/src/tokenizer/bpe.rs",
+    "runtime/src/tokenizer/mod.rs",
+    "runtime/src/tokenizer/scan.rs",
+    "runtime/src/tokenizer/settle.rs",
+    "runtime/src/tokenizer/split.rs",
+    "tests/src/addresses.rs",
+    "tests/tests/hostile.rs",
+    "tests/tests/invariance.rs",
+    "tests/tests/layers.rs",
+    "tests/tests/quantized.rs",
+    "tests/tests/tokenizer.rs",
+];
 /// Folders without text of ours.
 const SKIPPED: [&str; 8] = [
     "target",
@@ -22,14 +76,13 @@ const SKIPPED: [&str; 8] = [
 ];
 
 /// Words that were once private terms here, and what to write. Matched as whole words, in any case.
-const OLD_WORDS: [(&str, &str); 14] = [
+const OLD_WORDS: [(&str, &str); 32] = [
     ("launch", "dispatch"),
     ("launches", "dispatches"),
     ("launched", "dispatched"),
-    ("halves", "f16"),
     ("fault", "cause"),
     ("faults", "causes"),
-    ("told", "broadcast, published"),
+    ("told", "broadcast"),
     ("united", "combined"),
     ("unite", "compact"),
     ("quads", "vec4 groups"),
@@ -37,6 +90,25 @@ const OLD_WORDS: [(&str, &str); 14] = [
     ("rows_spread", "cpu_gemv_subgroup"),
     ("tile_half", "gemm_f16"),
     ("vector_dot", "gemv_dp4a"),
+    ("block_spread", "cpu_gemm_subgroup"),
+    ("attend_merge", "attention_combine"),
+    ("attend_recent", "attention_tail"),
+    ("rope_attend", "rope_attention"),
+    ("decode32", "decode_subgroup32"),
+    ("matrices32", "cooperative_matrix32"),
+    ("put_pair", "store_pair"),
+    ("put_state4", "store_partial4"),
+    ("keeps_recent", "has_f16_tail"),
+    ("recent_len", "f16_tail_len"),
+    ("state_bytes", "partials_bytes"),
+    ("savedheader", "SnapshotHeader"),
+    ("savederror", "SnapshotError"),
+    ("observe", "calibrate"),
+    ("observed", "calibrated"),
+    ("scene", "fixture"),
+    ("team", "subgroup"),
+    ("teams", "subgroups"),
+    ("quad", "vec4 group"),
 ];
 
 fn root() -> PathBuf {

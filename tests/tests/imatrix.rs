@@ -109,7 +109,7 @@ fn inputs_are_measured() {
     assert_eq!((squares.tokens(), squares.sums().count()), (tokens, 210));
     for ((name, found), (expected_name, expected)) in squares.sums().zip(&golden) {
         assert_eq!(name, expected_name);
-        // Keys and values are halves.
+        // Keys and values are f16.
         compare(found, expected, 1e-6).expect(name);
     }
 

@@ -225,7 +225,7 @@ fn a_kv_cache_that_has_no_room_to_grow_loses_nothing() {
     let (model, prompt, options) = tiny("f16");
     let roomy = engine(&model, &options, true);
     let expected = grown(&mut session(&roomy), &prompt);
-    // 4,096 positions take 4 MiB; what is united is there twice, one layer at a time.
+    // 4,096 positions take 4 MiB; compacted segments exist twice, one layer at a time.
     for (kib, count, spilled) in [
         (7000, 1, false),
         (5500, 2, false),

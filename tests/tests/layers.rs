@@ -202,7 +202,7 @@ impl Modules {
             ));
         }
         let height = |name: &str| layers.iter().position(|layer| *layer == name);
-        let mut told = BTreeSet::new();
+        let mut reported = BTreeSet::new();
         for Reference {
             from,
             to,
@@ -210,7 +210,7 @@ impl Modules {
             file,
         } in &self.references
         {
-            if height(to) < height(from) || !told.insert((from, to)) {
+            if height(to) < height(from) || !reported.insert((from, to)) {
                 continue;
             }
             let cycle = match self.way(to, from) {

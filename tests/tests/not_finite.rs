@@ -134,7 +134,7 @@ fn weights_that_overflow_a_format_are_refused() {
 }
 
 /// A model of finite weights that overflow after one token, and after no other. Matrices stay
-/// within the range of halves, which GPUs compute in.
+/// within the range of f16, which GPUs compute in.
 fn loud(norm: f32) -> Folder {
     let mut folder = folder();
     floats(&mut folder, "embed_tokens")
@@ -248,7 +248,7 @@ fn logits_that_overflow_choose_no_token() {
         };
         assert_eq!(reply(&mut session), reply(&mut prefilled(&engine, &quiet)));
 
-        // GPUs that multiply many tokens in halves keep them below infinity.
+        // GPUs that multiply many tokens in f16 keep them below infinity.
         if !cpu {
             continue;
         }

@@ -23,11 +23,11 @@ fn look_up(
 ) {
     let tile_bytes = Matrix::tile_bytes(WeightFormat::F16, WIDTH);
     let rows = (weights.bytes / tile_bytes * 32) as u32;
-    let halves: Vec<u8> = (0..32 * WIDTH)
+    let stored: Vec<u8> = (0..32 * WIDTH)
         .flat_map(|i| half::f16::from_f32(i as f32).to_le_bytes())
         .collect();
     let mut tile = vec![0; tile_bytes as usize / 4];
-    pack_tile(WeightFormat::F16, WIDTH as usize, &halves, &mut tile);
+    pack_tile(WeightFormat::F16, WIDTH as usize, &stored, &mut tile);
     let matrix = Matrix {
         rows,
         width: WIDTH,

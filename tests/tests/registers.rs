@@ -164,7 +164,7 @@ fn open() -> Result<(String, Device), Box<dyn Error>> {
             .pipeline_executable_info(true);
         let mut half_storage =
             vk::PhysicalDeviceVulkan11Features::default().storage_buffer16_bit_access(true);
-        let mut halves = vk::PhysicalDeviceVulkan12Features::default()
+        let mut features12 = vk::PhysicalDeviceVulkan12Features::default()
             .shader_float16(true)
             .vulkan_memory_model(true);
         let mut dots =
@@ -175,7 +175,7 @@ fn open() -> Result<(String, Device), Box<dyn Error>> {
             .queue_create_infos(&queue)
             .push_next(&mut statistics)
             .push_next(&mut half_storage)
-            .push_next(&mut halves)
+            .push_next(&mut features12)
             .push_next(&mut dots);
         if matrices {
             names.push(ash::khr::cooperative_matrix::NAME.as_ptr());
@@ -242,17 +242,17 @@ impl Device {
                 .map_err(|(_, cause)| cause)?;
             let info = vk::PipelineExecutableInfoKHR::default().pipeline(pipelines[0]);
             let all = self.statistics.get_pipeline_executable_statistics(&info)?;
-            let told = |(_, names): &(&str, &[&str])| {
+            let measured = |(_, names): &(&str, &[&str])| {
                 // The first that there is: some drivers tell code in more than one way.
                 names.iter().find_map(|name| {
                     let found = all.iter().find(|s| {
                         s.name_as_c_str()
-                            .is_ok_and(|told| told.to_bytes() == name.as_bytes())
+                            .is_ok_and(|found| found.to_bytes() == name.as_bytes())
                     });
                     found.map(|statistic| statistic.value.u64)
                 })
             };
-            Ok(MEASURES.iter().map(told).collect())
+            Ok(MEASURES.iter().map(measured).collect())
         }
     }
 }

@@ -21,7 +21,7 @@ fn logits(model: &Model, ids: &[u32]) -> Vec<f64> {
     found
 }
 
-/// Keys and values are halves: about 1e-7 of their square.
+/// Keys and values are f16: about 1e-7 of their square.
 const HALVES: f64 = 1e-6;
 
 fn check(name: &str, bound: f64) -> (Model, Vec<f64>) {
@@ -78,7 +78,7 @@ fn packed_matrices() {
         ("gptq_act", WeightFormat::F16),
         ("awq", WeightFormat::Q4_1),
     ] {
-        // Offsets of groups, or all weights, are rounded to halves: 3e-4 of a weight, alike in a
+        // Offsets of groups, or all weights, are rounded to f16: 3e-4 of a weight, alike in a
         // whole group.
         let (model, _) = check(name, 4.0 * HALVES);
         assert_eq!(

@@ -143,7 +143,7 @@ fn check(
         let words = translate::spirv(&filled, variant)?;
         if variant.cooperative_matrix {
             // The spirv-val that distributions ship is older than cooperative matrices (capability
-            // 6022), and naga writes matrices of halves for Vulkan only; elsewhere the other
+            // 6022), and naga writes f16 matrices for Vulkan only; elsewhere the other
             // variants run.
             continue;
         }

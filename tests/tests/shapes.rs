@@ -43,7 +43,7 @@ fn check_file(name: &str, file: &str) {
     block_on(session.score(&ids, &mut |_, logits| found.extend_from_slice(logits)))
         .expect("it scores");
     let wide = |floats: &[f32]| floats.iter().map(|&f| f64::from(f)).collect::<Vec<_>>();
-    // Keys and values are halves: about 1e-7 of their square.
+    // Keys and values are f16: about 1e-7 of their square.
     compare(&wide(&found), &wide(&golden), 1e-6).expect(name);
 
     // One by one, as decode does it, the last logits are the same within that bound.

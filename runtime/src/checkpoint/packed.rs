@@ -3,7 +3,7 @@
 //!
 //! `weight = scale * (code - zero)`. Where groups are runs of inputs, that is GGUF's Q4_1 but for
 //! the rounding of `-scale * zero` to a half; where the inputs of a group lie scattered
-//! (act-order), weights become halves.
+//! (act-order), weights become f16.
 
 use std::borrow::Cow;
 use std::collections::HashMap;

@@ -150,8 +150,9 @@ pub(crate) fn prefill_chunk(
             .chain(tail)
             .all(|buffer| buffer.bytes <= most)
     };
-    let halves = std::iter::successors(Some(caps.tuning.prefill_chunk), |tokens| Some(tokens / 2));
-    halves
+    let candidates =
+        std::iter::successors(Some(caps.tuning.prefill_chunk), |tokens| Some(tokens / 2));
+    candidates
         .take_while(|&tokens| tokens > 1)
         .find(|&tokens| fits(tokens))
         .unwrap_or(1)

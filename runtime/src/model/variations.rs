@@ -233,8 +233,7 @@ fn unlisted(meta: &Metadata) -> impl Iterator<Item = &str> {
     })
 }
 
-/// Hyperparameters in GGUF's keys that are not known. Whether they would change an answer can't be
-/// told.
+/// Unknown hyperparameters among GGUF's keys. They may change an answer or not.
 pub(crate) fn unknown_keys(meta: &Metadata) -> Vec<UnknownKey> {
     let unknown = unlisted(meta).filter(|key| neutral_by_name(key).is_none());
     unknown

@@ -173,8 +173,7 @@ fn what_changes_nothing_passes() {
     }
 }
 
-/// Whether a key that is not known would change an answer can't be told: the model opens, and the
-/// key is named.
+/// An unknown key may change an answer or not: the model opens, and the key is named.
 #[test]
 fn unknown_keys_are_named() {
     let notes = |files: Files| files.open().expect("a valid repository").notes().join("\n");

@@ -17,8 +17,8 @@ impl Repository {
         };
         // Shapes that contradict the heads are refused before the weights are loaded.
         let rows = Self::rows(tensor);
-        let halves = heads.checked_mul(2).filter(|&halves| halves > 0)?;
-        (rows > 0 && rows.is_multiple_of(halves)).then_some(heads)
+        let half_heads = heads.checked_mul(2).filter(|&half_heads| half_heads > 0)?;
+        (rows > 0 && rows.is_multiple_of(half_heads)).then_some(heads)
     }
 
     /// Rows of a tensor that has an order of rows: those of a matrix, the floats of a bias.

@@ -75,8 +75,8 @@ fn unpack_bytes(word: u32) -> Float4 {
     let unsigned = word;
     let offset = 0.0;
 #endif
-    let halves = vec4<u32>(unsigned, unsigned, unsigned >> 16u, unsigned >> 16u);
-    let bytes = halves & vec4<u32>(0xffu, 0xff00u, 0xffu, 0xff00u);
+    let pairs = vec4<u32>(unsigned, unsigned, unsigned >> 16u, unsigned >> 16u);
+    let bytes = pairs & vec4<u32>(0xffu, 0xff00u, 0xffu, 0xff00u);
     return mantissa_to_float(bytes, BYTE_UNITS, vec4<f32>(offset));
 }
 #endif
