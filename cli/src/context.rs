@@ -11,17 +11,17 @@ use godwit::io::open::{Links, open_regular};
 use godwit::io::private::user_cache_folder;
 use godwit::prefix_cache::BLOCK;
 use godwit::{
-    Error, KvFormat, Message, Model, PrefixCache, Progress, Reuse, Session, SnapshotError,
-    SnapshotHeader,
+    Error, KvFormat, Message, Model, PrefixCache, Reuse, Session, SnapshotError, SnapshotHeader,
 };
 use indicatif::ProgressBar;
 use serde::{Deserialize, Serialize};
 
 use crate::args::SavedArgs;
 use crate::destination::{Destination, Kind};
-use crate::exit::{BadInput, Interrupted};
-use crate::load::bar;
+use crate::exit::{BadInput, Interrupted, ended, stopped};
+use crate::load::hash_weights;
 use crate::output::{bytes, note};
+use crate::progress::bar;
 use crate::stop::Stop;
 
 /// The note that goes with a saved context.
@@ -232,39 +232,6 @@ impl<'a> Contexts<'a> {
         let result = written.await;
         bar.finish_and_clear();
         result.map_err(ended)
-    }
-}
-
-/// Hashes a model's weights, unless their hash is known, with a progress bar.
-///
-/// # Errors
-/// A file can't be read, or Ctrl-C was pressed.
-pub fn hash_weights(model: &Model, stop: &Stop) -> Result<(), Error> {
-    let bar = bar("hashing the weights", "{bytes}/{total_bytes}");
-    let mut show = |progress: Progress| {
-        bar.set_length(progress.total);
-        bar.set_position(progress.done);
-        stop.flow()
-    };
-    let result = model.hash_weights(&mut show);
-    bar.finish_and_clear();
-    result
-}
-
-/// A library's error as the command reports it: being stopped is what Ctrl-C asked for.
-pub fn stopped(error: Error) -> anyhow::Error {
-    if error == Error::Stopped {
-        Interrupted.into()
-    } else {
-        error.into()
-    }
-}
-
-/// [`stopped`], for an error that may be the command's own.
-pub fn ended(error: anyhow::Error) -> anyhow::Error {
-    match error.downcast() {
-        Ok(error) => stopped(error),
-        Err(error) => error,
     }
 }
 

@@ -4,8 +4,8 @@ use std::ffi::OsString;
 use std::process::ExitCode;
 
 use godwit::{ChatError, Error, SnapshotError};
+use godwit_hub::HubError;
 
-use crate::hub::HubError;
 use crate::output::{self, note, shown};
 use crate::{stop, terminal};
 
@@ -111,7 +111,7 @@ fn code(error: &anyhow::Error) -> u8 {
         return 3;
     }
     if let Some(error) = error.downcast_ref::<HubError>() {
-        return error.code();
+        return hub_code(error);
     }
     match error.downcast_ref::<Error>() {
         Some(Error::Gpu(_)) => 4,
@@ -125,5 +125,37 @@ fn code(error: &anyhow::Error) -> u8 {
         Some(Error::Sampling(_) | Error::Window { .. }) => 2,
         Some(_) => 3,
         None => 1,
+    }
+}
+
+/// The exit code of an error of the hub's client.
+fn hub_code(error: &HubError) -> u8 {
+    match error {
+        HubError::Name { .. } | HubError::Setting { .. } => 2,
+        HubError::Network { .. }
+        | HubError::Space { .. }
+        | HubError::Io { .. }
+        | HubError::InUse(_)
+        | HubError::Folder(_) => 1,
+        HubError::NoFile { cause, .. } => hub_code(cause),
+        HubError::Stopped => stop::exit_code(),
+        _ => 3,
+    }
+}
+
+/// A library's error as the command reports it: being stopped is what Ctrl-C asked for.
+pub fn stopped(error: Error) -> anyhow::Error {
+    if error == Error::Stopped {
+        Interrupted.into()
+    } else {
+        error.into()
+    }
+}
+
+/// [`stopped`], for an error that may be the command's own.
+pub fn ended(error: anyhow::Error) -> anyhow::Error {
+    match error.downcast() {
+        Ok(error) => stopped(error),
+        Err(error) => error,
     }
 }

@@ -4,11 +4,10 @@ use godwit::quantize::InputSquares;
 use serde_json::json;
 
 use crate::args::ImatrixArgs;
-use crate::context::ended;
 use crate::destination::{Destination, Kind};
-use crate::exit::Interrupted;
-use crate::load;
+use crate::exit::{Interrupted, ended};
 use crate::output::Output;
+use crate::progress::bar;
 use crate::run::rate;
 use crate::text::Text;
 
@@ -23,7 +22,7 @@ async fn measure(args: &ImatrixArgs, mut destination: Destination) -> anyhow::Re
     destination.protect(model.paths().into_iter().chain([args.text.file.clone()]))?;
     let mut session = text.loaded.engine.session().await?;
     let mut squares = InputSquares::default();
-    let bar = load::bar("measuring", "{pos}/{len} chunks");
+    let bar = bar("measuring", "{pos}/{len} chunks");
     let begin = std::time::Instant::now();
     let chunks = text.chunks();
     bar.set_length(chunks.len() as u64);

@@ -4,6 +4,7 @@
 mod args;
 mod bench;
 mod chat;
+mod consent;
 mod context;
 mod crash;
 mod destination;
@@ -11,15 +12,17 @@ mod doctor;
 mod escape;
 mod exit;
 mod history;
-mod hub;
 mod imatrix;
 mod input;
 mod inspect;
 mod lines;
 mod load;
+mod locate;
 mod log;
+mod models;
 mod output;
 mod perplexity;
+mod progress;
 mod quantize;
 mod run;
 mod stop;
@@ -34,11 +37,6 @@ use clap::{CommandFactory as _, Parser as _};
 
 use args::{Cli, Command};
 use output::Output;
-
-#[doc(hidden)]
-pub use hub::fuzzed::{
-    content_range as fuzz_content_range, hub as fuzz_hub, redirects as fuzz_redirects,
-};
 
 /// Does what the command line says.
 pub fn main() -> ExitCode {
@@ -64,10 +62,10 @@ fn command() -> ExitCode {
         Command::Perplexity(args) => perplexity::run(args),
         Command::Quantize(args) => quantize::run(args),
         Command::Imatrix(args) => imatrix::run(args),
-        Command::Pull(args) => hub::run_pull(args),
-        Command::List(args) => hub::run_list(args),
-        Command::Show(args) => hub::run_show(args),
-        Command::Rm(args) => hub::run_rm(args),
+        Command::Pull(args) => models::pull(args),
+        Command::List(args) => models::list(args),
+        Command::Show(args) => models::show(args),
+        Command::Rm(args) => models::remove(args),
         Command::Completions { shell } => {
             let mut script = Vec::new();
             clap_complete::generate(*shell, &mut Cli::command(), "godwit", &mut script);

@@ -9,14 +9,29 @@ use godwit::io::Access;
 use godwit::io::private::user_cache_folder;
 use godwit::quantize::WeightsCache;
 use godwit::{Engine, EngineOptions, Error, Gpu, GpuError, Model, Progress, Spilling};
-use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use crate::args::{Common, ModelArgs, ModelSource, QuantArgs};
-use crate::context::{hash_weights, stopped};
-use crate::exit::{Unwritable, Usage};
-use crate::hub;
-use crate::output::{self, note, warn};
+use crate::exit::{Unwritable, Usage, stopped};
+use crate::locate::locate;
+use crate::output::{note, warn};
+use crate::progress::bar;
 use crate::stop::{self, Stop};
+
+/// Hashes a model's weights, unless their hash is known, with a progress bar.
+///
+/// # Errors
+/// A file can't be read, or Ctrl-C was pressed.
+pub fn hash_weights(model: &Model, stop: &Stop) -> Result<(), Error> {
+    let bar = bar("hashing the weights", "{bytes}/{total_bytes}");
+    let mut show = |progress: Progress| {
+        bar.set_length(progress.total);
+        bar.set_position(progress.done);
+        stop.flow()
+    };
+    let result = model.hash_weights(&mut show);
+    bar.finish_and_clear();
+    result
+}
 
 /// A model ready to run, and how long that took in seconds.
 pub struct Loaded {
@@ -48,7 +63,7 @@ pub fn checkpoint(
     match (&source.model, &source.synthetic) {
         (_, Some(shape)) => Ok(shape.model()?.shared_checkpoint()),
         (Some(path), None) => Ok(open_checkpoint_with(
-            &hub::locate(path, source.yes, stop)?,
+            &locate(path, source.yes, stop)?,
             access,
         )?),
         (None, None) => Err(Usage("no model is given".into()).into()),
@@ -255,19 +270,6 @@ pub async fn quantized(
     let result = model.quantized(&mix.into(), cache, &mut show).await;
     bar.finish_and_clear();
     result.map_err(stopped)
-}
-
-/// A bar on stderr, shown on a terminal only. It is empty until its length is known, and makes room
-/// for whatever else is written to stderr.
-pub fn bar(what: &'static str, counts: &str) -> ProgressBar {
-    let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr_with_hz(10));
-    output::show_bar(&bar);
-    let template = format!("{{msg}} {{bar:30}} {counts}, {{eta}} left");
-    bar.set_style(
-        ProgressStyle::with_template(&template).unwrap_or_else(|_| ProgressStyle::default_bar()),
-    );
-    bar.set_message(what);
-    bar
 }
 
 #[cfg(test)]

@@ -6,8 +6,8 @@ use serde_json::json;
 
 use crate::args::PerplexityArgs;
 use crate::exit::Interrupted;
-use crate::load;
 use crate::output::Output;
+use crate::progress::bar;
 use crate::run::rate;
 use crate::text::Text;
 
@@ -20,7 +20,7 @@ async fn measure(args: &PerplexityArgs) -> anyhow::Result<()> {
     let (size, chunks) = (text.size, text.chunks());
     let count = chunks.len();
     let mut session = text.loaded.engine.session().await?;
-    let bar = load::bar("scoring", "{pos}/{len} chunks");
+    let bar = bar("scoring", "{pos}/{len} chunks");
     bar.set_length(count as u64);
     let begin = std::time::Instant::now();
     let (mut sum, mut squares, mut scored) = (0.0, 0.0, 0_usize);

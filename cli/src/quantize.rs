@@ -8,17 +8,17 @@ use godwit::{Error, Model, Progress};
 use serde_json::json;
 
 use crate::args::QuantizeArgs;
-use crate::context::ended;
 use crate::destination::{Destination, Kind};
-use crate::hub;
-use crate::load::bar;
+use crate::exit::ended;
+use crate::locate::locate;
 use crate::output::{self, Output};
+use crate::progress::bar;
 use crate::stop::Stop;
 
 pub fn run(args: &QuantizeArgs) -> anyhow::Result<()> {
     let mut destination = Destination::new(&args.output, Kind::Model, Some(args.force))?;
     let stop = Stop::listen()?;
-    let path = hub::locate(&args.model, args.yes, &stop)?;
+    let path = locate(&args.model, args.yes, &stop)?;
     let begin = Instant::now();
     let model = Model::open_with(&path, args.common.access())?;
     destination.protect(

@@ -12,9 +12,9 @@ const LINES: [(&str, usize); 3] = [("rs", 400), ("wgsl", 200), ("ts", 400)];
 const HEAD: usize = 12;
 /// Files that are still too long. None may be added: split a file instead, or give its reason.
 const STILL_LONG: [&str; 50] = [
-    "cli/src/hub/cache.rs",
-    "cli/src/hub/choose.rs",
-    "cli/src/hub/http.rs",
+    "cli/hub/src/cache.rs",
+    "cli/hub/src/choose.rs",
+    "cli/hub/src/http.rs",
     "cli/src/lines.rs",
     "cli/tests/command.rs",
     "cli/tests/crash.rs",
@@ -171,12 +171,15 @@ fn lines_end_at_100_columns() {
 fn long_files_say_why() {
     let mut long = Vec::new();
     for (ending, most) in LINES {
+        let reason = format!("Longer than {most} lines:");
         for (path, text) in files(&[ending]) {
             let count = text.lines().count();
-            let mut head = text.lines().take(HEAD);
-            if count > most
-                && !head.any(|line| line.contains(&format!("Longer than {most} lines:")))
-            {
+            let is_explained = text.lines().take(HEAD).any(|line| line.contains(&reason));
+            let is_listed = STILL_LONG.contains(&&*path);
+            if is_listed && (count <= most || is_explained) {
+                long.push(format!("{path}: {count} lines; take it off the list"));
+            }
+            if count > most && !is_explained && !is_listed {
                 long.push(format!("{path}: {count} lines"));
             }
         }

@@ -10,8 +10,26 @@ use syn::visit::{self, Visit};
 use syn::{Attribute, Item, UseTree};
 
 /// The modules of each crate, from the bottom up: each may use those before it. A crate's root
-/// (`lib.rs`) and its `main.rs` may use all. `shaders` and `cli` follow once their cycles are gone.
-const LAYERS: [(&str, &[&str]); 2] = [
+/// (`lib.rs`) and its `main.rs` may use all.
+const LAYERS: [(&str, &[&str]); 5] = [
+    (
+        "shaders",
+        &[
+            "buffers",
+            "capabilities",
+            "random",
+            // Weight formats, with their WGSL.
+            "weights",
+            // A kernel's declaration, its dispatches, its fixture.
+            "kernel",
+            "compose",
+            "plan",
+            // KV-cache formats, with their WGSL.
+            "kv",
+            "testing",
+            "kernels",
+        ],
+    ),
     (
         "runtime",
         &[
@@ -39,6 +57,50 @@ const LAYERS: [(&str, &[&str]); 2] = [
             // Prefill, decode, snapshots, prefix cache, calibration.
             "session",
             "fuzzing",
+        ],
+    ),
+    (
+        "cli/hub",
+        &[
+            "error", "choose", "name", "shards", "cache", "listing", "settings", "table", "remove",
+            "http", "part", "transfer", "fuzzed",
+        ],
+    ),
+    (
+        "cli",
+        &[
+            // Output to the terminal, and the end of the program.
+            "escape",
+            "output",
+            "log",
+            "progress",
+            "terminal",
+            "crash",
+            "stop",
+            "exit",
+            // The command line, files and names.
+            "args",
+            "destination",
+            "history",
+            "lines",
+            "input",
+            "consent",
+            "locate",
+            "load",
+            "text",
+            "context",
+            // Commands.
+            "run",
+            "chat",
+            "bench",
+            "doctor",
+            "imatrix",
+            "wgsl",
+            "inspect",
+            "models",
+            "perplexity",
+            "quantize",
+            "tokenize",
         ],
     ),
     (

@@ -1,6 +1,7 @@
 //! The command line: what clap parses, and what help says.
 
 mod commands;
+mod hub;
 mod model;
 mod sampling;
 
@@ -11,9 +12,8 @@ use clap_complete::Shell;
 use godwit::io::Access;
 use godwit::{Backend, GpuOptions};
 
-use crate::hub::args::{ListArgs, PullArgs, RmArgs, ShowArgs};
-
 pub use commands::*;
+pub use hub::*;
 pub use model::*;
 pub use sampling::*;
 

@@ -8,8 +8,7 @@ use std::time::Instant;
 use godwit::{DispatchTime, Sampling, Session, peak_process_memory};
 
 use crate::args::BenchArgs;
-use crate::context::stopped;
-use crate::exit::{Interrupted, Usage};
+use crate::exit::{Interrupted, Usage, stopped};
 use crate::load::{self, Loaded};
 use crate::output::{Output, bytes};
 use crate::stop::Stop;

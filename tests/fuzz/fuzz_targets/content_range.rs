@@ -2,5 +2,5 @@
 #![no_main]
 
 libfuzzer_sys::fuzz_target!(|data: &[u8]| {
-    godwit_fuzz::check("content_range", data, godwit_cli::fuzz_content_range);
+    godwit_fuzz::check("content_range", data, godwit_hub::fuzzed::content_range);
 });

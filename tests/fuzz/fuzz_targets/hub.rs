@@ -2,5 +2,5 @@
 #![no_main]
 
 libfuzzer_sys::fuzz_target!(|data: &[u8]| {
-    godwit_fuzz::check("hub", data, godwit_cli::fuzz_hub);
+    godwit_fuzz::check("hub", data, godwit_hub::fuzzed::hub);
 });

@@ -2,5 +2,5 @@
 #![no_main]
 
 libfuzzer_sys::fuzz_target!(|data: &[u8]| {
-    godwit_fuzz::check("redirects", data, godwit_cli::fuzz_redirects);
+    godwit_fuzz::check("redirects", data, godwit_hub::fuzzed::redirects);
 });

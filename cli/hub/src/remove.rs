@@ -5,11 +5,11 @@ use std::fs;
 use std::io;
 use std::path::Path;
 
+use super::bytes;
 use super::cache::{Cached, entries, is_left_link, listed, read_reference};
 use super::choose::{Candidate, choose};
 use super::error::HubError;
 use super::name::Name;
-use crate::output;
 
 /// Removes a repository, or one of its models. Returns the bytes that were freed.
 ///
@@ -91,7 +91,7 @@ fn remove_files(name: &Name, cached: &Cached) -> Result<(), HubError> {
         _ if !cached.parts().is_empty() => Err(HubError::OnlyParts {
             what: name.to_string(),
             repo: name.repo.clone(),
-            bytes: output::bytes(cached.parts().iter().map(|(_, bytes)| bytes).sum()),
+            bytes: bytes(cached.parts().iter().map(|(_, bytes)| bytes).sum()),
         }),
         _ => Err(HubError::NotHere(name.to_string())),
     }

@@ -10,6 +10,7 @@ use std::time::Duration;
 use indicatif::ProgressBar;
 use ureq::http::{HeaderMap, StatusCode, header};
 
+use super::bytes;
 use super::cache::Cached;
 use super::choose::File;
 use super::error::HubError;
@@ -17,8 +18,6 @@ use super::http::{Client, Failure, Patience};
 use super::listing::Digest;
 use super::name::Name;
 use super::part::Part;
-use crate::output;
-use crate::stop::Stop;
 
 /// Files at the same time.
 const WORKERS: usize = 4;
@@ -35,7 +34,7 @@ pub struct Transfer<'a> {
     pub cached: &'a Cached,
     pub name: &'a Name,
     pub commit: &'a str,
-    pub stop: &'a Stop,
+    pub stopped: &'a (dyn Fn() -> bool + Sync),
     pub bar: &'a ProgressBar,
     failed: AtomicBool,
 }
@@ -47,7 +46,7 @@ impl<'a> Transfer<'a> {
         cached: &'a Cached,
         name: &'a Name,
         commit: &'a str,
-        stop: &'a Stop,
+        stopped: &'a (dyn Fn() -> bool + Sync),
         bar: &'a ProgressBar,
     ) -> Self {
         Self {
@@ -55,7 +54,7 @@ impl<'a> Transfer<'a> {
             cached,
             name,
             commit,
-            stop,
+            stopped,
             bar,
             failed: AtomicBool::new(false),
         }
@@ -111,7 +110,7 @@ impl<'a> Transfer<'a> {
 
     /// Ctrl-C, or another file that failed.
     fn stopped(&self) -> bool {
-        self.stop.requested() || self.failed.load(Ordering::SeqCst)
+        (self.stopped)() || self.failed.load(Ordering::SeqCst)
     }
 
     fn check_space(&self, files: &[(File, Digest)]) -> Result<(), HubError> {
@@ -129,7 +128,7 @@ impl<'a> Transfer<'a> {
             return Ok(());
         };
         if need > 0 && need.saturating_add(MARGIN) > free {
-            let [need, free] = [need, free].map(output::bytes);
+            let [need, free] = [need, free].map(bytes);
             return Err(HubError::Space {
                 folder: folder.display().to_string(),
                 need,

@@ -8,13 +8,11 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use indicatif::HumanDuration;
 use serde_json::json;
 
-use super::cache::{Cached, entries, read_reference};
-use super::choose::{Candidate, candidates, choose};
-use super::error::HubError;
-use super::http::Client;
-use super::name::{MAIN, Name};
-use super::settings::Settings;
-use super::table::KNOWN;
+use godwit_hub::{
+    Cached, Candidate, Client, HubError, KNOWN, MAIN, Name, Settings, candidates, choose, entries,
+    read_reference,
+};
+
 use crate::output::{self, Output, note, shown};
 
 /// A model in the cache.

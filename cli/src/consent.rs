@@ -6,8 +6,8 @@ use std::path::Path;
 use std::sync::mpsc::{RecvTimeoutError, channel};
 use std::time::Duration;
 
-use super::error::HubError;
-use super::name::Name;
+use godwit_hub::{HubError, Name};
+
 use crate::crash;
 use crate::output::{self, ask, bytes, is_stderr_terminal};
 use crate::stop::Stop;

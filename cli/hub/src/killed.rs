@@ -4,20 +4,19 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use godwit_tests::hub_server::{Hub, MAIN, sha256};
+use indicatif::ProgressBar;
 
 use super::cache::Cached;
-use super::consent::Consent;
 use super::name::Name;
 use super::settings::Settings;
 use super::{kill, pull};
-use crate::stop::Stop;
 
 const REPO: &str = "godwit/Tiny-GGUF";
 const PARTS: [&str; 2] = [
     "q/m-Q8_0-00001-of-00002.gguf",
     "q/m-Q8_0-00002-of-00002.gguf",
 ];
-const TEST: &str = "hub::killed::a_pull_that_is_killed_leaves_a_whole_cache";
+const TEST: &str = "killed::a_pull_that_is_killed_leaves_a_whole_cache";
 
 /// The content of a part: more than one piece of what the network brings.
 fn content(part: usize) -> Vec<u8> {
@@ -41,8 +40,9 @@ fn pull_into(folder: &Path, endpoint: &str) -> PathBuf {
     let pulled = pull(
         &name,
         &settings(folder, endpoint),
-        Consent::Given,
-        &Stop::default(),
+        &mut |_| Ok(()),
+        &|| false,
+        &ProgressBar::hidden,
     );
     pulled.expect("it is pulled").path
 }

@@ -10,7 +10,12 @@ use godwit::explained;
 pub enum HubError {
     /// Not the form of a name.
     #[error("`{text}` is no model's name: {cause}; write OWNER/REPO[:QUANT][@REVISION]")]
-    Name { text: String, cause: &'static str },
+    Name {
+        /// The text.
+        text: String,
+        /// The cause.
+        cause: &'static str,
+    },
     /// No name and no known model.
     #[error(
         "`{0}` is neither a file nor a known model: write OWNER/REPO, or one of `godwit list \
@@ -20,7 +25,9 @@ pub enum HubError {
     /// A variable of the environment that makes no sense.
     #[error("{variable}: {cause}")]
     Setting {
+        /// The environment variable.
         variable: &'static str,
+        /// The cause.
         cause: String,
     },
     /// Nothing of the kind on the hub.
@@ -32,18 +39,27 @@ pub enum HubError {
     /// A licence to accept, or a token that is wanted.
     #[error("{what} is not open to all: accept its terms at {page}, then {token}")]
     Gated {
+        /// The request, or its object.
         what: String,
+        /// The repository's page.
         page: String,
+        /// Advice about the token.
         token: &'static str,
     },
     /// The repository holds nothing that could be the model.
     #[error("{repo} holds no model: neither a whole GGUF file, nor config.json with safetensors")]
-    NoModel { repo: String },
+    NoModel {
+        /// The repository.
+        repo: String,
+    },
     /// No model of that quantisation.
     #[error("{repo} has no {quant}; it has\n{there}")]
     NoQuant {
+        /// The repository.
         repo: String,
+        /// The quantisation.
         quant: String,
+        /// The models that exist.
         there: String,
     },
     /// More than one.
@@ -51,7 +67,12 @@ pub enum HubError {
         "{repo} has more than one model that is meant; say which, as {repo}:QUANT or \
          {repo}:FILE\n{there}"
     )]
-    Ambiguous { repo: String, there: String },
+    Ambiguous {
+        /// The repository.
+        repo: String,
+        /// The models that exist.
+        there: String,
+    },
     /// The network is not to be used, and the model is not here.
     #[error("{0} is not downloaded, and HF_HUB_OFFLINE is set")]
     Offline(String),
@@ -60,15 +81,28 @@ pub enum HubError {
     NotHere(String),
     /// The hub said something that can't be true, or is not safe to follow.
     #[error("what the hub says of {what} is refused: {cause}")]
-    Refused { what: String, cause: String },
+    Refused {
+        /// The request, or its object.
+        what: String,
+        /// The cause.
+        cause: String,
+    },
     /// The bytes are not those that were announced.
     #[error("{file}: {cause}; what was downloaded of it is removed")]
-    Damaged { file: String, cause: String },
+    Damaged {
+        /// The file.
+        file: String,
+        /// The cause.
+        cause: String,
+    },
     /// The hub or the way to it fails, again and again.
     #[error("{what}: {cause}{}", attempts(*tries))]
     Network {
+        /// The request, or its object.
         what: String,
+        /// The cause.
         cause: String,
+        /// The number of attempts.
         tries: u32,
     },
     /// The disk is too small.
@@ -78,8 +112,11 @@ pub enum HubError {
          on a larger disk"
     )]
     Space {
+        /// The folder.
         folder: String,
+        /// Bytes to download, in words.
         need: String,
+        /// Free bytes, in words.
         free: String,
     },
     /// Nothing but beginnings of files.
@@ -88,8 +125,11 @@ pub enum HubError {
          {repo}` removes them"
     )]
     OnlyParts {
+        /// The request, or its object.
         what: String,
+        /// The repository.
         repo: String,
+        /// Bytes of the parts, in words.
         bytes: String,
     },
     /// Another process has the files that were to be removed.
@@ -104,20 +144,33 @@ pub enum HubError {
     /// A file of the cache can't be written or read.
     #[error("can't {doing} {path}: {}{}", explained(error), goes_on(error))]
     Io {
+        /// The operation.
         doing: &'static str,
+        /// The path.
         path: String,
+        /// The system's error.
         error: io::Error,
     },
     /// A MODEL that is no file, and can't be had as a name either.
     #[error("there is no file {path}, and as the name of a model: {cause}")]
-    NoFile { path: String, cause: Box<HubError> },
+    NoFile {
+        /// The path.
+        path: String,
+        /// The cause.
+        cause: Box<HubError>,
+    },
     /// A MODEL that is no file, was not said to be a name, and looks like a path.
     #[error(
         "there is no file {path}, but a folder {folder}: correct the path; if the repository \
          {path} on the hub is \
          meant, add --yes, or run `godwit pull {path}` first"
     )]
-    LikePath { path: String, folder: String },
+    LikePath {
+        /// The path.
+        path: String,
+        /// The folder.
+        folder: String,
+    },
     /// A person did not want the download.
     #[error("there is no file {0}, and nothing was downloaded")]
     Declined(String),
@@ -133,21 +186,6 @@ impl HubError {
             doing,
             path: path.display().to_string(),
             error,
-        }
-    }
-
-    /// The exit code, as `--help` has them.
-    pub fn code(&self) -> u8 {
-        match self {
-            Self::Name { .. } | Self::Setting { .. } => 2,
-            Self::Network { .. }
-            | Self::Space { .. }
-            | Self::Io { .. }
-            | Self::InUse(_)
-            | Self::Folder(_) => 1,
-            Self::NoFile { cause, .. } => cause.code(),
-            Self::Stopped => crate::stop::exit_code(),
-            _ => 3,
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use clap::Args;
 
-use crate::args::Common;
+use super::Common;
 
 /// The options of all of them.
 #[derive(Args, Clone, Debug)]

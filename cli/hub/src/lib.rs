@@ -1,0 +1,151 @@
+//! A client of the Hugging Face hub: models by name, through the cache that all of the hub's tools
+//! share.
+//!
+//! `name` parses names, `choose` picks a model among files, `cache` is the state on the disk, `http`
+//! talks to the hub, and `transfer` downloads files into the cache. The crate prints nothing and
+//! asks nothing: its callers do.
+
+mod cache;
+mod choose;
+mod error;
+#[doc(hidden)]
+pub mod fuzzed;
+mod http;
+#[cfg(all(test, unix))]
+#[path = "../../../runtime/src/io/crash.rs"]
+mod kill;
+#[cfg(all(test, unix))]
+mod killed;
+mod listing;
+mod name;
+mod part;
+mod remove;
+mod settings;
+mod shards;
+mod table;
+mod transfer;
+
+use std::fs::File as Handle;
+use std::path::PathBuf;
+use std::sync::{Mutex, PoisonError};
+
+use indicatif::ProgressBar;
+
+pub use cache::{Cached, entries, read_reference};
+pub use choose::{Candidate, File, candidates, choose};
+pub use error::HubError;
+pub use http::Client;
+pub use listing::Listing;
+pub use name::{MAIN, Name};
+pub use remove::remove;
+pub use settings::Settings;
+pub use table::{KNOWN, Known, expanded};
+use transfer::Transfer;
+
+/// Returns whether the caller is to end: waits and downloads stop soon after.
+pub type Stopped<'a> = &'a (dyn Fn() -> bool + Sync);
+
+/// Marks a place where a test may kill the process. Nothing outside tests.
+#[inline]
+fn crash_point() {
+    #[cfg(all(test, unix))]
+    kill::pass();
+}
+
+/// Keeps the hold on a repository's files until the process ends: `godwit rm` removes no model that
+/// is in use.
+pub fn keep(hold: Option<Handle>) {
+    static HOLDS: Mutex<Vec<Handle>> = Mutex::new(Vec::new());
+    HOLDS
+        .lock()
+        .unwrap_or_else(PoisonError::into_inner)
+        .extend(hold);
+}
+
+/// The name in a text: an address, a short name, or OWNER/REPO[:QUANT][@REVISION].
+///
+/// # Errors
+/// The text is no name.
+pub fn named(text: &str, settings: &Settings) -> Result<Name, HubError> {
+    if let Some(name) = Name::from_url(&settings.endpoint, text) {
+        return name;
+    }
+    match table::expanded(text) {
+        Some(full) => Name::parse(&full),
+        None if !text.contains(['/', '@', ':']) => Err(HubError::Unknown(text.into())),
+        None => Name::parse(text),
+    }
+}
+
+/// A model that is in the cache.
+#[derive(Clone, Debug)]
+pub struct Pulled {
+    /// The path to open.
+    pub path: PathBuf,
+    /// The model's files.
+    pub model: Candidate,
+    /// The commit of the repository.
+    pub commit: String,
+}
+
+/// Downloads the missing files of a model.
+///
+/// `confirm` is called with the bytes to download before the download begins; `bar` makes the
+/// progress bar, whose length is in bytes.
+///
+/// # Errors
+/// The hub has no such model, the download fails or is stopped, or an error of `confirm`.
+pub fn pull(
+    name: &Name,
+    settings: &Settings,
+    confirm: &mut dyn FnMut(u64) -> Result<(), HubError>,
+    stopped: Stopped<'_>,
+    bar: &dyn Fn() -> ProgressBar,
+) -> Result<Pulled, HubError> {
+    if settings.offline {
+        return Err(HubError::Offline(name.to_string()));
+    }
+    let client = Client::new(settings)?;
+    let cached = Cached::new(&settings.cache, name);
+    let listing = client.listing(name, stopped)?;
+    let all = candidates(&listing.names());
+    let model = choose(&name.repo, name.quant.as_deref(), &all)?;
+    let is_part = |file: &File| model.files.iter().any(|part| part.path == file.path);
+    let files: Vec<_> = listing
+        .files
+        .iter()
+        .filter(|(file, _)| is_part(file))
+        .cloned()
+        .collect();
+    let missing = files
+        .iter()
+        .filter(|(file, digest)| !cached.has(digest.hex(), file.bytes));
+    confirm(missing.fold(0, |sum, (file, _)| sum.saturating_add(file.bytes)))?;
+    cached.make_folder()?;
+    keep(cached.hold(stopped)?);
+    let bar = bar();
+    let done = Transfer::new(&client, &cached, name, &listing.commit, stopped, &bar).run(&files);
+    bar.finish_and_clear();
+    done?;
+    cached.set_commit(&listing.commit)?;
+    Ok(Pulled {
+        path: cached.path(&listing.commit, model),
+        model: model.clone(),
+        commit: listing.commit,
+    })
+}
+
+/// A number of bytes in words.
+fn bytes(count: u64) -> String {
+    indicatif::BinaryBytes(count).to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn the_fuzzer_s_corpus_is_survived() {
+        godwit_tests::corpus::replay("hub", super::fuzzed::hub);
+        godwit_tests::corpus::replay("redirects", super::fuzzed::redirects);
+        godwit_tests::corpus::replay("content_range", super::fuzzed::content_range);
+    }
+}
