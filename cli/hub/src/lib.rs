@@ -1,9 +1,9 @@
 //! A client of the Hugging Face hub: models by name, through the cache that all of the hub's tools
 //! share.
 //!
-//! `name` parses names, `choose` picks a model among files, `cache` is the state on the disk, `http`
-//! talks to the hub, and `transfer` downloads files into the cache. The crate prints nothing and
-//! asks nothing: its callers do.
+//! `name` parses names, `choose` picks a model among files, `cache` is the state on the disk,
+//! `http` talks to the hub, and `transfer` downloads files into the cache. The crate prints nothing
+//! and asks nothing: its callers do.
 
 mod cache;
 mod choose;

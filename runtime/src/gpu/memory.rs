@@ -180,7 +180,8 @@ struct Counted {
     _share: Share,
 }
 
-/// A browser frees a buffer when it collects garbage, and a collection is rare: buffers are destroyed explicitly.
+/// A browser frees a buffer when it collects garbage, and a collection is rare: buffers are
+/// destroyed explicitly.
 #[cfg(target_arch = "wasm32")]
 impl Drop for Counted {
     fn drop(&mut self) {
