@@ -41,7 +41,7 @@ for target in "${targets[@]}"; do
   start=$SECONDS
   if [ "$target" = web ]; then
     if node ../web/tests/fuzz.mjs "$seconds" >"$log" 2>&1; then finding=none; else finding="see tests/$log"; fi
-    runs=$(sed -n 's/.*\b\([0-9][0-9]*\) runs\b.*/\1/p' "$log" | tail -1)
+    runs=$(awk '/ inputs$/ { sum += $2 } END { print sum }' "$log")
     peak=
   else
     options=(-max_total_time="$seconds" -timeout=60 -rss_limit_mb=4096 -malloc_limit_mb=2048 -print_final_stats=1
