@@ -35,6 +35,8 @@ cargo fmt --all --check
 
 step "lints"
 cargo clippy --quiet --workspace --all-targets -- -D warnings
+# Tests that only other scripts run.
+cargo clippy --quiet --workspace --test full_disk --test extents --test registers -- -D warnings
 
 # web/build.sh compiles with tsc: its types include those of the wasm crate.
 step "formatting and lints of TypeScript, JavaScript, CSS and HTML"

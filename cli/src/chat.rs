@@ -49,7 +49,10 @@ async fn converse(args: &ChatArgs) -> anyhow::Result<()> {
     let mut contexts = Contexts::new(&args.saved, &stop)?;
     contexts.check_resume(&args.model.kv.format())?;
     let needs_hash = args.saved.needs_hash(0);
-    let check = |model: &Model| contexts.check_model(model);
+    let check = |model: &Model| {
+        contexts.note_other_name(model);
+        Ok(())
+    };
     let loaded = load::load_checked(&args.model, &args.common, needs_hash, &stop, &check).await?;
     let Loaded { model, engine, .. } = loaded;
     contexts.protect(&model, None)?;

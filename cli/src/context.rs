@@ -82,20 +82,19 @@ impl<'a> Contexts<'a> {
         Ok(())
     }
 
-    /// Fails where the file that was named for resuming is of a model that is called otherwise.
-    /// Only GGUF files have names of their own; those of others change with their folders.
-    pub fn check_model(&self, model: &Model) -> anyhow::Result<()> {
+    /// Notes that the file that was named for resuming was saved with a model of another name: it
+    /// is used only if the weights are the same, which is known once they are hashed.
+    pub fn note_other_name(&self, model: &Model) {
         let (Some(header), Some(path)) = (&self.resumed, &self.args.resume) else {
-            return Ok(());
+            return;
         };
-        let checkpoint = model.checkpoint();
-        let own = checkpoint.metadata().string("general.name").ok().flatten();
-        match own.filter(|_| checkpoint.kind().starts_with("GGUF")) {
-            Some(own) if own != header.model => {
-                let why = "the model has another name; give the model that it was saved with";
-                Err(foreign(header, why)).with_context(|| path.display().to_string())
-            }
-            _ => Ok(()),
+        let name = model.checkpoint().metadata().string("general.name");
+        if let Some(name) = name.ok().flatten().filter(|name| *name != header.model) {
+            note(&format!(
+                "({} was saved with {}, and this model is {name}: their weights are compared)",
+                path.display(),
+                header.model
+            ));
         }
     }
 

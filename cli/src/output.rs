@@ -6,7 +6,10 @@
 
 use std::io::{self, IsTerminal as _, StdoutLock, Write as _};
 use std::path::Path;
+use std::sync::mpsc::channel;
 use std::sync::{Mutex, PoisonError};
+use std::thread;
+use std::time::Duration;
 
 use indicatif::{ProgressBar, WeakProgressBar};
 use serde::Serialize;
@@ -75,6 +78,9 @@ impl Output {
     }
 }
 
+/// How long the end of the program waits for a bar to be cleared.
+const PATIENCE: Duration = Duration::from_millis(200);
+
 /// The bar that may be on the screen.
 static BAR: Mutex<Option<WeakProgressBar>> = Mutex::new(None);
 
@@ -91,10 +97,18 @@ fn shown_bar() -> Option<ProgressBar> {
         .filter(|bar| !bar.is_finished())
 }
 
-/// Takes the bar off the screen, if there is one: the program ends.
+/// Takes the bar off the screen, if there is one: the program ends. Gives up after a moment: a
+/// thread that writes to a stalled terminal holds the bar's lock.
 pub fn clear_bar() {
-    if let Some(bar) = shown_bar() {
-        bar.finish_and_clear();
+    let (done, wait) = channel();
+    let clear = move || {
+        if let Some(bar) = shown_bar() {
+            bar.finish_and_clear();
+        }
+        let _ = done.send(());
+    };
+    if thread::Builder::new().spawn(clear).is_ok() {
+        let _ = wait.recv_timeout(PATIENCE);
     }
 }
 

@@ -388,7 +388,7 @@ pub enum FormatCause {
         row: u64,
         /// The weight's place in the row.
         index: u64,
-        /// The kind that was found.
+        /// The value.
         value: f32,
     },
     /// A weight that the format to quantise to can't hold.
@@ -401,7 +401,7 @@ pub enum FormatCause {
         row: u64,
         /// The weight's place in the row.
         index: u64,
-        /// The kind that was found.
+        /// The value.
         value: f32,
         /// The format's name.
         format: &'static str,
@@ -414,7 +414,7 @@ pub enum FormatCause {
     Importance {
         /// Its place.
         index: u64,
-        /// The kind that was found.
+        /// The value.
         value: f32,
     },
     /// A format that is read only.

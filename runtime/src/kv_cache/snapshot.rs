@@ -42,7 +42,7 @@ pub struct SnapshotHeader {
 /// What is wrong with a snapshot.
 #[derive(Clone, Debug, PartialEq, ThisError)]
 pub enum SnapshotError {
-    /// SnapshotReader failed: the file may be good.
+    /// Reading failed: the file may be good.
     #[error("it can't be read: {0}")]
     Read(String),
     /// It is another kind of file.
