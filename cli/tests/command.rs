@@ -819,27 +819,27 @@ fn contexts_are_saved_and_resumed() {
         .with("general.name", gguf::string("other"))
         .build();
     std::fs::write(path("other.gguf"), other).expect("a model");
-    // Another name is only noted: the weights decide.
-    let args = [
-        "run",
-        &path("other.gguf"),
-        "-p",
-        "x",
-        "-n",
-        "1",
-        "--resume",
-        &saved,
-    ];
-    let renamed = godwit(&args);
-    let said = String::from_utf8_lossy(&renamed.stderr);
-    assert!(renamed.status.success(), "{said}");
+    // Another name is noted, and the weights decide.
+    let other = godwit(&["run", &path("other.gguf"), "-p", "x", "--resume", &saved]);
+    fails(&other, 3, "can't be used here");
+    let said = String::from_utf8_lossy(&other.stderr);
     assert!(said.contains("their weights are compared"), "{said}");
-    let other = Builder::llama()
-        .with("general.name", gguf::string("other"))
-        .change(|file| file.data[5] = 1)
-        .build();
-    std::fs::write(path("other.gguf"), other).expect("a model");
-    fails(&godwit(&args), 3, "can't be used here");
+    // The same weights by another name.
+    let tiny = |name: &str| {
+        let model = Builder::llama().with("general.name", gguf::string(name));
+        std::fs::write(path(&format!("{name}.gguf")), model.build()).expect("a model");
+        path(&format!("{name}.gguf"))
+    };
+    let (first, second) = (tiny("first"), tiny("second"));
+    let context = path("tiny.kv");
+    let run = |model: &str, rest: &[&str]| {
+        let output = godwit(&[&["run", model, "--raw", "-p", "abc", "-n", "1"], rest].concat());
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(output.status.success(), "{said}");
+        said
+    };
+    run(&first, &["--save", &context]);
+    assert!(run(&second, &["--resume", &context]).contains("their weights are compared"));
     let mut bytes = std::fs::read(&saved).expect("the file");
     let middle = bytes.len() / 2;
     bytes[middle] ^= 1;
