@@ -155,7 +155,6 @@ pub(crate) const fn words_of<T>() -> u64 {
 
 /// Declares a kernel's parameters: a `#[repr(C)]` struct of `u32` and `f32`, and the names and
 /// offsets of its fields. The author pads the struct to a multiple of 16 bytes.
-#[macro_export]
 macro_rules! params {
     ($($(#[$doc:meta])* $field:ident: $kind:ty),* $(,)?) => {
         /// The kernel's parameters, in the layout of the WGSL struct of the same name.
@@ -170,3 +169,5 @@ macro_rules! params {
         }
     };
 }
+
+pub(crate) use params;

@@ -6,9 +6,9 @@ mod cases;
 mod reference;
 
 use crate::buffers::BufferRef;
+use crate::kernel::params;
 use crate::kernel::{Cost, Dispatch, Kernel, Step, Variant, read, words_of, write};
 use crate::kernels::sample::Choice;
-use crate::params;
 use crate::plan::Plan;
 
 params! {

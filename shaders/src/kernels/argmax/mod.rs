@@ -6,8 +6,8 @@ mod cases;
 mod reference;
 
 use crate::buffers::BufferRef;
+use crate::kernel::params;
 use crate::kernel::{Cost, Dispatch, Kernel, Step, Variant, read, write};
-use crate::params;
 use crate::plan::Plan;
 
 params! {

@@ -15,9 +15,9 @@ mod variant;
 use crate::buffers::BufferRef;
 use crate::capabilities::Capabilities;
 use crate::kernel::Dispatch;
+use crate::kernel::params;
 use crate::kernel::{Cost, Kernel, Step, read, write};
 use crate::kv::{AttentionShape, KvFormat, Segment};
-use crate::params;
 use crate::plan::{Plan, Upload};
 
 pub(crate) use kv_splits::splits_in_use;

@@ -7,8 +7,8 @@ mod reference;
 
 use crate::buffers::BufferRef;
 use crate::capabilities::Capabilities;
+use crate::kernel::params;
 use crate::kernel::{Cost, Dispatch, Kernel, Step, Variant, write};
-use crate::params;
 use crate::plan::Plan;
 
 params! {

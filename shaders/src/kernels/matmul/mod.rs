@@ -10,9 +10,9 @@ mod tests;
 
 use crate::buffers::BufferRef;
 use crate::capabilities::{Capabilities, MatmulMethod};
+use crate::kernel::params;
 use crate::kernel::{Cost, Dispatch, Kernel, Step, Variant, read, write};
 use crate::kernels::rms_norm::{Norm, RmsNorm, Rows};
-use crate::params;
 use crate::plan::Plan;
 use crate::weights::{GROUP, Matrix, TILE};
 use method::Use;

@@ -9,9 +9,9 @@ mod tables;
 use crate::buffers::BufferRef;
 use crate::capabilities::Capabilities;
 use crate::kernel::Dispatch;
+use crate::kernel::params;
 use crate::kernel::{Cost, Kernel, Step, Variant, packed, read, write};
 use crate::kv::{AttentionShape, F16Tail, KvFormat, Segment};
-use crate::params;
 use crate::plan::Plan;
 
 #[cfg(feature = "testing")]

@@ -8,11 +8,11 @@ mod reference;
 use crate::buffers::BufferRef;
 use crate::capabilities::Capabilities;
 use crate::kernel::Dispatch;
+use crate::kernel::params;
 use crate::kernel::{Cost, Kernel, Step, Variant, packed, read, write};
 use crate::kernels::attention::{AttentionVariant, splits};
 use crate::kernels::rope_append::{Rope, table_words};
 use crate::kv::{AttentionShape, KvFormat, Segment};
-use crate::params;
 use crate::plan::Plan;
 
 params! {

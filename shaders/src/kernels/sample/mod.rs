@@ -9,8 +9,8 @@ mod reference;
 pub(crate) use cases::unusual;
 
 use crate::buffers::BufferRef;
+use crate::kernel::params;
 use crate::kernel::{Cost, Dispatch, Kernel, Step, Variant, read, words_of, write};
-use crate::params;
 use crate::plan::Plan;
 
 params! {

@@ -7,9 +7,9 @@ mod cases;
 mod reference;
 
 use crate::buffers::BufferRef;
+use crate::kernel::params;
 use crate::kernel::{Cost, Dispatch, Kernel, Step, Variant, read, write};
 use crate::kernels::add_bias::COLUMNS_PER_WORKGROUP;
-use crate::params;
 use crate::plan::Plan;
 
 params! {

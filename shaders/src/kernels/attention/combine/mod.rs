@@ -8,10 +8,10 @@ mod reference;
 use crate::buffers::BufferRef;
 use crate::capabilities::Capabilities;
 use crate::kernel::Dispatch;
+use crate::kernel::params;
 use crate::kernel::{Cost, Kernel, Step, Variant, read, write};
 use crate::kernels::attention::{splits, splits_in_use, writes_output};
 use crate::kv::{AttentionShape, KvFormat};
-use crate::params;
 use crate::plan::Plan;
 
 params! {

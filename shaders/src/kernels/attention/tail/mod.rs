@@ -7,9 +7,9 @@ mod reference;
 
 use crate::buffers::BufferRef;
 use crate::kernel::Dispatch;
+use crate::kernel::params;
 use crate::kernel::{Cost, Kernel, Step, Variant, read, write};
 use crate::kv::{AttentionShape, F16Tail, TAIL_BLOCK};
-use crate::params;
 use crate::plan::Plan;
 
 params! {
