@@ -62,8 +62,21 @@ const LAYERS: [(&str, &[&str]); 5] = [
     (
         "cli/hub",
         &[
-            "error", "choose", "name", "shards", "cache", "listing", "settings", "table", "remove",
-            "http", "part", "transfer", "fuzzed",
+            "crash_point",
+            "size",
+            "error",
+            "choose",
+            "name",
+            "shards",
+            "cache",
+            "listing",
+            "settings",
+            "table",
+            "remove",
+            "http",
+            "part",
+            "transfer",
+            "fuzzed",
         ],
     ),
     (

@@ -14,7 +14,7 @@ use godwit::io::private::{check_folder, make_private_folder};
 use hf_hub::{Cache, CacheRepo, Repo, RepoType};
 
 use super::choose::{Candidate, File, candidates, choose};
-use super::crash_point;
+use super::crash_point::crash_point;
 use super::error::HubError;
 use super::name::{Name, is_hex};
 use super::shards::is_whole;

@@ -7,9 +7,10 @@ use godwit_tests::hub_server::{Hub, MAIN, sha256};
 use indicatif::ProgressBar;
 
 use super::cache::Cached;
+use super::crash_point::kill;
 use super::name::Name;
+use super::pull;
 use super::settings::Settings;
-use super::{kill, pull};
 
 const REPO: &str = "godwit/Tiny-GGUF";
 const PARTS: [&str; 2] = [

@@ -7,13 +7,11 @@
 
 mod cache;
 mod choose;
+mod crash_point;
 mod error;
 #[doc(hidden)]
 pub mod fuzzed;
 mod http;
-#[cfg(all(test, unix))]
-#[path = "../../../runtime/src/io/crash.rs"]
-mod kill;
 #[cfg(all(test, unix))]
 mod killed;
 mod listing;
@@ -22,6 +20,7 @@ mod part;
 mod remove;
 mod settings;
 mod shards;
+mod size;
 mod table;
 mod transfer;
 
@@ -44,13 +43,6 @@ use transfer::Transfer;
 
 /// Returns whether the caller is to end: waits and downloads stop soon after.
 pub type Stopped<'a> = &'a (dyn Fn() -> bool + Sync);
-
-/// Marks a place where a test may kill the process. Nothing outside tests.
-#[inline]
-fn crash_point() {
-    #[cfg(all(test, unix))]
-    kill::pass();
-}
 
 /// Keeps the hold on a repository's files until the process ends: `godwit rm` removes no model that
 /// is in use.
@@ -133,11 +125,6 @@ pub fn pull(
         model: model.clone(),
         commit: listing.commit,
     })
-}
-
-/// A number of bytes in words.
-fn bytes(count: u64) -> String {
-    indicatif::BinaryBytes(count).to_string()
 }
 
 #[cfg(test)]

@@ -9,7 +9,7 @@ use godwit::io::open::{Readers, open_to_append};
 use sha1::Sha1;
 use sha2::{Digest as _, Sha256};
 
-use super::crash_point;
+use super::crash_point::crash_point;
 use super::listing::Digest;
 
 enum Hasher {

@@ -5,11 +5,11 @@ use std::fs;
 use std::io;
 use std::path::Path;
 
-use super::bytes;
 use super::cache::{Cached, entries, is_left_link, listed, read_reference};
 use super::choose::{Candidate, choose};
 use super::error::HubError;
 use super::name::Name;
+use super::size::bytes;
 
 /// Removes a repository, or one of its models. Returns the bytes that were freed.
 ///

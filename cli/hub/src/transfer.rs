@@ -10,7 +10,6 @@ use std::time::Duration;
 use indicatif::ProgressBar;
 use ureq::http::{HeaderMap, StatusCode, header};
 
-use super::bytes;
 use super::cache::Cached;
 use super::choose::File;
 use super::error::HubError;
@@ -18,6 +17,7 @@ use super::http::{Client, Failure, Patience};
 use super::listing::Digest;
 use super::name::Name;
 use super::part::Part;
+use super::size::bytes;
 
 /// Files at the same time.
 const WORKERS: usize = 4;
