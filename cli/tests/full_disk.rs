@@ -378,7 +378,7 @@ fn tuning() {
     };
     let mut measured = gpu();
     pollster::block_on(measured.tune(&folder, &mut |_, _| ())).expect("it is tuned");
-    assert!(measured.caps().tuning.one.is_some());
+    assert!(measured.caps().tuning.gemv.is_some());
     assert_eq!(files(&disk), [] as [PathBuf; 0]);
     fs::remove_file(disk.join("filler")).expect("room");
     pollster::block_on(gpu().tune(&folder, &mut |_, _| ())).expect("it is tuned");

@@ -158,7 +158,7 @@ fn open() -> Result<(String, Device), Box<dyn Error>> {
                 .iter()
                 .any(|extension| extension.extension_name_as_c_str() == Ok(name))
         };
-        let matrices = has(ash::khr::cooperative_matrix::NAME);
+        let cooperative_matrix = has(ash::khr::cooperative_matrix::NAME);
         let mut names = vec![ash::khr::pipeline_executable_properties::NAME.as_ptr()];
         let mut statistics = vk::PhysicalDevicePipelineExecutablePropertiesFeaturesKHR::default()
             .pipeline_executable_info(true);
@@ -177,7 +177,7 @@ fn open() -> Result<(String, Device), Box<dyn Error>> {
             .push_next(&mut half_storage)
             .push_next(&mut features12)
             .push_next(&mut dots);
-        if matrices {
+        if cooperative_matrix {
             names.push(ash::khr::cooperative_matrix::NAME.as_ptr());
             create = create.push_next(&mut cooperative);
         }
@@ -189,7 +189,7 @@ fn open() -> Result<(String, Device), Box<dyn Error>> {
             Device {
                 device,
                 statistics,
-                matrices,
+                cooperative_matrix,
                 _entry: entry,
             },
         ))
