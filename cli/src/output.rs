@@ -16,6 +16,7 @@ use serde::Serialize;
 
 pub use crate::escape::shown;
 use crate::escape::{self, Stream};
+pub use godwit_hub::bytes;
 
 /// Standard output, locked.
 pub struct Output {
@@ -164,22 +165,6 @@ pub fn control(sequence: &[u8]) {
     let mut stdout = io::stdout();
     if stdout.is_terminal() {
         let _ = stdout.write_all(sequence).and_then(|()| stdout.flush());
-    }
-}
-
-/// A number of bytes, for people.
-pub fn bytes(count: u64) -> String {
-    let units = ["B", "KiB", "MiB", "GiB", "TiB"];
-    let mut size = count as f64;
-    let mut unit = 0;
-    while size >= 1024.0 && unit + 1 < units.len() {
-        size /= 1024.0;
-        unit += 1;
-    }
-    if unit == 0 {
-        format!("{count} B")
-    } else {
-        format!("{size:.1} {}", units[unit])
     }
 }
 

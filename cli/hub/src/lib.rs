@@ -38,6 +38,7 @@ pub use listing::Listing;
 pub use name::{MAIN, Name};
 pub use remove::remove;
 pub use settings::Settings;
+pub use size::bytes;
 pub use table::{KNOWN, Known, expanded};
 use transfer::Transfer;
 
