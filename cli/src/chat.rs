@@ -49,11 +49,8 @@ async fn converse(args: &ChatArgs) -> anyhow::Result<()> {
     let mut contexts = Contexts::new(&args.saved, &stop)?;
     contexts.check_resume(&args.model.kv.format())?;
     let needs_hash = args.saved.needs_hash(0);
-    let check = |model: &Model| {
-        contexts.note_other_name(model);
-        Ok(())
-    };
-    let loaded = load::load_checked(&args.model, &args.common, needs_hash, &stop, &check).await?;
+    let opened = |model: &Model| contexts.note_other_name(model);
+    let loaded = load::load_with(&args.model, &args.common, needs_hash, &stop, &opened).await?;
     let Loaded { model, engine, .. } = loaded;
     contexts.protect(&model, None)?;
     let sampling = args.sampling.over(model.recommended());

@@ -144,23 +144,23 @@ pub async fn load(
     hash_weights: bool,
     stop: &Stop,
 ) -> anyhow::Result<Loaded> {
-    load_checked(args, common, hash_weights, stop, &|_| Ok(())).await
+    load_with(args, common, hash_weights, stop, &|_| ()).await
 }
 
-/// [`load()`], unless `check` has something against the model before its weights are read.
-pub async fn load_checked(
+/// [`load()`], which calls `opened` with the model before its weights are read.
+pub async fn load_with(
     args: &ModelArgs,
     common: &Common,
     hash_weights: bool,
     stop: &Stop,
-    check: &dyn Fn(&Model) -> anyhow::Result<()>,
+    opened: &dyn Fn(&Model),
 ) -> anyhow::Result<Loaded> {
     let begin = Instant::now();
     if let Some(folder) = &args.spill_dir {
         check_spill_folder(folder)?;
     }
     let model = open(&args.source, common.access(), stop)?;
-    check(&model)?;
+    opened(&model);
     let model = quantized(model, &args.quant, common.access(), stop).await?;
     let gpu = open_gpu(common).await?;
     let work = async |gpu: &mut Gpu| load_onto(gpu, &model, args, hash_weights, stop).await;

@@ -90,20 +90,20 @@ pub fn show_bar(bar: &ProgressBar) {
     *BAR.lock().unwrap_or_else(PoisonError::into_inner) = Some(bar.downgrade());
 }
 
-fn shown_bar() -> Option<ProgressBar> {
+fn newest_bar() -> Option<ProgressBar> {
     BAR.lock()
         .unwrap_or_else(PoisonError::into_inner)
         .as_ref()?
         .upgrade()
-        .filter(|bar| !bar.is_finished())
 }
 
 /// Takes the bar off the screen, if there is one: the program ends. Gives up after a moment: a
 /// thread that writes to a stalled terminal holds the bar's lock.
 pub fn clear_bar() {
+    let Some(bar) = newest_bar() else { return };
     let (done, wait) = channel();
     let clear = move || {
-        if let Some(bar) = shown_bar() {
+        if !bar.is_finished() {
             bar.finish_and_clear();
         }
         let _ = done.send(());
@@ -115,7 +115,7 @@ pub fn clear_bar() {
 
 /// Writes to stderr while no bar is on the screen.
 fn beside_bar<T>(write: impl FnOnce() -> T) -> T {
-    match shown_bar() {
+    match newest_bar().filter(|bar| !bar.is_finished()) {
         Some(bar) => bar.suspend(write),
         None => write(),
     }

@@ -123,11 +123,8 @@ async fn answer_prompt(args: &RunArgs, prompt: &str) -> anyhow::Result<()> {
     let mut contexts = Contexts::new(&args.saved, &stop)?;
     contexts.check_resume(&args.model.kv.format())?;
     let needs_hash = args.saved.needs_hash(prompt.len());
-    let check = |model: &Model| {
-        contexts.note_other_name(model);
-        Ok(())
-    };
-    let loaded = load::load_checked(&args.model, &args.common, needs_hash, &stop, &check).await?;
+    let opened = |model: &Model| contexts.note_other_name(model);
+    let loaded = load::load_with(&args.model, &args.common, needs_hash, &stop, &opened).await?;
     contexts.protect(&loaded.model, args.file.clone())?;
     let sampling = args.sampling.over(loaded.model.recommended());
     sampling

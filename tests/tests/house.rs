@@ -63,17 +63,8 @@ const STILL_LONG: [&str; 50] = [
     "tests/tests/quantized.rs",
     "tests/tests/tokenizer.rs",
 ];
-/// Folders without text of ours.
-const SKIPPED: [&str; 8] = [
-    "target",
-    "node_modules",
-    "models",
-    "dist",
-    "fuzz",
-    "images",
-    "snapshots",
-    "__pycache__",
-];
+/// Folders without text of ours, by their paths from the root.
+const SKIPPED: [&str; 4] = ["target", "models", "web/dist", "web/node_modules"];
 
 /// Words that were once private terms here, and what to write. Matched as whole words, in any case.
 const OLD_WORDS: [(&str, &str); 32] = [
@@ -123,19 +114,17 @@ fn files(endings: &[&str]) -> Vec<(String, String)> {
         for entry in fs::read_dir(&folder).expect("a readable folder").flatten() {
             let (path, name) = (entry.path(), entry.file_name());
             let name = name.to_string_lossy();
+            let relative = path.strip_prefix(root()).expect("inside");
+            let is_skipped = SKIPPED.iter().any(|folder| relative == Path::new(folder));
             let is_folder = entry.file_type().expect("a type").is_dir();
-            if is_folder && !name.starts_with('.') && !SKIPPED.contains(&&*name) {
+            if is_folder && !name.starts_with('.') && !is_skipped {
                 folders.push(path);
             } else if path
                 .extension()
                 .is_some_and(|found| endings.iter().any(|e| found == *e))
             {
-                let relative = path
-                    .strip_prefix(root())
-                    .expect("inside")
-                    .display()
-                    .to_string();
-                found.push((relative, fs::read_to_string(&path).expect("UTF-8")));
+                let text = fs::read_to_string(&path).expect("UTF-8");
+                found.push((relative.display().to_string(), text));
             }
         }
     }

@@ -66,7 +66,11 @@ pub fn list(cache: &Path, json: bool) -> anyhow::Result<()> {
             })
         };
         let models = all.iter().map(each).collect::<Vec<_>>();
-        let part = |name: &Name, path: &Path, bytes: u64| json!({ "name": name.repo, "path": path, "bytes": bytes });
+        let part = |name: &Name, path: &Path, bytes: u64| {
+            json!({
+                "name": name.repo, "path": path, "bytes": bytes,
+            })
+        };
         let parts = parts
             .iter()
             .flat_map(|(name, parts)| parts.iter().map(|(path, bytes)| part(name, path, *bytes)));

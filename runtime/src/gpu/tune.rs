@@ -91,7 +91,7 @@ impl Gpu {
                 gemv: Some(method),
                 ..each(self)
             };
-            found.push((method, or_nothing(self.time_product(&caps, 1).await)?));
+            found.push((method, or_nothing(self.time_matmul(&caps, 1).await)?));
         }
         let gemv = fastest(&found, MatmulMethod::built_in(&caps, 1));
         found.clear();
@@ -102,7 +102,7 @@ impl Gpu {
             };
             found.push((
                 method,
-                or_nothing(self.time_product(&caps, caps.tuning.prefill_chunk).await)?,
+                or_nothing(self.time_matmul(&caps, caps.tuning.prefill_chunk).await)?,
             ));
         }
         let gemm = fastest(&found, MatmulMethod::built_in(&caps, 2));
@@ -115,7 +115,7 @@ impl Gpu {
         let mut speeds = Vec::new();
         for &pass in passes {
             each(self);
-            speeds.push((pass, self.time_product(&caps, pass).await?));
+            speeds.push((pass, self.time_matmul(&caps, pass).await?));
         }
         let prefill_chunk = fastest(&speeds, self.caps().tuning.prefill_chunk);
 
@@ -136,8 +136,8 @@ impl Gpu {
         })
     }
 
-    /// Floating-point operations a second of a product with this many tokens.
-    async fn time_product(&self, caps: &Capabilities, tokens: u32) -> Result<f64, GpuError> {
+    /// Floating-point operations a second of a matmul with this many tokens.
+    async fn time_matmul(&self, caps: &Capabilities, tokens: u32) -> Result<f64, GpuError> {
         let (rows, width) = if caps.cpu { (1024, 1024) } else { (8192, 4096) };
         let mut table = Buffers::default();
         let step = table.declare("step", 16);
