@@ -3,9 +3,10 @@
 use std::io::IsTerminal as _;
 use std::path::Path;
 
-use godwit::{Error, Message, Model, Sampling, Session};
+use godwit::{Error, GenerateOptions, Message, Model, Sampling, Session};
 use serde::Serialize;
 
+use crate::answer::{BrokenOff, StopReason, generate, rate};
 use crate::args::ChatArgs;
 use crate::context::{Contexts, set_system};
 use crate::destination::{Destination, Kind};
@@ -13,7 +14,6 @@ use crate::exit::{Interrupted, Unanswered, Unwritable};
 use crate::lines::Messages;
 use crate::load::{self, Loaded};
 use crate::output::{self, Output, note};
-use crate::run::{BrokenOff, StopReason, generate, rate};
 use crate::stop::Stop;
 use crate::terminal;
 
@@ -189,18 +189,13 @@ impl Chat<'_> {
 
         let mut output = Output::new();
         let streams = !args.common.json;
-        let shift = args.saved.context_shift.then_some(0);
+        let options = GenerateOptions::default()
+            .sampling(self.sampling.clone())
+            .max_tokens(args.tokens)
+            .stop(args.sampling.stop.clone())
+            .context_shift(args.saved.context_shift.then_some(0));
         let mut each = |piece: &str| if streams { output.text(piece) } else { Ok(()) };
-        let answer = match generate(
-            &mut self.session,
-            &self.sampling,
-            args.tokens,
-            shift,
-            stop,
-            &mut each,
-        )
-        .await
-        {
+        let answer = match generate(&mut self.session, options, stop, &mut each).await {
             Ok(answer) => answer,
             Err(BrokenOff { answer, error }) => {
                 self.break_off(answer.text);
@@ -213,7 +208,9 @@ impl Chat<'_> {
         self.seconds += answer.seconds;
         // Kept before it is shown: whoever reads the output may be gone.
         match answer.reason {
-            StopReason::EndOfTurn => self.messages.push(Message::assistant(&*answer.text)),
+            StopReason::EndOfTurn | StopReason::StopString => {
+                self.messages.push(Message::assistant(&*answer.text));
+            }
             _ => self.break_off(answer.text.clone()),
         }
         if streams {

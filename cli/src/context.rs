@@ -11,7 +11,8 @@ use godwit::io::open::{Links, open_regular};
 use godwit::io::private::user_cache_folder;
 use godwit::prefix_cache::BLOCK;
 use godwit::{
-    Error, KvFormat, Message, Model, PrefixCache, Reuse, Session, SnapshotError, SnapshotHeader,
+    Error, KvFormat, Message, Model, PrefixCache, Progress, Reuse, Session, SnapshotError,
+    SnapshotHeader,
 };
 use indicatif::ProgressBar;
 use serde::{Deserialize, Serialize};
@@ -122,8 +123,10 @@ impl<'a> Contexts<'a> {
             .is_some_and(|destination| destination.is(path))
     }
 
-    fn step(&self, bar: &ProgressBar, done: usize) -> ControlFlow<()> {
-        bar.set_position(done as u64);
+    /// Shows how far an operation is. Ends it at Ctrl-C.
+    fn step(&self, bar: &ProgressBar, now: Progress) -> ControlFlow<()> {
+        bar.set_length(now.total);
+        bar.set_position(now.done);
         self.stop.flow()
     }
 
@@ -145,20 +148,10 @@ impl<'a> Contexts<'a> {
         let spilled = session.spilled_bytes();
         let bar = bar("reading", "{pos}/{len} tokens, {per_sec}");
         bar.set_length(tokens.len() as u64);
-        let mut show = |done: usize, _: usize| self.step(&bar, done);
+        let mut show = |now: Progress| self.step(&bar, now);
         let result = match &self.cache {
             Some(cache) => cache.prefill(session, tokens, &mut show).await,
-            None => {
-                let kept = session.keep_prefix(tokens);
-                let mut show = |done: usize, all: usize| show(kept + done, all);
-                let computed = tokens.len() - kept;
-                let done = session.prefill(&tokens[kept..], &mut show).await;
-                done.map(|()| Reuse {
-                    kept,
-                    computed,
-                    ..Reuse::default()
-                })
-            }
+            None => session.prefill_to(tokens, &mut show).await,
         };
         bar.finish_and_clear();
         if session.spilled_bytes() > spilled {
@@ -180,10 +173,7 @@ impl<'a> Contexts<'a> {
         let file = open(path)?;
         self.hash_weights(session)?;
         let bar = bar("resuming", "{pos}/{len} tokens");
-        let mut show = |done: usize, all: usize| {
-            bar.set_length(all as u64);
-            self.step(&bar, done)
-        };
+        let mut show = |now: Progress| self.step(&bar, now);
         let result = session
             .resume(
                 &mut BufReader::with_capacity(1 << 20, file),
@@ -217,8 +207,8 @@ impl<'a> Contexts<'a> {
         let note = serde_json::to_value(Note {
             messages: messages.to_vec(),
         })?;
-        let mut show = |done: usize, _: usize| {
-            bar.set_position(done as u64);
+        let mut show = |now: Progress| {
+            bar.set_position(now.done);
             if self.stop.insisted() {
                 ControlFlow::Break(())
             } else {
@@ -260,17 +250,4 @@ pub fn set_system(messages: &mut Vec<Message>, system: Option<&str>) {
         messages.retain(|message| message.role != "system");
         messages.insert(0, Message::system(system));
     }
-}
-
-/// Makes room in a full context: forgets the older half of what follows the first `keep` tokens,
-/// and computes the rest anew, so that what is left is exactly as if the rest had never been there.
-pub async fn shift(session: &mut Session, keep: usize, stop: &Stop) -> anyhow::Result<()> {
-    let tokens = session.tokens().to_vec();
-    let keep = keep.min(tokens.len() / 2);
-    let rest = &tokens[keep + (tokens.len() - keep).div_ceil(2)..];
-    session.truncate(keep);
-    session
-        .prefill(rest, &mut |_, _| stop.flow())
-        .await
-        .map_err(stopped)
 }

@@ -19,11 +19,14 @@ async fn examine(args: &DoctorArgs) -> anyhow::Result<()> {
         ..args.common.gpu()
     };
     let adapters = Gpu::list(&options).await;
-    let gpu = load::open_gpu(&Common {
-        gpu_memory: None,
-        ..args.common.clone()
-    })
-    .await?;
+    let (common, stop) = (
+        Common {
+            gpu_memory: None,
+            ..args.common.clone()
+        },
+        Stop::default(),
+    );
+    let gpu = load::open_gpu(&common, &stop).await?;
     let rates = gpu.measure_rates().await?;
     let bandwidth = rates.bytes_per_s;
     let source = ModelSource {
@@ -34,7 +37,7 @@ async fn examine(args: &DoctorArgs) -> anyhow::Result<()> {
     };
     let asked = source.model.is_some() || source.synthetic.is_some();
     let model = if asked {
-        Some(load::open(&source, args.common.access(), &Stop::default())?)
+        Some(load::open(&source, args.common.access(), &stop)?)
     } else {
         None
     };

@@ -3,12 +3,12 @@
 use godwit::quantize::InputSquares;
 use serde_json::json;
 
+use crate::answer::rate;
 use crate::args::ImatrixArgs;
 use crate::destination::{Destination, Kind};
 use crate::exit::{Interrupted, ended};
 use crate::output::Output;
 use crate::progress::bar;
-use crate::run::rate;
 use crate::text::Text;
 
 pub fn run(args: &ImatrixArgs) -> anyhow::Result<()> {

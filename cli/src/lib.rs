@@ -1,6 +1,7 @@
 //! The `godwit` command, as a library for its fuzz targets.
 #![warn(clippy::print_stdout, clippy::print_stderr)]
 
+mod answer;
 mod args;
 mod bench;
 mod chat;

@@ -15,7 +15,7 @@ use crate::exit::{Unwritable, Usage, stopped};
 use crate::locate::locate;
 use crate::output::{note, warn};
 use crate::progress::bar;
-use crate::stop::{self, Stop};
+use crate::stop::Stop;
 
 /// Hashes a model's weights, unless their hash is known, with a progress bar.
 ///
@@ -71,10 +71,10 @@ pub fn checkpoint(
 }
 
 /// Opens the GPU; measures what suits it where nobody has. What suits CPUs is known.
-pub async fn open_gpu(common: &Common) -> anyhow::Result<Gpu> {
+pub async fn open_gpu(common: &Common, stop: &Stop) -> anyhow::Result<Gpu> {
     let gpu = Gpu::open(&common.gpu()).await?;
     say_passed_over(&gpu, 0);
-    tuned_or_next(gpu, common).await
+    tuned_or_next(gpu, common, stop).await
 }
 
 /// Says which better adapters are not used, but for the first `said` of them.
@@ -111,28 +111,29 @@ async fn with_first_that_compiles<A, T>(
     }
 }
 
-async fn tuned_or_next(gpu: Gpu, common: &Common) -> anyhow::Result<Gpu> {
+async fn tuned_or_next(gpu: Gpu, common: &Common, stop: &Stop) -> anyhow::Result<Gpu> {
     let next = async |gpu, error| Ok(next(gpu, error, common).await?);
     Ok(
-        with_first_that_compiles(gpu, async |gpu| tune(gpu, common).await, next)
+        with_first_that_compiles(gpu, async |gpu| tune(gpu, common, stop).await, next)
             .await?
             .0,
     )
 }
 
-async fn tune(gpu: &mut Gpu, common: &Common) -> anyhow::Result<()> {
+async fn tune(gpu: &mut Gpu, common: &Common, stop: &Stop) -> anyhow::Result<()> {
     let wanted = !common.no_tune && !gpu.summary().is_cpu();
     if let Some(folder) = user_cache_folder().filter(|_| wanted) {
         let bar = bar("measuring this GPU, once", "{pos}/{len}");
-        let mut show = |done: usize, total: usize| {
-            bar.set_length(total as u64);
-            bar.set_position(done as u64);
+        let mut show = |progress: Progress| {
+            bar.set_length(progress.total);
+            bar.set_position(progress.done);
+            stop.flow()
         };
         let tuned = gpu
             .tune(&folder.join("godwit").join("gpus"), &mut show)
             .await;
         bar.finish_and_clear();
-        tuned?;
+        tuned.map_err(stopped)?;
     }
     Ok(())
 }
@@ -162,9 +163,10 @@ pub async fn load_with(
     let model = open(&args.source, common.access(), stop)?;
     opened(&model);
     let model = quantized(model, &args.quant, common.access(), stop).await?;
-    let gpu = open_gpu(common).await?;
+    let gpu = open_gpu(common, stop).await?;
     let work = async |gpu: &mut Gpu| load_onto(gpu, &model, args, hash_weights, stop).await;
-    let next = async |gpu, error| tuned_or_next(next(gpu, error, common).await?, common).await;
+    let next =
+        async |gpu, error| tuned_or_next(next(gpu, error, common).await?, common, stop).await;
     let (_, engine) = with_first_that_compiles(gpu, work, next).await?;
     Ok(Loaded {
         model,
@@ -223,15 +225,13 @@ async fn load_onto(
     };
     let bar = bar("loading", "{bytes}/{total_bytes}");
     let mut show = |progress: Progress| {
-        if stop.requested() {
-            stop::exit_now();
-        }
         bar.set_length(progress.total);
         bar.set_position(progress.done);
+        stop.flow()
     };
     let engine = Engine::load(gpu.clone(), model, &options, &mut show).await;
     bar.finish_and_clear();
-    let engine = engine?;
+    let engine = engine.map_err(stopped)?;
     if gpu.is_replaceable() {
         match engine.compile().await {
             // Missing memory is reported when a session is created.

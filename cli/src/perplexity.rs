@@ -4,11 +4,11 @@
 
 use serde_json::json;
 
+use crate::answer::rate;
 use crate::args::PerplexityArgs;
 use crate::exit::Interrupted;
 use crate::output::Output;
 use crate::progress::bar;
-use crate::run::rate;
 use crate::text::Text;
 
 pub fn run(args: &PerplexityArgs) -> anyhow::Result<()> {

@@ -3,37 +3,19 @@
 use std::time::Instant;
 
 use godwit::tokenizer::Special;
-use godwit::{Error, GpuError, Message, Model, Sampling, Session};
+use godwit::{Error, GenerateOptions, Message, Model};
 use serde::Serialize;
 
+use crate::answer::{BrokenOff, StopReason, generate, rate};
 use crate::args::RunArgs;
-use crate::context::{Contexts, set_system, shift};
+use crate::context::{Contexts, set_system};
 use crate::exit::Usage;
 use crate::output::{Output, note};
 use crate::stop::Stop;
 use crate::{input, load};
 
-/// Why an answer ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "snake_case")]
-pub enum StopReason {
-    /// The model ended its turn.
-    EndOfTurn,
-    /// As many tokens as were asked for.
-    Length,
-    /// No room for another token.
-    Context,
-    /// No GPU memory for another token.
-    Memory,
-    /// Ctrl-C.
-    Interrupted,
-}
-
 /// Resumed tokens that may be left out without a word: an answer that was cut ends otherwise.
 const LEAST_LEFT_OUT: usize = 16;
-
-/// Contexts of fewer tokens are not shifted: next to nothing would be left.
-const LEAST_SHIFTED: u32 = 8;
 
 /// The output of `--json`.
 #[derive(Debug, Serialize)]
@@ -49,65 +31,6 @@ struct Report<'a> {
     adapter: &'a str,
     backend: String,
     stop_reason: StopReason,
-}
-
-/// An answer, and how it came about.
-pub struct Answer {
-    pub ids: Vec<u32>,
-    pub text: String,
-    pub seconds: f64,
-    pub reason: StopReason,
-    /// Tokens that the context holds at most.
-    context: u32,
-    /// Tokens that it could hold.
-    window: u32,
-    /// The GPU's error where its memory was the cause.
-    out_of_memory: Option<GpuError>,
-}
-
-impl Answer {
-    pub fn tokens_per_s(&self) -> f64 {
-        rate(self.ids.len(), self.seconds)
-    }
-
-    /// Why the answer is not whole, and how to get more of it; none where the model ended its turn.
-    pub fn notice(&self) -> Option<String> {
-        let Self {
-            ids,
-            context,
-            window,
-            ..
-        } = self;
-        Some(match self.reason {
-            StopReason::EndOfTurn => return None,
-            StopReason::Interrupted => "(stopped)".into(),
-            StopReason::Length => format!("(stopped after {} tokens; -n N allows more)", ids.len()),
-            StopReason::Context if context < window => format!(
-                "(the context of {context} tokens is full; --context N holds up to {window}, \
-                 --context-shift goes on without the oldest)"
-            ),
-            StopReason::Context => {
-                format!(
-                    "(the context of {context} tokens is full; --context-shift goes on without \
-                     the oldest)"
-                )
-            }
-            StopReason::Memory => {
-                let cause = self
-                    .out_of_memory
-                    .as_ref()
-                    .map(ToString::to_string)
-                    .unwrap_or_default();
-                format!("(the answer ends here: {cause})")
-            }
-        })
-    }
-}
-
-/// A reply that broke off, and as much of it as there is.
-pub struct BrokenOff {
-    pub answer: Answer,
-    pub error: anyhow::Error,
 }
 
 pub fn run(args: &RunArgs) -> anyhow::Result<()> {
@@ -174,16 +97,12 @@ async fn answer_prompt(args: &RunArgs, prompt: &str) -> anyhow::Result<()> {
     let mut output = Output::new();
     let streams = !args.common.json;
     let mut each = |piece: &str| if streams { output.text(piece) } else { Ok(()) };
-    let shift = args.saved.context_shift.then_some(keep);
-    let answer = generate(
-        &mut session,
-        &sampling,
-        args.tokens,
-        shift,
-        &stop,
-        &mut each,
-    )
-    .await;
+    let options = GenerateOptions::default()
+        .sampling(sampling)
+        .max_tokens(args.tokens)
+        .stop(args.sampling.stop.clone())
+        .context_shift(args.saved.context_shift.then_some(keep));
+    let answer = generate(&mut session, options, &stop, &mut each).await;
     let (answer, error) = match answer {
         Ok(answer) => (answer, None),
         Err(BrokenOff { answer, error }) => (answer, Some(error)),
@@ -294,96 +213,4 @@ fn encode(
         messages,
         keep,
     })
-}
-
-/// Generates up to `most` tokens; `each` gets the text as it becomes whole. A full context ends the
-/// answer, or, with `shift_keep`, is shifted behind as many tokens.
-pub async fn generate(
-    session: &mut Session,
-    sampling: &Sampling,
-    most: usize,
-    shift_keep: Option<usize>,
-    stop: &Stop,
-    each: &mut dyn FnMut(&str) -> anyhow::Result<()>,
-) -> Result<Answer, BrokenOff> {
-    let begin = Instant::now();
-    let mut answer = Answer {
-        ids: Vec::new(),
-        text: String::new(),
-        seconds: 0.0,
-        reason: StopReason::Interrupted,
-        context: session.context(),
-        window: session.engine().model().config().context,
-        out_of_memory: None,
-    };
-    let reason = extend(&mut answer, session, sampling, most, shift_keep, stop, each).await;
-    answer.seconds = begin.elapsed().as_secs_f64();
-    match reason {
-        Ok(reason) => Ok(Answer { reason, ..answer }),
-        Err(error) => Err(BrokenOff { answer, error }),
-    }
-}
-
-/// [`generate`], which adds to `answer` as it goes. Returns why it ended.
-async fn extend(
-    answer: &mut Answer,
-    session: &mut Session,
-    sampling: &Sampling,
-    most: usize,
-    shift_keep: Option<usize>,
-    stop: &Stop,
-    each: &mut dyn FnMut(&str) -> anyhow::Result<()>,
-) -> anyhow::Result<StopReason> {
-    let model = session.engine().model().clone();
-    let mut stream = model.tokenizer().stream_on();
-    let reason = loop {
-        if stop.requested() {
-            break StopReason::Interrupted;
-        }
-        if answer.ids.len() >= most {
-            break StopReason::Length;
-        }
-        let id = match session.next(sampling).await {
-            Ok(id) => id,
-            Err(Error::ContextFull { .. }) => match shift_keep {
-                Some(keep) if session.context() >= LEAST_SHIFTED => {
-                    match shift(session, keep, stop).await {
-                        Ok(()) => continue,
-                        Err(error) if error.is::<crate::exit::Interrupted>() => {
-                            break StopReason::Interrupted;
-                        }
-                        Err(error) => return Err(error),
-                    }
-                }
-                _ => break StopReason::Context,
-            },
-            Err(Error::Gpu(error)) if error.is_out_of_memory() && !answer.ids.is_empty() => {
-                answer.out_of_memory = Some(error);
-                break StopReason::Memory;
-            }
-            Err(error) => return Err(error.into()),
-        };
-        answer.ids.push(id);
-        if model.tokenizer().is_end(id) {
-            break StopReason::EndOfTurn;
-        }
-        let piece = stream.push(id);
-        if !piece.is_empty() {
-            answer.text.push_str(&piece);
-            each(&piece)?;
-        }
-    };
-    let rest = stream.finish();
-    answer.text.push_str(&rest);
-    each(&rest)?;
-    Ok(reason)
-}
-
-/// Tokens per second.
-pub fn rate(tokens: usize, seconds: f64) -> f64 {
-    if seconds > 0.0 {
-        tokens as f64 / seconds
-    } else {
-        0.0
-    }
 }

@@ -377,15 +377,19 @@ fn tuning() {
             .expect("a GPU, or the driver of tests/fetch.sh")
     };
     let mut measured = gpu();
-    pollster::block_on(measured.tune(&folder, &mut |_, _| ())).expect("it is tuned");
+    pollster::block_on(measured.tune(&folder, &mut godwit::unwatched)).expect("it is tuned");
     assert!(measured.caps().tuning.gemv.is_some());
     assert_eq!(files(&disk), [] as [PathBuf; 0]);
     fs::remove_file(disk.join("filler")).expect("room");
-    pollster::block_on(gpu().tune(&folder, &mut |_, _| ())).expect("it is tuned");
+    pollster::block_on(gpu().tune(&folder, &mut godwit::unwatched)).expect("it is tuned");
     let kept = files(&disk);
     let before = fs::read(&kept[0]).expect("readable");
     fill(&disk, 0);
     let mut times = 0;
-    pollster::block_on(gpu().tune(&folder, &mut |_, _| times += 1)).expect("it is known");
+    pollster::block_on(gpu().tune(&folder, &mut |now| {
+        times += 1;
+        godwit::unwatched(now)
+    }))
+    .expect("it is known");
     assert_eq!((times, fs::read(&kept[0]).expect("readable")), (0, before));
 }

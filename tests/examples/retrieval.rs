@@ -6,7 +6,7 @@
 use std::ops::ControlFlow;
 use std::time::Instant;
 
-use godwit::{ContextSize, EngineOptions, PrefixCache};
+use godwit::{ContextSize, EngineOptions, PrefixCache, Progress};
 use godwit_tests::model::{engine, session};
 use godwit_tests::retrieval::{KEYS, ask, haystack, model, value_of};
 use pollster::block_on;
@@ -33,11 +33,11 @@ fn main() {
     let mut session = session(&engine);
     let begin = Instant::now();
     let mut shown = 0;
-    let mut progress = |done: usize, all: usize| {
-        if done * 32 / all > shown {
-            shown = done * 32 / all;
+    let mut progress = |Progress { done, total, .. }: Progress| {
+        if done * 32 / total > shown {
+            shown = done * 32 / total;
             eprintln!(
-                "{done} of {all} tokens after {:.0} s",
+                "{done} of {total} tokens after {:.0} s",
                 begin.elapsed().as_secs_f64()
             );
         }

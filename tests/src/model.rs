@@ -1,6 +1,5 @@
 //! The test model, and engines on it.
 
-use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 
 use godwit::{Engine, EngineOptions, Gpu, GpuOptions, Model, Session};
@@ -41,10 +40,7 @@ pub fn gpu(webgpu_limits: bool) -> Gpu {
         .expect("a GPU, or the software driver that tests/fetch.sh installs")
 }
 
-/// Progress that nobody stops.
-pub fn go(_: usize, _: usize) -> ControlFlow<()> {
-    ControlFlow::Continue(())
-}
+pub use godwit::unwatched as go;
 
 /// A session.
 ///
@@ -63,7 +59,7 @@ pub fn engine(model: &Model, options: &EngineOptions, webgpu_limits: bool) -> En
         gpu(webgpu_limits),
         model,
         options,
-        &mut |_| (),
+        &mut godwit::unwatched,
     ))
     .expect("the model loads")
 }

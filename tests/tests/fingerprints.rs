@@ -149,7 +149,7 @@ fn twins_share_no_block_of_a_prompt() {
     // right one is there.
     fs::write(&of_other, &block).expect("a foreign block");
     let mut stopped = session(&engine(&other, &EngineOptions::default(), false));
-    let stop = block_on(cache.prefill(&mut stopped, &prompt, &mut |_, _| ControlFlow::Break(())));
+    let stop = block_on(cache.prefill(&mut stopped, &prompt, &mut |_| ControlFlow::Break(())));
     assert_eq!(stop, Err(Error::Stopped));
     assert_eq!(fs::read(&of_other).expect("it stays"), block);
     assert_eq!(prefilled(&cache, &other, &prompt).1, 0);
@@ -261,7 +261,7 @@ fn twins_share_no_quantised_weights() {
             hash_weights: true,
             ..EngineOptions::default()
         },
-        &mut |_| (),
+        &mut godwit::unwatched,
     ));
     assert!(!quantized(loaded.expect("it loads").model(), folder.path()).1);
 }

@@ -2,7 +2,6 @@
 //! perplexity.
 
 use std::collections::BTreeMap;
-use std::ops::ControlFlow;
 
 use godwit::{EngineOptions, Sampling, Session};
 use godwit_tests::model::{engine, fixture, smollm2};
@@ -106,7 +105,7 @@ fn greedy_ids_agree() {
     let mut session = session();
     for (name, greedy) in &golden {
         session.truncate(0);
-        block_on(session.prefill(&ids.prompts[name], &mut |_, _| ControlFlow::Continue(())))
+        block_on(session.prefill(&ids.prompts[name], &mut godwit::unwatched))
             .expect("the prompt fits");
         for (i, (&expected, gap)) in greedy.ids.iter().zip(&greedy.gaps).enumerate() {
             let found = block_on(session.next(&Sampling::greedy())).expect("a token");

@@ -8,7 +8,7 @@ use godwit::quantize::InputSquares;
 use godwit::tokenizer::Special;
 use godwit::{
     ContextSize, Engine, EngineOptions, Error, Gpu, GpuOptions, KvFormat, MemoryUse, Model,
-    PrefixCache, Sampling, Session, Spilling, Tuning,
+    PrefixCache, Progress, Sampling, Session, Spilling, Tuning,
 };
 use godwit_shaders::MatmulMethod;
 use godwit_tests::model::{engine, go, gpu, session, smollm2};
@@ -100,7 +100,7 @@ fn a_kv_cache_that_left_the_gpu_gives_the_same_tokens() {
             small_gpu(&roomy, 5 << 20, false),
             &model,
             options,
-            &mut |_| (),
+            &mut godwit::unwatched,
         ))
         .expect("it loads")
     };
@@ -235,7 +235,7 @@ fn a_kv_cache_that_has_no_room_to_grow_loses_nothing() {
     ] {
         let load = |options: &EngineOptions| {
             let gpu = small_gpu(&roomy, kib << 10, true);
-            block_on(Engine::load(gpu, &model, options, &mut |_| ())).expect("it loads")
+            block_on(Engine::load(gpu, &model, options, &mut godwit::unwatched)).expect("it loads")
         };
         let mut session = session(&load(&options));
         let (tokens, logits) = grown(&mut session, &prompt);
@@ -274,7 +274,7 @@ fn tuned(
         ..GpuOptions::default()
     }))
     .expect("a GPU");
-    block_on(Engine::load(gpu, model, options, &mut |_| ())).expect("it loads")
+    block_on(Engine::load(gpu, model, options, &mut godwit::unwatched)).expect("it loads")
 }
 
 /// However a prompt is cut into passes, and each row's positions into splits.
@@ -334,8 +334,8 @@ fn passes_of_any_size_give_the_same_scores() {
                 kv: "f32".parse().expect("a type"),
                 ..EngineOptions::default()
             };
-            let engine =
-                block_on(Engine::load(gpu, &model, &options, &mut |_| ())).expect("it loads");
+            let engine = block_on(Engine::load(gpu, &model, &options, &mut godwit::unwatched))
+                .expect("it loads");
             let mut session = session(&engine);
             let mut scores = Vec::new();
             block_on(session.score(&prompt, &mut |_, logits| scores.extend_from_slice(logits)))
@@ -536,7 +536,7 @@ fn prompts_on_disk_save_the_work_and_change_nothing() {
         gpu(false),
         &model,
         &EngineOptions::default(),
-        &mut |_| (),
+        &mut godwit::unwatched,
     ))
     .expect("it loads");
     let folder = tempfile::tempdir().expect("a folder");
@@ -569,8 +569,8 @@ fn prompts_on_disk_save_the_work_and_change_nothing() {
 
     // An interrupted prompt goes on where it stopped.
     let other: Vec<u32> = prompt.iter().rev().copied().collect();
-    let mut stop = |done: usize, _: usize| {
-        if done > 5000 {
+    let mut stop = |now: Progress| {
+        if now.done > 5000 {
             ControlFlow::Break(())
         } else {
             ControlFlow::Continue(())
@@ -622,8 +622,8 @@ fn prompts_that_do_not_fit_are_refused_first() {
     block_on(cache.prefill(&mut session, &prompt[1..50], &mut go)).expect("room");
     let held = session.tokens().to_vec();
 
-    let mut never = |done: usize, all: usize| {
-        assert_eq!(done, usize::MAX, "of {all} tokens some were read");
+    let mut never = |now: Progress| {
+        assert_eq!(now.done, u64::MAX, "some tokens were read: {now:?}");
         ControlFlow::Break(())
     };
     let refused = Error::ContextFull {
@@ -685,8 +685,13 @@ fn the_memory_plan_is_what_is_taken() {
                 kv,
                 ..EngineOptions::default()
             };
-            let engine = block_on(Engine::load(gpu.clone(), &model, &options, &mut |_| ()))
-                .expect("it loads");
+            let engine = block_on(Engine::load(
+                gpu.clone(),
+                &model,
+                &options,
+                &mut godwit::unwatched,
+            ))
+            .expect("it loads");
             let mut session = session(&engine);
             block_on(session.fill_with_noise(5000)).expect("room");
             let (plan, found) = (

@@ -33,6 +33,8 @@ const LAYERS: [(&str, &[&str]); 5] = [
     (
         "runtime",
         &[
+            "setters",
+            "progress",
             // Devices, memory and plans on them. It knows no files.
             "gpu",
             // Sources of bytes, files that are written, caches on disk.
@@ -56,6 +58,8 @@ const LAYERS: [(&str, &[&str]); 5] = [
             "engine",
             // Prefill, decode, snapshots, prefix cache, calibration.
             "session",
+            // Replies: the loop over a session, and the rules that end it.
+            "generation",
             "fuzzing",
         ],
     ),
@@ -102,6 +106,7 @@ const LAYERS: [(&str, &[&str]); 5] = [
             "load",
             "text",
             "context",
+            "answer",
             // Commands.
             "run",
             "chat",
@@ -122,7 +127,6 @@ const LAYERS: [(&str, &[&str]); 5] = [
             "hash",
             "numbers",
             "packed_dot",
-            "stops",
             "error",
             "source",
             "model",

@@ -75,8 +75,8 @@ fn kernels_for_gpus_answer_like_those_for_cpus() {
                 kv: kv.parse().expect("a type"),
                 ..EngineOptions::default()
             };
-            let engine =
-                block_on(Engine::load(gpu, &model, &options, &mut |_| ())).expect("it loads");
+            let engine = block_on(Engine::load(gpu, &model, &options, &mut godwit::unwatched))
+                .expect("it loads");
             let mut session = session(&engine);
             let (first, then) = ids.split_at(MAX_SINGLE_PASS_TOKENS as usize - 4);
             block_on(session.prefill(first, &mut go)).expect("room");
@@ -255,7 +255,7 @@ fn refuses_what_does_not_fit() {
     ));
 
     session.truncate(0);
-    let stopped = block_on(session.prefill(&[1; 16], &mut |_, _| ControlFlow::Break(())));
+    let stopped = block_on(session.prefill(&[1; 16], &mut |_| ControlFlow::Break(())));
     assert_eq!(
         (stopped, session.tokens().len()),
         (Ok(()), 16),
@@ -270,7 +270,7 @@ fn refuses_what_does_not_fit() {
         engine.gpu().clone(),
         &model,
         &options,
-        &mut |_| (),
+        &mut godwit::unwatched,
     ));
     assert_eq!(
         too_large.err(),

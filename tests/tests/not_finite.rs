@@ -48,7 +48,7 @@ fn load(gpu: &Gpu, model: &Model) -> Result<Engine, Error> {
         gpu.clone(),
         model,
         &EngineOptions::default(),
-        &mut |_| (),
+        &mut godwit::unwatched,
     ))
 }
 
@@ -81,7 +81,7 @@ fn weights_are_named_as_in_the_file() {
             assert!(error.contains(&named), "{error:?} does not say {named:?}");
             // The same where the weights are quantised on the way.
             let quantized = Quantized::new(model.shared_checkpoint(), &Recipe::from(Mix::Q8_0));
-            let error = write_gguf(&quantized, Mix::Q8_0, &mut Vec::new(), &mut |_| go(0, 0));
+            let error = write_gguf(&quantized, Mix::Q8_0, &mut Vec::new(), &mut go);
             let error = error.expect_err("it is refused").to_string();
             assert!(error.contains(&named), "{error:?} does not say {named:?}");
         }
@@ -123,7 +123,7 @@ fn weights_that_overflow_a_format_are_refused() {
         let (_place, model) = open(&folder);
         let quantized = Quantized::new(model.shared_checkpoint(), &Recipe::from(mix));
         let mut out = Vec::new();
-        let written = write_gguf(&quantized, mix, &mut out, &mut |_| go(0, 0));
+        let written = write_gguf(&quantized, mix, &mut out, &mut go);
         let error = written.expect_err("it overflows").to_string();
         let says = format!(
             "`model.layers.0.mlp.up_proj.weight`: weight 33 of row 5 is {value}, which overflows \

@@ -1,5 +1,6 @@
 //! Tuning: what suits the adapter is measured once, kept, and survives what happens to its file.
 
+use std::ops::ControlFlow;
 use std::path::Path;
 
 use godwit::Gpu;
@@ -10,7 +11,11 @@ use pollster::block_on;
 /// Tunes the adapter. Whether anything was measured, and what came of it.
 fn tuned(cache: &Path) -> (bool, Tuning) {
     let (mut gpu, mut timed) = (gpu(false), 0);
-    block_on(gpu.tune(cache, &mut |done, _| timed = done)).expect("it is tuned");
+    block_on(gpu.tune(cache, &mut |now| {
+        timed = now.done;
+        ControlFlow::Continue(())
+    }))
+    .expect("it is tuned");
     (timed > 0, gpu.caps().tuning)
 }
 
@@ -52,6 +57,7 @@ fn who_shares_a_gpu_keeps_it_as_it_is() {
     let other: Gpu = own.clone();
     let before = other.caps().tuning;
     // The folder can't be made either: that is no error.
-    block_on(own.tune(&folder.path().join("file/gpus"), &mut |_, _| ())).expect("it goes on");
+    block_on(own.tune(&folder.path().join("file/gpus"), &mut godwit::unwatched))
+        .expect("it goes on");
     assert_eq!(other.caps().tuning, before);
 }

@@ -86,7 +86,7 @@ fn two_turns_agree_with_steps_in_flight() {
             gpu,
             &model,
             &EngineOptions::default(),
-            &mut |_| (),
+            &mut godwit::unwatched,
         ));
         let mut session = session(&engine.expect("the model loads"));
         let mut messages = Vec::new();

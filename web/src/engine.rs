@@ -1,13 +1,10 @@
 //! The engine: a model on the GPU, and its conversation.
 
-use std::cell::Cell;
 use std::ops::ControlFlow;
-use std::pin::pin;
-use std::task::Poll;
 
 use godwit::{
-    ContextSize, Engine, EngineOptions, Error, Gpu, GpuOptions, MemoryUse, Progress, Session,
-    Spilling,
+    ContextSize, Engine, EngineOptions, Gpu, GpuOptions, MemoryUse, Progress, Session, Spilling,
+    unwatched,
 };
 use js_sys::{Array, Function};
 use tsify::Ts;
@@ -87,11 +84,7 @@ impl WebGpu {
             hash_weights: true,
             ..EngineOptions::default()
         };
-        let stopped = Cell::new(false);
-        let mut report = |now: Progress| {
-            let wanted = report_progress(&progress, now.done as f64, now.total as f64);
-            stopped.set(!wanted);
-        };
+        let mut report = |now: Progress| report_progress(&progress, now);
         let device = gpu.clone();
         let loading = async {
             Engine::load(gpu, &model, &options, &mut report)
@@ -99,9 +92,8 @@ impl WebGpu {
                 .session()
                 .await
         };
-        let loaded = until_stopped(&stopped, loading).await;
         // Without it, buffers live until the browser's garbage collection.
-        let session = loaded.inspect_err(|_| device.device().destroy())?;
+        let session = loading.await.inspect_err(|_| device.device().destroy())?;
         Ok(WebEngine { session })
     }
 
@@ -161,14 +153,13 @@ impl WebEngine {
     /// The session has no tokens, `write` throws, or the GPU fails.
     pub async fn save(&self, write: Function, note: JsValue) -> Result<(), WebError> {
         let end = self.session.tokens().len();
-        let mut go_on = |_, _| ControlFlow::Continue(());
         Ok(self
             .session
             .save(
                 &mut Sink(&write),
                 0..end,
                 from_js("note", &note)?,
-                &mut go_on,
+                &mut unwatched,
             )
             .await?)
     }
@@ -179,10 +170,9 @@ impl WebEngine {
     /// The snapshot belongs to another model, exceeds the context, or is damaged. In the first two
     /// cases the conversation stays.
     pub async fn resume(&mut self, file: ByteFile) -> Result<JsValue, WebError> {
-        let mut go_on = |_, _| ControlFlow::Continue(());
         let header = self
             .session
-            .resume(&mut Cursor::from(file), None, &mut go_on)
+            .resume(&mut Cursor::from(file), None, &mut unwatched)
             .await?;
         let note = js_sys::JSON::parse(&header.note.to_string());
         note.map_err(|_| WebError::bad_request("the note of the snapshot is not JSON"))
@@ -194,24 +184,15 @@ impl WebEngine {
     }
 }
 
-/// Calls back with the progress. Returns whether to continue: the callback neither threw nor
-/// returned false.
-pub fn report_progress(callback: &Function, done: f64, total: f64) -> bool {
-    let arguments = Array::of2(&done.into(), &total.into());
-    callback
+/// Calls back with the progress: the operation goes on unless the callback throws or returns false.
+pub fn report_progress(callback: &Function, now: Progress) -> ControlFlow<()> {
+    let arguments = Array::of2(&(now.done as f64).into(), &(now.total as f64).into());
+    let goes_on = callback
         .apply(&JsValue::NULL, &arguments)
-        .is_ok_and(|result| result != JsValue::FALSE)
-}
-
-/// Awaits work. Ends with [`Error::Stopped`] once `stopped` is set.
-async fn until_stopped<T>(
-    stopped: &Cell<bool>,
-    work: impl Future<Output = Result<T, Error>>,
-) -> Result<T, Error> {
-    let mut work = pin!(work);
-    std::future::poll_fn(|context| match work.as_mut().poll(context) {
-        Poll::Pending if stopped.get() => Poll::Ready(Err(Error::Stopped)),
-        state => state,
-    })
-    .await
+        .is_ok_and(|result| result != JsValue::FALSE);
+    if goes_on {
+        ControlFlow::Continue(())
+    } else {
+        ControlFlow::Break(())
+    }
 }

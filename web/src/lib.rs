@@ -8,7 +8,6 @@
 mod numbers;
 #[cfg(any(test, target_arch = "wasm32"))]
 mod packed_dot;
-mod stops;
 
 #[cfg(target_arch = "wasm32")]
 mod engine;
@@ -22,8 +21,6 @@ mod model;
 mod reply;
 #[cfg(target_arch = "wasm32")]
 mod source;
-
-pub use stops::Stops;
 
 /// Writes the messages of panics to the console and to the global `godwitPanic`. `web/js/worker.ts`
 /// reads them there, because the trap that follows a panic has no message.

@@ -1,8 +1,6 @@
 //! Replies: from the tokens of a prompt to text.
 
-use std::ops::ControlFlow;
-
-use godwit::{Error, Sampling};
+use godwit::{Error, FinishReason, GenerateOptions, Progress, Sampling};
 use js_sys::{Array, Function, Uint32Array};
 use tsify::Ts;
 use wasm_bindgen::prelude::*;
@@ -12,8 +10,7 @@ use crate::engine::{WebEngine, report_progress};
 use crate::error::WebError;
 use crate::model::{from_js, to_js};
 use crate::numbers::{MOST, whole};
-use crate::stops::Stops;
-use godwit_wire::{Finish, FinishReason, SamplingOptions, Stop};
+use godwit_wire::{self as wire, Finish, SamplingOptions, Stop};
 
 /// The sampling of a reply: the options, and for the missing ones the model's recommendations.
 fn sampling_of(options: &SamplingOptions, model: Sampling) -> Result<Sampling, String> {
@@ -79,53 +76,35 @@ impl WebEngine {
         let begin = Instant::now();
         self.session.check_prompt(&prompt)?;
         let cached_tokens = self.session.keep_prefix(&prompt);
-        let mut report =
-            |done: usize, total: usize| match report_progress(&progress, done as f64, total as f64)
-            {
-                true => ControlFlow::Continue(()),
-                false => ControlFlow::Break(()),
-            };
+        let mut report = |now: Progress| report_progress(&progress, now);
         self.session
             .prefill(&prompt[cached_tokens..], &mut report)
             .await?;
         let prefill_seconds = begin.elapsed().as_secs_f64();
 
         let begin = Instant::now();
-        let (mut stream, mut stops) = (model.tokenizer().stream_on(), Stops::new(stops));
-        let mut completion_tokens = 0;
         let emit = |text: &str, ids: &[u32]| {
             let arguments = Array::of2(&text.into(), &Uint32Array::from(ids));
             each.apply(&JsValue::NULL, &arguments)
                 .is_ok_and(|result| result != JsValue::FALSE)
         };
-        // The last ids are `None` after a stop text: the text that was held back is then dropped.
-        let (finish_reason, last_ids) = loop {
-            if completion_tokens >= max_tokens {
-                break (FinishReason::Length, Some(Vec::new()));
-            }
-            let id = match self.session.next(&sampling).await {
-                Ok(id) => id,
-                Err(Error::ContextFull { .. }) => break (FinishReason::Length, Some(Vec::new())),
-                Err(error) => return Err(error.into()),
-            };
-            completion_tokens += 1;
-            if model.tokenizer().is_end(id) {
-                break (FinishReason::Stop, Some(vec![id]));
-            }
-            let (text, stopped) = stops.push(&stream.push(id));
-            let wanted = emit(&text, &[id]);
-            if stopped {
-                break (FinishReason::Stop, None);
-            }
-            if !wanted {
+        let options = GenerateOptions::default()
+            .sampling(sampling)
+            .max_tokens(max_tokens)
+            .stop(stops);
+        let mut generation = self.session.generate(options)?;
+        while let Some(piece) = generation.next().await? {
+            let is_wanted = emit(&piece.text, piece.token.as_slice());
+            if !is_wanted && generation.finish_reason().is_none() {
                 return Err(Error::Stopped.into());
             }
-        };
-        if let Some(ids) = last_ids {
-            let mut text = stops.push(&stream.finish()).0;
-            text.push_str(&stops.finish());
-            emit(&text, &ids);
         }
+        let finish_reason = match generation.finish_reason() {
+            Some(FinishReason::Memory(error)) => return Err(Error::from(error.clone()).into()),
+            Some(FinishReason::Length | FinishReason::Context) => wire::FinishReason::Length,
+            _ => wire::FinishReason::Stop,
+        };
+        let completion_tokens = generation.tokens().len();
         to_js(&Finish {
             finish_reason,
             prompt_tokens: prompt.len() as u64,

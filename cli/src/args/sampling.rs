@@ -6,7 +6,7 @@ use godwit::{Recommended, Sampling};
 
 use crate::output::warn;
 
-/// How tokens are chosen. What is not given, the model's defaults decide.
+/// How tokens are chosen, and what ends an answer. What is not given, the model's defaults decide.
 #[derive(Args, Clone, Debug, Default)]
 pub struct SamplingArgs {
     /// Temperature; 0 always takes the most likely token.
@@ -33,6 +33,9 @@ pub struct SamplingArgs {
     /// Added to a token's logit, `ID=BIAS`; -inf forbids it. May be repeated.
     #[arg(long, value_name = "ID=BIAS", value_parser = logit_bias)]
     pub logit_bias: Vec<(u32, f32)>,
+    /// Ends the answer before this text. May be repeated.
+    #[arg(long, value_name = "TEXT")]
+    pub stop: Vec<String>,
     /// Start of the random numbers: the same seed gives the same text [default: from the clock].
     #[arg(long)]
     pub seed: Option<u64>,

@@ -187,7 +187,7 @@ async fn once(
             .map(|i| (i.wrapping_mul(7919) + 13) % vocab)
             .collect()
     };
-    let mut go = |_, _| stop.flow();
+    let mut go = |_| stop.flow();
     session.truncate(depth as usize);
     if !args.real_depth && depth > MOST_COMPUTED {
         session.fill_with_noise(depth as usize).await?;

@@ -13,7 +13,8 @@ use godwit_shaders::KvFormat;
 use crate::error::Error;
 use crate::gpu::{DeviceBuffers, Gpu};
 use crate::kv_cache::{KvCache, KvSegments, Spilling};
-use crate::model::{ContextSize, Llama, Model, Progress};
+use crate::model::{ContextSize, Llama, Model};
+use crate::progress::OnProgress;
 use weights::Loader;
 
 pub use memory::{MemoryUse, peak_process_memory};
@@ -95,16 +96,16 @@ impl Inner {
 }
 
 impl Engine {
-    /// Loads the model's weights; `progress` hears how far it is.
+    /// Loads the model's weights; `progress` hears how many bytes of them are on the GPU.
     ///
     /// # Errors
-    /// A tensor is missing or of the wrong shape, the file can't be read, or the GPU has too little
-    /// memory.
+    /// A tensor is missing or of the wrong shape, the file can't be read, the GPU has too little
+    /// memory, or `progress` says stop.
     pub async fn load(
         gpu: Gpu,
         model: &Model,
         options: &EngineOptions,
-        progress: &mut dyn FnMut(Progress),
+        progress: &mut OnProgress<'_>,
     ) -> Result<Self, Error> {
         let window = model.config().context;
         let known = gpu.available_memory();

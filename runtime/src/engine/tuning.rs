@@ -6,9 +6,11 @@ use godwit_shaders::capabilities::{self, Tuning};
 use godwit_shaders::{Capabilities, MatmulMethod};
 use serde::{Deserialize, Serialize};
 
-use crate::gpu::{AdapterSummary, Gpu, GpuError, candidates};
+use crate::error::Error;
+use crate::gpu::{AdapterSummary, Gpu, candidates};
 use crate::io::warn::warn_of;
 use crate::io::{FileError, read_checked, write_checked};
+use crate::progress::OnProgress;
 
 /// A kept tuning: the adapter, and the values found for it.
 #[derive(Debug, PartialEq, Serialize, Deserialize)]
@@ -85,12 +87,8 @@ impl Gpu {
     /// somebody else has the GPU, it stays as it is.
     ///
     /// # Errors
-    /// The device fails.
-    pub async fn tune(
-        &mut self,
-        cache: &Path,
-        progress: &mut dyn FnMut(usize, usize),
-    ) -> Result<(), GpuError> {
+    /// The device fails, or `progress` says stop.
+    pub async fn tune(&mut self, cache: &Path, progress: &mut OnProgress<'_>) -> Result<(), Error> {
         let adapter = identity(self.summary(), self.caps());
         let file = cache.join(format!(
             "{}.json",
@@ -112,7 +110,8 @@ impl Gpu {
         let tuning = match kept.and_then(|kept| kept.tuning(&adapter, self.caps())) {
             Some(tuning) => tuning,
             None => match self.measure_tuning(progress).await {
-                Ok(tuning) => {
+                Ok(None) => return Err(Error::Stopped),
+                Ok(Some(tuning)) => {
                     let kept = Kept::new(adapter, tuning);
                     if let Err(error) = if writable {
                         write_checked(&file, kept)
@@ -127,7 +126,7 @@ impl Gpu {
                 }
                 // The model may still fit.
                 Err(error) if error.is_out_of_memory() => return Ok(()),
-                Err(error) => return Err(error),
+                Err(error) => return Err(error.into()),
             },
         };
         tracing::info!(?tuning, "tuned");

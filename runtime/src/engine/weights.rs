@@ -1,7 +1,7 @@
 //! Weights from the file to the GPU.
 
 use std::collections::VecDeque;
-use std::ops::Range;
+use std::ops::{ControlFlow, Range};
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use godwit_shaders::kernels::rms_norm::Norm;
@@ -15,7 +15,8 @@ use crate::checkpoint::check_finite;
 use crate::error::Error;
 use crate::gguf::Tensor;
 use crate::gpu::{DeviceBuffers, Gpu};
-use crate::model::{Biases, Config, Layer, Llama, Model, Progress, TensorHashes, used_tensors};
+use crate::model::{Biases, Config, Layer, Llama, Model, TensorHashes, used_tensors};
+use crate::progress::{OnProgress, Progress};
 
 /// Bytes packed at a time, and bytes on their way to the GPU before they are waited for.
 const CHUNK: u64 = 8 << 20;
@@ -25,7 +26,7 @@ const IN_FLIGHT: u64 = 64 << 20;
 pub(crate) struct Loader<'a> {
     model: &'a Model,
     gpu: &'a Gpu,
-    progress: &'a mut dyn FnMut(Progress),
+    progress: &'a mut OnProgress<'a>,
     done: Progress,
     in_flight: u64,
     pub buffers: DeviceBuffers,
@@ -34,7 +35,7 @@ pub(crate) struct Loader<'a> {
 }
 
 impl<'a> Loader<'a> {
-    pub fn new(model: &'a Model, gpu: &'a Gpu, progress: &'a mut dyn FnMut(Progress)) -> Self {
+    pub fn new(model: &'a Model, gpu: &'a Gpu, progress: &'a mut OnProgress<'a>) -> Self {
         let total = used_tensors(model).map(|tensor| tensor.bytes).sum();
         Self {
             model,
@@ -99,10 +100,8 @@ impl<'a> Loader<'a> {
         let tables = self.floats("rope", &tables.floats).await?;
         self.gpu.finish().await?;
         self.gpu.release_uploads();
-        (self.progress)(Progress {
-            done: self.done.total,
-            ..self.done
-        });
+        self.done.done = self.done.total;
+        self.report()?;
         let rope = Rope {
             tables,
             rotary_dim: config.rotary_dim,
@@ -428,8 +427,15 @@ impl<'a> Loader<'a> {
             self.gpu.finish().await?;
             self.in_flight = 0;
         }
-        (self.progress)(self.done);
-        Ok(())
+        self.report()
+    }
+
+    /// Says how much is loaded. Ends where whoever hears it says stop.
+    fn report(&mut self) -> Result<(), Error> {
+        match (self.progress)(self.done) {
+            ControlFlow::Continue(()) => Ok(()),
+            ControlFlow::Break(()) => Err(Error::Stopped),
+        }
     }
 }
 

@@ -503,9 +503,13 @@ mod tests {
             .model()
             .expect("a model");
         let engine = |gpu: Gpu| async {
-            let engine =
-                crate::Engine::load(gpu, &model, &crate::EngineOptions::default(), &mut |_| {})
-                    .await?;
+            let engine = crate::Engine::load(
+                gpu,
+                &model,
+                &crate::EngineOptions::default(),
+                &mut crate::unwatched,
+            )
+            .await?;
             engine.compile().await.map(|()| engine)
         };
         pollster::block_on(async {

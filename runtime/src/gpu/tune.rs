@@ -11,6 +11,7 @@ use godwit_shaders::{
 };
 
 use super::{Gpu, GpuError, GpuMemory};
+use crate::progress::{OnProgress, Progress};
 
 /// Methods that are tried. On a CPU those for GPUs, with their workgroup memory and barriers, take
 /// too long even to be tried.
@@ -56,14 +57,15 @@ impl Gpu {
         }
     }
 
-    /// Times the candidates. `progress` hears how many are timed, of how many.
+    /// Times the candidates; none where `progress` says stop. It hears how many are timed, of how
+    /// many.
     ///
     /// # Errors
     /// The device fails, or lacks memory.
     pub(crate) async fn measure_tuning(
         &self,
-        progress: &mut dyn FnMut(usize, usize),
-    ) -> Result<Tuning, GpuError> {
+        progress: &mut OnProgress<'_>,
+    ) -> Result<Option<Tuning>, GpuError> {
         let (passes, workgroups) = candidates(self.caps());
         let methods = if self.caps().cpu {
             &METHODS_CPU[..]
@@ -78,27 +80,32 @@ impl Gpu {
         };
         let total = of(1).count() + of(2).count() + passes.len() + workgroups.len();
         let mut done = 0;
-        let mut each = |gpu: &Self| {
-            progress(done, total);
+        let mut is_stopped = || {
             done += 1;
-            gpu.caps().tuning
+            progress(Progress::of(done - 1, total)).is_break()
         };
         let mut caps = *self.caps();
 
         let mut found = Vec::new();
         for method in of(1) {
+            if is_stopped() {
+                return Ok(None);
+            }
             caps.tuning = Tuning {
                 gemv: Some(method),
-                ..each(self)
+                ..self.caps().tuning
             };
             found.push((method, or_nothing(self.time_matmul(&caps, 1).await)?));
         }
         let gemv = fastest(&found, MatmulMethod::built_in(&caps, 1));
         found.clear();
         for method in of(2) {
+            if is_stopped() {
+                return Ok(None);
+            }
             caps.tuning = Tuning {
                 gemm: Some(method),
-                ..each(self)
+                ..self.caps().tuning
             };
             found.push((
                 method,
@@ -114,26 +121,32 @@ impl Gpu {
 
         let mut speeds = Vec::new();
         for &pass in passes {
-            each(self);
+            if is_stopped() {
+                return Ok(None);
+            }
             speeds.push((pass, self.time_matmul(&caps, pass).await?));
         }
         let prefill_chunk = fastest(&speeds, self.caps().tuning.prefill_chunk);
 
         speeds.clear();
         for &workgroups in workgroups {
-            each(self);
+            if is_stopped() {
+                return Ok(None);
+            }
             caps.tuning.workgroups = workgroups;
             speeds.push((workgroups, self.time_attention(&caps).await?));
         }
         let workgroups = fastest(&speeds, self.caps().tuning.workgroups);
-        progress(total, total);
-        Ok(Tuning {
+        if is_stopped() {
+            return Ok(None);
+        }
+        Ok(Some(Tuning {
             prefill_chunk,
             workgroups,
             gemv: Some(gemv),
             gemm: Some(gemm),
             ..self.caps().tuning
-        })
+        }))
     }
 
     /// Floating-point operations a second of a matmul with this many tokens.

@@ -15,6 +15,7 @@ pub mod open;
 #[cfg(not(target_arch = "wasm32"))]
 pub mod private;
 mod source;
+mod stream;
 #[cfg(not(target_arch = "wasm32"))]
 pub(crate) mod warn;
 
@@ -26,6 +27,7 @@ pub(crate) use file::{Hashing, read_checked, source, write_checked};
 #[cfg(all(test, not(target_arch = "wasm32")))]
 pub(crate) use source::copy_from;
 pub use source::{Bytes, Identity, Source};
+pub use stream::{Input, Output};
 
 /// Marks a place where a test may kill the process. Nothing outside tests.
 #[cfg(not(target_arch = "wasm32"))]

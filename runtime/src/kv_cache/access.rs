@@ -16,7 +16,7 @@ impl KvCache {
         &self,
         memory: &GpuMemory,
         positions: Range<u32>,
-        each: &mut dyn FnMut(&[u8]) -> Result<(), E>,
+        each: &mut impl FnMut(&[u8]) -> Result<(), E>,
     ) -> Result<(), E> {
         // All are on their way before the first is waited for.
         let mut parts = Vec::new();
@@ -58,7 +58,7 @@ impl KvCache {
         &mut self,
         memory: &GpuMemory,
         positions: Range<u32>,
-        next: &mut dyn FnMut(&mut [u8]) -> Result<(), E>,
+        next: &mut impl FnMut(&mut [u8]) -> Result<(), E>,
     ) -> Result<(), E> {
         let mut bytes = Vec::new();
         for part in self.parts(positions) {

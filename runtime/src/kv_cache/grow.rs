@@ -30,8 +30,8 @@ impl KvCache {
         &mut self,
         buffers: &mut DeviceBuffers,
         position: u32,
-        forget_plans: &mut dyn FnMut(),
-        forget_in_flight: &mut dyn FnMut(),
+        forget_plans: &mut impl FnMut(),
+        forget_in_flight: &mut impl FnMut(),
     ) -> Result<usize, KvCacheError> {
         if self.segments.capacity() <= position {
             while self.segments.capacity() <= position {
@@ -72,7 +72,7 @@ impl KvCache {
     async fn compact(
         &mut self,
         buffers: &mut DeviceBuffers,
-        forget_plans: &mut dyn FnMut(),
+        forget_plans: &mut impl FnMut(),
     ) -> Result<(), KvCacheError> {
         if !self.segments.should_compact() {
             return Ok(());
@@ -129,7 +129,7 @@ impl KvCache {
         &mut self,
         buffers: &mut DeviceBuffers,
         cause: KvCacheError,
-        forget_plans: &mut dyn FnMut(),
+        forget_plans: &mut impl FnMut(),
     ) -> Result<(), KvCacheError> {
         let len = self.segments.spilling_len();
         loop {
@@ -172,7 +172,7 @@ impl KvCache {
         buffers: &mut DeviceBuffers,
         number: usize,
         len: u32,
-        forget_plans: &mut dyn FnMut(),
+        forget_plans: &mut impl FnMut(),
     ) -> Result<(), KvCacheError> {
         forget_plans();
         let end = number + self.segments.split(number, len);
@@ -271,8 +271,6 @@ impl KvCache {
 
 #[cfg(test)]
 mod tests {
-    use std::ops::ControlFlow;
-
     use pollster::block_on;
 
     use crate::{
@@ -300,13 +298,13 @@ mod tests {
             context: ContextSize::Tokens(4096),
             ..EngineOptions::default()
         };
-        let engine = block_on(Engine::load(gpu, &model, &options, &mut |_| ())).expect("it loads");
+        let engine =
+            block_on(Engine::load(gpu, &model, &options, &mut crate::unwatched)).expect("it loads");
         let prompt: Vec<u32> = (0..1010_u32).map(|i| i.wrapping_mul(i) % 509).collect();
         let mut session = block_on(engine.session()).expect("a session");
-        let mut go = |_, _| ControlFlow::Continue(());
-        let mut more = |session: &mut Session, kept: usize| -> Vec<u32> {
+        let more = |session: &mut Session, kept: usize| -> Vec<u32> {
             session.truncate(kept);
-            block_on(session.prefill(&prompt[kept..], &mut go)).expect("room");
+            block_on(session.prefill(&prompt[kept..], &mut crate::unwatched)).expect("room");
             (0..30)
                 .map(|_| block_on(session.next(&Sampling::greedy())).expect("a token"))
                 .collect()
@@ -321,7 +319,7 @@ mod tests {
         );
 
         let mut apart = block_on(engine.session()).expect("a session");
-        block_on(apart.prefill(&prompt, &mut |_, _| ControlFlow::Continue(()))).expect("room");
+        block_on(apart.prefill(&prompt, &mut crate::unwatched)).expect("room");
         block_on(apart.kv.grow(&mut apart.buffers, None)).expect("room");
         block_on(apart.kv.compact_layer(&mut apart.buffers, 0)).expect("room");
         assert_eq!(apart.kv.segments().segments_to(1100), 2);

@@ -13,6 +13,8 @@ use std::ops::Range;
 use serde::{Deserialize, Serialize};
 use thiserror::Error as ThisError;
 
+use crate::io::{Input, Output};
+
 const MAGIC: &[u8; 8] = b"GODWITKV";
 /// Version 1 knew a model by the first bytes of each tensor.
 const VERSION: u32 = 2;
@@ -139,13 +141,13 @@ impl SnapshotHeader {
     ///
     /// # Errors
     /// It is no snapshot, of another version, or its beginning is damaged.
-    pub fn read(input: &mut dyn Read) -> Result<Self, SnapshotError> {
+    pub fn read(input: &mut Input<'_>) -> Result<Self, SnapshotError> {
         read_header(&mut Hashed::new(input))
     }
 }
 
 /// Reads as far as the header, and checks its form.
-fn read_header(input: &mut Hashed<&mut dyn Read>) -> Result<SnapshotHeader, SnapshotError> {
+fn read_header(input: &mut Hashed<&mut Input<'_>>) -> Result<SnapshotHeader, SnapshotError> {
     let mut magic = [0; 8];
     input.take(&mut magic).map_err(|error| {
         if error == SnapshotError::Truncated {
@@ -198,7 +200,7 @@ pub(crate) struct Requirements<'a> {
 /// A snapshot as far as its header.
 pub(crate) struct OpenedSnapshot<'a> {
     pub header: SnapshotHeader,
-    input: Hashed<&'a mut dyn Read>,
+    input: Hashed<&'a mut Input<'a>>,
 }
 
 impl<'a> OpenedSnapshot<'a> {
@@ -206,7 +208,7 @@ impl<'a> OpenedSnapshot<'a> {
     ///
     /// # Errors
     /// The file is damaged, or has another type of KV cache than `kv`.
-    pub fn read(input: &'a mut dyn Read, kv: &str) -> Result<Self, SnapshotError> {
+    pub fn read(input: &'a mut Input<'a>, kv: &str) -> Result<Self, SnapshotError> {
         let mut input = Hashed::new(input);
         let header = read_header(&mut input)?;
         if header.kv != kv {
@@ -252,7 +254,7 @@ pub(crate) struct SnapshotReader<'a> {
     pub header: SnapshotHeader,
     /// All tokens up to the last saved one.
     pub ids: Vec<u32>,
-    input: Hashed<&'a mut dyn Read>,
+    input: Hashed<&'a mut Input<'a>>,
 }
 
 impl<'a> SnapshotReader<'a> {
@@ -326,7 +328,7 @@ impl<'a> SnapshotReader<'a> {
 /// A snapshot that is being written: header and tokens first, then keys and values run by run, then
 /// its hash.
 pub(crate) struct SnapshotWriter<'a> {
-    out: Hashed<&'a mut dyn Write>,
+    out: Hashed<&'a mut Output<'a>>,
 }
 
 impl<'a> SnapshotWriter<'a> {
@@ -334,7 +336,11 @@ impl<'a> SnapshotWriter<'a> {
     ///
     /// # Errors
     /// Writing fails, or the header is too long.
-    pub fn begin(out: &'a mut dyn Write, header: &SnapshotHeader, ids: &[u32]) -> io::Result<Self> {
+    pub fn begin(
+        out: &'a mut Output<'a>,
+        header: &SnapshotHeader,
+        ids: &[u32],
+    ) -> io::Result<Self> {
         let json = serde_json::to_vec(header).map_err(io::Error::other)?;
         if json.len() > MOST_HEADER as usize {
             let len = json.len();

@@ -11,7 +11,6 @@ mod variations;
 mod weights_hash;
 
 use std::fmt;
-use std::ops::ControlFlow;
 use std::sync::Arc;
 
 use crate::chat::{ChatError, ChatTemplate};
@@ -19,6 +18,7 @@ use crate::checkpoint::{Checkpoint, Repository};
 use crate::error::Error;
 use crate::gguf::Gguf;
 use crate::io::Source;
+use crate::progress::OnProgress;
 use crate::sampling::{Recommended, Sampling};
 use crate::tokenizer::Tokenizer;
 
@@ -34,15 +34,6 @@ pub use rope::{RopeOverride, RopeStretch};
 pub use synthetic::{BadSynthetic, Synthetic};
 pub(crate) use tensors::{has_gate_biases, used_tensors};
 pub(crate) use weights_hash::{TensorHashes, WeightsHash};
-
-/// How far a long operation on weights is, in bytes of the files.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Progress {
-    /// Bytes read.
-    pub done: u64,
-    /// Bytes in all.
-    pub total: u64,
-}
 
 /// An opened model: hyperparameters and tokenizer, checked; the weights still in their files. Cheap
 /// to clone.
@@ -187,10 +178,7 @@ impl Model {
     ///
     /// # Errors
     /// A file can't be read, or `progress` says stop.
-    pub fn hash_weights(
-        &self,
-        progress: &mut dyn FnMut(Progress) -> ControlFlow<()>,
-    ) -> Result<(), Error> {
+    pub fn hash_weights(&self, progress: &mut OnProgress<'_>) -> Result<(), Error> {
         self.inner.weights.get_with(progress).map(drop)
     }
 

@@ -5,16 +5,15 @@
 //! and the metadata of a file may change.
 
 use std::collections::HashMap;
-use std::ops::ControlFlow;
 use std::sync::{Arc, OnceLock};
 
 use blake3::{Hash, Hasher};
 
-use super::Progress;
 use crate::checkpoint::Checkpoint;
 use crate::error::Error;
 use crate::gguf::Tensor;
 use crate::io::Identity;
+use crate::progress::{OnProgress, Progress, unwatched};
 
 /// Bytes that are hashed at a time where tensors have to be read.
 const CHUNK: u64 = 8 << 20;
@@ -73,17 +72,14 @@ impl WeightsHash {
     /// # Errors
     /// A file can't be read.
     pub fn get(&self) -> Result<Hash, Error> {
-        self.get_with(&mut |_| ControlFlow::Continue(()))
+        self.get_with(&mut unwatched)
     }
 
     /// The hash; `progress` hears how many bytes are hashed, where they have to be.
     ///
     /// # Errors
     /// A file can't be read, or `progress` says stop.
-    pub fn get_with(
-        &self,
-        progress: &mut dyn FnMut(Progress) -> ControlFlow<()>,
-    ) -> Result<Hash, Error> {
+    pub fn get_with(&self, progress: &mut OnProgress<'_>) -> Result<Hash, Error> {
         if let Some(hash) = self.look_up() {
             return Ok(hash);
         }
@@ -203,7 +199,7 @@ fn all_bytes(checkpoint: &dyn Checkpoint) -> u64 {
 #[cfg(not(target_arch = "wasm32"))]
 fn hash_tensors(
     checkpoint: &dyn Checkpoint,
-    progress: &mut dyn FnMut(Progress) -> ControlFlow<()>,
+    progress: &mut OnProgress<'_>,
 ) -> Result<Vec<Hash>, Error> {
     use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
     use std::sync::mpsc::{RecvTimeoutError, channel};
@@ -258,7 +254,7 @@ fn hash_tensors(
 #[cfg(target_arch = "wasm32")]
 fn hash_tensors(
     checkpoint: &dyn Checkpoint,
-    progress: &mut dyn FnMut(Progress) -> ControlFlow<()>,
+    progress: &mut OnProgress<'_>,
 ) -> Result<Vec<Hash>, Error> {
     let (mut done, total) = (0, all_bytes(checkpoint));
     let mut each = |bytes| {

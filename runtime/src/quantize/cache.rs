@@ -6,7 +6,7 @@
 
 use std::borrow::Cow;
 use std::io::Write as _;
-use std::ops::{ControlFlow, Range};
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -21,7 +21,8 @@ use crate::io::open::open_private;
 use crate::io::private::{check_folder, make_private_folder};
 use crate::io::warn::{warn_of, warn_once};
 use crate::io::{Access, FileError, Hashing, Identity, Source, SourceCause, source};
-use crate::model::{Model, Progress};
+use crate::model::Model;
+use crate::progress::OnProgress;
 use crate::tokenizer::{Tokenizer, TokenizerError};
 
 /// The end of a file, after its hash. Files of earlier versions lack it.
@@ -114,7 +115,7 @@ impl Model {
         &self,
         recipe: &Recipe,
         cache: impl Into<WeightsCache>,
-        progress: &mut dyn FnMut(Progress) -> ControlFlow<()>,
+        progress: &mut OnProgress<'_>,
     ) -> Result<Self, Error> {
         let cache = cache.into();
         let WeightsCache {
@@ -203,11 +204,7 @@ impl Model {
     }
 }
 
-async fn store(
-    path: &Path,
-    view: &Quantized,
-    progress: &mut dyn FnMut(Progress) -> ControlFlow<()>,
-) -> Result<(), Error> {
+async fn store(path: &Path, view: &Quantized, progress: &mut OnProgress<'_>) -> Result<(), Error> {
     write_atomically(path, async |file| {
         let mut writer = GgufWriter::default();
         writer.key("general.architecture", Value::String("llama".into()));

@@ -1,7 +1,6 @@
 //! Any checkpoint as a GGUF file, written tensor by tensor.
 
 use std::io::{self, Write};
-use std::ops::ControlFlow;
 
 use godwit_shaders::WeightFormat;
 
@@ -9,7 +8,8 @@ use super::recipe::Mix;
 use crate::checkpoint::{Checkpoint, check_finite};
 use crate::error::Error;
 use crate::gguf::{GgufWriter, Tensor, Value};
-use crate::model::{Config, Progress, ROPE_FACTORS, RopeScaling};
+use crate::model::{Config, ROPE_FACTORS, RopeScaling};
+use crate::progress::{OnProgress, Progress};
 
 /// Bytes that are written at a time, about.
 const CHUNK: u64 = 16 << 20;
@@ -38,7 +38,7 @@ pub fn write_gguf(
     checkpoint: &dyn Checkpoint,
     mix: Mix,
     out: &mut dyn Write,
-    progress: &mut dyn FnMut(Progress) -> ControlFlow<()>,
+    progress: &mut OnProgress<'_>,
 ) -> Result<(), Error> {
     let config = Config::read(checkpoint)?;
     checkpoint.check_weights()?;
@@ -78,7 +78,7 @@ pub(super) fn write_tensors(
     mut writer: GgufWriter,
     first: Option<&[u8]>,
     out: &mut dyn Write,
-    progress: &mut dyn FnMut(Progress) -> ControlFlow<()>,
+    progress: &mut OnProgress<'_>,
 ) -> Result<(), Error> {
     let io = |error: io::Error| Error::unwritten(&error);
     for tensor in checkpoint.tensors() {

@@ -1,7 +1,5 @@
 //! Memory that is refused: every allocation of a reply, one after the other.
 
-use std::ops::ControlFlow;
-
 use pollster::block_on;
 
 use crate::quantize::InputSquares;
@@ -11,10 +9,6 @@ use crate::{
 };
 
 const PROMPT: usize = 60;
-
-fn go(_: usize, _: usize) -> ControlFlow<()> {
-    ControlFlow::Continue(())
-}
 
 fn gpu() -> Gpu {
     let options = GpuOptions {
@@ -37,7 +31,7 @@ async fn load(gpu: &Gpu, spill: Spilling) -> Result<Engine, Error> {
         spill,
         ..EngineOptions::default()
     };
-    Engine::load(gpu.clone(), &model, &options, &mut |_| ()).await
+    Engine::load(gpu.clone(), &model, &options, &mut crate::unwatched).await
 }
 
 /// Does something until no memory is refused any more; at most once it may be.
@@ -75,7 +69,9 @@ async fn replies(engine: &Engine, refused: &mut u32) -> (Vec<u32>, Vec<f32>) {
     let mut session = retried(refused, async || engine.session().await).await;
     let prefill = async |session: &mut Session, end: usize| {
         let at = session.tokens().len().min(end);
-        session.prefill(&prompt[at..end], &mut go).await
+        session
+            .prefill(&prompt[at..end], &mut crate::unwatched)
+            .await
     };
     retried(refused, async || prefill(&mut session, PROMPT).await).await;
     for i in 0..10 {
@@ -97,13 +93,20 @@ async fn replies(engine: &Engine, refused: &mut u32) -> (Vec<u32>, Vec<f32>) {
     retried(refused, async || {
         file.clear();
         session
-            .save(&mut file, 0..PROMPT, serde_json::Value::Null, &mut go)
+            .save(
+                &mut file,
+                0..PROMPT,
+                serde_json::Value::Null,
+                &mut crate::unwatched,
+            )
             .await
     })
     .await;
     session.truncate(0);
     retried(refused, async || {
-        session.resume(&mut file.as_slice(), None, &mut go).await
+        session
+            .resume(&mut file.as_slice(), None, &mut crate::unwatched)
+            .await
     })
     .await;
     ids.push(retried(refused, async || session.next(&greedy).await).await);
@@ -142,11 +145,11 @@ fn every_allocation_of_a_reply_may_be_refused() {
         // Another session, in the middle of its reply.
         let mut other = block_on(engine.session()).expect("a session");
         let prompt = &expected.0[..PROMPT - 20];
-        block_on(other.prefill(prompt, &mut go)).expect("room");
+        block_on(other.prefill(prompt, &mut crate::unwatched)).expect("room");
         let mut reply = || block_on(other.next(&Sampling::greedy())).expect("a token");
         let first = reply();
         let mut fresh = block_on(engine.session()).expect("a session");
-        block_on(fresh.prefill(prompt, &mut go)).expect("room");
+        block_on(fresh.prefill(prompt, &mut crate::unwatched)).expect("room");
         let mut fresh = || block_on(fresh.next(&Sampling::greedy())).expect("a token");
         assert_eq!(fresh(), first);
         let mut nth = 1;
@@ -193,7 +196,7 @@ fn every_allocation_of_loading_may_be_refused() {
         let mut session = block_on(retried(&mut refused, async || engine.session().await));
         let token = async |session: &mut Session| {
             session.truncate(0);
-            session.prefill(&[1, 2, 3], &mut go).await?;
+            session.prefill(&[1, 2, 3], &mut crate::unwatched).await?;
             session.next(&Sampling::greedy()).await
         };
         block_on(retried(&mut refused, async || token(&mut session).await));

@@ -4,10 +4,9 @@
 
 use std::fs::{self, File};
 use std::io::{self, BufReader};
-use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 
-use super::Session;
+use super::{Reuse, Session};
 use crate::error::Error;
 use crate::gpu::GpuError;
 use crate::io::FileError;
@@ -17,6 +16,7 @@ use crate::io::open::open_private;
 use crate::io::private::{check_folder, make_private_folder};
 use crate::io::warn::{warn_of, warn_once};
 use crate::kv_cache::SnapshotError;
+use crate::progress::{OnProgress, Progress, unwatched};
 
 /// Tokens of a block. Shorter prompts leave nothing.
 pub const BLOCK: usize = 4096;
@@ -28,17 +28,6 @@ const EXTENSION: &str = "godwit-kv";
 pub struct PrefixCache {
     folder: PathBuf,
     most_bytes: u64,
-}
-
-/// Where a prompt's tokens came from.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Reuse {
-    /// They were in the session already.
-    pub kept: usize,
-    /// They were read from disk.
-    pub loaded: usize,
-    /// They were computed.
-    pub computed: usize,
 }
 
 /// The result of reading a block.
@@ -99,7 +88,7 @@ impl PrefixCache {
                     file,
                     end - BLOCK..end,
                     serde_json::Value::Null,
-                    &mut |_, _| ControlFlow::Continue(()),
+                    &mut unwatched,
                 )
                 .await
         })
@@ -116,7 +105,7 @@ impl PrefixCache {
         session: &mut Session,
         path: &Path,
         tokens: &[u32],
-        progress: &mut dyn FnMut(usize, usize) -> ControlFlow<()>,
+        progress: &mut OnProgress<'_>,
     ) -> Result<Block, Error> {
         let file = match open_private(path) {
             Ok(Some((file, _))) => file,
@@ -189,7 +178,7 @@ impl PrefixCache {
         &self,
         session: &mut Session,
         tokens: &[u32],
-        progress: &mut dyn FnMut(usize, usize) -> ControlFlow<()>,
+        progress: &mut OnProgress<'_>,
     ) -> Result<Reuse, Error> {
         session.check_prompt(tokens)?;
         let mut reuse = Reuse {
@@ -213,8 +202,10 @@ impl PrefixCache {
             let Some(path) = self.known_path(session, &tokens[..end]) else {
                 break;
             };
-            let mut show =
-                |done: usize, _: usize| progress(end - BLOCK + done.min(BLOCK), tokens.len());
+            let mut show = |now: Progress| {
+                let done = end - BLOCK + BLOCK.min(now.done as usize);
+                progress(Progress::of(done, tokens.len()))
+            };
             match Self::load(session, &path, &tokens[..end], &mut show).await? {
                 Block::Loaded(file) => {
                     reuse.kept = reuse.kept.min(end - BLOCK);
@@ -234,7 +225,8 @@ impl PrefixCache {
         while session.tokens().len() < tokens.len() {
             let held = session.tokens().len();
             let end = ((held / BLOCK + 1) * BLOCK).min(tokens.len());
-            let mut show = |done: usize, _: usize| progress(held + done, tokens.len());
+            let mut show =
+                |now: Progress| progress(Progress::of(held + now.done as usize, tokens.len()));
             session.prefill(&tokens[held..end], &mut show).await?;
             reuse.computed += end - held;
             if writable && end.is_multiple_of(BLOCK) {
@@ -256,13 +248,13 @@ impl PrefixCache {
         session: &Session,
         kept: usize,
         all: usize,
-        progress: &mut dyn FnMut(usize, usize) -> ControlFlow<()>,
+        progress: &mut OnProgress<'_>,
     ) -> Result<bool, Error> {
         let mut hashed = || {
             session
                 .engine()
                 .model()
-                .hash_weights(&mut |_| progress(kept, all))
+                .hash_weights(&mut |_| progress(Progress::of(kept, all)))
         };
         match check_folder(&self.folder)
             .map_err(Error::from)
@@ -363,8 +355,8 @@ mod tests {
                 spill: Spilling::Host { memory: 0 },
                 ..EngineOptions::default()
             };
-            let engine =
-                block_on(Engine::load(gpu, &model, &options, &mut |_| ())).expect("it loads");
+            let engine = block_on(Engine::load(gpu, &model, &options, &mut crate::unwatched))
+                .expect("it loads");
             block_on(engine.session()).expect("a session")
         };
         let roomy = open(None);
@@ -378,14 +370,14 @@ mod tests {
         let folder = tempfile::tempdir().expect("a folder");
         let cache = PrefixCache::new(folder.path(), 1 << 30);
         let prompt: Vec<u32> = (0..8300_u32).map(|i| i.wrapping_mul(i) % 509).collect();
-        let mut go = |_: usize, _: usize| ControlFlow::Continue(());
         let blocks = || fs::read_dir(folder.path()).expect("a folder").count();
-        block_on(cache.prefill(&mut session(None), &prompt, &mut go)).expect("room");
+        block_on(cache.prefill(&mut session(None), &prompt, &mut unwatched)).expect("room");
         assert_eq!(blocks(), 2);
 
         let mut small = session(Some(3 << 20));
         small.kv.spill_to_full_disk();
-        let error = block_on(cache.prefill(&mut small, &prompt, &mut go)).expect_err("no room");
+        let error =
+            block_on(cache.prefill(&mut small, &prompt, &mut unwatched)).expect_err("no room");
         assert!(
             matches!(error, Error::Spill(SpillError::File { .. })),
             "{error}"
@@ -394,8 +386,8 @@ mod tests {
         assert_eq!(blocks(), 2);
 
         // With room on the host they are read.
-        let reuse =
-            block_on(cache.prefill(&mut session(Some(3 << 20)), &prompt, &mut go)).expect("room");
+        let reuse = block_on(cache.prefill(&mut session(Some(3 << 20)), &prompt, &mut unwatched))
+            .expect("room");
         assert_eq!((reuse.loaded, reuse.computed), (8192, 108));
     }
 }

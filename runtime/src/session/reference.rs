@@ -1,8 +1,6 @@
 //! Plans dispatch by dispatch, each held against its kernel's reference on the CPU: where an answer
 //! is wrong, the first dispatch whose buffers differ is the one to look at.
 
-use std::ops::ControlFlow;
-
 use godwit_shaders::{Access, BufferRef, Contents, Dispatch, DispatchFixture, Plan, Step};
 use pollster::block_on;
 
@@ -131,7 +129,8 @@ fn session(kv: &str) -> Session {
         segment_tokens: Some(64),
         ..EngineOptions::default()
     };
-    let engine = block_on(Engine::load(gpu, &model, &options, &mut |_| ())).expect("it loads");
+    let engine =
+        block_on(Engine::load(gpu, &model, &options, &mut crate::unwatched)).expect("it loads");
     block_on(engine.session()).expect("a session")
 }
 
@@ -139,7 +138,7 @@ fn session(kv: &str) -> Session {
 /// steps.
 fn plans(session: &mut Session) -> Vec<(Plan, Step)> {
     let prompt: Vec<u32> = (0..100_u32).map(|i| i.wrapping_mul(i) % 293).collect();
-    block_on(session.prefill(&prompt, &mut |_, _| ControlFlow::Continue(()))).expect("room");
+    block_on(session.prefill(&prompt, &mut crate::unwatched)).expect("room");
     let many = block_on(session.reserve(80, 20)).expect("room");
     let one = block_on(session.reserve(100, 1)).expect("room");
     let choose = |greedy| StepKind::Choose {

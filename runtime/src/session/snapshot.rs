@@ -1,14 +1,16 @@
 //! A session's context as a file, and back.
 
-use std::io::{self, Read, Write};
-use std::ops::{ControlFlow, Range};
+use std::io;
+use std::ops::Range;
 
 use super::Session;
 use crate::error::Error;
+use crate::io::{Input, Output};
 use crate::kv_cache::SnapshotHeader;
 use crate::kv_cache::snapshot::{
     OpenedSnapshot, Requirements, SnapshotReader, SnapshotWriter, runs,
 };
+use crate::progress::{OnProgress, Progress};
 
 fn unwritten(error: io::Error) -> Error {
     Error::unwritten(&error)
@@ -41,14 +43,14 @@ impl Session {
     /// hundred positions.
     ///
     /// # Errors
-    /// The range is not in the session, writing fails, the GPU fails, or `progress` said
-    /// [`ControlFlow::Break`].
+    /// The range is not in the session, writing fails, the GPU fails, or `progress` says
+    /// stop.
     pub async fn save(
         &self,
-        out: &mut dyn Write,
+        out: &mut Output<'_>,
         range: Range<usize>,
         note: serde_json::Value,
-        progress: &mut dyn FnMut(usize, usize) -> ControlFlow<()>,
+        progress: &mut OnProgress<'_>,
     ) -> Result<(), Error> {
         let Range { start, end } = range;
         if start >= end || end > self.tokens().len() || !start.is_multiple_of(32) {
@@ -57,7 +59,7 @@ impl Session {
         let (first, count) = (start as u32, (end - start) as u32);
         self.engine()
             .model()
-            .hash_weights(&mut |_| progress(0, count as usize))?;
+            .hash_weights(&mut |_| progress(Progress::new(0, count.into())))?;
         let (model, kv) = (
             self.engine().model().name(),
             self.engine().kv_format().to_string(),
@@ -79,7 +81,8 @@ impl Session {
                     writer.put(bytes).map_err(unwritten)
                 })
                 .await?;
-            if progress((run.end - first) as usize, count as usize).is_break() {
+            let done = (run.end - first).into();
+            if progress(Progress::new(done, count.into())).is_break() {
                 return Err(Error::Stopped);
             }
         }
@@ -92,20 +95,20 @@ impl Session {
     ///
     /// # Errors
     /// The file is damaged, foreign, or of other tokens; it does not fit; the GPU fails, or
-    /// `progress` said [`ControlFlow::Break`]. A file that is foreign, of other tokens, or too long
+    /// `progress` says stop. A file that is foreign, of other tokens, or too long
     /// is refused before anything changes; after any other error, and where the future is dropped,
     /// the session is left with the tokens before the file's first position at least.
     pub async fn resume(
         &mut self,
-        input: &mut dyn Read,
+        input: &mut Input<'_>,
         expected: Option<&[u32]>,
-        progress: &mut dyn FnMut(usize, usize) -> ControlFlow<()>,
+        progress: &mut OnProgress<'_>,
     ) -> Result<SnapshotHeader, Error> {
         let file = OpenedSnapshot::read(input, &self.engine().kv_format().to_string())?;
         let count = file.header.count;
         self.engine()
             .model()
-            .hash_weights(&mut |_| progress(0, count as usize))?;
+            .hash_weights(&mut |_| progress(Progress::new(0, count.into())))?;
         let wanted = Requirements {
             fingerprint: self.fingerprint()?,
             vocab: self.engine().model().config().vocab,
@@ -125,7 +128,8 @@ impl Session {
                     Ok::<_, Error>(reading.take(bytes)?)
                 })
                 .await?;
-            if progress((run.end - first) as usize, count as usize).is_break() {
+            let done = (run.end - first).into();
+            if progress(Progress::new(done, count.into())).is_break() {
                 return Err(Error::Stopped);
             }
         }

@@ -125,7 +125,7 @@ fn load(
     };
     let gpu = block_on(Gpu::open(&gpu))
         .expect("a GPU, or the software driver that tests/fetch.sh installs");
-    block_on(Engine::load(gpu, model, options, &mut |_| ())).expect("it loads")
+    block_on(Engine::load(gpu, model, options, &mut crate::unwatched)).expect("it loads")
 }
 
 /// An operation on a session.
@@ -433,7 +433,7 @@ impl<'a> Tested<'a> {
 
     fn prefill(&mut self, text: &[u32], passes: usize) -> Outcome {
         let mut left = passes;
-        let result = drive(self.session.prefill(text, &mut |_, _| {
+        let result = drive(self.session.prefill(text, &mut |_| {
             left -= 1;
             if left == 0 {
                 ControlFlow::Break(())
@@ -460,7 +460,7 @@ impl<'a> Tested<'a> {
             return Ok(());
         }
         let mut fresh = block_on(self.engines.fresh.session()).expect("a session");
-        block_on(fresh.prefill(text, &mut |_, _| ControlFlow::Continue(()))).expect("room");
+        block_on(fresh.prefill(text, &mut crate::unwatched)).expect("room");
         for (i, &token) in chosen.iter().enumerate() {
             let expected = block_on(fresh.next(sampling)).expect("a token");
             prop_assert_eq!(token, expected, "token {} after {}", i, begin);
@@ -471,7 +471,7 @@ impl<'a> Tested<'a> {
 
     fn save(&mut self, first: usize) -> Outcome {
         let (mut bytes, end) = (Vec::new(), self.tokens.len());
-        let mut go = |_, _| ControlFlow::Continue(());
+        let mut go = crate::unwatched;
         let result =
             drive(
                 self.session
@@ -506,7 +506,7 @@ impl<'a> Tested<'a> {
                 bytes[at] ^= 0x10;
             }
         }
-        let mut progress = |_, _| match damage {
+        let mut progress = |_| match damage {
             Damage::Stopped => ControlFlow::Break(()),
             _ => ControlFlow::Continue(()),
         };

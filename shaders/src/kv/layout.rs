@@ -1,6 +1,8 @@
 //! Where the words of keys and values are in a segment; see [`Segment`](super::Segment).
 
-use super::{AttentionShape, KvFormat, KvType};
+#[cfg(feature = "testing")]
+use super::KvType;
+use super::{AttentionShape, KvFormat};
 use crate::random::Random;
 
 /// The layout of a segment's keys, or of its values.

@@ -12,6 +12,7 @@ use crate::plan::BufferRef;
 pub use format::{KvFormat, KvType, UnknownKvType};
 #[cfg(feature = "testing")]
 pub(crate) use hadamard::hadamard;
+#[cfg(feature = "testing")]
 pub(crate) use layout::Layout;
 pub use layout::noise;
 

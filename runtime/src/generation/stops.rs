@@ -1,8 +1,8 @@
-//! Stop strings: texts that end a reply.
+//! Stop strings: texts that end a reply, wherever tokens begin and end.
 
 /// Searches a stream for stop strings, and holds back text that may be the beginning of one.
 #[derive(Clone, Debug, Default)]
-pub struct Stops {
+pub(super) struct Stops {
     stops: Vec<String>,
     pending: String,
 }
@@ -46,7 +46,7 @@ impl Stops {
     }
 
     /// The text that was held back, at the end of the stream.
-    pub fn finish(&mut self) -> String {
+    pub fn take_rest(&mut self) -> String {
         std::mem::take(&mut self.pending)
     }
 }
@@ -65,7 +65,7 @@ mod tests {
                 return (texts, true);
             }
         }
-        texts.push(all.finish());
+        texts.push(all.take_rest());
         (texts, false)
     }
 

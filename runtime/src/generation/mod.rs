@@ -1,0 +1,177 @@
+//! Replies: the loop that chooses tokens, makes text of them, and knows when to end.
+
+mod reply;
+mod stops;
+
+use crate::error::Error;
+use crate::model::Model;
+use crate::progress::{OnProgress, unwatched};
+use crate::sampling::Sampling;
+use crate::session::Session;
+use reply::Reply;
+
+pub use reply::{FinishReason, Piece};
+
+/// Contexts of fewer tokens are not shifted: next to nothing would be left.
+const LEAST_SHIFTED: u32 = 8;
+
+/// How a reply is generated, and what ends it besides the model.
+///
+/// ```
+/// use godwit::{GenerateOptions, Sampling};
+///
+/// let options = GenerateOptions::default()
+///     .sampling(Sampling::greedy())
+///     .max_tokens(64)
+///     .stop(vec!["\n\n".into()]);
+/// assert_eq!(options.max_tokens, 64);
+/// ```
+#[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
+pub struct GenerateOptions {
+    /// How tokens are chosen.
+    pub sampling: Sampling,
+    /// Tokens of the reply at most; the one that ends the turn counts.
+    pub max_tokens: usize,
+    /// Strings that end the reply, and are no part of it. Empty ones are ignored.
+    pub stop: Vec<String>,
+    /// What happens where the context is full. None: the reply ends. Else the context is shifted
+    /// ([`Session::shift`]) behind as many tokens, and the reply goes on.
+    pub context_shift: Option<usize>,
+}
+
+/// No limit but the context, no stop strings.
+impl Default for GenerateOptions {
+    fn default() -> Self {
+        Self {
+            sampling: Sampling::default(),
+            max_tokens: usize::MAX,
+            stop: Vec::new(),
+            context_shift: None,
+        }
+    }
+}
+
+crate::setters::setters! { GenerateOptions {
+    sampling: Sampling,
+    max_tokens: usize,
+    stop: Vec<String>,
+    context_shift: Option<usize>,
+} }
+
+/// A reply in the making: [`Session::generate`]. Each [`Generation::next`] is a token.
+///
+/// Dropping it, or just not asking for more, cancels the reply: the session keeps the tokens so
+/// far.
+pub struct Generation<'a> {
+    session: &'a mut Session,
+    model: Model,
+    sampling: Sampling,
+    context_shift: Option<usize>,
+    reply: Reply,
+}
+
+impl Session {
+    /// Begins a reply to the tokens of the session.
+    ///
+    /// ```no_run
+    /// # async fn reply(session: &mut godwit::Session) -> Result<(), godwit::Error> {
+    /// use godwit::{FinishReason, GenerateOptions};
+    ///
+    /// let mut generation = session.generate(GenerateOptions::default().max_tokens(256))?;
+    /// while let Some(piece) = generation.next().await? {
+    ///     print!("{}", piece.text);
+    /// }
+    /// assert_ne!(generation.finish_reason(), None);
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// A sampling parameter is out of range.
+    pub fn generate(&mut self, options: GenerateOptions) -> Result<Generation<'_>, Error> {
+        let model = self.engine().model().clone();
+        let GenerateOptions {
+            sampling,
+            max_tokens,
+            stop,
+            context_shift,
+        } = options;
+        sampling.validate(model.config().vocab)?;
+        let reply = Reply::new(model.tokenizer(), max_tokens, stop);
+        Ok(Generation {
+            session: self,
+            model,
+            sampling,
+            context_shift,
+            reply,
+        })
+    }
+}
+
+impl Generation<'_> {
+    /// The next token and its text; none once the reply has ended. What was held back (half a
+    /// character, the beginning of a stop string) comes with the last piece.
+    ///
+    /// # Errors
+    /// As [`Session::next`]; a full context, and a lack of memory after the first token, end the
+    /// reply instead. The reply so far stays, and where the cause goes away it goes on.
+    pub async fn next(&mut self) -> Result<Option<Piece>, Error> {
+        self.next_watched(&mut unwatched).await
+    }
+
+    /// [`Generation::next`], where shifting a full context may take long: `progress` hears how many
+    /// tokens of what is left are computed.
+    ///
+    /// # Errors
+    /// As [`Generation::next`], or `progress` says stop.
+    pub async fn next_watched(
+        &mut self,
+        progress: &mut OnProgress<'_>,
+    ) -> Result<Option<Piece>, Error> {
+        while self.reply.finish_reason().is_none() {
+            match self.session.next(&self.sampling).await {
+                Ok(token) => return Ok(Some(self.reply.push(self.model.tokenizer(), token))),
+                Err(Error::ContextFull { .. }) => match self.context_shift {
+                    Some(keep) if self.session.context() >= LEAST_SHIFTED => {
+                        self.session.shift(keep, progress).await?;
+                    }
+                    _ => return Ok(self.reply.finish(FinishReason::Context)),
+                },
+                Err(Error::Gpu(error))
+                    if error.is_out_of_memory() && !self.reply.tokens().is_empty() =>
+                {
+                    return Ok(self.reply.finish(FinishReason::Memory(error)));
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(None)
+    }
+
+    /// Why the reply ended; none where it has not.
+    pub fn finish_reason(&self) -> Option<&FinishReason> {
+        self.reply.finish_reason()
+    }
+
+    /// The tokens of the reply so far, the one that ended the turn among them.
+    pub fn tokens(&self) -> &[u32] {
+        self.reply.tokens()
+    }
+
+    /// The text of the reply so far.
+    pub fn text(&self) -> &str {
+        self.reply.text()
+    }
+
+    /// The text that is held back, for those who end a reply before it ends itself: from now on it
+    /// is part of [`Generation::text`].
+    pub fn take_rest(&mut self) -> String {
+        self.reply.take_rest()
+    }
+
+    /// The session that the reply is appended to.
+    pub fn session(&self) -> &Session {
+        self.session
+    }
+}
