@@ -2,6 +2,8 @@
 
 mod reply;
 mod stops;
+#[cfg(test)]
+mod tests;
 
 use crate::error::Error;
 use crate::model::Model;

@@ -1,0 +1,163 @@
+//! Replies of a model of random weights: what ends them, and what they leave behind.
+
+use std::ops::ControlFlow;
+
+use pollster::block_on;
+
+use super::*;
+use crate::{ContextSize, Engine, EngineOptions, Gpu, GpuOptions, Synthetic};
+
+const PROMPT: [u32; 6] = [1, 7, 49, 343, 101, 207];
+
+/// A session of `context` tokens that holds [`PROMPT`].
+fn session(context: u32) -> Session {
+    let model = "tiny:q8_0,vocab=512"
+        .parse::<Synthetic>()
+        .expect("a shape")
+        .model()
+        .expect("a model");
+    let options = GpuOptions {
+        adapter: std::env::var("GODWIT_ADAPTER").ok(),
+        ..GpuOptions::default()
+    };
+    let gpu = block_on(Gpu::open(&options))
+        .expect("a GPU, or the software driver that tests/fetch.sh installs");
+    let options = EngineOptions {
+        context: ContextSize::Tokens(context),
+        ..EngineOptions::default()
+    };
+    let engine = block_on(Engine::load(gpu, &model, &options, &mut unwatched)).expect("it loads");
+    let mut session = block_on(engine.session()).expect("a session");
+    block_on(session.prefill(&PROMPT, &mut unwatched)).expect("room");
+    session
+}
+
+fn greedy() -> GenerateOptions {
+    GenerateOptions::default().sampling(Sampling::greedy())
+}
+
+/// The pieces of a reply, whose texts must be its text, and why it ended.
+fn reply(session: &mut Session, options: GenerateOptions) -> (Vec<Piece>, String, FinishReason) {
+    let mut generation = session.generate(options).expect("valid");
+    let mut pieces = Vec::new();
+    while let Some(piece) = block_on(generation.next()).expect("a token") {
+        pieces.push(piece);
+    }
+    assert_eq!(block_on(generation.next()), Ok(None), "an end is final");
+    let text: String = pieces.iter().map(|piece| piece.text.as_str()).collect();
+    assert_eq!(generation.text(), text);
+    let tokens: Vec<u32> = pieces.iter().filter_map(|piece| piece.token).collect();
+    assert_eq!(generation.tokens(), tokens);
+    let reason = generation.finish_reason().expect("it ended").clone();
+    (pieces, text, reason)
+}
+
+#[test]
+fn limits_end_a_reply() {
+    let mut session = session(64);
+    let (pieces, text, reason) = reply(&mut session, greedy().max_tokens(20));
+    assert_eq!((pieces.len(), reason), (20, FinishReason::Length));
+    assert_eq!(session.tokens().len(), PROMPT.len() + 20);
+    let tokens = &session.tokens()[PROMPT.len()..];
+    assert_eq!(session.engine().model().tokenizer().decode(tokens), text);
+
+    let none = reply(&mut session, greedy().max_tokens(0));
+    assert_eq!(none, (Vec::new(), String::new(), FinishReason::Length));
+
+    // The last token of a context can be chosen, and no other after it.
+    session.truncate(PROMPT.len());
+    let (_, _, reason) = reply(&mut session, greedy());
+    assert_eq!(
+        (session.tokens().len(), reason),
+        (64, FinishReason::Context)
+    );
+}
+
+#[test]
+fn a_stop_string_ends_a_reply_before_it() {
+    let mut session = session(64);
+    let (_, text, _) = reply(&mut session, greedy().max_tokens(20));
+    let characters: Vec<char> = text.chars().collect();
+    for (begin, len) in [(0, 1), (3, 2), (5, 4), (9, 7)] {
+        let stop: String = characters[begin..begin + len].iter().collect();
+        let at = text.find(&stop).expect("a part of the text");
+        session.truncate(PROMPT.len());
+        let stops = vec![String::new(), "no such text".into(), stop];
+        let (_, cut, reason) = reply(&mut session, greedy().max_tokens(20).stop(stops));
+        assert_eq!(
+            (cut.as_str(), reason),
+            (&text[..at], FinishReason::StopString)
+        );
+    }
+    // What might have begun one is text, where the reply ends otherwise.
+    let last = characters.last().expect("a text");
+    session.truncate(PROMPT.len());
+    let almost = vec![format!("{last}no such text")];
+    let (_, whole, reason) = reply(&mut session, greedy().max_tokens(20).stop(almost));
+    assert_eq!((whole, reason), (text, FinishReason::Length));
+}
+
+#[test]
+fn the_end_of_a_turn_ends_a_reply() {
+    let mut session = session(64);
+    let end = session.engine().model().tokenizer().ends()[0];
+    let mut sampling = Sampling::greedy();
+    sampling.logit_bias = vec![(end, 1e6)];
+    let (pieces, text, reason) = reply(&mut session, greedy().sampling(sampling));
+    assert_eq!(
+        (pieces.len(), text.as_str(), reason),
+        (1, "", FinishReason::EndOfTurn)
+    );
+    assert_eq!(pieces[0].token, Some(end));
+}
+
+#[test]
+fn a_full_context_is_shifted() {
+    let mut session = session(32);
+    let options = greedy().max_tokens(100).context_shift(Some(3));
+    let (pieces, _, reason) = reply(&mut session, options.clone());
+    assert_eq!((pieces.len(), reason), (100, FinishReason::Length));
+    assert_eq!(session.tokens()[..3], PROMPT[..3]);
+    assert!(session.tokens().len() <= 32);
+
+    // Shifting can be stopped, and the reply goes on after that.
+    let mut generation = session.generate(options).expect("valid");
+    let mut stop = |_| ControlFlow::Break(());
+    let stopped = loop {
+        match block_on(generation.next_watched(&mut stop)) {
+            Ok(Some(_)) => {}
+            other => break other,
+        }
+    };
+    // One pass is all there is to shift here, and a last pass is not stopped.
+    assert_eq!(stopped, Ok(None));
+    assert_eq!(generation.tokens().len(), 100);
+}
+
+#[test]
+fn a_cancelled_reply_leaves_its_tokens() {
+    let mut session = session(64);
+    let (_, text, _) = reply(&mut session, greedy().max_tokens(12));
+    let all = session.tokens().to_vec();
+    session.truncate(PROMPT.len());
+    let mut generation = session.generate(greedy()).expect("valid");
+    for _ in 0..5 {
+        block_on(generation.next()).expect("a token");
+    }
+    drop(generation);
+    assert_eq!(session.tokens(), &all[..PROMPT.len() + 5]);
+    // Another reply continues it.
+    let (_, rest, _) = reply(&mut session, greedy().max_tokens(7));
+    assert_eq!(session.tokens(), all);
+    assert!(text.ends_with(&rest));
+}
+
+#[test]
+fn bad_sampling_is_refused_before_anything_happens() {
+    let mut session = session(64);
+    let mut sampling = Sampling::greedy();
+    sampling.top_p = 7.0;
+    let error = session.generate(greedy().sampling(sampling)).err();
+    assert!(matches!(error, Some(Error::Sampling(_))), "{error:?}");
+    assert_eq!(session.tokens(), PROMPT);
+}
