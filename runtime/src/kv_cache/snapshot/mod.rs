@@ -7,6 +7,9 @@
 //! tiles of 32 positions), and the BLAKE3 hash of all that. Numbers are little-endian. The layout
 //! knows nothing of segments: what was saved with one segmentation loads into another.
 
+#[cfg(test)]
+mod tests;
+
 use std::io::{self, Read, Write};
 use std::ops::Range;
 
@@ -382,50 +385,4 @@ pub(crate) fn runs(first: u32, count: u32) -> impl Iterator<Item = Range<u32>> {
     (first..end)
         .step_by(RUN as usize)
         .map(move |at| at..(at + RUN).min(end))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn peek(mut input: &[u8]) -> Result<SnapshotHeader, SnapshotError> {
-        read_header(&mut Hashed::new(&mut input))
-    }
-
-    #[test]
-    fn damaged_headers_are_refused() {
-        let mut good = MAGIC.to_vec();
-        let header = SnapshotHeader {
-            fingerprint: "f".into(),
-            model: "m".into(),
-            kv: "f16".into(),
-            first: 32,
-            count: 5,
-            note: serde_json::Value::Null,
-        };
-        let json = serde_json::to_vec(&header).expect("JSON");
-        good.extend(VERSION.to_le_bytes());
-        good.extend((json.len() as u32).to_le_bytes());
-        good.extend(&json);
-        assert_eq!(peek(&good), Ok(header));
-        for len in 0..good.len() {
-            let error = peek(&good[..len]).expect_err("cut short");
-            assert!(
-                matches!(error, SnapshotError::Magic | SnapshotError::Truncated),
-                "{len}: {error}"
-            );
-        }
-        let with = |at: usize, byte: u8| {
-            let mut bad = good.clone();
-            bad[at] = byte;
-            peek(&bad).expect_err("changed")
-        };
-        assert_eq!(with(0, b'g'), SnapshotError::Magic);
-        assert_eq!(with(8, 9), SnapshotError::Version(9));
-        assert_eq!(
-            with(15, 255),
-            SnapshotError::Damaged("its header is too long")
-        );
-        assert!(matches!(with(16, b'x'), SnapshotError::Damaged(_)));
-    }
 }
