@@ -1,8 +1,9 @@
 //! Tests of opened devices: another adapter, options out of range, errors.
 
-use godwit_shaders::capabilities::Tuning;
+use godwit_shaders::capabilities::{GPU, Tuning};
 
 use super::*;
+use crate::gpu::adapters::{self, GpuOptions};
 
 /// Two adapters: the first one passes the check of its results, but does not compile `matmul`.
 #[test]
