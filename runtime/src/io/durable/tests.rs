@@ -2,6 +2,7 @@
 
 use std::cell::Cell;
 
+use super::parts::{FOREIGN_AGE, Part, host, part};
 use super::*;
 use crate::Error;
 
