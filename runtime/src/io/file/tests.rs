@@ -1,6 +1,8 @@
 //! Tests of files as sources, and of small files with a checksum.
 
+use super::opened::SETTLED;
 use super::*;
+use crate::io::FileError;
 
 #[test]
 fn small_files_are_believed_only_as_they_were_written() {
