@@ -43,7 +43,7 @@ fn is_lost<T: std::fmt::Debug>(what: &str, result: Result<T, Error>) {
                 "{error}"
             );
         }
-        other => assert!(other.is_err() && false, "{what} gave {other:?}"),
+        other => panic!("{what} gave {other:?}"),
     }
 }
 

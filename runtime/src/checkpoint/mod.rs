@@ -6,6 +6,7 @@
 
 mod config_json;
 mod config_keys;
+mod json_file;
 #[cfg(not(target_arch = "wasm32"))]
 mod kinds;
 mod neutral;

@@ -5,6 +5,7 @@ use std::ops::ControlFlow;
 use pollster::block_on;
 
 use super::*;
+use crate::tokenizer::{GgufVocab, Tokenizer};
 use crate::{ContextSize, Engine, EngineOptions, Gpu, GpuOptions, Synthetic};
 
 const PROMPT: [u32; 6] = [1, 7, 49, 343, 101, 207];
@@ -97,18 +98,45 @@ fn a_stop_string_ends_a_reply_before_it() {
     assert_eq!((whole, reason), (text, FinishReason::Length));
 }
 
+/// A vocabulary of single bytes behind `<unk>`, `<s>` and `</s>`, which ends a turn.
+fn bytes() -> Tokenizer {
+    let special = ["<unk>", "<s>", "</s>"].map(str::to_owned);
+    let tokens: Vec<String> = special
+        .into_iter()
+        .chain((0..256).map(|byte| format!("<0x{byte:02X}>")))
+        .collect();
+    let mut types = vec![6; tokens.len()];
+    types[..3].copy_from_slice(&[2, 3, 3]);
+    Tokenizer::from_gguf_vocab(GgufVocab {
+        model: Some("llama".into()),
+        scores: Some(vec![0.0; tokens.len()]),
+        tokens: Some(tokens),
+        types: Some(types),
+        bos: Some(1),
+        eos: Some(2),
+        ..GgufVocab::default()
+    })
+    .expect("a tokenizer")
+}
+
 #[test]
 fn the_end_of_a_turn_ends_a_reply() {
-    let mut session = session(64);
-    let end = session.engine().model().tokenizer().ends()[0];
-    let mut sampling = Sampling::greedy();
-    sampling.logit_bias = vec![(end, 1e6)];
-    let (pieces, text, reason) = reply(&mut session, greedy().sampling(sampling));
-    assert_eq!(
-        (pieces.len(), text.as_str(), reason),
-        (1, "", FinishReason::EndOfTurn)
-    );
-    assert_eq!(pieces[0].token, Some(end));
+    let (tokenizer, stop) = (bytes(), vec!["\u{e9}\u{e9}!".to_owned()]);
+    let mut reply = Reply::new(&tokenizer, 10, stop);
+    let mut push = |token| reply.push(&tokenizer, token).text;
+    let byte = |byte: u8| 3 + u32::from(byte);
+    // Half a character, then the whole, which may begin a stop string.
+    let texts = [
+        push(byte(b'a')),
+        push(byte(0xc3)),
+        push(byte(0xa9)),
+        push(byte(0xc3)),
+    ];
+    assert_eq!(texts, ["a", "", "", ""]);
+    // What was held back comes with the end.
+    assert_eq!(push(2), "\u{e9}\u{fffd}");
+    assert_eq!(reply.finish_reason(), Some(&FinishReason::EndOfTurn));
+    assert_eq!((reply.text(), reply.tokens().len()), ("a\u{e9}\u{fffd}", 5));
 }
 
 #[test]

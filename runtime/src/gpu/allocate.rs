@@ -75,6 +75,7 @@ impl Drop for Share {
 /// The error scopes around the making of an object. Between the begin and the end nothing is
 /// awaited: natively scopes belong to a thread, and in a browser to all tasks together.
 pub(super) struct Allocation {
+    gpu: Gpu,
     what: String,
     bytes: u64,
     memory: wgpu::ErrorScopeGuard,
@@ -86,6 +87,7 @@ impl Allocation {
     /// Ends the scopes. The future says what the device has against the object.
     pub fn end(self) -> impl Future<Output = Result<(), GpuError>> + use<> {
         let Self {
+            gpu,
             what,
             bytes,
             memory,
@@ -97,9 +99,7 @@ impl Allocation {
             let (validation, internal) = (validation.await, internal.await);
             match (internal.or(validation), memory.await) {
                 (None, None) => Ok(()),
-                (Some(error), _) => Err(GpuError::Failed {
-                    cause: error.to_string(),
-                }),
+                (Some(error), _) => Err(gpu.failed(error)),
                 (None, Some(_)) => Err(GpuError::OutOfMemory { what, bytes }),
             }
         }
@@ -110,7 +110,7 @@ impl Gpu {
     /// Begins to make an object of so many bytes; 0: the driver knows how many.
     ///
     /// # Errors
-    /// A test asked for a refusal.
+    /// The device is lost: it would make objects, and never use them. Or a test asked for a refusal.
     pub(super) fn begin_allocation(&self, what: &str, bytes: u64) -> Result<Allocation, GpuError> {
         #[cfg(test)]
         if self.inner.refusal.is_due() {
@@ -119,8 +119,12 @@ impl Gpu {
                 bytes,
             });
         }
+        if let Some(lost) = self.known_loss() {
+            return Err(lost);
+        }
         let device = &self.inner.device;
         Ok(Allocation {
+            gpu: self.clone(),
             what: what.into(),
             bytes,
             memory: device.push_error_scope(wgpu::ErrorFilter::OutOfMemory),

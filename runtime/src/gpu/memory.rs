@@ -235,20 +235,17 @@ impl Readback {
         #[cfg(test)]
         crate::interrupt::at_wait().await?;
         self.gpu.wait(Some(self.submission.clone()))?;
-        let failed = |cause: String| GpuError::Failed { cause };
         match (&mut self.receiver).await {
             Ok(Ok(())) => self.gpu.inner.submissions.done(self.submitted),
-            Ok(Err(e)) => return Err(self.gpu.cause_or(failed(e.to_string()))),
+            Ok(Err(error)) => return Err(self.gpu.failed(error)),
             Err(_) => {
-                return Err(self
-                    .gpu
-                    .cause_or(failed("the device gave no answer".into())));
+                return Err(self.gpu.failed("the device gave no answer"));
             }
         }
         let bytes = self
             .staging
             .get_mapped_range(..self.bytes)
-            .map_err(|e| failed(e.to_string()))?
+            .map_err(|error| self.gpu.failed(error))?
             .to_vec();
         self.staging.unmap();
         self.gpu.inner.staging.give(self.staging.clone());

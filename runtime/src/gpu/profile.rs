@@ -186,7 +186,6 @@ impl Gpu {
     pub async fn finish_profile(&self) -> Result<Vec<DispatchTime>, GpuError> {
         let recorded = self.inner.profiler.running().take();
         self.finish().await?;
-        let failed = |cause: String| GpuError::Failed { cause };
         let nanoseconds = f64::from(self.inner.queue.get_timestamp_period());
         let mut all = Vec::new();
         for Recorded {
@@ -203,11 +202,11 @@ impl Gpu {
                 self.wait(None)?;
                 let mapped = receiver
                     .await
-                    .map_err(|_| failed("the device gave no answer".into()))?;
-                mapped.map_err(|e| failed(e.to_string()))?;
+                    .map_err(|_| self.failed("the device gave no answer"))?;
+                mapped.map_err(|error| self.failed(error))?;
                 let bytes = timestamps
                     .get_mapped_range(..)
-                    .map_err(|e| failed(e.to_string()))?;
+                    .map_err(|error| self.failed(error))?;
                 let ticks: Vec<u64> = bytemuck::pod_collect_to_vec(&bytes);
                 for (timed, times) in timed.iter_mut().zip(ticks.chunks_exact(2)) {
                     timed.seconds =

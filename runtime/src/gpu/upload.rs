@@ -181,9 +181,7 @@ mod native {
             let (begin, len) = (*used, bytes.len() as u64);
             let mapped = buffer.get_mapped_range_mut(begin..begin + len);
             mapped
-                .map_err(|e| GpuError::Failed {
-                    cause: e.to_string(),
-                })?
+                .map_err(|error| gpu.failed(error))?
                 .copy_from_slice(bytes);
             *used = (begin + len).next_multiple_of(ALIGNMENT).min(buffer.size());
             let device = &gpu.inner.device;

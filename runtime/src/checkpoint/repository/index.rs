@@ -6,8 +6,8 @@ use std::fmt;
 use serde::Deserialize;
 use serde::de::{Deserializer, Error as _, MapAccess, Visitor};
 
-use super::{INDEX, WEIGHTS};
-use crate::checkpoint::config_json::json_cause;
+use super::files::{INDEX, WEIGHTS};
+use crate::checkpoint::json_file::json_cause;
 use crate::checkpoint::safetensors::{self, Stored};
 use crate::gguf::{FormatCause, FormatError};
 use crate::io::Source;
