@@ -7,6 +7,18 @@
 //!
 //! [`Kernel::extents`]: godwit_shaders::Kernel::extents
 
+mod configs;
+mod declared;
+
+use super::calibrate::inputs;
+use super::record::{Recorder, StepKind};
+use crate::engine::{MemoryUse, heads};
+use crate::kv_cache::KvSegments;
+use crate::model::{
+    Biases, Config, HEAD_DIMS, Layer, Llama, Pass, SCORED, Scratch, Synthetic, prefill_chunk,
+};
+use configs::{config, devices, suiting};
+use declared::{Kind, declared};
 use godwit_shaders::capabilities::{BINDING_ALIGNMENT, Tuning, WEBGPU};
 use godwit_shaders::kernels::rms_norm::Norm;
 use godwit_shaders::kernels::rope_append::{Rope, RopeTables};
@@ -17,14 +29,6 @@ use godwit_shaders::{
     WeightFormat,
 };
 
-use super::calibrate::inputs;
-use super::record::{Recorder, StepKind};
-use crate::engine::{MemoryUse, heads};
-use crate::kv_cache::KvSegments;
-use crate::model::{
-    Biases, Config, HEAD_DIMS, Layer, Llama, Pass, SCORED, Scratch, Synthetic, prefill_chunk,
-};
-
 const WINDOW: u32 = 1 << 20;
 
 /// Bindings of almost 2^32 bytes, buffers far beyond.
@@ -33,109 +37,6 @@ const LARGE: Capabilities = Capabilities {
     max_buffer: 1 << 40,
     ..WEBGPU
 };
-
-/// The differences between models of the same shape.
-#[derive(Clone, Copy, Debug)]
-struct Kind {
-    format: WeightFormat,
-    kv: KvFormat,
-    /// Biases everywhere: then the gate and the up projection are two matrices.
-    has_biases: bool,
-    /// The gate and the up projection are two matrices without biases.
-    is_gated: bool,
-}
-
-/// A model's weights as the loader declares them.
-fn declared(table: &mut Buffers, config: &Config, kind: Kind, caps: &Capabilities) -> Llama {
-    let Config {
-        width,
-        ffn,
-        vocab,
-        eps,
-        ..
-    } = *config;
-    let shape = heads(config);
-    let (queries, keys) = (
-        shape.heads * shape.head_dim,
-        shape.kv_heads * shape.head_dim,
-    );
-    let matrix = |table: &mut Buffers, rows: u32, width: u32| {
-        // Rows are whole blocks.
-        let format = if width.is_multiple_of(kind.format.block_len() as u32) {
-            kind.format
-        } else {
-            WeightFormat::Q4_1
-        };
-        let shard = |(first, rows): (u32, u32)| {
-            let bytes = u64::from(rows.div_ceil(32)) * Matrix::tile_bytes(format, width);
-            Shard {
-                format,
-                buffer: table.declare("shard", bytes),
-                first,
-                rows,
-            }
-        };
-        let most = caps.max_binding.min(caps.max_buffer);
-        let shards = Matrix::shard_rows(format, rows, width, most)
-            .into_iter()
-            .map(shard)
-            .collect();
-        Matrix {
-            rows,
-            width,
-            shards,
-        }
-    };
-    let floats = |table: &mut Buffers, len: u32| table.declare("floats", 4 * u64::from(len));
-    let norm = |table: &mut Buffers| Norm {
-        weight: floats(table, width),
-        width,
-        eps,
-    };
-    let biases = |table: &mut Buffers| Biases {
-        qkv: Some(floats(table, queries + 2 * keys)),
-        o: Some(floats(table, width)),
-        gate_and_up: Some(GateBiases {
-            gate: floats(table, ffn),
-            up: floats(table, ffn),
-        }),
-        down: Some(floats(table, width)),
-    };
-    let layer = |_| {
-        let is_apart = kind.has_biases || kind.is_gated;
-        Layer {
-            attn_norm: norm(table),
-            qkv: matrix(table, queries + 2 * keys, width),
-            o: matrix(table, width, queries),
-            ffn_norm: norm(table),
-            gate: matrix(table, if is_apart { ffn } else { 2 * ffn }, width),
-            up: is_apart.then(|| matrix(table, ffn, width)),
-            down: matrix(table, width, ffn),
-            biases: if kind.has_biases {
-                biases(table)
-            } else {
-                Biases::default()
-            },
-        }
-    };
-    let layers = (0..config.layers).map(layer).collect();
-    let [embed, head] = [(); 2].map(|()| matrix(table, vocab, width));
-    let norm = norm(table);
-    let tables = table.declare("rope", RopeTables::bytes(config.rotary_dim, config.context));
-    let rope = Rope {
-        tables,
-        rotary_dim: config.rotary_dim,
-    };
-    Llama {
-        shape,
-        kv: kind.kv,
-        embed,
-        layers,
-        norm,
-        head,
-        rope,
-    }
-}
 
 /// All plans of a session, with the steps that reach farthest.
 fn works(kv: &KvSegments, chunk: u32, context: u32) -> Vec<(StepKind, Vec<Step>)> {
@@ -314,66 +215,6 @@ fn check_plans(
         dispatches += plan.dispatches.len();
     }
     dispatches
-}
-
-fn config(shape: &str) -> Config {
-    shape
-        .parse::<Synthetic>()
-        .expect("a shape")
-        .model()
-        .expect("a model")
-        .config()
-        .clone()
-}
-
-/// The kinds of devices: whatever makes another variant run.
-fn devices() -> Vec<Capabilities> {
-    let subgroups = Capabilities {
-        subgroups: true,
-        subgroups32: true,
-        ..WEBGPU
-    };
-    let cpu = Capabilities {
-        cpu: true,
-        ..WEBGPU
-    };
-    vec![
-        WEBGPU,
-        LARGE,
-        Capabilities {
-            max_binding: 1 << 20,
-            ..WEBGPU
-        },
-        Capabilities {
-            max_workgroups: 65_535,
-            packed_dot: true,
-            ..subgroups
-        },
-        Capabilities {
-            shader_f16: true,
-            ..WEBGPU
-        },
-        Capabilities {
-            shader_f16: true,
-            cooperative_matrix: true,
-            ..subgroups
-        },
-        cpu,
-        Capabilities {
-            subgroups8_int64: true,
-            subgroups: true,
-            ..cpu
-        },
-    ]
-}
-
-/// One of the methods that suit a device, in turn.
-fn suiting(caps: &Capabilities, chunk: u32, turn: usize) -> Option<MatmulMethod> {
-    let methods: Vec<MatmulMethod> = MatmulMethod::ALL
-        .into_iter()
-        .filter(|method| method.suits(caps, chunk))
-        .collect();
-    methods.get(turn % methods.len()).copied()
 }
 
 #[test]
