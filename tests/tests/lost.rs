@@ -36,15 +36,10 @@ fn engine(steps_in_flight: u32) -> Engine {
 }
 
 fn is_lost<T: std::fmt::Debug>(what: &str, result: Result<T, Error>) {
-    match result {
-        Err(error @ Error::Gpu(GpuError::Lost { .. })) => {
-            assert!(
-                error.to_string().contains("load the model again"),
-                "{error}"
-            );
-        }
-        other => panic!("{what} gave {other:?}"),
-    }
+    let is_lost = matches!(result, Err(Error::Gpu(GpuError::Lost { .. })));
+    assert!(is_lost, "{what} gave {result:?}");
+    let says = result.err().map(|error| error.to_string());
+    assert!(says.is_some_and(|says| says.contains("load the model again")));
 }
 
 /// Takes tokens until the device's loss is seen. Those that were chosen before it may come first.

@@ -9,6 +9,7 @@
 
 mod bpe;
 pub(crate) mod bytes;
+mod encode;
 mod error;
 mod export;
 mod gguf;
@@ -32,10 +33,9 @@ pub(crate) use export::Beside;
 pub use gguf::GgufVocab;
 pub use stream::TokenStream;
 
-use bpe::{Bpe, Buffers};
+use bpe::Bpe;
 use normalize::normalize;
-use scan::Steps;
-use special::{Found, Matching, Search, Specials};
+use special::{Matching, Specials};
 use vocab::{Kind, Scheme, Vocab, VocabParts};
 
 /// Whether control tokens such as `<|eot_id|>` are found in a text.
@@ -136,162 +136,6 @@ impl Tokenizer {
         &self.notes
     }
 
-    /// The ids of `text`. The begin-of-text token is not added.
-    ///
-    /// Characters that carry no text (control characters, and code points from U+40000 that Unicode
-    /// leaves to private use) are dropped where the vocabulary has no token for their bytes, as the
-    /// reference tokenizers do.
-    ///
-    /// # Errors
-    /// [`TokenizerError::NoToken`] where the vocabulary has no token for a byte of any other
-    /// character, and [`TokenizerError::BeyondEmbedding`] where the text needs a token that the
-    /// model has no embedding for.
-    pub fn encode(&self, text: &str, special: Special) -> Result<Vec<u32>, TokenizerError> {
-        self.encode_at(
-            text,
-            match special {
-                Special::Parse => Openings::All,
-                Special::Text => Openings::At(&[]),
-            },
-        )
-    }
-
-    /// The ids of `text`, with control tokens only where they may begin. User-defined tokens are
-    /// found everywhere.
-    pub(crate) fn encode_at(
-        &self,
-        text: &str,
-        openings: Openings<'_>,
-    ) -> Result<Vec<u32>, TokenizerError> {
-        self.check_bytes(text)?;
-        let ids = Vec::with_capacity(text.len() / 3);
-        let mut encoding = Encoding {
-            ids,
-            steps: Steps::of(text.len()),
-            buffers: Buffers::default(),
-        };
-        match openings {
-            Openings::All => self.stretch(text, 0..text.len(), true, &mut encoding)?,
-            Openings::At(openings) => {
-                let mut done = 0;
-                for &at in openings.iter().filter(|&&at| text.is_char_boundary(at)) {
-                    if at >= done
-                        && let Some(Found { whole, id, .. }) = self.specials.at(text, at, done)
-                    {
-                        self.stretch(text, done..whole.start, false, &mut encoding)?;
-                        encoding.ids.push(id);
-                        done = whole.end;
-                    }
-                }
-                self.stretch(text, done..text.len(), false, &mut encoding)?;
-            }
-        }
-        self.check_rows(&encoding.ids)?;
-        Ok(encoding.ids)
-    }
-
-    /// Finds the tokens that are matched as a whole, and encodes what lies between them.
-    fn stretch(
-        &self,
-        text: &str,
-        range: Range<usize>,
-        control: bool,
-        encoding: &mut Encoding,
-    ) -> Result<(), TokenizerError> {
-        let search = Search {
-            control,
-            normalized: false,
-        };
-        let mut done = range.start;
-        while let Some(Found { whole, id, .. }) = self.specials.find(search, text, done..range.end)
-        {
-            self.normal(text, done..whole.start, control, encoding)?;
-            encoding.ids.push(id);
-            done = whole.end;
-        }
-        self.normal(text, done..range.end, control, encoding)
-    }
-
-    /// The same in normalised text, for the tokens that are looked for there.
-    fn normal(
-        &self,
-        text: &str,
-        range: Range<usize>,
-        control: bool,
-        encoding: &mut Encoding,
-    ) -> Result<(), TokenizerError> {
-        if range.is_empty() {
-            return Ok(());
-        }
-        let first = range.start == 0;
-        let text = normalize(&self.scheme.normalizer, &text[range])?;
-        let search = Search {
-            control,
-            normalized: true,
-        };
-        let mut done = 0;
-        while let Some(Found { whole, id, .. }) =
-            self.specials.find(search, &text, done..text.len())
-        {
-            self.plain(&text[done..whole.start], first && done == 0, encoding)?;
-            encoding.ids.push(id);
-            done = whole.end;
-        }
-        self.plain(&text[done..], first && done == 0, encoding)
-    }
-
-    /// Encodes normalised text without any special token in it. `first` says that nothing comes
-    /// before it.
-    fn plain(
-        &self,
-        text: &str,
-        first: bool,
-        encoding: &mut Encoding,
-    ) -> Result<(), TokenizerError> {
-        let Encoding {
-            ids,
-            steps,
-            buffers,
-        } = encoding;
-        self.scheme.splitter.each(text, first, steps, &mut |piece| {
-            self.bpe.encode(piece, buffers, ids)
-        })
-    }
-
-    /// Refuses ids that the model has no embedding for.
-    fn check_rows(&self, ids: &[u32]) -> Result<(), TokenizerError> {
-        match ids.iter().find(|&&id| id >= self.rows) {
-            None => Ok(()),
-            Some(&id) => {
-                let text = self.token(id).unwrap_or_default().into();
-                Err(TokenizerError::BeyondEmbedding {
-                    id,
-                    text,
-                    rows: self.rows,
-                })
-            }
-        }
-    }
-
-    fn check_bytes(&self, text: &str) -> Result<(), TokenizerError> {
-        if self.no_token.is_empty() {
-            return Ok(());
-        }
-        let carries_text = |c: char| !c.is_control() && c < '\u{40000}';
-        for character in text
-            .chars()
-            .filter(|&c| carries_text(c) || c.is_whitespace())
-        {
-            let mut buffer = [0; 4];
-            for byte in character.encode_utf8(&mut buffer).bytes() {
-                if self.no_token.contains(&byte) {
-                    return Err(TokenizerError::NoToken { character, byte });
-                }
-            }
-        }
-        Ok(())
-    }
-
     /// The text of `ids`. Control tokens have none; bytes that are no character become U+FFFD.
     pub fn decode(&self, ids: &[u32]) -> String {
         let mut stream = self.stream();
@@ -365,14 +209,6 @@ impl Tokenizer {
         let found = self.specials.at(text, at, at)?;
         self.is_control(found.id).then_some((found.own, found.id))
     }
-}
-
-/// A text on its way to ids.
-struct Encoding {
-    ids: Vec<u32>,
-    /// The step budget that the splitting patterns have left.
-    steps: Steps,
-    buffers: Buffers,
 }
 
 /// The tokens that are found as a whole. Of several with one text, control tokens count first, then

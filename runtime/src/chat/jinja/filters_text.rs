@@ -4,7 +4,7 @@ use super::call::{Call, int, text, width};
 use super::error::Error;
 use super::filters::exists;
 use super::interpreter::Interpreter;
-use super::methods::split_lines;
+use super::methods_split::split_lines;
 use super::text::{capitalize, escape_html, is_line_end, is_space, shown};
 use super::value::{Key, Text, Value};
 

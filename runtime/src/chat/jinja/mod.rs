@@ -5,11 +5,13 @@
 //! `generation` statement. A template that raises there is refused here, and one that renders
 //! there renders to the same text. The parts:
 //!
-//! - [`lexer`], [`parser`], `parse_expression`, [`ast`]: text to a tree
-//! - [`value`], `key`, [`text`], [`iterate`]: Python's values
-//! - [`interpreter`], `budget`, [`evaluate`], [`operate`], [`attribute`], [`call`]: the tree, run
-//! - [`filters`] and its parts, [`tests`], [`methods`], [`format`] with `format_percent` and
-//!   `format_braces`, [`json`]: what templates call
+//! - [`lexer`], [`parser`], `parse_statement`, `parse_expression`, `parse_suffix`, [`ast`]: text to
+//!   a tree
+//! - [`value`], `key`, `scope`, `extent`, `repr`, [`text`], [`iterate`]: Python's values
+//! - [`interpreter`], `budget`, [`execute`], [`evaluate`], [`operate`], [`compare`], [`attribute`],
+//!   [`call`]: the tree, run
+//! - [`filters`] and its parts, [`tests`], [`methods`] and its parts, [`format`] with
+//!   `format_percent` and `format_braces`, [`json`]: what templates call
 //!
 //! Programs from strangers run here. Each step, each item and each few bytes of a string are paid
 //! for from one budget before they are made; nesting is limited in the source, in calls and in
@@ -19,8 +21,11 @@ mod ast;
 mod attribute;
 mod budget;
 mod call;
+mod compare;
 mod error;
 mod evaluate;
+mod execute;
+mod extent;
 mod filters;
 mod filters_number;
 mod filters_sequence;
@@ -36,9 +41,17 @@ mod json;
 mod key;
 mod lexer;
 mod methods;
+mod methods_is;
+mod methods_pad;
+mod methods_search;
+mod methods_split;
 mod operate;
 mod parse_expression;
+mod parse_statement;
+mod parse_suffix;
 mod parser;
+mod repr;
+mod scope;
 #[cfg(test)]
 mod semantics;
 mod tests;

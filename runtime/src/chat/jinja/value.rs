@@ -9,9 +9,11 @@ use indexmap::IndexMap;
 
 use super::ast::Macro;
 use super::error::Error;
+pub(super) use super::extent::Extent;
 use super::iterate::{Generator, Loop};
 pub(super) use super::key::Key;
-use super::text::{cut, float_repr, write_repr};
+pub(super) use super::scope::Scope;
+use super::text::cut;
 
 /// The longest message of an undefined value, in bytes.
 const MAX_MESSAGE: usize = 256;
@@ -59,30 +61,6 @@ pub(super) struct Dict {
     pub extent: Extent,
 }
 
-/// What it takes to walk through a value: values share their parts, so that few steps make large
-/// ones.
-#[derive(Clone, Copy, Default)]
-pub(super) struct Extent {
-    /// Levels of nesting.
-    pub depth: u32,
-    /// About the bytes of its text.
-    pub bytes: usize,
-}
-
-impl Extent {
-    pub fn of<'a>(parts: impl IntoIterator<Item = &'a Value>) -> Self {
-        parts
-            .into_iter()
-            .fold(Self { depth: 1, bytes: 2 }, |extent, part| {
-                let part = part.extent();
-                Self {
-                    depth: extent.depth.max(1 + part.depth),
-                    bytes: extent.bytes.saturating_add(part.bytes).saturating_add(4),
-                }
-            })
-    }
-}
-
 #[derive(Clone, Copy, PartialEq)]
 pub(super) struct Range {
     pub start: i128,
@@ -114,48 +92,6 @@ pub(super) enum Function {
     Namespace,
     Cycler,
     Joiner,
-}
-
-/// Names with their values, and the scope around them.
-pub(super) struct Scope {
-    pub values: RefCell<Vec<(Arc<str>, Value)>>,
-    pub parent: Option<Rc<Scope>>,
-}
-
-impl Scope {
-    pub fn new(parent: Option<Rc<Scope>>) -> Rc<Self> {
-        Rc::new(Self {
-            values: RefCell::default(),
-            parent,
-        })
-    }
-
-    /// The value of a name here or in the scopes around, and how many names it was compared with.
-    pub fn find(&self, name: &str) -> (Option<Value>, usize) {
-        let mut scope = self;
-        let mut compared = 0;
-        loop {
-            let values = scope.values.borrow();
-            compared += 1 + values.len();
-            if let Some((_, value)) = values.iter().find(|(found, _)| **found == *name) {
-                return (Some(value.clone()), compared);
-            }
-            match scope.parent.as_deref() {
-                Some(parent) => scope = parent,
-                None => return (None, compared),
-            }
-        }
-    }
-
-    /// Sets a name here. Returns the number of names it was compared with.
-    pub fn set(&self, name: &Arc<str>, value: Value) -> usize {
-        let mut values = self.values.borrow_mut();
-        match values.iter_mut().find(|(found, _)| found == name) {
-            Some((_, old)) => *old = value,
-            None => values.push((name.clone(), value)),
-        }
-        values.len()
-    }
 }
 
 impl From<&str> for Value {
@@ -237,43 +173,6 @@ impl Value {
             Self::Namespace(_) => "Namespace",
             Self::Loop(_) => "LoopContext",
             Self::Callable(_) => "function",
-        }
-    }
-
-    pub fn extent(&self) -> Extent {
-        let nested = |extent: Extent| Extent {
-            depth: 1 + extent.depth,
-            ..extent
-        };
-        match self {
-            Self::Str(text) => Extent {
-                depth: 0,
-                bytes: text.text.len(),
-            },
-            Self::List(items) | Self::Tuple(items) | Self::View(items, _) => items.extent,
-            Self::Dict(items) => items.extent,
-            Self::Generator(generator) => generator.extent,
-            Self::Callable(callable) => match &**callable {
-                Callable::Method(value, _) | Callable::Joiner(value, _) => nested(value.extent()),
-                Callable::Cycler(items, _) => nested(items.extent),
-                Callable::Macro(definition, _) => Extent {
-                    depth: 0,
-                    bytes: 16 + definition.name.len(),
-                },
-                Callable::Function(_) => Extent {
-                    depth: 0,
-                    bytes: 16,
-                },
-            },
-            Self::Undefined(undefined) => Extent {
-                depth: 0,
-                bytes: 8 + undefined.message.len(),
-            },
-            Self::Range(_) => Extent {
-                depth: 0,
-                bytes: 40,
-            },
-            _ => Extent { depth: 0, bytes: 8 },
         }
     }
 
@@ -404,91 +303,4 @@ impl Value {
             )))
         }
     }
-
-    /// Python's `str`, appended.
-    pub fn write_str(&self, out: &mut String) {
-        match self {
-            Self::Undefined(_) => {}
-            Self::Str(text) => out.push_str(&text.text),
-            other => other.write_repr(out),
-        }
-    }
-
-    /// Python's `repr`, appended.
-    pub fn write_repr(&self, out: &mut String) {
-        match self {
-            Self::Undefined(_) => out.push_str("Undefined"),
-            Self::None => out.push_str("None"),
-            Self::Bool(truth) => out.push_str(if *truth { "True" } else { "False" }),
-            Self::Int(number) => out.push_str(&number.to_string()),
-            Self::Float(number) => out.push_str(&float_repr(*number)),
-            Self::Str(text) if text.safe => {
-                out.push_str("Markup(");
-                write_repr(out, &text.text);
-                out.push(')');
-            }
-            Self::Str(text) => write_repr(out, &text.text),
-            Self::List(items) => write_items(out, "[", &items.items, "]"),
-            Self::Tuple(items) if items.items.len() == 1 => {
-                write_items(out, "(", &items.items, ",)")
-            }
-            Self::Tuple(items) => write_items(out, "(", &items.items, ")"),
-            Self::View(items, name) => {
-                out.push_str(name);
-                write_items(out, "([", &items.items, "])");
-            }
-            Self::Dict(dict) => {
-                out.push('{');
-                for (index, (key, value)) in dict.items.iter().enumerate() {
-                    out.push_str(if index == 0 { "" } else { ", " });
-                    key.0.write_repr(out);
-                    out.push_str(": ");
-                    value.write_repr(out);
-                }
-                out.push('}');
-            }
-            Self::Range(range) => {
-                let stop = range
-                    .start
-                    .saturating_add(range.step.saturating_mul(range.length as i128));
-                out.push_str(&format!("range({}, {stop}", range.start));
-                if range.step != 1 {
-                    out.push_str(&format!(", {}", range.step));
-                }
-                out.push(')');
-            }
-            Self::Generator(_) => out.push_str("<generator>"),
-            // A namespace may hold itself.
-            Self::Namespace(_) => out.push_str("<Namespace>"),
-            Self::Loop(_) => out.push_str("<LoopContext>"),
-            Self::Callable(callable) => match &**callable {
-                Callable::Macro(definition, _) => {
-                    out.push_str("<Macro ");
-                    write_repr(out, &definition.name);
-                    out.push('>');
-                }
-                _ => out.push_str("<function>"),
-            },
-        }
-    }
-
-    pub fn to_text(&self) -> Arc<str> {
-        match self {
-            Self::Str(text) => text.text.clone(),
-            other => {
-                let mut out = String::new();
-                other.write_str(&mut out);
-                out.into()
-            }
-        }
-    }
-}
-
-fn write_items(out: &mut String, open: &str, items: &[Value], close: &str) {
-    out.push_str(open);
-    for (index, item) in items.iter().enumerate() {
-        out.push_str(if index == 0 { "" } else { ", " });
-        item.write_repr(out);
-    }
-    out.push_str(close);
 }

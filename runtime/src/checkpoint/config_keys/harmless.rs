@@ -1,7 +1,7 @@
 //! Keys that change no answer.
 
 /// Keys of `rope_scaling` and `rope_parameters` that are read or that describe, besides those of
-/// [`STRETCHES`].
+/// [`STRETCHES`](crate::checkpoint::config_json::STRETCHES).
 pub(super) const ROPE_HARMLESS: [&str; 9] = [
     "rope_type",
     "type",
@@ -14,7 +14,8 @@ pub(super) const ROPE_HARMLESS: [&str; 9] = [
     "finetuned",
 ];
 
-/// Keys that are read, or that change nothing in the forward pass, besides those of [`COUNTS`].
+/// Keys that are read, or that change nothing in the forward pass, besides those of
+/// [`COUNTS`](crate::checkpoint::config_json::COUNTS).
 pub(super) const HARMLESS: [&str; 145] = [
     // Read, or checked on their own.
     "architectures",

@@ -12,6 +12,8 @@ pub(super) const COOPERATIVE_MATRIX_FEATURES: wgpu::Features =
         .union(wgpu::Features::SUBGROUP);
 
 /// Whether an adapter is what [`Capabilities::cooperative_matrix`] says.
+///
+/// [`Capabilities::cooperative_matrix`]: godwit_shaders::Capabilities::cooperative_matrix
 pub(super) fn has_cooperative_matrix(adapter: &wgpu::Adapter) -> bool {
     use wgpu::CooperativeScalarType::{F16, F32};
     adapter.features().contains(COOPERATIVE_MATRIX_FEATURES)
@@ -39,6 +41,8 @@ pub(super) const SUBGROUPS8_INT64_FEATURES: wgpu::Features =
     wgpu::Features::SUBGROUP.union(wgpu::Features::SHADER_INT64);
 
 /// Whether an adapter is what [`Capabilities::subgroups8_int64`] says.
+///
+/// [`Capabilities::subgroups8_int64`]: godwit_shaders::Capabilities::subgroups8_int64
 pub(super) fn has_subgroups8_int64(adapter: &wgpu::Adapter) -> bool {
     adapter.features().contains(SUBGROUPS8_INT64_FEATURES)
         && adapter.get_info().subgroup_min_size >= 8

@@ -1,15 +1,19 @@
 //! A file in the making: without a name where the file system has that, then given one.
 
-use std::fs::{self, File};
+#[cfg(unix)]
+use std::fs;
+use std::fs::File;
 use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
 
 use tempfile::NamedTempFile;
 
 #[cfg(target_os = "linux")]
+use super::means_no_locks;
+#[cfg(target_os = "linux")]
 use super::parts::part_name;
 use super::parts::{named, sweep};
-use super::{Existing, folder_of, means_no_locks, sync_folder};
+use super::{Existing, folder_of, sync_folder};
 use crate::io::crash_point;
 use crate::io::open::Readers;
 
