@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Crash tests that take minutes: commands killed at many moments, and disks that are full. The short
-# ones are among the ordinary tests (cli/tests/crash.rs, cli/hub/src/killed.rs, runtime/src/io).
+# ones are among the ordinary tests (cli/tests/crash, cli/hub/src/killed.rs, runtime/src/io).
 #
 #   tests/crash.sh [ROUNDS]     kills of each command [40]; about ten seconds for each round on two cores
 set -euo pipefail

@@ -40,8 +40,6 @@ pub fn gpu(webgpu_limits: bool) -> Gpu {
         .expect("a GPU, or the software driver that tests/fetch.sh installs")
 }
 
-pub use godwit::unwatched as go;
-
 /// A session.
 ///
 /// # Panics

@@ -14,8 +14,6 @@ use godwit::model::RopeScaling;
 use godwit::{Config, Model, Sampling, Session, WeightFormat};
 use pollster::block_on;
 
-use crate::model::go;
-
 /// Key tokens are `0..KEYS`, value tokens `KEYS..2 * KEYS`, fillers the rest.
 pub const KEYS: u32 = 16;
 /// All tokens.
@@ -173,7 +171,7 @@ pub fn model(window: u32) -> Model {
 /// The session has no room for question and answer.
 pub fn ask(session: &mut Session, len: usize, key: u32) -> u32 {
     session.truncate(len);
-    block_on(session.prefill(&[key], &mut go)).expect("room for the question");
+    block_on(session.prefill(&[key], &mut godwit::unwatched)).expect("room for the question");
     block_on(session.next(&Sampling::greedy())).expect("room for the answer")
 }
 

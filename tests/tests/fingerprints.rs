@@ -9,7 +9,7 @@ use godwit::io::Bytes;
 use godwit::quantize::Mix;
 use godwit::{Engine, EngineOptions, Error, Model, PrefixCache, Progress, Session, SnapshotError};
 use godwit_tests::gguf::{self, Builder};
-use godwit_tests::model::{engine, go, gpu, session};
+use godwit_tests::model::{engine, gpu, session};
 use godwit_tests::repository::Files;
 use pollster::block_on;
 
@@ -69,7 +69,8 @@ fn files(folder: &Path) -> Vec<PathBuf> {
 
 fn prefilled(cache: &PrefixCache, model: &Model, prompt: &[u32]) -> (Session, usize) {
     let mut session = session(&engine(model, &EngineOptions::default(), false));
-    let reuse = block_on(cache.prefill(&mut session, prompt, &mut go)).expect("room");
+    let reuse =
+        block_on(cache.prefill(&mut session, prompt, &mut godwit::unwatched)).expect("room");
     assert_eq!(reuse.loaded + reuse.computed, prompt.len());
     (session, reuse.loaded)
 }
@@ -104,12 +105,18 @@ fn a_byte_deep_inside_a_tensor_makes_another_model() {
 fn twins_share_no_saved_context() {
     let [one, other] = twins();
     let mut saved = session(&engine(&one, &EngineOptions::default(), false));
-    block_on(saved.prefill(&prompt(40), &mut go)).expect("room");
+    block_on(saved.prefill(&prompt(40), &mut godwit::unwatched)).expect("room");
     let mut file = Vec::new();
-    block_on(saved.save(&mut file, 0..40, serde_json::Value::Null, &mut go)).expect("it is saved");
+    block_on(saved.save(
+        &mut file,
+        0..40,
+        serde_json::Value::Null,
+        &mut godwit::unwatched,
+    ))
+    .expect("it is saved");
     let resume = |model: &Model| {
         let mut session = session(&engine(model, &EngineOptions::default(), false));
-        block_on(session.resume(&mut &file[..], None, &mut go)).map(drop)
+        block_on(session.resume(&mut &file[..], None, &mut godwit::unwatched)).map(drop)
     };
     assert_eq!(resume(&one), Ok(()));
     let error = resume(&other).expect_err("another model's");

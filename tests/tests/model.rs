@@ -8,7 +8,7 @@ use godwit::{
     Synthetic,
 };
 use godwit_shaders::kernels::rope_attention::MAX_SINGLE_PASS_TOKENS;
-use godwit_tests::model::{engine, go, session, smollm2};
+use godwit_tests::model::{engine, session, smollm2};
 use pollster::block_on;
 
 fn prompt(engine: &Engine) -> Vec<u32> {
@@ -24,7 +24,7 @@ fn prompt(engine: &Engine) -> Vec<u32> {
 }
 
 fn continued(session: &mut Session, prompt: &[u32], sampling: &Sampling, count: usize) -> Vec<u32> {
-    block_on(session.prefill(prompt, &mut go)).expect("the prompt fits");
+    block_on(session.prefill(prompt, &mut godwit::unwatched)).expect("the prompt fits");
     (0..count)
         .map(|_| block_on(session.next(sampling)).expect("a token"))
         .collect()
@@ -79,10 +79,10 @@ fn kernels_for_gpus_answer_like_those_for_cpus() {
                 .expect("it loads");
             let mut session = session(&engine);
             let (first, then) = ids.split_at(MAX_SINGLE_PASS_TOKENS as usize - 4);
-            block_on(session.prefill(first, &mut go)).expect("room");
+            block_on(session.prefill(first, &mut godwit::unwatched)).expect("room");
             then.iter()
                 .map(|id| {
-                    block_on(session.prefill(&[*id], &mut go)).expect("room");
+                    block_on(session.prefill(&[*id], &mut godwit::unwatched)).expect("room");
                     block_on(session.logits()).expect("logits")
                 })
                 .collect::<Vec<_>>()
@@ -132,7 +132,7 @@ fn every_type_of_kv_cache_answers_alike() {
             .expect("room");
         // One by one from here: decode appends and reads what prefill wrote.
         for id in &ids[100..105] {
-            block_on(session.prefill(&[*id], &mut go)).expect("room");
+            block_on(session.prefill(&[*id], &mut godwit::unwatched)).expect("room");
             all.push(block_on(session.logits()).expect("logits"));
         }
         all
@@ -225,7 +225,7 @@ fn refuses_what_does_not_fit() {
         Err(Error::Empty)
     );
     assert_eq!(
-        block_on(session.prefill(&[1; 17], &mut go)),
+        block_on(session.prefill(&[1; 17], &mut godwit::unwatched)),
         Err(Error::ContextFull {
             tokens: 17,
             used: 0,
@@ -233,7 +233,7 @@ fn refuses_what_does_not_fit() {
         })
     );
     assert_eq!(
-        block_on(session.prefill(&[49_152], &mut go)),
+        block_on(session.prefill(&[49_152], &mut godwit::unwatched)),
         Err(Error::NoSuchToken {
             id: 49_152,
             vocab: 49_152
@@ -243,7 +243,7 @@ fn refuses_what_does_not_fit() {
         temperature: -1.0,
         ..Sampling::default()
     };
-    block_on(session.prefill(&[1; 15], &mut go)).expect("room for 15");
+    block_on(session.prefill(&[1; 15], &mut godwit::unwatched)).expect("room for 15");
     assert!(matches!(
         block_on(session.next(&hot)),
         Err(Error::Sampling(_))

@@ -5,7 +5,7 @@ use godwit::io::Bytes;
 use godwit::quantize::{Importance, InputSquares, Mix, Quantized, Recipe, write_gguf};
 use godwit::{Engine, EngineOptions, Error, Gpu, GpuOptions, Model, Sampling, Session};
 use godwit_tests::gguf::{Builder, string};
-use godwit_tests::model::{go, gpu, session};
+use godwit_tests::model::{gpu, session};
 use godwit_tests::safetensors::{Folder, Shape};
 use pollster::block_on;
 use safetensors::tensor::Dtype;
@@ -81,7 +81,12 @@ fn weights_are_named_as_in_the_file() {
             assert!(error.contains(&named), "{error:?} does not say {named:?}");
             // The same where the weights are quantised on the way.
             let quantized = Quantized::new(model.shared_checkpoint(), &Recipe::from(Mix::Q8_0));
-            let error = write_gguf(&quantized, Mix::Q8_0, &mut Vec::new(), &mut go);
+            let error = write_gguf(
+                &quantized,
+                Mix::Q8_0,
+                &mut Vec::new(),
+                &mut godwit::unwatched,
+            );
             let error = error.expect_err("it is refused").to_string();
             assert!(error.contains(&named), "{error:?} does not say {named:?}");
         }
@@ -123,7 +128,7 @@ fn weights_that_overflow_a_format_are_refused() {
         let (_place, model) = open(&folder);
         let quantized = Quantized::new(model.shared_checkpoint(), &Recipe::from(mix));
         let mut out = Vec::new();
-        let written = write_gguf(&quantized, mix, &mut out, &mut go);
+        let written = write_gguf(&quantized, mix, &mut out, &mut godwit::unwatched);
         let error = written.expect_err("it overflows").to_string();
         let says = format!(
             "`model.layers.0.mlp.up_proj.weight`: weight 33 of row 5 is {value}, which overflows \
@@ -176,7 +181,7 @@ fn samplings() -> [Sampling; 4] {
 
 fn prefilled(engine: &Engine, ids: &[u32]) -> Session {
     let mut session = session(engine);
-    block_on(session.prefill(ids, &mut go)).expect("room");
+    block_on(session.prefill(ids, &mut godwit::unwatched)).expect("room");
     session
 }
 
@@ -206,7 +211,7 @@ fn logits_that_overflow_choose_no_token() {
             }
             assert_eq!(session.tokens(), [1, LOUD]);
             // The tokens after it are computed as usual.
-            block_on(session.prefill(&quiet, &mut go)).expect("room");
+            block_on(session.prefill(&quiet, &mut godwit::unwatched)).expect("room");
             let mut fresh = prefilled(&engine, &[&[1, LOUD], &quiet[..]].concat());
             for _ in 0..12 {
                 let next = block_on(session.next(&sampling));

@@ -39,7 +39,7 @@ fn write(model: &Model, recipe: &Recipe, path: &Path) -> Result<(), Error> {
         &Quantized::new(model.shared_checkpoint(), recipe),
         recipe.mix,
         &mut file,
-        &mut go,
+        &mut godwit::unwatched,
     )
 }
 
@@ -290,8 +290,8 @@ fn the_cache_of_weights_keeps_what_was_used_last() {
     }
     // Another process deletes weights that are mapped.
     let cache = WeightsCache::new(folder.path(), 1 << 30);
-    let mapped =
-        block_on(model.quantized(&Mix::Q4_0.into(), cache, &mut go)).expect("they are kept");
+    let mapped = block_on(model.quantized(&Mix::Q4_0.into(), cache, &mut godwit::unwatched))
+        .expect("they are kept");
     for name in names() {
         std::fs::remove_file(folder.path().join(name)).expect("removed");
     }
@@ -358,7 +358,10 @@ fn weights_that_are_no_numbers_are_refused() {
             "{error}"
         );
         let folder = tempfile::tempdir().expect("a folder");
-        assert!(block_on(model.quantized(&Mix::Q4_0.into(), folder.path(), &mut go)).is_err());
+        assert!(
+            block_on(model.quantized(&Mix::Q4_0.into(), folder.path(), &mut godwit::unwatched))
+                .is_err()
+        );
         assert_eq!(
             std::fs::read_dir(folder.path()).expect("a folder").count(),
             0

@@ -3,7 +3,7 @@
 //! --example retrieval` does it at any length.
 
 use godwit::{ContextSize, EngineOptions};
-use godwit_tests::model::{engine, go, session};
+use godwit_tests::model::{engine, session};
 use godwit_tests::retrieval::{KEYS, ask, haystack, margin, model, value_of};
 use pollster::block_on;
 
@@ -27,7 +27,7 @@ fn needles_are_recalled() {
             ..Default::default()
         };
         let mut session = session(&engine(&model, &options, true));
-        block_on(session.prefill(&haystack(len), &mut go)).expect("room");
+        block_on(session.prefill(&haystack(len), &mut godwit::unwatched)).expect("room");
         for key in 0..KEYS {
             assert_eq!(
                 ask(&mut session, len as usize, key),

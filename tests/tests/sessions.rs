@@ -5,7 +5,7 @@ use std::pin::pin;
 use std::task::{Context, Waker};
 
 use godwit::{EngineOptions, Sampling, Session, Synthetic};
-use godwit_tests::model::{engine, go, session};
+use godwit_tests::model::{engine, session};
 use pollster::block_on;
 
 /// Tokens of each reply.
@@ -33,7 +33,7 @@ fn next(session: &mut Session, sampling: &Sampling) -> u32 {
 /// The reply of a session that has the engine for itself.
 fn alone(model: &godwit::Model, seed: u32, sampling: &Sampling) -> Vec<u32> {
     let mut session = session(&engine(model, &EngineOptions::default(), false));
-    block_on(session.prefill(&prompt(seed), &mut go)).expect("it fits");
+    block_on(session.prefill(&prompt(seed), &mut godwit::unwatched)).expect("it fits");
     (0..REPLY).map(|_| next(&mut session, sampling)).collect()
 }
 
@@ -50,12 +50,12 @@ fn interleaved_sessions_agree_with_each_alone() {
     for sampling in samplings() {
         let engine = engine(&model, &EngineOptions::default(), false);
         let (mut first, mut second) = (session(&engine), session(&engine));
-        block_on(first.prefill(&prompt(3), &mut go)).expect("it fits");
+        block_on(first.prefill(&prompt(3), &mut godwit::unwatched)).expect("it fits");
         let mut replies = [Vec::new(), Vec::new()];
         for _ in 0..REPLY / 2 {
             replies[0].push(next(&mut first, &sampling));
         }
-        block_on(second.prefill(&prompt(11), &mut go)).expect("it fits");
+        block_on(second.prefill(&prompt(11), &mut godwit::unwatched)).expect("it fits");
         for step in 0..REPLY {
             if step < REPLY - REPLY / 2 {
                 replies[0].push(next(&mut first, &sampling));
@@ -73,7 +73,7 @@ fn dropped_calls_lose_nothing() {
     let model = model();
     for sampling in samplings() {
         let mut session = session(&engine(&model, &EngineOptions::default(), false));
-        block_on(session.prefill(&prompt(5), &mut go)).expect("it fits");
+        block_on(session.prefill(&prompt(5), &mut godwit::unwatched)).expect("it fits");
         let mut reply = Vec::new();
         while reply.len() < REPLY {
             let mut context = Context::from_waker(Waker::noop());

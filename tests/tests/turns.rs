@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use godwit::{Engine, EngineOptions, Gpu, GpuOptions, Message, Sampling, Tuning};
-use godwit_tests::model::{engine, fixture, go, session, smollm2};
+use godwit_tests::model::{engine, fixture, session, smollm2};
 use pollster::block_on;
 use serde::Deserialize;
 
@@ -42,7 +42,7 @@ fn two_turns_agree() {
             .encode(model.tokenizer(), &messages, true)
             .expect("ids");
         let kept = session.keep_prefix(&prompt);
-        block_on(session.prefill(&prompt[kept..], &mut go)).expect("it fits");
+        block_on(session.prefill(&prompt[kept..], &mut godwit::unwatched)).expect("it fits");
         let (mut found, mut least) = (Vec::new(), f32::MAX);
         for _ in &ids {
             let mut logits = block_on(session.logits()).expect("logits");
@@ -96,7 +96,7 @@ fn two_turns_agree_with_steps_in_flight() {
                 .encode(model.tokenizer(), &messages, true)
                 .expect("ids");
             let kept = session.keep_prefix(&prompt);
-            block_on(session.prefill(&prompt[kept..], &mut go)).expect("it fits");
+            block_on(session.prefill(&prompt[kept..], &mut godwit::unwatched)).expect("it fits");
             let next = || block_on(session.next(&Sampling::greedy())).expect("a token");
             let found: Vec<u32> = std::iter::repeat_with(next).take(ids.len()).collect();
             let said = model.tokenizer().decode(&found);

@@ -110,7 +110,8 @@ impl Gpu {
     /// Begins to make an object of so many bytes; 0: the driver knows how many.
     ///
     /// # Errors
-    /// The device is lost: it would make objects, and never use them. Or a test asked for a refusal.
+    /// The device is lost: it would make objects, and never use them. Or a test asks for a
+    /// refusal.
     pub(super) fn begin_allocation(&self, what: &str, bytes: u64) -> Result<Allocation, GpuError> {
         #[cfg(test)]
         if self.inner.refusal.is_due() {

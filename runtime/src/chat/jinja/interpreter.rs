@@ -1,4 +1,4 @@
-//! Runs statements, within budgets of steps, of depth and of output.
+//! The state of a program that runs: variables, output, budgets of steps, of depth and of output.
 
 use std::cell::RefCell;
 use std::rc::Rc;

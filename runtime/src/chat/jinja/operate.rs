@@ -1,4 +1,4 @@
-//! Operators and comparisons, with Python's types. Whatever Python refuses is an error.
+//! Operators, with Python's types. Whatever Python refuses is an error.
 
 use super::ast::Operator;
 use super::error::Error;

@@ -1,4 +1,4 @@
-//! Statements: tokens to a tree, by jinja2's grammar with transformers' extensions.
+//! Tokens to a tree, by jinja2's grammar with transformers' extensions: what all of it needs.
 
 use std::sync::Arc;
 

@@ -10,15 +10,6 @@
 mod configs;
 mod declared;
 
-use super::calibrate::inputs;
-use super::record::{Recorder, StepKind};
-use crate::engine::{MemoryUse, heads};
-use crate::kv_cache::KvSegments;
-use crate::model::{
-    Biases, Config, HEAD_DIMS, Layer, Llama, Pass, SCORED, Scratch, Synthetic, prefill_chunk,
-};
-use configs::{config, devices, suiting};
-use declared::{Kind, declared};
 use godwit_shaders::capabilities::{BINDING_ALIGNMENT, Tuning, WEBGPU};
 use godwit_shaders::kernels::rms_norm::Norm;
 use godwit_shaders::kernels::rope_append::{Rope, RopeTables};
@@ -28,6 +19,17 @@ use godwit_shaders::{
     Buffers, Capabilities, Dispatch, KvFormat, KvType, MatmulMethod, Matrix, Shard, Step,
     WeightFormat,
 };
+
+use super::calibrate::inputs;
+use super::record::{Recorder, StepKind};
+use crate::engine::{MemoryUse, heads};
+use crate::kv_cache::KvSegments;
+use crate::model::{
+    Biases, Config, HEAD_DIMS, Layer, Llama, Pass, SCORED, Scratch, Synthetic, prefill_chunk,
+};
+
+use configs::{config, devices, suiting};
+use declared::{Kind, declared};
 
 const WINDOW: u32 = 1 << 20;
 

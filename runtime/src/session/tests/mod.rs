@@ -5,21 +5,24 @@ mod actions;
 mod engines;
 mod tested;
 
+use std::cell::Cell;
+use std::ops::ControlFlow;
+use std::pin::pin;
+use std::task::{Context, Poll, Waker};
+
+use godwit_shaders::capabilities::Tuning;
+use pollster::block_on;
+use proptest::prelude::*;
+use proptest::test_runner::{Config, RngAlgorithm, TestCaseError, TestRng, TestRunner};
+
 use crate::interrupt::{self, Kind};
 use crate::quantize::InputSquares;
 use crate::{
     ContextSize, Engine, EngineOptions, Error, Gpu, GpuOptions, Model, Sampling, Session, Synthetic,
 };
+
 use actions::{Action, Damage, Op, actions, samplings, text};
 use engines::{Engines, SETUPS};
-use godwit_shaders::capabilities::Tuning;
-use pollster::block_on;
-use proptest::prelude::*;
-use proptest::test_runner::{Config, RngAlgorithm, TestCaseError, TestRng, TestRunner};
-use std::cell::Cell;
-use std::ops::ControlFlow;
-use std::pin::pin;
-use std::task::{Context, Poll, Waker};
 use tested::{Outcome, Tested};
 
 const CONTEXT: u32 = 400;
