@@ -1,20 +1,20 @@
 //! The Llama forward pass (Touvron et al. 2023), recorded as plans.
 
 use godwit_shaders::kernels::add_bias::add_bias;
+use godwit_shaders::kernels::attention::Attention;
 use godwit_shaders::kernels::attention::combine::AttentionCombine;
 use godwit_shaders::kernels::attention::tail::AttentionTail;
-use godwit_shaders::kernels::attention::{Attention, partials_bytes};
 use godwit_shaders::kernels::embed::embed;
-use godwit_shaders::kernels::matmul::{Epilogue, Matmul, NormedMatmul, Tokens, X_ROW_GROUP};
+use godwit_shaders::kernels::matmul::{Epilogue, Matmul, NormedMatmul, Tokens};
 use godwit_shaders::kernels::rms_norm::{Norm, RmsNorm, Rows};
 use godwit_shaders::kernels::rope_append::{Rope, RopeAppend};
 use godwit_shaders::kernels::rope_attention::RopeAttention;
 use godwit_shaders::kernels::swiglu::{GateBiases, SwiGlu};
 use godwit_shaders::{
-    AttentionShape, BufferRef, Buffers, Capabilities, F16Tail, KvFormat, Matrix, Plan, Segment,
+    AttentionShape, BufferRef, Capabilities, F16Tail, KvFormat, Matrix, Plan, Segment,
 };
 
-use super::Config;
+use super::Scratch;
 use crate::kv_cache::KvSegments;
 
 /// A model's weights on the GPU.
@@ -56,131 +56,8 @@ pub(crate) struct Biases {
     pub down: Option<BufferRef>,
 }
 
-/// The buffers of a pass over `chunk` tokens at most. Their size does not depend on the context.
-#[derive(Clone, Debug)]
-pub(crate) struct Scratch {
-    pub step: BufferRef,
-    pub tokens: BufferRef,
-    pub x: BufferRef,
-    pub h: BufferRef,
-    pub qkv: BufferRef,
-    pub partials: BufferRef,
-    pub attended: BufferRef,
-    pub gate: BufferRef,
-    /// The up projection, where it waits for its bias.
-    pub up: Option<BufferRef>,
-    pub logits: BufferRef,
-    /// Logits of several tokens at once, for scoring.
-    pub scores: BufferRef,
-    pub weights: BufferRef,
-    pub choice: BufferRef,
-    pub adjustments: BufferRef,
-    /// The f16 tail of each layer, of length 0 where the KV cache has none.
-    pub tails: Vec<F16Tail>,
-}
-
 /// Tokens whose logits are computed together when a text is scored.
 pub(crate) const SCORED: u32 = 8;
-
-impl Scratch {
-    pub fn declare(
-        table: &mut Buffers,
-        config: &Config,
-        shape: AttentionShape,
-        kv: KvFormat,
-        caps: &Capabilities,
-        chunk: u32,
-        has_gate_biases: bool,
-    ) -> Self {
-        let queries = shape.heads * shape.head_dim;
-        // Calibration runs one token by a plan for two, which has splits of its own.
-        let partials = [1, 2, chunk].map(|tokens| partials_bytes(caps, shape, tokens));
-        let partials = partials.into_iter().fold(0, u64::max);
-        // What matmul reads has whole groups of rows, counted from the first token's: see
-        // `X_ROW_GROUP`. Scoring begins at any multiple of SCORED.
-        let padded = chunk.next_multiple_of(X_ROW_GROUP);
-        let scored = (chunk - 1) / SCORED * SCORED + SCORED.next_multiple_of(X_ROW_GROUP);
-        let mut floats = |name: &str, width: u32, rows: u32| {
-            table.declare(name, 4 * u64::from(width) * u64::from(rows))
-        };
-        Self {
-            step: floats("step", 4, 1),
-            tokens: floats("tokens", 1, chunk),
-            x: floats("x", config.width, padded),
-            h: floats("h", config.width, padded.max(scored)),
-            qkv: floats("qkv", shape.qkv_width(), chunk),
-            attended: floats("attended", queries, padded),
-            gate: floats("gate", config.ffn, padded),
-            up: has_gate_biases.then(|| floats("up", config.ffn, chunk)),
-            logits: floats("logits", config.vocab, 1),
-            scores: floats("scores", config.vocab, SCORED),
-            weights: floats("weights", config.vocab, 1),
-            choice: floats("choice", 12, 1),
-            adjustments: floats("adjustments", 4, config.vocab),
-            partials: table.declare("partials", partials),
-            tails: f16_tails(table, config.layers, shape, kv, chunk),
-        }
-    }
-}
-
-/// Tokens of a pass on this device: as many as it is tuned to, or fewer where a buffer for so many
-/// does not fit a binding.
-pub(crate) fn prefill_chunk(
-    config: &Config,
-    shape: AttentionShape,
-    kv: KvFormat,
-    caps: &Capabilities,
-    has_gate_biases: bool,
-) -> u32 {
-    let most = caps.max_binding.min(caps.max_buffer);
-    let fits = |tokens: u32| {
-        let s = Scratch::declare(
-            &mut Buffers::default(),
-            config,
-            shape,
-            kv,
-            caps,
-            tokens,
-            has_gate_biases,
-        );
-        let grow_with_tokens = [s.x, s.h, s.qkv, s.attended, s.gate, s.partials];
-        let tail = s.tails.first().map(|tail| &tail.buffer);
-        grow_with_tokens
-            .iter()
-            .chain(tail)
-            .all(|buffer| buffer.bytes <= most)
-    };
-    let candidates =
-        std::iter::successors(Some(caps.tuning.prefill_chunk), |tokens| Some(tokens / 2));
-    candidates
-        .take_while(|&tokens| tokens > 1)
-        .find(|&tokens| fits(tokens))
-        .unwrap_or(1)
-}
-
-/// Declares the f16 tails of all layers. Where the cache has none, they share an empty buffer.
-fn f16_tails(
-    table: &mut Buffers,
-    layers: u32,
-    shape: AttentionShape,
-    kv: KvFormat,
-    chunk: u32,
-) -> Vec<F16Tail> {
-    let len = kv.f16_tail_len(chunk);
-    let bytes = kv.f16_tail_bytes(shape, chunk);
-    let first = table.declare("f16_tail", bytes);
-    let more = (1..layers).map(|_| {
-        if len > 0 {
-            table.declare("f16_tail", bytes)
-        } else {
-            first
-        }
-    });
-    std::iter::once(first)
-        .chain(more)
-        .map(|buffer| F16Tail { buffer, len })
-        .collect()
-}
 
 /// One run of the transformer: how many tokens at most, and over how much of the KV cache.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

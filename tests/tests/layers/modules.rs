@@ -1,183 +1,31 @@
-//! The modules of each crate form layers: a module uses those below it, and so no cycle can form.
-//!
-//! Test code is left out: it may use everything.
+//! The modules of a crate, and what each refers to.
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
-use std::fs;
-use std::path::{Path, PathBuf};
-
-use syn::visit::{self, Visit};
-use syn::{Attribute, Item, UseTree};
-
-/// The modules of each crate, from the bottom up: each may use those before it. A crate's root
-/// (`lib.rs`) and its `main.rs` may use all.
-const LAYERS: [(&str, &[&str]); 5] = [
-    (
-        "shaders",
-        &[
-            "buffers",
-            "capabilities",
-            "random",
-            // Weight formats, with their WGSL.
-            "weights",
-            // A kernel's declaration, its dispatches, its fixture.
-            "kernel",
-            "compose",
-            "plan",
-            // KV-cache formats, with their WGSL.
-            "kv",
-            "testing",
-            "kernels",
-        ],
-    ),
-    (
-        "runtime",
-        &[
-            "setters",
-            "progress",
-            // Devices, memory and plans on them. It knows no files.
-            "gpu",
-            // Sources of bytes, files that are written, caches on disk.
-            "io",
-            // JSON within a budget of memory.
-            "json",
-            // Segments of positions, spilled ones, the format of snapshots.
-            "kv_cache",
-            "gguf",
-            "tokenizer",
-            "sampling",
-            "chat",
-            // The error of all that deals with whole models; those below have errors of their own.
-            "error",
-            // Models as they are stored: GGUF files and repositories.
-            "checkpoint",
-            // Hyperparameters, rotary embedding, the forward pass, hashes of weights.
-            "model",
-            "quantize",
-            // Weights on a GPU, memory plan, tuning on disk.
-            "engine",
-            // Prefill, decode, snapshots, prefix cache, calibration.
-            "session",
-            // Replies: the loop over a session, and the rules that end it.
-            "generation",
-            "fuzzing",
-        ],
-    ),
-    (
-        "cli/hub",
-        &[
-            "crash_point",
-            "size",
-            "error",
-            "choose",
-            "name",
-            "shards",
-            "cache",
-            "listing",
-            "settings",
-            "table",
-            "remove",
-            "http",
-            "part",
-            "transfer",
-            "fuzzed",
-        ],
-    ),
-    (
-        "cli",
-        &[
-            // Output to the terminal, and the end of the program.
-            "escape",
-            "output",
-            "log",
-            "progress",
-            "terminal",
-            "crash",
-            "stop",
-            "exit",
-            // The command line, files and names.
-            "args",
-            "destination",
-            "history",
-            "lines",
-            "input",
-            "consent",
-            "locate",
-            "load",
-            "text",
-            "context",
-            "answer",
-            // Commands.
-            "run",
-            "chat",
-            "bench",
-            "doctor",
-            "imatrix",
-            "wgsl",
-            "inspect",
-            "models",
-            "perplexity",
-            "quantize",
-            "tokenize",
-        ],
-    ),
-    (
-        "web",
-        &[
-            "hash",
-            "numbers",
-            "packed_dot",
-            "error",
-            "source",
-            "model",
-            "engine",
-            "reply",
-        ],
-    ),
-];
-
-#[test]
-fn no_module_uses_one_above_it() {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR"))
-        .parent()
-        .expect("a workspace");
-    let mut causes = Vec::new();
-    for (name, layers) in LAYERS {
-        let modules = Modules::read(&root.join(name).join("src/lib.rs"));
-        causes.extend(
-            modules
-                .causes(layers)
-                .into_iter()
-                .map(|cause| format!("{name}: {cause}")),
-        );
-    }
-    assert!(causes.is_empty(), "\n{}\n", causes.join("\n"));
-}
+use super::*;
 
 /// A use of one top-level module by another.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-struct Reference {
-    from: String,
-    to: String,
+pub(super) struct Reference {
+    pub(super) from: String,
+    pub(super) to: String,
     /// The path as it is written, and the file.
-    path: String,
-    file: PathBuf,
+    pub(super) path: String,
+    pub(super) file: PathBuf,
 }
 
 /// The top-level modules of a crate, and which uses which.
 #[derive(Debug, Default)]
-struct Modules {
-    names: BTreeSet<String>,
+pub(super) struct Modules {
+    pub(super) names: BTreeSet<String>,
     /// Modules of tests.
-    of_tests: BTreeSet<String>,
+    pub(super) of_tests: BTreeSet<String>,
     /// Names that the root exports, and the modules that they are from.
-    exports: BTreeMap<String, String>,
-    references: BTreeSet<Reference>,
+    pub(super) exports: BTreeMap<String, String>,
+    pub(super) references: BTreeSet<Reference>,
 }
 
 impl Modules {
     /// Reads a crate from its root file on.
-    fn read(root: &Path) -> Self {
+    pub(super) fn read(root: &Path) -> Self {
         let file = parse(root);
         let mut all = Self::default();
         for item in &file.items {
@@ -200,7 +48,7 @@ impl Modules {
     }
 
     /// Notes what a `use` of the root exports.
-    fn export(&mut self, tree: &UseTree) {
+    pub(super) fn export(&mut self, tree: &UseTree) {
         let mut paths = Vec::new();
         use_paths(tree, &mut Vec::new(), &mut paths);
         for path in paths {
@@ -212,7 +60,7 @@ impl Modules {
     }
 
     /// Reads the file of a module, and those of the modules in it.
-    fn read_module(&mut self, folder: &Path, path: Vec<String>) {
+    pub(super) fn read_module(&mut self, folder: &Path, path: Vec<String>) {
         let name = path.last().expect("a name");
         let (alone, nested) = (
             folder.join(format!("{name}.rs")),
@@ -236,7 +84,7 @@ impl Modules {
     }
 
     /// Notes a path that is written in a module.
-    fn refer(&mut self, module: &[String], file: &Path, path: &[String]) {
+    pub(super) fn refer(&mut self, module: &[String], file: &Path, path: &[String]) {
         let supers = path.iter().take_while(|name| *name == "super").count();
         let rest = &path[supers..];
         let top = match rest.first().map(String::as_str) {
@@ -272,7 +120,7 @@ impl Modules {
     }
 
     /// What contradicts the order of the layers.
-    fn causes(&self, layers: &[&str]) -> Vec<String> {
+    pub(super) fn causes(&self, layers: &[&str]) -> Vec<String> {
         let mut causes = Vec::new();
         let table: BTreeSet<String> = layers.iter().map(|name| (*name).to_owned()).collect();
         for name in self.names.symmetric_difference(&table) {
@@ -305,7 +153,7 @@ impl Modules {
     }
 
     /// The shortest way from a module to another, along what uses what.
-    fn way(&self, from: &str, to: &str) -> Option<Vec<String>> {
+    pub(super) fn way(&self, from: &str, to: &str) -> Option<Vec<String>> {
         let mut before: BTreeMap<&str, &str> = BTreeMap::new();
         let mut queue = VecDeque::from([from]);
         while let Some(at) = queue.pop_front() {
@@ -333,7 +181,7 @@ impl Modules {
     }
 }
 
-fn parse(file: &Path) -> syn::File {
+pub(super) fn parse(file: &Path) -> syn::File {
     let text = fs::read_to_string(file).map_err(|error| format!("{}: {error}", file.display()));
     let parsed = syn::parse_file(&text.expect("a module's file"));
     parsed
@@ -342,7 +190,7 @@ fn parse(file: &Path) -> syn::File {
 }
 
 /// Whether an item is compiled for tests alone: `cfg(test)`, or `cfg(all(test, …))`.
-fn is_of_tests(attributes: &[Attribute]) -> bool {
+pub(super) fn is_of_tests(attributes: &[Attribute]) -> bool {
     attributes.iter().any(|attribute| {
         let Ok(list) = attribute.meta.require_list() else {
             return false;
@@ -357,7 +205,7 @@ fn is_of_tests(attributes: &[Attribute]) -> bool {
 }
 
 /// The paths of a `use`, from its root to each leaf.
-fn use_paths(tree: &UseTree, prefix: &mut Vec<String>, paths: &mut Vec<Vec<String>>) {
+pub(super) fn use_paths(tree: &UseTree, prefix: &mut Vec<String>, paths: &mut Vec<Vec<String>>) {
     let mut leaf = |name: Option<String>| paths.push(prefix.iter().cloned().chain(name).collect());
     match tree {
         UseTree::Name(name) => leaf(Some(name.ident.to_string())),
@@ -376,17 +224,17 @@ fn use_paths(tree: &UseTree, prefix: &mut Vec<String>, paths: &mut Vec<Vec<Strin
 }
 
 /// Visits the code of a file.
-struct Visitor<'a> {
-    modules: &'a mut Modules,
-    file: PathBuf,
+pub(super) struct Visitor<'a> {
+    pub(super) modules: &'a mut Modules,
+    pub(super) file: PathBuf,
     /// The module that is being visited.
-    path: Vec<String>,
+    pub(super) path: Vec<String>,
     /// Modules with files of their own.
-    children: Vec<Vec<String>>,
+    pub(super) children: Vec<Vec<String>>,
 }
 
 impl Visitor<'_> {
-    fn refer(&mut self, path: &[String]) {
+    pub(super) fn refer(&mut self, path: &[String]) {
         self.modules.refer(&self.path, &self.file, path);
     }
 }
@@ -450,58 +298,4 @@ impl<'ast> Visit<'ast> for Visitor<'_> {
         }
         visit::visit_macro(self, called);
     }
-}
-
-/// The way an error is found: in groups, behind `super`, in expressions, types and macros, and
-/// under names that the root exports; not in tests.
-#[test]
-fn references_are_found_wherever_they_are() {
-    let folder = tempfile::tempdir().expect("a folder");
-    let write = |name: &str, text: &str| {
-        let path = folder.path().join(name);
-        fs::create_dir_all(path.parent().expect("a folder")).expect("a folder");
-        fs::write(path, text).expect("a file");
-    };
-    write(
-        "lib.rs",
-        "mod a; mod b; mod c; mod d; mod e; mod f; #[cfg(test)] mod tests;\n\
-         pub use f::{Exported, inner::Deep};",
-    );
-    write(
-        "a.rs",
-        "use crate::{b::{self, X}, c}; #[cfg(test)] mod tests { use crate::f::Y; }",
-    );
-    write("b/mod.rs", "mod child; fn f() { let _ = crate::c::g(); }");
-    write(
-        "b/child.rs",
-        "fn f(x: super::super::d::T) { assert!(x == crate::e::Z); super::here(); }",
-    );
-    write(
-        "c.rs",
-        "fn f() -> crate::Deep { #[cfg(test)] crate::tests::point(); }",
-    );
-    write(
-        "d.rs",
-        "mod inline { use super::super::f; }\n#[cfg(all(test, unix))] mod more { use crate::a; }",
-    );
-    write("e.rs", "/// [`crate::a`]\nfn f() {}");
-    write("f.rs", "#[cfg(not(test))] use crate::a::b;");
-    let modules = Modules::read(&folder.path().join("lib.rs"));
-    let found: Vec<String> = modules
-        .references
-        .iter()
-        .map(|Reference { from, to, .. }| format!("{from}{to}"))
-        .collect();
-    let found: BTreeSet<&str> = found.iter().map(String::as_str).collect();
-    assert_eq!(
-        found,
-        BTreeSet::from(["ab", "ac", "bc", "bd", "be", "cf", "df", "fa"])
-    );
-    let causes = modules.causes(&["e", "f", "d", "c", "b", "a", "gone"]);
-    assert_eq!(causes.len(), 2, "{causes:#?}");
-    assert!(causes[0].contains("`gone`"), "{causes:#?}");
-    assert!(
-        causes[1].contains("`f` uses `a`") && causes[1].contains("f -> a -> c -> f"),
-        "{causes:#?}"
-    );
 }
