@@ -1,6 +1,9 @@
 //! The line editor: its keys, its hints, and what it shows.
 
-use super::*;
+use super::{
+    Arc, AtomicBool, Cmd, Completer, ConditionalEventHandler, Context, Cow, Event, EventContext,
+    Highlighter, Hint, Hinter, Mutex, Ordering, PoisonError, escape,
+};
 
 /// Shows a line on its way to the terminal: what was pasted, and what the history brings back, may
 /// hold control characters.

@@ -1,6 +1,6 @@
 //! A kernel with a recorder of its addresses in it.
 
-use super::*;
+use super::{Case, Dialect, Kernel, compose};
 
 /// The binding of the record: behind all storage buffers that a kernel may have.
 pub(super) const RECORD: u32 = 10;

@@ -16,8 +16,8 @@ pub(super) fn requantised(model: &Model) -> Model {
     .expect("it opens")
 }
 
-pub(super) const TEMPLATE: &str = "{{ bos_token }}{% for m in messages %}<|im_start|>{{ m.role }}\n{{ \
-    m.content }}<|im_end|>\n\
+pub(super) const TEMPLATE: &str = "{{ bos_token }}{% for m in messages %}\
+    <|im_start|>{{ m.role }}\n{{ m.content }}<|im_end|>\n\
     {% endfor %}{{ eos_token }}<s> </s>";
 
 /// A repository with a tokenizer, several ends and a chat template; a few rows of the embedding

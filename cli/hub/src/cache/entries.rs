@@ -1,6 +1,15 @@
 //! What is in the cache's folders.
 
-use super::*;
+use std::io::Read as _;
+use std::path::Path;
+use std::{fs, io};
+
+use godwit::io::open::{Links, open_regular};
+
+use super::{DEEPEST, NEW_LINK};
+use crate::choose::File;
+use crate::error::HubError;
+use crate::name::is_hex;
 
 /// The commit in a file of `refs`.
 pub fn read_reference(path: &Path) -> io::Result<String> {

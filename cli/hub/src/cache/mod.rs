@@ -5,17 +5,15 @@
 mod entries;
 
 use std::fs::{self, File as Handle, TryLockError};
-use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::Duration;
 
 use godwit::io::durable::{self, Readers};
-use godwit::io::open::{Links, open_regular};
 use godwit::io::private::{check_folder, make_private_folder};
 use hf_hub::{Cache, CacheRepo, Repo, RepoType};
 
-use super::choose::{Candidate, File, candidates, choose};
+use super::choose::{Candidate, candidates, choose};
 use super::crash_point::crash_point;
 use super::error::HubError;
 use super::name::{Name, is_hex};

@@ -1,6 +1,8 @@
 //! Where a redirection may lead, and who gets the token.
 
-use super::*;
+use std::net::{IpAddr, Ipv6Addr};
+
+use ureq::http::Uri;
 
 /// Scheme, host and port: to whom the token may go.
 pub fn same_origin(a: &Uri, b: &Uri) -> bool {

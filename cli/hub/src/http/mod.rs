@@ -5,11 +5,9 @@ mod patience;
 #[cfg(test)]
 mod tests;
 
-use std::hash::{BuildHasher as _, RandomState};
 use std::io::Read as _;
-use std::net::{IpAddr, Ipv6Addr};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use ureq::http::{Response, StatusCode, Uri, header};
 use ureq::{Agent, Body};

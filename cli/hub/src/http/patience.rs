@@ -1,6 +1,10 @@
 //! How often a request is tried, and how long is waited in between.
 
-use super::*;
+use std::hash::{BuildHasher as _, RandomState};
+use std::time::{Duration, Instant};
+
+use super::{FIRST_PAUSE, Failure, LONGEST_PAUSE, MOST_TRIES};
+use crate::error::HubError;
 
 /// Counts attempts, and pauses between them: twice as long each time, and not in step with others.
 #[derive(Default)]
