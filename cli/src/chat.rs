@@ -103,7 +103,7 @@ async fn converse(args: &ChatArgs) -> anyhow::Result<()> {
 }
 
 fn is_about_the_turn(error: &anyhow::Error) -> bool {
-    error.is::<godwit::ChatError>()
+    error.is::<godwit::errors::ChatError>()
         || error.is::<Interrupted>()
         || match error.downcast_ref() {
             Some(Error::ContextFull { .. }) => true,

@@ -7,12 +7,12 @@ use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
-use godwit::io::open::{Links, open_regular};
-use godwit::io::private::user_cache_folder;
+use godwit::errors::SnapshotError;
+use godwit::low_level::io::open::{Links, open_regular};
+use godwit::low_level::io::private::user_cache_folder;
 use godwit::prefix_cache::BLOCK;
 use godwit::{
-    Error, KvFormat, Message, Model, PrefixCache, Progress, Reuse, Session, SnapshotError,
-    SnapshotHeader,
+    Error, KvFormat, Message, Model, PrefixCache, Progress, Reuse, Session, SnapshotHeader,
 };
 use indicatif::ProgressBar;
 use serde::{Deserialize, Serialize};

@@ -6,10 +6,10 @@ use std::io::{BufWriter, Read as _, Seek as _};
 use std::path::{Path, PathBuf};
 
 use godwit::Error;
-use godwit::gguf::Gguf;
-use godwit::io::durable::{Existing, Readers, folder_of, unnamed_in, write_guarded};
-use godwit::io::open::{Links, open_regular};
-use godwit::io::open_file;
+use godwit::low_level::gguf::Gguf;
+use godwit::low_level::io::durable::{Existing, Readers, folder_of, unnamed_in, write_guarded};
+use godwit::low_level::io::open::{Links, open_regular};
+use godwit::low_level::io::open_file;
 
 use crate::exit::Unwritable;
 

@@ -1,6 +1,6 @@
 //! `godwit doctor`: the GPUs, what they can do, and whether a model fits.
 
-use godwit::{ContextSize, Gpu, GpuOptions, KvFormat, KvType, MemoryUse, Model};
+use godwit::{ContextSize, Gpu, KvFormat, KvType, MemoryUse, Model};
 use serde_json::json;
 
 use crate::args::{Common, DoctorArgs, ModelSource};
@@ -14,10 +14,7 @@ pub fn run(args: &DoctorArgs) -> anyhow::Result<()> {
 
 async fn examine(args: &DoctorArgs) -> anyhow::Result<()> {
     // The budget is what a model would have; measuring the bandwidth takes its own memory.
-    let options = GpuOptions {
-        memory: None,
-        ..args.common.gpu()
-    };
+    let options = args.common.gpu().memory(None);
     let adapters = Gpu::list(&options).await;
     let (common, stop) = (
         Common {
@@ -113,7 +110,7 @@ fn contexts(model: &Model, args: &DoctorArgs, gpu: &Gpu, available: Option<u64>)
                 bytes,
             )];
         }
-        (Some(ContextSize::Max | ContextSize::Window), _) => return vec![window],
+        (Some(_), _) => return vec![window],
         (None, _) => {}
     }
     let mut sizes: Vec<u32> = (11..32)

@@ -3,7 +3,8 @@
 use std::ffi::OsString;
 use std::process::ExitCode;
 
-use godwit::{ChatError, Error, SnapshotError};
+use godwit::Error;
+use godwit::errors::{ChatError, SnapshotError};
 use godwit_hub::HubError;
 
 use crate::output::{self, note, shown};

@@ -9,10 +9,10 @@ use std::path::PathBuf;
 use std::thread;
 use std::time::Duration;
 
-use godwit::FileError;
-use godwit::io::durable::{Readers, means_no_locks, open_lock, write_bytes};
-use godwit::io::open::open_private;
-use godwit::io::private::make_private_folder;
+use godwit::errors::FileError;
+use godwit::low_level::io::durable::{Readers, means_no_locks, open_lock, write_bytes};
+use godwit::low_level::io::open::open_private;
+use godwit::low_level::io::private::make_private_folder;
 
 const FIRST_LINE: &str = "#V2";
 /// Entries that are kept.

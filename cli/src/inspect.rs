@@ -2,10 +2,11 @@
 
 use std::sync::Arc;
 
-use godwit::checkpoint::Checkpoint;
-use godwit::gguf::{Array, Value};
-use godwit::model::name;
-use godwit::{Config, Error, Examination, Model, RopeOverride};
+use godwit::low_level::Examination;
+use godwit::low_level::checkpoint::Checkpoint;
+use godwit::low_level::gguf::{Array, Value};
+use godwit::low_level::name;
+use godwit::{Config, Error, Model, RopeOverride};
 use serde_json::json;
 
 use crate::args::InspectArgs;

@@ -4,9 +4,9 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Instant;
 
-use godwit::checkpoint::{Checkpoint, open_checkpoint_with};
-use godwit::io::Access;
-use godwit::io::private::user_cache_folder;
+use godwit::Access;
+use godwit::low_level::checkpoint::{Checkpoint, open_checkpoint_with};
+use godwit::low_level::io::private::user_cache_folder;
 use godwit::quantize::WeightsCache;
 use godwit::{Engine, EngineOptions, Error, Gpu, GpuError, Model, Progress, Spilling};
 
@@ -215,14 +215,12 @@ async fn load_onto(
     let spill_folder = args.spill_dir.clone();
     let context = args.context.unwrap_or_default();
     let kv = args.kv.format();
-    let options = EngineOptions {
-        context,
-        kv,
-        spill,
-        spill_folder,
-        hash_weights,
-        ..EngineOptions::default()
-    };
+    let options = EngineOptions::default()
+        .context(context)
+        .kv(kv)
+        .spill(spill)
+        .spill_folder(spill_folder)
+        .hash_weights(hash_weights);
     let bar = bar("loading", "{bytes}/{total_bytes}");
     let mut show = |progress: Progress| {
         bar.set_length(progress.total);

@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use godwit::io::open_file;
+use godwit::low_level::io::open_file;
 use godwit::quantize::{Importance, Quantized, Recipe, write_gguf};
 use godwit::{Error, Model, Progress};
 use serde_json::json;
@@ -37,11 +37,9 @@ pub fn run(args: &QuantizeArgs) -> anyhow::Result<()> {
         .map(|path| Importance::read(open_file(path)?))
         .transpose();
     let importance = importance.map_err(Error::from)?;
-    let recipe = Recipe {
-        mix: args.mix,
-        overrides: args.overrides.clone(),
-        importance,
-    };
+    let recipe = Recipe::from(args.mix)
+        .overrides(args.overrides.clone())
+        .importance(importance);
     let quantized = Quantized::new(model.shared_checkpoint(), &recipe);
     let bar = bar("quantising", "{bytes}/{total_bytes}");
     let mut show = |progress: Progress| {

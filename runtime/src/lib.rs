@@ -1,20 +1,65 @@
-//! Godwit: a portable runtime for Llama-architecture language models on any GPU.
+//! Godwit runs Llama-architecture language models on any GPU: through Vulkan, Metal, DX12 and
+//! browser WebGPU, with the same kernels.
+//!
+//! A [`Model`] is a file that was opened and checked, a [`Gpu`] an adapter, an [`Engine`] the
+//! model's weights on it, a [`Session`] a sequence of tokens with its KV cache, and a
+//! [`Generation`] a reply in the making:
+//!
+//! ```no_run
+//! use std::path::Path;
+//!
+//! use godwit::{
+//!     Engine, EngineOptions, GenerateOptions, Gpu, GpuOptions, Message, Model, unwatched,
+//! };
+//!
+//! # async fn answer() -> Result<(), godwit::Error> {
+//! let model = Model::open(Path::new("model.gguf"))?;
+//! let gpu = Gpu::open(&GpuOptions::default()).await?;
+//! let engine = Engine::load(gpu, &model, &EngineOptions::default(), &mut unwatched).await?;
+//! let mut session = engine.session().await?;
+//!
+//! let question = [Message::user("What is the capital of France?")];
+//! let prompt = model.chat()?.encode(model.tokenizer(), &question, true)?;
+//! session.prefill(&prompt, &mut unwatched).await?;
+//! let mut answer = session.generate(GenerateOptions::default().sampling(model.sampling()))?;
+//! while let Some(piece) = answer.next().await? {
+//!     print!("{}", piece.text);
+//! }
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! - **Async.** Natively each future does its work where it is polled, and is `Send`; any executor
+//!   will do, `pollster` for one. In a browser they wait for the GPU.
+//! - **Progress and cancellation.** Whatever takes long takes an [`OnProgress`], which hears how
+//!   far it is, and may stop it. [`unwatched`] is one for those who don't care. A future that is
+//!   dropped leaves its session as good as before.
+//! - **Errors** name the file, the tensor or the limit, and what to do: [`Error`], [`errors`].
+//! - **A device of your own.** [`Gpu::device`] and [`Gpu::queue`] are wgpu's; [`wgpu`] is the
+//!   version that they are of.
+//! - **Options** have a default and a setter for each field; fields may be added.
+//!
+//! The examples of this crate are whole programs: `hello`, `chat`, `cancel` (streaming from a
+//! thread), `document` (a long text, read once and kept in a file), `archive` (a model out of the
+//! program's own files).
 
-pub mod chat;
-pub mod checkpoint;
+mod chat;
+mod checkpoint;
 mod engine;
 mod error;
+pub mod errors;
 #[doc(hidden)]
 pub mod fuzzing;
 mod generation;
-pub mod gguf;
-pub mod gpu;
+mod gguf;
+mod gpu;
 #[cfg(test)]
 mod interrupt;
-pub mod io;
+mod io;
 mod json;
 mod kv_cache;
-pub mod model;
+pub mod low_level;
+mod model;
 mod progress;
 pub mod quantize;
 pub mod sampling;
@@ -22,24 +67,22 @@ mod session;
 mod setters;
 pub mod tokenizer;
 
-pub use chat::{ChatError, ChatTemplate, Message};
-pub use engine::{Engine, EngineOptions, MemoryUse, peak_process_memory};
+pub use godwit_shaders::{KvFormat, KvType, WeightFormat};
+pub use wgpu;
+
+pub use chat::{ChatTemplate, Message};
+pub use engine::{Engine, EngineOptions, MemoryUse};
 pub use error::Error;
 pub use generation::{FinishReason, GenerateOptions, Generation, Piece};
-pub use godwit_shaders::capabilities::Tuning;
-pub use godwit_shaders::kv::UnknownKvType;
-pub use godwit_shaders::{Cost, KvFormat, KvType, Step, WeightFormat};
-pub use gpu::{AdapterSummary, Backend, DispatchTime, Gpu, GpuError, GpuOptions, HostWork, Rates};
-pub use io::{Bytes, FileError, Source, SourceCause, SourceError, explained};
-pub use kv_cache::{KvCacheError, SnapshotError, SnapshotHeader, SpillError, Spilling};
-pub use model::{
-    BadContextSize, BadSynthetic, Config, ContextSize, Examination, Model, RopeOverride,
-    RopeStretch, Synthetic, tokens,
-};
+pub use gpu::{AdapterSummary, Backend, Gpu, GpuError, GpuOptions};
+#[cfg(not(target_arch = "wasm32"))]
+pub use io::Access;
+pub use io::{Bytes, Identity, Input, Output, Source, SourceCause, SourceError};
+pub use kv_cache::{SnapshotHeader, Spilling};
+pub use model::{Config, ContextSize, Model, RopeOverride, RopeScaling, RopeStretch};
 pub use progress::{OnProgress, Progress, unwatched};
-pub use sampling::{Recommended, Sampling, SamplingError};
+pub use sampling::{Recommended, Sampling};
 #[cfg(not(target_arch = "wasm32"))]
 pub use session::prefix_cache::{self, PrefixCache};
 pub use session::{Reuse, Session};
 pub use tokenizer::{Special, TokenStream, Tokenizer};
-pub use wgpu;

@@ -3,6 +3,7 @@
 use thiserror::Error;
 
 use crate::gguf::{FormatCause, FormatError, Metadata};
+use crate::setters::setters;
 
 /// How the next token is chosen.
 ///
@@ -10,6 +11,7 @@ use crate::gguf::{FormatCause, FormatError, Metadata};
 /// then `top_k`, `top_p` and `min_p` each leave out unlikely tokens, and one of the rest is drawn
 /// in proportion to its probability. The same seed, prompt and parameters give the same text.
 #[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
 pub struct Sampling {
     /// Logits are divided by this. 0 chooses the most likely token always (greedy). At least 0.
     pub temperature: f32,
@@ -36,6 +38,19 @@ pub struct Sampling {
     /// Where the random numbers start.
     pub seed: u64,
 }
+
+setters! { Sampling {
+    temperature: f32,
+    top_k: u32,
+    top_p: f32,
+    min_p: f32,
+    repetition_penalty: f32,
+    presence_penalty: f32,
+    frequency_penalty: f32,
+    penalty_window: u32,
+    logit_bias: Vec<(u32, f32)>,
+    seed: u64,
+} }
 
 /// The usual setting for Llama 3: temperature 0.6, top-p 0.9, nothing else.
 impl Default for Sampling {
@@ -141,6 +156,7 @@ impl Sampling {
 
 /// The parameters that a model's files may recommend.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Parameter {
     /// [`Sampling::temperature`].
     Temperature,
@@ -251,6 +267,7 @@ impl Recommended {
 
 /// A sampling parameter that makes no sense.
 #[derive(Clone, Debug, PartialEq, Error)]
+#[non_exhaustive]
 pub enum SamplingError {
     /// A number outside its range.
     #[error("{name} is {value}, but it must be a number {range}")]

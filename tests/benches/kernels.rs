@@ -7,7 +7,7 @@
 
 use std::time::Instant;
 
-use godwit::gpu::{Gpu, GpuError, GpuMemory, Prepared, Rates};
+use godwit::low_level::gpu::{Gpu, GpuError, GpuMemory, Prepared, Rates};
 use godwit_shaders::kernels::matmul::{Epilogue, Matmul, Tokens, X_ROW_GROUP};
 use godwit_shaders::testing::Random;
 use godwit_shaders::{

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use godwit::WeightFormat;
-use godwit::gguf::{GgufWriter, Value};
+use godwit::low_level::gguf::{GgufWriter, Value};
 use godwit_tests::amplify::{SHAPES, repository};
 use godwit_tests::gguf::{Builder, string, u32};
 use godwit_tests::repository::{Files, safetensors, tiny_tensors};

@@ -5,7 +5,7 @@
 
 use std::path::Path;
 
-use godwit::Synthetic;
+use godwit::low_level::Synthetic;
 use godwit_tests::repository::export;
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {

@@ -15,7 +15,7 @@ fn main() {
     let mut arguments = std::env::args().skip(1);
     let len = arguments
         .next()
-        .and_then(|text| godwit::tokens(&text))
+        .and_then(|text| godwit::low_level::tokens(&text))
         .unwrap_or(1 << 16);
     let kv = arguments
         .next()
@@ -24,11 +24,9 @@ fn main() {
     // Room for the question and its answer, at the window's very end.
     let hay = haystack(len - 2);
     let model = model(len);
-    let options = EngineOptions {
-        context: ContextSize::Tokens(len),
-        kv,
-        ..Default::default()
-    };
+    let options = EngineOptions::default()
+        .context(ContextSize::Tokens(len))
+        .kv(kv);
     let engine = engine(&model, &options, false);
     let mut session = session(&engine);
     let begin = Instant::now();

@@ -1,6 +1,6 @@
 //! Kernel cases on a device: guard words around every buffer, and what must hold afterwards.
 
-use godwit::gpu::{Gpu, GpuMemory, Prepared};
+use godwit::low_level::gpu::{Gpu, GpuMemory, Prepared};
 use godwit_shaders::{Access, BufferRef, Buffers, Case, Contents, Kernel, Plan};
 use pollster::block_on;
 

@@ -31,11 +31,9 @@ pub fn smollm2() -> Model {
 /// # Panics
 /// There is none.
 pub fn gpu(webgpu_limits: bool) -> Gpu {
-    let options = GpuOptions {
-        adapter: std::env::var("GODWIT_ADAPTER").ok(),
-        webgpu_limits,
-        ..GpuOptions::default()
-    };
+    let options = GpuOptions::default()
+        .adapter(std::env::var("GODWIT_ADAPTER").ok())
+        .webgpu_limits(webgpu_limits);
     pollster::block_on(Gpu::open(&options))
         .expect("a GPU, or the software driver that tests/fetch.sh installs")
 }

@@ -6,9 +6,9 @@ use std::fs::File;
 use std::io::{BufWriter, Write as _};
 use std::path::Path;
 
-use godwit::checkpoint::Checkpoint;
-use godwit::gguf::{Array, Tensor, Value};
-use godwit::io::{Bytes, Source};
+use godwit::low_level::checkpoint::Checkpoint;
+use godwit::low_level::gguf::{Array, Tensor, Value};
+use godwit::low_level::io::{Bytes, Source};
 use godwit::{Model, WeightFormat};
 use half::{bf16, f16};
 use serde_json::{Map, Value as Json, json};

@@ -8,10 +8,11 @@
 //! million positions hardly turn them, and copies the value it finds. (Olsson et al. 2022 describe
 //! the circuit in trained models.)
 
-use godwit::gguf::GgufWriter;
-use godwit::io::Bytes;
-use godwit::model::RopeScaling;
-use godwit::{Config, Model, Sampling, Session, WeightFormat};
+use godwit::Bytes;
+use godwit::RopeScaling;
+use godwit::low_level::Synthetic;
+use godwit::low_level::gguf::GgufWriter;
+use godwit::{Model, Sampling, Session, WeightFormat};
 use pollster::block_on;
 
 /// Key tokens are `0..KEYS`, value tokens `KEYS..2 * KEYS`, fillers the rest.
@@ -115,20 +116,20 @@ fn gguf(window: u32) -> Vec<u8> {
         o2.set(ANSWER + c, c, 4.0);
     }
 
-    let config = Config {
-        layers: 2,
-        width: WIDTH as u32,
-        heads: 1,
-        kv_heads: 1,
-        head_dim: HEAD as u32,
-        rotary_dim: HEAD as u32,
-        ffn: 32,
-        vocab: VOCAB,
-        context: window,
-        eps: 1e-6,
-        theta: THETA,
-        scaling: RopeScaling::None,
-    };
+    let shape: Synthetic = "tiny".parse().expect("a shape");
+    let mut config = shape.model().expect("a model").config().clone();
+    config.layers = 2;
+    config.width = WIDTH as u32;
+    config.heads = 1;
+    config.kv_heads = 1;
+    config.head_dim = HEAD as u32;
+    config.rotary_dim = HEAD as u32;
+    config.ffn = 32;
+    config.vocab = VOCAB;
+    config.context = window;
+    config.eps = 1e-6;
+    config.theta = THETA;
+    config.scaling = RopeScaling::None;
     let tokens = (0..VOCAB).map(|id| format!("<{id}>")).collect();
     let writer = GgufWriter::llama("retrieval", &config, tokens, WeightFormat::F32, false);
     let mut file = writer.header();

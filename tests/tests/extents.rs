@@ -4,7 +4,7 @@
 
 use std::sync::Arc;
 
-use godwit::gpu::{Gpu, GpuOptions};
+use godwit::low_level::gpu::{Gpu, GpuOptions};
 use godwit_shaders::{KERNELS, WeightFormat};
 use godwit_tests::addresses;
 use libtest_mimic::{Arguments, Trial};
@@ -30,10 +30,7 @@ fn main() {
     let arguments = Arguments::from_args();
     let devices =
         std::thread::available_parallelism().map_or(1, |threads| threads.get().min(DEVICES));
-    let options = GpuOptions {
-        adapter: std::env::var("GODWIT_ADAPTER").ok(),
-        ..GpuOptions::default()
-    };
+    let options = GpuOptions::default().adapter(std::env::var("GODWIT_ADAPTER").ok());
     let open = |_| match block_on(Gpu::open(&options)) {
         Ok(gpu) => Arc::new(gpu),
         Err(error) => {

@@ -5,9 +5,10 @@ use std::fs;
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 
-use godwit::io::Bytes;
+use godwit::Bytes;
+use godwit::errors::SnapshotError;
 use godwit::quantize::Mix;
-use godwit::{Engine, EngineOptions, Error, Model, PrefixCache, Progress, Session, SnapshotError};
+use godwit::{Engine, EngineOptions, Error, Model, PrefixCache, Progress, Session};
 use godwit_tests::gguf::{self, Builder};
 use godwit_tests::model::{engine, gpu, session};
 use godwit_tests::repository::Files;
@@ -46,10 +47,7 @@ fn prompt(count: u32) -> Vec<u32> {
 fn fingerprint(model: &Model, hash_weights: bool) -> String {
     let engine = engine(
         model,
-        &EngineOptions {
-            hash_weights,
-            ..EngineOptions::default()
-        },
+        &EngineOptions::default().hash_weights(hash_weights),
         false,
     );
     session(&engine)
@@ -264,10 +262,7 @@ fn twins_share_no_quantised_weights() {
     let loaded = block_on(Engine::load(
         gpu(false),
         &one,
-        &EngineOptions {
-            hash_weights: true,
-            ..EngineOptions::default()
-        },
+        &EngineOptions::default().hash_weights(true),
         &mut godwit::unwatched,
     ));
     assert!(!quantized(loaded.expect("it loads").model(), folder.path()).1);

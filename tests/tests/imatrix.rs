@@ -3,8 +3,8 @@
 
 use std::collections::BTreeMap;
 
+use godwit::Bytes;
 use godwit::EngineOptions;
-use godwit::io::Bytes;
 use godwit::quantize::{Importance, InputSquares, Mix, Recipe};
 use godwit_tests::compare::compare;
 use godwit_tests::model::{engine, fixture, session, smollm2};
@@ -62,12 +62,7 @@ fn read(data: Vec<u8>) -> Result<Importance, String> {
 }
 
 fn key(importance: Importance) -> String {
-    Recipe {
-        mix: Mix::Q4_0,
-        overrides: Vec::new(),
-        importance: Some(importance),
-    }
-    .key()
+    Recipe::from(Mix::Q4_0).importance(Some(importance)).key()
 }
 
 /// The older format of the same matrix: means times a count.
@@ -120,11 +115,7 @@ fn inputs_are_measured() {
         key(read(older(&squares, 4)).expect("it is read"))
     );
     let first_row = |importance| {
-        let recipe = Recipe {
-            mix: Mix::Q4_0,
-            overrides: Vec::new(),
-            importance,
-        };
+        let recipe = Recipe::from(Mix::Q4_0).importance(importance);
         let model = model.as_quantized(&recipe);
         let tensor = model
             .checkpoint()
@@ -144,7 +135,7 @@ fn inputs_are_measured() {
 fn lies_in_the_older_format_are_named() {
     let (mut squares, model) = (InputSquares::default(), "tiny:q8_0,vocab=512");
     let model = model
-        .parse::<godwit::Synthetic>()
+        .parse::<godwit::low_level::Synthetic>()
         .expect("a shape")
         .model()
         .expect("a model");

@@ -7,7 +7,7 @@
 
 use std::sync::Arc;
 
-use godwit::gpu::{Gpu, GpuOptions};
+use godwit::low_level::gpu::{Gpu, GpuOptions};
 use godwit_shaders::KERNELS;
 use godwit_tests::cases;
 use libtest_mimic::{Arguments, Trial};
@@ -23,11 +23,9 @@ fn main() {
     let devices =
         std::thread::available_parallelism().map_or(1, |threads| threads.get().min(DEVICES));
     let open = |webgpu_limits| -> Vec<Arc<Gpu>> {
-        let options = GpuOptions {
-            adapter: std::env::var("GODWIT_ADAPTER").ok(),
-            webgpu_limits,
-            ..GpuOptions::default()
-        };
+        let options = GpuOptions::default()
+            .adapter(std::env::var("GODWIT_ADAPTER").ok())
+            .webgpu_limits(webgpu_limits);
         let gpu = |_| match block_on(Gpu::open(&options)) {
             Ok(gpu) => Arc::new(gpu),
             Err(error) => {

@@ -3,10 +3,11 @@
 
 use std::time::Duration;
 
+use godwit::GenerateOptions;
+use godwit::low_level::Synthetic;
 use godwit::{
     Engine, EngineOptions, Error, Gpu, GpuError, GpuOptions, Sampling, Session, unwatched,
 };
-use godwit::{GenerateOptions, Synthetic};
 use godwit_shaders::capabilities::Tuning;
 use pollster::block_on;
 
@@ -17,18 +18,16 @@ const REPLY: usize = 6;
 fn engine(steps_in_flight: u32) -> Engine {
     let shape: Synthetic = "tiny:q8_0,vocab=512,context=256".parse().expect("a shape");
     let model = shape.model().expect("a model");
-    let options = GpuOptions {
-        adapter: std::env::var("GODWIT_ADAPTER").ok(),
-        tuning: Some(Tuning {
+    let options = GpuOptions::default()
+        .adapter(std::env::var("GODWIT_ADAPTER").ok())
+        .tuning(Some(Tuning {
             prefill_chunk: 32,
             workgroups: 1,
             steps_in_flight,
             gemv: None,
             gemm: None,
-        }),
-        in_flight_budget: Some(Duration::from_secs(60)),
-        ..GpuOptions::default()
-    };
+        }))
+        .in_flight_budget(Some(Duration::from_secs(60)));
     let gpu = block_on(Gpu::open(&options))
         .expect("a GPU, or the software driver that tests/fetch.sh installs");
     let options = EngineOptions::default();

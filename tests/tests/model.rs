@@ -2,10 +2,10 @@
 
 use std::ops::ControlFlow;
 
+use godwit::low_level::Synthetic;
 use godwit::tokenizer::Special;
 use godwit::{
     ContextSize, Engine, EngineOptions, Error, Gpu, GpuOptions, Message, Sampling, Session,
-    Synthetic,
 };
 use godwit_shaders::kernels::rope_attention::MAX_SINGLE_PASS_TOKENS;
 use godwit_tests::model::{engine, session, smollm2};
@@ -37,11 +37,9 @@ fn segments_and_limits_do_not_change_the_answer() {
     let prompt = prompt(&whole);
     let expected = continued(&mut session(&whole), &prompt, &Sampling::greedy(), 40);
     // Segments so short that prompt and answer cross several, under the limits of a browser.
-    let options = EngineOptions {
-        context: ContextSize::Tokens(256),
-        segment_tokens: Some(64),
-        ..EngineOptions::default()
-    };
+    let options = EngineOptions::default()
+        .context(ContextSize::Tokens(256))
+        .segment_tokens(Some(64));
     let cut = engine(&model, &options, true);
     assert_eq!(
         continued(&mut session(&cut), &prompt, &Sampling::greedy(), 40),
@@ -64,17 +62,12 @@ fn kernels_for_gpus_answer_like_those_for_cpus() {
         // Decode from where a workgroup attends to all positions to where several do.
         let logits = |cpu: bool| {
             let adapter = std::env::var("GODWIT_ADAPTER").ok();
-            let options = GpuOptions {
-                adapter,
-                cpu: Some(cpu),
-                packed_dot: Some(dots),
-                ..GpuOptions::default()
-            };
+            let options = GpuOptions::default()
+                .adapter(adapter)
+                .cpu(Some(cpu))
+                .packed_dot(Some(dots));
             let gpu = block_on(Gpu::open(&options)).expect("a GPU");
-            let options = EngineOptions {
-                kv: kv.parse().expect("a type"),
-                ..EngineOptions::default()
-            };
+            let options = EngineOptions::default().kv(kv.parse().expect("a type"));
             let engine = block_on(Engine::load(gpu, &model, &options, &mut godwit::unwatched))
                 .expect("it loads");
             let mut session = session(&engine);
@@ -114,11 +107,7 @@ fn every_type_of_kv_cache_answers_alike() {
     // Of many positions, for one alone may lie anywhere.
     let logits = |kv: &str| {
         let kv = kv.parse().expect("a type");
-        let options = EngineOptions {
-            segment_tokens: Some(64),
-            kv,
-            ..EngineOptions::default()
-        };
+        let options = EngineOptions::default().segment_tokens(Some(64)).kv(kv);
         let engine = engine(&model, &options, true);
         let mut session = session(&engine);
         let text = "The godwit flies from Alaska to New Zealand without a rest, eleven thousand \
@@ -189,22 +178,17 @@ fn the_seed_decides() {
     let engine = engine(&smollm2(), &EngineOptions::default(), false);
     let prompt = prompt(&engine);
     let with = |seed: u64| {
-        let sampling = Sampling {
-            temperature: 1.0,
-            top_k: 50,
-            repetition_penalty: 1.1,
-            seed,
-            ..Sampling::default()
-        };
+        let sampling = Sampling::default()
+            .temperature(1.0)
+            .top_k(50)
+            .repetition_penalty(1.1)
+            .seed(seed);
         continued(&mut session(&engine), &prompt, &sampling, 12)
     };
     assert_eq!(with(1), with(1));
     assert_ne!(with(1), with(2));
     let forbidden = continued(&mut session(&engine), &prompt, &Sampling::greedy(), 1)[0];
-    let sampling = Sampling {
-        logit_bias: vec![(forbidden, f32::NEG_INFINITY)],
-        ..Sampling::greedy()
-    };
+    let sampling = Sampling::greedy().logit_bias(vec![(forbidden, f32::NEG_INFINITY)]);
     assert_ne!(
         continued(&mut session(&engine), &prompt, &sampling, 1)[0],
         forbidden
@@ -214,10 +198,7 @@ fn the_seed_decides() {
 #[test]
 fn refuses_what_does_not_fit() {
     let model = smollm2();
-    let options = EngineOptions {
-        context: ContextSize::Tokens(16),
-        ..EngineOptions::default()
-    };
+    let options = EngineOptions::default().context(ContextSize::Tokens(16));
     let engine = engine(&model, &options, false);
     let mut session = session(&engine);
     assert_eq!(
@@ -239,10 +220,7 @@ fn refuses_what_does_not_fit() {
             vocab: 49_152
         })
     );
-    let hot = Sampling {
-        temperature: -1.0,
-        ..Sampling::default()
-    };
+    let hot = Sampling::default().temperature(-1.0);
     block_on(session.prefill(&[1; 15], &mut godwit::unwatched)).expect("room for 15");
     assert!(matches!(
         block_on(session.next(&hot)),
@@ -262,10 +240,7 @@ fn refuses_what_does_not_fit() {
         "the last pass is not stopped"
     );
     let window = model.config().context;
-    let options = EngineOptions {
-        context: ContextSize::Tokens(window + 1),
-        ..EngineOptions::default()
-    };
+    let options = EngineOptions::default().context(ContextSize::Tokens(window + 1));
     let too_large = block_on(Engine::load(
         engine.gpu().clone(),
         &model,

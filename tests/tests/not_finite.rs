@@ -1,7 +1,7 @@
 //! NaN and infinity, in weights and in logits: an error that names the tensor or the position,
 //! never a token.
 
-use godwit::io::Bytes;
+use godwit::Bytes;
 use godwit::quantize::{Importance, InputSquares, Mix, Quantized, Recipe, write_gguf};
 use godwit::{Engine, EngineOptions, Error, Gpu, GpuOptions, Model, Sampling, Session};
 use godwit_tests::gguf::{Builder, string};
@@ -160,22 +160,15 @@ fn loud(norm: f32) -> Folder {
 fn samplings() -> [Sampling; 4] {
     [
         Sampling::greedy(),
-        Sampling {
-            seed: 3,
-            ..Sampling::default()
-        },
-        Sampling {
-            repetition_penalty: 1.3,
-            logit_bias: vec![(4, f32::NEG_INFINITY)],
-            ..Sampling::greedy()
-        },
-        Sampling {
-            temperature: 2.0,
-            top_k: 5,
-            min_p: 0.1,
-            top_p: 1.0,
-            ..Sampling::default()
-        },
+        Sampling::default().seed(3),
+        Sampling::greedy()
+            .repetition_penalty(1.3)
+            .logit_bias(vec![(4, f32::NEG_INFINITY)]),
+        Sampling::default()
+            .temperature(2.0)
+            .top_k(5)
+            .min_p(0.1)
+            .top_p(1.0),
     ]
 }
 
@@ -191,11 +184,7 @@ fn logits_that_overflow_choose_no_token() {
     // As GPUs run it, several steps in flight, and as CPUs do.
     for cpu in [false, true] {
         let adapter = std::env::var("GODWIT_ADAPTER").ok();
-        let options = GpuOptions {
-            adapter,
-            cpu: Some(cpu),
-            ..GpuOptions::default()
-        };
+        let options = GpuOptions::default().adapter(adapter).cpu(Some(cpu));
         let engine =
             load(&block_on(Gpu::open(&options)).expect("a GPU"), &model).expect("it loads");
         let overflow = |position| Err(Error::LogitsNotFinite { position });
@@ -233,10 +222,7 @@ fn logits_that_overflow_choose_no_token() {
         }
         // A reply says the token itself, while other steps are in flight.
         let mut session = prefilled(&engine, &quiet);
-        let wanted = Sampling {
-            logit_bias: vec![(LOUD, 1e6)],
-            ..Sampling::greedy()
-        };
+        let wanted = Sampling::greedy().logit_bias(vec![(LOUD, 1e6)]);
         for _ in 0..3 {
             assert_eq!(block_on(session.next(&wanted)), Ok(LOUD));
             assert_eq!(block_on(session.next(&wanted)), overflow(3));

@@ -2,7 +2,7 @@
 //! 2^32 bytes, and the last words of the largest binding. Which of these a device has is printed
 //! (`--nocapture`); its first limit is always tried.
 
-use godwit::gpu::{Gpu, GpuMemory, Prepared};
+use godwit::low_level::gpu::{Gpu, GpuMemory, Prepared};
 use godwit_shaders::kernels::embed::embed;
 use godwit_shaders::weights::pack_tile;
 use godwit_shaders::{BufferRef, Buffers, Matrix, Plan, Shard, Step, WeightFormat};

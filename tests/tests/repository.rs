@@ -3,7 +3,8 @@
 
 use std::collections::BTreeMap;
 
-use godwit::{EngineOptions, Examination, Message, Model, RopeOverride, Sampling, WeightFormat};
+use godwit::low_level::Examination;
+use godwit::{EngineOptions, Message, Model, RopeOverride, Sampling, WeightFormat};
 use godwit_tests::compare::compare;
 use godwit_tests::model::{engine, fixture, session, smollm2};
 use godwit_tests::repository::export;
@@ -41,11 +42,7 @@ fn check(name: &str, bound: f64) -> (Model, Vec<f64>) {
     assert_eq!(model.tokenizer().ends(), [5, 95]);
     assert_eq!(
         model.sampling(),
-        Sampling {
-            temperature: 0.7,
-            top_p: 0.8,
-            ..Sampling::default()
-        }
+        Sampling::default().temperature(0.7).top_p(0.8)
     );
     let rendered = model
         .chat()

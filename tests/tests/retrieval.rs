@@ -20,12 +20,10 @@ fn needles_are_recalled() {
     let model = model(1 << 20);
     for kv in ["f32", "f16", "q8_0", "q4_0"] {
         let kv = kv.parse().expect("a type");
-        let options = EngineOptions {
-            context: ContextSize::Tokens(len + 8),
-            segment_tokens: Some(512),
-            kv,
-            ..Default::default()
-        };
+        let options = EngineOptions::default()
+            .context(ContextSize::Tokens(len + 8))
+            .segment_tokens(Some(512))
+            .kv(kv);
         let mut session = session(&engine(&model, &options, true));
         block_on(session.prefill(&haystack(len), &mut godwit::unwatched)).expect("room");
         for key in 0..KEYS {

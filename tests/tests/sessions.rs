@@ -4,7 +4,8 @@ use std::future::Future as _;
 use std::pin::pin;
 use std::task::{Context, Waker};
 
-use godwit::{EngineOptions, Sampling, Session, Synthetic};
+use godwit::low_level::Synthetic;
+use godwit::{EngineOptions, Sampling, Session};
 use godwit_tests::model::{engine, session};
 use pollster::block_on;
 
@@ -18,11 +19,7 @@ fn prompt(seed: u32) -> Vec<u32> {
 }
 
 fn samplings() -> [Sampling; 2] {
-    let sampled = Sampling {
-        temperature: 0.8,
-        seed: 7,
-        ..Sampling::default()
-    };
+    let sampled = Sampling::default().temperature(0.8).seed(7);
     [Sampling::greedy(), sampled]
 }
 

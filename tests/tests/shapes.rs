@@ -8,8 +8,8 @@ use std::ops::Range;
 use std::path::Path;
 use std::sync::{Arc, Mutex};
 
-use godwit::checkpoint::Checkpoint;
-use godwit::gguf::{FormatError, Metadata, Tensor};
+use godwit::low_level::checkpoint::Checkpoint;
+use godwit::low_level::gguf::{FormatError, Metadata, Tensor};
 use godwit::tokenizer::{Tokenizer, TokenizerError};
 use godwit::{Engine, EngineOptions, MemoryUse, Model};
 use godwit_tests::compare::compare;
@@ -34,10 +34,7 @@ fn check_file(name: &str, file: &str) {
         .collect();
     assert_eq!(golden.len(), ids.len() * VOCAB);
     // Several passes and segments; positions up to 90.
-    let options = EngineOptions {
-        segment_tokens: Some(64),
-        ..EngineOptions::default()
-    };
+    let options = EngineOptions::default().segment_tokens(Some(64));
     let mut session = block_on(engine(&model, &options, true).session()).expect("a session");
     let mut found = Vec::new();
     block_on(session.score(&ids, &mut |_, logits| found.extend_from_slice(logits)))
@@ -110,7 +107,7 @@ impl Checkpoint for Watched {
 
 /// Loads a model, and checks that all of its tensors were read. Returns their names too.
 fn check_all_are_read(path: &Path) -> (Model, Engine, BTreeSet<String>) {
-    let inner = godwit::checkpoint::open_checkpoint(path).expect("it opens");
+    let inner = godwit::low_level::checkpoint::open_checkpoint(path).expect("it opens");
     let watched = Arc::new(Watched {
         inner,
         read: Mutex::default(),

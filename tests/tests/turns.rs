@@ -3,7 +3,8 @@
 
 use std::time::Duration;
 
-use godwit::{Engine, EngineOptions, Gpu, GpuOptions, Message, Sampling, Tuning};
+use godwit::low_level::Tuning;
+use godwit::{Engine, EngineOptions, Gpu, GpuOptions, Message, Sampling};
 use godwit_tests::model::{engine, fixture, session, smollm2};
 use pollster::block_on;
 use serde::Deserialize;
@@ -68,19 +69,17 @@ fn two_turns_agree_with_steps_in_flight() {
     let model = smollm2();
     let chat = model.chat().expect("a template");
     for steps_in_flight in [1, 8] {
-        let options = GpuOptions {
-            adapter: std::env::var("GODWIT_ADAPTER").ok(),
-            tuning: Some(Tuning {
+        let options = GpuOptions::default()
+            .adapter(std::env::var("GODWIT_ADAPTER").ok())
+            .tuning(Some(Tuning {
                 prefill_chunk: 64,
                 workgroups: 1,
                 steps_in_flight,
                 gemv: None,
                 gemm: None,
-            }),
+            }))
             // A slow driver is to have as many steps in flight as a fast one.
-            in_flight_budget: Some(Duration::from_secs(60)),
-            ..GpuOptions::default()
-        };
+            .in_flight_budget(Some(Duration::from_secs(60)));
         let gpu = block_on(Gpu::open(&options)).expect("a GPU");
         let engine = block_on(Engine::load(
             gpu,

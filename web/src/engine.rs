@@ -36,12 +36,10 @@ impl WebGpu {
         architecture: String,
     ) -> Result<WebGpu, WebError> {
         let options = Options::check(&options)?;
-        let gpu = GpuOptions {
-            memory: options.memory,
-            webgpu_limits: options.webgpu_limits,
-            packed_dot: Some(has_packed_dot(&vendor, &architecture)),
-            ..GpuOptions::default()
-        };
+        let gpu = GpuOptions::default()
+            .memory(options.memory)
+            .webgpu_limits(options.webgpu_limits)
+            .packed_dot(Some(has_packed_dot(&vendor, &architecture)));
         Ok(Self {
             gpu: Gpu::open(&gpu).await?,
             options,
@@ -77,13 +75,11 @@ impl WebGpu {
         let spill = Spilling::Never;
         // A snapshot needs the hash of the weights. Reading the files again for it may be slow, or
         // impossible.
-        let options = EngineOptions {
-            context,
-            kv: options.kv,
-            spill,
-            hash_weights: true,
-            ..EngineOptions::default()
-        };
+        let options = EngineOptions::default()
+            .context(context)
+            .kv(options.kv)
+            .spill(spill)
+            .hash_weights(true);
         let mut report = |now: Progress| report_progress(&progress, now);
         let device = gpu.clone();
         let loading = async {

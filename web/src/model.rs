@@ -195,10 +195,10 @@ impl WebModel {
         let sources: Vec<FileSource> = files.into_iter().map(FileSource::from).collect();
         let is_repository = sources
             .iter()
-            .any(|file| godwit::io::Source::name(file).ends_with("config.json"));
+            .any(|file| godwit::Source::name(file).ends_with("config.json"));
         let sources = sources
             .into_iter()
-            .map(|file| Box::new(file) as Box<dyn godwit::io::Source>)
+            .map(|file| Box::new(file) as Box<dyn godwit::Source>)
             .collect();
         let model = match is_repository {
             true => Model::from_repository(name, sources)?,

@@ -18,18 +18,19 @@ fn sampling_of(options: &SamplingOptions, model: Sampling) -> Result<Sampling, S
         |given: Option<f64>, recommended: f32| given.map_or(recommended, |value| value as f32);
     let whole =
         |name, given: Option<f64>, most| given.map(|value| whole(name, value, 0, most)).transpose();
-    Ok(Sampling {
-        temperature: float(options.temperature, model.temperature),
-        top_k: whole("top_k", options.top_k, u64::from(u32::MAX))?
-            .map_or(model.top_k, |top_k| top_k as u32),
-        top_p: float(options.top_p, model.top_p),
-        min_p: float(options.min_p, model.min_p),
-        repetition_penalty: float(options.repetition_penalty, model.repetition_penalty),
-        presence_penalty: float(options.presence_penalty, model.presence_penalty),
-        frequency_penalty: float(options.frequency_penalty, model.frequency_penalty),
-        seed: whole("seed", options.seed, MOST)?.unwrap_or(0),
-        ..model
-    })
+    Ok(model
+        .clone()
+        .temperature(float(options.temperature, model.temperature))
+        .top_k(
+            whole("top_k", options.top_k, u64::from(u32::MAX))?
+                .map_or(model.top_k, |top_k| top_k as u32),
+        )
+        .top_p(float(options.top_p, model.top_p))
+        .min_p(float(options.min_p, model.min_p))
+        .repetition_penalty(float(options.repetition_penalty, model.repetition_penalty))
+        .presence_penalty(float(options.presence_penalty, model.presence_penalty))
+        .frequency_penalty(float(options.frequency_penalty, model.frequency_penalty))
+        .seed(whole("seed", options.seed, MOST)?.unwrap_or(0)))
 }
 
 /// The largest number of tokens in the reply.

@@ -3,7 +3,7 @@
 
 use std::io;
 
-use godwit::io::{Source, SourceCause, SourceError};
+use godwit::low_level::io::{Source, SourceCause, SourceError};
 use wasm_bindgen::prelude::*;
 
 #[wasm_bindgen(typescript_custom_section)]

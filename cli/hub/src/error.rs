@@ -3,7 +3,7 @@
 use std::io;
 use std::path::Path;
 
-use godwit::explained;
+use godwit::low_level::explained;
 
 /// Why a model could not be had by its name.
 #[derive(Debug, thiserror::Error)]
@@ -140,7 +140,7 @@ pub enum HubError {
     InUse(String),
     /// A folder of the cache can't be used.
     #[error("{0}; HF_HUB_CACHE names another folder")]
-    Folder(#[from] godwit::FileError),
+    Folder(#[from] godwit::errors::FileError),
     /// A file of the cache can't be written or read.
     #[error("can't {doing} {path}: {}{}", explained(error), goes_on(error))]
     Io {

@@ -55,7 +55,7 @@ pub fn keep(hold: Option<Handle>) {
         .extend(hold);
 }
 
-/// The name in a text: an address, a short name, or OWNER/REPO[:QUANT][@REVISION].
+/// The name in a text: an address, a short name, or `OWNER/REPO[:QUANT][@REVISION]`.
 ///
 /// # Errors
 /// The text is no name.

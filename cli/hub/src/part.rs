@@ -4,8 +4,8 @@ use std::fs::{self, File};
 use std::io::{self, Read as _, Seek as _, SeekFrom, Write as _};
 use std::path::{Path, PathBuf};
 
-use godwit::io::durable;
-use godwit::io::open::{Readers, open_to_append};
+use godwit::low_level::io::durable;
+use godwit::low_level::io::open::{Readers, open_to_append};
 use sha1::Sha1;
 use sha2::{Digest as _, Sha256};
 

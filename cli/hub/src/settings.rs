@@ -4,7 +4,7 @@ use std::env;
 use std::io::Read as _;
 use std::path::PathBuf;
 
-use godwit::io::open::{Links, open_regular};
+use godwit::low_level::io::open::{Links, open_regular};
 
 use super::error::HubError;
 

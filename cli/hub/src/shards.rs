@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use std::io::Read as _;
 use std::path::Path;
 
-use godwit::io::open::{Links, open_regular};
+use godwit::low_level::io::open::{Links, open_regular};
 use serde::Deserialize;
 
 use super::choose::{Candidate, INDEX, WHOLE};

@@ -3,9 +3,10 @@
 use std::path::PathBuf;
 
 use clap::Args;
+use godwit::ContextSize;
+use godwit::low_level::Synthetic;
 use godwit::prefix_cache::BLOCK;
 use godwit::quantize::{Mix, Override};
-use godwit::{ContextSize, Synthetic};
 
 use super::{
     Common, KvArgs, ModelArgs, ModelSource, QuantArgs, RopeArgs, SamplingArgs, bytes, tokens,

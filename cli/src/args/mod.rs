@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
 use clap_complete::Shell;
-use godwit::io::Access;
+use godwit::Access;
 use godwit::{Backend, GpuOptions};
 
 pub use commands::*;
@@ -146,16 +146,14 @@ impl Common {
     }
 
     pub fn gpu(&self) -> GpuOptions {
-        GpuOptions {
-            adapter: self.adapter.clone(),
-            backend: self.backend,
-            webgpu_limits: self.webgpu_limits,
-            memory: self.gpu_memory,
-            max_binding: self.max_binding,
-            tuning: None,
-            submit_budget: self.submit_budget.map(Duration::from_millis),
-            ..GpuOptions::default()
-        }
+        GpuOptions::default()
+            .adapter(self.adapter.clone())
+            .backend(self.backend)
+            .webgpu_limits(self.webgpu_limits)
+            .memory(self.gpu_memory)
+            .max_binding(self.max_binding)
+            .tuning(None)
+            .submit_budget(self.submit_budget.map(Duration::from_millis))
     }
 }
 

@@ -3,8 +3,9 @@
 use std::path::PathBuf;
 
 use clap::Args;
+use godwit::low_level::Synthetic;
 use godwit::quantize::Mix;
-use godwit::{ContextSize, KvFormat, RopeOverride, RopeStretch, Synthetic};
+use godwit::{ContextSize, KvFormat, RopeOverride, RopeStretch};
 
 use super::bytes;
 
@@ -84,18 +85,18 @@ pub struct RopeArgs {
 impl RopeArgs {
     /// The change, if any.
     pub fn change(&self) -> Option<RopeOverride> {
-        let change = RopeOverride {
-            theta: self.rope_theta,
-            stretch: self.rope_scaling,
-            window: self.window,
-        };
+        let change = RopeOverride::default()
+            .theta(self.rope_theta)
+            .stretch(self.rope_scaling)
+            .window(self.window);
         (change != RopeOverride::default()).then_some(change)
     }
 }
 
 /// A number of tokens: 4096, 128k, 1m.
 pub fn tokens(text: &str) -> Result<u32, String> {
-    godwit::tokens(text).ok_or_else(|| "write a number of tokens such as 4096, 128k or 1m".into())
+    godwit::low_level::tokens(text)
+        .ok_or_else(|| "write a number of tokens such as 4096, 128k or 1m".into())
 }
 
 /// How the KV cache is stored.
@@ -143,11 +144,10 @@ mod tests {
             "--window",
             "1m",
         ]);
-        let wanted = RopeOverride {
-            theta: Some(2.8e9),
-            stretch: Some(RopeStretch::Yarn(4.0)),
-            window: Some(1 << 20),
-        };
+        let wanted = RopeOverride::default()
+            .theta(Some(2.8e9))
+            .stretch(Some(RopeStretch::Yarn(4.0)))
+            .window(Some(1 << 20));
         assert_eq!(found, Some(wanted));
         assert!(
             cli(&["--synthetic", "tiny"]).is_err() && cli(&["--rope-scaling", "yarn"]).is_err()

@@ -71,6 +71,7 @@ impl SamplingArgs {
                     .is_none()
                     .then_some(("--repetition-penalty", value));
             }
+            _ => return None,
         };
         let matters = parameter == Parameter::Temperature || !sampling.is_greedy();
         (!given && matters).then_some((option, value))
@@ -82,20 +83,20 @@ impl SamplingArgs {
                 .duration_since(std::time::UNIX_EPOCH)
                 .map_or(0, |t| t.as_nanos() as u64)
         };
-        Sampling {
-            temperature: self.temp.unwrap_or(defaults.temperature),
-            top_k: self.top_k.unwrap_or(defaults.top_k),
-            top_p: self.top_p.unwrap_or(defaults.top_p),
-            min_p: self.min_p.unwrap_or(defaults.min_p),
-            repetition_penalty: self
-                .repetition_penalty
-                .unwrap_or(defaults.repetition_penalty),
-            presence_penalty: self.presence_penalty.unwrap_or(defaults.presence_penalty),
-            frequency_penalty: self.frequency_penalty.unwrap_or(defaults.frequency_penalty),
-            penalty_window: defaults.penalty_window,
-            logit_bias: self.logit_bias.clone(),
-            seed: self.seed.unwrap_or_else(clock),
-        }
+        Sampling::default()
+            .temperature(self.temp.unwrap_or(defaults.temperature))
+            .top_k(self.top_k.unwrap_or(defaults.top_k))
+            .top_p(self.top_p.unwrap_or(defaults.top_p))
+            .min_p(self.min_p.unwrap_or(defaults.min_p))
+            .repetition_penalty(
+                self.repetition_penalty
+                    .unwrap_or(defaults.repetition_penalty),
+            )
+            .presence_penalty(self.presence_penalty.unwrap_or(defaults.presence_penalty))
+            .frequency_penalty(self.frequency_penalty.unwrap_or(defaults.frequency_penalty))
+            .penalty_window(defaults.penalty_window)
+            .logit_bias(self.logit_bias.clone())
+            .seed(self.seed.unwrap_or_else(clock))
     }
 }
 

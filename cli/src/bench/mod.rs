@@ -5,7 +5,8 @@ mod report;
 
 use std::time::Instant;
 
-use godwit::{DispatchTime, Sampling, Session, peak_process_memory};
+use godwit::low_level::{DispatchTime, peak_process_memory};
+use godwit::{Sampling, Session};
 
 use crate::args::BenchArgs;
 use crate::exit::{Interrupted, Usage, stopped};

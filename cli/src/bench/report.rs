@@ -3,7 +3,8 @@
 use std::collections::HashMap;
 use std::fmt::Write as _;
 
-use godwit::{Cost, DispatchTime, Engine, Rates};
+use godwit::Engine;
+use godwit::low_level::{Cost, DispatchTime, Rates};
 use serde::{Deserialize, Serialize};
 
 use crate::output::shown;

@@ -60,7 +60,7 @@ pub fn list(args: &ListArgs) -> anyhow::Result<()> {
 pub fn show(args: &ShowArgs) -> anyhow::Result<()> {
     let path = Path::new(&args.name);
     if path.exists() || path.is_symlink() {
-        let checkpoint = godwit::checkpoint::open_checkpoint(path)?;
+        let checkpoint = godwit::low_level::checkpoint::open_checkpoint(path)?;
         return crate::inspect::show(&checkpoint, &RopeOverride::default(), args.plain.json);
     }
     let settings = Settings::from_env()?;

@@ -7,6 +7,7 @@ use crate::tokenizer::TokenizerError;
 
 /// A conversation that can't be turned into tokens.
 #[derive(Clone, Debug, PartialEq, Error)]
+#[non_exhaustive]
 pub enum ChatError {
     /// There is no template, and no built-in one fits.
     #[error(

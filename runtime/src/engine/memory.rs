@@ -11,6 +11,7 @@ use crate::model::{Config, Model, Scratch, has_gate_biases, prefill_chunk, used_
 
 /// GPU memory in bytes, by use.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct MemoryUse {
     /// Weights and rotation tables.
     pub weights: u64,

@@ -15,6 +15,7 @@ use crate::gpu::{DeviceBuffers, Gpu};
 use crate::kv_cache::{KvCache, KvSegments, Spilling};
 use crate::model::{ContextSize, Llama, Model};
 use crate::progress::OnProgress;
+use crate::setters::setters;
 use weights::Loader;
 
 pub use memory::{MemoryUse, peak_process_memory};
@@ -22,6 +23,7 @@ pub(crate) use memory::{heads, kv_bytes};
 
 /// How a model is loaded.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct EngineOptions {
     /// Tokens that a session holds at most.
     pub context: ContextSize,
@@ -39,6 +41,15 @@ pub struct EngineOptions {
     /// resumed need it; without this the first of them reads all weights once more.
     pub hash_weights: bool,
 }
+
+setters! { EngineOptions {
+    context: ContextSize,
+    segment_tokens: Option<u32>,
+    kv: KvFormat,
+    spill: Spilling,
+    spill_folder: Option<PathBuf>,
+    hash_weights: bool,
+} }
 
 /// A model's weights on a GPU. Cheap to clone; all clones are the same weights.
 #[derive(Clone)]

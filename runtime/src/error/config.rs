@@ -6,6 +6,7 @@ use crate::gguf::FormatError;
 
 /// A file whose hyperparameters can't be used.
 #[derive(Clone, Debug, PartialEq, Error)]
+#[non_exhaustive]
 pub enum ConfigError {
     /// A value of the wrong type, or a tensor that can't be read.
     #[error(transparent)]

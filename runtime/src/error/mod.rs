@@ -19,6 +19,7 @@ pub use config::ConfigError;
 
 /// Any failure of this library.
 #[derive(Clone, Debug, PartialEq, Error)]
+#[non_exhaustive]
 pub enum Error {
     /// The model file can't be read.
     #[error(transparent)]

@@ -10,6 +10,7 @@ use crate::model::Model;
 use crate::progress::{OnProgress, unwatched};
 use crate::sampling::Sampling;
 use crate::session::Session;
+use crate::setters::setters;
 use reply::Reply;
 
 pub use reply::{FinishReason, Piece};
@@ -54,7 +55,7 @@ impl Default for GenerateOptions {
     }
 }
 
-crate::setters::setters! { GenerateOptions {
+setters! { GenerateOptions {
     sampling: Sampling,
     max_tokens: usize,
     stop: Vec<String>,

@@ -5,8 +5,9 @@ use std::ops::ControlFlow;
 use pollster::block_on;
 
 use super::*;
+use crate::low_level::Synthetic;
 use crate::tokenizer::{GgufVocab, Tokenizer};
-use crate::{ContextSize, Engine, EngineOptions, Gpu, GpuOptions, Synthetic};
+use crate::{ContextSize, Engine, EngineOptions, Gpu, GpuOptions};
 
 const PROMPT: [u32; 6] = [1, 7, 49, 343, 101, 207];
 

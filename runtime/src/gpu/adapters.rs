@@ -8,9 +8,11 @@ use godwit_shaders::capabilities::Tuning;
 
 use super::GpuError;
 use super::hints::driver_hint;
+use crate::setters::setters;
 
 /// A graphics interface.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 pub enum Backend {
     /// Vulkan: Linux, Windows, Android.
     Vulkan,
@@ -77,6 +79,7 @@ impl FromStr for Backend {
 
 /// Which adapter to open, and how.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct GpuOptions {
     /// Part of the adapter's name (any case), or its index in [`list`]. None: the fastest kind
     /// there is.
@@ -107,6 +110,19 @@ pub struct GpuOptions {
     pub packed_dot: Option<bool>,
 }
 
+setters! { GpuOptions {
+    adapter: Option<String>,
+    backend: Option<Backend>,
+    webgpu_limits: bool,
+    memory: Option<u64>,
+    max_binding: Option<u64>,
+    tuning: Option<Tuning>,
+    submit_budget: Option<Duration>,
+    in_flight_budget: Option<Duration>,
+    cpu: Option<bool>,
+    packed_dot: Option<bool>,
+} }
+
 /// The smallest [`GpuOptions::max_binding`].
 const LEAST_BINDING: u64 = 64 << 10;
 
@@ -128,6 +144,7 @@ impl GpuOptions {
 
 /// An adapter, as people see it.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct AdapterSummary {
     /// Its place in [`list`].
     pub index: usize,

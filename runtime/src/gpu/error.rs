@@ -5,6 +5,7 @@ use thiserror::Error;
 
 /// A GPU that can't be opened, or that failed.
 #[derive(Clone, Debug, PartialEq, Error)]
+#[non_exhaustive]
 pub enum GpuError {
     /// No adapter at all, or none of those asked for.
     #[error("no GPU adapter found{asked}; {remedy}")]

@@ -7,6 +7,7 @@ use thiserror::Error;
 /// A file that Godwit writes and reads again: it can't be, or what is in it is proven to be wrong.
 /// The two are apart because only what is proven to be wrong may be deleted.
 #[derive(Clone, Debug, PartialEq, Error)]
+#[non_exhaustive]
 pub enum FileError {
     /// The file may be good: the system refuses.
     #[error("{file}: can't {doing}: {message}")]
@@ -115,6 +116,7 @@ impl fmt::Display for Place {
 
 /// Why a source of bytes can't be read, and what to do about it.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
+#[non_exhaustive]
 pub enum SourceCause {
     /// The system refuses.
     #[error("can't {doing}: {message}")]

@@ -273,9 +273,8 @@ impl KvCache {
 mod tests {
     use pollster::block_on;
 
-    use crate::{
-        ContextSize, Engine, EngineOptions, Gpu, GpuOptions, Sampling, Session, Synthetic,
-    };
+    use crate::low_level::Synthetic;
+    use crate::{ContextSize, Engine, EngineOptions, Gpu, GpuOptions, Sampling, Session};
 
     /// What a lack of memory leaves behind: layers whose segments share buffers beside layers whose
     /// don't, and those on the host beside those that are back.

@@ -29,6 +29,7 @@ pub(crate) struct KvCache {
 
 /// The place for KV cache that does not fit on the GPU.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Spilling {
     /// Growing fails.
     Never,
@@ -48,6 +49,7 @@ impl Default for Spilling {
 
 /// Why the KV cache can't grow, be read or be written.
 #[derive(Clone, Debug, PartialEq, Error)]
+#[non_exhaustive]
 pub enum KvCacheError {
     /// The GPU.
     #[error(transparent)]

@@ -4,6 +4,7 @@ use std::str::FromStr;
 
 /// How many tokens a context is to hold.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum ContextSize {
     /// The model's whole window. Memory is taken as it fills.
     #[default]

@@ -23,7 +23,6 @@ use crate::progress::OnProgress;
 use crate::sampling::{Recommended, Sampling};
 use crate::tokenizer::Tokenizer;
 
-pub use crate::error::ConfigError;
 #[cfg(test)]
 pub(crate) use config::HEAD_DIMS;
 pub(crate) use config::ROPE_FACTORS;
@@ -31,7 +30,7 @@ pub use config::{Config, RopeScaling};
 pub use context_size::{BadContextSize, ContextSize, tokens};
 pub use examination::Examination;
 pub(crate) use llama::{Biases, Layer, Llama, Pass, SCORED};
-pub use rope::{RopeOverride, RopeStretch};
+pub use rope::{BadStretch, RopeOverride, RopeStretch};
 pub(crate) use scratch::{Scratch, prefill_chunk};
 pub use synthetic::{BadSynthetic, Synthetic};
 pub(crate) use tensors::{has_gate_biases, used_tensors};

@@ -7,9 +7,11 @@ use std::str::FromStr;
 
 use super::config::{Config, MAX_CONTEXT, RopeScaling};
 use crate::error::ConfigError;
+use crate::setters::setters;
 
 /// Changes to a model's rotary embedding that stretch its context window.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
+#[non_exhaustive]
 pub struct RopeOverride {
     /// The base of the frequencies, for the file's.
     pub theta: Option<f64>,
@@ -19,8 +21,15 @@ pub struct RopeOverride {
     pub window: Option<u32>,
 }
 
+setters! { RopeOverride {
+    theta: Option<f64>,
+    stretch: Option<RopeStretch>,
+    window: Option<u32>,
+} }
+
 /// A way to scale rotary frequencies, with the usual settings of each.
 #[derive(Clone, Copy, Debug, PartialEq)]
+#[non_exhaustive]
 pub enum RopeStretch {
     /// As trained.
     None,

@@ -10,6 +10,7 @@ use thiserror::Error;
 use super::imatrix::Importance;
 use crate::checkpoint::Checkpoint;
 use crate::gguf::Tensor;
+use crate::setters::setters;
 
 /// Declares [`Mix`], its list [`Mix::ALL`] and its rows from one table.
 macro_rules! mixes {
@@ -183,6 +184,7 @@ impl FromStr for Override {
 
 /// A mix, and what to do otherwise.
 #[derive(Clone, Debug)]
+#[non_exhaustive]
 pub struct Recipe {
     /// The mix.
     pub mix: Mix,
@@ -191,6 +193,12 @@ pub struct Recipe {
     /// How much each column of the matrices counts, where that was measured.
     pub importance: Option<Importance>,
 }
+
+setters! { Recipe {
+    mix: Mix,
+    overrides: Vec<Override>,
+    importance: Option<Importance>,
+} }
 
 impl From<Mix> for Recipe {
     fn from(mix: Mix) -> Self {

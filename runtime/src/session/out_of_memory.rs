@@ -2,10 +2,10 @@
 
 use pollster::block_on;
 
+use crate::low_level::Synthetic;
 use crate::quantize::InputSquares;
 use crate::{
     ContextSize, Engine, EngineOptions, Error, Gpu, GpuOptions, Sampling, Session, Spilling,
-    Synthetic,
 };
 
 const PROMPT: usize = 60;

@@ -333,7 +333,9 @@ mod tests {
     use pollster::block_on;
 
     use super::*;
-    use crate::{Engine, EngineOptions, Gpu, GpuOptions, SpillError, Spilling, Synthetic};
+    use crate::errors::SpillError;
+    use crate::low_level::Synthetic;
+    use crate::{Engine, EngineOptions, Gpu, GpuOptions, Spilling};
 
     /// A session of a tiny model; its GPU has room for as many bytes of a KV cache, or for all.
     fn session(kv: Option<u64>) -> Session {

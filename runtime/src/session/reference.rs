@@ -7,7 +7,8 @@ use pollster::block_on;
 use super::Session;
 use super::record::StepKind;
 use crate::gpu::{GpuError, Prepared};
-use crate::{ContextSize, Engine, EngineOptions, Gpu, GpuOptions, Synthetic};
+use crate::low_level::Synthetic;
+use crate::{ContextSize, Engine, EngineOptions, Gpu, GpuOptions};
 
 /// The largest normalised mean square error of a buffer: KV caches of few bits round either way.
 const NMSE: f64 = 1e-4;

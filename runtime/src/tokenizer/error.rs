@@ -4,6 +4,7 @@ use thiserror::Error;
 
 /// A tokenizer that can't be built, or a text it can't encode.
 #[derive(Clone, Debug, PartialEq, Error)]
+#[non_exhaustive]
 pub enum TokenizerError {
     /// A key of the model file that is not what it should be.
     #[error(transparent)]

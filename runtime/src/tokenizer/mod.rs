@@ -1,8 +1,8 @@
 //! Text to token ids and back.
 //!
 //! A tokenizer is built from a GGUF file's metadata or from a `tokenizer.json`. Encoding goes: find
-//! special tokens ([`special`]), cut the text between them into words ([`split`]), spell the words
-//! in bytes ([`bytes`]), merge ([`bpe`]). Decoding puts the bytes of the tokens together.
+//! special tokens (`special`), cut the text between them into words (`split`), spell the words
+//! in bytes (`bytes`), merge (`bpe`). Decoding puts the bytes of the tokens together.
 //!
 //! What people write is encoded with [`Special::Text`]: then no text, whatever it says, becomes a
 //! control token.

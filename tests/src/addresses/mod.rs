@@ -11,7 +11,7 @@
 
 mod recorder;
 
-use godwit::gpu::Gpu;
+use godwit::Gpu;
 use godwit_shaders::{BufferRef, Case, Dialect, Kernel, compose};
 use naga::valid::Capabilities;
 use naga::{AddressSpace, Expression, Function, Module, TypeInner};

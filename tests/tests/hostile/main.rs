@@ -7,9 +7,9 @@ mod unused;
 
 use std::fmt::Write as _;
 
-use godwit::checkpoint::Checkpoint;
-use godwit::gguf::Gguf;
-use godwit::io::{Bytes, Source};
+use godwit::low_level::checkpoint::Checkpoint;
+use godwit::low_level::gguf::Gguf;
+use godwit::low_level::io::{Bytes, Source};
 use godwit::sampling::Parameter;
 use godwit::{Error, Model, RopeOverride, RopeStretch, Sampling};
 use godwit_tests::gguf::{Builder, Field, array, f32, i32s, string, strings, u32};

@@ -213,10 +213,7 @@ fn sliding_windows_limit_the_window() {
         "{:?}",
         model.notes()
     );
-    let longer = RopeOverride {
-        window: Some(101),
-        ..RopeOverride::default()
-    };
+    let longer = RopeOverride::default().window(Some(101));
     let said = model.with_rope(&longer).expect_err("too long").to_string();
     assert!(
         said.contains("`llama.attention.sliding_window` is 100"),

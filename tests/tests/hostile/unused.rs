@@ -55,16 +55,7 @@ fn recommendations_that_make_no_sense_are_known() {
         )
         .with("general.sampling.top_p", f32(0.5));
     let model = open(builder.build()).expect("it opens");
-    let default = Sampling::default();
-    assert_eq!(
-        model.sampling(),
-        Sampling {
-            temperature: default.temperature,
-            top_k: 0,
-            top_p: 0.5,
-            ..default
-        }
-    );
+    assert_eq!(model.sampling(), Sampling::default().top_k(0).top_p(0.5));
     let causes = model.recommended().causes().iter();
     let causes: Vec<_> = causes
         .map(|(parameter, error)| (*parameter, error.to_string()))
@@ -84,18 +75,9 @@ fn what_the_caller_replaces_is_not_read() {
         .expect("it reads");
         Model::from_checkpoint_with(std::sync::Arc::new(gguf), rope)
     };
-    let theta = RopeOverride {
-        theta: Some(1e6),
-        ..RopeOverride::default()
-    };
-    let stretch = RopeOverride {
-        stretch: Some(RopeStretch::Linear(2.0)),
-        ..RopeOverride::default()
-    };
-    let window = RopeOverride {
-        window: Some(64),
-        ..RopeOverride::default()
-    };
+    let theta = RopeOverride::default().theta(Some(1e6));
+    let stretch = RopeOverride::default().stretch(Some(RopeStretch::Linear(2.0)));
+    let window = RopeOverride::default().window(Some(64));
     for (key, value, rope) in [
         ("llama.rope.freq_base", f32(f32::NAN), theta),
         ("llama.rope.scaling.type", string("magic"), stretch),

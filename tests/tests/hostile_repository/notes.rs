@@ -1,6 +1,7 @@
 //! Odd but clear files: the model opens, with a note.
 
-use godwit::{Examination, RopeOverride};
+use godwit::RopeOverride;
+use godwit::low_level::Examination;
 use godwit_tests::repository::{Files, safetensors, tiny_tensors, tokenizer};
 use serde_json::{Value, json};
 

@@ -5,10 +5,7 @@ use super::*;
 #[test]
 fn a_kv_cache_that_left_the_gpu_gives_the_same_tokens() {
     let model = smollm2();
-    let options = EngineOptions {
-        segment_tokens: Some(64),
-        ..EngineOptions::default()
-    };
+    let options = EngineOptions::default().segment_tokens(Some(64));
     let roomy = engine(&model, &options, false);
     let prompt = text(&model, 304);
     let mut whole = session(&roomy);
@@ -18,10 +15,7 @@ fn a_kv_cache_that_left_the_gpu_gives_the_same_tokens() {
 
     // A segment takes 1.5 MB; two or three of the six stay. Of the others, one is in memory, the
     // rest in a file.
-    let options = EngineOptions {
-        spill: Spilling::Host { memory: 1 << 20 },
-        ..options
-    };
+    let options = options.spill(Spilling::Host { memory: 1 << 20 });
     let load = |options: &EngineOptions| {
         block_on(Engine::load(
             small_gpu(&roomy, 5 << 20, false),
@@ -68,10 +62,7 @@ fn a_kv_cache_that_left_the_gpu_gives_the_same_tokens() {
     assert_eq!(continued(&mut again, 30), expected);
 
     // Where nothing may leave, growing fails, and what is there stays.
-    let mut strict = session(&load(&EngineOptions {
-        spill: Spilling::Never,
-        ..options
-    }));
+    let mut strict = session(&load(&options.spill(Spilling::Never)));
     let cause = block_on(strict.prefill(&prompt, &mut godwit::unwatched)).expect_err("no room");
     assert!(
         matches!(&cause, Error::Gpu(cause) if cause.is_out_of_memory()),
@@ -113,10 +104,7 @@ fn a_kv_cache_that_grows_stays_one_segment_and_gives_the_same_logits() {
         let answers = [None, Some(4096), Some(192)].map(|segment_tokens| {
             let mut session = session(&engine(
                 &model,
-                &EngineOptions {
-                    segment_tokens,
-                    ..options.clone()
-                },
+                &options.clone().segment_tokens(segment_tokens),
                 true,
             ));
             let answer = grown(&mut session, &prompt);
@@ -170,17 +158,13 @@ fn the_memory_plan_is_what_is_taken() {
     let gpu = gpu(false);
     for shape in ["tiny:q4_k", "smollm2-135m:q4_0,layers=3"] {
         let model = shape
-            .parse::<godwit::Synthetic>()
+            .parse::<godwit::low_level::Synthetic>()
             .expect("a shape")
             .model()
             .expect("a model");
         for kv in ["f16", "q4_0"] {
             let (kv, context) = (kv.parse().expect("a type"), ContextSize::Tokens(5000));
-            let options = EngineOptions {
-                context,
-                kv,
-                ..EngineOptions::default()
-            };
+            let options = EngineOptions::default().context(context).kv(kv);
             let engine = block_on(Engine::load(
                 gpu.clone(),
                 &model,

@@ -7,12 +7,13 @@ mod saved;
 
 use std::ops::ControlFlow;
 
-use godwit::SnapshotError;
+use godwit::errors::SnapshotError;
+use godwit::low_level::Tuning;
 use godwit::quantize::InputSquares;
 use godwit::tokenizer::Special;
 use godwit::{
     ContextSize, Engine, EngineOptions, Error, Gpu, GpuOptions, KvFormat, MemoryUse, Model,
-    PrefixCache, Progress, Sampling, Session, Spilling, Tuning,
+    PrefixCache, Progress, Sampling, Session, Spilling,
 };
 use godwit_shaders::MatmulMethod;
 use godwit_tests::model::{engine, gpu, session, smollm2};
@@ -77,19 +78,17 @@ fn saved(session: &Session) -> Vec<u8> {
 /// A GPU with room for the model and for this much KV cache.
 fn small_gpu(engine: &Engine, kv: u64, webgpu_limits: bool) -> Gpu {
     let memory = session(engine).memory();
-    let options = GpuOptions {
-        adapter: std::env::var("GODWIT_ADAPTER").ok(),
-        memory: Some(memory.weights + memory.scratch + kv),
-        webgpu_limits,
-        ..GpuOptions::default()
-    };
+    let options = GpuOptions::default()
+        .adapter(std::env::var("GODWIT_ADAPTER").ok())
+        .memory(Some(memory.weights + memory.scratch + kv))
+        .webgpu_limits(webgpu_limits);
     block_on(Gpu::open(&options)).expect("a GPU")
 }
 
 /// A small model, a prompt for it, and how it is loaded with its KV cache in this type.
 fn tiny(kv: &str) -> (Model, Vec<u32>, EngineOptions) {
     let model = "tiny:q8_0,vocab=512"
-        .parse::<godwit::Synthetic>()
+        .parse::<godwit::low_level::Synthetic>()
         .expect("a shape")
         .model()
         .expect("a model");
@@ -98,10 +97,6 @@ fn tiny(kv: &str) -> (Model, Vec<u32>, EngineOptions) {
     (
         model,
         prompt,
-        EngineOptions {
-            context,
-            kv,
-            ..EngineOptions::default()
-        },
+        EngineOptions::default().context(context).kv(kv),
     )
 }

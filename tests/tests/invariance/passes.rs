@@ -18,11 +18,9 @@ pub(super) fn tuned(
         gemm: None,
     });
     let adapter = std::env::var("GODWIT_ADAPTER").ok();
-    let gpu = block_on(Gpu::open(&GpuOptions {
-        adapter,
-        tuning,
-        ..GpuOptions::default()
-    }))
+    let gpu = block_on(Gpu::open(
+        &GpuOptions::default().adapter(adapter).tuning(tuning),
+    ))
     .expect("a GPU");
     block_on(Engine::load(gpu, model, options, &mut godwit::unwatched)).expect("it loads")
 }
@@ -33,10 +31,7 @@ fn passes_and_splits_of_any_size_give_the_same_tokens() {
     let model = smollm2();
     let prompt = text(&model, 200);
     for kv in ["f16", "q4_0"] {
-        let options = EngineOptions {
-            kv: kv.parse().expect("a type"),
-            ..EngineOptions::default()
-        };
+        let options = EngineOptions::default().kv(kv.parse().expect("a type"));
         let mut expected = None;
         // The model has 3 KV heads: in decode this many workgroups are 1, 2, 7 and 64 splits.
         for (prefill_chunk, workgroups) in [(64, 1), (7, 5), (37, 21), (512, 192)] {
@@ -57,7 +52,8 @@ fn passes_and_splits_of_any_size_give_the_same_tokens() {
 /// kernels for CPUs and for GPUs.
 #[test]
 fn passes_of_any_size_give_the_same_scores() {
-    let shape: godwit::Synthetic = "tiny:q8_0,vocab=512,context=256".parse().expect("a shape");
+    let shape: godwit::low_level::Synthetic =
+        "tiny:q8_0,vocab=512,context=256".parse().expect("a shape");
     let model = shape.model().expect("a model");
     let prompt: Vec<u32> = (0..80_u32).map(|i| i * i % 509).collect();
     for cpu in [true, false] {
@@ -73,17 +69,12 @@ fn passes_of_any_size_give_the_same_scores() {
                 gemm,
             });
             let adapter = std::env::var("GODWIT_ADAPTER").ok();
-            let gpu_options = GpuOptions {
-                adapter,
-                tuning,
-                cpu: Some(cpu),
-                ..GpuOptions::default()
-            };
+            let gpu_options = GpuOptions::default()
+                .adapter(adapter)
+                .tuning(tuning)
+                .cpu(Some(cpu));
             let gpu = block_on(Gpu::open(&gpu_options)).expect("a GPU");
-            let options = EngineOptions {
-                kv: "f32".parse().expect("a type"),
-                ..EngineOptions::default()
-            };
+            let options = EngineOptions::default().kv("f32".parse().expect("a type"));
             let engine = block_on(Engine::load(gpu, &model, &options, &mut godwit::unwatched))
                 .expect("it loads");
             let mut session = session(&engine);
@@ -104,23 +95,17 @@ fn passes_of_any_size_give_the_same_scores() {
 /// others choose.
 #[test]
 fn steps_in_flight_give_the_same_tokens() {
-    let shape: godwit::Synthetic = "tiny:q8_0,vocab=512,context=256".parse().expect("a shape");
+    let shape: godwit::low_level::Synthetic =
+        "tiny:q8_0,vocab=512,context=256".parse().expect("a shape");
     let model = shape.model().expect("a model");
     let prompt: Vec<u32> = (0..40_u32).map(|i| i * i % 509).collect();
-    let warm = Sampling {
-        temperature: 1.5,
-        top_p: 1.0,
-        ..Sampling::default()
-    };
+    let warm = Sampling::default().temperature(1.5).top_p(1.0);
     for (kv, sampling) in [
         ("f16", Sampling::greedy()),
         ("q4_0", Sampling::greedy()),
         ("q8_0", warm),
     ] {
-        let options = EngineOptions {
-            kv: kv.parse().expect("a type"),
-            ..EngineOptions::default()
-        };
+        let options = EngineOptions::default().kv(kv.parse().expect("a type"));
         let mut expected = None;
         for steps in [1, 2, 8] {
             let mut session = session(&tuned(&model, &options, 64, 1, steps));
@@ -148,12 +133,7 @@ fn steps_in_flight_give_the_same_tokens() {
             session.truncate(70);
             block_on(session.prefill(&tokens[30..35], &mut godwit::unwatched)).expect("room");
             assert_eq!(more(&mut session, 12), tokens[35..47], "{kv}, {steps}");
-            let other = Sampling {
-                seed: 7,
-                temperature: 3.0,
-                top_p: 1.0,
-                ..Sampling::default()
-            };
+            let other = Sampling::default().seed(7).temperature(3.0).top_p(1.0);
             block_on(session.next(&other)).expect("a token");
             session.truncate(87);
             assert_eq!(more(&mut session, 12), tokens[47..59], "{kv}, {steps}");
@@ -165,10 +145,7 @@ fn steps_in_flight_give_the_same_tokens() {
 #[test]
 fn the_f16_tail_gives_the_same_tokens() {
     let model = smollm2();
-    let options = EngineOptions {
-        kv: "q4_0".parse().expect("a type"),
-        ..EngineOptions::default()
-    };
+    let options = EngineOptions::default().kv("q4_0".parse().expect("a type"));
     let engine = engine(&model, &options, false);
     let prompt = text(&model, 200);
     let mut whole = session(&engine);

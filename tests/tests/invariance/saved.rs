@@ -9,11 +9,7 @@ fn saved_contexts_know_where_they_belong() {
         let kv: KvFormat = kv.parse().expect("a type");
         let first = engine(
             &model,
-            &EngineOptions {
-                segment_tokens: Some(128),
-                kv,
-                ..Default::default()
-            },
+            &EngineOptions::default().segment_tokens(Some(128)).kv(kv),
             false,
         );
         let mut whole = session(&first);
@@ -23,11 +19,7 @@ fn saved_contexts_know_where_they_belong() {
         // Other segments, the same tokens.
         let other = engine(
             &model,
-            &EngineOptions {
-                segment_tokens: Some(64),
-                kv,
-                ..Default::default()
-            },
+            &EngineOptions::default().segment_tokens(Some(64)).kv(kv),
             true,
         );
         let mut resumed = session(&other);
@@ -73,14 +65,7 @@ fn saved_contexts_know_where_they_belong() {
     );
     assert_eq!(resume(&file, Some(&prompt)), None);
     let kv = "q8_0".parse().expect("a type");
-    let mut foreign = session(&engine(
-        &model,
-        &EngineOptions {
-            kv,
-            ..Default::default()
-        },
-        false,
-    ));
+    let mut foreign = session(&engine(&model, &EngineOptions::default().kv(kv), false));
     let error = block_on(foreign.resume(&mut &file[..], None, &mut godwit::unwatched));
     assert!(
         matches!(error, Err(Error::Snapshot(SnapshotError::Foreign { .. }))),
@@ -90,7 +75,7 @@ fn saved_contexts_know_where_they_belong() {
 
 #[test]
 fn prompts_on_disk_save_the_work_and_change_nothing() {
-    let shape: godwit::Synthetic = "tiny:q8_0,vocab=512".parse().expect("a shape");
+    let shape: godwit::low_level::Synthetic = "tiny:q8_0,vocab=512".parse().expect("a shape");
     let model = shape.model().expect("a model");
     let engine = block_on(Engine::load(
         gpu(false),
@@ -180,7 +165,7 @@ fn prompts_on_disk_save_the_work_and_change_nothing() {
 #[test]
 fn prompts_that_do_not_fit_are_refused_first() {
     let model = "tiny:q8_0,vocab=512,context=4200"
-        .parse::<godwit::Synthetic>()
+        .parse::<godwit::low_level::Synthetic>()
         .expect("a shape")
         .model();
     let engine = engine(&model.expect("a model"), &EngineOptions::default(), false);

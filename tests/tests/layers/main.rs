@@ -64,6 +64,9 @@ const LAYERS: [(&str, &[&str]); 5] = [
             "session",
             // Replies: the loop over a session, and the rules that end it.
             "generation",
+            // What the crate shows beside its root.
+            "errors",
+            "low_level",
             "fuzzing",
         ],
     ),

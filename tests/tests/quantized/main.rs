@@ -6,8 +6,8 @@ use std::ops::ControlFlow;
 use std::path::Path;
 use std::process::Command;
 
-use godwit::gguf::{FormatError, GgufWriter};
-use godwit::io::Bytes;
+use godwit::Bytes;
+use godwit::low_level::gguf::{FormatError, GgufWriter};
 use godwit::quantize::{Importance, Mix, Quantized, Recipe, WeightsCache, write_gguf};
 use godwit::{EngineOptions, Error, Model, Progress, WeightFormat};
 use godwit_tests::compare::compare;
@@ -137,14 +137,10 @@ fn the_gguf_package_reads_the_files() {
 
 #[test]
 fn overrides_count() {
-    let recipe = Recipe {
-        mix: Mix::Q4_0,
-        overrides: vec![
-            "attn_v=q8_0".parse().expect("valid"),
-            r"^blk\.1\.attn=f16".parse().expect("valid"),
-        ],
-        importance: None,
-    };
+    let recipe = Recipe::from(Mix::Q4_0).overrides(vec![
+        "attn_v=q8_0".parse().expect("valid"),
+        r"^blk\.1\.attn=f16".parse().expect("valid"),
+    ]);
     let quantized = repository("untied").as_quantized(&recipe);
     let format = |name: &str| {
         quantized
@@ -229,7 +225,10 @@ fn weights_that_are_no_numbers_are_refused() {
 /// An importance file of one matrix.
 fn importance(kind: &str, sums: &[f32], count: f32) -> Bytes {
     let mut writer = GgufWriter::default();
-    writer.key("general.type", godwit::gguf::Value::String(kind.into()));
+    writer.key(
+        "general.type",
+        godwit::low_level::gguf::Value::String(kind.into()),
+    );
     writer.tensor(
         "blk.0.attn_q.weight.in_sum2",
         WeightFormat::F32,
@@ -255,11 +254,7 @@ fn importance_matrices_count() {
         .map(|i| if i % 2 == 0 { 4000.0 } else { 1.0 })
         .collect();
     let read = |file: Bytes| Importance::read(Box::new(file));
-    let recipe = |importance| Recipe {
-        mix: Mix::Q4_0,
-        overrides: Vec::new(),
-        importance,
-    };
+    let recipe = |importance| Recipe::from(Mix::Q4_0).importance(importance);
     let known = read(importance("imatrix", &sums, 10.0)).expect("it is read");
     let error = |recipe: &Recipe, parity: usize| {
         let quantized = model.as_quantized(recipe);

@@ -9,7 +9,7 @@ mod requantised;
 use std::collections::BTreeMap;
 use std::ops::ControlFlow;
 
-use godwit::io::Bytes;
+use godwit::Bytes;
 use godwit::quantize::{Mix, write_gguf};
 use godwit::tokenizer::{GgufVocab, Special, Tokenizer};
 use godwit::{ChatTemplate, Message, Model};

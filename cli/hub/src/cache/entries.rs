@@ -4,7 +4,7 @@ use std::io::Read as _;
 use std::path::Path;
 use std::{fs, io};
 
-use godwit::io::open::{Links, open_regular};
+use godwit::low_level::io::open::{Links, open_regular};
 
 use super::{DEEPEST, NEW_LINK};
 use crate::choose::File;

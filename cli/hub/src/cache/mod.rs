@@ -9,8 +9,8 @@ use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::Duration;
 
-use godwit::io::durable::{self, Readers};
-use godwit::io::private::{check_folder, make_private_folder};
+use godwit::low_level::io::durable::{self, Readers};
+use godwit::low_level::io::private::{check_folder, make_private_folder};
 use hf_hub::{Cache, CacheRepo, Repo, RepoType};
 
 use super::choose::{Candidate, candidates, choose};

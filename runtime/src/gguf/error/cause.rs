@@ -7,6 +7,7 @@ use crate::io::SourceCause;
 
 /// The causes of a model file's errors, each with a remedy.
 #[derive(Clone, Debug, PartialEq, Error)]
+#[non_exhaustive]
 pub enum FormatCause {
     /// Its bytes can't be read.
     #[error(transparent)]

@@ -21,7 +21,7 @@ fn another_adapter_is_opened_where_a_kernel_does_not_compile() {
         all
     };
     let model = "tiny"
-        .parse::<crate::Synthetic>()
+        .parse::<crate::low_level::Synthetic>()
         .expect("a shape")
         .model()
         .expect("a model");

@@ -33,6 +33,7 @@ const MOST_HEADER: u32 = 256 << 20;
 
 /// What a snapshot says of itself.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct SnapshotHeader {
     /// Of the model, its rotary embedding, and the type of the KV cache:
     /// [`Session::fingerprint`](crate::Session::fingerprint).
@@ -51,6 +52,7 @@ pub struct SnapshotHeader {
 
 /// What is wrong with a snapshot.
 #[derive(Clone, Debug, PartialEq, ThisError)]
+#[non_exhaustive]
 pub enum SnapshotError {
     /// Reading failed: the file may be good.
     #[error("it can't be read: {0}")]

@@ -11,6 +11,7 @@ use thiserror::Error;
 
 /// Why the host can't hold a KV cache that the GPU has no room for.
 #[derive(Clone, Debug, PartialEq, Error)]
+#[non_exhaustive]
 pub enum SpillError {
     /// The temporary file.
     #[error(

@@ -63,6 +63,7 @@ pub enum RopeScaling {
 
 /// The hyperparameters of a Llama model.
 #[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
 pub struct Config {
     /// Transformer blocks.
     pub layers: u32,

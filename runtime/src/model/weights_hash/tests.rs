@@ -5,8 +5,9 @@ use std::ops::ControlFlow;
 use std::path::Path;
 use std::time::{Duration, SystemTime};
 
+use crate::low_level::Synthetic;
 use crate::quantize::{Mix, write_gguf};
-use crate::{Error, Model, Synthetic};
+use crate::{Error, Model};
 
 /// A tiny model's file; a byte of its weights may be changed.
 fn write(path: &Path, change: u8) {

@@ -16,10 +16,9 @@ use proptest::prelude::*;
 use proptest::test_runner::{Config, RngAlgorithm, TestCaseError, TestRng, TestRunner};
 
 use crate::interrupt::{self, Kind};
+use crate::low_level::Synthetic;
 use crate::quantize::InputSquares;
-use crate::{
-    ContextSize, Engine, EngineOptions, Error, Gpu, GpuOptions, Model, Sampling, Session, Synthetic,
-};
+use crate::{ContextSize, Engine, EngineOptions, Error, Gpu, GpuOptions, Model, Sampling, Session};
 
 use actions::{Action, Damage, Op, actions, samplings, text};
 use engines::{Engines, SETUPS};
