@@ -1,12 +1,28 @@
 //! What an embedding program relies on, seen from outside.
 
-use godwit::{Engine, EngineOptions, Gpu, GpuOptions, Model, Sampling, Session, unwatched};
+use std::path::Path;
+
+use godwit::quantize::{Mix, Recipe, WeightsCache};
+use godwit::{
+    Engine, EngineOptions, GenerateOptions, Gpu, GpuOptions, Model, PrefixCache, Sampling, Session,
+    unwatched,
+};
 
 fn is_send<T: Send>(_: &T) {}
 
 /// Compiles only if all futures can move between threads.
 #[expect(dead_code, reason = "its types are checked, it does not run")]
-fn futures_are_send(gpu: Gpu, model: &Model, engine: &Engine, session: &mut Session) {
+fn futures_are_send(
+    mut gpu: Gpu,
+    model: &Model,
+    engine: &Engine,
+    session: &mut Session,
+    cache: &PrefixCache,
+    weights: WeightsCache,
+) {
+    is_send(&gpu.tune(Path::new(""), &mut unwatched));
+    is_send(&model.quantized(&Recipe::from(Mix::Q8_0), weights, &mut unwatched));
+    is_send(&cache.prefill(session, &[], &mut unwatched));
     is_send(&Gpu::open(&GpuOptions::default()));
     is_send(&Engine::load(
         gpu,
@@ -26,4 +42,22 @@ fn futures_are_send(gpu: Gpu, model: &Model, engine: &Engine, session: &mut Sess
         &mut unwatched,
     ));
     is_send(&session.resume(&mut std::io::empty(), None, &mut unwatched));
+    is_send(&session.prefill_to(&[], &mut unwatched));
+    is_send(&session.shift(0, &mut unwatched));
+    is_send(&session.score(&[], &mut |_, _| ()));
+    if let Ok(mut generation) = session.generate(GenerateOptions::default()) {
+        is_send(&generation);
+        is_send(&generation.next());
+    }
+}
+
+/// What an embedding program keeps or moves between threads.
+#[test]
+fn handles_move_between_threads() {
+    fn is_send_and_sync<T: Send + Sync>() {}
+    is_send_and_sync::<Model>();
+    is_send_and_sync::<Gpu>();
+    is_send_and_sync::<Engine>();
+    is_send_and_sync::<Session>();
+    is_send_and_sync::<godwit::Error>();
 }
