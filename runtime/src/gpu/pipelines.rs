@@ -141,7 +141,7 @@ impl Gpu {
             //   plan, for every step that a session submits
             //   (`no_address_of_any_plan_leaves_its_binding`). The step's position and count are
             //   the host's: a pass is no longer than its plan, and ends inside the last segment
-            //   (`Session::submit` asserts it, which the random operations of `session/tests.rs`
+            //   (`Session::submit` asserts it, which the random operations of `session/tests`
             //   try).
             // - Nothing from a buffer is an address, but token ids: the host's are checked
             //   (`Session::check`), those that `argmax` and `sample` choose are below the

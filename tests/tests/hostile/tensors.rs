@@ -88,63 +88,159 @@ fn tensors_that_no_code_computes_with_are_refused() {
     }
 }
 
+/// A key that may change the answer.
+struct Variation {
+    key: &'static str,
+    /// A value that no code computes, and how the message shows it.
+    bad: Field,
+    shown: &'static str,
+    /// A value that changes nothing.
+    good: Field,
+}
+
+impl Variation {
+    /// The message that refuses it.
+    fn refusal(&self) -> String {
+        let Self { key, shown, .. } = self;
+        format!("`{key}` is {shown}, which is not supported")
+    }
+}
+
 /// Hyperparameters that would change an answer are refused by key and value, unless the value
 /// changes nothing.
 #[test]
 fn variations_are_refused_by_key_and_value() {
     let flag = |on: bool| Field(7, vec![u8::from(on)]);
     let with = |key: &str, value: Field| open(Builder::llama().with(key, value).build());
-    for (key, bad, shown, good) in [
-        ("llama.expert_count", u32(8), "8", u32(0)),
-        ("llama.attention.causal", flag(false), "false", flag(true)),
-        (
-            "llama.use_parallel_residual",
-            flag(true),
-            "true",
-            flag(false),
-        ),
-        ("llama.attention.clamp_kqv", f32(8.0), "8", f32(0.0)),
-        ("llama.attention.scale", f32(0.5), "0.5", f32(0.125)),
-        ("llama.attention.max_alibi_bias", f32(8.0), "8", f32(0.0)),
-        ("llama.attn_logit_softcapping", f32(50.0), "50", f32(0.0)),
-        ("llama.final_logit_softcapping", f32(30.0), "30", f32(0.0)),
-        ("llama.logit_scale", f32(0.25), "0.25", f32(1.0)),
-        ("llama.residual_scale", f32(0.5), "0.5", f32(1.0)),
-        ("llama.embedding_scale", f32(12.0), "12", f32(1.0)),
-        ("llama.rope.scaling.attn_factor", f32(2.0), "2", f32(1.0)),
-        (
-            "llama.rope.dimension_sections",
-            i32s(&[8, 12]),
-            "8",
-            i32s(&[0, 0]),
-        ),
-        (
-            "general.type",
-            string("retriever"),
-            "`retriever`",
-            string("model"),
-        ),
+    for variation in [
+        Variation {
+            key: "llama.expert_count",
+            bad: u32(8),
+            shown: "8",
+            good: u32(0),
+        },
+        Variation {
+            key: "llama.attention.causal",
+            bad: flag(false),
+            shown: "false",
+            good: flag(true),
+        },
+        Variation {
+            key: "llama.use_parallel_residual",
+            bad: flag(true),
+            shown: "true",
+            good: flag(false),
+        },
+        Variation {
+            key: "llama.attention.clamp_kqv",
+            bad: f32(8.0),
+            shown: "8",
+            good: f32(0.0),
+        },
+        Variation {
+            key: "llama.attention.scale",
+            bad: f32(0.5),
+            shown: "0.5",
+            good: f32(0.125),
+        },
+        Variation {
+            key: "llama.attention.max_alibi_bias",
+            bad: f32(8.0),
+            shown: "8",
+            good: f32(0.0),
+        },
+        Variation {
+            key: "llama.attn_logit_softcapping",
+            bad: f32(50.0),
+            shown: "50",
+            good: f32(0.0),
+        },
+        Variation {
+            key: "llama.final_logit_softcapping",
+            bad: f32(30.0),
+            shown: "30",
+            good: f32(0.0),
+        },
+        Variation {
+            key: "llama.logit_scale",
+            bad: f32(0.25),
+            shown: "0.25",
+            good: f32(1.0),
+        },
+        Variation {
+            key: "llama.residual_scale",
+            bad: f32(0.5),
+            shown: "0.5",
+            good: f32(1.0),
+        },
+        Variation {
+            key: "llama.embedding_scale",
+            bad: f32(12.0),
+            shown: "12",
+            good: f32(1.0),
+        },
+        Variation {
+            key: "llama.rope.scaling.attn_factor",
+            bad: f32(2.0),
+            shown: "2",
+            good: f32(1.0),
+        },
+        Variation {
+            key: "llama.rope.dimension_sections",
+            bad: i32s(&[8, 12]),
+            shown: "8",
+            good: i32s(&[0, 0]),
+        },
+        Variation {
+            key: "general.type",
+            bad: string("retriever"),
+            shown: "`retriever`",
+            good: string("model"),
+        },
     ] {
+        let refusal = variation.refusal();
+        let Variation { key, bad, good, .. } = variation;
         let said = with(key, bad).expect_err(key).to_string();
-        assert!(
-            said.contains(&format!("`{key}` is {shown}, which is not supported")),
-            "{said}"
-        );
+        assert!(said.contains(&refusal), "{said}");
         with(key, good).expect("it changes nothing");
     }
     // Keys that are in no table, but whose names say what they do.
-    for (key, bad, shown, good) in [
-        ("llama.attention.logit_cap", f32(30.0), "30", f32(0.0)),
-        ("llama.residual_mult", f32(0.5), "0.5", f32(1.0)),
-        ("llama.embedding_multiplier", f32(12.0), "12", f32(1.0)),
-        ("llama.attn_scale", f32(0.5), "0.5", f32(0.125)),
-        ("llama.mup_alpha", f32(2.0), "2", f32(1.0)),
+    for variation in [
+        Variation {
+            key: "llama.attention.logit_cap",
+            bad: f32(30.0),
+            shown: "30",
+            good: f32(0.0),
+        },
+        Variation {
+            key: "llama.residual_mult",
+            bad: f32(0.5),
+            shown: "0.5",
+            good: f32(1.0),
+        },
+        Variation {
+            key: "llama.embedding_multiplier",
+            bad: f32(12.0),
+            shown: "12",
+            good: f32(1.0),
+        },
+        Variation {
+            key: "llama.attn_scale",
+            bad: f32(0.5),
+            shown: "0.5",
+            good: f32(0.125),
+        },
+        Variation {
+            key: "llama.mup_alpha",
+            bad: f32(2.0),
+            shown: "2",
+            good: f32(1.0),
+        },
     ] {
+        let refusal = variation.refusal();
+        let Variation { key, bad, good, .. } = variation;
         let said = with(key, bad).expect_err(key).to_string();
-        assert!(
-            said.contains(&format!("`{key}` is {shown}, which is not supported")),
-            "{said}"
-        );
+        assert!(said.contains(&refusal), "{said}");
         assert_eq!(
             with(key, good).expect("it changes nothing").notes(),
             &[] as &[String],
