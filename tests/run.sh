@@ -38,6 +38,12 @@ cargo clippy --quiet --workspace --all-targets -- -D warnings
 # Tests that only other scripts run.
 cargo clippy --quiet --workspace --test full_disk --test extents --test registers -- -D warnings
 
+# Released code is compiled without the feature `testing`.
+cargo clippy --quiet -p godwit-shaders -- -D warnings
+
+step "documentation of the crates"
+RUSTDOCFLAGS='-D warnings' cargo doc --quiet --no-deps --workspace
+
 # web/build.sh compiles with tsc: its types include those of the wasm crate.
 step "formatting and lints of TypeScript, JavaScript, CSS and HTML"
 npm --prefix web run --silent lint

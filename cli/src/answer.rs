@@ -108,7 +108,14 @@ pub async fn generate(
             return Err(BrokenOff { answer, error });
         }
     };
-    let result = stream(&mut generation, stop, each).await;
+    let mut result = stream(&mut generation, stop, each).await;
+    // What is held back is part of the answer, however it ends.
+    let rest = generation.cancel();
+    if !rest.is_empty()
+        && let Err(error) = each(&rest)
+    {
+        result = result.and(Err(error));
+    }
     answer.seconds = begin.elapsed().as_secs_f64();
     answer.ids = generation.tokens().to_vec();
     answer.text = generation.text().to_owned();
@@ -138,16 +145,16 @@ async fn stream(
             Err(error) => return Err(error.into()),
         }
     }
+    if stop.requested() && generation.finish_reason() == Some(&FinishReason::Length) {
+        return Ok(StopReason::Interrupted);
+    }
     Ok(match generation.finish_reason() {
         Some(FinishReason::EndOfTurn) => StopReason::EndOfTurn,
         Some(FinishReason::StopString) => StopReason::StopString,
         Some(FinishReason::Length) => StopReason::Length,
         Some(FinishReason::Context) => StopReason::Context,
         Some(FinishReason::Memory(_)) => StopReason::Memory,
-        _ => {
-            each(&generation.take_rest())?;
-            StopReason::Interrupted
-        }
+        _ => StopReason::Interrupted,
     })
 }
 

@@ -10,7 +10,7 @@ use std::sync::{Mutex, PoisonError};
 
 use godwit::{
     Engine, EngineOptions, GenerateOptions, Gpu, GpuOptions, Model, Sampling, Source, SourceCause,
-    SourceError, Special, unwatched,
+    SourceError, unwatched,
 };
 
 /// What stands before the model in the archive.
@@ -73,7 +73,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         let engine = Engine::load(gpu, &model, &EngineOptions::default(), &mut unwatched).await?;
         let mut session = engine.session().await?;
         let prompt = "The capital of France is";
-        let prompt = model.tokenizer().encode(prompt, Special::Text)?;
+        let prompt = model.tokenizer().encode_prompt(prompt)?;
         session.prefill(&prompt, &mut unwatched).await?;
         let options = GenerateOptions::default()
             .sampling(Sampling::greedy())

@@ -9,9 +9,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Sender, channel};
 
-use godwit::{Engine, EngineOptions, GenerateOptions, Gpu, GpuOptions, Model, Special};
+use godwit::{Engine, EngineOptions, GenerateOptions, Gpu, GpuOptions, Message, Model};
 
-/// Tokens that are read before nobody wants more.
+/// Pieces of text that are read before the answer is cancelled.
 const WANTED: usize = 12;
 
 /// Answers until somebody cancels. Sends the text piece by piece; what comes back is whether it was
@@ -30,10 +30,13 @@ async fn answer(
     let gpu = Gpu::open(&GpuOptions::default()).await?;
     let engine = Engine::load(gpu, &model, &EngineOptions::default(), &mut goes_on).await?;
     let mut session = engine.session().await?;
-    let text = "A short history of the railway, from its beginning:";
-    let prompt = model.tokenizer().encode(text, Special::Text)?;
+    let question = [Message::user("Tell me the history of the railway.")];
+    let prompt = model.chat()?.encode(model.tokenizer(), &question, true)?;
     session.prefill(&prompt, &mut goes_on).await?;
-    let mut generation = session.generate(GenerateOptions::default().max_tokens(200))?;
+    let options = GenerateOptions::default()
+        .sampling(model.sampling())
+        .max_tokens(200);
+    let mut generation = session.generate(options)?;
     while let Some(piece) = generation.next().await? {
         // A receiver that is gone cancels as well.
         if pieces.send(piece.text).is_err() || is_cancelled.load(Ordering::Relaxed) {
@@ -56,7 +59,10 @@ fn main() -> Result<(), Box<dyn Error>> {
     }
     is_cancelled.store(true, Ordering::Relaxed);
     drop(pieces);
-    let was_cancelled = worker.join().map_err(|_| "the worker panicked")??;
+    let was_cancelled = match worker.join().map_err(|_| "the worker panicked")? {
+        Err(godwit::Error::Stopped) => true,
+        ended => ended?,
+    };
     println!();
     println!(
         "{}",

@@ -24,13 +24,13 @@ fn main() -> Result<(), Box<dyn Error>> {
         let mut session = engine.session().await?;
 
         let document = std::fs::read_to_string(text)?;
-        let document = model.tokenizer().encode(&document, Special::Text)?;
+        let document = model.tokenizer().encode_prompt(&document)?;
         let mut show = |Progress { done, total, .. }: Progress| {
             eprint!("\r{done} of {total} tokens");
             ControlFlow::Continue(())
         };
-        if let Ok(file) = File::open(snapshot) {
-            let mut file = BufReader::new(file);
+        if Path::new(snapshot).exists() {
+            let mut file = BufReader::new(File::open(snapshot)?);
             // A snapshot of another text or another model is refused.
             session
                 .resume(&mut file, Some(&document), &mut show)
@@ -39,12 +39,15 @@ fn main() -> Result<(), Box<dyn Error>> {
         } else {
             session.prefill(&document, &mut show).await?;
             eprintln!(", computed");
-            let mut file = BufWriter::new(File::create_new(snapshot)?);
+            // A program that is interrupted leaves no half snapshot.
+            let unfinished = format!("{snapshot}.unfinished");
+            let mut file = BufWriter::new(File::create(&unfinished)?);
             let (end, note) = (document.len(), serde_json::Value::Null);
             session
                 .save(&mut file, 0..end, note, &mut unwatched)
                 .await?;
             file.flush()?;
+            std::fs::rename(unfinished, snapshot)?;
         }
 
         let question = format!("\n\nQuestion: {question}\nAnswer:");

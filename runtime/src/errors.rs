@@ -1,4 +1,5 @@
-//! What can go wrong, by layer. All of it is in the crate's [`Error`].
+//! What can go wrong, by layer: the causes inside the crate's [`Error`], and the errors of texts
+//! that are parsed.
 
 pub use godwit_shaders::capabilities::BadTuning;
 pub use godwit_shaders::kv::UnknownKvType;

@@ -32,10 +32,10 @@
 //! - **Async.** Natively each future does its work where it is polled, and is `Send`; any executor
 //!   will do, `pollster` for one. In a browser they wait for the GPU.
 //! - **Progress and cancellation.** Whatever takes long takes an [`OnProgress`], which hears how
-//!   far it is, and may stop it. [`unwatched`] is one for those who don't care. A future that is
-//!   dropped leaves its session as good as before.
+//!   far it is, and may stop it; [`unwatched`] ignores it. A future that is dropped leaves its
+//!   session usable, with the tokens computed so far.
 //! - **Errors** name the file, the tensor or the limit, and what to do: [`Error`], [`errors`].
-//! - **A device of your own.** [`Gpu::device`] and [`Gpu::queue`] are wgpu's; [`wgpu`] is the
+//! - **Access to the device.** [`Gpu::device`] and [`Gpu::queue`] are wgpu's; [`wgpu`] is the
 //!   version that they are of.
 //! - **Options** have a default and a setter for each field; fields may be added.
 //!
@@ -68,7 +68,7 @@ mod setters;
 pub mod tokenizer;
 
 pub use godwit_shaders::{KvFormat, KvType, WeightFormat};
-pub use wgpu;
+pub use {serde_json, wgpu};
 
 pub use chat::{ChatTemplate, Message};
 pub use engine::{Engine, EngineOptions, MemoryUse};

@@ -3,7 +3,7 @@
 
 use std::ops::ControlFlow;
 
-/// How far a long operation is. The operation says what is counted: bytes of files, or tokens.
+/// How far a long operation is. The operation says what is counted: bytes, tokens or measurements.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Progress {
@@ -25,17 +25,19 @@ impl Progress {
 }
 
 /// Hears how far a long operation is, and stops it with [`ControlFlow::Break`]: the operation then
-/// ends with [`Error::Stopped`](crate::Error::Stopped).
+/// ends with [`Error::Stopped`](crate::Error::Stopped). A prefill whose last token is computed is
+/// not stopped any more.
 ///
 /// It is `Send`, as the futures that hold it are. In a browser nothing moves between threads.
 #[cfg(not(target_arch = "wasm32"))]
 pub type OnProgress<'a> = dyn FnMut(Progress) -> ControlFlow<()> + Send + 'a;
 /// Hears how far a long operation is, and stops it with [`ControlFlow::Break`]: the operation then
-/// ends with [`Error::Stopped`](crate::Error::Stopped).
+/// ends with [`Error::Stopped`](crate::Error::Stopped). A prefill whose last token is computed is
+/// not stopped any more.
 #[cfg(target_arch = "wasm32")]
 pub type OnProgress<'a> = dyn FnMut(Progress) -> ControlFlow<()> + 'a;
 
-/// The [`OnProgress`] of an operation that nobody watches and nobody stops.
+/// An [`OnProgress`] that ignores what it hears and stops nothing.
 ///
 /// ```
 /// # use godwit::{Progress, unwatched};

@@ -1,5 +1,5 @@
-//! Setters of option structs, which nobody outside the crate can write as literals: options may be
-//! added.
+//! Setters of option structs. Other crates can't write these structs as literals, so that options
+//! may be added.
 
 /// Gives a struct a setter for each of its public fields, by the field's name.
 macro_rules! setters {

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use godwit::quantize::{Mix, Recipe, WeightsCache};
+use godwit::quantize::{InputSquares, Mix, Recipe, WeightsCache};
 use godwit::{
     Engine, EngineOptions, GenerateOptions, Gpu, GpuOptions, Model, PrefixCache, Sampling, Session,
     unwatched,
@@ -10,7 +10,7 @@ use godwit::{
 
 fn is_send<T: Send>(_: &T) {}
 
-/// Compiles only if all futures can move between threads.
+/// Compiles only if the futures of all long operations can move between threads.
 #[expect(dead_code, reason = "its types are checked, it does not run")]
 fn futures_are_send(
     mut gpu: Gpu,
@@ -44,10 +44,13 @@ fn futures_are_send(
     is_send(&session.resume(&mut std::io::empty(), None, &mut unwatched));
     is_send(&session.prefill_to(&[], &mut unwatched));
     is_send(&session.shift(0, &mut unwatched));
+    is_send(&session.calibrate(&[], &mut InputSquares::default()));
+    is_send(&session.fill_with_noise(0));
     is_send(&session.score(&[], &mut |_, _| ()));
     if let Ok(mut generation) = session.generate(GenerateOptions::default()) {
         is_send(&generation);
         is_send(&generation.next());
+        is_send(&generation.next_watched(&mut unwatched));
     }
 }
 

@@ -13,7 +13,9 @@ fn example(name: &str) -> PathBuf {
         .parent()
         .and_then(|deps| deps.parent())
         .expect("a target folder");
-    let path = folder.join("examples").join(name);
+    let path = folder
+        .join("examples")
+        .join(format!("{name}{}", std::env::consts::EXE_SUFFIX));
     assert!(
         path.exists(),
         "{}: run `cargo build --workspace --examples`",

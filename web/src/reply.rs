@@ -96,7 +96,11 @@ impl WebEngine {
         let mut generation = self.session.generate(options)?;
         while let Some(piece) = generation.next().await? {
             let is_wanted = emit(&piece.text, piece.token.as_slice());
-            if !is_wanted && generation.finish_reason().is_none() {
+            let is_whole = matches!(
+                generation.finish_reason(),
+                Some(FinishReason::EndOfTurn | FinishReason::StopString)
+            );
+            if !is_wanted && !is_whole {
                 return Err(Error::Stopped.into());
             }
         }

@@ -32,14 +32,15 @@ const LEAST_SHIFTED: u32 = 8;
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub struct GenerateOptions {
-    /// How tokens are chosen.
+    /// How tokens are chosen; [`Model::sampling`] is what a model's files recommend.
     pub sampling: Sampling,
     /// Tokens of the reply at most; the one that ends the turn counts.
     pub max_tokens: usize,
     /// Strings that end the reply, and are no part of it. Empty ones are ignored.
     pub stop: Vec<String>,
-    /// What happens where the context is full. None: the reply ends. Else the context is shifted
-    /// ([`Session::shift`]) behind as many tokens, and the reply goes on.
+    /// What happens where the context is full. None: the reply ends. Some(n): the first n tokens
+    /// stay, the older half of the others is forgotten ([`Session::shift`]), and the reply goes on.
+    /// Contexts of fewer than 8 tokens are not shifted.
     pub context_shift: Option<usize>,
 }
 
@@ -62,15 +63,16 @@ setters! { GenerateOptions {
     context_shift: Option<usize>,
 } }
 
-/// A reply in the making: [`Session::generate`]. Each [`Generation::next`] is a token.
+/// A reply in the making: [`Session::generate`]. Each [`Generation::next`] gives a token.
 ///
-/// Dropping it, or just not asking for more, cancels the reply: the session keeps the tokens so
-/// far.
+/// A caller that drops it cancels the reply: the session keeps the tokens so far.
 pub struct Generation<'a> {
     session: &'a mut Session,
     model: Model,
     sampling: Sampling,
     context_shift: Option<usize>,
+    /// Tokens that a shift which did not end has still to compute.
+    unshifted: Vec<u32>,
     reply: Reply,
 }
 
@@ -107,18 +109,20 @@ impl Session {
             model,
             sampling,
             context_shift,
+            unshifted: Vec::new(),
             reply,
         })
     }
 }
 
 impl Generation<'_> {
-    /// The next token and its text; none once the reply has ended. What was held back (half a
-    /// character, the beginning of a stop string) comes with the last piece.
+    /// The next token and its text; none once the reply has ended. Text that is held back (half a
+    /// character, the beginning of a stop string) comes with the last token, or after it as a piece
+    /// without a token.
     ///
     /// # Errors
-    /// As [`Session::next`]; a full context, and a lack of memory after the first token, end the
-    /// reply instead. The reply so far stays, and where the cause goes away it goes on.
+    /// As [`Session::next`]; a full context, and a lack of memory for a further token, end the
+    /// reply instead. After an error the reply so far stays, and a later call continues it.
     pub async fn next(&mut self) -> Result<Option<Piece>, Error> {
         self.next_watched(&mut unwatched).await
     }
@@ -133,11 +137,12 @@ impl Generation<'_> {
         progress: &mut OnProgress<'_>,
     ) -> Result<Option<Piece>, Error> {
         while self.reply.finish_reason().is_none() {
+            self.finish_shift(progress).await?;
             match self.session.next(&self.sampling).await {
                 Ok(token) => return Ok(Some(self.reply.push(self.model.tokenizer(), token))),
                 Err(Error::ContextFull { .. }) => match self.context_shift {
                     Some(keep) if self.session.context() >= LEAST_SHIFTED => {
-                        self.session.shift(keep, progress).await?;
+                        self.unshifted = self.session.forget_older_half(keep);
                     }
                     _ => return Ok(self.reply.finish(FinishReason::Context)),
                 },
@@ -150,6 +155,19 @@ impl Generation<'_> {
             }
         }
         Ok(None)
+    }
+
+    /// Computes what a shift has left to compute; where an earlier call ended in its middle, the
+    /// rest of it.
+    async fn finish_shift(&mut self, progress: &mut OnProgress<'_>) -> Result<(), Error> {
+        while !self.unshifted.is_empty() {
+            let begin = self.session.tokens().len();
+            let done = self.session.prefill(&self.unshifted, progress).await;
+            let computed = self.session.tokens().len().saturating_sub(begin);
+            self.unshifted.drain(..computed.min(self.unshifted.len()));
+            done?;
+        }
+        Ok(())
     }
 
     /// Why the reply ended; none where it has not.
@@ -167,10 +185,10 @@ impl Generation<'_> {
         self.reply.text()
     }
 
-    /// The text that is held back, for those who end a reply before it ends itself: from now on it
-    /// is part of [`Generation::text`].
-    pub fn take_rest(&mut self) -> String {
-        self.reply.take_rest()
+    /// Ends the reply where it is, and returns the text that is held back; it is part of
+    /// [`Generation::text`] from now on.
+    pub fn cancel(&mut self) -> String {
+        self.reply.cancel()
     }
 
     /// The session that the reply is appended to.

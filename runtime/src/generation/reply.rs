@@ -18,6 +18,8 @@ pub enum FinishReason {
     Context,
     /// The GPU has no memory for another token.
     Memory(GpuError),
+    /// The caller ended it: [`Generation::cancel`](super::Generation::cancel).
+    Cancelled,
 }
 
 /// A part of a reply: a token, and the text that is certain with it.
@@ -96,8 +98,14 @@ impl Reply {
         (!text.is_empty()).then_some(Piece { token: None, text })
     }
 
+    /// Ends the reply because the caller wants no more. Returns the text that was held back.
+    pub fn cancel(&mut self) -> String {
+        self.finish_reason.get_or_insert(FinishReason::Cancelled);
+        self.take_rest()
+    }
+
     /// The text that was held back: the beginning of a character, or of a stop string.
-    pub fn take_rest(&mut self) -> String {
+    fn take_rest(&mut self) -> String {
         let mut text = String::new();
         self.release(&mut text);
         self.text.push_str(&text);
@@ -122,7 +130,9 @@ impl Reply {
         let last = self.stream.finish();
         let (certain, is_stopped) = self.stops.push(&last);
         text.push_str(&certain);
-        if !is_stopped {
+        if is_stopped {
+            self.finish_reason = Some(FinishReason::StopString);
+        } else {
             text.push_str(&self.stops.take_rest());
         }
     }

@@ -2,6 +2,7 @@
 
 use std::ops::ControlFlow;
 
+use godwit_shaders::capabilities::Tuning;
 use pollster::block_on;
 
 use super::*;
@@ -20,6 +21,14 @@ fn session(context: u32) -> Session {
         .expect("a model");
     let options = GpuOptions {
         adapter: std::env::var("GODWIT_ADAPTER").ok(),
+        // A shift takes several passes.
+        tuning: Some(Tuning {
+            prefill_chunk: 4,
+            workgroups: 1,
+            steps_in_flight: 1,
+            gemv: None,
+            gemm: None,
+        }),
         ..GpuOptions::default()
     };
     let gpu = block_on(Gpu::open(&options))
@@ -148,19 +157,49 @@ fn a_full_context_is_shifted() {
     assert_eq!((pieces.len(), reason), (100, FinishReason::Length));
     assert_eq!(session.tokens()[..3], PROMPT[..3]);
     assert!(session.tokens().len() <= 32);
+}
 
-    // Shifting can be stopped, and the reply goes on after that.
+/// A shift that is stopped, or whose future is dropped, at any pass: the reply goes on as if it had
+/// not been.
+#[test]
+fn an_interrupted_shift_goes_on() {
+    let options = greedy().max_tokens(60).context_shift(Some(3));
+    let mut whole = session(32);
+    let (_, text, _) = reply(&mut whole, options.clone());
+
+    let mut session = session(32);
     let mut generation = session.generate(options).expect("valid");
-    let mut stop = |_| ControlFlow::Break(());
-    let stopped = loop {
-        match block_on(generation.next_watched(&mut stop)) {
+    let (mut calls, mut stops) = (0, 0);
+    loop {
+        let mut every_other = |_| {
+            calls += 1;
+            match calls % 2 {
+                0 => ControlFlow::Continue(()),
+                _ => ControlFlow::Break(()),
+            }
+        };
+        match block_on(generation.next_watched(&mut every_other)) {
             Ok(Some(_)) => {}
-            other => break other,
+            Ok(None) => break,
+            Err(error) => {
+                assert_eq!(error, Error::Stopped);
+                stops += 1;
+            }
         }
-    };
-    // One pass is all there is to shift here, and a last pass is not stopped.
-    assert_eq!(stopped, Ok(None));
-    assert_eq!(generation.tokens().len(), 100);
+    }
+    assert!(stops > 2, "{stops} stops");
+    assert_eq!(generation.text(), text);
+    assert_eq!(session.tokens(), whole.tokens());
+}
+
+#[test]
+fn a_cancelled_reply_ends() {
+    let mut session = session(64);
+    let mut generation = session.generate(greedy()).expect("valid");
+    block_on(generation.next()).expect("a token");
+    generation.cancel();
+    assert_eq!(generation.finish_reason(), Some(&FinishReason::Cancelled));
+    assert_eq!(block_on(generation.next()), Ok(None));
 }
 
 #[test]

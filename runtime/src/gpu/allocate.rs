@@ -99,7 +99,10 @@ impl Allocation {
             let (validation, internal) = (validation.await, internal.await);
             match (internal.or(validation), memory.await) {
                 (None, None) => Ok(()),
-                (Some(error), _) => Err(gpu.failed(error)),
+                // What else the driver reported belongs to the operations that wait for it.
+                (Some(error), _) => Err(gpu.lost().unwrap_or(GpuError::Failed {
+                    cause: error.to_string(),
+                })),
                 (None, Some(_)) => Err(GpuError::OutOfMemory { what, bytes }),
             }
         }

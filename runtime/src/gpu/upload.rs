@@ -141,8 +141,13 @@ mod native {
             let fits =
                 |staging: &Staging| staging.buffer.size() - staging.used >= bytes.len() as u64;
             match pending.staging.iter().position(fits) {
-                Some(at) => pending.write(gpu, at, to, offset, bytes).map(|()| true),
                 None => Ok(false),
+                Some(at) => {
+                    let written = pending.write(gpu, at, to, offset, bytes);
+                    // `failed` waits, and lets callbacks run: nothing may be locked then.
+                    drop(pending);
+                    written.map_err(|error| gpu.failed(error)).map(|()| true)
+                }
             }
         }
 
@@ -176,13 +181,11 @@ mod native {
             to: &wgpu::Buffer,
             offset: u64,
             bytes: &[u8],
-        ) -> Result<(), GpuError> {
+        ) -> Result<(), wgpu::MapRangeError> {
             let Staging { buffer, used } = &mut self.staging[at];
             let (begin, len) = (*used, bytes.len() as u64);
             let mapped = buffer.get_mapped_range_mut(begin..begin + len);
-            mapped
-                .map_err(|error| gpu.failed(error))?
-                .copy_from_slice(bytes);
+            mapped?.copy_from_slice(bytes);
             *used = (begin + len).next_multiple_of(ALIGNMENT).min(buffer.size());
             let device = &gpu.inner.device;
             let copies = self

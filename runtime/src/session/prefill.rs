@@ -1,4 +1,4 @@
-//! Text goes in: prefill, scoring, and what a session keeps and forgets.
+//! Prefill, scoring, and which tokens a session keeps and forgets.
 
 use godwit_shaders::Step;
 use godwit_shaders::kv::noise;
@@ -55,7 +55,8 @@ impl Session {
     }
 
     /// Brings the session to hold exactly `tokens`: what it holds of their beginning stays, and the
-    /// rest is computed. `progress` hears how many tokens are there, of how many.
+    /// rest is computed, the last token always. `progress` hears how many tokens are there, of how
+    /// many.
     ///
     /// # Errors
     /// As [`Session::prefill`]. A prompt that does not fit the context is refused before anything
@@ -81,14 +82,23 @@ impl Session {
     /// `keep` tokens, and computes the rest anew, so that what is left is exactly as if the
     /// forgotten tokens had never been there.
     ///
+    /// At most half of the tokens are kept by `keep`.
+    ///
     /// # Errors
-    /// As [`Session::prefill`].
+    /// As [`Session::prefill`]. Tokens that are not computed yet are then lost.
     pub async fn shift(&mut self, keep: usize, progress: &mut OnProgress<'_>) -> Result<(), Error> {
-        let tokens = self.tokens().to_vec();
-        let keep = keep.min(tokens.len() / 2);
-        let rest = &tokens[keep + (tokens.len() - keep).div_ceil(2)..];
+        let rest = self.forget_older_half(keep);
+        self.prefill(&rest, progress).await
+    }
+
+    /// Truncates to the first `keep` tokens. Returns the newer half of the others, which are to be
+    /// computed anew.
+    pub(crate) fn forget_older_half(&mut self, keep: usize) -> Vec<u32> {
+        let keep = keep.min(self.tokens().len() / 2);
+        let others = &self.tokens()[keep..];
+        let rest = others[others.len().div_ceil(2)..].to_vec();
         self.truncate(keep);
-        self.prefill(rest, progress).await
+        rest
     }
 
     /// Appends tokens as [`Session::prefill`] does, and hands over the logits after each: `(index

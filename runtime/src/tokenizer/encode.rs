@@ -9,6 +9,17 @@ use super::special::{Found, Search};
 use super::{Openings, Special, Tokenizer, TokenizerError};
 
 impl Tokenizer {
+    /// The ids of a raw prompt: `text` as [`Special::Text`], behind the begin-of-text token where
+    /// the model expects one.
+    ///
+    /// # Errors
+    /// As [`Tokenizer::encode`].
+    pub fn encode_prompt(&self, text: &str) -> Result<Vec<u32>, TokenizerError> {
+        let begin = self.bos().filter(|_| self.adds_bos());
+        let ids = self.encode(text, Special::Text)?;
+        Ok(begin.into_iter().chain(ids).collect())
+    }
+
     /// The ids of `text`. The begin-of-text token is not added.
     ///
     /// Characters that carry no text (control characters, and code points from U+40000 that Unicode

@@ -234,7 +234,7 @@ impl<'a> Loader<'a> {
         self.report()
     }
 
-    /// Says how much is loaded. Ends where whoever hears it says stop.
+    /// Reports how much is loaded. An error where the listener says stop.
     fn report(&mut self) -> Result<(), Error> {
         match (self.progress)(self.done) {
             ControlFlow::Continue(()) => Ok(()),

@@ -154,9 +154,9 @@ impl Gpu {
             .unwrap_or(GpuError::Failed { cause })
     }
 
-    /// The loss of the device, if it is lost. wgpu says so only where it is polled when no work is
-    /// left, which is why this waits for work that is in flight.
-    fn lost(&self) -> Option<GpuError> {
+    /// The loss of the device, if it is lost. Where a program destroyed it, wgpu says so only to a
+    /// poll when no work is left, which is why this waits for work that is in flight.
+    pub(super) fn lost(&self) -> Option<GpuError> {
         // An error here would be of the same cause.
         let _ = self.inner.device.poll(wgpu::PollType::wait_indefinitely());
         self.known_loss()

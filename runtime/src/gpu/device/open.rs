@@ -156,7 +156,12 @@ impl Gpu {
         let noted = Arc::clone(&errors);
         device.on_uncaptured_error(Arc::new(move |error| Errors::note(&noted, error)));
         let noted = Arc::clone(&errors);
-        device.set_device_lost_callback(move |_, cause| {
+        device.set_device_lost_callback(move |reason, message| {
+            let cause = match (message.is_empty(), reason) {
+                (false, _) => message,
+                (true, wgpu::DeviceLostReason::Destroyed) => "the program destroyed it".into(),
+                (true, reason) => format!("{reason:?}"),
+            };
             let mut errors = noted.lock().unwrap_or_else(PoisonError::into_inner);
             // A lost device reports other errors, too: they have this cause.
             errors.lasting = Some(GpuError::Lost { cause });
