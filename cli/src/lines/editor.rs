@@ -1,13 +1,24 @@
 //! The line editor: its keys, its hints, and what it shows.
 
-use super::{
-    Arc, AtomicBool, Cmd, Completer, ConditionalEventHandler, Context, Cow, Event, EventContext,
-    Highlighter, Hint, Hinter, Mutex, Ordering, PoisonError, escape,
-};
+use std::borrow::Cow;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use rustyline::completion::Completer;
+use rustyline::highlight::Highlighter;
+use rustyline::hint::{Hint, Hinter};
+use rustyline::validate::Validator;
+use rustyline::{Cmd, ConditionalEventHandler, Context, Event, EventContext, Helper};
+
+use crate::escape;
 
 /// Shows a line on its way to the terminal: what was pasted, and what the history brings back, may
 /// hold control characters.
 pub(super) struct Display;
+
+impl Helper for Display {}
+
+impl Validator for Display {}
 
 impl Completer for Display {
     type Candidate = String;
@@ -48,6 +59,13 @@ impl Highlighter for Display {
     }
 }
 
+/// Leaves the line, and keeps what was typed.
+fn leave(context: &EventContext<'_>, typed: &Mutex<String>) -> Option<Cmd> {
+    let mut typed = typed.lock().unwrap_or_else(PoisonError::into_inner);
+    context.line().clone_into(&mut typed);
+    Some(Cmd::Interrupt)
+}
+
 /// Keeps what was typed before Ctrl-C, which the editor itself drops.
 pub(super) struct KeepTyped(pub(super) Arc<Mutex<String>>);
 
@@ -59,10 +77,7 @@ impl ConditionalEventHandler for KeepTyped {
         _: bool,
         context: &EventContext<'_>,
     ) -> Option<Cmd> {
-        context
-            .line()
-            .clone_into(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner));
-        Some(Cmd::Interrupt)
+        leave(context, &self.0)
     }
 }
 
@@ -82,10 +97,8 @@ impl ConditionalEventHandler for Suspend {
         _: bool,
         context: &EventContext<'_>,
     ) -> Option<Cmd> {
-        context
-            .line()
-            .clone_into(&mut self.typed.lock().unwrap_or_else(PoisonError::into_inner));
+        let command = leave(context, &self.typed);
         self.is_suspended.store(true, Ordering::SeqCst);
-        Some(Cmd::Interrupt)
+        command
     }
 }

@@ -4,29 +4,21 @@
 
 mod editor;
 
-use std::borrow::Cow;
 use std::io::{BufRead as _, IsTerminal as _};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use rustyline::completion::Completer;
 use rustyline::error::ReadlineError;
-use rustyline::highlight::Highlighter;
-use rustyline::hint::{Hint, Hinter};
 use rustyline::history::DefaultHistory;
-use rustyline::validate::Validator;
-use rustyline::{
-    Cmd, ColorMode, ConditionalEventHandler, Config, Context, Editor, Event, EventContext,
-    EventHandler, Helper, KeyEvent,
-};
+use rustyline::{ColorMode, Config, Editor, EventHandler, KeyEvent};
 
 use crate::exit::BadInput;
 use crate::history::History;
 use crate::output::{note, warn};
 use crate::stop::Stop;
-use crate::{crash, escape, terminal};
+use crate::{crash, terminal};
 use editor::{Display, KeepTyped, Suspend};
 
 /// How often a wait for a line looks whether the program is to end.
@@ -348,7 +340,3 @@ impl Lines {
         }
     }
 }
-
-impl Helper for Display {}
-
-impl Validator for Display {}

@@ -10,24 +10,16 @@ mod metadata;
 mod outputs;
 
 use std::io::{BufRead as _, BufReader, Write as _};
-use std::path::PathBuf;
 use std::process::{Command, Output, Stdio};
 
 use godwit_tests::gguf::{self, Builder};
+use godwit_tests::model::fixture;
 use serde_json::Value;
 
 use outputs::tiny;
 
 fn model() -> String {
-    let path = PathBuf::from(concat!(
-        env!("CARGO_MANIFEST_DIR"),
-        "/../models/SmolLM2-135M-Instruct.Q4_1.gguf"
-    ));
-    assert!(
-        path.exists(),
-        "{} is missing; run tests/fetch.sh --tests",
-        path.display()
-    );
+    let path = fixture("models/SmolLM2-135M-Instruct.Q4_1.gguf");
     path.display().to_string()
 }
 

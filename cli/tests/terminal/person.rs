@@ -1,20 +1,14 @@
 //! Somebody at a terminal, who types and reads.
 
+use godwit_tests::model::fixture;
+
 use super::*;
 
 /// Milliseconds that a loaded machine may take for an answer.
 pub(super) const PATIENCE: u64 = 120_000;
 
 pub(super) fn model() -> String {
-    let path = PathBuf::from(concat!(
-        env!("CARGO_MANIFEST_DIR"),
-        "/../models/SmolLM2-135M-Instruct.Q4_1.gguf"
-    ));
-    assert!(
-        path.exists(),
-        "{} is missing; run tests/fetch.sh --tests",
-        path.display()
-    );
+    let path = fixture("models/SmolLM2-135M-Instruct.Q4_1.gguf");
     path.display().to_string()
 }
 

@@ -317,11 +317,11 @@ fn feed_forward_gate(p: &mut Plan, caps: &Capabilities, layer: &Layer, s: &Scrat
     .record(p, caps);
     project(p, &layer.gate, s.gate, Epilogue::Store);
     match (layer.biases.gate_and_up, s.up) {
-        (Some(biases), Some(product)) => {
-            project(p, up, product, Epilogue::Store);
+        (Some(biases), Some(up_out)) => {
+            project(p, up, up_out, Epilogue::Store);
             SwiGlu {
                 biases,
-                up: product,
+                up: up_out,
                 gate: s.gate,
                 width: up.rows,
                 chunk,
