@@ -58,6 +58,7 @@ const IMPORTS: &[(&str, &str)] = files![
     "kernels/matmul/gemv_dp4a.wgsl",
     "kernels/rope_append/rotation.wgsl",
     "kernels/rope_attention/append.wgsl",
+    "kernels/shared/batch.wgsl",
     "kernels/shared/choice.wgsl",
     "kernels/shared/no_token.wgsl",
     "kernels/shared/reduce.wgsl",

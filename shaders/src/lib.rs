@@ -25,6 +25,6 @@ pub use kernel::{Access, Cost, Dispatch, Kernel, Step, Variant};
 #[cfg(feature = "testing")]
 pub use kernel::{Case, Contents, DispatchFixture};
 pub use kernels::KERNELS;
-pub use kv::{AttentionShape, F16Tail, KvFormat, KvType, Segment};
+pub use kv::{AttentionShape, BatchRow, F16Tail, KvFormat, KvType, PAGE, Segment, WorkItem};
 pub use plan::{Plan, Upload};
 pub use weights::{Matrix, Shard, WeightFormat};

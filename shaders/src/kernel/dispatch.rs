@@ -49,12 +49,15 @@ impl Dispatch {
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, bytemuck::Pod, bytemuck::Zeroable)]
 pub struct Step {
-    /// Position of the pass's first token: the number of tokens already in the KV cache.
+    /// Position of the pass's first token: the number of tokens already in the KV cache. In a batch,
+    /// the positions that all of its work items attend to together.
     pub position: u32,
     /// Tokens in this pass.
     pub count: u32,
-    /// Padding to 16 bytes, zero.
-    pub reserved: [u32; 2],
+    /// [Work items](crate::WorkItem) of a batch; else 0.
+    pub items: u32,
+    /// Rows of a batch whose logits are wanted; else 0.
+    pub outputs: u32,
 }
 
 impl Step {
@@ -63,7 +66,8 @@ impl Step {
         Self {
             position,
             count,
-            reserved: [0; 2],
+            items: 0,
+            outputs: 0,
         }
     }
 }

@@ -6,6 +6,7 @@ mod format;
 #[cfg(feature = "testing")]
 mod hadamard;
 mod layout;
+mod paged;
 
 use crate::plan::BufferRef;
 
@@ -15,6 +16,7 @@ pub(crate) use hadamard::hadamard;
 #[cfg(feature = "testing")]
 pub(crate) use layout::Layout;
 pub use layout::noise;
+pub use paged::{BatchRow, PAGE, WorkItem};
 
 /// The shape of attention.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
