@@ -145,12 +145,51 @@ pub enum Error {
     /// Nothing to continue: no token was given yet.
     #[error("the session has no tokens to continue from; give it a prompt first")]
     Empty,
+    /// A sequence that was closed, or is another scheduler's.
+    #[error("there is no such sequence; it may have been closed")]
+    NoSuchSequence,
+    /// A fork at a position that the sequence has not reached.
+    #[error("can't fork at token {position}: the sequence has {tokens}")]
+    ForkBeyond {
+        /// The position asked for.
+        position: usize,
+        /// Tokens of the sequence.
+        tokens: usize,
+    },
+    /// Too many requests wait.
+    #[error("{waiting} requests wait already; try again later")]
+    Busy {
+        /// Requests that wait.
+        waiting: usize,
+    },
+    /// A type of KV cache that sequences can't share.
+    #[error("a KV cache of type {kv} can't be shared by sequences; choose q8_0 or f16")]
+    SharedKvType {
+        /// The type.
+        kv: godwit_shaders::KvFormat,
+    },
+    /// Too little memory for one page of the KV cache.
+    #[error("{bytes} bytes of KV cache are less than a page of 64 tokens takes ({page} bytes)")]
+    KvMemory {
+        /// The bytes that were permitted.
+        bytes: u64,
+        /// Bytes of a page.
+        page: u64,
+    },
+    /// A sequence whose pages lie in too many segments of the KV cache.
+    #[error("a sequence lies in too many parts of the KV cache; start it anew")]
+    Fragmented,
     /// The caller stopped the work.
     #[error("stopped")]
     Stopped,
 }
 
 impl Error {
+    /// Whether memory was refused; everything else goes on.
+    pub fn is_out_of_memory(&self) -> bool {
+        matches!(self, Self::Gpu(error) if error.is_out_of_memory())
+    }
+
     /// Bytes that could not be written, and what to do about it.
     pub fn unwritten(error: &std::io::Error) -> Self {
         Self::Write(explained(error))

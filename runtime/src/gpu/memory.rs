@@ -162,6 +162,7 @@ impl GpuMemory {
             submission,
             submitted,
             receiver,
+            arrived: None,
         }
     }
 
@@ -223,9 +224,27 @@ pub struct Readback {
     /// The submissions before it.
     submitted: Seconds,
     receiver: futures_channel::oneshot::Receiver<Result<(), wgpu::BufferAsyncError>>,
+    /// What the receiver gave, if it was asked already.
+    arrived: Option<Result<(), wgpu::BufferAsyncError>>,
 }
 
 impl Readback {
+    /// Whether the bytes have arrived, or will never: then [`Readback::finish`] does not wait.
+    pub fn has_arrived(&mut self) -> bool {
+        if self.arrived.is_some() {
+            return true;
+        }
+        // An error is the next operation's to report.
+        let _ = self.gpu.device().poll(wgpu::PollType::Poll);
+        match self.receiver.try_recv() {
+            Ok(arrived) => {
+                self.arrived = arrived;
+                self.arrived.is_some()
+            }
+            Err(_) => true,
+        }
+    }
+
     /// Waits for the bytes, not for what was submitted after them. A caller that drops the future
     /// may call it again, one that was given the bytes may not.
     ///
@@ -234,8 +253,14 @@ impl Readback {
     pub async fn finish(&mut self) -> Result<Vec<u8>, GpuError> {
         #[cfg(test)]
         crate::interrupt::at_wait().await?;
-        self.gpu.wait(Some(self.submission.clone()))?;
-        match (&mut self.receiver).await {
+        let arrived = match self.arrived.take() {
+            Some(arrived) => Ok(arrived),
+            None => {
+                self.gpu.wait(Some(self.submission.clone()))?;
+                (&mut self.receiver).await
+            }
+        };
+        match arrived {
             Ok(Ok(())) => self.gpu.inner.submissions.done(self.submitted),
             Ok(Err(error)) => return Err(self.gpu.failed(error)),
             Err(_) => {

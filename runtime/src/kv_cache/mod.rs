@@ -6,6 +6,7 @@
 
 mod access;
 mod grow;
+pub(crate) mod pages;
 mod segments;
 pub(crate) mod snapshot;
 mod spill;

@@ -248,6 +248,11 @@ impl KvSegments {
             .count()
     }
 
+    /// The number of the segment that holds a position.
+    pub fn segment_of(&self, position: u32) -> usize {
+        self.segments_to(position + 1).saturating_sub(1)
+    }
+
     /// The position after the last of segment `number`.
     pub fn end_of(&self, number: usize) -> u32 {
         self.segments

@@ -1,0 +1,408 @@
+//! The GPU's side of a scheduler: the pool of pages, the buffers of a pass, plans, and what is on
+//! its way back.
+
+use std::collections::HashMap;
+
+use godwit_shaders::kernels::attention::{RowClass, token_partial_bytes};
+use godwit_shaders::kernels::sample::Choice;
+use godwit_shaders::kernels::adjust::Adjustment;
+use godwit_shaders::kernels::log_probs::LogProbsRow;
+use godwit_shaders::{BatchRow, BufferRef, Buffers, PAGE, Step, WorkItem};
+
+use super::batch::{Batch, MOST_SPANS, Spans};
+use super::choose::{Choices, RowChoice, Wanted};
+use super::core::MemoryOp;
+use super::host::HostPages;
+use super::plan::Chunk;
+use super::request::RequestId;
+use crate::engine::{Engine, heads};
+use crate::error::Error;
+use crate::gpu::{DeviceBuffers, Prepared, Readback};
+use crate::kv_cache::{KvCache, KvSegments, Spilling};
+use crate::model::{BatchBuffers, BatchPass, Scratch};
+
+/// Work items of one row beyond one for each span: its pages may lie in several segments.
+const MORE_ITEMS: u32 = 16;
+
+/// How much one pass may have of everything.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Capacity {
+    pub rows: u32,
+    pub items: u32,
+    pub pages: u32,
+    pub partials: u32,
+    pub outputs: u32,
+    pub adjustments: u32,
+}
+
+impl Capacity {
+    fn holds(&self, batch: &Batch) -> bool {
+        batch.rows.len() as u32 <= self.rows
+            && batch.items.len() as u32 <= self.items
+            && batch.pages.len() as u32 <= self.pages
+            && batch.partials <= self.partials
+            && batch.outputs.len() as u32 <= self.outputs
+    }
+}
+
+pub(super) struct Device {
+    engine: Engine,
+    buffers: DeviceBuffers,
+    pub kv: KvCache,
+    scratch: Scratch,
+    batch: BatchBuffers,
+    capacity: Capacity,
+    prepared: HashMap<PlanKey, Prepared>,
+    host: HostPages,
+}
+
+/// What a prepared plan was recorded for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+enum PlanKey {
+    Pass(BatchPass),
+    Logits { outputs: u32, class: RowClass },
+    Choose { outputs: u32, how: RowChoice },
+}
+
+/// A pass whose tokens are on their way to the host.
+pub(super) struct InFlight {
+    pub requests: Vec<(RequestId, Option<u32>)>,
+    pub chosen: Readback,
+    pub log_probs: Option<Readback>,
+}
+
+impl Device {
+    /// A pool of at most `pages` pages, and the buffers of passes of at most `rows` rows.
+    pub async fn new(
+        engine: &Engine,
+        pages: u32,
+        rows: u32,
+        outputs: u32,
+        context: u32,
+    ) -> Result<Self, Error> {
+        let inner = &engine.inner;
+        let (config, caps, kv) = (inner.model.config(), inner.gpu.caps(), inner.llama.kv);
+        let shape = heads(config);
+        let has_gate_biases = inner.llama.has_gate_biases();
+        let capacity = Capacity {
+            rows,
+            items: outputs.max(rows) * 2 + outputs * (MOST_SPANS + MORE_ITEMS),
+            pages: outputs.saturating_mul(context.div_ceil(PAGE) + 1),
+            partials: (outputs * (MOST_SPANS + MORE_ITEMS)).max(rows * 4),
+            outputs,
+            adjustments: config.vocab + outputs * 256,
+        };
+        let mut buffers = inner.buffers.clone();
+        let declare = |table: &mut Buffers| {
+            let mut scratch =
+                Scratch::declare(table, config, shape, kv, caps, rows, has_gate_biases);
+            let mut words = |name: &str, bytes: usize, count: u32| {
+                table.declare(name, bytes as u64 * u64::from(count))
+            };
+            let batch = BatchBuffers {
+                rows: words("rows", size_of::<BatchRow>(), capacity.rows),
+                items: words("items", size_of::<WorkItem>(), capacity.items),
+                pages: words("pages", 4, capacity.pages),
+                outputs: words("outputs", 4, capacity.outputs),
+                chosen: words("chosen", 4, capacity.outputs),
+                log_probs: words("log_probs", size_of::<LogProbsRow>(), capacity.outputs),
+            };
+            scratch.logits = words("logits", 4 * config.vocab as usize, outputs);
+            scratch.weights = words("weights", 4 * config.vocab as usize, outputs);
+            scratch.choice = words("choices", size_of::<Choice>(), outputs);
+            scratch.adjustments =
+                words("adjustments", size_of::<Adjustment>(), capacity.adjustments);
+            scratch.partials = words(
+                "token partials",
+                token_partial_bytes(shape) as usize,
+                capacity.partials,
+            );
+            (scratch, batch)
+        };
+        let (scratch, batch) = buffers.allocate(declare).await?;
+        let segments = KvSegments::new(
+            shape,
+            kv,
+            config.layers,
+            pages.saturating_mul(PAGE),
+            inner.segment_tokens,
+            caps,
+        );
+        Ok(Self {
+            kv: KvCache::new(segments, Spilling::Never, None),
+            prepared: HashMap::new(),
+            host: HostPages::default(),
+            engine: engine.clone(),
+            buffers,
+            scratch,
+            batch,
+            capacity,
+        })
+    }
+
+    /// Makes room for at least `pages` pages. Returns how many there is room for.
+    ///
+    /// # Errors
+    /// There is no memory for them; what there was room for before stays.
+    pub async fn grow(&mut self, pages: u32) -> Result<u32, Error> {
+        if self.kv.segments().capacity() < pages * PAGE {
+            let Self {
+                kv,
+                buffers,
+                prepared,
+                ..
+            } = self;
+            let grown = kv
+                .reserve(buffers, pages * PAGE - 1, &mut || prepared.clear(), &mut || ())
+                .await;
+            // Plans are for a number of segments.
+            prepared.clear();
+            grown?;
+        }
+        Ok(self.pages())
+    }
+
+    /// Pages that there is room for.
+    pub fn pages(&self) -> u32 {
+        self.kv.segments().capacity() / PAGE
+    }
+
+    /// Bytes of a page's keys and values, over all layers.
+    pub fn page_bytes(&self) -> u64 {
+        let config = self.engine.model().config();
+        u64::from(PAGE) * crate::engine::kv_bytes(config, self.engine.kv_format())
+    }
+
+    /// Bytes on the GPU, the weights included.
+    pub fn bytes(&self) -> u64 {
+        self.buffers.bytes()
+    }
+
+    /// Does what has to be done with pages before the passes of a step.
+    ///
+    /// # Errors
+    /// There is no memory for the copies, or the device fails.
+    pub async fn move_pages(&mut self, ops: &[MemoryOp]) -> Result<(), Error> {
+        for op in ops {
+            match *op {
+                MemoryOp::Copy { from, to } => {
+                    let [from, to] = [from, to].map(|page| self.kv.page_parts(page));
+                    let pairs: Vec<(BufferRef, BufferRef)> = from.into_iter().zip(to).collect();
+                    self.buffers.memory().copy(&pairs)?;
+                }
+                MemoryOp::ToHost { page, to } => {
+                    let parts = self.kv.page_parts(page);
+                    self.host.begin(self.buffers.memory(), to, &parts).await?;
+                }
+                MemoryOp::FromHost { from, page } => {
+                    let parts = self.kv.page_parts(page);
+                    self.host.restore(self.buffers.memory(), from, &parts).await?;
+                }
+                MemoryOp::Forget { host } => self.host.forget(host),
+            }
+        }
+        Ok(())
+    }
+
+    /// The expected time of a prompt's pass of so many tokens at this position, where one was
+    /// prepared.
+    pub fn prompt_seconds(&self, tokens: u32, position: u32) -> Option<f64> {
+        let of_prompt = self.prepared.iter().find_map(|(key, prepared)| match key {
+            PlanKey::Pass(pass) if pass.class == RowClass::Prompt && pass.rows >= tokens => {
+                Some(prepared)
+            }
+            _ => None,
+        });
+        let step = Step {
+            position,
+            count: tokens,
+            items: 1,
+            outputs: 0,
+        };
+        Some(of_prompt?.expected_seconds(step))
+    }
+
+    /// Computes chunks, in as many passes as their size asks for, and chooses the tokens that are
+    /// wanted.
+    ///
+    /// # Errors
+    /// There is no memory, or the device fails.
+    pub async fn compute(
+        &mut self,
+        chunks: &[Chunk],
+        class: RowClass,
+        choices: &impl Fn(RequestId) -> Option<Wanted>,
+    ) -> Result<Vec<InFlight>, Error> {
+        let caps = self.engine.gpu().caps();
+        let spans = match (class, caps.cpu) {
+            (RowClass::Decode, false) => Spans::Split,
+            _ => Spans::Whole,
+        };
+        let mut in_flight = Vec::new();
+        let mut rest = chunks;
+        while !rest.is_empty() {
+            let batch_of =
+                |count: usize| Batch::new(&rest[..count], spans, self.kv.segments());
+            let count = (1..=rest.len())
+                .rev()
+                .find(|&count| count == 1 || self.capacity.holds(&batch_of(count)))
+                .unwrap_or(1);
+            let batch = batch_of(count);
+            if !self.capacity.holds(&batch) {
+                return Err(Error::Fragmented);
+            }
+            in_flight.extend(self.pass(&rest[..count], &batch, class, choices).await?);
+            rest = &rest[count..];
+        }
+        Ok(in_flight)
+    }
+
+    /// One pass, and the choice of the tokens that its outputs are for.
+    async fn pass(
+        &mut self,
+        chunks: &[Chunk],
+        batch: &Batch,
+        class: RowClass,
+        choices: &impl Fn(RequestId) -> Option<Wanted>,
+    ) -> Result<Option<InFlight>, Error> {
+        let (count, outputs) = (batch.rows.len() as u32, batch.outputs.len() as u32);
+        let [_, v_block] = self.engine.kv_format().blocks(heads(self.engine.model().config()).head_dim);
+        let pass = BatchPass {
+            rows: bucket(count).min(self.capacity.rows),
+            items: bucket(batch.items.len() as u32).min(self.capacity.items),
+            item_tokens: bucket(batch.item_tokens).min(self.capacity.rows),
+            segments: self.kv.segments().segments_to(u32::MAX),
+            class,
+            direct: self.engine.gpu().caps().cpu && v_block == 1 && batch.is_direct(),
+            outputs: outputs > 0,
+        };
+        let rows: Vec<_> = chunks
+            .iter()
+            .filter(|chunk| chunk.chooses)
+            .map(|chunk| (chunk.request, choices(chunk.request)))
+            .collect();
+        let wanted: Vec<_> = rows.iter().map(|(_, wanted)| wanted.clone().unwrap_or_default()).collect();
+        let chosen = Choices::new(&wanted);
+        let bucketed = bucket(outputs.max(1)).min(self.capacity.outputs);
+        let logits = PlanKey::Logits {
+            outputs: bucketed,
+            class,
+        };
+        let choose = PlanKey::Choose {
+            outputs: bucketed,
+            how: chosen.how,
+        };
+        // All are prepared before anything is submitted: a lack of memory changes nothing.
+        self.prepare(PlanKey::Pass(pass)).await?;
+        if outputs > 0 {
+            self.prepare(logits).await?;
+            self.prepare(choose).await?;
+        }
+        self.check(batch);
+        let (memory, to) = (self.buffers.memory(), &self.batch);
+        memory.write(self.scratch.tokens, 0, bytemuck::cast_slice(&batch.tokens)).await?;
+        memory.write(to.rows, 0, bytemuck::cast_slice(&batch.rows)).await?;
+        memory.write(to.items, 0, bytemuck::cast_slice(&batch.items)).await?;
+        memory.write(to.pages, 0, bytemuck::cast_slice(&batch.pages)).await?;
+        let step = Step {
+            position: u32::try_from(batch.attended).unwrap_or(u32::MAX),
+            count,
+            items: batch.items.len() as u32,
+            outputs,
+        };
+        if outputs == 0 {
+            self.prepared[&PlanKey::Pass(pass)].submit(memory, step).await?;
+            return Ok(None);
+        }
+        memory.write(to.outputs, 0, bytemuck::cast_slice(&batch.outputs)).await?;
+        memory.write(self.scratch.choice, 0, bytemuck::cast_slice(&chosen.choices)).await?;
+        if !chosen.adjustments.is_empty() {
+            let adjustments = bytemuck::cast_slice(&chosen.adjustments);
+            memory.write(self.scratch.adjustments, 0, adjustments).await?;
+        }
+        self.prepared[&PlanKey::Pass(pass)].submit(memory, step).await?;
+        let of_outputs = Step {
+            position: 0,
+            count: outputs,
+            items: 0,
+            outputs,
+        };
+        self.prepared[&logits].submit(memory, of_outputs).await?;
+        let from = BufferRef {
+            bytes: 4 * u64::from(outputs),
+            ..to.chosen
+        };
+        let chosen_tokens = self.prepared[&choose].submit_and_read(memory, of_outputs, from).await?;
+        let log_probs = match chosen.how.log_probs {
+            true => {
+                let from = BufferRef {
+                    bytes: u64::from(outputs) * size_of::<LogProbsRow>() as u64,
+                    ..to.log_probs
+                };
+                Some(memory.start_read(from).await?)
+            }
+            false => None,
+        };
+        let requests = rows
+            .into_iter()
+            .map(|(request, wanted)| (request, wanted.and_then(|wanted| wanted.log_probs)))
+            .collect();
+        Ok(Some(InFlight {
+            requests,
+            chosen: chosen_tokens,
+            log_probs,
+        }))
+    }
+
+    /// Checks that a batch stays inside the buffers. Kernels run without checks: see
+    /// `gpu/pipelines.rs`.
+    fn check(&self, batch: &Batch) {
+        let slots = self.kv.segments().capacity();
+        let rows = batch.rows.len() as u32;
+        assert!(self.capacity.holds(batch), "a batch is larger than its buffers");
+        for row in &batch.rows {
+            let last = u64::from(row.first_partial)
+                + u64::from(row.partials.saturating_sub(1)) * u64::from(row.partial_stride);
+            assert!(
+                row.slot < slots && last < u64::from(batch.partials) && row.position < self.engine.context(),
+                "{row:?} leaves the pool or the partials"
+            );
+        }
+        for item in &batch.items {
+            let segment = self.kv.segments().layer(0, usize::MAX)[item.segment as usize];
+            let pages = (item.end - item.begin).div_ceil(PAGE);
+            let list = &batch.pages[item.first_page as usize..][..pages as usize];
+            let lies_in = |&page: &u32| {
+                page * PAGE >= segment.first && (page + 1) * PAGE <= segment.first + segment.len
+            };
+            assert!(
+                item.first_row + item.tokens <= rows
+                    && item.partial + item.tokens <= batch.partials
+                    && item.begin % PAGE == 0
+                    && list.iter().all(lies_in),
+                "{item:?} leaves its segment or the batch"
+            );
+        }
+    }
+
+    async fn prepare(&mut self, key: PlanKey) -> Result<(), Error> {
+        if self.prepared.contains_key(&key) {
+            return Ok(());
+        }
+        let inner = &self.engine.inner;
+        let (llama, caps, s, batch) = (&inner.llama, inner.gpu.caps(), &self.scratch, &self.batch);
+        let plan = match key {
+            PlanKey::Pass(pass) => llama.batch(caps, self.kv.segments(), s, batch, pass),
+            PlanKey::Logits { outputs, class } => llama.batch_logits(caps, s, batch, outputs, class),
+            PlanKey::Choose { outputs, how } => how.plan(s, batch, llama.head.rows, outputs),
+        };
+        let prepared = Prepared::new(&inner.gpu, self.buffers.memory(), &plan, s.step).await?;
+        self.prepared.insert(key, prepared);
+        Ok(())
+    }
+}
+
+/// Plans are made for a few sizes only.
+fn bucket(count: u32) -> u32 {
+    count.max(1).next_power_of_two()
+}

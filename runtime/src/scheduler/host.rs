@@ -1,0 +1,89 @@
+//! Pages on the host: copies of keys and values, exact to the byte.
+
+use std::collections::HashMap;
+
+use godwit_shaders::BufferRef;
+
+use super::sequence::HostPage;
+use crate::error::Error;
+use crate::gpu::{GpuMemory, Readback};
+
+/// The pages that left the GPU.
+#[derive(Default)]
+pub(super) struct HostPages {
+    pages: HashMap<HostPage, Copied>,
+}
+
+enum Copied {
+    /// On their way: a part for each layer's keys and values.
+    Coming(Vec<Readback>),
+    Here(Vec<Vec<u8>>),
+}
+
+impl HostPages {
+    /// Starts to copy a page's parts to the host. What is submitted later may overwrite them.
+    pub async fn begin(
+        &mut self,
+        memory: &GpuMemory,
+        to: HostPage,
+        parts: &[BufferRef],
+    ) -> Result<(), Error> {
+        self.settle().await?;
+        let mut coming = Vec::new();
+        for &part in parts {
+            coming.push(memory.start_read(part).await?);
+        }
+        self.pages.insert(to, Copied::Coming(coming));
+        Ok(())
+    }
+
+    /// Waits for copies of earlier pages, so that their staging buffers don't pile up.
+    async fn settle(&mut self) -> Result<(), Error> {
+        const MOST_COMING: usize = 8;
+        let is_coming = |copied: &&mut Copied| matches!(copied, Copied::Coming(_));
+        if self.pages.values_mut().filter(is_coming).count() >= MOST_COMING {
+            for copied in self.pages.values_mut() {
+                copied.wait().await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Writes a page's copy to parts of the GPU, and forgets it.
+    pub async fn restore(
+        &mut self,
+        memory: &GpuMemory,
+        from: HostPage,
+        parts: &[BufferRef],
+    ) -> Result<(), Error> {
+        let Some(copied) = self.pages.get_mut(&from) else {
+            return Ok(());
+        };
+        for (part, bytes) in parts.iter().zip(copied.wait().await?) {
+            memory.write(*part, 0, bytes).await?;
+        }
+        self.pages.remove(&from);
+        Ok(())
+    }
+
+    pub fn forget(&mut self, page: HostPage) {
+        self.pages.remove(&page);
+    }
+}
+
+impl Copied {
+    /// The bytes of each part.
+    async fn wait(&mut self) -> Result<&[Vec<u8>], Error> {
+        if let Self::Coming(coming) = self {
+            let mut bytes = Vec::new();
+            for readback in coming {
+                bytes.push(readback.finish().await?);
+            }
+            *self = Self::Here(bytes);
+        }
+        match self {
+            Self::Here(bytes) => Ok(bytes),
+            Self::Coming(_) => Ok(&[]),
+        }
+    }
+}

@@ -1,0 +1,403 @@
+//! Many sequences at once: one loop for a server's conversations, a game's characters, a page's
+//! branches.
+//!
+//! A [`Scheduler`] computes a few tokens of each sequence in a step, so that the weights are read
+//! once for all of them. Keys and values lie in [pages](crate::kv_cache::pages) that sequences
+//! share where they begin with the same tokens. [`core`] decides, [`batch`] makes rows and work items
+//! of what was decided, [`device`] runs them.
+
+mod admit;
+mod batch;
+mod choose;
+mod core;
+mod device;
+mod host;
+mod plan;
+mod request;
+mod sequence;
+#[cfg(test)]
+mod tests;
+
+use std::collections::VecDeque;
+use std::time::Duration;
+
+use godwit_shaders::PAGE;
+use godwit_shaders::kernels::attention::RowClass;
+use godwit_shaders::kernels::log_probs::LogProbsRow;
+
+use self::core::{Core, Limits};
+use crate::engine::{Engine, kv_bytes};
+use crate::error::Error;
+use crate::setters::setters;
+use choose::Wanted;
+use device::{Device, InFlight};
+
+pub use request::{Event, LogProbs, Request, RequestId, Usage};
+pub use sequence::{SequenceId, SequenceOptions};
+
+/// What a scheduler may use.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct SchedulerOptions {
+    /// Bytes of GPU memory for keys and values of all sequences. None: as many as one sequence of
+    /// the engine's context takes.
+    pub kv_memory: Option<u64>,
+    /// Bytes of host memory for keys and values that have to leave the GPU. What has no room there
+    /// either is computed again.
+    pub host_memory: u64,
+    /// Requests that take part in steps at once.
+    pub max_running: u32,
+    /// Requests that wait; further ones are refused ([`Error::Busy`]).
+    pub max_waiting: usize,
+    /// Tokens of prompts in one step at most. None: as many as a pass of a session has.
+    pub prompt_tokens: Option<u32>,
+    /// A reply is the same, to the last bit, whatever other requests there are. Without this it may
+    /// differ where two tokens are nearly as likely, because the kernel for many rows rounds in
+    /// another order than the one for few.
+    pub deterministic: bool,
+}
+
+impl Default for SchedulerOptions {
+    fn default() -> Self {
+        Self {
+            kv_memory: None,
+            host_memory: 2 << 30,
+            max_running: 32,
+            max_waiting: 1024,
+            prompt_tokens: None,
+            deterministic: false,
+        }
+    }
+}
+
+setters! { SchedulerOptions {
+    kv_memory: Option<u64>,
+    host_memory: u64,
+    max_running: u32,
+    max_waiting: usize,
+    prompt_tokens: Option<u32>,
+    deterministic: bool,
+} }
+
+/// What a step may take.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Budget {
+    /// GPU time for parts of prompts, beside the tokens of running replies. None: a whole pass.
+    pub gpu: Option<Duration>,
+}
+
+setters! { Budget {
+    gpu: Option<Duration>,
+} }
+
+/// What a step did.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct StepReport {
+    /// Replies that one more token is computed for.
+    pub decoded: usize,
+    /// Tokens of prompts that are computed.
+    pub prompt_tokens: usize,
+    /// Whether the GPU is still at work on an earlier step: then this one did nothing.
+    pub is_waiting: bool,
+}
+
+/// What a scheduler has in use.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Load {
+    /// Requests that take part in steps.
+    pub running: usize,
+    /// Requests that wait.
+    pub waiting: usize,
+    /// Pages that sequences use, and pages that there is memory for now.
+    pub pages: [u32; 2],
+    /// Pages on the host.
+    pub host_pages: usize,
+    /// Bytes on the GPU, the weights included.
+    pub gpu_bytes: u64,
+}
+
+/// Many sequences over one copy of the weights.
+///
+/// One owner drives it: [`Scheduler::step`] submits work and does not wait for the GPU,
+/// [`Scheduler::next_event`] gives what has happened, [`Scheduler::wait`] is for owners that have
+/// nothing else to do.
+///
+/// ```no_run
+/// # async fn serve(engine: godwit::Engine, prompt: Vec<u32>) -> Result<(), godwit::Error> {
+/// use godwit::scheduler::{Budget, Event, Request, Scheduler, SchedulerOptions, SequenceOptions};
+///
+/// let mut scheduler = Scheduler::new(&engine, &SchedulerOptions::default()).await?;
+/// let chat = scheduler.open(&SequenceOptions::default());
+/// scheduler.submit(chat, Request::new(prompt).max_tokens(100))?;
+/// while scheduler.has_work() {
+///     scheduler.step(Budget::default()).await?;
+///     scheduler.wait().await?;
+///     while let Some(event) = scheduler.next_event() {
+///         if let Event::Piece { piece, .. } = event {
+///             print!("{}", piece.text);
+///         }
+///     }
+/// }
+/// # Ok(())
+/// # }
+/// ```
+pub struct Scheduler {
+    core: Core,
+    device: Device,
+    in_flight: VecDeque<InFlight>,
+}
+
+impl Scheduler {
+    /// A scheduler without sequences.
+    ///
+    /// # Errors
+    /// The GPU has no memory for the activations, `kv_memory` is less than a page takes, or the KV
+    /// cache has a side of 4 bits: its f16 tail belongs to one sequence.
+    pub async fn new(engine: &Engine, options: &SchedulerOptions) -> Result<Self, Error> {
+        let config = engine.model().config();
+        if engine.kv_format().has_f16_tail() {
+            return Err(Error::SharedKvType {
+                kv: engine.kv_format(),
+            });
+        }
+        let page_bytes = u64::from(PAGE) * kv_bytes(config, engine.kv_format());
+        let context = engine.context();
+        let pages = match options.kv_memory {
+            Some(bytes) => u32::try_from(bytes / page_bytes).unwrap_or(u32::MAX),
+            None => context.div_ceil(PAGE),
+        };
+        let pages = pages.min(u32::MAX / PAGE);
+        if pages == 0 {
+            return Err(Error::KvMemory {
+                bytes: options.kv_memory.unwrap_or(0),
+                page: page_bytes,
+            });
+        }
+        let context = context.min(pages.saturating_mul(PAGE));
+        let running = options.max_running.clamp(1, 64);
+        let chunk = engine.prefill_chunk();
+        let prompt_tokens = options.prompt_tokens.unwrap_or(chunk).clamp(1, chunk);
+        let rows = prompt_tokens.max(running);
+        let device = Device::new(engine, pages, rows, running, context).await?;
+        let limits = Limits {
+            context: context as usize,
+            pages,
+            host_pages: (options.host_memory / page_bytes) as usize,
+            running: running as usize,
+            waiting: options.max_waiting,
+            prompt_tokens: prompt_tokens as usize,
+            deterministic: options.deterministic,
+        };
+        Ok(Self {
+            core: Core::new(engine.model().clone(), limits),
+            device,
+            in_flight: VecDeque::new(),
+        })
+    }
+
+    /// A new sequence without tokens.
+    pub fn open(&mut self, options: &SequenceOptions) -> SequenceId {
+        self.core.open(options)
+    }
+
+    /// A new sequence that begins with the first `position` tokens of another, which goes on as it
+    /// was. Whole pages are shared; at most one page is copied.
+    ///
+    /// # Errors
+    /// There is no such sequence, or it has fewer tokens.
+    pub fn fork(&mut self, sequence: SequenceId, position: usize) -> Result<SequenceId, Error> {
+        self.core.fork(sequence, position)
+    }
+
+    /// The tokens of a sequence: prompts and replies so far, the last token of a reply included.
+    ///
+    /// # Errors
+    /// There is no such sequence.
+    pub fn tokens(&self, sequence: SequenceId) -> Result<Vec<u32>, Error> {
+        let sequence = self.core.sequence(sequence)?;
+        Ok([&sequence.tokens[..], &sequence.pending].concat())
+    }
+
+    /// Appends a prompt to a sequence, and has the reply to it generated. It starts when earlier
+    /// requests of the sequence have ended and there is room for it.
+    ///
+    /// # Errors
+    /// There is no such sequence; a token does not exist; a sampling parameter is out of range; the
+    /// prompt does not fit the context; too many requests wait. Then nothing has changed.
+    pub fn submit(&mut self, sequence: SequenceId, request: Request) -> Result<RequestId, Error> {
+        self.core.submit(sequence, request)
+    }
+
+    /// Ends a request where it is. Its sequence keeps the tokens so far. Nothing happens where the
+    /// request has ended.
+    pub fn cancel(&mut self, request: RequestId) {
+        self.core.cancel(request);
+    }
+
+    /// Ends a sequence and its requests. What it has computed can still be found as a prefix, until
+    /// the memory is needed.
+    ///
+    /// # Errors
+    /// There is no such sequence.
+    pub fn close(&mut self, sequence: SequenceId) -> Result<(), Error> {
+        self.core.close(sequence)
+    }
+
+    /// Submits a step: one token of each running reply, then parts of prompts. Does not wait for
+    /// the GPU, natively; where it is still at work on the last step, does nothing.
+    ///
+    /// # Errors
+    /// The device is lost. A lack of memory is an event of the requests that it hits.
+    pub async fn step(&mut self, budget: Budget) -> Result<StepReport, Error> {
+        self.collect().await?;
+        if !self.in_flight.is_empty() {
+            return Ok(StepReport {
+                is_waiting: true,
+                ..StepReport::default()
+            });
+        }
+        self.grow().await?;
+        let prompt_tokens = self.prompt_tokens(budget);
+        let plan = self.core.plan(prompt_tokens);
+        let report = StepReport {
+            decoded: plan.decode.len(),
+            prompt_tokens: plan.prompt.iter().map(|chunk| chunk.tokens.len()).sum(),
+            is_waiting: false,
+        };
+        if let Err(error) = self.run(&plan).await {
+            self.core.start_over(&error);
+            self.in_flight.clear();
+            if !error.is_out_of_memory() {
+                return Err(error);
+            }
+        }
+        #[cfg(debug_assertions)]
+        if let Err(wrong) = self.core.check() {
+            unreachable!("after a step: {wrong}");
+        }
+        Ok(report)
+    }
+
+    /// Waits until the GPU has done the last step, if there is one, and takes what it chose.
+    ///
+    /// # Errors
+    /// The device is lost.
+    pub async fn wait(&mut self) -> Result<(), Error> {
+        while let Some(pass) = self.in_flight.front_mut() {
+            let bytes = pass.chosen.finish().await?;
+            let log_probs = match &mut pass.log_probs {
+                Some(readback) => readback.finish().await?,
+                None => Vec::new(),
+            };
+            let requests = std::mem::take(&mut pass.requests);
+            self.in_flight.pop_front();
+            self.accept(&requests, &bytes, &log_probs);
+        }
+        Ok(())
+    }
+
+    /// What happened since it was asked last; none where there is nothing new.
+    pub fn next_event(&mut self) -> Option<Event> {
+        self.core.events.pop_front()
+    }
+
+    /// Whether there are requests that have not ended.
+    pub fn has_work(&self) -> bool {
+        !self.core.requests.is_empty()
+    }
+
+    /// What is in use.
+    pub fn load(&self) -> Load {
+        let running = self.core.running().count();
+        Load {
+            running,
+            waiting: self.core.requests.len() - running,
+            pages: [self.core.pages.in_use(), self.core.pages.len()],
+            host_pages: self.core.on_host,
+            gpu_bytes: self.device.bytes(),
+        }
+    }
+
+    /// Takes what has arrived, without waiting.
+    async fn collect(&mut self) -> Result<(), Error> {
+        for pass in &mut self.in_flight {
+            let log_probs = pass.log_probs.as_mut().is_none_or(|one| one.has_arrived());
+            if !(pass.chosen.has_arrived() && log_probs) {
+                return Ok(());
+            }
+        }
+        self.wait().await
+    }
+
+    fn accept(&mut self, requests: &[(super::scheduler::RequestId, Option<u32>)], chosen: &[u8], log_probs: &[u8]) {
+        let tokens: Vec<u32> = bytemuck::pod_collect_to_vec(chosen);
+        let rows: Vec<LogProbsRow> = bytemuck::pod_collect_to_vec(log_probs);
+        for (i, (&(request, top), token)) in requests.iter().zip(tokens).enumerate() {
+            let row = rows.get(i).filter(|_| top.is_some());
+            let log_probs = row.map(|row| LogProbs {
+                chosen: row.chosen.log_prob,
+                top: row.top[..top.unwrap_or(0) as usize]
+                    .iter()
+                    .map(|one| (one.token, one.log_prob))
+                    .collect(),
+            });
+            self.core.accept(request, token, log_probs);
+        }
+    }
+
+    /// Allocates pages for all that waits, as far as there is memory.
+    async fn grow(&mut self) -> Result<(), Error> {
+        let wanted = self.core.wanted_pages();
+        if wanted > self.core.pages.len() {
+            match self.device.grow(wanted).await {
+                Err(error) if error.is_out_of_memory() => {
+                    tracing::info!("the pool of pages stays as it is: {error}");
+                    self.core.limits.pages = self.device.pages();
+                }
+                other => drop(other?),
+            }
+            let pages = self.device.pages().min(self.core.limits.pages);
+            self.core.pages.grow_to(pages);
+        }
+        Ok(())
+    }
+
+    /// How many tokens of prompts fit the budget; one at least, so that prompts come to an end.
+    fn prompt_tokens(&self, budget: Budget) -> usize {
+        let most = self.core.limits.prompt_tokens;
+        let Some(time) = budget.gpu else {
+            return most;
+        };
+        let fits = |&tokens: &usize| {
+            let seconds = self.device.prompt_seconds(tokens as u32, 0);
+            seconds.is_some_and(|seconds| seconds <= time.as_secs_f64())
+        };
+        let sizes = std::iter::successors(Some(most), |tokens| Some(tokens / 2));
+        sizes.take_while(|&tokens| tokens > 1).find(fits).unwrap_or(1)
+    }
+
+    async fn run(&mut self, plan: &plan::StepPlan) -> Result<(), Error> {
+        self.device.move_pages(&plan.memory).await?;
+        let Self {
+            core,
+            device,
+            in_flight,
+        } = self;
+        let wanted = |request| {
+            let ongoing = core.requests.get(&request)?;
+            let sequence = core.sequences.get(&ongoing.sequence)?;
+            Some(Wanted {
+                sampling: ongoing.sampling.clone(),
+                tokens: sequence.tokens.clone(),
+                log_probs: ongoing.log_probs,
+            })
+        };
+        for (chunks, class) in [(&plan.decode, RowClass::Decode), (&plan.prompt, RowClass::Prompt)] {
+            in_flight.extend(device.compute(chunks, class, &wanted).await?);
+        }
+        Ok(())
+    }
+}
