@@ -60,6 +60,7 @@ const IMPORTS: &[(&str, &str)] = files![
     "kernels/rope_attention/append.wgsl",
     "kernels/shared/batch.wgsl",
     "kernels/shared/choice.wgsl",
+    "kernels/shared/logits.wgsl",
     "kernels/shared/no_token.wgsl",
     "kernels/shared/reduce.wgsl",
     "kernels/shared/step.wgsl",

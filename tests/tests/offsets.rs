@@ -3,7 +3,7 @@
 //! (`--nocapture`); its first limit is always tried.
 
 use godwit::low_level::gpu::{Gpu, GpuMemory, Prepared};
-use godwit_shaders::kernels::embed::embed;
+use godwit_shaders::kernels::embed::Embed;
 use godwit_shaders::weights::pack_tile;
 use godwit_shaders::{BufferRef, Buffers, Matrix, Plan, Shard, Step, WeightFormat};
 use godwit_tests::model::gpu;
@@ -51,7 +51,14 @@ fn look_up(
             .await?;
         memory.write(tokens, 0, bytemuck::cast_slice(&ids)).await?;
         let mut plan = Plan::default();
-        embed(&mut plan, &matrix, tokens, out, 3);
+        Embed {
+            table: &matrix,
+            tokens,
+            chosen: tokens,
+            x: out,
+            chunk: 3,
+        }
+        .record(&mut plan);
         Prepared::new(gpu, &memory, &plan, step)
             .await?
             .submit(&memory, Step::new(0, 3))

@@ -1,6 +1,7 @@
 //! Whether an adapter computes at all: some open, and then compile nothing or answer nothing.
 
-use godwit_shaders::kernels::argmax::argmax;
+use godwit_shaders::kernels::argmax::Argmax;
+use godwit_shaders::kernels::sample::Choice;
 use godwit_shaders::{Buffers, Plan, Step};
 
 use super::{Gpu, GpuError, GpuMemory, Prepared};
@@ -32,6 +33,7 @@ impl Gpu {
         let mut table = Buffers::default();
         let step = table.declare("step", 16);
         let numbers = table.declare("numbers", 4 * u64::from(COUNT));
+        let choices = table.declare("choices", size_of::<Choice>() as u64);
         let found = table.declare("found", 4);
         let mut memory = GpuMemory::new(self);
         memory.allocate(&table).await?;
@@ -47,11 +49,25 @@ impl Gpu {
         memory
             .write(numbers, 0, bytemuck::cast_slice(&values))
             .await?;
+        memory
+            .write(choices, 0, bytemuck::bytes_of(&Choice::default()))
+            .await?;
         let mut plan = Plan::default();
-        argmax(&mut plan, numbers, found, COUNT);
+        Argmax {
+            choices,
+            logits: numbers,
+            chosen: found,
+            vocab: COUNT,
+            rows: 1,
+        }
+        .record(&mut plan);
+        let one_row = Step {
+            outputs: 1,
+            ..Step::default()
+        };
         Prepared::new(self, &memory, &plan, step)
             .await?
-            .submit(&memory, Step::default())
+            .submit(&memory, one_row)
             .await?;
         Ok(bytemuck::pod_read_unaligned(
             &memory.read(found).await?[..4],

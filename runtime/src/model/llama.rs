@@ -4,7 +4,7 @@ use godwit_shaders::kernels::add_bias::add_bias;
 use godwit_shaders::kernels::attention::Attention;
 use godwit_shaders::kernels::attention::combine::AttentionCombine;
 use godwit_shaders::kernels::attention::tail::AttentionTail;
-use godwit_shaders::kernels::embed::embed;
+use godwit_shaders::kernels::embed::Embed;
 use godwit_shaders::kernels::matmul::{Epilogue, Matmul, NormedMatmul, Tokens};
 use godwit_shaders::kernels::rms_norm::{Norm, RmsNorm, Rows};
 use godwit_shaders::kernels::rope_append::{Rope, RopeAppend};
@@ -84,7 +84,14 @@ impl Llama {
         let p = &mut plan;
         let n = pass.chunk;
         let tokens = Tokens::Step { chunk: n };
-        embed(p, &self.embed, s.tokens, s.x, n);
+        Embed {
+            table: &self.embed,
+            tokens: s.tokens,
+            chosen: s.tokens,
+            x: s.x,
+            chunk: n,
+        }
+        .record(p);
         let bias = |p: &mut Plan, bias: Option<BufferRef>, y: BufferRef, width: u32| {
             if let Some(bias) = bias {
                 add_bias(p, bias, y, width, n);

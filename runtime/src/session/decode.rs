@@ -7,6 +7,7 @@ use godwit_shaders::kernels::adjust::{Adjustment, FORBID};
 use godwit_shaders::kernels::sample::{Choice, NO_TOKEN};
 use godwit_shaders::{BufferRef, Step};
 
+use super::record::CHOOSE;
 use super::{Session, StepKind};
 use crate::error::Error;
 use crate::sampling::Sampling;
@@ -91,7 +92,7 @@ impl Session {
             ..self.scratch.tokens
         };
         let chosen = self.prepared[&choose]
-            .submit_and_read(self.buffers.memory(), Step::default(), chosen)
+            .submit_and_read(self.buffers.memory(), CHOOSE, chosen)
             .await?;
         self.submit(work, step).await?;
         self.transcript.complete_step(chosen);
@@ -132,7 +133,12 @@ impl Session {
             slot.bias = (slot.bias + bias).max(FORBID);
         }
         let choice = Choice {
-            temperature: sampling.temperature,
+            // 0 has the kernel `argmax` choose: top-k of 1 means the same.
+            temperature: if sampling.is_greedy() {
+                0.0
+            } else {
+                sampling.temperature
+            },
             top_k: sampling.top_k,
             top_p: sampling.top_p,
             min_p: sampling.min_p,
@@ -141,7 +147,9 @@ impl Session {
             presence: sampling.presence_penalty,
             frequency: sampling.frequency_penalty,
             entries: adjustments.len() as u32,
-            reserved: [0; 3],
+            first_entry: 0,
+            chosen: 0,
+            top_logprobs: 0,
         };
         let adjustments: Vec<Adjustment> = adjustments.into_values().collect();
         self.buffers

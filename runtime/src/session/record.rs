@@ -1,9 +1,9 @@
 //! Which plans a session runs, and how each is recorded.
 
-use godwit_shaders::kernels::adjust::adjust;
-use godwit_shaders::kernels::argmax::argmax;
+use godwit_shaders::kernels::adjust::Adjust;
+use godwit_shaders::kernels::argmax::Argmax;
 use godwit_shaders::kernels::sample::Sample;
-use godwit_shaders::{Capabilities, Plan};
+use godwit_shaders::{Capabilities, Plan, Step};
 
 use super::calibrate::{Input, with_input_squares};
 use crate::kv_cache::KvSegments;
@@ -27,6 +27,14 @@ pub(crate) enum StepKind {
         adjusted: bool,
     },
 }
+
+/// The step of [`StepKind::Choose`]: one row of logits.
+pub(crate) const CHOOSE: Step = Step {
+    position: 0,
+    count: 0,
+    items: 0,
+    outputs: 1,
+};
 
 /// What plans are recorded from. The audit of addresses (`addresses.rs`) records all of them
 /// without a GPU.
@@ -68,16 +76,31 @@ impl Recorder<'_> {
             StepKind::Choose { greedy, adjusted } => {
                 let mut plan = Plan::default();
                 if adjusted {
-                    adjust(&mut plan, s.choice, s.adjustments, s.logits, vocab);
+                    Adjust {
+                        choices: s.choice,
+                        adjustments: s.adjustments,
+                        logits: s.logits,
+                        vocab,
+                        rows: 1,
+                    }
+                    .record(&mut plan);
                 }
                 match greedy {
-                    true => argmax(&mut plan, s.logits, s.tokens, vocab),
+                    true => Argmax {
+                        choices: s.choice,
+                        logits: s.logits,
+                        chosen: s.tokens,
+                        vocab,
+                        rows: 1,
+                    }
+                    .record(&mut plan),
                     false => Sample {
-                        choice: s.choice,
+                        choices: s.choice,
                         logits: s.logits,
                         weights: s.weights,
-                        token: s.tokens,
+                        chosen: s.tokens,
                         vocab,
+                        rows: 1,
                     }
                     .record(&mut plan),
                 }

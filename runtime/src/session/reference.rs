@@ -5,7 +5,7 @@ use godwit_shaders::{Access, BufferRef, Contents, Dispatch, DispatchFixture, Pla
 use pollster::block_on;
 
 use super::Session;
-use super::record::StepKind;
+use super::record::{CHOOSE, StepKind};
 use crate::gpu::{GpuError, Prepared};
 use crate::low_level::Synthetic;
 use crate::{ContextSize, Engine, EngineOptions, Gpu, GpuOptions};
@@ -150,7 +150,7 @@ fn plans(session: &mut Session) -> Vec<(Plan, Step)> {
         (StepKind::Transformer(many), Step::new(80, 20)),
         (StepKind::Logits, Step::new(0, 20)),
         (StepKind::Decode(one), Step::new(100, 1)),
-        (choose(true), Step::default()),
+        (choose(true), CHOOSE),
     ];
     works
         .map(|(work, step)| (session.record(work), step))

@@ -206,7 +206,7 @@ impl Session {
             StepKind::Logits | StepKind::Outputs | StepKind::Scores { .. } => {
                 (1..=self.prefill_chunk).contains(&step.count)
             }
-            StepKind::Choose { .. } => true,
+            StepKind::Choose { .. } => step.outputs <= 1,
         }
     }
 

@@ -21,7 +21,7 @@ use godwit_shaders::{
 };
 
 use super::calibrate::inputs;
-use super::record::{Recorder, StepKind};
+use super::record::{CHOOSE, Recorder, StepKind};
 use crate::engine::{MemoryUse, heads};
 use crate::kv_cache::KvSegments;
 use crate::model::{
@@ -96,7 +96,7 @@ fn works(kv: &KvSegments, chunk: u32, context: u32) -> Vec<(StepKind, Vec<Step>)
     }
     for greedy in [false, true] {
         for adjusted in [false, true] {
-            works.push((StepKind::Choose { greedy, adjusted }, vec![Step::default()]));
+            works.push((StepKind::Choose { greedy, adjusted }, vec![CHOOSE]));
         }
     }
     works

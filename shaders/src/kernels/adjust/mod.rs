@@ -1,4 +1,4 @@
-//! Penalties and biases on the logits of some tokens.
+//! Penalties and biases on the logits of some tokens of each row.
 
 #[cfg(feature = "testing")]
 mod cases;
@@ -8,22 +8,22 @@ mod reference;
 use crate::buffers::BufferRef;
 use crate::kernel::params;
 use crate::kernel::{Cost, Dispatch, Kernel, Step, Variant, read, words_of, write};
-use crate::kernels::sample::Choice;
+use crate::kernels::sample::{Choice, output_rows};
 use crate::plan::Plan;
 
 params! {
-    /// Number of logits.
+    /// Number of logits of a row.
     vocab: u32,
+    /// Length of `adjustments`.
+    adjustments_len: u32,
     /// Padding to 16 bytes.
     reserved0: u32,
     /// Padding.
     reserved1: u32,
-    /// Padding.
-    reserved2: u32,
 }
 
 /// A change to one token's logit, in the layout of the WGSL struct of the same name. A token has at
-/// most one.
+/// most one in a row.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, PartialEq, bytemuck::Pod, bytemuck::Zeroable)]
 pub struct Adjustment {
@@ -48,7 +48,7 @@ pub static ADJUST: Kernel = Kernel {
     weights: false,
     params: Params::FIELDS,
     params_bytes: size_of::<Params>(),
-    bindings: &[read("choice"), read("adjustments"), write("logits")],
+    bindings: &[read("choices"), read("adjustments"), write("logits")],
     overrides: &[],
     variants: &[Variant::base("base", &[])],
     cost,
@@ -59,46 +59,67 @@ pub static ADJUST: Kernel = Kernel {
     cases: cases::cases,
 };
 
-/// Records the adjustments of `logits`: as many as [`Choice::entries`], at most `vocab`.
-pub fn adjust(
-    plan: &mut Plan,
-    choice: BufferRef,
-    adjustments: BufferRef,
-    logits: BufferRef,
-    vocab: u32,
-) {
-    let params = Params {
-        vocab,
-        reserved0: 0,
-        reserved1: 0,
-        reserved2: 0,
-    };
-    plan.push(Dispatch {
-        kernel: &ADJUST,
-        variant: &ADJUST.variants[0],
-        format: None,
-        overrides: Vec::new(),
-        params: bytemuck::bytes_of(&params).to_vec(),
-        buffers: vec![choice, adjustments, logits],
-        workgroups: [vocab.div_ceil(64), 1, 1],
-    });
+/// Adjusts the logits of each output row of the step: by [`Choice::entries`] adjustments, from index
+/// [`Choice::first_entry`] on.
+#[derive(Clone, Copy, Debug)]
+pub struct Adjust {
+    /// `[rows]` of [`Choice`].
+    pub choices: BufferRef,
+    /// The [`Adjustment`]s of all rows.
+    pub adjustments: BufferRef,
+    /// `[rows, vocab]`.
+    pub logits: BufferRef,
+    /// Number of logits of a row.
+    pub vocab: u32,
+    /// The most output rows that the plan is replayed with.
+    pub rows: u32,
+}
+
+impl Adjust {
+    /// Appends the dispatch to the plan.
+    pub fn record(&self, plan: &mut Plan) {
+        let Self {
+            choices,
+            adjustments,
+            logits,
+            vocab,
+            rows,
+        } = *self;
+        let params = Params {
+            vocab,
+            adjustments_len: (adjustments.bytes / size_of::<Adjustment>() as u64) as u32,
+            reserved0: 0,
+            reserved1: 0,
+        };
+        plan.push(Dispatch {
+            kernel: &ADJUST,
+            variant: &ADJUST.variants[0],
+            format: None,
+            overrides: Vec::new(),
+            params: bytemuck::bytes_of(&params).to_vec(),
+            buffers: vec![choices, adjustments, logits],
+            workgroups: [rows, 1, 1],
+        });
+    }
 }
 
 /// The host does not know the number of adjustments: only reading that number counts.
-fn cost(d: &Dispatch, _: Step) -> Cost {
+fn cost(d: &Dispatch, step: Step) -> Cost {
+    let rows = output_rows(d, step);
     Cost {
-        shape: [d.params::<Params>().vocab, 0, 0],
-        bytes: size_of::<Choice>() as u64,
+        shape: [d.params::<Params>().vocab, rows as u32, 0],
+        bytes: rows * size_of::<Choice>() as u64,
         flops: 0,
     }
 }
 
-/// The host does not know the number of adjustments: there may be one for each token.
-fn extents(d: &Dispatch, _: Step) -> Vec<u64> {
-    let vocab = u64::from(d.params::<Params>().vocab);
+/// The host does not know the adjustments: they may be any, and of any token.
+fn extents(d: &Dispatch, step: Step) -> Vec<u64> {
+    let p: Params = d.params();
+    let rows = output_rows(d, step);
     vec![
-        words_of::<Choice>(),
-        vocab * words_of::<Adjustment>(),
-        vocab,
+        rows * words_of::<Choice>(),
+        u64::from(p.adjustments_len) * words_of::<Adjustment>(),
+        rows * u64::from(p.vocab),
     ]
 }

@@ -1,15 +1,19 @@
-// token[0] = the index of the largest logit, the lowest of equal ones. NO_TOKEN if a logit is NaN
-// or plus infinity, or if no logit is above -3e38. One workgroup.
+// The index of the largest logit of each row whose temperature is 0, the lowest of equal ones.
+// NO_TOKEN if a logit is NaN or plus infinity, or if no logit is above -3e38. A workgroup a row.
 
+#import kernels/shared/step.wgsl
+#import kernels/shared/choice.wgsl
 #import kernels/shared/no_token.wgsl
 
 struct Params {
     vocab: u32,
-    reserved0: u32, reserved1: u32, reserved2: u32,
+    chosen_len: u32, // length of `chosen`
+    reserved0: u32, reserved1: u32,
 }
 @group(0) @binding(0) var<uniform> p: Params;
-@group(0) @binding(2) var<storage, read> logits: array<vec4<f32>>;
-@group(0) @binding(3) var<storage, read_write> token: array<u32>;
+@group(0) @binding(4) var<storage, read_write> chosen: array<u32>;
+
+#import kernels/shared/logits.wgsl
 
 var<workgroup> largest: array<f32, 256>;
 var<workgroup> indices: array<u32, 256>;
@@ -30,7 +34,18 @@ fn update(
 }
 
 @compute @workgroup_size(256)
-fn argmax(@builtin(local_invocation_index) local_index: u32) {
+fn argmax(
+    @builtin(workgroup_id) workgroup: vec3<u32>,
+    @builtin(local_invocation_index) local_index: u32,
+) {
+    let row = workgroup.x;
+    if row >= step_.outputs {
+        return;
+    }
+    // `sample` chooses for rows with a temperature.
+    if choices[row].temperature > 0.0 {
+        return;
+    }
     // Each element of the vectors has a maximum of its own. Four independent loads hide latency.
     var value = vec4<f32>(-3.0e38);
     var index = vec4<u32>(NO_TOKEN);
@@ -38,10 +53,10 @@ fn argmax(@builtin(local_invocation_index) local_index: u32) {
     let last = (p.vocab - 1u) / 4u;
     for (var i = local_index; i <= last; i += 1024u) {
         let at = vec4<u32>(i, i + 256u, i + 512u, i + 768u);
-        let a = logits[at.x];
-        let b = logits[min(at.y, last)];
-        let c = logits[min(at.z, last)];
-        let d = logits[min(at.w, last)];
+        let a = load_logits(row, at.x);
+        let b = load_logits(row, min(at.y, last));
+        let c = load_logits(row, min(at.z, last));
+        let d = load_logits(row, min(at.w, last));
         update(a, at.x, &value, &index, &bits);
         update(b, at.y, &value, &index, &bits);
         update(c, at.z, &value, &index, &bits);
@@ -72,7 +87,8 @@ fn argmax(@builtin(local_invocation_index) local_index: u32) {
         }
     }
     workgroupBarrier();
-    if local_index == 0u {
-        token[0] = select(indices[0], NO_TOKEN, is_not_finite(largest[0]));
+    let place = choices[row].chosen;
+    if local_index == 0u && place < p.chosen_len {
+        chosen[place] = select(indices[0], NO_TOKEN, is_not_finite(largest[0]));
     }
 }

@@ -1,7 +1,7 @@
 use super::Params;
-use crate::kernel::{Case, DispatchFixture, Step};
-use crate::kernels::sample::unusual;
-use crate::testing::{Random, words};
+use crate::kernel::{Case, DispatchFixture};
+use crate::kernels::sample::{CHOSEN_LEN, Choice, MIXED, Rows, overrides_for, unusual};
+use crate::testing::Random;
 
 pub fn cases() -> Vec<Case> {
     // The indices of the largest logits.
@@ -17,37 +17,46 @@ pub fn cases() -> Vec<Case> {
         peaks.iter().for_each(|&i| logits[i] = 1e4);
         case(
             format!("{vocab} logits, {} equal", peaks.len()),
-            logits,
+            Rows::one(logits, Choice::default()),
             1e9,
         )
     })
     .to_vec();
     for (name, logits) in unusual() {
-        cases.push(case(name, logits, f32::NAN));
+        cases.push(case(name, Rows::one(logits, Choice::default()), f32::NAN));
     }
+    cases.extend(MIXED.map(|vocab| {
+        case(
+            format!("rows of {vocab} logits"),
+            Rows::mixed(vocab),
+            f32::NAN,
+        )
+    }));
     cases
 }
 
-/// The last vector of four is padded with `beyond`, which is no token's logit.
-fn case(name: String, mut logits: Vec<f32>, beyond: f32) -> Case {
-    let vocab = logits.len() as u32;
-    logits.resize(logits.len().next_multiple_of(4), beyond);
+fn case(name: String, rows: Rows, beyond: f32) -> Case {
+    let vocab = rows.vocab as u32;
     let params = Params {
         vocab,
+        chosen_len: CHOSEN_LEN,
         reserved0: 0,
         reserved1: 0,
-        reserved2: 0,
     };
     Case {
         name,
         variant: 0,
-        overrides: Vec::new(),
+        overrides: overrides_for(vocab, rows.count()),
         fixture: DispatchFixture {
             params: bytemuck::bytes_of(&params).to_vec(),
-            step: Step::new(0, 1),
+            step: rows.step(),
             format: None,
-            buffers: vec![words(&logits), vec![0; 4]],
-            workgroups: [1, 1, 1],
+            buffers: vec![
+                rows.choice_words(),
+                rows.logit_words(beyond),
+                vec![0; CHOSEN_LEN as usize + 2],
+            ],
+            workgroups: [rows.count(), 1, 1],
         },
         nmse: 0.0,
     }

@@ -1,4 +1,4 @@
-//! The token with the largest logit.
+//! The tokens with the largest logits of rows.
 
 #[cfg(feature = "testing")]
 mod cases;
@@ -7,18 +7,19 @@ mod reference;
 
 use crate::buffers::BufferRef;
 use crate::kernel::params;
-use crate::kernel::{Cost, Dispatch, Kernel, Step, Variant, read, write};
+use crate::kernel::{Cost, Dispatch, Kernel, Step, Variant, read, words_of, write};
+use crate::kernels::sample::{Choice, UNALIGNED, logits_extent, output_rows, overrides_for};
 use crate::plan::Plan;
 
 params! {
-    /// Number of logits.
+    /// Number of logits of a row.
     vocab: u32,
+    /// Length of `chosen`.
+    chosen_len: u32,
     /// Padding to 16 bytes.
     reserved0: u32,
     /// Padding.
     reserved1: u32,
-    /// Padding.
-    reserved2: u32,
 }
 
 /// The kernel.
@@ -29,8 +30,12 @@ pub static ARGMAX: Kernel = Kernel {
     weights: false,
     params: Params::FIELDS,
     params_bytes: size_of::<Params>(),
-    bindings: &[read("logits"), write("token").of_integers()],
-    overrides: &[],
+    bindings: &[
+        read("choices"),
+        read("logits"),
+        write("chosen").of_integers(),
+    ],
+    overrides: &[UNALIGNED],
     variants: &[Variant::base("base", &[])],
     cost,
     extents,
@@ -40,35 +45,67 @@ pub static ARGMAX: Kernel = Kernel {
     cases: cases::cases,
 };
 
-/// Records `token[0] = argmax(logits)`, or [`NO_TOKEN`](crate::kernels::sample::NO_TOKEN).
-pub fn argmax(plan: &mut Plan, logits: BufferRef, token: BufferRef, vocab: u32) {
-    let params = Params {
-        vocab,
-        reserved0: 0,
-        reserved1: 0,
-        reserved2: 0,
-    };
-    plan.push(Dispatch {
-        kernel: &ARGMAX,
-        variant: &ARGMAX.variants[0],
-        format: None,
-        overrides: Vec::new(),
-        params: bytemuck::bytes_of(&params).to_vec(),
-        buffers: vec![logits, token],
-        workgroups: [1, 1, 1],
-    });
+/// `chosen[choice.chosen] = argmax(logits)`, or [`NO_TOKEN`](crate::kernels::sample::NO_TOKEN), for
+/// each output row of the step whose temperature is 0.
+#[derive(Clone, Copy, Debug)]
+pub struct Argmax {
+    /// `[rows]` of [`Choice`].
+    pub choices: BufferRef,
+    /// `[rows, vocab]`.
+    pub logits: BufferRef,
+    /// The chosen tokens.
+    pub chosen: BufferRef,
+    /// Number of logits of a row.
+    pub vocab: u32,
+    /// The most output rows that the plan is replayed with.
+    pub rows: u32,
 }
 
-fn cost(d: &Dispatch, _: Step) -> Cost {
+impl Argmax {
+    /// Appends the dispatch to the plan.
+    pub fn record(&self, plan: &mut Plan) {
+        let Self {
+            choices,
+            logits,
+            chosen,
+            vocab,
+            rows,
+        } = *self;
+        let params = Params {
+            vocab,
+            chosen_len: (chosen.bytes / 4) as u32,
+            reserved0: 0,
+            reserved1: 0,
+        };
+        plan.push(Dispatch {
+            kernel: &ARGMAX,
+            variant: &ARGMAX.variants[0],
+            format: None,
+            overrides: overrides_for(vocab, rows),
+            params: bytemuck::bytes_of(&params).to_vec(),
+            buffers: vec![choices, logits, chosen],
+            workgroups: [rows, 1, 1],
+        });
+    }
+}
+
+/// The host that times plans does not know which rows have a temperature of 0: all count.
+fn cost(d: &Dispatch, step: Step) -> Cost {
     let vocab = d.params::<Params>().vocab;
+    let rows = output_rows(d, step);
     Cost {
-        shape: [vocab, 0, 0],
-        bytes: 4 * u64::from(vocab),
+        shape: [vocab, rows as u32, 0],
+        bytes: 4 * rows * u64::from(vocab),
         flops: 0,
     }
 }
 
-/// The kernel loads logits four at a time.
-fn extents(d: &Dispatch, _: Step) -> Vec<u64> {
-    vec![u64::from(d.params::<Params>().vocab).next_multiple_of(4), 1]
+fn extents(d: &Dispatch, step: Step) -> Vec<u64> {
+    let p: Params = d.params();
+    let rows = output_rows(d, step);
+    vec![
+        rows * words_of::<Choice>(),
+        logits_extent(rows, p.vocab),
+        p.chosen_len.into(),
+    ]
 }

@@ -20,7 +20,20 @@ params! {
     first_row: u32,
     /// Words in a packed row.
     row_words: u32,
+    /// Length of `chosen`.
+    chosen_len: u32,
+    /// Padding to 16 bytes.
+    reserved0: u32,
+    /// Padding.
+    reserved1: u32,
+    /// Padding.
+    reserved2: u32,
 }
+
+/// Marks an index of a chosen token in place of a token id: `CHOSEN | i` is the token that
+/// `chosen[i]` holds when the kernel runs. The host can submit a step before it has heard of the
+/// step's tokens.
+pub const CHOSEN: u32 = 1 << 31;
 
 /// The kernel.
 pub static EMBED: Kernel = Kernel {
@@ -34,6 +47,7 @@ pub static EMBED: Kernel = Kernel {
         read("weights"),
         read("weights_vec4"),
         read("tokens"),
+        read("chosen"),
         write("x"),
     ],
     overrides: &[],
@@ -46,26 +60,53 @@ pub static EMBED: Kernel = Kernel {
     cases: cases::cases,
 };
 
-/// Records `x[t] = table[tokens[t]]` for the tokens of the step, at most `chunk`.
-///
-/// `x` is `[tokens, table.width]`.
-pub fn embed(plan: &mut Plan, table: &Matrix, tokens: BufferRef, x: BufferRef, chunk: u32) {
-    for shard in &table.shards {
-        let params = Params {
-            groups_per_row: table.groups_per_row(),
-            rows: shard.rows,
-            first_row: shard.first,
-            row_words: shard.format.row_words(table.width as usize) as u32,
-        };
-        plan.push(Dispatch {
-            kernel: &EMBED,
-            variant: &EMBED.variants[0],
-            format: Some(shard.format),
-            overrides: Vec::new(),
-            params: bytemuck::bytes_of(&params).to_vec(),
-            buffers: vec![shard.buffer, shard.buffer, tokens, x],
-            workgroups: [table.groups_per_row().div_ceil(64), chunk, 1],
-        });
+/// `x[t] = table[tokens[t]]` for the tokens of the step. Rows of `x` whose token is beyond the
+/// vocabulary stay as they are.
+#[derive(Clone, Copy, Debug)]
+pub struct Embed<'a> {
+    /// The embedding.
+    pub table: &'a Matrix,
+    /// `[tokens]` ids, or indices of chosen tokens: [`CHOSEN`].
+    pub tokens: BufferRef,
+    /// Chosen tokens.
+    pub chosen: BufferRef,
+    /// `[tokens, table.width]`.
+    pub x: BufferRef,
+    /// The most tokens that the plan is replayed with.
+    pub chunk: u32,
+}
+
+impl Embed<'_> {
+    /// Appends the dispatches to the plan, one for each shard.
+    pub fn record(&self, plan: &mut Plan) {
+        let Self {
+            table,
+            tokens,
+            chosen,
+            x,
+            chunk,
+        } = *self;
+        for shard in &table.shards {
+            let params = Params {
+                groups_per_row: table.groups_per_row(),
+                rows: shard.rows,
+                first_row: shard.first,
+                row_words: shard.format.row_words(table.width as usize) as u32,
+                chosen_len: (chosen.bytes / 4) as u32,
+                reserved0: 0,
+                reserved1: 0,
+                reserved2: 0,
+            };
+            plan.push(Dispatch {
+                kernel: &EMBED,
+                variant: &EMBED.variants[0],
+                format: Some(shard.format),
+                overrides: Vec::new(),
+                params: bytemuck::bytes_of(&params).to_vec(),
+                buffers: vec![shard.buffer, shard.buffer, tokens, chosen, x],
+                workgroups: [table.groups_per_row().div_ceil(64), chunk, 1],
+            });
+        }
     }
 }
 
@@ -92,6 +133,7 @@ fn extents(d: &Dispatch, step: Step) -> Vec<u64> {
         words,
         words,
         tokens.into(),
+        p.chosen_len.into(),
         u64::from(tokens) * u64::from(p.groups_per_row * GROUP as u32),
     ]
 }

@@ -16,11 +16,16 @@ params! {
     width: u32,
     /// Added to the mean square.
     eps: f32,
-    /// 1: only the step's last token, into the first row of `out`.
-    is_last_only: u32,
+    /// The rows of `x`: 0 all, [`LAST_ROW`] or [`LISTED_ROWS`].
+    rows: u32,
     /// Padding.
     reserved: u32,
 }
+
+/// [`Params::rows`]: the row of the step's last token, into the first row of `out`.
+const LAST_ROW: u32 = 1;
+/// [`Params::rows`]: the rows of the tokens in `outputs`.
+const LISTED_ROWS: u32 = 2;
 
 /// The kernel.
 pub static RMS_NORM: Kernel = Kernel {
@@ -30,7 +35,12 @@ pub static RMS_NORM: Kernel = Kernel {
     weights: false,
     params: Params::FIELDS,
     params_bytes: size_of::<Params>(),
-    bindings: &[read("x"), read("weight"), write("out")],
+    bindings: &[
+        read("x"),
+        read("weight"),
+        read("outputs").of_integers(),
+        write("out"),
+    ],
     overrides: &[],
     variants: &[Variant::base("base", &[]), Variant::base("cpu", &["CPU"])],
     cost,
@@ -65,16 +75,24 @@ pub enum Rows {
     },
     /// The row of the step's last token, into the first row of `out`.
     Last,
+    /// The rows of listed tokens, as many as the step has outputs: row `i` of `out` is that of
+    /// token `outputs[i]`. It stays as it is where that is no token of the step.
+    Listed {
+        /// `[count]` indices of tokens in the step.
+        outputs: BufferRef,
+        /// The most outputs that the plan is replayed with.
+        count: u32,
+    },
 }
 
-/// `out[t] = norm(x[t])`.
+/// `out[t] = norm(x[t])` for all tokens of the step, or for some.
 #[derive(Clone, Copy, Debug)]
 pub struct RmsNorm<'a> {
     /// The weights and the epsilon.
     pub norm: &'a Norm,
     /// `[tokens, width]`.
     pub x: BufferRef,
-    /// `[tokens, width]`, or one row for [`Rows::Last`].
+    /// `[tokens, width]`; one row for [`Rows::Last`], `[count, width]` for [`Rows::Listed`].
     pub out: BufferRef,
     /// The rows of `x`.
     pub rows: Rows,
@@ -85,15 +103,16 @@ impl RmsNorm<'_> {
     pub fn record(&self, plan: &mut Plan, caps: &Capabilities) {
         let Self { norm, x, out, rows } = *self;
         let variant = usize::from(caps.cpu);
-        let tokens = match rows {
-            Rows::All { chunk } => chunk,
-            Rows::Last => 1,
+        let (mode, tokens, outputs) = match rows {
+            // Without a list, x is bound in its place and not read there.
+            Rows::All { chunk } => (0, chunk, x),
+            Rows::Last => (LAST_ROW, 1, x),
+            Rows::Listed { outputs, count } => (LISTED_ROWS, count, outputs),
         };
-        let is_last_only = u32::from(rows == Rows::Last);
         let params = Params {
             width: norm.width,
             eps: norm.eps,
-            is_last_only,
+            rows: mode,
             reserved: 0,
         };
         plan.push(Dispatch {
@@ -102,19 +121,28 @@ impl RmsNorm<'_> {
             format: None,
             overrides: Vec::new(),
             params: bytemuck::bytes_of(&params).to_vec(),
-            buffers: vec![x, norm.weight, out],
+            buffers: vec![x, norm.weight, outputs, out],
             workgroups: [tokens.div_ceil(TOKENS_PER_WORKGROUP[variant]), 1, 1],
         });
     }
 }
 
+/// Rows of `out` that a step computes.
+fn rows_of_out(p: &Params, step: Step) -> u32 {
+    match p.rows {
+        LAST_ROW => 1,
+        LISTED_ROWS => step.outputs,
+        _ => step.count,
+    }
+}
+
 fn cost(d: &Dispatch, step: Step) -> Cost {
     let p: Params = d.params();
-    let tokens = if p.is_last_only == 1 { 1 } else { step.count };
+    let rows = rows_of_out(&p, step);
     let width = u64::from(p.width);
-    let floats = width * u64::from(tokens);
+    let floats = width * u64::from(rows);
     Cost {
-        shape: [p.width, tokens, 0],
+        shape: [p.width, rows, 0],
         bytes: 4 * (2 * floats + width),
         flops: 4 * floats,
     }
@@ -124,11 +152,16 @@ fn extents(d: &Dispatch, step: Step) -> Vec<u64> {
     let p: Params = d.params();
     let width = u64::from(p.width);
     let most = d.workgroups[0] * TOKENS_PER_WORKGROUP[usize::from(d.variant.is_for_cpus())];
-    match p.is_last_only {
-        1 => vec![u64::from(step.count) * width, width, width],
-        _ => {
-            let floats = u64::from(step.count.min(most)) * width;
-            vec![floats, width, floats]
-        }
-    }
+    let rows = rows_of_out(&p, step).min(most);
+    let (tokens, listed) = match p.rows {
+        LAST_ROW => (step.count, 0),
+        LISTED_ROWS => (step.count, rows),
+        _ => (rows, 0),
+    };
+    vec![
+        u64::from(tokens) * width,
+        width,
+        listed.into(),
+        u64::from(rows) * width,
+    ]
 }

@@ -4,17 +4,36 @@
 struct Params {
     width: u32, // a multiple of 4
     eps: f32,
-    is_last_only: u32, // 1: only the step's last token, into the first row of out
+    rows: u32,  // the rows of x: 0 all, or as the constants say
     reserved: u32,
 }
+const LAST_ROW = 1u;    // that of the step's last token
+const LISTED_ROWS = 2u; // those of the tokens in `outputs`
 @group(0) @binding(0) var<uniform> p: Params;
 @group(0) @binding(2) var<storage, read> x: array<vec4<f32>>;
 @group(0) @binding(3) var<storage, read> weight: array<vec4<f32>>;
-@group(0) @binding(4) var<storage, read_write> out: array<vec4<f32>>;
+@group(0) @binding(4) var<storage, read> outputs: array<u32>;
+@group(0) @binding(5) var<storage, read_write> out: array<vec4<f32>>;
 
-// Index of a token's first vector in x.
-fn row_of(token: u32) -> u32 {
-    return select(token, step_.count - 1u, p.is_last_only == 1u) * (p.width / 4u);
+// Whether row i of out is that of token `outputs[i]`. Else `outputs` is not read. The bound keeps
+// Lavapipe from compiling the kernel anew for each value of the parameter.
+fn is_listed() -> bool {
+    return min(p.rows, arrayLength(&x)) == LISTED_ROWS;
+}
+
+// Number of rows of out.
+fn row_count() -> u32 {
+    return select(
+        select(step_.count, 1u, p.rows == LAST_ROW), step_.outputs, p.rows == LISTED_ROWS,
+    );
+}
+
+// The token of a row of out. Listed tokens may be none of the step.
+fn token_of(row: u32) -> u32 {
+    if is_listed() {
+        return outputs[row];
+    }
+    return select(row, step_.count - 1u, p.rows == LAST_ROW);
 }
 
 // The factor of x, given the sum of its squares.
@@ -30,13 +49,17 @@ fn horizontal_sum(v: vec4<f32>) -> f32 {
 // On CPUs barriers cost more than the work: an invocation normalises a token alone.
 @compute @workgroup_size(8)
 fn rms_norm(@builtin(global_invocation_id) id: vec3<u32>) {
-    let token = id.x;
-    if token >= select(step_.count, 1u, p.is_last_only == 1u) {
+    let row = id.x;
+    if row >= row_count() {
+        return;
+    }
+    let token = token_of(row);
+    if token >= step_.count {
         return;
     }
     let vec4s = p.width / 4u;
-    let x_row = row_of(token);
-    let out_row = token * vec4s;
+    let x_row = token * vec4s;
+    let out_row = row * vec4s;
     var squares = vec4<f32>();
     for (var i = 0u; i < vec4s; i++) {
         let v = x[x_row + i];
@@ -56,12 +79,17 @@ fn rms_norm(
     @builtin(workgroup_id) workgroup: vec3<u32>,
     @builtin(local_invocation_index) local_index: u32,
 ) {
-    if workgroup.x >= step_.count {
+    let row = workgroup.x;
+    if row >= row_count() {
+        return;
+    }
+    let token = token_of(row);
+    if token >= step_.count {
         return;
     }
     let vec4s = p.width / 4u;
-    let x_row = row_of(workgroup.x);
-    let out_row = workgroup.x * vec4s;
+    let x_row = token * vec4s;
+    let out_row = row * vec4s;
     var squares = vec4<f32>();
     // Four independent loads hide latency.
     for (var i = local_index; i < vec4s; i += 1024u) {

@@ -1,7 +1,10 @@
-use super::{Choice, Params};
+use super::{Choice, Params, overrides_for};
 use crate::kernel::{Case, DispatchFixture, Step};
 use crate::kernels::adjust::FORBID;
 use crate::testing::{Random, words};
+
+/// Lengths of rows: multiples of 4 and not.
+pub(crate) const MIXED: [usize; 5] = [4096, 5, 1027, 1030, 49_153];
 
 pub fn cases() -> Vec<Case> {
     let open = Choice {
@@ -77,7 +80,7 @@ pub fn cases() -> Vec<Case> {
             "{vocab} logits temperature {} top-k {} top-p {} min-p {}",
             choice.temperature, choice.top_k, choice.top_p, choice.min_p
         );
-        case(name, choice, logits, 1e9)
+        case(name, Rows::one(logits, choice), 1e9)
     })
     .into_iter()
     .chain(unusual().into_iter().map(|(name, logits)| {
@@ -87,36 +90,127 @@ pub fn cases() -> Vec<Case> {
             uniform: 0.4,
             ..open
         };
-        case(name, choice, logits, f32::NAN)
+        case(name, Rows::one(logits, choice), f32::NAN)
     }))
+    .chain(MIXED.map(|vocab| case(format!("rows of {vocab} logits"), Rows::mixed(vocab), 1e9)))
     .collect()
 }
 
-/// The last vector of four is padded with `beyond`, which is no token's logit.
-fn case(name: String, choice: Choice, mut logits: Vec<f32>, beyond: f32) -> Case {
-    let vocab = logits.len() as u32;
-    logits.resize(logits.len().next_multiple_of(4), beyond);
+/// Rows of logits, and how a token of each is chosen.
+pub(crate) struct Rows {
+    /// Logits of a row.
+    pub vocab: usize,
+    /// The logits of all rows.
+    pub logits: Vec<f32>,
+    /// The rows' choices.
+    pub choices: Vec<Choice>,
+    /// The outputs of the step: the first rows. There is a workgroup for each row.
+    pub outputs: u32,
+}
+
+/// The length of the buffer of chosen tokens in cases of several rows.
+pub(crate) const CHOSEN_LEN: u32 = 6;
+
+impl Rows {
+    /// A row that is chosen from like this.
+    pub fn one(logits: Vec<f32>, choice: Choice) -> Self {
+        Self {
+            vocab: logits.len(),
+            logits,
+            choices: vec![choice],
+            outputs: 1,
+        }
+    }
+
+    /// Rows of which some are greedy and some are sampled. The second row permits no choice.
+    /// The results of two go nowhere: one is beyond the chosen tokens, one row is no output.
+    pub fn mixed(vocab: usize) -> Self {
+        let mut random = Random::new(vocab as u64);
+        let open = Choice {
+            temperature: 0.8,
+            top_p: 1.0,
+            ..Choice::default()
+        };
+        let greedy = Choice::default();
+        let choices: Vec<Choice> = [
+            (open, 0.3, 5),
+            (greedy, 0.0, 0),
+            (greedy, 0.0, 3),
+            (open, 0.9, CHOSEN_LEN),
+            (Choice { top_k: 1, ..open }, 0.6, 2),
+            (Choice { top_p: 0.7, ..open }, 0.5, 1),
+            (open, 0.5, 4),
+        ]
+        .map(|(choice, uniform, chosen)| Choice {
+            uniform,
+            chosen,
+            top_logprobs: chosen,
+            ..choice
+        })
+        .to_vec();
+        let mut logits: Vec<f32> = (0..vocab * choices.len())
+            .map(|_| 3.0 * random.normal())
+            .collect();
+        logits[vocab + vocab / 2] = f32::NAN;
+        Self {
+            vocab,
+            logits,
+            outputs: choices.len() as u32 - 1,
+            choices,
+        }
+    }
+
+    /// The logits as the words of a buffer. The last vector of four is padded with `beyond`, which
+    /// is no token's logit.
+    pub fn logit_words(&self, beyond: f32) -> Vec<u32> {
+        let mut padded = self.logits.clone();
+        padded.resize(padded.len().next_multiple_of(4), beyond);
+        words(&padded)
+    }
+
+    /// The choices as the words of a buffer.
+    pub fn choice_words(&self) -> Vec<u32> {
+        bytemuck::cast_slice(&self.choices).to_vec()
+    }
+
+    /// The step that chooses.
+    pub fn step(&self) -> Step {
+        Step {
+            outputs: self.outputs,
+            ..Step::default()
+        }
+    }
+
+    /// The number of rows, those that are no outputs too.
+    pub fn count(&self) -> u32 {
+        self.choices.len() as u32
+    }
+}
+
+fn case(name: String, rows: Rows, beyond: f32) -> Case {
+    let vocab = rows.vocab as u32;
     let params = Params {
         vocab,
+        chosen_len: CHOSEN_LEN,
         reserved0: 0,
         reserved1: 0,
-        reserved2: 0,
     };
+    let weights = rows.choices.len() * rows.vocab.next_multiple_of(4);
     Case {
         name,
         variant: 0,
-        overrides: Vec::new(),
+        overrides: overrides_for(vocab, rows.count()),
         fixture: DispatchFixture {
             params: bytemuck::bytes_of(&params).to_vec(),
-            step: Step::new(0, 1),
+            step: rows.step(),
             format: None,
             buffers: vec![
-                bytemuck::cast_slice(bytemuck::bytes_of(&choice)).to_vec(),
-                words(&logits),
-                vec![0; logits.len()],
-                vec![0; 4],
+                rows.choice_words(),
+                rows.logit_words(beyond),
+                vec![0; weights],
+                vec![0; CHOSEN_LEN as usize + 2],
             ],
-            workgroups: [1, 1, 1],
+            workgroups: [rows.count(), 1, 1],
         },
         nmse: 1e-10,
     }

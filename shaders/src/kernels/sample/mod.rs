@@ -1,4 +1,4 @@
-//! Drawing the next token from the logits.
+//! Drawing tokens from rows of logits.
 
 #[cfg(feature = "testing")]
 mod cases;
@@ -6,7 +6,7 @@ mod cases;
 mod reference;
 
 #[cfg(feature = "testing")]
-pub(crate) use cases::unusual;
+pub(crate) use cases::{CHOSEN_LEN, MIXED, Rows, unusual};
 
 use crate::buffers::BufferRef;
 use crate::kernel::params;
@@ -14,21 +14,21 @@ use crate::kernel::{Cost, Dispatch, Kernel, Step, Variant, read, words_of, write
 use crate::plan::Plan;
 
 params! {
-    /// Number of logits.
+    /// Number of logits of a row.
     vocab: u32,
+    /// Length of `chosen`.
+    chosen_len: u32,
     /// Padding to 16 bytes.
     reserved0: u32,
     /// Padding.
     reserved1: u32,
-    /// Padding.
-    reserved2: u32,
 }
 
-/// How the next token is chosen, in the layout of the WGSL struct of the same name.
+/// How the token of an output row is chosen, in the layout of the WGSL struct of the same name.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default, PartialEq, bytemuck::Pod, bytemuck::Zeroable)]
 pub struct Choice {
-    /// Divides the logits; above 0.
+    /// Divides the logits. At least 0; 0: the token is the one with the largest logit.
     pub temperature: f32,
     /// Number of most likely tokens to keep; 0: all.
     pub top_k: u32,
@@ -46,14 +46,19 @@ pub struct Choice {
     pub frequency: f32,
     /// Number of adjustments: see [`adjust`](crate::kernels::adjust).
     pub entries: u32,
-    /// Padding.
-    pub reserved: [u32; 3],
+    /// Index of the first adjustment.
+    pub first_entry: u32,
+    /// The index, in the buffer of chosen tokens, that the token is written to.
+    pub chosen: u32,
+    /// Number of log-probabilities beside the chosen token's: see
+    /// [`log_probs`](crate::kernels::log_probs). 0: none at all.
+    pub top_logprobs: u32,
 }
 
-/// The token id that [`Sample`] and [`argmax`](crate::kernels::argmax::argmax) write where no token
+/// The token id that [`Sample`] and [`Argmax`](crate::kernels::argmax::Argmax) write where no token
 /// can be chosen: a logit is NaN or plus infinity, or no logit is above -3e38.
 ///
-/// The id is beyond every vocabulary, so that [`embed`](crate::kernels::embed::embed) ignores it.
+/// The id is beyond every vocabulary, so that [`Embed`](crate::kernels::embed::Embed) ignores it.
 pub const NO_TOKEN: u32 = u32::MAX;
 
 /// Whether no token can be chosen from these logits. Minus infinity is permitted: penalties produce
@@ -73,12 +78,12 @@ pub static SAMPLE: Kernel = Kernel {
     params: Params::FIELDS,
     params_bytes: size_of::<Params>(),
     bindings: &[
-        read("choice"),
+        read("choices"),
         read("logits"),
         write("weights"),
-        write("token").of_integers(),
+        write("chosen").of_integers(),
     ],
-    overrides: &[],
+    overrides: &[UNALIGNED],
     variants: &[Variant::base("base", &[])],
     cost,
     extents,
@@ -88,61 +93,95 @@ pub static SAMPLE: Kernel = Kernel {
     cases: cases::cases,
 };
 
-/// `token[0] =` a token drawn from `logits` as `choice` says, or [`NO_TOKEN`].
+/// The override of kernels that load logits four at a time: rows after the first may begin inside a
+/// vector.
+pub(crate) const UNALIGNED: &str = "UNALIGNED";
+
+/// The overrides of a kernel that loads up to `rows` rows of `vocab` logits four at a time.
+pub(crate) fn overrides_for(vocab: u32, rows: u32) -> Vec<(&'static str, u32)> {
+    match rows > 1 && !vocab.is_multiple_of(4) {
+        true => vec![(UNALIGNED, 1)],
+        false => Vec::new(),
+    }
+}
+
+/// The output rows that a dispatch with a workgroup for each row computes in a step.
+pub(crate) fn output_rows(d: &Dispatch, step: Step) -> u64 {
+    step.outputs.min(d.workgroups[0]).into()
+}
+
+/// Words up to the last that is loaded of `rows` rows of `vocab` logits, which kernels load four at
+/// a time.
+pub(crate) fn logits_extent(rows: u64, vocab: u32) -> u64 {
+    (rows * u64::from(vocab)).next_multiple_of(4)
+}
+
+/// `chosen[choice.chosen] =` a token drawn as the row's choice says, or [`NO_TOKEN`], for each
+/// output row of the step whose temperature is not 0.
 #[derive(Clone, Copy, Debug)]
 pub struct Sample {
-    /// A [`Choice`].
-    pub choice: BufferRef,
-    /// `[vocab]`.
+    /// `[rows]` of [`Choice`].
+    pub choices: BufferRef,
+    /// `[rows, vocab]`.
     pub logits: BufferRef,
-    /// Scratch for the unnormalised probabilities, `[vocab]`.
+    /// Scratch for the unnormalised probabilities: `[rows, vocab rounded up to 4]`.
     pub weights: BufferRef,
-    /// The result, one word.
-    pub token: BufferRef,
-    /// Number of logits.
+    /// The chosen tokens.
+    pub chosen: BufferRef,
+    /// Number of logits of a row.
     pub vocab: u32,
+    /// The most output rows that the plan is replayed with.
+    pub rows: u32,
 }
 
 impl Sample {
     /// Appends the dispatch to the plan.
     pub fn record(&self, plan: &mut Plan) {
         let Self {
-            choice,
+            choices,
             logits,
             weights,
-            token,
+            chosen,
             vocab,
+            rows,
         } = *self;
         let params = Params {
             vocab,
+            chosen_len: (chosen.bytes / 4) as u32,
             reserved0: 0,
             reserved1: 0,
-            reserved2: 0,
         };
         plan.push(Dispatch {
             kernel: &SAMPLE,
             variant: &SAMPLE.variants[0],
             format: None,
-            overrides: Vec::new(),
+            overrides: overrides_for(vocab, rows),
             params: bytemuck::bytes_of(&params).to_vec(),
-            buffers: vec![choice, logits, weights, token],
-            workgroups: [1, 1, 1],
+            buffers: vec![choices, logits, weights, chosen],
+            workgroups: [rows, 1, 1],
         });
     }
 }
 
-/// The kernel reads the logits, and writes and reads the weights.
-fn cost(d: &Dispatch, _: Step) -> Cost {
+/// The kernel reads the logits, and writes and reads the weights. The host that times plans does
+/// not know which rows have a temperature: all count.
+fn cost(d: &Dispatch, step: Step) -> Cost {
     let vocab = d.params::<Params>().vocab;
+    let rows = output_rows(d, step);
     Cost {
-        shape: [vocab, 0, 0],
-        bytes: 12 * u64::from(vocab),
+        shape: [vocab, rows as u32, 0],
+        bytes: 12 * rows * u64::from(vocab),
         flops: 0,
     }
 }
 
-/// The kernel loads logits four at a time.
-fn extents(d: &Dispatch, _: Step) -> Vec<u64> {
-    let logits = u64::from(d.params::<Params>().vocab).next_multiple_of(4);
-    vec![words_of::<Choice>(), logits, logits, 1]
+fn extents(d: &Dispatch, step: Step) -> Vec<u64> {
+    let p: Params = d.params();
+    let rows = output_rows(d, step);
+    vec![
+        rows * words_of::<Choice>(),
+        logits_extent(rows, p.vocab),
+        rows * u64::from(p.vocab).next_multiple_of(4),
+        p.chosen_len.into(),
+    ]
 }

@@ -1,20 +1,47 @@
 use super::{Choice, NO_TOKEN, Params, has_no_choice};
 use crate::kernel::DispatchFixture;
 
+impl Choice {
+    /// The choices of the output rows that a dispatch computes, from their buffer.
+    pub(crate) fn of_rows(fixture: &DispatchFixture) -> Vec<Self> {
+        let rows = fixture.step.outputs.min(fixture.workgroups[0]) as usize;
+        fixture.buffers[0]
+            .chunks_exact(size_of::<Self>() / 4)
+            .take(rows)
+            .map(|words| bytemuck::pod_read_unaligned(bytemuck::cast_slice(words)))
+            .collect()
+    }
+}
+
 /// Sorts the tokens, cuts them off, and walks the rest in the kernel's order, all in f64.
 pub fn sample(fixture: &mut DispatchFixture) {
     let p: Params = fixture.params();
-    let choice: Choice =
-        bytemuck::pod_read_unaligned(bytemuck::cast_slice(&fixture.buffers[0][..12]));
-    if has_no_choice(&fixture.floats(1)[..p.vocab as usize]) {
-        fixture.floats_mut(2)[..p.vocab as usize].fill(0.0);
-        fixture.buffers[3][0] = NO_TOKEN;
-        return;
+    let vocab = p.vocab as usize;
+    for (row, choice) in Choice::of_rows(fixture).into_iter().enumerate() {
+        if choice.temperature == 0.0 {
+            continue;
+        }
+        let logits = &fixture.floats(1)[row * vocab..][..vocab];
+        let (weights, token) = if has_no_choice(logits) {
+            (vec![0.0; vocab], NO_TOKEN)
+        } else {
+            draw(logits, choice)
+        };
+        let slots = &mut fixture.floats_mut(2)[row * vocab.next_multiple_of(4)..];
+        for (slot, weight) in slots.iter_mut().zip(&weights) {
+            *slot = *weight as f32;
+        }
+        // The last vector of four is written as a whole.
+        slots[vocab..vocab.next_multiple_of(4)].fill(0.0);
+        if choice.chosen < p.chosen_len {
+            fixture.buffers[3][choice.chosen as usize] = token;
+        }
     }
-    let logits: Vec<f64> = fixture.floats(1)[..p.vocab as usize]
-        .iter()
-        .map(|&l| l.into())
-        .collect();
+}
+
+/// The unnormalised probabilities of a row's tokens, and the token.
+fn draw(logits: &[f32], choice: Choice) -> (Vec<f64>, u32) {
+    let logits: Vec<f64> = logits.iter().map(|&l| l.into()).collect();
     let largest = logits.iter().copied().fold(f64::MIN, f64::max);
     let weights: Vec<f64> = logits
         .iter()
@@ -50,8 +77,6 @@ pub fn sample(fixture: &mut DispatchFixture) {
         rest -= weights[i];
         rest < 0.0
     });
-    for (slot, weight) in fixture.floats_mut(2).iter_mut().zip(&weights) {
-        *slot = *weight as f32;
-    }
-    fixture.buffers[3][0] = drawn.unwrap_or(0) as u32;
+    let token = drawn.unwrap_or(0) as u32;
+    (weights, token)
 }

@@ -1,5 +1,6 @@
-// token[0] = a token drawn by its probability, after temperature, top-k, top-p and min-p. NO_TOKEN
-// if a logit is NaN or plus infinity, or if no logit is above -3e38. One workgroup.
+// A token for each row with a temperature, drawn by its probability after temperature, top-k, top-p
+// and min-p. NO_TOKEN if a logit is NaN or plus infinity, or if no logit is above -3e38. A
+// workgroup a row.
 //
 // A token's weight is exp((logit - largest) / temperature), from 0 to 1, so that the bits of
 // weights order like the weights. The kernel finds the smallest weight that top-k or top-p keeps
@@ -9,19 +10,27 @@
 // Invocation i holds every 256th vector of four tokens, from vector i on. The draw walks the tokens
 // invocation by invocation.
 
+#import kernels/shared/step.wgsl
 #import kernels/shared/choice.wgsl
 #import kernels/shared/no_token.wgsl
 
 struct Params {
     vocab: u32,
-    reserved0: u32, reserved1: u32, reserved2: u32,
+    chosen_len: u32, // length of `chosen`
+    reserved0: u32, reserved1: u32,
 }
 @group(0) @binding(0) var<uniform> p: Params;
-@group(0) @binding(3) var<storage, read> logits: array<vec4<f32>>;
+// Rows of (vocab + 3) / 4 vectors.
 @group(0) @binding(4) var<storage, read_write> weights: array<vec4<f32>>;
-@group(0) @binding(5) var<storage, read_write> token: array<u32>;
+@group(0) @binding(5) var<storage, read_write> chosen: array<u32>;
 
+#import kernels/shared/logits.wgsl
 #import kernels/shared/reduce.wgsl
+
+// Vectors in a row of weights.
+fn vec4s_in_row() -> u32 {
+    return (p.vocab + 3u) / 4u;
+}
 
 var<workgroup> reduction4: array<vec4<f32>, 256>;
 
@@ -47,16 +56,19 @@ fn contribution(weight: f32, above: u32, shift: u32, counted: bool) -> vec4<f32>
 
 // The bits of the largest threshold that enough tokens reach: as many as `wanted` where `counted`,
 // else tokens of that total weight. Tokens below `floor_` do not count.
-fn largest_threshold(wanted: f32, floor_: u32, counted: bool, local_index: u32) -> u32 {
+fn largest_threshold(
+    row: u32, wanted: f32, floor_: u32, counted: bool, local_index: u32,
+) -> u32 {
+    let first = row * vec4s_in_row();
     var threshold = 0u;
     // Weights are at most 1.0, which has no bit above the 30th.
     for (var shift = 28u; ; shift -= 2u) {
         var sum = vec4<f32>();
         for (var i = local_index; i <= (p.vocab - 1u) / 4u; i += 256u) {
-            let bits = bitcast<vec4<u32>>(weights[i]);
+            let bits = bitcast<vec4<u32>>(weights[first + i]);
             // A weight of 0 belongs to no token.
             let counts = bits >= max(vec4<u32>(max(threshold, floor_)), vec4<u32>(1u));
-            let v = select(vec4<f32>(), weights[i], counts);
+            let v = select(vec4<f32>(), weights[first + i], counts);
             let above = select(vec4<u32>(), bits - threshold, counts);
             sum += contribution(v.x, above.x, shift, counted && counts.x);
             sum += contribution(v.y, above.y, shift, counted && counts.y);
@@ -75,10 +87,13 @@ fn largest_threshold(wanted: f32, floor_: u32, counted: bool, local_index: u32) 
 }
 
 // The total weight of this invocation's tokens that reach the threshold.
-fn mass(threshold: f32, local_index: u32) -> f32 {
+fn mass(row: u32, threshold: f32, local_index: u32) -> f32 {
+    let first = row * vec4s_in_row();
     var sum = vec4<f32>();
     for (var i = local_index; i <= (p.vocab - 1u) / 4u; i += 256u) {
-        sum += select(vec4<f32>(), weights[i], weights[i] >= vec4<f32>(threshold));
+        sum += select(
+            vec4<f32>(), weights[first + i], weights[first + i] >= vec4<f32>(threshold),
+        );
     }
     return (sum.x + sum.y) + (sum.z + sum.w);
 }
@@ -86,15 +101,27 @@ fn mass(threshold: f32, local_index: u32) -> f32 {
 var<workgroup> drawn_plus_1: u32;
 
 @compute @workgroup_size(256)
-fn sample(@builtin(local_invocation_index) local_index: u32) {
+fn sample(
+    @builtin(workgroup_id) workgroup: vec3<u32>,
+    @builtin(local_invocation_index) local_index: u32,
+) {
+    let row = workgroup.x;
+    if row >= step_.outputs {
+        return;
+    }
+    let choice = choices[row];
+    // `argmax` chooses for rows without a temperature.
+    if choice.temperature <= 0.0 {
+        return;
+    }
+    let first = row * vec4s_in_row();
     let last = (p.vocab - 1u) / 4u;
     let element = vec4<u32>(0u, 1u, 2u, 3u);
     var largest = vec4<f32>(-3.0e38);
     var bits = vec4<u32>();
     for (var i = local_index; i <= last; i += 256u) {
-        let v = select(
-            vec4<f32>(-3.0e38), logits[i], vec4<u32>(4u * i) + element < vec4<u32>(p.vocab),
-        );
+        let exists = vec4<u32>(4u * i) + element < vec4<u32>(p.vocab);
+        let v = select(vec4<f32>(-3.0e38), load_logits(row, i), exists);
         largest = max(largest, v);
         bits = max(bits, magnitude_bits(v));
     }
@@ -102,11 +129,11 @@ fn sample(@builtin(local_invocation_index) local_index: u32) {
     let largest_logit = max_all(select(local_max, NOT_FINITE, has_nan(bits)), local_index);
     let is_broken = is_not_finite(largest_logit);
     for (var i = local_index; i <= last; i += 256u) {
-        let v = exp((logits[i] - vec4<f32>(largest_logit)) / choice.temperature);
+        let v = exp((load_logits(row, i) - vec4<f32>(largest_logit)) / choice.temperature);
         // NaN compares false, and so gets no weight.
         let exists = vec4<u32>(4u * i) + element < vec4<u32>(p.vocab);
         let is_kept = (v >= vec4<f32>()) & exists & vec4<bool>(!is_broken);
-        weights[i] = select(vec4<f32>(), v, is_kept);
+        weights[first + i] = select(vec4<f32>(), v, is_kept);
     }
 
     // First top-k, then top-p of the tokens that top-k keeps. One loop for both, because compilers
@@ -118,15 +145,15 @@ fn sample(@builtin(local_invocation_index) local_index: u32) {
         let cuts_p = choice.top_p < 1.0;
         if (top_k && cuts_k) || (!top_k && cuts_p) {
             let wanted_mass = choice.top_p
-                * sum_all(mass(bitcast<f32>(threshold), local_index), local_index);
+                * sum_all(mass(row, bitcast<f32>(threshold), local_index), local_index);
             threshold = max(threshold, largest_threshold(
-                select(wanted_mass, f32(choice.top_k), top_k), threshold, top_k, local_index,
+                row, select(wanted_mass, f32(choice.top_k), top_k), threshold, top_k, local_index,
             ));
         }
     }
     let floor_ = max(bitcast<f32>(threshold), choice.min_p);
 
-    let local_mass = mass(floor_, local_index);
+    let local_mass = mass(row, floor_, local_index);
     workgroupBarrier();
     reduction[local_index] = local_mass;
     if local_index == 0u {
@@ -145,7 +172,7 @@ fn sample(@builtin(local_invocation_index) local_index: u32) {
         var rest = goal - before;
         var candidate = 0u;
         for (var i = local_index; i <= last; i += 256u) {
-            let v = weights[i];
+            let v = weights[first + i];
             for (var j = 0u; j < 4u; j++) {
                 let weight = select(0.0, v[j], v[j] >= floor_);
                 if weight > 0.0 && rest >= 0.0 {
@@ -157,15 +184,15 @@ fn sample(@builtin(local_invocation_index) local_index: u32) {
         drawn_plus_1 = candidate + 1u;
     }
     workgroupBarrier();
-    if local_index == 0u {
+    if local_index == 0u && choice.chosen < p.chosen_len {
         var token_plus_1 = drawn_plus_1;
         if token_plus_1 == 0u {
             // Rounding left the goal between two invocations. The most likely token is taken.
             for (var i = 0u; i < p.vocab && token_plus_1 == 0u; i++) {
-                token_plus_1 = select(0u, i + 1u, logits[i / 4u][i % 4u] >= largest_logit);
+                token_plus_1 = select(0u, i + 1u, load_logit(row, i) >= largest_logit);
             }
         }
         // 0 wraps around to NO_TOKEN.
-        token[0] = select(token_plus_1 - 1u, NO_TOKEN, is_broken);
+        chosen[choice.chosen] = select(token_plus_1 - 1u, NO_TOKEN, is_broken);
     }
 }
