@@ -63,6 +63,7 @@ mod model;
 mod progress;
 pub mod quantize;
 pub mod sampling;
+pub mod scheduler;
 mod session;
 mod setters;
 pub mod tokenizer;

@@ -13,7 +13,7 @@ use godwit_shaders::KvFormat;
 use crate::error::Error;
 use crate::gpu::{DeviceBuffers, Gpu};
 use crate::kv_cache::{KvCache, KvSegments, Spilling};
-use crate::model::{ContextSize, Llama, Model};
+use crate::model::{ContextSize, Llama, Model, prefill_chunk};
 use crate::progress::OnProgress;
 use crate::setters::setters;
 use weights::Loader;
@@ -169,6 +169,15 @@ impl Engine {
     /// Tokens that a session holds at most.
     pub fn context(&self) -> u32 {
         self.inner.context
+    }
+
+    /// Tokens that a pass over a prompt has at most.
+    pub fn prefill_chunk(&self) -> u32 {
+        let Inner {
+            gpu, model, llama, ..
+        } = &*self.inner;
+        let (config, gate_biases) = (model.config(), llama.has_gate_biases());
+        prefill_chunk(config, heads(config), llama.kv, gpu.caps(), gate_biases)
     }
 
     /// How the KV cache is stored.

@@ -11,7 +11,7 @@ use crate::progress::{OnProgress, unwatched};
 use crate::sampling::Sampling;
 use crate::session::Session;
 use crate::setters::setters;
-use reply::Reply;
+pub(crate) use reply::Reply;
 
 pub use reply::{FinishReason, Piece};
 

@@ -2,11 +2,22 @@
 
 use std::ops::Range;
 
+use godwit_shaders::{BufferRef, PAGE};
+
+use super::pages::PageId;
 use super::segments::Part;
 use super::{KvCache, KvCacheError, SpillError};
 use crate::gpu::GpuMemory;
 
 impl KvCache {
+    /// Where the keys and values of a page are: for each layer, keys then values. All pages are on
+    /// the GPU.
+    pub fn page_parts(&self, page: PageId) -> Vec<BufferRef> {
+        let first = page * PAGE;
+        let parts = self.segments.parts(first..first + PAGE);
+        parts.into_iter().map(|part| part.gpu).collect()
+    }
+
     /// Hands over keys and values of positions in the order of a snapshot: layer by layer, keys
     /// then values, whole tiles of 32 positions.
     ///

@@ -71,6 +71,17 @@ pub(crate) struct Pass {
     pub outputs: bool,
 }
 
+/// How the transformer blocks are recorded.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Blocks {
+    /// The most rows that the plan is replayed with.
+    pub chunk: u32,
+    /// Chosen tokens that rows may name in place of a token: see [`Embed`].
+    pub chosen: BufferRef,
+    /// Whether anyone asks what comes out: else the last layer only appends to its KV cache.
+    pub outputs: bool,
+}
+
 impl Llama {
     /// From token ids to the last layer's output, in `x`; appends to the KV cache.
     pub fn transformer(
@@ -80,14 +91,36 @@ impl Llama {
         s: &Scratch,
         pass: Pass,
     ) -> Plan {
+        let blocks = Blocks {
+            chunk: pass.chunk,
+            chosen: s.tokens,
+            outputs: pass.outputs,
+        };
+        self.blocks(caps, s, blocks, &mut |plan, layer, outputs| {
+            let segments = kv.layer(layer, pass.segments);
+            let pass = Pass { outputs, ..pass };
+            self.attention(plan, caps, &segments, s, s.tails[layer], pass);
+        })
+    }
+
+    /// The embedding and all transformer blocks. `attention` records a layer's attention, from
+    /// `qkv` to `attended`; where nothing of the layer is wanted but its keys and values, it is told
+    /// so.
+    pub(super) fn blocks(
+        &self,
+        caps: &Capabilities,
+        s: &Scratch,
+        blocks: Blocks,
+        attention: &mut dyn FnMut(&mut Plan, usize, bool),
+    ) -> Plan {
         let mut plan = Plan::default();
         let p = &mut plan;
-        let n = pass.chunk;
+        let n = blocks.chunk;
         let tokens = Tokens::Step { chunk: n };
         Embed {
             table: &self.embed,
             tokens: s.tokens,
-            chosen: s.tokens,
+            chosen: blocks.chosen,
             x: s.x,
             chunk: n,
         }
@@ -98,7 +131,6 @@ impl Llama {
             }
         };
         for (i, layer) in self.layers.iter().enumerate() {
-            let segments = kv.layer(i, pass.segments);
             NormedMatmul {
                 weights: &layer.qkv,
                 norm: &layer.attn_norm,
@@ -111,18 +143,8 @@ impl Llama {
             .record(p, caps);
             bias(p, layer.biases.qkv, s.qkv, layer.qkv.rows);
             let is_last = i + 1 == self.layers.len();
-            self.attention(
-                p,
-                caps,
-                &segments,
-                s,
-                s.tails[i],
-                Pass {
-                    outputs: pass.outputs || !is_last,
-                    ..pass
-                },
-            );
-            if !pass.outputs && is_last {
+            attention(p, i, blocks.outputs || !is_last);
+            if !blocks.outputs && is_last {
                 break;
             }
             Matmul {

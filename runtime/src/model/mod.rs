@@ -1,5 +1,7 @@
 //! A model: what its file says, and its forward pass.
 
+
+mod batch;
 mod config;
 mod context_size;
 mod examination;
@@ -29,6 +31,7 @@ pub(crate) use config::ROPE_FACTORS;
 pub use config::{Config, RopeScaling};
 pub use context_size::{BadContextSize, ContextSize, tokens};
 pub use examination::Examination;
+pub(crate) use batch::{BatchBuffers, BatchPass};
 pub(crate) use llama::{Biases, Layer, Llama, Pass, SCORED};
 pub use rope::{BadStretch, RopeOverride, RopeStretch};
 pub(crate) use scratch::{Scratch, prefill_chunk};

@@ -57,7 +57,14 @@ impl Core {
                 return true;
             };
             let (of, sequence) = (ongoing.sequence, &self.sequences[&ongoing.sequence]);
-            let len = sequence.len() + ongoing.prompt.len();
+            let (used, tokens) = (sequence.len(), ongoing.prompt.len());
+            let len = used + tokens;
+            if len > self.limits.context {
+                // Replies to earlier requests have taken its room.
+                let context = self.limits.context as u32;
+                self.fail(id, Error::ContextFull { tokens, used, context });
+                return true;
+            }
             let found = self.cached_pages(sequence, &ongoing.prompt);
             let needed = sequence.missing_pages(len + 1).saturating_sub(found.len());
             // Found pages that are free are no longer free once they are used.
@@ -73,8 +80,8 @@ impl Core {
             }
             if self.running().next().is_none() {
                 // Nothing will ever make room for it.
-                let (used, context) = (len, self.pages.len() * PAGE);
-                self.fail(id, Error::ContextFull { tokens: 1, used, context });
+                let context = self.pages.len() * PAGE;
+                self.fail(id, Error::ContextFull { tokens, used, context });
                 return true;
             }
             return false;

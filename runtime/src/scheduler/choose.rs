@@ -8,14 +8,15 @@ use godwit_shaders::Plan;
 
 use crate::model::{BatchBuffers, Scratch};
 use crate::sampling::Sampling;
-use crate::session::choice::choice_of;
 
 /// How one token is to be chosen.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Wanted {
     pub sampling: Sampling,
-    /// The sequence so far.
-    pub tokens: Vec<u32>,
+    /// The last tokens of the sequence, as many as penalties look at.
+    pub recent: Vec<u32>,
+    /// Position of the token.
+    pub position: u64,
     pub log_probs: Option<u32>,
 }
 
@@ -91,8 +92,7 @@ impl Choices {
     pub fn new(rows: &[Wanted]) -> Self {
         let mut all = Self::default();
         for (chosen, row) in (0..).zip(rows) {
-            let (mut choice, adjustments) =
-                choice_of(&row.sampling, &row.tokens, row.tokens.len() as u64);
+            let (mut choice, adjustments) = row.sampling.choice(&row.recent, row.position);
             choice.first_entry = all.adjustments.len() as u32;
             choice.chosen = chosen;
             choice.top_logprobs = row.log_probs.map_or(0, |top| top.max(1));

@@ -393,7 +393,7 @@ impl Device {
         let (llama, caps, s, batch) = (&inner.llama, inner.gpu.caps(), &self.scratch, &self.batch);
         let plan = match key {
             PlanKey::Pass(pass) => llama.batch(caps, self.kv.segments(), s, batch, pass),
-            PlanKey::Logits { outputs, class } => llama.batch_logits(caps, s, batch, outputs, class),
+            PlanKey::Logits { outputs, .. } => llama.batch_logits(caps, s, batch, outputs),
             PlanKey::Choose { outputs, how } => how.plan(s, batch, llama.head.rows, outputs),
         };
         let prepared = Prepared::new(&inner.gpu, self.buffers.memory(), &plan, s.step).await?;

@@ -332,7 +332,7 @@ impl Scheduler {
         self.wait().await
     }
 
-    fn accept(&mut self, requests: &[(super::scheduler::RequestId, Option<u32>)], chosen: &[u8], log_probs: &[u8]) {
+    fn accept(&mut self, requests: &[(RequestId, Option<u32>)], chosen: &[u8], log_probs: &[u8]) {
         let tokens: Vec<u32> = bytemuck::pod_collect_to_vec(chosen);
         let rows: Vec<LogProbsRow> = bytemuck::pod_collect_to_vec(log_probs);
         for (i, (&(request, top), token)) in requests.iter().zip(tokens).enumerate() {
@@ -389,9 +389,11 @@ impl Scheduler {
         let wanted = |request| {
             let ongoing = core.requests.get(&request)?;
             let sequence = core.sequences.get(&ongoing.sequence)?;
+            let first = sequence.tokens.len().saturating_sub(ongoing.sampling.penalized());
             Some(Wanted {
                 sampling: ongoing.sampling.clone(),
-                tokens: sequence.tokens.clone(),
+                recent: sequence.tokens[first..].to_vec(),
+                position: sequence.tokens.len() as u64,
                 log_probs: ongoing.log_probs,
             })
         };

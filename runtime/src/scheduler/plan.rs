@@ -112,22 +112,24 @@ impl Core {
         let page_len = PAGE as usize;
         let of = self.requests.get(&id)?.sequence;
         let position = self.sequences.get(&of)?.tokens.len();
-        while self.sequences.get(&of)?.table.len() * page_len < position + tokens {
-            let Some(page) = self.take_page(id, planned) else {
-                break;
-            };
-            self.sequences.get_mut(&of)?.table.push(Place::Gpu(page));
+        let has = self.sequences.get(&of)?.table.len();
+        let needed = (position + tokens).div_ceil(page_len).saturating_sub(has);
+        let mut taken = Vec::new();
+        while let Some(page) = (taken.len() < needed).then(|| self.take_page(id, planned)).flatten() {
+            taken.push(page);
         }
-        // It may have been interrupted for its own sake.
-        if self.requests.get(&id)?.state != State::Running {
+        let count = tokens.min((has + taken.len()) * page_len - position);
+        // It may have been interrupted for its own sake, or be alone in a pool that is full.
+        let is_interrupted = self.requests.get(&id)?.state != State::Running;
+        if is_interrupted || count == 0 {
+            taken.into_iter().for_each(|page| self.pages.release(page));
+            if !is_interrupted {
+                self.end(id, FinishReason::Context);
+            }
             return None;
         }
         let sequence = self.sequences.get_mut(&of)?;
-        let count = tokens.min(sequence.table.len() * page_len - position);
-        if count == 0 {
-            self.end(id, FinishReason::Context);
-            return None;
-        }
+        sequence.table.extend(taken.into_iter().map(Place::Gpu));
         sequence.last_used = self.clock;
         let tokens: Vec<u32> = sequence.pending.drain(..count).collect();
         let ongoing = self.requests.get_mut(&id)?;

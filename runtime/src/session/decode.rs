@@ -1,10 +1,7 @@
 //! One token after the other: chosen on the GPU, and run through the transformer before the host
 //! has heard of it.
 
-use std::collections::HashMap;
-
-use godwit_shaders::kernels::adjust::{Adjustment, FORBID};
-use godwit_shaders::kernels::sample::{Choice, NO_TOKEN};
+use godwit_shaders::kernels::sample::NO_TOKEN;
 use godwit_shaders::{BufferRef, Step};
 
 use super::record::CHOOSE;
@@ -109,49 +106,7 @@ impl Session {
     /// Tells the GPU how to choose the token of this position. Returns whether any logit is to be
     /// adjusted.
     async fn write_choice(&self, sampling: &Sampling, position: u32) -> Result<bool, Error> {
-        let mut adjustments: HashMap<u32, Adjustment> = HashMap::new();
-        let entry = |token| Adjustment {
-            token,
-            seen: 0,
-            bias: 0.0,
-            reserved: 0,
-        };
-        if sampling.has_penalties() {
-            let window = self
-                .tokens()
-                .len()
-                .saturating_sub(sampling.penalty_window as usize);
-            for &token in &self.tokens()[window..] {
-                adjustments
-                    .entry(token)
-                    .or_insert_with(|| entry(token))
-                    .seen += 1;
-            }
-        }
-        for &(token, bias) in &sampling.logit_bias {
-            let slot = adjustments.entry(token).or_insert_with(|| entry(token));
-            slot.bias = (slot.bias + bias).max(FORBID);
-        }
-        let choice = Choice {
-            // 0 has the kernel `argmax` choose: top-k of 1 means the same.
-            temperature: if sampling.is_greedy() {
-                0.0
-            } else {
-                sampling.temperature
-            },
-            top_k: sampling.top_k,
-            top_p: sampling.top_p,
-            min_p: sampling.min_p,
-            uniform: uniform(sampling.seed, position.into()),
-            repetition: sampling.repetition_penalty,
-            presence: sampling.presence_penalty,
-            frequency: sampling.frequency_penalty,
-            entries: adjustments.len() as u32,
-            first_entry: 0,
-            chosen: 0,
-            top_logprobs: 0,
-        };
-        let adjustments: Vec<Adjustment> = adjustments.into_values().collect();
+        let (choice, adjustments) = sampling.choice(self.tokens(), position.into());
         self.buffers
             .memory()
             .write(self.scratch.choice, 0, bytemuck::bytes_of(&choice))
@@ -166,13 +121,4 @@ impl Session {
             .await?;
         Ok(!adjustments.is_empty())
     }
-}
-
-/// Random in `[0, 1)`, the same for the same seed and place in the text (SplitMix64, Steele et al.
-/// 2014).
-fn uniform(seed: u64, place: u64) -> f32 {
-    let mut z = seed.wrapping_add(place.wrapping_add(1).wrapping_mul(0x9e37_79b9_7f4a_7c15));
-    z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-    z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-    ((z ^ (z >> 31)) >> 40) as f32 / (1 << 24) as f32
 }

@@ -1,5 +1,7 @@
 //! How the next token is chosen from the logits: the parameters only. The GPU does the choosing.
 
+mod choice;
+
 use thiserror::Error;
 
 use crate::gguf::{FormatCause, FormatError, Metadata};

@@ -1,0 +1,156 @@
+//! The forward pass over a batch: rows of several sequences, whose keys and values lie in pages.
+
+use godwit_shaders::kernels::attention::RowClass;
+use godwit_shaders::kernels::attention::combine::PagedCombine;
+use godwit_shaders::kernels::attention::paged::PagedAttention;
+use godwit_shaders::kernels::matmul::{Epilogue, Matmul, Tokens};
+use godwit_shaders::kernels::rms_norm::{RmsNorm, Rows};
+use godwit_shaders::kernels::rope_append::PagedRopeAppend;
+use godwit_shaders::{BufferRef, Capabilities, Plan, Segment};
+
+use super::Scratch;
+use super::llama::{Blocks, Llama};
+use crate::kv_cache::KvSegments;
+
+/// The buffers of a batch beside those of every pass.
+#[derive(Clone, Debug)]
+pub(crate) struct BatchBuffers {
+    /// [`BatchRow`](godwit_shaders::BatchRow)s.
+    pub rows: BufferRef,
+    /// [`WorkItem`](godwit_shaders::WorkItem)s.
+    pub items: BufferRef,
+    /// The pages that work items name, one word each.
+    pub pages: BufferRef,
+    /// Rows whose logits are wanted, one word each.
+    pub outputs: BufferRef,
+    /// Tokens that were chosen, one word each.
+    pub chosen: BufferRef,
+    /// Log-probabilities of the outputs.
+    pub log_probs: BufferRef,
+}
+
+/// One run of the transformer over a batch: how much of everything at most.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct BatchPass {
+    pub rows: u32,
+    pub items: u32,
+    /// Tokens of a work item.
+    pub item_tokens: u32,
+    /// Segments of the KV cache.
+    pub segments: usize,
+    /// Which kernels: those for single tokens, or those for chunks of prompts.
+    pub class: RowClass,
+    /// Whether attention stores its output at once: each row has one work item.
+    pub direct: bool,
+    /// Whether anyone asks what comes out: else the last layer only appends to its KV cache.
+    pub outputs: bool,
+}
+
+impl Llama {
+    /// From token ids to the last layer's output, in `x`; appends to the KV cache.
+    pub fn batch(
+        &self,
+        caps: &Capabilities,
+        kv: &KvSegments,
+        s: &Scratch,
+        batch: &BatchBuffers,
+        pass: BatchPass,
+    ) -> Plan {
+        let blocks = Blocks {
+            chunk: pass.rows,
+            chosen: batch.chosen,
+            outputs: pass.outputs,
+        };
+        self.blocks(caps, s, blocks, &mut |plan, layer, outputs| {
+            let segments = kv.layer(layer, pass.segments);
+            self.paged_attention(plan, caps, &segments, s, batch, BatchPass { outputs, ..pass });
+        })
+    }
+
+    /// From a layer's queries, keys and values to attention's output, in `attended`.
+    fn paged_attention(
+        &self,
+        plan: &mut Plan,
+        caps: &Capabilities,
+        segments: &[Segment],
+        s: &Scratch,
+        batch: &BatchBuffers,
+        pass: BatchPass,
+    ) {
+        let (shape, kv) = (self.shape, self.kv);
+        PagedRopeAppend {
+            shape,
+            kv,
+            rope: self.rope,
+            qkv: s.qkv,
+            rows: batch.rows,
+            segments,
+            chunk: pass.rows,
+        }
+        .record(plan, caps);
+        if !pass.outputs {
+            return;
+        }
+        PagedAttention {
+            shape,
+            kv,
+            qkv: s.qkv,
+            segments,
+            items: batch.items,
+            pages: batch.pages,
+            partials: s.partials,
+            out: s.attended,
+            max_items: pass.items,
+            item_tokens: pass.item_tokens,
+            class: pass.class,
+            direct: pass.direct,
+        }
+        .record(plan, caps);
+        if !pass.direct {
+            PagedCombine {
+                shape,
+                kv,
+                rows: batch.rows,
+                partials: s.partials,
+                out: s.attended,
+                chunk: pass.rows,
+            }
+            .record(plan, caps);
+        }
+    }
+
+    /// The logits of listed rows, at most `outputs`: the step counts those rows only.
+    pub fn batch_logits(
+        &self,
+        caps: &Capabilities,
+        s: &Scratch,
+        batch: &BatchBuffers,
+        outputs: u32,
+    ) -> Plan {
+        let mut plan = Plan::default();
+        RmsNorm {
+            norm: &self.norm,
+            x: s.x,
+            out: s.h,
+            rows: Rows::Listed {
+                outputs: batch.outputs,
+                count: outputs,
+            },
+        }
+        .record(&mut plan, caps);
+        Matmul {
+            weights: &self.head,
+            x: s.h,
+            out: s.logits,
+            tokens: Tokens::Step { chunk: outputs },
+            epilogue: Epilogue::Store,
+        }
+        .record(&mut plan, caps);
+        plan
+    }
+
+    /// Whether the gate and the up projection have biases.
+    pub fn has_gate_biases(&self) -> bool {
+        self.layers.iter().any(|layer| layer.biases.gate_and_up.is_some())
+    }
+}

@@ -1,0 +1,357 @@
+//! The books of a scheduler against a device that checks them.
+
+use std::collections::HashMap;
+
+use proptest::prelude::*;
+
+use super::super::core::{Core, Limits};
+use super::super::request::{Event, Request, RequestId, Usage};
+use super::super::sequence::{SequenceId, SequenceOptions};
+use super::fake::{Fake, hash, token_after};
+use crate::error::Error;
+use crate::generation::FinishReason;
+use crate::low_level::Synthetic;
+use crate::model::Model;
+use crate::sampling::Sampling;
+
+fn model() -> Model {
+    let shape = "tiny:q8_0,vocab=512".parse::<Synthetic>().expect("a shape");
+    shape.model().expect("a model")
+}
+
+const LIMITS: Limits = Limits {
+    context: 2048,
+    pages: 12,
+    host_pages: 5,
+    running: 4,
+    waiting: 20,
+    prompt_tokens: 48,
+    deterministic: false,
+};
+
+/// A scheduler on the fake device.
+struct Tested {
+    core: Core,
+    device: Fake,
+    sequences: Vec<SequenceId>,
+    /// What became of each request: its tokens, and its end.
+    replies: HashMap<RequestId, (Vec<u32>, Option<Result<FinishReason, Error>>)>,
+    usage: HashMap<RequestId, Usage>,
+}
+
+/// Greedy, and free of the model's end tokens as far as the fake device goes.
+fn request(prompt: Vec<u32>, max_tokens: usize) -> Request {
+    Request::new(prompt)
+        .sampling(Sampling::greedy())
+        .max_tokens(max_tokens)
+}
+
+/// The beginning of one of a few texts.
+fn text(number: u32, len: usize) -> Vec<u32> {
+    (0..len as u32).map(|i| (i * i + 17 * number + 3) % 500).collect()
+}
+
+impl Tested {
+    fn new(limits: Limits) -> Self {
+        Self {
+            core: Core::new(model(), limits),
+            device: Fake::default(),
+            sequences: Vec::new(),
+            replies: HashMap::new(),
+            usage: HashMap::new(),
+        }
+    }
+
+    fn open(&mut self) -> SequenceId {
+        let id = self.core.open(&SequenceOptions::default());
+        self.sequences.push(id);
+        id
+    }
+
+    fn submit(&mut self, sequence: SequenceId, request: Request) -> Result<RequestId, Error> {
+        let id = self.core.submit(sequence, request)?;
+        self.replies.insert(id, (Vec::new(), None));
+        Ok(id)
+    }
+
+    fn step(&mut self) {
+        let wanted = self.core.wanted_pages();
+        self.core.pages.grow_to(wanted);
+        let plan = self.core.plan(usize::MAX);
+        let before: HashMap<_, _> = plan
+            .chunks()
+            .filter(|chunk| chunk.chooses)
+            .filter_map(|chunk| {
+                let ongoing = self.core.requests.get(&chunk.request)?;
+                let tokens = &self.core.sequences[&ongoing.sequence].tokens;
+                Some((chunk.request, token_after(hash(tokens), 512)))
+            })
+            .collect();
+        self.device.run(&mut self.core, &plan);
+        self.take_events(&before);
+        self.check();
+    }
+
+    fn take_events(&mut self, expected: &HashMap<RequestId, u32>) {
+        while let Some(event) = self.core.events.pop_front() {
+            match event {
+                Event::Piece { request, piece, .. } => {
+                    let (tokens, end) = self.replies.get_mut(&request).expect("a request");
+                    assert_eq!(*end, None, "{request:?} goes on after its end");
+                    if let Some(token) = piece.token {
+                        assert_eq!(expected.get(&request), Some(&token), "{request:?}");
+                        tokens.push(token);
+                    }
+                }
+                Event::Finished {
+                    request,
+                    reason,
+                    usage,
+                } => {
+                    let (tokens, end) = self.replies.get_mut(&request).expect("a request");
+                    assert_eq!(end.replace(Ok(reason)), None, "{request:?} ends twice");
+                    assert_eq!(usage.completion_tokens, tokens.len());
+                    self.usage.insert(request, usage);
+                }
+                Event::Failed { request, error } => {
+                    assert!(matches!(error, Error::ContextFull { .. }), "{error}");
+                    let (_, end) = self.replies.get_mut(&request).expect("a request");
+                    assert_eq!(end.replace(Err(error)), None, "{request:?} ends twice");
+                }
+            }
+        }
+    }
+
+    fn check(&self) {
+        assert_eq!(self.core.check(), Ok(()));
+        if self.core.memory_ops.is_empty() {
+            self.device.check(&self.core);
+            assert_eq!(self.device.host_pages(), self.core.on_host);
+        }
+    }
+
+    /// Steps until nothing is left to do.
+    fn finish(&mut self) {
+        for _ in 0..5000 {
+            if self.core.requests.is_empty() {
+                return self.step();
+            }
+            self.step();
+        }
+        panic!("{} requests never end", self.core.requests.len());
+    }
+}
+
+#[test]
+fn replies_follow_their_prompts() {
+    let mut tested = Tested::new(LIMITS);
+    let sequences: Vec<_> = (0..3).map(|_| tested.open()).collect();
+    for (number, &sequence) in (0..).zip(&sequences) {
+        tested.submit(sequence, request(text(number, 50 + number as usize), 7)).expect("room");
+        tested.submit(sequence, request(text(9, 3), 5)).expect("room");
+    }
+    tested.finish();
+    for &sequence in &sequences {
+        // The prompts, the replies, and all tokens of the last reply.
+        let len = tested.core.sequence(sequence).expect("open").len();
+        assert!((65..=67).contains(&len), "{len}");
+    }
+    assert!(tested.replies.values().all(|(_, end)| *end == Some(Ok(FinishReason::Length))));
+}
+
+#[test]
+fn a_prefix_is_computed_once() {
+    let mut tested = Tested::new(LIMITS);
+    let first = tested.open();
+    tested.submit(first, request(text(1, 200), 3)).expect("room");
+    tested.finish();
+    tested.core.close(first).expect("open");
+    let again = tested.open();
+    let request_again = tested.submit(again, request(text(1, 200), 3)).expect("room");
+    tested.finish();
+    assert_eq!(tested.usage[&request_again].cached_tokens, 192);
+    // Another salt finds nothing.
+    let other = tested.core.open(&SequenceOptions::default().salt(b"another user".to_vec()));
+    let other_request = tested.submit(other, request(text(1, 200), 3)).expect("room");
+    tested.finish();
+    assert_eq!(tested.usage[&other_request].cached_tokens, 0);
+}
+
+#[test]
+fn a_shared_prefix_takes_its_memory_once() {
+    let mut tested = Tested::new(Limits {
+        pages: 60,
+        running: 8,
+        ..LIMITS
+    });
+    let first = tested.open();
+    tested.submit(first, request(text(2, 1000), 1)).expect("room");
+    tested.finish();
+    let alone = tested.core.pages.in_use();
+    for _ in 0..8 {
+        let fork = tested.core.fork(first, 1000).expect("room");
+        tested.sequences.push(fork);
+        tested.submit(fork, request(text(3, 1), 4)).expect("room");
+    }
+    tested.finish();
+    assert_eq!((alone, tested.core.pages.in_use()), (16, 24));
+}
+
+#[test]
+fn an_interrupted_reply_goes_on_where_it_was() {
+    // Four replies of up to 300 tokens in a pool of 12 pages: some have to wait on the host, some
+    // are computed again.
+    for host_pages in [0, 2, 100] {
+        let mut tested = Tested::new(Limits {
+            host_pages,
+            ..LIMITS
+        });
+        for number in 0..4 {
+            let sequence = tested.open();
+            tested.submit(sequence, request(text(number, 60), 240)).expect("room");
+        }
+        tested.finish();
+        let ends: Vec<_> = tested.replies.values().map(|(tokens, end)| (tokens.len(), end.clone())).collect();
+        assert_eq!(ends, vec![(240, Some(Ok(FinishReason::Length))); 4]);
+    }
+}
+
+#[test]
+fn a_sequence_that_fills_the_pool_alone_ends_its_reply() {
+    let mut tested = Tested::new(LIMITS);
+    let sequence = tested.open();
+    let id = tested.submit(sequence, request(text(0, 700), 500)).expect("room");
+    tested.finish();
+    let (tokens, end) = &tested.replies[&id];
+    assert_eq!((tokens.len(), end), (12 * 64 - 700 + 1, &Some(Ok(FinishReason::Context))));
+}
+
+#[test]
+fn what_can_never_run_is_refused() {
+    let mut tested = Tested::new(Limits {
+        waiting: 1,
+        ..LIMITS
+    });
+    let sequence = tested.open();
+    let refused = |error: Result<RequestId, Error>| error.expect_err("refused").to_string();
+    assert_eq!(
+        refused(tested.submit(sequence, request(text(0, 2049), 1))),
+        "2049 more tokens do not fit: the context holds 2048, and 0 are used"
+    );
+    assert_eq!(
+        refused(tested.submit(sequence, request(vec![512], 1))),
+        "token 512 does not exist: the vocabulary has 512"
+    );
+    assert_eq!(
+        refused(tested.submit(sequence, request(Vec::new(), 1))),
+        "the session has no tokens to continue from; give it a prompt first"
+    );
+    tested.submit(sequence, request(vec![1], 1)).expect("room");
+    assert_eq!(
+        refused(tested.submit(sequence, request(vec![1], 1))),
+        "1 requests wait already; try again later"
+    );
+    tested.core.close(sequence).expect("open");
+    assert_eq!(
+        refused(tested.submit(sequence, request(vec![1], 1))),
+        "there is no such sequence; it may have been closed"
+    );
+    tested.take_events(&HashMap::new());
+}
+
+#[derive(Clone, Debug)]
+enum Action {
+    Open,
+    Fork { of: usize, at: f64 },
+    Submit { to: usize, number: u32, len: usize, max_tokens: usize },
+    Cancel { which: usize },
+    Close { which: usize },
+    Step,
+}
+
+fn action() -> impl Strategy<Value = Action> {
+    prop_oneof![
+        2 => Just(Action::Open),
+        2 => (0..9_usize, 0.0..=1.0).prop_map(|(of, at)| Action::Fork { of, at }),
+        5 => (0..9_usize, 0..3_u32, 0..300_usize, 0..90_usize).prop_map(|(to, number, len, max_tokens)| {
+            Action::Submit { to, number, len, max_tokens }
+        }),
+        1 => (0..9_usize).prop_map(|which| Action::Cancel { which }),
+        1 => (0..9_usize).prop_map(|which| Action::Close { which }),
+        20 => Just(Action::Step),
+    ]
+}
+
+impl Tested {
+    fn act(&mut self, action: &Action) {
+        let pick = |which: usize, all: &[SequenceId]| {
+            (!all.is_empty()).then(|| all[which % all.len()])
+        };
+        match *action {
+            Action::Open => {
+                if self.sequences.len() < 9 {
+                    self.open();
+                }
+            }
+            Action::Fork { of, at } => {
+                if let Some(of) = pick(of, &self.sequences).filter(|_| self.sequences.len() < 9) {
+                    let len = self.core.sequence(of).expect("open").len();
+                    let fork = self.core.fork(of, (at * len as f64) as usize).expect("room");
+                    self.sequences.push(fork);
+                }
+            }
+            Action::Submit {
+                to,
+                number,
+                len,
+                max_tokens,
+            } => {
+                if let Some(to) = pick(to, &self.sequences) {
+                    // No room, nothing to continue from, or too many wait.
+                    let _ = self.submit(to, request(text(number, len), max_tokens));
+                }
+            }
+            Action::Cancel { which } => {
+                let ids: Vec<_> = self.core.requests.keys().copied().collect();
+                if let Some(&id) = ids.get(which % ids.len().max(1)) {
+                    self.core.cancel(id);
+                    self.take_events(&HashMap::new());
+                }
+            }
+            Action::Close { which } => {
+                if let Some(id) = pick(which, &self.sequences) {
+                    self.sequences.retain(|&open| open != id);
+                    self.core.close(id).expect("open");
+                    self.take_events(&HashMap::new());
+                }
+            }
+            Action::Step => self.step(),
+        }
+        self.check();
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 50, ..ProptestConfig::default() })]
+
+    /// 10,000 operations in all.
+    #[test]
+    fn no_page_is_lost_and_every_request_ends_once(
+        actions in prop::collection::vec(action(), 200),
+        host_pages in 0..20_usize,
+        deterministic: bool,
+    ) {
+        let limits = Limits { context: 700, host_pages, deterministic, ..LIMITS };
+        let mut tested = Tested::new(limits);
+        for action in &actions {
+            tested.act(action);
+        }
+        tested.finish();
+        prop_assert!(tested.replies.values().all(|(_, end)| end.is_some()));
+        for sequence in std::mem::take(&mut tested.sequences) {
+            tested.core.close(sequence).expect("open");
+        }
+        tested.step();
+        prop_assert_eq!((tested.core.pages.in_use(), tested.core.on_host), (0, 0));
+    }
+}

@@ -1,0 +1,111 @@
+//! A device that keeps, in place of keys and values, a number for each slot: the hash of all tokens
+//! up to it. So a wrong page, a lost copy or a missing token changes every later number.
+
+use std::collections::HashMap;
+
+use godwit_shaders::PAGE;
+
+use super::super::core::{Core, MemoryOp};
+use super::super::plan::{Chunk, StepPlan};
+use super::super::sequence::HostPage;
+use crate::kv_cache::pages::PageId;
+
+type Slots = [u64; PAGE as usize];
+
+/// The hash after one more token.
+fn after(hash: u64, token: u32) -> u64 {
+    let mixed = (hash ^ u64::from(token)).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    mixed ^ (mixed >> 29)
+}
+
+/// The hash of tokens.
+pub fn hash(tokens: &[u32]) -> u64 {
+    tokens.iter().fold(1, |hash, &token| after(hash, token))
+}
+
+/// The token that follows a hash.
+pub fn token_after(hash: u64, vocab: u32) -> u32 {
+    ((hash >> 20) % u64::from(vocab)) as u32
+}
+
+#[derive(Default)]
+pub struct Fake {
+    gpu: HashMap<PageId, Slots>,
+    host: HashMap<HostPage, Slots>,
+}
+
+impl Fake {
+    /// Does a step, and gives the core the tokens that follow.
+    pub fn run(&mut self, core: &mut Core, plan: &StepPlan) {
+        for op in &plan.memory {
+            match *op {
+                MemoryOp::Copy { from, to } => {
+                    let slots = self.gpu[&from];
+                    self.gpu.insert(to, slots);
+                }
+                MemoryOp::ToHost { page, to } => {
+                    let slots = self.gpu[&page];
+                    assert!(self.host.insert(to, slots).is_none(), "{to:?} is there already");
+                }
+                MemoryOp::FromHost { from, page } => {
+                    let slots = self.host.remove(&from).expect("a page that left");
+                    self.gpu.insert(page, slots);
+                }
+                MemoryOp::Forget { host } => {
+                    assert!(self.host.remove(&host).is_some(), "{host:?} is not there");
+                }
+            }
+        }
+        let vocab = core.model.config().vocab;
+        let chosen: Vec<_> = plan
+            .chunks()
+            .map(|chunk| (chunk, token_after(self.compute(chunk), vocab)))
+            .collect();
+        for (chunk, token) in chosen {
+            if chunk.chooses {
+                core.accept(chunk.request, token, None);
+            }
+        }
+    }
+
+    /// The hash after a chunk's last token.
+    fn compute(&mut self, chunk: &Chunk) -> u64 {
+        let slot = |position: u32| {
+            let page = chunk.table[(position / PAGE) as usize];
+            (page, (position % PAGE) as usize)
+        };
+        let mut hash = match chunk.position {
+            0 => 1,
+            position => {
+                let (page, slot) = slot(position - 1);
+                self.gpu[&page][slot]
+            }
+        };
+        for (position, &token) in (chunk.position..).zip(&chunk.tokens) {
+            hash = after(hash, token);
+            let (page, slot) = slot(position);
+            self.gpu.entry(page).or_insert([0; PAGE as usize])[slot] = hash;
+        }
+        hash
+    }
+
+    /// Checks that every page of every sequence holds what its tokens say.
+    pub fn check(&self, core: &Core) {
+        for (id, sequence) in &core.sequences {
+            let mut expected = 1;
+            for (position, &token) in sequence.tokens.iter().enumerate() {
+                expected = after(expected, token);
+                let (number, slot) = (position / PAGE as usize, position % PAGE as usize);
+                let slots = match sequence.table[number] {
+                    super::super::sequence::Place::Gpu(page) => &self.gpu[&page],
+                    super::super::sequence::Place::Host(host) => &self.host[&host],
+                };
+                assert_eq!(slots[slot], expected, "{id:?} at {position}");
+            }
+        }
+    }
+
+    pub fn host_pages(&self) -> usize {
+        self.host.len()
+    }
+}
