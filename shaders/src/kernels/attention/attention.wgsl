@@ -9,7 +9,7 @@
 // score; and `row_sum`, the sum of weights. Layout: [split, kv_head, row, head_dim + 2]. A later
 // segment continues from the partials of the earlier ones.
 //
-// With PAGED (kernel `attention_paged`) the rows are those of a batch, whose sequences share a paged
+// With PAGED (kernel `attention_paged`) rows are those of a batch, whose sequences share a paged
 // cache, and workgroups take work items in place of splits: `paged/paged.wgsl`.
 #import kernels/shared/step.wgsl
 #ifdef PAGED
