@@ -18,7 +18,7 @@ pub mod swiglu;
 use crate::kernel::Kernel;
 
 /// Every kernel.
-pub static KERNELS: [&Kernel; 16] = [
+pub static KERNELS: [&Kernel; 19] = [
     &embed::EMBED,
     &rms_norm::RMS_NORM,
     &matmul::MATMUL,
@@ -29,6 +29,9 @@ pub static KERNELS: [&Kernel; 16] = [
     &attention::ATTENTION,
     &attention::tail::ATTENTION_TAIL,
     &attention::combine::ATTENTION_COMBINE,
+    &rope_append::paged::ROPE_APPEND_PAGED,
+    &attention::paged::ATTENTION_PAGED,
+    &attention::combine::paged::ATTENTION_COMBINE_PAGED,
     &adjust::ADJUST,
     &argmax::ARGMAX,
     &sample::SAMPLE,

@@ -1,12 +1,14 @@
 //! Causal attention over the KV cache, one segment at a time.
 //!
 //! Each folder is an algorithm: `decode`, `prefill`, `prefill_coop` and `cpu`. [`combine`] and
-//! [`tail`] are the kernels that complete what this one leaves.
+//! [`tail`] are the kernels that complete what this one leaves. [`paged`] is the same attention for
+//! a batch of several sequences.
 
 #[cfg(feature = "testing")]
 mod cases;
 pub mod combine;
 mod kv_splits;
+pub mod paged;
 #[cfg(feature = "testing")]
 mod reference;
 pub mod tail;
@@ -22,7 +24,7 @@ use crate::plan::{Plan, Upload};
 
 pub(crate) use kv_splits::splits_in_use;
 pub use kv_splits::{partials_bytes, splits};
-pub use variant::{AttentionVariant, variants};
+pub use variant::{AttentionVariant, RowClass, variants};
 
 params! {
     /// Query heads.

@@ -1,7 +1,17 @@
-//! The variants of attention, and which of them a pass uses.
+//! The variants of attention, and which of them a pass or a batch uses.
 
 use crate::capabilities::Capabilities;
 use crate::kernel::Variant;
+
+/// The kind of work that a batch's rows are, which decides attention's variant. The number of rows
+/// does not, so that a row's result never depends on its neighbours.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RowClass {
+    /// Few tokens in a work item, such as one token of each sequence.
+    Decode,
+    /// Many tokens in a work item: chunks of prompts.
+    Prompt,
+}
 
 /// A variant of [`ATTENTION`](super::ATTENTION), by algorithm.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -73,21 +83,67 @@ impl AttentionVariant {
         }
     }
 
+    /// The variant for rows of a batch.
+    pub fn for_class(caps: &Capabilities, class: RowClass) -> Self {
+        match (class, caps.cpu) {
+            (RowClass::Decode, true) => Self::CpuFewRows,
+            (RowClass::Decode, false) if caps.subgroups32 => Self::DecodeSubgroup32,
+            (RowClass::Decode, false) => Self::Decode,
+            (RowClass::Prompt, true) if caps.subgroups8_int64 => Self::CpuSubgroup,
+            (RowClass::Prompt, true) => Self::Cpu,
+            (RowClass::Prompt, false) if caps.cooperative_matrix && caps.subgroups32 => {
+                Self::PrefillCoop
+            }
+            (RowClass::Prompt, false) => Self::Prefill,
+        }
+    }
+
     /// The kernel's variant: what it defines and requires.
     pub(super) const fn declaration(self) -> Variant {
+        let [defines, _] = self.defines();
+        self.declare(defines)
+    }
+
+    /// The same for a batch over a paged cache.
+    pub(super) const fn paged_declaration(self) -> Variant {
+        let [_, defines] = self.defines();
+        self.declare(defines)
+    }
+
+    /// The names that a variant defines, then those that it defines over a paged cache.
+    const fn defines(self) -> [&'static [&'static str]; 2] {
+        match self {
+            Self::CpuFewRows => [
+                &["CPU", "CPU_ALGORITHM", "FEW_ROWS"],
+                &["PAGED", "CPU", "CPU_ALGORITHM", "FEW_ROWS"],
+            ],
+            Self::Cpu => [
+                &["CPU", "CPU_ALGORITHM"],
+                &["PAGED", "CPU", "CPU_ALGORITHM"],
+            ],
+            Self::CpuSubgroup => [
+                &["CPU", "CPU_ALGORITHM", "SUBGROUP_BROADCAST"],
+                &["PAGED", "CPU", "CPU_ALGORITHM", "SUBGROUP_BROADCAST"],
+            ],
+            Self::Prefill => [&["PREFILL"], &["PAGED", "PREFILL"]],
+            Self::Decode => [&["DECODE"], &["PAGED", "DECODE"]],
+            Self::DecodeSubgroup32 => [
+                &["DECODE", "SUBGROUPS", "PREFETCH"],
+                &["PAGED", "DECODE", "SUBGROUPS", "PREFETCH"],
+            ],
+            Self::PrefillCoop => [&["PREFILL_COOP"], &["PAGED", "PREFILL_COOP"]],
+        }
+    }
+
+    const fn declare(self, defines: &'static [&'static str]) -> Variant {
         let name = self.name();
         match self {
-            Self::CpuFewRows => Variant::base(name, &["CPU", "CPU_ALGORITHM", "FEW_ROWS"]),
-            Self::Cpu => Variant::base(name, &["CPU", "CPU_ALGORITHM"]),
-            Self::CpuSubgroup => {
-                Variant::subgroups8_int64(name, &["CPU", "CPU_ALGORITHM", "SUBGROUP_BROADCAST"])
+            Self::CpuFewRows | Self::Cpu | Self::Prefill | Self::Decode => {
+                Variant::base(name, defines)
             }
-            Self::Prefill => Variant::base(name, &["PREFILL"]),
-            Self::Decode => Variant::base(name, &["DECODE"]),
-            Self::DecodeSubgroup32 => {
-                Variant::subgroups32(name, &["DECODE", "SUBGROUPS", "PREFETCH"])
-            }
-            Self::PrefillCoop => Variant::cooperative_matrix32(name, &["PREFILL_COOP"]),
+            Self::CpuSubgroup => Variant::subgroups8_int64(name, defines),
+            Self::DecodeSubgroup32 => Variant::subgroups32(name, defines),
+            Self::PrefillCoop => Variant::cooperative_matrix32(name, defines),
         }
     }
 
@@ -108,6 +164,7 @@ pub fn variants(caps: &Capabilities) -> String {
 mod tests {
     use super::*;
     use crate::kernels::attention::ATTENTION;
+    use crate::kernels::attention::paged::ATTENTION_PAGED;
 
     #[test]
     fn the_kernel_declares_all_variants_in_order() {
@@ -115,6 +172,7 @@ mod tests {
         for (i, variant) in AttentionVariant::ALL.into_iter().enumerate() {
             assert_eq!(variant as usize, i, "{variant:?}");
             assert_eq!(variant.declared().name, variant.name());
+            assert_eq!(ATTENTION_PAGED.variants[i].name, variant.name());
         }
     }
 }

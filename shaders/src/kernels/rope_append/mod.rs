@@ -2,6 +2,7 @@
 
 #[cfg(feature = "testing")]
 mod cases;
+pub mod paged;
 #[cfg(feature = "testing")]
 mod reference;
 mod tables;
@@ -16,6 +17,7 @@ use crate::plan::Plan;
 
 #[cfg(feature = "testing")]
 pub(crate) use cases::{rounding, tables};
+pub use paged::PagedRopeAppend;
 pub use tables::RopeTables;
 pub(crate) use tables::table_words;
 

@@ -4,21 +4,38 @@
 // Workgroup (x, y) takes head x of token y: the query heads, then the KV heads of k, then those of
 // v. `vector` holds that head, in workgroup memory. On CPUs an invocation takes a head alone, and a
 // workgroup eight tokens. The f16 tail gets the same keys and values as f16.
+//
+// With PAGED (kernel `rope_append_paged`) tokens are the rows of a batch, whose sequences share a
+// paged cache. There is a dispatch for each segment; one of them also rotates the queries.
 #import kernels/shared/step.wgsl
+#ifdef PAGED
+#import kernels/shared/batch.wgsl
+#endif
 
 struct Params {
     heads: u32,
     kv_heads: u32,
     head_dim: u32,
     rotary_dim: u32,    // floats of a head that are rotated
+#ifdef PAGED
+    segment_start: u32, // the segment's first slot, counted over all segments
+#else
     segment_start: u32, // position of the segment's first slot
+#endif
     segment_len: u32,   // slots in the segment
     k_words: u32,       // words of a cached key
     v_words: u32,       // words of a cached value
     k_block: u32,       // block of the Hadamard transform of q and k; 1: no transform
     v_block: u32,       // the same of v
+#ifdef PAGED
+    rotate_queries: u32, // 1: this dispatch rotates the queries
+    last_position: u32,  // that `tables` can rotate by
+    cache_slots: u32,    // slots of all segments
+    reserved0: u32, reserved1: u32, reserved2: u32,
+#else
     tail_len: u32,      // positions in the f16 tail; 0: there is none
     reserved0: u32,
+#endif
 }
 @group(0) @binding(0) var<uniform> p: Params;
 // 1024 rows of the fine table, then the rows of the coarse one; a row is (cos, sin) of each pair.
@@ -27,8 +44,12 @@ struct Params {
 @group(0) @binding(3) var<storage, read_write> qkv: array<vec2<f32>>;
 @group(0) @binding(4) var<storage, read_write> k_cache: array<u32>;
 @group(0) @binding(5) var<storage, read_write> v_cache: array<u32>;
+#ifdef PAGED
+@group(0) @binding(6) var<storage, read> batch_rows: array<BatchRow>;
+#else
 // Keys, then values: [tail_len, kv_heads, head_dim] f16 each.
 @group(0) @binding(6) var<storage, read_write> f16_tail: array<u32>;
+#endif
 
 #import kv/kv.wgsl
 #import kernels/rope_append/rotation.wgsl
@@ -88,7 +109,11 @@ fn encode_word(w: u32, per_word: u32) -> u32 {
 
 #ifdef CPU
 @compute @workgroup_size(8)
+#ifdef PAGED
+fn rope_append_paged(
+#else
 fn rope_append(
+#endif
     @builtin(workgroup_id) group: vec3<u32>,
     @builtin(local_invocation_index) local_index: u32,
 ) {
@@ -96,7 +121,11 @@ fn rope_append(
     let token = group.y * 8u + local_index;
 #else
 @compute @workgroup_size(64)
+#ifdef PAGED
+fn rope_append_paged(
+#else
 fn rope_append(
+#endif
     @builtin(workgroup_id) group: vec3<u32>,
     @builtin(local_invocation_index) index: u32,
 ) {
@@ -105,9 +134,20 @@ fn rope_append(
     if token >= step_.count {
         return;
     }
+#ifdef PAGED
+    let position = min(batch_rows[token].position, p.last_position);
+    let slot = batch_rows[token].slot - p.segment_start;
+#else
     let position = step_.position + token;
+    let slot = position - p.segment_start;
+#endif
     let pairs = p.head_dim / 2u;
     let is_q = group.x < p.heads;
+#ifdef PAGED
+    if select(slot >= p.segment_len, p.rotate_queries == 0u, is_q) {
+        return;
+    }
+#endif
     let is_v = group.x >= p.heads + p.kv_heads;
     let kv_head = group.x - select(p.heads, p.heads + p.kv_heads, is_v);
     let vector_base = (token * (p.heads + 2u * p.kv_heads) + group.x) * pairs;
@@ -130,13 +170,15 @@ fn rope_append(
         }
         return;
     }
+#ifdef PAGED
+#else
     if p.tail_len > 0u {
         let row = select(0u, p.tail_len, is_v) + position % p.tail_len;
         for (var i = index; i < pairs; i += VECTOR_INVOCATIONS) {
             f16_tail[(row * p.kv_heads + kv_head) * pairs + i] = pack2x16float(load_pair(i));
         }
     }
-    let slot = position - p.segment_start;
+#endif
     if slot >= p.segment_len {
         return;
     }

@@ -47,6 +47,7 @@ const MASKED_SCORE = -1e30;
 #import kv/kv.wgsl
 #import kernels/rope_append/rotation.wgsl
 #import kernels/attention/kv_splits.wgsl
+#import kernels/attention/slots.wgsl
 #import kernels/attention/decode/partials.wgsl
 
 // The orthonormal Walsh-Hadamard transform of consecutive blocks of a vector, of which each lane of
@@ -83,8 +84,8 @@ fn rope_attention(
     let size = split_size(slot + 1u, p.splits);
     let has_token = split == slot / size;
     let begin = min(split * size, slot);
-    let end = min(begin + size, slot);
-    let prefetched = prefetch_first(begin, end, kv_head, local_index);
+    let slots = Slots(begin, min(begin + size, slot));
+    let prefetched = prefetch_first(slots, kv_head, local_index);
 
     let rows = p.heads / p.kv_heads;
     let vec4s = HEAD_DIM / 4u;
@@ -148,7 +149,7 @@ fn rope_attention(
             );
         }
     }
-    let result = attend(initial, prefetched, begin, end, kv_head, local_index);
+    let result = attend(initial, prefetched, slots, kv_head, local_index);
 
     // The cache is written after all reads of it.
     if has_token && lane < vec4s && subgroup == ROWS_PER_WORKGROUP {
@@ -171,8 +172,10 @@ fn rope_attention(
     }
 
     if p.write_output == 0u {
-        let at = partial_indices(split, kv_head, rows, 0u);
-        store_partials(at, vec4<u32>(0u, 1u, 2u, 3u) < vec4<u32>(rows), result, local_index);
+        let row = vec4<u32>(0u, 1u, 2u, 3u);
+        let first = (split * p.kv_heads + kv_head) * rows;
+        let at = (first + min(row, vec4<u32>(rows - 1u))) * (HEAD_DIM + 2u);
+        store_partials(at, row < vec4<u32>(rows), result, local_index);
         return;
     }
     // Redistributes the output: each lane gets a vec4 of its subgroup's row.

@@ -9,13 +9,23 @@
 // Workgroup (x, y) takes head x of token y. Its invocations form SPLIT_GROUPS groups, each of which
 // takes every SPLIT_GROUPS-th split. An invocation takes one vec4 of `acc`. Workgroup memory has
 // the groups' sums, then the output.
+//
+// With PAGED (kernel `attention_combine_paged`) tokens are the rows of a batch, and each row says
+// which token partials are its own.
 #import kernels/shared/step.wgsl
+#ifdef PAGED
+#import kernels/shared/batch.wgsl
+#endif
 
 struct Params {
     heads: u32,
     kv_heads: u32,
     head_dim: u32,
+#ifdef PAGED
+    token_partials: u32, // that `partials` holds
+#else
     splits: u32,
+#endif
     block: u32, // block of the Hadamard transform that values were cached with; 1: no transform
     reserved0: u32, reserved1: u32, reserved2: u32,
 }
@@ -23,7 +33,11 @@ struct Params {
 @group(0) @binding(2) var<storage, read> partials: array<f32>;
 @group(0) @binding(3) var<storage, read_write> out: array<f32>;
 
+#ifdef PAGED
+@group(0) @binding(4) var<storage, read> batch_rows: array<BatchRow>;
+#else
 #import kernels/attention/kv_splits.wgsl
+#endif
 #import kv/hadamard.wgsl
 
 override SPLIT_GROUPS: u32 = 2;
@@ -34,7 +48,11 @@ var<workgroup> group_acc: array<vec4<f32>, GROUP_SIZE * SPLIT_GROUPS>;
 var<workgroup> group_stat: array<f32, GROUP_SIZE * SPLIT_GROUPS>;
 
 @compute @workgroup_size(GROUP_SIZE, SPLIT_GROUPS)
+#ifdef PAGED
+fn attention_combine_paged(
+#else
 fn attention_combine(
+#endif
     @builtin(workgroup_id) group: vec3<u32>,
     @builtin(local_invocation_index) local_index: u32,
 ) {
@@ -43,13 +61,26 @@ fn attention_combine(
     if token >= step_.count {
         return;
     }
+    let partial_len = p.head_dim + 2u;
+#ifdef PAGED
+    let batch_row = batch_rows[token];
+    if batch_row.partials == 0u {
+        return;
+    }
+    // Reads no token partial beyond those that the buffer holds.
+    let first_partial = min(batch_row.first_partial, p.token_partials - 1u);
+    let row = (first_partial * p.heads + head) * partial_len;
+    let split_stride = batch_row.partial_stride * p.heads * partial_len;
+    let last_split = (p.token_partials - 1u - first_partial) / max(batch_row.partial_stride, 1u);
+    let splits = min(batch_row.partials, last_split + 1u);
+#else
     let ratio = p.heads / p.kv_heads;
     let rows = step_.count * ratio;
-    let partial_len = p.head_dim + 2u;
     let row = ((head / ratio) * rows + token * ratio + head % ratio) * partial_len;
     let split_stride = p.kv_heads * rows * partial_len;
     // Bounds that depend on more than uniforms: see matmul's row_groups.
     let splits = min(splits_in_use(p.splits), arrayLength(&partials));
+#endif
     let block = min(p.block, arrayLength(&out));
     var row_max = -1e30;
     for (var s = local_index; s < splits; s += GROUP_SIZE * SPLIT_GROUPS) {

@@ -2,6 +2,7 @@
 
 #[cfg(feature = "testing")]
 mod cases;
+pub mod paged;
 #[cfg(feature = "testing")]
 mod reference;
 
@@ -13,6 +14,8 @@ use crate::kernel::{Cost, Kernel, Step, Variant, read, write};
 use crate::kernels::attention::{splits, splits_in_use, writes_output};
 use crate::kv::{AttentionShape, KvFormat};
 use crate::plan::Plan;
+
+pub use paged::PagedCombine;
 
 params! {
     /// Query heads.

@@ -43,8 +43,11 @@ fn invocation_slot(first: u32, t: u32, local_index: u32) -> u32 {
 }
 #endif
 
-// An invocation's view of a tile: slots from `begin` on, below `end`, of a KV head.
-struct Tile { kv_head: u32, begin: u32, end: u32, local_index: u32, lane: u32 }
+// An invocation's view of a tile: slots from `begin` on, below `end`, of a KV head. `offset` is
+// their `slot_offset`.
+struct Tile {
+    kv_head: u32, begin: u32, end: u32, offset: u32, local_index: u32, lane: u32,
+}
 
 // A vec4 for each of eight slots: of their keys or values, or the scores of the four rows.
 struct Slots8 {
@@ -76,7 +79,11 @@ fn store_stats(is_row: bool, partial_at: u32, row_max: f32, row_sum: f32) {
 }
 
 @compute @workgroup_size(WORKGROUP_SIZE)
+#ifdef PAGED
+fn attention_paged(
+#else
 fn attention(
+#endif
     @builtin(workgroup_id) group: vec3<u32>,
     @builtin(local_invocation_index) local_index: u32,
 #ifdef SUBGROUP_BROADCAST
@@ -84,18 +91,18 @@ fn attention(
 #endif
 ) {
     let ratio = p.heads / p.kv_heads;
-    let rows = step_.count * ratio;
-    let row0 = group.x * ROWS_PER_WORKGROUP;
+    let work = work_of(group);
+    let rows = rows_of(work);
+    let row0 = first_row_of(group, ROWS_PER_WORKGROUP);
     let kv_head = group.y;
-    let split = group.z;
-    if row0 >= rows || split >= splits_in_use(p.splits) {
+    if row0 >= rows || !has_work(group, work) {
         return;
     }
     let last_row = min(row0 + ROWS_PER_WORKGROUP, rows) - 1u;
-    let slots = split_slots(split, last_row);
+    let slots = work_slots(work, last_row);
     let begin = slots.begin;
     let end = slots.end;
-    if begin >= end && p.is_first_segment == 0u && p.write_output == 0u {
+    if begin >= end && continues_partials() && p.write_output == 0u {
         return;
     }
 
@@ -106,19 +113,20 @@ fn attention(
     );
     let is_row = own_rows <= vec4<u32>(last_row);
     let row = min(own_rows, vec4<u32>(last_row));
-    let token = row / ratio;
+    let token = tokens_of(work, row / ratio);
     let head = kv_head * ratio + row % ratio;
     let q_at = token * (p.q_stride / 4u) + head * vec4s;
     let out_at = (token * p.heads + head) * vec4s;
-    let partial_at = ((split * p.kv_heads + kv_head) * rows + row) * (HEAD_DIM + 2u);
+    let partial_at = partials_of(work, kv_head, rows, row);
     let visible = min(
         vec4<u32>(
-            visible_slots(row.x), visible_slots(row.y), visible_slots(row.z), visible_slots(row.w),
+            visible_slots(work, row.x), visible_slots(work, row.y),
+            visible_slots(work, row.z), visible_slots(work, row.w),
         ),
         vec4<u32>(end),
     );
     // Where all invocations have the same rows, the first one continues from their partials.
-    let continues = p.is_first_segment == 0u && (ROWS_PER_WORKGROUP > 4u || local_index == 0u);
+    let continues = continues_partials() && (ROWS_PER_WORKGROUP > 4u || local_index == 0u);
     var row_max = vec4<f32>(MASKED_SCORE);
     var row_sum = vec4<f32>();
     if continues {
@@ -138,10 +146,11 @@ fn attention(
     }
 
     for (var first = begin; first < end; first += SLOTS_PER_TILE) {
+        let offset = slot_offset(slots, first);
 #ifdef SUBGROUP_BROADCAST
-        let tile = Tile(kv_head, first, end, local_index, lane);
+        let tile = Tile(kv_head, first, end, offset, local_index, lane);
 #else
-        let tile = Tile(kv_head, first, end, local_index, local_index);
+        let tile = Tile(kv_head, first, end, offset, local_index, local_index);
 #endif
         let previous_max = row_max;
         row_max = max(row_max, score_tile(tile, visible));

@@ -23,7 +23,7 @@ fn store_scores(t: u32, slot: u32, visible: vec4<u32>, s: vec4<f32>) -> vec4<f32
 fn tile_key_base(tile: Tile, t: u32) -> u32 {
     return key_base(
         tile.kv_head,
-        min(invocation_slot(tile.begin, t, tile.local_index), tile.end - 1u),
+        min(invocation_slot(tile.begin, t, tile.local_index), tile.end - 1u) + tile.offset,
     );
 }
 
@@ -120,7 +120,8 @@ fn score_tile(tile: Tile, visible: vec4<u32>) -> vec4<f32> {
     var row_max = vec4<f32>(MASKED_SCORE);
     for (var t = 0u; t < SLOTS_PER_INVOCATION; t++) {
         let slot = invocation_slot(tile.begin, t, tile.local_index);
-        let s = score_key(key_base(tile.kv_head, min(slot, tile.end - 1u)), tile.lane);
+        let index = min(slot, tile.end - 1u) + tile.offset;
+        let s = score_key(key_base(tile.kv_head, index), tile.lane);
         row_max = max(row_max, store_scores(t, slot, visible, s));
     }
     return row_max;

@@ -44,7 +44,7 @@ fn add_row(acc: vec4<f32>, v: Slots8, t: u32, r: u32) -> vec4<f32> {
 }
 
 fn load_slot_value(tile: Tile, slot: u32, i: u32) -> vec4<f32> {
-    return load_value(value_base(tile.kv_head, min(slot, tile.end - 1u)), i);
+    return load_value(value_base(tile.kv_head, min(slot, tile.end - 1u) + tile.offset), i);
 }
 
 // Vec4 `i` of the values of eight slots, from slot `t` on.

@@ -19,11 +19,39 @@ override VALUES_PER_ROUND: u32 = SUBGROUP_SIZE / LANES_PER_VALUE;
 #import kernels/attention/decode/scratch.wgsl
 #import kernels/attention/decode/subgroup.wgsl
 
-// Slots of a subgroup where the workgroup has slots `begin` to `end`; a multiple of 32.
-fn slots_per_subgroup(begin: u32, end: u32) -> u32 {
-    return (end - begin + SUBGROUP_SIZE * SUBGROUP_COUNT - 1u)
-        / (SUBGROUP_SIZE * SUBGROUP_COUNT) * SUBGROUP_SIZE;
+// The slots of a subgroup: 32 of them every SLOT_STRIDE, `len` slots on.
+struct SubgroupSlots { begin: u32, end: u32, len: u32 }
+
+#ifdef PAGED
+// Subgroups take turns, so that a row's sums are the same however many slots the other rows have.
+const SLOT_STRIDE = SUBGROUP_SIZE * SUBGROUP_COUNT;
+
+fn subgroup_slots(slots: Slots, local_index: u32) -> SubgroupSlots {
+    let rounds = (slots.end - slots.begin + SLOT_STRIDE - 1u) / SLOT_STRIDE;
+    let begin = slots.begin + local_index / SUBGROUP_SIZE * SUBGROUP_SIZE;
+    return SubgroupSlots(begin, slots.end, rounds * SLOT_STRIDE);
 }
+
+// The last slot that is loaded with the tile of `first`.
+fn last_of_tile(first: u32, last: u32) -> u32 {
+    return min(first | (SUBGROUP_SIZE - 1u), last);
+}
+#else
+// Subgroups take contiguous parts, each a multiple of 32 slots.
+const SLOT_STRIDE = SUBGROUP_SIZE;
+
+fn subgroup_slots(slots: Slots, local_index: u32) -> SubgroupSlots {
+    let len = (slots.end - slots.begin + SUBGROUP_SIZE * SUBGROUP_COUNT - 1u)
+        / (SUBGROUP_SIZE * SUBGROUP_COUNT) * SUBGROUP_SIZE;
+    let begin = slots.begin + local_index / SUBGROUP_SIZE * len;
+    return SubgroupSlots(begin, min(begin + len, slots.end), len);
+}
+
+// The last slot that is loaded with the tile of `first`.
+fn last_of_tile(first: u32, last: u32) -> u32 {
+    return last;
+}
+#endif
 
 #import kernels/attention/decode/keys.wgsl
 #import kernels/attention/decode/values.wgsl
@@ -36,23 +64,28 @@ fn score_lane(i: u32) -> u32 {
     return i % 4u * 8u + i / 4u;
 }
 
-// The base of this lane's four keys in the iteration that begins with slot `first`.
-fn lane_keys_base(first: u32, last: u32, kv_head: u32, local_index: u32) -> u32 {
-    return keys_base(kv_head, min(first + 4u * (local_index % 8u), last));
+// The base of this lane's four keys in the iteration that begins with slot `first`. `offset` is
+// the tile's `slot_offset`.
+fn lane_keys_base(first: u32, last: u32, offset: u32, kv_head: u32, local_index: u32) -> u32 {
+    return keys_base(kv_head, min(first + 4u * (local_index % 8u), last) + offset);
 }
 
-// Issues the loads of the first keys and values of slots `begin` to `end`.
-fn prefetch_first(begin: u32, end: u32, kv_head: u32, local_index: u32) -> Prefetch {
+// Issues the loads of the workgroup's first keys and values.
+fn prefetch_first(slots: Slots, kv_head: u32, local_index: u32) -> Prefetch {
 #ifdef PREFETCH
-    let first = begin + local_index / SUBGROUP_SIZE * slots_per_subgroup(begin, end);
-    let last = max(end, 1u) - 1u;
+    let first = subgroup_slots(slots, local_index).begin;
+    let last = max(slots.end, 1u) - 1u;
+    let offset = slot_offset(slots, min(first, last));
     return Prefetch(
         load_keys(
-            lane_keys_base(first, last, kv_head, local_index),
+            lane_keys_base(first, last, offset, kv_head, local_index),
             local_index % SUBGROUP_SIZE / 8u * QUARTER_VEC4S,
             0u,
         ),
-        load_values(values_base(first, last, kv_head, local_index), local_index),
+        load_values(
+            values_base(first, last_of_tile(first, last), offset, kv_head, local_index),
+            local_index,
+        ),
     );
 #else
     return Prefetch();
@@ -64,24 +97,28 @@ fn identity() -> LanePartial {
     return LanePartial(Acc8(), vec4<f32>(MASKED_SCORE), vec4<f32>());
 }
 
-// This lane's part of its subgroup's partials after the subgroup's part of slots `begin` to `end`.
+// This lane's part of its subgroup's partials after the subgroup's slots.
 fn attend_subgroup(
-    initial: LanePartial, prefetched: Prefetch,
-    begin: u32, end: u32, kv_head: u32, local_index: u32,
+    initial: LanePartial, prefetched: Prefetch, slots: Slots, kv_head: u32, local_index: u32,
 ) -> LanePartial {
-    let len = slots_per_subgroup(begin, end);
-    let subgroup_begin = begin + local_index / SUBGROUP_SIZE * len;
-    let subgroup_end = min(subgroup_begin + len, end);
-    let last = max(end, 1u) - 1u;
+    let subgroup = subgroup_slots(slots, local_index);
+    let last = max(slots.end, 1u) - 1u;
     let quarter = local_index % SUBGROUP_SIZE / 8u * QUARTER_VEC4S;
     var acc = initial.acc;
     var row_max = initial.row_max;
     var row_sum = initial.row_sum;
     var keys = prefetched.keys;
     var values = prefetched.values;
-    for (var done = 0u; has_slots(done, len, subgroup_begin, subgroup_end); done += SUBGROUP_SIZE) {
-        let first = subgroup_begin + done;
-        let base = lane_keys_base(first, last, kv_head, local_index);
+    var offset = slot_offset(slots, min(subgroup.begin, last));
+    for (
+        var done = 0u;
+        has_slots(done, subgroup.len, subgroup.begin, subgroup.end);
+        done += SLOT_STRIDE
+    ) {
+        let first = subgroup.begin + done;
+        let next_offset = slot_offset(slots, min(first + SLOT_STRIDE, last));
+        let tile_last = last_of_tile(first, last);
+        let base = lane_keys_base(first, last, offset, kv_head, local_index);
         let scale = load_key_scales(base, quarter);
         var lane_scores = Scores4();
         for (var n = 0u; n < QUARTER_VEC4S; n += K_PER_WORD) {
@@ -90,7 +127,7 @@ fn attend_subgroup(
             let is_last = n + K_PER_WORD >= QUARTER_VEC4S;
             let next = select(
                 base,
-                lane_keys_base(first + SUBGROUP_SIZE, last, kv_head, local_index),
+                lane_keys_base(first + SLOT_STRIDE, last, next_offset, kv_head, local_index),
                 is_last,
             );
             keys = load_keys(next, quarter, select(n + K_PER_WORD, 0u, is_last));
@@ -104,8 +141,12 @@ fn attend_subgroup(
             lane_scores.key2 * scale.z, lane_scores.key3 * scale.w,
         );
 
-        let is_visible =
-            first + local_index % 8u * 4u + local_index % SUBGROUP_SIZE / 8u < subgroup_end;
+        let slot = first + local_index % 8u * 4u + local_index % SUBGROUP_SIZE / 8u;
+#ifdef PAGED
+        let is_visible = vec4<u32>(slot) < slots.row_ends;
+#else
+        let is_visible = slot < subgroup.end;
+#endif
         let scores = select(
             vec4<f32>(MASKED_SCORE), reduce_scores(lane_scores, local_index), is_visible,
         );
@@ -119,58 +160,70 @@ fn attend_subgroup(
         // Slots beyond the subgroup's end have no weight. Those beyond the 32 belong to the next
         // iteration.
         let lane_value = local_index % SUBGROUP_SIZE / LANES_PER_VALUE;
-        let count = min(subgroup_end - min(first, subgroup_end), SUBGROUP_SIZE);
+        let count = min(subgroup.end - min(first, subgroup.end), SUBGROUP_SIZE);
         for (var j = 0u; j < count; j += 4u * VALUES_PER_ROUND) {
-            let at = values_base(first + j, last, kv_head, local_index);
+            let at = values_base(first + j, tile_last, offset, kv_head, local_index);
 #ifdef PREFETCH
             let v = values;
+            let next_j = j + 4u * VALUES_PER_ROUND;
+#ifdef PAGED
+            let is_last = next_j >= SUBGROUP_SIZE;
+            let next = first + select(next_j, SLOT_STRIDE, is_last);
             values = load_values(
                 values_base(
-                    first + min(j + 4u * VALUES_PER_ROUND, SUBGROUP_SIZE),
-                    last, kv_head, local_index,
+                    next, last_of_tile(next, last), select(offset, next_offset, is_last),
+                    kv_head, local_index,
                 ),
                 local_index,
             );
+#else
+            values = load_values(
+                values_base(
+                    first + min(next_j, SUBGROUP_SIZE), last, offset, kv_head, local_index,
+                ),
+                local_index,
+            );
+#endif
 #else
             let v = load_values(at, local_index);
 #endif
             let i = vec4<u32>(j + lane_value)
                 + vec4<u32>(0u, VALUES_PER_ROUND, 2u * VALUES_PER_ROUND, 3u * VALUES_PER_ROUND);
-            let slot = min(i, vec4<u32>(SUBGROUP_SIZE - 1u));
+            let source = min(i, vec4<u32>(SUBGROUP_SIZE - 1u));
             let is_inside = select(
                 vec4<f32>(i < vec4<u32>(SUBGROUP_SIZE)),
                 vec4<f32>(1.0),
                 SUBGROUP_SIZE % (4u * VALUES_PER_ROUND) == 0u,
             );
             acc = add_value(
-                acc, shuffle(weight, score_lane(slot.x), local_index) * is_inside.x,
+                acc, shuffle(weight, score_lane(source.x), local_index) * is_inside.x,
                 at.x, local_index, v.value0, v.scales.x,
             );
             acc = add_value(
-                acc, shuffle(weight, score_lane(slot.y), local_index) * is_inside.y,
+                acc, shuffle(weight, score_lane(source.y), local_index) * is_inside.y,
                 at.y, local_index, v.value1, v.scales.y,
             );
             acc = add_value(
-                acc, shuffle(weight, score_lane(slot.z), local_index) * is_inside.z,
+                acc, shuffle(weight, score_lane(source.z), local_index) * is_inside.z,
                 at.z, local_index, v.value2, v.scales.z,
             );
             acc = add_value(
-                acc, shuffle(weight, score_lane(slot.w), local_index) * is_inside.w,
+                acc, shuffle(weight, score_lane(source.w), local_index) * is_inside.w,
                 at.w, local_index, v.value3, v.scales.w,
             );
         }
+        offset = next_offset;
     }
     return LanePartial(acc, row_max, row_sum);
 }
 
 #import kernels/attention/decode/combine.wgsl
 
-// The partials of the rows after slots `begin` to `end`, on top of `initial`. `prefetched` is what
+// The partials of the rows after the workgroup's slots, on top of `initial`. `prefetched` is what
 // `prefetch_first` loaded. The queries have been stored, and a barrier has followed.
 fn attend(
-    initial: LanePartial, prefetched: Prefetch,
-    begin: u32, end: u32, kv_head: u32, local_index: u32,
+    initial: LanePartial, prefetched: Prefetch, slots: Slots, kv_head: u32, local_index: u32,
 ) -> Partial {
-    let state = attend_subgroup(initial, prefetched, begin, end, kv_head, local_index);
+    let state = attend_subgroup(initial, prefetched, slots, kv_head, local_index);
     return combine_subgroups(state, local_index);
 }

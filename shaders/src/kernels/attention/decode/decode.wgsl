@@ -31,43 +31,67 @@ fn load_partials(at: vec4<u32>, local_index: u32) -> LanePartial {
 }
 
 @compute @workgroup_size(WORKGROUP_SIZE)
+#ifdef PAGED
+fn attention_paged(
+#else
 fn attention(
+#endif
     @builtin(workgroup_id) group: vec3<u32>,
     @builtin(local_invocation_index) local_index: u32,
 ) {
+    let work = work_of(group);
+#ifdef PAGED
+    let ratio = p.heads / p.kv_heads;
+    let rows = rows_of(work);
+#else
     let rows = p.heads / p.kv_heads;
-    let row0 = group.x * ROWS_PER_WORKGROUP;
+#endif
+    let row0 = first_row_of(group, ROWS_PER_WORKGROUP);
     let kv_head = group.y;
-    let split = group.z;
-    if row0 >= rows || split >= splits_in_use(p.splits) {
+    if row0 >= rows || !has_work(group, work) {
         return;
     }
-    let slots = split_slots(split, 0u);
-    let begin = slots.begin;
-    let end = slots.end;
-    if begin >= end && p.is_first_segment == 0u {
+#ifdef PAGED
+    var slots = work_slots(work, min(row0 + ROWS_PER_WORKGROUP, rows) - 1u);
+    slots.row_ends = min(
+        slots.row_ends,
+        vec4<u32>(
+            visible_slots(work, row0), visible_slots(work, row0 + 1u),
+            visible_slots(work, row0 + 2u), visible_slots(work, row0 + 3u),
+        ),
+    );
+#else
+    let slots = work_slots(work, 0u);
+#endif
+    if slots.begin >= slots.end && continues_partials() {
         return;
     }
-    let prefetched = prefetch_first(begin, end, kv_head, local_index);
+    let prefetched = prefetch_first(slots, kv_head, local_index);
 
     let vec4s = HEAD_DIM / 4u;
     for (var i = local_index; i < ROWS_PER_WORKGROUP * vec4s; i += WORKGROUP_SIZE) {
-        let head = kv_head * rows + min(row0 + i % ROWS_PER_WORKGROUP, rows - 1u);
+        let row = min(row0 + i % ROWS_PER_WORKGROUP, rows - 1u);
+#ifdef PAGED
+        let token = tokens_of(work, vec4<u32>(row / ratio)).x;
+        let query = token * (p.q_stride / 4u) + (kv_head * ratio + row % ratio) * vec4s;
+#else
+        let query = (kv_head * rows + row) * vec4s;
+#endif
         store_query(
             i % ROWS_PER_WORKGROUP,
             i / ROWS_PER_WORKGROUP,
-            q[head * vec4s + i / ROWS_PER_WORKGROUP] * p.scale,
+            q[query + i / ROWS_PER_WORKGROUP] * p.scale,
         );
     }
     var initial = identity();
-    if p.is_first_segment == 0u {
-        initial = load_partials(partial_indices(split, kv_head, rows, row0), local_index);
+    let row = vec4<u32>(row0) + vec4<u32>(0u, 1u, 2u, 3u);
+    let at = partials_of(work, kv_head, rows, min(row, vec4<u32>(rows - 1u)));
+    if continues_partials() {
+        initial = load_partials(at, local_index);
         // Other invocations store to what this one has read.
         storageBarrier();
     }
     workgroupBarrier();
-    let result = attend(initial, prefetched, begin, end, kv_head, local_index);
-    let at = partial_indices(split, kv_head, rows, row0);
-    let is_row = vec4<u32>(row0) + vec4<u32>(0u, 1u, 2u, 3u) < vec4<u32>(rows);
-    store_partials(at, is_row, result, local_index);
+    let result = attend(initial, prefetched, slots, kv_head, local_index);
+    store_partials(at, row < vec4<u32>(rows), result, local_index);
 }

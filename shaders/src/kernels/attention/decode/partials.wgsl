@@ -10,13 +10,6 @@ struct Partial { acc: vec4<f32>, row_max: vec4<f32>, row_sum: vec4<f32> }
 
 #import kernels/attention/decode/attend.wgsl
 
-// The index of the partial of each of four rows from `row0` on, of `rows` that a KV head has.
-fn partial_indices(split: u32, kv_head: u32, rows: u32, row0: u32) -> vec4<u32> {
-    let row = vec4<u32>(row0) + vec4<u32>(0u, 1u, 2u, 3u);
-    let first = (split * p.kv_heads + kv_head) * rows;
-    return (first + min(row, vec4<u32>(rows - 1u))) * (HEAD_DIM + 2u);
-}
-
 fn store_rows(at: vec4<u32>, is_row: vec4<bool>, v: vec4<f32>) {
     if is_row.x {
         partials[at.x] = v.x;

@@ -31,11 +31,14 @@ fn lane_vec4(local_index: u32) -> u32 {
     return 2u * (local_index % SUBGROUP_SIZE % LANES_PER_VALUE);
 }
 
-// The bases of this lane's four values from slot `first` on; none is beyond slot `last`.
-fn values_base(first: u32, last: u32, kv_head: u32, local_index: u32) -> vec4<u32> {
+// The bases of this lane's four values from slot `first` on; none is beyond slot `last`. `offset`
+// is the tile's `slot_offset`.
+fn values_base(
+    first: u32, last: u32, offset: u32, kv_head: u32, local_index: u32,
+) -> vec4<u32> {
     let slots = vec4<u32>(first + local_index % SUBGROUP_SIZE / LANES_PER_VALUE)
         + vec4<u32>(0u, VALUES_PER_ROUND, 2u * VALUES_PER_ROUND, 3u * VALUES_PER_ROUND);
-    return (min(slots, vec4<u32>(last)) * p.kv_heads + kv_head) * p.v_words;
+    return ((min(slots, vec4<u32>(last)) + offset) * p.kv_heads + kv_head) * p.v_words;
 }
 
 fn load_values(at: vec4<u32>, local_index: u32) -> ValueWords {

@@ -18,25 +18,29 @@ var<workgroup> weights: array<vec4<f32>, ROW_GROUPS * SLOTS_PER_TILE>;
 #import kernels/attention/prefill/row_group.wgsl
 
 @compute @workgroup_size(WORKGROUP_SIZE)
+#ifdef PAGED
+fn attention_paged(
+#else
 fn attention(
+#endif
     @builtin(workgroup_id) group: vec3<u32>,
     @builtin(local_invocation_index) local_index: u32,
 ) {
     let ratio = p.heads / p.kv_heads;
-    let rows = step_.count * ratio;
-    let row0 = group.x * ROWS_PER_WORKGROUP;
+    let work = work_of(group);
+    let rows = rows_of(work);
+    let row0 = first_row_of(group, ROWS_PER_WORKGROUP);
     let kv_head = group.y;
-    let split = group.z;
-    if row0 >= rows || split >= splits_in_use(p.splits) {
+    if row0 >= rows || !has_work(group, work) {
         return;
     }
     let row_group = local_index / ROW_GROUP_SIZE;
     let index = local_index % ROW_GROUP_SIZE;
     let last_row = min(row0 + ROWS_PER_WORKGROUP, rows) - 1u;
-    let slots = split_slots(split, last_row);
+    let slots = work_slots(work, last_row);
     let begin = slots.begin;
     let end = slots.end;
-    if begin >= end && p.is_first_segment == 0u {
+    if begin >= end && continues_partials() {
         return;
     }
 
@@ -44,18 +48,19 @@ fn attention(
     for (var i = local_index; i < ROWS_PER_WORKGROUP * vec4s; i += WORKGROUP_SIZE) {
         let row = min(row0 + i % ROWS_PER_WORKGROUP, last_row);
         let head = kv_head * ratio + row % ratio;
+        let token = tokens_of(work, vec4<u32>(row / ratio)).x;
         queries[i] = q[
-            (row / ratio) * (p.q_stride / 4u) + head * vec4s + i / ROWS_PER_WORKGROUP
+            token * (p.q_stride / 4u) + head * vec4s + i / ROWS_PER_WORKGROUP
         ] * p.scale;
     }
 
     let row = vec4<u32>(row0 + 4u * row_group) + vec4<u32>(0u, 1u, 2u, 3u);
     let is_row = row < vec4<u32>(rows);
     let visible = vec4<u32>(
-        visible_slots(row.x), visible_slots(row.y), visible_slots(row.z), visible_slots(row.w),
+        visible_slots(work, row.x), visible_slots(work, row.y),
+        visible_slots(work, row.z), visible_slots(work, row.w),
     );
-    let partial_len = HEAD_DIM + 2u;
-    let at = ((split * p.kv_heads + kv_head) * rows + min(row, vec4<u32>(last_row))) * partial_len;
+    let at = partials_of(work, kv_head, rows, min(row, vec4<u32>(last_row)));
     let vec4_index = index % vec4s;
     let first_slot = index / vec4s;
     let slot_stride = ROW_GROUP_SIZE / vec4s;
@@ -66,7 +71,7 @@ fn attention(
     var acc3 = vec4<f32>();
     var row_max = vec4<f32>(MASKED_SCORE);
     var row_sum = vec4<f32>(); // over this invocation's slots
-    if p.is_first_segment == 0u {
+    if continues_partials() {
         row_max = load_row_partials(at + HEAD_DIM);
         if index == 0u {
             row_sum = load_row_partials(at + HEAD_DIM + 1u);
@@ -83,10 +88,13 @@ fn attention(
         // Waits until the queries are stored, and the previous weights read.
         workgroupBarrier();
         let slot = first + index;
+        // Over a paged cache, the tile is two pages.
+        let offset0 = slot_offset(slots, first);
+        let offset1 = slot_offset(slots, min(first + ROW_GROUP_SIZE, end - 1u));
         let scores = score_keys(
             row_group,
-            key_base(kv_head, min(slot, end - 1u)),
-            key_base(kv_head, min(slot + ROW_GROUP_SIZE, end - 1u)),
+            key_base(kv_head, min(slot, end - 1u) + offset0),
+            key_base(kv_head, min(slot + ROW_GROUP_SIZE, end - 1u) + offset1),
         );
         let limit = min(visible, vec4<u32>(end));
         let score0 = select(vec4<f32>(MASKED_SCORE), scores.key0, vec4<u32>(slot) < limit);
@@ -110,14 +118,32 @@ fn attention(
         workgroupBarrier();
         if first_slot < slot_stride {
             let count = min(SLOTS_PER_TILE, end - first);
+#ifdef PAGED
+#else
             let last = value_base(kv_head, first + count - 1u);
             var base = value_base(kv_head, first + first_slot);
+#endif
             // Four loads are in flight together.
             for (var i = first_slot; i < count; i += 4u * slot_stride) {
+#ifdef PAGED
+                let in_tile = min(
+                    vec4<u32>(i) + slot_stride * vec4<u32>(0u, 1u, 2u, 3u), vec4<u32>(count - 1u),
+                );
+                let offset = select(
+                    vec4<u32>(offset0), vec4<u32>(offset1), in_tile >= vec4<u32>(ROW_GROUP_SIZE),
+                );
+                let bases = (first + in_tile + offset) * slot_words + kv_head * p.v_words;
+                let v0 = load_value(bases.x, vec4_index);
+                let v1 = load_value(bases.y, vec4_index);
+                let v2 = load_value(bases.z, vec4_index);
+                let v3 = load_value(bases.w, vec4_index);
+#else
                 let v0 = load_value(base, vec4_index);
                 let v1 = load_value(min(base + slot_stride * slot_words, last), vec4_index);
                 let v2 = load_value(min(base + 2u * slot_stride * slot_words, last), vec4_index);
                 let v3 = load_value(min(base + 3u * slot_stride * slot_words, last), vec4_index);
+                base += 4u * slot_stride * slot_words;
+#endif
                 let w0 = weights[first_weight + i];
                 let w1 = load_weight(first_weight, i + slot_stride);
                 let w2 = load_weight(first_weight, i + 2u * slot_stride);
@@ -150,7 +176,6 @@ fn attention(
                         fma(vec4<f32>(w1.w), v1, fma(vec4<f32>(w0.w), v0, acc3)),
                     ),
                 );
-                base += 4u * slot_stride * slot_words;
             }
         }
     }

@@ -16,21 +16,21 @@
     var acc6 = MatrixC();
     var acc7 = MatrixC();
     let subgroup_weights = subgroup * ROWS_PER_SUBGROUP * WEIGHT_PITCH;
-    stage_queries(row0, last_row, kv_head, 0u, local_index);
+    stage_queries(work, row0, last_row, kv_head, 0u, local_index);
     q0 = coopLoadT<MatrixA>(&keys[subgroup_weights], WEIGHT_PITCH);
     q1 = coopLoadT<MatrixA>(&keys[subgroup_weights + 4u], WEIGHT_PITCH);
     if HEAD_DIM > 32u {
-        stage_queries(row0, last_row, kv_head, 8u, local_index);
+        stage_queries(work, row0, last_row, kv_head, 8u, local_index);
         q2 = coopLoadT<MatrixA>(&keys[subgroup_weights], WEIGHT_PITCH);
         q3 = coopLoadT<MatrixA>(&keys[subgroup_weights + 4u], WEIGHT_PITCH);
     }
     if HEAD_DIM > 64u {
-        stage_queries(row0, last_row, kv_head, 16u, local_index);
+        stage_queries(work, row0, last_row, kv_head, 16u, local_index);
         q4 = coopLoadT<MatrixA>(&keys[subgroup_weights], WEIGHT_PITCH);
         q5 = coopLoadT<MatrixA>(&keys[subgroup_weights + 4u], WEIGHT_PITCH);
     }
     if HEAD_DIM > 96u {
-        stage_queries(row0, last_row, kv_head, 24u, local_index);
+        stage_queries(work, row0, last_row, kv_head, 24u, local_index);
         q6 = coopLoadT<MatrixA>(&keys[subgroup_weights], WEIGHT_PITCH);
         q7 = coopLoadT<MatrixA>(&keys[subgroup_weights + 4u], WEIGHT_PITCH);
     }

@@ -59,13 +59,15 @@ fn add_values(acc: MatrixC, weights0: MatrixA, weights1: MatrixA, i: u32) -> Mat
 
 // Copies eight vec4s of all rows' queries, from vec4 `first` on, to the memory of the weights.
 // Zeros beyond the end of a head.
-fn stage_queries(row0: u32, last_row: u32, kv_head: u32, first: u32, local_index: u32) {
+fn stage_queries(
+    work: Work, row0: u32, last_row: u32, kv_head: u32, first: u32, local_index: u32,
+) {
     let ratio = p.heads / p.kv_heads;
     workgroupBarrier();
     for (var j = local_index; j < ROWS_PER_WORKGROUP * 8u; j += WORKGROUP_SIZE) {
         let row = min(row0 + j / 8u, last_row);
         let i = first + j % 8u;
-        let at = row / ratio * (p.q_stride / 4u)
+        let at = tokens_of(work, vec4<u32>(row / ratio)).x * (p.q_stride / 4u)
             + (kv_head * ratio + row % ratio) * HEAD_VEC4S
             + min(i, HEAD_VEC4S - 1u);
         keys[j / 8u * WEIGHT_PITCH + j % 8u] =

@@ -48,23 +48,27 @@ alias MatrixC = coop_mat16x16<f32, C>;
 // matrices after the early returns.
 @diagnostic(off, derivative_uniformity)
 @compute @workgroup_size(WORKGROUP_SIZE)
+#ifdef PAGED
+fn attention_paged(
+#else
 fn attention(
+#endif
     @builtin(workgroup_id) group: vec3<u32>,
     @builtin(local_invocation_index) local_index: u32,
 ) {
     let ratio = p.heads / p.kv_heads;
-    let rows = step_.count * ratio;
-    let row0 = group.x * ROWS_PER_WORKGROUP;
+    let work = work_of(group);
+    let rows = rows_of(work);
+    let row0 = first_row_of(group, ROWS_PER_WORKGROUP);
     let kv_head = group.y;
-    let split = group.z;
-    if row0 >= rows || split >= splits_in_use(p.splits) {
+    if row0 >= rows || !has_work(group, work) {
         return;
     }
     let last_row = min(row0 + ROWS_PER_WORKGROUP, rows) - 1u;
-    let slots = split_slots(split, last_row);
+    let slots = work_slots(work, last_row);
     let begin = slots.begin;
     let end = slots.end;
-    if begin >= end && p.is_first_segment == 0u {
+    if begin >= end && continues_partials() {
         return;
     }
     let last = max(end, 1u) - 1u;
@@ -76,14 +80,15 @@ fn attention(
     let key_block = min(local_index / 32u, HEAD_BLOCKS - 1u);
     let value_slot = local_index / 8u;
     let value_block = min(local_index % 8u, HEAD_BLOCKS - 1u);
-    var next_key = load_key_words(min(begin + key_slot, last), kv_head, key_block);
-    var next_value = load_value_words(min(begin + value_slot, last), kv_head, value_block);
+    var offset = slot_offset(slots, min(begin, last));
+    var next_key = load_key_words(min(begin + key_slot, last) + offset, kv_head, key_block);
+    var next_value = load_value_words(min(begin + value_slot, last) + offset, kv_head, value_block);
 
 #import kernels/attention/prefill_coop/load_queries.wgsl
 
     let row = row0 + subgroup * ROWS_PER_SUBGROUP + local_index % 32u / 2u;
     let half = local_index % 2u; // which 16 slots of the row's
-    let visible = min(visible_slots(row), end);
+    let visible = min(visible_slots(work, row), end);
     let subgroup_scores = subgroup * ROWS_PER_SUBGROUP * SCORE_PITCH;
     let row_scores = subgroup_scores + local_index % 32u / 2u * SCORE_PITCH;
     // This lane's eight of the row's 16 floats, when `scores` has a matrix of `acc`.
@@ -95,7 +100,8 @@ fn attention(
     for (var first = begin; first < end; first += SLOTS_PER_TILE) {
         workgroupBarrier();
         if local_index / 32u < HEAD_BLOCKS {
-            let k = key_f16x16(next_key, min(first + key_slot, last), kv_head, key_block);
+            let key_index = min(first + key_slot, last) + offset;
+            let k = key_f16x16(next_key, key_index, kv_head, key_block);
             let at = key_slot * KV_PITCH + 4u * key_block;
             keys[at] = k.v0;
             keys[at + 1u] = k.v1;
@@ -103,7 +109,8 @@ fn attention(
             keys[at + 3u] = k.v3;
         }
         if local_index % 8u < HEAD_BLOCKS {
-            let v = value_f16x16(next_value, min(first + value_slot, last), kv_head, value_block);
+            let value_index = min(first + value_slot, last) + offset;
+            let v = value_f16x16(next_value, value_index, kv_head, value_block);
             let at = value_slot * KV_PITCH + 4u * value_block;
             values[at] = v.v0;
             values[at + 1u] = v.v1;
@@ -111,10 +118,11 @@ fn attention(
             values[at + 3u] = v.v3;
         }
         workgroupBarrier();
-        next_key =
-            load_key_words(min(first + SLOTS_PER_TILE + key_slot, last), kv_head, key_block);
+        let next = first + SLOTS_PER_TILE;
+        offset = slot_offset(slots, min(next, last));
+        next_key = load_key_words(min(next + key_slot, last) + offset, kv_head, key_block);
         next_value =
-            load_value_words(min(first + SLOTS_PER_TILE + value_slot, last), kv_head, value_block);
+            load_value_words(min(next + value_slot, last) + offset, kv_head, value_block);
 #import kernels/attention/prefill_coop/score_keys.wgsl
         let at = row_scores + 4u * half;
         let slot = first + 16u * half;

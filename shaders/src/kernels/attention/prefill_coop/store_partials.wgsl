@@ -1,10 +1,10 @@
 // Part of the body of `prefill_coop`: stores the rows' partials, combined with those of the earlier
 // segments.
     row_sum += subgroupShuffleXor(row_sum, 1u);
-    let partial_at = ((split * p.kv_heads + kv_head) * rows + min(row, last_row)) * (HEAD_DIM + 2u);
+    let partial_at = partials_of(work, kv_head, rows, vec4<u32>(min(row, last_row))).x;
     // `row_max` and `row_sum` of the earlier segments.
     var previous = vec2<f32>(MASKED_SCORE, 0.0);
-    if p.is_first_segment == 0u {
+    if continues_partials() {
         previous = vec2<f32>(partials[partial_at + HEAD_DIM], partials[partial_at + HEAD_DIM + 1u]);
     }
     let combined_max = max(row_max, previous.x);
@@ -28,7 +28,7 @@
         let acc_at = partial_at + 16u * block + 8u * half;
         for (var i = 0u; i < 8u && row <= last_row; i++) {
             var sum = scores[lane_acc + i / 4u][i % 4u] * rescale_acc;
-            if p.is_first_segment == 0u {
+            if continues_partials() {
                 sum = fma(partials[acc_at + i], rescale_previous, sum);
             }
             partials[acc_at + i] = sum;

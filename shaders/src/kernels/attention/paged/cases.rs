@@ -1,0 +1,257 @@
+use super::super::AttentionVariant;
+use super::fixture::{Batch, Sequence};
+use crate::kernel::Case;
+use crate::kv::{AttentionShape, KvFormat, KvType};
+
+const DECODE: [AttentionVariant; 3] = [
+    AttentionVariant::CpuFewRows,
+    AttentionVariant::Decode,
+    AttentionVariant::DecodeSubgroup32,
+];
+
+const PROMPT: [AttentionVariant; 4] = [
+    AttentionVariant::Cpu,
+    AttentionVariant::CpuSubgroup,
+    AttentionVariant::Prefill,
+    AttentionVariant::PrefillCoop,
+];
+
+/// The variants that store outputs.
+const DIRECT: [AttentionVariant; 3] = [
+    AttentionVariant::CpuFewRows,
+    AttentionVariant::Cpu,
+    AttentionVariant::CpuSubgroup,
+];
+
+fn sequences(sizes: &[(u32, u32)]) -> Vec<Sequence> {
+    sizes
+        .iter()
+        .zip(1..)
+        .map(|(&(position, tokens), seed)| Sequence {
+            seed,
+            position,
+            tokens,
+        })
+        .collect()
+}
+
+fn shape(heads: u32, kv_heads: u32, head_dim: u32) -> AttentionShape {
+    AttentionShape {
+        heads,
+        kv_heads,
+        head_dim,
+    }
+}
+
+/// A token of each of these lengths, among them those next to a page's end.
+fn lengths() -> Vec<Sequence> {
+    sequences(&[0, 62, 63, 64, 199, 699].map(|position| (position, 1)))
+}
+
+/// A batch of single tokens of small models.
+fn decode() -> Batch {
+    Batch {
+        shape: shape(9, 3, 64),
+        kv: KvFormat::default(),
+        sequences: lengths(),
+        span: 256,
+        item_tokens: 1,
+        segment: 0,
+        direct: false,
+        first_in_segment: false,
+        shuffle: 1,
+    }
+}
+
+/// Chunks of prompts, and a single token among them.
+fn prompt() -> Batch {
+    Batch {
+        sequences: sequences(&[(0, 20), (63, 1), (100, 50), (250, 17)]),
+        item_tokens: 50,
+        shuffle: 2,
+        ..decode()
+    }
+}
+
+fn both_segments(batch: Batch) -> [Batch; 2] {
+    [0, 1].map(|segment| Batch {
+        segment,
+        ..batch.clone()
+    })
+}
+
+/// The types that need no f16 tail.
+const TYPES: [KvType; 3] = [KvType::F32, KvType::F16, KvType::Q8_0];
+
+pub fn cases() -> Vec<Case> {
+    let mut cases = Vec::new();
+    let mut add = |batch: Batch, variants: &[AttentionVariant]| {
+        for &variant in variants {
+            cases.push(batch.on(variant).case);
+        }
+    };
+    for batch in both_segments(decode())
+        .into_iter()
+        .chain(both_segments(Batch {
+            span: 64,
+            ..decode()
+        }))
+    {
+        add(batch, &DECODE);
+    }
+    // Several tokens of an item, each with its own end.
+    for batch in [
+        Batch {
+            sequences: sequences(&[(60, 8), (300, 5), (0, 3)]),
+            item_tokens: 8,
+            ..decode()
+        },
+        Batch {
+            shape: shape(4, 4, 96),
+            sequences: sequences(&[(62, 4), (500, 6)]),
+            item_tokens: 6,
+            span: 512,
+            ..decode()
+        },
+        Batch {
+            shape: shape(8, 1, 80),
+            sequences: sequences(&[(126, 3), (70, 1)]),
+            item_tokens: 3,
+            span: 64,
+            ..decode()
+        },
+    ] {
+        add(batch, &DECODE);
+    }
+    for batch in both_segments(prompt()) {
+        add(batch, &PROMPT);
+    }
+    for batch in [
+        Batch {
+            shape: shape(8, 1, 80),
+            span: 64,
+            ..prompt()
+        },
+        Batch {
+            shape: shape(2, 2, 32),
+            item_tokens: 16,
+            ..prompt()
+        },
+        Batch {
+            shape: shape(4, 2, 96),
+            span: 128,
+            ..prompt()
+        },
+    ] {
+        add(batch, &PROMPT);
+    }
+    for kind in TYPES {
+        let kv = KvFormat {
+            k: kind,
+            v: kind,
+            hadamard: true,
+        };
+        let one = Batch {
+            shape: shape(8, 2, 128),
+            kv,
+            sequences: sequences(&[(5, 1), (150, 1), (190, 1)]),
+            ..decode()
+        };
+        add(one, &DECODE);
+        let many = Batch {
+            shape: shape(4, 1, 128),
+            kv,
+            sequences: sequences(&[(5, 9), (150, 20)]),
+            item_tokens: 20,
+            span: 128,
+            ..prompt()
+        };
+        add(many, &PROMPT);
+    }
+    for variant in DIRECT {
+        let batch = match variant {
+            AttentionVariant::CpuFewRows => decode(),
+            _ => prompt(),
+        };
+        let batch = Batch {
+            span: 1024,
+            direct: true,
+            ..batch
+        };
+        for batch in both_segments(batch) {
+            add(batch, &[variant]);
+        }
+    }
+    cases
+}
+
+/// Two batches that hold the same rows of a sequence.
+pub struct Pair {
+    /// The rows, alone in their batch.
+    pub alone: Case,
+    /// The rows among others of their own and of other sequences, with pages at other places.
+    pub among: Case,
+    /// For each result of a row, its buffer, and its words in one case and in the other.
+    pub results: Vec<(usize, [std::ops::Range<usize>; 2])>,
+}
+
+/// Pairs for all variants. The results must be equal to the bit.
+pub fn pairs() -> Vec<Pair> {
+    let mut pairs = Vec::new();
+    let mut add = |variant, batch: &Batch, rows: u32, others: u32| {
+        // The ends of the pair's items lie on both sides of a multiple of 256 positions.
+        let sequence = |tokens| Sequence {
+            seed: 1,
+            position: 508,
+            tokens,
+        };
+        let alone = Batch {
+            sequences: vec![sequence(rows)],
+            item_tokens: rows,
+            first_in_segment: true,
+            ..batch.clone()
+        };
+        let mut sequences = vec![sequence(rows + others)];
+        sequences.extend(batch.sequences.iter().map(|other| Sequence {
+            seed: other.seed + 1,
+            ..*other
+        }));
+        let among = Batch {
+            sequences,
+            item_tokens: rows + others,
+            first_in_segment: true,
+            shuffle: batch.shuffle + 1,
+            ..batch.clone()
+        };
+        let [alone, among] = [alone, among].map(|batch| batch.on(variant));
+        let results = alone.results.iter().zip(&among.results);
+        let results = results.flat_map(|(alone, among)| alone.iter().zip(among));
+        let results = results
+            .map(|((buffer, a), (_, b))| (*buffer, [a.clone(), b.clone()]))
+            .collect();
+        pairs.push(Pair {
+            alone: alone.case,
+            among: among.case,
+            results,
+        });
+    };
+    for variant in DECODE {
+        for (span, rows, others) in [(64, 1, 5), (1024, 2, 6)] {
+            add(variant, &Batch { span, ..decode() }, rows, others);
+        }
+    }
+    for variant in PROMPT {
+        for (span, rows, others) in [(128, 1, 49), (1024, 5, 45)] {
+            add(variant, &Batch { span, ..prompt() }, rows, others);
+        }
+    }
+    for variant in DIRECT {
+        let batch = Batch {
+            span: 1024,
+            direct: true,
+            ..decode()
+        };
+        add(variant, &batch, 2, 6);
+    }
+    pairs
+}
