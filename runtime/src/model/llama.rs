@@ -5,7 +5,7 @@ use godwit_shaders::kernels::attention::Attention;
 use godwit_shaders::kernels::attention::combine::AttentionCombine;
 use godwit_shaders::kernels::attention::tail::AttentionTail;
 use godwit_shaders::kernels::embed::embed;
-use godwit_shaders::kernels::matmul::{Epilogue, Matmul, NormedMatmul, Tokens};
+use godwit_shaders::kernels::matmul::{Epilogue, Matmul, NormedMatmul, RowClass, Tokens};
 use godwit_shaders::kernels::rms_norm::{Norm, RmsNorm, Rows};
 use godwit_shaders::kernels::rope_append::{Rope, RopeAppend};
 use godwit_shaders::kernels::rope_attention::RopeAttention;
@@ -99,6 +99,7 @@ impl Llama {
                 normed: s.h,
                 out: s.qkv,
                 chunk: n,
+                row_class: RowClass::Auto,
                 epilogue: Epilogue::Store,
             }
             .record(p, caps);
@@ -123,6 +124,7 @@ impl Llama {
                 x: s.attended,
                 out: s.x,
                 tokens,
+                row_class: RowClass::Auto,
                 epilogue: Epilogue::Accumulate,
             }
             .record(p, caps);
@@ -133,6 +135,7 @@ impl Llama {
                 x: s.gate,
                 out: s.x,
                 tokens,
+                row_class: RowClass::Auto,
                 epilogue: Epilogue::Accumulate,
             }
             .record(p, caps);
@@ -246,6 +249,7 @@ impl Llama {
             x: s.h,
             out: s.logits,
             tokens: Tokens::Rows { first: 0, count: 1 },
+            row_class: RowClass::Auto,
             epilogue: Epilogue::Store,
         }
         .record(&mut plan, caps);
@@ -277,6 +281,7 @@ impl Llama {
                 first,
                 count: SCORED,
             },
+            row_class: RowClass::Auto,
             epilogue: Epilogue::Store,
         }
         .record(&mut plan, caps);
@@ -294,6 +299,7 @@ fn feed_forward_gate(p: &mut Plan, caps: &Capabilities, layer: &Layer, s: &Scrat
             normed: s.h,
             out: s.gate,
             chunk,
+            row_class: RowClass::Auto,
             epilogue: Epilogue::SwiGlu,
         }
         .record(p, caps);
@@ -304,6 +310,7 @@ fn feed_forward_gate(p: &mut Plan, caps: &Capabilities, layer: &Layer, s: &Scrat
             x: s.h,
             out,
             tokens: Tokens::Step { chunk },
+            row_class: RowClass::Auto,
             epilogue,
         }
         .record(p, caps);

@@ -31,7 +31,9 @@ pub use context_size::{BadContextSize, ContextSize, tokens};
 pub use examination::Examination;
 pub(crate) use llama::{Biases, Layer, Llama, Pass, SCORED};
 pub use rope::{BadStretch, RopeOverride, RopeStretch};
-pub(crate) use scratch::{Scratch, prefill_chunk};
+#[cfg(test)]
+pub(crate) use scratch::pass_chunks;
+pub(crate) use scratch::{Scratch, pass_chunk, prefill_chunk};
 pub use synthetic::{BadSynthetic, Synthetic};
 pub(crate) use tensors::{has_gate_biases, used_tensors};
 pub(crate) use weights_hash::{TensorHashes, WeightsHash};
