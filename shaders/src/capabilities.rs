@@ -32,6 +32,14 @@ pub struct Capabilities {
     pub tuning: Tuning,
 }
 
+impl Capabilities {
+    /// The same device with a tuning by which GEMMs compute matmuls of a few rows.
+    pub const fn without_few_rows(mut self) -> Self {
+        self.tuning.few_rows_up_to = 1;
+        self
+    }
+}
+
 /// An algorithm for matmul. Each is a variant of the kernel, by the same name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum MatmulMethod {
@@ -43,6 +51,12 @@ pub enum MatmulMethod {
     CpuGemv,
     /// GEMV for CPUs with subgroups: the same, and inputs are broadcast.
     CpuGemvSubgroup,
+    /// Few rows of `x` for GPUs: per row as [`MatmulMethod::Gemv`].
+    FewRows,
+    /// Few rows of `x` for CPUs: per row as [`MatmulMethod::CpuGemv`].
+    CpuFewRows,
+    /// Few rows of `x` for CPUs with subgroups: per row as [`MatmulMethod::CpuGemvSubgroup`].
+    CpuFewRowsSubgroup,
     /// GEMM for GPUs: tiles in workgroup memory.
     Gemm,
     /// GEMM for GPUs: tiles in workgroup memory, arithmetic in f16.
@@ -57,11 +71,14 @@ pub enum MatmulMethod {
 
 impl MatmulMethod {
     /// All methods, in the order of the kernel's variants.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 12] = [
         Self::Gemv,
         Self::GemvDp4a,
         Self::CpuGemv,
         Self::CpuGemvSubgroup,
+        Self::FewRows,
+        Self::CpuFewRows,
+        Self::CpuFewRowsSubgroup,
         Self::Gemm,
         Self::GemmF16,
         Self::GemmCoop,
@@ -76,6 +93,9 @@ impl MatmulMethod {
             Self::GemvDp4a => "gemv_dp4a",
             Self::CpuGemv => "cpu_gemv",
             Self::CpuGemvSubgroup => "cpu_gemv_subgroup",
+            Self::FewRows => "few_rows",
+            Self::CpuFewRows => "cpu_few_rows",
+            Self::CpuFewRowsSubgroup => "cpu_few_rows_subgroup",
             Self::Gemm => "gemm",
             Self::GemmF16 => "gemm_f16",
             Self::GemmCoop => "gemm_coop",
@@ -84,17 +104,50 @@ impl MatmulMethod {
         }
     }
 
-    /// Whether the method multiplies one token only.
-    pub const fn is_gemv(self) -> bool {
-        matches!(
-            self,
-            Self::Gemv | Self::GemvDp4a | Self::CpuGemv | Self::CpuGemvSubgroup
-        )
+    /// The class of the method.
+    pub const fn class(self) -> MatmulClass {
+        match self {
+            Self::Gemv | Self::GemvDp4a | Self::CpuGemv | Self::CpuGemvSubgroup => {
+                MatmulClass::Gemv
+            }
+            Self::FewRows | Self::CpuFewRows | Self::CpuFewRowsSubgroup => MatmulClass::FewRows,
+            Self::Gemm | Self::GemmF16 | Self::GemmCoop | Self::CpuGemm | Self::CpuGemmSubgroup => {
+                MatmulClass::Gemm
+            }
+        }
     }
 
-    /// Whether the method is for plans of up to `chunk` tokens: GEMV for one, GEMM for more.
-    pub const fn is_for(self, chunk: u32) -> bool {
-        self.is_gemv() == (chunk == 1)
+    /// All methods of a class.
+    pub fn all_of(class: MatmulClass) -> impl Iterator<Item = Self> {
+        Self::ALL
+            .into_iter()
+            .filter(move |method| method.class() == class)
+    }
+}
+
+/// How many rows of `x` a matmul method is made for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum MatmulClass {
+    /// One row.
+    Gemv,
+    /// A few rows. The arithmetic of each row is that of the GEMV in the same order, so that its
+    /// result does not depend on the number of rows. A dispatch reads the weights once for each
+    /// eight rows, and may have any number of rows.
+    FewRows,
+    /// Many rows.
+    Gemm,
+}
+
+impl MatmulClass {
+    /// The class for plans of up to `chunk` rows, by the tuning.
+    pub const fn of(tuning: &Tuning, chunk: u32) -> Self {
+        if chunk == 1 {
+            Self::Gemv
+        } else if chunk <= tuning.few_rows_up_to {
+            Self::FewRows
+        } else {
+            Self::Gemm
+        }
     }
 }
 
@@ -112,6 +165,11 @@ pub struct Tuning {
     pub steps_in_flight: u32,
     /// The method for one token; `None`: [`MatmulMethod::built_in`].
     pub gemv: Option<MatmulMethod>,
+    /// The method for a few tokens; `None`: [`MatmulMethod::built_in`].
+    pub few_rows: Option<MatmulMethod>,
+    /// The most tokens of a plan for which [`Tuning::few_rows`] computes matmuls, and above which
+    /// [`Tuning::gemm`] does: [`Tuning::FEW_ROWS_UP_TO`]. With 1 it computes none.
+    pub few_rows_up_to: u32,
     /// The method for many tokens; `None`: [`MatmulMethod::built_in`].
     pub gemm: Option<MatmulMethod>,
 }
@@ -137,6 +195,9 @@ impl Tuning {
     /// Permitted values of [`Tuning::steps_in_flight`].
     pub const STEPS_IN_FLIGHT: RangeInclusive<u32> = 1..=64;
 
+    /// Permitted values of [`Tuning::few_rows_up_to`].
+    pub const FEW_ROWS_UP_TO: RangeInclusive<u32> = 1..=64;
+
     /// Checks values that come from an application or a file.
     ///
     /// # Errors
@@ -150,6 +211,7 @@ impl Tuning {
                 self.steps_in_flight,
                 Self::STEPS_IN_FLIGHT,
             ),
+            ("few_rows_up_to", self.few_rows_up_to, Self::FEW_ROWS_UP_TO),
         ];
         for (field, value, range) in numbers {
             if !range.contains(&value) {
@@ -161,12 +223,15 @@ impl Tuning {
                 });
             }
         }
-        for (field, method, chunk) in [("gemv", self.gemv, 1), ("gemm", self.gemm, 2)] {
-            if let Some(method) = method.filter(|method| !method.is_for(chunk)) {
-                let permitted = MatmulMethod::ALL
-                    .into_iter()
-                    .filter(|known| known.is_for(chunk));
-                let names: Vec<_> = permitted.map(MatmulMethod::name).collect();
+        for (field, method, class) in [
+            ("gemv", self.gemv, MatmulClass::Gemv),
+            ("few_rows", self.few_rows, MatmulClass::FewRows),
+            ("gemm", self.gemm, MatmulClass::Gemm),
+        ] {
+            if let Some(method) = method.filter(|method| method.class() != class) {
+                let names: Vec<_> = MatmulMethod::all_of(class)
+                    .map(MatmulMethod::name)
+                    .collect();
                 let permitted = format!("one of {}", names.join(", "));
                 return Err(BadTuning {
                     field,
@@ -185,6 +250,8 @@ pub const GPU: Tuning = Tuning {
     workgroups: 128,
     steps_in_flight: 8,
     gemv: None,
+    few_rows: None,
+    few_rows_up_to: 8,
     gemm: None,
 };
 
@@ -195,6 +262,8 @@ pub const CPU: Tuning = Tuning {
     workgroups: 1,
     steps_in_flight: 1,
     gemv: None,
+    few_rows: None,
+    few_rows_up_to: 8,
     gemm: None,
 };
 
@@ -248,6 +317,8 @@ mod tests {
             },
             Tuning {
                 gemv: Some(MatmulMethod::CpuGemv),
+                few_rows: Some(MatmulMethod::FewRows),
+                few_rows_up_to: 1,
                 gemm: Some(MatmulMethod::GemmCoop),
                 ..GPU
             },
@@ -311,6 +382,28 @@ mod tests {
                     ..GPU
                 },
                 "gemv is gemm, but must be one of gemv, gemv_dp4a, cpu_gemv, cpu_gemv_subgroup",
+            ),
+            (
+                Tuning {
+                    few_rows_up_to: 0,
+                    ..GPU
+                },
+                "few_rows_up_to is 0, but must be from 1 to 64",
+            ),
+            (
+                Tuning {
+                    few_rows_up_to: 65,
+                    ..GPU
+                },
+                "few_rows_up_to is 65, but must be from 1 to 64",
+            ),
+            (
+                Tuning {
+                    few_rows: Some(MatmulMethod::Gemv),
+                    ..GPU
+                },
+                "few_rows is gemv, but must be one of few_rows, cpu_few_rows, \
+                 cpu_few_rows_subgroup",
             ),
             (
                 Tuning {

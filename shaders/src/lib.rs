@@ -19,7 +19,7 @@ pub mod testing;
 pub mod weights;
 
 pub use buffers::{BufferRef, Buffers};
-pub use capabilities::{Capabilities, MatmulMethod};
+pub use capabilities::{Capabilities, MatmulClass, MatmulMethod};
 pub use compose::{Dialect, compose};
 pub use kernel::{Access, Cost, Dispatch, Kernel, Step, Variant};
 #[cfg(feature = "testing")]

@@ -8,7 +8,7 @@
 use std::time::Instant;
 
 use godwit::low_level::gpu::{Gpu, GpuError, GpuMemory, Prepared, Rates};
-use godwit_shaders::kernels::matmul::{Epilogue, Matmul, Tokens, X_ROW_GROUP};
+use godwit_shaders::kernels::matmul::{Epilogue, Matmul, RowClass, Tokens, X_ROW_GROUP};
 use godwit_shaders::testing::Random;
 use godwit_shaders::{
     BufferRef, Buffers, Cost, Dispatch, KERNELS, Matrix, Plan, Shard, Step, WeightFormat,
@@ -164,6 +164,7 @@ async fn product(
         x,
         out: y,
         tokens: Tokens::Step { chunk: tokens },
+        row_class: RowClass::Auto,
         epilogue: Epilogue::Store,
     }
     .record(&mut plan, gpu.caps());

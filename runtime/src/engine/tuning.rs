@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use godwit_shaders::capabilities::{self, Tuning};
-use godwit_shaders::{Capabilities, MatmulMethod};
+use godwit_shaders::{Capabilities, MatmulClass, MatmulMethod};
 use serde::{Deserialize, Serialize};
 
 use crate::error::Error;
@@ -19,6 +19,8 @@ struct Kept {
     prefill_chunk: u32,
     workgroups: u32,
     gemv: Option<String>,
+    few_rows: Option<String>,
+    few_rows_up_to: u32,
     gemm: Option<String>,
 }
 
@@ -42,6 +44,8 @@ impl Kept {
             prefill_chunk,
             workgroups,
             gemv,
+            few_rows,
+            few_rows_up_to,
             gemm,
             ..
         } = tuning;
@@ -50,30 +54,36 @@ impl Kept {
             prefill_chunk,
             workgroups,
             gemv: name(gemv),
+            few_rows: name(few_rows),
+            few_rows_up_to,
             gemm: name(gemm),
         }
     }
 
     /// The tuning, where it is this adapter's and makes sense.
     fn tuning(&self, adapter: &str, caps: &Capabilities) -> Option<Tuning> {
-        let method = |name: &Option<String>, chunk| match name {
+        let method = |name: &Option<String>, class| match name {
             None => Some(None),
             Some(name) => {
-                let known = MatmulMethod::ALL
-                    .into_iter()
-                    .find(|method| method.name() == name && method.suits(caps, chunk));
+                let known = MatmulMethod::all_of(class)
+                    .find(|method| method.name() == name && method.suits(caps, class));
                 known.map(Some)
             }
         };
-        let gemv = method(&self.gemv, 1)?;
-        let gemm = method(&self.gemm, 2)?;
+        let gemv = method(&self.gemv, MatmulClass::Gemv)?;
+        let few_rows = method(&self.few_rows, MatmulClass::FewRows)?;
+        let gemm = method(&self.gemm, MatmulClass::Gemm)?;
+        let candidates = candidates(caps);
         let fine = self.adapter == adapter
-            && candidates(caps).0.contains(&self.prefill_chunk)
-            && candidates(caps).1.contains(&self.workgroups);
+            && candidates.passes.contains(&self.prefill_chunk)
+            && candidates.workgroups.contains(&self.workgroups)
+            && candidates.few_rows_up_to.contains(&self.few_rows_up_to);
         fine.then_some(Tuning {
             prefill_chunk: self.prefill_chunk,
             workgroups: self.workgroups,
             gemv,
+            few_rows,
+            few_rows_up_to: self.few_rows_up_to,
             gemm,
             ..caps.tuning
         })
@@ -161,6 +171,14 @@ mod tests {
             },
             Kept {
                 workgroups: u32::MAX,
+                ..kept()
+            },
+            Kept {
+                few_rows_up_to: 7,
+                ..kept()
+            },
+            Kept {
+                few_rows: Some("gemv".into()),
                 ..kept()
             },
             Kept {

@@ -27,6 +27,8 @@ fn session(context: u32) -> Session {
             workgroups: 1,
             steps_in_flight: 1,
             gemv: None,
+            few_rows: None,
+            few_rows_up_to: 8,
             gemm: None,
         }),
         ..GpuOptions::default()

@@ -4,10 +4,12 @@ use std::sync::Arc;
 
 use godwit_shaders::capabilities::Tuning;
 use godwit_shaders::kernels::attention::{Attention, partials_bytes};
-use godwit_shaders::kernels::matmul::{Epilogue, Matmul, Tokens, X_ROW_GROUP};
+use godwit_shaders::kernels::matmul::{
+    Epilogue, FEW_X_ROWS, Matmul, RowClass, Tokens, X_ROW_GROUP,
+};
 use godwit_shaders::{
-    AttentionShape, Buffers, Capabilities, Cost, KvFormat, MatmulMethod, Matrix, Plan, Segment,
-    Shard, Step, WeightFormat,
+    AttentionShape, Buffers, Capabilities, Cost, KvFormat, MatmulClass, MatmulMethod, Matrix, Plan,
+    Segment, Shard, Step, WeightFormat,
 };
 
 use super::{Gpu, GpuError, GpuMemory};
@@ -15,21 +17,27 @@ use crate::progress::{OnProgress, Progress};
 
 /// Methods that are tried. On a CPU those for GPUs, with their workgroup memory and barriers, take
 /// too long even to be tried.
-const METHODS: [MatmulMethod; 7] = [
+const METHODS: [MatmulMethod; 8] = [
     MatmulMethod::Gemv,
     MatmulMethod::GemvDp4a,
     MatmulMethod::CpuGemv,
+    MatmulMethod::FewRows,
     MatmulMethod::Gemm,
     MatmulMethod::GemmF16,
     MatmulMethod::GemmCoop,
     MatmulMethod::CpuGemm,
 ];
-const METHODS_CPU: [MatmulMethod; 4] = [
+const METHODS_CPU: [MatmulMethod; 6] = [
     MatmulMethod::CpuGemv,
     MatmulMethod::CpuGemvSubgroup,
+    MatmulMethod::CpuFewRows,
+    MatmulMethod::CpuFewRowsSubgroup,
     MatmulMethod::CpuGemm,
     MatmulMethod::CpuGemmSubgroup,
 ];
+/// The most tokens that the methods for few rows may be found to be faster for, and the tokens
+/// that are tried.
+const FEW_ROWS_UP_TO: [u32; 6] = [1, 2, 4, 8, 16, 32];
 /// Tokens of a pass that are tried.
 const PASSES: [u32; 3] = [128, 256, 512];
 const PASSES_CPU: [u32; 2] = [64, 128];
@@ -39,12 +47,26 @@ const WORKGROUPS_CPU: [u32; 3] = [1, 8, 32];
 /// Another choice than the built-in one has to be faster by this factor.
 const CLEARLY: f64 = 1.05;
 
-/// The tokens of a pass and the workgroups of attention that are tried.
-pub(crate) fn candidates(caps: &Capabilities) -> (&'static [u32], &'static [u32]) {
-    if caps.cpu {
-        (&PASSES_CPU, &WORKGROUPS_CPU)
-    } else {
-        (&PASSES, &WORKGROUPS)
+/// The numbers that are tried.
+pub(crate) struct Candidates {
+    /// Tokens of a pass.
+    pub passes: &'static [u32],
+    /// Workgroups of attention.
+    pub workgroups: &'static [u32],
+    /// [`Tuning::few_rows_up_to`].
+    pub few_rows_up_to: &'static [u32],
+}
+
+/// The numbers that are tried on a device.
+pub(crate) fn candidates(caps: &Capabilities) -> Candidates {
+    Candidates {
+        passes: if caps.cpu { &PASSES_CPU } else { &PASSES },
+        workgroups: if caps.cpu {
+            &WORKGROUPS_CPU
+        } else {
+            &WORKGROUPS
+        },
+        few_rows_up_to: &FEW_ROWS_UP_TO,
     }
 }
 
@@ -66,19 +88,29 @@ impl Gpu {
         &self,
         progress: &mut OnProgress<'_>,
     ) -> Result<Option<Tuning>, GpuError> {
-        let (passes, workgroups) = candidates(self.caps());
+        let Candidates {
+            passes,
+            workgroups,
+            few_rows_up_to,
+        } = candidates(self.caps());
         let methods = if self.caps().cpu {
             &METHODS_CPU[..]
         } else {
             &METHODS
         };
-        let of = |chunk| {
+        let of = |class| {
             methods
                 .iter()
                 .copied()
-                .filter(move |method| method.suits(self.caps(), chunk))
+                .filter(move |method| method.suits(self.caps(), class))
         };
-        let total = of(1).count() + of(2).count() + passes.len() + workgroups.len();
+        let crossovers = || few_rows_up_to.iter().copied().filter(|&rows| rows > 1);
+        let total = of(MatmulClass::Gemv).count()
+            + of(MatmulClass::FewRows).count()
+            + of(MatmulClass::Gemm).count()
+            + crossovers().count()
+            + passes.len()
+            + workgroups.len();
         let mut done = 0;
         let mut is_stopped = || {
             done += 1;
@@ -87,7 +119,7 @@ impl Gpu {
         let mut caps = *self.caps();
 
         let mut found = Vec::new();
-        for method in of(1) {
+        for method in of(MatmulClass::Gemv) {
             if is_stopped() {
                 return Ok(None);
             }
@@ -97,9 +129,22 @@ impl Gpu {
             };
             found.push((method, or_nothing(self.time_matmul(&caps, 1).await)?));
         }
-        let gemv = fastest(&found, MatmulMethod::built_in(&caps, 1));
+        let gemv = fastest(&found, MatmulMethod::built_in(&caps, MatmulClass::Gemv));
         found.clear();
-        for method in of(2) {
+        for method in of(MatmulClass::FewRows) {
+            if is_stopped() {
+                return Ok(None);
+            }
+            caps.tuning = Tuning {
+                few_rows: Some(method),
+                ..self.caps().tuning
+            };
+            let speed = self.time_few_rows(&caps, FEW_X_ROWS).await;
+            found.push((method, or_nothing(speed)?));
+        }
+        let few_rows = fastest(&found, MatmulMethod::built_in(&caps, MatmulClass::FewRows));
+        found.clear();
+        for method in of(MatmulClass::Gemm) {
             if is_stopped() {
                 return Ok(None);
             }
@@ -112,12 +157,28 @@ impl Gpu {
                 or_nothing(self.time_matmul(&caps, caps.tuning.prefill_chunk).await)?,
             ));
         }
-        let gemm = fastest(&found, MatmulMethod::built_in(&caps, 2));
+        let gemm = fastest(&found, MatmulMethod::built_in(&caps, MatmulClass::Gemm));
         caps.tuning = Tuning {
             gemv: Some(gemv),
+            few_rows: Some(few_rows),
             gemm: Some(gemm),
             ..caps.tuning
         };
+
+        let mut up_to = 1;
+        let mut is_few = true;
+        for rows in crossovers() {
+            if is_stopped() {
+                return Ok(None);
+            }
+            // With more rows GEMMs only become better.
+            if is_few {
+                let few = or_nothing(self.time_few_rows(&caps, rows).await)?;
+                is_few = few >= self.time_matmul(&caps.without_few_rows(), rows).await?;
+                up_to = if is_few { rows } else { up_to };
+            }
+        }
+        caps.tuning.few_rows_up_to = up_to;
 
         let mut speeds = Vec::new();
         for &pass in passes {
@@ -144,6 +205,8 @@ impl Gpu {
             prefill_chunk,
             workgroups,
             gemv: Some(gemv),
+            few_rows: Some(few_rows),
+            few_rows_up_to: up_to,
             gemm: Some(gemm),
             ..self.caps().tuning
         }))
@@ -151,6 +214,20 @@ impl Gpu {
 
     /// Floating-point operations a second of a matmul with this many tokens.
     async fn time_matmul(&self, caps: &Capabilities, tokens: u32) -> Result<f64, GpuError> {
+        self.time_matmul_of(caps, tokens, RowClass::Auto).await
+    }
+
+    /// The same by the method for few rows.
+    async fn time_few_rows(&self, caps: &Capabilities, tokens: u32) -> Result<f64, GpuError> {
+        self.time_matmul_of(caps, tokens, RowClass::FewRows).await
+    }
+
+    async fn time_matmul_of(
+        &self,
+        caps: &Capabilities,
+        tokens: u32,
+        row_class: RowClass,
+    ) -> Result<f64, GpuError> {
         let (rows, width) = if caps.cpu { (1024, 1024) } else { (8192, 4096) };
         let mut table = Buffers::default();
         let step = table.declare("step", 16);
@@ -183,6 +260,7 @@ impl Gpu {
             x,
             out: y,
             tokens,
+            row_class,
             epilogue: Epilogue::Store,
         }
         .record(&mut plan, caps);
@@ -305,15 +383,19 @@ mod tests {
                 subgroups8_int64: has(3),
                 ..WEBGPU
             };
-            for chunk in [1, 2] {
+            for class in [MatmulClass::Gemv, MatmulClass::FewRows, MatmulClass::Gemm] {
                 assert!(
-                    METHODS.contains(&MatmulMethod::built_in(&caps, chunk)),
+                    METHODS.contains(&MatmulMethod::built_in(&caps, class)),
                     "{caps:?}"
                 );
                 assert!(
-                    METHODS_CPU.contains(&MatmulMethod::built_in(&cpu, chunk)),
+                    METHODS_CPU.contains(&MatmulMethod::built_in(&cpu, class)),
                     "{cpu:?}"
                 );
+            }
+            for caps in [caps, cpu] {
+                let built_in = caps.tuning.few_rows_up_to;
+                assert!(candidates(&caps).few_rows_up_to.contains(&built_in));
             }
         }
     }

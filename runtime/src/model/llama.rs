@@ -138,6 +138,7 @@ impl Llama {
                 normed: s.h,
                 out: s.qkv,
                 chunk: n,
+                row_class: RowClass::Auto,
                 epilogue: Epilogue::Store,
             }
             .record(p, caps);
@@ -152,6 +153,7 @@ impl Llama {
                 x: s.attended,
                 out: s.x,
                 tokens,
+                row_class: RowClass::Auto,
                 epilogue: Epilogue::Accumulate,
             }
             .record(p, caps);
@@ -162,6 +164,7 @@ impl Llama {
                 x: s.gate,
                 out: s.x,
                 tokens,
+                row_class: RowClass::Auto,
                 epilogue: Epilogue::Accumulate,
             }
             .record(p, caps);
@@ -275,6 +278,7 @@ impl Llama {
             x: s.h,
             out: s.logits,
             tokens: Tokens::Rows { first: 0, count: 1 },
+            row_class: RowClass::Auto,
             epilogue: Epilogue::Store,
         }
         .record(&mut plan, caps);
@@ -306,6 +310,7 @@ impl Llama {
                 first,
                 count: SCORED,
             },
+            row_class: RowClass::Auto,
             epilogue: Epilogue::Store,
         }
         .record(&mut plan, caps);
@@ -323,6 +328,7 @@ fn feed_forward_gate(p: &mut Plan, caps: &Capabilities, layer: &Layer, s: &Scrat
             normed: s.h,
             out: s.gate,
             chunk,
+            row_class: RowClass::Auto,
             epilogue: Epilogue::SwiGlu,
         }
         .record(p, caps);
@@ -333,6 +339,7 @@ fn feed_forward_gate(p: &mut Plan, caps: &Capabilities, layer: &Layer, s: &Scrat
             x: s.h,
             out,
             tokens: Tokens::Step { chunk },
+            row_class: RowClass::Auto,
             epilogue,
         }
         .record(p, caps);

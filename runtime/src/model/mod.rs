@@ -34,7 +34,9 @@ pub use examination::Examination;
 pub(crate) use batch::{BatchBuffers, BatchPass};
 pub(crate) use llama::{Biases, Layer, Llama, Pass, SCORED};
 pub use rope::{BadStretch, RopeOverride, RopeStretch};
-pub(crate) use scratch::{Scratch, prefill_chunk};
+#[cfg(test)]
+pub(crate) use scratch::pass_chunks;
+pub(crate) use scratch::{Scratch, pass_chunk, prefill_chunk};
 pub use synthetic::{BadSynthetic, Synthetic};
 pub(crate) use tensors::{has_gate_biases, used_tensors};
 pub(crate) use weights_hash::{TensorHashes, WeightsHash};

@@ -42,9 +42,9 @@ impl Scratch {
         has_gate_biases: bool,
     ) -> Self {
         let queries = shape.heads * shape.head_dim;
-        // Calibration runs one token by a plan for two, which has splits of its own.
-        let partials = [1, 2, chunk].map(|tokens| partials_bytes(caps, shape, tokens));
-        let partials = partials.into_iter().fold(0, u64::max);
+        // Plans for fewer tokens have more splits.
+        let partials = pass_chunks(chunk).map(|tokens| partials_bytes(caps, shape, tokens));
+        let partials = partials.fold(0, u64::max);
         // What matmul reads has whole groups of rows, counted from the first token's: see
         // `X_ROW_GROUP`. Scoring begins at any multiple of SCORED.
         let padded = chunk.next_multiple_of(X_ROW_GROUP);
@@ -70,6 +70,19 @@ impl Scratch {
             tails: f16_tails(table, config.layers, shape, kv, chunk),
         }
     }
+}
+
+/// The most tokens that the plan of a pass over `tokens` is for: the next power of two, or
+/// `prefill_chunk` where that is less. Plans for fewer tokens compute less.
+pub(crate) fn pass_chunk(tokens: u32, prefill_chunk: u32) -> u32 {
+    tokens.next_power_of_two().min(prefill_chunk)
+}
+
+/// All values of [`pass_chunk`], and two, for which calibration runs plans.
+pub(crate) fn pass_chunks(prefill_chunk: u32) -> impl Iterator<Item = u32> {
+    let powers = std::iter::successors(Some(1_u32), |tokens| tokens.checked_mul(2));
+    let smaller = powers.take_while(move |&tokens| tokens <= 2 || tokens < prefill_chunk);
+    smaller.chain(std::iter::once(prefill_chunk))
 }
 
 /// Tokens of a pass on this device: as many as it is tuned to, or fewer where a buffer for so many

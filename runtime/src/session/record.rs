@@ -62,13 +62,14 @@ impl Recorder<'_> {
             StepKind::Transformer(pass) => llama.transformer(caps, kv, s, pass),
             StepKind::Decode(pass) => llama.decode(caps, kv, s, pass),
             StepKind::Calibrate(pass) => {
-                // For more than one token, norms are steps of their own, whose results are what is
+                // In GEMM plans norms are dispatches of their own, whose results are what is
                 // measured.
                 let pass = Pass {
                     chunk: pass.chunk.max(2),
                     ..pass
                 };
-                with_input_squares(llama.transformer(caps, kv, s, pass), self.calibrated)
+                let caps = caps.without_few_rows();
+                with_input_squares(llama.transformer(&caps, kv, s, pass), self.calibrated)
             }
             StepKind::Logits => llama.logits(caps, s),
             StepKind::Outputs => llama.outputs(caps, s, self.chunk),

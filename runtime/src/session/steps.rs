@@ -9,7 +9,7 @@ use super::Session;
 use super::record::{Recorder, StepKind};
 use crate::error::Error;
 use crate::gpu::{GpuError, Prepared};
-use crate::model::Pass;
+use crate::model::{Pass, pass_chunk};
 
 impl Session {
     /// Makes room in the KV cache for the token at `position`; the pass for up to `wanted` tokens
@@ -28,7 +28,7 @@ impl Session {
         let segments = kv
             .reserve(buffers, position, forget_plans, forget_in_flight)
             .await?;
-        let chunk = if wanted > 1 { self.prefill_chunk } else { 1 };
+        let chunk = pass_chunk(wanted, self.prefill_chunk);
         let single_pass = chunk == 1 && position < MAX_SINGLE_PASS_TOKENS;
         Ok(Pass {
             chunk,

@@ -15,6 +15,8 @@ pub(super) fn tuned(
         workgroups,
         steps_in_flight,
         gemv: None,
+        few_rows: None,
+        few_rows_up_to: 8,
         gemm: None,
     });
     let adapter = std::env::var("GODWIT_ADAPTER").ok();
@@ -66,6 +68,8 @@ fn passes_of_any_size_give_the_same_scores() {
                 workgroups: 3,
                 steps_in_flight: 1,
                 gemv: None,
+                few_rows: None,
+                few_rows_up_to: 8,
                 gemm,
             });
             let adapter = std::env::var("GODWIT_ADAPTER").ok();

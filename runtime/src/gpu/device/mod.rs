@@ -10,7 +10,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use godwit_shaders::Capabilities;
-use godwit_shaders::MatmulMethod;
+use godwit_shaders::{MatmulClass, MatmulMethod};
 
 use super::GpuError;
 use super::adapters::AdapterSummary;
@@ -80,8 +80,16 @@ impl Gpu {
 
     /// Which variant of each kernel decode and prefill use on this GPU, for people.
     pub fn variants(&self) -> Vec<(&'static str, String)> {
-        let method = |tokens| MatmulMethod::of(self.caps(), tokens).name();
-        let matmul = format!("decode: {}; prefill: {}", method(1), method(2));
+        let method = |class| MatmulMethod::of_class(self.caps(), class).name();
+        let decode = method(MatmulClass::Gemv);
+        let prefill = method(MatmulClass::Gemm);
+        let matmul = match self.caps().tuning.few_rows_up_to {
+            1 => format!("decode: {decode}; prefill: {prefill}"),
+            most => {
+                let few = method(MatmulClass::FewRows);
+                format!("decode: {decode}; 2 to {most} tokens: {few}; prefill: {prefill}")
+            }
+        };
         vec![
             ("matmul", matmul),
             (

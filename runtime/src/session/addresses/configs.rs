@@ -53,11 +53,16 @@ pub(super) fn devices() -> Vec<Capabilities> {
     ]
 }
 
-/// One of the methods that suit a device, in turn.
-pub(super) fn suiting(caps: &Capabilities, chunk: u32, turn: usize) -> Option<MatmulMethod> {
-    let methods: Vec<MatmulMethod> = MatmulMethod::ALL
-        .into_iter()
-        .filter(|method| method.suits(caps, chunk))
+/// One of the methods of a class that suit a device: the built-in one in turn 0, else the one of
+/// number `at`.
+pub(super) fn suiting(
+    caps: &Capabilities,
+    class: MatmulClass,
+    turn: usize,
+    at: usize,
+) -> Option<MatmulMethod> {
+    let methods: Vec<MatmulMethod> = MatmulMethod::all_of(class)
+        .filter(|method| method.suits(caps, class))
         .collect();
-    methods.get(turn % methods.len()).copied()
+    (turn > 0).then(|| methods[at % methods.len()])
 }

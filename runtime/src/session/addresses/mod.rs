@@ -16,8 +16,8 @@ use godwit_shaders::kernels::rope_append::{Rope, RopeTables};
 use godwit_shaders::kernels::rope_attention::MAX_SINGLE_PASS_TOKENS;
 use godwit_shaders::kernels::swiglu::GateBiases;
 use godwit_shaders::{
-    Buffers, Capabilities, Dispatch, KvFormat, KvType, MatmulMethod, Matrix, Shard, Step,
-    WeightFormat,
+    Buffers, Capabilities, Dispatch, KvFormat, KvType, MatmulClass, MatmulMethod, Matrix, Shard,
+    Step, WeightFormat,
 };
 
 use super::calibrate::inputs;
@@ -25,7 +25,8 @@ use super::record::{CHOOSE, Recorder, StepKind};
 use crate::engine::{MemoryUse, heads};
 use crate::kv_cache::KvSegments;
 use crate::model::{
-    Biases, Config, HEAD_DIMS, Layer, Llama, Pass, SCORED, Scratch, Synthetic, prefill_chunk,
+    Biases, Config, HEAD_DIMS, Layer, Llama, Pass, SCORED, Scratch, Synthetic, pass_chunks,
+    prefill_chunk,
 };
 
 use configs::{config, devices, suiting};
@@ -62,10 +63,10 @@ fn works(kv: &KvSegments, chunk: u32, context: u32) -> Vec<(StepKind, Vec<Step>)
                 single_pass: false,
                 outputs,
             };
-            works.push((StepKind::Transformer(pass(1)), steps(1)));
-            works.push((StepKind::Transformer(pass(chunk)), steps(chunk)));
-            works.push((StepKind::Calibrate(pass(1)), steps(1)));
-            works.push((StepKind::Calibrate(pass(chunk)), steps(chunk)));
+            for chunk in pass_chunks(chunk).filter(|&tokens| tokens <= chunk) {
+                works.push((StepKind::Transformer(pass(chunk)), steps(chunk)));
+                works.push((StepKind::Calibrate(pass(chunk)), steps(chunk)));
+            }
         }
         let pass = Pass {
             chunk: 1,
@@ -305,16 +306,10 @@ fn no_address_of_any_plan_leaves_its_binding() {
                     let tuning = Tuning {
                         prefill_chunk: numbers[at % numbers.len()],
                         workgroups: workgroups[at % workgroups.len()],
-                        gemv: if turn == 0 {
-                            None
-                        } else {
-                            suiting(&device, 1, at)
-                        },
-                        gemm: if turn == 0 {
-                            None
-                        } else {
-                            suiting(&device, 2, at)
-                        },
+                        gemv: suiting(&device, MatmulClass::Gemv, turn, at),
+                        few_rows: suiting(&device, MatmulClass::FewRows, turn, at),
+                        few_rows_up_to: [8, 1, 3, 64, 16][at % 5],
+                        gemm: suiting(&device, MatmulClass::Gemm, turn, at),
                         ..device.tuning
                     };
                     assert_eq!(tuning.validate(), Ok(()));

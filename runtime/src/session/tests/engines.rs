@@ -99,6 +99,8 @@ pub(super) fn load(
             workgroups: 1,
             steps_in_flight,
             gemv: None,
+            few_rows: None,
+            few_rows_up_to: 8,
             gemm: None,
         }),
         // A slow driver is to have as many steps in flight as a fast one.

@@ -1,8 +1,8 @@
 use super::method::{
-    GEMV, GEMV_DP4A, GEMV_DP4A_FEW_ROWS, GEMV_DP4A_SOME_ROWS, GEMV_FEW_ROWS, Shape, Use,
+    GEMV, GEMV_DP4A, GEMV_DP4A_FEW_ROWS, GEMV_DP4A_SOME_ROWS, GEMV_FEW_ROWS, MANY_ROWS, Shape, Use,
 };
 use super::{Epilogue, Params};
-use crate::capabilities::MatmulMethod;
+use crate::capabilities::{MatmulClass, MatmulMethod};
 use crate::kernel::{Case, DispatchFixture, Step, Variant};
 use crate::testing::{Random, words};
 use crate::weights::{GROUP, WeightFormat};
@@ -32,7 +32,10 @@ const BASE: Product = Product {
     is_normed: false,
 };
 
-/// Every shape that methods choose.
+/// More tokens than any workgroup takes.
+const MOST_TOKENS: u32 = 512;
+
+/// Every shape that methods choose for many tokens, and for one.
 fn shapes() -> Vec<Shape> {
     let gemv = [
         GEMV,
@@ -44,21 +47,72 @@ fn shapes() -> Vec<Shape> {
     let others = [
         MatmulMethod::CpuGemv,
         MatmulMethod::CpuGemvSubgroup,
+        MatmulMethod::CpuFewRows,
+        MatmulMethod::CpuFewRowsSubgroup,
         MatmulMethod::CpuGemm,
         MatmulMethod::CpuGemmSubgroup,
         MatmulMethod::Gemm,
         MatmulMethod::GemmF16,
         MatmulMethod::GemmCoop,
     ];
+    // The shapes for the most tokens. `few_tokens` has the others.
+    let few_rows = [MANY_ROWS, 0].map(|rows| MatmulMethod::FewRows.shape(rows, MOST_TOKENS));
     gemv.into_iter()
-        .chain(others.map(|method| method.shape(0)))
+        .chain(others.map(|method| method.shape(0, MOST_TOKENS)))
+        .chain(few_rows)
         .collect()
+}
+
+/// Products of few tokens: of every method for few rows, and of GEMMs in small tiles.
+fn few_tokens() -> Vec<Case> {
+    let mut cases = Vec::new();
+    for method in MatmulMethod::all_of(MatmulClass::FewRows) {
+        for tokens in [1, 2, 3, 5, 8, 13] {
+            for (i, format) in [WeightFormat::Q4_1, WeightFormat::Q5_K, WeightFormat::F16]
+                .into_iter()
+                .enumerate()
+            {
+                let rows = if i == 1 { MANY_ROWS } else { 0 };
+                let product = Product {
+                    format,
+                    tokens,
+                    first_row: 64,
+                    is_normed: i == 1 && method.normalises_x(),
+                    ..BASE
+                };
+                cases.push(case(method.shape(rows, tokens), product));
+            }
+        }
+    }
+    for method in [MatmulMethod::Gemm, MatmulMethod::GemmF16] {
+        for tokens in [9, 16, 27, 32, 50] {
+            for (format, epilogue) in [
+                (WeightFormat::Q4_1, Epilogue::Accumulate),
+                (WeightFormat::Q5_K, Epilogue::SwiGlu),
+            ] {
+                let product = Product {
+                    format,
+                    rows: 640,
+                    tokens,
+                    first_row: 64,
+                    epilogue,
+                    ..BASE
+                };
+                cases.push(case(method.shape(0, tokens), product));
+            }
+        }
+        // Smaller tiles than the tokens need: several of them.
+        let product = Product { tokens: 41, ..BASE };
+        cases.push(case(method.shape(0, 16), product));
+    }
+    cases
 }
 
 /// Tokens that need more than one workgroup and leave the last one partly empty.
 fn several_workgroups(method: MatmulMethod) -> u32 {
     match method {
-        method if method.is_gemv() => 1,
+        method if method.class() == MatmulClass::Gemv => 1,
+        method if method.class() == MatmulClass::FewRows => 13,
         MatmulMethod::CpuGemm | MatmulMethod::CpuGemmSubgroup => 70,
         _ => 140,
     }
@@ -73,10 +127,15 @@ pub fn cases() -> Vec<Case> {
             let is_first_shape = match method {
                 MatmulMethod::Gemv => shape.rows_per_tile == GEMV.rows_per_tile,
                 MatmulMethod::GemvDp4a => shape.tiles == GEMV_DP4A.tiles,
+                MatmulMethod::FewRows => shape.rows_per_tile == GEMV_FEW_ROWS.rows_per_tile,
                 _ => true,
             };
             if is_first_shape && method.variant().takes(Some(format)) {
-                let tokens = if method.is_gemv() { 1 } else { 13 };
+                let tokens = match method.class() {
+                    MatmulClass::Gemv => 1,
+                    MatmulClass::FewRows => 3,
+                    MatmulClass::Gemm => 13,
+                };
                 cases.push(case(
                     shape,
                     Product {
@@ -146,13 +205,26 @@ pub fn cases() -> Vec<Case> {
             cases.push(case(shape, product));
         }
     }
-    for shape in [GEMV, GEMV_DP4A, MatmulMethod::CpuGemvSubgroup.shape(0)] {
+    for shape in [
+        GEMV,
+        GEMV_DP4A,
+        MatmulMethod::CpuGemvSubgroup.shape(0, 1),
+        MatmulMethod::FewRows.shape(0, 2),
+        MatmulMethod::CpuFewRowsSubgroup.shape(0, 2),
+    ] {
+        let base = Product {
+            tokens: match shape.method.class() {
+                MatmulClass::Gemv => 1,
+                _ => 2,
+            },
+            ..BASE
+        };
         for product in [
             Product {
                 rows: 960,
                 width: 576,
                 is_normed: true,
-                ..BASE
+                ..base
             },
             Product {
                 format: WeightFormat::Q6_K,
@@ -160,12 +232,13 @@ pub fn cases() -> Vec<Case> {
                 width: 512,
                 epilogue: Epilogue::SwiGlu,
                 is_normed: true,
-                ..BASE
+                ..base
             },
         ] {
             cases.push(case(shape, product));
         }
     }
+    cases.extend(few_tokens());
     cases
 }
 
@@ -184,7 +257,10 @@ fn case(shape: Shape, product: Product) -> Case {
     let workgroups = shape.workgroups(rows, tokens, 3);
     let out_width = first_row + rows / epilogue.rows_per_output() + 3;
     // A GEMV multiplies the first row of x.
-    let x_first = if tokens > 1 { first_row / 32 } else { 0 };
+    let x_first = match shape.method.class() {
+        MatmulClass::Gemv => 0,
+        _ => first_row / 32,
+    };
     let params = Params {
         groups_per_row: width / GROUP as u32,
         rows,
@@ -225,8 +301,12 @@ fn case(shape: Shape, product: Product) -> Case {
         .row_group
         .map(|group| format!(" splits {}", group.k_splits));
     let splits = splits.unwrap_or_default();
+    let of = match shape.method.class() {
+        MatmulClass::Gemv => String::new(),
+        _ => format!(" of {}", shape.tokens),
+    };
     Case {
-        name: format!("{format} {rows}x{width} tokens {tokens}{splits} {epilogue:?}{normed}"),
+        name: format!("{format} {rows}x{width} tokens {tokens}{of}{splits} {epilogue:?}{normed}"),
         variant: shape.method as usize,
         overrides,
         fixture: DispatchFixture {

@@ -33,10 +33,10 @@ struct Params {
 @group(0) @binding(6) var<storage, read_write> out: array<f32>;
 
 // Whether the kernel normalises x: it divides x by its root mean square and multiplies it by
-// `norm`. GEMVs do that on the way.
+// `norm`. Methods for one row of x and for a few do that on the way.
 override IS_NORMED: bool = false;
 
-// Shape constants of GEMVs for GPUs: loops unroll, and addresses do not wait for the parameters.
+// Shape constants of gemv, gemv_dp4a and few_rows: loops unroll, and addresses do not wait for the parameters.
 // 0: the parameter counts.
 override GROUPS_PER_ROW: u32 = 0u;
 override ROWS: u32 = 0u;
@@ -163,6 +163,12 @@ fn horizontal_sum(v: vec4<f32>) -> f32 {
 #endif
 #ifdef CPU_GEMV_SUBGROUP
 #import kernels/matmul/cpu_gemv_subgroup.wgsl
+#endif
+#ifdef FEW_ROWS
+#import kernels/matmul/few_rows.wgsl
+#endif
+#ifdef CPU_FEW_ROWS
+#import kernels/matmul/cpu_few_rows.wgsl
 #endif
 #ifdef GEMM_COOP
 #import kernels/matmul/gemm_coop.wgsl

@@ -1,46 +1,78 @@
 //! The choice of a matmul method, and how each method divides the work.
 
 use super::{Epilogue, MATMUL};
-use crate::capabilities::{Capabilities, MatmulMethod};
+use crate::capabilities::{Capabilities, MatmulClass, MatmulMethod};
 use crate::kernel::Variant;
 use crate::weights::{GROUP, TILE, WeightFormat};
 
 /// Rows from which on a GEMV has enough workgroups with more rows in each.
-const MANY_ROWS: u32 = 16_384;
+pub(super) const MANY_ROWS: u32 = 16_384;
+/// The fewest tokens of a workgroup of `gemm` and `gemm_f16`.
+pub(super) const LEAST_TOKEN_TILE: u32 = 16;
 /// Rows up to which `gemv_dp4a` shares each row among the most invocations.
 const FEW_ROWS: u32 = 4096;
 
+/// Rows of `x` that a workgroup of the methods for few rows multiplies at most.
+pub const FEW_X_ROWS: u32 = 8;
+
+/// Which class of methods computes a matmul.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum RowClass {
+    /// The class for the rows that the plan is for: [`MatmulClass::of`].
+    #[default]
+    Auto,
+    /// [`MatmulClass::FewRows`] for any number of rows, so that no row's result depends on the
+    /// number.
+    FewRows,
+}
+
 impl MatmulMethod {
-    /// The method for up to `chunk` tokens: the tuned one if the device runs it, else the
-    /// [built-in](Self::built_in) one.
+    /// The method for up to `chunk` tokens.
     pub fn of(caps: &Capabilities, chunk: u32) -> Self {
-        let tuned = if chunk == 1 {
-            caps.tuning.gemv
-        } else {
-            caps.tuning.gemm
-        };
-        let tuned = tuned.filter(|method| method.suits(caps, chunk));
-        tuned.unwrap_or_else(|| Self::built_in(caps, chunk))
+        Self::of_class(caps, MatmulClass::of(&caps.tuning, chunk))
     }
 
-    /// The method for devices that were never measured, by measurements on similar ones.
-    pub fn built_in(caps: &Capabilities, chunk: u32) -> Self {
-        match (chunk, caps.cpu) {
-            (1, false) if caps.packed_dot => Self::GemvDp4a,
-            (1, false) => Self::Gemv,
-            (1, true) if caps.subgroups8_int64 => Self::CpuGemvSubgroup,
-            (1, true) => Self::CpuGemv,
-            (_, false) if caps.cooperative_matrix => Self::GemmCoop,
-            (_, false) if caps.shader_f16 => Self::GemmF16,
-            (_, false) => Self::Gemm,
-            (_, true) if caps.subgroups8_int64 => Self::CpuGemmSubgroup,
-            (_, true) => Self::CpuGemm,
+    /// The method for up to `chunk` tokens, of the class that `rows` asks for.
+    pub(super) fn of_rows(caps: &Capabilities, rows: RowClass, chunk: u32) -> Self {
+        match rows {
+            RowClass::Auto => Self::of(caps, chunk),
+            RowClass::FewRows => Self::of_class(caps, MatmulClass::FewRows),
         }
     }
 
-    /// Whether the method is for up to `chunk` tokens, and the device can run it.
-    pub fn suits(self, caps: &Capabilities, chunk: u32) -> bool {
-        self.is_for(chunk) && self.variant().runs_on(caps)
+    /// The method of a class: the tuned one if the device runs it, else the
+    /// [built-in](Self::built_in) one.
+    pub fn of_class(caps: &Capabilities, class: MatmulClass) -> Self {
+        let tuned = match class {
+            MatmulClass::Gemv => caps.tuning.gemv,
+            MatmulClass::FewRows => caps.tuning.few_rows,
+            MatmulClass::Gemm => caps.tuning.gemm,
+        };
+        let tuned = tuned.filter(|method| method.suits(caps, class));
+        tuned.unwrap_or_else(|| Self::built_in(caps, class))
+    }
+
+    /// The method for devices that were never measured, by measurements on similar ones.
+    pub fn built_in(caps: &Capabilities, class: MatmulClass) -> Self {
+        match (class, caps.cpu) {
+            (MatmulClass::Gemv, false) if caps.packed_dot => Self::GemvDp4a,
+            (MatmulClass::Gemv, false) => Self::Gemv,
+            (MatmulClass::Gemv, true) if caps.subgroups8_int64 => Self::CpuGemvSubgroup,
+            (MatmulClass::Gemv, true) => Self::CpuGemv,
+            (MatmulClass::FewRows, false) => Self::FewRows,
+            (MatmulClass::FewRows, true) if caps.subgroups8_int64 => Self::CpuFewRowsSubgroup,
+            (MatmulClass::FewRows, true) => Self::CpuFewRows,
+            (MatmulClass::Gemm, false) if caps.cooperative_matrix => Self::GemmCoop,
+            (MatmulClass::Gemm, false) if caps.shader_f16 => Self::GemmF16,
+            (MatmulClass::Gemm, false) => Self::Gemm,
+            (MatmulClass::Gemm, true) if caps.subgroups8_int64 => Self::CpuGemmSubgroup,
+            (MatmulClass::Gemm, true) => Self::CpuGemm,
+        }
+    }
+
+    /// Whether the method is of this class, and the device can run it.
+    pub fn suits(self, caps: &Capabilities, class: MatmulClass) -> bool {
+        self.class() == class && self.variant().runs_on(caps)
     }
 
     /// The method's variant of [`MATMUL`].
@@ -58,9 +90,16 @@ impl MatmulMethod {
     /// Whether the method can normalise `x` on the way.
     ///
     /// GEMMs don't: each tile of rows would normalise all tokens again. `cpu_gemv` doesn't: loading
-    /// the norm's weights takes it as long as a dispatch.
+    /// the norm's weights takes it as long as a dispatch. Methods for few rows do as those for one.
     pub(super) fn normalises_x(self) -> bool {
-        matches!(self, Self::Gemv | Self::GemvDp4a | Self::CpuGemvSubgroup)
+        matches!(
+            self,
+            Self::Gemv
+                | Self::GemvDp4a
+                | Self::CpuGemvSubgroup
+                | Self::FewRows
+                | Self::CpuFewRowsSubgroup
+        )
     }
 
     /// This method, or [`MatmulMethod::Gemv`] where it does not support the weight format.
@@ -82,19 +121,32 @@ impl MatmulMethod {
         }
     }
 
-    /// How the method divides a matmul with so many rows.
-    pub(super) fn shape(self, rows: u32) -> Shape {
+    /// How the method divides a matmul with so many rows, for up to `chunk` tokens.
+    pub(super) fn shape(self, rows: u32, chunk: u32) -> Shape {
         match self {
             Self::Gemv if rows < MANY_ROWS => GEMV_FEW_ROWS,
             Self::Gemv => GEMV,
             Self::GemvDp4a if rows <= FEW_ROWS => GEMV_DP4A_FEW_ROWS,
             Self::GemvDp4a if rows < MANY_ROWS => GEMV_DP4A_SOME_ROWS,
             Self::GemvDp4a => GEMV_DP4A,
+            // As `gemv`, so that sums are added up in the same order.
+            Self::FewRows => Shape {
+                method: self,
+                tokens: chunk.next_power_of_two().min(FEW_X_ROWS),
+                ..Self::Gemv.shape(rows, 1)
+            },
             Self::CpuGemv | Self::CpuGemvSubgroup => Shape {
                 method: self,
                 tiles: 2,
                 rows_per_tile: 32,
                 tokens: 1,
+                row_group: None,
+            },
+            Self::CpuFewRows | Self::CpuFewRowsSubgroup => Shape {
+                method: self,
+                tiles: 2,
+                rows_per_tile: 32,
+                tokens: FEW_X_ROWS,
                 row_group: None,
             },
             Self::CpuGemm | Self::CpuGemmSubgroup => Shape {
@@ -104,21 +156,28 @@ impl MatmulMethod {
                 tokens: 64,
                 row_group: None,
             },
-            Self::Gemm | Self::GemmCoop => Shape {
+            Self::GemmCoop => Shape {
                 method: self,
                 tiles: 4,
                 rows_per_tile: 32,
                 tokens: 128,
                 row_group: None,
             },
-            Self::GemmF16 => Shape {
+            Self::Gemm | Self::GemmF16 => Shape {
                 method: self,
                 tiles: 4,
                 rows_per_tile: 32,
-                tokens: 64,
+                tokens: chunk
+                    .next_power_of_two()
+                    .clamp(LEAST_TOKEN_TILE, self.most_tokens()),
                 row_group: None,
             },
         }
+    }
+
+    /// The most tokens of a workgroup of `gemm` and `gemm_f16`.
+    fn most_tokens(self) -> u32 {
+        if self == Self::GemmF16 { 64 } else { 128 }
     }
 }
 
@@ -132,7 +191,7 @@ pub(super) struct Shape {
     pub rows_per_tile: u32,
     /// Tokens.
     pub tokens: u32,
-    /// How a GEMV for GPUs shares rows among invocations.
+    /// How a method for one row of `x` or a few shares rows among invocations of a GPU.
     pub row_group: Option<RowGroup>,
 }
 
@@ -223,6 +282,15 @@ impl Shape {
         }) = self.row_group
         {
             overrides.extend([("ROWS_PER_TILE", rows_per_tile), ("K_SPLITS", k_splits)]);
+        }
+        match self.method {
+            MatmulMethod::FewRows => overrides.push(("X_ROWS", self.tokens)),
+            method @ (MatmulMethod::Gemm | MatmulMethod::GemmF16)
+                if self.tokens < method.most_tokens() =>
+            {
+                overrides.push(("TOKEN_TILE", self.tokens));
+            }
+            _ => {}
         }
         // CPUs compile for longer than they branch: one pipeline serves all uses.
         if !self.method.variant().is_for_cpus() {

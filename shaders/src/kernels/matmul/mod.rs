@@ -9,13 +9,15 @@ mod reference;
 mod tests;
 
 use crate::buffers::BufferRef;
-use crate::capabilities::{Capabilities, MatmulMethod};
+use crate::capabilities::{Capabilities, MatmulClass, MatmulMethod};
 use crate::kernel::params;
 use crate::kernel::{Cost, Dispatch, Kernel, Step, Variant, read, write};
 use crate::kernels::rms_norm::{Norm, RmsNorm, Rows};
 use crate::plan::Plan;
 use crate::weights::{GROUP, Matrix, TILE};
 use method::Use;
+
+pub use method::{FEW_X_ROWS, RowClass};
 
 params! {
     /// Groups of 32 weights in a row.
@@ -66,6 +68,8 @@ pub static MATMUL: Kernel = Kernel {
         "ROWS",
         "ROW_WORDS",
         "WORKGROUPS_X",
+        "X_ROWS",
+        "TOKEN_TILE",
     ],
     // In the order of MatmulMethod.
     variants: &[
@@ -75,6 +79,12 @@ pub static MATMUL: Kernel = Kernel {
         Variant::subgroups8_int64(
             MatmulMethod::CpuGemvSubgroup.name(),
             &["CPU", "CPU_GEMV_SUBGROUP", "SUBGROUP_BROADCAST", "INT64"],
+        ),
+        Variant::base(MatmulMethod::FewRows.name(), &["FEW_ROWS"]),
+        Variant::base(MatmulMethod::CpuFewRows.name(), &["CPU", "CPU_FEW_ROWS"]),
+        Variant::subgroups8_int64(
+            MatmulMethod::CpuFewRowsSubgroup.name(),
+            &["CPU", "CPU_FEW_ROWS", "SUBGROUP_BROADCAST", "INT64"],
         ),
         Variant::base(MatmulMethod::Gemm.name(), &["GEMM"]),
         Variant::shader_f16(MatmulMethod::GemmF16.name(), &["GEMM", "F16"]),
@@ -151,6 +161,8 @@ pub struct Matmul<'a> {
     pub out: BufferRef,
     /// The rows of `x`.
     pub tokens: Tokens,
+    /// The class of methods that computes it.
+    pub row_class: RowClass,
     /// How the product is stored.
     pub epilogue: Epilogue,
 }
@@ -178,6 +190,8 @@ pub struct NormedMatmul<'a> {
     pub out: BufferRef,
     /// The most tokens that the plan is replayed with.
     pub chunk: u32,
+    /// The class of methods that computes it.
+    pub row_class: RowClass,
     /// How the product is stored.
     pub epilogue: Epilogue,
 }
@@ -192,6 +206,7 @@ impl NormedMatmul<'_> {
             normed,
             out,
             chunk,
+            row_class,
             epilogue,
         } = *self;
         let matmul = Matmul {
@@ -199,9 +214,10 @@ impl NormedMatmul<'_> {
             x,
             out,
             tokens: Tokens::Step { chunk },
+            row_class,
             epilogue,
         };
-        if MatmulMethod::of(caps, chunk).normalises_x() {
+        if MatmulMethod::of_rows(caps, row_class, chunk).normalises_x() {
             return record(plan, caps, &matmul, Some(norm));
         }
         RmsNorm {
@@ -225,20 +241,21 @@ fn record(plan: &mut Plan, caps: &Capabilities, matmul: &Matmul<'_>, norm: Optio
         x,
         out,
         tokens,
+        row_class,
         epilogue,
     } = *matmul;
     let (x_first, count, chunk) = match tokens {
         Tokens::Step { chunk } => (0, 0, chunk),
         Tokens::Rows { first, count } => (first, count, count),
     };
+    let rows_per_output = epilogue.rows_per_output();
+    let method = MatmulMethod::of_rows(caps, row_class, chunk);
     debug_assert!(
-        chunk > 1 || x_first == 0,
+        method.class() != MatmulClass::Gemv || x_first == 0,
         "a GEMV multiplies the first row of x"
     );
-    let rows_per_output = epilogue.rows_per_output();
-    let method = MatmulMethod::of(caps, chunk);
     for shard in &weights.shards {
-        let shape = method.for_format(shard.format).shape(shard.rows);
+        let shape = method.for_format(shard.format).shape(shard.rows, chunk);
         let workgroups = shape.workgroups(shard.rows, chunk, caps.max_workgroups);
         let params = Params {
             groups_per_row: weights.groups_per_row(),
@@ -301,7 +318,7 @@ fn extents(d: &Dispatch, step: Step) -> Vec<u64> {
     let method = MatmulMethod::of_variant(d.variant).unwrap_or(MatmulMethod::Gemv);
     let tokens = match p.tokens {
         // GEMVs multiply the first row of x, and those for GPUs do not read the number of tokens.
-        _ if method.is_gemv() => 1,
+        _ if method.class() == MatmulClass::Gemv => 1,
         0 => step.count,
         tokens => tokens,
     };
