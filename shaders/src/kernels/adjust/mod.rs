@@ -59,8 +59,8 @@ pub static ADJUST: Kernel = Kernel {
     cases: cases::cases,
 };
 
-/// Adjusts the logits of each output row of the step: by [`Choice::entries`] adjustments, from index
-/// [`Choice::first_entry`] on.
+/// Adjusts the logits of each output row of the step: by [`Choice::entries`] adjustments, from
+/// index [`Choice::first_entry`] on.
 #[derive(Clone, Copy, Debug)]
 pub struct Adjust {
     /// `[rows]` of [`Choice`].
