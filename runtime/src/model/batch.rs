@@ -3,7 +3,7 @@
 use godwit_shaders::kernels::attention::RowClass;
 use godwit_shaders::kernels::attention::combine::PagedCombine;
 use godwit_shaders::kernels::attention::paged::PagedAttention;
-use godwit_shaders::kernels::matmul::{Epilogue, Matmul, Tokens};
+use godwit_shaders::kernels::matmul::{self, Epilogue, Matmul, Tokens};
 use godwit_shaders::kernels::rms_norm::{RmsNorm, Rows};
 use godwit_shaders::kernels::rope_append::PagedRopeAppend;
 use godwit_shaders::{BufferRef, Capabilities, Plan, Segment};
@@ -42,8 +42,20 @@ pub(crate) struct BatchPass {
     pub class: RowClass,
     /// Whether attention stores its output at once: each row has one work item.
     pub direct: bool,
+    /// Whether a row's result must not depend on how many rows there are.
+    pub deterministic: bool,
     /// Whether anyone asks what comes out: else the last layer only appends to its KV cache.
     pub outputs: bool,
+}
+
+impl BatchPass {
+    fn row_class(self) -> matmul::RowClass {
+        match (self.deterministic, self.class) {
+            (false, _) => matmul::RowClass::Auto,
+            (true, RowClass::Decode) => matmul::RowClass::FewRows,
+            (true, RowClass::Prompt) => matmul::RowClass::ManyRows,
+        }
+    }
 }
 
 impl Llama {
@@ -59,6 +71,7 @@ impl Llama {
         let blocks = Blocks {
             chunk: pass.rows,
             chosen: batch.chosen,
+            row_class: pass.row_class(),
             outputs: pass.outputs,
         };
         self.blocks(caps, s, blocks, &mut |plan, layer, outputs| {
@@ -126,6 +139,7 @@ impl Llama {
         s: &Scratch,
         batch: &BatchBuffers,
         outputs: u32,
+        deterministic: bool,
     ) -> Plan {
         let mut plan = Plan::default();
         RmsNorm {
@@ -143,6 +157,10 @@ impl Llama {
             x: s.h,
             out: s.logits,
             tokens: Tokens::Step { chunk: outputs },
+            row_class: match deterministic {
+                true => matmul::RowClass::FewRows,
+                false => matmul::RowClass::Auto,
+            },
             epilogue: Epilogue::Store,
         }
         .record(&mut plan, caps);

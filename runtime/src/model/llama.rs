@@ -5,7 +5,7 @@ use godwit_shaders::kernels::attention::Attention;
 use godwit_shaders::kernels::attention::combine::AttentionCombine;
 use godwit_shaders::kernels::attention::tail::AttentionTail;
 use godwit_shaders::kernels::embed::Embed;
-use godwit_shaders::kernels::matmul::{Epilogue, Matmul, NormedMatmul, Tokens};
+use godwit_shaders::kernels::matmul::{Epilogue, Matmul, NormedMatmul, RowClass, Tokens};
 use godwit_shaders::kernels::rms_norm::{Norm, RmsNorm, Rows};
 use godwit_shaders::kernels::rope_append::{Rope, RopeAppend};
 use godwit_shaders::kernels::rope_attention::RopeAttention;
@@ -76,6 +76,8 @@ pub(crate) struct Pass {
 pub(super) struct Blocks {
     /// The most rows that the plan is replayed with.
     pub chunk: u32,
+    /// Which matmul kernels.
+    pub row_class: RowClass,
     /// Chosen tokens that rows may name in place of a token: see [`Embed`].
     pub chosen: BufferRef,
     /// Whether anyone asks what comes out: else the last layer only appends to its KV cache.
@@ -94,6 +96,7 @@ impl Llama {
         let blocks = Blocks {
             chunk: pass.chunk,
             chosen: s.tokens,
+            row_class: RowClass::Auto,
             outputs: pass.outputs,
         };
         self.blocks(caps, s, blocks, &mut |plan, layer, outputs| {
@@ -138,7 +141,7 @@ impl Llama {
                 normed: s.h,
                 out: s.qkv,
                 chunk: n,
-                row_class: RowClass::Auto,
+                row_class: blocks.row_class,
                 epilogue: Epilogue::Store,
             }
             .record(p, caps);
@@ -153,18 +156,18 @@ impl Llama {
                 x: s.attended,
                 out: s.x,
                 tokens,
-                row_class: RowClass::Auto,
+                row_class: blocks.row_class,
                 epilogue: Epilogue::Accumulate,
             }
             .record(p, caps);
             bias(p, layer.biases.o, s.x, layer.o.rows);
-            feed_forward_gate(p, caps, layer, s, n);
+            feed_forward_gate(p, caps, layer, s, blocks);
             Matmul {
                 weights: &layer.down,
                 x: s.gate,
                 out: s.x,
                 tokens,
-                row_class: RowClass::Auto,
+                row_class: blocks.row_class,
                 epilogue: Epilogue::Accumulate,
             }
             .record(p, caps);
@@ -319,7 +322,10 @@ impl Llama {
 }
 
 /// The gated half of the feed-forward network, from `x` to `gate`.
-fn feed_forward_gate(p: &mut Plan, caps: &Capabilities, layer: &Layer, s: &Scratch, chunk: u32) {
+fn feed_forward_gate(p: &mut Plan, caps: &Capabilities, layer: &Layer, s: &Scratch, blocks: Blocks) {
+    let Blocks {
+        chunk, row_class, ..
+    } = blocks;
     let Some(up) = &layer.up else {
         return NormedMatmul {
             weights: &layer.gate,
@@ -328,7 +334,7 @@ fn feed_forward_gate(p: &mut Plan, caps: &Capabilities, layer: &Layer, s: &Scrat
             normed: s.h,
             out: s.gate,
             chunk,
-            row_class: RowClass::Auto,
+            row_class,
             epilogue: Epilogue::SwiGlu,
         }
         .record(p, caps);
@@ -339,7 +345,7 @@ fn feed_forward_gate(p: &mut Plan, caps: &Capabilities, layer: &Layer, s: &Scrat
             x: s.h,
             out,
             tokens: Tokens::Step { chunk },
-            row_class: RowClass::Auto,
+            row_class,
             epilogue,
         }
         .record(p, caps);

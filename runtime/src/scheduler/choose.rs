@@ -69,7 +69,7 @@ impl RowChoice {
                 choices,
                 logits,
                 chosen,
-                log_probs: batch.log_probs,
+                out: batch.log_probs,
                 vocab,
                 rows,
             }

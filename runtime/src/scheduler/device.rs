@@ -3,10 +3,11 @@
 
 use std::collections::HashMap;
 
-use godwit_shaders::kernels::attention::{RowClass, token_partial_bytes};
-use godwit_shaders::kernels::sample::Choice;
 use godwit_shaders::kernels::adjust::Adjustment;
-use godwit_shaders::kernels::log_probs::LogProbsRow;
+use godwit_shaders::kernels::attention::RowClass;
+use godwit_shaders::kernels::attention::paged::token_partial_bytes;
+use godwit_shaders::kernels::sample::Choice;
+use godwit_shaders::kernels::log_probs::{LogProb, MOST};
 use godwit_shaders::{BatchRow, BufferRef, Buffers, PAGE, Step, WorkItem};
 
 use super::batch::{Batch, MOST_SPANS, Spans};
@@ -23,6 +24,9 @@ use crate::model::{BatchBuffers, BatchPass, Scratch};
 
 /// Work items of one row beyond one for each span: its pages may lie in several segments.
 const MORE_ITEMS: u32 = 16;
+
+/// Bytes of an output row's log-probabilities.
+const LOG_PROBS: usize = (1 + MOST as usize) * size_of::<LogProb>();
 
 /// How much one pass may have of everything.
 #[derive(Clone, Copy, Debug)]
@@ -54,13 +58,14 @@ pub(super) struct Device {
     capacity: Capacity,
     prepared: HashMap<PlanKey, Prepared>,
     host: HostPages,
+    deterministic: bool,
 }
 
 /// What a prepared plan was recorded for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 enum PlanKey {
     Pass(BatchPass),
-    Logits { outputs: u32, class: RowClass },
+    Logits { outputs: u32 },
     Choose { outputs: u32, how: RowChoice },
 }
 
@@ -79,6 +84,7 @@ impl Device {
         rows: u32,
         outputs: u32,
         context: u32,
+        deterministic: bool,
     ) -> Result<Self, Error> {
         let inner = &engine.inner;
         let (config, caps, kv) = (inner.model.config(), inner.gpu.caps(), inner.llama.kv);
@@ -105,7 +111,7 @@ impl Device {
                 pages: words("pages", 4, capacity.pages),
                 outputs: words("outputs", 4, capacity.outputs),
                 chosen: words("chosen", 4, capacity.outputs),
-                log_probs: words("log_probs", size_of::<LogProbsRow>(), capacity.outputs),
+                log_probs: words("log_probs", LOG_PROBS, capacity.outputs),
             };
             scratch.logits = words("logits", 4 * config.vocab as usize, outputs);
             scratch.weights = words("weights", 4 * config.vocab as usize, outputs);
@@ -137,6 +143,7 @@ impl Device {
             scratch,
             batch,
             capacity,
+            deterministic,
         })
     }
 
@@ -274,6 +281,7 @@ impl Device {
             segments: self.kv.segments().segments_to(u32::MAX),
             class,
             direct: self.engine.gpu().caps().cpu && v_block == 1 && batch.is_direct(),
+            deterministic: self.deterministic,
             outputs: outputs > 0,
         };
         let rows: Vec<_> = chunks
@@ -284,10 +292,7 @@ impl Device {
         let wanted: Vec<_> = rows.iter().map(|(_, wanted)| wanted.clone().unwrap_or_default()).collect();
         let chosen = Choices::new(&wanted);
         let bucketed = bucket(outputs.max(1)).min(self.capacity.outputs);
-        let logits = PlanKey::Logits {
-            outputs: bucketed,
-            class,
-        };
+        let logits = PlanKey::Logits { outputs: bucketed };
         let choose = PlanKey::Choose {
             outputs: bucketed,
             how: chosen.how,
@@ -336,7 +341,7 @@ impl Device {
         let log_probs = match chosen.how.log_probs {
             true => {
                 let from = BufferRef {
-                    bytes: u64::from(outputs) * size_of::<LogProbsRow>() as u64,
+                    bytes: u64::from(outputs) * LOG_PROBS as u64,
                     ..to.log_probs
                 };
                 Some(memory.start_read(from).await?)
@@ -393,7 +398,9 @@ impl Device {
         let (llama, caps, s, batch) = (&inner.llama, inner.gpu.caps(), &self.scratch, &self.batch);
         let plan = match key {
             PlanKey::Pass(pass) => llama.batch(caps, self.kv.segments(), s, batch, pass),
-            PlanKey::Logits { outputs, .. } => llama.batch_logits(caps, s, batch, outputs),
+            PlanKey::Logits { outputs } => {
+                llama.batch_logits(caps, s, batch, outputs, self.deterministic)
+            },
             PlanKey::Choose { outputs, how } => how.plan(s, batch, llama.head.rows, outputs),
         };
         let prepared = Prepared::new(&inner.gpu, self.buffers.memory(), &plan, s.step).await?;

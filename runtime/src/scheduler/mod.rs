@@ -23,7 +23,7 @@ use std::time::Duration;
 
 use godwit_shaders::PAGE;
 use godwit_shaders::kernels::attention::RowClass;
-use godwit_shaders::kernels::log_probs::LogProbsRow;
+use godwit_shaders::kernels::log_probs::{LogProb, MOST};
 
 use self::core::{Core, Limits};
 use crate::engine::{Engine, kv_bytes};
@@ -181,7 +181,7 @@ impl Scheduler {
         let chunk = engine.prefill_chunk();
         let prompt_tokens = options.prompt_tokens.unwrap_or(chunk).clamp(1, chunk);
         let rows = prompt_tokens.max(running);
-        let device = Device::new(engine, pages, rows, running, context).await?;
+        let device = Device::new(engine, pages, rows, running, context, options.deterministic).await?;
         let limits = Limits {
             context: context as usize,
             pages,
@@ -334,15 +334,13 @@ impl Scheduler {
 
     fn accept(&mut self, requests: &[(RequestId, Option<u32>)], chosen: &[u8], log_probs: &[u8]) {
         let tokens: Vec<u32> = bytemuck::pod_collect_to_vec(chosen);
-        let rows: Vec<LogProbsRow> = bytemuck::pod_collect_to_vec(log_probs);
-        for (i, (&(request, top), token)) in requests.iter().zip(tokens).enumerate() {
-            let row = rows.get(i).filter(|_| top.is_some());
-            let log_probs = row.map(|row| LogProbs {
-                chosen: row.chosen.log_prob,
-                top: row.top[..top.unwrap_or(0) as usize]
-                    .iter()
-                    .map(|one| (one.token, one.log_prob))
-                    .collect(),
+        let log_probs: Vec<LogProb> = bytemuck::pod_collect_to_vec(log_probs);
+        let mut rows = log_probs.chunks_exact(1 + MOST as usize);
+        for (&(request, top), token) in requests.iter().zip(tokens) {
+            let row = rows.next().zip(top);
+            let log_probs = row.map(|(row, top)| LogProbs {
+                chosen: row[0].value,
+                top: row[1..=top as usize].iter().map(|one| (one.token, one.value)).collect(),
             });
             self.core.accept(request, token, log_probs);
         }

@@ -5,7 +5,7 @@ use crate::kernel::Variant;
 
 /// The kind of work that a batch's rows are, which decides attention's variant. The number of rows
 /// does not, so that a row's result never depends on its neighbours.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum RowClass {
     /// Few tokens in a work item, such as one token of each sequence.
     Decode,

@@ -24,6 +24,8 @@ pub enum RowClass {
     /// [`MatmulClass::FewRows`] for any number of rows, so that no row's result depends on the
     /// number.
     FewRows,
+    /// [`MatmulClass::Gemm`] for any number of rows, for the same reason.
+    ManyRows,
 }
 
 impl MatmulMethod {
@@ -37,6 +39,7 @@ impl MatmulMethod {
         match rows {
             RowClass::Auto => Self::of(caps, chunk),
             RowClass::FewRows => Self::of_class(caps, MatmulClass::FewRows),
+            RowClass::ManyRows => Self::of_class(caps, MatmulClass::Gemm),
         }
     }
 
