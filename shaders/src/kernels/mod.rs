@@ -7,6 +7,7 @@ pub mod attention;
 pub mod column_squares;
 pub mod embed;
 pub mod fma_rate;
+pub mod log_probs;
 pub mod matmul;
 pub mod read_rate;
 pub mod rms_norm;
@@ -18,7 +19,7 @@ pub mod swiglu;
 use crate::kernel::Kernel;
 
 /// Every kernel.
-pub static KERNELS: [&Kernel; 19] = [
+pub static KERNELS: [&Kernel; 20] = [
     &embed::EMBED,
     &rms_norm::RMS_NORM,
     &matmul::MATMUL,
@@ -35,6 +36,7 @@ pub static KERNELS: [&Kernel; 19] = [
     &adjust::ADJUST,
     &argmax::ARGMAX,
     &sample::SAMPLE,
+    &log_probs::LOG_PROBS,
     &column_squares::COLUMN_SQUARES,
     &read_rate::READ_RATE,
     &fma_rate::FMA_RATE,
