@@ -44,8 +44,8 @@ pub(crate) struct BatchPass {
     pub direct: bool,
     /// Whether a row's result must not depend on how many rows there are.
     pub deterministic: bool,
-    /// Whether anyone asks what comes out: else the last layer only appends to its KV cache.
-    pub outputs: bool,
+    /// Rows whose logits are wanted. 0: the last layer only appends to its KV cache.
+    pub outputs: u32,
 }
 
 impl BatchPass {
@@ -59,7 +59,7 @@ impl BatchPass {
 }
 
 impl Llama {
-    /// From token ids to the last layer's output, in `x`; appends to the KV cache.
+    /// From token ids to the normalised output of the listed rows, in `h`; appends to the KV cache.
     pub fn batch(
         &self,
         caps: &Capabilities,
@@ -72,15 +72,33 @@ impl Llama {
             chunk: pass.rows,
             chosen: batch.chosen,
             row_class: pass.row_class(),
-            outputs: pass.outputs,
+            outputs: pass.outputs > 0,
         };
-        self.blocks(caps, s, blocks, &mut |plan, layer, outputs| {
+        let mut plan = self.blocks(caps, s, blocks, &mut |plan, layer, outputs| {
             let segments = kv.layer(layer, pass.segments);
-            self.paged_attention(plan, caps, &segments, s, batch, BatchPass { outputs, ..pass });
-        })
+            self.paged_attention(plan, caps, &segments, s, batch, pass, outputs);
+        });
+        if pass.outputs > 0 {
+            RmsNorm {
+                norm: &self.norm,
+                x: s.x,
+                out: s.h,
+                rows: Rows::Listed {
+                    outputs: batch.outputs,
+                    count: pass.outputs,
+                },
+            }
+            .record(&mut plan, caps);
+        }
+        plan
     }
 
-    /// From a layer's queries, keys and values to attention's output, in `attended`.
+    /// From a layer's queries, keys and values to attention's output, in `attended`. Without
+    /// `outputs`, appends keys and values to the KV cache only.
+    #[expect(
+        clippy::too_many_arguments,
+        reason = "what a layer's attention is recorded from"
+    )]
     fn paged_attention(
         &self,
         plan: &mut Plan,
@@ -89,6 +107,7 @@ impl Llama {
         s: &Scratch,
         batch: &BatchBuffers,
         pass: BatchPass,
+        outputs: bool,
     ) {
         let (shape, kv) = (self.shape, self.kv);
         PagedRopeAppend {
@@ -101,7 +120,7 @@ impl Llama {
             chunk: pass.rows,
         }
         .record(plan, caps);
-        if !pass.outputs {
+        if !outputs {
             return;
         }
         PagedAttention {
@@ -132,26 +151,15 @@ impl Llama {
         }
     }
 
-    /// The logits of listed rows, at most `outputs`: the step counts those rows only.
+    /// The logits of the rows in `h`, at most `outputs`: the step counts those rows only.
     pub fn batch_logits(
         &self,
         caps: &Capabilities,
         s: &Scratch,
-        batch: &BatchBuffers,
         outputs: u32,
         deterministic: bool,
     ) -> Plan {
         let mut plan = Plan::default();
-        RmsNorm {
-            norm: &self.norm,
-            x: s.x,
-            out: s.h,
-            rows: Rows::Listed {
-                outputs: batch.outputs,
-                count: outputs,
-            },
-        }
-        .record(&mut plan, caps);
         Matmul {
             weights: &self.head,
             x: s.h,
@@ -169,6 +177,8 @@ impl Llama {
 
     /// Whether the gate and the up projection have biases.
     pub fn has_gate_biases(&self) -> bool {
-        self.layers.iter().any(|layer| layer.biases.gate_and_up.is_some())
+        self.layers
+            .iter()
+            .any(|layer| layer.biases.gate_and_up.is_some())
     }
 }

@@ -322,7 +322,13 @@ impl Llama {
 }
 
 /// The gated half of the feed-forward network, from `x` to `gate`.
-fn feed_forward_gate(p: &mut Plan, caps: &Capabilities, layer: &Layer, s: &Scratch, blocks: Blocks) {
+fn feed_forward_gate(
+    p: &mut Plan,
+    caps: &Capabilities,
+    layer: &Layer,
+    s: &Scratch,
+    blocks: Blocks,
+) {
     let Blocks {
         chunk, row_class, ..
     } = blocks;

@@ -1,6 +1,5 @@
 //! A model: what its file says, and its forward pass.
 
-
 mod batch;
 mod config;
 mod context_size;
@@ -25,13 +24,13 @@ use crate::progress::OnProgress;
 use crate::sampling::{Recommended, Sampling};
 use crate::tokenizer::Tokenizer;
 
+pub(crate) use batch::{BatchBuffers, BatchPass};
 #[cfg(test)]
 pub(crate) use config::HEAD_DIMS;
 pub(crate) use config::ROPE_FACTORS;
 pub use config::{Config, RopeScaling};
 pub use context_size::{BadContextSize, ContextSize, tokens};
 pub use examination::Examination;
-pub(crate) use batch::{BatchBuffers, BatchPass};
 pub(crate) use llama::{Biases, Layer, Llama, Pass, SCORED};
 pub use rope::{BadStretch, RopeOverride, RopeStretch};
 #[cfg(test)]

@@ -22,14 +22,17 @@ impl Core {
             .filter_map(|one| missing(&one.sequence, one.prompt.len()))
             .sum::<usize>();
         let wanted = u64::from(self.pages.in_use()) + needed as u64;
-        u32::try_from(wanted).unwrap_or(u32::MAX).min(self.limits.pages)
+        u32::try_from(wanted)
+            .unwrap_or(u32::MAX)
+            .min(self.limits.pages)
     }
 
     /// Requests that take part in steps.
     pub fn running(&self) -> impl Iterator<Item = RequestId> + '_ {
         let runs = |state| state != State::Waiting;
         let all = self.requests.iter();
-        all.filter(move |(_, one)| runs(one.state)).map(|(&id, _)| id)
+        all.filter(move |(_, one)| runs(one.state))
+            .map(|(&id, _)| id)
     }
 
     /// Starts requests as long as there is room for them: by priority, then in order. One that does
@@ -62,13 +65,23 @@ impl Core {
             if len > self.limits.context {
                 // Replies to earlier requests have taken its room.
                 let context = self.limits.context as u32;
-                self.fail(id, Error::ContextFull { tokens, used, context });
+                self.fail(
+                    id,
+                    Error::ContextFull {
+                        tokens,
+                        used,
+                        context,
+                    },
+                );
                 return true;
             }
             let found = self.cached_pages(sequence, &ongoing.prompt);
             let needed = sequence.missing_pages(len + 1).saturating_sub(found.len());
             // Found pages that are free are no longer free once they are used.
-            let in_use = found.iter().filter(|&&page| self.pages.is_in_use(page)).count();
+            let in_use = found
+                .iter()
+                .filter(|&&page| self.pages.is_in_use(page))
+                .count();
             let free = self.pages.free() as usize + in_use - found.len();
             if needed + self.promised_pages() <= free {
                 self.use_cached(id, of, &found);
@@ -81,7 +94,14 @@ impl Core {
             if self.running().next().is_none() {
                 // Nothing will ever make room for it.
                 let context = self.pages.len() * PAGE;
-                self.fail(id, Error::ContextFull { tokens, used, context });
+                self.fail(
+                    id,
+                    Error::ContextFull {
+                        tokens,
+                        used,
+                        context,
+                    },
+                );
                 return true;
             }
             return false;
@@ -90,8 +110,11 @@ impl Core {
 
     /// Pages that running requests will take before they have their next token, and one for each.
     fn promised_pages(&self) -> usize {
-        let of = self.running().filter_map(|id| self.sequences.get(&self.requests[&id].sequence));
-        of.map(|sequence| sequence.missing_pages(sequence.len() + 1).max(1)).sum()
+        let of = self
+            .running()
+            .filter_map(|id| self.sequences.get(&self.requests[&id].sequence));
+        of.map(|sequence| sequence.missing_pages(sequence.len() + 1).max(1))
+            .sum()
     }
 
     /// The pages that hold what comes next in a sequence, one token excepted: logits come from it.
@@ -128,7 +151,8 @@ impl Core {
             sequence.table.push(Place::Gpu(page));
         }
         let cached = found.len() * PAGE as usize;
-        ongoing.usage.cached_tokens = (ongoing.usage.cached_tokens + cached).min(ongoing.usage.prompt_tokens);
+        ongoing.usage.cached_tokens =
+            (ongoing.usage.cached_tokens + cached).min(ongoing.usage.prompt_tokens);
     }
 
     /// Takes pages for those on the host. There are enough.
@@ -153,7 +177,8 @@ impl Core {
                         return false;
                     };
                     *place = Place::Gpu(page);
-                    self.memory_ops.push(MemoryOp::FromHost { from: host, page });
+                    self.memory_ops
+                        .push(MemoryOp::FromHost { from: host, page });
                 }
             }
             self.on_host -= 1;
@@ -169,11 +194,18 @@ impl Core {
     fn longest_idle(&self, besides: SequenceId) -> Option<SequenceId> {
         let is_idle = |id: &SequenceId, sequence: &Sequence| {
             *id != besides
-                && sequence.queue.front().is_none_or(|id| self.requests[id].state == State::Waiting)
+                && sequence
+                    .queue
+                    .front()
+                    .is_none_or(|id| self.requests[id].state == State::Waiting)
                 && sequence.gpu_pages().any(|page| !self.pages.is_shared(page))
         };
-        let idle = self.sequences.iter().filter(|(id, sequence)| is_idle(id, sequence));
-        idle.min_by_key(|(_, sequence)| sequence.last_used).map(|(&id, _)| id)
+        let idle = self
+            .sequences
+            .iter()
+            .filter(|(id, sequence)| is_idle(id, sequence));
+        idle.min_by_key(|(_, sequence)| sequence.last_used)
+            .map(|(&id, _)| id)
     }
 
     /// Gives a page for a request's next tokens. Where none is free, what is idle leaves the GPU,
@@ -191,11 +223,13 @@ impl Core {
             }
             let priority = |id: &RequestId| {
                 let sequence = self.sequences.get(&self.requests[id].sequence);
-                (sequence.map_or(0, |sequence| sequence.priority), std::cmp::Reverse(*id))
+                (
+                    sequence.map_or(0, |sequence| sequence.priority),
+                    std::cmp::Reverse(*id),
+                )
             };
-            let can_wait = |id: &RequestId| {
-                self.requests[id].state == State::Running && !planned.contains(id)
-            };
+            let can_wait =
+                |id: &RequestId| self.requests[id].state == State::Running && !planned.contains(id);
             let last = self.running().filter(can_wait).min_by_key(priority)?;
             if last == needy && self.running().all(|id| id == needy) {
                 return None;

@@ -63,7 +63,12 @@ impl Batch {
         self.tokens.extend(&chunk.tokens);
         self.item_tokens = self.item_tokens.max(tokens);
         let mut partials = 0;
-        for Run { segment, pages, begin } in runs(chunk, segments) {
+        for Run {
+            segment,
+            pages,
+            begin,
+        } in runs(chunk, segments)
+        {
             let run_end = end.min(begin + pages.len() as u32 * PAGE);
             let span = spans.len(end);
             for (i, span_pages) in (0..).zip(pages.chunks((span / PAGE) as usize)) {
@@ -131,11 +136,19 @@ fn runs(chunk: &Chunk, segments: &KvSegments) -> Vec<Run> {
             let mut pages = by_segment.remove(&segment).unwrap_or_default();
             let begin = (number - pages.len() as u32) * PAGE;
             pages.push(page);
-            runs.push(Run { segment, pages, begin });
+            runs.push(Run {
+                segment,
+                pages,
+                begin,
+            });
             last_own = Some(segment);
         }
     }
     let others = by_segment.into_iter();
-    runs.extend(others.map(|(segment, pages)| Run { segment, pages, begin: 0 }));
+    runs.extend(others.map(|(segment, pages)| Run {
+        segment,
+        pages,
+        begin: 0,
+    }));
     runs
 }

@@ -1,10 +1,10 @@
 //! How the tokens of a pass are chosen, as the kernels read it.
 
+use godwit_shaders::Plan;
 use godwit_shaders::kernels::adjust::{Adjust, Adjustment};
 use godwit_shaders::kernels::argmax::Argmax;
 use godwit_shaders::kernels::log_probs::LogProbs;
 use godwit_shaders::kernels::sample::{Choice, Sample};
-use godwit_shaders::Plan;
 
 use crate::model::{BatchBuffers, Scratch};
 use crate::sampling::Sampling;

@@ -118,7 +118,11 @@ impl Core {
         };
         let all = parent.tokens.iter().chain(&parent.pending).take(len);
         child.pending.extend(all.skip(computed));
-        let tail = parent.table.get(whole).copied().filter(|_| computed % page > 0);
+        let tail = parent
+            .table
+            .get(whole)
+            .copied()
+            .filter(|_| computed % page > 0);
         for shared in child.gpu_pages() {
             self.pages.share(shared);
         }
@@ -163,7 +167,11 @@ impl Core {
                 context: context as u32,
             });
         }
-        let waiting = self.requests.values().filter(|one| one.state == State::Waiting).count();
+        let waiting = self
+            .requests
+            .values()
+            .filter(|one| one.state == State::Waiting)
+            .count();
         if waiting >= self.limits.waiting {
             return Err(Error::Busy { waiting });
         }
@@ -209,7 +217,10 @@ impl Core {
         };
         sequence.pending.insert(0, last);
         // Its key and value are written again, which a page that others see does not permit.
-        let (page, in_page) = (sequence.tokens.len() / PAGE as usize, sequence.tokens.len() % PAGE as usize);
+        let (page, in_page) = (
+            sequence.tokens.len() / PAGE as usize,
+            sequence.tokens.len() % PAGE as usize,
+        );
         sequence.prefixes.truncate(page + 1);
         let is_private = match sequence.table.last() {
             Some(Place::Gpu(last)) => self.pages.is_private(*last),
@@ -306,7 +317,10 @@ impl Core {
         self.pages.check(tables.iter().map(Vec::as_slice))?;
         let on_host: usize = self.sequences.values().map(Sequence::host_pages).sum();
         if on_host != self.on_host {
-            return Err(format!("{on_host} pages are on the host, not {}", self.on_host));
+            return Err(format!(
+                "{on_host} pages are on the host, not {}",
+                self.on_host
+            ));
         }
         for (id, sequence) in &self.sequences {
             let pages = sequence.tokens.len().div_ceil(PAGE as usize);
@@ -317,11 +331,19 @@ impl Core {
             if sequence.prefixes.len() != sequence.tokens.len() / PAGE as usize + 1 {
                 return Err(format!("{id:?} has {} prefixes", sequence.prefixes.len()));
             }
-            if sequence.queue.iter().any(|request| !self.requests.contains_key(request)) {
+            if sequence
+                .queue
+                .iter()
+                .any(|request| !self.requests.contains_key(request))
+            {
                 return Err(format!("{id:?} has a request that ended"));
             }
         }
-        match self.requests.values().all(|one| self.sequences.contains_key(&one.sequence)) {
+        match self
+            .requests
+            .values()
+            .all(|one| self.sequences.contains_key(&one.sequence))
+        {
             true => Ok(()),
             false => Err("a request has no sequence".into()),
         }

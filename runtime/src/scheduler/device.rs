@@ -6,8 +6,8 @@ use std::collections::HashMap;
 use godwit_shaders::kernels::adjust::Adjustment;
 use godwit_shaders::kernels::attention::RowClass;
 use godwit_shaders::kernels::attention::paged::token_partial_bytes;
-use godwit_shaders::kernels::sample::Choice;
 use godwit_shaders::kernels::log_probs::{LogProb, MOST};
+use godwit_shaders::kernels::sample::Choice;
 use godwit_shaders::{BatchRow, BufferRef, Buffers, PAGE, Step, WorkItem};
 
 use super::batch::{Batch, MOST_SPANS, Spans};
@@ -55,6 +55,8 @@ pub(super) struct Device {
     pub kv: KvCache,
     scratch: Scratch,
     batch: BatchBuffers,
+    /// Keys or values of a page and a layer, on their way from one page to another.
+    page_copy: BufferRef,
     capacity: Capacity,
     prepared: HashMap<PlanKey, Prepared>,
     host: HostPages,
@@ -123,9 +125,11 @@ impl Device {
                 token_partial_bytes(shape) as usize,
                 capacity.partials,
             );
-            (scratch, batch)
+            let [k, v] = kv.bytes(shape);
+            let page_copy = table.declare("a page", k.max(v) * u64::from(PAGE));
+            (scratch, batch, page_copy)
         };
-        let (scratch, batch) = buffers.allocate(declare).await?;
+        let (scratch, batch, page_copy) = buffers.allocate(declare).await?;
         let segments = KvSegments::new(
             shape,
             kv,
@@ -142,6 +146,7 @@ impl Device {
             buffers,
             scratch,
             batch,
+            page_copy,
             capacity,
             deterministic,
         })
@@ -160,7 +165,12 @@ impl Device {
                 ..
             } = self;
             let grown = kv
-                .reserve(buffers, pages * PAGE - 1, &mut || prepared.clear(), &mut || ())
+                .reserve(
+                    buffers,
+                    pages * PAGE - 1,
+                    &mut || prepared.clear(),
+                    &mut || (),
+                )
                 .await;
             // Plans are for a number of segments.
             prepared.clear();
@@ -194,7 +204,15 @@ impl Device {
             match *op {
                 MemoryOp::Copy { from, to } => {
                     let [from, to] = [from, to].map(|page| self.kv.page_parts(page));
-                    let pairs: Vec<(BufferRef, BufferRef)> = from.into_iter().zip(to).collect();
+                    // A copy inside one buffer is not permitted.
+                    let through = |(from, to): (BufferRef, BufferRef)| {
+                        let between = BufferRef {
+                            bytes: from.bytes,
+                            ..self.page_copy
+                        };
+                        [(from, between), (between, to)]
+                    };
+                    let pairs: Vec<_> = from.into_iter().zip(to).flat_map(through).collect();
                     self.buffers.memory().copy(&pairs)?;
                 }
                 MemoryOp::ToHost { page, to } => {
@@ -203,7 +221,9 @@ impl Device {
                 }
                 MemoryOp::FromHost { from, page } => {
                     let parts = self.kv.page_parts(page);
-                    self.host.restore(self.buffers.memory(), from, &parts).await?;
+                    self.host
+                        .restore(self.buffers.memory(), from, &parts)
+                        .await?;
                 }
                 MemoryOp::Forget { host } => self.host.forget(host),
             }
@@ -248,8 +268,7 @@ impl Device {
         let mut in_flight = Vec::new();
         let mut rest = chunks;
         while !rest.is_empty() {
-            let batch_of =
-                |count: usize| Batch::new(&rest[..count], spans, self.kv.segments());
+            let batch_of = |count: usize| Batch::new(&rest[..count], spans, self.kv.segments());
             let count = (1..=rest.len())
                 .rev()
                 .find(|&count| count == 1 || self.capacity.holds(&batch_of(count)))
@@ -273,7 +292,10 @@ impl Device {
         choices: &impl Fn(RequestId) -> Option<Wanted>,
     ) -> Result<Option<InFlight>, Error> {
         let (count, outputs) = (batch.rows.len() as u32, batch.outputs.len() as u32);
-        let [_, v_block] = self.engine.kv_format().blocks(heads(self.engine.model().config()).head_dim);
+        let [_, v_block] = self
+            .engine
+            .kv_format()
+            .blocks(heads(self.engine.model().config()).head_dim);
         let pass = BatchPass {
             rows: bucket(count).min(self.capacity.rows),
             items: bucket(batch.items.len() as u32).min(self.capacity.items),
@@ -282,14 +304,21 @@ impl Device {
             class,
             direct: self.engine.gpu().caps().cpu && v_block == 1 && batch.is_direct(),
             deterministic: self.deterministic,
-            outputs: outputs > 0,
+            outputs: if outputs > 0 {
+                self.capacity.outputs
+            } else {
+                0
+            },
         };
         let rows: Vec<_> = chunks
             .iter()
             .filter(|chunk| chunk.chooses)
             .map(|chunk| (chunk.request, choices(chunk.request)))
             .collect();
-        let wanted: Vec<_> = rows.iter().map(|(_, wanted)| wanted.clone().unwrap_or_default()).collect();
+        let wanted: Vec<_> = rows
+            .iter()
+            .map(|(_, wanted)| wanted.clone().unwrap_or_default())
+            .collect();
         let chosen = Choices::new(&wanted);
         let bucketed = bucket(outputs.max(1)).min(self.capacity.outputs);
         let logits = PlanKey::Logits { outputs: bucketed };
@@ -305,10 +334,18 @@ impl Device {
         }
         self.check(batch);
         let (memory, to) = (self.buffers.memory(), &self.batch);
-        memory.write(self.scratch.tokens, 0, bytemuck::cast_slice(&batch.tokens)).await?;
-        memory.write(to.rows, 0, bytemuck::cast_slice(&batch.rows)).await?;
-        memory.write(to.items, 0, bytemuck::cast_slice(&batch.items)).await?;
-        memory.write(to.pages, 0, bytemuck::cast_slice(&batch.pages)).await?;
+        memory
+            .write(self.scratch.tokens, 0, bytemuck::cast_slice(&batch.tokens))
+            .await?;
+        memory
+            .write(to.rows, 0, bytemuck::cast_slice(&batch.rows))
+            .await?;
+        memory
+            .write(to.items, 0, bytemuck::cast_slice(&batch.items))
+            .await?;
+        memory
+            .write(to.pages, 0, bytemuck::cast_slice(&batch.pages))
+            .await?;
         let step = Step {
             position: u32::try_from(batch.attended).unwrap_or(u32::MAX),
             count,
@@ -316,16 +353,30 @@ impl Device {
             outputs,
         };
         if outputs == 0 {
-            self.prepared[&PlanKey::Pass(pass)].submit(memory, step).await?;
+            self.prepared[&PlanKey::Pass(pass)]
+                .submit(memory, step)
+                .await?;
             return Ok(None);
         }
-        memory.write(to.outputs, 0, bytemuck::cast_slice(&batch.outputs)).await?;
-        memory.write(self.scratch.choice, 0, bytemuck::cast_slice(&chosen.choices)).await?;
+        memory
+            .write(to.outputs, 0, bytemuck::cast_slice(&batch.outputs))
+            .await?;
+        memory
+            .write(
+                self.scratch.choice,
+                0,
+                bytemuck::cast_slice(&chosen.choices),
+            )
+            .await?;
         if !chosen.adjustments.is_empty() {
             let adjustments = bytemuck::cast_slice(&chosen.adjustments);
-            memory.write(self.scratch.adjustments, 0, adjustments).await?;
+            memory
+                .write(self.scratch.adjustments, 0, adjustments)
+                .await?;
         }
-        self.prepared[&PlanKey::Pass(pass)].submit(memory, step).await?;
+        self.prepared[&PlanKey::Pass(pass)]
+            .submit(memory, step)
+            .await?;
         let of_outputs = Step {
             position: 0,
             count: outputs,
@@ -337,7 +388,9 @@ impl Device {
             bytes: 4 * u64::from(outputs),
             ..to.chosen
         };
-        let chosen_tokens = self.prepared[&choose].submit_and_read(memory, of_outputs, from).await?;
+        let chosen_tokens = self.prepared[&choose]
+            .submit_and_read(memory, of_outputs, from)
+            .await?;
         let log_probs = match chosen.how.log_probs {
             true => {
                 let from = BufferRef {
@@ -364,12 +417,17 @@ impl Device {
     fn check(&self, batch: &Batch) {
         let slots = self.kv.segments().capacity();
         let rows = batch.rows.len() as u32;
-        assert!(self.capacity.holds(batch), "a batch is larger than its buffers");
+        assert!(
+            self.capacity.holds(batch),
+            "a batch is larger than its buffers"
+        );
         for row in &batch.rows {
             let last = u64::from(row.first_partial)
                 + u64::from(row.partials.saturating_sub(1)) * u64::from(row.partial_stride);
             assert!(
-                row.slot < slots && last < u64::from(batch.partials) && row.position < self.engine.context(),
+                row.slot < slots
+                    && last < u64::from(batch.partials)
+                    && row.position < self.engine.context(),
                 "{row:?} leaves the pool or the partials"
             );
         }
@@ -398,9 +456,7 @@ impl Device {
         let (llama, caps, s, batch) = (&inner.llama, inner.gpu.caps(), &self.scratch, &self.batch);
         let plan = match key {
             PlanKey::Pass(pass) => llama.batch(caps, self.kv.segments(), s, batch, pass),
-            PlanKey::Logits { outputs } => {
-                llama.batch_logits(caps, s, batch, outputs, self.deterministic)
-            },
+            PlanKey::Logits { outputs } => llama.batch_logits(caps, s, outputs, self.deterministic),
             PlanKey::Choose { outputs, how } => how.plan(s, batch, llama.head.rows, outputs),
         };
         let prepared = Prepared::new(&inner.gpu, self.buffers.memory(), &plan, s.step).await?;

@@ -181,7 +181,8 @@ impl Scheduler {
         let chunk = engine.prefill_chunk();
         let prompt_tokens = options.prompt_tokens.unwrap_or(chunk).clamp(1, chunk);
         let rows = prompt_tokens.max(running);
-        let device = Device::new(engine, pages, rows, running, context, options.deterministic).await?;
+        let device =
+            Device::new(engine, pages, rows, running, context, options.deterministic).await?;
         let limits = Limits {
             context: context as usize,
             pages,
@@ -340,7 +341,10 @@ impl Scheduler {
             let row = rows.next().zip(top);
             let log_probs = row.map(|(row, top)| LogProbs {
                 chosen: row[0].value,
-                top: row[1..=top as usize].iter().map(|one| (one.token, one.value)).collect(),
+                top: row[1..=top as usize]
+                    .iter()
+                    .map(|one| (one.token, one.value))
+                    .collect(),
             });
             self.core.accept(request, token, log_probs);
         }
@@ -374,7 +378,10 @@ impl Scheduler {
             seconds.is_some_and(|seconds| seconds <= time.as_secs_f64())
         };
         let sizes = std::iter::successors(Some(most), |tokens| Some(tokens / 2));
-        sizes.take_while(|&tokens| tokens > 1).find(fits).unwrap_or(1)
+        sizes
+            .take_while(|&tokens| tokens > 1)
+            .find(fits)
+            .unwrap_or(1)
     }
 
     async fn run(&mut self, plan: &plan::StepPlan) -> Result<(), Error> {
@@ -387,7 +394,10 @@ impl Scheduler {
         let wanted = |request| {
             let ongoing = core.requests.get(&request)?;
             let sequence = core.sequences.get(&ongoing.sequence)?;
-            let first = sequence.tokens.len().saturating_sub(ongoing.sampling.penalized());
+            let first = sequence
+                .tokens
+                .len()
+                .saturating_sub(ongoing.sampling.penalized());
             Some(Wanted {
                 sampling: ongoing.sampling.clone(),
                 recent: sequence.tokens[first..].to_vec(),
@@ -395,7 +405,10 @@ impl Scheduler {
                 log_probs: ongoing.log_probs,
             })
         };
-        for (chunks, class) in [(&plan.decode, RowClass::Decode), (&plan.prompt, RowClass::Prompt)] {
+        for (chunks, class) in [
+            (&plan.decode, RowClass::Decode),
+            (&plan.prompt, RowClass::Prompt),
+        ] {
             in_flight.extend(device.compute(chunks, class, &wanted).await?);
         }
         Ok(())

@@ -78,7 +78,9 @@ impl Core {
                 })
         };
         let all = self.requests.iter();
-        all.filter(|(_, one)| is_ready(one)).map(|(&id, _)| id).collect()
+        all.filter(|(_, one)| is_ready(one))
+            .map(|(&id, _)| id)
+            .collect()
     }
 
     /// How many tokens of which prompt a pass computes: of the oldest one at least half of the pass,
@@ -115,7 +117,10 @@ impl Core {
         let has = self.sequences.get(&of)?.table.len();
         let needed = (position + tokens).div_ceil(page_len).saturating_sub(has);
         let mut taken = Vec::new();
-        while let Some(page) = (taken.len() < needed).then(|| self.take_page(id, planned)).flatten() {
+        while let Some(page) = (taken.len() < needed)
+            .then(|| self.take_page(id, planned))
+            .flatten()
+        {
             taken.push(page);
         }
         let count = tokens.min((has + taken.len()) * page_len - position);

@@ -82,7 +82,9 @@ impl Sequence {
 
     /// Whether all of its pages are on the GPU.
     pub fn is_on_gpu(&self) -> bool {
-        self.table.iter().all(|place| matches!(place, Place::Gpu(_)))
+        self.table
+            .iter()
+            .all(|place| matches!(place, Place::Gpu(_)))
     }
 
     /// The pages on the GPU.
@@ -100,7 +102,9 @@ impl Sequence {
 
     /// Pages that are missing on the GPU for so many tokens.
     pub fn missing_pages(&self, tokens: usize) -> usize {
-        tokens.div_ceil(PAGE as usize).saturating_sub(self.gpu_pages().count())
+        tokens
+            .div_ceil(PAGE as usize)
+            .saturating_sub(self.gpu_pages().count())
     }
 
     /// The prefix after the full pages so far and one more, of these tokens.

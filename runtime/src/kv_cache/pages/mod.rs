@@ -100,7 +100,10 @@ impl Pages {
     /// A page table no longer lists the page.
     pub fn release(&mut self, page: PageId) {
         let state = &mut self.pages[page as usize];
-        debug_assert!(state.references > 0, "page {page} is released once too often");
+        debug_assert!(
+            state.references > 0,
+            "page {page} is released once too often"
+        );
         state.references = state.references.saturating_sub(1);
         if state.references > 0 {
             return;
@@ -151,7 +154,11 @@ impl Pages {
     /// No page can be found any more.
     pub fn forget_all(&mut self) {
         self.by_prefix.clear();
-        self.blank.extend(std::mem::take(&mut self.remembered).into_iter().map(|(_, page)| page));
+        self.blank.extend(
+            std::mem::take(&mut self.remembered)
+                .into_iter()
+                .map(|(_, page)| page),
+        );
         for page in &mut self.pages {
             page.prefix = None;
         }
@@ -181,17 +188,27 @@ impl Pages {
             let places = u32::from(blank.contains(&page)) + u32::from(is_remembered);
             if state.references != counted {
                 let references = state.references;
-                return Err(format!("page {page} counts {references} tables, but {counted} list it"));
+                return Err(format!(
+                    "page {page} counts {references} tables, but {counted} list it"
+                ));
             }
             if places != u32::from(counted == 0) {
-                return Err(format!("page {page} of {counted} tables is on {places} free lists"));
+                return Err(format!(
+                    "page {page} of {counted} tables is on {places} free lists"
+                ));
             }
             let found = state.prefix.map(|prefix| self.find(&prefix));
             if found.is_some_and(|found| found != Some(page)) {
                 return Err(format!("page {page} has a prefix that finds {found:?}"));
             }
         }
-        match self.by_prefix.len() == self.pages.iter().filter(|page| page.prefix.is_some()).count() {
+        match self.by_prefix.len()
+            == self
+                .pages
+                .iter()
+                .filter(|page| page.prefix.is_some())
+                .count()
+        {
             true => Ok(()),
             false => Err("a prefix finds a page that does not have it".into()),
         }

@@ -14,9 +14,15 @@ fn pages_are_taken_in_order_and_run_out() {
     let mut pages = Pages::new();
     assert_eq!(pages.take(), None);
     pages.grow_to(2);
-    assert_eq!((pages.take(), pages.take(), pages.take()), (Some(0), Some(1), None));
+    assert_eq!(
+        (pages.take(), pages.take(), pages.take()),
+        (Some(0), Some(1), None)
+    );
     pages.grow_to(3);
-    assert_eq!((pages.take(), pages.in_use(), pages.free()), (Some(2), 3, 0));
+    assert_eq!(
+        (pages.take(), pages.in_use(), pages.free()),
+        (Some(2), 3, 0)
+    );
     pages.release(1);
     assert_eq!(pages.take(), Some(1));
     check(&pages, &[&[0, 1, 2]]);

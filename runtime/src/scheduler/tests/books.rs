@@ -48,7 +48,9 @@ fn request(prompt: Vec<u32>, max_tokens: usize) -> Request {
 
 /// The beginning of one of a few texts.
 fn text(number: u32, len: usize) -> Vec<u32> {
-    (0..len as u32).map(|i| (i * i + 17 * number + 3) % 500).collect()
+    (0..len as u32)
+        .map(|i| (i * i + 17 * number + 3) % 500)
+        .collect()
 }
 
 impl Tested {
@@ -147,8 +149,12 @@ fn replies_follow_their_prompts() {
     let mut tested = Tested::new(LIMITS);
     let sequences: Vec<_> = (0..3).map(|_| tested.open()).collect();
     for (number, &sequence) in (0..).zip(&sequences) {
-        tested.submit(sequence, request(text(number, 50 + number as usize), 7)).expect("room");
-        tested.submit(sequence, request(text(9, 3), 5)).expect("room");
+        tested
+            .submit(sequence, request(text(number, 50 + number as usize), 7))
+            .expect("room");
+        tested
+            .submit(sequence, request(text(9, 3), 5))
+            .expect("room");
     }
     tested.finish();
     for &sequence in &sequences {
@@ -156,23 +162,36 @@ fn replies_follow_their_prompts() {
         let len = tested.core.sequence(sequence).expect("open").len();
         assert!((65..=67).contains(&len), "{len}");
     }
-    assert!(tested.replies.values().all(|(_, end)| *end == Some(Ok(FinishReason::Length))));
+    assert!(
+        tested
+            .replies
+            .values()
+            .all(|(_, end)| *end == Some(Ok(FinishReason::Length)))
+    );
 }
 
 #[test]
 fn a_prefix_is_computed_once() {
     let mut tested = Tested::new(LIMITS);
     let first = tested.open();
-    tested.submit(first, request(text(1, 200), 3)).expect("room");
+    tested
+        .submit(first, request(text(1, 200), 3))
+        .expect("room");
     tested.finish();
     tested.core.close(first).expect("open");
     let again = tested.open();
-    let request_again = tested.submit(again, request(text(1, 200), 3)).expect("room");
+    let request_again = tested
+        .submit(again, request(text(1, 200), 3))
+        .expect("room");
     tested.finish();
     assert_eq!(tested.usage[&request_again].cached_tokens, 192);
     // Another salt finds nothing.
-    let other = tested.core.open(&SequenceOptions::default().salt(b"another user".to_vec()));
-    let other_request = tested.submit(other, request(text(1, 200), 3)).expect("room");
+    let other = tested
+        .core
+        .open(&SequenceOptions::default().salt(b"another user".to_vec()));
+    let other_request = tested
+        .submit(other, request(text(1, 200), 3))
+        .expect("room");
     tested.finish();
     assert_eq!(tested.usage[&other_request].cached_tokens, 0);
 }
@@ -185,7 +204,9 @@ fn a_shared_prefix_takes_its_memory_once() {
         ..LIMITS
     });
     let first = tested.open();
-    tested.submit(first, request(text(2, 1000), 1)).expect("room");
+    tested
+        .submit(first, request(text(2, 1000), 1))
+        .expect("room");
     tested.finish();
     let alone = tested.core.pages.in_use();
     for _ in 0..8 {
@@ -208,10 +229,16 @@ fn an_interrupted_reply_goes_on_where_it_was() {
         });
         for number in 0..4 {
             let sequence = tested.open();
-            tested.submit(sequence, request(text(number, 60), 240)).expect("room");
+            tested
+                .submit(sequence, request(text(number, 60), 240))
+                .expect("room");
         }
         tested.finish();
-        let ends: Vec<_> = tested.replies.values().map(|(tokens, end)| (tokens.len(), end.clone())).collect();
+        let ends: Vec<_> = tested
+            .replies
+            .values()
+            .map(|(tokens, end)| (tokens.len(), end.clone()))
+            .collect();
         assert_eq!(ends, vec![(240, Some(Ok(FinishReason::Length))); 4]);
     }
 }
@@ -220,10 +247,15 @@ fn an_interrupted_reply_goes_on_where_it_was() {
 fn a_sequence_that_fills_the_pool_alone_ends_its_reply() {
     let mut tested = Tested::new(LIMITS);
     let sequence = tested.open();
-    let id = tested.submit(sequence, request(text(0, 700), 500)).expect("room");
+    let id = tested
+        .submit(sequence, request(text(0, 700), 500))
+        .expect("room");
     tested.finish();
     let (tokens, end) = &tested.replies[&id];
-    assert_eq!((tokens.len(), end), (12 * 64 - 700 + 1, &Some(Ok(FinishReason::Context))));
+    assert_eq!(
+        (tokens.len(), end),
+        (12 * 64 - 700 + 1, &Some(Ok(FinishReason::Context)))
+    );
 }
 
 #[test]
@@ -262,10 +294,22 @@ fn what_can_never_run_is_refused() {
 #[derive(Clone, Debug)]
 enum Action {
     Open,
-    Fork { of: usize, at: f64 },
-    Submit { to: usize, number: u32, len: usize, max_tokens: usize },
-    Cancel { which: usize },
-    Close { which: usize },
+    Fork {
+        of: usize,
+        at: f64,
+    },
+    Submit {
+        to: usize,
+        number: u32,
+        len: usize,
+        max_tokens: usize,
+    },
+    Cancel {
+        which: usize,
+    },
+    Close {
+        which: usize,
+    },
     Step,
 }
 
@@ -284,9 +328,8 @@ fn action() -> impl Strategy<Value = Action> {
 
 impl Tested {
     fn act(&mut self, action: &Action) {
-        let pick = |which: usize, all: &[SequenceId]| {
-            (!all.is_empty()).then(|| all[which % all.len()])
-        };
+        let pick =
+            |which: usize, all: &[SequenceId]| (!all.is_empty()).then(|| all[which % all.len()]);
         match *action {
             Action::Open => {
                 if self.sequences.len() < 9 {
@@ -296,7 +339,10 @@ impl Tested {
             Action::Fork { of, at } => {
                 if let Some(of) = pick(of, &self.sequences).filter(|_| self.sequences.len() < 9) {
                     let len = self.core.sequence(of).expect("open").len();
-                    let fork = self.core.fork(of, (at * len as f64) as usize).expect("room");
+                    let fork = self
+                        .core
+                        .fork(of, (at * len as f64) as usize)
+                        .expect("room");
                     self.sequences.push(fork);
                 }
             }

@@ -45,7 +45,10 @@ impl Fake {
                 }
                 MemoryOp::ToHost { page, to } => {
                     let slots = self.gpu[&page];
-                    assert!(self.host.insert(to, slots).is_none(), "{to:?} is there already");
+                    assert!(
+                        self.host.insert(to, slots).is_none(),
+                        "{to:?} is there already"
+                    );
                 }
                 MemoryOp::FromHost { from, page } => {
                     let slots = self.host.remove(&from).expect("a page that left");

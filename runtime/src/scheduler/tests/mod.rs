@@ -1,2 +1,3 @@
 mod books;
 mod fake;
+mod replies;
