@@ -188,6 +188,11 @@ pub struct BenchArgs {
     )]
     #[arg(value_parser = tokens)]
     pub depth: Vec<u32>,
+    /// Decode so many sequences at once instead, each with the tokens of --depth before: the
+    /// tokens/s of all together. Runs neither --prompt nor single sequences.
+    #[arg(long, value_name = "N,…", value_delimiter = ',')]
+    #[arg(value_parser = clap::value_parser!(u32).range(1..=64), conflicts_with = "prompt")]
+    pub rows: Vec<u32>,
     /// Compute the tokens already in the context; otherwise noise stands for them where they are
     /// more than 4,096.
     #[arg(long)]

@@ -2,11 +2,12 @@
 
 mod compare;
 mod report;
+mod rows;
 
 use std::time::Instant;
 
 use godwit::low_level::{DispatchTime, peak_process_memory};
-use godwit::{Sampling, Session};
+use godwit::{Engine, Sampling, Session};
 
 use crate::args::BenchArgs;
 use crate::exit::{Interrupted, Usage, stopped};
@@ -56,17 +57,20 @@ async fn bench(args: &BenchArgs) -> anyhow::Result<()> {
             gpu.summary()
         );
     }
-    let mut session = engine.session().await?;
     let mut report = Report::new(
         &engine,
         load_s,
         gpu.measure_rates().await?,
-        session.kv_bytes_per_token(),
+        engine.kv_bytes_per_token(),
     );
     let (mut out, json) = (Output::new(), args.common.json);
     if !json {
         out.report(&report.head())?;
     }
+    if !args.rows.is_empty() {
+        return bench_rows(&engine, args, report, out, &stop).await;
+    }
+    let mut session = engine.session().await?;
     let tests: Vec<Test> = args
         .prompt
         .iter()
@@ -117,6 +121,44 @@ async fn bench(args: &BenchArgs) -> anyhow::Result<()> {
         bytes(planned),
         took.unwrap_or_default()
     ))
+}
+
+/// Decodes several sequences at once, as many as `--rows` says.
+async fn bench_rows(
+    engine: &Engine,
+    args: &BenchArgs,
+    mut report: Report,
+    mut out: Output,
+    stop: &Stop,
+) -> anyhow::Result<()> {
+    for &depth in &args.depth {
+        let first = report.results.len();
+        for (&rows, &tokens) in args
+            .rows
+            .iter()
+            .flat_map(|n| args.tokens.iter().map(move |t| (n, t)))
+        {
+            let test = rows::Test {
+                rows,
+                depth,
+                tokens,
+            };
+            let row = rows::measure(engine, args, test, &report, stop).await?;
+            report.results.push(row);
+            if let ([first, ..], Some(row), false) = (
+                &report.results[first..],
+                report.results.last(),
+                args.common.json,
+            ) {
+                out.report(&row.text(args.profile))?;
+                out.report(&rows::text(test, row, first))?;
+            }
+        }
+    }
+    match args.common.json {
+        true => out.json(&report),
+        false => Ok(()),
+    }
 }
 
 /// All runs of a test: one that compiles kernels and touches memory, those that count, and one that

@@ -185,6 +185,11 @@ impl Engine {
         self.inner.llama.kv
     }
 
+    /// Bytes of KV cache that a token takes.
+    pub fn kv_bytes_per_token(&self) -> u64 {
+        kv_bytes(self.model().config(), self.kv_format())
+    }
+
     /// The GPU.
     pub fn gpu(&self) -> &Gpu {
         &self.inner.gpu

@@ -207,6 +207,30 @@ impl Core {
         Ok(id)
     }
 
+    /// Appends tokens to a sequence without computing them. Returns the pages that are new.
+    pub fn fill(&mut self, id: SequenceId, len: usize) -> Result<Vec<PageId>, Error> {
+        let sequence = self.sequences.get_mut(&id).ok_or(Error::NoSuchSequence)?;
+        let mut taken = Vec::new();
+        while sequence.table.len() * (PAGE as usize) < len {
+            let full = Error::ContextFull {
+                tokens: len - sequence.tokens.len(),
+                used: sequence.tokens.len(),
+                context: sequence.table.len() as u32 * PAGE,
+            };
+            let page = self.pages.take().ok_or(full)?;
+            sequence.table.push(Place::Gpu(page));
+            sequence
+                .tokens
+                .resize(len.min(sequence.table.len() * PAGE as usize), 0);
+            taken.push(page);
+        }
+        while sequence.prefixes.len() <= sequence.tokens.len() / PAGE as usize {
+            let prefix = sequence.prefix_after(&[0; PAGE as usize]);
+            sequence.prefixes.extend(prefix);
+        }
+        Ok(taken)
+    }
+
     /// Makes the last token of a sequence one that is to be computed.
     fn compute_last_again(&mut self, id: SequenceId) {
         let Some(sequence) = self.sequences.get_mut(&id) else {

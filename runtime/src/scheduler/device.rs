@@ -8,6 +8,7 @@ use godwit_shaders::kernels::attention::RowClass;
 use godwit_shaders::kernels::attention::paged::token_partial_bytes;
 use godwit_shaders::kernels::log_probs::{LogProb, MOST};
 use godwit_shaders::kernels::sample::Choice;
+use godwit_shaders::kv::noise;
 use godwit_shaders::{BatchRow, BufferRef, Buffers, PAGE, Step, WorkItem};
 
 use super::batch::{Batch, MOST_SPANS, Spans};
@@ -19,6 +20,7 @@ use super::request::RequestId;
 use crate::engine::{Engine, heads};
 use crate::error::Error;
 use crate::gpu::{DeviceBuffers, Prepared, Readback};
+use crate::kv_cache::pages::PageId;
 use crate::kv_cache::{KvCache, KvSegments, Spilling};
 use crate::model::{BatchBuffers, BatchPass, Scratch};
 
@@ -184,15 +186,26 @@ impl Device {
         self.kv.segments().capacity() / PAGE
     }
 
-    /// Bytes of a page's keys and values, over all layers.
-    pub fn page_bytes(&self) -> u64 {
-        let config = self.engine.model().config();
-        u64::from(PAGE) * crate::engine::kv_bytes(config, self.engine.kv_format())
-    }
-
     /// Bytes on the GPU, the weights included.
     pub fn bytes(&self) -> u64 {
         self.buffers.bytes()
+    }
+
+    /// Fills a page with noise.
+    ///
+    /// # Errors
+    /// The device fails.
+    pub async fn fill_with_noise(&mut self, page: PageId) -> Result<(), Error> {
+        let noise = noise(
+            heads(self.engine.model().config()),
+            self.engine.kv_format(),
+            1,
+        );
+        let positions = page * PAGE..(page + 1) * PAGE;
+        Ok(self
+            .kv
+            .fill(self.buffers.memory(), positions, &noise)
+            .await?)
     }
 
     /// Does what has to be done with pages before the passes of a step.

@@ -247,6 +247,21 @@ impl Scheduler {
         self.core.close(sequence)
     }
 
+    /// Gives a sequence tokens up to `len`, with noise for their keys and values, as if they had
+    /// been computed: for measuring what a step takes at that depth. What follows makes no sense.
+    ///
+    /// # Errors
+    /// There is no such sequence, or no memory.
+    pub async fn fill_with_noise(&mut self, sequence: SequenceId, len: usize) -> Result<(), Error> {
+        let missing = self.core.sequence(sequence)?.missing_pages(len) as u32;
+        let wanted = self.core.pages.in_use() + missing;
+        self.grow_to(wanted.min(self.core.limits.pages)).await?;
+        for page in self.core.fill(sequence, len)? {
+            self.device.fill_with_noise(page).await?;
+        }
+        Ok(())
+    }
+
     /// Submits a step: one token of each running reply, then parts of prompts. Does not wait for
     /// the GPU, natively; where it is still at work on the last step, does nothing.
     ///
@@ -352,7 +367,10 @@ impl Scheduler {
 
     /// Allocates pages for all that waits, as far as there is memory.
     async fn grow(&mut self) -> Result<(), Error> {
-        let wanted = self.core.wanted_pages();
+        self.grow_to(self.core.wanted_pages()).await
+    }
+
+    async fn grow_to(&mut self, wanted: u32) -> Result<(), Error> {
         if wanted > self.core.pages.len() {
             match self.device.grow(wanted).await {
                 Err(error) if error.is_out_of_memory() => {

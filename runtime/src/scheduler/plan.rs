@@ -34,10 +34,7 @@ pub(super) struct StepPlan {
 }
 
 impl StepPlan {
-    pub fn is_empty(&self) -> bool {
-        self.memory.is_empty() && self.decode.is_empty() && self.prompt.is_empty()
-    }
-
+    #[cfg(test)]
     pub fn chunks(&self) -> impl Iterator<Item = &Chunk> {
         self.decode.iter().chain(&self.prompt)
     }

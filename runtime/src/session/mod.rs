@@ -25,7 +25,7 @@ mod transcript;
 
 use std::collections::HashMap;
 
-use crate::engine::{Engine, MemoryUse, heads, kv_bytes};
+use crate::engine::{Engine, MemoryUse, heads};
 use crate::error::Error;
 use crate::gpu::{DeviceBuffers, Prepared, Readback};
 use crate::kv_cache::KvCache;
@@ -147,8 +147,7 @@ impl Session {
 
     /// Bytes of KV cache that a token takes.
     pub fn kv_bytes_per_token(&self) -> u64 {
-        let config = self.engine.model().config();
-        kv_bytes(config, self.engine.kv_format())
+        self.engine.kv_bytes_per_token()
     }
 
     /// Forgets all tokens from `len` on. What is left needs no computing again, but for the last
