@@ -22,6 +22,7 @@ mod locate;
 mod log;
 mod models;
 mod output;
+mod parallel;
 mod perplexity;
 mod progress;
 mod quantize;
