@@ -31,3 +31,19 @@ pub struct ParallelArgs {
     #[arg(long, requires = "parallel")]
     pub deterministic: bool,
 }
+
+impl ParallelArgs {
+    /// An option that says nothing without `--parallel`. Clap does not check it where `--prompt` is
+    /// given, which `--parallel` conflicts with.
+    pub fn lone_option(&self) -> Option<&'static str> {
+        let options = [
+            ("--output", self.output.is_some()),
+            ("--at-once", self.at_once.is_some()),
+            ("--deterministic", self.deterministic),
+        ];
+        let given = options.iter().find(|(_, is_given)| *is_given);
+        given
+            .filter(|_| self.parallel.is_none())
+            .map(|(name, _)| *name)
+    }
+}

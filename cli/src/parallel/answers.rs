@@ -106,7 +106,7 @@ impl Answers {
             file = append(path).map_err(failed)?;
             lock(&file, path)?;
             note(&format!(
-                "({}: {} lines had failed; they are removed, and tried again)",
+                "({}: lines that failed are tried again, and removed: {})",
                 path.display(),
                 kept.failed
             ));

@@ -165,7 +165,7 @@ impl Tally {
             completion_tokens,
         } = self.usage;
         note(&format!(
-            "({} answers and {} failures in {seconds:.1} s: {completion_tokens} tokens at {:.1}/s; \
+            "(answers: {}, failures: {}, in {seconds:.1} s; {completion_tokens} tokens at {:.1}/s; \
              {prompt_tokens} tokens of prompts, {cached_tokens} of them reused)",
             self.answered,
             self.failed,

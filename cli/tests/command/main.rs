@@ -8,6 +8,7 @@ mod inspect;
 mod measure;
 mod metadata;
 mod outputs;
+mod parallel;
 
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::process::{Command, Output, Stdio};
