@@ -12,6 +12,7 @@ mod destination;
 mod doctor;
 mod escape;
 mod exit;
+mod forks;
 mod history;
 mod imatrix;
 mod input;

@@ -3,6 +3,7 @@
 mod contexts;
 mod cut_short;
 mod errors;
+mod forks;
 mod input;
 mod inspect;
 mod measure;

@@ -26,7 +26,7 @@ struct Place(tempfile::TempDir);
 impl Place {
     fn new() -> Self {
         let place = Self(tempfile::tempdir().expect("a folder"));
-        place.put("tiny.gguf", &tiny());
+        place.put("tiny.gguf", tiny());
         place
     }
 
