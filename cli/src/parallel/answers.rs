@@ -6,7 +6,6 @@ use std::io::{self, IsTerminal as _, Read as _, Write as _};
 use std::path::{Path, PathBuf};
 
 use godwit::low_level::io::durable::{Readers, means_no_locks, write_bytes};
-use godwit::low_level::io::open::{Links, open_regular};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -90,9 +89,8 @@ impl Answers {
         let failed = |error: io::Error| bad(error.to_string());
         let mut file = append(path).map_err(failed)?;
         lock(&file, path)?;
-        let (mut read, _) = open_regular(path, Links::Refuse).map_err(failed)?;
         let mut text = Vec::new();
-        read.read_to_end(&mut text).map_err(failed)?;
+        file.read_to_end(&mut text).map_err(failed)?;
         let kept = Kept::of(&text, prompts).map_err(bad)?;
         if kept.cut > 0 {
             note(&format!(
@@ -101,7 +99,8 @@ impl Answers {
             ));
         }
         if kept.failed > 0 {
-            // The lock goes with the old file: what replaces it is locked anew.
+            // The lock goes with the old file. Windows replaces no file that is open.
+            drop(file);
             write_bytes(path, Readers::Umask, &kept.text).map_err(failed)?;
             file = append(path).map_err(failed)?;
             lock(&file, path)?;
@@ -170,7 +169,8 @@ fn unwritable(path: &Path, cause: String) -> Unwritable {
 }
 
 fn append(path: &Path) -> io::Result<File> {
-    OpenOptions::new().append(true).create(true).open(path)
+    let mut options = OpenOptions::new();
+    options.read(true).append(true).create(true).open(path)
 }
 
 /// Two commands that append to one file would answer everything twice.

@@ -276,8 +276,8 @@ impl Work<'_> {
                     running.text.push_str(&piece.text);
                 }
                 self.tally.usage.completion_tokens += usize::from(piece.token.is_some());
-                let tokens = self.tally.usage.completion_tokens as f64;
-                let speed = tokens / self.begin.elapsed().as_secs_f64();
+                let seconds = self.begin.elapsed().as_secs_f64();
+                let speed = rate(self.tally.usage.completion_tokens, seconds);
                 self.bar
                     .set_message(format!("answering, {speed:.1} tokens/s"));
             }

@@ -275,9 +275,11 @@ mod tests {
 
     #[test]
     fn lines_are_read() {
-        let text = "{\"prompt\": \"a\", \"id\": [1], \"stop\": \"x\", \"seed\": 7}\r\n\n \
-                    \n{\"messages\": [{\"role\": \"user\", \"content\": \"b\"}], \"max_tokens\": 3, \
-                    \"top_k\": null}";
+        let first = r#"{"prompt": "a", "id": [1], "stop": "x", "seed": 7}"#;
+        let second = r#"{"messages": [{"role": "user", "content": "b"}], "max_tokens": 3,
+                         "top_k": null}"#
+            .replace('\n', " ");
+        let text = &format!("{first}\r\n\n \n{second}");
         let prompts = parse(text, false).expect("both are right");
         let [first, second] = &prompts[..] else {
             unreachable!("{prompts:?}")
