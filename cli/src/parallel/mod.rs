@@ -26,7 +26,7 @@ use crate::progress::bar;
 use crate::run::with_bos;
 use crate::stop::Stop;
 
-/// Prompts at once, where nobody said how many: on CPUs, and on GPUs.
+/// The defaults of `--at-once`.
 const AT_ONCE_ON_CPU: u32 = 16;
 const AT_ONCE_ON_GPU: u32 = 32;
 /// How many prompts the scheduler has for each one that runs: a file may have far more.
@@ -132,7 +132,7 @@ fn options(args: &RunArgs, engine: &Engine) -> SchedulerOptions {
     let context = u64::from(engine.context()) * engine.kv_bytes_per_token();
     let wanted = context.saturating_mul(u64::from(at_once));
     let kv_memory = match gpu.available_memory() {
-        // A CPU's memory is everybody's: half of what is left stays.
+        // Other programs share a CPU's memory: half of what is left stays.
         Some(left) if is_cpu => wanted.min(left / 2),
         _ => wanted,
     };

@@ -286,6 +286,7 @@ fn wrong_lines_are_reported_before_anything_is_loaded() {
         &["-p", "x"],
         &["--save", "x.kv"],
         &["--resume", "x.kv"],
+        &["--spill-dir", "x"],
         &["--at-once", "65"],
     ] {
         fails(&godwit(&place.args(&none, &file, more)), 2, "--");
