@@ -12,7 +12,6 @@ mod destination;
 mod doctor;
 mod escape;
 mod exit;
-mod forks;
 mod history;
 mod imatrix;
 mod input;
