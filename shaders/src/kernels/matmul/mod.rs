@@ -17,6 +17,8 @@ use crate::plan::Plan;
 use crate::weights::{GROUP, Matrix, TILE};
 use method::Use;
 
+#[cfg(feature = "testing")]
+pub use cases::{RowByRow, row_by_row};
 pub use method::{FEW_X_ROWS, RowClass};
 
 params! {
