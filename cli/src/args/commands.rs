@@ -9,7 +9,8 @@ use godwit::prefix_cache::BLOCK;
 use godwit::quantize::{Mix, Override};
 
 use super::{
-    Common, KvArgs, ModelArgs, ModelSource, QuantArgs, RopeArgs, SamplingArgs, bytes, tokens,
+    Common, KvArgs, ModelArgs, ModelSource, QuantArgs, RopeArgs, SamplingArgs, SpeculationArgs,
+    bytes, tokens,
 };
 
 /// Contexts on disk.
@@ -75,6 +76,8 @@ pub struct RunArgs {
     #[command(flatten)]
     pub sampling: SamplingArgs,
     #[command(flatten)]
+    pub speculation: SpeculationArgs,
+    #[command(flatten)]
     pub common: Common,
 }
 
@@ -92,6 +95,8 @@ pub struct ChatArgs {
     pub saved: SavedArgs,
     #[command(flatten)]
     pub sampling: SamplingArgs,
+    #[command(flatten)]
+    pub speculation: SpeculationArgs,
     #[command(flatten)]
     pub common: Common,
 }

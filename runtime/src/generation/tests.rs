@@ -110,6 +110,71 @@ fn a_stop_string_ends_a_reply_before_it() {
     assert_eq!((whole, reason), (text, FinishReason::Length));
 }
 
+/// A reply with and without speculation: the same tokens, and the same session afterwards.
+#[test]
+fn speculation_changes_no_reply() {
+    let mut session = session(512);
+    let prompt: Vec<u32> = (0..40)
+        .chain(0..40)
+        .chain(0..20)
+        .map(|i| 5 + i * 7 % 90)
+        .collect();
+    let (mut drafted, mut accepted) = (0, 0);
+    for seed in 0..6 {
+        let sampling = match seed {
+            0 => Sampling::greedy(),
+            1 => Sampling::greedy().repetition_penalty(1.2),
+            _ => Sampling::default().temperature(0.3).seed(seed),
+        };
+        let options = GenerateOptions::default().sampling(sampling).max_tokens(60);
+        let mut replies = Vec::new();
+        for speculation in [
+            Speculation::Off,
+            Speculation::Tokens(7),
+            Speculation::Tokens(2),
+        ] {
+            session.truncate(0);
+            block_on(session.prefill(&prompt, &mut unwatched)).expect("room");
+            let options = options.clone().speculation(speculation);
+            let mut generation = session.generate(options).expect("valid options");
+            while block_on(generation.next()).expect("a token").is_some() {}
+            let speculated = generation.speculated();
+            drafted += speculated.drafted;
+            accepted += speculated.accepted;
+            let tokens = generation.tokens().to_vec();
+            assert_eq!(session.tokens()[prompt.len()..], tokens);
+            replies.push(tokens);
+        }
+        assert_eq!(replies[1], replies[0], "seed {seed}");
+        assert_eq!(replies[2], replies[0], "seed {seed}");
+    }
+    assert!(
+        drafted > accepted && accepted > 0,
+        "{accepted} of {drafted}"
+    );
+}
+
+/// Tokens that the caller has not heard of are taken back.
+#[test]
+fn a_dropped_reply_leaves_what_was_heard() {
+    let mut session = session(512);
+    let prompt: Vec<u32> = [9, 10, 11, 12].repeat(20);
+    session.truncate(0);
+    block_on(session.prefill(&prompt, &mut unwatched)).expect("room");
+    let options = greedy().speculation(Speculation::Tokens(7));
+    let mut generation = session.generate(options).expect("valid options");
+    for heard in 1..=20 {
+        let piece = block_on(generation.next()).expect("a token");
+        assert!(piece.is_some(), "after {heard}");
+    }
+    let tokens = generation.tokens().to_vec();
+    drop(generation);
+    assert_eq!(
+        (tokens.len(), &session.tokens()[prompt.len()..]),
+        (20, &tokens[..])
+    );
+}
+
 /// A vocabulary of single bytes behind `<unk>`, `<s>` and `</s>`, which ends a turn.
 fn bytes() -> Tokenizer {
     let special = ["<unk>", "<s>", "</s>"].map(str::to_owned);

@@ -302,17 +302,15 @@ impl Llama {
         plan
     }
 
-    /// The logits of [`SCORED`] tokens from the pass's token `first` on, in `scores`.
-    pub fn scores(&self, caps: &Capabilities, s: &Scratch, first: u32) -> Plan {
+    /// The logits of `count` tokens, [`SCORED`] at most, from the pass's token `first` on, in
+    /// `scores`.
+    pub fn scores(&self, caps: &Capabilities, s: &Scratch, first: u32, count: u32) -> Plan {
         let mut plan = Plan::default();
         Matmul {
             weights: &self.head,
             x: s.h,
             out: s.scores,
-            tokens: Tokens::Rows {
-                first,
-                count: SCORED,
-            },
+            tokens: Tokens::Rows { first, count },
             row_class: RowClass::Auto,
             epilogue: Epilogue::Store,
         }

@@ -9,7 +9,7 @@ use super::Session;
 use super::record::{Recorder, StepKind};
 use crate::error::Error;
 use crate::gpu::{GpuError, Prepared};
-use crate::model::{Pass, pass_chunk};
+use crate::model::{Pass, SCORED, pass_chunk};
 
 impl Session {
     /// Makes room in the KV cache for the token at `position`; the pass for up to `wanted` tokens
@@ -207,6 +207,7 @@ impl Session {
                 (1..=self.prefill_chunk).contains(&step.count)
             }
             StepKind::Choose { .. } => step.outputs <= 1,
+            StepKind::ChooseEach { .. } => step.outputs <= SCORED,
         }
     }
 

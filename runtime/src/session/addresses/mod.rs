@@ -93,11 +93,20 @@ fn works(kv: &KvSegments, chunk: u32, context: u32) -> Vec<(StepKind, Vec<Step>)
         firsts[firsts.len() / 2],
         firsts[firsts.len() - 1],
     ] {
-        works.push((StepKind::Scores { first }, of_a_pass()));
+        let count = SCORED;
+        works.push((StepKind::Scores { first, count }, of_a_pass()));
+    }
+    for count in [1, 2, 4] {
+        works.push((StepKind::Scores { first: 0, count }, of_a_pass()));
     }
     for greedy in [false, true] {
         for adjusted in [false, true] {
             works.push((StepKind::Choose { greedy, adjusted }, vec![CHOOSE]));
+            let all = Step {
+                outputs: SCORED,
+                ..CHOOSE
+            };
+            works.push((StepKind::ChooseEach { greedy, adjusted }, vec![all]));
         }
     }
     works
