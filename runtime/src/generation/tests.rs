@@ -154,6 +154,52 @@ fn speculation_changes_no_reply() {
     );
 }
 
+/// Tokens that follow a guess are as likely as they are without guesses: the third token of
+/// replies with many seeds, against the model's probabilities.
+#[test]
+fn sampled_tokens_have_their_probabilities() {
+    let mut session = session(512);
+    let sampling = Sampling::default().top_k(6).top_p(1.0).temperature(1.0);
+    let prompt: Vec<u32> = [9, 10, 11, 12].repeat(8);
+    let (mut counts, mut drafted) = (std::collections::HashMap::<[u32; 3], u32>::new(), 0);
+    let mut begin = std::collections::HashMap::<[u32; 2], u32>::new();
+    for seed in 0..500 {
+        session.truncate(0);
+        block_on(session.prefill(&prompt, &mut unwatched)).expect("room");
+        let options = GenerateOptions::default()
+            .sampling(sampling.clone().seed(seed))
+            .max_tokens(3)
+            .speculation(Speculation::Tokens(3));
+        let mut generation = session.generate(options).expect("valid options");
+        while block_on(generation.next()).expect("a token").is_some() {}
+        drafted += generation.speculated().drafted;
+        if let [a, b, c] = *generation.tokens() {
+            *counts.entry([a, b, c]).or_default() += 1;
+            *begin.entry([a, b]).or_default() += 1;
+        }
+    }
+    assert!(drafted > 500, "{drafted}");
+    let (&[a, b], &of) = begin.iter().max_by_key(|(_, count)| **count).expect("some");
+    session.truncate(0);
+    let tokens = [&prompt[..], &[a, b]].concat();
+    block_on(session.prefill(&tokens, &mut unwatched)).expect("room");
+    let logits = block_on(session.logits()).expect("logits");
+    let mut best: Vec<usize> = (0..logits.len()).collect();
+    best.sort_by(|&x, &y| logits[y].total_cmp(&logits[x]));
+    let weight = |id: usize| f64::from(logits[id] - logits[best[0]]).exp();
+    let total: f64 = best[..6].iter().map(|&id| weight(id)).sum();
+    let chi_square: f64 = best[..6]
+        .iter()
+        .map(|&id| {
+            let expected = f64::from(of) * weight(id) / total;
+            let seen = counts.get(&[a, b, id as u32]).copied().unwrap_or(0);
+            (f64::from(seen) - expected).powi(2) / expected
+        })
+        .sum();
+    // Five degrees of freedom: 20.5 is exceeded once in a thousand. The seeds are always the same.
+    assert!(of >= 20 && chi_square < 20.5, "chi-square {chi_square} of {of} replies");
+}
+
 /// Tokens that the caller has not heard of are taken back.
 #[test]
 fn a_dropped_reply_leaves_what_was_heard() {
