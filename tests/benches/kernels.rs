@@ -8,7 +8,7 @@
 use std::time::Instant;
 
 use godwit::low_level::gpu::{Gpu, GpuError, GpuMemory, Prepared, Rates};
-use godwit_shaders::kernels::matmul::{Epilogue, Matmul, RowClass, Tokens, X_ROW_GROUP};
+use godwit_shaders::kernels::matmul::{Epilogue, Matmul, MatmulClass, Tokens, X_ROW_GROUP};
 use godwit_shaders::testing::Random;
 use godwit_shaders::{
     BufferRef, Buffers, Cost, Dispatch, KERNELS, Matrix, Plan, Shard, Step, WeightFormat,
@@ -96,14 +96,11 @@ fn main() -> Result<(), GpuError> {
     });
     let small = FEW_TOKENS.map(|tokens| (FEW_FORMAT, FEW_SHAPE, tokens));
     for (format, (rows, width), tokens) in large.chain(small) {
-        for row_class in [RowClass::Auto, RowClass::FewRows] {
-            let class = match row_class {
-                RowClass::Auto => "",
-                RowClass::FewRows => " few rows",
-            };
-            let name = format!("product {format} {rows}x{width} tokens {tokens}{class}");
-            if is_wanted(&name) && (tokens <= 64 || row_class == RowClass::Auto) {
-                let product = product(&gpu, format, rows, width, tokens, row_class);
+        for class in [None, Some(MatmulClass::FewRows)] {
+            let of_class = class.map_or("", |_| " few rows");
+            let name = format!("product {format} {rows}x{width} tokens {tokens}{of_class}");
+            if is_wanted(&name) && (tokens <= 64 || class.is_none()) {
+                let product = product(&gpu, format, rows, width, tokens, class);
                 let (seconds, cost) = block_on(product)?;
                 show(&name, seconds, cost, rates);
             }
@@ -131,7 +128,7 @@ async fn product(
     rows: u32,
     width: u32,
     tokens: u32,
-    row_class: RowClass,
+    class: Option<MatmulClass>,
 ) -> Result<(f64, Cost), GpuError> {
     let mut table = Buffers::default();
     let step = table.declare("step", 16);
@@ -178,7 +175,7 @@ async fn product(
         x,
         out: y,
         tokens: Tokens::Step { chunk: tokens },
-        row_class,
+        class,
         epilogue: Epilogue::Store,
     }
     .record(&mut plan, gpu.caps());

@@ -197,7 +197,10 @@ fn sampled_tokens_have_their_probabilities() {
         })
         .sum();
     // Five degrees of freedom: 20.5 is exceeded once in a thousand. The seeds are always the same.
-    assert!(of >= 20 && chi_square < 20.5, "chi-square {chi_square} of {of} replies");
+    assert!(
+        of >= 20 && chi_square < 20.5,
+        "chi-square {chi_square} of {of} replies"
+    );
 }
 
 /// Tokens that the caller has not heard of are taken back.

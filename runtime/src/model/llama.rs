@@ -5,7 +5,7 @@ use godwit_shaders::kernels::attention::Attention;
 use godwit_shaders::kernels::attention::combine::AttentionCombine;
 use godwit_shaders::kernels::attention::tail::AttentionTail;
 use godwit_shaders::kernels::embed::Embed;
-use godwit_shaders::kernels::matmul::{Epilogue, Matmul, NormedMatmul, RowClass, Tokens};
+use godwit_shaders::kernels::matmul::{Epilogue, Matmul, MatmulClass, NormedMatmul, Tokens};
 use godwit_shaders::kernels::rms_norm::{Norm, RmsNorm, Rows};
 use godwit_shaders::kernels::rope_append::{Rope, RopeAppend};
 use godwit_shaders::kernels::rope_attention::RopeAttention;
@@ -76,8 +76,8 @@ pub(crate) struct Pass {
 pub(super) struct Blocks {
     /// The most rows that the plan is replayed with.
     pub chunk: u32,
-    /// Which matmul kernels.
-    pub row_class: RowClass,
+    /// Which matmul kernels, whatever the number of rows; none: by that number.
+    pub class: Option<MatmulClass>,
     /// Chosen tokens that rows may name in place of a token: see [`Embed`].
     pub chosen: BufferRef,
     /// Whether anyone asks what comes out: else the last layer only appends to its KV cache.
@@ -96,7 +96,7 @@ impl Llama {
         let blocks = Blocks {
             chunk: pass.chunk,
             chosen: s.tokens,
-            row_class: RowClass::Auto,
+            class: None,
             outputs: pass.outputs,
         };
         self.blocks(caps, s, blocks, &mut |plan, layer, outputs| {
@@ -141,7 +141,7 @@ impl Llama {
                 normed: s.h,
                 out: s.qkv,
                 chunk: n,
-                row_class: blocks.row_class,
+                class: blocks.class,
                 epilogue: Epilogue::Store,
             }
             .record(p, caps);
@@ -156,7 +156,7 @@ impl Llama {
                 x: s.attended,
                 out: s.x,
                 tokens,
-                row_class: blocks.row_class,
+                class: blocks.class,
                 epilogue: Epilogue::Accumulate,
             }
             .record(p, caps);
@@ -167,7 +167,7 @@ impl Llama {
                 x: s.gate,
                 out: s.x,
                 tokens,
-                row_class: blocks.row_class,
+                class: blocks.class,
                 epilogue: Epilogue::Accumulate,
             }
             .record(p, caps);
@@ -281,7 +281,7 @@ impl Llama {
             x: s.h,
             out: s.logits,
             tokens: Tokens::Rows { first: 0, count: 1 },
-            row_class: RowClass::Auto,
+            class: None,
             epilogue: Epilogue::Store,
         }
         .record(&mut plan, caps);
@@ -311,7 +311,7 @@ impl Llama {
             x: s.h,
             out: s.scores,
             tokens: Tokens::Rows { first, count },
-            row_class: RowClass::Auto,
+            class: None,
             epilogue: Epilogue::Store,
         }
         .record(&mut plan, caps);
@@ -327,9 +327,7 @@ fn feed_forward_gate(
     s: &Scratch,
     blocks: Blocks,
 ) {
-    let Blocks {
-        chunk, row_class, ..
-    } = blocks;
+    let Blocks { chunk, class, .. } = blocks;
     let Some(up) = &layer.up else {
         return NormedMatmul {
             weights: &layer.gate,
@@ -338,7 +336,7 @@ fn feed_forward_gate(
             normed: s.h,
             out: s.gate,
             chunk,
-            row_class,
+            class,
             epilogue: Epilogue::SwiGlu,
         }
         .record(p, caps);
@@ -349,7 +347,7 @@ fn feed_forward_gate(
             x: s.h,
             out,
             tokens: Tokens::Step { chunk },
-            row_class,
+            class,
             epilogue,
         }
         .record(p, caps);

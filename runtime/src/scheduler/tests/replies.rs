@@ -222,13 +222,20 @@ fn guesses_change_nothing() {
             let prompt = [text(number, 30), text(number, 30), text(number, 10)].concat();
             let sampling = match number {
                 0 | 1 => Sampling::greedy(),
-                _ => Sampling::default().temperature(0.3).repetition_penalty(1.1).seed(5),
+                _ => Sampling::default()
+                    .temperature(0.3)
+                    .repetition_penalty(1.1)
+                    .seed(5),
             };
             let request = Request::new(prompt).sampling(sampling).max_tokens(70);
             tested.ask(request.speculation(speculation));
         }
         tested.finish();
-        let accepted: usize = tested.usage.values().map(|usage| usage.speculated.accepted).sum();
+        let accepted: usize = tested
+            .usage
+            .values()
+            .map(|usage| usage.speculated.accepted)
+            .sum();
         (tested.replies.into_values().collect::<Vec<_>>(), accepted)
     };
     let (without, none) = replies(Speculation::Off);

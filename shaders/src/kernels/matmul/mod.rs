@@ -9,7 +9,7 @@ mod reference;
 mod tests;
 
 use crate::buffers::BufferRef;
-use crate::capabilities::{Capabilities, MatmulClass, MatmulMethod};
+use crate::capabilities::{Capabilities, MatmulMethod};
 use crate::kernel::params;
 use crate::kernel::{Cost, Dispatch, Kernel, Step, Variant, read, write};
 use crate::kernels::rms_norm::{Norm, RmsNorm, Rows};
@@ -19,7 +19,9 @@ use method::Use;
 
 #[cfg(feature = "testing")]
 pub use cases::{RowByRow, row_by_row};
-pub use method::{FEW_X_ROWS, RowClass};
+pub use method::FEW_X_ROWS;
+
+pub use crate::capabilities::MatmulClass;
 
 params! {
     /// Groups of 32 weights in a row.
@@ -164,7 +166,7 @@ pub struct Matmul<'a> {
     /// The rows of `x`.
     pub tokens: Tokens,
     /// The class of methods that computes it.
-    pub row_class: RowClass,
+    pub class: Option<MatmulClass>,
     /// How the product is stored.
     pub epilogue: Epilogue,
 }
@@ -193,7 +195,7 @@ pub struct NormedMatmul<'a> {
     /// The most tokens that the plan is replayed with.
     pub chunk: u32,
     /// The class of methods that computes it.
-    pub row_class: RowClass,
+    pub class: Option<MatmulClass>,
     /// How the product is stored.
     pub epilogue: Epilogue,
 }
@@ -208,7 +210,7 @@ impl NormedMatmul<'_> {
             normed,
             out,
             chunk,
-            row_class,
+            class,
             epilogue,
         } = *self;
         let matmul = Matmul {
@@ -216,10 +218,10 @@ impl NormedMatmul<'_> {
             x,
             out,
             tokens: Tokens::Step { chunk },
-            row_class,
+            class,
             epilogue,
         };
-        if MatmulMethod::of_rows(caps, row_class, chunk).normalises_x() {
+        if MatmulMethod::of_rows(caps, class, chunk).normalises_x() {
             return record(plan, caps, &matmul, Some(norm));
         }
         RmsNorm {
@@ -243,7 +245,7 @@ fn record(plan: &mut Plan, caps: &Capabilities, matmul: &Matmul<'_>, norm: Optio
         x,
         out,
         tokens,
-        row_class,
+        class,
         epilogue,
     } = *matmul;
     let (x_first, count, chunk) = match tokens {
@@ -251,7 +253,7 @@ fn record(plan: &mut Plan, caps: &Capabilities, matmul: &Matmul<'_>, norm: Optio
         Tokens::Rows { first, count } => (first, count, count),
     };
     let rows_per_output = epilogue.rows_per_output();
-    let method = MatmulMethod::of_rows(caps, row_class, chunk);
+    let method = MatmulMethod::of_rows(caps, class, chunk);
     debug_assert!(
         method.class() != MatmulClass::Gemv || x_first == 0,
         "a GEMV multiplies the first row of x"
