@@ -303,6 +303,7 @@ impl Gpu {
             partials,
             out,
             chunk: 1,
+            class: None,
         }
         .record(&mut plan, caps);
         self.time(

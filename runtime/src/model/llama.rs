@@ -1,9 +1,9 @@
 //! The Llama forward pass (Touvron et al. 2023), recorded as plans.
 
 use godwit_shaders::kernels::add_bias::add_bias;
-use godwit_shaders::kernels::attention::Attention;
 use godwit_shaders::kernels::attention::combine::AttentionCombine;
 use godwit_shaders::kernels::attention::tail::AttentionTail;
+use godwit_shaders::kernels::attention::{self, Attention};
 use godwit_shaders::kernels::embed::Embed;
 use godwit_shaders::kernels::matmul::{Epilogue, Matmul, MatmulClass, NormedMatmul, Tokens};
 use godwit_shaders::kernels::rms_norm::{Norm, RmsNorm, Rows};
@@ -67,6 +67,9 @@ pub(crate) struct Pass {
     pub segments: usize,
     /// Whether it is one token among the first `MAX_SINGLE_PASS_TOKENS` of `rope_attention`.
     pub single_pass: bool,
+    /// Whether each token is to be computed as if it were alone, to the last bit, as far as there
+    /// are kernels for that.
+    pub as_single_tokens: bool,
     /// Whether anyone asks what comes out: else the last layer only appends to its KV cache.
     pub outputs: bool,
 }
@@ -245,6 +248,7 @@ impl Llama {
                 partials,
                 out,
                 chunk,
+                class: pass.as_single_tokens.then_some(attention::RowClass::Decode),
             }
             .record(p, caps);
             AttentionTail {

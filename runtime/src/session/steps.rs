@@ -34,6 +34,7 @@ impl Session {
             chunk,
             segments,
             single_pass,
+            as_single_tokens: false,
             outputs: true,
         })
     }

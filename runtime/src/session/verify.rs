@@ -6,7 +6,7 @@ use godwit_shaders::{BufferRef, Step};
 use super::record::CHOOSE;
 use super::{Session, StepKind};
 use crate::error::Error;
-use crate::model::SCORED;
+use crate::model::{Pass, SCORED};
 use crate::sampling::Sampling;
 
 impl Session {
@@ -29,7 +29,13 @@ impl Session {
         self.check(tokens)?;
         let before = self.tokens().len();
         self.restore_tail_block(before).await?;
-        let count = self.pass(tokens, true, StepKind::Transformer).await?;
+        let work = |pass| {
+            StepKind::Transformer(Pass {
+                as_single_tokens: true,
+                ..pass
+            })
+        };
+        let count = self.pass(tokens, true, work).await?;
         let step = Step::new(0, count as u32);
         self.submit(StepKind::Outputs, step).await?;
         let rows = (count as u32).next_power_of_two();

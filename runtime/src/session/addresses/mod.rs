@@ -61,17 +61,26 @@ fn works(kv: &KvSegments, chunk: u32, context: u32) -> Vec<(StepKind, Vec<Step>)
                 chunk,
                 segments,
                 single_pass: false,
+                as_single_tokens: false,
                 outputs,
             };
             for chunk in pass_chunks(chunk).filter(|&tokens| tokens <= chunk) {
                 works.push((StepKind::Transformer(pass(chunk)), steps(chunk)));
                 works.push((StepKind::Calibrate(pass(chunk)), steps(chunk)));
+                if chunk <= SCORED {
+                    let guessed = Pass {
+                        as_single_tokens: true,
+                        ..pass(chunk)
+                    };
+                    works.push((StepKind::Transformer(guessed), steps(chunk)));
+                }
             }
         }
         let pass = Pass {
             chunk: 1,
             segments,
             single_pass: false,
+            as_single_tokens: false,
             outputs: true,
         };
         works.push((StepKind::Decode(pass), steps(1)));
