@@ -170,6 +170,9 @@ fn horizontal_sum(v: vec4<f32>) -> f32 {
 #ifdef CPU_FEW_ROWS
 #import kernels/matmul/cpu_few_rows.wgsl
 #endif
+#ifdef CPU_FEW_ROWS_SUBGROUP
+#import kernels/matmul/cpu_few_rows_subgroup.wgsl
+#endif
 #ifdef GEMM_COOP
 #import kernels/matmul/gemm_coop.wgsl
 #endif
