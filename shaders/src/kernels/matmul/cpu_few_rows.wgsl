@@ -1,17 +1,16 @@
 // Matmul of a few rows of x for CPUs: up to eight a workgroup.
 //
 // An invocation multiplies rows of two tiles, 8 apart. For each group it unpacks its weights once,
-// and then loops over the rows of x. The arithmetic of each row of x is that of cpu_gemv in the same
-// order: the results have the same bits. As in cpu_gemm an invocation has sixteen rows of W, because
-// x costs the most.
+// and then loops over the rows of x. The arithmetic of each row of x is that of cpu_gemv in the
+// same order: the results have the same bits. As in cpu_gemm an invocation has sixteen rows of W,
+// because x costs the most.
 
 const X_ROWS = 8u; // rows of x in a workgroup
 
-// For each row of x the sums of an invocation's rows, in vectors of four rows of a tile. Each
-// invocation uses only its own sums, so that no barriers are needed.
-// Private memory, because browsers zero workgroup memory, in code that CPU drivers compile slowly.
 const INVOCATIONS = 4u;
 const VEC4S_PER_ROW = 4u;
+// For each row of x the sums of an invocation's rows, in vectors of four rows of a tile. Private
+// memory, because browsers zero workgroup memory, in code that CPU drivers compile slowly.
 var<private> row_sums: array<vec4<f32>, X_ROWS * VEC4S_PER_ROW>;
 
 fn sum_index(x_row: u32, vec4_index: u32) -> u32 {
@@ -25,7 +24,8 @@ struct FourRows { row0: ScaledGroup, row1: ScaledGroup, row2: ScaledGroup, row3:
 
 fn load_four_rows(bases: vec4<u32>, g: u32) -> FourRows {
     return FourRows(
-        load_in_place(bases.x, g), load_in_place(bases.y, g), load_in_place(bases.z, g), load_in_place(bases.w, g),
+        load_in_place(bases.x, g), load_in_place(bases.y, g),
+        load_in_place(bases.z, g), load_in_place(bases.w, g),
     );
 }
 

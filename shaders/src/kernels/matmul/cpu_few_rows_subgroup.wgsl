@@ -1,7 +1,7 @@
 // Matmul of a few rows of x for CPUs with subgroups of 8 or more: up to X_ROWS a workgroup.
 //
-// An invocation multiplies four rows of a tile, 8 apart, in two tiles. The arithmetic of each row of
-// x is that of cpu_gemv_subgroup in the same order: the results have the same bits.
+// An invocation multiplies four rows of a tile, 8 apart, in two tiles. The arithmetic of each row
+// of x is that of cpu_gemv_subgroup in the same order: the results have the same bits.
 //
 // For each group an invocation loads and broadcasts the rows of x once. A short loop over its rows
 // of W unpacks one of each tile, and multiplies it with all rows of x. Sums stay in variables: the

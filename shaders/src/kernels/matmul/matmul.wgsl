@@ -36,7 +36,8 @@ struct Params {
 // `norm`. Methods for one row of x and for a few do that on the way.
 override IS_NORMED: bool = false;
 
-// Shape constants of gemv, gemv_dp4a and few_rows: loops unroll, and addresses do not wait for the parameters.
+// Shape constants of gemv, gemv_dp4a and few_rows: loops unroll, and addresses do not wait for the
+// parameters.
 // 0: the parameter counts.
 override GROUPS_PER_ROW: u32 = 0u;
 override ROWS: u32 = 0u;
