@@ -132,11 +132,18 @@ impl MatmulMethod {
                 tokens: 1,
                 row_group: None,
             },
-            Self::CpuFewRows | Self::CpuFewRowsSubgroup => Shape {
+            Self::CpuFewRows => Shape {
                 method: self,
                 tiles: 2,
                 rows_per_tile: 32,
                 tokens: FEW_X_ROWS,
+                row_group: None,
+            },
+            Self::CpuFewRowsSubgroup => Shape {
+                method: self,
+                tiles: 2,
+                rows_per_tile: 32,
+                tokens: chunk.next_power_of_two().min(FEW_X_ROWS),
                 row_group: None,
             },
             Self::CpuGemm | Self::CpuGemmSubgroup => Shape {
@@ -274,7 +281,9 @@ impl Shape {
             overrides.extend([("ROWS_PER_TILE", rows_per_tile), ("K_SPLITS", k_splits)]);
         }
         match self.method {
-            MatmulMethod::FewRows => overrides.push(("X_ROWS", self.tokens)),
+            MatmulMethod::FewRows | MatmulMethod::CpuFewRowsSubgroup => {
+                overrides.push(("X_ROWS", self.tokens));
+            }
             method @ (MatmulMethod::Gemm | MatmulMethod::GemmF16)
                 if self.tokens < method.most_tokens() =>
             {

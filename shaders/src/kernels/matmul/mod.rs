@@ -88,7 +88,12 @@ pub static MATMUL: Kernel = Kernel {
         Variant::base(MatmulMethod::CpuFewRows.name(), &["CPU", "CPU_FEW_ROWS"]),
         Variant::subgroups8_int64(
             MatmulMethod::CpuFewRowsSubgroup.name(),
-            &["CPU", "CPU_FEW_ROWS", "SUBGROUP_BROADCAST", "INT64"],
+            &[
+                "CPU",
+                "CPU_FEW_ROWS_SUBGROUP",
+                "SUBGROUP_BROADCAST",
+                "INT64",
+            ],
         ),
         Variant::base(MatmulMethod::Gemm.name(), &["GEMM"]),
         Variant::shader_f16(MatmulMethod::GemmF16.name(), &["GEMM", "F16"]),
