@@ -11,6 +11,7 @@ use crate::args::ChatArgs;
 use crate::context::{Contexts, set_system};
 use crate::destination::{Destination, Kind};
 use crate::exit::{Interrupted, Unanswered, Unwritable};
+use crate::forks::{Forks, first_words};
 use crate::lines::Messages;
 use crate::load::{self, Loaded};
 use crate::output::{self, Output, note};
@@ -19,6 +20,11 @@ use crate::terminal;
 
 const HELP: &str = "\
 /help             this list
+/retry            generate the last answer anew
+/undo             remove the last question and its answer
+/fork [NAME]      go on in a copy of the conversation; the conversation so far stays as it is
+/forks            list the conversations
+/switch NAME      go to another one
 /clear            begin anew; the system message stays
 /system           show the system message
 /system TEXT      set it; the conversation stays. /system - removes it
@@ -40,6 +46,7 @@ struct Chat<'a> {
     draft: Option<Session>,
     sampling: Sampling,
     messages: Vec<Message>,
+    forks: Forks,
     prompt_tokens: usize,
     reused_tokens: usize,
     generated_tokens: usize,
@@ -71,6 +78,7 @@ async fn converse(args: &ChatArgs) -> anyhow::Result<()> {
         draft,
         sampling,
         messages,
+        forks: Forks::default(),
         prompt_tokens: 0,
         reused_tokens: 0,
         generated_tokens: 0,
@@ -137,17 +145,23 @@ impl Chat<'_> {
             if text.is_empty() {
                 continue;
             }
-            if let Some(command) = text.strip_prefix('/').filter(|_| !typed.is_quoted) {
-                let (name, rest) = command
-                    .split_once(char::is_whitespace)
-                    .unwrap_or((command, ""));
-                if name == "exit" || name == "quit" {
-                    break;
-                }
-                self.command(name, rest.trim());
-                continue;
-            }
-            match self.turn(text, args, stop).await {
+            let answered =
+                if let Some(command) = text.strip_prefix('/').filter(|_| !typed.is_quoted) {
+                    let (name, rest) = command
+                        .split_once(char::is_whitespace)
+                        .unwrap_or((command, ""));
+                    match name {
+                        "exit" | "quit" => break,
+                        "retry" => self.retry(args, stop).await,
+                        _ => {
+                            self.command(name, rest.trim());
+                            continue;
+                        }
+                    }
+                } else {
+                    self.turn(text, None, args, stop).await
+                };
+            match answered {
                 Ok(()) => {}
                 // A program that is to end says nothing more.
                 Err(_) if stop.terminated() => break,
@@ -170,20 +184,64 @@ impl Chat<'_> {
         }
     }
 
-    /// Answers one message. The KV cache keeps all tokens that are the same as before.
-    async fn turn(&mut self, text: &str, args: &ChatArgs, stop: &Stop) -> anyhow::Result<()> {
+    /// Where the last question is.
+    fn last_question(&self) -> Option<usize> {
+        self.messages
+            .iter()
+            .rposition(|message| message.role == "user")
+    }
+
+    /// Answers the last question anew. Where no other answer comes, the earlier one stays.
+    async fn retry(&mut self, args: &ChatArgs, stop: &Stop) -> anyhow::Result<()> {
+        let Some(at) = self.last_question() else {
+            note("There is no answer to generate anew.");
+            return Ok(());
+        };
+        if self.sampling.is_greedy() {
+            note("(only the most likely token is ever chosen: the answer will be the same)");
+        }
+        let mut exchange = self.messages.split_off(at).into_iter();
+        let question = exchange.next().map(|message| message.content);
+        let earlier = exchange.next();
+        self.turn(&question.unwrap_or_default(), earlier, args, stop)
+            .await
+    }
+
+    /// Removes the last question and its answer.
+    fn undo(&mut self) {
+        let Some(at) = self.last_question() else {
+            note("There is nothing to undo.");
+            return;
+        };
+        let words = first_words(&self.messages[at].content);
+        self.messages.truncate(at);
+        note(&format!(
+            "Removed \"{words}\" and its answer; {} messages are left.",
+            self.messages.len()
+        ));
+    }
+
+    /// Answers one message. The KV cache keeps all tokens that are the same as before. `earlier`:
+    /// the answer that is to be replaced.
+    async fn turn(
+        &mut self,
+        text: &str,
+        earlier: Option<Message>,
+        args: &ChatArgs,
+        stop: &Stop,
+    ) -> anyhow::Result<()> {
         self.messages.push(Message::user(text));
         let ids = match self.prompt(args) {
             Ok(ids) => ids,
             Err(error) => {
-                self.messages.pop();
+                self.leave_unanswered(earlier);
                 return Err(error);
             }
         };
         let reuse = match self.contexts.prefill(&mut self.session, &ids).await {
             Ok(reuse) => reuse,
             Err(error) => {
-                self.messages.pop();
+                self.leave_unanswered(earlier);
                 return Err(error);
             }
         };
@@ -211,7 +269,7 @@ impl Chat<'_> {
         {
             Ok(answer) => answer,
             Err(BrokenOff { answer, error }) => {
-                self.break_off(answer.text);
+                self.break_off(answer.text, earlier);
                 return Err(error);
             }
         };
@@ -224,7 +282,7 @@ impl Chat<'_> {
             StopReason::EndOfTurn | StopReason::StopString => {
                 self.messages.push(Message::assistant(&*answer.text));
             }
-            _ => self.break_off(answer.text.clone()),
+            _ => self.break_off(answer.text.clone(), earlier),
         }
         if streams {
             output.text("\n")?;
@@ -247,13 +305,24 @@ impl Chat<'_> {
         Ok(())
     }
 
-    /// Puts as much as there is of an answer into the conversation. A question without any answer
-    /// leaves it: most templates refuse two questions in a row.
-    fn break_off(&mut self, answer: String) {
+    /// Puts as much as there is of an answer into the conversation.
+    fn break_off(&mut self, answer: String, earlier: Option<Message>) {
         if answer.is_empty() {
-            self.messages.pop();
+            self.leave_unanswered(earlier);
         } else {
             self.messages.push(Message::assistant(answer));
+        }
+    }
+
+    /// Ends a turn without an answer. The question leaves the conversation, unless it has an
+    /// earlier answer: most templates refuse two questions in a row.
+    fn leave_unanswered(&mut self, earlier: Option<Message>) {
+        match earlier {
+            Some(answer) => {
+                self.messages.push(answer);
+                note("(the earlier answer stays)");
+            }
+            None => drop(self.messages.pop()),
         }
     }
 
@@ -287,6 +356,23 @@ impl Chat<'_> {
     fn command(&mut self, name: &str, rest: &str) {
         match name {
             "help" => note(HELP),
+            "undo" => self.undo(),
+            "fork" => match self.forks.fork(rest, &self.messages) {
+                Ok(from) => note(&format!(
+                    "This is {} now, a copy of {from}; /switch {from} goes back.",
+                    self.forks.current
+                )),
+                Err(error) => note(&format!("error: {error}")),
+            },
+            "forks" => note(&self.forks.list(&self.messages)),
+            "switch" => match self.forks.switch(rest, &mut self.messages) {
+                Ok(()) => note(&format!(
+                    "This is {}, with {} messages.",
+                    self.forks.current,
+                    self.messages.len()
+                )),
+                Err(error) => note(&format!("error: {error}")),
+            },
             "clear" => {
                 self.messages.retain(|message| message.role == "system");
                 note("Begun anew.");

@@ -16,6 +16,9 @@ use crate::exit::Unwritable;
 /// The largest conversation that is looked into, in bytes.
 const MOST_CONVERSATION: u64 = 64 << 20;
 
+/// What each line of answers begins with.
+pub const ANSWER: &[u8] = br#"{"line":"#;
+
 /// The kind of a file's contents.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
@@ -27,6 +30,8 @@ pub enum Kind {
     Importance,
     /// A conversation in JSON.
     Conversation,
+    /// Answers of `run --parallel`, in lines of JSON.
+    Answers,
 }
 
 impl Kind {
@@ -36,6 +41,7 @@ impl Kind {
             Self::Model => "a GGUF model",
             Self::Importance => "an importance matrix",
             Self::Conversation => "a saved conversation",
+            Self::Answers => "answers of `run --parallel`",
         }
     }
 }
@@ -223,6 +229,7 @@ fn kind(path: &Path) -> Result<Kind, String> {
         [b'G', b'O', b'D', b'W', b'I', b'T', b'K', b'V', ..] => Ok(Kind::Context),
         [b'G', b'G', b'U', b'F', ..] => Ok(gguf_kind(path)),
         [_, _, _, _, _, 0, 0, 0, b'{', ..] => Err("a safetensors file".into()),
+        text if begins_answers(text) => Ok(Kind::Answers),
         [b'{', ..] if is_conversation(file) => Ok(Kind::Conversation),
         text if !text
             .iter()
@@ -249,6 +256,12 @@ fn gguf_kind(path: &Path) -> Kind {
         true => Kind::Importance,
         false => Kind::Model,
     }
+}
+
+/// Whether a file begins as answers do: also where its first line was cut off.
+fn begins_answers(start: &[u8]) -> bool {
+    let cut = &start[..start.len().min(ANSWER.len())];
+    cut.len() > 2 && ANSWER.starts_with(cut)
 }
 
 fn is_conversation(mut file: File) -> bool {
@@ -312,8 +325,11 @@ mod tests {
         assert_eq!(of(b"GODWITKV\x02\0\0\0"), Ok(Kind::Context));
         assert_eq!(of(b"GGUF\x03\0\0\0 cut"), Ok(Kind::Model));
         assert_eq!(of(br#"{"messages": []}"#), Ok(Kind::Conversation));
+        assert_eq!(of(br#"{"line":1,"te"#), Ok(Kind::Answers));
+        assert_eq!(of(br#"{"li"#), Ok(Kind::Answers));
         for other in [
-            &br#"{"messages": [], "model": "x"}"#[..],
+            &br#"{"lines": []}"#[..],
+            br#"{"messages": [], "model": "x"}"#,
             b"{",
             b"notes",
             b"\0\x01",

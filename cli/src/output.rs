@@ -69,14 +69,19 @@ impl Output {
 
     /// Writes one JSON object on a line.
     pub fn json(&mut self, object: &impl Serialize) -> anyhow::Result<()> {
-        let text = serde_json::to_string(object)? + "\n";
-        self.write(escape::json(&text).as_bytes())
+        self.write(json_line(object)?.as_bytes())
     }
 
     fn write(&mut self, bytes: &[u8]) -> anyhow::Result<()> {
         self.out.write_all(bytes)?;
         Ok(self.out.flush()?)
     }
+}
+
+/// One JSON object on a line, harmless for a terminal.
+pub fn json_line(object: &impl Serialize) -> anyhow::Result<String> {
+    let text = serde_json::to_string(object)? + "\n";
+    Ok(escape::json(&text).into_owned())
 }
 
 /// How long the end of the program waits for a bar to be cleared.

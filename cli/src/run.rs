@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use godwit::tokenizer::Special;
+use godwit::tokenizer::{Special, Tokenizer};
 use godwit::{Error, GenerateOptions, Message, Model};
 use serde::Serialize;
 
@@ -36,6 +36,12 @@ struct Report<'a> {
 }
 
 pub fn run(args: &RunArgs) -> anyhow::Result<()> {
+    if let Some(file) = &args.parallel.parallel {
+        return crate::parallel::run(args, file);
+    }
+    if let Some(option) = args.parallel.lone_option() {
+        return Err(Usage(format!("{option} needs --parallel FILE")).into());
+    }
     let prompt = input::prompt(args.prompt.as_deref(), args.file.as_deref())?;
     if prompt.is_empty() {
         return Err(Usage("the prompt is empty; give one with -p, -f or on stdin".into()).into());
@@ -191,10 +197,8 @@ fn encode(
         let mut ids = tokenizer.encode(prompt, Special::Parse)?;
         if resumed.is_some() && !ids.starts_with(before) {
             ids = [before, &ids].concat();
-        } else if let (true, Some(bos)) = (tokenizer.adds_bos(), tokenizer.bos())
-            && ids.first() != Some(&bos)
-        {
-            ids.insert(0, bos);
+        } else {
+            ids = with_bos(tokenizer, ids);
         }
         return Ok(Prompt {
             ids,
@@ -219,4 +223,14 @@ fn encode(
         messages,
         keep,
     })
+}
+
+/// The tokens after the one that begins every text, where the model has one.
+pub fn with_bos(tokenizer: &Tokenizer, mut ids: Vec<u32>) -> Vec<u32> {
+    if let (true, Some(bos)) = (tokenizer.adds_bos(), tokenizer.bos())
+        && ids.first() != Some(&bos)
+    {
+        ids.insert(0, bos);
+    }
+    ids
 }

@@ -9,8 +9,8 @@ use godwit::prefix_cache::BLOCK;
 use godwit::quantize::{Mix, Override};
 
 use super::{
-    Common, KvArgs, ModelArgs, ModelSource, QuantArgs, RopeArgs, SamplingArgs, SpeculationArgs,
-    bytes, tokens,
+    Common, KvArgs, ModelArgs, ModelSource, ParallelArgs, QuantArgs, RopeArgs, SamplingArgs,
+    SpeculationArgs, bytes, tokens,
 };
 
 /// Contexts on disk.
@@ -71,6 +71,8 @@ pub struct RunArgs {
     /// Continue the prompt as it is, without the chat template.
     #[arg(long)]
     pub raw: bool,
+    #[command(flatten)]
+    pub parallel: ParallelArgs,
     #[command(flatten)]
     pub saved: SavedArgs,
     #[command(flatten)]

@@ -3,6 +3,7 @@
 mod commands;
 mod hub;
 mod model;
+mod parallel;
 mod sampling;
 
 use std::time::Duration;
@@ -15,6 +16,7 @@ use godwit::{Backend, GpuOptions};
 pub use commands::*;
 pub use hub::*;
 pub use model::*;
+pub use parallel::*;
 pub use sampling::*;
 
 /// Runs Llama-architecture language models on any GPU.
@@ -45,7 +47,8 @@ pub enum Command {
   git diff | godwit run model.gguf --system 'Write a commit message.'
   godwit run model.gguf -f book.txt -p 'Who is the narrator?' --save book.kv
   godwit run model.gguf --resume book.kv -p 'And where does she live?'
-  godwit run model.gguf --raw -p 'Once upon a time' -n 64 --temp 0 --json")]
+  godwit run model.gguf --raw -p 'Once upon a time' -n 64 --temp 0 --json
+  godwit run model.gguf --parallel prompts.jsonl -o answers.jsonl")]
     Run(RunArgs),
     /// Talks: a conversation on the terminal.
     Chat(ChatArgs),

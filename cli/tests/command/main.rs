@@ -3,11 +3,13 @@
 mod contexts;
 mod cut_short;
 mod errors;
+mod forks;
 mod input;
 mod inspect;
 mod measure;
 mod metadata;
 mod outputs;
+mod parallel;
 
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::process::{Command, Output, Stdio};
