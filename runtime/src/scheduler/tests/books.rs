@@ -32,13 +32,16 @@ const LIMITS: Limits = Limits {
     deterministic: false,
 };
 
+/// How a request ended.
+type End = Result<FinishReason, Error>;
+
 /// A scheduler on the fake device.
 struct Tested {
     core: Core,
     device: Fake,
     sequences: Vec<SequenceId>,
     /// What became of each request: its tokens, and its end.
-    replies: HashMap<RequestId, (Vec<u32>, Option<Result<FinishReason, Error>>)>,
+    replies: HashMap<RequestId, (Vec<u32>, Option<End>)>,
     usage: HashMap<RequestId, Usage>,
 }
 
@@ -162,12 +165,12 @@ impl Tested {
     /// Steps until nothing is left to do.
     fn finish(&mut self) {
         for _ in 0..5000 {
-            if self.core.requests.is_empty() {
-                return self.step();
-            }
             self.step();
+            if self.core.requests.is_empty() {
+                return;
+            }
         }
-        panic!("{} requests never end", self.core.requests.len());
+        assert_eq!(self.core.requests.len(), 0, "requests never end");
     }
 }
 
