@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use godwit::{Error, FinishReason, GenerateOptions, Generation, GpuError, Session};
+use godwit::{Error, FinishReason, GenerateOptions, Generation, GpuError, Session, Speculated};
 use serde::Serialize;
 
 use crate::stop::Stop;
@@ -31,6 +31,8 @@ pub struct Answer {
     pub text: String,
     pub seconds: f64,
     pub reason: StopReason,
+    /// Tokens that were guessed.
+    pub speculated: Speculated,
     /// Tokens that the context holds at most.
     context: u32,
     /// Tokens that it could hold.
@@ -87,6 +89,7 @@ pub struct BrokenOff {
 /// Generates an answer; `each` gets the text as it becomes whole.
 pub async fn generate(
     session: &mut Session,
+    draft: Option<&mut Session>,
     options: GenerateOptions,
     stop: &Stop,
     each: &mut dyn FnMut(&str) -> anyhow::Result<()>,
@@ -97,11 +100,16 @@ pub async fn generate(
         text: String::new(),
         seconds: 0.0,
         reason: StopReason::Interrupted,
+        speculated: Speculated::default(),
         context: session.context(),
         window: session.engine().model().config().context,
         out_of_memory: None,
     };
-    let mut generation = match session.generate(options) {
+    let generation = match draft {
+        Some(draft) => session.generate_with_draft(draft, options),
+        None => session.generate(options),
+    };
+    let mut generation = match generation {
         Ok(generation) => generation,
         Err(error) => {
             let error = error.into();
@@ -118,6 +126,7 @@ pub async fn generate(
     }
     answer.seconds = begin.elapsed().as_secs_f64();
     answer.ids = generation.tokens().to_vec();
+    answer.speculated = generation.speculated();
     answer.text = generation.text().to_owned();
     match result {
         Ok(reason) => {

@@ -8,9 +8,11 @@ use godwit::Access;
 use godwit::low_level::checkpoint::{Checkpoint, open_checkpoint_with};
 use godwit::low_level::io::private::user_cache_folder;
 use godwit::quantize::WeightsCache;
-use godwit::{Engine, EngineOptions, Error, Gpu, GpuError, Model, Progress, Spilling};
+use godwit::{
+    ContextSize, Engine, EngineOptions, Error, Gpu, GpuError, Model, Progress, Session, Spilling,
+};
 
-use crate::args::{Common, ModelArgs, ModelSource, QuantArgs};
+use crate::args::{Common, ModelArgs, ModelSource, QuantArgs, SpeculationArgs};
 use crate::exit::{Unwritable, Usage, stopped};
 use crate::locate::locate;
 use crate::output::{note, warn};
@@ -173,6 +175,39 @@ pub async fn load_with(
         engine,
         load_s: begin.elapsed().as_secs_f64(),
     })
+}
+
+/// A session of the model that guesses tokens for another, on the same GPU; none where there is
+/// none.
+pub async fn draft(
+    speculation: &SpeculationArgs,
+    of: &ModelArgs,
+    engine: &Engine,
+    stop: &Stop,
+) -> anyhow::Result<Option<Session>> {
+    let Some(path) = &speculation.draft else {
+        return Ok(None);
+    };
+    let source = ModelSource {
+        model: Some(path.clone()),
+        synthetic: None,
+        ..of.source.clone()
+    };
+    let model = open(&source, Access::default(), stop)?;
+    let differs = engine
+        .model()
+        .tokenizer()
+        .first_difference(model.tokenizer());
+    if let Some(id) = differs {
+        return Err(Error::DraftVocabulary { id }.into());
+    }
+    let context = engine.context().min(model.config().context);
+    let options = EngineOptions::default()
+        .context(ContextSize::Tokens(context))
+        .kv(of.kv.format());
+    let mut watch = |_| stop.flow();
+    let engine = Engine::load(engine.gpu().clone(), &model, &options, &mut watch).await;
+    Ok(Some(engine.map_err(stopped)?.session().await?))
 }
 
 /// Makes the folder that a KV cache may spill to, and a file in it: a wrong one is an error now,

@@ -27,6 +27,8 @@ struct Report<'a> {
     generated_tokens: usize,
     prefill_tokens_per_s: f64,
     decode_tokens_per_s: f64,
+    drafted_tokens: usize,
+    accepted_tokens: usize,
     load_s: f64,
     adapter: &'a str,
     backend: String,
@@ -60,6 +62,7 @@ async fn answer_prompt(args: &RunArgs, prompt: &str) -> anyhow::Result<()> {
         .validate(loaded.model.config().vocab)
         .map_err(Error::from)?;
     let mut session = loaded.engine.session().await?;
+    let mut draft = load::draft(&args.speculation, &args.model, &loaded.engine, &stop).await?;
     let resumed = contexts.resume(&mut session).await?;
     let before = resumed.clone().unwrap_or_default();
     let held = session.tokens().len();
@@ -107,8 +110,9 @@ async fn answer_prompt(args: &RunArgs, prompt: &str) -> anyhow::Result<()> {
         .sampling(sampling)
         .max_tokens(args.tokens)
         .stop(args.sampling.stop.clone())
-        .context_shift(args.saved.context_shift.then_some(keep));
-    let answer = generate(&mut session, options, &stop, &mut each).await;
+        .context_shift(args.saved.context_shift.then_some(keep))
+        .speculation(args.speculation.speculate);
+    let answer = generate(&mut session, draft.as_mut(), options, &stop, &mut each).await;
     let (answer, error) = match answer {
         Ok(answer) => (answer, None),
         Err(BrokenOff { answer, error }) => (answer, Some(error)),
@@ -133,6 +137,8 @@ async fn answer_prompt(args: &RunArgs, prompt: &str) -> anyhow::Result<()> {
             generated_tokens: answer.ids.len(),
             prefill_tokens_per_s: rate(reuse.computed, prefill_s),
             decode_tokens_per_s: answer.tokens_per_s(),
+            drafted_tokens: answer.speculated.drafted,
+            accepted_tokens: answer.speculated.accepted,
             load_s: loaded.load_s,
             adapter: &adapter.name,
             backend: adapter.backend.to_string(),

@@ -66,6 +66,7 @@ pub mod sampling;
 pub mod scheduler;
 mod session;
 mod setters;
+mod speculation;
 pub mod tokenizer;
 
 pub use godwit_shaders::{KvFormat, KvType, WeightFormat};
@@ -86,4 +87,5 @@ pub use sampling::{Recommended, Sampling};
 #[cfg(not(target_arch = "wasm32"))]
 pub use session::prefix_cache::{self, PrefixCache};
 pub use session::{Reuse, Session};
+pub use speculation::{Speculated, Speculation, UnknownSpeculation};
 pub use tokenizer::{Special, TokenStream, Tokenizer};

@@ -50,6 +50,7 @@ const IMPORTS: &[(&str, &str)] = files![
     "kernels/attention/slots.wgsl",
     "kernels/matmul/codes_in_place.wgsl",
     "kernels/matmul/cpu_few_rows.wgsl",
+    "kernels/matmul/cpu_few_rows_subgroup.wgsl",
     "kernels/matmul/cpu_gemm.wgsl",
     "kernels/matmul/cpu_gemv.wgsl",
     "kernels/matmul/cpu_gemv_subgroup.wgsl",

@@ -8,7 +8,7 @@
 use std::time::Instant;
 
 use godwit::low_level::gpu::{Gpu, GpuError, GpuMemory, Prepared, Rates};
-use godwit_shaders::kernels::matmul::{Epilogue, Matmul, RowClass, Tokens, X_ROW_GROUP};
+use godwit_shaders::kernels::matmul::{Epilogue, Matmul, MatmulClass, Tokens, X_ROW_GROUP};
 use godwit_shaders::testing::Random;
 use godwit_shaders::{
     BufferRef, Buffers, Cost, Dispatch, KERNELS, Matrix, Plan, Shard, Step, WeightFormat,
@@ -35,6 +35,10 @@ const FORMATS: [WeightFormat; 6] = [
 ];
 const SHAPES: [(u32, u32); 2] = [(4096, 4096), (14_336, 4096)];
 const TOKENS: [u32; 2] = [1, 512];
+/// Format, rows and width, and tokens of products of few tokens, in the shape of a small model.
+const FEW_FORMAT: WeightFormat = WeightFormat::Q4_1;
+const FEW_SHAPE: (u32, u32) = (3072, 576);
+const FEW_TOKENS: [u32; 7] = [1, 2, 3, 4, 8, 16, 32];
 
 fn main() -> Result<(), GpuError> {
     let (flags, wanted): (Vec<String>, Vec<String>) = std::env::args()
@@ -85,14 +89,20 @@ fn main() -> Result<(), GpuError> {
             }
         }
     }
-    for format in FORMATS {
-        for (rows, width) in SHAPES {
-            for tokens in TOKENS {
-                let name = format!("product {format} {rows}x{width} tokens {tokens}");
-                if is_wanted(&name) {
-                    let (seconds, cost) = block_on(product(&gpu, format, rows, width, tokens))?;
-                    show(&name, seconds, cost, rates);
-                }
+    let large = FORMATS.into_iter().flat_map(|format| {
+        SHAPES
+            .into_iter()
+            .flat_map(move |shape| TOKENS.map(|tokens| (format, shape, tokens)))
+    });
+    let small = FEW_TOKENS.map(|tokens| (FEW_FORMAT, FEW_SHAPE, tokens));
+    for (format, (rows, width), tokens) in large.chain(small) {
+        for class in [None, Some(MatmulClass::FewRows)] {
+            let of_class = class.map_or("", |_| " few rows");
+            let name = format!("product {format} {rows}x{width} tokens {tokens}{of_class}");
+            if is_wanted(&name) && (tokens <= 64 || class.is_none()) {
+                let product = product(&gpu, format, rows, width, tokens, class);
+                let (seconds, cost) = block_on(product)?;
+                show(&name, seconds, cost, rates);
             }
         }
     }
@@ -118,6 +128,7 @@ async fn product(
     rows: u32,
     width: u32,
     tokens: u32,
+    class: Option<MatmulClass>,
 ) -> Result<(f64, Cost), GpuError> {
     let mut table = Buffers::default();
     let step = table.declare("step", 16);
@@ -164,7 +175,7 @@ async fn product(
         x,
         out: y,
         tokens: Tokens::Step { chunk: tokens },
-        row_class: RowClass::Auto,
+        class,
         epilogue: Epilogue::Store,
     }
     .record(&mut plan, gpu.caps());

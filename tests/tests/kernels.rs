@@ -3,12 +3,14 @@
 //!
 //! `GODWIT_ADAPTER` picks an adapter by name, `VK_DRIVER_FILES` a Vulkan driver. Outputs lie
 //! between guard words that must stay as they are, and may be read without any effect; every
-//! dispatch runs three times from the same state and must give the same bits.
+//! dispatch runs three times from the same state and must give the same bits. `row_by_row` tests
+//! that matmuls of a few rows give each row the bits that it has alone.
 
 use std::sync::Arc;
 
 use godwit::low_level::gpu::{Gpu, GpuOptions};
 use godwit_shaders::KERNELS;
+use godwit_shaders::kernels::matmul::{MATMUL, RowByRow, row_by_row};
 use godwit_tests::cases;
 use libtest_mimic::{Arguments, Trial};
 use pollster::block_on;
@@ -57,8 +59,41 @@ fn main() {
             }));
         }
     }
+    for (i, rows) in row_by_row().into_iter().enumerate() {
+        let gpu = Arc::clone(&limits[1].1[i % devices]);
+        let variant = &MATMUL.variants[rows.together.variant];
+        if variant.runs_on(gpu.caps()) {
+            let name = format!("row_by_row::{}::{}", variant.name, rows.together.name);
+            trials.push(Trial::test(name, move || {
+                Ok(has_the_same_bits(&gpu, &rows)?)
+            }));
+        } else {
+            elsewhere += 1;
+        }
+    }
     if elsewhere > 0 {
         eprintln!("{elsewhere} cases are of variants that need more than this adapter has");
     }
     libtest_mimic::run(&arguments, trials).exit();
+}
+
+/// Checks that each row of `x` has the same product in company as alone, to the bit.
+fn has_the_same_bits(gpu: &Gpu, rows: &RowByRow) -> Result<(), String> {
+    let outputs = |case| {
+        let buffers = cases::run(gpu, &MATMUL, case)?;
+        let words = case.fixture.buffers[4].len();
+        Ok::<_, String>(buffers[4][cases::GUARD..][..words].to_vec())
+    };
+    let together = outputs(&rows.together)?;
+    for (row, case) in rows.alone.iter().enumerate() {
+        let alone = outputs(case)?;
+        let in_company = rows.row(&together, row);
+        if let Some(at) = (0..alone.len()).find(|&at| alone[at] != in_company[at]) {
+            let [alone, in_company] = [alone[at], in_company[at]].map(f32::from_bits);
+            return Err(format!(
+                "row {row}, output {at}: {in_company} in company, {alone} alone"
+            ));
+        }
+    }
+    Ok(())
 }

@@ -25,6 +25,8 @@ fn engine(steps_in_flight: u32) -> Engine {
             workgroups: 1,
             steps_in_flight,
             gemv: None,
+            few_rows: None,
+            few_rows_up_to: 8,
             gemm: None,
         }))
         .in_flight_budget(Some(Duration::from_secs(60)));

@@ -76,6 +76,8 @@ fn two_turns_agree_with_steps_in_flight() {
                 workgroups: 1,
                 steps_in_flight,
                 gemv: None,
+                few_rows: None,
+                few_rows_up_to: 8,
                 gemm: None,
             }))
             // A slow driver is to have as many steps in flight as a fast one.

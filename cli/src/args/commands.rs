@@ -9,8 +9,8 @@ use godwit::prefix_cache::BLOCK;
 use godwit::quantize::{Mix, Override};
 
 use super::{
-    Common, KvArgs, ModelArgs, ModelSource, ParallelArgs, QuantArgs, RopeArgs, SamplingArgs, bytes,
-    tokens,
+    Common, KvArgs, ModelArgs, ModelSource, ParallelArgs, QuantArgs, RopeArgs, SamplingArgs,
+    SpeculationArgs, bytes, tokens,
 };
 
 /// Contexts on disk.
@@ -78,6 +78,8 @@ pub struct RunArgs {
     #[command(flatten)]
     pub sampling: SamplingArgs,
     #[command(flatten)]
+    pub speculation: SpeculationArgs,
+    #[command(flatten)]
     pub common: Common,
 }
 
@@ -95,6 +97,8 @@ pub struct ChatArgs {
     pub saved: SavedArgs,
     #[command(flatten)]
     pub sampling: SamplingArgs,
+    #[command(flatten)]
+    pub speculation: SpeculationArgs,
     #[command(flatten)]
     pub common: Common,
 }

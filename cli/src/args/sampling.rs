@@ -1,8 +1,10 @@
 //! Arguments that say how tokens are chosen.
 
+use std::path::PathBuf;
+
 use clap::Args;
 use godwit::sampling::Parameter;
-use godwit::{Recommended, Sampling};
+use godwit::{Recommended, Sampling, Speculation};
 
 use crate::output::warn;
 
@@ -39,6 +41,18 @@ pub struct SamplingArgs {
     /// Start of the random numbers: the same seed gives the same text [default: from the clock].
     #[arg(long)]
     pub seed: Option<u64>,
+}
+
+/// Tokens that are guessed.
+#[derive(Args, Clone, Debug)]
+pub struct SpeculationArgs {
+    /// Guess the next tokens, and compute them together: auto (where it pays), off, or how many.
+    /// They come from the text so far, or from --draft. The answer is the same.
+    #[arg(long, value_name = "auto|off|N", default_value = "auto")]
+    pub speculate: Speculation,
+    /// A smaller model with the same vocabulary, which guesses.
+    #[arg(long, value_name = "MODEL")]
+    pub draft: Option<PathBuf>,
 }
 
 impl SamplingArgs {

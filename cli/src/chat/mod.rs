@@ -26,6 +26,8 @@ pub fn run(args: &ChatArgs) -> anyhow::Result<()> {
 struct Chat<'a> {
     contexts: Contexts<'a>,
     session: Session,
+    /// A session of the model that guesses.
+    draft: Option<Session>,
     sampling: Sampling,
     messages: Vec<Message>,
     forks: Forks,
@@ -51,11 +53,13 @@ async fn converse(args: &ChatArgs) -> anyhow::Result<()> {
     // A model without a template is found out now, not after the first message.
     model.chat()?;
     let mut session = engine.session().await?;
+    let draft = load::draft(&args.speculation, &args.model, &engine, &stop).await?;
     let mut messages = contexts.resume(&mut session).await?.unwrap_or_default();
     set_system(&mut messages, args.system.as_deref());
     let mut chat = Chat {
         contexts,
         session,
+        draft,
         sampling,
         messages,
         forks: Forks::default(),
@@ -221,9 +225,18 @@ impl Chat<'_> {
             .sampling(self.sampling.clone())
             .max_tokens(args.tokens)
             .stop(args.sampling.stop.clone())
-            .context_shift(args.saved.context_shift.then_some(0));
+            .context_shift(args.saved.context_shift.then_some(0))
+            .speculation(args.speculation.speculate);
         let mut each = |piece: &str| if streams { output.text(piece) } else { Ok(()) };
-        let answer = match generate(&mut self.session, options, stop, &mut each).await {
+        let answer = match generate(
+            &mut self.session,
+            self.draft.as_mut(),
+            options,
+            stop,
+            &mut each,
+        )
+        .await
+        {
             Ok(answer) => answer,
             Err(BrokenOff { answer, error }) => {
                 self.break_off(answer.text, earlier);

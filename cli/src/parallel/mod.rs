@@ -42,6 +42,10 @@ struct Failed {
 
 /// Answers the prompts of a file.
 pub fn run(args: &RunArgs, file: &Path) -> anyhow::Result<()> {
+    if args.speculation.draft.is_some() {
+        let cause = "--parallel guesses from the texts only: leave --draft out";
+        return Err(BadUsage(cause.into()).into());
+    }
     if args.model.kv.format().has_f16_tail() {
         let kv = args.model.kv.kv;
         return Err(BadUsage(format!(
@@ -241,7 +245,8 @@ impl Work<'_> {
         let request = Request::new(ids)
             .sampling(prompt.sampling(&self.sampling))
             .max_tokens(prompt.max_tokens.unwrap_or(self.args.tokens))
-            .stop(stop.clone());
+            .stop(stop.clone())
+            .speculation(self.args.speculation.speculate);
         let sequence = self.scheduler.open(&SequenceOptions::default());
         match self.scheduler.submit(sequence, request) {
             Ok(request) => Ok((request, sequence)),

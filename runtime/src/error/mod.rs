@@ -145,6 +145,15 @@ pub enum Error {
     /// Nothing to continue: no token was given yet.
     #[error("the session has no tokens to continue from; give it a prompt first")]
     Empty,
+    /// A draft model with another vocabulary.
+    #[error(
+        "the draft model has another vocabulary (token {id} differs); choose a smaller model of \
+         the same family"
+    )]
+    DraftVocabulary {
+        /// The first token that differs.
+        id: u32,
+    },
     /// A sequence that was closed, or is another scheduler's.
     #[error("there is no such sequence; it may have been closed")]
     NoSuchSequence,

@@ -1,6 +1,7 @@
 //! Replies: the loop that chooses tokens, makes text of them, and knows when to end.
 
 mod reply;
+mod speculate;
 mod stops;
 #[cfg(test)]
 mod tests;
@@ -11,7 +12,9 @@ use crate::progress::{OnProgress, unwatched};
 use crate::sampling::Sampling;
 use crate::session::Session;
 use crate::setters::setters;
+use crate::speculation::{Speculated, Speculation};
 pub(crate) use reply::Reply;
+use speculate::Speculator;
 
 pub use reply::{FinishReason, Piece};
 
@@ -42,6 +45,10 @@ pub struct GenerateOptions {
     /// stay, the older half of the others is forgotten ([`Session::shift`]), and the reply goes on.
     /// Contexts of fewer than 8 tokens are not shifted.
     pub context_shift: Option<usize>,
+    /// Whether further tokens are guessed from the text, and computed together with the next one.
+    /// The reply is the same as without, but where two tokens are nearly as likely: several tokens
+    /// are computed by other kernels than one, which round in another order.
+    pub speculation: Speculation,
 }
 
 /// No limit but the context, no stop strings.
@@ -52,6 +59,7 @@ impl Default for GenerateOptions {
             max_tokens: usize::MAX,
             stop: Vec::new(),
             context_shift: None,
+            speculation: Speculation::Off,
         }
     }
 }
@@ -61,6 +69,7 @@ setters! { GenerateOptions {
     max_tokens: usize,
     stop: Vec<String>,
     context_shift: Option<usize>,
+    speculation: Speculation,
 } }
 
 /// A reply in the making: [`Session::generate`]. Each [`Generation::next`] gives a token.
@@ -74,6 +83,9 @@ pub struct Generation<'a> {
     /// Tokens that a shift which did not end has still to compute.
     unshifted: Vec<u32>,
     reply: Reply,
+    speculator: Option<Speculator>,
+    /// The session of a smaller model, which guesses.
+    draft: Option<&'a mut Session>,
 }
 
 impl Session {
@@ -101,9 +113,11 @@ impl Session {
             max_tokens,
             stop,
             context_shift,
+            speculation,
         } = options;
         sampling.validate(model.config().vocab)?;
         let reply = Reply::new(model.tokenizer(), max_tokens, stop);
+        let is_cpu = self.engine().gpu().caps().cpu;
         Ok(Generation {
             session: self,
             model,
@@ -111,7 +125,29 @@ impl Session {
             context_shift,
             unshifted: Vec::new(),
             reply,
+            speculator: Speculator::new(speculation, is_cpu),
+            draft: None,
         })
+    }
+
+    /// [`Session::generate`], with a session of a smaller model that guesses the next tokens:
+    /// [`GenerateOptions::speculation`] says how many. It is brought to hold the same tokens, and
+    /// may hold others before.
+    ///
+    /// # Errors
+    /// As [`Session::generate`], or the models have other vocabularies.
+    pub fn generate_with_draft<'a>(
+        &'a mut self,
+        draft: &'a mut Session,
+        options: GenerateOptions,
+    ) -> Result<Generation<'a>, Error> {
+        let [own, other] = [self.engine(), draft.engine()].map(|engine| engine.model().tokenizer());
+        if let Some(id) = own.first_difference(other) {
+            return Err(Error::DraftVocabulary { id });
+        }
+        let mut generation = self.generate(options)?;
+        generation.draft = Some(draft);
+        Ok(generation)
     }
 }
 
@@ -138,10 +174,13 @@ impl Generation<'_> {
     ) -> Result<Option<Piece>, Error> {
         while self.reply.finish_reason().is_none() {
             self.finish_shift(progress).await?;
-            match self.session.next(&self.sampling).await {
+            match self.next_token().await {
                 Ok(token) => return Ok(Some(self.reply.push(self.model.tokenizer(), token))),
                 Err(Error::ContextFull { .. }) => match self.context_shift {
                     Some(keep) if self.session.context() >= LEAST_SHIFTED => {
+                        if let Some(speculator) = &mut self.speculator {
+                            speculator.start_over();
+                        }
                         self.unshifted = self.session.forget_older_half(keep);
                     }
                     _ => return Ok(self.reply.finish(FinishReason::Context)),
@@ -178,6 +217,12 @@ impl Generation<'_> {
     /// The tokens of the reply so far, the one that ended the turn among them.
     pub fn tokens(&self) -> &[u32] {
         self.reply.tokens()
+    }
+
+    /// How many tokens were guessed, and how many of the guesses were right.
+    pub fn speculated(&self) -> Speculated {
+        let counts = self.speculator.as_ref().map(|speculator| speculator.counts);
+        counts.unwrap_or_default()
     }
 
     /// The text of the reply so far.

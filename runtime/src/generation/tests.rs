@@ -110,6 +110,120 @@ fn a_stop_string_ends_a_reply_before_it() {
     assert_eq!((whole, reason), (text, FinishReason::Length));
 }
 
+/// A reply with and without speculation: the same tokens, and the same session afterwards.
+#[test]
+fn speculation_changes_no_reply() {
+    let mut session = session(512);
+    let prompt: Vec<u32> = (0..40)
+        .chain(0..40)
+        .chain(0..20)
+        .map(|i| 5 + i * 7 % 90)
+        .collect();
+    let (mut drafted, mut accepted) = (0, 0);
+    for seed in 0..6 {
+        let sampling = match seed {
+            0 => Sampling::greedy(),
+            1 => Sampling::greedy().repetition_penalty(1.2),
+            _ => Sampling::default().temperature(0.3).seed(seed),
+        };
+        let options = GenerateOptions::default().sampling(sampling).max_tokens(60);
+        let mut replies = Vec::new();
+        for speculation in [
+            Speculation::Off,
+            Speculation::Tokens(7),
+            Speculation::Tokens(2),
+        ] {
+            session.truncate(0);
+            block_on(session.prefill(&prompt, &mut unwatched)).expect("room");
+            let options = options.clone().speculation(speculation);
+            let mut generation = session.generate(options).expect("valid options");
+            while block_on(generation.next()).expect("a token").is_some() {}
+            let speculated = generation.speculated();
+            drafted += speculated.drafted;
+            accepted += speculated.accepted;
+            let tokens = generation.tokens().to_vec();
+            assert_eq!(session.tokens()[prompt.len()..], tokens);
+            replies.push(tokens);
+        }
+        assert_eq!(replies[1], replies[0], "seed {seed}");
+        assert_eq!(replies[2], replies[0], "seed {seed}");
+    }
+    assert!(
+        drafted > accepted && accepted > 0,
+        "{accepted} of {drafted}"
+    );
+}
+
+/// Tokens that follow a guess are as likely as they are without guesses: the third token of
+/// replies with many seeds, against the model's probabilities.
+#[test]
+fn sampled_tokens_have_their_probabilities() {
+    let mut session = session(512);
+    let sampling = Sampling::default().top_k(6).top_p(1.0).temperature(1.0);
+    let prompt: Vec<u32> = [9, 10, 11, 12].repeat(8);
+    let (mut counts, mut drafted) = (std::collections::HashMap::<[u32; 3], u32>::new(), 0);
+    let mut begin = std::collections::HashMap::<[u32; 2], u32>::new();
+    for seed in 0..500 {
+        session.truncate(0);
+        block_on(session.prefill(&prompt, &mut unwatched)).expect("room");
+        let options = GenerateOptions::default()
+            .sampling(sampling.clone().seed(seed))
+            .max_tokens(3)
+            .speculation(Speculation::Tokens(3));
+        let mut generation = session.generate(options).expect("valid options");
+        while block_on(generation.next()).expect("a token").is_some() {}
+        drafted += generation.speculated().drafted;
+        if let [a, b, c] = *generation.tokens() {
+            *counts.entry([a, b, c]).or_default() += 1;
+            *begin.entry([a, b]).or_default() += 1;
+        }
+    }
+    assert!(drafted > 500, "{drafted}");
+    let (&[a, b], &of) = begin.iter().max_by_key(|(_, count)| **count).expect("some");
+    session.truncate(0);
+    let tokens = [&prompt[..], &[a, b]].concat();
+    block_on(session.prefill(&tokens, &mut unwatched)).expect("room");
+    let logits = block_on(session.logits()).expect("logits");
+    let mut best: Vec<usize> = (0..logits.len()).collect();
+    best.sort_by(|&x, &y| logits[y].total_cmp(&logits[x]));
+    let weight = |id: usize| f64::from(logits[id] - logits[best[0]]).exp();
+    let total: f64 = best[..6].iter().map(|&id| weight(id)).sum();
+    let chi_square: f64 = best[..6]
+        .iter()
+        .map(|&id| {
+            let expected = f64::from(of) * weight(id) / total;
+            let seen = counts.get(&[a, b, id as u32]).copied().unwrap_or(0);
+            (f64::from(seen) - expected).powi(2) / expected
+        })
+        .sum();
+    // Five degrees of freedom: 20.5 is exceeded once in a thousand. The seeds are always the same.
+    assert!(
+        of >= 20 && chi_square < 20.5,
+        "chi-square {chi_square} of {of} replies"
+    );
+}
+
+/// Tokens that the caller has not heard of are taken back.
+#[test]
+fn a_dropped_reply_leaves_what_was_heard() {
+    let mut session = session(512);
+    let prompt: Vec<u32> = [9, 10, 11, 12].repeat(20);
+    session.truncate(0);
+    block_on(session.prefill(&prompt, &mut unwatched)).expect("room");
+    let options = greedy().speculation(Speculation::Tokens(7));
+    let mut generation = session.generate(options).expect("valid options");
+    for heard in 1..=20 {
+        let piece = block_on(generation.next()).expect("a token");
+        assert!(piece.is_some(), "after {heard}");
+    }
+    let tokens = generation.tokens().to_vec();
+    drop(generation);
+    assert_eq!(
+        (tokens.len(), &session.tokens()[prompt.len()..]),
+        (20, &tokens[..])
+    );
+}
+
 /// A vocabulary of single bytes behind `<unk>`, `<s>` and `</s>`, which ends a turn.
 fn bytes() -> Tokenizer {
     let special = ["<unk>", "<s>", "</s>"].map(str::to_owned);

@@ -146,9 +146,13 @@ impl Gpu {
             // - Nothing from a buffer is an address, but token ids: the host's are checked
             //   (`Session::check`), those that `argmax` and `sample` choose are below the
             //   vocabulary or `NO_TOKEN`, and `embed` skips every id that is no row of its shard,
-            //   and `adjust` those beyond the vocabulary (their cases in `kernels` and `extents`
-            //   have such ids; `not_finite` has logits that nothing can be chosen from). There are
-            //   no page tables: segments and rings are found by parameters and the position alone.
+            //   and `adjust` and `log_probs` those beyond the vocabulary (their cases in `kernels`
+            //   and `extents` have such ids; `not_finite` has logits that nothing can be chosen
+            //   from). And the places in a batch: `adjust` checks those of adjustments, `embed`,
+            //   `argmax`, `sample` and `log_probs` those of chosen tokens, against the lengths that
+            //   are parameters, and `rms_norm` listed rows against the step's tokens (the cases
+            //   have places beyond). There are no page tables: segments and rings are found by
+            //   parameters and the position alone.
             // - Loops end by counters that only their heads change (test `loops`, on every
             //   variant), and are as long as parameters say. It makes prefill a tenth faster on an
             //   H100 (docs/notes/2026-11-27-h100-decode.md), and nothing on CPUs.

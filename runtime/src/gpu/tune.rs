@@ -4,9 +4,7 @@ use std::sync::Arc;
 
 use godwit_shaders::capabilities::Tuning;
 use godwit_shaders::kernels::attention::{Attention, partials_bytes};
-use godwit_shaders::kernels::matmul::{
-    Epilogue, FEW_X_ROWS, Matmul, RowClass, Tokens, X_ROW_GROUP,
-};
+use godwit_shaders::kernels::matmul::{Epilogue, FEW_X_ROWS, Matmul, Tokens, X_ROW_GROUP};
 use godwit_shaders::{
     AttentionShape, Buffers, Capabilities, Cost, KvFormat, MatmulClass, MatmulMethod, Matrix, Plan,
     Segment, Shard, Step, WeightFormat,
@@ -214,19 +212,20 @@ impl Gpu {
 
     /// Floating-point operations a second of a matmul with this many tokens.
     async fn time_matmul(&self, caps: &Capabilities, tokens: u32) -> Result<f64, GpuError> {
-        self.time_matmul_of(caps, tokens, RowClass::Auto).await
+        self.time_matmul_of(caps, tokens, None).await
     }
 
     /// The same by the method for few rows.
     async fn time_few_rows(&self, caps: &Capabilities, tokens: u32) -> Result<f64, GpuError> {
-        self.time_matmul_of(caps, tokens, RowClass::FewRows).await
+        self.time_matmul_of(caps, tokens, Some(MatmulClass::FewRows))
+            .await
     }
 
     async fn time_matmul_of(
         &self,
         caps: &Capabilities,
         tokens: u32,
-        row_class: RowClass,
+        class: Option<MatmulClass>,
     ) -> Result<f64, GpuError> {
         let (rows, width) = if caps.cpu { (1024, 1024) } else { (8192, 4096) };
         let mut table = Buffers::default();
@@ -260,7 +259,7 @@ impl Gpu {
             x,
             out: y,
             tokens,
-            row_class,
+            class,
             epilogue: Epilogue::Store,
         }
         .record(&mut plan, caps);
@@ -304,6 +303,7 @@ impl Gpu {
             partials,
             out,
             chunk: 1,
+            class: None,
         }
         .record(&mut plan, caps);
         self.time(

@@ -3,7 +3,7 @@
 use godwit_shaders::kernels::attention::RowClass;
 use godwit_shaders::kernels::attention::combine::PagedCombine;
 use godwit_shaders::kernels::attention::paged::PagedAttention;
-use godwit_shaders::kernels::matmul::{self, Epilogue, Matmul, Tokens};
+use godwit_shaders::kernels::matmul::{Epilogue, Matmul, MatmulClass, Tokens};
 use godwit_shaders::kernels::rms_norm::{RmsNorm, Rows};
 use godwit_shaders::kernels::rope_append::PagedRopeAppend;
 use godwit_shaders::{BufferRef, Capabilities, Plan, Segment};
@@ -49,11 +49,11 @@ pub(crate) struct BatchPass {
 }
 
 impl BatchPass {
-    fn row_class(self) -> matmul::RowClass {
+    fn matmul_class(self) -> Option<MatmulClass> {
         match (self.deterministic, self.class) {
-            (false, _) => matmul::RowClass::Auto,
-            (true, RowClass::Decode) => matmul::RowClass::FewRows,
-            (true, RowClass::Prompt) => matmul::RowClass::ManyRows,
+            (false, _) => None,
+            (true, RowClass::Decode) => Some(MatmulClass::FewRows),
+            (true, RowClass::Prompt) => Some(MatmulClass::Gemm),
         }
     }
 }
@@ -71,7 +71,7 @@ impl Llama {
         let blocks = Blocks {
             chunk: pass.rows,
             chosen: batch.chosen,
-            row_class: pass.row_class(),
+            class: pass.matmul_class(),
             outputs: pass.outputs > 0,
         };
         let mut plan = self.blocks(caps, s, blocks, &mut |plan, layer, outputs| {
@@ -165,9 +165,9 @@ impl Llama {
             x: s.h,
             out: s.logits,
             tokens: Tokens::Step { chunk: outputs },
-            row_class: match deterministic {
-                true => matmul::RowClass::FewRows,
-                false => matmul::RowClass::Auto,
+            class: match deterministic {
+                true => Some(MatmulClass::FewRows),
+                false => None,
             },
             epilogue: Epilogue::Store,
         }

@@ -1,11 +1,11 @@
 //! The Llama forward pass (Touvron et al. 2023), recorded as plans.
 
 use godwit_shaders::kernels::add_bias::add_bias;
-use godwit_shaders::kernels::attention::Attention;
 use godwit_shaders::kernels::attention::combine::AttentionCombine;
 use godwit_shaders::kernels::attention::tail::AttentionTail;
+use godwit_shaders::kernels::attention::{self, Attention};
 use godwit_shaders::kernels::embed::Embed;
-use godwit_shaders::kernels::matmul::{Epilogue, Matmul, NormedMatmul, RowClass, Tokens};
+use godwit_shaders::kernels::matmul::{Epilogue, Matmul, MatmulClass, NormedMatmul, Tokens};
 use godwit_shaders::kernels::rms_norm::{Norm, RmsNorm, Rows};
 use godwit_shaders::kernels::rope_append::{Rope, RopeAppend};
 use godwit_shaders::kernels::rope_attention::RopeAttention;
@@ -67,6 +67,9 @@ pub(crate) struct Pass {
     pub segments: usize,
     /// Whether it is one token among the first `MAX_SINGLE_PASS_TOKENS` of `rope_attention`.
     pub single_pass: bool,
+    /// Whether each token is to be computed as if it were alone, to the last bit, as far as there
+    /// are kernels for that.
+    pub as_single_tokens: bool,
     /// Whether anyone asks what comes out: else the last layer only appends to its KV cache.
     pub outputs: bool,
 }
@@ -76,8 +79,8 @@ pub(crate) struct Pass {
 pub(super) struct Blocks {
     /// The most rows that the plan is replayed with.
     pub chunk: u32,
-    /// Which matmul kernels.
-    pub row_class: RowClass,
+    /// Which matmul kernels, whatever the number of rows; none: by that number.
+    pub class: Option<MatmulClass>,
     /// Chosen tokens that rows may name in place of a token: see [`Embed`].
     pub chosen: BufferRef,
     /// Whether anyone asks what comes out: else the last layer only appends to its KV cache.
@@ -96,7 +99,7 @@ impl Llama {
         let blocks = Blocks {
             chunk: pass.chunk,
             chosen: s.tokens,
-            row_class: RowClass::Auto,
+            class: None,
             outputs: pass.outputs,
         };
         self.blocks(caps, s, blocks, &mut |plan, layer, outputs| {
@@ -141,7 +144,7 @@ impl Llama {
                 normed: s.h,
                 out: s.qkv,
                 chunk: n,
-                row_class: blocks.row_class,
+                class: blocks.class,
                 epilogue: Epilogue::Store,
             }
             .record(p, caps);
@@ -156,7 +159,7 @@ impl Llama {
                 x: s.attended,
                 out: s.x,
                 tokens,
-                row_class: blocks.row_class,
+                class: blocks.class,
                 epilogue: Epilogue::Accumulate,
             }
             .record(p, caps);
@@ -167,7 +170,7 @@ impl Llama {
                 x: s.gate,
                 out: s.x,
                 tokens,
-                row_class: blocks.row_class,
+                class: blocks.class,
                 epilogue: Epilogue::Accumulate,
             }
             .record(p, caps);
@@ -245,6 +248,7 @@ impl Llama {
                 partials,
                 out,
                 chunk,
+                class: pass.as_single_tokens.then_some(attention::RowClass::Decode),
             }
             .record(p, caps);
             AttentionTail {
@@ -281,7 +285,7 @@ impl Llama {
             x: s.h,
             out: s.logits,
             tokens: Tokens::Rows { first: 0, count: 1 },
-            row_class: RowClass::Auto,
+            class: None,
             epilogue: Epilogue::Store,
         }
         .record(&mut plan, caps);
@@ -302,18 +306,16 @@ impl Llama {
         plan
     }
 
-    /// The logits of [`SCORED`] tokens from the pass's token `first` on, in `scores`.
-    pub fn scores(&self, caps: &Capabilities, s: &Scratch, first: u32) -> Plan {
+    /// The logits of `count` tokens, [`SCORED`] at most, from the pass's token `first` on, in
+    /// `scores`.
+    pub fn scores(&self, caps: &Capabilities, s: &Scratch, first: u32, count: u32) -> Plan {
         let mut plan = Plan::default();
         Matmul {
             weights: &self.head,
             x: s.h,
             out: s.scores,
-            tokens: Tokens::Rows {
-                first,
-                count: SCORED,
-            },
-            row_class: RowClass::Auto,
+            tokens: Tokens::Rows { first, count },
+            class: None,
             epilogue: Epilogue::Store,
         }
         .record(&mut plan, caps);
@@ -329,9 +331,7 @@ fn feed_forward_gate(
     s: &Scratch,
     blocks: Blocks,
 ) {
-    let Blocks {
-        chunk, row_class, ..
-    } = blocks;
+    let Blocks { chunk, class, .. } = blocks;
     let Some(up) = &layer.up else {
         return NormedMatmul {
             weights: &layer.gate,
@@ -340,7 +340,7 @@ fn feed_forward_gate(
             normed: s.h,
             out: s.gate,
             chunk,
-            row_class,
+            class,
             epilogue: Epilogue::SwiGlu,
         }
         .record(p, caps);
@@ -351,7 +351,7 @@ fn feed_forward_gate(
             x: s.h,
             out,
             tokens: Tokens::Step { chunk },
-            row_class,
+            class,
             epilogue,
         }
         .record(p, caps);

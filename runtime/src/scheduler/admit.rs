@@ -120,7 +120,7 @@ impl Core {
     /// The pages that hold what comes next in a sequence, one token excepted: logits come from it.
     fn cached_pages(&self, sequence: &Sequence, prompt: &[u32]) -> Vec<PageId> {
         let page = PAGE as usize;
-        if sequence.tokens.len() % page != 0 || !sequence.is_on_gpu() {
+        if !sequence.tokens.len().is_multiple_of(page) || !sequence.is_on_gpu() {
             return Vec::new();
         }
         let (mut prefix, mut found) = (sequence.prefixes[sequence.prefixes.len() - 1], Vec::new());

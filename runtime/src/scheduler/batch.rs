@@ -99,9 +99,8 @@ impl Batch {
                 ..BatchRow::default()
             });
         }
-        if chunk.chooses {
-            self.outputs.push(self.rows.len() as u32 - 1);
-        }
+        let rows = self.rows.len() as u32;
+        self.outputs.extend(rows - chunk.outputs as u32..rows);
     }
 
     /// Whether each row has all of its positions in one item.

@@ -7,6 +7,7 @@ use std::collections::{BTreeMap, VecDeque};
 
 use godwit_shaders::PAGE;
 
+use super::draft::Drafter;
 use super::request::{Event, Ongoing, Request, RequestId, State, Usage};
 use super::sequence::{HostPage, Place, Sequence, SequenceId, SequenceOptions};
 use crate::error::Error;
@@ -29,6 +30,10 @@ pub(super) struct Limits {
     pub waiting: usize,
     /// Tokens of prompts in one pass.
     pub prompt_tokens: usize,
+    /// Rows of a decode pass, guesses among them.
+    pub decode_rows: usize,
+    /// Whether a CPU computes.
+    pub is_cpu: bool,
     /// Whether a reply must not depend on its neighbours.
     pub deterministic: bool,
 }
@@ -186,6 +191,7 @@ impl Core {
             max_tokens,
             stop,
             log_probs,
+            speculation,
         } = request;
         let usage = Usage {
             prompt_tokens: prompt.len(),
@@ -199,6 +205,7 @@ impl Core {
             reply: Reply::new(self.model.tokenizer(), max_tokens, stop),
             usage,
             state: State::Waiting,
+            drafter: Drafter::new(speculation, self.limits.is_cpu),
         };
         self.requests.insert(id, ongoing);
         if let Some(of) = self.sequences.get_mut(&sequence) {

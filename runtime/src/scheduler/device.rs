@@ -73,9 +73,18 @@ enum PlanKey {
     Choose { outputs: u32, how: RowChoice },
 }
 
+/// The output rows of a request in a pass.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct OutputRows {
+    pub request: RequestId,
+    pub count: usize,
+    /// As [`Request::log_probs`](super::Request::log_probs).
+    pub log_probs: Option<u32>,
+}
+
 /// A pass whose tokens are on their way to the host.
 pub(super) struct InFlight {
-    pub requests: Vec<(RequestId, Option<u32>)>,
+    pub rows: Vec<OutputRows>,
     pub chosen: Readback,
     pub log_probs: Option<Readback>,
 }
@@ -323,15 +332,22 @@ impl Device {
                 0
             },
         };
-        let rows: Vec<_> = chunks
-            .iter()
-            .filter(|chunk| chunk.chooses)
-            .map(|chunk| (chunk.request, choices(chunk.request)))
-            .collect();
-        let wanted: Vec<_> = rows
-            .iter()
-            .map(|(_, wanted)| wanted.clone().unwrap_or_default())
-            .collect();
+        let (mut rows, mut wanted) = (Vec::new(), Vec::new());
+        for chunk in chunks.iter().filter(|chunk| chunk.outputs > 0) {
+            let of_request = choices(chunk.request).unwrap_or_default();
+            rows.push(OutputRows {
+                request: chunk.request,
+                count: chunk.outputs,
+                log_probs: of_request.log_probs,
+            });
+            // Each row sees one guess more.
+            let guesses = &chunk.tokens[chunk.tokens.len() + 1 - chunk.outputs..];
+            wanted.extend((0..chunk.outputs).map(|row| Wanted {
+                recent: [&of_request.recent, &guesses[..row]].concat(),
+                position: of_request.position + row as u64,
+                ..of_request.clone()
+            }));
+        }
         let chosen = Choices::new(&wanted);
         let bucketed = bucket(outputs.max(1)).min(self.capacity.outputs);
         let logits = PlanKey::Logits { outputs: bucketed };
@@ -414,12 +430,8 @@ impl Device {
             }
             false => None,
         };
-        let requests = rows
-            .into_iter()
-            .map(|(request, wanted)| (request, wanted.and_then(|wanted| wanted.log_probs)))
-            .collect();
         Ok(Some(InFlight {
-            requests,
+            rows,
             chosen: chosen_tokens,
             log_probs,
         }))

@@ -11,6 +11,7 @@ mod batch;
 mod choose;
 mod core;
 mod device;
+mod draft;
 mod host;
 mod plan;
 mod request;
@@ -29,11 +30,15 @@ use self::core::{Core, Limits};
 use crate::engine::{Engine, kv_bytes};
 use crate::error::Error;
 use crate::setters::setters;
+use crate::speculation::MOST_DRAFTED;
 use choose::Wanted;
-use device::{Device, InFlight};
+use device::{Device, InFlight, OutputRows};
 
 pub use request::{Event, LogProbs, Request, RequestId, Usage};
 pub use sequence::{SequenceId, SequenceOptions};
+
+/// The most rows of a decode pass.
+const MOST_ROWS: u32 = 64;
 
 /// What a scheduler may use.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -177,12 +182,13 @@ impl Scheduler {
             });
         }
         let context = context.min(pages.saturating_mul(PAGE));
-        let running = options.max_running.clamp(1, 64);
+        let running = options.max_running.clamp(1, MOST_ROWS);
         let chunk = engine.prefill_chunk();
         let prompt_tokens = options.prompt_tokens.unwrap_or(chunk).clamp(1, chunk);
-        let rows = prompt_tokens.max(running);
+        let outputs = (running * (1 + MOST_DRAFTED as u32)).min(MOST_ROWS);
+        let rows = prompt_tokens.max(outputs);
         let device =
-            Device::new(engine, pages, rows, running, context, options.deterministic).await?;
+            Device::new(engine, pages, rows, outputs, context, options.deterministic).await?;
         let limits = Limits {
             context: context as usize,
             pages,
@@ -190,6 +196,8 @@ impl Scheduler {
             running: running as usize,
             waiting: options.max_waiting,
             prompt_tokens: prompt_tokens as usize,
+            decode_rows: outputs as usize,
+            is_cpu: engine.gpu().caps().cpu,
             deterministic: options.deterministic,
         };
         Ok(Self {
@@ -308,9 +316,9 @@ impl Scheduler {
                 Some(readback) => readback.finish().await?,
                 None => Vec::new(),
             };
-            let requests = std::mem::take(&mut pass.requests);
+            let rows = std::mem::take(&mut pass.rows);
             self.in_flight.pop_front();
-            self.accept(&requests, &bytes, &log_probs);
+            self.accept(&rows, &bytes, &log_probs);
         }
         Ok(())
     }
@@ -348,20 +356,25 @@ impl Scheduler {
         self.wait().await
     }
 
-    fn accept(&mut self, requests: &[(RequestId, Option<u32>)], chosen: &[u8], log_probs: &[u8]) {
-        let tokens: Vec<u32> = bytemuck::pod_collect_to_vec(chosen);
+    fn accept(&mut self, rows: &[OutputRows], chosen: &[u8], log_probs: &[u8]) {
+        let mut tokens: &[u32] = &bytemuck::pod_collect_to_vec::<_, u32>(chosen);
         let log_probs: Vec<LogProb> = bytemuck::pod_collect_to_vec(log_probs);
-        let mut rows = log_probs.chunks_exact(1 + MOST as usize);
-        for (&(request, top), token) in requests.iter().zip(tokens) {
-            let row = rows.next().zip(top);
-            let log_probs = row.map(|(row, top)| LogProbs {
-                chosen: row[0].value,
-                top: row[1..=top as usize]
-                    .iter()
-                    .map(|one| (one.token, one.value))
-                    .collect(),
+        let mut log_probs = log_probs.chunks_exact(1 + MOST as usize);
+        for of in rows {
+            let (own, others) = tokens.split_at(of.count.min(tokens.len()));
+            tokens = others;
+            let own = own.iter().map(|&token| {
+                let row = log_probs.next().zip(of.log_probs);
+                let log_probs = row.map(|(row, top)| LogProbs {
+                    chosen: row[0].value,
+                    top: row[1..=top as usize]
+                        .iter()
+                        .map(|one| (one.token, one.value))
+                        .collect(),
+                });
+                (token, log_probs)
             });
-            self.core.accept(request, token, log_probs);
+            self.core.accept(of.request, own.collect());
         }
     }
 

@@ -4,8 +4,9 @@ use godwit_shaders::PAGE;
 use godwit_shaders::kernels::sample::NO_TOKEN;
 
 use super::core::{Core, MemoryOp};
+use super::draft::Drafter;
 use super::request::{Event, LogProbs, Ongoing, RequestId, State};
-use super::sequence::Place;
+use super::sequence::{Place, SequenceId};
 use crate::error::Error;
 use crate::generation::FinishReason;
 use crate::kv_cache::pages::PageId;
@@ -19,8 +20,9 @@ pub(super) struct Chunk {
     pub tokens: Vec<u32>,
     /// The sequence's pages, up to that of the last token.
     pub table: Vec<PageId>,
-    /// Whether the token after the last one is to be chosen.
-    pub chooses: bool,
+    /// The tokens that follow so many of its last tokens are to be chosen. Those before the last one
+    /// are followed by guesses.
+    pub outputs: usize,
 }
 
 /// The work of a step, in this order.
@@ -48,8 +50,11 @@ impl Core {
         self.admit();
         let mut planned = Vec::new();
         let mut plan = StepPlan::default();
-        for id in self.ready(true) {
-            if let Some(chunk) = self.plan_chunk(id, 1, &planned) {
+        let decodes = self.ready(true);
+        let mut guesses = self.limits.decode_rows.saturating_sub(decodes.len());
+        for id in decodes {
+            if let Some(mut chunk) = self.plan_chunk(id, 1, &planned) {
+                guesses -= self.add_guesses(&mut chunk, guesses);
                 planned.push(id);
                 plan.decode.push(chunk);
             }
@@ -139,9 +144,60 @@ impl Core {
             sequence.decoded_from = sequence.decoded_from.min(position);
         }
         sequence.tokens.extend(&tokens);
+        self.remember_pages(of);
+        let (sequence, ongoing) = (self.sequences.get(&of)?, self.requests.get_mut(&id)?);
+        let table = sequence.gpu_pages().collect();
+        let mut outputs = usize::from(sequence.pending.is_empty());
+        if outputs > 0 && ongoing.reply.finish_reason().is_some() {
+            // No token of a reply is wanted.
+            outputs = 0;
+            self.end(id, FinishReason::Length);
+        } else if outputs > 0 {
+            ongoing.state = State::InFlight;
+        }
+        Some(Chunk {
+            request: id,
+            position: position as u32,
+            tokens,
+            table,
+            outputs,
+        })
+    }
+
+    /// Adds at most `most` guesses to the last token of a reply, as many as the page has room for.
+    /// Returns how many.
+    fn add_guesses(&mut self, chunk: &mut Chunk, most: usize) -> usize {
+        let Some(ongoing) = self.requests.get_mut(&chunk.request) else {
+            return 0;
+        };
+        let (Some(drafter), Some(sequence)) =
+            (&mut ongoing.drafter, self.sequences.get(&ongoing.sequence))
+        else {
+            return 0;
+        };
+        let len = sequence.tokens.len();
+        let room = (sequence.table.len() * PAGE as usize).min(self.limits.context) - len;
+        let [before @ .., next] = &sequence.tokens[..] else {
+            return 0;
+        };
+        let drafted = drafter.draft(before, *next, most.min(room));
+        chunk.tokens.extend(drafted);
+        chunk.outputs += drafted.len();
+        drafted.len()
+    }
+
+    /// Notes the full pages of a sequence, so that others find them.
+    fn remember_pages(&mut self, of: SequenceId) {
+        let page_len = PAGE as usize;
+        let Some(sequence) = self.sequences.get_mut(&of) else {
+            return;
+        };
         while sequence.prefixes.len() <= sequence.tokens.len() / page_len {
             let first = (sequence.prefixes.len() - 1) * page_len;
-            let prefix = sequence.prefix_after(&sequence.tokens[first..first + page_len])?;
+            let Some(prefix) = sequence.prefix_after(&sequence.tokens[first..first + page_len])
+            else {
+                return;
+            };
             sequence.prefixes.push(prefix);
             let is_reproducible = first + page_len <= sequence.decoded_from;
             if let Place::Gpu(page) = sequence.table[first / page_len]
@@ -150,36 +206,57 @@ impl Core {
                 self.pages.remember(page, prefix);
             }
         }
-        let table = sequence.gpu_pages().collect();
-        let mut chooses = sequence.pending.is_empty();
-        if chooses && ongoing.reply.finish_reason().is_some() {
-            // No token of a reply is wanted.
-            chooses = false;
-            self.end(id, FinishReason::Length);
-        } else if chooses {
-            ongoing.state = State::InFlight;
-        }
-        Some(Chunk {
-            request: id,
-            position: position as u32,
-            tokens,
-            table,
-            chooses,
-        })
     }
 
-    /// Takes the token that was chosen for a request. Nothing happens where it was cancelled.
-    pub fn accept(&mut self, id: RequestId, token: u32, log_probs: Option<LogProbs>) {
+    /// Takes the tokens that were chosen for a request: the next one, and what follows each guess.
+    /// A guess that is the token which was chosen there counts as computed. Nothing happens where
+    /// the request was cancelled.
+    pub fn accept(&mut self, id: RequestId, chosen: Vec<(u32, Option<LogProbs>)>) {
         let Some(ongoing) = self.requests.get_mut(&id) else {
             return;
         };
-        let Some(sequence) = self.sequences.get_mut(&ongoing.sequence) else {
-            return;
-        };
         ongoing.state = State::Running;
+        let of = ongoing.sequence;
+        let drafted = ongoing
+            .drafter
+            .as_mut()
+            .map(Drafter::take)
+            .unwrap_or_default();
+        let mut right = 0;
+        for (token, log_probs) in chosen {
+            let is_right = drafted.get(right) == Some(&token);
+            if !self.accept_token(id, token, log_probs) || !is_right {
+                break;
+            }
+            // The guess's key and value are where they belong.
+            let Some(sequence) = self.sequences.get_mut(&of) else {
+                break;
+            };
+            sequence.tokens.append(&mut sequence.pending);
+            right += 1;
+        }
+        self.remember_pages(of);
+        if let Some(ongoing) = self.requests.get_mut(&id) {
+            ongoing.usage.speculated.drafted += drafted.len();
+            ongoing.usage.speculated.accepted += right;
+            if let Some(drafter) = &mut ongoing.drafter {
+                drafter.record(drafted.len(), right);
+            }
+        }
+    }
+
+    /// Takes one token. Returns whether the reply goes on.
+    fn accept_token(&mut self, id: RequestId, token: u32, log_probs: Option<LogProbs>) -> bool {
+        let Some(ongoing) = self.requests.get_mut(&id) else {
+            return false;
+        };
+        let Some(sequence) = self.sequences.get_mut(&ongoing.sequence) else {
+            return false;
+        };
         if token == NO_TOKEN {
             let position = sequence.tokens.len().saturating_sub(1);
-            return self.fail(id, Error::LogitsNotFinite { position });
+            self.fail(id, Error::LogitsNotFinite { position });
+            return false;
         }
         sequence.pending.push(token);
         ongoing.usage.completion_tokens += 1;
@@ -191,9 +268,13 @@ impl Core {
         });
         if let Some(reason) = ongoing.reply.finish_reason().cloned() {
             self.finish(id, reason);
-        } else if sequence.len() >= self.limits.context {
-            self.end(id, FinishReason::Context);
+            return false;
         }
+        if sequence.len() >= self.limits.context {
+            self.end(id, FinishReason::Context);
+            return false;
+        }
+        true
     }
 
     /// Ends a reply where it is, with the text that was held back.

@@ -3,7 +3,9 @@
 use crate::generation::{FinishReason, Piece, Reply};
 use crate::sampling::Sampling;
 use crate::setters::setters;
+use crate::speculation::{Speculated, Speculation};
 
+use super::draft::Drafter;
 use super::sequence::SequenceId;
 
 /// A request of a [`Scheduler`](super::Scheduler). Ids are not given twice.
@@ -26,6 +28,8 @@ pub struct Request {
     /// How many of the most likely tokens come with each token, with their log-probabilities; at
     /// most 20. None: no log-probabilities.
     pub log_probs: Option<u32>,
+    /// Whether further tokens are guessed from the text, and computed together with the next one.
+    pub speculation: Speculation,
 }
 
 impl Request {
@@ -37,6 +41,7 @@ impl Request {
             max_tokens: usize::MAX,
             stop: Vec::new(),
             log_probs: None,
+            speculation: Speculation::Off,
         }
     }
 }
@@ -47,6 +52,7 @@ setters! { Request {
     max_tokens: usize,
     stop: Vec<String>,
     log_probs: Option<u32>,
+    speculation: Speculation,
 } }
 
 /// Tokens of a request, by what became of them.
@@ -59,6 +65,8 @@ pub struct Usage {
     pub cached_tokens: usize,
     /// Tokens of the reply.
     pub completion_tokens: usize,
+    /// Tokens that were guessed, and guesses that were right.
+    pub speculated: Speculated,
 }
 
 /// What happened since the caller looked last.
@@ -114,6 +122,7 @@ pub(super) struct Ongoing {
     pub reply: Reply,
     pub usage: Usage,
     pub state: State,
+    pub drafter: Option<Drafter>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -105,7 +105,11 @@ impl Session {
 
     /// Tells the GPU how to choose the token of this position. Returns whether any logit is to be
     /// adjusted.
-    async fn write_choice(&self, sampling: &Sampling, position: u32) -> Result<bool, Error> {
+    pub(super) async fn write_choice(
+        &self,
+        sampling: &Sampling,
+        position: u32,
+    ) -> Result<bool, Error> {
         let (choice, adjustments) = sampling.choice(self.tokens(), position.into());
         self.buffers
             .memory()

@@ -22,6 +22,7 @@ mod steps;
 #[cfg(test)]
 mod tests;
 mod transcript;
+mod verify;
 
 use std::collections::HashMap;
 

@@ -125,6 +125,7 @@ impl Session {
                 self.submit(
                     StepKind::Scores {
                         first: first as u32,
+                        count: SCORED,
                     },
                     step,
                 )

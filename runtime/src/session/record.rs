@@ -3,11 +3,11 @@
 use godwit_shaders::kernels::adjust::Adjust;
 use godwit_shaders::kernels::argmax::Argmax;
 use godwit_shaders::kernels::sample::Sample;
-use godwit_shaders::{Capabilities, Plan, Step};
+use godwit_shaders::{BufferRef, Capabilities, Plan, Step};
 
 use super::calibrate::{Input, with_input_squares};
 use crate::kv_cache::KvSegments;
-use crate::model::{Llama, Pass, Scratch};
+use crate::model::{Llama, Pass, SCORED, Scratch};
 
 /// The kind of a prepared plan.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -19,10 +19,17 @@ pub(crate) enum StepKind {
     Calibrate(Pass),
     Logits,
     Outputs,
+    /// The logits of `count` tokens of the pass.
     Scores {
         first: u32,
+        count: u32,
     },
     Choose {
+        greedy: bool,
+        adjusted: bool,
+    },
+    /// The choice of a token after each of several.
+    ChooseEach {
         greedy: bool,
         adjusted: bool,
     },
@@ -73,40 +80,56 @@ impl Recorder<'_> {
             }
             StepKind::Logits => llama.logits(caps, s),
             StepKind::Outputs => llama.outputs(caps, s, self.chunk),
-            StepKind::Scores { first } => llama.scores(caps, s, first),
+            StepKind::Scores { first, count } => llama.scores(caps, s, first, count),
             StepKind::Choose { greedy, adjusted } => {
-                let mut plan = Plan::default();
-                if adjusted {
-                    Adjust {
-                        choices: s.choice,
-                        adjustments: s.adjustments,
-                        logits: s.logits,
-                        vocab,
-                        rows: 1,
-                    }
-                    .record(&mut plan);
-                }
-                match greedy {
-                    true => Argmax {
-                        choices: s.choice,
-                        logits: s.logits,
-                        chosen: s.tokens,
-                        vocab,
-                        rows: 1,
-                    }
-                    .record(&mut plan),
-                    false => Sample {
-                        choices: s.choice,
-                        logits: s.logits,
-                        weights: s.weights,
-                        chosen: s.tokens,
-                        vocab,
-                        rows: 1,
-                    }
-                    .record(&mut plan),
-                }
-                plan
+                choose(s, s.logits, vocab, 1, greedy, adjusted)
+            }
+            StepKind::ChooseEach { greedy, adjusted } => {
+                choose(s, s.scores, vocab, SCORED, greedy, adjusted)
             }
         }
     }
+}
+
+/// Chooses a token for each of up to `rows` rows of logits, all greedily or none.
+fn choose(
+    s: &Scratch,
+    logits: BufferRef,
+    vocab: u32,
+    rows: u32,
+    greedy: bool,
+    adjusted: bool,
+) -> Plan {
+    let mut plan = Plan::default();
+    let (choices, chosen) = (s.choice, s.tokens);
+    if adjusted {
+        Adjust {
+            choices,
+            adjustments: s.adjustments,
+            logits,
+            vocab,
+            rows,
+        }
+        .record(&mut plan);
+    }
+    match greedy {
+        true => Argmax {
+            choices,
+            logits,
+            chosen,
+            vocab,
+            rows,
+        }
+        .record(&mut plan),
+        false => Sample {
+            choices,
+            logits,
+            weights: s.weights,
+            chosen,
+            vocab,
+            rows,
+        }
+        .record(&mut plan),
+    }
+    plan
 }

@@ -9,7 +9,7 @@ use super::Session;
 use super::record::{Recorder, StepKind};
 use crate::error::Error;
 use crate::gpu::{GpuError, Prepared};
-use crate::model::{Pass, pass_chunk};
+use crate::model::{Pass, SCORED, pass_chunk};
 
 impl Session {
     /// Makes room in the KV cache for the token at `position`; the pass for up to `wanted` tokens
@@ -34,6 +34,7 @@ impl Session {
             chunk,
             segments,
             single_pass,
+            as_single_tokens: false,
             outputs: true,
         })
     }
@@ -207,6 +208,7 @@ impl Session {
                 (1..=self.prefill_chunk).contains(&step.count)
             }
             StepKind::Choose { .. } => step.outputs <= 1,
+            StepKind::ChooseEach { .. } => step.outputs <= SCORED,
         }
     }
 

@@ -137,6 +137,12 @@ impl<R> Transcript<R> {
         self.output = Output::Logits;
     }
 
+    /// The logits buffer is about to hold something else.
+    pub fn forget_logits(&mut self) {
+        self.forget_in_flight();
+        self.output = Output::Stale;
+    }
+
     /// Whether the GPU has the logits after the last token.
     pub fn has_logits(&self) -> bool {
         matches!(self.output, Output::Logits)

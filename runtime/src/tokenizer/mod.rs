@@ -160,6 +160,13 @@ impl Tokenizer {
         self.bos
     }
 
+    /// The first token that another tokenizer does not have, or has as another text; none where the
+    /// same ids mean the same.
+    pub fn first_difference(&self, other: &Self) -> Option<u32> {
+        let most = self.vocab_size().max(other.vocab_size());
+        (0..most).find(|&id| self.token(id) != other.token(id))
+    }
+
     /// Whether the model expects every text to begin with [`Tokenizer::bos`].
     pub fn adds_bos(&self) -> bool {
         self.adds_bos && self.bos.is_some()

@@ -49,8 +49,8 @@ impl Dispatch {
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, bytemuck::Pod, bytemuck::Zeroable)]
 pub struct Step {
-    /// Position of the pass's first token: the number of tokens already in the KV cache. In a batch,
-    /// the positions that all of its work items attend to together.
+    /// Position of the pass's first token: the number of tokens already in the KV cache. In a
+    /// batch, the positions that all of its work items attend to together.
     pub position: u32,
     /// Tokens in this pass.
     pub count: u32,

@@ -60,10 +60,14 @@ const LAYERS: [(&str, &[&str]); 5] = [
             "quantize",
             // Weights on a GPU, memory plan, tuning on disk.
             "engine",
+            // Guesses of the next tokens.
+            "speculation",
             // Prefill, decode, snapshots, prefix cache, calibration.
             "session",
             // Replies: the loop over a session, and the rules that end it.
             "generation",
+            // Many sequences over a paged KV cache.
+            "scheduler",
             // What the crate shows beside its root.
             "errors",
             "low_level",

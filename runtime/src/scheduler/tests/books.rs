@@ -7,12 +7,13 @@ use proptest::prelude::*;
 use super::super::core::{Core, Limits};
 use super::super::request::{Event, Request, RequestId, Usage};
 use super::super::sequence::{SequenceId, SequenceOptions};
-use super::fake::{Fake, hash, token_after};
+use super::fake::{Fake, after, hash, token_after};
 use crate::error::Error;
 use crate::generation::FinishReason;
 use crate::low_level::Synthetic;
 use crate::model::Model;
 use crate::sampling::Sampling;
+use crate::speculation::Speculation;
 
 fn model() -> Model {
     let shape = "tiny:q8_0,vocab=512".parse::<Synthetic>().expect("a shape");
@@ -26,8 +27,13 @@ const LIMITS: Limits = Limits {
     running: 4,
     waiting: 20,
     prompt_tokens: 48,
+    decode_rows: 20,
+    is_cpu: true,
     deterministic: false,
 };
+
+/// How a request ended.
+type End = Result<FinishReason, Error>;
 
 /// A scheduler on the fake device.
 struct Tested {
@@ -35,7 +41,7 @@ struct Tested {
     device: Fake,
     sequences: Vec<SequenceId>,
     /// What became of each request: its tokens, and its end.
-    replies: HashMap<RequestId, (Vec<u32>, Option<Result<FinishReason, Error>>)>,
+    replies: HashMap<RequestId, (Vec<u32>, Option<End>)>,
     usage: HashMap<RequestId, Usage>,
 }
 
@@ -44,6 +50,27 @@ fn request(prompt: Vec<u32>, max_tokens: usize) -> Request {
     Request::new(prompt)
         .sampling(Sampling::greedy())
         .max_tokens(max_tokens)
+}
+
+#[test]
+fn guesses_that_are_right_count_as_computed() {
+    let mut tested = Tested::new(LIMITS);
+    let sequence = tested.open();
+    let request = request(text(1, 70), 300).speculation(Speculation::Tokens(5));
+    let id = tested.submit(sequence, request).expect("room");
+    let mut steps = 0;
+    while !tested.core.requests.is_empty() {
+        tested.step();
+        steps += 1;
+    }
+    assert_eq!(tested.replies[&id].0.len(), 300);
+    let speculated = tested.usage[&id].speculated;
+    // The prompt takes two steps.
+    assert_eq!(steps, 2 + 299 - speculated.accepted);
+    assert!(
+        steps < 200 && speculated.accepted < speculated.drafted,
+        "{steps} steps, {speculated:?}"
+    );
 }
 
 /// The beginning of one of a few texts.
@@ -80,28 +107,31 @@ impl Tested {
         let wanted = self.core.wanted_pages();
         self.core.pages.grow_to(wanted);
         let plan = self.core.plan(usize::MAX);
-        let before: HashMap<_, _> = plan
+        let mut hashes: HashMap<_, _> = plan
             .chunks()
-            .filter(|chunk| chunk.chooses)
+            .filter(|chunk| chunk.outputs > 0)
             .filter_map(|chunk| {
                 let ongoing = self.core.requests.get(&chunk.request)?;
                 let tokens = &self.core.sequences[&ongoing.sequence].tokens;
-                Some((chunk.request, token_after(hash(tokens), 512)))
+                Some((chunk.request, hash(tokens)))
             })
             .collect();
         self.device.run(&mut self.core, &plan);
-        self.take_events(&before);
+        self.take_events(&mut hashes);
         self.check();
     }
 
-    fn take_events(&mut self, expected: &HashMap<RequestId, u32>) {
+    /// `hashes`: of all tokens before the ones that were chosen.
+    fn take_events(&mut self, hashes: &mut HashMap<RequestId, u64>) {
         while let Some(event) = self.core.events.pop_front() {
             match event {
                 Event::Piece { request, piece, .. } => {
                     let (tokens, end) = self.replies.get_mut(&request).expect("a request");
                     assert_eq!(*end, None, "{request:?} goes on after its end");
                     if let Some(token) = piece.token {
-                        assert_eq!(expected.get(&request), Some(&token), "{request:?}");
+                        let hash = hashes.get_mut(&request).expect("it had a row");
+                        assert_eq!(token_after(*hash, 512), token, "{request:?}");
+                        *hash = after(*hash, token);
                         tokens.push(token);
                     }
                 }
@@ -135,12 +165,12 @@ impl Tested {
     /// Steps until nothing is left to do.
     fn finish(&mut self) {
         for _ in 0..5000 {
-            if self.core.requests.is_empty() {
-                return self.step();
-            }
             self.step();
+            if self.core.requests.is_empty() {
+                return;
+            }
         }
-        panic!("{} requests never end", self.core.requests.len());
+        assert_eq!(self.core.requests.len(), 0, "requests never end");
     }
 }
 
@@ -288,7 +318,7 @@ fn what_can_never_run_is_refused() {
         refused(tested.submit(sequence, request(vec![1], 1))),
         "there is no such sequence; it may have been closed"
     );
-    tested.take_events(&HashMap::new());
+    tested.take_events(&mut HashMap::new());
 }
 
 #[derive(Clone, Debug)]
@@ -303,6 +333,7 @@ enum Action {
         number: u32,
         len: usize,
         max_tokens: usize,
+        drafted: u32,
     },
     Cancel {
         which: usize,
@@ -317,8 +348,8 @@ fn action() -> impl Strategy<Value = Action> {
     prop_oneof![
         2 => Just(Action::Open),
         2 => (0..9_usize, 0.0..=1.0).prop_map(|(of, at)| Action::Fork { of, at }),
-        5 => (0..9_usize, 0..3_u32, 0..300_usize, 0..90_usize).prop_map(|(to, number, len, max_tokens)| {
-            Action::Submit { to, number, len, max_tokens }
+        5 => (0..9_usize, 0..3_u32, 0..300_usize, 0..90_usize, 0..8_u32).prop_map(|(to, number, len, max_tokens, drafted)| {
+            Action::Submit { to, number, len, max_tokens, drafted }
         }),
         1 => (0..9_usize).prop_map(|which| Action::Cancel { which }),
         1 => (0..9_usize).prop_map(|which| Action::Close { which }),
@@ -351,24 +382,31 @@ impl Tested {
                 number,
                 len,
                 max_tokens,
+                drafted,
             } => {
                 if let Some(to) = pick(to, &self.sequences) {
                     // No room, nothing to continue from, or too many wait.
-                    let _ = self.submit(to, request(text(number, len), max_tokens));
+                    let speculation = match drafted {
+                        0 => Speculation::Off,
+                        1 => Speculation::Auto,
+                        _ => Speculation::Tokens(drafted),
+                    };
+                    let request = request(text(number, len), max_tokens);
+                    let _ = self.submit(to, request.speculation(speculation));
                 }
             }
             Action::Cancel { which } => {
                 let ids: Vec<_> = self.core.requests.keys().copied().collect();
                 if let Some(&id) = ids.get(which % ids.len().max(1)) {
                     self.core.cancel(id);
-                    self.take_events(&HashMap::new());
+                    self.take_events(&mut HashMap::new());
                 }
             }
             Action::Close { which } => {
                 if let Some(id) = pick(which, &self.sequences) {
                     self.sequences.retain(|&open| open != id);
                     self.core.close(id).expect("open");
-                    self.take_events(&HashMap::new());
+                    self.take_events(&mut HashMap::new());
                 }
             }
             Action::Step => self.step(),

@@ -12,10 +12,10 @@ use crate::kv_cache::pages::PageId;
 
 type Slots = [u64; PAGE as usize];
 
-/// The hash after one more token.
-fn after(hash: u64, token: u32) -> u64 {
+/// The hash after one more token, which is in its lowest bits.
+pub fn after(hash: u64, token: u32) -> u64 {
     let mixed = (hash ^ u64::from(token)).wrapping_mul(0x9e37_79b9_7f4a_7c15);
-    mixed ^ (mixed >> 29)
+    (mixed ^ (mixed >> 29)) & !0xffff | u64::from(token)
 }
 
 /// The hash of tokens.
@@ -23,9 +23,13 @@ pub fn hash(tokens: &[u32]) -> u64 {
     tokens.iter().fold(1, |hash, &token| after(hash, token))
 }
 
-/// The token that follows a hash.
+/// The token that follows a hash: mostly one that depends on the last token only, so that texts
+/// repeat themselves; sometimes one that depends on all of them.
 pub fn token_after(hash: u64, vocab: u32) -> u32 {
-    ((hash >> 20) % u64::from(vocab)) as u32
+    match (hash >> 20).is_multiple_of(12) {
+        true => ((hash >> 24) % u64::from(vocab)) as u32,
+        false => (3 * (hash & 0xffff) as u32 + 1) % 11,
+    }
 }
 
 #[derive(Default)]
@@ -60,19 +64,21 @@ impl Fake {
             }
         }
         let vocab = core.model.config().vocab;
-        let chosen: Vec<_> = plan
-            .chunks()
-            .map(|chunk| (chunk, token_after(self.compute(chunk), vocab)))
-            .collect();
-        for (chunk, token) in chosen {
-            if chunk.chooses {
-                core.accept(chunk.request, token, None);
+        for chunk in plan.chunks() {
+            let hashes = self.compute(chunk);
+            let outputs = &hashes[hashes.len() - chunk.outputs..];
+            let chosen: Vec<_> = outputs
+                .iter()
+                .map(|&hash| (token_after(hash, vocab), None))
+                .collect();
+            if !chosen.is_empty() {
+                core.accept(chunk.request, chosen);
             }
         }
     }
 
-    /// The hash after a chunk's last token.
-    fn compute(&mut self, chunk: &Chunk) -> u64 {
+    /// The hash after each of a chunk's tokens.
+    fn compute(&mut self, chunk: &Chunk) -> Vec<u64> {
         let slot = |position: u32| {
             let page = chunk.table[(position / PAGE) as usize];
             (page, (position % PAGE) as usize)
@@ -84,12 +90,14 @@ impl Fake {
                 self.gpu[&page][slot]
             }
         };
+        let mut hashes = Vec::new();
         for (position, &token) in (chunk.position..).zip(&chunk.tokens) {
             hash = after(hash, token);
             let (page, slot) = slot(position);
             self.gpu.entry(page).or_insert([0; PAGE as usize])[slot] = hash;
+            hashes.push(hash);
         }
-        hash
+        hashes
     }
 
     /// Checks that every page of every sequence holds what its tokens say.

@@ -9,7 +9,9 @@ use super::super::{
     Usage,
 };
 use crate::low_level::Synthetic;
-use crate::{ContextSize, Engine, EngineOptions, FinishReason, Gpu, GpuOptions, Sampling};
+use crate::{
+    ContextSize, Engine, EngineOptions, FinishReason, Gpu, GpuOptions, Sampling, Speculation,
+};
 
 fn engine(options: EngineOptions) -> Engine {
     let shape = "tiny:q8_0,vocab=512".parse::<Synthetic>().expect("a shape");
@@ -79,7 +81,9 @@ impl Tested {
                         self.usage.insert(request, usage);
                         self.ends.insert(request, reason);
                     }
-                    Event::Failed { request, error } => panic!("{request:?}: {error}"),
+                    Event::Failed { request, error } => {
+                        assert_eq!(error.to_string(), "", "{request:?}");
+                    }
                 }
             }
         }
@@ -209,6 +213,37 @@ fn pages_in_several_segments_hold_the_same() {
         tested.replies.into_values().collect::<Vec<_>>()
     };
     assert_eq!(replies(Some(128)), replies(None));
+}
+
+#[test]
+fn guesses_change_nothing() {
+    let engine = engine(EngineOptions::default());
+    let replies = |speculation: Speculation| {
+        let mut tested = Tested::new(&engine, deterministic());
+        for number in 0..5 {
+            let prompt = [text(number, 30), text(number, 30), text(number, 10)].concat();
+            let sampling = match number {
+                0 | 1 => Sampling::greedy(),
+                _ => Sampling::default()
+                    .temperature(0.3)
+                    .repetition_penalty(1.1)
+                    .seed(5),
+            };
+            let request = Request::new(prompt).sampling(sampling).max_tokens(70);
+            tested.ask(request.speculation(speculation));
+        }
+        tested.finish();
+        let accepted: usize = tested
+            .usage
+            .values()
+            .map(|usage| usage.speculated.accepted)
+            .sum();
+        (tested.replies.into_values().collect::<Vec<_>>(), accepted)
+    };
+    let (without, none) = replies(Speculation::Off);
+    let (with, accepted) = replies(Speculation::Tokens(6));
+    assert_eq!(with, without);
+    assert!(none == 0 && accepted > 20, "{accepted} accepted");
 }
 
 #[test]

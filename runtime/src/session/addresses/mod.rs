@@ -61,17 +61,26 @@ fn works(kv: &KvSegments, chunk: u32, context: u32) -> Vec<(StepKind, Vec<Step>)
                 chunk,
                 segments,
                 single_pass: false,
+                as_single_tokens: false,
                 outputs,
             };
             for chunk in pass_chunks(chunk).filter(|&tokens| tokens <= chunk) {
                 works.push((StepKind::Transformer(pass(chunk)), steps(chunk)));
                 works.push((StepKind::Calibrate(pass(chunk)), steps(chunk)));
+                if chunk <= SCORED {
+                    let guessed = Pass {
+                        as_single_tokens: true,
+                        ..pass(chunk)
+                    };
+                    works.push((StepKind::Transformer(guessed), steps(chunk)));
+                }
             }
         }
         let pass = Pass {
             chunk: 1,
             segments,
             single_pass: false,
+            as_single_tokens: false,
             outputs: true,
         };
         works.push((StepKind::Decode(pass), steps(1)));
@@ -93,11 +102,20 @@ fn works(kv: &KvSegments, chunk: u32, context: u32) -> Vec<(StepKind, Vec<Step>)
         firsts[firsts.len() / 2],
         firsts[firsts.len() - 1],
     ] {
-        works.push((StepKind::Scores { first }, of_a_pass()));
+        let count = SCORED;
+        works.push((StepKind::Scores { first, count }, of_a_pass()));
+    }
+    for count in [1, 2, 4] {
+        works.push((StepKind::Scores { first: 0, count }, of_a_pass()));
     }
     for greedy in [false, true] {
         for adjusted in [false, true] {
             works.push((StepKind::Choose { greedy, adjusted }, vec![CHOOSE]));
+            let all = Step {
+                outputs: SCORED,
+                ..CHOOSE
+            };
+            works.push((StepKind::ChooseEach { greedy, adjusted }, vec![all]));
         }
     }
     works

@@ -116,6 +116,9 @@ pub struct Attention<'a> {
     pub out: BufferRef,
     /// Tokens of the pass, at most.
     pub chunk: u32,
+    /// Which kind of variant, where a CPU computes; none: by the number of rows. A row's result is
+    /// then the same to the bit as among fewer or more rows of the kind.
+    pub class: Option<RowClass>,
 }
 
 impl Attention<'_> {
@@ -125,7 +128,10 @@ impl Attention<'_> {
             shape, kv, chunk, ..
         } = *self;
         let rows = chunk * shape.heads_per_kv_head();
-        let variant = AttentionVariant::for_pass(caps, rows, chunk);
+        let variant = match self.class.filter(|_| caps.cpu) {
+            Some(class) => AttentionVariant::for_class(caps, class),
+            None => AttentionVariant::for_pass(caps, rows, chunk),
+        };
         let splits = splits(caps, shape, chunk);
         let writes_output = writes_output(caps, shape, kv, chunk);
         let [k_words, v_words] = kv.words(shape.head_dim);

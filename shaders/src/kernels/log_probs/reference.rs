@@ -45,15 +45,18 @@ pub fn log_probs(fixture: &mut DispatchFixture) {
     }
 }
 
-/// The values, and for each token a number between 0 and 1 that depends on all bits of its id: the
-/// error of a wrong token is as large as a log-probability.
+/// For each token a number between 0 and 1 that depends on all bits of its id, so that a wrong one
+/// is a large error; and the value's inverse hyperbolic sine, so that -1e30 hides no error.
 pub fn unpack(_: &DispatchFixture, words: &[u32]) -> Vec<f64> {
     let entries: &[LogProb] = bytemuck::cast_slice(words);
     entries
         .iter()
         .flat_map(|entry| {
             let hash = (entry.token ^ (entry.token >> 16)).wrapping_mul(0x9e37_79b1);
-            [f64::from(hash) / 4_294_967_296.0, entry.value.into()]
+            [
+                f64::from(hash) / 4_294_967_296.0,
+                f64::from(entry.value).asinh(),
+            ]
         })
         .collect()
 }

@@ -1,71 +1,38 @@
 // Matmul of a few rows of x for CPUs: up to eight a workgroup.
 //
 // An invocation multiplies rows of two tiles, 8 apart. For each group it unpacks its weights once,
-// and then loops over the rows of x. The arithmetic of each row of x is that of cpu_gemv_subgroup,
-// or of cpu_gemv without subgroups, in the same order: the results have the same bits. As in
-// cpu_gemm, an invocation has eight rows of W with subgroup broadcasts, and sixteen without.
+// and then loops over the rows of x. The arithmetic of each row of x is that of cpu_gemv in the
+// same order: the results have the same bits. As in cpu_gemm an invocation has sixteen rows of W,
+// because x costs the most.
 
 const X_ROWS = 8u; // rows of x in a workgroup
 
-// For each row of x the sums of an invocation's rows, in vectors of four rows of a tile. Each
-// invocation uses only its own sums, so that no barriers are needed.
-#ifdef SUBGROUP_BROADCAST
-const INVOCATIONS = 8u;
-const VEC4S_PER_ROW = 2u;
-var<workgroup> row_sums: array<vec4<f32>, X_ROWS * VEC4S_PER_ROW * INVOCATIONS>;
-// The squares of the vectors of x that a lane loads.
-var<workgroup> lane_squares: array<f32, X_ROWS * INVOCATIONS>;
-
-fn sum_index(x_row: u32, vec4_index: u32, local_index: u32) -> u32 {
-    return (x_row * VEC4S_PER_ROW + vec4_index) * INVOCATIONS + local_index;
-}
-#else
-// Private memory, because browsers zero workgroup memory, in code that CPU drivers compile slowly.
 const INVOCATIONS = 4u;
 const VEC4S_PER_ROW = 4u;
+// For each row of x the sums of an invocation's rows, in vectors of four rows of a tile. Private
+// memory, because browsers zero workgroup memory, in code that CPU drivers compile slowly.
 var<private> row_sums: array<vec4<f32>, X_ROWS * VEC4S_PER_ROW>;
 
-fn sum_index(x_row: u32, vec4_index: u32, local_index: u32) -> u32 {
+fn sum_index(x_row: u32, vec4_index: u32) -> u32 {
     return x_row * VEC4S_PER_ROW + vec4_index;
 }
-#endif
 
-#ifdef SUBGROUP_BROADCAST
-#else
 #import kernels/matmul/codes_in_place.wgsl
-#endif
 
 // The same group of four rows, 8 apart.
 struct FourRows { row0: ScaledGroup, row1: ScaledGroup, row2: ScaledGroup, row3: ScaledGroup }
 
-#ifdef SUBGROUP_BROADCAST
-fn load_row(base: u32, g: u32) -> ScaledGroup {
-    return load_group(base, g);
-}
-
-fn dot_row(w: ScaledGroup, x: Group, sums: vec2<f32>) -> f32 {
-    return dot_group(w, x, sums);
-}
-#else
-fn load_row(base: u32, g: u32) -> ScaledGroup {
-    return load_in_place(base, g);
-}
-
-fn dot_row(w: ScaledGroup, x: Group, sums: vec2<f32>) -> f32 {
-    return dot_in_place(w, x, sums);
-}
-#endif
-
 fn load_four_rows(bases: vec4<u32>, g: u32) -> FourRows {
     return FourRows(
-        load_row(bases.x, g), load_row(bases.y, g), load_row(bases.z, g), load_row(bases.w, g),
+        load_in_place(bases.x, g), load_in_place(bases.y, g),
+        load_in_place(bases.z, g), load_in_place(bases.w, g),
     );
 }
 
 fn dot_four_rows(w: FourRows, x: Group, sums: vec2<f32>) -> vec4<f32> {
     return vec4<f32>(
-        dot_row(w.row0, x, sums), dot_row(w.row1, x, sums),
-        dot_row(w.row2, x, sums), dot_row(w.row3, x, sums),
+        dot_in_place(w.row0, x, sums), dot_in_place(w.row1, x, sums),
+        dot_in_place(w.row2, x, sums), dot_in_place(w.row3, x, sums),
     );
 }
 
@@ -73,9 +40,6 @@ fn dot_four_rows(w: FourRows, x: Group, sums: vec2<f32>) -> vec4<f32> {
 fn matmul(
     @builtin(workgroup_id) workgroup: vec3<u32>,
     @builtin(local_invocation_index) local_index: u32,
-#ifdef SUBGROUP_BROADCAST
-    @builtin(subgroup_invocation_id) lane: u32,
-#endif
 ) {
     let all_tokens = token_count();
     let first_token = workgroup.z * X_ROWS;
@@ -86,66 +50,34 @@ fn matmul(
     let tile_pair = workgroup_index(workgroup);
     let bases0 = tile_row_bases(2u * tile_pair, local_index);
     let bases1 = tile_row_bases(2u * tile_pair + 1u, local_index);
-#ifdef SUBGROUP_BROADCAST
-    let normed = is_normed();
-#else
     let bases2 = tile_row_bases(2u * tile_pair, local_index + INVOCATIONS);
     let bases3 = tile_row_bases(2u * tile_pair + 1u, local_index + INVOCATIONS);
-#endif
     let groups = group_count();
     let x_first = (p.x_first + first_token) * groups;
     for (var t = 0u; t < x_rows; t++) {
         for (var i = 0u; i < VEC4S_PER_ROW; i++) {
-            row_sums[sum_index(t, i, local_index)] = vec4<f32>();
+            row_sums[sum_index(t, i)] = vec4<f32>();
         }
-#ifdef SUBGROUP_BROADCAST
-        lane_squares[t * INVOCATIONS + local_index] = 0.0;
-#endif
     }
     for (var g = 0u; g < groups; g++) {
         let w0 = load_four_rows(bases0, g);
         let w1 = load_four_rows(bases1, g);
-#ifdef SUBGROUP_BROADCAST
-        let vec4_index = g * 8u + lane % 8u;
-        var lane_norm = vec4<f32>();
-        if normed {
-            lane_norm = norm_vec4(vec4_index);
-        }
-#else
         let w2 = load_four_rows(bases2, g);
         let w3 = load_four_rows(bases3, g);
-#endif
         for (var t = 0u; t < x_rows; t++) {
-#ifdef SUBGROUP_BROADCAST
-            var lane_x = x_vec4((x_first + t * groups) * 8u + vec4_index);
-            if normed {
-                lane_squares[t * INVOCATIONS + local_index] += dot(lane_x, lane_x);
-                lane_x *= lane_norm;
-            }
-            let x = broadcast_group(lane_x);
-            let sums = half_sums(x);
-#else
             let v = load_x((x_first + t * groups + g) * 8u);
             let sums = half_sums(v);
             let x = scaled_x(v);
-            row_sums[sum_index(t, 2u, local_index)] += dot_four_rows(w2, x, sums);
-            row_sums[sum_index(t, 3u, local_index)] += dot_four_rows(w3, x, sums);
-#endif
-            row_sums[sum_index(t, 0u, local_index)] += dot_four_rows(w0, x, sums);
-            row_sums[sum_index(t, 1u, local_index)] += dot_four_rows(w1, x, sums);
+            row_sums[sum_index(t, 2u)] += dot_four_rows(w2, x, sums);
+            row_sums[sum_index(t, 3u)] += dot_four_rows(w3, x, sums);
+            row_sums[sum_index(t, 0u)] += dot_four_rows(w0, x, sums);
+            row_sums[sum_index(t, 1u)] += dot_four_rows(w1, x, sums);
         }
     }
     for (var t = 0u; t < x_rows; t++) {
-#ifdef SUBGROUP_BROADCAST
-        // The eight lanes together hold the squares of all of the row.
-        let squares = subgroupAdd(lane_squares[t * INVOCATIONS + local_index]);
-        let scale = select(1.0, norm_scale(squares), normed);
-#else
-        let scale = 1.0;
-#endif
         for (var i = 0u; i < VEC4S_PER_ROW; i += 2u) {
-            let a = row_sums[sum_index(t, i, local_index)] * scale;
-            let b = row_sums[sum_index(t, i + 1u, local_index)] * scale;
+            let a = row_sums[sum_index(t, i)];
+            let b = row_sums[sum_index(t, i + 1u)];
             for (var j = 0u; j < 4u; j++) {
                 store_pair(
                     first_token + t, all_tokens, tile_pair, local_index + 2u * i + 8u * j,

@@ -33,32 +33,6 @@ fn add_group(sums: RowSums, w: FourTiles, at: u32, g: u32) -> RowSums {
     return RowSums(sums.products + products, squares);
 }
 
-// Adds up the sums of the invocations that share a row of each tile, and stores the products.
-fn store_sums(
-    token: u32, tokens: u32, tile_quad: u32, row: u32, sums: RowSums, local_id: vec3<u32>,
-) {
-    let local_index = local_id.y * ROWS_PER_TILE + local_id.x;
-    workgroupBarrier();
-    row_sums[local_index] = sums.products;
-    square_sums[local_index] = sums.squares;
-    for (var half = K_SPLITS / 2u; half > 0u; half >>= 1u) {
-        workgroupBarrier();
-        if local_id.y < half {
-            row_sums[local_index] += row_sums[local_index + half * ROWS_PER_TILE];
-            square_sums[local_index] += square_sums[local_index + half * ROWS_PER_TILE];
-        }
-    }
-    if local_id.y == 0u {
-        var sum = row_sums[local_index];
-        if IS_NORMED {
-            // The K_SPLITS invocations of a row have added the squares of all of x.
-            sum *= norm_scale(square_sums[local_index]);
-        }
-        store_pair(token, tokens, 2u * tile_quad, row, sum.x, sum.y);
-        store_pair(token, tokens, 2u * tile_quad + 1u, row, sum.z, sum.w);
-    }
-}
-
 @compute @workgroup_size(ROWS_PER_TILE, K_SPLITS, 1)
 fn matmul(
     @builtin(workgroup_id) workgroup: vec3<u32>,
@@ -110,18 +84,39 @@ fn matmul(
             s7 = add_group(s7, w, at + min(7u, last) * stride, g);
         }
     }
-    store_sums(first_token, tokens, tile_quad, row, s0, local_id);
-    if X_ROWS > 1u {
-        store_sums(first_token + 1u, tokens, tile_quad, row, s1, local_id);
-    }
-    if X_ROWS > 2u {
-        store_sums(first_token + 2u, tokens, tile_quad, row, s2, local_id);
-        store_sums(first_token + 3u, tokens, tile_quad, row, s3, local_id);
-    }
-    if X_ROWS > 4u {
-        store_sums(first_token + 4u, tokens, tile_quad, row, s4, local_id);
-        store_sums(first_token + 5u, tokens, tile_quad, row, s5, local_id);
-        store_sums(first_token + 6u, tokens, tile_quad, row, s6, local_id);
-        store_sums(first_token + 7u, tokens, tile_quad, row, s7, local_id);
+    // The rows of x one after the other: the invocations that share a row of each tile add up their
+    // sums.
+    let local_index = local_id.y * ROWS_PER_TILE + local_id.x;
+    for (var t = 0u; t < X_ROWS; t++) {
+        var sums = s0;
+        switch t {
+            case 1u: { sums = s1; }
+            case 2u: { sums = s2; }
+            case 3u: { sums = s3; }
+            case 4u: { sums = s4; }
+            case 5u: { sums = s5; }
+            case 6u: { sums = s6; }
+            case 7u: { sums = s7; }
+            default: {}
+        }
+        workgroupBarrier();
+        row_sums[local_index] = sums.products;
+        square_sums[local_index] = sums.squares;
+        for (var half = K_SPLITS / 2u; half > 0u; half >>= 1u) {
+            workgroupBarrier();
+            if local_id.y < half {
+                row_sums[local_index] += row_sums[local_index + half * ROWS_PER_TILE];
+                square_sums[local_index] += square_sums[local_index + half * ROWS_PER_TILE];
+            }
+        }
+        if local_id.y == 0u {
+            var sum = row_sums[local_index];
+            if IS_NORMED {
+                // The K_SPLITS invocations of a row have added the squares of all of x.
+                sum *= norm_scale(square_sums[local_index]);
+            }
+            store_pair(first_token + t, tokens, 2u * tile_quad, row, sum.x, sum.y);
+            store_pair(first_token + t, tokens, 2u * tile_quad + 1u, row, sum.z, sum.w);
+        }
     }
 }

@@ -36,7 +36,8 @@ struct Params {
 // `norm`. Methods for one row of x and for a few do that on the way.
 override IS_NORMED: bool = false;
 
-// Shape constants of gemv, gemv_dp4a and few_rows: loops unroll, and addresses do not wait for the parameters.
+// Shape constants of gemv, gemv_dp4a and few_rows: loops unroll, and addresses do not wait for the
+// parameters.
 // 0: the parameter counts.
 override GROUPS_PER_ROW: u32 = 0u;
 override ROWS: u32 = 0u;
@@ -169,6 +170,9 @@ fn horizontal_sum(v: vec4<f32>) -> f32 {
 #endif
 #ifdef CPU_FEW_ROWS
 #import kernels/matmul/cpu_few_rows.wgsl
+#endif
+#ifdef CPU_FEW_ROWS_SUBGROUP
+#import kernels/matmul/cpu_few_rows_subgroup.wgsl
 #endif
 #ifdef GEMM_COOP
 #import kernels/matmul/gemm_coop.wgsl

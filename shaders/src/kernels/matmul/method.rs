@@ -15,31 +15,18 @@ const FEW_ROWS: u32 = 4096;
 /// Rows of `x` that a workgroup of the methods for few rows multiplies at most.
 pub const FEW_X_ROWS: u32 = 8;
 
-/// Which class of methods computes a matmul.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
-pub enum RowClass {
-    /// The class for the rows that the plan is for: [`MatmulClass::of`].
-    #[default]
-    Auto,
-    /// [`MatmulClass::FewRows`] for any number of rows, so that no row's result depends on the
-    /// number.
-    FewRows,
-    /// [`MatmulClass::Gemm`] for any number of rows, for the same reason.
-    ManyRows,
-}
-
 impl MatmulMethod {
     /// The method for up to `chunk` tokens.
     pub fn of(caps: &Capabilities, chunk: u32) -> Self {
         Self::of_class(caps, MatmulClass::of(&caps.tuning, chunk))
     }
 
-    /// The method for up to `chunk` tokens, of the class that `rows` asks for.
-    pub(super) fn of_rows(caps: &Capabilities, rows: RowClass, chunk: u32) -> Self {
-        match rows {
-            RowClass::Auto => Self::of(caps, chunk),
-            RowClass::FewRows => Self::of_class(caps, MatmulClass::FewRows),
-            RowClass::ManyRows => Self::of_class(caps, MatmulClass::Gemm),
+    /// The method for up to `chunk` tokens, of this class where it is given: then no row's result
+    /// depends on the number of rows.
+    pub(super) fn of_rows(caps: &Capabilities, class: Option<MatmulClass>, chunk: u32) -> Self {
+        match class {
+            Some(class) => Self::of_class(caps, class),
+            None => Self::of(caps, chunk),
         }
     }
 
@@ -145,11 +132,18 @@ impl MatmulMethod {
                 tokens: 1,
                 row_group: None,
             },
-            Self::CpuFewRows | Self::CpuFewRowsSubgroup => Shape {
+            Self::CpuFewRows => Shape {
                 method: self,
                 tiles: 2,
                 rows_per_tile: 32,
                 tokens: FEW_X_ROWS,
+                row_group: None,
+            },
+            Self::CpuFewRowsSubgroup => Shape {
+                method: self,
+                tiles: 2,
+                rows_per_tile: 32,
+                tokens: chunk.next_power_of_two().min(FEW_X_ROWS),
                 row_group: None,
             },
             Self::CpuGemm | Self::CpuGemmSubgroup => Shape {
@@ -287,7 +281,9 @@ impl Shape {
             overrides.extend([("ROWS_PER_TILE", rows_per_tile), ("K_SPLITS", k_splits)]);
         }
         match self.method {
-            MatmulMethod::FewRows => overrides.push(("X_ROWS", self.tokens)),
+            MatmulMethod::FewRows | MatmulMethod::CpuFewRowsSubgroup => {
+                overrides.push(("X_ROWS", self.tokens));
+            }
             method @ (MatmulMethod::Gemm | MatmulMethod::GemmF16)
                 if self.tokens < method.most_tokens() =>
             {

@@ -9,7 +9,7 @@ mod reference;
 mod tests;
 
 use crate::buffers::BufferRef;
-use crate::capabilities::{Capabilities, MatmulClass, MatmulMethod};
+use crate::capabilities::{Capabilities, MatmulMethod};
 use crate::kernel::params;
 use crate::kernel::{Cost, Dispatch, Kernel, Step, Variant, read, write};
 use crate::kernels::rms_norm::{Norm, RmsNorm, Rows};
@@ -17,7 +17,11 @@ use crate::plan::Plan;
 use crate::weights::{GROUP, Matrix, TILE};
 use method::Use;
 
-pub use method::{FEW_X_ROWS, RowClass};
+#[cfg(feature = "testing")]
+pub use cases::{RowByRow, row_by_row};
+pub use method::FEW_X_ROWS;
+
+pub use crate::capabilities::MatmulClass;
 
 params! {
     /// Groups of 32 weights in a row.
@@ -84,7 +88,12 @@ pub static MATMUL: Kernel = Kernel {
         Variant::base(MatmulMethod::CpuFewRows.name(), &["CPU", "CPU_FEW_ROWS"]),
         Variant::subgroups8_int64(
             MatmulMethod::CpuFewRowsSubgroup.name(),
-            &["CPU", "CPU_FEW_ROWS", "SUBGROUP_BROADCAST", "INT64"],
+            &[
+                "CPU",
+                "CPU_FEW_ROWS_SUBGROUP",
+                "SUBGROUP_BROADCAST",
+                "INT64",
+            ],
         ),
         Variant::base(MatmulMethod::Gemm.name(), &["GEMM"]),
         Variant::shader_f16(MatmulMethod::GemmF16.name(), &["GEMM", "F16"]),
@@ -162,7 +171,7 @@ pub struct Matmul<'a> {
     /// The rows of `x`.
     pub tokens: Tokens,
     /// The class of methods that computes it.
-    pub row_class: RowClass,
+    pub class: Option<MatmulClass>,
     /// How the product is stored.
     pub epilogue: Epilogue,
 }
@@ -191,7 +200,7 @@ pub struct NormedMatmul<'a> {
     /// The most tokens that the plan is replayed with.
     pub chunk: u32,
     /// The class of methods that computes it.
-    pub row_class: RowClass,
+    pub class: Option<MatmulClass>,
     /// How the product is stored.
     pub epilogue: Epilogue,
 }
@@ -206,7 +215,7 @@ impl NormedMatmul<'_> {
             normed,
             out,
             chunk,
-            row_class,
+            class,
             epilogue,
         } = *self;
         let matmul = Matmul {
@@ -214,10 +223,10 @@ impl NormedMatmul<'_> {
             x,
             out,
             tokens: Tokens::Step { chunk },
-            row_class,
+            class,
             epilogue,
         };
-        if MatmulMethod::of_rows(caps, row_class, chunk).normalises_x() {
+        if MatmulMethod::of_rows(caps, class, chunk).normalises_x() {
             return record(plan, caps, &matmul, Some(norm));
         }
         RmsNorm {
@@ -241,7 +250,7 @@ fn record(plan: &mut Plan, caps: &Capabilities, matmul: &Matmul<'_>, norm: Optio
         x,
         out,
         tokens,
-        row_class,
+        class,
         epilogue,
     } = *matmul;
     let (x_first, count, chunk) = match tokens {
@@ -249,7 +258,7 @@ fn record(plan: &mut Plan, caps: &Capabilities, matmul: &Matmul<'_>, norm: Optio
         Tokens::Rows { first, count } => (first, count, count),
     };
     let rows_per_output = epilogue.rows_per_output();
-    let method = MatmulMethod::of_rows(caps, row_class, chunk);
+    let method = MatmulMethod::of_rows(caps, class, chunk);
     debug_assert!(
         method.class() != MatmulClass::Gemv || x_first == 0,
         "a GEMV multiplies the first row of x"

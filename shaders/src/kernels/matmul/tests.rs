@@ -1,4 +1,4 @@
-use super::{Epilogue, Matmul, RowClass, Tokens};
+use super::{Epilogue, Matmul, Tokens};
 use crate::buffers::Buffers;
 use crate::capabilities::{Capabilities, WEBGPU};
 use crate::plan::Plan;
@@ -47,7 +47,7 @@ fn the_largest_head_fits_the_smallest_device() {
         x: table.declare("x", 4 * u64::from(width)),
         out: table.declare("logits", 4 * u64::from(rows)),
         tokens: Tokens::Rows { first: 0, count: 1 },
-        row_class: RowClass::Auto,
+        class: None,
         epilogue: Epilogue::Store,
     }
     .record(&mut plan, &caps);

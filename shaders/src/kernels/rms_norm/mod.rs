@@ -16,7 +16,7 @@ params! {
     width: u32,
     /// Added to the mean square.
     eps: f32,
-    /// The rows of `x`: 0 all, [`LAST_ROW`] or [`LISTED_ROWS`].
+    /// The rows of `x`: 0 all, 1 the last, 2 the listed ones: see [`Rows`].
     rows: u32,
     /// Padding.
     reserved: u32,

@@ -139,7 +139,6 @@ fn rope_append(
     let slot = batch_rows[token].slot - p.segment_start;
 #else
     let position = step_.position + token;
-    let slot = position - p.segment_start;
 #endif
     let pairs = p.head_dim / 2u;
     let is_q = group.x < p.heads;
@@ -178,10 +177,11 @@ fn rope_append(
             f16_tail[(row * p.kv_heads + kv_head) * pairs + i] = pack2x16float(load_pair(i));
         }
     }
-#endif
+    let slot = position - p.segment_start;
     if slot >= p.segment_len {
         return;
     }
+#endif
     if is_v {
         for (var w = index; w < p.v_words; w += VECTOR_INVOCATIONS) {
             v_cache[(slot * p.kv_heads + kv_head) * p.v_words + w] = encode_word(w, V_PER_WORD);

@@ -19,17 +19,23 @@ override VALUES_PER_ROUND: u32 = SUBGROUP_SIZE / LANES_PER_VALUE;
 #import kernels/attention/decode/scratch.wgsl
 #import kernels/attention/decode/subgroup.wgsl
 
-// The slots of a subgroup: 32 of them every SLOT_STRIDE, `len` slots on.
-struct SubgroupSlots { begin: u32, end: u32, len: u32 }
-
+// A subgroup has 32 slots every SLOT_STRIDE, from `subgroup_begin` on, below `subgroup_end`.
+// `subgroup_len` is the slots from the first to the end of the last tile of any subgroup. It is not
+// in one struct with `begin`, because loops with barriers depend on it: it must be uniform.
 #ifdef PAGED
 // Subgroups take turns, so that a row's sums are the same however many slots the other rows have.
 const SLOT_STRIDE = SUBGROUP_SIZE * SUBGROUP_COUNT;
 
-fn subgroup_slots(slots: Slots, local_index: u32) -> SubgroupSlots {
-    let rounds = (slots.end - slots.begin + SLOT_STRIDE - 1u) / SLOT_STRIDE;
-    let begin = slots.begin + local_index / SUBGROUP_SIZE * SUBGROUP_SIZE;
-    return SubgroupSlots(begin, slots.end, rounds * SLOT_STRIDE);
+fn subgroup_len(slots: Slots) -> u32 {
+    return (slots.end - slots.begin + SLOT_STRIDE - 1u) / SLOT_STRIDE * SLOT_STRIDE;
+}
+
+fn subgroup_begin(slots: Slots, local_index: u32) -> u32 {
+    return slots.begin + local_index / SUBGROUP_SIZE * SUBGROUP_SIZE;
+}
+
+fn subgroup_end(slots: Slots, local_index: u32) -> u32 {
+    return slots.end;
 }
 
 // The last slot that is loaded with the tile of `first`.
@@ -40,11 +46,17 @@ fn last_of_tile(first: u32, last: u32) -> u32 {
 // Subgroups take contiguous parts, each a multiple of 32 slots.
 const SLOT_STRIDE = SUBGROUP_SIZE;
 
-fn subgroup_slots(slots: Slots, local_index: u32) -> SubgroupSlots {
-    let len = (slots.end - slots.begin + SUBGROUP_SIZE * SUBGROUP_COUNT - 1u)
+fn subgroup_len(slots: Slots) -> u32 {
+    return (slots.end - slots.begin + SUBGROUP_SIZE * SUBGROUP_COUNT - 1u)
         / (SUBGROUP_SIZE * SUBGROUP_COUNT) * SUBGROUP_SIZE;
-    let begin = slots.begin + local_index / SUBGROUP_SIZE * len;
-    return SubgroupSlots(begin, min(begin + len, slots.end), len);
+}
+
+fn subgroup_begin(slots: Slots, local_index: u32) -> u32 {
+    return slots.begin + local_index / SUBGROUP_SIZE * subgroup_len(slots);
+}
+
+fn subgroup_end(slots: Slots, local_index: u32) -> u32 {
+    return min(subgroup_begin(slots, local_index) + subgroup_len(slots), slots.end);
 }
 
 // The last slot that is loaded with the tile of `first`.
@@ -73,7 +85,7 @@ fn lane_keys_base(first: u32, last: u32, offset: u32, kv_head: u32, local_index:
 // Issues the loads of the workgroup's first keys and values.
 fn prefetch_first(slots: Slots, kv_head: u32, local_index: u32) -> Prefetch {
 #ifdef PREFETCH
-    let first = subgroup_slots(slots, local_index).begin;
+    let first = subgroup_begin(slots, local_index);
     let last = max(slots.end, 1u) - 1u;
     let offset = slot_offset(slots, min(first, last));
     return Prefetch(
@@ -101,7 +113,9 @@ fn identity() -> LanePartial {
 fn attend_subgroup(
     initial: LanePartial, prefetched: Prefetch, slots: Slots, kv_head: u32, local_index: u32,
 ) -> LanePartial {
-    let subgroup = subgroup_slots(slots, local_index);
+    let len = subgroup_len(slots);
+    let subgroup_first = subgroup_begin(slots, local_index);
+    let end = subgroup_end(slots, local_index);
     let last = max(slots.end, 1u) - 1u;
     let quarter = local_index % SUBGROUP_SIZE / 8u * QUARTER_VEC4S;
     var acc = initial.acc;
@@ -109,13 +123,9 @@ fn attend_subgroup(
     var row_sum = initial.row_sum;
     var keys = prefetched.keys;
     var values = prefetched.values;
-    var offset = slot_offset(slots, min(subgroup.begin, last));
-    for (
-        var done = 0u;
-        has_slots(done, subgroup.len, subgroup.begin, subgroup.end);
-        done += SLOT_STRIDE
-    ) {
-        let first = subgroup.begin + done;
+    var offset = slot_offset(slots, min(subgroup_first, last));
+    for (var done = 0u; has_slots(done, len, subgroup_first, end); done += SLOT_STRIDE) {
+        let first = subgroup_first + done;
         let next_offset = slot_offset(slots, min(first + SLOT_STRIDE, last));
         let tile_last = last_of_tile(first, last);
         let base = lane_keys_base(first, last, offset, kv_head, local_index);
@@ -145,7 +155,7 @@ fn attend_subgroup(
 #ifdef PAGED
         let is_visible = vec4<u32>(slot) < slots.row_ends;
 #else
-        let is_visible = slot < subgroup.end;
+        let is_visible = slot < end;
 #endif
         let scores = select(
             vec4<f32>(MASKED_SCORE), reduce_scores(lane_scores, local_index), is_visible,
@@ -160,7 +170,7 @@ fn attend_subgroup(
         // Slots beyond the subgroup's end have no weight. Those beyond the 32 belong to the next
         // iteration.
         let lane_value = local_index % SUBGROUP_SIZE / LANES_PER_VALUE;
-        let count = min(subgroup.end - min(first, subgroup.end), SUBGROUP_SIZE);
+        let count = min(end - min(first, end), SUBGROUP_SIZE);
         for (var j = 0u; j < count; j += 4u * VALUES_PER_ROUND) {
             let at = values_base(first + j, tile_last, offset, kv_head, local_index);
 #ifdef PREFETCH

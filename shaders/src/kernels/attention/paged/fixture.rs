@@ -156,6 +156,10 @@ impl Batch {
                 }
             }
         }
+        assert!(
+            items.iter().any(|item| item.segment == self.segment),
+            "no item is in the segment: {self:?}"
+        );
         let rows = (q.len() / width) as u32;
         let params = Params {
             heads,

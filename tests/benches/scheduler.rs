@@ -1,0 +1,243 @@
+//! Times what a scheduler promises its users, on SmolLM2 and a real text:
+//! `cargo bench --workspace --bench scheduler -- [gaps] [prefix] [fork] [memory] [quote]`.
+//!
+//! - `gaps`: the time between two tokens of 16 streams while a prompt of 4,000 tokens is read.
+//! - `prefix`: time to the first token after 2,000 tokens that are in the cache, and that are not.
+//! - `fork`: a fork of 1,000 tokens, against computing them.
+//! - `memory`: pages of eight sequences that share 2,000 tokens.
+//! - `quote`: a reply that quotes, and one that does not, with and without guesses.
+
+use std::time::Instant;
+
+use godwit::scheduler::{
+    Budget, Event, Request, RequestId, Scheduler, SchedulerOptions, SequenceOptions,
+};
+use godwit::{
+    ContextSize, Engine, EngineOptions, GenerateOptions, Sampling, Session, Special, Speculation,
+};
+use godwit_tests::model::{engine, fixture, smollm2};
+use pollster::block_on;
+
+fn main() {
+    let (flags, wanted): (Vec<String>, Vec<String>) = std::env::args()
+        .skip(1)
+        .partition(|arg| arg.starts_with('-'));
+    // `cargo test --all-targets` builds this and runs it without the flag.
+    if !flags.iter().any(|flag| flag == "--bench") {
+        return;
+    }
+    let model = smollm2();
+    let options = EngineOptions::default().context(ContextSize::Tokens(8192));
+    let engine = engine(&model, &options, false);
+    println!("{}", engine.gpu().summary());
+    let all = [
+        ("gaps", gaps as fn(&Engine)),
+        ("prefix", prefix),
+        ("fork", fork),
+        ("memory", memory),
+        ("quote", quote),
+    ];
+    for (name, measure) in all {
+        if wanted.is_empty() || wanted.iter().any(|one| one == name) {
+            measure(&engine);
+        }
+    }
+}
+
+/// The first tokens of a long text.
+fn text(engine: &Engine, from: usize, len: usize) -> Vec<u32> {
+    let text = std::fs::read_to_string(fixture("models/kjv.txt")).expect("tests/fetch.sh gets it");
+    let bytes = 8 * (from + len);
+    let part: String = text.chars().take(bytes).collect();
+    let tokens = engine
+        .model()
+        .tokenizer()
+        .encode(&part, Special::Text)
+        .expect("a text");
+    tokens[from..from + len].to_vec()
+}
+
+fn scheduler(engine: &Engine, tokens: u64) -> Scheduler {
+    let options = SchedulerOptions::default()
+        .kv_memory(Some(tokens * engine.kv_bytes_per_token()))
+        .max_running(32);
+    block_on(Scheduler::new(engine, &options)).expect("a scheduler")
+}
+
+/// One step, and the requests that got a token with it.
+fn step(scheduler: &mut Scheduler) -> Vec<RequestId> {
+    block_on(scheduler.step(Budget::default())).expect("a step");
+    block_on(scheduler.wait()).expect("a device");
+    let mut with_tokens = Vec::new();
+    while let Some(event) = scheduler.next_event() {
+        match event {
+            Event::Piece { request, .. } => with_tokens.push(request),
+            Event::Failed { error, .. } => assert_eq!(error.to_string(), "", "a request failed"),
+            _ => {}
+        }
+    }
+    with_tokens
+}
+
+fn greedy(prompt: Vec<u32>, tokens: usize) -> Request {
+    let sampling =
+        Sampling::greedy().logit_bias(vec![(2, f32::NEG_INFINITY), (0, f32::NEG_INFINITY)]);
+    Request::new(prompt).sampling(sampling).max_tokens(tokens)
+}
+
+fn gaps(engine: &Engine) {
+    let mut scheduler = scheduler(engine, 16 * 512 + 4600);
+    let mut last = std::collections::HashMap::new();
+    for stream in 0..16 {
+        let sequence = scheduler.open(&SequenceOptions::default());
+        let request = greedy(text(engine, 100 * stream, 40), 2000);
+        let id = scheduler.submit(sequence, request).expect("room");
+        last.insert(id, None);
+    }
+    // All streams have begun.
+    while last.values().any(Option::is_none) {
+        for id in step(&mut scheduler) {
+            last.insert(id, Some(Instant::now()));
+        }
+    }
+    let sequence = scheduler.open(&SequenceOptions::default());
+    let long = scheduler
+        .submit(sequence, greedy(text(engine, 5000, 4000), 4))
+        .expect("room");
+    let (mut gaps, mut first, begin) = (Vec::new(), None, Instant::now());
+    while first.is_none() || gaps.len() < 16 * 100 {
+        for id in step(&mut scheduler) {
+            let now = Instant::now();
+            if id == long {
+                first.get_or_insert(begin.elapsed().as_secs_f64());
+            } else if let Some(before) = last.insert(id, Some(now)).flatten() {
+                gaps.push((now - before).as_secs_f64());
+            }
+        }
+    }
+    gaps.sort_by(f64::total_cmp);
+    let (median, longest) = (gaps[gaps.len() / 2], gaps[gaps.len() - 1]);
+    println!(
+        "gaps: 16 streams beside a prompt of 4,000: median {median:.3} s, longest {longest:.3} s \
+         ({:.1} times); the prompt's first token after {:.1} s",
+        longest / median,
+        first.unwrap_or(0.0)
+    );
+}
+
+/// Seconds to the first token of a reply.
+fn first_token(scheduler: &mut Scheduler, prompt: Vec<u32>) -> f64 {
+    let sequence = scheduler.open(&SequenceOptions::default());
+    let begin = Instant::now();
+    scheduler.submit(sequence, greedy(prompt, 1)).expect("room");
+    while scheduler.has_work() {
+        step(scheduler);
+    }
+    begin.elapsed().as_secs_f64()
+}
+
+fn prefix(engine: &Engine) {
+    let mut scheduler = scheduler(engine, 8192);
+    let prompt = text(engine, 0, 2000);
+    let question = |number: usize| [&prompt[..], &text(engine, 3000 + 40 * number, 30)].concat();
+    first_token(&mut scheduler, text(engine, 9000, 100));
+    let cold = first_token(&mut scheduler, question(0));
+    let cached = first_token(&mut scheduler, question(1));
+    println!(
+        "prefix: first token after 2,000 tokens and a question of 30: {cold:.3} s, from the cache \
+         {cached:.3} s ({:.1} %)",
+        100.0 * cached / cold
+    );
+}
+
+fn fork(engine: &Engine) {
+    let mut scheduler = scheduler(engine, 8192);
+    first_token(&mut scheduler, text(engine, 9000, 100));
+    let sequence = scheduler.open(&SequenceOptions::default());
+    let begin = Instant::now();
+    scheduler
+        .submit(sequence, greedy(text(engine, 0, 1000), 1))
+        .expect("room");
+    while scheduler.has_work() {
+        step(&mut scheduler);
+    }
+    let computed = begin.elapsed().as_secs_f64();
+    let begin = Instant::now();
+    let fork = scheduler.fork(sequence, 1000).expect("room");
+    // The last page is copied by the next step.
+    step(&mut scheduler);
+    block_on(engine.gpu().finish()).expect("a device");
+    let forked = begin.elapsed().as_secs_f64();
+    assert_eq!(scheduler.tokens(fork).expect("open").len(), 1000);
+    println!(
+        "fork: of 1,000 tokens {:.2} ms, which took {computed:.3} s to compute ({:.2} %)",
+        1e3 * forked,
+        100.0 * forked / computed
+    );
+}
+
+fn memory(engine: &Engine) {
+    let mut scheduler = scheduler(engine, 8192);
+    let prompt = text(engine, 0, 2000);
+    first_token(&mut scheduler, prompt.clone());
+    let alone = scheduler.load().pages[0];
+    for number in 0..8 {
+        let sequence = scheduler.open(&SequenceOptions::default());
+        let question = [&prompt[..], &text(engine, 3000 + 40 * number, 30)].concat();
+        scheduler
+            .submit(sequence, greedy(question, 20))
+            .expect("room");
+    }
+    while scheduler.has_work() {
+        step(&mut scheduler);
+    }
+    let [all, _] = scheduler.load().pages;
+    println!(
+        "memory: a sequence of 2,000 tokens has {alone} pages, with eight that share them {all}"
+    );
+}
+
+fn quote(engine: &Engine) {
+    let chat = engine.model().chat().expect("a template");
+    let tokenizer = engine.model().tokenizer();
+    let passage = tokenizer.decode(&text(engine, 20_000, 1900));
+    let quoting = format!("{passage}\n\nRepeat the text above, word for word.");
+    let free = "Write a story about a lighthouse keeper and a whale.".to_owned();
+    let mut session = block_on(engine.session()).expect("a session");
+    for (what, question) in [("quotes", quoting), ("is free", free)] {
+        let message = [godwit::Message::user(&question)];
+        let prompt = chat.encode(tokenizer, &message, true).expect("a prompt");
+        // In turn, so that a change of the machine's speed hits both.
+        let mut seconds = [0.0; 2];
+        let mut replies = [Vec::new(), Vec::new()];
+        for round in 0..6 {
+            let kind = round % 2;
+            let speculation = [Speculation::Off, Speculation::Auto][kind];
+            let (took, reply) = reply(&mut session, &prompt, speculation);
+            seconds[kind] += took;
+            replies[kind] = reply;
+        }
+        println!(
+            "quote: a reply of {} tokens that {what}: {:.1} tokens/s, with guesses {:.1} ({:.2} \
+             times); the same tokens: {}",
+            replies[0].len(),
+            3.0 * replies[0].len() as f64 / seconds[0],
+            3.0 * replies[1].len() as f64 / seconds[1],
+            seconds[0] / replies[0].len() as f64 * replies[1].len() as f64 / seconds[1],
+            replies[0] == replies[1],
+        );
+    }
+}
+
+/// A greedy reply of at most 150 tokens, and its seconds.
+fn reply(session: &mut Session, prompt: &[u32], speculation: Speculation) -> (f64, Vec<u32>) {
+    block_on(session.prefill_to(prompt, &mut godwit::unwatched)).expect("room");
+    let options = GenerateOptions::default()
+        .sampling(Sampling::greedy())
+        .max_tokens(150)
+        .speculation(speculation);
+    let begin = Instant::now();
+    let mut generation = session.generate(options).expect("valid options");
+    while block_on(generation.next()).expect("a token").is_some() {}
+    (begin.elapsed().as_secs_f64(), generation.tokens().to_vec())
+}
