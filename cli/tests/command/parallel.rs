@@ -287,6 +287,7 @@ fn wrong_lines_are_reported_before_anything_is_loaded() {
         &["--save", "x.kv"],
         &["--resume", "x.kv"],
         &["--spill-dir", "x"],
+        &["--draft", "x"],
         &["--at-once", "65"],
     ] {
         fails(&godwit(&place.args(&none, &file, more)), 2, "--");
