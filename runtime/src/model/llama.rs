@@ -109,9 +109,8 @@ impl Llama {
         })
     }
 
-    /// The embedding and all transformer blocks. `attention` records a layer's attention, from
-    /// `qkv` to `attended`; where nothing of the layer is wanted but its keys and values, it is told
-    /// so.
+    /// The embedding and all transformer blocks. `attention` records the attention of a layer, from
+    /// `qkv` to `attended`, where its last argument is true; else only the append to the KV cache.
     pub(super) fn blocks(
         &self,
         caps: &Capabilities,

@@ -52,8 +52,8 @@ impl Core {
         }
     }
 
-    /// Starts a request, if there is room for its sequence's tokens. What is idle leaves the GPU for
-    /// it.
+    /// Starts a request, if there is room for its sequence's tokens. What is idle leaves the GPU
+    /// for it.
     fn start(&mut self, id: RequestId) -> bool {
         loop {
             let Some(ongoing) = self.requests.get(&id) else {

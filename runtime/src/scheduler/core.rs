@@ -1,7 +1,7 @@
 //! All that a scheduler decides, without a GPU: sequences, requests, pages, and what a step does.
 //!
-//! [`Core`] changes its books when work is planned, not when it is done: the GPU runs submissions in
-//! order, so what is planned later may rely on it.
+//! [`Core`] changes its books when work is planned, not when it is done: the GPU runs submissions
+//! in order, so what is planned later may rely on it.
 
 use std::collections::{BTreeMap, VecDeque};
 

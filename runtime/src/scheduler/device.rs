@@ -8,19 +8,16 @@ use godwit_shaders::kernels::attention::RowClass;
 use godwit_shaders::kernels::attention::paged::token_partial_bytes;
 use godwit_shaders::kernels::log_probs::{LogProb, MOST};
 use godwit_shaders::kernels::sample::Choice;
-use godwit_shaders::kv::noise;
 use godwit_shaders::{BatchRow, BufferRef, Buffers, PAGE, Step, WorkItem};
 
 use super::batch::{Batch, MOST_SPANS, Spans};
 use super::choose::{Choices, RowChoice, Wanted};
-use super::core::MemoryOp;
 use super::host::HostPages;
 use super::plan::Chunk;
 use super::request::RequestId;
 use crate::engine::{Engine, heads};
 use crate::error::Error;
 use crate::gpu::{DeviceBuffers, Prepared, Readback};
-use crate::kv_cache::pages::PageId;
 use crate::kv_cache::{KvCache, KvSegments, Spilling};
 use crate::model::{BatchBuffers, BatchPass, Scratch};
 
@@ -42,7 +39,7 @@ pub(super) struct Capacity {
 }
 
 impl Capacity {
-    fn holds(&self, batch: &Batch) -> bool {
+    pub fn holds(&self, batch: &Batch) -> bool {
         batch.rows.len() as u32 <= self.rows
             && batch.items.len() as u32 <= self.items
             && batch.pages.len() as u32 <= self.pages
@@ -52,22 +49,22 @@ impl Capacity {
 }
 
 pub(super) struct Device {
-    engine: Engine,
-    buffers: DeviceBuffers,
-    pub kv: KvCache,
-    scratch: Scratch,
-    batch: BatchBuffers,
+    pub(super) engine: Engine,
+    pub(super) buffers: DeviceBuffers,
+    pub(super) kv: KvCache,
+    pub(super) scratch: Scratch,
+    pub(super) batch: BatchBuffers,
     /// Keys or values of a page and a layer, on their way from one page to another.
-    page_copy: BufferRef,
-    capacity: Capacity,
-    prepared: HashMap<PlanKey, Prepared>,
-    host: HostPages,
-    deterministic: bool,
+    pub(super) page_copy: BufferRef,
+    pub(super) capacity: Capacity,
+    pub(super) prepared: HashMap<PlanKey, Prepared>,
+    pub(super) host: HostPages,
+    pub(super) deterministic: bool,
 }
 
 /// What a prepared plan was recorded for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-enum PlanKey {
+pub(super) enum PlanKey {
     Pass(BatchPass),
     Logits { outputs: u32 },
     Choose { outputs: u32, how: RowChoice },
@@ -161,96 +158,6 @@ impl Device {
             capacity,
             deterministic,
         })
-    }
-
-    /// Makes room for at least `pages` pages. Returns how many there is room for.
-    ///
-    /// # Errors
-    /// There is no memory for them; what there was room for before stays.
-    pub async fn grow(&mut self, pages: u32) -> Result<u32, Error> {
-        if self.kv.segments().capacity() < pages * PAGE {
-            let Self {
-                kv,
-                buffers,
-                prepared,
-                ..
-            } = self;
-            let grown = kv
-                .reserve(
-                    buffers,
-                    pages * PAGE - 1,
-                    &mut || prepared.clear(),
-                    &mut || (),
-                )
-                .await;
-            // Plans are for a number of segments.
-            prepared.clear();
-            grown?;
-        }
-        Ok(self.pages())
-    }
-
-    /// Pages that there is room for.
-    pub fn pages(&self) -> u32 {
-        self.kv.segments().capacity() / PAGE
-    }
-
-    /// Bytes on the GPU, the weights included.
-    pub fn bytes(&self) -> u64 {
-        self.buffers.bytes()
-    }
-
-    /// Fills a page with noise.
-    ///
-    /// # Errors
-    /// The device fails.
-    pub async fn fill_with_noise(&mut self, page: PageId) -> Result<(), Error> {
-        let noise = noise(
-            heads(self.engine.model().config()),
-            self.engine.kv_format(),
-            1,
-        );
-        let positions = page * PAGE..(page + 1) * PAGE;
-        Ok(self
-            .kv
-            .fill(self.buffers.memory(), positions, &noise)
-            .await?)
-    }
-
-    /// Does what has to be done with pages before the passes of a step.
-    ///
-    /// # Errors
-    /// There is no memory for the copies, or the device fails.
-    pub async fn move_pages(&mut self, ops: &[MemoryOp]) -> Result<(), Error> {
-        for op in ops {
-            match *op {
-                MemoryOp::Copy { from, to } => {
-                    let [from, to] = [from, to].map(|page| self.kv.page_parts(page));
-                    // A copy inside one buffer is not permitted.
-                    let through = |(from, to): (BufferRef, BufferRef)| {
-                        let between = BufferRef {
-                            bytes: from.bytes,
-                            ..self.page_copy
-                        };
-                        [(from, between), (between, to)]
-                    };
-                    let pairs: Vec<_> = from.into_iter().zip(to).flat_map(through).collect();
-                    self.buffers.memory().copy(&pairs)?;
-                }
-                MemoryOp::ToHost { page, to } => {
-                    let parts = self.kv.page_parts(page);
-                    self.host.begin(self.buffers.memory(), to, &parts).await?;
-                }
-                MemoryOp::FromHost { from, page } => {
-                    let parts = self.kv.page_parts(page);
-                    self.host
-                        .restore(self.buffers.memory(), from, &parts)
-                        .await?;
-                }
-                MemoryOp::Forget { host } => self.host.forget(host),
-            }
-        }
-        Ok(())
     }
 
     /// The expected time of a prompt's pass of so many tokens at this position, where one was
@@ -435,42 +342,6 @@ impl Device {
             chosen: chosen_tokens,
             log_probs,
         }))
-    }
-
-    /// Checks that a batch stays inside the buffers. Kernels run without checks: see
-    /// `gpu/pipelines.rs`.
-    fn check(&self, batch: &Batch) {
-        let slots = self.kv.segments().capacity();
-        let rows = batch.rows.len() as u32;
-        assert!(
-            self.capacity.holds(batch),
-            "a batch is larger than its buffers"
-        );
-        for row in &batch.rows {
-            let last = u64::from(row.first_partial)
-                + u64::from(row.partials.saturating_sub(1)) * u64::from(row.partial_stride);
-            assert!(
-                row.slot < slots
-                    && last < u64::from(batch.partials)
-                    && row.position < self.engine.context(),
-                "{row:?} leaves the pool or the partials"
-            );
-        }
-        for item in &batch.items {
-            let segment = self.kv.segments().layer(0, usize::MAX)[item.segment as usize];
-            let pages = (item.end - item.begin).div_ceil(PAGE);
-            let list = &batch.pages[item.first_page as usize..][..pages as usize];
-            let lies_in = |&page: &u32| {
-                page * PAGE >= segment.first && (page + 1) * PAGE <= segment.first + segment.len
-            };
-            assert!(
-                item.first_row + item.tokens <= rows
-                    && item.partial + item.tokens <= batch.partials
-                    && item.begin % PAGE == 0
-                    && list.iter().all(lies_in),
-                "{item:?} leaves its segment or the batch"
-            );
-        }
     }
 
     async fn prepare(&mut self, key: PlanKey) -> Result<(), Error> {

@@ -20,8 +20,8 @@ pub(super) struct Chunk {
     pub tokens: Vec<u32>,
     /// The sequence's pages, up to that of the last token.
     pub table: Vec<PageId>,
-    /// The tokens that follow so many of its last tokens are to be chosen. Those before the last one
-    /// are followed by guesses.
+    /// The tokens that follow so many of its last tokens are to be chosen. Those before the last
+    /// one are followed by guesses.
     pub outputs: usize,
 }
 
@@ -85,8 +85,8 @@ impl Core {
             .collect()
     }
 
-    /// How many tokens of which prompt a pass computes: of the oldest one at least half of the pass,
-    /// else of those that are completed soonest.
+    /// How many tokens of which prompt a pass computes: of the oldest one at least half of the
+    /// pass, else of those that are completed soonest.
     fn divide(&self, tokens: usize) -> Vec<(RequestId, usize)> {
         let remaining = |id: &RequestId| {
             let sequence = self.sequences.get(&self.requests[id].sequence);

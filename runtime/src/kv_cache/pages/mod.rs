@@ -1,9 +1,9 @@
 //! The pages of a KV cache that sequences share: which are in use, by how many, and what those hold
 //! that nobody uses any more.
 //!
-//! A page that is full may be *remembered* by its [prefix](PrefixHash). A later sequence that begins
-//! with the same tokens then shares it, also after its last user let go of it: free pages stay
-//! findable until they are needed for something else, the least recently used first.
+//! A page that is full may be *remembered* by its [prefix](PrefixHash). A later sequence that
+//! begins with the same tokens then shares it, also after its last user let go of it: free pages
+//! stay findable until they are needed for something else, the least recently used first.
 
 mod prefix;
 #[cfg(test)]

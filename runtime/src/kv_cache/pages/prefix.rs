@@ -4,8 +4,8 @@
 /// hold the same keys and values.
 ///
 /// Each hash is over the one of the page before and the page's own tokens. The first is over what
-/// else decides the contents, and over a salt: sequences with other salts share nothing, so that one
-/// user can't learn from the time of an answer what others asked.
+/// else decides the contents, and over a salt: sequences with other salts share nothing, so that
+/// one user can't learn from the time of an answer what others asked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct PrefixHash([u8; 32]);
 

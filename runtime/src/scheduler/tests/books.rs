@@ -2,8 +2,6 @@
 
 use std::collections::HashMap;
 
-use proptest::prelude::*;
-
 use super::super::core::{Core, Limits};
 use super::super::request::{Event, Request, RequestId, Usage};
 use super::super::sequence::{SequenceId, SequenceOptions};
@@ -20,7 +18,7 @@ fn model() -> Model {
     shape.model().expect("a model")
 }
 
-const LIMITS: Limits = Limits {
+pub const LIMITS: Limits = Limits {
     context: 2048,
     pages: 12,
     host_pages: 5,
@@ -36,17 +34,17 @@ const LIMITS: Limits = Limits {
 type End = Result<FinishReason, Error>;
 
 /// A scheduler on the fake device.
-struct Tested {
-    core: Core,
-    device: Fake,
-    sequences: Vec<SequenceId>,
+pub struct Tested {
+    pub core: Core,
+    pub device: Fake,
+    pub sequences: Vec<SequenceId>,
     /// What became of each request: its tokens, and its end.
-    replies: HashMap<RequestId, (Vec<u32>, Option<End>)>,
-    usage: HashMap<RequestId, Usage>,
+    pub replies: HashMap<RequestId, (Vec<u32>, Option<End>)>,
+    pub usage: HashMap<RequestId, Usage>,
 }
 
 /// Greedy, and free of the model's end tokens as far as the fake device goes.
-fn request(prompt: Vec<u32>, max_tokens: usize) -> Request {
+pub fn request(prompt: Vec<u32>, max_tokens: usize) -> Request {
     Request::new(prompt)
         .sampling(Sampling::greedy())
         .max_tokens(max_tokens)
@@ -74,14 +72,14 @@ fn guesses_that_are_right_count_as_computed() {
 }
 
 /// The beginning of one of a few texts.
-fn text(number: u32, len: usize) -> Vec<u32> {
+pub fn text(number: u32, len: usize) -> Vec<u32> {
     (0..len as u32)
         .map(|i| (i * i + 17 * number + 3) % 500)
         .collect()
 }
 
 impl Tested {
-    fn new(limits: Limits) -> Self {
+    pub fn new(limits: Limits) -> Self {
         Self {
             core: Core::new(model(), limits),
             device: Fake::default(),
@@ -91,19 +89,19 @@ impl Tested {
         }
     }
 
-    fn open(&mut self) -> SequenceId {
+    pub fn open(&mut self) -> SequenceId {
         let id = self.core.open(&SequenceOptions::default());
         self.sequences.push(id);
         id
     }
 
-    fn submit(&mut self, sequence: SequenceId, request: Request) -> Result<RequestId, Error> {
+    pub fn submit(&mut self, sequence: SequenceId, request: Request) -> Result<RequestId, Error> {
         let id = self.core.submit(sequence, request)?;
         self.replies.insert(id, (Vec::new(), None));
         Ok(id)
     }
 
-    fn step(&mut self) {
+    pub fn step(&mut self) {
         let wanted = self.core.wanted_pages();
         self.core.pages.grow_to(wanted);
         let plan = self.core.plan(usize::MAX);
@@ -122,7 +120,7 @@ impl Tested {
     }
 
     /// `hashes`: of all tokens before the ones that were chosen.
-    fn take_events(&mut self, hashes: &mut HashMap<RequestId, u64>) {
+    pub fn take_events(&mut self, hashes: &mut HashMap<RequestId, u64>) {
         while let Some(event) = self.core.events.pop_front() {
             match event {
                 Event::Piece { request, piece, .. } => {
@@ -154,7 +152,7 @@ impl Tested {
         }
     }
 
-    fn check(&self) {
+    pub fn check(&self) {
         assert_eq!(self.core.check(), Ok(()));
         if self.core.memory_ops.is_empty() {
             self.device.check(&self.core);
@@ -163,7 +161,7 @@ impl Tested {
     }
 
     /// Steps until nothing is left to do.
-    fn finish(&mut self) {
+    pub fn finish(&mut self) {
         for _ in 0..5000 {
             self.step();
             if self.core.requests.is_empty() {
@@ -319,123 +317,4 @@ fn what_can_never_run_is_refused() {
         "there is no such sequence; it may have been closed"
     );
     tested.take_events(&mut HashMap::new());
-}
-
-#[derive(Clone, Debug)]
-enum Action {
-    Open,
-    Fork {
-        of: usize,
-        at: f64,
-    },
-    Submit {
-        to: usize,
-        number: u32,
-        len: usize,
-        max_tokens: usize,
-        drafted: u32,
-    },
-    Cancel {
-        which: usize,
-    },
-    Close {
-        which: usize,
-    },
-    Step,
-}
-
-fn action() -> impl Strategy<Value = Action> {
-    prop_oneof![
-        2 => Just(Action::Open),
-        2 => (0..9_usize, 0.0..=1.0).prop_map(|(of, at)| Action::Fork { of, at }),
-        5 => (0..9_usize, 0..3_u32, 0..300_usize, 0..90_usize, 0..8_u32).prop_map(|(to, number, len, max_tokens, drafted)| {
-            Action::Submit { to, number, len, max_tokens, drafted }
-        }),
-        1 => (0..9_usize).prop_map(|which| Action::Cancel { which }),
-        1 => (0..9_usize).prop_map(|which| Action::Close { which }),
-        20 => Just(Action::Step),
-    ]
-}
-
-impl Tested {
-    fn act(&mut self, action: &Action) {
-        let pick =
-            |which: usize, all: &[SequenceId]| (!all.is_empty()).then(|| all[which % all.len()]);
-        match *action {
-            Action::Open => {
-                if self.sequences.len() < 9 {
-                    self.open();
-                }
-            }
-            Action::Fork { of, at } => {
-                if let Some(of) = pick(of, &self.sequences).filter(|_| self.sequences.len() < 9) {
-                    let len = self.core.sequence(of).expect("open").len();
-                    let fork = self
-                        .core
-                        .fork(of, (at * len as f64) as usize)
-                        .expect("room");
-                    self.sequences.push(fork);
-                }
-            }
-            Action::Submit {
-                to,
-                number,
-                len,
-                max_tokens,
-                drafted,
-            } => {
-                if let Some(to) = pick(to, &self.sequences) {
-                    // No room, nothing to continue from, or too many wait.
-                    let speculation = match drafted {
-                        0 => Speculation::Off,
-                        1 => Speculation::Auto,
-                        _ => Speculation::Tokens(drafted),
-                    };
-                    let request = request(text(number, len), max_tokens);
-                    let _ = self.submit(to, request.speculation(speculation));
-                }
-            }
-            Action::Cancel { which } => {
-                let ids: Vec<_> = self.core.requests.keys().copied().collect();
-                if let Some(&id) = ids.get(which % ids.len().max(1)) {
-                    self.core.cancel(id);
-                    self.take_events(&mut HashMap::new());
-                }
-            }
-            Action::Close { which } => {
-                if let Some(id) = pick(which, &self.sequences) {
-                    self.sequences.retain(|&open| open != id);
-                    self.core.close(id).expect("open");
-                    self.take_events(&mut HashMap::new());
-                }
-            }
-            Action::Step => self.step(),
-        }
-        self.check();
-    }
-}
-
-proptest! {
-    #![proptest_config(ProptestConfig { cases: 50, ..ProptestConfig::default() })]
-
-    /// 10,000 operations in all.
-    #[test]
-    fn no_page_is_lost_and_every_request_ends_once(
-        actions in prop::collection::vec(action(), 200),
-        host_pages in 0..20_usize,
-        deterministic: bool,
-    ) {
-        let limits = Limits { context: 700, host_pages, deterministic, ..LIMITS };
-        let mut tested = Tested::new(limits);
-        for action in &actions {
-            tested.act(action);
-        }
-        tested.finish();
-        prop_assert!(tested.replies.values().all(|(_, end)| end.is_some()));
-        for sequence in std::mem::take(&mut tested.sequences) {
-            tested.core.close(sequence).expect("open");
-        }
-        tested.step();
-        prop_assert_eq!((tested.core.pages.in_use(), tested.core.on_host), (0, 0));
-    }
 }

@@ -1,3 +1,4 @@
 mod books;
 mod fake;
+mod operations;
 mod replies;

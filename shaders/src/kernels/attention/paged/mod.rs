@@ -97,11 +97,12 @@ pub fn token_partial_bytes(shape: AttentionShape) -> u64 {
 
 /// Attention of a batch's work items over the segments of a paged KV cache.
 ///
-/// [`PagedCombine`](super::combine::PagedCombine) makes `out` of `partials`, unless the attention is
-/// `direct`. Caches with an f16 tail are not supported.
+/// [`PagedCombine`](super::combine::PagedCombine) makes `out` of `partials`, unless the attention
+/// is `direct`. Caches with an f16 tail are not supported.
 ///
-/// A token's partial depends on the token, its item's `begin` and its sequence alone: neither on the
-/// other rows and items of the batch, nor on an `end` beyond the token, nor on where the pages are.
+/// A token's partial depends on the token, its item's `begin` and its sequence alone: neither on
+/// the other rows and items of the batch, nor on an `end` beyond the token, nor on where the pages
+/// are.
 #[derive(Clone, Copy, Debug)]
 pub struct PagedAttention<'a> {
     /// The shape of attention.

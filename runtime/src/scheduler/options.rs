@@ -1,0 +1,89 @@
+//! What a scheduler and its steps may use, and what they report.
+
+use std::time::Duration;
+
+use crate::setters::setters;
+
+/// What a scheduler may use.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct SchedulerOptions {
+    /// Bytes of GPU memory for keys and values of all sequences. None: as many as one sequence of
+    /// the engine's context takes.
+    pub kv_memory: Option<u64>,
+    /// Bytes of host memory for keys and values that have to leave the GPU. What has no room there
+    /// either is computed again.
+    pub host_memory: u64,
+    /// Requests that take part in steps at once.
+    pub max_running: u32,
+    /// Requests that wait; further ones are refused ([`Error::Busy`]).
+    pub max_waiting: usize,
+    /// Tokens of prompts in one step at most. None: as many as a pass of a session has.
+    pub prompt_tokens: Option<u32>,
+    /// A reply is the same, to the last bit, whatever other requests there are. Without this it may
+    /// differ where two tokens are nearly as likely, because the kernel for many rows rounds in
+    /// another order than the one for few.
+    pub deterministic: bool,
+}
+
+impl Default for SchedulerOptions {
+    fn default() -> Self {
+        Self {
+            kv_memory: None,
+            host_memory: 2 << 30,
+            max_running: 32,
+            max_waiting: 1024,
+            prompt_tokens: None,
+            deterministic: false,
+        }
+    }
+}
+
+setters! { SchedulerOptions {
+    kv_memory: Option<u64>,
+    host_memory: u64,
+    max_running: u32,
+    max_waiting: usize,
+    prompt_tokens: Option<u32>,
+    deterministic: bool,
+} }
+
+/// What a step may take.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Budget {
+    /// GPU time for parts of prompts, beside the tokens of running replies. None: a whole pass.
+    pub gpu: Option<Duration>,
+}
+
+setters! { Budget {
+    gpu: Option<Duration>,
+} }
+
+/// What a step did.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct StepReport {
+    /// Replies that one more token is computed for.
+    pub decoded: usize,
+    /// Tokens of prompts that are computed.
+    pub prompt_tokens: usize,
+    /// Whether the GPU is still at work on an earlier step: then this one did nothing.
+    pub is_waiting: bool,
+}
+
+/// What a scheduler has in use.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Load {
+    /// Requests that take part in steps.
+    pub running: usize,
+    /// Requests that wait.
+    pub waiting: usize,
+    /// Pages that sequences use, and pages that there is memory for now.
+    pub pages: [u32; 2],
+    /// Pages on the host.
+    pub host_pages: usize,
+    /// Bytes on the GPU, the weights included.
+    pub gpu_bytes: u64,
+}

@@ -1,0 +1,102 @@
+//! The pool of pages on the GPU: how it grows, and pages that are copied or moved.
+
+use godwit_shaders::kv::noise;
+use godwit_shaders::{BufferRef, PAGE};
+
+use super::core::MemoryOp;
+use super::device::Device;
+use crate::engine::heads;
+use crate::error::Error;
+use crate::kv_cache::pages::PageId;
+
+impl Device {
+    /// Makes room for at least `pages` pages. Returns how many there is room for.
+    ///
+    /// # Errors
+    /// There is no memory for them; what there was room for before stays.
+    pub async fn grow(&mut self, pages: u32) -> Result<u32, Error> {
+        if self.kv.segments().capacity() < pages * PAGE {
+            let Self {
+                kv,
+                buffers,
+                prepared,
+                ..
+            } = self;
+            let grown = kv
+                .reserve(
+                    buffers,
+                    pages * PAGE - 1,
+                    &mut || prepared.clear(),
+                    &mut || (),
+                )
+                .await;
+            // Plans are for a number of segments.
+            prepared.clear();
+            grown?;
+        }
+        Ok(self.pages())
+    }
+
+    /// Pages that there is room for.
+    pub fn pages(&self) -> u32 {
+        self.kv.segments().capacity() / PAGE
+    }
+
+    /// Bytes on the GPU, the weights included.
+    pub fn bytes(&self) -> u64 {
+        self.buffers.bytes()
+    }
+
+    /// Fills a page with noise.
+    ///
+    /// # Errors
+    /// The device fails.
+    pub async fn fill_with_noise(&mut self, page: PageId) -> Result<(), Error> {
+        let noise = noise(
+            heads(self.engine.model().config()),
+            self.engine.kv_format(),
+            1,
+        );
+        let positions = page * PAGE..(page + 1) * PAGE;
+        Ok(self
+            .kv
+            .fill(self.buffers.memory(), positions, &noise)
+            .await?)
+    }
+
+    /// Does what has to be done with pages before the passes of a step.
+    ///
+    /// # Errors
+    /// There is no memory for the copies, or the device fails.
+    pub async fn move_pages(&mut self, ops: &[MemoryOp]) -> Result<(), Error> {
+        for op in ops {
+            match *op {
+                MemoryOp::Copy { from, to } => {
+                    let [from, to] = [from, to].map(|page| self.kv.page_parts(page));
+                    // A copy inside one buffer is not permitted.
+                    let through = |(from, to): (BufferRef, BufferRef)| {
+                        let between = BufferRef {
+                            bytes: from.bytes,
+                            ..self.page_copy
+                        };
+                        [(from, between), (between, to)]
+                    };
+                    let pairs: Vec<_> = from.into_iter().zip(to).flat_map(through).collect();
+                    self.buffers.memory().copy(&pairs)?;
+                }
+                MemoryOp::ToHost { page, to } => {
+                    let parts = self.kv.page_parts(page);
+                    self.host.begin(self.buffers.memory(), to, &parts).await?;
+                }
+                MemoryOp::FromHost { from, page } => {
+                    let parts = self.kv.page_parts(page);
+                    self.host
+                        .restore(self.buffers.memory(), from, &parts)
+                        .await?;
+                }
+                MemoryOp::Forget { host } => self.host.forget(host),
+            }
+        }
+        Ok(())
+    }
+}
