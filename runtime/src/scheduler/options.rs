@@ -16,7 +16,7 @@ pub struct SchedulerOptions {
     pub host_memory: u64,
     /// Requests that take part in steps at once.
     pub max_running: u32,
-    /// Requests that wait; further ones are refused ([`Error::Busy`]).
+    /// Requests that wait; further ones are refused ([`Error::Busy`](crate::Error::Busy)).
     pub max_waiting: usize,
     /// Tokens of prompts in one step at most. None: as many as a pass of a session has.
     pub prompt_tokens: Option<u32>,
