@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use godwit::quantize::{InputSquares, Mix, Recipe, WeightsCache};
+use godwit::scheduler::{Budget, Scheduler, SchedulerOptions};
 use godwit::{
     Engine, EngineOptions, GenerateOptions, Gpu, GpuOptions, Model, PrefixCache, Sampling, Session,
     unwatched,
@@ -19,6 +20,7 @@ fn futures_are_send(
     session: &mut Session,
     cache: &PrefixCache,
     weights: WeightsCache,
+    scheduler: &mut Scheduler,
 ) {
     is_send(&gpu.tune(Path::new(""), &mut unwatched));
     is_send(&model.quantized(&Recipe::from(Mix::Q8_0), weights, &mut unwatched));
@@ -47,6 +49,9 @@ fn futures_are_send(
     is_send(&session.calibrate(&[], &mut InputSquares::default()));
     is_send(&session.fill_with_noise(0));
     is_send(&session.score(&[], &mut |_, _| ()));
+    is_send(&Scheduler::new(engine, &SchedulerOptions::default()));
+    is_send(&scheduler.step(Budget::default()));
+    is_send(&scheduler.wait());
     if let Ok(mut generation) = session.generate(GenerateOptions::default()) {
         is_send(&generation);
         is_send(&generation.next());
@@ -62,5 +67,6 @@ fn handles_move_between_threads() {
     is_send_and_sync::<Gpu>();
     is_send_and_sync::<Engine>();
     is_send_and_sync::<Session>();
+    is_send_and_sync::<Scheduler>();
     is_send_and_sync::<godwit::Error>();
 }

@@ -94,14 +94,13 @@ impl Core {
             if self.running().next().is_none() {
                 // Nothing will ever make room for it.
                 let context = self.pages.len() * PAGE;
-                self.fail(
-                    id,
-                    Error::ContextFull {
-                        tokens,
-                        used,
-                        context,
-                    },
-                );
+                let full = Error::ContextFull {
+                    tokens,
+                    used,
+                    context,
+                };
+                let refused = self.refused.clone().map(Error::Gpu);
+                self.fail(id, refused.unwrap_or(full));
                 return true;
             }
             return false;

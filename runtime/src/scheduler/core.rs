@@ -12,6 +12,7 @@ use super::request::{Event, Ongoing, Request, RequestId, State, Usage};
 use super::sequence::{HostPage, Place, Sequence, SequenceId, SequenceOptions};
 use crate::error::Error;
 use crate::generation::{FinishReason, Reply};
+use crate::gpu::GpuError;
 use crate::kv_cache::pages::{PageId, Pages};
 use crate::model::Model;
 
@@ -58,6 +59,8 @@ pub(super) struct Core {
     pub memory_ops: Vec<MemoryOp>,
     /// Pages on the host.
     pub on_host: usize,
+    /// Why there is no memory for more pages.
+    pub refused: Option<GpuError>,
     /// The last id that was given, of sequences, requests and pages on the host.
     last_id: u64,
     /// Counts steps and changes: see [`Sequence::last_used`].
@@ -75,6 +78,7 @@ impl Core {
             events: VecDeque::new(),
             memory_ops: Vec::new(),
             on_host: 0,
+            refused: None,
             last_id: 0,
             clock: 0,
         }

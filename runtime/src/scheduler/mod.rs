@@ -307,6 +307,9 @@ impl Scheduler {
                 Err(error) if error.is_out_of_memory() => {
                     tracing::info!("the pool of pages stays as it is: {error}");
                     self.core.limits.pages = self.device.pages();
+                    if let Error::Gpu(error) = error {
+                        self.core.refused = Some(error);
+                    }
                 }
                 other => drop(other?),
             }

@@ -131,7 +131,8 @@ impl Core {
         if is_interrupted || count == 0 {
             taken.into_iter().for_each(|page| self.pages.release(page));
             if !is_interrupted {
-                self.end(id, FinishReason::Context);
+                let refused = self.refused.clone().map(FinishReason::Memory);
+                self.end(id, refused.unwrap_or(FinishReason::Context));
             }
             return None;
         }
