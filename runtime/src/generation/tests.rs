@@ -154,11 +154,12 @@ fn speculation_changes_no_reply() {
     );
 }
 
-/// Tokens that follow a guess are as likely as they are without guesses: the third token of
-/// replies with many seeds, against the model's probabilities.
+/// Tokens that follow guesses are as likely as they are without: the third token of replies with
+/// many seeds, against the model's probabilities. A session of the same model guesses.
 #[test]
 fn sampled_tokens_have_their_probabilities() {
     let mut session = session(512);
+    let mut draft = block_on(session.engine().clone().session()).expect("a session");
     let sampling = Sampling::default().top_k(6).top_p(1.0).temperature(1.0);
     let prompt: Vec<u32> = [9, 10, 11, 12].repeat(8);
     let (mut counts, mut drafted) = (std::collections::HashMap::<[u32; 3], u32>::new(), 0);
@@ -170,7 +171,9 @@ fn sampled_tokens_have_their_probabilities() {
             .sampling(sampling.clone().seed(seed))
             .max_tokens(3)
             .speculation(Speculation::Tokens(3));
-        let mut generation = session.generate(options).expect("valid options");
+        let mut generation = session
+            .generate_with_draft(&mut draft, options)
+            .expect("the same vocabulary");
         while block_on(generation.next()).expect("a token").is_some() {}
         drafted += generation.speculated().drafted;
         if let [a, b, c] = *generation.tokens() {
