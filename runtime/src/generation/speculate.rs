@@ -2,17 +2,14 @@
 
 use std::collections::VecDeque;
 
+use godwit_shaders::kernels::sample::NO_TOKEN;
 use web_time::Instant;
 
 use super::Generation;
 use crate::error::Error;
 use crate::sampling::Sampling;
 use crate::session::Session;
-use crate::speculation::{Lookup, Pace, Speculated, Speculation, accepted};
-
-/// What a further token of a pass is assumed to take until it was measured, as a share of a pass
-/// over one: on a CPU, and on a GPU.
-const FURTHER: [f64; 2] = [0.3, 0.1];
+use crate::speculation::{FURTHER, Lookup, Pace, Speculated, Speculation, accepted};
 
 /// The state of a reply's speculation.
 pub(super) struct Speculator {
@@ -77,29 +74,36 @@ impl Speculator {
 const CERTAIN: usize = usize::MAX;
 
 /// The tokens that another model would go on with, chosen in the same way: where both choose at
-/// random, by the same random numbers.
+/// random, by the same random numbers. Where it fails, there are fewer guesses.
 async fn guess(
     draft: &mut Session,
     tokens: &[u32],
     len: usize,
     sampling: &Sampling,
-) -> Result<Vec<u32>, Error> {
+) -> Vec<u32> {
     let mut guessed = Vec::new();
-    if tokens.len() + len > draft.context() as usize {
-        return Ok(guessed);
+    if len == 0 || tokens.len() + len > draft.context() as usize {
+        return guessed;
     }
-    if len > 0 {
-        draft.prefill_to(tokens, &mut crate::unwatched).await?;
+    if let Err(error) = draft.prefill_to(tokens, &mut crate::unwatched).await {
+        tracing::debug!("the draft model guesses nothing: {error}");
+        return guessed;
     }
     while guessed.len() < len {
         let is_last = guessed.len() + 1 == len;
         let token = match is_last {
-            true => draft.choose(sampling).await?,
-            false => draft.next(sampling).await?,
+            true => draft.choose(sampling).await,
+            false => draft.next(sampling).await,
         };
-        guessed.push(token);
+        match token {
+            Ok(token) => guessed.push(token),
+            Err(error) => {
+                tracing::debug!("the draft model guesses no more: {error}");
+                break;
+            }
+        }
     }
-    Ok(guessed)
+    guessed
 }
 
 impl Generation<'_> {
@@ -111,6 +115,10 @@ impl Generation<'_> {
         if let Some(token) = speculator.ready.pop_front() {
             self.session.append_computed(token);
             return Ok(token);
+        }
+        if speculator.pending.is_some() {
+            // Where an earlier call ended in its middle, guesses may be left in the session.
+            self.session.truncate(speculator.lookup.len() - 1);
         }
         if speculator.lookup.len() != self.session.tokens().len() + speculator.pending.iter().len()
         {
@@ -140,7 +148,7 @@ impl Generation<'_> {
                 let tokens = speculator.pace.tokens(CERTAIN);
                 (
                     CERTAIN,
-                    guess(draft, speculator.lookup.tokens(), tokens, &self.sampling).await?,
+                    guess(draft, speculator.lookup.tokens(), tokens, &self.sampling).await,
                 )
             }
             None => speculator.guess(),
@@ -170,6 +178,11 @@ impl Generation<'_> {
         // Not all of them may have fitted one pass.
         drafted.truncate(chosen.len() - 1);
         let right = accepted(&drafted, &chosen);
+        if chosen[right] == NO_TOKEN {
+            self.session.truncate(before);
+            let position = before + right;
+            return Err(Error::LogitsNotFinite { position });
+        }
         self.session.truncate(before + 1);
         speculator.pace.record(agreeing, drafted.len(), right);
         speculator

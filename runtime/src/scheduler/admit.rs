@@ -1,5 +1,7 @@
 //! Which requests take part in steps, and what leaves the GPU for them.
 
+use std::cmp::Reverse;
+
 use godwit_shaders::PAGE;
 
 use super::core::{Core, MemoryOp};
@@ -14,7 +16,8 @@ impl Core {
     pub fn wanted_pages(&self) -> u32 {
         let missing = |id: &SequenceId, more: usize| {
             let sequence = self.sequences.get(id)?;
-            Some(sequence.missing_pages(sequence.len() + more + 1))
+            let len = sequence.len() + more + 1;
+            Some(sequence.missing_pages(len.min(self.limits.context)))
         };
         let needed = self
             .requests
@@ -41,7 +44,7 @@ impl Core {
         let mut waiting: Vec<_> = self
             .sequences
             .values()
-            .filter_map(|sequence| Some((-sequence.priority, *sequence.queue.front()?)))
+            .filter_map(|sequence| Some((Reverse(sequence.priority), *sequence.queue.front()?)))
             .filter(|(_, id)| self.requests[id].state == State::Waiting)
             .collect();
         waiting.sort_unstable();
@@ -55,6 +58,7 @@ impl Core {
     /// Starts a request, if there is room for its sequence's tokens. What is idle leaves the GPU
     /// for it.
     fn start(&mut self, id: RequestId) -> bool {
+        self.find_something_to_compute(id);
         loop {
             let Some(ongoing) = self.requests.get(&id) else {
                 return true;
@@ -76,7 +80,7 @@ impl Core {
                 return true;
             }
             let found = self.cached_pages(sequence, &ongoing.prompt);
-            let needed = sequence.missing_pages(len + 1).saturating_sub(found.len());
+            let needed = sequence.missing_pages((len + 1).min(self.limits.context)).saturating_sub(found.len());
             // Found pages that are free are no longer free once they are used.
             let in_use = found
                 .iter()
@@ -140,6 +144,7 @@ impl Core {
         else {
             return;
         };
+        let is_first = !ongoing.prompt.is_empty();
         sequence.pending.append(&mut ongoing.prompt);
         for &page in found {
             self.pages.share(page);
@@ -149,9 +154,10 @@ impl Core {
             sequence.tokens.extend(tokens);
             sequence.table.push(Place::Gpu(page));
         }
-        let cached = found.len() * PAGE as usize;
-        ongoing.usage.cached_tokens =
-            (ongoing.usage.cached_tokens + cached).min(ongoing.usage.prompt_tokens);
+        if is_first {
+            let cached = found.len() * PAGE as usize;
+            ongoing.usage.cached_tokens = cached.min(ongoing.usage.prompt_tokens);
+        }
     }
 
     /// Takes pages for those on the host. There are enough.
@@ -164,7 +170,11 @@ impl Core {
                 continue;
             };
             // A full page may still be where it was.
-            let prefix = sequence.prefixes.get(number + 1);
+            let is_reproducible = (number + 1) * PAGE as usize <= sequence.decoded_from;
+            let prefix = sequence
+                .prefixes
+                .get(number + 1)
+                .filter(|_| is_reproducible || !self.limits.deterministic);
             match prefix.and_then(|prefix| self.pages.find(prefix)) {
                 Some(page) => {
                     self.pages.share(page);
@@ -188,23 +198,37 @@ impl Core {
         true
     }
 
-    /// The sequence without requests that was used longest ago, and has pages on the GPU that only
-    /// it needs.
+    /// The sequence that runs no request, was used longest ago, and has pages on the GPU: such that
+    /// only it needs, where there is one. Pages that idle sequences share are free when all of them
+    /// have left.
     fn longest_idle(&self, besides: SequenceId) -> Option<SequenceId> {
         let is_idle = |id: &SequenceId, sequence: &Sequence| {
+            let waits = |id: &RequestId| self.requests[id].state == State::Waiting;
             *id != besides
-                && sequence
-                    .queue
-                    .front()
-                    .is_none_or(|id| self.requests[id].state == State::Waiting)
-                && sequence.gpu_pages().any(|page| !self.pages.is_shared(page))
+                && sequence.queue.front().is_none_or(waits)
+                && sequence.gpu_pages().next().is_some()
         };
-        let idle = self
-            .sequences
-            .iter()
-            .filter(|(id, sequence)| is_idle(id, sequence));
-        idle.min_by_key(|(_, sequence)| sequence.last_used)
-            .map(|(&id, _)| id)
+        let order = |sequence: &Sequence| {
+            let has_private = sequence.gpu_pages().any(|page| !self.pages.is_shared(page));
+            (!has_private, sequence.last_used)
+        };
+        let all = self.sequences.iter();
+        let idle = all.filter(|(id, sequence)| is_idle(id, sequence));
+        idle.min_by_key(|(_, sequence)| order(sequence)).map(|(&id, _)| id)
+    }
+
+    /// Sees to it that a request has a token to compute, for the logits that its reply begins with:
+    /// where it appends none, the last one of its sequence. Without any, it fails.
+    fn find_something_to_compute(&mut self, id: RequestId) {
+        let Some(ongoing) = self.requests.get(&id).filter(|one| one.prompt.is_empty()) else {
+            return;
+        };
+        let (of, sequence) = (ongoing.sequence, &self.sequences[&ongoing.sequence]);
+        match (sequence.pending.is_empty(), sequence.tokens.is_empty()) {
+            (true, true) => self.fail(id, Error::Empty),
+            (true, false) => self.compute_last_again(of),
+            (false, _) => {}
+        }
     }
 
     /// Gives a page for a request's next tokens. Where none is free, what is idle leaves the GPU,
@@ -224,7 +248,7 @@ impl Core {
                 let sequence = self.sequences.get(&self.requests[id].sequence);
                 (
                     sequence.map_or(0, |sequence| sequence.priority),
-                    std::cmp::Reverse(*id),
+                    Reverse(*id),
                 )
             };
             let can_wait =
@@ -249,18 +273,19 @@ impl Core {
         }
     }
 
-    /// Moves a sequence's pages to the host, but for those that others need on the GPU. Where the
-    /// host has no room, their tokens are to be computed again.
+    /// Moves a sequence's pages to the host: those that only it needs, or, where it has none, all of
+    /// them. Where the host has no room, their tokens are to be computed again.
     fn leave_gpu(&mut self, id: SequenceId) {
         let Some(mut sequence) = self.sequences.remove(&id) else {
             return;
         };
+        let has_private = sequence.gpu_pages().any(|page| !self.pages.is_shared(page));
         let mut left = Vec::new();
         for number in 0..sequence.table.len() {
             let Place::Gpu(page) = sequence.table[number] else {
                 continue;
             };
-            if self.pages.is_shared(page) {
+            if has_private && self.pages.is_shared(page) {
                 continue;
             }
             if self.on_host >= self.limits.host_pages {

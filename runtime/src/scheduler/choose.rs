@@ -20,6 +20,17 @@ pub(super) struct Wanted {
     pub log_probs: Option<u32>,
 }
 
+impl Wanted {
+    /// Logits of a row that are adjusted at most, where there are so many output rows.
+    pub fn most_adjustments(&self, outputs: usize, vocab: usize) -> usize {
+        let seen = match self.sampling.penalized() {
+            0 => 0,
+            _ => self.recent.len() + outputs - 1,
+        };
+        (seen + self.sampling.logit_bias.len()).min(vocab)
+    }
+}
+
 /// What the rows of a pass need: which kernels run.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub(super) struct RowChoice {

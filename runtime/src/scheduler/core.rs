@@ -184,10 +184,6 @@ impl Core {
         if waiting >= self.limits.waiting {
             return Err(Error::Busy { waiting });
         }
-        // Nothing is left to compute that logits could come from.
-        if request.prompt.is_empty() && of.pending.is_empty() && of.queue.is_empty() {
-            self.compute_last_again(sequence);
-        }
         let id = RequestId(self.next_id());
         let Request {
             prompt,
@@ -221,29 +217,35 @@ impl Core {
     /// Appends tokens to a sequence without computing them. Returns the pages that are new.
     pub fn fill(&mut self, id: SequenceId, len: usize) -> Result<Vec<PageId>, Error> {
         let sequence = self.sequences.get_mut(&id).ok_or(Error::NoSuchSequence)?;
-        let mut taken = Vec::new();
-        while sequence.table.len() * (PAGE as usize) < len {
-            let full = Error::ContextFull {
-                tokens: len - sequence.tokens.len(),
-                used: sequence.tokens.len(),
-                context: sequence.table.len() as u32 * PAGE,
-            };
-            let page = self.pages.take().ok_or(full)?;
-            sequence.table.push(Place::Gpu(page));
-            sequence
-                .tokens
-                .resize(len.min(sequence.table.len() * PAGE as usize), 0);
-            taken.push(page);
+        let (mut taken, mut refused) = (Vec::new(), None);
+        while sequence.tokens.len() < len {
+            if sequence.table.len() * PAGE as usize == sequence.tokens.len() {
+                let Some(page) = self.pages.take() else {
+                    refused = Some(Error::ContextFull {
+                        tokens: len - sequence.tokens.len(),
+                        used: sequence.tokens.len(),
+                        context: sequence.table.len() as u32 * PAGE,
+                    });
+                    break;
+                };
+                sequence.table.push(Place::Gpu(page));
+                taken.push(page);
+            }
+            let end = len.min(sequence.table.len() * PAGE as usize);
+            sequence.tokens.resize(end, 0);
         }
         while sequence.prefixes.len() <= sequence.tokens.len() / PAGE as usize {
             let prefix = sequence.prefix_after(&[0; PAGE as usize]);
             sequence.prefixes.extend(prefix);
         }
-        Ok(taken)
+        match refused {
+            Some(error) => Err(error),
+            None => Ok(taken),
+        }
     }
 
     /// Makes the last token of a sequence one that is to be computed.
-    fn compute_last_again(&mut self, id: SequenceId) {
+    pub fn compute_last_again(&mut self, id: SequenceId) {
         let Some(sequence) = self.sequences.get_mut(&id) else {
             return;
         };

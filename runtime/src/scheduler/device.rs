@@ -1,7 +1,7 @@
 //! The GPU's side of a scheduler: the pool of pages, the buffers of a pass, plans, and what is on
 //! its way back.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 
 use godwit_shaders::kernels::adjust::Adjustment;
 use godwit_shaders::kernels::attention::RowClass;
@@ -82,8 +82,63 @@ pub(super) struct OutputRows {
 /// A pass whose tokens are on their way to the host.
 pub(super) struct InFlight {
     pub rows: Vec<OutputRows>,
-    pub chosen: Readback,
-    pub log_probs: Option<Readback>,
+    chosen: Arriving,
+    log_probs: Option<Arriving>,
+}
+
+/// Bytes on their way, or here. A future that waits for them may be dropped, and another one wait.
+enum Arriving {
+    Coming(Readback),
+    Here(Vec<u8>),
+}
+
+impl Arriving {
+    fn has_arrived(&mut self) -> bool {
+        match self {
+            Self::Coming(readback) => readback.has_arrived(),
+            Self::Here(_) => true,
+        }
+    }
+
+    async fn wait(&mut self) -> Result<&[u8], Error> {
+        if let Self::Coming(readback) = self {
+            let bytes = readback.finish().await?;
+            *self = Self::Here(bytes);
+        }
+        match self {
+            Self::Here(bytes) => Ok(bytes),
+            Self::Coming(_) => Ok(&[]),
+        }
+    }
+}
+
+impl InFlight {
+    fn new(rows: Vec<OutputRows>, chosen: Readback, log_probs: Option<Readback>) -> Self {
+        Self {
+            rows,
+            chosen: Arriving::Coming(chosen),
+            log_probs: log_probs.map(Arriving::Coming),
+        }
+    }
+
+    /// Whether [`InFlight::wait`] would not wait.
+    pub fn has_arrived(&mut self) -> bool {
+        let log_probs = &mut self.log_probs;
+        self.chosen.has_arrived() && log_probs.as_mut().is_none_or(Arriving::has_arrived)
+    }
+
+    /// Waits for the chosen tokens and the log-probabilities.
+    ///
+    /// # Errors
+    /// The device failed.
+    pub async fn wait(&mut self) -> Result<(&[u8], &[u8]), Error> {
+        let chosen = self.chosen.wait().await?;
+        let log_probs = match &mut self.log_probs {
+            Some(log_probs) => log_probs.wait().await?,
+            None => &[],
+        };
+        Ok((chosen, log_probs))
+    }
 }
 
 impl Device {
@@ -124,7 +179,8 @@ impl Device {
                 log_probs: words("log_probs", LOG_PROBS, capacity.outputs),
             };
             scratch.logits = words("logits", 4 * config.vocab as usize, outputs);
-            scratch.weights = words("weights", 4 * config.vocab as usize, outputs);
+            let padded = config.vocab.next_multiple_of(4) as usize;
+            scratch.weights = words("weights", 4 * padded, outputs);
             scratch.choice = words("choices", size_of::<Choice>(), outputs);
             scratch.adjustments =
                 words("adjustments", size_of::<Adjustment>(), capacity.adjustments);
@@ -160,22 +216,28 @@ impl Device {
         })
     }
 
-    /// The expected time of a prompt's pass of so many tokens at this position, where one was
-    /// prepared.
-    pub fn prompt_seconds(&self, tokens: u32, position: u32) -> Option<f64> {
-        let of_prompt = self.prepared.iter().find_map(|(key, prepared)| match key {
-            PlanKey::Pass(pass) if pass.class == RowClass::Prompt && pass.rows >= tokens => {
-                Some(prepared)
-            }
+    /// The expected time of a prompt's pass of so many tokens, which attend to `attended` positions;
+    /// none where no pass of that size was prepared yet.
+    pub fn prompt_seconds(&self, tokens: u32, attended: u32) -> Option<f64> {
+        let of_prompts = self.prepared.iter().filter_map(|(key, prepared)| match key {
+            PlanKey::Pass(pass) if pass.class == RowClass::Prompt => Some((pass.rows, prepared)),
             _ => None,
         });
+        let (_, least) = of_prompts
+            .filter(|&(rows, _)| rows == bucket(tokens).min(self.capacity.rows))
+            .min_by_key(|&(rows, _)| rows)?;
         let step = Step {
-            position,
+            position: attended,
             count: tokens,
             items: 1,
             outputs: 0,
         };
-        Some(of_prompt?.expected_seconds(step))
+        Some(least.expected_seconds(step))
+    }
+
+    /// Forgets the pages on the host: nobody asks for them any more.
+    pub fn forget_host_pages(&mut self) {
+        self.host = HostPages::default();
     }
 
     /// Computes chunks, in as many passes as their size asks for, and chooses the tokens that are
@@ -195,21 +257,50 @@ impl Device {
             _ => Spans::Whole,
         };
         let mut in_flight = Vec::new();
-        let mut rest = chunks;
+        let mut rest: VecDeque<Chunk> = chunks.iter().cloned().collect();
         while !rest.is_empty() {
-            let batch_of = |count: usize| Batch::new(&rest[..count], spans, self.kv.segments());
-            let count = (1..=rest.len())
-                .rev()
-                .find(|&count| count == 1 || self.capacity.holds(&batch_of(count)))
-                .unwrap_or(1);
-            let batch = batch_of(count);
-            if !self.capacity.holds(&batch) {
-                return Err(Error::Fragmented);
+            let mut batch = Batch::default();
+            let mut together: Vec<Chunk> = Vec::new();
+            while let Some(chunk) = rest.pop_front() {
+                let mut longer = batch.clone();
+                longer.push(&chunk, spans, self.kv.segments());
+                together.push(chunk);
+                if self.holds(&longer, &together, choices) {
+                    batch = longer;
+                    continue;
+                }
+                rest.extend(together.pop());
+                rest.rotate_right(1);
+                break;
             }
-            in_flight.extend(self.pass(&rest[..count], &batch, class, choices).await?);
-            rest = &rest[count..];
+            if together.is_empty() {
+                // Not even one chunk fits: its pages lie in many segments.
+                let halves = rest.pop_front().and_then(Chunk::halves);
+                let [first, second] = halves.ok_or(Error::Fragmented)?;
+                rest.push_front(second);
+                rest.push_front(first);
+                continue;
+            }
+            in_flight.push(self.pass(&together, &batch, class, choices).await?);
         }
         Ok(in_flight)
+    }
+
+    /// Whether the buffers hold a batch of these chunks, and the adjustments of their logits.
+    fn holds(
+        &self,
+        batch: &Batch,
+        chunks: &[Chunk],
+        choices: &impl Fn(RequestId) -> Option<Wanted>,
+    ) -> bool {
+        let vocab = self.engine.model().config().vocab as usize;
+        let adjustments = chunks
+            .iter()
+            .filter(|chunk| chunk.outputs > 0)
+            .filter_map(|chunk| Some((chunk.outputs, choices(chunk.request)?)))
+            .map(|(outputs, wanted)| outputs * wanted.most_adjustments(outputs, vocab))
+            .sum::<usize>();
+        self.capacity.holds(batch) && adjustments <= self.capacity.adjustments as usize
     }
 
     /// One pass, and the choice of the tokens that its outputs are for.
@@ -219,7 +310,7 @@ impl Device {
         batch: &Batch,
         class: RowClass,
         choices: &impl Fn(RequestId) -> Option<Wanted>,
-    ) -> Result<Option<InFlight>, Error> {
+    ) -> Result<InFlight, Error> {
         let (count, outputs) = (batch.rows.len() as u32, batch.outputs.len() as u32);
         let [_, v_block] = self
             .engine
@@ -256,6 +347,10 @@ impl Device {
             }));
         }
         let chosen = Choices::new(&wanted);
+        assert!(
+            chosen.adjustments.len() <= self.capacity.adjustments as usize,
+            "more adjustments than their buffer holds"
+        );
         let bucketed = bucket(outputs.max(1)).min(self.capacity.outputs);
         let logits = PlanKey::Logits { outputs: bucketed };
         let choose = PlanKey::Choose {
@@ -289,10 +384,14 @@ impl Device {
             outputs,
         };
         if outputs == 0 {
-            self.prepared[&PlanKey::Pass(pass)]
-                .submit(memory, step)
-                .await?;
-            return Ok(None);
+            // Something is read all the same, so that the host knows when the pass is done.
+            let word = BufferRef {
+                bytes: 4,
+                ..to.chosen
+            };
+            let pass = &self.prepared[&PlanKey::Pass(pass)];
+            let chosen = pass.submit_and_read(memory, step, word).await?;
+            return Ok(InFlight::new(Vec::new(), chosen, None));
         }
         memory
             .write(to.outputs, 0, bytemuck::cast_slice(&batch.outputs))
@@ -337,11 +436,7 @@ impl Device {
             }
             false => None,
         };
-        Ok(Some(InFlight {
-            rows,
-            chosen: chosen_tokens,
-            log_probs,
-        }))
+        Ok(InFlight::new(rows, chosen_tokens, log_probs))
     }
 
     async fn prepare(&mut self, key: PlanKey) -> Result<(), Error> {

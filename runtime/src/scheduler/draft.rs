@@ -1,10 +1,6 @@
 //! The guesses of a request: which tokens come with its next one.
 
-use crate::speculation::{Lookup, Pace, Speculation};
-
-/// What a further row of a step is assumed to take, as a share of a step of one row: on a CPU, and
-/// on a GPU.
-const FURTHER: [f64; 2] = [0.3, 0.1];
+use crate::speculation::{FURTHER, Lookup, Pace, Speculation};
 
 #[derive(Clone, Debug)]
 pub(super) struct Drafter {

@@ -1,6 +1,6 @@
 //! Pages on the host: copies of keys and values, exact to the byte.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 
 use godwit_shaders::BufferRef;
 
@@ -15,8 +15,8 @@ pub(super) struct HostPages {
 }
 
 enum Copied {
-    /// On their way: a part for each layer's keys and values.
-    Coming(Vec<Readback>),
+    /// Parts that are here, and parts on their way: one for each layer's keys and values.
+    Coming(Vec<Vec<u8>>, VecDeque<Readback>),
     Here(Vec<Vec<u8>>),
 }
 
@@ -29,18 +29,18 @@ impl HostPages {
         parts: &[BufferRef],
     ) -> Result<(), Error> {
         self.settle().await?;
-        let mut coming = Vec::new();
+        let mut coming = VecDeque::new();
         for &part in parts {
-            coming.push(memory.start_read(part).await?);
+            coming.push_back(memory.start_read(part).await?);
         }
-        self.pages.insert(to, Copied::Coming(coming));
+        self.pages.insert(to, Copied::Coming(Vec::new(), coming));
         Ok(())
     }
 
     /// Waits for copies of earlier pages, so that their staging buffers don't pile up.
     async fn settle(&mut self) -> Result<(), Error> {
         const MOST_COMING: usize = 8;
-        let is_coming = |copied: &&mut Copied| matches!(copied, Copied::Coming(_));
+        let is_coming = |copied: &&mut Copied| matches!(copied, Copied::Coming(..));
         if self.pages.values_mut().filter(is_coming).count() >= MOST_COMING {
             for copied in self.pages.values_mut() {
                 copied.wait().await?;
@@ -74,16 +74,17 @@ impl HostPages {
 impl Copied {
     /// The bytes of each part.
     async fn wait(&mut self) -> Result<&[Vec<u8>], Error> {
-        if let Self::Coming(coming) = self {
-            let mut bytes = Vec::new();
-            for readback in coming {
-                bytes.push(readback.finish().await?);
+        if let Self::Coming(here, coming) = self {
+            // The future may be dropped while it waits: each part is taken once.
+            while let Some(readback) = coming.front_mut() {
+                here.push(readback.finish().await?);
+                coming.pop_front();
             }
-            *self = Self::Here(bytes);
+            *self = Self::Here(std::mem::take(here));
         }
         match self {
             Self::Here(bytes) => Ok(bytes),
-            Self::Coming(_) => Ok(&[]),
+            Self::Coming(..) => Ok(&[]),
         }
     }
 }

@@ -71,6 +71,8 @@ pub struct Scheduler {
     core: Core,
     device: Device,
     in_flight: VecDeque<InFlight>,
+    /// Whether a step is being submitted: it stays so where its future is dropped.
+    is_running: bool,
 }
 
 impl Scheduler {
@@ -122,6 +124,7 @@ impl Scheduler {
             core: Core::new(engine.model().clone(), limits),
             device,
             in_flight: VecDeque::new(),
+            is_running: false,
         })
     }
 
@@ -194,6 +197,7 @@ impl Scheduler {
     /// # Errors
     /// The device is lost. A lack of memory is an event of the requests that it hits.
     pub async fn step(&mut self, budget: Budget) -> Result<StepReport, Error> {
+        self.recover()?;
         self.collect().await?;
         if !self.in_flight.is_empty() {
             return Ok(StepReport {
@@ -209,12 +213,11 @@ impl Scheduler {
             prompt_tokens: plan.prompt.iter().map(|chunk| chunk.tokens.len()).sum(),
             is_waiting: false,
         };
-        if let Err(error) = self.run(&plan).await {
-            self.core.start_over(&error);
-            self.in_flight.clear();
-            if !error.is_out_of_memory() {
-                return Err(error);
-            }
+        self.is_running = true;
+        let ran = self.run(&plan).await;
+        self.is_running = false;
+        if let Err(error) = ran {
+            self.start_over(error)?;
         }
         #[cfg(debug_assertions)]
         if let Err(wrong) = self.core.check() {
@@ -228,17 +231,41 @@ impl Scheduler {
     /// # Errors
     /// The device is lost.
     pub async fn wait(&mut self) -> Result<(), Error> {
+        self.recover()?;
+        // A pass stays in flight until all of it is here: the future may be dropped while it waits.
         while let Some(pass) = self.in_flight.front_mut() {
-            let bytes = pass.chosen.finish().await?;
-            let log_probs = match &mut pass.log_probs {
-                Some(readback) => readback.finish().await?,
-                None => Vec::new(),
-            };
-            let rows = std::mem::take(&mut pass.rows);
-            self.in_flight.pop_front();
-            self.accept(&rows, &bytes, &log_probs);
+            let waited = pass.wait().await;
+            let arrived = waited.map(|(chosen, log_probs)| (chosen.to_vec(), log_probs.to_vec()));
+            match arrived {
+                Ok((chosen, log_probs)) => {
+                    let rows = std::mem::take(&mut pass.rows);
+                    self.in_flight.pop_front();
+                    self.accept(&rows, &chosen, &log_probs);
+                }
+                Err(error) => self.start_over(error)?,
+            }
         }
         Ok(())
+    }
+
+    /// Where the future of a step was dropped in its middle, nobody knows what was done.
+    fn recover(&mut self) -> Result<(), Error> {
+        match std::mem::take(&mut self.is_running) {
+            true => self.start_over(Error::Stopped),
+            false => Ok(()),
+        }
+    }
+
+    /// Something of a step was not done: requests that took part in it fail, and all sequences are
+    /// computed again. An error that others will meet, too, is returned.
+    fn start_over(&mut self, error: Error) -> Result<(), Error> {
+        self.core.start_over(&error);
+        self.device.forget_host_pages();
+        self.in_flight.clear();
+        match error.is_out_of_memory() || matches!(error, Error::Stopped | Error::Fragmented) {
+            true => Ok(()),
+            false => Err(error),
+        }
     }
 
     /// What happened since it was asked last; none where there is nothing new.
@@ -265,13 +292,10 @@ impl Scheduler {
 
     /// Takes what has arrived, without waiting.
     async fn collect(&mut self) -> Result<(), Error> {
-        for pass in &mut self.in_flight {
-            let log_probs = pass.log_probs.as_mut().is_none_or(|one| one.has_arrived());
-            if !(pass.chosen.has_arrived() && log_probs) {
-                return Ok(());
-            }
+        if self.in_flight.iter_mut().all(InFlight::has_arrived) {
+            return self.wait().await;
         }
-        self.wait().await
+        Ok(())
     }
 
     fn accept(&mut self, rows: &[OutputRows], chosen: &[u8], log_probs: &[u8]) {
@@ -325,9 +349,11 @@ impl Scheduler {
         let Some(time) = budget.gpu else {
             return most;
         };
+        let attended = self.core.longest_prompt() as u32;
+        // A size that was never tried is tried.
         let fits = |&tokens: &usize| {
-            let seconds = self.device.prompt_seconds(tokens as u32, 0);
-            seconds.is_some_and(|seconds| seconds <= time.as_secs_f64())
+            let seconds = self.device.prompt_seconds(tokens as u32, attended);
+            seconds.is_none_or(|seconds| seconds <= time.as_secs_f64())
         };
         let sizes = std::iter::successors(Some(most), |tokens| Some(tokens / 2));
         sizes
@@ -342,6 +368,7 @@ impl Scheduler {
             core,
             device,
             in_flight,
+            ..
         } = self;
         let wanted = |request| {
             let ongoing = core.requests.get(&request)?;

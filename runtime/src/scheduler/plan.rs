@@ -6,10 +6,11 @@ use godwit_shaders::kernels::sample::NO_TOKEN;
 use super::core::{Core, MemoryOp};
 use super::draft::Drafter;
 use super::request::{Event, LogProbs, Ongoing, RequestId, State};
-use super::sequence::{Place, SequenceId};
+use super::sequence::{Place, Sequence, SequenceId};
 use crate::error::Error;
 use crate::generation::FinishReason;
 use crate::kv_cache::pages::PageId;
+use crate::speculation::MOST_DRAFTED;
 
 /// Consecutive tokens of a request's sequence.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -85,6 +86,13 @@ impl Core {
             .collect()
     }
 
+    /// Tokens of the longest sequence that a prompt is computed for.
+    pub fn longest_prompt(&self) -> usize {
+        let ready = self.ready(false);
+        let of = ready.iter().filter_map(|id| self.sequences.get(&self.requests[id].sequence));
+        of.map(Sequence::len).max().unwrap_or(0)
+    }
+
     /// How many tokens of which prompt a pass computes: of the oldest one at least half of the
     /// pass, else of those that are completed soonest.
     fn divide(&self, tokens: usize) -> Vec<(RequestId, usize)> {
@@ -114,7 +122,9 @@ impl Core {
     /// many as there are pages for, none at all where there is none.
     fn plan_chunk(&mut self, id: RequestId, tokens: usize, planned: &[RequestId]) -> Option<Chunk> {
         let page_len = PAGE as usize;
-        let of = self.requests.get(&id)?.sequence;
+        // It may have been interrupted for another one.
+        let ongoing = self.requests.get(&id)?;
+        let of = (ongoing.state == State::Running).then_some(ongoing.sequence)?;
         let position = self.sequences.get(&of)?.tokens.len();
         let has = self.sequences.get(&of)?.table.len();
         let needed = (position + tokens).div_ceil(page_len).saturating_sub(has);
@@ -181,7 +191,15 @@ impl Core {
         let [before @ .., next] = &sequence.tokens[..] else {
             return 0;
         };
-        let drafted = drafter.draft(before, *next, most.min(room));
+        // There is room for one adjustment of each logit.
+        let vocab = self.model.config().vocab as usize;
+        let (penalized, biased) = (ongoing.sampling.penalized(), ongoing.sampling.logit_bias.len());
+        let adjusted = match penalized + biased {
+            0 => 0,
+            some => (some + MOST_DRAFTED).min(vocab),
+        };
+        let rows = vocab / adjusted.max(1);
+        let drafted = drafter.draft(before, *next, most.min(room).min(rows - 1));
         chunk.tokens.extend(drafted);
         chunk.outputs += drafted.len();
         drafted.len()

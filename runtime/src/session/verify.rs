@@ -14,8 +14,7 @@ impl Session {
     /// each of them. Those are not appended.
     ///
     /// # Errors
-    /// As [`Session::prefill`], or the logits are not finite: the tokens stay, but for a lack of
-    /// memory.
+    /// As [`Session::prefill`]. Where logits are not finite, the token is `NO_TOKEN`.
     pub(crate) async fn choose_after_each(
         &mut self,
         tokens: &[u32],
@@ -86,13 +85,7 @@ impl Session {
             .submit_and_read(memory, step, chosen)
             .await?;
         let read = read.finish().await;
-        let chosen: Vec<u32> = bytemuck::pod_collect_to_vec(&self.settled(read)?);
-        match chosen.iter().position(|&token| token == NO_TOKEN) {
-            None => Ok(chosen),
-            Some(row) => Err(Error::LogitsNotFinite {
-                position: before + row,
-            }),
-        }
+        Ok(bytemuck::pod_collect_to_vec(&self.settled(read)?))
     }
 
     /// Appends a token that the last pass has computed at its position: of those that

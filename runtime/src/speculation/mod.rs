@@ -19,6 +19,10 @@ pub(crate) use pace::Pace;
 /// kernels compute together.
 pub(crate) const MOST_DRAFTED: usize = 7;
 
+/// What a further token of a pass is assumed to take until it was measured, as a share of a pass
+/// over one: on a CPU, and on a GPU.
+pub(crate) const FURTHER: [f64; 2] = [0.3, 0.1];
+
 /// Whether, and how far, a reply's next tokens are guessed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Speculation {

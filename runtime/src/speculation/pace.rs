@@ -101,11 +101,11 @@ impl Pace {
         match (guesses, self.single) {
             (0, Some(single)) => self.single = Some(single + NEW * (seconds - single)),
             (0, None) => self.single = Some(seconds),
-            (_, Some(single)) => {
+            (_, Some(single)) if single > 0.0 => {
                 let further = (seconds / single - 1.0) / guesses as f64;
                 self.further += NEW * (further.clamp(0.0, 1.0) - self.further);
             }
-            (_, None) => {}
+            _ => {}
         }
     }
 }
