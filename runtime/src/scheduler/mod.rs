@@ -191,11 +191,12 @@ impl Scheduler {
         Ok(())
     }
 
-    /// Submits a step: one token of each running reply, then parts of prompts. Does not wait for
-    /// the GPU, natively; where it is still at work on the last step, does nothing.
+    /// Submits a step: one token of each running reply, then parts of prompts. Where the GPU is still
+    /// at work on the last step, does nothing. Waits only for pages that have to leave the GPU or
+    /// come back.
     ///
     /// # Errors
-    /// The device is lost. A lack of memory is an event of the requests that it hits.
+    /// The device is lost. A lack of memory is an event of the requests that took part.
     pub async fn step(&mut self, budget: Budget) -> Result<StepReport, Error> {
         self.recover()?;
         self.collect().await?;

@@ -22,7 +22,8 @@ pub struct SchedulerOptions {
     pub prompt_tokens: Option<u32>,
     /// A reply is the same, to the last bit, whatever other requests there are. Without this it may
     /// differ where two tokens are nearly as likely, because the kernel for many rows rounds in
-    /// another order than the one for few.
+    /// another order than the one for few. Tokens that have to be computed again, because the host
+    /// has no room for them, and a KV cache of several segments are exceptions.
     pub deterministic: bool,
 }
 
