@@ -75,12 +75,7 @@ const CERTAIN: usize = usize::MAX;
 
 /// The tokens that another model would go on with, chosen in the same way: where both choose at
 /// random, by the same random numbers. Where it fails, there are fewer guesses.
-async fn guess(
-    draft: &mut Session,
-    tokens: &[u32],
-    len: usize,
-    sampling: &Sampling,
-) -> Vec<u32> {
+async fn guess(draft: &mut Session, tokens: &[u32], len: usize, sampling: &Sampling) -> Vec<u32> {
     let mut guessed = Vec::new();
     if len == 0 || tokens.len() + len > draft.context() as usize {
         return guessed;

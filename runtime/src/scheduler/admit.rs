@@ -80,7 +80,9 @@ impl Core {
                 return true;
             }
             let found = self.cached_pages(sequence, &ongoing.prompt);
-            let needed = sequence.missing_pages((len + 1).min(self.limits.context)).saturating_sub(found.len());
+            let needed = sequence
+                .missing_pages((len + 1).min(self.limits.context))
+                .saturating_sub(found.len());
             // Found pages that are free are no longer free once they are used.
             let in_use = found
                 .iter()
@@ -214,7 +216,8 @@ impl Core {
         };
         let all = self.sequences.iter();
         let idle = all.filter(|(id, sequence)| is_idle(id, sequence));
-        idle.min_by_key(|(_, sequence)| order(sequence)).map(|(&id, _)| id)
+        idle.min_by_key(|(_, sequence)| order(sequence))
+            .map(|(&id, _)| id)
     }
 
     /// Sees to it that a request has a token to compute, for the logits that its reply begins with:

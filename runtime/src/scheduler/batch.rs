@@ -227,9 +227,8 @@ mod tests {
                 }
             }
             seen.sort_unstable();
-            let slot = |position: u32| {
-                chunk.table[(position / PAGE) as usize] * PAGE + position % PAGE
-            };
+            let slot =
+                |position: u32| chunk.table[(position / PAGE) as usize] * PAGE + position % PAGE;
             let mut expected: Vec<u32> = (0..=own).map(slot).collect();
             expected.sort_unstable();
             assert_eq!(seen, expected, "token {t} of {chunk:?}");
@@ -252,8 +251,14 @@ mod tests {
     fn halves_have_the_same_rows() {
         let whole = chunk(60, 9, &[1, 4]);
         let [first, second] = whole.clone().halves().expect("nine tokens");
-        assert_eq!((first.tokens.len(), first.outputs, &first.table[..]), (4, 0, &[1][..]));
-        assert_eq!((second.position, second.tokens.len(), second.outputs), (64, 5, 1));
+        assert_eq!(
+            (first.tokens.len(), first.outputs, &first.table[..]),
+            (4, 0, &[1][..])
+        );
+        assert_eq!(
+            (second.position, second.tokens.len(), second.outputs),
+            (64, 5, 1)
+        );
         assert_eq!(second.table, whole.table);
         assert_eq!(chunk(60, 1, &[1]).halves(), None);
     }

@@ -219,10 +219,15 @@ impl Device {
     /// The expected time of a prompt's pass of so many tokens, which attend to `attended` positions;
     /// none where no pass of that size was prepared yet.
     pub fn prompt_seconds(&self, tokens: u32, attended: u32) -> Option<f64> {
-        let of_prompts = self.prepared.iter().filter_map(|(key, prepared)| match key {
-            PlanKey::Pass(pass) if pass.class == RowClass::Prompt => Some((pass.rows, prepared)),
-            _ => None,
-        });
+        let of_prompts = self
+            .prepared
+            .iter()
+            .filter_map(|(key, prepared)| match key {
+                PlanKey::Pass(pass) if pass.class == RowClass::Prompt => {
+                    Some((pass.rows, prepared))
+                }
+                _ => None,
+            });
         let (_, least) = of_prompts
             .filter(|&(rows, _)| rows == bucket(tokens).min(self.capacity.rows))
             .min_by_key(|&(rows, _)| rows)?;

@@ -89,7 +89,9 @@ impl Core {
     /// Tokens of the longest sequence that a prompt is computed for.
     pub fn longest_prompt(&self) -> usize {
         let ready = self.ready(false);
-        let of = ready.iter().filter_map(|id| self.sequences.get(&self.requests[id].sequence));
+        let of = ready
+            .iter()
+            .filter_map(|id| self.sequences.get(&self.requests[id].sequence));
         of.map(Sequence::len).max().unwrap_or(0)
     }
 
@@ -193,7 +195,10 @@ impl Core {
         };
         // There is room for one adjustment of each logit.
         let vocab = self.model.config().vocab as usize;
-        let (penalized, biased) = (ongoing.sampling.penalized(), ongoing.sampling.logit_bias.len());
+        let (penalized, biased) = (
+            ongoing.sampling.penalized(),
+            ongoing.sampling.logit_bias.len(),
+        );
         let adjusted = match penalized + biased {
             0 => 0,
             some => (some + MOST_DRAFTED).min(vocab),
