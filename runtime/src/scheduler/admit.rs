@@ -276,8 +276,8 @@ impl Core {
         }
     }
 
-    /// Moves a sequence's pages to the host: those that only it needs, or, where it has none, all of
-    /// them. Where the host has no room, their tokens are to be computed again.
+    /// Moves a sequence's pages to the host: those that only it needs, or, where it has none, all
+    /// of them. Where the host has no room, their tokens are to be computed again.
     fn leave_gpu(&mut self, id: SequenceId) {
         let Some(mut sequence) = self.sequences.remove(&id) else {
             return;

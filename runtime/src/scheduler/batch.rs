@@ -106,9 +106,9 @@ impl Batch {
 struct Run {
     segment: u32,
     pages: Vec<u32>,
-    /// Where the run counts its positions from. Pages before the chunk's own may be counted anywhere
-    /// below its first token, because all of its tokens see them. The positions of its own pages
-    /// are what they are.
+    /// Where the run counts its positions from. Pages before the chunk's own may be counted
+    /// anywhere below its first token, because all of its tokens see them. The positions of its own
+    /// pages are what they are.
     begin: u32,
 }
 
@@ -150,8 +150,8 @@ fn runs(chunk: &Chunk, segments: &KvSegments) -> Vec<Run> {
 }
 
 impl Chunk {
-    /// Two chunks in place of one, of which the second has the outputs; none where there is a single
-    /// token, or where there are guesses.
+    /// Two chunks in place of one, of which the second has the outputs; none where there is a
+    /// single token, or where there are guesses.
     pub fn halves(self) -> Option<[Self; 2]> {
         let half = match self.outputs {
             0 | 1 => self.tokens.len() / 2,

@@ -100,8 +100,8 @@ impl Core {
     }
 
     /// A new sequence that begins with the first `len` tokens of another. Whole pages are shared; a
-    /// last page that is not full is copied. What is on the host, or finds no free page, is computed
-    /// again.
+    /// last page that is not full is copied. What is on the host, or finds no free page, is
+    /// computed again.
     pub fn fork(&mut self, of: SequenceId, len: usize) -> Result<SequenceId, Error> {
         let parent = self.sequence(of)?;
         if len > parent.len() {

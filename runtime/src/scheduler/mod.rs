@@ -14,6 +14,7 @@ mod core;
 mod device;
 mod draft;
 mod host;
+mod in_flight;
 mod options;
 mod plan;
 mod pool;
@@ -33,7 +34,8 @@ use crate::engine::{Engine, kv_bytes};
 use crate::error::Error;
 use crate::speculation::MOST_DRAFTED;
 use choose::Wanted;
-use device::{Device, InFlight, OutputRows};
+use device::Device;
+use in_flight::{InFlight, OutputRows};
 
 pub use options::{Budget, Load, SchedulerOptions, StepReport};
 pub use request::{Event, LogProbs, Request, RequestId, Usage};
@@ -191,9 +193,9 @@ impl Scheduler {
         Ok(())
     }
 
-    /// Submits a step: one token of each running reply, then parts of prompts. Where the GPU is still
-    /// at work on the last step, does nothing. Waits only for pages that have to leave the GPU or
-    /// come back.
+    /// Submits a step: one token of each running reply, then parts of prompts. Where the GPU is
+    /// still at work on the last step, does nothing. Waits only for pages that have to leave the
+    /// GPU or come back.
     ///
     /// # Errors
     /// The device is lost. A lack of memory is an event of the requests that took part.

@@ -96,6 +96,7 @@ impl Sequence {
     }
 
     /// Pages on the host.
+    #[cfg(any(test, debug_assertions))]
     pub fn host_pages(&self) -> usize {
         self.table.len() - self.gpu_pages().count()
     }

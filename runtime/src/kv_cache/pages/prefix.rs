@@ -3,9 +3,9 @@
 /// The hash of a sequence's tokens up to the end of a page, by BLAKE3: two pages with the same hash
 /// hold the same keys and values.
 ///
-/// Each hash is over the one of the page before and the page's own tokens. The first is over a salt:
-/// sequences with other salts share nothing, so that one user can't learn from the time of an answer
-/// what others asked.
+/// Each hash is over the one of the page before and the page's own tokens. The first is over a
+/// salt: sequences with other salts share nothing, so that one user can't learn from the time of an
+/// answer what others asked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct PrefixHash([u8; 32]);
 
