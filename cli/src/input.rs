@@ -5,6 +5,8 @@ use std::path::Path;
 use std::sync::mpsc::{RecvTimeoutError, channel};
 use std::time::Duration;
 
+use godwit::Tokenizer;
+
 use crate::crash;
 use crate::exit::{BadInput, Usage};
 use crate::output::note;
@@ -110,4 +112,14 @@ fn decode(name: &str, bytes: Vec<u8>) -> anyhow::Result<String> {
         .map(|t| t.strip_suffix('\r').unwrap_or(t))
         .unwrap_or(&text)
         .to_owned())
+}
+
+/// The tokens after the one that begins every text, where the model has one.
+pub fn with_bos(tokenizer: &Tokenizer, mut ids: Vec<u32>) -> Vec<u32> {
+    if let (true, Some(bos)) = (tokenizer.adds_bos(), tokenizer.bos())
+        && ids.first() != Some(&bos)
+    {
+        ids.insert(0, bos);
+    }
+    ids
 }

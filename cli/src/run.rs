@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use godwit::tokenizer::{Special, Tokenizer};
+use godwit::tokenizer::Special;
 use godwit::{Error, GenerateOptions, Message, Model};
 use serde::Serialize;
 
@@ -10,9 +10,10 @@ use crate::answer::{BrokenOff, StopReason, generate, rate};
 use crate::args::RunArgs;
 use crate::context::{Contexts, set_system};
 use crate::exit::Usage;
+use crate::input::{self, with_bos};
+use crate::load;
 use crate::output::{Output, note};
 use crate::stop::Stop;
-use crate::{input, load};
 
 /// Resumed tokens that may be left out without a word: an answer that was cut ends otherwise.
 const LEAST_LEFT_OUT: usize = 16;
@@ -223,14 +224,4 @@ fn encode(
         messages,
         keep,
     })
-}
-
-/// The tokens after the one that begins every text, where the model has one.
-pub fn with_bos(tokenizer: &Tokenizer, mut ids: Vec<u32>) -> Vec<u32> {
-    if let (true, Some(bos)) = (tokenizer.adds_bos(), tokenizer.bos())
-        && ids.first() != Some(&bos)
-    {
-        ids.insert(0, bos);
-    }
-    ids
 }

@@ -20,10 +20,10 @@ use crate::answer::rate;
 use crate::args::RunArgs;
 use crate::context::set_system;
 use crate::exit::{Interrupted, Usage as BadUsage};
+use crate::input::with_bos;
 use crate::load;
 use crate::output::note;
 use crate::progress::bar;
-use crate::run::with_bos;
 use crate::stop::Stop;
 
 /// The defaults of `--at-once`.

@@ -119,6 +119,7 @@ const LAYERS: [(&str, &[&str]); 5] = [
             "context",
             "answer",
             // Commands.
+            "parallel",
             "run",
             "chat",
             "bench",
