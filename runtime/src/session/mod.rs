@@ -30,7 +30,7 @@ use crate::engine::{Engine, MemoryUse, heads};
 use crate::error::Error;
 use crate::gpu::{DeviceBuffers, Prepared, Readback};
 use crate::kv_cache::KvCache;
-use crate::model::{Scratch, prefill_chunk};
+use crate::model::Scratch;
 use calibrate::Input;
 use record::StepKind;
 use transcript::Transcript;
@@ -79,12 +79,8 @@ impl Session {
     async fn new(engine: Engine) -> Result<Self, Error> {
         let inner = &engine.inner;
         let (config, caps, kv) = (inner.model.config(), inner.gpu.caps(), inner.llama.kv);
-        let has_gate_biases = inner
-            .llama
-            .layers
-            .iter()
-            .any(|layer| layer.biases.gate_and_up.is_some());
-        let chunk = prefill_chunk(config, heads(config), kv, caps, has_gate_biases);
+        let has_gate_biases = inner.llama.has_gate_biases();
+        let chunk = engine.prefill_chunk();
         let mut buffers = inner.buffers.clone();
         let declare = |table: &mut _| {
             Scratch::declare(
