@@ -1,24 +1,24 @@
 // Matmul of a few rows of x for GPUs: up to X_ROWS a workgroup.
 //
 // The arithmetic of each row of x is that of gemv in the same order: an invocation multiplies the
-// same row of four tiles, K_SPLITS invocations share the groups of a row, and add up their sums in
+// same row of two tiles, K_SPLITS invocations share the groups of a row, and add up their sums in
 // workgroup memory. An invocation unpacks a group of weights once for all rows of x.
 override ROWS_PER_TILE: u32 = 8; // rows of each tile in a workgroup
 override K_SPLITS: u32 = 32;
 override X_ROWS: u32 = 8;        // rows of x in a workgroup: 1, 2, 4 or 8
 
 // Of one row of x at a time.
-var<workgroup> row_sums: array<vec4<f32>, ROWS_PER_TILE * K_SPLITS>;
+var<workgroup> row_sums: array<vec2<f32>, ROWS_PER_TILE * K_SPLITS>;
 var<workgroup> square_sums: array<f32, ROWS_PER_TILE * K_SPLITS>;
 
-// The sums of a row of x with one row of each of four tiles, and of its squares.
-struct RowSums { products: vec4<f32>, squares: f32 }
+// The sums of a row of x with one row of each of two tiles, and of its squares.
+struct RowSums { products: vec2<f32>, squares: f32 }
 
-// The same group of one row of each of four tiles.
-struct FourTiles { tile0: ScaledGroup, tile1: ScaledGroup, tile2: ScaledGroup, tile3: ScaledGroup }
+// The same group of one row of each of two tiles.
+struct TwoTiles { tile0: ScaledGroup, tile1: ScaledGroup }
 
 // Adds the products of group `g`. `at` is the first vector of the row of x.
-fn add_group(sums: RowSums, w: FourTiles, at: u32, g: u32) -> RowSums {
+fn add_group(sums: RowSums, w: TwoTiles, at: u32, g: u32) -> RowSums {
     var v = load_x(at + g * 8u);
     var squares = sums.squares;
     if IS_NORMED {
@@ -26,10 +26,7 @@ fn add_group(sums: RowSums, w: FourTiles, at: u32, g: u32) -> RowSums {
         v = times_norm(v, g * 8u);
     }
     let halves = half_sums(v);
-    let products = vec4<f32>(
-        dot_group(w.tile0, v, halves), dot_group(w.tile1, v, halves),
-        dot_group(w.tile2, v, halves), dot_group(w.tile3, v, halves),
-    );
+    let products = vec2<f32>(dot_group(w.tile0, v, halves), dot_group(w.tile1, v, halves));
     return RowSums(sums.products + products, squares);
 }
 
@@ -44,12 +41,10 @@ fn matmul(
         return;
     }
     let index = workgroup_index(workgroup);
-    let tile_quad = index / (32u / ROWS_PER_TILE);
+    let tile_pair = index / (32u / ROWS_PER_TILE);
     let row = index % (32u / ROWS_PER_TILE) * ROWS_PER_TILE + local_id.x;
-    let base0 = tile_row_base(4u * tile_quad, row);
-    let base1 = tile_row_base(4u * tile_quad + 1u, row);
-    let base2 = tile_row_base(4u * tile_quad + 2u, row);
-    let base3 = tile_row_base(4u * tile_quad + 3u, row);
+    let base0 = tile_row_base(2u * tile_pair, row);
+    let base1 = tile_row_base(2u * tile_pair + 1u, row);
     let groups = groups_in_row();
     // Rows beyond the last token are computed from the last token's, and not stored.
     let at = (p.x_first + first_token) * groups * 8u;
@@ -66,9 +61,7 @@ fn matmul(
     for (var g = local_id.y; g < groups; g += K_SPLITS) {
         let p0 = load_packed(base0, g);
         let p1 = load_packed(base1, g);
-        let p2 = load_packed(base2, g);
-        let p3 = load_packed(base3, g);
-        let w = FourTiles(unpack(p0, g), unpack(p1, g), unpack(p2, g), unpack(p3, g));
+        let w = TwoTiles(unpack(p0, g), unpack(p1, g));
         s0 = add_group(s0, w, at, g);
         if X_ROWS > 1u {
             s1 = add_group(s1, w, at + min(1u, last) * stride, g);
@@ -115,8 +108,7 @@ fn matmul(
                 // The K_SPLITS invocations of a row have added the squares of all of x.
                 sum *= norm_scale(square_sums[local_index]);
             }
-            store_pair(first_token + t, tokens, 2u * tile_quad, row, sum.x, sum.y);
-            store_pair(first_token + t, tokens, 2u * tile_quad + 1u, row, sum.z, sum.w);
+            store_pair(first_token + t, tokens, tile_pair, row, sum.x, sum.y);
         }
     }
 }

@@ -119,9 +119,11 @@ impl MatmulMethod {
             Self::GemvDp4a if rows <= FEW_ROWS => GEMV_DP4A_FEW_ROWS,
             Self::GemvDp4a if rows < MANY_ROWS => GEMV_DP4A_SOME_ROWS,
             Self::GemvDp4a => GEMV_DP4A,
-            // As `gemv`, so that sums are added up in the same order.
+            // The rows of `gemv`, so that sums are added up in the same order; half as many tiles,
+            // so that they fit the registers.
             Self::FewRows => Shape {
                 method: self,
+                tiles: 2,
                 tokens: chunk.next_power_of_two().min(FEW_X_ROWS),
                 ..Self::Gemv.shape(rows, 1)
             },
