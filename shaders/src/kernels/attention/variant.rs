@@ -3,8 +3,8 @@
 use crate::capabilities::Capabilities;
 use crate::kernel::Variant;
 
-/// The kind of work that a batch's rows are, which decides attention's variant. The number of rows
-/// does not, so that a row's result never depends on its neighbours.
+/// The kind of work that a batch's rows are. A row's result depends on it, to the bit, and never on
+/// the number of rows, so that it does not depend on its neighbours.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum RowClass {
     /// Few tokens in a work item, such as one token of each sequence.
@@ -18,6 +18,8 @@ pub enum RowClass {
 pub enum AttentionVariant {
     /// `cpu/`, few rows: the invocations of a workgroup share rows and divide slots.
     CpuFewRows,
+    /// `cpu/`, some rows: as [`Self::CpuFewRows`] to the bit, with more rows that share loads.
+    CpuRowQuads,
     /// `cpu/`, many rows: each invocation has rows of its own.
     Cpu,
     /// The same, with loads broadcast within subgroups of eight.
@@ -34,8 +36,9 @@ pub enum AttentionVariant {
 
 impl AttentionVariant {
     /// All variants, in the order of the kernel's.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 8] = [
         Self::CpuFewRows,
+        Self::CpuRowQuads,
         Self::Cpu,
         Self::CpuSubgroup,
         Self::Prefill,
@@ -48,6 +51,7 @@ impl AttentionVariant {
     pub const fn name(self) -> &'static str {
         match self {
             Self::CpuFewRows => "cpu_few_rows",
+            Self::CpuRowQuads => "cpu_row_quads",
             Self::Cpu => "cpu",
             Self::CpuSubgroup => "cpu_subgroup",
             Self::Prefill => "prefill",
@@ -61,7 +65,7 @@ impl AttentionVariant {
     pub const fn rows_per_workgroup(self) -> u32 {
         match self {
             Self::CpuFewRows | Self::Decode | Self::DecodeSubgroup32 => 4,
-            Self::Prefill => 16,
+            Self::CpuRowQuads | Self::Prefill => 16,
             Self::Cpu | Self::CpuSubgroup => 32,
             Self::PrefillCoop => 128,
         }
@@ -83,10 +87,13 @@ impl AttentionVariant {
         }
     }
 
-    /// The variant for rows of a batch.
-    pub fn for_class(caps: &Capabilities, class: RowClass) -> Self {
+    /// The variant for tokens of a class with so many rows for each KV head.
+    pub fn for_class(caps: &Capabilities, class: RowClass, rows: u32) -> Self {
         match (class, caps.cpu) {
-            (RowClass::Decode, true) => Self::CpuFewRows,
+            (RowClass::Decode, true) if rows <= Self::CpuFewRows.rows_per_workgroup() => {
+                Self::CpuFewRows
+            }
+            (RowClass::Decode, true) => Self::CpuRowQuads,
             (RowClass::Decode, false) if caps.subgroups32 => Self::DecodeSubgroup32,
             (RowClass::Decode, false) => Self::Decode,
             (RowClass::Prompt, true) if caps.subgroups8_int64 => Self::CpuSubgroup,
@@ -117,6 +124,10 @@ impl AttentionVariant {
                 &["CPU", "CPU_ALGORITHM", "FEW_ROWS"],
                 &["PAGED", "CPU", "CPU_ALGORITHM", "FEW_ROWS"],
             ],
+            Self::CpuRowQuads => [
+                &["CPU", "CPU_ALGORITHM", "FEW_ROWS", "ROW_QUADS"],
+                &["PAGED", "CPU", "CPU_ALGORITHM", "FEW_ROWS", "ROW_QUADS"],
+            ],
             Self::Cpu => [
                 &["CPU", "CPU_ALGORITHM"],
                 &["PAGED", "CPU", "CPU_ALGORITHM"],
@@ -138,7 +149,7 @@ impl AttentionVariant {
     const fn declare(self, defines: &'static [&'static str]) -> Variant {
         let name = self.name();
         match self {
-            Self::CpuFewRows | Self::Cpu | Self::Prefill | Self::Decode => {
+            Self::CpuFewRows | Self::CpuRowQuads | Self::Cpu | Self::Prefill | Self::Decode => {
                 Variant::base(name, defines)
             }
             Self::CpuSubgroup => Variant::subgroups8_int64(name, defines),

@@ -3,8 +3,9 @@ use super::fixture::{Batch, Sequence};
 use crate::kernel::Case;
 use crate::kv::{AttentionShape, KvFormat, KvType};
 
-const DECODE: [AttentionVariant; 3] = [
+const DECODE: [AttentionVariant; 4] = [
     AttentionVariant::CpuFewRows,
+    AttentionVariant::CpuRowQuads,
     AttentionVariant::Decode,
     AttentionVariant::DecodeSubgroup32,
 ];
@@ -17,8 +18,9 @@ const PROMPT: [AttentionVariant; 4] = [
 ];
 
 /// The variants that store outputs.
-const DIRECT: [AttentionVariant; 3] = [
+const DIRECT: [AttentionVariant; 4] = [
     AttentionVariant::CpuFewRows,
+    AttentionVariant::CpuRowQuads,
     AttentionVariant::Cpu,
     AttentionVariant::CpuSubgroup,
 ];
@@ -141,7 +143,7 @@ pub fn cases() -> Vec<Case> {
     }
     for variant in DIRECT {
         let batch = match variant {
-            AttentionVariant::CpuFewRows => decode(),
+            AttentionVariant::CpuFewRows | AttentionVariant::CpuRowQuads => decode(),
             _ => prompt(),
         };
         let batch = Batch {
@@ -169,7 +171,7 @@ pub struct Pair {
 /// Pairs for all variants. The results must be equal to the bit.
 pub fn pairs() -> Vec<Pair> {
     let mut pairs = Vec::new();
-    let mut add = |variant, batch: &Batch, rows: u32, others: u32| {
+    let mut add = |variants: [AttentionVariant; 2], batch: &Batch, rows: u32, others: u32| {
         // The row's own positions are a multiple of 256, and those of the next token, which may be
         // in the same block of rows, one more.
         let sequence = |tokens| Sequence {
@@ -195,7 +197,7 @@ pub fn pairs() -> Vec<Pair> {
             shuffle: batch.shuffle + 1,
             ..batch.clone()
         };
-        let [alone, among] = [alone, among].map(|batch| batch.on(variant));
+        let [alone, among] = [alone.on(variants[0]), among.on(variants[1])];
         let results = alone.results.iter().zip(&among.results);
         let results = results.flat_map(|(alone, among)| alone.iter().zip(among));
         let results = results
@@ -209,12 +211,12 @@ pub fn pairs() -> Vec<Pair> {
     };
     for variant in DECODE {
         for (span, rows, others) in [(64, 1, 5), (1024, 1, 7)] {
-            add(variant, &Batch { span, ..decode() }, rows, others);
+            add([variant; 2], &Batch { span, ..decode() }, rows, others);
         }
     }
     for variant in PROMPT {
         for (span, rows, others) in [(128, 1, 49), (1024, 5, 45)] {
-            add(variant, &Batch { span, ..prompt() }, rows, others);
+            add([variant; 2], &Batch { span, ..prompt() }, rows, others);
         }
     }
     for variant in DIRECT {
@@ -223,7 +225,26 @@ pub fn pairs() -> Vec<Pair> {
             direct: true,
             ..decode()
         };
-        add(variant, &batch, 2, 6);
+        add([variant; 2], &batch, 2, 6);
+    }
+    // Both kernels for few rows compute a row alike.
+    let few_and_more = [AttentionVariant::CpuFewRows, AttentionVariant::CpuRowQuads];
+    for (heads, kv_heads, head_dim, kind) in TYPES {
+        let batch = Batch {
+            shape: AttentionShape {
+                heads,
+                kv_heads,
+                head_dim,
+            },
+            kv: KvFormat {
+                k: kind,
+                v: kind,
+                hadamard: true,
+            },
+            span: 1024,
+            ..decode()
+        };
+        add(few_and_more, &batch, 1, 7);
     }
     pairs
 }
