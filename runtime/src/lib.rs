@@ -48,6 +48,7 @@ mod checkpoint;
 mod engine;
 mod error;
 pub mod errors;
+mod executor;
 #[doc(hidden)]
 pub mod fuzzing;
 mod generation;

@@ -7,7 +7,9 @@ use godwit_shaders::{AttentionShape, Buffers, Capabilities, KvFormat, Matrix};
 use crate::gguf::Tensor;
 use crate::gpu::{Gpu, GpuError};
 use crate::kv_cache::KvSegments;
-use crate::model::{Config, Model, Scratch, has_gate_biases, prefill_chunk, used_tensors};
+use crate::model::{
+    Config, Model, Scratch, ScratchSize, has_gate_biases, prefill_chunk, used_tensors,
+};
 
 /// GPU memory in bytes, by use.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -77,7 +79,7 @@ impl MemoryUse {
             heads(config),
             kv,
             caps,
-            chunk,
+            ScratchSize::of_sequence(config, chunk),
             has_gate_biases,
         );
         let scratch = table.bytes();

@@ -273,6 +273,7 @@ impl KvCache {
 mod tests {
     use pollster::block_on;
 
+    use crate::executor::Executor;
     use crate::low_level::Synthetic;
     use crate::{ContextSize, Engine, EngineOptions, Gpu, GpuOptions, Sampling, Session};
 
@@ -311,37 +312,40 @@ mod tests {
         let expected = more(&mut session, 0);
         assert_eq!(
             (
-                session.kv.segments().segments_to(1100),
-                session.kv.segments().capacity()
+                session.executor.kv.segments().segments_to(1100),
+                session.executor.kv.segments().capacity()
             ),
             (1, 2048)
         );
 
         let mut apart = block_on(engine.session()).expect("a session");
         block_on(apart.prefill(&prompt, &mut crate::unwatched)).expect("room");
-        block_on(apart.kv.grow(&mut apart.buffers, None)).expect("room");
-        block_on(apart.kv.compact_layer(&mut apart.buffers, 0)).expect("room");
-        assert_eq!(apart.kv.segments().segments_to(1100), 2);
+        let Executor { kv, buffers, .. } = &mut apart.executor;
+        block_on(kv.grow(buffers, None)).expect("room");
+        block_on(kv.compact_layer(buffers, 0)).expect("room");
+        assert_eq!(apart.executor.kv.segments().segments_to(1100), 2);
         assert_eq!(more(&mut apart, 900), expected);
 
         // The first 448 positions leave, the others of their segment get buffers of their own.
-        block_on(apart.kv.make_staging(&mut apart.buffers, 448)).expect("room");
-        let Session {
+        let Executor {
             kv,
             buffers,
             prepared,
             ..
-        } = &mut apart;
+        } = &mut apart.executor;
+        block_on(kv.make_staging(buffers, 448)).expect("room");
         block_on(kv.spill_front(buffers, 0, 448, &mut || prepared.clear())).expect("room");
-        assert_eq!(apart.kv.segments().segments_to(1100), 4);
+        assert_eq!(apart.executor.kv.segments().segments_to(1100), 4);
         assert_eq!(apart.spilled_bytes(), 448 * apart.kv_bytes_per_token());
         assert_eq!(more(&mut apart, 900), expected);
         // A layer of the second segment is on the host, and comes back when something is to be
         // appended.
-        block_on(apart.kv.layer_to_host(&mut apart.buffers, 1, 1)).expect("room");
+        let Executor { kv, buffers, .. } = &mut apart.executor;
+        block_on(kv.layer_to_host(buffers, 1, 1)).expect("room");
         assert_eq!(more(&mut apart, 900), expected);
-        assert!(apart.kv.segments().is_on_host(1));
+        assert!(apart.executor.kv.segments().is_on_host(1));
         assert_eq!(more(&mut apart, 500), expected);
-        assert!(!apart.kv.segments().is_on_host(1) && apart.kv.segments().is_on_host(0));
+        let is_on_host = |number| apart.executor.kv.segments().is_on_host(number);
+        assert!(!is_on_host(1) && is_on_host(0));
     }
 }

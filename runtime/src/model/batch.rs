@@ -3,13 +3,17 @@
 use godwit_shaders::kernels::attention::RowClass;
 use godwit_shaders::kernels::attention::combine::PagedCombine;
 use godwit_shaders::kernels::attention::paged::PagedAttention;
+use godwit_shaders::kernels::log_probs::{LogProb, MOST};
 use godwit_shaders::kernels::matmul::{Epilogue, Matmul, MatmulClass, Tokens};
 use godwit_shaders::kernels::rms_norm::{RmsNorm, Rows};
 use godwit_shaders::kernels::rope_append::PagedRopeAppend;
-use godwit_shaders::{BufferRef, Capabilities, Plan, Segment};
+use godwit_shaders::{
+    AttentionShape, BatchRow, BufferRef, Buffers, Capabilities, KvFormat, PAGE, Plan, Segment,
+    WorkItem,
+};
 
-use super::Scratch;
 use super::llama::{Blocks, Llama};
+use super::scratch::{Scratch, ScratchSize};
 use crate::kv_cache::KvSegments;
 
 /// The buffers of a batch beside those of every pass.
@@ -23,10 +27,49 @@ pub(crate) struct BatchBuffers {
     pub pages: BufferRef,
     /// Rows whose logits are wanted, one word each.
     pub outputs: BufferRef,
-    /// Tokens that were chosen, one word each.
-    pub chosen: BufferRef,
     /// Log-probabilities of the outputs.
     pub log_probs: BufferRef,
+    /// Keys or values of a page and a layer, on their way from one page to another.
+    pub page_copy: BufferRef,
+}
+
+/// How much one batch may have of everything, beside rows and outputs.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct BatchSize {
+    /// Work items.
+    pub items: u32,
+    /// Pages that all items name together.
+    pub pages: u32,
+    /// Token partials.
+    pub partials: u32,
+    /// Tokens that were chosen and not yet read, of all batches in flight.
+    pub chosen: u32,
+}
+
+/// Bytes of an output row's log-probabilities.
+pub(crate) const LOG_PROBS: usize = (1 + MOST as usize) * size_of::<LogProb>();
+
+impl BatchBuffers {
+    pub fn declare(
+        table: &mut Buffers,
+        shape: AttentionShape,
+        kv: KvFormat,
+        size: ScratchSize,
+        batch: BatchSize,
+    ) -> Self {
+        let mut array = |name: &str, bytes: usize, count: u32| {
+            table.declare(name, bytes as u64 * u64::from(count))
+        };
+        let page = kv.bytes(shape).into_iter().fold(0, u64::max);
+        Self {
+            rows: array("rows", size_of::<BatchRow>(), size.chunk),
+            items: array("items", size_of::<WorkItem>(), batch.items),
+            pages: array("pages", 4, batch.pages),
+            outputs: array("outputs", 4, size.outputs),
+            log_probs: array("log_probs", LOG_PROBS, size.outputs),
+            page_copy: array("a page", page as usize, PAGE),
+        }
+    }
 }
 
 /// One run of the transformer over a batch: how much of everything at most.
@@ -65,12 +108,14 @@ impl Llama {
         caps: &Capabilities,
         kv: &KvSegments,
         s: &Scratch,
-        batch: &BatchBuffers,
         pass: BatchPass,
     ) -> Plan {
+        let Some(batch) = &s.batch else {
+            return Plan::default();
+        };
         let blocks = Blocks {
             chunk: pass.rows,
-            chosen: batch.chosen,
+            chosen: s.chosen,
             class: pass.matmul_class(),
             outputs: pass.outputs > 0,
         };

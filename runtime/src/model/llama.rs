@@ -98,7 +98,7 @@ impl Llama {
     ) -> Plan {
         let blocks = Blocks {
             chunk: pass.chunk,
-            chosen: s.tokens,
+            chosen: s.chosen,
             class: None,
             outputs: pass.outputs,
         };
@@ -306,13 +306,13 @@ impl Llama {
     }
 
     /// The logits of `count` tokens, [`SCORED`] at most, from the pass's token `first` on, in
-    /// `scores`.
+    /// `logits`.
     pub fn scores(&self, caps: &Capabilities, s: &Scratch, first: u32, count: u32) -> Plan {
         let mut plan = Plan::default();
         Matmul {
             weights: &self.head,
             x: s.h,
-            out: s.scores,
+            out: s.logits,
             tokens: Tokens::Rows { first, count },
             class: None,
             epilogue: Epilogue::Store,

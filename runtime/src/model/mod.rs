@@ -24,7 +24,7 @@ use crate::progress::OnProgress;
 use crate::sampling::{Recommended, Sampling};
 use crate::tokenizer::Tokenizer;
 
-pub(crate) use batch::{BatchBuffers, BatchPass};
+pub(crate) use batch::{BatchPass, BatchSize, LOG_PROBS};
 #[cfg(test)]
 pub(crate) use config::HEAD_DIMS;
 pub(crate) use config::ROPE_FACTORS;
@@ -35,7 +35,7 @@ pub(crate) use llama::{Biases, Layer, Llama, Pass, SCORED};
 pub use rope::{BadStretch, RopeOverride, RopeStretch};
 #[cfg(test)]
 pub(crate) use scratch::pass_chunks;
-pub(crate) use scratch::{Scratch, pass_chunk, prefill_chunk};
+pub(crate) use scratch::{Scratch, ScratchSize, pass_chunk, prefill_chunk};
 pub use synthetic::{BadSynthetic, Synthetic};
 pub(crate) use tensors::{has_gate_biases, used_tensors};
 pub(crate) use weights_hash::{TensorHashes, WeightsHash};

@@ -1,14 +1,41 @@
 //! The buffers between the weights and the logits, and how many tokens a pass may have for them to
 //! fit.
 
+use godwit_shaders::kernels::attention::paged::token_partial_bytes;
 use godwit_shaders::kernels::attention::partials_bytes;
 use godwit_shaders::kernels::matmul::X_ROW_GROUP;
 use godwit_shaders::{AttentionShape, BufferRef, Buffers, Capabilities, F16Tail, KvFormat};
 
 use super::Config;
+use super::batch::{BatchBuffers, BatchSize};
 use super::llama::SCORED;
 
-/// The buffers of a pass over `chunk` tokens at most. Their size does not depend on the context.
+/// How much the passes of an executor may have of everything.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct ScratchSize {
+    /// Tokens of a pass.
+    pub chunk: u32,
+    /// Rows of logits that are there at once.
+    pub outputs: u32,
+    /// Logits that are adjusted in all of these rows together.
+    pub adjustments: u32,
+    /// Of batches; none where there is one sequence.
+    pub batch: Option<BatchSize>,
+}
+
+impl ScratchSize {
+    /// Of one sequence: passes of so many tokens.
+    pub fn of_sequence(config: &Config, chunk: u32) -> Self {
+        Self {
+            chunk,
+            outputs: SCORED,
+            adjustments: config.vocab,
+            batch: None,
+        }
+    }
+}
+
+/// The buffers of passes of a size. It does not depend on the context.
 #[derive(Clone, Debug)]
 pub(crate) struct Scratch {
     pub step: BufferRef,
@@ -21,14 +48,17 @@ pub(crate) struct Scratch {
     pub gate: BufferRef,
     /// The up projection, where it waits for its bias.
     pub up: Option<BufferRef>,
+    /// Logits of several tokens.
     pub logits: BufferRef,
-    /// Logits of several tokens at once, for scoring.
-    pub scores: BufferRef,
     pub weights: BufferRef,
     pub choice: BufferRef,
     pub adjustments: BufferRef,
+    /// Tokens that were chosen. Where there is one sequence, they are `tokens`: the first one is
+    /// what the next pass computes.
+    pub chosen: BufferRef,
     /// The f16 tail of each layer, of length 0 where the KV cache has none.
     pub tails: Vec<F16Tail>,
+    pub batch: Option<BatchBuffers>,
 }
 
 impl Scratch {
@@ -38,13 +68,22 @@ impl Scratch {
         shape: AttentionShape,
         kv: KvFormat,
         caps: &Capabilities,
-        chunk: u32,
+        size: ScratchSize,
         has_gate_biases: bool,
     ) -> Self {
+        let ScratchSize {
+            chunk,
+            outputs,
+            adjustments,
+            batch,
+        } = size;
         let queries = shape.heads * shape.head_dim;
         // Plans for fewer tokens have more splits.
-        let partials = pass_chunks(chunk).map(|tokens| partials_bytes(caps, shape, tokens));
-        let partials = partials.fold(0, u64::max);
+        let of_passes = pass_chunks(chunk).map(|tokens| partials_bytes(caps, shape, tokens));
+        let partials = match batch {
+            Some(batch) => u64::from(batch.partials) * token_partial_bytes(shape),
+            None => of_passes.fold(0, u64::max),
+        };
         // What matmul reads has whole groups of rows, counted from the first token's: see
         // `X_ROW_GROUP`. Scoring begins at any multiple of SCORED.
         let padded = chunk.next_multiple_of(X_ROW_GROUP);
@@ -52,22 +91,28 @@ impl Scratch {
         let mut floats = |name: &str, width: u32, rows: u32| {
             table.declare(name, 4 * u64::from(width) * u64::from(rows))
         };
+        let tokens = floats("tokens", 1, chunk);
+        let chosen = match batch {
+            Some(batch) => floats("chosen", 1, batch.chosen),
+            None => tokens,
+        };
         Self {
             step: floats("step", 4, 1),
-            tokens: floats("tokens", 1, chunk),
+            tokens,
+            chosen,
             x: floats("x", config.width, padded),
             h: floats("h", config.width, padded.max(scored)),
             qkv: floats("qkv", shape.qkv_width(), chunk),
             attended: floats("attended", queries, padded),
             gate: floats("gate", config.ffn, padded),
             up: has_gate_biases.then(|| floats("up", config.ffn, chunk)),
-            logits: floats("logits", config.vocab, 1),
-            scores: floats("scores", config.vocab, SCORED),
-            weights: floats("weights", config.vocab.next_multiple_of(4), SCORED),
-            choice: floats("choice", 12, SCORED),
-            adjustments: floats("adjustments", 4, config.vocab),
+            logits: floats("logits", config.vocab, outputs),
+            weights: floats("weights", config.vocab.next_multiple_of(4), outputs),
+            choice: floats("choice", 12, outputs),
+            adjustments: floats("adjustments", 4, adjustments),
             partials: table.declare("partials", partials),
             tails: f16_tails(table, config.layers, shape, kv, chunk),
+            batch: batch.map(|batch| BatchBuffers::declare(table, shape, kv, size, batch)),
         }
     }
 }
@@ -102,7 +147,7 @@ pub(crate) fn prefill_chunk(
             shape,
             kv,
             caps,
-            tokens,
+            ScratchSize::of_sequence(config, tokens),
             has_gate_biases,
         );
         let grow_with_tokens = [s.x, s.h, s.qkv, s.attended, s.gate, s.partials];

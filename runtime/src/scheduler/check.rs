@@ -6,27 +6,34 @@ use super::batch::Batch;
 use super::device::Device;
 
 impl Device {
+    /// Whether the buffers have room for a batch.
+    pub(super) fn has_room(&self, batch: &Batch) -> bool {
+        let size = self.executor.size;
+        batch.rows.len() as u32 <= size.chunk
+            && batch.items.len() as u32 <= self.size.items
+            && batch.pages.len() as u32 <= self.size.pages
+            && batch.partials <= self.size.partials
+            && batch.outputs.len() as u32 <= size.outputs
+    }
+
     /// Checks that a batch stays inside the buffers. Kernels run without checks: see
     /// `gpu/pipelines.rs`.
     pub(super) fn check(&self, batch: &Batch) {
-        let slots = self.kv.segments().capacity();
+        let slots = self.executor.kv.segments().capacity();
         let rows = batch.rows.len() as u32;
-        assert!(
-            self.capacity.holds(batch),
-            "a batch is larger than its buffers"
-        );
+        assert!(self.has_room(batch), "a batch is larger than its buffers");
         for row in &batch.rows {
             let last = u64::from(row.first_partial)
                 + u64::from(row.partials.saturating_sub(1)) * u64::from(row.partial_stride);
             assert!(
                 row.slot < slots
                     && last < u64::from(batch.partials)
-                    && row.position < self.engine.context(),
+                    && row.position < self.executor.engine.context(),
                 "{row:?} leaves the pool or the partials"
             );
         }
         for item in &batch.items {
-            let segment = self.kv.segments().layer(0, usize::MAX)[item.segment as usize];
+            let segment = self.executor.kv.segments().layer(0, usize::MAX)[item.segment as usize];
             let pages = (item.end - item.begin).div_ceil(PAGE);
             let list = &batch.pages[item.first_page as usize..][..pages as usize];
             let lies_in = |&page: &u32| {

@@ -1,12 +1,6 @@
-//! How the tokens of a pass are chosen, as the kernels read it.
+//! How the tokens of a pass are to be chosen.
 
-use godwit_shaders::Plan;
-use godwit_shaders::kernels::adjust::{Adjust, Adjustment};
-use godwit_shaders::kernels::argmax::Argmax;
-use godwit_shaders::kernels::log_probs::LogProbs;
-use godwit_shaders::kernels::sample::{Choice, Sample};
-
-use crate::model::{BatchBuffers, Scratch};
+use crate::executor::choose::Choices;
 use crate::sampling::Sampling;
 
 /// How one token is to be chosen.
@@ -31,89 +25,17 @@ impl Wanted {
     }
 }
 
-/// What the rows of a pass need: which kernels run.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
-pub(super) struct RowChoice {
-    pub greedy: bool,
-    pub sampled: bool,
-    pub adjusted: bool,
-    pub log_probs: bool,
-}
-
-impl RowChoice {
-    pub fn plan(self, s: &Scratch, batch: &BatchBuffers, vocab: u32, rows: u32) -> Plan {
-        let mut plan = Plan::default();
-        let (choices, logits, chosen) = (s.choice, s.logits, batch.chosen);
-        if self.adjusted {
-            Adjust {
-                choices,
-                adjustments: s.adjustments,
-                logits,
-                vocab,
-                rows,
-            }
-            .record(&mut plan);
-        }
-        if self.greedy {
-            Argmax {
-                choices,
-                logits,
-                chosen,
-                vocab,
-                rows,
-            }
-            .record(&mut plan);
-        }
-        if self.sampled {
-            Sample {
-                choices,
-                logits,
-                weights: s.weights,
-                chosen,
-                vocab,
-                rows,
-            }
-            .record(&mut plan);
-        }
-        if self.log_probs {
-            LogProbs {
-                choices,
-                logits,
-                chosen,
-                out: batch.log_probs,
-                vocab,
-                rows,
-            }
-            .record(&mut plan);
-        }
-        plan
+/// The choices of rows, the token of row `i` to be `chosen[i]`.
+pub(super) fn choices_of(rows: &[Wanted]) -> Choices {
+    let mut all = Choices::default();
+    for (chosen, row) in (0..).zip(rows) {
+        all.add(
+            &row.sampling,
+            &row.recent,
+            row.position,
+            chosen,
+            row.log_probs,
+        );
     }
-}
-
-/// The choices of a pass.
-#[derive(Clone, Debug, Default)]
-pub(super) struct Choices {
-    pub how: RowChoice,
-    pub choices: Vec<Choice>,
-    pub adjustments: Vec<Adjustment>,
-}
-
-impl Choices {
-    /// Choices of rows, the token of row `i` to be `chosen[i]`.
-    pub fn new(rows: &[Wanted]) -> Self {
-        let mut all = Self::default();
-        for (chosen, row) in (0..).zip(rows) {
-            let (mut choice, adjustments) = row.sampling.choice(&row.recent, row.position);
-            choice.first_entry = all.adjustments.len() as u32;
-            choice.chosen = chosen;
-            choice.top_logprobs = row.log_probs.map_or(0, |top| top.max(1));
-            all.how.greedy |= row.sampling.is_greedy();
-            all.how.sampled |= !row.sampling.is_greedy();
-            all.how.adjusted |= !adjustments.is_empty();
-            all.how.log_probs |= row.log_probs.is_some();
-            all.choices.push(choice);
-            all.adjustments.extend(adjustments);
-        }
-        all
-    }
+    all
 }

@@ -1,74 +1,31 @@
 //! The GPU's side of a scheduler: the pool of pages, the buffers of a pass, plans, and what is on
 //! its way back.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::VecDeque;
 
-use godwit_shaders::kernels::adjust::Adjustment;
 use godwit_shaders::kernels::attention::RowClass;
-use godwit_shaders::kernels::attention::paged::token_partial_bytes;
-use godwit_shaders::kernels::log_probs::{LogProb, MOST};
-use godwit_shaders::kernels::sample::Choice;
-use godwit_shaders::{BatchRow, BufferRef, Buffers, PAGE, Step, WorkItem};
+use godwit_shaders::{BufferRef, PAGE, Step};
 
 use super::batch::{Batch, MOST_SPANS, Spans};
-use super::choose::{Choices, RowChoice, Wanted};
+use super::choose::{Wanted, choices_of};
 use super::host::HostPages;
 use super::in_flight::{InFlight, OutputRows};
 use super::plan::Chunk;
 use super::request::RequestId;
 use crate::engine::{Engine, heads};
 use crate::error::Error;
-use crate::gpu::{DeviceBuffers, Prepared};
+use crate::executor::{Executor, Work};
 use crate::kv_cache::{KvCache, KvSegments, Spilling};
-use crate::model::{BatchBuffers, BatchPass, Scratch};
+use crate::model::{BatchPass, BatchSize, LOG_PROBS, ScratchSize};
 
 /// Work items of one row beyond one for each span: its pages may lie in several segments.
 const MORE_ITEMS: u32 = 16;
 
-/// Bytes of an output row's log-probabilities.
-const LOG_PROBS: usize = (1 + MOST as usize) * size_of::<LogProb>();
-
-/// How much one pass may have of everything.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Capacity {
-    pub rows: u32,
-    pub items: u32,
-    pub pages: u32,
-    pub partials: u32,
-    pub outputs: u32,
-    pub adjustments: u32,
-}
-
-impl Capacity {
-    pub fn holds(&self, batch: &Batch) -> bool {
-        batch.rows.len() as u32 <= self.rows
-            && batch.items.len() as u32 <= self.items
-            && batch.pages.len() as u32 <= self.pages
-            && batch.partials <= self.partials
-            && batch.outputs.len() as u32 <= self.outputs
-    }
-}
-
 pub(super) struct Device {
-    pub(super) engine: Engine,
-    pub(super) buffers: DeviceBuffers,
-    pub(super) kv: KvCache,
-    pub(super) scratch: Scratch,
-    pub(super) batch: BatchBuffers,
-    /// Keys or values of a page and a layer, on their way from one page to another.
-    pub(super) page_copy: BufferRef,
-    pub(super) capacity: Capacity,
-    pub(super) prepared: HashMap<PlanKey, Prepared>,
+    pub(super) executor: Executor,
     pub(super) host: HostPages,
+    pub(super) size: BatchSize,
     pub(super) deterministic: bool,
-}
-
-/// What a prepared plan was recorded for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(super) enum PlanKey {
-    Pass(BatchPass),
-    Logits { outputs: u32 },
-    Choose { outputs: u32, how: RowChoice },
 }
 
 impl Device {
@@ -82,66 +39,27 @@ impl Device {
         deterministic: bool,
     ) -> Result<Self, Error> {
         let inner = &engine.inner;
-        let (config, caps, kv) = (inner.model.config(), inner.gpu.caps(), inner.llama.kv);
-        let shape = heads(config);
-        let has_gate_biases = inner.llama.has_gate_biases();
-        let capacity = Capacity {
-            rows,
+        let (config, caps) = (inner.model.config(), inner.gpu.caps());
+        let batch = BatchSize {
             items: outputs.max(rows) * 2 + outputs * (MOST_SPANS + MORE_ITEMS),
             pages: outputs.saturating_mul(context.div_ceil(PAGE) + 1),
             partials: (outputs * (MOST_SPANS + MORE_ITEMS)).max(rows * 4),
+            chosen: outputs,
+        };
+        let size = ScratchSize {
+            chunk: rows,
             outputs,
             adjustments: config.vocab + outputs * 256,
+            batch: Some(batch),
         };
-        let mut buffers = inner.buffers.clone();
-        let declare = |table: &mut Buffers| {
-            let mut scratch =
-                Scratch::declare(table, config, shape, kv, caps, rows, has_gate_biases);
-            let mut words = |name: &str, bytes: usize, count: u32| {
-                table.declare(name, bytes as u64 * u64::from(count))
-            };
-            let batch = BatchBuffers {
-                rows: words("rows", size_of::<BatchRow>(), capacity.rows),
-                items: words("items", size_of::<WorkItem>(), capacity.items),
-                pages: words("pages", 4, capacity.pages),
-                outputs: words("outputs", 4, capacity.outputs),
-                chosen: words("chosen", 4, capacity.outputs),
-                log_probs: words("log_probs", LOG_PROBS, capacity.outputs),
-            };
-            scratch.logits = words("logits", 4 * config.vocab as usize, outputs);
-            let padded = config.vocab.next_multiple_of(4) as usize;
-            scratch.weights = words("weights", 4 * padded, outputs);
-            scratch.choice = words("choices", size_of::<Choice>(), outputs);
-            scratch.adjustments =
-                words("adjustments", size_of::<Adjustment>(), capacity.adjustments);
-            scratch.partials = words(
-                "token partials",
-                token_partial_bytes(shape) as usize,
-                capacity.partials,
-            );
-            let [k, v] = kv.bytes(shape);
-            let page_copy = table.declare("a page", k.max(v) * u64::from(PAGE));
-            (scratch, batch, page_copy)
-        };
-        let (scratch, batch, page_copy) = buffers.allocate(declare).await?;
-        let segments = KvSegments::new(
-            shape,
-            kv,
-            config.layers,
-            pages.saturating_mul(PAGE),
-            inner.segment_tokens,
-            caps,
-        );
+        let slots = pages.saturating_mul(PAGE);
+        let (heads, kv) = (heads(config), inner.llama.kv);
+        let segments = KvSegments::new(heads, kv, config.layers, slots, inner.segment_tokens, caps);
+        let kv = KvCache::new(segments, Spilling::Never, None);
         Ok(Self {
-            kv: KvCache::new(segments, Spilling::Never, None),
-            prepared: HashMap::new(),
+            executor: Executor::new(engine, kv, size).await?,
             host: HostPages::default(),
-            engine: engine.clone(),
-            buffers,
-            scratch,
-            batch,
-            page_copy,
-            capacity,
+            size: batch,
             deterministic,
         })
     }
@@ -150,16 +68,15 @@ impl Device {
     /// positions; none where no pass of that size was prepared yet.
     pub fn prompt_seconds(&self, tokens: u32, attended: u32) -> Option<f64> {
         let of_prompts = self
+            .executor
             .prepared
             .iter()
-            .filter_map(|(key, prepared)| match key {
-                PlanKey::Pass(pass) if pass.class == RowClass::Prompt => {
-                    Some((pass.rows, prepared))
-                }
+            .filter_map(|(work, prepared)| match work {
+                Work::Batch(pass) if pass.class == RowClass::Prompt => Some((pass.rows, prepared)),
                 _ => None,
             });
         let (_, least) = of_prompts
-            .filter(|&(rows, _)| rows == bucket(tokens).min(self.capacity.rows))
+            .filter(|&(rows, _)| rows == bucket(tokens).min(self.executor.size.chunk))
             .min_by_key(|&(rows, _)| rows)?;
         let step = Step {
             position: attended,
@@ -186,7 +103,7 @@ impl Device {
         class: RowClass,
         choices: &impl Fn(RequestId) -> Option<Wanted>,
     ) -> Result<Vec<InFlight>, Error> {
-        let caps = self.engine.gpu().caps();
+        let caps = self.executor.engine.gpu().caps();
         let spans = match (class, caps.cpu) {
             (RowClass::Decode, false) => Spans::Split,
             _ => Spans::Whole,
@@ -198,7 +115,7 @@ impl Device {
             let mut together: Vec<Chunk> = Vec::new();
             while let Some(chunk) = rest.pop_front() {
                 let mut longer = batch.clone();
-                longer.push(&chunk, spans, self.kv.segments());
+                longer.push(&chunk, spans, self.executor.kv.segments());
                 together.push(chunk);
                 if self.holds(&longer, &together, choices) {
                     batch = longer;
@@ -228,14 +145,14 @@ impl Device {
         chunks: &[Chunk],
         choices: &impl Fn(RequestId) -> Option<Wanted>,
     ) -> bool {
-        let vocab = self.engine.model().config().vocab as usize;
+        let vocab = self.executor.engine.model().config().vocab as usize;
         let adjustments = chunks
             .iter()
             .filter(|chunk| chunk.outputs > 0)
             .filter_map(|chunk| Some((chunk.outputs, choices(chunk.request)?)))
             .map(|(outputs, wanted)| outputs * wanted.most_adjustments(outputs, vocab))
             .sum::<usize>();
-        self.capacity.holds(batch) && adjustments <= self.capacity.adjustments as usize
+        self.has_room(batch) && adjustments <= self.executor.size.adjustments as usize
     }
 
     /// One pass, and the choice of the tokens that its outputs are for.
@@ -247,23 +164,18 @@ impl Device {
         choices: &impl Fn(RequestId) -> Option<Wanted>,
     ) -> Result<InFlight, Error> {
         let (count, outputs) = (batch.rows.len() as u32, batch.outputs.len() as u32);
-        let [_, v_block] = self
-            .engine
-            .kv_format()
-            .blocks(heads(self.engine.model().config()).head_dim);
+        let (engine, size) = (&self.executor.engine, self.executor.size);
+        let head_dim = heads(engine.model().config()).head_dim;
+        let [_, v_block] = engine.kv_format().blocks(head_dim);
         let pass = BatchPass {
-            rows: bucket(count).min(self.capacity.rows),
-            items: bucket(batch.items.len() as u32).min(self.capacity.items),
-            item_tokens: bucket(batch.item_tokens).min(self.capacity.rows),
-            segments: self.kv.segments().segments_to(u32::MAX),
+            rows: bucket(count).min(size.chunk),
+            items: bucket(batch.items.len() as u32).min(self.size.items),
+            item_tokens: bucket(batch.item_tokens).min(size.chunk),
+            segments: self.executor.kv.segments().segments_to(u32::MAX),
             class,
-            direct: self.engine.gpu().caps().cpu && v_block == 1 && batch.is_direct(),
+            direct: engine.gpu().caps().cpu && v_block == 1 && batch.is_direct(),
             deterministic: self.deterministic,
-            outputs: if outputs > 0 {
-                self.capacity.outputs
-            } else {
-                0
-            },
+            outputs: if outputs > 0 { size.outputs } else { 0 },
         };
         let (mut rows, mut wanted) = (Vec::new(), Vec::new());
         for chunk in chunks.iter().filter(|chunk| chunk.outputs > 0) {
@@ -281,112 +193,80 @@ impl Device {
                 ..of_request.clone()
             }));
         }
-        let chosen = Choices::new(&wanted);
-        assert!(
-            chosen.adjustments.len() <= self.capacity.adjustments as usize,
-            "more adjustments than their buffer holds"
-        );
-        let bucketed = bucket(outputs.max(1)).min(self.capacity.outputs);
-        let logits = PlanKey::Logits { outputs: bucketed };
-        let choose = PlanKey::Choose {
+        let choices = choices_of(&wanted);
+        let bucketed = bucket(outputs.max(1)).min(size.outputs);
+        let pass = Work::Batch(pass);
+        let logits = Work::BatchLogits {
             outputs: bucketed,
-            how: chosen.how,
+            deterministic: self.deterministic,
+        };
+        let choose = Work::Choose {
+            rows: bucketed,
+            how: choices.how,
         };
         // All are prepared before anything is submitted: a lack of memory changes nothing.
-        self.prepare(PlanKey::Pass(pass)).await?;
+        self.executor.prepare(pass).await?;
         if outputs > 0 {
-            self.prepare(logits).await?;
-            self.prepare(choose).await?;
+            self.executor.prepare(logits).await?;
+            self.executor.prepare(choose).await?;
         }
         self.check(batch);
-        let (memory, to) = (self.buffers.memory(), &self.batch);
-        memory
-            .write(self.scratch.tokens, 0, bytemuck::cast_slice(&batch.tokens))
-            .await?;
-        memory
-            .write(to.rows, 0, bytemuck::cast_slice(&batch.rows))
-            .await?;
-        memory
-            .write(to.items, 0, bytemuck::cast_slice(&batch.items))
-            .await?;
-        memory
-            .write(to.pages, 0, bytemuck::cast_slice(&batch.pages))
-            .await?;
+        self.write(batch).await?;
         let step = Step {
             position: u32::try_from(batch.attended).unwrap_or(u32::MAX),
             count,
             items: batch.items.len() as u32,
             outputs,
         };
+        self.executor.submit(pass, step).await?;
+        let memory = self.executor.buffers.memory();
         if outputs == 0 {
             // Something is read all the same, so that the host knows when the pass is done.
             let word = BufferRef {
                 bytes: 4,
-                ..to.chosen
+                ..self.executor.scratch.chosen
             };
-            let pass = &self.prepared[&PlanKey::Pass(pass)];
-            let chosen = pass.submit_and_read(memory, step, word).await?;
+            let chosen = memory.start_read(word).await?;
             return Ok(InFlight::new(Vec::new(), chosen, None));
         }
-        memory
-            .write(to.outputs, 0, bytemuck::cast_slice(&batch.outputs))
-            .await?;
-        memory
-            .write(
-                self.scratch.choice,
-                0,
-                bytemuck::cast_slice(&chosen.choices),
-            )
-            .await?;
-        if !chosen.adjustments.is_empty() {
-            let adjustments = bytemuck::cast_slice(&chosen.adjustments);
-            memory
-                .write(self.scratch.adjustments, 0, adjustments)
-                .await?;
-        }
-        self.prepared[&PlanKey::Pass(pass)]
-            .submit(memory, step)
-            .await?;
+        self.executor.write_choices(&choices).await?;
         let of_outputs = Step {
             position: 0,
             count: outputs,
             items: 0,
             outputs,
         };
-        self.prepared[&logits].submit(memory, of_outputs).await?;
-        let from = BufferRef {
-            bytes: 4 * u64::from(outputs),
-            ..to.chosen
-        };
-        let chosen_tokens = self.prepared[&choose]
-            .submit_and_read(memory, of_outputs, from)
-            .await?;
-        let log_probs = match chosen.how.log_probs {
-            true => {
+        self.executor.submit(logits, of_outputs).await?;
+        let chosen = self.executor.choose(choose, of_outputs, 0).await?;
+        let log_probs = match (&self.executor.scratch.batch, choices.how.log_probs) {
+            (Some(buffers), true) => {
                 let from = BufferRef {
                     bytes: u64::from(outputs) * LOG_PROBS as u64,
-                    ..to.log_probs
+                    ..buffers.log_probs
                 };
-                Some(memory.start_read(from).await?)
+                Some(self.executor.buffers.memory().start_read(from).await?)
             }
-            false => None,
+            _ => None,
         };
-        Ok(InFlight::new(rows, chosen_tokens, log_probs))
+        Ok(InFlight::new(rows, chosen, log_probs))
     }
 
-    async fn prepare(&mut self, key: PlanKey) -> Result<(), Error> {
-        if self.prepared.contains_key(&key) {
+    /// Tells the GPU what a batch consists of.
+    async fn write(&self, batch: &Batch) -> Result<(), Error> {
+        let (memory, s) = (self.executor.buffers.memory(), &self.executor.scratch);
+        let Some(to) = &s.batch else {
             return Ok(());
-        }
-        let inner = &self.engine.inner;
-        let (llama, caps, s, batch) = (&inner.llama, inner.gpu.caps(), &self.scratch, &self.batch);
-        let plan = match key {
-            PlanKey::Pass(pass) => llama.batch(caps, self.kv.segments(), s, batch, pass),
-            PlanKey::Logits { outputs } => llama.batch_logits(caps, s, outputs, self.deterministic),
-            PlanKey::Choose { outputs, how } => how.plan(s, batch, llama.head.rows, outputs),
         };
-        let prepared = Prepared::new(&inner.gpu, self.buffers.memory(), &plan, s.step).await?;
-        self.prepared.insert(key, prepared);
+        let written: [(BufferRef, &[u8]); 5] = [
+            (s.tokens, bytemuck::cast_slice(&batch.tokens)),
+            (to.rows, bytemuck::cast_slice(&batch.rows)),
+            (to.items, bytemuck::cast_slice(&batch.items)),
+            (to.pages, bytemuck::cast_slice(&batch.pages)),
+            (to.outputs, bytemuck::cast_slice(&batch.outputs)),
+        ];
+        for (to, bytes) in written {
+            memory.write(to, 0, bytes).await?;
+        }
         Ok(())
     }
 }

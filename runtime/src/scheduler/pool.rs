@@ -7,6 +7,7 @@ use super::core::MemoryOp;
 use super::device::Device;
 use crate::engine::heads;
 use crate::error::Error;
+use crate::executor::Executor;
 use crate::kv_cache::pages::PageId;
 
 impl Device {
@@ -15,23 +16,11 @@ impl Device {
     /// # Errors
     /// There is no memory for them; what there was room for before stays.
     pub async fn grow(&mut self, pages: u32) -> Result<u32, Error> {
-        if self.kv.segments().capacity() < pages * PAGE {
-            let Self {
-                kv,
-                buffers,
-                prepared,
-                ..
-            } = self;
-            let grown = kv
-                .reserve(
-                    buffers,
-                    pages * PAGE - 1,
-                    &mut || prepared.clear(),
-                    &mut || (),
-                )
-                .await;
+        if self.pages() < pages {
+            let last = pages * PAGE - 1;
+            let grown = self.executor.reserve_segments(last, &mut || ()).await;
             // Plans are for a number of segments.
-            prepared.clear();
+            self.executor.prepared.clear();
             grown?;
         }
         Ok(self.pages())
@@ -39,12 +28,12 @@ impl Device {
 
     /// Pages that there is room for.
     pub fn pages(&self) -> u32 {
-        self.kv.segments().capacity() / PAGE
+        self.executor.kv.segments().capacity() / PAGE
     }
 
     /// Bytes on the GPU, the weights included.
     pub fn bytes(&self) -> u64 {
-        self.buffers.bytes()
+        self.executor.buffers.bytes()
     }
 
     /// Fills a page with noise.
@@ -52,16 +41,15 @@ impl Device {
     /// # Errors
     /// The device fails.
     pub async fn fill_with_noise(&mut self, page: PageId) -> Result<(), Error> {
-        let noise = noise(
-            heads(self.engine.model().config()),
-            self.engine.kv_format(),
-            1,
-        );
+        let Executor {
+            engine,
+            kv,
+            buffers,
+            ..
+        } = &mut self.executor;
+        let noise = noise(heads(engine.model().config()), engine.kv_format(), 1);
         let positions = page * PAGE..(page + 1) * PAGE;
-        Ok(self
-            .kv
-            .fill(self.buffers.memory(), positions, &noise)
-            .await?)
+        Ok(kv.fill(buffers.memory(), positions, &noise).await?)
     }
 
     /// Does what has to be done with pages before the passes of a step.
@@ -72,26 +60,31 @@ impl Device {
         for op in ops {
             match *op {
                 MemoryOp::Copy { from, to } => {
-                    let [from, to] = [from, to].map(|page| self.kv.page_parts(page));
+                    let Some(batch) = &self.executor.scratch.batch else {
+                        continue;
+                    };
+                    let [from, to] = [from, to].map(|page| self.executor.kv.page_parts(page));
                     // A copy inside one buffer is not permitted.
                     let through = |(from, to): (BufferRef, BufferRef)| {
                         let between = BufferRef {
                             bytes: from.bytes,
-                            ..self.page_copy
+                            ..batch.page_copy
                         };
                         [(from, between), (between, to)]
                     };
                     let pairs: Vec<_> = from.into_iter().zip(to).flat_map(through).collect();
-                    self.buffers.memory().copy(&pairs)?;
+                    self.executor.buffers.memory().copy(&pairs)?;
                 }
                 MemoryOp::ToHost { page, to } => {
-                    let parts = self.kv.page_parts(page);
-                    self.host.begin(self.buffers.memory(), to, &parts).await?;
+                    let parts = self.executor.kv.page_parts(page);
+                    self.host
+                        .begin(self.executor.buffers.memory(), to, &parts)
+                        .await?;
                 }
                 MemoryOp::FromHost { from, page } => {
-                    let parts = self.kv.page_parts(page);
+                    let parts = self.executor.kv.page_parts(page);
                     self.host
-                        .restore(self.buffers.memory(), from, &parts)
+                        .restore(self.executor.buffers.memory(), from, &parts)
                         .await?;
                 }
                 MemoryOp::Forget { host } => self.host.forget(host),

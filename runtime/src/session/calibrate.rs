@@ -1,83 +1,11 @@
 //! Measuring what a model's matrices are multiplied with, for importance matrices.
 
-use godwit_shaders::capabilities::BINDING_ALIGNMENT;
-use godwit_shaders::kernels::column_squares::column_squares;
-use godwit_shaders::{BufferRef, Buffers, Matrix, Plan, Upload};
+use godwit_shaders::{BufferRef, Buffers};
 
-use super::{Session, StepKind};
+use super::Session;
 use crate::error::Error;
-use crate::model::Llama;
+use crate::executor::{Work, inputs};
 use crate::quantize::InputSquares;
-
-/// Where the sums of squares of one input go, and whose input it is.
-pub(crate) struct Input {
-    /// The matrices that it is multiplied with, by GGUF's names.
-    names: Vec<String>,
-    /// The first part of their weights: the dispatch that reads it reads the input.
-    weights: BufferRef,
-    sums: BufferRef,
-    width: u32,
-}
-
-/// The inputs of all layers' matrices, their sums one behind the other in the buffer `id`; and the
-/// buffer's length in bytes.
-pub(crate) fn inputs(llama: &Llama, id: u32) -> (Vec<Input>, u64) {
-    let mut offset = 0;
-    let mut all = Vec::new();
-    for (i, layer) in llama.layers.iter().enumerate() {
-        let of_layer: [(&Matrix, &[&str]); 4] = [
-            (&layer.qkv, &["attn_q", "attn_k", "attn_v"]),
-            (&layer.o, &["attn_output"]),
-            (&layer.gate, &["ffn_gate", "ffn_up"]),
-            (&layer.down, &["ffn_down"]),
-        ];
-        for (matrix, names) in of_layer {
-            let Some(weights) = matrix.shards.first().map(|shard| shard.buffer) else {
-                continue;
-            };
-            let sums = BufferRef {
-                id,
-                offset,
-                bytes: 4 * u64::from(matrix.width),
-            };
-            offset = (offset + sums.bytes).next_multiple_of(BINDING_ALIGNMENT);
-            let names = names
-                .iter()
-                .map(|name| format!("blk.{i}.{name}.weight"))
-                .collect();
-            all.push(Input {
-                names,
-                weights,
-                sums,
-                width: matrix.width,
-            });
-        }
-    }
-    (all, offset)
-}
-
-/// The plan with every input's squares summed before it is used.
-pub(crate) fn with_input_squares(plan: Plan, inputs: &[Input]) -> Plan {
-    let mut out = Plan::default();
-    let mut uploads = plan.uploads.into_iter().peekable();
-    for (i, dispatch) in plan.dispatches.into_iter().enumerate() {
-        if dispatch.format.is_some()
-            && let Some(input) = inputs
-                .iter()
-                .find(|input| input.weights == dispatch.buffers[0])
-        {
-            out.push(column_squares(dispatch.buffers[2], input.sums, input.width));
-        }
-        while let Some(upload) = uploads.next_if(|upload| upload.before == i) {
-            out.uploads.push(Upload {
-                before: out.dispatches.len(),
-                ..upload
-            });
-        }
-        out.push(dispatch);
-    }
-    out
-}
 
 impl Session {
     /// Begins a new context with `tokens`, and adds the squares of what each matrix is multiplied
@@ -92,17 +20,17 @@ impl Session {
         squares: &mut InputSquares,
     ) -> Result<(), Error> {
         self.check_prompt(tokens)?;
-        if self.calibrated.is_empty() {
-            let llama = &self.engine.inner.llama;
+        if self.executor.calibrated.is_empty() {
+            let llama = &self.executor.engine.inner.llama;
             let declare = |table: &mut Buffers| {
                 let (inputs, bytes) = inputs(llama, table.len() as u32);
                 table.declare("input squares", bytes);
                 inputs
             };
-            self.calibrated = self.buffers.allocate(declare).await?;
+            self.executor.calibrated = self.executor.buffers.allocate(declare).await?;
         }
         self.truncate(0);
-        let Some(last) = self.calibrated.last() else {
+        let Some(last) = self.executor.calibrated.last() else {
             return Ok(());
         };
         let all = BufferRef {
@@ -110,20 +38,19 @@ impl Session {
             bytes: last.sums.offset + last.sums.bytes,
             ..last.sums
         };
-        self.buffers
+        self.executor
+            .buffers
             .memory()
             .write(all, 0, &vec![0; all.bytes as usize])
             .await?;
         let mut done = 0;
         while done < tokens.len() {
-            done += self
-                .pass(&tokens[done..], true, StepKind::Calibrate)
-                .await?;
+            done += self.pass(&tokens[done..], true, Work::Calibrate).await?;
         }
-        let found = self.buffers.memory().read(all).await?;
+        let found = self.executor.buffers.memory().read(all).await?;
         // All are checked before any is added.
         let mut sums_of_inputs: Vec<Vec<f32>> = Vec::new();
-        for input in &self.calibrated {
+        for input in &self.executor.calibrated {
             let from = input.sums.offset as usize;
             let sums: Vec<f32> =
                 bytemuck::pod_collect_to_vec(&found[from..][..input.sums.bytes as usize]);
@@ -138,7 +65,7 @@ impl Session {
             }
             sums_of_inputs.push(sums);
         }
-        for (input, sums) in self.calibrated.iter().zip(sums_of_inputs) {
+        for (input, sums) in self.executor.calibrated.iter().zip(sums_of_inputs) {
             for name in &input.names {
                 squares.add(name.clone(), &sums);
             }

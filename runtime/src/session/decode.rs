@@ -1,12 +1,13 @@
 //! One token after the other: chosen on the GPU, and run through the transformer before the host
 //! has heard of it.
 
+use godwit_shaders::Step;
 use godwit_shaders::kernels::sample::NO_TOKEN;
-use godwit_shaders::{BufferRef, Step};
 
-use super::record::CHOOSE;
-use super::{Session, StepKind};
+use super::Session;
 use crate::error::Error;
+use crate::executor::choose::Choices;
+use crate::executor::{CHOOSE, Work};
 use crate::sampling::Sampling;
 
 impl Session {
@@ -74,24 +75,14 @@ impl Session {
     /// steps may be in flight.
     async fn submit_step(&mut self, sampling: &Sampling, position: u32) -> Result<usize, Error> {
         let pass = self.reserve(position, 1).await?;
-        let adjusted = self.write_choice(sampling, position).await?;
-        let choose = StepKind::Choose {
-            greedy: sampling.is_greedy(),
-            adjusted,
-        };
-        let (work, step) = (StepKind::Decode(pass), Step::new(position, 1));
+        let choose = self.write_choice(sampling, position).await?;
+        let (work, step) = (Work::Decode(pass), Step::new(position, 1));
         // Both are prepared before anything is submitted: a lack of memory changes nothing.
-        self.prepare(choose).await?;
-        let expected = self.prepare(work).await?.expected_seconds(step);
+        self.executor.prepare(choose).await?;
+        let expected = self.executor.prepare(work).await?.expected_seconds(step);
         self.transcript.begin_step(position as usize + 1);
-        let chosen = BufferRef {
-            bytes: 4,
-            ..self.scratch.tokens
-        };
-        let chosen = self.prepared[&choose]
-            .submit_and_read(self.buffers.memory(), CHOOSE, chosen)
-            .await?;
-        self.submit(work, step).await?;
+        let chosen = self.executor.choose(choose, CHOOSE, 0).await?;
+        self.executor.submit(work, step).await?;
         self.transcript.complete_step(chosen);
         let gpu = self.engine().gpu();
         let most = gpu.caps().tuning.steps_in_flight;
@@ -103,26 +94,16 @@ impl Session {
         Ok((fit as u32).clamp(1, most) as usize)
     }
 
-    /// Tells the GPU how to choose the token of this position. Returns whether any logit is to be
-    /// adjusted.
+    /// Tells the GPU how to choose the token of this position. Returns how that is done.
     pub(super) async fn write_choice(
         &self,
         sampling: &Sampling,
         position: u32,
-    ) -> Result<bool, Error> {
-        let (choice, adjustments) = sampling.choice(self.tokens(), position.into());
-        self.buffers
-            .memory()
-            .write(self.scratch.choice, 0, bytemuck::bytes_of(&choice))
-            .await?;
-        self.buffers
-            .memory()
-            .write(
-                self.scratch.adjustments,
-                0,
-                bytemuck::cast_slice(&adjustments),
-            )
-            .await?;
-        Ok(!adjustments.is_empty())
+    ) -> Result<Work, Error> {
+        let mut choices = Choices::default();
+        choices.add(sampling, self.tokens(), position.into(), 0, None);
+        self.executor.write_choices(&choices).await?;
+        let how = choices.how;
+        Ok(Work::Choose { rows: 1, how })
     }
 }

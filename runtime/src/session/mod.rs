@@ -2,8 +2,8 @@
 //!
 //! [`Session`] is spread over files by what it does: [`prefill`], [`decode`], [`snapshot`],
 //! [`calibrate`], and [`steps`] under them all. What must agree has an owner each: tokens and the
-//! state of the GPU after them [`transcript`], where keys and values are
-//! [`KvCache`](crate::kv_cache), plans [`record`].
+//! state of the GPU after them [`transcript`], keys, values and plans
+//! [`Executor`](crate::executor::Executor).
 
 #[cfg(test)]
 mod addresses;
@@ -14,7 +14,6 @@ mod out_of_memory;
 mod prefill;
 #[cfg(not(target_arch = "wasm32"))]
 pub mod prefix_cache;
-mod record;
 #[cfg(test)]
 mod reference;
 pub(crate) mod snapshot;
@@ -24,33 +23,23 @@ mod tests;
 mod transcript;
 mod verify;
 
-use std::collections::HashMap;
+use godwit_shaders::BufferRef;
 
-use crate::engine::{Engine, MemoryUse, heads};
+use crate::engine::{Engine, MemoryUse};
 use crate::error::Error;
-use crate::gpu::{DeviceBuffers, Prepared, Readback};
-use crate::kv_cache::KvCache;
-use crate::model::Scratch;
-use calibrate::Input;
-use record::StepKind;
+use crate::executor::choose::RowChoice;
+use crate::executor::{Executor, Work};
+use crate::gpu::Readback;
+use crate::model::ScratchSize;
 use transcript::Transcript;
 
 pub use prefill::Reuse;
 
 /// A sequence of tokens on the GPU, and what follows it.
 pub struct Session {
-    engine: Engine,
-    /// The engine's weights, and all that the session allocates.
-    pub(crate) buffers: DeviceBuffers,
-    pub(crate) kv: KvCache,
-    scratch: Scratch,
-    prefill_chunk: u32,
+    pub(crate) executor: Executor,
     /// The tokens, and what the GPU has of them. Nothing else says so.
     transcript: Transcript<Readback>,
-    /// Plans that were recorded and bound, until what they were recorded from changes.
-    pub(crate) prepared: HashMap<StepKind, Prepared>,
-    /// What [`Session::calibrate`] sums up, once it was asked to.
-    calibrated: Vec<Input>,
 }
 
 impl Engine {
@@ -78,32 +67,13 @@ impl Engine {
 impl Session {
     async fn new(engine: Engine) -> Result<Self, Error> {
         let inner = &engine.inner;
-        let (config, caps, kv) = (inner.model.config(), inner.gpu.caps(), inner.llama.kv);
-        let has_gate_biases = inner.llama.has_gate_biases();
-        let chunk = engine.prefill_chunk();
-        let mut buffers = inner.buffers.clone();
-        let declare = |table: &mut _| {
-            Scratch::declare(
-                table,
-                config,
-                heads(config),
-                kv,
-                caps,
-                chunk,
-                has_gate_biases,
-            )
-        };
-        let scratch = buffers.allocate(declare).await?;
-        let ring = scratch.tails.first().map_or(0, |tail| tail.len);
+        let (config, kv) = (inner.model.config(), inner.llama.kv);
+        let size = ScratchSize::of_sequence(config, engine.prefill_chunk());
+        let executor = Executor::new(&engine, inner.kv_cache(), size).await?;
+        let ring = executor.scratch.tails.first().map_or(0, |tail| tail.len);
         Ok(Self {
-            buffers,
-            kv: inner.kv_cache(),
-            scratch,
-            prefill_chunk: chunk,
+            executor,
             transcript: Transcript::new(kv.tail_block(), ring),
-            prepared: HashMap::new(),
-            calibrated: Vec::new(),
-            engine,
         })
     }
 
@@ -114,37 +84,37 @@ impl Session {
 
     /// Tokens that fit at most.
     pub fn context(&self) -> u32 {
-        self.engine.context()
+        self.engine().context()
     }
 
     /// The engine that the session runs on.
     pub fn engine(&self) -> &Engine {
-        &self.engine
+        &self.executor.engine
     }
 
     /// Memory of the session now, the weights included.
     pub fn memory(&self) -> MemoryUse {
-        let (weights, kv) = (self.engine.memory().weights, self.kv.bytes());
+        let (weights, kv) = (self.engine().memory().weights, self.executor.kv.bytes());
         MemoryUse {
             weights,
             kv,
-            scratch: self.buffers.bytes().saturating_sub(weights + kv),
+            scratch: self.executor.buffers.bytes().saturating_sub(weights + kv),
         }
     }
 
     /// Bytes of the KV cache that the GPU has no room for, and that every step reads from the host.
     pub fn spilled_bytes(&self) -> u64 {
-        self.kv.spilled_bytes()
+        self.executor.kv.spilled_bytes()
     }
 
     /// Tokens that a prefill pass takes.
     pub fn prefill_chunk(&self) -> u32 {
-        self.prefill_chunk
+        self.executor.size.chunk
     }
 
     /// Bytes of KV cache that a token takes.
     pub fn kv_bytes_per_token(&self) -> u64 {
-        self.engine.kv_bytes_per_token()
+        self.engine().kv_bytes_per_token()
     }
 
     /// Forgets all tokens from `len` on. What is left needs no computing again, but for the last
@@ -159,11 +129,14 @@ impl Session {
     /// There are no tokens yet, a logit is not finite, or the GPU fails.
     pub async fn logits(&mut self) -> Result<Vec<f32>, Error> {
         self.ensure_logits().await?;
-        let vocab = self.engine.model().config().vocab as usize;
-        let read = self.buffers.memory().read(self.scratch.logits).await;
+        let vocab = self.engine().model().config().vocab as usize;
+        let row = BufferRef {
+            bytes: 4 * vocab as u64,
+            ..self.executor.scratch.logits
+        };
+        let read = self.executor.buffers.memory().read(row).await;
         let bytes = self.settled(read)?;
-        let mut logits: Vec<f32> = bytemuck::pod_collect_to_vec(&bytes);
-        logits.truncate(vocab);
+        let logits: Vec<f32> = bytemuck::pod_collect_to_vec(&bytes);
         check_finite(&logits, self.tokens().len().saturating_sub(1))?;
         Ok(logits)
     }
@@ -175,20 +148,13 @@ impl Session {
     pub async fn plan_text(&mut self) -> Result<String, Error> {
         self.check_room(1)?;
         let pass = self.reserve(self.tokens().len() as u32, 1).await?;
-        let mut text = self
-            .record(StepKind::Decode(pass))
-            .display(self.buffers.table())
-            .to_string();
-        text.push_str(
-            &self
-                .record(StepKind::Choose {
-                    greedy: true,
-                    adjusted: false,
-                })
-                .display(self.buffers.table())
-                .to_string(),
-        );
-        Ok(text)
+        let how = RowChoice {
+            greedy: true,
+            ..RowChoice::default()
+        };
+        let table = self.executor.buffers.table();
+        let text = |work| self.executor.record(work).display(table).to_string();
+        Ok(text(Work::Decode(pass)) + &text(Work::Choose { rows: 1, how }))
     }
 
     fn check_room(&self, tokens: usize) -> Result<(), Error> {
@@ -211,7 +177,7 @@ impl Session {
     }
 
     fn check_ids(&self, tokens: &[u32]) -> Result<(), Error> {
-        let vocab = self.engine.model().config().vocab;
+        let vocab = self.engine().model().config().vocab;
         tokens
             .iter()
             .find(|&&id| id >= vocab)

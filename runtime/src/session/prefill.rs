@@ -3,10 +3,10 @@
 use godwit_shaders::Step;
 use godwit_shaders::kv::noise;
 
-use super::record::StepKind;
 use super::{Session, check_finite};
 use crate::engine::heads;
 use crate::error::Error;
+use crate::executor::{Executor, Work};
 use crate::model::SCORED;
 use crate::progress::{OnProgress, Progress};
 
@@ -37,12 +37,11 @@ impl Session {
         self.restore_tail_block(self.tokens().len()).await?;
         let mut done = 0;
         while done < tokens.len() {
-            let count = self
-                .pass(&tokens[done..], false, StepKind::Transformer)
-                .await?;
+            let count = self.pass(&tokens[done..], false, Work::Transformer).await?;
             done += count;
             if done == tokens.len() {
-                self.submit(StepKind::Logits, Step::new(0, count as u32))
+                self.executor
+                    .submit(Work::Logits, Step::new(0, count as u32))
                     .await?;
                 self.transcript.set_logits();
             }
@@ -113,24 +112,28 @@ impl Session {
     ) -> Result<(), Error> {
         self.check(tokens)?;
         self.restore_tail_block(self.tokens().len()).await?;
-        let vocab = self.engine.model().config().vocab as usize;
+        let vocab = self.engine().model().config().vocab as usize;
         let mut done = 0;
         while done < tokens.len() {
-            let count = self
-                .pass(&tokens[done..], true, StepKind::Transformer)
-                .await?;
+            let count = self.pass(&tokens[done..], true, Work::Transformer).await?;
             let step = Step::new(0, count as u32);
-            self.submit(StepKind::Outputs, step).await?;
+            self.executor.submit(Work::Outputs, step).await?;
             for first in (0..count).step_by(SCORED as usize) {
-                self.submit(
-                    StepKind::Scores {
-                        first: first as u32,
-                        count: SCORED,
-                    },
-                    step,
-                )
-                .await?;
-                let read = self.buffers.memory().read(self.scratch.scores).await;
+                self.executor
+                    .submit(
+                        Work::Scores {
+                            first: first as u32,
+                            count: SCORED,
+                        },
+                        step,
+                    )
+                    .await?;
+                let read = self
+                    .executor
+                    .buffers
+                    .memory()
+                    .read(self.executor.scratch.logits)
+                    .await;
                 let bytes = self.settled(read)?;
                 let floats: Vec<f32> = bytemuck::pod_collect_to_vec(&bytes);
                 for (i, logits) in floats.chunks_exact(vocab).take(count - first).enumerate() {
@@ -167,8 +170,8 @@ impl Session {
     pub async fn fill_with_noise(&mut self, len: usize) -> Result<(), Error> {
         self.check_room(len.saturating_sub(self.tokens().len()))?;
         let noise = noise(
-            heads(self.engine.model().config()),
-            self.engine.kv_format(),
+            heads(self.engine().model().config()),
+            self.engine().kv_format(),
             1,
         );
         // Whole tiles of 32 positions, enough of them that a write is worth its while.
@@ -176,11 +179,10 @@ impl Session {
         while self.tokens().len() < len {
             let position = self.tokens().len() as u32 / 32 * 32;
             let segments = self.reserve(position, 1).await?.segments;
-            let end = self.kv.segments().end_of(segments - 1);
+            let end = self.executor.kv.segments().end_of(segments - 1);
             self.transcript.overwrite_from(position as usize);
-            self.kv
-                .fill(self.buffers.memory(), position..end, &noise)
-                .await?;
+            let Executor { kv, buffers, .. } = &mut self.executor;
+            kv.fill(buffers.memory(), position..end, &noise).await?;
             let filled = len.min(end as usize) - position as usize;
             self.transcript.append_cached(&vec![0; filled]);
         }

@@ -377,7 +377,7 @@ mod tests {
         assert_eq!(blocks(), 2);
 
         let mut small = session(Some(3 << 20));
-        small.kv.spill_to_full_disk();
+        small.executor.kv.spill_to_full_disk();
         let error =
             block_on(cache.prefill(&mut small, &prompt, &mut unwatched)).expect_err("no room");
         assert!(

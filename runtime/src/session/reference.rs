@@ -5,7 +5,8 @@ use godwit_shaders::{Access, BufferRef, Contents, Dispatch, DispatchFixture, Pla
 use pollster::block_on;
 
 use super::Session;
-use super::record::{CHOOSE, StepKind};
+use crate::executor::choose::RowChoice;
+use crate::executor::{CHOOSE, Work};
 use crate::gpu::{GpuError, Prepared};
 use crate::low_level::Synthetic;
 use crate::{ContextSize, Engine, EngineOptions, Gpu, GpuOptions};
@@ -15,7 +16,7 @@ const NMSE: f64 = 1e-4;
 
 async fn words(session: &Session, part: BufferRef) -> Result<Vec<u32>, GpuError> {
     Ok(bytemuck::pod_collect_to_vec(
-        &session.buffers.memory().read(part).await?,
+        &session.executor.buffers.memory().read(part).await?,
     ))
 }
 
@@ -60,7 +61,7 @@ async fn first_difference(
     references: &Plan,
     step: Step,
 ) -> Result<Option<String>, GpuError> {
-    let memory = session.buffers.memory();
+    let memory = session.executor.buffers.memory();
     for (i, (dispatch, reference)) in plan
         .dispatches
         .iter()
@@ -88,8 +89,13 @@ async fn first_difference(
         (kernel.reference)(&mut fixture);
         let mut single = Plan::default();
         single.push(dispatch.clone());
-        let prepared =
-            Prepared::new(session.engine.gpu(), memory, &single, session.scratch.step).await?;
+        let prepared = Prepared::new(
+            session.engine().gpu(),
+            memory,
+            &single,
+            session.executor.scratch.step,
+        )
+        .await?;
         prepared.submit(memory, step).await?;
         let written = kernel
             .bindings
@@ -142,18 +148,18 @@ fn plans(session: &mut Session) -> Vec<(Plan, Step)> {
     block_on(session.prefill(&prompt, &mut crate::unwatched)).expect("room");
     let many = block_on(session.reserve(80, 20)).expect("room");
     let one = block_on(session.reserve(100, 1)).expect("room");
-    let choose = |greedy| StepKind::Choose {
-        greedy,
-        adjusted: false,
+    let how = RowChoice {
+        greedy: true,
+        ..RowChoice::default()
     };
     let works = [
-        (StepKind::Transformer(many), Step::new(80, 20)),
-        (StepKind::Logits, Step::new(0, 20)),
-        (StepKind::Decode(one), Step::new(100, 1)),
-        (choose(true), CHOOSE),
+        (Work::Transformer(many), Step::new(80, 20)),
+        (Work::Logits, Step::new(0, 20)),
+        (Work::Decode(one), Step::new(100, 1)),
+        (Work::Choose { rows: 1, how }, CHOOSE),
     ];
     works
-        .map(|(work, step)| (session.record(work), step))
+        .map(|(work, step)| (session.executor.record(work), step))
         .into()
 }
 
@@ -183,7 +189,7 @@ fn a_dispatch_that_differs_is_named() {
     let read = &mut wrong.dispatches[at].buffers[1..3];
     let other = BufferRef {
         bytes: read[0].bytes,
-        ..session.scratch.h
+        ..session.executor.scratch.h
     };
     read.fill(other);
     let found = block_on(first_difference(&session, &wrong, &plan, step)).expect("it runs");

@@ -75,8 +75,9 @@ impl Session {
         let mut writer =
             SnapshotWriter::begin(out, &header, &self.tokens()[..end]).map_err(unwritten)?;
         for run in runs(first, count) {
-            let memory = self.buffers.memory();
-            self.kv
+            let memory = self.executor.buffers.memory();
+            self.executor
+                .kv
                 .read(memory, run.clone(), &mut |bytes| {
                     writer.put(bytes).map_err(unwritten)
                 })
@@ -122,8 +123,9 @@ impl Session {
         self.transcript.overwrite_from(first as usize);
         for run in reading.runs() {
             self.reserve(run.end - 1, 1).await?;
-            let memory = self.buffers.memory();
-            self.kv
+            let memory = self.executor.buffers.memory();
+            self.executor
+                .kv
                 .write(memory, run.clone(), &mut |bytes| {
                     Ok::<_, Error>(reading.take(bytes)?)
                 })

@@ -1,42 +1,23 @@
-//! Steps on the GPU: room in the KV cache, plans ready to run, passes over tokens, waiting.
+//! Steps on the GPU: room in the KV cache, passes over tokens, waiting.
 
 use std::ops::Range;
 
-use godwit_shaders::kernels::rope_attention::MAX_SINGLE_PASS_TOKENS;
-use godwit_shaders::{Plan, Step};
+use godwit_shaders::Step;
 
 use super::Session;
-use super::record::{Recorder, StepKind};
 use crate::error::Error;
-use crate::gpu::{GpuError, Prepared};
-use crate::model::{Pass, SCORED, pass_chunk};
+use crate::executor::Work;
+use crate::gpu::GpuError;
+use crate::model::Pass;
 
 impl Session {
-    /// Makes room in the KV cache for the token at `position`; the pass for up to `wanted` tokens
-    /// from there.
+    /// [`Executor::reserve`](crate::executor::Executor::reserve).
     pub(super) async fn reserve(&mut self, position: u32, wanted: u32) -> Result<Pass, Error> {
-        let Self {
-            kv,
-            buffers,
-            prepared,
-            transcript,
-            ..
-        } = self;
-        let (forget_plans, forget_in_flight) = (&mut || prepared.clear(), &mut || {
-            transcript.forget_in_flight()
-        });
-        let segments = kv
-            .reserve(buffers, position, forget_plans, forget_in_flight)
-            .await?;
-        let chunk = pass_chunk(wanted, self.prefill_chunk);
-        let single_pass = chunk == 1 && position < MAX_SINGLE_PASS_TOKENS;
-        Ok(Pass {
-            chunk,
-            segments,
-            single_pass,
-            as_single_tokens: false,
-            outputs: true,
-        })
+        let transcript = &mut self.transcript;
+        let forget_in_flight = &mut || transcript.forget_in_flight();
+        self.executor
+            .reserve(position, wanted, forget_in_flight)
+            .await
     }
 
     /// Runs the transformer on as many of `tokens` as one pass takes, and appends them. Returns how
@@ -45,7 +26,7 @@ impl Session {
         &mut self,
         tokens: &[u32],
         outputs: bool,
-        work: fn(Pass) -> StepKind,
+        work: fn(Pass) -> Work,
     ) -> Result<usize, Error> {
         let count = self
             .pass_at(self.tokens().len(), tokens, outputs, work)
@@ -61,25 +42,24 @@ impl Session {
         position: usize,
         tokens: &[u32],
         outputs: bool,
-        work: fn(Pass) -> StepKind,
+        work: fn(Pass) -> Work,
     ) -> Result<usize, Error> {
         let position = position as u32;
-        let wanted = tokens.len().min(self.prefill_chunk as usize) as u32;
+        let wanted = tokens.len().min(self.prefill_chunk() as usize) as u32;
         let pass = self.reserve(position, wanted).await?;
         // A pass appends to one segment only.
-        let most = wanted.min(self.kv.segments().end_of(pass.segments - 1) - position);
+        let most = wanted.min(self.executor.kv.segments().end_of(pass.segments - 1) - position);
         let work = work(Pass {
             outputs: outputs || most as usize == tokens.len(),
             ..pass
         });
-        let count = self.prepare(work).await?.tokens(position, most);
+        let count = self.executor.prepare(work).await?.tokens(position, most);
         let tokens = &tokens[..count as usize];
         self.transcript.begin_pass((position + count) as usize);
-        self.buffers
-            .memory()
-            .write(self.scratch.tokens, 0, bytemuck::cast_slice(tokens))
-            .await?;
-        self.submit(work, Step::new(position, count)).await?;
+        let Self { executor, .. } = self;
+        let (memory, bytes) = (executor.buffers.memory(), bytemuck::cast_slice(tokens));
+        memory.write(executor.scratch.tokens, 0, bytes).await?;
+        executor.submit(work, Step::new(position, count)).await?;
         Ok(count as usize)
     }
 
@@ -108,7 +88,7 @@ impl Session {
                     range.start + done,
                     &tokens[done..],
                     false,
-                    StepKind::Transformer,
+                    Work::Transformer,
                 )
                 .await?;
         }
@@ -129,7 +109,7 @@ impl Session {
         if let Some(begin) = tail_block {
             self.transcript.set_tail_block(begin);
         }
-        self.submit(StepKind::Logits, Step::new(0, 1)).await?;
+        self.executor.submit(Work::Logits, Step::new(0, 1)).await?;
         self.transcript.set_logits();
         self.settle().await
     }
@@ -137,7 +117,7 @@ impl Session {
     /// Waits for the GPU. Where memory was refused to something that nothing waited for, the tokens
     /// since the last wait are forgotten with it.
     pub(super) async fn settle(&mut self) -> Result<(), Error> {
-        let finished = self.engine.gpu().finish().await;
+        let finished = self.engine().gpu().finish().await;
         self.settled(finished)?;
         self.transcript.settle();
         Ok(())
@@ -153,94 +133,12 @@ impl Session {
 
     /// Compiles the kernels of prefill and decode in a context that is nearly empty.
     pub(super) async fn compile(&mut self) -> Result<(), Error> {
-        let many = self.reserve(0, self.prefill_chunk).await?;
+        let many = self.reserve(0, self.prefill_chunk()).await?;
         let one = self.reserve(0, 1).await?;
-        for work in [
-            StepKind::Transformer(many),
-            StepKind::Logits,
-            StepKind::Decode(one),
-        ] {
-            let plan = self.record(work);
-            self.engine.gpu().compile_kernels(&plan).await?;
+        for work in [Work::Transformer(many), Work::Logits, Work::Decode(one)] {
+            let plan = self.executor.record(work);
+            self.engine().gpu().compile_kernels(&plan).await?;
         }
         Ok(())
-    }
-
-    /// The plan of some work, ready to be submitted.
-    pub(super) async fn prepare(&mut self, work: StepKind) -> Result<&Prepared, Error> {
-        if !self.prepared.contains_key(&work) {
-            if let StepKind::Transformer(pass) | StepKind::Decode(pass) = work {
-                // Plans over fewer segments won't come again, but after a truncation.
-                self.prepared.retain(|old, _| match old {
-                    StepKind::Transformer(p) | StepKind::Decode(p) => p.segments == pass.segments,
-                    _ => true,
-                });
-            }
-            let plan = self.record(work);
-            let prepared = Prepared::new(
-                self.engine.gpu(),
-                self.buffers.memory(),
-                &plan,
-                self.scratch.step,
-            )
-            .await?;
-            return Ok(self.prepared.entry(work).or_insert(prepared));
-        }
-        Ok(&self.prepared[&work])
-    }
-
-    /// Whether a step has no more tokens than its plan is for, and ends in the segments that the
-    /// plan reads. Kernels that run unchecked rely on it.
-    pub(super) fn stays_inside(&self, work: StepKind, step: Step) -> bool {
-        match work {
-            StepKind::Transformer(pass) | StepKind::Decode(pass) | StepKind::Calibrate(pass) => {
-                let end = step.position.checked_add(step.count);
-                (1..=pass.chunk).contains(&step.count)
-                    && end.is_some_and(|end| {
-                        end <= self
-                            .kv
-                            .segments()
-                            .end_of(pass.segments - 1)
-                            .min(self.context())
-                    })
-            }
-            StepKind::Logits | StepKind::Outputs | StepKind::Scores { .. } => {
-                (1..=self.prefill_chunk).contains(&step.count)
-            }
-            StepKind::Choose { .. } => step.outputs <= 1,
-            StepKind::ChooseEach { .. } => step.outputs <= SCORED,
-        }
-    }
-
-    pub(super) async fn submit(&mut self, work: StepKind, step: Step) -> Result<(), Error> {
-        // Kernels run without checks: see `gpu/pipelines.rs`.
-        assert!(
-            self.stays_inside(work, step),
-            "{step:?} leaves the plan of {work:?}"
-        );
-        self.prepare(work).await?;
-        let (prepared, memory) = (&self.prepared[&work], self.buffers.memory());
-        match prepared.has_uploads() {
-            true => {
-                let host = |allocation, from, into: &mut [u8]| {
-                    Ok::<_, Error>(self.kv.read_spilled(allocation, from, into)?)
-                };
-                prepared.stream(memory, step, host).await
-            }
-            false => Ok(prepared.submit(memory, step).await?),
-        }
-    }
-
-    pub(super) fn record(&self, work: StepKind) -> Plan {
-        let inner = &self.engine.inner;
-        let recorder = Recorder {
-            llama: &inner.llama,
-            caps: inner.gpu.caps(),
-            kv: self.kv.segments(),
-            scratch: &self.scratch,
-            calibrated: &self.calibrated,
-            chunk: self.prefill_chunk,
-        };
-        recorder.record(work)
     }
 }

@@ -1,11 +1,12 @@
 //! Several tokens at once, and the token after each of them: what speculation is made of.
 
-use godwit_shaders::kernels::sample::{Choice, NO_TOKEN};
-use godwit_shaders::{BufferRef, Step};
+use godwit_shaders::Step;
+use godwit_shaders::kernels::sample::NO_TOKEN;
 
-use super::record::CHOOSE;
-use super::{Session, StepKind};
+use super::Session;
 use crate::error::Error;
+use crate::executor::choose::Choices;
+use crate::executor::{CHOOSE, Work};
 use crate::model::{Pass, SCORED};
 use crate::sampling::Sampling;
 
@@ -29,61 +30,34 @@ impl Session {
         let before = self.tokens().len();
         self.restore_tail_block(before).await?;
         let work = |pass| {
-            StepKind::Transformer(Pass {
+            Work::Transformer(Pass {
                 as_single_tokens: true,
                 ..pass
             })
         };
         let count = self.pass(tokens, true, work).await?;
         let step = Step::new(0, count as u32);
-        self.submit(StepKind::Outputs, step).await?;
         let rows = (count as u32).next_power_of_two();
-        self.submit(
-            StepKind::Scores {
-                first: 0,
-                count: rows,
-            },
-            step,
-        )
-        .await?;
-        let (mut choices, mut adjustments) = (Vec::<Choice>::new(), Vec::new());
+        let scores = Work::Scores {
+            first: 0,
+            count: rows,
+        };
+        self.executor.submit(Work::Outputs, step).await?;
+        self.executor.submit(scores, step).await?;
+        let mut choices = Choices::default();
         for (row, position) in (0..).zip(before + 1..=before + count) {
-            let (choice, adjusted) = sampling.choice(&self.tokens()[..position], position as u64);
-            choices.push(Choice {
-                first_entry: adjustments.len() as u32,
-                chosen: row,
-                ..choice
-            });
-            adjustments.extend(adjusted);
+            let before = &self.tokens()[..position];
+            choices.add(sampling, before, position as u64, row, None);
         }
-        let choose = StepKind::ChooseEach {
-            greedy: sampling.is_greedy(),
-            adjusted: !adjustments.is_empty(),
-        };
-        self.prepare(choose).await?;
-        let memory = self.buffers.memory();
-        let s = &self.scratch;
-        memory
-            .write(s.choice, 0, bytemuck::cast_slice(&choices))
-            .await?;
-        memory
-            .write(s.adjustments, 0, bytemuck::cast_slice(&adjustments))
-            .await?;
-        let chosen = BufferRef {
-            bytes: 4 * count as u64,
-            ..s.tokens
-        };
+        let (rows, how) = (SCORED, choices.how);
+        let choose = Work::Choose { rows, how };
+        self.executor.prepare(choose).await?;
+        self.executor.write_choices(&choices).await?;
         let step = Step {
             outputs: count as u32,
             ..CHOOSE
         };
-        assert!(
-            self.stays_inside(choose, step),
-            "{step:?} leaves the plan of {choose:?}"
-        );
-        let mut read = self.prepared[&choose]
-            .submit_and_read(memory, step, chosen)
-            .await?;
+        let mut read = self.executor.choose(choose, step, 0).await?;
         let read = read.finish().await;
         Ok(bytemuck::pod_collect_to_vec(&self.settled(read)?))
     }
@@ -103,24 +77,13 @@ impl Session {
         self.check_room(1)?;
         self.ensure_logits().await?;
         let position = self.tokens().len();
-        let adjusted = self.write_choice(sampling, position as u32).await?;
-        let choose = StepKind::Choose {
-            greedy: sampling.is_greedy(),
-            adjusted,
-        };
-        self.prepare(choose).await?;
-        let chosen = BufferRef {
-            bytes: 4,
-            ..self.scratch.tokens
-        };
-        // Penalties have changed the logits.
-        if adjusted {
+        let choose = self.write_choice(sampling, position as u32).await?;
+        self.executor.prepare(choose).await?;
+        // Penalties change the logits.
+        if matches!(choose, Work::Choose { how, .. } if how.adjusted) {
             self.transcript.forget_logits();
         }
-        let memory = self.buffers.memory();
-        let mut read = self.prepared[&choose]
-            .submit_and_read(memory, CHOOSE, chosen)
-            .await?;
+        let mut read = self.executor.choose(choose, CHOOSE, 0).await?;
         let read = read.finish().await;
         match bytemuck::pod_read_unaligned(&self.settled(read)?) {
             NO_TOKEN => Err(Error::LogitsNotFinite {

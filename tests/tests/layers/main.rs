@@ -62,6 +62,8 @@ const LAYERS: [(&str, &[&str]); 5] = [
             "engine",
             // Guesses of the next tokens.
             "speculation",
+            // Activations, a KV cache, and the plans over them.
+            "executor",
             // Prefill, decode, snapshots, prefix cache, calibration.
             "session",
             // Replies: the loop over a session, and the rules that end it.

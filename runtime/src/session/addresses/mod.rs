@@ -20,13 +20,13 @@ use godwit_shaders::{
     Step, WeightFormat,
 };
 
-use super::calibrate::inputs;
-use super::record::{CHOOSE, Recorder, StepKind};
 use crate::engine::{MemoryUse, heads};
+use crate::executor::choose::RowChoice;
+use crate::executor::{CHOOSE, Recorder, Work, inputs};
 use crate::kv_cache::KvSegments;
 use crate::model::{
-    Biases, Config, HEAD_DIMS, Layer, Llama, Pass, SCORED, Scratch, Synthetic, pass_chunks,
-    prefill_chunk,
+    Biases, Config, HEAD_DIMS, Layer, Llama, Pass, SCORED, Scratch, ScratchSize, Synthetic,
+    pass_chunks, prefill_chunk,
 };
 
 use configs::{config, devices, suiting};
@@ -42,7 +42,7 @@ const LARGE: Capabilities = Capabilities {
 };
 
 /// All plans of a session, with the steps that reach farthest.
-fn works(kv: &KvSegments, chunk: u32, context: u32) -> Vec<(StepKind, Vec<Step>)> {
+fn works(kv: &KvSegments, chunk: u32, context: u32) -> Vec<(Work, Vec<Step>)> {
     let mut works = Vec::new();
     let segments = kv.segments_to(context);
     for segments in [1, segments] {
@@ -65,14 +65,14 @@ fn works(kv: &KvSegments, chunk: u32, context: u32) -> Vec<(StepKind, Vec<Step>)
                 outputs,
             };
             for chunk in pass_chunks(chunk).filter(|&tokens| tokens <= chunk) {
-                works.push((StepKind::Transformer(pass(chunk)), steps(chunk)));
-                works.push((StepKind::Calibrate(pass(chunk)), steps(chunk)));
+                works.push((Work::Transformer(pass(chunk)), steps(chunk)));
+                works.push((Work::Calibrate(pass(chunk)), steps(chunk)));
                 if chunk <= SCORED {
                     let guessed = Pass {
                         as_single_tokens: true,
                         ..pass(chunk)
                     };
-                    works.push((StepKind::Transformer(guessed), steps(chunk)));
+                    works.push((Work::Transformer(guessed), steps(chunk)));
                 }
             }
         }
@@ -83,10 +83,10 @@ fn works(kv: &KvSegments, chunk: u32, context: u32) -> Vec<(StepKind, Vec<Step>)
             as_single_tokens: false,
             outputs: true,
         };
-        works.push((StepKind::Decode(pass), steps(1)));
+        works.push((Work::Decode(pass), steps(1)));
         let last = end.min(MAX_SINGLE_PASS_TOKENS) - 1;
         works.push((
-            StepKind::Decode(Pass {
+            Work::Decode(Pass {
                 single_pass: true,
                 ..pass
             }),
@@ -94,8 +94,8 @@ fn works(kv: &KvSegments, chunk: u32, context: u32) -> Vec<(StepKind, Vec<Step>)
         ));
     }
     let of_a_pass = || vec![Step::new(0, 1), Step::new(0, chunk)];
-    works.push((StepKind::Logits, of_a_pass()));
-    works.push((StepKind::Outputs, of_a_pass()));
+    works.push((Work::Logits, of_a_pass()));
+    works.push((Work::Outputs, of_a_pass()));
     let firsts: Vec<u32> = (0..chunk).step_by(SCORED as usize).collect();
     for first in [
         firsts[0],
@@ -103,19 +103,26 @@ fn works(kv: &KvSegments, chunk: u32, context: u32) -> Vec<(StepKind, Vec<Step>)
         firsts[firsts.len() - 1],
     ] {
         let count = SCORED;
-        works.push((StepKind::Scores { first, count }, of_a_pass()));
+        works.push((Work::Scores { first, count }, of_a_pass()));
     }
     for count in [1, 2, 4] {
-        works.push((StepKind::Scores { first: 0, count }, of_a_pass()));
+        works.push((Work::Scores { first: 0, count }, of_a_pass()));
     }
     for greedy in [false, true] {
         for adjusted in [false, true] {
-            works.push((StepKind::Choose { greedy, adjusted }, vec![CHOOSE]));
-            let all = Step {
-                outputs: SCORED,
-                ..CHOOSE
+            let how = RowChoice {
+                greedy,
+                sampled: !greedy,
+                adjusted,
+                log_probs: false,
             };
-            works.push((StepKind::ChooseEach { greedy, adjusted }, vec![all]));
+            for rows in [1, SCORED] {
+                let all = Step {
+                    outputs: rows,
+                    ..CHOOSE
+                };
+                works.push((Work::Choose { rows, how }, vec![all]));
+            }
         }
     }
     works
@@ -192,7 +199,7 @@ fn check_plans(
         heads(config),
         kind.kv,
         caps,
-        chunk,
+        ScratchSize::of_sequence(config, chunk),
         kind.has_biases,
     );
     let mut kv = KvSegments::new(
