@@ -19,7 +19,7 @@ pub enum AttentionVariant {
     /// `cpu/`, few rows: the invocations of a workgroup share rows and divide slots.
     CpuFewRows,
     /// `cpu/`, some rows: as [`Self::CpuFewRows`] to the bit, with more rows that share loads.
-    CpuRowQuads,
+    CpuRowBlocks,
     /// `cpu/`, many rows: each invocation has rows of its own.
     Cpu,
     /// The same, with loads broadcast within subgroups of eight.
@@ -38,7 +38,7 @@ impl AttentionVariant {
     /// All variants, in the order of the kernel's.
     pub const ALL: [Self; 8] = [
         Self::CpuFewRows,
-        Self::CpuRowQuads,
+        Self::CpuRowBlocks,
         Self::Cpu,
         Self::CpuSubgroup,
         Self::Prefill,
@@ -51,7 +51,7 @@ impl AttentionVariant {
     pub const fn name(self) -> &'static str {
         match self {
             Self::CpuFewRows => "cpu_few_rows",
-            Self::CpuRowQuads => "cpu_row_quads",
+            Self::CpuRowBlocks => "cpu_row_blocks",
             Self::Cpu => "cpu",
             Self::CpuSubgroup => "cpu_subgroup",
             Self::Prefill => "prefill",
@@ -65,7 +65,7 @@ impl AttentionVariant {
     pub const fn rows_per_workgroup(self) -> u32 {
         match self {
             Self::CpuFewRows | Self::Decode | Self::DecodeSubgroup32 => 4,
-            Self::CpuRowQuads | Self::Prefill => 16,
+            Self::CpuRowBlocks | Self::Prefill => 16,
             Self::Cpu | Self::CpuSubgroup => 32,
             Self::PrefillCoop => 128,
         }
@@ -93,7 +93,7 @@ impl AttentionVariant {
             (RowClass::Decode, true) if rows <= Self::CpuFewRows.rows_per_workgroup() => {
                 Self::CpuFewRows
             }
-            (RowClass::Decode, true) => Self::CpuRowQuads,
+            (RowClass::Decode, true) => Self::CpuRowBlocks,
             (RowClass::Decode, false) if caps.subgroups32 => Self::DecodeSubgroup32,
             (RowClass::Decode, false) => Self::Decode,
             (RowClass::Prompt, true) if caps.subgroups8_int64 => Self::CpuSubgroup,
@@ -124,9 +124,9 @@ impl AttentionVariant {
                 &["CPU", "CPU_ALGORITHM", "FEW_ROWS"],
                 &["PAGED", "CPU", "CPU_ALGORITHM", "FEW_ROWS"],
             ],
-            Self::CpuRowQuads => [
-                &["CPU", "CPU_ALGORITHM", "FEW_ROWS", "ROW_QUADS"],
-                &["PAGED", "CPU", "CPU_ALGORITHM", "FEW_ROWS", "ROW_QUADS"],
+            Self::CpuRowBlocks => [
+                &["CPU", "CPU_ALGORITHM", "FEW_ROWS", "ROW_BLOCKS"],
+                &["PAGED", "CPU", "CPU_ALGORITHM", "FEW_ROWS", "ROW_BLOCKS"],
             ],
             Self::Cpu => [
                 &["CPU", "CPU_ALGORITHM"],
@@ -149,7 +149,7 @@ impl AttentionVariant {
     const fn declare(self, defines: &'static [&'static str]) -> Variant {
         let name = self.name();
         match self {
-            Self::CpuFewRows | Self::CpuRowQuads | Self::Cpu | Self::Prefill | Self::Decode => {
+            Self::CpuFewRows | Self::CpuRowBlocks | Self::Cpu | Self::Prefill | Self::Decode => {
                 Variant::base(name, defines)
             }
             Self::CpuSubgroup => Variant::subgroups8_int64(name, defines),

@@ -9,19 +9,19 @@
 //   loads of keys and values.
 // - `cpu_few_rows` (FEW_ROWS): four rows a workgroup, the same for all invocations. Each takes
 //   every eighth slot, eight a tile, and the workgroup combines their partials at the end.
-// - `cpu_row_quads` (FEW_ROWS and ROW_QUADS): the same for up to four quads of rows:
-//   `row_quads.wgsl`.
+// - `cpu_row_blocks` (FEW_ROWS and ROW_BLOCKS): the same for up to four blocks of rows:
+//   `row_blocks.wgsl`.
 //
 // Queries and weights are private. `acc` is private too, but for `cpu_subgroup`, which keeps it in
 // workgroup memory. `cpu_few_rows` exchanges partials through workgroup memory.
 const WORKGROUP_SIZE = 8u;
 #ifdef FEW_ROWS
-#ifdef ROW_QUADS
-const QUADS = 4u;
+#ifdef ROW_BLOCKS
+const BLOCKS = 4u;
 #else
-const QUADS = 1u;
+const BLOCKS = 1u;
 #endif
-const ROWS_PER_WORKGROUP = 4u * QUADS;
+const ROWS_PER_WORKGROUP = 4u * BLOCKS;
 const SLOTS_PER_INVOCATION = 8u; // in a tile
 const SLOTS_PER_TILE = SLOTS_PER_INVOCATION * WORKGROUP_SIZE;
 
@@ -35,7 +35,7 @@ fn invocation_slot(first: u32, t: u32, local_index: u32) -> u32 {
     return first + t * WORKGROUP_SIZE + local_index;
 }
 #else
-const QUADS = 1u; // of an invocation
+const BLOCKS = 1u; // of an invocation
 const ROWS_PER_WORKGROUP = 4u * WORKGROUP_SIZE;
 const SLOTS_PER_INVOCATION = 32u; // in a tile
 const SLOTS_PER_TILE = SLOTS_PER_INVOCATION;
@@ -66,48 +66,10 @@ struct Slots8 {
 // Loops that step by `p.one` are not unrolled, because drivers compile long code slowly.
 #import kernels/attention/cpu/scores.wgsl
 #import kernels/attention/cpu/values.wgsl
+#import kernels/attention/cpu/store.wgsl
 
-// Stores four floats of a row: of the output, or of its partial.
-fn store_acc4(is_row: bool, out_at: u32, partial_at: u32, acc: vec4<f32>, row_sum: f32) {
-    if !is_row {
-        return;
-    }
-    if p.write_output == 1u {
-        out[out_at] = acc / row_sum;
-        return;
-    }
-    store_partial4(partial_at, acc);
-}
-
-fn store_stats(is_row: bool, partial_at: u32, row_max: f32, row_sum: f32) {
-    if is_row {
-        partials[partial_at + HEAD_DIM] = row_max;
-        partials[partial_at + HEAD_DIM + 1u] = row_sum;
-    }
-}
-
-// The same for four rows at once.
-fn store_acc_of_rows(
-    is_row: vec4<bool>, out_at: vec4<u32>, partial_at: vec4<u32>, acc: mat4x4<f32>,
-    row_sum: vec4<f32>,
-) {
-    store_acc4(is_row.x, out_at.x, partial_at.x, acc[0], row_sum.x);
-    store_acc4(is_row.y, out_at.y, partial_at.y, acc[1], row_sum.y);
-    store_acc4(is_row.z, out_at.z, partial_at.z, acc[2], row_sum.z);
-    store_acc4(is_row.w, out_at.w, partial_at.w, acc[3], row_sum.w);
-}
-
-fn store_stats_of_rows(
-    is_row: vec4<bool>, partial_at: vec4<u32>, row_max: vec4<f32>, row_sum: vec4<f32>,
-) {
-    store_stats(is_row.x, partial_at.x, row_max.x, row_sum.x);
-    store_stats(is_row.y, partial_at.y, row_max.y, row_sum.y);
-    store_stats(is_row.z, partial_at.z, row_max.z, row_sum.z);
-    store_stats(is_row.w, partial_at.w, row_max.w, row_sum.w);
-}
-
-#ifdef ROW_QUADS
-#import kernels/attention/cpu/row_quads.wgsl
+#ifdef ROW_BLOCKS
+#import kernels/attention/cpu/row_blocks.wgsl
 #else
 @compute @workgroup_size(WORKGROUP_SIZE)
 #ifdef PAGED

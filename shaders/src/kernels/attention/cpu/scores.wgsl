@@ -1,10 +1,10 @@
 // The scores of a tile's slots, and the weights that they become.
 
 // Private arrays are filled in loops, and read at constant indices in the inner loops.
-// [quad, vec4]: column r is row r's. Zero beyond the end of a head.
-var<private> queries: array<mat4x4<f32>, 32u * QUADS>;
-// [quad, slot of the invocation]: the four rows' scores, then their weights.
-var<private> weights: array<vec4<f32>, SLOTS_PER_INVOCATION * QUADS>;
+// [block, vec4]: column r is row r's. Zero beyond the end of a head.
+var<private> queries: array<mat4x4<f32>, 32u * BLOCKS>;
+// [block, slot of the invocation]: the four rows' scores, then their weights.
+var<private> weights: array<vec4<f32>, SLOTS_PER_INVOCATION * BLOCKS>;
 
 // Vec4 `i` of the key at `base`, scaled; the last one where `i` is beyond it.
 fn load_scaled_key(base: u32, i: u32) -> vec4<f32> {
@@ -28,34 +28,34 @@ fn tile_key_base(tile: Tile, t: u32) -> u32 {
 }
 
 fn store_tile_scores(
-    tile: Tile, quad: u32, t: u32, visible: vec4<u32>, s: vec4<f32>,
+    tile: Tile, block: u32, t: u32, visible: vec4<u32>, s: vec4<f32>,
 ) -> vec4<f32> {
     let slot = invocation_slot(tile.begin, t, tile.local_index);
-    return store_scores(SLOTS_PER_INVOCATION * quad + t, slot, visible, s);
+    return store_scores(SLOTS_PER_INVOCATION * block + t, slot, visible, s);
 }
 
-// Stores the scores of a quad's rows with the tile's slots in `weights`. Returns each row's
+// Stores the scores of a block's rows with the tile's slots in `weights`. Returns each row's
 // largest.
-fn store_slots8_scores(tile: Tile, quad: u32, visible: vec4<u32>, s: Slots8) -> vec4<f32> {
+fn store_slots8_scores(tile: Tile, block: u32, visible: vec4<u32>, s: Slots8) -> vec4<f32> {
     return max(
         max(
             max(
-                store_tile_scores(tile, quad, 0u, visible, s.slot0),
-                store_tile_scores(tile, quad, 1u, visible, s.slot1),
+                store_tile_scores(tile, block, 0u, visible, s.slot0),
+                store_tile_scores(tile, block, 1u, visible, s.slot1),
             ),
             max(
-                store_tile_scores(tile, quad, 2u, visible, s.slot2),
-                store_tile_scores(tile, quad, 3u, visible, s.slot3),
+                store_tile_scores(tile, block, 2u, visible, s.slot2),
+                store_tile_scores(tile, block, 3u, visible, s.slot3),
             ),
         ),
         max(
             max(
-                store_tile_scores(tile, quad, 4u, visible, s.slot4),
-                store_tile_scores(tile, quad, 5u, visible, s.slot5),
+                store_tile_scores(tile, block, 4u, visible, s.slot4),
+                store_tile_scores(tile, block, 5u, visible, s.slot5),
             ),
             max(
-                store_tile_scores(tile, quad, 6u, visible, s.slot6),
-                store_tile_scores(tile, quad, 7u, visible, s.slot7),
+                store_tile_scores(tile, block, 6u, visible, s.slot6),
+                store_tile_scores(tile, block, 7u, visible, s.slot7),
             ),
         ),
     );

@@ -12,9 +12,9 @@ fn store_acc(i: u32, local_index: u32, acc: mat4x4<f32>) {
     shared_acc[i * WORKGROUP_SIZE + local_index] = acc;
 }
 #else
-// [quad, vec4]. Private, because browsers clear workgroup memory with code that CPU drivers compile
-// slowly.
-var<private> private_acc: array<mat4x4<f32>, 32u * QUADS>;
+// [block, vec4]. Private, because browsers clear workgroup memory with code that CPU drivers
+// compile slowly.
+var<private> private_acc: array<mat4x4<f32>, 32u * BLOCKS>;
 
 fn load_acc(i: u32, local_index: u32) -> mat4x4<f32> {
     return private_acc[i];
@@ -30,8 +30,8 @@ fn scale_rows(acc: mat4x4<f32>, factor: vec4<f32>) -> mat4x4<f32> {
     return mat4x4(acc[0] * factor.x, acc[1] * factor.y, acc[2] * factor.z, acc[3] * factor.w);
 }
 
-// Adds the values of eight slots to the vec4 of row `r`, by the weights from entry `t` on. In sequence, so that
-// only the four rows' sums are live at once.
+// Adds the values of eight slots to the vec4 of row `r`, by the weights from entry `t` on. In
+// sequence, so that only the four rows' sums are live at once.
 fn add_row(acc: vec4<f32>, v: Slots8, t: u32, r: u32) -> vec4<f32> {
     let sum0 = fma(v.slot0, vec4<f32>(weights[t][r]), acc);
     let sum1 = fma(v.slot1, vec4<f32>(weights[t + 1u][r]), sum0);

@@ -5,7 +5,7 @@ use crate::kv::{AttentionShape, KvFormat, KvType};
 
 const DECODE: [AttentionVariant; 4] = [
     AttentionVariant::CpuFewRows,
-    AttentionVariant::CpuRowQuads,
+    AttentionVariant::CpuRowBlocks,
     AttentionVariant::Decode,
     AttentionVariant::DecodeSubgroup32,
 ];
@@ -20,7 +20,7 @@ const PROMPT: [AttentionVariant; 4] = [
 /// The variants that store outputs.
 const DIRECT: [AttentionVariant; 4] = [
     AttentionVariant::CpuFewRows,
-    AttentionVariant::CpuRowQuads,
+    AttentionVariant::CpuRowBlocks,
     AttentionVariant::Cpu,
     AttentionVariant::CpuSubgroup,
 ];
@@ -143,7 +143,7 @@ pub fn cases() -> Vec<Case> {
     }
     for variant in DIRECT {
         let batch = match variant {
-            AttentionVariant::CpuFewRows | AttentionVariant::CpuRowQuads => decode(),
+            AttentionVariant::CpuFewRows | AttentionVariant::CpuRowBlocks => decode(),
             _ => prompt(),
         };
         let batch = Batch {
@@ -228,7 +228,7 @@ pub fn pairs() -> Vec<Pair> {
         add([variant; 2], &batch, 2, 6);
     }
     // Both kernels for few rows compute a row alike.
-    let few_and_more = [AttentionVariant::CpuFewRows, AttentionVariant::CpuRowQuads];
+    let few_and_more = [AttentionVariant::CpuFewRows, AttentionVariant::CpuRowBlocks];
     for (heads, kv_heads, head_dim, kind) in TYPES {
         let batch = Batch {
             shape: AttentionShape {
