@@ -5,6 +5,8 @@
 //! for all of its sequences, whose pages are anywhere: its plans are over batches
 //! ([`BatchPass`](crate::model::BatchPass)). Both choose tokens in the same way ([`choose`]).
 
+#[cfg(test)]
+mod addresses;
 pub(crate) mod choose;
 mod input_squares;
 mod record;

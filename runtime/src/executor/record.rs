@@ -54,7 +54,7 @@ pub(crate) const CHOOSE: Step = Step {
     outputs: 1,
 };
 
-/// What plans are recorded from. The audit of addresses (`addresses.rs`) records all of them
+/// What plans are recorded from. The audit of addresses (`addresses`) records all of them
 /// without a GPU.
 pub(crate) struct Recorder<'a> {
     pub llama: &'a Llama,

@@ -34,7 +34,7 @@ pub(crate) struct BatchBuffers {
 }
 
 /// How much one batch may have of everything, beside rows and outputs.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct BatchSize {
     /// Work items.
     pub items: u32,

@@ -9,10 +9,11 @@ impl Device {
     /// Whether the buffers have room for a batch.
     pub(super) fn has_room(&self, batch: &Batch) -> bool {
         let size = self.executor.size;
+        let most = size.batch.unwrap_or_default();
         batch.rows.len() as u32 <= size.chunk
-            && batch.items.len() as u32 <= self.size.items
-            && batch.pages.len() as u32 <= self.size.pages
-            && batch.partials <= self.size.partials
+            && batch.items.len() as u32 <= most.items
+            && batch.pages.len() as u32 <= most.pages
+            && batch.partials <= most.partials
             && batch.outputs.len() as u32 <= size.outputs
     }
 

@@ -6,7 +6,7 @@ use std::collections::VecDeque;
 use godwit_shaders::kernels::attention::RowClass;
 use godwit_shaders::{BufferRef, PAGE, Step};
 
-use super::batch::{Batch, MOST_SPANS, Spans};
+use super::batch::{Batch, Spans};
 use super::choose::{Wanted, choices_of};
 use super::host::HostPages;
 use super::in_flight::{InFlight, OutputRows};
@@ -16,42 +16,24 @@ use crate::engine::{Engine, heads};
 use crate::error::Error;
 use crate::executor::{Executor, Work};
 use crate::kv_cache::{KvCache, KvSegments, Spilling};
-use crate::model::{BatchPass, BatchSize, LOG_PROBS, ScratchSize};
-
-/// Work items of one row beyond one for each span: its pages may lie in several segments.
-const MORE_ITEMS: u32 = 16;
+use crate::model::{BatchPass, LOG_PROBS, ScratchSize};
 
 pub(super) struct Device {
     pub(super) executor: Executor,
     pub(super) host: HostPages,
-    pub(super) size: BatchSize,
     pub(super) deterministic: bool,
 }
 
 impl Device {
-    /// A pool of at most `pages` pages, and the buffers of passes of at most `rows` rows.
+    /// A pool of at most `pages` pages, and the buffers of passes of this size.
     pub async fn new(
         engine: &Engine,
         pages: u32,
-        rows: u32,
-        outputs: u32,
-        context: u32,
+        size: ScratchSize,
         deterministic: bool,
     ) -> Result<Self, Error> {
         let inner = &engine.inner;
         let (config, caps) = (inner.model.config(), inner.gpu.caps());
-        let batch = BatchSize {
-            items: outputs.max(rows) * 2 + outputs * (MOST_SPANS + MORE_ITEMS),
-            pages: outputs.saturating_mul(context.div_ceil(PAGE) + 1),
-            partials: (outputs * (MOST_SPANS + MORE_ITEMS)).max(rows * 4),
-            chosen: outputs,
-        };
-        let size = ScratchSize {
-            chunk: rows,
-            outputs,
-            adjustments: config.vocab + outputs * 256,
-            batch: Some(batch),
-        };
         let slots = pages.saturating_mul(PAGE);
         let (heads, kv) = (heads(config), inner.llama.kv);
         let segments = KvSegments::new(heads, kv, config.layers, slots, inner.segment_tokens, caps);
@@ -59,7 +41,6 @@ impl Device {
         Ok(Self {
             executor: Executor::new(engine, kv, size).await?,
             host: HostPages::default(),
-            size: batch,
             deterministic,
         })
     }
@@ -169,7 +150,7 @@ impl Device {
         let [_, v_block] = engine.kv_format().blocks(head_dim);
         let pass = BatchPass {
             rows: bucket(count).min(size.chunk),
-            items: bucket(batch.items.len() as u32).min(self.size.items),
+            items: bucket(batch.items.len() as u32).min(size.batch.unwrap_or_default().items),
             item_tokens: bucket(batch.item_tokens).min(size.chunk),
             segments: self.executor.kv.segments().segments_to(u32::MAX),
             class,

@@ -20,6 +20,7 @@ mod plan;
 mod pool;
 mod request;
 mod sequence;
+mod size;
 #[cfg(test)]
 mod tests;
 
@@ -32,7 +33,6 @@ use godwit_shaders::kernels::log_probs::{LogProb, MOST};
 use self::core::{Core, Limits};
 use crate::engine::{Engine, kv_bytes};
 use crate::error::Error;
-use crate::speculation::MOST_DRAFTED;
 use choose::Wanted;
 use device::Device;
 use in_flight::{InFlight, OutputRows};
@@ -40,6 +40,7 @@ use in_flight::{InFlight, OutputRows};
 pub use options::{Budget, Load, SchedulerOptions, StepReport};
 pub use request::{Event, LogProbs, Request, RequestId, Usage};
 pub use sequence::{SequenceId, SequenceOptions};
+pub(crate) use size::scratch_size;
 
 /// The most rows of a decode pass.
 const MOST_ROWS: u32 = 64;
@@ -107,19 +108,18 @@ impl Scheduler {
         let running = options.max_running.clamp(1, MOST_ROWS);
         let chunk = engine.prefill_chunk();
         let prompt_tokens = options.prompt_tokens.unwrap_or(chunk).clamp(1, chunk);
-        let outputs = (running * (1 + MOST_DRAFTED as u32)).min(MOST_ROWS);
-        let rows = prompt_tokens.max(outputs);
-        let device =
-            Device::new(engine, pages, rows, outputs, context, options.deterministic).await?;
+        let caps = engine.gpu().caps();
+        let size = scratch_size(config, caps, running, prompt_tokens, chunk, context);
+        let device = Device::new(engine, pages, size, options.deterministic).await?;
         let limits = Limits {
             context: context as usize,
             pages,
             host_pages: (options.host_memory / page_bytes) as usize,
-            running: running as usize,
+            running: running.min(size.outputs) as usize,
             waiting: options.max_waiting,
             prompt_tokens: prompt_tokens as usize,
-            decode_rows: outputs as usize,
-            is_cpu: engine.gpu().caps().cpu,
+            decode_rows: size.outputs as usize,
+            is_cpu: caps.cpu,
             deterministic: options.deterministic,
         };
         Ok(Self {

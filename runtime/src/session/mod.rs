@@ -5,8 +5,6 @@
 //! state of the GPU after them [`transcript`], keys, values and plans
 //! [`Executor`](crate::executor::Executor).
 
-#[cfg(test)]
-mod addresses;
 mod calibrate;
 mod decode;
 #[cfg(test)]

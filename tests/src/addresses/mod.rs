@@ -3,7 +3,7 @@
 //!
 //! GPUs run kernels unchecked, and a load beyond the end may leave no trace in the result. So the
 //! indices themselves are measured, before any check changes them, and held against what
-//! [`Kernel::extents`] declares: the audit of plans (`runtime/src/session/addresses`) relies on
+//! [`Kernel::extents`] declares: the audit of plans (`runtime/src/executor/addresses`) relies on
 //! that for shapes that are too large to run.
 //!
 //! Variants for cooperative matrices run on no software driver. What they load from storage does

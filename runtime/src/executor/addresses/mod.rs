@@ -2,15 +2,17 @@
 //!
 //! Kernels run unchecked on GPUs. What a dispatch may read or write, used or not, its kernel
 //! declares ([`Kernel::extents`]; the test `extents` measures that on every case). Here it is held
-//! against the bindings of every plan that a session records: for all shapes of heads, types of KV
+//! against the bindings of every plan that a session or a scheduler records: for all shapes of heads, types of KV
 //! caches, variants and tunings, and for Llama-3-8B at 1,048,576 tokens.
 //!
 //! [`Kernel::extents`]: godwit_shaders::Kernel::extents
 
 mod configs;
 mod declared;
+mod works;
 
 use godwit_shaders::capabilities::{BINDING_ALIGNMENT, Tuning, WEBGPU};
+use godwit_shaders::kernels::attention::RowClass;
 use godwit_shaders::kernels::rms_norm::Norm;
 use godwit_shaders::kernels::rope_append::{Rope, RopeTables};
 use godwit_shaders::kernels::rope_attention::MAX_SINGLE_PASS_TOKENS;
@@ -25,12 +27,14 @@ use crate::executor::choose::RowChoice;
 use crate::executor::{CHOOSE, Recorder, Work, inputs};
 use crate::kv_cache::KvSegments;
 use crate::model::{
-    Biases, Config, HEAD_DIMS, Layer, Llama, Pass, SCORED, Scratch, ScratchSize, Synthetic,
-    pass_chunks, prefill_chunk,
+    BatchPass, Biases, Config, HEAD_DIMS, Layer, Llama, Pass, SCORED, Scratch, ScratchSize,
+    Synthetic, pass_chunks, prefill_chunk,
 };
+use crate::scheduler::scratch_size;
 
 use configs::{config, devices, suiting};
 use declared::{Kind, declared};
+use works::{works_of_batches, works_of_sequence};
 
 const WINDOW: u32 = 1 << 20;
 
@@ -40,93 +44,6 @@ const LARGE: Capabilities = Capabilities {
     max_buffer: 1 << 40,
     ..WEBGPU
 };
-
-/// All plans of a session, with the steps that reach farthest.
-fn works(kv: &KvSegments, chunk: u32, context: u32) -> Vec<(Work, Vec<Step>)> {
-    let mut works = Vec::new();
-    let segments = kv.segments_to(context);
-    for segments in [1, segments] {
-        let end = kv.end_of(segments - 1).min(context);
-        let steps = |most: u32| {
-            let counts = [1, most.div_ceil(2), most].map(|count| count.min(end));
-            counts
-                .into_iter()
-                .flat_map(|count| [Step::new(0, count), Step::new(end - count, count)])
-                .collect()
-        };
-        for outputs in [false, true] {
-            // One token of a prefill is a pass for one; scoring and calibration ask for what comes
-            // out.
-            let pass = |chunk| Pass {
-                chunk,
-                segments,
-                single_pass: false,
-                as_single_tokens: false,
-                outputs,
-            };
-            for chunk in pass_chunks(chunk).filter(|&tokens| tokens <= chunk) {
-                works.push((Work::Transformer(pass(chunk)), steps(chunk)));
-                works.push((Work::Calibrate(pass(chunk)), steps(chunk)));
-                if chunk <= SCORED {
-                    let guessed = Pass {
-                        as_single_tokens: true,
-                        ..pass(chunk)
-                    };
-                    works.push((Work::Transformer(guessed), steps(chunk)));
-                }
-            }
-        }
-        let pass = Pass {
-            chunk: 1,
-            segments,
-            single_pass: false,
-            as_single_tokens: false,
-            outputs: true,
-        };
-        works.push((Work::Decode(pass), steps(1)));
-        let last = end.min(MAX_SINGLE_PASS_TOKENS) - 1;
-        works.push((
-            Work::Decode(Pass {
-                single_pass: true,
-                ..pass
-            }),
-            vec![Step::new(0, 1), Step::new(last, 1)],
-        ));
-    }
-    let of_a_pass = || vec![Step::new(0, 1), Step::new(0, chunk)];
-    works.push((Work::Logits, of_a_pass()));
-    works.push((Work::Outputs, of_a_pass()));
-    let firsts: Vec<u32> = (0..chunk).step_by(SCORED as usize).collect();
-    for first in [
-        firsts[0],
-        firsts[firsts.len() / 2],
-        firsts[firsts.len() - 1],
-    ] {
-        let count = SCORED;
-        works.push((Work::Scores { first, count }, of_a_pass()));
-    }
-    for count in [1, 2, 4] {
-        works.push((Work::Scores { first: 0, count }, of_a_pass()));
-    }
-    for greedy in [false, true] {
-        for adjusted in [false, true] {
-            let how = RowChoice {
-                greedy,
-                sampled: !greedy,
-                adjusted,
-                log_probs: false,
-            };
-            for rows in [1, SCORED] {
-                let all = Step {
-                    outputs: rows,
-                    ..CHOOSE
-                };
-                works.push((Work::Choose { rows, how }, vec![all]));
-            }
-        }
-    }
-    works
-}
 
 fn check_dispatch(
     table: &Buffers,
@@ -193,15 +110,18 @@ fn check_plans(
     let mut table = Buffers::default();
     let llama = declared(&mut table, config, kind, caps);
     let chunk = prefill_chunk(config, heads(config), kind.kv, caps, kind.has_biases);
-    let scratch = Scratch::declare(
-        &mut table,
-        config,
-        heads(config),
-        kind.kv,
-        caps,
-        ScratchSize::of_sequence(config, chunk),
-        kind.has_biases,
-    );
+    let declare = |table: &mut Buffers, size| {
+        Scratch::declare(
+            table,
+            config,
+            heads(config),
+            kind.kv,
+            caps,
+            size,
+            kind.has_biases,
+        )
+    };
+    let scratch = declare(&mut table, ScratchSize::of_sequence(config, chunk));
     let mut kv = KvSegments::new(
         heads(config),
         kind.kv,
@@ -216,7 +136,7 @@ fn check_plans(
     lay_out(&mut kv, &mut table);
     let (calibrated, bytes) = inputs(&llama, table.len() as u32);
     table.declare("input squares", bytes);
-    let recorder = Recorder {
+    let mut recorder = Recorder {
         llama: &llama,
         caps,
         kv: &kv,
@@ -225,11 +145,11 @@ fn check_plans(
         chunk,
     };
     let mut dispatches = 0;
-    for (work, steps) in works(&kv, chunk, config.context) {
+    let mut check = |recorder: &Recorder<'_>, table: &Buffers, work, steps: &[Step]| {
         let plan = recorder.record(work);
         let what = format!("{work:?}: {kind:?}, {:?}, {:?}", heads(config), caps.tuning);
         for dispatch in &plan.dispatches {
-            check_dispatch(&table, caps, dispatch, &steps, &what);
+            check_dispatch(table, caps, dispatch, steps, &what);
         }
         for upload in &plan.uploads {
             assert!(
@@ -241,6 +161,21 @@ fn check_plans(
             );
         }
         dispatches += plan.dispatches.len();
+    };
+    for (work, steps) in works_of_sequence(&kv, chunk, config.context) {
+        check(&recorder, &table, work, &steps);
+    }
+    // A scheduler has no f16 tail, and none of its pages is on the host.
+    let is_on_host = (0..kv.segments_to(u32::MAX)).any(|number| kv.is_on_host(number));
+    if !kind.kv.has_f16_tail() && !is_on_host {
+        let size = scratch_size(config, caps, 16, chunk, chunk, config.context);
+        let [_, v_block] = kind.kv.blocks(config.head_dim);
+        let can_be_direct = caps.cpu && v_block == 1;
+        let scratch = declare(&mut table, size);
+        (recorder.scratch, recorder.chunk) = (&scratch, size.chunk);
+        for (work, steps) in works_of_batches(can_be_direct, &kv, size) {
+            check(&recorder, &table, work, &steps);
+        }
     }
     dispatches
 }
