@@ -8,9 +8,16 @@ import { library, start, step } from "./browser.mjs";
 import { tinyModel } from "./tiny.mjs";
 
 const URL = "/tiny/tiny.gguf";
+const CONTEXT = 1024;
 /** A prompt of several pages of the KV cache, whose last page is not full. */
-const messages = [{ role: "user", content: "a question of several words. ".repeat(10) }];
+const messages = question(10);
+/** A prompt of 13 full pages and a part of the next one. */
+const long = question(29);
 const MOST = 24;
+
+function question(sentences) {
+  return [{ role: "user", content: "a question of several words. ".repeat(sentences) }];
+}
 
 let browser, folder, page;
 
@@ -20,13 +27,13 @@ before(async () => {
   browser = await start({ "/tiny/": folder });
   page = await library(browser);
   await page.evaluate(
-    async ([url, messages, max_tokens]) => {
+    async ([url, context, messages, max_tokens]) => {
       /** The replies to the question, unless the parameters say otherwise. */
       globalThis.ask = (params, of = engine) =>
         of.chat.completions.create({ messages, max_tokens, ...params });
-      globalThis.engine = await godwit.Engine.load(url, { context: 512 });
+      globalThis.engine = await godwit.Engine.load(url, { context });
     },
-    [URL, messages, MOST],
+    [URL, CONTEXT, messages, MOST],
   );
 });
 after(async () => {
@@ -163,10 +170,10 @@ step("each reply ends at its stop text or at max_tokens", async () => {
     whole.map((text) => text.slice(0, 5)),
   );
   // Without max_tokens, the context ends each reply.
-  const full = await ask({ ...sampling, n: 2, max_tokens: undefined });
+  const full = await ask({ ...sampling, n: 2, messages: question(34), max_tokens: undefined });
   for (const { finish_reason, token_ids } of full.choices) {
     assert.equal(finish_reason, "length");
-    assert.equal(token_ids.length, 512 - full.usage.prompt_tokens);
+    assert.equal(token_ids.length, CONTEXT - full.usage.prompt_tokens);
   }
 });
 
@@ -241,7 +248,7 @@ step("bad numbers of replies are refused by name", async () => {
   for (const [i, text] of refused.entries())
     assert.match(text, new RegExp(`^BadRequest: ${expected[i].source}`));
   const full = await page.evaluate(() =>
-    thrown(ask({ n: 2, messages: [{ role: "user", content: "x".repeat(600) }] })),
+    thrown(ask({ n: 2, messages: [{ role: "user", content: "x".repeat(1100) }] })),
   );
   assert.match(full, /^ContextFull: /);
 });
@@ -257,7 +264,7 @@ step("a 4-bit KV cache can't be shared", async () => {
 });
 
 step("replies free their memory, and wait for each other where there is little", async () => {
-  const params = { temperature: 1.5, top_k: 6, top_p: 1, seed: 9, n: 4, max_tokens: 150 };
+  const params = { messages: long, temperature: 1.5, top_k: 6, seed: 9, n: 4, max_tokens: 90 };
   const [worker] = page.workers();
   // The buffers that count towards `memory`: those that kernels bind.
   await worker.evaluate(() => {
@@ -297,25 +304,27 @@ step("replies free their memory, and wait for each other where there is little",
     const { memory, kvBytesPerToken } = await engine.info();
     return { ...memory, bytesPerToken: kvBytesPerToken };
   });
-  // The prompt and one reply take 7 pages of 64 tokens, and a second reply 3 more.
-  const [none, few] = [0, 8].map(
+  // The KV cache begins with 16 pages of 64 tokens. The prompt takes 13, and each reply 2.
+  const { prompt_tokens } = whole.usage;
+  assert.ok(prompt_tokens > 13 * 64 && prompt_tokens + 90 < 15 * 64, `${prompt_tokens}`);
+  const [none, few] = [0, 16].map(
     (pages) => weights + scratch + others + pages * 64 * bytesPerToken,
   );
   const result = await page.evaluate(
-    async ([url, none, few, params]) => {
-      const poor = await godwit.Engine.load(url, { context: 512, memory: none });
+    async ([url, context, none, few, params]) => {
+      const poor = await godwit.Engine.load(url, { context, memory: none });
       const before = await poor.info();
       const refused = await thrown(ask(params, poor));
       const after = await poor.info();
       poor.destroy();
-      const tight = await godwit.Engine.load(url, { context: 512, memory: few });
+      const tight = await godwit.Engine.load(url, { context, memory: few });
       const parts = [];
       for await (const { choices } of await ask({ ...params, stream: true }, tight))
         parts.push(choices[0]);
       tight.destroy();
       return { before, refused, after, parts };
     },
-    [URL, none, few, params],
+    [URL, CONTEXT, none, few, params],
   );
   assert.match(result.refused, /^OutOfMemory: n is 4, .* bytes of GPU memory that are allowed/);
   assert.deepEqual(result.after.memory, result.before.memory);
