@@ -267,7 +267,10 @@ fn forks_that_there_is_memory_for_start_together() {
         tested.sequences.push(fork);
         tested.submit(fork, request(text(3, 1), 4)).expect("room");
     }
-    assert_eq!((tested.core.pages.in_use(), tested.core.pages.free()), (24, 0));
+    assert_eq!(
+        (tested.core.pages.in_use(), tested.core.pages.free()),
+        (24, 0)
+    );
     tested.step();
     assert_eq!(tested.core.running().count(), 8);
 }
