@@ -151,6 +151,7 @@ impl Replies<'_> {
                         request,
                         reason,
                         usage,
+                        ..
                     } => {
                         let Some(Running { index, sequence }) = self.running.remove(&request)
                         else {
