@@ -18,9 +18,10 @@ export interface CompletionParams extends SamplingOptions {
   onPrompt?: (done: number, total: number) => void;
 }
 
-/** Token counts and speeds of a completion. */
+/** Token counts and speeds of a completion. The prompt of several replies counts once. */
 export interface Usage {
   prompt_tokens: number;
+  /** The tokens of all replies. */
   completion_tokens: number;
   total_tokens: number;
   /** Prompt tokens that the KV cache already held. */
@@ -29,41 +30,46 @@ export interface Usage {
   completion_tokens_per_second: number;
 }
 
-/** A chunk of a streamed reply. */
+/** A part of a streamed reply. */
+export interface ChunkChoice {
+  /** The index of the reply: from 0 to `n` - 1. */
+  index: number;
+  delta: { role?: "assistant"; content?: string };
+  finish_reason: FinishReason | null;
+  /** The token ids that this chunk decodes. */
+  token_ids: number[];
+}
+
+/** A chunk of streamed replies: a part of one of them. */
 export interface CompletionChunk {
   id: string;
   object: "chat.completion.chunk";
   /** Seconds since 1970. */
   created: number;
   model: string;
-  choices: [
-    {
-      index: 0;
-      delta: { role?: "assistant"; content?: string };
-      finish_reason: FinishReason | null;
-      /** The token ids that this chunk decodes. */
-      token_ids: number[];
-    },
-  ];
+  choices: [ChunkChoice];
   /** Present in the last chunk only. */
   usage?: Usage;
 }
 
-/** A complete reply. */
+/** A reply. */
+export interface Choice {
+  /** The index of the reply: from 0 to `n` - 1. */
+  index: number;
+  message: { role: "assistant"; content: string };
+  finish_reason: FinishReason;
+  token_ids: number[];
+}
+
+/** The complete replies to a prompt. */
 export interface Completion {
   id: string;
   object: "chat.completion";
   /** Seconds since 1970. */
   created: number;
   model: string;
-  choices: [
-    {
-      index: 0;
-      message: { role: "assistant"; content: string };
-      finish_reason: FinishReason;
-      token_ids: number[];
-    },
-  ];
+  /** The `n` replies, in the order of their indexes. */
+  choices: [Choice, ...Choice[]];
   usage: Usage;
 }
 
@@ -76,8 +82,9 @@ export class Completions {
 
   /**
    * Replies to messages, with `stream` in chunks. The KV cache keeps the tokens that the messages
-   * share with the conversation so far. Throws `ContextFull`, `BadRequest`, `OutOfMemory`,
-   * `DeviceLost` or `Aborted`.
+   * share with the conversation so far. With `n` above 1, there are several replies: each step
+   * computes a token of all of them, and the conversation stays as it is. Throws `ContextFull`,
+   * `BadRequest`, `OutOfMemory`, `DeviceLost` or `Aborted`.
    */
   async create(
     params: CompletionParams & { stream: true },
@@ -89,21 +96,15 @@ export class Completions {
       throw new BadRequest("messages must be an array of { role, content }");
     const chunks = this.stream(params);
     if (params.stream) return chunks;
-    let content = "";
-    const ids: number[] = [];
-    for await (const { choices, usage, ...rest } of chunks) {
-      const [{ delta, finish_reason, token_ids }] = choices;
-      content += delta.content ?? "";
-      ids.push(...token_ids);
-      if (finish_reason && usage) {
-        const message = { role: "assistant" as const, content };
-        return {
-          ...rest,
-          object: "chat.completion",
-          choices: [{ index: 0, message, finish_reason, token_ids: ids }],
-          usage,
-        };
-      }
+    const choices: [Choice, ...Choice[]] = [emptyChoice(0)];
+    for await (const { choices: parts, usage, ...rest } of chunks) {
+      const [{ index, delta, finish_reason, token_ids }] = parts;
+      choices[index] ??= emptyChoice(index);
+      const choice = choices[index];
+      choice.message.content += delta.content ?? "";
+      choice.token_ids.push(...token_ids);
+      if (finish_reason) choice.finish_reason = finish_reason;
+      if (usage) return { ...rest, object: "chat.completion", choices, usage };
     }
     throw new Aborted("the reply ended without a finish reason");
   }
@@ -124,19 +125,27 @@ export class Completions {
       model: this.model,
     };
     const chunk = (
-      delta: { role?: "assistant"; content?: string },
-      token_ids: number[],
+      index: number,
+      delta: ChunkChoice["delta"],
+      token_ids: number[] = [],
       finish_reason: FinishReason | null = null,
-    ): CompletionChunk => ({ ...head, choices: [{ index: 0, delta, finish_reason, token_ids }] });
+    ): CompletionChunk => ({ ...head, choices: [{ index, delta, finish_reason, token_ids }] });
+    const beginning = (index: number) => chunk(index, { role: "assistant", content: "" });
 
     const pending: CompletionChunk[] = [];
+    // The first reply begins at once, the others with their first text.
+    const begun = new Set([0]);
     let wake = () => {};
     const onEvent = (event: Event) => {
       if (event.kind === "progress") {
         onPrompt?.(event.done, event.total);
         return;
       }
-      pending.push(chunk({ content: event.text }, event.ids));
+      const { index } = event;
+      if (!begun.has(index)) pending.push(beginning(index));
+      begun.add(index);
+      if (event.kind === "text") pending.push(chunk(index, { content: event.text }, event.ids));
+      else pending.push(chunk(index, {}, [], event.reason));
       wake();
     };
     // A caller that leaves its loop over the chunks stops the reply.
@@ -154,7 +163,7 @@ export class Completions {
     };
     finish.then(end, end);
     try {
-      yield chunk({ role: "assistant", content: "" }, []);
+      yield beginning(0);
       for (;;) {
         const next = pending.shift();
         if (next) {
@@ -167,11 +176,21 @@ export class Completions {
         });
       }
       const finished = await finish;
-      yield { ...chunk({}, [], finished.finish_reason), usage: usage(finished) };
+      if (!begun.has(finished.index)) yield beginning(finished.index);
+      yield {
+        ...chunk(finished.index, {}, [], finished.finish_reason),
+        usage: usage(finished),
+      };
     } finally {
       abandoned.abort();
     }
   }
+}
+
+/** A reply without text. Its finish reason is replaced when it ends. */
+function emptyChoice(index: number): Choice {
+  const message = { role: "assistant" as const, content: "" };
+  return { index, message, finish_reason: "stop", token_ids: [] };
 }
 
 /** Token counts and speeds in OpenAI's shape, from those of the wasm engine. */

@@ -1,6 +1,8 @@
 /** Godwit: language models in the browser, on WebGPU. */
 
 export {
+  type Choice,
+  type ChunkChoice,
   type Completion,
   type CompletionChunk,
   type CompletionParams,

@@ -7,6 +7,7 @@ import type {
   EngineOptions,
   Estimate,
   Finish,
+  FinishReason,
   Message,
   ModelInfo,
   SamplingOptions,
@@ -34,7 +35,8 @@ export interface Calls {
 /** A message that a call sends before its result. */
 export type Event =
   | { kind: "progress"; phase: Phase | "prompt"; done: number; total: number }
-  | { kind: "text"; text: string; ids: number[] };
+  | { kind: "text"; index: number; text: string; ids: number[] }
+  | { kind: "end"; index: number; reason: FinishReason };
 
 /** A message to the worker: a call, or the request to abort one. */
 export type ToWorker =

@@ -86,7 +86,7 @@ export interface SamplingOptions {
     frequency_penalty?: number;
     /**
      * The seed of the random numbers, a whole number. The same seed, prompt and parameters give
-     * the same text. The default is random.
+     * the same text. Reply number i of `n` uses the seed plus i. The default is random.
      */
     seed?: number;
     /**
@@ -99,7 +99,8 @@ export interface SamplingOptions {
      */
     stop?: Stop;
     /**
-     * The number of replies: 1, because an engine has one conversation.
+     * The number of replies to the prompt: a whole number from 1 to 16. The default is 1. More
+     * than one leave the conversation as it is.
      */
     n?: number;
 }
@@ -269,11 +270,15 @@ export interface Estimate {
 export type FinishReason = "stop" | "length";
 
 /**
- * The end of a reply: its reason, token counts and times.
+ * The end of a call's last reply, and the token counts and times of all its replies.
  */
 export interface Finish {
     /**
-     * The reason.
+     * The index of the reply that ended last.
+     */
+    index: number;
+    /**
+     * The reason why it ended.
      */
     finish_reason: FinishReason;
     /**
@@ -285,7 +290,7 @@ export interface Finish {
      */
     cached_tokens: number;
     /**
-     * The number of tokens in the reply.
+     * The number of tokens in all replies.
      */
     completion_tokens: number;
     /**

@@ -165,15 +165,12 @@ const handlers: Handlers = {
 
   async reply({ emit, signal }, messages, options, continued) {
     const prompt = continued ? continuedPrompt(messages) : openModel().prompt(messages);
-    const onPrompt = (done: number, total: number) => {
-      emit({ kind: "progress", phase: "prompt", done, total });
-      return !signal.aborted;
-    };
-    const onText = (text: string, ids: Uint32Array) => {
-      emit({ kind: "text", text, ids: Array.from(ids) });
-      return !signal.aborted;
-    };
-    return loadedEngine().reply(prompt, options, onPrompt, onText);
+    return loadedEngine().reply(prompt, options, {
+      isStopped: () => signal.aborted,
+      onPrompt: (done, total) => emit({ kind: "progress", phase: "prompt", done, total }),
+      onText: (index, text, ids) => emit({ kind: "text", index, text, ids: Array.from(ids) }),
+      onEnd: (index, reason) => emit({ kind: "end", index, reason }),
+    });
   },
 
   async save(_, note) {

@@ -19,6 +19,18 @@ impl WebError {
             message: message.to_string(),
         }
     }
+
+    /// Says of a lack of memory that `n` replies were asked for. Other errors stay as they are.
+    pub fn of_replies(mut self, n: u32) -> Self {
+        if self.name == ErrorName::OutOfMemory {
+            self.message = format!(
+                "n is {n}, and several replies need GPU memory beside the conversation's, which \
+                 one reply does not: {}",
+                self.message
+            );
+        }
+        self
+    }
 }
 
 impl<E: Into<Error>> From<E> for WebError {
@@ -41,12 +53,16 @@ impl<E: Into<Error>> From<E> for WebError {
             Error::Stopped => ErrorName::Aborted,
             Error::ContextFull { .. } => ErrorName::ContextFull,
             Error::Write(_) | Error::File(_) => ErrorName::StorageError,
-            Error::Spill(_) => ErrorName::OutOfMemory,
+            Error::Spill(_) | Error::KvMemory { .. } | Error::Fragmented => ErrorName::OutOfMemory,
             Error::Snapshot(_) => ErrorName::BadContext,
             Error::Sampling(_)
             | Error::Window { .. }
             | Error::NoSuchToken { .. }
+            | Error::SharedKvType { .. }
             | Error::Empty => ErrorName::BadRequest,
+            Error::NoSuchSequence | Error::ForkBeyond { .. } | Error::Busy { .. } => {
+                ErrorName::GodwitError
+            }
             _ => ErrorName::BadModel,
         };
         let message = match &error {

@@ -1,6 +1,8 @@
 // Checks of the package's types. web/build.sh compiles this file as a project that uses the package
 // would; nothing here runs.
 import {
+  type Choice,
+  type ChunkChoice,
   type Completion,
   type CompletionChunk,
   Engine,
@@ -33,6 +35,10 @@ export async function replies(engine: Engine, messages: Message[], stream: boole
   else either.choices[0].message.content.at(0);
   await create({ messages, stop: "END" });
   await create({ messages, stop: ["a", "b"], n: 1, max_tokens: 5, seed: 7, temperature: 0 });
+  const [one, two] = (await create({ messages, n: 4 })).choices;
+  same<Same<typeof one, Choice>>();
+  same<Same<typeof two, Choice | undefined>>();
+  for await (const { choices } of chunks) same<Same<(typeof choices)[0], ChunkChoice>>();
   // @ts-expect-error: a number is not a stop text
   await create({ messages, stop: 5 });
   // @ts-expect-error: there is no such parameter

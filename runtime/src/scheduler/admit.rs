@@ -12,12 +12,12 @@ use crate::kv_cache::pages::PageId;
 
 impl Core {
     /// Pages that could be put to use now, those in use among them: as many as all requests need,
-    /// no more than the limit.
+    /// the spare page of each included ([`Core::promised_pages`]); no more than the limit.
     pub fn wanted_pages(&self) -> u32 {
         let missing = |id: &SequenceId, more: usize| {
             let sequence = self.sequences.get(id)?;
             let len = sequence.len() + more + 1;
-            Some(sequence.missing_pages(len.min(self.limits.context)))
+            Some(sequence.missing_pages(len.min(self.limits.context)).max(1))
         };
         let needed = self
             .requests

@@ -103,7 +103,7 @@ pub struct SamplingOptions {
     #[tsify(optional)]
     pub frequency_penalty: Option<f64>,
     /// The seed of the random numbers, a whole number. The same seed, prompt and parameters give
-    /// the same text. The default is random.
+    /// the same text. Reply number i of `n` uses the seed plus i. The default is random.
     #[tsify(optional)]
     pub seed: Option<f64>,
     /// The largest number of tokens in the reply: a whole number, at least 1. The default is what
@@ -113,7 +113,8 @@ pub struct SamplingOptions {
     /// Texts that end the reply. The reply does not contain them.
     #[tsify(optional)]
     pub stop: Option<Stop>,
-    /// The number of replies: 1, because an engine has one conversation.
+    /// The number of replies to the prompt: a whole number from 1 to 16. The default is 1. More
+    /// than one leave the conversation as it is.
     #[tsify(optional)]
     pub n: Option<f64>,
 }
@@ -243,16 +244,18 @@ pub enum FinishReason {
     Length,
 }
 
-/// The end of a reply: its reason, token counts and times.
+/// The end of a call's last reply, and the token counts and times of all its replies.
 #[derive(Clone, Copy, Debug, PartialEq, Deserialize, Serialize, Tsify)]
 pub struct Finish {
-    /// The reason.
+    /// The index of the reply that ended last.
+    pub index: u32,
+    /// The reason why it ended.
     pub finish_reason: FinishReason,
     /// The number of tokens in the prompt.
     pub prompt_tokens: u64,
     /// Prompt tokens that the KV cache already held.
     pub cached_tokens: u64,
-    /// The number of tokens in the reply.
+    /// The number of tokens in all replies.
     pub completion_tokens: u64,
     /// Seconds of prefill.
     pub prefill_seconds: f64,

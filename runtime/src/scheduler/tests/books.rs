@@ -246,6 +246,35 @@ fn a_shared_prefix_takes_its_memory_once() {
     assert_eq!((alone, tested.core.pages.in_use()), (16, 24));
 }
 
+/// Sequences that have a page for their next token need no memory yet. Each running request keeps
+/// a spare page all the same, and the pool grows by that many.
+#[test]
+fn forks_that_there_is_memory_for_start_together() {
+    let mut tested = Tested::new(Limits {
+        pages: 60,
+        running: 8,
+        ..LIMITS
+    });
+    let first = tested.open();
+    tested
+        .submit(first, request(text(2, 1000), 1))
+        .expect("room");
+    tested.finish();
+    // Each fork has its own copy of the last page, so it misses none.
+    tested.core.pages.grow_to(16 + 8);
+    for _ in 0..8 {
+        let fork = tested.core.fork(first, 1000).expect("room");
+        tested.sequences.push(fork);
+        tested.submit(fork, request(text(3, 1), 4)).expect("room");
+    }
+    assert_eq!(
+        (tested.core.pages.in_use(), tested.core.pages.free()),
+        (24, 0)
+    );
+    tested.step();
+    assert_eq!(tested.core.running().count(), 8);
+}
+
 #[test]
 fn an_interrupted_reply_goes_on_where_it_was() {
     // Four replies of up to 300 tokens in a pool of 12 pages: some have to wait on the host, some
