@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use super::super::core::{Core, Limits};
 use super::super::request::{Event, Request, RequestId, Usage};
 use super::super::sequence::{SequenceId, SequenceOptions};
+use super::draft::TestedDraft;
 use super::fake::{Fake, after, hash, token_after};
 use crate::error::Error;
 use crate::generation::FinishReason;
@@ -13,7 +14,7 @@ use crate::model::Model;
 use crate::sampling::Sampling;
 use crate::speculation::Speculation;
 
-fn model() -> Model {
+pub fn model() -> Model {
     let shape = "tiny:q8_0,vocab=512".parse::<Synthetic>().expect("a shape");
     shape.model().expect("a model")
 }
@@ -41,6 +42,7 @@ pub struct Tested {
     /// What became of each request: its tokens, and its end.
     pub replies: HashMap<RequestId, (Vec<u32>, Option<End>)>,
     pub usage: HashMap<RequestId, Usage>,
+    pub draft: Option<TestedDraft>,
 }
 
 /// Greedy, and free of the model's end tokens as far as the fake device goes.
@@ -86,6 +88,7 @@ impl Tested {
             sequences: Vec::new(),
             replies: HashMap::new(),
             usage: HashMap::new(),
+            draft: None,
         }
     }
 
@@ -102,6 +105,7 @@ impl Tested {
     }
 
     pub fn step(&mut self) {
+        self.step_draft();
         let wanted = self.core.wanted_pages();
         self.core.pages.grow_to(wanted);
         let plan = self.core.plan(usize::MAX);
