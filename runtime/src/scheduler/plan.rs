@@ -253,6 +253,8 @@ impl Core {
             .as_mut()
             .map(Drafter::take)
             .unwrap_or_default();
+        // The reply's end says what became of its last guesses, too.
+        ongoing.usage.speculated.drafted += drafted.len();
         let mut right = 0;
         for (token, log_probs) in chosen {
             let is_right = drafted.get(right) == Some(&token);
@@ -265,14 +267,14 @@ impl Core {
             };
             sequence.tokens.append(&mut sequence.pending);
             right += 1;
+            if let Some(ongoing) = self.requests.get_mut(&id) {
+                ongoing.usage.speculated.accepted += 1;
+            }
         }
         self.remember_pages(of);
-        if let Some(ongoing) = self.requests.get_mut(&id) {
-            ongoing.usage.speculated.drafted += drafted.len();
-            ongoing.usage.speculated.accepted += right;
-            if let Some(drafter) = &mut ongoing.drafter {
-                drafter.record(drafted.len(), right);
-            }
+        let ongoing = self.requests.get_mut(&id);
+        if let Some(drafter) = ongoing.and_then(|ongoing| ongoing.drafter.as_mut()) {
+            drafter.record(drafted.len(), right);
         }
     }
 

@@ -8,7 +8,7 @@ use crate::interrupt::{self, Kind};
 use crate::{Engine, EngineOptions, Error, FinishReason, Sampling, Speculation};
 
 const SHAPE: &str = "tiny:q8_0,vocab=512";
-/// Another model with the same vocabulary: its guesses are mostly wrong.
+/// Another model with the same vocabulary: what it guesses is mostly wrong.
 const OTHER: &str = "tiny:q8_0,vocab=512,layers=1";
 
 fn with_draft(engine: &Engine, draft: &Engine, options: &SchedulerOptions) -> Tested {
@@ -72,7 +72,7 @@ fn a_draft_model_changes_no_reply() {
     let (found, [drafted, accepted]) = replies(other, requests(50));
     assert_eq!(found, expected);
     assert!(
-        drafted > 300 && accepted * 4 < drafted,
+        drafted > 300 && accepted * 2 < drafted,
         "{accepted} of {drafted}"
     );
 }
