@@ -12,6 +12,7 @@ use super::draft::Drafter;
 use super::request::{Event, Request, RequestId};
 use super::sequence::{Sequence, SequenceId, SequenceOptions};
 use crate::error::Error;
+use crate::speculation::keep_known;
 
 /// Tokens that the draft model may lack and be asked for guesses all the same: it reads them in one
 /// short pass. Where it lacks more, it reads them while the reply goes on without guesses.
@@ -66,9 +67,7 @@ impl Drafting {
                     drafter.give_up();
                 }
                 (_, Some(mut guesses)) => {
-                    // Its vocabulary may be padded further than the target's.
-                    let known = guesses.iter().take_while(|&&token| token < vocab).count();
-                    guesses.truncate(known);
+                    keep_known(&mut guesses, vocab);
                     drafter.give(guesses);
                 }
                 (_, None) => {}

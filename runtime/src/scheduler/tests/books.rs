@@ -14,8 +14,9 @@ use crate::model::Model;
 use crate::sampling::Sampling;
 use crate::speculation::Speculation;
 
-pub fn model() -> Model {
-    let shape = "tiny:q8_0,vocab=512".parse::<Synthetic>().expect("a shape");
+pub fn model(vocab: u32) -> Model {
+    let shape = format!("tiny:q8_0,vocab={vocab}");
+    let shape = shape.parse::<Synthetic>().expect("a shape");
     shape.model().expect("a model")
 }
 
@@ -83,7 +84,7 @@ pub fn text(number: u32, len: usize) -> Vec<u32> {
 impl Tested {
     pub fn new(limits: Limits) -> Self {
         Self {
-            core: Core::new(model(), limits),
+            core: Core::new(model(512), limits),
             device: Fake::default(),
             sequences: Vec::new(),
             replies: HashMap::new(),

@@ -27,7 +27,7 @@ impl Tested {
         let mut tested = Self::new(limits);
         tested.core.draft_cost = Some(0.1);
         tested.draft = Some(TestedDraft {
-            core: Core::new(model(), of_draft),
+            core: Core::new(model(512), of_draft),
             device: Fake::with_wrong(wrong),
             drafting: Drafting::default(),
             computed: 0,
@@ -254,6 +254,26 @@ fn a_model_without_room_guesses_less() {
     for id in ids {
         let (tokens, end) = &tested.replies[&id];
         assert_eq!((tokens.len(), end), (200, &Some(Ok(FinishReason::Length))));
+    }
+}
+
+/// The vocabulary of the draft model is padded further.
+#[test]
+fn guesses_that_the_target_does_not_know_are_left_out() {
+    let mut tested = Tested::with_draft(ROOMY, ROOMY, 3);
+    if let Some(draft) = &mut tested.draft {
+        draft.core = Core::new(model(900), ROOMY);
+    }
+    let ids: Vec<_> = (0..4)
+        .map(|number| {
+            let sequence = tested.open();
+            let request = guessed(text(number, 30), 200, 7);
+            tested.submit(sequence, request).expect("room")
+        })
+        .collect();
+    tested.finish();
+    for id in ids {
+        assert_eq!(tested.replies[&id].0.len(), 200);
     }
 }
 

@@ -1,8 +1,13 @@
 //! Replies with a draft model on a GPU: those that there are without it.
 
+use std::collections::BTreeMap;
+use std::pin::pin;
+use std::task::{Context, Poll, Waker};
+use std::time::Duration;
+
 use pollster::block_on;
 
-use super::super::{Load, Request, Scheduler, SchedulerOptions};
+use super::super::{Budget, Event, Load, Request, Scheduler, SchedulerOptions};
 use super::replies::{Tested, deterministic, engine, engine_of, text};
 use crate::interrupt::{self, Kind};
 use crate::{Engine, EngineOptions, Error, FinishReason, Sampling, Speculation};
@@ -47,6 +52,23 @@ fn replies(mut tested: Tested, requests: Vec<Request>) -> (Vec<Vec<u32>>, [usize
         [drafted + one.drafted, accepted + one.accepted]
     });
     (tested.replies.into_values().collect(), counts)
+}
+
+/// Polls a future until it ends, or drops it where the interruption strikes.
+fn drive<T>(future: impl Future<Output = T>) -> Option<T> {
+    let mut future = pin!(future);
+    loop {
+        let polled = future
+            .as_mut()
+            .poll(&mut Context::from_waker(Waker::noop()));
+        if let Poll::Ready(output) = polled {
+            return Some(output);
+        }
+        if interrupt::has_struck() {
+            return None;
+        }
+        std::thread::yield_now();
+    }
 }
 
 fn without(requests: Vec<Request>) -> Vec<Request> {
@@ -176,7 +198,7 @@ fn replies_go_on_where_the_draft_model_fails() {
         }
         let mut waits = 0;
         loop {
-            block_on(tested.scheduler.step(super::super::Budget::default())).expect("a step");
+            block_on(tested.scheduler.step(Budget::default())).expect("a step");
             let is_draft = tested.scheduler.waits_for_draft();
             if is_draft && waits == after {
                 break;
@@ -193,6 +215,82 @@ fn replies_go_on_where_the_draft_model_fails() {
         let replies: Vec<_> = tested.replies.into_values().collect();
         assert_eq!(replies, expected, "after {after}");
     }
+}
+
+/// Futures of steps and waits are dropped in their middle. Requests whose step was dropped fail,
+/// and nothing is lost; the others' replies are those that there are without a draft model.
+#[test]
+fn steps_that_are_dropped_lose_no_page() {
+    let engine = engine(EngineOptions::default());
+    let (expected, _) = replies(Tested::new(&engine, deterministic()), without(requests(25)));
+    let mut failed = 0;
+    for every in [3, 7, 20] {
+        let mut tested = with_draft(&engine, &engine, &deterministic());
+        let ids: Vec<_> = requests(25)
+            .into_iter()
+            .map(|request| tested.ask(request))
+            .collect();
+        let mut replies: BTreeMap<_, Vec<u32>> = BTreeMap::new();
+        let mut ends = BTreeMap::new();
+        let mut rounds = 0..10_000_u32;
+        while tested.scheduler.has_work() {
+            let round = rounds.next().expect("it comes to an end");
+            // Not always: what is dropped again and again comes to no end.
+            if round % 5 == 0 {
+                interrupt::arm(every + round / 5 % 4, Kind::Hang);
+            }
+            // What struck is dropped; the next call finds out.
+            if let Some(stepped) = drive(tested.scheduler.step(Budget::default())) {
+                stepped.expect("a step");
+            }
+            if let Some(waited) = drive(tested.scheduler.wait()) {
+                waited.expect("a device");
+            }
+            interrupt::disarm();
+            while let Some(event) = tested.scheduler.next_event() {
+                match event {
+                    Event::Piece { request, piece, .. } => {
+                        replies.entry(request).or_default().extend(piece.token);
+                    }
+                    Event::Finished { request, .. } => {
+                        assert_eq!(ends.insert(request, None), None, "{request:?}");
+                    }
+                    Event::Failed { request, error } => {
+                        failed += 1;
+                        assert_eq!(ends.insert(request, Some(error)), None, "{request:?}");
+                    }
+                }
+            }
+        }
+        assert_eq!(ends.len(), ids.len());
+        for (id, expected) in ids.iter().zip(&expected) {
+            let reply = replies.remove(id).unwrap_or_default();
+            assert_eq!(reply[..], expected[..reply.len()], "{id:?}");
+            let error = &ends[id];
+            assert!(matches!(error, None | Some(Error::Stopped)), "{error:?}");
+            assert!(error.is_some() || reply.len() == 25);
+        }
+    }
+    assert!(failed > 0, "no step was dropped");
+}
+
+/// A budget that nothing fits computes one token of a prompt at a time, with either model.
+#[test]
+fn a_small_budget_changes_no_reply() {
+    let engine = engine(EngineOptions::default());
+    let (expected, _) = replies(Tested::new(&engine, deterministic()), without(requests(12)));
+    let mut tested = with_draft(&engine, &engine, &deterministic());
+    for request in requests(12) {
+        tested.ask(request);
+    }
+    while tested.scheduler.has_work() {
+        let budget = Budget::default().gpu(Some(Duration::from_micros(300)));
+        block_on(tested.scheduler.step(budget)).expect("a step");
+        block_on(tested.scheduler.wait()).expect("a device");
+        tested.take_events();
+    }
+    let found: Vec<_> = tested.replies.into_values().collect();
+    assert_eq!(found, expected);
 }
 
 #[test]

@@ -75,6 +75,11 @@ impl Fake {
         }
         let vocab = core.model.config().vocab;
         for chunk in plan.chunks() {
+            let is_known = chunk.tokens.iter().all(|&token| token < vocab);
+            assert!(
+                is_known,
+                "{chunk:?} has tokens that the model does not know"
+            );
             let hashes = self.compute(chunk);
             let outputs = &hashes[hashes.len() - chunk.outputs..];
             let chosen: Vec<_> = outputs
