@@ -185,6 +185,19 @@ pub async fn draft(
     engine: &Engine,
     stop: &Stop,
 ) -> anyhow::Result<Option<Session>> {
+    match draft_engine(speculation, of, engine, stop).await? {
+        Some(engine) => Ok(Some(engine.session().await?)),
+        None => Ok(None),
+    }
+}
+
+/// The model that guesses tokens for another, on the same GPU; none where there is none.
+pub async fn draft_engine(
+    speculation: &SpeculationArgs,
+    of: &ModelArgs,
+    engine: &Engine,
+    stop: &Stop,
+) -> anyhow::Result<Option<Engine>> {
     let Some(path) = &speculation.draft else {
         return Ok(None);
     };
@@ -207,7 +220,7 @@ pub async fn draft(
         .kv(of.kv.format());
     let mut watch = |_| stop.flow();
     let engine = Engine::load(engine.gpu().clone(), &model, &options, &mut watch).await;
-    Ok(Some(engine.map_err(stopped)?.session().await?))
+    Ok(Some(engine.map_err(stopped)?))
 }
 
 /// Makes the folder that a KV cache may spill to, and a file in it: a wrong one is an error now,

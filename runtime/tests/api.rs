@@ -50,6 +50,11 @@ fn futures_are_send(
     is_send(&session.fill_with_noise(0));
     is_send(&session.score(&[], &mut |_, _| ()));
     is_send(&Scheduler::new(engine, &SchedulerOptions::default()));
+    is_send(&Scheduler::with_draft(
+        engine,
+        engine,
+        &SchedulerOptions::default(),
+    ));
     is_send(&scheduler.step(Budget::default()));
     is_send(&scheduler.wait());
     if let Ok(mut generation) = session.generate(GenerateOptions::default()) {

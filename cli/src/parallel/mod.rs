@@ -42,10 +42,6 @@ struct Failed {
 
 /// Answers the prompts of a file.
 pub fn run(args: &RunArgs, file: &Path) -> anyhow::Result<()> {
-    if args.speculation.draft.is_some() {
-        let cause = "--parallel guesses from the texts only: leave --draft out";
-        return Err(BadUsage(cause.into()).into());
-    }
     if args.model.kv.format().has_f16_tail() {
         let kv = args.model.kv.kv;
         return Err(BadUsage(format!(
@@ -82,8 +78,12 @@ async fn answer_all(args: &RunArgs, file: &Path, mut prompts: Vec<Prompt>) -> an
         // A model without a template is found out now, not in each line.
         loaded.model.chat()?;
     }
-    let options = options(args, &loaded.engine);
-    let scheduler = Scheduler::new(&loaded.engine, &options).await?;
+    let draft = load::draft_engine(&args.speculation, &args.model, &loaded.engine, &stop).await?;
+    let options = options(args, &loaded.engine, draft.as_ref());
+    let scheduler = match &draft {
+        Some(draft) => Scheduler::with_draft(&loaded.engine, draft, &options).await?,
+        None => Scheduler::new(&loaded.engine, &options).await?,
+    };
     let mut work = Work {
         args,
         model: &loaded.model,
@@ -125,7 +125,8 @@ async fn answer_all(args: &RunArgs, file: &Path, mut prompts: Vec<Prompt>) -> an
 
 /// As many prompts at once as were asked for, each with the engine's context, as far as there is
 /// memory for it. On a GPU the pool of pages grows until the driver or `--gpu-memory` says no.
-fn options(args: &RunArgs, engine: &Engine) -> SchedulerOptions {
+/// A draft model holds the same tokens.
+fn options(args: &RunArgs, engine: &Engine, draft: Option<&Engine>) -> SchedulerOptions {
     let gpu = engine.gpu();
     let is_cpu = gpu.summary().is_cpu();
     let at_once = args.parallel.at_once.unwrap_or(if is_cpu {
@@ -133,7 +134,8 @@ fn options(args: &RunArgs, engine: &Engine) -> SchedulerOptions {
     } else {
         AT_ONCE_ON_GPU
     });
-    let context = u64::from(engine.context()) * engine.kv_bytes_per_token();
+    let of_draft = draft.map_or(0, Engine::kv_bytes_per_token);
+    let context = u64::from(engine.context()) * (engine.kv_bytes_per_token() + of_draft);
     let wanted = context.saturating_mul(u64::from(at_once));
     let kv_memory = match gpu.available_memory() {
         // Other programs share a CPU's memory: half of what is left stays.
@@ -159,6 +161,7 @@ struct Tally {
     answered: usize,
     failed: usize,
     usage: Usage,
+    speculated: [usize; 2],
 }
 
 impl Tally {
@@ -168,9 +171,13 @@ impl Tally {
             cached_tokens,
             completion_tokens,
         } = self.usage;
+        let guesses = match self.speculated {
+            [0, _] => String::new(),
+            [drafted, accepted] => format!("; {accepted} of {drafted} guesses were right"),
+        };
         note(&format!(
             "(answers: {}, failures: {}, in {seconds:.1} s; {completion_tokens} tokens at {:.1}/s; \
-             {prompt_tokens} tokens of prompts, {cached_tokens} of them reused)",
+             {prompt_tokens} tokens of prompts, {cached_tokens} of them reused{guesses})",
             self.answered,
             self.failed,
             rate(completion_tokens, seconds)
@@ -299,6 +306,8 @@ impl Work<'_> {
                 self.tally.answered += 1;
                 self.tally.usage.prompt_tokens += usage.prompt_tokens;
                 self.tally.usage.cached_tokens += usage.cached_tokens;
+                self.tally.speculated[0] += usage.speculated.drafted;
+                self.tally.speculated[1] += usage.speculated.accepted;
                 let mut answer = Answer::to(running.prompt);
                 answer.text = Some(running.text);
                 answer.finish_reason = Some(reason_name(&reason).into());

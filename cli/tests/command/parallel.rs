@@ -155,6 +155,44 @@ fn lines_differ_from_the_options_and_come_from_stdin() {
     assert_ne!(text(6), text(7), "each line has its own seed");
 }
 
+#[test]
+fn a_draft_model_changes_no_answer() {
+    let place = Place::new();
+    let model = place.path("tiny.gguf");
+    let file = place.put("prompts.jsonl", letters(12, 30));
+    let with = |more: &[&str]| {
+        let output = godwit(&place.args(&model, &file, more));
+        let stderr = String::from_utf8_lossy(&output.stderr).into_owned();
+        (answers(&stdout(&output)), stderr)
+    };
+    let (without, stderr) = with(&["--speculate", "off"]);
+    assert!(!stderr.contains("guesses"), "{stderr}");
+    for more in [
+        &["--draft", &model, "--speculate", "4"][..],
+        &["--draft", &model],
+    ] {
+        let (found, stderr) = with(more);
+        assert_eq!(whole_but_cache(&found, &without), without, "{stderr}");
+    }
+    // A model guesses what it would say itself.
+    let (_, stderr) = with(&["--draft", &model, "--speculate", "4"]);
+    let tail = stderr.split_once("reused; ").expect("guesses").1;
+    let numbers: Vec<f64> = tail
+        .split(' ')
+        .filter_map(|word| word.parse().ok())
+        .collect();
+    let [right, all] = numbers[..] else {
+        unreachable!("{stderr}");
+    };
+    assert!(right > 100.0 && right > 0.8 * all, "{stderr}");
+    let none = place.path("none.gguf");
+    fails(
+        &godwit(&place.args(&model, &file, &["--draft", &none])),
+        3,
+        "none.gguf",
+    );
+}
+
 /// Waits until a file has some whole lines.
 fn wait_for_lines(path: &str, lines: usize) {
     let has = || std::fs::read_to_string(path).is_ok_and(|text| text.lines().count() > lines);
@@ -287,7 +325,6 @@ fn wrong_lines_are_reported_before_anything_is_loaded() {
         &["--save", "x.kv"],
         &["--resume", "x.kv"],
         &["--spill-dir", "x"],
-        &["--draft", "x"],
         &["--at-once", "65"],
     ] {
         fails(&godwit(&place.args(&none, &file, more)), 2, "--");

@@ -61,6 +61,11 @@ impl Reply {
         &self.tokens
     }
 
+    /// How many tokens may follow.
+    pub fn tokens_left(&self) -> usize {
+        self.max_tokens.saturating_sub(self.tokens.len())
+    }
+
     pub fn text(&self) -> &str {
         &self.text
     }

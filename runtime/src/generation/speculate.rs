@@ -9,7 +9,7 @@ use super::Generation;
 use crate::error::Error;
 use crate::sampling::Sampling;
 use crate::session::Session;
-use crate::speculation::{FURTHER, Lookup, Pace, Speculated, Speculation, accepted};
+use crate::speculation::{FURTHER, Lookup, Pace, Speculated, Speculation, accepted, keep_known};
 
 /// The state of a reply's speculation.
 pub(super) struct Speculator {
@@ -148,6 +148,7 @@ impl Generation<'_> {
             }
             None => speculator.guess(),
         };
+        keep_known(&mut drafted, self.model.config().vocab);
         let room = self.session.context() as usize - self.session.tokens().len();
         drafted.truncate(room.saturating_sub(1));
         if drafted.is_empty() || self.model.tokenizer().is_end(pending) {

@@ -65,6 +65,9 @@ pub(super) struct Core {
     last_id: u64,
     /// Counts steps and changes: see [`Sequence::last_used`].
     pub clock: u64,
+    /// What a guess of the draft model takes, as a share of a pass over one token; none without a
+    /// draft model.
+    pub draft_cost: Option<f64>,
 }
 
 impl Core {
@@ -81,6 +84,7 @@ impl Core {
             refused: None,
             last_id: 0,
             clock: 0,
+            draft_cost: None,
         }
     }
 
@@ -206,7 +210,7 @@ impl Core {
             reply: Reply::new(self.model.tokenizer(), max_tokens, stop),
             usage,
             state: State::Waiting,
-            drafter: Drafter::new(speculation, self.limits.is_cpu),
+            drafter: Drafter::new(speculation, self.limits.is_cpu, self.draft_cost),
         };
         self.requests.insert(id, ongoing);
         if let Some(of) = self.sequences.get_mut(&sequence) {

@@ -8,11 +8,14 @@
 
 mod admit;
 mod batch;
+mod budget;
 mod check;
 mod choose;
 mod core;
 mod device;
 mod draft;
+mod draft_model;
+mod drafting;
 mod host;
 mod in_flight;
 mod options;
@@ -23,6 +26,7 @@ mod sequence;
 mod size;
 #[cfg(test)]
 mod tests;
+mod truncate;
 
 use std::collections::VecDeque;
 
@@ -35,6 +39,7 @@ use crate::engine::{Engine, kv_bytes};
 use crate::error::Error;
 use choose::Wanted;
 use device::Device;
+use draft_model::DraftModel;
 use in_flight::{InFlight, OutputRows};
 
 pub use options::{Budget, Load, SchedulerOptions, StepReport};
@@ -76,6 +81,7 @@ pub struct Scheduler {
     in_flight: VecDeque<InFlight>,
     /// Whether a step is being submitted: it stays so where its future is dropped.
     is_running: bool,
+    draft: Option<DraftModel>,
 }
 
 impl Scheduler {
@@ -127,6 +133,7 @@ impl Scheduler {
             device,
             in_flight: VecDeque::new(),
             is_running: false,
+            draft: None,
         })
     }
 
@@ -167,6 +174,7 @@ impl Scheduler {
     /// request has ended.
     pub fn cancel(&mut self, request: RequestId) {
         self.core.cancel(request);
+        self.release_draft();
     }
 
     /// Ends a sequence and its requests. What it has computed can still be found as a prefix, until
@@ -175,21 +183,8 @@ impl Scheduler {
     /// # Errors
     /// There is no such sequence.
     pub fn close(&mut self, sequence: SequenceId) -> Result<(), Error> {
-        self.core.close(sequence)
-    }
-
-    /// Gives a sequence tokens up to `len`, with noise for their keys and values, as if they had
-    /// been computed: for measuring what a step takes at that depth. What follows makes no sense.
-    ///
-    /// # Errors
-    /// There is no such sequence, or no memory.
-    pub async fn fill_with_noise(&mut self, sequence: SequenceId, len: usize) -> Result<(), Error> {
-        let missing = self.core.sequence(sequence)?.missing_pages(len) as u32;
-        let wanted = self.core.pages.in_use() + missing;
-        self.grow_to(wanted.min(self.core.limits.pages)).await?;
-        for page in self.core.fill(sequence, len)? {
-            self.device.fill_with_noise(page).await?;
-        }
+        self.core.close(sequence)?;
+        self.release_draft();
         Ok(())
     }
 
@@ -200,6 +195,12 @@ impl Scheduler {
     /// # Errors
     /// The device is lost. A lack of memory is an event of the requests that took part.
     pub async fn step(&mut self, budget: Budget) -> Result<StepReport, Error> {
+        let budget = self.step_draft(budget).await?;
+        self.submit_step(budget).await
+    }
+
+    /// [`Scheduler::step`], without the draft model.
+    async fn submit_step(&mut self, budget: Budget) -> Result<StepReport, Error> {
         self.recover()?;
         self.collect().await?;
         if !self.in_flight.is_empty() {
@@ -229,11 +230,21 @@ impl Scheduler {
         Ok(report)
     }
 
-    /// Waits until the GPU has done the last step, if there is one, and takes what it chose.
+    /// Waits until the GPU has done the last step, if there is one, and takes what it chose. Where
+    /// a draft model's step came first, waits for that one.
     ///
     /// # Errors
     /// The device is lost.
     pub async fn wait(&mut self) -> Result<(), Error> {
+        if self.waits_for_draft() {
+            self.wait_for_draft().await;
+            return Ok(());
+        }
+        self.wait_for_steps().await
+    }
+
+    /// [`Scheduler::wait`], without the draft model.
+    async fn wait_for_steps(&mut self) -> Result<(), Error> {
         self.recover()?;
         // A pass stays in flight until all of it is here: the future may be dropped while it waits.
         while let Some(pass) = self.in_flight.front_mut() {
@@ -284,19 +295,19 @@ impl Scheduler {
     /// What is in use.
     pub fn load(&self) -> Load {
         let running = self.core.running().count();
-        Load {
+        self.with_draft_load(Load {
             running,
             waiting: self.core.requests.len() - running,
             pages: [self.core.pages.in_use(), self.core.pages.len()],
             host_pages: self.core.on_host,
             gpu_bytes: self.device.bytes(),
-        }
+        })
     }
 
     /// Takes what has arrived, without waiting.
     async fn collect(&mut self) -> Result<(), Error> {
         if self.in_flight.iter_mut().all(InFlight::has_arrived) {
-            return self.wait().await;
+            return self.wait_for_steps().await;
         }
         Ok(())
     }
@@ -344,25 +355,6 @@ impl Scheduler {
             self.core.pages.grow_to(pages);
         }
         Ok(())
-    }
-
-    /// How many tokens of prompts fit the budget; one at least, so that prompts come to an end.
-    fn prompt_tokens(&self, budget: Budget) -> usize {
-        let most = self.core.limits.prompt_tokens;
-        let Some(time) = budget.gpu else {
-            return most;
-        };
-        let attended = self.core.longest_prompt() as u32;
-        // A size that was never tried is tried.
-        let fits = |&tokens: &usize| {
-            let seconds = self.device.prompt_seconds(tokens as u32, attended);
-            seconds.is_none_or(|seconds| seconds <= time.as_secs_f64())
-        };
-        let sizes = std::iter::successors(Some(most), |tokens| Some(tokens / 2));
-        sizes
-            .take_while(|&tokens| tokens > 1)
-            .find(fits)
-            .unwrap_or(1)
     }
 
     async fn run(&mut self, plan: &plan::StepPlan) -> Result<(), Error> {

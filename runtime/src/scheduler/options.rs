@@ -73,7 +73,7 @@ pub struct StepReport {
     pub is_waiting: bool,
 }
 
-/// What a scheduler has in use.
+/// What a scheduler has in use. Pages and bytes are those of a draft model too.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Load {

@@ -10,6 +10,7 @@ use super::sequence::{Place, Sequence, SequenceId};
 use crate::error::Error;
 use crate::generation::FinishReason;
 use crate::kv_cache::pages::PageId;
+use crate::sampling::Sampling;
 use crate::speculation::MOST_DRAFTED;
 
 /// Consecutive tokens of a request's sequence.
@@ -51,7 +52,8 @@ impl Core {
         self.admit();
         let mut planned = Vec::new();
         let mut plan = StepPlan::default();
-        let decodes = self.ready(true);
+        let mut decodes = self.ready(true);
+        self.hold_for_guesses(&mut decodes);
         let mut guesses = self.limits.decode_rows.saturating_sub(decodes.len());
         for id in decodes {
             if let Some(mut chunk) = self.plan_chunk(id, 1, &planned) {
@@ -72,7 +74,7 @@ impl Core {
 
     /// Running requests that have something to compute, the oldest first: the last token of a
     /// reply, or tokens of a prompt.
-    fn ready(&self, decodes: bool) -> Vec<RequestId> {
+    pub fn ready(&self, decodes: bool) -> Vec<RequestId> {
         let is_ready = |one: &Ongoing| {
             one.state == State::Running
                 && self.sequences.get(&one.sequence).is_some_and(|sequence| {
@@ -180,34 +182,39 @@ impl Core {
     /// Adds at most `most` guesses to the last token of a reply, as many as the page has room for.
     /// Returns how many.
     fn add_guesses(&mut self, chunk: &mut Chunk, most: usize) -> usize {
-        let Some(ongoing) = self.requests.get_mut(&chunk.request) else {
+        let Some(ongoing) = self.requests.get(&chunk.request) else {
             return 0;
         };
-        let (Some(drafter), Some(sequence)) =
-            (&mut ongoing.drafter, self.sequences.get(&ongoing.sequence))
-        else {
+        let Some(sequence) = self.sequences.get(&ongoing.sequence) else {
             return 0;
         };
-        let len = sequence.tokens.len();
-        let room = (sequence.table.len() * PAGE as usize).min(self.limits.context) - len;
+        let room = self.guess_room(&ongoing.sampling, sequence.tokens.len());
+        let drafter = self.requests.get_mut(&chunk.request);
+        let Some(drafter) = drafter.and_then(|ongoing| ongoing.drafter.as_mut()) else {
+            return 0;
+        };
         let [before @ .., next] = &sequence.tokens[..] else {
             return 0;
         };
+        let drafted = drafter.draft(before, *next, most.min(room));
+        chunk.tokens.extend(drafted);
+        chunk.outputs += drafted.len();
+        drafted.len()
+    }
+
+    /// How many guesses there is room for after `len` tokens: in their last page, in the context,
+    /// and among the logits that a pass adjusts.
+    pub fn guess_room(&self, sampling: &Sampling, len: usize) -> usize {
+        let page_end = len.next_multiple_of(PAGE as usize);
+        let room = page_end.min(self.limits.context).saturating_sub(len);
         // There is room for one adjustment of each logit.
         let vocab = self.model.config().vocab as usize;
-        let (penalized, biased) = (
-            ongoing.sampling.penalized(),
-            ongoing.sampling.logit_bias.len(),
-        );
-        let adjusted = match penalized + biased {
+        let adjusted = match sampling.penalized() + sampling.logit_bias.len() {
             0 => 0,
             some => (some + MOST_DRAFTED).min(vocab),
         };
         let rows = vocab / adjusted.max(1);
-        let drafted = drafter.draft(before, *next, most.min(room).min(rows - 1));
-        chunk.tokens.extend(drafted);
-        chunk.outputs += drafted.len();
-        drafted.len()
+        room.min(rows - 1)
     }
 
     /// Notes the full pages of a sequence, so that others find them.
@@ -246,6 +253,8 @@ impl Core {
             .as_mut()
             .map(Drafter::take)
             .unwrap_or_default();
+        // The reply's end says what became of its last guesses, too.
+        ongoing.usage.speculated.drafted += drafted.len();
         let mut right = 0;
         for (token, log_probs) in chosen {
             let is_right = drafted.get(right) == Some(&token);
@@ -258,14 +267,14 @@ impl Core {
             };
             sequence.tokens.append(&mut sequence.pending);
             right += 1;
+            if let Some(ongoing) = self.requests.get_mut(&id) {
+                ongoing.usage.speculated.accepted += 1;
+            }
         }
         self.remember_pages(of);
-        if let Some(ongoing) = self.requests.get_mut(&id) {
-            ongoing.usage.speculated.drafted += drafted.len();
-            ongoing.usage.speculated.accepted += right;
-            if let Some(drafter) = &mut ongoing.drafter {
-                drafter.record(drafted.len(), right);
-            }
+        let ongoing = self.requests.get_mut(&id);
+        if let Some(drafter) = ongoing.and_then(|ongoing| ongoing.drafter.as_mut()) {
+            drafter.record(drafted.len(), right);
         }
     }
 

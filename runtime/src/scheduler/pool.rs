@@ -3,8 +3,10 @@
 use godwit_shaders::kv::noise;
 use godwit_shaders::{BufferRef, PAGE};
 
+use super::Scheduler;
 use super::core::MemoryOp;
 use super::device::Device;
+use super::sequence::SequenceId;
 use crate::engine::heads;
 use crate::error::Error;
 use crate::executor::Executor;
@@ -89,6 +91,23 @@ impl Device {
                 }
                 MemoryOp::Forget { host } => self.host.forget(host),
             }
+        }
+        Ok(())
+    }
+}
+
+impl Scheduler {
+    /// Gives a sequence tokens up to `len`, with noise for their keys and values, as if they had
+    /// been computed: for measuring what a step takes at that depth. What follows makes no sense.
+    ///
+    /// # Errors
+    /// There is no such sequence, or no memory.
+    pub async fn fill_with_noise(&mut self, sequence: SequenceId, len: usize) -> Result<(), Error> {
+        let missing = self.core.sequence(sequence)?.missing_pages(len) as u32;
+        let wanted = self.core.pages.in_use() + missing;
+        self.grow_to(wanted.min(self.core.limits.pages)).await?;
+        for page in self.core.fill(sequence, len)? {
+            self.device.fill_with_noise(page).await?;
         }
         Ok(())
     }

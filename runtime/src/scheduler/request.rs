@@ -28,7 +28,11 @@ pub struct Request {
     /// How many of the most likely tokens come with each token, with their log-probabilities; at
     /// most 20. None: no log-probabilities.
     pub log_probs: Option<u32>,
-    /// Whether further tokens are guessed from the text, and computed together with the next one.
+    /// Whether further tokens are guessed, and computed together with the next one. They come from
+    /// a place in the text where at least six of the newest tokens came up before; else from the
+    /// draft model, where there is one ([`Scheduler::with_draft`](super::Scheduler::with_draft));
+    /// else from any place where three did. While the draft model has more than 16 tokens to read,
+    /// the reply goes on without its guesses.
     pub speculation: Speculation,
 }
 

@@ -66,8 +66,33 @@ pub struct Speculated {
     pub accepted: usize,
 }
 
+/// Leaves out the guesses from the first one on that the model does not know: the vocabulary of a
+/// draft model may be padded further.
+pub(crate) fn keep_known(guesses: &mut Vec<u32>, vocab: u32) {
+    let known = guesses.iter().take_while(|&&token| token < vocab).count();
+    guesses.truncate(known);
+}
+
 /// How many guesses were right: those before the first that differs from the token chosen there.
 pub(crate) fn accepted(drafted: &[u32], chosen: &[u32]) -> usize {
     let pairs = drafted.iter().zip(chosen);
     pairs.take_while(|(guess, token)| guess == token).count()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::keep_known;
+
+    #[test]
+    fn guesses_end_before_an_unknown_token() {
+        for (mut guesses, known) in [
+            (vec![], vec![]),
+            (vec![511, 3], vec![511, 3]),
+            (vec![4, 512, 3], vec![4]),
+            (vec![u32::MAX], vec![]),
+        ] {
+            keep_known(&mut guesses, 512);
+            assert_eq!(guesses, known);
+        }
+    }
 }

@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use super::super::core::{Core, Limits};
 use super::super::request::{Event, Request, RequestId, Usage};
 use super::super::sequence::{SequenceId, SequenceOptions};
+use super::draft::TestedDraft;
 use super::fake::{Fake, after, hash, token_after};
 use crate::error::Error;
 use crate::generation::FinishReason;
@@ -13,8 +14,9 @@ use crate::model::Model;
 use crate::sampling::Sampling;
 use crate::speculation::Speculation;
 
-fn model() -> Model {
-    let shape = "tiny:q8_0,vocab=512".parse::<Synthetic>().expect("a shape");
+pub fn model(vocab: u32) -> Model {
+    let shape = format!("tiny:q8_0,vocab={vocab}");
+    let shape = shape.parse::<Synthetic>().expect("a shape");
     shape.model().expect("a model")
 }
 
@@ -41,6 +43,7 @@ pub struct Tested {
     /// What became of each request: its tokens, and its end.
     pub replies: HashMap<RequestId, (Vec<u32>, Option<End>)>,
     pub usage: HashMap<RequestId, Usage>,
+    pub draft: Option<TestedDraft>,
 }
 
 /// Greedy, and free of the model's end tokens as far as the fake device goes.
@@ -81,11 +84,12 @@ pub fn text(number: u32, len: usize) -> Vec<u32> {
 impl Tested {
     pub fn new(limits: Limits) -> Self {
         Self {
-            core: Core::new(model(), limits),
+            core: Core::new(model(512), limits),
             device: Fake::default(),
             sequences: Vec::new(),
             replies: HashMap::new(),
             usage: HashMap::new(),
+            draft: None,
         }
     }
 
@@ -102,6 +106,7 @@ impl Tested {
     }
 
     pub fn step(&mut self) {
+        self.step_draft();
         let wanted = self.core.wanted_pages();
         self.core.pages.grow_to(wanted);
         let plan = self.core.plan(usize::MAX);

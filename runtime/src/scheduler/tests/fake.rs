@@ -34,11 +34,21 @@ pub fn token_after(hash: u64, vocab: u32) -> u32 {
 
 #[derive(Default)]
 pub struct Fake {
+    /// One of so many tokens is another than the right one; 0: none.
+    wrong: u64,
     gpu: HashMap<PageId, Slots>,
     host: HashMap<HostPage, Slots>,
 }
 
 impl Fake {
+    /// A device that chooses one of so many tokens wrong; 0: none.
+    pub fn with_wrong(wrong: u64) -> Self {
+        Self {
+            wrong,
+            ..Self::default()
+        }
+    }
+
     /// Does a step, and gives the core the tokens that follow.
     pub fn run(&mut self, core: &mut Core, plan: &StepPlan) {
         for op in &plan.memory {
@@ -65,15 +75,29 @@ impl Fake {
         }
         let vocab = core.model.config().vocab;
         for chunk in plan.chunks() {
+            let is_known = chunk.tokens.iter().all(|&token| token < vocab);
+            assert!(
+                is_known,
+                "{chunk:?} has tokens that the model does not know"
+            );
             let hashes = self.compute(chunk);
             let outputs = &hashes[hashes.len() - chunk.outputs..];
             let chosen: Vec<_> = outputs
                 .iter()
-                .map(|&hash| (token_after(hash, vocab), None))
+                .map(|&hash| (self.token_after(hash, vocab), None))
                 .collect();
             if !chosen.is_empty() {
                 core.accept(chunk.request, chosen);
             }
+        }
+    }
+
+    /// The token that this device chooses after a hash.
+    fn token_after(&self, hash: u64, vocab: u32) -> u32 {
+        let token = token_after(hash, vocab);
+        match self.wrong > 0 && (hash >> 36).is_multiple_of(self.wrong) {
+            true => (token + 1) % vocab,
+            false => token,
         }
     }
 

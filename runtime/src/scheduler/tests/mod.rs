@@ -1,4 +1,7 @@
 mod books;
+mod draft;
+mod draft_replies;
 mod fake;
 mod operations;
 mod replies;
+mod truncate;

@@ -10,7 +10,7 @@ use super::books::{LIMITS, Tested, request, text};
 use crate::speculation::Speculation;
 
 #[derive(Clone, Debug)]
-enum Action {
+pub enum Action {
     Open,
     Fork {
         of: usize,
@@ -22,6 +22,10 @@ enum Action {
         len: usize,
         max_tokens: usize,
         drafted: u32,
+    },
+    Truncate {
+        of: usize,
+        at: f64,
     },
     Cancel {
         which: usize,
@@ -43,10 +47,11 @@ fn submit() -> impl Strategy<Value = Action> {
     })
 }
 
-fn action() -> impl Strategy<Value = Action> {
+pub fn action() -> impl Strategy<Value = Action> {
     prop_oneof![
         2 => Just(Action::Open),
         2 => (0..9_usize, 0.0..=1.0).prop_map(|(of, at)| Action::Fork { of, at }),
+        1 => (0..9_usize, 0.0..=1.0).prop_map(|(of, at)| Action::Truncate { of, at }),
         5 => submit(),
         1 => (0..9_usize).prop_map(|which| Action::Cancel { which }),
         1 => (0..9_usize).prop_map(|which| Action::Close { which }),
@@ -55,7 +60,7 @@ fn action() -> impl Strategy<Value = Action> {
 }
 
 impl Tested {
-    fn act(&mut self, action: &Action) {
+    pub fn act(&mut self, action: &Action) {
         let pick =
             |which: usize, all: &[SequenceId]| (!all.is_empty()).then(|| all[which % all.len()]);
         match *action {
@@ -90,6 +95,15 @@ impl Tested {
                     };
                     let request = request(text(number, len), max_tokens);
                     let _ = self.submit(to, request.speculation(speculation));
+                }
+            }
+            Action::Truncate { of, at } => {
+                if let Some(of) = pick(of, &self.sequences) {
+                    let len = self.core.sequence(of).expect("open").len();
+                    let kept = (at * len as f64) as usize;
+                    self.core.truncate(of, kept).expect("open");
+                    self.take_events(&mut HashMap::new());
+                    assert_eq!(self.core.sequence(of).expect("open").len(), kept);
                 }
             }
             Action::Cancel { which } => {

@@ -13,8 +13,12 @@ use crate::{
     ContextSize, Engine, EngineOptions, FinishReason, Gpu, GpuOptions, Sampling, Speculation,
 };
 
-fn engine(options: EngineOptions) -> Engine {
-    let shape = "tiny:q8_0,vocab=512".parse::<Synthetic>().expect("a shape");
+pub fn engine(options: EngineOptions) -> Engine {
+    engine_of("tiny:q8_0,vocab=512", 2048, options)
+}
+
+pub fn engine_of(shape: &str, context: u32, options: EngineOptions) -> Engine {
+    let shape = shape.parse::<Synthetic>().expect("a shape");
     let model = shape.model().expect("a model");
     let gpu_options = GpuOptions {
         adapter: std::env::var("GODWIT_ADAPTER").ok(),
@@ -24,86 +28,100 @@ fn engine(options: EngineOptions) -> Engine {
     let gpu = block_on(Gpu::open(&gpu_options))
         .expect("a GPU, or the software driver that tests/fetch.sh installs");
     let options = EngineOptions {
-        context: ContextSize::Tokens(2048),
+        context: ContextSize::Tokens(context),
         ..options
     };
     block_on(Engine::load(gpu, &model, &options, &mut crate::unwatched)).expect("it loads")
 }
 
-struct Tested {
-    scheduler: Scheduler,
-    replies: BTreeMap<RequestId, Vec<u32>>,
-    usage: BTreeMap<RequestId, Usage>,
-    ends: BTreeMap<RequestId, FinishReason>,
+pub struct Tested {
+    pub scheduler: Scheduler,
+    pub replies: BTreeMap<RequestId, Vec<u32>>,
+    pub usage: BTreeMap<RequestId, Usage>,
+    pub ends: BTreeMap<RequestId, FinishReason>,
 }
 
 impl Tested {
-    fn new(engine: &Engine, options: SchedulerOptions) -> Self {
+    pub fn new(engine: &Engine, options: SchedulerOptions) -> Self {
+        let scheduler = block_on(Scheduler::new(engine, &options));
+        Self::of(scheduler.expect("a scheduler"))
+    }
+
+    pub fn of(scheduler: Scheduler) -> Self {
         Self {
-            scheduler: block_on(Scheduler::new(engine, &options)).expect("a scheduler"),
+            scheduler,
             replies: BTreeMap::new(),
             usage: BTreeMap::new(),
             ends: BTreeMap::new(),
         }
     }
 
-    fn open(&mut self) -> SequenceId {
+    pub fn open(&mut self) -> SequenceId {
         self.scheduler.open(&SequenceOptions::default())
     }
 
-    fn submit(&mut self, sequence: SequenceId, request: Request) -> RequestId {
+    pub fn submit(&mut self, sequence: SequenceId, request: Request) -> RequestId {
         let id = self.scheduler.submit(sequence, request).expect("room");
         self.replies.insert(id, Vec::new());
         id
     }
 
     /// A request in a sequence of its own.
-    fn ask(&mut self, request: Request) -> RequestId {
+    pub fn ask(&mut self, request: Request) -> RequestId {
         let sequence = self.open();
         self.submit(sequence, request)
     }
 
-    fn finish(&mut self) {
+    pub fn finish(&mut self) {
         while self.scheduler.has_work() {
-            block_on(self.scheduler.step(Budget::default())).expect("a step");
-            block_on(self.scheduler.wait()).expect("a device");
-            while let Some(event) = self.scheduler.next_event() {
-                match event {
-                    Event::Piece { request, piece, .. } => {
-                        let reply = self.replies.get_mut(&request).expect("a request");
-                        reply.extend(piece.token);
-                    }
-                    Event::Finished {
-                        request,
-                        reason,
-                        usage,
-                    } => {
-                        self.usage.insert(request, usage);
-                        self.ends.insert(request, reason);
-                    }
-                    Event::Failed { request, error } => {
-                        assert_eq!(error.to_string(), "", "{request:?}");
-                    }
+            self.step();
+        }
+    }
+
+    /// One step, its wait, and what comes of it.
+    pub fn step(&mut self) {
+        block_on(self.scheduler.step(Budget::default())).expect("a step");
+        block_on(self.scheduler.wait()).expect("a device");
+        self.take_events();
+    }
+
+    pub fn take_events(&mut self) {
+        while let Some(event) = self.scheduler.next_event() {
+            match event {
+                Event::Piece { request, piece, .. } => {
+                    let reply = self.replies.get_mut(&request).expect("a request");
+                    reply.extend(piece.token);
+                }
+                Event::Finished {
+                    request,
+                    reason,
+                    usage,
+                } => {
+                    self.usage.insert(request, usage);
+                    self.ends.insert(request, reason);
+                }
+                Event::Failed { request, error } => {
+                    assert_eq!(error.to_string(), "", "{request:?}");
                 }
             }
         }
     }
 }
 
-fn text(number: u32, len: usize) -> Vec<u32> {
+pub fn text(number: u32, len: usize) -> Vec<u32> {
     (0..len as u32)
         .map(|i| (i * i + 17 * number + 3) % 500)
         .collect()
 }
 
-fn sampled(prompt: Vec<u32>, max_tokens: usize) -> Request {
+pub fn sampled(prompt: Vec<u32>, max_tokens: usize) -> Request {
     let sampling = Sampling::default().temperature(1.0).seed(7);
     Request::new(prompt)
         .sampling(sampling)
         .max_tokens(max_tokens)
 }
 
-fn deterministic() -> SchedulerOptions {
+pub fn deterministic() -> SchedulerOptions {
     SchedulerOptions::default().deterministic(true)
 }
 
