@@ -203,7 +203,7 @@ impl Core {
     /// The sequence that runs no request, was used longest ago, and has pages on the GPU: such that
     /// only it needs, where there is one. Pages that idle sequences share are free when all of them
     /// have left.
-    fn longest_idle(&self, besides: SequenceId) -> Option<SequenceId> {
+    pub(super) fn longest_idle(&self, besides: SequenceId) -> Option<SequenceId> {
         let is_idle = |id: &SequenceId, sequence: &Sequence| {
             let waits = |id: &RequestId| self.requests[id].state == State::Waiting;
             *id != besides
@@ -278,7 +278,7 @@ impl Core {
 
     /// Moves a sequence's pages to the host: those that only it needs, or, where it has none, all
     /// of them. Where the host has no room, their tokens are to be computed again.
-    fn leave_gpu(&mut self, id: SequenceId) {
+    pub(super) fn leave_gpu(&mut self, id: SequenceId) {
         let Some(mut sequence) = self.sequences.remove(&id) else {
             return;
         };

@@ -57,6 +57,8 @@ pub(super) struct Core {
     pub events: VecDeque<Event>,
     /// What a step has to do first, in this order.
     pub memory_ops: Vec<MemoryOp>,
+    /// Pages that a snapshot is being read into.
+    pub loading: Vec<PageId>,
     /// Pages on the host.
     pub on_host: usize,
     /// Why there is no memory for more pages.
@@ -80,6 +82,7 @@ impl Core {
             requests: BTreeMap::new(),
             events: VecDeque::new(),
             memory_ops: Vec::new(),
+            loading: Vec::new(),
             on_host: 0,
             refused: None,
             last_id: 0,
@@ -327,6 +330,10 @@ impl Core {
         for id in taking_part {
             self.fail(id, error.clone());
         }
+        for page in std::mem::take(&mut self.loading) {
+            self.pages.forget(page);
+            self.pages.release(page);
+        }
         let mut dropped = Vec::new();
         for sequence in self.sequences.values_mut() {
             let computed = std::mem::take(&mut sequence.tokens);
@@ -356,7 +363,8 @@ impl Core {
             .values()
             .map(|sequence| sequence.gpu_pages().collect())
             .collect();
-        self.pages.check(tables.iter().map(Vec::as_slice))?;
+        let all = tables.iter().chain(std::iter::once(&self.loading));
+        self.pages.check(all.map(Vec::as_slice))?;
         let on_host: usize = self.sequences.values().map(Sequence::host_pages).sum();
         if on_host != self.on_host {
             return Err(format!(

@@ -66,6 +66,14 @@ impl HostPages {
         Ok(())
     }
 
+    /// The bytes of a page's parts.
+    pub async fn read(&mut self, page: HostPage) -> Result<&[Vec<u8>], Error> {
+        match self.pages.get_mut(&page) {
+            Some(copied) => copied.wait().await,
+            None => Ok(&[]),
+        }
+    }
+
     pub fn forget(&mut self, page: HostPage) {
         self.pages.remove(&page);
     }

@@ -24,6 +24,7 @@ mod pool;
 mod request;
 mod sequence;
 mod size;
+mod snapshot;
 #[cfg(test)]
 mod tests;
 mod truncate;
@@ -264,6 +265,7 @@ impl Scheduler {
 
     /// Where the future of a step was dropped in its middle, nobody knows what was done.
     fn recover(&mut self) -> Result<(), Error> {
+        self.core.release_loading();
         match std::mem::take(&mut self.is_running) {
             true => self.start_over(Error::Stopped),
             false => Ok(()),

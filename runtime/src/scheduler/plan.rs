@@ -218,7 +218,7 @@ impl Core {
     }
 
     /// Notes the full pages of a sequence, so that others find them.
-    fn remember_pages(&mut self, of: SequenceId) {
+    pub(super) fn remember_pages(&mut self, of: SequenceId) {
         let page_len = PAGE as usize;
         let Some(sequence) = self.sequences.get_mut(&of) else {
             return;

@@ -6,6 +6,7 @@ use godwit_shaders::{BufferRef, PAGE};
 use super::Scheduler;
 use super::core::MemoryOp;
 use super::device::Device;
+use super::sequence::Place;
 use super::sequence::SequenceId;
 use crate::engine::heads;
 use crate::error::Error;
@@ -52,6 +53,25 @@ impl Device {
         let noise = noise(heads(engine.model().config()), engine.kv_format(), 1);
         let positions = page * PAGE..(page + 1) * PAGE;
         Ok(kv.fill(buffers.memory(), positions, &noise).await?)
+    }
+
+    /// The keys and values of a page, wherever it is: for each layer, keys then values.
+    ///
+    /// # Errors
+    /// There is no memory to read through, or the device fails.
+    pub async fn read_page(&mut self, place: Place) -> Result<Vec<Vec<u8>>, Error> {
+        let page = match place {
+            Place::Gpu(page) => page,
+            Place::Host(page) => return Ok(self.host.read(page).await?.to_vec()),
+        };
+        let (mut coming, mut arrays) = (Vec::new(), Vec::new());
+        for part in self.executor.kv.page_parts(page) {
+            coming.push(self.executor.buffers.memory().start_read(part).await?);
+        }
+        for mut readback in coming {
+            arrays.push(readback.finish().await?);
+        }
+        Ok(arrays)
     }
 
     /// Does what has to be done with pages before the passes of a step.

@@ -4,6 +4,7 @@ use std::io;
 use std::ops::Range;
 
 use super::Session;
+use crate::engine::Engine;
 use crate::error::Error;
 use crate::io::{Input, Output};
 use crate::kv_cache::SnapshotHeader;
@@ -12,7 +13,7 @@ use crate::kv_cache::snapshot::{
 };
 use crate::progress::{OnProgress, Progress};
 
-fn unwritten(error: io::Error) -> Error {
+pub(crate) fn unwritten(error: io::Error) -> Error {
     Error::unwritten(&error)
 }
 
@@ -37,6 +38,30 @@ pub(crate) fn begin<'a>(
     Ok(SnapshotReader::begin(file, wanted)?)
 }
 
+/// What a snapshot of these positions says of itself. The weights are hashed for it, which
+/// `progress` may stop.
+///
+/// # Errors
+/// The model's file can't be read, or `progress` says stop.
+pub(crate) fn header(
+    engine: &Engine,
+    first: u32,
+    count: u32,
+    note: serde_json::Value,
+    progress: &mut OnProgress<'_>,
+) -> Result<SnapshotHeader, Error> {
+    let model = engine.model();
+    model.hash_weights(&mut |_| progress(Progress::new(0, count.into())))?;
+    Ok(SnapshotHeader {
+        fingerprint: engine.fingerprint()?.into(),
+        model: model.name(),
+        kv: engine.kv_format().to_string(),
+        first,
+        count,
+        note,
+    })
+}
+
 impl Session {
     /// Writes the tokens up to `range.end`, and the KV cache of those in `range`, which begins at a
     /// multiple of 32. `note` comes back when the file is read. Nothing is held in memory but a few
@@ -57,21 +82,7 @@ impl Session {
             return Err(Error::Empty);
         }
         let (first, count) = (start as u32, (end - start) as u32);
-        self.engine()
-            .model()
-            .hash_weights(&mut |_| progress(Progress::new(0, count.into())))?;
-        let (model, kv) = (
-            self.engine().model().name(),
-            self.engine().kv_format().to_string(),
-        );
-        let header = SnapshotHeader {
-            fingerprint: self.fingerprint()?.into(),
-            model,
-            kv,
-            first,
-            count,
-            note,
-        };
+        let header = header(self.engine(), first, count, note, progress)?;
         let mut writer =
             SnapshotWriter::begin(out, &header, &self.tokens()[..end]).map_err(unwritten)?;
         for run in runs(first, count) {

@@ -26,7 +26,9 @@ pub(crate) use write::SnapshotWriter;
 const MAGIC: &[u8; 8] = b"GODWITKV";
 /// Version 1 knew a model by the first bytes of each tensor.
 const VERSION: u32 = 2;
-/// Positions that are read back or written together. A multiple of 32.
+/// Positions of a tile.
+pub(crate) const TILE: usize = 32;
+/// Positions that are read back or written together. A multiple of [`TILE`].
 const RUN: u32 = 256;
 /// The largest header: a long conversation's text.
 const MOST_HEADER: u32 = 256 << 20;

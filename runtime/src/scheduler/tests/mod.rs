@@ -4,4 +4,5 @@ mod draft_replies;
 mod fake;
 mod operations;
 mod replies;
+mod snapshots;
 mod truncate;

@@ -1,0 +1,253 @@
+//! A scheduler's sequences as files, and back: in the format of a session's snapshots.
+
+use std::ops::Range;
+
+use godwit_shaders::PAGE;
+
+use super::Scheduler;
+use super::core::Core;
+use super::sequence::{Place, SequenceId};
+use crate::error::Error;
+use crate::io::{Input, Output};
+use crate::kv_cache::SnapshotHeader;
+use crate::kv_cache::pages::PageId;
+use crate::kv_cache::snapshot::{
+    OpenedSnapshot, Requirements, SnapshotReader, SnapshotWriter, TILE, runs,
+};
+use crate::progress::{OnProgress, Progress};
+use crate::session::snapshot::{begin, header, unwritten};
+
+impl Scheduler {
+    /// Writes a sequence's tokens up to `range.end`, and the keys and values of those in `range`,
+    /// as [`Session::save`](crate::Session::save) does. They may be on the host. Steps in flight
+    /// are waited for.
+    ///
+    /// # Errors
+    /// There is no such sequence, the range is not in its computed tokens or begins at no multiple
+    /// of 32, writing fails, the GPU fails, or `progress` says stop.
+    pub async fn save(
+        &mut self,
+        sequence: SequenceId,
+        out: &mut Output<'_>,
+        range: Range<usize>,
+        note: serde_json::Value,
+        progress: &mut OnProgress<'_>,
+    ) -> Result<(), Error> {
+        self.recover()?;
+        let Range { start, end } = range;
+        let of = self.core.sequence(sequence)?;
+        if start >= end || end > of.tokens.len() || !start.is_multiple_of(TILE) {
+            return Err(Error::Empty);
+        }
+        let (first, count) = (start as u32, (end - start) as u32);
+        let engine = &self.device.executor.engine;
+        let header = header(engine, first, count, note, progress)?;
+        let ids = of.tokens[..end].to_vec();
+        self.move_pages().await?;
+        let mut writer = SnapshotWriter::begin(out, &header, &ids).map_err(unwritten)?;
+        for run in runs(first, count) {
+            let mut pages = Vec::new();
+            for part in pages_of(run.clone()) {
+                let place = self.core.sequence(sequence)?.table[part.number];
+                pages.push((self.device.read_page(place).await?, part));
+            }
+            let arrays = pages.first().map_or(0, |(arrays, _)| arrays.len());
+            for array in 0..arrays {
+                for (arrays, part) in &pages {
+                    let (bytes, tile) = (&arrays[array], arrays[array].len() / TILES);
+                    let tiles = part.tiles.start * tile..part.tiles.end * tile;
+                    writer.put(&bytes[tiles]).map_err(unwritten)?;
+                }
+            }
+            let done = (run.end - first).into();
+            if progress(Progress::new(done, count.into())).is_break() {
+                return Err(Error::Stopped);
+            }
+        }
+        writer.end().map_err(unwritten)
+    }
+
+    /// Goes on from a snapshot, as [`Session::resume`](crate::Session::resume) does: its tokens,
+    /// keys and values follow the sequence's own, which must be those that it was saved after.
+    /// Requests of the sequence end. Where `expected` is given, the file's tokens must be its
+    /// beginning.
+    ///
+    /// # Errors
+    /// There is no such sequence; the file is damaged, foreign, or of other tokens; it does not
+    /// fit; the GPU fails, or `progress` says stop. A file that is foreign, of other tokens, or too
+    /// long is refused before anything changes; after any other error, and where the future is
+    /// dropped, the sequence is left with the tokens before the file's first position at least.
+    pub async fn resume(
+        &mut self,
+        sequence: SequenceId,
+        input: &mut Input<'_>,
+        expected: Option<&[u32]>,
+        progress: &mut OnProgress<'_>,
+    ) -> Result<SnapshotHeader, Error> {
+        self.recover()?;
+        let engine = self.device.executor.engine.clone();
+        let file = OpenedSnapshot::read(input, &engine.kv_format().to_string())?;
+        let count = file.header.count;
+        engine
+            .model()
+            .hash_weights(&mut |_| progress(Progress::new(0, count.into())))?;
+        let wanted = Requirements {
+            fingerprint: engine.fingerprint()?,
+            vocab: engine.model().config().vocab,
+            held: &self.core.sequence(sequence)?.tokens,
+            expected,
+        };
+        let reading = begin(file, &wanted, self.core.limits.context as u32)?;
+        self.truncate(sequence, reading.header.first as usize)?;
+        let loaded = self.read_pages(sequence, reading, progress).await;
+        self.core.release_loading();
+        loaded
+    }
+
+    /// Reads keys and values into pages of their own, which the sequence has once all is verified.
+    async fn read_pages(
+        &mut self,
+        sequence: SequenceId,
+        mut reading: SnapshotReader<'_>,
+        progress: &mut OnProgress<'_>,
+    ) -> Result<SnapshotHeader, Error> {
+        let (first, count) = (reading.header.first as usize, reading.header.count as usize);
+        let end = first + count;
+        let missing = self.core.sequence(sequence)?.missing_pages(end) as u32;
+        let wanted = self.core.pages.in_use() + missing;
+        self.grow_to(wanted.min(self.core.limits.pages)).await?;
+        self.core.take_loading(sequence, first, end)?;
+        self.move_pages().await?;
+        let mut bytes = Vec::new();
+        for run in reading.runs() {
+            let mut pages = Vec::new();
+            for part in pages_of(run.clone()) {
+                let page = self.core.loading_page(sequence, part.number)?;
+                pages.push((self.device.executor.kv.page_parts(page), part));
+            }
+            let arrays = pages.first().map_or(0, |(arrays, _)| arrays.len());
+            let memory = self.device.executor.buffers.memory();
+            for array in 0..arrays {
+                for (arrays, part) in &pages {
+                    let to = arrays[array];
+                    let tile = to.bytes as usize / TILES;
+                    bytes.resize(part.tiles.len() * tile, 0);
+                    reading.take(&mut bytes)?;
+                    memory
+                        .write(to, (part.tiles.start * tile) as u64, &bytes)
+                        .await?;
+                }
+            }
+            // Copies on their way to the GPU don't pile up.
+            memory.gpu().finish().await?;
+            let done = u64::from(run.end) - first as u64;
+            if progress(Progress::new(done, count as u64)).is_break() {
+                return Err(Error::Stopped);
+            }
+        }
+        let (header, ids) = reading.end()?;
+        self.core.end_loading(sequence, &ids[first..]);
+        Ok(header)
+    }
+
+    /// Does what was planned for the memory of pages, without a step.
+    async fn move_pages(&mut self) -> Result<(), Error> {
+        let ops = std::mem::take(&mut self.core.memory_ops);
+        self.is_running = true;
+        let moved = self.device.move_pages(&ops).await;
+        self.is_running = false;
+        match moved {
+            Ok(()) => Ok(()),
+            Err(error) => {
+                self.start_over(error.clone())?;
+                Err(error)
+            }
+        }
+    }
+}
+
+/// Tiles of a page.
+const TILES: usize = PAGE as usize / TILE;
+
+/// The part of a page that a run of positions lies in.
+struct PagePart {
+    /// Of the sequence's pages.
+    number: usize,
+    tiles: Range<usize>,
+}
+
+/// The pages that positions lie in. They begin at a multiple of a tile.
+fn pages_of(run: Range<u32>) -> impl Iterator<Item = PagePart> {
+    let (page, run) = (PAGE as usize, run.start as usize..run.end as usize);
+    (run.start / page..run.end.div_ceil(page)).map(move |number| {
+        let first = number * page;
+        let begin = run.start.max(first) - first;
+        let end = run.end.min(first + page) - first;
+        PagePart {
+            number,
+            tiles: begin / TILE..end.div_ceil(TILE),
+        }
+    })
+}
+
+impl Core {
+    /// Takes pages for the tokens of a sequence from `first` on, up to `end`. What is idle leaves
+    /// the GPU for them. They are no sequence's until [`Core::end_loading`].
+    fn take_loading(&mut self, id: SequenceId, first: usize, end: usize) -> Result<(), Error> {
+        let sequence = self.sequence(id)?;
+        let (tokens, held) = (end - first, sequence.tokens.len());
+        // The page that a truncation left may have found no memory.
+        let is_there = held == first && sequence.is_on_gpu();
+        let needed = end.div_ceil(PAGE as usize) - first.div_ceil(PAGE as usize);
+        while is_there && self.loading.len() < needed {
+            match (self.pages.take(), self.longest_idle(id)) {
+                (Some(page), _) => self.loading.push(page),
+                (None, Some(idle)) => self.leave_gpu(idle),
+                (None, None) => break,
+            }
+        }
+        if self.loading.len() == needed && is_there {
+            return Ok(());
+        }
+        self.release_loading();
+        let full = Error::ContextFull {
+            tokens,
+            used: held,
+            context: self.pages.len() * PAGE,
+        };
+        Err(self.refused.clone().map_or(full, Error::Gpu))
+    }
+
+    /// The page that a sequence's page of this number is loaded into.
+    fn loading_page(&self, id: SequenceId, number: usize) -> Result<PageId, Error> {
+        let table = &self.sequence(id)?.table;
+        match (
+            table.get(number),
+            self.loading.get(number.saturating_sub(table.len())),
+        ) {
+            (Some(Place::Gpu(page)), _) | (None, Some(page)) => Ok(*page),
+            _ => Err(Error::NoSuchSequence),
+        }
+    }
+
+    /// Gives pages that were being loaded to the sequence, with the tokens that they hold.
+    fn end_loading(&mut self, id: SequenceId, tokens: &[u32]) {
+        let loaded = std::mem::take(&mut self.loading);
+        let Some(sequence) = self.sequences.get_mut(&id) else {
+            return loaded.into_iter().for_each(|page| self.pages.release(page));
+        };
+        sequence.table.extend(loaded.into_iter().map(Place::Gpu));
+        // Nobody knows which passes computed them.
+        sequence.decoded_from = sequence.decoded_from.min(sequence.tokens.len());
+        sequence.tokens.extend(tokens);
+        sequence.last_used = self.clock;
+        self.remember_pages(id);
+    }
+
+    /// Lets go of pages that were being loaded.
+    pub fn release_loading(&mut self) {
+        for page in std::mem::take(&mut self.loading) {
+            self.pages.release(page);
+        }
+    }
+}
