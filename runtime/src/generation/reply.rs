@@ -61,6 +61,10 @@ impl Reply {
         &self.tokens
     }
 
+    pub fn max_tokens(&self) -> usize {
+        self.max_tokens
+    }
+
     pub fn text(&self) -> &str {
         &self.text
     }

@@ -99,10 +99,10 @@ pub(super) struct Choices {
 }
 
 impl Choices {
-    /// Choices of rows, the token of row `i` to be `chosen[i]`.
-    pub fn new(rows: &[Wanted]) -> Self {
+    /// Choices of rows, the token of row `i` to be `chosen[first_chosen + i]`.
+    pub fn new(first_chosen: u32, rows: &[Wanted]) -> Self {
         let mut all = Self::default();
-        for (chosen, row) in (0..).zip(rows) {
+        for (chosen, row) in (first_chosen..).zip(rows) {
             let (mut choice, adjustments) = row.sampling.choice(&row.recent, row.position);
             choice.first_entry = all.adjustments.len() as u32;
             choice.chosen = chosen;

@@ -31,13 +31,26 @@ pub(super) struct Limits {
     pub waiting: usize,
     /// Tokens of prompts in one pass.
     pub prompt_tokens: usize,
-    /// Rows of a decode pass, guesses among them.
+    /// Rows of a decode pass, guesses among them; at least `running`.
     pub decode_rows: usize,
+    /// Steps in flight: 1, or [`MOST_STEPS_IN_FLIGHT`].
+    pub steps_in_flight: usize,
     /// Whether a CPU computes.
     pub is_cpu: bool,
     /// Whether a reply must not depend on its neighbours.
     pub deterministic: bool,
 }
+
+/// The most steps in flight. One step ahead hides the time until the host has its tokens.
+pub(super) const MOST_STEPS_IN_FLIGHT: usize = 2;
+
+/// Entries of a step in the buffer of chosen tokens, for each row of a decode pass: one for the
+/// row, and one because as many prompts may be completed in the same step.
+const CHOSEN_PER_STEP: usize = 2;
+
+/// Entries of the buffer of chosen tokens for each row of a decode pass. Steps take turns: a step
+/// reads what the one before it chose, and chooses elsewhere.
+pub(super) const CHOSEN_PER_ROW: u32 = (MOST_STEPS_IN_FLIGHT * CHOSEN_PER_STEP) as u32;
 
 /// Something to do with the memory of pages, before the passes of a step.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -65,6 +78,8 @@ pub(super) struct Core {
     last_id: u64,
     /// Counts steps and changes: see [`Sequence::last_used`].
     pub clock: u64,
+    /// Which part of the buffer of chosen tokens the newest step has that chooses any.
+    chosen_turn: usize,
 }
 
 impl Core {
@@ -81,6 +96,7 @@ impl Core {
             refused: None,
             last_id: 0,
             clock: 0,
+            chosen_turn: 0,
         }
     }
 
@@ -121,6 +137,7 @@ impl Core {
         let mut child = Sequence {
             tokens: parent.tokens[..computed].to_vec(),
             pending: Vec::new(),
+            ahead: 0,
             table: parent.table[..whole].to_vec(),
             prefixes: parent.prefixes[..=whole].to_vec(),
             queue: VecDeque::new(),
@@ -206,6 +223,7 @@ impl Core {
             reply: Reply::new(self.model.tokenizer(), max_tokens, stop),
             usage,
             state: State::Waiting,
+            chosen: 0,
             drafter: Drafter::new(speculation, self.limits.is_cpu),
         };
         self.requests.insert(id, ongoing);
@@ -220,7 +238,7 @@ impl Core {
         let sequence = self.sequences.get_mut(&id).ok_or(Error::NoSuchSequence)?;
         let (mut taken, mut refused) = (Vec::new(), None);
         while sequence.tokens.len() < len {
-            if sequence.table.len() * PAGE as usize == sequence.tokens.len() {
+            if sequence.table.len() * PAGE as usize == sequence.computed() {
                 let Some(page) = self.pages.take() else {
                     refused = Some(Error::ContextFull {
                         tokens: len - sequence.tokens.len(),
@@ -232,7 +250,7 @@ impl Core {
                 sequence.table.push(Place::Gpu(page));
                 taken.push(page);
             }
-            let end = len.min(sequence.table.len() * PAGE as usize);
+            let end = len.min(sequence.table.len() * PAGE as usize - sequence.ahead);
             sequence.tokens.resize(end, 0);
         }
         while sequence.prefixes.len() <= sequence.tokens.len() / PAGE as usize {
@@ -305,6 +323,38 @@ impl Core {
         Ok(())
     }
 
+    /// The entry of the buffer of chosen tokens with which the next step that chooses any begins.
+    pub fn next_chosen(&mut self) -> u32 {
+        self.chosen_turn = (self.chosen_turn + 1) % MOST_STEPS_IN_FLIGHT;
+        (self.chosen_turn * CHOSEN_PER_STEP * self.limits.decode_rows) as u32
+    }
+
+    /// Forgets positions whose tokens are not known yet. Their pages may be used again at once: the
+    /// GPU runs submissions in order.
+    fn drop_ahead(&mut self, id: SequenceId) {
+        let Some(sequence) = self.sequences.get_mut(&id) else {
+            return;
+        };
+        sequence.ahead = 0;
+        let pages = sequence.tokens.len().div_ceil(PAGE as usize);
+        for place in sequence.table.split_off(pages.min(sequence.table.len())) {
+            self.release(place);
+        }
+    }
+
+    /// Takes a request off its sequence's queue.
+    pub fn remove(&mut self, id: RequestId) -> Option<Ongoing> {
+        let ongoing = self.requests.remove(&id)?;
+        if let Some(sequence) = self.sequences.get_mut(&ongoing.sequence) {
+            sequence.queue.retain(|queued| *queued != id);
+            sequence.last_used = self.clock;
+        }
+        if let State::Running { .. } = ongoing.state {
+            self.drop_ahead(ongoing.sequence);
+        }
+        Some(ongoing)
+    }
+
     /// A page table no longer needs this.
     pub fn release(&mut self, place: Place) {
         match place {
@@ -361,10 +411,25 @@ impl Core {
             ));
         }
         for (id, sequence) in &self.sequences {
-            let pages = sequence.tokens.len().div_ceil(PAGE as usize);
+            let pages = sequence.computed().div_ceil(PAGE as usize);
             if sequence.table.len() != pages {
-                let (len, tokens) = (sequence.table.len(), sequence.tokens.len());
-                return Err(format!("{id:?} has {len} pages for {tokens} tokens"));
+                let (len, computed) = (sequence.table.len(), sequence.computed());
+                return Err(format!("{id:?} has {len} pages for {computed} tokens"));
+            }
+            let first = sequence.queue.front().and_then(|id| self.requests.get(id));
+            let in_flight = match first.map(|one| one.state) {
+                Some(State::Running { in_flight }) => in_flight,
+                _ => 0,
+            };
+            if in_flight > self.limits.steps_in_flight
+                || sequence.ahead != in_flight.saturating_sub(1)
+                || (in_flight > 0 && !sequence.pending.is_empty())
+            {
+                return Err(format!(
+                    "{id:?} has {in_flight} tokens in flight, {} positions ahead, {} tokens pending",
+                    sequence.ahead,
+                    sequence.pending.len()
+                ));
             }
             if sequence.prefixes.len() != sequence.tokens.len() / PAGE as usize + 1 {
                 return Err(format!("{id:?} has {} prefixes", sequence.prefixes.len()));

@@ -12,6 +12,7 @@ use godwit_shaders::{BatchRow, BufferRef, Buffers, PAGE, Step, WorkItem};
 
 use super::batch::{Batch, MOST_SPANS, Spans};
 use super::choose::{Choices, RowChoice, Wanted};
+use super::core::CHOSEN_PER_ROW;
 use super::host::HostPages;
 use super::in_flight::{InFlight, OutputRows};
 use super::plan::Chunk;
@@ -105,7 +106,7 @@ impl Device {
                 items: words("items", size_of::<WorkItem>(), capacity.items),
                 pages: words("pages", 4, capacity.pages),
                 outputs: words("outputs", 4, capacity.outputs),
-                chosen: words("chosen", 4, capacity.outputs),
+                chosen: words("chosen", 4, capacity.outputs * CHOSEN_PER_ROW),
                 log_probs: words("log_probs", LOG_PROBS, capacity.outputs),
             };
             scratch.logits = words("logits", 4 * config.vocab as usize, outputs);
@@ -266,6 +267,8 @@ impl Device {
             },
         };
         let (mut rows, mut wanted) = (Vec::new(), Vec::new());
+        let first_chosen = chunks.iter().find(|chunk| chunk.outputs > 0);
+        let first_chosen = first_chosen.map_or(0, |chunk| chunk.chosen);
         for chunk in chunks.iter().filter(|chunk| chunk.outputs > 0) {
             let of_request = choices(chunk.request).unwrap_or_default();
             rows.push(OutputRows {
@@ -281,7 +284,7 @@ impl Device {
                 ..of_request.clone()
             }));
         }
-        let chosen = Choices::new(&wanted);
+        let chosen = Choices::new(first_chosen, &wanted);
         assert!(
             chosen.adjustments.len() <= self.capacity.adjustments as usize,
             "more adjustments than their buffer holds"
@@ -355,6 +358,7 @@ impl Device {
         };
         self.prepared[&logits].submit(memory, of_outputs).await?;
         let from = BufferRef {
+            offset: to.chosen.offset + 4 * u64::from(first_chosen),
             bytes: 4 * u64::from(outputs),
             ..to.chosen
         };

@@ -29,7 +29,7 @@ use godwit_shaders::PAGE;
 use godwit_shaders::kernels::attention::RowClass;
 use godwit_shaders::kernels::log_probs::{LogProb, MOST};
 
-use self::core::{Core, Limits};
+use self::core::{Core, Limits, MOST_STEPS_IN_FLIGHT};
 use crate::engine::{Engine, kv_bytes};
 use crate::error::Error;
 use crate::speculation::MOST_DRAFTED;
@@ -72,7 +72,11 @@ const MOST_ROWS: u32 = 64;
 pub struct Scheduler {
     core: Core,
     device: Device,
-    in_flight: VecDeque<InFlight>,
+    /// Steps in flight, the oldest first: their passes that the host has not heard of.
+    in_flight: VecDeque<VecDeque<InFlight>>,
+    /// Whether another step may find something to compute before the host hears of tokens in
+    /// flight.
+    may_submit: bool,
     /// Whether a step is being submitted: it stays so where its future is dropped.
     is_running: bool,
 }
@@ -109,6 +113,9 @@ impl Scheduler {
         let prompt_tokens = options.prompt_tokens.unwrap_or(chunk).clamp(1, chunk);
         let outputs = (running * (1 + MOST_DRAFTED as u32)).min(MOST_ROWS);
         let rows = prompt_tokens.max(outputs);
+        let tuned = engine.gpu().caps().tuning.steps_in_flight;
+        let most = MOST_STEPS_IN_FLIGHT as u32;
+        let steps_in_flight = options.steps_in_flight.unwrap_or(tuned).clamp(1, most);
         let device =
             Device::new(engine, pages, rows, outputs, context, options.deterministic).await?;
         let limits = Limits {
@@ -119,6 +126,7 @@ impl Scheduler {
             waiting: options.max_waiting,
             prompt_tokens: prompt_tokens as usize,
             decode_rows: outputs as usize,
+            steps_in_flight: steps_in_flight as usize,
             is_cpu: engine.gpu().caps().cpu,
             deterministic: options.deterministic,
         };
@@ -126,6 +134,7 @@ impl Scheduler {
             core: Core::new(engine.model().clone(), limits),
             device,
             in_flight: VecDeque::new(),
+            may_submit: true,
             is_running: false,
         })
     }
@@ -160,12 +169,14 @@ impl Scheduler {
     /// There is no such sequence; a token does not exist; a sampling parameter is out of range; the
     /// prompt does not fit the context; too many requests wait. Then nothing has changed.
     pub fn submit(&mut self, sequence: SequenceId, request: Request) -> Result<RequestId, Error> {
+        self.may_submit = true;
         self.core.submit(sequence, request)
     }
 
     /// Ends a request where it is. Its sequence keeps the tokens so far. Nothing happens where the
     /// request has ended.
     pub fn cancel(&mut self, request: RequestId) {
+        self.may_submit = true;
         self.core.cancel(request);
     }
 
@@ -175,6 +186,7 @@ impl Scheduler {
     /// # Errors
     /// There is no such sequence.
     pub fn close(&mut self, sequence: SequenceId) -> Result<(), Error> {
+        self.may_submit = true;
         self.core.close(sequence)
     }
 
@@ -193,16 +205,18 @@ impl Scheduler {
         Ok(())
     }
 
-    /// Submits a step: one token of each running reply, then parts of prompts. Where the GPU is
-    /// still at work on the last step, does nothing. Waits only for pages that have to leave the
-    /// GPU or come back.
+    /// Submits a step: one token of each running reply, then parts of prompts. Does nothing where
+    /// as many steps are in flight as may be ([`SchedulerOptions::steps_in_flight`]). Where one
+    /// step is in flight and another may be, submits what does not depend on tokens that the host
+    /// does not know yet, which may be nothing. Waits only for pages that have to leave the GPU or
+    /// come back.
     ///
     /// # Errors
     /// The device is lost. A lack of memory is an event of the requests that took part.
     pub async fn step(&mut self, budget: Budget) -> Result<StepReport, Error> {
         self.recover()?;
         self.collect().await?;
-        if !self.in_flight.is_empty() {
+        if self.in_flight.len() >= self.most_in_flight() {
             return Ok(StepReport {
                 is_waiting: true,
                 ..StepReport::default()
@@ -216,6 +230,7 @@ impl Scheduler {
             prompt_tokens: plan.prompt.iter().map(|chunk| chunk.tokens.len()).sum(),
             is_waiting: false,
         };
+        self.may_submit = !plan.is_empty();
         self.is_running = true;
         let ran = self.run(&plan).await;
         self.is_running = false;
@@ -229,24 +244,55 @@ impl Scheduler {
         Ok(report)
     }
 
-    /// Waits until the GPU has done the last step, if there is one, and takes what it chose.
+    /// Waits for the oldest step in flight, if there is one, and takes the tokens that it chose.
+    /// Returns at once where [`Scheduler::step`] may submit another step before: then call that
+    /// first. So a loop of `step` and `wait` keeps the GPU busy, and never spins.
     ///
     /// # Errors
     /// The device is lost.
     pub async fn wait(&mut self) -> Result<(), Error> {
         self.recover()?;
+        let steps = self.in_flight.len();
+        let has_room = steps < self.most_in_flight();
+        if !(has_room && self.may_submit && self.core.may_plan()) {
+            while steps > 0 && self.in_flight.len() == steps {
+                self.take_pass().await?;
+            }
+        }
+        self.collect().await
+    }
+
+    /// Steps that may be in flight now. One where a step takes long: the GPU then has enough to do,
+    /// and what is new or cancelled would have to wait for two.
+    fn most_in_flight(&self) -> usize {
+        let gpu = self.device.engine.gpu();
+        match 2.0 * gpu.seconds_in_flight() > gpu.in_flight_budget().as_secs_f64() {
+            true => 1,
+            false => self.core.limits.steps_in_flight,
+        }
+    }
+
+    /// Waits for the oldest pass in flight, and takes the tokens that it chose.
+    async fn take_pass(&mut self) -> Result<(), Error> {
+        let Some(step) = self.in_flight.front_mut() else {
+            return Ok(());
+        };
         // A pass stays in flight until all of it is here: the future may be dropped while it waits.
-        while let Some(pass) = self.in_flight.front_mut() {
+        if let Some(pass) = step.front_mut() {
             let waited = pass.wait().await;
             let arrived = waited.map(|(chosen, log_probs)| (chosen.to_vec(), log_probs.to_vec()));
             match arrived {
                 Ok((chosen, log_probs)) => {
                     let rows = std::mem::take(&mut pass.rows);
-                    self.in_flight.pop_front();
+                    step.pop_front();
+                    self.may_submit = true;
                     self.accept(&rows, &chosen, &log_probs);
                 }
-                Err(error) => self.start_over(error)?,
+                Err(error) => return self.start_over(error),
             }
+        }
+        if self.in_flight.front().is_some_and(VecDeque::is_empty) {
+            self.in_flight.pop_front();
         }
         Ok(())
     }
@@ -295,8 +341,12 @@ impl Scheduler {
 
     /// Takes what has arrived, without waiting.
     async fn collect(&mut self) -> Result<(), Error> {
-        if self.in_flight.iter_mut().all(InFlight::has_arrived) {
-            return self.wait().await;
+        let has_arrived = |step: &mut VecDeque<InFlight>| {
+            let pass = step.front_mut();
+            pass.is_none_or(InFlight::has_arrived)
+        };
+        while self.in_flight.front_mut().is_some_and(has_arrived) {
+            self.take_pass().await?;
         }
         Ok(())
     }
@@ -383,15 +433,19 @@ impl Scheduler {
             Some(Wanted {
                 sampling: ongoing.sampling.clone(),
                 recent: sequence.tokens[first..].to_vec(),
-                position: sequence.tokens.len() as u64,
+                position: sequence.computed() as u64,
                 log_probs: ongoing.log_probs,
             })
         };
+        let mut passes = VecDeque::new();
         for (chunks, class) in [
             (&plan.decode, RowClass::Decode),
             (&plan.prompt, RowClass::Prompt),
         ] {
-            in_flight.extend(device.compute(chunks, class, &wanted).await?);
+            passes.extend(device.compute(chunks, class, &wanted).await?);
+        }
+        if !passes.is_empty() {
+            in_flight.push_back(passes);
         }
         Ok(())
     }

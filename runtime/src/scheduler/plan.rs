@@ -1,6 +1,7 @@
 //! What a step computes: one token of every reply, then parts of prompts.
 
 use godwit_shaders::PAGE;
+use godwit_shaders::kernels::embed::CHOSEN;
 use godwit_shaders::kernels::sample::NO_TOKEN;
 
 use super::core::{Core, MemoryOp};
@@ -18,12 +19,15 @@ pub(super) struct Chunk {
     pub request: RequestId,
     /// Position of the first token.
     pub position: u32,
+    /// Ids, or [`CHOSEN`] and the entry that the step before chooses.
     pub tokens: Vec<u32>,
     /// The sequence's pages, up to that of the last token.
     pub table: Vec<PageId>,
     /// The tokens that follow so many of its last tokens are to be chosen. Those before the last
     /// one are followed by guesses.
     pub outputs: usize,
+    /// The entry, in the buffer of chosen tokens, of the first of them. The others follow.
+    pub chosen: u32,
 }
 
 /// The work of a step, in this order.
@@ -37,6 +41,11 @@ pub(super) struct StepPlan {
 }
 
 impl StepPlan {
+    /// Whether nothing is computed.
+    pub fn is_empty(&self) -> bool {
+        self.decode.is_empty() && self.prompt.is_empty()
+    }
+
     #[cfg(test)]
     pub fn chunks(&self) -> impl Iterator<Item = &Chunk> {
         self.decode.iter().chain(&self.prompt)
@@ -45,40 +54,116 @@ impl StepPlan {
 
 impl Core {
     /// Plans a step with at most `prompt_tokens` tokens of prompts. What it plans counts as done,
-    /// but for the tokens that it chooses: [`Core::accept`] takes them.
+    /// but for the tokens that it chooses: [`Core::accept`] takes them. One step before it may be in
+    /// flight.
     pub fn plan(&mut self, prompt_tokens: usize) -> StepPlan {
         self.clock += 1;
         self.admit();
         let mut planned = Vec::new();
         let mut plan = StepPlan::default();
-        let decodes = self.ready(true);
-        let mut guesses = self.limits.decode_rows.saturating_sub(decodes.len());
+        let (decodes, ahead) = (self.ready(true), self.ready_ahead());
+        let rows = decodes.len() + ahead.len();
+        let mut guesses = self.limits.decode_rows.saturating_sub(rows);
+        let mut is_blocked = false;
         for id in decodes {
             if let Some(mut chunk) = self.plan_chunk(id, 1, &planned) {
                 guesses -= self.add_guesses(&mut chunk, guesses);
                 planned.push(id);
                 plan.decode.push(chunk);
             }
+            is_blocked |= self.is_settled(id);
         }
         for (id, tokens) in self.divide(prompt_tokens.min(self.limits.prompt_tokens)) {
             if let Some(chunk) = self.plan_chunk(id, tokens, &planned) {
                 planned.push(id);
                 plan.prompt.push(chunk);
+            } else {
+                is_blocked |= self.is_settled(id);
             }
         }
+        // Not before: the memory of what has ended may be moved before a step's passes.
+        for id in planned {
+            let is_done = |one: &Ongoing| {
+                let sequence = self.sequences.get(&one.sequence);
+                one.reply.finish_reason().is_some()
+                    && sequence.is_some_and(|it| it.pending.is_empty())
+            };
+            if self.requests.get(&id).is_some_and(is_done) {
+                self.end(id, FinishReason::Length);
+            }
+        }
+        // Tokens that are in flight again and again would keep their pages from those that wait.
+        if !is_blocked {
+            let chunks = ahead.into_iter().filter_map(|id| self.plan_ahead(id));
+            plan.decode.extend(chunks);
+        }
+        self.assign_chosen(&mut plan);
         plan.memory = std::mem::take(&mut self.memory_ops);
         plan
+    }
+
+    /// Whether a request takes part in steps, and none of its tokens is in flight.
+    fn is_settled(&self, id: RequestId) -> bool {
+        let ongoing = self.requests.get(&id);
+        ongoing.is_some_and(|one| one.state == State::Running { in_flight: 0 })
+    }
+
+    /// Whether [`Core::plan`] may find something to compute.
+    pub fn may_plan(&self) -> bool {
+        let waits = |one: &Ongoing| one.state == State::Waiting;
+        self.requests.values().any(waits)
+            || [true, false]
+                .iter()
+                .any(|&decodes| !self.ready(decodes).is_empty())
+            || !self.ready_ahead().is_empty()
+    }
+
+    /// Gives each chunk the entries of the tokens that it chooses.
+    fn assign_chosen(&mut self, plan: &mut StepPlan) {
+        let all = plan.decode.iter_mut().chain(&mut plan.prompt);
+        let mut choosing = all.filter(|chunk| chunk.outputs > 0).peekable();
+        if choosing.peek().is_none() {
+            return;
+        }
+        let mut next = self.next_chosen();
+        for chunk in choosing {
+            chunk.chosen = next;
+            next += chunk.outputs as u32;
+            if let Some(ongoing) = self.requests.get_mut(&chunk.request) {
+                ongoing.chosen = next - 1;
+            }
+        }
     }
 
     /// Running requests that have something to compute, the oldest first: the last token of a
     /// reply, or tokens of a prompt.
     fn ready(&self, decodes: bool) -> Vec<RequestId> {
         let is_ready = |one: &Ongoing| {
-            one.state == State::Running
+            one.state == State::Running { in_flight: 0 }
                 && self.sequences.get(&one.sequence).is_some_and(|sequence| {
                     let is_decode = sequence.pending.len() == 1 && !one.reply.tokens().is_empty();
                     !sequence.pending.is_empty() && is_decode == decodes
                 })
+        };
+        let all = self.requests.iter();
+        all.filter(|(_, one)| is_ready(one))
+            .map(|(&id, _)| id)
+            .collect()
+    }
+
+    /// Requests whose next token can be computed although it is still being chosen: it is not the
+    /// last one of the reply, and the choice of the one after it does not depend on which it is.
+    fn ready_ahead(&self) -> Vec<RequestId> {
+        let is_ready = |one: &Ongoing| {
+            let State::Running { in_flight } = one.state else {
+                return false;
+            };
+            let sequence = self.sequences.get(&one.sequence);
+            (1..self.limits.steps_in_flight).contains(&in_flight)
+                && one.drafter.is_none()
+                && !one.sampling.has_penalties()
+                && one.reply.tokens().len() + in_flight < one.reply.max_tokens()
+                && sequence.is_some_and(|it| it.len() + in_flight < self.limits.context)
         };
         let all = self.requests.iter();
         all.filter(|(_, one)| is_ready(one))
@@ -126,7 +211,8 @@ impl Core {
         let page_len = PAGE as usize;
         // It may have been interrupted for another one.
         let ongoing = self.requests.get(&id)?;
-        let of = (ongoing.state == State::Running).then_some(ongoing.sequence)?;
+        let is_running = ongoing.state == State::Running { in_flight: 0 };
+        let of = is_running.then_some(ongoing.sequence)?;
         let position = self.sequences.get(&of)?.tokens.len();
         let has = self.sequences.get(&of)?.table.len();
         let needed = (position + tokens).div_ceil(page_len).saturating_sub(has);
@@ -138,11 +224,13 @@ impl Core {
             taken.push(page);
         }
         let count = tokens.min((has + taken.len()) * page_len - position);
-        // It may have been interrupted for its own sake, or be alone in a pool that is full.
-        let is_interrupted = self.requests.get(&id)?.state != State::Running;
+        // It may have been interrupted for its own sake, or be alone in a pool that is full, or wait
+        // for a token of another request, which can be interrupted then.
+        let is_interrupted = self.requests.get(&id)?.state == State::Waiting;
         if is_interrupted || count == 0 {
             taken.into_iter().for_each(|page| self.pages.release(page));
-            if !is_interrupted {
+            let is_alone = self.running().all(|other| other == id);
+            if !is_interrupted && is_alone {
                 let refused = self.refused.clone().map(FinishReason::Memory);
                 self.end(id, refused.unwrap_or(FinishReason::Context));
             }
@@ -164,9 +252,8 @@ impl Core {
         if outputs > 0 && ongoing.reply.finish_reason().is_some() {
             // No token of a reply is wanted.
             outputs = 0;
-            self.end(id, FinishReason::Length);
         } else if outputs > 0 {
-            ongoing.state = State::InFlight;
+            ongoing.state = State::Running { in_flight: 1 };
         }
         Some(Chunk {
             request: id,
@@ -174,6 +261,32 @@ impl Core {
             tokens,
             table,
             outputs,
+            chosen: 0,
+        })
+    }
+
+    /// Plans the next token of a reply while it is being chosen. None: it needs a page, and none is
+    /// free.
+    fn plan_ahead(&mut self, id: RequestId) -> Option<Chunk> {
+        let ongoing = self.requests.get_mut(&id)?;
+        let State::Running { in_flight } = &mut ongoing.state else {
+            return None;
+        };
+        let sequence = self.sequences.get_mut(&ongoing.sequence)?;
+        let position = sequence.computed();
+        if position.is_multiple_of(PAGE as usize) {
+            sequence.table.push(Place::Gpu(self.pages.take()?));
+        }
+        sequence.ahead += 1;
+        sequence.last_used = self.clock;
+        *in_flight += 1;
+        Some(Chunk {
+            request: id,
+            position: position as u32,
+            tokens: vec![CHOSEN | ongoing.chosen],
+            table: sequence.gpu_pages().collect(),
+            outputs: 1,
+            chosen: 0,
         })
     }
 
@@ -233,13 +346,15 @@ impl Core {
     }
 
     /// Takes the tokens that were chosen for a request: the next one, and what follows each guess.
-    /// A guess that is the token which was chosen there counts as computed. Nothing happens where
-    /// the request was cancelled.
+    /// A guess that is the token which was chosen there counts as computed, and so does a token
+    /// that a step in flight computes already. Nothing happens where the request has ended.
     pub fn accept(&mut self, id: RequestId, chosen: Vec<(u32, Option<LogProbs>)>) {
         let Some(ongoing) = self.requests.get_mut(&id) else {
             return;
         };
-        ongoing.state = State::Running;
+        if let State::Running { in_flight } = &mut ongoing.state {
+            *in_flight = in_flight.saturating_sub(1);
+        }
         let of = ongoing.sequence;
         let drafted = ongoing
             .drafter
@@ -258,6 +373,13 @@ impl Core {
             };
             sequence.tokens.append(&mut sequence.pending);
             right += 1;
+        }
+        if let Some(sequence) = self.sequences.get_mut(&of)
+            && sequence.ahead > 0
+        {
+            sequence.decoded_from = sequence.decoded_from.min(sequence.tokens.len());
+            sequence.tokens.append(&mut sequence.pending);
+            sequence.ahead -= 1;
         }
         self.remember_pages(of);
         if let Some(ongoing) = self.requests.get_mut(&id) {
@@ -325,14 +447,5 @@ impl Core {
                 usage: ongoing.usage,
             });
         }
-    }
-
-    pub fn remove(&mut self, id: RequestId) -> Option<Ongoing> {
-        let ongoing = self.requests.remove(&id)?;
-        if let Some(sequence) = self.sequences.get_mut(&ongoing.sequence) {
-            sequence.queue.retain(|queued| *queued != id);
-            sequence.last_used = self.clock;
-        }
-        Some(ongoing)
     }
 }
