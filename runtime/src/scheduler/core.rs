@@ -367,7 +367,8 @@ impl Core {
     }
 
     /// What was planned was not done: nothing is known of the pages any more. All sequences are
-    /// computed again; requests that took part in steps fail.
+    /// computed again; requests that took part in steps fail. The device is to forget its pages on
+    /// the host.
     pub fn start_over(&mut self, error: &Error) {
         let taking_part: Vec<_> = self.running().collect();
         for id in taking_part {
@@ -381,13 +382,13 @@ impl Core {
             sequence.decoded_from = usize::MAX;
             dropped.append(&mut sequence.table);
         }
-        self.memory_ops.clear();
         for place in dropped {
             if let Place::Gpu(page) = place {
                 self.pages.forget(page);
             }
             self.release(place);
         }
+        self.memory_ops.clear();
         self.pages.forget_all();
     }
 
