@@ -1,4 +1,5 @@
 mod books;
 mod fake;
+mod in_flight;
 mod operations;
 mod replies;

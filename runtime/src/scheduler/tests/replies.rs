@@ -5,20 +5,22 @@ use std::collections::BTreeMap;
 use pollster::block_on;
 
 use super::super::{
-    Budget, Event, Request, RequestId, Scheduler, SchedulerOptions, SequenceId, SequenceOptions,
-    Usage,
+    Budget, Event, LogProbs, Request, RequestId, Scheduler, SchedulerOptions, SequenceId,
+    SequenceOptions, Usage,
 };
 use crate::low_level::Synthetic;
 use crate::{
     ContextSize, Engine, EngineOptions, FinishReason, Gpu, GpuOptions, Sampling, Speculation,
 };
 
-fn engine(options: EngineOptions) -> Engine {
+pub fn engine(options: EngineOptions) -> Engine {
     let shape = "tiny:q8_0,vocab=512".parse::<Synthetic>().expect("a shape");
     let model = shape.model().expect("a model");
     let gpu_options = GpuOptions {
         adapter: std::env::var("GODWIT_ADAPTER").ok(),
         webgpu_limits: true,
+        // The number of steps in flight does not depend on how fast the machine is.
+        in_flight_budget: Some(std::time::Duration::from_secs(60)),
         ..GpuOptions::default()
     };
     let gpu = block_on(Gpu::open(&gpu_options))
@@ -30,80 +32,112 @@ fn engine(options: EngineOptions) -> Engine {
     block_on(Engine::load(gpu, &model, &options, &mut crate::unwatched)).expect("it loads")
 }
 
-struct Tested {
-    scheduler: Scheduler,
-    replies: BTreeMap<RequestId, Vec<u32>>,
-    usage: BTreeMap<RequestId, Usage>,
-    ends: BTreeMap<RequestId, FinishReason>,
+pub struct Tested {
+    pub scheduler: Scheduler,
+    pub replies: BTreeMap<RequestId, Vec<u32>>,
+    pub texts: BTreeMap<RequestId, String>,
+    pub log_probs: BTreeMap<RequestId, Vec<LogProbs>>,
+    pub usage: BTreeMap<RequestId, Usage>,
+    pub ends: BTreeMap<RequestId, FinishReason>,
+    /// The most steps that were in flight at once.
+    pub most_in_flight: usize,
+    /// How often a step and a wait after each other did nothing.
+    idle: usize,
 }
 
 impl Tested {
-    fn new(engine: &Engine, options: SchedulerOptions) -> Self {
+    pub fn new(engine: &Engine, options: SchedulerOptions) -> Self {
         Self {
             scheduler: block_on(Scheduler::new(engine, &options)).expect("a scheduler"),
             replies: BTreeMap::new(),
+            texts: BTreeMap::new(),
+            log_probs: BTreeMap::new(),
+            most_in_flight: 0,
+            idle: 0,
             usage: BTreeMap::new(),
             ends: BTreeMap::new(),
         }
     }
 
-    fn open(&mut self) -> SequenceId {
+    pub fn open(&mut self) -> SequenceId {
         self.scheduler.open(&SequenceOptions::default())
     }
 
-    fn submit(&mut self, sequence: SequenceId, request: Request) -> RequestId {
+    pub fn submit(&mut self, sequence: SequenceId, request: Request) -> RequestId {
         let id = self.scheduler.submit(sequence, request).expect("room");
         self.replies.insert(id, Vec::new());
         id
     }
 
     /// A request in a sequence of its own.
-    fn ask(&mut self, request: Request) -> RequestId {
+    pub fn ask(&mut self, request: Request) -> RequestId {
         let sequence = self.open();
         self.submit(sequence, request)
     }
 
-    fn finish(&mut self) {
+    pub fn finish(&mut self) {
         while self.scheduler.has_work() {
-            block_on(self.scheduler.step(Budget::default())).expect("a step");
-            block_on(self.scheduler.wait()).expect("a device");
-            while let Some(event) = self.scheduler.next_event() {
-                match event {
-                    Event::Piece { request, piece, .. } => {
-                        let reply = self.replies.get_mut(&request).expect("a request");
-                        reply.extend(piece.token);
-                    }
-                    Event::Finished {
-                        request,
-                        reason,
-                        usage,
-                    } => {
-                        self.usage.insert(request, usage);
-                        self.ends.insert(request, reason);
-                    }
-                    Event::Failed { request, error } => {
-                        assert_eq!(error.to_string(), "", "{request:?}");
-                    }
+            self.step();
+        }
+    }
+
+    /// One turn of an owner's loop.
+    pub fn step(&mut self) {
+        let report = block_on(self.scheduler.step(Budget::default())).expect("a step");
+        let in_flight = self.scheduler.in_flight.len();
+        self.most_in_flight = self.most_in_flight.max(in_flight);
+        block_on(self.scheduler.wait()).expect("a device");
+        let has_submitted = report.decoded + report.prompt_tokens > 0;
+        let has_arrived = self.scheduler.in_flight.len() < in_flight;
+        self.idle = match has_submitted || has_arrived {
+            true => 0,
+            false => self.idle + 1,
+        };
+        assert!(self.idle < 3, "the loop spins");
+        while let Some(event) = self.scheduler.next_event() {
+            match event {
+                Event::Piece {
+                    request,
+                    piece,
+                    log_probs,
+                } => {
+                    assert_eq!(self.ends.get(&request), None, "{request:?} goes on");
+                    let reply = self.replies.get_mut(&request).expect("a request");
+                    reply.extend(piece.token);
+                    *self.texts.entry(request).or_default() += &piece.text;
+                    self.log_probs.entry(request).or_default().extend(log_probs);
+                }
+                Event::Finished {
+                    request,
+                    reason,
+                    usage,
+                } => {
+                    self.usage.insert(request, usage);
+                    let before = self.ends.insert(request, reason);
+                    assert_eq!(before, None, "{request:?} ends twice");
+                }
+                Event::Failed { request, error } => {
+                    assert_eq!(error.to_string(), "", "{request:?}");
                 }
             }
         }
     }
 }
 
-fn text(number: u32, len: usize) -> Vec<u32> {
+pub fn text(number: u32, len: usize) -> Vec<u32> {
     (0..len as u32)
         .map(|i| (i * i + 17 * number + 3) % 500)
         .collect()
 }
 
-fn sampled(prompt: Vec<u32>, max_tokens: usize) -> Request {
+pub fn sampled(prompt: Vec<u32>, max_tokens: usize) -> Request {
     let sampling = Sampling::default().temperature(1.0).seed(7);
     Request::new(prompt)
         .sampling(sampling)
         .max_tokens(max_tokens)
 }
 
-fn deterministic() -> SchedulerOptions {
+pub fn deterministic() -> SchedulerOptions {
     SchedulerOptions::default().deterministic(true)
 }
 
