@@ -1,10 +1,10 @@
 //! How the tokens of a pass are chosen, as the kernels read it.
 
-use godwit_shaders::Plan;
 use godwit_shaders::kernels::adjust::{Adjust, Adjustment};
 use godwit_shaders::kernels::argmax::Argmax;
 use godwit_shaders::kernels::log_probs::LogProbs;
 use godwit_shaders::kernels::sample::{Choice, Sample};
+use godwit_shaders::{BufferRef, Plan};
 
 use crate::model::{BatchBuffers, Scratch};
 use crate::sampling::Sampling;
@@ -115,5 +115,15 @@ impl Choices {
             all.adjustments.extend(adjustments);
         }
         all
+    }
+
+    /// The part of the buffer of chosen tokens that the tokens are written to.
+    pub fn written(&self, chosen: BufferRef) -> BufferRef {
+        let first = self.choices.first().map_or(0, |choice| choice.chosen);
+        BufferRef {
+            offset: chosen.offset + 4 * u64::from(first),
+            bytes: 4 * self.choices.len() as u64,
+            ..chosen
+        }
     }
 }

@@ -41,17 +41,6 @@ pub(super) struct Limits {
     pub deterministic: bool,
 }
 
-/// The most steps in flight. One step ahead hides the time until the host has its tokens.
-pub(super) const MOST_STEPS_IN_FLIGHT: usize = 2;
-
-/// Entries of a step in the buffer of chosen tokens, for each row of a decode pass: one for the
-/// row, and one because as many prompts may be completed in the same step.
-const CHOSEN_PER_STEP: usize = 2;
-
-/// Entries of the buffer of chosen tokens for each row of a decode pass. Steps take turns: a step
-/// reads what the one before it chose, and chooses elsewhere.
-pub(super) const CHOSEN_PER_ROW: u32 = (MOST_STEPS_IN_FLIGHT * CHOSEN_PER_STEP) as u32;
-
 /// Something to do with the memory of pages, before the passes of a step.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum MemoryOp {
@@ -79,7 +68,7 @@ pub(super) struct Core {
     /// Counts steps and changes: see [`Sequence::last_used`].
     pub clock: u64,
     /// Which part of the buffer of chosen tokens the newest step has that chooses any.
-    chosen_turn: usize,
+    pub chosen_turn: usize,
 }
 
 impl Core {
@@ -323,38 +312,6 @@ impl Core {
         Ok(())
     }
 
-    /// The entry of the buffer of chosen tokens with which the next step that chooses any begins.
-    pub fn next_chosen(&mut self) -> u32 {
-        self.chosen_turn = (self.chosen_turn + 1) % MOST_STEPS_IN_FLIGHT;
-        (self.chosen_turn * CHOSEN_PER_STEP * self.limits.decode_rows) as u32
-    }
-
-    /// Forgets positions whose tokens are not known yet. Their pages may be used again at once: the
-    /// GPU runs submissions in order.
-    fn drop_ahead(&mut self, id: SequenceId) {
-        let Some(sequence) = self.sequences.get_mut(&id) else {
-            return;
-        };
-        sequence.ahead = 0;
-        let pages = sequence.tokens.len().div_ceil(PAGE as usize);
-        for place in sequence.table.split_off(pages.min(sequence.table.len())) {
-            self.release(place);
-        }
-    }
-
-    /// Takes a request off its sequence's queue.
-    pub fn remove(&mut self, id: RequestId) -> Option<Ongoing> {
-        let ongoing = self.requests.remove(&id)?;
-        if let Some(sequence) = self.sequences.get_mut(&ongoing.sequence) {
-            sequence.queue.retain(|queued| *queued != id);
-            sequence.last_used = self.clock;
-        }
-        if let State::Running { .. } = ongoing.state {
-            self.drop_ahead(ongoing.sequence);
-        }
-        Some(ongoing)
-    }
-
     /// A page table no longer needs this.
     pub fn release(&mut self, place: Place) {
         match place {
@@ -390,66 +347,5 @@ impl Core {
         }
         self.memory_ops.clear();
         self.pages.forget_all();
-    }
-
-    /// Checks that no page is lost, none used twice, and that requests and sequences agree.
-    ///
-    /// # Errors
-    /// Says what is wrong.
-    #[cfg(any(test, debug_assertions))]
-    pub fn check(&self) -> Result<(), String> {
-        let tables: Vec<Vec<PageId>> = self
-            .sequences
-            .values()
-            .map(|sequence| sequence.gpu_pages().collect())
-            .collect();
-        self.pages.check(tables.iter().map(Vec::as_slice))?;
-        let on_host: usize = self.sequences.values().map(Sequence::host_pages).sum();
-        if on_host != self.on_host {
-            return Err(format!(
-                "{on_host} pages are on the host, not {}",
-                self.on_host
-            ));
-        }
-        for (id, sequence) in &self.sequences {
-            let pages = sequence.computed().div_ceil(PAGE as usize);
-            if sequence.table.len() != pages {
-                let (len, computed) = (sequence.table.len(), sequence.computed());
-                return Err(format!("{id:?} has {len} pages for {computed} tokens"));
-            }
-            let first = sequence.queue.front().and_then(|id| self.requests.get(id));
-            let in_flight = match first.map(|one| one.state) {
-                Some(State::Running { in_flight }) => in_flight,
-                _ => 0,
-            };
-            if in_flight > self.limits.steps_in_flight
-                || sequence.ahead != in_flight.saturating_sub(1)
-                || (in_flight > 0 && !sequence.pending.is_empty())
-            {
-                return Err(format!(
-                    "{id:?} has {in_flight} tokens in flight, {} positions ahead, {} tokens pending",
-                    sequence.ahead,
-                    sequence.pending.len()
-                ));
-            }
-            if sequence.prefixes.len() != sequence.tokens.len() / PAGE as usize + 1 {
-                return Err(format!("{id:?} has {} prefixes", sequence.prefixes.len()));
-            }
-            if sequence
-                .queue
-                .iter()
-                .any(|request| !self.requests.contains_key(request))
-            {
-                return Err(format!("{id:?} has a request that ended"));
-            }
-        }
-        match self
-            .requests
-            .values()
-            .all(|one| self.sequences.contains_key(&one.sequence))
-        {
-            true => Ok(()),
-            false => Err("a request has no sequence".into()),
-        }
     }
 }

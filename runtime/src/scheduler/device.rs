@@ -10,9 +10,9 @@ use godwit_shaders::kernels::log_probs::{LogProb, MOST};
 use godwit_shaders::kernels::sample::Choice;
 use godwit_shaders::{BatchRow, BufferRef, Buffers, PAGE, Step, WorkItem};
 
+use super::ahead::CHOSEN_PER_ROW;
 use super::batch::{Batch, MOST_SPANS, Spans};
 use super::choose::{Choices, RowChoice, Wanted};
-use super::core::CHOSEN_PER_ROW;
 use super::host::HostPages;
 use super::in_flight::{InFlight, OutputRows};
 use super::plan::Chunk;
@@ -357,11 +357,7 @@ impl Device {
             outputs,
         };
         self.prepared[&logits].submit(memory, of_outputs).await?;
-        let from = BufferRef {
-            offset: to.chosen.offset + 4 * u64::from(first_chosen),
-            bytes: 4 * u64::from(outputs),
-            ..to.chosen
-        };
+        let from = chosen.written(to.chosen);
         let chosen_tokens = self.prepared[&choose]
             .submit_and_read(memory, of_outputs, from)
             .await?;

@@ -1,7 +1,6 @@
 //! What a step computes: one token of every reply, then parts of prompts.
 
 use godwit_shaders::PAGE;
-use godwit_shaders::kernels::embed::CHOSEN;
 use godwit_shaders::kernels::sample::NO_TOKEN;
 
 use super::core::{Core, MemoryOp};
@@ -19,7 +18,8 @@ pub(super) struct Chunk {
     pub request: RequestId,
     /// Position of the first token.
     pub position: u32,
-    /// Ids, or [`CHOSEN`] and the entry that the step before chooses.
+    /// Ids, or [`CHOSEN`](godwit_shaders::kernels::embed::CHOSEN) and the entry that the step before
+    /// chooses.
     pub tokens: Vec<u32>,
     /// The sequence's pages, up to that of the last token.
     pub table: Vec<PageId>,
@@ -102,68 +102,15 @@ impl Core {
         plan
     }
 
-    /// Whether a request takes part in steps, and none of its tokens is in flight.
-    fn is_settled(&self, id: RequestId) -> bool {
-        let ongoing = self.requests.get(&id);
-        ongoing.is_some_and(|one| one.state == State::Running { in_flight: 0 })
-    }
-
-    /// Whether [`Core::plan`] may find something to compute.
-    pub fn may_plan(&self) -> bool {
-        let waits = |one: &Ongoing| one.state == State::Waiting;
-        self.requests.values().any(waits)
-            || [true, false]
-                .iter()
-                .any(|&decodes| !self.ready(decodes).is_empty())
-            || !self.ready_ahead().is_empty()
-    }
-
-    /// Gives each chunk the entries of the tokens that it chooses.
-    fn assign_chosen(&mut self, plan: &mut StepPlan) {
-        let all = plan.decode.iter_mut().chain(&mut plan.prompt);
-        let mut choosing = all.filter(|chunk| chunk.outputs > 0).peekable();
-        if choosing.peek().is_none() {
-            return;
-        }
-        let mut next = self.next_chosen();
-        for chunk in choosing {
-            chunk.chosen = next;
-            next += chunk.outputs as u32;
-            if let Some(ongoing) = self.requests.get_mut(&chunk.request) {
-                ongoing.chosen = next - 1;
-            }
-        }
-    }
-
     /// Running requests that have something to compute, the oldest first: the last token of a
     /// reply, or tokens of a prompt.
-    fn ready(&self, decodes: bool) -> Vec<RequestId> {
+    pub fn ready(&self, decodes: bool) -> Vec<RequestId> {
         let is_ready = |one: &Ongoing| {
             one.state == State::Running { in_flight: 0 }
                 && self.sequences.get(&one.sequence).is_some_and(|sequence| {
                     let is_decode = sequence.pending.len() == 1 && !one.reply.tokens().is_empty();
                     !sequence.pending.is_empty() && is_decode == decodes
                 })
-        };
-        let all = self.requests.iter();
-        all.filter(|(_, one)| is_ready(one))
-            .map(|(&id, _)| id)
-            .collect()
-    }
-
-    /// Requests whose next token can be computed although it is still being chosen: it is not the
-    /// last one of the reply, and the choice of the one after it does not depend on which it is.
-    fn ready_ahead(&self) -> Vec<RequestId> {
-        let is_ready = |one: &Ongoing| {
-            let State::Running { in_flight } = one.state else {
-                return false;
-            };
-            let sequence = self.sequences.get(&one.sequence);
-            (1..self.limits.steps_in_flight).contains(&in_flight)
-                && one.drafter.is_none()
-                && !one.sampling.has_penalties()
-                && one.reply.tokens().len() + in_flight < one.reply.max_tokens()
-                && sequence.is_some_and(|it| it.len() + in_flight < self.limits.context)
         };
         let all = self.requests.iter();
         all.filter(|(_, one)| is_ready(one))
@@ -261,31 +208,6 @@ impl Core {
             tokens,
             table,
             outputs,
-            chosen: 0,
-        })
-    }
-
-    /// Plans the next token of a reply while it is being chosen. None: it needs a page, and none is
-    /// free.
-    fn plan_ahead(&mut self, id: RequestId) -> Option<Chunk> {
-        let ongoing = self.requests.get_mut(&id)?;
-        let State::Running { in_flight } = &mut ongoing.state else {
-            return None;
-        };
-        let sequence = self.sequences.get_mut(&ongoing.sequence)?;
-        let position = sequence.computed();
-        if position.is_multiple_of(PAGE as usize) {
-            sequence.table.push(Place::Gpu(self.pages.take()?));
-        }
-        sequence.ahead += 1;
-        sequence.last_used = self.clock;
-        *in_flight += 1;
-        Some(Chunk {
-            request: id,
-            position: position as u32,
-            tokens: vec![CHOSEN | ongoing.chosen],
-            table: sequence.gpu_pages().collect(),
-            outputs: 1,
             chosen: 0,
         })
     }
@@ -447,5 +369,18 @@ impl Core {
                 usage: ongoing.usage,
             });
         }
+    }
+
+    /// Takes a request off its sequence's queue.
+    pub fn remove(&mut self, id: RequestId) -> Option<Ongoing> {
+        let ongoing = self.requests.remove(&id)?;
+        if let Some(sequence) = self.sequences.get_mut(&ongoing.sequence) {
+            sequence.queue.retain(|queued| *queued != id);
+            sequence.last_used = self.clock;
+        }
+        if let State::Running { .. } = ongoing.state {
+            self.drop_ahead(ongoing.sequence);
+        }
+        Some(ongoing)
     }
 }

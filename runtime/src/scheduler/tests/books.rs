@@ -113,8 +113,11 @@ impl Tested {
         in_flight > 0
     }
 
-    /// Submits a step. Returns whether it computes anything.
+    /// Submits a step, as soon as another one may be in flight. Returns whether it computes anything.
     pub fn submit_step(&mut self) -> bool {
+        while self.device.in_flight.len() >= self.core.limits.steps_in_flight {
+            self.arrive();
+        }
         let wanted = self.core.wanted_pages();
         self.core.pages.grow_to(wanted);
         let plan = self.core.plan(usize::MAX);
@@ -161,7 +164,11 @@ impl Tested {
                     self.usage.insert(request, usage);
                 }
                 Event::Failed { request, error } => {
-                    let is_expected = matches!(error, Error::ContextFull { .. } | Error::Stopped);
+                    // Empty: the request before it, which had the prompt, was cancelled.
+                    let is_expected = matches!(
+                        error,
+                        Error::ContextFull { .. } | Error::Empty | Error::Stopped
+                    );
                     assert!(is_expected, "{error}");
                     let (_, end) = self.replies.get_mut(&request).expect("a request");
                     assert_eq!(end.replace(Err(error)), None, "{request:?} ends twice");

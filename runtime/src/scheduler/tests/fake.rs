@@ -9,7 +9,8 @@ use std::collections::{HashMap, VecDeque};
 use godwit_shaders::PAGE;
 use godwit_shaders::kernels::embed::CHOSEN;
 
-use super::super::core::{CHOSEN_PER_ROW, Core, MemoryOp};
+use super::super::ahead::CHOSEN_PER_ROW;
+use super::super::core::{Core, MemoryOp};
 use super::super::plan::{Chunk, StepPlan};
 use super::super::request::RequestId;
 use super::super::sequence::HostPage;

@@ -145,7 +145,6 @@ fn a_cancelled_sequence_goes_on_as_a_new_one_would() {
     while tested.scheduler.tokens(sequence).expect("open").len() < 128 {
         tested.step();
     }
-    assert_eq!(tested.scheduler.in_flight.len(), 1);
     tested.scheduler.cancel(id);
     let len = tested.scheduler.tokens(sequence).expect("open").len();
     let next = tested.submit(sequence, sampled(text(2, 9), 12));
