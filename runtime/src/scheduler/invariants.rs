@@ -42,7 +42,7 @@ impl Core {
                 || (in_flight > 0 && !sequence.pending.is_empty())
             {
                 return Err(format!(
-                    "{id:?} has {in_flight} tokens in flight, {} positions ahead, {} tokens pending",
+                    "{id:?} has {in_flight} tokens in flight, {} positions ahead, {} pending",
                     sequence.ahead,
                     sequence.pending.len()
                 ));

@@ -18,7 +18,7 @@ pub(super) struct Chunk {
     pub request: RequestId,
     /// Position of the first token.
     pub position: u32,
-    /// Ids, or [`CHOSEN`](godwit_shaders::kernels::embed::CHOSEN) and the entry that the step before
+    /// Ids, or [`CHOSEN`](godwit_shaders::kernels::embed::CHOSEN) and the entry that an earlier step
     /// chooses.
     pub tokens: Vec<u32>,
     /// The sequence's pages, up to that of the last token.
@@ -54,7 +54,7 @@ impl StepPlan {
 
 impl Core {
     /// Plans a step with at most `prompt_tokens` tokens of prompts. What it plans counts as done,
-    /// but for the tokens that it chooses: [`Core::accept`] takes them. One step before it may be in
+    /// but for the tokens that it chooses: [`Core::accept`] takes them. One earlier step may be in
     /// flight.
     pub fn plan(&mut self, prompt_tokens: usize) -> StepPlan {
         self.clock += 1;
@@ -171,8 +171,8 @@ impl Core {
             taken.push(page);
         }
         let count = tokens.min((has + taken.len()) * page_len - position);
-        // It may have been interrupted for its own sake, or be alone in a pool that is full, or wait
-        // for a token of another request, which can be interrupted then.
+        // It may have been interrupted for its own sake, or be alone in a full pool, or wait for a
+        // token of another request, which can be interrupted then.
         let is_interrupted = self.requests.get(&id)?.state == State::Waiting;
         if is_interrupted || count == 0 {
             taken.into_iter().for_each(|page| self.pages.release(page));

@@ -113,7 +113,8 @@ impl Tested {
         in_flight > 0
     }
 
-    /// Submits a step, as soon as another one may be in flight. Returns whether it computes anything.
+    /// Submits a step, as soon as another one may be in flight. Returns whether it computes
+    /// anything.
     pub fn submit_step(&mut self) -> bool {
         while self.device.in_flight.len() >= self.core.limits.steps_in_flight {
             self.arrive();
