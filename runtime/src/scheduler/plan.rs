@@ -18,8 +18,8 @@ pub(super) struct Chunk {
     pub request: RequestId,
     /// Position of the first token.
     pub position: u32,
-    /// Ids, or [`CHOSEN`](godwit_shaders::kernels::embed::CHOSEN) and the entry that an earlier step
-    /// chooses.
+    /// Ids, or [`CHOSEN`](godwit_shaders::kernels::embed::CHOSEN) and the entry that an earlier
+    /// step chooses.
     pub tokens: Vec<u32>,
     /// The sequence's pages, up to that of the last token.
     pub table: Vec<PageId>,
