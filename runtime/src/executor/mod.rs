@@ -191,11 +191,16 @@ impl Executor {
             "{step:?} leaves the plan of {work:?}"
         );
         self.prepare(work).await?;
+        let all = self.scratch.chosen;
         let chosen = BufferRef {
-            offset: self.scratch.chosen.offset + 4 * u64::from(first),
+            offset: all.offset + 4 * u64::from(first),
             bytes: 4 * u64::from(step.outputs),
-            ..self.scratch.chosen
+            ..all
         };
+        assert!(
+            chosen.offset + chosen.bytes <= all.offset + all.bytes,
+            "more tokens are chosen than their buffer holds"
+        );
         let (prepared, memory) = (&self.prepared[&work], self.buffers.memory());
         Ok(prepared.submit_and_read(memory, step, chosen).await?)
     }

@@ -117,6 +117,13 @@ impl SubmissionScheduler {
         self.state().submitted
     }
 
+    /// The expected time of what was submitted, and is not completed as far as the host knows.
+    pub fn seconds_in_flight(&self) -> f64 {
+        let state = self.state();
+        let submitted: f64 = state.submitted.iter().sum();
+        (submitted - state.completed.iter().sum::<f64>()).max(0.0)
+    }
+
     /// The device has completed what was `submitted`.
     pub fn done(&self, submitted: Seconds) {
         let mut state = self.state();

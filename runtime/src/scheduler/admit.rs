@@ -195,7 +195,7 @@ impl Core {
             self.on_host -= 1;
         }
         if let Some(ongoing) = self.requests.get_mut(&id) {
-            ongoing.state = State::Running;
+            ongoing.state = State::Running { in_flight: 0 };
         }
         true
     }
@@ -236,7 +236,7 @@ impl Core {
 
     /// Gives a page for a request's next tokens. Where none is free, what is idle leaves the GPU,
     /// then the running request with the lowest priority that is newest. None: that is this one, or
-    /// it is alone.
+    /// it is alone, or that one's next token is in flight.
     pub fn take_page(&mut self, needy: RequestId, planned: &[RequestId]) -> Option<PageId> {
         let of = self.requests.get(&needy)?.sequence;
         loop {
@@ -254,9 +254,11 @@ impl Core {
                     Reverse(*id),
                 )
             };
-            let can_wait =
-                |id: &RequestId| self.requests[id].state == State::Running && !planned.contains(id);
+            let can_wait = |id: &RequestId| !planned.contains(id);
             let last = self.running().filter(can_wait).min_by_key(priority)?;
+            if self.requests[&last].state != (State::Running { in_flight: 0 }) {
+                return None;
+            }
             if last == needy && self.running().all(|id| id == needy) {
                 return None;
             }

@@ -206,6 +206,7 @@ mod tests {
             tokens: vec![7; tokens as usize],
             table: table.to_vec(),
             outputs: 1,
+            chosen: 0,
         }
     }
 

@@ -25,10 +25,10 @@ impl Wanted {
     }
 }
 
-/// The choices of rows, the token of row `i` to be `chosen[i]`.
-pub(super) fn choices_of(rows: &[Wanted]) -> Choices {
+/// The choices of rows, the token of row `i` to be `chosen[first_chosen + i]`.
+pub(super) fn choices_of(first_chosen: u32, rows: &[Wanted]) -> Choices {
     let mut all = Choices::default();
-    for (chosen, row) in (0..).zip(rows) {
+    for (chosen, row) in (first_chosen..).zip(rows) {
         all.add(
             &row.sampling,
             &row.recent,

@@ -31,8 +31,10 @@ pub(super) struct Limits {
     pub waiting: usize,
     /// Tokens of prompts in one pass.
     pub prompt_tokens: usize,
-    /// Rows of a decode pass, guesses among them.
+    /// Rows of a decode pass, guesses among them; at least `running`.
     pub decode_rows: usize,
+    /// Steps in flight: 1, or [`MOST_STEPS_IN_FLIGHT`].
+    pub steps_in_flight: usize,
     /// Whether a CPU computes.
     pub is_cpu: bool,
     /// Whether a reply must not depend on its neighbours.
@@ -70,6 +72,8 @@ pub(super) struct Core {
     /// What a guess of the draft model takes, as a share of a pass over one token; none without a
     /// draft model.
     pub draft_cost: Option<f64>,
+    /// Which part of the buffer of chosen tokens the newest step has that chooses any.
+    pub chosen_turn: usize,
 }
 
 impl Core {
@@ -88,6 +92,7 @@ impl Core {
             last_id: 0,
             clock: 0,
             draft_cost: None,
+            chosen_turn: 0,
         }
     }
 
@@ -128,6 +133,7 @@ impl Core {
         let mut child = Sequence {
             tokens: parent.tokens[..computed].to_vec(),
             pending: Vec::new(),
+            ahead: 0,
             table: parent.table[..whole].to_vec(),
             prefixes: parent.prefixes[..=whole].to_vec(),
             queue: VecDeque::new(),
@@ -213,6 +219,7 @@ impl Core {
             reply: Reply::new(self.model.tokenizer(), max_tokens, stop),
             usage,
             state: State::Waiting,
+            chosen: 0,
             drafter: Drafter::new(speculation, self.limits.is_cpu, self.draft_cost),
         };
         self.requests.insert(id, ongoing);
@@ -227,7 +234,7 @@ impl Core {
         let sequence = self.sequences.get_mut(&id).ok_or(Error::NoSuchSequence)?;
         let (mut taken, mut refused) = (Vec::new(), None);
         while sequence.tokens.len() < len {
-            if sequence.table.len() * PAGE as usize == sequence.tokens.len() {
+            if sequence.table.len() * PAGE as usize == sequence.computed() {
                 let Some(page) = self.pages.take() else {
                     refused = Some(Error::ContextFull {
                         tokens: len - sequence.tokens.len(),
@@ -239,7 +246,7 @@ impl Core {
                 sequence.table.push(Place::Gpu(page));
                 taken.push(page);
             }
-            let end = len.min(sequence.table.len() * PAGE as usize);
+            let end = len.min(sequence.table.len() * PAGE as usize - sequence.ahead);
             sequence.tokens.resize(end, 0);
         }
         while sequence.prefixes.len() <= sequence.tokens.len() / PAGE as usize {
@@ -324,7 +331,8 @@ impl Core {
     }
 
     /// What was planned was not done: nothing is known of the pages any more. All sequences are
-    /// computed again; requests that took part in steps fail.
+    /// computed again; requests that took part in steps fail. The device is to forget its pages on
+    /// the host.
     pub fn start_over(&mut self, error: &Error) {
         let taking_part: Vec<_> = self.running().collect();
         for id in taking_part {
@@ -342,60 +350,13 @@ impl Core {
             sequence.decoded_from = usize::MAX;
             dropped.append(&mut sequence.table);
         }
-        self.memory_ops.clear();
         for place in dropped {
             if let Place::Gpu(page) = place {
                 self.pages.forget(page);
             }
             self.release(place);
         }
+        self.memory_ops.clear();
         self.pages.forget_all();
-    }
-
-    /// Checks that no page is lost, none used twice, and that requests and sequences agree.
-    ///
-    /// # Errors
-    /// Says what is wrong.
-    #[cfg(any(test, debug_assertions))]
-    pub fn check(&self) -> Result<(), String> {
-        let tables: Vec<Vec<PageId>> = self
-            .sequences
-            .values()
-            .map(|sequence| sequence.gpu_pages().collect())
-            .collect();
-        let all = tables.iter().chain(std::iter::once(&self.loading));
-        self.pages.check(all.map(Vec::as_slice))?;
-        let on_host: usize = self.sequences.values().map(Sequence::host_pages).sum();
-        if on_host != self.on_host {
-            return Err(format!(
-                "{on_host} pages are on the host, not {}",
-                self.on_host
-            ));
-        }
-        for (id, sequence) in &self.sequences {
-            let pages = sequence.tokens.len().div_ceil(PAGE as usize);
-            if sequence.table.len() != pages {
-                let (len, tokens) = (sequence.table.len(), sequence.tokens.len());
-                return Err(format!("{id:?} has {len} pages for {tokens} tokens"));
-            }
-            if sequence.prefixes.len() != sequence.tokens.len() / PAGE as usize + 1 {
-                return Err(format!("{id:?} has {} prefixes", sequence.prefixes.len()));
-            }
-            if sequence
-                .queue
-                .iter()
-                .any(|request| !self.requests.contains_key(request))
-            {
-                return Err(format!("{id:?} has a request that ended"));
-            }
-        }
-        match self
-            .requests
-            .values()
-            .all(|one| self.sequences.contains_key(&one.sequence))
-        {
-            true => Ok(()),
-            false => Err("a request has no sequence".into()),
-        }
     }
 }

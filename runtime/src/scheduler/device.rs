@@ -159,6 +159,8 @@ impl Device {
             outputs: if outputs > 0 { size.outputs } else { 0 },
         };
         let (mut rows, mut wanted) = (Vec::new(), Vec::new());
+        let first_chosen = chunks.iter().find(|chunk| chunk.outputs > 0);
+        let first_chosen = first_chosen.map_or(0, |chunk| chunk.chosen);
         for chunk in chunks.iter().filter(|chunk| chunk.outputs > 0) {
             let of_request = choices(chunk.request).unwrap_or_default();
             rows.push(OutputRows {
@@ -174,7 +176,7 @@ impl Device {
                 ..of_request.clone()
             }));
         }
-        let choices = choices_of(&wanted);
+        let choices = choices_of(first_chosen, &wanted);
         let bucketed = bucket(outputs.max(1)).min(size.outputs);
         let pass = Work::Batch(pass);
         let logits = Work::BatchLogits {
@@ -218,7 +220,8 @@ impl Device {
             outputs,
         };
         self.executor.submit(logits, of_outputs).await?;
-        let chosen = self.executor.choose(choose, of_outputs, 0).await?;
+        let chosen = self.executor.choose(choose, of_outputs, first_chosen);
+        let chosen = chosen.await?;
         let log_probs = match (&self.executor.scratch.batch, choices.how.log_probs) {
             (Some(buffers), true) => {
                 let from = BufferRef {

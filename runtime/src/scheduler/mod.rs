@@ -7,6 +7,7 @@
 //! runs them.
 
 mod admit;
+mod ahead;
 mod batch;
 mod budget;
 mod check;
@@ -18,6 +19,8 @@ mod draft_model;
 mod drafting;
 mod host;
 mod in_flight;
+#[cfg(any(test, debug_assertions))]
+mod invariants;
 mod options;
 mod plan;
 mod pool;
@@ -33,15 +36,15 @@ use std::collections::VecDeque;
 
 use godwit_shaders::PAGE;
 use godwit_shaders::kernels::attention::RowClass;
-use godwit_shaders::kernels::log_probs::{LogProb, MOST};
 
+use self::ahead::MOST_STEPS_IN_FLIGHT;
 use self::core::{Core, Limits};
 use crate::engine::{Engine, kv_bytes};
 use crate::error::Error;
 use choose::Wanted;
 use device::Device;
 use draft_model::DraftModel;
-use in_flight::{InFlight, OutputRows};
+use in_flight::InFlight;
 
 pub use options::{Budget, Load, SchedulerOptions, StepReport};
 pub use request::{Event, LogProbs, Request, RequestId, Usage};
@@ -79,7 +82,11 @@ const MOST_ROWS: u32 = 64;
 pub struct Scheduler {
     core: Core,
     device: Device,
-    in_flight: VecDeque<InFlight>,
+    /// Steps in flight, the oldest first: their passes that the host has not heard of.
+    in_flight: VecDeque<VecDeque<InFlight>>,
+    /// Whether another step may find something to compute before the host hears of tokens in
+    /// flight.
+    may_submit: bool,
     /// Whether a step is being submitted: it stays so where its future is dropped.
     is_running: bool,
     draft: Option<DraftModel>,
@@ -117,6 +124,10 @@ impl Scheduler {
         let prompt_tokens = options.prompt_tokens.unwrap_or(chunk).clamp(1, chunk);
         let caps = engine.gpu().caps();
         let size = scratch_size(config, caps, running, prompt_tokens, chunk, context);
+        let most = MOST_STEPS_IN_FLIGHT as u32;
+        let steps_in_flight = options
+            .steps_in_flight
+            .unwrap_or(caps.tuning.steps_in_flight);
         let device = Device::new(engine, pages, size, options.deterministic).await?;
         let limits = Limits {
             context: context as usize,
@@ -126,6 +137,7 @@ impl Scheduler {
             waiting: options.max_waiting,
             prompt_tokens: prompt_tokens as usize,
             decode_rows: size.outputs as usize,
+            steps_in_flight: steps_in_flight.clamp(1, most) as usize,
             is_cpu: caps.cpu,
             deterministic: options.deterministic,
         };
@@ -133,6 +145,7 @@ impl Scheduler {
             core: Core::new(engine.model().clone(), limits),
             device,
             in_flight: VecDeque::new(),
+            may_submit: true,
             is_running: false,
             draft: None,
         })
@@ -168,12 +181,14 @@ impl Scheduler {
     /// There is no such sequence; a token does not exist; a sampling parameter is out of range; the
     /// prompt does not fit the context; too many requests wait. Then nothing has changed.
     pub fn submit(&mut self, sequence: SequenceId, request: Request) -> Result<RequestId, Error> {
+        self.may_submit = true;
         self.core.submit(sequence, request)
     }
 
     /// Ends a request where it is. Its sequence keeps the tokens so far. Nothing happens where the
     /// request has ended.
     pub fn cancel(&mut self, request: RequestId) {
+        self.may_submit = true;
         self.core.cancel(request);
         self.release_draft();
     }
@@ -184,14 +199,17 @@ impl Scheduler {
     /// # Errors
     /// There is no such sequence.
     pub fn close(&mut self, sequence: SequenceId) -> Result<(), Error> {
+        self.may_submit = true;
         self.core.close(sequence)?;
         self.release_draft();
         Ok(())
     }
 
-    /// Submits a step: one token of each running reply, then parts of prompts. Where the GPU is
-    /// still at work on the last step, does nothing. Waits only for pages that have to leave the
-    /// GPU or come back.
+    /// Submits a step: one token of each running reply, then parts of prompts. Does nothing where
+    /// as many steps are in flight as may be ([`SchedulerOptions::steps_in_flight`]). Where one
+    /// step is in flight and another may be, submits what does not depend on tokens that the host
+    /// does not know yet, which may be nothing. Waits only for pages that have to leave the GPU or
+    /// come back.
     ///
     /// # Errors
     /// The device is lost. A lack of memory is an event of the requests that took part.
@@ -204,7 +222,7 @@ impl Scheduler {
     async fn submit_step(&mut self, budget: Budget) -> Result<StepReport, Error> {
         self.recover()?;
         self.collect().await?;
-        if !self.in_flight.is_empty() {
+        if self.in_flight.len() >= self.most_in_flight() {
             return Ok(StepReport {
                 is_waiting: true,
                 ..StepReport::default()
@@ -218,6 +236,7 @@ impl Scheduler {
             prompt_tokens: plan.prompt.iter().map(|chunk| chunk.tokens.len()).sum(),
             is_waiting: false,
         };
+        self.may_submit = !plan.is_empty();
         self.is_running = true;
         let ran = self.run(&plan).await;
         self.is_running = false;
@@ -229,38 +248,6 @@ impl Scheduler {
             unreachable!("after a step: {wrong}");
         }
         Ok(report)
-    }
-
-    /// Waits until the GPU has done the last step, if there is one, and takes what it chose. Where
-    /// a draft model's step came first, waits for that one.
-    ///
-    /// # Errors
-    /// The device is lost.
-    pub async fn wait(&mut self) -> Result<(), Error> {
-        if self.waits_for_draft() {
-            self.wait_for_draft().await;
-            return Ok(());
-        }
-        self.wait_for_steps().await
-    }
-
-    /// [`Scheduler::wait`], without the draft model.
-    async fn wait_for_steps(&mut self) -> Result<(), Error> {
-        self.recover()?;
-        // A pass stays in flight until all of it is here: the future may be dropped while it waits.
-        while let Some(pass) = self.in_flight.front_mut() {
-            let waited = pass.wait().await;
-            let arrived = waited.map(|(chosen, log_probs)| (chosen.to_vec(), log_probs.to_vec()));
-            match arrived {
-                Ok((chosen, log_probs)) => {
-                    let rows = std::mem::take(&mut pass.rows);
-                    self.in_flight.pop_front();
-                    self.accept(&rows, &chosen, &log_probs);
-                }
-                Err(error) => self.start_over(error)?,
-            }
-        }
-        Ok(())
     }
 
     /// Where the future of a step was dropped in its middle, nobody knows what was done.
@@ -306,36 +293,6 @@ impl Scheduler {
         })
     }
 
-    /// Takes what has arrived, without waiting.
-    async fn collect(&mut self) -> Result<(), Error> {
-        if self.in_flight.iter_mut().all(InFlight::has_arrived) {
-            return self.wait_for_steps().await;
-        }
-        Ok(())
-    }
-
-    fn accept(&mut self, rows: &[OutputRows], chosen: &[u8], log_probs: &[u8]) {
-        let mut tokens: &[u32] = &bytemuck::pod_collect_to_vec::<_, u32>(chosen);
-        let log_probs: Vec<LogProb> = bytemuck::pod_collect_to_vec(log_probs);
-        let mut log_probs = log_probs.chunks_exact(1 + MOST as usize);
-        for of in rows {
-            let (own, others) = tokens.split_at(of.count.min(tokens.len()));
-            tokens = others;
-            let own = own.iter().map(|&token| {
-                let row = log_probs.next().zip(of.log_probs);
-                let log_probs = row.map(|(row, top)| LogProbs {
-                    chosen: row[0].value,
-                    top: row[1..=top as usize]
-                        .iter()
-                        .map(|one| (one.token, one.value))
-                        .collect(),
-                });
-                (token, log_probs)
-            });
-            self.core.accept(of.request, own.collect());
-        }
-    }
-
     /// Allocates pages for all that waits, as far as there is memory.
     async fn grow(&mut self) -> Result<(), Error> {
         self.grow_to(self.core.wanted_pages()).await
@@ -377,15 +334,19 @@ impl Scheduler {
             Some(Wanted {
                 sampling: ongoing.sampling.clone(),
                 recent: sequence.tokens[first..].to_vec(),
-                position: sequence.tokens.len() as u64,
+                position: sequence.computed() as u64,
                 log_probs: ongoing.log_probs,
             })
         };
+        let mut passes = VecDeque::new();
         for (chunks, class) in [
             (&plan.decode, RowClass::Decode),
             (&plan.prompt, RowClass::Prompt),
         ] {
-            in_flight.extend(device.compute(chunks, class, &wanted).await?);
+            passes.extend(device.compute(chunks, class, &wanted).await?);
+        }
+        if !passes.is_empty() {
+            in_flight.push_back(passes);
         }
         Ok(())
     }

@@ -20,6 +20,13 @@ pub struct SchedulerOptions {
     pub max_waiting: usize,
     /// Tokens of prompts in one step at most. None: as many as a pass of a session has.
     pub prompt_tokens: Option<u32>,
+    /// Steps that may be in flight at once: 1, or 2. With 2, a step is submitted before the host
+    /// has the tokens that the one before it chooses, so that a GPU does not wait for the host.
+    /// Replies are the same. Tokens of requests with penalties or speculation, which depend on the
+    /// tokens before them, are never computed ahead. More than 2 count as 2. None: what the device
+    /// is tuned for, which is 1 on a CPU. One step is in flight at a time, too, while a step takes
+    /// longer than half of [`GpuOptions::in_flight_budget`](crate::GpuOptions::in_flight_budget).
+    pub steps_in_flight: Option<u32>,
     /// A reply is the same, to the last bit, whatever other requests there are. Without this it may
     /// differ where two tokens are nearly as likely, because the kernel for many rows rounds in
     /// another order than the one for few. Tokens that have to be computed again, because the host
@@ -35,6 +42,7 @@ impl Default for SchedulerOptions {
             max_running: 32,
             max_waiting: 1024,
             prompt_tokens: None,
+            steps_in_flight: None,
             deterministic: false,
         }
     }
@@ -46,6 +54,7 @@ setters! { SchedulerOptions {
     max_running: u32,
     max_waiting: usize,
     prompt_tokens: Option<u32>,
+    steps_in_flight: Option<u32>,
     deterministic: bool,
 } }
 
@@ -69,7 +78,7 @@ pub struct StepReport {
     pub decoded: usize,
     /// Tokens of prompts that are computed.
     pub prompt_tokens: usize,
-    /// Whether the GPU is still at work on an earlier step: then this one did nothing.
+    /// Whether as many steps are in flight as may be: then this one did nothing.
     pub is_waiting: bool,
 }
 

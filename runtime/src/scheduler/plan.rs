@@ -19,12 +19,16 @@ pub(super) struct Chunk {
     pub request: RequestId,
     /// Position of the first token.
     pub position: u32,
+    /// Ids, or [`CHOSEN`](godwit_shaders::kernels::embed::CHOSEN) and the entry that an earlier
+    /// step chooses.
     pub tokens: Vec<u32>,
     /// The sequence's pages, up to that of the last token.
     pub table: Vec<PageId>,
     /// The tokens that follow so many of its last tokens are to be chosen. Those before the last
     /// one are followed by guesses.
     pub outputs: usize,
+    /// The entry, in the buffer of chosen tokens, of the first of them. The others follow.
+    pub chosen: u32,
 }
 
 /// The work of a step, in this order.
@@ -38,6 +42,11 @@ pub(super) struct StepPlan {
 }
 
 impl StepPlan {
+    /// Whether nothing is computed.
+    pub fn is_empty(&self) -> bool {
+        self.decode.is_empty() && self.prompt.is_empty()
+    }
+
     #[cfg(test)]
     pub fn chunks(&self) -> impl Iterator<Item = &Chunk> {
         self.decode.iter().chain(&self.prompt)
@@ -46,28 +55,51 @@ impl StepPlan {
 
 impl Core {
     /// Plans a step with at most `prompt_tokens` tokens of prompts. What it plans counts as done,
-    /// but for the tokens that it chooses: [`Core::accept`] takes them.
+    /// but for the tokens that it chooses: [`Core::accept`] takes them. One earlier step may be in
+    /// flight.
     pub fn plan(&mut self, prompt_tokens: usize) -> StepPlan {
         self.clock += 1;
         self.admit();
         let mut planned = Vec::new();
         let mut plan = StepPlan::default();
-        let mut decodes = self.ready(true);
+        let (mut decodes, ahead) = (self.ready(true), self.ready_ahead());
         self.hold_for_guesses(&mut decodes);
-        let mut guesses = self.limits.decode_rows.saturating_sub(decodes.len());
+        let rows = decodes.len() + ahead.len();
+        let mut guesses = self.limits.decode_rows.saturating_sub(rows);
+        let mut is_blocked = false;
         for id in decodes {
             if let Some(mut chunk) = self.plan_chunk(id, 1, &planned) {
                 guesses -= self.add_guesses(&mut chunk, guesses);
                 planned.push(id);
                 plan.decode.push(chunk);
             }
+            is_blocked |= self.is_settled(id);
         }
         for (id, tokens) in self.divide(prompt_tokens.min(self.limits.prompt_tokens)) {
             if let Some(chunk) = self.plan_chunk(id, tokens, &planned) {
                 planned.push(id);
                 plan.prompt.push(chunk);
+            } else {
+                is_blocked |= self.is_settled(id);
             }
         }
+        // Not before: the memory of what has ended may be moved before a step's passes.
+        for id in planned {
+            let is_done = |one: &Ongoing| {
+                let sequence = self.sequences.get(&one.sequence);
+                one.reply.finish_reason().is_some()
+                    && sequence.is_some_and(|it| it.pending.is_empty())
+            };
+            if self.requests.get(&id).is_some_and(is_done) {
+                self.end(id, FinishReason::Length);
+            }
+        }
+        // Tokens that are in flight again and again would keep their pages from those that wait.
+        if !is_blocked {
+            let chunks = ahead.into_iter().filter_map(|id| self.plan_ahead(id));
+            plan.decode.extend(chunks);
+        }
+        self.assign_chosen(&mut plan);
         plan.memory = std::mem::take(&mut self.memory_ops);
         plan
     }
@@ -76,7 +108,7 @@ impl Core {
     /// reply, or tokens of a prompt.
     pub fn ready(&self, decodes: bool) -> Vec<RequestId> {
         let is_ready = |one: &Ongoing| {
-            one.state == State::Running
+            one.state == State::Running { in_flight: 0 }
                 && self.sequences.get(&one.sequence).is_some_and(|sequence| {
                     let is_decode = sequence.pending.len() == 1 && !one.reply.tokens().is_empty();
                     !sequence.pending.is_empty() && is_decode == decodes
@@ -128,7 +160,8 @@ impl Core {
         let page_len = PAGE as usize;
         // It may have been interrupted for another one.
         let ongoing = self.requests.get(&id)?;
-        let of = (ongoing.state == State::Running).then_some(ongoing.sequence)?;
+        let is_running = ongoing.state == State::Running { in_flight: 0 };
+        let of = is_running.then_some(ongoing.sequence)?;
         let position = self.sequences.get(&of)?.tokens.len();
         let has = self.sequences.get(&of)?.table.len();
         let needed = (position + tokens).div_ceil(page_len).saturating_sub(has);
@@ -140,11 +173,13 @@ impl Core {
             taken.push(page);
         }
         let count = tokens.min((has + taken.len()) * page_len - position);
-        // It may have been interrupted for its own sake, or be alone in a pool that is full.
-        let is_interrupted = self.requests.get(&id)?.state != State::Running;
+        // It may have been interrupted for its own sake, or be alone in a full pool, or wait for a
+        // token of another request, which can be interrupted then.
+        let is_interrupted = self.requests.get(&id)?.state == State::Waiting;
         if is_interrupted || count == 0 {
             taken.into_iter().for_each(|page| self.pages.release(page));
-            if !is_interrupted {
+            let is_alone = self.running().all(|other| other == id);
+            if !is_interrupted && is_alone {
                 let refused = self.refused.clone().map(FinishReason::Memory);
                 self.end(id, refused.unwrap_or(FinishReason::Context));
             }
@@ -166,9 +201,8 @@ impl Core {
         if outputs > 0 && ongoing.reply.finish_reason().is_some() {
             // No token of a reply is wanted.
             outputs = 0;
-            self.end(id, FinishReason::Length);
         } else if outputs > 0 {
-            ongoing.state = State::InFlight;
+            ongoing.state = State::Running { in_flight: 1 };
         }
         Some(Chunk {
             request: id,
@@ -176,6 +210,7 @@ impl Core {
             tokens,
             table,
             outputs,
+            chosen: 0,
         })
     }
 
@@ -240,13 +275,15 @@ impl Core {
     }
 
     /// Takes the tokens that were chosen for a request: the next one, and what follows each guess.
-    /// A guess that is the token which was chosen there counts as computed. Nothing happens where
-    /// the request was cancelled.
+    /// A guess that is the token which was chosen there counts as computed, and so does a token
+    /// that a step in flight computes already. Nothing happens where the request has ended.
     pub fn accept(&mut self, id: RequestId, chosen: Vec<(u32, Option<LogProbs>)>) {
         let Some(ongoing) = self.requests.get_mut(&id) else {
             return;
         };
-        ongoing.state = State::Running;
+        if let State::Running { in_flight } = &mut ongoing.state {
+            *in_flight = in_flight.saturating_sub(1);
+        }
         let of = ongoing.sequence;
         let drafted = ongoing
             .drafter
@@ -270,6 +307,13 @@ impl Core {
             if let Some(ongoing) = self.requests.get_mut(&id) {
                 ongoing.usage.speculated.accepted += 1;
             }
+        }
+        if let Some(sequence) = self.sequences.get_mut(&of)
+            && sequence.ahead > 0
+        {
+            sequence.decoded_from = sequence.decoded_from.min(sequence.tokens.len());
+            sequence.tokens.append(&mut sequence.pending);
+            sequence.ahead -= 1;
         }
         self.remember_pages(of);
         let ongoing = self.requests.get_mut(&id);
@@ -336,11 +380,15 @@ impl Core {
         }
     }
 
+    /// Takes a request off its sequence's queue.
     pub fn remove(&mut self, id: RequestId) -> Option<Ongoing> {
         let ongoing = self.requests.remove(&id)?;
         if let Some(sequence) = self.sequences.get_mut(&ongoing.sequence) {
             sequence.queue.retain(|queued| *queued != id);
             sequence.last_used = self.clock;
+        }
+        if let State::Running { .. } = ongoing.state {
+            self.drop_ahead(ongoing.sequence);
         }
         Some(ongoing)
     }

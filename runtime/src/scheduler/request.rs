@@ -126,6 +126,8 @@ pub(super) struct Ongoing {
     pub reply: Reply,
     pub usage: Usage,
     pub state: State,
+    /// The entry, in the buffer of chosen tokens, of its newest token in flight.
+    pub chosen: u32,
     pub drafter: Option<Drafter>,
 }
 
@@ -133,8 +135,6 @@ pub(super) struct Ongoing {
 pub(super) enum State {
     /// Its turn has not come, or it was interrupted.
     Waiting,
-    /// It takes part in steps.
-    Running,
-    /// Its next token is being chosen.
-    InFlight,
+    /// It takes part in steps. Steps in flight choose its next `in_flight` tokens.
+    Running { in_flight: usize },
 }

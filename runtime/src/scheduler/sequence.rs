@@ -48,7 +48,10 @@ pub(super) struct Sequence {
     pub tokens: Vec<u32>,
     /// The tokens after them, which are still to be computed.
     pub pending: Vec<u32>,
-    /// The pages of `tokens`. A page that is not full belongs to this sequence alone.
+    /// Positions after `tokens` that a step in flight computes before the host knows their tokens.
+    pub ahead: usize,
+    /// The pages of `tokens` and of `ahead`. A page that is not full belongs to this sequence
+    /// alone.
     pub table: Vec<Place>,
     /// The prefix before any token, then after each full page.
     pub prefixes: Vec<PrefixHash>,
@@ -67,6 +70,7 @@ impl Sequence {
             priority: options.priority,
             tokens: Vec::new(),
             pending: Vec::new(),
+            ahead: 0,
             table: Vec::new(),
             prefixes: vec![PrefixHash::root(&options.salt)],
             decoded_from: usize::MAX,
@@ -75,7 +79,12 @@ impl Sequence {
         }
     }
 
-    /// All tokens, computed or not.
+    /// Positions in the pages, of tokens that the host knows or does not know yet.
+    pub fn computed(&self) -> usize {
+        self.tokens.len() + self.ahead
+    }
+
+    /// All tokens that the host knows, computed or not.
     pub fn len(&self) -> usize {
         self.tokens.len() + self.pending.len()
     }

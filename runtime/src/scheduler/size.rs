@@ -4,6 +4,7 @@ use godwit_shaders::kernels::attention::paged::token_partial_bytes;
 use godwit_shaders::{Capabilities, PAGE, WorkItem};
 
 use super::MOST_ROWS;
+use super::ahead::CHOSEN_PER_ROW;
 use super::batch::MOST_SPANS;
 use crate::engine::heads;
 use crate::model::{BatchSize, Config, ScratchSize};
@@ -36,7 +37,7 @@ pub(crate) fn scratch_size(
         items: fitting(rows * 2 + spans, size_of::<WorkItem>() as u64),
         pages: fitting(outputs.saturating_mul(context.div_ceil(PAGE) + 1), 4),
         partials: fitting(spans.max(rows * 4), token_partial_bytes(heads(config))),
-        chosen: outputs,
+        chosen: outputs * CHOSEN_PER_ROW,
     };
     ScratchSize {
         chunk: rows,

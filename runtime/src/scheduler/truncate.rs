@@ -16,6 +16,7 @@ impl Scheduler {
     /// # Errors
     /// There is no such sequence.
     pub fn truncate(&mut self, sequence: SequenceId, len: usize) -> Result<(), Error> {
+        self.may_submit = true;
         self.core.truncate(sequence, len)?;
         self.release_draft();
         Ok(())

@@ -78,6 +78,11 @@ impl Gpu {
         self.inner.in_flight_budget
     }
 
+    /// The expected time of what was submitted, and is not completed as far as the host knows.
+    pub(crate) fn seconds_in_flight(&self) -> f64 {
+        self.inner.submissions.seconds_in_flight()
+    }
+
     /// Which variant of each kernel decode and prefill use on this GPU, for people.
     pub fn variants(&self) -> Vec<(&'static str, String)> {
         let method = |class| MatmulMethod::of_class(self.caps(), class).name();

@@ -28,12 +28,13 @@ pub const LIMITS: Limits = Limits {
     waiting: 20,
     prompt_tokens: 48,
     decode_rows: 20,
+    steps_in_flight: 1,
     is_cpu: true,
     deterministic: false,
 };
 
 /// How a request ended.
-type End = Result<FinishReason, Error>;
+pub type End = Result<FinishReason, Error>;
 
 /// A scheduler on the fake device.
 pub struct Tested {
@@ -105,22 +106,43 @@ impl Tested {
         Ok(id)
     }
 
-    pub fn step(&mut self) {
+    /// Submits a step. Takes tokens where no further step may be in flight, or where it found
+    /// nothing to compute. Returns whether it did anything.
+    pub fn step(&mut self) -> bool {
+        let has_submitted = self.submit_step();
+        let in_flight = self.device.in_flight.len();
+        if !has_submitted || in_flight >= self.core.limits.steps_in_flight {
+            self.arrive();
+        }
+        // A draft model may have done something.
+        in_flight > 0 || self.draft.is_some()
+    }
+
+    /// Submits a step, as soon as another one may be in flight. Returns whether it computes
+    /// anything.
+    pub fn submit_step(&mut self) -> bool {
+        while self.device.in_flight.len() >= self.core.limits.steps_in_flight {
+            self.arrive();
+        }
         self.step_draft();
         let wanted = self.core.wanted_pages();
         self.core.pages.grow_to(wanted);
         let plan = self.core.plan(usize::MAX);
-        let mut hashes: HashMap<_, _> = plan
-            .chunks()
-            .filter(|chunk| chunk.outputs > 0)
-            .filter_map(|chunk| {
-                let ongoing = self.core.requests.get(&chunk.request)?;
-                let tokens = &self.core.sequences[&ongoing.sequence].tokens;
-                Some((chunk.request, hash(tokens)))
-            })
-            .collect();
-        self.device.run(&mut self.core, &plan);
-        self.take_events(&mut hashes);
+        self.device.submit(&self.core, &plan);
+        self.take_events(&mut HashMap::new());
+        self.check();
+        !plan.is_empty()
+    }
+
+    /// Takes the tokens of the oldest step in flight.
+    pub fn arrive(&mut self) {
+        for (id, chosen) in self.device.in_flight.pop_front().unwrap_or_default() {
+            let of = self.core.requests.get(&id).map(|ongoing| ongoing.sequence);
+            let known = of.map(|of| (id, hash(&self.core.sequences[&of].tokens)));
+            let chosen = chosen.into_iter().map(|token| (token, None)).collect();
+            self.core.accept(id, chosen);
+            self.take_events(&mut known.into_iter().collect());
+        }
         self.check();
     }
 
@@ -149,7 +171,12 @@ impl Tested {
                     self.usage.insert(request, usage);
                 }
                 Event::Failed { request, error } => {
-                    assert!(matches!(error, Error::ContextFull { .. }), "{error}");
+                    // Empty: the request before it, which had the prompt, was cancelled.
+                    let is_expected = matches!(
+                        error,
+                        Error::ContextFull { .. } | Error::Empty | Error::Stopped
+                    );
+                    assert!(is_expected, "{error}");
                     let (_, end) = self.replies.get_mut(&request).expect("a request");
                     assert_eq!(end.replace(Err(error)), None, "{request:?} ends twice");
                 }
@@ -167,8 +194,10 @@ impl Tested {
 
     /// Steps until nothing is left to do.
     pub fn finish(&mut self) {
+        let mut idle = 0;
         for _ in 0..5000 {
-            self.step();
+            idle = if self.step() { 0 } else { idle + 1 };
+            assert!(idle < 3, "a loop of steps spins");
             if self.core.requests.is_empty() {
                 return;
             }

@@ -46,7 +46,11 @@ impl Tested {
         draft.core.pages.grow_to(wanted);
         let plan = draft.core.plan(usize::MAX);
         draft.computed += plan.chunks().map(|chunk| chunk.tokens.len()).sum::<usize>();
-        draft.device.run(&mut draft.core, &plan);
+        draft.device.submit(&draft.core, &plan);
+        for (id, chosen) in draft.device.in_flight.pop_front().unwrap_or_default() {
+            let chosen = chosen.into_iter().map(|token| (token, None)).collect();
+            draft.core.accept(id, chosen);
+        }
         draft.drafting.take(&mut self.core, &mut draft.core);
         assert_eq!(draft.core.check(), Ok(()));
         draft.device.check(&draft.core);

@@ -1,12 +1,18 @@
 //! A device that keeps, in place of keys and values, a number for each slot: the hash of all tokens
 //! up to it. So a wrong page, a lost copy or a missing token changes every later number.
+//!
+//! It does a step when it is submitted. The tokens that the step chose stay in flight until the
+//! test asks for them.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 
 use godwit_shaders::PAGE;
+use godwit_shaders::kernels::embed::CHOSEN;
 
+use super::super::ahead::CHOSEN_PER_ROW;
 use super::super::core::{Core, MemoryOp};
 use super::super::plan::{Chunk, StepPlan};
+use super::super::request::RequestId;
 use super::super::sequence::HostPage;
 use crate::kv_cache::pages::PageId;
 
@@ -38,6 +44,14 @@ pub struct Fake {
     wrong: u64,
     gpu: HashMap<PageId, Slots>,
     host: HashMap<HostPage, Slots>,
+    /// The buffer of chosen tokens: each with the step that chose it.
+    chosen: HashMap<u32, (usize, u32)>,
+    /// Steps that were submitted.
+    steps: usize,
+    /// What each step in flight chose, the oldest first.
+    pub in_flight: VecDeque<Vec<(RequestId, Vec<u32>)>>,
+    /// Tokens that were computed before the host had them.
+    pub computed_ahead: usize,
 }
 
 impl Fake {
@@ -49,8 +63,9 @@ impl Fake {
         }
     }
 
-    /// Does a step, and gives the core the tokens that follow.
-    pub fn run(&mut self, core: &mut Core, plan: &StepPlan) {
+    /// Does a step. Its tokens are in flight, if it computes anything.
+    pub fn submit(&mut self, core: &Core, plan: &StepPlan) {
+        self.steps += 1;
         for op in &plan.memory {
             match *op {
                 MemoryOp::Copy { from, to } => {
@@ -74,22 +89,51 @@ impl Fake {
             }
         }
         let vocab = core.model.config().vocab;
+        let entries = CHOSEN_PER_ROW * core.limits.decode_rows as u32;
+        let mut in_flight = Vec::new();
         for chunk in plan.chunks() {
-            let is_known = chunk.tokens.iter().all(|&token| token < vocab);
+            let is_known = |&token: &u32| token < vocab || token & CHOSEN > 0;
             assert!(
-                is_known,
+                chunk.tokens.iter().all(is_known),
                 "{chunk:?} has tokens that the model does not know"
             );
             let hashes = self.compute(chunk);
             let outputs = &hashes[hashes.len() - chunk.outputs..];
             let chosen: Vec<_> = outputs
                 .iter()
-                .map(|&hash| (self.token_after(hash, vocab), None))
+                .map(|&hash| self.token_after(hash, vocab))
                 .collect();
+            for (entry, &token) in (chunk.chosen..).zip(&chosen) {
+                assert!(entry < entries, "{chunk:?} is beyond the buffer");
+                let before = self.chosen.insert(entry, (self.steps, token));
+                let is_taken = before.is_some_and(|(step, _)| step == self.steps);
+                assert!(!is_taken, "a step chooses two tokens into entry {entry}");
+            }
             if !chosen.is_empty() {
-                core.accept(chunk.request, chosen);
+                in_flight.push((chunk.request, chosen));
             }
         }
+        if !plan.is_empty() {
+            self.in_flight.push_back(in_flight);
+        }
+    }
+
+    /// Forgets what is in flight and on the host, as after a step that was not done.
+    pub fn fail(&mut self) {
+        self.in_flight.clear();
+        self.host.clear();
+    }
+
+    /// The token that a row reads.
+    fn resolve(&mut self, token: u32) -> u32 {
+        if token & CHOSEN == 0 {
+            return token;
+        }
+        let (step, chosen) = self.chosen[&(token ^ CHOSEN)];
+        // All rows of a pass are read before it chooses any token.
+        assert_ne!(step, self.steps, "a step reads its own tokens");
+        self.computed_ahead += 1;
+        chosen
     }
 
     /// The token that this device chooses after a hash.
@@ -116,7 +160,7 @@ impl Fake {
         };
         let mut hashes = Vec::new();
         for (position, &token) in (chunk.position..).zip(&chunk.tokens) {
-            hash = after(hash, token);
+            hash = after(hash, self.resolve(token));
             let (page, slot) = slot(position);
             self.gpu.entry(page).or_insert([0; PAGE as usize])[slot] = hash;
             hashes.push(hash);

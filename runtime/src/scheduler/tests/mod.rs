@@ -2,6 +2,7 @@ mod books;
 mod draft;
 mod draft_replies;
 mod fake;
+mod in_flight;
 mod operations;
 mod replies;
 mod snapshots;

@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use pollster::block_on;
 
 use super::super::{
-    Budget, Event, Request, RequestId, Scheduler, SchedulerOptions, SequenceId, SequenceOptions,
-    Usage,
+    Budget, Event, LogProbs, Request, RequestId, Scheduler, SchedulerOptions, SequenceId,
+    SequenceOptions, Usage,
 };
 use crate::low_level::Synthetic;
 use crate::{
@@ -23,6 +23,8 @@ pub fn engine_of(shape: &str, context: u32, options: EngineOptions) -> Engine {
     let gpu_options = GpuOptions {
         adapter: std::env::var("GODWIT_ADAPTER").ok(),
         webgpu_limits: true,
+        // The number of steps in flight does not depend on how fast the machine is.
+        in_flight_budget: Some(std::time::Duration::from_secs(60)),
         ..GpuOptions::default()
     };
     let gpu = block_on(Gpu::open(&gpu_options))
@@ -37,8 +39,14 @@ pub fn engine_of(shape: &str, context: u32, options: EngineOptions) -> Engine {
 pub struct Tested {
     pub scheduler: Scheduler,
     pub replies: BTreeMap<RequestId, Vec<u32>>,
+    pub texts: BTreeMap<RequestId, String>,
+    pub log_probs: BTreeMap<RequestId, Vec<LogProbs>>,
     pub usage: BTreeMap<RequestId, Usage>,
     pub ends: BTreeMap<RequestId, FinishReason>,
+    /// The most steps that were in flight at once.
+    pub most_in_flight: usize,
+    /// How often a step and a wait after each other did nothing.
+    idle: usize,
 }
 
 impl Tested {
@@ -51,6 +59,10 @@ impl Tested {
         Self {
             scheduler,
             replies: BTreeMap::new(),
+            texts: BTreeMap::new(),
+            log_probs: BTreeMap::new(),
+            most_in_flight: 0,
+            idle: 0,
             usage: BTreeMap::new(),
             ends: BTreeMap::new(),
         }
@@ -78,19 +90,36 @@ impl Tested {
         }
     }
 
-    /// One step, its wait, and what comes of it.
+    /// One turn of an owner's loop.
     pub fn step(&mut self) {
-        block_on(self.scheduler.step(Budget::default())).expect("a step");
+        let report = block_on(self.scheduler.step(Budget::default())).expect("a step");
+        let in_flight = self.scheduler.in_flight.len();
+        self.most_in_flight = self.most_in_flight.max(in_flight);
         block_on(self.scheduler.wait()).expect("a device");
+        let has_submitted = report.decoded + report.prompt_tokens > 0;
+        let has_arrived = self.scheduler.in_flight.len() < in_flight;
+        // A draft model may have done something.
+        self.idle = match has_submitted || has_arrived || self.scheduler.draft.is_some() {
+            true => 0,
+            false => self.idle + 1,
+        };
+        assert!(self.idle < 3, "the loop spins");
         self.take_events();
     }
 
     pub fn take_events(&mut self) {
         while let Some(event) = self.scheduler.next_event() {
             match event {
-                Event::Piece { request, piece, .. } => {
+                Event::Piece {
+                    request,
+                    piece,
+                    log_probs,
+                } => {
+                    assert_eq!(self.ends.get(&request), None, "{request:?} goes on");
                     let reply = self.replies.get_mut(&request).expect("a request");
                     reply.extend(piece.token);
+                    *self.texts.entry(request).or_default() += &piece.text;
+                    self.log_probs.entry(request).or_default().extend(log_probs);
                 }
                 Event::Finished {
                     request,
@@ -98,7 +127,8 @@ impl Tested {
                     usage,
                 } => {
                     self.usage.insert(request, usage);
-                    self.ends.insert(request, reason);
+                    let before = self.ends.insert(request, reason);
+                    assert_eq!(before, None, "{request:?} ends twice");
                 }
                 Event::Failed { request, error } => {
                     assert_eq!(error.to_string(), "", "{request:?}");
