@@ -2,6 +2,7 @@
 
 mod contexts;
 mod cut_short;
+mod drafts;
 mod errors;
 mod forks;
 mod input;

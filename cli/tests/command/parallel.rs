@@ -6,7 +6,7 @@ use std::path::Path;
 use super::*;
 
 /// The answers by line. Each line has one.
-fn answers(text: &str) -> BTreeMap<u64, Value> {
+pub(super) fn answers(text: &str) -> BTreeMap<u64, Value> {
     let mut answers = BTreeMap::new();
     for line in text.lines() {
         let answer: Value = serde_json::from_str(line).expect("JSON");
@@ -21,26 +21,26 @@ fn read(path: &str) -> BTreeMap<u64, Value> {
 }
 
 /// A folder with a small model in it, and paths there.
-struct Place(tempfile::TempDir);
+pub(super) struct Place(tempfile::TempDir);
 
 impl Place {
-    fn new() -> Self {
+    pub(super) fn new() -> Self {
         let place = Self(tempfile::tempdir().expect("a folder"));
         place.put("tiny.gguf", tiny());
         place
     }
 
-    fn path(&self, name: &str) -> String {
+    pub(super) fn path(&self, name: &str) -> String {
         self.0.path().join(name).display().to_string()
     }
 
-    fn put(&self, name: &str, content: impl AsRef<[u8]>) -> String {
+    pub(super) fn put(&self, name: &str, content: impl AsRef<[u8]>) -> String {
         std::fs::write(self.0.path().join(name), content).expect("a file");
         self.path(name)
     }
 
     /// The arguments that answer a file with the small model.
-    fn args<'a>(&self, model: &'a str, file: &'a str, more: &[&'a str]) -> Vec<&'a str> {
+    pub(super) fn args<'a>(&self, model: &'a str, file: &'a str, more: &[&'a str]) -> Vec<&'a str> {
         let fixed = [
             "run",
             model,
@@ -56,7 +56,7 @@ impl Place {
 }
 
 /// Prompts of a few letters each.
-fn letters(count: usize, tokens: usize) -> String {
+pub(super) fn letters(count: usize, tokens: usize) -> String {
     let prompt = |at: usize| {
         let (first, second) = (b'a' + (at % 26) as u8, b'a' + (at / 26 % 26) as u8);
         let text = [first, second].map(char::from).iter().collect::<String>();
@@ -155,44 +155,6 @@ fn lines_differ_from_the_options_and_come_from_stdin() {
     assert_ne!(text(6), text(7), "each line has its own seed");
 }
 
-#[test]
-fn a_draft_model_changes_no_answer() {
-    let place = Place::new();
-    let model = place.path("tiny.gguf");
-    let file = place.put("prompts.jsonl", letters(12, 30));
-    let with = |more: &[&str]| {
-        let output = godwit(&place.args(&model, &file, more));
-        let stderr = String::from_utf8_lossy(&output.stderr).into_owned();
-        (answers(&stdout(&output)), stderr)
-    };
-    let (without, stderr) = with(&["--speculate", "off"]);
-    assert!(!stderr.contains("guesses"), "{stderr}");
-    for more in [
-        &["--draft", &model, "--speculate", "4"][..],
-        &["--draft", &model],
-    ] {
-        let (found, stderr) = with(more);
-        assert_eq!(whole_but_cache(&found, &without), without, "{stderr}");
-    }
-    // A model guesses what it would say itself.
-    let (_, stderr) = with(&["--draft", &model, "--speculate", "4"]);
-    let tail = stderr.split_once("reused; ").expect("guesses").1;
-    let numbers: Vec<f64> = tail
-        .split(' ')
-        .filter_map(|word| word.parse().ok())
-        .collect();
-    let [right, all] = numbers[..] else {
-        unreachable!("{stderr}");
-    };
-    assert!(right > 100.0 && right > 0.8 * all, "{stderr}");
-    let none = place.path("none.gguf");
-    fails(
-        &godwit(&place.args(&model, &file, &["--draft", &none])),
-        3,
-        "none.gguf",
-    );
-}
-
 /// Waits until a file has some whole lines.
 fn wait_for_lines(path: &str, lines: usize) {
     let has = || std::fs::read_to_string(path).is_ok_and(|text| text.lines().count() > lines);
@@ -268,7 +230,7 @@ fn what_was_stopped_goes_on() {
 }
 
 /// The answers with the numbers of cached tokens of others, which depend on the order.
-fn whole_but_cache(
+pub(super) fn whole_but_cache(
     whole: &BTreeMap<u64, Value>,
     others: &BTreeMap<u64, Value>,
 ) -> BTreeMap<u64, Value> {
