@@ -1,17 +1,20 @@
 //! Times kernels on a GPU: `cargo bench -p godwit-tests --bench kernels -- [PART OF A NAME]…`.
 //!
-//! First every kernel's own cases, then products in the shapes of an 8B model as the forward pass
-//! records them. Prints the microseconds of a dispatch, the best of many, what it does in a second,
+//! First every kernel's own cases, then products in the shapes of an 8B model and attention of a few
+//! tokens after many, as the forward pass records them. Prints the microseconds of a dispatch, the best of many, what it does in a second,
 //! and how near that is to the bandwidth or the arithmetic measured on the same GPU just before,
 //! whichever binds. `GODWIT_ADAPTER` picks an adapter by name.
 
 use std::time::Instant;
 
 use godwit::low_level::gpu::{Gpu, GpuError, GpuMemory, Prepared, Rates};
+use godwit_shaders::kernels::attention::{Attention, RowClass, partials_bytes};
 use godwit_shaders::kernels::matmul::{Epilogue, Matmul, MatmulClass, Tokens, X_ROW_GROUP};
+use godwit_shaders::kv::noise;
 use godwit_shaders::testing::Random;
 use godwit_shaders::{
-    BufferRef, Buffers, Cost, Dispatch, KERNELS, Matrix, Plan, Shard, Step, WeightFormat,
+    AttentionShape, BufferRef, Buffers, Cost, Dispatch, KERNELS, KvFormat, Matrix, Plan, Segment,
+    Shard, Step, WeightFormat,
 };
 use godwit_tests::model::gpu;
 use pollster::block_on;
@@ -39,6 +42,11 @@ const TOKENS: [u32; 2] = [1, 512];
 const FEW_FORMAT: WeightFormat = WeightFormat::Q4_1;
 const FEW_SHAPE: (u32, u32) = (3072, 576);
 const FEW_TOKENS: [u32; 7] = [1, 2, 3, 4, 8, 16, 32];
+/// Heads, KV heads and length of a head of SmolLM2-135M and of Llama-3-8B.
+const HEADS: [(u32, u32, u32); 2] = [(9, 3, 64), (32, 8, 128)];
+/// Tokens before those that attend, and how many attend.
+const ATTENDED: u32 = 2048;
+const ATTENDING: [u32; 4] = [1, 2, 4, 8];
 
 fn main() -> Result<(), GpuError> {
     let (flags, wanted): (Vec<String>, Vec<String>) = std::env::args()
@@ -103,6 +111,26 @@ fn main() -> Result<(), GpuError> {
                 let product = product(&gpu, format, rows, width, tokens, class);
                 let (seconds, cost) = block_on(product)?;
                 show(&name, seconds, cost, rates);
+            }
+        }
+    }
+    for (heads, kv_heads, head_dim) in HEADS {
+        let shape = AttentionShape {
+            heads,
+            kv_heads,
+            head_dim,
+        };
+        for tokens in ATTENDING {
+            for class in [None, Some(RowClass::Decode)] {
+                let of_class = class.map_or("", |_| " as single tokens");
+                let name = format!(
+                    "attention {heads}/{kv_heads} heads of {head_dim} after {ATTENDED} tokens \
+                     {tokens}{of_class}"
+                );
+                if is_wanted(&name) {
+                    let (seconds, cost) = block_on(attention(&gpu, shape, tokens, class))?;
+                    show(&name, seconds, cost, rates);
+                }
             }
         }
     }
@@ -193,6 +221,59 @@ async fn product(
         time(gpu, &table, fill, &plan.dispatches, step, now).await?,
         cost.unwrap_or_default(),
     ))
+}
+
+/// Seconds of a layer's attention, and what it has to do.
+async fn attention(
+    gpu: &Gpu,
+    shape: AttentionShape,
+    tokens: u32,
+    class: Option<RowClass>,
+) -> Result<(f64, Cost), GpuError> {
+    let mut table = Buffers::default();
+    let step = table.declare("step", 16);
+    let (kv, slots) = (KvFormat::default(), 2 * ATTENDED);
+    let [k, v] = kv.bytes(shape).map(|bytes| bytes * u64::from(slots));
+    let [k, v] = [table.declare("k", k), table.declare("v", v)];
+    let qkv = table.declare("qkv", 4 * u64::from(shape.qkv_width() * tokens));
+    let out = table.declare("out", 4 * u64::from(shape.heads * shape.head_dim * tokens));
+    let partials = table.declare("partials", partials_bytes(gpu.caps(), shape, tokens));
+    let segment = Segment {
+        k,
+        v,
+        first: 0,
+        len: slots,
+        host: None,
+    };
+    let queries = Random::new(3).activations((shape.qkv_width() * tokens) as usize);
+    let noise = noise(shape, kv, 1);
+    let fill = async |memory: &GpuMemory| {
+        memory.write(qkv, 0, bytemuck::cast_slice(&queries)).await?;
+        for (buffer, words) in [k, v].into_iter().zip(&noise) {
+            for at in (0..buffer.bytes).step_by(4 * words.len()) {
+                memory
+                    .write(buffer, at, bytemuck::cast_slice(words))
+                    .await?;
+            }
+        }
+        Ok(())
+    };
+    let mut plan = Plan::default();
+    Attention {
+        shape,
+        kv,
+        qkv,
+        segments: &[segment],
+        partials,
+        out,
+        chunk: tokens,
+        class,
+    }
+    .record(&mut plan, gpu.caps());
+    let now = Step::new(ATTENDED, tokens);
+    let cost = plan.dispatches[0].cost(now);
+    let seconds = time(gpu, &table, fill, &plan.dispatches, step, now).await?;
+    Ok((seconds, cost))
 }
 
 /// Seconds that `dispatches` take, one after the other: the best of many. On GPUs without

@@ -13,7 +13,8 @@ use godwit::scheduler::{
     Budget, Event, Request, RequestId, Scheduler, SchedulerOptions, SequenceOptions,
 };
 use godwit::{
-    ContextSize, Engine, EngineOptions, GenerateOptions, Sampling, Session, Special, Speculation,
+    ContextSize, Engine, EngineOptions, GenerateOptions, Sampling, Session, Special, Speculated,
+    Speculation,
 };
 use godwit_tests::model::{engine, fixture, smollm2};
 use pollster::block_on;
@@ -201,36 +202,53 @@ fn quote(engine: &Engine) {
     let chat = engine.model().chat().expect("a template");
     let tokenizer = engine.model().tokenizer();
     let passage = tokenizer.decode(&text(engine, 20_000, 1900));
-    let quoting = format!("{passage}\n\nRepeat the text above, word for word.");
-    let free = "Write a story about a lighthouse keeper and a whale.".to_owned();
+    let lines: Vec<&str> = passage.lines().collect();
+    let paragraphs: Vec<String> = lines.chunks(6).map(|lines| lines.join(" ")).collect();
+    // So small a model quotes what it has begun to quote.
+    let begin: Vec<&str> = paragraphs[1].split(' ').take(8).collect();
+    let quoting = format!(
+        "{}\n\nThe second paragraph again:\n\n{}",
+        paragraphs.join("\n\n"),
+        begin.join(" ")
+    );
+    let quoting = tokenizer.encode(&quoting, Special::Text).expect("a text");
+    let free = "Write a story about a lighthouse keeper and a whale.";
+    let free = chat.encode(tokenizer, &[godwit::Message::user(free)], true);
+    let free = free.expect("a prompt");
     let mut session = block_on(engine.session()).expect("a session");
-    for (what, question) in [("quotes", quoting), ("is free", free)] {
-        let message = [godwit::Message::user(&question)];
-        let prompt = chat.encode(tokenizer, &message, true).expect("a prompt");
+    for (what, prompt) in [("quotes", quoting), ("is free", free)] {
         // In turn, so that a change of the machine's speed hits both.
         let mut seconds = [0.0; 2];
         let mut replies = [Vec::new(), Vec::new()];
+        let mut guesses = Speculated::default();
         for round in 0..6 {
             let kind = round % 2;
             let speculation = [Speculation::Off, Speculation::Auto][kind];
-            let (took, reply) = reply(&mut session, &prompt, speculation);
+            let (took, reply, speculated) = reply(&mut session, &prompt, speculation);
             seconds[kind] += took;
             replies[kind] = reply;
+            guesses = speculated;
         }
         println!(
             "quote: a reply of {} tokens that {what}: {:.1} tokens/s, with guesses {:.1} ({:.2} \
-             times); the same tokens: {}",
+             times); {} of {} guesses right; the same tokens: {}",
             replies[0].len(),
             3.0 * replies[0].len() as f64 / seconds[0],
             3.0 * replies[1].len() as f64 / seconds[1],
             seconds[0] / replies[0].len() as f64 * replies[1].len() as f64 / seconds[1],
+            guesses.accepted,
+            guesses.drafted,
             replies[0] == replies[1],
         );
     }
 }
 
-/// A greedy reply of at most 150 tokens, and its seconds.
-fn reply(session: &mut Session, prompt: &[u32], speculation: Speculation) -> (f64, Vec<u32>) {
+/// A greedy reply of at most 150 tokens: its seconds, the tokens, and the guesses.
+fn reply(
+    session: &mut Session,
+    prompt: &[u32],
+    speculation: Speculation,
+) -> (f64, Vec<u32>, Speculated) {
     block_on(session.prefill_to(prompt, &mut godwit::unwatched)).expect("room");
     let options = GenerateOptions::default()
         .sampling(Sampling::greedy())
@@ -239,5 +257,10 @@ fn reply(session: &mut Session, prompt: &[u32], speculation: Speculation) -> (f6
     let begin = Instant::now();
     let mut generation = session.generate(options).expect("valid options");
     while block_on(generation.next()).expect("a token").is_some() {}
-    (begin.elapsed().as_secs_f64(), generation.tokens().to_vec())
+    let seconds = begin.elapsed().as_secs_f64();
+    (
+        seconds,
+        generation.tokens().to_vec(),
+        generation.speculated(),
+    )
 }

@@ -2,8 +2,8 @@
 //!
 //! Kernels run unchecked on GPUs. What a dispatch may read or write, used or not, its kernel
 //! declares ([`Kernel::extents`]; the test `extents` measures that on every case). Here it is held
-//! against the bindings of every plan that a session or a scheduler records: for all shapes of heads, types of KV
-//! caches, variants and tunings, and for Llama-3-8B at 1,048,576 tokens.
+//! against the bindings of every plan that a session or a scheduler records: for all shapes of
+//! heads, types of KV caches, variants and tunings, and for Llama-3-8B at 1,048,576 tokens.
 //!
 //! [`Kernel::extents`]: godwit_shaders::Kernel::extents
 
