@@ -24,9 +24,9 @@ macro_rules! files {
 const IMPORTS: &[(&str, &str)] = files![
     "kernels/attention/cpu/combine.wgsl",
     "kernels/attention/cpu/cpu.wgsl",
-    "kernels/attention/cpu/row_blocks.wgsl",
+    "kernels/attention/cpu/few_rows_subgroup.wgsl",
+    "kernels/attention/cpu/lanes.wgsl",
     "kernels/attention/cpu/scores.wgsl",
-    "kernels/attention/cpu/store.wgsl",
     "kernels/attention/cpu/values.wgsl",
     "kernels/attention/decode/attend.wgsl",
     "kernels/attention/decode/combine.wgsl",

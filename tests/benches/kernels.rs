@@ -1,9 +1,10 @@
 //! Times kernels on a GPU: `cargo bench -p godwit-tests --bench kernels -- [PART OF A NAME]…`.
 //!
-//! First every kernel's own cases, then products in the shapes of an 8B model and attention of a few
-//! tokens after many, as the forward pass records them. Prints the microseconds of a dispatch, the best of many, what it does in a second,
-//! and how near that is to the bandwidth or the arithmetic measured on the same GPU just before,
-//! whichever binds. `GODWIT_ADAPTER` picks an adapter by name.
+//! First every kernel's own cases, then products in the shapes of an 8B model and attention of a
+//! few tokens after many, as the forward pass records them. Prints the microseconds of a dispatch,
+//! the best of many, what it does in a second, and how near that is to the bandwidth or the
+//! arithmetic measured on the same GPU just before, whichever binds. `GODWIT_ADAPTER` picks an
+//! adapter by name.
 
 use std::time::Instant;
 

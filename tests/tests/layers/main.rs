@@ -145,7 +145,9 @@ const LAYERS: [(&str, &[&str]); 5] = [
             "source",
             "model",
             "engine",
+            "listener",
             "reply",
+            "replies",
         ],
     ),
 ];

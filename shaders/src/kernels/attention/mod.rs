@@ -80,7 +80,7 @@ pub static ATTENTION: Kernel = Kernel {
     overrides: &["K_PER_WORD", "V_PER_WORD", "HEAD_DIM"],
     variants: &[
         AttentionVariant::CpuFewRows.declaration(),
-        AttentionVariant::CpuRowBlocks.declaration(),
+        AttentionVariant::CpuFewRowsSubgroup.declaration(),
         AttentionVariant::Cpu.declaration(),
         AttentionVariant::CpuSubgroup.declaration(),
         AttentionVariant::Prefill.declaration(),

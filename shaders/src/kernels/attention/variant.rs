@@ -18,8 +18,8 @@ pub enum RowClass {
 pub enum AttentionVariant {
     /// `cpu/`, few rows: the invocations of a workgroup share rows and divide slots.
     CpuFewRows,
-    /// `cpu/`, some rows: as [`Self::CpuFewRows`] to the bit, with more rows that share loads.
-    CpuRowBlocks,
+    /// `cpu/`, few rows, with subgroups of eight: as [`Self::CpuSubgroup`] to the bit.
+    CpuFewRowsSubgroup,
     /// `cpu/`, many rows: each invocation has rows of its own.
     Cpu,
     /// The same, with loads broadcast within subgroups of eight.
@@ -38,7 +38,7 @@ impl AttentionVariant {
     /// All variants, in the order of the kernel's.
     pub const ALL: [Self; 8] = [
         Self::CpuFewRows,
-        Self::CpuRowBlocks,
+        Self::CpuFewRowsSubgroup,
         Self::Cpu,
         Self::CpuSubgroup,
         Self::Prefill,
@@ -51,7 +51,7 @@ impl AttentionVariant {
     pub const fn name(self) -> &'static str {
         match self {
             Self::CpuFewRows => "cpu_few_rows",
-            Self::CpuRowBlocks => "cpu_row_blocks",
+            Self::CpuFewRowsSubgroup => "cpu_few_rows_subgroup",
             Self::Cpu => "cpu",
             Self::CpuSubgroup => "cpu_subgroup",
             Self::Prefill => "prefill",
@@ -64,8 +64,10 @@ impl AttentionVariant {
     /// Rows that a workgroup computes: `ROWS_PER_WORKGROUP` of the WGSL.
     pub const fn rows_per_workgroup(self) -> u32 {
         match self {
-            Self::CpuFewRows | Self::Decode | Self::DecodeSubgroup32 => 4,
-            Self::CpuRowBlocks | Self::Prefill => 16,
+            Self::CpuFewRows | Self::CpuFewRowsSubgroup | Self::Decode | Self::DecodeSubgroup32 => {
+                4
+            }
+            Self::Prefill => 16,
             Self::Cpu | Self::CpuSubgroup => 32,
             Self::PrefillCoop => 128,
         }
@@ -77,9 +79,7 @@ impl AttentionVariant {
     /// The variant for a pass of `chunk` tokens with `rows` rows for each KV head.
     pub fn for_pass(caps: &Capabilities, rows: u32, chunk: u32) -> Self {
         match (caps.cpu, chunk) {
-            (true, _) if rows <= Self::MAX_FEW_ROWS => Self::CpuFewRows,
-            (true, _) if caps.subgroups8_int64 => Self::CpuSubgroup,
-            (true, _) => Self::Cpu,
+            (true, _) => Self::for_cpu(caps, rows),
             (false, 1) if caps.subgroups32 => Self::DecodeSubgroup32,
             (false, 1) => Self::Decode,
             (false, _) if caps.cooperative_matrix && caps.subgroups32 => Self::PrefillCoop,
@@ -87,16 +87,24 @@ impl AttentionVariant {
         }
     }
 
+    /// The variant for so many rows on a CPU.
+    fn for_cpu(caps: &Capabilities, rows: u32) -> Self {
+        match (caps.subgroups8_int64, rows <= Self::MAX_FEW_ROWS) {
+            (true, true) => Self::CpuFewRowsSubgroup,
+            (true, false) => Self::CpuSubgroup,
+            (false, true) => Self::CpuFewRows,
+            (false, false) => Self::Cpu,
+        }
+    }
+
     /// The variant for tokens of a class with so many rows for each KV head.
     pub fn for_class(caps: &Capabilities, class: RowClass, rows: u32) -> Self {
         match (class, caps.cpu) {
-            (RowClass::Decode, true) if rows <= Self::CpuFewRows.rows_per_workgroup() => {
-                Self::CpuFewRows
-            }
-            (RowClass::Decode, true) => Self::CpuRowBlocks,
+            // Both variants compute a row alike.
+            (_, true) if caps.subgroups8_int64 => Self::for_cpu(caps, rows),
+            (RowClass::Decode, true) => Self::CpuFewRows,
             (RowClass::Decode, false) if caps.subgroups32 => Self::DecodeSubgroup32,
             (RowClass::Decode, false) => Self::Decode,
-            (RowClass::Prompt, true) if caps.subgroups8_int64 => Self::CpuSubgroup,
             (RowClass::Prompt, true) => Self::Cpu,
             (RowClass::Prompt, false) if caps.cooperative_matrix && caps.subgroups32 => {
                 Self::PrefillCoop
@@ -124,9 +132,9 @@ impl AttentionVariant {
                 &["CPU", "CPU_ALGORITHM", "FEW_ROWS"],
                 &["PAGED", "CPU", "CPU_ALGORITHM", "FEW_ROWS"],
             ],
-            Self::CpuRowBlocks => [
-                &["CPU", "CPU_ALGORITHM", "FEW_ROWS", "ROW_BLOCKS"],
-                &["PAGED", "CPU", "CPU_ALGORITHM", "FEW_ROWS", "ROW_BLOCKS"],
+            Self::CpuFewRowsSubgroup => [
+                &["CPU", "CPU_ALGORITHM", "LANES"],
+                &["PAGED", "CPU", "CPU_ALGORITHM", "LANES"],
             ],
             Self::Cpu => [
                 &["CPU", "CPU_ALGORITHM"],
@@ -149,10 +157,12 @@ impl AttentionVariant {
     const fn declare(self, defines: &'static [&'static str]) -> Variant {
         let name = self.name();
         match self {
-            Self::CpuFewRows | Self::CpuRowBlocks | Self::Cpu | Self::Prefill | Self::Decode => {
+            Self::CpuFewRows | Self::Cpu | Self::Prefill | Self::Decode => {
                 Variant::base(name, defines)
             }
-            Self::CpuSubgroup => Variant::subgroups8_int64(name, defines),
+            Self::CpuFewRowsSubgroup | Self::CpuSubgroup => {
+                Variant::subgroups8_int64(name, defines)
+            }
             Self::DecodeSubgroup32 => Variant::subgroups32(name, defines),
             Self::PrefillCoop => Variant::cooperative_matrix32(name, defines),
         }

@@ -39,17 +39,17 @@ pub fn on_all_variants(shape: Shape, kv: KvFormat, scores: Scores) -> Vec<Case> 
     let for_cpus = if rows > AttentionVariant::MAX_FEW_ROWS {
         &[AttentionVariant::Cpu, AttentionVariant::CpuSubgroup][..]
     } else {
-        &[AttentionVariant::CpuFewRows]
+        &[
+            AttentionVariant::CpuFewRows,
+            AttentionVariant::CpuFewRowsSubgroup,
+        ]
     };
-    // Drivers on CPUs compile it for seconds.
-    let is_some_rows = shape.tokens > 1 && rows <= 40 && matches!(scores, Scores::Random);
-    let row_blocks = is_some_rows.then_some(&AttentionVariant::CpuRowBlocks);
     let for_gpus = match shape.tokens {
         _ if shape.write_output => &[][..],
         1 => &[AttentionVariant::Decode, AttentionVariant::DecodeSubgroup32],
         _ => &[AttentionVariant::Prefill, AttentionVariant::PrefillCoop],
     };
-    let variants = for_cpus.iter().chain(row_blocks).chain(for_gpus);
+    let variants = for_cpus.iter().chain(for_gpus);
     variants
         .map(|&variant| on_variant(variant, shape, kv, scores))
         .collect()

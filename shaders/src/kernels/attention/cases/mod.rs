@@ -246,7 +246,11 @@ pub fn cases() -> Vec<Case> {
 }
 
 fn is_decode(case: &Case) -> bool {
-    [AttentionVariant::Decode, AttentionVariant::DecodeSubgroup32]
-        .iter()
-        .any(|&variant| case.variant == variant as usize)
+    [
+        AttentionVariant::CpuFewRowsSubgroup,
+        AttentionVariant::Decode,
+        AttentionVariant::DecodeSubgroup32,
+    ]
+    .iter()
+    .any(|&variant| case.variant == variant as usize)
 }

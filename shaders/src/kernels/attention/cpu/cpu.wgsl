@@ -9,19 +9,13 @@
 //   loads of keys and values.
 // - `cpu_few_rows` (FEW_ROWS): four rows a workgroup, the same for all invocations. Each takes
 //   every eighth slot, eight a tile, and the workgroup combines their partials at the end.
-// - `cpu_row_blocks` (FEW_ROWS and ROW_BLOCKS): the same for up to four blocks of rows:
-//   `row_blocks.wgsl`.
+// - `cpu_few_rows_subgroup` (LANES): `few_rows_subgroup.wgsl`.
 //
 // Queries and weights are private. `acc` is private too, but for `cpu_subgroup`, which keeps it in
 // workgroup memory. `cpu_few_rows` exchanges partials through workgroup memory.
 const WORKGROUP_SIZE = 8u;
 #ifdef FEW_ROWS
-#ifdef ROW_BLOCKS
-const BLOCKS = 4u;
-#else
-const BLOCKS = 1u;
-#endif
-const ROWS_PER_WORKGROUP = 4u * BLOCKS;
+const ROWS_PER_WORKGROUP = 4u;
 const SLOTS_PER_INVOCATION = 8u; // in a tile
 const SLOTS_PER_TILE = SLOTS_PER_INVOCATION * WORKGROUP_SIZE;
 
@@ -35,8 +29,11 @@ fn invocation_slot(first: u32, t: u32, local_index: u32) -> u32 {
     return first + t * WORKGROUP_SIZE + local_index;
 }
 #else
-const BLOCKS = 1u; // of an invocation
+#ifdef LANES
+const ROWS_PER_WORKGROUP = 4u;
+#else
 const ROWS_PER_WORKGROUP = 4u * WORKGROUP_SIZE;
+#endif
 const SLOTS_PER_INVOCATION = 32u; // in a tile
 const SLOTS_PER_TILE = SLOTS_PER_INVOCATION;
 
@@ -66,10 +63,28 @@ struct Slots8 {
 // Loops that step by `p.one` are not unrolled, because drivers compile long code slowly.
 #import kernels/attention/cpu/scores.wgsl
 #import kernels/attention/cpu/values.wgsl
-#import kernels/attention/cpu/store.wgsl
 
-#ifdef ROW_BLOCKS
-#import kernels/attention/cpu/row_blocks.wgsl
+// Stores four floats of a row: of the output, or of its partial.
+fn store_acc4(is_row: bool, out_at: u32, partial_at: u32, acc: vec4<f32>, row_sum: f32) {
+    if !is_row {
+        return;
+    }
+    if p.write_output == 1u {
+        out[out_at] = acc / row_sum;
+        return;
+    }
+    store_partial4(partial_at, acc);
+}
+
+fn store_stats(is_row: bool, partial_at: u32, row_max: f32, row_sum: f32) {
+    if is_row {
+        partials[partial_at + HEAD_DIM] = row_max;
+        partials[partial_at + HEAD_DIM + 1u] = row_sum;
+    }
+}
+
+#ifdef LANES
+#import kernels/attention/cpu/few_rows_subgroup.wgsl
 #else
 @compute @workgroup_size(WORKGROUP_SIZE)
 #ifdef PAGED
@@ -168,11 +183,17 @@ fn attention(
         let acc = load_acc(i, local_index);
 #endif
         if i < vec4s {
-            store_acc_of_rows(is_row, out_at + i, partial_at + 4u * i, acc, row_sum);
+            store_acc4(is_row.x, out_at.x + i, partial_at.x + 4u * i, acc[0], row_sum.x);
+            store_acc4(is_row.y, out_at.y + i, partial_at.y + 4u * i, acc[1], row_sum.y);
+            store_acc4(is_row.z, out_at.z + i, partial_at.z + 4u * i, acc[2], row_sum.z);
+            store_acc4(is_row.w, out_at.w + i, partial_at.w + 4u * i, acc[3], row_sum.w);
         }
     }
     if p.write_output == 0u && (ROWS_PER_WORKGROUP > 4u || local_index == 0u) {
-        store_stats_of_rows(is_row, partial_at, row_max, row_sum);
+        store_stats(is_row.x, partial_at.x, row_max.x, row_sum.x);
+        store_stats(is_row.y, partial_at.y, row_max.y, row_sum.y);
+        store_stats(is_row.z, partial_at.z, row_max.z, row_sum.z);
+        store_stats(is_row.w, partial_at.w, row_max.w, row_sum.w);
     }
 }
 #endif

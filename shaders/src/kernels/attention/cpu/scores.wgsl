@@ -1,10 +1,10 @@
 // The scores of a tile's slots, and the weights that they become.
 
 // Private arrays are filled in loops, and read at constant indices in the inner loops.
-// [block, vec4]: column r is row r's. Zero beyond the end of a head.
-var<private> queries: array<mat4x4<f32>, 32u * BLOCKS>;
-// [block, slot of the invocation]: the four rows' scores, then their weights.
-var<private> weights: array<vec4<f32>, SLOTS_PER_INVOCATION * BLOCKS>;
+// [vec4]: column r is row r's. Zero beyond the end of a head.
+var<private> queries: array<mat4x4<f32>, 32u>;
+// [slot of the invocation]: the four rows' scores, then their weights.
+var<private> weights: array<vec4<f32>, SLOTS_PER_INVOCATION>;
 
 // Vec4 `i` of the key at `base`, scaled; the last one where `i` is beyond it.
 fn load_scaled_key(base: u32, i: u32) -> vec4<f32> {
@@ -12,7 +12,7 @@ fn load_scaled_key(base: u32, i: u32) -> vec4<f32> {
     return load_key(base, at) * load_key_scale(base, at);
 }
 
-// Stores scores with a slot as entry `t` of `weights`, masked for the rows that don't see it.
+// Stores the scores of the invocation's slot `t`, masked for the rows that don't see it.
 fn store_scores(t: u32, slot: u32, visible: vec4<u32>, s: vec4<f32>) -> vec4<f32> {
     let masked = select(vec4<f32>(MASKED_SCORE), s, vec4<u32>(slot) < visible);
     weights[t] = masked;
@@ -27,38 +27,8 @@ fn tile_key_base(tile: Tile, t: u32) -> u32 {
     );
 }
 
-fn store_tile_scores(
-    tile: Tile, block: u32, t: u32, visible: vec4<u32>, s: vec4<f32>,
-) -> vec4<f32> {
-    let slot = invocation_slot(tile.begin, t, tile.local_index);
-    return store_scores(SLOTS_PER_INVOCATION * block + t, slot, visible, s);
-}
-
-// Stores the scores of a block's rows with the tile's slots in `weights`. Returns each row's
-// largest.
-fn store_slots8_scores(tile: Tile, block: u32, visible: vec4<u32>, s: Slots8) -> vec4<f32> {
-    return max(
-        max(
-            max(
-                store_tile_scores(tile, block, 0u, visible, s.slot0),
-                store_tile_scores(tile, block, 1u, visible, s.slot1),
-            ),
-            max(
-                store_tile_scores(tile, block, 2u, visible, s.slot2),
-                store_tile_scores(tile, block, 3u, visible, s.slot3),
-            ),
-        ),
-        max(
-            max(
-                store_tile_scores(tile, block, 4u, visible, s.slot4),
-                store_tile_scores(tile, block, 5u, visible, s.slot5),
-            ),
-            max(
-                store_tile_scores(tile, block, 6u, visible, s.slot6),
-                store_tile_scores(tile, block, 7u, visible, s.slot7),
-            ),
-        ),
-    );
+fn store_tile_scores(tile: Tile, t: u32, visible: vec4<u32>, s: vec4<f32>) -> vec4<f32> {
+    return store_scores(t, invocation_slot(tile.begin, t, tile.local_index), visible, s);
 }
 
 // Stores the scores of the tile's slots in `weights`. Returns each row's largest.
@@ -83,7 +53,28 @@ fn score_tile(tile: Tile, visible: vec4<u32>) -> vec4<f32> {
         s.slot6 += load_scaled_key(key6, i) * q;
         s.slot7 += load_scaled_key(key7, i) * q;
     }
-    return store_slots8_scores(tile, 0u, visible, s);
+    return max(
+        max(
+            max(
+                store_tile_scores(tile, 0u, visible, s.slot0),
+                store_tile_scores(tile, 1u, visible, s.slot1),
+            ),
+            max(
+                store_tile_scores(tile, 2u, visible, s.slot2),
+                store_tile_scores(tile, 3u, visible, s.slot3),
+            ),
+        ),
+        max(
+            max(
+                store_tile_scores(tile, 4u, visible, s.slot4),
+                store_tile_scores(tile, 5u, visible, s.slot5),
+            ),
+            max(
+                store_tile_scores(tile, 6u, visible, s.slot6),
+                store_tile_scores(tile, 7u, visible, s.slot7),
+            ),
+        ),
+    );
 }
 #else
 // The rows' dot products over 32 floats, from vec4 `i` on, of the key at `base`.

@@ -12,9 +12,9 @@ fn store_acc(i: u32, local_index: u32, acc: mat4x4<f32>) {
     shared_acc[i * WORKGROUP_SIZE + local_index] = acc;
 }
 #else
-// [block, vec4]. Private, because browsers clear workgroup memory with code that CPU drivers
-// compile slowly.
-var<private> private_acc: array<mat4x4<f32>, 32u * BLOCKS>;
+// [vec4]. Private, because browsers clear workgroup memory with code that CPU drivers compile
+// slowly.
+var<private> private_acc: array<mat4x4<f32>, 32u>;
 
 fn load_acc(i: u32, local_index: u32) -> mat4x4<f32> {
     return private_acc[i];
@@ -30,8 +30,8 @@ fn scale_rows(acc: mat4x4<f32>, factor: vec4<f32>) -> mat4x4<f32> {
     return mat4x4(acc[0] * factor.x, acc[1] * factor.y, acc[2] * factor.z, acc[3] * factor.w);
 }
 
-// Adds the values of eight slots to the vec4 of row `r`, by the weights from entry `t` on. In
-// sequence, so that only the four rows' sums are live at once.
+// Adds the values of eight slots, from slot `t` on, to the vec4 of row `r`. In sequence, so that
+// only the four rows' sums are live at once.
 fn add_row(acc: vec4<f32>, v: Slots8, t: u32, r: u32) -> vec4<f32> {
     let sum0 = fma(v.slot0, vec4<f32>(weights[t][r]), acc);
     let sum1 = fma(v.slot1, vec4<f32>(weights[t + 1u][r]), sum0);
@@ -74,18 +74,13 @@ fn load_values8(tile: Tile, t: u32, i: u32) -> Slots8 {
 }
 #endif
 
-// Adds a vec4 of the values of eight slots to the same vec4 of all rows. Their weights are those
-// from entry `t` on.
-fn add_values8(acc: mat4x4<f32>, v: Slots8, t: u32) -> mat4x4<f32> {
+// Adds the values of eight slots, from slot `t` on, to vec4 `i` of all rows.
+fn add_slots8(acc: mat4x4<f32>, tile: Tile, t: u32, i: u32) -> mat4x4<f32> {
+    let v = load_values8(tile, t, i);
     return mat4x4(
         add_row(acc[0], v, t, 0u), add_row(acc[1], v, t, 1u),
         add_row(acc[2], v, t, 2u), add_row(acc[3], v, t, 3u),
     );
-}
-
-// Adds the values of eight slots, from slot `t` on, to vec4 `i` of all rows.
-fn add_slots8(acc: mat4x4<f32>, tile: Tile, t: u32, i: u32) -> mat4x4<f32> {
-    return add_values8(acc, load_values8(tile, t, i), t);
 }
 
 // The same for all slots of the tile.

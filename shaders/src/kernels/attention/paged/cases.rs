@@ -5,7 +5,7 @@ use crate::kv::{AttentionShape, KvFormat, KvType};
 
 const DECODE: [AttentionVariant; 4] = [
     AttentionVariant::CpuFewRows,
-    AttentionVariant::CpuRowBlocks,
+    AttentionVariant::CpuFewRowsSubgroup,
     AttentionVariant::Decode,
     AttentionVariant::DecodeSubgroup32,
 ];
@@ -20,7 +20,7 @@ const PROMPT: [AttentionVariant; 4] = [
 /// The variants that store outputs.
 const DIRECT: [AttentionVariant; 4] = [
     AttentionVariant::CpuFewRows,
-    AttentionVariant::CpuRowBlocks,
+    AttentionVariant::CpuFewRowsSubgroup,
     AttentionVariant::Cpu,
     AttentionVariant::CpuSubgroup,
 ];
@@ -143,7 +143,7 @@ pub fn cases() -> Vec<Case> {
     }
     for variant in DIRECT {
         let batch = match variant {
-            AttentionVariant::CpuFewRows | AttentionVariant::CpuRowBlocks => decode(),
+            AttentionVariant::CpuFewRows | AttentionVariant::CpuFewRowsSubgroup => decode(),
             _ => prompt(),
         };
         let batch = Batch {
@@ -227,8 +227,11 @@ pub fn pairs() -> Vec<Pair> {
         };
         add([variant; 2], &batch, 2, 6);
     }
-    // Both kernels for few rows compute a row alike.
-    let few_and_more = [AttentionVariant::CpuFewRows, AttentionVariant::CpuRowBlocks];
+    // Both variants for subgroups of eight compute a row alike.
+    let few_and_many = [
+        AttentionVariant::CpuFewRowsSubgroup,
+        AttentionVariant::CpuSubgroup,
+    ];
     for (heads, kv_heads, head_dim, kind) in TYPES {
         let batch = Batch {
             shape: AttentionShape {
@@ -244,7 +247,7 @@ pub fn pairs() -> Vec<Pair> {
             span: 1024,
             ..decode()
         };
-        add(few_and_more, &batch, 1, 7);
+        add(few_and_many, &batch, 1, 7);
     }
     pairs
 }

@@ -75,7 +75,7 @@ pub static ATTENTION_PAGED: Kernel = Kernel {
     overrides: &["K_PER_WORD", "V_PER_WORD", "HEAD_DIM"],
     variants: &[
         AttentionVariant::CpuFewRows.paged_declaration(),
-        AttentionVariant::CpuRowBlocks.paged_declaration(),
+        AttentionVariant::CpuFewRowsSubgroup.paged_declaration(),
         AttentionVariant::Cpu.paged_declaration(),
         AttentionVariant::CpuSubgroup.paged_declaration(),
         AttentionVariant::Prefill.paged_declaration(),
