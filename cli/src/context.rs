@@ -32,6 +32,17 @@ pub struct Note {
     pub messages: Vec<Message>,
 }
 
+/// The cache of long prompts; none where it is not wanted.
+pub fn prompt_cache(args: &SavedArgs) -> Option<PrefixCache> {
+    let folder = args
+        .cache_dir
+        .clone()
+        .or_else(|| Some(user_cache_folder()?.join("godwit").join("prompts")));
+    folder
+        .filter(|_| !args.no_cache)
+        .map(|folder| PrefixCache::new(folder, args.cache_size))
+}
+
 /// The folders and files that contexts are in.
 pub struct Contexts<'a> {
     args: &'a SavedArgs,
@@ -49,17 +60,10 @@ impl<'a> Contexts<'a> {
         let destination = save
             .map(|path| Destination::new(path, Kind::Context, Some(args.force)))
             .transpose()?;
-        let folder = args
-            .cache_dir
-            .clone()
-            .or_else(|| Some(user_cache_folder()?.join("godwit").join("prompts")));
-        let cache = folder
-            .filter(|_| !args.no_cache)
-            .map(|folder| PrefixCache::new(folder, args.cache_size));
         Ok(Self {
             args,
             destination,
-            cache,
+            cache: prompt_cache(args),
             resumed: None,
             stop,
         })

@@ -61,6 +61,8 @@ mod json;
 mod kv_cache;
 pub mod low_level;
 mod model;
+#[cfg(not(target_arch = "wasm32"))]
+pub mod prefix_cache;
 mod progress;
 pub mod quantize;
 pub mod sampling;
@@ -83,10 +85,10 @@ pub use io::Access;
 pub use io::{Bytes, Identity, Input, Output, Source, SourceCause, SourceError};
 pub use kv_cache::{SnapshotHeader, Spilling};
 pub use model::{Config, ContextSize, Model, RopeOverride, RopeScaling, RopeStretch};
+#[cfg(not(target_arch = "wasm32"))]
+pub use prefix_cache::PrefixCache;
 pub use progress::{OnProgress, Progress, unwatched};
 pub use sampling::{Recommended, Sampling};
-#[cfg(not(target_arch = "wasm32"))]
-pub use session::prefix_cache::{self, PrefixCache};
 pub use session::{Reuse, Session};
 pub use speculation::{Speculated, Speculation, UnknownSpeculation};
 pub use tokenizer::{Special, TokenStream, Tokenizer};

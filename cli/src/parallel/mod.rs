@@ -11,14 +11,14 @@ use godwit::scheduler::{
     Budget, Event, Request, RequestId, Scheduler, SchedulerOptions, SequenceId, SequenceOptions,
 };
 use godwit::tokenizer::Special;
-use godwit::{Engine, Error, FinishReason, Message, Model, Sampling};
+use godwit::{Engine, Error, FinishReason, Message, Model, PrefixCache, Progress, Sampling};
 use indicatif::ProgressBar;
 
 use self::answers::{Answer, Answers, Usage};
 use self::prompts::{Input, Prompt};
 use crate::answer::rate;
 use crate::args::RunArgs;
-use crate::context::set_system;
+use crate::context::{prompt_cache, set_system};
 use crate::exit::{Interrupted, Usage as BadUsage};
 use crate::input::with_bos;
 use crate::load;
@@ -89,6 +89,7 @@ async fn answer_all(args: &RunArgs, file: &Path, mut prompts: Vec<Prompt>) -> an
         model: &loaded.model,
         sampling,
         scheduler,
+        cache: prompt_cache(&args.saved),
         at_once: options.max_running as usize,
         running: HashMap::new(),
         bar: bar("answering", "{pos}/{len} answers"),
@@ -189,6 +190,8 @@ impl Tally {
 struct Running {
     prompt: Prompt,
     sequence: SequenceId,
+    /// Tokens that were read from disk.
+    held: usize,
     text: String,
 }
 
@@ -197,6 +200,8 @@ struct Work<'a> {
     model: &'a Model,
     sampling: Sampling,
     scheduler: Scheduler,
+    /// Long prompts on disk.
+    cache: Option<PrefixCache>,
     at_once: usize,
     running: HashMap<RequestId, Running>,
     bar: ProgressBar,
@@ -222,15 +227,17 @@ impl Work<'_> {
             while self.running.len() < submitted_at_most
                 && let Some(prompt) = prompts.next()
             {
-                match self.submit(&prompt) {
-                    Ok((request, sequence)) => {
+                match self.submit(&prompt, stop).await {
+                    Ok((request, sequence, held)) => {
                         let running = Running {
                             prompt,
                             sequence,
+                            held,
                             text: String::new(),
                         };
                         self.running.insert(request, running);
                     }
+                    Err(Error::Stopped) => return Err(Interrupted.into()),
                     Err(error) => self.fail(prompt, &error, answers)?,
                 }
             }
@@ -241,27 +248,50 @@ impl Work<'_> {
             self.scheduler.wait().await?;
             while let Some(event) = self.scheduler.next_event() {
                 submitted_at_most = SUBMITTED_PER_RUNNING * self.at_once;
-                self.take(event, answers)?;
+                self.take(event, answers, stop).await?;
             }
         }
     }
 
-    fn submit(&mut self, prompt: &Prompt) -> Result<(RequestId, SequenceId), Error> {
+    async fn submit(
+        &mut self,
+        prompt: &Prompt,
+        stop: &Stop,
+    ) -> Result<(RequestId, SequenceId, usize), Error> {
         let ids = self.encode(&prompt.input)?;
-        let stop = prompt.stop.as_ref().unwrap_or(&self.args.sampling.stop);
-        let request = Request::new(ids)
-            .sampling(prompt.sampling(&self.sampling))
-            .max_tokens(prompt.max_tokens.unwrap_or(self.args.tokens))
-            .stop(stop.clone())
-            .speculation(self.args.speculation.speculate);
         let sequence = self.scheduler.open(&SequenceOptions::default());
-        match self.scheduler.submit(sequence, request) {
-            Ok(request) => Ok((request, sequence)),
+        match self.submit_to(sequence, ids, prompt, stop).await {
+            Ok((request, held)) => Ok((request, sequence, held)),
             Err(error) => {
                 self.scheduler.close(sequence)?;
                 Err(error)
             }
         }
+    }
+
+    /// Submits a prompt to a new sequence, after the tokens of it that are on disk: how many.
+    async fn submit_to(
+        &mut self,
+        sequence: SequenceId,
+        ids: Vec<u32>,
+        prompt: &Prompt,
+        stop: &Stop,
+    ) -> Result<(RequestId, usize), Error> {
+        let mut held = 0;
+        if let Some(cache) = &self.cache {
+            let mut progress = |_: Progress| stop.flow();
+            let reuse = cache
+                .load(&mut self.scheduler, sequence, &ids, &mut progress)
+                .await?;
+            held = reuse.kept + reuse.loaded;
+        }
+        let stop = prompt.stop.as_ref().unwrap_or(&self.args.sampling.stop);
+        let request = Request::new(ids[held..].to_vec())
+            .sampling(prompt.sampling(&self.sampling))
+            .max_tokens(prompt.max_tokens.unwrap_or(self.args.tokens))
+            .stop(stop.clone())
+            .speculation(self.args.speculation.speculate);
+        Ok((self.scheduler.submit(sequence, request)?, held))
     }
 
     fn encode(&self, input: &Input) -> Result<Vec<u32>, Error> {
@@ -281,7 +311,12 @@ impl Work<'_> {
         Ok(self.model.chat()?.encode(tokenizer, &messages, true)?)
     }
 
-    fn take(&mut self, event: Event, answers: &mut Answers) -> anyhow::Result<()> {
+    async fn take(
+        &mut self,
+        event: Event,
+        answers: &mut Answers,
+        stop: &Stop,
+    ) -> anyhow::Result<()> {
         match event {
             Event::Piece { request, piece, .. } => {
                 if let Some(running) = self.running.get_mut(&request) {
@@ -302,18 +337,27 @@ impl Work<'_> {
                 let Some(running) = self.running.remove(&request) else {
                     return Ok(());
                 };
+                if let Some(cache) = &self.cache {
+                    let mut progress = |_: Progress| stop.flow();
+                    let sequence = running.sequence;
+                    cache
+                        .store(&mut self.scheduler, sequence, &mut progress)
+                        .await?;
+                }
                 self.scheduler.close(running.sequence)?;
                 self.tally.answered += 1;
-                self.tally.usage.prompt_tokens += usage.prompt_tokens;
-                self.tally.usage.cached_tokens += usage.cached_tokens;
+                let prompt_tokens = running.held + usage.prompt_tokens;
+                let cached_tokens = running.held + usage.cached_tokens;
+                self.tally.usage.prompt_tokens += prompt_tokens;
+                self.tally.usage.cached_tokens += cached_tokens;
                 self.tally.speculated[0] += usage.speculated.drafted;
                 self.tally.speculated[1] += usage.speculated.accepted;
                 let mut answer = Answer::to(running.prompt);
                 answer.text = Some(running.text);
                 answer.finish_reason = Some(reason_name(&reason).into());
                 answer.usage = Some(Usage {
-                    prompt_tokens: usage.prompt_tokens,
-                    cached_tokens: usage.cached_tokens,
+                    prompt_tokens,
+                    cached_tokens,
                     completion_tokens: usage.completion_tokens,
                 });
                 self.write(&answer, answers)?;

@@ -371,3 +371,25 @@ fn lines_that_failed_are_tried_again() {
     );
     assert_eq!(second[&3], first[&3]);
 }
+
+#[test]
+fn a_long_prompt_is_read_from_disk() {
+    let place = Place::new();
+    let (model, folder) = (place.path("tiny.gguf"), place.path("cache"));
+    let letters: String = ('a'..='z').cycle().take(20_000).collect();
+    let file = place.put("prompts.jsonl", format!("{{\"prompt\": \"{letters}\"}}\n"));
+    let more = ["-n", "8", "--window", "32k", "--cache-dir", &folder];
+    let answer = || {
+        let output = godwit(&place.args(&model, &file, &more));
+        let stderr = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(stderr.contains("failures: 0"), "{stderr}");
+        answers(&stdout(&output)).remove(&1).expect("an answer")
+    };
+    let [first, second] = [answer(), answer()];
+    assert_eq!(first["text"], second["text"]);
+    let [cached, again] = [&first, &second].map(|one| one["usage"]["cached_tokens"].as_u64());
+    assert_eq!(cached, Some(0));
+    assert!(again >= Some(4096), "{second}");
+    let [prompt, same] = [&first, &second].map(|one| &one["usage"]["prompt_tokens"]);
+    assert_eq!(prompt, same);
+}

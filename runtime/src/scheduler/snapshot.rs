@@ -7,6 +7,7 @@ use godwit_shaders::PAGE;
 use super::Scheduler;
 use super::core::Core;
 use super::sequence::{Place, SequenceId};
+use crate::engine::Engine;
 use crate::error::Error;
 use crate::io::{Input, Output};
 use crate::kv_cache::SnapshotHeader;
@@ -18,6 +19,20 @@ use crate::progress::{OnProgress, Progress};
 use crate::session::snapshot::{begin, header, unwritten};
 
 impl Scheduler {
+    /// The engine that it computes with.
+    pub fn engine(&self) -> &Engine {
+        &self.device.executor.engine
+    }
+
+    /// The tokens of a sequence whose keys and values are computed, or will be when all that was
+    /// submitted is done.
+    ///
+    /// # Errors
+    /// There is no such sequence.
+    pub fn computed_tokens(&self, sequence: SequenceId) -> Result<&[u32], Error> {
+        Ok(&self.core.sequence(sequence)?.tokens)
+    }
+
     /// Writes a sequence's tokens up to `range.end`, and the keys and values of those in `range`,
     /// as [`Session::save`](crate::Session::save) does. They may be on the host. Steps in flight
     /// are waited for.

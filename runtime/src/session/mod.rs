@@ -10,8 +10,6 @@ mod decode;
 #[cfg(test)]
 mod out_of_memory;
 mod prefill;
-#[cfg(not(target_arch = "wasm32"))]
-pub mod prefix_cache;
 #[cfg(test)]
 mod reference;
 pub(crate) mod snapshot;

@@ -70,6 +70,8 @@ const LAYERS: [(&str, &[&str]); 5] = [
             "generation",
             // Many sequences over a paged KV cache.
             "scheduler",
+            // Beginnings of prompts on disk.
+            "prefix_cache",
             // What the crate shows beside its root.
             "errors",
             "low_level",

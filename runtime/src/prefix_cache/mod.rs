@@ -1,12 +1,17 @@
 //! Prompts on disk: the KV caches of long prompts, in blocks, so that a prompt that begins as an
 //! earlier one did goes on where that one's beginning ends. An interrupted prefill leaves its
-//! finished blocks here too.
+//! finished blocks here too. Sessions and the sequences of a scheduler read and write the same
+//! blocks.
+
+mod holder;
+#[cfg(all(test, target_os = "linux"))]
+mod tests;
 
 use std::fs::{self, File};
 use std::io::{self, BufReader};
 use std::path::{Path, PathBuf};
 
-use super::{Reuse, Session};
+use crate::engine::Engine;
 use crate::error::Error;
 use crate::gpu::GpuError;
 use crate::io::FileError;
@@ -16,7 +21,10 @@ use crate::io::open::open_private;
 use crate::io::private::{check_folder, make_private_folder};
 use crate::io::warn::{warn_of, warn_once};
 use crate::kv_cache::SnapshotError;
-use crate::progress::{OnProgress, Progress, unwatched};
+use crate::progress::{OnProgress, Progress};
+use crate::scheduler::{Scheduler, SequenceId};
+use crate::session::{Reuse, Session};
+use holder::{Holder, OfScheduler};
 
 /// Tokens of a block. Shorter prompts leave nothing.
 pub const BLOCK: usize = 4096;
@@ -64,9 +72,9 @@ impl PrefixCache {
     }
 
     /// The file that the block ending with the last of `tokens` has.
-    fn path(&self, session: &Session, tokens: &[u32]) -> Result<PathBuf, Error> {
+    fn path(&self, engine: &Engine, tokens: &[u32]) -> Result<PathBuf, Error> {
         let mut hash = blake3::Hasher::new();
-        hash.update(session.fingerprint()?.as_bytes());
+        hash.update(engine.fingerprint()?.as_bytes());
         hash.update(bytemuck::cast_slice(tokens));
         Ok(self
             .folder
@@ -74,35 +82,25 @@ impl PrefixCache {
     }
 
     /// Writes a block. Older ones make room; a block larger than the whole cache is not kept.
-    async fn store(&self, session: &Session, path: &Path, end: usize) -> Result<(), Error> {
-        let bytes = session.kv_bytes_per_token() * BLOCK as u64;
+    async fn write(&self, holder: &mut impl Holder, path: &Path, end: usize) -> Result<(), Error> {
+        let bytes = holder.engine().kv_bytes_per_token() * BLOCK as u64;
         if bytes > self.most_bytes {
             return Ok(());
         }
         make_private_folder(&self.folder)?;
         make_room(&self.folder, is_block, bytes, self.most_bytes)
             .map_err(|error| FileError::io(&self.folder, "make room in the folder", &error))?;
-        write_atomically(path, async |file| {
-            session
-                .save(
-                    file,
-                    end - BLOCK..end,
-                    serde_json::Value::Null,
-                    &mut unwatched,
-                )
-                .await
-        })
-        .await
+        write_atomically(path, async |file| holder.save(file, end - BLOCK..end).await).await
     }
 
-    /// Reads the block at `path` into the session, which holds the tokens before it, and returns
-    /// what becomes of the cache.
+    /// Reads the block at `path` into a sequence that holds the tokens before it, and returns what
+    /// becomes of the cache.
     ///
     /// # Errors
-    /// What has nothing to do with the block: the session can't hold it, the GPU fails, or
+    /// What has nothing to do with the block: the sequence can't hold it, the GPU fails, or
     /// `progress` said stop.
-    async fn load(
-        session: &mut Session,
+    async fn read(
+        holder: &mut impl Holder,
         path: &Path,
         tokens: &[u32],
         progress: &mut OnProgress<'_>,
@@ -119,14 +117,8 @@ impl PrefixCache {
                 return Ok(Block::Unreadable);
             }
         };
-        match session
-            .resume(
-                &mut BufReader::with_capacity(1 << 20, &file),
-                Some(tokens),
-                progress,
-            )
-            .await
-        {
+        let input = &mut BufReader::with_capacity(1 << 20, &file);
+        match holder.resume(input, tokens, progress).await {
             Ok(_) => Ok(Block::Loaded(file)),
             Err(Error::Snapshot(cause)) if cause.proves_damage() => {
                 tracing::warn!(
@@ -181,32 +173,128 @@ impl PrefixCache {
         progress: &mut OnProgress<'_>,
     ) -> Result<Reuse, Error> {
         session.check_prompt(tokens)?;
+        let kept = session.keep_prefix(tokens);
+        let is_usable = tokens.len() > BLOCK
+            && self.is_usable(session.engine(), kept, tokens.len(), progress)?;
+        let (mut reuse, mut replaced) = (Reuse::default(), None);
+        reuse.kept = kept;
+        if is_usable {
+            (reuse, replaced) = self.read_blocks(session, tokens, progress).await?;
+        }
+        let mut writable = is_usable;
+        while session.tokens().len() < tokens.len() {
+            let held = session.tokens().len();
+            let end = ((held / BLOCK + 1) * BLOCK).min(tokens.len());
+            let mut show =
+                |now: Progress| progress(Progress::of(held + now.done as usize, tokens.len()));
+            session.prefill(&tokens[held..end], &mut show).await?;
+            reuse.computed += end - held;
+            if writable && end.is_multiple_of(BLOCK) {
+                let replaced = replaced.as_deref();
+                writable = self.keep(session, &tokens[..end], replaced).await?;
+            }
+        }
+        if is_usable {
+            self.trim();
+        }
+        Ok(reuse)
+    }
+
+    /// Brings a sequence of a scheduler to hold as much of the beginning of a prompt as it holds
+    /// already or is on disk; submit what is left of the prompt then. Its other tokens are
+    /// forgotten, and its requests end. Returns what it holds now, none of it computed.
+    ///
+    /// # Errors
+    /// There is no such sequence, a block does not fit the context or the pool, the GPU fails, or
+    /// `progress` says stop. What is wrong with a block costs time, and is logged.
+    pub async fn load(
+        &self,
+        scheduler: &mut Scheduler,
+        sequence: SequenceId,
+        prompt: &[u32],
+        progress: &mut OnProgress<'_>,
+    ) -> Result<Reuse, Error> {
+        let held = scheduler.tokens(sequence)?;
+        let same = held.iter().zip(prompt).take_while(|(a, b)| a == b).count();
+        // One token at least is left to compute.
+        let same = same.min(prompt.len().saturating_sub(1));
+        scheduler.truncate(sequence, same)?;
+        let mut holder = OfScheduler {
+            scheduler,
+            sequence,
+        };
+        let kept = holder.tokens().len();
+        let is_usable = prompt.len() > BLOCK
+            && self.is_usable(&holder.engine().clone(), kept, prompt.len(), progress)?;
+        let mut reuse = Reuse::default();
+        reuse.kept = kept;
+        if is_usable {
+            (reuse, _) = self.read_blocks(&mut holder, prompt, progress).await?;
+        }
+        Ok(reuse)
+    }
+
+    /// Writes the blocks of a scheduler's sequence that are not on disk yet: call it when a long
+    /// prompt was computed.
+    ///
+    /// # Errors
+    /// There is no such sequence, the GPU is lost, or `progress` says stop. What is wrong with the
+    /// folder is logged.
+    pub async fn store(
+        &self,
+        scheduler: &mut Scheduler,
+        sequence: SequenceId,
+        progress: &mut OnProgress<'_>,
+    ) -> Result<(), Error> {
+        let tokens = scheduler.computed_tokens(sequence)?.to_vec();
+        let engine = scheduler.engine().clone();
+        if tokens.len() < BLOCK || !self.is_usable(&engine, 0, tokens.len(), progress)? {
+            return Ok(());
+        }
+        let mut holder = OfScheduler {
+            scheduler,
+            sequence,
+        };
+        for end in (BLOCK..=tokens.len()).step_by(BLOCK) {
+            if !self.keep(&mut holder, &tokens[..end], None).await? {
+                break;
+            }
+        }
+        self.trim();
+        Ok(())
+    }
+
+    /// Reads the blocks that follow the tokens of a sequence, as far as there are any: what it
+    /// holds then, and the file of a block that is to be replaced.
+    async fn read_blocks(
+        &self,
+        holder: &mut impl Holder,
+        tokens: &[u32],
+        progress: &mut OnProgress<'_>,
+    ) -> Result<(Reuse, Option<PathBuf>), Error> {
         let mut reuse = Reuse {
-            kept: session.keep_prefix(tokens),
+            kept: holder.tokens().len(),
             ..Reuse::default()
         };
-        let is_usable =
-            tokens.len() > BLOCK && self.is_usable(session, reuse.kept, tokens.len(), progress)?;
-        let mut writable = is_usable;
         // Later blocks are touched first: where room is needed, a chain loses its end, not its
         // beginning.
         let mut used = Vec::new();
         let mut replaced = None;
         loop {
-            let held = session.tokens().len();
+            let held = holder.tokens().len();
             let end = (held / BLOCK + 1) * BLOCK;
             // One token at least is computed, for its logits.
-            if !writable || end >= tokens.len() {
+            if end >= tokens.len() {
                 break;
             }
-            let Some(path) = self.known_path(session, &tokens[..end]) else {
+            let Some(path) = self.known_path(holder.engine(), &tokens[..end]) else {
                 break;
             };
             let mut show = |now: Progress| {
                 let done = end - BLOCK + BLOCK.min(now.done as usize);
                 progress(Progress::of(done, tokens.len()))
             };
-            match Self::load(session, &path, &tokens[..end], &mut show).await? {
+            match Self::read(holder, &path, &tokens[..end], &mut show).await? {
                 Block::Loaded(file) => {
                     reuse.kept = reuse.kept.min(end - BLOCK);
                     reuse.loaded += BLOCK;
@@ -222,37 +310,20 @@ impl PrefixCache {
         for (file, path) in used.into_iter().rev() {
             touch(&file, &path);
         }
-        while session.tokens().len() < tokens.len() {
-            let held = session.tokens().len();
-            let end = ((held / BLOCK + 1) * BLOCK).min(tokens.len());
-            let mut show =
-                |now: Progress| progress(Progress::of(held + now.done as usize, tokens.len()));
-            session.prefill(&tokens[held..end], &mut show).await?;
-            reuse.computed += end - held;
-            if writable && end.is_multiple_of(BLOCK) {
-                writable = self
-                    .keep(session, &tokens[..end], replaced.as_deref())
-                    .await?;
-            }
-        }
-        if is_usable {
-            self.trim();
-        }
-        Ok(reuse)
+        Ok((reuse, replaced))
     }
 
     /// Whether blocks may be read and written: the folder is no other user's, and the weights can
     /// be hashed. `progress` may stop that, after `kept` tokens of `all`.
     fn is_usable(
         &self,
-        session: &Session,
+        engine: &Engine,
         kept: usize,
         all: usize,
         progress: &mut OnProgress<'_>,
     ) -> Result<bool, Error> {
         let mut hashed = || {
-            session
-                .engine()
+            engine
                 .model()
                 .hash_weights(&mut |_| progress(Progress::of(kept, all)))
         };
@@ -294,30 +365,30 @@ impl PrefixCache {
     }
 
     /// The path of a block, where the model's weights can be hashed: a cache is no reason to fail.
-    fn known_path(&self, session: &Session, tokens: &[u32]) -> Option<PathBuf> {
-        self.path(session, tokens)
+    fn known_path(&self, engine: &Engine, tokens: &[u32]) -> Option<PathBuf> {
+        self.path(engine, tokens)
             .map_err(|error| self.warn_unkept(&error))
             .ok()
     }
 
-    /// Writes the block that ends the session's tokens, unless a file is there that is not
+    /// Writes the block that ends these tokens of a sequence, unless a file is there that is not
     /// `replaced`. Returns whether it is worth while to write more.
     ///
     /// # Errors
-    /// The GPU is lost, and the session with it, or somebody stopped the work.
+    /// The GPU is lost, or somebody stopped the work.
     async fn keep(
         &self,
-        session: &Session,
+        holder: &mut impl Holder,
         tokens: &[u32],
         replaced: Option<&Path>,
     ) -> Result<bool, Error> {
-        let Some(path) = self.known_path(session, tokens) else {
+        let Some(path) = self.known_path(holder.engine(), tokens) else {
             return Ok(false);
         };
         if path.exists() && replaced != Some(&path) {
             return Ok(true);
         }
-        match self.store(session, &path, tokens.len()).await {
+        match self.write(holder, &path, tokens.len()).await {
             Ok(()) => Ok(true),
             Err(error @ (Error::Stopped | Error::Gpu(GpuError::Lost { .. }))) => Err(error),
             Err(error) => {
@@ -325,71 +396,5 @@ impl PrefixCache {
                 Ok(false)
             }
         }
-    }
-}
-
-#[cfg(all(test, target_os = "linux"))]
-mod tests {
-    use pollster::block_on;
-
-    use super::*;
-    use crate::errors::SpillError;
-    use crate::low_level::Synthetic;
-    use crate::{Engine, EngineOptions, Gpu, GpuOptions, Spilling};
-
-    /// A session of a tiny model; its GPU has room for as many bytes of a KV cache, or for all.
-    fn session(kv: Option<u64>) -> Session {
-        let model = "tiny:q8_0,vocab=512,context=16k"
-            .parse::<Synthetic>()
-            .expect("a shape")
-            .model()
-            .expect("a model");
-        let open = |memory| {
-            let adapter = std::env::var("GODWIT_ADAPTER").ok();
-            let options = GpuOptions {
-                adapter,
-                memory,
-                ..GpuOptions::default()
-            };
-            let gpu = block_on(Gpu::open(&options))
-                .expect("a GPU, or the software driver that tests/fetch.sh installs");
-            let options = EngineOptions {
-                spill: Spilling::Host { memory: 0 },
-                ..EngineOptions::default()
-            };
-            let engine = block_on(Engine::load(gpu, &model, &options, &mut crate::unwatched))
-                .expect("it loads");
-            block_on(engine.session()).expect("a session")
-        };
-        let roomy = open(None);
-        let Some(kv) = kv else { return roomy };
-        let memory = roomy.memory();
-        open(Some(memory.weights + memory.scratch + kv))
-    }
-
-    #[test]
-    fn a_full_disk_for_the_kv_cache_leaves_good_blocks() {
-        let folder = tempfile::tempdir().expect("a folder");
-        let cache = PrefixCache::new(folder.path(), 1 << 30);
-        let prompt: Vec<u32> = (0..8300_u32).map(|i| i.wrapping_mul(i) % 509).collect();
-        let blocks = || fs::read_dir(folder.path()).expect("a folder").count();
-        block_on(cache.prefill(&mut session(None), &prompt, &mut unwatched)).expect("room");
-        assert_eq!(blocks(), 2);
-
-        let mut small = session(Some(3 << 20));
-        small.executor.kv.spill_to_full_disk();
-        let error =
-            block_on(cache.prefill(&mut small, &prompt, &mut unwatched)).expect_err("no room");
-        assert!(
-            matches!(error, Error::Spill(SpillError::File { .. })),
-            "{error}"
-        );
-        assert!(error.to_string().contains("No space left"), "{error}");
-        assert_eq!(blocks(), 2);
-
-        // With room on the host they are read.
-        let reuse = block_on(cache.prefill(&mut session(Some(3 << 20)), &prompt, &mut unwatched))
-            .expect("room");
-        assert_eq!((reuse.loaded, reuse.computed), (8192, 108));
     }
 }
