@@ -176,8 +176,7 @@ impl PrefixCache {
         let kept = session.keep_prefix(tokens);
         let is_usable = tokens.len() > BLOCK
             && self.is_usable(session.engine(), kept, tokens.len(), progress)?;
-        let (mut reuse, mut replaced) = (Reuse::default(), None);
-        reuse.kept = kept;
+        let (mut reuse, mut replaced) = (Reuse::of_kept(kept), None);
         if is_usable {
             (reuse, replaced) = self.read_blocks(session, tokens, progress).await?;
         }
@@ -226,8 +225,7 @@ impl PrefixCache {
         let kept = holder.tokens().len();
         let is_usable = prompt.len() > BLOCK
             && self.is_usable(&holder.engine().clone(), kept, prompt.len(), progress)?;
-        let mut reuse = Reuse::default();
-        reuse.kept = kept;
+        let mut reuse = Reuse::of_kept(kept);
         if is_usable {
             (reuse, _) = self.read_blocks(&mut holder, prompt, progress).await?;
         }
@@ -272,10 +270,7 @@ impl PrefixCache {
         tokens: &[u32],
         progress: &mut OnProgress<'_>,
     ) -> Result<(Reuse, Option<PathBuf>), Error> {
-        let mut reuse = Reuse {
-            kept: holder.tokens().len(),
-            ..Reuse::default()
-        };
+        let mut reuse = Reuse::of_kept(holder.tokens().len());
         // Later blocks are touched first: where room is needed, a chain loses its end, not its
         // beginning.
         let mut used = Vec::new();

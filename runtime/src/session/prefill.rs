@@ -22,6 +22,16 @@ pub struct Reuse {
     pub computed: usize,
 }
 
+impl Reuse {
+    /// So many tokens were there already.
+    pub(crate) fn of_kept(kept: usize) -> Self {
+        Self {
+            kept,
+            ..Self::default()
+        }
+    }
+}
+
 impl Session {
     /// Appends tokens. `progress` hears how many of them are done after each pass.
     ///
