@@ -24,8 +24,6 @@ macro_rules! files {
 const IMPORTS: &[(&str, &str)] = files![
     "kernels/attention/cpu/combine.wgsl",
     "kernels/attention/cpu/cpu.wgsl",
-    "kernels/attention/cpu/few_rows_subgroup.wgsl",
-    "kernels/attention/cpu/lanes.wgsl",
     "kernels/attention/cpu/scores.wgsl",
     "kernels/attention/cpu/values.wgsl",
     "kernels/attention/decode/attend.wgsl",

@@ -3,8 +3,8 @@
 use crate::capabilities::Capabilities;
 use crate::kernel::Variant;
 
-/// The kind of work that a batch's rows are. A row's result depends on it, to the bit, and never on
-/// the number of rows, so that it does not depend on its neighbours.
+/// The kind of work that a batch's rows are, which decides attention's variant. The number of rows
+/// does not, so that a row's result never depends on its neighbours.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum RowClass {
     /// Few tokens in a work item, such as one token of each sequence.
@@ -18,8 +18,6 @@ pub enum RowClass {
 pub enum AttentionVariant {
     /// `cpu/`, few rows: the invocations of a workgroup share rows and divide slots.
     CpuFewRows,
-    /// `cpu/`, few rows, with subgroups of eight: as [`Self::CpuSubgroup`] to the bit.
-    CpuFewRowsSubgroup,
     /// `cpu/`, many rows: each invocation has rows of its own.
     Cpu,
     /// The same, with loads broadcast within subgroups of eight.
@@ -36,9 +34,8 @@ pub enum AttentionVariant {
 
 impl AttentionVariant {
     /// All variants, in the order of the kernel's.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 7] = [
         Self::CpuFewRows,
-        Self::CpuFewRowsSubgroup,
         Self::Cpu,
         Self::CpuSubgroup,
         Self::Prefill,
@@ -51,7 +48,6 @@ impl AttentionVariant {
     pub const fn name(self) -> &'static str {
         match self {
             Self::CpuFewRows => "cpu_few_rows",
-            Self::CpuFewRowsSubgroup => "cpu_few_rows_subgroup",
             Self::Cpu => "cpu",
             Self::CpuSubgroup => "cpu_subgroup",
             Self::Prefill => "prefill",
@@ -64,9 +60,7 @@ impl AttentionVariant {
     /// Rows that a workgroup computes: `ROWS_PER_WORKGROUP` of the WGSL.
     pub const fn rows_per_workgroup(self) -> u32 {
         match self {
-            Self::CpuFewRows | Self::CpuFewRowsSubgroup | Self::Decode | Self::DecodeSubgroup32 => {
-                4
-            }
+            Self::CpuFewRows | Self::Decode | Self::DecodeSubgroup32 => 4,
             Self::Prefill => 16,
             Self::Cpu | Self::CpuSubgroup => 32,
             Self::PrefillCoop => 128,
@@ -79,7 +73,9 @@ impl AttentionVariant {
     /// The variant for a pass of `chunk` tokens with `rows` rows for each KV head.
     pub fn for_pass(caps: &Capabilities, rows: u32, chunk: u32) -> Self {
         match (caps.cpu, chunk) {
-            (true, _) => Self::for_cpu(caps, rows),
+            (true, _) if rows <= Self::MAX_FEW_ROWS => Self::CpuFewRows,
+            (true, _) if caps.subgroups8_int64 => Self::CpuSubgroup,
+            (true, _) => Self::Cpu,
             (false, 1) if caps.subgroups32 => Self::DecodeSubgroup32,
             (false, 1) => Self::Decode,
             (false, _) if caps.cooperative_matrix && caps.subgroups32 => Self::PrefillCoop,
@@ -87,24 +83,13 @@ impl AttentionVariant {
         }
     }
 
-    /// The variant for so many rows on a CPU.
-    fn for_cpu(caps: &Capabilities, rows: u32) -> Self {
-        match (caps.subgroups8_int64, rows <= Self::MAX_FEW_ROWS) {
-            (true, true) => Self::CpuFewRowsSubgroup,
-            (true, false) => Self::CpuSubgroup,
-            (false, true) => Self::CpuFewRows,
-            (false, false) => Self::Cpu,
-        }
-    }
-
-    /// The variant for tokens of a class with so many rows for each KV head.
-    pub fn for_class(caps: &Capabilities, class: RowClass, rows: u32) -> Self {
+    /// The variant for rows of a batch.
+    pub fn for_class(caps: &Capabilities, class: RowClass) -> Self {
         match (class, caps.cpu) {
-            // Both variants compute a row alike.
-            (_, true) if caps.subgroups8_int64 => Self::for_cpu(caps, rows),
             (RowClass::Decode, true) => Self::CpuFewRows,
             (RowClass::Decode, false) if caps.subgroups32 => Self::DecodeSubgroup32,
             (RowClass::Decode, false) => Self::Decode,
+            (RowClass::Prompt, true) if caps.subgroups8_int64 => Self::CpuSubgroup,
             (RowClass::Prompt, true) => Self::Cpu,
             (RowClass::Prompt, false) if caps.cooperative_matrix && caps.subgroups32 => {
                 Self::PrefillCoop
@@ -132,10 +117,6 @@ impl AttentionVariant {
                 &["CPU", "CPU_ALGORITHM", "FEW_ROWS"],
                 &["PAGED", "CPU", "CPU_ALGORITHM", "FEW_ROWS"],
             ],
-            Self::CpuFewRowsSubgroup => [
-                &["CPU", "CPU_ALGORITHM", "LANES"],
-                &["PAGED", "CPU", "CPU_ALGORITHM", "LANES"],
-            ],
             Self::Cpu => [
                 &["CPU", "CPU_ALGORITHM"],
                 &["PAGED", "CPU", "CPU_ALGORITHM"],
@@ -160,9 +141,7 @@ impl AttentionVariant {
             Self::CpuFewRows | Self::Cpu | Self::Prefill | Self::Decode => {
                 Variant::base(name, defines)
             }
-            Self::CpuFewRowsSubgroup | Self::CpuSubgroup => {
-                Variant::subgroups8_int64(name, defines)
-            }
+            Self::CpuSubgroup => Variant::subgroups8_int64(name, defines),
             Self::DecodeSubgroup32 => Variant::subgroups32(name, defines),
             Self::PrefillCoop => Variant::cooperative_matrix32(name, defines),
         }

@@ -39,10 +39,7 @@ pub fn on_all_variants(shape: Shape, kv: KvFormat, scores: Scores) -> Vec<Case> 
     let for_cpus = if rows > AttentionVariant::MAX_FEW_ROWS {
         &[AttentionVariant::Cpu, AttentionVariant::CpuSubgroup][..]
     } else {
-        &[
-            AttentionVariant::CpuFewRows,
-            AttentionVariant::CpuFewRowsSubgroup,
-        ]
+        &[AttentionVariant::CpuFewRows]
     };
     let for_gpus = match shape.tokens {
         _ if shape.write_output => &[][..],

@@ -246,11 +246,7 @@ pub fn cases() -> Vec<Case> {
 }
 
 fn is_decode(case: &Case) -> bool {
-    [
-        AttentionVariant::CpuFewRowsSubgroup,
-        AttentionVariant::Decode,
-        AttentionVariant::DecodeSubgroup32,
-    ]
-    .iter()
-    .any(|&variant| case.variant == variant as usize)
+    [AttentionVariant::Decode, AttentionVariant::DecodeSubgroup32]
+        .iter()
+        .any(|&variant| case.variant == variant as usize)
 }

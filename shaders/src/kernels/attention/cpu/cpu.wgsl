@@ -9,7 +9,6 @@
 //   loads of keys and values.
 // - `cpu_few_rows` (FEW_ROWS): four rows a workgroup, the same for all invocations. Each takes
 //   every eighth slot, eight a tile, and the workgroup combines their partials at the end.
-// - `cpu_few_rows_subgroup` (LANES): `few_rows_subgroup.wgsl`.
 //
 // Queries and weights are private. `acc` is private too, but for `cpu_subgroup`, which keeps it in
 // workgroup memory. `cpu_few_rows` exchanges partials through workgroup memory.
@@ -29,11 +28,7 @@ fn invocation_slot(first: u32, t: u32, local_index: u32) -> u32 {
     return first + t * WORKGROUP_SIZE + local_index;
 }
 #else
-#ifdef LANES
-const ROWS_PER_WORKGROUP = 4u;
-#else
 const ROWS_PER_WORKGROUP = 4u * WORKGROUP_SIZE;
-#endif
 const SLOTS_PER_INVOCATION = 32u; // in a tile
 const SLOTS_PER_TILE = SLOTS_PER_INVOCATION;
 
@@ -83,9 +78,6 @@ fn store_stats(is_row: bool, partial_at: u32, row_max: f32, row_sum: f32) {
     }
 }
 
-#ifdef LANES
-#import kernels/attention/cpu/few_rows_subgroup.wgsl
-#else
 @compute @workgroup_size(WORKGROUP_SIZE)
 #ifdef PAGED
 fn attention_paged(
@@ -196,4 +188,3 @@ fn attention(
         store_stats(is_row.w, partial_at.w, row_max.w, row_sum.w);
     }
 }
-#endif

@@ -3,9 +3,8 @@ use super::fixture::{Batch, Sequence};
 use crate::kernel::Case;
 use crate::kv::{AttentionShape, KvFormat, KvType};
 
-const DECODE: [AttentionVariant; 4] = [
+const DECODE: [AttentionVariant; 3] = [
     AttentionVariant::CpuFewRows,
-    AttentionVariant::CpuFewRowsSubgroup,
     AttentionVariant::Decode,
     AttentionVariant::DecodeSubgroup32,
 ];
@@ -18,9 +17,8 @@ const PROMPT: [AttentionVariant; 4] = [
 ];
 
 /// The variants that store outputs.
-const DIRECT: [AttentionVariant; 4] = [
+const DIRECT: [AttentionVariant; 3] = [
     AttentionVariant::CpuFewRows,
-    AttentionVariant::CpuFewRowsSubgroup,
     AttentionVariant::Cpu,
     AttentionVariant::CpuSubgroup,
 ];
@@ -143,7 +141,7 @@ pub fn cases() -> Vec<Case> {
     }
     for variant in DIRECT {
         let batch = match variant {
-            AttentionVariant::CpuFewRows | AttentionVariant::CpuFewRowsSubgroup => decode(),
+            AttentionVariant::CpuFewRows => decode(),
             _ => prompt(),
         };
         let batch = Batch {
@@ -171,7 +169,7 @@ pub struct Pair {
 /// Pairs for all variants. The results must be equal to the bit.
 pub fn pairs() -> Vec<Pair> {
     let mut pairs = Vec::new();
-    let mut add = |variants: [AttentionVariant; 2], batch: &Batch, rows: u32, others: u32| {
+    let mut add = |variant, batch: &Batch, rows: u32, others: u32| {
         // The row's own positions are a multiple of 256, and those of the next token, which may be
         // in the same block of rows, one more.
         let sequence = |tokens| Sequence {
@@ -197,7 +195,7 @@ pub fn pairs() -> Vec<Pair> {
             shuffle: batch.shuffle + 1,
             ..batch.clone()
         };
-        let [alone, among] = [alone.on(variants[0]), among.on(variants[1])];
+        let [alone, among] = [alone, among].map(|batch| batch.on(variant));
         let results = alone.results.iter().zip(&among.results);
         let results = results.flat_map(|(alone, among)| alone.iter().zip(among));
         let results = results
@@ -211,12 +209,12 @@ pub fn pairs() -> Vec<Pair> {
     };
     for variant in DECODE {
         for (span, rows, others) in [(64, 1, 5), (1024, 1, 7)] {
-            add([variant; 2], &Batch { span, ..decode() }, rows, others);
+            add(variant, &Batch { span, ..decode() }, rows, others);
         }
     }
     for variant in PROMPT {
         for (span, rows, others) in [(128, 1, 49), (1024, 5, 45)] {
-            add([variant; 2], &Batch { span, ..prompt() }, rows, others);
+            add(variant, &Batch { span, ..prompt() }, rows, others);
         }
     }
     for variant in DIRECT {
@@ -225,29 +223,7 @@ pub fn pairs() -> Vec<Pair> {
             direct: true,
             ..decode()
         };
-        add([variant; 2], &batch, 2, 6);
-    }
-    // Both variants for subgroups of eight compute a row alike.
-    let few_and_many = [
-        AttentionVariant::CpuFewRowsSubgroup,
-        AttentionVariant::CpuSubgroup,
-    ];
-    for (heads, kv_heads, head_dim, kind) in TYPES {
-        let batch = Batch {
-            shape: AttentionShape {
-                heads,
-                kv_heads,
-                head_dim,
-            },
-            kv: KvFormat {
-                k: kind,
-                v: kind,
-                hadamard: true,
-            },
-            span: 1024,
-            ..decode()
-        };
-        add(few_and_many, &batch, 1, 7);
+        add(variant, &batch, 2, 6);
     }
     pairs
 }
