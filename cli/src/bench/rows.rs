@@ -51,13 +51,17 @@ pub async fn measure(
         .kv_memory(Some(pages * 64 * engine.kv_bytes_per_token()))
         .max_running(test.rows);
     let mut scheduler = Scheduler::new(engine, &options).await?;
+    // No reply ends before the measurement does.
+    let ends = engine.model().tokenizer().ends().iter();
+    let sampling =
+        Sampling::greedy().logit_bias(ends.map(|&end| (end, f32::NEG_INFINITY)).collect());
     for row in 0..test.rows {
         let sequence = scheduler.open(&SequenceOptions::default().salt(row.to_le_bytes().to_vec()));
         scheduler
             .fill_with_noise(sequence, test.depth as usize)
             .await?;
         let prompt = vec![(row * 7919 + 13) % engine.model().config().vocab];
-        let forever = Request::new(prompt).sampling(Sampling::greedy());
+        let forever = Request::new(prompt).sampling(sampling.clone());
         scheduler.submit(sequence, forever)?;
     }
     let gpu = engine.gpu();
