@@ -2,6 +2,7 @@
 
 mod answers;
 mod prompts;
+mod tally;
 
 use std::collections::HashMap;
 use std::path::Path;
@@ -16,6 +17,7 @@ use indicatif::ProgressBar;
 
 use self::answers::{Answer, Answers, Usage};
 use self::prompts::{Input, Prompt};
+use self::tally::Tally;
 use crate::answer::rate;
 use crate::args::RunArgs;
 use crate::context::{prompt_cache, set_system};
@@ -89,7 +91,8 @@ async fn answer_all(args: &RunArgs, file: &Path, mut prompts: Vec<Prompt>) -> an
         model: &loaded.model,
         sampling,
         scheduler,
-        cache: prompt_cache(&args.saved),
+        // What is on disk may come from other kernels than a prompt's.
+        cache: prompt_cache(&args.saved).filter(|_| !args.parallel.deterministic),
         at_once: options.max_running as usize,
         running: HashMap::new(),
         bar: bar("answering", "{pos}/{len} answers"),
@@ -154,36 +157,6 @@ fn options(args: &RunArgs, engine: &Engine, draft: Option<&Engine>) -> Scheduler
         .max_running(at_once)
         .max_waiting(SUBMITTED_PER_RUNNING * at_once as usize)
         .deterministic(args.parallel.deterministic)
-}
-
-/// What is done so far.
-#[derive(Default)]
-struct Tally {
-    answered: usize,
-    failed: usize,
-    usage: Usage,
-    speculated: [usize; 2],
-}
-
-impl Tally {
-    fn tell(&self, seconds: f64) {
-        let Usage {
-            prompt_tokens,
-            cached_tokens,
-            completion_tokens,
-        } = self.usage;
-        let guesses = match self.speculated {
-            [0, _] => String::new(),
-            [drafted, accepted] => format!("; {accepted} of {drafted} guesses were right"),
-        };
-        note(&format!(
-            "(answers: {}, failures: {}, in {seconds:.1} s; {completion_tokens} tokens at {:.1}/s; \
-             {prompt_tokens} tokens of prompts, {cached_tokens} of them reused{guesses})",
-            self.answered,
-            self.failed,
-            rate(completion_tokens, seconds)
-        ));
-    }
 }
 
 /// A prompt that is being answered.
@@ -337,14 +310,6 @@ impl Work<'_> {
                 let Some(running) = self.running.remove(&request) else {
                     return Ok(());
                 };
-                if let Some(cache) = &self.cache {
-                    let mut progress = |_: Progress| stop.flow();
-                    let sequence = running.sequence;
-                    cache
-                        .store(&mut self.scheduler, sequence, &mut progress)
-                        .await?;
-                }
-                self.scheduler.close(running.sequence)?;
                 self.tally.answered += 1;
                 let prompt_tokens = running.held + usage.prompt_tokens;
                 let cached_tokens = running.held + usage.cached_tokens;
@@ -361,6 +326,14 @@ impl Work<'_> {
                     completion_tokens: usage.completion_tokens,
                 });
                 self.write(&answer, answers)?;
+                if let Some(cache) = &self.cache {
+                    let (scheduler, progress) = (&mut self.scheduler, &mut |_| stop.flow());
+                    match cache.store(scheduler, running.sequence, progress).await {
+                        Err(Error::Stopped) => return Err(Interrupted.into()),
+                        stored => stored?,
+                    }
+                }
+                self.scheduler.close(running.sequence)?;
             }
             Event::Failed { request, error } => {
                 if let Some(running) = self.running.remove(&request) {

@@ -378,9 +378,10 @@ fn a_long_prompt_is_read_from_disk() {
     let (model, folder) = (place.path("tiny.gguf"), place.path("cache"));
     let letters: String = ('a'..='z').cycle().take(20_000).collect();
     let file = place.put("prompts.jsonl", format!("{{\"prompt\": \"{letters}\"}}\n"));
+    let args = ["run", &model, "--raw", "--temp", "0", "--parallel", &file];
     let more = ["-n", "8", "--window", "32k", "--cache-dir", &folder];
     let answer = || {
-        let output = godwit(&place.args(&model, &file, &more));
+        let output = godwit(&[&args[..], &more].concat());
         let stderr = String::from_utf8_lossy(&output.stderr).into_owned();
         assert!(stderr.contains("failures: 0"), "{stderr}");
         answers(&stdout(&output)).remove(&1).expect("an answer")

@@ -16,16 +16,19 @@ pub(super) trait Holder {
     /// Its computed tokens.
     fn tokens(&self) -> &[u32];
 
+    /// How many of the tokens that follow its own need not be read: they are in memory.
+    fn findable(&self, tokens: &[u32]) -> usize;
+
     /// Writes a snapshot of these positions.
     async fn save(&mut self, out: &mut Output<'_>, range: Range<usize>) -> Result<(), Error>;
 
-    /// Goes on from a snapshot of the last of `tokens`.
+    /// Goes on from a snapshot of the last of `tokens`. Returns whether there is room for it.
     async fn resume(
         &mut self,
         input: &mut Input<'_>,
         tokens: &[u32],
         progress: &mut OnProgress<'_>,
-    ) -> Result<(), Error>;
+    ) -> Result<bool, Error>;
 }
 
 impl Holder for Session {
@@ -35,6 +38,10 @@ impl Holder for Session {
 
     fn tokens(&self) -> &[u32] {
         self.tokens()
+    }
+
+    fn findable(&self, _: &[u32]) -> usize {
+        0
     }
 
     async fn save(&mut self, out: &mut Output<'_>, range: Range<usize>) -> Result<(), Error> {
@@ -47,9 +54,9 @@ impl Holder for Session {
         input: &mut Input<'_>,
         tokens: &[u32],
         progress: &mut OnProgress<'_>,
-    ) -> Result<(), Error> {
+    ) -> Result<bool, Error> {
         Session::resume(self, input, Some(tokens), progress).await?;
-        Ok(())
+        Ok(true)
     }
 }
 
@@ -70,6 +77,10 @@ impl Holder for OfScheduler<'_> {
             .unwrap_or_default()
     }
 
+    fn findable(&self, tokens: &[u32]) -> usize {
+        self.scheduler.findable(self.sequence, tokens)
+    }
+
     async fn save(&mut self, out: &mut Output<'_>, range: Range<usize>) -> Result<(), Error> {
         let note = serde_json::Value::Null;
         let sequence = self.sequence;
@@ -83,11 +94,17 @@ impl Holder for OfScheduler<'_> {
         input: &mut Input<'_>,
         tokens: &[u32],
         progress: &mut OnProgress<'_>,
-    ) -> Result<(), Error> {
+    ) -> Result<bool, Error> {
         let sequence = self.sequence;
-        self.scheduler
-            .resume(sequence, input, Some(tokens), progress)
-            .await?;
-        Ok(())
+        let resumed = self
+            .scheduler
+            .resume(sequence, input, Some(tokens), progress);
+        match resumed.await {
+            Ok(_) => Ok(true),
+            // Running replies have the pages: the scheduler waits for them.
+            Err(Error::ContextFull { .. }) => Ok(false),
+            Err(error) if error.is_out_of_memory() => Ok(false),
+            Err(error) => Err(error),
+        }
     }
 }

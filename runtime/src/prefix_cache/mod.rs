@@ -4,6 +4,7 @@
 //! blocks.
 
 mod holder;
+mod sequences;
 #[cfg(all(test, target_os = "linux"))]
 mod tests;
 
@@ -22,9 +23,8 @@ use crate::io::private::{check_folder, make_private_folder};
 use crate::io::warn::{warn_of, warn_once};
 use crate::kv_cache::SnapshotError;
 use crate::progress::{OnProgress, Progress};
-use crate::scheduler::{Scheduler, SequenceId};
 use crate::session::{Reuse, Session};
-use holder::{Holder, OfScheduler};
+use holder::Holder;
 
 /// Tokens of a block. Shorter prompts leave nothing.
 pub const BLOCK: usize = 4096;
@@ -119,7 +119,8 @@ impl PrefixCache {
         };
         let input = &mut BufReader::with_capacity(1 << 20, &file);
         match holder.resume(input, tokens, progress).await {
-            Ok(_) => Ok(Block::Loaded(file)),
+            Ok(true) => Ok(Block::Loaded(file)),
+            Ok(false) => Ok(Block::Missing),
             Err(Error::Snapshot(cause)) if cause.proves_damage() => {
                 tracing::warn!(
                     "{}: {cause}; the block is deleted and computed again",
@@ -199,69 +200,6 @@ impl PrefixCache {
         Ok(reuse)
     }
 
-    /// Brings a sequence of a scheduler to hold as much of the beginning of a prompt as it holds
-    /// already or is on disk; submit what is left of the prompt then. Its other tokens are
-    /// forgotten, and its requests end. Returns what it holds now, none of it computed.
-    ///
-    /// # Errors
-    /// There is no such sequence, a block does not fit the context or the pool, the GPU fails, or
-    /// `progress` says stop. What is wrong with a block costs time, and is logged.
-    pub async fn load(
-        &self,
-        scheduler: &mut Scheduler,
-        sequence: SequenceId,
-        prompt: &[u32],
-        progress: &mut OnProgress<'_>,
-    ) -> Result<Reuse, Error> {
-        let held = scheduler.tokens(sequence)?;
-        let same = held.iter().zip(prompt).take_while(|(a, b)| a == b).count();
-        // One token at least is left to compute.
-        let same = same.min(prompt.len().saturating_sub(1));
-        scheduler.truncate(sequence, same)?;
-        let mut holder = OfScheduler {
-            scheduler,
-            sequence,
-        };
-        let kept = holder.tokens().len();
-        let is_usable = prompt.len() > BLOCK
-            && self.is_usable(&holder.engine().clone(), kept, prompt.len(), progress)?;
-        let mut reuse = Reuse::of_kept(kept);
-        if is_usable {
-            (reuse, _) = self.read_blocks(&mut holder, prompt, progress).await?;
-        }
-        Ok(reuse)
-    }
-
-    /// Writes the blocks of a scheduler's sequence that are not on disk yet: call it when a long
-    /// prompt was computed.
-    ///
-    /// # Errors
-    /// There is no such sequence, the GPU is lost, or `progress` says stop. What is wrong with the
-    /// folder is logged.
-    pub async fn store(
-        &self,
-        scheduler: &mut Scheduler,
-        sequence: SequenceId,
-        progress: &mut OnProgress<'_>,
-    ) -> Result<(), Error> {
-        let tokens = scheduler.computed_tokens(sequence)?.to_vec();
-        let engine = scheduler.engine().clone();
-        if tokens.len() < BLOCK || !self.is_usable(&engine, 0, tokens.len(), progress)? {
-            return Ok(());
-        }
-        let mut holder = OfScheduler {
-            scheduler,
-            sequence,
-        };
-        for end in (BLOCK..=tokens.len()).step_by(BLOCK) {
-            if !self.keep(&mut holder, &tokens[..end], None).await? {
-                break;
-            }
-        }
-        self.trim();
-        Ok(())
-    }
-
     /// Reads the blocks that follow the tokens of a sequence, as far as there are any: what it
     /// holds then, and the file of a block that is to be replaced.
     async fn read_blocks(
@@ -279,7 +217,7 @@ impl PrefixCache {
             let held = holder.tokens().len();
             let end = (held / BLOCK + 1) * BLOCK;
             // One token at least is computed, for its logits.
-            if end >= tokens.len() {
+            if end >= tokens.len() || held + holder.findable(&tokens[held..]) >= end {
                 break;
             }
             let Some(path) = self.known_path(holder.engine(), &tokens[..end]) else {
@@ -290,6 +228,8 @@ impl PrefixCache {
                 progress(Progress::of(done, tokens.len()))
             };
             match Self::read(holder, &path, &tokens[..end], &mut show).await? {
+                // Its name may promise what it does not hold.
+                Block::Loaded(_) if holder.tokens().len() != end => break,
                 Block::Loaded(file) => {
                     reuse.kept = reuse.kept.min(end - BLOCK);
                     reuse.loaded += BLOCK;

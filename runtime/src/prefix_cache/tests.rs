@@ -125,3 +125,78 @@ fn sessions_and_schedulers_read_each_others_blocks() {
     block_on(cache.store(&mut third, of_third, &mut unwatched)).expect("a disk");
     assert!(fs::metadata(&block).expect("it is back").len() > 8);
 }
+
+/// What `load` returns is what the sequence has: nothing is lost, and nothing is there twice.
+#[test]
+fn a_next_turn_and_a_damaged_block_lose_no_token() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let cache = PrefixCache::new(folder.path(), 1 << 30);
+    let prompt: Vec<u32> = (0..8300_u32).map(|i| i.wrapping_mul(i) % 509).collect();
+    let engine = session(None).engine().clone();
+    let open = || {
+        let scheduler = block_on(Scheduler::new(&engine, &SchedulerOptions::default()));
+        let mut scheduler = scheduler.expect("room");
+        let sequence = scheduler.open(&SequenceOptions::default());
+        (scheduler, sequence)
+    };
+    let (mut first, sequence) = open();
+    let said = reply(&mut first, sequence, &prompt);
+    block_on(cache.store(&mut first, sequence, &mut unwatched)).expect("a disk");
+    // The last token of the reply was not computed: it is in the next prompt again.
+    let next = [&prompt[..], &said, &[7, 8]].concat();
+    let reuse = block_on(cache.load(&mut first, sequence, &next, &mut unwatched)).expect("room");
+    let held = first.tokens(sequence).expect("open");
+    assert_eq!((reuse.kept, reuse.loaded), (held.len(), 0));
+    assert_eq!(held, next[..held.len()]);
+    // A request that waits ends.
+    let request = Request::new(vec![5]).max_tokens(5);
+    first.submit(sequence, request).expect("room");
+    block_on(cache.load(&mut first, sequence, &next, &mut unwatched)).expect("room");
+    assert!(!first.has_work());
+    // The second block has another byte in its keys, which is found behind them.
+    let mut blocks: Vec<_> = fs::read_dir(folder.path()).expect("a folder").collect();
+    assert_eq!(blocks.len(), 2);
+    let mut bytes = Vec::new();
+    for block in blocks.drain(..) {
+        let path = block.expect("a file").path();
+        bytes = fs::read(&path).expect("a block");
+        let middle = bytes.len() / 2;
+        bytes[middle] ^= 1;
+        fs::write(&path, &bytes).expect("a disk");
+    }
+    let (mut second, sequence) = open();
+    reply(&mut second, sequence, &prompt[..5000]);
+    let reuse = block_on(cache.load(&mut second, sequence, &prompt, &mut unwatched));
+    let reuse = reuse.expect("room");
+    let held = second.tokens(sequence).expect("open");
+    assert_eq!(reuse.kept + reuse.loaded, held.len());
+    assert_eq!(held, prompt[..held.len()]);
+    assert_eq!(reply(&mut second, sequence, &prompt), said);
+    assert!(!bytes.is_empty());
+}
+
+#[test]
+fn what_others_have_in_memory_is_not_read() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let cache = PrefixCache::new(folder.path(), 1 << 30);
+    let prompt: Vec<u32> = (0..4200_u32).map(|i| i.wrapping_mul(i) % 509).collect();
+    let engine = session(None).engine().clone();
+    let options =
+        SchedulerOptions::default().kv_memory(Some(80 * 64 * engine.kv_bytes_per_token()));
+    let mut scheduler = block_on(Scheduler::new(&engine, &options)).expect("room");
+    let first = scheduler.open(&SequenceOptions::default());
+    let expected = reply(&mut scheduler, first, &prompt);
+    block_on(cache.store(&mut scheduler, first, &mut unwatched)).expect("a disk");
+    let second = scheduler.open(&SequenceOptions::default());
+    let reuse = block_on(cache.load(&mut scheduler, second, &prompt, &mut unwatched));
+    assert_eq!(reuse.expect("room").loaded, 0);
+    assert_eq!(reply(&mut scheduler, second, &prompt), expected);
+    // Of another salt they are not shared. There is no room while the first one runs: it is not an
+    // error.
+    let third = scheduler.open(&SequenceOptions::default().salt(vec![1]));
+    let request = Request::new(vec![9]).max_tokens(50);
+    scheduler.submit(first, request).expect("room");
+    block_on(scheduler.step(Budget::default())).expect("a step");
+    let reuse = block_on(cache.load(&mut scheduler, third, &prompt, &mut unwatched));
+    assert_eq!(reuse.expect("it waits").loaded, 0);
+}

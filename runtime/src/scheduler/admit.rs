@@ -162,8 +162,24 @@ impl Core {
         }
     }
 
-    /// Takes pages for those on the host. There are enough.
+    /// Takes pages for those of a request on the host, and starts it. There are enough.
     fn bring_back(&mut self, id: RequestId, of: SequenceId) -> bool {
+        let is_there = self.bring_back_pages(of);
+        if let Some(ongoing) = self.requests.get_mut(&id).filter(|_| is_there) {
+            ongoing.state = State::Running { in_flight: 0 };
+        }
+        is_there
+    }
+
+    /// How many of these tokens, which follow those of a sequence, are in pages that it can share.
+    pub fn findable(&self, id: SequenceId, tokens: &[u32]) -> usize {
+        let sequence = self.sequences.get(&id);
+        let found = sequence.map_or(0, |sequence| self.cached_pages(sequence, tokens).len());
+        found * PAGE as usize
+    }
+
+    /// Takes pages for those of a sequence on the host. There are enough.
+    pub(super) fn bring_back_pages(&mut self, of: SequenceId) -> bool {
         let Some(sequence) = self.sequences.get_mut(&of) else {
             return true;
         };
@@ -193,9 +209,6 @@ impl Core {
                 }
             }
             self.on_host -= 1;
-        }
-        if let Some(ongoing) = self.requests.get_mut(&id) {
-            ongoing.state = State::Running { in_flight: 0 };
         }
         true
     }

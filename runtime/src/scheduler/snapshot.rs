@@ -33,9 +33,16 @@ impl Scheduler {
         Ok(&self.core.sequence(sequence)?.tokens)
     }
 
+    /// How many of a prompt's tokens, which follow those of a sequence, are in pages that it will
+    /// share.
+    #[cfg(not(target_arch = "wasm32"))]
+    pub(crate) fn findable(&self, sequence: SequenceId, prompt: &[u32]) -> usize {
+        self.core.findable(sequence, prompt)
+    }
+
     /// Writes a sequence's tokens up to `range.end`, and the keys and values of those in `range`,
     /// as [`Session::save`](crate::Session::save) does. They may be on the host. Steps in flight
-    /// are waited for.
+    /// are waited for; the sequence's requests go on.
     ///
     /// # Errors
     /// There is no such sequence, the range is not in its computed tokens or begins at no multiple
@@ -59,7 +66,24 @@ impl Scheduler {
         let header = header(engine, first, count, note, progress)?;
         let ids = of.tokens[..end].to_vec();
         self.move_pages().await?;
-        let mut writer = SnapshotWriter::begin(out, &header, &ids).map_err(unwritten)?;
+        let saved = self
+            .write_pages(sequence, out, &header, &ids, progress)
+            .await;
+        self.give_up_after(&saved)?;
+        saved
+    }
+
+    /// Writes a snapshot with this header.
+    async fn write_pages(
+        &mut self,
+        sequence: SequenceId,
+        out: &mut Output<'_>,
+        header: &SnapshotHeader,
+        ids: &[u32],
+        progress: &mut OnProgress<'_>,
+    ) -> Result<(), Error> {
+        let (first, count) = (header.first, header.count);
+        let mut writer = SnapshotWriter::begin(out, header, ids).map_err(unwritten)?;
         for run in runs(first, count) {
             let mut pages = Vec::new();
             for part in pages_of(run.clone()) {
@@ -84,7 +108,7 @@ impl Scheduler {
 
     /// Goes on from a snapshot, as [`Session::resume`](crate::Session::resume) does: its tokens,
     /// keys and values follow the sequence's own, which must be those that it was saved after.
-    /// Requests of the sequence end. Where `expected` is given, the file's tokens must be its
+    /// Requests of the sequence end, and idle sequences leave the GPU where there is no room. Where `expected` is given, the file's tokens must be its
     /// beginning.
     ///
     /// # Errors
@@ -113,10 +137,23 @@ impl Scheduler {
             expected,
         };
         let reading = begin(file, &wanted, self.core.limits.context as u32)?;
+        for request in Vec::from_iter(self.core.sequence(sequence)?.queue.iter().copied()) {
+            self.cancel(request);
+        }
         self.truncate(sequence, reading.header.first as usize)?;
         let loaded = self.read_pages(sequence, reading, progress).await;
         self.core.release_loading();
+        self.give_up_after(&loaded)?;
         loaded
+    }
+
+    /// The device may have lacked memory for a step in flight, and says so once: nothing is known
+    /// of any page then.
+    fn give_up_after<T>(&mut self, done: &Result<T, Error>) -> Result<(), Error> {
+        match done {
+            Err(error @ Error::Gpu(_)) => self.start_over(error.clone()),
+            _ => Ok(()),
+        }
     }
 
     /// Reads keys and values into pages of their own, which the sequence has once all is verified.
@@ -211,20 +248,20 @@ impl Core {
     fn take_loading(&mut self, id: SequenceId, first: usize, end: usize) -> Result<(), Error> {
         let sequence = self.sequence(id)?;
         let (tokens, held) = (end - first, sequence.tokens.len());
-        // The page that a truncation left may have found no memory.
-        let is_there = held == first && sequence.is_on_gpu();
-        let needed = end.div_ceil(PAGE as usize) - first.div_ceil(PAGE as usize);
-        while is_there && self.loading.len() < needed {
-            match (self.pages.take(), self.longest_idle(id)) {
-                (Some(page), _) => self.loading.push(page),
-                (None, Some(idle)) => self.leave_gpu(idle),
-                (None, None) => break,
-            }
+        let needed = sequence.missing_pages(end);
+        while (self.pages.free() as usize) < needed
+            && let Some(idle) = self.longest_idle(id)
+        {
+            self.leave_gpu(idle);
         }
-        if self.loading.len() == needed && is_there {
+        // The page that a truncation left may have found no memory.
+        let is_there = held == first && self.pages.free() as usize >= needed;
+        if is_there && self.bring_back_pages(id) {
+            let new = end.div_ceil(PAGE as usize) - first.div_ceil(PAGE as usize);
+            self.loading
+                .extend((0..new).map_while(|_| self.pages.take()));
             return Ok(());
         }
-        self.release_loading();
         let full = Error::ContextFull {
             tokens,
             used: held,

@@ -23,6 +23,27 @@ impl Scheduler {
     }
 }
 
+impl Scheduler {
+    /// Ends a sequence's requests, and forgets its tokens from `len` on and those that are not
+    /// computed.
+    ///
+    /// # Errors
+    /// There is no such sequence.
+    #[cfg(not(target_arch = "wasm32"))]
+    pub(crate) fn keep_computed(&mut self, sequence: SequenceId, len: usize) -> Result<(), Error> {
+        for request in Vec::from_iter(self.core.sequence(sequence)?.queue.iter().copied()) {
+            self.cancel(request);
+        }
+        let mut len = len.min(self.computed_tokens(sequence)?.len());
+        // A last page that found no memory is computed again: it goes, too.
+        while self.core.sequence(sequence)?.len() > len {
+            self.truncate(sequence, len)?;
+            len = len.min(self.computed_tokens(sequence)?.len());
+        }
+        Ok(())
+    }
+}
+
 impl Core {
     /// Forgets the tokens of a sequence from `len` on, and ends its requests. Pages that become
     /// free stay findable by the tokens that they hold.

@@ -2,9 +2,9 @@
 
 use pollster::block_on;
 
-use super::super::{SchedulerOptions, SequenceId};
+use super::super::{Budget, SchedulerOptions, SequenceId};
 use super::replies::{Tested, deterministic, engine, sampled, text};
-use crate::{EngineOptions, Error, Session, unwatched};
+use crate::{EngineOptions, Error, FinishReason, Session, unwatched};
 
 /// A file of a sequence's tokens up to `end`, with the keys and values from `start` on.
 fn save(tested: &mut Tested, sequence: SequenceId, start: usize, end: usize) -> Vec<u8> {
@@ -158,4 +158,53 @@ fn a_file_that_is_damaged_or_given_up_leaves_no_page_behind() {
     let empty = tested.open();
     let refused = resume(&mut tested, empty, &foreign);
     assert!(matches!(refused, Err(Error::Snapshot(_))), "{refused:?}");
+}
+
+/// A request whose next token is computed ahead ends where its sequence is resumed over.
+#[test]
+fn a_running_request_ends_where_its_sequence_is_resumed() {
+    let engine = engine(EngineOptions::default());
+    let mut source = Tested::new(&engine, deterministic());
+    let sequence = source.open();
+    source.submit(sequence, sampled(text(1, 128), 2));
+    source.finish();
+    let file = save(&mut source, sequence, 64, 128);
+    let expected = {
+        let fork = source.scheduler.fork(sequence, 128).expect("it has them");
+        reply(&mut source, fork)
+    };
+    let options = deterministic().steps_in_flight(Some(2));
+    let mut tested = Tested::new(&engine, options);
+    let sequence = tested.open();
+    let id = tested.submit(sequence, sampled(text(1, 64), 50));
+    for _ in 0..2 {
+        block_on(tested.scheduler.step(Budget::default())).expect("a step");
+    }
+    resume(&mut tested, sequence, &file).expect("it fits");
+    tested.take_events();
+    assert_eq!(tested.ends.get(&id), Some(&FinishReason::Cancelled));
+    assert_eq!(
+        tested.scheduler.tokens(sequence).expect("open"),
+        text(1, 128)
+    );
+    assert_eq!(reply(&mut tested, sequence), expected);
+}
+
+#[test]
+fn a_sequence_on_the_host_is_resumed_over() {
+    let engine = engine(EngineOptions::default());
+    let page = u64::from(godwit_shaders::PAGE)
+        * crate::engine::kv_bytes(engine.model().config(), engine.kv_format());
+    let mut tested = Tested::new(&engine, deterministic().kv_memory(Some(10 * page)));
+    let first = tested.open();
+    tested.submit(first, sampled(text(1, 300), 2));
+    tested.finish();
+    let file = save(&mut tested, first, 128, 300);
+    let second = tested.open();
+    tested.submit(second, sampled(text(2, 400), 2));
+    tested.finish();
+    assert!(tested.scheduler.load().host_pages > 0);
+    resume(&mut tested, first, &file).expect("the other one makes room");
+    assert_eq!(tested.scheduler.tokens(first).expect("open"), text(1, 300));
+    assert_eq!(save(&mut tested, first, 128, 300), file);
 }
