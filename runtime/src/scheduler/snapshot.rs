@@ -108,8 +108,8 @@ impl Scheduler {
 
     /// Goes on from a snapshot, as [`Session::resume`](crate::Session::resume) does: its tokens,
     /// keys and values follow the sequence's own, which must be those that it was saved after.
-    /// Requests of the sequence end, and idle sequences leave the GPU where there is no room. Where `expected` is given, the file's tokens must be its
-    /// beginning.
+    /// Requests of the sequence end, and idle sequences leave the GPU where there is no room. Where
+    /// `expected` is given, the file's tokens must be its beginning.
     ///
     /// # Errors
     /// There is no such sequence; the file is damaged, foreign, or of other tokens; it does not
