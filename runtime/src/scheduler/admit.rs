@@ -172,6 +172,7 @@ impl Core {
     }
 
     /// How many of these tokens, which follow those of a sequence, are in pages that it can share.
+    #[cfg(not(target_arch = "wasm32"))]
     pub fn findable(&self, id: SequenceId, tokens: &[u32]) -> usize {
         let sequence = self.sequences.get(&id);
         let found = sequence.map_or(0, |sequence| self.cached_pages(sequence, tokens).len());
