@@ -157,16 +157,20 @@ impl Executor {
         }
     }
 
+    /// Kernels run without checks: see `gpu/pipelines.rs`.
+    fn check(&self, work: Work, step: Step) {
+        assert!(
+            self.stays_inside(work, step),
+            "{step:?} leaves the plan of {work:?}"
+        );
+    }
+
     /// Runs some work. What its plan reads from the host comes meanwhile.
     ///
     /// # Errors
     /// As [`Executor::prepare`], what is on the host can't be read, or the device fails.
     pub async fn submit(&mut self, work: Work, step: Step) -> Result<(), Error> {
-        // Kernels run without checks: see `gpu/pipelines.rs`.
-        assert!(
-            self.stays_inside(work, step),
-            "{step:?} leaves the plan of {work:?}"
-        );
+        self.check(work, step);
         self.prepare(work).await?;
         let (prepared, memory) = (&self.prepared[&work], self.buffers.memory());
         match prepared.has_uploads() {
@@ -186,10 +190,7 @@ impl Executor {
     /// # Errors
     /// As [`Executor::prepare`], or the device fails.
     pub async fn choose(&mut self, work: Work, step: Step, first: u32) -> Result<Readback, Error> {
-        assert!(
-            self.stays_inside(work, step),
-            "{step:?} leaves the plan of {work:?}"
-        );
+        self.check(work, step);
         self.prepare(work).await?;
         let all = self.scratch.chosen;
         let chosen = BufferRef {

@@ -304,12 +304,17 @@ impl Core {
         self.finish(id, FinishReason::Cancelled);
     }
 
-    /// Ends a sequence, and all of its requests.
-    pub fn close(&mut self, id: SequenceId) -> Result<(), Error> {
-        let requests: Vec<_> = self.sequence(id)?.queue.iter().copied().collect();
-        for request in requests {
+    /// Ends all requests of a sequence.
+    pub fn cancel_all(&mut self, id: SequenceId) -> Result<(), Error> {
+        for request in Vec::from_iter(self.sequence(id)?.queue.iter().copied()) {
             self.cancel(request);
         }
+        Ok(())
+    }
+
+    /// Ends a sequence, and all of its requests.
+    pub fn close(&mut self, id: SequenceId) -> Result<(), Error> {
+        self.cancel_all(id)?;
         if let Some(sequence) = self.sequences.remove(&id) {
             // From the end: a prefix is of use longer than what follows it.
             for &place in sequence.table.iter().rev() {

@@ -56,15 +56,9 @@ impl Scheduler {
         progress: &mut OnProgress<'_>,
     ) -> Result<(), Error> {
         self.recover()?;
-        let Range { start, end } = range;
-        let of = self.core.sequence(sequence)?;
-        if start >= end || end > of.tokens.len() || !start.is_multiple_of(TILE) {
-            return Err(Error::Empty);
-        }
-        let (first, count) = (start as u32, (end - start) as u32);
-        let engine = &self.device.executor.engine;
-        let header = header(engine, first, count, note, progress)?;
-        let ids = of.tokens[..end].to_vec();
+        let tokens = &self.core.sequence(sequence)?.tokens;
+        let header = header(self.engine(), tokens.len(), &range, note, progress)?;
+        let ids = tokens[..range.end].to_vec();
         self.move_pages().await?;
         let saved = self
             .write_pages(sequence, out, &header, &ids, progress)
@@ -137,10 +131,9 @@ impl Scheduler {
             expected,
         };
         let reading = begin(file, &wanted, self.core.limits.context as u32)?;
-        for request in Vec::from_iter(self.core.sequence(sequence)?.queue.iter().copied()) {
-            self.cancel(request);
-        }
+        self.core.cancel_all(sequence)?;
         self.truncate(sequence, reading.header.first as usize)?;
+        self.reserve_pages(sequence, &reading.header).await?;
         let loaded = self.read_pages(sequence, reading, progress).await;
         self.core.release_loading();
         self.give_up_after(&loaded)?;
@@ -156,7 +149,22 @@ impl Scheduler {
         }
     }
 
-    /// Reads keys and values into pages of their own, which the sequence has once all is verified.
+    /// Takes pages for what a snapshot holds. That there is no room changes nothing else.
+    async fn reserve_pages(
+        &mut self,
+        sequence: SequenceId,
+        header: &SnapshotHeader,
+    ) -> Result<(), Error> {
+        let (first, count) = (header.first as usize, header.count as usize);
+        let missing = self.core.sequence(sequence)?.missing_pages(first + count) as u32;
+        let wanted = self.core.pages.in_use() + missing;
+        self.grow_to(wanted.min(self.core.limits.pages)).await?;
+        self.core.take_loading(sequence, first, first + count)?;
+        self.move_pages().await
+    }
+
+    /// Reads keys and values into the pages that were taken, which the sequence has once all is
+    /// verified.
     async fn read_pages(
         &mut self,
         sequence: SequenceId,
@@ -164,12 +172,6 @@ impl Scheduler {
         progress: &mut OnProgress<'_>,
     ) -> Result<SnapshotHeader, Error> {
         let (first, count) = (reading.header.first as usize, reading.header.count as usize);
-        let end = first + count;
-        let missing = self.core.sequence(sequence)?.missing_pages(end) as u32;
-        let wanted = self.core.pages.in_use() + missing;
-        self.grow_to(wanted.min(self.core.limits.pages)).await?;
-        self.core.take_loading(sequence, first, end)?;
-        self.move_pages().await?;
         let mut bytes = Vec::new();
         for run in reading.runs() {
             let mut pages = Vec::new();

@@ -21,9 +21,7 @@ impl Scheduler {
         self.release_draft();
         Ok(())
     }
-}
 
-impl Scheduler {
     /// Ends a sequence's requests, and forgets its tokens from `len` on and those that are not
     /// computed.
     ///
@@ -31,16 +29,15 @@ impl Scheduler {
     /// There is no such sequence.
     #[cfg(not(target_arch = "wasm32"))]
     pub(crate) fn keep_computed(&mut self, sequence: SequenceId, len: usize) -> Result<(), Error> {
-        for request in Vec::from_iter(self.core.sequence(sequence)?.queue.iter().copied()) {
-            self.cancel(request);
+        self.core.cancel_all(sequence)?;
+        loop {
+            let computed = self.computed_tokens(sequence)?.len();
+            self.truncate(sequence, len.min(computed))?;
+            // A last page that found no memory is to be computed again: it goes, too.
+            if self.core.sequence(sequence)?.pending.is_empty() {
+                return Ok(());
+            }
         }
-        let mut len = len.min(self.computed_tokens(sequence)?.len());
-        // A last page that found no memory is computed again: it goes, too.
-        while self.core.sequence(sequence)?.len() > len {
-            self.truncate(sequence, len)?;
-            len = len.min(self.computed_tokens(sequence)?.len());
-        }
-        Ok(())
     }
 }
 
@@ -52,9 +49,7 @@ impl Core {
         if len >= sequence.len() {
             return Ok(());
         }
-        for request in Vec::from_iter(sequence.queue.iter().copied()) {
-            self.cancel(request);
-        }
+        self.cancel_all(id)?;
         let Some(sequence) = self.sequences.get_mut(&id) else {
             return Ok(());
         };

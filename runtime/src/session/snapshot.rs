@@ -9,7 +9,7 @@ use crate::error::Error;
 use crate::io::{Input, Output};
 use crate::kv_cache::SnapshotHeader;
 use crate::kv_cache::snapshot::{
-    OpenedSnapshot, Requirements, SnapshotReader, SnapshotWriter, runs,
+    OpenedSnapshot, Requirements, SnapshotReader, SnapshotWriter, TILE, runs,
 };
 use crate::progress::{OnProgress, Progress};
 
@@ -38,18 +38,24 @@ pub(crate) fn begin<'a>(
     Ok(SnapshotReader::begin(file, wanted)?)
 }
 
-/// What a snapshot of these positions says of itself. The weights are hashed for it, which
-/// `progress` may stop.
+/// What a snapshot of these positions, of so many tokens, says of itself. The weights are hashed
+/// for it, which `progress` may stop.
 ///
 /// # Errors
-/// The model's file can't be read, or `progress` says stop.
+/// The range is not in the tokens, or begins at no multiple of 32; the model's file can't be read,
+/// or `progress` says stop.
 pub(crate) fn header(
     engine: &Engine,
-    first: u32,
-    count: u32,
+    tokens: usize,
+    range: &Range<usize>,
     note: serde_json::Value,
     progress: &mut OnProgress<'_>,
 ) -> Result<SnapshotHeader, Error> {
+    let Range { start, end } = *range;
+    if start >= end || end > tokens || !start.is_multiple_of(TILE) {
+        return Err(Error::Empty);
+    }
+    let (first, count) = (start as u32, (end - start) as u32);
     let model = engine.model();
     model.hash_weights(&mut |_| progress(Progress::new(0, count.into())))?;
     Ok(SnapshotHeader {
@@ -77,14 +83,10 @@ impl Session {
         note: serde_json::Value,
         progress: &mut OnProgress<'_>,
     ) -> Result<(), Error> {
-        let Range { start, end } = range;
-        if start >= end || end > self.tokens().len() || !start.is_multiple_of(32) {
-            return Err(Error::Empty);
-        }
-        let (first, count) = (start as u32, (end - start) as u32);
-        let header = header(self.engine(), first, count, note, progress)?;
+        let header = header(self.engine(), self.tokens().len(), &range, note, progress)?;
+        let (first, count) = (header.first, header.count);
         let mut writer =
-            SnapshotWriter::begin(out, &header, &self.tokens()[..end]).map_err(unwritten)?;
+            SnapshotWriter::begin(out, &header, &self.tokens()[..range.end]).map_err(unwritten)?;
         for run in runs(first, count) {
             let memory = self.executor.buffers.memory();
             self.executor

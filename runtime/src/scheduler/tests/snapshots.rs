@@ -4,6 +4,7 @@ use pollster::block_on;
 
 use super::super::{Budget, SchedulerOptions, SequenceId};
 use super::replies::{Tested, deterministic, engine, sampled, text};
+use crate::gpu::GpuError;
 use crate::{EngineOptions, Error, FinishReason, Session, unwatched};
 
 /// A file of a sequence's tokens up to `end`, with the keys and values from `start` on.
@@ -92,8 +93,8 @@ fn a_session_that_was_saved_goes_on_in_a_scheduler() {
     assert_eq!(tested.usage[&id].cached_tokens, 448);
 }
 
-#[test]
-fn what_has_left_the_gpu_is_saved_as_it_was() {
+/// A pool of ten pages, and a sequence of 301 computed tokens in it.
+fn ten_pages() -> (Tested, SequenceId) {
     let engine = engine(EngineOptions::default());
     let page = u64::from(godwit_shaders::PAGE)
         * crate::engine::kv_bytes(engine.model().config(), engine.kv_format());
@@ -101,11 +102,22 @@ fn what_has_left_the_gpu_is_saved_as_it_was() {
     let first = tested.open();
     tested.submit(first, sampled(text(1, 300), 2));
     tested.finish();
-    let file = save(&mut tested, first, 0, 301);
+    (tested, first)
+}
+
+/// Pages leave the GPU for another sequence.
+fn leave_for_another(tested: &mut Tested) {
     let second = tested.open();
     tested.submit(second, sampled(text(2, 400), 2));
     tested.finish();
     assert!(tested.scheduler.load().host_pages > 0);
+}
+
+#[test]
+fn what_has_left_the_gpu_is_saved_as_it_was() {
+    let (mut tested, first) = ten_pages();
+    let file = save(&mut tested, first, 0, 301);
+    leave_for_another(&mut tested);
     assert_eq!(save(&mut tested, first, 0, 301), file);
     // Where there is no page, what is idle leaves the GPU for it.
     let third = tested.open();
@@ -192,19 +204,31 @@ fn a_running_request_ends_where_its_sequence_is_resumed() {
 
 #[test]
 fn a_sequence_on_the_host_is_resumed_over() {
-    let engine = engine(EngineOptions::default());
-    let page = u64::from(godwit_shaders::PAGE)
-        * crate::engine::kv_bytes(engine.model().config(), engine.kv_format());
-    let mut tested = Tested::new(&engine, deterministic().kv_memory(Some(10 * page)));
-    let first = tested.open();
-    tested.submit(first, sampled(text(1, 300), 2));
-    tested.finish();
+    let (mut tested, first) = ten_pages();
     let file = save(&mut tested, first, 128, 300);
-    let second = tested.open();
-    tested.submit(second, sampled(text(2, 400), 2));
-    tested.finish();
-    assert!(tested.scheduler.load().host_pages > 0);
+    leave_for_another(&mut tested);
     resume(&mut tested, first, &file).expect("the other one makes room");
     assert_eq!(tested.scheduler.tokens(first).expect("open"), text(1, 300));
     assert_eq!(save(&mut tested, first, 128, 300), file);
+}
+
+/// That the pool could not grow once is no failure of the device: running replies go on.
+#[test]
+fn a_file_without_room_ends_no_other_request() {
+    let (mut tested, first) = ten_pages();
+    let file = save(&mut tested, first, 0, 300);
+    tested.scheduler.close(first).expect("open");
+    let running = tested.ask(sampled(text(2, 500), 20));
+    while tested.replies[&running].is_empty() {
+        tested.step();
+    }
+    tested.scheduler.core.refused = Some(GpuError::OutOfMemory {
+        what: "a segment".into(),
+        bytes: 1,
+    });
+    let other = tested.open();
+    let refused = resume(&mut tested, other, &file);
+    assert!(matches!(refused, Err(Error::Gpu(_))), "{refused:?}");
+    tested.finish();
+    assert_eq!(tested.ends.get(&running), Some(&FinishReason::Length));
 }
