@@ -24,6 +24,8 @@ macro_rules! files {
 const IMPORTS: &[(&str, &str)] = files![
     "kernels/attention/cpu/combine.wgsl",
     "kernels/attention/cpu/cpu.wgsl",
+    "kernels/attention/cpu/rows1.wgsl",
+    "kernels/attention/cpu/rows4.wgsl",
     "kernels/attention/cpu/scores.wgsl",
     "kernels/attention/cpu/values.wgsl",
     "kernels/attention/decode/attend.wgsl",

@@ -5,7 +5,7 @@
 //! - `prefix`: time to the first token after 2,000 tokens that are in the cache, and that are not.
 //! - `fork`: a fork of 1,000 tokens, against computing them.
 //! - `memory`: pages of eight sequences that share 2,000 tokens.
-//! - `quote`: a reply that quotes, and one that does not, with and without guesses.
+//! - `quote`: replies that quote, and some that do not, with and without guesses.
 
 use std::time::Instant;
 
@@ -199,51 +199,89 @@ fn memory(engine: &Engine) {
 }
 
 fn quote(engine: &Engine) {
-    let chat = engine.model().chat().expect("a template");
     let tokenizer = engine.model().tokenizer();
-    let passage = tokenizer.decode(&text(engine, 20_000, 1900));
-    let lines: Vec<&str> = passage.lines().collect();
-    let paragraphs: Vec<String> = lines.chunks(6).map(|lines| lines.join(" ")).collect();
-    // So small a model quotes what it has begun to quote.
-    let begin: Vec<&str> = paragraphs[1].split(' ').take(8).collect();
-    let quoting = format!(
-        "{}\n\nThe second paragraph again:\n\n{}",
-        paragraphs.join("\n\n"),
-        begin.join(" ")
-    );
-    let quoting = tokenizer.encode(&quoting, Special::Text).expect("a text");
-    let free = "Write a story about a lighthouse keeper and a whale.";
-    let free = chat.encode(tokenizer, &[godwit::Message::user(free)], true);
-    let free = free.expect("a prompt");
     let mut session = block_on(engine.session()).expect("a session");
-    for (what, prompt) in [("quotes", quoting), ("is free", free)] {
-        // In turn, so that a change of the machine's speed hits both.
-        let mut seconds = [0.0; 2];
-        let mut replies = [Vec::new(), Vec::new()];
-        let mut guesses = Speculated::default();
-        for round in 0..6 {
-            let kind = round % 2;
-            let speculation = [Speculation::Off, Speculation::Auto][kind];
-            let (took, reply, speculated) = reply(&mut session, &prompt, speculation);
-            seconds[kind] += took;
-            replies[kind] = reply;
-            guesses = speculated;
-        }
-        println!(
-            "quote: a reply of {} tokens that {what}: {:.1} tokens/s, with guesses {:.1} ({:.2} \
-             times); {} of {} guesses right; the same tokens: {}",
-            replies[0].len(),
-            3.0 * replies[0].len() as f64 / seconds[0],
-            3.0 * replies[1].len() as f64 / seconds[1],
-            seconds[0] / replies[0].len() as f64 * replies[1].len() as f64 / seconds[1],
-            guesses.accepted,
-            guesses.drafted,
-            replies[0] == replies[1],
-        );
-    }
+    let quoting: Vec<Vec<u32>> = texts_to_quote()
+        .iter()
+        .map(|text| tokenizer.encode(text, Special::Text).expect("a text"))
+        .collect();
+    compare_replies(&mut session, "quote their prompts", &quoting, 2);
+    let chat = engine.model().chat().expect("a template");
+    let free: Vec<Vec<u32>> = [
+        "Write a story about a lighthouse keeper and a whale.",
+        "Explain why the sky is blue.",
+        "What should a visitor see in Rome?",
+    ]
+    .map(|question| {
+        let question = [godwit::Message::user(question)];
+        let prompt = chat.encode(tokenizer, &question, true);
+        prompt.expect("a prompt")
+    })
+    .to_vec();
+    compare_replies(&mut session, "are free", &free, 4);
 }
 
-/// A greedy reply of at most 150 tokens: its seconds, the tokens, and the guesses.
+/// Texts of about 2,000 tokens, each with the task to repeat its second paragraph. So small a model
+/// repeats only what it has begun to repeat.
+fn texts_to_quote() -> Vec<String> {
+    let pages = ["attention", "kv-cache", "portability", "plan-and-kernels"];
+    let pages = pages.map(|page| {
+        let page = fixture(&format!("docs/design/{page}.md"));
+        std::fs::read_to_string(page).expect("a page")
+    });
+    let mut paragraphs: Vec<String> = pages
+        .iter()
+        .flat_map(|page| page.split("\n\n"))
+        .filter(|part| part.len() > 250 && part.starts_with(char::is_alphabetic))
+        .map(|part| part.split_whitespace().collect::<Vec<_>>().join(" "))
+        .collect();
+    let mut texts = Vec::new();
+    for _ in 0..paragraphs.len() / 3 {
+        paragraphs.rotate_left(3);
+        let mut text = String::new();
+        for paragraph in &paragraphs {
+            if text.len() > 8500 {
+                break;
+            }
+            text += paragraph;
+            text += "\n\n";
+        }
+        let begin: Vec<&str> = paragraphs[1].split(' ').take(8).collect();
+        text += "The second paragraph again:\n\n";
+        text += &begin.join(" ");
+        texts.push(text);
+    }
+    texts
+}
+
+/// Times replies without guesses and with them, in turn, so that a change of the machine's speed
+/// hits both.
+fn compare_replies(session: &mut Session, what: &str, prompts: &[Vec<u32>], rounds: usize) {
+    let mut seconds = [0.0; 2];
+    let (mut tokens, mut all) = (0, Speculated::default());
+    for prompt in prompts {
+        for _ in 0..rounds {
+            let [without, with] = [Speculation::Off, Speculation::Auto]
+                .map(|speculation| reply(session, prompt, speculation));
+            assert_eq!(without.1, with.1, "guesses changed a reply");
+            seconds[0] += without.0;
+            seconds[1] += with.0;
+            tokens += with.1.len();
+            all.drafted += with.2.drafted;
+            all.accepted += with.2.accepted;
+        }
+    }
+    let [without, with] = seconds.map(|seconds| tokens as f64 / seconds);
+    println!(
+        "quote: {tokens} tokens of replies that {what}: {without:.1} tokens/s, with guesses \
+         {with:.1} ({:.2} times); {} of {} guesses right",
+        with / without,
+        all.accepted,
+        all.drafted,
+    );
+}
+
+/// A greedy reply of at most 120 tokens: its seconds, the tokens, and the guesses.
 fn reply(
     session: &mut Session,
     prompt: &[u32],
@@ -252,7 +290,7 @@ fn reply(
     block_on(session.prefill_to(prompt, &mut godwit::unwatched)).expect("room");
     let options = GenerateOptions::default()
         .sampling(Sampling::greedy())
-        .max_tokens(150)
+        .max_tokens(120)
         .speculation(speculation);
     let begin = Instant::now();
     let mut generation = session.generate(options).expect("valid options");

@@ -80,6 +80,7 @@ pub static ATTENTION: Kernel = Kernel {
     overrides: &["K_PER_WORD", "V_PER_WORD", "HEAD_DIM"],
     variants: &[
         AttentionVariant::CpuFewRows.declaration(),
+        AttentionVariant::CpuFewRowsSubgroup.declaration(),
         AttentionVariant::Cpu.declaration(),
         AttentionVariant::CpuSubgroup.declaration(),
         AttentionVariant::Prefill.declaration(),
@@ -129,7 +130,7 @@ impl Attention<'_> {
         } = *self;
         let rows = chunk * shape.heads_per_kv_head();
         let variant = match self.class.filter(|_| caps.cpu) {
-            Some(class) => AttentionVariant::for_class(caps, class),
+            Some(class) => AttentionVariant::for_class(caps, class, rows),
             None => AttentionVariant::for_pass(caps, rows, chunk),
         };
         let splits = splits(caps, shape, chunk);

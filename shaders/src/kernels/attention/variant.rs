@@ -18,6 +18,9 @@ pub enum RowClass {
 pub enum AttentionVariant {
     /// `cpu/`, few rows: the invocations of a workgroup share rows and divide slots.
     CpuFewRows,
+    /// `cpu/`, up to eight rows: each invocation has a row of its own, with loads broadcast within
+    /// subgroups of eight. A row's result is that of [`Self::CpuSubgroup`] to the bit.
+    CpuFewRowsSubgroup,
     /// `cpu/`, many rows: each invocation has rows of its own.
     Cpu,
     /// The same, with loads broadcast within subgroups of eight.
@@ -34,8 +37,9 @@ pub enum AttentionVariant {
 
 impl AttentionVariant {
     /// All variants, in the order of the kernel's.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 8] = [
         Self::CpuFewRows,
+        Self::CpuFewRowsSubgroup,
         Self::Cpu,
         Self::CpuSubgroup,
         Self::Prefill,
@@ -48,6 +52,7 @@ impl AttentionVariant {
     pub const fn name(self) -> &'static str {
         match self {
             Self::CpuFewRows => "cpu_few_rows",
+            Self::CpuFewRowsSubgroup => "cpu_few_rows_subgroup",
             Self::Cpu => "cpu",
             Self::CpuSubgroup => "cpu_subgroup",
             Self::Prefill => "prefill",
@@ -61,6 +66,7 @@ impl AttentionVariant {
     pub const fn rows_per_workgroup(self) -> u32 {
         match self {
             Self::CpuFewRows | Self::Decode | Self::DecodeSubgroup32 => 4,
+            Self::CpuFewRowsSubgroup => 8,
             Self::Prefill => 16,
             Self::Cpu | Self::CpuSubgroup => 32,
             Self::PrefillCoop => 128,
@@ -73,8 +79,8 @@ impl AttentionVariant {
     /// The variant for a pass of `chunk` tokens with `rows` rows for each KV head.
     pub fn for_pass(caps: &Capabilities, rows: u32, chunk: u32) -> Self {
         match (caps.cpu, chunk) {
+            (true, _) if caps.subgroups8_int64 => Self::cpu_subgroup(rows),
             (true, _) if rows <= Self::MAX_FEW_ROWS => Self::CpuFewRows,
-            (true, _) if caps.subgroups8_int64 => Self::CpuSubgroup,
             (true, _) => Self::Cpu,
             (false, 1) if caps.subgroups32 => Self::DecodeSubgroup32,
             (false, 1) => Self::Decode,
@@ -83,13 +89,21 @@ impl AttentionVariant {
         }
     }
 
-    /// The variant for rows of a batch.
-    pub fn for_class(caps: &Capabilities, class: RowClass) -> Self {
+    /// The variant for CPUs with subgroups. Both give a row the same bits.
+    fn cpu_subgroup(rows: u32) -> Self {
+        match rows {
+            ..=Self::MAX_FEW_ROWS => Self::CpuFewRowsSubgroup,
+            _ => Self::CpuSubgroup,
+        }
+    }
+
+    /// The variant for a batch's work items, of so many rows for each KV head.
+    pub fn for_class(caps: &Capabilities, class: RowClass, rows: u32) -> Self {
         match (class, caps.cpu) {
+            (_, true) if caps.subgroups8_int64 => Self::cpu_subgroup(rows),
             (RowClass::Decode, true) => Self::CpuFewRows,
             (RowClass::Decode, false) if caps.subgroups32 => Self::DecodeSubgroup32,
             (RowClass::Decode, false) => Self::Decode,
-            (RowClass::Prompt, true) if caps.subgroups8_int64 => Self::CpuSubgroup,
             (RowClass::Prompt, true) => Self::Cpu,
             (RowClass::Prompt, false) if caps.cooperative_matrix && caps.subgroups32 => {
                 Self::PrefillCoop
@@ -117,6 +131,16 @@ impl AttentionVariant {
                 &["CPU", "CPU_ALGORITHM", "FEW_ROWS"],
                 &["PAGED", "CPU", "CPU_ALGORITHM", "FEW_ROWS"],
             ],
+            Self::CpuFewRowsSubgroup => [
+                &["CPU", "CPU_ALGORITHM", "SUBGROUP_BROADCAST", "ONE_ROW"],
+                &[
+                    "PAGED",
+                    "CPU",
+                    "CPU_ALGORITHM",
+                    "SUBGROUP_BROADCAST",
+                    "ONE_ROW",
+                ],
+            ],
             Self::Cpu => [
                 &["CPU", "CPU_ALGORITHM"],
                 &["PAGED", "CPU", "CPU_ALGORITHM"],
@@ -141,7 +165,9 @@ impl AttentionVariant {
             Self::CpuFewRows | Self::Cpu | Self::Prefill | Self::Decode => {
                 Variant::base(name, defines)
             }
-            Self::CpuSubgroup => Variant::subgroups8_int64(name, defines),
+            Self::CpuFewRowsSubgroup | Self::CpuSubgroup => {
+                Variant::subgroups8_int64(name, defines)
+            }
             Self::DecodeSubgroup32 => Variant::subgroups32(name, defines),
             Self::PrefillCoop => Variant::cooperative_matrix32(name, defines),
         }

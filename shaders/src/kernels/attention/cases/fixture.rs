@@ -39,7 +39,10 @@ pub fn on_all_variants(shape: Shape, kv: KvFormat, scores: Scores) -> Vec<Case> 
     let for_cpus = if rows > AttentionVariant::MAX_FEW_ROWS {
         &[AttentionVariant::Cpu, AttentionVariant::CpuSubgroup][..]
     } else {
-        &[AttentionVariant::CpuFewRows]
+        &[
+            AttentionVariant::CpuFewRows,
+            AttentionVariant::CpuFewRowsSubgroup,
+        ]
     };
     let for_gpus = match shape.tokens {
         _ if shape.write_output => &[][..],

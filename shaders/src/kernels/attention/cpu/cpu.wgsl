@@ -2,25 +2,31 @@
 // slots is scored, weighed and added with one update of the running maximum (Milakov and Gimelshein
 // 2018).
 //
-// An invocation computes four rows, the columns of its matrices, in loops short enough for the
-// core's cache of decoded instructions.
+// Loops are short enough for the core's cache of decoded instructions.
 // - `cpu` and `cpu_subgroup`: 32 rows a workgroup. Each invocation has four rows of its own and
 //   goes through all slots of the split, 32 a tile. With SUBGROUP_BROADCAST, eight lanes share the
 //   loads of keys and values.
+// - `cpu_few_rows_subgroup` (ONE_ROW): the same with one row for each invocation, eight a
+//   workgroup. A row has the same bits in both.
 // - `cpu_few_rows` (FEW_ROWS): four rows a workgroup, the same for all invocations. Each takes
 //   every eighth slot, eight a tile, and the workgroup combines their partials at the end.
 //
-// Queries and weights are private. `acc` is private too, but for `cpu_subgroup`, which keeps it in
-// workgroup memory. `cpu_few_rows` exchanges partials through workgroup memory.
+// Queries and weights are private. `acc` is private too, but with SUBGROUP_BROADCAST, where it is
+// in workgroup memory. `cpu_few_rows` exchanges partials through workgroup memory.
 const WORKGROUP_SIZE = 8u;
+#ifdef ONE_ROW
+#import kernels/attention/cpu/rows1.wgsl
+#else
+#import kernels/attention/cpu/rows4.wgsl
+#endif
 #ifdef FEW_ROWS
+const SAME_ROWS = true; // all invocations of a workgroup have the same rows
 const ROWS_PER_WORKGROUP = 4u;
 const SLOTS_PER_INVOCATION = 8u; // in a tile
 const SLOTS_PER_TILE = SLOTS_PER_INVOCATION * WORKGROUP_SIZE;
 
-// Row `r` of the invocation's four.
-fn invocation_row(row0: u32, r: u32, local_index: u32) -> u32 {
-    return row0 + r;
+fn invocation_rows(row0: u32, local_index: u32) -> RowIndices {
+    return rows_from(row0);
 }
 
 // Slot `t` of the invocation's in the tile that begins with slot `first`.
@@ -28,13 +34,13 @@ fn invocation_slot(first: u32, t: u32, local_index: u32) -> u32 {
     return first + t * WORKGROUP_SIZE + local_index;
 }
 #else
-const ROWS_PER_WORKGROUP = 4u * WORKGROUP_SIZE;
+const SAME_ROWS = false;
+const ROWS_PER_WORKGROUP = ROWS_PER_INVOCATION * WORKGROUP_SIZE;
 const SLOTS_PER_INVOCATION = 32u; // in a tile
 const SLOTS_PER_TILE = SLOTS_PER_INVOCATION;
 
-// Row `r` of the invocation's four.
-fn invocation_row(row0: u32, r: u32, local_index: u32) -> u32 {
-    return row0 + 4u * local_index + r;
+fn invocation_rows(row0: u32, local_index: u32) -> RowIndices {
+    return rows_from(row0 + ROWS_PER_INVOCATION * local_index);
 }
 
 // Slot `t` of the invocation's in the tile that begins with slot `first`.
@@ -107,40 +113,28 @@ fn attention(
     }
 
     let vec4s = HEAD_DIM / 4u;
-    let own_rows = vec4<u32>(
-        invocation_row(row0, 0u, local_index), invocation_row(row0, 1u, local_index),
-        invocation_row(row0, 2u, local_index), invocation_row(row0, 3u, local_index),
-    );
-    let is_row = own_rows <= vec4<u32>(last_row);
-    let row = min(own_rows, vec4<u32>(last_row));
-    let token = tokens_of(work, row / ratio);
+    let own_rows = invocation_rows(row0, local_index);
+    let is_row = own_rows <= RowIndices(last_row);
+    let row = min(own_rows, RowIndices(last_row));
+    let token = tokens_of_rows(work, row / ratio);
     let head = kv_head * ratio + row % ratio;
     let q_at = token * (p.q_stride / 4u) + head * vec4s;
     let out_at = (token * p.heads + head) * vec4s;
-    let partial_at = partials_of(work, kv_head, rows, row);
-    let visible = min(
-        vec4<u32>(
-            visible_slots(work, row.x), visible_slots(work, row.y),
-            visible_slots(work, row.z), visible_slots(work, row.w),
-        ),
-        vec4<u32>(end),
-    );
+    let partial_at = partials_of_rows(work, kv_head, rows, row);
+    let visible = min(visible_slots_of_rows(work, row), RowIndices(end));
     // Where all invocations have the same rows, the first one continues from their partials.
-    let continues = continues_partials() && (ROWS_PER_WORKGROUP > 4u || local_index == 0u);
-    var row_max = vec4<f32>(MASKED_SCORE);
-    var row_sum = vec4<f32>();
+    let continues = continues_partials() && (!SAME_ROWS || local_index == 0u);
+    var row_max = Rows(MASKED_SCORE);
+    var row_sum = Rows();
     if continues {
-        row_max = load_row_partials(partial_at + HEAD_DIM);
-        row_sum = load_row_partials(partial_at + HEAD_DIM + 1u);
+        row_max = load_partials(partial_at + HEAD_DIM);
+        row_sum = load_partials(partial_at + HEAD_DIM + 1u);
     }
     for (var i = 0u; i < vec4s; i += p.one) {
-        queries[i] = mat4x4(q[q_at.x + i], q[q_at.y + i], q[q_at.z + i], q[q_at.w + i]) * p.scale;
-        var acc = mat4x4<f32>();
+        queries[i] = load_queries(q_at + i) * p.scale;
+        var acc = RowVectors();
         if continues {
-            let at = partial_at + 4u * i;
-            acc = mat4x4(
-                load_partial4(at.x), load_partial4(at.y), load_partial4(at.z), load_partial4(at.w),
-            );
+            acc = load_partials4(partial_at + 4u * i);
         }
         store_acc(i, local_index, acc);
     }
@@ -175,16 +169,10 @@ fn attention(
         let acc = load_acc(i, local_index);
 #endif
         if i < vec4s {
-            store_acc4(is_row.x, out_at.x + i, partial_at.x + 4u * i, acc[0], row_sum.x);
-            store_acc4(is_row.y, out_at.y + i, partial_at.y + 4u * i, acc[1], row_sum.y);
-            store_acc4(is_row.z, out_at.z + i, partial_at.z + 4u * i, acc[2], row_sum.z);
-            store_acc4(is_row.w, out_at.w + i, partial_at.w + 4u * i, acc[3], row_sum.w);
+            store_acc_of_rows(is_row, out_at + i, partial_at + 4u * i, acc, row_sum);
         }
     }
-    if p.write_output == 0u && (ROWS_PER_WORKGROUP > 4u || local_index == 0u) {
-        store_stats(is_row.x, partial_at.x, row_max.x, row_sum.x);
-        store_stats(is_row.y, partial_at.y, row_max.y, row_sum.y);
-        store_stats(is_row.z, partial_at.z, row_max.z, row_sum.z);
-        store_stats(is_row.w, partial_at.w, row_max.w, row_sum.w);
+    if p.write_output == 0u && (!SAME_ROWS || local_index == 0u) {
+        store_stats_of_rows(is_row, partial_at, row_max, row_sum);
     }
 }

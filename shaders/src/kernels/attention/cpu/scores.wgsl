@@ -1,10 +1,10 @@
 // The scores of a tile's slots, and the weights that they become.
 
 // Private arrays are filled in loops, and read at constant indices in the inner loops.
-// [vec4]: column r is row r's. Zero beyond the end of a head.
-var<private> queries: array<mat4x4<f32>, 32u>;
-// [slot of the invocation]: the four rows' scores, then their weights.
-var<private> weights: array<vec4<f32>, SLOTS_PER_INVOCATION>;
+// [vec4]: zero beyond the end of a head.
+var<private> queries: array<RowVectors, 32u>;
+// [slot of the invocation]: the rows' scores, then their weights.
+var<private> weights: array<Rows, SLOTS_PER_INVOCATION>;
 
 // Vec4 `i` of the key at `base`, scaled; the last one where `i` is beyond it.
 fn load_scaled_key(base: u32, i: u32) -> vec4<f32> {
@@ -13,8 +13,8 @@ fn load_scaled_key(base: u32, i: u32) -> vec4<f32> {
 }
 
 // Stores the scores of the invocation's slot `t`, masked for the rows that don't see it.
-fn store_scores(t: u32, slot: u32, visible: vec4<u32>, s: vec4<f32>) -> vec4<f32> {
-    let masked = select(vec4<f32>(MASKED_SCORE), s, vec4<u32>(slot) < visible);
+fn store_scores(t: u32, slot: u32, visible: RowIndices, s: Rows) -> Rows {
+    let masked = select(Rows(MASKED_SCORE), s, RowIndices(slot) < visible);
     weights[t] = masked;
     return masked;
 }
@@ -79,29 +79,29 @@ fn score_tile(tile: Tile, visible: vec4<u32>) -> vec4<f32> {
 #else
 // The rows' dot products over 32 floats, from vec4 `i` on, of the key at `base`.
 #ifdef SUBGROUP_BROADCAST
-fn dot32(base: u32, i: u32, lane: u32) -> vec4<f32> {
+fn dot32(base: u32, i: u32, lane: u32) -> Rows {
     // Eight lanes load a vec4 each.
     let k = load_scaled_key(base, i + lane % 8u);
-    return (subgroupBroadcast(k, 0u) * queries[i] + subgroupBroadcast(k, 1u) * queries[i + 1u])
-        + (subgroupBroadcast(k, 2u) * queries[i + 2u] + subgroupBroadcast(k, 3u) * queries[i + 3u])
-        + (subgroupBroadcast(k, 4u) * queries[i + 4u] + subgroupBroadcast(k, 5u) * queries[i + 5u])
-        + (subgroupBroadcast(k, 6u) * queries[i + 6u] + subgroupBroadcast(k, 7u) * queries[i + 7u]);
+    return (dot_rows(subgroupBroadcast(k, 0u), queries[i]) + dot_rows(subgroupBroadcast(k, 1u), queries[i + 1u]))
+        + (dot_rows(subgroupBroadcast(k, 2u), queries[i + 2u]) + dot_rows(subgroupBroadcast(k, 3u), queries[i + 3u]))
+        + (dot_rows(subgroupBroadcast(k, 4u), queries[i + 4u]) + dot_rows(subgroupBroadcast(k, 5u), queries[i + 5u]))
+        + (dot_rows(subgroupBroadcast(k, 6u), queries[i + 6u]) + dot_rows(subgroupBroadcast(k, 7u), queries[i + 7u]));
 }
 #else
-fn dot32(base: u32, i: u32, lane: u32) -> vec4<f32> {
-    return (load_scaled_key(base, i) * queries[i]
-            + load_scaled_key(base, i + 1u) * queries[i + 1u])
-        + (load_scaled_key(base, i + 2u) * queries[i + 2u]
-            + load_scaled_key(base, i + 3u) * queries[i + 3u])
-        + (load_scaled_key(base, i + 4u) * queries[i + 4u]
-            + load_scaled_key(base, i + 5u) * queries[i + 5u])
-        + (load_scaled_key(base, i + 6u) * queries[i + 6u]
-            + load_scaled_key(base, i + 7u) * queries[i + 7u]);
+fn dot32(base: u32, i: u32, lane: u32) -> Rows {
+    return (dot_rows(load_scaled_key(base, i), queries[i])
+            + dot_rows(load_scaled_key(base, i + 1u), queries[i + 1u]))
+        + (dot_rows(load_scaled_key(base, i + 2u), queries[i + 2u])
+            + dot_rows(load_scaled_key(base, i + 3u), queries[i + 3u]))
+        + (dot_rows(load_scaled_key(base, i + 4u), queries[i + 4u])
+            + dot_rows(load_scaled_key(base, i + 5u), queries[i + 5u]))
+        + (dot_rows(load_scaled_key(base, i + 6u), queries[i + 6u])
+            + dot_rows(load_scaled_key(base, i + 7u), queries[i + 7u]));
 }
 #endif
 
 // The rows' scores with the key at `base`.
-fn score_key(base: u32, lane: u32) -> vec4<f32> {
+fn score_key(base: u32, lane: u32) -> Rows {
     var s = dot32(base, 0u, lane);
     if HEAD_DIM > 32u {
         s += dot32(base, 8u, lane);
@@ -116,8 +116,8 @@ fn score_key(base: u32, lane: u32) -> vec4<f32> {
 }
 
 // Stores the scores of the tile's slots in `weights`. Returns each row's largest.
-fn score_tile(tile: Tile, visible: vec4<u32>) -> vec4<f32> {
-    var row_max = vec4<f32>(MASKED_SCORE);
+fn score_tile(tile: Tile, visible: RowIndices) -> Rows {
+    var row_max = Rows(MASKED_SCORE);
     for (var t = 0u; t < SLOTS_PER_INVOCATION; t++) {
         let slot = invocation_slot(tile.begin, t, tile.local_index);
         let index = min(slot, tile.end - 1u) + tile.offset;
@@ -128,12 +128,12 @@ fn score_tile(tile: Tile, visible: vec4<u32>) -> vec4<f32> {
 }
 #endif
 
-fn weight_of(score: vec4<f32>, row_max: vec4<f32>) -> vec4<f32> {
-    return select(vec4<f32>(), exp(score - row_max), score > vec4<f32>(MASKED_SCORE));
+fn weight_of(score: Rows, row_max: Rows) -> Rows {
+    return select(Rows(), exp(score - row_max), score > Rows(MASKED_SCORE));
 }
 
 // Replaces the scores of eight slots, from slot `t` on, by weights. Returns their sum.
-fn weigh_slots8(row_max: vec4<f32>, t: u32) -> vec4<f32> {
+fn weigh_slots8(row_max: Rows, t: u32) -> Rows {
     let w0 = weight_of(weights[t], row_max);
     let w1 = weight_of(weights[t + 1u], row_max);
     let w2 = weight_of(weights[t + 2u], row_max);
@@ -154,7 +154,7 @@ fn weigh_slots8(row_max: vec4<f32>, t: u32) -> vec4<f32> {
 }
 
 // The same for all slots of the tile.
-fn weigh_tile(row_max: vec4<f32>) -> vec4<f32> {
+fn weigh_tile(row_max: Rows) -> Rows {
     let sum = weigh_slots8(row_max, 0u);
 #ifdef FEW_ROWS
     return sum;

@@ -2,45 +2,43 @@
 
 #ifdef SUBGROUP_BROADCAST
 // [vec4, invocation]: each invocation uses its own elements only.
-var<workgroup> shared_acc: array<mat4x4<f32>, 32u * WORKGROUP_SIZE>;
+var<workgroup> shared_acc: array<RowVectors, 32u * WORKGROUP_SIZE>;
 
-fn load_acc(i: u32, local_index: u32) -> mat4x4<f32> {
+fn load_acc(i: u32, local_index: u32) -> RowVectors {
     return shared_acc[i * WORKGROUP_SIZE + local_index];
 }
 
-fn store_acc(i: u32, local_index: u32, acc: mat4x4<f32>) {
+fn store_acc(i: u32, local_index: u32, acc: RowVectors) {
     shared_acc[i * WORKGROUP_SIZE + local_index] = acc;
 }
 #else
 // [vec4]. Private, because browsers clear workgroup memory with code that CPU drivers compile
 // slowly.
-var<private> private_acc: array<mat4x4<f32>, 32u>;
+var<private> private_acc: array<RowVectors, 32u>;
 
-fn load_acc(i: u32, local_index: u32) -> mat4x4<f32> {
+fn load_acc(i: u32, local_index: u32) -> RowVectors {
     return private_acc[i];
 }
 
-fn store_acc(i: u32, local_index: u32, acc: mat4x4<f32>) {
+fn store_acc(i: u32, local_index: u32, acc: RowVectors) {
     private_acc[i] = acc;
 }
 #endif
 
-// `acc` with each row multiplied by its own factor.
-fn scale_rows(acc: mat4x4<f32>, factor: vec4<f32>) -> mat4x4<f32> {
-    return mat4x4(acc[0] * factor.x, acc[1] * factor.y, acc[2] * factor.z, acc[3] * factor.w);
-}
-
-// Adds the values of eight slots, from slot `t` on, to the vec4 of row `r`. In sequence, so that
-// only the four rows' sums are live at once.
-fn add_row(acc: vec4<f32>, v: Slots8, t: u32, r: u32) -> vec4<f32> {
-    let sum0 = fma(v.slot0, vec4<f32>(weights[t][r]), acc);
-    let sum1 = fma(v.slot1, vec4<f32>(weights[t + 1u][r]), sum0);
-    let sum2 = fma(v.slot2, vec4<f32>(weights[t + 2u][r]), sum1);
-    let sum3 = fma(v.slot3, vec4<f32>(weights[t + 3u][r]), sum2);
-    let sum4 = fma(v.slot4, vec4<f32>(weights[t + 4u][r]), sum3);
-    let sum5 = fma(v.slot5, vec4<f32>(weights[t + 5u][r]), sum4);
-    let sum6 = fma(v.slot6, vec4<f32>(weights[t + 6u][r]), sum5);
-    return fma(v.slot7, vec4<f32>(weights[t + 7u][r]), sum6);
+// Adds the values of eight slots to the vec4 of a row, by its weights. In sequence, so that only
+// the rows' sums are live at once.
+fn add_row(
+    acc: vec4<f32>, v: Slots8,
+    w0: f32, w1: f32, w2: f32, w3: f32, w4: f32, w5: f32, w6: f32, w7: f32,
+) -> vec4<f32> {
+    let sum0 = fma(v.slot0, vec4<f32>(w0), acc);
+    let sum1 = fma(v.slot1, vec4<f32>(w1), sum0);
+    let sum2 = fma(v.slot2, vec4<f32>(w2), sum1);
+    let sum3 = fma(v.slot3, vec4<f32>(w3), sum2);
+    let sum4 = fma(v.slot4, vec4<f32>(w4), sum3);
+    let sum5 = fma(v.slot5, vec4<f32>(w5), sum4);
+    let sum6 = fma(v.slot6, vec4<f32>(w6), sum5);
+    return fma(v.slot7, vec4<f32>(w7), sum6);
 }
 
 fn load_slot_value(tile: Tile, slot: u32, i: u32) -> vec4<f32> {
@@ -75,21 +73,17 @@ fn load_values8(tile: Tile, t: u32, i: u32) -> Slots8 {
 #endif
 
 // Adds the values of eight slots, from slot `t` on, to vec4 `i` of all rows.
-fn add_slots8(acc: mat4x4<f32>, tile: Tile, t: u32, i: u32) -> mat4x4<f32> {
-    let v = load_values8(tile, t, i);
-    return mat4x4(
-        add_row(acc[0], v, t, 0u), add_row(acc[1], v, t, 1u),
-        add_row(acc[2], v, t, 2u), add_row(acc[3], v, t, 3u),
-    );
+fn add_tile8(acc: RowVectors, tile: Tile, t: u32, i: u32) -> RowVectors {
+    return add_slots8(acc, load_values8(tile, t, i), t);
 }
 
 // The same for all slots of the tile.
-fn add_tile(acc: mat4x4<f32>, tile: Tile, i: u32) -> mat4x4<f32> {
-    let first = add_slots8(acc, tile, 0u, i);
+fn add_tile(acc: RowVectors, tile: Tile, i: u32) -> RowVectors {
+    let first = add_tile8(acc, tile, 0u, i);
 #ifdef FEW_ROWS
     return first;
 #else
-    return add_slots8(add_slots8(add_slots8(first, tile, 8u, i), tile, 16u, i), tile, 24u, i);
+    return add_tile8(add_tile8(add_tile8(first, tile, 8u, i), tile, 16u, i), tile, 24u, i);
 #endif
 }
 

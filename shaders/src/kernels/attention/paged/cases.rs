@@ -3,8 +3,9 @@ use super::fixture::{Batch, Sequence};
 use crate::kernel::Case;
 use crate::kv::{AttentionShape, KvFormat, KvType};
 
-const DECODE: [AttentionVariant; 3] = [
+const DECODE: [AttentionVariant; 4] = [
     AttentionVariant::CpuFewRows,
+    AttentionVariant::CpuFewRowsSubgroup,
     AttentionVariant::Decode,
     AttentionVariant::DecodeSubgroup32,
 ];
@@ -17,8 +18,9 @@ const PROMPT: [AttentionVariant; 4] = [
 ];
 
 /// The variants that store outputs.
-const DIRECT: [AttentionVariant; 3] = [
+const DIRECT: [AttentionVariant; 4] = [
     AttentionVariant::CpuFewRows,
+    AttentionVariant::CpuFewRowsSubgroup,
     AttentionVariant::Cpu,
     AttentionVariant::CpuSubgroup,
 ];
@@ -141,7 +143,7 @@ pub fn cases() -> Vec<Case> {
     }
     for variant in DIRECT {
         let batch = match variant {
-            AttentionVariant::CpuFewRows => decode(),
+            AttentionVariant::CpuFewRows | AttentionVariant::CpuFewRowsSubgroup => decode(),
             _ => prompt(),
         };
         let batch = Batch {
@@ -166,55 +168,56 @@ pub struct Pair {
     pub results: Vec<(usize, [std::ops::Range<usize>; 2])>,
 }
 
-/// Pairs for all variants. The results must be equal to the bit.
+/// Pairs for all variants, and for two that must agree. The results must be equal to the bit.
 pub fn pairs() -> Vec<Pair> {
     let mut pairs = Vec::new();
-    let mut add = |variant, batch: &Batch, rows: u32, others: u32| {
-        // The row's own positions are a multiple of 256, and those of the next token, which may be
-        // in the same block of rows, one more.
-        let sequence = |tokens| Sequence {
-            seed: 1,
-            position: 511,
-            tokens,
+    let mut add =
+        |[alone_on, among_on]: [AttentionVariant; 2], batch: &Batch, rows: u32, others: u32| {
+            // The row's own positions are a multiple of 256, and those of the next token, which may be
+            // in the same block of rows, one more.
+            let sequence = |tokens| Sequence {
+                seed: 1,
+                position: 511,
+                tokens,
+            };
+            let alone = Batch {
+                sequences: vec![sequence(rows)],
+                item_tokens: rows,
+                first_in_segment: true,
+                ..batch.clone()
+            };
+            let mut sequences = vec![sequence(rows + others)];
+            sequences.extend(batch.sequences.iter().map(|other| Sequence {
+                seed: other.seed + 1,
+                ..*other
+            }));
+            let among = Batch {
+                sequences,
+                item_tokens: rows + others,
+                first_in_segment: true,
+                shuffle: batch.shuffle + 1,
+                ..batch.clone()
+            };
+            let [alone, among] = [alone.on(alone_on), among.on(among_on)];
+            let results = alone.results.iter().zip(&among.results);
+            let results = results.flat_map(|(alone, among)| alone.iter().zip(among));
+            let results = results
+                .map(|((buffer, a), (_, b))| (*buffer, [a.clone(), b.clone()]))
+                .collect();
+            pairs.push(Pair {
+                alone: alone.case,
+                among: among.case,
+                results,
+            });
         };
-        let alone = Batch {
-            sequences: vec![sequence(rows)],
-            item_tokens: rows,
-            first_in_segment: true,
-            ..batch.clone()
-        };
-        let mut sequences = vec![sequence(rows + others)];
-        sequences.extend(batch.sequences.iter().map(|other| Sequence {
-            seed: other.seed + 1,
-            ..*other
-        }));
-        let among = Batch {
-            sequences,
-            item_tokens: rows + others,
-            first_in_segment: true,
-            shuffle: batch.shuffle + 1,
-            ..batch.clone()
-        };
-        let [alone, among] = [alone, among].map(|batch| batch.on(variant));
-        let results = alone.results.iter().zip(&among.results);
-        let results = results.flat_map(|(alone, among)| alone.iter().zip(among));
-        let results = results
-            .map(|((buffer, a), (_, b))| (*buffer, [a.clone(), b.clone()]))
-            .collect();
-        pairs.push(Pair {
-            alone: alone.case,
-            among: among.case,
-            results,
-        });
-    };
     for variant in DECODE {
         for (span, rows, others) in [(64, 1, 5), (1024, 1, 7)] {
-            add(variant, &Batch { span, ..decode() }, rows, others);
+            add([variant; 2], &Batch { span, ..decode() }, rows, others);
         }
     }
     for variant in PROMPT {
         for (span, rows, others) in [(128, 1, 49), (1024, 5, 45)] {
-            add(variant, &Batch { span, ..prompt() }, rows, others);
+            add([variant; 2], &Batch { span, ..prompt() }, rows, others);
         }
     }
     for variant in DIRECT {
@@ -223,7 +226,25 @@ pub fn pairs() -> Vec<Pair> {
             direct: true,
             ..decode()
         };
-        add(variant, &batch, 2, 6);
+        add([variant; 2], &batch, 2, 6);
+    }
+    // Items of few rows and of many have variants of their own there.
+    for (head_dim, direct) in [(64, false), (64, true), (128, true)] {
+        let mut batch = Batch {
+            span: 1024,
+            direct,
+            ..prompt()
+        };
+        batch.shape.head_dim = head_dim;
+        add(
+            [
+                AttentionVariant::CpuFewRowsSubgroup,
+                AttentionVariant::CpuSubgroup,
+            ],
+            &batch,
+            2,
+            7,
+        );
     }
     pairs
 }

@@ -75,6 +75,7 @@ pub static ATTENTION_PAGED: Kernel = Kernel {
     overrides: &["K_PER_WORD", "V_PER_WORD", "HEAD_DIM"],
     variants: &[
         AttentionVariant::CpuFewRows.paged_declaration(),
+        AttentionVariant::CpuFewRowsSubgroup.paged_declaration(),
         AttentionVariant::Cpu.paged_declaration(),
         AttentionVariant::CpuSubgroup.paged_declaration(),
         AttentionVariant::Prefill.paged_declaration(),
@@ -139,9 +140,9 @@ impl PagedAttention<'_> {
         let [_, v_block] = kv.blocks(shape.head_dim);
         debug_assert!(!kv.has_f16_tail(), "paged attention has no f16 tail");
         debug_assert!(!self.direct || caps.cpu && v_block == 1);
-        let variant = AttentionVariant::for_class(caps, self.class);
-        let [k_words, v_words] = kv.words(shape.head_dim);
         let item_rows = self.item_tokens * shape.heads_per_kv_head();
+        let variant = AttentionVariant::for_class(caps, self.class, item_rows);
+        let [k_words, v_words] = kv.words(shape.head_dim);
         let cache_slots = self.segments.iter().map(|segment| segment.len).sum();
         for (segment, index) in self.segments.iter().zip(0..) {
             let params = Params {
