@@ -145,7 +145,8 @@ fn attention(
 #ifdef SUBGROUP_BROADCAST
         let tile = Tile(kv_head, first, end, offset, local_index, lane);
         let next = min(first + SLOTS_PER_TILE, end - 1u);
-        touched ^= touch_tile(Tile(kv_head, next, end, slot_offset(slots, next), local_index, lane));
+        let next_offset = slot_offset(slots, next);
+        touched ^= touch_tile(Tile(kv_head, next, end, next_offset, local_index, lane));
 #else
         let tile = Tile(kv_head, first, end, offset, local_index, local_index);
 #endif
