@@ -79,7 +79,7 @@ pub use chat::{ChatTemplate, Message};
 pub use engine::{Engine, EngineOptions, MemoryUse};
 pub use error::Error;
 pub use generation::{FinishReason, GenerateOptions, Generation, Piece};
-pub use gpu::{AdapterSummary, Backend, Gpu, GpuError, GpuOptions};
+pub use gpu::{AdapterSummary, Backend, Gpu, GpuError, GpuOptions, Wanted};
 #[cfg(not(target_arch = "wasm32"))]
 pub use io::Access;
 pub use io::{Bytes, Identity, Input, Output, Source, SourceCause, SourceError};

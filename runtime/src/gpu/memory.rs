@@ -150,9 +150,11 @@ impl GpuMemory {
         submission: wgpu::SubmissionIndex,
     ) -> Readback {
         let (sender, receiver) = futures_channel::oneshot::channel();
-        staging.map_async(wgpu::MapMode::Read, ..bytes, move |result| {
-            // The receiver is gone where nobody waits any more.
-            let _ = sender.send(result);
+        self.gpu.catch(|| {
+            staging.map_async(wgpu::MapMode::Read, ..bytes, move |result| {
+                // The receiver is gone where nobody waits any more.
+                let _ = sender.send(result);
+            });
         });
         let submitted = self.gpu.inner.submissions.submitted();
         Readback {
@@ -234,8 +236,7 @@ impl Readback {
         if self.arrived.is_some() {
             return true;
         }
-        // An error is the next operation's to report.
-        let _ = self.gpu.device().poll(wgpu::PollType::Poll);
+        self.gpu.poll();
         match self.receiver.try_recv() {
             Ok(arrived) => {
                 self.arrived = arrived;
@@ -254,18 +255,15 @@ impl Readback {
         #[cfg(test)]
         crate::interrupt::at_wait().await?;
         let arrived = match self.arrived.take() {
-            Some(arrived) => Ok(arrived),
+            Some(arrived) => arrived,
             None => {
-                self.gpu.wait(Some(self.submission.clone()))?;
-                (&mut self.receiver).await
+                let submission = Some(self.submission.clone());
+                self.gpu.arrival(submission, &mut self.receiver).await?
             }
         };
         match arrived {
-            Ok(Ok(())) => self.gpu.inner.submissions.done(self.submitted),
-            Ok(Err(error)) => return Err(self.gpu.failed(error)),
-            Err(_) => {
-                return Err(self.gpu.failed("the device gave no answer"));
-            }
+            Ok(()) => self.gpu.inner.submissions.done(self.submitted),
+            Err(error) => return Err(self.gpu.failed(error)),
         }
         let bytes = self
             .staging

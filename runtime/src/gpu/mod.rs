@@ -19,7 +19,7 @@ mod upload;
 
 pub use adapters::{AdapterSummary, Backend, GpuOptions, list};
 pub(crate) use buffers::DeviceBuffers;
-pub use device::Gpu;
+pub use device::{Gpu, Wanted};
 pub use error::GpuError;
 pub use execute::Prepared;
 pub use memory::{GpuMemory, Readback};

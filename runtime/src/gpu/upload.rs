@@ -168,6 +168,7 @@ mod native {
                     device.create_buffer(&descriptor)
                 })
                 .await?;
+            gpu.inner.profiler.count_buffer();
             Ok(Staging { buffer, used: 0 })
         }
     }
@@ -203,6 +204,10 @@ mod native {
             &self,
             encoder: Option<wgpu::CommandEncoder>,
         ) -> wgpu::SubmissionIndex {
+            self.catch(|| self.submit_all(encoder))
+        }
+
+        fn submit_all(&self, encoder: Option<wgpu::CommandEncoder>) -> wgpu::SubmissionIndex {
             let uploads = &self.inner.uploads;
             let mut pending = lock(&uploads.pending);
             let Pending { copies, staging } = std::mem::take(&mut *pending);
