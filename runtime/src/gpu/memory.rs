@@ -142,6 +142,38 @@ impl GpuMemory {
         }
     }
 
+    /// Makes staging buffers ahead of their use, so that later none is created: `count` to write so
+    /// many bytes through, and as many to read through.
+    ///
+    /// # Errors
+    /// There is no memory for them.
+    pub(crate) async fn reserve_staging(
+        &self,
+        count: usize,
+        written: u64,
+        read: u64,
+    ) -> Result<(), GpuError> {
+        self.gpu.reserve_uploads(count, written).await?;
+        let usage = wgpu::BufferUsages::MAP_READ | wgpu::BufferUsages::COPY_DST;
+        for _ in 0..count {
+            let buffer = self.gpu.create_buffer("a readback", read, usage).await?;
+            self.gpu.inner.staging.give(buffer);
+        }
+        Ok(())
+    }
+
+    /// Fills a range with zeros, after all that was submitted.
+    ///
+    /// # Errors
+    /// The buffer was released.
+    pub(crate) fn clear(&self, range: BufferRef) -> Result<(), GpuError> {
+        let descriptor = wgpu::CommandEncoderDescriptor::default();
+        let mut encoder = self.gpu.device().create_command_encoder(&descriptor);
+        encoder.clear_buffer(self.buffer(range.id)?, range.offset, Some(range.bytes));
+        self.gpu.submit(Some(encoder));
+        Ok(())
+    }
+
     /// The range that `submission` copies to `staging`.
     pub(super) fn readback(
         &self,

@@ -34,6 +34,10 @@ impl Gpu {
 
     pub(super) fn flush(&self) {}
 
+    pub(super) async fn reserve_uploads(&self, _: usize, _: u64) -> Result<(), GpuError> {
+        Ok(())
+    }
+
     pub(crate) fn release_uploads(&self) {}
 }
 
@@ -156,6 +160,10 @@ mod native {
             if let Some(buffer) = kept {
                 return Ok(Staging { buffer, used: 0 });
             }
+            self.create(gpu, bytes).await
+        }
+
+        async fn create(&self, gpu: &Gpu, bytes: u64) -> Result<Staging, GpuError> {
             let size = bytes.max(LEAST);
             let descriptor = wgpu::BufferDescriptor {
                 label: Some("staging"),
@@ -236,6 +244,22 @@ mod native {
             if lock(&self.inner.uploads.pending).copies.is_some() {
                 self.submit(None);
             }
+        }
+
+        /// Makes staging buffers of so many bytes, for later writes.
+        ///
+        /// # Errors
+        /// There is no memory for them.
+        pub(in crate::gpu) async fn reserve_uploads(
+            &self,
+            count: usize,
+            bytes: u64,
+        ) -> Result<(), GpuError> {
+            for _ in 0..count {
+                let staging = self.inner.uploads.create(self, bytes).await?;
+                lock(&self.inner.uploads.idle).give(staging.buffer);
+            }
+            Ok(())
         }
 
         /// Frees the staging buffers that are not in use: after loading there is little to write.

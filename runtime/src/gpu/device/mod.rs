@@ -13,7 +13,7 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use futures_channel::oneshot::{Canceled, Receiver};
-use godwit_shaders::Capabilities;
+use godwit_shaders::{Capabilities, Cost};
 use godwit_shaders::{MatmulClass, MatmulMethod};
 
 use super::GpuError;
@@ -95,6 +95,11 @@ impl Gpu {
         self.inner.submissions.seconds_in_flight()
     }
 
+    /// The time that a dispatch of this cost takes on a slow device of its kind.
+    pub(crate) fn nominal_seconds(&self, cost: Cost) -> f64 {
+        self.inner.submissions.nominal(cost)
+    }
+
     /// Which variant of each kernel decode and prefill use on this GPU, for people.
     pub fn variants(&self) -> Vec<(&'static str, String)> {
         let method = |class| MatmulMethod::of_class(self.caps(), class).name();
@@ -161,7 +166,7 @@ impl Gpu {
     ///
     /// On a shared device only this thread waits: it asks again and again whether the callback ran,
     /// and the future can be polled by any executor meanwhile.
-    pub(super) async fn arrival<T>(
+    pub(in crate::gpu) async fn arrival<T>(
         &self,
         submission: Option<wgpu::SubmissionIndex>,
         receiver: &mut Receiver<T>,
@@ -256,7 +261,7 @@ impl Gpu {
     }
 
     /// The loss of the device, if wgpu has said so.
-    pub(super) fn known_loss(&self) -> Option<GpuError> {
+    pub(crate) fn known_loss(&self) -> Option<GpuError> {
         let errors = self.inner.errors.lock();
         let lasting = &errors.unwrap_or_else(PoisonError::into_inner).lasting;
         lasting

@@ -1,0 +1,361 @@
+//! Slices of frames: how much of a plan is submitted at once, what that took, and how much the next
+//! slice may take.
+
+use std::collections::HashMap;
+use std::hash::{BuildHasher, BuildHasherDefault, DefaultHasher};
+use std::time::Duration;
+
+use futures_channel::oneshot::{Receiver, channel};
+use godwit_shaders::{Cost, Dispatch, Step};
+use web_time::Instant;
+
+use super::{Gpu, GpuError, Prepared};
+
+/// The shares of a budget that a slice is expected to take: at most, at least, and at first.
+const MOST_SHARE: f64 = 0.9;
+const LEAST_SHARE: f64 = 1.0 / 32.0;
+const FIRST_SHARE: f64 = 0.5;
+/// What becomes of the share after a slice that was done in time, and after one that was not.
+const AFTER_SUCCESS: f64 = 1.05;
+const AFTER_MISS: f64 = 0.5;
+/// How much a kernel that was never measured is expected to take beside the others.
+const CAUTION: f64 = 1.5;
+
+/// What of a dispatch decides how its time relates to its cost: kernel, variant and format; the
+/// magnitudes of its cost and of its number of tokens.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+struct Kind {
+    kernel: u64,
+    cost: u32,
+    tokens: u32,
+}
+
+impl Kind {
+    fn of(dispatch: &Dispatch, cost: Cost, step: Step) -> Self {
+        let hasher = BuildHasherDefault::<DefaultHasher>::default();
+        let names = (dispatch.kernel.name, dispatch.variant.name, dispatch.format);
+        Self {
+            kernel: hasher.hash_one(names),
+            cost: cost.bytes.max(1).ilog2(),
+            tokens: step.count.max(1).ilog2(),
+        }
+    }
+}
+
+/// What decides how much a frame computes.
+///
+/// One slice is outstanding at most. A slice that is not done when the next frame asks halves the
+/// share of the budget that is used, one that is done in time raises it by 5 %. What slices took,
+/// by two timestamps each, corrects what dispatches are expected to take.
+pub(crate) struct Slices {
+    /// The share of the budget that a slice is expected to take.
+    share: f64,
+    /// Seconds of a nominal second.
+    scales: HashMap<Kind, f64>,
+    /// The same of all dispatches together.
+    typical: f64,
+    /// The dispatches of the slice that is being submitted, with their nominal seconds.
+    dispatches: Vec<(Kind, f64)>,
+    /// What it may take, what more it may take, and what it is expected to take.
+    budget: f64,
+    left: f64,
+    expected: f64,
+    outstanding: Option<Outstanding>,
+    timestamps: Option<Timestamps>,
+    last: Option<SliceTime>,
+}
+
+/// What a slice took on the GPU.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct SliceTime {
+    /// By its timestamps; where the device has none, from its submission to when that it is done
+    /// was noticed.
+    pub gpu: Duration,
+    /// What it was to take.
+    pub budget: Duration,
+    /// Whether it was not done when the next frame asked.
+    pub is_late: bool,
+}
+
+/// A slice that was submitted.
+struct Outstanding {
+    submitted: Instant,
+    done: Arrival<Instant>,
+    times: Option<Arrival<bool>>,
+    is_late: bool,
+}
+
+/// What a callback sends, once it did.
+enum Arrival<T> {
+    Coming(Receiver<T>),
+    Here(T),
+}
+
+impl<T: Copy> Arrival<T> {
+    /// What was sent; `lost` where the callback went without sending.
+    fn take(&mut self, lost: T) -> Option<T> {
+        if let Self::Coming(receiver) = self {
+            match receiver.try_recv() {
+                Ok(None) => return None,
+                Ok(Some(sent)) => *self = Self::Here(sent),
+                Err(_) => *self = Self::Here(lost),
+            }
+        }
+        match self {
+            Self::Here(sent) => Some(*sent),
+            Self::Coming(_) => None,
+        }
+    }
+}
+
+/// Two timestamps, and the buffers that bring them to the host.
+struct Timestamps {
+    queries: wgpu::QuerySet,
+    resolved: wgpu::Buffer,
+    readable: wgpu::Buffer,
+}
+
+/// Bytes of two timestamps.
+const TIMES: u64 = 16;
+
+impl Slices {
+    /// Nothing is known of the device.
+    pub fn new() -> Self {
+        Self {
+            share: FIRST_SHARE,
+            scales: HashMap::new(),
+            typical: 1.0,
+            dispatches: Vec::new(),
+            budget: 0.0,
+            left: 0.0,
+            expected: 0.0,
+            outstanding: None,
+            timestamps: None,
+            last: None,
+        }
+    }
+
+    /// Makes what slices need to be timed, where the device has timestamps.
+    ///
+    /// # Errors
+    /// There is no memory for it.
+    pub async fn prepare(&mut self, gpu: &Gpu) -> Result<(), GpuError> {
+        if self.timestamps.is_some() || !gpu.has_timestamps() {
+            return Ok(());
+        }
+        let (label, ty) = (Some("timestamps of slices"), wgpu::QueryType::Timestamp);
+        let queries = gpu.allocate("timestamps", 0, |device| {
+            device.create_query_set(&wgpu::QuerySetDescriptor {
+                label,
+                ty,
+                count: 2,
+            })
+        });
+        let buffer = |usage| gpu.create_buffer("timestamps of slices", TIMES, usage);
+        self.timestamps = Some(Timestamps {
+            queries: queries.await?,
+            resolved: buffer(wgpu::BufferUsages::QUERY_RESOLVE | wgpu::BufferUsages::COPY_SRC)
+                .await?,
+            readable: buffer(wgpu::BufferUsages::MAP_READ | wgpu::BufferUsages::COPY_DST).await?,
+        });
+        Ok(())
+    }
+
+    /// Whether no slice is outstanding. Learns from one that is done. Never waits.
+    ///
+    /// # Errors
+    /// The device is lost.
+    pub fn is_free(&mut self, gpu: &Gpu) -> Result<bool, GpuError> {
+        gpu.poll();
+        if let Some(lost) = gpu.known_loss() {
+            return Err(lost);
+        }
+        let Some(slice) = &mut self.outstanding else {
+            return Ok(true);
+        };
+        let done = slice.done.take(slice.submitted);
+        let times = slice.times.as_mut().map(|times| times.take(false));
+        let (Some(done), Some(_)) = (done, times.unwrap_or(Some(false))) else {
+            if !slice.is_late {
+                slice.is_late = true;
+                self.share = (self.share * AFTER_MISS).max(LEAST_SHARE);
+            }
+            return Ok(false);
+        };
+        let waited = done
+            .saturating_duration_since(slice.submitted)
+            .as_secs_f64();
+        let is_late = slice.is_late;
+        let was_mapped = times.flatten() == Some(true);
+        self.outstanding = None;
+        let timed = self.timestamps.as_ref().filter(|_| was_mapped);
+        let seconds = match timed.and_then(|timestamps| timestamps.read(gpu)) {
+            Some(seconds) => seconds,
+            None => waited,
+        };
+        self.learn(seconds, is_late);
+        Ok(true)
+    }
+
+    fn learn(&mut self, seconds: f64, is_late: bool) {
+        self.last = Some(SliceTime {
+            gpu: Duration::from_secs_f64(seconds),
+            budget: Duration::from_secs_f64(self.budget),
+            is_late,
+        });
+        if !is_late {
+            let factor = match seconds > self.budget {
+                true => AFTER_MISS,
+                false => AFTER_SUCCESS,
+            };
+            self.share = (self.share * factor).clamp(LEAST_SHARE, MOST_SHARE);
+        }
+        if seconds <= 0.0 || self.expected <= 0.0 {
+            return;
+        }
+        let ratio = (seconds / self.expected).clamp(0.1, 4.0);
+        // An estimate grows at once and shrinks slowly: a slice that is too short costs little.
+        let change = if ratio > 1.0 {
+            ratio - 1.0
+        } else {
+            0.3 * (ratio - 1.0)
+        };
+        let mut shares: HashMap<Kind, f64> = HashMap::new();
+        for &(kind, nominal) in &self.dispatches {
+            *shares.entry(kind).or_default() += nominal * self.scale(kind) / self.expected;
+        }
+        for (kind, share) in shares {
+            let scale = self.scale(kind) * (1.0 + share.clamp(0.0, 1.0) * change);
+            self.scales.insert(kind, scale);
+        }
+        self.typical *= 1.0 + change;
+        self.typical = self.typical.clamp(1e-3, 1e3);
+    }
+
+    fn scale(&self, kind: Kind) -> f64 {
+        let known = self.scales.get(&kind).copied();
+        known.unwrap_or(CAUTION * self.typical)
+    }
+
+    /// Begins a slice of at most this time.
+    pub fn begin(&mut self, budget: Duration) {
+        self.budget = budget.as_secs_f64();
+        self.left = self.share * self.budget;
+        self.expected = 0.0;
+        self.dispatches.clear();
+    }
+
+    /// Adds dispatches of a plan to the slice, from one on, as many as fit. Returns the end of
+    /// them. The first one of a slice fits always.
+    pub fn fit(&mut self, prepared: &Prepared, from: usize, step: Step) -> usize {
+        let mut end = from;
+        for (dispatch, cost, nominal) in prepared.nominal_from(from, step) {
+            let kind = Kind::of(dispatch, cost, step);
+            let seconds = nominal * self.scale(kind);
+            if seconds > self.left && !self.dispatches.is_empty() {
+                break;
+            }
+            self.left -= seconds;
+            self.expected += seconds;
+            self.dispatches.push((kind, nominal));
+            end += 1;
+        }
+        end
+    }
+
+    /// The query set to write a slice's first timestamp to, before its first dispatch.
+    pub fn first_timestamp(&self, is_first: bool) -> Option<&wgpu::QuerySet> {
+        let timestamps = self.timestamps.as_ref().filter(|_| is_first);
+        timestamps.map(|timestamps| &timestamps.queries)
+    }
+
+    /// Whether the slice has no dispatch yet.
+    pub fn is_empty(&self) -> bool {
+        self.dispatches.is_empty()
+    }
+
+    /// Ends the slice: all of it was submitted.
+    pub fn end(&mut self, gpu: &Gpu) {
+        if self.is_empty() {
+            return;
+        }
+        let submitted = Instant::now();
+        let times = self.timestamps.as_ref().map(|timestamps| {
+            let mut encoder = gpu
+                .device()
+                .create_command_encoder(&wgpu::CommandEncoderDescriptor::default());
+            timestamps.finish(&mut encoder);
+            gpu.submit(Some(encoder));
+            let (sender, receiver) = channel();
+            gpu.catch(|| {
+                timestamps
+                    .readable
+                    .map_async(wgpu::MapMode::Read, .., move |mapped| {
+                        // The receiver is gone where nobody asks any more.
+                        let _ = sender.send(mapped.is_ok());
+                    });
+            });
+            Arrival::Coming(receiver)
+        });
+        let (sender, receiver) = channel();
+        gpu.queue().on_submitted_work_done(move || {
+            let _ = sender.send(Instant::now());
+        });
+        self.outstanding = Some(Outstanding {
+            submitted,
+            done: Arrival::Coming(receiver),
+            times,
+            is_late: false,
+        });
+    }
+
+    /// Waits until no slice is outstanding.
+    ///
+    /// # Errors
+    /// The device failed.
+    pub async fn wait(&mut self, gpu: &Gpu) -> Result<(), GpuError> {
+        let Some(slice) = &mut self.outstanding else {
+            return Ok(());
+        };
+        if let Arrival::Coming(receiver) = &mut slice.done {
+            slice.done = Arrival::Here(gpu.arrival(None, receiver).await?);
+        }
+        Ok(())
+    }
+
+    /// The newest slice that is done.
+    pub fn last(&self) -> Option<SliceTime> {
+        self.last
+    }
+}
+
+impl Timestamps {
+    /// Writes the second timestamp, and copies both to where the host can read them.
+    fn finish(&self, encoder: &mut wgpu::CommandEncoder) {
+        drop(encoder.begin_compute_pass(&wgpu::ComputePassDescriptor {
+            label: None,
+            timestamp_writes: Some(wgpu::ComputePassTimestampWrites {
+                query_set: &self.queries,
+                beginning_of_pass_write_index: None,
+                end_of_pass_write_index: Some(1),
+            }),
+        }));
+        encoder.resolve_query_set(&self.queries, 0..2, &self.resolved, 0);
+        encoder.copy_buffer_to_buffer(&self.resolved, 0, &self.readable, 0, TIMES);
+    }
+
+    /// The seconds between the two, which have arrived.
+    fn read(&self, gpu: &Gpu) -> Option<f64> {
+        let ticks: Option<Vec<u64>> = self
+            .readable
+            .get_mapped_range(..)
+            .ok()
+            .map(|bytes| bytemuck::pod_collect_to_vec(&bytes));
+        self.readable.unmap();
+        let ticks = ticks?;
+        let passed = ticks[1]
+            .checked_sub(ticks[0])
+            .filter(|&passed| passed > 0)?;
+        Some(passed as f64 * f64::from(gpu.queue().get_timestamp_period()) * 1e-9)
+    }
+}
