@@ -7,7 +7,6 @@ use std::fmt;
 
 pub use crate::buffers::{BufferRef, Buffers};
 pub use crate::kernel::Dispatch;
-use crate::kernels::matmul::cut_rows;
 
 /// Dispatches in order. Each sees the writes of the dispatches before it.
 #[derive(Clone, Debug, Default)]
@@ -46,26 +45,6 @@ impl Plan {
             kernel.name
         );
         self.dispatches.push(dispatch);
-    }
-
-    /// The plan with its matmuls cut by rows: each dispatch into at most as many parts as `parts`
-    /// says of it. Results are the same to the last bit.
-    pub fn cut(self, parts: impl Fn(&Dispatch) -> u32) -> Self {
-        let mut plan = Self::default();
-        let mut uploads = self.uploads.into_iter().peekable();
-        for (i, dispatch) in self.dispatches.into_iter().enumerate() {
-            while let Some(upload) = uploads.next_if(|upload| upload.before == i) {
-                plan.uploads.push(Upload {
-                    before: plan.dispatches.len(),
-                    ..upload
-                });
-            }
-            match parts(&dispatch) {
-                0 | 1 => plan.dispatches.push(dispatch),
-                parts => plan.dispatches.extend(cut_rows(&dispatch, parts)),
-            }
-        }
-        plan
     }
 
     /// The plan as text. Each dispatch has a line: kernel, variant, weight format, buffers,

@@ -193,7 +193,9 @@ fn nothing_is_made_after_the_warm_up() {
                 .log_probs((character % 2 == 0).then_some(4));
             let id = tested.scheduler.submit(fork, request).expect("room");
             if character == 4 {
-                (0..9).for_each(|_| drop(tested.step()));
+                for _ in 0..9 {
+                    tested.step();
+                }
                 tested.scheduler.cancel(id);
             }
         }
@@ -252,7 +254,9 @@ fn a_cancelled_request_submits_nothing_more() {
         }
         tested.scheduler.cancel(id);
         let before = tested.submits();
-        (0..5).for_each(|_| drop(tested.step()));
+        for _ in 0..5 {
+            tested.step();
+        }
         assert_eq!(tested.submits(), before, "after {frames} frames");
         // What was not computed is, once the sequence goes on.
         tested

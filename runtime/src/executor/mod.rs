@@ -14,6 +14,7 @@ mod record;
 use std::collections::HashMap;
 use std::ops::Range;
 
+use godwit_shaders::kernels::matmul::cut_matmuls;
 use godwit_shaders::kernels::rope_attention::MAX_SINGLE_PASS_TOKENS;
 use godwit_shaders::{BufferRef, Dispatch, Plan, Step};
 
@@ -129,8 +130,7 @@ impl Executor {
             }
             let mut plan = self.record(work);
             if let Some(most) = self.most_dispatch {
-                let parts = |dispatch: &Dispatch| self.parts(work, dispatch, most);
-                plan = plan.cut(parts);
+                plan = cut_matmuls(plan, |dispatch| self.parts(work, dispatch, most));
             }
             let (gpu, memory) = (self.engine.gpu(), self.buffers.memory());
             let prepared = Prepared::new(gpu, memory, &plan, self.scratch.step).await?;

@@ -3,8 +3,8 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
-use godwit_shaders::PAGE;
 use godwit_shaders::kernels::attention::RowClass;
+use godwit_shaders::{Cost, PAGE};
 
 use super::Scheduler;
 use super::core::Core;
@@ -12,6 +12,7 @@ use super::device::QueuedPass;
 use super::options::{Budget, Mode, StepReport};
 use super::request::RequestId;
 use super::sequence::{Place, SequenceId};
+use crate::engine::Engine;
 use crate::error::Error;
 use crate::gpu::Slices;
 
@@ -20,6 +21,22 @@ pub(super) const PROMPT_TOKENS: u32 = 32;
 
 /// What a dispatch may be expected to take, as a share of the budget.
 pub(super) const DISPATCH_SHARE: f64 = 1.0 / 3.0;
+
+/// Seconds that the attention of a prompt's pass in one layer may be expected to take, on a slow
+/// device. It does not depend on the budget, so that passes don't.
+const ATTENTION: f64 = 4e-3;
+
+/// Positions that the tokens of a prompt in a pass may attend to, all together.
+pub(super) fn attended_by_pass(engine: &Engine) -> usize {
+    let config = engine.model().config();
+    // A score and a value take a multiply-add each.
+    let flops = 4 * u64::from(config.heads) * u64::from(config.head_dim) << 16;
+    let seconds = engine.gpu().nominal_seconds(Cost {
+        flops,
+        ..Cost::default()
+    });
+    (ATTENTION / seconds * f64::from(1 << 16)) as usize
+}
 
 pub(super) struct Frames {
     pub mode: Mode,

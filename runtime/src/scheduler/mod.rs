@@ -156,6 +156,9 @@ impl Scheduler {
             running: running.min(size.outputs) as usize,
             waiting: options.max_waiting,
             prompt_tokens: prompt_tokens as usize,
+            attended: options
+                .frame_budget
+                .map(|_| frames::attended_by_pass(engine)),
             decode_rows: size.outputs as usize,
             steps_in_flight: steps_in_flight.clamp(1, most) as usize,
             is_cpu: caps.cpu,

@@ -1,15 +1,36 @@
-//! A matmul's dispatch cut into several, each for some of its rows.
+//! Matmuls cut into several dispatches, each for some of the rows.
 
 use super::{Epilogue, MATMUL, Params};
 use crate::buffers::BufferRef;
 use crate::capabilities::MatmulMethod;
 use crate::kernel::Dispatch;
+use crate::plan::{Plan, Upload};
 use crate::weights::TILE;
+
+/// A plan with its matmuls cut by rows: each dispatch into at most as many parts as `parts` says of
+/// it. Results are the same to the last bit.
+pub fn cut_matmuls(plan: Plan, parts: impl Fn(&Dispatch) -> u32) -> Plan {
+    let mut out = Plan::default();
+    let mut uploads = plan.uploads.into_iter().peekable();
+    for (i, dispatch) in plan.dispatches.into_iter().enumerate() {
+        while let Some(upload) = uploads.next_if(|upload| upload.before == i) {
+            out.uploads.push(Upload {
+                before: out.dispatches.len(),
+                ..upload
+            });
+        }
+        match parts(&dispatch) {
+            0 | 1 => out.dispatches.push(dispatch),
+            parts => out.dispatches.extend(cut_rows(&dispatch, parts)),
+        }
+    }
+    out
+}
 
 /// The dispatch in at most `parts`, in order of rows. Every row is computed as it was, to the last
 /// bit: parts begin between workgroups, and the shape of workgroups stays that of all rows. A
 /// dispatch of another kernel stays whole.
-pub(crate) fn cut_rows(dispatch: &Dispatch, parts: u32) -> Vec<Dispatch> {
+fn cut_rows(dispatch: &Dispatch, parts: u32) -> Vec<Dispatch> {
     let method = MatmulMethod::of_variant(dispatch.variant);
     let Some(method) = method.filter(|_| dispatch.kernel.name == MATMUL.name) else {
         return vec![dispatch.clone()];

@@ -20,7 +20,7 @@ use method::Use;
 
 #[cfg(feature = "testing")]
 pub use cases::{RowByRow, row_by_row};
-pub(crate) use cut::cut_rows;
+pub use cut::cut_matmuls;
 pub use method::FEW_X_ROWS;
 
 pub use crate::capabilities::MatmulClass;

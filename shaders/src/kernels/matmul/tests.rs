@@ -1,4 +1,4 @@
-use super::{Epilogue, Matmul, Params, Tokens, extents};
+use super::{Epilogue, Matmul, Params, Tokens, cut_matmuls, extents};
 use crate::buffers::Buffers;
 use crate::capabilities::{BINDING_ALIGNMENT, Capabilities, WEBGPU};
 use crate::kernel::{Dispatch, Step};
@@ -66,9 +66,18 @@ fn the_largest_head_fits_the_smallest_device() {
 #[test]
 fn a_cut_matmul_computes_each_row_once_and_in_the_same_way() {
     let (format, width) = (WeightFormat::Q4_K, 512);
-    let devices = [WEBGPU, Capabilities { cpu: true, ..WEBGPU }];
+    let devices = [
+        WEBGPU,
+        Capabilities {
+            cpu: true,
+            ..WEBGPU
+        },
+    ];
     let epilogues = [Epilogue::Store, Epilogue::Accumulate, Epilogue::SwiGlu];
-    for (caps, epilogue) in devices.iter().flat_map(|caps| epilogues.map(|it| (caps, it))) {
+    for (caps, epilogue) in devices
+        .iter()
+        .flat_map(|caps| epilogues.map(|it| (caps, it)))
+    {
         for (rows, chunk) in [(64, 1), (960, 1), (20_032, 1), (20_032, 4), (49_152, 32)] {
             let mut table = Buffers::default();
             let bytes = u64::from(rows / TILE as u32) * Matrix::tile_bytes(format, width);
@@ -95,7 +104,7 @@ fn a_cut_matmul_computes_each_row_once_and_in_the_same_way() {
             .record(&mut plan, caps);
             let whole = plan.dispatches[0].clone();
             for parts in [1, 2, 3, 7, 1000] {
-                let cut = plan.clone().cut(|_| parts);
+                let cut = cut_matmuls(plan.clone(), |_| parts);
                 assert!(cut.dispatches.len() <= parts as usize);
                 let halved = if epilogue == Epilogue::SwiGlu { 2 } else { 1 };
                 let (mut next_row, mut next_byte) = (0, shard.buffer.offset);
