@@ -30,7 +30,7 @@ const ATTENTION: f64 = 4e-3;
 pub(super) fn attended_by_pass(engine: &Engine) -> usize {
     let config = engine.model().config();
     // A score and a value take a multiply-add each.
-    let flops = 4 * u64::from(config.heads) * u64::from(config.head_dim) << 16;
+    let flops = (4 * u64::from(config.heads * config.head_dim)) << 16;
     let seconds = engine.gpu().nominal_seconds(Cost {
         flops,
         ..Cost::default()
