@@ -12,12 +12,16 @@ use web_time::Instant;
 use super::{Gpu, GpuError, Prepared};
 
 /// The shares of a budget that a slice is expected to take: at most, at least, and at first.
-const MOST_SHARE: f64 = 0.9;
+const MOST_SHARE: f64 = 0.95;
 const LEAST_SHARE: f64 = 1.0 / 32.0;
 const FIRST_SHARE: f64 = 0.5;
-/// What becomes of the share after a slice that was done in time, and after one that was not.
+/// What becomes of the share after a slice that was done in time, after one that took more than the
+/// budget, and after one that was not done when the next frame asked.
 const AFTER_SUCCESS: f64 = 1.05;
+const AFTER_EXCESS: f64 = 0.9;
 const AFTER_MISS: f64 = 0.5;
+/// The ratios of measured and expected time that are believed: a slice may have waited for others.
+const BELIEVED: [f64; 2] = [0.3, 1.5];
 /// How much a kernel that was never measured is expected to take beside the others.
 const CAUTION: f64 = 1.5;
 
@@ -45,8 +49,9 @@ impl Kind {
 /// What decides how much a frame computes.
 ///
 /// One slice is outstanding at most. A slice that is not done when the next frame asks halves the
-/// share of the budget that is used, one that is done in time raises it by 5 %. What slices took,
-/// by two timestamps each, corrects what dispatches are expected to take.
+/// share of the budget that is used, one that took more than the budget lowers it by a tenth, any
+/// other raises it by 5 %. What slices took, by two timestamps each, corrects what dispatches are
+/// expected to take.
 pub(crate) struct Slices {
     /// The share of the budget that a slice is expected to take.
     share: f64,
@@ -54,15 +59,23 @@ pub(crate) struct Slices {
     scales: HashMap<Kind, f64>,
     /// The same of all dispatches together.
     typical: f64,
-    /// The dispatches of the slice that is being submitted, with their nominal seconds.
-    dispatches: Vec<(Kind, f64)>,
-    /// What it may take, what more it may take, and what it is expected to take.
-    budget: f64,
-    left: f64,
-    expected: f64,
+    /// The slice that is being submitted.
+    open: Slice,
     outstanding: Option<Outstanding>,
     timestamps: Option<Timestamps>,
-    last: Option<SliceTime>,
+    /// What the newest slice took that is done, until it is asked for.
+    time: Option<SliceTime>,
+}
+
+/// Dispatches that are submitted in a frame.
+#[derive(Default)]
+struct Slice {
+    budget: Duration,
+    /// The dispatches so far, with their nominal seconds.
+    dispatches: Vec<(Kind, f64)>,
+    /// Seconds that they are expected to take, and seconds that further ones may take.
+    expected: f64,
+    left: f64,
 }
 
 /// What a slice took on the GPU.
@@ -79,6 +92,7 @@ pub struct SliceTime {
 
 /// A slice that was submitted.
 struct Outstanding {
+    slice: Slice,
     submitted: Instant,
     done: Arrival<Instant>,
     times: Option<Arrival<bool>>,
@@ -125,13 +139,10 @@ impl Slices {
             share: FIRST_SHARE,
             scales: HashMap::new(),
             typical: 1.0,
-            dispatches: Vec::new(),
-            budget: 0.0,
-            left: 0.0,
-            expected: 0.0,
+            open: Slice::default(),
             outstanding: None,
             timestamps: None,
-            last: None,
+            time: None,
         }
     }
 
@@ -170,50 +181,47 @@ impl Slices {
         if let Some(lost) = gpu.known_loss() {
             return Err(lost);
         }
-        let Some(slice) = &mut self.outstanding else {
+        let Some(mut of) = self.outstanding.take() else {
             return Ok(true);
         };
-        let done = slice.done.take(slice.submitted);
-        let times = slice.times.as_mut().map(|times| times.take(false));
+        let done = of.done.take(of.submitted);
+        let times = of.times.as_mut().map(|times| times.take(false));
         let (Some(done), Some(_)) = (done, times.unwrap_or(Some(false))) else {
-            if !slice.is_late {
-                slice.is_late = true;
+            if !of.is_late {
+                of.is_late = true;
                 self.share = (self.share * AFTER_MISS).max(LEAST_SHARE);
             }
+            self.outstanding = Some(of);
             return Ok(false);
         };
-        let waited = done
-            .saturating_duration_since(slice.submitted)
-            .as_secs_f64();
-        let is_late = slice.is_late;
+        let waited = done.saturating_duration_since(of.submitted).as_secs_f64();
         let was_mapped = times.flatten() == Some(true);
-        self.outstanding = None;
         let timed = self.timestamps.as_ref().filter(|_| was_mapped);
         let seconds = match timed.and_then(|timestamps| timestamps.read(gpu)) {
             Some(seconds) => seconds,
             None => waited,
         };
-        self.learn(seconds, is_late);
+        self.learn(&of.slice, seconds, of.is_late);
         Ok(true)
     }
 
-    fn learn(&mut self, seconds: f64, is_late: bool) {
-        self.last = Some(SliceTime {
-            gpu: Duration::from_secs_f64(seconds),
-            budget: Duration::from_secs_f64(self.budget),
+    fn learn(&mut self, slice: &Slice, seconds: f64, is_late: bool) {
+        self.time = Some(SliceTime {
+            gpu: Duration::try_from_secs_f64(seconds).unwrap_or_default(),
+            budget: slice.budget,
             is_late,
         });
         if !is_late {
-            let factor = match seconds > self.budget {
-                true => AFTER_MISS,
+            let factor = match seconds > slice.budget.as_secs_f64() {
+                true => AFTER_EXCESS,
                 false => AFTER_SUCCESS,
             };
             self.share = (self.share * factor).clamp(LEAST_SHARE, MOST_SHARE);
         }
-        if seconds <= 0.0 || self.expected <= 0.0 {
+        if seconds <= 0.0 || slice.expected <= 0.0 {
             return;
         }
-        let ratio = (seconds / self.expected).clamp(0.1, 4.0);
+        let ratio = (seconds / slice.expected).clamp(BELIEVED[0], BELIEVED[1]);
         // An estimate grows at once and shrinks slowly: a slice that is too short costs little.
         let change = if ratio > 1.0 {
             ratio - 1.0
@@ -221,8 +229,8 @@ impl Slices {
             0.3 * (ratio - 1.0)
         };
         let mut shares: HashMap<Kind, f64> = HashMap::new();
-        for &(kind, nominal) in &self.dispatches {
-            *shares.entry(kind).or_default() += nominal * self.scale(kind) / self.expected;
+        for &(kind, nominal) in &slice.dispatches {
+            *shares.entry(kind).or_default() += nominal * self.scale(kind) / slice.expected;
         }
         for (kind, share) in shares {
             let scale = self.scale(kind) * (1.0 + share.clamp(0.0, 1.0) * change);
@@ -239,10 +247,19 @@ impl Slices {
 
     /// Begins a slice of at most this time.
     pub fn begin(&mut self, budget: Duration) {
-        self.budget = budget.as_secs_f64();
-        self.left = self.share * self.budget;
-        self.expected = 0.0;
-        self.dispatches.clear();
+        self.open = Slice {
+            budget,
+            left: self.share * budget.as_secs_f64(),
+            ..Slice::default()
+        };
+    }
+
+    /// Begins a submission that is no slice: everything fits, and nothing is learned from it.
+    pub fn begin_unlimited(&mut self) {
+        self.open = Slice {
+            left: f64::INFINITY,
+            ..Slice::default()
+        };
     }
 
     /// Adds dispatches of a plan to the slice, from one on, as many as fit. Returns the end of
@@ -252,12 +269,12 @@ impl Slices {
         for (dispatch, cost, nominal) in prepared.nominal_from(from, step) {
             let kind = Kind::of(dispatch, cost, step);
             let seconds = nominal * self.scale(kind);
-            if seconds > self.left && !self.dispatches.is_empty() {
+            if seconds > self.open.left && !self.open.dispatches.is_empty() {
                 break;
             }
-            self.left -= seconds;
-            self.expected += seconds;
-            self.dispatches.push((kind, nominal));
+            self.open.left -= seconds;
+            self.open.expected += seconds;
+            self.open.dispatches.push((kind, nominal));
             end += 1;
         }
         end
@@ -265,13 +282,15 @@ impl Slices {
 
     /// The query set to write a slice's first timestamp to, before its first dispatch.
     pub fn first_timestamp(&self, is_first: bool) -> Option<&wgpu::QuerySet> {
-        let timestamps = self.timestamps.as_ref().filter(|_| is_first);
+        // Those of a slice that is outstanding are not overwritten.
+        let is_slice = is_first && self.open.left.is_finite();
+        let timestamps = self.timestamps.as_ref().filter(|_| is_slice);
         timestamps.map(|timestamps| &timestamps.queries)
     }
 
     /// Whether the slice has no dispatch yet.
     pub fn is_empty(&self) -> bool {
-        self.dispatches.is_empty()
+        self.open.dispatches.is_empty()
     }
 
     /// Ends the slice: all of it was submitted.
@@ -302,6 +321,7 @@ impl Slices {
             let _ = sender.send(Instant::now());
         });
         self.outstanding = Some(Outstanding {
+            slice: std::mem::take(&mut self.open),
             submitted,
             done: Arrival::Coming(receiver),
             times,
@@ -323,9 +343,9 @@ impl Slices {
         Ok(())
     }
 
-    /// The newest slice that is done.
-    pub fn last(&self) -> Option<SliceTime> {
-        self.last
+    /// What the newest slice took that is done, once.
+    pub fn take_time(&mut self) -> Option<SliceTime> {
+        self.time.take()
     }
 }
 

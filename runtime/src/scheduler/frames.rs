@@ -95,9 +95,7 @@ impl Scheduler {
     pub(super) async fn step_frame(&mut self, time: Duration) -> Result<StepReport, Error> {
         let gpu = self.engine().gpu().clone();
         let mut report = StepReport::default();
-        let before = self.frames.slices.last();
-        let is_free = self.frames.slices.is_free(&gpu);
-        match is_free {
+        match self.frames.slices.is_free(&gpu) {
             Ok(true) => {}
             Ok(false) => {
                 report.is_waiting = true;
@@ -108,7 +106,7 @@ impl Scheduler {
                 return Ok(report);
             }
         }
-        report.slice = self.frames.slices.last().filter(|new| Some(*new) != before);
+        report.slice = self.frames.slices.take_time();
         self.collect().await?;
         self.frames.slices.begin(time);
         self.is_running = true;
@@ -192,7 +190,7 @@ impl Scheduler {
         self.is_running = true;
         let mut drained = Ok(true);
         while !self.frames.is_drained() && matches!(drained, Ok(true)) {
-            self.frames.slices.begin(Duration::MAX);
+            self.frames.slices.begin_unlimited();
             drained = self.run_part().await;
         }
         self.is_running = false;
