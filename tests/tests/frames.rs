@@ -210,7 +210,7 @@ fn one_slice_is_outstanding_and_a_pause_submits_nothing() {
     let host = Host::willing();
     let engine = load(&host, &tiny(), 1024);
     let mut tested = Tested::warm(&engine, &frames(0.2));
-    let id = tested.ask(text(1, 100), 10);
+    let id = tested.ask(text(1, 100), 20);
     while tested.scheduler.has_work() {
         let before = tested.submits();
         let is_waiting = tested.step();
@@ -226,10 +226,18 @@ fn one_slice_is_outstanding_and_a_pause_submits_nothing() {
         std::thread::sleep(Duration::from_millis(1));
     }
     assert_eq!(tested.submits(), before);
-    tested.scheduler.set_mode(Mode::Free);
+    // In the middle of a pass, with a slice outstanding, and back.
+    for _ in 0..4 {
+        tested.scheduler.set_mode(Mode::Free);
+        tested.step();
+        let gpu = Duration::from_micros(50);
+        tested.scheduler.set_mode(Mode::Frames { gpu });
+        tested.step();
+        tested.step();
+    }
     tested.finish();
     let mut free = Tested::new(&engine, &SchedulerOptions::default());
-    let of_free = free.ask(text(1, 100), 10);
+    let of_free = free.ask(text(1, 100), 20);
     free.finish();
     assert_eq!(tested.tokens[&id], free.tokens[&of_free]);
 }

@@ -1,6 +1,9 @@
 //! Slices of frames: how much of a plan is submitted at once, what that took, and how much the next
 //! slice may take.
 
+#[cfg(test)]
+mod tests;
+
 use std::collections::HashMap;
 use std::hash::{BuildHasher, BuildHasherDefault, DefaultHasher};
 use std::time::Duration;
@@ -189,7 +192,7 @@ impl Slices {
         let (Some(done), Some(_)) = (done, times.unwrap_or(Some(false))) else {
             if !of.is_late {
                 of.is_late = true;
-                self.share = (self.share * AFTER_MISS).max(LEAST_SHARE);
+                self.miss();
             }
             self.outstanding = Some(of);
             return Ok(false);
@@ -203,6 +206,11 @@ impl Slices {
         };
         self.learn(&of.slice, seconds, of.is_late);
         Ok(true)
+    }
+
+    /// A slice was not done when the next frame asked.
+    fn miss(&mut self) {
+        self.share = (self.share * AFTER_MISS).max(LEAST_SHARE);
     }
 
     fn learn(&mut self, slice: &Slice, seconds: f64, is_late: bool) {
