@@ -16,7 +16,7 @@ pub struct Host {
     queue: wgpu::Queue,
     /// Errors that its handler heard of.
     pub errors: Arc<AtomicUsize>,
-    /// Times that it was told of the device's loss.
+    /// Times that its callback heard of the device's loss.
     pub losses: Arc<AtomicUsize>,
 }
 

@@ -2,7 +2,7 @@
 
 use godwit::{Gpu, GpuOptions, wgpu};
 
-/// The device that the scene is drawn with.
+/// The device that the landscape is drawn with.
 pub struct Host {
     pub adapter: wgpu::Adapter,
     pub device: wgpu::Device,

@@ -1,10 +1,10 @@
-//! Two characters who talk in a scene while it is drawn: the model computes on the renderer's own
-//! device, in slices of each frame. `--measure` says what that does to the frames.
+//! Two characters who talk in a landscape while it is drawn: the model computes on the renderer's
+//! own device, in slices of each frame. `--measure` says what that does to the frames.
 
 mod characters;
 mod host;
+mod landscape;
 mod measure;
-mod scene;
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -18,7 +18,7 @@ use characters::Characters;
 use host::Host;
 use measure::{Part, Rhythm};
 
-/// Draws a scene while two characters of a language model talk, and measures the frames.
+/// Draws a landscape while two characters of a language model talk, and measures the frames.
 #[derive(Debug, Parser)]
 struct Args {
     /// A GGUF file, or the folder of a repository
@@ -26,7 +26,7 @@ struct Args {
     /// Seconds to measure each part of the pattern for, without a window
     #[arg(long, value_name = "SECONDS")]
     measure: f64,
-    /// Parts to measure in turn: off (the scene alone), on (a slice in each frame), free (whole
+    /// Parts to measure in turn: off (the landscape alone), on (a slice in each frame), free (whole
     /// steps)
     #[arg(long, value_delimiter = ',', default_value = "off,on,free")]
     pattern: Vec<Part>,
@@ -58,7 +58,7 @@ fn main() -> anyhow::Result<()> {
         "--measure, --budget and --rate need numbers above 0"
     );
     let host = Host::open().context("no GPU to draw with")?;
-    let mut scene = scene::Scene::new(&host.device, [width, height]);
+    let mut landscape = landscape::Landscape::new(&host.device, [width, height]);
     let gpu = Gpu::share(
         &host.adapter,
         host.device.clone(),
@@ -74,15 +74,22 @@ fn main() -> anyhow::Result<()> {
         budget,
     };
     let model = Model::open(&args.model)?;
-    // What takes long happens on a thread of its own, while the scene is drawn.
+    // What takes long happens on a thread of its own, while the landscape is drawn.
     let loader = std::thread::spawn(move || load(gpu, &model, budget));
-    let loading = measure::until(&host, &mut scene, rhythm, || loader.is_finished());
+    let loading = measure::until(&host, &mut landscape, rhythm, || loader.is_finished());
     let loaded = loader.join();
     let mut characters = loaded.map_err(|_| anyhow::anyhow!("loading panicked"))??;
     let mut reports = vec![loading];
     let seconds = Duration::from_secs_f64(args.measure);
     for part in args.pattern {
-        let report = measure::part(&host, &mut scene, rhythm, &mut characters, part, seconds)?;
+        let report = measure::part(
+            &host,
+            &mut landscape,
+            rhythm,
+            &mut characters,
+            part,
+            seconds,
+        )?;
         reports.push(report);
     }
     let made = characters.made_since_ready();

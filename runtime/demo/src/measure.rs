@@ -10,12 +10,12 @@ use godwit::wgpu;
 
 use crate::characters::Characters;
 use crate::host::Host;
-use crate::scene::Scene;
+use crate::landscape::Landscape;
 
 /// What is measured.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum Part {
-    /// The scene alone.
+    /// The landscape alone.
     Off,
     /// A slice of the model in each frame.
     On,
@@ -47,7 +47,7 @@ pub struct Report {
 /// The frames of a part so far.
 struct Frames<'a> {
     host: &'a Host,
-    scene: &'a mut Scene,
+    landscape: &'a mut Landscape,
     rhythm: Rhythm,
     begin: Instant,
     deadline: Instant,
@@ -57,11 +57,11 @@ struct Frames<'a> {
 }
 
 impl<'a> Frames<'a> {
-    fn new(host: &'a Host, scene: &'a mut Scene, rhythm: Rhythm) -> Self {
+    fn new(host: &'a Host, landscape: &'a mut Landscape, rhythm: Rhythm) -> Self {
         let begin = Instant::now();
         Self {
             host,
-            scene,
+            landscape,
             rhythm,
             begin,
             deadline: begin,
@@ -78,7 +78,7 @@ impl<'a> Frames<'a> {
         let begin = Instant::now();
         let seconds = begin.duration_since(self.begin).as_secs_f32();
         let Host { device, queue, .. } = self.host;
-        self.scene.draw(device, queue, seconds);
+        self.landscape.draw(device, queue, seconds);
         let completions = Arc::clone(&self.completions);
         queue.on_submitted_work_done(move || {
             let mut all = completions.lock().unwrap_or_else(PoisonError::into_inner);
@@ -125,8 +125,13 @@ impl<'a> Frames<'a> {
 }
 
 /// Draws until something is over, which happens on another thread.
-pub fn until(host: &Host, scene: &mut Scene, rhythm: Rhythm, is_over: impl Fn() -> bool) -> Report {
-    let mut frames = Frames::new(host, scene, rhythm);
+pub fn until(
+    host: &Host,
+    landscape: &mut Landscape,
+    rhythm: Rhythm,
+    is_over: impl Fn() -> bool,
+) -> Report {
+    let mut frames = Frames::new(host, landscape, rhythm);
     while !is_over() {
         frames.draw();
     }
@@ -136,7 +141,7 @@ pub fn until(host: &Host, scene: &mut Scene, rhythm: Rhythm, is_over: impl Fn() 
 /// Draws for some time, with the model as the part says.
 pub fn part(
     host: &Host,
-    scene: &mut Scene,
+    landscape: &mut Landscape,
     rhythm: Rhythm,
     characters: &mut Characters,
     part: Part,
@@ -149,13 +154,13 @@ pub fn part(
     };
     characters.set_mode(mode);
     // What the part before has submitted is not this one's.
-    let mut settling = Frames::new(host, scene, rhythm);
+    let mut settling = Frames::new(host, landscape, rhythm);
     while settling.begin.elapsed() < Duration::from_millis(500) {
         settling.draw();
         characters.frame()?;
     }
     let (before, mut slices) = (characters.tokens(), Vec::new());
-    let mut frames = Frames::new(host, scene, rhythm);
+    let mut frames = Frames::new(host, landscape, rhythm);
     while frames.begin.elapsed() < time {
         frames.draw();
         slices.extend(characters.frame()?.slice);
@@ -172,8 +177,8 @@ fn percentile(ascending: &[f64], share: f64) -> f64 {
 
 impl Report {
     /// The head of the table whose lines [`Report`] prints.
-    pub const HEAD: &str = "part     frames  interval p50   p95   p99 ms  missed  done p50   p99 ms  \
-                            tokens/s  slices p50   p99  most";
+    pub const HEAD: &str = "part     frames  interval p50   p95   p99 ms  missed  done p50   \
+                            p99 ms  tokens/s  slices p50   p99  most";
 
     pub fn to_json(&self) -> serde_json::Value {
         let of = |all: &[f64]| {

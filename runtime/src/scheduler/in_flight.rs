@@ -85,8 +85,8 @@ impl Scheduler {
     /// Waits for the oldest step in flight, if there is one, and takes the tokens that it chose.
     /// Returns at once where [`Scheduler::step`] may submit another step before: then call that
     /// first. So a loop of `step` and `wait` keeps the GPU busy, and never spins. Where a draft
-    /// model's step came first, waits for that one. In [`Mode::Frames`], waits for the slice that is
-    /// outstanding.
+    /// model's step came first, waits for that one. In [`Mode::Frames`], waits for the slice that
+    /// is outstanding.
     ///
     /// # Errors
     /// The device is lost.

@@ -30,9 +30,9 @@ pub struct SchedulerOptions {
     pub steps_in_flight: Option<u32>,
     /// For programs that draw: the GPU time of a frame that the scheduler may take. It then begins
     /// with [`Mode::Frames`] of that time. Passes have few sizes, so that
-    /// [`Scheduler::warm_up`](super::Scheduler::warm_up) can prepare all of them; matmuls that would
-    /// take longer than a third of it are cut by rows; nothing is guessed, and nothing leaves the
-    /// GPU: what has no room is computed again. `prompt_tokens` is 32 where it is not given.
+    /// [`Scheduler::warm_up`](super::Scheduler::warm_up) can prepare all of them; matmuls that
+    /// would take longer than a third of it are cut by rows; nothing is guessed, and nothing leaves
+    /// the GPU: what has no room is computed again. `prompt_tokens` is 32 where it is not given.
     pub frame_budget: Option<Duration>,
     /// A reply is the same, to the last bit, whatever other requests there are. Without this it may
     /// differ where two tokens are nearly as likely, because the kernel for many rows rounds in

@@ -1,4 +1,4 @@
-//! A lit scene: about a thousand instanced cubes, and a camera that circles above them.
+//! A lit landscape: about a thousand instanced cubes, and a camera that circles above them.
 
 use godwit::wgpu;
 
@@ -19,8 +19,8 @@ struct View {
     reserved: [u32; 2],
 }
 
-/// The pipeline of the scene, and the image that it is drawn into.
-pub struct Scene {
+/// The pipeline of the landscape, and the image that it is drawn into.
+pub struct Landscape {
     pipeline: wgpu::RenderPipeline,
     view: wgpu::Buffer,
     bindings: wgpu::BindGroup,
@@ -29,15 +29,15 @@ pub struct Scene {
     aspect: f32,
 }
 
-impl Scene {
-    /// A scene in an image of this size.
+impl Landscape {
+    /// A landscape in an image of this size.
     pub fn new(device: &wgpu::Device, [width, height]: [u32; 2]) -> Self {
         let module = device.create_shader_module(wgpu::ShaderModuleDescriptor {
-            label: Some("the scene"),
-            source: wgpu::ShaderSource::Wgsl(include_str!("scene.wgsl").into()),
+            label: Some("the landscape"),
+            source: wgpu::ShaderSource::Wgsl(include_str!("landscape.wgsl").into()),
         });
         let pipeline = device.create_render_pipeline(&wgpu::RenderPipelineDescriptor {
-            label: Some("the scene"),
+            label: Some("the landscape"),
             layout: None,
             vertex: wgpu::VertexState {
                 module: &module,
@@ -122,7 +122,7 @@ impl Scene {
                 a: 1.0,
             };
             let mut pass = encoder.begin_render_pass(&wgpu::RenderPassDescriptor {
-                label: Some("the scene"),
+                label: Some("the landscape"),
                 color_attachments: &[Some(wgpu::RenderPassColorAttachment {
                     view: &self.colour,
                     depth_slice: None,
