@@ -16,7 +16,7 @@ use super::{Gpu, GpuError, Prepared};
 
 /// The shares of a budget that a slice is expected to take: at most, at least, and at first.
 const MOST_SHARE: f64 = 0.95;
-const LEAST_SHARE: f64 = 1.0 / 32.0;
+const LEAST_SHARE: f64 = 1.0 / 8.0;
 const FIRST_SHARE: f64 = 0.5;
 /// What becomes of the share after a slice that was done in time, after one that took more than the
 /// budget, and after one that was not done when the next frame asked.
