@@ -363,6 +363,30 @@ fn sequences_are_whole_whatever_happens_between_frames() {
 }
 
 #[test]
+fn a_late_warm_up_leaves_what_a_fork_still_has_to_copy() {
+    let host = Host::willing();
+    let engine = load(&host, &tiny(), 512);
+    let replies = [false, true].map(|warms_up| {
+        let mut tested = Tested::warm(&engine, &frames(50.0));
+        let parent = tested.scheduler.open(&SequenceOptions::default());
+        let prompt = greedy(text(5, 90), 4);
+        tested.scheduler.submit(parent, prompt).expect("room");
+        tested.finish();
+        // The page of the last tokens is copied by the next step, and free at once.
+        let child = tested.scheduler.fork(parent, 70).expect("a fork");
+        tested.scheduler.close(parent).expect("it is open");
+        if warms_up {
+            block_on(tested.scheduler.warm_up()).expect("memory");
+        }
+        let asked = tested.scheduler.submit(child, greedy(text(7, 3), 20));
+        let asked = asked.expect("room");
+        tested.finish();
+        tested.tokens[&asked].clone()
+    });
+    assert_eq!(replies[0], replies[1]);
+}
+
+#[test]
 fn ten_thousand_frames_beside_a_thread_that_polls() {
     let host = Host::willing();
     let engine = load(&host, &tiny(), 1024);

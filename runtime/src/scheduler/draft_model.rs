@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use super::drafting::Drafting;
-use super::options::{Budget, Load, SchedulerOptions};
+use super::options::{Budget, Load, Mode, SchedulerOptions};
 use super::{Core, Scheduler};
 use crate::engine::Engine;
 use crate::error::Error;
@@ -16,6 +16,13 @@ pub(super) struct DraftModel {
     /// Whether its newest step was submitted while one of the scheduler that this belongs to was in
     /// flight.
     is_second: bool,
+}
+
+impl DraftModel {
+    /// Says when its work is submitted from now on.
+    pub fn set_mode(&mut self, mode: Mode) {
+        self.scheduler.set_mode(mode);
+    }
 }
 
 impl Scheduler {

@@ -89,6 +89,9 @@ impl Scheduler {
     pub fn set_mode(&mut self, mode: Mode) {
         self.frames.mode = mode;
         self.may_submit = true;
+        if let Some(draft) = &mut self.draft {
+            draft.set_mode(mode);
+        }
     }
 
     /// A step in the frames of a program that draws.
@@ -108,6 +111,7 @@ impl Scheduler {
         }
         report.slice = self.frames.slices.take_time();
         self.collect().await?;
+        self.frames.slices.prepare(&gpu).await?;
         self.frames.slices.begin(time);
         self.is_running = true;
         let filled = self.fill_slice(&mut report).await;
@@ -207,6 +211,11 @@ impl Scheduler {
         Ok(())
     }
 
+    /// Whether a slice is outstanding, as far as is known.
+    pub(super) fn has_slice(&self) -> bool {
+        self.frames.slices.has_outstanding()
+    }
+
     /// Drops what is queued where all of its requests have ended: their tokens are to be computed
     /// again when the sequences go on.
     pub(super) fn drop_ended_passes(&mut self) {
@@ -237,6 +246,8 @@ impl Scheduler {
     pub async fn warm_up(&mut self) -> Result<(), Error> {
         self.recover()?;
         self.drain().await?;
+        // Pages that a copy still has to read may be free already.
+        self.move_pages().await?;
         let gpu = self.engine().gpu().clone();
         self.grow_to(self.core.limits.pages).await?;
         self.device.clear_free_pages(&self.core.pages).await?;

@@ -86,7 +86,7 @@ impl Scheduler {
     /// Returns at once where [`Scheduler::step`] may submit another step before: then call that
     /// first. So a loop of `step` and `wait` keeps the GPU busy, and never spins. Where a draft
     /// model's step came first, waits for that one. In [`Mode::Frames`], waits for the slice that
-    /// is outstanding.
+    /// is outstanding. In [`Mode::Paused`] with nothing in flight, returns at once.
     ///
     /// # Errors
     /// The device is lost.
@@ -102,11 +102,15 @@ impl Scheduler {
     pub(super) async fn wait_for_steps(&mut self) -> Result<(), Error> {
         self.recover()?;
         if matches!(self.frames.mode, Mode::Frames { .. }) {
-            self.wait_for_slice().await?;
+            let is_full = self.in_flight.len() >= self.core.limits.steps_in_flight;
+            match self.has_slice() || !is_full {
+                true => self.wait_for_slice().await?,
+                false => self.take_pass().await?,
+            }
             return self.collect().await;
         }
         let steps = self.in_flight.len();
-        let has_room = steps < self.most_in_flight();
+        let has_room = self.frames.mode == Mode::Free && steps < self.most_in_flight();
         if !(has_room && self.may_submit && self.core.may_plan()) {
             while steps > 0 && self.in_flight.len() == steps {
                 self.take_pass().await?;

@@ -145,7 +145,9 @@ impl Scheduler {
         let steps_in_flight = options
             .steps_in_flight
             .unwrap_or(caps.tuning.steps_in_flight);
-        let mut device = Device::new(engine, pages, size, options.deterministic).await?;
+        // How many rows share a step depends on time where steps are cut into slices.
+        let is_row_by_row = options.deterministic || options.frame_budget.is_some();
+        let mut device = Device::new(engine, pages, size, is_row_by_row).await?;
         device.has_fixed_passes = options.frame_budget.is_some();
         let seconds = options.frame_budget.map(|budget| budget.as_secs_f64());
         device.executor.most_dispatch = seconds.map(|budget| (DISPATCH_SHARE * budget).max(1e-4));

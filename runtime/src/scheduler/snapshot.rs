@@ -207,7 +207,7 @@ impl Scheduler {
     }
 
     /// Does what was planned for the memory of pages, without a step.
-    async fn move_pages(&mut self) -> Result<(), Error> {
+    pub(super) async fn move_pages(&mut self) -> Result<(), Error> {
         let ops = std::mem::take(&mut self.core.memory_ops);
         self.is_running = true;
         let moved = self.device.move_pages(&ops).await;

@@ -139,8 +139,11 @@ impl Gpu {
     /// Lets the callbacks of finished work run, those of others on the same device among them.
     /// Never waits. Hosts that poll their device anyway need not call it.
     pub fn poll(&self) {
-        // An error is the next operation's to report.
-        let _ = self.inner.device.poll(wgpu::PollType::Poll);
+        // wgpu may panic where a lost device is polled.
+        if self.known_loss().is_none() {
+            // An error is the next operation's to report.
+            let _ = self.inner.device.poll(wgpu::PollType::Poll);
+        }
     }
 
     /// Ends the use of the device and frees what is on it, without waiting until all clones are

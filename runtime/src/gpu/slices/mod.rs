@@ -3,6 +3,7 @@
 
 #[cfg(test)]
 mod tests;
+mod timestamps;
 
 use std::collections::HashMap;
 use std::hash::{BuildHasher, BuildHasherDefault, DefaultHasher};
@@ -13,6 +14,7 @@ use godwit_shaders::{Cost, Dispatch, Step};
 use web_time::Instant;
 
 use super::{Gpu, GpuError, Prepared};
+use timestamps::Timestamps;
 
 /// The shares of a budget that a slice is expected to take: at most, at least, and at first.
 const MOST_SHARE: f64 = 0.95;
@@ -93,6 +95,14 @@ pub struct SliceTime {
     pub is_late: bool,
 }
 
+/// What a slice took.
+enum Time {
+    /// By the GPU's timestamps, in seconds.
+    OfGpu(f64),
+    /// Until the host heard of its end, which may be a frame later.
+    AtMost(f64),
+}
+
 /// A slice that was submitted.
 struct Outstanding {
     slice: Slice,
@@ -125,16 +135,6 @@ impl<T: Copy> Arrival<T> {
     }
 }
 
-/// Two timestamps, and the buffers that bring them to the host.
-struct Timestamps {
-    queries: wgpu::QuerySet,
-    resolved: wgpu::Buffer,
-    readable: wgpu::Buffer,
-}
-
-/// Bytes of two timestamps.
-const TIMES: u64 = 16;
-
 impl Slices {
     /// Nothing is known of the device.
     pub fn new() -> Self {
@@ -157,21 +157,7 @@ impl Slices {
         if self.timestamps.is_some() || !gpu.has_timestamps() {
             return Ok(());
         }
-        let (label, ty) = (Some("timestamps of slices"), wgpu::QueryType::Timestamp);
-        let queries = gpu.allocate("timestamps", 0, |device| {
-            device.create_query_set(&wgpu::QuerySetDescriptor {
-                label,
-                ty,
-                count: 2,
-            })
-        });
-        let buffer = |usage| gpu.create_buffer("timestamps of slices", TIMES, usage);
-        self.timestamps = Some(Timestamps {
-            queries: queries.await?,
-            resolved: buffer(wgpu::BufferUsages::QUERY_RESOLVE | wgpu::BufferUsages::COPY_SRC)
-                .await?,
-            readable: buffer(wgpu::BufferUsages::MAP_READ | wgpu::BufferUsages::COPY_DST).await?,
-        });
+        self.timestamps = Some(Timestamps::new(gpu).await?);
         Ok(())
     }
 
@@ -200,11 +186,11 @@ impl Slices {
         let waited = done.saturating_duration_since(of.submitted).as_secs_f64();
         let was_mapped = times.flatten() == Some(true);
         let timed = self.timestamps.as_ref().filter(|_| was_mapped);
-        let seconds = match timed.and_then(|timestamps| timestamps.read(gpu)) {
-            Some(seconds) => seconds,
-            None => waited,
+        let time = match timed.and_then(|timestamps| timestamps.read(gpu)) {
+            Some(seconds) => Time::OfGpu(seconds),
+            None => Time::AtMost(waited),
         };
-        self.learn(&of.slice, seconds, of.is_late);
+        self.learn(&of.slice, time, of.is_late);
         Ok(true)
     }
 
@@ -213,20 +199,25 @@ impl Slices {
         self.share = (self.share * AFTER_MISS).max(LEAST_SHARE);
     }
 
-    fn learn(&mut self, slice: &Slice, seconds: f64, is_late: bool) {
+    fn learn(&mut self, slice: &Slice, time: Time, is_late: bool) {
+        let (seconds, is_exact) = match time {
+            Time::OfGpu(seconds) => (seconds, true),
+            Time::AtMost(seconds) => (seconds, false),
+        };
         self.time = Some(SliceTime {
             gpu: Duration::try_from_secs_f64(seconds).unwrap_or_default(),
             budget: slice.budget,
             is_late,
         });
         if !is_late {
-            let factor = match seconds > slice.budget.as_secs_f64() {
+            let factor = match is_exact && seconds > slice.budget.as_secs_f64() {
                 true => AFTER_EXCESS,
                 false => AFTER_SUCCESS,
             };
             self.share = (self.share * factor).clamp(LEAST_SHARE, MOST_SHARE);
         }
-        if seconds <= 0.0 || slice.expected <= 0.0 {
+        let may_be_less = !is_exact && seconds > slice.expected;
+        if seconds <= 0.0 || slice.expected <= 0.0 || may_be_less {
             return;
         }
         let ratio = (seconds / slice.expected).clamp(BELIEVED[0], BELIEVED[1]);
@@ -293,7 +284,7 @@ impl Slices {
         // Those of a slice that is outstanding are not overwritten.
         let is_slice = is_first && self.open.left.is_finite();
         let timestamps = self.timestamps.as_ref().filter(|_| is_slice);
-        timestamps.map(|timestamps| &timestamps.queries)
+        timestamps.map(Timestamps::queries)
     }
 
     /// Whether the slice has no dispatch yet.
@@ -316,7 +307,7 @@ impl Slices {
             let (sender, receiver) = channel();
             gpu.catch(|| {
                 timestamps
-                    .readable
+                    .readable()
                     .map_async(wgpu::MapMode::Read, .., move |mapped| {
                         // The receiver is gone where nobody asks any more.
                         let _ = sender.send(mapped.is_ok());
@@ -351,39 +342,13 @@ impl Slices {
         Ok(())
     }
 
+    /// Whether a slice is outstanding, as far as is known.
+    pub fn has_outstanding(&self) -> bool {
+        self.outstanding.is_some()
+    }
+
     /// What the newest slice took that is done, once.
     pub fn take_time(&mut self) -> Option<SliceTime> {
         self.time.take()
-    }
-}
-
-impl Timestamps {
-    /// Writes the second timestamp, and copies both to where the host can read them.
-    fn finish(&self, encoder: &mut wgpu::CommandEncoder) {
-        drop(encoder.begin_compute_pass(&wgpu::ComputePassDescriptor {
-            label: None,
-            timestamp_writes: Some(wgpu::ComputePassTimestampWrites {
-                query_set: &self.queries,
-                beginning_of_pass_write_index: None,
-                end_of_pass_write_index: Some(1),
-            }),
-        }));
-        encoder.resolve_query_set(&self.queries, 0..2, &self.resolved, 0);
-        encoder.copy_buffer_to_buffer(&self.resolved, 0, &self.readable, 0, TIMES);
-    }
-
-    /// The seconds between the two, which have arrived.
-    fn read(&self, gpu: &Gpu) -> Option<f64> {
-        let ticks: Option<Vec<u64>> = self
-            .readable
-            .get_mapped_range(..)
-            .ok()
-            .map(|bytes| bytemuck::pod_collect_to_vec(&bytes));
-        self.readable.unmap();
-        let ticks = ticks?;
-        let passed = ticks[1]
-            .checked_sub(ticks[0])
-            .filter(|&passed| passed > 0)?;
-        Some(passed as f64 * f64::from(gpu.queue().get_timestamp_period()) * 1e-9)
     }
 }

@@ -22,17 +22,17 @@ fn slice(slices: &Slices, nominal: f64) -> Slice {
 fn the_share_grows_by_a_twentieth_and_shrinks_at_once() {
     let mut slices = Slices::new();
     let of = slice(&slices, 1e-3);
-    slices.learn(&of, 5e-3, false);
+    slices.learn(&of, Time::OfGpu(5e-3), false);
     assert!((slices.share - 1.05 * FIRST_SHARE).abs() < 1e-9);
     slices.miss();
     assert!((slices.share - 0.525 * FIRST_SHARE).abs() < 1e-9);
     let before = slices.share;
     // What a late slice took was halved for already.
-    slices.learn(&of, 50e-3, true);
+    slices.learn(&of, Time::OfGpu(50e-3), true);
     assert_eq!(slices.share, before);
-    slices.learn(&of, 12e-3, false);
+    slices.learn(&of, Time::OfGpu(12e-3), false);
     assert!((slices.share - 0.9 * before).abs() < 1e-9);
-    (0..1000).for_each(|_| slices.learn(&of, 1e-3, false));
+    (0..1000).for_each(|_| slices.learn(&of, Time::OfGpu(1e-3), false));
     assert_eq!(slices.share, MOST_SHARE);
     (0..100).for_each(|_| slices.miss());
     assert_eq!(slices.share, LEAST_SHARE);
@@ -44,7 +44,7 @@ fn expected_times_follow_what_was_measured() {
         let mut slices = Slices::new();
         for _ in 0..60 {
             let of = slice(&slices, 1e-3);
-            slices.learn(&of, seconds, false);
+            slices.learn(&of, Time::OfGpu(seconds), false);
         }
         let expected = 1e-3 * slices.scale(KIND);
         assert!(
@@ -53,7 +53,7 @@ fn expected_times_follow_what_was_measured() {
         );
         // One slice that waited for something else says little.
         let of = slice(&slices, 1e-3);
-        slices.learn(&of, 100.0 * seconds, false);
+        slices.learn(&of, Time::OfGpu(100.0 * seconds), false);
         assert!(1e-3 * slices.scale(KIND) < 1.6 * seconds);
     }
 }
@@ -62,9 +62,26 @@ fn expected_times_follow_what_was_measured() {
 fn a_slice_has_the_time_that_it_took_once() {
     let mut slices = Slices::new();
     let of = slice(&slices, 1e-3);
-    slices.learn(&of, 2e-3, true);
+    slices.learn(&of, Time::OfGpu(2e-3), true);
     let time = slices.take_time().expect("it is done");
     assert_eq!(time.gpu, Duration::from_millis(2));
     assert_eq!((time.budget, time.is_late), (of.budget, true));
     assert_eq!(slices.take_time(), None);
+}
+
+#[test]
+fn a_time_that_holds_the_wait_for_a_frame_makes_no_slice_shorter() {
+    let mut slices = Slices::new();
+    for _ in 0..100 {
+        let of = slice(&slices, 1e-3);
+        let expected = of.expected;
+        slices.learn(&of, Time::AtMost(16e-3), false);
+        assert!(slice(&slices, 1e-3).expected <= expected);
+    }
+    assert_eq!(slices.share, MOST_SHARE);
+    // What took less than expected did so whenever the host heard of it.
+    let before = slices.scale(KIND);
+    let of = slice(&slices, 1.0);
+    slices.learn(&of, Time::AtMost(16e-3), false);
+    assert!(slices.scale(KIND) < before);
 }
