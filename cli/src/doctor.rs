@@ -3,7 +3,7 @@
 use godwit::{ContextSize, Gpu, KvFormat, KvType, MemoryUse, Model};
 use serde_json::json;
 
-use crate::args::{Common, DoctorArgs, ModelSource};
+use crate::args::{Common, DoctorArgs, ModelFile, ModelSource};
 use crate::load;
 use crate::output::{self, Output};
 use crate::stop::Stop;
@@ -27,12 +27,14 @@ async fn examine(args: &DoctorArgs) -> anyhow::Result<()> {
     let rates = gpu.measure_rates().await?;
     let bandwidth = rates.bytes_per_s;
     let source = ModelSource {
-        model: args.model.clone(),
-        synthetic: args.synthetic.clone(),
+        file: ModelFile {
+            model: args.model.clone(),
+            synthetic: args.synthetic.clone(),
+            yes: args.yes,
+        },
         rope: args.rope,
-        yes: args.yes,
     };
-    let asked = source.model.is_some() || source.synthetic.is_some();
+    let asked = source.file.model.is_some() || source.file.synthetic.is_some();
     let model = if asked {
         Some(load::open(&source, args.common.access(), &stop)?)
     } else {

@@ -25,9 +25,9 @@ pub fn run(args: &InspectArgs) -> anyhow::Result<()> {
     }
     let rope = args.source.rope.change().unwrap_or_default();
     show(
-        &load::checkpoint(&args.source, args.common.access(), &Stop::default())?,
+        &load::checkpoint(&args.source.file, args.files.access(), &Stop::default())?,
         &rope,
-        args.common.json,
+        args.plain.json,
     )
 }
 

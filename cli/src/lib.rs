@@ -4,7 +4,9 @@
 mod answer;
 mod args;
 mod bench;
+mod cache;
 mod chat;
+mod complete;
 mod consent;
 mod context;
 mod crash;
@@ -20,6 +22,7 @@ mod lines;
 mod load;
 mod locate;
 mod log;
+mod manual;
 mod models;
 mod output;
 mod parallel;
@@ -35,10 +38,7 @@ mod wgsl;
 
 use std::process::ExitCode;
 
-use clap::{CommandFactory as _, Parser as _};
-
-use args::{Cli, Command};
-use output::Output;
+use args::{Command, Refusal};
 
 /// Does what the command line says.
 pub fn main() -> ExitCode {
@@ -47,9 +47,16 @@ pub fn main() -> ExitCode {
 }
 
 fn command() -> ExitCode {
-    let cli = match Cli::try_parse() {
+    if let Some(code) = complete::answer() {
+        return code;
+    }
+    let args: Vec<_> = std::env::args_os().collect();
+    let cli = match args::parse(&args, &|variable| std::env::var_os(variable)) {
         Ok(cli) => cli,
-        Err(error) => return exit::usage(&error),
+        Err(Refusal::Clap(error)) => return exit::usage(&error),
+        Err(Refusal::Setting(error)) => {
+            return exit::report(Err(exit::Usage(error.to_string()).into()));
+        }
     };
     let common = cli.command.common();
     log::start(common.verbose);
@@ -68,18 +75,9 @@ fn command() -> ExitCode {
         Command::List(args) => models::list(args),
         Command::Show(args) => models::show(args),
         Command::Rm(args) => models::remove(args),
-        Command::Completions { shell } => {
-            let mut script = Vec::new();
-            clap_complete::generate(*shell, &mut Cli::command(), "godwit", &mut script);
-            print(&script)
-        }
-        Command::Man => {
-            let mut page = Vec::new();
-            clap_mangen::Man::new(Cli::command())
-                .render(&mut page)
-                .map_err(Into::into)
-                .and_then(|()| print(&page))
-        }
+        Command::Cache(args) => cache::run(args),
+        Command::Completions { shell } => complete::script(*shell),
+        Command::Man { command, dir } => manual::run(command.as_deref(), dir.as_deref()),
     };
     exit::report(result)
 }
@@ -89,7 +87,7 @@ fn warn_of_relative_folders() {
     if cfg!(windows) {
         return;
     }
-    for variable in ["XDG_CACHE_HOME", "XDG_STATE_HOME"] {
+    for variable in ["XDG_CACHE_HOME", "XDG_CONFIG_HOME", "XDG_STATE_HOME"] {
         let value = std::env::var_os(variable).unwrap_or_default();
         if !value.is_empty() && std::path::Path::new(&value).is_relative() {
             let value = value.to_string_lossy();
@@ -99,9 +97,4 @@ fn warn_of_relative_folders() {
             ));
         }
     }
-}
-
-/// Prints a text that is Godwit's own.
-fn print(text: &[u8]) -> anyhow::Result<()> {
-    Output::new().text(&String::from_utf8_lossy(text))
 }

@@ -12,7 +12,7 @@ use godwit::{
     ContextSize, Engine, EngineOptions, Error, Gpu, GpuError, Model, Progress, Session, Spilling,
 };
 
-use crate::args::{Common, ModelArgs, ModelSource, QuantArgs, SpeculationArgs};
+use crate::args::{Common, ModelArgs, ModelFile, ModelSource, QuantArgs, SpeculationArgs};
 use crate::exit::{Unwritable, Usage, stopped};
 use crate::locate::locate;
 use crate::output::{note, warn};
@@ -46,7 +46,7 @@ pub struct Loaded {
 /// its files is ignored.
 pub fn open(source: &ModelSource, access: Access, stop: &Stop) -> anyhow::Result<Model> {
     let rope = source.rope.change().unwrap_or_default();
-    let model = Model::from_checkpoint_with(checkpoint(source, access, stop)?, &rope)?;
+    let model = Model::from_checkpoint_with(checkpoint(&source.file, access, stop)?, &rope)?;
     for note in model.notes() {
         warn(note);
     }
@@ -58,7 +58,7 @@ pub fn open(source: &ModelSource, access: Access, stop: &Stop) -> anyhow::Result
 
 /// Opens the files of a model, whether or not it can be run.
 pub fn checkpoint(
-    source: &ModelSource,
+    source: &ModelFile,
     access: Access,
     stop: &Stop,
 ) -> anyhow::Result<Arc<dyn Checkpoint>> {
@@ -202,9 +202,12 @@ pub async fn draft_engine(
         return Ok(None);
     };
     let source = ModelSource {
-        model: Some(path.clone()),
-        synthetic: None,
-        ..of.source.clone()
+        file: ModelFile {
+            model: Some(path.clone()),
+            synthetic: None,
+            yes: of.source.file.yes,
+        },
+        rope: of.source.rope,
     };
     let model = open(&source, Access::default(), stop)?;
     let differs = engine

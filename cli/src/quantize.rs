@@ -20,7 +20,7 @@ pub fn run(args: &QuantizeArgs) -> anyhow::Result<()> {
     let stop = Stop::listen()?;
     let path = locate(&args.model, args.yes, &stop)?;
     let begin = Instant::now();
-    let model = Model::open_with(&path, args.common.access())?;
+    let model = Model::open_with(&path, args.files.access())?;
     destination.protect(
         model
             .checkpoint()
@@ -63,7 +63,7 @@ pub fn run(args: &QuantizeArgs) -> anyhow::Result<()> {
         begin.elapsed().as_secs_f64(),
     );
     let mut out = Output::new();
-    if args.common.json {
+    if args.plain.json {
         return out.json(&json!({
             "output": args.output, "type": args.mix.name(), "bytes": bytes, "weights": weights,
             "bits_per_weight": bits,

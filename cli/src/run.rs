@@ -40,9 +40,6 @@ pub fn run(args: &RunArgs) -> anyhow::Result<()> {
     if let Some(file) = &args.parallel.parallel {
         return crate::parallel::run(args, file);
     }
-    if let Some(option) = args.parallel.lone_option() {
-        return Err(Usage(format!("{option} needs --parallel FILE")).into());
-    }
     let prompt = input::prompt(args.prompt.as_deref(), args.file.as_deref())?;
     if prompt.is_empty() {
         return Err(Usage("the prompt is empty; give one with -p, -f or on stdin".into()).into());

@@ -12,7 +12,7 @@ use crate::{input, load};
 pub fn run(args: &TokenizeArgs) -> anyhow::Result<()> {
     let text = input::text(args.prompt.as_deref(), args.file.as_deref())?;
     // A vocabulary without weights is enough.
-    let tokenizer = load::checkpoint(&args.source, args.common.access(), &Stop::default())?
+    let tokenizer = load::checkpoint(&args.source, args.files.access(), &Stop::default())?
         .tokenizer()
         .map_err(Error::from)?;
     let ids = tokenizer.encode(
@@ -24,7 +24,7 @@ pub fn run(args: &TokenizeArgs) -> anyhow::Result<()> {
         },
     )?;
     let mut out = Output::new();
-    if args.common.json {
+    if args.plain.json {
         let tokens: Vec<_> = ids.iter().map(|&id| tokenizer.token(id)).collect();
         return out.json(&json!({ "ids": ids, "tokens": tokens, "count": ids.len() }));
     }

@@ -3,40 +3,58 @@
 use std::path::PathBuf;
 
 use clap::Args;
+use clap_complete::engine::ArgValueCompleter;
 use godwit::ContextSize;
 use godwit::low_level::Synthetic;
 use godwit::prefix_cache::BLOCK;
 use godwit::quantize::{Mix, Override};
 
+use crate::complete;
+
 use super::{
-    Common, KvArgs, ModelArgs, ModelSource, ParallelArgs, QuantArgs, RopeArgs, SamplingArgs,
-    SpeculationArgs, bytes, tokens,
+    CONTEXT, Common, FileArgs, KvArgs, MODEL, ModelArgs, ModelFile, ModelSource, ParallelArgs,
+    Plain, QuantArgs, RopeArgs, SamplingArgs, SpeculationArgs, bytes, mix, tokens,
 };
 
 /// Contexts on disk.
 #[derive(Args, Clone, Debug)]
 pub struct SavedArgs {
-    /// Save the context to this file at the end; an earlier saved context there is replaced.
+    /// Save the context to this file at the end.
+    ///
+    /// An earlier saved context there is replaced.
     #[arg(long, value_name = "FILE")]
+    #[arg(help_heading = CONTEXT)]
     pub save: Option<PathBuf>,
     /// Let --save replace any regular file, but for the model's own.
-    #[arg(long, requires = "save")]
+    #[arg(long, requires = "save", hide_short_help = true)]
+    #[arg(help_heading = CONTEXT)]
     pub force: bool,
     /// Go on from a context that --save wrote.
     #[arg(long, value_name = "FILE")]
+    #[arg(help_heading = CONTEXT)]
     pub resume: Option<PathBuf>,
     /// Folder for the beginnings of prompts over 4,096 tokens, which are then never computed twice
-    /// [default: godwit in the user's cache folder].
-    #[arg(long, value_name = "FOLDER", conflicts_with = "no_cache")]
+    /// [default: godwit/prompts in the user's cache folder].
+    #[arg(
+        long,
+        value_name = "FOLDER",
+        conflicts_with = "no_cache",
+        hide_short_help = true
+    )]
+    #[arg(help_heading = CONTEXT)]
     pub cache_dir: Option<PathBuf>,
     /// Disk space for it; what was not used for the longest time goes first.
     #[arg(long, value_name = "BYTES", value_parser = bytes, default_value = "16G")]
+    #[arg(hide_short_help = true)]
+    #[arg(help_heading = CONTEXT)]
     pub cache_size: u64,
     /// Keep no prompts on disk.
-    #[arg(long)]
+    #[arg(long, hide_short_help = true)]
+    #[arg(help_heading = CONTEXT)]
     pub no_cache: bool,
     /// Where the context is full, go on by forgetting the older half of it.
     #[arg(long)]
+    #[arg(help_heading = CONTEXT)]
     pub context_shift: bool,
 }
 
@@ -56,13 +74,13 @@ impl SavedArgs {
 pub struct RunArgs {
     #[command(flatten)]
     pub model: ModelArgs,
-    /// The prompt. What is piped into stdin goes before it; without -p and -f it is the prompt.
+    /// The prompt; what is piped into stdin goes before it.
     #[arg(short, long, value_name = "TEXT")]
     pub prompt: Option<String>,
-    /// File that holds the prompt; with -p, a text that the prompt is about. `-` is stdin.
+    /// File that holds the prompt, or with -p a text that it is about; `-` is stdin.
     #[arg(short, long, value_name = "FILE")]
     pub file: Option<PathBuf>,
-    /// Tokens to generate at most.
+    /// Maximum tokens to generate
     #[arg(short = 'n', long, value_name = "N", default_value_t = 256)]
     pub tokens: usize,
     /// System message.
@@ -87,7 +105,7 @@ pub struct RunArgs {
 pub struct ChatArgs {
     #[command(flatten)]
     pub model: ModelArgs,
-    /// Tokens of an answer at most.
+    /// Maximum tokens to generate for an answer
     #[arg(short = 'n', long, value_name = "N", default_value_t = 2048)]
     pub tokens: usize,
     /// System message.
@@ -108,21 +126,32 @@ pub struct ChatArgs {
 pub struct InspectArgs {
     #[command(flatten)]
     pub source: ModelSource,
-    /// Instead of a model, show the composed WGSL of a compute kernel: the given variant, or the
-    /// first. Another name lists the kernels or the variants.
+    #[command(flatten)]
+    pub files: FileArgs,
+    /// Instead of a model, show the composed WGSL of a compute kernel.
+    ///
+    /// Without a variant, of the first. Another name lists the kernels or the variants.
     #[arg(long, value_name = "KERNEL[.VARIANT]", conflicts_with_all = ["model", "synthetic"])]
+    #[arg(help_heading = "Kernels")]
     pub wgsl: Option<String>,
     /// Weight format for --wgsl [default: Q4_K, for kernels with weights].
-    #[arg(long, value_name = "FORMAT", requires = "wgsl")]
+    #[arg(
+        long,
+        value_name = "FORMAT",
+        requires = "wgsl",
+        help_heading = "Kernels"
+    )]
     pub format: Option<String>,
     #[command(flatten)]
-    pub common: Common,
+    pub plain: Plain,
 }
 
 #[derive(Args, Debug)]
 pub struct TokenizeArgs {
     #[command(flatten)]
-    pub source: ModelSource,
+    pub source: ModelFile,
+    #[command(flatten)]
+    pub files: FileArgs,
     /// The text. Without -p and -f it is read from stdin.
     #[arg(short, long, value_name = "TEXT", conflicts_with = "file")]
     pub prompt: Option<String>,
@@ -133,27 +162,30 @@ pub struct TokenizeArgs {
     #[arg(long)]
     pub special: bool,
     #[command(flatten)]
-    pub common: Common,
+    pub plain: Plain,
 }
 
 #[derive(Args, Debug)]
 pub struct DoctorArgs {
     /// Model to check against the GPU's memory: GGUF file, folder of a model with safetensors, or
     /// name.
+    #[arg(add = ArgValueCompleter::new(complete::model))]
     pub model: Option<PathBuf>,
-    /// How its weights would be quantised, such as q4_k.
-    #[arg(long, value_name = "TYPE", conflicts_with = "synthetic")]
+    /// How its weights would be quantised, such as q4_k_m [default: as they are].
+    #[arg(long, value_name = "TYPE", conflicts_with = "synthetic", value_parser = mix())]
+    #[arg(hide_possible_values = true)]
+    #[arg(help_heading = MODEL)]
     pub quant: Option<Mix>,
     /// Instead of a file, the shape of a model, such as llama3-8b:q4_k.
-    #[arg(long, value_name = "SHAPE", conflicts_with = "model")]
+    #[arg(long, value_name = "SHAPE", conflicts_with = "model", help_heading = MODEL)]
     pub synthetic: Option<Synthetic>,
     /// Context to check, in tokens [default: powers of two up to the model's window].
-    #[arg(long, value_name = "TOKENS")]
+    #[arg(long, value_name = "TOKENS", help_heading = CONTEXT)]
     pub context: Option<ContextSize>,
     #[command(flatten)]
     pub rope: RopeArgs,
     /// Download the model without asking, where MODEL is the name of one that is not here.
-    #[arg(short, long)]
+    #[arg(short, long, help_heading = MODEL)]
     pub yes: bool,
     #[command(flatten)]
     pub kv: KvArgs,
@@ -176,7 +208,7 @@ pub struct BenchArgs {
     )]
     #[arg(value_parser = tokens)]
     pub prompt: Vec<u32>,
-    /// Tokens to decode.
+    /// Tokens to decode, for each test.
     #[arg(
         short = 'n',
         long,
@@ -212,6 +244,7 @@ pub struct BenchArgs {
     pub profile: bool,
     /// Run nothing; compare two files that --json wrote.
     #[arg(long, num_args = 2, value_names = ["BEFORE", "AFTER"])]
+    #[arg(conflicts_with_all = ["model", "synthetic"])]
     pub compare: Option<Vec<PathBuf>>,
     #[command(flatten)]
     pub common: Common,
@@ -250,7 +283,7 @@ pub struct TextArgs {
     #[arg(short, long, value_name = "FILE")]
     pub file: PathBuf,
     /// Tokens of a chunk.
-    #[arg(long, value_name = "TOKENS", default_value = "512", value_parser = tokens)]
+    #[arg(long, value_name = "CHUNK", default_value = "512", value_parser = tokens)]
     pub context: u32,
     /// Chunks at most [default: all].
     #[arg(long, value_name = "N")]
@@ -259,21 +292,15 @@ pub struct TextArgs {
     pub kv: KvArgs,
 }
 
-/// The help of `--type`, which lists every mix.
-fn quantization_types() -> String {
-    format!(
-        "What to quantise to: {}",
-        Mix::ALL.map(Mix::name).join(", ")
-    )
-}
-
 #[derive(Args, Debug)]
 pub struct QuantizeArgs {
     /// GGUF file (of a split model, the first part), folder of a model with safetensors, or name.
+    #[arg(add = ArgValueCompleter::new(complete::model))]
     pub model: PathBuf,
     /// The GGUF file to write.
     pub output: PathBuf,
-    #[arg(short, long = "type", value_name = "TYPE", help = quantization_types())]
+    /// What to quantise to: q4_k_m suits most.
+    #[arg(short, long = "type", value_name = "TYPE", value_parser = mix())]
     pub mix: Mix,
     /// Another format for the tensors whose names match. May be repeated; the first that matches
     /// counts.
@@ -290,5 +317,7 @@ pub struct QuantizeArgs {
     #[arg(long)]
     pub force: bool,
     #[command(flatten)]
-    pub common: Common,
+    pub files: FileArgs,
+    #[command(flatten)]
+    pub plain: Plain,
 }

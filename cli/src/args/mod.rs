@@ -1,11 +1,17 @@
 //! The command line: what clap parses, and what help says.
 
 mod commands;
+#[cfg(test)]
+mod help_tests;
 mod hub;
 mod model;
 mod parallel;
 mod sampling;
+mod settings;
+mod values;
 
+use std::ffi::OsString;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
@@ -18,20 +24,51 @@ pub use hub::*;
 pub use model::*;
 pub use parallel::*;
 pub use sampling::*;
+pub use settings::{Refusal, parse};
+use values::{one_of, usual};
 
-/// Runs Llama-architecture language models on any GPU.
+/// Run Llama-family language models on your GPU
 #[derive(Debug, Parser)]
-#[command(name = "godwit", version, about, arg_required_else_help = true, after_help = EXIT_CODES)]
+#[command(
+    name = "godwit",
+    version,
+    arg_required_else_help = true,
+    disable_help_subcommand = true,
+    after_help = START,
+    after_long_help = format!("{START}\n\n{SETTINGS}\n\n{EXIT_CODES}")
+)]
 pub struct Cli {
     #[command(subcommand)]
     pub command: Command,
+    /// Read defaults of flags from this TOML file
+    ///
+    /// A key for each flag, such as `context = "8k"`; keys in a table such as `[run]` are for one
+    /// command. An empty name reads no file [default: godwit/config.toml in the user's
+    /// configuration folder].
+    #[arg(long, value_name = "FILE", global = true, hide_short_help = true)]
+    #[arg(value_hint = clap::ValueHint::FilePath)]
+    pub config: Option<OsString>,
 }
+
+/// The first steps, for the short help.
+const START: &str = "\
+To begin:
+  godwit list --known          good models, and their short names
+  godwit chat llama3.2-1b      download one, and talk to it
+  godwit COMMAND -h            the most used flags of a command; --help has all of them";
+
+/// How flags get their defaults.
+const SETTINGS: &str = "\
+Settings:
+  Each flag has a variable: --gpu-memory is GODWIT_GPU_MEMORY for all commands, and
+  GODWIT_RUN_GPU_MEMORY for `run`. Each has a key in the file of --config: gpu-memory.
+  The command line comes first, then variables, then the file.";
 
 const EXIT_CODES: &str = "\
 Exit codes:
   0    done
   1    the command failed, or an output can't be written
-  2    the command line makes no sense
+  2    the command line, a variable or the configuration makes no sense
   3    the model or another input file can't be used
   4    no GPU, or not enough of it
   5    the prompt does not fit the context
@@ -41,7 +78,7 @@ Exit codes:
 
 #[derive(Debug, Subcommand)]
 pub enum Command {
-    /// Answers one prompt and ends.
+    /// Answer one prompt and exit
     #[command(after_help = "Examples:
   godwit run model.gguf -p 'Why is the sky blue?'
   git diff | godwit run model.gguf --system 'Write a commit message.'
@@ -50,34 +87,40 @@ pub enum Command {
   godwit run model.gguf --raw -p 'Once upon a time' -n 64 --temp 0 --json
   godwit run model.gguf --parallel prompts.jsonl -o answers.jsonl")]
     Run(RunArgs),
-    /// Talks: a conversation on the terminal.
+    /// Chat with a model in the terminal
     Chat(ChatArgs),
-    /// Shows what is in a model file: hyperparameters, metadata, tensors.
+    /// Show what is in a model file: hyperparameters, metadata, tensors
+    ///
+    /// Reads models of every architecture, also those that Godwit does not run.
     #[command(after_help = "Examples:
   godwit inspect model.gguf
   godwit inspect --wgsl matmul.gemv --format Q8_0")]
     Inspect(InspectArgs),
-    /// Shows the tokens of a text.
+    /// Show the tokens of a text
     Tokenize(TokenizeArgs),
-    /// Shows the GPUs, what they can do, and whether a model fits.
+    /// Show the GPUs, and whether a model fits
+    ///
+    /// The exit code is 4 where the model, with the context that is asked for, does not fit. -v
+    /// shows limits, features and kernel variants.
     Doctor(DoctorArgs),
-    /// Measures prefill and decode speed.
+    /// Measure prefill and decode speed
     Bench(BenchArgs),
-    /// Measures how well the model predicts a text: lower is better. The second half of each chunk
-    /// counts.
+    /// Measure how well a model predicts a text
+    ///
+    /// Lower is better. The second half of each chunk counts.
     Perplexity(PerplexityArgs),
-    /// Writes a model as a GGUF file with smaller weights.
+    /// Write a model as a GGUF file with smaller weights
     #[command(after_help = "Examples:
   godwit quantize Llama-3-8B-Instruct model.gguf --type q4_k_m
   godwit quantize big.gguf small.gguf --type q4_k_s --tensor attn_v=q8_0 \\
       --tensor 'blk\\.[01]\\.=q6_k'")]
     Quantize(QuantizeArgs),
-    /// Measures on a text which inputs of each matrix are large, for `godwit quantize --imatrix`.
+    /// Measure an importance matrix on a text, for `quantize --imatrix`
     #[command(after_help = "Example:
   godwit imatrix Llama-3-8B-Instruct -f text.txt -o imatrix.gguf
   godwit quantize Llama-3-8B-Instruct model.gguf --type q4_k_m --imatrix imatrix.gguf")]
     Imatrix(ImatrixArgs),
-    /// Downloads a model by its name, and prints where it is.
+    /// Download a model by its name, and print where it is
     #[command(after_help = "Examples:
   godwit pull llama3.2-1b
   godwit pull bartowski/Llama-3.2-1B-Instruct-GGUF:Q8_0
@@ -85,58 +128,72 @@ pub enum Command {
 
 Variables: HF_HOME, HF_HUB_CACHE, HF_ENDPOINT, HF_TOKEN, HF_HUB_OFFLINE")]
     Pull(PullArgs),
-    /// Shows the models that are downloaded, or good ones that could be.
+    /// List the models that are downloaded, or good ones that could be
     List(ListArgs),
-    /// Shows which models a name offers, and which one it means.
+    /// Show which models a name offers, and which one it means
     Show(ShowArgs),
-    /// Removes a downloaded model.
+    /// Remove a downloaded model
     Rm(RmArgs),
-    /// Prints a shell completion script.
+    /// List or clear what prompts, quantised weights and GPU tuning take on the disk
+    Cache(CacheArgs),
+    /// Print a shell completion script
     Completions {
         /// The shell.
         shell: Shell,
     },
-    /// Prints the manual page, in roff.
-    Man,
+    /// Print the manual page of a command, or write those of all commands
+    Man {
+        /// The command [default: the page of godwit itself].
+        command: Option<String>,
+        /// Write a page for each command into this folder, instead of printing one.
+        #[arg(long, value_name = "FOLDER", conflicts_with = "command")]
+        dir: Option<PathBuf>,
+    },
 }
 
-/// The options of every command.
+/// The options of every command that opens a GPU.
 #[derive(Args, Clone, Debug, Default)]
 pub struct Common {
     /// Print one JSON object instead of text.
     #[arg(long)]
     pub json: bool,
-    /// GPU to use: part of its name, or its number in `godwit doctor`.
-    #[arg(long, value_name = "NAME")]
+    /// GPU to use: part of its name, or its number in `godwit doctor` [default: the fastest kind].
+    #[arg(long, value_name = "NAME", help_heading = GPU)]
     pub adapter: Option<String>,
-    /// Interface to use: vulkan, metal, dx12, gl.
-    #[arg(long, value_name = "NAME")]
+    /// Interface to use [default: the system's own].
+    #[arg(long, value_name = "NAME", help_heading = GPU)]
+    #[arg(value_parser = usual::<Backend>(&["vulkan", "metal", "dx12", "gl"]))]
+    #[arg(hide_short_help = true)]
     pub backend: Option<Backend>,
     /// Use no more than every browser allows: the WebGPU default limits, no optional features.
-    #[arg(long)]
+    #[arg(long, help_heading = GPU, hide_short_help = true)]
     pub webgpu_limits: bool,
     /// Use no storage binding larger than this, as on a smaller device. For tests.
     #[arg(long, value_name = "BYTES", value_parser = bytes, hide = true)]
     pub max_binding: Option<u64>,
-    /// GPU memory to take at most, such as 6G or 500M; the KV cache grows no further [default: what
-    /// there is].
-    #[arg(long, value_name = "BYTES", value_parser = bytes)]
+    /// GPU memory to take at most, such as 6G or 500M [default: what there is].
+    #[arg(long, value_name = "BYTES", value_parser = bytes, help_heading = GPU)]
     pub gpu_memory: Option<u64>,
     /// Milliseconds that one submission to the GPU may take, about: less keeps a desktop on the
     /// same GPU smoother [default: 100].
     #[arg(long, value_name = "MS", value_parser = clap::value_parser!(u64).range(1..))]
+    #[arg(help_heading = GPU, hide_short_help = true)]
     pub submit_budget: Option<u64>,
     /// Use what suits most GPUs, instead of measuring once what suits this one.
-    #[arg(long)]
+    #[arg(long, help_heading = GPU, hide_short_help = true)]
     pub no_tune: bool,
     /// Read the model's files piece by piece, instead of mapping them: for network drives, and for
     /// files that may be cut short while they are read.
-    #[arg(long)]
+    #[arg(long, help_heading = MODEL, hide_short_help = true)]
     pub no_mmap: bool,
-    /// Say more on stderr; twice, even more.
+    /// Say more on stderr; -vv adds lines for those who debug Godwit.
     #[arg(short, long, action = clap::ArgAction::Count)]
     pub verbose: u8,
 }
+
+/// Headings of the help.
+const MODEL: &str = "Model";
+const GPU: &str = "GPU";
 
 impl Common {
     /// How the model's files are read.
@@ -193,18 +250,19 @@ impl Command {
         match self {
             Command::Run(a) => a.common.clone(),
             Command::Chat(a) => a.common.clone(),
-            Command::Inspect(a) => a.common.clone(),
-            Command::Tokenize(a) => a.common.clone(),
+            Command::Inspect(a) => a.plain.common(),
+            Command::Tokenize(a) => a.plain.common(),
             Command::Doctor(a) => a.common.clone(),
             Command::Bench(a) => a.common.clone(),
             Command::Perplexity(a) => a.common.clone(),
-            Command::Quantize(a) => a.common.clone(),
+            Command::Quantize(a) => a.plain.common(),
             Command::Imatrix(a) => a.common.clone(),
             Command::Pull(a) => a.plain.common(),
             Command::List(a) => a.plain.common(),
             Command::Show(a) => a.plain.common(),
             Command::Rm(a) => a.plain.common(),
-            Command::Completions { .. } | Command::Man => Common::default(),
+            Command::Cache(a) => a.plain.common(),
+            Command::Completions { .. } | Command::Man { .. } => Common::default(),
         }
     }
 }

@@ -3,43 +3,55 @@
 use std::path::PathBuf;
 
 use clap::Args;
+use clap_complete::engine::ArgValueCompleter;
 use godwit::sampling::Parameter;
 use godwit::{Recommended, Sampling, Speculation};
 
+use crate::complete;
 use crate::output::warn;
 
 /// How tokens are chosen, and what ends an answer. What is not given, the model's defaults decide.
 #[derive(Args, Clone, Debug, Default)]
 pub struct SamplingArgs {
-    /// Temperature; 0 always takes the most likely token.
+    /// Temperature; 0 always takes the most likely token [default: the model's].
     #[arg(long, value_name = "T")]
+    #[arg(help_heading = "Sampling")]
     pub temp: Option<f32>,
-    /// Only the K most likely tokens; 0: all.
+    /// Only the K most likely tokens; 0: all [default: the model's].
     #[arg(long, value_name = "K")]
+    #[arg(help_heading = "Sampling")]
     pub top_k: Option<u32>,
-    /// Only the most likely tokens that make up this share.
+    /// Only the most likely tokens that make up this share [default: the model's].
     #[arg(long, value_name = "P")]
+    #[arg(help_heading = "Sampling")]
     pub top_p: Option<f32>,
-    /// Only tokens at least this fraction as likely as the best.
+    /// Only tokens at least this fraction as likely as the best [default: the model's].
     #[arg(long, value_name = "P")]
+    #[arg(help_heading = "Sampling", hide_short_help = true)]
     pub min_p: Option<f32>,
-    /// Penalty on tokens seen lately; 1: none.
+    /// Penalty on tokens seen lately; 1: none [default: the model's].
     #[arg(long, value_name = "X")]
+    #[arg(help_heading = "Sampling", hide_short_help = true)]
     pub repetition_penalty: Option<f32>,
-    /// Penalty once for each token seen lately; 0: none.
+    /// Penalty once for each token seen lately [default: 0, which is none].
     #[arg(long, value_name = "X", allow_negative_numbers = true)]
+    #[arg(help_heading = "Sampling", hide_short_help = true)]
     pub presence_penalty: Option<f32>,
-    /// Penalty for each time a token was seen lately; 0: none.
+    /// Penalty for each time a token was seen lately [default: 0, which is none].
     #[arg(long, value_name = "X", allow_negative_numbers = true)]
+    #[arg(help_heading = "Sampling", hide_short_help = true)]
     pub frequency_penalty: Option<f32>,
     /// Added to a token's logit, `ID=BIAS`; -inf forbids it. May be repeated.
     #[arg(long, value_name = "ID=BIAS", value_parser = logit_bias)]
+    #[arg(help_heading = "Sampling", hide_short_help = true)]
     pub logit_bias: Vec<(u32, f32)>,
     /// Ends the answer before this text. May be repeated.
     #[arg(long, value_name = "TEXT")]
+    #[arg(help_heading = "Sampling")]
     pub stop: Vec<String>,
     /// Start of the random numbers: the same seed gives the same text [default: from the clock].
     #[arg(long)]
+    #[arg(help_heading = "Sampling")]
     pub seed: Option<u64>,
 }
 
@@ -48,10 +60,18 @@ pub struct SamplingArgs {
 pub struct SpeculationArgs {
     /// Guess the next tokens, and compute them together: auto (where it pays), off, or how many.
     /// They come from the text so far, or from --draft. The answer is the same.
-    #[arg(long, value_name = "auto|off|N", default_value = "auto")]
+    #[arg(
+        long,
+        value_name = "auto|off|N",
+        default_value = "auto",
+        hide_short_help = true
+    )]
+    #[arg(help_heading = "Speculative decoding")]
     pub speculate: Speculation,
     /// A smaller model with the same vocabulary, which guesses.
-    #[arg(long, value_name = "MODEL")]
+    #[arg(long, value_name = "MODEL", hide_short_help = true)]
+    #[arg(add = ArgValueCompleter::new(complete::model))]
+    #[arg(help_heading = "Speculative decoding")]
     pub draft: Option<PathBuf>,
 }
 

@@ -16,8 +16,8 @@ use godwit_hub::{
 use crate::output::{self, Output, note, shown};
 
 /// A model in the cache.
-struct Entry {
-    name: Name,
+pub(super) struct Entry {
+    pub name: Name,
     model: Candidate,
     path: PathBuf,
     commit: String,
@@ -43,13 +43,19 @@ pub fn known(json: bool) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// The models in the cache.
-pub fn list(cache: &Path, json: bool) -> anyhow::Result<()> {
+/// The models in the cache, by name.
+pub(super) fn downloaded(cache: &Path) -> Vec<Entry> {
     let mut all: Vec<Entry> = repositories(cache)
         .iter()
         .flat_map(|repo| models(cache, repo))
         .collect();
     all.sort_by_key(|entry| entry.name.to_string());
+    all
+}
+
+/// Lists the models in the cache.
+pub fn list(cache: &Path, json: bool) -> anyhow::Result<()> {
+    let all = downloaded(cache);
     let parts: Vec<(Name, Vec<(PathBuf, u64)>)> = repositories(cache)
         .into_iter()
         .map(|repo| (repo.clone(), Cached::new(cache, &repo).parts()))
