@@ -19,7 +19,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::args::SavedArgs;
 use crate::destination::{Destination, Kind};
-use crate::exit::{BadInput, Interrupted, ended, stopped};
+use crate::exit::{BadInput, Interrupted, ended, prompt_error, stopped};
 use crate::load::hash_weights;
 use crate::output::{bytes, note};
 use crate::progress::bar;
@@ -93,8 +93,11 @@ impl<'a> Contexts<'a> {
         let (Some(header), Some(path)) = (&self.resumed, &self.args.resume) else {
             return;
         };
-        let name = model.checkpoint().metadata().string("general.name");
-        if let Some(name) = name.ok().flatten().filter(|name| *name != header.model) {
+        // Earlier versions saved the title in the metadata.
+        let title = model.checkpoint().metadata().string("general.name");
+        let is_title = title.is_ok_and(|title| title == Some(&*header.model));
+        let name = model.name();
+        if name != header.model && !is_title {
             note(&format!(
                 "({} was saved with {}, and this model is {name}: their weights are compared)",
                 path.display(),
@@ -145,7 +148,7 @@ impl<'a> Contexts<'a> {
 
     /// Brings the session to hold exactly these tokens, with a progress bar. Stops at Ctrl-C.
     pub async fn prefill(&self, session: &mut Session, tokens: &[u32]) -> anyhow::Result<Reuse> {
-        session.check_prompt(tokens)?;
+        check_prompt(session, tokens)?;
         if self.cache.is_some() && tokens.len() > BLOCK {
             self.hash_weights(session)?;
         }
@@ -226,6 +229,13 @@ impl<'a> Contexts<'a> {
         bar.finish_and_clear();
         result.map_err(ended)
     }
+}
+
+/// Refuses a prompt that the context has no room for, in the terms of the command line.
+fn check_prompt(session: &Session, tokens: &[u32]) -> anyhow::Result<()> {
+    let window = session.engine().model().config().context;
+    let refused = session.check_prompt(tokens).err();
+    refused.map_or(Ok(()), |error| Err(prompt_error(error, window)))
 }
 
 /// Why a saved context can't be used here.

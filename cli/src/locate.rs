@@ -46,9 +46,7 @@ pub fn locate(model: &Path, yes: bool, stop: &Stop) -> Result<PathBuf, HubError>
     ) {
         Ok(pulled) => Ok(pulled.path),
         // It may have been meant as a path, and mistyped.
-        Err(cause @ (HubError::Missing(_) | HubError::Network { .. } | HubError::Offline(_)))
-            if !is_url =>
-        {
+        Err(cause @ (HubError::Missing(_) | HubError::Offline(_))) if !is_url => {
             Err(HubError::NoFile {
                 path: text.into(),
                 cause: Box::new(cause),

@@ -100,7 +100,9 @@ pub fn pull(
     }
     let client = Client::new(settings)?;
     let cached = Cached::new(&settings.cache, name);
-    let listing = client.listing(name, stopped)?;
+    let listing = client
+        .listing(name, stopped)
+        .map_err(|error| unreachable(error, name, &cached))?;
     let all = candidates(&listing.names());
     let model = choose(&name.repo, name.quant.as_deref(), &all)?;
     let is_part = |file: &File| model.files.iter().any(|part| part.path == file.path);
@@ -126,6 +128,19 @@ pub fn pull(
         model: model.clone(),
         commit: listing.commit,
     })
+}
+
+/// An error of the listing: where the model is not here either, it says so.
+fn unreachable(error: HubError, name: &Name, cached: &Cached) -> HubError {
+    match error {
+        HubError::Network { .. } if matches!(cached.find(name), Ok(None)) => {
+            HubError::Unreachable {
+                name: name.to_string(),
+                cause: Box::new(error),
+            }
+        }
+        error => error,
+    }
 }
 
 #[cfg(test)]

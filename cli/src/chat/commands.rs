@@ -67,7 +67,7 @@ impl Chat<'_> {
             },
             "clear" => {
                 self.messages.retain(|message| message.role == "system");
-                note("Begun anew.");
+                note("Conversation cleared.");
             }
             "system" if rest.is_empty() => match self
                 .messages
@@ -100,7 +100,7 @@ impl Chat<'_> {
             },
             "stats" => self.stats(),
             _ => note(&format!(
-                "error: /{} is no command; /help lists them. Between \"\"\" it would be a message.",
+                "Unknown command /{}. Type /help.",
                 output::shown(name)
             )),
         }

@@ -21,7 +21,7 @@ use self::tally::Tally;
 use crate::answer::rate;
 use crate::args::RunArgs;
 use crate::context::{prompt_cache, set_system};
-use crate::exit::{Interrupted, Usage as BadUsage};
+use crate::exit::{Interrupted, Usage as BadUsage, prompt_error};
 use crate::input::with_bos;
 use crate::load;
 use crate::output::note;
@@ -349,7 +349,8 @@ impl Work<'_> {
     fn fail(&mut self, prompt: Prompt, error: &Error, answers: &mut Answers) -> anyhow::Result<()> {
         self.tally.failed += 1;
         let mut answer = Answer::to(prompt);
-        answer.error = Some(error.to_string());
+        let window = self.model.config().context;
+        answer.error = Some(prompt_error(error.clone(), window).to_string());
         self.write(&answer, answers)
     }
 

@@ -278,7 +278,7 @@ impl Cached {
                 return Err(HubError::Stopped);
             }
             if !said.replace(true) {
-                tracing::info!("another process downloads {hash}: waiting for it");
+                tracing::warn!("another process downloads {hash}: waiting for it to end");
             }
             Ok(())
         };

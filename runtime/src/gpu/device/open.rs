@@ -191,7 +191,8 @@ impl Gpu {
             cpu,
             tuning: options.tuning.unwrap_or(if cpu { CPU } else { GPU }),
         };
-        tracing::info!(adapter = %summary, ?caps, "opened");
+        tracing::info!("computing on {summary}");
+        tracing::debug!(?caps, "opened {summary}");
         let (pipelines, staging, uploads, profiler) = Default::default();
         let budget = Budget::new(options.memory);
         let submissions =
