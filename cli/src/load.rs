@@ -5,9 +5,9 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use godwit::Access;
-use godwit::low_level::checkpoint::{Checkpoint, open_checkpoint_with};
+use godwit::low_level::checkpoint::{Checkpoint, open_checkpoint_to_inspect, open_checkpoint_with};
 use godwit::low_level::io::private::user_cache_folder;
-use godwit::quantize::WeightsCache;
+use godwit::quantize::{Quantized, WeightsCache};
 use godwit::{
     ContextSize, Engine, EngineOptions, Error, Gpu, GpuError, Model, Progress, Session, Spilling,
 };
@@ -17,6 +17,7 @@ use crate::exit::{Unwritable, Usage, stopped};
 use crate::locate::locate;
 use crate::output::{note, warn};
 use crate::progress::bar;
+use crate::quantize::{substituted, warn_of_lossy};
 use crate::stop::Stop;
 
 /// Hashes a model's weights, unless their hash is known, with a progress bar.
@@ -56,7 +57,22 @@ pub fn open(source: &ModelSource, access: Access, stop: &Stop) -> anyhow::Result
     Ok(model)
 }
 
-/// Opens the files of a model, whether or not it can be run.
+/// Opens the files of a model that is only looked at.
+pub fn checkpoint_to_inspect(
+    source: &ModelFile,
+    access: Access,
+    stop: &Stop,
+) -> anyhow::Result<Arc<dyn Checkpoint>> {
+    match &source.model {
+        Some(path) if source.synthetic.is_none() => Ok(open_checkpoint_to_inspect(
+            &locate(path, source.yes, stop)?,
+            access,
+        )?),
+        _ => checkpoint(source, access, stop),
+    }
+}
+
+/// Opens the files of a model.
 pub fn checkpoint(
     source: &ModelFile,
     access: Access,
@@ -309,6 +325,11 @@ pub async fn quantized(
     let folder = folder
         .ok_or_else(|| Usage("there is no cache folder; name one with --quant-dir".into()))?;
     let cache = WeightsCache::new(folder, args.quant_cache_size).with_access(access);
+    let view = Quantized::new(model.shared_checkpoint(), &mix.into());
+    warn_of_lossy(&view, mix);
+    for sentence in substituted(&view) {
+        tracing::info!("{sentence}");
+    }
     hash_weights(&model, stop).map_err(stopped)?;
     let bar = bar("quantising", "{bytes}/{total_bytes}");
     let mut show = |progress: Progress| {

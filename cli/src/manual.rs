@@ -57,6 +57,8 @@ pub fn pages() -> std::io::Result<Vec<(String, String)>> {
             clap_mangen::Man::new(command.display_name(name.clone()))
                 .title(name.to_ascii_uppercase())
                 .date("")
+                .source(concat!("godwit ", env!("CARGO_PKG_VERSION")))
+                .manual("Godwit")
                 .render(&mut page)?;
             Ok((name, String::from_utf8_lossy(&page).into_owned()))
         })

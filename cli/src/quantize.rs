@@ -3,8 +3,8 @@
 use std::time::Instant;
 
 use godwit::low_level::io::open_file;
-use godwit::quantize::{Importance, Quantized, Recipe, write_gguf};
-use godwit::{Error, Model, Progress};
+use godwit::quantize::{Importance, Mix, Quantized, Recipe, write_gguf};
+use godwit::{Error, Model, Progress, WeightFormat};
 use serde_json::json;
 
 use crate::args::QuantizeArgs;
@@ -41,6 +41,7 @@ pub fn run(args: &QuantizeArgs) -> anyhow::Result<()> {
         .overrides(args.overrides.clone())
         .importance(importance);
     let quantized = Quantized::new(model.shared_checkpoint(), &recipe);
+    warn_of_lossy(&quantized, args.mix);
     let bar = bar("quantising", "{bytes}/{total_bytes}");
     let mut show = |progress: Progress| {
         bar.set_length(progress.total);
@@ -68,11 +69,55 @@ pub fn run(args: &QuantizeArgs) -> anyhow::Result<()> {
             "output": args.output, "type": args.mix.name(), "bytes": bytes, "weights": weights,
             "bits_per_weight": bits,
             "seconds": seconds,
+            "substitutions": quantized
+                .substitutions()
+                .iter()
+                .map(|(wanted, used, count)| {
+                    json!({"wanted": wanted.name(), "used": used.name(), "tensors": count})
+                })
+                .collect::<Vec<_>>(),
         }));
+    }
+    for sentence in substituted(&quantized) {
+        output::note(&format!("({sentence})"));
     }
     out.line(&format!(
         "{}: {}, {bits:.2} bits a weight, in {seconds:.1} s",
         args.output.display(),
         output::bytes(bytes)
     ))
+}
+
+/// Warns where the model is quantised already: errors add up.
+pub fn warn_of_lossy(quantized: &Quantized, mix: Mix) {
+    let lossy = quantized.lossy_originals();
+    if lossy.is_empty() {
+        return;
+    }
+    let formats: Vec<String> = lossy
+        .iter()
+        .map(|(format, count)| format!("{count} tensors in {}", format.name()))
+        .collect();
+    output::warn(&format!(
+        "the model is quantised already ({}); {mix} of it is worse than {mix} of the original: \
+         quantise the model as it was published (F16, BF16 or F32) where you can",
+        formats.join(", ")
+    ));
+}
+
+/// A sentence for each format that takes the place of another.
+pub fn substituted(quantized: &Quantized) -> Vec<String> {
+    let sentence = |(wanted, used, count): (WeightFormat, WeightFormat, usize)| {
+        format!(
+            "{count} tensors are {} instead of {}: their rows are no multiple of {} weights",
+            used.name(),
+            wanted.name(),
+            wanted.block_len()
+        )
+    };
+    quantized
+        .substitutions()
+        .into_iter()
+        .map(sentence)
+        .collect()
 }
