@@ -105,7 +105,7 @@ fn example(arg: &Arg) -> Vec<&'static str> {
         ArgAction::Count => return vec!["2"],
         _ => {}
     }
-    let wanted = arg.get_num_args().map_or(1, |range| range.min_values());
+    let wanted = arg.get_num_args().map_or(1, |range| range.min_values().max(1));
     let default: Vec<_> = arg.get_default_values().to_vec();
     let takes = |value: &&&str| {
         let values = vec![OsString::from(**value); wanted];
@@ -123,14 +123,15 @@ fn needed(command: &Command, tried: &Arg) -> Vec<String> {
         if id == tried.get_id() {
             continue;
         }
-        if arg.is_positional() && !["dir"].contains(&tried.get_id().as_str()) {
-            let instead = ["synthetic", "wgsl", "compare"].contains(&tried.get_id().as_str());
-            if !instead {
-                line.push(if command.get_name() == "completions" {
-                    "bash".into()
-                } else {
-                    "x".into()
-                });
+        if arg.is_positional() {
+            let tried = tried.get_id().as_str();
+            let instead = ["synthetic", "wgsl", "compare", "dir"].contains(&tried);
+            if !instead && (arg.is_required_set() || id == "model") {
+                let value = match command.get_name() {
+                    "completions" => "bash",
+                    _ => "x",
+                };
+                line.push(value.into());
             }
         } else if arg.is_required_set() {
             line.push(format!(
