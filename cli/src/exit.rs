@@ -90,7 +90,8 @@ impl PromptTooLong {
 /// A model that the GPU has no room for.
 #[derive(Debug, thiserror::Error)]
 #[error(
-    "{model} does not fit with a context of {context} tokens: it {needs}; try a smaller --context or another --kv"
+    "{model} does not fit with a context of {context} tokens: it {needs}; try a smaller --context \
+     or another --kv"
 )]
 pub struct DoesNotFit {
     /// The model's name.

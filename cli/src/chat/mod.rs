@@ -11,7 +11,7 @@ use self::forks::Forks;
 use crate::answer::{BrokenOff, StopReason, generate};
 use crate::args::ChatArgs;
 use crate::context::{Contexts, set_system};
-use crate::exit::{Interrupted, Unanswered};
+use crate::exit::{Interrupted, PromptTooLong, Unanswered};
 use crate::lines::Messages;
 use crate::load::{self, Loaded};
 use crate::output::{self, Output, note};
@@ -101,6 +101,7 @@ async fn converse(args: &ChatArgs) -> anyhow::Result<()> {
 fn is_about_the_turn(error: &anyhow::Error) -> bool {
     error.is::<godwit::errors::ChatError>()
         || error.is::<Interrupted>()
+        || error.is::<PromptTooLong>()
         || match error.downcast_ref() {
             Some(Error::ContextFull { .. }) => true,
             Some(Error::Gpu(error)) => error.is_out_of_memory(),

@@ -56,7 +56,7 @@ fn what_is_wrong_is_said() {
     fails(
         &godwit(&["run", &model, "-p", "one two three four", "--context", "8"]),
         5,
-        "do not fit",
+        "the context holds 8. Raise --context.",
     );
     fails(
         &godwit(&["run", &model, "-p", "x", "--adapter", "Voodoo 2"]),

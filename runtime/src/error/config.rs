@@ -16,8 +16,8 @@ pub enum ConfigError {
     Format(#[from] FormatError),
     /// A model of another family.
     #[error(
-        "{file}: the architecture is `{found}`, which Godwit does not run. It runs `llama`: {LLAMAS}; \
-         `godwit list --known` names some of them"
+        "{file}: the architecture is `{found}`, which Godwit does not run. It runs `llama`: \
+         {LLAMAS}; `godwit list --known` names some of them"
     )]
     Architecture {
         /// The file.

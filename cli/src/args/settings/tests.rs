@@ -105,7 +105,9 @@ fn example(arg: &Arg) -> Vec<&'static str> {
         ArgAction::Count => return vec!["2"],
         _ => {}
     }
-    let wanted = arg.get_num_args().map_or(1, |range| range.min_values().max(1));
+    let wanted = arg
+        .get_num_args()
+        .map_or(1, |range| range.min_values().max(1));
     let default: Vec<_> = arg.get_default_values().to_vec();
     let takes = |value: &&&str| {
         let values = vec![OsString::from(**value); wanted];
