@@ -33,7 +33,6 @@ use values::{one_of, usual};
     name = "godwit",
     version,
     arg_required_else_help = true,
-    disable_help_subcommand = true,
     after_help = START,
     after_long_help = format!("{START}\n\n{SETTINGS}\n\n{EXIT_CODES}")
 )]

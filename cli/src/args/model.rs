@@ -88,9 +88,9 @@ pub struct ModelFile {
 /// Weights smaller than the model's own.
 #[derive(Args, Clone, Debug)]
 pub struct QuantArgs {
-    /// Quantise the weights first, such as to q4_k_m, and keep the result on disk.
+    /// Quantise the weights first, such as to q4_k_m [default: as they are].
     ///
-    /// `godwit quantize --help` lists the types.
+    /// The result is kept on disk for the next time. `godwit quantize --help` lists the types.
     #[arg(long, value_name = "TYPE", conflicts_with = "synthetic", value_parser = mix())]
     #[arg(hide_possible_values = true)]
     #[arg(help_heading = MODEL)]

@@ -94,7 +94,12 @@ fn matched(
     environment: Environment<'_>,
 ) -> Result<(Command, ArgMatches), Refusal> {
     let root = Cli::command();
-    let line = CommandLine::scan(args);
+    let mut line = CommandLine::scan(args);
+    // An alias stands for its command; what is no command is clap's to refuse.
+    line.command = line.command.and_then(|(at, name)| {
+        let command = root.find_subcommand(name)?;
+        Some((at, command.get_name().to_owned()))
+    });
     let settings = match line.settings(&root, environment) {
         // Help is for those whose file is wrong, too.
         Err(_) if line.asks_for_help => Vec::new(),

@@ -295,6 +295,17 @@ fn errors_name_the_line_or_the_variable() {
         "{error}"
     );
     variables(&[("GODWIT_CONFIG", "")]).matches(&list);
+    // What is no command, and help, are clap's.
+    assert!(
+        Given::default()
+            .error(&["frobnicate"])
+            .contains("'frobnicate'")
+    );
+    assert!(
+        Given::default()
+            .error(&["help", "run"])
+            .contains("Usage: godwit run")
+    );
     // Help is for those whose file is wrong.
     let (result, _folder) = file("?").parse(&["run", "--help"]);
     assert!(result.is_err_and(|error| error.contains("Usage: godwit run")));
