@@ -307,7 +307,7 @@ fn the_cache_is_listed_and_cleared() {
     let before = parts();
     let names: Vec<&str> = before.iter().map(|(name, _)| name.as_str()).collect();
     assert_eq!(names, ["prompts", "weights", "gpus", "hashes"]);
-    assert!(before[1].1 > 1000 && before[3].1 > 0, "{before:?}");
+    assert!(before[1].1 > 1000, "{before:?}");
     let said = stdout(&with_cache(&["cache", "--clear", "weights"]));
     assert!(said.starts_with("weights are cleared: "), "{said}");
     let after = parts();
