@@ -3,18 +3,14 @@
 //! The script of a shell calls `godwit` with a variable that asks for candidates, so that it knows
 //! what was downloaded since.
 
-use std::ffi::OsStr;
 use std::process::ExitCode;
 
 use clap::CommandFactory as _;
-use clap_complete::engine::{CompletionCandidate, PathCompleter, ValueCompleter as _};
 use clap_complete::env::{CompleteEnv, EnvCompleter, Shells};
 use clap_complete::{Shell, env};
-use godwit_hub::{KNOWN, Settings};
 
 use crate::args::Cli;
 use crate::exit;
-use crate::models;
 use crate::output::Output;
 
 /// The variable that asks for candidates, with the shell's name.
@@ -39,35 +35,4 @@ pub fn script(shell: Shell) -> anyhow::Result<()> {
     let mut script = Vec::new();
     completer.write_registration(VARIABLE, "godwit", "godwit", "godwit", &mut script)?;
     Output::new().text(&String::from_utf8_lossy(&script))
-}
-
-/// Candidates for a MODEL: files and folders, downloaded models, and models with short names.
-pub fn model(typed: &OsStr) -> Vec<CompletionCandidate> {
-    let mut found = name(typed);
-    found.extend(PathCompleter::any().complete(typed));
-    found
-}
-
-/// Candidates for the name of a model.
-pub fn name(typed: &OsStr) -> Vec<CompletionCandidate> {
-    let mut found = downloaded(typed);
-    let known = KNOWN.iter().filter(|known| starts(known.alias, typed));
-    found.extend(known.map(|known| {
-        CompletionCandidate::new(known.alias).help(Some(known.about.to_owned().into()))
-    }));
-    found
-}
-
-/// Candidates for the name of a downloaded model.
-pub fn downloaded(typed: &OsStr) -> Vec<CompletionCandidate> {
-    let Ok(settings) = Settings::from_env() else {
-        return Vec::new();
-    };
-    let names = models::names(&settings.cache).into_iter();
-    let fit = names.filter(|name| starts(name, typed) && !name.contains(char::is_control));
-    fit.map(CompletionCandidate::new).collect()
-}
-
-fn starts(name: &str, typed: &OsStr) -> bool {
-    name.starts_with(&*typed.to_string_lossy())
 }

@@ -5,6 +5,7 @@ mod answer;
 mod args;
 mod bench;
 mod cache;
+mod candidates;
 mod chat;
 mod complete;
 mod consent;

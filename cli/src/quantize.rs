@@ -3,13 +3,14 @@
 use std::time::Instant;
 
 use godwit::low_level::io::open_file;
-use godwit::quantize::{Importance, Mix, Quantized, Recipe, write_gguf};
-use godwit::{Error, Model, Progress, WeightFormat};
+use godwit::quantize::{Importance, Quantized, Recipe, write_gguf};
+use godwit::{Error, Model, Progress};
 use serde_json::json;
 
 use crate::args::QuantizeArgs;
 use crate::destination::{Destination, Kind};
 use crate::exit::ended;
+use crate::load::{substituted, warn_of_lossy};
 use crate::locate::locate;
 use crate::output::{self, Output};
 use crate::progress::bar;
@@ -86,38 +87,4 @@ pub fn run(args: &QuantizeArgs) -> anyhow::Result<()> {
         args.output.display(),
         output::bytes(bytes)
     ))
-}
-
-/// Warns where the model is quantised already: errors add up.
-pub fn warn_of_lossy(quantized: &Quantized, mix: Mix) {
-    let lossy = quantized.lossy_originals();
-    if lossy.is_empty() {
-        return;
-    }
-    let formats: Vec<String> = lossy
-        .iter()
-        .map(|(format, count)| format!("{count} tensors in {}", format.name()))
-        .collect();
-    output::warn(&format!(
-        "the model is quantised already ({}); {mix} of it is worse than {mix} of the original: \
-         quantise the model as it was published (F16, BF16 or F32) where you can",
-        formats.join(", ")
-    ));
-}
-
-/// A sentence for each format that takes the place of another.
-pub fn substituted(quantized: &Quantized) -> Vec<String> {
-    let sentence = |(wanted, used, count): (WeightFormat, WeightFormat, usize)| {
-        format!(
-            "{count} tensors are {} instead of {}: their rows are no multiple of {} weights",
-            used.name(),
-            wanted.name(),
-            wanted.block_len()
-        )
-    };
-    quantized
-        .substitutions()
-        .into_iter()
-        .map(sentence)
-        .collect()
 }

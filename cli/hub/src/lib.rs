@@ -8,6 +8,7 @@
 mod cache;
 mod choose;
 mod crash_point;
+mod downloaded;
 mod error;
 #[doc(hidden)]
 pub mod fuzzed;
@@ -30,8 +31,9 @@ use std::sync::{Mutex, PoisonError};
 
 use indicatif::ProgressBar;
 
-pub use cache::{Cached, entries, read_reference};
+pub use cache::Cached;
 pub use choose::{Candidate, File, candidates, choose};
+pub use downloaded::{Downloaded, downloaded, repositories};
 pub use error::HubError;
 pub use http::Client;
 pub use listing::Listing;

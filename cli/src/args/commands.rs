@@ -9,7 +9,7 @@ use godwit::low_level::Synthetic;
 use godwit::prefix_cache::BLOCK;
 use godwit::quantize::{Mix, Override};
 
-use crate::complete;
+use crate::candidates;
 
 use super::{
     CONTEXT, Common, FileArgs, KvArgs, MODEL, ModelArgs, ModelFile, ModelSource, ParallelArgs,
@@ -169,7 +169,7 @@ pub struct TokenizeArgs {
 pub struct DoctorArgs {
     /// Model to check against the GPU's memory: GGUF file, folder of a model with safetensors, or
     /// name.
-    #[arg(add = ArgValueCompleter::new(complete::model))]
+    #[arg(add = ArgValueCompleter::new(candidates::model))]
     pub model: Option<PathBuf>,
     /// How its weights would be quantised, such as q4_k_m [default: as they are].
     #[arg(long, value_name = "TYPE", conflicts_with = "synthetic", value_parser = mix())]
@@ -295,7 +295,7 @@ pub struct TextArgs {
 #[derive(Args, Debug)]
 pub struct QuantizeArgs {
     /// GGUF file (of a split model, the first part), folder of a model with safetensors, or name.
-    #[arg(add = ArgValueCompleter::new(complete::model))]
+    #[arg(add = ArgValueCompleter::new(candidates::model))]
     pub model: PathBuf,
     /// The GGUF file to write.
     pub output: PathBuf,

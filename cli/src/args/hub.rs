@@ -6,7 +6,7 @@ use clap::Args;
 use clap_complete::engine::ArgValueCompleter;
 use godwit::Access;
 
-use crate::complete;
+use crate::candidates;
 
 use super::Common;
 
@@ -55,7 +55,7 @@ impl FileArgs {
 pub struct PullArgs {
     /// OWNER/REPO[:QUANT][@REVISION] on the Hugging Face hub, its address there, or a name of
     /// `godwit list --known`.
-    #[arg(add = ArgValueCompleter::new(complete::name))]
+    #[arg(add = ArgValueCompleter::new(candidates::name))]
     pub name: String,
     #[command(flatten)]
     pub plain: Plain,
@@ -73,7 +73,7 @@ pub struct ListArgs {
 #[derive(Args, Debug)]
 pub struct RmArgs {
     /// A name that `godwit list` shows. Without QUANT, the whole repository goes.
-    #[arg(add = ArgValueCompleter::new(complete::downloaded))]
+    #[arg(add = ArgValueCompleter::new(candidates::downloaded))]
     pub name: String,
     #[command(flatten)]
     pub plain: Plain,
@@ -114,7 +114,7 @@ pub struct CacheArgs {
 #[derive(Args, Debug)]
 pub struct ShowArgs {
     /// OWNER/REPO[:QUANT][@REVISION], or a model file.
-    #[arg(add = ArgValueCompleter::new(complete::model))]
+    #[arg(add = ArgValueCompleter::new(candidates::model))]
     pub name: String,
     #[command(flatten)]
     pub plain: Plain,

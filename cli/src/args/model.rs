@@ -9,7 +9,7 @@ use godwit::low_level::Synthetic;
 use godwit::quantize::Mix;
 use godwit::{ContextSize, KvFormat, RopeOverride, RopeStretch};
 
-use crate::complete;
+use crate::candidates;
 
 use super::{MODEL, bytes, one_of, usual};
 
@@ -67,7 +67,7 @@ pub struct ModelFile {
     /// GGUF file, folder with safetensors, or name as `godwit pull` has it
     ///
     /// Of a model that is split into several GGUF files, any of them.
-    #[arg(required_unless_present = "synthetic", add = ArgValueCompleter::new(complete::model))]
+    #[arg(required_unless_present = "synthetic", add = ArgValueCompleter::new(candidates::model))]
     pub model: Option<PathBuf>,
     /// Instead of a file, weights of noise in the shape of a real model, for measuring:
     /// SHAPE[:FORMAT][,KEY=N...], such as llama3-8b:q4_k.

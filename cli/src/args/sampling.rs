@@ -7,7 +7,7 @@ use clap_complete::engine::ArgValueCompleter;
 use godwit::sampling::Parameter;
 use godwit::{Recommended, Sampling, Speculation};
 
-use crate::complete;
+use crate::candidates;
 use crate::output::warn;
 
 /// How tokens are chosen, and what ends an answer. What is not given, the model's defaults decide.
@@ -70,7 +70,7 @@ pub struct SpeculationArgs {
     pub speculate: Speculation,
     /// A smaller model with the same vocabulary, which guesses.
     #[arg(long, value_name = "MODEL", hide_short_help = true)]
-    #[arg(add = ArgValueCompleter::new(complete::model))]
+    #[arg(add = ArgValueCompleter::new(candidates::model))]
     #[arg(help_heading = "Speculative decoding")]
     pub draft: Option<PathBuf>,
 }

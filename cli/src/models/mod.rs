@@ -57,14 +57,6 @@ pub fn list(args: &ListArgs) -> anyhow::Result<()> {
     }
 }
 
-/// The names of the models that are downloaded.
-pub fn names(cache: &Path) -> Vec<String> {
-    show::downloaded(cache)
-        .iter()
-        .map(|entry| entry.name.to_string())
-        .collect()
-}
-
 /// `godwit show`.
 pub fn show(args: &ShowArgs) -> anyhow::Result<()> {
     let path = Path::new(&args.name);

@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 
+use super::line::default_file;
 use super::*;
 
 /// A file, and variables.
@@ -13,10 +14,7 @@ struct Given<'a> {
 
 impl Given<'_> {
     /// The result of parsing a command line, and the file's folder.
-    fn parse<'t>(
-        &self,
-        line: &[&str],
-    ) -> (Result<(Command, ArgMatches), String>, tempfile::TempDir) {
+    fn parse(&self, line: &[&str]) -> (Result<(Command, ArgMatches), String>, tempfile::TempDir) {
         let folder = tempfile::tempdir().expect("a folder");
         let path = folder.path().join("config.toml");
         let mut variables: HashMap<String, OsString> = self
@@ -45,7 +43,7 @@ impl Given<'_> {
     #[track_caller]
     fn error(&self, line: &[&str]) -> String {
         let (result, _folder) = self.parse(line);
-        result.err().expect("an error")
+        result.expect_err("an error")
     }
 }
 
