@@ -23,6 +23,7 @@ mod lines;
 mod load;
 mod locate;
 mod log;
+mod lossy;
 mod manual;
 mod models;
 mod output;

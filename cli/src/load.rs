@@ -7,15 +7,15 @@ use std::time::Instant;
 use godwit::Access;
 use godwit::low_level::checkpoint::{Checkpoint, open_checkpoint_to_inspect, open_checkpoint_with};
 use godwit::low_level::io::private::user_cache_folder;
-use godwit::quantize::{Mix, Quantized, WeightsCache};
+use godwit::quantize::{Quantized, WeightsCache};
 use godwit::{
     ContextSize, Engine, EngineOptions, Error, Gpu, GpuError, Model, Progress, Session, Spilling,
-    WeightFormat,
 };
 
 use crate::args::{Common, ModelArgs, ModelFile, ModelSource, QuantArgs, SpeculationArgs};
 use crate::exit::{Unwritable, Usage, stopped};
 use crate::locate::locate;
+use crate::lossy::{substituted, warn_of_lossy};
 use crate::output::{note, warn};
 use crate::progress::bar;
 use crate::stop::Stop;
@@ -340,40 +340,6 @@ pub async fn quantized(
     let result = model.quantized(&mix.into(), cache, &mut show).await;
     bar.finish_and_clear();
     result.map_err(stopped)
-}
-
-/// Warns where the model is quantised already: errors add up.
-pub fn warn_of_lossy(quantized: &Quantized, mix: Mix) {
-    let lossy = quantized.lossy_originals();
-    if lossy.is_empty() {
-        return;
-    }
-    let formats: Vec<String> = lossy
-        .iter()
-        .map(|(format, count)| format!("{count} tensors in {}", format.name()))
-        .collect();
-    warn(&format!(
-        "the model is quantised already ({}); {mix} of it is worse than {mix} of the original: \
-         quantise the model as it was published (F16, BF16 or F32) where you can",
-        formats.join(", ")
-    ));
-}
-
-/// A sentence for each format that takes the place of another.
-pub fn substituted(quantized: &Quantized) -> Vec<String> {
-    let sentence = |(wanted, used, count): (WeightFormat, WeightFormat, usize)| {
-        format!(
-            "{count} tensors are {} instead of {}: their rows are no multiple of {} weights",
-            used.name(),
-            wanted.name(),
-            wanted.block_len()
-        )
-    };
-    quantized
-        .substitutions()
-        .into_iter()
-        .map(sentence)
-        .collect()
 }
 
 #[cfg(test)]

@@ -122,6 +122,7 @@ const LAYERS: [(&str, &[&str]); 5] = [
             "input",
             "consent",
             "locate",
+            "lossy",
             "load",
             "text",
             "context",
