@@ -139,10 +139,14 @@ fn attention(
         store_acc(i, local_index, acc);
     }
 
+    var touched = 0u;
     for (var first = begin; first < end; first += SLOTS_PER_TILE) {
         let offset = slot_offset(slots, first);
 #ifdef SUBGROUP_BROADCAST
         let tile = Tile(kv_head, first, end, offset, local_index, lane);
+        let next = min(first + SLOTS_PER_TILE, end - 1u);
+        let next_offset = slot_offset(slots, next);
+        touched ^= touch_tile(Tile(kv_head, next, end, next_offset, local_index, lane));
 #else
         let tile = Tile(kv_head, first, end, offset, local_index, local_index);
 #endif
@@ -156,6 +160,10 @@ fn attention(
         }
     }
 
+    // Never so, which the compiler does not know: it keeps the loads.
+    if p.one == 0u {
+        row_sum += Rows(f32(touched));
+    }
 #ifdef FEW_ROWS
     let stats = combine_stats(row_max, row_sum, local_index);
     let rescale = exp(row_max - stats.row_max);

@@ -82,10 +82,14 @@ fn score_tile(tile: Tile, visible: vec4<u32>) -> vec4<f32> {
 fn dot32(base: u32, i: u32, lane: u32) -> Rows {
     // Eight lanes load a vec4 each.
     let k = load_scaled_key(base, i + lane % 8u);
-    return (dot_rows(subgroupBroadcast(k, 0u), queries[i]) + dot_rows(subgroupBroadcast(k, 1u), queries[i + 1u]))
-        + (dot_rows(subgroupBroadcast(k, 2u), queries[i + 2u]) + dot_rows(subgroupBroadcast(k, 3u), queries[i + 3u]))
-        + (dot_rows(subgroupBroadcast(k, 4u), queries[i + 4u]) + dot_rows(subgroupBroadcast(k, 5u), queries[i + 5u]))
-        + (dot_rows(subgroupBroadcast(k, 6u), queries[i + 6u]) + dot_rows(subgroupBroadcast(k, 7u), queries[i + 7u]));
+    return (dot_rows(subgroupBroadcast(k, 0u), queries[i])
+            + dot_rows(subgroupBroadcast(k, 1u), queries[i + 1u]))
+        + (dot_rows(subgroupBroadcast(k, 2u), queries[i + 2u])
+            + dot_rows(subgroupBroadcast(k, 3u), queries[i + 3u]))
+        + (dot_rows(subgroupBroadcast(k, 4u), queries[i + 4u])
+            + dot_rows(subgroupBroadcast(k, 5u), queries[i + 5u]))
+        + (dot_rows(subgroupBroadcast(k, 6u), queries[i + 6u])
+            + dot_rows(subgroupBroadcast(k, 7u), queries[i + 7u]));
 }
 #else
 fn dot32(base: u32, i: u32, lane: u32) -> Rows {

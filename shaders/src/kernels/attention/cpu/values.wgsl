@@ -45,6 +45,23 @@ fn load_slot_value(tile: Tile, slot: u32, i: u32) -> vec4<f32> {
     return load_value(value_base(tile.kv_head, min(slot, tile.end - 1u) + tile.offset), i);
 }
 
+#ifdef SUBGROUP_BROADCAST
+// Loads all words of a tile's first key and the first word of each of its values. So their lines of
+// memory are on the way before the tile's own loads, which go from line to line and wait for each.
+fn touch_tile(tile: Tile) -> u32 {
+    let key = key_base(tile.kv_head, tile.begin + tile.offset);
+    var touched = 0u;
+    for (var w = 0u; w < p.k_words; w += WORKGROUP_SIZE * p.one) {
+        touched ^= key_word(key, min(w + tile.lane % 8u, p.k_words - 1u));
+    }
+    for (var t = 0u; t < SLOTS_PER_TILE; t += WORKGROUP_SIZE * p.one) {
+        let slot = min(tile.begin + t + tile.lane % 8u, tile.end - 1u) + tile.offset;
+        touched ^= v_cache[value_base(tile.kv_head, slot)];
+    }
+    return touched;
+}
+#endif
+
 // Vec4 `i` of the values of eight slots, from slot `t` on.
 #ifdef SUBGROUP_BROADCAST
 fn load_values8(tile: Tile, t: u32, i: u32) -> Slots8 {

@@ -173,8 +173,8 @@ pub fn pairs() -> Vec<Pair> {
     let mut pairs = Vec::new();
     let mut add =
         |[alone_on, among_on]: [AttentionVariant; 2], batch: &Batch, rows: u32, others: u32| {
-            // The row's own positions are a multiple of 256, and those of the next token, which may be
-            // in the same block of rows, one more.
+            // The row's own positions are a multiple of 256, and those of the next token, which may
+            // be in the same block of rows, one more.
             let sequence = |tokens| Sequence {
                 seed: 1,
                 position: 511,
