@@ -37,12 +37,21 @@ pub enum Kind {
 impl Kind {
     fn name(self) -> &'static str {
         match self {
-            Self::Context => "a saved context",
+            Self::Context => "a snapshot (--save)",
             Self::Model => "a GGUF model",
             Self::Importance => "an importance matrix",
-            Self::Conversation => "a saved conversation",
+            Self::Conversation => "a transcript (/save)",
             Self::Answers => "answers of `run --parallel`",
         }
+    }
+}
+
+/// A path, in which a leading `~` stands for the home folder.
+pub fn expanded(path: &Path) -> PathBuf {
+    match (path.strip_prefix("~"), std::env::home_dir()) {
+        (Ok(rest), Some(home)) if rest.as_os_str().is_empty() => home,
+        (Ok(rest), Some(home)) => home.join(rest),
+        _ => path.into(),
     }
 }
 

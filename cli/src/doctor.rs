@@ -28,6 +28,8 @@ async fn examine(args: &DoctorArgs) -> anyhow::Result<()> {
     let bandwidth = rates.bytes_per_s;
     let source = ModelSource {
         model: args.model.clone(),
+        named: None,
+        hf: None,
         synthetic: args.synthetic.clone(),
         rope: args.rope,
         yes: args.yes,

@@ -5,6 +5,7 @@ mod answer;
 mod args;
 mod bench;
 mod chat;
+mod clipboard;
 mod consent;
 mod context;
 mod crash;
@@ -26,16 +27,18 @@ mod parallel;
 mod perplexity;
 mod progress;
 mod quantize;
+mod render;
 mod run;
 mod stop;
 mod terminal;
 mod text;
 mod tokenize;
+mod transcript;
 mod wgsl;
 
 use std::process::ExitCode;
 
-use clap::{CommandFactory as _, Parser as _};
+use clap::CommandFactory as _;
 
 use args::{Cli, Command};
 use output::Output;
@@ -47,7 +50,7 @@ pub fn main() -> ExitCode {
 }
 
 fn command() -> ExitCode {
-    let cli = match Cli::try_parse() {
+    let cli = match Cli::of(std::env::args_os()) {
         Ok(cli) => cli,
         Err(error) => return exit::usage(&error),
     };

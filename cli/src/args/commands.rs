@@ -9,9 +9,10 @@ use godwit::prefix_cache::BLOCK;
 use godwit::quantize::{Mix, Override};
 
 use super::{
-    Common, KvArgs, ModelArgs, ModelSource, ParallelArgs, QuantArgs, RopeArgs, SamplingArgs,
-    SpeculationArgs, bytes, tokens,
+    Common, IgnoredArgs, KvArgs, ModelArgs, ModelSource, ParallelArgs, QuantArgs, RopeArgs,
+    SamplingArgs, SpeculationArgs, bytes, tokens, whole,
 };
+use crate::destination::expanded;
 
 /// Contexts on disk.
 #[derive(Args, Clone, Debug)]
@@ -22,7 +23,7 @@ pub struct SavedArgs {
     /// Let --save replace any regular file, but for the model's own.
     #[arg(long, requires = "save")]
     pub force: bool,
-    /// Go on from a context that --save wrote.
+    /// Go on from a snapshot that --save wrote, or a transcript that /save wrote in a chat.
     #[arg(long, value_name = "FILE")]
     pub resume: Option<PathBuf>,
     /// Folder for the beginnings of prompts over 4,096 tokens, which are then never computed twice
@@ -44,11 +45,19 @@ pub struct SavedArgs {
 const LEAST_BYTES_PER_TOKEN: usize = 3;
 
 impl SavedArgs {
+    /// Expands `~`, which no shell does in `--save=~/FILE`.
+    pub fn settle(&mut self) {
+        for path in [&mut self.save, &mut self.resume].into_iter().flatten() {
+            *path = expanded(path);
+        }
+    }
+
     /// Whether a saved context is written or read, or blocks of a prompt of so many bytes are
     /// likely to be: they belong to a model by the hash of its weights.
-    pub fn needs_hash(&self, prompt_bytes: usize) -> bool {
+    /// `resumes`: a snapshot is going to be read.
+    pub fn needs_hash(&self, prompt_bytes: usize, resumes: bool) -> bool {
         let has_blocks = !self.no_cache && prompt_bytes / LEAST_BYTES_PER_TOKEN > BLOCK;
-        self.save.is_some() || self.resume.is_some() || has_blocks
+        self.save.is_some() || resumes || has_blocks
     }
 }
 
@@ -56,21 +65,37 @@ impl SavedArgs {
 pub struct RunArgs {
     #[command(flatten)]
     pub model: ModelArgs,
-    /// The prompt. What is piped into stdin goes before it; without -p and -f it is the prompt.
+    /// The prompt, in one word or several. What is piped into stdin goes before it. Without a
+    /// prompt, a terminal opens a chat.
+    #[arg(value_name = "PROMPT", conflicts_with = "prompt")]
+    pub words: Vec<String>,
+    /// The prompt, as an option.
     #[arg(short, long, value_name = "TEXT")]
     pub prompt: Option<String>,
     /// File that holds the prompt; with -p, a text that the prompt is about. `-` is stdin.
     #[arg(short, long, value_name = "FILE")]
     pub file: Option<PathBuf>,
-    /// Tokens to generate at most.
-    #[arg(short = 'n', long, value_name = "N", default_value_t = 256)]
-    pub tokens: usize,
+    /// Read \n, \t, \", \' and \\ in the prompt of the command line as in C.
+    #[arg(short, long)]
+    pub escape: bool,
+    /// Maximum tokens to generate; -1: no limit [default: to the end of the turn; with --raw, 256].
+    #[arg(short = 'n', long, value_name = "N", value_parser = most_tokens)]
+    #[arg(aliases = ["predict", "n-predict", "max-tokens"])]
+    pub tokens: Option<usize>,
     /// System message.
-    #[arg(long, value_name = "TEXT", conflicts_with = "raw")]
+    #[arg(
+        long,
+        value_name = "TEXT",
+        alias = "system-prompt",
+        conflicts_with = "raw"
+    )]
     pub system: Option<String>,
     /// Continue the prompt as it is, without the chat template.
-    #[arg(long)]
+    #[arg(long, alias = "no-conversation")]
     pub raw: bool,
+    /// Show the answer as it is: without colours, Markdown and line breaks of Godwit's own.
+    #[arg(long)]
+    pub plain: bool,
     #[command(flatten)]
     pub parallel: ParallelArgs,
     #[command(flatten)]
@@ -80,19 +105,69 @@ pub struct RunArgs {
     #[command(flatten)]
     pub speculation: SpeculationArgs,
     #[command(flatten)]
+    pub ignored: IgnoredArgs,
+    #[command(flatten)]
     pub common: Common,
+}
+
+/// Tokens that continue a raw prompt at most, where nothing else is said: it has no turn that ends.
+const MOST_RAW: usize = 256;
+
+/// A number of tokens; -1: no limit.
+pub fn most_tokens(text: &str) -> Result<usize, String> {
+    match text.trim() {
+        "-1" => Ok(usize::MAX),
+        text => whole(text).map_err(|error| format!("{error}, or -1 for no limit")),
+    }
+}
+
+impl RunArgs {
+    /// Tokens to generate at most.
+    pub fn most(&self) -> usize {
+        let most = if self.raw { MOST_RAW } else { usize::MAX };
+        self.tokens.unwrap_or(most)
+    }
+
+    /// The prompt of the command line.
+    pub fn typed_prompt(&self) -> Option<String> {
+        let words = (!self.words.is_empty()).then(|| self.words.join(" "));
+        let prompt = self.prompt.clone().or(words)?;
+        Some(match self.escape {
+            true => super::unescaped(&prompt),
+            false => prompt,
+        })
+    }
+
+    /// The same options for a chat.
+    pub fn chat(&self) -> ChatArgs {
+        ChatArgs {
+            model: self.model.clone(),
+            tokens: self.tokens.unwrap_or(usize::MAX),
+            system: self.system.clone(),
+            plain: self.plain,
+            saved: self.saved.clone(),
+            sampling: self.sampling.clone(),
+            speculation: self.speculation.clone(),
+            ignored: IgnoredArgs::default(),
+            common: self.common.clone(),
+        }
+    }
 }
 
 #[derive(Args, Debug)]
 pub struct ChatArgs {
     #[command(flatten)]
     pub model: ModelArgs,
-    /// Tokens of an answer at most.
-    #[arg(short = 'n', long, value_name = "N", default_value_t = 2048)]
+    /// Maximum tokens of an answer; -1: to the end of the turn.
+    #[arg(short = 'n', long, value_name = "N", value_parser = most_tokens, default_value = "-1")]
+    #[arg(aliases = ["predict", "n-predict", "max-tokens"])]
     pub tokens: usize,
     /// System message.
-    #[arg(long, value_name = "TEXT")]
+    #[arg(long, value_name = "TEXT", alias = "system-prompt")]
     pub system: Option<String>,
+    /// Show answers as they are: without colours, Markdown and line breaks of Godwit's own.
+    #[arg(long)]
+    pub plain: bool,
     #[command(flatten)]
     pub saved: SavedArgs,
     #[command(flatten)]
@@ -100,11 +175,15 @@ pub struct ChatArgs {
     #[command(flatten)]
     pub speculation: SpeculationArgs,
     #[command(flatten)]
+    pub ignored: IgnoredArgs,
+    #[command(flatten)]
     pub common: Common,
 }
 
 #[derive(Args, Debug)]
-#[command(mut_arg("model", |arg| arg.required_unless_present_any(["synthetic", "wgsl"])))]
+#[command(mut_arg("model", |arg| {
+    arg.required_unless_present_any(["synthetic", "wgsl", "named", "hf"])
+}))]
 pub struct InspectArgs {
     #[command(flatten)]
     pub source: ModelSource,
@@ -162,7 +241,9 @@ pub struct DoctorArgs {
 }
 
 #[derive(Args, Debug)]
-#[command(mut_arg("model", |arg| arg.required_unless_present_any(["synthetic", "compare"])))]
+#[command(mut_arg("model", |arg| {
+    arg.required_unless_present_any(["synthetic", "compare", "named", "hf"])
+}))]
 pub struct BenchArgs {
     #[command(flatten)]
     pub model: ModelArgs,
@@ -253,7 +334,7 @@ pub struct TextArgs {
     #[arg(long, value_name = "TOKENS", default_value = "512", value_parser = tokens)]
     pub context: u32,
     /// Chunks at most [default: all].
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = whole::<usize>)]
     pub chunks: Option<usize>,
     #[command(flatten)]
     pub kv: KvArgs,

@@ -18,7 +18,7 @@ pub struct ModelArgs {
     pub quant: QuantArgs,
     /// Tokens the context holds at most, such as 8192, 128k or 1m; max: as many as the memory has
     /// room for [default: the model's window].
-    #[arg(long, value_name = "TOKENS")]
+    #[arg(short, long, value_name = "TOKENS", alias = "ctx-size")]
     pub context: Option<ContextSize>,
     #[command(flatten)]
     pub kv: KvArgs,
@@ -39,8 +39,21 @@ pub struct ModelArgs {
 pub struct ModelSource {
     /// GGUF file (of a split model, the first part), folder of a model with safetensors, or name as
     /// `godwit pull` has it.
-    #[arg(required_unless_present = "synthetic")]
+    #[arg(required_unless_present_any = ["synthetic", "named", "hf"])]
     pub model: Option<PathBuf>,
+    /// The model, where llama.cpp's commands have it.
+    #[arg(
+        short = 'm',
+        long = "model",
+        value_name = "MODEL",
+        conflicts_with = "synthetic"
+    )]
+    #[arg(hide = true)]
+    pub named: Option<PathBuf>,
+    /// The name of a model on the hub, as llama.cpp's commands have it.
+    #[arg(long, value_name = "NAME", alias = "hf-repo", hide = true)]
+    #[arg(conflicts_with_all = ["synthetic", "named"])]
+    pub hf: Option<String>,
     /// Instead of a file, weights of noise in the shape of a real model, for measuring:
     /// SHAPE[:FORMAT][,KEY=N...], such as llama3-8b:q4_k.
     #[arg(long, value_name = "SHAPE", conflicts_with = "model")]
@@ -50,6 +63,16 @@ pub struct ModelSource {
     /// Download the model without asking, where MODEL is the name of one that is not here.
     #[arg(short, long)]
     pub yes: bool,
+}
+
+impl ModelSource {
+    /// Puts the model of `-m` or `-hf` in the place of MODEL. Returns what was there.
+    pub fn settle(&mut self) -> Option<String> {
+        let hub = |name: String| PathBuf::from(format!("hf.co/{name}"));
+        let model = self.named.take().or_else(|| self.hf.take().map(hub))?;
+        let other = self.model.replace(model)?;
+        Some(other.to_string_lossy().into_owned())
+    }
 }
 
 /// Weights smaller than the model's own.

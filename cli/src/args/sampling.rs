@@ -6,13 +6,14 @@ use clap::Args;
 use godwit::sampling::Parameter;
 use godwit::{Recommended, Sampling, Speculation};
 
+use super::whole;
 use crate::output::warn;
 
 /// How tokens are chosen, and what ends an answer. What is not given, the model's defaults decide.
 #[derive(Args, Clone, Debug, Default)]
 pub struct SamplingArgs {
     /// Temperature; 0 always takes the most likely token.
-    #[arg(long, value_name = "T")]
+    #[arg(long, value_name = "T", alias = "temperature")]
     pub temp: Option<f32>,
     /// Only the K most likely tokens; 0: all.
     #[arg(long, value_name = "K")]
@@ -24,22 +25,23 @@ pub struct SamplingArgs {
     #[arg(long, value_name = "P")]
     pub min_p: Option<f32>,
     /// Penalty on tokens seen lately; 1: none.
-    #[arg(long, value_name = "X")]
+    #[arg(long, value_name = "X", alias = "repeat-penalty")]
     pub repetition_penalty: Option<f32>,
     /// Penalty once for each token seen lately; 0: none.
-    #[arg(long, value_name = "X", allow_negative_numbers = true)]
+    #[arg(long, value_name = "X")]
     pub presence_penalty: Option<f32>,
     /// Penalty for each time a token was seen lately; 0: none.
-    #[arg(long, value_name = "X", allow_negative_numbers = true)]
+    #[arg(long, value_name = "X")]
     pub frequency_penalty: Option<f32>,
     /// Added to a token's logit, `ID=BIAS`; -inf forbids it. May be repeated.
     #[arg(long, value_name = "ID=BIAS", value_parser = logit_bias)]
     pub logit_bias: Vec<(u32, f32)>,
     /// Ends the answer before this text. May be repeated.
-    #[arg(long, value_name = "TEXT")]
+    #[arg(long, value_name = "TEXT", alias = "reverse-prompt")]
     pub stop: Vec<String>,
-    /// Start of the random numbers: the same seed gives the same text [default: from the clock].
-    #[arg(long)]
+    /// Start of the random numbers: the same seed gives the same text [default: from the clock, as
+    /// with -1].
+    #[arg(long, value_name = "N", value_parser = seed)]
     pub seed: Option<u64>,
 }
 
@@ -56,6 +58,15 @@ pub struct SpeculationArgs {
 }
 
 impl SamplingArgs {
+    /// Fails where a value is out of range, before a model is looked at.
+    ///
+    /// # Errors
+    /// Which value it is, and the range.
+    pub fn check(&self) -> anyhow::Result<()> {
+        let sampling = self.over_values(Sampling::default());
+        Ok(sampling.validate(u32::MAX).map_err(godwit::Error::from)?)
+    }
+
     /// The parameters, on top of what the model's files recommend. Says what of that would be used,
     /// and can't be.
     pub fn over(&self, recommended: &Recommended) -> Sampling {
@@ -92,11 +103,6 @@ impl SamplingArgs {
     }
 
     fn over_values(&self, defaults: Sampling) -> Sampling {
-        let clock = || {
-            std::time::SystemTime::now()
-                .duration_since(std::time::UNIX_EPOCH)
-                .map_or(0, |t| t.as_nanos() as u64)
-        };
         Sampling::default()
             .temperature(self.temp.unwrap_or(defaults.temperature))
             .top_k(self.top_k.unwrap_or(defaults.top_k))
@@ -111,6 +117,21 @@ impl SamplingArgs {
             .penalty_window(defaults.penalty_window)
             .logit_bias(self.logit_bias.clone())
             .seed(self.seed.unwrap_or_else(clock))
+    }
+}
+
+/// A seed from the clock.
+fn clock() -> u64 {
+    std::time::SystemTime::now()
+        .duration_since(std::time::UNIX_EPOCH)
+        .map_or(0, |t| t.as_nanos() as u64)
+}
+
+/// A seed; -1: one from the clock.
+pub fn seed(text: &str) -> Result<u64, String> {
+    match text.trim() {
+        "-1" => Ok(clock()),
+        text => whole(text).map_err(|error| format!("{error}, or -1 for one from the clock")),
     }
 }
 

@@ -57,9 +57,8 @@ impl Terminal {
     }
 
     pub(super) fn type_line(&mut self, line: &str) {
-        self.shell
-            .send_line(line)
-            .expect("a terminal that takes input");
+        self.type_text(line);
+        self.type_text("\r");
     }
 
     /// Types without the Enter key.
