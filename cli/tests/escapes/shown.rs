@@ -85,7 +85,7 @@ fn a_chat_shows_what_is_said_typed_pasted_and_remembered() {
         ("> ", &save),
         ("Saved 3 messages to ", ""),
         ("> ", &unknown),
-        ("no command", ""),
+        ("Unknown command", ""),
         ("> ", "\u{12}end"),
         ("end", "\u{7}"),
         ("> ", "\u{3}"),
