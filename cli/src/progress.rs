@@ -30,10 +30,13 @@ impl Bar {
         if now.total == 0 {
             return;
         }
-        self.bar.set_length(now.total);
         if !self.is_shown.swap(true, Ordering::Relaxed) {
             self.bar.set_draw_target(target());
         }
+        if IS_LENT.load(Ordering::Relaxed) && IS_LENT.swap(false, Ordering::SeqCst) {
+            take_back(&self.bar);
+        }
+        self.bar.set_length(now.total);
         self.bar.set_position(now.done);
     }
 }
@@ -48,6 +51,7 @@ impl Deref for Bar {
 
 impl Drop for Bar {
     fn drop(&mut self) {
+        IS_LENT.store(false, Ordering::SeqCst);
         self.bar.finish_and_clear();
     }
 }
@@ -102,44 +106,40 @@ struct Newest {
 static NEWEST: Mutex<Option<Newest>> = Mutex::new(None);
 
 /// Kernels that are being compiled.
-struct Compiling {
+struct Compilation {
     begin: Instant,
-    /// The bar that says so. Without one of the work that waits for the kernels, one of its own.
+    /// A bar of its own, where no work's bar is shown.
     bar: Option<Bar>,
-    borrowed: Option<ProgressBar>,
 }
 
-static COMPILATION: Mutex<Option<Compiling>> = Mutex::new(None);
+static COMPILATION: Mutex<Option<Compilation>> = Mutex::new(None);
 
-/// Shows how many kernels of a plan are compiled, in the place of the bar of the work that waits
-/// for them. A driver that has them in its cache is done before that.
+/// The newest bar says what is compiled, until its work goes on.
+static IS_LENT: AtomicBool = AtomicBool::new(false);
+
+/// Shows how many kernels of a plan are compiled: in the place of the bar of the work that waits
+/// for them, until that goes on. Some drivers compile when a kernel is first run, and say nothing
+/// before that. Without such a bar, what takes no time is not shown.
 pub fn compiling(now: Progress) {
+    let text = format!("{COMPILING}: {} of {}", now.done, now.total);
+    if let Some(bar) = newest().filter(|bar| !bar.is_finished() && !bar.is_hidden()) {
+        if !IS_LENT.swap(true, Ordering::SeqCst) {
+            bar.set_style(style("{msg}"));
+        }
+        return bar.set_message(text);
+    }
     let mut compilation = COMPILATION.lock().unwrap_or_else(PoisonError::into_inner);
     if now.done >= now.total {
-        if let Some(bar) = compilation.take().and_then(|done| done.borrowed) {
-            restore(&bar);
-        }
+        // The bar goes with it.
+        *compilation = None;
         return;
     }
-    let compiling = compilation.get_or_insert_with(|| Compiling {
+    let compilation = compilation.get_or_insert_with(|| Compilation {
         begin: Instant::now(),
         bar: None,
-        borrowed: None,
     });
-    if compiling.begin.elapsed() < PATIENCE {
-        return;
-    }
-    let text = format!("{COMPILING}: {} of {}", now.done, now.total);
-    if compiling.bar.is_none() && compiling.borrowed.is_none() {
-        compiling.borrowed = newest().filter(|bar| !bar.is_finished() && !bar.is_hidden());
-        match &compiling.borrowed {
-            Some(bar) => bar.set_style(style("{msg}")),
-            None => compiling.bar = Some(own()),
-        }
-    }
-    let own = compiling.bar.as_deref();
-    if let Some(bar) = own.or(compiling.borrowed.as_ref()) {
-        bar.set_message(text);
+    if compilation.begin.elapsed() > PATIENCE {
+        compilation.bar.get_or_insert_with(own).set_message(text);
     }
 }
 
@@ -150,7 +150,8 @@ fn newest() -> Option<ProgressBar> {
 
 /// A bar for kernels that no other work's bar waits for.
 fn own() -> Bar {
-    let bar = plain_bar(COMPILING, "", target());
+    let bar = ProgressBar::with_draw_target(None, target());
+    output::show_bar(&bar);
     bar.set_style(style("{msg}"));
     Bar {
         bar,
@@ -159,7 +160,7 @@ fn own() -> Bar {
 }
 
 /// Gives a bar back to its work.
-fn restore(bar: &ProgressBar) {
+fn take_back(bar: &ProgressBar) {
     let newest = NEWEST.lock().unwrap_or_else(PoisonError::into_inner);
     if let Some(Newest { style, what, .. }) = &*newest {
         bar.set_style(style.clone());

@@ -100,6 +100,7 @@ pub fn near(text: &str) -> Vec<&'static str> {
         let alias = plain(known.alias);
         let starts = begin.len() > 3 && alias.starts_with(&begin);
         match starts {
+            true if alias == whole => 1.0,
             true => 1.0 - (alias.len() - begin.len()) as f64 / 1000.0,
             false => strsim::jaro_winkler(&alias, &whole),
         }

@@ -66,8 +66,8 @@ fn what_is_wrong_is_said_before_anything_is_read() {
     for columns in WIDTHS {
         for (line, code, says) in [
             ("run nowhere.gguf", 3, "nowhere.gguf"),
-            ("run lama3.2-1b", 3, "Did you mean llama3.2-1b?"),
-            ("chat llama3.2:3b", 3, "Did you mean llama3.2-3b?"),
+            ("run lama3.2-1b", 3, "Did you mean llama3.2-1b"),
+            ("chat llama3.2:3b", 3, "Did you mean llama3.2-3b"),
             ("run $MODEL -n -2 x", 2, "-1 for no limit"),
             ("run $MODEL --temp -1", 2, "temperature"),
             ("chat $MODEL --top-p -1", 2, "top_p"),
