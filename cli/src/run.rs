@@ -48,7 +48,8 @@ pub fn run(args: &RunArgs) -> anyhow::Result<()> {
     }
     args.ignored.say();
     args.sampling.check()?;
-    // What is wrong with the model is said before a text is typed or piped for it.
+    // What is wrong with the files is said before a text is typed or piped for them.
+    Contexts::new(&args.saved, &Stop::default())?.check_resume(&args.model.kv.format())?;
     if let Some(model) = &args.model.source.model {
         locate::check(model)?;
     }

@@ -30,9 +30,6 @@ use crate::terminal;
 pub fn run(args: &ChatArgs) -> anyhow::Result<()> {
     args.ignored.say();
     args.sampling.check()?;
-    if let Some(model) = &args.model.source.model {
-        locate::check(model)?;
-    }
     pollster::block_on(converse(args))
 }
 
@@ -71,6 +68,9 @@ async fn converse(args: &ChatArgs) -> anyhow::Result<()> {
     terminal::quiet();
     let mut contexts = Contexts::new(&args.saved, &stop)?;
     contexts.check_resume(&args.model.kv.format())?;
+    if let Some(model) = &args.model.source.model {
+        locate::check(model)?;
+    }
     let needs_hash = contexts.needs_hash(0);
     let opened = |model: &Model| contexts.note_other_name(model);
     let loaded = load::load_with(&args.model, &args.common, needs_hash, &stop, &opened).await?;
