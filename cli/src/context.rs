@@ -1,14 +1,12 @@
 //! The contents of a session: prompts that go into it through the cache on disk, and contexts that
 //! are saved and resumed.
 
-use std::fs::File;
 use std::io::{BufReader, IsTerminal as _, Read as _};
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
 use godwit::errors::SnapshotError;
-use godwit::low_level::io::open::{Links, open_regular};
 use godwit::low_level::io::private::user_cache_folder;
 use godwit::prefix_cache::BLOCK;
 use godwit::{
@@ -19,6 +17,7 @@ use serde::{Deserialize, Serialize};
 use crate::args::SavedArgs;
 use crate::destination::{Destination, Kind};
 use crate::exit::{BadInput, Interrupted, ended, stopped};
+use crate::input::open;
 use crate::load::hash_weights;
 use crate::output::{bytes, note};
 use crate::progress::{Bar, bar};
@@ -301,16 +300,6 @@ fn foreign(header: &SnapshotHeader, why: &'static str) -> Error {
         why,
     }
     .into()
-}
-
-pub fn open(path: &Path) -> anyhow::Result<File> {
-    let bad = |cause: String| BadInput {
-        file: path.display().to_string(),
-        cause,
-    };
-    // Opening a pipe does not wait for its writer.
-    let (file, _) = open_regular(path, Links::Follow).map_err(|error| bad(error.to_string()))?;
-    Ok(file)
 }
 
 /// Puts the system message, if there is one, in place of the conversation's.

@@ -46,15 +46,6 @@ impl Kind {
     }
 }
 
-/// A path, in which a leading `~` stands for the home folder.
-pub fn expanded(path: &Path) -> PathBuf {
-    match (path.strip_prefix("~"), std::env::home_dir()) {
-        (Ok(rest), Some(home)) if rest.as_os_str().is_empty() => home,
-        (Ok(rest), Some(home)) => home.join(rest),
-        _ => path.into(),
-    }
-}
-
 /// A file that is to be written when the work is done.
 #[derive(Debug)]
 pub struct Destination {

@@ -17,7 +17,7 @@ use serde::Serialize;
 pub use crate::escape::shown;
 use crate::escape::{self, Stream};
 use crate::render::Markdown;
-use crate::terminal;
+use crate::screen;
 pub use godwit_hub::bytes;
 
 /// Standard output, locked.
@@ -45,8 +45,8 @@ impl Output {
     pub fn for_answers(is_plain: bool) -> Self {
         let mut output = Self::new();
         if !is_plain && output.stream.is_some() {
-            let is_styled = terminal::is_colourful(true);
-            output.markdown = Some(Markdown::new(terminal::columns(), is_styled));
+            let is_styled = screen::is_colourful(true);
+            output.markdown = Some(Markdown::new(screen::columns(), is_styled));
         }
         output
     }
@@ -69,7 +69,7 @@ impl Output {
             Some(stream) => {
                 let mut clean = stream.push(text);
                 if let Some(markdown) = &mut self.markdown {
-                    markdown.resize(terminal::columns());
+                    markdown.resize(screen::columns());
                     clean = markdown.push(&clean);
                 }
                 self.write(clean.as_bytes())
@@ -208,16 +208,6 @@ pub fn control(sequence: &[u8]) {
     } else if stderr.is_terminal() {
         let _ = stderr.write_all(sequence).and_then(|()| stderr.flush());
     }
-}
-
-/// Whether people see what is written to stdout.
-pub fn is_stdout_terminal() -> bool {
-    io::stdout().is_terminal()
-}
-
-/// Standard output, to ask for the size of its terminal.
-pub fn stdout_handle() -> io::Stdout {
-    io::stdout()
 }
 
 /// Warns of what is ignored or used instead.

@@ -15,8 +15,8 @@ use crate::input::{self, with_bos};
 use crate::load;
 use crate::locate;
 use crate::output::{Output, note};
+use crate::screen::is_interactive;
 use crate::stop::Stop;
-use crate::terminal::is_interactive;
 
 /// Resumed tokens that may be left out without a word: an answer that was cut ends otherwise.
 const LEAST_LEFT_OUT: usize = 16;

@@ -1,6 +1,5 @@
 //! The terminal's state: kept at the start, and put back however the program ends.
 
-use std::io::IsTerminal as _;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 #[cfg(unix)]
@@ -17,29 +16,6 @@ pub fn edit<T>(read: impl FnOnce() -> T) -> T {
     result
 }
 
-/// Whether the terminal obeys no control sequences, so that there is no line editor.
-pub fn is_dumb() -> bool {
-    let dumb = ["dumb", "cons25", "emacs"];
-    std::env::var("TERM").is_ok_and(|term| dumb.iter().any(|d| term.eq_ignore_ascii_case(d)))
-}
-
-/// Whether colours and styles may be written to a stream that is, or is not, a terminal:
-/// <https://no-color.org>.
-pub fn is_colourful(is_terminal: bool) -> bool {
-    is_terminal && !is_dumb() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
-}
-
-/// Whether a person sits at this program: it reads from a terminal and writes to one.
-pub fn is_interactive() -> bool {
-    std::io::stdin().is_terminal() && crate::output::is_stdout_terminal()
-}
-
-/// Columns of the terminal that shows stdout; none where it does not say.
-pub fn columns() -> Option<usize> {
-    let (columns, _) = terminal_size::terminal_size_of(crate::output::stdout_handle())?;
-    Some(usize::from(columns.0)).filter(|&columns| columns > 0)
-}
-
 #[cfg(unix)]
 mod unix {
     use std::sync::OnceLock;
@@ -50,6 +26,7 @@ mod unix {
 
     use super::IS_EDITING;
     use crate::output::control;
+    use crate::screen;
 
     /// The modes that stdin's terminal had before a line editor changed them.
     static MODES: OnceLock<Termios> = OnceLock::new();
@@ -68,7 +45,7 @@ mod unix {
     /// Shows no keys until [`restore`]: what is typed while an answer streams waits, as it was
     /// typed, for the line editor. Ctrl-C stays a signal.
     pub fn quiet() {
-        let Some(modes) = MODES.get().filter(|_| !super::is_dumb()) else {
+        let Some(modes) = MODES.get().filter(|_| !screen::is_dumb()) else {
             return;
         };
         let mut quiet = modes.clone();

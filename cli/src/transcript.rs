@@ -6,9 +6,9 @@ use std::path::{Path, PathBuf};
 use godwit::{Error, Message};
 use serde::{Deserialize, Serialize};
 
-use crate::context::open;
 use crate::destination::{Destination, Kind};
 use crate::exit::BadInput;
+use crate::input::open;
 
 /// The largest transcript that is read, in bytes.
 const MOST_BYTES: u64 = 64 << 20;

@@ -12,7 +12,7 @@ use super::{
     Common, IgnoredArgs, KvArgs, ModelArgs, ModelSource, ParallelArgs, QuantArgs, RopeArgs,
     SamplingArgs, SpeculationArgs, bytes, tokens, whole,
 };
-use crate::destination::expanded;
+use crate::paths::expanded;
 
 /// Contexts on disk.
 #[derive(Args, Clone, Debug)]

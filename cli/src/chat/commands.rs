@@ -10,11 +10,11 @@ use super::settings;
 use crate::answer::rate;
 use crate::args::ChatArgs;
 use crate::context::{conversation, is_snapshot, set_system};
-use crate::destination::expanded;
 use crate::exit::Unwritable;
 use crate::output::{self, Output, note, shown};
+use crate::paths::expanded;
+use crate::screen::is_interactive;
 use crate::stop::Stop;
-use crate::terminal::is_interactive;
 use crate::{clipboard, transcript};
 
 /// A command.

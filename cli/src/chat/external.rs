@@ -22,7 +22,7 @@ pub fn edit(text: &str) -> anyhow::Result<String> {
     let mut command = shell(&editor);
     command.arg(file.path());
     #[cfg(unix)]
-    if !crate::output::is_stdout_terminal() {
+    if !crate::screen::is_stdout_terminal() {
         // An editor draws on the terminal, not into the log.
         let tty = std::fs::OpenOptions::new().write(true).open("/dev/tty")?;
         command.stdout(tty);

@@ -5,9 +5,9 @@ use std::sync::{Mutex, PoisonError};
 
 use super::commands::{COMMANDS, Verb, find};
 use super::settings;
-use crate::destination::expanded;
 use crate::escape;
 use crate::lines::{Hint, Suggest};
+use crate::paths::expanded;
 
 /// Files that are listed at most.
 const MOST_FILES: usize = 200;

@@ -19,7 +19,8 @@ use rustyline::{
 
 use crate::exit::BadInput;
 use crate::history::History;
-use crate::output::{is_stdout_terminal, note, warn};
+use crate::output::{note, warn};
+use crate::screen::{is_colourful, is_stdout_terminal};
 use crate::stop::Stop;
 use crate::{crash, terminal};
 use editor::{Display, KeepTyped, Suspend};
@@ -265,7 +266,7 @@ impl Lines {
         let mut editor = Editor::with_config(config.build())?;
         editor.set_helper(Some(Display {
             suggest,
-            is_colourful: terminal::is_colourful(true),
+            is_colourful: is_colourful(true),
         }));
         for key in [
             KeyEvent::ctrl('J'),

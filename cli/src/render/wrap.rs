@@ -118,7 +118,6 @@ impl Wrap {
         };
         let is_wide = |c: char| c.width() == Some(2);
         if !is_wide(last) && !is_wide(c) || CLOSING.contains(c) || OPENING.contains(last) {
-            // A variation selector may have made the last character wide: then it is one emoji.
             return false;
         }
         let mut text: String = self.word.iter().map(|(c, _)| c).collect();
@@ -134,8 +133,8 @@ impl Wrap {
         let word = std::mem::take(&mut self.word);
         let width = self.width.unwrap_or(usize::MAX);
         let needed = columns(&word);
-        let spaces: usize = self.spaces.iter().map(|_| 1).sum();
-        let fits = self.column.saturating_add(spaces).saturating_add(needed) <= width;
+        let begin = self.column.saturating_add(self.spaces.len());
+        let fits = begin.saturating_add(needed) <= width;
         if !fits && self.column > self.indent_within(width) {
             self.spaces.clear();
             self.break_line(width);

@@ -103,6 +103,8 @@ const LAYERS: [(&str, &[&str]); 5] = [
         &[
             // Output to the terminal, and the end of the program.
             "escape",
+            "screen",
+            "render",
             "output",
             "log",
             "progress",
@@ -111,6 +113,7 @@ const LAYERS: [(&str, &[&str]); 5] = [
             "stop",
             "exit",
             // The command line, files and names.
+            "paths",
             "args",
             "destination",
             "history",
@@ -120,12 +123,14 @@ const LAYERS: [(&str, &[&str]); 5] = [
             "locate",
             "load",
             "text",
+            "transcript",
             "context",
             "answer",
+            "clipboard",
             // Commands.
             "parallel",
-            "run",
             "chat",
+            "run",
             "bench",
             "doctor",
             "imatrix",
