@@ -68,8 +68,8 @@ pub fn copy(text: &str) -> anyhow::Result<&'static str> {
         }
     }
     Err(anyhow::Error::msg(
-        "there is no clipboard: on Linux, install wl-clipboard (Wayland) or xclip (X11); /save FILE \
-         keeps the conversation in a file",
+        "there is no clipboard: on Linux, install wl-clipboard (Wayland) or xclip (X11); /save \
+         FILE keeps the conversation in a file",
     ))
 }
 

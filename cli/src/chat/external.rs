@@ -1,14 +1,62 @@
 //! Writing a message in the person's own editor.
 
+use std::io::IsTerminal as _;
 use std::process::{Command, Stdio};
 
+use super::Chat;
+use crate::args::ChatArgs;
+use crate::output::note;
+use crate::stop::Stop;
 use crate::terminal;
+
+impl Chat<'_> {
+    /// Lets a person change the last question, and answers it anew; `new` writes a new one.
+    pub(super) async fn edit(
+        &mut self,
+        rest: &str,
+        args: &ChatArgs,
+        stop: &Stop,
+    ) -> anyhow::Result<()> {
+        if !std::io::stdin().is_terminal() {
+            note("error: /edit needs a terminal");
+            return Ok(());
+        }
+        let at = self.last_question().filter(|_| rest.is_empty());
+        let before = match at {
+            Some(at) => self.messages[at].content.clone(),
+            None => rest.strip_prefix("new").unwrap_or(rest).trim().to_owned(),
+        };
+        let text = match self::edit(&before) {
+            Ok(text) => text,
+            Err(error) => {
+                note(&format!("error: {error:#}"));
+                return Ok(());
+            }
+        };
+        // Ctrl-C was the editor's.
+        stop.clear();
+        if text.trim().is_empty() || (at.is_some() && text == before) {
+            note("(nothing is changed, and nothing is sent)");
+            return Ok(());
+        }
+        note(&format!("> {text}"));
+        let earlier = self.messages.clone();
+        let at = at.unwrap_or(self.messages.len());
+        self.messages.truncate(at);
+        let answered = self.turn(&text, None, args, stop).await;
+        if self.messages.len() <= at && earlier.len() > at {
+            self.messages = earlier;
+            note("(the earlier question and its answer stay)");
+        }
+        answered
+    }
+}
 
 /// Lets a person edit a text in `$VISUAL` or `$EDITOR`. Returns it without the last line ends.
 ///
 /// # Errors
 /// The editor can't be started, or fails.
-pub fn edit(text: &str) -> anyhow::Result<String> {
+fn edit(text: &str) -> anyhow::Result<String> {
     let editor = ["VISUAL", "EDITOR"]
         .iter()
         .find_map(|name| std::env::var(name).ok().filter(|v| !v.trim().is_empty()));

@@ -5,6 +5,7 @@ mod external;
 mod forks;
 mod settings;
 mod suggestions;
+mod table;
 
 use std::io::IsTerminal as _;
 use std::path::PathBuf;
@@ -141,7 +142,7 @@ async fn converse(args: &ChatArgs) -> anyhow::Result<()> {
 /// of several lines that begins with no command.
 fn is_command(text: &str) -> bool {
     let name = text.split_whitespace().next().unwrap_or_default();
-    commands::find(name).is_some() || !(name.contains('/') || text.contains('\n'))
+    table::find(name).is_some() || !(name.contains('/') || text.contains('\n'))
 }
 
 fn is_about_the_turn(error: &anyhow::Error) -> bool {
@@ -215,42 +216,6 @@ impl Chat<'_> {
         self.messages
             .iter()
             .rposition(|message| message.role == "user")
-    }
-
-    /// Lets a person change the last question, and answers it anew; `new` writes a new one.
-    async fn edit(&mut self, rest: &str, args: &ChatArgs, stop: &Stop) -> anyhow::Result<()> {
-        if !std::io::stdin().is_terminal() {
-            note("error: /edit needs a terminal");
-            return Ok(());
-        }
-        let at = self.last_question().filter(|_| rest.is_empty());
-        let before = match at {
-            Some(at) => self.messages[at].content.clone(),
-            None => rest.strip_prefix("new").unwrap_or(rest).trim().to_owned(),
-        };
-        let text = match external::edit(&before) {
-            Ok(text) => text,
-            Err(error) => {
-                note(&format!("error: {error:#}"));
-                return Ok(());
-            }
-        };
-        // Ctrl-C was the editor's.
-        stop.clear();
-        if text.trim().is_empty() || (at.is_some() && text == before) {
-            note("(nothing is changed, and nothing is sent)");
-            return Ok(());
-        }
-        note(&format!("> {text}"));
-        let earlier = self.messages.clone();
-        let at = at.unwrap_or(self.messages.len());
-        self.messages.truncate(at);
-        let answered = self.turn(&text, None, args, stop).await;
-        if self.messages.len() <= at && earlier.len() > at {
-            self.messages = earlier;
-            note("(the earlier question and its answer stay)");
-        }
-        answered
     }
 
     /// What is kept of the conversation in a snapshot.

@@ -3,8 +3,8 @@
 use std::path::Path;
 use std::sync::{Mutex, PoisonError};
 
-use super::commands::{COMMANDS, Verb, find};
 use super::settings;
+use super::table::{COMMANDS, Verb, find};
 use crate::escape;
 use crate::lines::{Hint, Suggest};
 use crate::paths::expanded;
@@ -65,7 +65,7 @@ impl Suggest for Suggestions {
     fn hint(&self, line: &str) -> Option<Hint> {
         let command = line.strip_prefix('/').filter(|_| !line.contains('\n'))?;
         let Some((name, rest)) = command.split_once(' ') else {
-            let begins = |known: &&super::commands::Command| known.names[0].starts_with(command);
+            let begins = |known: &&super::table::Command| known.names[0].starts_with(command);
             let known = match find(command) {
                 Some(known) => known,
                 None => COMMANDS

@@ -4,13 +4,11 @@
 //! `a*b` lose nothing.
 
 use super::Style;
+use super::marks::{LONGEST_LEAD, Line, Span, line, span};
 use super::wrap::Wrap;
 
 /// The longest span that is waited for, in characters.
 const LONGEST_SPAN: usize = 400;
-
-/// The longest beginning of a line that is waited for, in characters.
-const LONGEST_LEAD: usize = 40;
 
 /// Where in the text the next character is.
 #[derive(Debug)]
@@ -25,17 +23,6 @@ enum Place {
     FenceLine,
     /// At the beginning of a line in a block of code, after these characters.
     CodeLead(String),
-}
-
-/// What the beginning of a line means.
-enum Line {
-    Undecided,
-    /// Flowing text, whose continued lines are indented by so many columns.
-    Text(usize),
-    Heading,
-    Bullet(usize),
-    Table,
-    Fence(String),
 }
 
 /// An answer on its way to a terminal.
@@ -260,75 +247,6 @@ impl Markdown {
         for c in std::mem::take(&mut self.held).chars() {
             self.plain(c, style);
         }
-    }
-}
-
-/// What the beginning of a line means, so far. `is_whole`: the line ends here.
-fn line(lead: &str, is_whole: bool) -> Line {
-    let text = lead.trim_start_matches(' ');
-    let spaces = lead.len() - text.len();
-    if lead.len() > LONGEST_LEAD {
-        return Line::Text(0);
-    }
-    let Some(first) = text.chars().next() else {
-        return Line::Undecided;
-    };
-    let run = text.chars().take_while(|&c| c == first).count();
-    let rest = &text[run * first.len_utf8()..];
-    let next = rest.chars().next();
-    match first {
-        '`' | '~' if run >= 3 && (next.is_some() || is_whole) => Line::Fence(text[..run].into()),
-        '`' | '~' if next.is_none() => Line::Undecided,
-        '#' if run <= 6 && next == Some(' ') => Line::Heading,
-        '#' if run <= 6 && next.is_none() => Line::Undecided,
-        '-' | '*' | '+' if run == 1 && next == Some(' ') => Line::Bullet(spaces),
-        '-' | '*' | '+' if next.is_none() && run < 3 => Line::Undecided,
-        '|' => Line::Table,
-        '0'..='9' => {
-            let digits = text.trim_start_matches(|c: char| c.is_ascii_digit());
-            let count = text.len() - digits.len();
-            match digits.as_bytes() {
-                _ if count > 9 => Line::Text(0),
-                [] | [b'.' | b')'] => Line::Undecided,
-                [b'.' | b')', b' ', ..] => Line::Text(spaces + count + 2),
-                _ => Line::Text(0),
-            }
-        }
-        _ => Line::Text(spaces),
-    }
-}
-
-/// What a text that begins with a mark is.
-enum Span<'a> {
-    /// It may become one.
-    Open,
-    /// One, with this inside.
-    Closed(&'a str, Style),
-    /// None.
-    None,
-}
-
-fn span(held: &str) -> Span<'_> {
-    if held.starts_with('`') {
-        let ticks = held.bytes().take_while(|&byte| byte == b'`').count();
-        let inner = &held[ticks..];
-        return match inner.strip_suffix(&held[..ticks]) {
-            Some(inner) if !inner.is_empty() && !inner.ends_with('`') => {
-                Span::Closed(inner.trim_matches(' '), Style::CODE)
-            }
-            _ => Span::Open,
-        };
-    }
-    match held.strip_prefix("**") {
-        None if held == "*" => Span::Open,
-        Some("") => Span::Open,
-        // A space behind the mark, or a rule.
-        Some(inner) if inner.starts_with([' ', '*']) => Span::None,
-        Some(inner) => match inner.strip_suffix("**") {
-            Some(inner) if !inner.ends_with(' ') => Span::Closed(inner, Style::BOLD),
-            _ => Span::Open,
-        },
-        None => Span::None,
     }
 }
 

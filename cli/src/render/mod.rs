@@ -5,6 +5,7 @@
 //! moves.
 
 mod markdown;
+mod marks;
 mod wrap;
 
 pub use markdown::Markdown;
