@@ -30,6 +30,8 @@ async fn examine(args: &DoctorArgs) -> anyhow::Result<()> {
     let source = ModelSource {
         file: ModelFile {
             model: args.model.clone(),
+            named: None,
+            hf: None,
             synthetic: args.synthetic.clone(),
             yes: args.yes,
         },

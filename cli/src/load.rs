@@ -17,7 +17,7 @@ use crate::exit::{Unwritable, Usage, stopped};
 use crate::locate::locate;
 use crate::lossy::{substituted, warn_of_lossy};
 use crate::output::{note, warn};
-use crate::progress::bar;
+use crate::progress::{self, bar};
 use crate::stop::Stop;
 
 /// Hashes a model's weights, unless their hash is known, with a progress bar.
@@ -27,12 +27,11 @@ use crate::stop::Stop;
 pub fn hash_weights(model: &Model, stop: &Stop) -> Result<(), Error> {
     let bar = bar("hashing the weights", "{bytes}/{total_bytes}");
     let mut show = |progress: Progress| {
-        bar.set_length(progress.total);
-        bar.set_position(progress.done);
+        bar.show(progress);
         stop.flow()
     };
     let result = model.hash_weights(&mut show);
-    bar.finish_and_clear();
+    drop(bar);
     result
 }
 
@@ -143,14 +142,13 @@ async fn tune(gpu: &mut Gpu, common: &Common, stop: &Stop) -> anyhow::Result<()>
     if let Some(folder) = user_cache_folder().filter(|_| wanted) {
         let bar = bar("measuring this GPU, once", "{pos}/{len}");
         let mut show = |progress: Progress| {
-            bar.set_length(progress.total);
-            bar.set_position(progress.done);
+            bar.show(progress);
             stop.flow()
         };
         let tuned = gpu
             .tune(&folder.join("godwit").join("gpus"), &mut show)
             .await;
-        bar.finish_and_clear();
+        drop(bar);
         tuned.map_err(stopped)?;
     }
     Ok(())
@@ -182,6 +180,7 @@ pub async fn load_with(
     opened(&model);
     let model = quantized(model, &args.quant, common.access(), stop).await?;
     let gpu = open_gpu(common, stop).await?;
+    gpu.on_compile(progress::compiling);
     let work = async |gpu: &mut Gpu| load_onto(gpu, &model, args, hash_weights, stop).await;
     let next =
         async |gpu, error| tuned_or_next(next(gpu, error, common).await?, common, stop).await;
@@ -191,6 +190,11 @@ pub async fn load_with(
         engine,
         load_s: begin.elapsed().as_secs_f64(),
     })
+}
+
+/// Loads a model anew onto its GPU, with other arguments.
+pub async fn reload(engine: &Engine, args: &ModelArgs, stop: &Stop) -> anyhow::Result<Engine> {
+    load_onto(engine.gpu(), engine.model(), args, false, stop).await
 }
 
 /// A session of the model that guesses tokens for another, on the same GPU; none where there is
@@ -220,6 +224,8 @@ pub async fn draft_engine(
     let source = ModelSource {
         file: ModelFile {
             model: Some(path.clone()),
+            named: None,
+            hf: None,
             synthetic: None,
             yes: of.source.file.yes,
         },
@@ -290,12 +296,11 @@ async fn load_onto(
         .hash_weights(hash_weights);
     let bar = bar("loading", "{bytes}/{total_bytes}");
     let mut show = |progress: Progress| {
-        bar.set_length(progress.total);
-        bar.set_position(progress.done);
+        bar.show(progress);
         stop.flow()
     };
     let engine = Engine::load(gpu.clone(), model, &options, &mut show).await;
-    bar.finish_and_clear();
+    drop(bar);
     let engine = engine.map_err(stopped)?;
     if gpu.is_replaceable() {
         match engine.compile().await {
@@ -333,12 +338,11 @@ pub async fn quantized(
     hash_weights(&model, stop).map_err(stopped)?;
     let bar = bar("quantising", "{bytes}/{total_bytes}");
     let mut show = |progress: Progress| {
-        bar.set_length(progress.total);
-        bar.set_position(progress.done);
+        bar.show(progress);
         stop.flow()
     };
     let result = model.quantized(&mix.into(), cache, &mut show).await;
-    bar.finish_and_clear();
+    drop(bar);
     result.map_err(stopped)
 }
 

@@ -45,13 +45,12 @@ pub fn run(args: &QuantizeArgs) -> anyhow::Result<()> {
     warn_of_lossy(&quantized, args.mix);
     let bar = bar("quantising", "{bytes}/{total_bytes}");
     let mut show = |progress: Progress| {
-        bar.set_length(progress.total);
-        bar.set_position(progress.done);
+        bar.show(progress);
         stop.flow()
     };
     let written = destination.write(async |file| write_gguf(&quantized, args.mix, file, &mut show));
     let result = pollster::block_on(written);
-    bar.finish_and_clear();
+    drop(bar);
     result.map_err(ended)?;
     let weights: u64 = model
         .checkpoint()

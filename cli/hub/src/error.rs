@@ -18,10 +18,15 @@ pub enum HubError {
     },
     /// No name and no known model.
     #[error(
-        "`{0}` is neither a file nor a known model: write OWNER/REPO, or one of `godwit list \
-         --known`"
+        "`{text}` is neither a file nor a known model.{near} Write OWNER/REPO, or one of `godwit \
+         list --known`"
     )]
-    Unknown(String),
+    Unknown {
+        /// The text.
+        text: String,
+        /// Known names that are near it, in a sentence behind a space; may be empty.
+        near: String,
+    },
     /// A variable of the environment that makes no sense.
     #[error("{variable}: {cause}")]
     Setting {

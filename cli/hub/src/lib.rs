@@ -41,7 +41,7 @@ pub use name::{MAIN, Name};
 pub use remove::remove;
 pub use settings::Settings;
 pub use size::bytes;
-pub use table::{KNOWN, Known, expanded};
+pub use table::{KNOWN, Known, expanded, near};
 use transfer::Transfer;
 
 /// Returns whether the caller is to end: waits and downloads stop soon after.
@@ -65,11 +65,25 @@ pub fn named(text: &str, settings: &Settings) -> Result<Name, HubError> {
     if let Some(name) = Name::from_url(&settings.endpoint, text) {
         return name;
     }
+    if let Some(name) = Name::from_known_host(text) {
+        return name;
+    }
     match table::expanded(text) {
         Some(full) => Name::parse(&full),
-        None if !text.contains(['/', '@', ':']) => Err(HubError::Unknown(text.into())),
+        None if !text.contains('/') => Err(unknown(text)),
         None => Name::parse(text),
     }
+}
+
+/// What is said of a text that is no name and no short name.
+fn unknown(text: &str) -> HubError {
+    let near = match &table::near(text)[..] {
+        [] => String::new(),
+        [one] => format!(" Did you mean {one}?"),
+        [most @ .., last] => format!(" Did you mean {} or {last}?", most.join(", ")),
+    };
+    let text = text.into();
+    HubError::Unknown { text, near }
 }
 
 /// A model that is in the cache.

@@ -12,9 +12,11 @@ use godwit::quantize::{Mix, Override};
 use crate::candidates;
 
 use super::{
-    CONTEXT, Common, FileArgs, KvArgs, MODEL, ModelArgs, ModelFile, ModelSource, ParallelArgs,
-    Plain, QuantArgs, RopeArgs, SamplingArgs, SpeculationArgs, bytes, mix, tokens,
+    CONTEXT, Common, FileArgs, IgnoredArgs, KvArgs, MODEL, ModelArgs, ModelFile, ModelSource,
+    ParallelArgs, Plain, QuantArgs, RopeArgs, SamplingArgs, SpeculationArgs, bytes, mix, tokens,
+    whole,
 };
+use crate::paths::expanded;
 
 /// Contexts on disk.
 #[derive(Args, Clone, Debug)]
@@ -29,7 +31,7 @@ pub struct SavedArgs {
     #[arg(long, requires = "save", hide_short_help = true)]
     #[arg(help_heading = CONTEXT)]
     pub force: bool,
-    /// Go on from a context that --save wrote.
+    /// Go on from a snapshot of --save, or a transcript of /save in a chat.
     #[arg(long, value_name = "FILE")]
     #[arg(help_heading = CONTEXT)]
     pub resume: Option<PathBuf>,
@@ -62,11 +64,19 @@ pub struct SavedArgs {
 const LEAST_BYTES_PER_TOKEN: usize = 3;
 
 impl SavedArgs {
+    /// Expands `~`, which no shell does in `--save=~/FILE`.
+    pub fn settle(&mut self) {
+        for path in [&mut self.save, &mut self.resume].into_iter().flatten() {
+            *path = expanded(path);
+        }
+    }
+
     /// Whether a saved context is written or read, or blocks of a prompt of so many bytes are
     /// likely to be: they belong to a model by the hash of its weights.
-    pub fn needs_hash(&self, prompt_bytes: usize) -> bool {
+    /// `resumes`: a snapshot is going to be read.
+    pub fn needs_hash(&self, prompt_bytes: usize, resumes: bool) -> bool {
         let has_blocks = !self.no_cache && prompt_bytes / LEAST_BYTES_PER_TOKEN > BLOCK;
-        self.save.is_some() || self.resume.is_some() || has_blocks
+        self.save.is_some() || resumes || has_blocks
     }
 }
 
@@ -74,21 +84,42 @@ impl SavedArgs {
 pub struct RunArgs {
     #[command(flatten)]
     pub model: ModelArgs,
-    /// The prompt; what is piped into stdin goes before it.
+    /// The prompt, in one word or several; what is piped into stdin goes before it.
+    ///
+    /// Without a prompt, a terminal opens a chat.
+    #[arg(value_name = "PROMPT", conflicts_with = "prompt")]
+    pub words: Vec<String>,
+    /// The prompt, as a flag.
     #[arg(short, long, value_name = "TEXT")]
     pub prompt: Option<String>,
     /// File that holds the prompt, or with -p a text that it is about; `-` is stdin.
     #[arg(short, long, value_name = "FILE")]
     pub file: Option<PathBuf>,
-    /// Maximum tokens to generate
-    #[arg(short = 'n', long, value_name = "N", default_value_t = 256)]
-    pub tokens: usize,
+    /// Read \n, \t, \", \' and \\ in the prompt of the command line as in C.
+    #[arg(short, long, hide_short_help = true)]
+    pub escape: bool,
+    /// Maximum tokens to generate [default: to the end of the turn]
+    ///
+    /// -1: no limit. With --raw, which has no turns, the default is 256.
+    #[arg(short = 'n', long, value_name = "N", value_parser = most_tokens)]
+    #[arg(aliases = ["predict", "n-predict", "max-tokens"])]
+    pub tokens: Option<usize>,
     /// System message.
-    #[arg(long, value_name = "TEXT", conflicts_with = "raw")]
+    #[arg(
+        long,
+        value_name = "TEXT",
+        alias = "system-prompt",
+        conflicts_with = "raw"
+    )]
     pub system: Option<String>,
     /// Continue the prompt as it is, without the chat template.
-    #[arg(long)]
+    #[arg(long, alias = "no-conversation")]
     pub raw: bool,
+    /// Show the answer without colours and Markdown
+    ///
+    /// Lines break where the model breaks them.
+    #[arg(long)]
+    pub plain: bool,
     #[command(flatten)]
     pub parallel: ParallelArgs,
     #[command(flatten)]
@@ -98,19 +129,75 @@ pub struct RunArgs {
     #[command(flatten)]
     pub speculation: SpeculationArgs,
     #[command(flatten)]
+    pub ignored: IgnoredArgs,
+    #[command(flatten)]
     pub common: Common,
+}
+
+/// Tokens that continue a raw prompt at most, where nothing else is said: it has no turn that ends.
+const MOST_RAW: usize = 256;
+
+/// A number of tokens; -1: no limit.
+pub fn most_tokens(text: &str) -> Result<usize, String> {
+    match text.trim() {
+        "-1" => Ok(usize::MAX),
+        text => whole(text).map_err(|error| format!("{error}, or -1 for no limit")),
+    }
+}
+
+impl RunArgs {
+    /// Tokens to generate at most.
+    pub fn most(&self) -> usize {
+        let most = if self.raw { MOST_RAW } else { usize::MAX };
+        self.tokens.unwrap_or(most)
+    }
+
+    /// The prompt of the command line.
+    pub fn typed_prompt(&self) -> Option<String> {
+        let words = (!self.words.is_empty()).then(|| self.words.join(" "));
+        // Where there are words, --prompt is a setting.
+        let prompt = words.or_else(|| self.prompt.clone())?;
+        Some(match self.escape {
+            true => super::unescaped(&prompt),
+            false => prompt,
+        })
+    }
+
+    /// The same options for a chat.
+    pub fn chat(&self) -> ChatArgs {
+        ChatArgs {
+            model: self.model.clone(),
+            tokens: self.tokens.unwrap_or(usize::MAX),
+            system: self.system.clone(),
+            plain: self.plain,
+            saved: self.saved.clone(),
+            sampling: self.sampling.clone(),
+            speculation: self.speculation.clone(),
+            ignored: IgnoredArgs::default(),
+            common: self.common.clone(),
+        }
+    }
 }
 
 #[derive(Args, Debug)]
 pub struct ChatArgs {
     #[command(flatten)]
     pub model: ModelArgs,
-    /// Maximum tokens to generate for an answer
-    #[arg(short = 'n', long, value_name = "N", default_value_t = 2048)]
+    /// Maximum tokens to generate for an answer [default: to the end of the turn]
+    ///
+    /// -1, the default: no limit.
+    #[arg(short = 'n', long, value_name = "N", value_parser = most_tokens, default_value = "-1")]
+    #[arg(hide_default_value = true)]
+    #[arg(aliases = ["predict", "n-predict", "max-tokens"])]
     pub tokens: usize,
     /// System message.
-    #[arg(long, value_name = "TEXT")]
+    #[arg(long, value_name = "TEXT", alias = "system-prompt")]
     pub system: Option<String>,
+    /// Show answers without colours and Markdown
+    ///
+    /// Lines break where the model breaks them.
+    #[arg(long)]
+    pub plain: bool,
     #[command(flatten)]
     pub saved: SavedArgs,
     #[command(flatten)]
@@ -118,11 +205,15 @@ pub struct ChatArgs {
     #[command(flatten)]
     pub speculation: SpeculationArgs,
     #[command(flatten)]
+    pub ignored: IgnoredArgs,
+    #[command(flatten)]
     pub common: Common,
 }
 
 #[derive(Args, Debug)]
-#[command(mut_arg("model", |arg| arg.required_unless_present_any(["synthetic", "wgsl"])))]
+#[command(mut_arg("model", |arg| {
+    arg.required_unless_present_any(["synthetic", "wgsl", "named", "hf"])
+}))]
 pub struct InspectArgs {
     #[command(flatten)]
     pub source: ModelSource,
@@ -131,7 +222,7 @@ pub struct InspectArgs {
     /// Instead of a model, show the composed WGSL of a compute kernel.
     ///
     /// Without a variant, of the first. Another name lists the kernels or the variants.
-    #[arg(long, value_name = "KERNEL[.VARIANT]", conflicts_with_all = ["model", "synthetic"])]
+    #[arg(long, value_name = "KERNEL[.VARIANT]", conflicts_with_all = ["model", "synthetic", "named", "hf"])]
     #[arg(help_heading = "Kernels")]
     pub wgsl: Option<String>,
     /// Weight format for --wgsl [default: Q4_K, for kernels with weights].
@@ -180,7 +271,7 @@ pub struct DoctorArgs {
     #[arg(long, value_name = "SHAPE", conflicts_with = "model", help_heading = MODEL)]
     pub synthetic: Option<Synthetic>,
     /// Context to check, in tokens [default: powers of two up to the model's window].
-    #[arg(long, value_name = "TOKENS", help_heading = CONTEXT)]
+    #[arg(short, long, value_name = "TOKENS", alias = "ctx-size", help_heading = CONTEXT)]
     pub context: Option<ContextSize>,
     #[command(flatten)]
     pub rope: RopeArgs,
@@ -194,7 +285,9 @@ pub struct DoctorArgs {
 }
 
 #[derive(Args, Debug)]
-#[command(mut_arg("model", |arg| arg.required_unless_present_any(["synthetic", "compare"])))]
+#[command(mut_arg("model", |arg| {
+    arg.required_unless_present_any(["synthetic", "compare", "named", "hf"])
+}))]
 pub struct BenchArgs {
     #[command(flatten)]
     pub model: ModelArgs,
@@ -244,7 +337,7 @@ pub struct BenchArgs {
     pub profile: bool,
     /// Run nothing; compare two files that --json wrote.
     #[arg(long, num_args = 2, value_names = ["BEFORE", "AFTER"])]
-    #[arg(conflicts_with_all = ["model", "synthetic"])]
+    #[arg(conflicts_with_all = ["model", "synthetic", "named", "hf"])]
     pub compare: Option<Vec<PathBuf>>,
     #[command(flatten)]
     pub common: Common,
@@ -283,10 +376,17 @@ pub struct TextArgs {
     #[arg(short, long, value_name = "FILE")]
     pub file: PathBuf,
     /// Tokens of a chunk.
-    #[arg(long, value_name = "CHUNK", default_value = "512", value_parser = tokens)]
+    #[arg(
+        short,
+        long,
+        value_name = "CHUNK",
+        alias = "ctx-size",
+        default_value = "512"
+    )]
+    #[arg(value_parser = tokens)]
     pub context: u32,
     /// Chunks at most [default: all].
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = whole::<usize>)]
     pub chunks: Option<usize>,
     #[command(flatten)]
     pub kv: KvArgs,

@@ -4,6 +4,7 @@ mod commands;
 #[cfg(test)]
 mod help_tests;
 mod hub;
+mod llama_cpp;
 mod model;
 mod parallel;
 mod sampling;
@@ -14,13 +15,14 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, CommandFactory as _, Parser, Subcommand};
 use clap_complete::Shell;
 use godwit::Access;
 use godwit::{Backend, GpuOptions};
 
 pub use commands::*;
 pub use hub::*;
+pub use llama_cpp::*;
 pub use model::*;
 pub use parallel::*;
 pub use sampling::*;
@@ -75,14 +77,27 @@ Exit codes:
   130  stopped by Ctrl-C
   143  stopped by SIGTERM; 129: the terminal was closed. What --save names is written first";
 
+impl Cli {
+    /// The command line, whose options take negative numbers for values: what is wrong with `-1` is
+    /// said by the option, not by a search for an option called `-1`.
+    pub fn tolerant() -> clap::Command {
+        let tolerant = |arg: clap::Arg| match arg.get_action().takes_values() {
+            true => arg.allow_negative_numbers(true),
+            false => arg,
+        };
+        Self::command().mut_subcommands(|command| command.mut_args(tolerant))
+    }
+}
+
 #[derive(Debug, Subcommand)]
 pub enum Command {
     /// Answer one prompt and exit
     #[command(after_help = "Examples:
-  godwit run model.gguf -p 'Why is the sky blue?'
+  godwit run model.gguf 'Why is the sky blue?'
   git diff | godwit run model.gguf --system 'Write a commit message.'
   godwit run model.gguf -f book.txt -p 'Who is the narrator?' --save book.kv
   godwit run model.gguf --resume book.kv -p 'And where does she live?'
+  godwit run model.gguf --resume book.kv          goes on with the reply
   godwit run model.gguf --raw -p 'Once upon a time' -n 64 --temp 0 --json
   godwit run model.gguf --parallel prompts.jsonl -o answers.jsonl")]
     Run(RunArgs),
@@ -175,7 +190,7 @@ pub struct Common {
     pub gpu_memory: Option<u64>,
     /// Milliseconds that one submission to the GPU may take, about: less keeps a desktop on the
     /// same GPU smoother [default: 100].
-    #[arg(long, value_name = "MS", value_parser = clap::value_parser!(u64).range(1..))]
+    #[arg(long, value_name = "MS", value_parser = milliseconds)]
     #[arg(help_heading = GPU, hide_short_help = true)]
     pub submit_budget: Option<u64>,
     /// Use what suits most GPUs, instead of measuring once what suits this one.
@@ -243,7 +258,57 @@ fn bytes(text: &str) -> Result<u64, String> {
     }
 }
 
+/// A whole number that is not negative.
+pub fn whole<T: TryFrom<u64>>(text: &str) -> Result<T, String> {
+    let wrong = || match text.starts_with('-') {
+        true => "it is negative; write 0 or more".to_owned(),
+        false => "write a whole number".to_owned(),
+    };
+    let number: u64 = text.trim().parse().map_err(|_| wrong())?;
+    T::try_from(number).map_err(|_| "it is too large".to_owned())
+}
+
+fn milliseconds(text: &str) -> Result<u64, String> {
+    match whole(text)? {
+        0 => Err("write 1 or more".into()),
+        number => Ok(number),
+    }
+}
+
 impl Command {
+    /// Puts the model that llama.cpp's options name where the model is expected.
+    ///
+    /// # Errors
+    /// Two models are given.
+    fn settle(&mut self) -> Result<(), clap::Error> {
+        let rest = match self {
+            Command::Run(a) => {
+                // The place of the model is that of the prompt then.
+                let word = a.model.source.file.settle();
+                a.words.splice(0..0, word);
+                a.saved.settle();
+                None
+            }
+            Command::Chat(a) => {
+                a.saved.settle();
+                a.model.source.file.settle()
+            }
+            Command::Inspect(a) => a.source.file.settle(),
+            Command::Tokenize(a) => a.source.settle(),
+            Command::Bench(a) => a.model.source.file.settle(),
+            Command::Perplexity(a) => a.text.source.file.settle(),
+            Command::Imatrix(a) => a.text.source.file.settle(),
+            _ => None,
+        };
+        match rest {
+            None => Ok(()),
+            Some(model) => Err(Cli::command().error(
+                clap::error::ErrorKind::ArgumentConflict,
+                format!("`{model}` is a second model; give one of them"),
+            )),
+        }
+    }
+
     /// The options that all commands share.
     pub fn common(&self) -> Common {
         match self {
@@ -275,6 +340,75 @@ mod tests {
     #[test]
     fn is_consistent() {
         Cli::command().debug_assert();
+        Cli::tolerant().debug_assert();
+    }
+
+    /// Parses a command line as it is typed.
+    fn typed(line: &str) -> Result<Cli, String> {
+        let args: Vec<_> = line.split_whitespace().map(OsString::from).collect();
+        parse(&args, &|_| None).map_err(|refusal| match refusal {
+            Refusal::Clap(error) => error.to_string(),
+            Refusal::Setting(error) => error.to_string(),
+        })
+    }
+
+    /// Every option of every command, with a negative number for its value.
+    #[test]
+    fn negative_numbers_are_values() {
+        let mut count = 0;
+        for command in Cli::command().get_subcommands() {
+            for arg in command.get_arguments() {
+                let Some(long) = arg.get_long().filter(|_| arg.get_action().takes_values()) else {
+                    continue;
+                };
+                let number = if arg.get_num_args().is_some_and(|n| n.min_values() == 2) {
+                    "-1 -1"
+                } else {
+                    "-1"
+                };
+                let line = format!("godwit {} m.gguf --{long} {number}", command.get_name());
+                let Err(error) = typed(&line) else { continue };
+                assert!(
+                    !error.contains("unexpected argument") && !error.contains("invalid digit"),
+                    "{line}: {error}"
+                );
+                count += 1;
+            }
+        }
+        assert!(count > 20, "{count} options refuse a negative number");
+    }
+
+    #[test]
+    fn what_llama_cpp_calls_it_is_understood() {
+        let run = |line: &str| match typed(line).expect(line).command {
+            Command::Run(args) => args,
+            other => unreachable!("{other:?}"),
+        };
+        let args = run(
+            "godwit run -m m.gguf -c 4k -ngl 99 -t 8 --repeat-penalty 1.1 --temperature 0 -e hello \
+             world",
+        );
+        assert_eq!(args.model.source.file.model, Some("m.gguf".into()));
+        assert_eq!(args.words, ["hello", "world"]);
+        assert!(args.escape && args.model.context.is_some());
+        assert_eq!(
+            (args.sampling.repetition_penalty, args.sampling.temp),
+            (Some(1.1), Some(0.0))
+        );
+        let args = run("godwit run -hf a/b:Q8_0 --ctx-size 2048 --n-predict 5 -p x");
+        assert_eq!(args.model.source.file.model, Some("hf.co/a/b:Q8_0".into()));
+        assert_eq!((args.words.len(), args.most()), (0, 5));
+        assert_eq!(run("godwit run m -n -1 x").most(), usize::MAX);
+        assert_eq!(run("godwit run m x").most(), usize::MAX);
+        assert_eq!(run("godwit run m --raw x").most(), 256);
+        for line in [
+            "godwit run m -n -2 x",
+            "godwit chat m -m n",
+            "godwit run m -p x y",
+            "godwit run",
+        ] {
+            assert!(typed(line).is_err(), "{line}");
+        }
     }
 
     #[test]

@@ -23,7 +23,7 @@ pub struct ModelArgs {
     /// Tokens that the context holds, such as 8192, 128k or max [default: the model's window].
     ///
     /// `max` takes as many as the memory has room for.
-    #[arg(long, value_name = "TOKENS")]
+    #[arg(short, long, value_name = "TOKENS", alias = "ctx-size")]
     #[arg(help_heading = CONTEXT)]
     pub context: Option<ContextSize>,
     #[command(flatten)]
@@ -49,6 +49,9 @@ pub struct ModelArgs {
     pub no_spill: bool,
 }
 
+/// The flags that name a model in place of MODEL.
+pub const OTHER_MODELS: [&str; 3] = ["synthetic", "named", "hf"];
+
 /// Heading of the flags about what the model holds.
 pub(super) const CONTEXT: &str = "Context and KV cache";
 
@@ -67,22 +70,49 @@ pub struct ModelFile {
     /// GGUF file, folder with safetensors, or name as `godwit pull` has it
     ///
     /// Of a model that is split into several GGUF files, any of them.
-    #[arg(required_unless_present = "synthetic", add = ArgValueCompleter::new(candidates::model))]
+    #[arg(required_unless_present_any = OTHER_MODELS)]
+    #[arg(add = ArgValueCompleter::new(candidates::model))]
     pub model: Option<PathBuf>,
+    /// The model, where llama.cpp's commands have it.
+    #[arg(
+        short = 'm',
+        long = "model",
+        value_name = "MODEL",
+        conflicts_with = "synthetic"
+    )]
+    #[arg(hide = true)]
+    pub named: Option<PathBuf>,
+    /// The name of a model on the hub, as llama.cpp's commands have it.
+    #[arg(long, value_name = "NAME", alias = "hf-repo", hide = true)]
+    #[arg(conflicts_with_all = ["synthetic", "named"])]
+    pub hf: Option<String>,
     /// Instead of a file, weights of noise in the shape of a real model, for measuring:
     /// SHAPE[:FORMAT][,KEY=N...], such as llama3-8b:q4_k.
-    #[arg(
-        long,
-        value_name = "SHAPE",
-        conflicts_with = "model",
-        hide_short_help = true
-    )]
+    #[arg(long, value_name = "SHAPE", hide_short_help = true)]
     #[arg(help_heading = MODEL)]
     pub synthetic: Option<Synthetic>,
     /// Download the model without asking, where MODEL is the name of one that is not here.
     #[arg(short, long)]
     #[arg(help_heading = MODEL)]
     pub yes: bool,
+}
+
+impl ModelFile {
+    /// Puts the model of `-m` or `-hf` in the place of MODEL. Returns the argument that was there:
+    /// the first one that is no model, where a flag names the model.
+    pub fn settle(&mut self) -> Option<String> {
+        let hub = |name: String| PathBuf::from(format!("hf.co/{name}"));
+        let named = self.named.take().or_else(|| self.hf.take().map(hub));
+        if named.is_none() && self.synthetic.is_none() {
+            return None;
+        }
+        if named.is_some() {
+            // Of two settings, the name of a model comes first.
+            self.synthetic = None;
+        }
+        let other = std::mem::replace(&mut self.model, named)?;
+        Some(other.to_string_lossy().into_owned())
+    }
 }
 
 /// Weights smaller than the model's own.

@@ -16,7 +16,7 @@ pub struct ParallelArgs {
         long,
         value_name = "FILE",
         conflicts_with_all = [
-            "prompt", "file", "save", "force", "resume", "context_shift", "spill_dir"
+            "words", "prompt", "file", "save", "force", "resume", "context_shift", "spill_dir"
         ]
     )]
     #[arg(help_heading = "Many prompts at once")]

@@ -7,6 +7,7 @@ use clap_complete::engine::ArgValueCompleter;
 use godwit::sampling::Parameter;
 use godwit::{Recommended, Sampling, Speculation};
 
+use super::whole;
 use crate::candidates;
 use crate::output::warn;
 
@@ -14,7 +15,7 @@ use crate::output::warn;
 #[derive(Args, Clone, Debug, Default)]
 pub struct SamplingArgs {
     /// Temperature; 0 always takes the most likely token [default: the model's].
-    #[arg(long, value_name = "T")]
+    #[arg(long, value_name = "T", alias = "temperature")]
     #[arg(help_heading = "Sampling")]
     pub temp: Option<f32>,
     /// Only the K most likely tokens; 0: all [default: the model's].
@@ -30,15 +31,15 @@ pub struct SamplingArgs {
     #[arg(help_heading = "Sampling", hide_short_help = true)]
     pub min_p: Option<f32>,
     /// Penalty on tokens seen lately; 1: none [default: the model's].
-    #[arg(long, value_name = "X")]
+    #[arg(long, value_name = "X", alias = "repeat-penalty")]
     #[arg(help_heading = "Sampling", hide_short_help = true)]
     pub repetition_penalty: Option<f32>,
     /// Penalty once for each token seen lately [default: 0, which is none].
-    #[arg(long, value_name = "X", allow_negative_numbers = true)]
+    #[arg(long, value_name = "X")]
     #[arg(help_heading = "Sampling", hide_short_help = true)]
     pub presence_penalty: Option<f32>,
     /// Penalty for each time a token was seen lately [default: 0, which is none].
-    #[arg(long, value_name = "X", allow_negative_numbers = true)]
+    #[arg(long, value_name = "X")]
     #[arg(help_heading = "Sampling", hide_short_help = true)]
     pub frequency_penalty: Option<f32>,
     /// Added to a token's logit, `ID=BIAS`; -inf forbids it. May be repeated.
@@ -46,11 +47,13 @@ pub struct SamplingArgs {
     #[arg(help_heading = "Sampling", hide_short_help = true)]
     pub logit_bias: Vec<(u32, f32)>,
     /// Ends the answer before this text. May be repeated.
-    #[arg(long, value_name = "TEXT")]
+    #[arg(long, value_name = "TEXT", alias = "reverse-prompt")]
     #[arg(help_heading = "Sampling")]
     pub stop: Vec<String>,
-    /// Start of the random numbers: the same seed gives the same text [default: from the clock].
-    #[arg(long)]
+    /// Seed of the random numbers [default: from the clock]
+    ///
+    /// The same seed gives the same text. -1: a seed from the clock.
+    #[arg(long, value_name = "N", value_parser = seed)]
     #[arg(help_heading = "Sampling")]
     pub seed: Option<u64>,
 }
@@ -76,6 +79,15 @@ pub struct SpeculationArgs {
 }
 
 impl SamplingArgs {
+    /// Fails where a value is out of range, before a model is looked at.
+    ///
+    /// # Errors
+    /// Which value it is, and the range.
+    pub fn check(&self) -> anyhow::Result<()> {
+        let sampling = self.over_values(Sampling::default());
+        Ok(sampling.validate(u32::MAX).map_err(godwit::Error::from)?)
+    }
+
     /// The parameters, on top of what the model's files recommend. Says what of that would be used,
     /// and can't be.
     pub fn over(&self, recommended: &Recommended) -> Sampling {
@@ -112,11 +124,6 @@ impl SamplingArgs {
     }
 
     fn over_values(&self, defaults: Sampling) -> Sampling {
-        let clock = || {
-            std::time::SystemTime::now()
-                .duration_since(std::time::UNIX_EPOCH)
-                .map_or(0, |t| t.as_nanos() as u64)
-        };
         Sampling::default()
             .temperature(self.temp.unwrap_or(defaults.temperature))
             .top_k(self.top_k.unwrap_or(defaults.top_k))
@@ -131,6 +138,21 @@ impl SamplingArgs {
             .penalty_window(defaults.penalty_window)
             .logit_bias(self.logit_bias.clone())
             .seed(self.seed.unwrap_or_else(clock))
+    }
+}
+
+/// A seed from the clock.
+fn clock() -> u64 {
+    std::time::SystemTime::now()
+        .duration_since(std::time::UNIX_EPOCH)
+        .map_or(0, |t| t.as_nanos() as u64)
+}
+
+/// A seed; -1: one from the clock.
+pub fn seed(text: &str) -> Result<u64, String> {
+    match text.trim() {
+        "-1" => Ok(clock()),
+        text => whole(text).map_err(|error| format!("{error}, or -1 for one from the clock")),
     }
 }
 

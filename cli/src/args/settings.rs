@@ -17,9 +17,9 @@ use std::path::Path;
 
 use clap::error::ErrorKind;
 use clap::parser::ValueSource;
-use clap::{Arg, ArgAction, ArgMatches, Command, CommandFactory as _, FromArgMatches as _};
+use clap::{Arg, ArgAction, ArgMatches, Command, FromArgMatches as _};
 
-use super::{Cli, ParallelArgs};
+use super::{Cli, OTHER_MODELS, ParallelArgs, translated};
 use line::CommandLine;
 
 /// The flag that names the file. It has a variable too, and no key.
@@ -75,18 +75,40 @@ struct Setting {
 /// # Errors
 /// Help is asked for, or the command line, a variable or the file is wrong.
 pub fn parse(args: &[OsString], environment: Environment<'_>) -> Result<Cli, Refusal> {
-    let (command, matches) = matched(args, environment)?;
+    let args = translated(args.iter().cloned());
+    let (mut command, matches) = matched(&args, environment)?;
     // Settings say nothing here: only what is typed is checked.
     if let Some((name @ "run", run)) = matches.subcommand()
         && let Some(option) = ParallelArgs::lone_option(run)
     {
-        let mut command = command;
         let message = format!("{option} of `godwit {name}` needs --parallel FILE");
         return Err(command
             .error(ErrorKind::MissingRequiredArgument, message)
             .into());
     }
-    Ok(Cli::from_arg_matches(&matches)?)
+    if let Some(("run", run)) = matches.subcommand() {
+        one_prompt(&mut command, run)?;
+    }
+    let mut cli = Cli::from_arg_matches(&matches)?;
+    cli.command.settle()?;
+    Ok(cli)
+}
+
+/// Checks that words of a prompt stand alone. Clap takes the first for MODEL where a flag names the
+/// model.
+fn one_prompt(command: &mut Command, run: &ArgMatches) -> Result<(), clap::Error> {
+    let is_typed = |id: &str| run.value_source(id) == Some(ValueSource::CommandLine);
+    let has_word = is_typed("model") && OTHER_MODELS.into_iter().any(is_typed);
+    let other = ["prompt", "parallel"].into_iter().find(|id| is_typed(id));
+    match other {
+        Some(other) if has_word => {
+            let word = run.get_raw("model").into_iter().flatten().next();
+            let word = word.unwrap_or_default().to_string_lossy();
+            let message = format!("`{word}` and --{other} are two prompts; give one of them");
+            Err(command.error(ErrorKind::ArgumentConflict, message))
+        }
+        _ => Ok(()),
+    }
 }
 
 /// The parsed command line, and the commands that it was parsed by.
@@ -94,7 +116,7 @@ fn matched(
     args: &[OsString],
     environment: Environment<'_>,
 ) -> Result<(Command, ArgMatches), Refusal> {
-    let root = Cli::command();
+    let root = Cli::tolerant();
     let mut line = CommandLine::scan(args);
     // An alias stands for its command; what is no command is clap's to refuse.
     line.command = line.command.and_then(|(at, name)| {
@@ -330,7 +352,12 @@ fn without_conflicts(
         };
         names(a, b) || names(b, a)
     };
+    let has_model = typed.iter().any(|arg| arg.get_id() == "model");
     let stays = |setting: &&Setting| {
+        // What is typed for MODEL is the model, and not a prompt.
+        if has_model && OTHER_MODELS.contains(&&*setting.id) {
+            return false;
+        }
         let found = command
             .get_arguments()
             .find(|arg| arg.get_id().as_str() == setting.id);

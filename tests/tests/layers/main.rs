@@ -104,6 +104,8 @@ const LAYERS: [(&str, &[&str]); 5] = [
         &[
             // Output to the terminal, and the end of the program.
             "escape",
+            "screen",
+            "render",
             "output",
             "log",
             "progress",
@@ -113,6 +115,7 @@ const LAYERS: [(&str, &[&str]); 5] = [
             "exit",
             // The command line, files and names.
             "candidates",
+            "paths",
             "args",
             "complete",
             "manual",
@@ -125,12 +128,14 @@ const LAYERS: [(&str, &[&str]); 5] = [
             "lossy",
             "load",
             "text",
+            "transcript",
             "context",
             "answer",
+            "clipboard",
             // Commands.
             "parallel",
-            "run",
             "chat",
+            "run",
             "bench",
             "cache",
             "doctor",
