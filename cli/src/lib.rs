@@ -68,6 +68,7 @@ fn command() -> ExitCode {
     let common = cli.command.common();
     log::start(common.verbose);
     warn_of_relative_folders();
+    warn_of_foreign_variables();
     let result = match &cli.command {
         Command::Run(args) => run::run(args),
         Command::Chat(args) => chat::run(args),
@@ -87,6 +88,20 @@ fn command() -> ExitCode {
         Command::Man { command, dir } => manual::run(command.as_deref(), dir.as_deref()),
     };
     exit::report(result)
+}
+
+/// Names the variables that look like those of flags, and are not read: a likely mistake with a
+/// warning, any other with -v.
+fn warn_of_foreign_variables() {
+    for variable in args::foreign(std::env::vars_os().map(|(name, _)| name)) {
+        let name = output::shown(&variable.name);
+        match variable.nearest {
+            Some(nearest) => output::warn(&format!(
+                "no flag reads the variable {name}; did you mean {nearest}?"
+            )),
+            None => tracing::info!("no flag reads the variable {name}"),
+        }
+    }
 }
 
 /// Warns of folders of the XDG specification that are ignored, as it demands.

@@ -234,8 +234,6 @@ mod tests {
             .stretch(Some(RopeStretch::Yarn(4.0)))
             .window(Some(1 << 20));
         assert_eq!(found, Some(wanted));
-        assert!(
-            cli(&["--synthetic", "tiny"]).is_err() && cli(&["--rope-scaling", "yarn"]).is_err()
-        );
+        assert!(cli(&["--rope-scaling", "yarn"]).is_err());
     }
 }

@@ -8,7 +8,10 @@
 //! `conflicts_with`: a folder for a cache in the file is no reason to refuse `--no-cache`.
 
 mod file;
+mod foreign;
 mod line;
+#[cfg(test)]
+mod model_tests;
 #[cfg(test)]
 mod tests;
 
@@ -20,6 +23,7 @@ use clap::parser::ValueSource;
 use clap::{Arg, ArgAction, ArgMatches, Command, FromArgMatches as _};
 
 use super::{Cli, OTHER_MODELS, ParallelArgs, translated};
+pub use foreign::foreign;
 use line::CommandLine;
 
 /// The flag that names the file. It has a variable too, and no key.
@@ -158,6 +162,27 @@ fn flags(command: &Command) -> impl Iterator<Item = (&str, &Arg)> {
         .get_arguments()
         .filter_map(|arg| Some((arg.get_long()?, arg)))
         .filter(|(flag, _)| ![CONFIG, "help", "version"].contains(flag))
+}
+
+/// The name of a flag, and its other names.
+fn names_of<'a>(flag: &'a str, arg: &'a Arg) -> impl Iterator<Item = &'a str> {
+    let others = arg.get_all_aliases().unwrap_or_default();
+    std::iter::once(flag).chain(others)
+}
+
+/// How alike two names are where one is proposed for the other.
+const ALIKE: f64 = 0.8;
+
+/// The proposal for a mistyped name: that of the likest candidate.
+fn near<'a>(
+    typed: &str,
+    candidates: impl Iterator<Item = (impl AsRef<str>, &'a str)>,
+) -> Option<&'a str> {
+    candidates
+        .map(|(name, proposal)| (strsim::jaro_winkler(typed, name.as_ref()), proposal))
+        .filter(|(likeness, _)| *likeness >= ALIKE)
+        .max_by(|a, b| a.0.total_cmp(&b.0))
+        .map(|(_, proposal)| proposal)
 }
 
 /// The name of a variable: `GODWIT_`, and words in capitals.

@@ -11,12 +11,10 @@ use godwit::low_level::io::open::{Links, open_regular};
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
-use super::{SettingError, checked, flags, is_shared, line_of};
+use super::{SettingError, checked, flags, is_shared, line_of, names_of, near};
 
 /// The longest file that is read, in bytes.
 const MOST: u64 = 1 << 20;
-/// How alike two keys are where one is proposed for the other.
-const ALIKE: f64 = 0.8;
 
 /// The text of the file.
 ///
@@ -69,6 +67,7 @@ impl Keys {
                 }
                 (DeValue::Table(_), None) => {
                     let names = root.get_subcommands().map(Command::get_name);
+                    let names = names.map(|name| (name, name));
                     return Err(wrong(format!(
                         "there is no command `{name}`{}",
                         nearest(name, names)
@@ -94,7 +93,7 @@ impl Keys {
         key: &Spanned<toml::de::DeString<'_>>,
         value: &Spanned<DeValue<'_>>,
     ) -> Result<(), String> {
-        let (name, known) = (key.get_ref(), || flags(command).map(|(flag, _)| flag));
+        let (name, known) = (key.get_ref(), || flags(command).flat_map(keys_of));
         let Some((flag, arg)) = flags(command).find(|(flag, _)| *flag == &**name) else {
             return Err(format!(
                 "`godwit {}` has no flag `{name}`{}",
@@ -121,7 +120,7 @@ impl Keys {
             .filter(|(flag, arg)| *flag == &**name && is_shared(root, flag, arg))
             .collect();
         let Some((flag, _)) = having.first() else {
-            let names = all().map(|(flag, _)| flag);
+            let names = all().flat_map(keys_of);
             return Err(format!(
                 "no command has a flag `{name}`{}",
                 nearest(name, names)
@@ -137,13 +136,15 @@ impl Keys {
     }
 }
 
+/// The names of a flag, each with the one that is its key.
+fn keys_of<'a>((flag, arg): (&'a str, &'a Arg)) -> impl Iterator<Item = (&'a str, &'a str)> {
+    names_of(flag, arg).map(move |name| (name, flag))
+}
+
 /// A proposal for a mistyped name; empty where none is near.
-fn nearest<'a>(typed: &str, names: impl Iterator<Item = &'a str>) -> String {
-    let nearest = names
-        .map(|name| (strsim::jaro_winkler(typed, name), name))
-        .filter(|(likeness, _)| *likeness >= ALIKE)
-        .max_by(|a, b| a.0.total_cmp(&b.0));
-    nearest.map_or_else(String::new, |(_, name)| format!("; did you mean `{name}`?"))
+fn nearest<'a>(typed: &str, names: impl Iterator<Item = (&'a str, &'a str)>) -> String {
+    let nearest = near(typed, names);
+    nearest.map_or_else(String::new, |name| format!("; did you mean `{name}`?"))
 }
 
 /// The texts of a value: one, or those of a list.

@@ -2,14 +2,15 @@
 
 use std::collections::HashMap;
 
+use super::foreign::Foreign;
 use super::line::default_file;
 use super::*;
 
 /// A file, and variables.
 #[derive(Default)]
-struct Given<'a> {
+pub(super) struct Given<'a> {
     file: Option<&'a str>,
-    variables: Vec<(String, String)>,
+    pub(super) variables: Vec<(String, String)>,
 }
 
 impl Given<'_> {
@@ -54,7 +55,7 @@ fn file(text: &str) -> Given<'_> {
     }
 }
 
-fn variables(all: &[(&str, &str)]) -> Given<'static> {
+pub(super) fn variables(all: &[(&str, &str)]) -> Given<'static> {
     let all = all.iter();
     Given {
         file: None,
@@ -241,6 +242,11 @@ fn errors_name_the_line_or_the_variable() {
             "no command has a flag `contxt`; did you mean `context`?",
         ),
         (
+            "temperature = 1",
+            1,
+            "no command has a flag `temperature`; did you mean `temp`?",
+        ),
+        (
             "kv = \"f32\"\nbackend = \"glide\"",
             2,
             "`glide` is no backend",
@@ -307,6 +313,36 @@ fn errors_name_the_line_or_the_variable() {
     // Help is for those whose file is wrong.
     let (result, _folder) = file("?").parse(&["run", "--help"]);
     assert!(result.is_err_and(|error| error.contains("Usage: godwit run")));
+}
+
+#[test]
+fn variables_that_no_flag_reads_are_found() {
+    let found = |name: &str| foreign(std::iter::once(name.into()));
+    for (name, nearest) in [
+        ("GODWIT_CONTXT", Some("GODWIT_CONTEXT")),
+        ("GODWIT_TEMPERATURE", Some("GODWIT_TEMP")),
+        ("GODWIT_RUN_CTX_SIZE", Some("GODWIT_RUN_CONTEXT")),
+        (
+            "GODWIT_CHAT_REPEAT_PENALTY",
+            Some("GODWIT_CHAT_REPETITION_PENALTY"),
+        ),
+        ("GODWIT_ZZYZX", None),
+    ] {
+        let wanted = Foreign {
+            name: name.into(),
+            nearest: nearest.map(str::to_owned),
+        };
+        assert_eq!(found(name), [wanted]);
+    }
+    // Those of other commands, of the file, and of other programs.
+    for name in [
+        "GODWIT_KV",
+        "GODWIT_BENCH_ROWS",
+        "GODWIT_CONFIG",
+        "OLLAMA_KV",
+    ] {
+        assert_eq!(found(name), []);
+    }
 }
 
 #[test]
