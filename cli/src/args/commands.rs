@@ -114,6 +114,7 @@ pub struct BenchArgs {
         value_delimiter = ',',
         default_value = "128"
     )]
+    #[arg(value_parser = whole::<u32>)]
     pub tokens: Vec<u32>,
     /// Tokens already in the context.
     #[arg(

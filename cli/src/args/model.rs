@@ -80,11 +80,12 @@ pub struct ModelFile {
         value_name = "MODEL",
         conflicts_with = "synthetic"
     )]
-    #[arg(hide = true)]
+    #[arg(hide = true, add = ArgValueCompleter::new(candidates::model))]
     pub named: Option<PathBuf>,
     /// The name of a model on the hub, as llama.cpp's commands have it.
     #[arg(long, value_name = "NAME", alias = "hf-repo", hide = true)]
     #[arg(conflicts_with_all = ["synthetic", "named"])]
+    #[arg(add = ArgValueCompleter::new(candidates::name))]
     pub hf: Option<String>,
     /// Instead of a file, weights of noise in the shape of a real model, for measuring:
     /// SHAPE[:FORMAT][,KEY=N...], such as llama3-8b:q4_k.

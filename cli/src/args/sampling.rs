@@ -19,7 +19,7 @@ pub struct SamplingArgs {
     #[arg(help_heading = "Sampling")]
     pub temp: Option<f32>,
     /// Only the K most likely tokens; 0: all [default: the model's].
-    #[arg(long, value_name = "K")]
+    #[arg(long, value_name = "K", value_parser = whole::<u32>)]
     #[arg(help_heading = "Sampling")]
     pub top_k: Option<u32>,
     /// Only the most likely tokens that make up this share [default: the model's].

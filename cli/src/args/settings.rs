@@ -170,17 +170,15 @@ fn names_of<'a>(flag: &'a str, arg: &'a Arg) -> impl Iterator<Item = &'a str> {
     std::iter::once(flag).chain(others)
 }
 
-/// How alike two names are where one is proposed for the other.
-const ALIKE: f64 = 0.8;
-
-/// The proposal for a mistyped name: that of the likest candidate.
+/// The proposal for a mistyped name: that of the likest candidate, at least `alike`, up to 1.
 fn near<'a>(
     typed: &str,
+    alike: f64,
     candidates: impl Iterator<Item = (impl AsRef<str>, &'a str)>,
 ) -> Option<&'a str> {
     candidates
         .map(|(name, proposal)| (strsim::jaro_winkler(typed, name.as_ref()), proposal))
-        .filter(|(likeness, _)| *likeness >= ALIKE)
+        .filter(|(likeness, _)| *likeness >= alike)
         .max_by(|a, b| a.0.total_cmp(&b.0))
         .map(|(_, proposal)| proposal)
 }

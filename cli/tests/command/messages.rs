@@ -348,3 +348,21 @@ fn settings_come_from_the_environment_and_a_file() {
         "wrong.toml, line 2: invalid value 'many' for '--tokens",
     );
 }
+
+#[test]
+fn variables_that_no_flag_reads_are_named() {
+    let said = |variable: &str, args: &[&str]| {
+        let output = command(args).env(variable, "1").output();
+        stderr(&output.expect("the command starts"))
+    };
+    let (quiet, verbose) = (["list", "--known"], ["list", "--known", "-v"]);
+    assert_eq!(
+        said("GODWIT_CONTXT", &quiet),
+        "warning: no flag reads the variable GODWIT_CONTXT; did you mean GODWIT_CONTEXT?\n"
+    );
+    let foreign = "info: no flag reads the variable GODWIT_ZZYZX\n";
+    assert_eq!(said("GODWIT_ZZYZX", &quiet), "");
+    assert!(said("GODWIT_ZZYZX", &verbose).contains(foreign));
+    // Flags of other commands.
+    assert_eq!(said("GODWIT_CONTEXT", &quiet), "");
+}

@@ -32,6 +32,7 @@ pub fn command(folder: &Path, args: &[&str]) -> Command {
     command.args(args).current_dir(folder);
     command
         .env("TERM", "xterm")
+        .env("GODWIT_CONFIG", "")
         .env("XDG_CACHE_HOME", folder.join("cache"))
         .env("XDG_STATE_HOME", folder);
     // Compiled kernels are as good as those of other tests.

@@ -44,6 +44,7 @@ impl Person {
         let mut command = Command::new(env!("CARGO_BIN_EXE_godwit"));
         command.args(args).current_dir(self.home.path());
         command
+            .env("GODWIT_CONFIG", "")
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped());

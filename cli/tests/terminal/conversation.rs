@@ -22,6 +22,8 @@ fn parameters_are_set_and_shown() {
             ("/set seed", "it is set to a whole number"),
             ("/set context 512", "The context is 512 tokens now"),
             ("/set context 9m", "The context stays 512 tokens."),
+            // The title in the metadata is that of a training run.
+            ("/show", "SmolLM2-135M-Instruct.Q4_1.gguf"),
             ("/show", "Be kind."),
             ("/system", "Be kind."),
             ("/foo", "Unknown command /foo. Type /help."),
@@ -190,6 +192,7 @@ fn answers_wrap_at_the_terminal_s_width() {
     const QUESTION: &str = "Why is the sky blue? Answer in two sentences.";
     let piped = Command::new(env!("CARGO_BIN_EXE_godwit"))
         .args(["run", &model(), QUESTION, "--temp", "0", "-n", "60"])
+        .env("GODWIT_CONFIG", "")
         .stdin(std::process::Stdio::null())
         .output()
         .expect("the command starts");

@@ -282,6 +282,7 @@ fn warnings_stand_beside_bars() {
     command
         .current_dir(&folder)
         .env("TERM", "xterm")
+        .env("GODWIT_CONFIG", "")
         .env("XDG_CACHE_HOME", folder.path());
     let mut shell = spawn_command(command, Some(PATIENCE)).expect("a terminal");
     let before = shell.exp_string("warning").expect("a warning");

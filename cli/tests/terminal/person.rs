@@ -63,6 +63,7 @@ impl Terminal {
             .env("MODEL", model())
             .env("XDG_STATE_HOME", folder.path())
             .env("HOME", folder.path())
+            .env("GODWIT_CONFIG", "")
             .env("HF_HUB_OFFLINE", "1")
             .env("TERM", "xterm");
         // Compiled kernels are as good as those of other tests.

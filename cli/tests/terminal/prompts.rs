@@ -47,10 +47,26 @@ fn the_prompt_is_an_argument() {
     }
 }
 
+/// A flag that names the model leaves all words to the prompt.
+#[test]
+fn the_prompt_is_an_argument_without_a_model() {
+    for columns in WIDTHS {
+        for model in ["-m $MODEL", "--model=$MODEL"] {
+            let line = format!("exec $GODWIT run {model} --temp 0 --no-cache What is the capital");
+            let mut terminal = Terminal::open(columns, &format!("{line} of 'France?'"));
+            let shown = terminal.expect("code 0");
+            assert!(words(&[&shown]).ends_with(ANSWER), "{shown:?}");
+        }
+        let line = "exec $GODWIT run --synthetic tiny a b -n 3";
+        Terminal::open(columns, line).expect("(stopped after 3 tokens");
+    }
+}
+
 #[test]
 fn run_without_a_prompt_opens_the_chat() {
     for columns in WIDTHS {
         let mut terminal = Terminal::open(columns, &run("-n 8"));
+        terminal.expect("SmolLM2-135M-Instruct.Q4_1.gguf on ");
         terminal.expect("lists the commands.");
         terminal.expect_prompt();
         terminal.type_line("What is the capital of France?");

@@ -33,6 +33,9 @@ pub fn text(path: &Path) -> io::Result<String> {
     Ok(text)
 }
 
+/// How alike two keys are where one is proposed for the other.
+const ALIKE: f64 = 0.8;
+
 /// The values of the file, checked, by command and flag. The command is empty for keys at the top.
 #[derive(Debug, Default)]
 pub struct Keys(HashMap<(String, String), Vec<OsString>>);
@@ -143,7 +146,7 @@ fn keys_of<'a>((flag, arg): (&'a str, &'a Arg)) -> impl Iterator<Item = (&'a str
 
 /// A proposal for a mistyped name; empty where none is near.
 fn nearest<'a>(typed: &str, names: impl Iterator<Item = (&'a str, &'a str)>) -> String {
-    let nearest = near(typed, names);
+    let nearest = near(typed, ALIKE, names);
     nearest.map_or_else(String::new, |name| format!("; did you mean `{name}`?"))
 }
 

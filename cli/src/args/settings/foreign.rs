@@ -9,6 +9,9 @@ use super::{CONFIG, Cli, flags, names_of, near, variable};
 
 /// The beginning of every variable.
 const PREFIX: &str = "GODWIT_";
+/// How alike two variables are where one is proposed for the other. More than of keys: a variable
+/// may be another program's.
+const ALIKE: f64 = 0.88;
 
 /// A variable that no flag of any command has.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -34,7 +37,7 @@ pub fn foreign(environment: impl Iterator<Item = OsString>) -> Vec<Foreign> {
     let bare = |name: &str| name[PREFIX.len()..].to_owned();
     let nearest = |name: String| {
         let candidates = known.iter().map(|(other, real)| (bare(other), &**real));
-        let nearest = near(&bare(&name), candidates).map(str::to_owned);
+        let nearest = near(&bare(&name), ALIKE, candidates).map(str::to_owned);
         Foreign { name, nearest }
     };
     names.into_iter().filter(is_foreign).map(nearest).collect()

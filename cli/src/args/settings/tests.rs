@@ -327,6 +327,7 @@ fn variables_that_no_flag_reads_are_found() {
             Some("GODWIT_CHAT_REPETITION_PENALTY"),
         ),
         ("GODWIT_ZZYZX", None),
+        ("GODWIT_TEST_HISTORY", None),
     ] {
         let wanted = Foreign {
             name: name.into(),
