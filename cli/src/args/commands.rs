@@ -27,7 +27,8 @@ pub struct InspectArgs {
     /// Instead of a model, show the composed WGSL of a compute kernel.
     ///
     /// Without a variant, of the first. Another name lists the kernels or the variants.
-    #[arg(long, value_name = "KERNEL[.VARIANT]", conflicts_with_all = ["model", "synthetic", "named", "hf"])]
+    #[arg(long, value_name = "KERNEL[.VARIANT]")]
+    #[arg(conflicts_with_all = ["model", "synthetic", "named", "hf"])]
     #[arg(help_heading = "Kernels")]
     pub wgsl: Option<String>,
     /// Weight format for --wgsl [default: Q4_K, for kernels with weights].
