@@ -265,7 +265,7 @@ fn verbose_is_for_people_and_more_for_those_who_debug() {
         "{quiet}"
     );
     assert!(people.contains("info: computing on "), "{people}");
-    assert!(people.contains("prompt tokens at "), "{people}");
+    assert!(people.contains("(prompt: 1 tokens in "), "{people}");
     for internal in ["debug: ", "Capabilities", "tuning", "{"] {
         assert!(!people.contains(internal), "{internal}: {people}");
     }
