@@ -145,6 +145,7 @@ pub enum Command {
 Variables: HF_HOME, HF_HUB_CACHE, HF_ENDPOINT, HF_TOKEN, HF_HUB_OFFLINE")]
     Pull(PullArgs),
     /// List the models that are downloaded, or good ones that could be
+    #[command(alias = "ls")]
     List(ListArgs),
     /// Show which models a name offers, and which one it means
     Show(ShowArgs),
@@ -238,7 +239,7 @@ impl Command {
     ///
     /// # Errors
     /// Two models are given.
-    fn settle(&mut self) -> Result<(), clap::Error> {
+    fn settle(&mut self) -> Result<(), String> {
         let rest = match self {
             Command::Run(a) => {
                 // The place of the model is that of the prompt then.
@@ -260,10 +261,7 @@ impl Command {
         };
         match rest {
             None => Ok(()),
-            Some(model) => Err(Cli::command().error(
-                clap::error::ErrorKind::ArgumentConflict,
-                format!("`{model}` is a second model; give one of them"),
-            )),
+            Some(model) => Err(format!("`{model}` is a second model; give one of them")),
         }
     }
 

@@ -12,6 +12,7 @@ mod foreign;
 mod line;
 #[cfg(test)]
 mod model_tests;
+mod names;
 #[cfg(test)]
 mod tests;
 
@@ -25,6 +26,7 @@ use clap::{Arg, ArgAction, ArgMatches, Command, FromArgMatches as _};
 use super::{Cli, OTHER_MODELS, ParallelArgs, translated};
 pub use foreign::foreign;
 use line::CommandLine;
+use names::{flags, is_shared, names_of, near, variable};
 
 /// The flag that names the file. It has a variable too, and no key.
 const CONFIG: &str = "config";
@@ -81,38 +83,42 @@ struct Setting {
 pub fn parse(args: &[OsString], environment: Environment<'_>) -> Result<Cli, Refusal> {
     let args = translated(args.iter().cloned());
     let (mut command, matches) = matched(&args, environment)?;
+    let name = matches.subcommand_name().unwrap_or_default().to_owned();
+    command.build();
+    let command = match command.find_subcommand_mut(&name) {
+        Some(subcommand) => subcommand,
+        None => &mut command,
+    };
     // Settings say nothing here: only what is typed is checked.
-    if let Some((name @ "run", run)) = matches.subcommand()
-        && let Some(option) = ParallelArgs::lone_option(run)
-    {
-        let message = format!("{option} of `godwit {name}` needs --parallel FILE");
-        return Err(command
-            .error(ErrorKind::MissingRequiredArgument, message)
-            .into());
-    }
     if let Some(("run", run)) = matches.subcommand() {
-        one_prompt(&mut command, run)?;
+        if let Some(option) = ParallelArgs::lone_option(run) {
+            let message = format!("{option} of `godwit run` needs --parallel FILE");
+            return Err(command
+                .error(ErrorKind::MissingRequiredArgument, message)
+                .into());
+        }
+        if let Some(message) = two_prompts(run) {
+            return Err(command.error(ErrorKind::ArgumentConflict, message).into());
+        }
     }
     let mut cli = Cli::from_arg_matches(&matches)?;
-    cli.command.settle()?;
+    let settled = cli.command.settle();
+    settled.map_err(|message| command.error(ErrorKind::ArgumentConflict, message))?;
     Ok(cli)
 }
 
-/// Checks that words of a prompt stand alone. Clap takes the first for MODEL where a flag names the
-/// model.
-fn one_prompt(command: &mut Command, run: &ArgMatches) -> Result<(), clap::Error> {
+/// The error of words of a prompt beside another prompt. Clap takes the first word for MODEL where
+/// a flag names the model.
+fn two_prompts(run: &ArgMatches) -> Option<String> {
     let is_typed = |id: &str| run.value_source(id) == Some(ValueSource::CommandLine);
     let has_word = is_typed("model") && OTHER_MODELS.into_iter().any(is_typed);
     let other = ["prompt", "parallel"].into_iter().find(|id| is_typed(id));
-    match other {
-        Some(other) if has_word => {
-            let word = run.get_raw("model").into_iter().flatten().next();
-            let word = word.unwrap_or_default().to_string_lossy();
-            let message = format!("`{word}` and --{other} are two prompts; give one of them");
-            Err(command.error(ErrorKind::ArgumentConflict, message))
-        }
-        _ => Ok(()),
-    }
+    let other = other.filter(|_| has_word)?;
+    let word = run.get_raw("model").into_iter().flatten().next();
+    let word = word.unwrap_or_default().to_string_lossy();
+    Some(format!(
+        "`{word}` and --{other} are two prompts; give one of them"
+    ))
 }
 
 /// The parsed command line, and the commands that it was parsed by.
@@ -154,49 +160,6 @@ fn matched(
     }
     let matches = with(&kept).try_get_matches_from(args)?;
     Ok((root, matches))
-}
-
-/// The flags of a command that have variables and keys, with their names.
-fn flags(command: &Command) -> impl Iterator<Item = (&str, &Arg)> {
-    command
-        .get_arguments()
-        .filter_map(|arg| Some((arg.get_long()?, arg)))
-        .filter(|(flag, _)| ![CONFIG, "help", "version"].contains(flag))
-}
-
-/// The name of a flag, and its other names.
-fn names_of<'a>(flag: &'a str, arg: &'a Arg) -> impl Iterator<Item = &'a str> {
-    let others = arg.get_all_aliases().unwrap_or_default();
-    std::iter::once(flag).chain(others)
-}
-
-/// The proposal for a mistyped name: that of the likest candidate, at least `alike`, up to 1.
-fn near<'a>(
-    typed: &str,
-    alike: f64,
-    candidates: impl Iterator<Item = (impl AsRef<str>, &'a str)>,
-) -> Option<&'a str> {
-    candidates
-        .map(|(name, proposal)| (strsim::jaro_winkler(typed, name.as_ref()), proposal))
-        .filter(|(likeness, _)| *likeness >= alike)
-        .max_by(|a, b| a.0.total_cmp(&b.0))
-        .map(|(_, proposal)| proposal)
-}
-
-/// The name of a variable: `GODWIT_`, and words in capitals.
-fn variable(words: &[&str]) -> String {
-    let name = format!("godwit_{}", words.join("_"));
-    name.replace('-', "_").to_ascii_uppercase()
-}
-
-/// Whether a command's flag shares its variable and its key with all commands. It does not where
-/// an earlier command has a flag of this name for another kind of value, as `-p` of `bench` is a
-/// list of lengths and not a text.
-fn is_shared(root: &Command, flag: &str, arg: &Arg) -> bool {
-    let first = root
-        .get_subcommands()
-        .find_map(|command| flags(command).find(|(name, _)| *name == flag));
-    first.is_none_or(|(_, first)| first.get_value_names() == arg.get_value_names())
 }
 
 /// The value of a flag's variable: `GODWIT_COMMAND_FLAG`, else `GODWIT_FLAG`. An empty one counts
