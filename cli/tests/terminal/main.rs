@@ -7,6 +7,7 @@ mod prompts;
 
 use std::path::PathBuf;
 use std::process::Command;
+use std::time::{Duration, Instant};
 
 use rexpect::ReadUntil;
 use rexpect::session::{PtySession, spawn_command};
@@ -15,8 +16,8 @@ use person::{PATIENCE, Terminal, WIDTHS, chat, model};
 
 #[test]
 fn a_termination_signal_at_the_prompt_saves_and_restores_the_terminal() {
-    for (signal, code) in [("TERM", 143), ("HUP", 129)] {
-        let mut terminal = Terminal::chat("-n 8 --save talk.kv");
+    for (columns, signal, code) in [(100, "TERM", 143), (40, "HUP", 129)] {
+        let mut terminal = Terminal::chat_at(columns, "-n 8 --save talk.kv");
         terminal.type_line("What is the capital of France?");
         terminal.expect("The capital");
         terminal.expect_prompt();
@@ -34,13 +35,47 @@ fn a_termination_signal_at_the_prompt_saves_and_restores_the_terminal() {
 
 #[test]
 fn a_termination_signal_in_an_answer_saves_it() {
-    let mut terminal = Terminal::chat("-n 500 --save talk.kv --logit-bias 2=-inf");
-    terminal.type_line("Count to a hundred.");
-    terminal.expect("\n");
-    terminal.expect(" ");
-    terminal.signal("TERM");
-    terminal.ends(143);
-    assert!(std::fs::metadata(terminal.path("talk.kv")).is_ok_and(|file| file.len() > 100_000));
+    for columns in WIDTHS {
+        let options = "-n 500 --save talk.kv --logit-bias 2=-inf";
+        let mut terminal = Terminal::chat_at(columns, options);
+        terminal.type_line("Count to a hundred.");
+        terminal.expect("\n");
+        terminal.expect(" ");
+        terminal.signal("TERM");
+        terminal.ends(143);
+        assert!(std::fs::metadata(terminal.path("talk.kv")).is_ok_and(|file| file.len() > 100_000));
+    }
+}
+
+/// The window of the terminal is closed: nothing can be read from it or written to it any more.
+#[test]
+fn a_terminal_that_is_closed_saves_the_conversation() {
+    for columns in WIDTHS {
+        let mut terminal = Terminal::chat_at(columns, "-n 8 --save talk.kv");
+        terminal.type_line("What is the capital of France?");
+        terminal.expect("The capital");
+        terminal.expect_prompt();
+        let pid = std::fs::read_to_string(terminal.path("pid")).expect("the chat's process");
+        let Terminal { shell, folder, .. } = terminal;
+        drop(shell);
+        let begin = Instant::now();
+        // A process that has ended may be a zombie: its parent is gone too.
+        let is_alive = || {
+            let state = Command::new("ps")
+                .args(["-o", "stat=", "-p", pid.trim()])
+                .output()
+                .expect("ps")
+                .stdout;
+            !state.is_empty() && !state.starts_with(b"Z")
+        };
+        while is_alive() {
+            let waited = begin.elapsed().as_millis();
+            assert!(waited < u128::from(PATIENCE), "the chat did not end");
+            std::thread::sleep(Duration::from_millis(50));
+        }
+        let saved = std::fs::metadata(folder.path().join("talk.kv"));
+        assert!(saved.is_ok_and(|file| file.len() > 100_000));
+    }
 }
 
 #[test]
