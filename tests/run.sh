@@ -55,7 +55,7 @@ if [ -n "$quick" ]; then
   cargo test --quiet --workspace --lib --bins
   step "shaders, files, tokenizers, docs, and tiny models on one driver"
   QUICK=(house layers book offsets shaders loops dequant quantize hostile hostile_repository
-    tokenizer templates sessions lost rows turns shapes)
+    tokenizer templates sessions lost share rows turns shapes)
   cargo test --quiet --workspace "${QUICK[@]/#/--test=}"
   step "passed in $((SECONDS / 60)) min $((SECONDS % 60)) s; tests/run.sh runs all"
   exit

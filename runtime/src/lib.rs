@@ -36,7 +36,8 @@
 //!   session usable, with the tokens computed so far.
 //! - **Errors** name the file, the tensor or the limit, and what to do: [`Error`], [`errors`].
 //! - **Access to the device.** [`Gpu::device`] and [`Gpu::queue`] are wgpu's; [`wgpu`] is the
-//!   version that they are of.
+//!   version that they are of. [`Gpu::share`] uses a program's own device, without waiting for it;
+//!   [`scheduler::Mode::Frames`] computes within a budget of each frame.
 //! - **Options** have a default and a setter for each field; fields may be added.
 //!
 //! The examples of this crate are whole programs: `hello`, `chat`, `cancel` (streaming from a
@@ -79,7 +80,7 @@ pub use chat::{ChatTemplate, Message};
 pub use engine::{Engine, EngineOptions, MemoryUse};
 pub use error::Error;
 pub use generation::{FinishReason, GenerateOptions, Generation, Piece};
-pub use gpu::{AdapterSummary, Backend, Gpu, GpuError, GpuOptions};
+pub use gpu::{AdapterSummary, Backend, Gpu, GpuError, GpuOptions, Wanted};
 #[cfg(not(target_arch = "wasm32"))]
 pub use io::Access;
 pub use io::{Bytes, Identity, Input, Output, Source, SourceCause, SourceError};

@@ -7,6 +7,7 @@ pub mod cases;
 pub mod compare;
 pub mod corpus;
 pub mod gguf;
+pub mod host;
 pub mod hub_server;
 pub mod limits;
 pub mod model;

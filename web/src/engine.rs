@@ -89,13 +89,13 @@ impl WebGpu {
                 .await
         };
         // Without it, buffers live until the browser's garbage collection.
-        let session = loading.await.inspect_err(|_| device.device().destroy())?;
+        let session = loading.await.inspect_err(|_| device.destroy())?;
         Ok(WebEngine { session })
     }
 
     /// Closes the GPU.
     pub fn destroy(self) {
-        self.gpu.device().destroy();
+        self.gpu.destroy();
     }
 }
 
@@ -176,7 +176,7 @@ impl WebEngine {
 
     /// Frees the GPU's memory.
     pub fn destroy(self) {
-        self.session.engine().gpu().device().destroy();
+        self.session.engine().gpu().destroy();
     }
 }
 

@@ -154,6 +154,11 @@ pub enum Error {
         /// The first token that differs.
         id: u32,
     },
+    /// A scheduler for frames that is to have a draft model.
+    #[error(
+        "a scheduler with a frame budget (frame_budget) has no draft model; leave one of them out"
+    )]
+    DraftInFrames,
     /// A sequence that was closed, or is another scheduler's.
     #[error("there is no such sequence; it may have been closed")]
     NoSuchSequence,

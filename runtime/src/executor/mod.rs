@@ -12,9 +12,11 @@ mod input_squares;
 mod record;
 
 use std::collections::HashMap;
+use std::ops::Range;
 
+use godwit_shaders::kernels::matmul::cut_matmuls;
 use godwit_shaders::kernels::rope_attention::MAX_SINGLE_PASS_TOKENS;
-use godwit_shaders::{BufferRef, Plan, Step};
+use godwit_shaders::{BufferRef, Dispatch, Plan, Step};
 
 use crate::engine::{Engine, heads};
 use crate::error::Error;
@@ -37,6 +39,9 @@ pub(crate) struct Executor {
     pub size: ScratchSize,
     /// Plans that were recorded and bound, until what they were recorded from changes.
     pub prepared: HashMap<Work, Prepared>,
+    /// Seconds that a matmul may be expected to take: longer ones are cut by rows. None: they are
+    /// not.
+    pub most_dispatch: Option<f64>,
     /// What calibration sums up, once it was asked to.
     pub calibrated: Vec<Input>,
 }
@@ -62,6 +67,7 @@ impl Executor {
             scratch,
             size,
             prepared: HashMap::new(),
+            most_dispatch: None,
             calibrated: Vec::new(),
         })
     }
@@ -122,12 +128,27 @@ impl Executor {
                 self.prepared
                     .retain(|old, _| old.segments().is_none_or(|old| old == segments));
             }
-            let plan = self.record(work);
+            let mut plan = self.record(work);
+            if let Some(most) = self.most_dispatch {
+                plan = cut_matmuls(plan, |dispatch| self.parts(work, dispatch, most));
+            }
             let (gpu, memory) = (self.engine.gpu(), self.buffers.memory());
             let prepared = Prepared::new(gpu, memory, &plan, self.scratch.step).await?;
             return Ok(self.prepared.entry(work).or_insert(prepared));
         }
         Ok(&self.prepared[&work])
+    }
+
+    /// Into how many parts a dispatch is to be cut so that none takes longer than `most` seconds,
+    /// even on a slow device.
+    fn parts(&self, work: Work, dispatch: &Dispatch, most: f64) -> u32 {
+        let count = match work {
+            Work::Batch(pass) => pass.rows,
+            Work::BatchLogits { outputs, .. } => outputs,
+            _ => return 1,
+        };
+        let cost = dispatch.cost(Step::new(0, count));
+        (self.engine.gpu().nominal_seconds(cost) / most).ceil() as u32
     }
 
     /// Whether a step has no more of anything than its plan is for, and ends in the segments that
@@ -192,18 +213,42 @@ impl Executor {
     pub async fn choose(&mut self, work: Work, step: Step, first: u32) -> Result<Readback, Error> {
         self.check(work, step);
         self.prepare(work).await?;
+        let chosen = self.chosen(first, step.outputs);
+        let (prepared, memory) = (&self.prepared[&work], self.buffers.memory());
+        Ok(prepared.submit_and_read(memory, step, chosen).await?)
+    }
+
+    /// Some of the chosen tokens, from entry `first` on.
+    pub fn chosen(&self, first: u32, count: u32) -> BufferRef {
         let all = self.scratch.chosen;
         let chosen = BufferRef {
             offset: all.offset + 4 * u64::from(first),
-            bytes: 4 * u64::from(step.outputs),
+            bytes: 4 * u64::from(count),
             ..all
         };
         assert!(
             chosen.offset + chosen.bytes <= all.offset + all.bytes,
             "more tokens are chosen than their buffer holds"
         );
+        chosen
+    }
+
+    /// Runs some of a plan's dispatches, in one submission. A timestamp is written before them
+    /// where a query set is given.
+    ///
+    /// # Errors
+    /// As [`Executor::prepare`], or the device fails.
+    pub async fn submit_part(
+        &mut self,
+        work: Work,
+        step: Step,
+        part: Range<usize>,
+        timestamp: Option<&wgpu::QuerySet>,
+    ) -> Result<(), Error> {
+        self.check(work, step);
+        self.prepare(work).await?;
         let (prepared, memory) = (&self.prepared[&work], self.buffers.memory());
-        Ok(prepared.submit_and_read(memory, step, chosen).await?)
+        Ok(prepared.submit_part(memory, step, part, timestamp).await?)
     }
 
     /// Tells the GPU how tokens are to be chosen.

@@ -165,8 +165,13 @@ pub struct AdapterSummary {
 }
 
 impl AdapterSummary {
-    fn new(index: usize, adapter: &wgpu::Adapter) -> Self {
-        let (info, limits, features) = (adapter.get_info(), adapter.limits(), adapter.features());
+    /// An adapter, with the limits and features that it or its device has.
+    pub(super) fn new(
+        index: usize,
+        info: &wgpu::AdapterInfo,
+        limits: &wgpu::Limits,
+        features: wgpu::Features,
+    ) -> Self {
         let known = [
             (wgpu::Features::SUBGROUP, "subgroups"),
             (wgpu::Features::SHADER_F16, "f16"),
@@ -186,7 +191,7 @@ impl AdapterSummary {
                 .filter(|(f, _)| features.contains(*f))
                 .map(|(_, name)| name)
                 .collect(),
-            name: info.name,
+            name: info.name.clone(),
         }
     }
 
@@ -265,7 +270,11 @@ async fn enumerate_backends(backends: wgpu::Backends) -> Vec<(AdapterSummary, wg
     adapters
         .into_iter()
         .enumerate()
-        .map(|(i, adapter)| (AdapterSummary::new(i, &adapter), adapter))
+        .map(|(i, adapter)| {
+            let (info, limits) = (adapter.get_info(), adapter.limits());
+            let summary = AdapterSummary::new(i, &info, &limits, adapter.features());
+            (summary, adapter)
+        })
         .collect()
 }
 

@@ -72,15 +72,45 @@ impl Drop for Share {
     }
 }
 
-/// The error scopes around the making of an object. Between the begin and the end nothing is
-/// awaited: natively scopes belong to a thread, and in a browser to all tasks together.
+/// Error scopes for all kinds of errors. Between push and pop nothing is awaited: natively scopes
+/// belong to a thread, and in a browser to all tasks together.
+struct Scopes {
+    memory: wgpu::ErrorScopeGuard,
+    internal: wgpu::ErrorScopeGuard,
+    validation: wgpu::ErrorScopeGuard,
+}
+
+impl Scopes {
+    fn push(device: &wgpu::Device) -> Self {
+        Self {
+            memory: device.push_error_scope(wgpu::ErrorFilter::OutOfMemory),
+            internal: device.push_error_scope(wgpu::ErrorFilter::Internal),
+            validation: device.push_error_scope(wgpu::ErrorFilter::Validation),
+        }
+    }
+
+    /// Ends the scopes. The future gives the first error that is not about memory, and the first
+    /// one that is.
+    fn pop(self) -> impl Future<Output = [Option<wgpu::Error>; 2]> + use<> {
+        let Self {
+            memory,
+            internal,
+            validation,
+        } = self;
+        let (validation, internal, memory) = (validation.pop(), internal.pop(), memory.pop());
+        async move {
+            let (validation, internal) = (validation.await, internal.await);
+            [internal.or(validation), memory.await]
+        }
+    }
+}
+
+/// The error scopes around the making of an object.
 pub(super) struct Allocation {
     gpu: Gpu,
     what: String,
     bytes: u64,
-    memory: wgpu::ErrorScopeGuard,
-    internal: wgpu::ErrorScopeGuard,
-    validation: wgpu::ErrorScopeGuard,
+    scopes: Scopes,
 }
 
 impl Allocation {
@@ -90,20 +120,17 @@ impl Allocation {
             gpu,
             what,
             bytes,
-            memory,
-            internal,
-            validation,
+            scopes,
         } = self;
-        let (validation, internal, memory) = (validation.pop(), internal.pop(), memory.pop());
+        let errors = scopes.pop();
         async move {
-            let (validation, internal) = (validation.await, internal.await);
-            match (internal.or(validation), memory.await) {
-                (None, None) => Ok(()),
+            match errors.await {
+                [None, None] => Ok(()),
                 // What else the driver reported belongs to the operations that wait for it.
-                (Some(error), _) => Err(gpu.lost().unwrap_or(GpuError::Failed {
+                [Some(error), _] => Err(gpu.lost().unwrap_or(GpuError::Failed {
                     cause: error.to_string(),
                 })),
-                (None, Some(_)) => Err(GpuError::OutOfMemory { what, bytes }),
+                [None, Some(_)] => Err(GpuError::OutOfMemory { what, bytes }),
             }
         }
     }
@@ -131,10 +158,29 @@ impl Gpu {
             gpu: self.clone(),
             what: what.into(),
             bytes,
-            memory: device.push_error_scope(wgpu::ErrorFilter::OutOfMemory),
-            internal: device.push_error_scope(wgpu::ErrorFilter::Internal),
-            validation: device.push_error_scope(wgpu::ErrorFilter::Validation),
+            scopes: Scopes::push(device),
         })
+    }
+
+    /// Makes calls that report errors outside of any allocation. On a shared device the errors are
+    /// caught here and noted, because no handler of Godwit's is there to note them. A browser
+    /// reports them later, to the host's handler.
+    pub(super) fn catch<T>(&self, calls: impl FnOnce() -> T) -> T {
+        if !self.inner.is_shared || cfg!(target_arch = "wasm32") {
+            return calls();
+        }
+        let scopes = Scopes::push(&self.inner.device);
+        let result = calls();
+        // Natively the errors are known when the scopes end.
+        let errors = std::pin::pin!(scopes.pop());
+        let mut context = std::task::Context::from_waker(std::task::Waker::noop());
+        if let std::task::Poll::Ready(errors) = errors.poll(&mut context) {
+            errors
+                .into_iter()
+                .flatten()
+                .for_each(|error| self.note_error(error));
+        }
+        result
     }
 
     /// Makes an object of so many bytes; 0: the driver knows how many.
@@ -172,8 +218,9 @@ impl Gpu {
             usage,
             mapped_at_creation,
         };
-        self.allocate(name, bytes, |device| device.create_buffer(&descriptor))
-            .await
+        let made = self.allocate(name, bytes, |device| device.create_buffer(&descriptor));
+        self.inner.profiler.count_buffer();
+        made.await
     }
 }
 

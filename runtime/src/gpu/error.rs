@@ -51,6 +51,21 @@ pub enum GpuError {
         /// The required value.
         needs: u64,
     },
+    /// A limit of a host's device below what every WebGPU device has.
+    #[error(
+        "the device of {adapter} can't be shared: its {limit} is {has}, but {needs} is the least \
+         that works; add what Gpu::wanted gives to the descriptor that the device is created with"
+    )]
+    SharedLimit {
+        /// The adapter.
+        adapter: String,
+        /// The limit's name.
+        limit: &'static str,
+        /// The device's limit.
+        has: u64,
+        /// The required value.
+        needs: u64,
+    },
     /// A tuning of the caller's that makes no sense.
     #[error(transparent)]
     Tuning(#[from] BadTuning),

@@ -4,7 +4,7 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use godwit_shaders::capabilities::BINDING_ALIGNMENT;
-use godwit_shaders::{BufferRef, Dispatch, Plan, Step, Upload};
+use godwit_shaders::{BufferRef, Cost, Dispatch, Plan, Step, Upload};
 use web_time::Instant;
 
 use super::pipelines::Compiled;
@@ -183,6 +183,65 @@ impl Prepared {
         });
         let submission = submission.await?;
         Ok(memory.readback(staging, from.bytes, submission))
+    }
+
+    /// The number of dispatches.
+    pub(crate) fn len(&self) -> usize {
+        self.dispatches.len()
+    }
+
+    /// The dispatches from one on, with their cost in a step, and the seconds that it takes on a
+    /// device of which nothing is known.
+    pub(super) fn nominal_from(
+        &self,
+        from: usize,
+        step: Step,
+    ) -> impl Iterator<Item = (&Dispatch, Cost, f64)> {
+        self.dispatches[from..].iter().map(move |prepared| {
+            let cost = prepared.dispatch.cost(step);
+            let nominal = self.gpu.inner.submissions.nominal(cost);
+            (&prepared.dispatch, cost, nominal)
+        })
+    }
+
+    /// Runs some of the plan's dispatches for `step`, in one submission. A timestamp is written
+    /// before them where a query set is given.
+    ///
+    /// # Errors
+    /// As [`Prepared::submit`].
+    pub(crate) async fn submit_part(
+        &self,
+        memory: &GpuMemory,
+        step: Step,
+        part: Range<usize>,
+        timestamp: Option<&wgpu::QuerySet>,
+    ) -> Result<(), GpuError> {
+        let (begin, count) = (Instant::now(), part.len());
+        memory
+            .write(self.step, 0, bytemuck::bytes_of(&step))
+            .await?;
+        let mut encoder = self
+            .gpu
+            .inner
+            .device
+            .create_command_encoder(&wgpu::CommandEncoderDescriptor::default());
+        {
+            let timestamp_writes = timestamp.map(|query_set| wgpu::ComputePassTimestampWrites {
+                query_set,
+                beginning_of_pass_write_index: Some(0),
+                end_of_pass_write_index: None,
+            });
+            let mut pass = encoder.begin_compute_pass(&wgpu::ComputePassDescriptor {
+                label: None,
+                timestamp_writes,
+            });
+            for prepared in &self.dispatches[part] {
+                prepared.encode(&mut pass);
+            }
+        }
+        self.gpu.submit(Some(encoder));
+        self.gpu.inner.profiler.count(count, begin.elapsed());
+        Ok(())
     }
 
     /// How many of `most` tokens from `position` on a pass may have so that no dispatch takes

@@ -142,6 +142,38 @@ impl GpuMemory {
         }
     }
 
+    /// Makes staging buffers ahead of their use, so that later none is created: `count` to write so
+    /// many bytes through, and as many to read through.
+    ///
+    /// # Errors
+    /// There is no memory for them.
+    pub(crate) async fn reserve_staging(
+        &self,
+        count: usize,
+        written: u64,
+        read: u64,
+    ) -> Result<(), GpuError> {
+        self.gpu.reserve_uploads(count, written).await?;
+        let usage = wgpu::BufferUsages::MAP_READ | wgpu::BufferUsages::COPY_DST;
+        for _ in 0..count {
+            let buffer = self.gpu.create_buffer("a readback", read, usage).await?;
+            self.gpu.inner.staging.give(buffer);
+        }
+        Ok(())
+    }
+
+    /// Fills a range with zeros, after all that was submitted.
+    ///
+    /// # Errors
+    /// The buffer was released.
+    pub(crate) fn clear(&self, range: BufferRef) -> Result<(), GpuError> {
+        let descriptor = wgpu::CommandEncoderDescriptor::default();
+        let mut encoder = self.gpu.device().create_command_encoder(&descriptor);
+        encoder.clear_buffer(self.buffer(range.id)?, range.offset, Some(range.bytes));
+        self.gpu.submit(Some(encoder));
+        Ok(())
+    }
+
     /// The range that `submission` copies to `staging`.
     pub(super) fn readback(
         &self,
@@ -150,9 +182,11 @@ impl GpuMemory {
         submission: wgpu::SubmissionIndex,
     ) -> Readback {
         let (sender, receiver) = futures_channel::oneshot::channel();
-        staging.map_async(wgpu::MapMode::Read, ..bytes, move |result| {
-            // The receiver is gone where nobody waits any more.
-            let _ = sender.send(result);
+        self.gpu.catch(|| {
+            staging.map_async(wgpu::MapMode::Read, ..bytes, move |result| {
+                // The receiver is gone where nobody waits any more.
+                let _ = sender.send(result);
+            });
         });
         let submitted = self.gpu.inner.submissions.submitted();
         Readback {
@@ -234,8 +268,7 @@ impl Readback {
         if self.arrived.is_some() {
             return true;
         }
-        // An error is the next operation's to report.
-        let _ = self.gpu.device().poll(wgpu::PollType::Poll);
+        self.gpu.poll();
         match self.receiver.try_recv() {
             Ok(arrived) => {
                 self.arrived = arrived;
@@ -254,18 +287,15 @@ impl Readback {
         #[cfg(test)]
         crate::interrupt::at_wait().await?;
         let arrived = match self.arrived.take() {
-            Some(arrived) => Ok(arrived),
+            Some(arrived) => arrived,
             None => {
-                self.gpu.wait(Some(self.submission.clone()))?;
-                (&mut self.receiver).await
+                let submission = Some(self.submission.clone());
+                self.gpu.arrival(submission, &mut self.receiver).await?
             }
         };
         match arrived {
-            Ok(Ok(())) => self.gpu.inner.submissions.done(self.submitted),
-            Ok(Err(error)) => return Err(self.gpu.failed(error)),
-            Err(_) => {
-                return Err(self.gpu.failed("the device gave no answer"));
-            }
+            Ok(()) => self.gpu.inner.submissions.done(self.submitted),
+            Err(error) => return Err(self.gpu.failed(error)),
         }
         let bytes = self
             .staging

@@ -12,6 +12,7 @@ mod pipelines;
 mod probe;
 mod profile;
 mod rates;
+mod slices;
 mod submission_scheduler;
 #[cfg(not(target_arch = "wasm32"))]
 mod tune;
@@ -19,12 +20,14 @@ mod upload;
 
 pub use adapters::{AdapterSummary, Backend, GpuOptions, list};
 pub(crate) use buffers::DeviceBuffers;
-pub use device::Gpu;
+pub use device::{Gpu, Wanted};
 pub use error::GpuError;
 pub use execute::Prepared;
 pub use memory::{GpuMemory, Readback};
 pub use profile::{DispatchTime, HostWork};
 pub use rates::Rates;
+pub use slices::SliceTime;
+pub(crate) use slices::Slices;
 pub use submission_scheduler::{IN_FLIGHT_BUDGET, SUBMIT_BUDGET};
 #[cfg(not(target_arch = "wasm32"))]
 pub(crate) use tune::candidates;

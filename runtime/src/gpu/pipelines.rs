@@ -218,6 +218,7 @@ impl Gpu {
             },
             cache: None,
         });
+        self.inner.profiler.count_pipeline();
         let cause = allocation.end();
         Ok((Compiled { pipeline, layout }, label, cause))
     }

@@ -33,6 +33,12 @@ pub struct HostWork {
     pub dispatches: u64,
     /// Time it took to write parameters, encode and submit.
     pub time: Duration,
+    /// Times that the host waited for the device in wgpu: never where the device is shared.
+    pub waits: u64,
+    /// Pipelines that were created.
+    pub pipelines: u64,
+    /// Buffers that were created, those of uploads and readbacks among them.
+    pub buffers: u64,
 }
 
 #[derive(Default)]
@@ -42,6 +48,9 @@ pub(super) struct Profiler {
     submits: AtomicU64,
     dispatches: AtomicU64,
     nanoseconds: AtomicU64,
+    waits: AtomicU64,
+    pipelines: AtomicU64,
+    buffers: AtomicU64,
 }
 
 /// Dispatches of one submission, and where their timestamps end up.
@@ -113,6 +122,21 @@ impl Profiler {
             }
         }
         Ok(())
+    }
+
+    /// Counts a wait for the device.
+    pub fn count_wait(&self) {
+        self.waits.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Counts a pipeline.
+    pub fn count_pipeline(&self) {
+        self.pipelines.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Counts a buffer.
+    pub fn count_buffer(&self) {
+        self.buffers.fetch_add(1, Ordering::Relaxed);
     }
 
     fn running(&self) -> MutexGuard<'_, Option<Vec<Recorded>>> {
@@ -194,15 +218,12 @@ impl Gpu {
         } in recorded.unwrap_or_default()
         {
             if let Some(timestamps) = timestamps {
-                let (sender, receiver) = futures_channel::oneshot::channel();
+                let (sender, mut receiver) = futures_channel::oneshot::channel();
                 timestamps.map_async(wgpu::MapMode::Read, .., move |result| {
                     // The receiver is gone where nobody waits any more.
                     let _ = sender.send(result);
                 });
-                self.wait(None)?;
-                let mapped = receiver
-                    .await
-                    .map_err(|_| self.failed("the device gave no answer"))?;
+                let mapped = self.arrival(None, &mut receiver).await?;
                 mapped.map_err(|error| self.failed(error))?;
                 let bytes = timestamps
                     .get_mapped_range(..)
@@ -225,6 +246,9 @@ impl Gpu {
             submits: profiler.submits.load(Ordering::Relaxed),
             dispatches: profiler.dispatches.load(Ordering::Relaxed),
             time: Duration::from_nanos(profiler.nanoseconds.load(Ordering::Relaxed)),
+            waits: profiler.waits.load(Ordering::Relaxed),
+            pipelines: profiler.pipelines.load(Ordering::Relaxed),
+            buffers: profiler.buffers.load(Ordering::Relaxed),
         }
     }
 }

@@ -69,7 +69,7 @@ impl SubmissionScheduler {
     }
 
     /// Nominal seconds of a dispatch.
-    fn nominal(&self, cost: Cost) -> f64 {
+    pub fn nominal(&self, cost: Cost) -> f64 {
         let (bytes, flops, overhead) = self.nominal;
         overhead + (cost.bytes as f64 / bytes).max(cost.flops as f64 / flops)
     }

@@ -34,6 +34,10 @@ impl Gpu {
 
     pub(super) fn flush(&self) {}
 
+    pub(super) async fn reserve_uploads(&self, _: usize, _: u64) -> Result<(), GpuError> {
+        Ok(())
+    }
+
     pub(crate) fn release_uploads(&self) {}
 }
 
@@ -156,6 +160,10 @@ mod native {
             if let Some(buffer) = kept {
                 return Ok(Staging { buffer, used: 0 });
             }
+            self.create(gpu, bytes).await
+        }
+
+        async fn create(&self, gpu: &Gpu, bytes: u64) -> Result<Staging, GpuError> {
             let size = bytes.max(LEAST);
             let descriptor = wgpu::BufferDescriptor {
                 label: Some("staging"),
@@ -168,6 +176,7 @@ mod native {
                     device.create_buffer(&descriptor)
                 })
                 .await?;
+            gpu.inner.profiler.count_buffer();
             Ok(Staging { buffer, used: 0 })
         }
     }
@@ -203,6 +212,10 @@ mod native {
             &self,
             encoder: Option<wgpu::CommandEncoder>,
         ) -> wgpu::SubmissionIndex {
+            self.catch(|| self.submit_all(encoder))
+        }
+
+        fn submit_all(&self, encoder: Option<wgpu::CommandEncoder>) -> wgpu::SubmissionIndex {
             let uploads = &self.inner.uploads;
             let mut pending = lock(&uploads.pending);
             let Pending { copies, staging } = std::mem::take(&mut *pending);
@@ -231,6 +244,22 @@ mod native {
             if lock(&self.inner.uploads.pending).copies.is_some() {
                 self.submit(None);
             }
+        }
+
+        /// Makes staging buffers of so many bytes, for later writes.
+        ///
+        /// # Errors
+        /// There is no memory for them.
+        pub(in crate::gpu) async fn reserve_uploads(
+            &self,
+            count: usize,
+            bytes: u64,
+        ) -> Result<(), GpuError> {
+            for _ in 0..count {
+                let staging = self.inner.uploads.create(self, bytes).await?;
+                lock(&self.inner.uploads.idle).give(staging.buffer);
+            }
+            Ok(())
         }
 
         /// Frees the staging buffers that are not in use: after loading there is little to write.

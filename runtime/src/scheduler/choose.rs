@@ -1,5 +1,7 @@
 //! How the tokens of a pass are to be chosen.
 
+use super::core::Core;
+use super::request::RequestId;
 use crate::executor::choose::Choices;
 use crate::sampling::Sampling;
 
@@ -22,6 +24,24 @@ impl Wanted {
             _ => self.recent.len() + outputs - 1,
         };
         (seen + self.sampling.logit_bias.len()).min(vocab)
+    }
+}
+
+impl Core {
+    /// How the next token of a request is to be chosen; none where it has ended.
+    pub fn wanted(&self, request: RequestId) -> Option<Wanted> {
+        let ongoing = self.requests.get(&request)?;
+        let sequence = self.sequences.get(&ongoing.sequence)?;
+        let first = sequence
+            .tokens
+            .len()
+            .saturating_sub(ongoing.sampling.penalized());
+        Some(Wanted {
+            sampling: ongoing.sampling.clone(),
+            recent: sequence.tokens[first..].to_vec(),
+            position: sequence.computed() as u64,
+            log_probs: ongoing.log_probs,
+        })
     }
 }
 

@@ -31,6 +31,9 @@ pub(super) struct Limits {
     pub waiting: usize,
     /// Tokens of prompts in one pass.
     pub prompt_tokens: usize,
+    /// Positions that the tokens of a prompt in a pass may attend to, all together. None: any
+    /// number.
+    pub attended: Option<usize>,
     /// Rows of a decode pass, guesses among them; at least `running`.
     pub decode_rows: usize,
     /// Steps in flight: 1, or [`MOST_STEPS_IN_FLIGHT`].
@@ -39,6 +42,21 @@ pub(super) struct Limits {
     pub is_cpu: bool,
     /// Whether a reply must not depend on its neighbours.
     pub deterministic: bool,
+}
+
+impl Limits {
+    /// Tokens of a prompt that a pass may have from `position` on: a power of two where they are
+    /// limited, which depends on the position alone.
+    pub fn chunk_at(&self, position: usize) -> usize {
+        let Some(attended) = self.attended else {
+            return usize::MAX;
+        };
+        let sizes = std::iter::successors(Some(self.prompt_tokens), |&size| Some(size / 2));
+        sizes
+            .take_while(|&size| size > 1)
+            .find(|&size| size * (position + size) <= attended)
+            .unwrap_or(1)
+    }
 }
 
 /// Something to do with the memory of pages, before the passes of a step.

@@ -14,7 +14,9 @@ use super::plan::Chunk;
 use super::request::RequestId;
 use crate::engine::{Engine, heads};
 use crate::error::Error;
+use crate::executor::choose::{Choices, RowChoice};
 use crate::executor::{Executor, Work};
+use crate::gpu::{Readback, Slices};
 use crate::kv_cache::{KvCache, KvSegments, Spilling};
 use crate::model::{BatchPass, LOG_PROBS, ScratchSize};
 
@@ -22,6 +24,23 @@ pub(super) struct Device {
     pub(super) executor: Executor,
     pub(super) host: HostPages,
     pub(super) deterministic: bool,
+    /// Whether passes have few sizes, so that all of their plans can be prepared ahead.
+    pub(super) has_fixed_passes: bool,
+}
+
+/// A pass over chunks that is submitted in parts.
+pub(super) struct QueuedPass {
+    pub chunks: Vec<Chunk>,
+    batch: Batch,
+    rows: Vec<OutputRows>,
+    choices: Choices,
+    /// The entry of the first token that it chooses.
+    first_chosen: u32,
+    /// Plans in order, the transformer's first; then those for logits and choice, if any.
+    works: Vec<(Work, Step)>,
+    /// The plan that comes next, and how much of it was submitted.
+    work: usize,
+    dispatch: usize,
 }
 
 impl Device {
@@ -42,6 +61,7 @@ impl Device {
             executor: Executor::new(engine, kv, size).await?,
             host: HostPages::default(),
             deterministic,
+            has_fixed_passes: false,
         })
     }
 
@@ -73,23 +93,23 @@ impl Device {
         self.host = HostPages::default();
     }
 
-    /// Computes chunks, in as many passes as their size asks for, and chooses the tokens that are
-    /// wanted.
+    /// Passes over chunks, as many as their size asks for, which choose the tokens that are wanted.
+    /// Their plans are prepared, and nothing is submitted.
     ///
     /// # Errors
-    /// There is no memory, or the device fails.
-    pub async fn compute(
+    /// There is no memory.
+    pub async fn queue(
         &mut self,
         chunks: &[Chunk],
         class: RowClass,
         choices: &impl Fn(RequestId) -> Option<Wanted>,
-    ) -> Result<Vec<InFlight>, Error> {
+    ) -> Result<Vec<QueuedPass>, Error> {
         let caps = self.executor.engine.gpu().caps();
         let spans = match (class, caps.cpu) {
             (RowClass::Decode, false) => Spans::Split,
             _ => Spans::Whole,
         };
-        let mut in_flight = Vec::new();
+        let mut passes = Vec::new();
         let mut rest: VecDeque<Chunk> = chunks.iter().cloned().collect();
         while !rest.is_empty() {
             let mut batch = Batch::default();
@@ -114,9 +134,9 @@ impl Device {
                 rest.push_front(first);
                 continue;
             }
-            in_flight.push(self.pass(&together, &batch, class, choices).await?);
+            passes.push(self.queue_pass(together, batch, class, choices).await?);
         }
-        Ok(in_flight)
+        Ok(passes)
     }
 
     /// Whether the buffers hold a batch of these chunks, and the adjustments of their logits.
@@ -136,28 +156,42 @@ impl Device {
         self.has_room(batch) && adjustments <= self.executor.size.adjustments as usize
     }
 
-    /// One pass, and the choice of the tokens that its outputs are for.
-    async fn pass(
-        &mut self,
-        chunks: &[Chunk],
-        batch: &Batch,
-        class: RowClass,
-        choices: &impl Fn(RequestId) -> Option<Wanted>,
-    ) -> Result<InFlight, Error> {
-        let (count, outputs) = (batch.rows.len() as u32, batch.outputs.len() as u32);
+    /// The pass over a batch, of a size for which there is a plan.
+    pub(super) fn pass_of(&self, batch: &Batch, class: RowClass) -> BatchPass {
         let (engine, size) = (&self.executor.engine, self.executor.size);
         let head_dim = heads(engine.model().config()).head_dim;
         let [_, v_block] = engine.kv_format().blocks(head_dim);
-        let pass = BatchPass {
-            rows: bucket(count).min(size.chunk),
+        let rows = bucket(batch.rows.len() as u32).min(size.chunk);
+        let is_prompt = self.has_fixed_passes && class == RowClass::Prompt;
+        let (rows, item_tokens) = match is_prompt {
+            true => (size.chunk, size.chunk),
+            false => (rows, bucket(batch.item_tokens).min(size.chunk)),
+        };
+        BatchPass {
+            rows,
             items: bucket(batch.items.len() as u32).min(size.batch.unwrap_or_default().items),
-            item_tokens: bucket(batch.item_tokens).min(size.chunk),
+            item_tokens,
             segments: self.executor.kv.segments().segments_to(u32::MAX),
             class,
             direct: engine.gpu().caps().cpu && v_block == 1 && batch.is_direct(),
             deterministic: self.deterministic,
-            outputs: if outputs > 0 { size.outputs } else { 0 },
-        };
+            outputs: match batch.outputs.is_empty() {
+                true => 0,
+                false => size.outputs,
+            },
+        }
+    }
+
+    /// One pass, and the choice of the tokens that its outputs are for.
+    async fn queue_pass(
+        &mut self,
+        chunks: Vec<Chunk>,
+        batch: Batch,
+        class: RowClass,
+        choices: &impl Fn(RequestId) -> Option<Wanted>,
+    ) -> Result<QueuedPass, Error> {
+        let (count, outputs) = (batch.rows.len() as u32, batch.outputs.len() as u32);
+        let pass = Work::Batch(self.pass_of(&batch, class));
         let (mut rows, mut wanted) = (Vec::new(), Vec::new());
         let first_chosen = chunks.iter().find(|chunk| chunk.outputs > 0);
         let first_chosen = first_chosen.map_or(0, |chunk| chunk.chosen);
@@ -177,62 +211,144 @@ impl Device {
             }));
         }
         let choices = choices_of(first_chosen, &wanted);
-        let bucketed = bucket(outputs.max(1)).min(size.outputs);
-        let pass = Work::Batch(pass);
-        let logits = Work::BatchLogits {
-            outputs: bucketed,
-            deterministic: self.deterministic,
-        };
-        let choose = Work::Choose {
-            rows: bucketed,
-            how: choices.how,
-        };
-        // All are prepared before anything is submitted: a lack of memory changes nothing.
-        self.executor.prepare(pass).await?;
-        if outputs > 0 {
-            self.executor.prepare(logits).await?;
-            self.executor.prepare(choose).await?;
-        }
-        self.check(batch);
-        self.write(batch).await?;
         let step = Step {
             position: u32::try_from(batch.attended).unwrap_or(u32::MAX),
             count,
             items: batch.items.len() as u32,
             outputs,
         };
-        self.executor.submit(pass, step).await?;
-        let memory = self.executor.buffers.memory();
-        if outputs == 0 {
-            // Something is read all the same, so that the host knows when the pass is done.
-            let word = BufferRef {
-                bytes: 4,
-                ..self.executor.scratch.chosen
+        let mut works = vec![(pass, step)];
+        if outputs > 0 {
+            let of_outputs = Step {
+                position: 0,
+                count: outputs,
+                items: 0,
+                outputs,
             };
-            let chosen = memory.start_read(word).await?;
-            return Ok(InFlight::new(Vec::new(), chosen, None));
+            let logits = self.logits_of(outputs);
+            let choose = self.choose_of(outputs, choices.how);
+            works.extend([(logits, of_outputs), (choose, of_outputs)]);
         }
-        self.executor.write_choices(&choices).await?;
-        let of_outputs = Step {
-            position: 0,
-            count: outputs,
-            items: 0,
-            outputs,
-        };
-        self.executor.submit(logits, of_outputs).await?;
-        let chosen = self.executor.choose(choose, of_outputs, first_chosen);
-        let chosen = chosen.await?;
-        let log_probs = match (&self.executor.scratch.batch, choices.how.log_probs) {
-            (Some(buffers), true) => {
-                let from = BufferRef {
-                    bytes: u64::from(outputs) * LOG_PROBS as u64,
-                    ..buffers.log_probs
-                };
-                Some(self.executor.buffers.memory().start_read(from).await?)
+        // All are prepared before anything is submitted: a lack of memory changes nothing.
+        for &(work, _) in &works {
+            self.executor.prepare(work).await?;
+        }
+        self.check(&batch);
+        Ok(QueuedPass {
+            chunks,
+            batch,
+            rows,
+            choices,
+            first_chosen,
+            works,
+            work: 0,
+            dispatch: 0,
+        })
+    }
+
+    /// The plan for the logits of so many rows.
+    pub(super) fn logits_of(&self, outputs: u32) -> Work {
+        Work::BatchLogits {
+            outputs: bucket(outputs).min(self.executor.size.outputs),
+            deterministic: self.deterministic,
+        }
+    }
+
+    /// The plan for the choice of a token for each of so many rows.
+    pub(super) fn choose_of(&self, outputs: u32, how: RowChoice) -> Work {
+        let rows = bucket(outputs).min(self.executor.size.outputs);
+        Work::Choose { rows, how }
+    }
+
+    /// Submits a whole pass.
+    ///
+    /// # Errors
+    /// There is no memory, or the device fails.
+    pub async fn run(&mut self, pass: QueuedPass) -> Result<InFlight, Error> {
+        self.write(&pass.batch).await?;
+        let last = pass.works.len() - 1;
+        for (i, &(work, step)) in pass.works.iter().enumerate() {
+            if i == 0 || i < last {
+                self.executor.submit(work, step).await?;
+                continue;
             }
-            _ => None,
+            self.executor.write_choices(&pass.choices).await?;
+            let chosen = self.executor.choose(work, step, pass.first_chosen).await?;
+            let log_probs = self.read_log_probs(&pass).await?;
+            return Ok(InFlight::new(pass.rows, chosen, log_probs));
+        }
+        self.read_nothing().await
+    }
+
+    /// Submits what fits into a slice of the rest of a pass. Returns the pass in flight once all of
+    /// it is submitted.
+    ///
+    /// # Errors
+    /// There is no memory, or the device fails.
+    pub async fn run_part(
+        &mut self,
+        pass: &mut QueuedPass,
+        slices: &mut Slices,
+    ) -> Result<Option<InFlight>, Error> {
+        while let Some(&(work, step)) = pass.works.get(pass.work) {
+            let prepared = self.executor.prepare(work).await?;
+            let is_first = slices.is_empty();
+            let end = slices.fit(prepared, pass.dispatch, step);
+            let is_whole = end == prepared.len();
+            if end == pass.dispatch && !is_whole {
+                return Ok(None);
+            }
+            if pass.work == 0 && pass.dispatch == 0 {
+                self.write(&pass.batch).await?;
+            }
+            if pass.work > 0 && pass.work + 1 == pass.works.len() && pass.dispatch == 0 {
+                self.executor.write_choices(&pass.choices).await?;
+            }
+            let timestamp = slices.first_timestamp(is_first);
+            let part = pass.dispatch..end;
+            self.executor
+                .submit_part(work, step, part, timestamp)
+                .await?;
+            if !is_whole {
+                pass.dispatch = end;
+                return Ok(None);
+            }
+            (pass.work, pass.dispatch) = (pass.work + 1, 0);
+        }
+        let outputs = pass.batch.outputs.len() as u32;
+        if outputs == 0 {
+            return self.read_nothing().await.map(Some);
+        }
+        let memory = self.executor.buffers.memory();
+        let chosen = memory
+            .start_read(self.executor.chosen(pass.first_chosen, outputs))
+            .await?;
+        let log_probs = self.read_log_probs(pass).await?;
+        let rows = std::mem::take(&mut pass.rows);
+        Ok(Some(InFlight::new(rows, chosen, log_probs)))
+    }
+
+    /// A pass in flight that chooses nothing. Something is read all the same, so that the host
+    /// knows when the pass is done.
+    async fn read_nothing(&self) -> Result<InFlight, Error> {
+        let word = self.executor.chosen(0, 1);
+        let read = self.executor.buffers.memory().start_read(word).await?;
+        Ok(InFlight::new(Vec::new(), read, None))
+    }
+
+    async fn read_log_probs(&self, pass: &QueuedPass) -> Result<Option<Readback>, Error> {
+        let Some(buffers) = self.executor.scratch.batch.as_ref() else {
+            return Ok(None);
         };
-        Ok(InFlight::new(rows, chosen, log_probs))
+        if !pass.choices.how.log_probs {
+            return Ok(None);
+        }
+        let from = BufferRef {
+            bytes: pass.batch.outputs.len() as u64 * LOG_PROBS as u64,
+            ..buffers.log_probs
+        };
+        let memory = self.executor.buffers.memory();
+        Ok(Some(memory.start_read(from).await?))
     }
 
     /// Tells the GPU what a batch consists of.
@@ -256,6 +372,6 @@ impl Device {
 }
 
 /// Plans are made for a few sizes only.
-fn bucket(count: u32) -> u32 {
+pub(super) fn bucket(count: u32) -> u32 {
     count.max(1).next_power_of_two()
 }

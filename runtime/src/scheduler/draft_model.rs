@@ -27,7 +27,8 @@ impl Scheduler {
     /// its context is shorter or there is no more memory, the reply goes on without its guesses.
     ///
     /// # Errors
-    /// As [`Scheduler::new`], of either model, or the models have other vocabularies.
+    /// As [`Scheduler::new`], of either model, the models have other vocabularies, or there is a
+    /// frame budget.
     pub async fn with_draft(
         engine: &Engine,
         draft: &Engine,
@@ -36,6 +37,9 @@ impl Scheduler {
         let [own, other] = [engine, draft].map(|engine| engine.model().tokenizer());
         if let Some(id) = own.first_difference(other) {
             return Err(Error::DraftVocabulary { id });
+        }
+        if options.frame_budget.is_some() {
+            return Err(Error::DraftInFrames);
         }
         let per_token = [engine, draft].map(Engine::kv_bytes_per_token);
         let all = per_token.iter().sum::<u64>();

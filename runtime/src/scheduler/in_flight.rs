@@ -5,6 +5,7 @@ use std::collections::VecDeque;
 use godwit_shaders::kernels::log_probs::{LogProb, MOST};
 
 use super::Scheduler;
+use super::options::Mode;
 use super::request::{LogProbs, RequestId};
 use crate::error::Error;
 use crate::gpu::Readback;
@@ -84,7 +85,8 @@ impl Scheduler {
     /// Waits for the oldest step in flight, if there is one, and takes the tokens that it chose.
     /// Returns at once where [`Scheduler::step`] may submit another step before: then call that
     /// first. So a loop of `step` and `wait` keeps the GPU busy, and never spins. Where a draft
-    /// model's step came first, waits for that one.
+    /// model's step came first, waits for that one. In [`Mode::Frames`], waits for the slice that
+    /// is outstanding.
     ///
     /// # Errors
     /// The device is lost.
@@ -99,6 +101,10 @@ impl Scheduler {
     /// [`Scheduler::wait`], without the draft model.
     pub(super) async fn wait_for_steps(&mut self) -> Result<(), Error> {
         self.recover()?;
+        if matches!(self.frames.mode, Mode::Frames { .. }) {
+            self.wait_for_slice().await?;
+            return self.collect().await;
+        }
         let steps = self.in_flight.len();
         let has_room = steps < self.most_in_flight();
         if !(has_room && self.may_submit && self.core.may_plan()) {

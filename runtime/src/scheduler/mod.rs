@@ -17,6 +17,7 @@ mod device;
 mod draft;
 mod draft_model;
 mod drafting;
+mod frames;
 mod host;
 mod in_flight;
 #[cfg(any(test, debug_assertions))]
@@ -31,22 +32,24 @@ mod snapshot;
 #[cfg(test)]
 mod tests;
 mod truncate;
+mod warm_up;
 
 use std::collections::VecDeque;
 
 use godwit_shaders::PAGE;
-use godwit_shaders::kernels::attention::RowClass;
 
 use self::ahead::MOST_STEPS_IN_FLIGHT;
 use self::core::{Core, Limits};
 use crate::engine::{Engine, kv_bytes};
 use crate::error::Error;
-use choose::Wanted;
+use crate::speculation::Speculation;
 use device::Device;
 use draft_model::DraftModel;
+use frames::{DISPATCH_SHARE, Frames, PROMPT_TOKENS};
 use in_flight::InFlight;
 
-pub use options::{Budget, Load, SchedulerOptions, StepReport};
+pub use crate::gpu::SliceTime;
+pub use options::{Budget, Load, Mode, SchedulerOptions, StepReport};
 pub use request::{Event, LogProbs, Request, RequestId, Usage};
 pub use sequence::{SequenceId, SequenceOptions};
 pub(crate) use size::scratch_size;
@@ -90,6 +93,7 @@ pub struct Scheduler {
     /// Whether a step is being submitted: it stays so where its future is dropped.
     is_running: bool,
     draft: Option<DraftModel>,
+    frames: Frames,
 }
 
 impl Scheduler {
@@ -121,21 +125,40 @@ impl Scheduler {
         let context = context.min(pages.saturating_mul(PAGE));
         let running = options.max_running.clamp(1, MOST_ROWS);
         let chunk = engine.prefill_chunk();
-        let prompt_tokens = options.prompt_tokens.unwrap_or(chunk).clamp(1, chunk);
+        let usual = match options.frame_budget {
+            Some(_) => PROMPT_TOKENS,
+            None => chunk,
+        };
+        let prompt_tokens = options.prompt_tokens.unwrap_or(usual).clamp(1, chunk);
         let caps = engine.gpu().caps();
-        let size = scratch_size(config, caps, running, prompt_tokens, chunk, context);
+        let mut size = scratch_size(config, caps, running, prompt_tokens, chunk, context);
+        let host_memory = match options.frame_budget {
+            Some(_) => {
+                // Nothing is guessed.
+                size.outputs = size.outputs.min(running);
+                size.chunk = prompt_tokens.max(size.outputs);
+                0
+            }
+            None => options.host_memory,
+        };
         let most = MOST_STEPS_IN_FLIGHT as u32;
         let steps_in_flight = options
             .steps_in_flight
             .unwrap_or(caps.tuning.steps_in_flight);
-        let device = Device::new(engine, pages, size, options.deterministic).await?;
+        let mut device = Device::new(engine, pages, size, options.deterministic).await?;
+        device.has_fixed_passes = options.frame_budget.is_some();
+        let seconds = options.frame_budget.map(|budget| budget.as_secs_f64());
+        device.executor.most_dispatch = seconds.map(|budget| (DISPATCH_SHARE * budget).max(1e-4));
         let limits = Limits {
             context: context as usize,
             pages,
-            host_pages: (options.host_memory / page_bytes) as usize,
+            host_pages: (host_memory / page_bytes) as usize,
             running: running.min(size.outputs) as usize,
             waiting: options.max_waiting,
             prompt_tokens: prompt_tokens as usize,
+            attended: options
+                .frame_budget
+                .map(|_| frames::attended_by_pass(engine)),
             decode_rows: size.outputs as usize,
             steps_in_flight: steps_in_flight.clamp(1, most) as usize,
             is_cpu: caps.cpu,
@@ -148,6 +171,10 @@ impl Scheduler {
             may_submit: true,
             is_running: false,
             draft: None,
+            frames: Frames::new(match options.frame_budget {
+                Some(gpu) => Mode::Frames { gpu },
+                None => Mode::Free,
+            }),
         })
     }
 
@@ -162,6 +189,7 @@ impl Scheduler {
     /// # Errors
     /// There is no such sequence, or it has fewer tokens.
     pub fn fork(&mut self, sequence: SequenceId, position: usize) -> Result<SequenceId, Error> {
+        self.frames.pin();
         self.core.fork(sequence, position)
     }
 
@@ -182,6 +210,10 @@ impl Scheduler {
     /// prompt does not fit the context; too many requests wait. Then nothing has changed.
     pub fn submit(&mut self, sequence: SequenceId, request: Request) -> Result<RequestId, Error> {
         self.may_submit = true;
+        let request = match self.device.has_fixed_passes {
+            true => request.speculation(Speculation::Off),
+            false => request,
+        };
         self.core.submit(sequence, request)
     }
 
@@ -190,6 +222,7 @@ impl Scheduler {
     pub fn cancel(&mut self, request: RequestId) {
         self.may_submit = true;
         self.core.cancel(request);
+        self.drop_ended_passes();
         self.release_draft();
     }
 
@@ -201,6 +234,7 @@ impl Scheduler {
     pub fn close(&mut self, sequence: SequenceId) -> Result<(), Error> {
         self.may_submit = true;
         self.core.close(sequence)?;
+        self.drop_ended_passes();
         self.release_draft();
         Ok(())
     }
@@ -210,6 +244,9 @@ impl Scheduler {
     /// step is in flight and another may be, submits what does not depend on tokens that the host
     /// does not know yet, which may be nothing. Waits only for pages that have to leave the GPU or
     /// come back.
+    ///
+    /// In [`Mode::Frames`] it submits a slice of a step, where the one before is done, and never
+    /// waits.
     ///
     /// # Errors
     /// The device is lost. A lack of memory is an event of the requests that took part.
@@ -221,7 +258,17 @@ impl Scheduler {
     /// [`Scheduler::step`], without the draft model.
     async fn submit_step(&mut self, budget: Budget) -> Result<StepReport, Error> {
         self.recover()?;
+        if let Some(time) = self.slice_budget(budget) {
+            return self.step_frame(time).await;
+        }
         self.collect().await?;
+        if self.frames.mode == Mode::Paused {
+            return Ok(StepReport {
+                is_waiting: true,
+                ..StepReport::default()
+            });
+        }
+        self.drain().await?;
         if self.in_flight.len() >= self.most_in_flight() {
             return Ok(StepReport {
                 is_waiting: true,
@@ -234,7 +281,7 @@ impl Scheduler {
         let report = StepReport {
             decoded: plan.decode.len(),
             prompt_tokens: plan.prompt.iter().map(|chunk| chunk.tokens.len()).sum(),
-            is_waiting: false,
+            ..StepReport::default()
         };
         self.may_submit = !plan.is_empty();
         self.is_running = true;
@@ -264,6 +311,7 @@ impl Scheduler {
     fn start_over(&mut self, error: Error) -> Result<(), Error> {
         self.core.start_over(&error);
         self.device.forget_host_pages();
+        self.frames.clear();
         self.in_flight.clear();
         match error.is_out_of_memory() || matches!(error, Error::Stopped | Error::Fragmented) {
             true => Ok(()),
@@ -317,36 +365,12 @@ impl Scheduler {
     }
 
     async fn run(&mut self, plan: &plan::StepPlan) -> Result<(), Error> {
-        self.device.move_pages(&plan.memory).await?;
-        let Self {
-            core,
-            device,
-            in_flight,
-            ..
-        } = self;
-        let wanted = |request| {
-            let ongoing = core.requests.get(&request)?;
-            let sequence = core.sequences.get(&ongoing.sequence)?;
-            let first = sequence
-                .tokens
-                .len()
-                .saturating_sub(ongoing.sampling.penalized());
-            Some(Wanted {
-                sampling: ongoing.sampling.clone(),
-                recent: sequence.tokens[first..].to_vec(),
-                position: sequence.computed() as u64,
-                log_probs: ongoing.log_probs,
-            })
-        };
         let mut passes = VecDeque::new();
-        for (chunks, class) in [
-            (&plan.decode, RowClass::Decode),
-            (&plan.prompt, RowClass::Prompt),
-        ] {
-            passes.extend(device.compute(chunks, class, &wanted).await?);
+        for pass in self.queue_passes(plan).await? {
+            passes.push_back(self.device.run(pass).await?);
         }
         if !passes.is_empty() {
-            in_flight.push_back(passes);
+            self.in_flight.push_back(passes);
         }
         Ok(())
     }

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use crate::gpu::SliceTime;
 use crate::setters::setters;
 
 /// What a scheduler may use.
@@ -27,6 +28,12 @@ pub struct SchedulerOptions {
     /// is tuned for, which is 1 on a CPU. One step is in flight at a time, too, while a step takes
     /// longer than half of [`GpuOptions::in_flight_budget`](crate::GpuOptions::in_flight_budget).
     pub steps_in_flight: Option<u32>,
+    /// For programs that draw: the GPU time of a frame that the scheduler may take. It then begins
+    /// with [`Mode::Frames`] of that time. Passes have few sizes, so that
+    /// [`Scheduler::warm_up`](super::Scheduler::warm_up) can prepare all of them; matmuls that
+    /// would take longer than a third of it are cut by rows; nothing is guessed, and nothing leaves
+    /// the GPU: what has no room is computed again. `prompt_tokens` is 32 where it is not given.
+    pub frame_budget: Option<Duration>,
     /// A reply is the same, to the last bit, whatever other requests there are. Without this it may
     /// differ where two tokens are nearly as likely, because the kernel for many rows rounds in
     /// another order than the one for few. Tokens that have to be computed again, because the host
@@ -43,6 +50,7 @@ impl Default for SchedulerOptions {
             max_waiting: 1024,
             prompt_tokens: None,
             steps_in_flight: None,
+            frame_budget: None,
             deterministic: false,
         }
     }
@@ -55,14 +63,34 @@ setters! { SchedulerOptions {
     max_waiting: usize,
     prompt_tokens: Option<u32>,
     steps_in_flight: Option<u32>,
+    frame_budget: Option<Duration>,
     deterministic: bool,
 } }
+
+/// When a scheduler submits work.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Mode {
+    /// Whole steps, one after the other: where nothing is drawn, or nobody looks.
+    #[default]
+    Free,
+    /// Slices of steps. [`Scheduler::step`](super::Scheduler::step) is called once a frame, after
+    /// the frame was submitted, and submits what is expected to take this time, or what
+    /// [`Budget::gpu`] says for the frame. It submits nothing while the slice before is not done.
+    /// How long anything takes changes no reply.
+    Frames {
+        /// GPU time of a slice.
+        gpu: Duration,
+    },
+    /// Nothing. What was submitted arrives.
+    Paused,
+}
 
 /// What a step may take.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Budget {
-    /// GPU time for parts of prompts, beside the tokens of running replies. None: a whole pass.
+    /// GPU time for parts of prompts, beside the tokens of running replies. None: a whole pass. In
+    /// [`Mode::Frames`], the time of this frame's slice. None: the mode's.
     pub gpu: Option<Duration>,
 }
 
@@ -71,15 +99,18 @@ setters! { Budget {
 } }
 
 /// What a step did.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
 #[non_exhaustive]
 pub struct StepReport {
     /// Replies that one more token is computed for.
     pub decoded: usize,
     /// Tokens of prompts that are computed.
     pub prompt_tokens: usize,
-    /// Whether as many steps are in flight as may be: then this one did nothing.
+    /// Whether as many steps are in flight as may be, or the slice before is not done, or the mode
+    /// is [`Mode::Paused`]: then this one did nothing.
     pub is_waiting: bool,
+    /// What the newest slice took that was found to be done in this step.
+    pub slice: Option<SliceTime>,
 }
 
 /// What a scheduler has in use. Pages and bytes are those of a draft model too.

@@ -163,6 +163,7 @@ impl Core {
         let is_running = ongoing.state == State::Running { in_flight: 0 };
         let of = is_running.then_some(ongoing.sequence)?;
         let position = self.sequences.get(&of)?.tokens.len();
+        let tokens = tokens.min(self.limits.chunk_at(position));
         let has = self.sequences.get(&of)?.table.len();
         let needed = (position + tokens).div_ceil(page_len).saturating_sub(has);
         let mut taken = Vec::new();

@@ -123,6 +123,7 @@ impl Scheduler {
     /// # Errors
     /// There is no such sequence, or no memory.
     pub async fn fill_with_noise(&mut self, sequence: SequenceId, len: usize) -> Result<(), Error> {
+        self.drain().await?;
         let missing = self.core.sequence(sequence)?.missing_pages(len) as u32;
         let wanted = self.core.pages.in_use() + missing;
         self.grow_to(wanted.min(self.core.limits.pages)).await?;

@@ -56,6 +56,7 @@ impl Scheduler {
         progress: &mut OnProgress<'_>,
     ) -> Result<(), Error> {
         self.recover()?;
+        self.drain().await?;
         let tokens = &self.core.sequence(sequence)?.tokens;
         let header = header(self.engine(), tokens.len(), &range, note, progress)?;
         let ids = tokens[..range.end].to_vec();
@@ -118,6 +119,7 @@ impl Scheduler {
         progress: &mut OnProgress<'_>,
     ) -> Result<SnapshotHeader, Error> {
         self.recover()?;
+        self.drain().await?;
         let engine = self.device.executor.engine.clone();
         let file = OpenedSnapshot::read(input, &engine.kv_format().to_string())?;
         let count = file.header.count;

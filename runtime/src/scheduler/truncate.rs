@@ -18,6 +18,7 @@ impl Scheduler {
     pub fn truncate(&mut self, sequence: SequenceId, len: usize) -> Result<(), Error> {
         self.may_submit = true;
         self.core.truncate(sequence, len)?;
+        self.drop_ended_passes();
         self.release_draft();
         Ok(())
     }

@@ -22,6 +22,7 @@ pub struct Reuse {
     pub computed: usize,
 }
 
+#[cfg(not(target_arch = "wasm32"))]
 impl Reuse {
     /// So many tokens were there already.
     pub(crate) fn of_kept(kept: usize) -> Self {

@@ -15,6 +15,8 @@ use crate::gguf::Tensor;
 
 /// Bytes packed at a time.
 const CHUNK: u64 = 8 << 20;
+/// The same for a host's device, whose next frame waits for the copy of them.
+const CHUNK_SHARED: u64 = 1 << 20;
 
 impl<'a> Loader<'a> {
     pub(super) async fn matrix(
@@ -154,7 +156,11 @@ impl<'a> Loader<'a> {
         queue: &mut VecDeque<Rows<'a>>,
     ) -> Result<(), Error> {
         let tile_bytes = Matrix::tile_bytes(format, width);
-        let at_once = (CHUNK / tile_bytes).max(1) as u32 * TILE as u32;
+        let chunk = match self.gpu.is_shared() {
+            true => CHUNK_SHARED,
+            false => CHUNK,
+        };
+        let at_once = (chunk / tile_bytes).max(1) as u32 * TILE as u32;
         let mut words = Vec::new();
         let mut row = 0;
         while row < rows {

@@ -18,6 +18,8 @@ use crate::progress::{OnProgress, Progress};
 
 /// Bytes on their way to the GPU before they are waited for.
 const IN_FLIGHT: u64 = 64 << 20;
+/// The same on a host's device: its next frame waits for no more than this many.
+const IN_FLIGHT_SHARED: u64 = 2 << 20;
 
 /// Brings a model's weights onto a GPU.
 pub(crate) struct Loader<'a> {
@@ -227,7 +229,11 @@ impl<'a> Loader<'a> {
     async fn advance(&mut self, bytes: u64) -> Result<(), Error> {
         self.done.done += bytes;
         self.in_flight += bytes;
-        if self.in_flight >= IN_FLIGHT {
+        let most = match self.gpu.is_shared() {
+            true => IN_FLIGHT_SHARED,
+            false => IN_FLIGHT,
+        };
+        if self.in_flight >= most {
             self.gpu.finish().await?;
             self.in_flight = 0;
         }

@@ -13,6 +13,7 @@ mod works;
 
 use godwit_shaders::capabilities::{BINDING_ALIGNMENT, Tuning, WEBGPU};
 use godwit_shaders::kernels::attention::RowClass;
+use godwit_shaders::kernels::matmul::cut_matmuls;
 use godwit_shaders::kernels::rms_norm::Norm;
 use godwit_shaders::kernels::rope_append::{Rope, RopeTables};
 use godwit_shaders::kernels::rope_attention::MAX_SINGLE_PASS_TOKENS;
@@ -150,6 +151,12 @@ fn check_plans(
         let what = format!("{work:?}: {kind:?}, {:?}, {:?}", heads(config), caps.tuning);
         for dispatch in &plan.dispatches {
             check_dispatch(table, caps, dispatch, steps, &what);
+        }
+        // As a scheduler for frames has them.
+        if matches!(work, Work::Batch(_) | Work::BatchLogits { .. }) {
+            for dispatch in &cut_matmuls(plan.clone(), |_| 3).dispatches {
+                check_dispatch(table, caps, dispatch, steps, &what);
+            }
         }
         for upload in &plan.uploads {
             assert!(

@@ -3,13 +3,17 @@
 mod errors;
 mod features;
 mod open;
+mod share;
 #[cfg(test)]
 mod tests;
 
+use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::task::{Context, Poll};
 use std::time::Duration;
 
-use godwit_shaders::Capabilities;
+use futures_channel::oneshot::{Canceled, Receiver};
+use godwit_shaders::{Capabilities, Cost};
 use godwit_shaders::{MatmulClass, MatmulMethod};
 
 use super::GpuError;
@@ -21,6 +25,11 @@ use super::profile::Profiler;
 use super::submission_scheduler::SubmissionScheduler;
 use super::upload::Uploads;
 use errors::Errors;
+
+pub use share::Wanted;
+
+/// How long a thread pauses before it asks again whether a callback of a shared device ran.
+const PAUSE: Duration = Duration::from_micros(200);
 
 /// An opened GPU. Cheap to clone; all clones are the same device.
 #[derive(Clone)]
@@ -42,6 +51,9 @@ pub(super) struct Inner {
     #[cfg(test)]
     pub refusal: super::allocate::Refusal,
     errors: Arc<Mutex<Errors>>,
+    /// Whether the device is a host's: it is never waited for, never destroyed, and its handlers
+    /// are the host's.
+    pub is_shared: bool,
     in_flight_budget: Duration,
     /// Why better adapters were not opened instead.
     passed_over: Vec<GpuError>,
@@ -83,6 +95,11 @@ impl Gpu {
         self.inner.submissions.seconds_in_flight()
     }
 
+    /// The time that a dispatch of this cost takes on a slow device of its kind.
+    pub(crate) fn nominal_seconds(&self, cost: Cost) -> f64 {
+        self.inner.submissions.nominal(cost)
+    }
+
     /// Which variant of each kernel decode and prefill use on this GPU, for people.
     pub fn variants(&self) -> Vec<(&'static str, String)> {
         let method = |class| MatmulMethod::of_class(self.caps(), class).name();
@@ -114,16 +131,76 @@ impl Gpu {
         &self.inner.queue
     }
 
-    /// Lets callbacks of finished work run. Natively that means waiting for all submitted work; a
-    /// browser calls them itself.
-    pub(super) fn wait(&self, submission: Option<wgpu::SubmissionIndex>) -> Result<(), GpuError> {
+    /// Whether the device is a host's ([`Gpu::share`]).
+    pub fn is_shared(&self) -> bool {
+        self.inner.is_shared
+    }
+
+    /// Lets the callbacks of finished work run, those of others on the same device among them.
+    /// Never waits. Hosts that poll their device anyway need not call it.
+    pub fn poll(&self) {
+        // An error is the next operation's to report.
+        let _ = self.inner.device.poll(wgpu::PollType::Poll);
+    }
+
+    /// Ends the use of the device and frees what is on it, without waiting until all clones are
+    /// dropped. Does nothing to a shared device, which is its host's to destroy.
+    pub fn destroy(&self) {
+        if !self.inner.is_shared {
+            self.inner.device.destroy();
+        }
+    }
+
+    /// Waits in wgpu: never on a shared device, where that would stop the host from presenting.
+    fn wait(&self, submission: Option<wgpu::SubmissionIndex>) -> Result<(), wgpu::PollError> {
+        debug_assert!(!self.inner.is_shared, "a shared device is waited for");
+        self.inner.profiler.count_wait();
         let poll = wgpu::PollType::Wait {
             submission_index: submission,
             timeout: None,
         };
-        let polled = self.inner.device.poll(poll);
-        polled.map_err(|error| self.failed(error))?;
-        self.check()
+        self.inner.device.poll(poll).map(drop)
+    }
+
+    /// Waits for what a callback of the device sends, once this submission or all of them are done.
+    ///
+    /// On a shared device only this thread waits: it asks again and again whether the callback ran,
+    /// and the future can be polled by any executor meanwhile.
+    pub(in crate::gpu) async fn arrival<T>(
+        &self,
+        submission: Option<wgpu::SubmissionIndex>,
+        receiver: &mut Receiver<T>,
+    ) -> Result<T, GpuError> {
+        let sent = if self.inner.is_shared {
+            let asked = std::future::poll_fn(|context| self.ask(receiver, context));
+            asked.await?
+        } else {
+            self.wait(submission).map_err(|error| self.failed(error))?;
+            self.check()?;
+            receiver.await
+        };
+        sent.map_err(|_| self.failed("the device gave no answer"))
+    }
+
+    /// Asks once whether a callback of a shared device ran, and pauses where it did not.
+    fn ask<T>(
+        &self,
+        receiver: &mut Receiver<T>,
+        context: &mut Context<'_>,
+    ) -> Poll<Result<Result<T, Canceled>, GpuError>> {
+        self.poll();
+        if let Poll::Ready(sent) = Pin::new(receiver).poll(context) {
+            return Poll::Ready(Ok(sent));
+        }
+        if let Some(lost) = self.known_loss() {
+            return Poll::Ready(Err(lost));
+        }
+        // Callbacks run where somebody polls. In a browser that is the browser.
+        if cfg!(not(target_arch = "wasm32")) {
+            std::thread::sleep(PAUSE);
+            context.waker().wake_by_ref();
+        }
+        Poll::Pending
     }
 
     /// Waits until everything submitted is done.
@@ -133,20 +210,23 @@ impl Gpu {
     pub async fn finish(&self) -> Result<(), GpuError> {
         #[cfg(test)]
         crate::interrupt::at_wait().await?;
-        let (sender, receiver) = futures_channel::oneshot::channel();
+        let (sender, mut receiver) = futures_channel::oneshot::channel();
         self.flush();
         let submitted = self.inner.submissions.submitted();
         self.inner.queue.on_submitted_work_done(move || {
             // The receiver is gone where nobody waits any more.
             let _ = sender.send(());
         });
-        self.wait(None)?;
-        let done = receiver.await;
-        done.map_err(|_| self.failed("the device gave no answer"))?;
+        self.arrival(None, &mut receiver).await?;
         self.inner.submissions.done(submitted);
         #[cfg(test)]
         crate::interrupt::at_wait().await?;
         self.check()
+    }
+
+    /// Notes an error of a call that nothing waits for.
+    pub(super) fn note_error(&self, error: wgpu::Error) {
+        Errors::note(&self.inner.errors, error);
     }
 
     /// What the driver reported and no scope caught: a lasting error every time, a refusal of
@@ -168,15 +248,20 @@ impl Gpu {
     }
 
     /// The loss of the device, if it is lost. Where a program destroyed it, wgpu says so only to a
-    /// poll when no work is left, which is why this waits for work that is in flight.
+    /// poll when no work is left, which is why this waits for work that is in flight. The loss of a
+    /// shared device is known once its host has called [`Gpu::notify_lost`].
     pub(super) fn lost(&self) -> Option<GpuError> {
-        // An error here would be of the same cause.
-        let _ = self.inner.device.poll(wgpu::PollType::wait_indefinitely());
+        if self.inner.is_shared {
+            self.poll();
+        } else {
+            // An error here would be of the same cause.
+            let _ = self.wait(None);
+        }
         self.known_loss()
     }
 
     /// The loss of the device, if wgpu has said so.
-    pub(super) fn known_loss(&self) -> Option<GpuError> {
+    pub(crate) fn known_loss(&self) -> Option<GpuError> {
         let errors = self.inner.errors.lock();
         let lasting = &errors.unwrap_or_else(PoisonError::into_inner).lasting;
         lasting

@@ -6,10 +6,7 @@ use godwit_shaders::Capabilities;
 use godwit_shaders::capabilities::{BINDING_ALIGNMENT, CPU, GPU};
 
 use super::errors::Errors;
-use super::features::{
-    COOPERATIVE_MATRIX_FEATURES, NATIVE, SUBGROUPS8_INT64_FEATURES, has_cooperative_matrix,
-    has_packed_dot, has_subgroups8_int64, has_subgroups32, limits,
-};
+use super::features::{Has, NATIVE, limits};
 use super::{Gpu, Inner};
 use crate::gpu::adapters::{self, AdapterSummary, GpuOptions};
 use crate::gpu::allocate::Budget;
@@ -109,40 +106,12 @@ impl Gpu {
         passed_over: &[GpuError],
         is_replaceable: bool,
     ) -> Result<Self, GpuError> {
-        let limits = limits(&summary, &adapter.limits(), options.webgpu_limits)?;
-        let cooperative_matrix = !options.webgpu_limits && has_cooperative_matrix(&adapter);
-        let mut wanted =
-            wgpu::Features::SUBGROUP | wgpu::Features::TIMESTAMP_QUERY | wgpu::Features::SHADER_F16;
-        if cooperative_matrix {
-            wanted |= COOPERATIVE_MATRIX_FEATURES;
-        }
-        let subgroups8_int64 = !options.webgpu_limits && has_subgroups8_int64(&adapter);
-        if subgroups8_int64 {
-            wanted |= SUBGROUPS8_INT64_FEATURES;
-        }
-        let features = if options.webgpu_limits {
-            wgpu::Features::empty()
-        } else {
-            adapter.features().intersection(wanted)
-        };
-        let experimental_features = match cooperative_matrix {
-            // SAFETY: the only experimental feature asked for is that of cooperative matrices. What
-            // wgpu does not check of them: that loads and stores are inside their array, and that
-            // all invocations of a subgroup reach them together. Kernels load and store them in
-            // their own workgroup arrays only (`cooperative_matrices_stay_in_workgroup_memory` in
-            // the test `shaders`), at places that constants and the subgroup's number decide;
-            // behind no branch but those that the whole workgroup takes, with subgroups of 32
-            // (`has_subgroups32`), of which workgroups are whole multiples (the same test). The
-            // kernels' cases run on GPUs that have them. Prefill is several times as fast for it
-            // (docs/notes/2026-11-27-h100-prefill.md).
-            true => unsafe { wgpu::ExperimentalFeatures::enabled() },
-            false => wgpu::ExperimentalFeatures::disabled(),
-        };
+        let wanted = Self::wanted_of(&summary, &adapter, options)?;
         let descriptor = wgpu::DeviceDescriptor {
             label: Some("godwit"),
-            required_features: features,
-            required_limits: limits.clone(),
-            experimental_features,
+            required_features: wanted.features,
+            required_limits: wanted.limits,
+            experimental_features: wanted.experimental_features,
             // Weights are large buffers of their own: shared blocks would leave gaps between them.
             memory_hints: wgpu::MemoryHints::MemoryUsage,
             ..Default::default()
@@ -166,19 +135,46 @@ impl Gpu {
             // A lost device reports other errors, too: they have this cause.
             errors.lasting = Some(GpuError::Lost { cause });
         });
+        let has = Has::of_device(&adapter, &device);
+        let parts = Parts {
+            device,
+            queue,
+            summary,
+            errors,
+            is_shared: false,
+            passed_over: passed_over.to_vec(),
+            is_replaceable,
+        };
+        Ok(Self::assemble(parts, &has, options))
+    }
+
+    /// A GPU of an open device.
+    pub(super) fn assemble(parts: Parts, has: &Has, options: &GpuOptions) -> Self {
+        let Parts {
+            device,
+            queue,
+            summary,
+            errors,
+            is_shared,
+            passed_over,
+            is_replaceable,
+        } = parts;
         let cpu = options.cpu.unwrap_or(summary.is_cpu());
+        // A host's device may have more than is to be used of it.
+        let optional = !options.webgpu_limits;
+        let subgroups = optional && has.features.contains(wgpu::Features::SUBGROUP);
+        let limits = match optional {
+            true => has.limits.clone(),
+            false => limits(&has.limits, true),
+        };
         let caps = Capabilities {
-            subgroups: features.contains(wgpu::Features::SUBGROUP),
+            subgroups,
             // wgpu doesn't ask browsers for subgroups, and nobody has compiled such kernels in one.
-            subgroups32: NATIVE
-                && features.contains(wgpu::Features::SUBGROUP)
-                && has_subgroups32(&adapter),
-            shader_f16: features.contains(wgpu::Features::SHADER_F16),
-            cooperative_matrix,
-            subgroups8_int64,
-            packed_dot: options
-                .packed_dot
-                .unwrap_or_else(|| has_packed_dot(&adapter)),
+            subgroups32: NATIVE && subgroups && has.subgroups32(),
+            shader_f16: optional && has.features.contains(wgpu::Features::SHADER_F16),
+            cooperative_matrix: optional && has.cooperative_matrix(),
+            subgroups8_int64: optional && has.subgroups8_int64(),
+            packed_dot: options.packed_dot.unwrap_or_else(|| has.packed_dot()),
             // Bindings of the whole limit can't begin at an aligned offset past 2^31.
             max_binding: options
                 .max_binding
@@ -192,7 +188,7 @@ impl Gpu {
             tuning: options.tuning.unwrap_or(if cpu { CPU } else { GPU }),
         };
         tracing::info!("computing on {summary}");
-        tracing::debug!(?caps, "opened {summary}");
+        tracing::debug!(is_shared, ?caps, "opened {summary}");
         let (pipelines, staging, uploads, profiler) = Default::default();
         let budget = Budget::new(options.memory);
         let submissions =
@@ -212,13 +208,25 @@ impl Gpu {
             #[cfg(test)]
             refusal: Default::default(),
             errors,
-            passed_over: passed_over.to_vec(),
+            is_shared,
+            passed_over,
             is_replaceable,
             #[cfg(test)]
             refused_kernel: Mutex::default(),
         };
-        Ok(Self {
+        Self {
             inner: Arc::new(inner),
-        })
+        }
     }
+}
+
+/// An open device, and how it came to be.
+pub(super) struct Parts {
+    pub device: wgpu::Device,
+    pub queue: wgpu::Queue,
+    pub summary: AdapterSummary,
+    pub errors: Arc<Mutex<Errors>>,
+    pub is_shared: bool,
+    pub passed_over: Vec<GpuError>,
+    pub is_replaceable: bool,
 }

@@ -125,6 +125,12 @@ impl Pages {
         state.references == 1 && state.prefix.is_none()
     }
 
+    /// Whether the page holds nothing that anybody may read.
+    pub fn is_blank(&self, page: PageId) -> bool {
+        let state = &self.pages[page as usize];
+        state.references == 0 && state.prefix.is_none()
+    }
+
     /// Whether any page table lists the page.
     pub fn is_in_use(&self, page: PageId) -> bool {
         self.pages[page as usize].references > 0

@@ -27,6 +27,7 @@ pub const LIMITS: Limits = Limits {
     running: 4,
     waiting: 20,
     prompt_tokens: 48,
+    attended: None,
     decode_rows: 20,
     steps_in_flight: 1,
     is_cpu: true,

@@ -2,6 +2,7 @@
 
 #[cfg(feature = "testing")]
 mod cases;
+mod cut;
 mod method;
 #[cfg(feature = "testing")]
 mod reference;
@@ -19,6 +20,7 @@ use method::Use;
 
 #[cfg(feature = "testing")]
 pub use cases::{RowByRow, row_by_row};
+pub use cut::cut_matmuls;
 pub use method::FEW_X_ROWS;
 
 pub use crate::capabilities::MatmulClass;
