@@ -59,7 +59,7 @@ step() {
 
 bench=(./godwit bench --synthetic "${SHAPE:-llama3-8b:q4_k}" --kv q8_0 --context 40k -p 512 -n 64 -d "${DEPTHS:-0,4k,32k}" -r 2)
 [ -z "${GODWIT_ADAPTER:-}" ] || bench+=(--adapter "$GODWIT_ADAPTER")
-step doctor ./godwit doctor
+step doctor ./godwit doctor -v
 step kernels ./kernels
 step recall ./retrieval "${CONTEXT:-64k}" q8_0
 step bench "${bench[@]}" --no-tune --profile

@@ -2,7 +2,9 @@
 
 use std::time::Instant;
 
-use godwit::{Error, FinishReason, GenerateOptions, Generation, GpuError, Session, Speculated};
+use godwit::{
+    Error, FinishReason, GenerateOptions, Generation, GpuError, Reuse, Session, Speculated,
+};
 use serde::Serialize;
 
 use crate::stop::Stop;
@@ -46,6 +48,11 @@ impl Answer {
         rate(self.ids.len(), self.seconds)
     }
 
+    /// Whether the answer ended as the model or a stop text ended it.
+    pub fn is_complete(&self) -> bool {
+        matches!(self.reason, StopReason::EndOfTurn | StopReason::StopString)
+    }
+
     /// Why the answer is not whole, and how to get more of it; none where it ended as it should.
     pub fn notice(&self) -> Option<String> {
         let Self {
@@ -78,6 +85,31 @@ impl Answer {
             }
         })
     }
+}
+
+/// A line about the time that an answer took, as `--verbose` has it.
+pub fn timings(reuse: &Reuse, prefill_s: f64, answer: &Answer) -> String {
+    let Answer { ids, seconds, .. } = answer;
+    let known = match (reuse.kept, reuse.loaded) {
+        (0, 0) => String::new(),
+        (kept, 0) => format!(", {kept} reused"),
+        (kept, loaded) => format!(", {kept} reused, {loaded} from disk"),
+    };
+    let speculated = match answer.speculated.drafted {
+        0 => String::new(),
+        drafted => format!(
+            ", {} of {drafted} guesses right",
+            answer.speculated.accepted
+        ),
+    };
+    format!(
+        "(prompt: {} tokens in {prefill_s:.2} s, {:.1}/s{known}; answer: {} tokens in \
+         {seconds:.2} s, {:.1}/s{speculated})",
+        reuse.computed,
+        rate(reuse.computed, prefill_s),
+        ids.len(),
+        answer.tokens_per_s(),
+    )
 }
 
 /// A reply that broke off, and as much of it as there is.

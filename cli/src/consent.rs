@@ -11,6 +11,7 @@ use godwit_hub::{HubError, Name};
 use crate::crash;
 use crate::output::{self, ask, bytes, is_stderr_terminal};
 use crate::stop::Stop;
+use crate::terminal;
 
 /// How often a wait for the answer looks whether the program is to end.
 const LOOK: Duration = Duration::from_millis(100);
@@ -62,6 +63,8 @@ impl Consent {
         if self != Self::Ask || size == 0 {
             return Ok(());
         }
+        // What is answered is shown.
+        terminal::restore();
         ask(&format!(
             "There is no file {name}. Download {name} ({}) from the hub? [y/N]",
             bytes(size)

@@ -1,35 +1,59 @@
 //! The contents of a session: prompts that go into it through the cache on disk, and contexts that
 //! are saved and resumed.
 
-use std::fs::File;
-use std::io::{BufReader, IsTerminal as _};
+use std::io::{BufReader, IsTerminal as _, Read as _};
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
 use godwit::errors::SnapshotError;
-use godwit::low_level::io::open::{Links, open_regular};
 use godwit::low_level::io::private::user_cache_folder;
 use godwit::prefix_cache::BLOCK;
 use godwit::{
     Error, KvFormat, Message, Model, PrefixCache, Progress, Reuse, Session, SnapshotHeader,
 };
-use indicatif::ProgressBar;
 use serde::{Deserialize, Serialize};
 
 use crate::args::SavedArgs;
 use crate::destination::{Destination, Kind};
-use crate::exit::{BadInput, Interrupted, ended, stopped};
+use crate::exit::{BadInput, Interrupted, ended, prompt_error, stopped};
+use crate::input::open;
 use crate::load::hash_weights;
 use crate::output::{bytes, note};
-use crate::progress::bar;
+use crate::progress::{Bar, bar};
 use crate::stop::Stop;
+use crate::transcript;
 
 /// The note that goes with a saved context.
-#[derive(Debug, Default, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct Note {
     /// The conversation, where it is one.
     pub messages: Vec<Message>,
+    /// The tokens of a raw text that the snapshot does not hold: those after its last.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub rest: Vec<u32>,
+    /// The last reply ended as the model ended it.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub is_complete: bool,
+}
+
+#[expect(
+    clippy::trivially_copy_pass_by_ref,
+    reason = "serde passes a reference"
+)]
+fn is_false(value: &bool) -> bool {
+    !value
+}
+
+/// The beginning of a snapshot.
+const SNAPSHOT: &[u8] = b"GODWITKV";
+
+/// What a file that was named for resuming holds.
+enum Resumed {
+    /// A snapshot, and what it says of itself.
+    Snapshot(SnapshotHeader),
+    /// A transcript.
+    Transcript(Vec<Message>),
 }
 
 /// The cache of long prompts; none where it is not wanted.
@@ -48,8 +72,8 @@ pub struct Contexts<'a> {
     args: &'a SavedArgs,
     destination: Option<Destination>,
     cache: Option<PrefixCache>,
-    /// What the file that was named for resuming says of itself.
-    resumed: Option<SnapshotHeader>,
+    /// The file that was named for resuming.
+    resumed: Option<Resumed>,
     stop: &'a Stop,
 }
 
@@ -76,6 +100,10 @@ impl<'a> Contexts<'a> {
             return Ok(());
         };
         let name = || path.display().to_string();
+        if !is_snapshot(path)? {
+            self.resumed = Some(Resumed::Transcript(transcript::read(path)?));
+            return Ok(());
+        }
         let header = SnapshotHeader::read(&mut BufReader::new(open(path)?))
             .map_err(Error::from)
             .with_context(name)?;
@@ -83,18 +111,28 @@ impl<'a> Contexts<'a> {
             let why = "the KV cache has another type; use the same --kv";
             return Err(foreign(&header, why)).with_context(name);
         }
-        self.resumed = Some(header);
+        self.resumed = Some(Resumed::Snapshot(header));
         Ok(())
+    }
+
+    /// Whether the hash of the weights is going to be needed for a prompt of so many bytes.
+    pub fn needs_hash(&self, prompt_bytes: usize) -> bool {
+        let resumes = matches!(self.resumed, Some(Resumed::Snapshot(_)));
+        self.args.needs_hash(prompt_bytes, resumes)
     }
 
     /// Notes that the file that was named for resuming was saved with a model of another name: it
     /// is used only if the weights are the same, which is known once they are hashed.
     pub fn note_other_name(&self, model: &Model) {
-        let (Some(header), Some(path)) = (&self.resumed, &self.args.resume) else {
+        let (Some(Resumed::Snapshot(header)), Some(path)) = (&self.resumed, &self.args.resume)
+        else {
             return;
         };
-        let name = model.checkpoint().metadata().string("general.name");
-        if let Some(name) = name.ok().flatten().filter(|name| *name != header.model) {
+        // Earlier versions saved the title in the metadata.
+        let title = model.checkpoint().metadata().string("general.name");
+        let is_title = title.is_ok_and(|title| title == Some(&*header.model));
+        let name = model.name();
+        if name != header.model && !is_title {
             note(&format!(
                 "({} was saved with {}, and this model is {name}: their weights are compared)",
                 path.display(),
@@ -128,9 +166,8 @@ impl<'a> Contexts<'a> {
     }
 
     /// Shows how far an operation is. Ends it at Ctrl-C.
-    fn step(&self, bar: &ProgressBar, now: Progress) -> ControlFlow<()> {
-        bar.set_length(now.total);
-        bar.set_position(now.done);
+    fn step(&self, bar: &Bar, now: Progress) -> ControlFlow<()> {
+        bar.show(now);
         self.stop.flow()
     }
 
@@ -145,19 +182,19 @@ impl<'a> Contexts<'a> {
 
     /// Brings the session to hold exactly these tokens, with a progress bar. Stops at Ctrl-C.
     pub async fn prefill(&self, session: &mut Session, tokens: &[u32]) -> anyhow::Result<Reuse> {
-        session.check_prompt(tokens)?;
+        check_prompt(session, tokens)?;
         if self.cache.is_some() && tokens.len() > BLOCK {
             self.hash_weights(session)?;
         }
         let spilled = session.spilled_bytes();
         let bar = bar("reading", "{pos}/{len} tokens, {per_sec}");
-        bar.set_length(tokens.len() as u64);
+        bar.show(Progress::new(0, tokens.len() as u64));
         let mut show = |now: Progress| self.step(&bar, now);
         let result = match &self.cache {
             Some(cache) => cache.prefill(session, tokens, &mut show).await,
             None => session.prefill_to(tokens, &mut show).await,
         };
-        bar.finish_and_clear();
+        drop(bar);
         if session.spilled_bytes() > spilled {
             let bytes = bytes(session.spilled_bytes());
             note(&format!(
@@ -169,10 +206,16 @@ impl<'a> Contexts<'a> {
     }
 
     /// Resumes from the file that was named, if one was. Returns the conversation in it.
-    pub async fn resume(&self, session: &mut Session) -> anyhow::Result<Option<Vec<Message>>> {
+    pub async fn resume(&self, session: &mut Session) -> anyhow::Result<Option<Note>> {
         let Some(path) = &self.args.resume else {
             return Ok(None);
         };
+        if let Some(Resumed::Transcript(messages)) = &self.resumed {
+            return Ok(Some(Note {
+                messages: messages.clone(),
+                ..Note::default()
+            }));
+        }
         let name = || path.display().to_string();
         let file = open(path)?;
         self.hash_weights(session)?;
@@ -185,18 +228,19 @@ impl<'a> Contexts<'a> {
                 &mut show,
             )
             .await;
-        bar.finish_and_clear();
+        drop(bar);
         let header = match result {
             // The file is to blame, or its text; not what the GPU or the host has no room for.
             Err(error @ Error::Snapshot(_)) => return Err(error).with_context(name),
             result => result.map_err(stopped)?,
         };
-        let note: Note = serde_json::from_value(header.note).unwrap_or_default();
-        Ok(Some(note.messages))
+        Ok(Some(
+            serde_json::from_value(header.note).unwrap_or_default(),
+        ))
     }
 
     /// Saves to the file that was named, if one was.
-    pub async fn save(&self, session: &Session, messages: &[Message]) -> anyhow::Result<()> {
+    pub async fn save(&self, session: &Session, note: &Note) -> anyhow::Result<()> {
         let Some(destination) = &self.destination else {
             return Ok(());
         };
@@ -207,12 +251,10 @@ impl<'a> Contexts<'a> {
         // signal waits.
         self.stop.clear();
         let bar = bar("saving", "{pos}/{len} tokens");
-        bar.set_length(session.tokens().len() as u64);
-        let note = serde_json::to_value(Note {
-            messages: messages.to_vec(),
-        })?;
+        bar.show(Progress::new(0, session.tokens().len() as u64));
+        let note = serde_json::to_value(note)?;
         let mut show = |now: Progress| {
-            bar.set_position(now.done);
+            bar.show(now);
             if self.stop.insisted() {
                 ControlFlow::Break(())
             } else {
@@ -223,9 +265,41 @@ impl<'a> Contexts<'a> {
         let written =
             destination.write(async |file| session.save(file, 0..end, note, &mut show).await);
         let result = written.await;
-        bar.finish_and_clear();
+        drop(bar);
         result.map_err(ended)
     }
+}
+
+/// Refuses a prompt that the context has no room for, in the terms of the command line.
+fn check_prompt(session: &Session, tokens: &[u32]) -> anyhow::Result<()> {
+    let window = session.engine().model().config().context;
+    let refused = session.check_prompt(tokens).err();
+    refused.map_or(Ok(()), |error| Err(prompt_error(error, window)))
+}
+
+/// Whether a file begins as snapshots do.
+pub fn is_snapshot(path: &Path) -> anyhow::Result<bool> {
+    let mut start = Vec::new();
+    let read = open(path)?
+        .take(SNAPSHOT.len() as u64)
+        .read_to_end(&mut start);
+    read.map_err(|error| BadInput {
+        file: path.display().to_string(),
+        cause: error.to_string(),
+    })?;
+    Ok(start == SNAPSHOT)
+}
+
+/// The conversation of a snapshot.
+///
+/// # Errors
+/// The file is no snapshot.
+pub fn conversation(path: &Path) -> anyhow::Result<Vec<Message>> {
+    let header = SnapshotHeader::read(&mut BufReader::new(open(path)?))
+        .map_err(Error::from)
+        .with_context(|| path.display().to_string())?;
+    let note: Note = serde_json::from_value(header.note).unwrap_or_default();
+    Ok(note.messages)
 }
 
 /// Why a saved context can't be used here.
@@ -236,16 +310,6 @@ fn foreign(header: &SnapshotHeader, why: &'static str) -> Error {
         why,
     }
     .into()
-}
-
-fn open(path: &Path) -> anyhow::Result<File> {
-    let bad = |cause: String| BadInput {
-        file: path.display().to_string(),
-        cause,
-    };
-    // Opening a pipe does not wait for its writer.
-    let (file, _) = open_regular(path, Links::Follow).map_err(|error| bad(error.to_string()))?;
-    Ok(file)
 }
 
 /// Puts the system message, if there is one, in place of the conversation's.

@@ -37,10 +37,10 @@ pub enum Kind {
 impl Kind {
     fn name(self) -> &'static str {
         match self {
-            Self::Context => "a saved context",
+            Self::Context => "a snapshot (--save)",
             Self::Model => "a GGUF model",
             Self::Importance => "an importance matrix",
-            Self::Conversation => "a saved conversation",
+            Self::Conversation => "a transcript (/save)",
             Self::Answers => "answers of `run --parallel`",
         }
     }

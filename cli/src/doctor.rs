@@ -1,9 +1,10 @@
 //! `godwit doctor`: the GPUs, what they can do, and whether a model fits.
 
-use godwit::{ContextSize, Gpu, KvFormat, KvType, MemoryUse, Model};
+use godwit::{ContextSize, Error, Gpu, KvFormat, KvType, MemoryUse, Model};
 use serde_json::json;
 
-use crate::args::{Common, DoctorArgs, ModelSource};
+use crate::args::{Common, DoctorArgs, ModelFile, ModelSource};
+use crate::exit::DoesNotFit;
 use crate::load;
 use crate::output::{self, Output};
 use crate::stop::Stop;
@@ -27,12 +28,16 @@ async fn examine(args: &DoctorArgs) -> anyhow::Result<()> {
     let rates = gpu.measure_rates().await?;
     let bandwidth = rates.bytes_per_s;
     let source = ModelSource {
-        model: args.model.clone(),
-        synthetic: args.synthetic.clone(),
+        file: ModelFile {
+            model: args.model.clone(),
+            named: None,
+            hf: None,
+            synthetic: args.synthetic.clone(),
+            yes: args.yes,
+        },
         rope: args.rope,
-        yes: args.yes,
     };
-    let asked = source.model.is_some() || source.synthetic.is_some();
+    let asked = source.file.model.is_some() || source.file.synthetic.is_some();
     let model = if asked {
         Some(load::open(&source, args.common.access(), &stop)?)
     } else {
@@ -42,11 +47,15 @@ async fn examine(args: &DoctorArgs) -> anyhow::Result<()> {
         Some(mix) => model.map(|model| model.as_quantized(&mix.into())),
         None => model,
     };
+    let misfit = match &model {
+        Some(model) => misfit(model, args, &gpu),
+        None => Ok(()),
+    };
     let mut out = Output::new();
     let (chosen, caps) = (gpu.summary(), gpu.caps());
     if args.common.json {
         let adapters: Vec<_> = adapters.iter().map(adapter_json).collect();
-        return out.json(&json!({
+        out.json(&json!({
             "adapters": adapters,
             "chosen": chosen.index,
             "bandwidth_bytes_per_s": bandwidth,
@@ -55,12 +64,17 @@ async fn examine(args: &DoctorArgs) -> anyhow::Result<()> {
             "max_buffer": caps.max_buffer,
             "subgroups": caps.subgroups,
             "model": model.as_ref().map(|m| fit_json(m, args, &gpu)),
-        }));
+            "fits": model.as_ref().map(|_| misfit.is_ok()),
+        }))?;
+        return misfit;
     }
     out.line("Adapters")?;
     for a in &adapters {
         let mark = if a.index == chosen.index { '*' } else { ' ' };
         out.line(&format!("{mark} {} {a}\n    driver {}", a.index, a.driver))?;
+        if args.common.verbose == 0 {
+            continue;
+        }
         out.line(&format!(
             "    binding {}, buffer {}, features: {}",
             output::bytes(a.max_binding),
@@ -73,20 +87,79 @@ async fn examine(args: &DoctorArgs) -> anyhow::Result<()> {
         ))?;
     }
     out.line(&format!(
-        "\nChosen: {chosen}, reads {:.1} GB/s, computes {:.1} GFLOP/s",
-        bandwidth / 1e9,
-        rates.flops_per_s / 1e9
+        "\nChosen: {chosen}, reads {}, computes {}",
+        rate(bandwidth, "B/s"),
+        rate(rates.flops_per_s, "FLOP/s")
     ))?;
     if chosen.is_cpu() {
         out.line("  It computes on the CPU. A GPU's own driver is many times as fast.")?;
     }
-    for (kernel, variants) in gpu.variants() {
-        out.line(&format!("  {kernel}: {variants}"))?;
+    if args.common.verbose > 0 {
+        for (kernel, variants) in gpu.variants() {
+            out.line(&format!("  {kernel}: {variants}"))?;
+        }
     }
     if let Some(model) = &model {
         fit_text(model, args, &gpu, bandwidth, &mut out)?;
     }
-    Ok(())
+    misfit
+}
+
+/// Fails where the context that is asked for does not fit, or, where none is, not even the
+/// shortest.
+fn misfit(model: &Model, args: &DoctorArgs, gpu: &Gpu) -> anyhow::Result<()> {
+    let (available, window) = (available(args, gpu), model.config().context);
+    let first = contexts(model, args, gpu, available).first().copied();
+    let context = first.unwrap_or(window);
+    if context > window {
+        let asked = context;
+        return Err(Error::Window { asked, window }.into());
+    }
+    // `--context max` is 0 where no context fits.
+    let memory = MemoryUse::estimate(model, context.max(1), args.kv.format(), gpu.caps());
+    match available {
+        Some(bytes) if memory.total() > bytes => Err(DoesNotFit {
+            model: output::shown(&model.name()),
+            context,
+            needs: needs(memory.total(), bytes),
+        }
+        .into()),
+        _ => Ok(()),
+    }
+}
+
+/// What is needed and what is there, with as many digits as tell them apart.
+fn needs(needed: u64, available: u64) -> String {
+    let (needed_text, text) = (output::bytes(needed), output::bytes(available));
+    let number = |text: &str| text.split(' ').next().unwrap_or_default().to_owned();
+    let unit = |text: &str| text.split(' ').nth(1).unwrap_or_default().to_owned();
+    if needed_text == text && needed != available {
+        return format!("needs {needed} bytes, {available} are there");
+    }
+    if unit(&needed_text) == unit(&text) {
+        return format!("needs {needed_text}, {} are there", number(&text));
+    }
+    format!("needs {needed_text}, {text} are there")
+}
+
+/// A rate with three digits, such as `4.32 TB/s`.
+fn rate(value: f64, unit: &str) -> String {
+    let prefixes = ["", "k", "M", "G", "T", "P"];
+    let (mut value, mut at) = (value, 0);
+    while value >= 999.5 && at + 1 < prefixes.len() {
+        value /= 1000.0;
+        at += 1;
+    }
+    format!("{} {}{unit}", digits(value), prefixes[at])
+}
+
+/// A number with three digits, as far as it has them before the point.
+fn digits(value: f64) -> String {
+    match value {
+        value if value < 9.995 => format!("{value:.2}"),
+        value if value < 99.95 => format!("{value:.1}"),
+        value => format!("{value:.0}"),
+    }
 }
 
 fn adapter_json(a: &godwit::AdapterSummary) -> serde_json::Value {
@@ -188,23 +261,26 @@ fn fit_text(
         let full = (model.weight_bytes_per_pass(true) + memory.kv) as f64 / bandwidth;
         let verdict = match available {
             _ if context > window => format!("; more than the model's window of {window}"),
-            Some(bytes) if memory.total() > bytes => "; does not fit".into(),
-            _ => String::new(),
+            Some(bytes) if memory.total() > bytes => {
+                format!("; does not fit: {}", needs(memory.total(), bytes))
+            }
+            Some(_) => "; fits".into(),
+            None => String::new(),
         };
         out.line(&format!(
-            "  context {context:>8}: {:>9} (weights {}, KV cache {}, scratch {}), at most {:.1} \
+            "  context {context:>8}: {:>9} (weights {}, KV cache {}, scratch {}), at most {} \
              tokens/s when full{verdict}",
             output::bytes(memory.total()),
             output::bytes(memory.weights),
             output::bytes(memory.kv),
             output::bytes(memory.scratch),
-            1.0 / full
+            digits(1.0 / full)
         ))?;
     }
     let Some(bytes) = available else {
         return out.line(
-            "  What the GPU has left, its driver does not tell; --gpu-memory BYTES shows \
-                which context fits.",
+            "  The driver does not report free GPU memory. --gpu-memory BYTES shows which context \
+             fits.",
         );
     };
     out.line(&format!("Longest context in {}", output::bytes(bytes)))?;
@@ -217,4 +293,35 @@ fn fit_text(
         out.line(&format!("  {kind:>4}: {context}{note}"))?;
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_have_useful_digits() {
+        assert_eq!(rate(4.3214e12, "B/s"), "4.32 TB/s");
+        assert_eq!(rate(19.96e9, "B/s"), "20.0 GB/s");
+        assert_eq!(rate(64.7234e12, "FLOP/s"), "64.7 TFLOP/s");
+        assert_eq!(rate(999.7e9, "B/s"), "1.00 TB/s");
+        assert_eq!([0.012, 9.996, 348.4].map(digits), ["0.01", "10.0", "348"]);
+    }
+
+    #[test]
+    fn amounts_are_told_apart() {
+        let gib = |x: f64| (x * f64::from(1 << 30)) as u64;
+        assert_eq!(
+            needs(gib(22.6), gib(22.1)),
+            "needs 22.6 GiB, 22.1 are there"
+        );
+        assert_eq!(
+            needs(gib(1.5), 900 << 20),
+            "needs 1.5 GiB, 900.0 MiB are there"
+        );
+        assert_eq!(
+            needs(gib(1.0) + 1, gib(1.0)),
+            "needs 1073741825 bytes, 1073741824 are there"
+        );
+    }
 }

@@ -45,6 +45,63 @@ pub struct Unwritable {
 #[error("{0}")]
 pub struct Usage(pub String);
 
+/// A prompt that the context has no room for.
+#[derive(Debug, thiserror::Error)]
+#[error("The prompt has {tokens} tokens; the context holds {context}. {}", self.remedy())]
+pub struct PromptTooLong {
+    /// Tokens of the prompt.
+    pub tokens: usize,
+    /// Tokens that the context holds.
+    pub context: u32,
+    /// Tokens that the model can attend to.
+    pub window: u32,
+}
+
+/// The error of a prompt in the terms of the command line. `window`: the model's.
+pub fn prompt_error(error: Error, window: u32) -> anyhow::Error {
+    match error {
+        Error::ContextFull {
+            tokens,
+            used,
+            context,
+        } => PromptTooLong {
+            tokens: used + tokens,
+            context,
+            window,
+        }
+        .into(),
+        error => error.into(),
+    }
+}
+
+impl PromptTooLong {
+    fn remedy(&self) -> String {
+        if self.context < self.window {
+            "Raise --context.".into()
+        } else {
+            format!(
+                "Shorten the prompt: {} tokens are the model's window.",
+                self.window
+            )
+        }
+    }
+}
+
+/// A model that the GPU has no room for.
+#[derive(Debug, thiserror::Error)]
+#[error(
+    "{model} does not fit with a context of {context} tokens: it {needs}; try a smaller --context \
+     or another --kv"
+)]
+pub struct DoesNotFit {
+    /// The model's name.
+    pub model: String,
+    /// The context that was looked at, in tokens.
+    pub context: u32,
+    /// The two amounts of memory, in words.
+    pub needs: String,
+}
+
 /// Prints help, or what is wrong with the command line.
 pub fn usage(error: &clap::Error) -> ExitCode {
     let has_control = |arg: OsString| *arg.to_string_lossy() != *shown(&arg.to_string_lossy());
@@ -102,6 +159,12 @@ fn code(error: &anyhow::Error) -> u8 {
     if error.is::<Usage>() {
         return 2;
     }
+    if error.is::<PromptTooLong>() {
+        return 5;
+    }
+    if error.is::<DoesNotFit>() {
+        return 4;
+    }
     if error.is::<BadInput>() {
         return 3;
     }
@@ -134,6 +197,7 @@ fn hub_code(error: &HubError) -> u8 {
     match error {
         HubError::Name { .. } | HubError::Setting { .. } => 2,
         HubError::Network { .. }
+        | HubError::Unreachable { .. }
         | HubError::Space { .. }
         | HubError::Io { .. }
         | HubError::InUse(_)

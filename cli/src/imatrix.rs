@@ -1,5 +1,6 @@
 //! `godwit imatrix`: which inputs of a model's matrices are large, measured on a text.
 
+use godwit::Progress;
 use godwit::quantize::InputSquares;
 use serde_json::json;
 
@@ -25,7 +26,7 @@ async fn measure(args: &ImatrixArgs, mut destination: Destination) -> anyhow::Re
     let bar = bar("measuring", "{pos}/{len} chunks");
     let begin = std::time::Instant::now();
     let chunks = text.chunks();
-    bar.set_length(chunks.len() as u64);
+    bar.show(Progress::new(0, chunks.len() as u64));
     for (_, read) in chunks {
         if text.stop.requested() {
             bar.finish_and_clear();

@@ -1,11 +1,13 @@
 //! Text that a command works on: from the command line, a file, or stdin.
 
+use std::fs::File;
 use std::io::{IsTerminal as _, Read as _};
 use std::path::Path;
 use std::sync::mpsc::{RecvTimeoutError, channel};
 use std::time::Duration;
 
 use godwit::Tokenizer;
+use godwit::low_level::io::open::{Links, open_regular};
 
 use crate::crash;
 use crate::exit::{BadInput, Usage};
@@ -70,6 +72,20 @@ pub fn file(path: &Path) -> anyhow::Result<String> {
         cause: e.to_string(),
     })?;
     decode(&name, bytes)
+}
+
+/// A regular file, or a link to one.
+///
+/// # Errors
+/// It can't be opened, or is something else.
+pub fn open(path: &Path) -> anyhow::Result<File> {
+    let bad = |cause: String| BadInput {
+        file: path.display().to_string(),
+        cause,
+    };
+    // Opening a pipe does not wait for its writer.
+    let (file, _) = open_regular(path, Links::Follow).map_err(|error| bad(error.to_string()))?;
+    Ok(file)
 }
 
 /// All of stdin. Where it is read besides another text, a person who did not mean it hears how to

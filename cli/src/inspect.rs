@@ -25,9 +25,9 @@ pub fn run(args: &InspectArgs) -> anyhow::Result<()> {
     }
     let rope = args.source.rope.change().unwrap_or_default();
     show(
-        &load::checkpoint(&args.source, args.common.access(), &Stop::default())?,
+        &load::checkpoint_to_inspect(&args.source.file, args.files.access(), &Stop::default())?,
         &rope,
-        args.common.json,
+        args.plain.json,
     )
 }
 
@@ -141,6 +141,15 @@ fn as_text(checkpoint: &dyn Checkpoint, found: &Examination) -> anyhow::Result<(
             output::bytes(tensor.bytes)
         ))?;
     }
+    for tensor in checkpoint.foreign_tensors() {
+        let shape: Vec<String> = tensor.shape.iter().map(u64::to_string).collect();
+        out.line(&format!(
+            "  {:<30} {:<7} {}",
+            shown(&tensor.name),
+            tensor.format,
+            shape.join(" x ")
+        ))?;
+    }
     out.line("\nBy format")?;
     for (format, count, bytes) in by_format(checkpoint) {
         out.line(&format!(
@@ -167,6 +176,11 @@ fn as_json(checkpoint: &dyn Checkpoint, found: &Examination) -> anyhow::Result<(
                 "bytes": t.bytes, "offset": t.offset, "part": t.part,
             })
         })
+        .collect();
+    let foreign: Vec<_> = checkpoint
+        .foreign_tensors()
+        .iter()
+        .map(|t| json!({"name": t.name, "format": t.format, "shape": t.shape, "part": t.part}))
         .collect();
     let formats: Vec<_> = by_format(checkpoint)
         .into_iter()
@@ -202,6 +216,7 @@ fn as_json(checkpoint: &dyn Checkpoint, found: &Examination) -> anyhow::Result<(
         "config": found.config.as_ref().map(config),
         "metadata": metadata,
         "tensors": tensors,
+        "foreign_tensors": foreign,
         "formats": formats,
     }))
 }

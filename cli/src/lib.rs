@@ -4,7 +4,11 @@
 mod answer;
 mod args;
 mod bench;
+mod cache;
+mod candidates;
 mod chat;
+mod clipboard;
+mod complete;
 mod consent;
 mod context;
 mod crash;
@@ -20,25 +24,28 @@ mod lines;
 mod load;
 mod locate;
 mod log;
+mod lossy;
+mod manual;
 mod models;
 mod output;
 mod parallel;
+mod paths;
 mod perplexity;
 mod progress;
 mod quantize;
+mod render;
 mod run;
+mod screen;
 mod stop;
 mod terminal;
 mod text;
 mod tokenize;
+mod transcript;
 mod wgsl;
 
 use std::process::ExitCode;
 
-use clap::{CommandFactory as _, Parser as _};
-
-use args::{Cli, Command};
-use output::Output;
+use args::{Command, Refusal};
 
 /// Does what the command line says.
 pub fn main() -> ExitCode {
@@ -47,13 +54,21 @@ pub fn main() -> ExitCode {
 }
 
 fn command() -> ExitCode {
-    let cli = match Cli::try_parse() {
+    if let Some(code) = complete::answer() {
+        return code;
+    }
+    let args: Vec<_> = std::env::args_os().collect();
+    let cli = match args::parse(&args, &|variable| std::env::var_os(variable)) {
         Ok(cli) => cli,
-        Err(error) => return exit::usage(&error),
+        Err(Refusal::Clap(error)) => return exit::usage(&error),
+        Err(Refusal::Setting(error)) => {
+            return exit::report(Err(exit::Usage(error.to_string()).into()));
+        }
     };
     let common = cli.command.common();
     log::start(common.verbose);
     warn_of_relative_folders();
+    warn_of_foreign_variables();
     let result = match &cli.command {
         Command::Run(args) => run::run(args),
         Command::Chat(args) => chat::run(args),
@@ -68,20 +83,25 @@ fn command() -> ExitCode {
         Command::List(args) => models::list(args),
         Command::Show(args) => models::show(args),
         Command::Rm(args) => models::remove(args),
-        Command::Completions { shell } => {
-            let mut script = Vec::new();
-            clap_complete::generate(*shell, &mut Cli::command(), "godwit", &mut script);
-            print(&script)
-        }
-        Command::Man => {
-            let mut page = Vec::new();
-            clap_mangen::Man::new(Cli::command())
-                .render(&mut page)
-                .map_err(Into::into)
-                .and_then(|()| print(&page))
-        }
+        Command::Cache(args) => cache::run(args),
+        Command::Completions { shell } => complete::script(*shell),
+        Command::Man { command, dir } => manual::run(command.as_deref(), dir.as_deref()),
     };
     exit::report(result)
+}
+
+/// Names the variables that look like those of flags, and are not read: a likely mistake with a
+/// warning, any other with -v.
+fn warn_of_foreign_variables() {
+    for variable in args::foreign(std::env::vars_os().map(|(name, _)| name)) {
+        let name = output::shown(&variable.name);
+        match variable.nearest {
+            Some(nearest) => output::warn(&format!(
+                "no flag reads the variable {name}; did you mean {nearest}?"
+            )),
+            None => tracing::info!("no flag reads the variable {name}"),
+        }
+    }
 }
 
 /// Warns of folders of the XDG specification that are ignored, as it demands.
@@ -89,7 +109,7 @@ fn warn_of_relative_folders() {
     if cfg!(windows) {
         return;
     }
-    for variable in ["XDG_CACHE_HOME", "XDG_STATE_HOME"] {
+    for variable in ["XDG_CACHE_HOME", "XDG_CONFIG_HOME", "XDG_STATE_HOME"] {
         let value = std::env::var_os(variable).unwrap_or_default();
         if !value.is_empty() && std::path::Path::new(&value).is_relative() {
             let value = value.to_string_lossy();
@@ -99,9 +119,4 @@ fn warn_of_relative_folders() {
             ));
         }
     }
-}
-
-/// Prints a text that is Godwit's own.
-fn print(text: &[u8]) -> anyhow::Result<()> {
-    Output::new().text(&String::from_utf8_lossy(text))
 }

@@ -5,18 +5,19 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use godwit::Access;
-use godwit::low_level::checkpoint::{Checkpoint, open_checkpoint_with};
+use godwit::low_level::checkpoint::{Checkpoint, open_checkpoint_to_inspect, open_checkpoint_with};
 use godwit::low_level::io::private::user_cache_folder;
-use godwit::quantize::WeightsCache;
+use godwit::quantize::{Quantized, WeightsCache};
 use godwit::{
     ContextSize, Engine, EngineOptions, Error, Gpu, GpuError, Model, Progress, Session, Spilling,
 };
 
-use crate::args::{Common, ModelArgs, ModelSource, QuantArgs, SpeculationArgs};
+use crate::args::{Common, ModelArgs, ModelFile, ModelSource, QuantArgs, SpeculationArgs};
 use crate::exit::{Unwritable, Usage, stopped};
 use crate::locate::locate;
+use crate::lossy::{substituted, warn_of_lossy};
 use crate::output::{note, warn};
-use crate::progress::bar;
+use crate::progress::{self, bar};
 use crate::stop::Stop;
 
 /// Hashes a model's weights, unless their hash is known, with a progress bar.
@@ -26,12 +27,11 @@ use crate::stop::Stop;
 pub fn hash_weights(model: &Model, stop: &Stop) -> Result<(), Error> {
     let bar = bar("hashing the weights", "{bytes}/{total_bytes}");
     let mut show = |progress: Progress| {
-        bar.set_length(progress.total);
-        bar.set_position(progress.done);
+        bar.show(progress);
         stop.flow()
     };
     let result = model.hash_weights(&mut show);
-    bar.finish_and_clear();
+    drop(bar);
     result
 }
 
@@ -46,7 +46,7 @@ pub struct Loaded {
 /// its files is ignored.
 pub fn open(source: &ModelSource, access: Access, stop: &Stop) -> anyhow::Result<Model> {
     let rope = source.rope.change().unwrap_or_default();
-    let model = Model::from_checkpoint_with(checkpoint(source, access, stop)?, &rope)?;
+    let model = Model::from_checkpoint_with(checkpoint(&source.file, access, stop)?, &rope)?;
     for note in model.notes() {
         warn(note);
     }
@@ -56,9 +56,24 @@ pub fn open(source: &ModelSource, access: Access, stop: &Stop) -> anyhow::Result
     Ok(model)
 }
 
-/// Opens the files of a model, whether or not it can be run.
+/// Opens the files of a model that is only looked at.
+pub fn checkpoint_to_inspect(
+    source: &ModelFile,
+    access: Access,
+    stop: &Stop,
+) -> anyhow::Result<Arc<dyn Checkpoint>> {
+    match &source.model {
+        Some(path) if source.synthetic.is_none() => Ok(open_checkpoint_to_inspect(
+            &locate(path, source.yes, stop)?,
+            access,
+        )?),
+        _ => checkpoint(source, access, stop),
+    }
+}
+
+/// Opens the files of a model.
 pub fn checkpoint(
-    source: &ModelSource,
+    source: &ModelFile,
     access: Access,
     stop: &Stop,
 ) -> anyhow::Result<Arc<dyn Checkpoint>> {
@@ -127,14 +142,13 @@ async fn tune(gpu: &mut Gpu, common: &Common, stop: &Stop) -> anyhow::Result<()>
     if let Some(folder) = user_cache_folder().filter(|_| wanted) {
         let bar = bar("measuring this GPU, once", "{pos}/{len}");
         let mut show = |progress: Progress| {
-            bar.set_length(progress.total);
-            bar.set_position(progress.done);
+            bar.show(progress);
             stop.flow()
         };
         let tuned = gpu
             .tune(&folder.join("godwit").join("gpus"), &mut show)
             .await;
-        bar.finish_and_clear();
+        drop(bar);
         tuned.map_err(stopped)?;
     }
     Ok(())
@@ -166,6 +180,7 @@ pub async fn load_with(
     opened(&model);
     let model = quantized(model, &args.quant, common.access(), stop).await?;
     let gpu = open_gpu(common, stop).await?;
+    gpu.on_compile(progress::compiling);
     let work = async |gpu: &mut Gpu| load_onto(gpu, &model, args, hash_weights, stop).await;
     let next =
         async |gpu, error| tuned_or_next(next(gpu, error, common).await?, common, stop).await;
@@ -175,6 +190,11 @@ pub async fn load_with(
         engine,
         load_s: begin.elapsed().as_secs_f64(),
     })
+}
+
+/// Loads a model anew onto its GPU, with other arguments.
+pub async fn reload(engine: &Engine, args: &ModelArgs, stop: &Stop) -> anyhow::Result<Engine> {
+    load_onto(engine.gpu(), engine.model(), args, false, stop).await
 }
 
 /// A session of the model that guesses tokens for another, on the same GPU; none where there is
@@ -202,9 +222,14 @@ pub async fn draft_engine(
         return Ok(None);
     };
     let source = ModelSource {
-        model: Some(path.clone()),
-        synthetic: None,
-        ..of.source.clone()
+        file: ModelFile {
+            model: Some(path.clone()),
+            named: None,
+            hf: None,
+            synthetic: None,
+            yes: of.source.file.yes,
+        },
+        rope: of.source.rope,
     };
     let model = open(&source, Access::default(), stop)?;
     let differs = engine
@@ -271,12 +296,11 @@ async fn load_onto(
         .hash_weights(hash_weights);
     let bar = bar("loading", "{bytes}/{total_bytes}");
     let mut show = |progress: Progress| {
-        bar.set_length(progress.total);
-        bar.set_position(progress.done);
+        bar.show(progress);
         stop.flow()
     };
     let engine = Engine::load(gpu.clone(), model, &options, &mut show).await;
-    bar.finish_and_clear();
+    drop(bar);
     let engine = engine.map_err(stopped)?;
     if gpu.is_replaceable() {
         match engine.compile().await {
@@ -306,15 +330,19 @@ pub async fn quantized(
     let folder = folder
         .ok_or_else(|| Usage("there is no cache folder; name one with --quant-dir".into()))?;
     let cache = WeightsCache::new(folder, args.quant_cache_size).with_access(access);
+    let view = Quantized::new(model.shared_checkpoint(), &mix.into());
+    warn_of_lossy(&view, mix);
+    for sentence in substituted(&view) {
+        tracing::info!("{sentence}");
+    }
     hash_weights(&model, stop).map_err(stopped)?;
     let bar = bar("quantising", "{bytes}/{total_bytes}");
     let mut show = |progress: Progress| {
-        bar.set_length(progress.total);
-        bar.set_position(progress.done);
+        bar.show(progress);
         stop.flow()
     };
     let result = model.quantized(&mix.into(), cache, &mut show).await;
-    bar.finish_and_clear();
+    drop(bar);
     result.map_err(stopped)
 }
 

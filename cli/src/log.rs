@@ -11,7 +11,7 @@ use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::registry::LookupSpan;
 use tracing_subscriber::util::SubscriberInitExt as _;
 
-use crate::{escape, output};
+use crate::{escape, output, screen};
 
 /// Writes events to stderr from now on: Godwit's own warnings; with `verbose` 1 its notices too,
 /// with 2 all of its events. The variable RUST_LOG, as the crate `env_logger` has it, takes the
@@ -27,9 +27,7 @@ pub fn start(verbose: u8) {
         .ok()
         .and_then(|text| text.parse::<Targets>().ok());
     let targets = asked.unwrap_or_else(|| Targets::new().with_targets(own));
-    let is_colourful = output::is_stderr_terminal()
-        && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
-        && std::env::var_os("TERM").is_none_or(|term| term != "dumb");
+    let is_colourful = screen::is_colourful(output::is_stderr_terminal());
     let lines = tracing_subscriber::fmt::layer()
         .with_writer(output::stderr)
         .with_ansi(is_colourful)

@@ -16,6 +16,8 @@ use serde::Serialize;
 
 pub use crate::escape::shown;
 use crate::escape::{self, Stream};
+use crate::render::Markdown;
+use crate::screen;
 pub use godwit_hub::bytes;
 
 /// Standard output, locked.
@@ -23,20 +25,53 @@ pub struct Output {
     out: StdoutLock<'static>,
     /// Cleans generated text, where a terminal shows it.
     stream: Option<Stream>,
+    /// Breaks its lines, and shows its Markdown.
+    markdown: Option<Markdown>,
 }
 
 impl Output {
     pub fn new() -> Self {
         let out = io::stdout().lock();
         let stream = out.is_terminal().then(Stream::default);
-        Self { out, stream }
+        Self {
+            out,
+            stream,
+            markdown: None,
+        }
+    }
+
+    /// Output of answers: on a terminal, lines break between words, and Markdown is shown.
+    /// `is_plain`: neither of them.
+    pub fn for_answers(is_plain: bool) -> Self {
+        let mut output = Self::new();
+        if !is_plain && output.stream.is_some() {
+            let is_styled = screen::is_colourful(true);
+            output.markdown = Some(Markdown::new(screen::columns(), is_styled));
+        }
+        output
+    }
+
+    /// Ends an answer, and its line.
+    pub fn end_answer(&mut self) -> anyhow::Result<()> {
+        self.text("\n")?;
+        match &mut self.markdown {
+            Some(markdown) => {
+                let rest = markdown.finish();
+                self.write(rest.as_bytes())
+            }
+            None => Ok(()),
+        }
     }
 
     /// Writes generated text, and shows it at once.
     pub fn text(&mut self, text: &str) -> anyhow::Result<()> {
         match &mut self.stream {
             Some(stream) => {
-                let clean = stream.push(text);
+                let mut clean = stream.push(text);
+                if let Some(markdown) = &mut self.markdown {
+                    markdown.resize(screen::columns());
+                    clean = markdown.push(&clean);
+                }
                 self.write(clean.as_bytes())
             }
             None => self.write(text.as_bytes()),
@@ -164,12 +199,14 @@ impl io::Write for Stderr {
     }
 }
 
-/// Writes a control sequence of Godwit's own, where stdout is a terminal.
+/// Writes a control sequence of Godwit's own to the terminal that the line editor uses.
 #[cfg(unix)]
 pub fn control(sequence: &[u8]) {
-    let mut stdout = io::stdout();
+    let (mut stdout, mut stderr) = (io::stdout(), io::stderr());
     if stdout.is_terminal() {
         let _ = stdout.write_all(sequence).and_then(|()| stdout.flush());
+    } else if stderr.is_terminal() {
+        let _ = stderr.write_all(sequence).and_then(|()| stderr.flush());
     }
 }
 

@@ -2,6 +2,7 @@
 //!
 //! The text is cut into chunks; each begins a fresh context, and the second half of it is scored.
 
+use godwit::Progress;
 use serde_json::json;
 
 use crate::answer::rate;
@@ -21,7 +22,7 @@ async fn measure(args: &PerplexityArgs) -> anyhow::Result<()> {
     let count = chunks.len();
     let mut session = text.loaded.engine.session().await?;
     let bar = bar("scoring", "{pos}/{len} chunks");
-    bar.set_length(count as u64);
+    bar.show(Progress::new(0, count as u64));
     let begin = std::time::Instant::now();
     let (mut sum, mut squares, mut scored) = (0.0, 0.0, 0_usize);
     for (chunk, read) in chunks {

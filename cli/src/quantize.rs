@@ -11,6 +11,7 @@ use crate::args::QuantizeArgs;
 use crate::destination::{Destination, Kind};
 use crate::exit::ended;
 use crate::locate::locate;
+use crate::lossy::{substituted, warn_of_lossy};
 use crate::output::{self, Output};
 use crate::progress::bar;
 use crate::stop::Stop;
@@ -20,7 +21,7 @@ pub fn run(args: &QuantizeArgs) -> anyhow::Result<()> {
     let stop = Stop::listen()?;
     let path = locate(&args.model, args.yes, &stop)?;
     let begin = Instant::now();
-    let model = Model::open_with(&path, args.common.access())?;
+    let model = Model::open_with(&path, args.files.access())?;
     destination.protect(
         model
             .checkpoint()
@@ -41,15 +42,15 @@ pub fn run(args: &QuantizeArgs) -> anyhow::Result<()> {
         .overrides(args.overrides.clone())
         .importance(importance);
     let quantized = Quantized::new(model.shared_checkpoint(), &recipe);
+    warn_of_lossy(&quantized, args.mix);
     let bar = bar("quantising", "{bytes}/{total_bytes}");
     let mut show = |progress: Progress| {
-        bar.set_length(progress.total);
-        bar.set_position(progress.done);
+        bar.show(progress);
         stop.flow()
     };
     let written = destination.write(async |file| write_gguf(&quantized, args.mix, file, &mut show));
     let result = pollster::block_on(written);
-    bar.finish_and_clear();
+    drop(bar);
     result.map_err(ended)?;
     let weights: u64 = model
         .checkpoint()
@@ -63,12 +64,22 @@ pub fn run(args: &QuantizeArgs) -> anyhow::Result<()> {
         begin.elapsed().as_secs_f64(),
     );
     let mut out = Output::new();
-    if args.common.json {
+    if args.plain.json {
         return out.json(&json!({
             "output": args.output, "type": args.mix.name(), "bytes": bytes, "weights": weights,
             "bits_per_weight": bits,
             "seconds": seconds,
+            "substitutions": quantized
+                .substitutions()
+                .iter()
+                .map(|(wanted, used, count)| {
+                    json!({"wanted": wanted.name(), "used": used.name(), "tensors": count})
+                })
+                .collect::<Vec<_>>(),
         }));
+    }
+    for sentence in substituted(&quantized) {
+        output::note(&format!("({sentence})"));
     }
     out.line(&format!(
         "{}: {}, {bits:.2} bits a weight, in {seconds:.1} s",

@@ -1,18 +1,21 @@
 //! `godwit run`: one prompt, one answer.
 
+use std::io::IsTerminal as _;
 use std::time::Instant;
 
 use godwit::tokenizer::Special;
 use godwit::{Error, GenerateOptions, Message, Model};
 use serde::Serialize;
 
-use crate::answer::{BrokenOff, StopReason, generate, rate};
+use crate::answer::{BrokenOff, StopReason, generate, rate, timings};
 use crate::args::RunArgs;
-use crate::context::{Contexts, set_system};
+use crate::context::{Contexts, Note, set_system};
 use crate::exit::Usage;
 use crate::input::{self, with_bos};
 use crate::load;
+use crate::locate;
 use crate::output::{Output, note};
+use crate::screen::is_interactive;
 use crate::stop::Stop;
 
 /// Resumed tokens that may be left out without a word: an answer that was cut ends otherwise.
@@ -40,21 +43,40 @@ pub fn run(args: &RunArgs) -> anyhow::Result<()> {
     if let Some(file) = &args.parallel.parallel {
         return crate::parallel::run(args, file);
     }
-    if let Some(option) = args.parallel.lone_option() {
-        return Err(Usage(format!("{option} needs --parallel FILE")).into());
+    args.ignored.say();
+    args.sampling.check()?;
+    // What is wrong with the files is said before a text is typed or piped for them.
+    Contexts::new(&args.saved, &Stop::default())?.check_resume(&args.model.kv.format())?;
+    if let Some(model) = &args.model.source.file.model {
+        locate::check(model)?;
     }
-    let prompt = input::prompt(args.prompt.as_deref(), args.file.as_deref())?;
-    if prompt.is_empty() {
-        return Err(Usage("the prompt is empty; give one with -p, -f or on stdin".into()).into());
+    let typed = args.typed_prompt();
+    let is_given = typed.is_some() || args.file.is_some();
+    let is_terminal = std::io::stdin().is_terminal();
+    let goes_on = !is_given && is_terminal && args.saved.resume.is_some();
+    if !is_given && !goes_on && !args.raw && !args.common.json && is_interactive() {
+        return crate::chat::run(&args.chat());
     }
-    pollster::block_on(answer_prompt(args, &prompt))
+    let prompt = if goes_on {
+        String::new()
+    } else {
+        input::prompt(typed.as_deref(), args.file.as_deref())?
+    };
+    let goes_on = prompt.is_empty() && !is_given && args.saved.resume.is_some();
+    if prompt.is_empty() && !goes_on {
+        let message = "the prompt is empty; write it behind the model, or give one with -f or on \
+                       stdin";
+        return Err(Usage(message.into()).into());
+    }
+    pollster::block_on(answer_prompt(args, (!goes_on).then_some(&prompt)))
 }
 
-async fn answer_prompt(args: &RunArgs, prompt: &str) -> anyhow::Result<()> {
+/// Answers a prompt. Without one, the reply of the resumed file goes on.
+async fn answer_prompt(args: &RunArgs, prompt: Option<&str>) -> anyhow::Result<()> {
     let stop = Stop::listen()?;
     let mut contexts = Contexts::new(&args.saved, &stop)?;
     contexts.check_resume(&args.model.kv.format())?;
-    let needs_hash = args.saved.needs_hash(prompt.len());
+    let needs_hash = contexts.needs_hash(prompt.map_or(0, str::len));
     let opened = |model: &Model| contexts.note_other_name(model);
     let loaded = load::load_with(&args.model, &args.common, needs_hash, &stop, &opened).await?;
     contexts.protect(&loaded.model, args.file.clone())?;
@@ -71,7 +93,10 @@ async fn answer_prompt(args: &RunArgs, prompt: &str) -> anyhow::Result<()> {
         ids,
         mut messages,
         keep,
-    } = encode(&loaded.model, prompt, args, resumed, session.tokens())?;
+    } = match prompt {
+        Some(prompt) => encode(&loaded.model, prompt, args, resumed, session.tokens())?,
+        None => go_on(&loaded.model, before.clone(), session.tokens())?,
+    };
     let begin = Instant::now();
     let reuse = match contexts.prefill(&mut session, &ids).await {
         Ok(reuse) => reuse,
@@ -104,12 +129,12 @@ async fn answer_prompt(args: &RunArgs, prompt: &str) -> anyhow::Result<()> {
         ));
     }
 
-    let mut output = Output::new();
+    let mut output = Output::for_answers(args.plain || args.raw);
     let streams = !args.common.json;
     let mut each = |piece: &str| if streams { output.text(piece) } else { Ok(()) };
     let options = GenerateOptions::default()
         .sampling(sampling)
-        .max_tokens(args.tokens)
+        .max_tokens(args.most())
         .stop(args.sampling.stop.clone())
         .context_shift(args.saved.context_shift.then_some(keep))
         .speculation(args.speculation.speculate);
@@ -118,13 +143,24 @@ async fn answer_prompt(args: &RunArgs, prompt: &str) -> anyhow::Result<()> {
         Ok(answer) => (answer, None),
         Err(BrokenOff { answer, error }) => (answer, Some(error)),
     };
-    if !args.raw {
-        messages.push(Message::assistant(answer.text.clone()));
+    match (prompt, messages.last_mut()) {
+        (None, Some(reply)) if reply.role == "assistant" => reply.content.push_str(&answer.text),
+        (_, Some(_)) => messages.push(Message::assistant(answer.text.clone())),
+        // A raw text.
+        (_, None) => {}
     }
+    let note_of_answer = Note {
+        rest: match messages.is_empty() {
+            true => rest_of(&answer.ids, session.tokens()),
+            false => Vec::new(),
+        },
+        messages,
+        is_complete: answer.is_complete(),
+    };
     // The answer's line ends before a progress bar begins. Errors wait for the save: the reader of
     // the output may be gone.
-    let line_end = if streams { output.text("\n") } else { Ok(()) };
-    let saved = contexts.save(&session, &messages).await;
+    let line_end = if streams { output.end_answer() } else { Ok(()) };
+    let saved = contexts.save(&session, &note_of_answer).await;
     if let Some(error) = error {
         return Err(error);
     }
@@ -147,15 +183,12 @@ async fn answer_prompt(args: &RunArgs, prompt: &str) -> anyhow::Result<()> {
         })?;
     }
     line_end?;
-    tracing::info!(
-        "{} prompt tokens at {:.1}/s ({} kept, {} from disk), {} generated at {:.1}/s",
-        reuse.computed,
-        rate(reuse.computed, prefill_s),
-        reuse.kept,
-        reuse.loaded,
-        answer.ids.len(),
-        answer.tokens_per_s()
-    );
+    if args.common.verbose > 0 {
+        note(&timings(&reuse, prefill_s, &answer));
+    }
+    if prompt.is_none() && answer.text.is_empty() && answer.is_complete() {
+        note("(the reply is complete; write a prompt behind the model to ask more)");
+    }
     if let Some(notice) = answer.notice() {
         note(&notice);
     }
@@ -189,11 +222,16 @@ fn encode(
     model: &Model,
     prompt: &str,
     args: &RunArgs,
-    resumed: Option<Vec<Message>>,
+    resumed: Option<Note>,
     before: &[u32],
 ) -> anyhow::Result<Prompt> {
     let tokenizer = model.tokenizer();
     if args.raw {
+        let is_transcript = |note: &Note| !note.messages.is_empty() && before.is_empty();
+        if resumed.as_ref().is_some_and(is_transcript) {
+            let message = "--raw goes on from a snapshot, not from a transcript";
+            return Err(Usage(message.into()).into());
+        }
         // A raw prompt contains control tokens on purpose.
         let mut ids = tokenizer.encode(prompt, Special::Parse)?;
         if resumed.is_some() && !ids.starts_with(before) {
@@ -208,15 +246,9 @@ fn encode(
         });
     }
     let chat = model.chat()?;
-    let mut messages = resumed.unwrap_or_default();
+    let mut messages = resumed.unwrap_or_default().messages;
     set_system(&mut messages, args.system.as_deref());
-    let keep = match messages.first() {
-        // A template may refuse a system message alone; then nothing is kept.
-        Some(first) if first.role == "system" => chat
-            .encode(tokenizer, &messages[..1], false)
-            .map_or(0, |ids| ids.len()),
-        _ => 0,
-    };
+    let keep = tokens_to_keep(model, &messages)?;
     messages.push(Message::user(prompt));
     let ids = chat.encode(tokenizer, &messages, true)?;
     Ok(Prompt {
@@ -224,4 +256,69 @@ fn encode(
         messages,
         keep,
     })
+}
+
+/// Tokens of the system message, which a shift of the context keeps.
+fn tokens_to_keep(model: &Model, messages: &[Message]) -> anyhow::Result<usize> {
+    Ok(match messages.first() {
+        // A template may refuse a system message alone; then nothing is kept.
+        Some(first) if first.role == "system" => model
+            .chat()?
+            .encode(model.tokenizer(), &messages[..1], false)
+            .map_or(0, |ids| ids.len()),
+        _ => 0,
+    })
+}
+
+/// The tokens after which the reply of a resumed conversation, or a raw text, goes on.
+fn go_on(model: &Model, resumed: Note, before: &[u32]) -> anyhow::Result<Prompt> {
+    let Note {
+        messages,
+        rest,
+        is_complete,
+    } = resumed;
+    if is_complete {
+        let message = "the reply is complete; write a prompt behind the model to ask more";
+        return Err(Usage(message.into()).into());
+    }
+    let Some((last, earlier)) = messages.split_last() else {
+        return Ok(Prompt {
+            ids: [before, &rest].concat(),
+            messages,
+            keep: 0,
+        });
+    };
+    let (chat, tokenizer) = (model.chat()?, model.tokenizer());
+    let keep = tokens_to_keep(model, &messages)?;
+    let ids = match &*last.role {
+        "user" => chat.encode(tokenizer, &messages, true)?,
+        "assistant" => {
+            let question = chat.encode(tokenizer, earlier, true)?;
+            // The tokens of the reply that the session holds stay as they were chosen; the model's
+            // own tokenizer might cut their text otherwise.
+            let held = before.strip_prefix(&*question).unwrap_or_default();
+            match last.content.strip_prefix(&*tokenizer.decode(held)) {
+                Some(text) => [&question, held, &tokenizer.encode(text, Special::Text)?].concat(),
+                None => [&*question, &tokenizer.encode(&last.content, Special::Text)?].concat(),
+            }
+        }
+        _ => return Err(Usage("there is no reply that could go on; give a prompt".into()).into()),
+    };
+    Ok(Prompt {
+        ids,
+        messages,
+        keep,
+    })
+}
+
+/// The tokens of an answer that a session does not hold: those after its last.
+fn rest_of(answer: &[u32], held: &[u32]) -> Vec<u32> {
+    /// A shift of the context leaves so many tokens at least.
+    const COMPARED: usize = 16;
+    let is_end = |count: &usize| {
+        let begun = &answer[..answer.len() - count];
+        held.ends_with(&begun[begun.len().saturating_sub(COMPARED)..])
+    };
+    let count = (0..=answer.len()).find(is_end).unwrap_or(0);
+    answer[answer.len() - count..].to_vec()
 }

@@ -12,9 +12,10 @@ use crate::{input, load};
 pub fn run(args: &TokenizeArgs) -> anyhow::Result<()> {
     let text = input::text(args.prompt.as_deref(), args.file.as_deref())?;
     // A vocabulary without weights is enough.
-    let tokenizer = load::checkpoint(&args.source, args.common.access(), &Stop::default())?
-        .tokenizer()
-        .map_err(Error::from)?;
+    let tokenizer =
+        load::checkpoint_to_inspect(&args.source, args.files.access(), &Stop::default())?
+            .tokenizer()
+            .map_err(Error::from)?;
     let ids = tokenizer.encode(
         &text,
         if args.special {
@@ -24,7 +25,7 @@ pub fn run(args: &TokenizeArgs) -> anyhow::Result<()> {
         },
     )?;
     let mut out = Output::new();
-    if args.common.json {
+    if args.plain.json {
         let tokens: Vec<_> = ids.iter().map(|&id| tokenizer.token(id)).collect();
         return out.json(&json!({ "ids": ids, "tokens": tokens, "count": ids.len() }));
     }

@@ -17,7 +17,7 @@ pub fn show(name: &str, args: &InspectArgs) -> anyhow::Result<()> {
     let format = format(kernel, variant, args.format.as_deref()).map_err(Usage)?;
     let wgsl = compose(kernel, variant, format, Dialect::Naga)?;
     let mut out = Output::new();
-    if args.common.json {
+    if args.plain.json {
         return out.json(&json!({
             "kernel": kernel.name,
             "variant": variant.name,

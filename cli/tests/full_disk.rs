@@ -71,6 +71,7 @@ fn command(home: &Path, args: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_godwit"));
     command
         .args(args)
+        .env("GODWIT_CONFIG", "")
         .env("XDG_CACHE_HOME", home.join("cache"))
         .env("XDG_STATE_HOME", home.join("state"));
     // Shaders that a software driver compiled are none of what is tested here.

@@ -42,6 +42,7 @@ fn godwit(args: &[&str]) -> Output {
     let mut command = Command::new(env!("CARGO_BIN_EXE_godwit"));
     command
         .args(args)
+        .env("GODWIT_CONFIG", "")
         .stdin(Stdio::null())
         .output()
         .expect("the command starts")

@@ -41,6 +41,7 @@ impl<E: Into<Error>> From<E> for WebError {
                 // Another device may compile a kernel that this one refuses. Loading again would
                 // not help.
                 GpuError::NoAdapter { .. }
+                | GpuError::NoMatch { .. }
                 | GpuError::Device { .. }
                 | GpuError::Limit { .. }
                 | GpuError::Kernel { .. } => ErrorName::NoWebGPU,

@@ -18,10 +18,15 @@ pub enum HubError {
     },
     /// No name and no known model.
     #[error(
-        "`{0}` is neither a file nor a known model: write OWNER/REPO, or one of `godwit list \
-         --known`"
+        "`{text}` is neither a file nor a known model.{near} Write OWNER/REPO, or one of `godwit \
+         list --known`"
     )]
-    Unknown(String),
+    Unknown {
+        /// The text.
+        text: String,
+        /// Known names that are near it, in a sentence behind a space; may be empty.
+        near: String,
+    },
     /// A variable of the environment that makes no sense.
     #[error("{variable}: {cause}")]
     Setting {
@@ -74,10 +79,12 @@ pub enum HubError {
         there: String,
     },
     /// The network is not to be used, and the model is not here.
-    #[error("{0} is not downloaded, and HF_HUB_OFFLINE is set")]
+    #[error(
+        "`{0}` is not downloaded, and HF_HUB_OFFLINE is set; unset it, or pull the model first"
+    )]
     Offline(String),
     /// Not in the cache, where the command wants nothing else.
-    #[error("{0} is not downloaded; `godwit list` shows what is")]
+    #[error("`{0}` is not downloaded; `godwit list` shows what is")]
     NotHere(String),
     /// The hub said something that can't be true, or is not safe to follow.
     #[error("what the hub says of {what} is refused: {cause}")]
@@ -105,6 +112,14 @@ pub enum HubError {
         /// The number of attempts.
         tries: u32,
     },
+    /// The model is not in the cache, and the hub does not answer.
+    #[error("`{name}` is not downloaded, and the hub can't be reached. ({cause})")]
+    Unreachable {
+        /// The model's name.
+        name: String,
+        /// The error of the network.
+        cause: Box<HubError>,
+    },
     /// The disk is too small.
     #[error(
         "{folder} has {free} left, and {need} are to be downloaded; make room there, or set \
@@ -121,7 +136,7 @@ pub enum HubError {
     },
     /// Nothing but beginnings of files.
     #[error(
-        "{what} is not downloaded; {bytes} of an interrupted download are there: `godwit rm \
+        "`{what}` is not downloaded; {bytes} of an interrupted download are there: `godwit rm \
          {repo}` removes them"
     )]
     OnlyParts {

@@ -8,6 +8,7 @@
 mod cache;
 mod choose;
 mod crash_point;
+mod downloaded;
 mod error;
 #[doc(hidden)]
 pub mod fuzzed;
@@ -30,8 +31,9 @@ use std::sync::{Mutex, PoisonError};
 
 use indicatif::ProgressBar;
 
-pub use cache::{Cached, entries, read_reference};
+pub use cache::Cached;
 pub use choose::{Candidate, File, candidates, choose};
+pub use downloaded::{Downloaded, downloaded, repositories};
 pub use error::HubError;
 pub use http::Client;
 pub use listing::Listing;
@@ -39,7 +41,7 @@ pub use name::{MAIN, Name};
 pub use remove::remove;
 pub use settings::Settings;
 pub use size::bytes;
-pub use table::{KNOWN, Known, expanded};
+pub use table::{KNOWN, Known, expanded, near};
 use transfer::Transfer;
 
 /// Returns whether the caller is to end: waits and downloads stop soon after.
@@ -63,11 +65,25 @@ pub fn named(text: &str, settings: &Settings) -> Result<Name, HubError> {
     if let Some(name) = Name::from_url(&settings.endpoint, text) {
         return name;
     }
+    if let Some(name) = Name::from_known_host(text) {
+        return name;
+    }
     match table::expanded(text) {
         Some(full) => Name::parse(&full),
-        None if !text.contains(['/', '@', ':']) => Err(HubError::Unknown(text.into())),
+        None if !text.contains('/') => Err(unknown(text)),
         None => Name::parse(text),
     }
+}
+
+/// What is said of a text that is no name and no short name.
+fn unknown(text: &str) -> HubError {
+    let near = match &table::near(text)[..] {
+        [] => String::new(),
+        [one] => format!(" Did you mean {one}?"),
+        [most @ .., last] => format!(" Did you mean {} or {last}?", most.join(", ")),
+    };
+    let text = text.into();
+    HubError::Unknown { text, near }
 }
 
 /// A model that is in the cache.
@@ -100,7 +116,9 @@ pub fn pull(
     }
     let client = Client::new(settings)?;
     let cached = Cached::new(&settings.cache, name);
-    let listing = client.listing(name, stopped)?;
+    let listing = client
+        .listing(name, stopped)
+        .map_err(|error| unreachable(error, name, &cached))?;
     let all = candidates(&listing.names());
     let model = choose(&name.repo, name.quant.as_deref(), &all)?;
     let is_part = |file: &File| model.files.iter().any(|part| part.path == file.path);
@@ -126,6 +144,19 @@ pub fn pull(
         model: model.clone(),
         commit: listing.commit,
     })
+}
+
+/// An error of the listing: where the model is not here either, it says so.
+fn unreachable(error: HubError, name: &Name, cached: &Cached) -> HubError {
+    match error {
+        HubError::Network { .. } if matches!(cached.find(name), Ok(None)) => {
+            HubError::Unreachable {
+                name: name.to_string(),
+                cause: Box::new(error),
+            }
+        }
+        error => error,
+    }
 }
 
 #[cfg(test)]

@@ -7,6 +7,9 @@ use super::error::HubError;
 /// The revision where none is named.
 pub const MAIN: &str = "main";
 
+/// Where the hub's pages are.
+const HOSTS: [&str; 3] = ["hf.co", "huggingface.co", "www.huggingface.co"];
+
 /// The most characters of an owner's or a repository's name, as the hub has it, and of a
 /// quantisation or revision.
 const LONGEST: usize = 96;
@@ -60,6 +63,24 @@ impl Name {
             quant: quant.map(Into::into),
             revision: revision.map(Into::into),
         })
+    }
+
+    /// Reads `hf.co/OWNER/REPO[:QUANT][@REVISION]` and the hub's own addresses, with or without
+    /// `https://`; `None` where it is something else. The name is looked up on the hub that is set,
+    /// which may be another one.
+    ///
+    /// # Errors
+    /// It is one, but not of a model.
+    pub fn from_known_host(text: &str) -> Option<Result<Self, HubError>> {
+        let bare = ["https://", "http://"]
+            .iter()
+            .find_map(|scheme| text.strip_prefix(scheme))
+            .unwrap_or(text);
+        let host = HOSTS.iter().find(|host| {
+            bare.strip_prefix(**host)
+                .is_some_and(|rest| rest.starts_with('/'))
+        })?;
+        Self::from_url(host, bare)
     }
 
     /// Reads the address of a repository or of a file in one, as a browser shows it; `None` where
@@ -263,6 +284,25 @@ mod tests {
             read("https://hub.example.org/a/b").is_none()
                 && read("http://hub.example/a/b").is_none()
         );
+    }
+
+    #[test]
+    fn the_hub_s_hosts_are_known() {
+        for text in [
+            "hf.co/a/b:Q8_0",
+            "https://hf.co/a/b:Q8_0",
+            "huggingface.co/a/b:Q8_0",
+            "https://huggingface.co/a/b:Q8_0",
+        ] {
+            let read = Name::from_known_host(text).expect(text);
+            assert_eq!(read.ok(), Some(name("a/b", Some("Q8_0"), None)), "{text}");
+        }
+        let file = Name::from_known_host("https://hf.co/a/b/blob/main/x.gguf").expect("an address");
+        assert_eq!(file.ok(), Some(name("a/b", Some("x.gguf"), Some("main"))));
+        assert!(Name::from_known_host("hf.co/a").is_some_and(|name| name.is_err()));
+        for text in ["a/b", "hf.company/a/b", "hf.co", "https://example.com/a/b"] {
+            assert!(Name::from_known_host(text).is_none(), "{text}");
+        }
     }
 
     #[test]

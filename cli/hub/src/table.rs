@@ -84,6 +84,36 @@ pub fn expanded(text: &str) -> Option<String> {
     Some(format!("{name}{rest}"))
 }
 
+/// How alike a short name and a text must be for the name to be suggested, from 0 to 1.
+const LIKENESS: f64 = 0.85;
+
+/// Names that are suggested at most.
+const MOST: usize = 3;
+
+/// The short names that a text was probably meant to be, the likeliest first.
+pub fn near(text: &str) -> Vec<&'static str> {
+    let at = text.find([':', '@']).unwrap_or(text.len());
+    // Other tools write `llama3.2:3b` and `Llama-3.2-3B` for `llama3.2-3b`.
+    let plain = |text: &str| text.to_ascii_lowercase().replace(['-', '_', ':', ' '], "");
+    let (whole, begin) = (plain(text), plain(&text[..at]));
+    let likeness = |known: &Known| {
+        let alias = plain(known.alias);
+        let starts = begin.len() > 3 && alias.starts_with(&begin);
+        match starts {
+            true if alias == whole => 1.0,
+            true => 1.0 - (alias.len() - begin.len()) as f64 / 1000.0,
+            false => strsim::jaro_winkler(&alias, &whole),
+        }
+    };
+    let mut all: Vec<_> = KNOWN
+        .iter()
+        .map(|known| (likeness(known), known.alias))
+        .filter(|(likeness, _)| *likeness > LIKENESS)
+        .collect();
+    all.sort_by(|a, b| b.0.total_cmp(&a.0));
+    all.into_iter().take(MOST).map(|(_, alias)| alias).collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::super::name::Name;
@@ -109,5 +139,21 @@ mod tests {
             Some("TheBloke/TinyLlama-1.1B-Chat-v1.0-GGUF:Q4_K_M@x")
         );
         assert_eq!(expanded("llama"), None);
+    }
+
+    #[test]
+    fn near_names_are_suggested() {
+        for (text, first) in [
+            ("lama3.2-1b", "llama3.2-1b"),
+            ("llama3.2:3b", "llama3.2-3b"),
+            ("Llama-3.1-8B", "llama3.1-8b"),
+            ("smollm", "smollm2-135m"),
+            ("tinylama", "tinyllama"),
+        ] {
+            assert_eq!(near(text).first(), Some(&first), "{text}: {:?}", near(text));
+        }
+        for text in ["", "x", "mistral", "gpt-4", "qwen2.5"] {
+            assert!(near(text).is_empty(), "{text}: {:?}", near(text));
+        }
     }
 }

@@ -3,126 +3,52 @@
 use std::path::PathBuf;
 
 use clap::Args;
+use clap_complete::engine::ArgValueCompleter;
 use godwit::ContextSize;
 use godwit::low_level::Synthetic;
-use godwit::prefix_cache::BLOCK;
 use godwit::quantize::{Mix, Override};
 
+use crate::candidates;
+
 use super::{
-    Common, KvArgs, ModelArgs, ModelSource, ParallelArgs, QuantArgs, RopeArgs, SamplingArgs,
-    SpeculationArgs, bytes, tokens,
+    CONTEXT, Common, FileArgs, KvArgs, MODEL, ModelArgs, ModelFile, ModelSource, Plain, QuantArgs,
+    RopeArgs, mix, tokens, whole,
 };
 
-/// Contexts on disk.
-#[derive(Args, Clone, Debug)]
-pub struct SavedArgs {
-    /// Save the context to this file at the end; an earlier saved context there is replaced.
-    #[arg(long, value_name = "FILE")]
-    pub save: Option<PathBuf>,
-    /// Let --save replace any regular file, but for the model's own.
-    #[arg(long, requires = "save")]
-    pub force: bool,
-    /// Go on from a context that --save wrote.
-    #[arg(long, value_name = "FILE")]
-    pub resume: Option<PathBuf>,
-    /// Folder for the beginnings of prompts over 4,096 tokens, which are then never computed twice
-    /// [default: godwit in the user's cache folder].
-    #[arg(long, value_name = "FOLDER", conflicts_with = "no_cache")]
-    pub cache_dir: Option<PathBuf>,
-    /// Disk space for it; what was not used for the longest time goes first.
-    #[arg(long, value_name = "BYTES", value_parser = bytes, default_value = "16G")]
-    pub cache_size: u64,
-    /// Keep no prompts on disk.
-    #[arg(long)]
-    pub no_cache: bool,
-    /// Where the context is full, go on by forgetting the older half of it.
-    #[arg(long)]
-    pub context_shift: bool,
-}
-
-/// Few languages have fewer bytes in a token.
-const LEAST_BYTES_PER_TOKEN: usize = 3;
-
-impl SavedArgs {
-    /// Whether a saved context is written or read, or blocks of a prompt of so many bytes are
-    /// likely to be: they belong to a model by the hash of its weights.
-    pub fn needs_hash(&self, prompt_bytes: usize) -> bool {
-        let has_blocks = !self.no_cache && prompt_bytes / LEAST_BYTES_PER_TOKEN > BLOCK;
-        self.save.is_some() || self.resume.is_some() || has_blocks
-    }
-}
-
 #[derive(Args, Debug)]
-pub struct RunArgs {
-    #[command(flatten)]
-    pub model: ModelArgs,
-    /// The prompt. What is piped into stdin goes before it; without -p and -f it is the prompt.
-    #[arg(short, long, value_name = "TEXT")]
-    pub prompt: Option<String>,
-    /// File that holds the prompt; with -p, a text that the prompt is about. `-` is stdin.
-    #[arg(short, long, value_name = "FILE")]
-    pub file: Option<PathBuf>,
-    /// Tokens to generate at most.
-    #[arg(short = 'n', long, value_name = "N", default_value_t = 256)]
-    pub tokens: usize,
-    /// System message.
-    #[arg(long, value_name = "TEXT", conflicts_with = "raw")]
-    pub system: Option<String>,
-    /// Continue the prompt as it is, without the chat template.
-    #[arg(long)]
-    pub raw: bool,
-    #[command(flatten)]
-    pub parallel: ParallelArgs,
-    #[command(flatten)]
-    pub saved: SavedArgs,
-    #[command(flatten)]
-    pub sampling: SamplingArgs,
-    #[command(flatten)]
-    pub speculation: SpeculationArgs,
-    #[command(flatten)]
-    pub common: Common,
-}
-
-#[derive(Args, Debug)]
-pub struct ChatArgs {
-    #[command(flatten)]
-    pub model: ModelArgs,
-    /// Tokens of an answer at most.
-    #[arg(short = 'n', long, value_name = "N", default_value_t = 2048)]
-    pub tokens: usize,
-    /// System message.
-    #[arg(long, value_name = "TEXT")]
-    pub system: Option<String>,
-    #[command(flatten)]
-    pub saved: SavedArgs,
-    #[command(flatten)]
-    pub sampling: SamplingArgs,
-    #[command(flatten)]
-    pub speculation: SpeculationArgs,
-    #[command(flatten)]
-    pub common: Common,
-}
-
-#[derive(Args, Debug)]
-#[command(mut_arg("model", |arg| arg.required_unless_present_any(["synthetic", "wgsl"])))]
+#[command(mut_arg("model", |arg| {
+    arg.required_unless_present_any(["synthetic", "wgsl", "named", "hf"])
+}))]
 pub struct InspectArgs {
     #[command(flatten)]
     pub source: ModelSource,
-    /// Instead of a model, show the composed WGSL of a compute kernel: the given variant, or the
-    /// first. Another name lists the kernels or the variants.
-    #[arg(long, value_name = "KERNEL[.VARIANT]", conflicts_with_all = ["model", "synthetic"])]
+    #[command(flatten)]
+    pub files: FileArgs,
+    /// Instead of a model, show the composed WGSL of a compute kernel.
+    ///
+    /// Without a variant, of the first. Another name lists the kernels or the variants.
+    #[arg(long, value_name = "KERNEL[.VARIANT]")]
+    #[arg(conflicts_with_all = ["model", "synthetic", "named", "hf"])]
+    #[arg(help_heading = "Kernels")]
     pub wgsl: Option<String>,
     /// Weight format for --wgsl [default: Q4_K, for kernels with weights].
-    #[arg(long, value_name = "FORMAT", requires = "wgsl")]
+    #[arg(
+        long,
+        value_name = "FORMAT",
+        requires = "wgsl",
+        help_heading = "Kernels"
+    )]
     pub format: Option<String>,
     #[command(flatten)]
-    pub common: Common,
+    pub plain: Plain,
 }
 
 #[derive(Args, Debug)]
 pub struct TokenizeArgs {
     #[command(flatten)]
-    pub source: ModelSource,
+    pub source: ModelFile,
+    #[command(flatten)]
+    pub files: FileArgs,
     /// The text. Without -p and -f it is read from stdin.
     #[arg(short, long, value_name = "TEXT", conflicts_with = "file")]
     pub prompt: Option<String>,
@@ -133,27 +59,30 @@ pub struct TokenizeArgs {
     #[arg(long)]
     pub special: bool,
     #[command(flatten)]
-    pub common: Common,
+    pub plain: Plain,
 }
 
 #[derive(Args, Debug)]
 pub struct DoctorArgs {
     /// Model to check against the GPU's memory: GGUF file, folder of a model with safetensors, or
     /// name.
+    #[arg(add = ArgValueCompleter::new(candidates::model))]
     pub model: Option<PathBuf>,
-    /// How its weights would be quantised, such as q4_k.
-    #[arg(long, value_name = "TYPE", conflicts_with = "synthetic")]
+    /// How its weights would be quantised, such as q4_k_m [default: as they are].
+    #[arg(long, value_name = "TYPE", conflicts_with = "synthetic", value_parser = mix())]
+    #[arg(hide_possible_values = true)]
+    #[arg(help_heading = MODEL)]
     pub quant: Option<Mix>,
     /// Instead of a file, the shape of a model, such as llama3-8b:q4_k.
-    #[arg(long, value_name = "SHAPE", conflicts_with = "model")]
+    #[arg(long, value_name = "SHAPE", conflicts_with = "model", help_heading = MODEL)]
     pub synthetic: Option<Synthetic>,
     /// Context to check, in tokens [default: powers of two up to the model's window].
-    #[arg(long, value_name = "TOKENS")]
+    #[arg(short, long, value_name = "TOKENS", alias = "ctx-size", help_heading = CONTEXT)]
     pub context: Option<ContextSize>,
     #[command(flatten)]
     pub rope: RopeArgs,
     /// Download the model without asking, where MODEL is the name of one that is not here.
-    #[arg(short, long)]
+    #[arg(short, long, help_heading = MODEL)]
     pub yes: bool,
     #[command(flatten)]
     pub kv: KvArgs,
@@ -162,7 +91,9 @@ pub struct DoctorArgs {
 }
 
 #[derive(Args, Debug)]
-#[command(mut_arg("model", |arg| arg.required_unless_present_any(["synthetic", "compare"])))]
+#[command(mut_arg("model", |arg| {
+    arg.required_unless_present_any(["synthetic", "compare", "named", "hf"])
+}))]
 pub struct BenchArgs {
     #[command(flatten)]
     pub model: ModelArgs,
@@ -176,7 +107,7 @@ pub struct BenchArgs {
     )]
     #[arg(value_parser = tokens)]
     pub prompt: Vec<u32>,
-    /// Tokens to decode.
+    /// Tokens to decode, for each test.
     #[arg(
         short = 'n',
         long,
@@ -184,6 +115,7 @@ pub struct BenchArgs {
         value_delimiter = ',',
         default_value = "128"
     )]
+    #[arg(value_parser = whole::<u32>)]
     pub tokens: Vec<u32>,
     /// Tokens already in the context.
     #[arg(
@@ -212,6 +144,7 @@ pub struct BenchArgs {
     pub profile: bool,
     /// Run nothing; compare two files that --json wrote.
     #[arg(long, num_args = 2, value_names = ["BEFORE", "AFTER"])]
+    #[arg(conflicts_with_all = ["model", "synthetic", "named", "hf"])]
     pub compare: Option<Vec<PathBuf>>,
     #[command(flatten)]
     pub common: Common,
@@ -250,30 +183,31 @@ pub struct TextArgs {
     #[arg(short, long, value_name = "FILE")]
     pub file: PathBuf,
     /// Tokens of a chunk.
-    #[arg(long, value_name = "TOKENS", default_value = "512", value_parser = tokens)]
+    #[arg(
+        short,
+        long,
+        value_name = "CHUNK",
+        alias = "ctx-size",
+        default_value = "512"
+    )]
+    #[arg(value_parser = tokens)]
     pub context: u32,
     /// Chunks at most [default: all].
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = whole::<usize>)]
     pub chunks: Option<usize>,
     #[command(flatten)]
     pub kv: KvArgs,
 }
 
-/// The help of `--type`, which lists every mix.
-fn quantization_types() -> String {
-    format!(
-        "What to quantise to: {}",
-        Mix::ALL.map(Mix::name).join(", ")
-    )
-}
-
 #[derive(Args, Debug)]
 pub struct QuantizeArgs {
     /// GGUF file (of a split model, the first part), folder of a model with safetensors, or name.
+    #[arg(add = ArgValueCompleter::new(candidates::model))]
     pub model: PathBuf,
     /// The GGUF file to write.
     pub output: PathBuf,
-    #[arg(short, long = "type", value_name = "TYPE", help = quantization_types())]
+    /// What to quantise to: q4_k_m suits most.
+    #[arg(short, long = "type", value_name = "TYPE", value_parser = mix())]
     pub mix: Mix,
     /// Another format for the tensors whose names match. May be repeated; the first that matches
     /// counts.
@@ -290,5 +224,7 @@ pub struct QuantizeArgs {
     #[arg(long)]
     pub force: bool,
     #[command(flatten)]
-    pub common: Common,
+    pub files: FileArgs,
+    #[command(flatten)]
+    pub plain: Plain,
 }

@@ -3,43 +3,58 @@
 use std::path::PathBuf;
 
 use clap::Args;
+use clap_complete::engine::ArgValueCompleter;
 use godwit::sampling::Parameter;
 use godwit::{Recommended, Sampling, Speculation};
 
+use super::whole;
+use crate::candidates;
 use crate::output::warn;
 
 /// How tokens are chosen, and what ends an answer. What is not given, the model's defaults decide.
 #[derive(Args, Clone, Debug, Default)]
 pub struct SamplingArgs {
-    /// Temperature; 0 always takes the most likely token.
-    #[arg(long, value_name = "T")]
+    /// Temperature; 0 always takes the most likely token [default: the model's].
+    #[arg(long, value_name = "T", alias = "temperature")]
+    #[arg(help_heading = "Sampling")]
     pub temp: Option<f32>,
-    /// Only the K most likely tokens; 0: all.
-    #[arg(long, value_name = "K")]
+    /// Only the K most likely tokens; 0: all [default: the model's].
+    #[arg(long, value_name = "K", value_parser = whole::<u32>)]
+    #[arg(help_heading = "Sampling")]
     pub top_k: Option<u32>,
-    /// Only the most likely tokens that make up this share.
+    /// Only the most likely tokens that make up this share [default: the model's].
     #[arg(long, value_name = "P")]
+    #[arg(help_heading = "Sampling")]
     pub top_p: Option<f32>,
-    /// Only tokens at least this fraction as likely as the best.
+    /// Only tokens at least this fraction as likely as the best [default: the model's].
     #[arg(long, value_name = "P")]
+    #[arg(help_heading = "Sampling", hide_short_help = true)]
     pub min_p: Option<f32>,
-    /// Penalty on tokens seen lately; 1: none.
-    #[arg(long, value_name = "X")]
+    /// Penalty on tokens seen lately; 1: none [default: the model's].
+    #[arg(long, value_name = "X", alias = "repeat-penalty")]
+    #[arg(help_heading = "Sampling", hide_short_help = true)]
     pub repetition_penalty: Option<f32>,
-    /// Penalty once for each token seen lately; 0: none.
-    #[arg(long, value_name = "X", allow_negative_numbers = true)]
+    /// Penalty once for each token seen lately [default: 0, which is none].
+    #[arg(long, value_name = "X")]
+    #[arg(help_heading = "Sampling", hide_short_help = true)]
     pub presence_penalty: Option<f32>,
-    /// Penalty for each time a token was seen lately; 0: none.
-    #[arg(long, value_name = "X", allow_negative_numbers = true)]
+    /// Penalty for each time a token was seen lately [default: 0, which is none].
+    #[arg(long, value_name = "X")]
+    #[arg(help_heading = "Sampling", hide_short_help = true)]
     pub frequency_penalty: Option<f32>,
     /// Added to a token's logit, `ID=BIAS`; -inf forbids it. May be repeated.
     #[arg(long, value_name = "ID=BIAS", value_parser = logit_bias)]
+    #[arg(help_heading = "Sampling", hide_short_help = true)]
     pub logit_bias: Vec<(u32, f32)>,
     /// Ends the answer before this text. May be repeated.
-    #[arg(long, value_name = "TEXT")]
+    #[arg(long, value_name = "TEXT", alias = "reverse-prompt")]
+    #[arg(help_heading = "Sampling")]
     pub stop: Vec<String>,
-    /// Start of the random numbers: the same seed gives the same text [default: from the clock].
-    #[arg(long)]
+    /// Seed of the random numbers [default: from the clock]
+    ///
+    /// The same seed gives the same text. -1: a seed from the clock.
+    #[arg(long, value_name = "N", value_parser = seed)]
+    #[arg(help_heading = "Sampling")]
     pub seed: Option<u64>,
 }
 
@@ -48,14 +63,31 @@ pub struct SamplingArgs {
 pub struct SpeculationArgs {
     /// Guess the next tokens, and compute them together: auto (where it pays), off, or how many.
     /// They come from the text so far, or from --draft. The answer is the same.
-    #[arg(long, value_name = "auto|off|N", default_value = "auto")]
+    #[arg(
+        long,
+        value_name = "auto|off|N",
+        default_value = "auto",
+        hide_short_help = true
+    )]
+    #[arg(help_heading = "Speculative decoding")]
     pub speculate: Speculation,
     /// A smaller model with the same vocabulary, which guesses.
-    #[arg(long, value_name = "MODEL")]
+    #[arg(long, value_name = "MODEL", hide_short_help = true)]
+    #[arg(add = ArgValueCompleter::new(candidates::model))]
+    #[arg(help_heading = "Speculative decoding")]
     pub draft: Option<PathBuf>,
 }
 
 impl SamplingArgs {
+    /// Fails where a value is out of range, before a model is looked at.
+    ///
+    /// # Errors
+    /// Which value it is, and the range.
+    pub fn check(&self) -> anyhow::Result<()> {
+        let sampling = self.over_values(Sampling::default());
+        Ok(sampling.validate(u32::MAX).map_err(godwit::Error::from)?)
+    }
+
     /// The parameters, on top of what the model's files recommend. Says what of that would be used,
     /// and can't be.
     pub fn over(&self, recommended: &Recommended) -> Sampling {
@@ -92,11 +124,6 @@ impl SamplingArgs {
     }
 
     fn over_values(&self, defaults: Sampling) -> Sampling {
-        let clock = || {
-            std::time::SystemTime::now()
-                .duration_since(std::time::UNIX_EPOCH)
-                .map_or(0, |t| t.as_nanos() as u64)
-        };
         Sampling::default()
             .temperature(self.temp.unwrap_or(defaults.temperature))
             .top_k(self.top_k.unwrap_or(defaults.top_k))
@@ -111,6 +138,21 @@ impl SamplingArgs {
             .penalty_window(defaults.penalty_window)
             .logit_bias(self.logit_bias.clone())
             .seed(self.seed.unwrap_or_else(clock))
+    }
+}
+
+/// A seed from the clock.
+fn clock() -> u64 {
+    std::time::SystemTime::now()
+        .duration_since(std::time::UNIX_EPOCH)
+        .map_or(0, |t| t.as_nanos() as u64)
+}
+
+/// A seed; -1: one from the clock.
+pub fn seed(text: &str) -> Result<u64, String> {
+    match text.trim() {
+        "-1" => Ok(clock()),
+        text => whole(text).map_err(|error| format!("{error}, or -1 for one from the clock")),
     }
 }
 

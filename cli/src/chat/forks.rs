@@ -57,6 +57,12 @@ impl Forks {
         Ok(from)
     }
 
+    /// The names of all conversations.
+    pub fn names(&self) -> Vec<String> {
+        let others = self.others.iter().map(|(name, _)| name.clone());
+        others.chain([self.current.clone()]).collect()
+    }
+
     fn has(&self, name: &str) -> bool {
         self.current == name || self.others.iter().any(|(other, _)| other == name)
     }

@@ -1,24 +1,36 @@
 //! `godwit chat`: a conversation on the terminal.
 
 mod commands;
+mod external;
 mod forks;
+mod settings;
+mod suggestions;
+mod table;
 
 use std::io::IsTerminal as _;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Instant;
 
 use godwit::{Error, GenerateOptions, Message, Model, Sampling, Session};
 
+use self::commands::Next;
 use self::forks::Forks;
-use crate::answer::{BrokenOff, StopReason, generate};
+use self::suggestions::Suggestions;
+use crate::answer::{BrokenOff, StopReason, generate, timings};
 use crate::args::ChatArgs;
-use crate::context::{Contexts, set_system};
-use crate::exit::{Interrupted, Unanswered};
+use crate::context::{Contexts, Note, set_system};
+use crate::exit::{Interrupted, PromptTooLong, Unanswered};
 use crate::lines::Messages;
 use crate::load::{self, Loaded};
+use crate::locate;
 use crate::output::{self, Output, note};
 use crate::stop::Stop;
 use crate::terminal;
 
 pub fn run(args: &ChatArgs) -> anyhow::Result<()> {
+    args.ignored.say();
+    args.sampling.check()?;
     pollster::block_on(converse(args))
 }
 
@@ -29,8 +41,21 @@ struct Chat<'a> {
     /// A session of the model that guesses.
     draft: Option<Session>,
     sampling: Sampling,
+    /// Tokens of an answer at most.
+    tokens: usize,
+    /// Texts that end an answer.
+    stops: Vec<String>,
+    /// Each answer is followed by its timings.
+    is_verbose: bool,
+    /// Answers are shown as they are.
+    is_plain: bool,
     messages: Vec<Message>,
+    /// The last answer ended before the model ended it.
+    is_cut: bool,
+    /// The transcript that was saved or loaded last.
+    transcript: Option<PathBuf>,
     forks: Forks,
+    suggestions: Arc<Suggestions>,
     prompt_tokens: usize,
     reused_tokens: usize,
     generated_tokens: usize,
@@ -39,9 +64,15 @@ struct Chat<'a> {
 
 async fn converse(args: &ChatArgs) -> anyhow::Result<()> {
     let stop = Stop::listen()?;
+    // What is typed while the model loads waits for the line editor, and is not shown before.
+    terminal::keep();
+    terminal::quiet();
     let mut contexts = Contexts::new(&args.saved, &stop)?;
     contexts.check_resume(&args.model.kv.format())?;
-    let needs_hash = args.saved.needs_hash(0);
+    if let Some(model) = &args.model.source.file.model {
+        locate::check(model)?;
+    }
+    let needs_hash = contexts.needs_hash(0);
     let opened = |model: &Model| contexts.note_other_name(model);
     let loaded = load::load_with(&args.model, &args.common, needs_hash, &stop, &opened).await?;
     let Loaded { model, engine, .. } = loaded;
@@ -54,15 +85,24 @@ async fn converse(args: &ChatArgs) -> anyhow::Result<()> {
     model.chat()?;
     let mut session = engine.session().await?;
     let draft = load::draft(&args.speculation, &args.model, &engine, &stop).await?;
-    let mut messages = contexts.resume(&mut session).await?.unwrap_or_default();
+    let resumed = contexts.resume(&mut session).await?.unwrap_or_default();
+    let is_cut = !resumed.messages.is_empty() && !resumed.is_complete;
+    let mut messages = resumed.messages;
     set_system(&mut messages, args.system.as_deref());
     let mut chat = Chat {
         contexts,
         session,
         draft,
         sampling,
+        tokens: args.tokens,
+        stops: args.sampling.stop.clone(),
+        is_verbose: args.common.verbose > 0,
+        is_plain: args.plain,
         messages,
+        is_cut,
+        transcript: None,
         forks: Forks::default(),
+        suggestions: Arc::default(),
         prompt_tokens: 0,
         reused_tokens: 0,
         generated_tokens: 0,
@@ -75,7 +115,7 @@ async fn converse(args: &ChatArgs) -> anyhow::Result<()> {
         terminal::restore();
         // Whatever ended it, the conversation is worth more than the order of messages about its
         // end.
-        let saved = chat.contexts.save(&chat.session, &chat.messages).await;
+        let saved = chat.contexts.save(&chat.session, &chat.note()).await;
         ended?;
         match saved {
             Ok(()) => break,
@@ -98,9 +138,17 @@ async fn converse(args: &ChatArgs) -> anyhow::Result<()> {
     }
 }
 
+/// Whether what stands behind a slash is meant as a command: a path is a message, and so is a text
+/// of several lines that begins with no command.
+fn is_command(text: &str) -> bool {
+    let name = text.split_whitespace().next().unwrap_or_default();
+    table::find(name).is_some() || !(name.contains('/') || text.contains('\n'))
+}
+
 fn is_about_the_turn(error: &anyhow::Error) -> bool {
     error.is::<godwit::errors::ChatError>()
         || error.is::<Interrupted>()
+        || error.is::<PromptTooLong>()
         || match error.downcast_ref() {
             Some(Error::ContextFull { .. }) => true,
             Some(Error::Gpu(error)) => error.is_out_of_memory(),
@@ -112,7 +160,8 @@ fn is_about_the_turn(error: &anyhow::Error) -> bool {
 impl Chat<'_> {
     /// Answers messages until there are no more, or the program is to end.
     async fn talk(&mut self, args: &ChatArgs, stop: &Stop) -> anyhow::Result<()> {
-        let mut messages = Messages::open(stop)?;
+        self.publish_names();
+        let mut messages = Messages::open(stop, Arc::clone(&self.suggestions) as _)?;
         if messages.is_terminal() {
             let engine = self.session.engine();
             let name = engine.model().name();
@@ -121,6 +170,7 @@ impl Chat<'_> {
                 output::shown(&name),
                 engine.gpu().summary()
             ));
+            self.show_last_exchange()?;
         }
         let mut unanswered = 0;
         while let Some(typed) = messages.next()? {
@@ -129,24 +179,18 @@ impl Chat<'_> {
             if text.is_empty() {
                 continue;
             }
-            let answered =
-                if let Some(command) = text.strip_prefix('/').filter(|_| !typed.is_quoted) {
-                    let (name, rest) = command
-                        .split_once(char::is_whitespace)
-                        .unwrap_or((command, ""));
-                    match name {
-                        "exit" | "quit" => break,
-                        "retry" => self.retry(args, stop).await,
-                        _ => {
-                            self.command(name, rest.trim());
-                            continue;
-                        }
-                    }
-                } else {
-                    self.turn(text, None, args, stop).await
-                };
+            let answered = match text.strip_prefix('/') {
+                Some(command) if !typed.is_quoted && is_command(command) => {
+                    self.obey(command, args, stop).await
+                }
+                _ => {
+                    let answered = self.turn(text, None, args, stop).await;
+                    answered.map(|()| Next::GoOn)
+                }
+            };
             match answered {
-                Ok(()) => {}
+                Ok(Next::Leave) => break,
+                Ok(Next::GoOn) => {}
                 // A program that is to end says nothing more.
                 Err(_) if stop.terminated() => break,
                 Err(error) if error.is::<Interrupted>() => {
@@ -173,6 +217,20 @@ impl Chat<'_> {
         self.messages
             .iter()
             .rposition(|message| message.role == "user")
+    }
+
+    /// What is kept of the conversation in a snapshot.
+    fn note(&self) -> Note {
+        Note {
+            messages: self.messages.clone(),
+            is_complete: !self.is_cut,
+            ..Note::default()
+        }
+    }
+
+    /// Lets the line editor suggest the names of the conversations.
+    fn publish_names(&self) {
+        self.suggestions.set_forks(self.forks.names());
     }
 
     /// Answers the last question anew. Where no other answer comes, the earlier one stays.
@@ -208,6 +266,7 @@ impl Chat<'_> {
                 return Err(error);
             }
         };
+        let begin = Instant::now();
         let reuse = match self.contexts.prefill(&mut self.session, &ids).await {
             Ok(reuse) => reuse,
             Err(error) => {
@@ -215,16 +274,17 @@ impl Chat<'_> {
                 return Err(error);
             }
         };
+        let prefill_s = begin.elapsed().as_secs_f64();
         let known = reuse.kept + reuse.loaded;
         self.prompt_tokens += ids.len() - known;
         self.reused_tokens += known;
 
-        let mut output = Output::new();
+        let mut output = Output::for_answers(self.is_plain);
         let streams = !args.common.json;
         let options = GenerateOptions::default()
             .sampling(self.sampling.clone())
-            .max_tokens(args.tokens)
-            .stop(args.sampling.stop.clone())
+            .max_tokens(self.tokens)
+            .stop(self.stops.clone())
             .context_shift(args.saved.context_shift.then_some(0))
             .speculation(args.speculation.speculate);
         let mut each = |piece: &str| if streams { output.text(piece) } else { Ok(()) };
@@ -239,6 +299,10 @@ impl Chat<'_> {
         {
             Ok(answer) => answer,
             Err(BrokenOff { answer, error }) => {
+                // Its line ends, for the message that follows.
+                if streams && !answer.text.is_empty() {
+                    let _ = output.end_answer();
+                }
                 self.break_off(answer.text, earlier);
                 return Err(error);
             }
@@ -251,11 +315,12 @@ impl Chat<'_> {
         match answer.reason {
             StopReason::EndOfTurn | StopReason::StopString => {
                 self.messages.push(Message::assistant(&*answer.text));
+                self.is_cut = false;
             }
             _ => self.break_off(answer.text.clone(), earlier),
         }
         if streams {
-            output.text("\n")?;
+            output.end_answer()?;
         } else {
             output.json(&serde_json::json!({
                 "text": answer.text,
@@ -269,6 +334,9 @@ impl Chat<'_> {
         if let Some(notice) = answer.notice() {
             note(&notice);
         }
+        if self.is_verbose {
+            note(&timings(&reuse, prefill_s, &answer));
+        }
         if matches!(answer.reason, StopReason::Context | StopReason::Memory) {
             note("/clear begins anew.");
         }
@@ -281,6 +349,7 @@ impl Chat<'_> {
             self.leave_unanswered(earlier);
         } else {
             self.messages.push(Message::assistant(answer));
+            self.is_cut = true;
         }
     }
 
@@ -304,7 +373,7 @@ impl Chat<'_> {
         loop {
             let ids = chat.encode(model.tokenizer(), &self.messages, true)?;
             let context = self.session.context() as usize;
-            let room = args.tokens.min(context / 4);
+            let room = self.tokens.min(context / 4);
             let oldest = self
                 .messages
                 .iter()

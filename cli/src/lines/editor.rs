@@ -6,15 +6,46 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use rustyline::completion::Completer;
 use rustyline::highlight::Highlighter;
-use rustyline::hint::{Hint, Hinter};
+use rustyline::hint::Hinter;
 use rustyline::validate::Validator;
 use rustyline::{Cmd, ConditionalEventHandler, Context, Event, EventContext, Helper};
 
 use crate::escape;
+use crate::render::dim;
+
+/// What stands behind a line while it is typed.
+pub struct Hint {
+    pub shown: String,
+    /// The text that the right arrow appends to the line, where it appends any.
+    pub completion: Option<String>,
+}
+
+impl rustyline::hint::Hint for Hint {
+    fn display(&self) -> &str {
+        &self.shown
+    }
+
+    fn completion(&self) -> Option<&str> {
+        self.completion.as_deref()
+    }
+}
+
+/// What an editor suggests for a line.
+pub trait Suggest: Send + Sync {
+    /// The words that may stand at the end of the line, and where in it they begin.
+    fn complete(&self, line: &str) -> (usize, Vec<String>);
+
+    /// What is shown behind the line.
+    fn hint(&self, line: &str) -> Option<Hint>;
+}
 
 /// Shows a line on its way to the terminal: what was pasted, and what the history brings back, may
 /// hold control characters.
-pub(super) struct Display;
+pub(super) struct Display {
+    pub(super) suggest: Arc<dyn Suggest>,
+    /// The prompt and hints have colours.
+    pub(super) is_colourful: bool,
+}
 
 impl Helper for Display {}
 
@@ -22,29 +53,28 @@ impl Validator for Display {}
 
 impl Completer for Display {
     type Candidate = String;
+
+    fn complete(
+        &self,
+        line: &str,
+        at: usize,
+        _: &Context<'_>,
+    ) -> rustyline::Result<(usize, Vec<String>)> {
+        Ok(self.suggest.complete(&line[..at]))
+    }
 }
 
 impl Hinter for Display {
-    type Hint = LeftOut;
+    type Hint = Hint;
 
-    fn hint(&self, line: &str, _: usize, _: &Context<'_>) -> Option<LeftOut> {
-        Some(LeftOut(format!(
-            "  (not shown: {})",
-            escape::left_out(line)?
-        )))
-    }
-}
-
-/// What stands behind a line that is not shown whole. No key makes it a part of the line.
-pub(super) struct LeftOut(String);
-
-impl Hint for LeftOut {
-    fn display(&self) -> &str {
-        &self.0
-    }
-
-    fn completion(&self) -> Option<&str> {
-        None
+    fn hint(&self, line: &str, at: usize, _: &Context<'_>) -> Option<Hint> {
+        match escape::left_out(line) {
+            Some(codes) => Some(Hint {
+                shown: format!("  (not shown: {codes})"),
+                completion: None,
+            }),
+            None => self.suggest.hint(line).filter(|_| at == line.len()),
+        }
     }
 }
 
@@ -54,8 +84,20 @@ impl Highlighter for Display {
     }
 
     /// The prompt of a search through the history holds what is searched.
-    fn highlight_prompt<'b, 's: 'b, 'p: 'b>(&'s self, prompt: &'p str, _: bool) -> Cow<'b, str> {
-        escape::edited(prompt)
+    fn highlight_prompt<'b, 's: 'b, 'p: 'b>(
+        &'s self,
+        prompt: &'p str,
+        is_own: bool,
+    ) -> Cow<'b, str> {
+        let prompt = escape::edited(prompt);
+        match is_own && self.is_colourful {
+            true => format!("\x1b[32m{prompt}\x1b[0m").into(),
+            false => prompt,
+        }
+    }
+
+    fn highlight_hint<'h>(&self, hint: &'h str) -> Cow<'h, str> {
+        dim(hint, self.is_colourful).into()
     }
 }
 

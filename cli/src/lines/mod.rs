@@ -12,14 +12,19 @@ use std::time::Duration;
 
 use rustyline::error::ReadlineError;
 use rustyline::history::DefaultHistory;
-use rustyline::{ColorMode, Config, Editor, EventHandler, KeyEvent};
+use rustyline::{
+    Behavior, Cmd, ColorMode, CompletionType, Config, Editor, EventHandler, KeyCode, KeyEvent,
+    Modifiers,
+};
 
 use crate::exit::BadInput;
 use crate::history::History;
 use crate::output::{note, warn};
+use crate::screen::{is_colourful, is_stdout_terminal};
 use crate::stop::Stop;
 use crate::{crash, terminal};
 use editor::{Display, KeepTyped, Suspend};
+pub use editor::{Hint, Suggest};
 
 /// How often a wait for a line looks whether the program is to end.
 const LOOK: Duration = Duration::from_millis(100);
@@ -67,13 +72,14 @@ impl<'a> Messages<'a> {
     ///
     /// # Errors
     /// The system has no thread to spare.
-    pub fn open(stop: &'a Stop) -> anyhow::Result<Self> {
+    pub fn open(stop: &'a Stop, suggest: Arc<dyn Suggest>) -> anyhow::Result<Self> {
         let is_terminal = std::io::stdin().is_terminal();
         let (requests, asked) = channel();
         let (answers, inputs) = channel();
         terminal::keep();
+        terminal::quiet();
         let read = move || {
-            let mut lines = match Lines::open(is_terminal) {
+            let mut lines = match Lines::open(is_terminal, suggest) {
                 Ok(lines) => lines,
                 Err(error) => {
                     // The receiver is gone where the chat has ended.
@@ -117,6 +123,9 @@ impl<'a> Messages<'a> {
             let first = match self.line("> ")? {
                 Input::Line(line) => line,
                 Input::Interrupted(typed) => {
+                    if typed.is_empty() && !self.stop.terminated() {
+                        note("(Ctrl-D or /exit leaves the chat)");
+                    }
                     self.remember(typed);
                     continue;
                 }
@@ -240,14 +249,31 @@ enum Lines {
 }
 
 impl Lines {
-    fn open(is_terminal: bool) -> anyhow::Result<Self> {
+    fn open(is_terminal: bool, suggest: Arc<dyn Suggest>) -> anyhow::Result<Self> {
         if !is_terminal {
             return Ok(Self::Piped);
         }
-        // rustyline calls the highlighter only with colours on; `Display` adds none.
-        let mut editor =
-            Editor::with_config(Config::builder().color_mode(ColorMode::Forced).build())?;
-        editor.set_helper(Some(Display));
+        // rustyline calls the highlighter only with colours on; `Display` adds them only where they
+        // are wanted.
+        let config = Config::builder()
+            .color_mode(ColorMode::Forced)
+            .completion_type(CompletionType::List);
+        // What is typed is drawn on the terminal, also where answers go to a pipe or a file.
+        let config = match is_stdout_terminal() {
+            true => config,
+            false => config.behavior(Behavior::PreferTerm),
+        };
+        let mut editor = Editor::with_config(config.build())?;
+        editor.set_helper(Some(Display {
+            suggest,
+            is_colourful: is_colourful(true),
+        }));
+        for key in [
+            KeyEvent::ctrl('J'),
+            KeyEvent(KeyCode::Enter, Modifiers::ALT),
+        ] {
+            editor.bind_sequence(key, Cmd::Newline);
+        }
         let typed = Arc::<Mutex<String>>::default();
         let keep = EventHandler::Conditional(Box::new(KeepTyped(Arc::clone(&typed))));
         editor.bind_sequence(KeyEvent::ctrl('C'), keep);
@@ -295,7 +321,9 @@ impl Lines {
                     || std::mem::take(&mut *typed.lock().unwrap_or_else(PoisonError::into_inner));
                 let mut begun = String::new();
                 loop {
-                    match editor.readline_with_initial(prompt, (&begun, "")) {
+                    let read =
+                        terminal::edit(|| editor.readline_with_initial(prompt, (&begun, "")));
+                    match read {
                         Ok(line) => return Ok(Input::Line(line)),
                         Err(ReadlineError::Interrupted)
                             if is_suspended.swap(false, Ordering::SeqCst) =>

@@ -4,7 +4,8 @@ mod show;
 
 use std::path::Path;
 
-use godwit::RopeOverride;
+use godwit::low_level::checkpoint::open_checkpoint_to_inspect;
+use godwit::{Access, RopeOverride};
 use godwit_hub::{Settings, named};
 use serde_json::json;
 
@@ -60,7 +61,7 @@ pub fn list(args: &ListArgs) -> anyhow::Result<()> {
 pub fn show(args: &ShowArgs) -> anyhow::Result<()> {
     let path = Path::new(&args.name);
     if path.exists() || path.is_symlink() {
-        let checkpoint = godwit::low_level::checkpoint::open_checkpoint(path)?;
+        let checkpoint = open_checkpoint_to_inspect(path, Access::default())?;
         return crate::inspect::show(&checkpoint, &RopeOverride::default(), args.plain.json);
     }
     let settings = Settings::from_env()?;

@@ -1,28 +1,17 @@
 //! `godwit list` and `godwit show`: what is there, here and on the hub.
 
-use std::collections::HashMap;
-use std::fs;
 use std::path::{Path, PathBuf};
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::UNIX_EPOCH;
 
 use indicatif::HumanDuration;
 use serde_json::json;
 
 use godwit_hub::{
-    Cached, Candidate, Client, HubError, KNOWN, MAIN, Name, Settings, candidates, choose, entries,
-    read_reference,
+    Cached, Candidate, Client, Downloaded, HubError, KNOWN, Name, Settings, candidates, choose,
+    downloaded, repositories,
 };
 
 use crate::output::{self, Output, note, shown};
-
-/// A model in the cache.
-struct Entry {
-    name: Name,
-    model: Candidate,
-    path: PathBuf,
-    commit: String,
-    modified: SystemTime,
-}
 
 /// The models of the table.
 pub fn known(json: bool) -> anyhow::Result<()> {
@@ -43,13 +32,9 @@ pub fn known(json: bool) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// The models in the cache.
+/// Lists the models in the cache.
 pub fn list(cache: &Path, json: bool) -> anyhow::Result<()> {
-    let mut all: Vec<Entry> = repositories(cache)
-        .iter()
-        .flat_map(|repo| models(cache, repo))
-        .collect();
-    all.sort_by_key(|entry| entry.name.to_string());
+    let all = downloaded(cache);
     let parts: Vec<(Name, Vec<(PathBuf, u64)>)> = repositories(cache)
         .into_iter()
         .map(|repo| (repo.clone(), Cached::new(cache, &repo).parts()))
@@ -57,7 +42,7 @@ pub fn list(cache: &Path, json: bool) -> anyhow::Result<()> {
         .collect();
     let mut out = Output::new();
     if json {
-        let each = |e: &Entry| {
+        let each = |e: &Downloaded| {
             json!({
                 "name": e.name.to_string(), "kind": kind(&e.model), "quant": e.model.label,
                 "bytes": e.model.bytes(),
@@ -109,88 +94,6 @@ pub fn list(cache: &Path, json: bool) -> anyhow::Result<()> {
         ));
     }
     Ok(())
-}
-
-/// The repositories of models in the cache.
-fn repositories(cache: &Path) -> Vec<Name> {
-    let name = |folder: String| {
-        let (owner, repo) = folder.strip_prefix("models--")?.split_once("--")?;
-        Name::parse(&format!("{owner}/{repo}")).ok()
-    };
-    entries(cache)
-        .into_iter()
-        .filter_map(|entry| name(entry.file_name().into_string().ok()?))
-        .collect()
-}
-
-/// The models of a repository that are here, whole, with the names that mean each of them.
-fn models(cache: &Path, repo: &Name) -> Vec<Entry> {
-    let cached = Cached::new(cache, repo);
-    let mut revisions = HashMap::new();
-    references(&cached.folder().join("refs"), "", &mut revisions);
-    let mut all = Vec::new();
-    for commit in cached.commits() {
-        let revision = match revisions.get(&commit) {
-            Some(revision) if revision == MAIN => None,
-            Some(revision) => Some(revision.clone()),
-            None => Some(commit.clone()),
-        };
-        let models = cached.models(&commit);
-        for model in &models {
-            let same = models
-                .iter()
-                .filter(|other| other.label == model.label)
-                .count();
-            let quant = if same == 1 {
-                model.handle()
-            } else {
-                model.path()
-            };
-            let alone = model.is_folder() && models.len() == 1;
-            let name = Name {
-                repo: repo.repo.clone(),
-                quant: Some(quant.to_owned()).filter(|_| !alone),
-                revision: revision.clone(),
-            };
-            let first = cached.snapshot(&commit).join(model.path());
-            let modified = fs::metadata(first)
-                .and_then(|data| data.modified())
-                .unwrap_or(UNIX_EPOCH);
-            let path = cached.path(&commit, model);
-            all.push(Entry {
-                name,
-                path,
-                model: model.clone(),
-                commit: commit.clone(),
-                modified,
-            });
-        }
-    }
-    all
-}
-
-/// Which commit each reference names; `main` where more than one does.
-fn references(folder: &Path, prefix: &str, revisions: &mut HashMap<String, String>) {
-    for entry in entries(folder) {
-        let Ok(name) = entry.file_name().into_string() else {
-            continue;
-        };
-        let name = if prefix.is_empty() {
-            name
-        } else {
-            format!("{prefix}/{name}")
-        };
-        if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
-            references(&entry.path(), &name, revisions);
-        } else if let Ok(commit) = read_reference(&entry.path()) {
-            let known = revisions
-                .entry(commit.trim().to_owned())
-                .or_insert_with(|| name.clone());
-            if name == MAIN {
-                *known = name;
-            }
-        }
-    }
 }
 
 fn kind(model: &Candidate) -> &'static str {

@@ -13,7 +13,6 @@ use godwit::scheduler::{
 };
 use godwit::tokenizer::Special;
 use godwit::{Engine, Error, FinishReason, Message, Model, PrefixCache, Progress, Sampling};
-use indicatif::ProgressBar;
 
 use self::answers::{Answer, Answers, Usage};
 use self::prompts::{Input, Prompt};
@@ -21,11 +20,11 @@ use self::tally::Tally;
 use crate::answer::rate;
 use crate::args::RunArgs;
 use crate::context::{prompt_cache, set_system};
-use crate::exit::{Interrupted, Usage as BadUsage};
+use crate::exit::{Interrupted, Usage as BadUsage, prompt_error};
 use crate::input::with_bos;
 use crate::load;
 use crate::output::note;
-use crate::progress::bar;
+use crate::progress::{Bar, bar};
 use crate::stop::Stop;
 
 /// The defaults of `--at-once`.
@@ -99,7 +98,7 @@ async fn answer_all(args: &RunArgs, file: &Path, mut prompts: Vec<Prompt>) -> an
         begin: Instant::now(),
         tally: Tally::default(),
     };
-    work.bar.set_length(prompts.len() as u64);
+    work.bar.show(Progress::new(0, prompts.len() as u64));
     let left = prompts.len();
     let ended = work.answer(prompts, &mut answers, &stop).await;
     work.bar.finish_and_clear();
@@ -177,7 +176,7 @@ struct Work<'a> {
     cache: Option<PrefixCache>,
     at_once: usize,
     running: HashMap<RequestId, Running>,
-    bar: ProgressBar,
+    bar: Bar,
     begin: Instant,
     tally: Tally,
 }
@@ -261,7 +260,7 @@ impl Work<'_> {
         let stop = prompt.stop.as_ref().unwrap_or(&self.args.sampling.stop);
         let request = Request::new(ids[held..].to_vec())
             .sampling(prompt.sampling(&self.sampling))
-            .max_tokens(prompt.max_tokens.unwrap_or(self.args.tokens))
+            .max_tokens(prompt.max_tokens.unwrap_or(self.args.most()))
             .stop(stop.clone())
             .speculation(self.args.speculation.speculate);
         Ok((self.scheduler.submit(sequence, request)?, held))
@@ -349,7 +348,8 @@ impl Work<'_> {
     fn fail(&mut self, prompt: Prompt, error: &Error, answers: &mut Answers) -> anyhow::Result<()> {
         self.tally.failed += 1;
         let mut answer = Answer::to(prompt);
-        answer.error = Some(error.to_string());
+        let window = self.model.config().context;
+        answer.error = Some(prompt_error(error.clone(), window).to_string());
         self.write(&answer, answers)
     }
 

@@ -47,7 +47,7 @@ fn chat_talks_over_a_pipe() {
     assert!(prompt(1, "prompt_tokens") < 20, "{text}");
     let stderr = String::from_utf8_lossy(&output.stderr).into_owned();
     assert!(
-        stderr.contains("/frob is no command") && stderr.contains("tokens computed"),
+        stderr.contains("Unknown command /frob. Type /help.") && stderr.contains("tokens computed"),
         "{stderr}"
     );
     let saved: Value =

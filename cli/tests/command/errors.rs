@@ -36,7 +36,7 @@ fn what_is_wrong_is_said() {
     fails(
         &godwit(&["run", &model, "-p", "x", "--temp", "-1"]),
         2,
-        "unexpected argument",
+        "temperature",
     );
     fails(
         &godwit(&["run", &model, "-p", "x", "--temp=-1"]),
@@ -56,7 +56,7 @@ fn what_is_wrong_is_said() {
     fails(
         &godwit(&["run", &model, "-p", "one two three four", "--context", "8"]),
         5,
-        "do not fit",
+        "the context holds 8. Raise --context.",
     );
     fails(
         &godwit(&["run", &model, "-p", "x", "--adapter", "Voodoo 2"]),
@@ -69,6 +69,32 @@ fn what_is_wrong_is_said() {
         "vulkan",
     );
     fails(&godwit(&["frobnicate"]), 2, "frobnicate");
+    // The model comes first: nothing is read for one that is not there.
+    let mut waits = command(&["run", "nowhere.gguf"]);
+    let mut child = waits.stdin(Stdio::piped()).spawn().expect("it starts");
+    let stdin = child.stdin.take();
+    let output = child.wait_with_output().expect("it ends");
+    drop(stdin);
+    fails(&output, 3, "nowhere.gguf");
+    for (name, says) in [
+        ("lama3.2-1b", "Did you mean llama3.2-1b"),
+        ("llama3.2:3b", "Did you mean llama3.2-3b"),
+        ("no-such-model", "`godwit list --known`"),
+    ] {
+        fails(&godwit(&["run", name, "x"]), 3, says);
+        fails(&godwit(&["show", name]), 3, says);
+    }
+    let mut offline = command(&["run", "-hf", "owner/repo:Q4_0", "x"]);
+    let output = offline.env("HF_HUB_OFFLINE", "1").output();
+    fails(&output.expect("it starts"), 3, "owner/repo:Q4_0");
+    for (args, says) in [
+        (["-n", "-2"], "-1 for no limit"),
+        (["--seed", "-5"], "-1 for one from the clock"),
+        (["--top-k", "-3"], "-3"),
+        (["--context", "-1"], "-1"),
+    ] {
+        fails(&godwit(&["run", &model, "x", args[0], args[1]]), 2, says);
+    }
 }
 
 /// SmolLM2 takes 98 MB of weights, and 24 MB of KV cache for 1,024 positions.

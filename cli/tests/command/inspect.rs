@@ -196,13 +196,9 @@ fn inspect_tokenize_and_doctor() {
         doctor["model"]["contexts"][0]["kv"],
         4096 * 30 * 3 * 2 * 17 * 4
     );
-    let text = stdout(&godwit(&[
-        "doctor",
-        &model,
-        "--gpu-memory",
-        "100M",
-        "--context",
-        "8192",
-    ]));
-    assert!(text.contains("does not fit"), "{text}");
+    let args = ["doctor", &model, "--gpu-memory", "100M"];
+    let output = godwit(&[&args[..], &["--context", "8192"]].concat());
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert_eq!(output.status.code(), Some(4), "{text}");
+    assert!(text.contains("does not fit: needs "), "{text}");
 }

@@ -8,6 +8,7 @@ mod forks;
 mod input;
 mod inspect;
 mod measure;
+mod messages;
 mod metadata;
 mod outputs;
 mod parallel;
@@ -28,8 +29,10 @@ fn model() -> String {
 
 fn command(args: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_godwit"));
+    // Not the configuration of whoever runs the tests.
     command
         .args(args)
+        .env("GODWIT_CONFIG", "")
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped());
@@ -157,7 +160,18 @@ type Write<'a> = &'a dyn Fn(&str, &[&str]) -> Output;
 #[test]
 fn completions_and_manual() {
     for shell in ["bash", "zsh", "fish"] {
-        assert!(stdout(&godwit(&["completions", shell])).contains("perplexity"));
+        // The script asks the command itself.
+        assert!(stdout(&godwit(&["completions", shell])).contains("_GODWIT_COMPLETE"));
     }
     assert!(stdout(&godwit(&["man"])).starts_with(".ie"));
+    assert!(stdout(&godwit(&["man", "run"])).contains("godwit\\-run"));
+    fails(&godwit(&["man", "rum"]), 2, "no command `rum`");
+    let folder = tempfile::tempdir().expect("a folder");
+    let to = folder.path().join("man1");
+    let paths = stdout(&godwit(&["man", "--dir", &to.display().to_string()]));
+    assert!(
+        paths.lines().count() > 15 && paths.contains("godwit-quantize.1"),
+        "{paths}"
+    );
+    assert!(to.join("godwit-doctor.1").exists());
 }

@@ -132,7 +132,7 @@ fn outputs_replace_only_what_is_theirs() {
     fails(&quantize(&model, &other, &[]), 1, "a GGUF model");
     fails(&quantize(&model, &matrix, &[]), 1, "an importance matrix");
     fails(&imatrix(&matrix, &[]), 1, "an importance matrix");
-    fails(&imatrix(&context, &[]), 1, "a saved context");
+    fails(&imatrix(&context, &[]), 1, "a snapshot");
     fails(
         &quantize(&model, &matrix, &["--force", "--imatrix", &matrix]),
         1,

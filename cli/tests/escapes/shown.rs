@@ -71,7 +71,8 @@ fn a_chat_shows_what_is_said_typed_pasted_and_remembered() {
     let up = "\u{1b}[A";
     let system = format!("/system {pasted}\r");
     let save = format!("/save \u{1b}[200~{}\u{1b}[201~\r", EVIL.replace('\r', ""));
-    let unknown = format!("/{pasted}\r");
+    // Of several lines, it would be a message.
+    let unknown = format!("/\u{1b}[200~{}\u{1b}[201~\r", EVIL.replace('\r', ""));
     let keys = [
         ("> ", up),
         // What is not drawn is named behind the line.
@@ -85,7 +86,7 @@ fn a_chat_shows_what_is_said_typed_pasted_and_remembered() {
         ("> ", &save),
         ("Saved 3 messages to ", ""),
         ("> ", &unknown),
-        ("no command", ""),
+        ("Unknown command", ""),
         ("> ", "\u{12}end"),
         ("end", "\u{7}"),
         ("> ", "\u{3}"),

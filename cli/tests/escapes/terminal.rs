@@ -18,8 +18,9 @@ pub const EVIL: &str = "evil\u{1b}]0;title\u{7}\u{1b}[7;41m\u{1b}[6n\u{9b}2J\u{8
 const PATIENCE: Duration = Duration::from_secs(120);
 
 /// Control sequences of bars, of the line editor and of colours, without their parameters.
-const OWN: [&str; 12] = [
-    "2K", "K", "J", "?2004h", "?2004l", "?2026h", "?2026l", "0m", "31m", "32m", "33m", "34m",
+const OWN: [&str; 14] = [
+    "2K", "K", "J", "?2004h", "?2004l", "?2026h", "?2026l", "0m", "31m", "32m", "33m", "34m", "2m",
+    "36m",
 ];
 
 /// Colours and styles of clap's messages.
@@ -31,6 +32,7 @@ pub fn command(folder: &Path, args: &[&str]) -> Command {
     command.args(args).current_dir(folder);
     command
         .env("TERM", "xterm")
+        .env("GODWIT_CONFIG", "")
         .env("XDG_CACHE_HOME", folder.join("cache"))
         .env("XDG_STATE_HOME", folder);
     // Compiled kernels are as good as those of other tests.

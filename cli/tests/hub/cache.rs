@@ -234,3 +234,83 @@ fn links_in_the_cache_are_not_written_through() {
     let mode = std::os::unix::fs::MetadataExt::mode(&other.cache().metadata().expect("a folder"));
     assert_eq!(mode & 0o777, 0o700);
 }
+
+/// The first file of a split model that was never completed takes room, and is said to.
+#[test]
+fn files_of_incomplete_models_are_listed_and_removed() {
+    let names = [
+        "tiny-Q4_0-00001-of-00002.gguf",
+        "tiny-Q4_0-00002-of-00002.gguf",
+    ];
+    let files = [(names[0], noise(300_000, 1)), (names[1], noise(200_000, 2))];
+    let hub = Hub::start(REPO, &files);
+    let person = Person::at(&hub);
+    let first = person.pulls(REPO);
+    let list = person.json(&["list"]);
+    assert_eq!(list["interrupted"], Value::Array(Vec::new()));
+    let second = first.with_file_name(names[1]);
+    let blob = std::fs::canonicalize(&second).expect("a blob");
+    std::fs::remove_file(&second).expect("removed");
+    std::fs::remove_file(blob).expect("removed");
+    let list = person.json(&["list"]);
+    assert_eq!(list["models"], Value::Array(Vec::new()));
+    assert_eq!(list["interrupted"][0]["bytes"], 300_000, "{list}");
+    let said = person.godwit(&["list"]);
+    let said = String::from_utf8_lossy(&said.stderr).into_owned();
+    assert!(
+        said.contains("293.0 KiB of an interrupted download"),
+        "{said}"
+    );
+    person.fails(
+        &["rm", &format!("{REPO}:q4_0")],
+        3,
+        &["293.0 KiB of an interrupted download"],
+    );
+    person.json(&["rm", REPO]);
+    assert!(!person.repo().exists());
+}
+
+/// What a person waits for is said, without -v.
+#[test]
+fn retries_and_their_pauses_are_seen() {
+    let hub = Hub::with(REPO, &two_quants(), |request, answer| {
+        match (request.cdn, request.earlier) {
+            (true, 0) => answer.cut(100_000),
+            _ => answer,
+        }
+    });
+    let output = Person::at(&hub).godwit(&["pull", REPO]);
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{stderr}");
+    assert!(
+        stderr.contains("; trying again in ") && stderr.contains(" s (attempt 2 of 6)"),
+        "{stderr}"
+    );
+}
+
+/// The shell asks for the models that are there.
+#[test]
+fn completion_knows_downloaded_models() {
+    let hub = Hub::start(REPO, &two_quants());
+    let person = Person::at(&hub);
+    person.pulls(REPO);
+    let complete = |words: &[&str]| {
+        let mut command = person.command(&["--", "godwit"]);
+        command
+            .args(words)
+            .env("_GODWIT_COMPLETE", "bash")
+            .env("_CLAP_COMPLETE_INDEX", words.len().to_string())
+            .env("_CLAP_IFS", "\n");
+        let output = command.output().expect("it starts");
+        String::from_utf8(output.stdout).expect("UTF-8")
+    };
+    let name = format!("{REPO}:Q4_K_M");
+    for words in [&["rm", ""][..], &["run", "godwit/T"], &["chat", "godwit/"]] {
+        let found = complete(words);
+        assert!(found.contains(&name), "{words:?}: {found:?}");
+    }
+    assert!(complete(&["run", "x", "--kv", "q"]).contains("q8_0"));
+    assert!(complete(&["quantize", "x", "y", "--type", "q4_k_"]).contains("q4_k_m"));
+    assert!(complete(&["pull", "llama3.2-"]).contains("llama3.2-1b"));
+    assert!(complete(&["cache", "--clear", "w"]).contains("weights"));
+}

@@ -235,7 +235,11 @@ fn variables_that_make_no_sense_are_named() {
     nowhere.fails(
         &["inspect", "models/typo"],
         1,
-        &["no file models/typo", "hub.invalid", "is there a network?"],
+        &[
+            "error: `models/typo` is not downloaded, and the hub can't be reached.",
+            "hub.invalid",
+            "is there a network?",
+        ],
     );
     // No server listens there.
     Person::at(&hub)

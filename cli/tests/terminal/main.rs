@@ -1,23 +1,26 @@
 //! The command in a real terminal: signals, and what a person typed.
 #![cfg(unix)]
 
+mod conversation;
 mod person;
+mod prompts;
 
 use std::path::PathBuf;
 use std::process::Command;
+use std::time::{Duration, Instant};
 
 use rexpect::ReadUntil;
 use rexpect::session::{PtySession, spawn_command};
 
-use person::{PATIENCE, Terminal, model};
+use person::{PATIENCE, Terminal, WIDTHS, chat, model};
 
 #[test]
 fn a_termination_signal_at_the_prompt_saves_and_restores_the_terminal() {
-    for (signal, code) in [("TERM", 143), ("HUP", 129)] {
-        let mut terminal = Terminal::chat("-n 8 --save talk.kv");
+    for (columns, signal, code) in [(100, "TERM", 143), (40, "HUP", 129)] {
+        let mut terminal = Terminal::chat_at(columns, "-n 8 --save talk.kv");
         terminal.type_line("What is the capital of France?");
         terminal.expect("The capital");
-        terminal.expect("> ");
+        terminal.expect_prompt();
         terminal.type_text("half a mess");
         terminal.signal(signal);
         // A second one must not cut the saving short; the chat may have ended before it comes.
@@ -32,13 +35,47 @@ fn a_termination_signal_at_the_prompt_saves_and_restores_the_terminal() {
 
 #[test]
 fn a_termination_signal_in_an_answer_saves_it() {
-    let mut terminal = Terminal::chat("-n 500 --save talk.kv --logit-bias 2=-inf");
-    terminal.type_line("Count to a hundred.");
-    terminal.expect("\n");
-    terminal.expect(" ");
-    terminal.signal("TERM");
-    terminal.ends(143);
-    assert!(std::fs::metadata(terminal.path("talk.kv")).is_ok_and(|file| file.len() > 100_000));
+    for columns in WIDTHS {
+        let options = "-n 500 --save talk.kv --logit-bias 2=-inf";
+        let mut terminal = Terminal::chat_at(columns, options);
+        terminal.type_line("Count to a hundred.");
+        terminal.expect("\n");
+        terminal.expect(" ");
+        terminal.signal("TERM");
+        terminal.ends(143);
+        assert!(std::fs::metadata(terminal.path("talk.kv")).is_ok_and(|file| file.len() > 100_000));
+    }
+}
+
+/// The window of the terminal is closed: nothing can be read from it or written to it any more.
+#[test]
+fn a_terminal_that_is_closed_saves_the_conversation() {
+    for columns in WIDTHS {
+        let mut terminal = Terminal::chat_at(columns, "-n 8 --save talk.kv");
+        terminal.type_line("What is the capital of France?");
+        terminal.expect("The capital");
+        terminal.expect_prompt();
+        let pid = std::fs::read_to_string(terminal.path("pid")).expect("the chat's process");
+        let Terminal { shell, folder, .. } = terminal;
+        drop(shell);
+        let begin = Instant::now();
+        // A process that has ended may be a zombie: its parent is gone too.
+        let is_alive = || {
+            let state = Command::new("ps")
+                .args(["-o", "stat=", "-p", pid.trim()])
+                .output()
+                .expect("ps")
+                .stdout;
+            !state.is_empty() && !state.starts_with(b"Z")
+        };
+        while is_alive() {
+            let waited = begin.elapsed().as_millis();
+            assert!(waited < u128::from(PATIENCE), "the chat did not end");
+            std::thread::sleep(Duration::from_millis(50));
+        }
+        let saved = std::fs::metadata(folder.path().join("talk.kv"));
+        assert!(saved.is_ok_and(|file| file.len() > 100_000));
+    }
 }
 
 #[test]
@@ -52,23 +89,23 @@ fn ctrl_c_leaves_what_is_typed_unsent_and_the_history_keeps_it() {
     terminal.type_text("half a li");
     terminal.press_ctrl('c');
     terminal.expect("(not sent");
-    terminal.expect("> ");
+    terminal.expect_prompt();
     // The same with a backslash, left by Ctrl-D.
     terminal.type_line("third line\\");
     terminal.expect(". ");
     terminal.press_ctrl('d');
     terminal.expect("(not sent");
-    terminal.expect("> ");
+    terminal.expect_prompt();
     // One line.
     terminal.type_text("fourth line");
     terminal.press_ctrl('c');
-    terminal.expect("> ");
+    terminal.expect_prompt();
     assert_eq!(terminal.saved(), Vec::<String>::new());
     // The arrow up, behind the line `/save`: the newest one that was left.
     terminal.type_text("\x1b[A\x1b[A");
     terminal.expect("fourth line");
     terminal.press_ctrl('c');
-    terminal.expect("> ");
+    terminal.expect_prompt();
     terminal.type_line("/exit");
     terminal.ends(0);
     let history = std::fs::read_to_string(terminal.path("godwit/chat_history")).expect("a history");
@@ -88,18 +125,18 @@ fn several_lines_are_one_message_and_the_system_message_wipes_nothing() {
     let mut terminal = Terminal::chat("-n 4 --system Short.");
     terminal.type_line("\"\"\"one\"\"\"");
     terminal.expect("(stopped after 4 tokens; -n N allows more)");
-    terminal.expect("> ");
+    terminal.expect_prompt();
     terminal.type_line("two\\");
     terminal.expect(". ");
     terminal.type_line("three");
     terminal.expect("(stopped after 4 tokens");
-    terminal.expect("> ");
+    terminal.expect_prompt();
     terminal.type_line("/system");
     terminal.expect("Short.");
-    terminal.expect("> ");
+    terminal.expect_prompt();
     terminal.type_line("/system Be kind.");
     terminal.expect("the conversation goes on");
-    terminal.expect("> ");
+    terminal.expect_prompt();
     let messages = terminal.saved();
     let sent: Vec<&str> = messages.iter().map(String::as_str).collect();
     assert_eq!(
@@ -109,7 +146,7 @@ fn several_lines_are_one_message_and_the_system_message_wipes_nothing() {
     );
     terminal.type_line("/system -");
     terminal.expect("no system message");
-    terminal.expect("> ");
+    terminal.expect_prompt();
     terminal.press_ctrl('d');
     terminal.ends(0);
 }
@@ -122,7 +159,7 @@ fn ctrl_c_stops_an_answer_and_the_chat_goes_on() {
     terminal.expect(" ");
     terminal.press_ctrl('c');
     terminal.expect("(stopped)");
-    terminal.expect("> ");
+    terminal.expect_prompt();
     terminal.type_line("/exit");
     terminal.ends(0);
 }
@@ -132,7 +169,7 @@ fn lines_that_come_at_once_are_all_read() {
     let mut terminal = Terminal::chat("-n 4");
     terminal.type_text("\"\"\"\r/one\rtwo\r\"\"\"\rthree\r/save saved.json\r");
     terminal.expect("Saved 4 messages");
-    terminal.expect("> ");
+    terminal.expect_prompt();
     let text = std::fs::read(terminal.path("saved.json")).expect("the saved file");
     let saved: serde_json::Value = serde_json::from_slice(&text).expect("JSON");
     // Quoted text is a message, however it begins.
@@ -157,7 +194,7 @@ fn ctrl_c_twice_in_an_answer_saves_the_conversation() {
     let mut terminal = Terminal::chat(&format!("-n 4 --save talk.kv --system \"{system}\""));
     terminal.type_line("/save talk.kv");
     terminal.expect("the context is saved there at the end");
-    terminal.expect("> ");
+    terminal.expect_prompt();
     let stopped_first = |terminal: &mut Terminal| {
         terminal.type_line("Count to a hundred.");
         terminal.expect("reading");
@@ -188,7 +225,7 @@ fn a_suspended_chat_goes_on_with_the_line() {
     terminal.expect("half a li");
     terminal.type_line("ne");
     terminal.expect("(stopped after 4 tokens");
-    terminal.expect("> ");
+    terminal.expect_prompt();
     assert_eq!(terminal.saved()[0], "half a line");
     terminal.press_ctrl('d');
     terminal.ends(0);
@@ -200,12 +237,12 @@ fn a_context_that_cannot_be_saved_does_not_end_the_chat() {
     let mut terminal = Terminal::chat("-n 4 --save folder/talk.kv --system Short.");
     terminal.type_line("What is the capital of France?");
     terminal.expect("(stopped after 4 tokens");
-    terminal.expect("> ");
+    terminal.expect_prompt();
     std::fs::remove_dir(terminal.path("folder")).expect("an empty folder");
     terminal.type_line("/exit");
     terminal.expect("talk.kv");
     terminal.expect("/save FILE keeps the conversation elsewhere");
-    terminal.expect("> ");
+    terminal.expect_prompt();
     assert_eq!(terminal.saved().len(), 3);
     std::fs::create_dir(terminal.path("folder")).expect("a folder");
     terminal.press_ctrl('d');
@@ -280,6 +317,7 @@ fn warnings_stand_beside_bars() {
     command
         .current_dir(&folder)
         .env("TERM", "xterm")
+        .env("GODWIT_CONFIG", "")
         .env("XDG_CACHE_HOME", folder.path());
     let mut shell = spawn_command(command, Some(PATIENCE)).expect("a terminal");
     let before = shell.exp_string("warning").expect("a warning");

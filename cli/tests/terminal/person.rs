@@ -12,6 +12,11 @@ pub(super) fn model() -> String {
     path.display().to_string()
 }
 
+/// The shell line of a chat.
+pub(super) fn chat(args: &str) -> String {
+    format!("exec $GODWIT chat $MODEL --temp 0 --no-cache {args}")
+}
+
 /// A shell in a terminal that runs a chat between two prints of the terminal's modes.
 pub(super) struct Terminal {
     pub(super) shell: PtySession,
@@ -19,34 +24,67 @@ pub(super) struct Terminal {
     pub(super) folder: tempfile::TempDir,
 }
 
+/// The widths of terminals that every point of view is tried at.
+pub(super) const WIDTHS: [usize; 2] = [100, 40];
+
 impl Terminal {
+    /// A chat in a terminal of the usual width, at its first prompt.
     pub(super) fn chat(args: &str) -> Self {
+        Self::chat_at(WIDTHS[0], args)
+    }
+
+    /// A chat in a terminal of so many columns, at its first prompt.
+    pub(super) fn chat_at(columns: usize, args: &str) -> Self {
+        let mut terminal = Self::open(columns, &chat(args));
+        terminal.expect("lists the commands.");
+        terminal.expect_prompt();
+        terminal
+    }
+
+    /// A shell line in a terminal of so many columns. `$GODWIT` and `$MODEL` are there.
+    pub(super) fn open(columns: usize, line: &str) -> Self {
         let folder = tempfile::tempdir().expect("a folder");
         std::fs::create_dir(folder.path().join("folder")).expect("a folder");
-        let (godwit, model) = (env!("CARGO_BIN_EXE_godwit"), model());
-        let chat = format!("echo $$ >pid; exec {godwit} chat {model} --temp 0 --no-cache {args}");
+        std::fs::write(
+            folder.path().join("line"),
+            format!("echo $$ >pid; {line}\n"),
+        )
+        .expect("a script");
         // Ctrl-C goes to the whole terminal; the shell lives on to tell the end.
         let script = format!(
-            "trap : INT; echo before $(stty -g); sh -c '{chat}'; echo code $?; echo after $(stty \
-             -g)"
+            "stty cols {columns} rows 30; trap : INT; echo before $(stty -g); sh line; echo code \
+             $?; echo after $(stty -g)"
         );
         let mut command = Command::new("sh");
         command
             .args(["-c", &script])
             .current_dir(&folder)
+            .env("GODWIT", env!("CARGO_BIN_EXE_godwit"))
+            .env("MODEL", model())
             .env("XDG_STATE_HOME", folder.path())
+            .env("HOME", folder.path())
+            .env("GODWIT_CONFIG", "")
+            .env("HF_HUB_OFFLINE", "1")
             .env("TERM", "xterm");
+        // Compiled kernels are as good as those of other tests.
+        let cache = std::env::var_os("XDG_CACHE_HOME").map(PathBuf::from);
+        if let Some(cache) = cache.or_else(|| Some(std::env::home_dir()?.join(".cache"))) {
+            command.env("MESA_SHADER_CACHE_DIR", cache);
+        }
         let mut shell = spawn_command(command, Some(PATIENCE)).expect("a terminal");
         shell.exp_string("before ").expect("the shell's first line");
         let modes = shell.read_line().expect("the terminal's modes");
-        let mut terminal = Self {
+        Self {
             shell,
             modes,
             folder,
-        };
-        terminal.expect("lists the commands.");
-        terminal.expect("> ");
-        terminal
+        }
+    }
+
+    /// Waits for the editor's prompt, and returns what was shown before it.
+    #[track_caller]
+    pub(super) fn expect_prompt(&mut self) -> String {
+        self.expect("\u{1b}[32m> ")
     }
 
     #[track_caller]
@@ -57,9 +95,8 @@ impl Terminal {
     }
 
     pub(super) fn type_line(&mut self, line: &str) {
-        self.shell
-            .send_line(line)
-            .expect("a terminal that takes input");
+        self.type_text(line);
+        self.type_text("\r");
     }
 
     /// Types without the Enter key.
@@ -104,7 +141,7 @@ impl Terminal {
     pub(super) fn saved(&mut self) -> Vec<String> {
         self.type_line("/save saved.json");
         self.expect("Saved ");
-        self.expect("> ");
+        self.expect_prompt();
         let text = std::fs::read(self.path("saved.json")).expect("the saved file");
         let saved: serde_json::Value = serde_json::from_slice(&text).expect("JSON");
         let messages = saved["messages"].as_array().expect("messages");

@@ -21,13 +21,15 @@ use std::ops::Range;
 use std::path::PathBuf;
 
 use crate::error::Error;
-use crate::gguf::{FormatCause, FormatError, Gguf, Metadata, Tensor};
+use crate::gguf::{ForeignTensor, FormatCause, FormatError, Gguf, Metadata, Tensor};
 use crate::io::Identity;
 use crate::tokenizer::{Tokenizer, TokenizerError};
 
 pub(crate) use neutral::{Neutral, neutral_by_name};
 #[cfg(not(target_arch = "wasm32"))]
-pub use open::{open_checkpoint, open_checkpoint_with, open_parts, open_parts_with};
+pub use open::{
+    open_checkpoint, open_checkpoint_to_inspect, open_checkpoint_with, open_parts, open_parts_with,
+};
 pub use repository::Repository;
 
 /// A stored model: its metadata and its weights.
@@ -105,6 +107,11 @@ pub trait Checkpoint: Send + Sync {
 
     /// Tensors that GGUF has no name for, by the files' names. [`Checkpoint::tensors`] lacks them.
     fn unnamed_tensors(&self) -> &[String] {
+        &[]
+    }
+
+    /// Tensors of types that Godwit has no code for. [`Checkpoint::tensors`] lacks them.
+    fn foreign_tensors(&self) -> &[ForeignTensor] {
         &[]
     }
 
@@ -207,6 +214,10 @@ impl Checkpoint for Gguf {
 
     fn data(&self, tensor: &Tensor, range: Range<u64>) -> Result<Cow<'_, [u8]>, FormatError> {
         self.data(tensor, range)
+    }
+
+    fn foreign_tensors(&self) -> &[ForeignTensor] {
+        self.foreign_tensors()
     }
 
     fn files(&self) -> Vec<&str> {

@@ -24,6 +24,23 @@ pub fn open_checkpoint(path: &Path) -> Result<Arc<dyn Checkpoint>, Error> {
 /// # Errors
 /// As [`open_checkpoint`].
 pub fn open_checkpoint_with(path: &Path, access: Access) -> Result<Arc<dyn Checkpoint>, Error> {
+    open(path, access, false)
+}
+
+/// [`open_checkpoint_with`], for those who look at a model and do not run it: tensors of types
+/// without code are no error.
+///
+/// # Errors
+/// As [`open_checkpoint`].
+pub fn open_checkpoint_to_inspect(
+    path: &Path,
+    access: Access,
+) -> Result<Arc<dyn Checkpoint>, Error> {
+    open(path, access, true)
+}
+
+/// `takes_foreign`: tensor types of GGUF files that have no code are no error.
+fn open(path: &Path, access: Access, takes_foreign: bool) -> Result<Arc<dyn Checkpoint>, Error> {
     let name = path
         .file_name()
         .and_then(|name| name.to_str())
@@ -34,7 +51,13 @@ pub fn open_checkpoint_with(path: &Path, access: Access) -> Result<Arc<dyn Check
             return Err(kinds::adapter(folder_of(path), path).into());
         }
         false if path.is_file() && is_part(name) => folder_of(path),
-        false => return Ok(Arc::new(Gguf::read(open_parts_with(path, access)?)?)),
+        false => {
+            let parts = open_parts_with(path, access)?;
+            return Ok(Arc::new(match takes_foreign {
+                true => Gguf::read_to_inspect(parts)?,
+                false => Gguf::read(parts)?,
+            }));
+        }
     };
     if !folder.join("config.json").exists() {
         return Err(kinds::of_folder(folder).into());

@@ -139,7 +139,7 @@ impl Gpu {
                 Err(error) => return Err(error.into()),
             },
         };
-        tracing::info!(?tuning, "tuned");
+        tracing::debug!(?tuning, "tuned");
         self.set_tuning(tuning);
         Ok(())
     }

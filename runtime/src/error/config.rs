@@ -4,6 +4,9 @@ use thiserror::Error;
 
 use crate::gguf::FormatError;
 
+/// The models of the architecture that runs.
+const LLAMAS: &str = "Llama 2, 3, 3.1 and 3.2, SmolLM2, TinyLlama and models built like them";
+
 /// A file whose hyperparameters can't be used.
 #[derive(Clone, Debug, PartialEq, Error)]
 #[non_exhaustive]
@@ -13,8 +16,8 @@ pub enum ConfigError {
     Format(#[from] FormatError),
     /// A model of another family.
     #[error(
-        "{file}: the architecture is `{found}`, but only `llama` is supported; choose a \
-         Llama-architecture model"
+        "{file}: the architecture is `{found}`, which Godwit does not run. It runs `llama`: \
+         {LLAMAS}; `godwit list --known` names some of them"
     )]
     Architecture {
         /// The file.

@@ -16,6 +16,6 @@ pub use error::{FormatCause, FormatError, Subject};
 pub use file::Gguf;
 pub use metadata::{Array, Metadata, Value};
 pub(crate) use reader::Reader;
-pub use tensor::Tensor;
 pub(crate) use tensor::slice;
+pub use tensor::{ForeignTensor, Tensor};
 pub use write::GgufWriter;

@@ -25,6 +25,21 @@ pub struct Tensor {
     pub bytes: u64,
 }
 
+/// A tensor of a type that Godwit has no code for.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ForeignTensor {
+    /// Its name.
+    pub name: String,
+    /// The name of its type in GGUF tools, or `unknown`.
+    pub format: &'static str,
+    /// Its dimensions, the length of a row first.
+    pub shape: Vec<u64>,
+    /// Which of the model's files it is in.
+    pub part: usize,
+    /// The error of those who read its weights.
+    pub cause: FormatError,
+}
+
 /// Bytes of a tensor that lies in this file: borrowed where the file is mapped or in memory, else
 /// read.
 pub(crate) fn slice<'a>(

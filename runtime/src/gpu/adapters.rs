@@ -325,12 +325,14 @@ pub(super) async fn candidates(
         wanted.parse() == Ok(summary.index)
             || summary.name.to_lowercase().contains(&wanted.to_lowercase())
     });
-    let none = || GpuError::NoAdapter {
-        asked: format!(" that is called `{wanted}`"),
-        remedy: if names.is_empty() {
-            driver_hint()
-        } else {
-            format!("there are {}", names.join(", "))
+    let none = || match names.is_empty() {
+        true => GpuError::NoAdapter {
+            asked: String::new(),
+            remedy: driver_hint(),
+        },
+        false => GpuError::NoMatch {
+            asked: wanted.into(),
+            available: names.join(", "),
         },
     };
     found.map(|one| vec![one]).ok_or_else(none)

@@ -15,6 +15,14 @@ pub enum GpuError {
         /// Which there are; where there is none, how to get one on this system.
         remedy: String,
     },
+    /// Adapters, but none of the name or the number that was asked for.
+    #[error("No GPU matches {asked:?}. Available: {available}")]
+    NoMatch {
+        /// The requested adapter.
+        asked: String,
+        /// The adapters that exist, with their numbers.
+        available: String,
+    },
     /// The adapter opens, but what it computes is wrong, or it computes nothing.
     #[error("{adapter} can't be used: {cause}")]
     Unusable {

@@ -1,11 +1,13 @@
 //! Compiled kernels, each once.
 
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use godwit_shaders::{Access, Dialect, Dispatch, Kernel, Plan, WeightFormat, compose};
 
 use super::{Gpu, GpuError};
+use crate::progress::Progress;
 
 type Key = (
     &'static str,
@@ -20,9 +22,13 @@ pub(super) struct Compiled {
     pub layout: wgpu::BindGroupLayout,
 }
 
+/// Hears how many of the kernels that a plan lacks are compiled; from several threads.
+type OnCompile = Arc<dyn Fn(Progress) + Send + Sync>;
+
 #[derive(Default)]
 pub(super) struct Pipelines {
     compiled: Mutex<HashMap<Key, Arc<Compiled>>>,
+    watch: Mutex<Option<OnCompile>>,
 }
 
 /// The dialect of whoever compiles the WGSL on this target.
@@ -40,6 +46,17 @@ const UNCHECKED: wgpu::ShaderRuntimeChecks = wgpu::ShaderRuntimeChecks {
 };
 
 impl Gpu {
+    /// Calls `watch` from now on whenever kernels are compiled: before the first of them, and after
+    /// each. Kernels are compiled when they are first used, which takes seconds where the driver
+    /// has none of them in its cache.
+    pub fn on_compile(&self, watch: impl Fn(Progress) + Send + Sync + 'static) {
+        let pipelines = &self.inner.pipelines;
+        *pipelines
+            .watch
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner) = Some(Arc::new(watch));
+    }
+
     /// The compiled kernels of dispatches, in their order. Those that are new are compiled side by
     /// side.
     pub(super) async fn compiled(
@@ -63,7 +80,25 @@ impl Gpu {
                     .filter(|(key, _)| !known.contains_key(key)),
             );
         }
-        for (key, begun) in side_by_side(new, |dispatch| self.compile(dispatch)) {
+        let watch = if new.is_empty() {
+            None
+        } else {
+            let watch = self.inner.pipelines.watch.lock();
+            watch.unwrap_or_else(PoisonError::into_inner).clone()
+        };
+        let (total, done) = (new.len(), AtomicUsize::new(0));
+        let say = |done: usize| {
+            if let Some(watch) = &watch {
+                watch(Progress::of(done, total));
+            }
+        };
+        say(0);
+        let compile = |dispatch: &Dispatch| {
+            let compiled = self.compile(dispatch);
+            say(done.fetch_add(1, Ordering::Relaxed) + 1);
+            compiled
+        };
+        for (key, begun) in side_by_side(new, compile) {
             let (compiled, label, cause) = begun?;
             match cause.await {
                 Err(GpuError::Failed { cause }) => {

@@ -82,7 +82,7 @@ impl KvCache {
         for layer in 0..self.segments.layers() {
             match self.compact_layer(buffers, layer).await {
                 Err(error) if error.is_out_of_memory() => {
-                    tracing::info!("segments of the KV cache stay apart: {error}");
+                    tracing::debug!("segments of the KV cache stay apart: {error}");
                     return Ok(());
                 }
                 other => freed += other?,
@@ -188,7 +188,7 @@ impl KvCache {
                 }
             }
         }
-        tracing::info!("segment {number} of the KV cache moved to the host");
+        tracing::debug!("segment {number} of the KV cache moved to the host");
         Ok(())
     }
 

@@ -43,6 +43,10 @@ impl Examination {
             all.obstacles.push(error.into());
             return all;
         }
+        // One names the type; the others have the same cause.
+        let foreign = checkpoint.foreign_tensors().first();
+        all.obstacles
+            .extend(foreign.map(|tensor| Error::Format(tensor.cause.clone())));
         let mut unknown = variations::unknown_keys(meta);
         all.unused_keys = unknown.iter().map(|unknown| unknown.key.clone()).collect();
         all.unused_keys.extend(
@@ -59,7 +63,9 @@ impl Examination {
             .extend(variations::of_metadata(meta).into_iter().map(Error::from));
         match Config::numbers(checkpoint, rope) {
             Ok(config) => {
-                all.look_at_tensors(checkpoint, &config);
+                if foreign.is_none() {
+                    all.look_at_tensors(checkpoint, &config);
+                }
                 all.notes.extend(sliding_window(checkpoint, &config));
                 all.notes.extend(vocabulary(checkpoint, &config));
                 all.config = Some(config);

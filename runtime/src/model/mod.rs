@@ -13,6 +13,7 @@ mod variations;
 mod weights_hash;
 
 use std::fmt;
+use std::path::Path;
 use std::sync::Arc;
 
 use crate::chat::{ChatError, ChatTemplate};
@@ -236,23 +237,48 @@ impl Model {
         &self.inner.notes
     }
 
-    /// The name that the file gives the model, else the file's.
+    /// The name of the model's file or repository: `model.gguf`, `OWNER/REPO`, or the folder's. Of
+    /// a model that is not in files, the title in its metadata.
     pub fn name(&self) -> String {
         name(self.checkpoint())
     }
 }
 
-/// The name that the files give a model, else that of the first.
+/// The name of a model's file or repository. The title in the metadata may be that of a training
+/// run, and is used where there is no file.
 pub fn name(checkpoint: &dyn Checkpoint) -> String {
-    let named = checkpoint
-        .metadata()
-        .string("general.name")
-        .ok()
-        .flatten()
-        .map(str::to_owned);
-    named
-        .or_else(|| checkpoint.files().first().map(|name| (*name).to_owned()))
+    let of_files = || path_name(checkpoint.paths().first()?);
+    let title = || {
+        let title = checkpoint.metadata().string("general.name").ok()?;
+        title.map(str::to_owned)
+    };
+    let source = || checkpoint.files().first().map(|name| (*name).to_owned());
+    of_files()
+        .or_else(title)
+        .or_else(source)
         .unwrap_or_default()
+}
+
+/// The name of a GGUF file, or of the repository or folder that another file is in.
+fn path_name(path: &Path) -> Option<String> {
+    let text = |name: &std::ffi::OsStr| Some(name.to_string_lossy().into_owned());
+    if path.extension().is_some_and(|ending| ending == "gguf") {
+        return text(path.file_name()?);
+    }
+    let folder = path.parent()?;
+    // The layout of the hub's cache: models--OWNER--REPO/snapshots/COMMIT.
+    let repository = || {
+        let snapshots = folder.parent()?;
+        let name = snapshots.parent()?.file_name()?.to_str()?;
+        let (owner, repository) = name.strip_prefix("models--")?.split_once("--")?;
+        snapshots
+            .ends_with("snapshots")
+            .then(|| format!("{owner}/{repository}"))
+    };
+    // `.` and the like have no name of their own.
+    repository()
+        .or_else(|| text(folder.file_name()?))
+        .or_else(|| text(folder.canonicalize().ok()?.file_name()?))
 }
 
 impl fmt::Debug for Model {

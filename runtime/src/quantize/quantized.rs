@@ -5,6 +5,8 @@ use std::collections::HashMap;
 use std::ops::Range;
 use std::sync::Arc;
 
+use godwit_shaders::WeightFormat;
+
 use super::recipe::Recipe;
 use crate::checkpoint::{Checkpoint, Place};
 use crate::error::Error;
@@ -73,6 +75,45 @@ impl Quantized {
             recipe: recipe.clone(),
             inner,
         }
+    }
+
+    /// Tensors that get another format than the recipe has for them, because their rows are no
+    /// whole blocks of it: the wanted format, the one instead, and how many.
+    pub fn substitutions(&self) -> Vec<(WeightFormat, WeightFormat, usize)> {
+        let mut all: Vec<(WeightFormat, WeightFormat, usize)> = Vec::new();
+        for (from, to) in self.inner.tensors().iter().zip(&self.tensors) {
+            let wanted = self.recipe.wanted(from, self.inner.as_ref());
+            let Some(wanted) = wanted.filter(|&wanted| wanted != to.format) else {
+                continue;
+            };
+            match all
+                .iter_mut()
+                .find(|(a, b, _)| (*a, *b) == (wanted, to.format))
+            {
+                Some((.., count)) => *count += 1,
+                None => all.push((wanted, to.format, 1)),
+            }
+        }
+        all
+    }
+
+    /// The formats of the original that have lost precision already and become others, with the
+    /// number of their tensors: what is made of them is worse than what is made of the model as
+    /// published.
+    pub fn lossy_originals(&self) -> Vec<(WeightFormat, usize)> {
+        let is_lossy = |format: WeightFormat| format.block_len() > 1;
+        let count = |format| {
+            let pairs = self.inner.tensors().iter().zip(&self.tensors);
+            let changed =
+                |(from, to): &(&Tensor, &Tensor)| from.format == format && to.format != format;
+            (format, pairs.filter(changed).count())
+        };
+        WeightFormat::ALL
+            .into_iter()
+            .filter(|&format| is_lossy(format))
+            .map(count)
+            .filter(|(_, count)| *count > 0)
+            .collect()
     }
 
     /// Quantises whole rows from `first` on.

@@ -221,15 +221,26 @@ impl Recipe {
     /// The format of a tensor of this checkpoint. Vectors stay as they are, and so does every
     /// tensor whose rows no format of the mix can hold.
     pub(super) fn format(&self, tensor: &Tensor, checkpoint: &dyn Checkpoint) -> WeightFormat {
-        let [width, _] = tensor.shape[..] else {
-            return tensor.format;
+        let width = tensor.shape.first().copied().unwrap_or(1);
+        self.wanted(tensor, checkpoint)
+            .map_or(tensor.format, |format| fitting(format, width))
+    }
+
+    /// The format of a matrix, before its row length is looked at. None for a vector.
+    pub(super) fn wanted(
+        &self,
+        tensor: &Tensor,
+        checkpoint: &dyn Checkpoint,
+    ) -> Option<WeightFormat> {
+        let [_, _] = tensor.shape[..] else {
+            return None;
         };
         if let Some(other) = self
             .overrides
             .iter()
             .find(|o| o.names.is_match(&tensor.name))
         {
-            return fitting(other.format, width);
+            return Some(other.format);
         }
         let known =
             |key: &str| u32::try_from(checkpoint.metadata().uniform(key).ok().flatten()?).ok();
@@ -251,16 +262,13 @@ impl Recipe {
         let kv_heads = known("llama.attention.head_count_kv")
             .unwrap_or(heads)
             .max(1);
-        fitting(
-            self.mix.format(
-                part,
-                head,
-                layer,
-                count("llama.block_count"),
-                heads / kv_heads,
-            ),
-            width,
-        )
+        Some(self.mix.format(
+            part,
+            head,
+            layer,
+            count("llama.block_count"),
+            heads / kv_heads,
+        ))
     }
 }
 

@@ -352,7 +352,7 @@ impl Scheduler {
         if wanted > self.core.pages.len() {
             match self.device.grow(wanted).await {
                 Err(error) if error.is_out_of_memory() => {
-                    tracing::info!("the pool of pages stays as it is: {error}");
+                    tracing::debug!("the pool of pages stays as it is: {error}");
                     self.core.limits.pages = self.device.pages();
                     if let Error::Gpu(error) = error {
                         self.core.refused = Some(error);

@@ -13,7 +13,7 @@ use godwit::low_level::io::durable::{self, Readers};
 use godwit::low_level::io::private::{check_folder, make_private_folder};
 use hf_hub::{Cache, CacheRepo, Repo, RepoType};
 
-use super::choose::{Candidate, candidates, choose};
+use super::choose::{Candidate, File, candidates, choose, is_shard};
 use super::crash_point::crash_point;
 use super::error::HubError;
 use super::name::{Name, is_hex};
@@ -217,8 +217,24 @@ impl Cached {
             .map_err(HubError::io("link", &link))
     }
 
-    /// Files of downloads that were not completed, with their lengths.
+    /// Files of downloads that were not completed, with their lengths: parts of files, and whole
+    /// files of models that lack others.
     pub fn parts(&self) -> Vec<(PathBuf, u64)> {
+        let mut parts = self.parts_of_files();
+        for commit in self.commits() {
+            let (snapshot, models) = (self.snapshot(&commit), self.models(&commit));
+            let mut files = Vec::new();
+            collect(&snapshot, "", 0, &mut files);
+            let is_used = |file: &File| models.iter().any(|model| model.files.contains(file));
+            let lone = files
+                .iter()
+                .filter(|file| is_shard(&file.path) && !is_used(file));
+            parts.extend(lone.map(|file| (snapshot.join(&file.path), file.bytes)));
+        }
+        parts
+    }
+
+    fn parts_of_files(&self) -> Vec<(PathBuf, u64)> {
         let parts = entries(&self.folder.join("blobs")).into_iter();
         let parts = parts.filter(|entry| entry.file_name().to_string_lossy().ends_with(INCOMPLETE));
         parts
@@ -278,7 +294,7 @@ impl Cached {
                 return Err(HubError::Stopped);
             }
             if !said.replace(true) {
-                tracing::info!("another process downloads {hash}: waiting for it");
+                tracing::warn!("another process downloads {hash}: waiting for it to end");
             }
             Ok(())
         };

@@ -190,6 +190,14 @@ fn is_aside(stem: &str) -> bool {
     base.contains("mmproj") || base.contains("imatrix")
 }
 
+/// Whether a file is one of several that are a model together.
+pub fn is_shard(path: &str) -> bool {
+    let stem = [".gguf", ".safetensors"]
+        .iter()
+        .find_map(|ending| path.strip_suffix(ending));
+    stem.is_some_and(|stem| split(stem).is_some_and(|(.., parts)| parts > 1))
+}
+
 /// `stem-00002-of-00003`, taken apart.
 fn split(stem: &str) -> Option<(&str, u32, u32)> {
     let number = |text: &str| {

@@ -49,8 +49,13 @@ impl Patience {
         let longest = FIRST_PAUSE * (1 << (self.0 - 1));
         let random = RandomState::new().hash_one(self.0) as u32;
         let jitter = longest.mul_f64(0.5 + 0.5 * f64::from(random) / f64::from(u32::MAX));
-        tracing::info!("{what}: {cause}; once more");
-        let end = Instant::now() + pause.unwrap_or(jitter);
+        let pause = pause.unwrap_or(jitter);
+        tracing::warn!(
+            "{what}: {cause}; trying again in {:.1} s (attempt {} of {MOST_TRIES})",
+            pause.as_secs_f64(),
+            self.0 + 1
+        );
+        let end = Instant::now() + pause;
         while Instant::now() < end {
             if stopped() {
                 return Err(HubError::Stopped);

@@ -1,10 +1,10 @@
 //! The header of one file: its version, its keys, its table of tensors.
 
-use super::table::{place, read_row};
+use super::table::{Row, place, read_row};
 use crate::gguf::error::{FormatCause, FormatError, Subject};
 use crate::gguf::metadata::Metadata;
 use crate::gguf::reader::Reader;
-use crate::gguf::tensor::Tensor;
+use crate::gguf::tensor::{ForeignTensor, Tensor};
 use crate::io::{Source, SourceCause};
 
 const ALIGNMENT: &str = "general.alignment";
@@ -22,10 +22,16 @@ pub(super) struct Head {
     pub(super) version: u32,
     pub(super) metadata: Metadata,
     pub(super) tensors: Vec<Tensor>,
+    pub(super) foreign: Vec<ForeignTensor>,
 }
 
 impl Head {
-    pub(super) fn read(source: &dyn Source, part: usize) -> Result<Head, FormatError> {
+    /// Reads the header of a file. `takes_foreign`: tensor types without code are no error.
+    pub(super) fn read(
+        source: &dyn Source,
+        part: usize,
+        takes_foreign: bool,
+    ) -> Result<Head, FormatError> {
         if source.is_empty() {
             return Err(FormatError::file(
                 source.name(),
@@ -63,16 +69,20 @@ impl Head {
                 alignment = value;
             }
         }
-        let mut rows = Vec::new();
+        let (mut rows, mut foreign) = (Vec::new(), Vec::new());
         for index in 0..tensor_count {
             reader.subject = Subject::Row(index);
-            rows.push(read_row(&mut reader, part, alignment)?);
+            match read_row(&mut reader, part, alignment, takes_foreign)? {
+                Row::Tensor(tensor) => rows.push(tensor),
+                Row::Foreign(tensor) => foreign.push(tensor),
+            }
         }
         let tensors = place(source, rows, reader.offset(), alignment)?;
         Ok(Head {
             version,
             metadata,
             tensors,
+            foreign,
         })
     }
 }

@@ -13,7 +13,7 @@ use std::ops::Range;
 
 use super::error::{FormatCause, FormatError};
 use super::metadata::Metadata;
-use super::tensor::{Tensor, slice};
+use super::tensor::{ForeignTensor, Tensor, slice};
 use crate::io::Source;
 use head::Head;
 use parts::check_parts;
@@ -24,6 +24,7 @@ pub struct Gguf {
     version: u32,
     metadata: Metadata,
     tensors: Vec<Tensor>,
+    foreign: Vec<ForeignTensor>,
     index: HashMap<String, usize>,
 }
 
@@ -43,20 +44,33 @@ impl Gguf {
     /// # Errors
     /// Names the file, the byte, and the key or tensor that is wrong.
     pub fn read(parts: Vec<Box<dyn Source>>) -> Result<Gguf, FormatError> {
+        Self::read_heads(parts, false)
+    }
+
+    /// [`Gguf::read`], for those who look at a model and do not run it: tensors of types without
+    /// code are in [`Gguf::foreign_tensors`].
+    ///
+    /// # Errors
+    /// As [`Gguf::read`], but for such types.
+    pub fn read_to_inspect(parts: Vec<Box<dyn Source>>) -> Result<Gguf, FormatError> {
+        Self::read_heads(parts, true)
+    }
+
+    fn read_heads(parts: Vec<Box<dyn Source>>, takes_foreign: bool) -> Result<Gguf, FormatError> {
         let mut heads = Vec::new();
         for (part, source) in parts.iter().enumerate() {
-            heads.push(Head::read(source.as_ref(), part)?);
+            heads.push(Head::read(source.as_ref(), part, takes_foreign)?);
         }
         check_parts(&heads)?;
         let mut heads = heads.into_iter();
         let Some(first) = heads.next() else {
             return Err(FormatError::file("model", FormatCause::NoParts));
         };
-        let tensors: Vec<Tensor> = first
-            .tensors
-            .into_iter()
-            .chain(heads.flat_map(|head| head.tensors))
-            .collect();
+        let (mut tensors, mut foreign) = (first.tensors, first.foreign);
+        for head in heads {
+            tensors.extend(head.tensors);
+            foreign.extend(head.foreign);
+        }
         let mut index = HashMap::with_capacity(tensors.len());
         for (at, tensor) in tensors.iter().enumerate() {
             if index.insert(tensor.name.clone(), at).is_some() {
@@ -73,6 +87,7 @@ impl Gguf {
             version: first.version,
             metadata: first.metadata,
             tensors,
+            foreign,
             index,
         })
     }
@@ -108,6 +123,11 @@ impl Gguf {
     /// All tensors, in the files' order.
     pub fn tensors(&self) -> &[Tensor] {
         &self.tensors
+    }
+
+    /// Tensors of types that Godwit has no code for; none where they are errors.
+    pub fn foreign_tensors(&self) -> &[ForeignTensor] {
+        &self.foreign
     }
 
     /// The tensor of this name.

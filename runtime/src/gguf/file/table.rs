@@ -4,15 +4,24 @@ use godwit_shaders::WeightFormat;
 
 use crate::gguf::error::{FormatCause, FormatError, Subject};
 use crate::gguf::reader::Reader;
-use crate::gguf::tensor::Tensor;
+use crate::gguf::tensor::{ForeignTensor, Tensor};
 use crate::io::Source;
 
-/// One row of the tensor table. Its offset is still within the data.
+/// A row of the tensor table. Its offset is still within the data.
+pub(super) enum Row {
+    /// Of a type that kernels compute with.
+    Tensor(Tensor),
+    /// Of another type, where those are taken.
+    Foreign(ForeignTensor),
+}
+
+/// Reads one row of the tensor table. `takes_foreign`: types without code are no error.
 pub(super) fn read_row(
     reader: &mut Reader<'_>,
     part: usize,
     alignment: u64,
-) -> Result<Tensor, FormatError> {
+    takes_foreign: bool,
+) -> Result<Row, FormatError> {
     let name = reader.tensor_name()?;
     reader.subject = Subject::Tensor(name.clone());
     let at = reader.offset();
@@ -27,14 +36,26 @@ pub(super) fn read_row(
     let number = reader.u32("a tensor type")?;
     let Some(format) = WeightFormat::from_gguf_type(number) else {
         let known = WeightFormat::ALL.map(WeightFormat::name).join(", ");
-        return Err(reader.error(
+        let format = other_type(number);
+        let cause = reader.error(
             type_at,
             FormatCause::TensorType {
                 number,
-                name: other_type(number),
+                name: format,
                 known,
             },
-        ));
+        );
+        if !takes_foreign {
+            return Err(cause);
+        }
+        reader.u64("a tensor's offset")?;
+        return Ok(Row::Foreign(ForeignTensor {
+            name,
+            format,
+            shape,
+            part,
+            cause,
+        }));
     };
     if shape.contains(&0) {
         return Err(reader.error(at, FormatCause::ZeroDimension(shape)));
@@ -66,14 +87,14 @@ pub(super) fn read_row(
     if !offset.is_multiple_of(alignment) {
         return Err(reader.error(offset_at, FormatCause::Misaligned { offset, alignment }));
     }
-    Ok(Tensor {
+    Ok(Row::Tensor(Tensor {
         name,
         format,
         shape,
         part,
         offset,
         bytes,
-    })
+    }))
 }
 
 /// Turns offsets within the data into offsets in the file, and checks that no two tensors share

@@ -187,7 +187,8 @@ impl Gpu {
             cpu,
             tuning: options.tuning.unwrap_or(if cpu { CPU } else { GPU }),
         };
-        tracing::info!(adapter = %summary, is_shared, ?caps, "opened");
+        tracing::info!("computing on {summary}");
+        tracing::debug!(is_shared, ?caps, "opened {summary}");
         let (pipelines, staging, uploads, profiler) = Default::default();
         let budget = Budget::new(options.memory);
         let submissions =
