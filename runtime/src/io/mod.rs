@@ -14,6 +14,8 @@ mod file;
 pub mod open;
 #[cfg(not(target_arch = "wasm32"))]
 pub mod private;
+mod reader;
+mod region;
 mod source;
 mod stream;
 #[cfg(not(target_arch = "wasm32"))]
@@ -26,6 +28,8 @@ pub use file::{Access, open_file, open_file_with};
 pub(crate) use file::{Hashing, read_checked, source, write_checked};
 #[cfg(all(test, not(target_arch = "wasm32")))]
 pub(crate) use source::copy_from;
+pub use reader::Reader;
+pub use region::Region;
 pub use source::{Bytes, Identity, Source};
 pub use stream::{Input, Output};
 

@@ -1,0 +1,94 @@
+//! The border between C and Rust: no panic crosses it.
+
+use std::any::Any;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use crate::handles::scheduler_of;
+use crate::status::{Failure, Outcome, godwit_status, set_last_error};
+
+/// Runs the body of a function. An error's message is kept for this thread.
+pub(crate) fn border(body: impl FnOnce() -> Outcome) -> godwit_status {
+    border_of(0, body)
+}
+
+/// [`border`] of a function that works on a scheduler, or on what belongs to one: where it panics,
+/// nobody knows what state the scheduler is in, and it is not used again.
+pub(crate) fn border_of(handle: u64, body: impl FnOnce() -> Outcome) -> godwit_status {
+    match guarded(handle, body) {
+        Ok(()) => godwit_status::GODWIT_OK,
+        Err(Failure { status, message }) => {
+            set_last_error(message);
+            status
+        }
+    }
+}
+
+/// [`border`] of the function that reads the last error, which it leaves as it is.
+pub(crate) fn border_keeping_error(body: impl FnOnce() -> Outcome) -> godwit_status {
+    match guarded(0, body) {
+        Ok(()) => godwit_status::GODWIT_OK,
+        Err(failure) => failure.status,
+    }
+}
+
+fn guarded(handle: u64, body: impl FnOnce() -> Outcome) -> Outcome {
+    // Unwind safety: a scheduler that was left halfway is not used again; handles and errors are
+    // changed by single operations.
+    let caught = catch_unwind(AssertUnwindSafe(|| {
+        panic_point();
+        body()
+    }));
+    caught.unwrap_or_else(|payload| {
+        if let Some(scheduler) = scheduler_of(handle) {
+            scheduler.give_up();
+        }
+        let message = format!(
+            "Godwit panicked: {}; please report it. A scheduler that it happened in can only be \
+             closed",
+            said(&*payload)
+        );
+        // A payload's destructor may panic, too.
+        std::mem::forget(payload);
+        Err(Failure::new(godwit_status::GODWIT_PANIC, message))
+    })
+}
+
+/// The message of a panic.
+fn said(payload: &(dyn Any + Send)) -> &str {
+    let text = payload.downcast_ref::<&str>().copied();
+    text.or_else(|| payload.downcast_ref::<String>().map(String::as_str))
+        .unwrap_or("without a message")
+}
+
+/// A place where a test may have this thread panic. Nothing outside tests.
+#[inline]
+pub(crate) fn panic_point() {
+    #[cfg(feature = "testing")]
+    testing::pass();
+}
+
+#[cfg(feature = "testing")]
+mod testing {
+    use std::cell::Cell;
+
+    thread_local! {
+        pub(super) static LEFT: Cell<u32> = const { Cell::new(0) };
+    }
+
+    #[allow(clippy::panic, reason = "a test asked for it")]
+    pub(super) fn pass() {
+        let left = LEFT.get();
+        LEFT.set(left.saturating_sub(1));
+        if left == 1 {
+            panic!("injected by a test");
+        }
+    }
+}
+
+/// Has this thread panic at the `count`-th point that it passes from now on: each function has one
+/// at its beginning, and one more where it holds a scheduler. 0: never.
+#[cfg(feature = "testing")]
+#[unsafe(no_mangle)]
+pub extern "C" fn godwit_testing_panic(count: u32) {
+    testing::LEFT.set(count);
+}

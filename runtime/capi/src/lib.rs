@@ -1,0 +1,39 @@
+//! The C interface of Godwit: the functions that `include/godwit.h` declares.
+//!
+//! - **Handles** are numbers with a generation (`handles`): one that was closed is never another's.
+//! - **Borders.** Each function is a border (`border`): a panic inside ends there, as
+//!   `GODWIT_PANIC`, and the scheduler that it was of is not used again.
+//! - **Arguments** are checked as far as C allows (`arguments`): null, alignment, lengths, sizes of
+//!   structs, UTF-8. A pointer that is none of these and leads nowhere can't be told from others.
+//! - **Threads.** A call on a scheduler that another call is in returns `GODWIT_BUSY`.
+//!
+//! The header is generated from these files (`tests/tests/capi`), which says how to renew it.
+
+#![allow(
+    non_camel_case_types,
+    clippy::missing_safety_doc,
+    reason = "names and texts are those of the C interface, which the header takes from here"
+)]
+
+mod adapters;
+mod arguments;
+mod border;
+mod engine;
+mod handles;
+mod model;
+mod scheduler;
+mod sequence;
+mod sources;
+mod status;
+mod text;
+
+pub use adapters::*;
+#[cfg(feature = "testing")]
+pub use border::godwit_testing_panic;
+pub use engine::*;
+pub use model::*;
+pub use scheduler::*;
+pub use sequence::*;
+pub use sources::*;
+pub use status::*;
+pub use text::*;

@@ -1,0 +1,3 @@
+//! The C interface: its header, programs in C, C++ and Python, and callers that err.
+
+mod header;
