@@ -1024,6 +1024,18 @@ godwit_status godwit_step(godwit_scheduler scheduler,
 godwit_status godwit_wait(godwit_scheduler scheduler);
 
 /**
+ * Ends a request; or all requests of a scheduler, and a snapshot that it writes or reads; or the
+ * loading of a model. It works at any time, on any thread, also while another call is in the
+ * scheduler: what was submitted is not taken back, and nothing more is submitted. The request's
+ * end comes as an event.
+ *
+ * @param handle  of a request, a scheduler or a model
+ *
+ * @return GODWIT_BAD_HANDLE also where the request has ended
+ */
+godwit_status godwit_cancel(uint64_t handle);
+
+/**
  * Takes the next event: in a loop, until it is GODWIT_EVENT_NONE.
  *
  * @param event     takes it
@@ -1038,18 +1050,6 @@ godwit_status godwit_next_event(godwit_scheduler scheduler,
                                 struct godwit_event *event,
                                 char *text,
                                 size_t capacity);
-
-/**
- * Ends a request; or all requests of a scheduler, and a snapshot that it writes or reads; or the
- * loading of a model. It works at any time, on any thread, also while another call is in the
- * scheduler: what was submitted is not taken back, and nothing more is submitted. The request's
- * end comes as an event.
- *
- * @param handle  of a request, a scheduler or a model
- *
- * @return GODWIT_BAD_HANDLE also where the request has ended
- */
-godwit_status godwit_cancel(uint64_t handle);
 
 /**
  * Opens a sequence without tokens.

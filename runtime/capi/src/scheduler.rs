@@ -1,22 +1,19 @@
 //! Schedulers: sequences that share an engine, computed step by step.
 
 use std::collections::HashMap;
-use std::ffi::c_char;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use godwit::FinishReason;
-use godwit::scheduler::{
-    Budget, Event, Mode, RequestId, Scheduler, SchedulerOptions, SequenceId, SliceTime,
-};
+use godwit::scheduler::{Event, Mode, RequestId, Scheduler, SchedulerOptions, SequenceId};
 
-use crate::arguments::{Struct, check_out_struct, out_handle, out_struct, out_text, out_value};
+use crate::arguments::{Struct, out_handle, out_struct, out_value};
 use crate::border::{border, border_of, panic_point};
 use crate::engine::godwit_engine;
 use crate::handles::{self, Object};
 use crate::model::{ModelEntry, try_lock};
-use crate::sequence::{godwit_request, godwit_sequence};
+use crate::reply::godwit_request;
+use crate::sequence::godwit_sequence;
 use crate::status::{Failure, Outcome, godwit_status};
 
 /// Sequences that share an engine. 0 is none. One call at a time: while a call is in a scheduler,
@@ -32,34 +29,6 @@ pub const GODWIT_MODE_PAUSED: u32 = 2;
 
 /// A reply is the same, to the last bit, whatever other requests there are.
 pub const GODWIT_DETERMINISTIC: u32 = 1;
-
-/// There is no event.
-pub const GODWIT_EVENT_NONE: u32 = 0;
-/// A part of a reply: a token, and the text that is certain with it.
-pub const GODWIT_EVENT_PIECE: u32 = 1;
-/// A reply ended. Its request's handle is closed with this event.
-pub const GODWIT_EVENT_FINISHED: u32 = 2;
-/// A request failed: `status` says why, and the text describes it. Its handle is closed with this
-/// event; its sequence can be used.
-pub const GODWIT_EVENT_FAILED: u32 = 3;
-
-/// The model ended its turn.
-pub const GODWIT_FINISH_END_OF_TURN: u32 = 1;
-/// A stop string came; it is not part of the text.
-pub const GODWIT_FINISH_STOP_STRING: u32 = 2;
-/// As many tokens as were asked for.
-pub const GODWIT_FINISH_LENGTH: u32 = 3;
-/// The context is full.
-pub const GODWIT_FINISH_CONTEXT: u32 = 4;
-/// The GPU has no memory for another token.
-pub const GODWIT_FINISH_MEMORY: u32 = 5;
-/// `godwit_cancel` ended it.
-pub const GODWIT_FINISH_CANCELLED: u32 = 6;
-/// Another reason, which this header does not know.
-pub const GODWIT_FINISH_OTHER: u32 = 7;
-
-/// `token` of an event that has text alone.
-pub const GODWIT_NO_TOKEN: u32 = u32::MAX;
 
 /// What a scheduler may use. All zero is the default.
 #[repr(C)]
@@ -90,67 +59,6 @@ pub struct godwit_scheduler_options {
 
 // SAFETY: `repr(C)`, begins with its size, numbers only.
 unsafe impl Struct for godwit_scheduler_options {}
-
-/// What a step did.
-#[repr(C)]
-#[derive(Clone, Copy)]
-pub struct godwit_step_report {
-    /// sizeof(godwit_step_report).
-    pub size: usize,
-    /// Replies that one more token is computed for.
-    pub decoded: u32,
-    /// Tokens of prompts that are computed.
-    pub prompt_tokens: u32,
-    /// Not 0: nothing was submitted, because the work before is not done, or the mode is
-    /// GODWIT_MODE_PAUSED.
-    pub is_waiting: u32,
-    /// Not 0: there are requests that have not ended, or events that were not taken.
-    pub has_work: u32,
-    /// Microseconds that the newest slice took on the GPU that was found to be done; 0: none was.
-    pub slice_took: u32,
-    /// Microseconds that it was to take.
-    pub slice_budget: u32,
-    /// Not 0: it was not done when the next frame asked.
-    pub slice_is_late: u32,
-    /// 0.
-    pub reserved: u32,
-}
-
-// SAFETY: `repr(C)`, begins with its size, numbers only.
-unsafe impl Struct for godwit_step_report {}
-
-/// What happened.
-#[repr(C)]
-#[derive(Clone, Copy)]
-pub struct godwit_event {
-    /// sizeof(godwit_event).
-    pub size: usize,
-    /// The request.
-    pub request: godwit_request,
-    /// Its sequence; 0 where that was closed.
-    pub sequence: godwit_sequence,
-    /// Bytes of the text: of a piece, or of an error's description.
-    pub text_length: usize,
-    /// GODWIT_EVENT_NONE, GODWIT_EVENT_PIECE and so on.
-    pub kind: u32,
-    /// Of a piece: the token, or GODWIT_NO_TOKEN.
-    pub token: u32,
-    /// Of an end: GODWIT_FINISH_END_OF_TURN and so on.
-    pub reason: u32,
-    /// Of a failure: a `godwit_status`.
-    pub status: i32,
-    /// Of an end: tokens of the prompt.
-    pub prompt_tokens: u32,
-    /// Of an end: those of them that were found in the cache.
-    pub cached_tokens: u32,
-    /// Of an end: tokens of the reply.
-    pub reply_tokens: u32,
-    /// 0.
-    pub reserved: u32,
-}
-
-// SAFETY: `repr(C)`, begins with its size, numbers only.
-unsafe impl Struct for godwit_event {}
 
 /// What a scheduler has in use.
 #[repr(C)]
@@ -197,7 +105,7 @@ pub(crate) struct State {
     /// Requests that have not ended.
     pub requests: HashMap<RequestId, RequestEntry>,
     /// An event that the caller had too little room for.
-    pending: Option<Event>,
+    pub pending: Option<Event>,
 }
 
 /// A request that has not ended.
@@ -254,14 +162,28 @@ impl SchedulerEntry {
         Ok(held)
     }
 
+    /// Has a request cancelled by the call that is in the scheduler next.
+    pub fn cancel(&self, request: RequestId) {
+        let mut cancelled = self
+            .cancelled
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        // Nobody needs to say it a thousand times.
+        if !cancelled.contains(&request) {
+            cancelled.push(request);
+        }
+    }
+
+    /// Has all requests cancelled by the call that is in the scheduler next, and stops a snapshot.
+    pub fn cancel_all(&self) {
+        self.cancels_all.store(true, Ordering::Release);
+        self.is_stopped.store(true, Ordering::Release);
+    }
+
     /// Nobody knows its state: it is not used again.
     pub fn give_up(&self) {
         self.is_dead.store(true, Ordering::Release);
     }
-}
-
-fn microseconds(duration: Duration) -> u32 {
-    u32::try_from(duration.as_micros()).unwrap_or(u32::MAX)
 }
 
 /// Opens a scheduler on an engine. A program needs one; each has its own KV cache.
@@ -406,214 +328,5 @@ pub unsafe extern "C" fn godwit_scheduler_load(
         };
         // SAFETY: `load` is null or valid for its size.
         unsafe { out_struct("godwit_load", load, &found) }
-    })
-}
-
-/// Submits work, and takes what has arrived. In GODWIT_MODE_FRAMES call it once a frame, after the
-/// frame was submitted: it never waits for the GPU. In GODWIT_MODE_FREE call `godwit_wait` after
-/// it. Then take the events.
-///
-/// @param frame_budget  microseconds of GPU time of this frame's slice; 0: the mode's
-/// @param report        takes what it did; may be null
-#[unsafe(no_mangle)]
-pub unsafe extern "C" fn godwit_step(
-    scheduler: godwit_scheduler,
-    frame_budget: u32,
-    report: *mut godwit_step_report,
-) -> godwit_status {
-    border_of(scheduler, || {
-        let entry = handles::scheduler(scheduler)?;
-        if !report.is_null() {
-            // SAFETY: `report` is valid for its size.
-            unsafe { check_out_struct("godwit_step_report", report) }?;
-        }
-        let mut held = entry.hold()?;
-        let state = held.state()?;
-        let gpu = Some(frame_budget).filter(|&budget| budget > 0);
-        let gpu = gpu.map(|us| Duration::from_micros(us.into()));
-        let done = pollster::block_on(state.scheduler.step(Budget::default().gpu(gpu)))?;
-        if report.is_null() {
-            return Ok(());
-        }
-        let slice = done.slice;
-        let time = |of: fn(SliceTime) -> Duration| slice.map_or(0, |slice| microseconds(of(slice)));
-        let narrow = |count: usize| u32::try_from(count).unwrap_or(u32::MAX);
-        // Each request has an end that is not taken.
-        let has_work = !state.requests.is_empty() || state.pending.is_some();
-        let found = godwit_step_report {
-            size: 0,
-            decoded: narrow(done.decoded),
-            prompt_tokens: narrow(done.prompt_tokens),
-            is_waiting: done.is_waiting.into(),
-            has_work: has_work.into(),
-            slice_took: time(|slice| slice.gpu),
-            slice_budget: time(|slice| slice.budget),
-            slice_is_late: slice.is_some_and(|slice| slice.is_late).into(),
-            reserved: 0,
-        };
-        // SAFETY: As above.
-        unsafe { out_struct("godwit_step_report", report, &found) }
-    })
-}
-
-/// Waits until something that was submitted is done. Returns at once where `godwit_step` may submit
-/// more, so that a loop of both keeps the GPU busy and never spins. Not for threads that draw.
-#[unsafe(no_mangle)]
-pub extern "C" fn godwit_wait(scheduler: godwit_scheduler) -> godwit_status {
-    border_of(scheduler, || {
-        let entry = handles::scheduler(scheduler)?;
-        let mut held = entry.hold()?;
-        Ok(pollster::block_on(held.state()?.scheduler.wait())?)
-    })
-}
-
-/// Takes the next event: in a loop, until it is GODWIT_EVENT_NONE.
-///
-/// @param event     takes it
-/// @param text      takes the event's text in UTF-8, and a 0 behind it; may be null where
-///                  `capacity` is 0
-/// @param capacity  bytes of `text`; 256 are enough for pieces
-///
-/// @return GODWIT_BUFFER_TOO_SMALL where `capacity` is less than `text_length` + 1: the event comes
-///         again, with the same text
-#[unsafe(no_mangle)]
-pub unsafe extern "C" fn godwit_next_event(
-    scheduler: godwit_scheduler,
-    event: *mut godwit_event,
-    text: *mut c_char,
-    capacity: usize,
-) -> godwit_status {
-    border_of(scheduler, || {
-        let entry = handles::scheduler(scheduler)?;
-        // SAFETY: `event` is null or valid for its size.
-        unsafe { check_out_struct("godwit_event", event) }?;
-        let mut held = entry.hold()?;
-        let state = held.state()?;
-        let next = state.pending.take();
-        let next = next.or_else(|| state.scheduler.next_event());
-        let (found, said) = state.describe(next.as_ref());
-        // SAFETY: `event` as above; `text` is null or valid for `capacity` bytes.
-        unsafe { out_struct("godwit_event", event, &found) }?;
-        if let Some(next) = next {
-            // SAFETY: As above.
-            let written = unsafe { out_text(&said, text, capacity) };
-            if !said.is_empty()
-                && let Err(error) = written
-            {
-                state.pending = Some(next);
-                return Err(error);
-            }
-        }
-        if matches!(found.kind, GODWIT_EVENT_FINISHED | GODWIT_EVENT_FAILED) {
-            state
-                .requests
-                .retain(|_, request| request.handle != found.request);
-            handles::remove(found.request);
-        }
-        Ok(())
-    })
-}
-
-impl State {
-    /// An event as C has it, and its text.
-    fn describe(&self, event: Option<&Event>) -> (godwit_event, String) {
-        let mut found = godwit_event {
-            size: 0,
-            request: 0,
-            sequence: 0,
-            text_length: 0,
-            kind: GODWIT_EVENT_NONE,
-            token: GODWIT_NO_TOKEN,
-            reason: 0,
-            status: 0,
-            prompt_tokens: 0,
-            cached_tokens: 0,
-            reply_tokens: 0,
-            reserved: 0,
-        };
-        let narrow = |count: usize| u32::try_from(count).unwrap_or(u32::MAX);
-        let mut said = String::new();
-        let of = match event {
-            Some(Event::Piece { request, piece, .. }) => {
-                found.kind = GODWIT_EVENT_PIECE;
-                found.token = piece.token.unwrap_or(GODWIT_NO_TOKEN);
-                said.clone_from(&piece.text);
-                request
-            }
-            Some(Event::Finished {
-                request,
-                reason,
-                usage,
-            }) => {
-                found.kind = GODWIT_EVENT_FINISHED;
-                found.reason = number_of(reason);
-                found.prompt_tokens = narrow(usage.prompt_tokens);
-                found.cached_tokens = narrow(usage.cached_tokens);
-                found.reply_tokens = narrow(usage.completion_tokens);
-                request
-            }
-            Some(Event::Failed { request, error }) => {
-                let failure = Failure::from(error.clone());
-                found.kind = GODWIT_EVENT_FAILED;
-                found.status = failure.status as i32;
-                said = failure.message;
-                request
-            }
-            // An event of a kind that this interface does not know is none.
-            Some(_) | None => return (found, said),
-        };
-        if let Some(request) = self.requests.get(of) {
-            found.request = request.handle;
-            let sequence = request.sequence_handle;
-            let is_open = handles::sequence(sequence).is_ok();
-            found.sequence = if is_open { sequence } else { 0 };
-        }
-        found.text_length = said.len();
-        (found, said)
-    }
-}
-
-fn number_of(reason: &FinishReason) -> u32 {
-    match reason {
-        FinishReason::EndOfTurn => GODWIT_FINISH_END_OF_TURN,
-        FinishReason::StopString => GODWIT_FINISH_STOP_STRING,
-        FinishReason::Length => GODWIT_FINISH_LENGTH,
-        FinishReason::Context => GODWIT_FINISH_CONTEXT,
-        FinishReason::Memory(_) => GODWIT_FINISH_MEMORY,
-        FinishReason::Cancelled => GODWIT_FINISH_CANCELLED,
-        _ => GODWIT_FINISH_OTHER,
-    }
-}
-
-/// Ends a request; or all requests of a scheduler, and a snapshot that it writes or reads; or the
-/// loading of a model. It works at any time, on any thread, also while another call is in the
-/// scheduler: what was submitted is not taken back, and nothing more is submitted. The request's
-/// end comes as an event.
-///
-/// @param handle  of a request, a scheduler or a model
-///
-/// @return GODWIT_BAD_HANDLE also where the request has ended
-#[unsafe(no_mangle)]
-pub extern "C" fn godwit_cancel(handle: u64) -> godwit_status {
-    border_of(handle, || {
-        match handles::cancellable(handle)? {
-            Object::Request(entry, request) => {
-                let mut cancelled = entry
-                    .cancelled
-                    .lock()
-                    .unwrap_or_else(PoisonError::into_inner);
-                // Nobody needs to say it a thousand times.
-                if !cancelled.contains(&request) {
-                    cancelled.push(request);
-                }
-            }
-            Object::Scheduler(entry) => {
-                entry.cancels_all.store(true, Ordering::Release);
-                entry.is_stopped.store(true, Ordering::Release);
-            }
-            Object::Model(entry) => entry.is_stopped.store(true, Ordering::Release),
-            Object::Engine(_) | Object::Sequence(..) => {}
-        }
-        Ok(())
     })
 }

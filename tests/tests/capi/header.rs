@@ -8,7 +8,7 @@ pub fn folder() -> PathBuf {
 }
 
 /// The order of the header. What is not named comes first, and has nothing for it.
-const ORDER: [&str; 8] = [
+const ORDER: [&str; 12] = [
     "status",
     "adapters",
     "model",
@@ -16,7 +16,11 @@ const ORDER: [&str; 8] = [
     "text",
     "engine",
     "scheduler",
+    "steps",
+    "events",
     "sequence",
+    "reply",
+    "snapshot",
 ];
 
 /// The header as it follows from the sources.
