@@ -102,7 +102,7 @@ fn be_silent() {
 
 /// Where this thread panicked, in words.
 fn place() -> String {
-    let place = PLACE.take();
+    let place = PLACE.try_with(Cell::take).ok().flatten();
     place.map_or_else(String::new, |place| format!(" ({place})"))
 }
 

@@ -1,3 +1,6 @@
 //! The C interface: its header, programs in C, C++ and Python, and callers that err.
 
+mod calls;
 mod header;
+mod loading;
+mod sequences;
