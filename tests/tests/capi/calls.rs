@@ -12,13 +12,18 @@ use godwit_tests::model::fixture;
 /// A struct of the interface with its size, and the rest zero.
 macro_rules! sized {
     ($type:ty) => {{
-        // SAFETY: All structs of the interface are plain data, for which zero is a value.
-        let mut value: $type = unsafe { std::mem::zeroed() };
+        let mut value: $type = crate::calls::zeroed();
         value.size = size_of::<$type>();
         value
     }};
 }
 pub(crate) use sized;
+
+/// A struct of the interface, all zero.
+pub fn zeroed<T: Copy>() -> T {
+    // SAFETY: It is called for structs of the interface alone, all of which are plain data.
+    unsafe { std::mem::zeroed() }
+}
 
 /// The message of this thread's last error.
 pub fn last_error() -> String {
