@@ -44,8 +44,10 @@ case "$(uname -s)" in
     private='-lgcc_s -lpthread -lm -ldl'
     ;;
 esac
-sed -e "s|@PREFIX@|$prefix|; s|@VERSION@|$version|; s|@PRIVATE@|$private|" \
-  "$here/godwit.pc.in" >"$prefix/lib/pkgconfig/godwit.pc"
+template=$(cat "$here/godwit.pc.in")
+template=${template//@PREFIX@/"$prefix"}
+template=${template//@VERSION@/"$version"}
+printf '%s\n' "${template//@PRIVATE@/"$private"}" >"$prefix/lib/pkgconfig/godwit.pc"
 install -m 644 "$here/godwit-config.cmake" "$prefix/lib/cmake/godwit/godwit-config.cmake"
 cat >"$prefix/lib/cmake/godwit/godwit-config-version.cmake" <<VERSION
 set(PACKAGE_VERSION "$version")

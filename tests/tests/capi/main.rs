@@ -5,4 +5,5 @@ mod errors;
 mod header;
 mod loading;
 mod panics;
+mod programs;
 mod sequences;
