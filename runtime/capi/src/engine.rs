@@ -11,18 +11,13 @@ use crate::arguments::{
     Struct, check_out_struct, fixed, optional_text, out_handle, out_struct, out_value,
 };
 use crate::border::border;
+use crate::entries::{EngineEntry, try_lock};
 use crate::handles::{self, Object};
-use crate::model::{ModelEntry, godwit_model, try_lock};
+use crate::model::godwit_model;
 use crate::status::{Failure, Outcome, godwit_status};
 
 /// A model's weights on a GPU. 0 is none.
 pub type godwit_engine = u64;
-
-/// An engine, and the model that it was loaded from.
-pub(crate) struct EngineEntry {
-    pub engine: Engine,
-    pub model: Arc<ModelEntry>,
-}
 
 /// How a model is loaded. All zero is the default.
 #[repr(C)]

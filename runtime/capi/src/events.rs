@@ -7,9 +7,10 @@ use godwit::scheduler::Event;
 
 use crate::arguments::{Struct, check_out_struct, out_struct, out_text};
 use crate::border::border_of;
+use crate::entries::State;
 use crate::handles;
 use crate::reply::godwit_request;
-use crate::scheduler::{State, godwit_scheduler};
+use crate::scheduler::godwit_scheduler;
 use crate::sequence::godwit_sequence;
 use crate::status::{Failure, godwit_status};
 

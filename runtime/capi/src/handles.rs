@@ -5,9 +5,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use godwit::scheduler::{RequestId, SequenceId};
 
-use crate::engine::EngineEntry;
-use crate::model::ModelEntry;
-use crate::scheduler::SchedulerEntry;
+use crate::entries::{EngineEntry, ModelEntry, SchedulerEntry};
 use crate::status::{Failure, Outcome, godwit_status};
 
 /// An object that a handle stands for.

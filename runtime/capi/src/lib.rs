@@ -4,7 +4,7 @@
 //! - **Borders.** Each function is a border (`border`): a panic inside ends there, as
 //!   `GODWIT_PANIC`, and the scheduler that it was of is not used again.
 //! - **Arguments** are checked as far as C allows (`arguments`): null, alignment, lengths, sizes of
-//!   structs, UTF-8. A pointer that is none of these and leads nowhere can't be told from others.
+//!   structs, UTF-8. A pointer that leads nowhere, and is none of these, is the caller's defect.
 //! - **Threads.** A call on a scheduler that another call is in returns `GODWIT_BUSY`.
 //!
 //! The header is generated from these files (`tests/tests/capi`), which says how to renew it.
@@ -19,9 +19,12 @@ mod adapters;
 mod arguments;
 mod border;
 mod engine;
+mod entries;
 mod events;
 mod handles;
+mod library;
 mod model;
+mod panic_point;
 mod reply;
 mod scheduler;
 mod sequence;
@@ -32,11 +35,12 @@ mod steps;
 mod text;
 
 pub use adapters::*;
-#[cfg(feature = "testing")]
-pub use border::godwit_testing_panic;
 pub use engine::*;
 pub use events::*;
+pub use library::*;
 pub use model::*;
+#[cfg(feature = "testing")]
+pub use panic_point::godwit_testing_panic;
 pub use reply::*;
 pub use scheduler::*;
 pub use sequence::*;

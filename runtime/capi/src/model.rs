@@ -3,38 +3,18 @@
 use std::ffi::c_char;
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Mutex, TryLockError};
+use std::sync::atomic::Ordering;
 
-use godwit::{Model, Progress};
+use godwit::Model;
 
 use crate::arguments::{Struct, fixed, out_handle, out_struct, out_value, text};
 use crate::border::border;
+use crate::entries::ModelEntry;
 use crate::handles::{self, Object};
-use crate::status::{Failure, Outcome, godwit_status};
+use crate::status::{Outcome, godwit_status};
 
 /// A model that was opened. 0 is none.
 pub type godwit_model = u64;
-
-/// A model, and how far its loading is.
-pub(crate) struct ModelEntry {
-    pub model: Model,
-    /// Held while it is loaded.
-    pub loading: Mutex<()>,
-    pub done: AtomicU64,
-    pub total: AtomicU64,
-    /// Whether the loading is to stop.
-    pub is_stopped: AtomicBool,
-}
-
-impl ModelEntry {
-    /// Keeps how far the loading is. Returns whether it goes on.
-    pub fn hear(&self, progress: Progress) -> bool {
-        self.done.store(progress.done, Ordering::Relaxed);
-        self.total.store(progress.total, Ordering::Relaxed);
-        !self.is_stopped.load(Ordering::Relaxed)
-    }
-}
 
 /// What a model's files say of it.
 #[repr(C)]
@@ -61,13 +41,7 @@ unsafe impl Struct for godwit_model_info {}
 
 /// Gives a model a handle.
 pub(crate) fn insert_model(model: Model, handle: *mut godwit_model) -> Outcome {
-    let entry = ModelEntry {
-        model,
-        loading: Mutex::new(()),
-        done: AtomicU64::new(0),
-        total: AtomicU64::new(0),
-        is_stopped: AtomicBool::new(false),
-    };
+    let entry = ModelEntry::new(model);
     let new = handles::insert(Object::Model(Arc::new(entry)))?;
     // SAFETY: Each caller has checked the pointer with `out_handle`.
     unsafe { out_value("model", handle, new, false) }
@@ -170,20 +144,4 @@ pub unsafe extern "C" fn godwit_model_progress(
             out_value("total", total, entry.total.load(Ordering::Relaxed), false)
         }
     })
-}
-
-/// What holds a lock while a call lasts, or the error for a second call.
-pub(crate) fn try_lock<'a, T>(
-    mutex: &'a Mutex<T>,
-    what: &str,
-) -> Outcome<std::sync::MutexGuard<'a, T>> {
-    match mutex.try_lock() {
-        Ok(guard) => Ok(guard),
-        // Who panicked is told by other means.
-        Err(TryLockError::Poisoned(poisoned)) => Ok(poisoned.into_inner()),
-        Err(TryLockError::WouldBlock) => Err(Failure::new(
-            godwit_status::GODWIT_BUSY,
-            format!("another call is using the {what}; call again when it has returned"),
-        )),
-    }
 }

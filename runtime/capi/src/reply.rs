@@ -7,9 +7,8 @@ use godwit::scheduler::{Request, SequenceId};
 
 use crate::arguments::{Struct, options, out_handle, out_value, text, values};
 use crate::border::border_of;
+use crate::entries::{ModelEntry, RequestEntry, SchedulerEntry, State};
 use crate::handles::{self, Object};
-use crate::model::ModelEntry;
-use crate::scheduler::{RequestEntry, SchedulerEntry, State};
 use crate::sequence::godwit_sequence;
 use crate::status::{Failure, Outcome, godwit_status};
 use crate::text::{encode_chat, godwit_message};

@@ -1,20 +1,16 @@
 //! Schedulers: sequences that share an engine, computed step by step.
 
-use std::collections::HashMap;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
-use godwit::scheduler::{Event, Mode, RequestId, Scheduler, SchedulerOptions, SequenceId};
+use godwit::scheduler::{Mode, Scheduler, SchedulerOptions};
 
 use crate::arguments::{Struct, out_handle, out_struct, out_value};
-use crate::border::{border, border_of, panic_point};
+use crate::border::{border, border_of};
 use crate::engine::godwit_engine;
+use crate::entries::{SchedulerEntry, try_lock};
 use crate::handles::{self, Object};
-use crate::model::{ModelEntry, try_lock};
-use crate::reply::godwit_request;
-use crate::sequence::godwit_sequence;
-use crate::status::{Failure, Outcome, godwit_status};
+use crate::status::{Failure, godwit_status};
 
 /// Sequences that share an engine. 0 is none. One call at a time: while a call is in a scheduler,
 /// others with it or with its sequences return GODWIT_BUSY.
@@ -85,107 +81,6 @@ pub struct godwit_load {
 // SAFETY: `repr(C)`, begins with its size, numbers only.
 unsafe impl Struct for godwit_load {}
 
-/// A scheduler, and what may be said to it while a call is in it.
-pub(crate) struct SchedulerEntry {
-    pub model: Arc<ModelEntry>,
-    /// None: it was closed.
-    state: Mutex<Option<State>>,
-    /// Whether a call panicked in it.
-    is_dead: AtomicBool,
-    /// Requests to cancel when the next call comes; held for single operations.
-    cancelled: Mutex<Vec<RequestId>>,
-    cancels_all: AtomicBool,
-    /// Whether a snapshot that is being written or read is to stop.
-    pub is_stopped: AtomicBool,
-}
-
-/// What calls work on, one at a time.
-pub(crate) struct State {
-    pub scheduler: Scheduler,
-    /// Requests that have not ended.
-    pub requests: HashMap<RequestId, RequestEntry>,
-    /// An event that the caller had too little room for.
-    pub pending: Option<Event>,
-}
-
-/// A request that has not ended.
-pub(crate) struct RequestEntry {
-    pub handle: godwit_request,
-    pub sequence: SequenceId,
-    pub sequence_handle: godwit_sequence,
-}
-
-/// A scheduler that a call is in.
-pub(crate) struct Held<'a> {
-    guard: MutexGuard<'a, Option<State>>,
-}
-
-impl Held<'_> {
-    /// What the call works on.
-    pub fn state(&mut self) -> Outcome<&mut State> {
-        self.guard.as_mut().ok_or_else(closed)
-    }
-}
-
-fn closed() -> Failure {
-    let message = "the scheduler was closed";
-    Failure::new(godwit_status::GODWIT_BAD_HANDLE, message)
-}
-
-impl SchedulerEntry {
-    /// Holds the scheduler for a call, and does what was said to it meanwhile.
-    pub fn hold(&self) -> Outcome<Held<'_>> {
-        let mut held = Held {
-            guard: try_lock(&self.state, "scheduler")?,
-        };
-        if self.is_dead.load(Ordering::Acquire) {
-            return Err(Failure::new(
-                godwit_status::GODWIT_PANIC,
-                "a call panicked in this scheduler before; close it, and open another",
-            ));
-        }
-        panic_point();
-        let state = held.state()?;
-        let mut cancelled = {
-            let mut cancelled = self
-                .cancelled
-                .lock()
-                .unwrap_or_else(PoisonError::into_inner);
-            std::mem::take(&mut *cancelled)
-        };
-        if self.cancels_all.swap(false, Ordering::AcqRel) {
-            cancelled.extend(state.requests.keys());
-        }
-        for request in cancelled {
-            state.scheduler.cancel(request);
-        }
-        Ok(held)
-    }
-
-    /// Has a request cancelled by the call that is in the scheduler next.
-    pub fn cancel(&self, request: RequestId) {
-        let mut cancelled = self
-            .cancelled
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
-        // Nobody needs to say it a thousand times.
-        if !cancelled.contains(&request) {
-            cancelled.push(request);
-        }
-    }
-
-    /// Has all requests cancelled by the call that is in the scheduler next, and stops a snapshot.
-    pub fn cancel_all(&self) {
-        self.cancels_all.store(true, Ordering::Release);
-        self.is_stopped.store(true, Ordering::Release);
-    }
-
-    /// Nobody knows its state: it is not used again.
-    pub fn give_up(&self) {
-        self.is_dead.store(true, Ordering::Release);
-    }
-}
-
 /// Opens a scheduler on an engine. A program needs one; each has its own KV cache.
 ///
 /// @param options    may be null
@@ -231,18 +126,7 @@ pub unsafe extern "C" fn godwit_scheduler_open(
             .frame_budget(frame_budget)
             .deterministic(given.flags & GODWIT_DETERMINISTIC != 0);
         let opened = pollster::block_on(Scheduler::new(&entry.engine, &options))?;
-        let opened = SchedulerEntry {
-            model: entry.model.clone(),
-            state: Mutex::new(Some(State {
-                scheduler: opened,
-                requests: HashMap::new(),
-                pending: None,
-            })),
-            is_dead: AtomicBool::new(false),
-            cancelled: Mutex::new(Vec::new()),
-            cancels_all: AtomicBool::new(false),
-            is_stopped: AtomicBool::new(false),
-        };
+        let opened = SchedulerEntry::new(entry.model.clone(), opened);
         let new = handles::insert(Object::Scheduler(Arc::new(opened)))?;
         // SAFETY: Checked above.
         unsafe { out_value("scheduler", scheduler, new, false) }

@@ -6,8 +6,9 @@ use godwit::scheduler::{Scheduler, SequenceId, SequenceOptions};
 
 use crate::arguments::{Struct, out_handle, out_ids, out_value};
 use crate::border::border_of;
+use crate::entries::SchedulerEntry;
 use crate::handles::{self, Object};
-use crate::scheduler::{SchedulerEntry, godwit_scheduler};
+use crate::scheduler::godwit_scheduler;
 use crate::status::{Outcome, godwit_status};
 
 /// A sequence of tokens of a scheduler, with its keys and values: a conversation. 0 is none.

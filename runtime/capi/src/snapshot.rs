@@ -13,8 +13,8 @@ use godwit::{Error, Progress, serde_json};
 
 use crate::arguments::text;
 use crate::border::border_of;
+use crate::entries::SchedulerEntry;
 use crate::handles;
-use crate::scheduler::SchedulerEntry;
 use crate::sequence::godwit_sequence;
 use crate::status::{Failure, godwit_status};
 

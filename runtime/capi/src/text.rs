@@ -6,8 +6,9 @@ use godwit::{Message, Special};
 
 use crate::arguments::{Struct, option_list, out_ids, out_text, out_value, text, values};
 use crate::border::border;
+use crate::entries::ModelEntry;
 use crate::handles;
-use crate::model::{ModelEntry, godwit_model};
+use crate::model::godwit_model;
 use crate::status::{Failure, Outcome, godwit_status};
 
 /// For `godwit_tokenize`: control tokens in the text, such as "<|im_end|>", count as such. Without

@@ -26,10 +26,10 @@ pub use error::{ContentError, FileError, SourceCause, SourceError, explained};
 pub use file::{Access, open_file, open_file_with};
 #[cfg(not(target_arch = "wasm32"))]
 pub(crate) use file::{Hashing, read_checked, source, write_checked};
-#[cfg(all(test, not(target_arch = "wasm32")))]
-pub(crate) use source::copy_from;
 pub use reader::Reader;
 pub use region::Region;
+#[cfg(all(test, not(target_arch = "wasm32")))]
+pub(crate) use source::copy_from;
 pub use source::{Bytes, Identity, Source};
 pub use stream::{Input, Output};
 

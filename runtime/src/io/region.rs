@@ -90,9 +90,9 @@ pub(super) fn check_range(
 ) -> Result<(), SourceError> {
     let (needed, remaining) = (count as u64, len.saturating_sub(offset));
     match needed > remaining {
-        true => Err(
-            SourceError::new(name, SourceCause::Truncated { needed, remaining }).at(offset),
-        ),
+        true => {
+            Err(SourceError::new(name, SourceCause::Truncated { needed, remaining }).at(offset))
+        }
         false => Ok(()),
     }
 }

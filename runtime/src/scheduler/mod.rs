@@ -210,8 +210,9 @@ impl Scheduler {
         Ok([&sequence.tokens[..], &sequence.pending].concat())
     }
 
-    /// Appends tokens to a sequence that has no requests, without a reply. The next request computes
-    /// them: the last tokens of a sequence whose beginning was [resumed](Scheduler::resume).
+    /// Appends tokens to a sequence that has no requests, without a reply. The next request
+    /// computes them: the last ones of a sequence whose beginning was
+    /// [resumed](Scheduler::resume).
     ///
     /// # Errors
     /// There is no such sequence, it has requests, a token does not exist, or the tokens do not fit

@@ -127,11 +127,20 @@ pub struct Ended {
     pub prompt_tokens: u32,
 }
 
-/// Computes until a request ends.
+/// Computes until a request ends. Events of others are dropped.
 pub fn end(scheduler: godwit_scheduler, request: godwit_request) -> Ended {
-    let mut ended = Ended::default();
+    let [ended] = ends(scheduler, [request]);
+    ended
+}
+
+/// Computes until all of these requests have ended.
+pub fn ends<const N: usize>(
+    scheduler: godwit_scheduler,
+    requests: [godwit_request; N],
+) -> [Ended; N] {
+    let mut ended = requests.map(|_| Ended::default());
     let mut buffer = [0_u8; 256];
-    loop {
+    while ended.iter().any(|one| one.reason == 0) {
         let mut report = sized!(godwit_step_report);
         // SAFETY: The report is valid.
         ok(unsafe { godwit_step(scheduler, 0, &raw mut report) });
@@ -145,22 +154,23 @@ pub fn end(scheduler: godwit_scheduler, request: godwit_request) -> Ended {
             if event.kind == GODWIT_EVENT_NONE {
                 break;
             }
-            if event.request != request {
+            let Some(of) = requests
+                .iter()
+                .position(|request| *request == event.request)
+            else {
                 continue;
-            }
+            };
             let text = std::str::from_utf8(&buffer[..event.text_length]).expect("UTF-8");
             assert_ne!(event.kind, GODWIT_EVENT_FAILED, "{text}");
-            ended.text += text;
-            if event.kind == GODWIT_EVENT_FINISHED {
-                ended.reason = event.reason;
-                ended.prompt_tokens = event.prompt_tokens;
-                return ended;
-            }
-            ended
-                .ids
+            let one = &mut ended[of];
+            one.text += text;
+            one.reason = event.reason;
+            one.prompt_tokens = event.prompt_tokens;
+            one.ids
                 .extend((event.token != GODWIT_NO_TOKEN).then_some(event.token));
         }
     }
+    ended
 }
 
 /// The greedy reply of an engine to a question.

@@ -167,7 +167,7 @@ fn a_panic_ends_at_each_border() {
             if name != "godwit_last_error" {
                 let message = last_error();
                 assert!(
-                    message.contains("injected by a test") && message.contains("border.rs"),
+                    message.contains("injected by a test") && message.contains("panic_point.rs"),
                     "{name}: {message}"
                 );
             }

@@ -168,7 +168,7 @@ fn a_question_in_python() {
     python.arg(prefix().join("lib/libgodwit.so")).arg(file());
     let (out, error) = run(python.arg(&turn.user).arg("--ids"));
     assert_eq!(out, format!("{}\n", turn.text));
-    assert_eq!(ids(&error), [turn.ids.clone()]);
+    assert_eq!(ids(&error), std::slice::from_ref(&turn.ids));
 }
 
 /// The ids of the two characters of `characters.cpp`, in Rust.

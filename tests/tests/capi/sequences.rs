@@ -227,8 +227,8 @@ fn a_call_at_once_is_busy_and_cancel_works() {
         say(sequence(scheduler), QUESTION, 50),
     ];
     ok(godwit_cancel(scheduler));
-    for request in requests {
-        assert_eq!(end(scheduler, request).reason, GODWIT_FINISH_CANCELLED);
+    for ended in ends(scheduler, requests) {
+        assert_eq!(ended.reason, GODWIT_FINISH_CANCELLED);
     }
     assert_eq!(
         end(scheduler, say(chat, QUESTION, 3)).ids.len(),
