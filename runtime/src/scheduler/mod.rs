@@ -8,6 +8,7 @@
 
 mod admit;
 mod ahead;
+mod append;
 mod batch;
 mod budget;
 mod check;
@@ -193,14 +194,6 @@ impl Scheduler {
         self.core.fork(sequence, position)
     }
 
-    /// Sets the priority of a sequence ([`SequenceOptions::priority`]), from the next step on.
-    ///
-    /// # Errors
-    /// There is no such sequence.
-    pub fn set_priority(&mut self, sequence: SequenceId, priority: i32) -> Result<(), Error> {
-        self.core.set_priority(sequence, priority)
-    }
-
     /// The tokens of a sequence: prompts and replies so far, the last token of a reply included.
     ///
     /// # Errors
@@ -208,17 +201,6 @@ impl Scheduler {
     pub fn tokens(&self, sequence: SequenceId) -> Result<Vec<u32>, Error> {
         let sequence = self.core.sequence(sequence)?;
         Ok([&sequence.tokens[..], &sequence.pending].concat())
-    }
-
-    /// Appends tokens to a sequence that has no requests, without a reply. The next request
-    /// computes them: the last ones of a sequence whose beginning was
-    /// [resumed](Scheduler::resume).
-    ///
-    /// # Errors
-    /// There is no such sequence, it has requests, a token does not exist, or the tokens do not fit
-    /// the context. Then nothing has changed.
-    pub fn append(&mut self, sequence: SequenceId, tokens: &[u32]) -> Result<(), Error> {
-        self.core.append(sequence, tokens)
     }
 
     /// Appends a prompt to a sequence, and has the reply to it generated. It starts when earlier
