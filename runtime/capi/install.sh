@@ -7,7 +7,8 @@ set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
 
 fail() { printf 'install.sh: %s\n' "$*" >&2; exit 1; }
-[ $# = 1 ] || { [ $# = 3 ] && [ "$2" = --from ]; } || fail "usage: install.sh PREFIX [--from FOLDER]"
+[ $# = 1 ] || { [ $# = 3 ] && [ "$2" = --from ]; } ||
+  fail "usage: install.sh PREFIX [--from FOLDER]"
 
 if [ $# = 3 ]; then
   from=$3
@@ -17,7 +18,8 @@ else
 fi
 mkdir -p "$1"
 prefix=$(cd "$1" && pwd)
-version=$(sed -n '/^\[workspace.package\]/,/^\[/s/^version = "\(.*\)"/\1/p' "$here/../../Cargo.toml")
+manifest=$here/../../Cargo.toml
+version=$(sed -n '/^\[workspace.package\]/,/^\[/s/^version = "\(.*\)"/\1/p' "$manifest")
 abi=$(sed -n 's/^#define GODWIT_ABI //p' "$here/include/godwit.h")
 
 mkdir -p "$prefix/include" "$prefix/lib/pkgconfig" "$prefix/lib/cmake/godwit"

@@ -323,8 +323,8 @@ typedef struct godwit_reader {
      */
     int32_t (*read)(void *user, uint64_t offset, void *into, size_t length);
     /**
-     * Called once, on any thread, when nothing will be read any more: also where opening fails, unless the result is
-     * GODWIT_BAD_ARGUMENT. May be null.
+     * Called once, on any thread, when nothing will be read any more: also where opening fails,
+     * unless the result is GODWIT_BAD_ARGUMENT. May be null.
      */
     void (*release)(void *user);
 } godwit_reader;
