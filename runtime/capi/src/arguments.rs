@@ -133,6 +133,16 @@ pub(crate) unsafe fn options<T: Struct>(name: &str, pointer: *const T) -> Outcom
     Ok(value)
 }
 
+/// Checks a field that a later version may give a meaning.
+pub(crate) fn check_reserved(name: &str, reserved: u32) -> Outcome {
+    match reserved {
+        0 => Ok(()),
+        _ => Err(Failure::argument(format!(
+            "{name}.reserved is {reserved}; set the whole struct to zero first"
+        ))),
+    }
+}
+
 /// Structs of the caller's in a row, which are as far apart as the first one's size says.
 ///
 /// # Safety

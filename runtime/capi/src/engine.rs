@@ -8,7 +8,8 @@ use std::sync::atomic::Ordering;
 use godwit::{ContextSize, Engine, EngineOptions, Gpu, GpuOptions, KvFormat, MemoryUse};
 
 use crate::arguments::{
-    Struct, check_out_struct, fixed, optional_text, out_handle, out_struct, out_value,
+    Struct, check_out_struct, check_reserved, fixed, optional_text, out_handle, out_struct,
+    out_value,
 };
 use crate::border::border;
 use crate::entries::{EngineEntry, try_lock};
@@ -103,6 +104,7 @@ unsafe impl Struct for godwit_memory {}
 /// # Safety
 /// The texts of `given` are null or valid for their lengths.
 unsafe fn parsed(given: &godwit_engine_options) -> Outcome<(GpuOptions, EngineOptions)> {
+    check_reserved("godwit_engine_options", given.reserved)?;
     // SAFETY: As the caller says.
     let (adapter, backend, kv) = unsafe {
         (

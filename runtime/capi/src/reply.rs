@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use godwit::scheduler::{Request, SequenceId};
 
-use crate::arguments::{Struct, options, out_handle, out_value, text, values};
+use crate::arguments::{Struct, check_reserved, options, out_handle, out_value, text, values};
 use crate::border::border_of;
 use crate::entries::{ModelEntry, RequestEntry, SchedulerEntry, State};
 use crate::handles::{self, Object};
@@ -82,6 +82,7 @@ unsafe fn request(
 ) -> Outcome<Request> {
     // SAFETY: As the caller says.
     let given = unsafe { options("godwit_reply_options", given) }?;
+    check_reserved("godwit_reply_options", given.reserved)?;
     if given.flags & !(GODWIT_GREEDY | GODWIT_PROMPT_ONLY) != 0 {
         return Err(Failure::argument(format!(
             "godwit_reply_options.flags are {:#x}; known are 1 and 2",

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use godwit::scheduler::{Mode, Scheduler, SchedulerOptions};
 
-use crate::arguments::{Struct, out_handle, out_struct, out_value};
+use crate::arguments::{Struct, check_reserved, out_handle, out_struct, out_value};
 use crate::border::{border, border_of};
 use crate::engine::godwit_engine;
 use crate::entries::{SchedulerEntry, try_lock};
@@ -97,6 +97,7 @@ pub unsafe extern "C" fn godwit_scheduler_open(
         let entry = handles::engine(engine)?;
         // SAFETY: `options` is null or valid for its size.
         let given = unsafe { crate::arguments::options("godwit_scheduler_options", options) }?;
+        check_reserved("godwit_scheduler_options", given.reserved)?;
         if given.flags & !GODWIT_DETERMINISTIC != 0 {
             return Err(Failure::argument(format!(
                 "godwit_scheduler_options.flags are {:#x}; known is 1",

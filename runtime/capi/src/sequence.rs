@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use godwit::scheduler::{Scheduler, SequenceId, SequenceOptions};
 
-use crate::arguments::{Struct, out_handle, out_ids, out_value};
+use crate::arguments::{Struct, check_reserved, out_handle, out_ids, out_value};
 use crate::border::border_of;
 use crate::entries::SchedulerEntry;
 use crate::handles::{self, Object};
@@ -64,6 +64,7 @@ pub unsafe extern "C" fn godwit_sequence_open(
         let entry = handles::scheduler(scheduler)?;
         // SAFETY: `options` is null or valid for its size.
         let given = unsafe { crate::arguments::options("godwit_sequence_options", options) }?;
+        check_reserved("godwit_sequence_options", given.reserved)?;
         let mut held = entry.hold()?;
         let scheduler = &mut held.state()?.scheduler;
         let opened = scheduler.open(&SequenceOptions::default().priority(given.priority));

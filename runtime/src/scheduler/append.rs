@@ -6,7 +6,7 @@ use super::sequence::SequenceId;
 use crate::error::Error;
 
 impl Scheduler {
-    /// Sets the priority of a sequence ([`SequenceOptions::priority`]), from the next step on.
+    /// Sets a sequence's [priority](super::SequenceOptions::priority), from the next step on.
     ///
     /// # Errors
     /// There is no such sequence.

@@ -198,7 +198,8 @@ unsafe fn wrong_argument(handles: &Handles, random: &mut Random) -> godwit_statu
         ..
     } = *handles;
     let mut reply = sized!(godwit_reply_options);
-    match random.next() % 7 {
+    match random.next() % 8 {
+        7 => reply.reserved = 1,
         0 => reply.temperature = f32::NAN,
         1 => reply.temperature = -1.0,
         2 => reply.top_p = 1.5,
