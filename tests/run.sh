@@ -39,7 +39,7 @@ cargo clippy --quiet --workspace --all-targets -- -D warnings
 cargo clippy --quiet --workspace --test full_disk --test extents --test registers -- -D warnings
 
 # Released code is compiled without the feature `testing`.
-cargo clippy --quiet -p godwit-shaders -- -D warnings
+cargo clippy --quiet -p godwit-shaders -p godwit-capi -- -D warnings
 
 step "documentation of the crates"
 RUSTDOCFLAGS='-D warnings' cargo doc --quiet --no-deps --workspace

@@ -83,7 +83,7 @@ pub use generation::{FinishReason, GenerateOptions, Generation, Piece};
 pub use gpu::{AdapterSummary, Backend, Gpu, GpuError, GpuOptions, Wanted};
 #[cfg(not(target_arch = "wasm32"))]
 pub use io::Access;
-pub use io::{Bytes, Identity, Input, Output, Source, SourceCause, SourceError};
+pub use io::{Bytes, Identity, Input, Output, Reader, Region, Source, SourceCause, SourceError};
 pub use kv_cache::{SnapshotHeader, Spilling};
 pub use model::{Config, ContextSize, Model, RopeOverride, RopeScaling, RopeStretch};
 #[cfg(not(target_arch = "wasm32"))]

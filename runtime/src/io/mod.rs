@@ -14,6 +14,8 @@ mod file;
 pub mod open;
 #[cfg(not(target_arch = "wasm32"))]
 pub mod private;
+mod reader;
+mod region;
 mod source;
 mod stream;
 #[cfg(not(target_arch = "wasm32"))]
@@ -24,6 +26,8 @@ pub use error::{ContentError, FileError, SourceCause, SourceError, explained};
 pub use file::{Access, open_file, open_file_with};
 #[cfg(not(target_arch = "wasm32"))]
 pub(crate) use file::{Hashing, read_checked, source, write_checked};
+pub use reader::Reader;
+pub use region::Region;
 #[cfg(all(test, not(target_arch = "wasm32")))]
 pub(crate) use source::copy_from;
 pub use source::{Bytes, Identity, Source};

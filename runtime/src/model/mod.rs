@@ -78,7 +78,20 @@ impl Model {
         Self::from_checkpoint(crate::checkpoint::open_checkpoint_with(path, access)?)
     }
 
-    /// Reads a GGUF model from its parts, in order.
+    /// Opens a GGUF model inside a larger file, memory-mapped: `len` bytes from `offset` on, which
+    /// may be any.
+    ///
+    /// # Errors
+    /// As [`Model::open`]; or the file ends before the region does.
+    #[cfg(not(target_arch = "wasm32"))]
+    pub fn open_region(path: &std::path::Path, offset: u64, len: u64) -> Result<Self, Error> {
+        let file = crate::io::open_file(path)?;
+        Self::from_sources(vec![Box::new(crate::io::Region::new(file, offset, len)?)])
+    }
+
+    /// Reads a GGUF model from its parts, in order: [`Bytes`](crate::Bytes) in memory, a
+    /// [`Region`](crate::Region) of another source, a [`Reader`](crate::Reader) over anything that
+    /// reads and seeks, or a [`Source`] of the caller's own.
     ///
     /// # Errors
     /// As [`Model::open`].

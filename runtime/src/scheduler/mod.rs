@@ -8,6 +8,7 @@
 
 mod admit;
 mod ahead;
+mod append;
 mod batch;
 mod budget;
 mod check;

@@ -15,7 +15,7 @@ use modules::{Modules, Reference};
 
 /// The modules of each crate, from the bottom up: each may use those before it. A crate's root
 /// (`lib.rs`) and its `main.rs` may use all.
-const LAYERS: [(&str, &[&str]); 5] = [
+const LAYERS: [(&str, &[&str]); 6] = [
     (
         "shaders",
         &[
@@ -76,6 +76,33 @@ const LAYERS: [(&str, &[&str]); 5] = [
             "errors",
             "low_level",
             "fuzzing",
+        ],
+    ),
+    (
+        "runtime/capi",
+        &[
+            // Errors on their way to C.
+            "status",
+            "panic_point",
+            // Pointers, lengths and structs.
+            "arguments",
+            // What handles stand for.
+            "entries",
+            "handles",
+            "border",
+            // The functions.
+            "library",
+            "adapters",
+            "model",
+            "sources",
+            "text",
+            "engine",
+            "scheduler",
+            "steps",
+            "sequence",
+            "reply",
+            "events",
+            "snapshot",
         ],
     ),
     (
