@@ -1,5 +1,6 @@
 //! Steps in slices on a host's device: replies do not depend on time, nothing is made after the
 //! warm-up, nothing waits.
+//! Longer than 400 lines: one subject, whose cases share what drives a scheduler frame by frame.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::Ordering;
