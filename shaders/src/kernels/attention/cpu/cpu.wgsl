@@ -139,7 +139,9 @@ fn attention(
         store_acc(i, local_index, acc);
     }
 
+#ifdef SUBGROUP_BROADCAST
     var touched = 0u;
+#endif
     for (var first = begin; first < end; first += SLOTS_PER_TILE) {
         let offset = slot_offset(slots, first);
 #ifdef SUBGROUP_BROADCAST
@@ -160,10 +162,12 @@ fn attention(
         }
     }
 
+#ifdef SUBGROUP_BROADCAST
     // Never so, which the compiler does not know: it keeps the loads.
     if p.one == 0u {
         row_sum += Rows(f32(touched));
     }
+#endif
 #ifdef FEW_ROWS
     let stats = combine_stats(row_max, row_sum, local_index);
     let rescale = exp(row_max - stats.row_max);
