@@ -16,3 +16,4 @@ pub mod repository;
 pub mod retrieval;
 pub mod safetensors;
 pub mod translate;
+pub mod turns;

@@ -5,31 +5,12 @@ use std::time::Duration;
 
 use godwit::low_level::Tuning;
 use godwit::{Engine, EngineOptions, Gpu, GpuOptions, Message, Sampling};
-use godwit_tests::model::{engine, fixture, session, smollm2};
+use godwit_tests::model::{engine, session, smollm2};
+use godwit_tests::turns::{Turn, turns};
 use pollster::block_on;
-use serde::Deserialize;
-
-#[derive(Deserialize)]
-struct Turns {
-    turns: Vec<Turn>,
-}
-
-#[derive(Deserialize)]
-struct Turn {
-    user: String,
-    ids: Vec<u32>,
-    text: String,
-}
 
 /// How far the two best logits must be apart at each step: then every driver chooses the same.
 const GAP: f32 = 0.05;
-
-fn turns() -> Vec<Turn> {
-    let file = std::fs::read(fixture("tests/golden/turns.json")).expect("the file is read");
-    let Turns { turns } = serde_json::from_slice(&file).expect("JSON");
-    assert!(turns.len() >= 2);
-    turns
-}
 
 #[test]
 fn two_turns_agree() {

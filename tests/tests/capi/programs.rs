@@ -7,7 +7,7 @@ use std::process::{Command, Stdio};
 use std::sync::OnceLock;
 
 use godwit_tests::model::{fixture, smollm2};
-use serde::Deserialize;
+use godwit_tests::turns::turns;
 
 use crate::calls::file;
 use crate::header::{built, folder, run};
@@ -82,24 +82,6 @@ fn talk(command: &mut Command, lines: &str) -> (String, String) {
         output.status
     );
     (out, error)
-}
-
-#[derive(Deserialize)]
-struct Turns {
-    turns: Vec<Turn>,
-}
-
-#[derive(Deserialize)]
-struct Turn {
-    user: String,
-    ids: Vec<u32>,
-    text: String,
-}
-
-/// The turns that Rust and browsers say, too.
-fn turns() -> Vec<Turn> {
-    let file = std::fs::read(fixture("tests/golden/turns.json")).expect("the file is read");
-    serde_json::from_slice::<Turns>(&file).expect("JSON").turns
 }
 
 /// The lines of ids among others.
